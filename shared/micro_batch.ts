@@ -1,0 +1,26 @@
+/**
+ * A micro-batch: the packed token rows of one forward and backward pass, self-contained, so that any worker can do it.
+ *
+ * Rows are laid end to end without padding: attention is block-diagonal by document, so rows need no shape of their
+ * own. All arrays have length T, the micro-batch's token count.
+ */
+export interface MicroBatch {
+  /** Token ids [T]. */
+  readonly tokens: Uint32Array;
+  /** For each token the id that the model should predict next, or `IGNORED_TARGET` where none is trained [T]. */
+  readonly targets: Int32Array;
+  /** Position of each token within its document, for RoPE [T]. */
+  readonly positions: Uint32Array;
+  /** Index of the first token that each token may attend to: where its document begins. Never decreases [T]. */
+  readonly segmentStarts: Uint32Array;
+}
+
+/** The label that transformers and PyTorch leave out of the loss. */
+export const IGNORED_TARGET = -100;
+
+/** How many tokens of the micro-batch count in the loss. */
+export function countTargets(batch: MicroBatch): number {
+  let count = 0;
+  for (const target of batch.targets) if (target !== IGNORED_TARGET) count++;
+  return count;
+}

@@ -1,0 +1,125 @@
+/**
+ * What a worker's agent asks of the thread that owns the GPU. Nothing here speaks of WebGPU or of NATS, so that the
+ * protocol can be tested with a toy engine, and the engine without a network.
+ *
+ * The life of one step:
+ *
+ *     computeGradient → (the coordinator counts it) → accumulate      once for each micro-batch this worker got
+ *     takeSums → (all-reduce) → update                                once
+ *     commit | rollback                                               when all digests are in
+ */
+import type { MicroBatch } from "../../shared/micro_batch.ts";
+import type { LoraSpec } from "../../shared/job_spec.ts";
+
+export interface EngineSpec {
+  /** A folder in Hugging Face layout. */
+  readonly modelFolder: string;
+  readonly lora: LoraSpec;
+  /** Seeds the initial adapter and the dropout masks. */
+  readonly seed: number;
+  /** Whether NF4's absmax is itself quantised to 8 bits. */
+  readonly doubleQuantization: boolean;
+  /** Keep the inputs of each layer alone and compute the rest again in the backward pass. */
+  readonly gradientCheckpointing: boolean;
+  /** The most tokens that one micro-batch will hold; buffers are sized by it. */
+  readonly maxTokensPerMicroBatch: number;
+  /** The highest position + 1 that a token will have; the RoPE table is sized by it. */
+  readonly maxPositions: number;
+  /** Accept a software GPU (lavapipe, SwiftShader). */
+  readonly allowCpu: boolean;
+  /** Refuse when the memory plan exceeds this many bytes. Null: what the device reports. */
+  readonly memoryBudgetBytes: number | null;
+}
+
+/** One LoRA tensor in the flat gradient. */
+export interface GradientTensor {
+  /** PEFT's name: `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
+  readonly name: string;
+  readonly shape: readonly [rows: number, columns: number];
+  /** First element in the flat gradient; a multiple of 64, so that every tensor can be bound by itself. */
+  readonly offset: number;
+}
+
+/** How the adapter's tensors lie in one flat array: the order of the adapter, its gradient and both moments. */
+export interface GradientLayout {
+  readonly tensors: readonly GradientTensor[];
+  /** Elements of the flat array, padding included. */
+  readonly elementCount: number;
+  /** LoRA parameters, padding not included. */
+  readonly parameterCount: number;
+}
+
+export interface LoadedEngine {
+  readonly layout: GradientLayout;
+  readonly gpuDescription: string;
+  /** The memory plan as text, for the log. */
+  readonly planText: string;
+  readonly plannedBytes: number;
+}
+
+export interface MicroBatchResult {
+  /** Sum of the cross entropy over the tokens that count, in nats. */
+  readonly lossSum: number;
+  /** Tokens that count in the loss. */
+  readonly targetCount: number;
+  /** Largest |gradient| of each LoRA tensor, in the layout's order. NaN or Infinity where the gradient has one. */
+  readonly maxAbs: Float32Array;
+}
+
+export interface UpdateRequest {
+  /** The all-reduced gradient sums: integers, to be multiplied by 2^exponent of their tensor. */
+  readonly sums: Int32Array;
+  readonly exponents: Int8Array;
+  /** Tokens that counted in the loss over all micro-batches of the step; divided by once. */
+  readonly targetCount: number;
+  /** This step's learning rate, computed by the coordinator so that all workers use the same bits. */
+  readonly learningRate: number;
+  /** 1 for the first update: the exponent of Adam's bias correction. */
+  readonly updateNumber: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  /** Clip the global L2 norm to this; 0 does not clip. */
+  readonly maxGradientNorm: number;
+}
+
+export interface UpdateResult {
+  /** Global L2 norm of the averaged gradient before clipping. */
+  readonly gradientNorm: number;
+  /** SHA-256 (hex) over the new adapter and moments: equal on all workers, or the step aborts. */
+  readonly digest: string;
+}
+
+/** All that a step changes; flat arrays in the layout's order. */
+export interface TrainingState {
+  /** Updates that this state has seen. */
+  readonly updateCount: number;
+  readonly adapter: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+}
+
+export interface Engine {
+  load(spec: EngineSpec): Promise<LoadedEngine>;
+  /**
+   * Forward and backward of the summed token losses; the gradient stays on the GPU until the next call.
+   * @param microBatchNumber the job-wide number of the micro-batch: keys the dropout masks, whoever does the work.
+   */
+  computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult>;
+  /** Adds round(gradient · 2^−exponent), tensor by tensor, to the integer sums. Exact in any order. */
+  accumulate(exponents: Int8Array): Promise<void>;
+  /** The integer gradient sums since the last call [elementCount]; they start again from zero. */
+  takeSums(): Promise<Int32Array>;
+  /** Forgets gradient sums and any update that is not committed. */
+  rollback(): Promise<void>;
+  /** Computes the next adapter and moments beside the current ones. */
+  update(request: UpdateRequest): Promise<UpdateResult>;
+  /** Makes the updated adapter and moments the current ones. */
+  commit(): Promise<void>;
+  exportState(): Promise<TrainingState>;
+  importState(state: TrainingState): Promise<{ digest: string }>;
+  /** Writes the current adapter as PEFT does (`adapter_model.safetensors`, `adapter_config.json`) into `folder`. */
+  writeAdapter(folder: string, baseModelName: string): Promise<void>;
+  close(): Promise<void>;
+}
