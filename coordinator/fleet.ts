@@ -1,0 +1,84 @@
+/**
+ * The border between a job's life (HTTP, files, status, artifacts) and its training (NATS, steps, workers): what the
+ * job service asks of the fleet, and what it hears back.
+ */
+import type { JobSpec } from "../shared/job_spec.ts";
+import type { MicroBatch } from "../shared/micro_batch.ts";
+import type { ModelManifest } from "../shared/model_manifest.ts";
+
+/** A validated job whose data is ready: everything that the steps need, computed before the first one. */
+export interface PlannedJob {
+  readonly id: string;
+  readonly spec: JobSpec;
+  /** SHA-256 of the canonical spec, data included: state of another spec is never loaded. */
+  readonly specHash: string;
+  readonly model: ModelManifest;
+  /** Where the coordinator found the base model; a worker on the same machine may read it there after checking it. */
+  readonly modelFolder: string;
+  readonly totalSteps: number;
+  /** Steps after which a checkpoint is written; the last step always is one. Ascending, 1-based. */
+  readonly checkpointSteps: readonly number[];
+  readonly maxTokensPerMicroBatch: number;
+  readonly maxPositions: number;
+  /** The micro-batches of a step (1-based) in their order; pure, so that an attempt can be done again. */
+  microBatchesOf(step: number): readonly MicroBatch[];
+}
+
+export interface StepReport {
+  readonly step: number;
+  readonly epoch: number;
+  /** Mean cross entropy per counted token, in nats. */
+  readonly loss: number;
+  readonly learningRate: number;
+  readonly gradientNorm: number;
+  /** All tokens that went through the model in this step, and those that counted in the loss. */
+  readonly tokenCount: number;
+  readonly targetCount: number;
+  readonly workerCount: number;
+  readonly attempt: number;
+  readonly seconds: number;
+  /** Payload bytes of gradient frames that all workers published in this step, failed attempts included. */
+  readonly gradientBytesSent: number;
+  /** Digest of adapter and moments, the same on all workers. */
+  readonly digest: string;
+}
+
+export interface CheckpointFile {
+  readonly name: string;
+  readonly size: number;
+  readonly sha256: string;
+}
+
+/** What the fleet tells the job service while a job trains. */
+export interface JobObserver {
+  /** Anything a user should read: workers joining, an attempt done again and why. */
+  event(level: "info" | "warn" | "error", message: string, data?: Record<string, unknown>): void;
+  stepCommitted(report: StepReport): Promise<void>;
+  /** A worker has uploaded the adapter of this step; the files are in the artifact store, checked. */
+  checkpointWritten(step: number, files: readonly CheckpointFile[]): Promise<void>;
+}
+
+export interface WorkerView {
+  readonly id: string;
+  /** Unique per start of the process. */
+  readonly incarnation: string;
+  readonly name: string;
+  readonly gpu: string;
+  readonly state: "joining" | "loading" | "ready" | "working" | "draining" | "lost";
+  readonly jobId: string | null;
+  readonly joinedAt: number;
+  readonly lastHeartbeatAt: number;
+  /** Longest time between two ticks of the worker's event loop since it joined. */
+  readonly maxHeartbeatGapMs: number;
+  readonly microBatchesDone: number;
+  readonly tokensPerSecond: number;
+  readonly gradientBytesSent: number;
+  /** Why it is lost or was refused, where it is. */
+  readonly reason: string | null;
+}
+
+export interface Fleet {
+  workers(): readonly WorkerView[];
+  /** Trains until the last step's checkpoint is stored. Rejects with a `LoraFleetError`; `signal` cancels. */
+  train(job: PlannedJob, observer: JobObserver, signal: AbortSignal): Promise<void>;
+}

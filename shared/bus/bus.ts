@@ -1,0 +1,68 @@
+/**
+ * The meeting point, as an interface: core messages (at most once, for gradients and announcements), a work queue (at
+ * least once, for micro-batches) and an append-only log with compare-and-set (for commits). `nats_bus.ts` is the
+ * real one, `memory_bus.ts` the one of unit tests and the simulation; `bus_contract.ts` is run against both.
+ */
+export interface BusMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  /** Answers a request; without effect where nobody asked. */
+  respond(data: Uint8Array): void;
+}
+
+export interface Subscription {
+  close(): void;
+}
+
+/** One message of a work queue: somebody must `ack` it, or it comes again after the queue's ackWait. */
+export interface WorkItem {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  /** How often it was delivered, this time included. */
+  readonly deliveryCount: number;
+  ack(): Promise<void>;
+  /** Give it back at once. */
+  release(): void;
+  /** Still at it: starts ackWait anew. */
+  extend(): void;
+}
+
+export interface WorkQueue {
+  /** Waits up to `timeoutMs` for the next item; null where none came. */
+  pull(timeoutMs: number): Promise<WorkItem | null>;
+}
+
+export interface LogEntry {
+  readonly sequence: number;
+  readonly data: Uint8Array;
+}
+
+export interface Bus {
+  /** The largest message that the broker takes, in bytes. */
+  readonly maxPayloadBytes: number;
+  /** Sends without confirmation. Throws a `LoraFleetError` when larger than `maxPayloadBytes`. */
+  publish(subject: string, data: Uint8Array): void;
+  /** `handler` runs for each message in order; what it throws is reported to the bus's `onError`. */
+  subscribe(subject: string, handler: (message: BusMessage) => void): Subscription;
+  /** Rejects with code `timeout` when nobody answers. */
+  request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+  /** Resolves when everything published so far has reached the broker. */
+  flush(): Promise<void>;
+  /** Creates the queue for these subjects or finds it. */
+  ensureQueue(name: string, subjects: readonly string[], options: { ackWaitMs: number }): Promise<void>;
+  deleteQueue(name: string): Promise<void>;
+  /** Stores an item; a second one with the same `id` within two minutes is dropped. */
+  enqueue(subject: string, data: Uint8Array, id: string): Promise<void>;
+  /** Drops all items that wait under a subject (wildcards allowed). */
+  purgeQueue(name: string, subject: string): Promise<void>;
+  openQueue(name: string): Promise<WorkQueue>;
+  /** Creates the log or finds it. */
+  ensureLog(name: string, subject: string): Promise<void>;
+  /** Appends and returns the new sequence; rejects with code `conflict` unless `expectedLast` is the newest. */
+  append(subject: string, data: Uint8Array, expectedLast: number): Promise<number>;
+  readLog(name: string): Promise<readonly LogEntry[]>;
+  deleteLog(name: string): Promise<void>;
+  /** Told when the connection to the broker goes and comes. */
+  onStatus(handler: (status: "disconnected" | "reconnected") => void): void;
+  close(): Promise<void>;
+}
