@@ -1,0 +1,201 @@
+/**
+ * One GPU: its device, its memory and its pipelines. Nothing outside this folder calls WebGPU.
+ *
+ * Memory is allocated once, before the first step, and freed by `close`: Deno does not return GPU memory in time when
+ * it is left to the garbage collector.
+ */
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import type { Kernel } from "./kernel.ts";
+import type { GpuTensor } from "./tensor.ts";
+import { Pass } from "./pass.ts";
+
+export interface GpuOptions {
+  /** Accept an adapter that computes on the CPU (lavapipe, SwiftShader). */
+  readonly allowCpu: boolean;
+}
+
+export class Gpu {
+  readonly device: GPUDevice;
+  /** The adapter's name as its driver gives it. */
+  readonly description: string;
+  readonly isCpu: boolean;
+  #allocatedBytes = 0;
+  readonly #buffers: GPUBuffer[] = [];
+  readonly #pipelines = new Map<string, GPUComputePipeline>();
+  readonly #errors: string[] = [];
+  readonly #pass: Pass;
+
+  private constructor(device: GPUDevice, description: string, isCpu: boolean) {
+    this.device = device;
+    this.description = description;
+    this.isCpu = isCpu;
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#errors.push((event as GPUUncapturedErrorEvent).error.message);
+    });
+    device.lost.then((info) => this.#errors.push(`the device was lost: ${info.message}`));
+    this.#pass = new Pass(this);
+  }
+
+  /**
+   * Opens the GPU with the largest limits that it has.
+   * @throws LoraFleetError `no_gpu` where there is none, or none but the CPU and `allowCpu` is false
+   */
+  static async open(options: GpuOptions): Promise<Gpu> {
+    const gpuAdapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (gpuAdapter === null) {
+      throw new LoraFleetError(
+        "no_gpu",
+        "Opening the GPU failed: WebGPU offers no adapter. Install the GPU's Vulkan driver, " +
+          "or Mesa's software driver with `deno task setup` and pass --allow-cpu.",
+      );
+    }
+    const { info } = gpuAdapter;
+    const description = info.description || `${info.vendor} ${info.device}`;
+    if (info.isFallbackAdapter && !options.allowCpu) {
+      throw new LoraFleetError(
+        "no_gpu",
+        `Opening the GPU failed: the only adapter, "${description}", computes on the CPU. ` +
+          "Install the GPU's Vulkan driver, or pass --allow-cpu to train on the CPU all the same.",
+      );
+    }
+    const { limits } = gpuAdapter;
+    const device = await gpuAdapter.requestDevice({
+      requiredLimits: {
+        maxBufferSize: limits.maxBufferSize,
+        maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+        maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+        maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+        maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+        maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+      },
+    });
+    return new Gpu(device, description, info.isFallbackAdapter);
+  }
+
+  /** Bytes of all buffers that were allocated. */
+  get allocatedBytes(): number {
+    return this.#allocatedBytes;
+  }
+
+  /** The largest tensor that one kernel can bind. NVIDIA's driver reports 4 GiB but fails at 2 GiB and above. */
+  get maxTensorBytes(): number {
+    const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
+    return Math.min(maxStorageBufferBindingSize, maxBufferSize, 2 ** 31 - 256);
+  }
+
+  /**
+   * Allocates a tensor, filled with zeros. A length that is no multiple of 4 is rounded up.
+   * @throws LoraFleetError `does_not_fit` where the device refuses the size
+   */
+  allocate(label: string, byteLength: number): GpuTensor {
+    const size = Math.max(4, Math.ceil(byteLength / 4) * 4);
+    if (size > this.maxTensorBytes) {
+      throw new LoraFleetError(
+        "does_not_fit",
+        `Allocating "${label}" failed: ${size} bytes, and ${this.description} binds at most ${this.maxTensorBytes}.`,
+      );
+    }
+    const buffer = this.device.createBuffer({
+      label,
+      size,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    });
+    this.#buffers.push(buffer);
+    this.#allocatedBytes += size;
+    this.throwIfFailed(`allocating "${label}" (${size} bytes)`);
+    return { label, buffer, byteOffset: 0, byteLength: size };
+  }
+
+  /** Allocates a tensor that holds `data`. */
+  upload(label: string, data: ArrayBufferView): GpuTensor {
+    const tensor = this.allocate(label, data.byteLength);
+    this.write(tensor, data);
+    return tensor;
+  }
+
+  /** Copies `data` to the start of a tensor. */
+  write(tensor: GpuTensor, data: ArrayBufferView): void {
+    if (data.byteLength > tensor.byteLength) {
+      throw new RangeError(
+        `writing ${data.byteLength} bytes to "${tensor.label}", which has ${tensor.byteLength}`,
+      );
+    }
+    let bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    if (bytes.length % 4 !== 0) { // WebGPU writes whole words only
+      const padded = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+      padded.set(bytes);
+      bytes = padded;
+    }
+    this.device.queue.writeBuffer(tensor.buffer, tensor.byteOffset, bytes);
+  }
+
+  /** The recorder of dispatches; kernels run in the order in which they were recorded, after `submit`. */
+  get pass(): Pass {
+    return this.#pass;
+  }
+
+  /** Submits what was recorded, without waiting for it. */
+  submit(): void {
+    this.#pass.submit();
+    this.throwIfFailed("running kernels");
+  }
+
+  /**
+   * Submits what was recorded, waits for it and copies a tensor back. Blocks the calling thread while the GPU works.
+   * @throws LoraFleetError `gpu_failure` where any command since the last read failed
+   */
+  async read(tensor: GpuTensor, byteLength: number = tensor.byteLength): Promise<ArrayBuffer> {
+    this.#pass.submit();
+    const staging = this.device.createBuffer({
+      label: `staging for ${tensor.label}`,
+      size: byteLength,
+      usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+    });
+    try {
+      const encoder = this.device.createCommandEncoder();
+      encoder.copyBufferToBuffer(tensor.buffer, tensor.byteOffset, staging, 0, byteLength);
+      this.device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(GPUMapMode.READ);
+      this.throwIfFailed(`reading "${tensor.label}"`);
+      return staging.getMappedRange().slice(0);
+    } catch (error) {
+      this.throwIfFailed(`reading "${tensor.label}"`);
+      throw new LoraFleetError("gpu_failure", `Reading "${tensor.label}" failed: ${messageOf(error)}`, {
+        cause: error,
+      });
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** The compiled form of a kernel; compiled once for each label. */
+  pipelineFor(kernel: Kernel, layout: GPUPipelineLayout): GPUComputePipeline {
+    let pipeline = this.#pipelines.get(kernel.label);
+    if (pipeline === undefined) {
+      const module = this.device.createShaderModule({ label: kernel.label, code: kernel.wgsl });
+      pipeline = this.device.createComputePipeline({
+        label: kernel.label,
+        layout,
+        compute: { module, entryPoint: "main" },
+      });
+      this.throwIfFailed(`compiling kernel ${kernel.label}`);
+      this.#pipelines.set(kernel.label, pipeline);
+    }
+    return pipeline;
+  }
+
+  /** WebGPU reports most errors aside, not by throwing: without this, a failed kernel leaves stale results. */
+  throwIfFailed(attempt: string): void {
+    if (this.#errors.length === 0) return;
+    const messages = this.#errors.splice(0).join("; ");
+    throw new LoraFleetError("gpu_failure", `${attempt} failed on ${this.description}: ${messages}`);
+  }
+
+  /** Frees all memory. */
+  close(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+    this.#pass.close();
+    this.device.destroy();
+  }
+}

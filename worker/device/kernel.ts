@@ -1,0 +1,66 @@
+/**
+ * A kernel: WGSL with its params and bindings. Both are declared once, here, and their WGSL declarations are made from
+ * that, so that the two sides cannot disagree. A `.wgsl` file therefore starts with its functions:
+ * `params.<name>` and the bindings' names are in scope.
+ */
+import { expandTemplate, type TemplateConstants } from "./template.ts";
+
+/** A scalar of the params struct. */
+export type ParamType = "u32" | "i32" | "f32";
+
+/** A storage binding: its access and its WGSL element type, as in `read f32` or `read_write vec4<f32>`. */
+export type BindingType = `${"read" | "read_write"} ${string}`;
+
+export interface Kernel<
+  P extends Record<string, ParamType> = Record<string, ParamType>,
+  B extends Record<string, BindingType> = Record<string, BindingType>,
+> {
+  /** Names the pipeline: two kernels with the same label have the same WGSL. */
+  readonly label: string;
+  readonly params: P;
+  readonly bindings: B;
+  /** Complete WGSL with the entry point `main`. */
+  readonly wgsl: string;
+}
+
+/**
+ * Declares a kernel.
+ * @param constants become WGSL `const`s and template variables (see template.ts); they are part of the label
+ */
+export function defineKernel<
+  const P extends Record<string, ParamType>,
+  const B extends Record<string, BindingType>,
+>(definition: {
+  readonly label: string;
+  readonly source: string;
+  readonly params: P;
+  readonly bindings: B;
+  readonly constants?: TemplateConstants;
+}): Kernel<P, B> {
+  const { params, bindings, constants = {} } = definition;
+  const variant = Object.entries(constants).map(([name, value]) => `${name}=${value}`).join(",");
+  const members = Object.entries(params).map(([name, type]) => `  ${name}: ${type},`);
+  const declarations = Object.entries(bindings).map(([name, binding], index) => {
+    const [access, ...type] = binding.split(" ");
+    return `@group(1) @binding(${index}) var<storage, ${access}> ${name}: array<${type.join(" ")}>;`;
+  });
+  const consts = Object.entries(constants).map(([name, value]) =>
+    `const ${name}: ${
+      typeof value === "boolean" ? "bool" : Number.isInteger(value) ? "u32" : "f32"
+    } = ${value};`
+  );
+  return {
+    label: variant === "" ? definition.label : `${definition.label}[${variant}]`,
+    params,
+    bindings,
+    wgsl: [
+      "struct Params {",
+      ...members,
+      "}",
+      "@group(0) @binding(0) var<uniform> params: Params;",
+      ...declarations,
+      ...consts,
+      expandTemplate(definition.source, constants),
+    ].join("\n"),
+  };
+}

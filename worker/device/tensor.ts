@@ -1,0 +1,33 @@
+/**
+ * A range of GPU memory with a name. Shapes live with the code that knows them: a kernel is told its rows and columns
+ * in its params, so that one buffer sized for the largest micro-batch serves every smaller one.
+ */
+export interface GpuTensor {
+  readonly label: string;
+  readonly buffer: GPUBuffer;
+  /** A multiple of 256, WebGPU's binding alignment. */
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
+/** WebGPU's `minStorageBufferOffsetAlignment`, at its default, which every device supports. */
+export const BINDING_ALIGNMENT_BYTES = 256;
+
+/**
+ * A part of a tensor as a tensor of its own.
+ * @param byteOffset from the start of `tensor`; a multiple of 256
+ */
+export function sliceTensor(
+  tensor: GpuTensor,
+  label: string,
+  byteOffset: number,
+  byteLength: number,
+): GpuTensor {
+  if (byteOffset % BINDING_ALIGNMENT_BYTES !== 0 || byteOffset + byteLength > tensor.byteLength) {
+    throw new RangeError(
+      `slice "${label}" [${byteOffset}, ${byteOffset + byteLength}) of tensor "${tensor.label}" ` +
+        `(${tensor.byteLength} bytes): the offset must be a multiple of ${BINDING_ALIGNMENT_BYTES} and the end inside`,
+    );
+  }
+  return { label, buffer: tensor.buffer, byteOffset: tensor.byteOffset + byteOffset, byteLength };
+}

@@ -1,0 +1,48 @@
+import { checkGradient, checkKernel, f32Tolerance, randomNormal, testPrng } from "./kernel_contract.ts";
+import { encodeRmsNorm, encodeRmsNormBackward } from "./rms_norm.ts";
+import { rmsNormBackwardCpu, rmsNormCpu } from "./rms_norm_cpu.ts";
+
+const EPSILON = 1e-5;
+const SHAPES = [[1, 1], [3, 64], [5, 96], [2, 131], [7, 1024]] as const;
+
+for (const [rows, columns] of SHAPES) {
+  Deno.test(`rms_norm ${rows}×${columns} agrees with its reference`, async () => {
+    const prng = testPrng(`rms_norm ${rows} ${columns}`);
+    const x = randomNormal(prng, rows * columns);
+    const weight = randomNormal(prng, columns);
+    const expected = rmsNormCpu(x, weight, columns, EPSILON);
+    await checkKernel({
+      label: `rms_norm ${rows}×${columns}`,
+      inputs: { x, weight },
+      expected,
+      encode: (pass, t) => encodeRmsNorm(pass, { ...t, rows, columns, epsilon: EPSILON }),
+      tolerance: f32Tolerance(columns, 4),
+    });
+  });
+
+  Deno.test(`rms_norm_backward ${rows}×${columns} adds what its reference says`, async () => {
+    const prng = testPrng(`rms_norm_backward ${rows} ${columns}`);
+    const [x, dy, before] = [0, 1, 2].map(() => randomNormal(prng, rows * columns));
+    const weight = randomNormal(prng, columns);
+    const rstd = Float32Array.from(rmsNormCpu(x!, weight, columns, EPSILON).rstd);
+    const dx = rmsNormBackwardCpu(x!, weight, dy!, columns, EPSILON).map((value, i) => value + before![i]!);
+    await checkKernel({
+      label: `rms_norm_backward ${rows}×${columns}`,
+      inputs: { x: x!, weight, rstd, dy: dy! },
+      initial: { dx: before! },
+      expected: { dx },
+      encode: (pass, t) => encodeRmsNormBackward(pass, { ...t, rows, columns }),
+      tolerance: f32Tolerance(columns, 4 * Math.max(...rstd)),
+    });
+  });
+}
+
+Deno.test("rms_norm's backward reference is the derivative of its forward", () => {
+  const prng = testPrng("rms_norm finite differences");
+  const [rows, columns] = [3, 7];
+  const x = Float64Array.from(randomNormal(prng, rows * columns));
+  const [weight, dy] = [randomNormal(prng, columns), randomNormal(prng, rows * columns)];
+  const loss = (at: Float64Array) =>
+    rmsNormCpu(at, weight, columns, EPSILON).y.reduce((sum, value, i) => sum + value * dy[i]!, 0);
+  checkGradient("rms_norm", loss, x, rmsNormBackwardCpu(x, weight, dy, columns, EPSILON));
+});
