@@ -4,7 +4,7 @@
  * Memory is allocated once, before the first step, and freed by `close`: Deno does not return GPU memory in time when
  * it is left to the garbage collector.
  */
-import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import type { Kernel } from "./kernel.ts";
 import type { GpuTensor } from "./tensor.ts";
 import { Pass } from "./pass.ts";
@@ -22,18 +22,15 @@ export class Gpu {
   #allocatedBytes = 0;
   readonly #buffers: GPUBuffer[] = [];
   readonly #pipelines = new Map<string, GPUComputePipeline>();
-  readonly #errors: string[] = [];
   readonly #pass: Pass;
+  #lost: string | null = null;
 
   private constructor(device: GPUDevice, description: string, isCpu: boolean) {
     this.device = device;
     this.description = description;
     this.isCpu = isCpu;
-    device.addEventListener("uncapturederror", (event) => {
-      event.preventDefault();
-      this.#errors.push((event as GPUUncapturedErrorEvent).error.message);
-    });
-    device.lost.then((info) => this.#errors.push(`the device was lost: ${info.message}`));
+    device.lost.then((info) => this.#lost = info.message || info.reason);
+    this.#openErrorScopes();
     this.#pass = new Pass(this);
   }
 
@@ -103,7 +100,6 @@ export class Gpu {
     });
     this.#buffers.push(buffer);
     this.#allocatedBytes += size;
-    this.throwIfFailed(`allocating "${label}" (${size} bytes)`);
     return { label, buffer, byteOffset: 0, byteLength: size };
   }
 
@@ -138,7 +134,6 @@ export class Gpu {
   /** Submits what was recorded, without waiting for it. */
   submit(): void {
     this.#pass.submit();
-    this.throwIfFailed("running kernels");
   }
 
   /**
@@ -156,14 +151,9 @@ export class Gpu {
       const encoder = this.device.createCommandEncoder();
       encoder.copyBufferToBuffer(tensor.buffer, tensor.byteOffset, staging, 0, byteLength);
       this.device.queue.submit([encoder.finish()]);
+      await this.throwIfFailed(`Computing "${tensor.label}"`);
       await staging.mapAsync(GPUMapMode.READ);
-      this.throwIfFailed(`reading "${tensor.label}"`);
       return staging.getMappedRange().slice(0);
-    } catch (error) {
-      this.throwIfFailed(`reading "${tensor.label}"`);
-      throw new LoraFleetError("gpu_failure", `Reading "${tensor.label}" failed: ${messageOf(error)}`, {
-        cause: error,
-      });
     } finally {
       staging.destroy();
     }
@@ -179,17 +169,36 @@ export class Gpu {
         layout,
         compute: { module, entryPoint: "main" },
       });
-      this.throwIfFailed(`compiling kernel ${kernel.label}`);
       this.#pipelines.set(kernel.label, pipeline);
     }
     return pipeline;
   }
 
-  /** WebGPU reports most errors aside, not by throwing: without this, a failed kernel leaves stale results. */
-  throwIfFailed(attempt: string): void {
-    if (this.#errors.length === 0) return;
-    const messages = this.#errors.splice(0).join("; ");
-    throw new LoraFleetError("gpu_failure", `${attempt} failed on ${this.description}: ${messages}`);
+  /**
+   * Throws the first error since the last call. WebGPU reports errors aside and goes on: without this, a kernel that
+   * failed leaves what an earlier one computed.
+   * @throws LoraFleetError `does_not_fit` where memory ran out, else `gpu_failure`
+   */
+  async throwIfFailed(attempt: string): Promise<void> {
+    const [internal, validation, memory] = await Promise.all([
+      this.device.popErrorScope(),
+      this.device.popErrorScope(),
+      this.device.popErrorScope(),
+    ]);
+    this.#openErrorScopes();
+    const failure = memory ?? validation ?? internal;
+    if (failure === null && this.#lost === null) return;
+    this.#pipelines.clear(); // a pipeline that failed to compile must not be taken for one that works
+    throw new LoraFleetError(
+      memory === null ? "gpu_failure" : "does_not_fit",
+      `${attempt} failed on ${this.description}: ${failure?.message ?? `the device was lost: ${this.#lost}`}`,
+    );
+  }
+
+  #openErrorScopes(): void {
+    this.device.pushErrorScope("out-of-memory");
+    this.device.pushErrorScope("validation");
+    this.device.pushErrorScope("internal");
   }
 
   /** Frees all memory. */

@@ -184,7 +184,6 @@ export class Pass {
           return { binding: index, resource: { buffer, offset: byteOffset, size: byteLength } };
         }),
       });
-      this.#gpu.throwIfFailed(`binding ${kernel.label}`);
       this.#groups.set(key, group);
     }
     return group;
