@@ -1,0 +1,183 @@
+/**
+ * A job's life as a pure decision: (job, event, now) → (job, reason).
+ *
+ *     validating_files ──validated──▶ queued ──started──▶ running ──trained──▶ succeeded
+ *                                       ▲                    │
+ *                                       └coordinatorRestarted┘       from the first three: failed, cancelled
+ */
+import { z } from "zod";
+import { LoraFleetError, quote } from "../shared/errors.ts";
+import { jobSpecSchema } from "../shared/job_spec.ts";
+
+export const jobStatusSchema = z.enum([
+  "validating_files",
+  "queued",
+  "running",
+  "succeeded",
+  "failed",
+  "cancelled",
+]);
+export type JobStatus = z.output<typeof jobStatusSchema>;
+
+export const jobErrorSchema = z.strictObject({
+  code: z.string(),
+  message: z.string(),
+  param: z.string().nullable(),
+});
+export type JobError = z.output<typeof jobErrorSchema>;
+
+/** A job as it is stored. Times are milliseconds since the Unix epoch. */
+export const jobRecordSchema = z.strictObject({
+  id: z.string(),
+  createdAt: z.number(),
+  status: jobStatusSchema,
+  spec: jobSpecSchema,
+  /** Part of the fine-tuned model's name, as the user chose it. */
+  suffix: z.string().nullable(),
+  metadata: z.record(z.string(), z.string()).nullable(),
+  startedAt: z.number().nullable(),
+  finishedAt: z.number().nullable(),
+  estimatedFinishAt: z.number().nullable(),
+  /** Known once the data is prepared. */
+  totalSteps: z.int().nullable(),
+  /** The newest committed step; 0 before the first. */
+  step: z.int(),
+  /** All tokens that went through the model in committed steps. */
+  trainedTokens: z.int(),
+  error: jobErrorSchema.nullable(),
+  /** Ids of the files of the last checkpoint. */
+  resultFiles: z.array(z.string()),
+  fineTunedModel: z.string().nullable(),
+});
+export type JobRecord = z.output<typeof jobRecordSchema>;
+
+/** What may happen to a job. */
+export type JobTransition =
+  | { readonly type: "validated"; readonly totalSteps: number }
+  | { readonly type: "started" }
+  | {
+    readonly type: "stepCommitted";
+    readonly step: number;
+    readonly tokenCount: number;
+    readonly remainingMs: number | null;
+  }
+  | { readonly type: "trained"; readonly resultFiles: readonly string[] }
+  | { readonly type: "failed"; readonly error: JobError }
+  | { readonly type: "cancelled" }
+  | { readonly type: "coordinatorRestarted" };
+
+export interface JobDecision {
+  readonly job: JobRecord;
+  /** One sentence for the job's events. */
+  readonly reason: string;
+}
+
+const ALLOWED_FROM: Record<JobTransition["type"], readonly JobStatus[]> = {
+  validated: ["validating_files"],
+  started: ["queued"],
+  stepCommitted: ["running"],
+  trained: ["running"],
+  failed: ["validating_files", "queued", "running"],
+  cancelled: ["validating_files", "queued", "running"],
+  coordinatorRestarted: ["running"],
+};
+
+/** Whether nothing can happen to the job any more. */
+export function isFinished(status: JobStatus): boolean {
+  return status === "succeeded" || status === "failed" || status === "cancelled";
+}
+
+/** A job as it begins. */
+export function newJob(
+  fields: Pick<JobRecord, "id" | "createdAt" | "spec" | "suffix" | "metadata">,
+): JobRecord {
+  return {
+    ...fields,
+    status: "validating_files",
+    startedAt: null,
+    finishedAt: null,
+    estimatedFinishAt: null,
+    totalSteps: null,
+    step: 0,
+    trainedTokens: 0,
+    error: null,
+    resultFiles: [],
+    fineTunedModel: null,
+  };
+}
+
+/** The name of a job's result, in the form that OpenAI's clients know: `ft:<base model>:<suffix>:<job>`. */
+export function fineTunedModelName(job: JobRecord): string {
+  return ["ft", job.spec.model, job.suffix ?? "", job.id].join(":");
+}
+
+/**
+ * Applies a transition at `now` (milliseconds). Throws a `LoraFleetError` with code `conflict` where the job's status
+ * does not allow it.
+ */
+export function decideJob(job: JobRecord, transition: JobTransition, now: number): JobDecision {
+  if (!ALLOWED_FROM[transition.type].includes(job.status)) {
+    throw new LoraFleetError(
+      "conflict",
+      `job ${quote(job.id)} is ${job.status}: ${quote(transition.type)} is possible only while it is ` +
+        ALLOWED_FROM[transition.type].join(" or "),
+      { param: "status" },
+    );
+  }
+  const finished = { finishedAt: now, estimatedFinishAt: null };
+  switch (transition.type) {
+    case "validated":
+      return {
+        job: { ...job, status: "queued", totalSteps: transition.totalSteps },
+        reason: `The data is prepared: ${transition.totalSteps} steps. The job is queued.`,
+      };
+    case "started":
+      return {
+        job: { ...job, status: "running", startedAt: now, step: 0, trainedTokens: 0 },
+        reason: "Training has started.",
+      };
+    case "stepCommitted":
+      return {
+        job: {
+          ...job,
+          step: transition.step,
+          trainedTokens: job.trainedTokens + transition.tokenCount,
+          estimatedFinishAt: transition.remainingMs === null ? null : now + transition.remainingMs,
+        },
+        reason: `Step ${transition.step}/${job.totalSteps ?? "?"} is committed.`,
+      };
+    case "trained":
+      return {
+        job: {
+          ...job,
+          ...finished,
+          status: "succeeded",
+          resultFiles: [...transition.resultFiles],
+          fineTunedModel: fineTunedModelName(job),
+        },
+        reason: `The job has succeeded: ${job.step} steps, ${job.trainedTokens} tokens.`,
+      };
+    case "failed":
+      return {
+        job: { ...job, ...finished, status: "failed", error: transition.error },
+        reason: `The job has failed: ${transition.error.message}`,
+      };
+    case "cancelled":
+      return {
+        job: { ...job, ...finished, status: "cancelled" },
+        reason: `The job was cancelled while it was ${job.status}.`,
+      };
+    case "coordinatorRestarted":
+      return {
+        job: {
+          ...job,
+          status: "queued",
+          startedAt: null,
+          estimatedFinishAt: null,
+          step: 0,
+          trainedTokens: 0,
+        },
+        reason: "The coordinator has restarted while the job was running: it is queued again.",
+      };
+  }
+}

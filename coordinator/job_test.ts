@@ -1,0 +1,111 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { LoraFleetError } from "../shared/errors.ts";
+import { jobSpecSchema } from "../shared/job_spec.ts";
+import {
+  decideJob,
+  fineTunedModelName,
+  isFinished,
+  jobRecordSchema,
+  jobStatusSchema,
+  newJob,
+} from "./job.ts";
+import type { JobRecord, JobTransition } from "./job.ts";
+
+const spec = jobSpecSchema.parse({ model: "org/llama", training_file: "file-1" });
+const fresh = newJob({ id: "ftjob-1", createdAt: 1000, spec, suffix: null, metadata: null });
+const error = { code: "invalid_dataset", message: "line 3 does not parse", param: "training_file" };
+
+function live(job: JobRecord, ...transitions: readonly JobTransition[]): JobRecord {
+  return transitions.reduce(
+    (state, transition, index) => decideJob(state, transition, 2000 + index).job,
+    job,
+  );
+}
+
+const toRunning = [{ type: "validated", totalSteps: 4 }, { type: "started" }] as const;
+
+Deno.test("a job that goes well", () => {
+  const job = live(
+    fresh,
+    ...toRunning,
+    { type: "stepCommitted", step: 1, tokenCount: 10, remainingMs: 300 },
+    { type: "stepCommitted", step: 2, tokenCount: 12, remainingMs: null },
+  );
+  assertEquals([job.status, job.startedAt, job.step, job.trainedTokens], ["running", 2001, 2, 22]);
+  assertEquals(job.estimatedFinishAt, null);
+  const done = decideJob(job, { type: "trained", resultFiles: ["file-9"] }, 3000);
+  assertEquals(done.job.status, "succeeded");
+  assertEquals(done.job.finishedAt, 3000);
+  assertEquals(done.job.resultFiles, ["file-9"]);
+  assertEquals(done.job.fineTunedModel, "ft:org/llama::ftjob-1");
+  assertStringIncludes(done.reason, "2 steps, 22 tokens");
+  assertEquals(jobRecordSchema.parse(JSON.parse(JSON.stringify(done.job))), done.job);
+});
+
+Deno.test("the estimated finish lies the remaining time after the step", () => {
+  const { job } = decideJob(live(fresh, ...toRunning), {
+    type: "stepCommitted",
+    step: 1,
+    tokenCount: 1,
+    remainingMs: 250,
+  }, 5000);
+  assertEquals(job.estimatedFinishAt, 5250);
+});
+
+Deno.test("a failure keeps its error, a cancellation has none", () => {
+  const failed = decideJob(fresh, { type: "failed", error }, 3000);
+  assertEquals([failed.job.status, failed.job.error], ["failed", error]);
+  assertStringIncludes(failed.reason, error.message);
+  const cancelled = decideJob(live(fresh, ...toRunning), { type: "cancelled" }, 3000);
+  assertEquals([cancelled.job.status, cancelled.job.error], ["cancelled", null]);
+  assertStringIncludes(cancelled.reason, "while it was running");
+});
+
+Deno.test("after a restart a running job is queued again, from its beginning", () => {
+  const job = live(fresh, ...toRunning, { type: "stepCommitted", step: 1, tokenCount: 10, remainingMs: 1 });
+  assertEquals(decideJob(job, { type: "coordinatorRestarted" }, 9000).job, live(fresh, toRunning[0]));
+});
+
+Deno.test("every transition from every other status is a conflict that says what is so", () => {
+  const transitions: readonly JobTransition[] = [
+    { type: "validated", totalSteps: 1 },
+    { type: "started" },
+    { type: "stepCommitted", step: 1, tokenCount: 1, remainingMs: null },
+    { type: "trained", resultFiles: [] },
+    { type: "failed", error },
+    { type: "cancelled" },
+    { type: "coordinatorRestarted" },
+  ];
+  const allowed = new Set<string>();
+  for (const status of jobStatusSchema.options) {
+    for (const transition of transitions) {
+      try {
+        decideJob({ ...fresh, status }, transition, 1);
+        allowed.add(`${status} ${transition.type}`);
+      } catch (thrown) {
+        if (!(thrown instanceof LoraFleetError)) throw thrown;
+        assertEquals(thrown.code, "conflict");
+        assertStringIncludes(thrown.message, `is ${status}`);
+      }
+    }
+  }
+  assertEquals([...allowed].sort(), [
+    "queued cancelled",
+    "queued failed",
+    "queued started",
+    "running cancelled",
+    "running coordinatorRestarted",
+    "running failed",
+    "running stepCommitted",
+    "running trained",
+    "validating_files cancelled",
+    "validating_files failed",
+    "validating_files validated",
+  ]);
+  assertEquals(jobStatusSchema.options.filter(isFinished), ["succeeded", "failed", "cancelled"]);
+  assertThrows(() => decideJob({ ...fresh, status: "failed" }, { type: "cancelled" }, 1), LoraFleetError);
+});
+
+Deno.test("the fine-tuned model's name holds the suffix", () => {
+  assertEquals(fineTunedModelName({ ...fresh, suffix: "mine" }), "ft:org/llama:mine:ftjob-1");
+});
