@@ -1,0 +1,61 @@
+/** What is there already: a nats-server binary, and a GPU that WebGPU can use. */
+import { dirname, fromFileUrl, join } from "@std/path";
+import { z } from "zod";
+
+/** Debian puts nats-server into /usr/sbin, which is not on everybody's PATH. */
+const extraFolders = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin"];
+
+/**
+ * The first nats-server in the folders of `path` or in those where packages put it; null where there is none.
+ * @param path the PATH variable
+ */
+export function findNatsServer(
+  path: string,
+  isFile: (path: string) => boolean = isExistingFile,
+): string | null {
+  const windows = Deno.build.os === "windows";
+  const folders = path.split(windows ? ";" : ":").filter((folder) => folder !== "");
+  for (const folder of windows ? folders : [...folders, ...extraFolders]) {
+    const candidate = join(folder, windows ? "nats-server.exe" : "nats-server");
+    if (isFile(candidate)) return candidate;
+  }
+  return null;
+}
+
+function isExistingFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+const probeSchema = z.object({ found: z.boolean(), name: z.string() });
+
+/** The name of the GPU that WebGPU gives, or null where it gives none or the attempt crashes. */
+export async function probeGpu(timeoutMs = 30_000): Promise<string | null> {
+  const script = join(dirname(fromFileUrl(import.meta.url)), "probe_gpu.ts");
+  const output = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-config", "--no-lock", "--no-check", "-A", "--unstable-webgpu", script],
+    stdout: "piped",
+    stderr: "null",
+    stdin: "null",
+    signal: AbortSignal.timeout(timeoutMs),
+  }).output();
+  return parseProbe(output.success, new TextDecoder().decode(output.stdout));
+}
+
+/** Reads what probe_gpu.ts printed; a crash, noise or no adapter are all null. */
+export function parseProbe(success: boolean, stdout: string): string | null {
+  if (!success) return null;
+  for (const line of stdout.split("\n").reverse()) {
+    if (!line.startsWith("{")) continue;
+    try {
+      const probe = probeSchema.parse(JSON.parse(line));
+      return probe.found ? probe.name : null;
+    } catch {
+      return null;
+    }
+  }
+  return null;
+}

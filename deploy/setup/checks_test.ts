@@ -1,0 +1,40 @@
+import { assertEquals } from "@std/assert";
+import { findNatsServer, parseProbe } from "./checks.ts";
+
+const posix = { ignore: Deno.build.os === "windows" };
+
+Deno.test({
+  ...posix,
+  name:
+    "nats-server is taken from the PATH first, then from where Debian puts it [ignored on Windows: other paths]",
+  fn: () => {
+    const have = (...files: string[]) => (path: string) => files.includes(path);
+    const path = "/a::/b/bin";
+    assertEquals(
+      findNatsServer(path, have("/b/bin/nats-server", "/usr/sbin/nats-server")),
+      "/b/bin/nats-server",
+    );
+    assertEquals(findNatsServer(path, have("/usr/sbin/nats-server")), "/usr/sbin/nats-server");
+    assertEquals(findNatsServer(path, have("/a/nats-serve")), null);
+    assertEquals(findNatsServer("", have("nats-server")), null);
+  },
+});
+
+Deno.test("a folder named nats-server is not a server", () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    Deno.mkdirSync(`${folder}/nats-server`);
+    assertEquals(findNatsServer(folder) === `${folder}/nats-server`, false);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("a probe counts only when it exits well and says so", () => {
+  assertEquals(parseProbe(true, '{"found":true,"name":"llvmpipe"}\n'), "llvmpipe");
+  assertEquals(parseProbe(true, 'MESA: warning\n{"found":true,"name":"llvmpipe"}\n\n'), "llvmpipe");
+  assertEquals(parseProbe(false, '{"found":true,"name":"llvmpipe"}\n'), null);
+  assertEquals(parseProbe(true, '{"found":false,"name":"unnamed"}\n'), null);
+  assertEquals(parseProbe(true, "{broken"), null);
+  assertEquals(parseProbe(true, ""), null);
+});
