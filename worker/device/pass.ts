@@ -189,9 +189,3 @@ export class Pass {
     return group;
   }
 }
-
-/** Workgroups for `count` elements at `size` a workgroup, folded to two dimensions; see `linear_index` in kernels. */
-export function linearGroups(count: number, size: number): Groups {
-  const groups = Math.ceil(count / size);
-  return groups <= 65535 ? [groups] : [65535, Math.ceil(groups / 65535)];
-}

@@ -1,0 +1,20 @@
+// loss[0] = Σ over rows of log Σ exp(logits) − logit of the target, from stats [rows, 3] of cross_entropy_stats.wgsl.
+// One workgroup: every lane adds every 256th row, then a fixed tree.
+
+const LANES = 256u;
+var<workgroup> partial: array<f32, LANES>;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var sum = 0.0;
+  for (var row = lane; row < params.rows; row += LANES) {
+    sum += stats[row * 3u] + log(stats[row * 3u + 1u]) - stats[row * 3u + 2u];
+  }
+  partial[lane] = sum;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if (lane < half) { partial[lane] += partial[lane + half]; }
+    workgroupBarrier();
+  }
+  if (lane == 0u) { loss[0] = partial[0]; }
+}
