@@ -40,6 +40,10 @@ export async function probeGpu(timeoutMs = 30_000): Promise<string | null> {
     stdout: "piped",
     stderr: "null",
     stdin: "null",
+    // On Linux an adapter through OpenGL may turn up as well; its limits are too small to train with.
+    env: Deno.build.os === "linux" && !Deno.env.has("DENO_WEBGPU_BACKEND")
+      ? { DENO_WEBGPU_BACKEND: "vulkan" }
+      : {},
     signal: AbortSignal.timeout(timeoutMs),
   }).output();
   return parseProbe(output.success, new TextDecoder().decode(output.stdout));
