@@ -1,0 +1,82 @@
+/**
+ * AdamW as bitsandbytes' 32-bit optimizer computes it (the decay comes after the step), on the CPU and in f32 by IEEE rules,
+ * so that every worker's adapter has the same bits whatever its GPU is (decision 0001).
+ *
+ * Intermediate results are f64 and rounded to f32 where bitsandbytes stores them; JavaScript's arithmetic is IEEE f64
+ * everywhere, so the rounding is the same everywhere, too.
+ */
+import type { GradientLayout, UpdateRequest } from "../engine/engine.ts";
+
+/** Adapter and moments as flat arrays in the layout's order. */
+export interface AdamWState {
+  readonly adapter: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+}
+
+/** What torch's `clip_grad_norm_` adds to the norm before it divides. */
+const CLIP_EPSILON = 1e-6;
+
+/**
+ * The factor from an integer gradient sum of each tensor to the mean gradient: 2^exponent / targetCount.
+ * @returns one factor for each tensor of the layout
+ */
+function factorsOf(request: UpdateRequest): Float64Array {
+  return Float64Array.from(request.exponents, (exponent) => 2 ** exponent / request.targetCount);
+}
+
+/** Elements of tensor `index`, padding behind it included: [start, end) in the flat array. */
+function rangeOf(layout: GradientLayout, index: number): [start: number, end: number] {
+  return [layout.tensors[index]!.offset, layout.tensors[index + 1]?.offset ?? layout.elementCount];
+}
+
+/** The global L2 norm of the mean gradient, before clipping. */
+export function gradientNormOf(layout: GradientLayout, request: UpdateRequest): number {
+  const factors = factorsOf(request);
+  let total = 0;
+  for (let index = 0; index < layout.tensors.length; index++) {
+    const [start, end] = rangeOf(layout, index);
+    let sum = 0;
+    for (let i = start; i < end; i++) sum += request.sums[i]! * request.sums[i]!;
+    total += sum * factors[index]! ** 2;
+  }
+  return Math.sqrt(total);
+}
+
+/**
+ * One update: reads `from`, writes `to` (which may be the same arrays).
+ *
+ *     m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²
+ *     p ← p − lr·√(1−β₂ᵗ)/(1−β₁ᵗ) · m / (√v + ε·√(1−β₂ᵗ));  p ← p·(1 − lr·decay)
+ *
+ * @returns the gradient's norm before clipping
+ */
+export function adamwUpdate(
+  layout: GradientLayout,
+  request: UpdateRequest,
+  from: AdamWState,
+  to: AdamWState,
+): number {
+  const { sums, beta1, beta2, updateNumber, learningRate } = request;
+  const norm = gradientNormOf(layout, request);
+  const clip = request.maxGradientNorm > 0 ? Math.min(1, request.maxGradientNorm / (norm + CLIP_EPSILON)) : 1;
+  const factors = factorsOf(request);
+  const correction2 = Math.sqrt(1 - beta2 ** updateNumber);
+  const stepSize = learningRate * correction2 / (1 - beta1 ** updateNumber);
+  const epsilon = request.epsilon * correction2;
+  const keep = 1 - learningRate * request.weightDecay;
+  const [rest1, rest2] = [1 - beta1, 1 - beta2];
+  for (let index = 0; index < layout.tensors.length; index++) {
+    const [start, end] = rangeOf(layout, index);
+    const factor = factors[index]! * clip;
+    for (let i = start; i < end; i++) {
+      const g = Math.fround(sums[i]! * factor);
+      const m = Math.fround(beta1 * from.firstMoment[i]! + rest1 * g);
+      const v = Math.fround(beta2 * from.secondMoment[i]! + rest2 * g * g);
+      to.firstMoment[i] = m;
+      to.secondMoment[i] = v;
+      to.adapter[i] = Math.fround(from.adapter[i]! - stepSize * m / (Math.sqrt(v) + epsilon)) * keep;
+    }
+  }
+  return norm;
+}
