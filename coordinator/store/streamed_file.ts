@@ -3,11 +3,20 @@ import { dirname } from "@std/path";
 import { createHash } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
+/** More bytes came than a file may have. */
+export class FileTooLargeError extends LoraFleetError {
+  constructor(maxBytes: number) {
+    super("invalid_request", `the file is larger than ${maxBytes} bytes, which is the limit`, {
+      param: "file",
+    });
+  }
+}
+
 /** What stands in the names of files that are not finished; nothing else may end so. */
 const PART_SUFFIX = ".part";
 
 export interface StreamedFileOptions {
-  /** More than this many bytes are refused with code `invalid_request`, and nothing stays behind. */
+  /** More than this many bytes are refused, and nothing stays behind. */
   readonly maxBytes: number;
   /** The SHA-256 that the sender announced, in hexadecimal; another one is refused with code `corrupt`. */
   readonly expectedSha256?: string;
@@ -24,7 +33,7 @@ export interface WrittenFile {
 /**
  * Streams `body` to `path` through a temporary file beside it, synced and then renamed over what was there.
  *
- * Throws a `LoraFleetError`: `invalid_request` when it is too large, `corrupt` when its SHA-256 is not the announced
+ * Throws a `LoraFleetError`: `FileTooLargeError`, `corrupt` when its SHA-256 is not the announced
  * one, `storage` when the disk does not take it. What `body` throws is passed on. In all cases `path` is untouched.
  */
 export async function writeStreamedFile(
@@ -51,9 +60,7 @@ export async function writeStreamedFile(
     try {
       for await (const chunk of body) {
         size += chunk.byteLength;
-        if (size > options.maxBytes) {
-          throw new LoraFleetError("invalid_request", `the file is larger than ${options.maxBytes} bytes`);
-        }
+        if (size > options.maxBytes) throw new FileTooLargeError(options.maxBytes);
         hash.update(chunk);
         await onDisk(() => writeAll(file, chunk));
       }

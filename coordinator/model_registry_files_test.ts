@@ -1,0 +1,113 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { LoraFleetError } from "../shared/errors.ts";
+import { createHashCache, manifestOf, selectModelFiles } from "./model_registry_files.ts";
+
+const ABC_SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+const noIndex = () => Promise.reject(new Error("the index was read without need"));
+
+Deno.test("the tokenizer, the config and one set of weights are selected, nothing else", async () => {
+  const names = [
+    ".gitattributes",
+    "README.md",
+    "config.json",
+    "consolidated.safetensors",
+    "generation_config.json",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "training_args.bin",
+  ];
+  assertEquals(await selectModelFiles(names, noIndex), [
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+  ]);
+});
+
+Deno.test("an index says which files hold the weights", async () => {
+  const index = JSON.stringify({
+    weight_map: { a: "x-1.safetensors", b: "x-2.safetensors", c: "x-1.safetensors" },
+  });
+  const names = [
+    "config.json",
+    "model.safetensors.index.json",
+    "x-1.safetensors",
+    "x-2.safetensors",
+    "y.safetensors",
+  ];
+  assertEquals(await selectModelFiles(names, () => Promise.resolve(index)), names.slice(0, 4));
+});
+
+Deno.test("without index and model.safetensors, all weights but an adapter's", async () => {
+  const names = ["adapter_model.safetensors", "config.json", "weights.safetensors"];
+  assertEquals(await selectModelFiles(names, noIndex), ["config.json", "weights.safetensors"]);
+});
+
+Deno.test("what is missing is named", async () => {
+  const broken: [string[], string, string][] = [
+    [["model.safetensors"], "{}", "config.json"],
+    [["config.json", "adapter_model.safetensors"], "{}", "no weights"],
+    [["config.json", "model.safetensors.index.json"], "{", "no weight_map"],
+    [
+      ["config.json", "model.safetensors.index.json"],
+      '{"weight_map":{"a":"gone.safetensors"}}',
+      "gone.safetensors",
+    ],
+    [
+      ["config.json", "model.safetensors.index.json"],
+      '{"weight_map":{"a":"../config.json"}}',
+      "../config.json",
+    ],
+  ];
+  for (const [names, index, message] of broken) {
+    const error = await assertRejects(
+      () => selectModelFiles(names, () => Promise.resolve(index)),
+      LoraFleetError,
+      message,
+    );
+    assertEquals(error.code, "invalid_model");
+  }
+});
+
+Deno.test("the manifest's hash is that of sha256sum's sorted lines", () => {
+  // printf '%s  b\n%s  a\n' 00… 11… | sha256sum
+  const files = [
+    { name: "a", size: 1, sha256: "1".repeat(64) },
+    { name: "b", size: 2, sha256: "0".repeat(64) },
+  ];
+  assertEquals(manifestOf(files), {
+    hash: "5d7af0615bd820e7840ddd13729b9a92a8b8bae8e4abc0fffc26bf2e7a35c252",
+    files,
+  });
+});
+
+Deno.test("a hash is kept until size or time changes, over a restart and a broken cache", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const [path, cachePath] = [`${folder}/file`, `${folder}/hashes.json`];
+    await Deno.writeTextFile(path, "abc");
+    const time = new Date(1_700_000_000_000);
+    await Deno.utime(path, time, time);
+    assertEquals(await createHashCache(cachePath).hash(path), { size: 3, sha256: ABC_SHA256 });
+    await Deno.writeTextFile(path, "abd");
+    await Deno.utime(path, time, time);
+    const restarted = createHashCache(cachePath);
+    assertEquals(
+      (await restarted.hash(path)).sha256,
+      ABC_SHA256,
+      "size and time are the same: the cache answers",
+    );
+    await Deno.utime(path, time, new Date(1_700_000_001_000));
+    const changed = await restarted.hash(path);
+    assertEquals(changed.sha256 === ABC_SHA256, false);
+    await Deno.writeTextFile(cachePath, "{broken");
+    assertEquals(await createHashCache(cachePath).hash(path), changed);
+    const error = await assertRejects(() => restarted.hash(`${folder}/missing`), LoraFleetError, "missing");
+    assertEquals(error.code, "storage");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
