@@ -1,0 +1,39 @@
+/** The messages between a worker's main thread and its engine thread: one call, one answer. */
+import { type ErrorCode, LoraFleetError, messageOf } from "../../shared/errors.ts";
+import type { Engine } from "./engine.ts";
+
+/** A call of one of the engine's methods. */
+export type EngineCall = {
+  [K in keyof Engine]: { readonly id: number; readonly method: K; readonly args: Parameters<Engine[K]> };
+}[keyof Engine];
+
+export type EngineAnswer =
+  | { readonly id: number; readonly ok: true; readonly value: unknown }
+  | { readonly id: number; readonly ok: false; readonly error: EngineFailure };
+
+/** An error in a form that survives structured cloning. */
+export interface EngineFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly param: string | null;
+}
+
+/** The cloneable form of anything that was thrown; what is not a `LoraFleetError` counts as a failure of the GPU's code. */
+export function failureOf(thrown: unknown): EngineFailure {
+  if (thrown instanceof LoraFleetError) {
+    return { code: thrown.code, message: thrown.message, param: thrown.param };
+  }
+  return { code: "gpu_failure", message: messageOf(thrown), param: null };
+}
+
+/** The error again, on the other side. */
+export function errorOf({ code, message, param }: EngineFailure): LoraFleetError {
+  return new LoraFleetError(code, message, param === null ? {} : { param });
+}
+
+/** The array buffers inside a message's arrays, which can move to the other thread instead of being copied. */
+export function buffersIn(value: unknown): ArrayBuffer[] {
+  if (ArrayBuffer.isView(value)) return value.buffer instanceof ArrayBuffer ? [value.buffer] : [];
+  if (value === null || typeof value !== "object") return [];
+  return [...new Set(Object.values(value).flatMap(buffersIn))];
+}

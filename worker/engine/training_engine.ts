@@ -1,0 +1,202 @@
+/** The engine: a model on one GPU, its optimizer state in host memory. Runs in a thread of its own (engine_thread.ts). */
+import { createHash } from "node:crypto";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { countTargets, type MicroBatch } from "../../shared/micro_batch.ts";
+import { Gpu } from "../device/gpu.ts";
+import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradient_sums.ts";
+import { writeAdapter } from "../model/adapter_file.ts";
+import { openCheckpoint } from "../model/checkpoint_reader.ts";
+import { LanguageModel } from "../model/language_model.ts";
+import { initialAdapter } from "../model/lora.ts";
+import { type AdamWState, adamwUpdate } from "../optimizer/adamw.ts";
+import type {
+  Engine,
+  EngineSpec,
+  LoadedEngine,
+  MicroBatchResult,
+  TrainingState,
+  UpdateRequest,
+  UpdateResult,
+} from "./engine.ts";
+
+export class TrainingEngine implements Engine {
+  #gpu: Gpu | null = null;
+  #loaded: { readonly spec: EngineSpec; readonly model: LanguageModel } | null = null;
+  #current: AdamWState | null = null;
+  /** The outcome of `update`, until it is committed; swaps places with `#current` then, so that nothing is allocated. */
+  #next: AdamWState | null = null;
+  #updateCount = 0;
+  #updated = false;
+
+  async load(spec: EngineSpec): Promise<LoadedEngine> {
+    await this.close();
+    const checkpoint = await openCheckpoint(spec.modelFolder);
+    const gpu = await Gpu.open({ allowCpu: spec.allowCpu });
+    this.#gpu = gpu;
+    const model = await LanguageModel.load(gpu, checkpoint, {
+      lora: spec.lora,
+      maxTokens: spec.maxTokensPerMicroBatch,
+      maxPositions: spec.maxPositions,
+      doubleQuantization: spec.doubleQuantization,
+      gradientCheckpointing: spec.gradientCheckpointing,
+      training: true,
+      memoryBudgetBytes: spec.memoryBudgetBytes ?? (gpu.isCpu ? Deno.systemMemoryInfo().available : null),
+    });
+    this.#loaded = { spec, model };
+    const { layout } = model.lora;
+    this.#current = { ...emptyState(layout.elementCount), adapter: initialAdapter(layout, spec.seed) };
+    this.#next = emptyState(layout.elementCount);
+    this.#updateCount = 0;
+    gpu.write(model.flat.adapter, this.#current.adapter);
+    return {
+      layout,
+      gpuDescription: gpu.description,
+      planText: model.planText,
+      plannedBytes: model.plannedBytes,
+    };
+  }
+
+  async computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult> {
+    const { model, spec } = this.#ready();
+    const { gpu, flat, workspace, lora } = model;
+    model.encodeGradient(batch, spec.seed, microBatchNumber);
+    gpu.pass.clear(flat.gradientMaxBits);
+    encodeMaxAbs(gpu.pass, {
+      gradient: flat.gradient,
+      tensorOfBlock: flat.tensorOfBlock,
+      maxBits: flat.gradientMaxBits,
+      count: lora.layout.elementCount,
+    });
+    const [loss, maxBits] = await gpu.readAll([workspace.loss, flat.gradientMaxBits]);
+    return {
+      lossSum: new Float32Array(loss!)[0]!,
+      targetCount: countTargets(batch),
+      maxAbs: new Float32Array(maxBits!),
+    };
+  }
+
+  accumulate(exponents: Int8Array): Promise<void> {
+    const { model } = this.#ready();
+    const { gpu, flat, lora } = model;
+    gpu.write(flat.gradientScales, Float32Array.from(exponents, (exponent) => 2 ** -exponent));
+    encodeAccumulateGradient(gpu.pass, {
+      gradient: flat.gradient,
+      tensorOfBlock: flat.tensorOfBlock,
+      scales: flat.gradientScales,
+      sums: flat.gradientSums,
+      count: lora.layout.elementCount,
+    });
+    gpu.submit();
+    return Promise.resolve();
+  }
+
+  async takeSums(): Promise<Int32Array> {
+    const { gpu, flat } = this.#ready().model;
+    const sums = new Int32Array(await gpu.read(flat.gradientSums));
+    gpu.pass.clear(flat.gradientSums);
+    gpu.submit();
+    return sums;
+  }
+
+  rollback(): Promise<void> {
+    const { gpu, flat } = this.#ready().model;
+    gpu.pass.clear(flat.gradientSums);
+    gpu.submit();
+    this.#updated = false;
+    return Promise.resolve();
+  }
+
+  update(request: UpdateRequest): Promise<UpdateResult> {
+    const { model } = this.#ready();
+    const gradientNorm = adamwUpdate(model.lora.layout, request, this.#current!, this.#next!);
+    this.#updated = true;
+    return Promise.resolve({ gradientNorm, digest: digestOf(this.#next!) });
+  }
+
+  commit(): Promise<void> {
+    const { gpu, flat } = this.#ready().model;
+    if (!this.#updated) {
+      throw new LoraFleetError("conflict", "Committing failed: there is no update to commit.");
+    }
+    [this.#current, this.#next] = [this.#next, this.#current];
+    this.#updated = false;
+    this.#updateCount++;
+    gpu.write(flat.adapter, this.#current!.adapter);
+    return Promise.resolve();
+  }
+
+  exportState(): Promise<TrainingState> {
+    this.#ready();
+    return Promise.resolve({ updateCount: this.#updateCount, ...copyState(this.#current!) });
+  }
+
+  importState(state: TrainingState): Promise<{ digest: string }> {
+    const { gpu, flat, lora } = this.#ready().model;
+    const { elementCount } = lora.layout;
+    for (
+      const [name, { length }] of Object.entries({
+        adapter: state.adapter,
+        firstMoment: state.firstMoment,
+        secondMoment: state.secondMoment,
+      })
+    ) {
+      if (length !== elementCount) {
+        throw new LoraFleetError(
+          "corrupt",
+          `Loading a training state failed: ${name} has ${length} elements, the adapter has ${elementCount}.`,
+        );
+      }
+    }
+    this.#current = copyState(state);
+    this.#updateCount = state.updateCount;
+    this.#updated = false;
+    gpu.write(flat.adapter, this.#current.adapter);
+    return Promise.resolve({ digest: digestOf(this.#current) });
+  }
+
+  async writeAdapter(folder: string, baseModelName: string): Promise<void> {
+    const { model, spec } = this.#ready();
+    const { adapter } = this.#current!;
+    const tensors = model.lora.layout.tensors.map(({ name, shape, offset }) => ({
+      name,
+      shape,
+      data: adapter.subarray(offset, offset + shape[0] * shape[1]),
+    }));
+    await writeAdapter(folder, { tensors, lora: spec.lora, baseModelName });
+  }
+
+  close(): Promise<void> {
+    this.#gpu?.close();
+    this.#gpu = null;
+    this.#loaded = null;
+    return Promise.resolve();
+  }
+
+  #ready() {
+    if (this.#loaded === null) {
+      throw new LoraFleetError("conflict", "The engine was asked to work before it loaded a model.");
+    }
+    return this.#loaded;
+  }
+}
+
+function emptyState(elementCount: number): AdamWState {
+  return {
+    adapter: new Float32Array(elementCount),
+    firstMoment: new Float32Array(elementCount),
+    secondMoment: new Float32Array(elementCount),
+  };
+}
+
+function copyState({ adapter, firstMoment, secondMoment }: AdamWState): AdamWState {
+  return { adapter: adapter.slice(), firstMoment: firstMoment.slice(), secondMoment: secondMoment.slice() };
+}
+
+/** SHA-256 over adapter and moments, as hex. */
+function digestOf({ adapter, firstMoment, secondMoment }: AdamWState): string {
+  const hash = createHash("sha256");
+  for (const part of [adapter, firstMoment, secondMoment]) {
+    hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,101 @@
+/**
+ * The end of the model: the rows that are wanted, final RMSNorm, the output layer in vocabulary chunks, and the loss. Rows
+ * whose label does not count never reach the output layer.
+ */
+import type { GpuTensor } from "../device/tensor.ts";
+import {
+  encodeCrossEntropyBackward,
+  encodeCrossEntropyLoss,
+  encodeCrossEntropyStats,
+} from "../kernels/cross_entropy.ts";
+import { encodeMatmul } from "../kernels/matmul.ts";
+import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/rms_norm.ts";
+import { encodeGatherRows, encodeScatterRows, type TableSlab } from "../kernels/rows.ts";
+import type { PassContext } from "./layer.ts";
+import type { BaseWeights } from "./weights.ts";
+
+/** headNormed [rows, hidden] = RMSNorm of the residual stream's rows `workspace.headRows`. */
+export function encodeHeadInput(
+  context: PassContext,
+  weights: BaseWeights,
+  hidden: GpuTensor,
+  rows: number,
+): void {
+  const { pass, spec, workspace } = context;
+  const { hiddenSize: columns, rmsNormEpsilon: epsilon } = spec;
+  const { headInput, headNormed, headRstd, headRows } = workspace;
+  const slabs = [{ tensor: hidden, firstRow: 0, rowCount: context.rows }];
+  encodeGatherRows(pass, { slabs, indices: headRows, y: headInput, rows, columns });
+  encodeRmsNorm(pass, {
+    x: headInput,
+    weight: weights.finalNorm,
+    y: headNormed,
+    rstd: headRstd,
+    rows,
+    columns,
+    epsilon,
+  });
+}
+
+/** logits [rows, slab.rowCount] = headNormed · the slab of the output layer. */
+export function encodeLogits(context: PassContext, slab: TableSlab, rows: number): void {
+  const { pass, spec, workspace } = context;
+  encodeMatmul(pass, {
+    a: workspace.headNormed,
+    b: slab.tensor,
+    out: workspace.logits,
+    m: rows,
+    n: slab.rowCount,
+    k: spec.hiddenSize,
+    layout: "nt",
+  });
+}
+
+/** workspace.loss[0] = the summed cross entropy of the head's rows against workspace.targets [rows]. */
+export function encodeLoss(context: PassContext, weights: BaseWeights, rows: number): void {
+  const { pass, workspace } = context;
+  for (const slab of weights.head) {
+    encodeLogits(context, slab, rows);
+    encodeCrossEntropyStats(pass, chunkOf(context, slab, rows));
+  }
+  encodeCrossEntropyLoss(pass, { stats: workspace.lossStats, loss: workspace.loss, rows });
+}
+
+/** workspace.dHidden [T, hidden] = the gradient of the summed loss with respect to the residual stream; after `encodeLoss`. */
+export function encodeLossBackward(context: PassContext, weights: BaseWeights, rows: number): void {
+  const { pass, spec, workspace } = context;
+  const { hiddenSize: columns } = spec;
+  const { logits, headInput, headRstd, headRows, dHeadNormed, dHeadInput, dHidden } = workspace;
+  weights.head.forEach((slab, index) => {
+    // The only chunk's logits are still there; of several, each is computed again.
+    if (weights.head.length > 1) encodeLogits(context, slab, rows);
+    encodeCrossEntropyBackward(pass, chunkOf(context, slab, rows));
+    encodeMatmul(pass, {
+      a: logits,
+      b: slab.tensor,
+      out: dHeadNormed,
+      m: rows,
+      n: columns,
+      k: slab.rowCount,
+      layout: "nn",
+      accumulate: index > 0,
+    });
+  });
+  pass.clear(dHeadInput, rows * columns * 4);
+  encodeRmsNormBackward(pass, {
+    x: headInput,
+    weight: weights.finalNorm,
+    rstd: headRstd,
+    dy: dHeadNormed,
+    dx: dHeadInput,
+    rows,
+    columns,
+  });
+  pass.clear(dHidden, context.rows * columns * 4);
+  encodeScatterRows(pass, { x: dHeadInput, indices: headRows, y: dHidden, rows, columns });
+}
+
+function chunkOf(context: PassContext, slab: TableSlab, rows: number) {
+  const { logits, targets, lossStats: stats } = context.workspace;
+  return { logits, targets, stats, rows, columns: slab.rowCount, firstColumn: slab.firstRow };
+}

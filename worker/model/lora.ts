@@ -1,0 +1,109 @@
+/** Which linear layers carry LoRA, how their tensors lie in the flat gradient, and how a fresh adapter starts. */
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { LoraSpec } from "../../shared/job_spec.ts";
+import type { GradientLayout, GradientTensor } from "../engine/engine.ts";
+import { GRADIENT_BLOCK_SIZE } from "../kernels/gradient_sums.ts";
+import { type LinearModule, linearModules, type TransformerSpec } from "./transformer_spec.ts";
+
+/** LoRA on one linear layer. */
+export interface LoraModule {
+  /** A number for life within the model: keys the dropout masks. */
+  readonly index: number;
+  readonly linear: LinearModule;
+  /** Indices of its tensors in the layout. */
+  readonly a: number;
+  readonly b: number;
+}
+
+export interface LoraPlan {
+  readonly rank: number;
+  /** alpha/r, or alpha/√r with rsLoRA: the factor of B·A·x. */
+  readonly scale: number;
+  readonly dropout: number;
+  /** LoRA by the linear layer's name; layers without LoRA are absent. */
+  readonly modules: ReadonlyMap<string, LoraModule>;
+  readonly layout: GradientLayout;
+}
+
+/**
+ * PEFT's rule for `target_modules`: a module matches by its full name or by a suffix of whole name parts; "all-linear"
+ * is every linear layer but the output layer.
+ * @throws LoraFleetError `invalid_request` where a name matches nothing or the rank exceeds a layer's size
+ */
+export function planLora(spec: TransformerSpec, lora: LoraSpec): LoraPlan {
+  const linears = linearModules(spec);
+  const { target_modules: targets, r: rank } = lora;
+  const matches = (name: string, target: string) => name === target || name.endsWith(`.${target}`);
+  for (const target of targets === "all-linear" ? [] : targets) {
+    if (!linears.some(({ name }) => matches(name, target))) {
+      const known = [...new Set(linears.map(({ name }) => name.split(".").at(-1)!))].join(", ");
+      throw new LoraFleetError(
+        "invalid_request",
+        `Placing LoRA failed: target_modules has ${
+          quote(target)
+        }, which matches no linear layer. Known: ${known}.`,
+        { param: "lora.target_modules" },
+      );
+    }
+  }
+  const chosen = linears.filter(({ name }) =>
+    targets === "all-linear" || targets.some((target) => matches(name, target))
+  );
+  const modules = new Map<string, LoraModule>();
+  const tensors: GradientTensor[] = [];
+  let offset = 0;
+  let parameterCount = 0;
+  const place = (name: string, rows: number, columns: number): number => {
+    tensors.push({ name, shape: [rows, columns], offset });
+    parameterCount += rows * columns;
+    offset += Math.ceil(rows * columns / GRADIENT_BLOCK_SIZE) * GRADIENT_BLOCK_SIZE;
+    return tensors.length - 1;
+  };
+  chosen.forEach((linear, index) => {
+    const { name, outFeatures, inFeatures } = linear;
+    if (rank > Math.min(inFeatures, outFeatures)) {
+      throw new LoraFleetError(
+        "invalid_request",
+        `Placing LoRA failed: r is ${rank}, above the size of ${name} (${outFeatures}×${inFeatures}). ` +
+          `Use at most ${Math.min(inFeatures, outFeatures)}, or leave the layer out of target_modules.`,
+        { param: "lora.r" },
+      );
+    }
+    const a = place(`base_model.model.${name}.lora_A.weight`, rank, inFeatures);
+    const b = place(`base_model.model.${name}.lora_B.weight`, outFeatures, rank);
+    modules.set(name, { index, linear, a, b });
+  });
+  return {
+    rank,
+    scale: lora.use_rslora ? lora.lora_alpha / Math.sqrt(rank) : lora.lora_alpha / rank,
+    dropout: lora.lora_dropout,
+    modules,
+    layout: { tensors, elementCount: offset, parameterCount },
+  };
+}
+
+/**
+ * A fresh adapter: A from PEFT's Kaiming-uniform with a = √5, that is uniform in ±1/√in; B zero. Each tensor has its own
+ * counter-based sequence, so every worker makes the same adapter without any of it travelling.
+ */
+export function initialAdapter(layout: GradientLayout, seed: number): Float32Array {
+  const adapter = new Float32Array(layout.elementCount);
+  layout.tensors.forEach(({ name, shape: [rows, columns], offset }, index) => {
+    if (!name.endsWith(".lora_A.weight")) return;
+    const bound = 1 / Math.sqrt(columns);
+    for (let i = 0; i < rows * columns; i++) {
+      adapter[offset + i] = (hash(seed, index, i) / 2 ** 31 - 1) * bound;
+    }
+  });
+  return adapter;
+}
+
+/** A uniform u32 from three counters: murmur3's finaliser over their mix. */
+function hash(seed: number, tensor: number, element: number): number {
+  let h = Math.imul(seed ^ Math.imul(tensor + 1, 0x9e37_79b1), 0x85eb_ca6b) ^ element;
+  h = Math.imul(h ^ (h >>> 16), 0x85eb_ca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2_ae35);
+  h = Math.imul(h ^ (h >>> 16), 0x27d4_eb2f) + seed;
+  h = Math.imul(h ^ (h >>> 15), 0x85eb_ca6b);
+  return (h ^ (h >>> 13)) >>> 0;
+}

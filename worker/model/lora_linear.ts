@@ -1,0 +1,169 @@
+/**
+ * A frozen NF4 linear layer with LoRA beside it: y = W·x + bias + s·B·(A·dropout(x)), forward and backward. The weight W never
+ * gets a gradient; A and B do.
+ */
+import type { Pass } from "../device/pass.ts";
+import { type GpuTensor, sliceTensor } from "../device/tensor.ts";
+import { type DropoutKey, encodeDropout } from "../kernels/dropout.ts";
+import { encodeMatmul } from "../kernels/matmul.ts";
+import { encodeNf4Matmul } from "../kernels/nf4_matmul.ts";
+import type { LoraPlan } from "./lora.ts";
+import type { BaseLinear } from "./weights.ts";
+
+/** LoRA of one linear layer on the GPU: parts of the flat adapter and of the flat gradient. */
+export interface LoraTensors {
+  readonly a: GpuTensor;
+  readonly b: GpuTensor;
+  readonly dA: GpuTensor;
+  readonly dB: GpuTensor;
+  readonly rank: number;
+  readonly scale: number;
+  readonly moduleIndex: number;
+}
+
+export interface Linear {
+  readonly base: BaseLinear;
+  readonly lora: LoraTensors | null;
+}
+
+/** Dropout of one pass: null where there is none, as in evaluation. */
+export interface DropoutPass {
+  readonly probability: number;
+  readonly keyOf: (moduleIndex: number) => DropoutKey;
+  /** [T, widest input] */
+  readonly scratch: GpuTensor;
+}
+
+interface Call {
+  /** [rows, in] */
+  readonly x: GpuTensor;
+  readonly rows: number;
+  /** A·dropout(x) [rows, rank], kept from forward to backward. */
+  readonly inner: GpuTensor;
+  readonly dropout: DropoutPass | null;
+}
+
+/** LoRA's tensors by linear layer, cut out of the flat adapter and gradient. */
+export function bindLora(
+  plan: LoraPlan,
+  adapter: GpuTensor,
+  gradient: GpuTensor | null,
+): Map<string, LoraTensors> {
+  const slice = (flat: GpuTensor, tensorIndex: number): GpuTensor => {
+    const { name, shape: [rows, columns], offset } = plan.layout.tensors[tensorIndex]!;
+    return sliceTensor(flat, name, offset * 4, rows * columns * 4);
+  };
+  const bound = new Map<string, LoraTensors>();
+  for (const [name, { index, a, b }] of plan.modules) {
+    bound.set(name, {
+      a: slice(adapter, a),
+      b: slice(adapter, b),
+      dA: slice(gradient ?? adapter, a),
+      dB: slice(gradient ?? adapter, b),
+      rank: plan.rank,
+      scale: plan.scale,
+      moduleIndex: index,
+    });
+  }
+  return bound;
+}
+
+/** y [rows, out] = (or +=, with `accumulate`) the layer's result for x [rows, in]. */
+export function encodeLinear(
+  pass: Pass,
+  linear: Linear,
+  call: Call & { y: GpuTensor; accumulate: boolean },
+): void {
+  const { x, y, rows, inner, accumulate } = call;
+  const { weight, bias } = linear.base;
+  encodeNf4Matmul(pass, {
+    a: x,
+    weight,
+    out: y,
+    m: rows,
+    layout: "nt",
+    accumulate,
+    ...(bias ? { bias } : {}),
+  });
+  if (linear.lora === null) return;
+  encodeLoraInner(pass, linear, call);
+  const { b, rank, scale } = linear.lora;
+  encodeMatmul(pass, {
+    a: inner,
+    b,
+    out: y,
+    m: rows,
+    n: weight.rows,
+    k: rank,
+    layout: "nt",
+    alpha: scale,
+    accumulate: true,
+  });
+}
+
+/** inner [rows, rank] = A·dropout(x): all of the forward that the layer's own gradients need. */
+export function encodeLoraInner(pass: Pass, linear: Linear, call: Call): void {
+  if (linear.lora === null) return;
+  const { a, rank } = linear.lora;
+  const dropped = encodeDropped(pass, linear, call);
+  const k = linear.base.weight.columns;
+  encodeMatmul(pass, { a: dropped, b: a, out: call.inner, m: call.rows, n: rank, k, layout: "nt" });
+}
+
+/**
+ * The backward of `encodeLinear`: writes LoRA's gradients, and dx [rows, in] where it is wanted.
+ * @param call.dy [rows, out]
+ * @param call.dInner scratch [rows, rank]
+ * @param call.dx null where nothing below the layer learns
+ */
+export function encodeLinearBackward(
+  pass: Pass,
+  linear: Linear,
+  call: Call & { dy: GpuTensor; dInner: GpuTensor; dx: GpuTensor | null; accumulate: boolean },
+): void {
+  const { rows, inner, dropout, dy, dInner, dx, accumulate } = call;
+  const { weight } = linear.base;
+  const { rows: out, columns: width } = weight;
+  if (dx !== null) encodeNf4Matmul(pass, { a: dy, weight, out: dx, m: rows, layout: "nn", accumulate });
+  if (linear.lora === null) return;
+  const { a, b, dA, dB, rank, scale, moduleIndex } = linear.lora;
+  encodeMatmul(pass, { a: dy, b, out: dInner, m: rows, n: rank, k: out, layout: "nn", alpha: scale });
+  encodeMatmul(pass, { a: dy, b: inner, out: dB, m: out, n: rank, k: rows, layout: "tn", alpha: scale });
+  const dropped = encodeDropped(pass, linear, call);
+  encodeMatmul(pass, { a: dInner, b: dropped, out: dA, m: rank, n: width, k: rows, layout: "tn" });
+  if (dx === null) return;
+  if (dropout === null) {
+    encodeMatmul(pass, {
+      a: dInner,
+      b: a,
+      out: dx,
+      m: rows,
+      n: width,
+      k: rank,
+      layout: "nn",
+      accumulate: true,
+    });
+    return;
+  }
+  const { scratch: dDropped, probability, keyOf } = dropout;
+  encodeMatmul(pass, { a: dInner, b: a, out: dDropped, m: rows, n: width, k: rank, layout: "nn" });
+  const count = rows * width;
+  encodeDropout(pass, { x: dDropped, y: dx, count, key: keyOf(moduleIndex), probability, accumulate: true });
+}
+
+/** dropout(x), in the scratch; x itself where there is no dropout. */
+function encodeDropped(pass: Pass, linear: Linear, call: Call): GpuTensor {
+  const { x, rows, dropout } = call;
+  if (dropout === null || linear.lora === null) return x;
+  const { scratch, probability, keyOf } = dropout;
+  const count = rows * linear.base.weight.columns;
+  encodeDropout(pass, {
+    x,
+    y: scratch,
+    count,
+    key: keyOf(linear.lora.moduleIndex),
+    probability,
+    accumulate: false,
+  });
+  return scratch;
+}
