@@ -1,0 +1,61 @@
+import { assertEquals } from "@std/assert";
+import type { StepReport } from "./fleet.ts";
+import { addStep, startProgress } from "./job_progress.ts";
+
+function report(step: number, changes: Partial<StepReport> = {}): StepReport {
+  return {
+    step,
+    epoch: step / 10,
+    loss: 1,
+    learningRate: 1e-4,
+    gradientNorm: 2,
+    tokenCount: 100,
+    targetCount: 40,
+    workerCount: 2,
+    attempt: 1,
+    seconds: 2,
+    gradientBytesSent: 1000,
+    digest: "d",
+    ...changes,
+  };
+}
+
+Deno.test("an event for each step", () => {
+  const { metrics, remainingMs } = addStep(startProgress(5, 1), report(1));
+  assertEquals(remainingMs, 8000);
+  assertEquals(metrics, {
+    step: 1,
+    total_steps: 5,
+    epoch: 0.1,
+    train_loss: 1,
+    learning_rate: 1e-4,
+    grad_norm: 2,
+    tokens_per_second: 50,
+    tokens: 100,
+    target_tokens: 40,
+    workers: 2,
+    attempt: 1,
+    step_seconds: 2,
+    eta_seconds: 8,
+    gradient_bytes_sent: 1000,
+    digest: "d",
+  });
+});
+
+Deno.test("fewer events: the mean loss since the last one, and one after the last step", () => {
+  let progress = startProgress(5, 2);
+  const events = [1, 2, 3, 4, 5].map((step) => {
+    const decision = addStep(progress, report(step, { loss: step, seconds: step }));
+    progress = decision.progress;
+    return decision.metrics && [decision.metrics["train_loss"], decision.metrics["tokens_per_second"]];
+  });
+  assertEquals(events, [null, [1.5, 200 / 3], null, [3.5, 200 / 7], [5, 20]]);
+  assertEquals(progress.gradientBytesSent, 5000);
+  assertEquals(progress.pending, []);
+});
+
+Deno.test("the time left follows the newest twenty steps", () => {
+  let decision = addStep(startProgress(100, 1), report(1, { seconds: 1000 }));
+  for (let step = 2; step <= 21; step++) decision = addStep(decision.progress, report(step, { seconds: 1 }));
+  assertEquals(decision.remainingMs, 79_000);
+});

@@ -1,0 +1,325 @@
+/**
+ * A job's life around the fleet: created over HTTP, its data prepared, queued, trained, its adapter made into files.
+ * One job's data is prepared at a time, one job trains at a time; the others wait in the order of their creation.
+ */
+import type { Clock } from "../shared/clock.ts";
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import type { JobSpec } from "../shared/job_spec.ts";
+import type { ArtifactStore } from "./artifact_store.ts";
+import type { FileStore } from "./file_store.ts";
+import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
+import { decideJob, isFinished, newJob } from "./job.ts";
+import type { JobError, JobRecord, JobTransition } from "./job.ts";
+import { addStep, startProgress } from "./job_progress.ts";
+import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
+import type { NewId } from "./store/ids.ts";
+import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
+
+/** What a request for a job says, parsed. */
+export interface JobRequest {
+  readonly spec: JobSpec;
+  readonly suffix: string | null;
+  readonly metadata: Record<string, string> | null;
+}
+
+export interface PrepareRequest {
+  readonly id: string;
+  readonly spec: JobSpec;
+  readonly model: ResolvedModel;
+  readonly trainingFile: FileRecord;
+  readonly trainingFilePath: string;
+  readonly signal: AbortSignal;
+  /** For what a user should know and may accept: rows that were truncated, a stop token that is not trained. */
+  readonly warn: (message: string) => void;
+}
+
+export interface JobServiceOptions {
+  readonly store: JobStore;
+  readonly files: FileStore;
+  readonly artifacts: ArtifactStore;
+  readonly models: ModelRegistry;
+  readonly fleet: Fleet;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  /** Turns a dataset into steps. Rejects with a `LoraFleetError` that names the line or field at fault. */
+  readonly prepare: (request: PrepareRequest) => Promise<PlannedJob>;
+  /** Told of what is no user's fault. */
+  readonly onDefect: (message: string, thrown: unknown) => void;
+}
+
+export interface JobService {
+  /** Stores the job and returns at once. Throws `invalid_request` for an unknown file, `model_not_found`. */
+  create(request: JobRequest): Promise<JobRecord>;
+  /** Throws `not_found`. */
+  get(id: string): JobRecord;
+  /** Throws `not_found`, or `conflict` where the job has finished. */
+  cancel(id: string): JobRecord;
+  /** Runs `listener` after every change of the job or its events; call the result to stop. */
+  watch(id: string, listener: () => void): () => void;
+  /** Takes up the jobs that an earlier process left unfinished. */
+  start(): void;
+  /** Stops what is going on and leaves its job to the next process. */
+  stop(): Promise<void>;
+}
+
+/** Why a job's work was aborted; what it then throws is no failure. */
+const CANCELLED = new LoraFleetError("aborted", "the job was cancelled");
+const STOPPING = new LoraFleetError("aborted", "the coordinator is stopping");
+
+/** See `JobService`; nothing happens before `start`. */
+export function createJobService(options: JobServiceOptions): JobService {
+  const { store, files, artifacts, models, fleet, clock, newId } = options;
+  const listeners = new Map<string, Set<() => void>>();
+  const controllers = new Map<string, AbortController>();
+  /** One prepared job is kept, so that a job which need not wait is prepared once. */
+  let kept: PlannedJob | null = null;
+  let preparing: Promise<void> = Promise.resolve();
+  let training: Promise<void> | null = null;
+  let stopping = false;
+
+  const get = (id: string): JobRecord => {
+    const job = store.job(id);
+    if (job !== null) return job;
+    throw new LoraFleetError("not_found", `no such job: ${quote(id)}`, { param: "fine_tuning_job_id" });
+  };
+
+  const notify = (id: string): void => {
+    for (const listener of [...listeners.get(id) ?? []]) listener();
+  };
+
+  const record = (
+    jobId: string,
+    level: NewJobEvent["level"],
+    message: string,
+    data: NewJobEvent["data"] = null,
+  ): void => {
+    store.appendEvents([{ jobId, createdAt: clock.now(), level, type: "message", message, data }]);
+    notify(jobId);
+  };
+
+  /** Decides on the job as it is now; the record and its event are stored together. */
+  const apply = (
+    id: string,
+    transition: JobTransition,
+    event: Partial<Pick<NewJobEvent, "level" | "type" | "message" | "data">> | null = {},
+  ): JobRecord => {
+    const now = clock.now();
+    const { job, reason } = decideJob(get(id), transition, now);
+    const events = event === null ? [] : [
+      {
+        jobId: id,
+        createdAt: now,
+        level: "info",
+        type: "message",
+        message: reason,
+        data: null,
+        ...event,
+      } as const,
+    ];
+    store.putJob(job, events);
+    notify(id);
+    return job;
+  };
+
+  const fail = (id: string, thrown: unknown): void => {
+    if (stopping || isFinished(get(id).status)) return;
+    if (!(thrown instanceof LoraFleetError)) options.onDefect(`job ${id} failed`, thrown);
+    apply(id, { type: "failed", error: jobErrorOf(thrown) }, { level: "error" });
+  };
+
+  const controllerOf = (id: string): AbortController => {
+    const controller = controllers.get(id) ?? new AbortController();
+    controllers.set(id, controller);
+    return controller;
+  };
+
+  const prepare = async (id: string, signal: AbortSignal): Promise<PlannedJob> => {
+    const { spec } = get(id);
+    const onDownload = (file: string) => record(id, "info", `Downloading ${file} of ${spec.model}.`);
+    const model = await models.resolve(spec.model, { signal, onDownload });
+    signal.throwIfAborted();
+    const trainingFile = files.get(spec.training_file);
+    const plan = await options.prepare({
+      id,
+      spec,
+      model,
+      trainingFile,
+      trainingFilePath: await files.path(trainingFile),
+      signal,
+      warn: (message) => record(id, "warn", message),
+    });
+    signal.throwIfAborted();
+    return plan;
+  };
+
+  const validate = async (id: string): Promise<void> => {
+    if (stopping || get(id).status !== "validating_files") return;
+    const { signal } = controllerOf(id);
+    try {
+      const plan = await prepare(id, signal);
+      kept ??= plan;
+      apply(id, { type: "validated", totalSteps: plan.totalSteps });
+    } catch (thrown) {
+      fail(id, thrown);
+      controllers.delete(id);
+    }
+    trainNext();
+  };
+
+  const observerOf = (plan: PlannedJob, signal: AbortSignal): JobObserver => {
+    let progress = startProgress(plan.totalSteps, plan.spec.training.logging_steps);
+    let newest: { step: number; loss: number } | null = null;
+    return {
+      event(level, message, data) {
+        if (!signal.aborted) record(plan.id, level, message, data ?? null);
+      },
+      stepCommitted(report) {
+        if (signal.aborted) return Promise.resolve();
+        const decision = addStep(progress, report);
+        progress = decision.progress;
+        newest = report;
+        const { step, tokenCount } = report;
+        const transition = {
+          type: "stepCommitted",
+          step,
+          tokenCount,
+          remainingMs: decision.remainingMs,
+        } as const;
+        const { metrics } = decision;
+        apply(
+          plan.id,
+          transition,
+          metrics === null ? null : {
+            type: "metrics",
+            message: `Step ${step}/${plan.totalSteps}: training loss=${
+              Number(metrics["train_loss"]).toFixed(4)
+            }`,
+            data: metrics,
+          },
+        );
+        return Promise.resolve();
+      },
+      checkpointWritten(step, written) {
+        if (signal.aborted) return Promise.resolve();
+        store.putCheckpoint({
+          id: newId("ftckpt"),
+          jobId: plan.id,
+          createdAt: clock.now(),
+          step,
+          trainLoss: newest?.step === step ? newest.loss : null,
+          files: written.map(({ name, size, sha256 }) => ({ name, size, sha256 })),
+        });
+        record(plan.id, "info", `The checkpoint of step ${step} is stored.`, { step });
+        return Promise.resolve();
+      },
+    };
+  };
+
+  const train = async (id: string): Promise<void> => {
+    const { signal } = controllerOf(id);
+    try {
+      const plan = kept?.id === id ? kept : await prepare(id, signal);
+      kept = null;
+      // What an earlier start of this job left would stand beside what this one makes.
+      await artifacts.clear(id);
+      signal.throwIfAborted();
+      store.deleteCheckpoints(id);
+      apply(id, { type: "started" });
+      await fleet.train(plan, observerOf(plan, signal), signal);
+      signal.throwIfAborted();
+      const stored = await artifacts.files(id, plan.totalSteps);
+      signal.throwIfAborted();
+      if (stored.length === 0) {
+        throw new LoraFleetError(
+          "storage",
+          `training has ended without the adapter of step ${plan.totalSteps}`,
+        );
+      }
+      const resultFiles = stored.map((file) => files.addResult(id, plan.totalSteps, file).id);
+      apply(id, { type: "trained", resultFiles });
+    } catch (thrown) {
+      fail(id, thrown);
+    }
+  };
+
+  const trainNext = (): void => {
+    if (stopping || training !== null) return;
+    const next = store.unfinishedJobs().find((job) => job.status === "queued");
+    if (next === undefined) return;
+    training = train(next.id).catch((thrown) => options.onDefect(`job ${next.id} is stuck`, thrown)).finally(
+      () => {
+        controllers.delete(next.id);
+        if (kept?.id === next.id) kept = null;
+        training = null;
+        trainNext();
+      },
+    );
+  };
+
+  const enqueue = (id: string): void => {
+    preparing = preparing.then(() => validate(id))
+      .catch((thrown) => options.onDefect(`job ${id} is stuck`, thrown));
+  };
+
+  return {
+    async create({ spec, suffix, metadata }) {
+      const file = store.file(spec.training_file);
+      if (file === null || file.artifact !== null) {
+        throw new LoraFleetError(
+          "invalid_request",
+          `training_file ${
+            quote(spec.training_file)
+          } is not an uploaded file: upload it with POST /v1/files, purpose "fine-tune"`,
+          { param: "training_file" },
+        );
+      }
+      await models.check(spec.model);
+      const job = newJob({ id: newId("ftjob"), createdAt: clock.now(), spec, suffix, metadata });
+      const message = `Created the job ${job.id}: ${spec.model} on ${file.filename}.`;
+      store.putJob(job, [
+        { jobId: job.id, createdAt: job.createdAt, level: "info", type: "message", message, data: null },
+      ]);
+      enqueue(job.id);
+      return job;
+    },
+
+    get,
+
+    cancel(id) {
+      const job = apply(id, { type: "cancelled" }, { level: "warn" });
+      controllers.get(id)?.abort(CANCELLED);
+      if (kept?.id === id) kept = null;
+      return job;
+    },
+
+    watch(id, listener) {
+      const watchers = listeners.get(id) ?? new Set();
+      listeners.set(id, watchers.add(listener));
+      return () => {
+        watchers.delete(listener);
+        if (watchers.size === 0 && listeners.get(id) === watchers) listeners.delete(id);
+      };
+    },
+
+    start() {
+      for (const { id, status } of store.unfinishedJobs()) {
+        if (status === "running") apply(id, { type: "coordinatorRestarted" }, { level: "warn" });
+        else if (status === "validating_files") enqueue(id);
+      }
+      trainNext();
+    },
+
+    async stop() {
+      stopping = true;
+      for (const controller of controllers.values()) controller.abort(STOPPING);
+      await preparing;
+      await training;
+    },
+  };
+}
+
+function jobErrorOf(thrown: unknown): JobError {
+  return thrown instanceof LoraFleetError
+    ? { code: thrown.code, message: thrown.message, param: thrown.param }
+    : { code: "internal_error", message: `an error of lorafleet itself: ${messageOf(thrown)}`, param: null };
+}

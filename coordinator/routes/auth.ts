@@ -1,0 +1,53 @@
+/** Who may ask what: API keys for users, the join token for workers, and nobody but this machine without a key. */
+import type { Context, MiddlewareHandler } from "hono";
+import { createHash, timingSafeEqual } from "node:crypto";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { HttpError } from "./errors.ts";
+
+/** Whether two secrets are equal, in a time that says nothing about where they differ. */
+export function equalSecrets(one: string, other: string): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(one), digest(other));
+}
+
+/** The token of `Authorization: Bearer`; the empty text, which no secret is, where there is none. */
+function bearerOf(c: Context): string {
+  return /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1] ?? "";
+}
+
+/** Lets pass who shows one of the secrets. */
+export function requireBearer(secrets: readonly string[], what: string): MiddlewareHandler {
+  return async (c, next) => {
+    const token = bearerOf(c);
+    if (!secrets.some((secret) => equalSecrets(token, secret))) {
+      throw new LoraFleetError(
+        "unauthorized",
+        token === ""
+          ? `no ${what}: send it in the header "Authorization: Bearer …"`
+          : `the ${what} in the header "Authorization" is not a valid one`,
+      );
+    }
+    await next();
+  };
+}
+
+/**
+ * Without API keys the server listens on the loopback interface alone, but a web page in a browser on this machine
+ * could still reach it: by its own name that resolves to 127.0.0.1, or by a form that needs no permission.
+ */
+export function requireLocalCaller(): MiddlewareHandler {
+  return async (c, next) => {
+    const { hostname, host } = new URL(c.req.url);
+    const origin = c.req.header("origin");
+    const isLocal = hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+    if (!isLocal || (origin !== undefined && origin !== `http://${host}`)) {
+      throw new HttpError(
+        403,
+        "forbidden",
+        "without an API key only programs on this machine may use the API, and no page of another site; " +
+          "start the coordinator with --api-key",
+      );
+    }
+    await next();
+  };
+}

@@ -1,0 +1,35 @@
+/** Reads what clients send, with limits. */
+import type { Context } from "hono";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { HttpError } from "./errors.ts";
+
+/** Collects a stream. Throws 413 where it is longer than `maxBytes`. */
+export async function readText(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.byteLength;
+    if (size > maxBytes) throw new HttpError(413, "body_too_large", `more than ${maxBytes} bytes`);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** The request's JSON. Throws 415 where it is announced as something else, 413, and `invalid_request`. */
+export async function readJson(c: Context, maxBytes: number): Promise<unknown> {
+  const contentType = c.req.header("content-type") ?? "";
+  if (!/^application\/json\s*(;|$)/i.test(contentType)) {
+    throw new HttpError(
+      415,
+      "unsupported_media_type",
+      `the body has the content type ${quote(contentType)}; "application/json" is needed`,
+    );
+  }
+  const text = c.req.raw.body === null ? "" : await readText(c.req.raw.body, maxBytes);
+  try {
+    return JSON.parse(text);
+  } catch (thrown) {
+    throw new LoraFleetError("invalid_request", `the body is not JSON: ${messageOf(thrown)}`);
+  }
+}
