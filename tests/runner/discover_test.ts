@@ -1,0 +1,25 @@
+import { assertEquals } from "@std/assert";
+import { discoverTests, groupOf } from "./discover.ts";
+
+Deno.test("a test's group follows from its path", () => {
+  assertEquals(groupOf("shared/prng_test.ts"), "unit");
+  assertEquals(groupOf("worker/kernels/rms_norm_gpu_test.ts"), "gpu");
+  assertEquals(groupOf("tests/integration/fleet_test.ts"), "integration");
+  assertEquals(groupOf("tests/integration/ladder_gpu_test.ts"), "gpu");
+  assertEquals(groupOf("shared/prng.ts"), null);
+  assertEquals(groupOf("shared/test.ts"), null);
+});
+
+Deno.test("outputs and hidden folders hold no tests", () => {
+  const root = Deno.makeTempDirSync();
+  try {
+    for (const folder of ["a", ".cache", "node_modules", "demo-out"]) {
+      Deno.mkdirSync(`${root}/${folder}`);
+      Deno.writeTextFileSync(`${root}/${folder}/x_test.ts`, "");
+    }
+    Deno.writeTextFileSync(`${root}/a/b_gpu_test.ts`, "");
+    assertEquals(discoverTests(root), { unit: ["a/x_test.ts"], gpu: ["a/b_gpu_test.ts"], integration: [] });
+  } finally {
+    Deno.removeSync(root, { recursive: true });
+  }
+});
