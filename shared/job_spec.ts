@@ -1,88 +1,19 @@
 /**
  * A job's configuration: the one description of a fine-tune that everybody agrees on. Field names are those of
  * transformers, PEFT and TRL, grouped, so that the values of an existing script can be pasted.
+ *
+ * The parts: the schema with its defaults, the request that a client sends, the hash, the check against a base model.
  */
-import { z } from "zod";
-
-const positiveInteger = z.int().positive();
-
-/** LoRA as PEFT's `LoraConfig` names it. */
-export const loraSchema = z.strictObject({
-  r: positiveInteger.default(8),
-  lora_alpha: z.number().positive().default(16),
-  lora_dropout: z.number().min(0).lt(1).default(0),
-  bias: z.literal("none").default("none"),
-  task_type: z.literal("CAUSAL_LM").default("CAUSAL_LM"),
-  use_rslora: z.boolean().default(false),
-  /** Module name suffixes, or "all-linear". PEFT's default for Llama is q_proj and v_proj. */
-  target_modules: z.union([z.array(z.string().min(1)).min(1), z.literal("all-linear")]).default([
-    "q_proj",
-    "v_proj",
-  ]),
-});
-export type LoraSpec = z.output<typeof loraSchema>;
-
-/** Quantisation as transformers' `BitsAndBytesConfig` names it. */
-export const quantizationSchema = z.strictObject({
-  load_in_4bit: z.literal(true).default(true),
-  bnb_4bit_quant_type: z.literal("nf4").default("nf4"),
-  bnb_4bit_use_double_quant: z.boolean().default(true),
-  bnb_4bit_compute_dtype: z.enum(["float32", "float16", "bfloat16"]).default("float32"),
-});
-export type QuantizationSpec = z.output<typeof quantizationSchema>;
-
-/** Training as transformers' `TrainingArguments` names it. */
-export const trainingSchema = z.strictObject({
-  num_train_epochs: z.number().positive().default(3),
-  /** Stops after this many optimizer steps, whatever the epochs say; −1 for no limit. */
-  max_steps: z.int().min(-1).default(-1),
-  /** Packed rows in one micro-batch. */
-  per_device_train_batch_size: positiveInteger.default(1),
-  /** Micro-batches in one step, over the whole fleet: the global batch does not grow with the number of workers. */
-  gradient_accumulation_steps: positiveInteger.default(8),
-  learning_rate: z.number().min(0).default(2e-4),
-  lr_scheduler_type: z.enum(["cosine", "linear", "constant", "constant_with_warmup"]).default("cosine"),
-  warmup_ratio: z.number().min(0).max(1).default(0.03),
-  weight_decay: z.number().min(0).default(0),
-  adam_beta1: z.number().min(0).lt(1).default(0.9),
-  adam_beta2: z.number().min(0).lt(1).default(0.999),
-  adam_epsilon: z.number().positive().default(1e-8),
-  max_grad_norm: z.number().min(0).default(0.3),
-  optim: z.enum(["adamw_torch", "adamw_bnb_32bit", "paged_adamw_32bit"]).default("paged_adamw_32bit"),
-  gradient_checkpointing: z.boolean().default(true),
-  save_strategy: z.enum(["no", "epoch", "steps"]).default("epoch"),
-  save_steps: positiveInteger.default(500),
-  logging_steps: positiveInteger.default(1),
-});
-export type TrainingSpec = z.output<typeof trainingSchema>;
-
-/** Which text is trained on and how it becomes rows. */
-export const datasetSchema = z.strictObject({
-  /** A slice as `datasets` writes it: `train`, `train[:10%]`, `train[100:200]`. */
-  split: z.string().default("train"),
-  /** The column of plain text; rows with `prompt` and `completion` or with `messages` are recognised by those names. */
-  text_field: z.string().min(1).default("text"),
-  packing: z.boolean().default(true),
-  packing_strategy: z.enum(["bfd", "wrapped"]).default("bfd"),
-  max_seq_length: positiveInteger.default(1024),
-  /** Train on completions (or assistant turns) alone. */
-  completion_only_loss: z.boolean().default(true),
-  /** What happens to a row longer than max_seq_length. */
-  truncation: z.enum(["refuse", "truncate"]).default("refuse"),
-  shuffle: z.boolean().default(true),
-});
-export type DatasetSpec = z.output<typeof datasetSchema>;
-
-/** Everything that decides a job's result. Unknown fields are refused, not ignored. */
-export const jobSpecSchema = z.strictObject({
-  /** A folder on the coordinator, or a hub id. */
-  model: z.string().min(1),
-  /** The id of an uploaded file. */
-  training_file: z.string().min(1),
-  seed: z.int().min(0).max(2 ** 31 - 1).default(42),
-  lora: loraSchema.prefault({}),
-  quantization: quantizationSchema.prefault({}),
-  training: trainingSchema.prefault({}),
-  dataset: datasetSchema.prefault({}),
-});
-export type JobSpec = z.output<typeof jobSpecSchema>;
+export {
+  datasetSchema,
+  jobSpecSchema,
+  loraSchema,
+  quantizationSchema,
+  trainingSchema,
+} from "./job_spec_schema.ts";
+export type { DatasetSpec, JobSpec, LoraSpec, QuantizationSpec, TrainingSpec } from "./job_spec_schema.ts";
+export { parseJobRequest } from "./job_request.ts";
+export type { ParsedJobRequest } from "./job_request.ts";
+export { canonicalJson, specHash } from "./job_spec_hash.ts";
+export { checkSpecAgainstModel } from "./target_modules.ts";
+export type { LinearModule } from "./target_modules.ts";

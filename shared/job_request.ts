@@ -1,0 +1,171 @@
+/**
+ * The body of `POST /v1/fine_tuning/jobs` → a JobSpec. It takes OpenAI's own fields, our groups with the field names
+ * of transformers, PEFT, TRL and bitsandbytes, and what existing scripts set besides (job_request_fields.ts).
+ * An error names the field as the client spelled it.
+ */
+import { LoraFleetError } from "./errors.ts";
+import { applyOpenAiFields, parseMetadata, parseSuffix } from "./job_request_openai.ts";
+import { type Draft, put } from "./job_request_draft.ts";
+import { FIELD_RULES, type Group, GROUPS } from "./job_request_fields.ts";
+import { explainIssue, invalidField, isAbsent, isObject, sameJson, show } from "./job_request_errors.ts";
+import {
+  datasetSchema,
+  type JobSpec,
+  jobSpecSchema,
+  loraSchema,
+  quantizationSchema,
+  trainingSchema,
+} from "./job_spec_schema.ts";
+import { nearestName } from "./nearest_name.ts";
+
+export interface ParsedJobRequest {
+  readonly spec: JobSpec;
+  /** Part of the fine-tuned model's name. */
+  readonly suffix: string | null;
+  readonly metadata: Record<string, string> | null;
+  /** Accepted for OpenAI's clients; nothing is evaluated while training, which `warnings` says. */
+  readonly validationFile: string | null;
+  /** What the client asked for and will get in another way, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+const SHAPES: Record<Group, Readonly<Record<string, unknown>>> = {
+  lora: loraSchema.shape,
+  quantization: quantizationSchema.shape,
+  training: trainingSchema.shape,
+  dataset: datasetSchema.shape,
+};
+const PLAIN_FIELDS = ["model", "training_file", "seed"];
+const OPENAI_FIELDS = ["validation_file", "suffix", "metadata", "hyperparameters", "method", "integrations"];
+
+/** Every path that a client may write, for the hint of a misspelled one. */
+const KNOWN_PATHS: readonly string[] = [
+  ...PLAIN_FIELDS,
+  ...OPENAI_FIELDS,
+  ...GROUPS,
+  ...GROUPS.flatMap((group) => Object.keys(SHAPES[group]).map((field) => `${group}.${field}`)),
+  ...GROUPS.flatMap((group) => Object.keys(FIELD_RULES[group]).map((field) => `${group}.${field}`)),
+];
+
+/** Throws a `LoraFleetError` with code `invalid_request` whose `param` is the path of the field at fault. */
+export function parseJobRequest(body: unknown): ParsedJobRequest {
+  if (!isObject(body)) {
+    throw new LoraFleetError("invalid_request", `a job is a JSON object, not ${show(body)}`);
+  }
+  const draft: Draft = { fields: new Map(), warnings: [] };
+  for (const [name, value] of Object.entries(body)) {
+    if (isGroup(name)) readGroup(draft, name, value);
+    else if (PLAIN_FIELDS.includes(name)) put(draft, name, value, name);
+    else if (!OPENAI_FIELDS.includes(name)) throw unknownField(name);
+  }
+  applyOpenAiFields(draft, body);
+  // transformers saves by steps unless told otherwise: save_steps alone must not be without effect.
+  if (draft.fields.has("training.save_steps") && !draft.fields.has("training.save_strategy")) {
+    put(draft, "training.save_strategy", "steps", "training.save_strategy");
+  }
+  const spec = parseSpec(draft);
+  explainArithmetic(draft, spec);
+  return {
+    spec,
+    suffix: parseSuffix(body["suffix"]),
+    metadata: parseMetadata(body["metadata"]),
+    validationFile: parseValidationFile(draft, body["validation_file"]),
+    warnings: draft.warnings,
+  };
+}
+
+function readGroup(draft: Draft, group: Group, fields: unknown): void {
+  if (isAbsent(fields)) return;
+  if (!isObject(fields)) {
+    throw invalidField(group, `${group} is ${show(fields)}; an object of fields is needed`);
+  }
+  for (const [field, value] of Object.entries(fields)) {
+    const param = `${group}.${field}`;
+    const rule = Object.hasOwn(FIELD_RULES[group], field) ? FIELD_RULES[group][field] : undefined;
+    if (Object.hasOwn(SHAPES[group], field)) put(draft, param, value, param);
+    else if (rule === undefined) throw unknownField(param);
+    else if (isAbsent(value)) continue;
+    else if (rule.kind === "alias") put(draft, rule.to, value, param);
+    else if (rule.kind === "only") {
+      if (!rule.values.some((allowed) => sameJson(allowed, value))) {
+        const remedy = rule.values.length === 0
+          ? "leave it out"
+          : `leave it out or set ${show(rule.values[0])}`;
+        throw invalidField(param, `${param} is ${show(value)}: ${rule.reason}; ${remedy}`);
+      }
+    } else if (rule.note !== null && !rule.quiet.some((quiet) => sameJson(quiet, value))) {
+      draft.warnings.push(`${param} (${show(value)}) has no effect: ${rule.note}.`);
+    }
+  }
+}
+
+function parseSpec(draft: Draft): JobSpec {
+  const nested: Record<string, unknown> = {};
+  for (const [path, { value }] of draft.fields) {
+    const [head, field] = path.split(".");
+    if (field === undefined) nested[head!] = value;
+    else nested[head!] = { ...(isObject(nested[head!]) ? nested[head!] as object : {}), [field]: value };
+  }
+  const result = jobSpecSchema.safeParse(nested);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  const path = issue.path.slice(0, GROUPS.some((group) => group === issue.path[0]) ? 2 : 1).join(".");
+  const field = draft.fields.get(path);
+  throw explainIssue(issue, field?.param ?? path, field?.value);
+}
+
+/** The places where a worker's arithmetic is not literally what the field names. */
+function explainArithmetic(draft: Draft, spec: JobSpec): void {
+  const dtype = spec.quantization.bnb_4bit_compute_dtype;
+  if (dtype !== "float32") {
+    draft.warnings.push(
+      `quantization.bnb_4bit_compute_dtype (${
+        show(dtype)
+      }): workers compute in float32, which is at least as exact.`,
+    );
+  }
+  if (draft.fields.has("training.optim") && spec.training.optim === "adamw_torch") {
+    draft.warnings.push(
+      `training.optim ("adamw_torch"): computed in the order of bitsandbytes' AdamW, which decays the weights after ` +
+        `the update instead of before it.`,
+    );
+  }
+}
+
+function parseValidationFile(draft: Draft, value: unknown): string | null {
+  if (isAbsent(value)) return null;
+  if (typeof value !== "string") {
+    throw invalidField(
+      "validation_file",
+      `validation_file is ${show(value)}; the id of an uploaded file is needed`,
+    );
+  }
+  draft.warnings.push(
+    `validation_file (${
+      show(value)
+    }) has no effect: nothing is evaluated while training; evaluate the finished adapter.`,
+  );
+  return value;
+}
+
+function isGroup(name: string): name is Group {
+  return GROUPS.some((group) => group === name);
+}
+
+/** Refuses a field by naming the nearest known one: the same name in a group, or a similar path. */
+function unknownField(param: string): LoraFleetError {
+  const name = param.slice(param.lastIndexOf(".") + 1);
+  const lastPart = (path: string) => path.slice(path.lastIndexOf(".") + 1);
+  const elsewhere = KNOWN_PATHS.find((path) => lastPart(path) === name);
+  const sibling = nearestName(
+    param,
+    KNOWN_PATHS.filter((path) => path.includes(".") === param.includes(".")),
+  );
+  const similar = sibling ??
+    KNOWN_PATHS.find((path) => lastPart(path) === nearestName(name, KNOWN_PATHS.map(lastPart)));
+  const hint = elsewhere ?? similar;
+  return invalidField(
+    param,
+    `unknown field ${show(param)}` + (hint === undefined ? "" : `; did you mean ${show(hint)}?`),
+  );
+}

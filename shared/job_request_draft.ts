@@ -1,0 +1,25 @@
+/** A job request while its fields are collected from the several places where a client may have written them. */
+import { invalidField, isAbsent, sameJson, show } from "./job_request_errors.ts";
+import { VALUE_ALIASES } from "./job_request_fields.ts";
+
+/** A request on its way to a spec: flat paths (`training.learning_rate`) and how the client spelled them. */
+export interface Draft {
+  readonly fields: Map<string, { readonly value: unknown; readonly param: string }>;
+  readonly warnings: string[];
+}
+
+/** Sets a field of the spec; null is absence. Throws where it was given twice with different values. */
+export function put(draft: Draft, path: string, value: unknown, param: string): void {
+  if (isAbsent(value)) return;
+  const translated = typeof value === "string" ? VALUE_ALIASES[path]?.[value] ?? value : value;
+  const earlier = draft.fields.get(path);
+  if (earlier !== undefined && !sameJson(earlier.value, translated)) {
+    throw invalidField(
+      param,
+      `${param} is ${show(value)}, but ${earlier.param} already says ${
+        show(earlier.value)
+      }; give one of them`,
+    );
+  }
+  if (earlier === undefined) draft.fields.set(path, { value: translated, param });
+}

@@ -1,0 +1,139 @@
+/** OpenAI's own fields of a job request, and what they mean here. */
+import { invalidField, isAbsent, isObject, show } from "./job_request_errors.ts";
+import { type Draft, put } from "./job_request_draft.ts";
+import { trainingSchema } from "./job_spec_schema.ts";
+
+/** OpenAI's limits on `metadata` and `suffix`. */
+const METADATA_LIMITS = { pairs: 16, keyLength: 64, valueLength: 512 };
+const SUFFIX = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** Applies `hyperparameters`, `method` and `integrations` to the draft. */
+export function applyOpenAiFields(draft: Draft, body: Readonly<Record<string, unknown>>): void {
+  applyHyperparameters(draft, body["hyperparameters"], "hyperparameters");
+  applyMethod(draft, body["method"]);
+  const integrations = body["integrations"];
+  if (!isAbsent(integrations) && !(Array.isArray(integrations) && integrations.length === 0)) {
+    throw invalidField(
+      "integrations",
+      `integrations is ${
+        show(integrations)
+      }: metrics are not sent to other services; leave it out and read the job's events`,
+    );
+  }
+}
+
+function applyMethod(draft: Draft, method: unknown): void {
+  if (isAbsent(method)) return;
+  if (!isObject(method)) {
+    throw invalidField("method", `method is ${show(method)}; an object with a type is needed`);
+  }
+  if (method["type"] !== "supervised") {
+    throw invalidField(
+      "method.type",
+      `method.type is ${show(method["type"])}; only "supervised" is supported`,
+    );
+  }
+  const supervised = method["supervised"];
+  refuseOthers(method, ["type", "supervised"], "method", (value) => !isAbsent(value));
+  if (isAbsent(supervised)) return;
+  if (!isObject(supervised)) {
+    throw invalidField("method.supervised", `method.supervised is ${show(supervised)}; an object is needed`);
+  }
+  refuseOthers(supervised, ["hyperparameters"], "method.supervised", () => true);
+  applyHyperparameters(draft, supervised["hyperparameters"], "method.supervised.hyperparameters");
+}
+
+/** `n_epochs`, `batch_size`, `learning_rate_multiplier`; "auto" is our default. */
+function applyHyperparameters(draft: Draft, hyperparameters: unknown, at: string): void {
+  if (isAbsent(hyperparameters)) return;
+  if (!isObject(hyperparameters)) {
+    throw invalidField(at, `${at} is ${show(hyperparameters)}; an object is needed`);
+  }
+  refuseOthers(hyperparameters, ["n_epochs", "batch_size", "learning_rate_multiplier"], at, () => true);
+
+  const epochs = numberOrAuto(hyperparameters["n_epochs"], `${at}.n_epochs`);
+  if (epochs !== null) put(draft, "training.num_train_epochs", epochs, `${at}.n_epochs`);
+
+  const batchSize = numberOrAuto(hyperparameters["batch_size"], `${at}.batch_size`);
+  if (batchSize !== null) applyBatchSize(draft, batchSize, `${at}.batch_size`);
+
+  const multiplier = numberOrAuto(
+    hyperparameters["learning_rate_multiplier"],
+    `${at}.learning_rate_multiplier`,
+  );
+  if (multiplier !== null) {
+    const standard = trainingSchema.parse({}).learning_rate;
+    put(draft, "training.learning_rate", standard * multiplier, `${at}.learning_rate_multiplier`);
+  }
+}
+
+/** OpenAI's batch size is the rows of a whole step: micro-batch rows × micro-batches. */
+function applyBatchSize(draft: Draft, batchSize: number, param: string): void {
+  const rows = draft.fields.get("training.per_device_train_batch_size")?.value ?? 1;
+  if (typeof rows !== "number" || !(rows > 0)) return; // the schema refuses that one by its own name
+  if (!Number.isInteger(batchSize) || batchSize % rows !== 0) {
+    throw invalidField(
+      param,
+      `${param} is ${batchSize}; a multiple of training.per_device_train_batch_size (${rows}) is needed`,
+    );
+  }
+  put(draft, "training.gradient_accumulation_steps", batchSize / rows, param);
+}
+
+function numberOrAuto(value: unknown, param: string): number | null {
+  if (isAbsent(value) || value === "auto") return null;
+  if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
+  throw invalidField(param, `${param} is ${show(value)}; "auto" or a number above 0 is needed`);
+}
+
+function refuseOthers(
+  object: Readonly<Record<string, unknown>>,
+  known: readonly string[],
+  at: string,
+  counts: (value: unknown) => boolean,
+): void {
+  for (const [name, value] of Object.entries(object)) {
+    if (known.includes(name) || !counts(value)) continue;
+    throw invalidField(
+      `${at}.${name}`,
+      `unknown field ${show(`${at}.${name}`)}; known here: ${known.join(", ")}`,
+    );
+  }
+}
+
+/** Null where absent. Throws for what cannot be part of a model's name. */
+export function parseSuffix(value: unknown): string | null {
+  if (isAbsent(value) || value === "") return null;
+  if (typeof value === "string" && SUFFIX.test(value)) return value;
+  throw invalidField(
+    "suffix",
+    `suffix is ${show(value)}; up to 64 letters, digits, ".", "_" and "-" are needed`,
+  );
+}
+
+/** Null where absent. Throws beyond OpenAI's limits. */
+export function parseMetadata(value: unknown): Record<string, string> | null {
+  if (isAbsent(value)) return null;
+  if (!isObject(value)) {
+    throw invalidField("metadata", `metadata is ${show(value)}; an object of texts is needed`);
+  }
+  const pairs = Object.entries(value);
+  const { pairs: maxPairs, keyLength, valueLength } = METADATA_LIMITS;
+  if (pairs.length > maxPairs) {
+    throw invalidField("metadata", `metadata has ${pairs.length} pairs; at most ${maxPairs} are needed`);
+  }
+  const parsed: Record<string, string> = Object.create(null);
+  for (const [key, text] of pairs) {
+    if (key.length > keyLength || typeof text !== "string" || text.length > valueLength) {
+      throw invalidField(
+        "metadata",
+        `metadata[${show(key)}] is ${
+          show(text)
+        }; a key of at most ${keyLength} characters and a text of at most ` +
+          `${valueLength} are needed`,
+      );
+    }
+    parsed[key] = text;
+  }
+  return { ...parsed };
+}

@@ -1,0 +1,241 @@
+import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
+import { LoraFleetError } from "./errors.ts";
+import { jobSpecSchema, parseJobRequest } from "./job_spec.ts";
+
+const MINIMAL = { model: "org/llama", training_file: "file-1" };
+
+function refusal(body: unknown): LoraFleetError {
+  const error = assertThrows(() => parseJobRequest(body), LoraFleetError);
+  assertEquals(error.code, "invalid_request");
+  return error;
+}
+
+Deno.test("a model and a training file are enough; the rest has defaults", () => {
+  const { spec, suffix, metadata, validationFile, warnings } = parseJobRequest(MINIMAL);
+  assertEquals(spec, jobSpecSchema.parse(MINIMAL));
+  assertEquals([suffix, metadata, validationFile, warnings], [null, null, null, []]);
+  assertEquals(spec.lora.target_modules, ["q_proj", "v_proj"]);
+  assertEquals(spec.training.save_strategy, "epoch");
+});
+
+Deno.test("the body that OpenAI's clients send, nulls included", () => {
+  const { spec, suffix, metadata, warnings, validationFile } = parseJobRequest({
+    ...MINIMAL,
+    validation_file: null,
+    hyperparameters: { n_epochs: "auto", batch_size: "auto", learning_rate_multiplier: "auto" },
+    method: {
+      type: "supervised",
+      supervised: { hyperparameters: { n_epochs: 4, batch_size: 16, learning_rate_multiplier: 0.5 } },
+    },
+    integrations: null,
+    seed: 7,
+    suffix: "my-skill",
+    metadata: { owner: "me" },
+  });
+  assertEquals(spec.training.num_train_epochs, 4);
+  assertEquals(spec.training.gradient_accumulation_steps, 16);
+  assertEquals(spec.training.learning_rate, 1e-4);
+  assertEquals([spec.seed, suffix, metadata, validationFile], [7, "my-skill", { owner: "me" }, null]);
+  assertEquals(warnings, []);
+});
+
+Deno.test("OpenAI's batch size is the rows of a step: rows of a micro-batch times micro-batches", () => {
+  const body = {
+    ...MINIMAL,
+    training: { per_device_train_batch_size: 4 },
+    hyperparameters: { batch_size: 16 },
+  };
+  assertEquals(parseJobRequest(body).spec.training.gradient_accumulation_steps, 4);
+  const error = refusal({ ...body, hyperparameters: { batch_size: 18 } });
+  assertEquals(error.param, "hyperparameters.batch_size");
+  assertStringIncludes(error.message, "multiple of training.per_device_train_batch_size (4)");
+});
+
+Deno.test("the tutorial's values can be pasted", () => {
+  const { spec, warnings } = parseJobRequest({
+    model: "org/Llama-2-7b",
+    training_file: "file-1",
+    lora: { r: 64, lora_alpha: 16, lora_dropout: 0.1, bias: "none", task_type: "CAUSAL_LM" },
+    quantization: {
+      load_in_4bit: true,
+      bnb_4bit_quant_type: "nf4",
+      bnb_4bit_compute_dtype: "float16",
+      bnb_4bit_use_double_quant: true,
+    },
+    training: {
+      output_dir: "./results",
+      num_train_epochs: 3,
+      per_device_train_batch_size: 4,
+      gradient_accumulation_steps: 2,
+      gradient_checkpointing: true,
+      optim: "paged_adamw_32bit",
+      save_strategy: "epoch",
+      save_steps: 0,
+      logging_steps: 5,
+      learning_rate: 2e-4,
+      weight_decay: 0.001,
+      fp16: false,
+      bf16: false,
+      max_grad_norm: 0.3,
+      max_steps: -1,
+      warmup_ratio: 0.03,
+      group_by_length: true,
+      lr_scheduler_type: "cosine",
+      report_to: "wandb",
+      seed: 42,
+      max_seq_length: 2048,
+      packing: true,
+      dataset_text_field: "text",
+    },
+    dataset: { split: "train[:10%]" },
+  });
+  assertEquals([spec.lora.r, spec.lora.lora_alpha, spec.lora.lora_dropout], [64, 16, 0.1]);
+  assertEquals(spec.training.weight_decay, 0.001);
+  assertEquals([spec.dataset.max_seq_length, spec.dataset.split], [2048, "train[:10%]"]);
+  assertEquals([spec.training.save_strategy, spec.training.save_steps, spec.seed], ["epoch", 0, 42]);
+  assertEquals(warnings.map((warning) => warning.split(" ")[0]), [
+    "training.group_by_length",
+    "training.report_to",
+    "quantization.bnb_4bit_compute_dtype",
+  ]);
+});
+
+Deno.test("save_steps without save_strategy means steps, as in transformers", () => {
+  assertEquals(
+    parseJobRequest({ ...MINIMAL, training: { save_steps: 25 } }).spec.training.save_strategy,
+    "steps",
+  );
+});
+
+Deno.test("an adapter_config.json of PEFT can be pasted as the lora group", () => {
+  const { spec } = parseJobRequest({
+    ...MINIMAL,
+    lora: {
+      peft_type: "LORA",
+      task_type: "CAUSAL_LM",
+      base_model_name_or_path: "org/llama",
+      revision: null,
+      inference_mode: true,
+      r: 4,
+      lora_alpha: 8,
+      lora_dropout: 0.05,
+      bias: "none",
+      target_modules: ["k_proj", "q_proj"],
+      exclude_modules: null,
+      modules_to_save: null,
+      fan_in_fan_out: false,
+      use_rslora: false,
+      use_dora: false,
+      init_lora_weights: true,
+      layers_to_transform: null,
+      layers_pattern: null,
+      rank_pattern: {},
+      alpha_pattern: {},
+      auto_mapping: null,
+      peft_version: "0.21.2",
+    },
+  });
+  assertEquals(spec.lora.target_modules, ["k_proj", "q_proj"]);
+});
+
+/** What is refused: the body's difference from the minimal one, the field that is named, words of the message. */
+const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
+  ["no model", { model: undefined }, "model", "missing"],
+  ["model not a text", { model: 5 }, "model", "model is 5; a text is needed"],
+  ["rank 0", { lora: { r: 0 } }, "lora.r", "lora.r is 0"],
+  ["rank as a fraction", { lora: { r: 2.5 } }, "lora.r", "a whole number is needed"],
+  [
+    "NaN learning rate",
+    { training: { learning_rate: NaN } },
+    "training.learning_rate",
+    "is NaN; a number is needed",
+  ],
+  [
+    "negative learning rate",
+    { training: { learning_rate: -1 } },
+    "training.learning_rate",
+    "-1; a number of at least 0",
+  ],
+  ["learning rate as text", { training: { learning_rate: "2e-4" } }, "training.learning_rate", 'is "2e-4"'],
+  ["infinite epochs", { training: { num_train_epochs: Infinity } }, "training.num_train_epochs", "Infinity"],
+  ["dropout 1", { lora: { lora_dropout: 1 } }, "lora.lora_dropout", "a number below 1"],
+  ["no targets", { lora: { target_modules: [] } }, "lora.target_modules", "must not be empty"],
+  ["a text as targets", { lora: { target_modules: "q_proj" } }, "lora.target_modules", "a list"],
+  ["DoRA", { lora: { use_dora: true } }, "lora.use_dora", "only plain LoRA"],
+  ["fp4", { quantization: { bnb_4bit_quant_type: "fp4" } }, "quantization.bnb_4bit_quant_type", 'only "nf4"'],
+  ["16-bit base", { quantization: { load_in_4bit: false } }, "quantization.load_in_4bit", "only true"],
+  ["8-bit optimizer", { training: { optim: "paged_adamw_8bit" } }, "training.optim", '"paged_adamw_32bit"'],
+  ["evaluation", { training: { eval_strategy: "steps" } }, "training.eval_strategy", "nothing is evaluated"],
+  [
+    "a fraction above 1 of steps",
+    { training: { save_steps: 2.5 } },
+    "training.save_steps",
+    "whole number of steps",
+  ],
+  ["a group as a list", { training: [] }, "training", "an object of fields"],
+  [
+    "a misspelled field",
+    { training: { learnin_rate: 1 } },
+    "training.learnin_rate",
+    '"training.learning_rate"',
+  ],
+  ["a field outside of its group", { learning_rate: 1 }, "learning_rate", '"training.learning_rate"'],
+  ["a misspelled group", { quantisation: {} }, "quantisation", '"quantization"'],
+  ["a dataset's path", { dataset: { path: "a/b" } }, "dataset.path", "POST /v1/files"],
+  ["DPO", { method: { type: "dpo" } }, "method.type", 'only "supervised"'],
+  [
+    "epochs of a text",
+    { hyperparameters: { n_epochs: "3" } },
+    "hyperparameters.n_epochs",
+    '"auto" or a number',
+  ],
+  ["an unknown hyperparameter", { hyperparameters: { beta: 1 } }, "hyperparameters.beta", "n_epochs"],
+  ["an integration", { integrations: [{ type: "wandb" }] }, "integrations", "not sent"],
+  ["a seed below 0", { seed: -1 }, "seed", "at least 0"],
+  ["a suffix that is a path", { suffix: "../x" }, "suffix", '"../x"'],
+  ["metadata of numbers", { metadata: { a: 1 } }, "metadata", 'metadata["a"] is 1'],
+  [
+    "two learning rates",
+    {
+      training: { learning_rate: 1 },
+      hyperparameters: { learning_rate_multiplier: 2 },
+    },
+    "hyperparameters.learning_rate_multiplier",
+    "training.learning_rate already says 1",
+  ],
+  [
+    "two lengths",
+    { dataset: { max_seq_length: 8 }, training: { max_length: 9 } },
+    "training.max_length",
+    "already",
+  ],
+];
+
+for (const [name, change, param, words] of REFUSED) {
+  Deno.test(`refused: ${name}`, () => {
+    const error = refusal({ ...MINIMAL, ...change });
+    // Which of two spellings is blamed depends on the order in the body.
+    if (name === "two lengths") assertMatch(error.param ?? "", /max_(seq_)?length$/);
+    else assertEquals(error.param, param);
+    assertStringIncludes(error.message, words);
+  });
+}
+
+Deno.test("a body that is no object", () => {
+  for (const body of [null, [], "x", 3, undefined]) {
+    assertStringIncludes(refusal(body).message, "JSON object");
+  }
+});
+
+Deno.test("fields of a prototype are no fields", () => {
+  for (const name of ["toString", "__proto__", "constructor"]) {
+    assertStringIncludes(refusal(JSON.parse(`{"model":"m","${name}":{}}`)).message, "unknown field");
+    refusal(JSON.parse(`{"model":"m","training_file":"f","lora":{"${name}":1}}`));
+  }
+});
+
+Deno.test("a validation file is kept and the user is told that nothing reads it", () => {
+  const request = parseJobRequest({ ...MINIMAL, validation_file: "file-2" });
+  assertEquals(request.validationFile, "file-2");
+  assertStringIncludes(request.warnings[0]!, "nothing is evaluated");
+});
