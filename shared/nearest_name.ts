@@ -1,23 +1,25 @@
 /** The known name that a misspelled one most likely means. */
 
+/** A name is cut to this many characters, so that a hostile one costs nothing. */
+const MAX_LENGTH = 64;
+
 /**
  * The candidate with the smallest edit distance, null where even that one differs in more than a third of the
  * letters. Among equals the first wins.
  */
 export function nearestName(name: string, candidates: readonly string[]): string | null {
+  const readable = name.slice(0, MAX_LENGTH);
   let best: string | null = null;
   let bestDistance = Infinity;
   for (const candidate of candidates) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    const distance = editDistance(readable.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
-  return bestDistance <= Math.max(1, Math.ceil(name.length / 3)) ? best : null;
+  return bestDistance <= Math.max(1, Math.ceil(readable.length / 3)) ? best : null;
 }
 
-/** Levenshtein's distance; names beyond 64 characters are cut, so that a hostile name costs nothing. */
-function editDistance(left: string, right: string): number {
-  const a = left.slice(0, 64);
-  const b = right.slice(0, 64);
+/** Levenshtein's distance. */
+function editDistance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let row = 1; row <= a.length; row++) {
     const current = [row];

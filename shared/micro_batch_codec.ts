@@ -1,0 +1,143 @@
+/**
+ * A micro-batch on the wire. All numbers are little-endian:
+ *
+ *     offset  bytes  field
+ *          0      4  magic "LFMB"
+ *          4      4  version (1)
+ *          8      4  CRC-32 of everything that follows
+ *         12      4  T, tokens
+ *         16      4  S, segments
+ *         20     4S  first token of each segment: the first is 0, each above the one before
+ *     20+4S      4T  token ids, u32
+ *  20+4S+4T      4T  targets, i32: an id, or −100
+ *
+ * A token's position and the start of its segment follow from the segments, so that they are half as many bytes and
+ * cannot contradict each other.
+ */
+import { crc32 } from "node:zlib";
+import { LoraFleetError } from "./errors.ts";
+import { IGNORED_TARGET, type MicroBatch } from "./micro_batch.ts";
+
+const MAGIC = 0x424d464c; // "LFMB" read as a little-endian u32
+const VERSION = 1;
+const HEADER_BYTES = 20;
+const CHECKED_FROM = 12;
+
+/**
+ * Throws a `LoraFleetError` with code `corrupt` where the arrays contradict each other (lengths, a position that is
+ * not counted from its segment's start, a target below 0 that is not −100).
+ */
+export function encodeMicroBatch(batch: MicroBatch): Uint8Array<ArrayBuffer> {
+  const { tokens, targets } = batch;
+  const starts = segmentsOf(batch);
+  const bytes = new Uint8Array(HEADER_BYTES + 4 * (starts.length + 2 * tokens.length));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, MAGIC, true);
+  view.setUint32(4, VERSION, true);
+  view.setUint32(12, tokens.length, true);
+  view.setUint32(16, starts.length, true);
+  let at = HEADER_BYTES;
+  for (const start of starts) at = (view.setUint32(at, start, true), at + 4);
+  for (const token of tokens) at = (view.setUint32(at, token, true), at + 4);
+  for (const target of targets) at = (view.setInt32(at, target, true), at + 4);
+  view.setUint32(8, crc32(bytes.subarray(CHECKED_FROM)), true);
+  return bytes;
+}
+
+/**
+ * Throws a `LoraFleetError` with code `corrupt` for anything that `encodeMicroBatch` would not write and, where the
+ * vocabulary's size is given, for an id beyond it.
+ */
+export function decodeMicroBatch(
+  bytes: Uint8Array,
+  options: { readonly vocabularySize?: number } = {},
+): MicroBatch {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < HEADER_BYTES) throw corrupt(`${bytes.length} bytes, but the header has ${HEADER_BYTES}`);
+  if (view.getUint32(0, true) !== MAGIC) throw corrupt(`it does not begin with "LFMB"`);
+  const version = view.getUint32(4, true);
+  if (version !== VERSION) throw corrupt(`version ${version}, but only ${VERSION} is understood`);
+  const tokenCount = view.getUint32(12, true);
+  const segmentCount = view.getUint32(16, true);
+  const expected = HEADER_BYTES + 4 * (segmentCount + 2 * tokenCount);
+  if (bytes.length !== expected) throw corrupt(`${bytes.length} bytes, but its header asks for ${expected}`);
+  if (view.getUint32(8, true) !== crc32(bytes.subarray(CHECKED_FROM))) {
+    throw corrupt("its checksum does not match");
+  }
+
+  const starts = new Uint32Array(segmentCount);
+  const batch = {
+    tokens: new Uint32Array(tokenCount),
+    targets: new Int32Array(tokenCount),
+    positions: new Uint32Array(tokenCount),
+    segmentStarts: new Uint32Array(tokenCount),
+  };
+  let at = HEADER_BYTES;
+  for (let i = 0; i < segmentCount; i++, at += 4) starts[i] = view.getUint32(at, true);
+  for (let t = 0; t < tokenCount; t++, at += 4) batch.tokens[t] = view.getUint32(at, true);
+  for (let t = 0; t < tokenCount; t++, at += 4) batch.targets[t] = view.getInt32(at, true);
+  fillSegments(batch, starts);
+  checkIds(batch, options.vocabularySize ?? Infinity);
+  return batch;
+}
+
+/** Where each segment begins; throws where positions and segment starts do not describe one partition. */
+function segmentsOf({ tokens, targets, positions, segmentStarts }: MicroBatch): number[] {
+  const count = tokens.length;
+  if (count === 0) throw corrupt("it has no tokens");
+  for (const [name, array] of Object.entries({ targets, positions, segmentStarts })) {
+    if (array.length !== count) throw corrupt(`${count} tokens, but ${array.length} ${name}`);
+  }
+  const starts: number[] = [];
+  for (let t = 0; t < count; t++) {
+    const start = segmentStarts[t]!;
+    if (start === t) starts.push(t);
+    else if (start !== starts.at(-1)) {
+      throw corrupt(
+        `token ${t} is in a segment that begins at ${start}, after one that begins at ${starts.at(-1)}`,
+      );
+    }
+    if (positions[t] !== t - start) {
+      throw corrupt(`token ${t} has position ${positions[t]}, but its segment begins at ${start}`);
+    }
+  }
+  checkIds({ tokens, targets }, Infinity);
+  return starts;
+}
+
+function fillSegments(
+  batch: { readonly positions: Uint32Array; readonly segmentStarts: Uint32Array },
+  starts: Uint32Array,
+): void {
+  const count = batch.positions.length;
+  if (count === 0) throw corrupt("it has no tokens");
+  if (starts[0] !== 0) throw corrupt("its first segment does not begin at token 0");
+  for (let i = 0; i < starts.length; i++) {
+    const start = starts[i]!;
+    const end = starts[i + 1] ?? count;
+    if (end <= start || end > count) {
+      throw corrupt(`segment ${i} goes from token ${start} to ${end} of ${count}`);
+    }
+    batch.segmentStarts.fill(start, start, end);
+    for (let t = start; t < end; t++) batch.positions[t] = t - start;
+  }
+}
+
+function checkIds(batch: Pick<MicroBatch, "tokens" | "targets">, vocabularySize: number): void {
+  for (const token of batch.tokens) {
+    if (token >= vocabularySize) throw corrupt(`token id ${token}, but the vocabulary has ${vocabularySize}`);
+  }
+  for (const target of batch.targets) {
+    if (target !== IGNORED_TARGET && (target < 0 || target >= vocabularySize)) {
+      throw corrupt(
+        `target ${target}; an id ${
+          vocabularySize === Infinity ? "" : `below ${vocabularySize} `
+        }or ${IGNORED_TARGET} is needed`,
+      );
+    }
+  }
+}
+
+function corrupt(what: string): LoraFleetError {
+  return new LoraFleetError("corrupt", `micro-batch: ${what}`);
+}
