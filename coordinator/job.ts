@@ -35,6 +35,7 @@ export const jobRecordSchema = z.strictObject({
   /** Part of the fine-tuned model's name, as the user chose it. */
   suffix: z.string().nullable(),
   metadata: z.record(z.string(), z.string()).nullable(),
+  validationFile: z.string().nullable(),
   startedAt: z.number().nullable(),
   finishedAt: z.number().nullable(),
   estimatedFinishAt: z.number().nullable(),
@@ -89,7 +90,7 @@ export function isFinished(status: JobStatus): boolean {
 
 /** A job as it begins. */
 export function newJob(
-  fields: Pick<JobRecord, "id" | "createdAt" | "spec" | "suffix" | "metadata">,
+  fields: Pick<JobRecord, "id" | "createdAt" | "spec" | "suffix" | "metadata" | "validationFile">,
 ): JobRecord {
   return {
     ...fields,

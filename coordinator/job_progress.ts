@@ -6,12 +6,9 @@ const SPEED_WINDOW_STEPS = 20;
 
 export interface JobProgress {
   readonly totalSteps: number;
-  /** Steps between two metrics events. */
-  readonly loggingSteps: number;
   /** Durations of the newest steps, in seconds. */
   readonly recentSeconds: readonly number[];
-  /** Of the steps since the last metrics event. */
-  readonly pending: readonly StepReport[];
+  /** By all workers since the job started. */
   readonly gradientBytesSent: number;
 }
 
@@ -21,48 +18,37 @@ export type StepMetrics = Record<string, number | string>;
 export interface ProgressDecision {
   readonly progress: JobProgress;
   readonly remainingMs: number;
-  /** Null between two events. */
-  readonly metrics: StepMetrics | null;
+  readonly metrics: StepMetrics;
 }
 
 /** Progress before the first step. */
-export function startProgress(totalSteps: number, loggingSteps: number): JobProgress {
-  return { totalSteps, loggingSteps, recentSeconds: [], pending: [], gradientBytesSent: 0 };
+export function startProgress(totalSteps: number): JobProgress {
+  return { totalSteps, recentSeconds: [], gradientBytesSent: 0 };
 }
 
-/**
- * Takes a committed step into account. There is an event every `loggingSteps` steps and after the last; as in
- * transformers, its loss is the mean over the steps since the event before.
- */
+/** Takes a committed step into account. */
 export function addStep(before: JobProgress, report: StepReport): ProgressDecision {
   const recentSeconds = [...before.recentSeconds, report.seconds].slice(-SPEED_WINDOW_STEPS);
-  const pending = [...before.pending, report];
   const gradientBytesSent = before.gradientBytesSent + report.gradientBytesSent;
-  const meanSeconds = sum(recentSeconds) / recentSeconds.length;
-  const etaSeconds = meanSeconds * (before.totalSteps - report.step);
-  const progress = { ...before, recentSeconds, pending, gradientBytesSent };
-  const remainingMs = Math.round(etaSeconds * 1000);
-  if (report.step % before.loggingSteps !== 0 && report.step !== before.totalSteps) {
-    return { progress, remainingMs, metrics: null };
-  }
-  const seconds = sum(pending.map((step) => step.seconds));
+  const etaSeconds = sum(recentSeconds) / recentSeconds.length * (before.totalSteps - report.step);
   return {
-    progress: { ...progress, pending: [] },
-    remainingMs,
+    progress: { ...before, recentSeconds, gradientBytesSent },
+    remainingMs: Math.round(etaSeconds * 1000),
     metrics: {
       step: report.step,
       total_steps: before.totalSteps,
       epoch: report.epoch,
-      train_loss: sum(pending.map((step) => step.loss)) / pending.length,
+      train_loss: report.loss,
       learning_rate: report.learningRate,
       grad_norm: report.gradientNorm,
-      tokens_per_second: seconds > 0 ? sum(pending.map((step) => step.tokenCount)) / seconds : 0,
-      tokens: sum(pending.map((step) => step.tokenCount)),
-      target_tokens: sum(pending.map((step) => step.targetCount)),
+      tokens_per_second: report.seconds > 0 ? report.tokenCount / report.seconds : 0,
+      tokens: report.tokenCount,
+      target_tokens: report.targetCount,
       workers: report.workerCount,
       attempt: report.attempt,
-      step_seconds: seconds / pending.length,
+      step_seconds: report.seconds,
       eta_seconds: etaSeconds,
+      // Of the whole job, so that the last event tells its cost.
       gradient_bytes_sent: gradientBytesSent,
       digest: report.digest,
     },

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { JobSpec } from "../shared/job_spec.ts";
+import type { JobSpec, ParsedJobRequest } from "../shared/job_spec.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import type { FileStore } from "./file_store.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
@@ -14,13 +14,6 @@ import { addStep, startProgress } from "./job_progress.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
-
-/** What a request for a job says, parsed. */
-export interface JobRequest {
-  readonly spec: JobSpec;
-  readonly suffix: string | null;
-  readonly metadata: Record<string, string> | null;
-}
 
 export interface PrepareRequest {
   readonly id: string;
@@ -49,7 +42,7 @@ export interface JobServiceOptions {
 
 export interface JobService {
   /** Stores the job and returns at once. Throws `invalid_request` for an unknown file, `model_not_found`. */
-  create(request: JobRequest): Promise<JobRecord>;
+  create(request: ParsedJobRequest): Promise<JobRecord>;
   /** Throws `not_found`. */
   get(id: string): JobRecord;
   /** Throws `not_found`, or `conflict` where the job has finished. */
@@ -83,6 +76,16 @@ export function createJobService(options: JobServiceOptions): JobService {
     throw new LoraFleetError("not_found", `no such job: ${quote(id)}`, { param: "fine_tuning_job_id" });
   };
 
+  const uploadOf = (param: string, id: string): FileRecord => {
+    const file = store.file(id);
+    if (file !== null && file.artifact === null) return file;
+    throw new LoraFleetError(
+      "invalid_request",
+      `${param} ${quote(id)} is not an uploaded file: upload it with POST /v1/files, purpose "fine-tune"`,
+      { param },
+    );
+  };
+
   const notify = (id: string): void => {
     for (const listener of [...listeners.get(id) ?? []]) listener();
   };
@@ -101,22 +104,13 @@ export function createJobService(options: JobServiceOptions): JobService {
   const apply = (
     id: string,
     transition: JobTransition,
-    event: Partial<Pick<NewJobEvent, "level" | "type" | "message" | "data">> | null = {},
+    event: Partial<Pick<NewJobEvent, "level" | "type" | "message" | "data">> = {},
   ): JobRecord => {
     const now = clock.now();
     const { job, reason } = decideJob(get(id), transition, now);
-    const events = event === null ? [] : [
-      {
-        jobId: id,
-        createdAt: now,
-        level: "info",
-        type: "message",
-        message: reason,
-        data: null,
-        ...event,
-      } as const,
-    ];
-    store.putJob(job, events);
+    store.putJob(job, [
+      { jobId: id, createdAt: now, level: "info", type: "message", message: reason, data: null, ...event },
+    ]);
     notify(id);
     return job;
   };
@@ -167,7 +161,7 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   const observerOf = (plan: PlannedJob, signal: AbortSignal): JobObserver => {
-    let progress = startProgress(plan.totalSteps, plan.spec.training.logging_steps);
+    let progress = startProgress(plan.totalSteps);
     let newest: { step: number; loss: number } | null = null;
     return {
       event(level, message, data) {
@@ -185,18 +179,11 @@ export function createJobService(options: JobServiceOptions): JobService {
           tokenCount,
           remainingMs: decision.remainingMs,
         } as const;
-        const { metrics } = decision;
-        apply(
-          plan.id,
-          transition,
-          metrics === null ? null : {
-            type: "metrics",
-            message: `Step ${step}/${plan.totalSteps}: training loss=${
-              Number(metrics["train_loss"]).toFixed(4)
-            }`,
-            data: metrics,
-          },
-        );
+        apply(plan.id, transition, {
+          type: "metrics",
+          message: `Step ${step}/${plan.totalSteps}: training loss=${report.loss.toFixed(4)}`,
+          data: decision.metrics,
+        });
         return Promise.resolve();
       },
       checkpointWritten(step, written) {
@@ -262,24 +249,21 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   return {
-    async create({ spec, suffix, metadata }) {
-      const file = store.file(spec.training_file);
-      if (file === null || file.artifact !== null) {
-        throw new LoraFleetError(
-          "invalid_request",
-          `training_file ${
-            quote(spec.training_file)
-          } is not an uploaded file: upload it with POST /v1/files, purpose "fine-tune"`,
-          { param: "training_file" },
-        );
-      }
+    async create({ spec, suffix, metadata, validationFile, warnings }) {
+      const { filename } = uploadOf("training_file", spec.training_file);
+      if (validationFile !== null) uploadOf("validation_file", validationFile);
       await models.check(spec.model);
-      const job = newJob({ id: newId("ftjob"), createdAt: clock.now(), spec, suffix, metadata });
-      const message = `Created the job ${job.id}: ${spec.model} on ${file.filename}.`;
+      const id = newId("ftjob");
+      const createdAt = clock.now();
+      const event = (level: NewJobEvent["level"], message: string): NewJobEvent => (
+        { jobId: id, createdAt, level, type: "message", message, data: null }
+      );
+      const job = newJob({ id, createdAt, spec, suffix, metadata, validationFile });
       store.putJob(job, [
-        { jobId: job.id, createdAt: job.createdAt, level: "info", type: "message", message, data: null },
+        event("info", `Created the job ${id}: ${spec.model} on ${filename}.`),
+        ...warnings.map((warning) => event("warn", warning)),
       ]);
-      enqueue(job.id);
+      enqueue(id);
       return job;
     },
 

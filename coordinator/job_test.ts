@@ -12,7 +12,14 @@ import {
 import type { JobRecord, JobTransition } from "./job.ts";
 
 const spec = jobSpecSchema.parse({ model: "org/llama", training_file: "file-1" });
-const fresh = newJob({ id: "ftjob-1", createdAt: 1000, spec, suffix: null, metadata: null });
+const fresh = newJob({
+  id: "ftjob-1",
+  createdAt: 1000,
+  spec,
+  suffix: null,
+  metadata: null,
+  validationFile: null,
+});
 const error = { code: "invalid_dataset", message: "line 3 does not parse", param: "training_file" };
 
 function live(job: JobRecord, ...transitions: readonly JobTransition[]): JobRecord {

@@ -8,7 +8,10 @@ import type { CheckpointRecord, FileRecord, JobStore, NewJobEvent, Page } from "
 const spec = jobSpecSchema.parse({ model: "m", training_file: "file-1" });
 
 export function jobFixture(id: string, changes: Partial<JobRecord> = {}): JobRecord {
-  return { ...newJob({ id, createdAt: 1000, spec, suffix: null, metadata: { a: "b" } }), ...changes };
+  return {
+    ...newJob({ id, createdAt: 1000, spec, suffix: null, metadata: { a: "b" }, validationFile: null }),
+    ...changes,
+  };
 }
 
 function event(jobId: string, message: string): NewJobEvent {

@@ -84,6 +84,11 @@ export async function writeStreamedFile(
   }
 }
 
+/** The SHA-256 of bytes in memory, in hexadecimal. */
+export function sha256Of(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
 /** Removes what an earlier process left half-written anywhere under `folder`. */
 export async function removeUnfinishedFiles(folder: string): Promise<void> {
   let entries: Deno.DirEntry[];

@@ -1,0 +1,69 @@
+/** The HTTP API: who may ask what, the routes, one shape of errors, and its own description. */
+import { addDescribed, errorAnswers, jsonContent, newApi } from "./routes/api.ts";
+import type { Api, ApiServices } from "./routes/api.ts";
+import { requireBearer, requireLocalCaller } from "./routes/auth.ts";
+import { errorResponse, unknownRoute } from "./routes/errors.ts";
+import { addFileRoutes } from "./routes/files.ts";
+import { addHealthRoutes } from "./routes/health.ts";
+import { addJobOutputRoutes } from "./routes/job_outputs.ts";
+import { addJobRoutes } from "./routes/jobs.ts";
+import { addModelRoutes } from "./routes/models.ts";
+import { addWorkerRoutes } from "./routes/workers.ts";
+import { z } from "@hono/zod-openapi";
+
+export const API_VERSION = "0.1.0";
+
+/** The app over its services; `app.fetch` serves it, `app.request` tests it. */
+export function createApp(services: ApiServices): Api {
+  const api = newApi();
+  api.onError((thrown, c) => errorResponse(c, thrown, services.onDefect));
+  api.notFound((c) => errorResponse(c, unknownRoute(api, c), services.onDefect));
+
+  const user = services.apiKeys.length === 0
+    ? requireLocalCaller()
+    : requireBearer(services.apiKeys, "API key");
+  const worker = requireBearer([services.joinToken], "join token");
+  api.use("/internal/*", worker);
+  api.use("/v1/*", (c, next) => (c.req.path.startsWith("/v1/base-models/") ? worker : user)(c, next));
+
+  addFileRoutes(api, services);
+  addJobRoutes(api, services);
+  addJobOutputRoutes(api, services);
+  addModelRoutes(api, services);
+  addWorkerRoutes(api, services);
+  addHealthRoutes(api, services);
+  addDescription(api);
+  return api;
+}
+
+function addDescription(api: Api): void {
+  const bearer = (description: string) => ({ type: "http", scheme: "bearer", description }) as const;
+  api.openAPIRegistry.registerComponent(
+    "securitySchemes",
+    "apiKey",
+    bearer("A key given with --api-key; none is asked for where the coordinator has none"),
+  );
+  api.openAPIRegistry.registerComponent(
+    "securitySchemes",
+    "joinToken",
+    bearer("The last part of the join URL"),
+  );
+  addDescribed(api, {
+    method: "get",
+    path: "/openapi.json",
+    operationId: "describe",
+    summary: "This description",
+    responses: { 200: jsonContent(z.record(z.string(), z.unknown()), "OpenAPI 3.1"), ...errorAnswers },
+  }, (c) => c.json(openApiDocument(api), 200));
+}
+
+function openApiDocument(api: Api) {
+  return api.getOpenAPI31Document({
+    openapi: "3.1.0",
+    info: {
+      title: "lorafleet",
+      version: API_VERSION,
+      description: "Fine-tuning with QLoRA on a fleet of workers, in the shape of OpenAI's fine-tuning API",
+    },
+  });
+}

@@ -1,0 +1,244 @@
+/** A coordinator for tests: everything real but the fleet and the preparation of data, in a temporary folder. */
+import type { Clock } from "../shared/clock.ts";
+import { systemClock } from "../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../shared/errors.ts";
+import { parseJobRequest } from "../shared/job_spec.ts";
+import { createApp } from "./app.ts";
+import { createArtifactStore } from "./artifact_store.ts";
+import type { ArtifactStore } from "./artifact_store.ts";
+import { createFileStore } from "./file_store.ts";
+import type { FileStore } from "./file_store.ts";
+import type { CheckpointFile, Fleet, JobObserver, PlannedJob, WorkerView } from "./fleet.ts";
+import { isFinished } from "./job.ts";
+import type { JobRecord } from "./job.ts";
+import { createJobService } from "./job_service.ts";
+import type { JobService, PrepareRequest } from "./job_service.ts";
+import { createModelRegistry } from "./model_registry.ts";
+import type { ModelRegistry } from "./model_registry.ts";
+import { createHashCache } from "./model_registry_files.ts";
+import type { Api, ApiServices, ReadinessCheck } from "./routes/api.ts";
+import { randomId } from "./store/ids.ts";
+import type { FileRecord, JobStore } from "./store/job_store.ts";
+import { createMemoryJobStore } from "./store/memory_job_store.ts";
+import { sha256Of } from "./store/streamed_file.ts";
+
+export const JOIN_TOKEN = "join-token";
+export const FAKE_WORKER: WorkerView = {
+  id: "w1",
+  incarnation: "w1-1",
+  name: "pc",
+  gpu: "a GPU",
+  state: "ready",
+  jobId: null,
+  joinedAt: 1_700_000_000_000,
+  lastHeartbeatAt: 1_700_000_001_500,
+  maxHeartbeatGapMs: 12.5,
+  microBatchesDone: 7,
+  tokensPerSecond: 1000,
+  gradientBytesSent: 4096,
+  reason: null,
+};
+
+/** A fleet without workers: each step is committed as soon as `beforeStep` lets it. */
+export class FakeFleet implements Fleet {
+  readonly trained: string[] = [];
+  beforeStep: (job: PlannedJob, step: number, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
+  readonly #artifacts: ArtifactStore;
+
+  constructor(artifacts: ArtifactStore) {
+    this.#artifacts = artifacts;
+  }
+
+  workers(): readonly WorkerView[] {
+    return [FAKE_WORKER];
+  }
+
+  async train(job: PlannedJob, observer: JobObserver, signal: AbortSignal): Promise<void> {
+    this.trained.push(job.id);
+    observer.event("info", "2 workers have joined.", { workers: 2 });
+    for (let step = 1; step <= job.totalSteps; step++) {
+      await this.beforeStep(job, step, signal);
+      signal.throwIfAborted();
+      await observer.stepCommitted({
+        step,
+        epoch: step / job.totalSteps,
+        loss: 2 / step,
+        learningRate: 1e-4,
+        gradientNorm: 0.5,
+        tokenCount: 100,
+        targetCount: 60,
+        workerCount: 2,
+        attempt: 1,
+        seconds: 0.5,
+        gradientBytesSent: 2048,
+        digest: `digest-${step}`,
+      });
+      if (job.checkpointSteps.includes(step)) {
+        await observer.checkpointWritten(step, await this.#upload(job.id, step));
+      }
+    }
+  }
+
+  async #upload(jobId: string, step: number): Promise<CheckpointFile[]> {
+    const files = [["adapter_config.json", `{"step":${step}}`], [
+      "adapter_model.safetensors",
+      "weights".repeat(step),
+    ]];
+    return await Promise.all(files.map(async ([name, text]) => {
+      const bytes = new TextEncoder().encode(text);
+      return await this.#artifacts.put(jobId, step, name!, ReadableStream.from([bytes]), sha256Of(bytes));
+    }));
+  }
+}
+
+/** Takes each line of the training file as two steps; an empty line is an invalid dataset. */
+export async function fakePrepare(request: PrepareRequest): Promise<PlannedJob> {
+  const lines = (await Deno.readTextFile(request.trainingFilePath)).split("\n");
+  const empty = lines.indexOf("");
+  if (empty >= 0) {
+    throw new LoraFleetError(
+      "invalid_dataset",
+      `${request.trainingFile.filename}, line ${empty + 1} is empty`,
+      {
+        param: "training_file",
+      },
+    );
+  }
+  if (lines[0] === "defect") throw new TypeError("a defect with secrets");
+  const totalSteps = 2 * lines.length;
+  return {
+    id: request.id,
+    spec: request.spec,
+    specHash: "spec",
+    model: request.model.manifest,
+    modelFolder: request.model.folder,
+    totalSteps,
+    checkpointSteps: [totalSteps / 2, totalSteps],
+    maxTokensPerMicroBatch: 1,
+    maxPositions: 1,
+    microBatchesOf: () => [],
+  };
+}
+
+export interface World {
+  readonly app: Api;
+  readonly folder: string;
+  readonly store: JobStore;
+  readonly files: FileStore;
+  readonly artifacts: ArtifactStore;
+  readonly models: ModelRegistry;
+  readonly jobs: JobService;
+  readonly fleet: FakeFleet;
+  readonly services: ApiServices;
+  readonly defects: string[];
+  /** What /readyz finds. */
+  readonly checks: ReadinessCheck[];
+  upload(text: string): Promise<FileRecord>;
+  /** Resolves when the job, as it is now or becomes, satisfies the condition. */
+  until(jobId: string, condition: (job: JobRecord) => boolean): Promise<JobRecord>;
+  finished(jobId: string): Promise<JobRecord>;
+  /** The messages of a job's events, oldest first. */
+  messages(jobId: string): readonly string[];
+}
+
+export interface WorldOptions {
+  readonly apiKeys?: readonly string[];
+  readonly clock?: Clock;
+  readonly store?: JobStore;
+  readonly prepare?: (request: PrepareRequest) => Promise<PlannedJob>;
+  readonly maxUploadBytes?: number;
+  /** A world that was used before, whose store and folder this one takes over. */
+  readonly after?: World;
+}
+
+/** Runs `body` in a world with the base model "org/tiny", and stops it afterwards. */
+export async function withWorld(options: WorldOptions, body: (world: World) => Promise<void>): Promise<void> {
+  const folder = options.after?.folder ?? await Deno.makeTempDir();
+  const stopping = new AbortController();
+  const world = await createWorld(options, folder, stopping.signal);
+  try {
+    await body(world);
+  } finally {
+    stopping.abort();
+    await world.jobs.stop();
+    if (options.after === undefined) await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function createWorld(options: WorldOptions, folder: string, stopping: AbortSignal): Promise<World> {
+  const clock = options.clock ?? systemClock;
+  const store = options.after?.store ?? options.store ?? createMemoryJobStore();
+  const artifacts = createArtifactStore(`${folder}/artifacts`);
+  const maxUploadBytes = options.maxUploadBytes ?? 10_000;
+  const shared = { store, artifacts, clock, newId: randomId };
+  const files = createFileStore({ ...shared, folder: `${folder}/files`, maxUploadBytes });
+  await Deno.mkdir(`${folder}/models/org/tiny`, { recursive: true });
+  await Deno.writeTextFile(`${folder}/models/org/tiny/config.json`, "{}");
+  await Deno.writeTextFile(`${folder}/models/org/tiny/model.safetensors`, "0123456789");
+  const models = createModelRegistry({
+    roots: [`${folder}/models`],
+    hub: { endpoint: "http://127.0.0.1:9", token: null, cacheFolder: `${folder}/hub`, offline: true },
+    hashes: createHashCache(`${folder}/hashes.json`),
+  });
+  const fleet = new FakeFleet(artifacts);
+  const defects: string[] = [];
+  const onDefect = (message: string, thrown: unknown) =>
+    void defects.push(`${message}: ${messageOf(thrown)}`);
+  const jobs = createJobService({
+    ...shared,
+    files,
+    models,
+    fleet,
+    prepare: options.prepare ?? fakePrepare,
+    onDefect,
+  });
+  const checks: ReadinessCheck[] = [{ name: "nats", problem: null }];
+  const services: ApiServices = {
+    ...shared,
+    jobs,
+    files,
+    models,
+    fleet,
+    parseJobRequest,
+    apiKeys: options.apiKeys ?? [],
+    joinToken: JOIN_TOKEN,
+    joinReply: (requestUrl) => ({
+      natsUrl: `nats://${requestUrl.hostname}:4222`,
+      natsUser: "worker",
+      natsPassword: "secret",
+      httpUrl: requestUrl.origin,
+      token: JOIN_TOKEN,
+      coordinatorId: "c1",
+    }),
+    readiness: () => Promise.resolve(checks),
+    maxUploadBytes,
+    stopping,
+    onDefect,
+  };
+
+  const until: World["until"] = async (jobId, condition) => {
+    while (!condition(jobs.get(jobId))) {
+      const changed = Promise.withResolvers<void>();
+      const unwatch = jobs.watch(jobId, () => changed.resolve());
+      await changed.promise;
+      unwatch();
+    }
+    return jobs.get(jobId);
+  };
+  return {
+    ...services,
+    app: createApp(services),
+    folder,
+    fleet,
+    services,
+    defects,
+    checks,
+    async upload(text) {
+      const bytes = ReadableStream.from([new TextEncoder().encode(text)]);
+      return files.keep(await files.receive(bytes), "train.jsonl", "fine-tune");
+    },
+    until,
+    finished: (jobId) => until(jobId, (job) => isFinished(job.status)),
+    messages: (jobId) => store.eventsSince(jobId, 0, 1000).map((event) => event.message),
+  };
+}

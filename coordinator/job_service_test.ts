@@ -1,0 +1,216 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { LoraFleetError } from "../shared/errors.ts";
+import { parseJobRequest } from "../shared/job_spec.ts";
+import { withWorld } from "./app_fixture.ts";
+import type { World } from "./app_fixture.ts";
+import type { JobRecord } from "./job.ts";
+
+async function submit(world: World, text = "a\nb", fields: object = {}): Promise<JobRecord> {
+  const { id } = await world.upload(text);
+  return await world.jobs.create(parseJobRequest({ model: "org/tiny", training_file: id, ...fields }));
+}
+
+/** Holds the fleet before a step until the test lets it go, or until the job is aborted. */
+function holdBefore(world: World, heldStep: number): { reached: Promise<string>; release: () => void } {
+  const reached = Promise.withResolvers<string>();
+  const gate = Promise.withResolvers<void>();
+  world.fleet.beforeStep = async (job, step, signal) => {
+    if (step !== heldStep) return;
+    reached.resolve(job.id);
+    signal.addEventListener("abort", () => gate.resolve(), { once: true });
+    await gate.promise;
+  };
+  return { reached: reached.promise, release: () => gate.resolve() };
+}
+
+Deno.test("a job is prepared, trained, and its adapter is two files", () =>
+  withWorld({}, async (world) => {
+    const created = await submit(world);
+    assertEquals(created.status, "validating_files");
+    const job = await world.finished(created.id);
+    assertEquals([job.status, job.step, job.totalSteps, job.trainedTokens], ["succeeded", 4, 4, 400]);
+    assertEquals(job.fineTunedModel, `ft:org/tiny::${job.id}`);
+    const results = job.resultFiles.map((id) => world.files.get(id));
+    assertEquals(results.map(({ filename }) => filename), [
+      "adapter_config.json",
+      "adapter_model.safetensors",
+    ]);
+    assertEquals(await Deno.readTextFile(await world.files.path(results[0]!)), '{"step":4}');
+    const checkpoints = world.store.checkpoints(job.id, { after: null, limit: 9 }).items;
+    assertEquals(checkpoints.map(({ step, trainLoss }) => [step, trainLoss]), [[4, 0.5], [2, 1]]);
+    assertEquals(world.messages(job.id), [
+      `Created the job ${job.id}: org/tiny on train.jsonl.`,
+      "The data is prepared: 4 steps. The job is queued.",
+      "Training has started.",
+      "2 workers have joined.",
+      "Step 1/4: training loss=2.0000",
+      "Step 2/4: training loss=1.0000",
+      "The checkpoint of step 2 is stored.",
+      "Step 3/4: training loss=0.6667",
+      "Step 4/4: training loss=0.5000",
+      "The checkpoint of step 4 is stored.",
+      "The job has succeeded: 4 steps, 400 tokens.",
+    ]);
+    const metrics = world.store.eventsSince(job.id, 0, 99).find((event) => event.type === "metrics")!;
+    assertEquals([metrics.data?.["step"], metrics.data?.["eta_seconds"], metrics.data?.["workers"]], [
+      1,
+      1.5,
+      2,
+    ]);
+    assertEquals(world.defects, []);
+  }));
+
+Deno.test("what can be known at once is refused at once, and no job is made", () =>
+  withWorld({}, async (world) => {
+    const { id } = await world.upload("a");
+    const attempts: [object, string, string][] = [
+      [{ model: "org/missing", training_file: id }, "model_not_found", "model"],
+      [{ model: "org/tiny", training_file: "file-none" }, "invalid_request", "training_file"],
+      [
+        { model: "org/tiny", training_file: id, validation_file: "file-none" },
+        "invalid_request",
+        "validation_file",
+      ],
+    ];
+    for (const [request, code, param] of attempts) {
+      const error = await assertRejects(() => world.jobs.create(parseJobRequest(request)), LoraFleetError);
+      assertEquals([error.code, error.param], [code, param]);
+    }
+    assertEquals(world.store.jobs({ after: null, limit: 9 }).items, []);
+    assertThrows(() => world.jobs.get("ftjob-none"), LoraFleetError, "ftjob-none");
+  }));
+
+Deno.test("warnings about a request are events", () =>
+  withWorld({}, async (world) => {
+    const job = await submit(world, "a", { training: { fp16: true } });
+    const warning = world.store.eventsSince(job.id, 0, 9).find(({ level }) => level === "warn");
+    assertStringIncludes(warning?.message ?? "", "training.fp16");
+    await world.finished(job.id);
+  }));
+
+Deno.test("a bad dataset fails the job with the line, and the next job trains", () =>
+  withWorld({}, async (world) => {
+    const [bad, good] = [await submit(world, "a\n\nb"), await submit(world, "a")];
+    const failed = await world.finished(bad.id);
+    assertEquals([failed.status, failed.error], ["failed", {
+      code: "invalid_dataset",
+      message: "train.jsonl, line 2 is empty",
+      param: "training_file",
+    }]);
+    assertEquals((await world.finished(good.id)).status, "succeeded");
+    assertEquals(world.fleet.trained, [good.id]);
+  }));
+
+Deno.test("a defect of ours fails the job and is told to whoever watches the coordinator", () =>
+  withWorld({}, async (world) => {
+    const failed = await world.finished((await submit(world, "defect")).id);
+    assertEquals(failed.error?.code, "internal_error");
+    assertEquals(world.defects, [`job ${failed.id} failed: a defect with secrets`]);
+  }));
+
+Deno.test("what the fleet throws fails the job", () =>
+  withWorld({}, async (world) => {
+    world.fleet.beforeStep = () => Promise.reject(new LoraFleetError("gpu_failure", "NaN everywhere"));
+    const failed = await world.finished((await submit(world)).id);
+    assertEquals(failed.error, { code: "gpu_failure", message: "NaN everywhere", param: null });
+  }));
+
+Deno.test("a fleet that ends without an adapter has failed", () =>
+  withWorld({}, async (world) => {
+    world.fleet.train = () => Promise.resolve();
+    const failed = await world.finished((await submit(world)).id);
+    assertEquals(failed.error?.code, "storage");
+    assertStringIncludes(failed.error?.message ?? "", "step 4");
+  }));
+
+Deno.test("one job trains at a time, the others wait in order", () =>
+  withWorld({}, async (world) => {
+    const hold = holdBefore(world, 2);
+    const ids = [(await submit(world)).id, (await submit(world)).id, (await submit(world)).id];
+    assertEquals(await hold.reached, ids[0]!);
+    await world.until(ids[2]!, (job) => job.status === "queued");
+    assertEquals(ids.map((id) => world.jobs.get(id).status), ["running", "queued", "queued"]);
+    hold.release();
+    for (const id of ids) assertEquals((await world.finished(id)).status, "succeeded");
+    assertEquals(world.fleet.trained, ids);
+  }));
+
+Deno.test("a running job is cancelled at once; nothing is recorded of it afterwards; the next one trains", () =>
+  withWorld({}, async (world) => {
+    const hold = holdBefore(world, 2);
+    const [first, second] = [await submit(world), await submit(world)];
+    await hold.reached;
+    assertEquals(world.jobs.cancel(first.id).status, "cancelled");
+    assertEquals((await world.finished(second.id)).status, "succeeded");
+    const job = world.jobs.get(first.id);
+    assertEquals([job.status, job.step, job.error], ["cancelled", 1, null]);
+    assertEquals(world.messages(first.id).at(-1), "The job was cancelled while it was running.");
+    assertEquals(assertThrows(() => world.jobs.cancel(first.id), LoraFleetError).code, "conflict");
+  }));
+
+Deno.test("a queued job and one whose data is being prepared are cancelled, too", async () => {
+  const preparing = Promise.withResolvers<void>();
+  let aborted = false;
+  await withWorld({
+    prepare: ({ signal }) => {
+      preparing.resolve();
+      return new Promise((_, reject) =>
+        signal.addEventListener("abort", () => {
+          aborted = true;
+          reject(signal.reason);
+        })
+      );
+    },
+  }, async (world) => {
+    const job = await submit(world);
+    await preparing.promise;
+    world.jobs.cancel(job.id);
+    assert(aborted);
+    assertStringIncludes(world.messages(job.id).at(-1)!, "while it was validating_files");
+  });
+  await withWorld({}, async (world) => {
+    const hold = holdBefore(world, 1);
+    const [running, queued] = [await submit(world), await submit(world)];
+    await world.until(queued.id, (job) => job.status === "queued");
+    await hold.reached;
+    world.jobs.cancel(queued.id);
+    hold.release();
+    await world.finished(running.id);
+    assertEquals(world.fleet.trained, [running.id]);
+  });
+});
+
+Deno.test("after a restart a running job starts again, and the others follow in order", () =>
+  withWorld({}, async (before) => {
+    const hold = holdBefore(before, 3);
+    const [running, queued] = [await submit(before), await submit(before, "a")];
+    await hold.reached;
+    await before.until(queued.id, (job) => job.status === "queued");
+    await before.jobs.stop();
+    assertEquals([running, queued].map(({ id }) => before.jobs.get(id).status), ["running", "queued"]);
+    await withWorld({ after: before }, async (world) => {
+      world.jobs.start();
+      assertEquals(world.jobs.get(running.id).status, "queued");
+      const job = await world.finished(running.id);
+      assertEquals([job.status, job.step, job.trainedTokens], ["succeeded", 4, 400]);
+      assert(
+        world.messages(job.id).includes(
+          "The coordinator has restarted while the job was running: it is queued again.",
+        ),
+      );
+      assertEquals(world.store.checkpoints(job.id, { after: null, limit: 9 }).items.length, 2);
+      assertEquals((await world.finished(queued.id)).status, "succeeded");
+      assertEquals(world.fleet.trained, [running.id, queued.id]);
+    });
+  }));
+
+Deno.test("a job that was not prepared before the restart is prepared after it", () =>
+  withWorld({}, async (before) => {
+    await before.jobs.stop();
+    const job = await submit(before);
+    assertEquals(before.jobs.get(job.id).status, "validating_files");
+    await withWorld({ after: before }, async (world) => {
+      world.jobs.start();
+      assertEquals((await world.finished(job.id)).status, "succeeded");
+    });
+  }));

@@ -1,0 +1,111 @@
+/** What the route files share: the services behind them, the app they add to, and the pieces of its description. */
+import { OpenAPIHono, z } from "@hono/zod-openapi";
+import type { RouteConfig } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { Clock } from "../../shared/clock.ts";
+import type { ParsedJobRequest } from "../../shared/job_spec.ts";
+import type { ArtifactStore } from "../artifact_store.ts";
+import type { FileStore } from "../file_store.ts";
+import type { Fleet } from "../fleet.ts";
+import type { JobService } from "../job_service.ts";
+import type { ModelRegistry } from "../model_registry.ts";
+import type { JobStore } from "../store/job_store.ts";
+import { errorSchema, invalidInput } from "./errors.ts";
+
+/** What a worker gets for its join token. */
+export interface JoinReply {
+  readonly natsUrl: string;
+  readonly natsUser: string;
+  readonly natsPassword: string;
+  readonly httpUrl: string;
+  readonly token: string;
+  readonly coordinatorId: string;
+}
+
+export interface ReadinessCheck {
+  readonly name: string;
+  /** Null when all is well. */
+  readonly problem: string | null;
+}
+
+/** Everything that the API stands on. */
+export interface ApiServices {
+  readonly jobs: JobService;
+  readonly store: JobStore;
+  readonly files: FileStore;
+  readonly artifacts: ArtifactStore;
+  readonly models: ModelRegistry;
+  readonly fleet: Fleet;
+  readonly clock: Clock;
+  /** Parses the body of a request for a job. Throws a `LoraFleetError` that names the field. */
+  readonly parseJobRequest: (body: unknown) => ParsedJobRequest;
+  /** Keys of users; empty: no key is asked for, and only programs on this machine are served. */
+  readonly apiKeys: readonly string[];
+  readonly joinToken: string;
+  /** `requestUrl` is the address that the worker itself used: it leads to this coordinator. */
+  readonly joinReply: (requestUrl: URL) => JoinReply;
+  readonly readiness: () => Promise<readonly ReadinessCheck[]>;
+  readonly maxUploadBytes: number;
+  /** Ends streams that would otherwise wait for more. */
+  readonly stopping: AbortSignal;
+  readonly onDefect: (message: string, thrown: unknown) => void;
+}
+
+export type Api = OpenAPIHono;
+
+/** An app whose parameters are checked, with our errors. */
+export function newApi(): Api {
+  return new OpenAPIHono({
+    defaultHook: (result) => {
+      if (!result.success) {
+        throw invalidInput(result.error, result.target === "query" ? "query parameter" : "path parameter");
+      }
+    },
+  });
+}
+
+/**
+ * Adds a route that reads its body or writes its answer itself, as a stream; `route` describes it and checks nothing.
+ * `pattern` replaces the path that follows from the description, where a parameter holds slashes.
+ */
+export function addDescribed(
+  api: Api,
+  route: RouteConfig,
+  handler: (c: Context) => Response | Promise<Response>,
+  pattern: string = route.path.replaceAll(/\{(.+?)\}/g, ":$1"),
+): void {
+  api.openAPIRegistry.registerPath(route);
+  api.on([route.method], [pattern], handler);
+}
+
+/** A parameter of the path, which the router has matched. */
+export function pathParameter(c: Context, name: string): string {
+  return c.req.param(name) ?? "";
+}
+
+/** The description of a JSON answer. */
+export function jsonContent<T extends z.ZodType>(schema: T, description: string) {
+  return { description, content: { "application/json": { schema } } };
+}
+
+/** The description of a file's bytes. */
+export function bytesContent(description: string) {
+  const schema = z.string().openapi({ format: "binary" });
+  return { description, content: { "application/octet-stream": { schema } } };
+}
+
+/** Every route may answer so. */
+export const errorAnswers = { default: jsonContent(errorSchema, "An error") };
+
+export const userSecurity = [{ apiKey: [] }];
+export const workerSecurity = [{ joinToken: [] }];
+
+export const idParameter = z.object({ id: z.string() });
+
+/** The query of a paged list. */
+export function pageQuery(defaultLimit: number, maxLimit: number) {
+  return z.object({
+    after: z.string().optional().openapi({ description: "The id of the last item of the page before" }),
+    limit: z.coerce.number().int().min(1).max(maxLimit).default(defaultLimit),
+  });
+}

@@ -1,0 +1,88 @@
+/** `/v1/fine_tuning/jobs`: create, list, look at, cancel. */
+import { createRoute, z } from "@hono/zod-openapi";
+import { datasetSchema, loraSchema, quantizationSchema, trainingSchema } from "../../shared/job_spec.ts";
+import { addDescribed, errorAnswers, idParameter, jsonContent, pageQuery, userSecurity } from "./api.ts";
+import type { Api, ApiServices } from "./api.ts";
+import { readJson } from "./bodies.ts";
+import { jobSchema, jobView, listSchema, pageView } from "./views.ts";
+
+const MAX_BODY_BYTES = 2 ** 20;
+
+const number = z.union([z.literal("auto"), z.number()]).optional();
+const hyperparameters = z.object({ n_epochs: number, batch_size: number, learning_rate_multiplier: number });
+
+/** For the description alone: what is sent is parsed by `parseJobRequest`, which knows the defaults. */
+const requestSchema = z.object({
+  model: z.string().openapi({
+    description: "A folder below a model root, or org/name[@revision] on the hub",
+  }),
+  training_file: z.string().openapi({ description: "The id of an uploaded file" }),
+  seed: z.int().optional(),
+  suffix: z.string().max(64).optional(),
+  metadata: z.record(z.string(), z.string()).optional(),
+  hyperparameters: hyperparameters.optional(),
+  method: z.object({ type: z.literal("supervised"), supervised: z.object({ hyperparameters }).optional() })
+    .optional(),
+  lora: loraSchema.partial().optional(),
+  quantization: quantizationSchema.partial().optional(),
+  training: trainingSchema.partial().optional(),
+  dataset: datasetSchema.partial().optional(),
+}).openapi("CreateFineTuningJob");
+
+export function addJobRoutes(api: Api, { jobs, store, parseJobRequest }: ApiServices): void {
+  addDescribed(
+    api,
+    {
+      method: "post",
+      path: "/v1/fine_tuning/jobs",
+      operationId: "createFineTuningJob",
+      summary: "Submit a job",
+      security: userSecurity,
+      request: { body: { required: true, content: { "application/json": { schema: requestSchema } } } },
+      responses: { 200: jsonContent(jobSchema, "The job, whose data is now prepared"), ...errorAnswers },
+    },
+    async (c) => c.json(jobView(await jobs.create(parseJobRequest(await readJson(c, MAX_BODY_BYTES)))), 200),
+  );
+
+  api.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/fine_tuning/jobs",
+      operationId: "listFineTuningJobs",
+      summary: "List jobs, newest first",
+      security: userSecurity,
+      request: { query: pageQuery(20, 1000) },
+      responses: { 200: jsonContent(listSchema(jobSchema), "A page of jobs"), ...errorAnswers },
+    }),
+    (c) => {
+      const { after, limit } = c.req.valid("query");
+      return c.json(pageView(store.jobs({ after: after ?? null, limit }), jobView), 200);
+    },
+  );
+
+  api.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/fine_tuning/jobs/{id}",
+      operationId: "retrieveFineTuningJob",
+      summary: "Describe a job",
+      security: userSecurity,
+      request: { params: idParameter },
+      responses: { 200: jsonContent(jobSchema, "The job"), ...errorAnswers },
+    }),
+    (c) => c.json(jobView(jobs.get(c.req.valid("param").id)), 200),
+  );
+
+  api.openapi(
+    createRoute({
+      method: "post",
+      path: "/v1/fine_tuning/jobs/{id}/cancel",
+      operationId: "cancelFineTuningJob",
+      summary: "Cancel a job that has not finished",
+      security: userSecurity,
+      request: { params: idParameter },
+      responses: { 200: jsonContent(jobSchema, "The cancelled job"), ...errorAnswers },
+    }),
+    (c) => c.json(jobView(jobs.cancel(c.req.valid("param").id)), 200),
+  );
+}
