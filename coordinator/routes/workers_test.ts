@@ -1,0 +1,102 @@
+import { assertEquals } from "@std/assert";
+import { parseJobRequest } from "../../shared/job_spec.ts";
+import { JOIN_TOKEN, withWorld } from "../app_fixture.ts";
+import { sha256Of } from "../store/streamed_file.ts";
+
+const worker = { authorization: `Bearer ${JOIN_TOKEN}` };
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+async function errorOf(response: Response): Promise<[number, string, string | null]> {
+  const { error } = await response.json();
+  return [response.status, error.code, error.param];
+}
+
+Deno.test("the join token leads to the broker, by the address that the worker used", () =>
+  withWorld({}, async ({ app }) => {
+    const response = await app.request(`http://fleet.example:8787/join/${JOIN_TOKEN}`);
+    assertEquals(await response.json(), {
+      natsUrl: "nats://fleet.example:4222",
+      natsUser: "worker",
+      natsPassword: "secret",
+      httpUrl: "http://fleet.example:8787",
+      token: JOIN_TOKEN,
+      coordinatorId: "c1",
+    });
+    assertEquals(response.headers.get("cache-control"), "no-store");
+    assertEquals(await errorOf(await app.request("/join/wrong")), [401, "unauthorized", "token"]);
+  }));
+
+Deno.test("a base model is served by its hash, in ranges, to workers alone", () =>
+  withWorld({}, async ({ app, models }) => {
+    const { manifest } = await models.resolve("org/tiny");
+    const url = `/v1/base-models/${manifest.hash}`;
+    assertEquals(await (await app.request(url, { headers: worker })).json(), manifest);
+    const file = `${url}/files/model.safetensors`;
+    const part = await app.request(file, { headers: { ...worker, range: "bytes=7-" } });
+    assertEquals([part.status, await part.text()], [206, "789"]);
+    const head = await app.request(file, { method: "HEAD", headers: worker });
+    assertEquals([head.headers.get("content-length"), await head.text()], ["10", ""]);
+    const beyond = await app.request(file, { headers: { ...worker, range: "bytes=10-" } });
+    assertEquals(beyond.headers.get("content-range"), "bytes */10");
+    assertEquals(await errorOf(beyond), [416, "range_not_satisfiable", null]);
+    assertEquals(await errorOf(await app.request(file)), [401, "unauthorized", null]);
+    for (const name of ["README.md", "..%2Fconfig.json"]) {
+      assertEquals(await errorOf(await app.request(`${url}/files/${name}`, { headers: worker })), [
+        404,
+        "not_found",
+        "name",
+      ]);
+    }
+    const unknown = await app.request(`/v1/base-models/${"0".repeat(64)}`, { headers: worker });
+    assertEquals(await errorOf(unknown), [404, "not_found", "hash"]);
+  }));
+
+Deno.test("a worker stores its adapter; the same bytes again are welcome", () =>
+  withWorld({}, async (world) => {
+    world.fleet.beforeStep = (_job, _step, signal) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    const training_file = (await world.upload("a")).id;
+    const { id } = await world.jobs.create(parseJobRequest({ model: "org/tiny", training_file }));
+    await world.until(id, (job) => job.status === "running");
+    const put = (path: string, text: string, headers: Record<string, string> = {}) =>
+      world.app.request(`/internal/jobs/${path}`, {
+        method: "PUT",
+        body: bytes(text),
+        headers: { ...worker, "x-lorafleet-sha256": sha256Of(bytes(text)), ...headers },
+      });
+    const file = `${id}/checkpoints/1/adapter_config.json`;
+    const stored = { name: "adapter_config.json", size: 2, sha256: sha256Of(bytes("{}")) };
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const response = await put(file, "{}");
+      assertEquals([response.status, await response.json()], [200, stored]);
+    }
+    assertEquals(await world.artifacts.files(id, 1), [stored]);
+
+    const cases: [Response, [number, string, string | null]][] = [
+      [await put(file, "{ }"), [409, "conflict", "sha256"]],
+      [await put(`${id}/checkpoints/2/adapter_config.json`, "x", { "x-lorafleet-sha256": stored.sha256 }), [
+        400,
+        "corrupt",
+        null,
+      ]],
+      [await put(`${id}/checkpoints/2/adapter_config.json`, "x", { "x-lorafleet-sha256": "" }), [
+        400,
+        "invalid_request",
+        "sha256",
+      ]],
+      [await put(`${id}/checkpoints/2/optimizer.bin`, "x"), [400, "invalid_request", "file"]],
+      [await put(`${id}/checkpoints/2/..%2F..%2Fx`, "x"), [400, "invalid_request", "file"]],
+      [await put(`${id}/checkpoints/0/adapter_config.json`, "x"), [400, "invalid_request", "step"]],
+      [await put(`${id}/checkpoints/1e3/adapter_config.json`, "x"), [400, "invalid_request", "step"]],
+      [await put("ftjob-none/checkpoints/1/adapter_config.json", "x"), [
+        404,
+        "not_found",
+        "fine_tuning_job_id",
+      ]],
+      [await put(file, "{}", { authorization: "Bearer wrong" }), [401, "unauthorized", null]],
+    ];
+    for (const [response, expected] of cases) assertEquals(await errorOf(response), expected);
+    assertEquals(await world.artifacts.files(id, 2), []);
+    world.jobs.cancel(id);
+    assertEquals(await errorOf(await put(file, "{}")), [409, "conflict", null]);
+  }));
