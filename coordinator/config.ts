@@ -1,0 +1,178 @@
+/** The coordinator's command line and environment, parsed into one value. Only this file and main.ts know them. */
+import { join, resolve } from "@std/path";
+import { parseArgs } from "node:util";
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import type { HubOptions } from "./model_registry_hub.ts";
+
+export interface CoordinatorConfig {
+  readonly host: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly dataFolder: string;
+  /** How others reach the API, where that is not how it listens: behind a proxy or a port mapping. No slash at the end. */
+  readonly publicUrl: string | null;
+  readonly apiKeys: readonly string[];
+  readonly modelRoots: readonly string[];
+  readonly maxUploadBytes: number;
+  /** A broker that is there already; null: start one. */
+  readonly natsUrl: string | null;
+  /** `NATS_CREDS`: a credentials file for that broker. */
+  readonly natsCredsPath: string | null;
+  readonly natsHost: string;
+  readonly natsPort: number;
+  /** How workers reach the broker, where that is not the API's host. */
+  readonly natsPublicUrl: string | null;
+  /** `LORAFLEET_NATS_SERVER`. */
+  readonly natsServerBinary: string | null;
+  readonly searchPath: string;
+  readonly hub: HubOptions;
+}
+
+export const USAGE = `Usage: deno task coordinator [options]
+
+Starts the HTTP API and, where no broker is named, a nats-server of its own; prints the line with which workers join.
+
+  --port <n>              port of the API (8787; 0 for any free one)          LORAFLEET_PORT
+  --host <address>        where it listens (127.0.0.1)                        LORAFLEET_HOST
+  --api-key <key>         asked of users; needed for any other host; may be
+                          given several times                                 LORAFLEET_API_KEY (commas between)
+  --public-url <url>      how others reach the API, where not by its host     LORAFLEET_PUBLIC_URL
+  --data-folder <path>    jobs, uploads, adapters, streams (./data)           LORAFLEET_DATA_FOLDER
+  --model-roots <path>    base models lie below; may be given several times
+                          (the current folder and <data-folder>/models)       LORAFLEET_MODEL_ROOTS (commas between)
+  --max-upload-mib <n>    largest upload (1024)                               LORAFLEET_MAX_UPLOAD_MIB
+  --nats-url <url>        a broker that is there already                      NATS_URL, NATS_CREDS
+  --nats-host <address>   where the own broker listens (as --host)            LORAFLEET_NATS_HOST
+  --nats-port <n>         its port (the one of last time, or any free one)    LORAFLEET_NATS_PORT
+  --nats-public-url <url> how workers reach the broker, where not by the
+                          API's host                                          LORAFLEET_NATS_PUBLIC_URL
+  --help
+
+Also read: LORAFLEET_NATS_SERVER (path of the binary), HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE.
+`;
+
+const OPTIONS = {
+  "port": { type: "string" },
+  "host": { type: "string" },
+  "api-key": { type: "string", multiple: true },
+  "public-url": { type: "string" },
+  "data-folder": { type: "string" },
+  "model-roots": { type: "string", multiple: true },
+  "max-upload-mib": { type: "string" },
+  "nats-url": { type: "string" },
+  "nats-host": { type: "string" },
+  "nats-port": { type: "string" },
+  "nats-public-url": { type: "string" },
+  "help": { type: "boolean" },
+} as const;
+
+type Environment = (name: string) => string | undefined;
+
+/**
+ * Null where help is asked for. An option wins over its variable; an empty variable counts as unset. Throws a
+ * `LoraFleetError` with code `usage` whose `param` is the option.
+ */
+export function parseConfig(args: readonly string[], environment: Environment): CoordinatorConfig | null {
+  const values = readOptions(args);
+  if (values.help === true) return null;
+  const env = (name: string): string | null => environment(name) || null;
+  const list = (given: readonly string[] | undefined, name: string): readonly string[] =>
+    (given ?? env(name)?.split(",") ?? []).map((text) => text.trim()).filter((text) => text !== "");
+
+  const host = values.host ?? env("LORAFLEET_HOST") ?? "127.0.0.1";
+  const dataFolder = resolve(values["data-folder"] ?? env("LORAFLEET_DATA_FOLDER") ?? "data");
+  const roots = list(values["model-roots"], "LORAFLEET_MODEL_ROOTS");
+  const apiKeys = list(values["api-key"], "LORAFLEET_API_KEY");
+  if (apiKeys.length === 0 && !isLoopback(host)) {
+    throw usage(
+      "host",
+      `--host ${quote(host)} can be reached from other machines, so that an --api-key is needed; ` +
+        "without one only 127.0.0.1, ::1 and localhost are possible",
+    );
+  }
+  const short = apiKeys.find((key) => key.length < 8);
+  if (short !== undefined) throw usage("api-key", "an --api-key has fewer than 8 characters");
+
+  const natsUrl = urlOf(values["nats-url"] ?? env("NATS_URL"), "nats-url", ["nats:", "tls:", "ws:", "wss:"]);
+  const credsPath = env("NATS_CREDS");
+  const maxUploadMib = integer(
+    values["max-upload-mib"] ?? env("LORAFLEET_MAX_UPLOAD_MIB") ?? "1024",
+    "max-upload-mib",
+    1,
+    2 ** 20,
+  );
+  return {
+    host,
+    port: integer(values.port ?? env("LORAFLEET_PORT") ?? "8787", "port", 0, 65535),
+    dataFolder,
+    publicUrl: urlOf(values["public-url"] ?? env("LORAFLEET_PUBLIC_URL"), "public-url", ["http:", "https:"]),
+    apiKeys,
+    modelRoots: roots.length > 0
+      ? roots.map((root) => resolve(root))
+      : [resolve("."), join(dataFolder, "models")],
+    maxUploadBytes: maxUploadMib * 2 ** 20,
+    natsUrl,
+    natsCredsPath: natsUrl === null ? null : credsPath,
+    natsHost: values["nats-host"] ?? env("LORAFLEET_NATS_HOST") ??
+      (host === "localhost" ? "127.0.0.1" : host),
+    natsPort: integer(values["nats-port"] ?? env("LORAFLEET_NATS_PORT") ?? "0", "nats-port", 0, 65535),
+    natsPublicUrl: urlOf(
+      values["nats-public-url"] ?? env("LORAFLEET_NATS_PUBLIC_URL"),
+      "nats-public-url",
+      ["nats:", "tls:", "ws:", "wss:"],
+    ),
+    natsServerBinary: env("LORAFLEET_NATS_SERVER"),
+    searchPath: env("PATH") ?? "",
+    hub: {
+      endpoint: urlOf(env("HF_ENDPOINT") ?? "https://huggingface.co", "HF_ENDPOINT", ["http:", "https:"])!,
+      token: env("HF_TOKEN"),
+      cacheFolder: resolve(hubCacheFolder(env)),
+      offline: /^(1|true|yes|on)$/i.test(env("HF_HUB_OFFLINE") ?? ""),
+    },
+  };
+}
+
+/** Whether only this machine can connect to an address. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}
+
+function readOptions(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, strict: true, allowPositionals: false }).values;
+  } catch (thrown) {
+    throw new LoraFleetError("usage", messageOf(thrown), { cause: thrown });
+  }
+}
+
+/** As huggingface_hub finds it. */
+function hubCacheFolder(env: (name: string) => string | null): string {
+  const home = env("HF_HOME") ??
+    join(env("XDG_CACHE_HOME") ?? join(env("HOME") ?? ".", ".cache"), "huggingface");
+  return env("HF_HUB_CACHE") ?? join(home, "hub");
+}
+
+function integer(text: string, option: string, min: number, max: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : NaN;
+  if (value >= min && value <= max) return value;
+  throw usage(option, `--${option} is ${quote(text)}; a whole number from ${min} to ${max} is needed`);
+}
+
+function urlOf(text: string | null | undefined, option: string, protocols: readonly string[]): string | null {
+  if (text === null || text === undefined) return null;
+  const url = URL.parse(text);
+  if (url !== null && protocols.includes(url.protocol) && url.hostname !== "") {
+    return text.replace(/\/+$/, "");
+  }
+  const name = /^[A-Z_]+$/.test(option) ? option : `--${option}`;
+  throw usage(
+    option,
+    `${name} is ${quote(text)}; a URL that begins with ${
+      protocols.map((p) => `${p}//`).join(" or ")
+    } is needed`,
+  );
+}
+
+function usage(option: string, message: string): LoraFleetError {
+  return new LoraFleetError("usage", message, { param: option });
+}

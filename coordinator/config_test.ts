@@ -1,0 +1,115 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { resolve } from "@std/path";
+import { LoraFleetError } from "../shared/errors.ts";
+import { isLoopback, parseConfig, USAGE } from "./config.ts";
+import type { CoordinatorConfig } from "./config.ts";
+
+function parse(args: string[], env: Record<string, string> = {}): CoordinatorConfig {
+  const config = parseConfig(args, (name) => env[name]);
+  if (config === null) throw new Error("help was not asked for");
+  return config;
+}
+
+Deno.test("the defaults serve this machine alone", () => {
+  const config = parse([], { HOME: "/home/me", PATH: "/bin" });
+  assertEquals(config, {
+    host: "127.0.0.1",
+    port: 8787,
+    dataFolder: resolve("data"),
+    publicUrl: null,
+    apiKeys: [],
+    modelRoots: [resolve("."), resolve("data/models")],
+    maxUploadBytes: 2 ** 30,
+    natsUrl: null,
+    natsCredsPath: null,
+    natsHost: "127.0.0.1",
+    natsPort: 0,
+    natsPublicUrl: null,
+    natsServerBinary: null,
+    searchPath: "/bin",
+    hub: {
+      endpoint: "https://huggingface.co",
+      token: null,
+      cacheFolder: "/home/me/.cache/huggingface/hub",
+      offline: false,
+    },
+  });
+});
+
+Deno.test("an option wins over its variable, an empty variable is unset", () => {
+  const env = { LORAFLEET_PORT: "1", LORAFLEET_HOST: "", NATS_URL: "nats://a:4222", NATS_CREDS: "/c" };
+  assertEquals(parse([], env).port, 1);
+  const config = parse(["--port", "2", "--nats-url", "tls://b", "--data-folder", "/d"], env);
+  assertEquals([config.port, config.host, config.natsUrl, config.natsCredsPath], [
+    2,
+    "127.0.0.1",
+    "tls://b",
+    "/c",
+  ]);
+  assertEquals(config.modelRoots, [resolve("."), "/d/models"]);
+});
+
+Deno.test("lists come from repeated options or from commas", () => {
+  const args = [
+    "--api-key",
+    "key-00001",
+    "--api-key=key-00002",
+    "--model-roots",
+    "/a",
+    "--model-roots",
+    "/b",
+  ];
+  const config = parse([...args, "--host", "0.0.0.0"]);
+  assertEquals([config.apiKeys, config.modelRoots], [["key-00001", "key-00002"], ["/a", "/b"]]);
+  assertEquals(config.natsHost, "0.0.0.0");
+  const fromEnv = parse([], { LORAFLEET_API_KEY: "key-00003, key-00004,", LORAFLEET_MODEL_ROOTS: "/c,/d" });
+  assertEquals([fromEnv.apiKeys, fromEnv.modelRoots], [["key-00003", "key-00004"], ["/c", "/d"]]);
+});
+
+Deno.test("the hub's variables mean what they mean to its own tools", () => {
+  assertEquals(parse([], { HF_HOME: "/hf" }).hub.cacheFolder, "/hf/hub");
+  assertEquals(parse([], { XDG_CACHE_HOME: "/x" }).hub.cacheFolder, "/x/huggingface/hub");
+  const { hub } = parse([], {
+    HF_HUB_CACHE: "/cache",
+    HF_TOKEN: "hf_1",
+    HF_ENDPOINT: "http://mirror:1/",
+    HF_HUB_OFFLINE: "1",
+  });
+  assertEquals(hub, { endpoint: "http://mirror:1", token: "hf_1", cacheFolder: "/cache", offline: true });
+  assertEquals(parse([], { HF_HUB_OFFLINE: "0" }).hub.offline, false);
+});
+
+Deno.test("an open host needs a key; bad values name their option", () => {
+  const cases: [string[], string | null, string][] = [
+    [["--host", "0.0.0.0"], "host", "--api-key is needed"],
+    [["--host", "::", "--api-key", "short"], "api-key", "8 characters"],
+    [["--port", "70000"], "port", '"70000"'],
+    [["--port", "8787x"], "port", "0 to 65535"],
+    [["--nats-url", "localhost:4222"], "nats-url", "nats://"],
+    [["--public-url", "ftp://a"], "public-url", '"ftp://a"'],
+    [["--max-upload-mib", "0"], "max-upload-mib", "1 to"],
+    [["--prot", "1"], null, "--prot"],
+    [["extra"], null, "extra"],
+  ];
+  for (const [args, param, message] of cases) {
+    const error = assertThrows(() => parse(args), LoraFleetError, message);
+    assertEquals([error.code, error.param], ["usage", param]);
+  }
+});
+
+Deno.test("help is asked for", () => {
+  assertEquals(parseConfig(["--help"], () => undefined), null);
+  for (const option of ["--port", "--host", "--data-folder", "--nats-url", "--public-url", "--api-key"]) {
+    assertStringIncludes(USAGE, option);
+  }
+});
+
+Deno.test("loopback addresses", () => {
+  assertEquals(["localhost", "::1", "127.0.0.1", "127.9.9.9"].map(isLoopback), [true, true, true, true]);
+  assertEquals(["0.0.0.0", "::", "10.0.0.1", "127.0.0.1.example.com"].map(isLoopback), [
+    false,
+    false,
+    false,
+    false,
+  ]);
+});
