@@ -1,0 +1,40 @@
+/** By which addresses others reach the coordinator: what it listens on is not always what leads to it. */
+import type { CoordinatorConfig } from "./config.ts";
+import type { NatsCredentials } from "./nats_server_config.ts";
+import type { JoinReply } from "./routes/api.ts";
+
+/** The URL of an own server: where it listens on every interface, by the first address that other machines can reach. */
+export function ownAddress(host: string, port: number, interfaces = Deno.networkInterfaces): string {
+  if (host !== "0.0.0.0" && host !== "::") return `http://${inUrl(host)}:${port}`;
+  const outer = interfaces().find(({ family, address }) => family === "IPv4" && !address.startsWith("127."));
+  return `http://${outer?.address ?? "127.0.0.1"}:${port}`;
+}
+
+/**
+ * What workers are told of the broker. The own one is on the machine of the API, so that the host by which a worker
+ * has reached that leads to it, too. `ownPort` is null where the broker is another one; its URL may hold credentials.
+ */
+export function brokerForWorkers(
+  config: Pick<CoordinatorConfig, "natsUrl" | "natsPublicUrl" | "publicUrl">,
+  ownPort: number | null,
+  own: NatsCredentials,
+): (requestUrl: URL) => Pick<JoinReply, "natsUrl" | "natsUser" | "natsPassword"> {
+  if (ownPort !== null) {
+    return (requestUrl) => {
+      const { hostname } = config.publicUrl === null ? requestUrl : new URL(config.publicUrl);
+      return {
+        natsUrl: config.natsPublicUrl ?? `nats://${hostname}:${ownPort}`,
+        natsUser: own.user,
+        natsPassword: own.password,
+      };
+    };
+  }
+  const url = new URL(config.natsPublicUrl ?? config.natsUrl!);
+  const [natsUser, natsPassword] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
+  const natsUrl = `${url.protocol}//${url.host}${url.pathname === "/" ? "" : url.pathname}`;
+  return () => ({ natsUrl, natsUser, natsPassword });
+}
+
+function inUrl(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}

@@ -1,0 +1,45 @@
+import { assertEquals } from "@std/assert";
+import { brokerForWorkers, ownAddress } from "./main_addresses.ts";
+
+const own = { user: "worker", password: "secret" };
+const none = { natsUrl: null, natsPublicUrl: null, publicUrl: null };
+const request = new URL("http://fleet.example:8787/join/x");
+
+function networkInterface(family: "IPv4" | "IPv6", address: string): Deno.NetworkInterfaceInfo {
+  return { family, name: "x", address, netmask: "", scopeid: null, cidr: "", mac: "" };
+}
+
+Deno.test("a server is named by its host, or by the first address that leads to this machine", () => {
+  assertEquals(ownAddress("127.0.0.1", 1), "http://127.0.0.1:1");
+  assertEquals(ownAddress("::1", 1), "http://[::1]:1");
+  const loopback = networkInterface("IPv4", "127.0.0.1");
+  const outer = [loopback, networkInterface("IPv6", "fe80::1"), networkInterface("IPv4", "10.1.2.3")];
+  assertEquals(ownAddress("0.0.0.0", 1, () => outer), "http://10.1.2.3:1");
+  assertEquals(ownAddress("::", 1, () => [loopback]), "http://127.0.0.1:1");
+});
+
+Deno.test("the own broker is found by the host of the API", () => {
+  const reply = (changes: object) => brokerForWorkers({ ...none, ...changes }, 4333, own)(request);
+  assertEquals(reply({}), {
+    natsUrl: "nats://fleet.example:4333",
+    natsUser: "worker",
+    natsPassword: "secret",
+  });
+  assertEquals(reply({ publicUrl: "https://api.example/x" }).natsUrl, "nats://api.example:4333");
+  assertEquals(reply({ natsPublicUrl: "tls://tunnel:7" }).natsUrl, "tls://tunnel:7");
+});
+
+Deno.test("another broker keeps its URL, whose credentials are told apart", () => {
+  const reply = (natsUrl: string) => brokerForWorkers({ ...none, natsUrl }, null, own)(request);
+  assertEquals(reply("nats://broker:4222"), {
+    natsUrl: "nats://broker:4222",
+    natsUser: "",
+    natsPassword: "",
+  });
+  assertEquals(reply("tls://me:p%40ss@broker:4222"), {
+    natsUrl: "tls://broker:4222",
+    natsUser: "me",
+    natsPassword: "p@ss",
+  });
+  assertEquals(reply("wss://broker/nats").natsUrl, "wss://broker/nats");
+});

@@ -1,0 +1,196 @@
+import { connect } from "@nats-io/transport-node";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { systemClock } from "../shared/clock.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import { FakeFleet, fakePrepare } from "./app_fixture.ts";
+import { parseConfig } from "./config.ts";
+import type { CoordinatorConfig } from "./config.ts";
+import type { PlannedJob } from "./fleet.ts";
+import { startCoordinator } from "./main_start.ts";
+import type { Broker, CoordinatorParts, RunningCoordinator } from "./main_start.ts";
+
+interface Trial {
+  readonly config: CoordinatorConfig;
+  /** What the parts were asked for, and what they will do. */
+  readonly brokers: Broker[];
+  /** Of the own brokers that were started. */
+  readonly pids: number[];
+  readonly logged: string[];
+  beforeStep: (job: PlannedJob, step: number, signal: AbortSignal) => Promise<void>;
+  problem: string | null;
+  start(changes?: Partial<CoordinatorConfig>): Promise<RunningCoordinator>;
+}
+
+async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  await Deno.mkdir(`${folder}/models/tiny`, { recursive: true });
+  await Deno.writeTextFile(`${folder}/models/tiny/config.json`, "{}");
+  await Deno.writeTextFile(`${folder}/models/tiny/model.safetensors`, "x");
+  const args = ["--port", "0", "--data-folder", `${folder}/data`, "--model-roots", `${folder}/models`];
+  const env = { PATH: Deno.env.get("PATH") ?? "", HF_HUB_OFFLINE: "1" } as Record<string, string>;
+  const trial: Trial = {
+    config: parseConfig(args, (name) => env[name])!,
+    brokers: [],
+    pids: [],
+    logged: [],
+    beforeStep: () => Promise.resolve(),
+    problem: null,
+    start(changes = {}) {
+      const parts: CoordinatorParts = {
+        clock: systemClock,
+        async connectFleet(broker, artifacts) {
+          trial.brokers.push(broker);
+          const { dataFolder, natsUrl } = { ...trial.config, ...changes };
+          if (natsUrl === null) {
+            trial.pids.push(Number(await Deno.readTextFile(`${dataFolder}/nats/nats-server.pid`)));
+          }
+          const fleet = new FakeFleet(artifacts);
+          fleet.beforeStep = (...step) => trial.beforeStep(...step);
+          const problem = () => Promise.resolve(trial.problem);
+          return { fleet, problem, close: () => Promise.resolve() };
+        },
+        prepare: fakePrepare,
+        log: (level, message) => void trial.logged.push(`${level} ${message}`),
+      };
+      return startCoordinator({ ...trial.config, ...changes }, parts);
+    },
+  };
+  try {
+    await body(trial);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function assertEnded(pid: number): Promise<void> {
+  const isThere = () =>
+    new Deno.Command("kill", { args: ["-0", String(pid)], stderr: "null" }).outputSync().success;
+  for (let attempt = 0; isThere(); attempt++) {
+    assert(attempt < 100, `process ${pid} is still there`);
+    await systemClock.sleep(50);
+  }
+}
+
+async function submit(url: string): Promise<string> {
+  const form = new FormData();
+  form.append("purpose", "fine-tune");
+  form.append("file", new File(["a\nb"], "train.jsonl"));
+  const file = await (await fetch(`${url}/v1/files`, { method: "POST", body: form })).json();
+  const response = await fetch(`${url}/v1/fine_tuning/jobs`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model: "tiny", training_file: file.id }),
+  });
+  const job = await response.json();
+  assertEquals(response.status, 200, JSON.stringify(job));
+  return job.id;
+}
+
+async function statusOf(url: string, id: string, wanted: string): Promise<void> {
+  for (let attempt = 0;; attempt++) {
+    const job = await (await fetch(`${url}/v1/fine_tuning/jobs/${id}`)).json();
+    if (job.status === wanted) return;
+    assert(attempt < 200, `the job is ${job.status}, not ${wanted}`);
+    await systemClock.sleep(20);
+  }
+}
+
+Deno.test("the join URL gives a worker what it needs to reach the broker", () =>
+  withTrial(async (trial) => {
+    const running = await trial.start();
+    const reply = await (await fetch(running.joinUrl)).json();
+    assertEquals(reply.httpUrl, running.url);
+    assert(running.joinUrl.endsWith(`/join/${reply.token}`));
+    const worker = await connect({ servers: reply.natsUrl, user: reply.natsUser, pass: reply.natsPassword });
+    await worker.close();
+    const { url, user, password } = trial.brokers[0]!;
+    const coordinator = await connect({ servers: url, user: user!, pass: password! });
+    await coordinator.close();
+    assertEquals((await fetch(`${running.url}/readyz`).then((r) => r.json())).checks, {
+      store: "ok",
+      nats: "ok",
+    });
+    trial.problem = "no answer";
+    const response = await fetch(`${running.url}/readyz`);
+    assertEquals([response.status, (await response.json()).checks.nats], [503, "no answer"]);
+    await running.stop();
+    await assertEnded(trial.pids[0]!);
+    await assertRejects(() => fetch(`${running.url}/healthz`));
+  }));
+
+Deno.test("a restart keeps the join token, the broker's port, and the jobs; a stream does not hold it up", () =>
+  withTrial(async (trial) => {
+    const reached = Promise.withResolvers<void>();
+    trial.beforeStep = (_job, step, signal) => {
+      if (step < 3) return Promise.resolve();
+      reached.resolve();
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    };
+    const first = await trial.start();
+    const id = await submit(first.url);
+    await reached.promise;
+    const stream = fetch(`${first.url}/v1/fine_tuning/jobs/${id}/events?stream=true`).then((r) => r.text());
+    const before = await (await fetch(first.joinUrl)).json();
+    await first.stop();
+    assertMatch(await stream, /Step 2\/4/);
+
+    trial.beforeStep = () => Promise.resolve();
+    const second = await trial.start();
+    const after = await (await fetch(second.joinUrl)).json();
+    assertEquals({ ...after, httpUrl: "" }, { ...before, httpUrl: "" });
+    await statusOf(second.url, id, "succeeded");
+    await second.stop();
+  }));
+
+Deno.test("what cannot start is named, and leaves no process behind", () =>
+  withTrial(async (trial) => {
+    const first = await trial.start();
+    const locked = await assertRejects(() => trial.start(), LoraFleetError, "another coordinator");
+    assertEquals(locked.code, "conflict");
+    const port = Number(new URL(first.url).port);
+    const dataFolder = `${trial.config.dataFolder}-2`;
+    const taken = await assertRejects(() => trial.start({ dataFolder, port }), LoraFleetError, String(port));
+    assertEquals([taken.code, taken.param], ["port_in_use", "port"]);
+    await assertEnded(
+      Number(await Deno.readTextFile(`${dataFolder}/nats/nats-server.pid`).catch(() => "999999")),
+    );
+    const missing = await assertRejects(
+      () => trial.start({ dataFolder, natsServerBinary: "/no/nats-server" }),
+      LoraFleetError,
+      "deno task setup",
+    );
+    assertEquals(missing.code, "missing_dependency");
+    await first.stop();
+  }));
+
+Deno.test("when the remembered broker port is taken, another one is used; a chosen one is insisted on", () =>
+  withTrial(async (trial) => {
+    const first = await trial.start();
+    await first.stop();
+    const { natsPort } = JSON.parse(await Deno.readTextFile(`${trial.config.dataFolder}/coordinator.json`));
+    const squatter = Deno.listen({ hostname: "127.0.0.1", port: natsPort });
+    const chosen = await assertRejects(() => trial.start({ natsPort }), LoraFleetError, String(natsPort));
+    assertEquals(chosen.code, "port_in_use");
+    const second = await trial.start();
+    assert(new URL(trial.brokers.at(-1)!.url).port !== String(natsPort));
+    await second.stop();
+    squatter.close();
+  }));
+
+Deno.test("a broker that dies is told; another broker is only used", () =>
+  withTrial(async (trial) => {
+    const running = await trial.start();
+    Deno.kill(trial.pids[0]!, "SIGKILL");
+    assertMatch(await running.broken, /nats-server ended with code 137/);
+    await running.stop();
+    const natsUrl = "nats://me:secret@broker.example:4222";
+    const other = await trial.start({ natsUrl, natsCredsPath: "/creds" });
+    assertEquals(trial.brokers.at(-1), { url: natsUrl, user: null, password: null, credsPath: "/creds" });
+    const reply = await (await fetch(other.joinUrl)).json();
+    assertEquals([reply.natsUrl, reply.natsUser, reply.natsPassword], [
+      "nats://broker.example:4222",
+      "me",
+      "secret",
+    ]);
+    await other.stop();
+  }));
