@@ -1,9 +1,11 @@
-/** Products of f32 matrices, in the three layouts that training needs; the source says how. */
+/** Products of f32 matrices, in the three layouts that training needs; matmul.wgsl says how. */
 import { defineKernel } from "../device/kernel.ts";
 import type { Pass } from "../device/pass.ts";
 import type { GpuTensor } from "../device/tensor.ts";
+import type { TemplateConstants } from "../device/template.ts";
 import source from "./matmul.wgsl" with { type: "text" };
-import { chooseTile, type Tile } from "./matmul_tile.ts";
+import { processorOf } from "./matmul_processor.ts";
+import { chooseTile, type Tile, tileConstants, tileGrid } from "./matmul_tile.ts";
 
 /**
  * How the operands lie in memory, row-major:
@@ -11,19 +13,18 @@ import { chooseTile, type Tile } from "./matmul_tile.ts";
  */
 export type MatmulLayout = "nt" | "nn" | "tn";
 
-const build = (layout: MatmulLayout, tile: Tile) =>
+const build = (constants: TemplateConstants) =>
   defineKernel({
     label: "matmul",
     source,
-    params: { m: "u32", n: "u32", k: "u32", alpha: "f32", accumulate: "u32", with_bias: "u32" },
-    bindings: { a: "read f32", b: "read f32", bias: "read f32", out: "read_write f32" },
-    constants: {
-      ...tile,
-      A_ALONG_K: layout !== "tn",
-      B_ALONG_K: layout === "nt",
-      NF4: false,
-      DOUBLE_QUANTIZED: false,
+    params: { m: "u32", n: "u32", k: "u32", alpha: "f32" },
+    bindings: {
+      a: constants["VEC_A"] ? "read vec4<f32>" : "read f32",
+      b: constants["VEC_B"] ? "read vec4<f32>" : "read f32",
+      bias: "read f32",
+      out: constants["VEC_OUT"] ? "read_write vec4<f32>" : "read_write f32",
     },
+    constants,
   });
 
 const kernels = new Map<string, ReturnType<typeof build>>();
@@ -31,6 +32,7 @@ const kernels = new Map<string, ReturnType<typeof build>>();
 /**
  * out [m, n] = alpha · A · B + bias [n], where the rows of `a` and `b` lie as `layout` says; with `accumulate`, that is
  * added to what `out` holds. Any m, n, k ≥ 1.
+ * @param call.tile another tile than the chosen one, for tests and benchmarks
  * @throws RangeError where a grid exceeds the device's limits
  */
 export function encodeMatmul(pass: Pass, call: {
@@ -44,15 +46,22 @@ export function encodeMatmul(pass: Pass, call: {
   alpha?: number;
   accumulate?: boolean;
   bias?: GpuTensor;
+  tile?: Tile;
 }): void {
   const { a, b, out, m, n, k, layout, alpha = 1, accumulate = false, bias } = call;
-  const tile = chooseTile(m, n);
-  const key = `${layout} ${Object.values(tile)}`;
+  const shape = { m, n, k };
+  const tile = call.tile ?? chooseTile(shape, processorOf(pass));
+  const constants = {
+    ...tileConstants(tile, shape, { aAlongK: layout !== "tn", bAlongK: layout === "nt" }),
+    ACCUMULATE: accumulate,
+    BIAS: bias !== undefined,
+  };
+  const key = Object.values(constants).join();
   let kernel = kernels.get(key);
-  if (kernel === undefined) kernels.set(key, kernel = build(layout, tile));
+  if (kernel === undefined) kernels.set(key, kernel = build(constants));
   pass.dispatch(kernel, {
-    params: { m, n, k, alpha, accumulate: Number(accumulate), with_bias: Number(bias !== undefined) },
+    params: { m, n, k, alpha },
     tensors: { a, b, bias: bias ?? b, out },
-    groups: [Math.ceil(n / tile.TILE_N), Math.ceil(m / tile.TILE_M)],
+    groups: tileGrid(tile, shape),
   });
 }

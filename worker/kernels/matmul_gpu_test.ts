@@ -2,37 +2,40 @@ import { assertEquals } from "@std/assert";
 import { checkKernel, f32Tolerance, randomNormal, testGpu, testPrng } from "./kernel_contract.ts";
 import { encodeMatmul, type MatmulLayout } from "./matmul.ts";
 import { matmulCpu } from "./matmul_cpu.ts";
+import { chooseTile, type Tile } from "./matmul_tile.ts";
+import { otherProcessors } from "./matmul_processor.ts";
 
 const LAYOUTS: readonly MatmulLayout[] = ["nt", "nn", "tn"];
 
-/** [m, n, k]: single elements, vectors, LoRA's narrow sides, tails of every tile, several tiles along each side. */
-const SHAPES = [
+type Shape = readonly [m: number, n: number, k: number];
+
+/** Single elements, vectors, LoRA's narrow sides, tails of every tile, several tiles along each side. */
+const SHAPES: readonly Shape[] = [
   [1, 1, 1],
   [3, 1, 17],
   [1, 130, 65],
   [17, 3, 257],
   [65, 8, 128],
   [130, 257, 8],
-  [8, 130, 300],
+  [8, 132, 300],
   [64, 64, 64],
   [130, 65, 33],
-  [129, 132, 36],
-] as const;
+  [132, 132, 36],
+];
 
-const VARIATIONS = [
-  { name: "" },
-  { name: "with alpha, added to what is there", alpha: 0.25, accumulate: true },
-  { name: "with a bias", withBias: true },
-] as const;
-
-async function check(layout: MatmulLayout, shape: readonly [number, number, number], variation: {
+interface Variation {
   readonly name: string;
   readonly alpha?: number;
   readonly accumulate?: boolean;
   readonly withBias?: boolean;
-}): Promise<void> {
-  const [m, n, k] = shape;
-  const { name, alpha = 1, accumulate = false, withBias = false } = variation;
+  readonly tile?: Tile;
+}
+
+const ADDED: Variation = { name: "with alpha, added to what is there", alpha: 0.25, accumulate: true };
+const BIASED: Variation = { name: "with a bias", withBias: true };
+
+async function check(layout: MatmulLayout, [m, n, k]: Shape, variation: Variation): Promise<void> {
+  const { name, alpha = 1, accumulate = false, withBias = false, tile } = variation;
   const label = `matmul ${layout} ${m}×${n}×${k} ${name}`;
   const prng = testPrng(label);
   const [a, b, bias, before] = [m * k, n * k, n, m * n].map((count) => randomNormal(prng, count));
@@ -64,17 +67,49 @@ async function check(layout: MatmulLayout, shape: readonly [number, number, numb
         alpha,
         accumulate,
         ...(withBias ? { bias: t.bias } : {}),
+        ...(tile ? { tile } : {}),
       }),
     tolerance: f32Tolerance(k, Math.sqrt(k) + 4),
   });
 }
 
 for (const layout of LAYOUTS) {
-  for (const variation of VARIATIONS) {
-    Deno.test(`matmul ${layout} agrees with its reference ${variation.name}`, async () => {
-      for (const shape of SHAPES) await check(layout, shape, variation);
-    });
-  }
+  Deno.test(`matmul ${layout} agrees with its reference`, async () => {
+    for (const shape of SHAPES) await check(layout, shape, { name: "" });
+  });
+}
+
+for (const variation of [ADDED, BIASED]) {
+  Deno.test(`matmul ${variation.name} agrees with its reference`, async () => {
+    await check("nt", [130, 132, 8], variation);
+    await check("nn", [65, 67, 35], variation);
+    await check("tn", [8, 132, 300], variation);
+  });
+}
+
+for (const layout of LAYOUTS) {
+  Deno.test(`matmul ${layout} agrees with its reference in the tiles of other processors`, async () => {
+    for (const { name, processor } of otherProcessors(await testGpu())) {
+      for (const [m, n, k] of [[65, 68, 36], [67, 67, 33]] as const) {
+        await check(layout, [m, n, k], { name, tile: chooseTile({ m, n, k }, processor) });
+      }
+    }
+  });
+
+  Deno.test(`matmul ${layout} agrees with its reference in a GPU's large tiles and long sums`, async () => {
+    for (
+      const [shape, chosenFor] of [
+        [[130, 132, 36], [2048, 2048, 36]],
+        [[70, 65, 20], [1024, 1024, 20]],
+        [[9, 70, 300], [9, 70, 300]],
+        [[65, 5, 259], [65, 5, 259]],
+      ] as const
+    ) {
+      const [m, n, k] = chosenFor;
+      const tile = chooseTile({ m, n, k }, { isCpu: false, subgroupSize: 0 });
+      await check(layout, shape, { name: `in the tile for ${chosenFor}`, tile });
+    }
+  });
 }
 
 for (const layout of ["nt", "nn"] as const) {

@@ -2,8 +2,10 @@
 import { defineKernel } from "../device/kernel.ts";
 import type { Pass } from "../device/pass.ts";
 import type { GpuTensor } from "../device/tensor.ts";
+import type { TemplateConstants } from "../device/template.ts";
 import source from "./matmul.wgsl" with { type: "text" };
-import { chooseTile, type Tile } from "./matmul_tile.ts";
+import { processorOf } from "./matmul_processor.ts";
+import { chooseTile, type Tile, tileConstants, tileGrid } from "./matmul_tile.ts";
 
 /** A weight [rows, columns] in NF4, as bitsandbytes packs it. */
 export interface Nf4GpuWeight {
@@ -21,7 +23,7 @@ export interface Nf4GpuWeight {
   readonly dynamicMap: GpuTensor;
 }
 
-const build = (layout: "nt" | "nn", doubleQuantized: boolean, tile: Tile) =>
+const build = (constants: TemplateConstants) =>
   defineKernel({
     label: "nf4_matmul",
     source,
@@ -30,26 +32,18 @@ const build = (layout: "nt" | "nn", doubleQuantized: boolean, tile: Tile) =>
       n: "u32",
       k: "u32",
       alpha: "f32",
-      accumulate: "u32",
-      with_bias: "u32",
       nested_offset: "f32",
     },
     bindings: {
-      a: "read f32",
+      a: constants["VEC_A"] ? "read vec4<f32>" : "read f32",
       codes: "read u32",
       absmax: "read u32",
       nested_absmax: "read f32",
       dynamic_map: "read f32",
       bias: "read f32",
-      out: "read_write f32",
+      out: constants["VEC_OUT"] ? "read_write vec4<f32>" : "read_write f32",
     },
-    constants: {
-      ...tile,
-      A_ALONG_K: true,
-      B_ALONG_K: layout === "nt",
-      NF4: true,
-      DOUBLE_QUANTIZED: doubleQuantized,
-    },
+    constants,
   });
 
 const kernels = new Map<string, ReturnType<typeof build>>();
@@ -58,6 +52,7 @@ const kernels = new Map<string, ReturnType<typeof build>>();
  * `nt`: out [m, rows] = a [m, columns] · Wᵀ + bias [rows], a linear layer's forward pass.
  * `nn`: out [m, columns] = a [m, rows] · W + bias [columns], its backward pass with respect to the input.
  * With `accumulate`, the product is added to what `out` holds.
+ * @param call.tile another tile than the chosen one, for tests and benchmarks
  * @throws RangeError where a grid exceeds the device's limits
  */
 export function encodeNf4Matmul(pass: Pass, call: {
@@ -68,22 +63,27 @@ export function encodeNf4Matmul(pass: Pass, call: {
   layout: "nt" | "nn";
   accumulate?: boolean;
   bias?: GpuTensor;
+  tile?: Tile;
 }): void {
   const { a, weight, out, m, layout, accumulate = false, bias } = call;
   const { rows, columns, codes, absmax, doubleQuantized, nestedAbsmax, nestedOffset, dynamicMap } = weight;
   const [n, k] = layout === "nt" ? [rows, columns] : [columns, rows];
-  const tile = chooseTile(m, n);
-  const key = `${layout} ${doubleQuantized} ${Object.values(tile)}`;
+  const shape = { m, n, k };
+  const tile = call.tile ?? chooseTile(shape, processorOf(pass));
+  const constants = {
+    ...tileConstants(tile, shape, { aAlongK: true, bAlongK: layout === "nt", nf4: { doubleQuantized } }),
+    ACCUMULATE: accumulate,
+    BIAS: bias !== undefined,
+  };
+  const key = Object.values(constants).join();
   let kernel = kernels.get(key);
-  if (kernel === undefined) kernels.set(key, kernel = build(layout, doubleQuantized, tile));
+  if (kernel === undefined) kernels.set(key, kernel = build(constants));
   pass.dispatch(kernel, {
     params: {
       m,
       n,
       k,
       alpha: 1,
-      accumulate: Number(accumulate),
-      with_bias: Number(bias !== undefined),
       nested_offset: nestedOffset,
     },
     tensors: {
@@ -95,6 +95,6 @@ export function encodeNf4Matmul(pass: Pass, call: {
       bias: bias ?? a,
       out,
     },
-    groups: [Math.ceil(n / tile.TILE_N), Math.ceil(m / tile.TILE_M)],
+    groups: tileGrid(tile, shape),
   });
 }

@@ -1,6 +1,7 @@
 /** NF4 weights in f64, in plain loops: what the kernels are checked against. */
 
-const CODEBOOK = [
+/** The values of the 16 codes, see training.md. */
+export const CODEBOOK = [
   -1,
   -0.6961928009986877,
   -0.5250730514526367,
