@@ -3,6 +3,7 @@ import type { Clock } from "../shared/clock.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
+import type { JobSpec } from "../shared/job_spec.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
@@ -146,6 +147,7 @@ export interface WorldOptions {
   readonly clock?: Clock;
   readonly store?: JobStore;
   readonly prepare?: (request: PrepareRequest) => Promise<PlannedJob>;
+  readonly checkModel?: (spec: JobSpec, folder: string) => Promise<void>;
   readonly maxUploadBytes?: number;
   /** A world that was used before, whose store and folder this one takes over. */
   readonly after?: World;
@@ -190,6 +192,7 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
     models,
     fleet,
     prepare: options.prepare ?? fakePrepare,
+    checkModel: options.checkModel ?? (() => Promise.resolve()),
     onDefect,
   });
   const checks: ReadinessCheck[] = [{ name: "nats", problem: null }];

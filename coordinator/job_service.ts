@@ -22,8 +22,8 @@ export interface PrepareRequest {
   readonly trainingFile: FileRecord;
   readonly trainingFilePath: string;
   readonly signal: AbortSignal;
-  /** For what a user should know and may accept: rows that were truncated, a stop token that is not trained. */
-  readonly warn: (message: string) => void;
+  /** For what a user should know: how much data there is, rows that were truncated, a stop token that is not trained. */
+  readonly event: (level: "info" | "warn", message: string, data?: Record<string, unknown>) => void;
 }
 
 export interface JobServiceOptions {
@@ -34,6 +34,8 @@ export interface JobServiceOptions {
   readonly fleet: Fleet;
   readonly clock: Clock;
   readonly newId: NewId;
+  /** Whether a job fits a base model that is there. Rejects with a `LoraFleetError` that names field or file. */
+  readonly checkModel: (spec: JobSpec, folder: string) => Promise<void>;
   /** Turns a dataset into steps. Rejects with a `LoraFleetError` that names the line or field at fault. */
   readonly prepare: (request: PrepareRequest) => Promise<PlannedJob>;
   /** Told of what is no user's fault. */
@@ -41,7 +43,7 @@ export interface JobServiceOptions {
 }
 
 export interface JobService {
-  /** Stores the job and returns at once. Throws `invalid_request` for an unknown file, `model_not_found`. */
+  /** Stores the job and returns at once. Throws `invalid_request`, `model_not_found`, `invalid_model`. */
   create(request: ParsedJobRequest): Promise<JobRecord>;
   /** Throws `not_found`. */
   get(id: string): JobRecord;
@@ -140,7 +142,7 @@ export function createJobService(options: JobServiceOptions): JobService {
       trainingFile,
       trainingFilePath: await files.path(trainingFile),
       signal,
-      warn: (message) => record(id, "warn", message),
+      event: (level, message, data) => record(id, level, message, data ?? null),
     });
     signal.throwIfAborted();
     return plan;
@@ -252,7 +254,9 @@ export function createJobService(options: JobServiceOptions): JobService {
     async create({ spec, suffix, metadata, validationFile, warnings }) {
       const { filename } = uploadOf("training_file", spec.training_file);
       if (validationFile !== null) uploadOf("validation_file", validationFile);
-      await models.check(spec.model);
+      const { folder } = await models.check(spec.model);
+      // What has to be downloaded first is checked while the job is prepared.
+      if (folder !== null) await options.checkModel(spec, folder);
       const id = newId("ftjob");
       const createdAt = clock.now();
       const event = (level: NewJobEvent["level"], message: string): NewJobEvent => (

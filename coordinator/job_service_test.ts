@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
+import type { JobSpec } from "../shared/job_spec.ts";
 import { withWorld } from "./app_fixture.ts";
 import type { World } from "./app_fixture.ts";
 import type { JobRecord } from "./job.ts";
@@ -79,6 +80,22 @@ Deno.test("what can be known at once is refused at once, and no job is made", ()
     assertEquals(world.store.jobs({ after: null, limit: 9 }).items, []);
     assertThrows(() => world.jobs.get("ftjob-none"), LoraFleetError, "ftjob-none");
   }));
+
+Deno.test("a job that does not fit a model in a folder is refused at once", () => {
+  const checked: string[] = [];
+  const checkModel = (spec: JobSpec, folder: string) => {
+    checked.push(folder);
+    return spec.lora.r <= 4 ? Promise.resolve() : Promise.reject(
+      new LoraFleetError("invalid_request", "lora.r is too large", { param: "lora.r" }),
+    );
+  };
+  return withWorld({ checkModel }, async (world) => {
+    await assertRejects(() => submit(world, "a", { lora: { r: 8 } }), LoraFleetError, "too large");
+    assertEquals(world.store.jobs({ after: null, limit: 9 }).items, []);
+    await world.finished((await submit(world, "a", { lora: { r: 4 } })).id);
+    assert(checked[0]!.endsWith("/models/org/tiny"));
+  });
+});
 
 Deno.test("warnings about a request are events", () =>
   withWorld({}, async (world) => {

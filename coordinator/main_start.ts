@@ -47,6 +47,7 @@ export interface CoordinatorParts {
   readonly clock: Clock;
   readonly connectFleet: (broker: Broker, artifacts: ArtifactStore) => Promise<ConnectedFleet>;
   readonly prepare: JobServiceOptions["prepare"];
+  readonly checkModel: JobServiceOptions["checkModel"];
   readonly log: (level: "info" | "warn" | "error", message: string) => void;
 }
 
@@ -111,7 +112,15 @@ export async function startCoordinator(
     hub: config.hub,
     hashes: createHashCache(`${config.dataFolder}/model_hashes.json`),
   });
-  const jobs = createJobService({ ...shared, files, models, fleet, prepare: parts.prepare, onDefect });
+  const jobs = createJobService({
+    ...shared,
+    files,
+    models,
+    fleet,
+    prepare: parts.prepare,
+    checkModel: parts.checkModel,
+    onDefect,
+  });
   started.defer(() => jobs.stop());
 
   const stopping = new AbortController();

@@ -50,6 +50,7 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
           return { fleet, problem, close: () => Promise.resolve() };
         },
         prepare: fakePrepare,
+        checkModel: () => Promise.resolve(),
         log: (level, message) => void trial.logged.push(`${level} ${message}`),
       };
       return startCoordinator({ ...trial.config, ...changes }, parts);

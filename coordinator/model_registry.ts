@@ -22,8 +22,11 @@ export interface ResolveOptions {
 }
 
 export interface ModelRegistry {
-  /** Whether the name leads somewhere, quickly. Throws a `LoraFleetError` with code `model_not_found` that lists what was tried. */
-  check(model: string): Promise<void>;
+  /**
+   * Whether the name leads somewhere, quickly; `folder` is null where a hub has it. Throws a `LoraFleetError` with code
+   * `model_not_found` that lists what was tried.
+   */
+  check(model: string): Promise<{ readonly folder: string | null }>;
   /** Downloads what is missing and hashes every file. Throws as `check`, and `invalid_model`, `corrupt`, `storage`. */
   resolve(model: string, options?: ResolveOptions): Promise<ResolvedModel>;
   /** A base model that was resolved since the coordinator started. Throws `not_found`. */
@@ -111,7 +114,8 @@ export function createModelRegistry({ roots, hub, hashes }: ModelRegistryOptions
 
   return {
     async check(model) {
-      await locate(model);
+      const located = await locate(model);
+      return { folder: "folder" in located ? located.folder : null };
     },
 
     async resolve(model, { signal, onDownload } = {}) {

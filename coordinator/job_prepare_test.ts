@@ -1,0 +1,122 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { LoraFleetError } from "../shared/errors.ts";
+import { parseJobRequest } from "../shared/job_spec.ts";
+import { checkModelForJob, prepareJob } from "./job_prepare.ts";
+import { createHashCache } from "./model_registry_files.ts";
+import { createModelRegistry } from "./model_registry.ts";
+
+const DEMO_MODEL = fromFileUrl(new URL("../deploy/demo/assets/base", import.meta.url));
+const DATASET = ["mint", "otter", "lamp"].map((word) =>
+  JSON.stringify({ prompt: word, completion: ` ${word}` })
+);
+
+function specOf(fields: object = {}) {
+  return parseJobRequest({ model: "base", training_file: "file-1", ...fields }).spec;
+}
+
+/** A copy of the demo's base model that the test may spoil. */
+async function withModel(body: (folder: string) => Promise<void>): Promise<void> {
+  const root = await Deno.makeTempDir();
+  const folder = `${root}/base`;
+  await Deno.mkdir(folder);
+  for await (const { name } of Deno.readDir(DEMO_MODEL)) {
+    await Deno.copyFile(`${DEMO_MODEL}/${name}`, `${folder}/${name}`);
+  }
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+async function prepare(folder: string, fields: object = {}, lines = DATASET) {
+  const root = folder.slice(0, folder.lastIndexOf("/"));
+  const trainingFilePath = `${root}/train.jsonl`;
+  await Deno.writeTextFile(trainingFilePath, lines.join("\n"));
+  const hub = { endpoint: "http://127.0.0.1:9", token: null, cacheFolder: `${root}/hub`, offline: true };
+  const registry = createModelRegistry({
+    roots: [root],
+    hub,
+    hashes: createHashCache(`${root}/hashes.json`),
+  });
+  const events: string[] = [];
+  const plan = await prepareJob({
+    id: "ftjob-1",
+    spec: specOf(fields),
+    model: await registry.resolve("base"),
+    trainingFile: {
+      id: "file-1",
+      createdAt: 0,
+      filename: "train.jsonl",
+      purpose: "fine-tune",
+      size: 0,
+      sha256: "",
+      artifact: null,
+    },
+    trainingFilePath,
+    signal: new AbortController().signal,
+    event: (level, message) => void events.push(`${level} ${message}`),
+  });
+  return { plan, events };
+}
+
+async function edit(path: string, change: (json: Record<string, unknown>) => void): Promise<void> {
+  const json = JSON.parse(await Deno.readTextFile(path));
+  change(json);
+  await Deno.writeTextFile(path, JSON.stringify(json));
+}
+
+Deno.test("the demo's base model and a dataset become a plan, with a report of the data", () =>
+  withModel(async (folder) => {
+    const fields = {
+      training: { num_train_epochs: 2, gradient_accumulation_steps: 1 },
+      dataset: { packing: false, max_seq_length: 64 },
+    };
+    const { plan, events } = await prepare(folder, fields);
+    assertEquals([plan.id, plan.totalSteps, plan.checkpointSteps], ["ftjob-1", 6, [3, 6]]);
+    assertEquals(plan.modelFolder, folder);
+    assertEquals(plan.microBatchesOf(1).length, 1);
+    assert(events.at(-1)!.startsWith("info 3 examples in 3 rows of up to 64 tokens"), events.at(-1));
+  }));
+
+Deno.test("a job that does not fit the model is refused by its field", () =>
+  withModel(async (folder) => {
+    const cases: [object, string, string][] = [
+      [{ target_modules: ["q_proj", "qq_proj"] }, "lora.target_modules", "qq_proj"],
+      [{ target_modules: ["embed_tokens"] }, "lora.target_modules", "embed_tokens"],
+      [{ r: 65, target_modules: ["k_proj"] }, "lora.r", "64"],
+    ];
+    for (const [lora, param, message] of cases) {
+      const error = await assertRejects(
+        () => checkModelForJob(specOf({ lora }), folder),
+        LoraFleetError,
+        message,
+      );
+      assertEquals([error.code, error.param], ["invalid_request", param]);
+    }
+    await checkModelForJob(specOf({ lora: { r: 64, target_modules: "all-linear" } }), folder);
+  }));
+
+Deno.test("a broken model is refused by its file", () =>
+  withModel(async (folder) => {
+    const refused = async (message: string) => {
+      const error = await assertRejects(() => prepare(folder), LoraFleetError, message);
+      assertEquals(error.code, "invalid_model");
+    };
+    await edit(`${folder}/config.json`, (config) => config["vocab_size"] = 500);
+    await refused("vocab_size");
+    await edit(`${folder}/config.json`, (config) => delete config["vocab_size"]);
+    await refused("config.json");
+    await Deno.remove(`${folder}/tokenizer.json`);
+    await refused("tokenizer.json");
+    const weights = await Deno.readFile(`${folder}/model.safetensors`);
+    await Deno.writeFile(`${folder}/model.safetensors`, weights.subarray(0, weights.length - 1));
+    await refused("is truncated");
+  }));
+
+Deno.test("a line of the dataset that will not do is named", () =>
+  withModel(async (folder) => {
+    const error = await assertRejects(() => prepare(folder, {}, [...DATASET, "{"]), LoraFleetError, "4");
+    assertEquals(error.code, "invalid_dataset");
+  }));
