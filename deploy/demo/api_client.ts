@@ -1,0 +1,127 @@
+/** What the demo asks of the coordinator over HTTP: the same that any client of OpenAI's API would. */
+import { z } from "zod";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { readServerEvents } from "./sse.ts";
+
+const metricsSchema = z.object({
+  step: z.number(),
+  total_steps: z.number(),
+  train_loss: z.number(),
+  tokens_per_second: z.number(),
+  workers: z.number(),
+  eta_seconds: z.number(),
+  gradient_bytes_sent: z.number(),
+});
+/** A metrics event's data. `gradient_bytes_sent` counts from the job's start. */
+export type StepMetrics = z.output<typeof metricsSchema>;
+
+const eventSchema = z.object({
+  level: z.enum(["info", "warn", "error"]),
+  type: z.string(),
+  message: z.string(),
+  data: z.unknown(),
+});
+const jobSchema = z.object({
+  id: z.string(),
+  status: z.string(),
+  step: z.number(),
+  trained_tokens: z.number().nullable(),
+  result_files: z.array(z.string()),
+  error: z.object({ message: z.string() }).nullable(),
+});
+export type Job = z.output<typeof jobSchema>;
+
+const fileSchema = z.object({ id: z.string(), filename: z.string(), sha256: z.string() });
+export type StoredFile = z.output<typeof fileSchema>;
+const workersSchema = z.object({ data: z.array(z.object({ state: z.string(), gpu: z.string() })) });
+const errorSchema = z.object({ error: z.object({ message: z.string() }) });
+
+export type JobEvent =
+  | { readonly kind: "metrics"; readonly metrics: StepMetrics }
+  | { readonly kind: "message"; readonly level: "info" | "warn" | "error"; readonly message: string };
+
+export class ApiClient {
+  readonly #baseUrl: string;
+  readonly #signal: AbortSignal;
+
+  /** @param signal ends every request */
+  constructor(baseUrl: string, signal: AbortSignal) {
+    this.#baseUrl = baseUrl;
+    this.#signal = signal;
+  }
+
+  async uploadDataset(path: string, name: string): Promise<StoredFile> {
+    const form = new FormData();
+    form.set("purpose", "fine-tune");
+    form.set("file", new File([await Deno.readFile(path)], name));
+    return fileSchema.parse(await this.#json("/v1/files", { method: "POST", body: form }));
+  }
+
+  async createJob(request: Record<string, unknown>): Promise<Job> {
+    return jobSchema.parse(
+      await this.#json("/v1/fine_tuning/jobs", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(request),
+      }),
+    );
+  }
+
+  async job(id: string): Promise<Job> {
+    return jobSchema.parse(await this.#json(`/v1/fine_tuning/jobs/${id}`));
+  }
+
+  /** The workers that have joined and are not lost. */
+  async workers(): Promise<readonly { readonly state: string; readonly gpu: string }[]> {
+    const { data } = workersSchema.parse(await this.#json("/v1/workers"));
+    return data.filter((worker) => worker.state !== "lost");
+  }
+
+  /** The job's events from its beginning until it has finished; picks up where a connection broke. */
+  async *events(id: string): AsyncGenerator<JobEvent> {
+    let lastEventId = "";
+    for (;;) {
+      const response = await this.#request(`/v1/fine_tuning/jobs/${id}/events?stream=true`, {
+        headers: lastEventId === "" ? {} : { "last-event-id": lastEventId },
+      });
+      if (response.status === 204 || response.body === null) return;
+      for await (const event of readServerEvents(response.body)) {
+        if (event.name === "done") return;
+        lastEventId = event.id;
+        const { level, type, message, data } = eventSchema.parse(JSON.parse(event.data));
+        const metrics = type === "metrics" ? metricsSchema.safeParse(data) : null;
+        yield metrics?.success
+          ? { kind: "metrics", metrics: metrics.data }
+          : { kind: "message", level, message };
+      }
+    }
+  }
+
+  async describeFile(id: string): Promise<StoredFile> {
+    return fileSchema.parse(await this.#json(`/v1/files/${id}`));
+  }
+
+  async downloadFile(id: string): Promise<Uint8Array<ArrayBuffer>> {
+    return new Uint8Array(await (await this.#request(`/v1/files/${id}/content`)).arrayBuffer());
+  }
+
+  async #json(path: string, init: RequestInit = {}): Promise<unknown> {
+    return await (await this.#request(path, init)).json();
+  }
+
+  async #request(path: string, init: RequestInit = {}): Promise<Response> {
+    const response = await fetch(`${this.#baseUrl}${path}`, { ...init, signal: this.#signal });
+    if (response.ok) return response;
+    const text = await response.text();
+    throw new LoraFleetError("invalid_request", `${init.method ?? "GET"} ${path}: ${messageOfBody(text)}`);
+  }
+}
+
+/** The message in an error's body, or the body itself. */
+export function messageOfBody(text: string): string {
+  try {
+    return errorSchema.parse(JSON.parse(text)).error.message;
+  } catch {
+    return text.slice(0, 200);
+  }
+}

@@ -1,0 +1,77 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { ApiClient, type JobEvent, messageOfBody } from "./api_client.ts";
+
+/** Serves prepared answers in their order and remembers from which event on each request asked. */
+async function withServer(
+  answers: ((request: Request) => Response)[],
+  test: (client: ApiClient, lastEventIds: (string | null)[]) => Promise<void>,
+) {
+  const lastEventIds: (string | null)[] = [];
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
+    lastEventIds.push(request.headers.get("last-event-id"));
+    return answers.shift()!(request);
+  });
+  try {
+    await test(
+      new ApiClient(`http://127.0.0.1:${server.addr.port}`, new AbortController().signal),
+      lastEventIds,
+    );
+  } finally {
+    await server.shutdown();
+  }
+}
+
+const metricsData = {
+  step: 1,
+  total_steps: 2,
+  train_loss: 0.5,
+  tokens_per_second: 10,
+  workers: 2,
+  eta_seconds: 3,
+  gradient_bytes_sent: 100,
+  digest: "more than we ask for",
+};
+const event = (id: number, type: string, data: unknown) =>
+  `id: ftevent-${id}\ndata: ${JSON.stringify({ level: "info", type, message: `m${id}`, data })}\n\n`;
+
+Deno.test("events go on after a broken connection, from where it broke", async () => {
+  const answers = [
+    () => new Response(event(1, "message", null) + event(2, "metrics", metricsData)),
+    () => new Response(event(3, "message", null) + `event: done\ndata: {"status":"succeeded"}\n\n`),
+  ];
+  await withServer(answers, async (client, lastEventIds) => {
+    const events: JobEvent[] = await Array.fromAsync(client.events("ftjob-1"));
+    assertEquals(events.map((event) => event.kind), ["message", "metrics", "message"]);
+    const { digest: _, ...metrics } = metricsData;
+    assertEquals(events[1], { kind: "metrics", metrics });
+    assertEquals(lastEventIds, [null, "ftevent-2"]);
+  });
+});
+
+Deno.test("a refused request throws what the coordinator says", async () => {
+  const body = JSON.stringify({ error: { message: 'line 3 of "d.jsonl" is not JSON' } });
+  await withServer([() => new Response(body, { status: 400 })], async (client) => {
+    await assertRejects(() => client.createJob({}), LoraFleetError, 'line 3 of "d.jsonl" is not JSON');
+  });
+  assertEquals(messageOfBody("<html>"), "<html>");
+});
+
+Deno.test("a dataset goes up as a form with its name and purpose", async () => {
+  const path = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(path, "{}\n");
+    let form: Promise<FormData> | null = null;
+    const answer = (request: Request) => {
+      form = request.clone().formData();
+      return Response.json({ id: "file-1", filename: "d.jsonl", sha256: "00" });
+    };
+    await withServer([answer], async (client) => {
+      assertEquals((await client.uploadDataset(path, "d.jsonl")).id, "file-1");
+      const sent = await form!;
+      assertEquals([sent.get("purpose"), (sent.get("file") as File).name], ["fine-tune", "d.jsonl"]);
+    });
+  } finally {
+    await Deno.remove(path);
+  }
+});

@@ -1,0 +1,29 @@
+/** Sets rows of a dataset aside for the evaluation, where its owner names none. */
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+
+const EVERY = 10;
+const MAX_ROWS = 200;
+
+/**
+ * Every tenth line, at most 200, is held out; the rest is trained on. Lines are not parsed: the coordinator names what
+ * is wrong with a row.
+ * @throws LoraFleetError `invalid_dataset` where there are too few rows for both
+ */
+export function setRowsAside(text: string, path: string): { train: string; heldOut: string } {
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
+  if (lines.length < 2) {
+    throw new LoraFleetError(
+      "invalid_dataset",
+      `${quote(path)} has ${
+        lines.length === 1 ? "one row" : "no rows"
+      }: at least two are needed, one to evaluate with`,
+    );
+  }
+  const every = Math.max(Math.min(EVERY, lines.length), Math.ceil(lines.length / MAX_ROWS));
+  const isHeldOut = (index: number) => index % every === every - 1;
+  const join = (rows: readonly string[]) => rows.map((row) => `${row}\n`).join("");
+  return {
+    train: join(lines.filter((_, index) => !isHeldOut(index))),
+    heldOut: join(lines.filter((_, index) => isHeldOut(index))),
+  };
+}

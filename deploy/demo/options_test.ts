@@ -1,0 +1,42 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { trainingSchema } from "../../shared/job_spec.ts";
+import { jobRequest, parseOptions } from "./options.ts";
+
+Deno.test("without options the demo takes its own model and dataset", () => {
+  const options = parseOptions([])!;
+  assertEquals(options.workerCount, 2);
+  assertEquals(options.maxSteps, 40);
+  for (const path of [`${options.modelFolder}/config.json`, options.datasetPath, options.evalDatasetPath!]) {
+    assertEquals(Deno.statSync(path).isFile, true);
+  }
+});
+
+Deno.test("a dataset of one's own has its own held-out rows or sets some aside", () => {
+  const own = parseOptions(["--dataset", "/d.jsonl"])!;
+  assertEquals([own.evalDatasetPath, own.maxSteps], [null, null]);
+  assertEquals(
+    parseOptions(["--dataset", "/d", "--eval-dataset", "/e", "--steps", "7"])!.evalDatasetPath,
+    "/e",
+  );
+  assertThrows(
+    () => parseOptions(["--eval-dataset", "/e"]),
+    LoraFleetError,
+    "--eval-dataset needs --dataset",
+  );
+});
+
+Deno.test("wrong options are named", () => {
+  assertThrows(() => parseOptions(["--workers", "0"]), LoraFleetError, '--workers is "0"');
+  assertThrows(() => parseOptions(["--steps", "1.5"]), LoraFleetError, '--steps is "1.5"');
+  assertThrows(() => parseOptions(["--wokers", "2"]), LoraFleetError, "--wokers");
+  assertThrows(() => parseOptions(["now"]), LoraFleetError, "now");
+  assertEquals(parseOptions(["--help"]), null);
+});
+
+Deno.test("a model of one's own is not trained at the tiny model's learning rate", () => {
+  const rate = (...args: string[]) =>
+    trainingSchema.parse(jobRequest(parseOptions(args)!, "file-1")["training"]).learning_rate;
+  assertEquals(rate(), 1e-2);
+  assertEquals(rate("--model", "/llama"), 2e-4);
+});

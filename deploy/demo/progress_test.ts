@@ -1,0 +1,40 @@
+import { assertEquals } from "@std/assert";
+import type { StepMetrics } from "./api_client.ts";
+import { formatDuration, formatStep, plainProgress } from "./progress.ts";
+
+function metrics(step: number, total_steps: number): StepMetrics {
+  return {
+    step,
+    total_steps,
+    train_loss: 1.23456,
+    tokens_per_second: 812.4,
+    workers: 2,
+    eta_seconds: 61.2,
+    gradient_bytes_sent: 0,
+  };
+}
+
+Deno.test("durations are minutes and seconds, with hours where there are any", () => {
+  assertEquals([0, 9.6, 61, 3599.6, 3661].map(formatDuration), [
+    "0:00",
+    "0:10",
+    "1:01",
+    "1:00:00",
+    "1:01:01",
+  ]);
+  assertEquals(formatDuration(-1), "0:00");
+});
+
+Deno.test("a step is one line", () => {
+  assertEquals(formatStep(metrics(3, 40)), "step 3/40  loss 1.2346  812 tokens/s  2 workers  ETA 1:01");
+  assertEquals(formatStep({ ...metrics(3, 40), workers: 1 }).includes("1 worker  "), true);
+});
+
+Deno.test("plain progress is about twenty lines, the first and the last among them", () => {
+  const lines: string[] = [];
+  const progress = plainProgress((line) => lines.push(line));
+  for (let step = 1; step <= 1003; step++) progress.step(metrics(step, 1003));
+  assertEquals(lines.length, 21);
+  assertEquals(lines[0]!.startsWith("step 1/"), true);
+  assertEquals(lines.at(-1)!.startsWith("step 1003/"), true);
+});

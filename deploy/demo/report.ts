@@ -1,0 +1,108 @@
+/** What the demo leaves behind: PEFT's two files and a report, whole or not at all. */
+import { basename, dirname, join } from "@std/path";
+import { z } from "zod";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+
+/** How good a model is on the held-out prompts. */
+export const scoreSchema = z.object({
+  /** Mean cross entropy per token of the completions, in nats. */
+  eval_loss: z.number(),
+  /** Share of prompts whose greedy answer is the completion. */
+  exact_match: z.number(),
+  prompt_count: z.number(),
+});
+export type Score = z.output<typeof scoreSchema>;
+
+export interface Report {
+  /** The most workers that took part in one step. */
+  readonly workers: number;
+  readonly steps: number;
+  readonly trained_tokens: number;
+  /** Payload bytes of gradients that all workers sent. */
+  readonly gradient_bytes_sent: number;
+  /** The whole demo, set-up included. */
+  readonly wall_seconds: number;
+  readonly adapter_sha256: string;
+  readonly base: Score;
+  readonly tuned: Score;
+}
+
+export const adapterFileNames = ["adapter_model.safetensors", "adapter_config.json"] as const;
+const resultNames: readonly string[] = [...adapterFileNames, "report.json"];
+
+/**
+ * Makes sure, before any work is done, that results can be written to `folder`.
+ * @throws LoraFleetError `usage` where the folder holds anything but earlier results, `storage` where it cannot be made
+ */
+export async function checkOutFolder(folder: string): Promise<void> {
+  try {
+    for await (const entry of Deno.readDir(folder)) {
+      if (!resultNames.includes(entry.name)) {
+        throw new LoraFleetError(
+          "usage",
+          `--out ${quote(folder)} holds ${
+            quote(entry.name)
+          }, which is no result of this demo: name another folder`,
+        );
+      }
+    }
+  } catch (error) {
+    if (error instanceof LoraFleetError) throw error;
+    if (!(error instanceof Deno.errors.NotFound)) {
+      throw new LoraFleetError(
+        "usage",
+        `--out ${quote(folder)} is no folder that can be used: ${messageOf(error)}`,
+      );
+    }
+  }
+  const probe = await makeNeighbour(folder);
+  await Deno.remove(probe);
+}
+
+/**
+ * Writes all results beside `folder` and renames them into place, so that the folder never holds a part of them.
+ * @throws LoraFleetError `storage`
+ */
+export async function writeResults(
+  folder: string,
+  adapterFiles: ReadonlyMap<string, Uint8Array>,
+  report: Report,
+): Promise<void> {
+  const fresh = await makeNeighbour(folder);
+  try {
+    for (const [name, bytes] of adapterFiles) await Deno.writeFile(join(fresh, name), bytes);
+    await Deno.writeTextFile(join(fresh, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
+    await Deno.chmod(fresh, 0o755);
+    await checkOutFolder(folder);
+    await Deno.remove(folder, { recursive: true }).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
+    await Deno.rename(fresh, folder);
+  } catch (error) {
+    await Deno.remove(fresh, { recursive: true }).catch(() => {});
+    if (error instanceof LoraFleetError) throw error;
+    throw new LoraFleetError("storage", `writing ${quote(folder)} failed: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function makeNeighbour(folder: string): Promise<string> {
+  try {
+    await Deno.mkdir(dirname(folder), { recursive: true });
+    return await Deno.makeTempDir({ dir: dirname(folder), prefix: `.${basename(folder)}-` });
+  } catch (error) {
+    throw new LoraFleetError(
+      "storage",
+      `no folder can be made beside ${quote(folder)}: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** SHA-256 in hex. */
+export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+}
