@@ -1,0 +1,20 @@
+/** A tokenised document and which of its tokens are trained: what the data pipeline hands from part to part. */
+
+export interface Example {
+  /** Token ids [n]. */
+  readonly tokens: Uint32Array;
+  /** 1 where the token is to be predicted, 0 where it is context [n]. The first token never is predicted. */
+  readonly trained: Uint8Array;
+}
+
+/** How many tokens of a document count in the loss: the trained ones that have a token before them. */
+export function countTrained({ trained }: Example): number {
+  let count = 0;
+  for (let t = 1; t < trained.length; t++) count += trained[t]!;
+  return count;
+}
+
+/** The first `length` tokens. */
+export function truncateExample(example: Example, length: number): Example {
+  return { tokens: example.tokens.slice(0, length), trained: example.trained.slice(0, length) };
+}

@@ -1,0 +1,110 @@
+/**
+ * Documents → rows of at most `maxLength` tokens → micro-batches. The strategies are TRL's (`pack_dataset` in
+ * trl/data_utils.py), over the whole dataset instead of a thousand documents at a time.
+ */
+import { IGNORED_TARGET, type MicroBatch } from "../micro_batch.ts";
+import type { Example } from "./example.ts";
+import { createSpaceTree } from "./space_tree.ts";
+
+/** Documents that lie in one row. They do not see each other: positions restart, attention is block-diagonal. */
+export interface PackedRow {
+  readonly documents: readonly Example[];
+}
+
+export type PackingStrategy = "none" | "bfd" | "wrapped";
+
+/**
+ * Packs in the order given, always the same way. Documents without tokens are left out. With "bfd" and "none" no
+ * document may be longer than `maxLength`: throws a `RangeError`, since cutting it is for the caller to decide.
+ */
+export function packRows(
+  documents: readonly Example[],
+  strategy: PackingStrategy,
+  maxLength: number,
+): PackedRow[] {
+  const filled = documents.filter(({ tokens }) => tokens.length > 0);
+  if (strategy === "wrapped") return packWrapped(filled, maxLength);
+  for (const { tokens } of filled) {
+    if (tokens.length > maxLength) {
+      throw new RangeError(`packing: a document of ${tokens.length} tokens, rows of ${maxLength}`);
+    }
+  }
+  return strategy === "bfd"
+    ? packBestFit(filled, maxLength)
+    : filled.map((document) => ({ documents: [document] }));
+}
+
+/**
+ * Best-fit decreasing: the longest document first, each into the row with the least space that still takes it; among
+ * rows of equal space the one that got there first; a new row where none has space. O(n log maxLength).
+ */
+function packBestFit(documents: readonly Example[], maxLength: number): PackedRow[] {
+  const longestFirst = [...documents].sort((a, b) => b.tokens.length - a.tokens.length); // stable
+  const rows: { documents: Example[] }[] = [];
+  const rowsWithSpace = createSpaceTree<{ documents: Example[] }>(maxLength);
+  for (const document of longestFirst) {
+    const length = document.tokens.length;
+    const found = rowsWithSpace.takeSmallest(length);
+    const row = found?.item ?? { documents: [] };
+    if (found === null) rows.push(row);
+    row.documents.push(document);
+    const space = (found?.space ?? maxLength) - length;
+    if (space > 0) rowsWithSpace.add(space, row);
+  }
+  return rows;
+}
+
+/**
+ * All documents as one stream, cut every `maxLength` tokens: each row is one segment whose documents see each other,
+ * as in the libraries.
+ */
+function packWrapped(documents: readonly Example[], maxLength: number): PackedRow[] {
+  const stream = joinExamples(documents);
+  const rows: PackedRow[] = [];
+  for (let at = 0; at < stream.tokens.length; at += maxLength) {
+    const end = at + maxLength;
+    rows.push({
+      documents: [{ tokens: stream.tokens.subarray(at, end), trained: stream.trained.subarray(at, end) }],
+    });
+  }
+  return rows;
+}
+
+function joinExamples(documents: readonly Example[]): Example {
+  const length = documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
+  const joined = { tokens: new Uint32Array(length), trained: new Uint8Array(length) };
+  let at = 0;
+  for (const { tokens, trained } of documents) {
+    joined.tokens.set(tokens, at);
+    joined.trained.set(trained, at);
+    at += tokens.length;
+  }
+  return joined;
+}
+
+/** Tokens in a row. */
+export function rowLength(row: PackedRow): number {
+  return row.documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
+}
+
+/**
+ * Lays rows end to end. A token's target is the next token of its document, where that one is trained; a document's
+ * last token has none.
+ */
+export function toMicroBatch(rows: readonly PackedRow[]): MicroBatch {
+  const documents = rows.flatMap((row) => row.documents);
+  const { tokens } = joinExamples(documents);
+  const targets = new Int32Array(tokens.length).fill(IGNORED_TARGET);
+  const positions = new Uint32Array(tokens.length);
+  const segmentStarts = new Uint32Array(tokens.length);
+  let start = 0;
+  for (const { tokens: own, trained } of documents) {
+    segmentStarts.fill(start, start, start + own.length);
+    for (let t = 0; t < own.length; t++) {
+      positions[start + t] = t;
+      if (t > 0 && trained[t] === 1) targets[start + t - 1] = own[t]!;
+    }
+    start += own.length;
+  }
+  return { tokens, targets, positions, segmentStarts };
+}
