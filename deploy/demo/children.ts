@@ -8,7 +8,7 @@ export interface Child {
   readonly logPath: string;
   /** The exit code, once it has ended; its log is complete then. */
   readonly ended: Promise<number>;
-  /** The last line that it wrote, for error messages. */
+  /** The last thing that it said, for error messages. */
   lastLine(): string;
   /**
    * The first match of `pattern` in a line of its output, past lines included.
@@ -21,12 +21,13 @@ export interface Child {
 const STOP_TIMEOUT_MS = 10_000;
 /** Old output that `match` may still find. */
 const KEPT_LINES = 200;
+const STACK_LINE = /^\s*(at |\d+: <|Stack backtrace:)/;
 
 export class Children {
   readonly #logFolder: string;
   readonly #clock: Clock;
   readonly #running = new Map<Deno.ChildProcess, Promise<number>>();
-  #stopping = false;
+  #closed = false;
 
   constructor(logFolder: string, clock: Clock) {
     this.#logFolder = logFolder;
@@ -39,7 +40,7 @@ export class Children {
   }
 
   startCommand(name: string, command: string, args: readonly string[], env: Record<string, string>): Child {
-    if (this.#stopping) throw new LoraFleetError("aborted", `${name} is not started: the demo is stopping`);
+    if (this.#closed) throw new LoraFleetError("aborted", `${name} is not started: the demo is ending`);
     const logPath = join(this.#logFolder, `${name}.log`);
     const log = Deno.openSync(logPath, { write: true, create: true, truncate: true });
     // A process group of its own: Ctrl-C reaches the demo alone, which then stops everything in order.
@@ -66,7 +67,7 @@ export class Children {
       name,
       logPath,
       ended,
-      lastLine: () => output.lines.findLast((line) => line.trim() !== "")?.trim() ?? "it wrote nothing",
+      lastLine: () => output.lastWords(),
       match: (pattern, timeoutMs) => this.#match(name, output, pattern, timeoutMs),
     };
   }
@@ -84,9 +85,14 @@ export class Children {
     }
   }
 
-  /** Ends all children: SIGTERM, and SIGKILL for a child and its own children where that is not enough. */
+  /** Ends all children, and lets no other start. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.stopAll();
+  }
+
+  /** Ends all children that run: SIGTERM, and SIGKILL for a child and its own children where that is not enough. */
   async stopAll(): Promise<void> {
-    this.#stopping = true;
     await Promise.all([...this.#running].map(async ([process, ended]) => {
       signalProcess(process.pid, "SIGTERM");
       const over = new AbortController();
@@ -135,6 +141,12 @@ class Output {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
+  /** The newest line that tells a person something: no blank one, no frame of a stack. */
+  lastWords(): string {
+    const line = this.lines.findLast((line) => line.trim() !== "" && !STACK_LINE.test(line));
+    return line?.trim() ?? "it wrote nothing";
+  }
+
   async find(name: string, pattern: RegExp): Promise<RegExpExecArray> {
     for (;;) {
       for (const line of this.lines) {
@@ -142,8 +154,7 @@ class Output {
         if (match) return match;
       }
       if (this.#ended) {
-        const last = this.lines.findLast((line) => line.trim() !== "")?.trim() ?? "it wrote nothing";
-        throw new LoraFleetError("aborted", `${name} has ended: ${last}`);
+        throw new LoraFleetError("aborted", `${name} has ended: ${this.lastWords()}`);
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }

@@ -42,7 +42,10 @@ Deno.test("a line that a child prints is found, before or after somebody asks fo
 
 Deno.test("waiting for a line ends with the child, in its own last words", async () => {
   await withChildren(async (children) => {
-    const child = children.startCommand("shell", "bash", ["-c", "echo no port >&2; exit 3"], env);
+    const child = children.startCommand("shell", "bash", [
+      "-c",
+      "printf 'no port\\n    at x.ts:1\\n\\n   0: <unknown>\\n' >&2; exit 3",
+    ], env);
     await assertRejects(() => child.match(/join/, 5000), LoraFleetError, "shell has ended: no port");
     assertEquals(await child.ended, 3);
   });
@@ -63,9 +66,9 @@ Deno.test("stopping ends all children, and nothing starts after it", async () =>
       "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done",
     ], env);
     await two.match(/up/, 5000);
-    await children.stopAll();
+    await children.close();
     assertEquals([await one.ended, await two.ended], [143, 7]);
-    assertThrows(() => children.startCommand("three", "true", [], env), LoraFleetError, "stopping");
+    assertThrows(() => children.startCommand("three", "true", [], env), LoraFleetError, "ending");
   });
 });
 

@@ -1,0 +1,184 @@
+/** The demo from its first child process to its results; main.ts gives it a terminal, signals and an exit code. */
+import { basename, dirname, join } from "@std/path";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { ensureSetup } from "../setup/ensure.ts";
+import type { ApiClient, Job, StepMetrics } from "./api_client.ts";
+import type { Children } from "./children.ts";
+import { childEnvironment } from "./environment.ts";
+import { evaluate } from "./evaluation.ts";
+import { repositoryRoot, startFleet } from "./fleet.ts";
+import { setRowsAside } from "./held_out.ts";
+import { type DemoOptions, jobRequest, maxNewTokens } from "./options.ts";
+import type { Progress } from "./progress.ts";
+import { adapterFileNames, checkOutFolder, type Report, sha256Hex, writeResults } from "./report.ts";
+import type { Sample } from "./samples.ts";
+
+export interface DemoContext {
+  readonly children: Children;
+  readonly clock: Clock;
+  /** For everything that is not a result; removed by the caller. */
+  readonly workFolder: string;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  /** Milliseconds since the epoch at which the demo began. */
+  readonly startedAt: number;
+}
+
+export interface DemoResult {
+  readonly report: Report;
+  readonly baseSamples: readonly Sample[];
+  readonly tunedSamples: readonly Sample[];
+}
+
+/** Trains, evaluates and writes the results. Children that it started may still run when it throws. */
+export async function runDemo(options: DemoOptions, context: DemoContext): Promise<DemoResult> {
+  const { children, clock, workFolder, progress, signal } = context;
+  await checkInputs(options);
+  await checkOutFolder(options.outFolder);
+  const { natsServerPath, gpuName } = await ensureSetup(progress.note);
+  signal.throwIfAborted();
+  const env = childEnvironment(Deno.env.toObject(), natsServerPath);
+  const data = await prepareDataset(options, workFolder);
+
+  progress.note(`starting a coordinator and ${options.workerCount} workers on ${gpuName}`);
+  const fleet = await startFleet({
+    ...{ children, clock, env, signal },
+    dataFolder: join(workFolder, "coordinator"),
+    modelRoot: dirname(options.modelFolder),
+    workerCount: options.workerCount,
+    onWorkerLost: (message) => progress.note(message),
+  });
+  const training = train(fleet.api, options, data.trainPath, progress);
+  training.catch(() => {});
+  const { job, metrics, adapterFiles } = await Promise.race([training, fleet.broken]);
+  await fleet.stop();
+  signal.throwIfAborted();
+
+  progress.note("answering the held-out prompts with the base and the tuned model");
+  const adapterFolder = join(workFolder, "adapter");
+  await Deno.mkdir(adapterFolder);
+  for (const [name, bytes] of adapterFiles) await Deno.writeFile(join(adapterFolder, name), bytes);
+  const evaluateModel = (name: string, adapter: string | null) =>
+    evaluate(children, {
+      name: `evaluate-${name}`,
+      script: join(repositoryRoot, "worker/evaluate.ts"),
+      modelFolder: options.modelFolder,
+      adapterFolder: adapter,
+      datasetPath: data.heldOutPath,
+      maxNewTokens: maxNewTokens(options),
+      resultPath: join(workFolder, `${name}.json`),
+    }, env);
+  const [base, tuned] = await Promise.all([
+    evaluateModel("base", null),
+    evaluateModel("tuned", adapterFolder),
+  ]);
+  signal.throwIfAborted();
+
+  const { samples: baseSamples, ...baseScore } = base;
+  const { samples: tunedSamples, ...tunedScore } = tuned;
+  const report: Report = {
+    workers: Math.max(...metrics.map((step) => step.workers)),
+    steps: job.step,
+    trained_tokens: job.trained_tokens ?? 0,
+    gradient_bytes_sent: metrics.at(-1)!.gradient_bytes_sent,
+    wall_seconds: Math.round((clock.now() - context.startedAt) / 100) / 10,
+    adapter_sha256: await sha256Hex(adapterFiles.get("adapter_model.safetensors")!),
+    base: baseScore,
+    tuned: tunedScore,
+  };
+  await writeResults(options.outFolder, adapterFiles, report);
+  return { report, baseSamples, tunedSamples };
+}
+
+/** Refuses what the coordinator would, before anything is started. */
+async function checkInputs(options: DemoOptions): Promise<void> {
+  const config = await Deno.stat(join(options.modelFolder, "config.json")).catch(() => null);
+  if (config === null) {
+    throw new LoraFleetError(
+      "usage",
+      `--model ${
+        quote(options.modelFolder)
+      } is no folder with a config.json: name a base model in Hugging Face layout`,
+    );
+  }
+  for (
+    const [option, path] of [["dataset", options.datasetPath], ["eval-dataset", options.evalDatasetPath]]
+  ) {
+    if (path === null || path === undefined) continue;
+    await Deno.readTextFile(path).catch((error) => {
+      throw new LoraFleetError("usage", `--${option} ${quote(path)} cannot be read: ${messageOf(error)}`);
+    });
+  }
+}
+
+async function prepareDataset(
+  options: DemoOptions,
+  folder: string,
+): Promise<{ trainPath: string; heldOutPath: string }> {
+  const { datasetPath, evalDatasetPath } = options;
+  if (evalDatasetPath !== null) return { trainPath: datasetPath, heldOutPath: evalDatasetPath };
+  const { train, heldOut } = setRowsAside(await Deno.readTextFile(datasetPath), datasetPath);
+  const paths = {
+    trainPath: join(folder, basename(datasetPath)),
+    heldOutPath: join(folder, "held-out.jsonl"),
+  };
+  await Deno.writeTextFile(paths.trainPath, train);
+  await Deno.writeTextFile(paths.heldOutPath, heldOut);
+  return paths;
+}
+
+interface Training {
+  readonly job: Job;
+  readonly metrics: readonly StepMetrics[];
+  readonly adapterFiles: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+}
+
+/** Submits the job, follows it to its end and downloads the adapter. */
+async function train(
+  api: ApiClient,
+  options: DemoOptions,
+  trainPath: string,
+  progress: Progress,
+): Promise<Training> {
+  const file = await api.uploadDataset(trainPath, basename(trainPath));
+  const { id } = await api.createJob(jobRequest(options, file.id));
+  const metrics: StepMetrics[] = [];
+  for await (const event of api.events(id)) {
+    if (event.kind === "metrics") {
+      metrics.push(event.metrics);
+      progress.step(event.metrics);
+    } else if (event.level !== "info") {
+      progress.note(`${event.level}: ${event.message}`);
+    }
+  }
+  progress.stop();
+  const job = await api.job(id);
+  if (job.status !== "succeeded") {
+    throw new LoraFleetError(
+      "aborted",
+      `the job has ${job.status}: ${job.error?.message ?? "no reason was given"}`,
+    );
+  }
+  return { job, metrics, adapterFiles: await downloadAdapter(api, job) };
+}
+
+async function downloadAdapter(api: ApiClient, job: Job): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+  const stored = await Promise.all(job.result_files.map((id) => api.describeFile(id)));
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  for (const name of adapterFileNames) {
+    const file = stored.find(({ filename }) => filename === name || filename.endsWith(`/${name}`));
+    if (!file) {
+      throw new LoraFleetError(
+        "not_found",
+        `the job's results have no ${name}, only ${quote(stored.map((f) => f.filename))}`,
+      );
+    }
+    const bytes = await api.downloadFile(file.id);
+    if (await sha256Hex(bytes) !== file.sha256) {
+      throw new LoraFleetError("corrupt", `${name} was downloaded with another SHA-256 than ${file.sha256}`);
+    }
+    files.set(name, bytes);
+  }
+  return files;
+}

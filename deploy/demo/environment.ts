@@ -1,0 +1,14 @@
+/** The environment of the demo's children: ours, without what would point them at another fleet. */
+
+const foreign = ["NATS_URL", "NATS_CREDS"];
+
+/** @param natsServerPath the binary that set-up found, wherever the PATH leads */
+export function childEnvironment(
+  own: Record<string, string>,
+  natsServerPath: string,
+): Record<string, string> {
+  const kept = Object.entries(own).filter(([name]) =>
+    !foreign.includes(name) && !name.startsWith("LORAFLEET_")
+  );
+  return { ...Object.fromEntries(kept), LORAFLEET_NATS_SERVER: natsServerPath };
+}

@@ -1,0 +1,47 @@
+/** Evaluates a model on the held-out rows, with an adapter or without, in a child process that has the GPU to itself. */
+import { z } from "zod";
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { Children } from "./children.ts";
+import { scoreSchema } from "./report.ts";
+import { sampleSchema } from "./samples.ts";
+
+const evaluationSchema = scoreSchema.extend({ samples: z.array(sampleSchema) });
+export type Evaluation = z.output<typeof evaluationSchema>;
+
+export interface EvaluationRequest {
+  /** Also the name of the child's log. */
+  readonly name: string;
+  readonly script: string;
+  readonly modelFolder: string;
+  readonly adapterFolder: string | null;
+  readonly datasetPath: string;
+  readonly maxNewTokens: number;
+  /** Where the child writes its answer. */
+  readonly resultPath: string;
+}
+
+/** @throws LoraFleetError `aborted` with the child's last words when it fails */
+export async function evaluate(
+  children: Children,
+  request: EvaluationRequest,
+  env: Record<string, string>,
+): Promise<Evaluation> {
+  const { name, script, modelFolder, adapterFolder, datasetPath, maxNewTokens, resultPath } = request;
+  const child = children.start(name, [
+    "run",
+    "-A",
+    "--unstable-webgpu",
+    script,
+    ...["--model", modelFolder],
+    ...(adapterFolder === null ? [] : ["--adapter", adapterFolder]),
+    ...["--dataset", datasetPath],
+    ...["--max-new-tokens", String(maxNewTokens)],
+    "--allow-cpu",
+    ...["--json", resultPath],
+  ], env);
+  const code = await child.ended;
+  if (code !== 0) {
+    throw new LoraFleetError("aborted", `${name} ended with exit code ${code}: ${child.lastLine()}`);
+  }
+  return evaluationSchema.parse(JSON.parse(await Deno.readTextFile(resultPath)));
+}

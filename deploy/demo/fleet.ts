@@ -1,0 +1,107 @@
+/** A whole fleet on this machine: a coordinator and workers, each a child process, joined as on many machines. */
+import { dirname, fromFileUrl, join } from "@std/path";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { ApiClient } from "./api_client.ts";
+import type { Child, Children } from "./children.ts";
+
+const START_TIMEOUT_MS = 120_000;
+const JOIN_TIMEOUT_MS = 180_000;
+const POLL_INTERVAL_MS = 200;
+
+export const repositoryRoot = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
+
+export interface Fleet {
+  readonly api: ApiClient;
+  readonly gpuNames: readonly string[];
+  /** Rejects when the coordinator ends, or the last worker does; never resolves. */
+  readonly broken: Promise<never>;
+  /** Ends coordinator and workers; nobody is told of it. */
+  stop(): Promise<void>;
+}
+
+export interface FleetRequest {
+  readonly children: Children;
+  readonly clock: Clock;
+  readonly env: Record<string, string>;
+  readonly dataFolder: string;
+  /** A folder that the coordinator may take base models from. */
+  readonly modelRoot: string;
+  readonly workerCount: number;
+  readonly signal: AbortSignal;
+  /** Told when a worker is lost and others are left. */
+  readonly onWorkerLost: (message: string) => void;
+}
+
+/** Starts everything and waits until all workers have joined. */
+export async function startFleet(request: FleetRequest): Promise<Fleet> {
+  const { children, clock, env, dataFolder, modelRoot, workerCount, signal } = request;
+  const run = (name: string, script: string, ...args: string[]) =>
+    children.start(name, ["run", "-A", "--unstable-webgpu", join(repositoryRoot, script), ...args], env);
+
+  const coordinator = run(
+    "coordinator",
+    "coordinator/main.ts",
+    ...["--port", "0", "--data-folder", dataFolder, "--model-roots", modelRoot],
+  );
+  const joinUrl = (await coordinator.match(/--join\s+(https?:\/\/\S+)/, START_TIMEOUT_MS))[1]!;
+  const workers = Array.from(
+    { length: workerCount },
+    (_, index) => run(`worker-${index + 1}`, "worker/main.ts", "--join", joinUrl, "--allow-cpu"),
+  );
+  let stopping = false;
+  const broken = watch(coordinator, workers, (message) => {
+    if (!stopping) request.onWorkerLost(message);
+  });
+  const api = new ApiClient(new URL(joinUrl).origin, signal);
+  const gpuNames = await Promise.race([waitForWorkers(api, workerCount, clock, signal), broken]);
+  const stop = () => {
+    stopping = true;
+    return children.stopAll();
+  };
+  return { api, gpuNames, broken, stop };
+}
+
+function watch(
+  coordinator: Child,
+  workers: readonly Child[],
+  onWorkerLost: (message: string) => void,
+): Promise<never> {
+  const broken = Promise.withResolvers<never>();
+  // Whoever waits for something else at the moment must not be told by an unhandled rejection.
+  broken.promise.catch(() => {});
+  const words = (child: Child, code: number) =>
+    `${child.name} ended with exit code ${code}: ${child.lastLine()}`;
+  const fail = (message: string) => broken.reject(new LoraFleetError("aborted", message));
+  coordinator.ended.then((code) => fail(words(coordinator, code)));
+  let left = workers.length;
+  for (const worker of workers) {
+    worker.ended.then((code) => {
+      left--;
+      if (left === 0) fail(words(worker, code));
+      else onWorkerLost(`${words(worker, code)}; ${left} left`);
+    });
+  }
+  return broken.promise;
+}
+
+/** The names of the GPUs, once enough workers have joined. */
+async function waitForWorkers(
+  api: ApiClient,
+  count: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const deadline = clock.now() + JOIN_TIMEOUT_MS;
+  for (;;) {
+    const workers = await api.workers();
+    if (workers.length >= count) return workers.map((worker) => worker.gpu);
+    if (clock.now() > deadline) {
+      throw new LoraFleetError(
+        "timeout",
+        `${workers.length} of ${count} workers have joined after ${JOIN_TIMEOUT_MS / 1000} s`,
+      );
+    }
+    await clock.sleep(POLL_INTERVAL_MS, signal);
+  }
+}
