@@ -41,7 +41,11 @@ export async function runDemo(options: DemoOptions, context: DemoContext): Promi
   const env = childEnvironment(Deno.env.toObject(), natsServerPath);
   const data = await prepareDataset(options, workFolder);
 
-  progress.note(`starting a coordinator and ${options.workerCount} workers on ${gpuName}`);
+  progress.note(
+    `starting a coordinator and ${options.workerCount} ${
+      options.workerCount === 1 ? "worker" : "workers"
+    }; GPU: ${gpuName}`,
+  );
   const fleet = await startFleet({
     ...{ children, clock, env, signal },
     dataFolder: join(workFolder, "coordinator"),
@@ -49,6 +53,7 @@ export async function runDemo(options: DemoOptions, context: DemoContext): Promi
     workerCount: options.workerCount,
     onWorkerLost: (message) => progress.note(message),
   });
+  progress.note(`all workers have joined: ${fleet.gpuNames.join(", ")}; submitting the job`);
   const training = train(fleet.api, options, data.trainPath, progress);
   training.catch(() => {});
   const { job, metrics, adapterFiles } = await Promise.race([training, fleet.broken]);
