@@ -1,0 +1,115 @@
+/**
+ * An adapter on disk as PEFT's `save_pretrained` writes it: `adapter_model.safetensors` and `adapter_config.json`, so that PEFT
+ * and everything that reads its files loads it unchanged.
+ */
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { LoraSpec } from "../../shared/job_spec.ts";
+import { formatAdapterConfig, parseAdapterConfig } from "./adapter_file_config.ts";
+import { openSafetensors } from "./safetensors.ts";
+import { type FileSystem, writeFilesAtomically } from "./safetensors_atomic_file.ts";
+import { encodeSafetensors } from "./safetensors_write.ts";
+
+/** One LoRA tensor under PEFT's name: `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
+export interface AdapterTensor {
+  readonly name: string;
+  /** lora_A: [r, inFeatures]; lora_B: [outFeatures, r]. */
+  readonly shape: readonly [rows: number, columns: number];
+  /** Row by row. */
+  readonly data: Float32Array;
+}
+
+export interface Adapter {
+  readonly tensors: readonly AdapterTensor[];
+  readonly lora: LoraSpec;
+  /** PEFT's `base_model_name_or_path`. */
+  readonly baseModelName: string;
+}
+
+const WEIGHTS = "adapter_model.safetensors";
+const CONFIG = "adapter_config.json";
+const TENSOR_NAME = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
+
+/**
+ * Writes both files into `folder`, which is made where it is missing.
+ * @throws LoraFleetError `invalid_model` where a tensor holds NaN or Infinity: nothing is written; `storage` where the disk
+ * refuses: nothing new is left behind
+ */
+export async function writeAdapter(folder: string, adapter: Adapter, fileSystem?: FileSystem): Promise<void> {
+  const { tensors, lora, baseModelName } = adapter;
+  checkTensors(`Writing the adapter into ${quote(folder)} failed`, tensors, lora.r);
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+  } catch (cause) {
+    throw new LoraFleetError("storage", `Making the folder ${quote(folder)} failed: ${messageOf(cause)}.`, {
+      param: folder,
+      cause,
+    });
+  }
+  const weights = encodeSafetensors(tensors.map((tensor) => ({ ...tensor, dtype: "F32" })));
+  const moduleNames = tensors.map(({ name }) => TENSOR_NAME.exec(name)![1]!);
+  const config = formatAdapterConfig(lora, baseModelName, moduleNames);
+  await writeFilesAtomically([
+    { path: `${folder}/${WEIGHTS}`, parts: weights },
+    { path: `${folder}/${CONFIG}`, parts: [new TextEncoder().encode(config)] },
+  ], fileSystem);
+}
+
+/**
+ * Reads an adapter that lorafleet or PEFT wrote.
+ * @throws LoraFleetError `model_not_found` where a file is missing, `invalid_model` where one is damaged, or asks for what is
+ * not supported, by the field's name
+ */
+export async function readAdapter(folder: string): Promise<Adapter> {
+  const configPath = `${folder}/${CONFIG}`;
+  let text: string;
+  try {
+    text = await Deno.readTextFile(configPath);
+  } catch (cause) {
+    throw new LoraFleetError(
+      cause instanceof Deno.errors.NotFound ? "model_not_found" : "storage",
+      `Reading ${quote(configPath)} failed: ${messageOf(cause)}.`,
+      { param: configPath, cause },
+    );
+  }
+  const { lora, baseModelName } = parseAdapterConfig(configPath, text);
+  const file = openSafetensors(`${folder}/${WEIGHTS}`);
+  const tensors = [...file.tensors.values()].map(({ name, shape }): AdapterTensor => {
+    const [rows, columns] = shape;
+    if (rows === undefined || columns === undefined || shape.length !== 2) {
+      throw new LoraFleetError(
+        "invalid_model",
+        `Reading ${quote(file.path)} failed: tensor ${quote(name)} is [${
+          shape.join(", ")
+        }], a matrix is needed.`,
+        { param: name },
+      );
+    }
+    return { name, shape: [rows, columns], data: file.readFloat32(name) };
+  });
+  checkTensors(`Reading ${quote(file.path)} failed`, tensors, lora.r);
+  return { tensors, lora, baseModelName };
+}
+
+/** Every tensor has PEFT's name, its partner, the rank as one side, and finite values. */
+function checkTensors(attempt: string, tensors: readonly AdapterTensor[], rank: number): void {
+  const refuse = (name: string, reason: string) =>
+    new LoraFleetError("invalid_model", `${attempt}: tensor ${quote(name)} ${reason}.`, { param: name });
+  if (tensors.length === 0) {
+    throw new LoraFleetError("invalid_model", `${attempt}: the adapter has no tensors.`);
+  }
+  const names = new Set(tensors.map(({ name }) => name));
+  for (const { name, shape, data } of tensors) {
+    const match = TENSOR_NAME.exec(name);
+    if (match === null) {
+      throw refuse(name, "is not a LoRA tensor by PEFT's names (….lora_A.weight, ….lora_B.weight)");
+    }
+    const [, module, side] = match;
+    const partner = `base_model.model.${module}.lora_${side === "A" ? "B" : "A"}.weight`;
+    if (!names.has(partner)) throw refuse(name, `has no partner ${quote(partner)}`);
+    if (shape[side === "A" ? 0 : 1] !== rank) {
+      throw refuse(name, `is [${shape.join(", ")}], which does not fit the rank ${rank}`);
+    }
+    const bad = data.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) throw refuse(name, `has ${data[bad]} at element ${bad}; an adapter must be finite`);
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * A base model on disk, in Hugging Face's layout: `config.json`, and `model.safetensors` or shards behind
+ * `model.safetensors.index.json`. Opening it reads all headers and finds what is missing; tensors are read one at a time.
+ */
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { readShards } from "./checkpoint_reader_shards.ts";
+import { type Nf4Weights, quantizeNf4 } from "./nf4.ts";
+import { isPrequantized, readPrequantized } from "./nf4_checkpoint.ts";
+import type { SafetensorsFile } from "./safetensors.ts";
+import { linearModules, parseTransformerSpec, type TransformerSpec } from "./transformer_spec.ts";
+
+export interface Checkpoint {
+  readonly spec: TransformerSpec;
+  /** The names of all tensors in the files, sorted. */
+  readonly tensorNames: readonly string[];
+  /**
+   * A tensor in f32, flattened. `lm_head.weight` is the embedding table where they are tied.
+   * @throws LoraFleetError `invalid_model` naming tensor and file
+   */
+  readTensor(name: string, expectedShape: readonly number[]): Promise<Float32Array>;
+  /**
+   * The weight of linear layer `name` in NF4: quantised here, or as the checkpoint has it where bitsandbytes stored it in
+   * NF4 (then with or without double quantisation as it was stored).
+   * @throws LoraFleetError `invalid_model` naming tensor and file
+   */
+  readLinear(
+    name: string,
+    outFeatures: number,
+    inFeatures: number,
+    options: { readonly doubleQuantization: boolean },
+  ): Promise<Nf4Weights>;
+}
+
+const EMBEDDINGS = "model.embed_tokens.weight";
+const HEAD = "lm_head.weight";
+
+/**
+ * @param folder holds the base model's files
+ * @throws LoraFleetError `model_not_found` without config.json or weights; `invalid_model` for an unsupported field of
+ * config.json, a damaged file, and a tensor that is missing or of another shape than config.json says
+ */
+export async function openCheckpoint(folder: string): Promise<Checkpoint> {
+  const spec = parseTransformerSpec(await readConfig(`${folder}/config.json`));
+  const { files, describe } = await readShards(folder);
+
+  /** The file and the name under which `name` is stored. */
+  const locate = (name: string): { file: SafetensorsFile; stored: string } => {
+    const stored = name === HEAD && spec.tieWordEmbeddings ? EMBEDDINGS : name;
+    const file = files.get(stored);
+    if (file !== undefined) return { file, stored };
+    throw new LoraFleetError(
+      "invalid_model",
+      `Reading the base model failed: tensor ${quote(stored)} is missing from ${describe}.`,
+      { param: stored },
+    );
+  };
+  const expect = (name: string, shape: readonly number[]) => {
+    const { file, stored } = locate(name);
+    const info = file.tensors.get(stored)!;
+    if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
+      throw new LoraFleetError(
+        "invalid_model",
+        `Reading ${quote(file.path)} failed: tensor ${quote(stored)} is [${info.shape.join(", ")}], ` +
+          `config.json says [${shape.join(", ")}].`,
+        { param: stored },
+      );
+    }
+    return { file, stored };
+  };
+
+  for (const [name, shape] of plainTensors(spec)) expect(name, shape);
+  for (const { name, outFeatures, inFeatures } of linearModules(spec)) {
+    const { file, stored } = locate(`${name}.weight`);
+    if (!isPrequantized(file, stored)) expect(stored, [outFeatures, inFeatures]);
+  }
+
+  return {
+    spec,
+    tensorNames: [...files.keys()].sort(),
+    // deno-lint-ignore require-await -- asynchronous, so that an error is a rejection and reading may become so
+    async readTensor(name, expectedShape) {
+      const { file, stored } = expect(name, expectedShape);
+      return file.readFloat32(stored);
+    },
+    // deno-lint-ignore require-await -- as above
+    async readLinear(name, outFeatures, inFeatures, { doubleQuantization }) {
+      const weight = `${name}.weight`;
+      const { file } = locate(weight);
+      if (isPrequantized(file, weight)) return readPrequantized(file, weight, outFeatures, inFeatures);
+      expect(weight, [outFeatures, inFeatures]);
+      try {
+        const shape = { rows: outFeatures, columns: inFeatures };
+        return quantizeNf4(file.readFloat32(weight), { ...shape, doubleQuantization });
+      } catch (cause) {
+        if (!(cause instanceof LoraFleetError) || cause.param !== null) throw cause;
+        throw new LoraFleetError(
+          "invalid_model",
+          `Reading ${quote(file.path)} failed: tensor ${quote(weight)}: ${cause.message}`,
+          { param: weight, cause },
+        );
+      }
+    },
+  };
+}
+
+/** Everything that stays in f32, with its shape. */
+function plainTensors(spec: TransformerSpec): [name: string, shape: readonly number[]][] {
+  const { vocabSize, hiddenSize } = spec;
+  const layerNorms = Array.from({ length: spec.layerCount }, (_, layer) => [
+    `model.layers.${layer}.input_layernorm.weight`,
+    `model.layers.${layer}.post_attention_layernorm.weight`,
+  ]).flat();
+  return [
+    [EMBEDDINGS, [vocabSize, hiddenSize]],
+    [HEAD, [vocabSize, hiddenSize]],
+    ...["model.norm.weight", ...layerNorms].map((name): [string, number[]] => [name, [hiddenSize]]),
+    ...linearModules(spec).filter(({ hasBias }) => hasBias).map((
+      { name, outFeatures },
+    ): [string, number[]] => [`${name}.bias`, [outFeatures]]),
+  ];
+}
+
+async function readConfig(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (cause) {
+    throw new LoraFleetError(
+      cause instanceof Deno.errors.NotFound ? "model_not_found" : "storage",
+      `Reading ${quote(path)} failed: ${messageOf(cause)}. A folder in Hugging Face layout is needed.`,
+      { param: path, cause },
+    );
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new LoraFleetError("invalid_model", `Reading ${quote(path)} failed: ${messageOf(cause)}.`, {
+      param: path,
+      cause,
+    });
+  }
+}

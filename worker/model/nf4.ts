@@ -1,0 +1,188 @@
+/**
+ * NF4 quantisation, bit-equal to bitsandbytes on the CPU (`quantize_4bit(…, blocksize=64, quant_type="nf4")`): weights in
+ * blocks of 64 share one absmax, each weight becomes one of 16 values between −1 and 1.
+ *
+ * With double quantisation the absmax values are themselves quantised to 8 bits (nf4_absmax.ts).
+ */
+import { LoraFleetError } from "../../shared/errors.ts";
+import { dequantizeAbsmax, quantizeAbsmax } from "./nf4_absmax.ts";
+
+export { DYNAMIC_MAP } from "./nf4_absmax.ts";
+
+/** Weights that share one absmax. */
+export const NF4_BLOCK_SIZE = 64;
+
+/** The 16 values of a code, in f32 (`get_4bit_type("nf4")` in bitsandbytes/functional.py). */
+export const NF4_CODEBOOK: Float32Array = Float32Array.of(
+  -1,
+  -0.6961928009986877,
+  -0.5250730514526367,
+  -0.39491748809814453,
+  -0.28444138169288635,
+  -0.18477343022823334,
+  -0.09105003625154495,
+  0,
+  0.07958029955625534,
+  0.16093020141124725,
+  0.24611230194568634,
+  0.33791524171829224,
+  0.44070982933044434,
+  0.5626170039176941,
+  0.7229568362236023,
+  1,
+);
+
+/**
+ * A weight [rows, columns] in NF4, flattened row by row; block i covers elements 64·i … 64·i+63, across row ends.
+ * Either `absmax` is there, or the four nested fields are.
+ */
+export interface Nf4Weights {
+  readonly rows: number;
+  readonly columns: number;
+  /** Two codes a byte, the even element in the high nibble [⌈rows·columns/2⌉]. */
+  readonly codes: Uint8Array;
+  /** f32 [⌈rows·columns/64⌉], or null with double quantisation. */
+  readonly absmax: Float32Array | null;
+  /** 8-bit codes of the absmax values [⌈rows·columns/64⌉], or null. */
+  readonly absmaxCodes: Uint8Array | null;
+  /** One scale for 256 absmax values [⌈absmaxCodes.length/256⌉], or null. */
+  readonly nestedAbsmax: Float32Array | null;
+  /** absmax of block i = DYNAMIC_MAP[absmaxCodes[i]]·nestedAbsmax[i>>8] + nestedOffset, each operation rounded to f32. */
+  readonly nestedOffset: number;
+}
+
+/** The smallest divisor that bitsandbytes uses, as f32: an all-zero block must not divide by zero. */
+const SMALLEST_ABSMAX = Math.fround(1e-38);
+
+/** [−1, 1] in cells of 1/16, narrower than the distance of any two midpoints: at most one midpoint lies in each. */
+const CELL_COUNT = 33;
+/** The code of a cell's low end. */
+const CELL_CODE = new Uint8Array(CELL_COUNT);
+/** Above this value the code is one higher; 2 where the cell holds no midpoint. */
+const CELL_MIDPOINT = new Float32Array(CELL_COUNT).fill(2);
+for (let code = 0; code < 15; code++) {
+  const midpoint = Math.fround((NF4_CODEBOOK[code]! + NF4_CODEBOOK[code + 1]!) / 2);
+  const cell = Math.floor((midpoint + 1) * 16);
+  CELL_MIDPOINT[cell] = midpoint;
+  CELL_CODE.fill(code + 1, cell + 1);
+}
+
+/**
+ * @param weights f32 [rows, columns], flattened row by row
+ * @throws LoraFleetError `invalid_model` where a weight is NaN or infinite
+ */
+export function quantizeNf4(
+  weights: Float32Array,
+  options: { readonly rows: number; readonly columns: number; readonly doubleQuantization: boolean },
+): Nf4Weights {
+  const { rows, columns, doubleQuantization } = options;
+  const count = rows * columns;
+  if (weights.length !== count) {
+    throw new RangeError(`weights has ${weights.length} elements, ${rows}×${columns} needs ${count}`);
+  }
+  const codes = new Uint8Array(Math.ceil(count / 2));
+  const absmax = new Float32Array(Math.ceil(count / NF4_BLOCK_SIZE));
+  const fullBlocks = Math.floor(count / NF4_BLOCK_SIZE);
+  for (let block = 0; block < fullBlocks; block++) {
+    const start = block * NF4_BLOCK_SIZE;
+    const largest = largestMagnitude(weights, start, start + NF4_BLOCK_SIZE);
+    absmax[block] = largest;
+    const reciprocal = Math.fround(1 / Math.max(largest, SMALLEST_ABSMAX));
+    for (let i = start; i < start + NF4_BLOCK_SIZE; i += 2) {
+      const even = Math.max(-1, Math.min(1, Math.fround(weights[i]! * reciprocal)));
+      const odd = Math.max(-1, Math.min(1, Math.fround(weights[i + 1]! * reciprocal)));
+      const evenCell = (even + 1) * 16 | 0;
+      const oddCell = (odd + 1) * 16 | 0;
+      const evenCode = CELL_CODE[evenCell]! + (even > CELL_MIDPOINT[evenCell]! ? 1 : 0);
+      const oddCode = CELL_CODE[oddCell]! + (odd > CELL_MIDPOINT[oddCell]! ? 1 : 0);
+      codes[i >> 1] = evenCode << 4 | oddCode;
+    }
+  }
+  if (fullBlocks < absmax.length) quantizeTail(weights, fullBlocks * NF4_BLOCK_SIZE, codes, absmax);
+  if (!doubleQuantization) {
+    return { rows, columns, codes, absmax, absmaxCodes: null, nestedAbsmax: null, nestedOffset: 0 };
+  }
+  return { rows, columns, codes, absmax: null, ...quantizeAbsmax(absmax) };
+}
+
+/**
+ * The last block, where it is short. bitsandbytes treats it differently: it divides instead of multiplying by the
+ * reciprocal, stores the absmax after raising it to 1e-38, and pads an odd count with the code of 0.
+ */
+function quantizeTail(weights: Float32Array, start: number, codes: Uint8Array, absmax: Float32Array): void {
+  const largest = Math.max(largestMagnitude(weights, start, weights.length), SMALLEST_ABSMAX);
+  absmax[absmax.length - 1] = largest;
+  for (let i = start; i < codes.length * 2; i++) {
+    const value = i < weights.length ? Math.max(-1, Math.min(1, Math.fround(weights[i]! / largest))) : 0;
+    const cell = (value + 1) * 16 | 0;
+    const code = CELL_CODE[cell]! + (value > CELL_MIDPOINT[cell]! ? 1 : 0);
+    codes[i >> 1] = i % 2 === 0 ? code << 4 : codes[i >> 1]! | code;
+  }
+}
+
+function largestMagnitude(weights: Float32Array, start: number, end: number): number {
+  let largest = 0;
+  for (let i = start; i < end; i++) {
+    const magnitude = Math.abs(weights[i]!);
+    // Written so that a NaN gets in and stays.
+    if (!(magnitude <= largest)) largest = magnitude;
+    if (magnitude !== magnitude) break;
+  }
+  if (largest < Infinity) return largest;
+  throw new LoraFleetError(
+    "invalid_model",
+    `Quantising to NF4 failed: a weight between elements ${start} and ${end - 1} is ${largest}; ` +
+      `all weights must be finite.`,
+  );
+}
+
+/** The absmax of each block in f32 [⌈rows·columns/64⌉]. */
+export function absmaxOf(weights: Nf4Weights): Float32Array {
+  if (weights.absmax !== null) return weights.absmax;
+  const { absmaxCodes, nestedAbsmax, nestedOffset } = weights;
+  if (absmaxCodes === null || nestedAbsmax === null) throw new RangeError("NF4 weights without any absmax");
+  return dequantizeAbsmax({ absmaxCodes, nestedAbsmax, nestedOffset });
+}
+
+/** The weight in f32 [rows, columns]: codebook value × absmax, rounded once. */
+export function dequantizeNf4(weights: Nf4Weights): Float32Array {
+  const { rows, columns, codes } = weights;
+  const absmax = absmaxOf(weights);
+  const values = new Float32Array(rows * columns);
+  for (let i = 0; i < values.length; i++) {
+    const byte = codes[i >> 1]!;
+    values[i] = NF4_CODEBOOK[(i & 1) === 0 ? byte >> 4 : byte & 15]! * absmax[i >> 6]!;
+  }
+  return values;
+}
+
+/** The arrays of an `Nf4Weights` as the GPU reads them, each padded with zeros to whole u32 words. */
+export interface Nf4GpuArrays {
+  /** Bytes as they are: word w holds elements 8w … 8w+7; element e is in byte e>>1, the even one in the high nibble. */
+  readonly codes: Uint32Array;
+  /** f32 bits, or with double quantisation four 8-bit codes a word in memory order. */
+  readonly absmax: Uint32Array;
+  /** f32 [⌈blocks/256⌉]; null without double quantisation. */
+  readonly nestedAbsmax: Float32Array | null;
+}
+
+/** Lays a weight out for WGSL, which reads storage buffers in u32 words (little-endian, as all WebGPU devices are). */
+export function packForGpu(weights: Nf4Weights): Nf4GpuArrays {
+  const { codes, absmax, absmaxCodes, nestedAbsmax } = weights;
+  return {
+    codes: toWords(codes),
+    absmax: absmaxCodes !== null
+      ? toWords(absmaxCodes)
+      : new Uint32Array(absmax!.buffer, absmax!.byteOffset, absmax!.length),
+    nestedAbsmax,
+  };
+}
+
+function toWords(bytes: Uint8Array): Uint32Array {
+  if (bytes.length % 4 === 0 && bytes.byteOffset % 4 === 0) {
+    return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  }
+  const words = new Uint32Array(Math.ceil(bytes.length / 4));
+  new Uint8Array(words.buffer).set(bytes);
+  return words;
+}

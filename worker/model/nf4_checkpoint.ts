@@ -1,0 +1,105 @@
+/**
+ * Linear layers that bitsandbytes stored in NF4 already. Behind `….weight` (packed codes) its safetensors files have `.absmax`,
+ * `.quant_map`, with double quantisation `.nested_absmax` and `.nested_quant_map`, and a small JSON text as bytes.
+ */
+import { z } from "zod";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { DYNAMIC_MAP, NF4_BLOCK_SIZE, NF4_CODEBOOK, type Nf4Weights } from "./nf4.ts";
+import { NESTED_BLOCK_SIZE } from "./nf4_absmax.ts";
+import type { SafetensorsFile } from "./safetensors.ts";
+
+const STATE = ".quant_state.bitsandbytes__nf4";
+
+const stateSchema = z.looseObject({
+  quant_type: z.literal("nf4"),
+  blocksize: z.literal(NF4_BLOCK_SIZE),
+  shape: z.tuple([z.int(), z.int()]),
+  nested_blocksize: z.literal(NESTED_BLOCK_SIZE).optional(),
+  nested_offset: z.number().optional(),
+});
+
+/** Whether tensor `weight` (`….q_proj.weight`) is stored in NF4, or in another 4-bit form, which reading will refuse. */
+export function isPrequantized(file: SafetensorsFile, weight: string): boolean {
+  return file.tensors.get(weight)?.dtype === "U8";
+}
+
+/**
+ * Loads what bitsandbytes stored, bit for bit.
+ * @throws LoraFleetError `invalid_model` naming the tensor and the file
+ */
+export function readPrequantized(
+  file: SafetensorsFile,
+  weight: string,
+  outFeatures: number,
+  inFeatures: number,
+): Nf4Weights {
+  const refuse = (suffix: string, reason: string) =>
+    new LoraFleetError(
+      "invalid_model",
+      `Reading ${quote(file.path)} failed: tensor ${quote(weight + suffix)}: ${reason}.`,
+      { param: weight + suffix },
+    );
+  const read = (suffix: string, dtype: "U8" | "F32", count: number) => {
+    const info = file.tensors.get(weight + suffix);
+    if (info === undefined) throw refuse(suffix, "it is missing, but the weight is stored in NF4");
+    const found = info.shape.reduce((product, size) => product * size, 1);
+    if (info.dtype !== dtype || found !== count) {
+      throw refuse(suffix, `it has ${found} × ${info.dtype}, ${count} × ${dtype} is needed`);
+    }
+    return file.read(weight + suffix);
+  };
+  const floats = (suffix: string, count: number) => new Float32Array(read(suffix, "F32", count).buffer);
+
+  const stateInfo = file.tensors.get(weight + STATE);
+  if (stateInfo === undefined) {
+    throw refuse("", `it is U8, but without ${STATE}: only bitsandbytes' NF4 is supported`);
+  }
+  const state = parseState(
+    new TextDecoder().decode(file.read(weight + STATE)),
+    (reason) => refuse(STATE, reason),
+  );
+  if (state.shape[0] !== outFeatures || state.shape[1] !== inFeatures) {
+    throw refuse(
+      STATE,
+      `its shape is [${state.shape.join(", ")}], config.json says [${outFeatures}, ${inFeatures}]`,
+    );
+  }
+  const count = outFeatures * inFeatures;
+  const blocks = Math.ceil(count / NF4_BLOCK_SIZE);
+  const codes = read("", "U8", Math.ceil(count / 2));
+  if (floats(".quant_map", 16).some((value, code) => value !== NF4_CODEBOOK[code])) {
+    throw refuse(".quant_map", "its values are not NF4's");
+  }
+  const shape = { rows: outFeatures, columns: inFeatures, codes };
+  if (!file.tensors.has(`${weight}.nested_absmax`)) {
+    const absmax = floats(".absmax", blocks);
+    return { ...shape, absmax, absmaxCodes: null, nestedAbsmax: null, nestedOffset: 0 };
+  }
+  if (state.nested_offset === undefined) throw refuse(STATE, "nested_offset is missing");
+  const absmaxCodes = read(".absmax", "U8", blocks);
+  const nestedAbsmax = floats(".nested_absmax", Math.ceil(blocks / NESTED_BLOCK_SIZE));
+  const nestedOffset = Math.fround(state.nested_offset);
+  const map = floats(".nested_quant_map", 256);
+  if (absmaxCodes.every((code) => map[code] === DYNAMIC_MAP[code])) {
+    return { ...shape, absmax: null, absmaxCodes, nestedAbsmax, nestedOffset };
+  }
+  // Some versions of bitsandbytes changed the map's first value to −1: then f32 says exactly what the file means.
+  const absmax = Float32Array.from(
+    absmaxCodes,
+    (code, block) =>
+      Math.fround(map[code]! * nestedAbsmax[Math.floor(block / NESTED_BLOCK_SIZE)]!) + nestedOffset,
+  );
+  return { ...shape, absmax, absmaxCodes: null, nestedAbsmax: null, nestedOffset: 0 };
+}
+
+function parseState(text: string, refuse: (reason: string) => LoraFleetError): z.output<typeof stateSchema> {
+  let parsed: ReturnType<typeof stateSchema.safeParse>;
+  try {
+    parsed = stateSchema.safeParse(JSON.parse(text));
+  } catch (cause) {
+    throw refuse(messageOf(cause));
+  }
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw refuse(`${issue.path.join(".")}: ${issue.message}`);
+}

@@ -1,0 +1,99 @@
+/** Safetensors files: the header is read and checked at once, a tensor's bytes when they are asked for. */
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { toFloat32 } from "./safetensors_dtype.ts";
+import { invalidFile, MAX_HEADER_BYTES, parseHeader, type TensorInfo } from "./safetensors_header.ts";
+
+export type { Dtype } from "./safetensors_dtype.ts";
+export type { TensorInfo } from "./safetensors_header.ts";
+export { writeSafetensors } from "./safetensors_write.ts";
+export type { TensorData } from "./safetensors_write.ts";
+
+export interface SafetensorsFile {
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly metadata: Readonly<Record<string, string>>;
+  /**
+   * A tensor's bytes as they are in the file, little-endian, in memory of their own.
+   * @throws LoraFleetError `invalid_model` where the file has no such tensor or was cut since it was opened
+   */
+  read(name: string): Uint8Array<ArrayBuffer>;
+  /**
+   * A floating-point tensor in f32, flattened.
+   * @throws LoraFleetError `invalid_model`, also where the tensor is not floating-point
+   */
+  readFloat32(name: string): Float32Array;
+}
+
+/**
+ * Opens a file and checks its whole header; no handle stays open.
+ * @throws LoraFleetError `model_not_found` where there is no such file, `invalid_model` where it is damaged or lies,
+ * `storage` where it cannot be read
+ */
+export function openSafetensors(path: string): SafetensorsFile {
+  const { header, dataStart } = withFile(path, (file) => {
+    const { size } = file.statSync();
+    if (size < 8) throw invalidFile(path, `it has ${size} bytes, a safetensors file has at least 8`);
+    const prefix = readExactly(path, file, 0, 8);
+    const headerSize = new DataView(prefix.buffer).getBigUint64(0, true);
+    if (headerSize > MAX_HEADER_BYTES || 8 + Number(headerSize) > size) {
+      throw invalidFile(
+        path,
+        `it claims a header of ${headerSize} bytes, but has ${size} in all (a header has at most ${MAX_HEADER_BYTES}): ` +
+          `it is truncated or not a safetensors file`,
+      );
+    }
+    const dataStart = 8 + Number(headerSize);
+    const json = readExactly(path, file, 8, Number(headerSize));
+    return { header: parseHeader(path, json, size - dataStart), dataStart };
+  });
+  const find = (name: string): TensorInfo => {
+    const info = header.tensors.get(name);
+    if (info === undefined) throw invalidFile(path, `it has no tensor ${quote(name)}`);
+    return info;
+  };
+  const read = (name: string) => {
+    const { start, end } = find(name);
+    return withFile(path, (file) => readExactly(path, file, dataStart + start, end - start));
+  };
+  const readFloat32 = (name: string) => {
+    const { dtype } = find(name);
+    const values = toFloat32(dtype, read(name));
+    if (values === null) throw invalidFile(path, `tensor ${quote(name)} is ${dtype}, not floating-point`);
+    return values;
+  };
+  return { path, tensors: header.tensors, metadata: header.metadata, read, readFloat32 };
+}
+
+function withFile<T>(path: string, use: (file: Deno.FsFile) => T): T {
+  try {
+    using file = Deno.openSync(path);
+    return use(file);
+  } catch (cause) {
+    if (cause instanceof LoraFleetError) throw cause;
+    throw new LoraFleetError(
+      cause instanceof Deno.errors.NotFound ? "model_not_found" : "storage",
+      `Reading ${quote(path)} failed: ${messageOf(cause)}.`,
+      { param: path, cause },
+    );
+  }
+}
+
+/** Linux and macOS read less than 2 GiB at once; a smaller piece also keeps Deno's own copy small. */
+const PIECE_BYTES = 64 * 2 ** 20;
+
+function readExactly(
+  path: string,
+  file: Deno.FsFile,
+  position: number,
+  count: number,
+): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(count);
+  file.seekSync(position, Deno.SeekMode.Start);
+  let done = 0;
+  while (done < count) {
+    const read = file.readSync(bytes.subarray(done, Math.min(count, done + PIECE_BYTES)));
+    if (read === null) throw invalidFile(path, `it ends after byte ${position + done}: it is truncated`);
+    done += read;
+  }
+  return bytes;
+}
