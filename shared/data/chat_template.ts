@@ -1,5 +1,5 @@
 /** Chats as text: the base model's Jinja template, with what transformers gives it. */
-import { Template } from "@huggingface/jinja";
+import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { LoraFleetError, messageOf } from "../errors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -58,14 +58,16 @@ export function createChatTemplate(
     source,
     render(messages, { addGenerationPrompt = false, tools = null } = {}) {
       try {
-        return template.render({
+        const environment = globals();
+        const given = {
           ...context,
           messages,
           tools,
           documents: null,
           add_generation_prompt: addGenerationPrompt,
-          strftime_now: undefined,
-        });
+        };
+        for (const [name, value] of Object.entries(given)) environment.set(name, value);
+        return String(new Interpreter(environment).run(template.parsed).value);
       } catch (cause) {
         throw new LoraFleetError(
           "invalid_dataset",
@@ -77,4 +79,25 @@ export function createChatTemplate(
       }
     },
   };
+}
+
+/** What `Template.render` defines, without `strftime_now`. */
+function globals(): Environment {
+  const environment = new Environment();
+  for (const [name, value] of [["true", true], ["false", false], ["none", null]] as const) {
+    environment.set(name, value);
+    environment.set(name[0]!.toUpperCase() + name.slice(1), value);
+  }
+  environment.set("raise_exception", (message: unknown) => {
+    throw new Error(String(message));
+  });
+  environment.set("range", range);
+  return environment;
+}
+
+/** Python's `range`. */
+function range(first: number, second?: number, step = 1): number[] {
+  const [from, to] = second === undefined ? [0, first] : [first, second];
+  if (step === 0) throw new Error("range() step must not be zero");
+  return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
 }

@@ -33,7 +33,9 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
   /** The string of the stop token at the end of a text means the stop token: TRL does not append another. */
   const withoutStop = (text: string) =>
     eosText !== null && text.endsWith(eosText) ? text.slice(0, -eosText.length) : text;
-  const withStop = (ids: number[]) => eosId === null || ids.at(-1) === eosId ? ids : [...ids, eosId];
+  /** Appends the stop token, unless the tokenizer itself ends every text with it. */
+  const withStop = (ids: number[], wasWritten: boolean) =>
+    eosId === null || (!wasWritten && ids.at(-1) === eosId) ? ids : [...ids, eosId];
   const noteSpecials = (line: number, texts: string): void => {
     if (!splitSpecialTokens || !tokenizer.specialText.includes(texts)) return;
     if (counts.specialTexts++ === 0) firstSpecialLine = line;
@@ -42,14 +44,15 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
   const buildText = (line: number, text: string): Example => {
     const body = withoutStop(text);
     noteSpecials(line, body);
-    const tokens = withStop(tokenizer.encode(body, { splitSpecialTokens }));
+    const tokens = withStop(tokenizer.encode(body, { splitSpecialTokens }), body !== text);
     return { tokens: Uint32Array.from(tokens), trained: new Uint8Array(tokens.length).fill(1) };
   };
 
   const buildCompletion = (line: number, prompt: string, completion: string): Example => {
+    const whole = prompt + completion;
     const body = prompt + withoutStop(completion);
     noteSpecials(line, body);
-    const tokens = withStop(tokenizer.encode(body, { splitSpecialTokens }));
+    const tokens = withStop(tokenizer.encode(body, { splitSpecialTokens }), body !== whole);
     const trained = new Uint8Array(tokens.length).fill(1);
     if (spec.completion_only_loss) {
       const promptIds = tokenizer.encode(prompt, { splitSpecialTokens });

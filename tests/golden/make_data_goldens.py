@@ -151,8 +151,8 @@ TEMPLATES = {
     # Ends the finished chat with EOS, so that no turn but the last is a prefix of the whole.
     "closing": (
         "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' }}{% if message.role == 'assistant' %}"
-        "{% generation %}{{ message.content + '<|im_end|>' }}{% if loop.last %}{{ '\\n' + eos_token }}{% endif %}{% endgeneration %}"
-        "{% if not loop.last %}{{ '\\n' }}{% endif %}{% else %}{{ message.content + '<|im_end|>\\n' }}{% endif %}{% endfor %}"
+        "{% generation %}{{ message.content + '<|im_end|>\\n' }}{% if loop.last %}{{ eos_token }}{% endif %}{% endgeneration %}"
+        "{% else %}{{ message.content + '<|im_end|>\\n' }}{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"),
     # Thinking is written for the last turn alone, and the generation prompt opens it, as in today's reasoning models.
     "thinking": (
