@@ -1,71 +1,77 @@
-// Flash attention, backward, first pass: dq and delta, one query of one head an invocation, as in attention_rows.wgsl.
+// Flash attention, backward, first pass: dq and delta, for narrow heads. As in attention_rows.wgsl, an invocation has
+// QUERIES neighbouring queries of one head in registers, and walks over the keys that any of them sees.
 //
 //   delta = Σ dOut · out,  P = exp(scale · q · k − lse),  dq = scale · Σ over keys of P · (dOut · v − delta) · k
 //
 // A query's sums run over its keys in ascending order and keys that it does not see add an exact 0, so that the bits do
-// not depend on the tile or on the place in the micro-batch.
+// not depend on its neighbours or on its place in the micro-batch.
 
 const LOG2_E = 1.4426950408889634;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let firstQuery = group.x * LANES;
-  let lastQuery = min(firstQuery + LANES, params.tokenCount) - 1u;
-  let query = min(firstQuery + lane, lastQuery);
-  let head = group.y;
-  let keyRow = head / (params.headCount / params.kvHeadCount);
-  let row = query * params.headCount + head;
-  let start = keyStarts[query];
+  let index = group.x * LANES + lane;
+  let head = index % params.headCount;
+  let keyHead = head / (params.headCount / params.kvHeadCount);
+  let query = index / params.headCount * QUERIES;
+  if (query >= params.tokenCount) { return; }
+  let last = min(query + QUERIES, params.tokenCount) - 1u;
   let factor = params.scale * LOG2_E;
-  let logSum = lse[head * params.tokenCount + query] * LOG2_E;
-  var rowDelta = 0.0;
+//! for i in 0..QUERIES
+  let query_$i = min(query + ${i}u, last);
+  let start_$i = keyStarts[query_$i];
+  let row_$i = query_$i * params.headCount + head;
+  let logSum_$i = lse[head * params.tokenCount + query_$i] * LOG2_E;
+  var delta_$i = 0.0;
 //! for c in 0..HEAD_DIM4
-  let q_$c = load_q(row, ${c}u) * factor;
-  let dOut_$c = load_dOut(row, ${c}u);
-  var dq_$c = vec4f();
-  {
-    let o = load_out(row, ${c}u);
-    rowDelta = fma(dOut_$c.x, o.x, rowDelta);
-    rowDelta = fma(dOut_$c.y, o.y, rowDelta);
-    rowDelta = fma(dOut_$c.z, o.z, rowDelta);
-    rowDelta = fma(dOut_$c.w, o.w, rowDelta);
-  }
+  let q_${i}_${c} = load_q(row_$i, ${c}u) * factor;
+  let dOut_${i}_${c} = load_dOut(row_$i, ${c}u);
+  let out_${i}_${c} = load_out(row_$i, ${c}u);
+  delta_$i = fma(dOut_${i}_${c}.x, out_${i}_${c}.x, delta_$i);
+  delta_$i = fma(dOut_${i}_${c}.y, out_${i}_${c}.y, delta_$i);
+  delta_$i = fma(dOut_${i}_${c}.z, out_${i}_${c}.z, delta_$i);
+  delta_$i = fma(dOut_${i}_${c}.w, out_${i}_${c}.w, delta_$i);
+  var dq_${i}_${c} = vec4f();
+//! end
 //! end
 
-  for (var j = keyStarts[firstQuery]; j <= lastQuery; j += KEYS) {
-//! for i in 0..KEYS
-    let row_$i = min(j + ${i}u, lastQuery) * params.kvHeadCount + keyRow;
+  for (var key = start_0; key <= last; key++) {
+    let keyRow = key * params.kvHeadCount + keyHead;
+//! for i in 0..QUERIES
     var s_$i = 0.0;
     var dp_$i = 0.0;
 //! end
 //! for c in 0..HEAD_DIM4
-//! for i in 0..KEYS
-    let k_${i}_${c} = load_k(row_$i, ${c}u);
-    let v_${i}_${c} = load_v(row_$i, ${c}u);
-    s_$i = fma(q_$c.x, k_${i}_${c}.x, s_$i);
-    s_$i = fma(q_$c.y, k_${i}_${c}.y, s_$i);
-    s_$i = fma(q_$c.z, k_${i}_${c}.z, s_$i);
-    s_$i = fma(q_$c.w, k_${i}_${c}.w, s_$i);
-    dp_$i = fma(dOut_$c.x, v_${i}_${c}.x, dp_$i);
-    dp_$i = fma(dOut_$c.y, v_${i}_${c}.y, dp_$i);
-    dp_$i = fma(dOut_$c.z, v_${i}_${c}.z, dp_$i);
-    dp_$i = fma(dOut_$c.w, v_${i}_${c}.w, dp_$i);
+    let k_$c = load_k(keyRow, ${c}u);
+    let v_$c = load_v(keyRow, ${c}u);
+//! for i in 0..QUERIES
+    s_$i = fma(q_${i}_${c}.x, k_$c.x, s_$i);
+    s_$i = fma(q_${i}_${c}.y, k_$c.y, s_$i);
+    s_$i = fma(q_${i}_${c}.z, k_$c.z, s_$i);
+    s_$i = fma(q_${i}_${c}.w, k_$c.w, s_$i);
+    dp_$i = fma(dOut_${i}_${c}.x, v_$c.x, dp_$i);
+    dp_$i = fma(dOut_${i}_${c}.y, v_$c.y, dp_$i);
+    dp_$i = fma(dOut_${i}_${c}.z, v_$c.z, dp_$i);
+    dp_$i = fma(dOut_${i}_${c}.w, v_$c.w, dp_$i);
 //! end
 //! end
-//! for i in 0..KEYS
-    let seen_$i = j + ${i}u >= start && j + ${i}u <= query;
-    let ds_$i = select(0.0, exp2(s_$i - logSum) * (dp_$i - rowDelta), seen_$i);
+//! for i in 0..QUERIES
+    let p_$i = exp2(s_$i - logSum_$i);
+    let ds_$i = select(0.0, p_$i * (dp_$i - delta_$i), key >= start_$i && key <= query_$i);
 //! end
 //! for c in 0..HEAD_DIM4
-//! for i in 0..KEYS
-    dq_$c = fma(vec4f(ds_$i), load_k(row_$i, ${c}u), dq_$c);
+//! for i in 0..QUERIES
+    dq_${i}_${c} = fma(vec4f(ds_$i), k_$c, dq_${i}_${c});
 //! end
 //! end
   }
 
-  if (firstQuery + lane > lastQuery) { return; }
+//! for i in 0..QUERIES
+  if (query + ${i}u <= last) {
 //! for c in 0..HEAD_DIM4
-  store_dq(row, ${c}u, dq_$c * params.scale);
+    store_dq(row_$i, ${c}u, dq_${i}_${c} * params.scale);
 //! end
-  delta[head * params.tokenCount + query] = rowDelta;
+    delta[head * params.tokenCount + query_$i] = delta_$i;
+  }
+//! end
 }
