@@ -1,6 +1,8 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { z } from "zod";
 import { LoraFleetError } from "../shared/errors.ts";
+import { readGolden } from "../tests/golden/data_goldens.ts";
 import { checkpointSteps, planShards, type ShardPlanOptions } from "./shard_plan.ts";
 
 const OPTIONS: ShardPlanOptions = {
@@ -20,6 +22,41 @@ Deno.test("ten rows, two a micro-batch, two micro-batches a step: the last step 
   assertEquals([1, 2, 3, 4, 5, 6].map((step) => plan.microBatchesOf(step)), [...expected, ...expected]);
   assertEquals([1, 2, 3, 4, 5, 6].map((step) => plan.epochOf(step)), [0, 0, 0, 1, 1, 1]);
   assertEquals([1, 2, 3, 4].map((step) => plan.epochsAfter(step)), [0.4, 0.8, 1, 1.4]);
+});
+
+const trainerRuns = await readGolden(
+  "data_steps.json",
+  z.array(z.object({
+    rows: z.number(),
+    per_batch: z.number(),
+    accumulation: z.number(),
+    epochs: z.number(),
+    max_steps: z.number(),
+    save_strategy: z.enum(["no", "epoch", "steps"]),
+    save_steps: z.number(),
+    steps: z.array(z.array(z.array(z.number()))),
+    epochs_after: z.array(z.number()),
+    saves: z.array(z.number()),
+  })),
+);
+
+Deno.test("steps, epochs and checkpoints are those of transformers' Trainer", () => {
+  for (const run of trainerRuns) {
+    const plan = planShards({
+      ...OPTIONS,
+      rowCount: run.rows,
+      epochs: run.epochs,
+      rowsPerMicroBatch: run.per_batch,
+      microBatchesPerStep: run.accumulation,
+      maxSteps: run.max_steps,
+    });
+    const steps = run.steps.map((_, i) => i + 1);
+    assertEquals(plan.totalSteps, run.steps.length);
+    assertEquals(steps.map((step) => plan.microBatchesOf(step)), run.steps);
+    assertEquals(steps.map((step) => plan.epochsAfter(step)), run.epochs_after);
+    // With save_strategy "no" the Trainer leaves saving to its caller; a job always has a last checkpoint.
+    assertEquals(checkpointSteps(plan, run), run.save_strategy === "no" ? [plan.totalSteps] : run.saves);
+  }
 });
 
 Deno.test("a ragged last micro-batch, and fewer rows than one micro-batch", () => {

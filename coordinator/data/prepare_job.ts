@@ -55,11 +55,17 @@ export async function prepareDataset(
     tokenizer,
     signal,
   );
-  const rows = packRows(
-    examples,
-    dataset.packing ? dataset.packing_strategy : "none",
-    dataset.max_seq_length,
-  );
+  const strategy = dataset.packing ? dataset.packing_strategy : "none";
+  // A stretch of a "wrapped" stream may be all prompt: it has no gradient, and a step of such rows would have none.
+  const rows = packRows(examples, strategy, dataset.max_seq_length)
+    .filter((row) => row.documents.some((document) => countTrained(document) > 0));
+  if (rows.length === 0) {
+    throw new LoraFleetError(
+      "invalid_dataset",
+      `packed into rows of ${dataset.max_seq_length} tokens, no row has a token to train; raise dataset.max_seq_length`,
+      { param: "dataset.max_seq_length" },
+    );
+  }
   const tokenCount = rows.reduce((sum, row) => sum + rowLength(row), 0);
   const trainedTokenCount = rows.flatMap((row) => row.documents).reduce(
     (sum, example) => sum + countTrained(example),

@@ -1,0 +1,208 @@
+import {
+  assertAlmostEquals,
+  assertEquals,
+  assertNotEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { join } from "@std/path";
+import { loadTokenizer } from "../../shared/data/tokenizer.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { type JobSpec, jobSpecSchema } from "../../shared/job_spec.ts";
+import { countTargets } from "../../shared/micro_batch.ts";
+import { goldenPath } from "../../tests/golden/data_goldens.ts";
+import { planJob, prepareDataset } from "./prepare_job.ts";
+
+const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
+const MODEL = { hash: "a".repeat(64), files: [{ name: "config.json", size: 1, sha256: "b".repeat(64) }] };
+
+function specOf(
+  dataset: Record<string, unknown> = {},
+  training: Record<string, unknown> = {},
+  seed = 42,
+): JobSpec {
+  return jobSpecSchema.parse({ model: "m", training_file: "file-1", seed, training, dataset });
+}
+
+async function fileOf(rows: readonly unknown[] | string): Promise<string> {
+  const path = join(await Deno.makeTempDir(), "data.jsonl");
+  await Deno.writeTextFile(
+    path,
+    typeof rows === "string" ? rows : rows.map((row) => JSON.stringify(row) + "\n").join(""),
+  );
+  return path;
+}
+
+const texts = (count: number) =>
+  Array.from({ length: count }, (_, i) => ({ text: "word ".repeat(1 + i % 5) + i }));
+const prepare = async (rows: readonly unknown[] | string, spec: JobSpec) =>
+  await prepareDataset({ filePath: await fileOf(rows), spec, tokenizer });
+
+async function refusal(rows: readonly unknown[] | string, spec: JobSpec): Promise<LoraFleetError> {
+  return await assertRejects(() => prepare(rows, spec), LoraFleetError);
+}
+
+Deno.test("a file becomes rows and a report that adds up", async () => {
+  const { rows, report, sha256 } = await prepare(texts(20), specOf({ max_seq_length: 32 }));
+  const documents = rows.flatMap((row) => row.documents);
+  assertEquals(documents.length, 20);
+  assertEquals([report.exampleCount, report.rowCount, report.truncatedRowCount], [20, rows.length, 0]);
+  assertEquals(report.tokenCount, documents.reduce((sum, { tokens }) => sum + tokens.length, 0));
+  assertEquals(report.trainedTokenCount, report.tokenCount - 20);
+  assertAlmostEquals(report.packingEfficiency, report.tokenCount / (32 * rows.length));
+  assertEquals(report.warnings, []);
+  assertEquals(sha256.length, 64);
+});
+
+Deno.test("the same file and spec give the same job, every time", async () => {
+  const spec = specOf({ max_seq_length: 32 }, {
+    gradient_accumulation_steps: 2,
+    per_device_train_batch_size: 2,
+  });
+  const plans = await Promise.all([1, 2].map(async () => {
+    const { rows, sha256 } = await prepare(texts(30), spec);
+    return planJob({ id: "job-1", spec, model: MODEL, modelFolder: "/m", rows, datasetSha256: sha256 });
+  }));
+  const [a, b] = plans as [typeof plans[0], typeof plans[0]];
+  assertEquals(a.specHash, b.specHash);
+  for (let step = 1; step <= a.totalSteps; step++) {
+    assertEquals(a.microBatchesOf(step), b.microBatchesOf(step));
+  }
+});
+
+Deno.test("a plan's steps hold every trained token once an epoch, within the sizes it announces", async () => {
+  const spec = specOf({ max_seq_length: 32 }, {
+    gradient_accumulation_steps: 3,
+    per_device_train_batch_size: 2,
+    num_train_epochs: 2,
+    save_strategy: "epoch",
+  });
+  const { rows, sha256, report } = await prepare(texts(40), spec);
+  const plan = planJob({ id: "job-1", spec, model: MODEL, modelFolder: "/m", rows, datasetSha256: sha256 });
+  let targets = 0;
+  let largest = 0;
+  let positions = 0;
+  for (let step = 1; step <= plan.totalSteps; step++) {
+    for (const batch of plan.microBatchesOf(step)) {
+      targets += countTargets(batch);
+      largest = Math.max(largest, batch.tokens.length);
+      positions = Math.max(positions, ...[...batch.positions].map((position) => position + 1));
+    }
+  }
+  assertEquals(targets, 2 * report.trainedTokenCount);
+  assertEquals([plan.maxTokensPerMicroBatch, plan.maxPositions], [largest, positions]);
+  assertEquals(plan.checkpointSteps, [plan.totalSteps / 2, plan.totalSteps]);
+  assertEquals(plan.epochsAfter(plan.totalSteps), 2);
+});
+
+Deno.test("the hash changes with spec, data and base model", async () => {
+  const { rows, sha256 } = await prepare(texts(4), specOf());
+  const hashOf = (spec: JobSpec, datasetSha256: string, hash: string) =>
+    planJob({ id: "j", spec, model: { ...MODEL, hash }, modelFolder: "/m", rows, datasetSha256 }).specHash;
+  const hashes = [
+    hashOf(specOf(), sha256, MODEL.hash),
+    hashOf(specOf({}, {}, 43), sha256, MODEL.hash),
+    hashOf(specOf(), "c".repeat(64), MODEL.hash),
+    hashOf(specOf(), sha256, "d".repeat(64)),
+  ];
+  assertEquals(new Set(hashes).size, 4);
+  assertNotEquals((await prepare(texts(5), specOf())).sha256, sha256);
+});
+
+Deno.test("a split takes its rows, and a line outside of it is read all the same", async () => {
+  const counts = async (split: string) => (await prepare(texts(25), specOf({ split }))).report.exampleCount;
+  assertEquals([await counts("train"), await counts("train[:10%]"), await counts("train[20:]+train[:1]")], [
+    25,
+    2,
+    6,
+  ]);
+  const error = await refusal('{"text":"a b"}\n{"text":"c d"}\n{', specOf({ split: "train[:1]" }));
+  assertEquals(error.param, "line 3");
+});
+
+Deno.test("rows that are too long: how many, the longest and the limit, or cut and reported", async () => {
+  const rows = [...texts(3), { text: "word ".repeat(40) }, { text: "word ".repeat(60) }];
+  const error = await refusal(rows, specOf({ max_seq_length: 32 }));
+  assertEquals([error.code, error.param], ["invalid_dataset", "dataset.max_seq_length"]);
+  assertStringIncludes(
+    error.message,
+    "2 of 5 rows are longer than dataset.max_seq_length (32 tokens); the longest, line 5",
+  );
+
+  const cut = await prepare(rows, specOf({ max_seq_length: 32, truncation: "truncate" }));
+  assertEquals(cut.report.truncatedRowCount, 2);
+  assertStringIncludes(
+    cut.report.warnings.join("\n"),
+    "2 of 5 rows were cut to dataset.max_seq_length (32 tokens)",
+  );
+  assertEquals(
+    Math.max(...cut.rows.flatMap(({ documents }) => documents.map(({ tokens }) => tokens.length))),
+    32,
+  );
+});
+
+Deno.test("a cut that leaves nothing to train is refused with its line", async () => {
+  const rows = [...texts(1), { prompt: "word ".repeat(40), completion: "x" }];
+  const error = await refusal(rows, specOf({ max_seq_length: 16, truncation: "truncate" }));
+  assertEquals([error.code, error.param], ["invalid_dataset", "line 2"]);
+});
+
+Deno.test("wrapped packing cuts its stream, loses nothing and drops rows without a target", async () => {
+  const wrapped = { packing_strategy: "wrapped", max_seq_length: 16 };
+  const long = await prepare([{ text: "word ".repeat(60) }], specOf(wrapped));
+  assertEquals(long.report.truncatedRowCount, 0);
+  assertEquals(long.rows.slice(0, -1).every(({ documents }) => documents[0]!.tokens.length === 16), true);
+
+  const spec = specOf(wrapped);
+  const { rows, sha256 } = await prepare([{ prompt: "word ".repeat(60), completion: "x" }], spec);
+  const plan = planJob({ id: "j", spec, model: MODEL, modelFolder: "/m", rows, datasetSha256: sha256 });
+  for (let step = 1; step <= plan.totalSteps; step++) {
+    assertEquals(plan.microBatchesOf(step).every((batch) => countTargets(batch) > 0), true);
+  }
+});
+
+Deno.test("rows of one token have nothing to predict", async () => {
+  const error = await refusal(texts(2), specOf({ packing_strategy: "wrapped", max_seq_length: 1 }));
+  assertEquals([error.code, error.param], ["invalid_dataset", "dataset.max_seq_length"]);
+});
+
+Deno.test("without packing a row is one example", async () => {
+  const { rows } = await prepare(texts(7), specOf({ packing: false }));
+  assertEquals(rows.map(({ documents }) => documents.length), Array(7).fill(1));
+});
+
+const EMPTY: readonly [string, string, Record<string, unknown>, string, string][] = [
+  ["an empty file", "", {}, "training_file", "the dataset is empty"],
+  ["blank lines", "\n \n", {}, "training_file", "the dataset is empty"],
+  ["an empty slice", '{"text":"a"}\n', { split: "train[5:]" }, "dataset.split", "has no rows"],
+];
+for (const [name, content, dataset, param, words] of EMPTY) {
+  Deno.test(`refused: ${name}`, async () => {
+    const error = await refusal(content, specOf(dataset));
+    assertEquals([error.code, error.param], ["invalid_dataset", param]);
+    assertStringIncludes(error.message, words);
+  });
+}
+
+Deno.test("a split of another name is refused before the file is read", async () => {
+  const error = await refusal("not JSON", specOf({ split: "test" }));
+  assertEquals([error.code, error.param], ["invalid_request", "dataset.split"]);
+});
+
+Deno.test("a file that is not there", async () => {
+  const error = await assertRejects(
+    () => prepareDataset({ filePath: "/nowhere/data.jsonl", spec: specOf(), tokenizer }),
+    LoraFleetError,
+  );
+  assertEquals([error.code, error.param], ["storage", "training_file"]);
+});
+
+Deno.test("an aborted preparation stops with the signal's reason", async () => {
+  const filePath = await fileOf(texts(3));
+  const signal = AbortSignal.abort(new LoraFleetError("aborted", "cancelled"));
+  await assertRejects(
+    () => prepareDataset({ filePath, spec: specOf(), tokenizer, signal }),
+    LoraFleetError,
+    "cancelled",
+  );
+});
