@@ -118,22 +118,3 @@ Deno.test("what a template refuses is the dataset's fault, with its words", () =
   );
   assertEquals(error.code, "invalid_dataset");
 });
-
-Deno.test("no template, a template that does not parse", () => {
-  for (
-    const [chatTemplate, words] of [[null, "has no chat template"], ["{% for %}", "does not parse"]] as const
-  ) {
-    const error = assertThrows(
-      () => createChatTemplate({ ...tokenizer, chatTemplate }),
-      LoraFleetError,
-      words,
-    );
-    assertEquals([error.code, error.param], ["invalid_model", "chat_template"]);
-  }
-});
-
-Deno.test("a template cannot ask for today's date", () => {
-  const source =
-    "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}fixed{% endif %}{{ messages[0].content }}";
-  assertEquals(templateOf(source).render(chat("x")), "fixedx");
-});

@@ -22,8 +22,9 @@ export interface ChatTemplate {
  * Throws a `LoraFleetError` with code `invalid_model` where the base model has no chat template or one that does not
  * parse.
  *
- * `strftime_now` is not defined in it, although transformers defines it: a template that writes today's date would
- * make other data of the same file each day. Templates that ask whether it is defined fall back to a fixed date.
+ * Today's date does not exist in it, although transformers gives templates `strftime_now`: the same file would make
+ * other data each day. A template that asks whether it is defined falls back to its own date; the others get a fixed
+ * one.
  */
 export function createChatTemplate(
   { chatTemplate: source, specialTokens }: Pick<Tokenizer, "chatTemplate" | "specialTokens">,
@@ -58,7 +59,7 @@ export function createChatTemplate(
     source,
     render(messages, { addGenerationPrompt = false, tools = null } = {}) {
       try {
-        const environment = globals();
+        const environment = globals(source);
         const given = {
           ...context,
           messages,
@@ -81,8 +82,8 @@ export function createChatTemplate(
   };
 }
 
-/** What `Template.render` defines, without `strftime_now`. */
-function globals(): Environment {
+/** What `Template.render` defines, with a date that stands still. */
+function globals(source: string): Environment {
   const environment = new Environment();
   for (const [name, value] of [["true", true], ["false", false], ["none", null]] as const) {
     environment.set(name, value);
@@ -92,6 +93,7 @@ function globals(): Environment {
     throw new Error(String(message));
   });
   environment.set("range", range);
+  if (!/strftime_now\s+is\s+(not\s+)?defined/.test(source)) environment.set("strftime_now", fixedDate);
   return environment;
 }
 
@@ -100,4 +102,22 @@ function range(first: number, second?: number, step = 1): number[] {
   const [from, to] = second === undefined ? [0, first] : [first, second];
   if (step === 0) throw new Error("range() step must not be zero");
   return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
+}
+
+/** 26 July 2024, the date that Llama 3's own template falls back to. */
+function fixedDate(format: string): string {
+  const parts: Readonly<Record<string, string>> = {
+    Y: "2024",
+    m: "07",
+    d: "26",
+    B: "July",
+    b: "Jul",
+    A: "Friday",
+    a: "Fri",
+  };
+  return format.replace(/%(.)/g, (directive, letter: string) => {
+    const part = parts[letter];
+    if (part === undefined) throw new Error(`strftime_now: ${directive} is not supported`);
+    return part;
+  });
 }
