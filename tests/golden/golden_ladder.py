@@ -1,0 +1,328 @@
+"""The golden ladder's models: small, random, NF4 by bitsandbytes, LoRA by PEFT, computed by transformers on the CPU."""
+
+import json
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+import bitsandbytes
+import torch
+from bitsandbytes import functional as bnb_functional
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from peft.utils import get_peft_model_state_dict
+from safetensors.torch import save_file
+from transformers import (
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    get_cosine_schedule_with_warmup,
+)
+
+import golden_reference as reference
+
+STEPS, WARMUP_STEPS = 10, 2
+TRAINING = {
+    "learning_rate": 1e-2,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "epsilon": 1e-8,
+    "weight_decay": 0.1,
+    "max_grad_norm": 0.3,
+}
+IGNORED = reference.IGNORED
+
+CASES = {
+    # Three query heads to a key head, a hidden size that is no multiple of 64, an odd vocabulary, tied embeddings.
+    "gqa_tied": {
+        "seed": 1,
+        "model": LlamaForCausalLM,
+        "config": LlamaConfig(
+            vocab_size=131, hidden_size=96, intermediate_size=104, num_hidden_layers=2, num_attention_heads=6,
+            num_key_value_heads=2, head_dim=16, tie_word_embeddings=True, max_position_embeddings=256,
+            rms_norm_eps=1e-5,
+        ),
+        "dtype": torch.float32,
+        "double_quantization": True,
+        "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
+        "documents": [[9, 1, 14], [5, 2]],
+    },
+    # As many key heads as query heads, an output layer of its own, bf16 in shards, Llama-3's RoPE.
+    "llama3_sharded": {
+        "seed": 2,
+        "model": LlamaForCausalLM,
+        "config": LlamaConfig(
+            vocab_size=97, hidden_size=64, intermediate_size=112, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=4, head_dim=16, tie_word_embeddings=False, max_position_embeddings=1024,
+            rope_parameters={
+                "rope_type": "llama3", "rope_theta": 10000.0, "factor": 4.0, "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0, "original_max_position_embeddings": 256,
+            },
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": False,
+        "lora": {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"], "use_rslora": False},
+        "documents": [[17, 1, 3], [11]],
+    },
+    # Biases on q, k and v, five query heads to one key head, f16, rsLoRA.
+    "qwen2_rslora": {
+        "seed": 3,
+        "model": Qwen2ForCausalLM,
+        "config": Qwen2Config(
+            vocab_size=113, hidden_size=80, intermediate_size=136, num_hidden_layers=2, num_attention_heads=5,
+            num_key_value_heads=1, tie_word_embeddings=False, max_position_embeddings=256, eos_token_id=2,
+            rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+        ),
+        "dtype": torch.float16,
+        "double_quantization": True,
+        "lora": {"r": 4, "lora_alpha": 6, "target_modules": "all-linear", "use_rslora": True},
+        "documents": [[1, 12, 6], [1]],
+    },
+}
+
+
+def make_base_model(case, folder):
+    """Weights larger than a fresh model's, so that attention is not uniform and every gradient counts."""
+    generator = torch.Generator().manual_seed(case["seed"])
+    model = case["model"](case["config"])
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if name.endswith("norm.weight"):
+                parameter.copy_(1 + 0.1 * noise)
+            elif name.endswith("bias"):
+                parameter.copy_(0.2 * noise)
+            elif name in ("model.embed_tokens.weight", "lm_head.weight"):
+                parameter.copy_(0.3 * noise)
+            else:
+                parameter.copy_(1.5 / math.sqrt(parameter.shape[1]) * noise)
+    model.to(case["dtype"]).save_pretrained(folder, max_shard_size="80KB" if case["dtype"] == torch.bfloat16 else "5GB")
+    (folder / "generation_config.json").unlink()
+
+
+def make_batches(case):
+    """Documents end to end; a prompt of a third is not trained, the last token's target stands for the end."""
+    generator = torch.Generator().manual_seed(100 + case["seed"])
+    batches = []
+    for lengths in case["documents"]:
+        tokens = torch.randint(0, case["config"].vocab_size, (sum(lengths),), generator=generator)
+        targets, positions, starts, start = [], [], [], 0
+        for length in lengths:
+            document = tokens[start : start + length].tolist() + [2]
+            targets += [IGNORED if i < length // 3 else document[i + 1] for i in range(length)]
+            positions += list(range(length))
+            starts += [start] * length
+            start += length
+        as_tensor = lambda values: torch.tensor(values, dtype=torch.int64)
+        batches.append({
+            "tokens": tokens, "targets": as_tensor(targets), "positions": as_tensor(positions),
+            "segment_starts": as_tensor(starts),
+        })
+    return batches
+
+
+def load_quantized(folder, double_quantization):
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=double_quantization,
+            bnb_4bit_compute_dtype=torch.float32,
+        ),
+        device_map={"": "cpu"}, dtype=torch.float32, attn_implementation="eager",
+    )
+    for module in model.modules():
+        # Outside of training bitsandbytes would repack the weights for a bf16 kernel of the CPU.
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
+def forward(model, batch, **options):
+    """One packed row: an explicit block-diagonal mask, positions that start anew in each document."""
+    index = torch.arange(len(batch["tokens"]))
+    visible = (index[None, :] <= index[:, None]) & (index[None, :] >= batch["segment_starts"][:, None])
+    mask = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
+    return model(
+        input_ids=batch["tokens"][None], attention_mask=mask[None, None], position_ids=batch["positions"][None],
+        use_cache=False, **options,
+    )
+
+
+def lora_parameters(model):
+    """PEFT's file name -> parameter."""
+    return {
+        name.replace(".default.", "."): parameter
+        for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
+
+
+def put_lora(case, model):
+    """LoRA by PEFT; B is not zero, so that the gradient of A is not."""
+    torch.manual_seed(case["seed"])
+    model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", lora_dropout=0.0, **case["lora"]))
+    with torch.no_grad():
+        for name, parameter in lora_parameters(model).items():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.02)
+    model.train()
+    return model
+
+
+def dequantized_weights(model):
+    weights = {}
+    for name, module in model.named_modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            weight = module.weight
+            weights[f"{name}.weight"] = bnb_functional.dequantize_4bit(weight.data, weight.quant_state)
+            if module.bias is not None:
+                weights[f"{name}.bias"] = module.bias.data
+    quantized = set(weights)
+    for name, parameter in model.named_parameters():
+        if name not in quantized:
+            weights[name] = parameter.data
+    return {name: weight.detach().double() for name, weight in weights.items()}
+
+
+def train(model, batches):
+    """Ten steps of two micro-batches by bitsandbytes' 32-bit AdamW; the decay after the step, as its CUDA kernel has it."""
+    parameters = list(lora_parameters(model).values())
+    rate = TRAINING["learning_rate"]
+    optimizer = bitsandbytes.optim.AdamW32bit(
+        parameters, lr=rate, betas=(TRAINING["beta1"], TRAINING["beta2"]), eps=TRAINING["epsilon"], weight_decay=0.0,
+    )
+    schedule = get_cosine_schedule_with_warmup(optimizer, WARMUP_STEPS, STEPS)
+    target_count = sum(int((batch["targets"] != IGNORED).sum()) for batch in batches)
+    rates, losses, norms = [], [], []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        total = 0.0
+        for batch in batches:
+            loss = reference.loss_sum(forward(model, batch).logits[0], batch["targets"])
+            (loss / target_count).backward()
+            total += loss.item()
+        rates.append(optimizer.param_groups[0]["lr"])
+        losses.append(total / target_count)
+        norms.append(torch.nn.utils.clip_grad_norm_(parameters, TRAINING["max_grad_norm"]).item())
+        optimizer.step()
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.mul_(1 - rates[-1] * TRAINING["weight_decay"])
+        schedule.step()
+    return rates, losses, norms
+
+
+def distance(found, truth):
+    """Largest difference, and the largest magnitude that it is to be seen against."""
+    return {
+        "max_abs": float((found.double() - truth).abs().max()),
+        "scale": float(truth.abs().max()),
+    }
+
+
+def write_case(name, case, root):
+    folder = root / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    make_base_model(case, folder / "model")
+    batches = make_batches(case)
+    model = load_quantized(folder / "model", case["double_quantization"])
+    if name == "gqa_tied":
+        model.save_pretrained(folder / "model_nf4")
+        (folder / "model_nf4" / "generation_config.json").unlink()
+    weights = dequantized_weights(model)
+    model = put_lora(case, model)
+    adapter = {key: parameter.detach().clone() for key, parameter in lora_parameters(model).items()}
+    assert adapter.keys() == get_peft_model_state_dict(model).keys()
+    tensors = {f"initial.{key}": value for key, value in adapter.items()}
+
+    lora = case["lora"]
+    scale = lora["lora_alpha"] / (math.sqrt(lora["r"]) if lora["use_rslora"] else lora["r"])
+    config = model.config
+    config.head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    rotary = model.base_model.model.model.rotary_emb
+
+    def reference_logits(adapter, batch):
+        cos, sin = rotary(torch.zeros(1), batch["positions"][None])
+        half = config.head_dim // 2
+        return reference.logits(
+            config, weights, adapter, scale, batch, cos[0, :, :half].double(), sin[0, :, :half].double()
+        )
+
+    def reference_loss(adapter, batch):
+        return reference.loss_sum(reference_logits(adapter, batch), batch["targets"])
+
+    errors, summaries = {"gradients": {}}, []
+    for i, batch in enumerate(batches):
+        model.zero_grad()
+        output = forward(model, batch, output_hidden_states=True)
+        loss = reference.loss_sum(output.logits[0], batch["targets"])
+        loss.backward()
+        gradients = {key: parameter.grad.clone() for key, parameter in lora_parameters(model).items()}
+        tensors |= {f"batch{i}.{key}": value.to(torch.int32) for key, value in batch.items()}
+        tensors[f"batch{i}.logits"] = output.logits[0]
+        for layer, hidden in enumerate(output.hidden_states):
+            tensors[f"batch{i}.hidden{layer}"] = hidden[0]
+        tensors |= {f"batch{i}.gradient.{key}": value for key, value in gradients.items()}
+        leaves = {key: value.double().requires_grad_() for key, value in adapter.items()}
+        truth = reference_logits(leaves, batch)
+        true_loss = reference.loss_sum(truth, batch["targets"])
+        true_gradients = torch.autograd.grad(true_loss, list(leaves.values()))
+        errors[f"logits{i}"] = distance(output.logits[0].detach(), truth.detach())
+        errors[f"loss{i}"] = distance(loss.detach(), true_loss.detach())
+        worst = max(
+            (distance(gradients[key], value) for key, value in zip(leaves, true_gradients)),
+            # A gradient that is zero in truth (queries and keys of a single token) must be zero.
+            key=lambda found: found["max_abs"] / max(found["scale"], 1e-30),
+        )
+        errors[f"gradient{i}"] = worst
+        assert len(batch["tokens"]) == 1 or all(float(value.abs().max()) > 0 for value in gradients.values())
+        count = int((batch["targets"] != IGNORED).sum())
+        summaries.append({"loss_sum": loss.item(), "target_count": count})
+    del errors["gradients"]
+
+    rates, losses, norms = train(model, batches)
+    final = {key: parameter.detach() for key, parameter in lora_parameters(model).items()}
+    tensors |= {f"final.{key}": value for key, value in final.items()}
+    tensors |= {f"final.logits{i}": forward(model, batch).logits[0] for i, batch in enumerate(batches)}
+    true_losses, true_norms, true_final = reference.train(
+        reference_loss, {key: value.double() for key, value in adapter.items()}, batches, rates,
+        TRAINING,
+    )
+    errors["losses"] = distance(torch.tensor(losses, dtype=torch.float64), torch.tensor(true_losses, dtype=torch.float64))
+    errors["gradient_norms"] = distance(
+        torch.tensor(norms, dtype=torch.float64), torch.tensor(true_norms, dtype=torch.float64)
+    )
+    errors["final"] = max(
+        (distance(final[key], value) for key, value in true_final.items()), key=lambda found: found["max_abs"]
+    )
+    for key, found in errors.items():
+        assert found["max_abs"] <= 1e-3 * max(found["scale"], 1e-3), (name, key, found)
+
+    model.peft_config["default"].base_model_name_or_path = f"golden/{name}"
+    with tempfile.TemporaryDirectory() as written:
+        model.save_pretrained(written)
+        (folder / "adapter").mkdir()
+        for file in ("adapter_config.json", "adapter_model.safetensors"):
+            shutil.copyfile(Path(written) / file, folder / "adapter" / file)
+    save_file({key: value.detach().contiguous().clone() for key, value in tensors.items()}, folder / "golden.safetensors")
+    (folder / "case.json").write_text(json.dumps({
+        "double_quantization": case["double_quantization"],
+        "lora": lora,
+        "training": TRAINING,
+        "batches": summaries,
+        "learning_rates": rates,
+        "losses": losses,
+        "gradient_norms": norms,
+        "f32_error": errors,
+    }, indent=2) + "\n")
+    print(name, "losses", [round(loss, 4) for loss in losses], "norms", [round(norm, 3) for norm in norms])
+    print(name, "errors", errors)
+
+
+def write(root):
+    for name, case in CASES.items():
+        write_case(name, case, root)

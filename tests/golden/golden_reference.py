@@ -1,0 +1,89 @@
+"""The same model in f64, written down independently of transformers: says how far f32 itself is from the truth.
+
+The distance of the goldens from this reference is stored beside them, so that a test's tolerance can be a multiple of the
+error that the libraries themselves have. It is also a check of the goldens: a wrong mask would be no small distance.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as functional
+
+IGNORED = -100
+
+
+def rope(x, cos, sin):
+    half = x.shape[-1] // 2
+    turned = torch.cat([-x[..., half:], x[..., :half]], -1)
+    return x * torch.cat([cos, cos], -1) + turned * torch.cat([sin, sin], -1)
+
+
+def rms_norm(x, weight, epsilon):
+    return weight * x / torch.sqrt((x * x).mean(-1, keepdim=True) + epsilon)
+
+
+def logits(config, weights, adapter, scale, batch, cos, sin):
+    """weights: base tensors by name; adapter: PEFT tensors by name; all f64. cos, sin: [tokens, head_dim/2]."""
+    heads, groups, size = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+    count = len(batch["tokens"])
+
+    def linear(x, name):
+        y = x @ weights[f"{name}.weight"].T
+        if f"{name}.bias" in weights:
+            y = y + weights[f"{name}.bias"]
+        a = adapter.get(f"base_model.model.{name}.lora_A.weight")
+        if a is not None:
+            y = y + scale * ((x @ a.T) @ adapter[f"base_model.model.{name}.lora_B.weight"].T)
+        return y
+
+    index = torch.arange(count)
+    visible = (index[None, :] <= index[:, None]) & (index[None, :] >= batch["segment_starts"][:, None])
+    x = weights["model.embed_tokens.weight"][batch["tokens"]]
+    for layer in range(config.num_hidden_layers):
+        prefix = f"model.layers.{layer}"
+        h = rms_norm(x, weights[f"{prefix}.input_layernorm.weight"], config.rms_norm_eps)
+        q = linear(h, f"{prefix}.self_attn.q_proj").view(count, heads, size).transpose(0, 1)
+        k = linear(h, f"{prefix}.self_attn.k_proj").view(count, groups, size).transpose(0, 1)
+        v = linear(h, f"{prefix}.self_attn.v_proj").view(count, groups, size).transpose(0, 1)
+        q, k = rope(q, cos, sin), rope(k, cos, sin)
+        k = k.repeat_interleave(heads // groups, 0)
+        v = v.repeat_interleave(heads // groups, 0)
+        scores = (q @ k.transpose(1, 2) / math.sqrt(size)).masked_fill(~visible, -math.inf)
+        attended = (scores.softmax(-1) @ v).transpose(0, 1).reshape(count, heads * size)
+        x = x + linear(attended, f"{prefix}.self_attn.o_proj")
+        h = rms_norm(x, weights[f"{prefix}.post_attention_layernorm.weight"], config.rms_norm_eps)
+        gate = functional.silu(linear(h, f"{prefix}.mlp.gate_proj"))
+        x = x + linear(gate * linear(h, f"{prefix}.mlp.up_proj"), f"{prefix}.mlp.down_proj")
+    x = rms_norm(x, weights["model.norm.weight"], config.rms_norm_eps)
+    head = weights["model.embed_tokens.weight"] if config.tie_word_embeddings else weights["lm_head.weight"]
+    return x @ head.T
+
+
+def loss_sum(all_logits, targets):
+    return functional.cross_entropy(all_logits, targets, ignore_index=IGNORED, reduction="sum")
+
+
+def train(compute_loss, adapter, batches, rates, options):
+    """AdamW in f64, decay after the step, on the clipped mean gradient; returns the mean losses and the norms."""
+    names = list(adapter)
+    first = {name: torch.zeros_like(adapter[name]) for name in names}
+    second = {name: torch.zeros_like(adapter[name]) for name in names}
+    target_count = sum(int((batch["targets"] != IGNORED).sum()) for batch in batches)
+    losses, norms = [], []
+    for step, rate in enumerate(rates, start=1):
+        leaves = {name: adapter[name].detach().requires_grad_() for name in names}
+        loss = sum(compute_loss(leaves, batch) for batch in batches) / target_count
+        gradients = dict(zip(names, torch.autograd.grad(loss, list(leaves.values()))))
+        norm = torch.sqrt(sum((gradient**2).sum() for gradient in gradients.values()))
+        clip = min(1.0, options["max_grad_norm"] / (float(norm) + 1e-6))
+        losses.append(float(loss.detach()))
+        norms.append(float(norm))
+        for name in names:
+            gradient = gradients[name] * clip
+            first[name] = options["beta1"] * first[name] + (1 - options["beta1"]) * gradient
+            second[name] = options["beta2"] * second[name] + (1 - options["beta2"]) * gradient**2
+            correction = math.sqrt(1 - options["beta2"] ** step)
+            size = rate * correction / (1 - options["beta1"] ** step)
+            moved = adapter[name] - size * first[name] / (second[name].sqrt() + options["epsilon"] * correction)
+            adapter[name] = moved * (1 - rate * options["weight_decay"])
+    return losses, norms, adapter

@@ -1,0 +1,42 @@
+"""Makes all goldens of this folder anew. See README.md; requirements.txt has the versions."""
+
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+# One thread and one order of sets: the same bytes every time.
+FIXED = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "TORCHDYNAMO_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
+if any(os.environ.get(key) != value for key, value in FIXED.items()):
+    os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | FIXED)
+
+import torch
+
+torch.set_num_threads(1)
+torch.use_deterministic_algorithms(True)
+
+import flat_dequantize
+
+flat_dequantize.install()
+
+import golden_ladder
+import golden_nf4
+import golden_peft_config
+import golden_rope
+
+FOLDER = Path(__file__).parent
+
+
+def check_versions():
+    for line in (FOLDER / "requirements.txt").read_text().split():
+        name, wanted = line.split("==")
+        if version(name).split("+")[0] != wanted:
+            sys.exit(f"{name} is {version(name)}, requirements.txt says {wanted}")
+
+
+if __name__ == "__main__":
+    check_versions()
+    golden_nf4.write(FOLDER / "nf4.safetensors")
+    golden_rope.write(FOLDER / "rope.safetensors")
+    golden_peft_config.write(FOLDER / "peft_config")
+    golden_ladder.write(FOLDER / "ladder")
