@@ -21,23 +21,23 @@ export interface NatsServerConfig {
 export const MAX_PAYLOAD_BYTES = 8 * 2 ** 20;
 
 /**
- * What a worker may do: speak on lorafleet's subjects, take work from queues that the coordinator made, ask and
- * answer. It may not make, change, purge or delete a stream.
+ * What a worker may do: speak and listen on lorafleet's subjects, take work from the queues that the coordinator made,
+ * ask and answer. It may not speak in the coordinator's name, nor make, change, purge or delete a stream.
  */
 export const WORKER_PERMISSIONS = {
-  publish: [
-    "lf.>",
-    "_INBOX.>",
-    "$JS.ACK.>",
-    "$JS.API.INFO",
-    "$JS.API.STREAM.INFO.*",
-    "$JS.API.STREAM.NAMES",
-    "$JS.API.STREAM.MSG.GET.*",
-    "$JS.API.DIRECT.GET.>",
-    "$JS.API.CONSUMER.>",
-    "$JS.FC.>",
-  ],
-  subscribe: ["lf.>", "_INBOX.>"],
+  publish: {
+    allow: [
+      "lf.>",
+      "_INBOX.>",
+      "$JS.ACK.>",
+      "$JS.API.INFO",
+      "$JS.API.STREAM.INFO.*",
+      "$JS.API.STREAM.NAMES",
+      "$JS.API.CONSUMER.>",
+    ],
+    deny: ["lf.fleet", "lf.*.state", "lf.*.work.>", "lf.*.commits", "$JS.API.CONSUMER.DELETE.>"],
+  },
+  subscribe: { allow: ["lf.>", "_INBOX.>"], deny: [] },
 } as const;
 
 /** Reads the version that the binary prints. Null where it prints none. */
@@ -53,6 +53,8 @@ export function natsServerConfigText(config: NatsServerConfig): string {
   const knowsSyncInterval = major > 2 || (major === 2 && minor >= 10);
   const quoted = (text: string) => JSON.stringify(text);
   const list = (subjects: readonly string[]) => `[${subjects.map(quoted).join(", ")}]`;
+  const rules = ({ allow, deny }: { allow: readonly string[]; deny: readonly string[] }) =>
+    `{ allow: ${list(allow)}, deny: ${list(deny)} }`;
   const user = ({ user: name, password }: NatsCredentials) =>
     `user: ${quoted(name)}, password: ${quoted(password)}`;
   return `# Written by lorafleet's coordinator at every start.
@@ -71,8 +73,8 @@ authorization {
   users: [
     { ${user(config.coordinator)} }
     { ${user(config.worker)}, permissions: {
-        publish: { allow: ${list(WORKER_PERMISSIONS.publish)} }
-        subscribe: { allow: ${list(WORKER_PERMISSIONS.subscribe)} }
+        publish: ${rules(WORKER_PERMISSIONS.publish)}
+        subscribe: ${rules(WORKER_PERMISSIONS.subscribe)}
     } }
   ]
 }

@@ -60,7 +60,7 @@ Deno.test("the server is ready when it is said to be, is gone after stop, and ta
     await again.stop();
   }));
 
-Deno.test("a worker speaks on lorafleet's subjects alone and cannot delete a stream", () =>
+Deno.test("a worker speaks on lorafleet's subjects alone, for itself, and cannot delete a stream", () =>
   withOptions(async (options) => {
     const server = await startNatsServer(options);
     const refused: string[] = [];
@@ -72,17 +72,28 @@ Deno.test("a worker speaks on lorafleet's subjects alone and cannot delete a str
     })();
     const heard: string[] = [];
     connection.subscribe("lf.>", { callback: (_error, message) => void heard.push(message.subject) });
-    connection.publish("lf.job.step", "x");
-    connection.publish("other.subject", "x");
-    connection.publish("$JS.API.STREAM.DELETE.lf", "");
+    connection.publish("lf.hello", "x");
+    connection.publish("lf.ftjob-1.gradients.2", "x");
+    const forbidden = [
+      "other.subject",
+      "lf.fleet",
+      "lf.ftjob-1.state",
+      "lf.ftjob-1.commits",
+      "lf.ftjob-1.work.1.1",
+      "$JS.API.STREAM.DELETE.lf",
+      "$JS.API.STREAM.CREATE.lf",
+      "$JS.API.STREAM.PURGE.lf",
+      "$JS.API.CONSUMER.DELETE.lf.c",
+    ];
+    for (const subject of forbidden) connection.publish(subject, "");
     connection.subscribe("$SYS.>", { callback: () => {} });
     await connection.flush();
     await systemClock.sleep(50);
-    assertEquals(heard, ["lf.job.step"]);
-    assertEquals(refused.length, 3);
-    for (const subject of ["other.subject", "$JS.API.STREAM.DELETE.lf", "$SYS.>"]) {
-      assert(refused.some((message) => message.includes(subject)), `${refused}`);
+    assertEquals(heard, ["lf.hello", "lf.ftjob-1.gradients.2"]);
+    for (const subject of [...forbidden, "$SYS.>"]) {
+      assert(refused.some((message) => message.includes(`"${subject}"`)), `${subject} is not in ${refused}`);
     }
+    assertEquals(refused.length, forbidden.length + 1);
     await connection.close();
     await watching;
     await assertRejects(

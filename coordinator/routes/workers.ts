@@ -2,7 +2,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { modelManifestSchema } from "../../shared/model_manifest.ts";
-import { isFinished } from "../job.ts";
 import {
   addDescribed,
   bytesContent,
@@ -110,10 +109,10 @@ export function addWorkerRoutes(api: Api, services: ApiServices): void {
     responses: { 200: jsonContent(storedSchema, "It is stored and checked"), ...errorAnswers },
   }, async (c) => {
     const job = jobs.get(pathParameter(c, "id"));
-    if (isFinished(job.status)) {
+    if (job.status !== "running") {
       throw new LoraFleetError(
         "conflict",
-        `job ${quote(job.id)} is ${job.status} and takes no more checkpoints`,
+        `job ${quote(job.id)} is ${job.status}: only a running one takes checkpoints`,
       );
     }
     const step = pathParameter(c, "step");
