@@ -1,7 +1,8 @@
 /** Flash attention over key ranges, forward and backward; the sources say how. */
 import type { Pass } from "../device/pass.ts";
 import type { GpuTensor } from "../device/tensor.ts";
-import { attentionKernels } from "./attention_kernels.ts";
+import { attentionKernels, type AttentionVariant, chooseAttention } from "./attention_kernels.ts";
+import { processorOf } from "./matmul_processor.ts";
 
 /** The widest head: its q and out fill a fair part of a GPU's registers. */
 const MAX_HEAD_DIM = 256;
@@ -15,6 +16,8 @@ interface Heads {
   headDim: number;
   /** Factor of q · k, as a rule 1/√headDim. */
   scale: number;
+  /** Chosen by the head and the processor where it is left out. */
+  variant?: AttentionVariant;
 }
 
 /**
@@ -39,8 +42,7 @@ export function encodeAttention(
   },
 ): void {
   const { q, k, v, out, lse, keyStarts, keyEnds, queryCount, headCount, kvHeadCount, scale } = call;
-  checkHeads(call);
-  const { forward, forwardGroups } = attentionKernels(call.headDim);
+  const { forward, forwardGroups } = kernelsFor(pass, call);
   pass.dispatch(forward, {
     params: { queryCount, headCount, kvHeadCount, scale },
     tensors: { q, k, v, keyStarts, keyEnds, out, lse },
@@ -77,9 +79,8 @@ export function encodeAttentionBackward(
   },
 ): void {
   const { q, k, v, out, lse, dOut, delta, dq, dk, dv, keyStarts, queryEnds } = call;
-  const { tokenCount, headCount, kvHeadCount, headDim, scale } = call;
-  checkHeads(call);
-  const kernels = attentionKernels(headDim);
+  const { tokenCount, headCount, kvHeadCount, scale } = call;
+  const kernels = kernelsFor(pass, call);
   const params = { tokenCount, headCount, kvHeadCount, scale };
   pass.dispatch(kernels.dq, {
     params,
@@ -93,7 +94,7 @@ export function encodeAttentionBackward(
   });
 }
 
-function checkHeads({ headCount, kvHeadCount, headDim }: Heads): void {
+function kernelsFor(pass: Pass, { headCount, kvHeadCount, headDim, variant }: Heads) {
   if (headCount % kvHeadCount !== 0) {
     throw new RangeError(
       `attention: ${headCount} query heads cannot be shared among ${kvHeadCount} key–value heads`,
@@ -102,4 +103,5 @@ function checkHeads({ headCount, kvHeadCount, headDim }: Heads): void {
   if (headDim < 1 || headDim > MAX_HEAD_DIM) {
     throw new RangeError(`attention: heads of ${headDim} values; the kernels take 1 to ${MAX_HEAD_DIM}`);
   }
+  return attentionKernels(headDim, variant ?? chooseAttention(headDim, processorOf(pass)));
 }

@@ -5,6 +5,7 @@
 import { type BindingType, defineKernel } from "../device/kernel.ts";
 import type { Groups } from "../device/pass.ts";
 import type { TemplateConstants } from "../device/template.ts";
+import type { Processor } from "./matmul_tile.ts";
 import rowsForwardSource from "./attention_rows.wgsl" with { type: "text" };
 import rowsDkvSource from "./attention_rows_dkv.wgsl" with { type: "text" };
 import rowsDqSource from "./attention_rows_dq.wgsl" with { type: "text" };
@@ -15,26 +16,33 @@ import tileDqSource from "./attention_tile_dq.wgsl" with { type: "text" };
 import tileForwardSource from "./attention_tile_forward.wgsl" with { type: "text" };
 import tileSumsSource from "./attention_tile_sums.wgsl" with { type: "text" };
 
-/** The widest head of the first family. Its backward holds 4 · headDim values for each key in registers. */
-const MAX_NARROW_HEAD_DIM = 64;
+/**
+ * - `rows on a CPU`: several rows an invocation, because a driver that computes on the CPU takes loads one by one, and its
+ *   registers spill into the first-level cache at no great cost.
+ * - `rows on a GPU`: as many as fit in a GPU's registers. Neighbouring invocations read the same key.
+ * - `tiles`: for any head, and for wide ones the only kernels that compile in reasonable time.
+ */
+export type AttentionVariant = "rows on a CPU" | "rows on a GPU" | "tiles";
 
 /** Invocations of a workgroup of the first family. */
 const LANES = 32;
-/** Queries of an invocation in the forward. */
-const FORWARD_ROWS = 4;
-/** Queries, or keys, of an invocation in the backward: more of them compile slowly. */
-const BACKWARD_ROWS = 2;
 
 /** Rows of a tile of the second family. */
 const TILE_ROWS = 32;
 /** Invocations along a tile's columns; each has one vec4 of every part of a head. */
 const TILE_THREAD_COLUMNS = 16;
 
+/** The variant that is fastest, as far as that was measured: docs/benchmarks. */
+export function chooseAttention(headDim: number, processor: Processor): AttentionVariant {
+  if (processor.isCpu) return headDim <= 64 ? "rows on a CPU" : "tiles";
+  return headDim <= 32 ? "rows on a GPU" : "tiles";
+}
+
 interface Family {
+  readonly label: string;
   readonly forward: string;
   readonly dq: string;
   readonly dkv: string;
-  readonly constants: TemplateConstants;
   readonly forwardConstants: TemplateConstants;
   readonly backwardConstants: TemplateConstants;
   /** Workgroups of the forward and of dq. */
@@ -42,19 +50,21 @@ interface Family {
   readonly backwardGroups: (rowCount: number, headCount: number) => Groups;
 }
 
-function narrowHeads(): Family {
+/** Queries of an invocation in the forward; queries, or keys, in the backward, where they need twice the registers. */
+function narrowHeads(forwardRows: number, backwardRows: number, headsInside: boolean): Family {
+  const constants = { LANES, HEADS_INSIDE: headsInside };
   const groups = (rows: number) => (rowCount: number, headCount: number): Groups => [
     Math.ceil(Math.ceil(rowCount / rows) * headCount / LANES),
   ];
   return {
+    label: "attention_rows",
     forward: rowsForwardSource,
     dq: rowsDqSource,
     dkv: rowsDkvSource,
-    constants: { LANES },
-    forwardConstants: { QUERIES: FORWARD_ROWS },
-    backwardConstants: { QUERIES: BACKWARD_ROWS, KEYS: BACKWARD_ROWS },
-    forwardGroups: groups(FORWARD_ROWS),
-    backwardGroups: groups(BACKWARD_ROWS),
+    forwardConstants: { ...constants, QUERIES: forwardRows },
+    backwardConstants: { ...constants, QUERIES: backwardRows, KEYS: backwardRows },
+    forwardGroups: groups(forwardRows),
+    backwardGroups: groups(backwardRows),
   };
 }
 
@@ -70,41 +80,46 @@ function wideHeads(headDim: number): Family {
   const sums = (result: string, values: string) =>
     tileSumsSource.replaceAll("RESULT", result).replaceAll("VALUES", values);
   const gradients = dots("dp", "dOut", "v");
+  const constants = { HEAD_PARTS: parts, SUM_STEP: step, SUM_STEP4: step / 4 };
   return {
+    label: "attention_tile",
     forward: tileSource + dots("s", "q", "k") + sums("out", "v") + tileForwardSource,
     dq: tileSource + dots("s", "q", "k") + gradients + sums("dq", "k") + tileDqSource,
     dkv: tileSource + dots("s", "k", "q") + dots("dp", "v", "dOut") + sums("dv", "dOut") + sums("dk", "q") +
       tileDkvSource,
-    constants: { HEAD_PARTS: parts, SUM_STEP: step, SUM_STEP4: step / 4 },
-    forwardConstants: { ADD_WEIGHTS: true },
-    backwardConstants: { ADD_WEIGHTS: false },
+    forwardConstants: { ...constants, ADD_WEIGHTS: true },
+    backwardConstants: { ...constants, ADD_WEIGHTS: false },
     forwardGroups: groups,
     backwardGroups: groups,
   };
 }
 
-/** The kernels for one head size, and their grids; made once for each. */
-export function attentionKernels(headDim: number) {
-  let kernels = kernelsByHeadDim.get(headDim);
-  if (kernels === undefined) kernelsByHeadDim.set(headDim, kernels = makeKernels(headDim));
+const madeKernels = new Map<string, ReturnType<typeof makeKernels>>();
+
+/** A variant's kernels for one head size, and their grids; made once for each. */
+export function attentionKernels(headDim: number, variant: AttentionVariant) {
+  const key = `${variant} ${headDim}`;
+  let kernels = madeKernels.get(key);
+  if (kernels === undefined) madeKernels.set(key, kernels = makeKernels(headDim, familyOf(headDim, variant)));
   return kernels;
 }
 
-const kernelsByHeadDim = new Map<number, ReturnType<typeof makeKernels>>();
+function familyOf(headDim: number, variant: AttentionVariant): Family {
+  if (variant === "rows on a CPU") return narrowHeads(4, 2, true);
+  return variant === "rows on a GPU" ? narrowHeads(2, 1, false) : wideHeads(headDim);
+}
 
-function makeKernels(headDim: number) {
-  const narrow = headDim <= MAX_NARROW_HEAD_DIM;
-  const family = narrow ? narrowHeads() : wideHeads(headDim);
-  const name = narrow ? "attention_rows" : "attention_tile";
+function makeKernels(headDim: number, family: Family) {
+  const { label } = family;
   const read = rowBinding("read", headDim);
   const write = rowBinding("read_write", headDim);
   const loads = (...names: string[]) => names.map((name) => loadRows(name, headDim)).join("");
   const stores = (...names: string[]) => names.map((name) => storeRows(name, headDim)).join("");
   const sizes = { headCount: "u32", kvHeadCount: "u32", scale: "f32" } as const;
-  const constants = { HEAD_DIM: headDim, HEAD_DIM4: Math.ceil(headDim / 4), ...family.constants };
+  const constants = { HEAD_DIM: headDim, HEAD_DIM4: Math.ceil(headDim / 4) };
   return {
     forward: defineKernel({
-      label: name,
+      label,
       source: loads("q", "k", "v") + stores("out") + family.forward,
       params: { queryCount: "u32", ...sizes },
       bindings: {
@@ -119,7 +134,7 @@ function makeKernels(headDim: number) {
       constants: { ...constants, ...family.forwardConstants },
     }),
     dq: defineKernel({
-      label: `${name}_dq`,
+      label: `${label}_dq`,
       source: loads("q", "k", "v", "out", "dOut") + stores("dq") + family.dq,
       params: { tokenCount: "u32", ...sizes },
       bindings: {
@@ -136,7 +151,7 @@ function makeKernels(headDim: number) {
       constants: { ...constants, ...family.backwardConstants },
     }),
     dkv: defineKernel({
-      label: `${name}_dkv`,
+      label: `${label}_dkv`,
       source: loads("q", "k", "v", "dOut") + stores("dk", "dv") + family.dkv,
       params: { tokenCount: "u32", ...sizes },
       // The outputs come first: where two pipelines share a layout, wgpu checks the buffers of the second dispatch

@@ -1,7 +1,8 @@
 // Flash attention, forward, for narrow heads: QUERIES neighbouring queries of one head an invocation. Their q and out
 // stay in registers, and each key and value that is read serves all of them. Nothing goes through workgroup memory.
 //
-// Neighbouring invocations take the heads of the same queries, so that they walk over equally many keys.
+// HEADS_INSIDE: neighbouring invocations have the heads of the same queries and walk over equally many keys, which suits
+// processors that compute them as one vector; else they have neighbouring queries, which read the same keys.
 //
 // The online softmax is exact about powers of two. With s the score in base 2 (q carries scale · log2 e),
 // 2^s = 2^(s − ⌊s⌋) · 2^⌊s⌋, and the running maximum `top` is the largest ⌊s⌋. Whenever it grows, sums shrink by a power
@@ -18,10 +19,17 @@ fn power(x: f32) -> f32 { return bitcast<f32>(u32(max(x, -127.0) + 127.0) << 23u
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = group.x * LANES + lane;
+//! if HEADS_INSIDE
   let head = index % params.headCount;
-  let keyHead = head / (params.headCount / params.kvHeadCount);
   let query = index / params.headCount * QUERIES;
-  if (query >= params.queryCount) { return; }
+//! end
+//! if !HEADS_INSIDE
+  let parts = (params.queryCount + QUERIES - 1u) / QUERIES;
+  let head = index / parts;
+  let query = index % parts * QUERIES;
+//! end
+  if (query >= params.queryCount || head >= params.headCount) { return; }
+  let keyHead = head / (params.headCount / params.kvHeadCount);
   let factor = params.scale * LOG2_E;
   var next = 0xffffffffu;
 //! for i in 0..QUERIES

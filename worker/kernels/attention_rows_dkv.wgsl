@@ -11,9 +11,16 @@ const LOG2_E = 1.4426950408889634;
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = group.x * LANES + lane;
+//! if HEADS_INSIDE
   let keyHead = index % params.kvHeadCount;
   let key = index / params.kvHeadCount * KEYS;
-  if (key >= params.tokenCount) { return; }
+//! end
+//! if !HEADS_INSIDE
+  let parts = (params.tokenCount + KEYS - 1u) / KEYS;
+  let keyHead = index / parts;
+  let key = index % parts * KEYS;
+//! end
+  if (key >= params.tokenCount || keyHead >= params.kvHeadCount) { return; }
   let last = min(key + KEYS, params.tokenCount) - 1u;
   let end = queryEnds[last];
   let headsOfGroup = params.headCount / params.kvHeadCount;

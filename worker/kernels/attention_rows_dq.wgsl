@@ -11,10 +11,17 @@ const LOG2_E = 1.4426950408889634;
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = group.x * LANES + lane;
+//! if HEADS_INSIDE
   let head = index % params.headCount;
-  let keyHead = head / (params.headCount / params.kvHeadCount);
   let query = index / params.headCount * QUERIES;
-  if (query >= params.tokenCount) { return; }
+//! end
+//! if !HEADS_INSIDE
+  let parts = (params.tokenCount + QUERIES - 1u) / QUERIES;
+  let head = index / parts;
+  let query = index % parts * QUERIES;
+//! end
+  if (query >= params.tokenCount || head >= params.headCount) { return; }
+  let keyHead = head / (params.headCount / params.kvHeadCount);
   let last = min(query + QUERIES, params.tokenCount) - 1u;
   let factor = params.scale * LOG2_E;
 //! for i in 0..QUERIES

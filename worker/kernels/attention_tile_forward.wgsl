@@ -66,25 +66,33 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 //! end
   top = vec4f(LOWEST);
 
+  // Queries before `t` lie within [first, last) already.
+  var t = firstQuery + 1u;
   var first = keyStarts[firstQuery];
   var last = keyEnds[firstQuery];
   var ascending = true;
-  for (var t = firstQuery + 1u; t <= lastQuery; t++) {
-    ascending = ascending && keyStarts[t - 1u] <= keyStarts[t];
-    first = min(first, keyStarts[t]);
-    last = max(last, keyEnds[t]);
+  var lowest = first;
+  var highest = last;
+  for (var i = t; i <= lastQuery; i++) {
+    ascending = ascending && keyStarts[i - 1u] <= keyStarts[i];
+    lowest = min(lowest, keyStarts[i]);
+    highest = max(highest, keyEnds[i]);
   }
-  if (ascending) {
-    last = keyEnds[firstQuery];
-    for (var t = firstQuery + 1u; t <= lastQuery; t++) {
-      if (keyStarts[t] > last) {
-        attend(lane, queries, keyHead, first, last);
-        first = keyStarts[t];
-      }
+  if (!ascending) {
+    first = lowest;
+    last = highest;
+    t = lastQuery + 1u;
+  }
+  loop {
+    while (t <= lastQuery && keyStarts[t] <= last) {
       last = max(last, keyEnds[t]);
+      t++;
     }
+    attend(lane, queries, keyHead, first, last);
+    if (t > lastQuery) { break; }
+    first = keyStarts[t];
+    last = keyEnds[t];
   }
-  attend(lane, queries, keyHead, first, last);
 
 //! for i in 0..4
   if (query + $i <= lastQuery) {
