@@ -1,0 +1,64 @@
+/** The exponents of the integer gradient sums (decision 0001, points 1 and 2): pure arithmetic on maxima. */
+
+/** One exponent for each LoRA tensor; null where no gradient has set it yet. */
+export type Exponents = readonly (number | null)[];
+
+/** Beyond these 2^±e is no normal f32, which GPUs may flush to zero. */
+export const MIN_EXPONENT = -126;
+export const MAX_EXPONENT = 126;
+
+/** The largest |integer| that one micro-batch may add, so that no sum of `microBatchCount` of them leaves i32. */
+export function sumCap(microBatchCount: number): number {
+  return Math.floor((2 ** 31 - 1) / microBatchCount);
+}
+
+/**
+ * For each tensor the smallest e with maxAbs · 2^headroomBits ≤ 2^e · ⌊(2^31−1)/N⌋; null where the maximum is 0, which
+ * tells nothing about the tensor's size.
+ */
+export function exponentsFrom(
+  maxAbs: Float32Array,
+  microBatchCount: number,
+  headroomBits: number,
+): Exponents {
+  const cap = sumCap(microBatchCount);
+  return Array.from(maxAbs, (max) => {
+    if (max === 0) return null;
+    // All products here are exact in f64: f32 values and 31-bit integers times powers of two.
+    const needed = max * 2 ** headroomBits;
+    let exponent = Math.ceil(Math.log2(needed / cap));
+    while (needed > 2 ** exponent * cap) exponent++;
+    while (needed <= 2 ** (exponent - 1) * cap) exponent--;
+    return Math.min(MAX_EXPONENT, Math.max(MIN_EXPONENT, exponent));
+  });
+}
+
+/** The first tensor whose maximum does not fit its exponent; −1 where all fit. A maximum of 0 fits anything. */
+export function firstMisfit(maxAbs: Float32Array, exponents: Exponents, microBatchCount: number): number {
+  const cap = sumCap(microBatchCount);
+  return maxAbs.findIndex((max, tensor) => {
+    const exponent = exponents[tensor];
+    return max !== 0 && (exponent === null || exponent === undefined || !(max <= 2 ** exponent * cap));
+  });
+}
+
+/** Whether the sums of all tensors stay within i32. */
+export function fits(maxAbs: Float32Array, exponents: Exponents, microBatchCount: number): boolean {
+  return firstMisfit(maxAbs, exponents, microBatchCount) === -1;
+}
+
+/** The first tensor whose gradient has a NaN or an infinity; −1 where there is none. */
+export function firstNonFinite(maxAbs: Float32Array): number {
+  return maxAbs.findIndex((max) => !Number.isFinite(max));
+}
+
+/** The maxima over several micro-batches. All arrays have one element for each tensor. */
+export function mergeMaxima(all: readonly Float32Array[]): Float32Array {
+  const merged = new Float32Array(all[0]?.length ?? 0);
+  for (const maxAbs of all) {
+    for (let tensor = 0; tensor < merged.length; tensor++) {
+      merged[tensor] = Math.max(merged[tensor]!, maxAbs[tensor]!);
+    }
+  }
+  return merged;
+}

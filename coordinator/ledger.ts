@@ -1,0 +1,83 @@
+/** Which micro-batches of an attempt are in whose sums: each of them exactly once. Pure. */
+import type { Verdict } from "../shared/messages.ts";
+import { mergeMaxima } from "./exponents.ts";
+
+export interface LedgerEntry {
+  readonly worker: string;
+  /** Tells a report that was sent twice from work that was done twice. */
+  readonly claim: number;
+  readonly lossSum: number;
+  readonly targetCount: number;
+  /** Largest |gradient| of each LoRA tensor. */
+  readonly maxAbs: Float32Array;
+}
+
+export interface Ledger {
+  /** By position within the step; null where nobody has been counted. */
+  readonly entries: readonly (LedgerEntry | null)[];
+  readonly countedCount: number;
+}
+
+export interface LedgerDecision {
+  readonly ledger: Ledger;
+  readonly verdict: Exclude<Verdict, "stale">;
+  readonly reason: string;
+}
+
+export function newLedger(microBatchCount: number): Ledger {
+  return { entries: new Array<LedgerEntry | null>(microBatchCount).fill(null), countedCount: 0 };
+}
+
+/** Counts a micro-batch for a worker unless it is counted already; the same claim again gets the same answer. */
+export function claimMicroBatch(ledger: Ledger, index: number, entry: LedgerEntry): LedgerDecision {
+  const present = ledger.entries[index];
+  const { worker } = entry;
+  if (present === undefined) {
+    const reason = `there is no micro-batch ${index} among ${ledger.entries.length}`;
+    return { ledger, verdict: "unknown", reason };
+  }
+  if (present === null) {
+    const countedCount = ledger.countedCount + 1;
+    return {
+      ledger: { entries: ledger.entries.with(index, entry), countedCount },
+      verdict: "counted",
+      reason: `micro-batch ${index} is in the sums of ${worker}: ${countedCount} of ${ledger.entries.length}`,
+    };
+  }
+  if (present.worker === worker && present.claim === entry.claim) {
+    return { ledger, verdict: "counted", reason: `${worker} asks again about micro-batch ${index}` };
+  }
+  return {
+    ledger,
+    verdict: "duplicate",
+    reason: `micro-batch ${index} of ${worker} is already in the sums of ${present.worker}`,
+  };
+}
+
+export function isComplete(ledger: Ledger): boolean {
+  return ledger.countedCount === ledger.entries.length;
+}
+
+export interface LedgerTotals {
+  /** Added in the micro-batches' order in f64, so that it depends on nothing but their values. */
+  readonly lossSum: number;
+  readonly targetCount: number;
+  readonly maxAbs: Float32Array;
+}
+
+/** The totals of a complete ledger. */
+export function totalsOf(ledger: Ledger): LedgerTotals {
+  const entries = ledger.entries.filter((entry) => entry !== null);
+  return {
+    lossSum: entries.reduce((sum, entry) => sum + entry.lossSum, 0),
+    targetCount: entries.reduce((sum, entry) => sum + entry.targetCount, 0),
+    maxAbs: mergeMaxima(entries.map((entry) => entry.maxAbs)),
+  };
+}
+
+/** For each micro-batch the position of its worker among the attempt's members. */
+export function ownersOf(ledger: Ledger, members: readonly { readonly worker: string }[]): number[] {
+  return ledger.entries.flatMap((entry) =>
+    entry === null ? [] : [members.findIndex(({ worker }) => worker === entry.worker)]
+  );
+}

@@ -1,0 +1,160 @@
+/**
+ * Who is in the fleet. Pure: (membership, event, now) → (membership, effects, reason). An attempt of a step runs with the
+ * members that it began with (step.ts); what changes here counts from the next one on.
+ */
+import { type Limits, lostAt } from "../shared/limits.ts";
+import { type Heartbeat, type Hello, PROTOCOL_VERSION } from "../shared/messages.ts";
+
+export interface Member {
+  readonly worker: string;
+  readonly incarnation: string;
+  readonly name: string;
+  readonly gpu: string;
+  readonly joinedAt: number;
+  readonly lastHeartbeatAt: number;
+  /** What it told last; null until its first heartbeat. */
+  readonly heartbeat: Heartbeat | null;
+}
+
+/** A member that is gone, kept for a while so that a person can see why. */
+export interface Departed extends Member {
+  readonly reason: string;
+}
+
+export interface Membership {
+  /** Grows with each change of the set. */
+  readonly generation: number;
+  /** Sorted by worker id. */
+  readonly members: readonly Member[];
+  /** Newest last. */
+  readonly departed: readonly Departed[];
+}
+
+export type MembershipEvent =
+  | { readonly type: "hello"; readonly hello: Hello }
+  | { readonly type: "heartbeat"; readonly heartbeat: Heartbeat }
+  | {
+    readonly type: "leave";
+    readonly worker: string;
+    readonly incarnation: string;
+    readonly reason: string;
+  }
+  | { readonly type: "tick" };
+
+export type MembershipEffect =
+  | { readonly type: "joined"; readonly member: Member }
+  | { readonly type: "told"; readonly member: Member; readonly heartbeat: Heartbeat }
+  | { readonly type: "lost"; readonly member: Member; readonly reason: string }
+  | { readonly type: "refused"; readonly reason: string };
+
+export interface MembershipDecision {
+  readonly state: Membership;
+  readonly effects: readonly MembershipEffect[];
+  readonly reason: string;
+}
+
+const KEPT_DEPARTED = 100;
+
+export const NOBODY: Membership = { generation: 0, members: [], departed: [] };
+
+export function decideMembership(
+  state: Membership,
+  event: MembershipEvent,
+  now: number,
+  limits: Limits,
+): MembershipDecision {
+  switch (event.type) {
+    case "hello":
+      return hello(state, event.hello, now);
+    case "heartbeat":
+      return heartbeat(state, event.heartbeat, now);
+    case "leave": {
+      const member = find(state, event);
+      if (member === undefined) return unchanged(state, `${event.worker} leaves, but is no member`);
+      return remove(state, [member], () => event.reason);
+    }
+    case "tick": {
+      const silent = state.members.filter((member) => lostAt(member.lastHeartbeatAt, limits) <= now);
+      if (silent.length === 0) return unchanged(state, "everybody was heard in time");
+      return remove(
+        state,
+        silent,
+        (member) => `no heartbeat for ${((now - member.lastHeartbeatAt) / 1000).toFixed(1)} s`,
+      );
+    }
+  }
+}
+
+function hello(state: Membership, hello: Hello, now: number): MembershipDecision {
+  const { worker, incarnation, name, gpu, protocolVersion } = hello;
+  const refused = (reason: string) => ({ state, effects: [{ type: "refused" as const, reason }], reason });
+  if (protocolVersion !== PROTOCOL_VERSION) {
+    return refused(
+      `the worker speaks version ${protocolVersion} of the protocol, the coordinator version ${PROTOCOL_VERSION}: ` +
+        "run the same release on both",
+    );
+  }
+  if (state.departed.some((gone) => gone.incarnation === incarnation)) {
+    return refused(`incarnation ${incarnation} of ${worker} has left: a new one is needed`);
+  }
+  const present = state.members.find((member) => member.worker === worker);
+  if (present?.incarnation === incarnation) return unchanged(state, `${worker} says hello again`);
+
+  const member = { worker, incarnation, name, gpu, joinedAt: now, lastHeartbeatAt: now, heartbeat: null };
+  const before = present === undefined
+    ? unchanged(state, "")
+    : remove(state, [present], () => "it has joined again as another incarnation");
+  return {
+    state: {
+      ...before.state,
+      generation: state.generation + 1,
+      members: [...before.state.members, member].sort((a, b) => a.worker < b.worker ? -1 : 1),
+    },
+    effects: [...before.effects, { type: "joined", member }],
+    reason: present === undefined
+      ? `${worker} has joined`
+      : `${worker} has joined again: what its incarnation ${present.incarnation} was doing is lost`,
+  };
+}
+
+function heartbeat(state: Membership, heartbeat: Heartbeat, now: number): MembershipDecision {
+  const member = find(state, heartbeat);
+  // It sees from the next announcement that it is no member, and joins again.
+  if (member === undefined) {
+    return unchanged(state, `${heartbeat.worker} is no member under this incarnation`);
+  }
+  const told = { ...member, gpu: heartbeat.gpu, lastHeartbeatAt: now, heartbeat };
+  return {
+    state: { ...state, members: state.members.map((other) => other === member ? told : other) },
+    effects: [{ type: "told", member: told, heartbeat }],
+    reason: `${heartbeat.worker} was heard`,
+  };
+}
+
+function remove(
+  state: Membership,
+  gone: readonly Member[],
+  reasonOf: (member: Member) => string,
+): MembershipDecision {
+  const departed = gone.map((member) => ({ ...member, reason: reasonOf(member) }));
+  return {
+    state: {
+      generation: state.generation + 1,
+      members: state.members.filter((member) => !gone.includes(member)),
+      departed: [...state.departed, ...departed].slice(-KEPT_DEPARTED),
+    },
+    effects: departed.map(({ reason }, i) => ({ type: "lost", member: gone[i]!, reason })),
+    reason: departed.map(({ worker, reason }) => `${worker} is gone: ${reason}`).join("; "),
+  };
+}
+
+function find(
+  state: Membership,
+  { worker, incarnation }: { readonly worker: string; readonly incarnation: string },
+): Member | undefined {
+  return state.members.find((member) => member.worker === worker && member.incarnation === incarnation);
+}
+
+function unchanged(state: Membership, reason: string): MembershipDecision {
+  return { state, effects: [], reason };
+}

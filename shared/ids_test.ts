@@ -1,0 +1,43 @@
+import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { LoraFleetError } from "./errors.ts";
+import {
+  assertToken,
+  incarnationSchema,
+  jobIdSchema,
+  newIncarnation,
+  newStartId,
+  newWorkerId,
+  sha256Schema,
+  workerIdSchema,
+} from "./ids.ts";
+
+Deno.test("a made id is valid, random, and says what it names", () => {
+  assertEquals(workerIdSchema.safeParse(newWorkerId()).success, true);
+  assertEquals(incarnationSchema.safeParse(newIncarnation()).success, true);
+  assertNotEquals(newWorkerId(), newWorkerId());
+  const counting = (length: number) => Uint8Array.from({ length }, (_, i) => i);
+  assertEquals(newWorkerId(counting), "w-0123456789abcdef");
+  assertEquals(newIncarnation(counting), "i-0123456789abcdef");
+  assertEquals(newStartId(counting), "s-0123456789abcdef");
+});
+
+Deno.test("what would be more or less than one part of a subject is refused", () => {
+  for (const bad of ["", "a.b", "a b", "*", ">", "a*", "-a", "ä", "a\n", "a".repeat(65)]) {
+    assertEquals(workerIdSchema.safeParse(bad).success, false, bad);
+    assertThrows(() => assertToken("the worker's id", bad), LoraFleetError, "the worker's id is");
+  }
+  assertEquals(assertToken("x", "pc-1_A"), "pc-1_A");
+});
+
+Deno.test("a job's id has its prefix", () => {
+  assertEquals(jobIdSchema.safeParse("ftjob-0aZ").success, true);
+  for (const bad of ["ftjob-", "job-1", "ftjob-a.b", "ftjob-a>", `ftjob-${"a".repeat(58)}`]) {
+    assertEquals(jobIdSchema.safeParse(bad).success, false, bad);
+  }
+});
+
+Deno.test("a SHA-256 is 64 lower-case digits", () => {
+  assertEquals(sha256Schema.safeParse("a0".repeat(32)).success, true);
+  assertEquals(sha256Schema.safeParse("A0".repeat(32)).success, false);
+  assertEquals(sha256Schema.safeParse("a0".repeat(31)).success, false);
+});

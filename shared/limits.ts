@@ -1,0 +1,111 @@
+/**
+ * Every deadline, interval and size of the fleet's protocol, each with its reason. Everything that waits, waits for one of
+ * these. A test passes others to the coordinator and the workers.
+ */
+export interface Limits {
+  /** How often a worker tells its state. Four times a second: a change that got lost is told again before anybody minds. */
+  readonly heartbeatIntervalMs: number;
+  /**
+   * A worker is lost after so many heartbeats have not come: 6 s. Long enough for a machine whose cores are all busy with
+   * software rendering, short against what the fleet loses while it waits for a worker that is gone.
+   */
+  readonly lostAfterMissedHeartbeats: number;
+  /** How often a worker's event loop is asked whether it still turns; a gap is seen at this resolution. */
+  readonly eventLoopTickMs: number;
+  /** How often the coordinator repeats its states: a lost announcement costs a second, never a hang. */
+  readonly announcementIntervalMs: number;
+  /** Without an announcement for so long a worker asks the join URL again: the broker may have another address now. */
+  readonly coordinatorSilentMs: number;
+  /** Between two attempts to reach a coordinator that does not answer. */
+  readonly retryIntervalMs: number;
+  /** For one answer of the coordinator to a request over the bus; the request is repeated until the attempt ends. */
+  readonly requestTimeoutMs: number;
+  /** How long one pull of a micro-batch stays open at the broker; then the next one is sent. */
+  readonly pullTimeoutMs: number;
+  /** An item that nobody acknowledged or extended for so long comes again; who computes extends it at a third of this. */
+  readonly microBatchAckWaitMs: number;
+  /**
+   * Without any counted micro-batch for so long the attempt is done again, while it is not known how long one takes:
+   * the first one includes the compilation of all kernels.
+   */
+  readonly firstMicroBatchDeadlineMs: number;
+  /** The same once it is known: at least this … */
+  readonly microBatchDeadlineMs: number;
+  /** … or the slowest micro-batch of the job times this, whichever is longer: a slower GPU may join at any time. */
+  readonly microBatchDeadlineFactor: number;
+  /** What a round or a transfer of state needs besides its bytes: connecting, the update on the CPU, a busy machine. */
+  readonly transferBaseMs: number;
+  /** A link slower than this cannot take part: 1 MiB/s, half of a poor home's upstream. */
+  readonly slowestLinkBytesPerSecond: number;
+  /** For writing and uploading a checkpoint, besides its bytes. */
+  readonly checkpointBaseMs: number;
+  /** How long a draining worker goes on with the attempt that it takes part in. */
+  readonly drainMs: number;
+  /**
+   * When every worker with the job's newest state is gone, fresh ones wait so long for one of them to come back (a
+   * broken connection) before the job starts again.
+   */
+  readonly stateLossGraceMs: number;
+  /** A worker at which an attempt of the same step failed so often is dropped from the job. */
+  readonly strikesUntilDropped: number;
+  /** A step that was not committed in so many attempts fails the job: nobody is helped by trying for ever. */
+  readonly maxAttemptsPerStep: number;
+  /** Bits between a step's largest gradient and the next step's largest that still fits (decision 0001). */
+  readonly exponentHeadroomBits: number;
+}
+
+export const LIMITS: Limits = {
+  heartbeatIntervalMs: 250,
+  lostAfterMissedHeartbeats: 24,
+  eventLoopTickMs: 10,
+  announcementIntervalMs: 1000,
+  coordinatorSilentMs: 15_000,
+  retryIntervalMs: 2000,
+  requestTimeoutMs: 2000,
+  pullTimeoutMs: 1000,
+  microBatchAckWaitMs: 30_000,
+  firstMicroBatchDeadlineMs: 600_000,
+  microBatchDeadlineMs: 60_000,
+  microBatchDeadlineFactor: 20,
+  transferBaseMs: 20_000,
+  slowestLinkBytesPerSecond: 2 ** 20,
+  checkpointBaseMs: 120_000,
+  drainMs: 120_000,
+  stateLossGraceMs: 30_000,
+  strikesUntilDropped: 3,
+  maxAttemptsPerStep: 30,
+  exponentHeadroomBits: 3,
+};
+
+/** When a worker that was last heard at `lastHeartbeatAt` counts as lost. */
+export function lostAt(lastHeartbeatAt: number, limits: Limits): number {
+  return lastHeartbeatAt + limits.heartbeatIntervalMs * limits.lostAfterMissedHeartbeats;
+}
+
+/** How long an attempt may go without a counted micro-batch. `slowestMs` is the slowest of the job so far, or null. */
+export function microBatchWaitMs(slowestMs: number | null, limits: Limits): number {
+  if (slowestMs === null) return limits.firstMicroBatchDeadlineMs;
+  return Math.max(limits.microBatchDeadlineMs, slowestMs * limits.microBatchDeadlineFactor);
+}
+
+/**
+ * For one round: a worker sends G bytes in all and receives 2G(W−1)/W (owner reduce-scatter, broadcast fan-out), so no
+ * more than 3G pass its link.
+ */
+export function roundWaitMs(gradientBytes: number, limits: Limits): number {
+  return transferMs(3 * gradientBytes, limits);
+}
+
+/** For a worker that loads the newest committed state: the adapter and two moments, each as large as the gradient. */
+export function recoverWaitMs(gradientBytes: number, limits: Limits): number {
+  return transferMs(3 * gradientBytes, limits);
+}
+
+/** For writing and uploading an adapter, which is as large as the gradient. */
+export function checkpointWaitMs(gradientBytes: number, limits: Limits): number {
+  return limits.checkpointBaseMs + 1000 * gradientBytes / limits.slowestLinkBytesPerSecond;
+}
+
+function transferMs(bytes: number, limits: Limits): number {
+  return limits.transferBaseMs + 1000 * bytes / limits.slowestLinkBytesPerSecond;
+}

@@ -1,0 +1,30 @@
+import { assert, assertEquals } from "@std/assert";
+import { checkpointWaitMs, LIMITS, lostAt, microBatchWaitMs, recoverWaitMs, roundWaitMs } from "./limits.ts";
+
+Deno.test("a worker is lost when enough heartbeats have not come", () => {
+  assertEquals(lostAt(1000, { ...LIMITS, heartbeatIntervalMs: 100, lostAfterMissedHeartbeats: 5 }), 1500);
+});
+
+Deno.test("the wait for a micro-batch follows the slowest one", () => {
+  assertEquals(microBatchWaitMs(null, LIMITS), LIMITS.firstMicroBatchDeadlineMs);
+  assertEquals(microBatchWaitMs(1, LIMITS), LIMITS.microBatchDeadlineMs);
+  assertEquals(microBatchWaitMs(10_000, LIMITS), 10_000 * LIMITS.microBatchDeadlineFactor);
+});
+
+Deno.test("what moves bytes waits for the slowest link", () => {
+  const mebibyte = 2 ** 20;
+  assertEquals(roundWaitMs(mebibyte, LIMITS), LIMITS.transferBaseMs + 3000);
+  assertEquals(recoverWaitMs(0, LIMITS), LIMITS.transferBaseMs);
+  assertEquals(checkpointWaitMs(10 * mebibyte, LIMITS), LIMITS.checkpointBaseMs + 10_000);
+});
+
+Deno.test("the limits fit each other", () => {
+  assert(LIMITS.eventLoopTickMs < LIMITS.heartbeatIntervalMs);
+  assert(LIMITS.requestTimeoutMs < LIMITS.heartbeatIntervalMs * LIMITS.lostAfterMissedHeartbeats);
+  assert(LIMITS.announcementIntervalMs < LIMITS.coordinatorSilentMs);
+  assert(
+    LIMITS.microBatchAckWaitMs < LIMITS.microBatchDeadlineMs,
+    "an item comes again before all is given up",
+  );
+  assert(LIMITS.strikesUntilDropped < LIMITS.maxAttemptsPerStep);
+});

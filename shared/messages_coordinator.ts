@@ -1,0 +1,134 @@
+/** What the coordinator tells workers: two states that it repeats, and short answers to requests. */
+import { z } from "zod";
+import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSchema } from "./ids.ts";
+import { loraSchema } from "./job_spec_schema.ts";
+import { floatsSchema } from "./messages_codec.ts";
+import { committedSchema } from "./messages_worker.ts";
+import { modelManifestSchema } from "./model_manifest.ts";
+
+const count = z.int().min(0);
+
+/** One member of the fleet. */
+export const memberSchema = z.strictObject({ worker: workerIdSchema, incarnation: incarnationSchema });
+export type MemberRef = z.output<typeof memberSchema>;
+
+/** The answer to a hello. Announcements of a generation before `generation` do not know the worker yet. */
+export const welcomeSchema = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("welcome"), coordinatorId: tokenSchema, generation: count }),
+  z.strictObject({ type: z.literal("refused"), reason: z.string() }),
+]);
+export type Welcome = z.output<typeof welcomeSchema>;
+
+/** What has to be equal on every worker of a job. */
+export const jobAnnouncementSchema = z.strictObject({
+  jobId: jobIdSchema,
+  /** Names this start of the training: state that belongs to another one is forgotten. */
+  startId: tokenSchema,
+  specHash: z.string().min(1),
+  model: modelManifestSchema,
+  /** Where the coordinator has the base model; of use where the worker sees the same disk. */
+  modelFolder: z.string(),
+  baseModelName: z.string(),
+  engine: z.strictObject({
+    lora: loraSchema,
+    seed: count,
+    doubleQuantization: z.boolean(),
+    gradientCheckpointing: z.boolean(),
+    maxTokensPerMicroBatch: z.int().positive(),
+    maxPositions: z.int().positive(),
+  }),
+  optimizer: z.strictObject({
+    beta1: z.number(),
+    beta2: z.number(),
+    epsilon: z.number(),
+    weightDecay: z.number(),
+    maxGradientNorm: z.number(),
+  }),
+});
+export type JobAnnouncement = z.output<typeof jobAnnouncementSchema>;
+
+/** Who is in the fleet and what there is to do. */
+export const fleetStateSchema = z.strictObject({
+  coordinatorId: tokenSchema,
+  generation: count,
+  members: z.array(memberSchema),
+  job: jobAnnouncementSchema.nullable(),
+});
+export type FleetState = z.output<typeof fleetStateSchema>;
+
+export const stepPhaseSchema = z.enum([
+  "waiting",
+  "compute",
+  "reduce",
+  "commit",
+  "checkpoint",
+  "done",
+  "failed",
+]);
+export type StepPhase = z.output<typeof stepPhaseSchema>;
+
+/** The whole state of a job's step: a worker compares it with its own and does what is missing (decision 0002). */
+export const stepStateSchema = z.strictObject({
+  jobId: jobIdSchema,
+  startId: tokenSchema,
+  /** Grows with every change, so that an older state that comes late is recognised. */
+  revision: count,
+  /** The step that is being done, 1-based. */
+  step: z.int().positive(),
+  /** Grows within the step; 0 before its first attempt. */
+  attempt: count,
+  /** The membership's generation when the attempt began. */
+  generation: count,
+  phase: stepPhaseSchema,
+  /** Who takes part in the attempt, sorted by worker id; fixed while it lasts. */
+  members: z.array(memberSchema),
+  /** Live workers that hold the newest committed state. */
+  holders: z.array(workerIdSchema),
+  /** The newest commit; null before the initial adapter is agreed on. */
+  committed: committedSchema.nullable(),
+  microBatchCount: count,
+  /** One for each LoRA tensor; null where nothing has set it. Null as a whole: this attempt only finds the maxima. */
+  exponents: z.array(z.int().min(-126).max(126).nullable()).nullable(),
+  /** From phase `reduce` on: which member (its position) has each micro-batch in its sums; else empty. */
+  ledger: z.array(count),
+  /** From phase `reduce` on: tokens that count in the loss over all micro-batches. */
+  targetCount: count,
+  learningRate: z.number().min(0),
+  /** How long the round may take. */
+  roundMs: z.number().min(0),
+  /** In phase `checkpoint`: who writes and uploads the adapter. */
+  checkpointWriter: workerIdSchema.nullable(),
+});
+export type StepState = z.output<typeof stepStateSchema>;
+
+/**
+ * `counted`: add it to the sums. `duplicate`: somebody else's is in the sums. `stale`: of an attempt that is over, or
+ * from no member of it. `unknown`: there is no such micro-batch.
+ */
+export const verdictSchema = z.enum(["counted", "duplicate", "stale", "unknown"]);
+export type Verdict = z.output<typeof verdictSchema>;
+
+export const verdictAnswerSchema = z.strictObject({ verdict: verdictSchema });
+
+/** The coordinator has taken note. */
+export const receivedSchema = z.strictObject({ type: z.literal("received") });
+
+/** An entry of a job's log of commits. */
+export const commitEntrySchema = z.strictObject({
+  jobId: jobIdSchema,
+  startId: tokenSchema,
+  specHash: z.string().min(1),
+  /** 0: the initial adapter. */
+  step: count,
+  attempt: count,
+  generation: count,
+  digest: sha256Schema,
+  members: z.array(workerIdSchema),
+  targetCount: count,
+  loss: z.number().nullable(),
+  gradientNorm: z.number().nullable(),
+  /** Largest |gradient| of each LoRA tensor in this step: the next step's exponents come from it. */
+  maxAbs: floatsSchema,
+  committedAt: count,
+});
+export type CommitEntry = z.output<typeof commitEntrySchema>;

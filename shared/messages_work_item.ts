@@ -1,0 +1,65 @@
+/**
+ * A micro-batch on the work queue: a JSON header that says what it is for, then its rows.
+ *
+ *     offset  bytes  field
+ *          0      4  H, bytes of the header, u32 little-endian
+ *          4      H  header, JSON
+ *        4+H      …  the micro-batch (micro_batch_codec.ts)
+ */
+import { z } from "zod";
+import { LoraFleetError } from "./errors.ts";
+import { jobIdSchema, tokenSchema } from "./ids.ts";
+import { decodeMessage, encodeMessage } from "./messages_codec.ts";
+import type { MicroBatch } from "./micro_batch.ts";
+import { decodeMicroBatch, encodeMicroBatch } from "./micro_batch_codec.ts";
+
+export const workItemHeaderSchema = z.strictObject({
+  jobId: jobIdSchema,
+  startId: tokenSchema,
+  specHash: z.string().min(1),
+  step: z.int().positive(),
+  attempt: z.int().positive(),
+  /** Position within the step. */
+  index: z.int().min(0),
+  /** Job-wide and for life: keys the dropout masks, whoever does the work. */
+  number: z.int().min(0),
+});
+export type WorkItemHeader = z.output<typeof workItemHeaderSchema>;
+
+/** Far above any header that `encodeWorkItem` writes. */
+const MAX_HEADER_BYTES = 4096;
+
+export function encodeWorkItem(header: WorkItemHeader, batch: MicroBatch): Uint8Array {
+  const head = encodeMessage(workItemHeaderSchema, header);
+  const rows = encodeMicroBatch(batch);
+  const bytes = new Uint8Array(4 + head.byteLength + rows.byteLength);
+  new DataView(bytes.buffer).setUint32(0, head.byteLength, true);
+  bytes.set(head, 4);
+  bytes.set(rows, 4 + head.byteLength);
+  return bytes;
+}
+
+/** The header alone: enough to see that an item is stale. Throws a `LoraFleetError` with code `corrupt`. */
+export function decodeWorkItemHeader(bytes: Uint8Array): WorkItemHeader {
+  return decodeMessage(
+    workItemHeaderSchema,
+    bytes.subarray(4, 4 + headerLength(bytes)),
+    "work item's header",
+  );
+}
+
+/** The rows. Throws a `LoraFleetError` with code `corrupt`. */
+export function decodeWorkItemRows(bytes: Uint8Array): MicroBatch {
+  return decodeMicroBatch(bytes.subarray(4 + headerLength(bytes)));
+}
+
+function headerLength(bytes: Uint8Array): number {
+  if (bytes.byteLength < 4) throw corrupt(`${bytes.byteLength} bytes, but its header's length has 4`);
+  const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
+  if (length <= MAX_HEADER_BYTES && 4 + length <= bytes.byteLength) return length;
+  throw corrupt(`a header of ${length} bytes in ${bytes.byteLength}`);
+}
+
+function corrupt(what: string): LoraFleetError {
+  return new LoraFleetError("corrupt", `work item: ${what}`);
+}

@@ -1,0 +1,129 @@
+/** What a worker tells the coordinator. */
+import { z } from "zod";
+import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSchema } from "./ids.ts";
+import { floatsSchema } from "./messages_codec.ts";
+
+/** Grows when an older worker or coordinator would misunderstand a newer one. */
+export const PROTOCOL_VERSION = 1;
+
+const text = z.string().max(4000);
+const count = z.int().min(0);
+const sender = { worker: workerIdSchema, incarnation: incarnationSchema };
+
+/** A request to become a member, under an incarnation that was never used before. */
+export const helloSchema = z.strictObject({
+  ...sender,
+  protocolVersion: z.int(),
+  name: z.string().min(1).max(200),
+  gpu: text,
+});
+export type Hello = z.output<typeof helloSchema>;
+
+/** A request to be no member any more, at once. */
+export const leaveSchema = z.strictObject({ ...sender, reason: text });
+export type Leave = z.output<typeof leaveSchema>;
+
+/** The committed state that a worker holds; step 0 is the initial adapter. */
+export const committedSchema = z.strictObject({ step: count, digest: sha256Schema });
+export type Committed = z.output<typeof committedSchema>;
+
+/** How an adapter lies in memory, as far as it has to be the same everywhere. */
+export const layoutSchema = z.strictObject({
+  tensorCount: z.int().positive(),
+  elementCount: z.int().positive(),
+  parameterCount: z.int().positive(),
+});
+export type LayoutSummary = z.output<typeof layoutSchema>;
+
+/** How far a worker is with the announced job. */
+export const workerJobSchema = z.discriminatedUnion("phase", [
+  z.strictObject({ phase: z.literal("loading"), jobId: jobIdSchema, startId: tokenSchema }),
+  z.strictObject({
+    phase: z.literal("loaded"),
+    jobId: jobIdSchema,
+    startId: tokenSchema,
+    layout: layoutSchema,
+    committed: committedSchema,
+  }),
+  z.strictObject({
+    phase: z.literal("failed"),
+    jobId: jobIdSchema,
+    startId: tokenSchema,
+    code: z.string().max(40),
+    message: text,
+    param: text.nullable(),
+  }),
+]);
+export type WorkerJob = z.output<typeof workerJobSchema>;
+
+/** The worker's whole state, told at every change and several times a second. */
+export const heartbeatSchema = z.strictObject({
+  ...sender,
+  name: z.string().min(1).max(200),
+  gpu: text,
+  draining: z.boolean(),
+  /** Longest time between two turns of the event loop since the worker joined. */
+  maxGapMs: z.number().min(0),
+  microBatchesDone: count,
+  tokensPerSecond: z.number().min(0),
+  /** Payload bytes of gradient frames published since the worker joined, failed rounds included. */
+  gradientBytesSent: count,
+  job: workerJobSchema.nullable(),
+  /** The micro-batch that is being computed. */
+  busy: z.strictObject({ step: count, attempt: count, index: count, sinceMs: z.number().min(0) }).nullable(),
+});
+export type Heartbeat = z.output<typeof heartbeatSchema>;
+
+const attempt = { ...sender, step: z.int().positive(), attempt: z.int().positive() };
+
+/** A claim: this gradient is computed and in no sum yet. */
+export const microBatchReportSchema = z.strictObject({
+  ...attempt,
+  /** Position within the step. */
+  index: count,
+  /** Unique for each computation of this incarnation, so that a report that is sent twice is told from work done twice. */
+  claim: count,
+  /** Sum of the cross entropy in nats; null where it is not a finite number. */
+  lossSum: z.number().nullable(),
+  targetCount: count,
+  /** Largest |gradient| of each LoRA tensor. */
+  maxAbs: floatsSchema,
+  computeMs: z.number().min(0),
+});
+export type MicroBatchReport = z.output<typeof microBatchReportSchema>;
+
+/** The update is computed beside the committed state. */
+export const updateReportSchema = z.strictObject({
+  ...attempt,
+  digest: sha256Schema,
+  /** Null where it is not a finite number. */
+  gradientNorm: z.number().nullable(),
+  /** As in the heartbeat, this round included. */
+  gradientBytesSent: count,
+});
+export type UpdateReport = z.output<typeof updateReportSchema>;
+
+/** The worker cannot go on with the attempt. */
+export const attemptFailureSchema = z.strictObject({
+  ...attempt,
+  reason: text,
+  /** Workers that it blames, by id; itself where its own GPU failed. */
+  suspects: z.array(workerIdSchema).max(1000),
+  gradientBytesSent: count,
+});
+export type AttemptFailure = z.output<typeof attemptFailureSchema>;
+
+/** The outcome of a checkpoint order. */
+export const checkpointReportSchema = z.strictObject({
+  ...sender,
+  step: z.int().positive(),
+  outcome: z.discriminatedUnion("type", [
+    z.strictObject({
+      type: z.literal("written"),
+      files: z.array(z.strictObject({ name: z.string().min(1).max(200), size: count, sha256: sha256Schema }))
+        .min(1),
+    }),
+    z.strictObject({ type: z.literal("failed"), reason: text }),
+  ]),
+});
+export type CheckpointReport = z.output<typeof checkpointReportSchema>;

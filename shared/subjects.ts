@@ -1,0 +1,48 @@
+/**
+ * The only place where a NATS subject is spelled. A worker may speak and listen below `lf.` alone
+ * (coordinator/nats_server_config.ts).
+ *
+ *     lf.hello  lf.leave                  worker → coordinator, requests
+ *     lf.heartbeat.<worker>               worker → coordinator
+ *     lf.fleet                            coordinator → all: who is a member, which job there is
+ *     lf.<job>.state                      coordinator → all: the state of the step
+ *     lf.<job>.report|update|failure|checkpoint    worker → coordinator, requests
+ *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches
+ *     lf.<job>.commits                    the log of commits
+ *     lf.<job>.gradients…                 worker ↔ worker, the rounds
+ *     lf.<job>.recover…                   worker ↔ worker, the newest committed state
+ */
+import { assertToken } from "./ids.ts";
+
+const ROOT = "lf";
+
+export const HELLO_SUBJECT = `${ROOT}.hello`;
+export const LEAVE_SUBJECT = `${ROOT}.leave`;
+export const FLEET_SUBJECT = `${ROOT}.fleet`;
+export const ALL_HEARTBEATS = `${ROOT}.heartbeat.*`;
+
+export function heartbeatSubject(worker: string): string {
+  return `${ROOT}.heartbeat.${assertToken("the worker's id", worker)}`;
+}
+
+const ofJob = (job: string, rest: string): string => `${ROOT}.${assertToken("the job's id", job)}.${rest}`;
+
+export const stateSubject = (job: string): string => ofJob(job, "state");
+export const reportSubject = (job: string): string => ofJob(job, "report");
+export const updateSubject = (job: string): string => ofJob(job, "update");
+export const failureSubject = (job: string): string => ofJob(job, "failure");
+export const checkpointSubject = (job: string): string => ofJob(job, "checkpoint");
+export const commitsSubject = (job: string): string => ofJob(job, "commits");
+
+export const workSubject = (job: string, step: number, attempt: number): string =>
+  ofJob(job, `work.${step}.${attempt}`);
+/** All micro-batches of a job, whatever their step and attempt. */
+export const allWorkSubject = (job: string): string => ofJob(job, "work.>");
+
+/** Names of streams, which must not hold a dot. */
+export const workQueueName = (job: string): string => `${ROOT}_work_${assertToken("the job's id", job)}`;
+export const commitLogName = (job: string): string => `${ROOT}_commits_${assertToken("the job's id", job)}`;
+
+/** The name under which the broker drops the same micro-batch of the same attempt where it is sent twice. */
+export const workItemId = (job: string, step: number, attempt: number, index: number): string =>
+  `${job}.${step}.${attempt}.${index}`;
