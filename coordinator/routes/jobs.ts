@@ -17,11 +17,17 @@ const requestSchema = z.object({
     description: "A folder below a model root, or org/name[@revision] on the hub",
   }),
   training_file: z.string().openapi({ description: "The id of an uploaded file" }),
+  validation_file: z.string().optional().openapi({
+    description: "Accepted, and not evaluated while training",
+  }),
   seed: z.int().optional(),
   suffix: z.string().max(64).optional(),
   metadata: z.record(z.string(), z.string()).optional(),
   hyperparameters: hyperparameters.optional(),
-  method: z.object({ type: z.literal("supervised"), supervised: z.object({ hyperparameters }).optional() })
+  method: z.object({
+    type: z.literal("supervised"),
+    supervised: z.object({ hyperparameters: hyperparameters.optional() }).optional(),
+  })
     .optional(),
   lora: loraSchema.partial().optional(),
   quantization: quantizationSchema.partial().optional(),
