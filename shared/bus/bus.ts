@@ -37,6 +37,11 @@ export interface LogEntry {
   readonly data: Uint8Array;
 }
 
+export type BusStatus = "disconnected" | "reconnected";
+
+/** Hears of what has no caller to throw at: a handler's exception, a right that the broker denies. */
+export type BusErrorHandler = (message: string, thrown: unknown) => void;
+
 export interface Bus {
   /** The largest message that the broker takes, in bytes. */
   readonly maxPayloadBytes: number;
@@ -63,6 +68,6 @@ export interface Bus {
   readLog(name: string): Promise<readonly LogEntry[]>;
   deleteLog(name: string): Promise<void>;
   /** Told when the connection to the broker goes and comes. */
-  onStatus(handler: (status: "disconnected" | "reconnected") => void): void;
+  onStatus(handler: (status: BusStatus) => void): void;
   close(): Promise<void>;
 }

@@ -1,0 +1,142 @@
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { systemClock } from "../clock.ts";
+import { LoraFleetError } from "../errors.ts";
+import type { Bus } from "./bus.ts";
+import { runBusContract } from "./bus_contract.ts";
+import { connectNatsBus } from "./nats_bus.ts";
+import { deliveryCountOf } from "./nats_queue.ts";
+import { startTestNatsServer } from "./test_nats_server.ts";
+
+Deno.test("the bus over NATS keeps the contract", async (t) => {
+  await using server = await startTestNatsServer();
+  await runBusContract(t, {
+    connect: (onError = (_message, thrown) => {
+      throw thrown;
+    }) => connectNatsBus({ servers: server.url, name: "contract", onError }),
+    pass: (milliseconds) => systemClock.sleep(milliseconds),
+    during: (_milliseconds, promise) => promise,
+  });
+});
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const textOf = (data: Uint8Array) => new TextDecoder().decode(data);
+const throwIt = (_message: string, thrown: unknown) => {
+  throw thrown;
+};
+
+Deno.test("a broker that restarts loses nothing that was to be stored, and everybody comes back", async () => {
+  await using server = await startTestNatsServer();
+  const bus = await connectNatsBus({ servers: server.url, name: "restart", onError: throwIt });
+  const statuses: string[] = [];
+  const back = Promise.withResolvers<void>();
+  bus.onStatus((status) => {
+    statuses.push(status);
+    if (status === "reconnected") back.resolve();
+  });
+  const heard: string[] = [];
+  bus.subscribe("lf.after", ({ data }) => void heard.push(textOf(data)));
+  await bus.ensureQueue("work", ["lf.work.>"], { ackWaitMs: 60_000 });
+  await bus.ensureLog("log", "lf.log");
+  const queue = await bus.openQueue("work");
+  await bus.append("lf.log", bytes("1"), 0);
+
+  let stored: Promise<unknown> = Promise.resolve();
+  await server.restart(async () => {
+    while (statuses.length === 0) await systemClock.sleep(10);
+    stored = Promise.all([
+      bus.enqueue("lf.work.a", bytes("a"), "a"),
+      bus.append("lf.log", bytes("2"), 1),
+    ]);
+    assertEquals(await queue.pull(100), null);
+    assertEquals(bus.maxPayloadBytes, 2 ** 20);
+    bus.publish("lf.after", bytes("lost"));
+    await systemClock.sleep(300);
+  });
+  await stored;
+  await back.promise;
+  assertEquals(statuses, ["disconnected", "reconnected"]);
+
+  const item = await queue.pull(5000);
+  assertEquals(item && textOf(item.data), "a");
+  await item!.ack();
+  assertEquals((await bus.readLog("log")).map(({ data }) => textOf(data)), ["1", "2"]);
+  bus.publish("lf.after", bytes("heard"));
+  await bus.flush();
+  assertEquals(heard.at(-1), "heard");
+  await bus.close();
+});
+
+Deno.test("what cannot be stored in time is a timeout, and closing does not wait for a broker that is gone", async () => {
+  const server = await startTestNatsServer();
+  const bus = await connectNatsBus({
+    servers: server.url,
+    name: "gone",
+    onError: throwIt,
+    storeDeadlineMs: 300,
+  });
+  await server.stop();
+  const error = await assertRejects(() => bus.enqueue("lf.work.a", bytes("a"), "the-id"), LoraFleetError);
+  assertEquals(error.code, "timeout");
+  assertStringIncludes(error.message, "the-id");
+  assertEquals((await assertRejects(() => bus.flush(), LoraFleetError)).code, "timeout");
+  await bus.close();
+});
+
+Deno.test("nobody listens: the first connection is refused with the address", async () => {
+  const error = await assertRejects(
+    () => connectNatsBus({ servers: "nats://127.0.0.1:1", name: "early", onError: throwIt }),
+    LoraFleetError,
+  );
+  assertEquals(error.code, "timeout");
+  assertStringIncludes(error.message, "127.0.0.1:1");
+});
+
+Deno.test("waitOnFirstConnect waits for a broker that comes later", async () => {
+  await using server = await startTestNatsServer();
+  let connected: Promise<Bus> | null = null;
+  await server.restart(async () => {
+    connected = connectNatsBus({
+      servers: server.url,
+      name: "early",
+      onError: throwIt,
+      waitOnFirstConnect: true,
+    });
+    await systemClock.sleep(100);
+  });
+  const bus = await connected!;
+  await bus.flush();
+  await bus.close();
+});
+
+Deno.test("a wrong password is unauthorized; a subject without the right for it is reported", async () => {
+  await using server = await startTestNatsServer({
+    configuration: `authorization { users: [
+      { user: "worker", password: "secret", permissions: { publish: ["lf.>", "_INBOX.>"], subscribe: ["lf.>", "_INBOX.>"] } }
+    ] }`,
+  });
+  const wrong = await assertRejects(
+    () =>
+      connectNatsBus({ servers: server.url, user: "worker", pass: "wrong", name: "wrong", onError: throwIt }),
+    LoraFleetError,
+  );
+  assertEquals(wrong.code, "unauthorized");
+
+  const denied = Promise.withResolvers<string>();
+  const bus = await connectNatsBus({
+    servers: server.url,
+    user: "worker",
+    pass: "secret",
+    name: "worker",
+    onError: (message, thrown) => denied.resolve(`${message}: ${thrown}`),
+  });
+  bus.publish("elsewhere.a", bytes("?"));
+  assertStringIncludes(await denied.promise, "elsewhere.a");
+  await bus.close();
+});
+
+Deno.test("the delivery count is read from both forms of the reply subject", () => {
+  assertEquals(deliveryCountOf("$JS.ACK.stream.workers.3.17.20.1700000000000000000.5"), 3);
+  assertEquals(deliveryCountOf("$JS.ACK.hub.account.stream.workers.4.17.20.1700000000000000000.5"), 4);
+  assertEquals(deliveryCountOf("$JS.ACK.hub.account.stream.workers.5.17.20.1700000000000000000.5.random"), 5);
+  assertEquals(assertThrows(() => deliveryCountOf("_INBOX.abc"), LoraFleetError).code, "corrupt");
+});
