@@ -1,0 +1,143 @@
+/**
+ * The binary frame in which 32-bit words travel between workers: gradient chunks, receipts for them, and state for a worker
+ * that recovers. A header of 48 bytes, then the payload; everything little-endian.
+ *
+ *     byte  0  u32  magic "LFTF"            byte 28  u32  chunk index
+ *           4  u8   version                      32  u32  chunk count
+ *           5  u8   kind                         36  u32  element offset
+ *           6  u8   codec                        40  u32  element count
+ *           7  u8   0                            44  u32  CRC-32 of all the rest
+ *           8  u32  hash of the job's name
+ *          12  u32  generation
+ *          16  u32  step
+ *          20  u32  attempt
+ *          24  u16  sender index
+ *          26  u16  owner index
+ *
+ * The checksum covers the header, too. CRC-32 finds every burst of up to 32 bits, so no changed byte or bit passes.
+ */
+import { crc32 } from "node:zlib";
+import { LoraFleetError } from "./errors.ts";
+
+export const FRAME_HEADER_BYTES = 48;
+export const FRAME_VERSION = 1;
+
+const MAGIC = 0x4654_464c;
+const CHECKSUM_AT = 44;
+/** Position in the list = number on the wire. */
+const KINDS = ["reduce", "broadcast", "receipt", "state"] as const;
+/** `i32`: integers; `raw`: words whose meaning the receiver knows, such as f32. */
+const CODECS = ["i32", "raw"] as const;
+
+/**
+ * `reduce`: a chunk of somebody's gradient sums for the owner of its range. `broadcast`: a chunk of an owner's finished
+ * range. `receipt`: which chunks arrived. `state`: adapter and moments, or a request for them.
+ */
+export type FrameKind = typeof KINDS[number];
+export type FrameCodec = typeof CODECS[number];
+
+/** All numbers are u32 except the two indices of workers, which are u16. */
+export interface FrameHeader {
+  readonly kind: FrameKind;
+  readonly codec: FrameCodec;
+  /** `jobHash` of the job's name: frames that went astray are recognised. */
+  readonly jobHash: number;
+  readonly generation: number;
+  readonly step: number;
+  readonly attempt: number;
+  /** Positions in the sorted list of the round's members. */
+  readonly senderIndex: number;
+  readonly ownerIndex: number;
+  readonly chunkIndex: number;
+  readonly chunkCount: number;
+  /** Position of the payload's first word in the whole. */
+  readonly elementOffset: number;
+}
+
+export interface TensorFrame extends FrameHeader {
+  /** A view into the message where that is aligned, else a copy: not to be changed. */
+  readonly payload: Int32Array;
+}
+
+/** CRC-32 of a name. */
+export function jobHash(name: string): number {
+  return crc32(new TextEncoder().encode(name));
+}
+
+/** The only copy of the payload is the one into the frame. Throws a `LoraFleetError` for a number out of range. */
+export function encodeFrame(header: FrameHeader, payload: Int32Array): Uint8Array {
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + payload.byteLength);
+  const view = new DataView(frame.buffer);
+  view.setUint32(0, MAGIC, true);
+  view.setUint8(4, FRAME_VERSION);
+  view.setUint8(5, KINDS.indexOf(header.kind));
+  view.setUint8(6, CODECS.indexOf(header.codec));
+  const words = [header.jobHash, header.generation, header.step, header.attempt];
+  words.forEach((word, index) => view.setUint32(8 + 4 * index, assertUint(word, 32), true));
+  view.setUint16(24, assertUint(header.senderIndex, 16), true);
+  view.setUint16(26, assertUint(header.ownerIndex, 16), true);
+  const places = [header.chunkIndex, header.chunkCount, header.elementOffset, payload.length];
+  places.forEach((place, index) => view.setUint32(28 + 4 * index, assertUint(place, 32), true));
+  new Int32Array(frame.buffer, FRAME_HEADER_BYTES).set(payload);
+  view.setUint32(CHECKSUM_AT, checksum(frame), true);
+  return frame;
+}
+
+/** Throws a `LoraFleetError` with code `corrupt` for anything but a whole, unchanged frame of this version. */
+export function decodeFrame(frame: Uint8Array): TensorFrame {
+  if (frame.length < FRAME_HEADER_BYTES) {
+    throw corrupt(`it has ${frame.length} bytes, a header needs ${FRAME_HEADER_BYTES}`);
+  }
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const u32 = (at: number) => view.getUint32(at, true);
+  if (u32(0) !== MAGIC) throw corrupt("it does not begin with LFTF");
+  if (view.getUint8(4) !== FRAME_VERSION) {
+    throw corrupt(`its version is ${view.getUint8(4)}, this program speaks ${FRAME_VERSION}`);
+  }
+  const elementCount = u32(40);
+  if (frame.length !== FRAME_HEADER_BYTES + 4 * elementCount) {
+    throw corrupt(
+      `it has ${frame.length} bytes, ${elementCount} elements need ${FRAME_HEADER_BYTES + 4 * elementCount}`,
+    );
+  }
+  if (u32(CHECKSUM_AT) !== checksum(frame)) throw corrupt("its checksum does not match");
+  const kind = KINDS[view.getUint8(5)];
+  const codec = CODECS[view.getUint8(6)];
+  if (kind === undefined) throw corrupt(`its kind ${view.getUint8(5)} is unknown`);
+  if (codec === undefined) throw corrupt(`its codec ${view.getUint8(6)} is unknown`);
+  if (view.getUint8(7) !== 0) throw corrupt("its reserved byte is not 0");
+  return {
+    kind,
+    codec,
+    jobHash: u32(8),
+    generation: u32(12),
+    step: u32(16),
+    attempt: u32(20),
+    senderIndex: view.getUint16(24, true),
+    ownerIndex: view.getUint16(26, true),
+    chunkIndex: u32(28),
+    chunkCount: u32(32),
+    elementOffset: u32(36),
+    payload: wordsOf(frame),
+  };
+}
+
+function checksum(frame: Uint8Array): number {
+  return crc32(frame.subarray(FRAME_HEADER_BYTES), crc32(frame.subarray(0, CHECKSUM_AT)));
+}
+
+function wordsOf(frame: Uint8Array): Int32Array {
+  const start = frame.byteOffset + FRAME_HEADER_BYTES;
+  const count = (frame.length - FRAME_HEADER_BYTES) / 4;
+  if (start % 4 === 0) return new Int32Array(frame.buffer, start, count);
+  return new Int32Array(frame.slice(FRAME_HEADER_BYTES).buffer);
+}
+
+function assertUint(value: number, bits: number): number {
+  if (Number.isInteger(value) && value >= 0 && value < 2 ** bits) return value;
+  throw new LoraFleetError("invalid_request", `a frame's header holds u${bits}, not ${value}`);
+}
+
+function corrupt(what: string): LoraFleetError {
+  return new LoraFleetError("corrupt", `a message is no tensor frame: ${what}`);
+}
