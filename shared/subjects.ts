@@ -9,8 +9,10 @@
  *     lf.<job>.report|update|failure|checkpoint    worker → coordinator, requests
  *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches
  *     lf.<job>.commits                    the log of commits
- *     lf.<job>.gradients…                 worker ↔ worker, the rounds
- *     lf.<job>.recover…                   worker ↔ worker, the newest committed state
+ *     lf.<job>.gradients.<generation>.rs.<owner>.<sender>      worker → owner, sums of the owner's range
+ *     lf.<job>.gradients.<generation>.ag.<owner>               owner → workers, its finished range
+ *     lf.<job>.gradients.<generation>.nack.<target>.<sender>   worker → sender, which chunks have come
+ *     lf.<job>.recover.<holder>           worker → worker, requests for the newest committed state
  */
 import { assertToken } from "./ids.ts";
 
@@ -46,3 +48,23 @@ export const commitLogName = (job: string): string => `${ROOT}_commits_${assertT
 /** The name under which the broker drops the same micro-batch of the same attempt where it is sent twice. */
 export const workItemId = (job: string, step: number, attempt: number, index: number): string =>
   `${job}.${step}.${attempt}.${index}`;
+
+/** Where a worker that holds the newest commit answers requests for pieces of it. */
+export const recoverSubject = (job: string, holder: string): string =>
+  ofJob(job, `recover.${assertToken("the holder's id", holder)}`);
+
+/** The all-reduce's subjects of one job (`worker/allreduce/all_reduce.ts`). Each ends with the worker who speaks. */
+export function gradientSubjects(job: string) {
+  const of = (rest: string) => ofJob(job, `gradients.${rest}`);
+  const id = (worker: string) => assertToken("the worker's id", worker);
+  return {
+    reduce: (generation: number, owner: string, sender: string) =>
+      of(`${generation}.rs.${id(owner)}.${id(sender)}`),
+    reduceTo: (owner: string) => of(`*.rs.${id(owner)}.*`),
+    broadcast: (generation: number, owner: string) => of(`${generation}.ag.${id(owner)}`),
+    receipt: (generation: number, target: string, sender: string) =>
+      of(`${generation}.nack.${id(target)}.${id(sender)}`),
+    receiptTo: (target: string) => of(`*.nack.${id(target)}.*`),
+    senderOf: (subject: string) => subject.slice(subject.lastIndexOf(".") + 1),
+  };
+}

@@ -130,7 +130,10 @@ function wordsOf(frame: Uint8Array): Int32Array {
   const start = frame.byteOffset + FRAME_HEADER_BYTES;
   const count = (frame.length - FRAME_HEADER_BYTES) / 4;
   if (start % 4 === 0) return new Int32Array(frame.buffer, start, count);
-  return new Int32Array(frame.slice(FRAME_HEADER_BYTES).buffer);
+  // Not `frame.slice`: that of Node's Buffer, which is a Uint8Array too, is a view of the whole message.
+  const words = new Int32Array(count);
+  new Uint8Array(words.buffer).set(frame.subarray(FRAME_HEADER_BYTES));
+  return words;
 }
 
 function assertUint(value: number, bits: number): number {

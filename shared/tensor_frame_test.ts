@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 import { LoraFleetError } from "./errors.ts";
 import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, type FrameHeader, jobHash } from "./tensor_frame.ts";
@@ -45,6 +46,8 @@ Deno.test("a frame comes back as it was, wherever the message lies in memory", (
     const message = new Uint8Array(shift + frame.length + 3).subarray(shift, shift + frame.length);
     message.set(frame);
     assertEquals(decodeFrame(message), { ...header, payload });
+    const buffer = Buffer.from(message.buffer, shift, frame.length);
+    assertEquals(decodeFrame(buffer), { ...header, payload });
   }));
 });
 

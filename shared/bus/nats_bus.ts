@@ -9,7 +9,7 @@ import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node"
 import { systemClock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
 import type { Bus, BusErrorHandler, BusMessage, BusStatus, Subscription } from "./bus.ts";
-import { assertPayload } from "./bus_checks.ts";
+import { assertPayload, plainBytes } from "./bus_checks.ts";
 import { isClosed, isNoResponders, toLoraFleetError } from "./nats_errors.ts";
 import { createNatsStore } from "./nats_store.ts";
 
@@ -98,7 +98,7 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
             if (error !== null) throw error;
             handler({
               subject: message.subject,
-              data: message.data,
+              data: plainBytes(message.data),
               respond: (data) => {
                 if (!message.reply || nc.isClosed()) return;
                 assertPayload(message.reply, data, maxPayloadBytes());
@@ -119,7 +119,7 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
     while (true) {
       try {
         const remainingMs = Math.max(1, deadline - systemClock.now());
-        return (await nc.request(subject, data, { timeout: remainingMs })).data;
+        return plainBytes((await nc.request(subject, data, { timeout: remainingMs })).data);
       } catch (thrown) {
         const remainingMs = deadline - systemClock.now();
         // Nobody has seen it, so it can be sent again: a responder that starts in time answers it.

@@ -9,6 +9,7 @@ import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node"
 import { systemClock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
 import type { BusErrorHandler, WorkItem, WorkQueue } from "./bus.ts";
+import { plainBytes } from "./bus_checks.ts";
 import { isNotFound, toLoraFleetError } from "./nats_errors.ts";
 
 /** All workers share one consumer: a work queue allows no second one for the same subjects. */
@@ -142,7 +143,8 @@ function statusOf(message: Msg): number {
 }
 
 function workItem(nc: NatsConnection, message: Msg, onError: BusErrorHandler): WorkItem {
-  const { subject, data } = message;
+  const { subject } = message;
+  const data = plainBytes(message.data);
   const reply = message.reply!;
   const say = (what: string, word: Uint8Array) => {
     try {

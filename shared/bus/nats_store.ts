@@ -6,7 +6,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError, messageOf, quote } from "../errors.ts";
 import type { Bus, BusErrorHandler, LogEntry } from "./bus.ts";
-import { assertPayload } from "./bus_checks.ts";
+import { assertPayload, plainBytes } from "./bus_checks.ts";
 import { isNotFound, isTransient, toLoraFleetError } from "./nats_errors.ts";
 import { assertQueue, ensureConsumer, openNatsQueue } from "./nats_queue.ts";
 
@@ -134,7 +134,9 @@ export function createNatsStore(
         { length: count },
         (_, index) => insist(attempted, () => streams.getMessage(name, { seq: first + index })),
       ));
-      for (const entry of some) if (entry !== null) entries.push({ sequence: entry.seq, data: entry.data });
+      for (const entry of some) {
+        if (entry !== null) entries.push({ sequence: entry.seq, data: plainBytes(entry.data) });
+      }
     }
     return entries;
   }

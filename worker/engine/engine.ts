@@ -51,6 +51,8 @@ export interface GradientLayout {
 
 export interface LoadedEngine {
   readonly layout: GradientLayout;
+  /** SHA-256 (hex) over the initial adapter and moments: the same on all workers of a job. */
+  readonly digest: string;
   readonly gpuDescription: string;
   /** The memory plan as text, for the log. */
   readonly planText: string;

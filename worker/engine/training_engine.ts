@@ -50,6 +50,7 @@ export class TrainingEngine implements Engine {
     gpu.write(model.flat.adapter, this.#current.adapter);
     return {
       layout,
+      digest: digestOf(this.#current),
       gpuDescription: gpu.description,
       planText: model.planText,
       plannedBytes: model.plannedBytes,

@@ -1,0 +1,338 @@
+/**
+ * The all-reduce over the bus: owner reduce-scatter, broadcast fan-out (docs and design call it a round). This file has the
+ * time and the network; what a round does with a frame is in `reduce_round.ts`.
+ *
+ * Messages may be lost, doubled, changed, late or out of order. A worker that hears nothing for a while tells each member that
+ * owes it something which chunks it has, and asks for the rest; senders keep what they sent until the round is released.
+ */
+import { setImmediate } from "node:timers";
+import type { Bus, BusMessage, Subscription } from "../../shared/bus/bus.ts";
+import { type Clock, systemClock } from "../../shared/clock.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { decodeFrame, jobHash, type TensorFrame } from "../../shared/tensor_frame.ts";
+import { chunkPlan, DEFAULT_CHUNK_BYTES } from "./chunk_plan.ts";
+import { createEarlyFrames, type EarlyFrame } from "./early_frames.ts";
+import { equalWeights, ownerRanges } from "./owner_ranges.ts";
+import { createReduceRound, type ReduceRound } from "./reduce_round.ts";
+import { compareRounds, describeRound, type RoundId } from "./round_id.ts";
+import { RoundTimeout } from "./round_timeout.ts";
+
+/** The subjects of one job. Every one ends with the worker who speaks, so that the broker can tell who may. */
+export interface AllReduceSubjects {
+  /** `sender` → `owner`: sums for the owner's range, and chunks of a finished range that `owner` lost. */
+  reduce(generation: number, owner: string, sender: string): string;
+  /** All that comes to `owner`, of any generation and sender (wildcards). */
+  reduceTo(owner: string): string;
+  /** `owner` → everybody: its finished range. */
+  broadcast(generation: number, owner: string): string;
+  /** `sender` → `target`: which chunks have arrived. */
+  receipt(generation: number, target: string, sender: string): string;
+  receiptTo(target: string): string;
+  /** The worker who spoke, from a subject of any of these forms. */
+  senderOf(subject: string): string;
+}
+
+export interface AllReduceOptions {
+  /** Better a connection of its own than the one of the heartbeats. */
+  readonly bus: Bus;
+  readonly jobId: string;
+  /** Names the start of the training, where a job may be started again with the same steps. */
+  readonly startId?: string;
+  /** This worker's id. */
+  readonly self: string;
+  readonly subjects: AllReduceSubjects;
+  readonly clock?: Clock;
+  /** The same on all members; 512 KiB. */
+  readonly chunkBytes?: number;
+  /** After so long without a new chunk the missing ones are asked for; the time doubles while nothing comes. */
+  readonly quietMs?: number;
+  /** The most that is kept of a round that was not entered yet. */
+  readonly maxEarlyBytes?: number;
+  /** Lets the event loop turn, between two chunks. */
+  readonly yieldToEventLoop?: () => Promise<void>;
+}
+
+export interface ReduceRequest {
+  readonly round: RoundId;
+  /** Ids of all workers that take part, sorted, this one included. */
+  readonly members: readonly string[];
+  /** Size of each member's range in proportion, such as its bandwidth; equal where it is left out. */
+  readonly weights?: readonly number[];
+  /**
+   * This worker's gradient sums. They are overwritten with the result as it comes, and are worthless after a failure. No
+   * partial sum may leave the range of i32 (decision 0001 sees to it).
+   */
+  readonly sums: Int32Array;
+  readonly signal: AbortSignal;
+  /** How long the round may take. */
+  readonly deadlineMs: number;
+}
+
+export interface ReduceResult {
+  /** The array of the request, holding the sums over all members; not touched any more. */
+  readonly sums: Int32Array;
+  /** Payload bytes that this worker has published for the round, headers apart. */
+  readonly bytesSent: number;
+}
+
+export interface AllReduceStats {
+  /** Payload bytes of chunks in all rounds, failed ones included. */
+  readonly bytesSent: number;
+  readonly chunksRepeated: number;
+  readonly duplicateFrames: number;
+  /** Of a round that is over, or not of this job. */
+  readonly staleFrames: number;
+  readonly corruptFrames: number;
+  /** From somebody else than they say, or not at the place of a chunk. */
+  readonly mismatchedFrames: number;
+  /** Came before the round was entered and found no room. */
+  readonly droppedEarlyFrames: number;
+}
+
+export interface AllReduce {
+  /**
+   * Resolves when the result is whole here and the own range is out; others may still need chunks, until `release`.
+   * Rejects with the signal's reason, with `RoundTimeout` (code `timeout`), with code `conflict` while another round is
+   * running, or `invalid_request` for members that are not sorted or do not include this worker.
+   */
+  reduce(request: ReduceRequest): Promise<ReduceResult>;
+  /** The step is decided: nobody needs this round's chunks any more. Entering another round does the same. */
+  release(round: RoundId): void;
+  readonly stats: AllReduceStats;
+  /** Ends a running round with code `aborted` and listens no more. The bus stays open. */
+  close(): void;
+}
+
+const QUIET_MS = 500;
+const LONGEST_QUIET_MS = 4000;
+const MAX_EARLY_BYTES = 48 * 2 ** 20;
+
+/** A round from its entry to its release. */
+interface EnteredRound {
+  readonly id: RoundId;
+  readonly members: readonly string[];
+  readonly round: ReduceRound;
+  readonly outcome: PromiseWithResolvers<void>;
+  /** Aborts when nobody needs it any more. */
+  readonly left: AbortController;
+  lastArrivalAt: number;
+  /** Sends on, if it was waiting. */
+  wake: () => void;
+}
+
+export function createAllReduce(options: AllReduceOptions): AllReduce {
+  const { bus, jobId, self, subjects, clock = systemClock, chunkBytes = DEFAULT_CHUNK_BYTES } = options;
+  const { quietMs = QUIET_MS, yieldToEventLoop = turnOfEventLoop } = options;
+  const hash = jobHash(`${jobId} ${options.startId ?? ""}`);
+  const early = createEarlyFrames(options.maxEarlyBytes ?? MAX_EARLY_BYTES);
+  const counts = { duplicate: 0, stale: 0, corrupt: 0, mismatched: 0, droppedEarly: 0 };
+  /** Of rounds that were left. */
+  const past = { bytesSent: 0, chunksRepeated: 0 };
+  let newest: RoundId | null = null;
+  let current: EnteredRound | null = null;
+  let isRunning = false;
+  let isClosed = false;
+
+  const always = [subjects.reduceTo(self), subjects.receiptTo(self)].map((subject) =>
+    bus.subscribe(subject, onMessage)
+  );
+  /** Finished ranges are heard member by member: a worker need not hear its own. */
+  const broadcasts = new Map<string, Subscription>();
+
+  function onMessage({ subject, data }: BusMessage): void {
+    let frame: TensorFrame;
+    try {
+      frame = decodeFrame(data);
+    } catch {
+      counts.corrupt++;
+      return;
+    }
+    const sender = subjects.senderOf(subject);
+    if (frame.jobHash !== hash) counts.stale++;
+    else if (current !== null && compareRounds(frame, current.id) === 0) take(current, { sender, frame });
+    else if (newest !== null && compareRounds(frame, newest) <= 0) counts.stale++;
+    // Without its round a receipt says nothing; who sent it will say it again.
+    else if (frame.kind !== "receipt" && !early.keep({ sender, frame })) counts.droppedEarly++;
+  }
+
+  function take(entered: EnteredRound, { sender, frame }: EarlyFrame): void {
+    if (entered.members[frame.senderIndex] !== sender) return void counts.mismatched++;
+    const reception = entered.round.receive(frame);
+    if (reception !== "used") return void counts[reception]++;
+    if (frame.kind !== "receipt") entered.lastArrivalAt = clock.now();
+    entered.wake();
+  }
+
+  function enter({ round: id, members, weights, sums }: ReduceRequest, selfIndex: number): EnteredRound {
+    const { generation } = id;
+    const entered: EnteredRound = {
+      id,
+      members,
+      round: createReduceRound({
+        header: { jobHash: hash, generation, step: id.step, attempt: id.attempt },
+        selfIndex,
+        ranges: ownerRanges(sums.length, weights ?? equalWeights(members.length)),
+        plan: chunkPlan(members.length, chunkBytes, bus.maxPayloadBytes),
+        sums,
+        sender: {
+          toOwner: (member, frame) => bus.publish(subjects.reduce(generation, members[member]!, self), frame),
+          toAll: (frame) => bus.publish(subjects.broadcast(generation, self), frame),
+          receipt: (member, frame) =>
+            bus.publish(subjects.receipt(generation, members[member]!, self), frame),
+        },
+      }),
+      outcome: Promise.withResolvers(),
+      left: new AbortController(),
+      lastArrivalAt: clock.now(),
+      wake: () => {},
+    };
+    listenToBroadcasts(members.map((member) => subjects.broadcast(generation, member)), selfIndex);
+    newest = newest === null || compareRounds(id, newest) > 0 ? id : newest;
+    return entered;
+  }
+
+  function listenToBroadcasts(wanted: readonly string[], selfIndex: number): void {
+    const others = new Set(wanted.filter((_, index) => index !== selfIndex));
+    for (const [subject, subscription] of broadcasts) {
+      if (others.has(subject)) continue;
+      subscription.close();
+      broadcasts.delete(subject);
+    }
+    for (const subject of others) {
+      if (!broadcasts.has(subject)) broadcasts.set(subject, bus.subscribe(subject, onMessage));
+    }
+  }
+
+  function leave(): void {
+    if (current === null) return;
+    past.bytesSent += current.round.bytesSent;
+    past.chunksRepeated += current.round.chunksRepeated;
+    current.left.abort();
+    current.wake();
+    current = null;
+  }
+
+  /** Takes what came early, then sends whatever there is to send, until the round is left. */
+  async function send(entered: EnteredRound): Promise<void> {
+    const { round, left } = entered;
+    for (const frame of early.take(entered.id)) {
+      take(entered, frame);
+      await yieldToEventLoop();
+    }
+    while (!left.signal.aborted) {
+      const hasSent = round.sendNext();
+      if (round.isComplete) entered.outcome.resolve();
+      if (hasSent) await yieldToEventLoop();
+      else await new Promise<void>((resolve) => void (entered.wake = resolve));
+    }
+  }
+
+  /** Asks for what is missing whenever nothing has come for a while. */
+  async function ask(entered: EnteredRound, signal: AbortSignal): Promise<void> {
+    for (let waitMs = quietMs, quietSince = entered.lastArrivalAt;;) {
+      if (entered.lastArrivalAt > quietSince) {
+        quietSince = entered.lastArrivalAt;
+        waitMs = quietMs;
+      }
+      const dueInMs = quietSince + waitMs - clock.now();
+      if (dueInMs > 0) {
+        await clock.sleep(dueInMs, signal);
+        continue;
+      }
+      entered.round.askForMissing();
+      quietSince = clock.now();
+      waitMs = Math.min(2 * waitMs, Math.max(quietMs, LONGEST_QUIET_MS));
+    }
+  }
+
+  async function expire({ id, members, round }: EnteredRound, deadlineMs: number, signal: AbortSignal) {
+    await clock.sleep(deadlineMs, signal);
+    throw new RoundTimeout(id, deadlineMs, members, round.missing());
+  }
+
+  async function reduce(request: ReduceRequest): Promise<ReduceResult> {
+    const { round: id, members, sums, signal } = request;
+    const selfIndex = assertRequest(request, self);
+    signal.throwIfAborted();
+    if (isClosed) throw closedError(id);
+    if (isRunning) {
+      throw new LoraFleetError(
+        "conflict",
+        `cannot enter the round of ${describeRound(id)}: another one is running`,
+      );
+    }
+    leave();
+    if (members.length === 1) return { sums, bytesSent: 0 };
+
+    const entered = current = enter(request, selfIndex);
+    const { round, outcome, left } = entered;
+    const ended = new AbortController();
+    const onAbort = () => outcome.reject(signal.reason);
+    const failWith = (thrown: unknown) => outcome.reject(thrown);
+    isRunning = true;
+    signal.addEventListener("abort", onAbort, { once: true });
+    send(entered).catch(failWith);
+    // Both end by the abort of `ended`, after the outcome; before it, what they throw is the outcome.
+    ask(entered, ended.signal).catch(failWith);
+    expire(entered, request.deadlineMs, ended.signal).catch(failWith);
+    try {
+      await outcome.promise;
+      return { sums, bytesSent: round.bytesSent };
+    } catch (thrown) {
+      if (!left.signal.aborted) leave();
+      throw thrown;
+    } finally {
+      isRunning = false;
+      signal.removeEventListener("abort", onAbort);
+      ended.abort();
+    }
+  }
+
+  return {
+    reduce,
+    release: (id) => {
+      if (!isRunning && current !== null && compareRounds(id, current.id) === 0) leave();
+    },
+    get stats() {
+      return {
+        bytesSent: past.bytesSent + (current?.round.bytesSent ?? 0),
+        chunksRepeated: past.chunksRepeated + (current?.round.chunksRepeated ?? 0),
+        duplicateFrames: counts.duplicate,
+        staleFrames: counts.stale,
+        corruptFrames: counts.corrupt,
+        mismatchedFrames: counts.mismatched,
+        droppedEarlyFrames: counts.droppedEarly,
+      };
+    },
+    close: () => {
+      if (isClosed) return;
+      isClosed = true;
+      if (isRunning) current?.outcome.reject(closedError(current.id));
+      leave();
+      for (const subscription of [...always, ...broadcasts.values()]) subscription.close();
+    },
+  };
+}
+
+/** The index of this worker. */
+function assertRequest({ round, members, deadlineMs }: ReduceRequest, self: string): number {
+  const selfIndex = members.indexOf(self);
+  const isSorted = members.every((member, index) => index === 0 || members[index - 1]! < member);
+  if (selfIndex < 0 || !isSorted || !(deadlineMs > 0)) {
+    throw new LoraFleetError(
+      "invalid_request",
+      `cannot enter the round of ${describeRound(round)} with ${quote({ members, deadlineMs })}: ` +
+        `different members, sorted, ${quote(self)} among them, and a positive deadline are needed`,
+    );
+  }
+  return selfIndex;
+}
+
+function closedError(id: RoundId): LoraFleetError {
+  return new LoraFleetError(
+    "aborted",
+    `the round of ${describeRound(id)} has no end: the all-reduce was closed`,
+  );
+}
+
+const turnOfEventLoop = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

@@ -1,0 +1,65 @@
+/** How ranges are cut into chunks and how many of them may be on their way: the same on all members of a round. */
+import { LoraFleetError } from "../../shared/errors.ts";
+import { FRAME_HEADER_BYTES } from "../../shared/tensor_frame.ts";
+import { type OwnerRange, RANGE_ALIGNMENT } from "./owner_ranges.ts";
+
+const MIB = 2 ** 20;
+export const DEFAULT_CHUNK_BYTES = MIB / 2;
+/** Adding or checking a larger chunk would hold up the heartbeats, which share the thread. */
+export const MAX_CHUNK_BYTES = 2 * MIB;
+/** What one worker may have in flight to another … */
+const CREDIT_BYTES = 16 * MIB;
+/** … and all others together to one, which has to stay below the broker's limit for a slow consumer (64 MiB). */
+const SHARED_CREDIT_BYTES = 48 * MIB;
+/** A window of fewer chunks would stand still between a chunk and its receipt. */
+const MIN_WINDOW_CHUNKS = 4;
+
+export interface ChunkPlan {
+  readonly chunkElements: number;
+  /** Chunks of one sender that a receiver may not have confirmed yet; for sums to an owner and for its results each. */
+  readonly windowChunks: number;
+}
+
+/**
+ * Half of a worker's credit is for sums on their way to owners, half for finished ranges. `chunkBytes` is the wish; a large
+ * fleet and a broker that takes only small messages make chunks smaller. It has to be the same on all members.
+ *
+ * Throws a `LoraFleetError` with code `invalid_request` for a wish outside of 256 bytes to 2 MiB.
+ */
+export function chunkPlan(workerCount: number, chunkBytes: number, maxPayloadBytes: number): ChunkPlan {
+  const smallest = 4 * RANGE_ALIGNMENT;
+  if (!(chunkBytes >= smallest && chunkBytes <= MAX_CHUNK_BYTES)) {
+    throw new LoraFleetError(
+      "invalid_request",
+      `chunks of ${chunkBytes} bytes were asked for; ${smallest} to ${MAX_CHUNK_BYTES} are possible`,
+      { param: "chunkBytes" },
+    );
+  }
+  const creditBytes = Math.min(CREDIT_BYTES, SHARED_CREDIT_BYTES / Math.max(1, workerCount - 1)) / 2;
+  const bytes = Math.min(chunkBytes, maxPayloadBytes - FRAME_HEADER_BYTES, creditBytes / MIN_WINDOW_CHUNKS);
+  const chunkElements = RANGE_ALIGNMENT * Math.max(1, Math.floor(bytes / smallest));
+  return {
+    chunkElements,
+    windowChunks: Math.max(MIN_WINDOW_CHUNKS, Math.floor(creditBytes / (4 * chunkElements))),
+  };
+}
+
+export function chunkCountOf(range: OwnerRange, chunkElements: number): number {
+  return Math.ceil(range.count / chunkElements);
+}
+
+/** The chunk's place in the flat gradient. */
+export function chunkRange(range: OwnerRange, chunkElements: number, chunk: number): OwnerRange {
+  const start = chunk * chunkElements;
+  return { offset: range.offset + start, count: Math.min(chunkElements, range.count - start) };
+}
+
+/**
+ * Payload bytes that all workers together publish in one round without faults, headers apart: 4·N·W for W > 1.
+ *
+ * A worker whose own range has n of the N elements sends the other N − n to their owners and its finished n once, so N
+ * elements of 4 bytes in all, however the ranges are cut; W of them send 4·N·W. A worker that is alone sends nothing.
+ */
+export function predictedBytes(elementCount: number, workerCount: number): number {
+  return workerCount > 1 ? 4 * elementCount * workerCount : 0;
+}

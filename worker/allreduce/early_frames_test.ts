@@ -1,0 +1,50 @@
+import { assertEquals } from "@std/assert";
+import { createEarlyFrames, type EarlyFrame } from "./early_frames.ts";
+
+function frameOf(step: number, attempt: number, elements = 4): EarlyFrame {
+  return {
+    sender: "w-a",
+    frame: {
+      kind: "reduce",
+      codec: "i32",
+      jobHash: 0,
+      generation: 1,
+      step,
+      attempt,
+      senderIndex: 0,
+      ownerIndex: 1,
+      chunkIndex: 0,
+      chunkCount: 1,
+      elementOffset: 0,
+      payload: new Int32Array(elements),
+    },
+  };
+}
+const round = (step: number, attempt: number) => ({ step, attempt, generation: 1 });
+
+Deno.test("frames of one round are kept in order, up to the limit", () => {
+  const early = createEarlyFrames(40);
+  const frames = [frameOf(2, 1), frameOf(2, 1, 5), frameOf(2, 1, 1)];
+  assertEquals(frames.map(early.keep), [true, true, true]);
+  assertEquals(early.keep(frameOf(2, 1, 1)), false);
+  assertEquals(early.take(round(2, 1)), frames);
+  assertEquals(early.take(round(2, 1)), []);
+  assertEquals(early.keep(frameOf(3, 1, 10)), true);
+});
+
+Deno.test("a newer round drives out the older one, and not the other way", () => {
+  const early = createEarlyFrames(1000);
+  early.keep(frameOf(2, 1));
+  const newer = frameOf(2, 2);
+  assertEquals([early.keep(newer), early.keep(frameOf(2, 1))], [true, false]);
+  // The one that is entered may be older than the one that waits.
+  assertEquals(early.take(round(2, 1)), []);
+  assertEquals(early.take(round(2, 2)), [newer]);
+});
+
+Deno.test("what is older than the entered round is forgotten", () => {
+  const early = createEarlyFrames(16);
+  early.keep(frameOf(2, 1));
+  assertEquals(early.take(round(3, 1)), []);
+  assertEquals(early.keep(frameOf(2, 9)), true);
+});

@@ -1,0 +1,265 @@
+/**
+ * One round of the all-reduce as one member sees it, without time and without a network: frames come in by `receive`, the next
+ * one to send goes out at every `sendNext`.
+ *
+ * Each member owns a range. It adds everybody's chunks of that range as they come, in any order, which is exact because they
+ * are integers. As soon as it has one chunk of everybody, it broadcasts the sum of that chunk. A broadcast chunk is also
+ * the owner's receipt for our part of it, so the gradient can be overwritten with the result in place.
+ */
+import { encodeFrame } from "../../shared/tensor_frame.ts";
+import type { FrameHeader, FrameKind, TensorFrame } from "../../shared/tensor_frame.ts";
+import { chunkCountOf, type ChunkPlan, chunkRange } from "./chunk_plan.ts";
+import { type ChunkSet, chunkSetOf, createChunkSet } from "./chunk_set.ts";
+import { createOutgoingChunks, type OutgoingChunks, type Sending } from "./outgoing_chunks.ts";
+import type { OwnerRange } from "./owner_ranges.ts";
+
+/** Where a frame goes: to one member, or to all. */
+export interface RoundSender {
+  toOwner(member: number, frame: Uint8Array): void;
+  toAll(frame: Uint8Array): void;
+  receipt(member: number, frame: Uint8Array): void;
+}
+
+export interface RoundOptions {
+  /** The numbers that all frames of the round carry. */
+  readonly header: Pick<FrameHeader, "jobHash" | "generation" | "step" | "attempt">;
+  readonly selfIndex: number;
+  /** One for each member. */
+  readonly ranges: readonly OwnerRange[];
+  readonly plan: ChunkPlan;
+  /** This worker's gradient sums; becomes the result. */
+  readonly sums: Int32Array;
+  readonly sender: RoundSender;
+}
+
+/** What became of a frame. */
+export type Reception = "used" | "duplicate" | "mismatched";
+
+/** Chunks that have not come from one member: of its sums for us, and of its finished range. */
+export interface MissingFrom {
+  readonly member: number;
+  readonly reduceChunks: number;
+  readonly broadcastChunks: number;
+}
+
+export interface ReduceRound {
+  receive(frame: TensorFrame): Reception;
+  /** Sends at most one chunk; false where there is nothing to send now. */
+  sendNext(): boolean;
+  /** Tells everybody who owes us chunks which ones we have, and asks for the rest. */
+  askForMissing(): void;
+  missing(): MissingFrom[];
+  /** The result is whole and our finished range is out. */
+  readonly isComplete: boolean;
+  /** Payload bytes of chunks that were published. */
+  readonly bytesSent: number;
+  readonly chunksRepeated: number;
+}
+
+/** Receipts come after so many parts of a window: often enough that the sender need not wait for them. */
+const RECEIPTS_PER_WINDOW = 4;
+
+/** What comes in from one member: its sums for our range, or its finished range. */
+interface Incoming {
+  readonly arrived: ChunkSet;
+  unconfirmed: number;
+}
+
+export function createReduceRound(options: RoundOptions): ReduceRound {
+  const { header, selfIndex, ranges, plan: { chunkElements, windowChunks }, sums, sender } = options;
+  const others = ranges.map((_, member) => member).filter((member) => member !== selfIndex);
+  const counts = ranges.map((range) => chunkCountOf(range, chunkElements));
+  const ownRange = ranges[selfIndex]!;
+  const ownCount = counts[selfIndex]!;
+  /** Our range's sums so far; kept apart from the result, which the caller may give away while others still ask. */
+  const own = new Int32Array(ownRange.count);
+  const addendsLeft = new Uint16Array(ownCount).fill(others.length);
+  const incoming = (chunkCount: number): Incoming => ({
+    arrived: createChunkSet(chunkCount),
+    unconfirmed: 0,
+  });
+  const reduceIn = new Map(others.map((member) => [member, incoming(ownCount)]));
+  const broadcastIn = new Map(others.map((member) => [member, incoming(counts[member]!)]));
+  const reduceOut = new Map(
+    others.map((member) => [member, createOutgoingChunks(counts[member]!, [member], windowChunks)]),
+  );
+  const broadcastOut = createOutgoingChunks(ownCount, others, windowChunks);
+  const receiptEvery = Math.max(1, Math.floor(windowChunks / RECEIPTS_PER_WINDOW));
+  let broadcastsLeft = counts.reduce((sum, count) => sum + count, 0) - ownCount;
+  let ownLeft = ownCount;
+  let bytesSent = 0;
+  let chunksRepeated = 0;
+
+  for (const [member, outgoing] of reduceOut) {
+    for (let chunk = 0; chunk < counts[member]!; chunk++) outgoing.offer(chunk);
+  }
+  // Each member begins with another owner, so that not all of them send to the first one first.
+  const streams: { member: number; outgoing: OutgoingChunks }[] = [
+    ...others.filter((member) => member > selfIndex),
+    ...others.filter((member) => member < selfIndex),
+  ].map((member) => ({ member, outgoing: reduceOut.get(member)! }));
+  streams.push({ member: selfIndex, outgoing: broadcastOut });
+  let turn = 0;
+
+  /** Null where the frame's place is not exactly that of a chunk. */
+  function placeOf(frame: TensorFrame): OwnerRange | null {
+    const range = ranges[frame.ownerIndex];
+    if (range === undefined || frame.chunkCount !== counts[frame.ownerIndex]) return null;
+    if (frame.chunkIndex >= frame.chunkCount) return null;
+    const place = chunkRange(range, chunkElements, frame.chunkIndex);
+    return frame.elementOffset === place.offset && frame.payload.length === place.count ? place : null;
+  }
+
+  function receive(frame: TensorFrame): Reception {
+    switch (frame.kind) {
+      case "reduce":
+        return receiveReduce(frame);
+      case "broadcast":
+        return receiveBroadcast(frame);
+      case "receipt":
+        return receiveReceipt(frame);
+      case "state":
+        return "mismatched";
+    }
+  }
+
+  function receiveReduce(frame: TensorFrame): Reception {
+    const from = reduceIn.get(frame.senderIndex);
+    const place = placeOf(frame);
+    if (from === undefined || place === null || frame.ownerIndex !== selfIndex) return "mismatched";
+    const chunk = frame.chunkIndex;
+    if (!from.arrived.add(chunk)) return "duplicate";
+    const start = place.offset - ownRange.offset;
+    const { payload } = frame;
+    const { offset } = place;
+    if (addendsLeft[chunk] === others.length) {
+      for (let index = 0; index < payload.length; index++) {
+        own[start + index] = sums[offset + index]! + payload[index]!;
+      }
+    } else {
+      for (let index = 0; index < payload.length; index++) own[start + index]! += payload[index]!;
+    }
+    confirm(frame.senderIndex, selfIndex, from);
+    if (--addendsLeft[chunk]! === 0) {
+      sums.set(own.subarray(start, start + place.count), offset);
+      ownLeft--;
+      broadcastOut.offer(chunk);
+    }
+    return "used";
+  }
+
+  function receiveBroadcast(frame: TensorFrame): Reception {
+    const from = broadcastIn.get(frame.senderIndex);
+    const place = placeOf(frame);
+    if (from === undefined || place === null || frame.ownerIndex !== frame.senderIndex) return "mismatched";
+    const ours = reduceOut.get(frame.senderIndex)!;
+    // A sum without our part is none; and its place still holds our part.
+    if (!ours.wasSent(frame.chunkIndex)) return "mismatched";
+    if (!from.arrived.add(frame.chunkIndex)) return "duplicate";
+    ours.confirmOne(frame.senderIndex, frame.chunkIndex);
+    sums.set(frame.payload, place.offset);
+    broadcastsLeft--;
+    confirm(frame.senderIndex, frame.senderIndex, from);
+    return "used";
+  }
+
+  function receiveReceipt(frame: TensorFrame): Reception {
+    const receiver = frame.senderIndex;
+    const isForSums = frame.ownerIndex === receiver;
+    const outgoing = isForSums ? reduceOut.get(receiver) : broadcastOut;
+    if (outgoing === undefined || (!isForSums && frame.ownerIndex !== selfIndex)) return "mismatched";
+    if (!reduceOut.has(receiver)) return "mismatched";
+    const [wantsRest, ...words] = frame.payload;
+    const arrived = chunkSetOf(Int32Array.from(words), counts[frame.ownerIndex]!);
+    if (arrived === null) return "mismatched";
+    outgoing.confirm(receiver, arrived);
+    if (wantsRest === 1) outgoing.repeat(receiver);
+    return "used";
+  }
+
+  function sendNext(): boolean {
+    for (let tried = 0; tried < streams.length; tried++) {
+      const { member, outgoing } = streams[turn]!;
+      turn = (turn + 1) % streams.length;
+      const sending = outgoing.next();
+      if (sending === null) continue;
+      send(member, sending);
+      return true;
+    }
+    return false;
+  }
+
+  function send(owner: number, { chunk, receiver }: Sending): void {
+    const isOwn = owner === selfIndex;
+    const { offset, count } = chunkRange(ranges[owner]!, chunkElements, chunk);
+    const payload = isOwn
+      ? own.subarray(offset - ownRange.offset, offset - ownRange.offset + count)
+      : sums.subarray(offset, offset + count);
+    const frame = frameOf(isOwn ? "broadcast" : "reduce", owner, chunk, offset, payload);
+    if (!isOwn) sender.toOwner(owner, frame);
+    // A broadcast chunk that one member lost goes to that one alone.
+    else if (receiver !== null) sender.toOwner(receiver, frame);
+    else sender.toAll(frame);
+    bytesSent += payload.byteLength;
+    if (receiver !== null) chunksRepeated++;
+  }
+
+  function frameOf(kind: FrameKind, ownerIndex: number, chunk: number, offset: number, payload: Int32Array) {
+    return encodeFrame({
+      ...header,
+      kind,
+      codec: "i32",
+      senderIndex: selfIndex,
+      ownerIndex,
+      chunkIndex: chunk,
+      chunkCount: counts[ownerIndex]!,
+      elementOffset: offset,
+    }, payload);
+  }
+
+  function sendReceipt(member: number, ownerIndex: number, from: Incoming, wantsRest: boolean): void {
+    const payload = new Int32Array(1 + from.arrived.words.length);
+    payload[0] = wantsRest ? 1 : 0;
+    payload.set(from.arrived.words, 1);
+    from.unconfirmed = 0;
+    sender.receipt(member, frameOf("receipt", ownerIndex, 0, ranges[ownerIndex]!.offset, payload));
+  }
+
+  function confirm(member: number, ownerIndex: number, from: Incoming): void {
+    if (++from.unconfirmed >= receiptEvery || from.arrived.isFull) {
+      sendReceipt(member, ownerIndex, from, false);
+    }
+  }
+
+  function askForMissing(): void {
+    for (const member of others) {
+      const [sumsIn, rangeIn] = [reduceIn.get(member)!, broadcastIn.get(member)!];
+      if (!sumsIn.arrived.isFull) sendReceipt(member, selfIndex, sumsIn, true);
+      if (!rangeIn.arrived.isFull) sendReceipt(member, member, rangeIn, true);
+    }
+  }
+
+  function missing(): MissingFrom[] {
+    return others.map((member) => ({
+      member,
+      reduceChunks: ownCount - reduceIn.get(member)!.arrived.size,
+      broadcastChunks: counts[member]! - broadcastIn.get(member)!.arrived.size,
+    })).filter(({ reduceChunks, broadcastChunks }) => reduceChunks + broadcastChunks > 0);
+  }
+
+  return {
+    receive,
+    sendNext,
+    askForMissing,
+    missing,
+    get isComplete() {
+      return broadcastsLeft === 0 && ownLeft === 0 && broadcastOut.isSent;
+    },
+    get bytesSent() {
+      return bytesSent;
+    },
+    get chunksRepeated() {
+      return chunksRepeated;
+    },
+  };
+}
