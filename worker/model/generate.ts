@@ -1,0 +1,192 @@
+/** Greedy generation for many prompts at once, with a KV cache: prompts lie end to end, as in training, without padding. */
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { GpuTensor } from "../device/tensor.ts";
+import { encodeAttention } from "../kernels/attention.ts";
+import { encodeScatterRows } from "../kernels/rows.ts";
+import { encodeHeadInput } from "./head.ts";
+import { type LanguageModel, readLogits } from "./language_model.ts";
+import type { Attend, PassContext } from "./layer.ts";
+
+export interface GenerateOptions {
+  readonly maxNewTokens: number;
+  /** Ids that end an answer; they are not part of it. */
+  readonly stopTokens: ReadonlySet<number>;
+}
+
+/** A prompt on its way: where its keys and values lie in the cache, and what it has said. */
+interface Sequence {
+  readonly prompt: Uint32Array;
+  readonly cacheStart: number;
+  readonly answer: number[];
+  done: boolean;
+}
+
+/** One pass's tokens: each with the sequence that it belongs to and its position there. */
+interface Step {
+  readonly tokens: number[];
+  readonly positions: number[];
+  readonly sequences: Sequence[];
+  /** The last token of each sequence in this pass: its logits choose the next one. */
+  readonly lastRows: number[];
+}
+
+export class Generator {
+  readonly #model: LanguageModel;
+  readonly #cacheTokens: number;
+  readonly #caches: readonly { readonly key: GpuTensor; readonly value: GpuTensor }[];
+  readonly #cacheRows: GpuTensor;
+
+  /**
+   * @param cacheTokens tokens that the KV cache holds, over all prompts that are answered at the same time
+   * @throws LoraFleetError `does_not_fit`
+   */
+  constructor(model: LanguageModel, cacheTokens: number) {
+    const { gpu, spec, maxTokens } = model;
+    this.#model = model;
+    this.#cacheTokens = cacheTokens;
+    const bytes = cacheTokens * spec.kvHeadCount * spec.headDim * 4;
+    this.#caches = model.layers.map((_, layer) => ({
+      key: gpu.allocate(`key cache ${layer}`, bytes),
+      value: gpu.allocate(`value cache ${layer}`, bytes),
+    }));
+    this.#cacheRows = gpu.allocate("cache rows", maxTokens * 4);
+  }
+
+  /**
+   * The most likely answer to each prompt, token by token, until a stop token or `maxNewTokens`.
+   * @throws LoraFleetError `does_not_fit` where one prompt alone exceeds the cache or a pass
+   */
+  async generate(prompts: readonly Uint32Array[], options: GenerateOptions): Promise<number[][]> {
+    const answers: number[][] = [];
+    for (let next = 0; next < prompts.length;) {
+      const wave = this.#waveFrom(prompts, next, options.maxNewTokens);
+      await this.#answerWave(wave, options);
+      answers.push(...wave.map(({ answer }) => answer));
+      next += wave.length;
+    }
+    return answers;
+  }
+
+  /** As many prompts as fit in the cache and in one pass. */
+  #waveFrom(prompts: readonly Uint32Array[], first: number, maxNewTokens: number): Sequence[] {
+    const wave: Sequence[] = [];
+    let [cached, passTokens] = [0, 0];
+    for (let index = first; index < prompts.length; index++) {
+      const prompt = prompts[index]!;
+      const needed = prompt.length + maxNewTokens;
+      if (cached + needed > this.#cacheTokens || passTokens + prompt.length > this.#model.maxTokens) break;
+      wave.push({ prompt, cacheStart: cached, answer: [], done: prompt.length === 0 });
+      cached += needed;
+      passTokens += prompt.length;
+    }
+    if (wave.length === 0) {
+      throw new LoraFleetError(
+        "does_not_fit",
+        `Generating failed: prompt ${first} has ${
+          prompts[first]!.length
+        } tokens and may get ${maxNewTokens} more; ` +
+          `a pass takes ${this.#model.maxTokens} and the cache ${this.#cacheTokens}.`,
+      );
+    }
+    return wave;
+  }
+
+  async #answerWave(wave: readonly Sequence[], { maxNewTokens, stopTokens }: GenerateOptions): Promise<void> {
+    let step = prefill(wave.filter(({ done }) => !done));
+    for (let count = 0; count < maxNewTokens && step.sequences.length > 0; count++) {
+      const chosen = await this.#chooseNext(step);
+      step.sequences.forEach((sequence, index) => {
+        const token = chosen[index]!;
+        if (stopTokens.has(token)) sequence.done = true;
+        else sequence.answer.push(token);
+      });
+      step = decode(step.sequences.filter(({ done }) => !done));
+    }
+  }
+
+  /** Runs one pass and returns the most likely next token of each of its sequences. */
+  async #chooseNext(step: Step): Promise<number[]> {
+    const model = this.#model;
+    const { gpu, workspace, spec } = model;
+    const starts = new Uint32Array(step.tokens.length);
+    const ends = new Uint32Array(step.tokens.length);
+    const rows = new Uint32Array(step.tokens.length);
+    let row = 0;
+    step.sequences.forEach(({ cacheStart }, index) => {
+      for (; row <= step.lastRows[index]!; row++) {
+        starts[row] = cacheStart;
+        rows[row] = cacheStart + step.positions[row]!;
+        ends[row] = rows[row]! + 1;
+      }
+    });
+    gpu.write(workspace.tokens, Uint32Array.from(step.tokens));
+    gpu.write(workspace.positions, Uint32Array.from(step.positions));
+    gpu.write(workspace.keyStarts, starts);
+    gpu.write(workspace.keyEnds, ends);
+    gpu.write(this.#cacheRows, rows);
+    gpu.write(workspace.headRows, Uint32Array.from(step.lastRows));
+    const context = model.contextFor(step.tokens.length, null);
+    const hidden = model.encodeForward(context, (layer) => this.#attendTo(context, layer));
+    encodeHeadInput(context, model.weights, hidden, step.lastRows.length);
+    const logits = await readLogits(model, context, step.lastRows.length);
+    return step.lastRows.map((_, index) =>
+      indexOfMaximum(logits.subarray(index * spec.vocabSize, (index + 1) * spec.vocabSize))
+    );
+  }
+
+  /** Adds the pass's keys and values to a layer's cache, then attends to the cache. */
+  #attendTo(context: PassContext, layer: number): Attend {
+    const { pass, spec, workspace, rows } = context;
+    const { headCount, kvHeadCount, headDim } = spec;
+    const { key, value } = this.#caches[layer]!;
+    const columns = kvHeadCount * headDim;
+    return (q, k, v, out, lse) => {
+      encodeScatterRows(pass, { x: k, indices: this.#cacheRows, y: key, rows, columns });
+      encodeScatterRows(pass, { x: v, indices: this.#cacheRows, y: value, rows, columns });
+      encodeAttention(pass, {
+        q,
+        k: key,
+        v: value,
+        out,
+        lse,
+        keyStarts: workspace.keyStarts,
+        keyEnds: workspace.keyEnds,
+        queryCount: rows,
+        headCount,
+        kvHeadCount,
+        headDim,
+        scale: 1 / Math.sqrt(headDim),
+      });
+    };
+  }
+}
+
+/** The first pass: all tokens of all prompts. */
+function prefill(sequences: Sequence[]): Step {
+  const step: Step = { tokens: [], positions: [], sequences, lastRows: [] };
+  for (const { prompt } of sequences) {
+    prompt.forEach((token, position) => {
+      step.tokens.push(token);
+      step.positions.push(position);
+    });
+    step.lastRows.push(step.tokens.length - 1);
+  }
+  return step;
+}
+
+/** A later pass: the newest token of each sequence. */
+function decode(sequences: Sequence[]): Step {
+  return {
+    tokens: sequences.map(({ answer }) => answer.at(-1)!),
+    positions: sequences.map(({ prompt, answer }) => prompt.length + answer.length - 1),
+    sequences,
+    lastRows: sequences.map((_, index) => index),
+  };
+}
+
+/** The first of the largest values' indices. */
+export function indexOfMaximum(values: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
+}
