@@ -69,7 +69,7 @@ export function encodeLayer(
   output: GpuTensor | null,
   attend: Attend,
 ): void {
-  const { pass, spec, workspace, rows } = context;
+  const { pass, spec, rows } = context;
   const { linears, norms } = layer;
   const { hiddenSize: columns, rmsNormEpsilon: epsilon } = spec;
   const residualBytes = rows * columns * 4;
