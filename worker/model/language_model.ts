@@ -38,7 +38,8 @@ import { ropeTable, type TransformerSpec } from "./transformer_spec.ts";
 import { type BaseWeights, loadBaseWeights } from "./weights.ts";
 
 export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes"> {
-  readonly lora: LoraSpec;
+  /** Null: the base model alone, which cannot be trained. */
+  readonly lora: LoraSpec | null;
   readonly memoryBudgetBytes: number | null;
 }
 

@@ -16,6 +16,7 @@ export interface LoraModule {
 }
 
 export interface LoraPlan {
+  /** 0 without LoRA. */
   readonly rank: number;
   /** alpha/r, or alpha/√r with rsLoRA: the factor of B·A·x. */
   readonly scale: number;
@@ -25,12 +26,22 @@ export interface LoraPlan {
   readonly layout: GradientLayout;
 }
 
+const NO_LORA: LoraPlan = {
+  rank: 0,
+  scale: 0,
+  dropout: 0,
+  modules: new Map(),
+  layout: { tensors: [], elementCount: 0, parameterCount: 0 },
+};
+
 /**
  * PEFT's rule for `target_modules`: a module matches by its full name or by a suffix of whole name parts; "all-linear"
  * is every linear layer but the output layer.
+ * @param lora null for the base model alone
  * @throws LoraFleetError `invalid_request` where a name matches nothing or the rank exceeds a layer's size
  */
-export function planLora(spec: TransformerSpec, lora: LoraSpec): LoraPlan {
+export function planLora(spec: TransformerSpec, lora: LoraSpec | null): LoraPlan {
+  if (lora === null) return NO_LORA;
   const linears = linearModules(spec);
   const { target_modules: targets, r: rank } = lora;
   const matches = (name: string, target: string) => name === target || name.endsWith(`.${target}`);

@@ -1,0 +1,67 @@
+/**
+ * Evaluates a base model, with an adapter or without, on a dataset: mean loss, and the share of prompts whose greedy answer
+ * is the dataset's. Exit codes: 0 done, 1 failed, 2 usage.
+ */
+import { LoraFleetError, messageOf } from "../shared/errors.ts";
+import { assertTokenizerFits, loadTokenizer, type Tokenizer } from "../shared/data/tokenizer.ts";
+import { Gpu } from "./device/gpu.ts";
+import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./evaluate_options.ts";
+import { type EvaluationResult, resultOf } from "./evaluate_result.ts";
+import { readEvaluationRows } from "./evaluate_rows.ts";
+import { answersTo, loadForEvaluation, meanLossOf } from "./evaluate_score.ts";
+import { readAdapter } from "./model/adapter_file.ts";
+import { openCheckpoint } from "./model/checkpoint_reader.ts";
+import { writeFilesAtomically } from "./model/safetensors_atomic_file.ts";
+
+async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
+  const { modelFolder, adapterFolder, datasetPath, maxNewTokens } = options;
+  const checkpoint = await openCheckpoint(modelFolder);
+  const adapter = adapterFolder === null ? null : await readAdapter(adapterFolder);
+  const tokenizer = await loadTokenizer(modelFolder);
+  assertTokenizerFits(tokenizer, checkpoint.spec.vocabSize);
+  const stopTokens = new Set([...tokenizer.eosTokenIds, ...checkpoint.spec.eosTokenIds]);
+  const rows = await readEvaluationRows(datasetPath, tokenizer, stopTokens, options.textField);
+  rows.warnings.forEach((warning) => console.error(`evaluate: ${warning}`));
+
+  const gpu = await Gpu.open({ allowCpu: options.allowCpu });
+  try {
+    const model = await loadForEvaluation(gpu, checkpoint, adapter, rows, options);
+    const loss = await meanLossOf(model, rows.examples);
+    const questions = maxNewTokens === 0 ? [] : rows.questions;
+    const answers = await answersTo(model, questions, maxNewTokens, stopTokens);
+    return resultOf(loss, questions, answers, textOf(tokenizer));
+  } finally {
+    gpu.close();
+  }
+}
+
+function textOf(tokenizer: Tokenizer): (ids: Iterable<number>) => string {
+  return (ids) => tokenizer.decode(ids, { skipSpecialTokens: true });
+}
+
+async function main(options: EvaluateOptions): Promise<number> {
+  try {
+    const result = await evaluate(options);
+    const json = `${JSON.stringify(result, null, 2)}\n`;
+    if (options.resultPath === null) console.log(json.trimEnd());
+    else {
+      await writeFilesAtomically([{ path: options.resultPath, parts: [new TextEncoder().encode(json)] }]);
+    }
+    return 0;
+  } catch (error) {
+    if (!(error instanceof LoraFleetError)) console.error(error);
+    console.error(`evaluate: ${messageOf(error)}`);
+    return 1;
+  }
+}
+
+let options: EvaluateOptions | null;
+try {
+  options = parseEvaluateOptions(Deno.args);
+} catch (error) {
+  if (!(error instanceof LoraFleetError)) throw error;
+  console.error(`evaluate: ${error.message}\n\n${USAGE}`);
+  Deno.exit(2);
+}
+if (options === null) console.log(USAGE);
+else Deno.exit(await main(options));

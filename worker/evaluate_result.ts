@@ -1,0 +1,42 @@
+/** The result of an evaluation as it is written: the form that the demo's report has. */
+import type { Question } from "./evaluate_rows.ts";
+
+export interface EvaluationResult {
+  /** Mean cross entropy of the trained tokens, in nats. */
+  readonly eval_loss: number;
+  /** Share of prompts whose greedy answer is the dataset's, text for text; 0 where there are no prompts. */
+  readonly exact_match: number;
+  /** Rows with a prompt: 0 for plain text, which asks nothing. */
+  readonly prompt_count: number;
+  readonly samples: readonly Sample[];
+}
+
+export interface Sample {
+  readonly prompt: string;
+  readonly expected: string;
+  readonly answer: string;
+}
+
+/**
+ * @param answers the model's tokens for each question
+ * @param textOf decodes tokens
+ */
+export function resultOf(
+  loss: number,
+  questions: readonly Question[],
+  answers: readonly (readonly number[])[],
+  textOf: (ids: Iterable<number>) => string,
+): EvaluationResult {
+  const samples = questions.map(({ prompt, expected }, index): Sample => ({
+    prompt: textOf(prompt),
+    expected: textOf(expected),
+    answer: textOf(answers[index]!),
+  }));
+  const matches = samples.filter(({ expected, answer }) => answer === expected).length;
+  return {
+    eval_loss: loss,
+    exact_match: samples.length === 0 ? 0 : matches / samples.length,
+    prompt_count: samples.length,
+    samples,
+  };
+}

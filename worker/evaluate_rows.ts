@@ -1,0 +1,74 @@
+/**
+ * From a dataset's rows to what an evaluation needs. Documents and their trained tokens are those of training; the question
+ * that a row asks follows from them: its answer is the last run of trained tokens (a completion, or the last assistant turn),
+ * its prompt everything before. A row of plain text is trained from its first token on and asks nothing.
+ */
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import type { Example } from "../shared/data/example.ts";
+import { createExampleBuilder } from "../shared/data/examples.ts";
+import { readJsonLines } from "../shared/data/jsonl.ts";
+import type { Tokenizer } from "../shared/data/tokenizer.ts";
+
+/** A prompt and the answer that the dataset has for it, in tokens. */
+export interface Question {
+  readonly prompt: Uint32Array;
+  /** Without the stop token. */
+  readonly expected: Uint32Array;
+}
+
+export interface EvaluationRows {
+  readonly examples: readonly Example[];
+  /** Of the rows that ask something, in their order. */
+  readonly questions: readonly Question[];
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Reads all rows.
+ * @param stopTokens ids that end an answer
+ * @throws LoraFleetError `invalid_dataset` that names the line or says that there are no rows; `storage` where the file cannot
+ * be read; `invalid_model` for a chat template that is needed and lacking
+ */
+export async function readEvaluationRows(
+  path: string,
+  tokenizer: Tokenizer,
+  stopTokens: ReadonlySet<number>,
+  textField: string,
+): Promise<EvaluationRows> {
+  const builder = createExampleBuilder(tokenizer, {
+    text_field: textField,
+    completion_only_loss: true,
+    split_special_tokens: true,
+  });
+  const examples: Example[] = [];
+  try {
+    using file = await Deno.open(path);
+    for await (const row of readJsonLines(file.readable)) examples.push(builder.build(row));
+  } catch (cause) {
+    if (cause instanceof LoraFleetError) throw cause;
+    throw new LoraFleetError("storage", `Reading the dataset ${quote(path)} failed: ${messageOf(cause)}.`, {
+      param: path,
+      cause,
+    });
+  }
+  if (examples.length === 0) {
+    throw new LoraFleetError(
+      "invalid_dataset",
+      `Reading the dataset ${quote(path)} failed: it has no rows; one JSON object a line is needed.`,
+      { param: path },
+    );
+  }
+  const questions = examples.map((example) => questionOf(example, stopTokens)).filter((found) =>
+    found !== null
+  );
+  return { examples, questions, warnings: builder.warnings() };
+}
+
+/** What a document asks; null where there is nothing before its answer, as in plain text. */
+export function questionOf({ tokens, trained }: Example, stopTokens: ReadonlySet<number>): Question | null {
+  let end = trained.lastIndexOf(1) + 1;
+  const start = trained.lastIndexOf(0, end - 1) + 1;
+  if (start === 0) return null;
+  while (end > start && stopTokens.has(tokens[end - 1]!)) end--;
+  return { prompt: tokens.slice(0, start), expected: tokens.slice(start, end) };
+}

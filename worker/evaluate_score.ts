@@ -1,0 +1,88 @@
+/** What a model is worth on a dataset: its mean loss, and its greedy answers to the dataset's questions. */
+import type { Example } from "../shared/data/example.ts";
+import { packRows, toMicroBatch } from "../shared/data/packing.ts";
+import { countTargets } from "../shared/micro_batch.ts";
+import type { Gpu } from "./device/gpu.ts";
+import type { EvaluationRows, Question } from "./evaluate_rows.ts";
+import { flattenAdapter } from "./model/adapter_flat.ts";
+import type { Adapter } from "./model/adapter_file.ts";
+import type { Checkpoint } from "./model/checkpoint_reader.ts";
+import { Generator } from "./model/generate.ts";
+import { LanguageModel } from "./model/language_model.ts";
+import type { TransformerSpec } from "./model/transformer_spec.ts";
+
+/** Tokens of one pass, where no document is longer: enough to keep a GPU busy. */
+const PASS_TOKENS = 4096;
+
+/** The most that the KV cache takes, where one question alone does not need more. */
+const CACHE_BYTES = 2 ** 30;
+
+/**
+ * Loads a model that is large enough for all rows, one document or one question at a time.
+ * @param adapter null for the base model alone
+ * @throws LoraFleetError `does_not_fit`, `invalid_model` where the adapter does not fit the base model
+ */
+export async function loadForEvaluation(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  adapter: Adapter | null,
+  rows: EvaluationRows,
+  options: { readonly maxNewTokens: number; readonly doubleQuantization: boolean },
+): Promise<LanguageModel> {
+  const { maxNewTokens, doubleQuantization } = options;
+  const lengths = rows.examples.map(({ tokens }) => tokens.length);
+  const longest = lengths.reduce((most, length) => Math.max(most, length), 1);
+  const total = lengths.reduce((sum, length) => sum + length, 0);
+  const longestAnswered = rows.questions.reduce(
+    (most, { prompt }) => Math.max(most, prompt.length + maxNewTokens),
+    1,
+  );
+  const model = await LanguageModel.load(gpu, checkpoint, {
+    lora: adapter?.lora ?? null,
+    maxTokens: Math.max(longest, Math.min(total, PASS_TOKENS)),
+    maxPositions: Math.max(longest, longestAnswered),
+    doubleQuantization,
+    gradientCheckpointing: false,
+    training: false,
+    memoryBudgetBytes: gpu.isCpu ? Deno.systemMemoryInfo().available : null,
+  });
+  if (adapter !== null) gpu.write(model.flat.adapter, flattenAdapter(model.lora.layout, adapter));
+  return model;
+}
+
+/** Mean cross entropy of the trained tokens of all documents, in nats. */
+export async function meanLossOf(model: LanguageModel, examples: readonly Example[]): Promise<number> {
+  let lossSum = 0;
+  let targetCount = 0;
+  for (const row of packRows(examples, "bfd", model.maxTokens)) {
+    const batch = toMicroBatch([row]);
+    lossSum += await model.evaluate(batch);
+    targetCount += countTargets(batch);
+  }
+  return lossSum / targetCount;
+}
+
+/** The greedy answer to each question, in tokens. */
+export async function answersTo(
+  model: LanguageModel,
+  questions: readonly Question[],
+  maxNewTokens: number,
+  stopTokens: ReadonlySet<number>,
+): Promise<number[][]> {
+  if (questions.length === 0) return [];
+  const needs = questions.map(({ prompt }) => prompt.length + maxNewTokens);
+  const generator = new Generator(model, cacheTokensFor(needs, model.spec, model.gpu.maxTensorBytes));
+  return await generator.generate(questions.map(({ prompt }) => prompt), { maxNewTokens, stopTokens });
+}
+
+/** As many tokens as all questions need, within the cache's limits; at least what the longest needs. */
+export function cacheTokensFor(
+  needs: readonly number[],
+  spec: Pick<TransformerSpec, "layerCount" | "kvHeadCount" | "headDim">,
+  maxTensorBytes: number,
+): number {
+  const tensorBytes = spec.kvHeadCount * spec.headDim * 4;
+  const most = Math.floor(Math.min(CACHE_BYTES / (2 * spec.layerCount), maxTensorBytes) / tensorBytes);
+  const longest = needs.reduce((largest, need) => Math.max(largest, need), 0);
+  return Math.max(longest, Math.min(most, needs.reduce((sum, need) => sum + need, 0)));
+}
