@@ -14,6 +14,11 @@ export interface GpuOptions {
   readonly allowCpu: boolean;
 }
 
+/** Bytes that a tensor of `byteLength` takes: whole words, and at least one, because an empty buffer cannot be bound. */
+export function allocationSize(byteLength: number): number {
+  return Math.max(4, Math.ceil(byteLength / 4) * 4);
+}
+
 export class Gpu {
   readonly device: GPUDevice;
   /** The adapter's name as its driver gives it. */
@@ -86,7 +91,7 @@ export class Gpu {
    * @throws LoraFleetError `does_not_fit` where the device refuses the size
    */
   allocate(label: string, byteLength: number): GpuTensor {
-    const size = Math.max(4, Math.ceil(byteLength / 4) * 4);
+    const size = allocationSize(byteLength);
     if (size > this.maxTensorBytes) {
       throw new LoraFleetError(
         "does_not_fit",

@@ -3,7 +3,9 @@
  * "will it fit?", and buffers are allocated from it alone, so that it cannot lie.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
+import { allocationSize } from "../device/gpu.ts";
 import type { LoraPlan } from "./lora.ts";
+import { DYNAMIC_MAP } from "./nf4.ts";
 import { linearModules, type TransformerSpec } from "./transformer_spec.ts";
 
 /** Byte lengths by buffer name. */
@@ -120,11 +122,10 @@ export function adapterSizes(lora: LoraPlan, training: boolean) {
 /** One NF4 linear layer. */
 export function linearSizes(rows: number, columns: number, options: { doubleQuantization: boolean }) {
   const blocks = Math.ceil(rows * columns / 64);
-  return {
-    codes: Math.ceil(rows * columns / 2),
-    absmax: options.doubleQuantization ? blocks : blocks * F32,
-    nestedAbsmax: options.doubleQuantization ? Math.ceil(blocks / 256) * F32 : F32,
-  } as const satisfies Sizes;
+  const codes = Math.ceil(rows * columns / 2);
+  return options.doubleQuantization
+    ? { codes, absmax: blocks, nestedAbsmax: Math.ceil(blocks / 256) * F32 }
+    : { codes, absmax: blocks * F32 };
 }
 
 /** Columns of the vocabulary that one logits chunk holds; also the rows of one slab of the output layer. */
@@ -143,11 +144,12 @@ export interface MemoryPlan {
 
 /** Adds up all buffers of a fine-tune (or, with `training` false, of evaluation). */
 export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanOptions): MemoryPlan {
-  const sum = (sizes: Sizes) => Object.values(sizes).reduce((total, bytes) => total + bytes, 0);
+  const sum = (sizes: Sizes) =>
+    Object.values(sizes).reduce((total, bytes) => total + allocationSize(bytes), 0);
   const linears = linearModules(spec);
   const nf4 = linears.reduce(
     (total, { outFeatures, inFeatures }) => total + sum(linearSizes(outFeatures, inFeatures, options)),
-    0,
+    DYNAMIC_MAP.byteLength,
   );
   const biases = linears.reduce(
     (total, { hasBias, outFeatures }) => total + (hasBias ? outFeatures * F32 : 0),
