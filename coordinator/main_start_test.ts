@@ -1,5 +1,5 @@
-import { connect } from "@nats-io/transport-node";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { connectToNats } from "../shared/bus/nats_transport.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { FakeFleet, fakePrepare } from "./app_fixture.ts";
@@ -102,10 +102,14 @@ Deno.test("the join URL gives a worker what it needs to reach the broker", () =>
     const reply = await (await fetch(running.joinUrl)).json();
     assertEquals(reply.httpUrl, running.url);
     assert(running.joinUrl.endsWith(`/join/${reply.token}`));
-    const worker = await connect({ servers: reply.natsUrl, user: reply.natsUser, pass: reply.natsPassword });
+    const worker = await connectToNats({
+      servers: reply.natsUrl,
+      user: reply.natsUser,
+      pass: reply.natsPassword,
+    });
     await worker.close();
     const { url, user, password } = trial.brokers[0]!;
-    const coordinator = await connect({ servers: url, user: user!, pass: password! });
+    const coordinator = await connectToNats({ servers: url, user: user!, pass: password! });
     await coordinator.close();
     assertEquals((await fetch(`${running.url}/readyz`).then((r) => r.json())).checks, {
       store: "ok",

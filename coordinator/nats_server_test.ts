@@ -1,4 +1,3 @@
-import { connect } from "@nats-io/transport-node";
 import {
   assert,
   assertEquals,
@@ -7,6 +6,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { connectToNats } from "../shared/bus/nats_transport.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
@@ -42,7 +42,7 @@ Deno.test("the server is ready when it is said to be, is gone after stop, and ta
     const server = await startNatsServer(options);
     const pid = Number(await Deno.readTextFile(`${options.folder}/nats-server.pid`));
     const { user, password: pass } = coordinator;
-    const connection = await connect({ servers: server.url, user, pass });
+    const connection = await connectToNats({ servers: server.url, user, pass });
     assertEquals(connection.info?.max_payload, 8 * 2 ** 20);
     assertEquals(connection.info?.jetstream, true);
     await connection.close();
@@ -64,7 +64,7 @@ Deno.test("a worker speaks on lorafleet's subjects alone, for itself, and cannot
   withOptions(async (options) => {
     const server = await startNatsServer(options);
     const refused: string[] = [];
-    const connection = await connect({ servers: server.url, user: worker.user, pass: worker.password });
+    const connection = await connectToNats({ servers: server.url, user: worker.user, pass: worker.password });
     const watching = (async () => {
       for await (const status of connection.status()) {
         if (status.type === "error") refused.push(status.error.message);
@@ -97,7 +97,7 @@ Deno.test("a worker speaks on lorafleet's subjects alone, for itself, and cannot
     await connection.close();
     await watching;
     await assertRejects(
-      () => connect({ servers: server.url, user: "worker", pass: "wrong" }),
+      () => connectToNats({ servers: server.url, user: "worker", pass: "wrong" }),
       Error,
       "uthoriz",
     );

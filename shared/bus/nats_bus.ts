@@ -1,10 +1,10 @@
 /**
- * The bus over NATS. With its parts (`nats_store.ts`, `nats_queue.ts`, `nats_errors.ts`) the only importer of a NATS
- * client.
+ * The bus over NATS. With its parts (`nats_transport.ts`, `nats_store.ts`, `nats_queue.ts`, `nats_errors.ts`) the only
+ * importer of a NATS client.
  *
  * Gradients deserve a connection of their own: a process that sends heartbeats behind megabytes of chunks looks dead.
  */
-import { connect, credsAuthenticator } from "@nats-io/transport-node";
+import { credsAuthenticator } from "@nats-io/transport-node";
 import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
@@ -12,6 +12,7 @@ import type { Bus, BusErrorHandler, BusMessage, BusStatus, Subscription } from "
 import { assertPayload, plainBytes } from "./bus_checks.ts";
 import { isClosed, isNoResponders, toLoraFleetError } from "./nats_errors.ts";
 import { createNatsStore } from "./nats_store.ts";
+import { connectToNats } from "./nats_transport.ts";
 
 export interface NatsBusOptions {
   /** One or more addresses: `nats://`, `tls://`, or `host:port`. */
@@ -193,7 +194,7 @@ async function open(options: NatsBusOptions): Promise<NatsConnection> {
   if (token !== undefined) connection.token = token;
   if (credentials !== undefined) connection.authenticator = credsAuthenticator(credentials);
   try {
-    return await connect(connection);
+    return await connectToNats(connection);
   } catch (thrown) {
     throw toLoraFleetError(`cannot connect to the broker at ${quote(list)} as ${quote(name)}`, thrown);
   }

@@ -41,16 +41,18 @@ Deno.test("a broker that restarts loses nothing that was to be stored, and every
   await bus.append("lf.log", bytes("1"), 0);
 
   let stored: Promise<unknown> = Promise.resolve();
-  await server.restart(async () => {
-    while (statuses.length === 0) await systemClock.sleep(10);
-    stored = Promise.all([
-      bus.enqueue("lf.work.a", bytes("a"), "a"),
-      bus.append("lf.log", bytes("2"), 1),
-    ]);
-    assertEquals(await queue.pull(100), null);
-    assertEquals(bus.maxPayloadBytes, 2 ** 20);
-    bus.publish("lf.after", bytes("lost"));
-    await systemClock.sleep(300);
+  await server.restart({
+    whileDown: async () => {
+      while (statuses.length === 0) await systemClock.sleep(10);
+      stored = Promise.all([
+        bus.enqueue("lf.work.a", bytes("a"), "a"),
+        bus.append("lf.log", bytes("2"), 1),
+      ]);
+      assertEquals(await queue.pull(100), null);
+      assertEquals(bus.maxPayloadBytes, 2 ** 20);
+      bus.publish("lf.after", bytes("lost"));
+      await systemClock.sleep(300);
+    },
   });
   await stored;
   await back.promise;
@@ -94,14 +96,16 @@ Deno.test("nobody listens: the first connection is refused with the address", as
 Deno.test("waitOnFirstConnect waits for a broker that comes later", async () => {
   await using server = await startTestNatsServer();
   let connected: Promise<Bus> | null = null;
-  await server.restart(async () => {
-    connected = connectNatsBus({
-      servers: server.url,
-      name: "early",
-      onError: throwIt,
-      waitOnFirstConnect: true,
-    });
-    await systemClock.sleep(100);
+  await server.restart({
+    whileDown: async () => {
+      connected = connectNatsBus({
+        servers: server.url,
+        name: "early",
+        onError: throwIt,
+        waitOnFirstConnect: true,
+      });
+      await systemClock.sleep(100);
+    },
   });
   const bus = await connected!;
   await bus.flush();

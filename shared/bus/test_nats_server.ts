@@ -6,7 +6,7 @@ export interface TestNatsServer extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
   /** Kills the server as a power cut would, and starts it again on the same port and folder. */
-  restart(whileDown?: () => Promise<void>): Promise<void>;
+  restart(change?: { whileDown?: () => Promise<void>; configuration?: string }): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -31,10 +31,13 @@ export async function startTestNatsServer(options: TestNatsServerOptions = {}): 
   let running = await start(folder, -1, options);
   const { port } = running;
 
-  async function restart(whileDown: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+  async function restart(change: { whileDown?: () => Promise<void>; configuration?: string } = {}) {
     await end(running.child, "SIGKILL");
-    await whileDown();
-    running = await start(folder, port, options);
+    await change.whileDown?.();
+    running = await start(folder, port, {
+      ...options,
+      configuration: change.configuration ?? options.configuration ?? "",
+    });
   }
 
   async function stop(): Promise<void> {

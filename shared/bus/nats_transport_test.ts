@@ -1,0 +1,60 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { systemClock } from "../clock.ts";
+import { connectToNats } from "./nats_transport.ts";
+import { startTestNatsServer } from "./test_nats_server.ts";
+
+const withPassword = (password: string) => `authorization { user: worker, password: ${password} }`;
+
+// An error without a listener would end this process, and with it the test.
+Deno.test("refused passwords are errors of connecting, each and every time", async () => {
+  await using server = await startTestNatsServer({ configuration: withPassword("secret") });
+  for (let attempt = 0; attempt < 40; attempt++) {
+    await assertRejects(
+      () => connectToNats({ servers: server.url, user: "worker", pass: "wrong" }),
+      Error,
+      "Authorization Violation",
+    );
+  }
+});
+
+Deno.test("a broker that comes back with another password is dialled again until it takes ours", async () => {
+  await using server = await startTestNatsServer({ configuration: withPassword("secret") });
+  const connection = await connectToNats({
+    servers: server.url,
+    user: "worker",
+    pass: "secret",
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 10,
+    ignoreAuthErrorAbort: true,
+  });
+  let refusals = 0;
+  const seen = Promise.withResolvers<void>();
+  const back = Promise.withResolvers<void>();
+  const watching = (async () => {
+    for await (const status of connection.status()) {
+      if (status.type === "error" && ++refusals === 10) seen.resolve();
+      if (status.type === "reconnect") back.resolve();
+    }
+  })();
+  await server.restart({ configuration: withPassword("another") });
+  await seen.promise;
+  await server.restart({ configuration: withPassword("secret") });
+  await back.promise;
+  await connection.flush();
+  await connection.close();
+  await watching;
+});
+
+Deno.test("what cannot be reached is refused: nobody listens, or not by this protocol", async () => {
+  const refused = await assertRejects(() => connectToNats({ servers: "nats://127.0.0.1:1" }), Error);
+  assertEquals(refused.message, "connection refused");
+  await assertRejects(() => connectToNats({ servers: "ws://127.0.0.1:1" }), Error, "only nats:// and tls://");
+  const silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const accepting = silent.accept().then((socket) => systemClock.sleep(20).then(() => socket.close()));
+  await assertRejects(
+    () => connectToNats({ servers: `127.0.0.1:${silent.addr.port}`, timeout: 5000 }),
+    Error,
+  );
+  await accepting;
+  silent.close();
+});
