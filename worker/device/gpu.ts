@@ -122,6 +122,7 @@ export class Gpu {
         `writing ${data.byteLength} bytes to "${tensor.label}", which has ${tensor.byteLength}`,
       );
     }
+    if (data.byteLength === 0) return; // Deno's writeBuffer ends the process
     let bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
     if (bytes.length % 4 !== 0) { // WebGPU writes whole words only
       const padded = new Uint8Array(Math.ceil(bytes.length / 4) * 4);

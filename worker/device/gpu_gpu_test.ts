@@ -60,3 +60,13 @@ Deno.test("writes and reads round-trip odd lengths; slices stay inside", async (
   assertEquals([...new Uint8Array(await gpu.read(tensor))], [1, 2, 3, 4, 5, 0, 0, 0]);
   assertThrows(() => sliceTensor(tensor, "part", 256, 4), RangeError, 'tensor "odd"');
 });
+
+Deno.test("writing nothing, clearing nothing and copying nothing change nothing", async () => {
+  const gpu = await testGpu();
+  const x = gpu.upload("x", Uint32Array.of(7));
+  const y = gpu.upload("y", Uint32Array.of(8));
+  gpu.write(x, new Uint32Array(0));
+  gpu.pass.clear(x, 0);
+  gpu.pass.copy(y, x, 0);
+  assertEquals(new Uint32Array(await gpu.read(x)), Uint32Array.of(7));
+});

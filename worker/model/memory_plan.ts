@@ -20,11 +20,12 @@ export interface PlanOptions {
   readonly maxTensorBytes: number;
   /** Whether gradients are needed: evaluation and generation do without. */
   readonly training: boolean;
+  /** Logits of at most this size exist at once; a larger vocabulary is walked in chunks. 256 MiB if left out. */
+  readonly logitsChunkBytes?: number;
 }
 
 const F32 = 4;
 
-/** Logits of at most this size exist at once; a larger vocabulary is walked in chunks. */
 const LOGITS_CHUNK_BYTES = 256 * 2 ** 20;
 
 /** What one layer keeps from its forward pass for its backward pass. T tokens. */
@@ -130,7 +131,8 @@ export function linearSizes(rows: number, columns: number, options: { doubleQuan
 
 /** Columns of the vocabulary that one logits chunk holds; also the rows of one slab of the output layer. */
 export function chunkColumns(spec: TransformerSpec, options: PlanOptions): number {
-  const byLogits = Math.floor(LOGITS_CHUNK_BYTES / (options.maxTokens * F32));
+  const { logitsChunkBytes = LOGITS_CHUNK_BYTES } = options;
+  const byLogits = Math.floor(logitsChunkBytes / (options.maxTokens * F32));
   const byBinding = Math.floor(options.maxTensorBytes / (Math.max(spec.hiddenSize, options.maxTokens) * F32));
   return Math.max(1, Math.min(spec.vocabSize, byLogits, byBinding));
 }

@@ -1,0 +1,92 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { loadLadderCase } from "../../tests/golden/golden.ts";
+import {
+  allLogits,
+  documentAt,
+  GOLDEN_MAX_TOKENS,
+  gradientOf,
+  loadGoldenModel,
+} from "../../tests/golden/golden_model.ts";
+import { passError } from "../../tests/golden/golden_tolerance.ts";
+import { IGNORED_TARGET } from "../../shared/micro_batch.ts";
+import { rms } from "../kernels/kernel_contract.ts";
+
+const golden = loadLadderCase("gqa_tied");
+const packed = golden.batches[0]!.batch;
+const short = golden.batches[1]!.batch;
+
+Deno.test("several documents in a row give each the logits that it has alone, bit for bit", async () => {
+  const model = await loadGoldenModel(golden);
+  const together = await allLogits(model, packed);
+  const { vocabSize } = model.spec;
+  for (const start of new Set(packed.segmentStarts)) {
+    const alone = await allLogits(model, documentAt(packed, start));
+    assertEquals(alone, together.slice(start * vocabSize, start * vocabSize + alone.length));
+  }
+});
+
+Deno.test("the gradient of several documents in a row is the sum of theirs alone", async () => {
+  const model = await loadGoldenModel(golden);
+  const together = await gradientOf(model, packed);
+  const sum = new Float64Array(together.gradient.length);
+  let lossSum = 0;
+  for (const start of new Set(packed.segmentStarts)) {
+    const alone = await gradientOf(model, documentAt(packed, start));
+    lossSum += alone.lossSum;
+    alone.gradient.forEach((value, i) => sum[i]! += value);
+  }
+  assert(Math.abs(lossSum - together.lossSum) <= 4 * 2 ** -24 * lossSum);
+  // Each side sums over tokens in f32, in another order: a tensor's elements differ by some roundings of its size.
+  const relative = 8 * passError(model.spec, packed.tokens.length);
+  for (const { name, shape, offset } of model.lora.layout.tensors) {
+    const range = [offset, offset + shape[0] * shape[1]] as const;
+    const tolerance = relative * rms(sum.subarray(...range));
+    sum.subarray(...range).forEach((value, i) => {
+      const error = Math.abs(value - together.gradient[offset + i]!);
+      assert(error <= tolerance, `${name}[${i}]: error ${error}, allowed ${tolerance}`);
+    });
+  }
+});
+
+Deno.test("a shorter micro-batch after a longer one finds nothing of it, nor does a model of another size", async () => {
+  const model = await loadGoldenModel(golden);
+  const fresh = await gradientOf(model, short);
+  await gradientOf(model, packed);
+  assertEquals(await gradientOf(model, short), fresh);
+  const exact = await loadGoldenModel(golden, { maxTokens: short.tokens.length });
+  assertEquals(await gradientOf(exact, short), fresh);
+});
+
+Deno.test("a micro-batch of one token has a loss and a gradient", async () => {
+  const model = await loadGoldenModel(golden);
+  const one = documentAt(packed, 9);
+  assertEquals(one.tokens.length, 1);
+  const { lossSum, gradient } = await gradientOf(model, { ...one, targets: Int32Array.of(7) });
+  const logits = await allLogits(model, one);
+  const logSumExp = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
+  assert(Math.abs(lossSum - (logSumExp - logits[7]!)) < 16 * 2 ** -24 * Math.abs(logSumExp));
+  assert(gradient.some((value) => value !== 0) && gradient.every(Number.isFinite));
+});
+
+Deno.test("a micro-batch without any target has loss 0 and gradient 0, whatever came before", async () => {
+  const model = await loadGoldenModel(golden);
+  await gradientOf(model, packed);
+  const none = { ...packed, targets: new Int32Array(packed.tokens.length).fill(IGNORED_TARGET) };
+  const { lossSum, gradient } = await gradientOf(model, none);
+  assertEquals([lossSum, gradient.findIndex((value) => value !== 0)], [0, -1]);
+  assertEquals(await model.evaluate(none), 0);
+});
+
+Deno.test("the output layer in chunks of the vocabulary gives the same logits and loss", async () => {
+  const whole = await loadGoldenModel(golden);
+  const chunked = await loadGoldenModel(golden, { logitsChunkBytes: 17 * GOLDEN_MAX_TOKENS * 4 });
+  assertEquals(chunked.weights.head.map(({ rowCount }) => rowCount), [17, 17, 17, 17, 17, 17, 17, 12]);
+  assertEquals(await allLogits(chunked, packed), await allLogits(whole, packed));
+  const [one, other] = [await gradientOf(whole, packed), await gradientOf(chunked, packed)];
+  assert(Math.abs(one.lossSum - other.lossSum) <= 16 * 2 ** -24 * one.lossSum);
+});
+
+Deno.test("more tokens than the memory plan has are refused", async () => {
+  const model = await loadGoldenModel(golden, { maxTokens: 8 });
+  await assertRejects(() => model.evaluate(packed), RangeError, "24 tokens");
+});
