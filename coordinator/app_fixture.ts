@@ -117,6 +117,7 @@ export async function fakePrepare(request: PrepareRequest): Promise<PlannedJob> 
     checkpointSteps: [totalSteps / 2, totalSteps],
     maxTokensPerMicroBatch: 1,
     maxPositions: 1,
+    epochsAfter: (step) => step / totalSteps,
     microBatchesOf: () => [],
   };
 }

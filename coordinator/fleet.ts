@@ -20,6 +20,8 @@ export interface PlannedJob {
   readonly checkpointSteps: readonly number[];
   readonly maxTokensPerMicroBatch: number;
   readonly maxPositions: number;
+  /** Epochs done after a step (1-based): 0.5 after half of the first one's micro-batches. */
+  epochsAfter(step: number): number;
   /** The micro-batches of a step (1-based) in their order; pure, so that an attempt can be done again. */
   microBatchesOf(step: number): readonly MicroBatch[];
 }

@@ -3,6 +3,7 @@
  * on a signal. Exit codes: 0 stopped by SIGTERM, 1 failed, 2 usage, 130 interrupted.
  */
 import { connectNatsBus } from "../shared/bus/nats_bus.ts";
+import type { ArtifactStore } from "./artifact_store.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { parseConfig, USAGE } from "./config.ts";
@@ -52,4 +53,56 @@ async function main(config: CoordinatorConfig): Promise<number> {
   const inTime = await Promise.race([stopped, systemClock.sleep(STOP_TIMEOUT_MS).then(() => false)]);
   if (!inTime) log("warn", `not everything has stopped after ${STOP_TIMEOUT_MS} ms`);
   return exitCode;
+}
+
+/** The fleet over NATS. Throws a `LoraFleetError` where the broker cannot be reached or refuses us. */
+async function connectFleet(
+  broker: Broker,
+  artifacts: ArtifactStore,
+  coordinatorId: string,
+): Promise<ConnectedFleet> {
+  const onDefect = (message: string, thrown: unknown) => log("warn", `${message}: ${messageOf(thrown)}`);
+  const { url, user, password, credsPath } = broker;
+  const bus = await connectNatsBus({
+    servers: url,
+    name: "lorafleet coordinator",
+    onError: onDefect,
+    ...(user === null ? {} : { user }),
+    ...(password === null ? {} : { pass: password }),
+    ...(credsPath === null ? {} : { credentials: await Deno.readFile(credsPath) }),
+  });
+  bus.onStatus((status) => log(status === "disconnected" ? "warn" : "info", `broker ${url}: ${status}`));
+  const fleet = createFleet({ bus, clock: systemClock, coordinatorId, artifacts, onDefect });
+  return {
+    fleet,
+    async problem() {
+      const answer = bus.flush().then(() => null, messageOf);
+      const late = systemClock.sleep(BROKER_ANSWER_MS).then(() => `no answer in ${BROKER_ANSWER_MS} ms`);
+      return await Promise.race([answer, late]);
+    },
+    async close() {
+      fleet.close();
+      await bus.close();
+    },
+  };
+}
+
+let config: CoordinatorConfig | null;
+try {
+  config = parseConfig(Deno.args, (name) => Deno.env.get(name));
+} catch (thrown) {
+  if (!(thrown instanceof LoraFleetError)) throw thrown;
+  console.error(`coordinator: ${thrown.message}\n\n${USAGE}`);
+  Deno.exit(2);
+}
+if (config === null) {
+  console.log(USAGE);
+  Deno.exit(0);
+}
+try {
+  Deno.exit(await main(config));
+} catch (thrown) {
+  if (!(thrown instanceof LoraFleetError)) throw thrown;
+  console.error(`coordinator: ${thrown.message}`);
+  Deno.exit(thrown.code === "usage" || thrown.code === "missing_dependency" ? 2 : 1);
 }

@@ -45,7 +45,11 @@ export interface ConnectedFleet {
 
 export interface CoordinatorParts {
   readonly clock: Clock;
-  readonly connectFleet: (broker: Broker, artifacts: ArtifactStore) => Promise<ConnectedFleet>;
+  readonly connectFleet: (
+    broker: Broker,
+    artifacts: ArtifactStore,
+    coordinatorId: string,
+  ) => Promise<ConnectedFleet>;
   readonly prepare: JobServiceOptions["prepare"];
   readonly checkModel: JobServiceOptions["checkModel"];
   readonly log: (level: "info" | "warn" | "error", message: string) => void;
@@ -91,6 +95,7 @@ export async function startCoordinator(
       credsPath: null,
     },
     artifacts,
+    identity.coordinatorId,
   );
   started.defer(() => connected.close());
   const { fleet } = connected;

@@ -17,24 +17,26 @@ export class LoraFleetError extends Error {
 }
 
 /** What went wrong, by the part of the world that has to change to put it right. */
-export type ErrorCode =
-  | "usage" // a wrong command line: exit code 2
-  | "invalid_request" // a field of a job or an HTTP request
-  | "invalid_dataset" // a row or a file of a dataset
-  | "invalid_model" // config.json, tokenizer.json or a safetensors file
-  | "model_not_found"
-  | "not_found"
-  | "conflict" // the request is sound, the state does not allow it
-  | "unauthorized"
-  | "no_gpu"
-  | "does_not_fit" // the memory plan exceeds the device
-  | "missing_dependency" // nats-server, a Vulkan driver
-  | "port_in_use"
-  | "storage" // disk full, no permission
-  | "corrupt" // a checksum or a digest does not match
-  | "gpu_failure"
-  | "timeout"
-  | "aborted";
+export const ERROR_CODES = [
+  "usage", // a wrong command line: exit code 2
+  "invalid_request", // a field of a job or an HTTP request
+  "invalid_dataset", // a row or a file of a dataset
+  "invalid_model", // config.json, tokenizer.json or a safetensors file
+  "model_not_found",
+  "not_found",
+  "conflict", // the request is sound, the state does not allow it
+  "unauthorized",
+  "no_gpu",
+  "does_not_fit", // the memory plan exceeds the device
+  "missing_dependency", // nats-server, a Vulkan driver
+  "port_in_use",
+  "storage", // disk full, no permission
+  "corrupt", // a checksum or a digest does not match
+  "gpu_failure",
+  "timeout",
+  "aborted",
+] as const;
+export type ErrorCode = typeof ERROR_CODES[number];
 
 /** Formats a value for an error message: JSON, cut to 80 characters, so that a hostile value cannot flood a log. */
 export function quote(value: unknown): string {

@@ -1,5 +1,6 @@
 /** What a worker tells the coordinator. */
 import { z } from "zod";
+import { ERROR_CODES } from "./errors.ts";
 import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSchema } from "./ids.ts";
 import { floatsSchema } from "./messages_codec.ts";
 
@@ -49,7 +50,7 @@ export const workerJobSchema = z.discriminatedUnion("phase", [
     phase: z.literal("failed"),
     jobId: jobIdSchema,
     startId: tokenSchema,
-    code: z.string().max(40),
+    code: z.enum(ERROR_CODES),
     message: text,
     param: text.nullable(),
   }),
@@ -127,3 +128,14 @@ export const checkpointReportSchema = z.strictObject({
   ]),
 });
 export type CheckpointReport = z.output<typeof checkpointReportSchema>;
+
+/** A piece of the newest committed state, asked of a worker that holds it. The answer is a tensor frame of kind `state`. */
+export const recoverRequestSchema = z.strictObject({
+  startId: tokenSchema,
+  /** The commit that the holder is listed under; of any other it has nothing to give. */
+  committed: committedSchema,
+  /** In 32-bit words of adapter, first moment and second moment behind one another. */
+  offset: count,
+  count: z.int().positive(),
+});
+export type RecoverRequest = z.output<typeof recoverRequestSchema>;

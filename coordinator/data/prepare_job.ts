@@ -96,11 +96,8 @@ export interface PlanJobOptions {
   readonly datasetSha256: string;
 }
 
-/** A planned job that also says where in its data a step is. */
-export interface PlannedJobWithEpochs extends PlannedJob, Pick<ShardPlan, "epochsAfter"> {}
-
 /** Pure: the plan of a job is the same after every restart. */
-export function planJob(options: PlanJobOptions): PlannedJobWithEpochs {
+export function planJob(options: PlanJobOptions): PlannedJob {
   const { id, spec, model, modelFolder, rows, datasetSha256 } = options;
   const { training } = spec;
   const plan = planShards({

@@ -1,0 +1,210 @@
+/** The fleet over the bus: who is a member, and one job's training at a time. Decisions are in membership.ts and step.ts. */
+import type { Bus, BusMessage } from "../shared/bus/bus.ts";
+import type { Clock } from "../shared/clock.ts";
+import { newStartId } from "../shared/ids.ts";
+import { LIMITS, type Limits } from "../shared/limits.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  fleetStateSchema,
+  heartbeatSchema,
+  helloSchema,
+  type JobAnnouncement,
+  leaveSchema,
+  receivedSchema,
+  type Welcome,
+  welcomeSchema,
+} from "../shared/messages.ts";
+import * as subjects from "../shared/subjects.ts";
+import type { ArtifactStore } from "./artifact_store.ts";
+import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
+import { listen, type OnDefect } from "./listen.ts";
+import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
+import type { FleetView } from "./step_state.ts";
+import { announcementOf, startTrainingRun, type TrainingRun } from "./training_run.ts";
+import { workerViews } from "./worker_views.ts";
+
+export interface FleetOptions {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly coordinatorId: string;
+  readonly artifacts: ArtifactStore;
+  readonly limits?: Limits;
+  readonly newStartId?: () => string;
+  /** Told of messages that no worker of ours would send, and of defects. */
+  readonly onDefect: OnDefect;
+}
+
+export interface RunningFleet extends Fleet {
+  close(): void;
+}
+
+export function createFleet(options: FleetOptions): RunningFleet {
+  const { bus, clock, coordinatorId, artifacts, limits = LIMITS, onDefect } = options;
+  const startIdOf = options.newStartId ?? (() => newStartId());
+  // Seconds since 1970 grow faster than memberships change, so that a generation is never used again after a restart.
+  let membership: Membership = { ...NOBODY, generation: Math.floor(clock.now() / 1000) };
+  let job: JobAnnouncement | null = null;
+  let run: TrainingRun | null = null;
+  let observer: JobObserver | null = null;
+  const closing = new AbortController();
+
+  function view(): FleetView {
+    const { generation, members } = membership;
+    return {
+      generation,
+      members: members.map(({ worker, incarnation, heartbeat }) => ({
+        worker,
+        incarnation,
+        draining: heartbeat?.draining ?? false,
+        job: heartbeat?.job ?? null,
+      })),
+    };
+  }
+
+  /** Decides, and tells whoever has to know. */
+  function apply(event: MembershipEvent) {
+    const decision = decideMembership(membership, event, clock.now(), limits);
+    const isNews = decision.state.generation !== membership.generation;
+    membership = decision.state;
+    for (const effect of decision.effects) {
+      switch (effect.type) {
+        case "told":
+          run?.heard(effect.heartbeat);
+          break;
+        case "joined": {
+          const { worker, name, gpu } = effect.member;
+          observer?.event("info", `${worker} (${name}, ${gpu}) has joined.`, { worker, name, gpu });
+          break;
+        }
+        case "lost": {
+          const { worker, name } = effect.member;
+          observer?.event("warn", `${worker} (${name}) is gone: ${effect.reason}.`, { worker, name });
+          break;
+        }
+      }
+    }
+    if (isNews) announce();
+    if (decision.effects.length > 0) run?.fleetChanged(view());
+    return decision;
+  }
+
+  function announce(): void {
+    const { generation, members } = membership;
+    bus.publish(
+      subjects.FLEET_SUBJECT,
+      encodeMessage(fleetStateSchema, {
+        coordinatorId,
+        generation,
+        members: members.map(({ worker, incarnation }) => ({ worker, incarnation })),
+        job,
+      }),
+    );
+  }
+
+  function welcome(message: BusMessage): void {
+    const hello = decodeMessage(helloSchema, message.data, "hello");
+    const { state, effects } = apply({ type: "hello", hello });
+    const refusal = effects.find((effect) => effect.type === "refused");
+    const answer: Welcome = refusal === undefined
+      ? { type: "welcome", coordinatorId, generation: state.generation }
+      : { type: "refused", reason: refusal.reason };
+    message.respond(encodeMessage(welcomeSchema, answer));
+  }
+
+  const received = encodeMessage(receivedSchema, { type: "received" });
+  const subscriptions = [
+    listen(bus, subjects.HELLO_SUBJECT, welcome, onDefect),
+    listen(bus, subjects.LEAVE_SUBJECT, (message) => {
+      const { worker, incarnation, reason } = decodeMessage(leaveSchema, message.data, "leave");
+      apply({ type: "leave", worker, incarnation, reason });
+      message.respond(received);
+    }, onDefect),
+    listen(bus, subjects.ALL_HEARTBEATS, (message) => {
+      const heartbeat = decodeMessage(heartbeatSchema, message.data, "heartbeat");
+      // The broker lets a worker speak under its own subject alone.
+      if (message.subject === subjects.heartbeatSubject(heartbeat.worker)) {
+        apply({ type: "heartbeat", heartbeat });
+      }
+    }, onDefect),
+  ];
+
+  /** Deadlines are looked at as often as heartbeats come; states are repeated. */
+  async function keepTime(): Promise<void> {
+    let announcedAt = -Infinity;
+    while (!closing.signal.aborted) {
+      apply({ type: "tick" });
+      run?.tick();
+      if (clock.now() - announcedAt >= limits.announcementIntervalMs) {
+        announcedAt = clock.now();
+        announce();
+        run?.announce();
+      }
+      await clock.sleep(limits.heartbeatIntervalMs, closing.signal);
+    }
+  }
+  keepTime().catch((thrown) => {
+    if (!closing.signal.aborted) onDefect("the fleet's clock has stopped", thrown);
+  });
+
+  async function trainOnce(
+    planned: PlannedJob,
+    told: JobObserver,
+    signal: AbortSignal,
+  ): Promise<"done" | "restart"> {
+    const startId = startIdOf();
+    const [queue, log] = [subjects.workQueueName(planned.id), subjects.commitLogName(planned.id)];
+    // What an earlier start left belongs to nobody.
+    await bus.deleteQueue(queue);
+    await bus.deleteLog(log);
+    await bus.ensureQueue(queue, [subjects.allWorkSubject(planned.id)], {
+      ackWaitMs: limits.microBatchAckWaitMs,
+    });
+    await bus.ensureLog(log, subjects.commitsSubject(planned.id));
+    signal.throwIfAborted();
+    if (membership.members.length === 0) told.event("info", "The job waits for a worker to join.");
+    const aborted = Promise.withResolvers<never>();
+    const onAbort = () => aborted.reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    run = startTrainingRun({
+      ...{ bus, clock, limits, artifacts, startId, onDefect },
+      job: planned,
+      observer: told,
+      fleet: view(),
+    });
+    for (const { heartbeat } of membership.members) if (heartbeat !== null) run.heard(heartbeat);
+    job = announcementOf(planned, startId);
+    announce();
+    try {
+      return await Promise.race([run.outcome, aborted.promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      run.outcome.catch(() => {});
+      run.close();
+      run = null;
+      job = null;
+      if (!closing.signal.aborted) {
+        announce();
+        await bus.deleteQueue(queue).catch((thrown) =>
+          onDefect(`the queue of ${planned.id} is left behind`, thrown)
+        );
+      }
+    }
+  }
+
+  return {
+    workers: () => workerViews(membership),
+    async train(planned, told, signal) {
+      observer = told;
+      try {
+        while (await trainOnce(planned, told, signal) === "restart") signal.throwIfAborted();
+      } finally {
+        observer = null;
+      }
+    },
+    close: () => {
+      closing.abort();
+      for (const subscription of subscriptions) subscription.close();
+    },
+  };
+}

@@ -1,0 +1,180 @@
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { createFakeClock, type FakeClock } from "../shared/bus/fake_clock.ts";
+import type { Bus } from "../shared/bus/bus.ts";
+import { createMemoryBroker, type MemoryBroker } from "../shared/bus/memory_bus.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import { LIMITS } from "../shared/limits.ts";
+import * as messages from "../shared/messages.ts";
+import * as subjects from "../shared/subjects.ts";
+import type { ArtifactStore } from "./artifact_store.ts";
+import type { JobObserver, PlannedJob } from "./fleet.ts";
+import { createFleet, type RunningFleet } from "./job_runner.ts";
+import { parseJobRequest } from "../shared/job_spec.ts";
+
+const { encodeMessage, decodeMessage } = messages;
+const NO_ARTIFACTS = { files: () => Promise.resolve([]) } as unknown as ArtifactStore;
+
+interface World {
+  readonly clock: FakeClock;
+  readonly broker: MemoryBroker;
+  readonly bus: Bus;
+  readonly fleet: RunningFleet;
+  readonly defects: string[];
+  /** The newest announcement of the fleet. */
+  announced(): messages.FleetState;
+  hello(change?: Partial<messages.Hello>): Promise<messages.Welcome>;
+  heartbeat(change?: Partial<messages.Heartbeat>): void;
+}
+
+function createWorld(): World {
+  const clock = createFakeClock(1_700_000_000_000);
+  const broker = createMemoryBroker({ clock });
+  const defects: string[] = [];
+  const fleet = createFleet({
+    bus: broker.connect("coordinator"),
+    clock,
+    coordinatorId: "c-1",
+    artifacts: NO_ARTIFACTS,
+    newStartId: () => "s-1",
+    onDefect: (message, thrown) => defects.push(`${message}: ${thrown}`),
+  });
+  const bus = broker.connect("w-a");
+  let newest: messages.FleetState | null = null;
+  bus.subscribe(subjects.FLEET_SUBJECT, ({ data }) => {
+    newest = decodeMessage(messages.fleetStateSchema, data, "fleet state");
+  });
+  return {
+    ...{ clock, broker, bus, fleet, defects },
+    announced: () => newest!,
+    async hello(change = {}) {
+      const hello = {
+        ...{
+          worker: "w-a",
+          incarnation: "i-1",
+          protocolVersion: messages.PROTOCOL_VERSION,
+          name: "pc",
+          gpu: "a GPU",
+        },
+        ...change,
+      };
+      const answer = bus.request(subjects.HELLO_SUBJECT, encodeMessage(messages.helloSchema, hello), 1000);
+      return decodeMessage(messages.welcomeSchema, await answer, "welcome");
+    },
+    heartbeat(change = {}) {
+      const heartbeat = {
+        ...{ worker: "w-a", incarnation: "i-1", name: "pc", gpu: "a GPU", draining: false, maxGapMs: 7 },
+        ...{ microBatchesDone: 3, tokensPerSecond: 10, gradientBytesSent: 5, job: null, busy: null },
+        ...change,
+      };
+      bus.publish(
+        subjects.heartbeatSubject(heartbeat.worker),
+        encodeMessage(messages.heartbeatSchema, heartbeat),
+      );
+    },
+  };
+}
+
+const OBSERVER: JobObserver = {
+  event: () => {},
+  stepCommitted: () => Promise.resolve(),
+  checkpointWritten: () => Promise.resolve(),
+};
+
+function plannedJob(): PlannedJob {
+  return {
+    id: "ftjob-a",
+    spec: parseJobRequest({ model: "m", training_file: "f" }).spec,
+    specHash: "spec",
+    model: { hash: "0".repeat(64), files: [{ name: "config.json", size: 1, sha256: "0".repeat(64) }] },
+    modelFolder: "/models/m",
+    totalSteps: 1,
+    checkpointSteps: [1],
+    maxTokensPerMicroBatch: 1,
+    maxPositions: 1,
+    epochsAfter: () => 1,
+    microBatchesOf: () => [],
+  };
+}
+
+Deno.test("hello, heartbeats, silence: a worker's way through the fleet", async () => {
+  const { clock, fleet, announced, hello, heartbeat, defects } = createWorld();
+  const welcome = await hello();
+  await clock.advance(1);
+  assertEquals(welcome, { type: "welcome", coordinatorId: "c-1", generation: announced().generation });
+  assertEquals(announced().members, [{ worker: "w-a", incarnation: "i-1" }]);
+  assertEquals(fleet.workers()[0]?.state, "joining");
+  heartbeat();
+  await clock.advance(1);
+  const [view] = fleet.workers();
+  assertEquals([view?.state, view?.maxHeartbeatGapMs, view?.microBatchesDone], ["ready", 7, 3]);
+  await clock.advance(LIMITS.heartbeatIntervalMs * (LIMITS.lostAfterMissedHeartbeats + 1));
+  assertEquals(announced().members, []);
+  assertEquals(announced().generation, 1 + (welcome as { generation: number }).generation);
+  assertEquals(fleet.workers()[0]?.state, "lost");
+  assertMatch(fleet.workers()[0]!.reason!, /no heartbeat for 6\.\d s/);
+  assertEquals(defects, []);
+  fleet.close();
+});
+
+Deno.test("another version of the protocol is refused with what to do", async () => {
+  const { fleet, hello } = createWorld();
+  const answer = await hello({ protocolVersion: 99 });
+  assertEquals(answer.type, "refused");
+  assertMatch((answer as { reason: string }).reason, /version 99 .* run the same release/);
+  fleet.close();
+});
+
+Deno.test("states are repeated, garbage and words under a foreign name change nothing", async () => {
+  const { clock, bus, broker, fleet, hello, heartbeat, defects } = createWorld();
+  await hello();
+  let announcements = 0;
+  broker.connect("listener").subscribe(subjects.FLEET_SUBJECT, () => announcements++);
+  await clock.advance(5 * LIMITS.announcementIntervalMs);
+  assertEquals(announcements, 5);
+  bus.publish(subjects.HELLO_SUBJECT, new Uint8Array([1, 2]));
+  bus.publish(subjects.heartbeatSubject("w-a"), new TextEncoder().encode("{}"));
+  await clock.advance(1);
+  assertEquals(defects.length, 2);
+  assertMatch(defects[1]!, /a message to lf\.heartbeat\.w-a is ignored: LoraFleetError: heartbeat/);
+  // A heartbeat of w-a under another subject.
+  bus.publish("lf.heartbeat.w-b", new TextEncoder().encode("{}"));
+  heartbeat({ worker: "w-b" });
+  await clock.advance(1);
+  assertEquals(fleet.workers().map(({ id, state }) => [id, state]), [["w-a", "joining"]]);
+  fleet.close();
+});
+
+Deno.test("a cancelled job ends at once, and is announced no more", async () => {
+  const { clock, fleet, announced, hello } = createWorld();
+  await hello();
+  const cancelling = new AbortController();
+  const events: string[] = [];
+  const observer = { ...OBSERVER, event: (_: string, message: string) => void events.push(message) };
+  const training = fleet.train(plannedJob(), observer, cancelling.signal);
+  await clock.advance(10);
+  assertEquals(announced().job?.startId, "s-1");
+  const cancelled = new LoraFleetError("aborted", "the job was cancelled");
+  cancelling.abort(cancelled);
+  const ended = assertRejects(() => training, LoraFleetError, "cancelled");
+  await clock.advance(10);
+  await ended;
+  assertEquals(announced().job, null);
+  assertEquals(events, []);
+  fleet.close();
+});
+
+Deno.test("a job without workers says that it waits, and tells who joins", async () => {
+  const { clock, fleet, hello } = createWorld();
+  const cancelling = new AbortController();
+  const events: string[] = [];
+  const observer = { ...OBSERVER, event: (_: string, message: string) => void events.push(message) };
+  const training = fleet.train(plannedJob(), observer, cancelling.signal);
+  training.catch(() => {});
+  await clock.advance(10);
+  await hello();
+  await clock.advance(10);
+  assertEquals(events, ["The job waits for a worker to join.", "w-a (pc, a GPU) has joined."]);
+  cancelling.abort();
+  await clock.advance(10);
+  fleet.close();
+});

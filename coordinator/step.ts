@@ -1,0 +1,352 @@
+/**
+ * One optimizer step after the other, as decisions: (plan, training, event, now) → (training, effects, reason). The table of
+ * phases is in docs/protocol.md. Whatever goes wrong within an attempt ends in the next attempt of the same step, from
+ * the committed state.
+ */
+import {
+  checkpointWaitMs,
+  type Limits,
+  microBatchWaitMs,
+  recoverWaitMs,
+  roundWaitMs,
+} from "../shared/limits.ts";
+import { type CheckpointReport, type CommitEntry, decodeFloats } from "../shared/messages.ts";
+import { exponentsFrom } from "./exponents.ts";
+import { newLedger } from "./ledger.ts";
+import { chooseCheckpointWriter, nextCheckpointWriter } from "./step_checkpoint.ts";
+import { decideClaim } from "./step_claim.ts";
+import { abortAttempt, announced, failJob, isOfAttempt, sentence, unchanged } from "./step_decision.ts";
+import type { StepDecision, StepEffect, StepEvent } from "./step_decision.ts";
+import {
+  loadFailureOfAll,
+  newLoadFailures,
+  readyMembers,
+  recoveringMembers,
+  withFleet,
+} from "./step_fleet.ts";
+import {
+  type FleetView,
+  gradientBytesOf,
+  liveHolders,
+  type Training,
+  type TrainingPlan,
+} from "./step_state.ts";
+import { decideUpdate } from "./step_update.ts";
+
+/** See the head of the file. An event of another attempt, job or member changes nothing. */
+export function decideStep(
+  plan: TrainingPlan,
+  training: Training,
+  event: StepEvent,
+  now: number,
+  limits: Limits,
+): StepDecision {
+  const decision = decideEvent(plan, training, event, now, limits);
+  if (decision.training.phase !== "waiting") return decision;
+  const further = goOn(plan, decision.training, now, limits);
+  return further === null ? decision : { ...further, effects: [...decision.effects, ...further.effects] };
+}
+
+function decideEvent(
+  plan: TrainingPlan,
+  training: Training,
+  event: StepEvent,
+  now: number,
+  limits: Limits,
+): StepDecision {
+  switch (event.type) {
+    case "fleet":
+      return decideFleet(plan, training, event.fleet, now, limits);
+    case "report":
+      return decideClaim(training, event.report, now, limits);
+    case "update":
+      return decideUpdate(plan, training, event.report, now, limits);
+    case "failure": {
+      const { worker, reason, suspects } = event.report;
+      if (!isOfAttempt(training, event.report)) {
+        return unchanged(training, `${worker} failed at an attempt that is over`);
+      }
+      return abortAttempt(training, `${worker}: ${reason}`, suspects, now, limits);
+    }
+    case "checkpoint":
+      return decideCheckpoint(plan, training, event.report, now, limits);
+    case "stored":
+      return decideStored(plan, training, event.sequence, now, limits);
+    case "notQueued":
+      if (
+        event.step !== training.step || event.attempt !== training.attempt || training.phase !== "compute"
+      ) {
+        return unchanged(training, "an attempt that is over could not be queued");
+      }
+      return abortAttempt(training, event.reason, [], now, limits);
+    case "tick":
+      return decideTick(training, now, limits);
+  }
+}
+
+function decideFleet(
+  plan: TrainingPlan,
+  training: Training,
+  fleet: FleetView,
+  now: number,
+  limits: Limits,
+): StepDecision {
+  const effects = newLoadFailures(plan, training.fleet, fleet);
+  const seen = withFleet(plan, training, fleet);
+  const isNews = seen.holders !== training.holders || fleet.generation !== training.fleet.generation;
+  const next = isNews ? { ...seen, revision: training.revision + 1 } : seen;
+  const and = (decision: StepDecision) => ({ ...decision, effects: [...effects, ...decision.effects] });
+  if (training.phase === "compute" || training.phase === "reduce") {
+    const gone = training.members.filter((member) => !isPresent(plan, fleet, member));
+    if (gone.length > 0) {
+      const names = gone.map(({ worker }) => worker).join(", ");
+      return and(abortAttempt(next, `${names} ${gone.length === 1 ? "is" : "are"} gone`, [], now, limits));
+    }
+  }
+  if (training.phase === "checkpoint") {
+    const writer = training.checkpointWriter;
+    if (writer === null && liveHolders(next).length > 0) {
+      return and(chooseCheckpointWriter(next, [], now, limits));
+    }
+    if (writer !== null && !liveHolders(next).some(({ worker }) => worker === writer)) {
+      return and(chooseCheckpointWriter(next, [], now, limits));
+    }
+  }
+  return unchanged(next, "the fleet as it is now", effects);
+}
+
+function isPresent(
+  plan: TrainingPlan,
+  fleet: FleetView,
+  { incarnation }: { readonly incarnation: string },
+): boolean {
+  const member = fleet.members.find((present) => present.incarnation === incarnation);
+  return member?.job?.phase === "loaded" && member.job.startId === plan.startId;
+}
+
+function decideStored(
+  plan: TrainingPlan,
+  training: Training,
+  sequence: number,
+  now: number,
+  limits: Limits,
+): StepDecision {
+  const entry = training.pending;
+  if (training.phase !== "commit" || entry === null) return unchanged(training, "no commit was on its way");
+  const committed: Training = {
+    ...training,
+    committed: entry,
+    sequence,
+    pending: null,
+    holders: new Set(training.members.map(({ incarnation }) => incarnation)),
+    notWaitedFor: new Set(),
+  };
+  if (entry.step === 0) {
+    return announced(committed, { phase: "waiting", since: now }, "the initial adapter is agreed on");
+  }
+  const seconds = (now - training.stepStartedAt) / 1000;
+  const effects: StepEffect[] = [{ type: "committed", entry, workerCount: training.members.length, seconds }];
+  if (plan.checkpointSteps.includes(entry.step)) {
+    return chooseCheckpointWriter({ ...committed, checkpointAttempts: 0 }, effects, now, limits);
+  }
+  return nextStep(plan, committed, effects, now, limits);
+}
+
+/** The next step from its first attempt on, or the end. */
+function nextStep(
+  plan: TrainingPlan,
+  training: Training,
+  effects: readonly StepEffect[],
+  now: number,
+  limits: Limits,
+): StepDecision {
+  const entry = training.committed!;
+  if (entry.step >= plan.totalSteps) {
+    return announced(training, { phase: "done", since: now, members: [] }, "the last step is committed", [
+      ...effects,
+      { type: "done" },
+    ]);
+  }
+  const step = entry.step + 1;
+  const maxAbs = decodeFloats(entry.maxAbs);
+  return announced(
+    training,
+    {
+      step,
+      attempt: 0,
+      phase: "waiting",
+      since: now,
+      stepStartedAt: now,
+      members: [],
+      checkpointWriter: null,
+      exponents: exponentsFrom(maxAbs, plan.microBatchCountOf(step), limits.exponentHeadroomBits),
+    },
+    `step ${entry.step} is committed`,
+    effects,
+  );
+}
+
+function decideCheckpoint(
+  plan: TrainingPlan,
+  training: Training,
+  report: CheckpointReport,
+  now: number,
+  limits: Limits,
+): StepDecision {
+  const { worker, step, outcome } = report;
+  if (
+    training.phase !== "checkpoint" || step !== training.committed?.step ||
+    worker !== training.checkpointWriter
+  ) {
+    return unchanged(training, `${worker} tells of a checkpoint that nobody waits for`);
+  }
+  if (outcome.type === "failed") {
+    return nextCheckpointWriter(training, `${worker}: ${outcome.reason}`, [worker], now, limits);
+  }
+  return nextStep(plan, training, [{ type: "checkpointed", report }], now, limits);
+}
+
+function decideTick(training: Training, now: number, limits: Limits): StepDecision {
+  switch (training.phase) {
+    case "compute": {
+      const waitMs = microBatchWaitMs(training.slowestMs, limits);
+      if (now - training.progressAt < waitMs) break;
+      return abortAttempt(
+        training,
+        `no micro-batch was counted for ${Math.round(waitMs / 1000)} s`,
+        [],
+        now,
+        limits,
+      );
+    }
+    case "reduce": {
+      // Workers give up after the first of these and say whom they waited for; who says nothing by now is the suspect.
+      const waitMs = roundWaitMs(gradientBytesOf(training), limits) + limits.transferBaseMs;
+      if (now - training.since < waitMs) break;
+      const silent = training.members.map(({ worker }) => worker).filter((worker) =>
+        !training.updates.has(worker)
+      );
+      return abortAttempt(
+        training,
+        `${silent.join(", ")} did not finish the all-reduce in ${Math.round(waitMs / 1000)} s`,
+        silent,
+        now,
+        limits,
+      );
+    }
+    case "checkpoint": {
+      const writer = training.checkpointWriter;
+      if (writer === null) {
+        return restartIfLost(training, training.since, now, limits) ?? unchanged(training, "waiting");
+      }
+      const waitMs = checkpointWaitMs(gradientBytesOf(training), limits);
+      if (now - training.since < waitMs) break;
+      const why = `${writer} did not store the adapter in ${Math.round(waitMs / 1000)} s`;
+      return nextCheckpointWriter(training, why, [writer], now, limits);
+    }
+  }
+  return unchanged(training, "nothing is due");
+}
+
+/** In phase `waiting`: agrees on the initial adapter, or begins the next attempt, as soon as there is somebody for it. */
+function goOn(plan: TrainingPlan, training: Training, now: number, limits: Limits): StepDecision | null {
+  const failure = loadFailureOfAll(plan, training);
+  if (failure !== null) return failJob(training, failure.code, failure.message, [], failure.param);
+  if (training.committed === null) return agreeOnInitial(plan, training, now);
+
+  const ready = readyMembers(plan, training, limits);
+  if (ready.length === 0) return nobodyReady(training, now, limits);
+  const recovering = recoveringMembers(plan, training, limits);
+  const waitMs = recoverWaitMs(gradientBytesOf(training), limits);
+  if (recovering.length > 0 && now - training.since < waitMs) return null;
+  if (training.attempt >= limits.maxAttemptsPerStep) {
+    const message =
+      `step ${training.step} could not be done in ${training.attempt} attempts; the events say why`;
+    return failJob(training, "aborted", message);
+  }
+  const attempt = training.attempt + 1;
+  return announced(
+    training,
+    {
+      attempt,
+      generation: training.fleet.generation,
+      phase: "compute",
+      since: now,
+      progressAt: now,
+      members: ready.map(({ worker, incarnation }) => ({ worker, incarnation })),
+      notWaitedFor: new Set([...training.notWaitedFor, ...recovering.map(({ incarnation }) => incarnation)]),
+      stateLostAt: null,
+      ledger: newLedger(plan.microBatchCountOf(training.step)),
+      nonFinite: new Map(),
+      updates: new Map(),
+    },
+    `step ${training.step}, attempt ${attempt} begins with ${ready.length}`,
+    [{ type: "enqueue", step: training.step, attempt }],
+  );
+}
+
+/** The first loaded worker's initial adapter is the one; all others compute the same from the seed. */
+function agreeOnInitial(plan: TrainingPlan, training: Training, now: number): StepDecision | null {
+  const loaded = training.fleet.members.flatMap((member) =>
+    member.job?.phase === "loaded" && member.job.startId === plan.startId && !member.draining &&
+      member.job.committed.step === 0
+      ? [{ member, job: member.job }]
+      : []
+  );
+  const first = loaded[0];
+  if (first === undefined) return null;
+  const { digest } = first.job.committed;
+  const agreeing = loaded.filter(({ job }) => job.committed.digest === digest).map(({ member }) => member);
+  const members = agreeing.map(({ worker, incarnation }) => ({ worker, incarnation }));
+  const entry: CommitEntry = {
+    jobId: plan.jobId,
+    startId: plan.startId,
+    specHash: plan.specHash,
+    step: 0,
+    attempt: 0,
+    generation: training.fleet.generation,
+    digest,
+    members: members.map(({ worker }) => worker),
+    targetCount: 0,
+    loss: null,
+    gradientNorm: null,
+    maxAbs: "",
+    committedAt: now,
+  };
+  return announced(
+    training,
+    { phase: "commit", since: now, members, pending: entry, layout: first.job.layout },
+    `the initial adapter is that of ${first.member.worker}`,
+    [{ type: "append", entry, expectedLast: training.sequence }],
+  );
+}
+
+/** Nobody can take part: says so once, and gives up on a state that nobody has any more. */
+function nobodyReady(training: Training, now: number, limits: Limits): StepDecision | null {
+  const { fleet, stateLostAt, step } = training;
+  if (liveHolders(training).some(({ draining }) => !draining)) {
+    const message =
+      `all workers were to blame for ${limits.strikesUntilDropped} failed attempts each; the events say why`;
+    return failJob(training, "aborted", message);
+  }
+  if (stateLostAt === null) {
+    const reason = fleet.members.length === 0
+      ? `all workers are gone: the job waits at step ${step} for one to join`
+      : `nobody who stays holds the state of step ${step - 1}: the job waits`;
+    return unchanged({ ...training, stateLostAt: now }, reason, [
+      { type: "event", level: "warn", message: sentence(reason) },
+    ]);
+  }
+  return restartIfLost(training, stateLostAt, now, limits);
+}
+
+/** Starts the job again where fresh workers are there and nobody came back with its state for too long. */
+function restartIfLost(training: Training, since: number, now: number, limits: Limits): StepDecision | null {
+  const isFreshThere = training.fleet.members.some(({ job, draining }) =>
+    job?.phase === "loaded" && !draining
+  );
+  if (!isFreshThere || now - since < limits.stateLossGraceMs) return null;
+  const seconds = Math.round(limits.stateLossGraceMs / 1000);
+  const reason = `nobody has come back with the state of step ${training.committed!.step} in ${seconds} s`;
+  return announced(training, { phase: "failed" }, reason, [{ type: "restart", reason }]);
+}

@@ -1,0 +1,146 @@
+/** What can happen to a job's training, what follows from it, and the few words in which all decisions are made. */
+import type { ErrorCode } from "../shared/errors.ts";
+import type { Limits } from "../shared/limits.ts";
+import type {
+  AttemptFailure,
+  CheckpointReport,
+  CommitEntry,
+  MicroBatchReport,
+  UpdateReport,
+  Verdict,
+} from "../shared/messages.ts";
+import type { FleetView, Training } from "./step_state.ts";
+
+export type StepEvent =
+  | { readonly type: "fleet"; readonly fleet: FleetView }
+  | { readonly type: "report"; readonly report: MicroBatchReport }
+  | { readonly type: "update"; readonly report: UpdateReport }
+  | { readonly type: "failure"; readonly report: AttemptFailure }
+  | { readonly type: "checkpoint"; readonly report: CheckpointReport }
+  /** The pending commit is in the log. */
+  | { readonly type: "stored"; readonly sequence: number }
+  /** The attempt's micro-batches could not be put on the queue. */
+  | { readonly type: "notQueued"; readonly step: number; readonly attempt: number; readonly reason: string }
+  | { readonly type: "tick" };
+
+export type StepEffect =
+  /** Answer the report that is being decided on. */
+  | { readonly type: "verdict"; readonly verdict: Verdict }
+  /** Put all micro-batches of the attempt on the queue. */
+  | { readonly type: "enqueue"; readonly step: number; readonly attempt: number }
+  /** Put one of them on the queue again, for another opinion. */
+  | {
+    readonly type: "requeue";
+    readonly step: number;
+    readonly attempt: number;
+    readonly index: number;
+    readonly time: number;
+  }
+  | { readonly type: "append"; readonly entry: CommitEntry; readonly expectedLast: number }
+  | {
+    readonly type: "committed";
+    readonly entry: CommitEntry;
+    readonly workerCount: number;
+    readonly seconds: number;
+  }
+  | { readonly type: "checkpointed"; readonly report: CheckpointReport }
+  /** Tell the user. */
+  | { readonly type: "event"; readonly level: "info" | "warn" | "error"; readonly message: string }
+  | { readonly type: "done" }
+  /** Nobody has the newest state any more. */
+  | { readonly type: "restart"; readonly reason: string }
+  | {
+    readonly type: "failed";
+    readonly code: ErrorCode;
+    readonly message: string;
+    readonly param?: string | null;
+  };
+
+export interface StepDecision {
+  readonly training: Training;
+  readonly effects: readonly StepEffect[];
+  readonly reason: string;
+}
+
+/** Whether a worker's word is about the attempt that is going on, and it is a member of it. */
+export function isOfAttempt(
+  training: Training,
+  word: {
+    readonly worker: string;
+    readonly incarnation: string;
+    readonly step: number;
+    readonly attempt: number;
+  },
+): boolean {
+  return (training.phase === "compute" || training.phase === "reduce") && word.step === training.step &&
+    word.attempt === training.attempt &&
+    training.members.some((member) =>
+      member.worker === word.worker && member.incarnation === word.incarnation
+    );
+}
+
+export function unchanged(
+  training: Training,
+  reason: string,
+  effects: readonly StepEffect[] = [],
+): StepDecision {
+  return { training, effects, reason };
+}
+
+/** A change that is announced. */
+export function announced(
+  training: Training,
+  change: Partial<Training>,
+  reason: string,
+  effects: readonly StepEffect[] = [],
+): StepDecision {
+  return { training: { ...training, ...change, revision: training.revision + 1 }, effects, reason };
+}
+
+/** Ends the attempt; the next one begins as soon as somebody can take part. Suspects get a strike. */
+export function abortAttempt(
+  training: Training,
+  why: string,
+  suspects: readonly string[],
+  now: number,
+  limits: Limits,
+): StepDecision {
+  const strikes = new Map(training.strikes);
+  const effects: StepEffect[] = [];
+  for (const worker of new Set(suspects)) {
+    if (!training.members.some((member) => member.worker === worker)) continue;
+    const count = (strikes.get(worker) ?? 0) + 1;
+    strikes.set(worker, count);
+    if (count === limits.strikesUntilDropped) {
+      effects.push({
+        type: "event",
+        level: "warn",
+        message: `${worker} takes no further part in the job: it was to blame for ${count} failed attempts.`,
+      });
+    }
+  }
+  const reason = `step ${training.step}, attempt ${training.attempt} is done again: ${why}`;
+  effects.unshift({ type: "event", level: "warn", message: sentence(reason) });
+  return announced(training, { phase: "waiting", since: now, strikes }, reason, effects);
+}
+
+/** The job is over: it cannot be done. */
+export function failJob(
+  training: Training,
+  code: ErrorCode,
+  message: string,
+  effects: readonly StepEffect[] = [],
+  param: string | null = null,
+): StepDecision {
+  return announced(training, { phase: "failed" }, message, [...effects, {
+    type: "failed",
+    code,
+    message,
+    param,
+  }]);
+}
+
+/** A reason as a sentence for the user. */
+export function sentence(reason: string): string {
+  return `${reason[0]!.toUpperCase()}${reason.slice(1)}.`;
+}

@@ -1,0 +1,138 @@
+/** For tests of the step's decisions: a training that is driven event by event, with the words that workers would say. */
+import { LIMITS, type Limits } from "../shared/limits.ts";
+import { encodeFloats, type Verdict, type WorkerJob } from "../shared/messages.ts";
+import { decideStep } from "./step.ts";
+import type { StepEffect, StepEvent } from "./step_decision.ts";
+import { type FleetMember, newTraining, type Training, type TrainingPlan } from "./step_state.ts";
+
+export const START = "s-1";
+export const INITIAL = digestOf("initial");
+
+export const PLAN: TrainingPlan = {
+  jobId: "ftjob-a",
+  startId: START,
+  specHash: "spec",
+  totalSteps: 3,
+  checkpointSteps: [3],
+  schedule: { learning_rate: 1e-3, lr_scheduler_type: "constant", warmup_ratio: 0, warmup_steps: 0 },
+  microBatchCountOf: () => 2,
+};
+
+/** 64 hexadecimal digits that belong to a word. */
+export function digestOf(word: string): string {
+  return Array.from(word, (letter) => letter.charCodeAt(0).toString(16)).join("").padEnd(64, "0");
+}
+
+/** A member that has loaded the job and holds a commit; null: it is still loading. */
+export function member(worker: string, committed: { step: number; digest: string } | null): FleetMember {
+  const job: WorkerJob = committed === null ? { phase: "loading", jobId: PLAN.jobId, startId: START } : {
+    phase: "loaded",
+    jobId: PLAN.jobId,
+    startId: START,
+    layout: { tensorCount: 2, elementCount: 128, parameterCount: 100 },
+    committed,
+  };
+  return { worker, incarnation: `i-${worker}`, draining: false, job };
+}
+
+export interface Driver {
+  training: Training;
+  now: number;
+  /** Since the last `drain`. */
+  effects: StepEffect[];
+  reason: string;
+  apply(event: StepEvent): readonly StepEffect[];
+  fleet(...members: readonly FleetMember[]): void;
+  /** A claim of the current attempt; returns the verdict. */
+  claim(
+    worker: string,
+    index: number,
+    change?: { claim?: number; max?: number; lossSum?: number | null },
+  ): Verdict;
+  update(worker: string, digest: string): void;
+  stored(): void;
+  drain(): readonly StepEffect[];
+  /** Does the current step with everybody, until its commit is stored. */
+  doStep(): void;
+}
+
+export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } = {}): Driver {
+  const { plan = PLAN, limits = LIMITS } = options;
+  let generation = 1;
+  const driver: Driver = {
+    training: newTraining({ generation, members: [] }, 0),
+    now: 0,
+    effects: [],
+    reason: "",
+    apply(event) {
+      const decision = decideStep(plan, driver.training, event, driver.now, limits);
+      driver.training = decision.training;
+      driver.reason = decision.reason;
+      driver.effects.push(...decision.effects);
+      return decision.effects;
+    },
+    fleet(...members) {
+      driver.apply({ type: "fleet", fleet: { generation: ++generation, members } });
+    },
+    claim(worker, index, { claim = index, max = 1, lossSum = 2 } = {}) {
+      const { step, attempt } = driver.training;
+      const effects = driver.apply({
+        type: "report",
+        report: {
+          ...{ worker, incarnation: `i-${worker}`, step, attempt, index, claim, lossSum },
+          targetCount: 4,
+          maxAbs: encodeFloats(Float32Array.of(max, max / 2)),
+          computeMs: 10,
+        },
+      });
+      const verdict = effects.find((effect) => effect.type === "verdict");
+      if (verdict === undefined) throw new Error("a claim was not answered");
+      return verdict.verdict;
+    },
+    update(worker, digest) {
+      const { step, attempt } = driver.training;
+      driver.apply({
+        type: "update",
+        report: {
+          ...{ worker, incarnation: `i-${worker}`, step, attempt, digest },
+          gradientNorm: 0.5,
+          gradientBytesSent: 0,
+        },
+      });
+    },
+    stored() {
+      driver.apply({ type: "stored", sequence: driver.training.sequence + 1 });
+    },
+    drain: () => driver.effects.splice(0),
+    doStep() {
+      const { step } = driver.training;
+      if (driver.training.exponents === null) claimAll(driver);
+      claimAll(driver);
+      for (const { worker } of driver.training.members) driver.update(worker, digestOf(`step ${step}`));
+      driver.stored();
+    },
+  };
+  return driver;
+}
+
+function claimAll({ training, claim }: Driver): void {
+  training.ledger.entries.forEach((_, index) => claim(training.members[0]!.worker, index));
+}
+
+/** Workers `names`, with the initial adapter agreed on and the first attempt begun. */
+export function started(
+  names: readonly string[],
+  options: { plan?: TrainingPlan; limits?: Limits } = {},
+): Driver {
+  const driver = createDriver(options);
+  driver.fleet(...names.map((name) => member(name, { step: 0, digest: INITIAL })));
+  driver.stored();
+  return driver;
+}
+
+/** The types of effects, events with their message. */
+export function words(effects: readonly StepEffect[]): string[] {
+  return effects.map((effect) =>
+    effect.type === "event" ? `${effect.level}: ${effect.message}` : effect.type
+  );
+}

@@ -1,0 +1,77 @@
+/** Who of the fleet can take part in a step. */
+import type { Limits } from "../shared/limits.ts";
+import type { WorkerJob } from "../shared/messages.ts";
+import type { StepEffect } from "./step_decision.ts";
+import type { FleetMember, FleetView, Training, TrainingPlan } from "./step_state.ts";
+
+/**
+ * The training with the fleet as it is now. A member is a holder from the commit that it took part in, or from the
+ * heartbeat that tells so, until it is gone or has dropped its state; the same set is returned where nothing changed.
+ */
+export function withFleet(plan: TrainingPlan, training: Training, fleet: FleetView): Training {
+  const { committed } = training;
+  const holders = new Set<string>();
+  for (const member of fleet.members) {
+    const job = loadedJob(plan, member);
+    if (job === null || committed === null) continue;
+    const holds = job.committed.step === committed.step && job.committed.digest === committed.digest;
+    if (holds || training.holders.has(member.incarnation)) holders.add(member.incarnation);
+  }
+  const isSame = holders.size === training.holders.size && holders.isSubsetOf(training.holders);
+  return { ...training, fleet, holders: isSame ? training.holders : holders };
+}
+
+function loadedJob(plan: TrainingPlan, { job }: FleetMember) {
+  return job?.phase === "loaded" && job.startId === plan.startId ? job : null;
+}
+
+function isDropped({ strikes }: Training, { worker }: FleetMember, limits: Limits): boolean {
+  return (strikes.get(worker) ?? 0) >= limits.strikesUntilDropped;
+}
+
+/** Who can take part in an attempt that begins now, sorted by worker id. */
+export function readyMembers(plan: TrainingPlan, training: Training, limits: Limits): readonly FleetMember[] {
+  return training.fleet.members.filter((member) =>
+    training.holders.has(member.incarnation) && !member.draining && loadedJob(plan, member) !== null &&
+    !isDropped(training, member, limits)
+  );
+}
+
+/** Who has loaded the job and is still to load the newest commit: worth a short wait, once. */
+export function recoveringMembers(
+  plan: TrainingPlan,
+  training: Training,
+  limits: Limits,
+): readonly FleetMember[] {
+  return training.fleet.members.filter((member) =>
+    !training.holders.has(member.incarnation) && !training.notWaitedFor.has(member.incarnation) &&
+    !member.draining && loadedJob(plan, member) !== null && !isDropped(training, member, limits)
+  );
+}
+
+type LoadFailure = Extract<WorkerJob, { phase: "failed" }>;
+
+function loadFailure(plan: TrainingPlan, { job }: FleetMember): LoadFailure | null {
+  return job?.phase === "failed" && job.startId === plan.startId ? job : null;
+}
+
+/** Told once for each worker that cannot load the job. */
+export function newLoadFailures(plan: TrainingPlan, before: FleetView, after: FleetView): StepEffect[] {
+  return after.members.flatMap((member): StepEffect[] => {
+    const failure = loadFailure(plan, member);
+    if (failure === null) return [];
+    const known = before.members.find(({ incarnation }) => incarnation === member.incarnation);
+    if (known !== undefined && loadFailure(plan, known) !== null) return [];
+    return [{
+      type: "event",
+      level: "warn",
+      message: `${member.worker} cannot take part: ${failure.message}`,
+    }];
+  });
+}
+
+/** The first failure where there are workers and none of them can load the job; null where somebody can or may. */
+export function loadFailureOfAll(plan: TrainingPlan, { fleet }: Training): LoadFailure | null {
+  const failures = fleet.members.map((member) => loadFailure(plan, member));
+  return failures.every((failure) => failure !== null) ? failures[0] ?? null : null;
+}

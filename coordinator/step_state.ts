@@ -1,0 +1,147 @@
+/** What is known of a job's training at any moment, and how it is announced. Plain data: decisions are in step.ts. */
+import type { CommitEntry, MemberRef, StepPhase, StepState, WorkerJob } from "../shared/messages.ts";
+import { learningRateAt, type ScheduleSpec } from "../shared/schedule.ts";
+import { type Limits, roundWaitMs } from "../shared/limits.ts";
+import type { Exponents } from "./exponents.ts";
+import { type Ledger, newLedger, ownersOf, totalsOf } from "./ledger.ts";
+
+/** What stays the same for one start of a job's training. */
+export interface TrainingPlan {
+  readonly jobId: string;
+  readonly startId: string;
+  readonly specHash: string;
+  readonly totalSteps: number;
+  /** Ascending; the last step always is one. */
+  readonly checkpointSteps: readonly number[];
+  readonly schedule: ScheduleSpec;
+  microBatchCountOf(step: number): number;
+}
+
+/** A member of the fleet, as far as the training minds. */
+export interface FleetMember extends MemberRef {
+  readonly draining: boolean;
+  readonly job: WorkerJob | null;
+}
+
+/** The fleet as the membership knows it now. */
+export interface FleetView {
+  readonly generation: number;
+  readonly members: readonly FleetMember[];
+}
+
+export interface AttemptUpdate {
+  readonly digest: string;
+  readonly gradientNorm: number | null;
+}
+
+export interface Training {
+  /** Grows with every change that is announced. */
+  readonly revision: number;
+  readonly fleet: FleetView;
+  readonly step: number;
+  readonly attempt: number;
+  /** Of the membership when the attempt began. */
+  readonly generation: number;
+  readonly phase: StepPhase;
+  /** When the phase began. */
+  readonly since: number;
+  /** When a micro-batch was last counted, or the attempt began. */
+  readonly progressAt: number;
+  /** When the step's first attempt began. */
+  readonly stepStartedAt: number;
+  /** Who takes part in the attempt, sorted by worker id. */
+  readonly members: readonly MemberRef[];
+  /** Incarnations that hold the newest commit. */
+  readonly holders: ReadonlySet<string>;
+  /** Incarnations that an announced recovery is waited for no longer. */
+  readonly notWaitedFor: ReadonlySet<string>;
+  /** Since when nobody of the fleet holds the newest commit; null while somebody does. */
+  readonly stateLostAt: number | null;
+  readonly committed: CommitEntry | null;
+  /** The commit log's newest sequence. */
+  readonly sequence: number;
+  /** On its way to the log, in phase `commit`. */
+  readonly pending: CommitEntry | null;
+  /** Of the adapter, in elements; null before a worker has told. */
+  readonly layout: { readonly tensorCount: number; readonly elementCount: number } | null;
+  /** Null: the attempt finds the maxima alone. */
+  readonly exponents: Exponents | null;
+  readonly ledger: Ledger;
+  /** Who has computed a gradient of a micro-batch that is not finite, by its index. */
+  readonly nonFinite: ReadonlyMap<number, readonly string[]>;
+  /** By worker. */
+  readonly updates: ReadonlyMap<string, AttemptUpdate>;
+  /** Failed attempts at which a worker was to blame, by worker. */
+  readonly strikes: ReadonlyMap<string, number>;
+  /** The slowest micro-batch so far; null before the first. */
+  readonly slowestMs: number | null;
+  readonly checkpointWriter: string | null;
+  readonly checkpointAttempts: number;
+}
+
+const NO_LEDGER = newLedger(0);
+
+export function newTraining(fleet: FleetView, now: number): Training {
+  return {
+    revision: 1,
+    fleet,
+    step: 1,
+    attempt: 0,
+    generation: fleet.generation,
+    phase: "waiting",
+    since: now,
+    progressAt: now,
+    stepStartedAt: now,
+    members: [],
+    holders: new Set(),
+    notWaitedFor: new Set(),
+    stateLostAt: null,
+    committed: null,
+    sequence: 0,
+    pending: null,
+    layout: null,
+    exponents: null,
+    ledger: NO_LEDGER,
+    nonFinite: new Map(),
+    updates: new Map(),
+    strikes: new Map(),
+    slowestMs: null,
+    checkpointWriter: null,
+    checkpointAttempts: 0,
+  };
+}
+
+/** Bytes of one gradient: what a round moves, and a third of what a recovering worker loads. */
+export function gradientBytesOf({ layout }: Pick<Training, "layout">): number {
+  return 4 * (layout?.elementCount ?? 0);
+}
+
+/** Members of the fleet that hold the newest commit. */
+export function liveHolders({ fleet, holders }: Training): readonly FleetMember[] {
+  return fleet.members.filter(({ incarnation }) => holders.has(incarnation));
+}
+
+/** The announcement. */
+export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limits): StepState {
+  const { step, phase, members, committed, ledger } = training;
+  const isSummed = phase === "reduce" || phase === "commit";
+  return {
+    jobId: plan.jobId,
+    startId: plan.startId,
+    revision: training.revision,
+    step,
+    attempt: training.attempt,
+    generation: training.generation,
+    phase,
+    members: [...members],
+    holders: liveHolders(training).map(({ worker }) => worker),
+    committed: committed === null ? null : { step: committed.step, digest: committed.digest },
+    microBatchCount: ledger.entries.length,
+    exponents: training.exponents === null ? null : [...training.exponents],
+    ledger: isSummed ? ownersOf(ledger, members) : [],
+    targetCount: isSummed ? totalsOf(ledger).targetCount : 0,
+    learningRate: learningRateAt(step, plan.totalSteps, plan.schedule),
+    roundMs: roundWaitMs(gradientBytesOf(training), limits),
+    checkpointWriter: training.checkpointWriter,
+  };
+}

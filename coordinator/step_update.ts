@@ -1,0 +1,60 @@
+/** The end of a round: every member has computed the update, and all of them the same. */
+import type { Limits } from "../shared/limits.ts";
+import { type CommitEntry, encodeFloats, type UpdateReport } from "../shared/messages.ts";
+import { totalsOf } from "./ledger.ts";
+import { abortAttempt, announced, isOfAttempt, type StepDecision, unchanged } from "./step_decision.ts";
+import type { Training, TrainingPlan } from "./step_state.ts";
+
+export function decideUpdate(
+  plan: TrainingPlan,
+  training: Training,
+  report: UpdateReport,
+  now: number,
+  limits: Limits,
+): StepDecision {
+  const { worker, digest, gradientNorm } = report;
+  if (training.phase !== "reduce" || !isOfAttempt(training, report)) {
+    return unchanged(training, `the update of ${worker} is of an attempt that is over`);
+  }
+  const updates = new Map(training.updates).set(worker, { digest, gradientNorm });
+  const updated = { ...training, updates };
+  if (updates.size < training.members.length) {
+    return unchanged(updated, `${updates.size} of ${training.members.length} updates are there`);
+  }
+  const odd = minorityOf(updates);
+  if (odd !== null) {
+    return abortAttempt(updated, `the updates differ: ${describe(updates)}`, odd, now, limits);
+  }
+  const { lossSum, targetCount, maxAbs } = totalsOf(training.ledger);
+  const entry: CommitEntry = {
+    jobId: plan.jobId,
+    startId: plan.startId,
+    specHash: plan.specHash,
+    step: training.step,
+    attempt: training.attempt,
+    generation: training.generation,
+    digest,
+    members: training.members.map(({ worker }) => worker),
+    targetCount,
+    loss: lossSum / targetCount,
+    gradientNorm,
+    maxAbs: encodeFloats(maxAbs),
+    committedAt: now,
+  };
+  return announced(updated, { phase: "commit", since: now, pending: entry }, "all updates agree", [
+    { type: "append", entry, expectedLast: training.sequence },
+  ]);
+}
+
+/** Null where all digests are equal; else the workers whose digest is not the most frequent one, or none in a tie. */
+function minorityOf(updates: Training["updates"]): string[] | null {
+  const byDigest = Map.groupBy(updates, ([, { digest }]) => digest);
+  if (byDigest.size === 1) return null;
+  const groups = [...byDigest.values()].sort((a, b) => b.length - a.length);
+  if (groups[0]!.length === groups[1]!.length) return [];
+  return groups.slice(1).flat().map(([worker]) => worker);
+}
+
+function describe(updates: Training["updates"]): string {
+  return [...updates].map(([worker, { digest }]) => `${worker} has ${digest.slice(0, 12)}`).join(", ");
+}

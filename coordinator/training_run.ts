@@ -1,0 +1,266 @@
+/** Carries out the decisions of step.ts for one start of one job: messages in, announcements, queue, log and observer out. */
+import type { Bus } from "../shared/bus/bus.ts";
+import type { Clock } from "../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../shared/errors.ts";
+import type { Limits } from "../shared/limits.ts";
+import {
+  attemptFailureSchema,
+  checkpointReportSchema,
+  decodeMessage,
+  encodeMessage,
+  encodeWorkItem,
+  type JobAnnouncement,
+  microBatchReportSchema,
+  receivedSchema,
+  stepStateSchema,
+  updateReportSchema,
+  verdictAnswerSchema,
+} from "../shared/messages.ts";
+import type { CheckpointReport, Heartbeat } from "../shared/messages.ts";
+import type { MicroBatch } from "../shared/micro_batch.ts";
+import { learningRateAt } from "../shared/schedule.ts";
+import * as subjects from "../shared/subjects.ts";
+import type { ArtifactStore } from "./artifact_store.ts";
+import { appendCommit } from "./commit_log.ts";
+import type { JobObserver, PlannedJob } from "./fleet.ts";
+import { createGradientBytes } from "./gradient_bytes.ts";
+import { listen, type OnDefect } from "./listen.ts";
+import { decideStep } from "./step.ts";
+import type { StepEffect, StepEvent } from "./step_decision.ts";
+import { type FleetView, newTraining, stepStateOf, type TrainingPlan } from "./step_state.ts";
+
+export interface TrainingRunOptions {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly artifacts: ArtifactStore;
+  readonly job: PlannedJob;
+  readonly startId: string;
+  readonly observer: JobObserver;
+  readonly fleet: FleetView;
+  /** Told of messages that no worker of ours would send, and of defects. */
+  readonly onDefect: OnDefect;
+}
+
+export interface TrainingRun {
+  /** Everything is stored, or the job has to start again. Rejects with a `LoraFleetError` where it cannot be done. */
+  readonly outcome: Promise<"done" | "restart">;
+  fleetChanged(fleet: FleetView): void;
+  heard(heartbeat: Heartbeat): void;
+  tick(): void;
+  /** Tells everybody the state of the step. */
+  announce(): void;
+  /** Stops; queue and log are left to the caller. */
+  close(): void;
+}
+
+/** What has to be equal on every worker. */
+export function announcementOf(job: PlannedJob, startId: string): JobAnnouncement {
+  const { lora, seed, quantization, training } = job.spec;
+  return {
+    jobId: job.id,
+    startId,
+    specHash: job.specHash,
+    model: job.model,
+    modelFolder: job.modelFolder,
+    baseModelName: job.spec.model,
+    engine: {
+      lora,
+      seed,
+      doubleQuantization: quantization.bnb_4bit_use_double_quant,
+      gradientCheckpointing: training.gradient_checkpointing,
+      maxTokensPerMicroBatch: job.maxTokensPerMicroBatch,
+      maxPositions: job.maxPositions,
+    },
+    optimizer: {
+      beta1: training.adam_beta1,
+      beta2: training.adam_beta2,
+      epsilon: training.adam_epsilon,
+      weightDecay: training.weight_decay,
+      maxGradientNorm: training.max_grad_norm,
+    },
+  };
+}
+
+/** The job's queue and an empty log must be there. */
+export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
+  const { bus, clock, limits, artifacts, job, startId, observer, onDefect } = options;
+  const batches = cachedByStep((step) => job.microBatchesOf(step));
+  const plan: TrainingPlan = {
+    jobId: job.id,
+    startId,
+    specHash: job.specHash,
+    totalSteps: job.totalSteps,
+    checkpointSteps: job.checkpointSteps,
+    schedule: job.spec.training,
+    microBatchCountOf: (step) => batches(step).length,
+  };
+  const outcome = Promise.withResolvers<"done" | "restart">();
+  const gradientBytes = createGradientBytes();
+  let training = newTraining(options.fleet, clock.now());
+  let isClosed = false;
+  /** Effects on queue, log and observer happen one after the other, in the order of the decisions. */
+  let effectsDone: Promise<void> = Promise.resolve();
+
+  function apply(event: StepEvent): readonly StepEffect[] {
+    if (isClosed) return [];
+    const before = training.revision;
+    const decision = decideStep(plan, training, event, clock.now(), limits);
+    training = decision.training;
+    // Before the queue is filled: who gets an item should know what it is for.
+    if (training.revision !== before) announce();
+    for (const effect of decision.effects) {
+      if (effect.type === "verdict") continue;
+      if (effect.type === "event") observer.event(effect.level, effect.message);
+      else effectsDone = effectsDone.then(() => carryOut(effect)).catch(fail);
+    }
+    return decision.effects;
+  }
+
+  function fail(thrown: unknown): void {
+    if (isClosed) return;
+    outcome.reject(thrown);
+  }
+
+  function announce(): void {
+    bus.publish(
+      subjects.stateSubject(job.id),
+      encodeMessage(stepStateSchema, stepStateOf(plan, training, limits)),
+    );
+  }
+
+  async function carryOut(effect: Exclude<StepEffect, { type: "verdict" | "event" }>): Promise<void> {
+    if (isClosed) return;
+    switch (effect.type) {
+      case "enqueue":
+        return await enqueueAttempt(effect.step, effect.attempt);
+      case "requeue":
+        return await enqueue(effect.step, effect.attempt, effect.index, `.${effect.time}`);
+      case "append": {
+        const sequence = await appendCommit(bus, clock, effect.entry, effect.expectedLast, () => isClosed);
+        if (sequence !== null) apply({ type: "stored", sequence });
+        return;
+      }
+      case "committed":
+        return await observer.stepCommitted(reportOf(effect));
+      case "checkpointed": {
+        const { step, outcome } = effect.report;
+        if (outcome.type === "written") await observer.checkpointWritten(step, outcome.files);
+        return;
+      }
+      case "done":
+        return outcome.resolve("done");
+      case "restart":
+        observer.event("warn", `The job starts again: ${effect.reason}.`);
+        return outcome.resolve("restart");
+      case "failed": {
+        const { code, message, param } = effect;
+        throw new LoraFleetError(code, message, param === undefined || param === null ? {} : { param });
+      }
+    }
+  }
+
+  const isCurrent = (step: number, attempt: number) =>
+    !isClosed && training.phase === "compute" && training.step === step && training.attempt === attempt;
+
+  async function enqueueAttempt(step: number, attempt: number): Promise<void> {
+    if (!isCurrent(step, attempt)) return;
+    try {
+      // What is left of an attempt that failed would only be fetched to be thrown away.
+      if (attempt > 1) await bus.purgeQueue(subjects.workQueueName(job.id), subjects.allWorkSubject(job.id));
+      await Promise.all(batches(step).map((_, index) => enqueue(step, attempt, index, "")));
+    } catch (thrown) {
+      const reason = `its micro-batches could not be put on the queue: ${messageOf(thrown)}`;
+      apply({ type: "notQueued", step, attempt, reason });
+    }
+  }
+
+  async function enqueue(step: number, attempt: number, index: number, suffix: string): Promise<void> {
+    if (!isCurrent(step, attempt)) return;
+    const number = (step - 1) * job.spec.training.gradient_accumulation_steps + index;
+    const header = { jobId: job.id, startId, specHash: job.specHash, step, attempt, index, number };
+    await bus.enqueue(
+      subjects.workSubject(job.id, step, attempt),
+      encodeWorkItem(header, batches(step)[index]!),
+      `${startId}.${subjects.workItemId(job.id, step, attempt, index)}${suffix}`,
+    );
+  }
+
+  function reportOf({ entry, workerCount, seconds }: Extract<StepEffect, { type: "committed" }>) {
+    const { step, attempt, digest, targetCount } = entry;
+    return {
+      ...{ step, attempt, digest, targetCount, workerCount, seconds },
+      epoch: job.epochsAfter(step),
+      loss: entry.loss!,
+      learningRate: learningRateAt(step, plan.totalSteps, plan.schedule),
+      gradientNorm: entry.gradientNorm!,
+      tokenCount: batches(step).reduce((sum, { tokens }) => sum + tokens.length, 0),
+      gradientBytesSent: gradientBytes.take(),
+    };
+  }
+
+  /** A worker that says a file is stored is believed when it is. */
+  async function checked(report: CheckpointReport): Promise<CheckpointReport> {
+    if (report.outcome.type === "failed") return report;
+    const stored = await artifacts.files(job.id, report.step);
+    const missing = report.outcome.files.find((file) =>
+      !stored.some((other) => other.name === file.name && other.sha256 === file.sha256)
+    );
+    if (missing === undefined) return { ...report, outcome: { type: "written", files: [...stored] } };
+    return {
+      ...report,
+      outcome: { type: "failed", reason: `${missing.name} has not arrived at the coordinator` },
+    };
+  }
+
+  const received = encodeMessage(receivedSchema, { type: "received" });
+  const subscriptions = [
+    listen(bus, subjects.reportSubject(job.id), (message) => {
+      const report = decodeMessage(microBatchReportSchema, message.data, "report of a micro-batch");
+      const verdict = apply({ type: "report", report }).find((effect) => effect.type === "verdict")?.verdict;
+      if (verdict !== undefined) message.respond(encodeMessage(verdictAnswerSchema, { verdict }));
+    }, onDefect),
+    listen(bus, subjects.updateSubject(job.id), (message) => {
+      const report = decodeMessage(updateReportSchema, message.data, "report of an update");
+      gradientBytes.told(report.incarnation, report.gradientBytesSent);
+      apply({ type: "update", report });
+      message.respond(received);
+    }, onDefect),
+    listen(bus, subjects.failureSubject(job.id), (message) => {
+      const report = decodeMessage(attemptFailureSchema, message.data, "report of a failure");
+      gradientBytes.told(report.incarnation, report.gradientBytesSent);
+      apply({ type: "failure", report });
+      message.respond(received);
+    }, onDefect),
+    listen(bus, subjects.checkpointSubject(job.id), (message) => {
+      const report = decodeMessage(checkpointReportSchema, message.data, "report of a checkpoint");
+      checked(report).then((report) => apply({ type: "checkpoint", report })).catch(fail);
+      message.respond(received);
+    }, onDefect),
+  ];
+  apply({ type: "tick" });
+  announce();
+
+  return {
+    outcome: outcome.promise,
+    fleetChanged: (fleet) => void apply({ type: "fleet", fleet }),
+    heard: ({ incarnation, gradientBytesSent }) => gradientBytes.told(incarnation, gradientBytesSent),
+    tick: () => void apply({ type: "tick" }),
+    announce,
+    close: () => {
+      isClosed = true;
+      for (const subscription of subscriptions) subscription.close();
+    },
+  };
+}
+
+/** The micro-batches of the newest step that was asked for are kept. */
+function cachedByStep(
+  make: (step: number) => readonly MicroBatch[],
+): (step: number) => readonly MicroBatch[] {
+  let kept: { readonly step: number; readonly batches: readonly MicroBatch[] } | null = null;
+  return (step) => {
+    if (kept?.step !== step) kept = { step, batches: make(step) };
+    return kept.batches;
+  };
+}

@@ -1,0 +1,42 @@
+/** The fleet as a user sees it. */
+import type { Membership } from "./membership.ts";
+import type { Member } from "./membership.ts";
+import type { WorkerView } from "./fleet.ts";
+
+/** Members sorted by id, then those that are gone, newest first. */
+export function workerViews({ members, departed }: Membership): readonly WorkerView[] {
+  return [
+    ...members.map((member) => viewOf(member, stateOf(member), reasonOf(member))),
+    ...departed.toReversed().map((gone) => viewOf(gone, "lost", gone.reason)),
+  ];
+}
+
+function stateOf({ heartbeat }: Member): WorkerView["state"] {
+  if (heartbeat === null) return "joining";
+  if (heartbeat.draining) return "draining";
+  if (heartbeat.busy !== null) return "working";
+  return heartbeat.job?.phase === "loading" ? "loading" : "ready";
+}
+
+function reasonOf({ heartbeat }: Member): string | null {
+  return heartbeat?.job?.phase === "failed" ? heartbeat.job.message : null;
+}
+
+function viewOf(member: Member, state: WorkerView["state"], reason: string | null): WorkerView {
+  const { heartbeat } = member;
+  return {
+    id: member.worker,
+    incarnation: member.incarnation,
+    name: member.name,
+    gpu: member.gpu,
+    state,
+    jobId: state === "lost" ? null : heartbeat?.job?.jobId ?? null,
+    joinedAt: member.joinedAt,
+    lastHeartbeatAt: member.lastHeartbeatAt,
+    maxHeartbeatGapMs: heartbeat?.maxGapMs ?? 0,
+    microBatchesDone: heartbeat?.microBatchesDone ?? 0,
+    tokensPerSecond: heartbeat?.tokensPerSecond ?? 0,
+    gradientBytesSent: heartbeat?.gradientBytesSent ?? 0,
+    reason,
+  };
+}
