@@ -3,8 +3,8 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import { encodeAttention } from "../kernels/attention.ts";
 import { encodeScatterRows } from "../kernels/rows.ts";
-import { encodeHeadInput } from "./head.ts";
-import { type LanguageModel, readLogits } from "./language_model.ts";
+import { encodeBestToken, encodeHeadInput } from "./head.ts";
+import type { LanguageModel } from "./language_model.ts";
 import type { Attend, PassContext } from "./layer.ts";
 
 export interface GenerateOptions {
@@ -53,10 +53,12 @@ export class Generator {
   }
 
   /**
-   * The most likely answer to each prompt, token by token, until a stop token or `maxNewTokens`.
-   * @throws LoraFleetError `does_not_fit` where one prompt alone exceeds the cache or a pass
+   * The most likely answer to each prompt, token by token, until a stop token or `maxNewTokens`. An empty prompt has an empty
+   * answer: there is nothing to go on from.
+   * @throws LoraFleetError `does_not_fit`, before any work, where one prompt alone exceeds the cache, a pass or the positions
    */
   async generate(prompts: readonly Uint32Array[], options: GenerateOptions): Promise<number[][]> {
+    prompts.forEach((prompt, index) => this.#assertFits(prompt.length, index, options.maxNewTokens));
     const answers: number[][] = [];
     for (let next = 0; next < prompts.length;) {
       const wave = this.#waveFrom(prompts, next, options.maxNewTokens);
@@ -67,7 +69,17 @@ export class Generator {
     return answers;
   }
 
-  /** As many prompts as fit in the cache and in one pass. */
+  #assertFits(length: number, index: number, maxNewTokens: number): void {
+    const { maxTokens, maxPositions } = this.#model;
+    if (length <= maxTokens && length + maxNewTokens <= Math.min(this.#cacheTokens, maxPositions)) return;
+    throw new LoraFleetError(
+      "does_not_fit",
+      `Generating failed: prompt ${index} has ${length} tokens and may get ${maxNewTokens} more; a pass takes ` +
+        `${maxTokens} tokens, the cache ${this.#cacheTokens}, and there are ${maxPositions} positions.`,
+    );
+  }
+
+  /** As many prompts as fit in the cache and in one pass, at least one. */
   #waveFrom(prompts: readonly Uint32Array[], first: number, maxNewTokens: number): Sequence[] {
     const wave: Sequence[] = [];
     let [cached, passTokens] = [0, 0];
@@ -78,15 +90,6 @@ export class Generator {
       wave.push({ prompt, cacheStart: cached, answer: [], done: prompt.length === 0 });
       cached += needed;
       passTokens += prompt.length;
-    }
-    if (wave.length === 0) {
-      throw new LoraFleetError(
-        "does_not_fit",
-        `Generating failed: prompt ${first} has ${
-          prompts[first]!.length
-        } tokens and may get ${maxNewTokens} more; ` +
-          `a pass takes ${this.#model.maxTokens} and the cache ${this.#cacheTokens}.`,
-      );
     }
     return wave;
   }
@@ -107,7 +110,7 @@ export class Generator {
   /** Runs one pass and returns the most likely next token of each of its sequences. */
   async #chooseNext(step: Step): Promise<number[]> {
     const model = this.#model;
-    const { gpu, workspace, spec } = model;
+    const { gpu, workspace } = model;
     const starts = new Uint32Array(step.tokens.length);
     const ends = new Uint32Array(step.tokens.length);
     const rows = new Uint32Array(step.tokens.length);
@@ -128,10 +131,8 @@ export class Generator {
     const context = model.contextFor(step.tokens.length, null);
     const hidden = model.encodeForward(context, (layer) => this.#attendTo(context, layer));
     encodeHeadInput(context, model.weights, hidden, step.lastRows.length);
-    const logits = await readLogits(model, context, step.lastRows.length);
-    return step.lastRows.map((_, index) =>
-      indexOfMaximum(logits.subarray(index * spec.vocabSize, (index + 1) * spec.vocabSize))
-    );
+    encodeBestToken(context, model.weights, step.lastRows.length);
+    return [...new Uint32Array(await gpu.read(workspace.bestToken, step.lastRows.length * 4))];
   }
 
   /** Adds the pass's keys and values to a layer's cache, then attends to the cache. */
@@ -182,11 +183,4 @@ function decode(sequences: Sequence[]): Step {
     sequences,
     lastRows: sequences.map((_, index) => index),
   };
-}
-
-/** The first of the largest values' indices. */
-export function indexOfMaximum(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
-  return best;
 }

@@ -3,6 +3,7 @@
  * whose label does not count never reach the output layer.
  */
 import type { GpuTensor } from "../device/tensor.ts";
+import { encodeArgmax } from "../kernels/argmax.ts";
 import {
   encodeCrossEntropyBackward,
   encodeCrossEntropyLoss,
@@ -49,6 +50,16 @@ export function encodeLogits(context: PassContext, slab: TableSlab, rows: number
     k: spec.hiddenSize,
     layout: "nt",
   });
+}
+
+/** workspace.bestToken [rows] = the most likely next token of each of the head's rows. */
+export function encodeBestToken(context: PassContext, weights: BaseWeights, rows: number): void {
+  const { logits, bestLogit, bestToken: bestColumn } = context.workspace;
+  for (const slab of weights.head) {
+    encodeLogits(context, slab, rows);
+    const { rowCount: columns, firstRow: firstColumn } = slab;
+    encodeArgmax(context.pass, { logits, bestLogit, bestColumn, rows, columns, firstColumn });
+  }
 }
 
 /** workspace.loss[0] = the summed cross entropy of the head's rows against workspace.targets [rows]. */

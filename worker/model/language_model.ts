@@ -55,6 +55,8 @@ export class LanguageModel {
   readonly planText: string;
   readonly plannedBytes: number;
   readonly maxTokens: number;
+  /** The highest position of a token + 1. */
+  readonly maxPositions: number;
   /** One per layer, or one for all with gradient checkpointing. */
   readonly #activations: readonly Activations[];
   /** The residual stream before each layer and after the last. */
@@ -77,6 +79,7 @@ export class LanguageModel {
     this.planText = parts.planText;
     this.plannedBytes = parts.plannedBytes;
     this.maxTokens = options.maxTokens;
+    this.maxPositions = options.maxPositions;
     const { maxTokens, training } = options;
     this.workspace = allocateAll(gpu, workspaceSizes(spec, lora, options));
     this.flat = allocateAll(gpu, adapterSizes(lora, training));
@@ -229,6 +232,8 @@ export class LanguageModel {
         `a micro-batch of ${count} tokens, and the memory plan is made for ${this.maxTokens}`,
       );
     }
+    this.#assertInRange(tokens, this.spec.vocabSize, "token");
+    this.#assertInRange(positions, this.maxPositions, "position");
     const headRows = new Uint32Array(countTargets({ tokens, targets, positions, segmentStarts }));
     const headTargets = new Uint32Array(headRows.length);
     const keyEnds = new Uint32Array(count);
@@ -254,6 +259,15 @@ export class LanguageModel {
     gpu.write(workspace.headRows, headRows);
     gpu.write(workspace.targets, headTargets);
     return found;
+  }
+
+  /** On the GPU an index outside its table would read something else, or nothing, without a word. */
+  #assertInRange(values: Uint32Array, end: number, what: string): void {
+    const index = values.findIndex((value) => value >= end);
+    if (index < 0) return;
+    throw new RangeError(
+      `${what} ${index} of a micro-batch is ${values[index]}, and the model's end at ${end - 1}`,
+    );
   }
 
   #dropoutOf(seed: number, microBatchNumber: number): DropoutPass | null {

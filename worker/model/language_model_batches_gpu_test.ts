@@ -86,7 +86,14 @@ Deno.test("the output layer in chunks of the vocabulary gives the same logits an
   assert(Math.abs(one.lossSum - other.lossSum) <= 16 * 2 ** -24 * one.lossSum);
 });
 
-Deno.test("more tokens than the memory plan has are refused", async () => {
-  const model = await loadGoldenModel(golden, { maxTokens: 8 });
-  await assertRejects(() => model.evaluate(packed), RangeError, "24 tokens");
+Deno.test("what the memory plan or the model has no room for is refused", async () => {
+  const small = await loadGoldenModel(golden, { maxTokens: 8 });
+  await assertRejects(() => small.evaluate(packed), RangeError, "24 tokens");
+  const model = await loadGoldenModel(golden, { maxPositions: 14 });
+  const { vocabSize } = model.spec;
+  const unknown = { ...packed, tokens: packed.tokens.with(3, vocabSize) };
+  await assertRejects(() => model.evaluate(unknown), RangeError, `token 3 of a micro-batch is ${vocabSize}`);
+  const far = { ...packed, positions: packed.positions.with(23, 14) };
+  await assertRejects(() => model.evaluate(far), RangeError, "position 23 of a micro-batch is 14");
+  assert(await model.evaluate(packed) > 0);
 });

@@ -91,6 +91,9 @@ export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: P
     logits: tokens * chunkColumns(spec, options) * F32,
     lossStats: tokens * 3 * F32,
     loss: F32,
+    /** The most likely next token of each row of the head. */
+    bestLogit: indices,
+    bestToken: indices,
     /** Dropout's result, and the gradient that dropout will mask [T, widest]. */
     dropped: lora.dropout > 0 ? tokens * widest * F32 : 0,
     dHeadNormed: backward(hiddenSize),
