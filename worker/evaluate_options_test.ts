@@ -1,0 +1,49 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { LoraFleetError } from "../shared/errors.ts";
+import { parseEvaluateOptions } from "./evaluate_options.ts";
+
+const needed = ["--model", "m", "--dataset", "d.jsonl"];
+
+Deno.test("the options' defaults, and all options", () => {
+  assertEquals(parseEvaluateOptions(needed), {
+    modelFolder: "m",
+    adapterFolder: null,
+    datasetPath: "d.jsonl",
+    textField: "text",
+    maxNewTokens: 64,
+    doubleQuantization: true,
+    allowCpu: false,
+    resultPath: null,
+  });
+  const given = ["--adapter", "a", "--text-field", "body", "--max-new-tokens", "0", "--json", "o.json"];
+  assertEquals(parseEvaluateOptions([...needed, ...given, "--single-quantization", "--allow-cpu"]), {
+    modelFolder: "m",
+    adapterFolder: "a",
+    datasetPath: "d.jsonl",
+    textField: "body",
+    maxNewTokens: 0,
+    doubleQuantization: false,
+    allowCpu: true,
+    resultPath: "o.json",
+  });
+  assertEquals(parseEvaluateOptions(["-h"]), null);
+});
+
+for (
+  const [args, words] of [
+    [["--dataset", "d"], "--model is missing"],
+    [["--model", "", "--dataset", "d"], "--model is missing"],
+    [["--model", "m"], "--dataset is missing"],
+    [[...needed, "--max-new-tokens", "many"], `"many"`],
+    [[...needed, "--max-new-tokens", "-1"], "max-new-tokens"],
+    [[...needed, "--max-new-tokens", "99999"], "0 to 32768"],
+    [[...needed, "--adaptor", "a"], "--adaptor"],
+    [[...needed, "stray"], "stray"],
+  ] as const
+) {
+  Deno.test(`refused: ${args.join(" ")}`, () => {
+    const error = assertThrows(() => parseEvaluateOptions(args), LoraFleetError);
+    assertEquals(error.code, "usage");
+    assertStringIncludes(error.message, words);
+  });
+}

@@ -1,0 +1,36 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
+import { flattenTensors } from "../../tests/golden/golden.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { flattenAdapter } from "./adapter_flat.ts";
+import { type Adapter, readAdapter } from "./adapter_file.ts";
+import { openCheckpoint } from "./checkpoint_reader.ts";
+import { planLora } from "./lora.ts";
+
+for (const name of LADDER_CASES) {
+  Deno.test(`${name}: the adapter that PEFT saved lies where its own configuration places it`, async () => {
+    const golden = loadLadderCase(name);
+    const adapter = await readAdapter(golden.adapterFolder);
+    const { spec } = await openCheckpoint(golden.modelFolder);
+    const { layout, scale } = planLora(spec, adapter.lora);
+    assertEquals(flattenAdapter(layout, adapter), flattenTensors(layout, golden.finalAdapter));
+    assertEquals(scale, planLora(spec, golden.lora).scale);
+  });
+}
+
+Deno.test("an adapter of another base model is refused by the tensor's name", async () => {
+  const golden = loadLadderCase("gqa_tied");
+  const adapter = await readAdapter(golden.adapterFolder);
+  const { spec } = await openCheckpoint(golden.modelFolder);
+  const { layout } = planLora(spec, adapter.lora);
+  const [first, ...rest] = adapter.tensors;
+  const cases: [tensors: Adapter["tensors"], words: string][] = [
+    [rest, `"${first!.name}" is missing`],
+    [[{ ...first!, shape: [2, 2] }, ...rest], `"${first!.name}" is [2, 2], the base model needs [`],
+    [[...adapter.tensors, { ...first!, name: "surplus" }], `"surplus" belongs to no layer`],
+  ];
+  for (const [tensors, words] of cases) {
+    const error = assertThrows(() => flattenAdapter(layout, { ...adapter, tensors }), LoraFleetError, words);
+    assertEquals(error.code, "invalid_model");
+  }
+});
