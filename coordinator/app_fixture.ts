@@ -56,6 +56,7 @@ export class FakeFleet implements Fleet {
 
   async train(job: PlannedJob, observer: JobObserver, signal: AbortSignal): Promise<void> {
     this.trained.push(job.id);
+    await observer.starting(0);
     observer.event("info", "2 workers have joined.", { workers: 2 });
     for (let step = 1; step <= job.totalSteps; step++) {
       await this.beforeStep(job, step, signal);
@@ -78,6 +79,10 @@ export class FakeFleet implements Fleet {
         await observer.checkpointWritten(step, await this.#upload(job.id, step));
       }
     }
+  }
+
+  forget(): Promise<void> {
+    return Promise.resolve();
   }
 
   async #upload(jobId: string, step: number): Promise<CheckpointFile[]> {

@@ -51,8 +51,21 @@ export interface CheckpointFile {
   readonly sha256: string;
 }
 
+/** What a job's observer already knows when its training goes on. */
+export interface ToldSoFar {
+  /** The last committed step. */
+  readonly step: number;
+  /** Steps whose adapter is stored. */
+  readonly checkpointSteps: readonly number[];
+}
+
 /** What the fleet tells the job service while a job trains. */
 export interface JobObserver {
+  /**
+   * Training begins, or goes on after commit `committedStep`; 0: from the beginning, and whatever an earlier start has
+   * left is void. Resolves with what the observer was told of before.
+   */
+  starting(committedStep: number): Promise<ToldSoFar>;
   /** Anything a user should read: workers joining, an attempt done again and why. */
   event(level: "info" | "warn" | "error", message: string, data?: Record<string, unknown>): void;
   stepCommitted(report: StepReport): Promise<void>;
@@ -81,6 +94,11 @@ export interface WorkerView {
 
 export interface Fleet {
   workers(): readonly WorkerView[];
-  /** Trains until the last step's checkpoint is stored. Rejects with a `LoraFleetError`; `signal` cancels. */
+  /**
+   * Trains until the last step's checkpoint is stored, from the newest commit on where the job's log has one. Rejects
+   * with a `LoraFleetError`; `signal` interrupts, and leaves to `forget` or a later `train` what is to become of it.
+   */
   train(job: PlannedJob, observer: JobObserver, signal: AbortSignal): Promise<void>;
+  /** The job is over: its queue and its log go, and its workers may forget it. */
+  forget(jobId: string): Promise<void>;
 }

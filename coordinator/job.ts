@@ -56,6 +56,8 @@ export type JobRecord = z.output<typeof jobRecordSchema>;
 export type JobTransition =
   | { readonly type: "validated"; readonly totalSteps: number }
   | { readonly type: "started" }
+  /** From its first step on, whatever was done before. */
+  | { readonly type: "begunAnew" }
   | {
     readonly type: "stepCommitted";
     readonly step: number;
@@ -76,6 +78,7 @@ export interface JobDecision {
 const ALLOWED_FROM: Record<JobTransition["type"], readonly JobStatus[]> = {
   validated: ["validating_files"],
   started: ["queued"],
+  begunAnew: ["running"],
   stepCommitted: ["running"],
   trained: ["running"],
   failed: ["validating_files", "queued", "running"],
@@ -134,8 +137,13 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
       };
     case "started":
       return {
-        job: { ...job, status: "running", startedAt: now, step: 0, trainedTokens: 0 },
-        reason: "Training has started.",
+        job: { ...job, status: "running", startedAt: job.startedAt ?? now },
+        reason: job.step === 0 ? "Training has started." : `Training goes on after step ${job.step}.`,
+      };
+    case "begunAnew":
+      return {
+        job: { ...job, step: 0, trainedTokens: 0 },
+        reason: "Training begins with the first step.",
       };
     case "stepCommitted":
       return {
@@ -173,10 +181,7 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
         job: {
           ...job,
           status: "queued",
-          startedAt: null,
           estimatedFinishAt: null,
-          step: 0,
-          trainedTokens: 0,
         },
         reason: "The coordinator has restarted while the job was running: it is queued again.",
       };

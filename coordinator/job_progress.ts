@@ -21,9 +21,9 @@ export interface ProgressDecision {
   readonly metrics: StepMetrics;
 }
 
-/** Progress before the first step. */
-export function startProgress(totalSteps: number): JobProgress {
-  return { totalSteps, recentSeconds: [], gradientBytesSent: 0 };
+/** Progress before the first step, or before the one after a restart. */
+export function startProgress(totalSteps: number, gradientBytesSent = 0): JobProgress {
+  return { totalSteps, recentSeconds: [], gradientBytesSent };
 }
 
 /** Takes a committed step into account. */

@@ -17,11 +17,12 @@ import {
 } from "../shared/messages.ts";
 import * as subjects from "../shared/subjects.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
+import { readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { listen, type OnDefect } from "./listen.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
 import type { FleetView } from "./step_state.ts";
-import { announcementOf, startTrainingRun, type TrainingRun } from "./training_run.ts";
+import { announcementOf, type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
 import { workerViews } from "./worker_views.ts";
 
 export interface FleetOptions {
@@ -29,10 +30,18 @@ export interface FleetOptions {
   readonly clock: Clock;
   readonly coordinatorId: string;
   readonly artifacts: ArtifactStore;
+  /** A job that an earlier coordinator was training: its workers keep its state until it goes on. */
+  readonly unfinishedJobId?: string | null;
   readonly limits?: Limits;
   readonly newStartId?: () => string;
   /** Told of messages that no worker of ours would send, and of defects. */
   readonly onDefect: OnDefect;
+}
+
+/** How a job's training begins. */
+interface Start {
+  readonly startId: string;
+  readonly resumed: ResumedRun | null;
 }
 
 export interface RunningFleet extends Fleet {
@@ -45,6 +54,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
   // Seconds since 1970 grow faster than memberships change, so that a generation is never used again after a restart.
   let membership: Membership = { ...NOBODY, generation: Math.floor(clock.now() / 1000) };
   let job: JobAnnouncement | null = null;
+  let unfinishedJobId = options.unfinishedJobId ?? null;
   let run: TrainingRun | null = null;
   let observer: JobObserver | null = null;
   const closing = new AbortController();
@@ -98,6 +108,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
         generation,
         members: members.map(({ worker, incarnation }) => ({ worker, incarnation })),
         job,
+        unfinishedJobId,
       }),
     );
   }
@@ -147,34 +158,56 @@ export function createFleet(options: FleetOptions): RunningFleet {
     if (!closing.signal.aborted) onDefect("the fleet's clock has stopped", thrown);
   });
 
+  /** Makes queue and log ready, and finds out whether an earlier coordinator has left commits to go on from. */
+  async function prepareStart(planned: PlannedJob, told: JobObserver, mayResume: boolean): Promise<Start> {
+    const [queue, log] = [subjects.workQueueName(planned.id), subjects.commitLogName(planned.id)];
+    await bus.ensureLog(log, subjects.commitsSubject(planned.id));
+    const commits = mayResume ? await readCommits(bus, planned.id) : [];
+    const newest = commits.at(-1);
+    const isOurs = newest !== undefined &&
+      commits.every(({ entry }) =>
+        entry.specHash === planned.specHash && entry.startId === newest.entry.startId
+      );
+    // What waits in a queue is of an attempt that nobody knows any more.
+    await bus.deleteQueue(queue);
+    await bus.ensureQueue(queue, [subjects.allWorkSubject(planned.id)], {
+      ackWaitMs: limits.microBatchAckWaitMs,
+    });
+    if (!isOurs) {
+      await bus.deleteLog(log);
+      await bus.ensureLog(log, subjects.commitsSubject(planned.id));
+      await told.starting(0);
+      return { startId: startIdOf(), resumed: null };
+    }
+    const { entry, sequence } = newest;
+    const known = await told.starting(entry.step);
+    const untold = commits.map(({ entry }) => entry).filter(({ step }) => step > known.step);
+    const isStored = known.checkpointSteps.includes(entry.step);
+    return { startId: entry.startId, resumed: { entry, sequence, untold, isStored } };
+  }
+
   async function trainOnce(
     planned: PlannedJob,
     told: JobObserver,
     signal: AbortSignal,
+    mayResume: boolean,
   ): Promise<"done" | "restart"> {
-    const startId = startIdOf();
-    const [queue, log] = [subjects.workQueueName(planned.id), subjects.commitLogName(planned.id)];
-    // What an earlier start left belongs to nobody.
-    await bus.deleteQueue(queue);
-    await bus.deleteLog(log);
-    await bus.ensureQueue(queue, [subjects.allWorkSubject(planned.id)], {
-      ackWaitMs: limits.microBatchAckWaitMs,
-    });
-    await bus.ensureLog(log, subjects.commitsSubject(planned.id));
+    const { startId, resumed } = await prepareStart(planned, told, mayResume);
     signal.throwIfAborted();
     if (membership.members.length === 0) told.event("info", "The job waits for a worker to join.");
     const aborted = Promise.withResolvers<never>();
     const onAbort = () => aborted.reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
+    job = announcementOf(planned, startId);
+    unfinishedJobId = null;
+    announce();
     run = startTrainingRun({
-      ...{ bus, clock, limits, artifacts, startId, onDefect },
+      ...{ bus, clock, limits, artifacts, startId, resumed, onDefect },
       job: planned,
       observer: told,
       fleet: view(),
     });
     for (const { heartbeat } of membership.members) if (heartbeat !== null) run.heard(heartbeat);
-    job = announcementOf(planned, startId);
-    announce();
     try {
       return await Promise.race([run.outcome, aborted.promise]);
     } finally {
@@ -182,13 +215,6 @@ export function createFleet(options: FleetOptions): RunningFleet {
       run.outcome.catch(() => {});
       run.close();
       run = null;
-      job = null;
-      if (!closing.signal.aborted) {
-        announce();
-        await bus.deleteQueue(queue).catch((thrown) =>
-          onDefect(`the queue of ${planned.id} is left behind`, thrown)
-        );
-      }
     }
   }
 
@@ -197,9 +223,23 @@ export function createFleet(options: FleetOptions): RunningFleet {
     async train(planned, told, signal) {
       observer = told;
       try {
-        while (await trainOnce(planned, told, signal) === "restart") signal.throwIfAborted();
+        for (let mayResume = true; await trainOnce(planned, told, signal, mayResume) === "restart";) {
+          mayResume = false;
+          signal.throwIfAborted();
+        }
       } finally {
         observer = null;
+      }
+    },
+    async forget(jobId) {
+      if (job?.jobId === jobId) job = null;
+      if (unfinishedJobId === jobId) unfinishedJobId = null;
+      announce();
+      try {
+        await bus.deleteQueue(subjects.workQueueName(jobId));
+        await bus.deleteLog(subjects.commitLogName(jobId));
+      } catch (thrown) {
+        onDefect(`queue and log of ${jobId} are left behind`, thrown);
       }
     },
     close: () => {

@@ -75,6 +75,7 @@ function createWorld(): World {
 }
 
 const OBSERVER: JobObserver = {
+  starting: () => Promise.resolve({ step: 0, checkpointSteps: [] }),
   event: () => {},
   stepCommitted: () => Promise.resolve(),
   checkpointWritten: () => Promise.resolve(),
@@ -158,6 +159,10 @@ Deno.test("a cancelled job ends at once, and is announced no more", async () => 
   const ended = assertRejects(() => training, LoraFleetError, "cancelled");
   await clock.advance(10);
   await ended;
+  // Whether it is over or only interrupted, the job service knows.
+  assertEquals(announced().job?.startId, "s-1");
+  await fleet.forget("ftjob-a");
+  await clock.advance(10);
   assertEquals(announced().job, null);
   assertEquals(events, []);
   fleet.close();

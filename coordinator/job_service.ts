@@ -162,10 +162,33 @@ export function createJobService(options: JobServiceOptions): JobService {
     trainNext();
   };
 
+  /** As the newest metrics tell it. */
+  const gradientBytesSoFar = (id: string): number => {
+    const recent = store.events(id, { after: null, limit: 100 }).items;
+    const bytes = recent.find((event) => event.type === "metrics")?.data?.["gradient_bytes_sent"];
+    return typeof bytes === "number" ? bytes : 0;
+  };
+
   const observerOf = (plan: PlannedJob, signal: AbortSignal): JobObserver => {
-    let progress = startProgress(plan.totalSteps);
+    let progress = startProgress(plan.totalSteps, gradientBytesSoFar(plan.id));
     let newest: { step: number; loss: number } | null = null;
     return {
+      async starting(committedStep) {
+        if (committedStep > 0) {
+          const { items } = store.checkpoints(plan.id, {
+            after: null,
+            limit: plan.checkpointSteps.length + 1,
+          });
+          return { step: get(plan.id).step, checkpointSteps: items.map(({ step }) => step) };
+        }
+        // What an earlier start of this job left would stand beside what this one makes.
+        await artifacts.clear(plan.id);
+        signal.throwIfAborted();
+        store.deleteCheckpoints(plan.id);
+        progress = startProgress(plan.totalSteps);
+        if (get(plan.id).step > 0) apply(plan.id, { type: "begunAnew" }, { level: "warn" });
+        return { step: 0, checkpointSteps: [] };
+      },
       event(level, message, data) {
         if (!signal.aborted) record(plan.id, level, message, data ?? null);
       },
@@ -209,10 +232,7 @@ export function createJobService(options: JobServiceOptions): JobService {
     try {
       const plan = kept?.id === id ? kept : await prepare(id, signal);
       kept = null;
-      // What an earlier start of this job left would stand beside what this one makes.
-      await artifacts.clear(id);
       signal.throwIfAborted();
-      store.deleteCheckpoints(id);
       apply(id, { type: "started" });
       await fleet.train(plan, observerOf(plan, signal), signal);
       signal.throwIfAborted();
@@ -229,6 +249,7 @@ export function createJobService(options: JobServiceOptions): JobService {
     } catch (thrown) {
       fail(id, thrown);
     }
+    if (isFinished(get(id).status)) await fleet.forget(id);
   };
 
   const trainNext = (): void => {

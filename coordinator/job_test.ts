@@ -68,15 +68,22 @@ Deno.test("a failure keeps its error, a cancellation has none", () => {
   assertStringIncludes(cancelled.reason, "while it was running");
 });
 
-Deno.test("after a restart a running job is queued again, from its beginning", () => {
+Deno.test("after a restart a running job is queued again, and goes on where it was", () => {
   const job = live(fresh, ...toRunning, { type: "stepCommitted", step: 1, tokenCount: 10, remainingMs: 1 });
-  assertEquals(decideJob(job, { type: "coordinatorRestarted" }, 9000).job, live(fresh, toRunning[0]));
+  const queued = decideJob(job, { type: "coordinatorRestarted" }, 9000).job;
+  assertEquals(queued, { ...job, status: "queued", estimatedFinishAt: null });
+  const again = decideJob(queued, { type: "started" }, 9500);
+  assertEquals([again.job.step, again.job.startedAt], [1, job.startedAt]);
+  assertStringIncludes(again.reason, "goes on after step 1");
+  const anew = decideJob(again.job, { type: "begunAnew" }, 9500).job;
+  assertEquals([anew.status, anew.step, anew.trainedTokens], ["running", 0, 0]);
 });
 
 Deno.test("every transition from every other status is a conflict that says what is so", () => {
   const transitions: readonly JobTransition[] = [
     { type: "validated", totalSteps: 1 },
     { type: "started" },
+    { type: "begunAnew" },
     { type: "stepCommitted", step: 1, tokenCount: 1, remainingMs: null },
     { type: "trained", resultFiles: [] },
     { type: "failed", error },
@@ -100,6 +107,7 @@ Deno.test("every transition from every other status is a conflict that says what
     "queued cancelled",
     "queued failed",
     "queued started",
+    "running begunAnew",
     "running cancelled",
     "running coordinatorRestarted",
     "running failed",

@@ -3,13 +3,12 @@
  * on a signal. Exit codes: 0 stopped by SIGTERM, 1 failed, 2 usage, 130 interrupted.
  */
 import { connectNatsBus } from "../shared/bus/nats_bus.ts";
-import type { ArtifactStore } from "./artifact_store.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { parseConfig, USAGE } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import { checkModelForJob, prepareJob } from "./job_prepare.ts";
-import { createFleet } from "./job_runner.ts";
+import { createFleet, type FleetOptions } from "./job_runner.ts";
 import { startCoordinator } from "./main_start.ts";
 import type { Broker, ConnectedFleet, CoordinatorParts } from "./main_start.ts";
 
@@ -58,8 +57,7 @@ async function main(config: CoordinatorConfig): Promise<number> {
 /** The fleet over NATS. Throws a `LoraFleetError` where the broker cannot be reached or refuses us. */
 async function connectFleet(
   broker: Broker,
-  artifacts: ArtifactStore,
-  coordinatorId: string,
+  options: Pick<FleetOptions, "artifacts" | "coordinatorId" | "unfinishedJobId">,
 ): Promise<ConnectedFleet> {
   const onDefect = (message: string, thrown: unknown) => log("warn", `${message}: ${messageOf(thrown)}`);
   const { url, user, password, credsPath } = broker;
@@ -72,7 +70,7 @@ async function connectFleet(
     ...(credsPath === null ? {} : { credentials: await Deno.readFile(credsPath) }),
   });
   bus.onStatus((status) => log(status === "disconnected" ? "warn" : "info", `broker ${url}: ${status}`));
-  const fleet = createFleet({ bus, clock: systemClock, coordinatorId, artifacts, onDefect });
+  const fleet = createFleet({ ...options, bus, clock: systemClock, onDefect });
   return {
     fleet,
     async problem() {

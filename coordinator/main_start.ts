@@ -4,12 +4,12 @@ import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
-import type { ArtifactStore } from "./artifact_store.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import { loadIdentity, saveIdentity } from "./config_identity.ts";
 import type { Identity } from "./config_identity.ts";
 import { createFileStore } from "./file_store.ts";
 import type { Fleet } from "./fleet.ts";
+import type { FleetOptions } from "./job_runner.ts";
 import { createJobService } from "./job_service.ts";
 import type { JobServiceOptions } from "./job_service.ts";
 import { brokerForWorkers, ownAddress } from "./main_addresses.ts";
@@ -47,8 +47,7 @@ export interface CoordinatorParts {
   readonly clock: Clock;
   readonly connectFleet: (
     broker: Broker,
-    artifacts: ArtifactStore,
-    coordinatorId: string,
+    options: Pick<FleetOptions, "artifacts" | "coordinatorId" | "unfinishedJobId">,
   ) => Promise<ConnectedFleet>;
   readonly prepare: JobServiceOptions["prepare"];
   readonly checkModel: JobServiceOptions["checkModel"];
@@ -94,8 +93,11 @@ export async function startCoordinator(
       password: identity.natsCoordinatorPassword,
       credsPath: null,
     },
-    artifacts,
-    identity.coordinatorId,
+    {
+      artifacts,
+      coordinatorId: identity.coordinatorId,
+      unfinishedJobId: store.unfinishedJobs().find(({ status }) => status === "running")?.id ?? null,
+    },
   );
   started.defer(() => connected.close());
   const { fleet } = connected;

@@ -38,7 +38,7 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
     start(changes = {}) {
       const parts: CoordinatorParts = {
         clock: systemClock,
-        async connectFleet(broker, artifacts) {
+        async connectFleet(broker, { artifacts }) {
           trial.brokers.push(broker);
           const { dataFolder, natsUrl } = { ...trial.config, ...changes };
           if (natsUrl === null) {

@@ -24,13 +24,8 @@ import {
   recoveringMembers,
   withFleet,
 } from "./step_fleet.ts";
-import {
-  type FleetView,
-  gradientBytesOf,
-  liveHolders,
-  type Training,
-  type TrainingPlan,
-} from "./step_state.ts";
+import { type FleetView, gradientBytesOf, liveHolders, newTraining } from "./step_state.ts";
+import type { Training, TrainingPlan } from "./step_state.ts";
 import { decideUpdate } from "./step_update.ts";
 
 /** See the head of the file. An event of another attempt, job or member changes nothing. */
@@ -145,11 +140,33 @@ function decideStored(
     return announced(committed, { phase: "waiting", since: now }, "the initial adapter is agreed on");
   }
   const seconds = (now - training.stepStartedAt) / 1000;
-  const effects: StepEffect[] = [{ type: "committed", entry, workerCount: training.members.length, seconds }];
+  const effects: StepEffect[] = [{ type: "committed", entry, seconds }];
   if (plan.checkpointSteps.includes(entry.step)) {
     return chooseCheckpointWriter({ ...committed, checkpointAttempts: 0 }, effects, now, limits);
   }
   return nextStep(plan, committed, effects, now, limits);
+}
+
+/**
+ * Goes on after the newest commit of a log, which an earlier coordinator has written.
+ * @param isStored whether the adapter of that step is stored, where it has to be
+ */
+export function resume(
+  plan: TrainingPlan,
+  fleet: FleetView,
+  newest: { readonly sequence: number; readonly entry: CommitEntry },
+  isStored: boolean,
+  now: number,
+  limits: Limits,
+): StepDecision {
+  const { entry, sequence } = newest;
+  const training = { ...newTraining(fleet, now), committed: entry, sequence, step: Math.max(1, entry.step) };
+  const reason = `goes on after step ${entry.step}`;
+  if (entry.step === 0) return unchanged(training, reason);
+  if (plan.checkpointSteps.includes(entry.step) && !isStored) {
+    return chooseCheckpointWriter(training, [], now, limits);
+  }
+  return nextStep(plan, training, [], now, limits);
 }
 
 /** The next step from its first attempt on, or the end. */

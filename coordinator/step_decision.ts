@@ -40,7 +40,6 @@ export type StepEffect =
   | {
     readonly type: "committed";
     readonly entry: CommitEntry;
-    readonly workerCount: number;
     readonly seconds: number;
   }
   | { readonly type: "checkpointed"; readonly report: CheckpointReport }

@@ -18,7 +18,9 @@ export function withFleet(plan: TrainingPlan, training: Training, fleet: FleetVi
     if (holds || training.holders.has(member.incarnation)) holders.add(member.incarnation);
   }
   const isSame = holders.size === training.holders.size && holders.isSubsetOf(training.holders);
-  return { ...training, fleet, holders: isSame ? training.holders : holders };
+  const holder = fleet.members.find(({ incarnation }) => holders.has(incarnation));
+  const layout = training.layout ?? (holder === undefined ? null : loadedJob(plan, holder)?.layout ?? null);
+  return { ...training, fleet, layout, holders: isSame ? training.holders : holders };
 }
 
 function loadedJob(plan: TrainingPlan, { job }: FleetMember) {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { LIMITS, lostAt } from "../shared/limits.ts";
 import { createDriver, digestOf, INITIAL, member, PLAN, started, words } from "./step_fixture.ts";
+import { resume } from "./step.ts";
 import { stepStateOf } from "./step_state.ts";
 import { stepStateSchema } from "../shared/messages.ts";
 
@@ -249,4 +250,25 @@ Deno.test("too many attempts fail the job", () => {
   driver.fleet({ ...member("w-a", AT_START), incarnation: "i-3" });
   assertEquals(words(driver.drain()).at(-1), "failed");
   assertStringIncludes(driver.reason, "step 1 could not be done in 2 attempts");
+});
+
+Deno.test("after a restart the newest commit decides where to go on", () => {
+  const driver = started(["w-a"]);
+  driver.doStep();
+  const one = driver.training.committed!;
+  const exponents = driver.training.exponents;
+  const nobody = { generation: 9, members: [] };
+  const resumed = resume(PLAN, nobody, { sequence: 2, entry: one }, false, 0, LIMITS).training;
+  assertEquals([resumed.step, resumed.phase, resumed.attempt], [2, "waiting", 0]);
+  // As if nothing had happened: the same exponents, so the same integers.
+  assertEquals(resumed.exponents, exponents);
+
+  const last = { ...one, step: PLAN.totalSteps };
+  const unstored = resume(PLAN, nobody, { sequence: 4, entry: last }, false, 0, LIMITS).training;
+  assertEquals([unstored.phase, unstored.checkpointWriter], ["checkpoint", null]);
+  const done = resume(PLAN, nobody, { sequence: 4, entry: last }, true, 0, LIMITS);
+  assertEquals(words(done.effects), ["done"]);
+  const initial =
+    resume(PLAN, nobody, { sequence: 1, entry: { ...one, step: 0 } }, false, 0, LIMITS).training;
+  assertEquals([initial.step, initial.phase, initial.exponents], [1, "waiting", null]);
 });

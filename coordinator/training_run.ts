@@ -16,16 +16,16 @@ import {
   updateReportSchema,
   verdictAnswerSchema,
 } from "../shared/messages.ts";
-import type { CheckpointReport, Heartbeat } from "../shared/messages.ts";
+import type { CheckpointReport, CommitEntry, Heartbeat } from "../shared/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
 import { learningRateAt } from "../shared/schedule.ts";
 import * as subjects from "../shared/subjects.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import { appendCommit } from "./commit_log.ts";
-import type { JobObserver, PlannedJob } from "./fleet.ts";
+import type { JobObserver, PlannedJob, StepReport } from "./fleet.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listen, type OnDefect } from "./listen.ts";
-import { decideStep } from "./step.ts";
+import { decideStep, resume } from "./step.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
 import { type FleetView, newTraining, stepStateOf, type TrainingPlan } from "./step_state.ts";
 
@@ -38,8 +38,20 @@ export interface TrainingRunOptions {
   readonly startId: string;
   readonly observer: JobObserver;
   readonly fleet: FleetView;
+  /** Where an earlier coordinator has left this start; null for a new one. */
+  readonly resumed: ResumedRun | null;
   /** Told of messages that no worker of ours would send, and of defects. */
   readonly onDefect: OnDefect;
+}
+
+export interface ResumedRun {
+  /** The newest commit of the log. */
+  readonly sequence: number;
+  readonly entry: CommitEntry;
+  /** Whether its adapter is stored, where it has to be. */
+  readonly isStored: boolean;
+  /** Commits that the observer was not told of. */
+  readonly untold: readonly CommitEntry[];
 }
 
 export interface TrainingRun {
@@ -97,7 +109,11 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   };
   const outcome = Promise.withResolvers<"done" | "restart">();
   const gradientBytes = createGradientBytes();
-  let training = newTraining(options.fleet, clock.now());
+  const { fleet, resumed } = options;
+  const begun = resumed === null
+    ? { training: newTraining(fleet, clock.now()), effects: [] }
+    : resume(plan, fleet, resumed, resumed.isStored, clock.now(), limits);
+  let training = begun.training;
   let isClosed = false;
   /** Effects on queue, log and observer happen one after the other, in the order of the decisions. */
   let effectsDone: Promise<void> = Promise.resolve();
@@ -109,12 +125,16 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     training = decision.training;
     // Before the queue is filled: who gets an item should know what it is for.
     if (training.revision !== before) announce();
-    for (const effect of decision.effects) {
+    carryOutAll(decision.effects);
+    return decision.effects;
+  }
+
+  function carryOutAll(effects: readonly StepEffect[]): void {
+    for (const effect of effects) {
       if (effect.type === "verdict") continue;
       if (effect.type === "event") observer.event(effect.level, effect.message);
       else effectsDone = effectsDone.then(() => carryOut(effect)).catch(fail);
     }
-    return decision.effects;
   }
 
   function fail(thrown: unknown): void {
@@ -186,10 +206,13 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     );
   }
 
-  function reportOf({ entry, workerCount, seconds }: Extract<StepEffect, { type: "committed" }>) {
+  function reportOf(
+    { entry, seconds }: { readonly entry: CommitEntry; readonly seconds: number },
+  ): StepReport {
     const { step, attempt, digest, targetCount } = entry;
     return {
-      ...{ step, attempt, digest, targetCount, workerCount, seconds },
+      ...{ step, attempt, digest, targetCount, seconds },
+      workerCount: entry.members.length,
       epoch: job.epochsAfter(step),
       loss: entry.loss!,
       learningRate: learningRateAt(step, plan.totalSteps, plan.schedule),
@@ -238,6 +261,8 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       message.respond(received);
     }, onDefect),
   ];
+  carryOutAll((resumed?.untold ?? []).map((entry) => ({ type: "committed", entry, seconds: 0 })));
+  carryOutAll(begun.effects);
   apply({ type: "tick" });
   announce();
 

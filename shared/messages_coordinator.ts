@@ -53,6 +53,8 @@ export const fleetStateSchema = z.strictObject({
   generation: count,
   members: z.array(memberSchema),
   job: jobAnnouncementSchema.nullable(),
+  /** A job that will be announced again, after a restart of the coordinator: workers keep its state meanwhile. */
+  unfinishedJobId: jobIdSchema.nullable(),
 });
 export type FleetState = z.output<typeof fleetStateSchema>;
 
