@@ -1,3 +1,4 @@
+// deno-lint-ignore-file require-await -- errors are rejections, also where nothing is waited for
 /** The engine: a model on one GPU, its optimizer state in host memory. Runs in a thread of its own (engine_thread.ts). */
 import { createHash } from "node:crypto";
 import { LoraFleetError } from "../../shared/errors.ts";
@@ -76,7 +77,7 @@ export class TrainingEngine implements Engine {
     };
   }
 
-  accumulate(exponents: Int8Array): Promise<void> {
+  async accumulate(exponents: Int8Array): Promise<void> {
     const { model } = this.#ready();
     const { gpu, flat, lora } = model;
     gpu.write(flat.gradientScales, Float32Array.from(exponents, (exponent) => 2 ** -exponent));
@@ -88,7 +89,6 @@ export class TrainingEngine implements Engine {
       count: lora.layout.elementCount,
     });
     gpu.submit();
-    return Promise.resolve();
   }
 
   async takeSums(): Promise<Int32Array> {
@@ -99,22 +99,25 @@ export class TrainingEngine implements Engine {
     return sums;
   }
 
-  rollback(): Promise<void> {
+  async rollback(): Promise<void> {
     const { gpu, flat } = this.#ready().model;
     gpu.pass.clear(flat.gradientSums);
     gpu.submit();
     this.#updated = false;
-    return Promise.resolve();
   }
 
-  update(request: UpdateRequest): Promise<UpdateResult> {
+  async update(request: UpdateRequest): Promise<UpdateResult> {
     const { model } = this.#ready();
+    const { elementCount } = model.lora.layout;
+    if (request.sums.length !== elementCount) {
+      throw new RangeError(`${request.sums.length} gradient sums, the adapter has ${elementCount} elements`);
+    }
     const gradientNorm = adamwUpdate(model.lora.layout, request, this.#current!, this.#next!);
     this.#updated = true;
-    return Promise.resolve({ gradientNorm, digest: digestOf(this.#next!) });
+    return { gradientNorm, digest: digestOf(this.#next!) };
   }
 
-  commit(): Promise<void> {
+  async commit(): Promise<void> {
     const { gpu, flat } = this.#ready().model;
     if (!this.#updated) {
       throw new LoraFleetError("conflict", "Committing failed: there is no update to commit.");
@@ -123,15 +126,14 @@ export class TrainingEngine implements Engine {
     this.#updated = false;
     this.#updateCount++;
     gpu.write(flat.adapter, this.#current!.adapter);
-    return Promise.resolve();
   }
 
-  exportState(): Promise<TrainingState> {
+  async exportState(): Promise<TrainingState> {
     this.#ready();
-    return Promise.resolve({ updateCount: this.#updateCount, ...copyState(this.#current!) });
+    return { updateCount: this.#updateCount, ...copyState(this.#current!) };
   }
 
-  importState(state: TrainingState): Promise<{ digest: string }> {
+  async importState(state: TrainingState): Promise<{ digest: string }> {
     const { gpu, flat, lora } = this.#ready().model;
     const { elementCount } = lora.layout;
     for (
@@ -152,7 +154,7 @@ export class TrainingEngine implements Engine {
     this.#updateCount = state.updateCount;
     this.#updated = false;
     gpu.write(flat.adapter, this.#current.adapter);
-    return Promise.resolve({ digest: digestOf(this.#current) });
+    return { digest: digestOf(this.#current) };
   }
 
   async writeAdapter(folder: string, baseModelName: string): Promise<void> {
@@ -166,11 +168,10 @@ export class TrainingEngine implements Engine {
     await writeAdapter(folder, { tensors, lora: spec.lora, baseModelName });
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#gpu?.close();
     this.#gpu = null;
     this.#loaded = null;
-    return Promise.resolve();
   }
 
   #ready() {

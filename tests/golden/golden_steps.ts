@@ -1,0 +1,114 @@
+/** Steps of a fleet of engines without a network: what the coordinator decides, and who computes what, in one place. */
+import { type Exponents, exponentsFrom, firstMisfit, mergeMaxima } from "../../coordinator/exponents.ts";
+import { LIMITS } from "../../shared/limits.ts";
+import type { MicroBatch } from "../../shared/micro_batch.ts";
+import type { Engine, EngineSpec, UpdateRequest } from "../../worker/engine/engine.ts";
+import { flattenTensors, type LadderCase } from "./golden.ts";
+import { GOLDEN_MAX_TOKENS } from "./golden_model.ts";
+
+/** The engine's specification for a case of the ladder. */
+export function goldenEngineSpec(golden: LadderCase): EngineSpec {
+  return {
+    modelFolder: golden.modelFolder,
+    lora: golden.lora,
+    seed: 1,
+    doubleQuantization: golden.doubleQuantization,
+    gradientCheckpointing: true,
+    maxTokensPerMicroBatch: GOLDEN_MAX_TOKENS,
+    maxPositions: GOLDEN_MAX_TOKENS,
+    allowCpu: true,
+    memoryBudgetBytes: null,
+  };
+}
+
+/** Loads a case into `engine` and gives it the adapter that the goldens start with. */
+export async function loadGolden(engine: Engine, golden: LadderCase): Promise<void> {
+  const { layout } = await engine.load(goldenEngineSpec(golden));
+  await engine.importState({
+    updateCount: 0,
+    adapter: flattenTensors(layout, golden.initialAdapter),
+    firstMoment: new Float32Array(layout.elementCount),
+    secondMoment: new Float32Array(layout.elementCount),
+  });
+}
+
+/** Which of a step's micro-batches each engine does, in the order in which it does them. */
+export type Assignment = readonly (readonly number[])[];
+
+export interface StepOutcome {
+  /** Of all micro-batches, in their order. */
+  readonly lossSums: readonly number[];
+  readonly meanLoss: number;
+  readonly gradientNorm: number;
+  readonly digest: string;
+  /** What the next step's exponents come from. */
+  readonly maxAbs: Float32Array;
+}
+
+/** The training values of a case for step `step`, counted from 0. */
+export function optimizerOf({ training }: LadderCase, step: number) {
+  const { beta1, beta2, epsilon, weightDecay, maxGradientNorm, learningRates } = training;
+  const learningRate = learningRates[step]!;
+  return { beta1, beta2, epsilon, weightDecay, maxGradientNorm, learningRate, updateNumber: step + 1 };
+}
+
+/**
+ * One step by all engines, committed.
+ * @param before the maxima of the step before; null in the first one
+ */
+export async function runStep(
+  engines: readonly Engine[],
+  batches: readonly MicroBatch[],
+  assignment: Assignment,
+  optimizer: Omit<UpdateRequest, "sums" | "exponents" | "targetCount">,
+  before: Float32Array | null,
+): Promise<StepOutcome> {
+  const exponentsOf = (maxAbs: Float32Array) =>
+    exponentsFrom(maxAbs, batches.length, LIMITS.exponentHeadroomBits);
+  let exponents: Exponents | null = before === null ? null : exponentsOf(before);
+  let attempt = await attemptStep(engines, batches, assignment, exponents);
+  if (exponents === null || firstMisfit(attempt.maxAbs, exponents, batches.length) >= 0) {
+    for (const engine of engines) await engine.rollback();
+    exponents = exponentsOf(attempt.maxAbs);
+    attempt = await attemptStep(engines, batches, assignment, exponents);
+  }
+  const { sums, lossSums, targetCount, maxAbs } = attempt;
+  const outcomes = [];
+  for (const engine of engines) {
+    const request = { ...optimizer, sums: sums.slice(), exponents: bytesOf(exponents), targetCount };
+    outcomes.push(await engine.update(request));
+  }
+  const [{ gradientNorm, digest }] = outcomes as [typeof outcomes[0] & object];
+  if (outcomes.some((outcome) => outcome.digest !== digest)) throw new Error("the engines' digests differ");
+  for (const engine of engines) await engine.commit();
+  const meanLoss = lossSums.reduce((sum, loss) => sum + loss, 0) / targetCount;
+  return { lossSums, meanLoss, gradientNorm, digest, maxAbs };
+}
+
+async function attemptStep(
+  engines: readonly Engine[],
+  batches: readonly MicroBatch[],
+  assignment: Assignment,
+  exponents: Exponents | null,
+) {
+  const lossSums: number[] = [];
+  const maxima: Float32Array[] = [];
+  const parts: Int32Array[] = [];
+  let targetCount = 0;
+  for (const [worker, engine] of engines.entries()) {
+    for (const index of assignment[worker]!) {
+      const result = await engine.computeGradient(batches[index]!, index);
+      lossSums[index] = result.lossSum;
+      targetCount += result.targetCount;
+      maxima.push(result.maxAbs);
+      if (exponents !== null) await engine.accumulate(bytesOf(exponents));
+    }
+    parts.push(await engine.takeSums());
+  }
+  const sums = parts[0]!.map((_, i) => parts.reduce((sum, part) => sum + part[i]!, 0));
+  return { lossSums, targetCount, sums, maxAbs: mergeMaxima(maxima) };
+}
+
+function bytesOf(exponents: Exponents): Int8Array {
+  return Int8Array.from(exponents, (exponent) => exponent ?? 0);
+}
