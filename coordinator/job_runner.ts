@@ -30,8 +30,6 @@ export interface FleetOptions {
   readonly clock: Clock;
   readonly coordinatorId: string;
   readonly artifacts: ArtifactStore;
-  /** A job that an earlier coordinator was training: its workers keep its state until it goes on. */
-  readonly unfinishedJobId?: string | null;
   readonly limits?: Limits;
   readonly newStartId?: () => string;
   /** Told of messages that no worker of ours would send, and of defects. */
@@ -54,7 +52,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
   // Seconds since 1970 grow faster than memberships change, so that a generation is never used again after a restart.
   let membership: Membership = { ...NOBODY, generation: Math.floor(clock.now() / 1000) };
   let job: JobAnnouncement | null = null;
-  let unfinishedJobId = options.unfinishedJobId ?? null;
+  /** The newest run that is closed: whether its job is over or only interrupted, the job service knows. */
+  let past: { readonly jobId: string; readonly run: TrainingRun } | null = null;
   let run: TrainingRun | null = null;
   let observer: JobObserver | null = null;
   const closing = new AbortController();
@@ -108,7 +107,6 @@ export function createFleet(options: FleetOptions): RunningFleet {
         generation,
         members: members.map(({ worker, incarnation }) => ({ worker, incarnation })),
         job,
-        unfinishedJobId,
       }),
     );
   }
@@ -199,7 +197,6 @@ export function createFleet(options: FleetOptions): RunningFleet {
     const onAbort = () => aborted.reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     job = announcementOf(planned, startId);
-    unfinishedJobId = null;
     announce();
     run = startTrainingRun({
       ...{ bus, clock, limits, artifacts, startId, resumed, onDefect },
@@ -214,6 +211,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
       signal.removeEventListener("abort", onAbort);
       run.outcome.catch(() => {});
       run.close();
+      past = { jobId: planned.id, run };
       run = null;
     }
   }
@@ -233,8 +231,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
     },
     async forget(jobId) {
       if (job?.jobId === jobId) job = null;
-      if (unfinishedJobId === jobId) unfinishedJobId = null;
       announce();
+      if (past?.jobId === jobId) past.run.dismiss();
       try {
         await bus.deleteQueue(subjects.workQueueName(jobId));
         await bus.deleteLog(subjects.commitLogName(jobId));

@@ -57,7 +57,7 @@ async function main(config: CoordinatorConfig): Promise<number> {
 /** The fleet over NATS. Throws a `LoraFleetError` where the broker cannot be reached or refuses us. */
 async function connectFleet(
   broker: Broker,
-  options: Pick<FleetOptions, "artifacts" | "coordinatorId" | "unfinishedJobId">,
+  options: Pick<FleetOptions, "artifacts" | "coordinatorId">,
 ): Promise<ConnectedFleet> {
   const onDefect = (message: string, thrown: unknown) => log("warn", `${message}: ${messageOf(thrown)}`);
   const { url, user, password, credsPath } = broker;

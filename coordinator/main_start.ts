@@ -47,7 +47,7 @@ export interface CoordinatorParts {
   readonly clock: Clock;
   readonly connectFleet: (
     broker: Broker,
-    options: Pick<FleetOptions, "artifacts" | "coordinatorId" | "unfinishedJobId">,
+    options: Pick<FleetOptions, "artifacts" | "coordinatorId">,
   ) => Promise<ConnectedFleet>;
   readonly prepare: JobServiceOptions["prepare"];
   readonly checkModel: JobServiceOptions["checkModel"];
@@ -96,7 +96,6 @@ export async function startCoordinator(
     {
       artifacts,
       coordinatorId: identity.coordinatorId,
-      unfinishedJobId: store.unfinishedJobs().find(({ status }) => status === "running")?.id ?? null,
     },
   );
   started.defer(() => connected.close());

@@ -83,7 +83,8 @@ const NO_LEDGER = newLedger(0);
 
 export function newTraining(fleet: FleetView, now: number): Training {
   return {
-    revision: 1,
+    // Milliseconds grow faster than states change, so that those after a restart are newer.
+    revision: now,
     fleet,
     step: 1,
     attempt: 0,

@@ -64,6 +64,8 @@ export interface TrainingRun {
   announce(): void;
   /** Stops; queue and log are left to the caller. */
   close(): void;
+  /** Tells workers that the closed job will not go on. */
+  dismiss(): void;
 }
 
 /** What has to be equal on every worker. */
@@ -272,6 +274,11 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     heard: ({ incarnation, gradientBytesSent }) => gradientBytes.told(incarnation, gradientBytesSent),
     tick: () => void apply({ type: "tick" }),
     announce,
+    dismiss: () => {
+      if (training.phase === "done" || training.phase === "failed") return;
+      training = { ...training, phase: "failed", revision: training.revision + 1 };
+      announce();
+    },
     close: () => {
       isClosed = true;
       for (const subscription of subscriptions) subscription.close();

@@ -52,9 +52,8 @@ export const fleetStateSchema = z.strictObject({
   coordinatorId: tokenSchema,
   generation: count,
   members: z.array(memberSchema),
+  /** Null tells nothing about the job before: a coordinator that has restarted needs a while until it goes on. */
   job: jobAnnouncementSchema.nullable(),
-  /** A job that will be announced again, after a restart of the coordinator: workers keep its state meanwhile. */
-  unfinishedJobId: jobIdSchema.nullable(),
 });
 export type FleetState = z.output<typeof fleetStateSchema>;
 
