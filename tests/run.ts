@@ -1,30 +1,45 @@
 /**
- * `deno task test`: set-up, types, then all tests: units in one process, each GPU test file in a process of its own
- * (a driver that crashes takes one file with it), integration tests in one. The last line is `N passed, N failed`.
+ * `deno task test`: set-up, types, and all tests in processes of their own (`runner/plan.ts`), two at a time. Each
+ * process's output is printed whole when it ends; failures are printed again at the end, and the last line is
+ * `N passed, N failed`.
  *
- *     deno run -A tests/run.ts [--only unit,gpu,integration] [--time-limit-s 1200]
+ *     deno run -A tests/run.ts [--only unit,gpu,integration] [--time-limit-s 1200] [--process-limit-s 300]
  *
- * Exit codes: 0 all passed, 1 not, 2 usage or something to install by hand, 130 interrupted.
+ * Exit codes: 0 all passed, 1 not, 2 usage or something to install by hand, 130 interrupted (128 + signal).
  */
 import { parseArgs } from "node:util";
-import { dirname, fromFileUrl } from "@std/path";
+import { dirname, fromFileUrl, join } from "@std/path";
 import { ensureSetup } from "../deploy/setup/ensure.ts";
+import { runtimeFolderVariables } from "../deploy/setup/runtime_folder.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { type ChildOutcome, runChild } from "./runner/child.ts";
 import { discoverTests, type GroupName, groupNames } from "./runner/discover.ts";
-import { countTests } from "./runner/junit.ts";
-import { judge, type ProcessResult } from "./runner/verdict.ts";
+import { type PlannedProcess, planProcesses } from "./runner/plan.ts";
+import { runPool } from "./runner/pool.ts";
+import { countProcess, type ProcessResult } from "./runner/result.ts";
+import { judge } from "./runner/verdict.ts";
 
 const root = dirname(dirname(fromFileUrl(import.meta.url)));
 
+/** More would only divide the cores of a small machine: a software GPU uses all of them. */
+const PROCESSES_AT_A_TIME = 2;
+
 interface Options {
   readonly groups: readonly GroupName[];
+  /** For everything. */
   readonly timeLimitMs: number;
+  /** For one process; a longer one hangs. */
+  readonly processLimitMs: number;
 }
 
 function parseOptions(args: string[]): Options {
   const { values } = parseArgs({
     args,
-    options: { only: { type: "string" }, "time-limit-s": { type: "string", default: "1200" } },
+    options: {
+      only: { type: "string" },
+      "time-limit-s": { type: "string", default: "1200" },
+      "process-limit-s": { type: "string", default: "300" },
+    },
   });
   const groups = (values.only?.split(",") ?? groupNames).map((name) => {
     const group = groupNames.find((known) => known === name);
@@ -33,97 +48,108 @@ function parseOptions(args: string[]): Options {
     }
     return group;
   });
-  const seconds = Number(values["time-limit-s"]);
-  if (!(seconds > 0)) {
-    throw new LoraFleetError(
-      "usage",
-      `--time-limit-s ${quote(values["time-limit-s"])} is not a positive number`,
-    );
-  }
-  return { groups, timeLimitMs: seconds * 1000 };
+  const milliseconds = (name: "time-limit-s" | "process-limit-s") => {
+    const seconds = Number(values[name]);
+    if (seconds > 0) return seconds * 1000;
+    throw new LoraFleetError("usage", `--${name} ${quote(values[name])} is not a positive number`);
+  };
+  return {
+    groups,
+    timeLimitMs: milliseconds("time-limit-s"),
+    processLimitMs: milliseconds("process-limit-s"),
+  };
 }
 
-/** Runs deno with our terminal; true when it exits with 0. The signal ends it with SIGTERM, then SIGKILL. */
-async function runDeno(args: string[], env: Record<string, string>, signal: AbortSignal): Promise<boolean> {
-  signal.throwIfAborted();
-  const child = new Deno.Command(Deno.execPath(), { args, cwd: root, env, stdin: "null" }).spawn();
-  const stop = () => {
-    child.kill("SIGTERM");
-    const timer = setTimeout(() => child.kill("SIGKILL"), 5000);
-    child.status.finally(() => clearTimeout(timer));
-  };
-  signal.addEventListener("abort", stop, { once: true });
-  try {
-    return (await child.status).success;
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
+/** Everything that is started has these in common. */
+interface Surroundings {
+  /** For reports; removed at the end. */
+  readonly workFolder: string;
+  readonly env: Record<string, string>;
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+async function run(title: string, args: readonly string[], around: Surroundings): Promise<ChildOutcome> {
+  const startedAt = Date.now();
+  const outcome = await runChild({ args, folder: root, ...around });
+  const seconds = ((Date.now() - startedAt) / 1000).toFixed(1);
+  const state = outcome.succeeded ? "ok" : outcome.isLate ? "ENDED AT ITS DEADLINE" : "FAILED";
+  console.log(`\n== ${title}: ${state}, ${seconds} s`);
+  if (outcome.output !== "") console.log(outcome.output.trimEnd());
+  return outcome;
+}
+
+async function checkTypes(files: readonly string[], around: Surroundings): Promise<ProcessResult> {
+  const outcome = await run("types", ["check", "--quiet", ...files], around);
+  const counts = countProcess("types", outcome, "", around.deadlineMs);
+  return { group: "unit", name: "types", counts };
 }
 
 /** Runs test files in one process and counts them by its report. */
 async function runTests(
-  group: GroupName,
-  name: string,
-  files: readonly string[],
-  env: Record<string, string>,
-  signal: AbortSignal,
+  { group, name, files }: PlannedProcess,
+  around: Surroundings,
 ): Promise<ProcessResult> {
-  const report = await Deno.makeTempFile({ prefix: "lorafleet-tests-", suffix: ".xml" });
+  const report = await Deno.makeTempFile({ dir: around.workFolder, suffix: ".xml" });
+  const title = files.length === 1 ? name : `${name}, ${files.length} files`;
+  const args = ["test", "--no-check", "-A", "--unstable-webgpu", `--junit-path=${report}`, ...files];
+  const outcome = await run(title, args, around);
+  const counts = countProcess(name, outcome, await Deno.readTextFile(report), around.deadlineMs);
+  return { group, name, counts };
+}
+
+/** What there is when the signal ends it, is the result. */
+async function runAll(groups: readonly GroupName[], around: Surroundings): Promise<ProcessResult[]> {
+  const files = discoverTests(root);
+  const { together, alone } = planProcesses(files, groups);
+  const results: ProcessResult[] = [];
+  const keep = (result: Promise<ProcessResult>) => result.then((result) => void results.push(result));
   try {
-    const success = await runDeno(
-      ["test", "--no-check", "-A", "--unstable-webgpu", `--junit-path=${report}`, ...files],
-      env,
-      signal,
-    );
-    return { group, name, counts: countTests(await Deno.readTextFile(report), success) };
-  } finally {
-    await Deno.remove(report);
+    const all = groups.flatMap((group) => files[group]);
+    const first = [() => keep(checkTypes(all, around))];
+    const rest = together.map((planned) => () => keep(runTests(planned, around)));
+    await runPool([...first, ...rest], PROCESSES_AT_A_TIME);
+    await runPool(alone.map((planned) => () => keep(runTests(planned, around))), 1);
+  } catch (thrown) {
+    if (!around.signal.aborted) throw thrown;
   }
+  return results;
 }
 
 async function main(): Promise<number> {
-  const { groups, timeLimitMs } = parseOptions(Deno.args);
+  const { groups, timeLimitMs, processLimitMs } = parseOptions(Deno.args);
   const { natsServerPath } = await ensureSetup((line) => console.error(line));
-  // Debian's nats-server lies in /usr/sbin, which is not on everybody's PATH.
-  const env = { PATH: `${Deno.env.get("PATH") ?? ""}:${dirname(natsServerPath)}` };
   const stopper = new AbortController();
-  let interrupted = false;
-  Deno.addSignalListener("SIGINT", () => {
-    interrupted = true;
-    stopper.abort();
-  });
+  let signalExitCode = 0;
+  for (const [signal, number] of [["SIGINT", 2], ["SIGTERM", 15], ["SIGHUP", 1]] as const) {
+    if (Deno.build.os === "windows" && signal !== "SIGINT") continue;
+    Deno.addSignalListener(signal, () => {
+      signalExitCode = 128 + number;
+      stopper.abort();
+    });
+  }
   const timer = setTimeout(() => stopper.abort(), timeLimitMs);
-  const files = discoverTests(root);
-  const results: ProcessResult[] = [];
+  const workFolder = await Deno.makeTempDir({ prefix: "lorafleet-tests-" });
+  let results: ProcessResult[];
   try {
-    const all = groups.flatMap((group) => files[group]);
-    console.log(`types of ${all.length} test files and all that they import`);
-    if (!await runDeno(["check", "--quiet", ...all], env, stopper.signal)) {
-      results.push({ group: "unit", name: "types", counts: { passed: 0, failed: 1, ignored: [] } });
-    }
-    for (const group of groups) {
-      const processes = group === "gpu"
-        ? files.gpu.map((file) => [file])
-        : files[group].length
-        ? [files[group]]
-        : [];
-      for (const batch of processes) {
-        const name = group === "gpu" ? batch[0]! : group;
-        console.log(`\n${name}: ${batch.length} ${batch.length === 1 ? "file" : "files"}`);
-        results.push(await runTests(group, name, batch, env, stopper.signal));
-      }
-    }
-  } catch (error) {
-    if (!stopper.signal.aborted) throw error;
+    const env = {
+      // Debian's nats-server lies in /usr/sbin, which is not on everybody's PATH.
+      PATH: `${Deno.env.get("PATH") ?? ""}:${dirname(natsServerPath)}`,
+      ...(Deno.stdout.isTerminal() ? {} : { NO_COLOR: "1" }),
+      ...await runtimeFolderVariables(Deno.env.get("XDG_RUNTIME_DIR"), join(workFolder, "runtime")),
+    };
+    results = await runAll(groups, { workFolder, env, deadlineMs: processLimitMs, signal: stopper.signal });
   } finally {
     clearTimeout(timer);
+    await Deno.remove(workFolder, { recursive: true });
   }
-  if (interrupted) return 130;
+  if (signalExitCode !== 0) {
+    console.error("interrupted: all test processes are stopped");
+    return signalExitCode;
+  }
   const verdict = judge(results, groups, stopper.signal.aborted);
   console.log("");
-  for (const { name, counts } of results) {
-    if (counts.failed > 0) console.log(`${counts.failed} failed in ${name}`);
-  }
+  for (const failure of verdict.failures) console.log(failure);
   for (const reason of verdict.reasons) console.log(`not good: ${reason}`);
   console.log(verdict.summary);
   return verdict.good ? 0 : 1;

@@ -3,6 +3,7 @@ import { basename, dirname, join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { ensureSetup } from "../setup/ensure.ts";
+import { runtimeFolderVariables } from "../setup/runtime_folder.ts";
 import type { ApiClient, Job, StepMetrics } from "./api_client.ts";
 import type { Children } from "./children.ts";
 import { childEnvironment } from "./environment.ts";
@@ -38,7 +39,10 @@ export async function runDemo(options: DemoOptions, context: DemoContext): Promi
   await checkOutFolder(options.outFolder);
   const { natsServerPath, gpuName } = await ensureSetup(progress.note);
   signal.throwIfAborted();
-  const env = childEnvironment(Deno.env.toObject(), natsServerPath);
+  const env = {
+    ...childEnvironment(Deno.env.toObject(), natsServerPath),
+    ...await runtimeFolderVariables(Deno.env.get("XDG_RUNTIME_DIR"), join(workFolder, "runtime")),
+  };
   const data = await prepareDataset(options, workFolder);
 
   progress.note(

@@ -1,21 +1,19 @@
 /** Whether a test run is good, as a pure decision over what its groups did. */
 import type { GroupName } from "./discover.ts";
-import { addCounts, hasReason, noTests, type TestCounts } from "./junit.ts";
-
-export interface ProcessResult {
-  readonly group: GroupName;
-  /** The test file, or a name for many of them. */
-  readonly name: string;
-  readonly counts: TestCounts;
-}
+import { addCounts, hasReason, noTests } from "./junit.ts";
+import type { ProcessResult } from "./result.ts";
 
 export interface Verdict {
   readonly good: boolean;
-  /** Why it is not good, beyond the failures that were printed already. */
+  /** Each failed test with its message: a log that was cut still ends with them. */
+  readonly failures: readonly string[];
+  /** Why it is not good, beyond failed tests. */
   readonly reasons: readonly string[];
   /** `N passed, N failed`, over all groups. */
   readonly summary: string;
 }
+
+const MESSAGE_LINES = 20;
 
 /**
  * Judges the results. Bad are: a failed test, a test that was ignored without a reason in its name, and a GPU test
@@ -45,9 +43,20 @@ export function judge(
     );
     if (!ran && group !== "integration" && !timedOut) reasons.push(`no ${group} test ran`);
   }
+  const failures = results.flatMap(({ name: where, counts }) =>
+    counts.failures.map(({ name, message }) => `failed in ${where}: ${name}\n${indented(message)}`)
+  );
   return {
     good: total.failed === 0 && reasons.length === 0,
+    failures,
     reasons,
     summary: `${total.passed} passed, ${total.failed} failed`,
   };
+}
+
+function indented(message: string): string {
+  const lines = message.trimEnd().split("\n");
+  const more = lines.length - MESSAGE_LINES;
+  if (more > 0) lines.splice(MESSAGE_LINES, more, `… ${more} more lines above`);
+  return lines.map((line) => `    ${line}`.trimEnd()).join("\n");
 }

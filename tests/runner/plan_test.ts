@@ -1,0 +1,28 @@
+import { assertEquals } from "@std/assert";
+import { planProcesses } from "./plan.ts";
+
+const files = {
+  unit: ["a_test.ts", "b_test.ts"],
+  gpu: ["c_gpu_test.ts", "d_gpu_test.ts"],
+  integration: ["tests/integration/e_test.ts", "tests/integration/f_test.ts"],
+};
+
+Deno.test("units share a process, each other file has one; integration runs behind, by itself", () => {
+  const { together, alone } = planProcesses(files, ["unit", "gpu", "integration"]);
+  assertEquals(together.map(({ name, files }) => [name, files.length]), [
+    ["unit", 2],
+    ["c_gpu_test.ts", 1],
+    ["d_gpu_test.ts", 1],
+  ]);
+  assertEquals(alone.map(({ group, name }) => [group, name]), [
+    ["integration", "tests/integration/e_test.ts"],
+    ["integration", "tests/integration/f_test.ts"],
+  ]);
+});
+
+Deno.test("only what was asked for is planned", () => {
+  assertEquals(planProcesses(files, ["unit"]).together.length, 1);
+  assertEquals(planProcesses({ ...files, unit: [] }, ["unit", "gpu"]).together.length, 2);
+  assertEquals(planProcesses(files, ["integration"]).together, []);
+  assertEquals(planProcesses(files, ["gpu"]).alone, []);
+});
