@@ -7,6 +7,7 @@ const metricsSchema = z.object({
   step: z.number(),
   total_steps: z.number(),
   train_loss: z.number(),
+  grad_norm: z.number(),
   tokens_per_second: z.number(),
   workers: z.number(),
   eta_seconds: z.number(),
@@ -54,12 +55,12 @@ export class ApiClient {
     const form = new FormData();
     form.set("purpose", "fine-tune");
     form.set("file", new File([await Deno.readFile(path)], name));
-    return fileSchema.parse(await this.#json("/v1/files", { method: "POST", body: form }));
+    return fileSchema.parse(await this.json("/v1/files", { method: "POST", body: form }));
   }
 
   async createJob(request: Record<string, unknown>): Promise<Job> {
     return jobSchema.parse(
-      await this.#json("/v1/fine_tuning/jobs", {
+      await this.json("/v1/fine_tuning/jobs", {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify(request),
@@ -68,12 +69,12 @@ export class ApiClient {
   }
 
   async job(id: string): Promise<Job> {
-    return jobSchema.parse(await this.#json(`/v1/fine_tuning/jobs/${id}`));
+    return jobSchema.parse(await this.json(`/v1/fine_tuning/jobs/${id}`));
   }
 
   /** The workers that have joined and are not lost. */
   async workers(): Promise<readonly { readonly state: string; readonly gpu: string }[]> {
-    const { data } = workersSchema.parse(await this.#json("/v1/workers"));
+    const { data } = workersSchema.parse(await this.json("/v1/workers"));
     return data.filter((worker) => worker.state !== "lost");
   }
 
@@ -98,14 +99,15 @@ export class ApiClient {
   }
 
   async describeFile(id: string): Promise<StoredFile> {
-    return fileSchema.parse(await this.#json(`/v1/files/${id}`));
+    return fileSchema.parse(await this.json(`/v1/files/${id}`));
   }
 
   async downloadFile(id: string): Promise<Uint8Array<ArrayBuffer>> {
     return new Uint8Array(await (await this.#request(`/v1/files/${id}/content`)).arrayBuffer());
   }
 
-  async #json(path: string, init: RequestInit = {}): Promise<unknown> {
+  /** @throws LoraFleetError `invalid_request` with the API's message */
+  async json(path: string, init: RequestInit = {}): Promise<unknown> {
     return await (await this.#request(path, init)).json();
   }
 

@@ -26,6 +26,7 @@ const metricsData = {
   step: 1,
   total_steps: 2,
   train_loss: 0.5,
+  grad_norm: 0.3,
   tokens_per_second: 10,
   workers: 2,
   eta_seconds: 3,

@@ -7,6 +7,7 @@ function metrics(step: number, total_steps: number): StepMetrics {
     step,
     total_steps,
     train_loss: 1.23456,
+    grad_norm: 0.3,
     tokens_per_second: 812.4,
     workers: 2,
     eta_seconds: 61.2,
