@@ -1,22 +1,32 @@
 /** The main thread's side of the engine thread. */
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { buffersIn, type EngineAnswer, type EngineCall, errorOf } from "./engine_calls.ts";
 import type { Engine } from "./engine.ts";
 
+interface Caller {
+  readonly resolve: (value: never) => void;
+  readonly reject: (reason: LoraFleetError) => void;
+}
+
 /**
  * Starts the engine thread. Calls are done in order; the large arrays of a call move to the thread, so the caller must not
- * use them afterwards.
+ * use them afterwards. When the thread dies, calls that wait and calls that come later fail with `gpu_failure`; after `close`
+ * they fail with `conflict`.
+ * @param script the thread's module; another one in tests
  */
-export function startEngineThread(): Engine {
-  const thread = new Worker(new URL("./engine_thread.ts", import.meta.url), {
-    type: "module",
-    name: "engine",
-  });
-  const waiting = new Map<
-    number,
-    { resolve: (value: never) => void; reject: (reason: LoraFleetError) => void }
-  >();
+export function startEngineThread(script: URL = new URL("./engine_thread.ts", import.meta.url)): Engine {
+  const thread = new Worker(script, { type: "module", name: "engine" });
+  const waiting = new Map<number, Caller>();
   let nextId = 0;
+  /** Why there is no thread any more. */
+  let ended: LoraFleetError | null = null;
+
+  function end(reason: LoraFleetError): void {
+    ended ??= reason;
+    thread.terminate();
+    for (const { reject } of waiting.values()) reject(ended);
+    waiting.clear();
+  }
 
   thread.onmessage = ({ data }: MessageEvent<EngineAnswer>) => {
     const caller = waiting.get(data.id);
@@ -25,10 +35,8 @@ export function startEngineThread(): Engine {
     else caller?.reject(errorOf(data.error));
   };
   thread.onerror = (event) => {
-    event.preventDefault();
-    const error = new LoraFleetError("gpu_failure", `The engine thread ended: ${event.message}`);
-    for (const { reject } of waiting.values()) reject(error);
-    waiting.clear();
+    event.preventDefault(); // or it would end the process
+    end(new LoraFleetError("gpu_failure", `The engine thread ended: ${event.message}`));
   };
 
   function call<K extends keyof Engine>(
@@ -37,8 +45,16 @@ export function startEngineThread(): Engine {
     transfer: ArrayBuffer[] = [],
   ): ReturnType<Engine[K]> {
     const id = nextId++;
-    const answer = new Promise<never>((resolve, reject) => waiting.set(id, { resolve, reject }));
-    thread.postMessage({ id, method, args } as EngineCall, transfer);
+    const answer = new Promise<never>((resolve, reject) => {
+      if (ended !== null) return reject(ended);
+      try {
+        thread.postMessage({ id, method, args } as EngineCall, transfer);
+        waiting.set(id, { resolve, reject });
+      } catch (cause) { // an array that was moved away by an earlier call
+        const words = `Handing ${method} to the engine thread failed: ${messageOf(cause)}`;
+        reject(new LoraFleetError("conflict", words, { cause }));
+      }
+    });
     return answer as ReturnType<Engine[K]>;
   }
 
@@ -54,8 +70,12 @@ export function startEngineThread(): Engine {
     importState: (state) => call("importState", [state], buffersIn(state)),
     writeAdapter: (folder, baseModelName) => call("writeAdapter", [folder, baseModelName]),
     close: async () => {
-      await call("close", []);
-      thread.terminate();
+      if (ended !== null) return;
+      try {
+        await call("close", []);
+      } finally {
+        end(new LoraFleetError("conflict", "The engine was asked to work after it was closed."));
+      }
     },
   };
 }

@@ -1,0 +1,69 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { startEngineThread } from "./engine_client.ts";
+
+/** A thread that runs `body` for each call; `call` and `answer(fields)` are in scope. */
+function threadOf(body: string): URL {
+  const code = `self.onmessage = ({ data: call }) => {
+    const answer = (fields) => self.postMessage({ id: call.id, ...fields });
+    ${body}
+  };`;
+  return new URL(`data:application/javascript,${encodeURIComponent(code)}`);
+}
+
+const ECHO = threadOf("answer({ ok: true, value: [call.method, ...call.args] });");
+
+Deno.test("a call reaches the thread by its name and with its arguments, and the answer its caller", async () => {
+  const engine = startEngineThread(ECHO);
+  const calls: Promise<unknown>[] = [engine.writeAdapter("folder", "base"), engine.commit()];
+  assertEquals(await Promise.all(calls), [["writeAdapter", "folder", "base"], ["commit"]]);
+  await engine.close();
+});
+
+Deno.test("an error crosses with its code, its words and its param", async () => {
+  const error = { code: "does_not_fit", message: "too large", param: "lora.r" };
+  const engine = startEngineThread(threadOf(`
+    if (call.method === "close") answer({ ok: true });
+    else answer({ ok: false, error: ${JSON.stringify(error)} });`));
+  const thrown = await assertRejects(() => engine.takeSums(), LoraFleetError);
+  assertEquals<unknown>({ code: thrown.code, message: thrown.message, param: thrown.param }, error);
+  await engine.close();
+});
+
+Deno.test("when the thread dies, calls that wait and calls that come later fail", async () => {
+  const engine = startEngineThread(
+    threadOf(`if (call.method === "commit") throw new Error("the driver is gone");`),
+  );
+  const waiting = engine.takeSums();
+  const deadly = engine.commit();
+  for (const call of [() => waiting, () => deadly, () => engine.exportState()]) {
+    const thrown = await assertRejects(call, LoraFleetError, "the driver is gone");
+    assertEquals(thrown.code, "gpu_failure");
+  }
+  await engine.close();
+});
+
+Deno.test("a thread that cannot start fails its calls", async () => {
+  const engine = startEngineThread(new URL("./no_such_thread.ts", import.meta.url));
+  await assertRejects(() => engine.commit(), LoraFleetError, "The engine thread ended");
+});
+
+Deno.test("after close calls fail, and closing again is nothing", async () => {
+  const engine = startEngineThread(ECHO);
+  await engine.close();
+  await engine.close();
+  const thrown = await assertRejects(() => engine.commit(), LoraFleetError, "after it was closed");
+  assertEquals(thrown.code, "conflict");
+});
+
+Deno.test("an array that was given away already fails the call that wants it, not the engine", async () => {
+  const engine = startEngineThread(ECHO);
+  const part = () => new Float32Array(4);
+  const state = { updateCount: 1, adapter: part(), firstMoment: part(), secondMoment: part() };
+  await engine.importState(state);
+  assertEquals(state.adapter.length, 0);
+  const thrown = await assertRejects(() => engine.importState(state), LoraFleetError, "Handing importState");
+  assertEquals(thrown.code, "conflict");
+  await engine.commit();
+  await engine.close();
+});
