@@ -10,6 +10,8 @@ const root = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
 
 interface Demo {
   readonly process: Deno.ChildProcess;
+  /** Whether it has ended. */
+  isOver(): boolean;
   /** Everything on stderr so far. */
   text(): string;
   readonly drained: Promise<void>;
@@ -28,7 +30,9 @@ function startDemo(tempFolder: string, ...args: string[]): Demo {
   const drained = (async () => {
     for await (const chunk of process.stderr.pipeThrough(new TextDecoderStream())) text += chunk;
   })();
-  return { process, text: () => text, drained };
+  let isOver = false;
+  void process.status.then(() => isOver = true);
+  return { process, isOver: () => isOver, text: () => text, drained };
 }
 
 /** The command lines of living processes whose environment names the folder. */
@@ -63,7 +67,9 @@ Deno.test({
       const out = join(folder, "out");
       const demo = startDemo(folder, "--workers", "1", "--out", out);
       const deadline = systemClock.now() + 120_000;
-      while (!demo.text().includes("workers have joined") && systemClock.now() < deadline) {
+      while (
+        !demo.text().includes("workers have joined") && !demo.isOver() && systemClock.now() < deadline
+      ) {
         await systemClock.sleep(50);
       }
       assertMatch(demo.text(), /workers have joined/);
