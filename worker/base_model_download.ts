@@ -1,0 +1,185 @@
+/** Downloads one file over HTTP: in one piece or in several, resumed where it broke off, and never half of it under its name. */
+import { createHash } from "node:crypto";
+import type { Clock } from "../shared/clock.ts";
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import type { Limits } from "../shared/limits.ts";
+import { withDeadline } from "./abortable.ts";
+import type { ManifestFile } from "./base_model_files.ts";
+import type { Fetch } from "./join.ts";
+import type { Log } from "./log.ts";
+
+/** A source that gives no byte in so many tries is not tried again. */
+const TRIES_WITHOUT_PROGRESS = 10;
+const READ_BYTES = 256 * 1024;
+
+export interface DownloadOptions {
+  readonly url: string;
+  readonly token: string;
+  readonly file: ManifestFile;
+  /** Where the file will be; what has come so far is kept beside it under `.part`. */
+  readonly path: string;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  /** Opens the unfinished file; a test passes a device that is full. */
+  readonly open?: (path: string) => Promise<Deno.FsFile>;
+}
+
+/**
+ * Rejects with the signal's reason, or with a `LoraFleetError` that names the file: `unauthorized`, `not_found`, `timeout`
+ * (the source does not answer), `corrupt` (not the announced SHA-256, twice), `storage` (the disk does not take it).
+ */
+export async function downloadFile(options: DownloadOptions): Promise<void> {
+  const { path, file, clock, limits, signal, log } = options;
+  const part = `${path}.part`;
+  let isSecondCopy = false;
+  for (let failures = 0;;) {
+    signal.throwIfAborted();
+    const before = await sizeOf(part);
+    try {
+      const sha256 = await continueFile(options, part);
+      if (sha256 === file.sha256) {
+        await onDisk(options, () => Deno.rename(part, path));
+        return;
+      }
+      await Deno.remove(part);
+      const message = `${quote(file.name)} has the SHA-256 ${sha256} after its download, the base model's ` +
+        `has ${file.sha256}`;
+      if (isSecondCopy) throw new LoraFleetError("corrupt", message, { param: file.name });
+      log("warn", `${message}: once more`);
+      isSecondCopy = true;
+      continue;
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const isTransient = thrown instanceof LoraFleetError && thrown.code === "timeout";
+      failures = await sizeOf(part) > before ? 0 : failures + 1;
+      if (!isTransient || failures >= TRIES_WITHOUT_PROGRESS) {
+        if (thrown instanceof LoraFleetError && thrown.code === "storage") {
+          await Deno.remove(part).catch(() => {});
+        }
+        throw thrown;
+      }
+      log("warn", `${messageOf(thrown)}; trying again`);
+    }
+    await clock.sleep(limits.retryIntervalMs, signal);
+  }
+}
+
+/** Appends what is missing; the hash of the whole. */
+async function continueFile(options: DownloadOptions, part: string): Promise<string> {
+  const { file } = options;
+  const open = options.open ?? ((path) => Deno.open(path, { read: true, write: true, create: true }));
+  using disk = await onDisk(options, () => open(part));
+  const hash = createHash("sha256");
+  let size = await onDisk(options, () => hashPart(disk, hash, options.signal));
+  if (size > file.size) {
+    await onDisk(options, () => disk.truncate(0));
+    throw new LoraFleetError("timeout", `${quote(part)} was longer than the file that it begins`);
+  }
+  if (size < file.size) {
+    for await (const chunk of bodyFrom(options, size)) {
+      if (size + chunk.length > file.size) {
+        throw new LoraFleetError(
+          "corrupt",
+          `${quote(file.name)} is longer than the ${file.size} bytes that the manifest says`,
+          { param: file.name },
+        );
+      }
+      await onDisk(options, () => writeAll(disk, chunk));
+      hash.update(chunk);
+      size += chunk.length;
+    }
+  }
+  if (size < file.size) {
+    throw new LoraFleetError("timeout", `${quote(file.name)} broke off after ${size} of ${file.size} bytes`);
+  }
+  await onDisk(options, () => disk.sync());
+  return hash.digest("hex");
+}
+
+/** The file's bytes from `start` on, as they come. */
+async function* bodyFrom(options: DownloadOptions, start: number): AsyncGenerator<Uint8Array> {
+  const { url, token, file, fetch, clock, limits, signal } = options;
+  const ended = new AbortController();
+  const either = AbortSignal.any([signal, ended.signal]);
+  const inTime = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await withDeadline(
+        clock,
+        limits.coordinatorSilentMs,
+        `downloading ${quote(file.name)}`,
+        signal,
+        work,
+      );
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (thrown instanceof LoraFleetError) throw thrown;
+      throw new LoraFleetError("timeout", `downloading ${quote(file.name)} failed: ${messageOf(thrown)}`, {
+        cause: thrown,
+      });
+    }
+  };
+  try {
+    const headers = { authorization: `Bearer ${token}`, range: `bytes=${start}-` };
+    const response = await inTime(() => fetch(url, { signal: either, headers }));
+    assertAnswer(response, file, start);
+    const reader = response.body!.getReader();
+    for (;;) {
+      const { done, value } = await inTime(() => reader.read());
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    ended.abort();
+  }
+}
+
+function assertAnswer({ status, body, headers }: Response, file: ManifestFile, start: number): void {
+  const isWhole = status === 200 && start === 0;
+  const isRest = status === 206 && (headers.get("content-range") ?? "").startsWith(`bytes ${start}-`);
+  if ((isWhole || isRest) && body !== null) return;
+  const code = status === 401 || status === 403 ? "unauthorized" : status === 404 ? "not_found" : "timeout";
+  throw new LoraFleetError(
+    code,
+    `downloading ${quote(file.name)} from byte ${start} on failed: the coordinator answers ${status}, ` +
+      "where 206 with that range is expected",
+    { param: file.name },
+  );
+}
+
+async function hashPart(
+  disk: Deno.FsFile,
+  hash: ReturnType<typeof createHash>,
+  signal: AbortSignal,
+): Promise<number> {
+  const buffer = new Uint8Array(READ_BYTES);
+  for (let size = 0;;) {
+    signal.throwIfAborted();
+    const count = await disk.read(buffer);
+    if (count === null) return size;
+    hash.update(buffer.subarray(0, count));
+    size += count;
+  }
+}
+
+async function writeAll(disk: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.length;) written += await disk.write(bytes.subarray(written));
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return (await Deno.stat(path).catch(() => null))?.size ?? 0;
+}
+
+async function onDisk<T>({ file, signal }: DownloadOptions, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    signal.throwIfAborted();
+    throw new LoraFleetError("storage", `cannot store ${quote(file.name)}: ${messageOf(thrown)}`, {
+      param: file.name,
+      cause: thrown,
+    });
+  }
+}

@@ -1,0 +1,101 @@
+/** A checkpoint: the adapter as PEFT writes it, in a folder of its own for as long as the upload takes. */
+import { join } from "@std/path";
+import type { Clock } from "../shared/clock.ts";
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { checkpointWaitMs, type Limits } from "../shared/limits.ts";
+import type { JobAnnouncement } from "../shared/messages.ts";
+import { withDeadline } from "./abortable.ts";
+import { hashOf } from "./base_model_files.ts";
+import type { Engine } from "./engine/engine.ts";
+import type { Fetch, JoinReply } from "./join.ts";
+import type { Log } from "./log.ts";
+
+export interface CheckpointOptions {
+  readonly engine: Pick<Engine, "writeAdapter">;
+  readonly cacheFolder: string;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly log: Log;
+}
+
+interface StoredFile {
+  readonly name: string;
+  readonly size: number;
+  readonly sha256: string;
+}
+
+export type WriteCheckpointTo = (
+  target: Pick<JoinReply, "httpUrl" | "token">,
+  job: Pick<JobAnnouncement, "jobId" | "baseModelName">,
+  step: number,
+  signal: AbortSignal,
+) => Promise<StoredFile[]>;
+
+/** The function writes the adapter, uploads its files, and tells what is stored. Rejects with a `LoraFleetError`. */
+export function createCheckpointWriter(options: CheckpointOptions): WriteCheckpointTo {
+  const { engine, cacheFolder, clock, limits } = options;
+  return async (target, job, step, signal) => {
+    await Deno.mkdir(cacheFolder, { recursive: true });
+    const folder = await Deno.makeTempDir({ dir: cacheFolder, prefix: "adapter-" });
+    try {
+      await engine.writeAdapter(folder, job.baseModelName);
+      const files = await filesOf(folder, signal);
+      const bytes = files.reduce((sum, { size }) => sum + size, 0);
+      const what = `uploading the adapter of step ${step}`;
+      await withDeadline(clock, checkpointWaitMs(bytes, limits), what, signal, async (signal) => {
+        for (const file of files) {
+          const url = `${target.httpUrl}/internal/jobs/${job.jobId}/checkpoints/${step}/${file.name}`;
+          await upload(options, { url, token: target.token, path: join(folder, file.name), file, signal });
+        }
+      });
+      return files;
+    } finally {
+      await Deno.remove(folder, { recursive: true }).catch(() => {});
+    }
+  };
+}
+
+async function filesOf(folder: string, signal: AbortSignal): Promise<StoredFile[]> {
+  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
+  return await Promise.all(names.map(async (name) => {
+    const path = join(folder, name);
+    return { name, size: (await Deno.stat(path)).size, sha256: await hashOf(path, signal) };
+  }));
+}
+
+/** Until it is stored: the coordinator takes the same bytes again. */
+async function upload(
+  { fetch, clock, limits, log }: CheckpointOptions,
+  { url, token, path, file, signal }: {
+    readonly url: string;
+    readonly token: string;
+    readonly path: string;
+    readonly file: StoredFile;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const headers = {
+    "authorization": `Bearer ${token}`,
+    "content-type": "application/octet-stream",
+    "x-lorafleet-sha256": file.sha256,
+  };
+  for (;;) {
+    let answer: string;
+    try {
+      const body = (await Deno.open(path)).readable;
+      const response = await fetch(url, { method: "PUT", headers, body, signal });
+      answer = `${response.status} ${await response.text()}`;
+      if (response.ok) return;
+      if (response.status < 500) {
+        throw new LoraFleetError("conflict", `the coordinator refuses ${quote(file.name)}: ${answer}`);
+      }
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (thrown instanceof LoraFleetError) throw thrown;
+      answer = messageOf(thrown);
+    }
+    log("warn", `uploading ${quote(file.name)} failed, trying again: ${answer}`);
+    await clock.sleep(limits.retryIntervalMs, signal);
+  }
+}

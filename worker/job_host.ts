@@ -1,0 +1,253 @@
+/**
+ * Which job this worker has: fetches the base model, loads it, and keeps both over memberships and broken connections. Like
+ * everything here it compares what is wanted with what is there and does what is missing, one thing at a time.
+ */
+import type { Clock } from "../shared/clock.ts";
+import { type ErrorCode, LoraFleetError, messageOf } from "../shared/errors.ts";
+import type { Limits } from "../shared/limits.ts";
+import type { Committed, Heartbeat, JobAnnouncement, WorkerJob } from "../shared/messages.ts";
+import { createChange } from "./change.ts";
+import type { Engine, EngineSpec, GradientLayout } from "./engine/engine.ts";
+import { type JobSession, type Membership, startJobSession, type WriteCheckpoint } from "./job_session.ts";
+import type { Log } from "./log.ts";
+import { createThroughput } from "./throughput.ts";
+
+/** A folder with the job's base model and nothing else. */
+export type FindBaseModel = (job: JobAnnouncement, signal: AbortSignal) => Promise<string>;
+
+export interface JobHostOptions {
+  readonly engine: Engine;
+  readonly engineLimits: Pick<EngineSpec, "allowCpu" | "memoryBudgetBytes">;
+  readonly findBaseModel: FindBaseModel;
+  readonly writeCheckpoint: WriteCheckpoint;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly log: Log;
+  /** Told when the heartbeat has something new to say. */
+  readonly onChange: () => void;
+  /** Told when the worker may have become dispensable. */
+  readonly onProgress: () => void;
+}
+
+export interface JobHost {
+  readonly telemetry: Pick<
+    Heartbeat,
+    "job" | "busy" | "microBatchesDone" | "tokensPerSecond" | "gradientBytesSent"
+  >;
+  /** The announced job; null where there is none, which changes nothing: a coordinator that restarts has none for a while. */
+  announce(job: JobAnnouncement | null): void;
+  /** Work as this member; null: as none, at once. */
+  join(membership: Membership | null): void;
+  mayLeave(hasOthers: boolean): boolean;
+  /** Resolves when the engine has nothing more to do. */
+  close(): Promise<void>;
+}
+
+/** The job that is being loaded, is loaded, has failed or is over. */
+interface HostedJob {
+  readonly announcement: JobAnnouncement;
+  phase: "loading" | "loaded" | "failed" | "over";
+  loaded: { readonly layout: GradientLayout; committed: Committed } | null;
+  failure: { readonly code: ErrorCode; readonly message: string; readonly param: string | null } | null;
+}
+
+interface HostedSession {
+  readonly session: JobSession;
+  readonly membership: Membership;
+  readonly job: HostedJob;
+  isReady: boolean;
+  isStopping: boolean;
+}
+
+export function createJobHost(options: JobHostOptions): JobHost {
+  const { engine, clock, log } = options;
+  const change = createChange();
+  const throughput = createThroughput(clock);
+  let wanted: JobAnnouncement | null = null;
+  let membership: Membership | null = null;
+  let hosted: HostedJob | null = null;
+  let current: HostedSession | null = null;
+  let loading = new AbortController();
+  let busy: {
+    readonly step: number;
+    readonly attempt: number;
+    readonly index: number;
+    readonly since: number;
+  } | null = null;
+  let pastGradientBytes = 0;
+  let isClosed = false;
+
+  async function run(): Promise<void> {
+    while (!isClosed) {
+      const next = change.next();
+      await settle();
+      await next;
+    }
+    await endSession();
+  }
+
+  async function settle(): Promise<void> {
+    if (
+      current !== null && (current.isStopping || current.membership !== membership || !isWanted(current.job))
+    ) {
+      await endSession();
+    }
+    if (wanted !== null && (hosted === null || !isWanted(hosted)) && !isClosed) await load(wanted);
+    if (hosted?.phase === "loaded" && membership !== null && current === null && !isClosed) {
+      startSession(hosted, membership);
+    }
+  }
+
+  /** No announcement does not mean that the job is not wanted. */
+  function isWanted({ announcement }: HostedJob): boolean {
+    return wanted === null || wanted.startId === announcement.startId && wanted.jobId === announcement.jobId;
+  }
+
+  async function load(announcement: JobAnnouncement): Promise<void> {
+    const job: HostedJob = hosted = { announcement, phase: "loading", loaded: null, failure: null };
+    const { signal } = loading = new AbortController();
+    options.onChange();
+    const { jobId, model } = announcement;
+    log("info", `job ${jobId} needs base model ${model.hash.slice(0, 12)} (${announcement.baseModelName})`);
+    try {
+      const modelFolder = await options.findBaseModel(announcement, signal);
+      signal.throwIfAborted();
+      log("info", `loading ${modelFolder}`);
+      const { layout, digest, planText } = await engine.load({
+        modelFolder,
+        ...announcement.engine,
+        ...options.engineLimits,
+      });
+      job.loaded = { layout, committed: { step: 0, digest } };
+      job.phase = "loaded";
+      log("info", `job ${jobId} is loaded: ${layout.parameterCount} LoRA parameters\n${planText}`);
+    } catch (thrown) {
+      if (!signal.aborted) fail(job, thrown);
+    }
+    // An aborted one is of no start that is wanted, so that the next look replaces it.
+    options.onChange();
+    change.tell();
+  }
+
+  function fail(job: HostedJob, thrown: unknown): void {
+    const { code, param } = thrown instanceof LoraFleetError
+      ? thrown
+      : { code: "gpu_failure" as const, param: null };
+    job.phase = "failed";
+    job.loaded = null;
+    job.failure = { code, message: messageOf(thrown).slice(0, 4000), param };
+    log("error", `job ${job.announcement.jobId} does not run here: ${messageOf(thrown)}`);
+    options.onChange();
+  }
+
+  function startSession(job: HostedJob, membership: Membership): void {
+    const loaded = job.loaded!;
+    let session: JobSession;
+    try {
+      session = sessionOf(job, loaded, membership);
+    } catch (thrown) {
+      // The bus was closed meanwhile; the next membership has another one.
+      return log("warn", messageOf(thrown));
+    }
+    const started: HostedSession = current = { session, membership, job, isReady: false, isStopping: false };
+    session.ready.then(() => {
+      started.isReady = true;
+      options.onChange();
+    }, () => {});
+    session.ended.then((outcome) => {
+      if (outcome === "over") job.phase = "over";
+    }, (thrown) => fail(job, thrown)).finally(() => {
+      started.isStopping = true;
+      change.tell();
+      options.onChange();
+    });
+  }
+
+  function sessionOf(
+    job: HostedJob,
+    loaded: NonNullable<HostedJob["loaded"]>,
+    membership: Membership,
+  ): JobSession {
+    return startJobSession({
+      ...options,
+      job: job.announcement,
+      layout: loaded.layout,
+      membership,
+      committed: loaded.committed,
+      gradientBytesBefore: pastGradientBytes,
+      onCommitted: (committed) => {
+        loaded.committed = committed;
+        options.onChange();
+      },
+      onBusy: (now) => busy = now === null ? null : { ...now, since: clock.now() },
+      onComputed: (tokenCount) => throughput.add(tokenCount),
+    });
+  }
+
+  async function endSession(): Promise<void> {
+    if (current === null) return;
+    const { session } = current;
+    current.isStopping = true;
+    session.stop();
+    // What it failed with has been told already.
+    await session.ended.catch(() => {});
+    pastGradientBytes = session.gradientBytesSent;
+    busy = null;
+    current = null;
+  }
+
+  function statusOf({ announcement, phase, loaded, failure }: HostedJob): WorkerJob | null {
+    const { jobId, startId } = announcement;
+    if (phase === "over") return null;
+    if (failure !== null) return { phase: "failed", jobId, startId, ...failure };
+    if (loaded === null || current?.isReady !== true || current.isStopping) {
+      return { phase: "loading", jobId, startId };
+    }
+    const { tensors, elementCount, parameterCount } = loaded.layout;
+    const layout = { tensorCount: tensors.length, elementCount, parameterCount };
+    return { phase: "loaded", jobId, startId, layout, committed: loaded.committed };
+  }
+
+  void run();
+  return {
+    get telemetry() {
+      return {
+        job: hosted === null ? null : statusOf(hosted),
+        busy: busy === null ? null : {
+          step: busy.step,
+          attempt: busy.attempt,
+          index: busy.index,
+          sinceMs: Math.max(0, clock.now() - busy.since),
+        },
+        microBatchesDone: throughput.microBatchesDone,
+        tokensPerSecond: throughput.tokensPerSecond,
+        gradientBytesSent: current?.session.gradientBytesSent ?? pastGradientBytes,
+      };
+    },
+    announce: (job) => {
+      const before = wanted;
+      wanted = job;
+      if (before?.startId === job?.startId && before?.jobId === job?.jobId) return;
+      if (hosted !== null && !isWanted(hosted)) {
+        loading.abort(new LoraFleetError("aborted", "another job is announced"));
+        current?.session.stop();
+      }
+      change.tell();
+    },
+    join: (next) => {
+      membership = next;
+      // At once: what it still does must not look like the work of the next membership.
+      if (current !== null && current.membership !== next) current.session.stop();
+      change.tell();
+    },
+    mayLeave: (hasOthers) => current?.session.mayLeave(hasOthers) ?? true,
+    close: async () => {
+      isClosed = true;
+      loading.abort(new LoraFleetError("aborted", "the worker is ending"));
+      current?.session.stop();
+      change.tell();
+      // A model that is being loaded is not waited for: nothing depends on it.
+      await current?.session.ended.catch(() => {});
+    },
+  };
+}

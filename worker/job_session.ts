@@ -1,0 +1,264 @@
+/**
+ * A loaded job under one membership: listens to the state of the step and does what is missing, until it is told to stop or the
+ * job is over. The loaded model and the committed state outlive it.
+ */
+import { crc32 } from "node:zlib";
+import type { Bus } from "../shared/bus/bus.ts";
+import type { Clock } from "../shared/clock.ts";
+import { messageOf, quote } from "../shared/errors.ts";
+import type { Limits } from "../shared/limits.ts";
+import {
+  type CheckpointReport,
+  checkpointReportSchema,
+  type Committed,
+  encodeMessage,
+  type JobAnnouncement,
+  type MemberRef,
+  receivedSchema,
+  type StepState,
+} from "../shared/messages.ts";
+import { checkpointSubject } from "../shared/subjects.ts";
+import { askUntilAnswered } from "./ask.ts";
+import type { Engine, GradientLayout } from "./engine/engine.ts";
+import type { Log } from "./log.ts";
+import { fetchState } from "./recover.ts";
+import { serveState } from "./recover_serve.ts";
+import { holdersFor, isMember, nextAction, sameCommit } from "./step_action.ts";
+import { listenToStates } from "./step_states.ts";
+import { createTrainStep, type TrainStepOptions } from "./train_step.ts";
+
+/** One membership: who the worker is, and its connections. */
+export interface Membership {
+  readonly self: MemberRef;
+  readonly control: Bus;
+  readonly gradients: Bus;
+}
+
+/** Writes the engine's adapter and uploads it. */
+export type WriteCheckpoint = (
+  job: JobAnnouncement,
+  step: number,
+  signal: AbortSignal,
+) => Promise<Extract<CheckpointReport["outcome"], { type: "written" }>["files"]>;
+
+export interface JobSessionOptions extends
+  Pick<
+    TrainStepOptions,
+    "onCommitted" | "onBusy" | "onComputed" | "gradientBytesBefore"
+  > {
+  readonly job: JobAnnouncement;
+  readonly layout: GradientLayout;
+  readonly engine: Engine;
+  readonly membership: Membership;
+  readonly committed: Committed;
+  readonly writeCheckpoint: WriteCheckpoint;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly log: Log;
+  /** Told at every announced state, once what is heard is also acted on. */
+  readonly onProgress: () => void;
+}
+
+export interface JobSession {
+  /** Resolves when everything that others send here arrives. */
+  readonly ready: Promise<void>;
+  /** `over`: the job is. Rejects where the engine's state is not to be trusted any more. */
+  readonly ended: Promise<"over" | "stopped">;
+  readonly gradientBytesSent: number;
+  /** Whether nobody misses the worker: it is in no attempt, and not the only one to have what others still need. */
+  mayLeave(hasOthers: boolean): boolean;
+  /** Takes no further part from now on; `ended` resolves when the engine has nothing more to do. */
+  stop(): void;
+}
+
+export function startJobSession(options: JobSessionOptions): JobSession {
+  const { job, layout, engine, membership, clock, limits, log } = options;
+  const { self, control, gradients } = membership;
+  const { jobId, startId } = job;
+  const states = listenToStates(control, job, log);
+  const train = createTrainStep({ ...options, self, control, gradients, states });
+  let isImporting = false;
+  const server = serveState({
+    bus: gradients,
+    clock,
+    jobId,
+    startId,
+    self: self.worker,
+    elementCount: layout.elementCount,
+    exportState: () => engine.exportState(),
+    committed: () => isImporting ? null : train.own.committed,
+    log,
+  });
+
+  async function run(): Promise<"over" | "stopped"> {
+    try {
+      // What an earlier membership has left in the sums counts no more.
+      await train.rollback();
+      for (;;) {
+        const state = states.newest;
+        if (state === null) {
+          await states.after(null);
+        } else {
+          const { action, reason } = nextAction(state, train.own);
+          if (action === "end") {
+            log("info", reason);
+            return "over";
+          }
+          await act(action, reason, state);
+          options.onProgress();
+        }
+      }
+    } catch (thrown) {
+      if (states.closed.aborted) return "stopped";
+      throw thrown;
+    } finally {
+      states.close();
+      train.close();
+      server.close();
+    }
+  }
+
+  async function act(action: ReturnType<typeof nextAction>["action"], reason: string, state: StepState) {
+    // Micro-batches are held only by who computes them; commit and rollback may be on the way to the next attempt.
+    if (action !== "compute" && action !== "commit" && action !== "rollback") train.letGo();
+    switch (action) {
+      case "commit":
+        await train.commit();
+        return log("info", reason);
+      case "rollback":
+        await train.rollback();
+        return log("info", reason);
+      case "compute":
+        return await train.computeNext(state);
+      case "reduce":
+        return await train.reduce(state);
+      case "recover":
+        log("info", reason);
+        return await recover(state);
+      case "checkpoint":
+        return await writeCheckpoint(state);
+      default:
+        return await states.after(state);
+    }
+  }
+
+  /** Tries one holder after the other, beginning with another one on every worker. */
+  async function recover(state: StepState): Promise<void> {
+    const committed = state.committed!;
+    const watch = states.watch((newer) => sameCommit(newer.committed, committed));
+    const holders = holdersFor(state, self);
+    const first = crc32(self.worker) % holders.length;
+    try {
+      for (const holder of [...holders.slice(first), ...holders.slice(0, first)]) {
+        if (await recoverFrom(holder, committed, watch.signal)) return;
+      }
+      await clock.sleep(limits.retryIntervalMs, watch.signal);
+    } catch (thrown) {
+      if (!watch.signal.aborted) throw thrown;
+      states.closed.throwIfAborted();
+    } finally {
+      watch.end();
+    }
+  }
+
+  async function recoverFrom(holder: string, committed: Committed, signal: AbortSignal): Promise<boolean> {
+    const startedAt = clock.now();
+    const { elementCount } = layout;
+    const request = {
+      bus: gradients,
+      clock,
+      limits,
+      jobId,
+      startId,
+      elementCount,
+      committed,
+      holder,
+      signal,
+    };
+    let fetched;
+    try {
+      fetched = await fetchState(request);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      log("warn", messageOf(thrown));
+      return false;
+    }
+    isImporting = true;
+    const { digest } = await engine.importState(fetched);
+    isImporting = false;
+    // Whatever was loaded, that is what the engine holds now.
+    const held = { step: committed.step, digest };
+    train.recovered(held);
+    options.onCommitted(held);
+    const isRight = digest === committed.digest;
+    log(
+      isRight ? "info" : "warn",
+      isRight
+        ? `the state of step ${committed.step} is loaded from ${holder} in ${
+          Math.round(clock.now() - startedAt)
+        } ms`
+        : `${quote(holder)} gave a state of step ${committed.step} with the digest ${digest}, where ` +
+          `${committed.digest} is committed`,
+    );
+    return isRight;
+  }
+
+  async function writeCheckpoint(state: StepState): Promise<void> {
+    const { step } = state.committed!;
+    const watch = states.watch((newer) =>
+      newer.phase === "checkpoint" && newer.committed?.step === step && newer.checkpointWriter === self.worker
+    );
+    try {
+      const outcome = await outcomeOfCheckpoint(step, watch.signal);
+      const report = encodeMessage(checkpointReportSchema, { ...self, step, outcome });
+      await askUntilAnswered({
+        bus: control,
+        clock,
+        subject: checkpointSubject(jobId),
+        data: report,
+        answer: receivedSchema,
+        timeoutMs: limits.requestTimeoutMs,
+        signal: watch.signal,
+      });
+      if (outcome.type === "written") train.checkpointReported(step);
+      else await states.after(state);
+    } catch (thrown) {
+      if (!watch.signal.aborted) throw thrown;
+      states.closed.throwIfAborted();
+    } finally {
+      watch.end();
+    }
+  }
+
+  async function outcomeOfCheckpoint(
+    step: number,
+    signal: AbortSignal,
+  ): Promise<CheckpointReport["outcome"]> {
+    try {
+      const files = await options.writeCheckpoint(job, step, signal);
+      log("info", `the adapter of step ${step} is stored`);
+      return { type: "written", files };
+    } catch (thrown) {
+      signal.throwIfAborted();
+      log("error", `the adapter of step ${step} is not stored: ${messageOf(thrown)}`);
+      return { type: "failed", reason: messageOf(thrown).slice(0, 4000) };
+    }
+  }
+
+  return {
+    ready: Promise.all([control.flush(), gradients.flush()]).then(() => {}),
+    ended: run(),
+    get gradientBytesSent() {
+      return train.gradientBytesSent;
+    },
+    mayLeave: (hasOthers) => {
+      const state = states.newest;
+      if (state === null || state.phase === "done" || state.phase === "failed") return true;
+      if (state.phase === "checkpoint") return state.checkpointWriter !== self.worker;
+      if (state.phase !== "waiting" && isMember(state, self)) return false;
+      const isOnlyHolder = state.holders.length === 1 && state.holders[0] === self.worker;
+      return !hasOthers || !(isOnlyHolder || server.isServing);
+    },
+    stop: () => states.close(),
+  };
+}

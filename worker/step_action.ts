@@ -1,0 +1,116 @@
+/** What a worker does next, from the announced state of the step and its own: pure, so that every case has a test. */
+import type { Committed, MemberRef, StepState, WorkItemHeader } from "../shared/messages.ts";
+
+/** Names an attempt for good: a coordinator that has restarted may count a step's attempts anew. */
+export interface AttemptId {
+  readonly step: number;
+  readonly attempt: number;
+  readonly generation: number;
+}
+
+/** A worker's own side of a job. */
+export interface OwnState {
+  readonly self: MemberRef;
+  readonly committed: Committed;
+  /** The attempt that the gradient sums and the pending update belong to; null: there are neither. */
+  readonly attempt: AttemptId | null;
+  /** The update that is computed and not yet committed. */
+  readonly pending: Committed | null;
+  /** It has nothing more to do in that attempt: it failed, or has reported its update. */
+  readonly isSpent: boolean;
+  /** The last step whose checkpoint it has reported; 0 for none. */
+  readonly checkpointStep: number;
+}
+
+export type Action =
+  /** Make the pending update the current state. */
+  | "commit"
+  /** Forget sums and pending update. */
+  | "rollback"
+  /** Load the newest commit from somebody who holds it. */
+  | "recover"
+  /** Take a micro-batch. */
+  | "compute"
+  /** Enter the round. */
+  | "reduce"
+  /** Write and upload the adapter. */
+  | "checkpoint"
+  /** Nothing, until the state changes. */
+  | "wait"
+  /** The job is over. */
+  | "end";
+
+export interface Decision {
+  readonly action: Action;
+  readonly reason: string;
+}
+
+export function nextAction(state: StepState, own: OwnState): Decision {
+  const { phase, committed } = state;
+  if (own.pending !== null && sameCommit(committed, own.pending)) {
+    return { action: "commit", reason: `step ${own.pending.step} is committed with the pending update` };
+  }
+  if (phase === "done" || phase === "failed") return { action: "end", reason: `the job is ${phase}` };
+  if (own.attempt !== null && isOver(own.attempt, state)) {
+    return {
+      action: "rollback",
+      reason: `attempt ${own.attempt.attempt} of step ${own.attempt.step} is over`,
+    };
+  }
+  if (committed !== null && !sameCommit(committed, own.committed)) {
+    return holdersFor(state, own.self).length > 0
+      ? {
+        action: "recover",
+        reason: `step ${committed.step} is committed, this worker has ${own.committed.step}`,
+      }
+      : { action: "wait", reason: `nobody holds step ${committed.step}` };
+  }
+  if (phase === "checkpoint") {
+    const isDue = state.checkpointWriter === own.self.worker && committed !== null &&
+      committed.step > own.checkpointStep;
+    return isDue
+      ? { action: "checkpoint", reason: `this worker writes the adapter of step ${committed.step}` }
+      : { action: "wait", reason: "somebody else writes the adapter, or it is written" };
+  }
+  if (phase !== "compute" && phase !== "reduce") return { action: "wait", reason: `the phase is ${phase}` };
+  if (!isMember(state, own.self)) return { action: "wait", reason: "this worker is in no attempt" };
+  if (own.isSpent) return { action: "wait", reason: "this worker has done its part of the attempt" };
+  return { action: phase, reason: `attempt ${state.attempt} of step ${state.step}` };
+}
+
+/** Whether nothing that belongs to the attempt can be of use any more, unless it is committed. */
+export function isOver(id: AttemptId, state: StepState): boolean {
+  const isAnother = id.step !== state.step || id.attempt !== state.attempt ||
+    id.generation !== state.generation;
+  return isAnother || (state.phase !== "compute" && state.phase !== "reduce" && state.phase !== "commit");
+}
+
+export function attemptOf({ step, attempt, generation }: StepState): AttemptId {
+  return { step, attempt, generation };
+}
+
+/** Whether the worker takes part in the attempt, under the incarnation that it has now. */
+export function isMember(state: StepState, self: MemberRef): boolean {
+  return state.members.some(({ worker, incarnation }) =>
+    worker === self.worker && incarnation === self.incarnation
+  );
+}
+
+/** Others who hold the newest commit. */
+export function holdersFor(state: StepState, self: MemberRef): readonly string[] {
+  return state.holders.filter((worker) => worker !== self.worker);
+}
+
+export function sameCommit(a: Committed | null, b: Committed | null): boolean {
+  return a?.step === b?.step && a?.digest === b?.digest;
+}
+
+/** `older`: nobody needs it any more. `newer`: the state that it belongs to has not been heard yet. */
+export function placeOf(
+  { step, attempt }: Pick<WorkItemHeader, "step" | "attempt">,
+  state: StepState,
+): "older" | "current" | "newer" {
+  const order = step - state.step || attempt - state.attempt;
+  if (order !== 0) return order < 0 ? "older" : "newer";
+  return state.phase === "compute" ? "current" : "older";
+}
