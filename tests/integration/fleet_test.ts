@@ -46,7 +46,9 @@ async function train(workerCount: number): Promise<Trained> {
         throw new Error(message);
       },
     });
-    return await Promise.race([runJob(fleet.api), fleet.broken]);
+    const trained = await Promise.race([runJob(fleet.api), fleet.broken]);
+    await fleet.stop();
+    return trained;
   } finally {
     stopper.abort();
     await children.close();
