@@ -1,48 +1,43 @@
 /** From a job's specification, base model and training file to its plan: everything that can be refused early is. */
-import { z } from "zod";
+import { assertTokenizerFits, loadTokenizer } from "../shared/data/tokenizer.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { checkSpecAgainstModel } from "../shared/job_spec.ts";
 import type { JobSpec } from "../shared/job_spec.ts";
-import { loadTokenizer } from "../shared/data/tokenizer.ts";
+import {
+  linearModules,
+  parseTransformerSpec,
+  type TransformerSpec,
+} from "../shared/model/transformer_spec.ts";
 import { planJob, prepareDataset } from "./data/prepare_job.ts";
 import type { PlannedJob } from "./fleet.ts";
 import type { PrepareRequest } from "./job_service.ts";
+import { checkLayout } from "./model_layout.ts";
 import { selectModelFiles } from "./model_registry_files.ts";
-import { linearModulesOf, readTensorHeaders } from "./model_registry_headers.ts";
-
-const configSchema = z.looseObject({ vocab_size: z.int().positive() });
+import { readTensorHeaders } from "./model_registry_headers.ts";
 
 /**
- * Whether the job can be trained on the base model in `folder`: sound weight files, adapters on layers that exist, a
- * rank that they can have. Throws a `LoraFleetError`: `invalid_model`, or `invalid_request` with the field.
+ * Whether the job can be trained on the base model in `folder`: an architecture that workers compute, sound weight files
+ * with the tensors that it needs, adapters on layers that exist, a rank that they can have. Throws a `LoraFleetError`:
+ * `invalid_model` that names the field, file or tensor, or `invalid_request` with the job's field.
  */
 export async function checkModelForJob(spec: JobSpec, folder: string): Promise<void> {
-  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
-  const files = await selectModelFiles(
-    names,
-    () => Deno.readTextFile(`${folder}/model.safetensors.index.json`),
-  );
-  const weights = files.filter((name) => name.endsWith(".safetensors"));
-  const tensors = await Promise.all(weights.map((name) => readTensorHeaders(`${folder}/${name}`, name)));
-  checkSpecAgainstModel(spec, { modules: linearModulesOf(tensors.flat()) });
+  const transformer = await aboutModel(spec, () => checkModel(folder));
+  const modules = linearModules(transformer).map(({ name, outFeatures, inFeatures }) => (
+    { name, out: outFeatures, in: inFeatures }
+  ));
+  checkSpecAgainstModel(spec, { modules });
 }
 
 /** Prepares the data and plans the steps. Throws a `LoraFleetError` that names the line, field or file at fault. */
 export async function prepareJob(request: PrepareRequest): Promise<PlannedJob> {
   const { id, spec, model, signal, event } = request;
   await checkModelForJob(spec, model.folder);
-  const tokenizer = await loadTokenizer(model.folder);
-  const { vocab_size: vocabSize } = await readConfig(model.folder);
-  if (tokenizer.vocabSize > vocabSize) {
-    throw new LoraFleetError(
-      "invalid_model",
-      `tokenizer.json has token ids up to ${
-        tokenizer.vocabSize - 1
-      }, but config.json has "vocab_size" ${vocabSize}: ` +
-        "remove the added tokens, or resize the model's embeddings",
-      { param: "model" },
-    );
-  }
+  const { tokenizer, slidingWindow } = await aboutModel(spec, async () => {
+    const { vocabSize, slidingWindow } = await readSpec(model.folder);
+    const tokenizer = await loadTokenizer(model.folder);
+    assertTokenizerFits(tokenizer, vocabSize);
+    return { tokenizer, slidingWindow };
+  });
   const { rows, report, sha256 } = await prepareDataset({
     filePath: request.trainingFilePath,
     spec,
@@ -65,16 +60,60 @@ export async function prepareJob(request: PrepareRequest): Promise<PlannedJob> {
       packing_efficiency: report.packingEfficiency,
     },
   );
-  return planJob({ id, spec, model: model.manifest, modelFolder: model.folder, rows, datasetSha256: sha256 });
+  const plan = planJob({
+    ...{ id, spec, rows, model: model.manifest },
+    modelFolder: model.folder,
+    datasetSha256: sha256,
+  });
+  assertWithinWindow(plan.maxPositions, slidingWindow);
+  return plan;
 }
 
-async function readConfig(folder: string): Promise<z.output<typeof configSchema>> {
+async function checkModel(folder: string): Promise<TransformerSpec> {
+  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  const files = await selectModelFiles(
+    names,
+    () => Deno.readTextFile(`${folder}/model.safetensors.index.json`),
+  );
+  const transformer = await readSpec(folder);
+  const weights = files.filter((name) => name.endsWith(".safetensors"));
+  const tensors = await Promise.all(weights.map((name) => readTensorHeaders(`${folder}/${name}`, name)));
+  checkLayout(transformer, tensors.flat());
+  return transformer;
+}
+
+async function readSpec(folder: string): Promise<TransformerSpec> {
+  let config: unknown;
   try {
-    return configSchema.parse(JSON.parse(await Deno.readTextFile(`${folder}/config.json`)));
+    config = JSON.parse(await Deno.readTextFile(`${folder}/config.json`));
   } catch (thrown) {
-    const why = thrown instanceof z.ZodError
-      ? `${quote("vocab_size")} is missing or no count`
-      : messageOf(thrown);
-    throw new LoraFleetError("invalid_model", `config.json: ${why}`, { param: "model", cause: thrown });
+    throw new LoraFleetError("invalid_model", `config.json cannot be read: ${messageOf(thrown)}`, {
+      cause: thrown,
+    });
   }
+  return parseTransformerSpec(config);
+}
+
+/** What is wrong with the base model is the fault of the job's field `model`, whose value is in the message. */
+async function aboutModel<T>(spec: JobSpec, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (thrown) {
+    if (!(thrown instanceof LoraFleetError) || thrown.code !== "invalid_model") throw thrown;
+    throw new LoraFleetError("invalid_model", `base model ${quote(spec.model)}: ${thrown.message}`, {
+      param: "model",
+      cause: thrown,
+    });
+  }
+}
+
+/** Mistral's attention looks back so far and no further, which workers do not compute. */
+function assertWithinWindow(positions: number, slidingWindow: number | null): void {
+  if (slidingWindow === null || positions <= slidingWindow) return;
+  throw new LoraFleetError(
+    "invalid_request",
+    `the longest document has ${positions} tokens, but the base model's sliding_window is ${slidingWindow}, and ` +
+      `attention within a window is not supported: set dataset.max_seq_length to at most ${slidingWindow}`,
+    { param: "dataset.max_seq_length" },
+  );
 }

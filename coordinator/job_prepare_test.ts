@@ -102,17 +102,39 @@ Deno.test("a broken model is refused by its file", () =>
   withModel(async (folder) => {
     const refused = async (message: string) => {
       const error = await assertRejects(() => prepare(folder), LoraFleetError, message);
-      assertEquals(error.code, "invalid_model");
+      assertEquals([error.code, error.param], ["invalid_model", "model"]);
     };
+    const config = await Deno.readTextFile(`${folder}/config.json`);
     await edit(`${folder}/config.json`, (config) => config["vocab_size"] = 500);
-    await refused("vocab_size");
+    await refused('base model "base": tensor "model.embed_tokens.weight" is [899, 128]');
     await edit(`${folder}/config.json`, (config) => delete config["vocab_size"]);
-    await refused("config.json");
+    await refused("config.json failed: vocab_size");
+    await Deno.writeTextFile(`${folder}/config.json`, config);
+    await edit(`${folder}/tokenizer.json`, (tokenizer) => {
+      const added = { id: 899, content: "<new>", special: true };
+      tokenizer["added_tokens"] = [...tokenizer["added_tokens"] as object[], added];
+    });
+    await refused("ids up to 899");
     await Deno.remove(`${folder}/tokenizer.json`);
     await refused("tokenizer.json");
     const weights = await Deno.readFile(`${folder}/model.safetensors`);
     await Deno.writeFile(`${folder}/model.safetensors`, weights.subarray(0, weights.length - 1));
     await refused("is truncated");
+  }));
+
+Deno.test("documents beyond a sliding window are refused, shorter ones are not", () =>
+  withModel(async (folder) => {
+    const window = (size: number) =>
+      edit(`${folder}/config.json`, (config) => {
+        config["architectures"] = ["MistralForCausalLM"];
+        config["sliding_window"] = size;
+      });
+    const lines = [JSON.stringify({ prompt: "mint otter lamp", completion: " mint" })];
+    await window(64);
+    await prepare(folder, {}, lines);
+    await window(4);
+    const error = await assertRejects(() => prepare(folder, {}, lines), LoraFleetError, "at most 4");
+    assertEquals([error.code, error.param], ["invalid_request", "dataset.max_seq_length"]);
   }));
 
 Deno.test("a line of the dataset that will not do is named", () =>

@@ -6,6 +6,7 @@ import type { ModelManifest } from "../shared/model_manifest.ts";
 import { writeStreamedFile } from "./store/streamed_file.ts";
 
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+const SINGLE_NAME = "model.safetensors";
 const INDEX_NAME = "model.safetensors.index.json";
 const SMALL_FILES = new Set([
   "config.json",
@@ -27,8 +28,8 @@ export function isSmallFile(name: string): boolean {
 }
 
 /**
- * The files that training needs, sorted: of the weights those that the index names, else `model.safetensors`, else
- * every `.safetensors` that is not an adapter. `readIndex` gives the index's text and is asked only where there is one.
+ * The files that training needs, sorted: of the weights `model.safetensors`, else those that the index names, as
+ * transformers and the workers do. `readIndex` gives the index's text and is asked only where there is one.
  *
  * Throws a `LoraFleetError` with code `invalid_model` where the config or the weights are missing.
  */
@@ -45,31 +46,32 @@ async function selectWeights(
   names: readonly string[],
   readIndex: () => Promise<string>,
 ): Promise<readonly string[]> {
-  if (names.includes(INDEX_NAME)) {
-    const parsed = indexSchema.safeParse(parseJson(await readIndex()));
-    if (!parsed.success) {
+  if (names.includes(SINGLE_NAME)) return [SINGLE_NAME];
+  if (!names.includes(INDEX_NAME)) {
+    throw new LoraFleetError(
+      "invalid_model",
+      `there are no weights: ${quote(SINGLE_NAME)}, or ${
+        quote(INDEX_NAME)
+      } and the files that it names, are needed`,
+    );
+  }
+  const parsed = indexSchema.safeParse(parseJson(await readIndex()));
+  if (!parsed.success) {
+    throw new LoraFleetError(
+      "invalid_model",
+      `${quote(INDEX_NAME)} has no weight_map from tensors to files`,
+    );
+  }
+  const wanted = [...new Set(Object.values(parsed.data.weight_map))];
+  for (const name of wanted) {
+    if (!PLAIN_NAME.test(name) || !names.includes(name)) {
       throw new LoraFleetError(
         "invalid_model",
-        `${quote(INDEX_NAME)} has no weight_map from tensors to files`,
+        `${quote(INDEX_NAME)} names ${quote(name)}, which is missing`,
       );
     }
-    const wanted = [...new Set(Object.values(parsed.data.weight_map))];
-    for (const name of wanted) {
-      if (!PLAIN_NAME.test(name) || !names.includes(name)) {
-        throw new LoraFleetError(
-          "invalid_model",
-          `${quote(INDEX_NAME)} names ${quote(name)}, which is missing`,
-        );
-      }
-    }
-    return wanted;
   }
-  if (names.includes("model.safetensors")) return ["model.safetensors"];
-  const others = names.filter((name) => PLAIN_NAME.test(name) && /^(?!adapter_).*\.safetensors$/.test(name));
-  if (others.length === 0) {
-    throw new LoraFleetError("invalid_model", "there are no weights: a .safetensors file is needed");
-  }
-  return others;
+  return wanted;
 }
 
 function parseJson(text: string): unknown {

@@ -41,15 +41,15 @@ Deno.test("an index says which files hold the weights", async () => {
   assertEquals(await selectModelFiles(names, () => Promise.resolve(index)), names.slice(0, 4));
 });
 
-Deno.test("without index and model.safetensors, all weights but an adapter's", async () => {
-  const names = ["adapter_model.safetensors", "config.json", "weights.safetensors"];
-  assertEquals(await selectModelFiles(names, noIndex), ["config.json", "weights.safetensors"]);
+Deno.test("one file of weights wins over an index, as on the workers", async () => {
+  const names = ["config.json", "model.safetensors", "model.safetensors.index.json", "x-1.safetensors"];
+  assertEquals(await selectModelFiles(names, noIndex), names.slice(0, 3));
 });
 
 Deno.test("what is missing is named", async () => {
   const broken: [string[], string, string][] = [
     [["model.safetensors"], "{}", "config.json"],
-    [["config.json", "adapter_model.safetensors"], "{}", "no weights"],
+    [["config.json", "adapter_model.safetensors", "weights.safetensors"], "{}", '"model.safetensors", or'],
     [["config.json", "model.safetensors.index.json"], "{", "no weight_map"],
     [
       ["config.json", "model.safetensors.index.json"],

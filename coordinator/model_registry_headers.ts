@@ -4,7 +4,6 @@
  */
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { LinearModule } from "../shared/job_spec.ts";
 
 /** The format's own limit. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -40,6 +39,12 @@ export interface TensorHeader {
   readonly shape: readonly number[];
 }
 
+interface Stretch {
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+}
+
 /**
  * Reads and checks one file's header. Throws a `LoraFleetError` with code `invalid_model` that says what the header
  * promises and what the file holds.
@@ -57,16 +62,18 @@ export async function readTensorHeaders(path: string, name: string): Promise<rea
   const header = headerSchema.safeParse(parsed);
   if (!header.success) throw invalid("has a header that is not an object of tensors");
   const tensors: TensorHeader[] = [];
-  let end = 0;
+  const stretches: Stretch[] = [];
   for (const [tensorName, entry] of Object.entries(header.data)) {
     if (tensorName === "__metadata__") continue;
     const tensor = tensorSchema.safeParse(entry);
     if (!tensor.success) throw invalid(`has a header in which tensor ${quote(tensorName)} is malformed`);
     const { dtype, shape, data_offsets: [from, to] } = tensor.data;
     const width = DTYPE_BYTES[dtype];
-    const expected = width === undefined
-      ? to - from
-      : shape.reduce((product, length) => product * length, width);
+    if (width === undefined) {
+      throw invalid(
+        `has a header in which tensor ${quote(tensorName)} is of the unknown type ${quote(dtype)}`,
+      );
+    }
     if (to > dataSize) {
       throw invalid(
         `is truncated: tensor ${
@@ -74,6 +81,7 @@ export async function readTensorHeaders(path: string, name: string): Promise<rea
         } ends at byte ${to} of data, of which ${dataSize} are there`,
       );
     }
+    const expected = shape.reduce((product, length) => product * length, width);
     if (to - from !== expected) {
       throw invalid(
         `has a header that contradicts itself: tensor ${
@@ -82,18 +90,36 @@ export async function readTensorHeaders(path: string, name: string): Promise<rea
           `but its offsets span ${to - from}`,
       );
     }
-    end = Math.max(end, to);
+    stretches.push({ name: tensorName, from, to });
     tensors.push({ name: tensorName, dtype, shape });
   }
+  const end = endOf(stretches, invalid);
   if (end !== dataSize) throw invalid(`holds ${dataSize} bytes of data, but its header describes ${end}`);
   return tensors;
+}
+
+/** Where the data ends by the header. The format has neither gaps nor overlaps, in which something could be hidden. */
+function endOf(stretches: Stretch[], invalid: (why: string) => LoraFleetError): number {
+  let end = 0;
+  for (const { name, from, to } of stretches.sort((a, b) => a.from - b.from || a.to - b.to)) {
+    if (from !== end) {
+      throw invalid(
+        `has a header that lies: tensor ${quote(name)} begins at byte ${from} of data, ` +
+          `but the one before it ends at ${end}`,
+      );
+    }
+    end = to;
+  }
+  return end;
 }
 
 async function readHeaderText(
   path: string,
   invalid: (why: string) => LoraFleetError,
 ): Promise<{ text: string; dataSize: number }> {
-  const file = await Deno.open(path);
+  const file = await Deno.open(path).catch((thrown) => {
+    throw invalid(`cannot be read: ${messageOf(thrown)}`);
+  });
   try {
     const { size: fileSize } = await file.stat();
     if (fileSize < 8) {
@@ -125,20 +151,4 @@ async function readExactly(file: Deno.FsFile, length: number): Promise<Uint8Arra
     filled += count;
   }
   return bytes;
-}
-
-/**
- * The linear layers inside of the transformer's layers, in the model's order. A weight that is packed to 4 bits says
- * nothing about its shape: such a layer counts as boundless here, and the worker that unpacks it has the last word.
- */
-export function linearModulesOf(tensors: readonly TensorHeader[]): readonly LinearModule[] {
-  const layerOf = (name: string) => Number(/\.layers\.(\d+)\./.exec(name)?.[1]);
-  return tensors
-    .filter(({ name, shape }) => /\.layers\.\d+\..*\.weight$/.test(name) && shape.length === 2)
-    .map(({ name, dtype, shape: [out, columns] }) => ({
-      name: name.slice(0, -".weight".length),
-      out: dtype === "U8" ? Infinity : out!,
-      in: dtype === "U8" ? Infinity : columns!,
-    }))
-    .sort((a, b) => layerOf(a.name) - layerOf(b.name));
 }

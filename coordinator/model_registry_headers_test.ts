@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../shared/errors.ts";
-import { linearModulesOf, readTensorHeaders } from "./model_registry_headers.ts";
+import { readTensorHeaders } from "./model_registry_headers.ts";
 
 function safetensors(header: unknown, dataSize: number, headerLength?: number): Uint8Array<ArrayBuffer> {
   const json = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));
@@ -46,6 +46,12 @@ Deno.test("a truncated or lying file is refused with what it promises and holds"
     ],
     [safetensors({ a: { ...weight, data_offsets: [12, 0] } }, 12), "span -12"],
     [safetensors({ a: { ...weight, shape: [-1] } }, 12), '"a" is malformed'],
+    [safetensors({ a: { ...weight, dtype: "F12" } }, 12), '"a" is of the unknown type "F12"'],
+    [
+      safetensors({ a: weight, b: weight }, 12),
+      '"b" begins at byte 0 of data, but the one before it ends at 12',
+    ],
+    [safetensors({ a: weight, b: { ...weight, data_offsets: [13, 25] } }, 25), '"b" begins at byte 13'],
     [safetensors({ a: weight }, 12, 2 ** 40), "the format allows 100000000"],
     [safetensors("{", 0), "is not JSON"],
     [safetensors("[]", 0), "not an object"],
@@ -56,17 +62,11 @@ Deno.test("a truncated or lying file is refused with what it promises and holds"
   }
 });
 
-Deno.test("linear layers are the matrices inside of the layers, in the order of the layers", () => {
-  const tensors = [
-    { name: "lm_head.weight", dtype: "F32", shape: [9, 4] },
-    { name: "model.embed_tokens.weight", dtype: "F32", shape: [9, 4] },
-    { name: "model.layers.10.mlp.up_proj.weight", dtype: "F32", shape: [8, 4] },
-    { name: "model.layers.2.self_attn.q_proj.weight", dtype: "U8", shape: [8, 1] },
-    { name: "model.layers.2.self_attn.q_proj.bias", dtype: "F32", shape: [4] },
-    { name: "model.layers.2.input_layernorm.weight", dtype: "F32", shape: [4] },
-  ];
-  assertEquals(linearModulesOf(tensors), [
-    { name: "model.layers.2.self_attn.q_proj", out: Infinity, in: Infinity },
-    { name: "model.layers.10.mlp.up_proj", out: 8, in: 4 },
-  ]);
+Deno.test("a file that cannot be opened is named", async () => {
+  const error = await assertRejects(
+    () => readTensorHeaders("/no/model.safetensors", "model.safetensors"),
+    LoraFleetError,
+    '"model.safetensors" cannot be read',
+  );
+  assertEquals(error.code, "invalid_model");
 });
