@@ -24,8 +24,15 @@ function specOf(
   return jobSpecSchema.parse({ model: "m", training_file: "file-1", seed, training, dataset });
 }
 
+const folders: string[] = [];
+Deno.test.afterAll(async () => {
+  for (const folder of folders) await Deno.remove(folder, { recursive: true });
+});
+
 async function fileOf(rows: readonly unknown[] | string): Promise<string> {
-  const path = join(await Deno.makeTempDir(), "data.jsonl");
+  const folder = await Deno.makeTempDir();
+  folders.push(folder);
+  const path = join(folder, "data.jsonl");
   await Deno.writeTextFile(
     path,
     typeof rows === "string" ? rows : rows.map((row) => JSON.stringify(row) + "\n").join(""),

@@ -68,9 +68,15 @@ for (const [folder, { cases, vocab_size, bos, eos, pad }] of Object.entries(gold
   });
 }
 
+const folders: string[] = [];
+Deno.test.afterAll(async () => {
+  for (const folder of folders) await Deno.remove(folder, { recursive: true });
+});
+
 /** A copy of a golden tokenizer with some files changed; null deletes. */
 async function changedFolder(changes: Record<string, unknown>): Promise<string> {
   const folder = await Deno.makeTempDir();
+  folders.push(folder);
   for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
     await Deno.copyFile(join(goldenPath("data_byte_level"), name), join(folder, name));
   }
