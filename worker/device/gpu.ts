@@ -14,6 +14,22 @@ export interface GpuOptions {
   readonly allowCpu: boolean;
 }
 
+/** A device with the largest limits that the adapter has. */
+function requestDevice(gpuAdapter: GPUAdapter, requiredFeatures: GPUFeatureName[]): Promise<GPUDevice> {
+  const { limits } = gpuAdapter;
+  return gpuAdapter.requestDevice({
+    requiredFeatures,
+    requiredLimits: {
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+    },
+  });
+}
+
 /** Bytes that a tensor of `byteLength` takes: whole words, and at least one, because an empty buffer cannot be bound. */
 export function allocationSize(byteLength: number): number {
   return Math.max(4, Math.ceil(byteLength / 4) * 4);
@@ -24,16 +40,19 @@ export class Gpu {
   /** The adapter's name as its driver gives it. */
   readonly description: string;
   readonly isCpu: boolean;
+  /** Lanes of the smallest subgroup, 0 where kernels cannot use subgroups. */
+  readonly subgroupSize: number;
   #allocatedBytes = 0;
   readonly #buffers: GPUBuffer[] = [];
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   readonly #pass: Pass;
   #lost: string | null = null;
 
-  private constructor(device: GPUDevice, description: string, isCpu: boolean) {
+  private constructor(device: GPUDevice, description: string, isCpu: boolean, subgroupSize: number) {
     this.device = device;
     this.description = description;
     this.isCpu = isCpu;
+    this.subgroupSize = subgroupSize;
     device.lost.then((info) => this.#lost = info.message || info.reason);
     this.#openErrorScopes();
     this.#pass = new Pass(this);
@@ -61,18 +80,12 @@ export class Gpu {
           "Install the GPU's Vulkan driver, or pass --allow-cpu to train on the CPU all the same.",
       );
     }
-    const { limits } = gpuAdapter;
-    const device = await gpuAdapter.requestDevice({
-      requiredLimits: {
-        maxBufferSize: limits.maxBufferSize,
-        maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
-        maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
-        maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
-        maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
-        maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
-      },
-    });
-    return new Gpu(device, description, info.isFallbackAdapter);
+    if (info.isFallbackAdapter) {
+      // Deno does not list "subgroups" but has them; kernels ask for them on CPUs alone, where they double the speed.
+      const device = await requestDevice(gpuAdapter, ["subgroups"]).catch(() => null);
+      if (device !== null) return new Gpu(device, description, true, info.subgroupMinSize);
+    }
+    return new Gpu(await requestDevice(gpuAdapter, []), description, info.isFallbackAdapter, 0);
   }
 
   /** Bytes of all buffers that were allocated. */

@@ -21,7 +21,8 @@ interface Layouts {
 }
 
 export class Pass {
-  readonly #gpu: Gpu;
+  /** The device that the pass runs on, for kernels that choose their variant by it. */
+  readonly gpu: Gpu;
   readonly #uniforms: GPUBuffer;
   readonly #staging = new ArrayBuffer(SLOT_BYTES * SLOT_COUNT);
   readonly #view = new DataView(this.#staging);
@@ -38,7 +39,7 @@ export class Pass {
   dispatchCount = 0;
 
   constructor(gpu: Gpu) {
-    this.#gpu = gpu;
+    this.gpu = gpu;
     const { device } = gpu;
     this.#uniforms = device.createBuffer({
       label: "params",
@@ -71,7 +72,7 @@ export class Pass {
     },
   ): void {
     const [x, y = 1, z = 1] = call.groups;
-    const limit = this.#gpu.device.limits.maxComputeWorkgroupsPerDimension;
+    const limit = this.gpu.device.limits.maxComputeWorkgroupsPerDimension;
     if (Math.max(x, y, z) > limit) {
       throw new RangeError(
         `${kernel.label}: ${x}×${y}×${z} workgroups, the device takes ${limit} a dimension`,
@@ -80,11 +81,11 @@ export class Pass {
     if (x * y * z === 0) return;
     if (this.#slot === SLOT_COUNT) this.submit();
     const layouts = this.#layoutsOf(kernel);
-    const pipeline = this.#gpu.pipelineFor(kernel, layouts.pipeline);
+    const pipeline = this.gpu.pipelineFor(kernel, layouts.pipeline);
     const group = this.#groupOf(kernel, layouts.bindings, call.tensors);
     const offset = this.#slot++ * SLOT_BYTES;
     this.#writeParams(offset, kernel.params, call.params);
-    this.#encoder ??= this.#gpu.device.createCommandEncoder();
+    this.#encoder ??= this.gpu.device.createCommandEncoder();
     this.#pass ??= this.#encoder.beginComputePass();
     this.#pass.setPipeline(pipeline);
     this.#pass.setBindGroup(0, this.#uniformGroup, [offset]);
@@ -95,7 +96,7 @@ export class Pass {
 
   /** Records a copy between tensors, in order with the dispatches around it. */
   copy(from: GpuTensor, to: GpuTensor, byteLength: number): void {
-    this.#encoder ??= this.#gpu.device.createCommandEncoder();
+    this.#encoder ??= this.gpu.device.createCommandEncoder();
     this.#pass?.end();
     this.#pass = null;
     this.#encoder.copyBufferToBuffer(from.buffer, from.byteOffset, to.buffer, to.byteOffset, byteLength);
@@ -103,7 +104,7 @@ export class Pass {
 
   /** Records that a tensor is filled with zeros, in order with the dispatches around it. */
   clear(tensor: GpuTensor, byteLength: number = tensor.byteLength): void {
-    this.#encoder ??= this.#gpu.device.createCommandEncoder();
+    this.#encoder ??= this.gpu.device.createCommandEncoder();
     this.#pass?.end();
     this.#pass = null;
     this.#encoder.clearBuffer(tensor.buffer, tensor.byteOffset, byteLength);
@@ -114,9 +115,9 @@ export class Pass {
     if (this.#encoder === null) return;
     this.#pass?.end();
     if (this.#slot > 0) {
-      this.#gpu.device.queue.writeBuffer(this.#uniforms, 0, this.#staging, 0, this.#slot * SLOT_BYTES);
+      this.gpu.device.queue.writeBuffer(this.#uniforms, 0, this.#staging, 0, this.#slot * SLOT_BYTES);
     }
-    this.#gpu.device.queue.submit([this.#encoder.finish()]);
+    this.gpu.device.queue.submit([this.#encoder.finish()]);
     this.#encoder = null;
     this.#pass = null;
     this.#slot = 0;
@@ -147,7 +148,7 @@ export class Pass {
     const key = Object.values(kernel.bindings).map((binding) => binding.split(" ")[0]).join();
     let layouts = this.#layouts.get(key);
     if (layouts === undefined) {
-      const { device } = this.#gpu;
+      const { device } = this.gpu;
       const bindings = device.createBindGroupLayout({
         entries: Object.values(kernel.bindings).map((binding, index) => ({
           binding: index,
@@ -176,7 +177,7 @@ export class Pass {
     }
     let group = this.#groups.get(key);
     if (group === undefined) {
-      group = this.#gpu.device.createBindGroup({
+      group = this.gpu.device.createBindGroup({
         label: kernel.label,
         layout,
         entries: Object.keys(kernel.bindings).map((name, index) => {

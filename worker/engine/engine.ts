@@ -19,7 +19,10 @@ export interface EngineSpec {
   readonly seed: number;
   /** Whether NF4's absmax is itself quantised to 8 bits. */
   readonly doubleQuantization: boolean;
-  /** Keep the inputs of each layer alone and compute the rest again in the backward pass. */
+  /**
+   * Keep the inputs of each layer alone and compute the rest again in the backward pass. Where that saves nothing to speak of,
+   * the engine keeps everything: the gradient has the same bits.
+   */
   readonly gradientCheckpointing: boolean;
   /** The most tokens that one micro-batch will hold; buffers are sized by it. */
   readonly maxTokensPerMicroBatch: number;

@@ -39,7 +39,7 @@ export class TrainingEngine implements Engine {
       maxTokens: spec.maxTokensPerMicroBatch,
       maxPositions: spec.maxPositions,
       doubleQuantization: spec.doubleQuantization,
-      gradientCheckpointing: spec.gradientCheckpointing,
+      gradientCheckpointing: spec.gradientCheckpointing && "where needed",
       training: true,
       memoryBudgetBytes: spec.memoryBudgetBytes ?? (gpu.isCpu ? Deno.systemMemoryInfo().available : null),
     });

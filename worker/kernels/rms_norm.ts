@@ -5,25 +5,40 @@ import type { GpuTensor } from "../device/tensor.ts";
 import forwardSource from "./rms_norm.wgsl" with { type: "text" };
 import backwardSource from "./rms_norm_backward.wgsl" with { type: "text" };
 
-const forward = defineKernel({
-  label: "rms_norm",
-  source: forwardSource,
-  params: { columns: "u32", epsilon: "f32" },
-  bindings: { x: "read f32", weight: "read f32", y: "read_write f32", rstd: "read_write f32" },
-});
+/**
+ * Lanes that share a row. CPU drivers run a workgroup as vectors of 8 lanes and change between them at each barrier, which costs
+ * more than the row's arithmetic: one vector has nothing to change to.
+ */
+const GPU_LANES = 64;
+const CPU_LANES = 8;
 
-const backward = defineKernel({
-  label: "rms_norm_backward",
-  source: backwardSource,
-  params: { columns: "u32" },
-  bindings: {
-    x: "read f32",
-    weight: "read f32",
-    rstd: "read f32",
-    dy: "read f32",
-    dx: "read_write f32",
-  },
-});
+const forwardOf = (lanes: number) =>
+  defineKernel({
+    label: "rms_norm",
+    source: forwardSource,
+    constants: { LANES: lanes },
+    params: { columns: "u32", epsilon: "f32" },
+    bindings: { x: "read f32", weight: "read f32", y: "read_write f32", rstd: "read_write f32" },
+  });
+
+const backwardOf = (lanes: number) =>
+  defineKernel({
+    label: "rms_norm_backward",
+    source: backwardSource,
+    constants: { LANES: lanes },
+    params: { columns: "u32" },
+    bindings: {
+      x: "read f32",
+      weight: "read f32",
+      rstd: "read f32",
+      dy: "read f32",
+      dx: "read_write f32",
+    },
+  });
+
+const forward = { cpu: forwardOf(CPU_LANES), gpu: forwardOf(GPU_LANES) };
+const backward = { cpu: backwardOf(CPU_LANES), gpu: backwardOf(GPU_LANES) };
+const kindOf = (pass: Pass) => pass.gpu.isCpu ? "cpu" : "gpu";
 
 /** y [rows, columns] = RMSNorm(x [rows, columns]) · weight [columns]; keeps rstd [rows] for the backward pass. */
 export function encodeRmsNorm(pass: Pass, call: {
@@ -34,9 +49,15 @@ export function encodeRmsNorm(pass: Pass, call: {
   rows: number;
   columns: number;
   epsilon: number;
+  /** Chosen by the processor where it is left out. */
+  kind?: "cpu" | "gpu";
 }): void {
-  const { x, weight, y, rstd, rows, columns, epsilon } = call;
-  pass.dispatch(forward, { params: { columns, epsilon }, tensors: { x, weight, y, rstd }, groups: [rows] });
+  const { x, weight, y, rstd, rows, columns, epsilon, kind = kindOf(pass) } = call;
+  pass.dispatch(forward[kind], {
+    params: { columns, epsilon },
+    tensors: { x, weight, y, rstd },
+    groups: [rows],
+  });
 }
 
 /** dx [rows, columns] += the gradient of RMSNorm's input, from dy [rows, columns] and the forward's x and rstd. */
@@ -48,7 +69,12 @@ export function encodeRmsNormBackward(pass: Pass, call: {
   dx: GpuTensor;
   rows: number;
   columns: number;
+  kind?: "cpu" | "gpu";
 }): void {
-  const { x, weight, rstd, dy, dx, rows, columns } = call;
-  pass.dispatch(backward, { params: { columns }, tensors: { x, weight, rstd, dy, dx }, groups: [rows] });
+  const { x, weight, rstd, dy, dx, rows, columns, kind = kindOf(pass) } = call;
+  pass.dispatch(backward[kind], {
+    params: { columns },
+    tensors: { x, weight, rstd, dy, dx },
+    groups: [rows],
+  });
 }

@@ -2,9 +2,8 @@
 //
 //   dx += rstd · (g − x · rstd² · mean(g · x)),   g = dy · weight
 //
-// Adds to dx: the residual stream's gradient is already there. One workgroup a row, summed in a fixed tree.
+// Adds to dx: the residual stream's gradient is already there. One workgroup of LANES a row, summed in a fixed tree.
 
-const LANES = 64u;
 var<workgroup> partial: array<f32, LANES>;
 
 @compute @workgroup_size(LANES)

@@ -4,34 +4,38 @@ import { rmsNormBackwardCpu, rmsNormCpu } from "./rms_norm_cpu.ts";
 
 const EPSILON = 1e-5;
 const SHAPES = [[1, 1], [3, 64], [5, 96], [2, 131], [7, 1024]] as const;
+/** Both run on any device. */
+const KINDS = ["cpu", "gpu"] as const;
 
-for (const [rows, columns] of SHAPES) {
-  Deno.test(`rms_norm ${rows}×${columns} agrees with its reference`, async () => {
+for (
+  const [kind, rows, columns] of SHAPES.flatMap((shape) => KINDS.map((kind) => [kind, ...shape] as const))
+) {
+  Deno.test(`rms_norm for a ${kind}, ${rows}×${columns}, agrees with its reference`, async () => {
     const prng = testPrng(`rms_norm ${rows} ${columns}`);
     const x = randomNormal(prng, rows * columns);
     const weight = randomNormal(prng, columns);
     const expected = rmsNormCpu(x, weight, columns, EPSILON);
     await checkKernel({
-      label: `rms_norm ${rows}×${columns}`,
+      label: `rms_norm for a ${kind}, ${rows}×${columns}`,
       inputs: { x, weight },
       expected,
-      encode: (pass, t) => encodeRmsNorm(pass, { ...t, rows, columns, epsilon: EPSILON }),
+      encode: (pass, t) => encodeRmsNorm(pass, { ...t, rows, columns, epsilon: EPSILON, kind }),
       tolerance: f32Tolerance(columns, 4),
     });
   });
 
-  Deno.test(`rms_norm_backward ${rows}×${columns} adds what its reference says`, async () => {
+  Deno.test(`rms_norm_backward for a ${kind}, ${rows}×${columns}, adds what its reference says`, async () => {
     const prng = testPrng(`rms_norm_backward ${rows} ${columns}`);
     const [x, dy, before] = [0, 1, 2].map(() => randomNormal(prng, rows * columns));
     const weight = randomNormal(prng, columns);
     const rstd = Float32Array.from(rmsNormCpu(x!, weight, columns, EPSILON).rstd);
     const dx = rmsNormBackwardCpu(x!, weight, dy!, columns, EPSILON).map((value, i) => value + before![i]!);
     await checkKernel({
-      label: `rms_norm_backward ${rows}×${columns}`,
+      label: `rms_norm_backward for a ${kind}, ${rows}×${columns}`,
       inputs: { x: x!, weight, rstd, dy: dy! },
       initial: { dx: before! },
       expected: { dx },
-      encode: (pass, t) => encodeRmsNormBackward(pass, { ...t, rows, columns }),
+      encode: (pass, t) => encodeRmsNormBackward(pass, { ...t, rows, columns, kind }),
       tolerance: f32Tolerance(columns, 4 * Math.max(...rstd)),
     });
   });

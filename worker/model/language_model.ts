@@ -29,6 +29,7 @@ import {
   chunkColumns,
   formatPlan,
   loraInnerStride,
+  needsCheckpointing,
   planMemory,
   type PlanOptions,
   type Sizes,
@@ -37,7 +38,9 @@ import {
 import { ropeTable, type TransformerSpec } from "./transformer_spec.ts";
 import { type BaseWeights, loadBaseWeights } from "./weights.ts";
 
-export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes"> {
+export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "gradientCheckpointing"> {
+  /** The gradient has the same bits either way. */
+  readonly gradientCheckpointing: boolean | "where needed";
   /** Null: the base model alone, which cannot be trained. */
   readonly lora: LoraSpec | null;
   readonly memoryBudgetBytes: number | null;
@@ -112,9 +115,14 @@ export class LanguageModel {
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions): Promise<LanguageModel> {
     const { spec } = checkpoint;
     const lora = planLora(spec, options.lora);
-    const planOptions = { ...options, maxTensorBytes: gpu.maxTensorBytes };
+    const { gradientCheckpointing: wanted, memoryBudgetBytes } = options;
+    const sizes = { ...options, maxTensorBytes: gpu.maxTensorBytes };
+    const gradientCheckpointing = wanted === "where needed"
+      ? needsCheckpointing(spec, lora, sizes, memoryBudgetBytes)
+      : wanted;
+    const planOptions = { ...sizes, gradientCheckpointing };
     const plan = planMemory(spec, lora, planOptions);
-    assertFits(plan, options.memoryBudgetBytes, gpu.maxTensorBytes, gpu.description);
+    assertFits(plan, memoryBudgetBytes, gpu.maxTensorBytes, gpu.description);
     const weights = await loadBaseWeights(gpu, checkpoint, {
       doubleQuantization: options.doubleQuantization,
       slabRows: chunkColumns(spec, planOptions),

@@ -26,6 +26,9 @@ export interface PlanOptions {
 
 const F32 = 4;
 
+/** A plan of at most this size burdens no device. */
+const EASY_BYTES = 2 ** 30;
+
 const LOGITS_CHUNK_BYTES = 256 * 2 ** 20;
 
 /** What one layer keeps from its forward pass for its backward pass. T tokens. */
@@ -212,6 +215,21 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
     totalBytes: groups.reduce((total, group) => total + group.bytes, 0),
     largest: { name, bytes },
   };
+}
+
+/**
+ * Whether memory is saved in earnest by computing activations again: where all layers' are small anyway, keeping them gives the
+ * same bits in two thirds of the time.
+ * @param budgetBytes null where neither the user nor the device says how much there is
+ */
+export function needsCheckpointing(
+  spec: TransformerSpec,
+  lora: LoraPlan,
+  options: Omit<PlanOptions, "gradientCheckpointing">,
+  budgetBytes: number | null,
+): boolean {
+  const { totalBytes } = planMemory(spec, lora, { ...options, gradientCheckpointing: false });
+  return totalBytes > Math.min(EASY_BYTES, budgetBytes ?? Infinity);
 }
 
 /** The plan as a table for the log. */
