@@ -67,6 +67,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
         incarnation,
         draining: heartbeat?.draining ?? false,
         job: heartbeat?.job ?? null,
+        busy: heartbeat?.busy ?? null,
       })),
     };
   }

@@ -54,6 +54,17 @@ export function claimMicroBatch(ledger: Ledger, index: number, entry: LedgerEntr
   };
 }
 
+/** Without what workers had in their sums who are gone: that has to be done again. */
+export function releaseWorkers(ledger: Ledger, gone: ReadonlySet<string>): Ledger {
+  const entries = ledger.entries.map((entry) => entry !== null && gone.has(entry.worker) ? null : entry);
+  return { entries, countedCount: entries.filter((entry) => entry !== null).length };
+}
+
+/** Positions of the micro-batches that nobody has in their sums. */
+export function uncounted(ledger: Ledger): number[] {
+  return ledger.entries.flatMap((entry, index) => entry === null ? [index] : []);
+}
+
 export function isComplete(ledger: Ledger): boolean {
   return ledger.countedCount === ledger.entries.length;
 }

@@ -15,7 +15,15 @@ import { exponentsFrom } from "./exponents.ts";
 import { newLedger } from "./ledger.ts";
 import { chooseCheckpointWriter, nextCheckpointWriter } from "./step_checkpoint.ts";
 import { decideClaim } from "./step_claim.ts";
-import { abortAttempt, announced, failJob, isOfAttempt, sentence, unchanged } from "./step_decision.ts";
+import {
+  abortAttempt,
+  announced,
+  failJob,
+  isOfAttempt,
+  nextGeneration,
+  sentence,
+  unchanged,
+} from "./step_decision.ts";
 import type { StepDecision, StepEffect, StepEvent } from "./step_decision.ts";
 import {
   loadFailureOfAll,
@@ -24,8 +32,9 @@ import {
   recoveringMembers,
   withFleet,
 } from "./step_fleet.ts";
-import { type FleetView, gradientBytesOf, liveHolders, newTraining } from "./step_state.ts";
+import { type FleetView, gradientBytesOf, liveHolders, newTraining, NO_HEDGES } from "./step_state.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
+import { hedge, regroup } from "./step_regroup.ts";
 import { decideUpdate } from "./step_update.ts";
 
 /** See the head of the file. An event of another attempt, job or member changes nothing. */
@@ -92,11 +101,8 @@ function decideFleet(
   const next = isNews ? { ...seen, revision: training.revision + 1 } : seen;
   const and = (decision: StepDecision) => ({ ...decision, effects: [...effects, ...decision.effects] });
   if (training.phase === "compute" || training.phase === "reduce") {
-    const gone = training.members.filter((member) => !isPresent(plan, fleet, member));
-    if (gone.length > 0) {
-      const names = gone.map(({ worker }) => worker).join(", ");
-      return and(abortAttempt(next, `${names} ${gone.length === 1 ? "is" : "are"} gone`, [], now, limits));
-    }
+    const regrouped = regroup(plan, next, now, limits);
+    if (regrouped !== null) return and(regrouped);
   }
   if (training.phase === "checkpoint") {
     const writer = training.checkpointWriter;
@@ -108,15 +114,6 @@ function decideFleet(
     }
   }
   return unchanged(next, "the fleet as it is now", effects);
-}
-
-function isPresent(
-  plan: TrainingPlan,
-  fleet: FleetView,
-  { incarnation }: { readonly incarnation: string },
-): boolean {
-  const member = fleet.members.find((present) => present.incarnation === incarnation);
-  return member?.job?.phase === "loaded" && member.job.startId === plan.startId;
 }
 
 function decideStored(
@@ -226,6 +223,8 @@ function decideCheckpoint(
 function decideTick(training: Training, now: number, limits: Limits): StepDecision {
   switch (training.phase) {
     case "compute": {
+      const hedged = hedge(training, now, limits);
+      if (hedged !== null) return hedged;
       const waitMs = microBatchWaitMs(training.slowestMs, limits);
       if (now - training.progressAt < waitMs) break;
       return abortAttempt(
@@ -286,16 +285,18 @@ function goOn(plan: TrainingPlan, training: Training, now: number, limits: Limit
     training,
     {
       attempt,
-      generation: training.fleet.generation,
+      generation: nextGeneration(training),
       phase: "compute",
       since: now,
       progressAt: now,
+      hedges: NO_HEDGES,
       members: ready.map(({ worker, incarnation }) => ({ worker, incarnation })),
       notWaitedFor: new Set([...training.notWaitedFor, ...recovering.map(({ incarnation }) => incarnation)]),
       stateLostAt: null,
       ledger: newLedger(plan.microBatchCountOf(training.step)),
       nonFinite: new Map(),
       updates: new Map(),
+      requeues: 0,
     },
     `step ${training.step}, attempt ${attempt} begins with ${ready.length}`,
     [{ type: "enqueue", step: training.step, attempt }],

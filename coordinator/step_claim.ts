@@ -3,9 +3,9 @@ import type { Limits } from "../shared/limits.ts";
 import { decodeFloats, type MicroBatchReport } from "../shared/messages.ts";
 import { exponentsFrom, firstMisfit, firstNonFinite } from "./exponents.ts";
 import { claimMicroBatch, isComplete, type Ledger, totalsOf } from "./ledger.ts";
-import { announced, failJob, isOfAttempt, sentence, unchanged } from "./step_decision.ts";
+import { announced, failJob, isOfAttempt, requeue, sentence, unchanged } from "./step_decision.ts";
 import type { StepDecision, StepEffect } from "./step_decision.ts";
-import type { Training } from "./step_state.ts";
+import { NO_HEDGES, type Training } from "./step_state.ts";
 
 /** So many gradients of one micro-batch that are not finite fail the job, also where nobody else is there to try it. */
 const OPINIONS_WITHOUT_OTHERS = 2;
@@ -60,7 +60,7 @@ export function decideClaim(
   const strikes = new Map(training.strikes);
   for (const other of new Set(blamed)) strikes.set(other, (strikes.get(other) ?? 0) + 1);
   const slowestMs = Math.max(training.slowestMs ?? 0, computeMs);
-  const counted: Training = { ...training, ledger, slowestMs, strikes, progressAt: now };
+  const counted: Training = { ...training, ledger, slowestMs, strikes, progressAt: now, hedges: NO_HEDGES };
   if (!isComplete(ledger)) return unchanged(counted, reason, effects);
   return afterLast(counted, ledger, effects, now, limits);
 }
@@ -111,14 +111,14 @@ function anotherOpinion(training: Training, report: MicroBatchReport): StepDecis
       }): lower training.learning_rate or look at the rows of this step`;
     return failJob(training, "gpu_failure", message, effects);
   }
-  const { step, attempt } = training;
+  const again = requeue(training, [index], { purge: false });
   return unchanged(
-    { ...training, nonFinite: new Map(training.nonFinite).set(index, opinions) },
+    { ...again.training, nonFinite: new Map(training.nonFinite).set(index, opinions) },
     reason,
     [
       ...effects,
       { type: "event", level: "warn", message: sentence(`${reason}; it is tried again`) },
-      { type: "requeue", step, attempt, index, time: opinions.length },
+      again.effect,
     ],
   );
 }

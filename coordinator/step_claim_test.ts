@@ -8,7 +8,7 @@ Deno.test("NaN from one worker only: another one's gradient counts, and the firs
   assertEquals(driver.claim("w-a", 0, { lossSum: null }), "duplicate");
   const effects = driver.drain();
   assertMatch(words(effects)[1]!, /not finite on w-a; it is tried again/);
-  assertEquals(effects[2], { type: "requeue", step: 2, attempt: 1, index: 0, time: 1 });
+  assertEquals(effects[2], { type: "requeue", step: 2, attempt: 1, indices: [0], time: 1, purge: false });
   assertEquals(driver.claim("w-b", 0, { claim: 4 }), "counted");
   assertMatch(
     words(driver.drain())[1]!,

@@ -28,13 +28,15 @@ export type StepEffect =
   | { readonly type: "verdict"; readonly verdict: Verdict }
   /** Put all micro-batches of the attempt on the queue. */
   | { readonly type: "enqueue"; readonly step: number; readonly attempt: number }
-  /** Put one of them on the queue again, for another opinion. */
+  /** Put some of them on the queue again; `time` tells it from other times. */
   | {
     readonly type: "requeue";
     readonly step: number;
     readonly attempt: number;
-    readonly index: number;
+    readonly indices: readonly number[];
     readonly time: number;
+    /** What still waits on the queue is among them. */
+    readonly purge: boolean;
   }
   | { readonly type: "append"; readonly entry: CommitEntry; readonly expectedLast: number }
   | {
@@ -121,6 +123,25 @@ export function abortAttempt(
   const reason = `step ${training.step}, attempt ${training.attempt} is done again: ${why}`;
   effects.unshift({ type: "event", level: "warn", message: sentence(reason) });
   return announced(training, { phase: "waiting", since: now, strikes }, reason, effects);
+}
+
+/** Some of the attempt's micro-batches once more; the effect is to be added to a decision with this training. */
+export function requeue(
+  training: Training,
+  indices: readonly number[],
+  options: { readonly purge: boolean },
+): { readonly training: Training; readonly effect: StepEffect } {
+  const { step, attempt } = training;
+  const time = training.requeues + 1;
+  return {
+    training: { ...training, requeues: time },
+    effect: { type: "requeue", step, attempt, indices, time, purge: options.purge },
+  };
+}
+
+/** The round of new members: never one that there was before. */
+export function nextGeneration({ generation, fleet }: Training): number {
+  return Math.max(generation + 1, fleet.generation);
 }
 
 /** The job is over: it cannot be done. */

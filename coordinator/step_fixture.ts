@@ -32,7 +32,7 @@ export function member(worker: string, committed: { step: number; digest: string
     layout: { tensorCount: 2, elementCount: 128, parameterCount: 100 },
     committed,
   };
-  return { worker, incarnation: `i-${worker}`, draining: false, job };
+  return { worker, incarnation: `i-${worker}`, draining: false, job, busy: null };
 }
 
 export interface Driver {
@@ -90,11 +90,11 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
       return verdict.verdict;
     },
     update(worker, digest) {
-      const { step, attempt } = driver.training;
+      const { step, attempt, generation } = driver.training;
       driver.apply({
         type: "update",
         report: {
-          ...{ worker, incarnation: `i-${worker}`, step, attempt, digest },
+          ...{ worker, incarnation: `i-${worker}`, step, attempt, generation, digest },
           gradientNorm: 0.5,
           gradientBytesSent: 0,
         },

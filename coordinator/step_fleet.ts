@@ -23,7 +23,8 @@ export function withFleet(plan: TrainingPlan, training: Training, fleet: FleetVi
   return { ...training, fleet, layout, holders: isSame ? training.holders : holders };
 }
 
-function loadedJob(plan: TrainingPlan, { job }: FleetMember) {
+/** The job as a member has it loaded; null where it has not. */
+export function loadedJob(plan: TrainingPlan, { job }: FleetMember) {
   return job?.phase === "loaded" && job.startId === plan.startId ? job : null;
 }
 

@@ -21,6 +21,8 @@ export interface TrainingPlan {
 export interface FleetMember extends MemberRef {
   readonly draining: boolean;
   readonly job: WorkerJob | null;
+  /** The micro-batch that it is computing, as far as it has told. */
+  readonly busy: { readonly step: number; readonly attempt: number; readonly index: number } | null;
 }
 
 /** The fleet as the membership knows it now. */
@@ -37,16 +39,20 @@ export interface AttemptUpdate {
 export interface Training {
   /** Grows with every change that is announced. */
   readonly revision: number;
+  /** When this coordinator began, in milliseconds: its attempts are none of an earlier one's. */
+  readonly term: number;
   readonly fleet: FleetView;
   readonly step: number;
   readonly attempt: number;
-  /** Of the membership when the attempt began. */
+  /** Grows whenever the attempt's members change, and is never below the membership's. */
   readonly generation: number;
   readonly phase: StepPhase;
   /** When the phase began. */
   readonly since: number;
-  /** When a micro-batch was last counted, or the attempt began. */
+  /** When a micro-batch was last counted, or the attempt's members changed. */
   readonly progressAt: number;
+  /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
+  readonly hedges: { readonly count: number; readonly at: number };
   /** When the step's first attempt began. */
   readonly stepStartedAt: number;
   /** Who takes part in the attempt, sorted by worker id. */
@@ -75,16 +81,20 @@ export interface Training {
   readonly strikes: ReadonlyMap<string, number>;
   /** The slowest micro-batch so far; null before the first. */
   readonly slowestMs: number | null;
+  /** How often micro-batches of the attempt were put on the queue again: makes their names new. */
+  readonly requeues: number;
   readonly checkpointWriter: string | null;
   readonly checkpointAttempts: number;
 }
 
 const NO_LEDGER = newLedger(0);
+export const NO_HEDGES: Training["hedges"] = { count: 0, at: -Infinity };
 
 export function newTraining(fleet: FleetView, now: number): Training {
   return {
     // Milliseconds grow faster than states change, so that those after a restart are newer.
     revision: now,
+    term: now,
     fleet,
     step: 1,
     attempt: 0,
@@ -92,6 +102,7 @@ export function newTraining(fleet: FleetView, now: number): Training {
     phase: "waiting",
     since: now,
     progressAt: now,
+    hedges: NO_HEDGES,
     stepStartedAt: now,
     members: [],
     holders: new Set(),
@@ -107,6 +118,7 @@ export function newTraining(fleet: FleetView, now: number): Training {
     updates: new Map(),
     strikes: new Map(),
     slowestMs: null,
+    requeues: 0,
     checkpointWriter: null,
     checkpointAttempts: 0,
   };
@@ -131,6 +143,7 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
     startId: plan.startId,
     revision: training.revision,
     step,
+    term: training.term,
     attempt: training.attempt,
     generation: training.generation,
     phase,

@@ -87,24 +87,6 @@ Deno.test("each micro-batch is counted once", () => {
   assertEquals(driver.claim("w-a", 1, { claim: 8 }), "stale");
 });
 
-for (const phase of ["compute", "reduce"] as const) {
-  Deno.test(`a member that is lost in ${phase} ends the attempt; the rest does it again`, () => {
-    const driver = started(["w-a", "w-b"]);
-    driver.doStep();
-    driver.claim("w-b", 0);
-    if (phase === "reduce") driver.claim("w-a", 1);
-    assertEquals(driver.training.phase, phase);
-    driver.drain();
-    driver.fleet(member("w-a", { step: 1, digest: digestOf("step 1") }));
-    assertEquals([driver.training.attempt, driver.training.phase], [2, "compute"]);
-    assertEquals(driver.training.members.map(({ worker }) => worker), ["w-a"]);
-    assertEquals(driver.training.ledger.countedCount, 0);
-    const [event, ...rest] = words(driver.drain());
-    assertMatch(event!, /^warn: Step 2, attempt 1 is done again: w-b is gone\.$/);
-    assertEquals(rest, ["enqueue"]);
-  });
-}
-
 Deno.test("the same worker under another incarnation is not the member that it was", () => {
   const driver = started(["w-a"]);
   driver.fleet({ ...member("w-a", AT_START), incarnation: "i-new" });

@@ -13,8 +13,9 @@ export function decideUpdate(
   limits: Limits,
 ): StepDecision {
   const { worker, digest, gradientNorm } = report;
-  if (training.phase !== "reduce" || !isOfAttempt(training, report)) {
-    return unchanged(training, `the update of ${worker} is of an attempt that is over`);
+  const isOfRound = training.phase === "reduce" && report.generation === training.generation;
+  if (!isOfRound || !isOfAttempt(training, report)) {
+    return unchanged(training, `the update of ${worker} is of a round that is over`);
   }
   const updates = new Map(training.updates).set(worker, { digest, gradientNorm });
   const updated = { ...training, updates };

@@ -68,6 +68,12 @@ export interface TrainingRun {
   dismiss(): void;
 }
 
+interface Queued
+  extends Pick<Extract<StepEffect, { type: "requeue" }>, "step" | "attempt" | "time" | "purge"> {
+  /** Null: all of them. */
+  readonly indices: readonly number[] | null;
+}
+
 /** What has to be equal on every worker. */
 export function announcementOf(job: PlannedJob, startId: string): JobAnnouncement {
   const { lora, seed, quantization, training } = job.spec;
@@ -155,9 +161,10 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     if (isClosed) return;
     switch (effect.type) {
       case "enqueue":
-        return await enqueueAttempt(effect.step, effect.attempt);
+        // What is left of an attempt that failed would only be fetched to be thrown away.
+        return await enqueueAttempt({ ...effect, indices: null, time: 0, purge: effect.attempt > 1 });
       case "requeue":
-        return await enqueue(effect.step, effect.attempt, effect.index, `.${effect.time}`);
+        return await enqueueAttempt(effect);
       case "append": {
         const sequence = await appendCommit(bus, clock, effect.entry, effect.expectedLast, () => isClosed);
         if (sequence !== null) apply({ type: "stored", sequence });
@@ -185,12 +192,15 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   const isCurrent = (step: number, attempt: number) =>
     !isClosed && training.phase === "compute" && training.step === step && training.attempt === attempt;
 
-  async function enqueueAttempt(step: number, attempt: number): Promise<void> {
+  /** All micro-batches of the attempt, or some of them once more. */
+  async function enqueueAttempt({ step, attempt, indices, time, purge }: Queued): Promise<void> {
     if (!isCurrent(step, attempt)) return;
+    const suffix = time === 0 ? "" : `.${time}`;
     try {
-      // What is left of an attempt that failed would only be fetched to be thrown away.
-      if (attempt > 1) await bus.purgeQueue(subjects.workQueueName(job.id), subjects.allWorkSubject(job.id));
-      await Promise.all(batches(step).map((_, index) => enqueue(step, attempt, index, "")));
+      if (purge) await bus.purgeQueue(subjects.workQueueName(job.id), subjects.allWorkSubject(job.id));
+      await Promise.all(
+        (indices ?? batches(step).keys().toArray()).map((index) => enqueue(step, attempt, index, suffix)),
+      );
     } catch (thrown) {
       const reason = `its micro-batches could not be put on the queue: ${messageOf(thrown)}`;
       apply({ type: "notQueued", step, attempt, reason });

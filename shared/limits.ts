@@ -33,6 +33,10 @@ export interface Limits {
   readonly microBatchDeadlineMs: number;
   /** … or the slowest micro-batch of the job times this, whichever is longer: a slower GPU may join at any time. */
   readonly microBatchDeadlineFactor: number;
+  /** Without a counted micro-batch for so long the step's last ones are given to idle workers as well: at least this … */
+  readonly hedgeMs: number;
+  /** … or the slowest micro-batch of the job times this, whichever is longer: the same work twice is no gain before. */
+  readonly hedgeFactor: number;
   /** What a round or a transfer of state needs besides its bytes: connecting, the update on the CPU, a busy machine. */
   readonly transferBaseMs: number;
   /** A link slower than this cannot take part: 1 MiB/s, half of a poor home's upstream. */
@@ -67,6 +71,8 @@ export const LIMITS: Limits = {
   firstMicroBatchDeadlineMs: 600_000,
   microBatchDeadlineMs: 60_000,
   microBatchDeadlineFactor: 20,
+  hedgeMs: 1000,
+  hedgeFactor: 2,
   transferBaseMs: 20_000,
   slowestLinkBytesPerSecond: 2 ** 20,
   checkpointBaseMs: 120_000,

@@ -76,12 +76,14 @@ export const stepStateSchema = z.strictObject({
   revision: count,
   /** The step that is being done, 1-based. */
   step: z.int().positive(),
-  /** Grows within the step; 0 before its first attempt. */
+  /** Of the coordinator's process, growing: attempts of an earlier one, whose ledger is lost, are over. */
+  term: count,
+  /** Grows within the step; 0 before its first attempt. Gradient sums are kept as long as it stays. */
   attempt: count,
-  /** The membership's generation when the attempt began. */
+  /** Grows whenever the members change, over the attempts and steps: names the attempt's round. */
   generation: count,
   phase: stepPhaseSchema,
-  /** Who takes part in the attempt, sorted by worker id; fixed while it lasts. */
+  /** Who takes part in the attempt now, sorted by worker id. */
   members: z.array(memberSchema),
   /** Live workers that hold the newest committed state. */
   holders: z.array(workerIdSchema),

@@ -96,6 +96,8 @@ export type MicroBatchReport = z.output<typeof microBatchReportSchema>;
 /** The update is computed beside the committed state. */
 export const updateReportSchema = z.strictObject({
   ...attempt,
+  /** Of the round: after a change of members the same attempt has another one. */
+  generation: count,
   digest: sha256Schema,
   /** Null where it is not a finite number. */
   gradientNorm: z.number().nullable(),
