@@ -1,0 +1,183 @@
+/**
+ * The all-reduce against the bare pattern of its bytes, over a broker and with workers in processes of their own.
+ *
+ *     deno task bench:allreduce                                       everything
+ *     deno task bench:allreduce --workers 2,4 --mib 16 --rounds 3     a part
+ *     deno task bench:allreduce --chunk-kib 2048                      another size of chunks than the all-reduce chooses
+ *
+ * Rounds take turns (all-reduce, bare, all-reduce, …), so that a busy moment hits both: the ratio of their medians compares
+ * within a run, absolute times depend on the machine and on what else it does.
+ */
+import { parseArgs } from "node:util";
+import { fromFileUrl } from "@std/path";
+import type { Bus } from "../../shared/bus/bus.ts";
+import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
+import { startTestNatsServer } from "../../shared/bus/test_nats_server.ts";
+import { MAX_PAYLOAD_BYTES } from "../../coordinator/nats_server_config.ts";
+import { type BenchOrder, type BenchOutcome, preciseNow } from "./allreduce_bench_worker.ts";
+
+const MIB = 2 ** 20;
+/** Enough for every worker to have gone to sleep until then. */
+const START_IN_MS = 40;
+const ASK_TIMEOUT_MS = 300_000;
+
+interface Measured {
+  /** Times of the whole round, in ms, of the slowest worker. */
+  readonly times: number[];
+  maxGapMs: number;
+  chunksRepeated: number;
+}
+
+interface Cell {
+  readonly workers: number;
+  readonly mib: number;
+  readonly ours: Measured;
+  readonly bare: Measured;
+}
+
+const median = (values: readonly number[]) => values.toSorted((x, y) => x - y)[values.length >> 1]!;
+
+async function startWorkers(url: string, names: readonly string[]): Promise<Deno.ChildProcess[]> {
+  const script = fromFileUrl(new URL("./allreduce_bench_worker.ts", import.meta.url));
+  return await Promise.all(names.map((name, index) =>
+    new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", script, url, name, String(index)],
+      stdin: "null",
+      stdout: "null",
+      stderr: "inherit",
+    }).spawn()
+  ));
+}
+
+async function ask<T>(bus: Bus, worker: string, verb: string, argument: unknown): Promise<T> {
+  const data = new TextEncoder().encode(JSON.stringify(argument));
+  return JSON.parse(
+    new TextDecoder().decode(await bus.request(`bench.${worker}.${verb}`, data, ASK_TIMEOUT_MS)),
+  );
+}
+
+/** One round of all members; into `measured` where it is given. */
+async function doRound(bus: Bus, order: BenchOrder, measured: Measured | null): Promise<void> {
+  await Promise.all(order.members.map((member) => ask(bus, member, "prepare", order)));
+  const startAt = preciseNow() + START_IN_MS;
+  const outcomes = await Promise.all(
+    order.members.map((member) => ask<BenchOutcome>(bus, member, "run", startAt)),
+  );
+  if (outcomes.some(({ isRight }) => !isRight)) throw new Error("a worker's result is not the sum");
+  if (measured === null) return;
+  measured.times.push(Math.max(...outcomes.map(({ endedAt }) => endedAt)) - startAt);
+  measured.maxGapMs = Math.max(measured.maxGapMs, ...outcomes.map(({ maxGapMs }) => maxGapMs));
+  measured.chunksRepeated += outcomes.reduce((sum, outcome) => sum + outcome.chunksRepeated, 0);
+}
+
+const columns = [
+  "W",
+  "MiB",
+  "all-reduce ms",
+  "min–max",
+  "bare ms",
+  "min–max",
+  "ratio",
+  "MB/s",
+  "gap ms",
+  "again",
+];
+const widths = [2, 5, 14, 15, 9, 15, 6, 7, 7, 6];
+const line = (cells: readonly string[]) => cells.map((cell, i) => cell.padStart(widths[i]!)).join(" ");
+const spread = ({ times }: Measured) => `${Math.min(...times).toFixed(0)}–${Math.max(...times).toFixed(0)}`;
+
+function rowOf({ workers, mib, ours, bare }: Cell): string {
+  const [ms, bareMs] = [median(ours.times), median(bare.times)];
+  // What the broker takes in and sends out: the larger part of its work.
+  const serverBytes = (workers + 2 * (workers - 1)) * mib * MIB;
+  return line([
+    String(workers),
+    String(mib),
+    ms.toFixed(0),
+    spread(ours),
+    bareMs.toFixed(0),
+    spread(bare),
+    (bareMs / ms).toFixed(2),
+    (serverBytes / ms / 1000).toFixed(0),
+    ours.maxGapMs.toFixed(0),
+    String(ours.chunksRepeated),
+  ]);
+}
+
+/** What a worker more costs: the time of a round, and what it would be if the broker alone set it. */
+function growthOf(cells: readonly Cell[]): string[] {
+  return [...new Set(cells.map(({ mib }) => mib))].map((mib) => {
+    const ofSize = cells.filter((cell) => cell.mib === mib);
+    const first = ofSize[0]!;
+    const growth = ofSize.map(({ workers, ours }) => {
+      const times = median(ours.times) / median(first.ours.times);
+      const broker = (3 * workers - 2) / (3 * first.workers - 2);
+      return `W=${workers} × ${times.toFixed(1)} (broker's bytes × ${broker.toFixed(1)})`;
+    });
+    return `${String(mib).padStart(5)} MiB: ${growth.join(", ")}`;
+  });
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      workers: { type: "string", default: "2,4,8" },
+      mib: { type: "string", default: "16,64,134" },
+      rounds: { type: "string", default: "5" },
+      "chunk-kib": { type: "string" },
+    },
+  });
+  const numbers = (text: string) => text.split(",").map(Number);
+  const [workerCounts, sizes, rounds] = [numbers(values.workers), numbers(values.mib), Number(values.rounds)];
+  const chunkBytes = values["chunk-kib"] === undefined ? null : 1024 * Number(values["chunk-kib"]);
+  const names = Array.from({ length: Math.max(...workerCounts) }, (_, index) => `w-${index}`);
+
+  await using server = await startTestNatsServer({
+    maxPayloadBytes: MAX_PAYLOAD_BYTES,
+    configuration: `max_pending: ${256 * MIB}`,
+  });
+  const bus = await connectNatsBus({
+    servers: server.url,
+    name: "bench",
+    onError: (message, thrown) => console.error(message, thrown),
+  });
+  const children = await startWorkers(server.url, names);
+  console.log(
+    `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, load ${
+      Deno.loadavg()[0]!.toFixed(1)
+    }\n${line(columns)}`,
+  );
+  const cells: Cell[] = [];
+  let number = 0;
+  try {
+    for (const mib of sizes) {
+      for (const workers of workerCounts) {
+        const none = (): Measured => ({ times: [], maxGapMs: 0, chunksRepeated: 0 });
+        const cell: Cell = { workers, mib, ours: none(), bare: none() };
+        for (let round = -1; round < rounds; round++) {
+          for (const pattern of ["all-reduce", "bare"] as const) {
+            const order = {
+              pattern,
+              number: ++number,
+              members: names.slice(0, workers),
+              elementCount: mib * MIB / 4,
+              chunkBytes,
+            };
+            // The first round of each compiles, connects and allocates.
+            await doRound(bus, order, round < 0 ? null : pattern === "bare" ? cell.bare : cell.ours);
+          }
+        }
+        console.log(rowOf(cell));
+        cells.push(cell);
+      }
+    }
+    console.log(["", "a round's time as the fleet grows", ...growthOf(cells)].join("\n"));
+  } finally {
+    for (const child of children) child.kill("SIGTERM");
+    await Promise.all(children.map((child) => child.status));
+    await bus.close();
+  }
+}
+
+if (import.meta.main) await main();
