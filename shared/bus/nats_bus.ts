@@ -15,7 +15,7 @@ import { createNatsStore } from "./nats_store.ts";
 import { connectToNats } from "./nats_transport.ts";
 
 export interface NatsBusOptions {
-  /** One or more addresses: `nats://`, `tls://`, or `host:port`. */
+  /** One or more addresses: `nats://`, `tls://`, `ws://`, `wss://`, or `host:port`. */
   readonly servers: string | readonly string[];
   readonly user?: string;
   readonly pass?: string;

@@ -7,20 +7,13 @@
 import { createConnection } from "node:net";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { errors, hasWsProtocol, NatsConnectionImpl, setTransportFactory } from "@nats-io/transport-node";
+import { hasWsProtocol, NatsConnectionImpl, setTransportFactory, wsconnect } from "@nats-io/transport-node";
 import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
 import { nodeResolveHost, NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
 
-/** Connects as the client's own `connect` does, and throws what that throws. */
+/** Connects as the client's own functions do, and throws what they throw: over TCP, or a web socket for ws:// and wss://. */
 export function connectToNats(options: ConnectionOptions): Promise<NatsConnection> {
-  if (hasWsProtocol(options)) {
-    return Promise.reject(
-      errors.InvalidArgumentError.format(
-        "servers",
-        "begins with ws, but only nats:// and tls:// are supported",
-      ),
-    );
-  }
+  if (hasWsProtocol(options)) return wsconnect(options);
   setTransportFactory({ factory: () => new GuardedTransport(), dnsResolveFn: nodeResolveHost });
   return NatsConnectionImpl.connect(options);
 }

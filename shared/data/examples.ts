@@ -156,7 +156,8 @@ function formOf({ line, fields }: JsonRow, textField: string): RowForm {
 
 function whyUntrained(kind: RowForm["kind"], { tokens }: Example): string {
   if (tokens.length < 2) {
-    return `has ${tokens.length} tokens, and the first one is never predicted; it trains nothing`;
+    const count = tokens.length === 1 ? "1 token" : `${tokens.length} tokens`;
+    return `has ${count}, and the first one is never predicted; it trains nothing`;
   }
   if (kind === "chat") return "has no assistant turn to train on; it trains nothing";
   return "has an empty completion; it trains nothing";

@@ -124,7 +124,7 @@ for (const [name, fields, words] of REFUSED) {
 
 Deno.test("a row of one token trains nothing: the first is never predicted", () => {
   const bare: Tokenizer = { ...tokenizer, encode: () => [], eosTokenIds: [EOS] };
-  assertThrows(() => builderOf({}, bare).row({ text: "" }), LoraFleetError, "line 7 has 1 tokens");
+  assertThrows(() => builderOf({}, bare).row({ text: "" }), LoraFleetError, "line 7 has 1 token,");
 });
 
 Deno.test("what a template says about a row is told with the line", () => {

@@ -1,0 +1,115 @@
+/** `deno task coordinator` as a person meets it: what it says when it cannot start, its exit codes, and what it leaves. */
+import process from "node:process";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { dirname, fromFileUrl, join } from "@std/path";
+import { systemClock } from "../../shared/clock.ts";
+
+const root = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
+
+interface Coordinator {
+  readonly process: Deno.ChildProcess;
+  readonly dataFolder: string;
+  /** Everything that it said so far, on both streams. */
+  text(): string;
+  /** The exit code, once all of its output is read. */
+  readonly ended: Promise<number>;
+}
+
+async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function start(folder: string, args: readonly string[], env: Record<string, string> = {}): Coordinator {
+  const dataFolder = join(folder, "data");
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", join(root, "coordinator/main.ts"), "--data-folder", dataFolder, ...args],
+    env: { NO_COLOR: "1", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let text = "";
+  const read = async (stream: ReadableStream<Uint8Array>) => {
+    for await (const part of stream.pipeThrough(new TextDecoderStream())) text += part;
+  };
+  const drained = Promise.all([read(child.stdout), read(child.stderr)]);
+  const ended = drained.then(async () => (await child.status).code);
+  return { process: child, dataFolder, text: () => text, ended };
+}
+
+async function natsPidOf({ dataFolder }: Coordinator): Promise<number> {
+  return Number(await Deno.readTextFile(join(dataFolder, "nats/nats-server.pid")));
+}
+
+async function assertEnded(pid: number): Promise<void> {
+  for (let attempt = 0; isAlive(pid); attempt++) {
+    assert(attempt < 200, `process ${pid} is still there`);
+    await systemClock.sleep(20);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+Deno.test("no nats-server: exit code 2, and the command that installs it", () =>
+  withFolder(async (folder) => {
+    const coordinator = start(folder, ["--port", "0"], { LORAFLEET_NATS_SERVER: "/no/nats-server" });
+    assertEquals(await coordinator.ended, 2, coordinator.text());
+    assertMatch(coordinator.text(), /^coordinator: .*"\/no\/nats-server".*"deno task setup"$/m);
+  }));
+
+Deno.test("a wrong option: exit code 2, its name and the usage", () =>
+  withFolder(async (folder) => {
+    const coordinator = start(folder, ["--port", "eighty"]);
+    assertEquals(await coordinator.ended, 2, coordinator.text());
+    assertStringIncludes(coordinator.text(), '--port is "eighty"; a whole number from 0 to 65535 is needed');
+    assertStringIncludes(coordinator.text(), "--data-folder");
+    assertEquals([...Deno.readDirSync(folder)], []);
+  }));
+
+Deno.test("a port that is taken: exit code 1, the port, and no broker left behind", () =>
+  withFolder(async (folder) => {
+    const squatter = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const coordinator = start(folder, ["--port", String(squatter.addr.port)]);
+    assertEquals(await coordinator.ended, 1, coordinator.text());
+    squatter.close();
+    assertMatch(
+      coordinator.text(),
+      new RegExp(
+        `^coordinator: cannot listen on 127\\.0\\.0\\.1:${squatter.addr.port}: the port is taken`,
+        "m",
+      ),
+    );
+    const pid = await natsPidOf(coordinator).catch(() => null);
+    if (pid !== null) await assertEnded(pid);
+  }));
+
+for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 0]] as const) {
+  Deno.test(`${signal} ends the coordinator with ${exitCode}, and its broker`, () =>
+    withFolder(async (folder) => {
+      const coordinator = start(folder, ["--port", "0"]);
+      for (let attempt = 0; !coordinator.text().includes("--join"); attempt++) {
+        assert(attempt < 3000, coordinator.text());
+        await systemClock.sleep(20);
+      }
+      const pid = await natsPidOf(coordinator);
+      assertEquals(isAlive(pid), true);
+      coordinator.process.kill(signal);
+      assertEquals(await coordinator.ended, exitCode, coordinator.text());
+      await assertEnded(pid);
+      const unfinished = [...Deno.readDirSync(coordinator.dataFolder)].filter(({ name }) =>
+        name.endsWith(".tmp")
+      );
+      assertEquals(unfinished, []);
+    }));
+}
