@@ -29,7 +29,7 @@ import { createJobHost, type JobHostOptions } from "./job_host.ts";
 import { type JoinReply, sameBroker } from "./join.ts";
 import type { Log } from "./log.ts";
 
-export interface AgentOptions extends Pick<JobHostOptions, "engine" | "engineLimits"> {
+export interface AgentOptions extends Pick<JobHostOptions, "newEngine" | "engineLimits"> {
   /** The worker's id; the same from its start to its end. */
   readonly worker: string;
   /** For a person. */

@@ -11,7 +11,6 @@ import type { Fetch, JoinReply } from "./join.ts";
 import type { Log } from "./log.ts";
 
 export interface CheckpointOptions {
-  readonly engine: Pick<Engine, "writeAdapter">;
   readonly cacheFolder: string;
   readonly fetch: Fetch;
   readonly clock: Clock;
@@ -27,6 +26,7 @@ interface StoredFile {
 
 export type WriteCheckpointTo = (
   target: Pick<JoinReply, "httpUrl" | "token">,
+  engine: Pick<Engine, "writeAdapter">,
   job: Pick<JobAnnouncement, "jobId" | "baseModelName">,
   step: number,
   signal: AbortSignal,
@@ -34,8 +34,8 @@ export type WriteCheckpointTo = (
 
 /** The function writes the adapter, uploads its files, and tells what is stored. Rejects with a `LoraFleetError`. */
 export function createCheckpointWriter(options: CheckpointOptions): WriteCheckpointTo {
-  const { engine, cacheFolder, clock, limits } = options;
-  return async (target, job, step, signal) => {
+  const { cacheFolder, clock, limits } = options;
+  return async (target, engine, job, step, signal) => {
     await Deno.mkdir(cacheFolder, { recursive: true });
     const folder = await Deno.makeTempDir({ dir: cacheFolder, prefix: "adapter-" });
     try {

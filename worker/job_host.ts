@@ -5,18 +5,24 @@
 import type { Clock } from "../shared/clock.ts";
 import { type ErrorCode, LoraFleetError, messageOf } from "../shared/errors.ts";
 import type { Limits } from "../shared/limits.ts";
-import type { Committed, Heartbeat, JobAnnouncement, WorkerJob } from "../shared/messages.ts";
+import type { Heartbeat, JobAnnouncement, WorkerJob } from "../shared/messages.ts";
 import { createChange } from "./change.ts";
 import type { Engine, EngineSpec, GradientLayout } from "./engine/engine.ts";
 import { type JobSession, type Membership, startJobSession, type WriteCheckpoint } from "./job_session.ts";
 import type { Log } from "./log.ts";
+import { sameCommit } from "./step_action.ts";
 import { createThroughput } from "./throughput.ts";
+import type { HeldState } from "./train_step.ts";
+
+/** A job is loaded again so often after its GPU has failed; its state comes from the others. */
+const MAX_FAILED_SESSIONS = 3;
 
 /** A folder with the job's base model and nothing else. */
 export type FindBaseModel = (job: JobAnnouncement, signal: AbortSignal) => Promise<string>;
 
 export interface JobHostOptions {
-  readonly engine: Engine;
+  /** An engine for each job: with the old one goes all its memory, and whatever was wrong with its GPU. */
+  readonly newEngine: () => Engine;
   readonly engineLimits: Pick<EngineSpec, "allowCpu" | "memoryBudgetBytes">;
   readonly findBaseModel: FindBaseModel;
   readonly writeCheckpoint: WriteCheckpoint;
@@ -47,7 +53,9 @@ export interface JobHost {
 interface HostedJob {
   readonly announcement: JobAnnouncement;
   phase: "loading" | "loaded" | "failed" | "over";
-  loaded: { readonly layout: GradientLayout; committed: Committed } | null;
+  loaded: { readonly engine: Engine; readonly layout: GradientLayout; held: HeldState } | null;
+  /** How often its session has failed: the engine's state was not to be trusted any more. */
+  failedSessions: number;
   failure: { readonly code: ErrorCode; readonly message: string; readonly param: string | null } | null;
 }
 
@@ -60,7 +68,7 @@ interface HostedSession {
 }
 
 export function createJobHost(options: JobHostOptions): JobHost {
-  const { engine, clock, log } = options;
+  const { clock, log } = options;
   const change = createChange();
   const throughput = createThroughput(clock);
   let wanted: JobAnnouncement | null = null;
@@ -68,6 +76,7 @@ export function createJobHost(options: JobHostOptions): JobHost {
   let hosted: HostedJob | null = null;
   let current: HostedSession | null = null;
   let loading = new AbortController();
+  let engine: Engine | null = null;
   let busy: {
     readonly step: number;
     readonly attempt: number;
@@ -87,12 +96,12 @@ export function createJobHost(options: JobHostOptions): JobHost {
   }
 
   async function settle(): Promise<void> {
-    if (
-      current !== null && (current.isStopping || current.membership !== membership || !isWanted(current.job))
-    ) {
-      await endSession();
-    }
-    if (wanted !== null && (hosted === null || !isWanted(hosted)) && !isClosed) await load(wanted);
+    const isFit = current !== null && !current.isStopping && current.membership === membership &&
+      isWanted(current.job);
+    if (!isFit) await endSession();
+    if (hosted?.phase === "over") await closeEngine();
+    const isMissing = hosted === null || !isWanted(hosted) || hosted.phase === "loading";
+    if (wanted !== null && isMissing && !isClosed) await load(wanted);
     if (hosted?.phase === "loaded" && membership !== null && current === null && !isClosed) {
       startSession(hosted, membership);
     }
@@ -104,29 +113,36 @@ export function createJobHost(options: JobHostOptions): JobHost {
   }
 
   async function load(announcement: JobAnnouncement): Promise<void> {
-    const job: HostedJob = hosted = { announcement, phase: "loading", loaded: null, failure: null };
+    const failedSessions = hosted !== null && isWanted(hosted) ? hosted.failedSessions : 0;
+    const job: HostedJob = { announcement, phase: "loading", loaded: null, failure: null, failedSessions };
+    hosted = job;
     const { signal } = loading = new AbortController();
     options.onChange();
     const { jobId, model } = announcement;
     log("info", `job ${jobId} needs base model ${model.hash.slice(0, 12)} (${announcement.baseModelName})`);
     try {
+      await closeEngine();
       const modelFolder = await options.findBaseModel(announcement, signal);
       signal.throwIfAborted();
       log("info", `loading ${modelFolder}`);
-      const { layout, digest, planText } = await engine.load({
-        modelFolder,
-        ...announcement.engine,
-        ...options.engineLimits,
-      });
-      job.loaded = { layout, committed: { step: 0, digest } };
+      engine = options.newEngine();
+      const spec = { modelFolder, ...announcement.engine, ...options.engineLimits };
+      const { layout, digest, planText } = await engine.load(spec);
+      job.loaded = { engine, layout, held: { committed: { step: 0, digest }, pending: null } };
       job.phase = "loaded";
       log("info", `job ${jobId} is loaded: ${layout.parameterCount} LoRA parameters\n${planText}`);
     } catch (thrown) {
+      // Where it is aborted another start is wanted, so that the next look replaces it.
       if (!signal.aborted) fail(job, thrown);
     }
-    // An aborted one is of no start that is wanted, so that the next look replaces it.
     options.onChange();
     change.tell();
+  }
+
+  async function closeEngine(): Promise<void> {
+    const old = engine;
+    engine = null;
+    await old?.close().catch((thrown) => log("warn", `the engine did not close: ${messageOf(thrown)}`));
   }
 
   function fail(job: HostedJob, thrown: unknown): void {
@@ -138,6 +154,15 @@ export function createJobHost(options: JobHostOptions): JobHost {
     job.failure = { code, message: messageOf(thrown).slice(0, 4000), param };
     log("error", `job ${job.announcement.jobId} does not run here: ${messageOf(thrown)}`);
     options.onChange();
+  }
+
+  /** The engine's state is not to be trusted any more: a fresh one may get over what has happened to the GPU. */
+  function onBrokenSession(job: HostedJob, thrown: unknown): void {
+    job.failedSessions++;
+    if (job.failedSessions >= MAX_FAILED_SESSIONS) return fail(job, thrown);
+    log("error", `${messageOf(thrown)}: loading the job again`);
+    job.phase = "loading";
+    job.loaded = null;
   }
 
   function startSession(job: HostedJob, membership: Membership): void {
@@ -156,7 +181,7 @@ export function createJobHost(options: JobHostOptions): JobHost {
     }, () => {});
     session.ended.then((outcome) => {
       if (outcome === "over") job.phase = "over";
-    }, (thrown) => fail(job, thrown)).finally(() => {
+    }, (thrown) => onBrokenSession(job, thrown)).finally(() => {
       started.isStopping = true;
       change.tell();
       options.onChange();
@@ -171,13 +196,15 @@ export function createJobHost(options: JobHostOptions): JobHost {
     return startJobSession({
       ...options,
       job: job.announcement,
+      engine: loaded.engine,
       layout: loaded.layout,
       membership,
-      committed: loaded.committed,
+      held: loaded.held,
       gradientBytesBefore: pastGradientBytes,
-      onCommitted: (committed) => {
-        loaded.committed = committed;
-        options.onChange();
+      onHeld: (held) => {
+        const isNews = !sameCommit(held.committed, loaded.held.committed);
+        loaded.held = held;
+        if (isNews) options.onChange();
       },
       onBusy: (now) => busy = now === null ? null : { ...now, since: clock.now() },
       onComputed: (tokenCount) => throughput.add(tokenCount),
@@ -205,7 +232,7 @@ export function createJobHost(options: JobHostOptions): JobHost {
     }
     const { tensors, elementCount, parameterCount } = loaded.layout;
     const layout = { tensorCount: tensors.length, elementCount, parameterCount };
-    return { phase: "loaded", jobId, startId, layout, committed: loaded.committed };
+    return { phase: "loaded", jobId, startId, layout, committed: loaded.held.committed };
   }
 
   void run();
@@ -246,8 +273,9 @@ export function createJobHost(options: JobHostOptions): JobHost {
       loading.abort(new LoraFleetError("aborted", "the worker is ending"));
       current?.session.stop();
       change.tell();
-      // A model that is being loaded is not waited for: nothing depends on it.
       await current?.session.ended.catch(() => {});
+      // A model that is being loaded is not waited for: nothing depends on it.
+      void closeEngine();
     },
   };
 }

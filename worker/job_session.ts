@@ -36,6 +36,7 @@ export interface Membership {
 
 /** Writes the engine's adapter and uploads it. */
 export type WriteCheckpoint = (
+  engine: Pick<Engine, "writeAdapter">,
   job: JobAnnouncement,
   step: number,
   signal: AbortSignal,
@@ -44,13 +45,12 @@ export type WriteCheckpoint = (
 export interface JobSessionOptions extends
   Pick<
     TrainStepOptions,
-    "onCommitted" | "onBusy" | "onComputed" | "gradientBytesBefore"
+    "held" | "onHeld" | "onBusy" | "onComputed" | "gradientBytesBefore"
   > {
   readonly job: JobAnnouncement;
   readonly layout: GradientLayout;
   readonly engine: Engine;
   readonly membership: Membership;
-  readonly committed: Committed;
   readonly writeCheckpoint: WriteCheckpoint;
   readonly clock: Clock;
   readonly limits: Limits;
@@ -92,8 +92,9 @@ export function startJobSession(options: JobSessionOptions): JobSession {
 
   async function run(): Promise<"over" | "stopped"> {
     try {
-      // What an earlier membership has left in the sums counts no more.
-      await train.rollback();
+      // What an earlier membership has left in the sums counts no more; an update of it may be committed by now.
+      if (train.own.pending === null) await train.rollback();
+      else await engine.takeSums();
       for (;;) {
         const state = states.newest;
         if (state === null) {
@@ -189,7 +190,6 @@ export function startJobSession(options: JobSessionOptions): JobSession {
     // Whatever was loaded, that is what the engine holds now.
     const held = { step: committed.step, digest };
     train.recovered(held);
-    options.onCommitted(held);
     const isRight = digest === committed.digest;
     log(
       isRight ? "info" : "warn",
@@ -235,7 +235,7 @@ export function startJobSession(options: JobSessionOptions): JobSession {
     signal: AbortSignal,
   ): Promise<CheckpointReport["outcome"]> {
     try {
-      const files = await options.writeCheckpoint(job, step, signal);
+      const files = await options.writeCheckpoint(engine, job, step, signal);
       log("info", `the adapter of step ${step} is stored`);
       return { type: "written", files };
     } catch (thrown) {

@@ -36,7 +36,6 @@ function start(config: WorkerConfig, gpu: string): Agent {
   const worker = newWorkerId();
   const { cacheFolder } = config;
   const common = { fetch, clock: systemClock, limits: LIMITS, log };
-  const engine = startEngineThread();
   const models = createBaseModels({ ...common, cacheFolder });
   const connect = ({ natsUrl, natsUser, natsPassword }: JoinReply, purpose: string): Promise<Bus> =>
     connectNatsBus({
@@ -53,10 +52,10 @@ function start(config: WorkerConfig, gpu: string): Agent {
     join: (signal) =>
       askJoinUrl({ ...common, url: config.joinUrl, timeoutMs: LIMITS.coordinatorSilentMs, signal }),
     connect,
-    engine,
+    newEngine: () => startEngineThread(),
     engineLimits: { allowCpu: config.allowCpu, memoryBudgetBytes: config.memoryBudgetBytes },
     findBaseModel: (reply, job, signal) => models.find(reply, job, signal),
-    writeCheckpoint: createCheckpointWriter({ ...common, cacheFolder, engine }),
+    writeCheckpoint: createCheckpointWriter({ ...common, cacheFolder }),
     clock: systemClock,
     limits: LIMITS,
     log,

@@ -1,11 +1,11 @@
 /** What a worker does next, from the announced state of the step and its own: pure, so that every case has a test. */
 import type { Committed, MemberRef, StepState, WorkItemHeader } from "../shared/messages.ts";
 
-/** Names an attempt for good: a coordinator that has restarted may count a step's attempts anew. */
+/** Names an attempt for good: gradient sums are good as long as it stays, whoever else comes and goes. */
 export interface AttemptId {
   readonly step: number;
   readonly attempt: number;
-  readonly generation: number;
+  readonly term: number;
 }
 
 /** A worker's own side of a job. */
@@ -16,8 +16,8 @@ export interface OwnState {
   readonly attempt: AttemptId | null;
   /** The update that is computed and not yet committed. */
   readonly pending: Committed | null;
-  /** It has nothing more to do in that attempt: it failed, or has reported its update. */
-  readonly isSpent: boolean;
+  /** The generation in which it has done its part of the attempt: has entered the round, or failed; null for none. */
+  readonly spentIn: number | null;
   /** The last step whose checkpoint it has reported; 0 for none. */
   readonly checkpointStep: number;
 }
@@ -74,19 +74,27 @@ export function nextAction(state: StepState, own: OwnState): Decision {
   }
   if (phase !== "compute" && phase !== "reduce") return { action: "wait", reason: `the phase is ${phase}` };
   if (!isMember(state, own.self)) return { action: "wait", reason: "this worker is in no attempt" };
-  if (own.isSpent) return { action: "wait", reason: "this worker has done its part of the attempt" };
+  if (own.attempt !== null && own.spentIn === state.generation) {
+    return { action: "wait", reason: "this worker has done its part of the round" };
+  }
   return { action: phase, reason: `attempt ${state.attempt} of step ${state.step}` };
 }
 
 /** Whether nothing that belongs to the attempt can be of use any more, unless it is committed. */
 export function isOver(id: AttemptId, state: StepState): boolean {
   const isAnother = id.step !== state.step || id.attempt !== state.attempt ||
-    id.generation !== state.generation;
+    id.term !== state.term;
   return isAnother || (state.phase !== "compute" && state.phase !== "reduce" && state.phase !== "commit");
 }
 
-export function attemptOf({ step, attempt, generation }: StepState): AttemptId {
-  return { step, attempt, generation };
+/** Whether the round of `entered` is over: another membership has another one. */
+export function isRoundOver(entered: StepState, state: StepState): boolean {
+  return isOver(attemptOf(entered), state) || state.generation !== entered.generation ||
+    state.phase === "compute";
+}
+
+export function attemptOf({ step, attempt, term }: StepState): AttemptId {
+  return { step, attempt, term };
 }
 
 /** Whether the worker takes part in the attempt, under the incarnation that it has now. */

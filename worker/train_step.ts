@@ -8,57 +8,50 @@
  * The only place where the GPU and the all-reduce meet. When to do what is decided in step_action.ts; every call of the engine
  * is awaited before the next.
  */
-import type { z } from "zod";
 import type { Bus, WorkItem } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { Limits } from "../shared/limits.ts";
-import {
-  attemptFailureSchema,
-  type Committed,
-  decodeWorkItemHeader,
-  decodeWorkItemRows,
-  encodeFloats,
-  encodeMessage,
-  type JobAnnouncement,
-  type MemberRef,
-  microBatchReportSchema,
-  receivedSchema,
-  type StepState,
-  updateReportSchema,
-  verdictAnswerSchema,
-  type WorkItemHeader,
-} from "../shared/messages.ts";
-import { failureSubject, gradientSubjects, reportSubject, updateSubject } from "../shared/subjects.ts";
+import type { Committed, JobAnnouncement, MemberRef, StepState, WorkItemHeader } from "../shared/messages.ts";
+import { decodeWorkItemHeader, decodeWorkItemRows } from "../shared/messages.ts";
+import { gradientSubjects } from "../shared/subjects.ts";
 import { createAllReduce } from "./allreduce/all_reduce.ts";
+import type { RoundId } from "./allreduce/round_id.ts";
 import { RoundTimeout } from "./allreduce/round_timeout.ts";
-import { askUntilAnswered } from "./ask.ts";
-import type { Engine, MicroBatchResult } from "./engine/engine.ts";
+import type { Engine } from "./engine/engine.ts";
 import type { Log } from "./log.ts";
-import { type AttemptId, attemptOf, isOver, type OwnState, placeOf } from "./step_action.ts";
+import { createReports } from "./reports.ts";
+import { type AttemptId, attemptOf, isOver, isRoundOver, type OwnState, placeOf } from "./step_action.ts";
 import type { StepStates } from "./step_states.ts";
 import { createWorkSource, keepExtended } from "./work_source.ts";
+
+/** What the engine holds: outlives memberships, since an update that is reported may be committed unheard. */
+export interface HeldState {
+  readonly committed: Committed;
+  /** The update that is computed beside it, and of which attempt it is. */
+  readonly pending: { readonly attempt: AttemptId; readonly update: Committed } | null;
+}
+
+/** The micro-batch that is being computed. */
+export type Busy = { readonly step: number; readonly attempt: number; readonly index: number } | null;
 
 export interface TrainStepOptions {
   readonly job: JobAnnouncement;
   readonly self: MemberRef;
   readonly engine: Engine;
-  /** Heartbeats, claims and the work queue; megabytes go over `gradients`. */
+  readonly held: HeldState;
+  /** For claims and the work queue; megabytes go over `gradients`. */
   readonly control: Bus;
   readonly gradients: Bus;
   readonly states: StepStates;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly log: Log;
-  /** The state that the engine holds at the beginning. */
-  readonly committed: Committed;
-  /** Told before the engine is asked to change its state. */
-  readonly onCommitted: (committed: Committed) => void;
-  readonly onBusy: (
-    busy: { readonly step: number; readonly attempt: number; readonly index: number } | null,
-  ) => void;
+  /** Told before the engine is asked to change its committed state. */
+  readonly onHeld: (held: HeldState) => void;
+  readonly onBusy: (busy: Busy) => void;
   readonly onComputed: (tokenCount: number) => void;
-  /** Payload bytes of gradients, of this worker's earlier sessions. */
+  /** Payload bytes of gradients that this worker has sent earlier. */
   readonly gradientBytesBefore: number;
 }
 
@@ -90,75 +83,37 @@ class AttemptProblem extends LoraFleetError {
 }
 
 export function createTrainStep(options: TrainStepOptions): TrainStep {
-  const { job, self, engine, control, states, clock, limits, log } = options;
+  const { job, self, engine, held, control, states, clock, limits, log } = options;
   const { jobId, startId } = job;
+  const subjects = gradientSubjects(jobId);
   const allReduce = createAllReduce({
     bus: options.gradients,
     jobId,
     startId,
     self: self.worker,
-    subjects: gradientSubjects(jobId),
+    subjects,
     clock,
   });
-  const source = createWorkSource({ bus: control, jobId, clock, limits, signal: states.closed, log });
   const gradientBytesSent = () => options.gradientBytesBefore + allReduce.stats.bytesSent;
+  const source = createWorkSource({ bus: control, jobId, clock, limits, signal: states.closed, log });
+  const reports = createReports({ bus: control, jobId, self, clock, limits, gradientBytesSent });
+  /** Positions within the step of the micro-batches in this worker's sums. */
+  const counted = new Set<number>();
+  /** What the engine's sums held when they were taken in this attempt: with other members there may be another round. */
+  let taken: Int32Array | null = null;
+  /** The round that was entered last, whose chunks others may still need. */
+  let round: RoundId | null = null;
   let own: OwnState = {
     self,
-    committed: options.committed,
-    attempt: null,
-    pending: null,
-    isSpent: false,
+    committed: held.committed,
+    attempt: held.pending?.attempt ?? null,
+    pending: held.pending?.update ?? null,
+    spentIn: null,
     checkpointStep: 0,
   };
-  /** Positions within the step of the micro-batches in the engine's sums. */
-  const counted = new Set<number>();
-  let lastClaim = 0;
-
-  function ask<S extends z.ZodType>(subject: string, data: Uint8Array, answer: S, signal: AbortSignal) {
-    const timeoutMs = limits.requestTimeoutMs;
-    return askUntilAnswered({ bus: control, clock, subject, data, answer, timeoutMs, signal });
-  }
-
-  /** Sums and pending update belong to the state's attempt from here on. */
-  function enter(state: StepState): AttemptId {
-    const attempt = attemptOf(state);
-    if (own.attempt === null) own = { ...own, attempt, isSpent: false };
-    return attempt;
-  }
-
-  /** Runs one part of the attempt; what goes wrong in it, unless the attempt is over anyway, is reported. */
-  async function during(state: StepState, part: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    const attempt = enter(state);
-    const watch = states.watch((newer) => !isOver(attempt, newer));
-    try {
-      await part(watch.signal);
-    } catch (thrown) {
-      if (watch.signal.aborted) return;
-      own = { ...own, isSpent: true };
-      await reportFailure(attempt, thrown, watch.signal);
-    } finally {
-      watch.end();
-    }
-  }
-
-  async function reportFailure(attempt: AttemptId, thrown: unknown, signal: AbortSignal): Promise<void> {
-    const reason = messageOf(thrown).slice(0, 4000);
-    log("warn", `step ${attempt.step}, attempt ${attempt.attempt} failed here: ${reason}`);
-    const report = encodeMessage(attemptFailureSchema, {
-      ...self,
-      step: attempt.step,
-      attempt: attempt.attempt,
-      reason,
-      suspects: [...suspectsOf(thrown, self.worker)],
-      gradientBytesSent: gradientBytesSent(),
-    });
-    await ask(failureSubject(jobId), report, receivedSchema, signal).catch((failed) => {
-      if (!signal.aborted) throw failed;
-    });
-  }
 
   async function computeNext(state: StepState): Promise<void> {
-    enter(state);
+    const isAttemptStill = (newer: StepState) => !isOver(attemptOf(state), newer);
     const item = await source.take(() => states.after(state));
     if (item === null) return;
     let header: WorkItemHeader;
@@ -166,17 +121,19 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       header = decodeWorkItemHeader(item.data);
     } catch (thrown) {
       drop(item);
-      return await during(state, () => Promise.reject(thrown));
+      return await during(state, isAttemptStill, () => Promise.reject(thrown));
     }
-    const isForeign = header.jobId !== jobId || header.startId !== startId ||
-      header.specHash !== job.specHash;
-    const place = isForeign ? "older" : placeOf(header, state);
-    if (place === "newer" && await isAnnouncedSoon(state)) return;
-    if (place === "newer") return source.letGo();
-    // It came again, since an acknowledgement was lost, or it is of an attempt that is over.
-    if (place === "older" || counted.has(header.index)) return drop(item);
-    source.done();
-    await during(state, (signal) => compute(item, header, state, signal));
+    const isOurs = header.jobId === jobId && header.startId === startId && header.specHash === job.specHash;
+    const place = isOurs ? placeOf(header, state) : "older";
+    if (place === "newer") {
+      if (!await isAnnouncedSoon(state)) source.putBack();
+    } else if (place === "older" || counted.has(header.index)) {
+      // Of an attempt that is over, or it came again since its acknowledgement was lost.
+      drop(item);
+    } else {
+      source.done();
+      await during(state, isAttemptStill, (signal) => compute(item, header, state, signal));
+    }
   }
 
   async function compute(item: WorkItem, header: WorkItemHeader, state: StepState, signal: AbortSignal) {
@@ -189,7 +146,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       const result = await engine.computeGradient(batch, header.number);
       options.onComputed(batch.tokens.length);
       signal.throwIfAborted();
-      const { verdict } = await claim(header, result, clock.now() - startedAt, signal);
+      const verdict = await reports.claim(header, result, clock.now() - startedAt, signal);
       if (verdict === "counted" && state.exponents !== null) {
         await engine.accumulate(exponentBytes(state.exponents));
         counted.add(header.index);
@@ -207,36 +164,25 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     }
   }
 
-  function claim(header: WorkItemHeader, result: MicroBatchResult, computeMs: number, signal: AbortSignal) {
-    const report = encodeMessage(microBatchReportSchema, {
-      ...self,
-      step: header.step,
-      attempt: header.attempt,
-      index: header.index,
-      claim: ++lastClaim,
-      lossSum: Number.isFinite(result.lossSum) ? result.lossSum : null,
-      targetCount: result.targetCount,
-      maxAbs: encodeFloats(result.maxAbs),
-      computeMs,
-    });
-    return ask(reportSubject(jobId), report, verdictAnswerSchema, signal);
-  }
-
   function reduce(state: StepState): Promise<void> {
-    return during(state, async (signal) => {
-      own = { ...own, isSpent: true };
-      assertLedger(state);
+    const isRoundStill = (newer: StepState) => !isRoundOver(state, newer);
+    return during(state, isRoundStill, async (signal) => {
       const { step, attempt, generation, exponents, targetCount, learningRate } = state;
+      own = { ...own, spentIn: generation };
+      assertLedger(state);
       if (exponents === null) throw new AttemptProblem("the round has no exponents: nothing was summed", []);
-      const members = state.members.map(({ worker }) => worker);
+      taken = added(taken, await engine.takeSums());
+      round = { step, attempt, generation };
       const { sums } = await allReduce.reduce({
-        round: { step, attempt, generation },
-        members,
-        sums: await engine.takeSums(),
+        round,
+        members: state.members.map(({ worker }) => worker),
+        sums: taken.slice(),
         signal,
         deadlineMs: state.roundMs,
       });
-      const { gradientNorm, digest } = await engine.update({
+      own = { ...own, pending: null };
+      options.onHeld(heldNow());
+      const result = await engine.update({
         sums,
         exponents: exponentBytes(exponents),
         targetCount,
@@ -244,48 +190,78 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
         updateNumber: step,
         ...job.optimizer,
       });
-      if (!Number.isFinite(gradientNorm)) {
-        throw new AttemptProblem(
-          `the gradient's norm is ${gradientNorm} over ${targetCount} target tokens: the update would spoil the adapter`,
-          [],
-        );
-      }
-      own = { ...own, pending: { step, digest } };
-      const report = encodeMessage(updateReportSchema, {
-        ...self,
-        step,
-        attempt,
-        digest,
-        gradientNorm,
-        gradientBytesSent: gradientBytesSent(),
-      });
-      await ask(updateSubject(jobId), report, receivedSchema, signal);
+      assertFinite(result.gradientNorm, targetCount);
+      own = { ...own, pending: { step, digest: result.digest } };
+      options.onHeld(heldNow());
+      await reports.updated({ step, attempt, generation }, result, signal);
     });
   }
 
   /** Sums that the coordinator has in mind otherwise would be wrong on every worker. */
-  function assertLedger(state: StepState): void {
-    const index = state.members.findIndex(({ worker }) => worker === self.worker);
-    const wanted = state.ledger.flatMap((owner, microBatch) => owner === index ? [microBatch] : []);
-    const has = [...counted].sort((a, b) => a - b);
-    if (state.ledger.length === state.microBatchCount && quoteAll(wanted) === quoteAll(has)) return;
+  function assertLedger({ members, ledger, microBatchCount }: StepState): void {
+    const index = members.findIndex(({ worker }) => worker === self.worker);
+    const wanted = ledger.flatMap((owner, microBatch) => owner === index ? [microBatch] : []);
+    const isSame = wanted.length === counted.size && wanted.every((microBatch) => counted.has(microBatch));
+    if (isSame && ledger.length === microBatchCount) return;
     throw new AttemptProblem(
-      `the ledger of ${state.ledger.length} micro-batches gives this worker ${quote(wanted)}, its sums hold ${
-        quote(has)
-      }`,
+      `the ledger of ${ledger.length} micro-batches gives this worker ${quote(wanted)}, ` +
+        `its sums hold ${quote([...counted].sort((a, b) => a - b))}`,
       [self.worker],
     );
   }
 
-  /** The coordinator announces an attempt as it fills the queue: whichever comes first. */
+  async function commit(): Promise<void> {
+    // First the word, then the deed: whoever exports the state from here on gets the new one.
+    forget(own.pending!);
+    await engine.commit();
+  }
+
+  async function rollback(): Promise<void> {
+    forget(own.committed);
+    await engine.rollback();
+  }
+
+  /** The attempt is over, with this outcome. */
+  function forget(committed: Committed): void {
+    own = { ...own, committed, attempt: null, pending: null, spentIn: null };
+    counted.clear();
+    taken = null;
+    if (round !== null) allReduce.release(round);
+    round = null;
+    options.onHeld(heldNow());
+  }
+
+  /** Runs a part of the state's attempt; what goes wrong in it, unless the part is not wanted any more, is reported. */
+  async function during(
+    state: StepState,
+    isWanted: (newer: StepState) => boolean,
+    part: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    own = { ...own, attempt: attemptOf(state) };
+    const watch = states.watch(isWanted);
+    try {
+      await part(watch.signal);
+    } catch (thrown) {
+      if (watch.signal.aborted) return;
+      own = { ...own, spentIn: state.generation };
+      log("warn", `step ${state.step}, attempt ${state.attempt} failed here: ${messageOf(thrown)}`);
+      await reports.failed(state, messageOf(thrown), suspectsOf(thrown, self.worker), watch.signal).catch(
+        (failed) => {
+          if (!watch.signal.aborted) throw failed;
+        },
+      );
+    } finally {
+      watch.end();
+    }
+  }
+
+  /** The coordinator announces an attempt as it fills the queue: either may come first. */
   async function isAnnouncedSoon(seen: StepState): Promise<boolean> {
     const waiting = new AbortController();
-    const late = clock.sleep(
-      2 * limits.announcementIntervalMs,
-      AbortSignal.any([waiting.signal, states.closed]),
-    );
+    const signal = AbortSignal.any([waiting.signal, states.closed]);
+    const late = clock.sleep(2 * limits.announcementIntervalMs, signal).then(() => false);
     try {
-      return await Promise.race([states.after(seen).then(() => true), late.then(() => false)]);
+      return await Promise.race([states.after(seen).then(() => true), late]);
     } finally {
       late.catch(() => {});
       waiting.abort();
@@ -302,22 +278,9 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     item.ack().catch((thrown) => log("warn", messageOf(thrown)));
   }
 
-  async function commit(): Promise<void> {
-    const { pending, attempt } = own;
-    // First the word, then the deed: whoever exports the state from here on gets the new one.
-    own = { ...own, committed: pending!, attempt: null, pending: null, isSpent: false };
-    counted.clear();
-    options.onCommitted(pending!);
-    await engine.commit();
-    allReduce.release(attempt!);
-  }
-
-  async function rollback(): Promise<void> {
-    const { attempt } = own;
-    own = { ...own, attempt: null, pending: null, isSpent: false };
-    counted.clear();
-    await engine.rollback();
-    if (attempt !== null) allReduce.release(attempt);
+  function heldNow(): HeldState {
+    const { committed, attempt, pending } = own;
+    return { committed, pending: pending === null ? null : { attempt: attempt!, update: pending } };
   }
 
   return {
@@ -331,7 +294,10 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     reduce,
     commit,
     rollback,
-    recovered: (committed) => void (own = { ...own, committed }),
+    recovered: (committed) => {
+      own = { ...own, committed };
+      options.onHeld(heldNow());
+    },
     checkpointReported: (step) => void (own = { ...own, checkpointStep: step }),
     letGo: () => source.letGo(),
     close: () => {
@@ -341,6 +307,21 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   };
 }
 
+/** Sums of one worker are within i32 whatever is added: the exponents see to it. */
+function added(before: Int32Array | null, sums: Int32Array): Int32Array {
+  if (before === null) return sums;
+  for (let i = 0; i < sums.length; i++) sums[i]! += before[i]!;
+  return sums;
+}
+
+function assertFinite(gradientNorm: number, targetCount: number): void {
+  if (Number.isFinite(gradientNorm)) return;
+  throw new AttemptProblem(
+    `the gradient's norm is ${gradientNorm} over ${targetCount} target tokens: the update would spoil the adapter`,
+    [],
+  );
+}
+
 /** A tensor without an exponent has had no gradient but 0: any exponent adds nothing. */
 function exponentBytes(exponents: readonly (number | null)[]): Int8Array {
   return Int8Array.from(exponents, (exponent) => exponent ?? 0);
@@ -348,9 +329,8 @@ function exponentBytes(exponents: readonly (number | null)[]): Int8Array {
 
 function suspectsOf(thrown: unknown, self: string): readonly string[] {
   if (thrown instanceof RoundTimeout || thrown instanceof AttemptProblem) return thrown.suspects;
+  // A micro-batch that cannot be read is the same for everybody.
   if (thrown instanceof LoraFleetError && thrown.code === "corrupt") return [];
   // What is neither a deadline nor a disagreement is the own GPU, driver or program.
   return [self];
 }
-
-const quoteAll = (list: readonly number[]): string => list.join(",");

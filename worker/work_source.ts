@@ -12,7 +12,9 @@ export interface WorkSource {
   take(changed: () => Promise<void>): Promise<WorkItem | null>;
   /** The item in hand is handled. */
   done(): void;
-  /** Gives back the item in hand, and whatever an open pull brings. */
+  /** Gives back the item in hand. */
+  putBack(): void;
+  /** The same, and whatever an open pull brings. */
   letGo(): void;
 }
 
@@ -24,6 +26,8 @@ export interface WorkSourceOptions {
   readonly signal: AbortSignal;
   readonly log: Log;
 }
+
+const MOST_RELEASES = 5;
 
 export function createWorkSource({ bus, jobId, clock, limits, signal, log }: WorkSourceOptions): WorkSource {
   let queue: WorkQueue | null = null;
@@ -45,6 +49,12 @@ export function createWorkSource({ bus, jobId, clock, limits, signal, log }: Wor
     }
   }
 
+  function putBack(): void {
+    // One that is given back again and again would be in the way of others: it may wait for its time to come.
+    if (inHand !== null && inHand.deliveryCount <= MOST_RELEASES) inHand.release();
+    inHand = null;
+  }
+
   return {
     async take(changed) {
       if (inHand !== null) return inHand;
@@ -62,9 +72,9 @@ export function createWorkSource({ bus, jobId, clock, limits, signal, log }: Wor
     done() {
       inHand = null;
     },
+    putBack,
     letGo() {
-      inHand?.release();
-      inHand = null;
+      putBack();
       void pulling?.then((item) => item?.release());
       pulling = null;
     },

@@ -1,0 +1,114 @@
+/** A worker's words about an attempt, each repeated until the coordinator has answered it. */
+import type { z } from "zod";
+import type { Bus } from "../shared/bus/bus.ts";
+import type { Clock } from "../shared/clock.ts";
+import type { Limits } from "../shared/limits.ts";
+import {
+  attemptFailureSchema,
+  encodeFloats,
+  encodeMessage,
+  type MemberRef,
+  microBatchReportSchema,
+  receivedSchema,
+  updateReportSchema,
+  type Verdict,
+  verdictAnswerSchema,
+} from "../shared/messages.ts";
+import { failureSubject, reportSubject, updateSubject } from "../shared/subjects.ts";
+import { askUntilAnswered } from "./ask.ts";
+import type { MicroBatchResult, UpdateResult } from "./engine/engine.ts";
+
+/** As much as the message takes. */
+const MAX_REASON_LENGTH = 4000;
+
+export interface ReportsOptions {
+  readonly bus: Bus;
+  readonly jobId: string;
+  readonly self: MemberRef;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly gradientBytesSent: () => number;
+}
+
+/** Which attempt a word is about. */
+export interface About {
+  readonly step: number;
+  readonly attempt: number;
+}
+
+/** One of its rounds: with other members there is another one. */
+export interface RoundOf extends About {
+  readonly generation: number;
+}
+
+/** All of them reject with the signal's reason once the attempt is over. */
+export interface Reports {
+  /** A gradient is computed and in no sum yet. Each call is a claim of its own. */
+  claim(
+    about: About & { readonly index: number },
+    result: MicroBatchResult,
+    computeMs: number,
+    signal: AbortSignal,
+  ): Promise<Verdict>;
+  updated(
+    about: About & { readonly generation: number },
+    result: UpdateResult,
+    signal: AbortSignal,
+  ): Promise<void>;
+  failed(about: About, reason: string, suspects: readonly string[], signal: AbortSignal): Promise<void>;
+}
+
+export function createReports(options: ReportsOptions): Reports {
+  const { bus, jobId, self, clock, limits, gradientBytesSent } = options;
+  let lastClaim = 0;
+
+  function ask<S extends z.ZodType>(subject: string, data: Uint8Array, answer: S, signal: AbortSignal) {
+    const timeoutMs = limits.requestTimeoutMs;
+    return askUntilAnswered({ bus, clock, subject, data, answer, timeoutMs, signal });
+  }
+
+  return {
+    async claim({ step, attempt, index }, { lossSum, targetCount, maxAbs }, computeMs, signal) {
+      const report = encodeMessage(microBatchReportSchema, {
+        ...self,
+        step,
+        attempt,
+        index,
+        claim: ++lastClaim,
+        lossSum: finiteOrNull(lossSum),
+        targetCount,
+        maxAbs: encodeFloats(maxAbs),
+        computeMs,
+      });
+      return (await ask(reportSubject(jobId), report, verdictAnswerSchema, signal)).verdict;
+    },
+    async updated({ step, attempt, generation }, { digest, gradientNorm }, signal) {
+      const report = encodeMessage(updateReportSchema, {
+        ...self,
+        step,
+        attempt,
+        generation,
+        digest,
+        gradientNorm: finiteOrNull(gradientNorm),
+        gradientBytesSent: gradientBytesSent(),
+      });
+      await ask(updateSubject(jobId), report, receivedSchema, signal);
+    },
+    async failed({ step, attempt }, reason, suspects, signal) {
+      const report = encodeMessage(attemptFailureSchema, {
+        ...self,
+        step,
+        attempt,
+        reason: reason.slice(0, MAX_REASON_LENGTH),
+        suspects: [...suspects],
+        gradientBytesSent: gradientBytesSent(),
+      });
+      await ask(failureSubject(jobId), report, receivedSchema, signal);
+    },
+  };
+}
+
+/** JSON knows no other. */
+function finiteOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}
