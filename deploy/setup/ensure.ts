@@ -2,7 +2,8 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import { aptInstall, haveAptLists, rootPrefix, runCommand } from "./apt.ts";
 import { findNatsServer, probeGpu } from "./checks.ts";
-import { describePlatform, manualCommands, packagesFor, type Requirement } from "./platform.ts";
+import { describePlatform, manualCommands, packagesFor } from "./platform.ts";
+import type { Platform, Requirement } from "./platform.ts";
 
 export interface SetupResult {
   readonly natsServerPath: string;
@@ -10,41 +11,59 @@ export interface SetupResult {
   readonly gpuName: string;
 }
 
+/** What set-up sees and does; tests have a machine of their own. */
+export interface Machine {
+  readonly platform: Platform;
+  look(): Promise<{ natsServerPath: string | null; gpuName: string | null }>;
+  /** Installs packages by apt; false where that would need a password. */
+  aptInstall(packages: readonly string[], announce: () => void): Promise<boolean>;
+}
+
 /**
  * Makes sure that nats-server and a GPU driver are there, installing them by apt where that needs no questions.
  * @param log receives one line for each thing that is done; nothing where all is there
  * @throws LoraFleetError `missing_dependency`, whose message ends with the commands to type
  */
-export async function ensureSetup(log: (line: string) => void): Promise<SetupResult> {
-  const look = async () => {
-    const natsServerPath = findNatsServer(Deno.env.get("PATH") ?? "");
-    const gpuName = await probeGpu();
-    return { natsServerPath, gpuName };
+export async function ensureSetup(
+  log: (line: string) => void,
+  machine: Machine = thisMachine(),
+): Promise<SetupResult> {
+  const { platform } = machine;
+  let { natsServerPath, gpuName } = await machine.look();
+  const missing = () => {
+    const requirements: Requirement[] = [];
+    if (natsServerPath === null) requirements.push("nats-server");
+    if (gpuName === null) requirements.push("vulkan");
+    return requirements;
   };
-  let { natsServerPath, gpuName } = await look();
-  if (natsServerPath !== null && gpuName !== null) return { natsServerPath, gpuName };
-
-  const platform = describePlatform(Deno.build.os, readTextOrEmpty("/etc/os-release"));
-  const missing: Requirement[] = [];
-  if (natsServerPath === null) missing.push("nats-server");
-  if (gpuName === null) missing.push("vulkan");
-  if (platform.packageManager === "apt") {
-    const prefix = await rootPrefix(Deno.uid(), runCommand);
-    if (prefix !== null) {
-      const packages = packagesFor("apt", missing);
-      log(`set-up: installing ${packages.join(", ")} with apt`);
-      await aptInstall(packages, prefix, haveAptLists(), runCommand);
-      ({ natsServerPath, gpuName } = await look());
-      if (natsServerPath !== null && gpuName !== null) return { natsServerPath, gpuName };
-    }
+  if (missing().length > 0 && platform.packageManager === "apt") {
+    const packages = packagesFor("apt", missing());
+    const announce = () => log(`set-up: installing ${packages.join(", ")} with apt`);
+    if (await machine.aptInstall(packages, announce)) ({ natsServerPath, gpuName } = await machine.look());
   }
-  const stillMissing = missing.filter((requirement) =>
-    requirement === "nats-server" ? natsServerPath === null : gpuName === null
-  );
+  if (natsServerPath !== null && gpuName !== null) return { natsServerPath, gpuName };
   throw new LoraFleetError(
     "missing_dependency",
-    missingMessage(platform.name, stillMissing, manualCommands(platform, stillMissing)),
+    missingMessage(platform.name, missing(), manualCommands(platform, missing())),
   );
+}
+
+function thisMachine(): Machine {
+  return {
+    platform: describePlatform(Deno.build.os, readTextOrEmpty("/etc/os-release")),
+    async look() {
+      const natsServerPath = findNatsServer(Deno.env.get("PATH") ?? "");
+      return { natsServerPath, gpuName: await probeGpu() };
+    },
+    async aptInstall(packages, announce) {
+      const prefix = await rootPrefix(Deno.uid(), runCommand);
+      if (prefix === null) return false;
+      announce();
+      // Where apt fails, what it could install counts, and the second look says what is missing.
+      await aptInstall(packages, prefix, haveAptLists(), runCommand);
+      return true;
+    },
+  };
 }
 
 /** The whole message for a person: what is missing, and the lines to type. */

@@ -48,16 +48,28 @@ export function packagesFor(manager: PackageManager, missing: readonly Requireme
   return missing.flatMap((requirement) => packages[manager][requirement]);
 }
 
-/** The commands that a person should type to install what is missing; never empty when something is. */
+const RELEASE = "put the nats-server binary from https://github.com/nats-io/nats-server/releases on the PATH";
+
+/**
+ * The lines for a person who has to install what is missing: commands to type, and words where there is none. Not every
+ * system has nats-server among its packages, so that the way around them is always the last one.
+ */
 export function manualCommands(platform: Platform, missing: readonly Requirement[]): string[] {
-  const byHand = missing.map((requirement) =>
+  const commands = packageCommands(platform, missing);
+  if (commands.length > 0) return missing.includes("nats-server") ? [...commands, `or ${RELEASE}`] : commands;
+  return missing.map((requirement) =>
     requirement === "nats-server"
-      ? "put the nats-server binary from https://github.com/nats-io/nats-server/releases on the PATH"
-      : "install a Vulkan driver: that of your GPU, or Mesa's lavapipe"
+      ? RELEASE
+      : platform.os === "linux"
+      ? "install a Vulkan driver: that of your GPU, or Mesa's lavapipe"
+      : "update the system and the GPU's driver: WebGPU needs Metal or Direct3D 12"
   );
-  if (platform.packageManager === null) return byHand;
+}
+
+function packageCommands(platform: Platform, missing: readonly Requirement[]): string[] {
+  if (platform.packageManager === null) return [];
   const names = packagesFor(platform.packageManager, missing);
-  if (names.length === 0) return byHand;
+  if (names.length === 0) return [];
   const list = names.join(" ");
   switch (platform.packageManager) {
     case "apt":

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { describePlatform, manualCommands, packagesFor } from "./platform.ts";
+import { describePlatform, manualCommands, packagesFor, type Requirement } from "./platform.ts";
 
 const debian = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n';
 
@@ -28,18 +28,26 @@ Deno.test("only what is missing is asked for", () => {
 });
 
 Deno.test("a person gets commands that can be pasted, or words where we know no package manager", () => {
-  assertEquals(manualCommands(describePlatform("linux", debian), ["vulkan"]), [
+  const commandsFor = (os: string, osRelease: string, ...missing: Requirement[]) =>
+    manualCommands(describePlatform(os, osRelease), missing);
+  const release =
+    "put the nats-server binary from https://github.com/nats-io/nats-server/releases on the PATH";
+  assertEquals(commandsFor("linux", debian, "vulkan"), [
     "sudo apt-get update",
     "sudo apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1",
   ]);
-  assertEquals(manualCommands(describePlatform("linux", "ID=fedora"), ["nats-server"]), [
-    "sudo dnf install -y nats-server",
+  assertEquals(commandsFor("linux", "ID=fedora", "nats-server", "vulkan"), [
+    "sudo dnf install -y nats-server mesa-vulkan-drivers vulkan-loader",
+    `or ${release}`,
   ]);
-  assertEquals(manualCommands(describePlatform("linux", "ID=arch"), ["vulkan"]), [
+  assertEquals(commandsFor("linux", "ID=arch", "vulkan"), [
     "sudo pacman -S --needed vulkan-swrast vulkan-icd-loader",
   ]);
-  assertEquals(manualCommands(describePlatform("darwin", ""), ["nats-server"]), ["brew install nats-server"]);
-  for (const platform of [describePlatform("linux", "ID=nixos"), describePlatform("freebsd", "")]) {
-    assertEquals(manualCommands(platform, ["nats-server", "vulkan"]).length, 2);
-  }
+  assertEquals(commandsFor("darwin", "", "nats-server"), ["brew install nats-server", `or ${release}`]);
+  assertEquals(commandsFor("windows", "", "nats-server"), ["choco install nats-server", `or ${release}`]);
+  assertEquals(commandsFor("linux", "ID=nixos", "nats-server", "vulkan"), [
+    release,
+    "install a Vulkan driver: that of your GPU, or Mesa's lavapipe",
+  ]);
+  assertEquals(commandsFor("darwin", "", "vulkan").length, 1);
 });
