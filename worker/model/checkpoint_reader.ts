@@ -13,6 +13,8 @@ export interface Checkpoint {
   readonly spec: TransformerSpec;
   /** The names of all tensors in the files, sorted. */
   readonly tensorNames: readonly string[];
+  /** Whether linear layers that are stored in NF4 are doubly quantised; null where they are not stored in NF4. */
+  readonly storedDoubleQuantization: boolean | null;
   /**
    * A tensor in f32, flattened. `lm_head.weight` is the embedding table where they are tied.
    * @throws LoraFleetError `invalid_model` naming tensor and file
@@ -69,14 +71,17 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   };
 
   for (const [name, shape] of plainTensors(spec)) expect(name, shape);
+  let storedDoubleQuantization: boolean | null = null;
   for (const { name, outFeatures, inFeatures } of linearModules(spec)) {
     const { file, stored } = locate(`${name}.weight`);
     if (!isPrequantized(file, stored)) expect(stored, [outFeatures, inFeatures]);
+    else storedDoubleQuantization ??= file.tensors.has(`${stored}.nested_absmax`);
   }
 
   return {
     spec,
     tensorNames: [...files.keys()].sort(),
+    storedDoubleQuantization,
     // deno-lint-ignore require-await -- asynchronous, so that an error is a rejection and reading may become so
     async readTensor(name, expectedShape) {
       const { file, stored } = expect(name, expectedShape);

@@ -116,7 +116,8 @@ export class LanguageModel {
     const { spec } = checkpoint;
     const lora = planLora(spec, options.lora);
     const { gradientCheckpointing: wanted, memoryBudgetBytes } = options;
-    const sizes = { ...options, maxTensorBytes: gpu.maxTensorBytes };
+    const doubleQuantization = checkpoint.storedDoubleQuantization ?? options.doubleQuantization;
+    const sizes = { ...options, doubleQuantization, maxTensorBytes: gpu.maxTensorBytes };
     const gradientCheckpointing = wanted === "where needed"
       ? needsCheckpointing(spec, lora, sizes, memoryBudgetBytes)
       : wanted;
@@ -124,7 +125,7 @@ export class LanguageModel {
     const plan = planMemory(spec, lora, planOptions);
     assertFits(plan, memoryBudgetBytes, gpu.maxTensorBytes, gpu.description);
     const weights = await loadBaseWeights(gpu, checkpoint, {
-      doubleQuantization: options.doubleQuantization,
+      doubleQuantization,
       slabRows: chunkColumns(spec, planOptions),
     });
     const model = new LanguageModel({

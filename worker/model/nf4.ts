@@ -155,34 +155,3 @@ export function dequantizeNf4(weights: Nf4Weights): Float32Array {
   }
   return values;
 }
-
-/** The arrays of an `Nf4Weights` as the GPU reads them, each padded with zeros to whole u32 words. */
-export interface Nf4GpuArrays {
-  /** Bytes as they are: word w holds elements 8w … 8w+7; element e is in byte e>>1, the even one in the high nibble. */
-  readonly codes: Uint32Array;
-  /** f32 bits, or with double quantisation four 8-bit codes a word in memory order. */
-  readonly absmax: Uint32Array;
-  /** f32 [⌈blocks/256⌉]; null without double quantisation. */
-  readonly nestedAbsmax: Float32Array | null;
-}
-
-/** Lays a weight out for WGSL, which reads storage buffers in u32 words (little-endian, as all WebGPU devices are). */
-export function packForGpu(weights: Nf4Weights): Nf4GpuArrays {
-  const { codes, absmax, absmaxCodes, nestedAbsmax } = weights;
-  return {
-    codes: toWords(codes),
-    absmax: absmaxCodes !== null
-      ? toWords(absmaxCodes)
-      : new Uint32Array(absmax!.buffer, absmax!.byteOffset, absmax!.length),
-    nestedAbsmax,
-  };
-}
-
-function toWords(bytes: Uint8Array): Uint32Array {
-  if (bytes.length % 4 === 0 && bytes.byteOffset % 4 === 0) {
-    return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-  }
-  const words = new Uint32Array(Math.ceil(bytes.length / 4));
-  new Uint8Array(words.buffer).set(bytes);
-  return words;
-}

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { pcg32 } from "../../shared/prng.ts";
 import { goldenPath } from "../../tests/golden/golden.ts";
-import { absmaxOf, dequantizeNf4, DYNAMIC_MAP, NF4_CODEBOOK, packForGpu, quantizeNf4 } from "./nf4.ts";
+import { dequantizeNf4, DYNAMIC_MAP, NF4_CODEBOOK, quantizeNf4 } from "./nf4.ts";
 import { meanF32 } from "./nf4_mean.ts";
 import { openSafetensors } from "./safetensors.ts";
 
@@ -84,29 +84,4 @@ Deno.test("a shape that does not fit the weights is a defect", () => {
     () => quantizeNf4(new Float32Array(6), { rows: 2, columns: 4, doubleQuantization: false }),
     RangeError,
   );
-});
-
-Deno.test("for the GPU: whole u32 words, element 8w + j in nibble j of word w, pairs swapped within a byte", () => {
-  const prng = pcg32(8);
-  const [rows, columns] = [5, 71];
-  const values = Float32Array.from({ length: rows * columns }, () => prng.normal());
-  for (const doubleQuantization of [false, true]) {
-    const weights = quantizeNf4(values, { rows, columns, doubleQuantization });
-    const { codes, absmax, nestedAbsmax } = packForGpu(weights);
-    assertEquals(codes.length, Math.ceil(rows * columns / 8));
-    const scales = absmaxOf(weights);
-    const decoded = values.map((_, e) => {
-      const byte = codes[e >> 3]! >>> (8 * ((e >> 1) % 4)) & 255;
-      const block = e >> 6;
-      const scale = doubleQuantization
-        ? Math.fround(
-          DYNAMIC_MAP[absmax[block >> 2]! >>> (8 * (block % 4)) & 255]! * nestedAbsmax![block >> 8]!,
-        ) +
-          weights.nestedOffset
-        : new Float32Array(absmax.buffer)[block]!;
-      assertEquals(Math.fround(scale), scales[block]);
-      return NF4_CODEBOOK[e % 2 === 0 ? byte >> 4 : byte & 15]! * Math.fround(scale);
-    });
-    assertEquals(decoded, dequantizeNf4(weights));
-  }
 });

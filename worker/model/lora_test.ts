@@ -1,0 +1,82 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { loraSchema } from "../../shared/job_spec.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { loadLadderCase } from "../../tests/golden/golden.ts";
+import { openCheckpoint } from "./checkpoint_reader.ts";
+import { initialAdapter, planLora } from "./lora.ts";
+import { linearModules } from "./transformer_spec.ts";
+
+const { spec } = await openCheckpoint(loadLadderCase("gqa_tied").modelFolder);
+const plan = (fields: Record<string, unknown>) => planLora(spec, loraSchema.parse({ r: 4, ...fields }));
+
+Deno.test("target modules match by whole parts of their names, all-linear every linear layer", () => {
+  const names = (targets: unknown) => [...plan({ target_modules: targets }).modules.keys()];
+  assertEquals(names(["q_proj"]), ["model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj"]);
+  assertEquals(names(["model.layers.1.mlp.up_proj"]), ["model.layers.1.mlp.up_proj"]);
+  assertEquals(names(["layers.1.mlp.up_proj", "up_proj"]).length, 2);
+  assertEquals(names("all-linear"), linearModules(spec).map(({ name }) => name));
+  for (const target of ["proj", "_proj", "lm_head", "q_proj.weight"]) {
+    const error = assertThrows(() => names(["q_proj", target]), LoraFleetError, `"${target}"`);
+    assertEquals([error.code, error.param], ["invalid_request", "lora.target_modules"]);
+  }
+});
+
+Deno.test("tensors lie one after the other, each from a multiple of 64 on, A before B", () => {
+  const { layout, modules } = plan({ target_modules: ["k_proj", "up_proj"] });
+  let end = 0;
+  let parameters = 0;
+  for (const { name, shape: [rows, columns], offset } of layout.tensors) {
+    assertEquals([offset % 64, offset - end < 64, offset >= end], [0, true, true], name);
+    end = offset + rows * columns;
+    parameters += rows * columns;
+  }
+  assertEquals([layout.elementCount, layout.parameterCount], [Math.ceil(end / 64) * 64, parameters]);
+  for (const [name, { a, b, linear, index }] of modules) {
+    const [first, second] = [layout.tensors[a]!, layout.tensors[b]!];
+    assertEquals(first, {
+      ...first,
+      name: `base_model.model.${name}.lora_A.weight`,
+      shape: [4, linear.inFeatures],
+    });
+    assertEquals(second, {
+      ...second,
+      name: `base_model.model.${name}.lora_B.weight`,
+      shape: [linear.outFeatures, 4],
+    });
+    assertEquals([a, b], [2 * index, 2 * index + 1]);
+  }
+});
+
+Deno.test("the scale is alpha over r, with rsLoRA over its root; without LoRA there is nothing", () => {
+  assertEquals(plan({ lora_alpha: 6 }).scale, 1.5);
+  assertEquals(plan({ lora_alpha: 6, use_rslora: true }).scale, 3);
+  const none = planLora(spec, null);
+  assertEquals([none.rank, none.modules.size, none.layout.elementCount], [0, 0, 0]);
+  assertThrows(() => plan({ r: 33, target_modules: ["k_proj"] }), LoraFleetError, "Use at most 32");
+});
+
+Deno.test("a fresh adapter: A uniform up to 1/√in, each tensor its own numbers, B zero, the same for the same seed", () => {
+  const { layout } = plan({ target_modules: "all-linear", r: 8 });
+  const adapter = initialAdapter(layout, 3);
+  assertEquals(initialAdapter(layout, 3), adapter);
+  assert(initialAdapter(layout, 4).some((value, i) => value !== adapter[i]));
+  const firsts = new Set<number>();
+  for (const { name, shape: [rows, columns], offset } of layout.tensors) {
+    const values = adapter.subarray(offset, offset + rows * columns);
+    if (name.endsWith("lora_B.weight")) {
+      assert(values.every((value) => value === 0));
+      continue;
+    }
+    firsts.add(values[0]!);
+    // In units of the bound: uniform numbers have mean 0 and mean square 1/3, here of n ≥ 768 within 5 deviations.
+    const scaled = Array.from(values, (value) => value * Math.sqrt(columns));
+    const meanOf = (numbers: number[]) => numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
+    assert(scaled.every((value) => Math.abs(value) <= 1 + 1e-6));
+    assert(Math.abs(meanOf(scaled)) < 5 * Math.sqrt(1 / 3 / scaled.length), name);
+    assert(
+      Math.abs(meanOf(scaled.map((value) => value ** 2)) - 1 / 3) < 5 * Math.sqrt(4 / 45 / scaled.length),
+      name,
+    );
+  }
+  assertEquals(firsts.size, layout.tensors.length / 2);
+});

@@ -1,0 +1,86 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { brokenModel } from "../../tests/golden/broken_model.ts";
+import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
+import { loadGoldenModel } from "../../tests/golden/golden_model.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { testGpu } from "../kernels/kernel_contract.ts";
+import type { ModelOptions } from "./language_model.ts";
+
+const CHANGES: [what: string, changes: Partial<ModelOptions>][] = [
+  ["training, activations computed again", { gradientCheckpointing: true }],
+  ["training, activations kept", { gradientCheckpointing: false }],
+  ["evaluation", { training: false }],
+  ["the base model alone", { training: false, lora: null }],
+  ["the other quantisation of absmax", {}],
+  ["a vocabulary in chunks, odd numbers of tokens", {
+    logitsChunkBytes: 2000,
+    maxTokens: 29,
+    maxPositions: 31,
+  }],
+];
+
+for (const name of LADDER_CASES) {
+  const golden = loadLadderCase(name);
+  Deno.test(`${name}: the plan is what the GPU allocates, to the byte`, async () => {
+    const gpu = await testGpu();
+    for (const [what, changes] of CHANGES) {
+      const doubleQuantization = golden.doubleQuantization !== what.startsWith("the other");
+      const before = gpu.allocatedBytes;
+      const model = await loadGoldenModel(golden, { ...changes, doubleQuantization });
+      assertEquals(gpu.allocatedBytes - before, model.plannedBytes, what);
+    }
+  });
+}
+
+Deno.test("of a checkpoint in NF4 the plan counts what is stored, whatever is asked for", async () => {
+  const gpu = await testGpu();
+  const golden = loadLadderCase("gqa_tied");
+  const modelFolder = golden.modelFolder.replace(/model$/, "model_nf4");
+  for (const doubleQuantization of [true, false]) {
+    const before = gpu.allocatedBytes;
+    const model = await loadGoldenModel(golden, { modelFolder, doubleQuantization });
+    assertEquals(gpu.allocatedBytes - before, model.plannedBytes);
+  }
+});
+
+Deno.test("what does not fit is refused before anything is allocated", async () => {
+  const gpu = await testGpu();
+  const golden = loadLadderCase("gqa_tied");
+  const { plannedBytes } = await loadGoldenModel(golden);
+  const before = gpu.allocatedBytes;
+  await loadGoldenModel(golden, { memoryBudgetBytes: plannedBytes });
+  const after = gpu.allocatedBytes;
+  assert(after > before);
+  const error = await assertRejects(
+    () => loadGoldenModel(golden, { memoryBudgetBytes: plannedBytes - 1 }),
+    LoraFleetError,
+    "memory plan:",
+  );
+  assertEquals([error.code, gpu.allocatedBytes], ["does_not_fit", after]);
+});
+
+Deno.test("activations are kept where that is easy, and computed again where the budget says so", async () => {
+  const golden = loadLadderCase("gqa_tied");
+  const again = await loadGoldenModel(golden, { gradientCheckpointing: true });
+  const kept = await loadGoldenModel(golden, { gradientCheckpointing: false });
+  const easy = await loadGoldenModel(golden, { gradientCheckpointing: "where needed" });
+  const tight = await loadGoldenModel(golden, {
+    gradientCheckpointing: "where needed",
+    memoryBudgetBytes: kept.plannedBytes - 1,
+  });
+  assertEquals([easy.plannedBytes, tight.plannedBytes], [kept.plannedBytes, again.plannedBytes]);
+});
+
+Deno.test("positions beyond a sliding window are refused", async () => {
+  await using model = await brokenModel("gqa_tied", {
+    config: { architectures: ["MistralForCausalLM"], sliding_window: 16 },
+  });
+  const golden = loadLadderCase("gqa_tied");
+  const error = await assertRejects(
+    () => loadGoldenModel(golden, { modelFolder: model.folder, maxPositions: 17 }),
+    LoraFleetError,
+    "sliding_window is 16",
+  );
+  assertEquals(error.code, "invalid_model");
+  await loadGoldenModel(golden, { modelFolder: model.folder, maxPositions: 16 });
+});

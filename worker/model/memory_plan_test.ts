@@ -1,0 +1,120 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { loraSchema } from "../../shared/job_spec.ts";
+import { planLora } from "./lora.ts";
+import {
+  assertFits,
+  chunkColumns,
+  formatBytes,
+  formatPlan,
+  needsCheckpointing,
+  planMemory,
+  type PlanOptions,
+} from "./memory_plan.ts";
+import { parseTransformerSpec } from "./transformer_spec.ts";
+
+const llama2 = parseTransformerSpec({
+  architectures: ["LlamaForCausalLM"],
+  hidden_size: 4096,
+  intermediate_size: 11008,
+  num_attention_heads: 32,
+  num_hidden_layers: 32,
+  vocab_size: 32000,
+});
+const lora = planLora(llama2, loraSchema.parse({ r: 64, lora_alpha: 16 }));
+const options: PlanOptions = {
+  maxTokens: 2048,
+  maxPositions: 2048,
+  doubleQuantization: true,
+  gradientCheckpointing: true,
+  maxTensorBytes: 2 ** 31 - 256,
+  training: true,
+};
+const bytesOf = (name: string, changes: Partial<PlanOptions> = {}) =>
+  planMemory(llama2, lora, { ...options, ...changes }).groups.find((group) => group.name === name)!.bytes;
+
+Deno.test("Llama-2-7B under the tutorial's LoRA: the groups are what one counts by hand", () => {
+  const weights = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008);
+  const blocks = weights / 64;
+  const dynamicMap = 256 * 4;
+  assertEquals(bytesOf("base model, NF4"), weights / 2 + blocks + blocks / 256 * 4 + dynamicMap);
+  assertEquals(
+    bytesOf("base model, NF4", { doubleQuantization: false }),
+    weights / 2 + blocks * 4 + dynamicMap,
+  );
+  assertEquals(bytesOf("base model, f32"), (2 * 32000 * 4096 + 65 * 4096) * 4);
+  const parameters = 32 * 2 * 2 * 64 * 4096;
+  assertEquals(lora.layout.parameterCount, parameters);
+  assertEquals(bytesOf("adapter and its gradient"), 3 * parameters * 4 + parameters / 64 * 4 + 2 * 128 * 4);
+  const residuals = 33 * 2048 * 4096 * 4;
+  const slab = bytesOf("activations") - residuals;
+  assertEquals(bytesOf("activations", { gradientCheckpointing: false }), 32 * slab + residuals);
+  assertEquals(bytesOf("activations", { training: false }), slab + 2 * 2048 * 4096 * 4);
+});
+
+Deno.test("the total is the sum, and the table says all of it", () => {
+  const plan = planMemory(llama2, lora, options);
+  assertEquals(plan.totalBytes, plan.groups.reduce((sum, { bytes }) => sum + bytes, 0));
+  const text = formatPlan(plan);
+  for (const { name, bytes, detail } of plan.groups) {
+    for (const part of [name, formatBytes(bytes), detail]) assertStringIncludes(text, part);
+  }
+  assertStringIncludes(text, formatBytes(plan.totalBytes));
+  assertEquals([formatBytes(1), formatBytes(2 ** 30 - 1), formatBytes(2 ** 30)], [
+    "0.00 MiB",
+    "1024.00 MiB",
+    "1.00 GiB",
+  ]);
+});
+
+Deno.test("a plan that does not fit is refused with its numbers, one that just fits is not", () => {
+  const plan = planMemory(llama2, lora, options);
+  const fits = (budgetBytes: number | null, maxTensorBytes: number) =>
+    assertFits(plan, budgetBytes, maxTensorBytes, "Some GPU");
+  fits(null, plan.largest.bytes);
+  fits(plan.totalBytes, plan.largest.bytes);
+  const tooMuch = assertThrows(() => fits(plan.totalBytes - 1, 2 ** 31), LoraFleetError);
+  assertEquals(tooMuch.code, "does_not_fit");
+  for (
+    const words of [formatBytes(plan.totalBytes), "Some GPU", "dataset.max_seq_length", formatPlan(plan)]
+  ) {
+    assertStringIncludes(tooMuch.message, words);
+  }
+  const tooLarge = assertThrows(() => fits(null, plan.largest.bytes - 1), LoraFleetError);
+  assertEquals(tooLarge.code, "does_not_fit");
+  assertStringIncludes(tooLarge.message, `"${plan.largest.name}" needs ${formatBytes(plan.largest.bytes)}`);
+});
+
+Deno.test("the vocabulary is cut so that a chunk's logits and a slab's rows stay within what can be bound", () => {
+  const columns = (changes: Partial<PlanOptions>) => chunkColumns(llama2, { ...options, ...changes });
+  assertEquals(columns({ maxTokens: 64 }), 32000);
+  assertEquals(columns({ maxTokens: 4096 }), 2 ** 28 / 4096 / 4);
+  const small = 2 ** 27;
+  const narrow = columns({ maxTensorBytes: small });
+  assert(narrow * 4096 * 4 <= small && (narrow + 1) * 4096 * 4 > small);
+  assertEquals(columns({ logitsChunkBytes: 1 }), 1);
+});
+
+Deno.test("activations are computed again where keeping them would take memory in earnest", () => {
+  const needs = (maxTokens: number, budgetBytes: number | null) =>
+    needsCheckpointing(small, smallLora, { ...options, maxTokens }, budgetBytes);
+  const small = {
+    ...llama2,
+    hiddenSize: 128,
+    intermediateSize: 384,
+    headCount: 4,
+    kvHeadCount: 2,
+    headDim: 32,
+  };
+  const smallLora = planLora(small, loraSchema.parse({}));
+  const { totalBytes } = planMemory(small, smallLora, {
+    ...options,
+    maxTokens: 256,
+    gradientCheckpointing: false,
+  });
+  assertEquals(needs(256, null), false);
+  assertEquals(needs(256, totalBytes), false);
+  assertEquals(needs(256, totalBytes - 1), true);
+  assertEquals(needs(200_000, null), true);
+  assertEquals(needsCheckpointing(llama2, lora, options, 2 ** 40), true);
+});
