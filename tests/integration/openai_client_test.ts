@@ -43,7 +43,10 @@ Deno.test("the openai package trains an adapter: upload, create, events, succeed
     );
     assertEquals(checkpoints.map((checkpoint) => checkpoint.step_number), [4, 2]);
     assertEquals([...files.keys()], ["adapter_config.json", "adapter_model.safetensors"]);
-    assertEquals(new TextDecoder().decode(files.get("adapter_config.json")), '{"step":4}');
+    // Both files of the last step, byte for byte as the worker stored them, and the dataset as it was uploaded.
+    const texts = [...files.values()].map((bytes) => new TextDecoder().decode(bytes));
+    assertEquals(texts, ['{"step":4}', "weights".repeat(4)]);
+    assertEquals(await (await client.files.content(job.training_file)).text(), "row 1\nrow 2");
 
     const listed = await Array.fromAsync(client.fineTuning.jobs.list());
     assertEquals(listed.map(({ id }) => id), [job.id]);
