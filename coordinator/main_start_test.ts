@@ -133,6 +133,7 @@ Deno.test("a restart keeps the join token, the broker's port, and the jobs; a st
     };
     const first = await trial.start();
     const id = await submit(first.url);
+    await statusOf(first.url, id, "running");
     await reached.promise;
     const stream = fetch(`${first.url}/v1/fine_tuning/jobs/${id}/events?stream=true`).then((r) => r.text());
     const before = await (await fetch(first.joinUrl)).json();
