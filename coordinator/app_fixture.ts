@@ -43,6 +43,7 @@ export const FAKE_WORKER: WorkerView = {
 /** A fleet without workers: each step is committed as soon as `beforeStep` lets it. */
 export class FakeFleet implements Fleet {
   readonly trained: string[] = [];
+  readonly forgotten: string[] = [];
   beforeStep: (job: PlannedJob, step: number, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
   readonly #artifacts: ArtifactStore;
 
@@ -81,7 +82,8 @@ export class FakeFleet implements Fleet {
     }
   }
 
-  forget(): Promise<void> {
+  forget(jobId: string): Promise<void> {
+    this.forgotten.push(jobId);
     return Promise.resolve();
   }
 

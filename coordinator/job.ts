@@ -3,7 +3,9 @@
  *
  *     validating_files ──validated──▶ queued ──started──▶ running ──trained──▶ succeeded
  *                                       ▲                    │
- *                                       └coordinatorRestarted┘       from the first three: failed, cancelled
+ *                                       └coordinatorRestarted┘       from the first three: failed, cancelled, paused
+ *
+ *     paused ──resumed──▶ queued, or validating_files where the data was not prepared yet; also: cancelled
  */
 import { z } from "zod";
 import { LoraFleetError, quote } from "../shared/errors.ts";
@@ -13,6 +15,7 @@ export const jobStatusSchema = z.enum([
   "validating_files",
   "queued",
   "running",
+  "paused",
   "succeeded",
   "failed",
   "cancelled",
@@ -67,6 +70,8 @@ export type JobTransition =
   | { readonly type: "trained"; readonly resultFiles: readonly string[] }
   | { readonly type: "failed"; readonly error: JobError }
   | { readonly type: "cancelled" }
+  | { readonly type: "paused" }
+  | { readonly type: "resumed" }
   | { readonly type: "coordinatorRestarted" };
 
 export interface JobDecision {
@@ -82,7 +87,9 @@ const ALLOWED_FROM: Record<JobTransition["type"], readonly JobStatus[]> = {
   stepCommitted: ["running"],
   trained: ["running"],
   failed: ["validating_files", "queued", "running"],
-  cancelled: ["validating_files", "queued", "running"],
+  cancelled: ["validating_files", "queued", "running", "paused"],
+  paused: ["validating_files", "queued", "running"],
+  resumed: ["paused"],
   coordinatorRestarted: ["running"],
 };
 
@@ -176,6 +183,18 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
         job: { ...job, ...finished, status: "cancelled" },
         reason: `The job was cancelled while it was ${job.status}.`,
       };
+    case "paused":
+      return {
+        job: { ...job, status: "paused", estimatedFinishAt: null },
+        reason: `The job was paused while it was ${job.status}${afterStep(job)}.`,
+      };
+    case "resumed":
+      return {
+        job: { ...job, status: job.totalSteps === null ? "validating_files" : "queued" },
+        reason: `The job is resumed${afterStep(job)}: it is ${
+          job.totalSteps === null ? "validated" : "queued"
+        } again.`,
+      };
     case "coordinatorRestarted":
       return {
         job: {
@@ -186,4 +205,8 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
         reason: "The coordinator has restarted while the job was running: it is queued again.",
       };
   }
+}
+
+function afterStep({ step }: JobRecord): string {
+  return step === 0 ? "" : `, after step ${step}`;
 }

@@ -49,6 +49,10 @@ export interface JobService {
   get(id: string): JobRecord;
   /** Throws `not_found`, or `conflict` where the job has finished. */
   cancel(id: string): JobRecord;
+  /** Interrupts the job and lets others go first. Throws `not_found`, or `conflict` where it has finished or is paused. */
+  pause(id: string): JobRecord;
+  /** Queues a paused job again. Throws `not_found`, or `conflict` where it is not paused. */
+  resume(id: string): JobRecord;
   /** Runs `listener` after every change of the job or its events; call the result to stop. */
   watch(id: string, listener: () => void): () => void;
   /** Takes up the jobs that an earlier process left unfinished. */
@@ -59,17 +63,19 @@ export interface JobService {
 
 /** Why a job's work was aborted; what it then throws is no failure. */
 const CANCELLED = new LoraFleetError("aborted", "the job was cancelled");
+const PAUSED = new LoraFleetError("aborted", "the job was paused");
 const STOPPING = new LoraFleetError("aborted", "the coordinator is stopping");
 
 /** See `JobService`; nothing happens before `start`. */
 export function createJobService(options: JobServiceOptions): JobService {
   const { store, files, artifacts, models, fleet, clock, newId } = options;
   const listeners = new Map<string, Set<() => void>>();
+  /** Of what is being done for a job now. */
   const controllers = new Map<string, AbortController>();
   /** One prepared job is kept, so that a job which need not wait is prepared once. */
   let kept: PlannedJob | null = null;
   let preparing: Promise<void> = Promise.resolve();
-  let training: Promise<void> | null = null;
+  let training: { readonly id: string; readonly ended: Promise<void> } | null = null;
   let stopping = false;
 
   const get = (id: string): JobRecord => {
@@ -117,16 +123,28 @@ export function createJobService(options: JobServiceOptions): JobService {
     return job;
   };
 
-  const fail = (id: string, thrown: unknown): void => {
-    if (stopping || isFinished(get(id).status)) return;
+  /** What is thrown by work that was interrupted is no failure, whatever has become of the job since then. */
+  const fail = (id: string, thrown: unknown, signal: AbortSignal): void => {
+    if (signal.aborted) return;
     if (!(thrown instanceof LoraFleetError)) options.onDefect(`job ${id} failed`, thrown);
     apply(id, { type: "failed", error: jobErrorOf(thrown) }, { level: "error" });
   };
 
-  const controllerOf = (id: string): AbortController => {
-    const controller = controllers.get(id) ?? new AbortController();
+  const interruptible = async (id: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> => {
+    const controller = new AbortController();
     controllers.set(id, controller);
-    return controller;
+    try {
+      await work(controller.signal);
+    } catch (thrown) {
+      fail(id, thrown, controller.signal);
+    } finally {
+      controllers.delete(id);
+    }
+  };
+
+  const interrupt = (id: string, reason: LoraFleetError): void => {
+    controllers.get(id)?.abort(reason);
+    if (kept?.id === id) kept = null;
   };
 
   const prepare = async (id: string, signal: AbortSignal): Promise<PlannedJob> => {
@@ -150,15 +168,11 @@ export function createJobService(options: JobServiceOptions): JobService {
 
   const validate = async (id: string): Promise<void> => {
     if (stopping || get(id).status !== "validating_files") return;
-    const { signal } = controllerOf(id);
-    try {
+    await interruptible(id, async (signal) => {
       const plan = await prepare(id, signal);
       kept ??= plan;
       apply(id, { type: "validated", totalSteps: plan.totalSteps });
-    } catch (thrown) {
-      fail(id, thrown);
-      controllers.delete(id);
-    }
+    });
     trainNext();
   };
 
@@ -228,8 +242,7 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   const train = async (id: string): Promise<void> => {
-    const { signal } = controllerOf(id);
-    try {
+    await interruptible(id, async (signal) => {
       const plan = kept?.id === id ? kept : await prepare(id, signal);
       kept = null;
       signal.throwIfAborted();
@@ -246,9 +259,7 @@ export function createJobService(options: JobServiceOptions): JobService {
       }
       const resultFiles = stored.map((file) => files.addResult(id, plan.totalSteps, file).id);
       apply(id, { type: "trained", resultFiles });
-    } catch (thrown) {
-      fail(id, thrown);
-    }
+    });
     if (isFinished(get(id).status)) await fleet.forget(id);
   };
 
@@ -256,14 +267,13 @@ export function createJobService(options: JobServiceOptions): JobService {
     if (stopping || training !== null) return;
     const next = store.unfinishedJobs().find((job) => job.status === "queued");
     if (next === undefined) return;
-    training = train(next.id).catch((thrown) => options.onDefect(`job ${next.id} is stuck`, thrown)).finally(
-      () => {
-        controllers.delete(next.id);
+    const ended = train(next.id).catch((thrown) => options.onDefect(`job ${next.id} is stuck`, thrown))
+      .finally(() => {
         if (kept?.id === next.id) kept = null;
         training = null;
         trainNext();
-      },
-    );
+      });
+    training = { id: next.id, ended };
   };
 
   const enqueue = (id: string): void => {
@@ -296,8 +306,24 @@ export function createJobService(options: JobServiceOptions): JobService {
 
     cancel(id) {
       const job = apply(id, { type: "cancelled" }, { level: "warn" });
-      controllers.get(id)?.abort(CANCELLED);
-      if (kept?.id === id) kept = null;
+      interrupt(id, CANCELLED);
+      // One that trains is forgotten when its training has ended. Another one may have left a log when it was interrupted.
+      if (training?.id !== id && job.startedAt !== null) {
+        fleet.forget(id).catch((thrown) => options.onDefect(`the log of job ${id} is left behind`, thrown));
+      }
+      return job;
+    },
+
+    pause(id) {
+      const job = apply(id, { type: "paused" });
+      interrupt(id, PAUSED);
+      return job;
+    },
+
+    resume(id) {
+      const job = apply(id, { type: "resumed" });
+      if (job.status === "validating_files") enqueue(id);
+      trainNext();
       return job;
     },
 
@@ -322,7 +348,7 @@ export function createJobService(options: JobServiceOptions): JobService {
       stopping = true;
       for (const controller of controllers.values()) controller.abort(STOPPING);
       await preparing;
-      await training;
+      await training?.ended;
     },
   };
 }

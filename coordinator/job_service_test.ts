@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { LoraFleetError } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import type { JobSpec } from "../shared/job_spec.ts";
-import { withWorld } from "./app_fixture.ts";
+import { fakePrepare, withWorld } from "./app_fixture.ts";
 import type { World } from "./app_fixture.ts";
 import type { JobRecord } from "./job.ts";
 
@@ -196,6 +196,96 @@ Deno.test("a queued job and one whose data is being prepared are cancelled, too"
     assertEquals(world.fleet.trained, [running.id]);
   });
 });
+
+Deno.test("a paused job lets others go first, and goes on when it is resumed", () =>
+  withWorld({}, async (world) => {
+    const hold = holdBefore(world, 3);
+    const [first, second] = [await submit(world), await submit(world)];
+    await hold.reached;
+    assertEquals(world.jobs.pause(first.id).status, "paused");
+    world.fleet.beforeStep = () => Promise.resolve();
+    assertEquals((await world.finished(second.id)).status, "succeeded");
+    const paused = world.jobs.get(first.id);
+    assertEquals([paused.status, paused.step, paused.error], ["paused", 2, null]);
+    assertEquals(
+      world.messages(first.id).at(-1),
+      "The job was paused while it was running, after step 2.",
+    );
+    assertEquals(assertThrows(() => world.jobs.pause(first.id), LoraFleetError).code, "conflict");
+    assertEquals(world.jobs.resume(first.id).status, "queued");
+    assertEquals((await world.finished(first.id)).status, "succeeded");
+    assert(world.messages(first.id).includes("The job is resumed, after step 2: it is queued again."));
+    assertEquals(world.fleet.trained, [first.id, second.id, first.id]);
+    // Its log stays for as long as it may go on.
+    await world.jobs.stop();
+    assertEquals(world.fleet.forgotten, [second.id, first.id]);
+    assertEquals(world.defects, []);
+  }));
+
+Deno.test("paused and resumed again and again, at any moment: the job succeeds", () =>
+  withWorld({}, async (world) => {
+    const job = await submit(world);
+    let pauses = 0;
+    const flip = () => {
+      if (world.jobs.get(job.id).status === "paused") return;
+      world.jobs.pause(job.id);
+      world.jobs.resume(job.id);
+      pauses++;
+    };
+    flip();
+    await world.until(job.id, ({ status }) => status === "queued");
+    flip();
+    for (const heldStep of [1, 4]) {
+      const hold = holdBefore(world, heldStep);
+      await hold.reached;
+      flip();
+      flip();
+    }
+    world.fleet.beforeStep = () => Promise.resolve();
+    assertEquals([(await world.finished(job.id)).status, pauses], ["succeeded", 6]);
+    assertEquals(world.defects, []);
+  }));
+
+Deno.test("a job that is paused while its data is prepared is prepared when it is resumed", async () => {
+  const preparing = Promise.withResolvers<void>();
+  let isFirst = true;
+  await withWorld({
+    prepare: (request) => {
+      if (!isFirst) return fakePrepare(request);
+      isFirst = false;
+      preparing.resolve();
+      return new Promise((_, reject) =>
+        request.signal.addEventListener("abort", () => reject(request.signal.reason))
+      );
+    },
+  }, async (world) => {
+    const job = await submit(world);
+    await preparing.promise;
+    assertEquals(world.jobs.pause(job.id).status, "paused");
+    assertEquals(world.jobs.resume(job.id).status, "validating_files");
+    assertEquals((await world.finished(job.id)).status, "succeeded");
+  });
+});
+
+Deno.test("a paused job is paused after a restart, too; cancelled, it leaves nothing with the fleet", () =>
+  withWorld({}, async (before) => {
+    const hold = holdBefore(before, 2);
+    const job = await submit(before);
+    await hold.reached;
+    before.jobs.pause(job.id);
+    await before.jobs.stop();
+    await withWorld({ after: before }, (world) => {
+      world.jobs.start();
+      assertEquals(world.jobs.get(job.id).status, "paused");
+      assertEquals(world.jobs.cancel(job.id).status, "cancelled");
+      assertEquals([world.fleet.trained, world.fleet.forgotten], [[], [job.id]]);
+      assertEquals(
+        world.messages(job.id).at(-1),
+        "The job was cancelled while it was paused.",
+      );
+      return Promise.resolve();
+    });
+  }));
 
 Deno.test("after a restart a running job starts again, and the others follow in order", () =>
   withWorld({}, async (before) => {

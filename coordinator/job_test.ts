@@ -79,6 +79,18 @@ Deno.test("after a restart a running job is queued again, and goes on where it w
   assertEquals([anew.status, anew.step, anew.trainedTokens], ["running", 0, 0]);
 });
 
+Deno.test("a paused job keeps what it has, and is resumed into the line that it was in", () => {
+  const job = live(fresh, ...toRunning, { type: "stepCommitted", step: 2, tokenCount: 10, remainingMs: 1 });
+  const paused = decideJob(job, { type: "paused" }, 9000);
+  assertEquals(paused.job, { ...job, status: "paused", estimatedFinishAt: null });
+  assertStringIncludes(paused.reason, "paused while it was running, after step 2");
+  const resumed = decideJob(paused.job, { type: "resumed" }, 9500);
+  assertEquals(resumed.job, { ...paused.job, status: "queued" });
+  assertStringIncludes(resumed.reason, "resumed, after step 2: it is queued again");
+  const early = live(fresh, { type: "paused" }, { type: "resumed" });
+  assertEquals(early, fresh);
+});
+
 Deno.test("every transition from every other status is a conflict that says what is so", () => {
   const transitions: readonly JobTransition[] = [
     { type: "validated", totalSteps: 1 },
@@ -88,6 +100,8 @@ Deno.test("every transition from every other status is a conflict that says what
     { type: "trained", resultFiles: [] },
     { type: "failed", error },
     { type: "cancelled" },
+    { type: "paused" },
+    { type: "resumed" },
     { type: "coordinatorRestarted" },
   ];
   const allowed = new Set<string>();
@@ -104,17 +118,22 @@ Deno.test("every transition from every other status is a conflict that says what
     }
   }
   assertEquals([...allowed].sort(), [
+    "paused cancelled",
+    "paused resumed",
     "queued cancelled",
     "queued failed",
+    "queued paused",
     "queued started",
     "running begunAnew",
     "running cancelled",
     "running coordinatorRestarted",
     "running failed",
+    "running paused",
     "running stepCommitted",
     "running trained",
     "validating_files cancelled",
     "validating_files failed",
+    "validating_files paused",
     "validating_files validated",
   ]);
   assertEquals(jobStatusSchema.options.filter(isFinished), ["succeeded", "failed", "cancelled"]);

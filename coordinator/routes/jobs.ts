@@ -1,4 +1,4 @@
-/** `/v1/fine_tuning/jobs`: create, list, look at, cancel. */
+/** `/v1/fine_tuning/jobs`: create, list, look at, cancel, pause, resume. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { datasetSchema, loraSchema, quantizationSchema, trainingSchema } from "../../shared/job_spec.ts";
 import { addDescribed, errorAnswers, idParameter, jsonContent, pageQuery, userSecurity } from "./api.ts";
@@ -79,16 +79,23 @@ export function addJobRoutes(api: Api, { jobs, store, parseJobRequest }: ApiServ
     (c) => c.json(jobView(jobs.get(c.req.valid("param").id)), 200),
   );
 
-  api.openapi(
-    createRoute({
-      method: "post",
-      path: "/v1/fine_tuning/jobs/{id}/cancel",
-      operationId: "cancelFineTuningJob",
-      summary: "Cancel a job that has not finished",
-      security: userSecurity,
-      request: { params: idParameter },
-      responses: { 200: jsonContent(jobSchema, "The cancelled job"), ...errorAnswers },
-    }),
-    (c) => c.json(jobView(jobs.cancel(c.req.valid("param").id)), 200),
-  );
+  const actions = [
+    ["cancel", "Cancel a job that has not finished", "The cancelled job"],
+    ["pause", "Interrupt a job and let others go first", "The paused job"],
+    ["resume", "Queue a paused job again; it goes on where its workers still are", "The job, queued again"],
+  ] as const;
+  for (const [action, summary, answer] of actions) {
+    api.openapi(
+      createRoute({
+        method: "post",
+        path: `/v1/fine_tuning/jobs/{id}/${action}`,
+        operationId: `${action}FineTuningJob`,
+        summary,
+        security: userSecurity,
+        request: { params: idParameter },
+        responses: { 200: jsonContent(jobSchema, answer), ...errorAnswers },
+      }),
+      (c) => c.json(jobView(jobs[action](c.req.valid("param").id)), 200),
+    );
+  }
 }

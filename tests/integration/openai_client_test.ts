@@ -73,6 +73,31 @@ Deno.test("the openai package cancels a job", () =>
     assertEquals(error.code, "conflict");
   }));
 
+Deno.test("the openai package pauses a job, resumes it, and it succeeds", () =>
+  withClient({}, async (client, world) => {
+    world.fleet.beforeStep = (_job, _step, signal) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    const training_file = (await world.upload("a")).id;
+    const { id } = await client.fineTuning.jobs.create({ model: "org/tiny", training_file });
+    await world.until(id, (job) => job.status === "running");
+    // The package's type does not know the status that OpenAI's own API answers with.
+    assertEquals(String((await client.fineTuning.jobs.pause(id)).status), "paused");
+    assertEquals(String((await client.fineTuning.jobs.retrieve(id)).status), "paused");
+    const twice = await assertRejects(
+      () => client.fineTuning.jobs.pause(id, { maxRetries: 5 }),
+      OpenAI.ConflictError,
+    );
+    assertEquals([twice.code, twice.param], ["conflict", "status"]);
+    world.fleet.beforeStep = () => Promise.resolve();
+    assertEquals((await client.fineTuning.jobs.resume(id)).status, "queued");
+    assertEquals((await world.finished(id)).status, "succeeded");
+    await assertRejects(() => client.fineTuning.jobs.resume(id), OpenAI.ConflictError);
+    const events = await Array.fromAsync(client.fineTuning.jobs.listEvents(id));
+    const told = events.map(({ message }) => message);
+    assert(told.includes("The job was paused while it was running."), told.join("\n"));
+    assert(told.includes("The job is resumed: it is queued again."), told.join("\n"));
+  }));
+
 Deno.test("the openai package understands our errors", () =>
   withClient({ maxUploadBytes: 1000 }, async (client, world) => {
     const training_file = (await world.upload("a")).id;
