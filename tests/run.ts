@@ -106,6 +106,8 @@ async function runAll(groups: readonly GroupName[], around: Surroundings): Promi
   const keep = (result: Promise<ProcessResult>) => result.then((result) => void results.push(result));
   try {
     const all = groups.flatMap((group) => files[group]);
+    const count = 1 + together.length + alone.length;
+    console.log(`${count} processes, ${PROCESSES_AT_A_TIME} at a time; each is heard when it ends`);
     const first = [() => keep(checkTypes(all, around))];
     const rest = together.map((planned) => () => keep(runTests(planned, around)));
     await runPool([...first, ...rest], PROCESSES_AT_A_TIME);

@@ -14,6 +14,8 @@ export interface Verdict {
 }
 
 const MESSAGE_LINES = 20;
+/** A test that failed by its steps, which are failures of their own. */
+const ONLY_STEPS = /^\d+ test steps? failed\.?$/;
 
 /**
  * Judges the results. Bad are: a failed test, a test that was ignored without a reason in its name, and a GPU test
@@ -44,7 +46,9 @@ export function judge(
     if (!ran && group !== "integration" && !timedOut) reasons.push(`no ${group} test ran`);
   }
   const failures = results.flatMap(({ name: where, counts }) =>
-    counts.failures.map(({ name, message }) => `failed in ${where}: ${name}\n${indented(message)}`)
+    counts.failures.filter(({ message }) => !ONLY_STEPS.test(message)).map(({ name, message }) =>
+      `failed in ${where}: ${name}\n${indented(message)}`
+    )
   );
   return {
     good: total.failed === 0 && reasons.length === 0,

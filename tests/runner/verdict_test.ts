@@ -16,8 +16,12 @@ Deno.test("a good run sums up its groups", () => {
 });
 
 Deno.test("a failed test makes the run bad, is counted, and is said again", () => {
-  const failures = [{ name: "a", message: "Error: x\n    at a:1" }, { name: "b", message: "y\n".repeat(22) }];
-  const failed = { ...gpu, counts: { ...noTests, passed: 1, failed: 2, failures } };
+  const failures = [
+    { name: "a", message: "Error: x\n    at a:1" },
+    { name: "b", message: "y\n".repeat(22) },
+    { name: "parent of a", message: "1 test step failed." },
+  ];
+  const failed = { ...gpu, counts: { ...noTests, passed: 1, failed: 3, failures } };
   assertEquals(judge([unit, failed], ["unit", "gpu"], false), {
     good: false,
     failures: [
@@ -25,7 +29,7 @@ Deno.test("a failed test makes the run bad, is counted, and is said again", () =
       `failed in a_gpu_test.ts: b\n${"    y\n".repeat(20)}    … 2 more lines above`,
     ],
     reasons: [],
-    summary: "4 passed, 2 failed",
+    summary: "4 passed, 3 failed",
   });
 });
 
