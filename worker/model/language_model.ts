@@ -35,7 +35,7 @@ import {
   type Sizes,
   workspaceSizes,
 } from "./memory_plan.ts";
-import { ropeTable, type TransformerSpec } from "./transformer_spec.ts";
+import { checkPositions, ropeTable, type TransformerSpec } from "./transformer_spec.ts";
 import { type BaseWeights, loadBaseWeights } from "./weights.ts";
 
 export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "gradientCheckpointing"> {
@@ -115,6 +115,7 @@ export class LanguageModel {
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions): Promise<LanguageModel> {
     const { spec } = checkpoint;
     const lora = planLora(spec, options.lora);
+    checkPositions(spec, options.maxPositions);
     const { gradientCheckpointing: wanted, memoryBudgetBytes } = options;
     const doubleQuantization = checkpoint.storedDoubleQuantization ?? options.doubleQuantization;
     const sizes = { ...options, doubleQuantization, maxTensorBytes: gpu.maxTensorBytes };
