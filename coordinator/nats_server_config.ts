@@ -22,7 +22,9 @@ export const MAX_PAYLOAD_BYTES = 8 * 2 ** 20;
 
 /**
  * What a worker may do: speak and listen on lorafleet's subjects, take work from the queues that the coordinator made,
- * ask and answer. It may not speak in the coordinator's name, nor make, change, purge or delete a stream.
+ * ask and answer. It may not speak in the coordinator's name, nor write into the bucket of its lease, nor make, change,
+ * purge or delete a stream, nor make a consumer: that one could deliver to any subject, the lease's and the
+ * coordinator's included.
  */
 export const WORKER_PERMISSIONS = {
   publish: {
@@ -33,9 +35,10 @@ export const WORKER_PERMISSIONS = {
       "$JS.API.INFO",
       "$JS.API.STREAM.INFO.*",
       "$JS.API.STREAM.NAMES",
-      "$JS.API.CONSUMER.>",
+      "$JS.API.CONSUMER.INFO.*.*",
+      "$JS.API.CONSUMER.MSG.NEXT.*.*",
     ],
-    deny: ["lf.fleet", "lf.*.state", "lf.*.work.>", "lf.*.commits", "$JS.API.CONSUMER.DELETE.>"],
+    deny: ["lf.fleet", "lf.*.state", "lf.*.work.>", "lf.*.commits"],
   },
   subscribe: { allow: ["lf.>", "_INBOX.>"], deny: [] },
 } as const;

@@ -6,9 +6,11 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { connectNatsBus } from "../shared/bus/nats_bus.ts";
 import { connectToNats } from "../shared/bus/nats_transport.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
+import { LEADER_LEASE } from "../shared/subjects.ts";
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
 import type { NatsServerOptions } from "./nats_server.ts";
 import { natsServerConfigText, parseNatsVersion } from "./nats_server_config.ts";
@@ -84,6 +86,10 @@ Deno.test("a worker speaks on lorafleet's subjects alone, for itself, and cannot
       "$JS.API.STREAM.CREATE.lf",
       "$JS.API.STREAM.PURGE.lf",
       "$JS.API.CONSUMER.DELETE.lf.c",
+      "$JS.API.CONSUMER.CREATE.lf",
+      "$JS.API.CONSUMER.DURABLE.CREATE.lf.c",
+      `$KV.${LEADER_LEASE}.holder`,
+      `$JS.API.DIRECT.GET.KV_${LEADER_LEASE}`,
     ];
     for (const subject of forbidden) connection.publish(subject, "");
     connection.subscribe("$SYS.>", { callback: () => {} });
@@ -101,6 +107,26 @@ Deno.test("a worker speaks on lorafleet's subjects alone, for itself, and cannot
       Error,
       "uthoriz",
     );
+    await server.stop();
+  }));
+
+Deno.test("a worker takes work from the coordinator's queue with no more rights than it has", () =>
+  withOptions(async (options) => {
+    const server = await startNatsServer(options);
+    const connect = ({ user, password: pass }: { user: string; password: string }) => {
+      const onError = (_message: string, thrown: unknown) => {
+        throw thrown;
+      };
+      return connectNatsBus({ servers: server.url, name: user, user, pass, onError });
+    };
+    const [owner, puller] = [await connect(coordinator), await connect(worker)];
+    await owner.ensureQueue("lf_work_a", ["lf.a.work.>"], { ackWaitMs: 60_000 });
+    await owner.enqueue("lf.a.work.1.1", new Uint8Array([7]), "id");
+    const item = await (await puller.openQueue("lf_work_a")).pull(5000);
+    assertEquals(item?.data, new Uint8Array([7]));
+    item!.extend();
+    await item!.ack();
+    await Promise.all([owner.close(), puller.close()]);
     await server.stop();
   }));
 

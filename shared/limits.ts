@@ -14,6 +14,11 @@ export interface Limits {
   readonly eventLoopTickMs: number;
   /** How often the coordinator repeats its states: a lost announcement costs a second, never a hang. */
   readonly announcementIntervalMs: number;
+  /**
+   * Of several coordinators at one broker one leads, and the next one may so long after the last that was heard of it. Longer
+   * than a broker needs to restart, shorter than workers wait for announcements.
+   */
+  readonly leaderLeaseMs: number;
   /** Without an announcement for so long a worker asks the join URL again: the broker may have another address now. */
   readonly coordinatorSilentMs: number;
   /** Between two attempts to reach a coordinator that does not answer. */
@@ -63,6 +68,7 @@ export const LIMITS: Limits = {
   lostAfterMissedHeartbeats: 24,
   eventLoopTickMs: 10,
   announcementIntervalMs: 1000,
+  leaderLeaseMs: 10_000,
   coordinatorSilentMs: 15_000,
   retryIntervalMs: 2000,
   requestTimeoutMs: 2000,

@@ -22,6 +22,7 @@ Deno.test("the limits fit each other", () => {
   assert(LIMITS.eventLoopTickMs < LIMITS.heartbeatIntervalMs);
   assert(LIMITS.requestTimeoutMs < LIMITS.heartbeatIntervalMs * LIMITS.lostAfterMissedHeartbeats);
   assert(LIMITS.announcementIntervalMs < LIMITS.coordinatorSilentMs);
+  assert(LIMITS.leaderLeaseMs < LIMITS.coordinatorSilentMs);
   assert(
     LIMITS.microBatchAckWaitMs < LIMITS.microBatchDeadlineMs,
     "an item comes again before all is given up",

@@ -45,6 +45,9 @@ export const allWorkSubject = (job: string): string => ofJob(job, "work.>");
 export const workQueueName = (job: string): string => `${ROOT}_work_${assertToken("the job's id", job)}`;
 export const commitLogName = (job: string): string => `${ROOT}_commits_${assertToken("the job's id", job)}`;
 
+/** The lease of the coordinator that leads: of several at one broker one alone may announce and answer. */
+export const LEADER_LEASE = `${ROOT}_leader`;
+
 /** The name under which the broker drops the same micro-batch of the same attempt where it is sent twice. */
 export const workItemId = (job: string, step: number, attempt: number, index: number): string =>
   `${job}.${step}.${attempt}.${index}`;

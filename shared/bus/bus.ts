@@ -1,7 +1,7 @@
 /**
  * The meeting point, as an interface: core messages (at most once, for gradients and announcements), a work queue (at
- * least once, for micro-batches) and an append-only log with compare-and-set (for commits). `nats_bus.ts` is the
- * real one, `memory_bus.ts` the one of unit tests and the simulation; `bus_contract.ts` is run against both.
+ * least once, for micro-batches), an append-only log with compare-and-set (for commits) and leases (for the one
+ * coordinator that leads). `nats_bus.ts` is the real one, `memory_bus.ts` the one of unit tests and the simulation; `bus_contract.ts` is run against both.
  */
 export interface BusMessage {
   readonly subject: string;
@@ -37,6 +37,30 @@ export interface LogEntry {
   readonly data: Uint8Array;
 }
 
+export interface LeaseOptions {
+  /** Unlike any other, also of the same process before. */
+  readonly holder: string;
+  /** A holder that is known to have ended, whose lease may be taken at once. */
+  readonly succeeds?: string | null;
+  /** How long the lease is held after each renewal; the same for all who want it. */
+  readonly ttlMs: number;
+}
+
+/** What one of many may have for a while. Nobody else has it for as long as `isHeld()`. */
+export interface Lease {
+  /** Grows with each new holder. */
+  readonly term: number;
+  /** Whether nobody else can have it now; by the holder's own clock, so that it needs no answer to know. */
+  isHeld(): boolean;
+  /**
+   * Holds it for another `ttlMs` from now on; after its end, too, where nobody has had it since. Rejects with code
+   * `conflict` where somebody has, and it is lost for good, and with `timeout` where the broker does not answer.
+   */
+  renew(): Promise<void>;
+  /** Gives it up, so that the next one need not wait for its end. Does not reject. */
+  release(): Promise<void>;
+}
+
 export type BusStatus = "disconnected" | "reconnected";
 
 /** Hears of what has no caller to throw at: a handler's exception, a right that the broker denies. */
@@ -67,6 +91,8 @@ export interface Bus {
   append(subject: string, data: Uint8Array, expectedLast: number): Promise<number>;
   readLog(name: string): Promise<readonly LogEntry[]>;
   deleteLog(name: string): Promise<void>;
+  /** The lease of this name, or null while somebody else has it. */
+  acquireLease(name: string, options: LeaseOptions): Promise<Lease | null>;
   /** Told when the connection to the broker goes and comes. */
   onStatus(handler: (status: BusStatus) => void): void;
   close(): Promise<void>;

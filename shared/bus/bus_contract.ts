@@ -1,7 +1,7 @@
 /** What every implementation of the bus has to do, as tests. */
 import { assert, assertEquals, assertGreaterOrEqual, assertRejects, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../errors.ts";
-import type { Bus, BusErrorHandler, WorkItem } from "./bus.ts";
+import type { Bus, BusErrorHandler, Lease, WorkItem } from "./bus.ts";
 
 /** One broker, with all that depends on whether its time is real. */
 export interface BusContractBroker {
@@ -14,6 +14,8 @@ export interface BusContractBroker {
 
 /** Long enough for a busy machine to answer within, short enough to be waited for. */
 const ACK_WAIT_MS = 800;
+
+const LEASE_MS = 2000;
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const textOf = (data: Uint8Array) => new TextDecoder().decode(data);
@@ -343,6 +345,90 @@ export async function runBusContract(t: Deno.TestContext, broker: BusContractBro
     await assertCode("not_found", () => bus.readLog(name));
     await bus.ensureLog(name, `${name}.log`);
     assertEquals(await bus.append(`${name}.log`, bytes("1"), 0), 1);
+  });
+
+  const lease = (bus: Bus, holder: string, succeeds: string | null = null) =>
+    bus.acquireLease(name, { holder, succeeds, ttlMs: LEASE_MS });
+  const leaseOf = async (bus: Bus, holder: string, succeeds: string | null = null): Promise<Lease> => {
+    const got = await lease(bus, holder, succeeds);
+    assert(got !== null, `${holder} should get the lease`);
+    return got;
+  };
+
+  await clause(
+    "a lease has one holder; released, it goes to the next one at once, with a larger term",
+    async () => {
+      const [first, second] = [await connect(), await connect()];
+      const held = await leaseOf(first, "a");
+      assertEquals([held.isHeld(), await lease(second, "b"), await lease(first, "c")], [true, null, null]);
+      await held.release();
+      assertEquals(held.isHeld(), false);
+      const next = await leaseOf(second, "b");
+      assert(next.term > held.term, `${next.term} after ${held.term}`);
+      await held.release();
+      await assertCode("conflict", () => held.renew());
+      assertEquals([next.isHeld(), await lease(first, "c")], [true, null]);
+    },
+  );
+
+  await clause("of many who want a lease at once, one gets it", async () => {
+    const buses = await Promise.all(Array.from({ length: 8 }, () => connect()));
+    const got = await Promise.all(buses.map((bus, index) => lease(bus, `holder-${index}`)));
+    assertEquals(got.filter((lease) => lease !== null).length, 1);
+  });
+
+  await clause("a lease that is renewed goes on beyond its time, and its term stays", async () => {
+    const [first, second] = [await connect(), await connect()];
+    const held = await leaseOf(first, "a");
+    for (let turn = 0; turn < 6; turn++) {
+      await broker.pass(LEASE_MS / 4);
+      await held.renew();
+    }
+    assertEquals([held.isHeld(), await lease(second, "b")], [true, null]);
+    const { term } = held;
+    await held.release();
+    assert((await leaseOf(second, "b")).term > term);
+  });
+
+  await clause(
+    "a holder that was silent for too long knows it, and finds out who has the lease now",
+    async () => {
+      const [first, second] = [await connect(), await connect()];
+      const held = await leaseOf(first, "a");
+      let next = await lease(second, "b");
+      for (let turn = 0; turn < 20 && next === null; turn++) {
+        await broker.pass(LEASE_MS / 4);
+        // The holder has to know first.
+        const wasHeld = held.isHeld();
+        next = await lease(second, "b");
+        assert(next === null || !wasHeld, "the lease has two holders");
+      }
+      assert(next !== null && next.term > held.term, "the lease never ended");
+      await assertCode("conflict", () => held.renew());
+      assertEquals([held.isHeld(), next.isHeld(), await lease(first, "a")], [false, true, null]);
+      await next.renew();
+      // Also when nobody has it any more: what was done meanwhile the old holder does not know.
+      await next.release();
+      await assertCode("conflict", () => held.renew());
+    },
+  );
+
+  await clause("a holder that was silent goes on where nobody has had the lease since", async () => {
+    const [first, second] = [await connect(), await connect()];
+    const held = await leaseOf(first, "a");
+    await broker.pass(2 * LEASE_MS);
+    assertEquals(held.isHeld(), false);
+    await held.renew();
+    assertEquals([held.isHeld(), await lease(second, "b")], [true, null]);
+  });
+
+  await clause("an heir need not wait; whom it succeeds has lost the lease", async () => {
+    const [first, second] = [await connect(), await connect()];
+    const held = await leaseOf(first, "a");
+    const next = await leaseOf(second, "b", "a");
+    assert(next.term > held.term);
+    await assertCode("conflict", () => held.renew());
+    assertEquals([next.isHeld(), await lease(first, "c", "a")], [true, null]);
   });
 
   await clause("closing sends what was published and ends everything else", async () => {

@@ -7,6 +7,7 @@ import type { Clock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
 import type { Bus, BusErrorHandler, BusMessage, BusStatus, Subscription } from "./bus.ts";
 import { assertPayload } from "./bus_checks.ts";
+import { createMemoryLeases } from "./memory_lease.ts";
 import { createMemoryStore } from "./memory_store.ts";
 import { createSubjectTree } from "./subject_tree.ts";
 
@@ -27,6 +28,7 @@ export function createMemoryBroker(options: { clock: Clock; maxPayloadBytes?: nu
   const { clock, maxPayloadBytes = 2 ** 20 } = options;
   const receivers = createSubjectTree<Receiver>();
   const store = createMemoryStore(clock);
+  const leases = createMemoryLeases(clock);
   const deliveries: (() => void)[] = [];
   let inboxes = 0;
 
@@ -150,6 +152,7 @@ export function createMemoryBroker(options: { clock: Clock; maxPayloadBytes?: nu
       request,
       flush,
       ...store.client({ signal: leaving.signal, assertOpen, maxPayloadBytes }),
+      ...leases.client(assertOpen),
       onStatus: (_handler: (status: BusStatus) => void) => {},
       close,
     };

@@ -1,6 +1,6 @@
 /**
- * The bus over NATS. With its parts (`nats_transport.ts`, `nats_store.ts`, `nats_queue.ts`, `nats_errors.ts`) the only
- * importer of a NATS client.
+ * The bus over NATS. With its parts (`nats_transport.ts`, `nats_store.ts`, `nats_queue.ts`, `nats_lease.ts`,
+ * `nats_errors.ts`) the only importer of a NATS client.
  *
  * Gradients deserve a connection of their own: a process that sends heartbeats behind megabytes of chunks looks dead.
  */

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError } from "../errors.ts";
 import type { Bus } from "./bus.ts";
@@ -82,6 +82,28 @@ Deno.test("what cannot be stored in time is a timeout, and closing does not wait
   assertStringIncludes(error.message, "the-id");
   assertEquals((await assertRejects(() => bus.flush(), LoraFleetError)).code, "timeout");
   await bus.close();
+});
+
+Deno.test("a lease outlives the broker's restart: unrenewed while it is away, its holder's own afterwards", async () => {
+  await using server = await startTestNatsServer();
+  const [first, second] = await Promise.all(
+    ["first", "second"].map((name) => connectNatsBus({ servers: server.url, name, onError: throwIt })),
+  );
+  const held = await first!.acquireLease("leader", { holder: "a", ttlMs: 60_000 });
+  assert(held !== null);
+  await server.restart({
+    whileDown: async () => {
+      const error = await assertRejects(() => held.renew(), LoraFleetError);
+      assertEquals([error.code, held.isHeld()], ["timeout", true]);
+    },
+  });
+  assertEquals(await second!.acquireLease("leader", { holder: "b", ttlMs: 60_000 }), null);
+  // The first try may still meet the connection that broke.
+  while (await held.renew().then(() => false, () => true)) await systemClock.sleep(100);
+  await held.release();
+  const next = await second!.acquireLease("leader", { holder: "b", ttlMs: 60_000 });
+  assert(next !== null && next.term > held.term);
+  await Promise.all([first!.close(), second!.close()]);
 });
 
 Deno.test("nobody listens: the first connection is refused with the address", async () => {

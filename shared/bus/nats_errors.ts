@@ -10,8 +10,8 @@ import {
 import { JetStreamApiError } from "@nats-io/jetstream";
 import { LoraFleetError, messageOf } from "../errors.ts";
 
-/** Error codes of the JetStream API (nats-server, errors.json). */
-const WRONG_LAST_SEQUENCE = 10071;
+/** Error codes of the JetStream API (nats-server, errors.json). Wrong last sequence: this one; a constant one. */
+const WRONG_LAST_SEQUENCE = new Set([10071, 10164]);
 const CONSUMER_NOT_FOUND = 10014;
 const STREAM_NOT_FOUND = 10059;
 /** Insufficient resources; storage; storage of the account; maximum of messages or bytes. */
@@ -45,6 +45,11 @@ export function isNotFound(thrown: unknown): boolean {
     (thrown.code === STREAM_NOT_FOUND || thrown.code === CONSUMER_NOT_FOUND);
 }
 
+/** Whether a compare-and-set has found another last sequence than the one that it expected. */
+export function isWrongRevision(thrown: unknown): boolean {
+  return thrown instanceof JetStreamApiError && WRONG_LAST_SEQUENCE.has(thrown.code);
+}
+
 /** `attempted` begins the message: "cannot append to lf.job.commits". A `LoraFleetError` stays what it is. */
 export function toLoraFleetError(attempted: string, thrown: unknown): LoraFleetError {
   if (thrown instanceof LoraFleetError) return thrown;
@@ -57,7 +62,7 @@ function codeOf(thrown: unknown) {
   if (thrown instanceof AuthorizationError) return "unauthorized";
   if (isNotFound(thrown)) return "not_found";
   if (thrown instanceof JetStreamApiError) {
-    if (thrown.code === WRONG_LAST_SEQUENCE) return "conflict";
+    if (isWrongRevision(thrown)) return "conflict";
     if (NO_ROOM.has(thrown.code)) return "storage";
     return NOT_YET.has(thrown.code) ? "timeout" : "invalid_request";
   }

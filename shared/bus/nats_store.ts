@@ -1,4 +1,4 @@
-/** What the bus stores, over JetStream: logs with compare-and-set, and the management of queues and logs. */
+/** What the bus stores, over JetStream: logs with compare-and-set, the management of queues and logs, leases. */
 import { jetstream, jetstreamManager, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { JetStreamManager, JetStreamPublishOptions, PubAck, StreamConfig } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
@@ -8,6 +8,7 @@ import { LoraFleetError, messageOf, quote } from "../errors.ts";
 import type { Bus, BusErrorHandler, LogEntry } from "./bus.ts";
 import { assertPayload, plainBytes } from "./bus_checks.ts";
 import { isNotFound, isTransient, toLoraFleetError } from "./nats_errors.ts";
+import { acquireNatsLease } from "./nats_lease.ts";
 import { assertQueue, ensureConsumer, openNatsQueue } from "./nats_queue.ts";
 
 type Store = Pick<
@@ -21,6 +22,7 @@ type Store = Pick<
   | "append"
   | "readLog"
   | "deleteLog"
+  | "acquireLease"
 >;
 
 /** Within this time the broker drops a second message with the same id. */
@@ -177,5 +179,10 @@ export function createNatsStore(
     },
     readLog,
     deleteLog: deleteStream,
+    acquireLease: (name, lease) =>
+      insist(
+        `cannot acquire the lease ${quote(name)}`,
+        (timeout) => acquireNatsLease(nc, name, lease, timeout),
+      ),
   };
 }
