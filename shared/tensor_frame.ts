@@ -64,21 +64,29 @@ export function jobHash(name: string): number {
   return crc32(new TextEncoder().encode(name));
 }
 
-/** The only copy of the payload is the one into the frame. Throws a `LoraFleetError` for a number out of range. */
-export function encodeFrame(header: FrameHeader, payload: Int32Array): Uint8Array {
-  const frame = new Uint8Array(FRAME_HEADER_BYTES + payload.byteLength);
-  const view = new DataView(frame.buffer);
+/**
+ * The only copy of the payload is the one into the frame, which lies at the beginning of `memory` where that is given.
+ * Throws a `LoraFleetError` for a number out of range.
+ */
+export function encodeFrame(
+  header: FrameHeader,
+  payload: Int32Array,
+  memory: ArrayBuffer = new ArrayBuffer(FRAME_HEADER_BYTES + payload.byteLength),
+): Uint8Array {
+  const frame = new Uint8Array(memory, 0, FRAME_HEADER_BYTES + payload.byteLength);
+  const view = new DataView(memory);
   view.setUint32(0, MAGIC, true);
   view.setUint8(4, FRAME_VERSION);
   view.setUint8(5, KINDS.indexOf(header.kind));
   view.setUint8(6, CODECS.indexOf(header.codec));
+  view.setUint8(7, 0);
   const words = [header.jobHash, header.generation, header.step, header.attempt];
   words.forEach((word, index) => view.setUint32(8 + 4 * index, assertUint(word, 32), true));
   view.setUint16(24, assertUint(header.senderIndex, 16), true);
   view.setUint16(26, assertUint(header.ownerIndex, 16), true);
   const places = [header.chunkIndex, header.chunkCount, header.elementOffset, payload.length];
   places.forEach((place, index) => view.setUint32(28 + 4 * index, assertUint(place, 32), true));
-  new Int32Array(frame.buffer, FRAME_HEADER_BYTES).set(payload);
+  new Int32Array(memory, FRAME_HEADER_BYTES).set(payload);
   view.setUint32(CHECKSUM_AT, checksum(frame), true);
   return frame;
 }

@@ -6,7 +6,8 @@
  *     deno task bench:allreduce --chunk-kib 2048                      another size of chunks than the all-reduce chooses
  *
  * Rounds take turns (all-reduce, bare, all-reduce, …), so that a busy moment hits both: the ratio of their medians compares
- * within a run, absolute times depend on the machine and on what else it does.
+ * within a run, absolute times depend on the machine and on what else it does. So does the longest gap between two turns of
+ * the event loop; the time on the workers' cores depends on it least.
  */
 import { parseArgs } from "node:util";
 import { fromFileUrl } from "@std/path";
@@ -24,6 +25,8 @@ const ASK_TIMEOUT_MS = 300_000;
 interface Measured {
   /** Times of the whole round, in ms, of the slowest worker. */
   readonly times: number[];
+  /** What all workers together kept the cores busy for, in ms. */
+  readonly cpu: number[];
   maxGapMs: number;
   chunksRepeated: number;
 }
@@ -66,43 +69,35 @@ async function doRound(bus: Bus, order: BenchOrder, measured: Measured | null): 
   if (outcomes.some(({ isRight }) => !isRight)) throw new Error("a worker's result is not the sum");
   if (measured === null) return;
   measured.times.push(Math.max(...outcomes.map(({ endedAt }) => endedAt)) - startAt);
+  measured.cpu.push(outcomes.reduce((sum, outcome) => sum + outcome.cpuMs, 0));
   measured.maxGapMs = Math.max(measured.maxGapMs, ...outcomes.map(({ maxGapMs }) => maxGapMs));
   measured.chunksRepeated += outcomes.reduce((sum, outcome) => sum + outcome.chunksRepeated, 0);
 }
 
-const columns = [
-  "W",
-  "MiB",
-  "all-reduce ms",
-  "min–max",
-  "bare ms",
-  "min–max",
-  "ratio",
-  "MB/s",
-  "gap ms",
-  "again",
-];
-const widths = [2, 5, 14, 15, 9, 15, 6, 7, 7, 6];
-const line = (cells: readonly string[]) => cells.map((cell, i) => cell.padStart(widths[i]!)).join(" ");
 const spread = ({ times }: Measured) => `${Math.min(...times).toFixed(0)}–${Math.max(...times).toFixed(0)}`;
+const rounded = (value: number) => value.toFixed(0);
+/** What the broker takes in and sends out: the larger part of its work. */
+const brokerBytes = ({ workers, mib }: Cell) => (3 * workers - 2) * mib * MIB;
 
-function rowOf({ workers, mib, ours, bare }: Cell): string {
-  const [ms, bareMs] = [median(ours.times), median(bare.times)];
-  // What the broker takes in and sends out: the larger part of its work.
-  const serverBytes = (workers + 2 * (workers - 1)) * mib * MIB;
-  return line([
-    String(workers),
-    String(mib),
-    ms.toFixed(0),
-    spread(ours),
-    bareMs.toFixed(0),
-    spread(bare),
-    (bareMs / ms).toFixed(2),
-    (serverBytes / ms / 1000).toFixed(0),
-    ours.maxGapMs.toFixed(0),
-    String(ours.chunksRepeated),
-  ]);
-}
+const COLUMNS: readonly (readonly [title: string, width: number, textOf: (cell: Cell) => string])[] = [
+  ["W", 2, ({ workers }) => String(workers)],
+  ["MiB", 4, ({ mib }) => String(mib)],
+  ["all-reduce ms", 14, ({ ours }) => rounded(median(ours.times))],
+  ["min–max", 12, ({ ours }) => spread(ours)],
+  ["bare ms", 8, ({ bare }) => rounded(median(bare.times))],
+  ["min–max", 12, ({ bare }) => spread(bare)],
+  ["ratio", 6, ({ ours, bare }) => (median(bare.times) / median(ours.times)).toFixed(2)],
+  ["broker MB/s", 12, (cell) => rounded(brokerBytes(cell) / median(cell.ours.times) / 1000)],
+  ["CPU ms", 7, ({ ours }) => rounded(median(ours.cpu))],
+  ["bare", 6, ({ bare }) => rounded(median(bare.cpu))],
+  ["gap ms", 7, ({ ours }) => rounded(ours.maxGapMs)],
+  ["bare", 5, ({ bare }) => rounded(bare.maxGapMs)],
+  ["repeated", 9, ({ ours }) => String(ours.chunksRepeated)],
+];
+
+const line = (cells: readonly string[]) => cells.map((cell, i) => cell.padStart(COLUMNS[i]![1])).join("");
+const header = line(COLUMNS.map(([title]) => title));
+const rowOf = (cell: Cell) => line(COLUMNS.map(([, , textOf]) => textOf(cell)));
 
 /** What a worker more costs: the time of a round, and what it would be if the broker alone set it. */
 function growthOf(cells: readonly Cell[]): string[] {
@@ -146,14 +141,14 @@ async function main(): Promise<void> {
   console.log(
     `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, load ${
       Deno.loadavg()[0]!.toFixed(1)
-    }\n${line(columns)}`,
+    }\n${header}`,
   );
   const cells: Cell[] = [];
   let number = 0;
   try {
     for (const mib of sizes) {
       for (const workers of workerCounts) {
-        const none = (): Measured => ({ times: [], maxGapMs: 0, chunksRepeated: 0 });
+        const none = (): Measured => ({ times: [], cpu: [], maxGapMs: 0, chunksRepeated: 0 });
         const cell: Cell = { workers, mib, ours: none(), bare: none() };
         for (let round = -1; round < rounds; round++) {
           for (const pattern of ["all-reduce", "bare"] as const) {

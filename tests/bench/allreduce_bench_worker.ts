@@ -2,12 +2,13 @@
  * A worker of `allreduce_bench.ts`, in a process of its own as a real one is: two connections, the all-reduce in the main
  * thread, and an event loop that is watched. Does what it is asked over the control connection.
  */
+import { cpuUsage } from "node:process";
 import type { BusMessage } from "../../shared/bus/bus.ts";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { gradientSubjects } from "../../shared/subjects.ts";
 import { createAllReduce } from "../../worker/allreduce/all_reduce.ts";
-import { chunkPlan } from "../../worker/allreduce/chunk_plan.ts";
+import { chunkPlan, defaultChunkBytes } from "../../worker/allreduce/chunk_plan.ts";
 import { equalWeights, ownerRanges } from "../../worker/allreduce/owner_ranges.ts";
 import { measureEventLoopGap } from "../../worker/event_loop_gap.ts";
 import { createBarePattern } from "./bare_pattern.ts";
@@ -25,6 +26,8 @@ export interface BenchOrder {
 export interface BenchOutcome {
   /** On the machine's clock, in ms. */
   readonly endedAt: number;
+  /** Of this process, in user and system mode. */
+  readonly cpuMs: number;
   /** The longest time that the event loop stood still. */
   readonly maxGapMs: number;
   readonly bytesSent: number;
@@ -71,7 +74,11 @@ async function main(url: string, self: string, index: number): Promise<void> {
     for (let at = 0; at < elementCount; at++) words[at] = (at & 0xffff) * (index + 1);
     allReduceOf(chunkBytes);
     if (pattern === "bare") {
-      const plan = chunkPlan(members.length, chunkBytes ?? 2 ** 19, gradients.maxPayloadBytes);
+      const plan = chunkPlan(
+        members.length,
+        chunkBytes ?? defaultChunkBytes(elementCount, members.length),
+        gradients.maxPayloadBytes,
+      );
       const ranges = ownerRanges(elementCount, equalWeights(members.length));
       bare.prepare({ number, ranges, plan, words });
     }
@@ -85,6 +92,7 @@ async function main(url: string, self: string, index: number): Promise<void> {
     const watching = new AbortController();
     const gap = measureEventLoopGap({ ...systemClock, now: preciseNow }, TICK_MS, watching.signal);
     const before = allReduce.stats;
+    const cpuBefore = cpuUsage();
     let isRight = true;
     if (pattern === "bare") await bare.run();
     else {
@@ -97,6 +105,7 @@ async function main(url: string, self: string, index: number): Promise<void> {
       });
     }
     const endedAt = preciseNow();
+    const { user, system } = cpuUsage(cpuBefore);
     watching.abort();
     if (pattern === "all-reduce") {
       const factor = members.length * (members.length + 1) / 2;
@@ -105,6 +114,7 @@ async function main(url: string, self: string, index: number): Promise<void> {
     const { bytesSent, chunksRepeated } = allReduce.stats;
     return {
       endedAt,
+      cpuMs: (user + system) / 1000,
       maxGapMs: gap.maxGapMs,
       bytesSent: bytesSent - before.bytesSent,
       chunksRepeated: chunksRepeated - before.chunksRepeated,

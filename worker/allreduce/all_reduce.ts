@@ -10,12 +10,14 @@ import type { Bus, BusMessage, Subscription } from "../../shared/bus/bus.ts";
 import { type Clock, systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { decodeFrame, jobHash, type TensorFrame } from "../../shared/tensor_frame.ts";
-import { chunkPlan, DEFAULT_CHUNK_BYTES } from "./chunk_plan.ts";
+import { chunkPlan, defaultChunkBytes } from "./chunk_plan.ts";
 import { createEarlyFrames, type EarlyFrame } from "./early_frames.ts";
 import { equalWeights, ownerRanges } from "./owner_ranges.ts";
+import { createExactCodec } from "./exact_codec.ts";
 import { createReduceRound, type ReduceRound } from "./reduce_round.ts";
 import { compareRounds, describeRound, type RoundId } from "./round_id.ts";
 import { RoundTimeout } from "./round_timeout.ts";
+import { createScratch } from "./scratch.ts";
 
 /** The subjects of one job. Every one ends with the worker who speaks, so that the broker can tell who may. */
 export interface AllReduceSubjects {
@@ -42,7 +44,7 @@ export interface AllReduceOptions {
   readonly self: string;
   readonly subjects: AllReduceSubjects;
   readonly clock?: Clock;
-  /** The same on all members; 512 KiB. */
+  /** The same on all members; by the size of the gradient where it is left out. */
   readonly chunkBytes?: number;
   /** After so long without a new chunk the missing ones are asked for; the time doubles while nothing comes. */
   readonly quietMs?: number;
@@ -121,9 +123,12 @@ interface EnteredRound {
 }
 
 export function createAllReduce(options: AllReduceOptions): AllReduce {
-  const { bus, jobId, self, subjects, clock = systemClock, chunkBytes = DEFAULT_CHUNK_BYTES } = options;
+  const { bus, jobId, self, subjects, clock = systemClock } = options;
   const { quietMs = QUIET_MS, yieldToEventLoop = turnOfEventLoop } = options;
   const hash = jobHash(`${jobId} ${options.startId ?? ""}`);
+  /** Used by one round after the other: entering one leaves the one before. */
+  const ownScratch = createScratch();
+  const frameScratch = createScratch();
   const early = createEarlyFrames(options.maxEarlyBytes ?? MAX_EARLY_BYTES);
   const counts = { duplicate: 0, stale: 0, corrupt: 0, mismatched: 0, droppedEarly: 0 };
   /** Of rounds that were left. */
@@ -165,15 +170,18 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
 
   function enter({ round: id, members, weights, sums }: ReduceRequest, selfIndex: number): EnteredRound {
     const { generation } = id;
+    const ranges = ownerRanges(sums.length, weights ?? equalWeights(members.length));
+    const chunkBytes = options.chunkBytes ?? defaultChunkBytes(sums.length, members.length);
     const entered: EnteredRound = {
       id,
       members,
       round: createReduceRound({
         header: { jobHash: hash, generation, step: id.step, attempt: id.attempt },
         selfIndex,
-        ranges: ownerRanges(sums.length, weights ?? equalWeights(members.length)),
+        ranges,
         plan: chunkPlan(members.length, chunkBytes, bus.maxPayloadBytes),
-        sums,
+        codec: createExactCodec(sums, ranges[selfIndex]!, ownScratch),
+        frameScratch,
         sender: {
           toOwner: (member, frame) => bus.publish(subjects.reduce(generation, members[member]!, self), frame),
           toAll: (frame) => bus.publish(subjects.broadcast(generation, self), frame),

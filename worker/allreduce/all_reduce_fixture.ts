@@ -17,7 +17,9 @@ export function faultyBus(bus: Bus, faults: Faults, seed: number): Bus {
   const random = pcg32(seed);
   const held: { after: number; publish: () => void }[] = [];
 
-  function publish(subject: string, data: Uint8Array): void {
+  function publish(subject: string, published: Uint8Array): void {
+    // Whoever publishes may use the memory again while the message is held.
+    const data = published.slice();
     for (const message of held) message.after--;
     const send = () => bus.publish(subject, damaged(data, faults.corrupt, random));
     const isHeld = random.uniform() < faults.reorder;

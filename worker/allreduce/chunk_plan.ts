@@ -4,9 +4,11 @@ import { FRAME_HEADER_BYTES } from "../../shared/tensor_frame.ts";
 import { type OwnerRange, RANGE_ALIGNMENT } from "./owner_ranges.ts";
 
 const MIB = 2 ** 20;
-export const DEFAULT_CHUNK_BYTES = MIB / 2;
+const DEFAULT_CHUNK_BYTES = MIB / 2;
 /** Adding or checking a larger chunk would hold up the heartbeats, which share the thread. */
 export const MAX_CHUNK_BYTES = 2 * MIB;
+/** Fewer chunks of a range, and owners wait for the first ones longer than larger chunks save. */
+const MIN_CHUNKS_OF_RANGE = 16;
 /** What one worker may have in flight to another … */
 const CREDIT_BYTES = 16 * MIB;
 /** … and all others together to one, which has to stay below the broker's limit for a slow consumer (64 MiB). */
@@ -18,6 +20,20 @@ export interface ChunkPlan {
   readonly chunkElements: number;
   /** Chunks of one sender that a receiver may not have confirmed yet; for sums to an owner and for its results each. */
   readonly windowChunks: number;
+}
+
+/**
+ * The size of chunks where nobody asks for another: 512 KiB, and up to 2 MiB for large gradients, which spares a tenth of
+ * the work per byte (docs/benchmarks/allreduce.txt). A power of two that leaves a range 16 chunks.
+ *
+ * Like all of the plan it depends on nothing but what all members see: the size of the gradient, their number, and the
+ * `max_payload` of the broker that they share. Brokers of one cluster have to have the same.
+ */
+export function defaultChunkBytes(elementCount: number, workerCount: number): number {
+  const rangeBytes = 4 * elementCount / Math.max(1, workerCount);
+  let bytes = DEFAULT_CHUNK_BYTES;
+  while (2 * bytes <= Math.min(MAX_CHUNK_BYTES, rangeBytes / MIN_CHUNKS_OF_RANGE)) bytes *= 2;
+  return bytes;
 }
 
 /**

@@ -2,12 +2,20 @@ import { assertEquals, assertGreaterOrEqual, assertLessOrEqual, assertThrows } f
 import fc from "fast-check";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { FRAME_HEADER_BYTES } from "../../shared/tensor_frame.ts";
-import { chunkCountOf, chunkPlan, chunkRange, predictedBytes } from "./chunk_plan.ts";
+import { chunkCountOf, chunkPlan, chunkRange, defaultChunkBytes, predictedBytes } from "./chunk_plan.ts";
 
 const MIB = 2 ** 20;
 
 Deno.test("two workers with the default: 512 KiB, 8 MiB in flight each way", () => {
   assertEquals(chunkPlan(2, MIB / 2, 8 * MIB), { chunkElements: MIB / 8, windowChunks: 16 });
+});
+
+Deno.test("chunks grow with the gradient, from 512 KiB to 2 MiB", () => {
+  const kib = (mib: number, workers: number) => defaultChunkBytes(mib * MIB / 4, workers) / 1024;
+  assertEquals([0, 4, 16, 32, 64, 1024].map((mib) => kib(mib, 2)), [512, 512, 512, 1024, 2048, 2048]);
+  assertEquals([2, 4, 8, 64].map((workers) => kib(134, workers)), [2048, 2048, 1024, 512]);
+  // 1 MiB is the most that a broker takes unless it is told otherwise.
+  assertEquals(4 * chunkPlan(2, defaultChunkBytes(16 * MIB, 2), MIB).chunkElements, MIB - 256);
 });
 
 Deno.test("a message fits the broker, and what is in flight to one worker stays within 48 MiB", () => {

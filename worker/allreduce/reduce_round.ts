@@ -3,15 +3,17 @@
  * one to send goes out at every `sendNext`.
  *
  * Each member owns a range. It adds everybody's chunks of that range as they come, in any order, which is exact because they
- * are integers. As soon as it has one chunk of everybody, it broadcasts the sum of that chunk. A broadcast chunk is also
+ * are integers (`round_codec.ts` says how they travel). As soon as it has one chunk of everybody, it broadcasts the sum of that chunk. A broadcast chunk is also
  * the owner's receipt for our part of it, so the gradient can be overwritten with the result in place.
  */
-import { encodeFrame } from "../../shared/tensor_frame.ts";
+import { encodeFrame, FRAME_HEADER_BYTES } from "../../shared/tensor_frame.ts";
 import type { FrameHeader, FrameKind, TensorFrame } from "../../shared/tensor_frame.ts";
 import { chunkCountOf, type ChunkPlan, chunkRange } from "./chunk_plan.ts";
 import { type ChunkSet, chunkSetOf, createChunkSet } from "./chunk_set.ts";
 import { createOutgoingChunks, type OutgoingChunks, type Sending } from "./outgoing_chunks.ts";
 import type { OwnerRange } from "./owner_ranges.ts";
+import type { RoundCodec } from "./round_codec.ts";
+import type { Scratch } from "./scratch.ts";
 
 /** Where a frame goes: to one member, or to all. */
 export interface RoundSender {
@@ -27,9 +29,11 @@ export interface RoundOptions {
   /** One for each member. */
   readonly ranges: readonly OwnerRange[];
   readonly plan: ChunkPlan;
-  /** This worker's gradient sums; becomes the result. */
-  readonly sums: Int32Array;
+  /** Holds this worker's gradient sums, and makes the result of them. */
+  readonly codec: RoundCodec;
   readonly sender: RoundSender;
+  /** For frames with chunks: a sender has to have taken one before the next is made. */
+  readonly frameScratch: Scratch;
 }
 
 /** What became of a frame. */
@@ -66,13 +70,10 @@ interface Incoming {
 }
 
 export function createReduceRound(options: RoundOptions): ReduceRound {
-  const { header, selfIndex, ranges, plan: { chunkElements, windowChunks }, sums, sender } = options;
+  const { selfIndex, ranges, plan: { chunkElements, windowChunks }, codec, sender, frameScratch } = options;
   const others = ranges.map((_, member) => member).filter((member) => member !== selfIndex);
   const counts = ranges.map((range) => chunkCountOf(range, chunkElements));
-  const ownRange = ranges[selfIndex]!;
   const ownCount = counts[selfIndex]!;
-  /** Our range's sums so far; kept apart from the result, which the caller may give away while others still ask. */
-  const own = new Int32Array(ownRange.count);
   const addendsLeft = new Uint16Array(ownCount).fill(others.length);
   const incoming = (chunkCount: number): Incoming => ({
     arrived: createChunkSet(chunkCount),
@@ -107,7 +108,9 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     if (range === undefined || frame.chunkCount !== counts[frame.ownerIndex]) return null;
     if (frame.chunkIndex >= frame.chunkCount) return null;
     const place = chunkRange(range, chunkElements, frame.chunkIndex);
-    return frame.elementOffset === place.offset && frame.payload.length === place.count ? place : null;
+    const isWhole = frame.codec === codec.frameCodec && frame.elementOffset === place.offset &&
+      frame.payload.length === codec.payloadWords(place.count);
+    return isWhole ? place : null;
   }
 
   function receive(frame: TensorFrame): Reception {
@@ -129,19 +132,10 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     if (from === undefined || place === null || frame.ownerIndex !== selfIndex) return "mismatched";
     const chunk = frame.chunkIndex;
     if (!from.arrived.add(chunk)) return "duplicate";
-    const start = place.offset - ownRange.offset;
-    const { payload } = frame;
-    const { offset } = place;
-    if (addendsLeft[chunk] === others.length) {
-      for (let index = 0; index < payload.length; index++) {
-        own[start + index] = sums[offset + index]! + payload[index]!;
-      }
-    } else {
-      for (let index = 0; index < payload.length; index++) own[start + index]! += payload[index]!;
-    }
+    codec.add(place, frame.payload, addendsLeft[chunk] === others.length);
     confirm(frame.senderIndex, selfIndex, from);
     if (--addendsLeft[chunk]! === 0) {
-      sums.set(own.subarray(start, start + place.count), offset);
+      codec.finish(place);
       ownLeft--;
       broadcastOut.offer(chunk);
     }
@@ -157,7 +151,7 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     if (!ours.wasSent(frame.chunkIndex)) return "mismatched";
     if (!from.arrived.add(frame.chunkIndex)) return "duplicate";
     ours.confirmOne(frame.senderIndex, frame.chunkIndex);
-    sums.set(frame.payload, place.offset);
+    codec.takeResult(place, frame.payload);
     broadcastsLeft--;
     confirm(frame.senderIndex, frame.senderIndex, from);
     return "used";
@@ -191,11 +185,11 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
 
   function send(owner: number, { chunk, receiver }: Sending): void {
     const isOwn = owner === selfIndex;
-    const { offset, count } = chunkRange(ranges[owner]!, chunkElements, chunk);
-    const payload = isOwn
-      ? own.subarray(offset - ownRange.offset, offset - ownRange.offset + count)
-      : sums.subarray(offset, offset + count);
-    const frame = frameOf(isOwn ? "broadcast" : "reduce", owner, chunk, offset, payload);
+    const place = chunkRange(ranges[owner]!, chunkElements, chunk);
+    const payload = isOwn ? codec.encodeResult(place) : codec.encodeSums(place);
+    const memory = frameScratch.take(FRAME_HEADER_BYTES + payload.byteLength);
+    const header = headerOf(isOwn ? "broadcast" : "reduce", owner, chunk, place.offset);
+    const frame = encodeFrame(header, payload, memory);
     if (!isOwn) sender.toOwner(owner, frame);
     // A broadcast chunk that one member lost goes to that one alone.
     else if (receiver !== null) sender.toOwner(receiver, frame);
@@ -204,17 +198,11 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     if (receiver !== null) chunksRepeated++;
   }
 
-  function frameOf(kind: FrameKind, ownerIndex: number, chunk: number, offset: number, payload: Int32Array) {
-    return encodeFrame({
-      ...header,
-      kind,
-      codec: "i32",
-      senderIndex: selfIndex,
-      ownerIndex,
-      chunkIndex: chunk,
-      chunkCount: counts[ownerIndex]!,
-      elementOffset: offset,
-    }, payload);
+  function headerOf(kind: FrameKind, ownerIndex: number, chunkIndex: number, elementOffset: number) {
+    const chunkCount = counts[ownerIndex]!;
+    const frameCodec = kind === "receipt" ? "i32" : codec.frameCodec;
+    const place = { senderIndex: selfIndex, ownerIndex, chunkIndex, chunkCount, elementOffset };
+    return { ...options.header, kind, codec: frameCodec, ...place };
   }
 
   function sendReceipt(member: number, ownerIndex: number, from: Incoming, wantsRest: boolean): void {
@@ -222,7 +210,8 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     payload[0] = wantsRest ? 1 : 0;
     payload.set(from.arrived.words, 1);
     from.unconfirmed = 0;
-    sender.receipt(member, frameOf("receipt", ownerIndex, 0, ranges[ownerIndex]!.offset, payload));
+    const header = headerOf("receipt", ownerIndex, 0, ranges[ownerIndex]!.offset);
+    sender.receipt(member, encodeFrame(header, payload));
   }
 
   function confirm(member: number, ownerIndex: number, from: Incoming): void {
