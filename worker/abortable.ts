@@ -10,7 +10,7 @@ export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal)
   signal.addEventListener("abort", onAbort, { once: true });
   promise.catch(() => {});
   try {
-    return await Promise.race([promise, aborted.promise]);
+    return await Promise.race([aborted.promise, promise]);
   } finally {
     signal.removeEventListener("abort", onAbort);
   }

@@ -74,6 +74,22 @@ Deno.test("who did which micro-batch makes no difference: one worker gives the s
   assertNotEquals(digests[0], undefined);
 });
 
+inWorld("a gradient that somebody else's is counted for never gets into the sums", async (world) => {
+  const { coordinator } = world;
+  const [worker] = await startFleet(world, ["w-a"]);
+  coordinator.verdict = (report) => report.index === 0 ? "duplicate" : "counted";
+  coordinator.begin(1, 1);
+  for (const index of [0, 1]) await coordinator.enqueue(index);
+  await world.until("both are claimed", () => coordinator.claims.length === 2);
+  await world.until("one is added", () => worker!.engine.callCounts.accumulate === 1);
+  coordinator.announce({ phase: "reduce", ledger: [0, 0], targetCount: 8 });
+  await world.until("it objects to the ledger", () => coordinator.failures.length === 1);
+  assertMatch(coordinator.failures[0]!.reason, /gives this worker \[0,1\], its sums hold \[1\]/);
+  assertEquals(coordinator.failures[0]!.suspects, ["w-a"]);
+  coordinator.announce({ phase: "waiting" });
+  await world.until("the sums are forgotten", () => worker!.engine.callCounts.rollback === 2);
+});
+
 inWorld("an item that comes again is acknowledged, not computed again", async (world) => {
   const { coordinator } = world;
   const [worker] = await startFleet(world, ["w-a"]);

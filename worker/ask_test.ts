@@ -1,0 +1,49 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import { encodeMessage, receivedSchema } from "../shared/messages.ts";
+import { askUntilAnswered } from "./ask.ts";
+
+const received = encodeMessage(receivedSchema, { type: "received" });
+
+function worldOf(answer: (time: number) => Uint8Array | null) {
+  const clock = createFakeClock();
+  const broker = createMemoryBroker({ clock });
+  let asked = 0;
+  broker.connect("coordinator").subscribe("question", ({ respond }) => {
+    const bytes = answer(++asked);
+    if (bytes !== null) respond(bytes);
+  });
+  const bus = broker.connect("worker");
+  const stop = new AbortController();
+  const ask = () =>
+    askUntilAnswered({
+      bus,
+      clock,
+      subject: "question",
+      data: new Uint8Array(),
+      answer: receivedSchema,
+      timeoutMs: 1000,
+      signal: stop.signal,
+    });
+  return { clock, bus, stop, ask, asked: () => asked };
+}
+
+Deno.test("a question is asked again until it is answered in words that can be read", async () => {
+  const world = worldOf((time) => time < 3 ? null : time === 3 ? new Uint8Array([1, 2]) : received);
+  const answer = world.ask();
+  await world.clock.advance(3000);
+  assertEquals(await answer, { type: "received" });
+  assertEquals(world.asked(), 4);
+});
+
+Deno.test("the signal ends it, and so does a bus that is closed", async () => {
+  const world = worldOf(() => null);
+  const answer = world.ask();
+  world.stop.abort(new LoraFleetError("aborted", "the attempt is over"));
+  await assertRejects(() => answer, LoraFleetError, "the attempt is over");
+  const other = worldOf(() => null);
+  await other.bus.close();
+  await assertRejects(() => other.ask(), LoraFleetError, "is closed");
+});

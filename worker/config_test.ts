@@ -1,0 +1,60 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { LoraFleetError } from "../shared/errors.ts";
+import { parseConfig } from "./config.ts";
+
+const JOIN = "http://10.0.0.1:8787/join/token";
+
+function parse(args: readonly string[], env: Record<string, string> = { HOME: "/home/a" }) {
+  return parseConfig(args, (name) => env[name], () => "machine");
+}
+
+Deno.test("the join URL is all that is needed", () => {
+  assertEquals(parse(["--join", JOIN]), {
+    joinUrl: JOIN,
+    name: "machine",
+    allowCpu: false,
+    cacheFolder: "/home/a/.cache/lorafleet",
+    memoryBudgetBytes: null,
+  });
+});
+
+Deno.test("an option wins over its variable; an empty variable is none", () => {
+  const env = {
+    LORAFLEET_JOIN: JOIN,
+    LORAFLEET_NAME: "from-env",
+    LORAFLEET_ALLOW_CPU: "1",
+    LORAFLEET_CACHE_FOLDER: "/cache",
+    LORAFLEET_MEMORY_BUDGET_MIB: "",
+    XDG_CACHE_HOME: "/xdg",
+  };
+  assertEquals(parse(["--name", "given", "--memory-budget-mib", "3"], env), {
+    joinUrl: JOIN,
+    name: "given",
+    allowCpu: true,
+    cacheFolder: "/cache",
+    memoryBudgetBytes: 3 * 2 ** 20,
+  });
+  const { LORAFLEET_CACHE_FOLDER: _, ...rest } = env;
+  assertEquals(parse([], { ...rest, LORAFLEET_ALLOW_CPU: "0" })!.cacheFolder, "/xdg/lorafleet");
+  assertEquals(parse([], { ...rest, LORAFLEET_ALLOW_CPU: "0" })!.allowCpu, false);
+});
+
+Deno.test("help asks for nothing else", () => assertEquals(parse(["--help"]), null));
+
+Deno.test("what is wrong is named with what would be right", () => {
+  const cases: [string[], string | null, string][] = [
+    [[], "join", "--join is missing"],
+    [["--join", "10.0.0.1:8787"], "join", "a URL of the form http://host:port/join/token is needed"],
+    [["--join", "nats://10.0.0.1/join/a"], "join", `--join is "nats://10.0.0.1/join/a"`],
+    [["--join", "http://10.0.0.1/join/"], "join", "is needed"],
+    [["--join", JOIN, "--name", "a".repeat(201)], "name", "1 to 200 characters"],
+    [["--join", JOIN, "--memory-budget-mib", "1.5"], "memory-budget-mib", `is "1.5"; a whole number from 1`],
+    [["--join", JOIN, "--memory-budget-mib", "0"], "memory-budget-mib", "whole number"],
+    [["--join", JOIN, "--gpu", "1"], null, "--gpu"],
+    [["--join", JOIN, "extra"], null, "extra"],
+  ];
+  for (const [args, param, words] of cases) {
+    const error = assertThrows(() => parse(args), LoraFleetError, words);
+    assertEquals([error.code, error.param], ["usage", param]);
+  }
+});

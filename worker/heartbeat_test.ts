@@ -1,0 +1,52 @@
+import { assertEquals } from "@std/assert";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
+import { decodeMessage, type Heartbeat, heartbeatSchema } from "../shared/messages.ts";
+import { startHeartbeats } from "./heartbeat.ts";
+
+const STATE: Heartbeat = {
+  worker: "w-a",
+  incarnation: "i-1",
+  name: "a",
+  gpu: "toy",
+  draining: false,
+  maxGapMs: 0,
+  microBatchesDone: 0,
+  tokensPerSecond: 0,
+  gradientBytesSent: 0,
+  job: null,
+  busy: null,
+};
+
+Deno.test("heartbeats come in their rhythm, and at once where something has changed; none after the end", async () => {
+  const clock = createFakeClock();
+  const broker = createMemoryBroker({ clock });
+  const heard: [number, number][] = [];
+  broker.connect("coordinator").subscribe("lf.heartbeat.w-a", ({ data }) => {
+    heard.push([clock.now(), decodeMessage(heartbeatSchema, data, "heartbeat").microBatchesDone]);
+  });
+  const stop = new AbortController();
+  let microBatchesDone = 0;
+  const log: string[] = [];
+  const bus = broker.connect("worker");
+  const beat = startHeartbeats({
+    bus,
+    clock,
+    intervalMs: 250,
+    describe: () => ({ ...STATE, microBatchesDone }),
+    signal: stop.signal,
+    log: (_, message) => void log.push(message),
+  });
+  await clock.advance(300);
+  microBatchesDone = 1;
+  beat();
+  await clock.advance(200);
+  assertEquals(heard, [[0, 0], [250, 0], [300, 1], [500, 1]]);
+  await bus.close();
+  await clock.advance(1000);
+  assertEquals(log.length, 1, "a broken connection is told once");
+  stop.abort();
+  beat();
+  await clock.advance(1000);
+  assertEquals([heard.length, log.length], [4, 1]);
+});

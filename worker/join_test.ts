@@ -1,0 +1,78 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import { askJoinUrl, type Fetch, sameBroker } from "./join.ts";
+
+const REPLY = {
+  natsUrl: "nats://127.0.0.1:4222",
+  natsUser: "worker",
+  natsPassword: "password",
+  httpUrl: "http://127.0.0.1:8787",
+  token: "token",
+  coordinatorId: "c",
+};
+const URL = "http://127.0.0.1:8787/join/very-secret";
+
+function ask(fetch: Fetch) {
+  const clock = createFakeClock();
+  const answer = askJoinUrl({
+    url: URL,
+    fetch,
+    clock,
+    timeoutMs: 1000,
+    signal: new AbortController().signal,
+  });
+  return { answer, clock };
+}
+
+async function refusal(fetch: Fetch): Promise<LoraFleetError> {
+  const error = await assertRejects(() => ask(fetch).answer, LoraFleetError);
+  assertEquals(error.message.includes("very-secret"), false, "the token must not be told");
+  assertStringIncludes(error.message, `"http://127.0.0.1:8787/join/…"`);
+  return error;
+}
+
+Deno.test("the reply is what the coordinator says; a newer one may say more", async () => {
+  const asked: string[] = [];
+  const { answer } = ask((url) => {
+    asked.push(url);
+    return Promise.resolve(Response.json({ ...REPLY, news: 1 }));
+  });
+  assertEquals(await answer, REPLY);
+  assertEquals(asked, [URL]);
+});
+
+Deno.test("a token that is refused is no matter of patience", async () => {
+  for (const status of [401, 403]) {
+    const error = await refusal(() => Promise.resolve(new Response("{}", { status })));
+    assertEquals([error.code, error.param], ["unauthorized", "join"]);
+  }
+});
+
+Deno.test("anything else may be right later", async () => {
+  const answers: [string, Fetch][] = [
+    ["connection refused", () => Promise.reject(new TypeError("connection refused"))],
+    ["the answer is 502", () => Promise.resolve(new Response("bad gateway", { status: 502 }))],
+    ["no coordinator's", () => Promise.resolve(new Response("<html>"))],
+    [`"natsUrl"`, () => Promise.resolve(Response.json({ ...REPLY, natsUrl: 7 }))],
+  ];
+  for (const [words, fetch] of answers) {
+    const error = await refusal(fetch);
+    assertStringIncludes(error.message, words);
+    assertEquals(error.code, "timeout");
+  }
+});
+
+Deno.test("a coordinator that never answers is given up in time", async () => {
+  const { answer, clock } = ask(() => new Promise(() => {}));
+  const check = assertRejects(() => answer, LoraFleetError, "took longer than 1000 ms");
+  await clock.advance(1000);
+  await check;
+});
+
+Deno.test("a broker is another one where address, user or password differ", () => {
+  assertEquals(sameBroker(REPLY, { ...REPLY, token: "other", httpUrl: "http://other" }), true);
+  for (const change of [{ natsUrl: "nats://b" }, { natsUser: "b" }, { natsPassword: "b" }]) {
+    assertEquals(sameBroker(REPLY, { ...REPLY, ...change }), false);
+  }
+});

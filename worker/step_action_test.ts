@@ -1,0 +1,114 @@
+import { assertEquals } from "@std/assert";
+import type { Committed, StepState } from "../shared/messages.ts";
+import { type Action, isOver, isRoundOver, nextAction, type OwnState, placeOf } from "./step_action.ts";
+
+const self = { worker: "w-a", incarnation: "i-1" };
+const commit = (step: number, digit = String(step)): Committed => ({ step, digest: digit.repeat(64) });
+
+const state: StepState = {
+  jobId: "ftjob-a",
+  startId: "s-1",
+  revision: 9,
+  term: 1,
+  step: 3,
+  attempt: 1,
+  generation: 7,
+  phase: "compute",
+  members: [self, { worker: "w-b", incarnation: "i-2" }],
+  holders: ["w-a", "w-b"],
+  committed: commit(2),
+  microBatchCount: 4,
+  exponents: [0, 0],
+  ledger: [],
+  targetCount: 0,
+  learningRate: 0.1,
+  roundMs: 1000,
+  checkpointWriter: null,
+};
+
+const own: OwnState = {
+  self,
+  committed: commit(2),
+  attempt: null,
+  pending: null,
+  spentIn: null,
+  checkpointStep: 0,
+};
+const attempt = { step: 3, attempt: 1, term: 1 };
+const pending = commit(3);
+
+const cases: [what: string, Action, Partial<StepState>, Partial<OwnState>][] = [
+  ["a member computes", "compute", {}, {}],
+  ["and goes on", "compute", {}, { attempt }],
+  ["one that failed waits", "wait", {}, { attempt, spentIn: 7 }],
+  ["until the members change", "compute", { generation: 8 }, { attempt, spentIn: 7 }],
+  ["no member under this incarnation", "wait", { members: [{ worker: "w-a", incarnation: "i-0" }] }, {}],
+  ["all are counted", "reduce", { phase: "reduce" }, { attempt }],
+  ["a member without any micro-batch reduces, too", "reduce", { phase: "reduce" }, {}],
+  ["the update is reported", "wait", { phase: "reduce" }, { attempt, pending, spentIn: 7 }],
+  ["a member was lost during the round", "reduce", { phase: "reduce", generation: 8 }, {
+    attempt,
+    pending,
+    spentIn: 7,
+  }],
+  ["the commit is on its way to the log", "wait", { phase: "commit" }, { attempt, pending, spentIn: 7 }],
+  ["it is in the log", "commit", { step: 4, attempt: 0, phase: "waiting", committed: commit(3) }, {
+    attempt,
+    pending,
+  }],
+  ["also while the checkpoint is due", "commit", { phase: "checkpoint", committed: commit(3) }, {
+    attempt,
+    pending,
+  }],
+  ["also as the last one", "commit", { phase: "done", committed: commit(3) }, { attempt, pending }],
+  ["another digest was committed", "rollback", { step: 4, committed: commit(3, "f") }, { attempt, pending }],
+  ["a new attempt", "rollback", { attempt: 2 }, { attempt }],
+  ["the attempt has failed", "rollback", { phase: "waiting" }, { attempt, pending }],
+  ["the same numbers of another coordinator's process", "rollback", { term: 2 }, { attempt }],
+  ["behind, as a late joiner", "recover", { phase: "waiting" }, { committed: commit(0) }],
+  ["behind while others compute", "recover", {}, { committed: commit(1) }],
+  ["the right step with another digest", "recover", {}, { committed: commit(2, "e") }],
+  ["behind and nobody can help", "wait", { holders: ["w-a"] }, { committed: commit(0) }],
+  ["before the initial adapter is agreed on", "wait", { phase: "waiting", committed: null }, {}],
+  ["it writes the adapter", "checkpoint", { phase: "checkpoint", checkpointWriter: "w-a" }, {}],
+  ["it has written it", "wait", { phase: "checkpoint", checkpointWriter: "w-a" }, { checkpointStep: 2 }],
+  ["another one writes it", "wait", { phase: "checkpoint", checkpointWriter: "w-b" }, {}],
+  ["who is behind recovers before it writes", "recover", { phase: "checkpoint", checkpointWriter: "w-a" }, {
+    committed: commit(1),
+  }],
+  ["the job is done", "end", { phase: "done" }, { attempt }],
+  ["the job has failed", "end", { phase: "failed" }, {}],
+];
+
+for (const [what, action, stateChange, ownChange] of cases) {
+  Deno.test(`${what}: ${action}`, () => {
+    const decision = nextAction({ ...state, ...stateChange }, { ...own, ...ownChange });
+    assertEquals(decision.action, action, decision.reason);
+  });
+}
+
+Deno.test("an attempt is over when it is another one, or has come to nothing", () => {
+  assertEquals(isOver(attempt, state), false);
+  assertEquals(isOver(attempt, { ...state, generation: 99 }), false);
+  assertEquals(isOver(attempt, { ...state, phase: "commit" }), false);
+  for (const change of [{ step: 4 }, { attempt: 2 }, { term: 2 }, { phase: "waiting" as const }]) {
+    assertEquals(isOver(attempt, { ...state, ...change }), true, JSON.stringify(change));
+  }
+});
+
+Deno.test("a round is over when its members are not all there any more", () => {
+  const reduce: StepState = { ...state, phase: "reduce" };
+  assertEquals(isRoundOver(reduce, reduce), false);
+  assertEquals(isRoundOver(reduce, { ...reduce, phase: "commit" }), false);
+  assertEquals(isRoundOver(reduce, { ...reduce, generation: 8 }), true);
+  assertEquals(isRoundOver(reduce, { ...reduce, phase: "compute" }), true);
+});
+
+Deno.test("micro-batches by their place", () => {
+  assertEquals(placeOf({ step: 3, attempt: 1 }, state), "current");
+  assertEquals(placeOf({ step: 3, attempt: 1 }, { ...state, phase: "reduce" }), "older");
+  assertEquals(placeOf({ step: 2, attempt: 5 }, state), "older");
+  assertEquals(placeOf({ step: 3, attempt: 0 }, state), "older");
+  assertEquals(placeOf({ step: 3, attempt: 2 }, state), "newer");
+  assertEquals(placeOf({ step: 4, attempt: 1 }, state), "newer");
+});
