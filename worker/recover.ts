@@ -10,7 +10,7 @@ import { type Committed, encodeMessage, recoverRequestSchema } from "../shared/m
 import { recoverSubject } from "../shared/subjects.ts";
 import { unlessAborted, withDeadline } from "./abortable.ts";
 import type { TrainingState } from "./engine/engine.ts";
-import { decodeStateFrame, maxPieceWords } from "./state_frame.ts";
+import { decodeStateFrame, maxPieceWords } from "../shared/state_frame.ts";
 import { type Piece, piecesOf, stateOfWords, stateWordCount } from "./state_words.ts";
 
 /** Enough to fill a link of 50 MB/s at 40 ms of delay. */

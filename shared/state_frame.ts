@@ -1,6 +1,6 @@
 /** The answer to a request for a piece of the committed state: a tensor frame, empty where the holder has not got it. */
-import { LoraFleetError } from "../shared/errors.ts";
-import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, jobHash } from "../shared/tensor_frame.ts";
+import { LoraFleetError } from "./errors.ts";
+import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, jobHash } from "./tensor_frame.ts";
 
 /** Large enough that a round trip counts little, small enough that gradients of others get through in between. */
 const MAX_PIECE_BYTES = 512 * 1024;
