@@ -1,0 +1,128 @@
+import { assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
+import { join } from "@std/path";
+import { createHash } from "node:crypto";
+import { systemClock } from "../shared/clock.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import { LIMITS } from "../shared/limits.ts";
+import type { ModelManifest } from "../shared/model_manifest.ts";
+import { type BaseModels, createBaseModels } from "./base_model.ts";
+
+const FILES = { "config.json": `{"a": 1}`, "model.safetensors": "weights", "tokenizer.json": "{}" };
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+const MODEL: ModelManifest = {
+  hash: sha256("the model"),
+  files: Object.entries(FILES).map(([name, text]) => ({ name, size: text.length, sha256: sha256(text) })),
+};
+const SOURCE = { httpUrl: "http://coordinator", token: "secret" };
+
+interface World {
+  readonly cache: string;
+  /** Where the coordinator has the base model. */
+  readonly there: string;
+  readonly requests: string[];
+  readonly log: string[];
+  open(): BaseModels;
+  find(modelFolder?: string): Promise<string>;
+}
+
+async function inWorld(work: (world: World) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "lorafleet-models-" });
+  const requests: string[] = [];
+  const log: string[] = [];
+  const cache = join(folder, "cache");
+  const there = join(folder, "there");
+  await Deno.mkdir(there);
+  for (const [name, text] of Object.entries(FILES)) await Deno.writeTextFile(join(there, name), text);
+  const fetch = (url: string, init: RequestInit): Promise<Response> => {
+    requests.push(url);
+    const name = url.split("/").at(-1)!;
+    assertEquals(new Headers(init.headers).get("authorization"), "Bearer secret");
+    const text = FILES[name as keyof typeof FILES];
+    const headers = { "content-range": `bytes 0-${text.length - 1}/${text.length}` };
+    return Promise.resolve(new Response(text, { status: 206, headers }));
+  };
+  const open = () =>
+    createBaseModels({
+      cacheFolder: cache,
+      fetch,
+      clock: systemClock,
+      limits: { ...LIMITS, retryIntervalMs: 5 },
+      log: (_, message) => void log.push(message),
+    });
+  const find = (modelFolder = "/no/such/folder") =>
+    open().find(SOURCE, { model: MODEL, modelFolder }, new AbortController().signal);
+  try {
+    await work({ cache, there, requests, log, open, find });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function contentsOf(folder: string): Promise<Record<string, string>> {
+  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
+  return Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, await Deno.readTextFile(join(folder, name))])),
+  );
+}
+
+Deno.test("a folder of the coordinator that is on this machine is used as it is", () =>
+  inWorld(async ({ there, find, requests }) => {
+    assertEquals(await find(there), there);
+    assertEquals(requests, []);
+  }));
+
+Deno.test("a folder with more in it is used through links to what belongs to the model", () =>
+  inWorld(async ({ there, find, requests }) => {
+    await Deno.writeTextFile(join(there, "model-00001-of-00002.safetensors"), "of another model");
+    for (let time = 0; time < 2; time++) {
+      const folder = await find(there);
+      assertNotEquals(folder, there);
+      assertEquals(await contentsOf(folder), FILES);
+    }
+    assertEquals(requests, []);
+  }));
+
+Deno.test("a folder with other bytes under the same names is not used", () =>
+  inWorld(async ({ there, find, requests }) => {
+    await Deno.writeTextFile(join(there, "model.safetensors"), "WEIGHTS");
+    const folder = await find(there);
+    assertNotEquals(folder, there);
+    assertEquals(await contentsOf(folder), FILES);
+    assertEquals(requests.length, 3);
+  }));
+
+Deno.test("what is not here is downloaded once, by the model's hash", () =>
+  inWorld(async ({ cache, find, requests, log }) => {
+    const folder = await find();
+    assertEquals(folder, join(cache, "models", MODEL.hash));
+    assertEquals(await contentsOf(folder), FILES);
+    assertEquals(requests[1], `http://coordinator/v1/base-models/${MODEL.hash}/files/model.safetensors`);
+    assertMatch(log[0]!, /"config.json" is missing: downloading its 8 bytes/);
+    await find();
+    assertEquals(requests.length, 3);
+  }));
+
+Deno.test("a file of the cache that was changed is downloaded again", () =>
+  inWorld(async ({ find, requests, log }) => {
+    const folder = await find();
+    await Deno.writeTextFile(join(folder, "model.safetensors"), "WEIGHTS");
+    await Deno.utime(join(folder, "model.safetensors"), 1, 1);
+    assertEquals(await contentsOf(await find()), FILES);
+    assertEquals(requests.length, 4);
+    assertMatch(log.at(-1)!, /"model.safetensors" has the SHA-256 .*, the base model's has/);
+  }));
+
+Deno.test("workers of a machine that share the cache download it once", () =>
+  inWorld(async ({ find, requests }) => {
+    const [one, other] = await Promise.all([find(), find()]);
+    assertEquals(one, other);
+    assertEquals(requests.length, 3);
+    assertEquals(await contentsOf(one), FILES);
+  }));
+
+Deno.test("a cache that cannot be written is told as such", () =>
+  inWorld(async ({ cache, find }) => {
+    await Deno.writeTextFile(cache, "a file where the folder should be");
+    const error = await assertRejects(() => find(), LoraFleetError, "cannot write");
+    assertEquals(error.code, "storage");
+  }));

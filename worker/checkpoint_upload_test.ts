@@ -1,0 +1,96 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { join } from "@std/path";
+import { createHash } from "node:crypto";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import { LIMITS } from "../shared/limits.ts";
+import { JOB } from "./agent_fixture.ts";
+import { drive } from "./allreduce/all_reduce_fixture.ts";
+import { createCheckpointWriter } from "./checkpoint_upload.ts";
+import { createToyEngine } from "./toy_engine.ts";
+
+interface Upload {
+  readonly url: string;
+  readonly method: string | undefined;
+  readonly headers: Headers;
+  readonly bytes: Uint8Array;
+}
+
+async function inFolder(
+  statuses: readonly (number | "broken")[],
+  work: (
+    write: (signal?: AbortSignal) => Promise<unknown>,
+    uploads: Upload[],
+    cacheFolder: string,
+  ) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "lorafleet-checkpoint-" });
+  const cacheFolder = join(folder, "cache");
+  const clock = createFakeClock();
+  const engine = createToyEngine({ clock });
+  await engine.load({ modelFolder: "", ...JOB.engine, allowCpu: true, memoryBudgetBytes: null });
+  const uploads: Upload[] = [];
+  let requests = 0;
+  const writer = createCheckpointWriter({
+    cacheFolder,
+    fetch: async (url, init) => {
+      const status = statuses[Math.min(requests++, statuses.length - 1)]!;
+      const bytes = new Uint8Array(await new Response(init.body as ReadableStream).arrayBuffer());
+      if (status === "broken") throw new TypeError("connection reset");
+      uploads.push({ url, method: init.method, headers: new Headers(init.headers), bytes });
+      return new Response("{}", { status });
+    },
+    clock,
+    limits: LIMITS,
+    log: () => {},
+  });
+  const target = { httpUrl: "http://coordinator", token: "secret" };
+  const write = (signal = new AbortController().signal) =>
+    drive(clock, writer(target, engine, { jobId: "ftjob-a", baseModelName: "toy" }, 7, signal));
+  try {
+    await work(write, uploads, cacheFolder);
+    assertEquals(await Array.fromAsync(Deno.readDir(cacheFolder)), [], "nothing is left behind");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("both files of the adapter are uploaded with token and hash, and told of", () =>
+  inFolder([200], async (write, uploads) => {
+    const files = await write();
+    assertEquals(uploads.map(({ url, method }) => [method, url]), [
+      ["PUT", "http://coordinator/internal/jobs/ftjob-a/checkpoints/7/adapter_config.json"],
+      ["PUT", "http://coordinator/internal/jobs/ftjob-a/checkpoints/7/adapter_model.safetensors"],
+    ]);
+    const told = uploads.map(({ url, headers, bytes }) => {
+      assertEquals(headers.get("authorization"), "Bearer secret");
+      const sha256 = createHash("sha256").update(bytes).digest("hex");
+      assertEquals(headers.get("x-lorafleet-sha256"), sha256);
+      return { name: url.split("/").at(-1), size: bytes.length, sha256 };
+    });
+    assertEquals(files, told);
+  }));
+
+Deno.test("a coordinator in trouble is tried again", () =>
+  inFolder(["broken", 503, 200], async (write, uploads) => {
+    await write();
+    assertEquals(uploads.length, 3);
+    assertEquals(uploads[0]!.url, uploads[1]!.url);
+  }));
+
+Deno.test("what it refuses is not tried again", () =>
+  inFolder([409], async (write, uploads) => {
+    const error = await assertRejects(() => write(), LoraFleetError);
+    assertStringIncludes(error.message, `the coordinator refuses "adapter_config.json": 409`);
+    assertEquals(uploads.length, 1);
+  }));
+
+Deno.test("it ends at its deadline, and when another worker is to do it", async () => {
+  await inFolder([503], async (write) => {
+    await assertRejects(() => write(), LoraFleetError, "uploading the adapter of step 7 took longer than");
+  });
+  await inFolder([503], async (write) => {
+    const signal = AbortSignal.abort(new LoraFleetError("aborted", "moved on"));
+    await assertRejects(() => write(signal), LoraFleetError, "moved on");
+  });
+});
