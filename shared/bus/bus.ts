@@ -69,7 +69,11 @@ export type BusErrorHandler = (message: string, thrown: unknown) => void;
 export interface Bus {
   /** The largest message that the broker takes, in bytes. */
   readonly maxPayloadBytes: number;
-  /** Sends without confirmation. Throws a `LoraFleetError` when larger than `maxPayloadBytes`. */
+  /**
+   * Sends without confirmation. From the next turn of the event loop on the memory of `data` may be used again; what
+   * is published while the connection is being made anew may then go out with what the memory holds by that time.
+   * Throws a `LoraFleetError` when larger than `maxPayloadBytes`.
+   */
   publish(subject: string, data: Uint8Array): void;
   /** `handler` runs for each message in order; what it throws is reported to the bus's `onError`. */
   subscribe(subject: string, handler: (message: BusMessage) => void): Subscription;

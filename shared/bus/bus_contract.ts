@@ -1,4 +1,5 @@
 /** What every implementation of the bus has to do, as tests. */
+import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertGreaterOrEqual, assertRejects, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../errors.ts";
 import type { Bus, BusErrorHandler, Lease, WorkItem } from "./bus.ts";
@@ -64,6 +65,20 @@ export async function runBusContract(t: Deno.TestContext, broker: BusContractBro
     assert(item !== null, "an item should wait");
     return item;
   };
+
+  await clause("a publisher may use the memory of a message again", async () => {
+    const [sender, receiver] = [await connect(), await connect()];
+    const seen: number[][] = [];
+    receiver.subscribe(`${name}.memory`, ({ data }) => seen.push([...data]));
+    await receiver.flush();
+    const data = new Uint8Array(3);
+    for (const value of [1, 2, 3]) {
+      sender.publish(`${name}.memory`, data.fill(value));
+      await new Promise<void>((resolve) => void setImmediate(resolve));
+    }
+    await until(() => seen.length === 3, "the last message");
+    assertEquals(seen, [[1, 1, 1], [2, 2, 2], [3, 3, 3]]);
+  });
 
   await clause("messages of one publisher arrive in order", async () => {
     const [sender, receiver] = [await connect(), await connect()];
