@@ -1,6 +1,5 @@
 import { assertEquals } from "@std/assert";
 import { resultOf } from "./evaluate_result.ts";
-import { cacheTokensFor } from "./evaluate_score.ts";
 
 const textOf = (ids: Iterable<number>) => String.fromCharCode(...ids);
 const question = (prompt: string, expected: string) => ({ prompt: bytes(prompt), expected: bytes(expected) });
@@ -22,13 +21,4 @@ Deno.test("exact matches are counted text for text", () => {
 
 Deno.test("without prompts nothing matches, and the result is still JSON with numbers", () => {
   assertEquals(resultOf(2, [], [], textOf), { eval_loss: 2, exact_match: 0, prompt_count: 0, samples: [] });
-});
-
-Deno.test("the cache holds all questions, or as many tokens as its limits allow, or the longest question", () => {
-  const spec = { layerCount: 2, kvHeadCount: 2, headDim: 64 }; // 512 bytes a token in each tensor
-  const tensorOf = (tokens: number) => tokens * 512;
-  assertEquals(cacheTokensFor([10, 20, 30], spec, tensorOf(1000)), 60);
-  assertEquals(cacheTokensFor([10, 20, 30], spec, tensorOf(40)), 40);
-  assertEquals(cacheTokensFor([10, 20, 30], spec, tensorOf(25)), 30);
-  assertEquals(cacheTokensFor(Array(100).fill(10_000), spec, 2 ** 31), 2 ** 30 / 4 / 512);
 });

@@ -31,18 +31,11 @@ export class TrainingEngine implements Engine {
 
   async load(spec: EngineSpec): Promise<LoadedEngine> {
     await this.close();
-    const checkpoint = await openCheckpoint(spec.modelFolder);
-    const gpu = await Gpu.open({ allowCpu: spec.allowCpu });
-    this.#gpu = gpu;
-    const model = await LanguageModel.load(gpu, checkpoint, {
-      lora: spec.lora,
-      maxTokens: spec.maxTokensPerMicroBatch,
-      maxPositions: spec.maxPositions,
-      doubleQuantization: spec.doubleQuantization,
-      gradientCheckpointing: spec.gradientCheckpointing && "where needed",
-      training: true,
-      memoryBudgetBytes: spec.memoryBudgetBytes ?? (gpu.isCpu ? Deno.systemMemoryInfo().available : null),
+    const model = await this.#loadModel(spec).catch(async (thrown) => {
+      await this.close(); // or the GPU would keep what was uploaded
+      throw thrown;
     });
+    const { gpu } = model;
     this.#loaded = { spec, model };
     const { layout } = model.lora;
     this.#current = { ...emptyState(layout.elementCount), adapter: initialAdapter(layout, spec.seed) };
@@ -56,6 +49,20 @@ export class TrainingEngine implements Engine {
       planText: model.planText,
       plannedBytes: model.plannedBytes,
     };
+  }
+
+  async #loadModel(spec: EngineSpec): Promise<LanguageModel> {
+    const checkpoint = await openCheckpoint(spec.modelFolder);
+    const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu });
+    return await LanguageModel.load(gpu, checkpoint, {
+      lora: spec.lora,
+      maxTokens: spec.maxTokensPerMicroBatch,
+      maxPositions: spec.maxPositions,
+      doubleQuantization: spec.doubleQuantization,
+      gradientCheckpointing: spec.gradientCheckpointing && "where needed",
+      training: true,
+      memoryBudgetBytes: spec.memoryBudgetBytes ?? (gpu.isCpu ? Deno.systemMemoryInfo().available : null),
+    });
   }
 
   async computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult> {

@@ -120,7 +120,17 @@ const REFUSED_FIELDS = [
   "target_parameters",
   "trainable_token_indices",
   "exclude_modules",
+  "alora_invocation_tokens",
+  "arrow_config",
+  "kasa_config",
+  "megatron_config",
+  "monteclora_config",
+  "use_bdlora",
+  "velora_config",
 ] as const;
+
+/** Other ways to start than these change the base model's weights, too, and PEFT does so again when it loads the adapter. */
+const INITIAL_WEIGHTS: readonly unknown[] = [undefined, null, true, false, "gaussian", "orthogonal", "eva"];
 
 /**
  * @param path for the error's words
@@ -147,6 +157,13 @@ export function parseAdapterConfig(path: string, text: string): { lora: LoraSpec
     const value = config[field];
     const used = typeof value === "object" && value !== null ? Object.keys(value).length > 0 : Boolean(value);
     if (used) throw refuse(field, ` is ${quote(value)}, which is not supported`);
+  }
+  const { init_lora_weights: initial } = config;
+  if (!INITIAL_WEIGHTS.includes(initial)) {
+    throw refuse(
+      "init_lora_weights",
+      ` is ${quote(initial)}, which changes the base model and is not supported`,
+    );
   }
   const lora = loraSchema.parse({
     r: config.r,

@@ -121,6 +121,9 @@ const FIELDS: [field: string, value: unknown, words: string][] = [
   ["layers_to_transform", [0], "layers_to_transform"],
   ["lora_bias", true, "lora_bias"],
   ["exclude_modules", ["v_proj"], "exclude_modules"],
+  ["alora_invocation_tokens", [3, 4], "alora_invocation_tokens"],
+  ["use_bdlora", { row: 1 }, "use_bdlora"],
+  ["init_lora_weights", "pissa", 'init_lora_weights is "pissa"'],
 ];
 for (const [field, value, words] of FIELDS) {
   Deno.test(`not read: an adapter whose ${field} is ${JSON.stringify(value)}`, () =>

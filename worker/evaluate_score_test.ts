@@ -1,0 +1,11 @@
+import { assertEquals } from "@std/assert";
+import { cacheTokensFor } from "./evaluate_score.ts";
+
+Deno.test("the cache holds all questions, or as many tokens as its limits allow, or the longest question", () => {
+  const spec = { layerCount: 2, kvHeadCount: 2, headDim: 64 }; // 512 bytes a token in each tensor
+  const tensorOf = (tokens: number) => tokens * 512;
+  assertEquals(cacheTokensFor([10, 20, 30], spec, tensorOf(1000)), 60);
+  assertEquals(cacheTokensFor([10, 20, 30], spec, tensorOf(40)), 40);
+  assertEquals(cacheTokensFor([10, 20, 30], spec, tensorOf(25)), 30);
+  assertEquals(cacheTokensFor(Array(100).fill(10_000), spec, 2 ** 31), 2 ** 30 / 4 / 512);
+});
