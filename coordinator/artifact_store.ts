@@ -3,13 +3,20 @@
  *
  *     <folder>/<job>/<step>/adapter_model.safetensors
  *     <folder>/<job>/<step>/adapter_model.safetensors.sha256      as `sha256sum` writes it
+ *
+ * and beside them, for as long as the job may have to go on from there, `training_state.safetensors`.
  */
+import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../shared/errors.ts";
 import type { CheckpointFile } from "./fleet.ts";
 import { writeStreamedFile } from "./store/streamed_file.ts";
 
 /** What a checkpoint consists of; other names are refused. */
-export const CHECKPOINT_FILE_NAMES = ["adapter_config.json", "adapter_model.safetensors"] as const;
+const CHECKPOINT_FILE_NAMES = [...ADAPTER_FILE_NAMES, STATE_FILE_NAME];
+
+export interface StoredState extends CheckpointFile {
+  readonly path: string;
+}
 
 export interface ArtifactStore {
   /**
@@ -24,12 +31,16 @@ export interface ArtifactStore {
     body: AsyncIterable<Uint8Array>,
     expectedSha256: string,
   ): Promise<CheckpointFile>;
-  /** The complete files of a step's checkpoint, sorted by name; empty where there are none. */
+  /** The complete files of a step's adapter, sorted by name; empty where there are none. */
   files(jobId: string, step: number): Promise<readonly CheckpointFile[]>;
   /** The steps of which at least one complete file is there, ascending. */
   steps(jobId: string): Promise<readonly number[]>;
   /** Where a file lies. Throws `not_found` unless `files` lists it. */
   path(jobId: string, step: number, name: string): Promise<string>;
+  /** The training state of a step, where it is stored. */
+  state(jobId: string, step: number): Promise<StoredState | null>;
+  /** Drops the training states of all steps but one, or of all. */
+  dropStates(jobId: string, exceptStep: number | null): Promise<void>;
   /** Drops everything of a job, so that a job which starts again does not meet its own earlier files. */
   clear(jobId: string): Promise<void>;
 }
@@ -62,8 +73,13 @@ export function createArtifactStore(folder: string, maxFileBytes = DEFAULT_MAX_F
   };
 
   const files = async (jobId: string, step: number): Promise<readonly CheckpointFile[]> => {
-    const found = await Promise.all(CHECKPOINT_FILE_NAMES.map((name) => read(jobId, step, name)));
+    const found = await Promise.all(ADAPTER_FILE_NAMES.map((name) => read(jobId, step, name)));
     return found.filter((file) => file !== null);
+  };
+
+  const stepFolders = async (jobId: string): Promise<number[]> => {
+    const entries = await readIfThere(() => Array.fromAsync(Deno.readDir(jobFolder(jobId)))) ?? [];
+    return entries.filter((entry) => /^[1-9][0-9]*$/.test(entry.name)).map((entry) => Number(entry.name));
   };
 
   return {
@@ -104,10 +120,7 @@ export function createArtifactStore(folder: string, maxFileBytes = DEFAULT_MAX_F
     files,
 
     async steps(jobId) {
-      const entries = await readIfThere(() => Array.fromAsync(Deno.readDir(jobFolder(jobId)))) ?? [];
-      const steps = entries.filter((entry) => /^[1-9][0-9]*$/.test(entry.name)).map((entry) =>
-        Number(entry.name)
-      );
+      const steps = await stepFolders(jobId);
       const complete = await Promise.all(steps.map(async (step) => (await files(jobId, step)).length > 0));
       return steps.filter((_, index) => complete[index]).sort((a, b) => a - b);
     },
@@ -124,6 +137,21 @@ export function createArtifactStore(folder: string, maxFileBytes = DEFAULT_MAX_F
         );
       }
       return `${stepFolder(jobId, step)}/${name}`;
+    },
+
+    async state(jobId, step) {
+      const file = await read(jobId, step, STATE_FILE_NAME);
+      return file === null ? null : { ...file, path: `${stepFolder(jobId, step)}/${STATE_FILE_NAME}` };
+    },
+
+    async dropStates(jobId, exceptStep) {
+      for (const step of await stepFolders(jobId)) {
+        if (step === exceptStep) continue;
+        const path = `${stepFolder(jobId, step)}/${STATE_FILE_NAME}`;
+        // The checksum goes first: without it the file does not count.
+        await readIfThere(() => Deno.remove(`${path}.sha256`));
+        await readIfThere(() => Deno.remove(path));
+      }
     },
 
     async clear(jobId) {

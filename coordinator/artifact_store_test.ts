@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { createHash } from "node:crypto";
 import { LoraFleetError } from "../shared/errors.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
@@ -75,3 +76,31 @@ Deno.test("names, steps and ids that are not ours are refused", () =>
       ]
     ) assertEquals(await codeOf(attempt), "invalid_request");
   }));
+
+Deno.test("training states are kept apart from what a user gets, and all but the newest are dropped", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const store = createArtifactStore(folder);
+    const bytes = new TextEncoder().encode("state");
+    const put = (step: number, name: string) =>
+      store.put(
+        "ftjob-1",
+        step,
+        name,
+        ReadableStream.from([bytes]),
+        createHash("sha256").update(bytes).digest("hex"),
+      );
+    for (const step of [2, 4]) {
+      await put(step, "adapter_config.json");
+      await put(step, "training_state.safetensors");
+    }
+    assertEquals((await store.files("ftjob-1", 4)).map(({ name }) => name), ["adapter_config.json"]);
+    assertEquals(await Deno.readTextFile((await store.state("ftjob-1", 2))!.path), "state");
+    await store.dropStates("ftjob-1", 4);
+    assertEquals([await store.state("ftjob-1", 2), (await store.state("ftjob-1", 4))?.size], [null, 5]);
+    await store.dropStates("ftjob-1", null);
+    assertEquals([await store.state("ftjob-1", 4), await store.steps("ftjob-1")], [null, [2, 4]]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

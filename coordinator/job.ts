@@ -59,8 +59,8 @@ export type JobRecord = z.output<typeof jobRecordSchema>;
 export type JobTransition =
   | { readonly type: "validated"; readonly totalSteps: number }
   | { readonly type: "started" }
-  /** From its first step on, whatever was done before. */
-  | { readonly type: "begunAnew" }
+  /** The state after a later step is lost: it goes on from an earlier one. */
+  | { readonly type: "rolledBack"; readonly step: number; readonly trainedTokens: number }
   | {
     readonly type: "stepCommitted";
     readonly step: number;
@@ -83,7 +83,7 @@ export interface JobDecision {
 const ALLOWED_FROM: Record<JobTransition["type"], readonly JobStatus[]> = {
   validated: ["validating_files"],
   started: ["queued"],
-  begunAnew: ["running"],
+  rolledBack: ["running"],
   stepCommitted: ["running"],
   trained: ["running"],
   failed: ["validating_files", "queued", "running"],
@@ -147,10 +147,12 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
         job: { ...job, status: "running", startedAt: job.startedAt ?? now },
         reason: job.step === 0 ? "Training has started." : `Training goes on after step ${job.step}.`,
       };
-    case "begunAnew":
+    case "rolledBack":
       return {
-        job: { ...job, step: 0, trainedTokens: 0 },
-        reason: "Training begins with the first step.",
+        job: { ...job, step: transition.step, trainedTokens: transition.trainedTokens },
+        reason: transition.step === 0
+          ? "Training begins anew."
+          : `Training goes on from the stored state of step ${transition.step}.`,
       };
     case "stepCommitted":
       return {

@@ -4,6 +4,7 @@ import type { Clock } from "../shared/clock.ts";
 import { newStartId } from "../shared/ids.ts";
 import { LIMITS, type Limits } from "../shared/limits.ts";
 import {
+  type CommitEntry,
   decodeMessage,
   encodeMessage,
   fleetStateSchema,
@@ -16,8 +17,8 @@ import {
   welcomeSchema,
 } from "../shared/messages.ts";
 import * as subjects from "../shared/subjects.ts";
-import type { ArtifactStore } from "./artifact_store.ts";
-import { readCommits } from "./commit_log.ts";
+import type { ArtifactStore, StoredState } from "./artifact_store.ts";
+import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { listen, type OnDefect } from "./listen.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
@@ -157,32 +158,55 @@ export function createFleet(options: FleetOptions): RunningFleet {
     if (!closing.signal.aborted) onDefect("the fleet's clock has stopped", thrown);
   });
 
-  /** Makes queue and log ready, and finds out whether an earlier coordinator has left commits to go on from. */
+  /**
+   * Makes queue and log ready. Goes on from the newest commit, where an earlier coordinator has left some and workers may
+   * still hold its state; else from the newest commit whose state is stored; else from the beginning.
+   */
   async function prepareStart(planned: PlannedJob, told: JobObserver, mayResume: boolean): Promise<Start> {
     const [queue, log] = [subjects.workQueueName(planned.id), subjects.commitLogName(planned.id)];
     await bus.ensureLog(log, subjects.commitsSubject(planned.id));
-    const commits = mayResume ? await readCommits(bus, planned.id) : [];
+    const commits = await readCommits(bus, planned.id);
     const newest = commits.at(-1);
-    const isOurs = newest !== undefined &&
-      commits.every(({ entry }) =>
-        entry.specHash === planned.specHash && entry.startId === newest.entry.startId
-      );
+    const isOurs = commits.every(({ entry }) =>
+      entry.specHash === planned.specHash && entry.startId === newest!.entry.startId
+    );
     // What waits in a queue is of an attempt that nobody knows any more.
     await bus.deleteQueue(queue);
     await bus.ensureQueue(queue, [subjects.allWorkSubject(planned.id)], {
       ackWaitMs: limits.microBatchAckWaitMs,
     });
-    if (!isOurs) {
-      await bus.deleteLog(log);
-      await bus.ensureLog(log, subjects.commitsSubject(planned.id));
-      await told.starting(0);
-      return { startId: startIdOf(), resumed: null };
+    if (mayResume && isOurs && newest !== undefined) {
+      const { entry, sequence } = newest;
+      const known = await told.starting(entry.step);
+      const untold = commits.map(({ entry }) => entry).filter(({ step }) => step > known.step);
+      const adapter = known.checkpointSteps.includes(entry.step);
+      const state = await artifacts.state(planned.id, entry.step);
+      return { startId: entry.startId, resumed: { entry, sequence, untold, stored: { adapter, state } } };
     }
-    const { entry, sequence } = newest;
-    const known = await told.starting(entry.step);
-    const untold = commits.map(({ entry }) => entry).filter(({ step }) => step > known.step);
-    const isStored = known.checkpointSteps.includes(entry.step);
-    return { startId: entry.startId, resumed: { entry, sequence, untold, isStored } };
+
+    const base = isOurs ? await newestStored(planned.id, commits.map(({ entry }) => entry)) : null;
+    await bus.deleteLog(log);
+    await bus.ensureLog(log, subjects.commitsSubject(planned.id));
+    const startId = startIdOf();
+    const known = await told.starting(base?.entry.step ?? 0);
+    if (base === null) return { startId, resumed: null };
+    const entry = { ...base.entry, startId };
+    const sequence = await appendCommit(bus, clock, entry, 0, () => closing.signal.aborted);
+    closing.signal.throwIfAborted();
+    const stored = { adapter: known.checkpointSteps.includes(entry.step), state: base.state };
+    return { startId, resumed: { entry, sequence: sequence!, untold: [], stored } };
+  }
+
+  /** The newest commit whose training state is stored; null where there is none. */
+  async function newestStored(
+    jobId: string,
+    commits: readonly CommitEntry[],
+  ): Promise<{ readonly entry: CommitEntry; readonly state: StoredState } | null> {
+    for (const entry of commits.toReversed()) {
+      const state = entry.step === 0 ? null : await artifacts.state(jobId, entry.step);
+      if (state !== null) return { entry, state };
+    }
+    return null;
   }
 
   async function trainOnce(
@@ -237,8 +261,9 @@ export function createFleet(options: FleetOptions): RunningFleet {
       try {
         await bus.deleteQueue(subjects.workQueueName(jobId));
         await bus.deleteLog(subjects.commitLogName(jobId));
+        await artifacts.dropStates(jobId, null);
       } catch (thrown) {
-        onDefect(`queue and log of ${jobId} are left behind`, thrown);
+        onDefect(`the queue, the log or the training states of ${jobId} are left behind`, thrown);
       }
     },
     close: () => {

@@ -183,25 +183,26 @@ export function createJobService(options: JobServiceOptions): JobService {
     return typeof bytes === "number" ? bytes : 0;
   };
 
+  const storedCheckpointSteps = ({ id, checkpointSteps }: PlannedJob): number[] =>
+    store.checkpoints(id, { after: null, limit: checkpointSteps.length + 1 }).items.map(({ step }) => step);
+
   const observerOf = (plan: PlannedJob, signal: AbortSignal): JobObserver => {
     let progress = startProgress(plan.totalSteps, gradientBytesSoFar(plan.id));
     let newest: { step: number; loss: number } | null = null;
     return {
       async starting(committedStep) {
-        if (committedStep > 0) {
-          const { items } = store.checkpoints(plan.id, {
-            after: null,
-            limit: plan.checkpointSteps.length + 1,
-          });
-          return { step: get(plan.id).step, checkpointSteps: items.map(({ step }) => step) };
+        if (committedStep === 0) {
+          // What an earlier start of this job left would stand beside what this one makes.
+          await artifacts.clear(plan.id);
+          signal.throwIfAborted();
+          store.deleteCheckpoints(plan.id);
+          progress = startProgress(plan.totalSteps);
         }
-        // What an earlier start of this job left would stand beside what this one makes.
-        await artifacts.clear(plan.id);
-        signal.throwIfAborted();
-        store.deleteCheckpoints(plan.id);
-        progress = startProgress(plan.totalSteps);
-        if (get(plan.id).step > 0) apply(plan.id, { type: "begunAnew" }, { level: "warn" });
-        return { step: 0, checkpointSteps: [] };
+        if (committedStep < get(plan.id).step) {
+          const trainedTokens = tokensUntil(plan, committedStep);
+          apply(plan.id, { type: "rolledBack", step: committedStep, trainedTokens }, { level: "warn" });
+        }
+        return { step: get(plan.id).step, checkpointSteps: storedCheckpointSteps(plan) };
       },
       event(level, message, data) {
         if (!signal.aborted) record(plan.id, level, message, data ?? null);
@@ -227,6 +228,8 @@ export function createJobService(options: JobServiceOptions): JobService {
       },
       checkpointWritten(step, written) {
         if (signal.aborted) return Promise.resolve();
+        // After a rollback a step is done again, with the same outcome.
+        if (storedCheckpointSteps(plan).includes(step)) return Promise.resolve();
         store.putCheckpoint({
           id: newId("ftckpt"),
           jobId: plan.id,
@@ -351,6 +354,15 @@ export function createJobService(options: JobServiceOptions): JobService {
       await training?.ended;
     },
   };
+}
+
+/** Tokens of all steps up to and with this one. */
+function tokensUntil(plan: PlannedJob, lastStep: number): number {
+  let count = 0;
+  for (let step = 1; step <= lastStep; step++) {
+    for (const { tokens } of plan.microBatchesOf(step)) count += tokens.length;
+  }
+  return count;
 }
 
 function jobErrorOf(thrown: unknown): JobError {

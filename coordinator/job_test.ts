@@ -75,7 +75,7 @@ Deno.test("after a restart a running job is queued again, and goes on where it w
   const again = decideJob(queued, { type: "started" }, 9500);
   assertEquals([again.job.step, again.job.startedAt], [1, job.startedAt]);
   assertStringIncludes(again.reason, "goes on after step 1");
-  const anew = decideJob(again.job, { type: "begunAnew" }, 9500).job;
+  const anew = decideJob(again.job, { type: "rolledBack", step: 0, trainedTokens: 0 }, 9500).job;
   assertEquals([anew.status, anew.step, anew.trainedTokens], ["running", 0, 0]);
 });
 
@@ -95,7 +95,7 @@ Deno.test("every transition from every other status is a conflict that says what
   const transitions: readonly JobTransition[] = [
     { type: "validated", totalSteps: 1 },
     { type: "started" },
-    { type: "begunAnew" },
+    { type: "rolledBack", step: 0, trainedTokens: 0 },
     { type: "stepCommitted", step: 1, tokenCount: 1, remainingMs: null },
     { type: "trained", resultFiles: [] },
     { type: "failed", error },
@@ -124,11 +124,11 @@ Deno.test("every transition from every other status is a conflict that says what
     "queued failed",
     "queued paused",
     "queued started",
-    "running begunAnew",
     "running cancelled",
     "running coordinatorRestarted",
     "running failed",
     "running paused",
+    "running rolledBack",
     "running stepCommitted",
     "running trained",
     "validating_files cancelled",

@@ -3,6 +3,7 @@
  * phases is in docs/protocol.md. Whatever goes wrong within an attempt ends in the next attempt of the same step, from
  * the committed state.
  */
+import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import {
   checkpointWaitMs,
   type Limits,
@@ -32,7 +33,14 @@ import {
   recoveringMembers,
   withFleet,
 } from "./step_fleet.ts";
-import { type FleetView, gradientBytesOf, liveHolders, newTraining, NO_HEDGES } from "./step_state.ts";
+import {
+  type FleetView,
+  gradientBytesOf,
+  isStateStored,
+  liveHolders,
+  newTraining,
+  NO_HEDGES,
+} from "./step_state.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
 import { hedge, regroup } from "./step_regroup.ts";
 import { decideUpdate } from "./step_update.ts";
@@ -96,7 +104,7 @@ function decideFleet(
   limits: Limits,
 ): StepDecision {
   const effects = newLoadFailures(plan, training.fleet, fleet);
-  const seen = withFleet(plan, training, fleet);
+  const seen = withFleet(plan, training, fleet, now);
   const isNews = seen.holders !== training.holders || fleet.generation !== training.fleet.generation;
   const next = isNews ? { ...seen, revision: training.revision + 1 } : seen;
   const and = (decision: StepDecision) => ({ ...decision, effects: [...effects, ...decision.effects] });
@@ -146,21 +154,27 @@ function decideStored(
 
 /**
  * Goes on after the newest commit of a log, which an earlier coordinator has written.
- * @param isStored whether the adapter of that step is stored, where it has to be
+ * @param stored whether the adapter of that step is stored, where it has to be, and its training state
  */
 export function resume(
   plan: TrainingPlan,
   fleet: FleetView,
   newest: { readonly sequence: number; readonly entry: CommitEntry },
-  isStored: boolean,
+  stored: { readonly adapter: boolean; readonly state: boolean },
   now: number,
   limits: Limits,
 ): StepDecision {
   const { entry, sequence } = newest;
-  const training = { ...newTraining(fleet, now), committed: entry, sequence, step: Math.max(1, entry.step) };
+  const training: Training = {
+    ...newTraining(fleet, now),
+    committed: entry,
+    sequence,
+    step: Math.max(1, entry.step),
+    storedStep: stored.state ? entry.step : null,
+  };
   const reason = `goes on after step ${entry.step}`;
   if (entry.step === 0) return unchanged(training, reason);
-  if (plan.checkpointSteps.includes(entry.step) && !isStored) {
+  if (plan.checkpointSteps.includes(entry.step) && !stored.adapter) {
     return chooseCheckpointWriter(training, [], now, limits);
   }
   return nextStep(plan, training, [], now, limits);
@@ -217,7 +231,9 @@ function decideCheckpoint(
   if (outcome.type === "failed") {
     return nextCheckpointWriter(training, `${worker}: ${outcome.reason}`, [worker], now, limits);
   }
-  return nextStep(plan, training, [{ type: "checkpointed", report }], now, limits);
+  const isStored = outcome.files.some(({ name }) => name === STATE_FILE_NAME);
+  const stored = isStored ? { ...training, storedStep: step } : training;
+  return nextStep(plan, stored, [{ type: "checkpointed", report }], now, limits);
 }
 
 function decideTick(training: Training, now: number, limits: Limits): StepDecision {
@@ -350,6 +366,8 @@ function nobodyReady(training: Training, now: number, limits: Limits): StepDecis
   if (stateLostAt === null) {
     const reason = fleet.members.length === 0
       ? `all workers are gone: the job waits at step ${step} for one to join`
+      : isStateStored(training)
+      ? `no worker holds the state of step ${step - 1}: it is loaded from the coordinator`
       : `nobody who stays holds the state of step ${step - 1}: the job waits`;
     return unchanged({ ...training, stateLostAt: now }, reason, [
       { type: "event", level: "warn", message: sentence(reason) },
@@ -358,13 +376,19 @@ function nobodyReady(training: Training, now: number, limits: Limits): StepDecis
   return restartIfLost(training, stateLostAt, now, limits);
 }
 
-/** Starts the job again where fresh workers are there and nobody came back with its state for too long. */
+/** Fresh workers are there and nobody came back with the state for too long: from an earlier state, or from the start. */
 function restartIfLost(training: Training, since: number, now: number, limits: Limits): StepDecision | null {
-  const isFreshThere = training.fleet.members.some(({ job, draining }) =>
-    job?.phase === "loaded" && !draining
-  );
-  if (!isFreshThere || now - since < limits.stateLossGraceMs) return null;
+  const { freshAt } = training;
+  if (freshAt === null) return null;
+  const { step } = training.committed!;
+  if (isStateStored(training)) {
+    // Fresh workers load it from the coordinator; that none of them can is no matter of waiting.
+    const waitMs = limits.stateLossGraceMs + recoverWaitMs(gradientBytesOf(training), limits);
+    if (now - freshAt < waitMs) return null;
+    return failJob(training, "corrupt", `no worker could load the stored state of step ${step}`);
+  }
+  if (now - since < limits.stateLossGraceMs) return null;
   const seconds = Math.round(limits.stateLossGraceMs / 1000);
-  const reason = `nobody has come back with the state of step ${training.committed!.step} in ${seconds} s`;
+  const reason = `nobody has come back with the state of step ${step} in ${seconds} s`;
   return announced(training, { phase: "failed" }, reason, [{ type: "restart", reason }]);
 }

@@ -8,7 +8,12 @@ import type { FleetMember, FleetView, Training, TrainingPlan } from "./step_stat
  * The training with the fleet as it is now. A member is a holder from the commit that it took part in, or from the
  * heartbeat that tells so, until it is gone or has dropped its state; the same set is returned where nothing changed.
  */
-export function withFleet(plan: TrainingPlan, training: Training, fleet: FleetView): Training {
+export function withFleet(
+  plan: TrainingPlan,
+  training: Training,
+  fleet: FleetView,
+  now: number,
+): Training {
   const { committed } = training;
   const holders = new Set<string>();
   for (const member of fleet.members) {
@@ -20,7 +25,15 @@ export function withFleet(plan: TrainingPlan, training: Training, fleet: FleetVi
   const isSame = holders.size === training.holders.size && holders.isSubsetOf(training.holders);
   const holder = fleet.members.find(({ incarnation }) => holders.has(incarnation));
   const layout = training.layout ?? (holder === undefined ? null : loadedJob(plan, holder)?.layout ?? null);
-  return { ...training, fleet, layout, holders: isSame ? training.holders : holders };
+  const isFreshThere = fleet.members.some((member) => loadedJob(plan, member) !== null && !member.draining);
+  const isStateLost = committed !== null && holders.size === 0;
+  return {
+    ...training,
+    fleet,
+    layout,
+    holders: isSame ? training.holders : holders,
+    freshAt: isStateLost && isFreshThere ? training.freshAt ?? now : null,
+  };
 }
 
 /** The job as a member has it loaded; null where it has not. */

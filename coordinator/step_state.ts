@@ -31,6 +31,9 @@ export interface FleetView {
   readonly members: readonly FleetMember[];
 }
 
+/** Under this name the coordinator is among the holders of a state. No worker has it: theirs begin with "w-". */
+export const COORDINATOR_HOLDER = "coordinator";
+
 export interface AttemptUpdate {
   readonly digest: string;
   readonly gradientNorm: number | null;
@@ -63,6 +66,8 @@ export interface Training {
   readonly notWaitedFor: ReadonlySet<string>;
   /** Since when nobody of the fleet holds the newest commit; null while somebody does. */
   readonly stateLostAt: number | null;
+  /** Since when a worker is there that has loaded the job, and nobody with its newest state; null while that is not so. */
+  readonly freshAt: number | null;
   readonly committed: CommitEntry | null;
   /** The commit log's newest sequence. */
   readonly sequence: number;
@@ -85,6 +90,13 @@ export interface Training {
   readonly requeues: number;
   readonly checkpointWriter: string | null;
   readonly checkpointAttempts: number;
+  /** The step whose training state the coordinator has; null for none. */
+  readonly storedStep: number | null;
+}
+
+/** Whether workers can load the newest commit's state from the coordinator. */
+export function isStateStored({ storedStep, committed }: Training): boolean {
+  return storedStep !== null && storedStep === committed?.step;
 }
 
 const NO_LEDGER = newLedger(0);
@@ -108,6 +120,7 @@ export function newTraining(fleet: FleetView, now: number): Training {
     holders: new Set(),
     notWaitedFor: new Set(),
     stateLostAt: null,
+    freshAt: null,
     committed: null,
     sequence: 0,
     pending: null,
@@ -121,6 +134,7 @@ export function newTraining(fleet: FleetView, now: number): Training {
     requeues: 0,
     checkpointWriter: null,
     checkpointAttempts: 0,
+    storedStep: null,
   };
 }
 
@@ -148,7 +162,10 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
     generation: training.generation,
     phase,
     members: [...members],
-    holders: liveHolders(training).map(({ worker }) => worker),
+    holders: [
+      ...liveHolders(training).map(({ worker }) => worker),
+      ...isStateStored(training) ? [COORDINATOR_HOLDER] : [],
+    ],
     committed: committed === null ? null : { step: committed.step, digest: committed.digest },
     microBatchCount: ledger.entries.length,
     exponents: training.exponents === null ? null : [...training.exponents],

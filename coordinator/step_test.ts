@@ -5,6 +5,7 @@ import { resume } from "./step.ts";
 import { stepStateOf } from "./step_state.ts";
 import { stepStateSchema } from "../shared/messages.ts";
 
+const NOTHING = { adapter: false, state: false };
 const AT_START = { step: 0, digest: INITIAL };
 
 Deno.test("the initial adapter is that of the first loaded worker, and a commit like any other", () => {
@@ -240,17 +241,47 @@ Deno.test("after a restart the newest commit decides where to go on", () => {
   const one = driver.training.committed!;
   const exponents = driver.training.exponents;
   const nobody = { generation: 9, members: [] };
-  const resumed = resume(PLAN, nobody, { sequence: 2, entry: one }, false, 0, LIMITS).training;
+  const resumed = resume(PLAN, nobody, { sequence: 2, entry: one }, NOTHING, 0, LIMITS).training;
   assertEquals([resumed.step, resumed.phase, resumed.attempt], [2, "waiting", 0]);
   // As if nothing had happened: the same exponents, so the same integers.
   assertEquals(resumed.exponents, exponents);
 
   const last = { ...one, step: PLAN.totalSteps };
-  const unstored = resume(PLAN, nobody, { sequence: 4, entry: last }, false, 0, LIMITS).training;
+  const unstored = resume(PLAN, nobody, { sequence: 4, entry: last }, NOTHING, 0, LIMITS).training;
   assertEquals([unstored.phase, unstored.checkpointWriter], ["checkpoint", null]);
-  const done = resume(PLAN, nobody, { sequence: 4, entry: last }, true, 0, LIMITS);
+  const done = resume(PLAN, nobody, { sequence: 4, entry: last }, { adapter: true, state: false }, 0, LIMITS);
   assertEquals(words(done.effects), ["done"]);
   const initial =
-    resume(PLAN, nobody, { sequence: 1, entry: { ...one, step: 0 } }, false, 0, LIMITS).training;
+    resume(PLAN, nobody, { sequence: 1, entry: { ...one, step: 0 } }, NOTHING, 0, LIMITS).training;
   assertEquals([initial.step, initial.phase, initial.exponents], [1, "waiting", null]);
+});
+
+Deno.test("fresh workers load a stored state from the coordinator and go on from there", () => {
+  const driver = started(["w-a"]);
+  driver.doStep();
+  const entry = driver.training.committed!;
+  const stored = { adapter: true, state: true };
+  driver.training = resume(PLAN, driver.training.fleet, { sequence: 2, entry }, stored, 0, LIMITS).training;
+  driver.fleet();
+  driver.now += 10 * LIMITS.stateLossGraceMs;
+  driver.fleet(member("w-b", AT_START));
+  assertEquals(driver.training.phase, "waiting");
+  assertEquals(stepStateOf(PLAN, driver.training, LIMITS).holders, ["coordinator"]);
+  driver.now += LIMITS.stateLossGraceMs;
+  driver.apply({ type: "tick" });
+  assertEquals(driver.training.phase, "waiting");
+  driver.fleet(member("w-b", { step: 1, digest: digestOf("step 1") }));
+  assertEquals([driver.training.phase, driver.training.step], ["compute", 2]);
+});
+
+Deno.test("a stored state that nobody can load fails the job: to start from it again would be no better", () => {
+  const driver = started(["w-a"]);
+  driver.doStep();
+  driver.training = { ...driver.training, storedStep: 1 };
+  driver.fleet(member("w-b", AT_START));
+  driver.drain();
+  driver.now += LIMITS.stateLossGraceMs + LIMITS.transferBaseMs + 1000;
+  driver.apply({ type: "tick" });
+  const end = driver.drain().at(-1)!;
+  assert(end.type === "failed" && end.code === "corrupt");
 });

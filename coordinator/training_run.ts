@@ -1,6 +1,7 @@
 /** Carries out the decisions of step.ts for one start of one job: messages in, announcements, queue, log and observer out. */
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
+import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import type { Limits } from "../shared/limits.ts";
 import {
@@ -20,14 +21,15 @@ import type { CheckpointReport, CommitEntry, Heartbeat } from "../shared/message
 import type { MicroBatch } from "../shared/micro_batch.ts";
 import { learningRateAt } from "../shared/schedule.ts";
 import * as subjects from "../shared/subjects.ts";
-import type { ArtifactStore } from "./artifact_store.ts";
+import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit } from "./commit_log.ts";
 import type { JobObserver, PlannedJob, StepReport } from "./fleet.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listen, type OnDefect } from "./listen.ts";
 import { decideStep, resume } from "./step.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
-import { type FleetView, newTraining, stepStateOf, type TrainingPlan } from "./step_state.ts";
+import { serveStoredState } from "./state_server.ts";
+import { type FleetView, isStateStored, newTraining, stepStateOf, type TrainingPlan } from "./step_state.ts";
 
 export interface TrainingRunOptions {
   readonly bus: Bus;
@@ -48,8 +50,12 @@ export interface ResumedRun {
   /** The newest commit of the log. */
   readonly sequence: number;
   readonly entry: CommitEntry;
-  /** Whether its adapter is stored, where it has to be. */
-  readonly isStored: boolean;
+  readonly stored: {
+    /** Whether its adapter is stored, where it has to be. */
+    readonly adapter: boolean;
+    /** Where its training state is stored; null where it is not. */
+    readonly state: StoredState | null;
+  };
   /** Commits that the observer was not told of. */
   readonly untold: readonly CommitEntry[];
 }
@@ -118,10 +124,16 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   const outcome = Promise.withResolvers<"done" | "restart">();
   const gradientBytes = createGradientBytes();
   const { fleet, resumed } = options;
-  const begun = resumed === null
-    ? { training: newTraining(fleet, clock.now()), effects: [] }
-    : resume(plan, fleet, resumed, resumed.isStored, clock.now(), limits);
+  const begun = resumed === null ? { training: newTraining(fleet, clock.now()), effects: [] } : resume(
+    plan,
+    fleet,
+    resumed,
+    { adapter: resumed.stored.adapter, state: resumed.stored.state !== null },
+    clock.now(),
+    limits,
+  );
   let training = begun.training;
+  let storedState = resumed?.stored.state ?? null;
   let isClosed = false;
   /** Effects on queue, log and observer happen one after the other, in the order of the decisions. */
   let effectsDone: Promise<void> = Promise.resolve();
@@ -174,8 +186,11 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         return await observer.stepCommitted(reportOf(effect));
       case "checkpointed": {
         const { step, outcome } = effect.report;
-        if (outcome.type === "written") await observer.checkpointWritten(step, outcome.files);
-        return;
+        if (outcome.type !== "written") return;
+        const adapter = outcome.files.filter(({ name }) => name !== STATE_FILE_NAME);
+        await observer.checkpointWritten(step, adapter);
+        // One state is enough, and each is three times as large as the adapter.
+        return await artifacts.dropStates(job.id, training.storedStep);
       }
       case "done":
         return outcome.resolve("done");
@@ -237,11 +252,17 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   /** A worker that says a file is stored is believed when it is. */
   async function checked(report: CheckpointReport): Promise<CheckpointReport> {
     if (report.outcome.type === "failed") return report;
-    const stored = await artifacts.files(job.id, report.step);
+    const { step } = report;
+    const state = await artifacts.state(job.id, step);
+    const stored = [...await artifacts.files(job.id, step), ...state === null ? [] : [state]];
     const missing = report.outcome.files.find((file) =>
       !stored.some((other) => other.name === file.name && other.sha256 === file.sha256)
     );
-    if (missing === undefined) return { ...report, outcome: { type: "written", files: [...stored] } };
+    if (missing === undefined) {
+      storedState = state ?? storedState;
+      const files = stored.map(({ name, size, sha256 }) => ({ name, size, sha256 }));
+      return { ...report, outcome: { type: "written", files } };
+    }
     return {
       ...report,
       outcome: { type: "failed", reason: `${missing.name} has not arrived at the coordinator` },
@@ -273,6 +294,14 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       message.respond(received);
     }, onDefect),
   ];
+  const stateServer = serveStoredState({
+    ...{ bus, startId, onDefect },
+    jobId: job.id,
+    served: () =>
+      isStateStored(training) && storedState !== null
+        ? { committed: training.committed!, path: storedState.path }
+        : null,
+  });
   carryOutAll((resumed?.untold ?? []).map((entry) => ({ type: "committed", entry, seconds: 0 })));
   carryOutAll(begun.effects);
   apply({ type: "tick" });
@@ -292,6 +321,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     close: () => {
       isClosed = true;
       for (const subscription of subscriptions) subscription.close();
+      stateServer.close();
     },
   };
 }

@@ -85,7 +85,7 @@ export const stepStateSchema = z.strictObject({
   phase: stepPhaseSchema,
   /** Who takes part in the attempt now, sorted by worker id. */
   members: z.array(memberSchema),
-  /** Live workers that hold the newest committed state. */
+  /** Who gives away the newest committed state: live workers, and the coordinator where it has stored it. */
   holders: z.array(workerIdSchema),
   /** The newest commit; null before the initial adapter is agreed on. */
   committed: committedSchema.nullable(),
