@@ -9,8 +9,6 @@ import { type Limits, lostAt, recoverWaitMs } from "../shared/limits.ts";
 import {
   decodeMessage,
   encodeMessage,
-  type FleetState,
-  fleetStateSchema,
   type Heartbeat,
   helloSchema,
   leaveSchema,
@@ -20,26 +18,27 @@ import {
   type Welcome,
   welcomeSchema,
 } from "../shared/messages.ts";
-import { FLEET_SUBJECT, HELLO_SUBJECT, LEAVE_SUBJECT } from "../shared/subjects.ts";
+import { HELLO_SUBJECT, LEAVE_SUBJECT } from "../shared/subjects.ts";
 import { unlessAborted } from "./abortable.ts";
 import { createChange } from "./change.ts";
 import { measureEventLoopGap } from "./event_loop_gap.ts";
+import { type Connection, type CoordinatorLinkOptions, createCoordinatorLink } from "./coordinator_link.ts";
+import { type FleetFeed, listenToFleet } from "./fleet_feed.ts";
 import { startHeartbeats } from "./heartbeat.ts";
 import { createJobHost, type JobHostOptions } from "./job_host.ts";
-import { type JoinReply, sameBroker } from "./join.ts";
+import type { JoinReply } from "./join.ts";
 import type { Log } from "./log.ts";
 
-export interface AgentOptions extends Pick<JobHostOptions, "newEngine" | "engineLimits"> {
+export interface AgentOptions
+  extends
+    Pick<JobHostOptions, "newEngine" | "engineLimits">,
+    Pick<CoordinatorLinkOptions, "join" | "connect"> {
   /** The worker's id; the same from its start to its end. */
   readonly worker: string;
   /** For a person. */
   readonly name: string;
   readonly gpu: string;
   readonly newIncarnation: () => string;
-  /** Asks the join URL once. Code `unauthorized` ends the worker, anything else is tried again. */
-  readonly join: (signal: AbortSignal) => Promise<JoinReply>;
-  /** Connects to the broker; two connections, so that heartbeats do not queue behind megabytes. */
-  readonly connect: (reply: JoinReply, purpose: "control" | "gradients") => Promise<Bus>;
   /** As in the job host, with the newest reply of the join URL. */
   readonly findBaseModel: (
     reply: JoinReply,
@@ -66,24 +65,19 @@ export interface Agent {
 /** A hello that fails at once must not be repeated at once. */
 const HELLO_PAUSE_MS = 50;
 
-interface Connection {
-  readonly control: Bus;
-  readonly gradients: Bus;
-  close(): Promise<void>;
-}
-
 export function startAgent(options: AgentOptions): Agent {
   const { worker, name, gpu, clock, limits, log } = options;
   const change = createChange();
   const stopping = new AbortController();
   const gap = measureEventLoopGap(clock, limits.eventLoopTickMs, stopping.signal);
-  let reply: JoinReply | null = null;
+  const link = createCoordinatorLink({ ...options, signal: stopping.signal });
+  const draining = Promise.withResolvers<void>();
   let drainSince: number | null = null;
   let beat = () => {};
   const host = createJobHost({
     ...options,
-    findBaseModel: (...rest) => options.findBaseModel(reply!, ...rest),
-    writeCheckpoint: (...rest) => options.writeCheckpoint(reply!, ...rest),
+    findBaseModel: (...rest) => options.findBaseModel(link.reply, ...rest),
+    writeCheckpoint: (...rest) => options.writeCheckpoint(link.reply, ...rest),
     onChange: () => {
       beat();
       change.tell();
@@ -94,7 +88,7 @@ export function startAgent(options: AgentOptions): Agent {
   async function run(): Promise<void> {
     try {
       for (;;) {
-        const connection = await connect();
+        const connection = await link.connect(draining.promise);
         if (connection === null) return;
         try {
           if (await serve(connection) === "left") return;
@@ -112,43 +106,14 @@ export function startAgent(options: AgentOptions): Agent {
     }
   }
 
-  /** Tries until there are connections; null where the worker is to end before. */
-  async function connect(): Promise<Connection | null> {
-    for (let said = "";;) {
-      if (drainSince !== null) return null;
-      try {
-        reply = await options.join(stopping.signal);
-        return await connectTo(reply);
-      } catch (thrown) {
-        if (isFinal(thrown)) throw thrown;
-        stopping.signal.throwIfAborted();
-        // The same again every two seconds would bury what matters.
-        if (said !== messageOf(thrown)) log("warn", `${said = messageOf(thrown)}; trying again`);
-      }
-      await pause(limits.retryIntervalMs);
-    }
-  }
-
-  async function connectTo(reply: JoinReply): Promise<Connection> {
-    const control = await options.connect(reply, "control");
-    try {
-      const gradients = await options.connect(reply, "gradients");
-      const close = async () => void await Promise.all([control.close(), gradients.close()]);
-      return { control, gradients, close };
-    } catch (thrown) {
-      await control.close();
-      throw thrown;
-    }
-  }
-
   /** One membership after the other, until the worker has left or has to look for its coordinator again. */
   async function serve({ control, gradients }: Connection): Promise<"left" | "moved"> {
-    const fleet = listenToFleet(control);
+    const fleet = listenToFleet({ bus: control, clock, log, onChange: () => change.tell() });
     for (;;) {
       const self = { worker, incarnation: options.newIncarnation() };
       const welcome = await hello(control, self);
       if (welcome === "left") return welcome;
-      if (welcome === null && clock.now() - fleet.heardAt > limits.coordinatorSilentMs) return "moved";
+      if (welcome === null && fleet.silentMs > limits.coordinatorSilentMs) return "moved";
       if (welcome === null) continue;
       if (welcome.type === "refused") {
         throw new LoraFleetError("conflict", `the coordinator refuses this worker: ${welcome.reason}`);
@@ -199,29 +164,9 @@ export function startAgent(options: AgentOptions): Agent {
         stopping.signal.throwIfAborted();
         if (!isTransient(thrown)) throw thrown;
       }
-      await pause(HELLO_PAUSE_MS);
+      await pause(HELLO_PAUSE_MS, draining.promise);
     }
     return null;
-  }
-
-  interface FleetFeed {
-    newest: FleetState | null;
-    heardAt: number;
-    /** How often the join URL was asked since then. */
-    asked: number;
-  }
-
-  function listenToFleet(control: Bus): FleetFeed {
-    const feed: FleetFeed = { newest: null, heardAt: clock.now(), asked: 0 };
-    control.subscribe(FLEET_SUBJECT, ({ data }) => {
-      const state = decodeMessage(fleetStateSchema, data, "the state of the fleet");
-      feed.heardAt = clock.now();
-      feed.asked = 0;
-      if (feed.newest !== null && state.generation < feed.newest.generation) return;
-      feed.newest = state;
-      change.tell();
-    });
-    return feed;
   }
 
   /** Follows the fleet's state until the worker is no member any more, has to look for its coordinator, or is to leave. */
@@ -230,54 +175,34 @@ export function startAgent(options: AgentOptions): Agent {
     self: MemberRef,
     generation: number,
   ): Promise<"lost" | "moved" | "left"> {
-    const search = { isOn: false, hasMoved: false, failure: null as unknown };
+    const search = { isOn: false, heardCount: -1, hasMoved: false, failure: null as unknown };
     for (;;) {
       const next = change.next();
       stopping.signal.throwIfAborted();
       if (search.failure !== null) throw search.failure;
       if (search.hasMoved) return "moved";
-      // An announcement from before the welcome does not know the worker yet.
-      const state = fleet.newest !== null && fleet.newest.generation >= generation ? fleet.newest : null;
+      const state = fleet.since(generation);
       if (state !== null) {
-        const isKnown = state.members.some(({ incarnation }) => incarnation === self.incarnation);
-        if (!isKnown) return "lost";
+        if (!state.members.some(({ incarnation }) => incarnation === self.incarnation)) return "lost";
         host.announce(state.job);
       }
       const hasOthers = (state?.members.length ?? 1) > 1;
       if (drainSince !== null && (host.mayLeave(hasOthers) || isDrainOver(drainSince))) return "left";
-      if (clock.now() - fleet.heardAt > limits.coordinatorSilentMs && !search.isOn) {
+      if (fleet.silentMs > limits.coordinatorSilentMs && !search.isOn) {
         log("warn", `nothing heard of the coordinator for ${limits.coordinatorSilentMs / 1000} s`);
-        search.isOn = true;
-        searchCoordinator(fleet).then(
-          (hasMoved) => search.hasMoved = hasMoved,
+        // It may be silent because the connection is: the second time there is a new one in any case.
+        const isSecond = search.heardCount === fleet.heardCount;
+        Object.assign(search, { isOn: true, heardCount: fleet.heardCount });
+        link.search(() => fleet.heardCount > search.heardCount).then(
+          (hasMoved) => search.hasMoved = hasMoved || (isSecond && fleet.heardCount === search.heardCount),
           (thrown) => search.failure = thrown,
         ).finally(() => {
           search.isOn = false;
+          fleet.restartSilence();
           change.tell();
         });
       }
       await pause(limits.announcementIntervalMs, next);
-    }
-  }
-
-  /** Asks the join URL again, until it answers or the coordinator is heard after all. Whether new connections are needed. */
-  async function searchCoordinator(fleet: FleetFeed): Promise<boolean> {
-    const { heardAt } = fleet;
-    for (;;) {
-      try {
-        const before = reply!;
-        reply = await options.join(stopping.signal);
-        // It may be silent because the connection is: the second time there is a new one.
-        if (!sameBroker(before, reply) || fleet.asked > 0) return true;
-        fleet.asked++;
-        fleet.heardAt = clock.now();
-        return false;
-      } catch (thrown) {
-        stopping.signal.throwIfAborted();
-        if (isFinal(thrown)) throw thrown;
-      }
-      await pause(limits.retryIntervalMs);
-      if (fleet.heardAt > heardAt) return false;
     }
   }
 
@@ -308,7 +233,7 @@ export function startAgent(options: AgentOptions): Agent {
   }
 
   /** Until the time is up or `early` resolves. Rejects when the agent is stopped. */
-  async function pause(milliseconds: number, early: Promise<void> = change.next()): Promise<void> {
+  async function pause(milliseconds: number, early: Promise<void>): Promise<void> {
     const waiting = new AbortController();
     const signal = AbortSignal.any([waiting.signal, stopping.signal]);
     try {
@@ -326,6 +251,7 @@ export function startAgent(options: AgentOptions): Agent {
     ended,
     drain: () => {
       drainSince ??= clock.now();
+      draining.resolve();
       beat();
       change.tell();
     },
@@ -335,11 +261,6 @@ export function startAgent(options: AgentOptions): Agent {
       await ended.catch(() => {});
     },
   };
-}
-
-/** A token that is refused now is refused for ever. */
-function isFinal(thrown: unknown): boolean {
-  return thrown instanceof LoraFleetError && thrown.code === "unauthorized" && thrown.param === "join";
 }
 
 function isTransient(thrown: unknown): boolean {

@@ -133,6 +133,8 @@ export interface World {
   readonly bus: Bus;
   /** How often a worker has asked the join URL. */
   readonly joins: number;
+  /** How often workers have connected to the broker, each twice. */
+  readonly connections: number;
   /** What the join URL answers; may throw. */
   join: () => JoinReply;
   start(id: string, change?: Partial<AgentOptions>, engine?: Partial<ToyEngineOptions>): WorkerUnderTest;
@@ -150,6 +152,7 @@ export async function createWorld(limits: Limits = TEST_LIMITS): Promise<World> 
     ackWaitMs: limits.microBatchAckWaitMs,
   });
   let joins = 0;
+  let connections = 0;
 
   async function until(what: string, isSo: () => boolean, limitMs = 60_000): Promise<void> {
     for (let passed = 0; !isSo(); passed += 10) {
@@ -169,6 +172,9 @@ export async function createWorld(limits: Limits = TEST_LIMITS): Promise<World> 
     get joins() {
       return joins;
     },
+    get connections() {
+      return connections;
+    },
     join: () => REPLY,
     until,
     start: (id, change = {}, engineOptions = {}) => {
@@ -184,7 +190,10 @@ export async function createWorld(limits: Limits = TEST_LIMITS): Promise<World> 
           joins++;
           return new Promise((resolve) => resolve(world.join()));
         },
-        connect: (_reply, purpose) => Promise.resolve(broker.connect(`${id} ${purpose}`)),
+        connect: (_reply, purpose) => {
+          connections++;
+          return Promise.resolve(broker.connect(`${id} ${purpose}`));
+        },
         newEngine: () => engine = createToyEngine({ clock, ...engineOptions }),
         engineLimits: { allowCpu: true, memoryBudgetBytes: null },
         findBaseModel: (_reply, job) => Promise.resolve(job.modelFolder),

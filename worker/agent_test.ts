@@ -358,6 +358,20 @@ inWorld("a broker at another address is found through the join URL", async (worl
   assertEquals(worker!.engine.callCounts.load, 1);
 });
 
+inWorld("a connection that has gone deaf is replaced at the second silence", async (world) => {
+  const { coordinator, clock } = world;
+  const [worker] = await startFleet(world, ["w-a"]);
+  const before = world.connections;
+  coordinator.crash();
+  await clock.advance(TEST_LIMITS.coordinatorSilentMs + 2000);
+  assertEquals(world.connections, before);
+  await clock.advance(TEST_LIMITS.coordinatorSilentMs + 2000);
+  assertEquals(world.connections, before + 2);
+  coordinator.restart();
+  await world.until("it is back", () => coordinator.members.length === 1 && isLoaded(worker!));
+  assertEquals(worker!.engine.callCounts.load, 1);
+});
+
 inWorld("a worker waits for a coordinator that is not up yet", async (world) => {
   const join = world.join;
   world.join = () => {

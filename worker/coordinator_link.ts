@@ -1,0 +1,107 @@
+/** The way to the coordinator: the join URL, the connections that it leads to, and looking for it again when it is silent. */
+import type { Bus } from "../shared/bus/bus.ts";
+import type { Clock } from "../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../shared/errors.ts";
+import type { Limits } from "../shared/limits.ts";
+import { type JoinReply, sameBroker } from "./join.ts";
+import type { Log } from "./log.ts";
+
+export interface CoordinatorLinkOptions {
+  /** Asks the join URL once. Code `unauthorized` ends the worker, anything else is tried again. */
+  readonly join: (signal: AbortSignal) => Promise<JoinReply>;
+  /** Connects to the broker; two connections, so that heartbeats do not queue behind megabytes. */
+  readonly connect: (reply: JoinReply, purpose: "control" | "gradients") => Promise<Bus>;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly log: Log;
+  /** Ends the worker. */
+  readonly signal: AbortSignal;
+}
+
+export interface Connection {
+  readonly control: Bus;
+  readonly gradients: Bus;
+  close(): Promise<void>;
+}
+
+export interface CoordinatorLink {
+  /** What the join URL has answered last. */
+  readonly reply: JoinReply;
+  /** Tries until there are connections, or until `cancelled` resolves: null. */
+  connect(cancelled: Promise<void>): Promise<Connection | null>;
+  /**
+   * Asks the join URL until it answers, or until the coordinator is heard after all. Whether its broker is another one, so
+   * that new connections are needed.
+   */
+  search(isHeard: () => boolean): Promise<boolean>;
+}
+
+export function createCoordinatorLink(options: CoordinatorLinkOptions): CoordinatorLink {
+  const { clock, limits, log, signal } = options;
+  let reply: JoinReply | null = null;
+
+  async function connectOnce(): Promise<Connection> {
+    const to = reply = await options.join(signal);
+    const control = await options.connect(to, "control");
+    try {
+      const gradients = await options.connect(to, "gradients");
+      const close = async () => void await Promise.all([control.close(), gradients.close()]);
+      return { control, gradients, close };
+    } catch (thrown) {
+      await control.close();
+      throw thrown;
+    }
+  }
+
+  async function connect(cancelled: Promise<void>): Promise<Connection | null> {
+    const isCancelled = cancelled.then(() => null);
+    for (let said = "";;) {
+      const attempt = connectOnce();
+      try {
+        const connection = await Promise.race([attempt, isCancelled]);
+        if (connection === null) attempt.then(({ close }) => close(), () => {});
+        return connection;
+      } catch (thrown) {
+        throwIfFinal(thrown);
+        // The same again every two seconds would bury what matters.
+        if (said !== messageOf(thrown)) log("warn", `${said = messageOf(thrown)}; trying again`);
+      }
+      const waiting = new AbortController();
+      const rest = clock.sleep(limits.retryIntervalMs, AbortSignal.any([signal, waiting.signal]));
+      rest.catch(() => {});
+      const isOver = await Promise.race([rest.then(() => false), isCancelled.then(() => true)]);
+      waiting.abort();
+      if (isOver) return null;
+    }
+  }
+
+  async function search(isHeard: () => boolean): Promise<boolean> {
+    while (!isHeard()) {
+      try {
+        const before = reply!;
+        reply = await options.join(signal);
+        return !sameBroker(before, reply);
+      } catch (thrown) {
+        throwIfFinal(thrown);
+      }
+      await clock.sleep(limits.retryIntervalMs, signal);
+    }
+    return false;
+  }
+
+  /** A token that is refused now is refused for ever. */
+  function throwIfFinal(thrown: unknown): void {
+    signal.throwIfAborted();
+    if (thrown instanceof LoraFleetError && thrown.code === "unauthorized" && thrown.param === "join") {
+      throw thrown;
+    }
+  }
+
+  return {
+    get reply() {
+      return reply!;
+    },
+    connect,
+    search,
+  };
+}

@@ -1,0 +1,40 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
+import { encodeMessage, fleetStateSchema } from "../shared/messages.ts";
+import { FLEET_SUBJECT } from "../shared/subjects.ts";
+import { listenToFleet } from "./fleet_feed.ts";
+
+Deno.test("the newest state counts, every announcement ends the silence, and what cannot be read does neither", async () => {
+  const clock = createFakeClock();
+  const broker = createMemoryBroker({ clock });
+  const coordinator = broker.connect("coordinator");
+  const log: string[] = [];
+  let changes = 0;
+  const feed = listenToFleet({
+    bus: broker.connect("worker"),
+    clock,
+    log: (_, message) => void log.push(message),
+    onChange: () => void changes++,
+  });
+  const say = async (generation: number) => {
+    const state = { coordinatorId: "c", generation, members: [], job: null };
+    coordinator.publish(FLEET_SUBJECT, encodeMessage(fleetStateSchema, state));
+    await coordinator.flush();
+  };
+  assertEquals(feed.since(0), null);
+  await clock.advance(500);
+  assertEquals(feed.silentMs, 500);
+  await say(7);
+  await clock.advance(100);
+  await say(6);
+  assertEquals([feed.since(7)?.generation, feed.since(8)], [7, null]);
+  assertEquals([feed.silentMs, feed.heardCount, changes], [0, 2, 1]);
+  await clock.advance(300);
+  coordinator.publish(FLEET_SUBJECT, new TextEncoder().encode("{}"));
+  await coordinator.flush();
+  assertMatch(log[0]!, /the state of the fleet/);
+  assertEquals([feed.silentMs, feed.heardCount], [300, 2]);
+  feed.restartSilence();
+  assertEquals(feed.silentMs, 0);
+});
