@@ -187,8 +187,12 @@ export function startAgent(options: AgentOptions): Agent {
         host.announce(state.job);
       }
       const hasOthers = (state?.members.length ?? 1) > 1;
-      if (drainSince !== null && (host.mayLeave(hasOthers) || isDrainOver(drainSince))) return "left";
-      if (fleet.silentMs > limits.coordinatorSilentMs && !search.isOn) {
+      const isSilent = fleet.silentMs > limits.coordinatorSilentMs;
+      // Without a coordinator no attempt comes to an end.
+      if (drainSince !== null && (isSilent || host.mayLeave(hasOthers) || isDrainOver(drainSince))) {
+        return "left";
+      }
+      if (isSilent && !search.isOn) {
         log("warn", `nothing heard of the coordinator for ${limits.coordinatorSilentMs / 1000} s`);
         // It may be silent because the connection is: the second time there is a new one in any case.
         const isSecond = search.heardCount === fleet.heardCount;

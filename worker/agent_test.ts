@@ -482,6 +482,18 @@ inWorld("draining finishes the attempt first", async (world) => {
   await workers[0]!.agent.ended;
 });
 
+inWorld("draining does not wait for a coordinator that is gone", async (world) => {
+  const { coordinator, clock } = world;
+  const [worker] = await startFleet(world, ["w-a"]);
+  coordinator.begin(1, 1);
+  await clock.advance(2000);
+  coordinator.crash();
+  worker!.agent.drain();
+  let hasEnded = false;
+  worker!.agent.ended.then(() => hasEnded = true);
+  await world.until("it has ended", () => hasEnded, TEST_LIMITS.coordinatorSilentMs + 5000);
+});
+
 inWorld("the only one with the newest state stays until another has it", async (world) => {
   const { coordinator, clock } = world;
   const [worker] = await startFleet(world, ["w-a"]);
