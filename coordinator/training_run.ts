@@ -90,6 +90,7 @@ export function announcementOf(job: PlannedJob, startId: string): JobAnnouncemen
     model: job.model,
     modelFolder: job.modelFolder,
     baseModelName: job.spec.model,
+    savesState: !training.save_only_model,
     engine: {
       lora,
       seed,

@@ -114,7 +114,6 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     load_best_model_at_end: only([false], EVALUATION),
     save_total_limit: unused("every checkpoint is kept"),
     save_safetensors: only([true], "adapters are saved as safetensors"),
-    save_only_model: unused(),
     resume_from_checkpoint: only(
       [false],
       "an interrupted job goes on by itself; another job's state is not loaded",

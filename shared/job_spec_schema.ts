@@ -54,6 +54,8 @@ export const trainingSchema = z.strictObject({
   save_steps: z.number().min(0).refine((value) => value < 1 || Number.isInteger(value), {
     error: "a whole number of steps, or a share of all steps below 1, is needed",
   }).default(500),
+  /** Checkpoints hold the adapter alone: where all workers are lost at once, training begins anew. */
+  save_only_model: z.boolean().default(false),
   /** Accepted as written; every step's metrics are in the job's events. */
   logging_steps: z.number().min(0).default(1),
 });

@@ -29,6 +29,8 @@ export const jobAnnouncementSchema = z.strictObject({
   /** Where the coordinator has the base model; of use where the worker sees the same disk. */
   modelFolder: z.string(),
   baseModelName: z.string(),
+  /** Whether a checkpoint holds the training state besides the adapter. */
+  savesState: z.boolean(),
   engine: z.strictObject({
     lora: loraSchema,
     seed: count,

@@ -1,4 +1,4 @@
-/** A checkpoint: the adapter as PEFT writes it, in a folder of its own for as long as the upload takes. */
+/** A checkpoint: the adapter as PEFT writes it and the state to go on from, in a folder of its own for as long as the upload takes. */
 import { join } from "@std/path";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
@@ -26,8 +26,8 @@ interface StoredFile {
 
 export type WriteCheckpointTo = (
   target: Pick<JoinReply, "httpUrl" | "token">,
-  engine: Pick<Engine, "writeAdapter">,
-  job: Pick<JobAnnouncement, "jobId" | "baseModelName">,
+  engine: Pick<Engine, "writeAdapter" | "writeState">,
+  job: Pick<JobAnnouncement, "jobId" | "baseModelName" | "savesState">,
   step: number,
   signal: AbortSignal,
 ) => Promise<StoredFile[]>;
@@ -40,6 +40,7 @@ export function createCheckpointWriter(options: CheckpointOptions): WriteCheckpo
     const folder = await Deno.makeTempDir({ dir: cacheFolder, prefix: "adapter-" });
     try {
       await engine.writeAdapter(folder, job.baseModelName);
+      if (job.savesState) await engine.writeState(folder);
       const files = await filesOf(folder, signal);
       const bytes = files.reduce((sum, { size }) => sum + size, 0);
       const what = `uploading the adapter of step ${step}`;

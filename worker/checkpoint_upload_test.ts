@@ -16,6 +16,8 @@ interface Upload {
   readonly bytes: Uint8Array;
 }
 
+const CHECKPOINT = { jobId: "ftjob-a", baseModelName: "toy" };
+
 async function inFolder(
   statuses: readonly (number | "broken")[],
   work: (
@@ -23,6 +25,7 @@ async function inFolder(
     uploads: Upload[],
     cacheFolder: string,
   ) => Promise<void>,
+  savesState = true,
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-checkpoint-" });
   const cacheFolder = join(folder, "cache");
@@ -46,7 +49,7 @@ async function inFolder(
   });
   const target = { httpUrl: "http://coordinator", token: "secret" };
   const write = (signal = new AbortController().signal) =>
-    drive(clock, writer(target, engine, { jobId: "ftjob-a", baseModelName: "toy" }, 7, signal));
+    drive(clock, writer(target, engine, { ...CHECKPOINT, savesState }, 7, signal));
   try {
     await work(write, uploads, cacheFolder);
     assertEquals(await Array.fromAsync(Deno.readDir(cacheFolder)), [], "nothing is left behind");
@@ -55,12 +58,13 @@ async function inFolder(
   }
 }
 
-Deno.test("both files of the adapter are uploaded with token and hash, and told of", () =>
+Deno.test("adapter and training state are uploaded with token and hash, and told of", () =>
   inFolder([200], async (write, uploads) => {
     const files = await write();
     assertEquals(uploads.map(({ url, method }) => [method, url]), [
       ["PUT", "http://coordinator/internal/jobs/ftjob-a/checkpoints/7/adapter_config.json"],
       ["PUT", "http://coordinator/internal/jobs/ftjob-a/checkpoints/7/adapter_model.safetensors"],
+      ["PUT", "http://coordinator/internal/jobs/ftjob-a/checkpoints/7/training_state.safetensors"],
     ]);
     const told = uploads.map(({ url, headers, bytes }) => {
       assertEquals(headers.get("authorization"), "Bearer secret");
@@ -71,10 +75,19 @@ Deno.test("both files of the adapter are uploaded with token and hash, and told 
     assertEquals(files, told);
   }));
 
+Deno.test("a job may want the adapter alone", () =>
+  inFolder([200], async (write, uploads) => {
+    await write();
+    assertEquals(uploads.map(({ url }) => url.split("/").at(-1)), [
+      "adapter_config.json",
+      "adapter_model.safetensors",
+    ]);
+  }, false));
+
 Deno.test("a coordinator in trouble is tried again", () =>
   inFolder(["broken", 503, 200], async (write, uploads) => {
     await write();
-    assertEquals(uploads.length, 3);
+    assertEquals(uploads.length, 5);
     assertEquals(uploads[0]!.url, uploads[1]!.url);
   }));
 

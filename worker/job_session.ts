@@ -36,7 +36,7 @@ export interface Membership {
 
 /** Writes the engine's adapter and uploads it. */
 export type WriteCheckpoint = (
-  engine: Pick<Engine, "writeAdapter">,
+  engine: Pick<Engine, "writeAdapter" | "writeState">,
   job: JobAnnouncement,
   step: number,
   signal: AbortSignal,

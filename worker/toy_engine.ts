@@ -12,6 +12,7 @@ import { countTargets, IGNORED_TARGET, type MicroBatch } from "../shared/micro_b
 import { pcg32 } from "../shared/prng.ts";
 import type { Engine, EngineSpec, GradientLayout, TrainingState, UpdateRequest } from "./engine/engine.ts";
 import { writeAdapter } from "./model/adapter_file.ts";
+import { writeTrainingState } from "./model/training_state_file.ts";
 import { type AdamWState, adamwUpdate } from "./optimizer/adamw.ts";
 
 export interface ToyEngineOptions {
@@ -161,6 +162,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
         }));
         return writeAdapter(folder, { tensors, lora: { ...spec!.lora, r: rank }, baseModelName });
       }),
+    writeState: (folder) => call("writeState", () => writeTrainingState(folder, { updateCount, ...current })),
     close: () => call("close", () => void (spec = null)),
   };
 }

@@ -126,5 +126,7 @@ export interface Engine {
   importState(state: TrainingState): Promise<{ digest: string }>;
   /** Writes the current adapter as PEFT does (`adapter_model.safetensors`, `adapter_config.json`) into `folder`. */
   writeAdapter(folder: string, baseModelName: string): Promise<void>;
+  /** Writes the current adapter and moments into `folder`, for training to go on from (shared/checkpoint_format.ts). */
+  writeState(folder: string): Promise<void>;
   close(): Promise<void>;
 }

@@ -69,6 +69,7 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
     exportState: () => call("exportState", []),
     importState: (state) => call("importState", [state], buffersIn(state)),
     writeAdapter: (folder, baseModelName) => call("writeAdapter", [folder, baseModelName]),
+    writeState: (folder) => call("writeState", [folder]),
     close: async () => {
       if (ended !== null) return;
       try {

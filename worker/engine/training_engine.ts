@@ -8,6 +8,7 @@ import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradient_sums
 import { writeAdapter } from "../model/adapter_file.ts";
 import { openCheckpoint } from "../model/checkpoint_reader.ts";
 import { LanguageModel } from "../model/language_model.ts";
+import { writeTrainingState } from "../model/training_state_file.ts";
 import { initialAdapter } from "../model/lora.ts";
 import { type AdamWState, adamwUpdate } from "../optimizer/adamw.ts";
 import type {
@@ -162,6 +163,11 @@ export class TrainingEngine implements Engine {
     this.#updated = false;
     gpu.write(flat.adapter, this.#current.adapter);
     return { digest: digestOf(this.#current) };
+  }
+
+  async writeState(folder: string): Promise<void> {
+    this.#ready();
+    await writeTrainingState(folder, { updateCount: this.#updateCount, ...this.#current! });
   }
 
   async writeAdapter(folder: string, baseModelName: string): Promise<void> {

@@ -1,0 +1,23 @@
+/** A training state on disk: everything that a step changes, so that training goes on from it with the same bits. */
+import { STATE_FILE_NAME, STATE_TENSOR_NAMES } from "../../shared/checkpoint_format.ts";
+import type { TrainingState } from "../engine/engine.ts";
+import type { FileSystem } from "./safetensors_atomic_file.ts";
+import { writeSafetensors } from "./safetensors_write.ts";
+
+/**
+ * Writes the state into `folder`, which must be there, as shared/checkpoint_format.ts lays it out.
+ * @throws LoraFleetError `storage`; nothing is left behind then
+ */
+export async function writeTrainingState(
+  folder: string,
+  state: TrainingState,
+  fileSystem?: FileSystem,
+): Promise<void> {
+  const arrays = [state.adapter, state.firstMoment, state.secondMoment];
+  const tensors = STATE_TENSOR_NAMES.map((name, index) => {
+    const data = arrays[index]!;
+    return { name, dtype: "F32" as const, shape: [data.length], data };
+  });
+  const metadata = { format: "lorafleet", update_count: String(state.updateCount) };
+  await writeSafetensors(`${folder}/${STATE_FILE_NAME}`, tensors, metadata, fileSystem);
+}
