@@ -14,6 +14,8 @@ export interface CoordinatorConfig {
   readonly apiKeys: readonly string[];
   readonly modelRoots: readonly string[];
   readonly maxUploadBytes: number;
+  /** Whether to wait while another coordinator leads, instead of ending with an error. */
+  readonly standby: boolean;
   /** A broker that is there already; null: start one. */
   readonly natsUrl: string | null;
   /** `NATS_CREDS`: a credentials file for that broker. */
@@ -41,6 +43,8 @@ Starts the HTTP API and, where no broker is named, a nats-server of its own; pri
   --model-roots <path>    base models lie below; may be given several times
                           (the current folder and <data-folder>/models)       LORAFLEET_MODEL_ROOTS (commas between)
   --max-upload-mib <n>    largest upload (1024)                               LORAFLEET_MAX_UPLOAD_MIB
+  --no-standby            where another coordinator leads, end with an error
+                          instead of waiting for its end
   --nats-url <url>        a broker that is there already                      NATS_URL, NATS_CREDS
   --nats-host <address>   where the own broker listens (as --host)            LORAFLEET_NATS_HOST
   --nats-port <n>         its port (the one of last time, or any free one)    LORAFLEET_NATS_PORT
@@ -59,6 +63,7 @@ const OPTIONS = {
   "data-folder": { type: "string" },
   "model-roots": { type: "string", multiple: true },
   "max-upload-mib": { type: "string" },
+  "no-standby": { type: "boolean" },
   "nats-url": { type: "string" },
   "nats-host": { type: "string" },
   "nats-port": { type: "string" },
@@ -111,6 +116,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
       ? roots.map((root) => resolve(root))
       : [resolve("."), join(dataFolder, "models")],
     maxUploadBytes: maxUploadMib * 2 ** 20,
+    standby: values["no-standby"] !== true,
     natsUrl,
     natsCredsPath: natsUrl === null ? null : credsPath,
     natsHost: values["nats-host"] ?? env("LORAFLEET_NATS_HOST") ??

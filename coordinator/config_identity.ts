@@ -1,6 +1,6 @@
 /**
- * What a coordinator keeps over restarts so that its workers find it again: its id, the join token, the broker's
- * passwords and port. In the data folder, for the owner's eyes.
+ * What a coordinator keeps over restarts so that its workers find it again, and it its own lease: its id, the join token,
+ * the broker's passwords and port. In the data folder, for the owner's eyes.
  */
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
@@ -13,6 +13,8 @@ const identitySchema = z.strictObject({
   natsWorkerPassword: z.string().min(16),
   /** The own broker's port of last time; 0 before the first. */
   natsPort: z.int().min(0).max(65535),
+  /** Under which name the last process on this folder has led; null before the first. */
+  leaseHolder: z.string().nullable().default(null),
 });
 export type Identity = z.output<typeof identitySchema>;
 
@@ -30,6 +32,7 @@ export async function loadIdentity(dataFolder: string): Promise<Identity> {
       natsCoordinatorPassword: randomText(32),
       natsWorkerPassword: randomText(32),
       natsPort: 0,
+      leaseHolder: null,
     };
     await saveIdentity(dataFolder, identity);
     return identity;

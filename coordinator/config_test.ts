@@ -20,6 +20,7 @@ Deno.test("the defaults serve this machine alone", () => {
     apiKeys: [],
     modelRoots: [resolve("."), resolve("data/models")],
     maxUploadBytes: 2 ** 30,
+    standby: true,
     natsUrl: null,
     natsCredsPath: null,
     natsHost: "127.0.0.1",
@@ -47,6 +48,10 @@ Deno.test("an option wins over its variable, an empty variable is unset", () => 
     "/c",
   ]);
   assertEquals(config.modelRoots, [resolve("."), "/d/models"]);
+});
+
+Deno.test("a second coordinator waits unless told not to", () => {
+  assertEquals([parse([]).standby, parse(["--no-standby"]).standby], [true, false]);
 });
 
 Deno.test("lists come from repeated options or from commas", () => {
@@ -99,7 +104,7 @@ Deno.test("an open host needs a key; bad values name their option", () => {
 
 Deno.test("help is asked for", () => {
   assertEquals(parseConfig(["--help"], () => undefined), null);
-  for (const option of ["--port", "--host", "--data-folder", "--nats-url", "--public-url", "--api-key"]) {
+  for (const option of ["--port", "--host", "--data-folder", "--nats-url", "--public-url", "--no-standby"]) {
     assertStringIncludes(USAGE, option);
   }
 });

@@ -1,21 +1,18 @@
 /**
- * `deno task coordinator`: reads the command line, starts the coordinator, prints how workers join, and stops all of it
- * on a signal. Exit codes: 0 stopped by SIGTERM, 1 failed, 2 usage, 130 interrupted.
+ * `deno task coordinator`: reads the command line, starts the coordinator or waits for another one's end, prints how
+ * workers join, and stops all of it on a signal. Exit codes: 0 stopped by SIGTERM, 1 failed, 2 usage, 130 interrupted.
  */
-import { connectNatsBus } from "../shared/bus/nats_bus.ts";
 import { systemClock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
+import { LoraFleetError } from "../shared/errors.ts";
 import { parseConfig, USAGE } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
+import { connectFleet } from "./connect_fleet.ts";
 import { checkModelForJob, prepareJob } from "./job_prepare.ts";
-import { createFleet, type FleetOptions } from "./job_runner.ts";
 import { startCoordinator } from "./main_start.ts";
-import type { Broker, ConnectedFleet, CoordinatorParts } from "./main_start.ts";
+import type { CoordinatorParts, RunningCoordinator } from "./main_start.ts";
 
 /** Whatever does not end in this time is left to end with the process. */
 const STOP_TIMEOUT_MS = 15_000;
-/** A broker that does not answer for so long is not ready. */
-const BROKER_ANSWER_MS = 2000;
 
 function log(level: "info" | "warn" | "error", message: string): void {
   console.error(`${new Date(systemClock.now()).toISOString()} ${level.padEnd(5)} ${message}`);
@@ -31,14 +28,23 @@ async function main(config: CoordinatorConfig): Promise<number> {
       signalled.resolve(exitCode);
     });
   }
+  const waiting = new AbortController();
+  signalled.promise.then(() => waiting.abort(new LoraFleetError("aborted", "stopped while standing by")));
   const parts: CoordinatorParts = {
     clock: systemClock,
-    connectFleet,
+    signal: waiting.signal,
+    connectFleet: (...rest) => connectFleet({ clock: systemClock, log }, ...rest),
     prepare: prepareJob,
     checkModel: checkModelForJob,
     log,
   };
-  const running = await startCoordinator(config, parts);
+  let running: RunningCoordinator;
+  try {
+    running = await startCoordinator(config, parts);
+  } catch (thrown) {
+    if (thrown === waiting.signal.reason) return await signalled.promise;
+    throw thrown;
+  }
   const who = config.apiKeys.length === 0 ? "this machine alone, without a key" : "with an API key";
   console.log(`lorafleet coordinator: API at ${running.url}/v1 (${who})`);
   console.log(`deno task worker --join ${running.joinUrl}`);
@@ -52,37 +58,6 @@ async function main(config: CoordinatorConfig): Promise<number> {
   const inTime = await Promise.race([stopped, systemClock.sleep(STOP_TIMEOUT_MS).then(() => false)]);
   if (!inTime) log("warn", `not everything has stopped after ${STOP_TIMEOUT_MS} ms`);
   return exitCode;
-}
-
-/** The fleet over NATS. Throws a `LoraFleetError` where the broker cannot be reached or refuses us. */
-async function connectFleet(
-  broker: Broker,
-  options: Pick<FleetOptions, "artifacts" | "coordinatorId">,
-): Promise<ConnectedFleet> {
-  const onDefect = (message: string, thrown: unknown) => log("warn", `${message}: ${messageOf(thrown)}`);
-  const { url, user, password, credsPath } = broker;
-  const bus = await connectNatsBus({
-    servers: url,
-    name: "lorafleet coordinator",
-    onError: onDefect,
-    ...(user === null ? {} : { user }),
-    ...(password === null ? {} : { pass: password }),
-    ...(credsPath === null ? {} : { credentials: await Deno.readFile(credsPath) }),
-  });
-  bus.onStatus((status) => log(status === "disconnected" ? "warn" : "info", `broker ${url}: ${status}`));
-  const fleet = createFleet({ ...options, bus, clock: systemClock, onDefect });
-  return {
-    fleet,
-    async problem() {
-      const answer = bus.flush().then(() => null, messageOf);
-      const late = systemClock.sleep(BROKER_ANSWER_MS).then(() => `no answer in ${BROKER_ANSWER_MS} ms`);
-      return await Promise.race([answer, late]);
-    },
-    async close() {
-      fleet.close();
-      await bus.close();
-    },
-  };
 }
 
 let config: CoordinatorConfig | null;

@@ -1,54 +1,37 @@
 /** Puts a coordinator together and serves it; what is started is stopped in the opposite order. */
 import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import { loadIdentity, saveIdentity } from "./config_identity.ts";
 import type { Identity } from "./config_identity.ts";
+import type { Broker, ConnectedFleet, ConnectOptions } from "./connect_fleet.ts";
 import { createFileStore } from "./file_store.ts";
-import type { Fleet } from "./fleet.ts";
-import type { FleetOptions } from "./job_runner.ts";
 import { createJobService } from "./job_service.ts";
 import type { JobServiceOptions } from "./job_service.ts";
 import { brokerForWorkers, ownAddress } from "./main_addresses.ts";
 import { createModelRegistry } from "./model_registry.ts";
 import { createHashCache } from "./model_registry_files.ts";
-import { findNatsServer, startNatsServer } from "./nats_server.ts";
-import type { NatsServer } from "./nats_server.ts";
+import { startOwnBroker, WORKER_USER } from "./own_broker.ts";
 import type { ReadinessCheck } from "./routes/api.ts";
-import { randomId } from "./store/ids.ts";
+import { waitToLead } from "./standby.ts";
+import type { Standby } from "./standby.ts";
+import { randomId, randomText } from "./store/ids.ts";
 import { openSqliteJobStore } from "./store/sqlite_job_store.ts";
 import { removeUnfinishedFiles } from "./store/streamed_file.ts";
 
-const COORDINATOR_USER = "coordinator";
-const WORKER_USER = "worker";
+/** How often a coordinator that stands by looks whether the data folder is free: it shall lead within a second. */
+const FOLDER_INTERVAL_MS = 200;
 /** Open downloads may go on for so long after the coordinator was told to stop. */
 const SHUTDOWN_GRACE_MS = 2000;
 
-/** How the coordinator reaches its broker. */
-export interface Broker {
-  readonly url: string;
-  readonly user: string | null;
-  readonly password: string | null;
-  readonly credsPath: string | null;
-}
-
-/** The fleet with its connection to the broker. */
-export interface ConnectedFleet {
-  readonly fleet: Fleet;
-  /** Null while the broker answers. */
-  problem(): Promise<string | null>;
-  close(): Promise<void>;
-}
-
 export interface CoordinatorParts {
   readonly clock: Clock;
-  readonly connectFleet: (
-    broker: Broker,
-    options: Pick<FleetOptions, "artifacts" | "coordinatorId">,
-  ) => Promise<ConnectedFleet>;
+  /** Ends the waiting for another coordinator's end, with its reason. */
+  readonly signal: AbortSignal;
+  readonly connectFleet: (broker: Broker, options: ConnectOptions) => Promise<ConnectedFleet>;
   readonly prepare: JobServiceOptions["prepare"];
   readonly checkModel: JobServiceOptions["checkModel"];
   readonly log: (level: "info" | "warn" | "error", message: string) => void;
@@ -58,14 +41,15 @@ export interface RunningCoordinator {
   /** Where the API is, for a person: without a slash at the end. */
   readonly url: string;
   readonly joinUrl: string;
-  /** Resolves with a reason when the coordinator cannot go on: its broker has ended. */
+  /** Resolves with a reason when the coordinator cannot go on: its broker has ended for good, or another one leads. */
   readonly broken: Promise<string>;
   stop(): Promise<void>;
 }
 
 /**
- * Starts everything; whatever fails stops what was started before. Throws a `LoraFleetError`: `port_in_use`,
- * `missing_dependency`, `conflict` (the data folder is in use), `storage`.
+ * Starts everything, where another coordinator leads after that one's end; whatever fails stops what was started before.
+ * Throws a `LoraFleetError`: `port_in_use`, `missing_dependency`, `storage`, `conflict` (another coordinator leads, and is
+ * not to be waited for).
  */
 export async function startCoordinator(
   config: CoordinatorConfig,
@@ -74,32 +58,39 @@ export async function startCoordinator(
   const { clock, log } = parts;
   await using started = new AsyncDisposableStack();
 
+  const standby: Standby = { isAllowed: config.standby, clock, signal: parts.signal, log };
   // First the store: its lock keeps a second coordinator from touching anything else in the folder.
-  const store = openSqliteJobStore(`${config.dataFolder}/coordinator.sqlite`);
+  const store = await waitToLead(
+    standby,
+    `the data folder ${quote(config.dataFolder)}`,
+    FOLDER_INTERVAL_MS,
+    () => openSqliteJobStore(`${config.dataFolder}/coordinator.sqlite`),
+  );
   started.defer(() => store.close());
-  const identity = await loadIdentity(config.dataFolder);
+  const loaded = await loadIdentity(config.dataFolder);
   await removeUnfinishedFiles(`${config.dataFolder}/artifacts`);
   const artifacts = createArtifactStore(`${config.dataFolder}/artifacts`);
 
-  const nats = config.natsUrl === null ? await startOwnBroker(config, identity, clock) : null;
+  const nats = config.natsUrl === null ? await startOwnBroker(config, loaded, { clock, log }) : null;
   if (nats !== null) {
     started.defer(() => nats.stop());
     log("info", `nats-server ${nats.version} listens on ${config.natsHost}:${nats.port}`);
   }
+  const leaseHolder = randomText(16);
   const connected = await parts.connectFleet(
-    nats === null ? { url: config.natsUrl!, user: null, password: null, credsPath: config.natsCredsPath } : {
-      url: nats.url,
-      user: COORDINATOR_USER,
-      password: identity.natsCoordinatorPassword,
-      credsPath: null,
-    },
+    nats?.broker ?? { url: config.natsUrl!, user: null, password: null, credsPath: config.natsCredsPath },
     {
       artifacts,
-      coordinatorId: identity.coordinatorId,
+      coordinatorId: loaded.coordinatorId,
+      // Who had the folder's lock before is gone: its lease need not be waited for.
+      lease: { holder: leaseHolder, succeeds: loaded.leaseHolder },
+      standby,
     },
   );
   started.defer(() => connected.close());
   const { fleet } = connected;
+  const identity: Identity = { ...loaded, leaseHolder, natsPort: nats?.port ?? loaded.natsPort };
+  await saveIdentity(config.dataFolder, identity);
 
   const onDefect = (message: string, thrown: unknown) =>
     log(
@@ -170,42 +161,14 @@ export async function startCoordinator(
   return {
     url,
     joinUrl: `${url}/join/${identity.joinToken}`,
-    broken: new Promise((resolve) => nats?.ended.then((reason) => ending || resolve(reason))),
+    broken: new Promise((resolve) => {
+      for (const end of [nats?.ended, connected.lost]) end?.then((reason) => ending || resolve(reason));
+    }),
     async stop() {
       ending = true;
       await running.disposeAsync();
     },
   };
-}
-
-/** Takes last time's port again where it can, so that workers which still look for it find the broker. */
-async function startOwnBroker(
-  config: CoordinatorConfig,
-  identity: Identity,
-  clock: Clock,
-): Promise<NatsServer> {
-  const start = (port: number) =>
-    startNatsServer({
-      binary: findNatsServer(config.natsServerBinary, config.searchPath),
-      folder: `${config.dataFolder}/nats`,
-      host: config.natsHost,
-      port,
-      coordinator: { user: COORDINATOR_USER, password: identity.natsCoordinatorPassword },
-      worker: { user: WORKER_USER, password: identity.natsWorkerPassword },
-      clock,
-    });
-  let server: NatsServer;
-  try {
-    server = await start(config.natsPort === 0 ? identity.natsPort : config.natsPort);
-  } catch (thrown) {
-    const remembered = config.natsPort === 0 && identity.natsPort !== 0;
-    if (!remembered || !(thrown instanceof LoraFleetError) || thrown.code !== "port_in_use") throw thrown;
-    server = await start(0);
-  }
-  if (server.port !== identity.natsPort) {
-    await saveIdentity(config.dataFolder, { ...identity, natsPort: server.port });
-  }
-  return server;
 }
 
 function listen(

@@ -5,9 +5,10 @@ import { LoraFleetError } from "../shared/errors.ts";
 import { FakeFleet, fakePrepare } from "./app_fixture.ts";
 import { parseConfig } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
+import type { Broker } from "./connect_fleet.ts";
 import type { PlannedJob } from "./fleet.ts";
 import { startCoordinator } from "./main_start.ts";
-import type { Broker, CoordinatorParts, RunningCoordinator } from "./main_start.ts";
+import type { CoordinatorParts, RunningCoordinator } from "./main_start.ts";
 
 interface Trial {
   readonly config: CoordinatorConfig;
@@ -38,6 +39,7 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
     start(changes = {}) {
       const parts: CoordinatorParts = {
         clock: systemClock,
+        signal: new AbortController().signal,
         async connectFleet(broker, { artifacts }) {
           trial.brokers.push(broker);
           const { dataFolder, natsUrl } = { ...trial.config, ...changes };
@@ -47,7 +49,7 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
           const fleet = new FakeFleet(artifacts);
           fleet.beforeStep = (...step) => trial.beforeStep(...step);
           const problem = () => Promise.resolve(trial.problem);
-          return { fleet, problem, close: () => Promise.resolve() };
+          return { fleet, problem, lost: new Promise(() => {}), close: () => Promise.resolve() };
         },
         prepare: fakePrepare,
         checkModel: () => Promise.resolve(),
@@ -69,6 +71,13 @@ async function assertEnded(pid: number): Promise<void> {
   for (let attempt = 0; isThere(); attempt++) {
     assert(attempt < 100, `process ${pid} is still there`);
     await systemClock.sleep(50);
+  }
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (let attempt = 0; !isSo(); attempt++) {
+    assert(attempt < 600, "it never came");
+    await systemClock.sleep(20);
   }
 }
 
@@ -151,7 +160,11 @@ Deno.test("a restart keeps the join token, the broker's port, and the jobs; a st
 Deno.test("what cannot start is named, and leaves no process behind", () =>
   withTrial(async (trial) => {
     const first = await trial.start();
-    const locked = await assertRejects(() => trial.start(), LoraFleetError, "another coordinator");
+    const locked = await assertRejects(
+      () => trial.start({ standby: false }),
+      LoraFleetError,
+      "another coordinator",
+    );
     assertEquals(locked.code, "conflict");
     const port = Number(new URL(first.url).port);
     const dataFolder = `${trial.config.dataFolder}-2`;
@@ -183,12 +196,32 @@ Deno.test("when the remembered broker port is taken, another one is used; a chos
     squatter.close();
   }));
 
-Deno.test("a broker that dies is told; another broker is only used", () =>
+Deno.test("a broker that dies comes back on its port; one that cannot is told", () =>
   withTrial(async (trial) => {
     const running = await trial.start();
+    const pidPath = `${trial.config.dataFolder}/nats/nats-server.pid`;
+    const port = Number(new URL(trial.brokers[0]!.url).port);
+    const before = await (await fetch(running.joinUrl)).json();
     Deno.kill(trial.pids[0]!, "SIGKILL");
-    assertMatch(await running.broken, /nats-server ended with code 137/);
+    await until(() => trial.logged.includes(`info nats-server listens on port ${port} again`));
+    assertEquals(await (await fetch(running.joinUrl)).json(), before);
+    const again = await connectToNats({
+      servers: before.natsUrl,
+      user: before.natsUser,
+      pass: before.natsPassword,
+    });
+    await again.close();
+    // Its streams cannot be read any more: it is tried some more times.
+    const streams = `${trial.config.dataFolder}/nats/jetstream`;
+    await Deno.rename(streams, `${streams}.kept`);
+    await Deno.writeTextFile(streams, "a file");
+    Deno.kill(Number(await Deno.readTextFile(pidPath)), "SIGKILL");
+    assertMatch(await running.broken, /nats-server.* has ended 6 times and is not started again/);
     await running.stop();
+  }));
+
+Deno.test("another broker is only used", () =>
+  withTrial(async (trial) => {
     const natsUrl = "nats://me:secret@broker.example:4222";
     const other = await trial.start({ natsUrl, natsCredsPath: "/creds" });
     assertEquals(trial.brokers.at(-1), { url: natsUrl, user: null, password: null, credsPath: "/creds" });

@@ -5,6 +5,7 @@
 import { join } from "@std/path";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { awaitPredecessor } from "./nats_predecessor.ts";
 import { natsServerConfigText, parseNatsVersion } from "./nats_server_config.ts";
 import type { NatsCredentials } from "./nats_server_config.ts";
 
@@ -79,7 +80,7 @@ export function findNatsServer(configured: string | null, searchPath: string): s
 }
 
 /**
- * Starts the server and waits until it takes connections. Throws a `LoraFleetError`: `port_in_use`,
+ * Starts the server, after the end of one that was left in the folder, and waits until it takes connections. Throws a `LoraFleetError`: `port_in_use`,
  * `missing_dependency` (the binary does not run), `storage` (its folder), `timeout`.
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
@@ -87,6 +88,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   const version = await versionOf(binary);
   const configPath = `${folder}/nats-server.conf`;
   const pidPath = `${folder}/nats-server.pid`;
+  await awaitPredecessor(pidPath, configPath, clock);
   try {
     await Deno.mkdir(folder, { recursive: true });
     const text = natsServerConfigText({ ...options, storeFolder: `${folder}/jetstream`, pidPath, version });

@@ -166,7 +166,8 @@ function open(path: string): DatabaseSync {
     db?.close();
     if (thrown instanceof LoraFleetError) throw thrown;
     const message = messageOf(thrown);
-    if (message.includes("locked")) {
+    // "Locking protocol": two have opened it at the same moment.
+    if (/locked|locking/.test(message)) {
       throw new LoraFleetError(
         "conflict",
         `${quote(path)} is in use by another coordinator: stop it, or choose another --data-folder`,

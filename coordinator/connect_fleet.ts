@@ -1,0 +1,109 @@
+/** The fleet over NATS: connects, leads, and only then says or hears anything. */
+import type { LeaseOptions } from "../shared/bus/bus.ts";
+import { connectNatsBus } from "../shared/bus/nats_bus.ts";
+import type { Clock } from "../shared/clock.ts";
+import { messageOf } from "../shared/errors.ts";
+import { LIMITS, type Limits } from "../shared/limits.ts";
+import type { Fleet } from "./fleet.ts";
+import { createFleet, type FleetOptions } from "./job_runner.ts";
+import { tryToLead } from "./leadership.ts";
+import { type Standby, waitToLead } from "./standby.ts";
+
+/** A broker that does not answer for so long is not ready. */
+const BROKER_ANSWER_MS = 2000;
+/** How often a coordinator that stands by asks for the lease. */
+const LEASE_INTERVAL_MS = 500;
+
+/** How the coordinator reaches its broker. */
+export interface Broker {
+  readonly url: string;
+  readonly user: string | null;
+  readonly password: string | null;
+  readonly credsPath: string | null;
+}
+
+export interface ConnectOptions extends Pick<FleetOptions, "artifacts" | "coordinatorId"> {
+  readonly lease: Pick<LeaseOptions, "holder" | "succeeds">;
+  readonly standby: Standby;
+}
+
+/** The fleet with its connection to the broker. */
+export interface ConnectedFleet {
+  readonly fleet: Fleet;
+  /** Resolves with a sentence when another coordinator leads at the broker. */
+  readonly lost: Promise<string>;
+  /** Null while the broker answers and the coordinator leads. */
+  problem(): Promise<string | null>;
+  close(): Promise<void>;
+}
+
+/** What does not depend on the broker. */
+export interface ConnectParts {
+  readonly clock: Clock;
+  readonly log: (level: "info" | "warn", message: string) => void;
+  readonly limits?: Limits;
+}
+
+/**
+ * Throws a `LoraFleetError` where the broker cannot be reached or refuses us, and code `conflict` where another coordinator
+ * leads and is not to be waited for.
+ */
+export async function connectFleet(
+  { clock, log, limits = LIMITS }: ConnectParts,
+  broker: Broker,
+  { lease, standby, ...options }: ConnectOptions,
+): Promise<ConnectedFleet> {
+  const onDefect = (message: string, thrown: unknown) => log("warn", `${message}: ${messageOf(thrown)}`);
+  const { url, user, password } = credentialsOf(broker);
+  const brokerName = `the broker ${url}`;
+  const bus = await connectNatsBus({
+    servers: url,
+    name: "lorafleet coordinator",
+    onError: onDefect,
+    ...(user === null ? {} : { user }),
+    ...(password === null ? {} : { pass: password }),
+    ...(broker.credsPath === null ? {} : { credentials: await Deno.readFile(broker.credsPath) }),
+  });
+  bus.onStatus((status) => log(status === "disconnected" ? "warn" : "info", `${brokerName}: ${status}`));
+  try {
+    const leadership = await waitToLead(
+      standby,
+      brokerName,
+      LEASE_INTERVAL_MS,
+      () => tryToLead({ ...lease, ttlMs: limits.leaderLeaseMs, bus, clock, brokerName, log }),
+    );
+    const fleet = createFleet({ ...options, bus: leadership.bus, clock, limits, onDefect });
+    return {
+      fleet,
+      lost: leadership.lost,
+      async problem() {
+        if (!leadership.isHeld()) return "another coordinator may lead";
+        const answered = new AbortController();
+        const answer = bus.flush().then(() => null, messageOf);
+        const late = clock.sleep(BROKER_ANSWER_MS, answered.signal)
+          .then(() => `no answer in ${BROKER_ANSWER_MS} ms`, () => null);
+        return await Promise.race([answer, late]).finally(() => answered.abort());
+      },
+      async close() {
+        fleet.close();
+        await leadership.close();
+        await bus.close();
+      },
+    };
+  } catch (thrown) {
+    await bus.close();
+    throw thrown;
+  }
+}
+
+/** The client does not read a user and a password from the URL, and no log shall show them. */
+function credentialsOf({ url, user, password }: Broker): Pick<Broker, "url" | "user" | "password"> {
+  const parsed = new URL(url);
+  if (parsed.username === "") return { url, user, password };
+  const path = parsed.pathname === "/" ? "" : parsed.pathname;
+  return {
+    url: `${parsed.protocol}//${parsed.host}${path}`,
+    user: decodeURIComponent(parsed.username),
+    password: decodeURIComponent(parsed.password),
+  };
+}

@@ -1,0 +1,62 @@
+import { assert, assertEquals } from "@std/assert";
+import { systemClock } from "../shared/clock.ts";
+import { awaitPredecessor, measureDue } from "./nats_predecessor.ts";
+
+/** A process with `configPath` on its command line, whose pid is in `pidPath`. */
+async function withProcess(
+  script: string,
+  body: (paths: { pidPath: string; configPath: string }, process: Deno.ChildProcess) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  const configPath = `${folder}/nats-server.conf`;
+  const process = new Deno.Command("sh", {
+    args: ["-c", script, "sh", configPath],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const pidPath = `${folder}/nats-server.pid`;
+  await Deno.writeTextFile(pidPath, String(process.pid));
+  try {
+    const said = process.stdout.getReader();
+    await said.read();
+    await said.cancel();
+    await body({ pidPath, configPath }, process);
+  } finally {
+    // With its standard input ends whatever of it is left.
+    await process.stdin.close().catch(() => {});
+    await process.status;
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("measures are due once, in their order, also when time has jumped", () => {
+  assertEquals(measureDue(0, 50), "wait");
+  assertEquals(measureDue(1950, 2000), "SIGTERM");
+  assertEquals(measureDue(2000, 2050), "wait");
+  assertEquals(measureDue(11_990, 12_010), "SIGKILL");
+  assertEquals(measureDue(2100, 60_000), "give up");
+});
+
+Deno.test("one that ends by itself is waited for, one that does not is ended", async () => {
+  await withProcess('echo up; trap "" TERM; sleep 0.3; true', async ({ pidPath, configPath }, process) => {
+    const begunAt = systemClock.now();
+    const status = process.status;
+    await awaitPredecessor(pidPath, configPath, systemClock);
+    assert(systemClock.now() - begunAt >= 200);
+    assertEquals((await status).signal, null);
+  });
+  await withProcess("echo up; read line", async ({ pidPath, configPath }, process) => {
+    const status = process.status;
+    await awaitPredecessor(pidPath, configPath, systemClock);
+    assertEquals((await status).signal, "SIGTERM");
+  });
+});
+
+Deno.test("a process that has got its number later is left alone; so is a folder without one", () =>
+  withProcess("echo up; read line", async ({ pidPath, configPath }, process) => {
+    await awaitPredecessor(pidPath, `${configPath}.other`, systemClock);
+    await awaitPredecessor(`${pidPath}.none`, configPath, systemClock);
+    // Throws where it has ended.
+    process.kill("SIGCONT");
+  }));

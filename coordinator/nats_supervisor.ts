@@ -1,0 +1,74 @@
+/** Keeps the own broker running: one that crashes is started again on its port and its streams, a few times. */
+import type { Clock } from "../shared/clock.ts";
+import { messageOf } from "../shared/errors.ts";
+import type { NatsServer } from "./nats_server.ts";
+
+export interface SupervisedNatsServer extends Pick<NatsServer, "port" | "url" | "version"> {
+  /** Resolves with its last words when it is not started again. */
+  readonly ended: Promise<string>;
+  stop(): Promise<void>;
+}
+
+export interface SupervisorOptions {
+  /** Starts it on a port; 0 for any. Rejects where it does not become ready. */
+  readonly start: (port: number) => Promise<NatsServer>;
+  readonly clock: Clock;
+  readonly log: (level: "info" | "warn", message: string) => void;
+}
+
+/** Waits before the first, second, … restart; after as many deaths within the window it is given up. */
+const BACK_OFF_MS = [100, 500, 1000, 2000, 4000] as const;
+const WINDOW_MS = 60_000;
+
+/** How long to wait before the next start, after deaths at these times; null: give up. */
+export function backOffMs(deaths: readonly number[], now: number): number | null {
+  const recent = deaths.filter((at) => now - at < WINDOW_MS).length;
+  return BACK_OFF_MS[Math.max(0, recent - 1)] ?? null;
+}
+
+export async function superviseNatsServer(
+  port: number,
+  { start, clock, log }: SupervisorOptions,
+): Promise<SupervisedNatsServer> {
+  const stopping = new AbortController();
+  const first = await start(port);
+  let current = first;
+
+  async function supervise(): Promise<string> {
+    const deaths: number[] = [];
+    for (;;) {
+      let reason = await current.ended;
+      for (let isUp = false; !isUp;) {
+        if (stopping.signal.aborted) return reason;
+        deaths.push(clock.now());
+        const waitMs = backOffMs(deaths, clock.now());
+        if (waitMs === null) {
+          return `${reason}; it has ended ${deaths.length} times and is not started again`;
+        }
+        log("warn", `${reason}; it is started again on port ${first.port}`);
+        try {
+          await clock.sleep(waitMs, stopping.signal);
+          current = await start(first.port);
+          isUp = true;
+          log("info", `nats-server listens on port ${first.port} again`);
+        } catch (thrown) {
+          reason = messageOf(thrown);
+        }
+      }
+      if (stopping.signal.aborted) await current.stop();
+    }
+  }
+  const ended = supervise();
+
+  return {
+    port: first.port,
+    url: first.url,
+    version: first.version,
+    ended,
+    async stop() {
+      stopping.abort();
+      await current.stop();
+      await ended;
+    },
+  };
+}

@@ -1,0 +1,88 @@
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import type { NatsServer } from "./nats_server.ts";
+import { backOffMs, superviseNatsServer } from "./nats_supervisor.ts";
+
+function setUp(failures: readonly number[] = []) {
+  const clock = createFakeClock(1_000_000);
+  const starts: [port: number, at: number][] = [];
+  const logged: string[] = [];
+  const servers: { die(words: string): void; stops: number }[] = [];
+  const start = (port: number): Promise<NatsServer> => {
+    starts.push([port, clock.now() - 1_000_000]);
+    if (failures.includes(starts.length)) {
+      return Promise.reject(new LoraFleetError("port_in_use", "the port is taken"));
+    }
+    const ended = Promise.withResolvers<string>();
+    const server = { die: ended.resolve, stops: 0 };
+    servers.push(server);
+    return Promise.resolve({
+      port: 4333,
+      url: "nats://127.0.0.1:4333",
+      version: "2.9.10",
+      ended: ended.promise,
+      stop: () => {
+        server.stops++;
+        ended.resolve("stopped");
+        return Promise.resolve();
+      },
+    });
+  };
+  const log = (level: string, message: string) => void logged.push(`${level} ${message}`);
+  return { clock, starts, logged, servers, options: { start, clock, log } };
+}
+
+Deno.test("the wait grows with deaths that are near each other, and has an end", () => {
+  assertEquals([1, 2, 3, 4, 5, 6].map((count) => backOffMs(Array(count).fill(1000), 1000)), [
+    100,
+    500,
+    1000,
+    2000,
+    4000,
+    null,
+  ]);
+  assertEquals(backOffMs([0, 0, 0, 0, 0, 0, 60_000], 60_000), 100);
+});
+
+Deno.test("a broker that dies comes back on its port; a start that fails counts as a death", async () => {
+  const { clock, starts, logged, servers, options } = setUp([2]);
+  const supervised = await superviseNatsServer(0, options);
+  servers[0]!.die("killed");
+  await clock.advance(1000);
+  assertEquals(starts, [[0, 0], [4333, 100], [4333, 600]]);
+  assertEquals(logged, [
+    "warn killed; it is started again on port 4333",
+    "warn the port is taken; it is started again on port 4333",
+    "info nats-server listens on port 4333 again",
+  ]);
+  await supervised.stop();
+  assertEquals([servers[1]!.stops, await supervised.ended], [1, "stopped"]);
+});
+
+Deno.test("one that dies again and again is given up with its last words", async () => {
+  const { clock, starts, servers, options } = setUp();
+  const supervised = await superviseNatsServer(4333, options);
+  for (let death = 0; death < 6; death++) {
+    servers[death]!.die(`words ${death}`);
+    await clock.advance(5000);
+  }
+  assertMatch(await supervised.ended, /^words 5; it has ended 6 times and is not started again$/);
+  assertEquals(starts.length, 6);
+  await supervised.stop();
+});
+
+Deno.test("stopped while it waits to start again, it stays down", async () => {
+  const { clock, starts, servers, options } = setUp();
+  const supervised = await superviseNatsServer(4333, options);
+  servers[0]!.die("killed");
+  await clock.advance(50);
+  await supervised.stop();
+  await clock.advance(10_000);
+  assertEquals(starts.length, 1);
+});
+
+Deno.test("a first start that fails is the caller's", async () => {
+  const { options } = setUp([1]);
+  await assertRejects(() => superviseNatsServer(4333, options), LoraFleetError, "taken");
+});

@@ -1,0 +1,69 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import { isToBeWaitedFor, type Standby, waitToLead } from "./standby.ts";
+
+const CONFLICT = new LoraFleetError("conflict", "somebody leads");
+
+function setUp(isAllowed = true) {
+  const clock = createFakeClock();
+  const logged: string[] = [];
+  const stopping = new AbortController();
+  const standby: Standby = {
+    isAllowed,
+    clock,
+    signal: stopping.signal,
+    log: (_level, message) => void logged.push(message),
+  };
+  return { clock, logged, stopping, standby };
+}
+
+Deno.test("who leads at once says nothing", async () => {
+  const { standby, logged } = setUp();
+  assertEquals(await waitToLead(standby, "the folder", 100, () => 7), 7);
+  assertEquals(logged, []);
+});
+
+Deno.test("who waits says so once, asks at its interval, and takes over", async () => {
+  const { clock, standby, logged } = setUp();
+  let tries = 0;
+  const answers = [CONFLICT, CONFLICT, new LoraFleetError("timeout", "no answer"), CONFLICT];
+  const leading = waitToLead(standby, "the folder", 100, () => {
+    const error = answers[tries++];
+    if (error !== undefined) throw error;
+    return "lease";
+  });
+  await clock.advance(399);
+  assertEquals(tries, 4);
+  await clock.advance(1);
+  assertEquals([await leading, tries], ["lease", 5]);
+  assertEquals(logged, [
+    "another coordinator has the folder: this one stands by, and takes over when that one ends " +
+    "(--no-standby ends it instead)",
+    "the other coordinator has ended: this one takes over the folder",
+  ]);
+});
+
+Deno.test("who does not want to wait, and what is no other coordinator, ends with the error", async () => {
+  const refuse = (error: Error) => () => Promise.reject(error);
+  const { standby } = setUp(false);
+  assertEquals(await assertRejects(() => waitToLead(standby, "it", 1, refuse(CONFLICT))), CONFLICT);
+  const broken = new LoraFleetError("storage", "the disk is full");
+  assertEquals(await assertRejects(() => waitToLead(setUp().standby, "it", 1, refuse(broken))), broken);
+});
+
+Deno.test("waiting ends with the signal's reason", async () => {
+  const { clock, standby, stopping } = setUp();
+  const waiting = waitToLead(standby, "it", 100, () => Promise.reject(CONFLICT));
+  await clock.advance(250);
+  const reason = new Error("Ctrl-C");
+  stopping.abort(reason);
+  assertEquals(await assertRejects(() => waiting), reason);
+  assertEquals(await assertRejects(() => waitToLead(standby, "it", 100, () => 1)), reason);
+});
+
+Deno.test("a broker that is away is waited for only by who waits already", () => {
+  const timeout = new LoraFleetError("timeout", "no answer");
+  assertEquals([isToBeWaitedFor(timeout, false), isToBeWaitedFor(timeout, true)], [false, true]);
+  assertEquals([isToBeWaitedFor(CONFLICT, false), isToBeWaitedFor(new Error("?"), true)], [true, false]);
+});
