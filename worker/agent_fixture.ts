@@ -48,6 +48,7 @@ export const JOB: JobAnnouncement = {
   model: { hash: "0".repeat(64), files: [{ name: "config.json", size: 1, sha256: "1".repeat(64) }] },
   modelFolder: "/models/toy",
   baseModelName: "toy",
+  savesState: true,
   engine: {
     lora: {
       r: 4,

@@ -87,7 +87,7 @@ Deno.test("a job may want the adapter alone", () =>
 Deno.test("a coordinator in trouble is tried again", () =>
   inFolder(["broken", 503, 200], async (write, uploads) => {
     await write();
-    assertEquals(uploads.length, 5);
+    assertEquals(uploads.length, 4);
     assertEquals(uploads[0]!.url, uploads[1]!.url);
   }));
 
