@@ -5,7 +5,7 @@
  *     byte  0  u32  magic "LFTF"            byte 28  u32  chunk index
  *           4  u8   version                      32  u32  chunk count
  *           5  u8   kind                         36  u32  element offset
- *           6  u8   codec                        40  u32  element count
+ *           6  u8   codec                        40  u32  words of the payload
  *           7  u8   0                            44  u32  CRC-32 of all the rest
  *           8  u32  hash of the job's name
  *          12  u32  generation
@@ -26,8 +26,11 @@ const MAGIC = 0x4654_464c;
 const CHECKSUM_AT = 44;
 /** Position in the list = number on the wire. */
 const KINDS = ["reduce", "broadcast", "receipt", "state"] as const;
-/** `i32`: integers; `raw`: words whose meaning the receiver knows, such as f32. */
-const CODECS = ["i32", "raw"] as const;
+/**
+ * `i32`: integers; `raw`: words whose meaning the receiver knows, such as f32; `i8`: integers of 8 bits and their scales
+ * (worker/allreduce/int8_blocks.ts).
+ */
+const CODECS = ["i32", "raw", "i8"] as const;
 
 /**
  * `reduce`: a chunk of somebody's gradient sums for the owner of its range. `broadcast`: a chunk of an owner's finished
@@ -50,7 +53,7 @@ export interface FrameHeader {
   readonly ownerIndex: number;
   readonly chunkIndex: number;
   readonly chunkCount: number;
-  /** Position of the payload's first word in the whole. */
+  /** Position of the payload's first element in the whole. */
   readonly elementOffset: number;
 }
 
@@ -102,10 +105,10 @@ export function decodeFrame(frame: Uint8Array): TensorFrame {
   if (view.getUint8(4) !== FRAME_VERSION) {
     throw corrupt(`its version is ${view.getUint8(4)}, this program speaks ${FRAME_VERSION}`);
   }
-  const elementCount = u32(40);
-  if (frame.length !== FRAME_HEADER_BYTES + 4 * elementCount) {
+  const wordCount = u32(40);
+  if (frame.length !== FRAME_HEADER_BYTES + 4 * wordCount) {
     throw corrupt(
-      `it has ${frame.length} bytes, ${elementCount} elements need ${FRAME_HEADER_BYTES + 4 * elementCount}`,
+      `it has ${frame.length} bytes, ${wordCount} words need ${FRAME_HEADER_BYTES + 4 * wordCount}`,
     );
   }
   if (u32(CHECKSUM_AT) !== checksum(frame)) throw corrupt("its checksum does not match");

@@ -9,7 +9,7 @@ const u32 = fc.nat({ max: 0xffff_ffff });
 const u16 = fc.nat({ max: 0xffff });
 const headers: fc.Arbitrary<FrameHeader> = fc.record({
   kind: fc.constantFrom("reduce", "broadcast", "receipt", "state"),
-  codec: fc.constantFrom("i32", "raw"),
+  codec: fc.constantFrom("i32", "raw", "i8"),
   jobHash: u32,
   generation: u32,
   step: u32,

@@ -11,9 +11,10 @@ import { type Clock, systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { decodeFrame, jobHash, type TensorFrame } from "../../shared/tensor_frame.ts";
 import { chunkPlan, defaultChunkBytes } from "./chunk_plan.ts";
+import { createCodec, type GradientCodec } from "./codecs.ts";
 import { createEarlyFrames, type EarlyFrame } from "./early_frames.ts";
+import type { SumsUnit } from "./error_feedback.ts";
 import { equalWeights, ownerRanges } from "./owner_ranges.ts";
-import { createExactCodec } from "./exact_codec.ts";
 import { createReduceRound, type ReduceRound } from "./reduce_round.ts";
 import { compareRounds, describeRound, type RoundId } from "./round_id.ts";
 import { RoundTimeout } from "./round_timeout.ts";
@@ -44,6 +45,8 @@ export interface AllReduceOptions {
   readonly self: string;
   readonly subjects: AllReduceSubjects;
   readonly clock?: Clock;
+  /** The same on all members; `exact`. */
+  readonly codec?: GradientCodec;
   /** The same on all members; by the size of the gradient where it is left out. */
   readonly chunkBytes?: number;
   /** After so long without a new chunk the missing ones are asked for; the time doubles while nothing comes. */
@@ -65,6 +68,8 @@ export interface ReduceRequest {
    * partial sum may leave the range of i32 (decision 0001 sees to it).
    */
   readonly sums: Int32Array;
+  /** What sums of 1 stand for, sorted, from element 0 on; `int8` needs it where that changes between rounds. */
+  readonly units?: readonly SumsUnit[];
   readonly signal: AbortSignal;
   /** How long the round may take. */
   readonly deadlineMs: number;
@@ -98,7 +103,12 @@ export interface AllReduce {
    * running, or `invalid_request` for members that are not sorted or do not include this worker.
    */
   reduce(request: ReduceRequest): Promise<ReduceResult>;
-  /** The step is decided: nobody needs this round's chunks any more. Entering another round does the same. */
+  /** The round's step is committed: what a lossy codec has lost of this worker's numbers counts in the next one's. */
+  commit(round: RoundId): void;
+  /**
+   * The step is decided: nobody needs this round's chunks any more, and what was lost without a commit is forgotten.
+   * Entering another round does the same.
+   */
   release(round: RoundId): void;
   readonly stats: AllReduceStats;
   /** Ends a running round with code `aborted` and listens no more. The bus stays open. */
@@ -126,14 +136,16 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
   const { bus, jobId, self, subjects, clock = systemClock } = options;
   const { quietMs = QUIET_MS, yieldToEventLoop = turnOfEventLoop } = options;
   const hash = jobHash(`${jobId} ${options.startId ?? ""}`);
+  const codec = createCodec(options.codec ?? "exact");
   /** Used by one round after the other: entering one leaves the one before. */
-  const ownScratch = createScratch();
   const frameScratch = createScratch();
   const early = createEarlyFrames(options.maxEarlyBytes ?? MAX_EARLY_BYTES);
   const counts = { duplicate: 0, stale: 0, corrupt: 0, mismatched: 0, droppedEarly: 0 };
   /** Of rounds that were left. */
   const past = { bytesSent: 0, chunksRepeated: 0 };
   let newest: RoundId | null = null;
+  /** Whose outcome is to be told by `commit` or `release`. */
+  let lastEntered: RoundId | null = null;
   let current: EnteredRound | null = null;
   let isRunning = false;
   let isClosed = false;
@@ -168,10 +180,11 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
     entered.wake();
   }
 
-  function enter({ round: id, members, weights, sums }: ReduceRequest, selfIndex: number): EnteredRound {
+  function enter(request: ReduceRequest, selfIndex: number): EnteredRound {
+    const { round: id, members, weights, sums } = request;
     const { generation } = id;
     const ranges = ownerRanges(sums.length, weights ?? equalWeights(members.length));
-    const chunkBytes = options.chunkBytes ?? defaultChunkBytes(sums.length, members.length);
+    const chunkBytes = options.chunkBytes ?? defaultChunkBytes(sums.length, members.length, codec.grain);
     const entered: EnteredRound = {
       id,
       members,
@@ -179,8 +192,8 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
         header: { jobHash: hash, generation, step: id.step, attempt: id.attempt },
         selfIndex,
         ranges,
-        plan: chunkPlan(members.length, chunkBytes, bus.maxPayloadBytes),
-        codec: createExactCodec(sums, ranges[selfIndex]!, ownScratch),
+        plan: chunkPlan(members.length, chunkBytes, bus.maxPayloadBytes, codec.grain),
+        codec: codec.begin(request, ranges[selfIndex]!),
         frameScratch,
         sender: {
           toOwner: (member, frame) => bus.publish(subjects.reduce(generation, members[member]!, self), frame),
@@ -270,24 +283,27 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
       );
     }
     leave();
-    if (members.length === 1) return { sums, bytesSent: 0 };
+    codec.forget();
+    lastEntered = id;
+    if (members.length === 1) return await reduceAlone(request);
 
-    const entered = current = enter(request, selfIndex);
-    const { round, outcome, left } = entered;
+    const running = current = enter(request, selfIndex);
+    const { round, outcome, left } = running;
     const ended = new AbortController();
     const onAbort = () => outcome.reject(signal.reason);
     const failWith = (thrown: unknown) => outcome.reject(thrown);
     isRunning = true;
     signal.addEventListener("abort", onAbort, { once: true });
-    send(entered).catch(failWith);
+    send(running).catch(failWith);
     // Both end by the abort of `ended`, after the outcome; before it, what they throw is the outcome.
-    ask(entered, ended.signal).catch(failWith);
-    expire(entered, request.deadlineMs, ended.signal).catch(failWith);
+    ask(running, ended.signal).catch(failWith);
+    expire(running, request.deadlineMs, ended.signal).catch(failWith);
     try {
       await outcome.promise;
       return { sums, bytesSent: round.bytesSent };
     } catch (thrown) {
       if (!left.signal.aborted) leave();
+      codec.forget();
       throw thrown;
     } finally {
       isRunning = false;
@@ -296,10 +312,29 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
     }
   }
 
+  async function reduceAlone(request: ReduceRequest): Promise<ReduceResult> {
+    isRunning = true;
+    try {
+      await codec.alone(request, yieldToEventLoop);
+      request.signal.throwIfAborted();
+      return { sums: request.sums, bytesSent: 0 };
+    } finally {
+      isRunning = false;
+    }
+  }
+
+  const isSettled = (id: RoundId) =>
+    !isRunning && lastEntered !== null && compareRounds(id, lastEntered) === 0;
+
   return {
     reduce,
+    commit: (id) => {
+      if (isSettled(id)) codec.commit();
+    },
     release: (id) => {
-      if (!isRunning && current !== null && compareRounds(id, current.id) === 0) leave();
+      if (!isSettled(id)) return;
+      codec.forget();
+      leave();
     },
     get stats() {
       return {

@@ -16,6 +16,14 @@ const SHARED_CREDIT_BYTES = 48 * MIB;
 /** A window of fewer chunks would stand still between a chunk and its receipt. */
 const MIN_WINDOW_CHUNKS = 4;
 
+/** The fewest elements that a codec sends together, and what they take. */
+export interface Grain {
+  readonly elements: number;
+  readonly bytes: number;
+}
+
+export const EXACT_GRAIN: Grain = { elements: RANGE_ALIGNMENT, bytes: 4 * RANGE_ALIGNMENT };
+
 export interface ChunkPlan {
   readonly chunkElements: number;
   /** Chunks of one sender that a receiver may not have confirmed yet; for sums to an owner and for its results each. */
@@ -29,8 +37,8 @@ export interface ChunkPlan {
  * Like all of the plan it depends on nothing but what all members see: the size of the gradient, their number, and the
  * `max_payload` of the broker that they share. Brokers of one cluster have to have the same.
  */
-export function defaultChunkBytes(elementCount: number, workerCount: number): number {
-  const rangeBytes = 4 * elementCount / Math.max(1, workerCount);
+export function defaultChunkBytes(elementCount: number, workerCount: number, grain = EXACT_GRAIN): number {
+  const rangeBytes = elementCount / grain.elements * grain.bytes / Math.max(1, workerCount);
   let bytes = DEFAULT_CHUNK_BYTES;
   while (2 * bytes <= Math.min(MAX_CHUNK_BYTES, rangeBytes / MIN_CHUNKS_OF_RANGE)) bytes *= 2;
   return bytes;
@@ -42,8 +50,13 @@ export function defaultChunkBytes(elementCount: number, workerCount: number): nu
  *
  * Throws a `LoraFleetError` with code `invalid_request` for a wish outside of 256 bytes to 2 MiB.
  */
-export function chunkPlan(workerCount: number, chunkBytes: number, maxPayloadBytes: number): ChunkPlan {
-  const smallest = 4 * RANGE_ALIGNMENT;
+export function chunkPlan(
+  workerCount: number,
+  chunkBytes: number,
+  maxPayloadBytes: number,
+  grain = EXACT_GRAIN,
+): ChunkPlan {
+  const smallest = EXACT_GRAIN.bytes;
   if (!(chunkBytes >= smallest && chunkBytes <= MAX_CHUNK_BYTES)) {
     throw new LoraFleetError(
       "invalid_request",
@@ -53,10 +66,10 @@ export function chunkPlan(workerCount: number, chunkBytes: number, maxPayloadByt
   }
   const creditBytes = Math.min(CREDIT_BYTES, SHARED_CREDIT_BYTES / Math.max(1, workerCount - 1)) / 2;
   const bytes = Math.min(chunkBytes, maxPayloadBytes - FRAME_HEADER_BYTES, creditBytes / MIN_WINDOW_CHUNKS);
-  const chunkElements = RANGE_ALIGNMENT * Math.max(1, Math.floor(bytes / smallest));
+  const grains = Math.max(1, Math.floor(bytes / grain.bytes));
   return {
-    chunkElements,
-    windowChunks: Math.max(MIN_WINDOW_CHUNKS, Math.floor(creditBytes / (4 * chunkElements))),
+    chunkElements: grain.elements * grains,
+    windowChunks: Math.max(MIN_WINDOW_CHUNKS, Math.floor(creditBytes / (grain.bytes * grains))),
   };
 }
 
