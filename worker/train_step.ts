@@ -211,6 +211,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   }
 
   async function commit(): Promise<void> {
+    if (round !== null) allReduce.commit(round);
     // First the word, then the deed: whoever exports the state from here on gets the new one.
     forget(own.pending!);
     await engine.commit();
