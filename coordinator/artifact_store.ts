@@ -9,13 +9,15 @@
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../shared/errors.ts";
 import type { CheckpointFile } from "./fleet.ts";
+import { readWords } from "./state_file.ts";
 import { writeStreamedFile } from "./store/streamed_file.ts";
 
 /** What a checkpoint consists of; other names are refused. */
 const CHECKPOINT_FILE_NAMES = [...ADAPTER_FILE_NAMES, STATE_FILE_NAME];
 
 export interface StoredState extends CheckpointFile {
-  readonly path: string;
+  /** 32-bit words of adapter, first moment and second moment behind one another; fewer where they end. */
+  readWords(offset: number, count: number): Promise<Int32Array>;
 }
 
 export interface ArtifactStore {
@@ -141,7 +143,8 @@ export function createArtifactStore(folder: string, maxFileBytes = DEFAULT_MAX_F
 
     async state(jobId, step) {
       const file = await read(jobId, step, STATE_FILE_NAME);
-      return file === null ? null : { ...file, path: `${stepFolder(jobId, step)}/${STATE_FILE_NAME}` };
+      const path = `${stepFolder(jobId, step)}/${STATE_FILE_NAME}`;
+      return file === null ? null : { ...file, readWords: (offset, count) => readWords(path, offset, count) };
     },
 
     async dropStates(jobId, exceptStep) {

@@ -95,7 +95,7 @@ Deno.test("training states are kept apart from what a user gets, and all but the
       await put(step, "training_state.safetensors");
     }
     assertEquals((await store.files("ftjob-1", 4)).map(({ name }) => name), ["adapter_config.json"]);
-    assertEquals(await Deno.readTextFile((await store.state("ftjob-1", 2))!.path), "state");
+    assertEquals((await store.state("ftjob-1", 2))?.size, 5);
     await store.dropStates("ftjob-1", 4);
     assertEquals([await store.state("ftjob-1", 2), (await store.state("ftjob-1", 4))?.size], [null, 5]);
     await store.dropStates("ftjob-1", null);

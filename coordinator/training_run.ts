@@ -300,7 +300,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     jobId: job.id,
     served: () =>
       isStateStored(training) && storedState !== null
-        ? { committed: training.committed!, path: storedState.path }
+        ? { committed: training.committed!, state: storedState }
         : null,
   });
   carryOutAll((resumed?.untold ?? []).map((entry) => ({ type: "committed", entry, seconds: 0 })));

@@ -1,0 +1,29 @@
+/** Pieces of a training state's file, as workers that recover ask for them. */
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+
+/**
+ * Words of a training state's file from a position on: its tensors follow each other behind the header in the order of
+ * adapter, first moment, second moment (shared/checkpoint_format.ts). Fewer words where the file ends.
+ */
+export async function readWords(path: string, offset: number, count: number): Promise<Int32Array> {
+  using file = await Deno.open(path).catch((cause) => {
+    throw new LoraFleetError("storage", `cannot read ${quote(path)}: ${messageOf(cause)}`, { cause });
+  });
+  const length = new DataView(new ArrayBuffer(8));
+  await readFully(file, new Uint8Array(length.buffer));
+  const dataStart = 8 + Number(length.getBigUint64(0, true));
+  await file.seek(dataStart + 4 * offset, Deno.SeekMode.Start);
+  const bytes = new Uint8Array(4 * count);
+  const got = await readFully(file, bytes);
+  return new Int32Array(bytes.buffer, 0, Math.floor(got / 4));
+}
+
+async function readFully(file: Deno.FsFile, bytes: Uint8Array): Promise<number> {
+  let at = 0;
+  while (at < bytes.length) {
+    const got = await file.read(bytes.subarray(at));
+    if (got === null) break;
+    at += got;
+  }
+  return at;
+}
