@@ -11,7 +11,7 @@ import { Generator } from "./model/generate.ts";
 import { LanguageModel } from "./model/language_model.ts";
 import type { TransformerSpec } from "./model/transformer_spec.ts";
 
-/** Tokens of one pass, where no document is longer: enough to keep a GPU busy. */
+/** Tokens of one pass: enough to keep a GPU busy. */
 const PASS_TOKENS = 4096;
 
 /** The most that the KV cache takes, where one question alone does not need more. */
@@ -32,14 +32,13 @@ export async function loadForEvaluation(
   const { maxNewTokens, doubleQuantization } = options;
   const lengths = rows.examples.map(({ tokens }) => tokens.length);
   const longest = lengths.reduce((most, length) => Math.max(most, length), 1);
-  const total = lengths.reduce((sum, length) => sum + length, 0);
   const longestAnswered = rows.questions.reduce(
     (most, { prompt }) => Math.max(most, prompt.length + maxNewTokens),
     1,
   );
   const model = await LanguageModel.load(gpu, checkpoint, {
     lora: adapter?.lora ?? null,
-    maxTokens: Math.max(longest, Math.min(total, PASS_TOKENS)),
+    maxTokens: passTokensFor(lengths, checkpoint.spec, gpu.maxTensorBytes),
     maxPositions: Math.max(longest, longestAnswered),
     doubleQuantization,
     gradientCheckpointing: false,
@@ -73,6 +72,18 @@ export async function answersTo(
   const needs = questions.map(({ prompt }) => prompt.length + maxNewTokens);
   const generator = new Generator(model, cacheTokensFor(needs, model.spec, model.gpu.maxTensorBytes));
   return await generator.generate(questions.map(({ prompt }) => prompt), { maxNewTokens, stopTokens });
+}
+
+/** Tokens of one pass: as many as there are, within what a GPU needs and binds; at least the longest document. */
+export function passTokensFor(
+  lengths: readonly number[],
+  spec: Pick<TransformerSpec, "hiddenSize" | "intermediateSize" | "headCount" | "headDim">,
+  maxTensorBytes: number,
+): number {
+  const widest = Math.max(spec.hiddenSize, spec.intermediateSize, spec.headCount * spec.headDim);
+  const most = Math.min(PASS_TOKENS, Math.floor(maxTensorBytes / (widest * 4)));
+  const longest = lengths.reduce((largest, length) => Math.max(largest, length), 1);
+  return Math.max(longest, Math.min(most, lengths.reduce((sum, length) => sum + length, 0)));
 }
 
 /** As many tokens as all questions need, within the cache's limits; at least what the longest needs. */

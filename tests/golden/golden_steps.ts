@@ -2,7 +2,13 @@
 import { type Exponents, exponentsFrom, firstMisfit, mergeMaxima } from "../../coordinator/exponents.ts";
 import { LIMITS } from "../../shared/limits.ts";
 import type { MicroBatch } from "../../shared/micro_batch.ts";
-import type { Engine, EngineSpec, UpdateRequest } from "../../worker/engine/engine.ts";
+import type {
+  Engine,
+  EngineSpec,
+  GradientLayout,
+  TrainingState,
+  UpdateRequest,
+} from "../../worker/engine/engine.ts";
 import { flattenTensors, type LadderCase } from "./golden.ts";
 import { GOLDEN_MAX_TOKENS } from "./golden_model.ts";
 
@@ -21,15 +27,20 @@ export function goldenEngineSpec(golden: LadderCase): EngineSpec {
   };
 }
 
-/** Loads a case into `engine` and gives it the adapter that the goldens start with. */
-export async function loadGolden(engine: Engine, golden: LadderCase): Promise<void> {
+/** Loads a case into `engine` and gives it the adapter that the goldens start with; returns that state. */
+export async function loadGolden(engine: Engine, golden: LadderCase): Promise<TrainingState> {
   const { layout } = await engine.load(goldenEngineSpec(golden));
-  await engine.importState({
+  await engine.importState(goldenState(layout, golden));
+  return goldenState(layout, golden);
+}
+
+function goldenState(layout: GradientLayout, golden: LadderCase): TrainingState {
+  return {
     updateCount: 0,
     adapter: flattenTensors(layout, golden.initialAdapter),
     firstMoment: new Float32Array(layout.elementCount),
     secondMoment: new Float32Array(layout.elementCount),
-  });
+  };
 }
 
 /** Which of a step's micro-batches each engine does, in the order in which it does them. */

@@ -123,6 +123,7 @@ export interface Engine {
   /** Makes the updated adapter and moments the current ones. */
   commit(): Promise<void>;
   exportState(): Promise<TrainingState>;
+  /** Makes `state` the current one; gradient sums and any update that is not committed are forgotten. */
   importState(state: TrainingState): Promise<{ digest: string }>;
   /** Writes the current adapter as PEFT does (`adapter_model.safetensors`, `adapter_config.json`) into `folder`. */
   writeAdapter(folder: string, baseModelName: string): Promise<void>;

@@ -11,6 +11,7 @@ import { TrainingEngine } from "./training_engine.ts";
 const golden = loadLadderCase("gqa_tied");
 const TICK_MS = 10;
 const MAX_GAP_MS = 50;
+const WORK_MS = 600;
 
 /** One document of `length` tokens, all of them trained. */
 function longDocument(length: number, vocabSize: number): MicroBatch {
@@ -23,9 +24,8 @@ function longDocument(length: number, vocabSize: number): MicroBatch {
   };
 }
 
-/** The longest time between two ticks while `work` goes on, beyond the tick itself, and how long the work took. */
-async function gapDuring(work: () => Promise<unknown>): Promise<{ gapMs: number; tookMs: number }> {
-  const start = systemClock.now();
+/** The longest time between two ticks while `work` goes on, beyond the tick itself. */
+async function gapDuring(work: () => Promise<unknown>): Promise<number> {
   let isDone = false;
   const done = work().finally(() => isDone = true);
   let gapMs = 0;
@@ -36,7 +36,7 @@ async function gapDuring(work: () => Promise<unknown>): Promise<{ gapMs: number;
     last = now;
   }
   await done;
-  return { gapMs, tookMs: systemClock.now() - start };
+  return gapMs;
 }
 
 Deno.test("the main thread goes on ticking while the engine thread computes for hundreds of milliseconds", async () => {
@@ -51,11 +51,11 @@ Deno.test("the main thread goes on ticking while the engine thread computes for 
     });
     const batch = longDocument(512, 899);
     await engine.computeGradient(batch, 0); // compiles the kernels
-    const { gapMs, tookMs } = await gapDuring(async () => {
-      for (let i = 0; i < 2; i++) await engine.computeGradient(batch, i);
+    const gapMs = await gapDuring(async () => {
+      const end = systemClock.now() + WORK_MS;
+      for (let i = 0; systemClock.now() < end; i++) await engine.computeGradient(batch, i);
     });
-    assert(tookMs >= 300, `the gradients took ${tookMs} ms: too little to show anything`);
-    assert(gapMs < MAX_GAP_MS, `the event loop stood still for ${gapMs} ms of ${tookMs}`);
+    assert(gapMs < MAX_GAP_MS, `the event loop stood still for ${gapMs} ms`);
   } finally {
     await engine.close();
   }

@@ -162,6 +162,8 @@ export class TrainingEngine implements Engine {
     this.#updateCount = state.updateCount;
     this.#updated = false;
     gpu.write(flat.adapter, this.#current.adapter);
+    gpu.pass.clear(flat.gradientSums); // they belong to the state that was
+    gpu.submit();
     return { digest: digestOf(this.#current) };
   }
 

@@ -1,0 +1,110 @@
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { loadLadderCase } from "../../tests/golden/golden.ts";
+import { documentAt } from "../../tests/golden/golden_model.ts";
+import { loadGolden, optimizerOf, runStep } from "../../tests/golden/golden_steps.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { TrainingEngine } from "./training_engine.ts";
+
+const golden = loadLadderCase("gqa_tied");
+/** Five micro-batches of one document each. */
+const documents = golden.batches.flatMap(({ batch }) =>
+  [...new Set(batch.segmentStarts)].map((start) => documentAt(batch, start))
+);
+
+/** Loaded once, because a device of its own compiles every kernel anew; each test starts them at `initial`. */
+const [engine, other] = [new TrainingEngine(), new TrainingEngine()] as const;
+const initial = await loadGolden(engine, golden);
+await loadGolden(other, golden);
+
+async function restart(): Promise<void> {
+  for (const each of [engine, other]) await each.importState(initial);
+}
+
+/** A step by one engine alone. */
+const stepOf = (which: TrainingEngine, number: number, before: Float32Array | null) =>
+  runStep([which], documents, [[0, 1, 2, 3, 4]], optimizerOf(golden, number), before);
+
+Deno.test("the digest does not depend on how many engines did a step, nor on who did what and when", async () => {
+  const assignments = [
+    [[0, 1, 2, 3, 4]],
+    [[4, 2, 0, 3, 1]],
+    [[1, 3], [4, 0, 2]],
+    [[], [3, 4, 1, 0, 2]],
+  ];
+  const outcomes = [];
+  for (const assignment of assignments) {
+    await restart();
+    const engines = [engine, other].slice(0, assignment.length);
+    const first = await runStep(engines, documents, assignment, optimizerOf(golden, 2), null);
+    const second = await runStep(engines, documents, assignment, optimizerOf(golden, 3), first.maxAbs);
+    outcomes.push([first, second]);
+  }
+  for (const outcome of outcomes) assertEquals(outcome, outcomes[0]);
+  assertNotEquals(outcomes[0]![0]!.digest, outcomes[0]![1]!.digest);
+});
+
+Deno.test("a rollback leaves nothing of an attempt, before its update and after it", async () => {
+  await restart();
+  const { maxAbs } = await engine.computeGradient(documents[0]!, 0);
+  const exponents = new Int8Array(maxAbs.length).fill(-20);
+  await engine.accumulate(exponents);
+  await engine.rollback();
+  assertEquals((await engine.takeSums()).findIndex((sum) => sum !== 0), -1);
+
+  await engine.computeGradient(documents[1]!, 1);
+  await engine.accumulate(exponents);
+  const sums = await engine.takeSums();
+  assert(sums.some((sum) => sum !== 0));
+  await engine.update({ sums, exponents, targetCount: 3, ...optimizerOf(golden, 2) });
+  await engine.rollback();
+  const error = await assertRejects(() => engine.commit(), LoraFleetError, "no update");
+  assertEquals(error.code, "conflict");
+  assertEquals(await engine.exportState(), initial);
+  assertEquals(await stepOf(engine, 2, null), await stepOf(other, 2, null));
+});
+
+Deno.test("an exported state goes on elsewhere, bit for bit, also over another state", async () => {
+  await restart();
+  const first = await stepOf(engine, 2, null);
+  const state = await engine.exportState();
+  assertEquals(state.updateCount, 1);
+  const second = await stepOf(engine, 3, first.maxAbs);
+  const third = await stepOf(engine, 4, second.maxAbs);
+  for (const target of [other, engine]) {
+    assertEquals(await target.importState(state), { digest: first.digest });
+    assertEquals(await stepOf(target, 3, first.maxAbs), second);
+    assertEquals(await stepOf(target, 4, second.maxAbs), third);
+    assertEquals((await target.exportState()).updateCount, 3);
+  }
+  await engine.accumulate(new Int8Array(first.maxAbs.length).fill(-20));
+  await engine.importState(state);
+  assertEquals((await engine.takeSums()).findIndex((sum) => sum !== 0), -1);
+  const short = { ...state, firstMoment: state.firstMoment.slice(1) };
+  const error = await assertRejects(() => engine.importState(short), LoraFleetError, "firstMoment has");
+  assertEquals(error.code, "corrupt");
+});
+
+Deno.test("the sums of a gradient are its elements, rounded, times the tensor's power of two", async () => {
+  await restart();
+  const { maxAbs } = await engine.computeGradient(documents[2]!, 2);
+  const exponents = (exponent: number) => new Int8Array(maxAbs.length).fill(exponent);
+  await engine.accumulate(exponents(-22));
+  const fine = await engine.takeSums();
+  await engine.accumulate(exponents(-10));
+  const coarse = await engine.takeSums();
+  coarse.forEach((sum, i) => assert(Math.abs(sum - fine[i]! / 2 ** 12) <= 0.5 + 2 ** -12, `element ${i}`));
+  await engine.accumulate(exponents(-10));
+  await engine.accumulate(exponents(-10));
+  assertEquals(await engine.takeSums(), coarse.map((sum) => 2 * sum));
+});
+
+Deno.test("sums of another length than the adapter's are refused", async () => {
+  await restart();
+  const request = { exponents: new Int8Array(28), targetCount: 1, ...optimizerOf(golden, 2) };
+  await assertRejects(
+    () => engine.update({ ...request, sums: new Int32Array(64) }),
+    RangeError,
+    "64 gradient sums",
+  );
+  await assertRejects(() => engine.commit(), LoraFleetError, "no update");
+});
