@@ -8,6 +8,7 @@ import { z } from "zod";
 import { Children } from "../../deploy/demo/children.ts";
 import { repositoryRoot, startFleet } from "../../deploy/demo/fleet.ts";
 import { systemClock } from "../../shared/clock.ts";
+import { measureEventLoopGap } from "../../worker/event_loop_gap.ts";
 
 const assets = join(repositoryRoot, "deploy/demo/assets");
 const STEPS = 4;
@@ -30,12 +31,14 @@ interface Trained {
   readonly maxGapMs: number;
 }
 
-async function train(workerCount: number): Promise<Trained> {
+/** `machineGapMs`: how long this process, which has nothing to do, was kept waiting by the machine meanwhile. */
+async function train(workerCount: number): Promise<Trained & { readonly machineGapMs: number }> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-fleet-test-" });
   const logFolder = join(folder, "logs");
   await Deno.mkdir(logFolder);
   const children = new Children(logFolder, systemClock);
   const stopper = new AbortController();
+  const idle = measureEventLoopGap(systemClock, 10, stopper.signal);
   try {
     const fleet = await startFleet({
       ...{ children, workerCount, signal: stopper.signal, clock: systemClock },
@@ -48,7 +51,7 @@ async function train(workerCount: number): Promise<Trained> {
     });
     const trained = await Promise.race([runJob(fleet.api), fleet.broken]);
     await fleet.stop();
-    return trained;
+    return { ...trained, machineGapMs: idle.maxGapMs };
   } finally {
     stopper.abort();
     await children.close();
@@ -110,7 +113,7 @@ Deno.test("one, two or three workers: the same losses, the same adapter, and onl
   assert(alone.losses.at(-1)! < alone.losses[0]!, `the loss does not fall: ${alone.losses}`);
   assertEquals(alone.gradientBytes, 0);
   await t.step("a worker's heartbeat is never held up by its GPU", () => {
-    assertLess(alone.maxGapMs, MOST_GAP_MS);
+    assertLess(alone.maxGapMs, MOST_GAP_MS + alone.machineGapMs);
   });
   for (const workerCount of [2, 3]) {
     await t.step(`${workerCount} workers`, async () => {
