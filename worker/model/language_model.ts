@@ -3,7 +3,7 @@
  * plan; nothing is allocated afterwards.
  */
 import type { LoraSpec } from "../../shared/job_spec.ts";
-import { countTargets, IGNORED_TARGET, type MicroBatch } from "../../shared/micro_batch.ts";
+import type { MicroBatch } from "../../shared/micro_batch.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import { dropoutKey } from "../kernels/dropout.ts";
@@ -35,6 +35,7 @@ import {
   type Sizes,
   workspaceSizes,
 } from "./memory_plan.ts";
+import { writeMicroBatch } from "./micro_batch_upload.ts";
 import { checkPositions, ropeTable, type TransformerSpec } from "./transformer_spec.ts";
 import { type BaseWeights, loadBaseWeights } from "./weights.ts";
 
@@ -146,7 +147,7 @@ export class LanguageModel {
    * The summed cross entropy of a micro-batch, in nats, without gradients.
    */
   async evaluate(batch: MicroBatch): Promise<number> {
-    const headRows = this.#writeBatch(batch);
+    const headRows = writeMicroBatch(this, batch);
     if (headRows === 0) return 0;
     const context = this.contextFor(batch.tokens.length, null);
     const hidden = this.#forward(context);
@@ -161,7 +162,7 @@ export class LanguageModel {
    * @param microBatchNumber keys the dropout masks together with `seed`
    */
   encodeGradient(batch: MicroBatch, seed: number, microBatchNumber: number): void {
-    const headRows = this.#writeBatch(batch);
+    const headRows = writeMicroBatch(this, batch);
     const context = this.contextFor(batch.tokens.length, this.#dropoutOf(seed, microBatchNumber));
     const hidden = this.#forward(context);
     encodeHeadInput(context, this.weights, hidden, headRows);
@@ -181,7 +182,7 @@ export class LanguageModel {
 
   /** Logits [rows.length, vocabulary] at the given tokens of a micro-batch, for tests and for comparing models. */
   async logitsAt(batch: MicroBatch, rows: Uint32Array): Promise<Float32Array> {
-    this.#writeBatch(batch);
+    writeMicroBatch(this, batch);
     this.gpu.write(this.workspace.headRows, rows);
     const context = this.contextFor(batch.tokens.length, null);
     encodeHeadInput(context, this.weights, this.#forward(context), rows.length);
@@ -232,52 +233,6 @@ export class LanguageModel {
       rows,
       columns: this.spec.hiddenSize,
     });
-  }
-
-  /** Uploads a micro-batch; returns how many of its rows count in the loss. */
-  #writeBatch({ tokens, targets, positions, segmentStarts }: MicroBatch): number {
-    const count = tokens.length;
-    if (count > this.maxTokens) {
-      throw new RangeError(
-        `a micro-batch of ${count} tokens, and the memory plan is made for ${this.maxTokens}`,
-      );
-    }
-    this.#assertInRange(tokens, this.spec.vocabSize, "token");
-    this.#assertInRange(positions, this.maxPositions, "position");
-    const headRows = new Uint32Array(countTargets({ tokens, targets, positions, segmentStarts }));
-    const headTargets = new Uint32Array(headRows.length);
-    const keyEnds = new Uint32Array(count);
-    const queryEnds = new Uint32Array(count);
-    let found = 0;
-    let end = count;
-    for (let t = count - 1; t >= 0; t--) {
-      queryEnds[t] = end;
-      if (segmentStarts[t] === t) end = t;
-    }
-    for (let t = 0; t < count; t++) {
-      keyEnds[t] = t + 1;
-      if (targets[t] === IGNORED_TARGET) continue;
-      headTargets[found] = targets[t]!;
-      headRows[found++] = t;
-    }
-    const { workspace, gpu } = this;
-    gpu.write(workspace.tokens, tokens);
-    gpu.write(workspace.positions, positions);
-    gpu.write(workspace.keyStarts, segmentStarts);
-    gpu.write(workspace.keyEnds, keyEnds);
-    gpu.write(workspace.queryEnds, queryEnds);
-    gpu.write(workspace.headRows, headRows);
-    gpu.write(workspace.targets, headTargets);
-    return found;
-  }
-
-  /** On the GPU an index outside its table would read something else, or nothing, without a word. */
-  #assertInRange(values: Uint32Array, end: number, what: string): void {
-    const index = values.findIndex((value) => value >= end);
-    if (index < 0) return;
-    throw new RangeError(
-      `${what} ${index} of a micro-batch is ${values[index]}, and the model's end at ${end - 1}`,
-    );
   }
 
   #dropoutOf(seed: number, microBatchNumber: number): DropoutPass | null {

@@ -95,5 +95,7 @@ Deno.test("what the memory plan or the model has no room for is refused", async 
   await assertRejects(() => model.evaluate(unknown), RangeError, `token 3 of a micro-batch is ${vocabSize}`);
   const far = { ...packed, positions: packed.positions.with(23, 14) };
   await assertRejects(() => model.evaluate(far), RangeError, "position 23 of a micro-batch is 14");
+  const wrong = { ...packed, targets: packed.targets.with(20, -7) };
+  await assertRejects(() => model.evaluate(wrong), RangeError, "of a micro-batch is 4294967289");
   assert(await model.evaluate(packed) > 0);
 });
