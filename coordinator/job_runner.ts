@@ -50,8 +50,8 @@ export interface RunningFleet extends Fleet {
 export function createFleet(options: FleetOptions): RunningFleet {
   const { bus, clock, coordinatorId, artifacts, limits = LIMITS, onDefect } = options;
   const startIdOf = options.newStartId ?? (() => newStartId());
-  // Seconds since 1970 grow faster than memberships change, so that a generation is never used again after a restart.
-  let membership: Membership = { ...NOBODY, generation: Math.floor(clock.now() / 1000) };
+  // Milliseconds grow faster than memberships change: workers know the announcements after a restart as the newer ones.
+  let membership: Membership = { ...NOBODY, generation: clock.now() };
   let job: JobAnnouncement | null = null;
   /** The newest run that is closed: whether its job is over or only interrupted, the job service knows. */
   let past: { readonly jobId: string; readonly run: TrainingRun } | null = null;

@@ -301,7 +301,7 @@ function goOn(plan: TrainingPlan, training: Training, now: number, limits: Limit
     training,
     {
       attempt,
-      generation: nextGeneration(training),
+      generation: nextGeneration(training, now),
       phase: "compute",
       since: now,
       progressAt: now,

@@ -139,9 +139,12 @@ export function requeue(
   };
 }
 
-/** The round of new members: never one that there was before. */
-export function nextGeneration({ generation, fleet }: Training): number {
-  return Math.max(generation + 1, fleet.generation);
+/** Generations count tenths of a second from here on: frames have 32 bits for them, which last until 2038. */
+const GENERATIONS_SINCE = Date.UTC(2025, 0);
+
+/** The round of new members: none that there was before, also under an earlier coordinator. */
+export function nextGeneration({ generation }: Training, now: number): number {
+  return Math.max(generation + 1, Math.floor((now - GENERATIONS_SINCE) / 100));
 }
 
 /** The job is over: it cannot be done. */

@@ -44,7 +44,7 @@ export function regroup(
   const regrouped: Training = {
     ...training,
     members: joined.sort((a, b) => a.worker < b.worker ? -1 : 1),
-    generation: nextGeneration(training),
+    generation: nextGeneration(training, now),
     ledger,
     updates: new Map(),
     progressAt: now,

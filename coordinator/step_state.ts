@@ -47,7 +47,7 @@ export interface Training {
   readonly fleet: FleetView;
   readonly step: number;
   readonly attempt: number;
-  /** Grows whenever the attempt's members change, and is never below the membership's. */
+  /** Grows whenever the attempt's members change: names its round. */
   readonly generation: number;
   readonly phase: StepPhase;
   /** When the phase began. */
@@ -110,7 +110,7 @@ export function newTraining(fleet: FleetView, now: number): Training {
     fleet,
     step: 1,
     attempt: 0,
-    generation: fleet.generation,
+    generation: 0,
     phase: "waiting",
     since: now,
     progressAt: now,

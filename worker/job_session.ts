@@ -151,7 +151,17 @@ export function startJobSession(options: JobSessionOptions): JobSession {
     const first = crc32(self.worker) % holders.length;
     try {
       for (const holder of [...holders.slice(first), ...holders.slice(0, first)]) {
-        if (await recoverFrom(holder, committed, watch.signal)) return;
+        // Gone holders are not listed any more: the next one is asked at once.
+        const listed = states.watch((newer) =>
+          sameCommit(newer.committed, committed) && newer.holders.includes(holder)
+        );
+        try {
+          if (await recoverFrom(holder, committed, listed.signal)) return;
+        } catch (thrown) {
+          if (!listed.signal.aborted || watch.signal.aborted) throw thrown;
+        } finally {
+          listed.end();
+        }
       }
       await clock.sleep(limits.retryIntervalMs, watch.signal);
     } catch (thrown) {

@@ -1,0 +1,144 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { createFleetInMemory, type FleetInMemory, type FleetInMemoryOptions } from "./fleet_in_memory.ts";
+
+const JOB = {
+  totalSteps: 6,
+  microBatchesPerStep: 6,
+  checkpointEvery: 2,
+  computeMs: [200, 400],
+  seed: 1,
+} as const;
+
+async function inFleet<T>(
+  work: (fleet: FleetInMemory) => Promise<T>,
+  change: Partial<FleetInMemoryOptions> = {},
+): Promise<T> {
+  const fleet = createFleetInMemory({ ...JOB, ...change });
+  try {
+    return await work(fleet);
+  } finally {
+    await fleet.close();
+  }
+}
+
+/** Of a run in which nothing goes wrong: the digest of each step. */
+async function undisturbed(workerCount: number): Promise<string[]> {
+  return await inFleet(async (fleet) => {
+    fleet.startCoordinator();
+    for (let index = 0; index < workerCount; index++) fleet.startWorker();
+    await fleet.finish(120_000);
+    return fleet.steps.map(({ digest }) => digest);
+  });
+}
+
+const expected = await undisturbed(1);
+
+/** The newest report of each step, since a step may be done again after the loss of all state. */
+function digests({ steps }: FleetInMemory): string[] {
+  return [...new Map(steps.map(({ step, digest }) => [step, digest])).values()];
+}
+
+Deno.test("one worker or five: the same digest at every step", async () => {
+  assertEquals(expected.length, JOB.totalSteps);
+  assertEquals(await undisturbed(5), expected);
+});
+
+Deno.test("the same seed gives the same history", async () => {
+  const histories = await Promise.all([1, 2].map(() =>
+    inFleet(async (fleet) => {
+      fleet.startCoordinator();
+      for (let index = 0; index < 3; index++) fleet.startWorker();
+      await fleet.clock.advance(2000);
+      fleet.kill(fleet.workers[1]!);
+      await fleet.finish(120_000);
+      return [...fleet.history];
+    })
+  ));
+  assertEquals(histories[0], histories[1]);
+});
+
+const FAULTS: Record<string, (fleet: FleetInMemory) => Promise<void>> = {
+  "a worker is killed": async (fleet) => {
+    fleet.kill(fleet.workers[0]!);
+    await Promise.resolve();
+  },
+  "a worker stands still for 1 s": async ({ workers, clock }) => {
+    workers[0]!.link.stall();
+    await clock.advance(1000);
+    workers[0]!.link.resume();
+  },
+  "a worker stands still for 15 s and comes back": async ({ workers, clock }) => {
+    workers[0]!.link.stall();
+    await clock.advance(15_000);
+    workers[0]!.link.resume();
+  },
+  "a worker's network is cut for 10 s": async ({ workers, clock }) => {
+    workers[0]!.link.isCut = true;
+    await clock.advance(10_000);
+    workers[0]!.link.isCut = false;
+  },
+  "a worker joins, another one leaves": async (fleet) => {
+    fleet.startWorker();
+    await fleet.clock.advance(300);
+    // Killed at the end with the others; it has left long before.
+    fleet.workers[0]!.agent.drain();
+  },
+  "the coordinator is killed and starts again": async (fleet) => {
+    fleet.killCoordinator();
+    await fleet.clock.advance(700);
+    fleet.startCoordinator();
+  },
+  "all workers are killed, and others come": async (fleet) => {
+    for (const worker of fleet.workers) fleet.kill(worker);
+    await fleet.clock.advance(3000);
+    fleet.startWorker();
+  },
+  "everything is killed": async (fleet) => {
+    for (const worker of fleet.workers) fleet.kill(worker);
+    fleet.killCoordinator();
+    await fleet.clock.advance(3000);
+    fleet.startCoordinator();
+    fleet.startWorker();
+  },
+};
+
+for (const [name, fault] of Object.entries(FAULTS)) {
+  Deno.test(`${name}, at any moment: the same digests`, async () => {
+    for (const atMs of [100, 900, 1700, 2500, 3100, 4300]) {
+      await inFleet(async (fleet) => {
+        fleet.startCoordinator();
+        for (let index = 0; index < 3; index++) fleet.startWorker();
+        await fleet.clock.advance(atMs);
+        await fault(fleet);
+        await fleet.finish(300_000);
+        assertEquals(digests(fleet), expected, `at ${atMs} ms`);
+      }, { seed: atMs });
+    }
+  });
+}
+
+Deno.test("bad weather: messages are lost, doubled and changed all the time", async () => {
+  await inFleet(async (fleet) => {
+    fleet.startCoordinator();
+    for (let index = 0; index < 3; index++) {
+      fleet.startWorker().link.weather = { drop: 0.05, duplicate: 0.05, corrupt: 0.02 };
+    }
+    await fleet.finish(300_000);
+    assertEquals(digests(fleet), expected);
+  });
+});
+
+Deno.test("all workers are lost after a checkpoint: training goes on from its state, not from the beginning", async () => {
+  await inFleet(async (fleet) => {
+    fleet.startCoordinator();
+    fleet.startWorker();
+    while (fleet.steps.length < 3) await fleet.clock.advance(50);
+    fleet.kill(fleet.workers[0]!);
+    fleet.startWorker();
+    await fleet.finish(300_000);
+    assertEquals(digests(fleet), expected);
+    assertEquals(fleet.steps.map(({ step }) => step), [1, 2, 3, 3, 4, 5, 6]);
+    assert(fleet.history.some((line) => /starts after step 2/.test(line)), fleet.history.join("\n"));
+    assertMatch(fleet.history.join("\n"), /nobody has come back with the state of step 3/);
+  });
+});

@@ -1,0 +1,59 @@
+/** The artifact store of a simulation: what a disk would keep, without its waiting. */
+import type { ArtifactStore, StoredState } from "../../coordinator/artifact_store.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { sha256Of } from "../../coordinator/store/streamed_file.ts";
+import type { CheckpointFile } from "../../coordinator/fleet.ts";
+
+export interface MemoryArtifacts extends ArtifactStore {
+  /** Stores a step's adapter and state, and tells the files as a worker would. */
+  store(jobId: string, step: number, adapter: Uint8Array, state: Int32Array): CheckpointFile[];
+}
+
+export function createMemoryArtifacts(): MemoryArtifacts {
+  const adapters = new Map<string, CheckpointFile>();
+  const states = new Map<string, { readonly step: number; readonly state: StoredState }>();
+  const keyOf = (jobId: string, step: number) => `${jobId}/${step}`;
+  const unused = () => Promise.reject(new LoraFleetError("storage", "a simulation stores by `store` alone"));
+  return {
+    put: unused,
+    path: unused,
+    steps: (jobId) =>
+      Promise.resolve(
+        [...adapters.keys()].filter((key) => key.startsWith(`${jobId}/`)).map((key) =>
+          Number(key.split("/")[1])
+        ),
+      ),
+    files: (jobId, step) => {
+      const file = adapters.get(keyOf(jobId, step));
+      return Promise.resolve(file === undefined ? [] : [file]);
+    },
+    state: (jobId, step) => Promise.resolve(states.get(keyOf(jobId, step))?.state ?? null),
+    dropStates: (jobId, exceptStep) => {
+      for (const [key, { step }] of states) {
+        if (key.startsWith(`${jobId}/`) && step !== exceptStep) states.delete(key);
+      }
+      return Promise.resolve();
+    },
+    clear: (jobId) => {
+      for (const map of [adapters, states]) {
+        for (const key of map.keys()) if (key.startsWith(`${jobId}/`)) map.delete(key);
+      }
+      return Promise.resolve();
+    },
+    store: (jobId, step, adapter, state) => {
+      const words = state.slice();
+      const file = { name: "adapter_model.safetensors", size: adapter.length, sha256: sha256Of(adapter) };
+      const bytes = new Uint8Array(words.buffer);
+      const stateFile = { name: "training_state.safetensors", size: bytes.length, sha256: sha256Of(bytes) };
+      adapters.set(keyOf(jobId, step), file);
+      states.set(keyOf(jobId, step), {
+        step,
+        state: {
+          ...stateFile,
+          readWords: (offset, count) => Promise.resolve(words.slice(offset, offset + count)),
+        },
+      });
+      return [file, stateFile];
+    },
+  };
+}

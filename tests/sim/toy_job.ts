@@ -1,0 +1,57 @@
+/** A job for the toy engine: small, and with a result that depends on every micro-batch having been counted once. */
+import type { PlannedJob } from "../../coordinator/fleet.ts";
+import { parseJobRequest } from "../../shared/job_spec.ts";
+import type { MicroBatch } from "../../shared/micro_batch.ts";
+
+export interface ToyJobOptions {
+  readonly totalSteps: number;
+  readonly microBatchesPerStep: number;
+  readonly checkpointEvery: number;
+}
+
+export function createToyJob(
+  { totalSteps, microBatchesPerStep, checkpointEvery }: ToyJobOptions,
+): PlannedJob {
+  const { spec } = parseJobRequest({
+    model: "toy",
+    training_file: "file-toy",
+    seed: 7,
+    lora: { r: 4, target_modules: ["q_proj"] },
+    training: {
+      learning_rate: 0.01,
+      warmup_ratio: 0,
+      lr_scheduler_type: "constant",
+      gradient_accumulation_steps: microBatchesPerStep,
+    },
+  });
+  const checkpointSteps = Array.from({ length: totalSteps }, (_, i) => i + 1)
+    .filter((step) => step % checkpointEvery === 0 || step === totalSteps);
+  return {
+    id: "ftjob-sim",
+    spec,
+    specHash: "spec",
+    model: { hash: "0".repeat(64), files: [{ name: "config.json", size: 1, sha256: "1".repeat(64) }] },
+    modelFolder: "/models/toy",
+    totalSteps,
+    checkpointSteps,
+    maxTokensPerMicroBatch: 4,
+    maxPositions: 4,
+    epochsAfter: (step) => step / totalSteps,
+    microBatchesOf: (step) =>
+      Array.from(
+        { length: microBatchesPerStep },
+        (_, index) => toyBatch((step - 1) * microBatchesPerStep + index),
+      ),
+  };
+}
+
+/** Tokens of its own for each micro-batch. */
+function toyBatch(number: number): MicroBatch {
+  const tokens = Uint32Array.from({ length: 4 }, (_, i) => 10 * number + i);
+  return {
+    tokens,
+    targets: Int32Array.from(tokens, (token) => token + 1),
+    positions: Uint32Array.of(0, 1, 2, 3),
+    segmentStarts: new Uint32Array(4),
+  };
+}
