@@ -4,6 +4,7 @@
  *     deno task bench:allreduce                                       everything
  *     deno task bench:allreduce --workers 2,4 --mib 16 --rounds 3     a part
  *     deno task bench:allreduce --chunk-kib 2048                      another size of chunks than the all-reduce chooses
+ *     deno task bench:allreduce --codec int8                          beside the bare pattern of all four bytes
  *
  * Rounds take turns (all-reduce, bare, all-reduce, …), so that a busy moment hits both: the ratio of their medians compares
  * within a run, absolute times depend on the machine and on what else it does. So does the longest gap between two turns of
@@ -14,6 +15,7 @@ import { fromFileUrl } from "@std/path";
 import type { Bus } from "../../shared/bus/bus.ts";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
 import { startTestNatsServer } from "../../shared/bus/test_nats_server.ts";
+import type { GradientCodec } from "../../worker/allreduce/codecs.ts";
 import { MAX_PAYLOAD_BYTES } from "../../coordinator/nats_server_config.ts";
 import { type BenchOrder, type BenchOutcome, preciseNow } from "./allreduce_bench_worker.ts";
 
@@ -67,6 +69,7 @@ async function doRound(bus: Bus, order: BenchOrder, measured: Measured | null): 
     order.members.map((member) => ask<BenchOutcome>(bus, member, "run", startAt)),
   );
   if (outcomes.some(({ isRight }) => !isRight)) throw new Error("a worker's result is not the sum");
+  if (new Set(outcomes.map(({ checksum }) => checksum)).size > 1) throw new Error("the results differ");
   if (measured === null) return;
   measured.times.push(Math.max(...outcomes.map(({ endedAt }) => endedAt)) - startAt);
   measured.cpu.push(outcomes.reduce((sum, outcome) => sum + outcome.cpuMs, 0));
@@ -121,11 +124,13 @@ async function main(): Promise<void> {
       mib: { type: "string", default: "16,64,134" },
       rounds: { type: "string", default: "5" },
       "chunk-kib": { type: "string" },
+      codec: { type: "string", default: "exact" },
     },
   });
   const numbers = (text: string) => text.split(",").map(Number);
   const [workerCounts, sizes, rounds] = [numbers(values.workers), numbers(values.mib), Number(values.rounds)];
   const chunkBytes = values["chunk-kib"] === undefined ? null : 1024 * Number(values["chunk-kib"]);
+  const codec: GradientCodec = values.codec === "int8" ? "int8" : "exact";
   const names = Array.from({ length: Math.max(...workerCounts) }, (_, index) => `w-${index}`);
 
   await using server = await startTestNatsServer({
@@ -158,6 +163,7 @@ async function main(): Promise<void> {
               members: names.slice(0, workers),
               elementCount: mib * MIB / 4,
               chunkBytes,
+              codec,
             };
             // The first round of each compiles, connects and allocates.
             await doRound(bus, order, round < 0 ? null : pattern === "bare" ? cell.bare : cell.ours);

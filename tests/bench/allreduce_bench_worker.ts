@@ -3,12 +3,14 @@
  * thread, and an event loop that is watched. Does what it is asked over the control connection.
  */
 import { cpuUsage } from "node:process";
+import { crc32 } from "node:zlib";
 import type { BusMessage } from "../../shared/bus/bus.ts";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { gradientSubjects } from "../../shared/subjects.ts";
-import { createAllReduce } from "../../worker/allreduce/all_reduce.ts";
+import { type AllReduce, createAllReduce } from "../../worker/allreduce/all_reduce.ts";
 import { chunkPlan, defaultChunkBytes } from "../../worker/allreduce/chunk_plan.ts";
+import type { GradientCodec } from "../../worker/allreduce/codecs.ts";
 import { equalWeights, ownerRanges } from "../../worker/allreduce/owner_ranges.ts";
 import { measureEventLoopGap } from "../../worker/event_loop_gap.ts";
 import { createBarePattern } from "./bare_pattern.ts";
@@ -21,6 +23,7 @@ export interface BenchOrder {
   readonly members: readonly string[];
   readonly elementCount: number;
   readonly chunkBytes: number | null;
+  readonly codec: GradientCodec;
 }
 
 export interface BenchOutcome {
@@ -32,8 +35,10 @@ export interface BenchOutcome {
   readonly maxGapMs: number;
   readonly bytesSent: number;
   readonly chunksRepeated: number;
-  /** Whether the result is the sum; true for the bare pattern, which has none. */
+  /** Whether the result is the sum; true where there is none, or none that is exact. */
   readonly isRight: boolean;
+  /** CRC-32 of the result. */
+  readonly checksum: number;
 }
 
 const JOB = "ftjob-bench";
@@ -47,24 +52,19 @@ async function main(url: string, self: string, index: number): Promise<void> {
   const connect = (part: string) => connectNatsBus({ servers: url, name: `${self} ${part}`, onError });
   const [control, gradients] = await Promise.all([connect("control"), connect("gradients")]);
   const bare = createBarePattern(gradients, index);
-  const allReduces = new Map<number | null, ReturnType<typeof createAllReduce>>();
+  let allReduce: AllReduce | null = null;
   let words = new Int32Array();
   let order: BenchOrder | null = null;
 
-  function allReduceOf(chunkBytes: number | null) {
-    const known = allReduces.get(chunkBytes);
-    if (known !== undefined) return known;
-    for (const other of allReduces.values()) other.close();
-    allReduces.clear();
-    const created = createAllReduce({
+  function allReduceOf({ chunkBytes, codec }: BenchOrder): AllReduce {
+    return allReduce ??= createAllReduce({
       bus: gradients,
       jobId: JOB,
       self,
       subjects: gradientSubjects(JOB),
+      codec,
       ...(chunkBytes === null ? {} : { chunkBytes }),
     });
-    allReduces.set(chunkBytes, created);
-    return created;
   }
 
   async function prepare(next: BenchOrder): Promise<void> {
@@ -72,7 +72,7 @@ async function main(url: string, self: string, index: number): Promise<void> {
     const { elementCount, members, pattern, number, chunkBytes } = next;
     if (words.length !== elementCount) words = new Int32Array(elementCount);
     for (let at = 0; at < elementCount; at++) words[at] = (at & 0xffff) * (index + 1);
-    allReduceOf(chunkBytes);
+    allReduceOf(next);
     if (pattern === "bare") {
       const plan = chunkPlan(
         members.length,
@@ -86,8 +86,9 @@ async function main(url: string, self: string, index: number): Promise<void> {
   }
 
   async function run(startAt: number): Promise<BenchOutcome> {
-    const { pattern, number, members, elementCount, chunkBytes } = order!;
-    const allReduce = allReduceOf(chunkBytes);
+    const { pattern, number, members, elementCount, codec } = order!;
+    const allReduce = allReduceOf(order!);
+    const round = { step: number, attempt: 1, generation: 1 };
     await systemClock.sleep(Math.max(0, startAt - preciseNow()));
     const watching = new AbortController();
     const gap = measureEventLoopGap({ ...systemClock, now: preciseNow }, TICK_MS, watching.signal);
@@ -97,7 +98,7 @@ async function main(url: string, self: string, index: number): Promise<void> {
     if (pattern === "bare") await bare.run();
     else {
       await allReduce.reduce({
-        round: { step: number, attempt: 1, generation: 1 },
+        round,
         members,
         sums: words,
         signal: watching.signal,
@@ -107,7 +108,8 @@ async function main(url: string, self: string, index: number): Promise<void> {
     const endedAt = preciseNow();
     const { user, system } = cpuUsage(cpuBefore);
     watching.abort();
-    if (pattern === "all-reduce") {
+    allReduce.commit(round);
+    if (pattern === "all-reduce" && codec === "exact") {
       const factor = members.length * (members.length + 1) / 2;
       for (let at = 0; at < elementCount && isRight; at++) isRight = words[at] === (at & 0xffff) * factor;
     }
@@ -119,6 +121,7 @@ async function main(url: string, self: string, index: number): Promise<void> {
       bytesSent: bytesSent - before.bytesSent,
       chunksRepeated: chunksRepeated - before.chunksRepeated,
       isRight,
+      checksum: pattern === "bare" ? 0 : crc32(new Uint8Array(words.buffer)),
     };
   }
 

@@ -6,117 +6,27 @@
  * owes it something which chunks it has, and asks for the rest; senders keep what they sent until the round is released.
  */
 import { setImmediate } from "node:timers";
-import type { Bus, BusMessage, Subscription } from "../../shared/bus/bus.ts";
-import { type Clock, systemClock } from "../../shared/clock.ts";
+import type { BusMessage, Subscription } from "../../shared/bus/bus.ts";
+import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { LIMITS } from "../../shared/limits.ts";
 import { decodeFrame, jobHash, type TensorFrame } from "../../shared/tensor_frame.ts";
+import type { AllReduce, AllReduceOptions, ReduceRequest, ReduceResult } from "./all_reduce_interface.ts";
 import { chunkPlan, defaultChunkBytes } from "./chunk_plan.ts";
-import { createCodec, type GradientCodec } from "./codecs.ts";
+import { createCodec } from "./codecs.ts";
 import { createEarlyFrames, type EarlyFrame } from "./early_frames.ts";
-import type { SumsUnit } from "./error_feedback.ts";
+import { createLinkMeter } from "./link_meter.ts";
 import { equalWeights, ownerRanges } from "./owner_ranges.ts";
 import { createReduceRound, type ReduceRound } from "./reduce_round.ts";
 import { compareRounds, describeRound, type RoundId } from "./round_id.ts";
 import { RoundTimeout } from "./round_timeout.ts";
 import { createScratch } from "./scratch.ts";
 
-/** The subjects of one job. Every one ends with the worker who speaks, so that the broker can tell who may. */
-export interface AllReduceSubjects {
-  /** `sender` → `owner`: sums for the owner's range, and chunks of a finished range that `owner` lost. */
-  reduce(generation: number, owner: string, sender: string): string;
-  /** All that comes to `owner`, of any generation and sender (wildcards). */
-  reduceTo(owner: string): string;
-  /** `owner` → everybody: its finished range. */
-  broadcast(generation: number, owner: string): string;
-  /** `sender` → `target`: which chunks have arrived. */
-  receipt(generation: number, target: string, sender: string): string;
-  receiptTo(target: string): string;
-  /** The worker who spoke, from a subject of any of these forms. */
-  senderOf(subject: string): string;
-}
+export type { AllReduce, ReduceRequest };
 
-export interface AllReduceOptions {
-  /** Better a connection of its own than the one of the heartbeats. */
-  readonly bus: Bus;
-  readonly jobId: string;
-  /** Names the start of the training, where a job may be started again with the same steps. */
-  readonly startId?: string;
-  /** This worker's id. */
-  readonly self: string;
-  readonly subjects: AllReduceSubjects;
-  readonly clock?: Clock;
-  /** The same on all members; `exact`. */
-  readonly codec?: GradientCodec;
-  /** The same on all members; by the size of the gradient where it is left out. */
-  readonly chunkBytes?: number;
-  /** After so long without a new chunk the missing ones are asked for; the time doubles while nothing comes. */
-  readonly quietMs?: number;
-  /** The most that is kept of a round that was not entered yet. */
-  readonly maxEarlyBytes?: number;
-  /** Lets the event loop turn, between two chunks. */
-  readonly yieldToEventLoop?: () => Promise<void>;
-}
-
-export interface ReduceRequest {
-  readonly round: RoundId;
-  /** Ids of all workers that take part, sorted, this one included. */
-  readonly members: readonly string[];
-  /** Size of each member's range in proportion, such as its bandwidth; equal where it is left out. */
-  readonly weights?: readonly number[];
-  /**
-   * This worker's gradient sums. They are overwritten with the result as it comes, and are worthless after a failure. No
-   * partial sum may leave the range of i32 (decision 0001 sees to it).
-   */
-  readonly sums: Int32Array;
-  /** What sums of 1 stand for, sorted, from element 0 on; `int8` needs it where that changes between rounds. */
-  readonly units?: readonly SumsUnit[];
-  readonly signal: AbortSignal;
-  /** How long the round may take. */
-  readonly deadlineMs: number;
-}
-
-export interface ReduceResult {
-  /** The array of the request, holding the sums over all members; not touched any more. */
-  readonly sums: Int32Array;
-  /** Payload bytes that this worker has published for the round, headers apart. */
-  readonly bytesSent: number;
-}
-
-export interface AllReduceStats {
-  /** Payload bytes of chunks in all rounds, failed ones included. */
-  readonly bytesSent: number;
-  readonly chunksRepeated: number;
-  readonly duplicateFrames: number;
-  /** Of a round that is over, or not of this job. */
-  readonly staleFrames: number;
-  readonly corruptFrames: number;
-  /** From somebody else than they say, or not at the place of a chunk. */
-  readonly mismatchedFrames: number;
-  /** Came before the round was entered and found no room. */
-  readonly droppedEarlyFrames: number;
-}
-
-export interface AllReduce {
-  /**
-   * Resolves when the result is whole here and the own range is out; others may still need chunks, until `release`.
-   * Rejects with the signal's reason, with `RoundTimeout` (code `timeout`), with code `conflict` while another round is
-   * running, or `invalid_request` for members that are not sorted or do not include this worker.
-   */
-  reduce(request: ReduceRequest): Promise<ReduceResult>;
-  /** The round's step is committed: what a lossy codec has lost of this worker's numbers counts in the next one's. */
-  commit(round: RoundId): void;
-  /**
-   * The step is decided: nobody needs this round's chunks any more, and what was lost without a commit is forgotten.
-   * Entering another round does the same.
-   */
-  release(round: RoundId): void;
-  readonly stats: AllReduceStats;
-  /** Ends a running round with code `aborted` and listens no more. The bus stays open. */
-  close(): void;
-}
-
-const QUIET_MS = 500;
 const LONGEST_QUIET_MS = 4000;
+/** Twice the time of a chunk on the slowest link: what is only slow must not be sent again. 1 s for 512 KiB. */
+const quietMsFor = (chunkBytes: number) => 2 * 1000 * chunkBytes / LIMITS.slowestLinkBytesPerSecond;
 const MAX_EARLY_BYTES = 48 * 2 ** 20;
 
 /** A round from its entry to its release. */
@@ -127,6 +37,7 @@ interface EnteredRound {
   readonly outcome: PromiseWithResolvers<void>;
   /** Aborts when nobody needs it any more. */
   readonly left: AbortController;
+  readonly quietMs: number;
   lastArrivalAt: number;
   /** Sends on, if it was waiting. */
   wake: () => void;
@@ -134,11 +45,12 @@ interface EnteredRound {
 
 export function createAllReduce(options: AllReduceOptions): AllReduce {
   const { bus, jobId, self, subjects, clock = systemClock } = options;
-  const { quietMs = QUIET_MS, yieldToEventLoop = turnOfEventLoop } = options;
+  const { yieldToEventLoop = turnOfEventLoop } = options;
   const hash = jobHash(`${jobId} ${options.startId ?? ""}`);
   const codec = createCodec(options.codec ?? "exact");
   /** Used by one round after the other: entering one leaves the one before. */
   const frameScratch = createScratch();
+  const link = createLinkMeter(clock);
   const early = createEarlyFrames(options.maxEarlyBytes ?? MAX_EARLY_BYTES);
   const counts = { duplicate: 0, stale: 0, corrupt: 0, mismatched: 0, droppedEarly: 0 };
   /** Of rounds that were left. */
@@ -166,8 +78,10 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
     }
     const sender = subjects.senderOf(subject);
     if (frame.jobHash !== hash) counts.stale++;
-    else if (current !== null && compareRounds(frame, current.id) === 0) take(current, { sender, frame });
-    else if (newest !== null && compareRounds(frame, newest) <= 0) counts.stale++;
+    else if (current !== null && compareRounds(frame, current.id) === 0) {
+      if (frame.kind !== "receipt") link.received(data.length);
+      take(current, { sender, frame });
+    } else if (newest !== null && compareRounds(frame, newest) <= 0) counts.stale++;
     // Without its round a receipt says nothing; who sent it will say it again.
     else if (frame.kind !== "receipt" && !early.keep({ sender, frame })) counts.droppedEarly++;
   }
@@ -186,6 +100,7 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
     const ranges = ownerRanges(sums.length, weights ?? equalWeights(members.length));
     const chunkBytes = options.chunkBytes ?? defaultChunkBytes(sums.length, members.length, codec.grain);
     const entered: EnteredRound = {
+      quietMs: options.quietMs ?? quietMsFor(chunkBytes),
       id,
       members,
       round: createReduceRound({
@@ -250,6 +165,7 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
 
   /** Asks for what is missing whenever nothing has come for a while. */
   async function ask(entered: EnteredRound, signal: AbortSignal): Promise<void> {
+    const { quietMs } = entered;
     for (let waitMs = quietMs, quietSince = entered.lastArrivalAt;;) {
       if (entered.lastArrivalAt > quietSince) {
         quietSince = entered.lastArrivalAt;
@@ -293,6 +209,7 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
     const onAbort = () => outcome.reject(signal.reason);
     const failWith = (thrown: unknown) => outcome.reject(thrown);
     isRunning = true;
+    link.beginRound();
     signal.addEventListener("abort", onAbort, { once: true });
     send(running).catch(failWith);
     // Both end by the abort of `ended`, after the outcome; before it, what they throw is the outcome.
@@ -300,6 +217,7 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
     expire(running, request.deadlineMs, ended.signal).catch(failWith);
     try {
       await outcome.promise;
+      link.endRound();
       return { sums, bytesSent: round.bytesSent };
     } catch (thrown) {
       if (!left.signal.aborted) leave();
@@ -346,6 +264,9 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
         mismatchedFrames: counts.mismatched,
         droppedEarlyFrames: counts.droppedEarly,
       };
+    },
+    get linkBytesPerSecond() {
+      return link.bytesPerSecond;
     },
     close: () => {
       if (isClosed) return;

@@ -6,6 +6,7 @@
  * Kept in units of the gradient, since those of the sums change from step to step (decision 0001): f32, which holds what
  * a code of 8 bits loses of 32 bits exactly, and a power of two is exact, too.
  */
+import { NO_FRACTION } from "./int8_blocks.ts";
 import type { OwnerRange } from "./owner_ranges.ts";
 
 /** From element `offset` on, up to the next one's, a sum of 1 stands for 2^exponent of the gradient. */
@@ -86,7 +87,9 @@ const reusable = (array: Float32Array | null, length: number): Float32Array =>
   array?.length === length ? array : new Float32Array(length);
 
 function addScaled(values: Float64Array, lost: Float32Array, start: number, end: number, by: number): void {
-  for (let index = start; index < end; index++) values[index]! += Math.round(lost[index]! * by);
+  for (let index = start; index < end; index++) {
+    values[index]! += lost[index]! * by + NO_FRACTION - NO_FRACTION;
+  }
 }
 
 function setScaled(lost: Float32Array, values: Float64Array, start: number, end: number, by: number): void {

@@ -14,7 +14,10 @@ const BLOCK_BYTES = 4 + BLOCK_ELEMENTS;
 export const INT8_GRAIN: Grain = { elements: BLOCK_ELEMENTS, bytes: BLOCK_BYTES };
 
 const LARGEST_CODE = 127;
-const LARGEST_I32 = 2 ** 31 - 1;
+/** An f32 of which 127 are within i32. */
+const LARGEST_SCALE = 16_909_320;
+/** Added and taken away again it leaves the nearest whole number, where f64 has no room for a fraction. */
+export const NO_FRACTION = 1.5 * 2 ** 52;
 
 /** 32-bit words of a payload. */
 export function int8Words(elementCount: number): number {
@@ -29,7 +32,10 @@ function partsOf(payload: Int32Array, elementCount: number): { scales: Float32Ar
   return { scales, codes };
 }
 
-/** Fills the payload, and leaves in `values` what it does not say of them: at most half a scale and half a unit. */
+/**
+ * Fills the payload, and leaves in `values` (whole numbers) what it does not say of them: at most half a scale and half a
+ * unit, unless they are beyond i32.
+ */
 export function quantize(values: Float64Array, payload: Int32Array): void {
   const { scales, codes } = partsOf(payload, values.length);
   // The bytes behind the last code would hold whatever was there.
@@ -37,15 +43,18 @@ export function quantize(values: Float64Array, payload: Int32Array): void {
   for (let block = 0; block < scales.length; block++) {
     const start = block * BLOCK_ELEMENTS;
     const end = Math.min(values.length, start + BLOCK_ELEMENTS);
-    scales[block] = largestOf(values, start, end) / LARGEST_CODE;
-    // As f32, as it travels.
+    // What is read back is the f32 that travels.
+    scales[block] = Math.min(largestOf(values, start, end) / LARGEST_CODE, LARGEST_SCALE);
     quantizeBlock(values, codes, start, end, scales[block]!);
   }
 }
 
 function largestOf(values: Float64Array, start: number, end: number): number {
   let largest = 0;
-  for (let index = start; index < end; index++) largest = Math.max(largest, Math.abs(values[index]!));
+  for (let index = start; index < end; index++) {
+    const size = Math.abs(values[index]!);
+    if (size > largest) largest = size;
+  }
   return largest;
 }
 
@@ -58,32 +67,38 @@ function quantizeBlock(
 ): void {
   const perUnit = scale === 0 ? 0 : 1 / scale;
   for (let index = start; index < end; index++) {
-    const code = Math.round(values[index]! * perUnit);
+    const value = values[index]!;
+    let code = value * perUnit + NO_FRACTION - NO_FRACTION;
+    if (code > LARGEST_CODE) code = LARGEST_CODE;
+    if (code < -LARGEST_CODE) code = -LARGEST_CODE;
     codes[index] = code;
-    values[index]! -= valueOf(code, scale);
+    values[index] = value - (code * scale + NO_FRACTION - NO_FRACTION);
   }
 }
 
 /**
- * What a code stands for: a whole number within i32. So sums of them are exact in f64, in any order, and numbers of up to
- * 127 come back as they were.
+ * Writes what the payload says: whole numbers within i32, so that sums of them are exact in f64, in any order, and numbers
+ * of up to 127 come back as they were.
  */
-function valueOf(code: number, scale: number): number {
-  return Math.max(-LARGEST_I32, Math.min(LARGEST_I32, Math.round(code * scale)));
-}
-
-/** Writes what the payload says. */
 export function dequantize(payload: Int32Array, target: Int32Array): void {
   const { scales, codes } = partsOf(payload, target.length);
-  for (let index = 0; index < target.length; index++) {
-    target[index] = valueOf(codes[index]!, scales[index >> 8]!);
+  for (let block = 0; block < scales.length; block++) {
+    const scale = scales[block]!;
+    const end = Math.min(target.length, (block + 1) * BLOCK_ELEMENTS);
+    for (let index = block * BLOCK_ELEMENTS; index < end; index++) {
+      target[index] = codes[index]! * scale + NO_FRACTION - NO_FRACTION;
+    }
   }
 }
 
 /** Adds what the payload says. */
 export function addDequantized(payload: Int32Array, target: Float64Array): void {
   const { scales, codes } = partsOf(payload, target.length);
-  for (let index = 0; index < target.length; index++) {
-    target[index]! += valueOf(codes[index]!, scales[index >> 8]!);
+  for (let block = 0; block < scales.length; block++) {
+    const scale = scales[block]!;
+    const end = Math.min(target.length, (block + 1) * BLOCK_ELEMENTS);
+    for (let index = block * BLOCK_ELEMENTS; index < end; index++) {
+      target[index]! += codes[index]! * scale + NO_FRACTION - NO_FRACTION;
+    }
   }
 }

@@ -50,14 +50,15 @@ Deno.test("a payload says the same wherever it is added", () => {
 
 Deno.test("a known payload has the documented bytes", () => {
   const { payload } = coded([254, -127, 3, 0, 1]);
-  // 2 as f32; 127, −63 (−63.5 rounds up), 2 (1.5 does, too), 0 and 1; three bytes of nothing.
-  assertEquals([...new Uint8Array(payload.buffer)], [0, 0, 0, 64, 127, 193, 2, 0, 1, 0, 0, 0]);
+  // 2 as f32; 127, −64 and 2 (halves go to the even neighbour), 0, 0; three bytes of nothing.
+  assertEquals([...new Uint8Array(payload.buffer)], [0, 0, 0, 64, 127, 192, 2, 0, 0, 0, 0, 0]);
 });
 
-Deno.test("a total beyond i32 is said as the largest number of i32, and the rest is lost", () => {
-  const { said, lost } = coded([3 * LARGEST, -3 * LARGEST]);
-  assertEquals([...said], [LARGEST, -LARGEST]);
-  assertEquals([...lost], [2 * LARGEST, -2 * LARGEST]);
+Deno.test("a total beyond i32 is said as the largest multiple of 127 within, and the rest is lost", () => {
+  const most = 2 ** 31 - 8;
+  const { said, lost } = coded([3 * LARGEST, -3 * LARGEST, 0]);
+  assertEquals([...said], [most, -most, 0]);
+  assertEquals([...lost], [3 * LARGEST - most, most - 3 * LARGEST, 0]);
 });
 
 Deno.test("a block of 256 takes 260 bytes, what is left of one a scale and whole words", () => {
