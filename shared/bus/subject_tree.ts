@@ -3,7 +3,7 @@
  * tokens, so that a publish costs its own length and not the number of subscriptions.
  */
 export interface SubjectTree<T> {
-  /** Returns how to take it out again. */
+  /** Returns how to take it out again, once; more often changes nothing. */
   add(pattern: string, value: T): () => void;
   /** Everything whose pattern matches, in the order in which it was added. */
   match(subject: string): T[];
@@ -38,7 +38,8 @@ export function createSubjectTree<T>(): SubjectTree<T> {
     const leaves = takesRest ? path.at(-1)!.rest : path.at(-1)!.leaves;
     leaves.add(leaf);
     return () => {
-      leaves.delete(leaf);
+      // Asked a second time there may be another branch in the place of the one that was pruned.
+      if (!leaves.delete(leaf)) return;
       for (let depth = path.length - 1; depth > 0; depth--) {
         const { leaves, rest, next } = path[depth]!;
         if (leaves.size + rest.size + next.size > 0) break;

@@ -45,3 +45,12 @@ Deno.test("the tree agrees with a regular expression on random patterns", () => 
     assertEquals(tree.match(subject), expected, `${patterns.join(" ")} against ${subject}`);
   }
 });
+
+Deno.test("what is taken out twice takes nothing else with it", () => {
+  const tree = createSubjectTree<string>();
+  const remove = tree.add("a.b", "first");
+  remove();
+  tree.add("a.b", "second");
+  remove();
+  assertEquals(tree.match("a.b"), ["second"]);
+});
