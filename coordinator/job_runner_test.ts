@@ -64,6 +64,7 @@ function createWorld(): World {
       const heartbeat = {
         ...{ worker: "w-a", incarnation: "i-1", name: "pc", gpu: "a GPU", draining: false, maxGapMs: 7 },
         ...{ microBatchesDone: 3, tokensPerSecond: 10, gradientBytesSent: 5, job: null, busy: null },
+        linkBytesPerSecond: null,
         ...change,
       };
       bus.publish(

@@ -21,6 +21,7 @@ const heartbeat = (worker: string, incarnation = `i-${worker}`): MembershipEvent
     microBatchesDone: 0,
     tokensPerSecond: 0,
     gradientBytesSent: 0,
+    linkBytesPerSecond: null,
     job: null,
     busy: null,
   };

@@ -28,6 +28,7 @@ import {
 import type { StepDecision, StepEffect, StepEvent } from "./step_decision.ts";
 import {
   loadFailureOfAll,
+  membersOf,
   newLoadFailures,
   readyMembers,
   recoveringMembers,
@@ -190,10 +191,15 @@ function nextStep(
 ): StepDecision {
   const entry = training.committed!;
   if (entry.step >= plan.totalSteps) {
-    return announced(training, { phase: "done", since: now, members: [] }, "the last step is committed", [
-      ...effects,
-      { type: "done" },
-    ]);
+    return announced(
+      training,
+      { phase: "done", since: now, members: [], weights: [] },
+      "the last step is committed",
+      [
+        ...effects,
+        { type: "done" },
+      ],
+    );
   }
   const step = entry.step + 1;
   const maxAbs = decodeFloats(entry.maxAbs);
@@ -206,6 +212,7 @@ function nextStep(
       since: now,
       stepStartedAt: now,
       members: [],
+      weights: [],
       checkpointWriter: null,
       exponents: exponentsFrom(maxAbs, plan.microBatchCountOf(step), limits.exponentHeadroomBits),
     },
@@ -306,7 +313,7 @@ function goOn(plan: TrainingPlan, training: Training, now: number, limits: Limit
       since: now,
       progressAt: now,
       hedges: NO_HEDGES,
-      members: ready.map(({ worker, incarnation }) => ({ worker, incarnation })),
+      ...membersOf(training, ready),
       notWaitedFor: new Set([...training.notWaitedFor, ...recovering.map(({ incarnation }) => incarnation)]),
       stateLostAt: null,
       ledger: newLedger(plan.microBatchCountOf(training.step)),

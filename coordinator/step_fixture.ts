@@ -32,7 +32,7 @@ export function member(worker: string, committed: { step: number; digest: string
     layout: { tensorCount: 2, elementCount: 128, parameterCount: 100 },
     committed,
   };
-  return { worker, incarnation: `i-${worker}`, draining: false, job, busy: null };
+  return { worker, incarnation: `i-${worker}`, draining: false, job, busy: null, linkBytesPerSecond: null };
 }
 
 export interface Driver {

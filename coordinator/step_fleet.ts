@@ -1,6 +1,7 @@
 /** Who of the fleet can take part in a step. */
 import type { Limits } from "../shared/limits.ts";
-import type { WorkerJob } from "../shared/messages.ts";
+import type { MemberRef, WorkerJob } from "../shared/messages.ts";
+import { rangeWeights } from "../shared/range_weights.ts";
 import type { StepEffect } from "./step_decision.ts";
 import type { FleetMember, FleetView, Training, TrainingPlan } from "./step_state.ts";
 
@@ -63,6 +64,18 @@ export function recoveringMembers(
     !training.holders.has(member.incarnation) && !training.notWaitedFor.has(member.incarnation) &&
     !member.draining && loadedJob(plan, member) !== null && !isDropped(training, member, limits)
   );
+}
+
+/** The members of an attempt, with the parts of the gradient that their links are good for. */
+export function membersOf(
+  { fleet }: Training,
+  members: readonly MemberRef[],
+): Pick<Training, "members" | "weights"> {
+  const speeds = new Map(fleet.members.map((member) => [member.incarnation, member.linkBytesPerSecond]));
+  return {
+    members: members.map(({ worker, incarnation }) => ({ worker, incarnation })),
+    weights: rangeWeights(members.map(({ incarnation }) => speeds.get(incarnation) ?? null)),
+  };
 }
 
 type LoadFailure = Extract<WorkerJob, { phase: "failed" }>;

@@ -13,7 +13,7 @@ import {
   unchanged,
 } from "./step_decision.ts";
 import { abortAttempt, type StepEffect } from "./step_decision.ts";
-import { loadedJob, readyMembers } from "./step_fleet.ts";
+import { loadedJob, membersOf, readyMembers } from "./step_fleet.ts";
 import { type FleetMember, NO_HEDGES, type Training, type TrainingPlan } from "./step_state.ts";
 
 /** Members come and go in phase `compute`; in `reduce` only a loss is worth another round. Null where nothing changes. */
@@ -39,11 +39,11 @@ export function regroup(
   if (stay.length === 0) {
     return abortAttempt(training, `${names} ${gone.length === 1 ? "is" : "are"} gone`, [], now, limits);
   }
-  const joined = [...stay, ...fresh.map(({ worker, incarnation }) => ({ worker, incarnation }))];
+  const joined = [...stay, ...fresh].sort((a, b) => a.worker < b.worker ? -1 : 1);
   const ledger = releaseWorkers(training.ledger, new Set(gone.map(({ worker }) => worker)));
   const regrouped: Training = {
     ...training,
-    members: joined.sort((a, b) => a.worker < b.worker ? -1 : 1),
+    ...membersOf(training, joined),
     generation: nextGeneration(training, now),
     ledger,
     updates: new Map(),

@@ -23,6 +23,8 @@ export interface FleetMember extends MemberRef {
   readonly job: WorkerJob | null;
   /** The micro-batch that it is computing, as far as it has told. */
   readonly busy: { readonly step: number; readonly attempt: number; readonly index: number } | null;
+  /** What its link receives at its best; null where it is not known. */
+  readonly linkBytesPerSecond: number | null;
 }
 
 /** The fleet as the membership knows it now. */
@@ -60,6 +62,8 @@ export interface Training {
   readonly stepStartedAt: number;
   /** Who takes part in the attempt, sorted by worker id. */
   readonly members: readonly MemberRef[];
+  /** Of each of them: how large a part of the gradient it owns, in proportion. */
+  readonly weights: readonly number[];
   /** Incarnations that hold the newest commit. */
   readonly holders: ReadonlySet<string>;
   /** Incarnations that an announced recovery is waited for no longer. */
@@ -117,6 +121,7 @@ export function newTraining(fleet: FleetView, now: number): Training {
     hedges: NO_HEDGES,
     stepStartedAt: now,
     members: [],
+    weights: [],
     holders: new Set(),
     notWaitedFor: new Set(),
     stateLostAt: null,
@@ -162,6 +167,7 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
     generation: training.generation,
     phase,
     members: [...members],
+    weights: [...training.weights],
     holders: [
       ...liveHolders(training).map(({ worker }) => worker),
       ...isStateStored(training) ? [COORDINATOR_HOLDER] : [],

@@ -82,7 +82,7 @@ interface Queued
 
 /** What has to be equal on every worker. */
 export function announcementOf(job: PlannedJob, startId: string): JobAnnouncement {
-  const { lora, seed, quantization, training } = job.spec;
+  const { lora, seed, quantization, training, fleet } = job.spec;
   return {
     jobId: job.id,
     startId,
@@ -91,6 +91,7 @@ export function announcementOf(job: PlannedJob, startId: string): JobAnnouncemen
     modelFolder: job.modelFolder,
     baseModelName: job.spec.model,
     savesState: !training.save_only_model,
+    gradientCodec: fleet.gradient_codec,
     engine: {
       lora,
       seed,

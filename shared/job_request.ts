@@ -10,6 +10,7 @@ import { FIELD_RULES, type Group, GROUPS } from "./job_request_fields.ts";
 import { explainIssue, invalidField, isAbsent, isObject, sameJson, show } from "./job_request_errors.ts";
 import {
   datasetSchema,
+  fleetSchema,
   type JobSpec,
   jobSpecSchema,
   loraSchema,
@@ -34,6 +35,7 @@ const SHAPES: Record<Group, Readonly<Record<string, unknown>>> = {
   quantization: quantizationSchema.shape,
   training: trainingSchema.shape,
   dataset: datasetSchema.shape,
+  fleet: fleetSchema.shape,
 };
 const PLAIN_FIELDS = ["model", "training_file", "seed"];
 const OPENAI_FIELDS = ["validation_file", "suffix", "metadata", "hyperparameters", "method", "integrations"];

@@ -12,7 +12,7 @@ export type FieldRule =
   /** Accepted with any value; `note` is told to the user unless the value is one of `quiet`. */
   | { readonly kind: "unused"; readonly note: string | null; readonly quiet: readonly unknown[] };
 
-export const GROUPS = ["lora", "quantization", "training", "dataset"] as const;
+export const GROUPS = ["lora", "quantization", "training", "dataset", "fleet"] as const;
 export type Group = (typeof GROUPS)[number];
 
 const alias = (to: string): FieldRule => ({ kind: "alias", to });
@@ -155,6 +155,7 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     name: only([], "upload the file (POST /v1/files) and give its id as training_file"),
     format: only(["jsonl", "json"], "datasets are JSON lines"),
   },
+  fleet: {},
 };
 
 /** Other spellings of values: what scripts write → what the spec calls it. */

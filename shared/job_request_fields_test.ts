@@ -1,7 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { FIELD_RULES, GROUPS, VALUE_ALIASES } from "./job_request_fields.ts";
 import { parseJobRequest } from "./job_spec.ts";
-import { datasetSchema, loraSchema, quantizationSchema, trainingSchema } from "./job_spec_schema.ts";
+import {
+  datasetSchema,
+  fleetSchema,
+  loraSchema,
+  quantizationSchema,
+  trainingSchema,
+} from "./job_spec_schema.ts";
 
 const MINIMAL = { model: "org/llama", training_file: "file-1" };
 const SHAPES = {
@@ -9,6 +15,7 @@ const SHAPES = {
   quantization: quantizationSchema,
   training: trainingSchema,
   dataset: datasetSchema,
+  fleet: fleetSchema,
 };
 const fieldsOf = (group: keyof typeof SHAPES) => Object.keys(SHAPES[group].shape);
 const PATHS = ["seed", ...GROUPS.flatMap((group) => fieldsOf(group).map((field) => `${group}.${field}`))];

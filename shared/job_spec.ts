@@ -6,12 +6,20 @@
  */
 export {
   datasetSchema,
+  fleetSchema,
   jobSpecSchema,
   loraSchema,
   quantizationSchema,
   trainingSchema,
 } from "./job_spec_schema.ts";
-export type { DatasetSpec, JobSpec, LoraSpec, QuantizationSpec, TrainingSpec } from "./job_spec_schema.ts";
+export type {
+  DatasetSpec,
+  FleetSpec,
+  JobSpec,
+  LoraSpec,
+  QuantizationSpec,
+  TrainingSpec,
+} from "./job_spec_schema.ts";
 export { parseJobRequest } from "./job_request.ts";
 export type { ParsedJobRequest } from "./job_request.ts";
 export { canonicalJson, specHash } from "./job_spec_hash.ts";

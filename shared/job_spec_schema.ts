@@ -83,6 +83,16 @@ export const datasetSchema = z.strictObject({
 });
 export type DatasetSpec = z.output<typeof datasetSchema>;
 
+/** How the workers of a job work together. */
+export const fleetSchema = z.strictObject({
+  /**
+   * How gradients travel. "exact": the result does not depend on who did the work. "int8": a quarter of the bytes, for thin
+   * links; all workers agree still, but the result depends on who did the work (decision 0008).
+   */
+  gradient_codec: z.enum(["exact", "int8"]).default("exact"),
+});
+export type FleetSpec = z.output<typeof fleetSchema>;
+
 /** Everything that decides a job's result. Unknown fields are refused, not ignored. */
 export const jobSpecSchema = z.strictObject({
   /** A folder on the coordinator, or a hub id. */
@@ -94,5 +104,6 @@ export const jobSpecSchema = z.strictObject({
   quantization: quantizationSchema.prefault({}),
   training: trainingSchema.prefault({}),
   dataset: datasetSchema.prefault({}),
+  fleet: fleetSchema.prefault({}),
 });
 export type JobSpec = z.output<typeof jobSpecSchema>;

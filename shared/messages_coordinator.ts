@@ -1,7 +1,7 @@
 /** What the coordinator tells workers: two states that it repeats, and short answers to requests. */
 import { z } from "zod";
 import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSchema } from "./ids.ts";
-import { loraSchema } from "./job_spec_schema.ts";
+import { fleetSchema, loraSchema } from "./job_spec_schema.ts";
 import { floatsSchema } from "./messages_codec.ts";
 import { committedSchema } from "./messages_worker.ts";
 import { modelManifestSchema } from "./model_manifest.ts";
@@ -31,6 +31,7 @@ export const jobAnnouncementSchema = z.strictObject({
   baseModelName: z.string(),
   /** Whether a checkpoint holds the training state besides the adapter. */
   savesState: z.boolean(),
+  gradientCodec: fleetSchema.shape.gradient_codec.unwrap(),
   engine: z.strictObject({
     lora: loraSchema,
     seed: count,
@@ -87,6 +88,8 @@ export const stepStateSchema = z.strictObject({
   phase: stepPhaseSchema,
   /** Who takes part in the attempt now, sorted by worker id. */
   members: z.array(memberSchema),
+  /** How large a part of the gradient each of them owns in the round, in proportion to the others. */
+  weights: z.array(count),
   /** Who gives away the newest committed state: live workers, and the coordinator where it has stored it. */
   holders: z.array(workerIdSchema),
   /** The newest commit; null before the initial adapter is agreed on. */

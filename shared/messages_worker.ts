@@ -69,6 +69,8 @@ export const heartbeatSchema = z.strictObject({
   tokensPerSecond: z.number().min(0),
   /** Payload bytes of gradient frames published since the worker joined, failed rounds included. */
   gradientBytesSent: count,
+  /** What its link receives at its best in rounds; null where none has shown it. */
+  linkBytesPerSecond: z.number().positive().nullable(),
   job: workerJobSchema.nullable(),
   /** The micro-batch that is being computed. */
   busy: z.strictObject({ step: count, attempt: count, index: count, sinceMs: z.number().min(0) }).nullable(),

@@ -49,6 +49,7 @@ export const JOB: JobAnnouncement = {
   modelFolder: "/models/toy",
   baseModelName: "toy",
   savesState: true,
+  gradientCodec: "exact",
   engine: {
     lora: {
       r: 4,
@@ -257,6 +258,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     generation,
     phase: "waiting",
     members: [],
+    weights: [],
     holders: [],
     committed: null,
     microBatchCount: 2,
@@ -368,7 +370,8 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     announce: (change) => {
       const isNewAttempt = change.attempt !== undefined || change.step !== undefined;
       if (isNewAttempt) counted.clear();
-      state = { ...state, ...change, revision: state.revision + 1 };
+      const weights = (change.members ?? state.members).map(() => 1);
+      state = { ...state, weights, ...change, revision: state.revision + 1 };
       sayState();
     },
     begin: (step, attempt, change = {}) =>

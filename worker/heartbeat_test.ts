@@ -14,6 +14,7 @@ const STATE: Heartbeat = {
   microBatchesDone: 0,
   tokensPerSecond: 0,
   gradientBytesSent: 0,
+  linkBytesPerSecond: null,
   job: null,
   busy: null,
 };

@@ -38,7 +38,7 @@ export interface JobHostOptions {
 export interface JobHost {
   readonly telemetry: Pick<
     Heartbeat,
-    "job" | "busy" | "microBatchesDone" | "tokensPerSecond" | "gradientBytesSent"
+    "job" | "busy" | "microBatchesDone" | "tokensPerSecond" | "gradientBytesSent" | "linkBytesPerSecond"
   >;
   /** The announced job; null where there is none, which changes nothing: a coordinator that restarts has none for a while. */
   announce(job: JobAnnouncement | null): void;
@@ -84,6 +84,7 @@ export function createJobHost(options: JobHostOptions): JobHost {
     readonly since: number;
   } | null = null;
   let pastGradientBytes = 0;
+  let pastLinkSpeed: number | null = null;
   let isClosed = false;
 
   async function run(): Promise<void> {
@@ -219,6 +220,7 @@ export function createJobHost(options: JobHostOptions): JobHost {
     // What it failed with has been told already.
     await session.ended.catch(() => {});
     pastGradientBytes = session.gradientBytesSent;
+    pastLinkSpeed = session.linkBytesPerSecond ?? pastLinkSpeed;
     busy = null;
     current = null;
   }
@@ -249,6 +251,7 @@ export function createJobHost(options: JobHostOptions): JobHost {
         microBatchesDone: throughput.microBatchesDone,
         tokensPerSecond: throughput.tokensPerSecond,
         gradientBytesSent: current?.session.gradientBytesSent ?? pastGradientBytes,
+        linkBytesPerSecond: current?.session.linkBytesPerSecond ?? pastLinkSpeed,
       };
     },
     announce: (job) => {

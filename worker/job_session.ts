@@ -65,6 +65,7 @@ export interface JobSession {
   /** `over`: the job is. Rejects where the engine's state is not to be trusted any more. */
   readonly ended: Promise<"over" | "stopped">;
   readonly gradientBytesSent: number;
+  readonly linkBytesPerSecond: number | null;
   /** Whether nobody misses the worker: it is in no attempt, and not the only one to have what others still need. */
   mayLeave(hasOthers: boolean): boolean;
   /** Takes no further part from now on; `ended` resolves when the engine has nothing more to do. */
@@ -260,6 +261,9 @@ export function startJobSession(options: JobSessionOptions): JobSession {
     ended: run(),
     get gradientBytesSent() {
       return train.gradientBytesSent;
+    },
+    get linkBytesPerSecond() {
+      return train.linkBytesPerSecond;
     },
     mayLeave: (hasOthers) => {
       const state = states.newest;

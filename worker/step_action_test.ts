@@ -15,6 +15,7 @@ const state: StepState = {
   generation: 7,
   phase: "compute",
   members: [self, { worker: "w-b", incarnation: "i-2" }],
+  weights: [1, 1],
   holders: ["w-a", "w-b"],
   committed: commit(2),
   microBatchCount: 4,

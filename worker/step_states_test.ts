@@ -15,6 +15,7 @@ const base: StepState = {
   generation: 1,
   phase: "compute",
   members: [],
+  weights: [],
   holders: [],
   committed: null,
   microBatchCount: 1,

@@ -18,7 +18,7 @@ import { gradientSubjects } from "../shared/subjects.ts";
 import { createAllReduce } from "./allreduce/all_reduce.ts";
 import type { RoundId } from "./allreduce/round_id.ts";
 import { RoundTimeout } from "./allreduce/round_timeout.ts";
-import type { Engine } from "./engine/engine.ts";
+import type { Engine, GradientLayout } from "./engine/engine.ts";
 import type { Log } from "./log.ts";
 import { createReports } from "./reports.ts";
 import { type AttemptId, attemptOf, isOver, isRoundOver, type OwnState, placeOf } from "./step_action.ts";
@@ -37,6 +37,7 @@ export type Busy = { readonly step: number; readonly attempt: number; readonly i
 
 export interface TrainStepOptions {
   readonly job: JobAnnouncement;
+  readonly layout: GradientLayout;
   readonly self: MemberRef;
   readonly engine: Engine;
   readonly held: HeldState;
@@ -58,6 +59,8 @@ export interface TrainStepOptions {
 export interface TrainStep {
   readonly own: OwnState;
   readonly gradientBytesSent: number;
+  /** What the link receives at its best in rounds; null where none has shown it. */
+  readonly linkBytesPerSecond: number | null;
   /** Takes one micro-batch, or waits for one until the state changes. */
   computeNext(state: StepState): Promise<void>;
   /** The round and the update. */
@@ -93,6 +96,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     self: self.worker,
     subjects,
     clock,
+    codec: job.gradientCodec,
   });
   const gradientBytesSent = () => options.gradientBytesBefore + allReduce.stats.bytesSent;
   const source = createWorkSource({ bus: control, jobId, clock, limits, signal: states.closed, log });
@@ -176,7 +180,12 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       const { sums } = await allReduce.reduce({
         round,
         members: state.members.map(({ worker }) => worker),
+        weights: state.weights,
         sums: taken.slice(),
+        units: options.layout.tensors.map(({ offset }, index) => ({
+          offset,
+          exponent: exponents[index] ?? 0,
+        })),
         signal,
         deadlineMs: state.roundMs,
       });
@@ -290,6 +299,9 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     },
     get gradientBytesSent() {
       return gradientBytesSent();
+    },
+    get linkBytesPerSecond() {
+      return allReduce.linkBytesPerSecond;
     },
     computeNext,
     reduce,

@@ -1,6 +1,12 @@
 /** `/v1/fine_tuning/jobs`: create, list, look at, cancel, pause, resume. */
 import { createRoute, z } from "@hono/zod-openapi";
-import { datasetSchema, loraSchema, quantizationSchema, trainingSchema } from "../../shared/job_spec.ts";
+import {
+  datasetSchema,
+  fleetSchema,
+  loraSchema,
+  quantizationSchema,
+  trainingSchema,
+} from "../../shared/job_spec.ts";
 import { addDescribed, errorAnswers, idParameter, jsonContent, pageQuery, userSecurity } from "./api.ts";
 import type { Api, ApiServices } from "./api.ts";
 import { readJson } from "./bodies.ts";
@@ -33,6 +39,7 @@ const requestSchema = z.object({
   quantization: quantizationSchema.partial().optional(),
   training: trainingSchema.partial().optional(),
   dataset: datasetSchema.partial().optional(),
+  fleet: fleetSchema.partial().optional(),
 }).openapi("CreateFineTuningJob");
 
 export function addJobRoutes(api: Api, { jobs, store, parseJobRequest }: ApiServices): void {

@@ -1,6 +1,12 @@
 /** What the API shows of jobs, events, checkpoints, files and workers: OpenAI's objects, times in whole seconds. */
 import { z } from "@hono/zod-openapi";
-import { datasetSchema, loraSchema, quantizationSchema, trainingSchema } from "../../shared/job_spec.ts";
+import {
+  datasetSchema,
+  fleetSchema,
+  loraSchema,
+  quantizationSchema,
+  trainingSchema,
+} from "../../shared/job_spec.ts";
 import type { WorkerView } from "../fleet.ts";
 import { fineTunedModelName, jobErrorSchema, jobStatusSchema } from "../job.ts";
 import type { JobRecord } from "../job.ts";
@@ -44,6 +50,7 @@ export const jobSchema = z.object({
   quantization: quantizationSchema,
   training: trainingSchema,
   dataset: datasetSchema,
+  fleet: fleetSchema,
 }).openapi("FineTuningJob");
 
 /** The learning rate that a multiplier of 1 stands for: the default of `training.learning_rate`. */
@@ -82,6 +89,7 @@ export function jobView(job: JobRecord): z.output<typeof jobSchema> {
     quantization: spec.quantization,
     training: spec.training,
     dataset: spec.dataset,
+    fleet: spec.fleet,
   };
 }
 
