@@ -33,6 +33,8 @@ export interface SimWorker {
   readonly link: Link;
   readonly agent: Agent;
   isAlive: boolean;
+  /** It is leaving, or has left. */
+  isDrained: boolean;
 }
 
 export interface FleetInMemory {
@@ -157,7 +159,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
     agent.ended.catch((thrown) => {
       if (worker.isAlive) failure = thrown;
     });
-    const worker: SimWorker = { id, link, agent, isAlive: true };
+    const worker: SimWorker = { id, link, agent, isAlive: true, isDrained: false };
     workers.push(worker);
     return worker;
   }
