@@ -64,36 +64,32 @@ export async function connectFleet(
     ...(password === null ? {} : { pass: password }),
     ...(broker.credsPath === null ? {} : { credentials: await Deno.readFile(broker.credsPath) }),
   });
+  await using started = new AsyncDisposableStack();
+  started.defer(() => bus.close());
   bus.onStatus((status) => log(status === "disconnected" ? "warn" : "info", `${brokerName}: ${status}`));
-  try {
-    const leadership = await waitToLead(
-      standby,
-      brokerName,
-      LEASE_INTERVAL_MS,
-      () => tryToLead({ ...lease, ttlMs: limits.leaderLeaseMs, bus, clock, brokerName, log }),
-    );
-    const fleet = createFleet({ ...options, bus: leadership.bus, clock, limits, onDefect });
-    return {
-      fleet,
-      lost: leadership.lost,
-      async problem() {
-        if (!leadership.isHeld()) return "another coordinator may lead";
-        const answered = new AbortController();
-        const answer = bus.flush().then(() => null, messageOf);
-        const late = clock.sleep(BROKER_ANSWER_MS, answered.signal)
-          .then(() => `no answer in ${BROKER_ANSWER_MS} ms`, () => null);
-        return await Promise.race([answer, late]).finally(() => answered.abort());
-      },
-      async close() {
-        fleet.close();
-        await leadership.close();
-        await bus.close();
-      },
-    };
-  } catch (thrown) {
-    await bus.close();
-    throw thrown;
-  }
+  const leadership = await waitToLead(
+    standby,
+    brokerName,
+    LEASE_INTERVAL_MS,
+    () => tryToLead({ ...lease, ttlMs: limits.leaderLeaseMs, bus, clock, brokerName, log }),
+  );
+  started.defer(() => leadership.close());
+  const fleet = createFleet({ ...options, bus: leadership.bus, clock, limits, onDefect });
+  started.defer(() => fleet.close());
+  const running = started.move();
+  return {
+    fleet,
+    lost: leadership.lost,
+    async problem() {
+      if (!leadership.isHeld()) return "another coordinator may lead";
+      const answered = new AbortController();
+      const answer = bus.flush().then(() => null, messageOf);
+      const late = clock.sleep(BROKER_ANSWER_MS, answered.signal)
+        .then(() => `no answer in ${BROKER_ANSWER_MS} ms`, () => null);
+      return await Promise.race([answer, late]).finally(() => answered.abort());
+    },
+    close: () => running.disposeAsync(),
+  };
 }
 
 /** The client does not read a user and a password from the URL, and no log shall show them. */

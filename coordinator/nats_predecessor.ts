@@ -16,6 +16,8 @@ const MEASURES: readonly (readonly [fromMs: number, measure: Measure])[] = [
   [14_000, "give up"],
 ];
 const CHECK_MS = 50;
+/** The port of a process that has just ended may be taken for a moment more. */
+const PORT_WAIT_MS = 3000;
 
 /** What is due between two moments, in milliseconds since it is waited for. */
 export function measureDue(lastCheckMs: number, nowMs: number): Measure {
@@ -46,6 +48,18 @@ export async function awaitPredecessor(pidPath: string, configPath: string, cloc
       );
     }
     if (measure !== "wait") kill(pid, measure);
+    await clock.sleep(CHECK_MS);
+  }
+}
+
+/** Waits for a port to become free; whether it is in the end shows when somebody listens. */
+export async function awaitPort(hostname: string, port: number, clock: Clock): Promise<void> {
+  for (const deadline = clock.now() + PORT_WAIT_MS; port !== 0 && clock.now() < deadline;) {
+    try {
+      return Deno.listen({ hostname, port }).close();
+    } catch (thrown) {
+      if (!(thrown instanceof Deno.errors.AddrInUse)) return;
+    }
     await clock.sleep(CHECK_MS);
   }
 }

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
 import { systemClock } from "../shared/clock.ts";
-import { awaitPredecessor, measureDue } from "./nats_predecessor.ts";
+import { awaitPort, awaitPredecessor, measureDue } from "./nats_predecessor.ts";
 
 /** A process with `configPath` on its command line, whose pid is in `pidPath`. */
 async function withProcess(
@@ -60,3 +61,20 @@ Deno.test("a process that has got its number later is left alone; so is a folder
     // Throws where it has ended.
     process.kill("SIGCONT");
   }));
+
+Deno.test("a port that becomes free is waited for, any port is not, nor is one that stays taken for ever", async () => {
+  const squatter = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = squatter.addr;
+  const clock = createFakeClock();
+  let isOver = false;
+  const waited = awaitPort("127.0.0.1", port, clock).then(() => isOver = true);
+  await clock.advance(2900);
+  assertEquals(isOver, false);
+  await clock.advance(200);
+  await waited;
+  const freed = awaitPort("127.0.0.1", port, clock);
+  squatter.close();
+  await clock.advance(100);
+  await freed;
+  await awaitPort("127.0.0.1", 0, clock);
+});

@@ -5,7 +5,7 @@
 import { join } from "@std/path";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import { awaitPredecessor } from "./nats_predecessor.ts";
+import { awaitPort, awaitPredecessor } from "./nats_predecessor.ts";
 import { natsServerConfigText, parseNatsVersion } from "./nats_server_config.ts";
 import type { NatsCredentials } from "./nats_server_config.ts";
 
@@ -89,6 +89,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   const configPath = `${folder}/nats-server.conf`;
   const pidPath = `${folder}/nats-server.pid`;
   await awaitPredecessor(pidPath, configPath, clock);
+  await awaitPort(host, options.port, clock);
   try {
     await Deno.mkdir(folder, { recursive: true });
     const text = natsServerConfigText({ ...options, storeFolder: `${folder}/jetstream`, pidPath, version });

@@ -1,5 +1,4 @@
 /** The coordinator's own broker in its data folder: on last time's port where it can, kept running, after the last one's end. */
-import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import type { Identity } from "./config_identity.ts";
@@ -10,9 +9,6 @@ import type { SupervisedNatsServer, SupervisorOptions } from "./nats_supervisor.
 
 export const WORKER_USER = "worker";
 const COORDINATOR_USER = "coordinator";
-/** The port of a process that has just ended may be taken for a moment more. */
-const PORT_WAIT_MS = 3000;
-const PORT_CHECK_MS = 100;
 
 export interface OwnBroker extends SupervisedNatsServer {
   /** How the coordinator reaches it. */
@@ -40,7 +36,6 @@ export async function startOwnBroker(
     });
   const supervise = (port: number) => superviseNatsServer(port, { start, clock, log });
   const wanted = config.natsPort === 0 ? identity.natsPort : config.natsPort;
-  if (wanted !== 0) await portIsFree(config.natsHost, wanted, clock);
   let server: SupervisedNatsServer;
   try {
     server = await supervise(wanted);
@@ -62,16 +57,4 @@ export async function startOwnBroker(
       credsPath: null,
     },
   };
-}
-
-/** Waits for it; whether it is free in the end shows when the broker starts. */
-async function portIsFree(hostname: string, port: number, clock: Clock): Promise<void> {
-  for (const deadline = clock.now() + PORT_WAIT_MS; clock.now() < deadline;) {
-    try {
-      return Deno.listen({ hostname, port }).close();
-    } catch (thrown) {
-      if (!(thrown instanceof Deno.errors.AddrInUse)) return;
-    }
-    await clock.sleep(PORT_CHECK_MS);
-  }
 }
