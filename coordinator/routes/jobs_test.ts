@@ -51,6 +51,7 @@ Deno.test("a job is shown as OpenAI's object with our groups", () =>
       integrations: null,
       seed: 7,
       metadata: { team: "one" },
+      fleet: { gradient_codec: "exact" },
       step: 2,
       total_steps: 2,
     });
