@@ -18,6 +18,16 @@ Deno.test("a model and a training file are enough; the rest has defaults", () =>
   assertEquals(spec.training.save_strategy, "epoch");
 });
 
+Deno.test("a job chooses how its gradients travel; exact unless it does", () => {
+  assertEquals(parseJobRequest(MINIMAL).spec.fleet, { gradient_codec: "exact" });
+  const chosen = parseJobRequest({ ...MINIMAL, fleet: { gradient_codec: "int8" } });
+  assertEquals([chosen.spec.fleet.gradient_codec, chosen.warnings], ["int8", []]);
+  const unknown = refusal({ ...MINIMAL, fleet: { gradient_codec: "int4" } });
+  assertEquals(unknown.param, "fleet.gradient_codec");
+  assertStringIncludes(unknown.message, '"int8"');
+  assertEquals(refusal({ ...MINIMAL, fleet: { codec: "int8" } }).param, "fleet.codec");
+});
+
 Deno.test("the body that OpenAI's clients send, nulls included", () => {
   const { spec, suffix, metadata, warnings, validationFile } = parseJobRequest({
     ...MINIMAL,
