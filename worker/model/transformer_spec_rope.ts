@@ -3,7 +3,7 @@
  * intermediate is f32, because at position 4096 one unit in the last place of a frequency already moves the angle by 2e-4.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { RopeScaling, TransformerSpec } from "./transformer_spec.ts";
+import type { RopeScaling, TransformerSpec } from "../../shared/model/transformer_spec.ts";
 
 const f32 = Math.fround;
 
