@@ -31,8 +31,8 @@ export interface ChunkPlan {
 }
 
 /**
- * The size of chunks where nobody asks for another: 512 KiB, and up to 2 MiB for large gradients, which spares a tenth of
- * the work per byte (docs/benchmarks/allreduce.txt). A power of two that leaves a range 16 chunks.
+ * The size of chunks where nobody asks for another: 512 KiB, and up to 2 MiB for large gradients, which spares up to 7 %
+ * of the work per byte (decision 0006). A power of two that leaves a range 16 chunks.
  *
  * Like all of the plan it depends on nothing but what all members see: the size of the gradient, their number, and the
  * `max_payload` of the broker that they share. Brokers of one cluster have to have the same.
