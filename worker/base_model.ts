@@ -1,24 +1,29 @@
 /**
  * Finds the base model of a job: where the coordinator has it, if that is this machine's disk, too; else in the cache; else it
- * is downloaded. Whatever the way, every file is compared with the manifest, and the folder holds nothing else.
+ * is downloaded, from the hub where the coordinator has it from there, and from the coordinator where that fails. Whatever the way, every file is compared with the manifest, and the folder holds nothing else.
  */
 import { dirname, join } from "@std/path";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { Limits } from "../shared/limits.ts";
 import type { JobAnnouncement } from "../shared/messages.ts";
-import { downloadFile } from "./base_model_download.ts";
+import { downloadFile, type DownloadOptions } from "./base_model_download.ts";
 import { createHashCache, folderProblem, hasOtherFiles } from "./base_model_files.ts";
+import { type HubOptions, hubUrl } from "./base_model_hub.ts";
 import type { Fetch, JoinReply } from "./join.ts";
 import type { Log } from "./log.ts";
 
 export interface BaseModelOptions {
   readonly cacheFolder: string;
+  readonly hub: HubOptions;
   readonly fetch: Fetch;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly log: Log;
 }
+
+/** Another source is there, so that a hub that does not answer is not waited for. */
+const HUB_TRIES = 2;
 
 export type NeededModel = Pick<JobAnnouncement, "model" | "modelFolder">;
 
@@ -31,7 +36,9 @@ export interface BaseModels {
   ): Promise<string>;
 }
 
-export function createBaseModels({ cacheFolder, fetch, clock, limits, log }: BaseModelOptions): BaseModels {
+export function createBaseModels(
+  { cacheFolder, hub, fetch, clock, limits, log }: BaseModelOptions,
+): BaseModels {
   const hashes = createHashCache(join(cacheFolder, "hashes.json"));
 
   async function find(
@@ -48,12 +55,36 @@ export function createBaseModels({ cacheFolder, fetch, clock, limits, log }: Bas
       const path = join(folder, file.name);
       const problem = await hashes.problem(path, file, signal);
       if (problem === null) continue;
-      log("info", `${problem}: downloading its ${file.size} bytes from ${source.httpUrl}`);
-      const url = `${source.httpUrl}/v1/base-models/${model.hash}/files/${encodeURIComponent(file.name)}`;
-      await downloadFile({ url, token: source.token, file, path, fetch, clock, limits, signal, log });
+      const common = { file, path, fetch, clock, limits, signal, log };
+      const fromHub = hubUrl(modelFolder, file.name, hub);
+      if (
+        fromHub === null ||
+        !await isDownloaded({ ...common, url: fromHub, token: hub.token, tries: HUB_TRIES })
+      ) {
+        log("info", `${problem}: downloading its ${file.size} bytes from ${source.httpUrl}`);
+        const url = `${source.httpUrl}/v1/base-models/${model.hash}/files/${encodeURIComponent(file.name)}`;
+        await downloadFile({ ...common, url, token: source.token });
+      }
       await hashes.remember(path, file.sha256);
     }
     return folder;
+  }
+
+  /** Whether the hub has given the file; the coordinator has it in any case. */
+  async function isDownloaded(download: DownloadOptions): Promise<boolean> {
+    log(
+      "info",
+      `downloading ${quote(download.file.name)}, ${download.file.size} bytes, from ${hub.endpoint}`,
+    );
+    try {
+      await downloadFile(download);
+      return true;
+    } catch (thrown) {
+      download.signal.throwIfAborted();
+      if (thrown instanceof LoraFleetError && thrown.code === "storage") throw thrown;
+      log("warn", `not from the hub: ${messageOf(thrown)}`);
+      return false;
+    }
   }
 
   /** The folder that the coordinator names, or one of links into it; null where it does not hold the base model. */

@@ -14,7 +14,10 @@ const READ_BYTES = 256 * 1024;
 
 export interface DownloadOptions {
   readonly url: string;
-  readonly token: string;
+  /** A bearer token, where the source wants one. */
+  readonly token: string | null;
+  /** Tries without any progress; 10. */
+  readonly tries?: number;
   readonly file: ManifestFile;
   /** Where the file will be; what has come so far is kept beside it under `.part`. */
   readonly path: string;
@@ -55,7 +58,7 @@ export async function downloadFile(options: DownloadOptions): Promise<void> {
       signal.throwIfAborted();
       const isTransient = thrown instanceof LoraFleetError && thrown.code === "timeout";
       failures = await sizeOf(part) > before ? 0 : failures + 1;
-      if (!isTransient || failures >= TRIES_WITHOUT_PROGRESS) {
+      if (!isTransient || failures >= (options.tries ?? TRIES_WITHOUT_PROGRESS)) {
         if (thrown instanceof LoraFleetError && thrown.code === "storage") {
           await Deno.remove(part).catch(() => {});
         }
@@ -122,7 +125,10 @@ async function* bodyFrom(options: DownloadOptions, start: number): AsyncGenerato
     }
   };
   try {
-    const headers = { authorization: `Bearer ${token}`, range: `bytes=${start}-` };
+    const headers = {
+      ...token === null ? {} : { authorization: `Bearer ${token}` },
+      range: `bytes=${start}-`,
+    };
     const response = await inTime(() => fetch(url, { signal: either, headers }));
     assertAnswer(response, file, start);
     const reader = response.body!.getReader();
@@ -143,7 +149,7 @@ function assertAnswer({ status, body, headers }: Response, file: ManifestFile, s
   const code = status === 401 || status === 403 ? "unauthorized" : status === 404 ? "not_found" : "timeout";
   throw new LoraFleetError(
     code,
-    `downloading ${quote(file.name)} from byte ${start} on failed: the coordinator answers ${status}, ` +
+    `downloading ${quote(file.name)} from byte ${start} on failed: the answer is ${status}, ` +
       "where 206 with that range is expected",
     { param: file.name },
   );

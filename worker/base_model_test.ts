@@ -36,7 +36,9 @@ async function inWorld(work: (world: World) => Promise<void>): Promise<void> {
   const fetch = (url: string, init: RequestInit): Promise<Response> => {
     requests.push(url);
     const name = url.split("/").at(-1)!;
-    assertEquals(new Headers(init.headers).get("authorization"), "Bearer secret");
+    const isHub = url.startsWith("http://hub/");
+    assertEquals(new Headers(init.headers).get("authorization"), isHub ? null : "Bearer secret");
+    if (isHub && name !== "model.safetensors") return Promise.resolve(new Response("gone", { status: 404 }));
     const text = FILES[name as keyof typeof FILES];
     const headers = { "content-range": `bytes 0-${text.length - 1}/${text.length}` };
     return Promise.resolve(new Response(text, { status: 206, headers }));
@@ -44,6 +46,7 @@ async function inWorld(work: (world: World) => Promise<void>): Promise<void> {
   const open = () =>
     createBaseModels({
       cacheFolder: cache,
+      hub: { endpoint: "http://hub", token: null, offline: false },
       fetch,
       clock: systemClock,
       limits: { ...LIMITS, retryIntervalMs: 5 },
@@ -125,4 +128,20 @@ Deno.test("a cache that cannot be written is told as such", () =>
     await Deno.writeTextFile(cache, "a file where the folder should be");
     const error = await assertRejects(() => find(), LoraFleetError, "cannot write");
     assertEquals(error.code, "storage");
+  }));
+
+Deno.test("a base model of the hub's comes from the hub, and what it has not got from the coordinator", () =>
+  inWorld(async ({ requests, find }) => {
+    const commit = "0".repeat(40);
+    const folder = await find(`/somewhere/models--org--tiny/snapshots/${commit}`);
+    for (const [name, text] of Object.entries(FILES)) {
+      assertEquals(await Deno.readTextFile(join(folder, name)), text);
+    }
+    const hub = `http://hub/org/tiny/resolve/${commit}`;
+    assertEquals(requests.filter((url) => url.startsWith("http://hub/")), [
+      `${hub}/config.json`,
+      `${hub}/model.safetensors`,
+      `${hub}/tokenizer.json`,
+    ]);
+    assertEquals(requests.filter((url) => url.startsWith("http://coordinator/")).length, 2);
   }));

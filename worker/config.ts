@@ -2,6 +2,7 @@
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import type { HubOptions } from "./base_model_hub.ts";
 
 export interface WorkerConfig {
   /** `http(s)://…/join/<token>`. */
@@ -12,6 +13,8 @@ export interface WorkerConfig {
   readonly allowCpu: boolean;
   /** Base models and unfinished uploads. */
   readonly cacheFolder: string;
+  /** Where base models that came from the hub are downloaded from: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. */
+  readonly hub: HubOptions;
   /** Null: what the device reports. */
   readonly memoryBudgetBytes: number | null;
 }
@@ -27,6 +30,8 @@ Joins a fleet with this machine's GPU, and takes part in its jobs until it is st
   --memory-budget-mib <n>   refuse a job that needs more of the GPU's memory
                             (all that the device has)                         LORAFLEET_MEMORY_BUDGET_MIB
   --help
+
+Also read: HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
 
 SIGTERM finishes the step in hand and leaves. Exit codes: 0 left, 1 failed, 2 usage, 130 interrupted.
 `;
@@ -66,6 +71,11 @@ export function parseConfig(
     cacheFolder: resolve(
       values["cache-folder"] ?? env("LORAFLEET_CACHE_FOLDER") ?? defaultCacheFolder(env),
     ),
+    hub: {
+      endpoint: (env("HF_ENDPOINT") ?? "https://huggingface.co").replace(/\/+$/, ""),
+      token: env("HF_TOKEN"),
+      offline: /^(1|true|yes|on)$/i.test(env("HF_HUB_OFFLINE") ?? ""),
+    },
     memoryBudgetBytes: budget === null ? null : mib(budget) * 2 ** 20,
   };
 }

@@ -14,6 +14,7 @@ Deno.test("the join URL is all that is needed", () => {
     name: "machine",
     allowCpu: false,
     cacheFolder: "/home/a/.cache/lorafleet",
+    hub: { endpoint: "https://huggingface.co", token: null, offline: false },
     memoryBudgetBytes: null,
   });
 });
@@ -25,6 +26,9 @@ Deno.test("an option wins over its variable; an empty variable is none", () => {
     LORAFLEET_ALLOW_CPU: "1",
     LORAFLEET_CACHE_FOLDER: "/cache",
     LORAFLEET_MEMORY_BUDGET_MIB: "",
+    HF_ENDPOINT: "https://hub.example/",
+    HF_TOKEN: "hf_secret",
+    HF_HUB_OFFLINE: "1",
     XDG_CACHE_HOME: "/xdg",
   };
   assertEquals(parse(["--name", "given", "--memory-budget-mib", "3"], env), {
@@ -32,6 +36,7 @@ Deno.test("an option wins over its variable; an empty variable is none", () => {
     name: "given",
     allowCpu: true,
     cacheFolder: "/cache",
+    hub: { endpoint: "https://hub.example", token: "hf_secret", offline: true },
     memoryBudgetBytes: 3 * 2 ** 20,
   });
   const { LORAFLEET_CACHE_FOLDER: _, ...rest } = env;

@@ -36,7 +36,7 @@ function start(config: WorkerConfig, gpu: string): Agent {
   const worker = newWorkerId();
   const { cacheFolder } = config;
   const common = { fetch, clock: systemClock, limits: LIMITS, log };
-  const models = createBaseModels({ ...common, cacheFolder });
+  const models = createBaseModels({ ...common, cacheFolder, hub: config.hub });
   const connect = ({ natsUrl, natsUser, natsPassword }: JoinReply, purpose: string): Promise<Bus> =>
     connectNatsBus({
       servers: natsUrl,
