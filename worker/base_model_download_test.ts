@@ -132,7 +132,7 @@ Deno.test("other bytes than the manifest's are fetched once more, then refused b
 Deno.test("what the coordinator refuses is not asked for again", async () => {
   for (const [status, code] of [[401, "unauthorized"], [404, "not_found"]] as const) {
     await inFolder([status], async (download, { requests }) => {
-      const error = await assertRejects(() => download(), LoraFleetError, `answers ${status}`);
+      const error = await assertRejects(() => download(), LoraFleetError, `the answer is ${status}`);
       assertEquals([error.code, requests.length], [code, 1]);
     });
   }
@@ -140,7 +140,7 @@ Deno.test("what the coordinator refuses is not asked for again", async () => {
 
 Deno.test("a coordinator in trouble is asked ten times", () =>
   inFolder([503], async (download, { requests, log }) => {
-    const error = await assertRejects(() => download(), LoraFleetError, "answers 503, where 206");
+    const error = await assertRejects(() => download(), LoraFleetError, "the answer is 503, where 206");
     assertEquals([error.code, requests.length, log.length], ["timeout", 10, 9]);
   }));
 
