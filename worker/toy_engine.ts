@@ -5,7 +5,6 @@
  * The model predicts A[i]·B[i], for each token and element i, where a number that belongs to token and i would be right; the loss
  * is half the squared difference, averaged over the elements, so that it falls.
  */
-import { createHash } from "node:crypto";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { countTargets, IGNORED_TARGET, type MicroBatch } from "../shared/micro_batch.ts";
@@ -14,6 +13,7 @@ import type { Engine, EngineSpec, GradientLayout, TrainingState, UpdateRequest }
 import { writeAdapter } from "./model/adapter_file.ts";
 import { writeTrainingState } from "./model/training_state_file.ts";
 import { type AdamWState, adamwUpdate } from "./optimizer/adamw.ts";
+import { copyState, digestOf, emptyState } from "./optimizer/adamw_state.ts";
 
 export interface ToyEngineOptions {
   readonly clock: Clock;
@@ -43,7 +43,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
   let openCalls = 0;
   let last: Promise<unknown> = Promise.resolve();
   let spec: EngineSpec | null = null;
-  let current = emptyState(layout);
+  let current = emptyState(layout.elementCount);
   let next: AdamWState | null = null;
   let updateCount = 0;
   let gradient: Float32Array | null = null;
@@ -92,7 +92,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
       call("load", () => {
         spec = wanted;
         const prng = pcg32(wanted.seed);
-        current = emptyState(layout);
+        current = emptyState(layout.elementCount);
         for (let i = 0; i < factorSize; i++) current.adapter[i] = prng.normal();
         next = null;
         gradient = null;
@@ -134,7 +134,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
       }),
     update: (request: UpdateRequest) =>
       call("update", () => {
-        next = emptyState(layout);
+        next = emptyState(layout.elementCount);
         const gradientNorm = adamwUpdate(layout, request, current, next);
         return { gradientNorm, digest: digestOf(next) };
       }),
@@ -145,10 +145,10 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
         next = null;
         updateCount++;
       }),
-    exportState: () => call("exportState", () => ({ updateCount, ...copyOf(current) })),
+    exportState: () => call("exportState", () => ({ updateCount, ...copyState(current) })),
     importState: (state: TrainingState) =>
       call("importState", () => {
-        current = copyOf(state);
+        current = copyState(state);
         updateCount = state.updateCount;
         next = null;
         return { digest: digestOf(current) };
@@ -190,24 +190,4 @@ function maximumOf(values: Float32Array): number {
   // NaN is passed on, as the GPU's maximum of bits does.
   for (const value of values) max = Number.isNaN(value) ? NaN : Math.max(max, Math.abs(value));
   return max;
-}
-
-function emptyState({ elementCount }: GradientLayout): AdamWState {
-  return {
-    adapter: new Float32Array(elementCount),
-    firstMoment: new Float32Array(elementCount),
-    secondMoment: new Float32Array(elementCount),
-  };
-}
-
-function copyOf({ adapter, firstMoment, secondMoment }: AdamWState): AdamWState {
-  return { adapter: adapter.slice(), firstMoment: firstMoment.slice(), secondMoment: secondMoment.slice() };
-}
-
-function digestOf({ adapter, firstMoment, secondMoment }: AdamWState): string {
-  const hash = createHash("sha256");
-  for (const part of [adapter, firstMoment, secondMoment]) {
-    hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
-  }
-  return hash.digest("hex");
 }

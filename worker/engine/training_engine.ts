@@ -1,6 +1,5 @@
 // deno-lint-ignore-file require-await -- errors are rejections, also where nothing is waited for
 /** The engine: a model on one GPU, its optimizer state in host memory. Runs in a thread of its own (engine_thread.ts). */
-import { createHash } from "node:crypto";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { countTargets, type MicroBatch } from "../../shared/micro_batch.ts";
 import { Gpu } from "../device/gpu.ts";
@@ -11,6 +10,7 @@ import { LanguageModel } from "../model/language_model.ts";
 import { writeTrainingState } from "../model/training_state_file.ts";
 import { initialAdapter } from "../model/lora.ts";
 import { type AdamWState, adamwUpdate } from "../optimizer/adamw.ts";
+import { copyState, digestOf, emptyState } from "../optimizer/adamw_state.ts";
 import type {
   Engine,
   EngineSpec,
@@ -195,25 +195,4 @@ export class TrainingEngine implements Engine {
     }
     return this.#loaded;
   }
-}
-
-function emptyState(elementCount: number): AdamWState {
-  return {
-    adapter: new Float32Array(elementCount),
-    firstMoment: new Float32Array(elementCount),
-    secondMoment: new Float32Array(elementCount),
-  };
-}
-
-function copyState({ adapter, firstMoment, secondMoment }: AdamWState): AdamWState {
-  return { adapter: adapter.slice(), firstMoment: firstMoment.slice(), secondMoment: secondMoment.slice() };
-}
-
-/** SHA-256 over adapter and moments, as hex. */
-function digestOf({ adapter, firstMoment, secondMoment }: AdamWState): string {
-  const hash = createHash("sha256");
-  for (const part of [adapter, firstMoment, secondMoment]) {
-    hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
-  }
-  return hash.digest("hex");
 }

@@ -1,0 +1,26 @@
+/** An optimizer's state as a whole: made, copied, and named by its content. */
+import { createHash } from "node:crypto";
+import type { AdamWState } from "./adamw.ts";
+
+/** All zero; flat arrays of `elementCount`. */
+export function emptyState(elementCount: number): AdamWState {
+  return {
+    adapter: new Float32Array(elementCount),
+    firstMoment: new Float32Array(elementCount),
+    secondMoment: new Float32Array(elementCount),
+  };
+}
+
+/** In memory of its own. */
+export function copyState({ adapter, firstMoment, secondMoment }: AdamWState): AdamWState {
+  return { adapter: adapter.slice(), firstMoment: firstMoment.slice(), secondMoment: secondMoment.slice() };
+}
+
+/** SHA-256 (hex) over adapter and moments: equal on all replicas, or a step is not committed. */
+export function digestOf({ adapter, firstMoment, secondMoment }: AdamWState): string {
+  const hash = createHash("sha256");
+  for (const part of [adapter, firstMoment, secondMoment]) {
+    hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+  }
+  return hash.digest("hex");
+}
