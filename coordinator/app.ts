@@ -1,12 +1,13 @@
 /** The HTTP API: who may ask what, the routes, one shape of errors, and its own description. */
 import { addDescribed, errorAnswers, jsonContent, newApi } from "./routes/api.ts";
 import type { Api, ApiServices } from "./routes/api.ts";
-import { requireBearer, requireLocalCaller } from "./routes/auth.ts";
+import { requireApiKey, requireLocalCaller, requireWorker } from "./routes/auth.ts";
 import { errorResponse, unknownRoute } from "./routes/errors.ts";
 import { addFileRoutes } from "./routes/files.ts";
 import { addHealthRoutes } from "./routes/health.ts";
 import { addJobOutputRoutes } from "./routes/job_outputs.ts";
 import { addJobRoutes } from "./routes/jobs.ts";
+import { addJoinTokenRoutes } from "./routes/join_tokens.ts";
 import { addModelRoutes } from "./routes/models.ts";
 import { addWorkerRoutes } from "./routes/workers.ts";
 import { z } from "@hono/zod-openapi";
@@ -19,10 +20,8 @@ export function createApp(services: ApiServices): Api {
   api.onError((thrown, c) => errorResponse(c, thrown, services.onDefect));
   api.notFound((c) => errorResponse(c, unknownRoute(api, c), services.onDefect));
 
-  const user = services.apiKeys.length === 0
-    ? requireLocalCaller()
-    : requireBearer(services.apiKeys, "API key");
-  const worker = requireBearer([services.joinToken], "join token");
+  const user = services.apiKeys.length === 0 ? requireLocalCaller() : requireApiKey(services.apiKeys);
+  const worker = requireWorker(services.access);
   api.use("/internal/*", worker);
   api.use("/v1/*", (c, next) => (c.req.path.startsWith("/v1/base-models/") ? worker : user)(c, next));
 
@@ -31,6 +30,7 @@ export function createApp(services: ApiServices): Api {
   addJobOutputRoutes(api, services);
   addModelRoutes(api, services);
   addWorkerRoutes(api, services);
+  addJoinTokenRoutes(api, services);
   addHealthRoutes(api, services);
   addDescription(api);
   return api;
@@ -45,8 +45,8 @@ function addDescription(api: Api): void {
   );
   api.openAPIRegistry.registerComponent(
     "securitySchemes",
-    "joinToken",
-    bearer("The last part of the join URL"),
+    "workerToken",
+    bearer("What a worker has got by POST /join/{token}"),
   );
   addDescribed(api, {
     method: "get",

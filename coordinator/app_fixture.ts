@@ -1,9 +1,11 @@
 /** A coordinator for tests: everything real but the fleet and the preparation of data, in a temporary folder. */
 import type { Clock } from "../shared/clock.ts";
+import { createNatsKeys } from "../shared/bus/nats_keys.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import type { JobSpec } from "../shared/job_spec.ts";
+import { createAccess } from "./access.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
@@ -18,12 +20,15 @@ import { createModelRegistry } from "./model_registry.ts";
 import type { ModelRegistry } from "./model_registry.ts";
 import { createHashCache } from "./model_registry_files.ts";
 import type { Api, ApiServices, ReadinessCheck } from "./routes/api.ts";
+import { openAccessStore } from "./store/access_store.ts";
 import { randomId } from "./store/ids.ts";
 import type { FileRecord, JobStore } from "./store/job_store.ts";
 import { createMemoryJobStore } from "./store/memory_job_store.ts";
 import { sha256Of } from "./store/streamed_file.ts";
 
-export const JOIN_TOKEN = "join-token";
+export const JOIN_TOKEN = "join-token-of-the-tests";
+/** Of workers' tokens. */
+export const LIFETIME_MS = 3_600_000;
 export const FAKE_WORKER: WorkerView = {
   id: "w1",
   incarnation: "w1-1",
@@ -139,9 +144,14 @@ export interface World {
   readonly jobs: JobService;
   readonly fleet: FakeFleet;
   readonly services: ApiServices;
+  readonly access: ApiServices["access"];
   readonly defects: string[];
   /** What /readyz finds. */
   readonly checks: ReadinessCheck[];
+  /** Public keys that the broker was told to refuse. */
+  readonly revoked: readonly string[];
+  /** Headers of a worker that has joined. */
+  worker(publicKey?: string): { readonly authorization: string };
   upload(text: string): Promise<FileRecord>;
   /** Resolves when the job, as it is now or becomes, satisfies the condition. */
   until(jobId: string, condition: (job: JobRecord) => boolean): Promise<JobRecord>;
@@ -203,6 +213,18 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
     checkModel: options.checkModel ?? (() => Promise.resolve()),
     onDefect,
   });
+  const revoked: string[] = [];
+  const access = createAccess({
+    store: openAccessStore(":memory:"),
+    account: createNatsKeys("account"),
+    clock,
+    lifetimeMs: LIFETIME_MS,
+    enforce: (revocations) => {
+      revoked.splice(0, Infinity, ...revocations.map(({ publicKey }) => publicKey));
+      return Promise.resolve();
+    },
+  });
+  access.defaultToken(JOIN_TOKEN, "of the tests", null);
   const checks: ReadinessCheck[] = [{ name: "nats", problem: null }];
   const services: ApiServices = {
     ...shared,
@@ -212,13 +234,14 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
     fleet,
     parseJobRequest,
     apiKeys: options.apiKeys ?? [],
-    joinToken: JOIN_TOKEN,
-    joinReply: (requestUrl) => ({
+    access,
+    joinTokenTtlMs: null,
+    addresses: (requestUrl) => ({
       natsUrl: `nats://${requestUrl.hostname}:4222`,
-      natsUser: "worker",
-      natsPassword: "secret",
+      natsUser: "",
+      natsPassword: "",
+      natsTakesToken: true,
       httpUrl: requestUrl.origin,
-      token: JOIN_TOKEN,
       coordinatorId: "c1",
     }),
     readiness: () => Promise.resolve(checks),
@@ -244,6 +267,11 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
     services,
     defects,
     checks,
+    revoked,
+    worker(publicKey = createNatsKeys("user").publicKey) {
+      const { token } = access.join({ joinToken: JOIN_TOKEN, publicKey, credential: null });
+      return { authorization: `Bearer ${token}` };
+    },
     async upload(text) {
       const bytes = ReadableStream.from([new TextEncoder().encode(text)]);
       return files.keep(await files.receive(bytes), "train.jsonl", "fine-tune");

@@ -14,6 +14,8 @@ export interface CoordinatorConfig {
   readonly apiKeys: readonly string[];
   readonly modelRoots: readonly string[];
   readonly maxUploadBytes: number;
+  /** How long join tokens let workers in; null: for ever. */
+  readonly joinTokenTtlMs: number | null;
   /** Whether to wait while another coordinator leads, instead of ending with an error. */
   readonly standby: boolean;
   /** A broker that is there already; null: start one. */
@@ -43,6 +45,8 @@ Starts the HTTP API and, where no broker is named, a nats-server of its own; pri
   --model-roots <path>    base models lie below; may be given several times
                           (the current folder and <data-folder>/models)       LORAFLEET_MODEL_ROOTS (commas between)
   --max-upload-mib <n>    largest upload (1024)                               LORAFLEET_MAX_UPLOAD_MIB
+  --join-token-ttl <time> how long a join URL lets workers in: 30m, 12h, 7d
+                          or never (never)                                    LORAFLEET_JOIN_TOKEN_TTL
   --no-standby            where another coordinator leads, end with an error
                           instead of waiting for its end
   --nats-url <url>        a broker that is there already                      NATS_URL, NATS_CREDS
@@ -63,6 +67,7 @@ const OPTIONS = {
   "data-folder": { type: "string" },
   "model-roots": { type: "string", multiple: true },
   "max-upload-mib": { type: "string" },
+  "join-token-ttl": { type: "string" },
   "no-standby": { type: "boolean" },
   "nats-url": { type: "string" },
   "nats-host": { type: "string" },
@@ -116,6 +121,10 @@ export function parseConfig(args: readonly string[], environment: Environment): 
       ? roots.map((root) => resolve(root))
       : [resolve("."), join(dataFolder, "models")],
     maxUploadBytes: maxUploadMib * 2 ** 20,
+    joinTokenTtlMs: duration(
+      values["join-token-ttl"] ?? env("LORAFLEET_JOIN_TOKEN_TTL") ?? "never",
+      "join-token-ttl",
+    ),
     standby: values["no-standby"] !== true,
     natsUrl,
     natsCredsPath: natsUrl === null ? null : credsPath,
@@ -162,6 +171,20 @@ function integer(text: string, option: string, min: number, max: number): number
   const value = /^\d+$/.test(text) ? Number(text) : NaN;
   if (value >= min && value <= max) return value;
   throw usage(option, `--${option} is ${quote(text)}; a whole number from ${min} to ${max} is needed`);
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** In milliseconds; null for "never". */
+function duration(text: string, option: string): number | null {
+  if (text === "never") return null;
+  const [, count = "", unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+  const milliseconds = Number(count) * (UNITS_MS[unit] ?? 0);
+  if (milliseconds > 0) return milliseconds;
+  throw usage(
+    option,
+    `--${option} is ${quote(text)}; a number of minutes, hours or days is needed: 30m, 12h, 7d, or "never"`,
+  );
 }
 
 function urlOf(text: string | null | undefined, option: string, protocols: readonly string[]): string | null {

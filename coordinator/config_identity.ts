@@ -1,16 +1,27 @@
 /**
  * What a coordinator keeps over restarts so that its workers find it again, and it its own lease: its id, the join token,
- * the broker's passwords and port. In the data folder, for the owner's eyes.
+ * the keys that sign for its broker, and that one's port. In the data folder, for the owner's eyes.
  */
 import { z } from "zod";
+import { createNatsKeys, type NatsKeyKind } from "../shared/bus/nats_keys.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import type { AccountSeeds } from "./nats_accounts.ts";
 import { randomText } from "./store/ids.ts";
 
-const identitySchema = z.strictObject({
+const seedSchema = z.string().regex(/^S[A-Z2-7]{57}$/);
+
+// What a file of an earlier release has besides, passwords of the broker, is forgotten.
+const identitySchema = z.object({
   coordinatorId: z.string().min(1),
+  /** The token of the join URL that is printed. */
   joinToken: z.string().min(16),
-  natsCoordinatorPassword: z.string().min(16),
-  natsWorkerPassword: z.string().min(16),
+  /** Seeds of the keys that sign for the broker's accounts (nats_accounts.ts). */
+  natsKeys: z.strictObject({
+    operator: seedSchema,
+    fleet: seedSchema,
+    streams: seedSchema,
+    system: seedSchema,
+  }).prefault(() => newSeeds()),
   /** The own broker's port of last time; 0 before the first. */
   natsPort: z.int().min(0).max(65535),
   /** Under which name the last process on this folder has led; null before the first. */
@@ -29,8 +40,7 @@ export async function loadIdentity(dataFolder: string): Promise<Identity> {
     const identity = {
       coordinatorId: randomText(16),
       joinToken: randomText(32),
-      natsCoordinatorPassword: randomText(32),
-      natsWorkerPassword: randomText(32),
+      natsKeys: newSeeds(),
       natsPort: 0,
       leaseHolder: null,
     };
@@ -52,6 +62,16 @@ export async function saveIdentity(dataFolder: string, identity: Identity): Prom
   } catch (thrown) {
     throw unusable(path, messageOf(thrown), thrown);
   }
+}
+
+function newSeeds(): AccountSeeds {
+  const seed = (kind: NatsKeyKind) => new TextDecoder().decode(createNatsKeys(kind).seed);
+  return {
+    operator: seed("operator"),
+    fleet: seed("account"),
+    streams: seed("account"),
+    system: seed("account"),
+  };
 }
 
 function identityPath(dataFolder: string): string {

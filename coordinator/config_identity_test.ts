@@ -1,4 +1,4 @@
-import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../shared/errors.ts";
 import { loadIdentity, saveIdentity } from "./config_identity.ts";
 
@@ -12,6 +12,15 @@ Deno.test("an identity is made once, kept, private, and not overwritten when bro
     await saveIdentity(data, { ...made, natsPort: 4333 });
     assertEquals((await loadIdentity(data)).natsPort, 4333);
     assertNotEquals((await loadIdentity(`${folder}/other`)).joinToken, made.joinToken);
+    const { natsKeys: _keys, ...older } = made;
+    await saveIdentity(data, { ...made, natsPort: 4333 });
+    await Deno.writeTextFile(
+      `${data}/coordinator.json`,
+      JSON.stringify({ ...older, natsWorkerPassword: "x" }),
+    );
+    const upgraded = await loadIdentity(data);
+    assertEquals([upgraded.joinToken, upgraded.natsKeys === made.natsKeys], [made.joinToken, false]);
+    assertMatch(upgraded.natsKeys.fleet, /^SA/);
     for (const broken of ["", "{}", '{"joinToken":1}']) {
       await Deno.writeTextFile(`${data}/coordinator.json`, broken);
       assertEquals(

@@ -21,6 +21,7 @@ Deno.test("the defaults serve this machine alone", () => {
     modelRoots: [resolve("."), resolve("data/models")],
     maxUploadBytes: 2 ** 30,
     standby: true,
+    joinTokenTtlMs: null,
     natsUrl: null,
     natsCredsPath: null,
     natsHost: "127.0.0.1",
@@ -52,6 +53,11 @@ Deno.test("an option wins over its variable, an empty variable is unset", () => 
 
 Deno.test("a second coordinator waits unless told not to", () => {
   assertEquals([parse([]).standby, parse(["--no-standby"]).standby], [true, false]);
+});
+
+Deno.test("join tokens live as long as they are told", () => {
+  const ttl = (text: string) => parse([], { LORAFLEET_JOIN_TOKEN_TTL: text }).joinTokenTtlMs;
+  assertEquals(["30m", "12h", "7d", "never", ""].map(ttl), [1_800_000, 43_200_000, 604_800_000, null, null]);
 });
 
 Deno.test("lists come from repeated options or from commas", () => {
@@ -92,6 +98,8 @@ Deno.test("an open host needs a key; bad values name their option", () => {
     [["--port", "8787x"], "port", "0 to 65535"],
     [["--nats-url", "localhost:4222"], "nats-url", "nats://"],
     [["--public-url", "ftp://a"], "public-url", '"ftp://a"'],
+    [["--join-token-ttl", "1w"], "join-token-ttl", '"1w"'],
+    [["--join-token-ttl", "0d"], "join-token-ttl", "30m, 12h, 7d"],
     [["--max-upload-mib", "0"], "max-upload-mib", "1 to"],
     [["--prot", "1"], null, "--prot"],
     [["extra"], null, "extra"],

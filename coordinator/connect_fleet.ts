@@ -1,6 +1,7 @@
 /** The fleet over NATS: connects, leads, and only then says or hears anything. */
 import type { LeaseOptions } from "../shared/bus/bus.ts";
 import { connectNatsBus } from "../shared/bus/nats_bus.ts";
+import type { NatsIdentity } from "../shared/bus/nats_keys.ts";
 import type { Clock } from "../shared/clock.ts";
 import { messageOf } from "../shared/errors.ts";
 import { LIMITS, type Limits } from "../shared/limits.ts";
@@ -20,6 +21,8 @@ export interface Broker {
   readonly user: string | null;
   readonly password: string | null;
   readonly credsPath: string | null;
+  /** Who it is in the own broker's accounts; null at another broker. */
+  readonly identities: { readonly fleet: NatsIdentity; readonly streams: NatsIdentity } | null;
 }
 
 export interface ConnectOptions extends Pick<FleetOptions, "artifacts" | "coordinatorId"> {
@@ -62,6 +65,9 @@ export async function connectFleet(
     onError: onDefect,
     ...(user === null ? {} : { user }),
     ...(password === null ? {} : { pass: password }),
+    ...(broker.identities === null
+      ? {}
+      : { identity: broker.identities.fleet, storeIdentity: broker.identities.streams }),
     ...(broker.credsPath === null ? {} : { credentials: await Deno.readFile(broker.credsPath) }),
   });
   await using started = new AsyncDisposableStack();
@@ -93,7 +99,9 @@ export async function connectFleet(
 }
 
 /** The client does not read a user and a password from the URL, and no log shall show them. */
-function credentialsOf({ url, user, password }: Broker): Pick<Broker, "url" | "user" | "password"> {
+function credentialsOf(
+  { url, user, password }: Pick<Broker, "url" | "user" | "password">,
+): Pick<Broker, "url" | "user" | "password"> {
   const parsed = new URL(url);
   if (parsed.username === "") return { url, user, password };
   const path = parsed.pathname === "/" ? "" : parsed.pathname;

@@ -1,14 +1,14 @@
 /** The fleet over the bus: who is a member, and one job's training at a time. Decisions are in membership.ts and step.ts. */
-import type { Bus, BusMessage } from "../shared/bus/bus.ts";
+import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { newStartId } from "../shared/ids.ts";
 import { LIMITS, type Limits } from "../shared/limits.ts";
 import {
   type CommitEntry,
-  decodeMessage,
   encodeMessage,
   fleetStateSchema,
   heartbeatSchema,
+  type Hello,
   helloSchema,
   type JobAnnouncement,
   leaveSchema,
@@ -20,7 +20,7 @@ import * as subjects from "../shared/subjects.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
-import { listen, type OnDefect } from "./listen.ts";
+import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
 import type { FleetView } from "./step_state.ts";
 import { announcementOf, type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
@@ -114,30 +114,37 @@ export function createFleet(options: FleetOptions): RunningFleet {
     );
   }
 
-  function welcome(message: BusMessage): void {
-    const hello = decodeMessage(helloSchema, message.data, "hello");
+  function welcome({ said: hello, respond }: Word<Hello>): void {
     const { state, effects } = apply({ type: "hello", hello });
     const refusal = effects.find((effect) => effect.type === "refused");
     const answer: Welcome = refusal === undefined
       ? { type: "welcome", coordinatorId, generation: state.generation }
       : { type: "refused", reason: refusal.reason };
-    message.respond(encodeMessage(welcomeSchema, answer));
+    respond(encodeMessage(welcomeSchema, answer));
   }
 
   const received = encodeMessage(receivedSchema, { type: "received" });
   const subscriptions = [
-    listen(bus, subjects.HELLO_SUBJECT, welcome, onDefect),
-    listen(bus, subjects.LEAVE_SUBJECT, (message) => {
-      const { worker, incarnation, reason } = decodeMessage(leaveSchema, message.data, "leave");
-      apply({ type: "leave", worker, incarnation, reason });
-      message.respond(received);
+    listenToWorkers(bus, {
+      subject: subjects.helloSubject(subjects.ANY),
+      schema: helloSchema,
+      what: "hello",
+      handle: welcome,
     }, onDefect),
-    listen(bus, subjects.ALL_HEARTBEATS, (message) => {
-      const heartbeat = decodeMessage(heartbeatSchema, message.data, "heartbeat");
-      // The broker lets a worker speak under its own subject alone.
-      if (message.subject === subjects.heartbeatSubject(heartbeat.worker)) {
-        apply({ type: "heartbeat", heartbeat });
-      }
+    listenToWorkers(bus, {
+      subject: subjects.leaveSubject(subjects.ANY),
+      schema: leaveSchema,
+      what: "leave",
+      handle: ({ said: { worker, incarnation, reason }, respond }) => {
+        apply({ type: "leave", worker, incarnation, reason });
+        respond(received);
+      },
+    }, onDefect),
+    listenToWorkers(bus, {
+      subject: subjects.heartbeatSubject(subjects.ANY),
+      schema: heartbeatSchema,
+      what: "heartbeat",
+      handle: ({ said }) => void apply({ type: "heartbeat", heartbeat: said }),
     }, onDefect),
   ];
 

@@ -57,7 +57,11 @@ function createWorld(): World {
         },
         ...change,
       };
-      const answer = bus.request(subjects.HELLO_SUBJECT, encodeMessage(messages.helloSchema, hello), 1000);
+      const answer = bus.request(
+        subjects.helloSubject(hello.worker),
+        encodeMessage(messages.helloSchema, hello),
+        1000,
+      );
       return decodeMessage(messages.welcomeSchema, await answer, "welcome");
     },
     heartbeat(change = {}) {
@@ -133,7 +137,7 @@ Deno.test("states are repeated, garbage and words under a foreign name change no
   broker.connect("listener").subscribe(subjects.FLEET_SUBJECT, () => announcements++);
   await clock.advance(5 * LIMITS.announcementIntervalMs);
   assertEquals(announcements, 5);
-  bus.publish(subjects.HELLO_SUBJECT, new Uint8Array([1, 2]));
+  bus.publish(subjects.helloSubject("w-a"), new Uint8Array([1, 2]));
   bus.publish(subjects.heartbeatSubject("w-a"), new TextEncoder().encode("{}"));
   await clock.advance(1);
   assertEquals(defects.length, 2);

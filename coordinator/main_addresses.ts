@@ -1,6 +1,5 @@
 /** By which addresses others reach the coordinator: what it listens on is not always what leads to it. */
 import type { CoordinatorConfig } from "./config.ts";
-import type { NatsCredentials } from "./nats_server_config.ts";
 import type { JoinReply } from "./routes/api.ts";
 
 /** The URL of an own server: where it listens on every interface, by the first address that other machines can reach. */
@@ -17,22 +16,22 @@ export function ownAddress(host: string, port: number, interfaces = Deno.network
 export function brokerForWorkers(
   config: Pick<CoordinatorConfig, "natsUrl" | "natsPublicUrl" | "publicUrl">,
   ownPort: number | null,
-  own: NatsCredentials,
-): (requestUrl: URL) => Pick<JoinReply, "natsUrl" | "natsUser" | "natsPassword"> {
+): (requestUrl: URL) => Pick<JoinReply, "natsUrl" | "natsUser" | "natsPassword" | "natsTakesToken"> {
   if (ownPort !== null) {
     return (requestUrl) => {
       const { hostname } = config.publicUrl === null ? requestUrl : new URL(config.publicUrl);
       return {
         natsUrl: config.natsPublicUrl ?? `nats://${hostname}:${ownPort}`,
-        natsUser: own.user,
-        natsPassword: own.password,
+        natsUser: "",
+        natsPassword: "",
+        natsTakesToken: true,
       };
     };
   }
   const url = new URL(config.natsPublicUrl ?? config.natsUrl!);
   const [natsUser, natsPassword] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
   const natsUrl = `${url.protocol}//${url.host}${url.pathname === "/" ? "" : url.pathname}`;
-  return () => ({ natsUrl, natsUser, natsPassword });
+  return () => ({ natsUrl, natsUser, natsPassword, natsTakesToken: false });
 }
 
 function inUrl(host: string): string {

@@ -1,7 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { brokerForWorkers, ownAddress } from "./main_addresses.ts";
 
-const own = { user: "worker", password: "secret" };
 const none = { natsUrl: null, natsPublicUrl: null, publicUrl: null };
 const request = new URL("http://fleet.example:8787/join/x");
 
@@ -19,27 +18,30 @@ Deno.test("a server is named by its host, or by the first address that leads to 
 });
 
 Deno.test("the own broker is found by the host of the API", () => {
-  const reply = (changes: object) => brokerForWorkers({ ...none, ...changes }, 4333, own)(request);
+  const reply = (changes: object) => brokerForWorkers({ ...none, ...changes }, 4333)(request);
   assertEquals(reply({}), {
     natsUrl: "nats://fleet.example:4333",
-    natsUser: "worker",
-    natsPassword: "secret",
+    natsUser: "",
+    natsPassword: "",
+    natsTakesToken: true,
   });
   assertEquals(reply({ publicUrl: "https://api.example/x" }).natsUrl, "nats://api.example:4333");
   assertEquals(reply({ natsPublicUrl: "tls://tunnel:7" }).natsUrl, "tls://tunnel:7");
 });
 
 Deno.test("another broker keeps its URL, whose credentials are told apart", () => {
-  const reply = (natsUrl: string) => brokerForWorkers({ ...none, natsUrl }, null, own)(request);
+  const reply = (natsUrl: string) => brokerForWorkers({ ...none, natsUrl }, null)(request);
   assertEquals(reply("nats://broker:4222"), {
     natsUrl: "nats://broker:4222",
     natsUser: "",
     natsPassword: "",
+    natsTakesToken: false,
   });
   assertEquals(reply("tls://me:p%40ss@broker:4222"), {
     natsUrl: "tls://broker:4222",
     natsUser: "me",
     natsPassword: "p@ss",
+    natsTakesToken: false,
   });
   assertEquals(reply("wss://broker/nats").natsUrl, "wss://broker/nats");
 });

@@ -1,7 +1,9 @@
 /** Puts a coordinator together and serves it; what is started is stopped in the opposite order. */
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { LIMITS } from "../shared/limits.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
+import { createAccess } from "./access.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { CoordinatorConfig } from "./config.ts";
@@ -14,10 +16,12 @@ import type { JobServiceOptions } from "./job_service.ts";
 import { brokerForWorkers, ownAddress } from "./main_addresses.ts";
 import { createModelRegistry } from "./model_registry.ts";
 import { createHashCache } from "./model_registry_files.ts";
-import { startOwnBroker, WORKER_USER } from "./own_broker.ts";
+import { accountKeys } from "./nats_accounts.ts";
+import { type OwnBroker, startOwnBroker } from "./own_broker.ts";
 import type { ReadinessCheck } from "./routes/api.ts";
 import { waitToLead } from "./standby.ts";
 import type { Standby } from "./standby.ts";
+import { openAccessStore } from "./store/access_store.ts";
 import { randomId, randomText } from "./store/ids.ts";
 import { openSqliteJobStore } from "./store/sqlite_job_store.ts";
 import { removeUnfinishedFiles } from "./store/streamed_file.ts";
@@ -71,14 +75,34 @@ export async function startCoordinator(
   await removeUnfinishedFiles(`${config.dataFolder}/artifacts`);
   const artifacts = createArtifactStore(`${config.dataFolder}/artifacts`);
 
-  const nats = config.natsUrl === null ? await startOwnBroker(config, loaded, { clock, log }) : null;
+  const accessStore = openAccessStore(`${config.dataFolder}/access.sqlite`);
+  started.defer(() => accessStore.close());
+  const keys = accountKeys(loaded.natsKeys);
+  let nats: OwnBroker | null = null;
+  const access = createAccess({
+    store: accessStore,
+    account: keys.fleet,
+    clock,
+    lifetimeMs: LIMITS.credentialLifetimeMs,
+    enforce: async (revocations) => await nats?.enforce(revocations),
+  });
+  if (config.natsUrl === null) {
+    const { revocations } = access;
+    nats = await startOwnBroker(config, loaded.natsPort, { keys, revocations, clock, log });
+  }
   if (nats !== null) {
-    started.defer(() => nats.stop());
+    started.defer(nats.stop);
     log("info", `nats-server ${nats.version} listens on ${config.natsHost}:${nats.port}`);
   }
   const leaseHolder = randomText(16);
   const connected = await parts.connectFleet(
-    nats?.broker ?? { url: config.natsUrl!, user: null, password: null, credsPath: config.natsCredsPath },
+    nats?.broker ?? {
+      url: config.natsUrl!,
+      user: null,
+      password: null,
+      credsPath: config.natsCredsPath,
+      identities: null,
+    },
     {
       artifacts,
       coordinatorId: loaded.coordinatorId,
@@ -89,7 +113,8 @@ export async function startCoordinator(
   );
   started.defer(() => connected.close());
   const { fleet } = connected;
-  const identity: Identity = { ...loaded, leaseHolder, natsPort: nats?.port ?? loaded.natsPort };
+  const joinToken = access.defaultToken(loaded.joinToken, "printed at the start", config.joinTokenTtlMs);
+  const identity: Identity = { ...loaded, leaseHolder, joinToken, natsPort: nats?.port ?? loaded.natsPort };
   await saveIdentity(config.dataFolder, identity);
 
   const onDefect = (message: string, thrown: unknown) =>
@@ -121,10 +146,7 @@ export async function startCoordinator(
   started.defer(() => jobs.stop());
 
   const stopping = new AbortController();
-  const broker = brokerForWorkers(config, nats?.port ?? null, {
-    user: WORKER_USER,
-    password: identity.natsWorkerPassword,
-  });
+  const broker = brokerForWorkers(config, nats?.port ?? null);
   const app = createApp({
     ...shared,
     jobs,
@@ -133,11 +155,11 @@ export async function startCoordinator(
     fleet,
     parseJobRequest,
     apiKeys: config.apiKeys,
-    joinToken: identity.joinToken,
-    joinReply: (requestUrl) => ({
+    access,
+    joinTokenTtlMs: config.joinTokenTtlMs,
+    addresses: (requestUrl) => ({
       ...broker(requestUrl),
       httpUrl: config.publicUrl ?? requestUrl.origin,
-      token: identity.joinToken,
       coordinatorId: identity.coordinatorId,
     }),
     readiness: () => readiness(store, connected),

@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { connectToNats } from "../shared/bus/nats_transport.ts";
+import { openConnection } from "../shared/bus/nats_connection.ts";
+import { createNatsKeys, type NatsKeys } from "../shared/bus/nats_keys.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
+import { workerIdOf } from "../shared/ids.ts";
 import { FakeFleet, fakePrepare } from "./app_fixture.ts";
 import { parseConfig } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
@@ -9,6 +11,7 @@ import type { Broker } from "./connect_fleet.ts";
 import type { PlannedJob } from "./fleet.ts";
 import { startCoordinator } from "./main_start.ts";
 import type { CoordinatorParts, RunningCoordinator } from "./main_start.ts";
+import type { JoinReply } from "./routes/api.ts";
 
 interface Trial {
   readonly config: CoordinatorConfig;
@@ -74,6 +77,22 @@ async function assertEnded(pid: number): Promise<void> {
   }
 }
 
+/** What a worker with these keys is told. */
+async function join(joinUrl: string, { publicKey }: NatsKeys): Promise<JoinReply> {
+  const response = await fetch(joinUrl, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ publicKey }),
+  });
+  const reply = await response.json();
+  assertEquals(response.status, 200, JSON.stringify(reply));
+  return reply;
+}
+
+function connectAs({ natsUrl, token }: JoinReply, keys: NatsKeys) {
+  return openConnection({ servers: natsUrl, name: "worker", identity: { keys, token: () => token } });
+}
+
 async function until(isSo: () => boolean): Promise<void> {
   for (let attempt = 0; !isSo(); attempt++) {
     assert(attempt < 600, "it never came");
@@ -108,18 +127,16 @@ async function statusOf(url: string, id: string, wanted: string): Promise<void> 
 Deno.test("the join URL gives a worker what it needs to reach the broker", () =>
   withTrial(async (trial) => {
     const running = await trial.start();
-    const reply = await (await fetch(running.joinUrl)).json();
+    const keys = createNatsKeys("user");
+    const began = systemClock.now();
+    const reply = await join(running.joinUrl, keys);
     assertEquals(reply.httpUrl, running.url);
-    assert(running.joinUrl.endsWith(`/join/${reply.token}`));
-    const worker = await connectToNats({
-      servers: reply.natsUrl,
-      user: reply.natsUser,
-      pass: reply.natsPassword,
-    });
-    await worker.close();
-    const { url, user, password } = trial.brokers[0]!;
-    const coordinator = await connectToNats({ servers: url, user: user!, pass: password! });
-    await coordinator.close();
+    await (await connectAs(reply, keys)).close();
+    assert(systemClock.now() - began < 1000, "joining has to be quick");
+    const { url, identities } = trial.brokers[0]!;
+    for (const identity of [identities!.fleet, identities!.streams]) {
+      await (await openConnection({ servers: url, name: "coordinator", identity })).close();
+    }
     assertEquals((await fetch(`${running.url}/readyz`).then((r) => r.json())).checks, {
       store: "ok",
       nats: "ok",
@@ -145,14 +162,16 @@ Deno.test("a restart keeps the join token, the broker's port, and the jobs; a st
     await statusOf(first.url, id, "running");
     await reached.promise;
     const stream = fetch(`${first.url}/v1/fine_tuning/jobs/${id}/events?stream=true`).then((r) => r.text());
-    const before = await (await fetch(first.joinUrl)).json();
+    const keys = createNatsKeys("user");
+    const before = await join(first.joinUrl, keys);
     await first.stop();
     assertMatch(await stream, /Step 2\/4/);
 
     trial.beforeStep = () => Promise.resolve();
     const second = await trial.start();
-    const after = await (await fetch(second.joinUrl)).json();
-    assertEquals({ ...after, httpUrl: "" }, { ...before, httpUrl: "" });
+    assertEquals(new URL(second.joinUrl).pathname, new URL(first.joinUrl).pathname);
+    assertEquals((await join(second.joinUrl, keys)).natsUrl, before.natsUrl);
+    await (await connectAs(before, keys)).close();
     await statusOf(second.url, id, "succeeded");
     await second.stop();
   }));
@@ -201,16 +220,21 @@ Deno.test("a broker that dies comes back on its port; one that cannot is told", 
     const running = await trial.start();
     const pidPath = `${trial.config.dataFolder}/nats/nats-server.pid`;
     const port = Number(new URL(trial.brokers[0]!.url).port);
-    const before = await (await fetch(running.joinUrl)).json();
+    const keys = createNatsKeys("user");
+    const before = await join(running.joinUrl, keys);
+    const revoked = createNatsKeys("user");
+    const bad = await join(running.joinUrl, revoked);
+    const { status } = await fetch(`${running.url}/v1/workers/${workerIdOf(revoked.publicKey)}`, {
+      method: "DELETE",
+    });
+    assertEquals(status, 200);
+    await assertRejects(() => connectAs(bad, revoked), LoraFleetError);
     Deno.kill(trial.pids[0]!, "SIGKILL");
     await until(() => trial.logged.includes(`info nats-server listens on port ${port} again`));
-    assertEquals(await (await fetch(running.joinUrl)).json(), before);
-    const again = await connectToNats({
-      servers: before.natsUrl,
-      user: before.natsUser,
-      pass: before.natsPassword,
-    });
-    await again.close();
+    assertEquals((await join(running.joinUrl, keys)).natsUrl, before.natsUrl);
+    // What a worker has is still good, and what was revoked is not.
+    await (await connectAs(before, keys)).close();
+    await assertRejects(() => connectAs(bad, revoked), LoraFleetError);
     // Its streams cannot be read any more: it is tried some more times.
     const streams = `${trial.config.dataFolder}/nats/jetstream`;
     await Deno.rename(streams, `${streams}.kept`);
@@ -224,8 +248,14 @@ Deno.test("another broker is only used", () =>
   withTrial(async (trial) => {
     const natsUrl = "nats://me:secret@broker.example:4222";
     const other = await trial.start({ natsUrl, natsCredsPath: "/creds" });
-    assertEquals(trial.brokers.at(-1), { url: natsUrl, user: null, password: null, credsPath: "/creds" });
-    const reply = await (await fetch(other.joinUrl)).json();
+    assertEquals(trial.brokers.at(-1), {
+      url: natsUrl,
+      user: null,
+      password: null,
+      credsPath: "/creds",
+      identities: null,
+    });
+    const reply = await join(other.joinUrl, createNatsKeys("user"));
     assertEquals([reply.natsUrl, reply.natsUser, reply.natsPassword], [
       "nats://broker.example:4222",
       "me",

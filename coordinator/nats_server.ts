@@ -5,9 +5,9 @@
 import { join } from "@std/path";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import type { BrokerAccounts } from "./nats_accounts.ts";
 import { awaitPort, awaitPredecessor } from "./nats_predecessor.ts";
-import { natsServerConfigText, parseNatsVersion } from "./nats_server_config.ts";
-import type { NatsCredentials } from "./nats_server_config.ts";
+import { natsServerConfigText, parseNatsVersion, pidPathIn, type TlsFiles } from "./nats_server_config.ts";
 
 const START_TIMEOUT_MS = 20_000;
 /** JetStream writes what it holds back before it leaves. */
@@ -34,8 +34,10 @@ export interface NatsServerOptions {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
-  readonly coordinator: NatsCredentials;
-  readonly worker: NatsCredentials;
+  /** As they are when the server starts. */
+  readonly accounts: () => BrokerAccounts;
+  /** Null: without TLS. */
+  readonly tls: TlsFiles | null;
   readonly clock: Clock;
 }
 
@@ -87,13 +89,12 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   const { binary, folder, host, clock } = options;
   const version = await versionOf(binary);
   const configPath = `${folder}/nats-server.conf`;
-  const pidPath = `${folder}/nats-server.pid`;
+  const pidPath = pidPathIn(folder);
   await awaitPredecessor(pidPath, configPath, clock);
   await awaitPort(host, options.port, clock);
   try {
     await Deno.mkdir(folder, { recursive: true });
-    const text = natsServerConfigText({ ...options, storeFolder: `${folder}/jetstream`, pidPath, version });
-    // It holds passwords.
+    const text = natsServerConfigText({ ...options, accounts: options.accounts(), version });
     await Deno.writeTextFile(configPath, text, { mode: 0o600 });
   } catch (thrown) {
     throw new LoraFleetError("storage", `cannot write ${quote(configPath)}: ${messageOf(thrown)}`, {
@@ -147,7 +148,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
       : host;
     return {
       port: outcome,
-      url: `nats://${connectHost}:${outcome}`,
+      url: `${options.tls === null ? "nats" : "tls"}://${connectHost}:${outcome}`,
       version: version.join("."),
       ended,
       stop,

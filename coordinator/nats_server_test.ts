@@ -6,23 +6,29 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { connectNatsBus } from "../shared/bus/nats_bus.ts";
-import { connectToNats } from "../shared/bus/nats_transport.ts";
+import { openConnection } from "../shared/bus/nats_connection.ts";
+import { createNatsKeys } from "../shared/bus/nats_keys.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import { LEADER_LEASE } from "../shared/subjects.ts";
+import { brokerAccounts, masterOf } from "./nats_accounts.ts";
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
 import type { NatsServerOptions } from "./nats_server.ts";
 import { natsServerConfigText, parseNatsVersion } from "./nats_server_config.ts";
 
-const coordinator = { user: "coordinator", password: 'secret "one"' };
-const worker = { user: "worker", password: "secret-two" };
+const seconds = Math.floor(systemClock.now() / 1000);
+const keys = {
+  operator: createNatsKeys("operator"),
+  fleet: createNatsKeys("account"),
+  streams: createNatsKeys("account"),
+  system: createNatsKeys("account"),
+};
+const accounts = () => brokerAccounts(keys, [], seconds);
 
 async function withOptions(body: (options: NatsServerOptions) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
   const binary = findNatsServer(null, Deno.env.get("PATH") ?? "");
   try {
-    await body({ binary, folder, host: "127.0.0.1", port: 0, coordinator, worker, clock: systemClock });
+    await body({ binary, folder, host: "127.0.0.1", port: 0, accounts, tls: null, clock: systemClock });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -43,8 +49,8 @@ Deno.test("the server is ready when it is said to be, is gone after stop, and ta
   withOptions(async (options) => {
     const server = await startNatsServer(options);
     const pid = Number(await Deno.readTextFile(`${options.folder}/nats-server.pid`));
-    const { user, password: pass } = coordinator;
-    const connection = await connectToNats({ servers: server.url, user, pass });
+    const identity = masterOf(keys.streams, createNatsKeys("user"), seconds);
+    const connection = await openConnection({ servers: server.url, name: "test", identity });
     assertEquals(connection.info?.max_payload, 8 * 2 ** 20);
     assertEquals(connection.info?.jetstream, true);
     await connection.close();
@@ -62,80 +68,14 @@ Deno.test("the server is ready when it is said to be, is gone after stop, and ta
     await again.stop();
   }));
 
-Deno.test("a worker speaks on lorafleet's subjects alone, for itself, and cannot delete a stream", () =>
-  withOptions(async (options) => {
-    const server = await startNatsServer(options);
-    const refused: string[] = [];
-    const connection = await connectToNats({ servers: server.url, user: worker.user, pass: worker.password });
-    const watching = (async () => {
-      for await (const status of connection.status()) {
-        if (status.type === "error") refused.push(status.error.message);
-      }
-    })();
-    const heard: string[] = [];
-    connection.subscribe("lf.>", { callback: (_error, message) => void heard.push(message.subject) });
-    connection.publish("lf.hello", "x");
-    connection.publish("lf.ftjob-1.gradients.2", "x");
-    const forbidden = [
-      "other.subject",
-      "lf.fleet",
-      "lf.ftjob-1.state",
-      "lf.ftjob-1.commits",
-      "lf.ftjob-1.work.1.1",
-      "$JS.API.STREAM.DELETE.lf",
-      "$JS.API.STREAM.CREATE.lf",
-      "$JS.API.STREAM.PURGE.lf",
-      "$JS.API.CONSUMER.DELETE.lf.c",
-      "$JS.API.CONSUMER.CREATE.lf",
-      "$JS.API.CONSUMER.DURABLE.CREATE.lf.c",
-      `$KV.${LEADER_LEASE}.holder`,
-      `$JS.API.DIRECT.GET.KV_${LEADER_LEASE}`,
-    ];
-    for (const subject of forbidden) connection.publish(subject, "");
-    connection.subscribe("$SYS.>", { callback: () => {} });
-    await connection.flush();
-    await systemClock.sleep(50);
-    assertEquals(heard, ["lf.hello", "lf.ftjob-1.gradients.2"]);
-    for (const subject of [...forbidden, "$SYS.>"]) {
-      assert(refused.some((message) => message.includes(`"${subject}"`)), `${subject} is not in ${refused}`);
-    }
-    assertEquals(refused.length, forbidden.length + 1);
-    await connection.close();
-    await watching;
-    await assertRejects(
-      () => connectToNats({ servers: server.url, user: "worker", pass: "wrong" }),
-      Error,
-      "uthoriz",
-    );
-    await server.stop();
-  }));
-
-Deno.test("a worker takes work from the coordinator's queue with no more rights than it has", () =>
-  withOptions(async (options) => {
-    const server = await startNatsServer(options);
-    const connect = ({ user, password: pass }: { user: string; password: string }) => {
-      const onError = (_message: string, thrown: unknown) => {
-        throw thrown;
-      };
-      return connectNatsBus({ servers: server.url, name: user, user, pass, onError });
-    };
-    const [owner, puller] = [await connect(coordinator), await connect(worker)];
-    await owner.ensureQueue("lf_work_a", ["lf.a.work.>"], { ackWaitMs: 60_000 });
-    await owner.enqueue("lf.a.work.1.1", new Uint8Array([7]), "id");
-    const item = await (await puller.openQueue("lf_work_a")).pull(5000);
-    assertEquals(item?.data, new Uint8Array([7]));
-    item!.extend();
-    await item!.ack();
-    await Promise.all([owner.close(), puller.close()]);
-    await server.stop();
-  }));
-
 Deno.test("when its parent is killed, the server ends too", () =>
   withOptions(async (options) => {
     const script = `
       import { startNatsServer } from ${JSON.stringify(import.meta.resolve("./nats_server.ts"))};
       import { systemClock } from ${JSON.stringify(import.meta.resolve("../shared/clock.ts"))};
-      await startNatsServer({ ...${JSON.stringify(options)}, clock: systemClock });
+      const tokens = new Map(${JSON.stringify([...accounts().tokens])});
+      const accounts = () => ({ ...${JSON.stringify(accounts())}, tokens });
+      await startNatsServer({ ...${JSON.stringify(options)}, accounts, clock: systemClock });
       Deno.kill(Deno.pid, "SIGKILL");`;
     const path = `${options.folder}/parent.ts`;
     await Deno.writeTextFile(path, script);
@@ -186,7 +126,7 @@ Deno.test("the search goes through PATH first", async () => {
 });
 
 Deno.test("streams are synced at once where the server knows how", () => {
-  const config = { host: "::", port: 4222, storeFolder: "/s", pidPath: "/p", coordinator, worker };
+  const config = { host: "::", port: 4222, folder: "/s", accounts: accounts(), tls: null };
   assertEquals(natsServerConfigText({ ...config, version: [2, 9, 10] }).includes("sync_interval"), false);
   assertStringIncludes(natsServerConfigText({ ...config, version: [2, 10, 0] }), "sync_interval: always");
   assertEquals(parseNatsVersion("nats-server: v2.11.3-RC.1\n"), [2, 11, 3]);

@@ -1,18 +1,28 @@
 /** The coordinator's own broker in its data folder: on last time's port where it can, kept running, after the last one's end. */
-import { LoraFleetError } from "../shared/errors.ts";
+import { updateNatsAccount } from "../shared/bus/nats_account_update.ts";
+import { createNatsKeys } from "../shared/bus/nats_keys.ts";
+import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import type { CoordinatorConfig } from "./config.ts";
-import type { Identity } from "./config_identity.ts";
 import type { Broker } from "./connect_fleet.ts";
+import { type AccountKeys, brokerAccounts, fleetToken, masterOf, type Revocation } from "./nats_accounts.ts";
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
 import { superviseNatsServer } from "./nats_supervisor.ts";
 import type { SupervisedNatsServer, SupervisorOptions } from "./nats_supervisor.ts";
 
-export const WORKER_USER = "worker";
-const COORDINATOR_USER = "coordinator";
-
 export interface OwnBroker extends SupervisedNatsServer {
   /** How the coordinator reaches it. */
   readonly broker: Broker;
+  /**
+   * Who is revoked loses the connection now. A broker that cannot be told reads it when it starts again, so that this only
+   * logs what goes wrong.
+   */
+  enforce(revocations: readonly Revocation[]): Promise<void>;
+}
+
+export interface OwnBrokerOptions extends Pick<SupervisorOptions, "clock" | "log"> {
+  readonly keys: AccountKeys;
+  /** As they are whenever the broker starts. */
+  readonly revocations: () => readonly Revocation[];
 }
 
 /**
@@ -21,21 +31,23 @@ export interface OwnBroker extends SupervisedNatsServer {
  */
 export async function startOwnBroker(
   config: CoordinatorConfig,
-  identity: Identity,
-  { clock, log }: Pick<SupervisorOptions, "clock" | "log">,
+  lastPort: number,
+  { keys, revocations, clock, log }: OwnBrokerOptions,
 ): Promise<OwnBroker> {
+  const seconds = () => Math.floor(clock.now() / 1000);
+  const master = (account: keyof AccountKeys) => masterOf(keys[account], createNatsKeys("user"), seconds());
   const start = (port: number) =>
     startNatsServer({
       binary: findNatsServer(config.natsServerBinary, config.searchPath),
       folder: `${config.dataFolder}/nats`,
       host: config.natsHost,
       port,
-      coordinator: { user: COORDINATOR_USER, password: identity.natsCoordinatorPassword },
-      worker: { user: WORKER_USER, password: identity.natsWorkerPassword },
+      accounts: () => brokerAccounts(keys, revocations(), seconds()),
+      tls: null,
       clock,
     });
   const supervise = (port: number) => superviseNatsServer(port, { start, clock, log });
-  const wanted = config.natsPort === 0 ? identity.natsPort : config.natsPort;
+  const wanted = config.natsPort === 0 ? lastPort : config.natsPort;
   let server: SupervisedNatsServer;
   try {
     server = await supervise(wanted);
@@ -52,9 +64,18 @@ export async function startOwnBroker(
     ...server,
     broker: {
       url: server.url,
-      user: COORDINATOR_USER,
-      password: identity.natsCoordinatorPassword,
+      user: null,
+      password: null,
       credsPath: null,
+      identities: { fleet: master("fleet"), streams: master("streams") },
+    },
+    async enforce(now) {
+      const system = { servers: server.url, name: "lorafleet accounts", identity: master("system") };
+      try {
+        await updateNatsAccount(system, fleetToken(keys, now, seconds()));
+      } catch (thrown) {
+        log("warn", `${messageOf(thrown)}; whoever is revoked is refused once it starts again`);
+      }
     },
   };
 }

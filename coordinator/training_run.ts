@@ -7,7 +7,6 @@ import type { Limits } from "../shared/limits.ts";
 import {
   attemptFailureSchema,
   checkpointReportSchema,
-  decodeMessage,
   encodeMessage,
   encodeWorkItem,
   type JobAnnouncement,
@@ -25,7 +24,7 @@ import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit } from "./commit_log.ts";
 import type { JobObserver, PlannedJob, StepReport } from "./fleet.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
-import { listen, type OnDefect } from "./listen.ts";
+import { listenToWorkers, type OnDefect } from "./listen.ts";
 import { decideStep, resume } from "./step.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
 import { serveStoredState } from "./state_server.ts";
@@ -273,27 +272,43 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
 
   const received = encodeMessage(receivedSchema, { type: "received" });
   const subscriptions = [
-    listen(bus, subjects.reportSubject(job.id), (message) => {
-      const report = decodeMessage(microBatchReportSchema, message.data, "report of a micro-batch");
-      const verdict = apply({ type: "report", report }).find((effect) => effect.type === "verdict")?.verdict;
-      if (verdict !== undefined) message.respond(encodeMessage(verdictAnswerSchema, { verdict }));
+    listenToWorkers(bus, {
+      subject: subjects.reportSubject(job.id, subjects.ANY),
+      schema: microBatchReportSchema,
+      what: "report of a micro-batch",
+      handle: ({ said: report, respond }) => {
+        const answer = apply({ type: "report", report }).find((effect) => effect.type === "verdict");
+        if (answer !== undefined) respond(encodeMessage(verdictAnswerSchema, { verdict: answer.verdict }));
+      },
     }, onDefect),
-    listen(bus, subjects.updateSubject(job.id), (message) => {
-      const report = decodeMessage(updateReportSchema, message.data, "report of an update");
-      gradientBytes.told(report.incarnation, report.gradientBytesSent);
-      apply({ type: "update", report });
-      message.respond(received);
+    listenToWorkers(bus, {
+      subject: subjects.updateSubject(job.id, subjects.ANY),
+      schema: updateReportSchema,
+      what: "report of an update",
+      handle: ({ said: report, respond }) => {
+        gradientBytes.told(report.incarnation, report.gradientBytesSent);
+        apply({ type: "update", report });
+        respond(received);
+      },
     }, onDefect),
-    listen(bus, subjects.failureSubject(job.id), (message) => {
-      const report = decodeMessage(attemptFailureSchema, message.data, "report of a failure");
-      gradientBytes.told(report.incarnation, report.gradientBytesSent);
-      apply({ type: "failure", report });
-      message.respond(received);
+    listenToWorkers(bus, {
+      subject: subjects.failureSubject(job.id, subjects.ANY),
+      schema: attemptFailureSchema,
+      what: "report of a failure",
+      handle: ({ said: report, respond }) => {
+        gradientBytes.told(report.incarnation, report.gradientBytesSent);
+        apply({ type: "failure", report });
+        respond(received);
+      },
     }, onDefect),
-    listen(bus, subjects.checkpointSubject(job.id), (message) => {
-      const report = decodeMessage(checkpointReportSchema, message.data, "report of a checkpoint");
-      checked(report).then((report) => apply({ type: "checkpoint", report })).catch(fail);
-      message.respond(received);
+    listenToWorkers(bus, {
+      subject: subjects.checkpointSubject(job.id, subjects.ANY),
+      schema: checkpointReportSchema,
+      what: "report of a checkpoint",
+      handle: ({ said, respond }) => {
+        checked(said).then((report) => apply({ type: "checkpoint", report })).catch(fail);
+        respond(received);
+      },
     }, onDefect),
   ];
   const stateServer = serveStoredState({

@@ -2,6 +2,7 @@
  * Names of workers, their incarnations, jobs and starts. All of them are single NATS tokens, so that a name from the
  * wire can stand in a subject, in a stream's name and in a file's name without escaping.
  */
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import { LoraFleetError, quote } from "./errors.ts";
 
@@ -43,7 +44,16 @@ function randomName(prefix: string, bytes: RandomBytes): string {
   return `${prefix}-${Array.from(bytes(16), (byte) => ALPHABET[byte & 31]).join("")}`;
 }
 
-export const newWorkerId = (bytes: RandomBytes = secureBytes): string => randomName("w", bytes);
+/**
+ * The id of the worker that has the secret part of a public key: 80 bits of its SHA-256. Nobody can choose it, so that nobody
+ * else can have it, and nobody has to remember whose it is.
+ */
+export function workerIdOf(publicKey: string): string {
+  return randomName(
+    "w",
+    (length) => new Uint8Array(createHash("sha256").update(publicKey).digest()).subarray(0, length),
+  );
+}
 export const newIncarnation = (bytes: RandomBytes = secureBytes): string => randomName("i", bytes);
 /** Names one start of a job's training, so that what is left of an earlier one is recognised. */
 export const newStartId = (bytes: RandomBytes = secureBytes): string => randomName("s", bytes);

@@ -6,19 +6,23 @@ import {
   jobIdSchema,
   newIncarnation,
   newStartId,
-  newWorkerId,
   sha256Schema,
+  workerIdOf,
   workerIdSchema,
 } from "./ids.ts";
 
 Deno.test("a made id is valid, random, and says what it names", () => {
-  assertEquals(workerIdSchema.safeParse(newWorkerId()).success, true);
   assertEquals(incarnationSchema.safeParse(newIncarnation()).success, true);
-  assertNotEquals(newWorkerId(), newWorkerId());
+  assertNotEquals(newIncarnation(), newIncarnation());
   const counting = (length: number) => Uint8Array.from({ length }, (_, i) => i);
-  assertEquals(newWorkerId(counting), "w-0123456789abcdef");
   assertEquals(newIncarnation(counting), "i-0123456789abcdef");
   assertEquals(newStartId(counting), "s-0123456789abcdef");
+});
+
+Deno.test("a worker's id follows from its public key", () => {
+  assertEquals(workerIdOf("UA"), "w-sl70qumpllsten4h");
+  assertEquals(workerIdSchema.safeParse(workerIdOf("UB")).success, true);
+  assertNotEquals(workerIdOf("UA"), workerIdOf("UB"));
 });
 
 Deno.test("what would be more or less than one part of a subject is refused", () => {

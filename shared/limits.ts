@@ -59,6 +59,11 @@ export interface Limits {
   readonly strikesUntilDropped: number;
   /** A step that was not committed in so many attempts fails the job: nobody is helped by trying for ever. */
   readonly maxAttemptsPerStep: number;
+  /**
+   * How long the token lives that a worker shows the broker. It asks for the next one at half of it, so that a coordinator may
+   * be away for the other half; what was stolen from a machine that is gone is worth nothing a day later.
+   */
+  readonly credentialLifetimeMs: number;
   /** Bits between a step's largest gradient and the next step's largest that still fits (decision 0001). */
   readonly exponentHeadroomBits: number;
 }
@@ -86,6 +91,7 @@ export const LIMITS: Limits = {
   stateLossGraceMs: 30_000,
   strikesUntilDropped: 3,
   maxAttemptsPerStep: 30,
+  credentialLifetimeMs: 86_400_000,
   exponentHeadroomBits: 3,
 };
 

@@ -1,12 +1,12 @@
 /**
- * The only place where a NATS subject is spelled. A worker may speak and listen below `lf.` alone
- * (coordinator/nats_server_config.ts).
+ * The only place where a NATS subject is spelled. Every subject on which a worker speaks ends with its id, so that the broker
+ * can tell who may (`workerRights`, decision 0010), and whoever hears it can tell who spoke.
  *
- *     lf.hello  lf.leave                  worker → coordinator, requests
+ *     lf.hello|leave.<worker>             worker → coordinator, requests
  *     lf.heartbeat.<worker>               worker → coordinator
  *     lf.fleet                            coordinator → all: who is a member, which job there is
  *     lf.<job>.state                      coordinator → all: the state of the step
- *     lf.<job>.report|update|failure|checkpoint    worker → coordinator, requests
+ *     lf.<job>.report|update|failure|checkpoint.<worker>    worker → coordinator, requests
  *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches
  *     lf.<job>.commits                    the log of commits
  *     lf.<job>.gradients.<generation>.rs.<owner>.<sender>      worker → owner, sums of the owner's range
@@ -15,26 +15,47 @@
  *     lf.<job>.recover.<holder>           worker → worker, requests for the newest committed state
  */
 import { assertToken } from "./ids.ts";
+import { LoraFleetError, quote } from "./errors.ts";
 
 const ROOT = "lf";
 
-export const HELLO_SUBJECT = `${ROOT}.hello`;
-export const LEAVE_SUBJECT = `${ROOT}.leave`;
+/** Stands for every worker, job or generation where a subject is listened to or a right is given. */
+export const ANY = "*";
+
+const idOf = (what: string, id: string): string => id === ANY ? ANY : assertToken(what, id);
+const workerOf = (worker: string): string => idOf("the worker's id", worker);
+const ofJob = (job: string, rest: string): string => `${ROOT}.${idOf("the job's id", job)}.${rest}`;
+
 export const FLEET_SUBJECT = `${ROOT}.fleet`;
-export const ALL_HEARTBEATS = `${ROOT}.heartbeat.*`;
 
-export function heartbeatSubject(worker: string): string {
-  return `${ROOT}.heartbeat.${assertToken("the worker's id", worker)}`;
-}
-
-const ofJob = (job: string, rest: string): string => `${ROOT}.${assertToken("the job's id", job)}.${rest}`;
+export const helloSubject = (worker: string): string => `${ROOT}.hello.${workerOf(worker)}`;
+export const leaveSubject = (worker: string): string => `${ROOT}.leave.${workerOf(worker)}`;
+export const heartbeatSubject = (worker: string): string => `${ROOT}.heartbeat.${workerOf(worker)}`;
 
 export const stateSubject = (job: string): string => ofJob(job, "state");
-export const reportSubject = (job: string): string => ofJob(job, "report");
-export const updateSubject = (job: string): string => ofJob(job, "update");
-export const failureSubject = (job: string): string => ofJob(job, "failure");
-export const checkpointSubject = (job: string): string => ofJob(job, "checkpoint");
+export const reportSubject = (job: string, worker: string): string =>
+  ofJob(job, `report.${workerOf(worker)}`);
+export const updateSubject = (job: string, worker: string): string =>
+  ofJob(job, `update.${workerOf(worker)}`);
+export const failureSubject = (job: string, worker: string): string =>
+  ofJob(job, `failure.${workerOf(worker)}`);
+export const checkpointSubject = (job: string, worker: string): string =>
+  ofJob(job, `checkpoint.${workerOf(worker)}`);
 export const commitsSubject = (job: string): string => ofJob(job, "commits");
+
+/** The worker who spoke: the last part of every subject of a worker. */
+export function senderOf(subject: string): string {
+  return subject.slice(subject.lastIndexOf(".") + 1);
+}
+
+/** Throws a `LoraFleetError` with code `corrupt` for a message in the name of another worker than the one who spoke. */
+export function assertSpokenBy(subject: string, worker: string): void {
+  if (senderOf(subject) === worker) return;
+  throw new LoraFleetError(
+    "corrupt",
+    `a message to ${quote(subject)} is in the name of ${quote(worker)}: a worker speaks for itself alone`,
+  );
+}
 
 export const workSubject = (job: string, step: number, attempt: number): string =>
   ofJob(job, `work.${step}.${attempt}`);
@@ -54,20 +75,67 @@ export const workItemId = (job: string, step: number, attempt: number, index: nu
 
 /** Where a worker that holds the newest commit answers requests for pieces of it. */
 export const recoverSubject = (job: string, holder: string): string =>
-  ofJob(job, `recover.${assertToken("the holder's id", holder)}`);
+  ofJob(job, `recover.${idOf("the holder's id", holder)}`);
 
 /** The all-reduce's subjects of one job (`worker/allreduce/all_reduce.ts`). Each ends with the worker who speaks. */
 export function gradientSubjects(job: string) {
-  const of = (rest: string) => ofJob(job, `gradients.${rest}`);
-  const id = (worker: string) => assertToken("the worker's id", worker);
+  const of = (generation: number | typeof ANY, rest: string) => ofJob(job, `gradients.${generation}.${rest}`);
   return {
-    reduce: (generation: number, owner: string, sender: string) =>
-      of(`${generation}.rs.${id(owner)}.${id(sender)}`),
-    reduceTo: (owner: string) => of(`*.rs.${id(owner)}.*`),
-    broadcast: (generation: number, owner: string) => of(`${generation}.ag.${id(owner)}`),
-    receipt: (generation: number, target: string, sender: string) =>
-      of(`${generation}.nack.${id(target)}.${id(sender)}`),
-    receiptTo: (target: string) => of(`*.nack.${id(target)}.*`),
-    senderOf: (subject: string) => subject.slice(subject.lastIndexOf(".") + 1),
+    reduce: (generation: number | typeof ANY, owner: string, sender: string) =>
+      of(generation, `rs.${workerOf(owner)}.${workerOf(sender)}`),
+    reduceTo: (owner: string) => of(ANY, `rs.${workerOf(owner)}.${ANY}`),
+    broadcast: (generation: number | typeof ANY, owner: string) => of(generation, `ag.${workerOf(owner)}`),
+    receipt: (generation: number | typeof ANY, target: string, sender: string) =>
+      of(generation, `nack.${workerOf(target)}.${workerOf(sender)}`),
+    receiptTo: (target: string) => of(ANY, `nack.${workerOf(target)}.${ANY}`),
+    senderOf,
+  };
+}
+
+/** Below it lie the subjects under which answers come: whoever answers a request publishes nowhere else. */
+export const INBOXES = "_INBOX";
+/** Where answers to one worker come; nobody else listens there. */
+export const inboxPrefix = (worker: string): string => `${INBOXES}.${workerOf(worker)}`;
+
+/** All workers share the one consumer of a job's queue: a work queue allows no second one for the same subjects. */
+export const WORK_CONSUMER = "workers";
+/** Asking the broker for micro-batches, of whatever queue. */
+export const PULL_SUBJECT = `$JS.API.CONSUMER.MSG.NEXT.${ANY}.${WORK_CONSUMER}`;
+/** Acknowledging, extending and giving back micro-batches. */
+export const ACK_SUBJECT = `$JS.ACK.${ANY}.${WORK_CONSUMER}.>`;
+
+export interface Rights {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+/** All that one worker may say and hear. Besides, it may answer what it is asked. */
+export function workerRights(worker: string): Rights {
+  const gradients = gradientSubjects(ANY);
+  return {
+    publish: [
+      helloSubject(worker),
+      leaveSubject(worker),
+      heartbeatSubject(worker),
+      reportSubject(ANY, worker),
+      updateSubject(ANY, worker),
+      failureSubject(ANY, worker),
+      checkpointSubject(ANY, worker),
+      gradients.reduce(ANY, ANY, worker),
+      gradients.broadcast(ANY, worker),
+      gradients.receipt(ANY, ANY, worker),
+      recoverSubject(ANY, ANY),
+      PULL_SUBJECT,
+      ACK_SUBJECT,
+    ],
+    subscribe: [
+      FLEET_SUBJECT,
+      stateSubject(ANY),
+      gradients.reduceTo(worker),
+      gradients.broadcast(ANY, ANY),
+      gradients.receiptTo(worker),
+      recoverSubject(ANY, worker),
+      `${inboxPrefix(worker)}.>`,
+    ],
   };
 }

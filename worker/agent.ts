@@ -18,7 +18,7 @@ import {
   type Welcome,
   welcomeSchema,
 } from "../shared/messages.ts";
-import { HELLO_SUBJECT, LEAVE_SUBJECT } from "../shared/subjects.ts";
+import { helloSubject, leaveSubject } from "../shared/subjects.ts";
 import { unlessAborted } from "./abortable.ts";
 import { createChange } from "./change.ts";
 import { measureEventLoopGap } from "./event_loop_gap.ts";
@@ -86,23 +86,29 @@ export function startAgent(options: AgentOptions): Agent {
   });
 
   async function run(): Promise<void> {
+    const living = live();
     try {
-      for (;;) {
-        const connection = await link.connect(draining.promise);
-        if (connection === null) return;
-        try {
-          if (await serve(connection) === "left") return;
-        } finally {
-          host.join(null);
-          await connection.close();
-        }
-      }
+      await Promise.race([living, link.keepToken()]);
     } catch (thrown) {
       if (!stopping.signal.aborted) throw thrown;
     } finally {
       beat = () => {};
       stopping.abort();
+      await living.catch(() => {});
       await host.close();
+    }
+  }
+
+  async function live(): Promise<void> {
+    for (;;) {
+      const connection = await link.connect(draining.promise);
+      if (connection === null) return;
+      try {
+        if (await serve(connection) === "left") return;
+      } finally {
+        host.join(null);
+        await connection.close();
+      }
     }
   }
 
@@ -154,7 +160,7 @@ export function startAgent(options: AgentOptions): Agent {
     while (clock.now() < late) {
       if (drainSince !== null) return "left";
       try {
-        const answer = control.request(HELLO_SUBJECT, data, limits.requestTimeoutMs);
+        const answer = control.request(helloSubject(worker), data, limits.requestTimeoutMs);
         return decodeMessage(
           welcomeSchema,
           await unlessAborted(answer, stopping.signal),
@@ -223,7 +229,7 @@ export function startAgent(options: AgentOptions): Agent {
     try {
       decodeMessage(
         receivedSchema,
-        await control.request(LEAVE_SUBJECT, message, limits.requestTimeoutMs),
+        await control.request(leaveSubject(worker), message, limits.requestTimeoutMs),
         "the answer",
       );
       log("info", "left the fleet");

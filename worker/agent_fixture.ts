@@ -305,22 +305,22 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
       if (bytes !== null) respond(bytes);
     });
 
-  answer(subjects.HELLO_SUBJECT, (data) => {
+  answer(subjects.helloSubject(subjects.ANY), (data) => {
     const { worker, incarnation } = decodeMessage(helloSchema, data, "hello");
     const welcome = coordinator.welcome({ worker, incarnation });
     return welcome === null ? null : encodeMessage(welcomeSchema, welcome);
   });
-  answer(subjects.LEAVE_SUBJECT, (data) => {
+  answer(subjects.leaveSubject(subjects.ANY), (data) => {
     const { worker, reason } = decodeMessage(leaveSchema, data, "leave");
     left.push(`${worker}: ${reason}`);
     setMembers(members.filter((member) => member.worker !== worker));
     return received;
   });
-  bus.subscribe(subjects.ALL_HEARTBEATS, ({ data }) => {
+  bus.subscribe(subjects.heartbeatSubject(subjects.ANY), ({ data }) => {
     const heartbeat = decodeMessage(heartbeatSchema, data, "heartbeat");
     heartbeats.set(heartbeat.worker, heartbeat);
   });
-  answer(subjects.reportSubject(JOB.jobId), (data) => {
+  answer(subjects.reportSubject(JOB.jobId, subjects.ANY), (data) => {
     const report = decodeMessage(microBatchReportSchema, data, "report");
     claims.push(report);
     const verdict = coordinator.verdict(report);
@@ -331,15 +331,15 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     return received;
   };
   answer(
-    subjects.updateSubject(JOB.jobId),
+    subjects.updateSubject(JOB.jobId, subjects.ANY),
     (data) => keep(updates, decodeMessage(updateReportSchema, data, "update")),
   );
   answer(
-    subjects.failureSubject(JOB.jobId),
+    subjects.failureSubject(JOB.jobId, subjects.ANY),
     (data) => keep(failures, decodeMessage(attemptFailureSchema, data, "failure")),
   );
   answer(
-    subjects.checkpointSubject(JOB.jobId),
+    subjects.checkpointSubject(JOB.jobId, subjects.ANY),
     (data) => keep(checkpoints, decodeMessage(checkpointReportSchema, data, "checkpoint")),
   );
 

@@ -7,10 +7,20 @@ import { type JoinReply, sameBroker } from "./join.ts";
 import type { Log } from "./log.ts";
 
 export interface CoordinatorLinkOptions {
-  /** Asks the join URL once. Code `unauthorized` ends the worker, anything else is tried again. */
-  readonly join: (signal: AbortSignal) => Promise<JoinReply>;
-  /** Connects to the broker; two connections, so that heartbeats do not queue behind megabytes. */
-  readonly connect: (reply: JoinReply, purpose: "control" | "gradients") => Promise<Bus>;
+  /**
+   * Asks the join URL once, with the token that the worker has. Code `unauthorized` ends the worker, anything else is tried
+   * again.
+   */
+  readonly join: (signal: AbortSignal, token: string | null) => Promise<JoinReply>;
+  /**
+   * Connects to the broker; two connections, so that heartbeats do not queue behind megabytes. `newestToken` is for when it
+   * connects again.
+   */
+  readonly connect: (
+    reply: JoinReply,
+    purpose: "control" | "gradients",
+    newestToken: () => string,
+  ) => Promise<Bus>;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly log: Log;
@@ -34,17 +44,45 @@ export interface CoordinatorLink {
    * that new connections are needed.
    */
   search(isHeard: () => boolean): Promise<boolean>;
+  /** Asks for the next token at half of each one's life. Rejects where it is refused, or with the signal's reason. */
+  keepToken(): Promise<never>;
 }
+
+/** A machine that has slept looks at its token soon after it wakes. */
+const CHECK_TOKEN_MS = 60_000;
 
 export function createCoordinatorLink(options: CoordinatorLinkOptions): CoordinatorLink {
   const { clock, limits, log, signal } = options;
   let reply: JoinReply | null = null;
+  let renewAt = Infinity;
+
+  async function join(): Promise<JoinReply> {
+    const next = await options.join(signal, reply?.token ?? null);
+    renewAt = clock.now() + (next.tokenLifetimeMs ?? Infinity) / 2;
+    return reply = next;
+  }
+
+  async function keepToken(): Promise<never> {
+    for (;;) {
+      await clock.sleep(
+        Math.min(CHECK_TOKEN_MS, Math.max(limits.retryIntervalMs, renewAt - clock.now())),
+        signal,
+      );
+      if (clock.now() < renewAt) continue;
+      try {
+        await join();
+      } catch (thrown) {
+        throwIfFinal(thrown);
+      }
+    }
+  }
 
   async function connectOnce(): Promise<Connection> {
-    const to = reply = await options.join(signal);
-    const control = await options.connect(to, "control");
+    const to = await join();
+    const newestToken = () => reply!.token;
+    const control = await options.connect(to, "control", newestToken);
     try {
-      const gradients = await options.connect(to, "gradients");
+      const gradients = await options.connect(to, "gradients", newestToken);
       const close = async () => void await Promise.all([control.close(), gradients.close()]);
       return { control, gradients, close };
     } catch (thrown) {
@@ -79,8 +117,7 @@ export function createCoordinatorLink(options: CoordinatorLinkOptions): Coordina
     while (!isHeard()) {
       try {
         const before = reply!;
-        reply = await options.join(signal);
-        return !sameBroker(before, reply);
+        return !sameBroker(before, await join());
       } catch (thrown) {
         throwIfFinal(thrown);
       }
@@ -103,5 +140,6 @@ export function createCoordinatorLink(options: CoordinatorLinkOptions): Coordina
     },
     connect,
     search,
+    keepToken,
   };
 }

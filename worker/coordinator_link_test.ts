@@ -21,10 +21,17 @@ const never = new Promise<never>(() => {});
 function linkTo(answers: readonly (JoinReply | LoraFleetError | Promise<never>)[], failingConnections = 0) {
   const clock = createFakeClock();
   const broker = createMemoryBroker({ clock });
-  const seen = { joins: 0, connections: [] as string[], closed: [] as string[], log: [] as string[] };
+  const seen = {
+    joins: 0,
+    tokens: [] as (string | null)[],
+    connections: [] as string[],
+    closed: [] as string[],
+    log: [] as string[],
+  };
   const stop = new AbortController();
   const link = createCoordinatorLink({
-    join: () => {
+    join: (_signal, token) => {
+      seen.tokens.push(token);
       const answer = answers[Math.min(seen.joins++, answers.length - 1)]!;
       return answer instanceof LoraFleetError ? Promise.reject(answer) : Promise.resolve(answer);
     },
@@ -103,4 +110,21 @@ Deno.test("a search ends with another broker, the same one, or when the coordina
   isHeard = true;
   await clock.advance(LIMITS.retryIntervalMs);
   assertEquals([await third, seen.joins], [false, joins]);
+});
+
+Deno.test("at half of its life a token is renewed with itself, and again until it is; a refusal is the end", async () => {
+  const first = { ...REPLY, token: "first", tokenLifetimeMs: 100_000 };
+  const { link, clock, seen } = linkTo([first, down, { ...first, token: "second" }, refused]);
+  await link.connect(never);
+  const kept = link.keepToken();
+  const ended = assertRejects(() => kept, LoraFleetError, "the token is wrong");
+  await clock.advance(49_000);
+  assertEquals(seen.tokens, [null]);
+  await clock.advance(1000);
+  assertEquals([link.reply.token, seen.tokens], ["first", [null, "first"]]);
+  await clock.advance(LIMITS.retryIntervalMs);
+  assertEquals([link.reply.token, seen.tokens], ["second", [null, "first", "first"]]);
+  await clock.advance(60_000);
+  await ended;
+  assertEquals(seen.tokens.at(-1), "second");
 });

@@ -225,7 +225,7 @@ export function startJobSession(options: JobSessionOptions): JobSession {
       await askUntilAnswered({
         bus: control,
         clock,
-        subject: checkpointSubject(jobId),
+        subject: checkpointSubject(jobId, self.worker),
         data: report,
         answer: receivedSchema,
         timeoutMs: limits.requestTimeoutMs,

@@ -12,14 +12,23 @@ const joinReplySchema = z.object({
   /** Empty where the broker asks for none. */
   natsUser: z.string(),
   natsPassword: z.string(),
+  /** Whether the broker knows this worker by its token and its key (decision 0010). */
+  natsTakesToken: z.boolean().optional(),
   httpUrl: z.url(),
+  /** Signed for this worker's key: its bearer token at the coordinator. */
   token: z.string().min(1),
+  /** When the next token has to be there. */
+  tokenLifetimeMs: z.number().positive().optional(),
   coordinatorId: z.string(),
 });
 export type JoinReply = z.output<typeof joinReplySchema>;
 
 export interface JoinOptions {
   readonly url: string;
+  /** Of this worker's key; the secret part is not told. */
+  readonly publicKey: string;
+  /** The token that it has; null before the first. With it a worker that is in the fleet stays there. */
+  readonly token: string | null;
   readonly fetch: Fetch;
   readonly clock: Clock;
   readonly timeoutMs: number;
@@ -30,7 +39,8 @@ export interface JoinOptions {
  * Asks once. Rejects with code `unauthorized` where the token is not the right one, which no repetition will change, and
  * with code `timeout` where the coordinator does not answer or answers with something else.
  */
-export async function askJoinUrl({ url, fetch, clock, timeoutMs, signal }: JoinOptions): Promise<JoinReply> {
+export async function askJoinUrl(options: JoinOptions): Promise<JoinReply> {
+  const { url, publicKey, token, fetch, clock, timeoutMs, signal } = options;
   // The last part of the URL is a secret.
   const where = quote(`${new URL(url).origin}/join/…`);
   const failed = (what: string, cause?: unknown) =>
@@ -39,7 +49,17 @@ export async function askJoinUrl({ url, fetch, clock, timeoutMs, signal }: JoinO
   let body: string;
   try {
     [status, body] = await withDeadline(clock, timeoutMs, `asking ${where}`, signal, async (signal) => {
-      const response = await fetch(url, { signal, headers: { accept: "application/json" } });
+      const response = await fetch(url, {
+        method: "POST",
+        signal,
+        // A coordinator answers itself; whoever sends us elsewhere wants our token there.
+        redirect: "error",
+        headers: {
+          ...{ accept: "application/json", "content-type": "application/json" },
+          ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        },
+        body: JSON.stringify({ publicKey }),
+      });
       return [response.status, await response.text()];
     });
   } catch (thrown) {
@@ -49,8 +69,7 @@ export async function askJoinUrl({ url, fetch, clock, timeoutMs, signal }: JoinO
   if (status === 401 || status === 403) {
     throw new LoraFleetError(
       "unauthorized",
-      `cannot join at ${where}: the coordinator refuses the token (${status}); it prints the line with the right one ` +
-        "when it starts",
+      `cannot join at ${where}: the coordinator refuses this worker (${status}): ${reasonOf(body)}`,
       { param: "join" },
     );
   }
@@ -63,7 +82,18 @@ export async function askJoinUrl({ url, fetch, clock, timeoutMs, signal }: JoinO
 
 /** Whether both replies lead to the same broker as the same user. */
 export function sameBroker(a: JoinReply, b: JoinReply): boolean {
-  return a.natsUrl === b.natsUrl && a.natsUser === b.natsUser && a.natsPassword === b.natsPassword;
+  return a.natsUrl === b.natsUrl && a.natsUser === b.natsUser && a.natsPassword === b.natsPassword &&
+    a.natsTakesToken === b.natsTakesToken;
+}
+
+const errorSchema = z.object({ error: z.object({ message: z.string().max(1000) }) });
+
+/** What the coordinator says about it, or what would be right. */
+function reasonOf(body: string): string {
+  const parsed = errorSchema.safeParse(parseJson(body));
+  return parsed.success
+    ? parsed.data.error.message
+    : "the join token is not the right one; the coordinator prints the line with it when it starts";
 }
 
 function parseJson(text: string): unknown {

@@ -13,10 +13,12 @@ const REPLY = {
 };
 const URL = "http://127.0.0.1:8787/join/very-secret";
 
-function ask(fetch: Fetch) {
+function ask(fetch: Fetch, token: string | null = null) {
   const clock = createFakeClock();
   const answer = askJoinUrl({
     url: URL,
+    publicKey: "UKEY",
+    token,
     fetch,
     clock,
     timeoutMs: 1000,
@@ -33,20 +35,28 @@ async function refusal(fetch: Fetch): Promise<LoraFleetError> {
 }
 
 Deno.test("the reply is what the coordinator says; a newer one may say more", async () => {
-  const asked: string[] = [];
-  const { answer } = ask((url) => {
-    asked.push(url);
-    return Promise.resolve(Response.json({ ...REPLY, news: 1 }));
-  });
-  assertEquals(await answer, REPLY);
-  assertEquals(asked, [URL]);
+  for (const token of [null, "mine"]) {
+    const asked: [string, RequestInit][] = [];
+    const { answer } = ask((url, init) => {
+      asked.push([url, init]);
+      return Promise.resolve(Response.json({ ...REPLY, news: 1 }));
+    }, token);
+    assertEquals(await answer, REPLY);
+    const [[url, { method, body, headers, redirect }]] = asked as [[string, RequestInit]];
+    assertEquals([url, method, body, redirect], [URL, "POST", '{"publicKey":"UKEY"}', "error"]);
+    assertEquals(new Headers(headers).get("authorization"), token === null ? null : "Bearer mine");
+  }
 });
 
 Deno.test("a token that is refused is no matter of patience", async () => {
   for (const status of [401, 403]) {
     const error = await refusal(() => Promise.resolve(new Response("{}", { status })));
     assertEquals([error.code, error.param], ["unauthorized", "join"]);
+    assertStringIncludes(error.message, "the join token is not the right one");
   }
+  const body = { error: { message: "it was revoked 5 s ago" } };
+  const told = await refusal(() => Promise.resolve(Response.json(body, { status: 401 })));
+  assertStringIncludes(told.message, "refuses this worker (401): it was revoked 5 s ago");
 });
 
 Deno.test("anything else may be right later", async () => {
@@ -72,7 +82,11 @@ Deno.test("a coordinator that never answers is given up in time", async () => {
 
 Deno.test("a broker is another one where address, user or password differ", () => {
   assertEquals(sameBroker(REPLY, { ...REPLY, token: "other", httpUrl: "http://other" }), true);
-  for (const change of [{ natsUrl: "nats://b" }, { natsUser: "b" }, { natsPassword: "b" }]) {
+  for (
+    const change of [{ natsUrl: "nats://b" }, { natsUser: "b" }, { natsPassword: "b" }, {
+      natsTakesToken: true,
+    }]
+  ) {
     assertEquals(sameBroker(REPLY, { ...REPLY, ...change }), false);
   }
 });

@@ -2,11 +2,9 @@
  * `deno task worker --join <url>`: reads the command line, looks for the GPU, and takes part in a fleet until a signal ends it.
  * Exit codes: 0 left after SIGTERM, 1 failed, 2 usage, 130 interrupted.
  */
-import { connectNatsBus } from "../shared/bus/nats_bus.ts";
-import type { Bus } from "../shared/bus/bus.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { newIncarnation, newWorkerId } from "../shared/ids.ts";
+import { newIncarnation } from "../shared/ids.ts";
 import { LIMITS } from "../shared/limits.ts";
 import { type Agent, startAgent } from "./agent.ts";
 import { createBaseModels } from "./base_model.ts";
@@ -14,7 +12,7 @@ import { createCheckpointWriter } from "./checkpoint_upload.ts";
 import { parseConfig, USAGE, type WorkerConfig } from "./config.ts";
 import { Gpu } from "./device/gpu.ts";
 import { startEngineThread } from "./engine/engine_client.ts";
-import { askJoinUrl, type JoinReply } from "./join.ts";
+import { createWorkerIdentity } from "./identity.ts";
 import type { LogLevel } from "./log.ts";
 
 /** Whoever interrupts a worker does not want to wait; its fleet notices soon enough. */
@@ -33,25 +31,20 @@ async function probeGpu(allowCpu: boolean): Promise<string> {
 }
 
 function start(config: WorkerConfig, gpu: string): Agent {
-  const worker = newWorkerId();
   const { cacheFolder } = config;
   const common = { fetch, clock: systemClock, limits: LIMITS, log };
   const models = createBaseModels({ ...common, cacheFolder, hub: config.hub });
-  const connect = ({ natsUrl, natsUser, natsPassword }: JoinReply, purpose: string): Promise<Bus> =>
-    connectNatsBus({
-      servers: natsUrl,
-      ...(natsUser === "" ? {} : { user: natsUser, pass: natsPassword }),
-      name: `${worker} ${purpose}`,
-      onError: (message, thrown) => log("error", `${message}: ${messageOf(thrown)}`),
-    });
+  const identity = createWorkerIdentity({
+    ...common,
+    url: config.joinUrl,
+    timeoutMs: LIMITS.coordinatorSilentMs,
+    onBusError: (message, thrown) => log("error", `${message}: ${messageOf(thrown)}`),
+  });
   return startAgent({
-    worker,
+    ...identity,
     name: config.name,
     gpu,
     newIncarnation,
-    join: (signal) =>
-      askJoinUrl({ ...common, url: config.joinUrl, timeoutMs: LIMITS.coordinatorSilentMs, signal }),
-    connect,
     newEngine: () => startEngineThread(),
     engineLimits: { allowCpu: config.allowCpu, memoryBudgetBytes: config.memoryBudgetBytes },
     findBaseModel: (reply, job, signal) => models.find(reply, job, signal),

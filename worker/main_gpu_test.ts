@@ -47,7 +47,7 @@ Deno.test("a refused token ends it with 1; signals end it while it waits for a c
   await t.step("401", async () => {
     const { code, stderr } = await run(args);
     assertEquals(code, 1, stderr);
-    assertStringIncludes(stderr, "the coordinator refuses the token (401)");
+    assertStringIncludes(stderr, "the coordinator refuses this worker (401)");
   });
   status = 503;
   for (const [signal, expected] of [["SIGTERM", 0], ["SIGINT", 130]] as const) {

@@ -80,7 +80,7 @@ export function createReports(options: ReportsOptions): Reports {
         maxAbs: encodeFloats(maxAbs),
         computeMs,
       });
-      return (await ask(reportSubject(jobId), report, verdictAnswerSchema, signal)).verdict;
+      return (await ask(reportSubject(jobId, self.worker), report, verdictAnswerSchema, signal)).verdict;
     },
     async updated({ step, attempt, generation }, { digest, gradientNorm }, signal) {
       const report = encodeMessage(updateReportSchema, {
@@ -92,7 +92,7 @@ export function createReports(options: ReportsOptions): Reports {
         gradientNorm: finiteOrNull(gradientNorm),
         gradientBytesSent: gradientBytesSent(),
       });
-      await ask(updateSubject(jobId), report, receivedSchema, signal);
+      await ask(updateSubject(jobId, self.worker), report, receivedSchema, signal);
     },
     async failed({ step, attempt }, reason, suspects, signal) {
       const report = encodeMessage(attemptFailureSchema, {
@@ -103,7 +103,7 @@ export function createReports(options: ReportsOptions): Reports {
         suspects: [...suspects],
         gradientBytesSent: gradientBytesSent(),
       });
-      await ask(failureSubject(jobId), report, receivedSchema, signal);
+      await ask(failureSubject(jobId, self.worker), report, receivedSchema, signal);
     },
   };
 }

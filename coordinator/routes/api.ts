@@ -4,6 +4,7 @@ import type { RouteConfig } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { Clock } from "../../shared/clock.ts";
 import type { ParsedJobRequest } from "../../shared/job_spec.ts";
+import type { Access } from "../access.ts";
 import type { ArtifactStore } from "../artifact_store.ts";
 import type { FileStore } from "../file_store.ts";
 import type { Fleet } from "../fleet.ts";
@@ -12,14 +13,23 @@ import type { ModelRegistry } from "../model_registry.ts";
 import type { JobStore } from "../store/job_store.ts";
 import { errorSchema, invalidInput } from "./errors.ts";
 
-/** What a worker gets for its join token. */
-export interface JoinReply {
+/** Where a worker finds the fleet. */
+export interface FleetAddresses {
   readonly natsUrl: string;
+  readonly httpUrl: string;
+  readonly coordinatorId: string;
+}
+
+/** What a worker gets for its join token. */
+export interface JoinReply extends FleetAddresses {
+  /** Empty where the broker knows the worker by its token and key, or asks for nothing. */
   readonly natsUser: string;
   readonly natsPassword: string;
-  readonly httpUrl: string;
+  readonly natsTakesToken: boolean;
+  /** Signed for the worker's key: its bearer token here, and who it is at a broker that takes it. */
   readonly token: string;
-  readonly coordinatorId: string;
+  /** It has to ask for the next one before this time is over. */
+  readonly tokenLifetimeMs: number;
 }
 
 export interface ReadinessCheck {
@@ -41,9 +51,12 @@ export interface ApiServices {
   readonly parseJobRequest: (body: unknown) => ParsedJobRequest;
   /** Keys of users; empty: no key is asked for, and only programs on this machine are served. */
   readonly apiKeys: readonly string[];
-  readonly joinToken: string;
+  /** Join tokens and workers' credentials. */
+  readonly access: Access;
+  /** How long the token of a join URL lets workers in unless told; null: for ever. */
+  readonly joinTokenTtlMs: number | null;
   /** `requestUrl` is the address that the worker itself used: it leads to this coordinator. */
-  readonly joinReply: (requestUrl: URL) => JoinReply;
+  readonly addresses: (requestUrl: URL) => Omit<JoinReply, "token" | "tokenLifetimeMs">;
   readonly readiness: () => Promise<readonly ReadinessCheck[]>;
   readonly maxUploadBytes: number;
   /** Ends streams that would otherwise wait for more. */
@@ -98,7 +111,7 @@ export function bytesContent(description: string) {
 export const errorAnswers = { default: jsonContent(errorSchema, "An error") };
 
 export const userSecurity = [{ apiKey: [] }];
-export const workerSecurity = [{ joinToken: [] }];
+export const workerSecurity = [{ workerToken: [] }];
 
 export const idParameter = z.object({ id: z.string() });
 

@@ -1,7 +1,8 @@
-/** Who may ask what: API keys for users, the join token for workers, and nobody but this machine without a key. */
+/** Who may ask what: API keys for users, signed tokens for workers, and nobody but this machine without a key. */
 import type { Context, MiddlewareHandler } from "hono";
 import { createHash, timingSafeEqual } from "node:crypto";
 import { LoraFleetError } from "../../shared/errors.ts";
+import type { Access } from "../access.ts";
 import { HttpError } from "./errors.ts";
 
 /** Whether two secrets are equal, in a time that says nothing about where they differ. */
@@ -11,24 +12,37 @@ export function equalSecrets(one: string, other: string): boolean {
 }
 
 /** The token of `Authorization: Bearer`; the empty text, which no secret is, where there is none. */
-function bearerOf(c: Context): string {
+export function bearerOf(c: Context): string {
   return /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1] ?? "";
 }
 
-/** Lets pass who shows one of the secrets. */
-export function requireBearer(secrets: readonly string[], what: string): MiddlewareHandler {
+/** Lets pass who shows one of the API keys. */
+export function requireApiKey(keys: readonly string[]): MiddlewareHandler {
   return async (c, next) => {
     const token = bearerOf(c);
-    if (!secrets.some((secret) => equalSecrets(token, secret))) {
+    if (token === "") throw missing("API key");
+    if (!keys.some((key) => equalSecrets(token, key))) {
       throw new LoraFleetError(
         "unauthorized",
-        token === ""
-          ? `no ${what}: send it in the header "Authorization: Bearer …"`
-          : `the ${what} in the header "Authorization" is not a valid one`,
+        'the API key in the header "Authorization" is not a valid one: it is one that was given with --api-key',
       );
     }
     await next();
   };
+}
+
+/** Lets pass a worker that shows the token which it got when it joined. */
+export function requireWorker(access: Pick<Access, "identify">): MiddlewareHandler {
+  return async (c, next) => {
+    const token = bearerOf(c);
+    if (token === "") throw missing("worker's token");
+    access.identify(token);
+    await next();
+  };
+}
+
+function missing(what: string): LoraFleetError {
+  return new LoraFleetError("unauthorized", `no ${what}: send it in the header "Authorization: Bearer …"`);
 }
 
 /**

@@ -1,7 +1,10 @@
 /** Reads what clients send, with limits. */
 import type { Context } from "hono";
+import type { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { HttpError } from "./errors.ts";
+import { HttpError, invalidInput } from "./errors.ts";
+
+const MAX_OBJECT_BYTES = 10_000;
 
 /** Collects a stream. Throws 413 where it is longer than `maxBytes`. */
 export async function readText(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
@@ -32,4 +35,11 @@ export async function readJson(c: Context, maxBytes: number): Promise<unknown> {
   } catch (thrown) {
     throw new LoraFleetError("invalid_request", `the body is not JSON: ${messageOf(thrown)}`);
   }
+}
+
+/** A small JSON body. Throws what `readJson` throws, and `invalid_request` with the field at fault. */
+export async function readObject<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
+  const parsed = schema.safeParse(await readJson(c, MAX_OBJECT_BYTES));
+  if (parsed.success) return parsed.data;
+  throw invalidInput(parsed.error, "field");
 }

@@ -1,4 +1,4 @@
-/** What workers ask, with the join token: how to join, the base model's files, and a place for the adapter. */
+/** What workers ask: how to join, the base model's files, and a place for the adapter. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { modelManifestSchema } from "../../shared/model_manifest.ts";
@@ -6,49 +6,97 @@ import {
   addDescribed,
   bytesContent,
   errorAnswers,
+  idParameter,
   jsonContent,
   pathParameter,
+  userSecurity,
   workerSecurity,
 } from "./api.ts";
 import type { Api, ApiServices } from "./api.ts";
-import { equalSecrets } from "./auth.ts";
+import { bearerOf } from "./auth.ts";
+import { readObject } from "./bodies.ts";
 import { serveFile } from "./serve_file.ts";
 
-const joinSchema = z.object({
-  natsUrl: z.string(),
+const addressesSchema = z.object({ natsUrl: z.string(), httpUrl: z.string(), coordinatorId: z.string() })
+  .openapi("FleetAddresses");
+const joinSchema = addressesSchema.extend({
   natsUser: z.string(),
   natsPassword: z.string(),
-  httpUrl: z.string(),
-  token: z.string(),
-  coordinatorId: z.string(),
+  natsTakesToken: z.boolean().openapi({
+    description: "Whether the token is who the worker is at the broker",
+  }),
+  token: z.string().openapi({ description: "Signed for the public key" }),
+  tokenLifetimeMs: z.int().openapi({ description: "Ask again before this time is over" }),
 }).openapi("JoinReply");
+const joinRequestSchema = z.strictObject({
+  publicKey: z.string().max(100).openapi({ description: "An NKey of a user: U…" }),
+}).openapi("JoinRequest");
 
 const storedSchema = z.object({ name: z.string(), size: z.int(), sha256: z.string() }).openapi(
   "CheckpointFile",
 );
 
+const revokedWorkerSchema = z.object({ id: z.string(), object: z.literal("worker"), revoked: z.boolean() })
+  .openapi("RevokedWorker");
+
 export function addWorkerRoutes(api: Api, services: ApiServices): void {
-  const { models, artifacts, jobs, joinToken, joinReply } = services;
+  const { models, artifacts, jobs, access, addresses } = services;
 
   api.openapi(
     createRoute({
       method: "get",
       path: "/join/{token}",
-      operationId: "join",
-      summary: "Where a worker finds the fleet",
+      operationId: "findFleet",
+      summary: "Where the fleet is, for whoever may join it",
       request: { params: z.object({ token: z.string() }) },
-      responses: { 200: jsonContent(joinSchema, "Addresses and credentials"), ...errorAnswers },
+      responses: { 200: jsonContent(addressesSchema, "Addresses"), ...errorAnswers },
     }),
     (c) => {
-      if (!equalSecrets(c.req.valid("param").token, joinToken)) {
-        throw new LoraFleetError(
-          "unauthorized",
-          "the join token is not valid; the coordinator prints the URL with the right one when it starts",
-          { param: "token" },
-        );
-      }
+      access.assertJoinToken(c.req.valid("param").token);
+      const { natsUrl, httpUrl, coordinatorId } = addresses(new URL(c.req.url));
       c.header("cache-control", "no-store");
-      return c.json(joinReply(new URL(c.req.url)), 200);
+      return c.json({ natsUrl, httpUrl, coordinatorId }, 200);
+    },
+  );
+
+  addDescribed(api, {
+    method: "post",
+    path: "/join/{token}",
+    operationId: "join",
+    summary: "Join as a worker with a key of its own, or get the next token before the last one ends",
+    description:
+      "A worker that shows its last token, still good, gets the next one whatever has become of the join token.",
+    request: {
+      params: z.object({ token: z.string() }),
+      body: { required: true, content: { "application/json": { schema: joinRequestSchema } } },
+    },
+    responses: { 200: jsonContent(joinSchema, "Addresses and credentials"), ...errorAnswers },
+  }, async (c) => {
+    const { publicKey } = await readObject(c, joinRequestSchema);
+    const { token, lifetimeMs } = access.join({
+      joinToken: pathParameter(c, "token"),
+      publicKey,
+      credential: bearerOf(c) || null,
+    });
+    c.header("cache-control", "no-store");
+    const reply = { ...addresses(new URL(c.req.url)), token, tokenLifetimeMs: lifetimeMs };
+    return c.json(reply satisfies z.output<typeof joinSchema>, 200);
+  });
+
+  api.openapi(
+    createRoute({
+      method: "delete",
+      path: "/v1/workers/{id}",
+      operationId: "revokeWorker",
+      summary: "Throw a worker out: its token is worth nothing from now on, its connections are closed",
+      security: userSecurity,
+      request: { params: idParameter },
+      responses: { 200: jsonContent(revokedWorkerSchema, "It is revoked"), ...errorAnswers },
+    }),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      await access.revokeWorker(id);
+      return c.json({ id, object: "worker" as const, revoked: true }, 200);
     },
   );
 

@@ -1,9 +1,11 @@
 import { assertEquals } from "@std/assert";
+import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
+import { workerIdOf } from "../../shared/ids.ts";
 import { parseJobRequest } from "../../shared/job_spec.ts";
-import { JOIN_TOKEN, withWorld } from "../app_fixture.ts";
+import { JOIN_TOKEN, LIFETIME_MS, withWorld } from "../app_fixture.ts";
+import type { Api } from "./api.ts";
 import { sha256Of } from "../store/streamed_file.ts";
 
-const worker = { authorization: `Bearer ${JOIN_TOKEN}` };
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 async function errorOf(response: Response): Promise<[number, string, string | null]> {
@@ -11,23 +13,73 @@ async function errorOf(response: Response): Promise<[number, string, string | nu
   return [response.status, error.code, error.param];
 }
 
+const join = (app: Api, publicKey: string, token = JOIN_TOKEN, headers: Record<string, string> = {}) =>
+  app.request(`http://fleet.example:8787/join/${token}`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: JSON.stringify({ publicKey }),
+  });
+
 Deno.test("the join token leads to the broker, by the address that the worker used", () =>
-  withWorld({}, async ({ app }) => {
-    const response = await app.request(`http://fleet.example:8787/join/${JOIN_TOKEN}`);
-    assertEquals(await response.json(), {
+  withWorld({}, async ({ app, access }) => {
+    const { publicKey } = createNatsKeys("user");
+    const response = await join(app, publicKey);
+    const { token, ...reply } = await response.json();
+    assertEquals(reply, {
       natsUrl: "nats://fleet.example:4222",
-      natsUser: "worker",
-      natsPassword: "secret",
+      natsUser: "",
+      natsPassword: "",
+      natsTakesToken: true,
       httpUrl: "http://fleet.example:8787",
-      token: JOIN_TOKEN,
       coordinatorId: "c1",
+      tokenLifetimeMs: LIFETIME_MS,
     });
+    assertEquals(access.identify(token).worker, workerIdOf(publicKey));
     assertEquals(response.headers.get("cache-control"), "no-store");
+    const look = await app.request(`http://fleet.example:8787/join/${JOIN_TOKEN}`);
+    const { natsUrl, httpUrl, coordinatorId } = reply;
+    assertEquals(await look.json(), { natsUrl, httpUrl, coordinatorId });
+
     assertEquals(await errorOf(await app.request("/join/wrong")), [401, "unauthorized", "token"]);
+    assertEquals(await errorOf(await join(app, publicKey, "wrong")), [401, "unauthorized", "token"]);
+    for (const bad of ["", "UABC", createNatsKeys("account").publicKey, `${publicKey.slice(0, -1)}A`]) {
+      assertEquals(await errorOf(await join(app, bad)), [400, "invalid_request", "publicKey"], bad);
+    }
+    assertEquals(await errorOf(await join(app, "U".repeat(101))), [400, "invalid_request", "publicKey"]);
+  }));
+
+Deno.test("a worker in the fleet gets its next token whatever has become of the join token, until it is revoked", () =>
+  withWorld({}, async ({ app, access, revoked }) => {
+    const { publicKey } = createNatsKeys("user");
+    const { token } = await (await join(app, publicKey)).json();
+    const own = { authorization: `Bearer ${token}` };
+    await access.revokeToken(access.tokens()[0]!.id, false);
+    assertEquals(await errorOf(await join(app, publicKey)), [401, "unauthorized", "token"]);
+    const another = createNatsKeys("user").publicKey;
+    assertEquals(await errorOf(await join(app, another, JOIN_TOKEN, own)), [401, "unauthorized", "token"]);
+    const next = await (await join(app, publicKey, JOIN_TOKEN, own)).json();
+
+    const id = workerIdOf(publicKey);
+    const response = await app.request(`http://localhost/v1/workers/${id}`, { method: "DELETE" });
+    assertEquals(await response.json(), { id, object: "worker", revoked: true });
+    assertEquals(revoked, [publicKey]);
+    for (const token of [own, { authorization: `Bearer ${next.token}` }]) {
+      assertEquals(await errorOf(await join(app, publicKey, JOIN_TOKEN, token)), [
+        401,
+        "unauthorized",
+        "token",
+      ]);
+      const model = await app.request("/v1/base-models/x", { headers: token });
+      assertEquals(await errorOf(model), [401, "unauthorized", null]);
+    }
+    const unknown = await app.request("http://localhost/v1/workers/w-none", { method: "DELETE" });
+    assertEquals(await errorOf(unknown), [404, "not_found", "id"]);
   }));
 
 Deno.test("a base model is served by its hash, in ranges, to workers alone", () =>
-  withWorld({}, async ({ app, models }) => {
+  withWorld({}, async (world) => {
+    const { app, models } = world;
+    const worker = world.worker();
     const { manifest } = await models.resolve("org/tiny");
     const url = `/v1/base-models/${manifest.hash}`;
     assertEquals(await (await app.request(url, { headers: worker })).json(), manifest);
@@ -53,6 +105,7 @@ Deno.test("a base model is served by its hash, in ranges, to workers alone", () 
 
 Deno.test("a worker stores its adapter; the same bytes again are welcome", () =>
   withWorld({}, async (world) => {
+    const worker = world.worker();
     world.fleet.beforeStep = (_job, _step, signal) =>
       new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     const training_file = (await world.upload("a")).id;

@@ -6,7 +6,7 @@
 export interface BusMessage {
   readonly subject: string;
   readonly data: Uint8Array;
-  /** Answers a request; without effect where nobody asked. */
+  /** Answers a request; without effect where nobody asked, or wants the answer anywhere but in an inbox. */
   respond(data: Uint8Array): void;
 }
 

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
+import { INBOXES } from "../subjects.ts";
 import type { Bus, BusErrorHandler, BusMessage, BusStatus, Subscription } from "./bus.ts";
 import { assertPayload } from "./bus_checks.ts";
 import { createMemoryLeases } from "./memory_lease.ts";
@@ -109,7 +110,7 @@ export function createMemoryBroker(options: { clock: Clock; maxPayloadBytes?: nu
     async function request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
       assertOpen(`ask ${quote(subject)}`);
       assertPayload(subject, data, maxPayloadBytes);
-      const inbox = `_INBOX.${inboxes++}`;
+      const inbox = `${INBOXES}.${inboxes++}`;
       const answer = Promise.withResolvers<Uint8Array>();
       const answered = new AbortController();
       const listening = listen(inbox, (_subject, data) => answer.resolve(data));

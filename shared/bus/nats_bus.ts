@@ -1,41 +1,30 @@
 /**
- * The bus over NATS. With its parts (`nats_transport.ts`, `nats_store.ts`, `nats_queue.ts`, `nats_lease.ts`,
- * `nats_errors.ts`) the only importer of a NATS client.
+ * The bus over NATS. With its parts (`nats_*.ts`) the only importer of a NATS client.
  *
  * Gradients deserve a connection of their own: a process that sends heartbeats behind megabytes of chunks looks dead.
  */
-import { credsAuthenticator } from "@nats-io/transport-node";
-import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
+import { INBOXES } from "../subjects.ts";
 import type { Bus, BusErrorHandler, BusMessage, BusStatus, Subscription } from "./bus.ts";
 import { assertPayload, plainBytes } from "./bus_checks.ts";
+import { type NatsConnectionOptions, openConnection } from "./nats_connection.ts";
 import { isClosed, isNoResponders, toLoraFleetError } from "./nats_errors.ts";
+import type { NatsIdentity } from "./nats_keys.ts";
 import { createNatsStore } from "./nats_store.ts";
-import { connectToNats } from "./nats_transport.ts";
 
-export interface NatsBusOptions {
-  /** One or more addresses: `nats://`, `tls://`, `ws://`, `wss://`, or `host:port`. */
-  readonly servers: string | readonly string[];
-  readonly user?: string;
-  readonly pass?: string;
-  readonly token?: string;
-  /** The content of a `.creds` file (JWT and NKey). */
-  readonly credentials?: Uint8Array;
-  /** Shows up in the server's monitoring. */
-  readonly name: string;
+export interface NatsBusOptions extends NatsConnectionOptions {
+  /** Who we are in the account that has the streams, where that is another one. */
+  readonly storeIdentity?: NatsIdentity;
+  /** Whether this client has no right but to take items from queues, of all that concerns streams. */
+  readonly mayOnlyPull?: boolean;
   /** Defects of handlers and what the server objects to: refused subjects, expired credentials. */
   readonly onError: BusErrorHandler;
-  /** Wait for a broker that is not up yet, instead of rejecting. */
-  readonly waitOnFirstConnect?: boolean;
   /** How long `enqueue`, `append` and the queues' and logs' management try again before they reject. */
   readonly storeDeadlineMs?: number;
 }
 
-const RECONNECT_WAIT_MS = 500;
-const FIRST_CONNECT_TIMEOUT_MS = 10_000;
-/** A peer that does not answer pings for two of these is gone: a cable was pulled, a machine sleeps. */
-const PING_INTERVAL_MS = 5000;
 const STORE_DEADLINE_MS = 30_000;
 /** Between two tries of a request that nobody was there to hear. */
 const NO_RESPONDERS_WAIT_MS = 50;
@@ -51,7 +40,8 @@ const STATUS_OF: Readonly<Record<string, BusStatus>> = {
  */
 export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
   const { name, onError } = options;
-  const nc = await open(options);
+  const nc = await openConnection(options);
+  const storeConnection = await openStore(options, nc);
   const statusHandlers: ((status: BusStatus) => void)[] = [];
   let closing: Promise<void> | null = null;
   let lastMaxPayload = nc.info!.max_payload;
@@ -101,7 +91,8 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
               subject: message.subject,
               data: plainBytes(message.data),
               respond: (data) => {
-                if (!message.reply || nc.isClosed()) return;
+                // Whoever asks chooses the subject of the answer, and must not choose one on which we alone may speak.
+                if (!message.reply?.startsWith(`${INBOXES}.`) || nc.isClosed()) return;
                 assertPayload(message.reply, data, maxPayloadBytes());
                 message.respond(data);
               },
@@ -148,10 +139,11 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
   /** Lets out what was published, then leaves; a broker that is away is not waited for. */
   async function close(): Promise<void> {
     const late = new AbortController();
-    const drained = nc.drain().catch(() => {});
+    const drained = Promise.all([nc.drain(), ...storeConnection === nc ? [] : [storeConnection.drain()]])
+      .catch(() => {});
     await Promise.race([drained, systemClock.sleep(CLOSE_TIMEOUT_MS, late.signal).catch(() => {})]);
     late.abort();
-    await nc.close();
+    await Promise.all([nc.close(), storeConnection.close()]);
   }
 
   return {
@@ -162,40 +154,25 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
     subscribe,
     request,
     flush,
-    ...createNatsStore(nc, {
+    ...createNatsStore(storeConnection, {
       deadlineMs: options.storeDeadlineMs ?? STORE_DEADLINE_MS,
       maxPayloadBytes,
       onError,
+      inboxPrefix: options.inboxPrefix ?? INBOXES,
+      mayOnlyPull: options.mayOnlyPull ?? false,
     }),
     onStatus: (handler) => void statusHandlers.push(handler),
     close: () => closing ??= close(),
   };
 }
 
-async function open(options: NatsBusOptions): Promise<NatsConnection> {
-  const { servers, user, pass, token, credentials, name } = options;
-  const list = typeof servers === "string" ? [servers] : [...servers];
-  const connection: ConnectionOptions = {
-    servers: list,
-    name,
-    reconnect: true,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_WAIT_MS,
-    // A broker that restarts with other passwords refuses twice and takes the client later, or never: the owner of
-    // the bus decides when to ask for new ones.
-    ignoreAuthErrorAbort: true,
-    waitOnFirstConnect: options.waitOnFirstConnect ?? false,
-    timeout: FIRST_CONNECT_TIMEOUT_MS,
-    pingInterval: PING_INTERVAL_MS,
-    noAsyncTraces: true,
-  };
-  if (user !== undefined) connection.user = user;
-  if (pass !== undefined) connection.pass = pass;
-  if (token !== undefined) connection.token = token;
-  if (credentials !== undefined) connection.authenticator = credsAuthenticator(credentials);
+async function openStore(options: NatsBusOptions, nc: NatsConnection): Promise<NatsConnection> {
+  const { storeIdentity, name } = options;
+  if (storeIdentity === undefined) return nc;
   try {
-    return await connectToNats(connection);
+    return await openConnection({ ...options, identity: storeIdentity, name: `${name}, streams` });
   } catch (thrown) {
-    throw toLoraFleetError(`cannot connect to the broker at ${quote(list)} as ${quote(name)}`, thrown);
+    await nc.close();
+    throw thrown;
   }
 }

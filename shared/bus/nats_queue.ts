@@ -8,12 +8,11 @@ import { createInbox, nanos } from "@nats-io/transport-node";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
+import { WORK_CONSUMER } from "../subjects.ts";
 import type { BusErrorHandler, WorkItem, WorkQueue } from "./bus.ts";
 import { plainBytes } from "./bus_checks.ts";
 import { isNotFound, toLoraFleetError } from "./nats_errors.ts";
 
-/** All workers share one consumer: a work queue allows no second one for the same subjects. */
-const CONSUMER = "workers";
 /** Pulls that may be open at the broker at once. */
 const MAX_OPEN_PULLS = 20_000;
 const ACK_TIMEOUT_MS = 2000;
@@ -34,31 +33,38 @@ export async function ensureConsumer(
 ): Promise<void> {
   const changeable = { ack_wait: nanos(ackWaitMs), max_deliver: -1, max_ack_pending: -1 };
   try {
-    await manager.consumers.info(stream, CONSUMER);
+    await manager.consumers.info(stream, WORK_CONSUMER);
   } catch (thrown) {
     if (!isNotFound(thrown)) throw thrown;
     await manager.consumers.add(stream, {
       ...changeable,
-      durable_name: CONSUMER,
+      durable_name: WORK_CONSUMER,
       ack_policy: AckPolicy.Explicit,
       deliver_policy: DeliverPolicy.All,
       max_waiting: MAX_OPEN_PULLS,
     });
     return;
   }
-  await manager.consumers.update(stream, CONSUMER, changeable);
+  await manager.consumers.update(stream, WORK_CONSUMER, changeable);
 }
 
 /** Rejects where the queue is not there. */
 export async function assertQueue(manager: JetStreamManager, name: string): Promise<void> {
-  await manager.consumers.info(name, CONSUMER);
+  await manager.consumers.info(name, WORK_CONSUMER);
+}
+
+export interface NatsQueueOptions {
+  readonly name: string;
+  /** Null for one who may only pull: then a queue that is not there looks empty. */
+  readonly manager: JetStreamManager | null;
+  /** Where the broker's answers come. */
+  readonly inboxPrefix: string;
+  readonly onError: BusErrorHandler;
 }
 
 export function openNatsQueue(
   nc: NatsConnection,
-  manager: JetStreamManager,
-  name: string,
-  onError: BusErrorHandler,
+  { name, manager, inboxPrefix, onError }: NatsQueueOptions,
 ): WorkQueue {
   const abandoned: Subscription[] = [];
 
@@ -69,7 +75,7 @@ export function openNatsQueue(
 
   /** The broker's next word on this pull, or null where none comes in time. */
   async function ask(timeoutMs: number): Promise<Msg | null> {
-    const reply = createInbox();
+    const reply = createInbox(inboxPrefix);
     const answer = Promise.withResolvers<Msg>();
     let isOver = false;
     // An inbox for each pull: an item keeps the subject under which it was stored.
@@ -84,7 +90,7 @@ export function openNatsQueue(
     const answered = new AbortController();
     try {
       const order = JSON.stringify({ batch: 1, expires: nanos(Math.max(1, timeoutMs)) });
-      nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${name}.${CONSUMER}`, text.encode(order), { reply });
+      nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${name}.${WORK_CONSUMER}`, text.encode(order), { reply });
       const late = systemClock.sleep(timeoutMs + LATE_MS, answered.signal).then(() => null, () => null);
       const message = await Promise.race([answer.promise, inbox.closed.then(() => null), late]);
       isOver = true;
@@ -124,6 +130,7 @@ export function openNatsQueue(
   }
 
   async function assertStillThere(): Promise<void> {
+    if (manager === null) return;
     try {
       await assertQueue(manager, name);
     } catch (thrown) {

@@ -36,9 +36,16 @@ const READ_WINDOW = 32;
 
 export function createNatsStore(
   nc: NatsConnection,
-  options: { deadlineMs: number; maxPayloadBytes: () => number; onError: BusErrorHandler },
+  options: {
+    readonly deadlineMs: number;
+    readonly maxPayloadBytes: () => number;
+    readonly onError: BusErrorHandler;
+    readonly inboxPrefix: string;
+    /** Whether nothing is allowed but to take items from queues. */
+    readonly mayOnlyPull: boolean;
+  },
 ): Store {
-  const { deadlineMs, maxPayloadBytes, onError } = options;
+  const { deadlineMs, maxPayloadBytes, onError, inboxPrefix, mayOnlyPull } = options;
   const js = jetstream(nc);
   let manager: Promise<JetStreamManager> | null = null;
   // Without the check of the API, which asks for a right that workers need not have.
@@ -162,9 +169,11 @@ export function createNatsStore(
       );
     },
     openQueue: async (name) => {
-      const manager = await manage();
-      await insist(`cannot open the queue ${quote(name)}`, () => assertQueue(manager, name));
-      return openNatsQueue(nc, manager, name, onError);
+      const manager = mayOnlyPull ? null : await manage();
+      if (manager !== null) {
+        await insist(`cannot open the queue ${quote(name)}`, () => assertQueue(manager, name));
+      }
+      return openNatsQueue(nc, { name, manager, inboxPrefix, onError });
     },
     ensureLog: (name, subject) =>
       ensureStream(name, { subjects: [subject], retention: RetentionPolicy.Limits, deny_delete: true }),

@@ -58,8 +58,8 @@ async function train(disturb: (trial: Trial) => Promise<void>): Promise<Told> {
     };
     const coordinator = await start();
     const joinUrl = await coordinator.joinUrl();
-    const workers: Agent[] = ["w-a", "w-b"].map((id) =>
-      startToyWorker({ id, joinUrl, cacheFolder: `${folder}/cache`, gradientMs: GRADIENT_MS })
+    const workers: Agent[] = ["w-a", "w-b"].map((name) =>
+      startToyWorker({ name, joinUrl, cacheFolder: `${folder}/cache`, gradientMs: GRADIENT_MS })
     );
     children.defer(async () => void await Promise.all(workers.map((worker) => worker.stop())));
     const api = coordinator.api();

@@ -1,0 +1,45 @@
+/** Who may join. Pure: what is known of the token and of the worker, and the time → yes, or why not and what to do. */
+import type { JoinedWorker, JoinTokenRecord } from "./store/access_store.ts";
+
+export interface JoinAttempt {
+  /** Of the join URL; null where no token is it. */
+  readonly token: JoinTokenRecord | null;
+  /** Who has this public key, where it has joined before. */
+  readonly known: JoinedWorker | null;
+  /** Whether it shows a token of its own that is still good: it is in the fleet, and may stay. */
+  readonly isMember: boolean;
+}
+
+export interface JoinDecision {
+  readonly isAllowed: boolean;
+  readonly reason: string;
+}
+
+const ASK =
+  "ask for a new one: the coordinator prints a join URL when it starts, and POST /v1/join-tokens makes one";
+
+export function decideJoin({ token, known, isMember }: JoinAttempt, now: number): JoinDecision {
+  if (known !== null && known.revokedAt !== null) {
+    return no(`worker ${known.worker} was revoked ${ago(known.revokedAt, now)}: it cannot join any more`);
+  }
+  // A token that ends, or is revoked without its workers, keeps new ones out and leaves the others where they are.
+  if (isMember) return { isAllowed: true, reason: "it is in the fleet already" };
+  if (token === null) return no(`the join token is not valid; ${ASK}`);
+  const name = `the join token "${token.name}"`;
+  if (token.revokedAt !== null) return no(`${name} was revoked ${ago(token.revokedAt, now)}; ${ASK}`);
+  if (token.expiresAt !== null && token.expiresAt <= now) {
+    return no(`${name} has expired ${ago(token.expiresAt, now)}; ${ASK}`);
+  }
+  return { isAllowed: true, reason: `${name} is good` };
+}
+
+function no(reason: string): JoinDecision {
+  return { isAllowed: false, reason };
+}
+
+function ago(then: number, now: number): string {
+  const seconds = Math.max(0, Math.floor((now - then) / 1000));
+  if (seconds < 120) return `${seconds} s ago`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min ago`;
+  return `${Math.floor(seconds / 3600)} h ago`;
+}

@@ -1,0 +1,315 @@
+/** What the own broker lets a worker do: tried at a real nats-server, with everything that a worker could wish for. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { updateNatsAccount } from "../shared/bus/nats_account_update.ts";
+import { connectNatsBus } from "../shared/bus/nats_bus.ts";
+import { type NatsConnectionOptions, openConnection } from "../shared/bus/nats_connection.ts";
+import { createNatsKeys, type NatsKeys } from "../shared/bus/nats_keys.ts";
+import { systemClock } from "../shared/clock.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import { workerIdOf } from "../shared/ids.ts";
+import * as subjects from "../shared/subjects.ts";
+import { brokerAccounts, fleetToken, masterOf } from "./nats_accounts.ts";
+import { findNatsServer, startNatsServer } from "./nats_server.ts";
+import { issueCredential } from "./worker_credentials.ts";
+
+const HOUR_MS = 3_600_000;
+const JOB = "ftjob-a";
+const keys = {
+  operator: createNatsKeys("operator"),
+  fleet: createNatsKeys("account"),
+  streams: createNatsKeys("account"),
+  system: createNatsKeys("account"),
+};
+const seconds = () => Math.floor(systemClock.now() / 1000);
+const bytes = (text: string) => new TextEncoder().encode(text);
+const textOf = (data: Uint8Array) => new TextDecoder().decode(data);
+const throwIt = (_message: string, thrown: unknown) => {
+  throw thrown;
+};
+
+interface Broker {
+  readonly url: string;
+  /** Connection options of a worker, and its id. */
+  worker(keys?: NatsKeys, lifetimeMs?: number): NatsConnectionOptions & { readonly id: string };
+  master(account: "fleet" | "streams" | "system"): NatsConnectionOptions;
+}
+
+async function withBroker(body: (broker: Broker) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  const server = await startNatsServer({
+    binary: findNatsServer(null, Deno.env.get("PATH") ?? ""),
+    ...{ folder, host: "127.0.0.1", port: 0, tls: null, clock: systemClock },
+    accounts: () => brokerAccounts(keys, [], seconds()),
+  });
+  try {
+    await body({
+      url: server.url,
+      worker(pair = createNatsKeys("user"), lifetimeMs = HOUR_MS) {
+        const { token, worker } = issueCredential(keys.fleet, pair.publicKey, systemClock.now(), lifetimeMs);
+        return {
+          id: worker,
+          servers: server.url,
+          name: worker,
+          identity: { keys: pair, token: () => token },
+          inboxPrefix: subjects.inboxPrefix(worker),
+        };
+      },
+      master: (account) => ({
+        servers: server.url,
+        name: account,
+        identity: masterOf(keys[account], createNatsKeys("user"), seconds()),
+      }),
+    });
+  } finally {
+    await server.stop();
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const connectCoordinator = (broker: Broker) =>
+  connectNatsBus({
+    ...broker.master("fleet"),
+    storeIdentity: broker.master("streams").identity!,
+    onError: throwIt,
+  });
+
+/** What a worker says is heard by the coordinator, or refused by the broker. */
+async function trySubjects(
+  broker: Broker,
+  worker: NatsConnectionOptions,
+  say: readonly string[],
+  hear: readonly string[],
+): Promise<{ readonly heard: string[]; readonly refused: string[] }> {
+  const coordinator = await openConnection(broker.master("fleet"));
+  const heard: string[] = [];
+  coordinator.subscribe(">", { callback: (_error, { subject }) => void heard.push(subject) });
+  await coordinator.flush();
+  const connection = await openConnection(worker);
+  const refused: string[] = [];
+  const watching = (async () => {
+    for await (const status of connection.status()) {
+      if (status.type === "error") refused.push(/"([^"]+)"/.exec(status.error.message)![1]!);
+    }
+  })();
+  for (const subject of say) connection.publish(subject, "x");
+  for (const subject of hear) connection.subscribe(subject, { callback: () => {} });
+  await connection.flush();
+  // Refusals are told in order, before the answer to the second flush.
+  await connection.flush();
+  await coordinator.flush();
+  await connection.close();
+  await watching;
+  await coordinator.close();
+  return { heard, refused };
+}
+
+Deno.test("a worker says in its own name what it has to say, and hears what is for it", () =>
+  withBroker(async (broker) => {
+    const worker = broker.worker();
+    const gradients = subjects.gradientSubjects(JOB);
+    const say = [
+      subjects.helloSubject(worker.id),
+      subjects.leaveSubject(worker.id),
+      subjects.heartbeatSubject(worker.id),
+      subjects.reportSubject(JOB, worker.id),
+      subjects.updateSubject(JOB, worker.id),
+      subjects.failureSubject(JOB, worker.id),
+      subjects.checkpointSubject(JOB, worker.id),
+      gradients.reduce(7, "w-other", worker.id),
+      gradients.broadcast(7, worker.id),
+      gradients.receipt(7, "w-other", worker.id),
+      subjects.recoverSubject(JOB, "w-other"),
+    ];
+    const hear = [
+      subjects.FLEET_SUBJECT,
+      subjects.stateSubject(JOB),
+      gradients.reduceTo(worker.id),
+      gradients.broadcast(7, "w-other"),
+      gradients.receiptTo(worker.id),
+      subjects.recoverSubject(JOB, worker.id),
+      `${subjects.inboxPrefix(worker.id)}.a.b`,
+    ];
+    const { heard, refused } = await trySubjects(broker, worker, say, hear);
+    assertEquals(refused, []);
+    assertEquals(heard, say);
+  }));
+
+Deno.test("a worker with its own credentials is refused the subjects of another one, and the coordinator's", () =>
+  withBroker(async (broker) => {
+    const worker = broker.worker();
+    const other = broker.worker().id;
+    const gradients = subjects.gradientSubjects(JOB);
+    const say = [
+      subjects.helloSubject(other),
+      subjects.leaveSubject(other),
+      subjects.heartbeatSubject(other),
+      subjects.reportSubject(JOB, other),
+      subjects.updateSubject(JOB, other),
+      subjects.failureSubject(JOB, other),
+      subjects.checkpointSubject(JOB, other),
+      gradients.reduce(7, worker.id, other),
+      gradients.reduce(7, other, other),
+      gradients.broadcast(7, other),
+      gradients.receipt(7, worker.id, other),
+      subjects.FLEET_SUBJECT,
+      subjects.stateSubject(JOB),
+      subjects.commitsSubject(JOB),
+      subjects.workSubject(JOB, 1, 1),
+      `${subjects.inboxPrefix(other)}.a`,
+      "_INBOX.a",
+      "other.subject",
+      "$SYS.REQ.CLAIMS.UPDATE",
+      `$KV.${subjects.LEADER_LEASE}.holder`,
+      `$JS.API.STREAM.DELETE.${subjects.commitLogName(JOB)}`,
+      `$JS.API.STREAM.INFO.${subjects.commitLogName(JOB)}`,
+      "$JS.API.STREAM.CREATE.x",
+      `$JS.API.CONSUMER.CREATE.${subjects.workQueueName(JOB)}`,
+    ];
+    const hear = [
+      ">",
+      "lf.>",
+      subjects.heartbeatSubject(subjects.ANY),
+      subjects.reportSubject(JOB, subjects.ANY),
+      gradients.reduceTo(other),
+      gradients.receiptTo(other),
+      subjects.recoverSubject(JOB, other),
+      subjects.recoverSubject(JOB, subjects.ANY),
+      `${subjects.inboxPrefix(other)}.>`,
+      "_INBOX.>",
+      "$SYS.>",
+    ];
+    const { heard, refused } = await trySubjects(broker, worker, say, hear);
+    assertEquals(heard, []);
+    assertEquals(new Set(refused), new Set([...say, ...hear]));
+  }));
+
+Deno.test("stolen credentials without the key are worth nothing, nor is a token that somebody else has signed", () =>
+  withBroker(async (broker) => {
+    const victim = broker.worker();
+    const thief = createNatsKeys("user");
+    const own = createNatsKeys("account");
+    const forged = issueCredential(own, thief.publicKey, systemClock.now(), HOUR_MS).token;
+    for (const token of [victim.identity!.token(), forged, "", "a.b.c"]) {
+      const attempt = { servers: broker.url, name: "thief", identity: { keys: thief, token: () => token } };
+      const error = await assertRejects(() => openConnection(attempt), LoraFleetError);
+      assertEquals(error.code, "unauthorized", error.message);
+    }
+    const anonymous = await assertRejects(
+      () => openConnection({ servers: broker.url, name: "nobody" }),
+      LoraFleetError,
+    );
+    assertEquals(anonymous.code, "unauthorized");
+  }));
+
+Deno.test("a worker takes work, acknowledges it, and answers what it is asked, once", () =>
+  withBroker(async (broker) => {
+    const coordinator = await connectCoordinator(broker);
+    const { id, ...options } = broker.worker();
+    const worker = await connectNatsBus({ ...options, mayOnlyPull: true, onError: throwIt });
+    const other = await connectNatsBus({ ...broker.worker(), mayOnlyPull: true, onError: throwIt });
+    const name = subjects.workQueueName(JOB);
+    await coordinator.ensureQueue(name, [subjects.allWorkSubject(JOB)], { ackWaitMs: 60_000 });
+    for (const index of [0, 1]) {
+      const item = subjects.workItemId(JOB, 1, 1, index);
+      await coordinator.enqueue(subjects.workSubject(JOB, 1, 1), bytes(`${index}`), item);
+    }
+    const queue = await worker.openQueue(name);
+    const first = await queue.pull(5000);
+    first!.extend();
+    await first!.ack();
+    const second = await queue.pull(5000);
+    second!.release();
+    const again = await (await other.openQueue(name)).pull(5000);
+    assertEquals([first!.data, again!.data].map(textOf), ["0", "1"]);
+    assertEquals(again!.deliveryCount, 2);
+    await again!.ack();
+    assertEquals(await queue.pull(50), null);
+
+    worker.subscribe(subjects.recoverSubject(JOB, id), ({ data, respond }) => respond(data));
+    await worker.flush();
+    const answer = await other.request(subjects.recoverSubject(JOB, id), bytes("state"), 5000);
+    assertEquals(textOf(answer), "state");
+    await Promise.all([coordinator, worker, other].map((bus) => bus.close()));
+  }));
+
+Deno.test("nobody deletes a stream by having the broker's answer, or the coordinator's, go where it must not", () =>
+  withBroker(async (broker) => {
+    const coordinator = await connectCoordinator(broker);
+    const log = subjects.commitLogName(JOB);
+    await coordinator.ensureLog(log, subjects.commitsSubject(JOB));
+    await coordinator.append(subjects.commitsSubject(JOB), bytes("commit"), 0);
+    const queue = subjects.workQueueName(JOB);
+    await coordinator.ensureQueue(queue, [subjects.allWorkSubject(JOB)], { ackWaitMs: 60_000 });
+    const announced: string[] = [];
+    coordinator.subscribe(subjects.FLEET_SUBJECT, ({ data }) => void announced.push(textOf(data)));
+    let asked = 0;
+    coordinator.subscribe(subjects.helloSubject(subjects.ANY), ({ respond }) => {
+      asked++;
+      respond(bytes("welcome"));
+    });
+    await coordinator.flush();
+
+    const worker = broker.worker();
+    const connection = await openConnection(worker);
+    const pull = `$JS.API.CONSUMER.MSG.NEXT.${queue}.${subjects.WORK_CONSUMER}`;
+    for (const verb of ["DELETE", "PURGE"]) {
+      const reply = `$JS.API.STREAM.${verb}.${log}`;
+      connection.publish(pull, JSON.stringify({ batch: 1, no_wait: true }), { reply });
+      connection.publish(subjects.helloSubject(worker.id), "hello", { reply });
+    }
+    connection.publish(subjects.helloSubject(worker.id), "hello", { reply: subjects.FLEET_SUBJECT });
+    await connection.flush();
+    while (asked < 3) await systemClock.sleep(10);
+    await coordinator.flush();
+    await systemClock.sleep(100);
+    assertEquals((await coordinator.readLog(log)).map(({ data }) => textOf(data)), ["commit"]);
+    assertEquals(announced, []);
+    await connection.close();
+    await coordinator.close();
+  }));
+
+Deno.test("who is revoked loses its connection at once and does not come back; the others do not notice", () =>
+  withBroker(async (broker) => {
+    const [pair, stays] = [createNatsKeys("user"), broker.worker()];
+    const [bad, good] = [await openConnection(broker.worker(pair)), await openConnection(stays)];
+    let isCut = false;
+    const watching = (async () => {
+      for await (const { type } of bad.status()) isCut ||= type === "disconnect";
+    })();
+    const revocation = { publicKey: pair.publicKey, revokedAt: seconds() + 1 };
+    const began = systemClock.now();
+    await updateNatsAccount(broker.master("system"), fleetToken(keys, [revocation], seconds()));
+    while (!isCut) await systemClock.sleep(10);
+    assert(systemClock.now() - began < 5000);
+    await bad.close();
+    await watching;
+    await good.flush();
+    assertEquals(good.stats().inMsgs, 0);
+    const refused = await assertRejects(() => openConnection(broker.worker(pair)), LoraFleetError);
+    assertEquals(refused.code, "unauthorized");
+    await good.close();
+  }));
+
+Deno.test("a token that ends ends the connection; with the next one its owner comes back by itself", () =>
+  withBroker(async (broker) => {
+    const pair = createNatsKeys("user");
+    let { token } = issueCredential(keys.fleet, pair.publicKey, systemClock.now(), 1000);
+    const statuses: string[] = [];
+    const bus = await connectNatsBus({
+      servers: broker.url,
+      name: "short",
+      identity: { keys: pair, token: () => token },
+      mayOnlyPull: true,
+      inboxPrefix: subjects.inboxPrefix(workerIdOf(pair.publicKey)),
+      onError: () => {},
+    });
+    bus.onStatus((status) => void statuses.push(status));
+    token = issueCredential(keys.fleet, pair.publicKey, systemClock.now(), HOUR_MS).token;
+    for (let tries = 0; statuses.length < 2; tries++) {
+      assert(tries < 1000, `only ${statuses}`);
+      await systemClock.sleep(20);
+    }
+    assertEquals(statuses, ["disconnected", "reconnected"]);
+    await bus.flush();
+    await bus.close();
+  }));

@@ -1,0 +1,69 @@
+/**
+ * Signed tokens as nats-server reads them: JSON web tokens whose algorithm is "ed25519-nkey", with the claims under `nats`
+ * (github.com/nats-io/jwt, version 2). The coordinator signs them and reads none but its own.
+ */
+import { createHash } from "node:crypto";
+import { isSignedBy, type NatsKeys } from "../shared/bus/nats_keys.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+
+export interface NatsClaims {
+  /** The public key that it is about. */
+  readonly subject: string;
+  readonly name: string;
+  /** In seconds since 1970, as the next one. */
+  readonly issuedAt: number;
+  /** Null: for ever. */
+  readonly expiresAt: number | null;
+  /** What it says, by the kind of `nats.type`. */
+  readonly nats: Readonly<Record<string, unknown>>;
+}
+
+const HEADER = { typ: "JWT", alg: "ed25519-nkey" };
+const BASE64 = { alphabet: "base64url", omitPadding: true } as const;
+const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+const encoder = new TextEncoder();
+const textOf = (data: Uint8Array) => new TextDecoder("utf-8", { fatal: true }).decode(data);
+const part = (value: unknown) => encoder.encode(JSON.stringify(value)).toBase64(BASE64);
+
+export function signClaims(issuer: NatsKeys, claims: NatsClaims): string {
+  const body = {
+    iss: issuer.publicKey,
+    sub: claims.subject,
+    name: claims.name,
+    iat: claims.issuedAt,
+    ...(claims.expiresAt === null ? {} : { exp: claims.expiresAt }),
+    nats: claims.nats,
+  };
+  const jti = base32(createHash("sha256").update(JSON.stringify(body)).digest());
+  const signed = `${part(HEADER)}.${part({ ...body, jti })}`;
+  return `${signed}.${issuer.sign(encoder.encode(signed)).toBase64(BASE64)}`;
+}
+
+/**
+ * The body of a token that `issuerKey` has signed, whatever it says. Throws a `LoraFleetError` with code `unauthorized` for
+ * any other text.
+ */
+export function readSigned(issuerKey: string, token: string): unknown {
+  const parts = token.split(".");
+  try {
+    const [header = "", body = "", signature = ""] = parts;
+    const isOurs = parts.length === 3 && header === part(HEADER) &&
+      isSignedBy(issuerKey, encoder.encode(`${header}.${body}`), Uint8Array.fromBase64(signature, BASE64));
+    if (isOurs) return JSON.parse(textOf(Uint8Array.fromBase64(body, BASE64)));
+  } catch {
+    // What cannot be decoded was not signed here.
+  }
+  throw new LoraFleetError("unauthorized", "the token is none that this coordinator has signed");
+}
+
+/** As RFC 4648, without padding. */
+function base32(data: Uint8Array): string {
+  let text = "";
+  let [value, bits] = [0, 0];
+  for (const byte of data) {
+    value = (value << 8 | byte) & 0xffff;
+    for (bits += 8; bits >= 5; bits -= 5) text += BASE32[(value >>> (bits - 5)) & 31]!;
+  }
+  return bits === 0 ? text : text + BASE32[(value << (5 - bits)) & 31]!;
+}

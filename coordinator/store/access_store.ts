@@ -1,0 +1,107 @@
+/**
+ * Who may join and who has joined: join tokens, as hashes, and the keys of workers. One SQLite file in the data folder, beside
+ * the jobs'; the lock on that one keeps a second coordinator away from both.
+ */
+import { dirname } from "@std/path";
+import { mkdirSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import type { SQLInputValue } from "node:sqlite";
+import { z } from "zod";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+
+export const joinTokenSchema = z.strictObject({
+  id: z.string(),
+  /** For a person. */
+  name: z.string(),
+  /** SHA-256 of the token: who reads the file cannot join with it. */
+  hash: z.string(),
+  /** In milliseconds since 1970, as all times here. */
+  createdAt: z.number(),
+  /** Null: never. */
+  expiresAt: z.number().nullable(),
+  revokedAt: z.number().nullable(),
+});
+export type JoinTokenRecord = z.output<typeof joinTokenSchema>;
+
+export const joinedWorkerSchema = z.strictObject({
+  publicKey: z.string(),
+  worker: z.string(),
+  /** Of the token that it has joined by. */
+  tokenId: z.string(),
+  joinedAt: z.number(),
+  /** When the newest token that was signed for it ends. */
+  expiresAt: z.number(),
+  revokedAt: z.number().nullable(),
+});
+export type JoinedWorker = z.output<typeof joinedWorkerSchema>;
+
+export interface AccessStore {
+  putToken(token: JoinTokenRecord): void;
+  /** Newest first. */
+  tokens(): readonly JoinTokenRecord[];
+  putWorker(worker: JoinedWorker): void;
+  worker(publicKey: string): JoinedWorker | null;
+  workerById(id: string): JoinedWorker | null;
+  workersOf(tokenId: string): readonly JoinedWorker[];
+  revokedWorkers(): readonly JoinedWorker[];
+  /** Forgets workers all of whose tokens have ended before a time: nobody can use them any more. */
+  forgetWorkers(before: number): void;
+  close(): void;
+}
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS join_tokens (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, record TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS workers (
+    public_key TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, token_id TEXT NOT NULL, revoked INTEGER NOT NULL,
+    expires_at REAL NOT NULL, record TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS workers_by_token ON workers (token_id);
+`;
+
+/** `path` may be ":memory:". Throws a `LoraFleetError` with code `storage`. */
+export function openAccessStore(path: string): AccessStore {
+  const db = open(path);
+  const select = <T>(schema: z.ZodType<T>, tail: string, ...parameters: SQLInputValue[]): T[] =>
+    db.prepare(`SELECT record FROM ${tail}`).all(...parameters).map((row) =>
+      schema.parse(JSON.parse(z.object({ record: z.string() }).parse(row).record))
+    );
+  const selectWorkers = (tail: string, ...parameters: SQLInputValue[]) =>
+    select(joinedWorkerSchema, `workers ${tail}`, ...parameters);
+
+  return {
+    putToken: (token) => {
+      db.prepare(`INSERT INTO join_tokens (id, record) VALUES (?1, ?2)
+        ON CONFLICT (id) DO UPDATE SET record = ?2`).run(token.id, JSON.stringify(token));
+    },
+    tokens: () => select(joinTokenSchema, "join_tokens ORDER BY seq DESC"),
+    putWorker: (worker) => {
+      const { publicKey, worker: id, tokenId, revokedAt, expiresAt } = worker;
+      db.prepare("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)")
+        .run(publicKey, id, tokenId, revokedAt === null ? 0 : 1, expiresAt, JSON.stringify(worker));
+    },
+    worker: (publicKey) => selectWorkers("WHERE public_key = ?", publicKey)[0] ?? null,
+    workerById: (id) => selectWorkers("WHERE id = ?", id)[0] ?? null,
+    workersOf: (tokenId) => selectWorkers("WHERE token_id = ?", tokenId),
+    revokedWorkers: () => selectWorkers("WHERE revoked = 1"),
+    forgetWorkers: (before) => {
+      db.prepare("DELETE FROM workers WHERE expires_at < ?").run(before);
+    },
+    close: () => db.close(),
+  };
+}
+
+function open(path: string): DatabaseSync {
+  try {
+    if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
+    const db = new DatabaseSync(path);
+    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; ${SCHEMA}`);
+    return db;
+  } catch (thrown) {
+    throw new LoraFleetError("storage", `cannot open ${quote(path)}: ${messageOf(thrown)}`, {
+      param: "data-folder",
+      cause: thrown,
+    });
+  }
+}

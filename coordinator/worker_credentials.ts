@@ -1,0 +1,74 @@
+/**
+ * What a worker shows the broker and the coordinator: a token, signed for the worker's own public key, that says who it is and
+ * what it may say and hear. The secret key never leaves the worker; the broker asks for a signature at each connection.
+ */
+import { z } from "zod";
+import { assertUserKey, type NatsKeys } from "../shared/bus/nats_keys.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import { workerIdOf } from "../shared/ids.ts";
+import { workerRights } from "../shared/subjects.ts";
+import { readSigned, signClaims } from "./nats_jwt.ts";
+
+/** A worker as its token names it. */
+export interface WorkerIdentity {
+  readonly worker: string;
+  readonly publicKey: string;
+  /** In milliseconds since 1970, as the next one; whole seconds. */
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+}
+
+/** A worker may answer each request once, and not later than the one who asked waits for it. */
+const ANSWERS = { max: 1, ttl: 10 * 1e9 };
+
+const bodySchema = z.object({
+  sub: z.string(),
+  iat: z.int(),
+  exp: z.int(),
+  nats: z.object({ type: z.literal("user") }),
+});
+
+/** Throws a `LoraFleetError` with code `invalid_request` where the key is none. */
+export function issueCredential(
+  account: NatsKeys,
+  publicKey: string,
+  now: number,
+  lifetimeMs: number,
+): WorkerIdentity & { readonly token: string } {
+  assertUserKey(publicKey);
+  const worker = workerIdOf(publicKey);
+  const { publish, subscribe } = workerRights(worker);
+  const issuedAt = Math.floor(now / 1000);
+  const expiresAt = Math.ceil((now + lifetimeMs) / 1000);
+  const token = signClaims(account, {
+    ...{ name: worker, subject: publicKey, issuedAt, expiresAt },
+    nats: {
+      type: "user",
+      version: 2,
+      subs: -1,
+      data: -1,
+      payload: -1,
+      pub: { allow: publish },
+      sub: { allow: subscribe },
+      resp: ANSWERS,
+    },
+  });
+  return { worker, publicKey, issuedAt: 1000 * issuedAt, expiresAt: 1000 * expiresAt, token };
+}
+
+/** Whose token it is. Throws a `LoraFleetError` with code `unauthorized` where it is none of ours, or has expired. */
+export function readCredential(accountKey: string, token: string, now: number): WorkerIdentity {
+  const body = bodySchema.safeParse(readSigned(accountKey, token));
+  if (!body.success) {
+    throw new LoraFleetError("unauthorized", "the token is none that was signed for a worker");
+  }
+  const { sub, iat, exp } = body.data;
+  if (1000 * exp <= now) {
+    const since = Math.floor((now - 1000 * exp) / 1000);
+    throw new LoraFleetError(
+      "unauthorized",
+      `the worker's token has expired ${since} s ago: join again with the join URL`,
+    );
+  }
+  return { worker: workerIdOf(sub), publicKey: sub, issuedAt: 1000 * iat, expiresAt: 1000 * exp };
+}

@@ -1,0 +1,37 @@
+/** Who this process is in the fleet: a key pair of its own, the id that follows from it, and how it is shown (decision 0010). */
+import { connectNatsBus } from "../shared/bus/nats_bus.ts";
+import type { BusErrorHandler } from "../shared/bus/bus.ts";
+import { createNatsKeys } from "../shared/bus/nats_keys.ts";
+import { workerIdOf } from "../shared/ids.ts";
+import { inboxPrefix } from "../shared/subjects.ts";
+import type { CoordinatorLinkOptions } from "./coordinator_link.ts";
+import { askJoinUrl, type JoinOptions } from "./join.ts";
+
+export interface WorkerIdentity extends Pick<CoordinatorLinkOptions, "join" | "connect"> {
+  /** The worker's id. */
+  readonly worker: string;
+}
+
+export interface WorkerIdentityOptions extends Pick<JoinOptions, "url" | "fetch" | "clock" | "timeoutMs"> {
+  readonly onBusError: BusErrorHandler;
+}
+
+/** New keys at each call: what one process is called, no other can be called. The secret part stays in its memory. */
+export function createWorkerIdentity({ onBusError, ...common }: WorkerIdentityOptions): WorkerIdentity {
+  const keys = createNatsKeys("user");
+  const { publicKey } = keys;
+  const worker = workerIdOf(publicKey);
+  return {
+    worker,
+    join: (signal, token) => askJoinUrl({ ...common, publicKey, token, signal }),
+    connect: ({ natsUrl, natsUser, natsPassword, natsTakesToken }, purpose, newestToken) =>
+      connectNatsBus({
+        servers: natsUrl,
+        ...(natsUser === "" ? {} : { user: natsUser, pass: natsPassword }),
+        ...(natsTakesToken === true ? { identity: { keys, token: newestToken }, mayOnlyPull: true } : {}),
+        inboxPrefix: inboxPrefix(worker),
+        name: `${worker} ${purpose}`,
+        onError: onBusError,
+      }),
+  };
+}
