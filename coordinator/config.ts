@@ -3,12 +3,15 @@ import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { HubOptions } from "./model_registry_hub.ts";
+import type { TlsFiles } from "./tls.ts";
 
 export interface CoordinatorConfig {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
   readonly dataFolder: string;
+  /** For the API and the own broker; null: neither is encrypted. */
+  readonly tls: TlsFiles | null;
   /** How others reach the API, where that is not how it listens: behind a proxy or a port mapping. No slash at the end. */
   readonly publicUrl: string | null;
   readonly apiKeys: readonly string[];
@@ -40,6 +43,10 @@ Starts the HTTP API and, where no broker is named, a nats-server of its own; pri
   --host <address>        where it listens (127.0.0.1)                        LORAFLEET_HOST
   --api-key <key>         asked of users; needed for any other host; may be
                           given several times                                 LORAFLEET_API_KEY (commas between)
+  --tls-cert <path>       certificate (PEM) of the API and the own broker     LORAFLEET_TLS_CERT
+  --tls-key <path>        its key                                             LORAFLEET_TLS_KEY
+  --tls-ca <path>         the authority that has signed it, where no system
+                          knows that one                                      LORAFLEET_TLS_CA
   --public-url <url>      how others reach the API, where not by its host     LORAFLEET_PUBLIC_URL
   --data-folder <path>    jobs, uploads, adapters, streams (./data)           LORAFLEET_DATA_FOLDER
   --model-roots <path>    base models lie below; may be given several times
@@ -63,6 +70,9 @@ const OPTIONS = {
   "port": { type: "string" },
   "host": { type: "string" },
   "api-key": { type: "string", multiple: true },
+  "tls-cert": { type: "string" },
+  "tls-key": { type: "string" },
+  "tls-ca": { type: "string" },
   "public-url": { type: "string" },
   "data-folder": { type: "string" },
   "model-roots": { type: "string", multiple: true },
@@ -115,6 +125,11 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     host,
     port: integer(values.port ?? env("LORAFLEET_PORT") ?? "8787", "port", 0, 65535),
     dataFolder,
+    tls: tlsOf(
+      values["tls-cert"] ?? env("LORAFLEET_TLS_CERT"),
+      values["tls-key"] ?? env("LORAFLEET_TLS_KEY"),
+      values["tls-ca"] ?? env("LORAFLEET_TLS_CA"),
+    ),
     publicUrl: urlOf(values["public-url"] ?? env("LORAFLEET_PUBLIC_URL"), "public-url", ["http:", "https:"]),
     apiKeys,
     modelRoots: roots.length > 0
@@ -171,6 +186,15 @@ function integer(text: string, option: string, min: number, max: number): number
   const value = /^\d+$/.test(text) ? Number(text) : NaN;
   if (value >= min && value <= max) return value;
   throw usage(option, `--${option} is ${quote(text)}; a whole number from ${min} to ${max} is needed`);
+}
+
+function tlsOf(cert: string | null, key: string | null, ca: string | null): TlsFiles | null {
+  if (cert === null && key === null) return null;
+  if (cert === null || key === null) {
+    const [given, missing] = cert === null ? ["tls-key", "tls-cert"] : ["tls-cert", "tls-key"];
+    throw usage(missing, `--${given} is given without --${missing}: a certificate needs its key`);
+  }
+  return { certPath: resolve(cert), keyPath: resolve(key), caPath: ca === null ? null : resolve(ca) };
 }
 
 const UNITS_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -16,6 +16,7 @@ Deno.test("the defaults serve this machine alone", () => {
     host: "127.0.0.1",
     port: 8787,
     dataFolder: resolve("data"),
+    tls: null,
     publicUrl: null,
     apiKeys: [],
     modelRoots: [resolve("."), resolve("data/models")],
@@ -53,6 +54,16 @@ Deno.test("an option wins over its variable, an empty variable is unset", () => 
 
 Deno.test("a second coordinator waits unless told not to", () => {
   assertEquals([parse([]).standby, parse(["--no-standby"]).standby], [true, false]);
+});
+
+Deno.test("a certificate comes with its key, and an authority where it needs one", () => {
+  const tls = { certPath: resolve("c"), keyPath: "/k", caPath: null };
+  assertEquals(parse(["--tls-cert", "c", "--tls-key", "/k"]).tls, tls);
+  assertEquals(parse(["--tls-cert", "c", "--tls-key", "/k"], { LORAFLEET_TLS_CA: "/ca" }).tls, {
+    ...tls,
+    caPath: "/ca",
+  });
+  assertEquals(parse([], { LORAFLEET_TLS_CA: "/ca" }).tls, null);
 });
 
 Deno.test("join tokens live as long as they are told", () => {
@@ -100,6 +111,8 @@ Deno.test("an open host needs a key; bad values name their option", () => {
     [["--public-url", "ftp://a"], "public-url", '"ftp://a"'],
     [["--join-token-ttl", "1w"], "join-token-ttl", '"1w"'],
     [["--join-token-ttl", "0d"], "join-token-ttl", "30m, 12h, 7d"],
+    [["--tls-cert", "c.pem"], "tls-key", "--tls-cert is given without --tls-key"],
+    [["--tls-key", "k.pem"], "tls-cert", "--tls-key is given without --tls-cert"],
     [["--max-upload-mib", "0"], "max-upload-mib", "1 to"],
     [["--prot", "1"], null, "--prot"],
     [["extra"], null, "extra"],

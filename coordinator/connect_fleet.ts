@@ -23,6 +23,9 @@ export interface Broker {
   readonly credsPath: string | null;
   /** Who it is in the own broker's accounts; null at another broker. */
   readonly identities: { readonly fleet: NatsIdentity; readonly streams: NatsIdentity } | null;
+  /** As for any connection (nats_connection.ts). */
+  readonly tlsCa?: string;
+  readonly tlsServerName?: string;
 }
 
 export interface ConnectOptions extends Pick<FleetOptions, "artifacts" | "coordinatorId"> {
@@ -65,6 +68,8 @@ export async function connectFleet(
     onError: onDefect,
     ...(user === null ? {} : { user }),
     ...(password === null ? {} : { pass: password }),
+    ...(broker.tlsCa === undefined ? {} : { tlsCa: broker.tlsCa }),
+    ...(broker.tlsServerName === undefined ? {} : { tlsServerName: broker.tlsServerName }),
     ...(broker.identities === null
       ? {}
       : { identity: broker.identities.fleet, storeIdentity: broker.identities.streams }),

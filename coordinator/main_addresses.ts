@@ -1,12 +1,18 @@
 /** By which addresses others reach the coordinator: what it listens on is not always what leads to it. */
 import type { CoordinatorConfig } from "./config.ts";
 import type { JoinReply } from "./routes/api.ts";
+import type { Tls } from "./tls.ts";
 
 /** The URL of an own server: where it listens on every interface, by the first address that other machines can reach. */
-export function ownAddress(host: string, port: number, interfaces = Deno.networkInterfaces): string {
-  if (host !== "0.0.0.0" && host !== "::") return `http://${inUrl(host)}:${port}`;
+export function ownAddress(
+  scheme: "http" | "https",
+  host: string,
+  port: number,
+  interfaces = Deno.networkInterfaces,
+): string {
+  if (host !== "0.0.0.0" && host !== "::") return `${scheme}://${inUrl(host)}:${port}`;
   const outer = interfaces().find(({ family, address }) => family === "IPv4" && !address.startsWith("127."));
-  return `http://${outer?.address ?? "127.0.0.1"}:${port}`;
+  return `${scheme}://${outer?.address ?? "127.0.0.1"}:${port}`;
 }
 
 /**
@@ -16,15 +22,19 @@ export function ownAddress(host: string, port: number, interfaces = Deno.network
 export function brokerForWorkers(
   config: Pick<CoordinatorConfig, "natsUrl" | "natsPublicUrl" | "publicUrl">,
   ownPort: number | null,
-): (requestUrl: URL) => Pick<JoinReply, "natsUrl" | "natsUser" | "natsPassword" | "natsTakesToken"> {
+  tls: Pick<Tls, "ca"> | null,
+): (
+  requestUrl: URL,
+) => Pick<JoinReply, "natsUrl" | "natsUser" | "natsPassword" | "natsTakesToken" | "natsTlsCa"> {
   if (ownPort !== null) {
     return (requestUrl) => {
       const { hostname } = config.publicUrl === null ? requestUrl : new URL(config.publicUrl);
       return {
-        natsUrl: config.natsPublicUrl ?? `nats://${hostname}:${ownPort}`,
+        natsUrl: config.natsPublicUrl ?? `${tls === null ? "nats" : "tls"}://${hostname}:${ownPort}`,
         natsUser: "",
         natsPassword: "",
         natsTakesToken: true,
+        ...(tls === null || tls.ca === null ? {} : { natsTlsCa: tls.ca }),
       };
     };
   }

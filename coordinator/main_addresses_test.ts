@@ -9,28 +9,31 @@ function networkInterface(family: "IPv4" | "IPv6", address: string): Deno.Networ
 }
 
 Deno.test("a server is named by its host, or by the first address that leads to this machine", () => {
-  assertEquals(ownAddress("127.0.0.1", 1), "http://127.0.0.1:1");
-  assertEquals(ownAddress("::1", 1), "http://[::1]:1");
+  assertEquals(ownAddress("http", "127.0.0.1", 1), "http://127.0.0.1:1");
+  assertEquals(ownAddress("https", "10.0.0.1", 1), "https://10.0.0.1:1");
+  assertEquals(ownAddress("http", "::1", 1), "http://[::1]:1");
   const loopback = networkInterface("IPv4", "127.0.0.1");
   const outer = [loopback, networkInterface("IPv6", "fe80::1"), networkInterface("IPv4", "10.1.2.3")];
-  assertEquals(ownAddress("0.0.0.0", 1, () => outer), "http://10.1.2.3:1");
-  assertEquals(ownAddress("::", 1, () => [loopback]), "http://127.0.0.1:1");
+  assertEquals(ownAddress("http", "0.0.0.0", 1, () => outer), "http://10.1.2.3:1");
+  assertEquals(ownAddress("http", "::", 1, () => [loopback]), "http://127.0.0.1:1");
 });
 
 Deno.test("the own broker is found by the host of the API", () => {
-  const reply = (changes: object) => brokerForWorkers({ ...none, ...changes }, 4333)(request);
+  const reply = (changes: object) => brokerForWorkers({ ...none, ...changes }, 4333, null)(request);
   assertEquals(reply({}), {
     natsUrl: "nats://fleet.example:4333",
     natsUser: "",
     natsPassword: "",
     natsTakesToken: true,
   });
+  const encrypted = brokerForWorkers(none, 4333, { ca: "PEM" })(request);
+  assertEquals([encrypted.natsUrl, encrypted.natsTlsCa], ["tls://fleet.example:4333", "PEM"]);
   assertEquals(reply({ publicUrl: "https://api.example/x" }).natsUrl, "nats://api.example:4333");
   assertEquals(reply({ natsPublicUrl: "tls://tunnel:7" }).natsUrl, "tls://tunnel:7");
 });
 
 Deno.test("another broker keeps its URL, whose credentials are told apart", () => {
-  const reply = (natsUrl: string) => brokerForWorkers({ ...none, natsUrl }, null)(request);
+  const reply = (natsUrl: string) => brokerForWorkers({ ...none, natsUrl }, null, null)(request);
   assertEquals(reply("nats://broker:4222"), {
     natsUrl: "nats://broker:4222",
     natsUser: "",

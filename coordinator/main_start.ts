@@ -25,6 +25,7 @@ import { openAccessStore } from "./store/access_store.ts";
 import { randomId, randomText } from "./store/ids.ts";
 import { openSqliteJobStore } from "./store/sqlite_job_store.ts";
 import { removeUnfinishedFiles } from "./store/streamed_file.ts";
+import { plaintextWarnings, readTls, type Tls } from "./tls.ts";
 
 /** How often a coordinator that stands by looks whether the data folder is free: it shall lead within a second. */
 const FOLDER_INTERVAL_MS = 200;
@@ -62,6 +63,8 @@ export async function startCoordinator(
   const { clock, log } = parts;
   await using started = new AsyncDisposableStack();
 
+  const tls = config.tls === null ? null : await readTls(config.tls);
+  for (const warning of plaintextWarnings(config)) log("warn", warning);
   const standby: Standby = { isAllowed: config.standby, clock, signal: parts.signal, log };
   // First the store: its lock keeps a second coordinator from touching anything else in the folder.
   const store = await waitToLead(
@@ -88,7 +91,7 @@ export async function startCoordinator(
   });
   if (config.natsUrl === null) {
     const { revocations } = access;
-    nats = await startOwnBroker(config, loaded.natsPort, { keys, revocations, clock, log });
+    nats = await startOwnBroker(config, loaded.natsPort, { keys, revocations, tls, clock, log });
   }
   if (nats !== null) {
     started.defer(nats.stop);
@@ -146,7 +149,7 @@ export async function startCoordinator(
   started.defer(() => jobs.stop());
 
   const stopping = new AbortController();
-  const broker = brokerForWorkers(config, nats?.port ?? null);
+  const broker = brokerForWorkers(config, nats?.port ?? null, tls);
   const app = createApp({
     ...shared,
     jobs,
@@ -167,7 +170,7 @@ export async function startCoordinator(
     stopping: stopping.signal,
     onDefect,
   });
-  const server = listen(config, (request) => app.fetch(request));
+  const server = listen(config, tls, (request) => app.fetch(request));
   started.defer(async () => {
     stopping.abort();
     const drained = new AbortController();
@@ -177,7 +180,7 @@ export async function startCoordinator(
   });
   jobs.start();
 
-  const url = config.publicUrl ?? ownAddress(config.host, server.addr.port);
+  const url = config.publicUrl ?? ownAddress(tls === null ? "http" : "https", config.host, server.addr.port);
   const running = started.move();
   let ending = false;
   return {
@@ -195,10 +198,15 @@ export async function startCoordinator(
 
 function listen(
   config: CoordinatorConfig,
+  tls: Tls | null,
   handler: (request: Request) => Response | Promise<Response>,
 ): Deno.HttpServer<Deno.NetAddr> {
   try {
-    return Deno.serve({ hostname: config.host, port: config.port, onListen: () => {} }, handler);
+    const secret = tls === null ? {} : { cert: tls.cert, key: tls.key };
+    return Deno.serve(
+      { hostname: config.host, port: config.port, onListen: () => {}, ...secret },
+      handler,
+    );
   } catch (thrown) {
     if (thrown instanceof Deno.errors.AddrInUse) {
       throw new LoraFleetError(

@@ -7,7 +7,12 @@ import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { BrokerAccounts } from "./nats_accounts.ts";
 import { awaitPort, awaitPredecessor } from "./nats_predecessor.ts";
-import { natsServerConfigText, parseNatsVersion, pidPathIn, type TlsFiles } from "./nats_server_config.ts";
+import {
+  type NatsServerConfig,
+  natsServerConfigText,
+  parseNatsVersion,
+  pidPathIn,
+} from "./nats_server_config.ts";
 
 const START_TIMEOUT_MS = 20_000;
 /** JetStream writes what it holds back before it leaves. */
@@ -37,7 +42,7 @@ export interface NatsServerOptions {
   /** As they are when the server starts. */
   readonly accounts: () => BrokerAccounts;
   /** Null: without TLS. */
-  readonly tls: TlsFiles | null;
+  readonly tls: NatsServerConfig["tls"];
   readonly clock: Clock;
 }
 

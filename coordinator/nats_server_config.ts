@@ -1,5 +1,6 @@
 /** The configuration of the coordinator's own nats-server: who may connect, where it listens, where streams lie. */
 import type { BrokerAccounts } from "./nats_accounts.ts";
+import type { TlsFiles } from "./tls.ts";
 
 export interface NatsServerConfig {
   readonly host: string;
@@ -8,16 +9,10 @@ export interface NatsServerConfig {
   /** Holds streams, changed accounts and the pid. */
   readonly folder: string;
   readonly accounts: BrokerAccounts;
-  /** Paths of a certificate and its key; null: without TLS. */
-  readonly tls: TlsFiles | null;
+  /** Null: without TLS. */
+  readonly tls: Pick<TlsFiles, "certPath" | "keyPath"> | null;
   /** As `nats-server --version` says: [2, 9, 10]. */
   readonly version: readonly number[];
-}
-
-export interface TlsFiles {
-  /** PEM: the certificate, and those between it and the authority. */
-  readonly certPath: string;
-  readonly keyPath: string;
 }
 
 /** Gradient chunks are 512 KiB to 4 MiB; the largest micro-batch has to fit, too. */
@@ -60,7 +55,7 @@ ${tokens.join("\n")}
 ${tlsBlock(tls, quoted)}`;
 }
 
-function tlsBlock(tls: TlsFiles | null, quoted: (text: string) => string): string {
+function tlsBlock(tls: NatsServerConfig["tls"], quoted: (text: string) => string): string {
   if (tls === null) return "";
   return `tls {
   cert_file: ${quoted(tls.certPath)}

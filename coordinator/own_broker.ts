@@ -8,6 +8,7 @@ import { type AccountKeys, brokerAccounts, fleetToken, masterOf, type Revocation
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
 import { superviseNatsServer } from "./nats_supervisor.ts";
 import type { SupervisedNatsServer, SupervisorOptions } from "./nats_supervisor.ts";
+import type { Tls } from "./tls.ts";
 
 export interface OwnBroker extends SupervisedNatsServer {
   /** How the coordinator reaches it. */
@@ -20,6 +21,8 @@ export interface OwnBroker extends SupervisedNatsServer {
 }
 
 export interface OwnBrokerOptions extends Pick<SupervisorOptions, "clock" | "log"> {
+  /** Null: without TLS. */
+  readonly tls: Tls | null;
   readonly keys: AccountKeys;
   /** As they are whenever the broker starts. */
   readonly revocations: () => readonly Revocation[];
@@ -32,7 +35,7 @@ export interface OwnBrokerOptions extends Pick<SupervisorOptions, "clock" | "log
 export async function startOwnBroker(
   config: CoordinatorConfig,
   lastPort: number,
-  { keys, revocations, clock, log }: OwnBrokerOptions,
+  { keys, revocations, tls, clock, log }: OwnBrokerOptions,
 ): Promise<OwnBroker> {
   const seconds = () => Math.floor(clock.now() / 1000);
   const master = (account: keyof AccountKeys) => masterOf(keys[account], createNatsKeys("user"), seconds());
@@ -43,7 +46,7 @@ export async function startOwnBroker(
       host: config.natsHost,
       port,
       accounts: () => brokerAccounts(keys, revocations(), seconds()),
-      tls: null,
+      tls,
       clock,
     });
   const supervise = (port: number) => superviseNatsServer(port, { start, clock, log });
@@ -60,6 +63,11 @@ export async function startOwnBroker(
       `port ${wanted}, which the broker had before, is taken: workers find the new one by the join URL`,
     );
   }
+  const trust = tls === null ? {} : {
+    ...(tls.ca === null ? {} : { tlsCa: tls.ca }),
+    // By loopback, an address that the certificate need not hold.
+    tlsServerName: tls.serverName,
+  };
   return {
     ...server,
     broker: {
@@ -68,9 +76,15 @@ export async function startOwnBroker(
       password: null,
       credsPath: null,
       identities: { fleet: master("fleet"), streams: master("streams") },
+      ...trust,
     },
     async enforce(now) {
-      const system = { servers: server.url, name: "lorafleet accounts", identity: master("system") };
+      const system = {
+        servers: server.url,
+        name: "lorafleet accounts",
+        identity: master("system"),
+        ...trust,
+      };
       try {
         await updateNatsAccount(system, fleetToken(keys, now, seconds()));
       } catch (thrown) {

@@ -13,6 +13,8 @@ export interface WorkerConfig {
   readonly allowCpu: boolean;
   /** Base models and unfinished uploads. */
   readonly cacheFolder: string;
+  /** PEM of an authority that has signed the coordinator's certificate; null: those that the system knows. */
+  readonly tlsCaPath: string | null;
   /** Where base models that came from the hub are downloaded from: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. */
   readonly hub: HubOptions;
   /** Null: what the device reports. */
@@ -26,6 +28,7 @@ Joins a fleet with this machine's GPU, and takes part in its jobs until it is st
   --join <url>              http://…/join/<token>                             LORAFLEET_JOIN
   --name <name>             what people call this worker (the host's name)    LORAFLEET_NAME
   --allow-cpu               train on the CPU, through Mesa's Vulkan driver    LORAFLEET_ALLOW_CPU=1
+  --tls-ca <path>           trust certificates that this authority has signed LORAFLEET_TLS_CA
   --cache-folder <path>     base models (~/.cache/lorafleet)                  LORAFLEET_CACHE_FOLDER
   --memory-budget-mib <n>   refuse a job that needs more of the GPU's memory
                             (all that the device has)                         LORAFLEET_MEMORY_BUDGET_MIB
@@ -40,6 +43,7 @@ const OPTIONS = {
   "join": { type: "string" },
   "name": { type: "string" },
   "allow-cpu": { type: "boolean" },
+  "tls-ca": { type: "string" },
   "cache-folder": { type: "string" },
   "memory-budget-mib": { type: "string" },
   "help": { type: "boolean" },
@@ -68,6 +72,7 @@ export function parseConfig(
     joinUrl: joinUrlOf(values.join ?? env("LORAFLEET_JOIN")),
     name,
     allowCpu: values["allow-cpu"] ?? /^(1|true|yes|on)$/i.test(env("LORAFLEET_ALLOW_CPU") ?? ""),
+    tlsCaPath: values["tls-ca"] ?? env("LORAFLEET_TLS_CA"),
     cacheFolder: resolve(
       values["cache-folder"] ?? env("LORAFLEET_CACHE_FOLDER") ?? defaultCacheFolder(env),
     ),

@@ -13,25 +13,32 @@ export interface WorkerIdentity extends Pick<CoordinatorLinkOptions, "join" | "c
 }
 
 export interface WorkerIdentityOptions extends Pick<JoinOptions, "url" | "fetch" | "clock" | "timeoutMs"> {
+  /** Authorities (PEM) that may sign certificates besides those that the system knows; null: none. */
+  readonly tlsCa: string | null;
   readonly onBusError: BusErrorHandler;
 }
 
 /** New keys at each call: what one process is called, no other can be called. The secret part stays in its memory. */
-export function createWorkerIdentity({ onBusError, ...common }: WorkerIdentityOptions): WorkerIdentity {
+export function createWorkerIdentity(
+  { onBusError, tlsCa, ...common }: WorkerIdentityOptions,
+): WorkerIdentity {
   const keys = createNatsKeys("user");
   const { publicKey } = keys;
   const worker = workerIdOf(publicKey);
   return {
     worker,
     join: (signal, token) => askJoinUrl({ ...common, publicKey, token, signal }),
-    connect: ({ natsUrl, natsUser, natsPassword, natsTakesToken }, purpose, newestToken) =>
-      connectNatsBus({
+    connect: ({ natsUrl, natsUser, natsPassword, natsTakesToken, natsTlsCa }, purpose, newestToken) => {
+      const ca = tlsCa ?? natsTlsCa;
+      return connectNatsBus({
         servers: natsUrl,
         ...(natsUser === "" ? {} : { user: natsUser, pass: natsPassword }),
         ...(natsTakesToken === true ? { identity: { keys, token: newestToken }, mayOnlyPull: true } : {}),
         inboxPrefix: inboxPrefix(worker),
         name: `${worker} ${purpose}`,
+        ...(ca === undefined ? {} : { tlsCa: ca }),
         onError: onBusError,
-      }),
+      });
+    },
   };
 }

@@ -14,6 +14,8 @@ const joinReplySchema = z.object({
   natsPassword: z.string(),
   /** Whether the broker knows this worker by its token and its key (decision 0010). */
   natsTakesToken: z.boolean().optional(),
+  /** The authority that has signed the broker's certificate, where the system does not know it. */
+  natsTlsCa: z.string().optional(),
   httpUrl: z.url(),
   /** Signed for this worker's key: its bearer token at the coordinator. */
   token: z.string().min(1),
@@ -64,7 +66,7 @@ export async function askJoinUrl(options: JoinOptions): Promise<JoinReply> {
     });
   } catch (thrown) {
     signal.throwIfAborted();
-    throw failed(messageOf(thrown), thrown);
+    throw failed(detailOf(thrown), thrown);
   }
   if (status === 401 || status === 403) {
     throw new LoraFleetError(
@@ -84,6 +86,12 @@ export async function askJoinUrl(options: JoinOptions): Promise<JoinReply> {
 export function sameBroker(a: JoinReply, b: JoinReply): boolean {
   return a.natsUrl === b.natsUrl && a.natsUser === b.natsUser && a.natsPassword === b.natsPassword &&
     a.natsTakesToken === b.natsTakesToken;
+}
+
+/** `fetch` says why only in its error's cause. */
+function detailOf(thrown: unknown): string {
+  const cause = thrown instanceof Error && thrown.cause instanceof Error ? `: ${thrown.cause.message}` : "";
+  return messageOf(thrown) + cause;
 }
 
 const errorSchema = z.object({ error: z.object({ message: z.string().max(1000) }) });

@@ -14,6 +14,7 @@ import { Gpu } from "./device/gpu.ts";
 import { startEngineThread } from "./engine/engine_client.ts";
 import { createWorkerIdentity } from "./identity.ts";
 import type { LogLevel } from "./log.ts";
+import { readTlsTrust, type TlsTrust } from "./tls_trust.ts";
 
 /** Whoever interrupts a worker does not want to wait; its fleet notices soon enough. */
 const INTERRUPTED_MS = 1500;
@@ -30,13 +31,14 @@ async function probeGpu(allowCpu: boolean): Promise<string> {
   return description;
 }
 
-function start(config: WorkerConfig, gpu: string): Agent {
+function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust): Agent {
   const { cacheFolder } = config;
   const common = { fetch, clock: systemClock, limits: LIMITS, log };
   const models = createBaseModels({ ...common, cacheFolder, hub: config.hub });
   const identity = createWorkerIdentity({
     ...common,
     url: config.joinUrl,
+    tlsCa: ca,
     timeoutMs: LIMITS.coordinatorSilentMs,
     onBusError: (message, thrown) => log("error", `${message}: ${messageOf(thrown)}`),
   });
@@ -56,9 +58,10 @@ function start(config: WorkerConfig, gpu: string): Agent {
 }
 
 async function main(config: WorkerConfig): Promise<number> {
+  const trust = await readTlsTrust(config.tlsCaPath);
   const gpu = await probeGpu(config.allowCpu);
   log("info", `GPU: ${gpu}`);
-  const agent = start(config, gpu);
+  const agent = start(config, gpu, trust);
   const interrupted = Promise.withResolvers<number>();
   let signalCount = 0;
   // Windows has no SIGTERM; Ctrl-Break is what it has.

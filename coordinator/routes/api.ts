@@ -26,6 +26,8 @@ export interface JoinReply extends FleetAddresses {
   readonly natsUser: string;
   readonly natsPassword: string;
   readonly natsTakesToken: boolean;
+  /** The authority that has signed the broker's certificate, where no system knows it. */
+  readonly natsTlsCa?: string;
   /** Signed for the worker's key: its bearer token here, and who it is at a broker that takes it. */
   readonly token: string;
   /** It has to ask for the next one before this time is over. */

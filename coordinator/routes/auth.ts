@@ -51,10 +51,10 @@ function missing(what: string): LoraFleetError {
  */
 export function requireLocalCaller(): MiddlewareHandler {
   return async (c, next) => {
-    const { hostname, host } = new URL(c.req.url);
+    const { hostname, origin: own } = new URL(c.req.url);
     const origin = c.req.header("origin");
     const isLocal = hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
-    if (!isLocal || (origin !== undefined && origin !== `http://${host}`)) {
+    if (!isLocal || (origin !== undefined && origin !== own)) {
       throw new HttpError(
         403,
         "forbidden",

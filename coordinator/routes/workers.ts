@@ -25,6 +25,7 @@ const joinSchema = addressesSchema.extend({
   natsTakesToken: z.boolean().openapi({
     description: "Whether the token is who the worker is at the broker",
   }),
+  natsTlsCa: z.string().optional().openapi({ description: "PEM, where the authority is a private one" }),
   token: z.string().openapi({ description: "Signed for the public key" }),
   tokenLifetimeMs: z.int().openapi({ description: "Ask again before this time is over" }),
 }).openapi("JoinReply");

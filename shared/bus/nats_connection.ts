@@ -1,6 +1,7 @@
 /** One connection to a broker: where it is, who we are there, and that it comes back for ever. */
+import { isIP } from "node:net";
 import { credsAuthenticator, jwtAuthenticator } from "@nats-io/transport-node";
-import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
+import type { ConnectionOptions, NatsConnection, TlsOptions } from "@nats-io/transport-node";
 import { quote } from "../errors.ts";
 import { toLoraFleetError } from "./nats_errors.ts";
 import type { NatsIdentity } from "./nats_keys.ts";
@@ -20,6 +21,8 @@ export interface NatsConnectionOptions {
   readonly inboxPrefix?: string;
   /** Certificates of the authorities that may have signed the broker's, as PEM; the system's where it is left out. */
   readonly tlsCa?: string;
+  /** The name that the broker's certificate has to hold; the address's host where it is left out. */
+  readonly tlsServerName?: string;
   /** Shows up in the server's monitoring. */
   readonly name: string;
   /** Wait for a broker that is not up yet, instead of rejecting. */
@@ -57,10 +60,33 @@ export async function openConnection(options: NatsConnectionOptions): Promise<Na
     connection.authenticator = jwtAuthenticator(identity.token, identity.keys.seed);
   }
   if (inboxPrefix !== undefined) connection.inboxPrefix = inboxPrefix;
-  if (tlsCa !== undefined) connection.tls = { ca: tlsCa };
+  const tls = tlsOf(list, tlsCa, options.tlsServerName);
+  if (tls !== null) connection.tls = tls;
   try {
     return await connectToNats(connection);
   } catch (thrown) {
     throw toLoraFleetError(`cannot connect to the broker at ${quote(list)} as ${quote(name)}`, thrown);
   }
+}
+
+/** What the TLS client checks a certificate against: a name, or an address of numbers, which is no server name. */
+interface CheckedHost {
+  readonly servername?: string;
+  readonly host?: string;
+}
+
+/** Null where the address leaves it to the broker. With `tls://` one that offers no TLS is refused, whoever that is. */
+function tlsOf(
+  servers: readonly string[],
+  ca: string | undefined,
+  serverName: string | undefined,
+): TlsOptions & CheckedHost | null {
+  const address = servers.find((server) => server.startsWith("tls://"));
+  if (address === undefined && ca === undefined) return null;
+  const name = (serverName ?? (address === undefined ? undefined : URL.parse(address)?.hostname))
+    ?.replace(/^\[(.*)\]$/, "$1");
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(name === undefined ? {} : isIP(name) === 0 ? { servername: name } : { host: name }),
+  };
 }

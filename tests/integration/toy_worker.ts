@@ -24,6 +24,7 @@ export function startToyWorker({ name, joinUrl, cacheFolder, gradientMs }: ToyWo
       ...common,
       url: joinUrl,
       timeoutMs: 5000,
+      tlsCa: null,
       // Everything that fails while a broker is away is tried again by whoever asked.
       onBusError: () => {},
     }),

@@ -1,0 +1,83 @@
+/** Encrypted connections: the certificate of the API and of the own broker, and a warning where there is none. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { type CoordinatorConfig, isLoopback } from "./config.ts";
+
+export interface TlsFiles {
+  /** PEM: the certificate, and those between it and the authority. */
+  readonly certPath: string;
+  readonly keyPath: string;
+  /** PEM: the authority, where it is none that every system knows; null otherwise. */
+  readonly caPath: string | null;
+}
+
+export interface Tls extends TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string | null;
+  /** A name that the certificate holds: the coordinator reaches its own broker by an address that it need not hold. */
+  readonly serverName: string;
+}
+
+/** Reads and checks the files. Throws a `LoraFleetError` with code `usage` that names the option. */
+export async function readTls(files: TlsFiles): Promise<Tls> {
+  const [cert, key] = [await read(files.certPath, "tls-cert"), await read(files.keyPath, "tls-key")];
+  const ca = files.caPath === null ? null : await read(files.caPath, "tls-ca");
+  const certificate = parse(files.certPath, "tls-cert", () => new X509Certificate(cert));
+  parse(files.keyPath, "tls-key", () => createPrivateKey(key));
+  if (ca !== null) parse(files.caPath!, "tls-ca", () => new X509Certificate(ca));
+  const serverName = nameIn(certificate.subjectAltName ?? "");
+  if (serverName !== null) return { ...files, cert, key, ca, serverName };
+  throw usage(
+    "tls-cert",
+    `the certificate in ${quote(files.certPath)} names no host: one with a subjectAltName is needed, ` +
+      'the name or address by which workers reach this machine: "DNS:fleet.example" or "IP:10.0.0.1"',
+  );
+}
+
+/** The first name of a subjectAltName as text: "DNS:fleet.example, IP Address:10.0.0.1". Null where it has none. */
+export function nameIn(subjectAltName: string): string | null {
+  const [, kind, name] = /(DNS|IP Address):([^,\s]+)/.exec(subjectAltName) ?? [];
+  // Any name below it is as good.
+  return name === undefined ? null : kind === "DNS" ? name.replace(/^\*\./, "coordinator.") : name;
+}
+
+/** What others on the network could read, and what to do about it; empty where they cannot. */
+export function plaintextWarnings(
+  config: Pick<CoordinatorConfig, "tls" | "host" | "publicUrl" | "natsUrl" | "natsHost" | "natsPublicUrl">,
+): readonly string[] {
+  if (config.tls !== null) return [];
+  const what: string[] = [];
+  const isBehindTls = (url: string | null) => url !== null && /^(https|tls|wss):/.test(url);
+  if (!isLoopback(config.host) && !isBehindTls(config.publicUrl)) {
+    what.push(`the API on ${config.host}: keys, uploads, adapters`);
+  }
+  if (config.natsUrl === null && !isLoopback(config.natsHost) && !isBehindTls(config.natsPublicUrl)) {
+    what.push(`the broker on ${config.natsHost}: the rows of datasets, gradients`);
+  }
+  if (what.length === 0) return [];
+  return [
+    `NOT ENCRYPTED: whoever is on the way can read and change what passes ${what.join("; and ")}. ` +
+    "Give a certificate with --tls-cert and --tls-key, or keep to a network that is yours alone (docs/security.md)",
+  ];
+}
+
+async function read(path: string, option: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (thrown) {
+    throw usage(option, `--${option} ${quote(path)} cannot be read: ${messageOf(thrown)}`);
+  }
+}
+
+function parse<T>(path: string, option: string, work: () => T): T {
+  try {
+    return work();
+  } catch (thrown) {
+    throw usage(option, `--${option} ${quote(path)} is not in PEM: ${messageOf(thrown)}`);
+  }
+}
+
+function usage(option: string, message: string): LoraFleetError {
+  return new LoraFleetError("usage", message, { param: option });
+}

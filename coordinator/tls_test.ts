@@ -1,0 +1,33 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { nameIn, plaintextWarnings } from "./tls.ts";
+
+const local = {
+  ...{ tls: null, host: "127.0.0.1", natsHost: "127.0.0.1" },
+  ...{ publicUrl: null, natsUrl: null, natsPublicUrl: null },
+};
+
+Deno.test("what others on the network could read is warned of, in one sentence", () => {
+  const [warning = "", ...more] = plaintextWarnings({ ...local, host: "0.0.0.0", natsHost: "0.0.0.0" });
+  assertEquals(more, []);
+  for (const words of ["the API on 0.0.0.0", "the broker on 0.0.0.0", "--tls-cert"]) {
+    assertStringIncludes(warning, words);
+  }
+});
+
+Deno.test("nothing is said where nobody can, or where somebody else encrypts", () => {
+  const quiet = [
+    local,
+    { ...local, host: "0.0.0.0", natsHost: "::", tls: { certPath: "c", keyPath: "k", caPath: null } },
+    { ...local, host: "0.0.0.0", publicUrl: "https://fleet.example" },
+    { ...local, natsHost: "0.0.0.0", natsPublicUrl: "wss://fleet.example/nats" },
+    { ...local, natsHost: "0.0.0.0", natsUrl: "nats://elsewhere" },
+  ];
+  for (const config of quiet) assertEquals(plaintextWarnings(config), []);
+});
+
+Deno.test("a certificate's first name", () => {
+  assertEquals(nameIn("DNS:fleet.example, IP Address:10.0.0.1"), "fleet.example");
+  assertEquals(nameIn("email:a@b, IP Address:10.0.0.1"), "10.0.0.1");
+  assertEquals(nameIn("DNS:*.fleet.example"), "coordinator.fleet.example");
+  assertEquals(nameIn(""), null);
+});
