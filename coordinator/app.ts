@@ -1,7 +1,7 @@
 /** The HTTP API: who may ask what, the routes, one shape of errors, and its own description. */
 import { addDescribed, errorAnswers, jsonContent, newApi } from "./routes/api.ts";
 import type { Api, ApiServices } from "./routes/api.ts";
-import { requireApiKey, requireLocalCaller, requireWorker } from "./routes/auth.ts";
+import { dataForNoBrowser, requireApiKey, requireLocalCaller, requireWorker } from "./routes/auth.ts";
 import { errorResponse, unknownRoute } from "./routes/errors.ts";
 import { addFileRoutes } from "./routes/files.ts";
 import { addHealthRoutes } from "./routes/health.ts";
@@ -9,6 +9,7 @@ import { addJobOutputRoutes } from "./routes/job_outputs.ts";
 import { addJobRoutes } from "./routes/jobs.ts";
 import { addJoinTokenRoutes } from "./routes/join_tokens.ts";
 import { addModelRoutes } from "./routes/models.ts";
+import { pacedBodies } from "./routes/paced_body.ts";
 import { addWorkerRoutes } from "./routes/workers.ts";
 import { z } from "@hono/zod-openapi";
 
@@ -19,6 +20,8 @@ export function createApp(services: ApiServices): Api {
   const api = newApi();
   api.onError((thrown, c) => errorResponse(c, thrown, services.onDefect));
   api.notFound((c) => errorResponse(c, unknownRoute(api, c), services.onDefect));
+
+  api.use("*", dataForNoBrowser, pacedBodies(services.clock));
 
   const user = services.apiKeys.length === 0 ? requireLocalCaller() : requireApiKey(services.apiKeys);
   const worker = requireWorker(services.access);

@@ -64,6 +64,15 @@ Deno.test("without API keys only this machine is served, and no web page of anot
     assertEquals(await errorOf(form), [403, "forbidden", null]);
   }));
 
+Deno.test("answers are no pages, whatever they hold", () =>
+  withWorld({}, async ({ app }) => {
+    for (const path of ["/healthz", "/v1/files", "/v1/none", "/join/wrong"]) {
+      const { headers } = await app.request(`http://localhost${path}`);
+      assertEquals(headers.get("x-content-type-options"), "nosniff", path);
+      assertEquals(headers.get("content-security-policy"), "default-src 'none'; frame-ancestors 'none'");
+    }
+  }));
+
 Deno.test("a defect is a 500 that keeps its secrets, a full disk a 507", () =>
   withWorld({}, async ({ services, defects }) => {
     let thrown: unknown = new TypeError("cannot read /secret/path");

@@ -8,6 +8,7 @@
 import { downloadFile, HubApiError, listFiles, modelInfo } from "@huggingface/hub";
 import { basename, dirname, relative } from "@std/path";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { createConfinedFetch } from "./confined_fetch.ts";
 import { isSmallFile, selectModelFiles } from "./model_registry_files.ts";
 import { writeStreamedFile } from "./store/streamed_file.ts";
 
@@ -163,19 +164,24 @@ async function* checked(blob: Blob, size: number, file: string): AsyncGenerator<
   let arrived = 0;
   for await (const chunk of blob.stream()) {
     arrived += chunk.byteLength;
+    // More than was announced could fill the disk.
+    if (arrived > size) break;
     yield chunk;
   }
   if (arrived !== size) {
     throw new LoraFleetError(
       "corrupt",
-      `${quote(file)} has ${size} bytes on the hub, but ${arrived} arrived`,
+      `${quote(file)} has ${size} bytes on the hub, but ${arrived}${
+        arrived > size ? " or more" : ""
+      } arrived`,
     );
   }
 }
 
 function access(hub: HubOptions, signal?: AbortSignal) {
+  const confined = createConfinedFetch({ endpoint: hub.endpoint });
   const fetchWithSignal: typeof fetch = (input, init) =>
-    fetch(input, signal === undefined ? init : { ...init, signal });
+    confined(input, signal === undefined ? init : { ...init, signal });
   return {
     hubUrl: hub.endpoint,
     fetch: fetchWithSignal,

@@ -59,7 +59,13 @@ export function createBaseModels(
       const fromHub = hubUrl(modelFolder, file.name, hub);
       if (
         fromHub === null ||
-        !await isDownloaded({ ...common, url: fromHub, token: hub.token, tries: HUB_TRIES })
+        !await isDownloaded({
+          ...common,
+          url: fromHub,
+          token: hub.token,
+          mayRedirect: true,
+          tries: HUB_TRIES,
+        })
       ) {
         log("info", `${problem}: downloading its ${file.size} bytes from ${source.httpUrl}`);
         const url = `${source.httpUrl}/v1/base-models/${model.hash}/files/${encodeURIComponent(file.name)}`;

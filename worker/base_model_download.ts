@@ -16,6 +16,8 @@ export interface DownloadOptions {
   readonly url: string;
   /** A bearer token, where the source wants one. */
   readonly token: string | null;
+  /** Whether the source may send us elsewhere, as hubs do; a coordinator has no reason to. */
+  readonly mayRedirect?: boolean;
   /** Tries without any progress; 10. */
   readonly tries?: number;
   readonly file: ManifestFile;
@@ -104,7 +106,7 @@ async function continueFile(options: DownloadOptions, part: string): Promise<str
 
 /** The file's bytes from `start` on, as they come. */
 async function* bodyFrom(options: DownloadOptions, start: number): AsyncGenerator<Uint8Array> {
-  const { url, token, file, fetch, clock, limits, signal } = options;
+  const { url, token, mayRedirect = false, file, fetch, clock, limits, signal } = options;
   const ended = new AbortController();
   const either = AbortSignal.any([signal, ended.signal]);
   const inTime = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -129,7 +131,9 @@ async function* bodyFrom(options: DownloadOptions, start: number): AsyncGenerato
       ...token === null ? {} : { authorization: `Bearer ${token}` },
       range: `bytes=${start}-`,
     };
-    const response = await inTime(() => fetch(url, { signal: either, headers }));
+    const response = await inTime(() =>
+      fetch(url, { signal: either, headers, redirect: mayRedirect ? "follow" : "error" })
+    );
     assertAnswer(response, file, start);
     const reader = response.body!.getReader();
     for (;;) {

@@ -85,7 +85,7 @@ async function upload(
     let answer: string;
     try {
       const body = (await Deno.open(path)).readable;
-      const response = await fetch(url, { method: "PUT", headers, body, signal });
+      const response = await fetch(url, { method: "PUT", headers, body, signal, redirect: "error" });
       answer = `${response.status} ${await response.text()}`;
       if (response.ok) return;
       if (response.status < 500) {

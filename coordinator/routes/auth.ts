@@ -65,3 +65,13 @@ export function requireLocalCaller(): MiddlewareHandler {
     await next();
   };
 }
+
+/** What is served is data, whoever has written it: a browser is not to run it, guess what it is, or frame it. A page says more. */
+export const dataForNoBrowser: MiddlewareHandler = async (c, next) => {
+  await next();
+  c.header("x-content-type-options", "nosniff");
+  c.header("referrer-policy", "no-referrer");
+  if (!c.res.headers.has("content-security-policy")) {
+    c.header("content-security-policy", "default-src 'none'; frame-ancestors 'none'");
+  }
+};

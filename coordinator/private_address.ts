@@ -1,0 +1,49 @@
+/** Which addresses are no public hosts: of this machine, of its networks, of the cloud that it runs in. */
+import { BlockList, isIP } from "node:net";
+
+/** IANA's special-purpose registries, as far as an answer from there could be somebody's secret. */
+const PRIVATE_IPV4 = [
+  ["0.0.0.0", 8],
+  ["10.0.0.0", 8],
+  ["100.64.0.0", 10],
+  ["127.0.0.0", 8],
+  // Clouds tell a machine's secrets at 169.254.169.254.
+  ["169.254.0.0", 16],
+  ["172.16.0.0", 12],
+  ["192.0.0.0", 24],
+  ["192.168.0.0", 16],
+  ["198.18.0.0", 15],
+  ["224.0.0.0", 3],
+] as const;
+const PRIVATE_IPV6 = [
+  ["::", 127],
+  // NAT64 and 6to4 lead to any IPv4 address.
+  ["64:ff9b::", 96],
+  ["2002::", 16],
+  ["fc00::", 7],
+  ["fe80::", 10],
+  ["ff00::", 8],
+] as const;
+
+const blocked = new BlockList();
+for (const [address, prefix] of PRIVATE_IPV4) blocked.addSubnet(address, prefix, "ipv4");
+for (const [address, prefix] of PRIVATE_IPV6) blocked.addSubnet(address, prefix, "ipv6");
+
+/** Whether an address of numbers is private; true for what is no address. */
+export function isPrivateAddress(address: string): boolean {
+  const version = isIP(address);
+  if (version === 4) return blocked.check(address, "ipv4");
+  if (version !== 6) return true;
+  const mapped = ipv4Within(address);
+  return mapped === null ? blocked.check(address, "ipv6") : isPrivateAddress(mapped);
+}
+
+/** The IPv4 address in `::ffff:a.b.c.d`, however it is written; null for any other. */
+function ipv4Within(address: string): string | null {
+  // A URL writes an address in its shortest form: "[::ffff:7f00:1]".
+  const [, high, low] =
+    /^\[::ffff:([0-9a-f]+):([0-9a-f]+)\]$/.exec(new URL(`http://[${address}]`).hostname) ?? [];
+  if (high === undefined || low === undefined) return null;
+  const [a, b] = [parseInt(high, 16), parseInt(low, 16)];
+  return [a >> 8, a & 255, b >> 8, b & 255].join(".");
+}
