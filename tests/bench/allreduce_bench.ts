@@ -116,6 +116,42 @@ function growthOf(cells: readonly Cell[]): string[] {
   });
 }
 
+/** How a cell is measured, besides its size. */
+interface Settings {
+  readonly rounds: number;
+  readonly chunkBytes: number | null;
+  readonly codec: GradientCodec;
+}
+
+/**
+ * Measures with workers of its own: those of a larger fleet would go on listening to what is broadcast, and the broker would
+ * serve them, too.
+ */
+async function measure(
+  bus: Bus,
+  url: string,
+  { workers, mib }: Pick<Cell, "workers" | "mib">,
+  { rounds, chunkBytes, codec }: Settings,
+): Promise<Cell> {
+  const members = Array.from({ length: workers }, (_, index) => `w-${workers}-${mib}-${index}`);
+  const children = await startWorkers(url, members);
+  const none = (): Measured => ({ times: [], cpu: [], maxGapMs: 0, chunksRepeated: 0 });
+  const cell: Cell = { workers, mib, ours: none(), bare: none() };
+  try {
+    for (let round = 0; round <= rounds; round++) {
+      for (const pattern of ["all-reduce", "bare"] as const) {
+        const order = { pattern, number: 1 + round, members, elementCount: mib * MIB / 4, chunkBytes, codec };
+        // The first round of each compiles, connects and allocates.
+        await doRound(bus, order, round === 0 ? null : pattern === "bare" ? cell.bare : cell.ours);
+      }
+    }
+    return cell;
+  } finally {
+    for (const child of children) child.kill("SIGTERM");
+    await Promise.all(children.map((child) => child.status));
+  }
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     args: Deno.args,
@@ -128,11 +164,11 @@ async function main(): Promise<void> {
     },
   });
   const numbers = (text: string) => text.split(",").map(Number);
-  const [workerCounts, sizes, rounds] = [numbers(values.workers), numbers(values.mib), Number(values.rounds)];
-  const chunkBytes = values["chunk-kib"] === undefined ? null : 1024 * Number(values["chunk-kib"]);
-  const codec: GradientCodec = values.codec === "int8" ? "int8" : "exact";
-  const names = Array.from({ length: Math.max(...workerCounts) }, (_, index) => `w-${index}`);
-
+  const settings: Settings = {
+    rounds: Number(values.rounds),
+    chunkBytes: values["chunk-kib"] === undefined ? null : 1024 * Number(values["chunk-kib"]),
+    codec: values.codec === "int8" ? "int8" : "exact",
+  };
   await using server = await startTestNatsServer({
     maxPayloadBytes: MAX_PAYLOAD_BYTES,
     configuration: `max_pending: ${256 * MIB}`,
@@ -142,43 +178,20 @@ async function main(): Promise<void> {
     name: "bench",
     onError: (message, thrown) => console.error(message, thrown),
   });
-  const children = await startWorkers(server.url, names);
+  const load = Deno.loadavg()[0]!.toFixed(1);
   console.log(
-    `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, load ${
-      Deno.loadavg()[0]!.toFixed(1)
-    }\n${header}`,
+    `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, load ${load}, ${settings.codec}\n${header}`,
   );
   const cells: Cell[] = [];
-  let number = 0;
-  try {
-    for (const mib of sizes) {
-      for (const workers of workerCounts) {
-        const none = (): Measured => ({ times: [], cpu: [], maxGapMs: 0, chunksRepeated: 0 });
-        const cell: Cell = { workers, mib, ours: none(), bare: none() };
-        for (let round = -1; round < rounds; round++) {
-          for (const pattern of ["all-reduce", "bare"] as const) {
-            const order = {
-              pattern,
-              number: ++number,
-              members: names.slice(0, workers),
-              elementCount: mib * MIB / 4,
-              chunkBytes,
-              codec,
-            };
-            // The first round of each compiles, connects and allocates.
-            await doRound(bus, order, round < 0 ? null : pattern === "bare" ? cell.bare : cell.ours);
-          }
-        }
-        console.log(rowOf(cell));
-        cells.push(cell);
-      }
+  for (const mib of numbers(values.mib)) {
+    for (const workers of numbers(values.workers)) {
+      const cell = await measure(bus, server.url, { workers, mib }, settings);
+      console.log(rowOf(cell));
+      cells.push(cell);
     }
-    console.log(["", "a round's time as the fleet grows", ...growthOf(cells)].join("\n"));
-  } finally {
-    for (const child of children) child.kill("SIGTERM");
-    await Promise.all(children.map((child) => child.status));
-    await bus.close();
   }
+  console.log(["", "a round's time as the fleet grows", ...growthOf(cells)].join("\n"));
+  await bus.close();
 }
 
 if (import.meta.main) await main();

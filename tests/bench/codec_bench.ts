@@ -19,6 +19,7 @@ interface Run {
 
 interface Trained {
   readonly name: string;
+  readonly gpuNames: readonly string[];
   readonly losses: readonly number[];
   readonly gradientBytes: number;
   readonly heldOutLoss: number;
@@ -76,7 +77,8 @@ async function train({ name, change }: Run, options: DemoOptions): Promise<Train
       maxNewTokens: maxNewTokens(options),
       resultPath: join(folder, "score.json"),
     }, env);
-    return { name, losses, gradientBytes, heldOutLoss: score.eval_loss, exactMatch: score.exact_match };
+    const { eval_loss: heldOutLoss, exact_match: exactMatch } = score;
+    return { name, gpuNames: fleet.gpuNames, losses, gradientBytes, heldOutLoss, exactMatch };
   } finally {
     stopper.abort();
     await children.close();
@@ -116,5 +118,6 @@ if (import.meta.main) {
   };
   const trained: Trained[] = [];
   for (const run of RUNS) trained.push(await train(run, options));
-  console.log(`deno ${Deno.version.deno}, ${options.workerCount} workers, the demo's job\n${table(trained)}`);
+  const gpus = trained[0]!.gpuNames.join(" and ");
+  console.log(`deno ${Deno.version.deno}, the demo's job on ${gpus}\n${table(trained)}`);
 }
