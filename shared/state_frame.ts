@@ -1,6 +1,6 @@
 /** The answer to a request for a piece of the committed state: a tensor frame, empty where the holder has not got it. */
 import { LoraFleetError } from "./errors.ts";
-import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, jobHash } from "./tensor_frame.ts";
+import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, type FrameHeader, jobHash } from "./tensor_frame.ts";
 
 /** Large enough that a round trip counts little, small enough that gradients of others get through in between. */
 const MAX_PIECE_BYTES = 512 * 1024;
@@ -22,19 +22,7 @@ export function encodeStateFrame(
   offset: number,
   words: Int32Array,
 ): Uint8Array {
-  return encodeFrame({
-    kind: "state",
-    codec: "raw",
-    jobHash: hashOf(start),
-    generation: 0,
-    step,
-    attempt: 0,
-    senderIndex: 0,
-    ownerIndex: 0,
-    chunkIndex: 0,
-    chunkCount: 1,
-    elementOffset: offset,
-  }, words);
+  return encodeFrame(headerOf(start, step, offset), words);
 }
 
 /** The words; none where the holder has not got them. Throws a `LoraFleetError` with code `corrupt`. */
@@ -45,9 +33,9 @@ export function decodeStateFrame(
   bytes: Uint8Array,
 ): Int32Array {
   const frame = decodeFrame(bytes);
-  const isExpected = frame.kind === "state" && frame.codec === "raw" && frame.jobHash === hashOf(start) &&
-    frame.step === step && frame.elementOffset === offset;
-  if (isExpected) return frame.payload;
+  const expected = headerOf(start, step, offset);
+  const names = Object.keys(expected) as (keyof FrameHeader)[];
+  if (names.every((name) => frame[name] === expected[name])) return frame.payload;
   throw new LoraFleetError(
     "corrupt",
     `a frame of kind ${frame.kind}, step ${frame.step}, from word ${frame.elementOffset} on came where words ` +
@@ -55,6 +43,18 @@ export function decodeStateFrame(
   );
 }
 
-function hashOf({ jobId, startId }: StartId): number {
-  return jobHash(`${jobId} ${startId}`);
+function headerOf({ jobId, startId }: StartId, step: number, offset: number): FrameHeader {
+  return {
+    kind: "state",
+    codec: "raw",
+    jobHash: jobHash(`${jobId} ${startId}`),
+    generation: 0,
+    step,
+    attempt: 0,
+    senderIndex: 0,
+    ownerIndex: 0,
+    chunkIndex: 0,
+    chunkCount: 1,
+    elementOffset: offset,
+  };
 }

@@ -1,0 +1,195 @@
+/** One or more good messages of every kind that travels between coordinator and workers, with what decodes them. */
+import type { z } from "zod";
+import * as messages from "../../shared/messages.ts";
+import { encodeMicroBatch } from "../../shared/micro_batch_codec.ts";
+import { decodeMicroBatch } from "../../shared/micro_batch_codec.ts";
+import { decodeStateFrame, encodeStateFrame } from "../../shared/state_frame.ts";
+import {
+  decodeFrame,
+  encodeFrame,
+  type FrameHeader,
+  type FrameKind,
+  jobHash,
+} from "../../shared/tensor_frame.ts";
+
+export interface Sample {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  /** Whether its bytes are JSON. */
+  readonly isMessage: boolean;
+  /** The bytes again, from what the real decoder has made of them. */
+  readonly throughDecoder: (bytes: Uint8Array) => Uint8Array;
+}
+
+const JOB = "ftjob-a";
+const START = { jobId: JOB, startId: "s-1" };
+const DIGEST = "0a".repeat(32);
+const SELF = { worker: "w-a", incarnation: "i-1" };
+const ATTEMPT = { ...SELF, step: 3, attempt: 2 };
+const COMMITTED = { step: 2, digest: DIGEST };
+const FLOATS = messages.encodeFloats(Float32Array.of(0, 1.5, NaN, -Infinity));
+
+const ANNOUNCEMENT: messages.JobAnnouncement = {
+  ...START,
+  specHash: "spec",
+  model: { hash: DIGEST, files: [{ name: "config.json", size: 7, sha256: DIGEST }] },
+  modelFolder: "/models/base",
+  baseModelName: "base",
+  savesState: true,
+  gradientCodec: "exact",
+  engine: {
+    lora: {
+      ...{ r: 4, lora_alpha: 16, lora_dropout: 0, bias: "none", task_type: "CAUSAL_LM", use_rslora: false },
+      target_modules: ["q_proj"],
+    },
+    ...{ seed: 7, doubleQuantization: true, gradientCheckpointing: true },
+    ...{ maxTokensPerMicroBatch: 8, maxPositions: 8 },
+  },
+  optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1 },
+};
+
+function message<S extends z.ZodType>(name: string, schema: S, value: z.input<S>): Sample {
+  return {
+    name,
+    bytes: messages.encodeMessage(schema, value),
+    isMessage: true,
+    throughDecoder: (bytes) =>
+      messages.encodeMessage(schema, messages.decodeMessage(schema, bytes, name) as z.input<S>),
+  };
+}
+
+export const HEARTBEAT: messages.Heartbeat = {
+  ...SELF,
+  ...{
+    name: "pc",
+    gpu: "a GPU",
+    draining: false,
+    maxGapMs: 7.5,
+    microBatchesDone: 3,
+    tokensPerSecond: 10.25,
+  },
+  ...{ gradientBytesSent: 5, linkBytesPerSecond: 1e6 },
+  job: {
+    ...{ phase: "loaded", ...START, committed: { step: 0, digest: DIGEST } },
+    layout: { tensorCount: 1, elementCount: 8, parameterCount: 8 },
+  },
+  busy: { step: 1, attempt: 1, index: 0, sinceMs: 4.5 },
+};
+
+/** What workers say to the coordinator. */
+export const WORDS = {
+  hello: message("hello", messages.helloSchema, {
+    ...SELF,
+    ...{ protocolVersion: messages.PROTOCOL_VERSION, name: "pc", gpu: "a GPU" },
+  }),
+  leave: message("leave", messages.leaveSchema, { ...SELF, reason: "drained" }),
+  heartbeat: message("heartbeat", messages.heartbeatSchema, HEARTBEAT),
+  report: message("report", messages.microBatchReportSchema, {
+    ...ATTEMPT,
+    ...{ index: 1, claim: 9, lossSum: 12.5, targetCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
+  }),
+  update: message("update", messages.updateReportSchema, {
+    ...ATTEMPT,
+    ...{ generation: 4, digest: DIGEST, gradientNorm: 0.5, gradientBytesSent: 64 },
+  }),
+  failure: message("failure", messages.attemptFailureSchema, {
+    ...ATTEMPT,
+    ...{ reason: "the GPU is gone", suspects: ["w-a", "w-b"], gradientBytesSent: 64 },
+  }),
+  checkpoint: message("checkpoint", messages.checkpointReportSchema, {
+    ...SELF,
+    step: 3,
+    outcome: { type: "written", files: [{ name: "adapter_config.json", size: 2, sha256: DIGEST }] },
+  }),
+} as const;
+
+/** What the coordinator says, and what workers say to each other, in JSON. */
+const OTHER_WORDS: readonly Sample[] = [
+  message("failed job", messages.heartbeatSchema, {
+    ...HEARTBEAT,
+    job: { phase: "failed", ...START, code: "gpu_failure", message: "lost", param: null },
+    busy: null,
+  }),
+  message("failed checkpoint", messages.checkpointReportSchema, {
+    ...SELF,
+    ...{ step: 3, outcome: { type: "failed", reason: "disk full" } },
+  }),
+  message("recover", messages.recoverRequestSchema, {
+    startId: "s-1",
+    committed: COMMITTED,
+    offset: 0,
+    count: 4,
+  }),
+  message("welcome", messages.welcomeSchema, { type: "welcome", coordinatorId: "c", generation: 7 }),
+  message("refused", messages.welcomeSchema, { type: "refused", reason: "another release" }),
+  message("fleet", messages.fleetStateSchema, {
+    ...{ coordinatorId: "c", generation: 7, members: [SELF], job: ANNOUNCEMENT },
+  }),
+  message("state", messages.stepStateSchema, {
+    ...{
+      ...START,
+      revision: 5,
+      step: 3,
+      term: 1,
+      attempt: 2,
+      generation: 4,
+      phase: "reduce",
+      members: [SELF],
+    },
+    ...{ weights: [1], holders: ["w-a"], committed: COMMITTED, microBatchCount: 2, exponents: [-4, null] },
+    ...{ ledger: [0, 0], targetCount: 14, learningRate: 1e-4, roundMs: 20_000.5, checkpointWriter: null },
+  }),
+  message("verdict", messages.verdictAnswerSchema, { verdict: "counted" }),
+  message("received", messages.receivedSchema, { type: "received" }),
+  message("commit", messages.commitEntrySchema, {
+    ...{ ...START, specHash: "spec", step: 3, attempt: 2, generation: 4, digest: DIGEST, members: ["w-a"] },
+    ...{ targetCount: 14, loss: 1.25, gradientNorm: 0.5, maxAbs: FLOATS, committedAt: 1_700_000_000_000 },
+  }),
+];
+
+const BATCH = {
+  tokens: Uint32Array.of(5, 6, 7, 8),
+  targets: Int32Array.of(6, -100, 8, 9),
+  positions: Uint32Array.of(0, 1, 0, 1),
+  segmentStarts: Uint32Array.of(0, 0, 2, 2),
+};
+
+export function frameOf(kind: FrameKind, change: Partial<FrameHeader> = {}): Uint8Array {
+  const places = { senderIndex: 1, ownerIndex: 0, chunkIndex: 1, chunkCount: 4, elementOffset: 16 };
+  const round = { jobHash: jobHash(`${JOB} `), generation: 7, step: 3, attempt: 1 };
+  return encodeFrame({ kind, codec: "i32", ...round, ...places, ...change }, new Int32Array(16).fill(-5));
+}
+
+const BINARIES: readonly Sample[] = [
+  ...(["reduce", "broadcast", "receipt"] as const).map((kind) => ({
+    ...{ name: kind, bytes: frameOf(kind), isMessage: false },
+    throughDecoder: (bytes: Uint8Array) => {
+      const { payload, ...header } = decodeFrame(bytes);
+      return encodeFrame(header, payload);
+    },
+  })),
+  {
+    ...{
+      name: "state frame",
+      bytes: encodeStateFrame(START, 3, 8, Int32Array.of(1, 2, 3)),
+      isMessage: false,
+    },
+    throughDecoder: (bytes) => encodeStateFrame(START, 3, 8, decodeStateFrame(START, 3, 8, bytes)),
+  },
+  {
+    ...{ name: "micro-batch", bytes: encodeMicroBatch(BATCH), isMessage: false },
+    throughDecoder: (bytes) => encodeMicroBatch(decodeMicroBatch(bytes)),
+  },
+  {
+    name: "work item",
+    bytes: messages.encodeWorkItem(
+      { ...START, specHash: "spec", step: 3, attempt: 2, index: 1, number: 9 },
+      BATCH,
+    ),
+    isMessage: false,
+    throughDecoder: (bytes) =>
+      messages.encodeWorkItem(messages.decodeWorkItemHeader(bytes), messages.decodeWorkItemRows(bytes)),
+  },
+];
+
+export const SAMPLES: readonly Sample[] = [...Object.values(WORDS), ...OTHER_WORDS, ...BINARIES];
