@@ -66,15 +66,13 @@ export async function awaitPort(hostname: string, port: number, clock: Clock): P
 
 /** Empty where there is no such process. */
 async function commandLineOf(pid: number): Promise<string> {
-  if (Deno.build.os === "linux") {
-    return (await Deno.readTextFile(`/proc/${pid}/cmdline`).catch(() => "")).replaceAll("\0", " ");
-  }
-  const ps = new Deno.Command("ps", {
-    args: ["-o", "command=", "-p", String(pid)],
-    stdin: "null",
-    stderr: "null",
-  });
-  return new TextDecoder().decode((await ps.output()).stdout);
+  // Deno reads /proc itself only with every permission; and ps is not in every container.
+  const [command, args] = Deno.build.os === "linux"
+    ? ["cat", [`/proc/${pid}/cmdline`]] as const
+    : ["ps", ["-o", "command=", "-p", String(pid)]] as const;
+  const { stdout } = await new Deno.Command(command, { args: [...args], stdin: "null", stderr: "null" })
+    .output();
+  return new TextDecoder().decode(stdout).replaceAll("\0", " ");
 }
 
 function kill(pid: number, signal: "SIGTERM" | "SIGKILL"): void {

@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 
 export const USAGE =
-  `Usage: deno run -A --unstable-webgpu worker/evaluate.ts --model <folder> --dataset <file> [options]
+  `Usage: deno run -P=evaluate worker/evaluate.ts --model <folder> --dataset <file> [options]
 
 Says how well a base model, with an adapter or without, predicts and writes the completions of a dataset.
 

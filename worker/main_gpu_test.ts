@@ -6,7 +6,7 @@ const SCRIPT = fromFileUrl(new URL("./main.ts", import.meta.url));
 
 function command(args: readonly string[], env: Record<string, string> = {}) {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--unstable-webgpu", SCRIPT, ...args],
+    args: ["run", "-q", "--no-prompt", "-P=worker", SCRIPT, ...args],
     env,
     stdout: "piped",
     stderr: "piped",

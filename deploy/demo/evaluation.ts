@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { Children } from "./children.ts";
+import { runWith } from "./fleet.ts";
 import { scoreSchema } from "./report.ts";
 import { sampleSchema } from "./samples.ts";
 
@@ -28,9 +29,7 @@ export async function evaluate(
 ): Promise<Evaluation> {
   const { name, script, modelFolder, adapterFolder, datasetPath, maxNewTokens, resultPath } = request;
   const child = children.start(name, [
-    "run",
-    "-A",
-    "--unstable-webgpu",
+    ...runWith("evaluate"),
     script,
     ...["--model", modelFolder],
     ...(adapterFolder === null ? [] : ["--adapter", adapterFolder]),

@@ -11,6 +11,11 @@ const POLL_INTERVAL_MS = 200;
 
 export const repositoryRoot = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
 
+/** `deno run` with one of the permission sets of deno.json, as the tasks do. */
+export function runWith(permissions: "coordinator" | "worker" | "evaluate"): readonly string[] {
+  return ["run", "-q", "--no-prompt", "--config", join(repositoryRoot, "deno.json"), `-P=${permissions}`];
+}
+
 export interface Fleet {
   readonly api: ApiClient;
   readonly gpuNames: readonly string[];
@@ -36,18 +41,22 @@ export interface FleetRequest {
 /** Starts everything and waits until all workers have joined. */
 export async function startFleet(request: FleetRequest): Promise<Fleet> {
   const { children, clock, env, dataFolder, modelRoot, workerCount, signal } = request;
-  const run = (name: string, script: string, ...args: string[]) =>
-    children.start(name, ["run", "-A", "--unstable-webgpu", join(repositoryRoot, script), ...args], env);
+  const run = (name: string, permissions: "coordinator" | "worker", ...args: string[]) =>
+    children.start(
+      name,
+      [...runWith(permissions), join(repositoryRoot, permissions, "main.ts"), ...args],
+      env,
+    );
 
   const coordinator = run(
     "coordinator",
-    "coordinator/main.ts",
+    "coordinator",
     ...["--port", "0", "--data-folder", dataFolder, "--model-roots", modelRoot],
   );
   const joinUrl = (await coordinator.match(/--join\s+(https?:\/\/\S+)/, START_TIMEOUT_MS))[1]!;
   const workers = Array.from(
     { length: workerCount },
-    (_, index) => run(`worker-${index + 1}`, "worker/main.ts", "--join", joinUrl, "--allow-cpu"),
+    (_, index) => run(`worker-${index + 1}`, "worker", "--join", joinUrl, "--allow-cpu"),
   );
   let stopping = false;
   const broken = watch(coordinator, workers, (message) => {

@@ -28,7 +28,8 @@ export interface CoordinatorChild extends AsyncDisposable {
 export function startCoordinatorChild(dataFolder: string, args: readonly string[] = []): CoordinatorChild {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
-      ...["run", "-A", join(root, "coordinator/main.ts"), "--data-folder", dataFolder],
+      ...["run", "-q", "--no-prompt", "-P=coordinator", join(root, "coordinator/main.ts")],
+      ...["--data-folder", dataFolder],
       ...["--model-roots", assets, ...(args.includes("--port") ? [] : ["--port", "0"]), ...args],
     ],
     env: { NO_COLOR: "1" },

@@ -27,7 +27,16 @@ async function withFolder(body: (folder: string) => Promise<void>): Promise<void
 function start(folder: string, args: readonly string[], env: Record<string, string> = {}): Coordinator {
   const dataFolder = join(folder, "data");
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", join(root, "coordinator/main.ts"), "--data-folder", dataFolder, ...args],
+    args: [
+      "run",
+      "-q",
+      "--no-prompt",
+      "-P=coordinator",
+      join(root, "coordinator/main.ts"),
+      "--data-folder",
+      dataFolder,
+      ...args,
+    ],
     env: { NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
