@@ -50,7 +50,8 @@ export function isSignedBy(publicKey: string, data: Uint8Array, signature: Uint8
 
 /** Throws a `LoraFleetError` with code `invalid_request` for anything but the public key of a user. */
 export function assertUserKey(publicKey: string): void {
-  if (publicKey.startsWith("U")) publicPart(publicKey);
+  // The library takes a key with more behind it for the same one, and an id follows from the text.
+  if (/^U[A-Z2-7]{55}$/.test(publicKey)) publicPart(publicKey);
   else throw notAKey(publicKey);
 }
 

@@ -1,0 +1,50 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { type JoinedWorker, type JoinTokenRecord, openAccessStore } from "./access_store.ts";
+
+const token = (id: string): JoinTokenRecord => ({
+  ...{ id, name: "pods", hash: "0a", createdAt: 1, expiresAt: null, revokedAt: null },
+});
+const worker = (id: string, change: Partial<JoinedWorker> = {}): JoinedWorker => ({
+  ...{ publicKey: `U${id}`, worker: id, tokenId: "join-1", joinedAt: 1, expiresAt: 100, revokedAt: null },
+  ...change,
+});
+
+Deno.test("tokens and workers are there after a restart, as they were put last", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const first = openAccessStore(`${folder}/data/access.sqlite`);
+    for (const id of ["join-1", "join-2"]) first.putToken(token(id));
+    first.putToken({ ...token("join-1"), revokedAt: 5 });
+    first.putWorker(worker("w-1"));
+    first.putWorker(worker("w-1", { revokedAt: 7 }));
+    first.putWorker(worker("w-2", { tokenId: "join-2" }));
+    first.close();
+    const second = openAccessStore(`${folder}/data/access.sqlite`);
+    assertEquals(second.tokens(), [token("join-2"), { ...token("join-1"), revokedAt: 5 }]);
+    assertEquals(second.revokedWorkers(), [worker("w-1", { revokedAt: 7 })]);
+    assertEquals(second.workersOf("join-2"), [worker("w-2", { tokenId: "join-2" })]);
+    assertEquals([second.worker("Uw-2")?.worker, second.workerById("w-2")?.publicKey], ["w-2", "Uw-2"]);
+    assertEquals([second.worker("U"), second.workerById("w")], [null, null]);
+    second.close();
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("workers whose tokens have all ended are forgotten, no others", () => {
+  const store = openAccessStore(":memory:");
+  store.putWorker(worker("w-1", { expiresAt: 99, revokedAt: 1 }));
+  store.putWorker(worker("w-2"));
+  store.forgetWorkers(100);
+  assertEquals([store.worker("Uw-1"), store.worker("Uw-2")?.worker], [null, "w-2"]);
+  store.close();
+});
+
+Deno.test("a file that is no store is named", async () => {
+  const path = await Deno.makeTempFile();
+  await Deno.writeTextFile(path, "no database, but long enough to look like one".repeat(100));
+  const error = assertThrows(() => openAccessStore(path), LoraFleetError, path);
+  assertEquals([error.code, error.param], ["storage", "data-folder"]);
+  await Deno.remove(path);
+});
