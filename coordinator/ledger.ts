@@ -76,12 +76,17 @@ export interface LedgerTotals {
   readonly maxAbs: Float32Array;
 }
 
+/** Tokens that count in the loss, over all micro-batches that are counted. */
+export function targetCountOf({ entries }: Ledger): number {
+  return entries.reduce((sum, entry) => sum + (entry?.targetCount ?? 0), 0);
+}
+
 /** The totals of a complete ledger. */
 export function totalsOf(ledger: Ledger): LedgerTotals {
   const entries = ledger.entries.filter((entry) => entry !== null);
   return {
     lossSum: entries.reduce((sum, entry) => sum + entry.lossSum, 0),
-    targetCount: entries.reduce((sum, entry) => sum + entry.targetCount, 0),
+    targetCount: targetCountOf(ledger),
     maxAbs: mergeMaxima(entries.map((entry) => entry.maxAbs)),
   };
 }

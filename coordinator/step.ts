@@ -1,50 +1,22 @@
 /**
  * One optimizer step after the other, as decisions: (plan, training, event, now) → (training, effects, reason). The table of
- * phases is in docs/protocol.md. Whatever goes wrong within an attempt ends in the next attempt of the same step, from
- * the committed state.
+ * phases is in docs/protocol.md. The parts: who takes part (step_fleet.ts), the phase `waiting` (step_waiting.ts), claims
+ * (step_claim.ts), members that come and go (step_regroup.ts), updates (step_update.ts), checkpoints (step_checkpoint.ts).
  */
 import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
-import {
-  checkpointWaitMs,
-  type Limits,
-  microBatchWaitMs,
-  recoverWaitMs,
-  roundWaitMs,
-} from "../shared/limits.ts";
+import { checkpointWaitMs, type Limits, microBatchWaitMs, roundWaitMs } from "../shared/limits.ts";
 import { type CheckpointReport, type CommitEntry, decodeFloats } from "../shared/messages.ts";
 import { exponentsFrom } from "./exponents.ts";
-import { newLedger } from "./ledger.ts";
 import { chooseCheckpointWriter, nextCheckpointWriter } from "./step_checkpoint.ts";
 import { decideClaim } from "./step_claim.ts";
-import {
-  abortAttempt,
-  announced,
-  failJob,
-  isOfAttempt,
-  nextGeneration,
-  sentence,
-  unchanged,
-} from "./step_decision.ts";
+import { abortAttempt, announced, isOfAttempt, unchanged } from "./step_decision.ts";
 import type { StepDecision, StepEffect, StepEvent } from "./step_decision.ts";
-import {
-  loadFailureOfAll,
-  membersOf,
-  newLoadFailures,
-  readyMembers,
-  recoveringMembers,
-  withFleet,
-} from "./step_fleet.ts";
-import {
-  type FleetView,
-  gradientBytesOf,
-  isStateStored,
-  liveHolders,
-  newTraining,
-  NO_HEDGES,
-} from "./step_state.ts";
-import type { Training, TrainingPlan } from "./step_state.ts";
+import { newLoadFailures, withFleet } from "./step_fleet.ts";
 import { hedge, regroup } from "./step_regroup.ts";
+import { type FleetView, gradientBytesOf, liveHolders, newTraining } from "./step_state.ts";
+import type { Training, TrainingPlan } from "./step_state.ts";
 import { decideUpdate } from "./step_update.ts";
+import { goOn, restartIfLost } from "./step_waiting.ts";
 
 /** See the head of the file. An event of another attempt, job or member changes nothing. */
 export function decideStep(
@@ -114,13 +86,10 @@ function decideFleet(
     if (regrouped !== null) return and(regrouped);
   }
   if (training.phase === "checkpoint") {
-    const writer = training.checkpointWriter;
-    if (writer === null && liveHolders(next).length > 0) {
-      return and(chooseCheckpointWriter(next, [], now, limits));
-    }
-    if (writer !== null && !liveHolders(next).some(({ worker }) => worker === writer)) {
-      return and(chooseCheckpointWriter(next, [], now, limits));
-    }
+    const { checkpointWriter: writer } = training;
+    const holders = liveHolders(next);
+    const isWanted = writer === null ? holders.length > 0 : !holders.some(({ worker }) => worker === writer);
+    if (isWanted) return and(chooseCheckpointWriter(next, [], now, limits));
   }
   return unchanged(next, "the fleet as it is now", effects);
 }
@@ -285,117 +254,4 @@ function decideTick(training: Training, now: number, limits: Limits): StepDecisi
     }
   }
   return unchanged(training, "nothing is due");
-}
-
-/** In phase `waiting`: agrees on the initial adapter, or begins the next attempt, as soon as there is somebody for it. */
-function goOn(plan: TrainingPlan, training: Training, now: number, limits: Limits): StepDecision | null {
-  const failure = loadFailureOfAll(plan, training);
-  if (failure !== null) return failJob(training, failure.code, failure.message, [], failure.param);
-  if (training.committed === null) return agreeOnInitial(plan, training, now);
-
-  const ready = readyMembers(plan, training, limits);
-  if (ready.length === 0) return nobodyReady(training, now, limits);
-  const recovering = recoveringMembers(plan, training, limits);
-  const waitMs = recoverWaitMs(gradientBytesOf(training), limits);
-  if (recovering.length > 0 && now - training.since < waitMs) return null;
-  if (training.attempt >= limits.maxAttemptsPerStep) {
-    const message =
-      `step ${training.step} could not be done in ${training.attempt} attempts; the events say why`;
-    return failJob(training, "aborted", message);
-  }
-  const attempt = training.attempt + 1;
-  return announced(
-    training,
-    {
-      attempt,
-      generation: nextGeneration(training, now),
-      phase: "compute",
-      since: now,
-      progressAt: now,
-      hedges: NO_HEDGES,
-      ...membersOf(training, ready),
-      notWaitedFor: new Set([...training.notWaitedFor, ...recovering.map(({ incarnation }) => incarnation)]),
-      stateLostAt: null,
-      ledger: newLedger(plan.microBatchCountOf(training.step)),
-      nonFinite: new Map(),
-      updates: new Map(),
-      requeues: 0,
-    },
-    `step ${training.step}, attempt ${attempt} begins with ${ready.length}`,
-    [{ type: "enqueue", step: training.step, attempt }],
-  );
-}
-
-/** The first loaded worker's initial adapter is the one; all others compute the same from the seed. */
-function agreeOnInitial(plan: TrainingPlan, training: Training, now: number): StepDecision | null {
-  const loaded = training.fleet.members.flatMap((member) =>
-    member.job?.phase === "loaded" && member.job.startId === plan.startId && !member.draining &&
-      member.job.committed.step === 0
-      ? [{ member, job: member.job }]
-      : []
-  );
-  const first = loaded[0];
-  if (first === undefined) return null;
-  const { digest } = first.job.committed;
-  const agreeing = loaded.filter(({ job }) => job.committed.digest === digest).map(({ member }) => member);
-  const members = agreeing.map(({ worker, incarnation }) => ({ worker, incarnation }));
-  const entry: CommitEntry = {
-    jobId: plan.jobId,
-    startId: plan.startId,
-    specHash: plan.specHash,
-    step: 0,
-    attempt: 0,
-    generation: training.fleet.generation,
-    digest,
-    members: members.map(({ worker }) => worker),
-    targetCount: 0,
-    loss: null,
-    gradientNorm: null,
-    maxAbs: "",
-    committedAt: now,
-  };
-  return announced(
-    training,
-    { phase: "commit", since: now, members, pending: entry, layout: first.job.layout },
-    `the initial adapter is that of ${first.member.worker}`,
-    [{ type: "append", entry, expectedLast: training.sequence }],
-  );
-}
-
-/** Nobody can take part: says so once, and gives up on a state that nobody has any more. */
-function nobodyReady(training: Training, now: number, limits: Limits): StepDecision | null {
-  const { fleet, stateLostAt, step } = training;
-  if (liveHolders(training).some(({ draining }) => !draining)) {
-    const message =
-      `all workers were to blame for ${limits.strikesUntilDropped} failed attempts each; the events say why`;
-    return failJob(training, "aborted", message);
-  }
-  if (stateLostAt === null) {
-    const reason = fleet.members.length === 0
-      ? `all workers are gone: the job waits at step ${step} for one to join`
-      : isStateStored(training)
-      ? `no worker holds the state of step ${step - 1}: it is loaded from the coordinator`
-      : `nobody who stays holds the state of step ${step - 1}: the job waits`;
-    return unchanged({ ...training, stateLostAt: now }, reason, [
-      { type: "event", level: "warn", message: sentence(reason) },
-    ]);
-  }
-  return restartIfLost(training, stateLostAt, now, limits);
-}
-
-/** Fresh workers are there and nobody came back with the state for too long: from an earlier state, or from the start. */
-function restartIfLost(training: Training, since: number, now: number, limits: Limits): StepDecision | null {
-  const { freshAt } = training;
-  if (freshAt === null) return null;
-  const { step } = training.committed!;
-  if (isStateStored(training)) {
-    // Fresh workers load it from the coordinator; that none of them can is no matter of waiting.
-    const waitMs = limits.stateLossGraceMs + recoverWaitMs(gradientBytesOf(training), limits);
-    if (now - freshAt < waitMs) return null;
-    return failJob(training, "corrupt", `no worker could load the stored state of step ${step}`);
-  }
-  if (now - since < limits.stateLossGraceMs) return null;
-  const seconds = Math.round(limits.stateLossGraceMs / 1000);
-  const reason = `nobody has come back with the state of step ${step} in ${seconds} s`;
-  return announced(training, { phase: "failed" }, reason, [{ type: "restart", reason }]);
 }

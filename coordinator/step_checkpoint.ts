@@ -1,6 +1,6 @@
 /** Who writes the adapter after a step that is to be kept, and what happens where that fails. */
 import type { Limits } from "../shared/limits.ts";
-import { announced, failJob, type StepDecision, type StepEffect } from "./step_decision.ts";
+import { announced, failJob, type StepDecision, type StepEffect, withStrikes } from "./step_decision.ts";
 import { liveHolders, type Training } from "./step_state.ts";
 
 /** After so many failures the disk or the network is to blame, not a worker. */
@@ -21,12 +21,15 @@ export function nextCheckpointWriter(
       `the adapter of step ${step} could not be stored in ${checkpointAttempts} attempts: ${why}`;
     return failJob(training, "storage", message);
   }
-  const strikes = new Map(training.strikes);
-  for (const worker of suspects) strikes.set(worker, (strikes.get(worker) ?? 0) + 1);
   const effects: StepEffect[] = [
     { type: "event", level: "warn", message: `The adapter of step ${step} is not stored: ${why}.` },
   ];
-  return chooseCheckpointWriter({ ...training, strikes, checkpointAttempts }, effects, now, limits);
+  return chooseCheckpointWriter(
+    { ...training, strikes: withStrikes(training, suspects), checkpointAttempts },
+    effects,
+    now,
+    limits,
+  );
 }
 
 /**

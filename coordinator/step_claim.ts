@@ -3,7 +3,15 @@ import type { Limits } from "../shared/limits.ts";
 import { decodeFloats, type MicroBatchReport } from "../shared/messages.ts";
 import { exponentsFrom, firstMisfit, firstNonFinite } from "./exponents.ts";
 import { claimMicroBatch, isComplete, type Ledger, totalsOf } from "./ledger.ts";
-import { announced, failJob, isOfAttempt, requeue, sentence, unchanged } from "./step_decision.ts";
+import {
+  announced,
+  failJob,
+  isOfAttempt,
+  requeue,
+  sentence,
+  unchanged,
+  withStrikes,
+} from "./step_decision.ts";
 import type { StepDecision, StepEffect } from "./step_decision.ts";
 import { NO_HEDGES, type Training } from "./step_state.ts";
 
@@ -48,8 +56,8 @@ export function decideClaim(
   if (ledger === training.ledger) return unchanged(training, reason, [answer(verdict)]);
 
   const effects: StepEffect[] = [answer(verdict)];
-  const blamed = (training.nonFinite.get(index) ?? []).filter((other) => other !== worker);
-  for (const other of new Set(blamed)) {
+  const blamed = new Set((training.nonFinite.get(index) ?? []).filter((other) => other !== worker));
+  for (const other of blamed) {
     effects.push({
       type: "event",
       level: "warn",
@@ -57,8 +65,7 @@ export function decideClaim(
         `${other} computed a gradient of micro-batch ${index} that is not finite; that of ${worker} is.`,
     });
   }
-  const strikes = new Map(training.strikes);
-  for (const other of new Set(blamed)) strikes.set(other, (strikes.get(other) ?? 0) + 1);
+  const strikes = withStrikes(training, blamed);
   const slowestMs = Math.max(training.slowestMs ?? 0, computeMs);
   const counted: Training = { ...training, ledger, slowestMs, strikes, progressAt: now, hedges: NO_HEDGES };
   if (!isComplete(ledger)) return unchanged(counted, reason, effects);

@@ -98,6 +98,13 @@ export function announced(
   return { training: { ...training, ...change, revision: training.revision + 1 }, effects, reason };
 }
 
+/** One strike more for each of these workers, whatever it was to blame for. */
+export function withStrikes({ strikes }: Training, workers: Iterable<string>): ReadonlyMap<string, number> {
+  const counts = new Map(strikes);
+  for (const worker of new Set(workers)) counts.set(worker, (counts.get(worker) ?? 0) + 1);
+  return counts;
+}
+
 /** Ends the attempt; the next one begins as soon as somebody can take part. Suspects get a strike. */
 export function abortAttempt(
   training: Training,
@@ -106,12 +113,13 @@ export function abortAttempt(
   now: number,
   limits: Limits,
 ): StepDecision {
-  const strikes = new Map(training.strikes);
+  const blamed = new Set(
+    suspects.filter((suspect) => training.members.some(({ worker }) => worker === suspect)),
+  );
+  const strikes = withStrikes(training, blamed);
   const effects: StepEffect[] = [];
-  for (const worker of new Set(suspects)) {
-    if (!training.members.some((member) => member.worker === worker)) continue;
-    const count = (strikes.get(worker) ?? 0) + 1;
-    strikes.set(worker, count);
+  for (const worker of blamed) {
+    const count = strikes.get(worker);
     if (count === limits.strikesUntilDropped) {
       effects.push({
         type: "event",

@@ -3,7 +3,7 @@ import type { CommitEntry, MemberRef, StepPhase, StepState, WorkerJob } from "..
 import { learningRateAt, type ScheduleSpec } from "../shared/schedule.ts";
 import { type Limits, roundWaitMs } from "../shared/limits.ts";
 import type { Exponents } from "./exponents.ts";
-import { type Ledger, newLedger, ownersOf, totalsOf } from "./ledger.ts";
+import { type Ledger, newLedger, ownersOf, targetCountOf } from "./ledger.ts";
 
 /** What stays the same for one start of a job's training. */
 export interface TrainingPlan {
@@ -176,7 +176,7 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
     microBatchCount: ledger.entries.length,
     exponents: training.exponents === null ? null : [...training.exponents],
     ledger: isSummed ? ownersOf(ledger, members) : [],
-    targetCount: isSummed ? totalsOf(ledger).targetCount : 0,
+    targetCount: isSummed ? targetCountOf(ledger) : 0,
     learningRate: learningRateAt(step, plan.totalSteps, plan.schedule),
     roundMs: roundWaitMs(gradientBytesOf(training), limits),
     checkpointWriter: training.checkpointWriter,

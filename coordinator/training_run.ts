@@ -1,5 +1,6 @@
 /** Carries out the decisions of step.ts for one start of one job: messages in, announcements, queue, log and observer out. */
-import type { Bus } from "../shared/bus/bus.ts";
+import type { z } from "zod";
+import type { Bus, Subscription } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
@@ -16,7 +17,13 @@ import {
   updateReportSchema,
   verdictAnswerSchema,
 } from "../shared/messages.ts";
-import type { CheckpointReport, CommitEntry, Heartbeat } from "../shared/messages.ts";
+import type {
+  AttemptFailure,
+  CheckpointReport,
+  CommitEntry,
+  Heartbeat,
+  UpdateReport,
+} from "../shared/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
 import { learningRateAt } from "../shared/schedule.ts";
 import * as subjects from "../shared/subjects.ts";
@@ -24,7 +31,7 @@ import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit } from "./commit_log.ts";
 import type { JobObserver, PlannedJob, StepReport } from "./fleet.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
-import { listenToWorkers, type OnDefect } from "./listen.ts";
+import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
 import { decideStep, resume } from "./step.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
 import { serveStoredState } from "./state_server.ts";
@@ -72,6 +79,9 @@ export interface TrainingRun {
   /** Tells workers that the closed job will not go on. */
   dismiss(): void;
 }
+
+/** What an update and a failure tell alike. */
+type Outcome = Pick<UpdateReport & AttemptFailure, "worker" | "incarnation" | "gradientBytesSent">;
 
 interface Queued
   extends Pick<Extract<StepEffect, { type: "requeue" }>, "step" | "attempt" | "time" | "purge"> {
@@ -271,6 +281,20 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   }
 
   const received = encodeMessage(receivedSchema, { type: "received" });
+
+  /** How a worker has ended its part of an attempt, and what its gradients have cost so far. */
+  function listenToOutcomes<S extends z.ZodType<Outcome>>(
+    words: Omit<WorkerWords<S>, "handle">,
+    eventOf: (report: z.output<S>) => StepEvent,
+  ): Subscription {
+    const handle = ({ said, respond }: Word<z.output<S>>) => {
+      gradientBytes.told(said.incarnation, said.gradientBytesSent);
+      apply(eventOf(said));
+      respond(received);
+    };
+    return listenToWorkers(bus, { ...words, handle }, onDefect);
+  }
+
   const subscriptions = [
     listenToWorkers(bus, {
       subject: subjects.reportSubject(job.id, subjects.ANY),
@@ -281,26 +305,22 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         if (answer !== undefined) respond(encodeMessage(verdictAnswerSchema, { verdict: answer.verdict }));
       },
     }, onDefect),
-    listenToWorkers(bus, {
-      subject: subjects.updateSubject(job.id, subjects.ANY),
-      schema: updateReportSchema,
-      what: "report of an update",
-      handle: ({ said: report, respond }) => {
-        gradientBytes.told(report.incarnation, report.gradientBytesSent);
-        apply({ type: "update", report });
-        respond(received);
+    listenToOutcomes(
+      {
+        subject: subjects.updateSubject(job.id, subjects.ANY),
+        schema: updateReportSchema,
+        what: "report of an update",
       },
-    }, onDefect),
-    listenToWorkers(bus, {
-      subject: subjects.failureSubject(job.id, subjects.ANY),
-      schema: attemptFailureSchema,
-      what: "report of a failure",
-      handle: ({ said: report, respond }) => {
-        gradientBytes.told(report.incarnation, report.gradientBytesSent);
-        apply({ type: "failure", report });
-        respond(received);
+      (report) => ({ type: "update", report }),
+    ),
+    listenToOutcomes(
+      {
+        subject: subjects.failureSubject(job.id, subjects.ANY),
+        schema: attemptFailureSchema,
+        what: "report of a failure",
       },
-    }, onDefect),
+      (report) => ({ type: "failure", report }),
+    ),
     listenToWorkers(bus, {
       subject: subjects.checkpointSubject(job.id, subjects.ANY),
       schema: checkpointReportSchema,

@@ -8,7 +8,7 @@ import type { RopeScaling, TransformerSpec } from "../../shared/model/transforme
 const f32 = Math.fround;
 
 /**
- * Refuses positions that the model's attention would treat in a way that is not implemented.
+ * Refuses documents beyond a sliding window: attention here looks back to their beginning, which is the same up to there.
  * @param positions the highest position + 1
  * @throws LoraFleetError `invalid_model` where documents are longer than Mistral's sliding window
  */
