@@ -20,6 +20,7 @@ import * as subjects from "../shared/subjects.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
+import { createHearing } from "./hearing.ts";
 import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
 import type { FleetView } from "./step_state.ts";
@@ -58,6 +59,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
   let run: TrainingRun | null = null;
   let observer: JobObserver | null = null;
   const closing = new AbortController();
+  const hearing = createHearing(clock.now(), limits);
+  bus.onStatus((status) => hearing.statusChanged(status, clock.now()));
 
   function view(): FleetView {
     const { generation, members } = membership;
@@ -152,6 +155,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
   async function keepTime(): Promise<void> {
     let announcedAt = -Infinity;
     while (!closing.signal.aborted) {
+      const milliseconds = hearing.deafMs(clock.now());
+      if (milliseconds > 0) apply({ type: "deaf", milliseconds });
       apply({ type: "tick" });
       run?.tick();
       if (clock.now() - announcedAt >= limits.announcementIntervalMs) {

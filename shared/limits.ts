@@ -6,10 +6,16 @@ export interface Limits {
   /** How often a worker tells its state. Four times a second: a change that got lost is told again before anybody minds. */
   readonly heartbeatIntervalMs: number;
   /**
-   * A worker is lost after so many heartbeats have not come: 6 s. Long enough for a machine whose cores are all busy with
-   * software rendering, short against what the fleet loses while it waits for a worker that is gone.
+   * A worker is lost after so many heartbeats have not come: 2 s. Ten times the longest gap that was seen on a machine
+   * whose cores were all busy with software rendering, short against what the fleet loses while it waits for a worker that
+   * is gone. One that was only slow to speak does its part of the step again.
    */
   readonly lostAfterMissedHeartbeats: number;
+  /**
+   * After the coordinator's connection to the broker has come back, silence is nobody's fault for so long: workers redial
+   * every half a second, and a broker that has just started is slow.
+   */
+  readonly reconnectGraceMs: number;
   /** How often a worker's event loop is asked whether it still turns; a gap is seen at this resolution. */
   readonly eventLoopTickMs: number;
   /** How often the coordinator repeats its states: a lost announcement costs a second, never a hang. */
@@ -70,13 +76,14 @@ export interface Limits {
 
 export const LIMITS: Limits = {
   heartbeatIntervalMs: 250,
-  lostAfterMissedHeartbeats: 24,
+  lostAfterMissedHeartbeats: 8,
+  reconnectGraceMs: 2000,
   eventLoopTickMs: 10,
   announcementIntervalMs: 1000,
   leaderLeaseMs: 10_000,
   coordinatorSilentMs: 15_000,
   retryIntervalMs: 2000,
-  requestTimeoutMs: 2000,
+  requestTimeoutMs: 1000,
   pullTimeoutMs: 1000,
   microBatchAckWaitMs: 30_000,
   firstMicroBatchDeadlineMs: 600_000,

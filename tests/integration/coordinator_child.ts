@@ -86,10 +86,11 @@ export async function until(
   what: string,
   isSo: () => boolean | Promise<boolean>,
   detail: () => string = () => "",
+  patienceMs: number = PATIENCE_MS,
 ): Promise<void> {
-  const deadline = systemClock.now() + PATIENCE_MS;
+  const deadline = systemClock.now() + patienceMs;
   while (!await isSo()) {
-    assert(systemClock.now() < deadline, `${what} has not come in ${PATIENCE_MS / 1000} s: ${detail()}`);
+    assert(systemClock.now() < deadline, `${what} has not come in ${patienceMs / 1000} s: ${detail()}`);
     await systemClock.sleep(20);
   }
 }
