@@ -146,8 +146,10 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   let training = begun.training;
   let storedState = resumed?.stored.state ?? null;
   let isClosed = false;
-  /** Effects on queue, log and observer happen one after the other, in the order of the decisions. */
-  let effectsDone: Promise<void> = Promise.resolve();
+  /** Effects on queue and log happen one after the other, in the order of the decisions. */
+  let stored: Promise<void> = Promise.resolve();
+  /** So does what the observer writes down; the next step need not wait for it, since the log has it already. */
+  let told: Promise<void> = Promise.resolve();
 
   function apply(event: StepEvent): readonly StepEffect[] {
     if (isClosed) return [];
@@ -164,7 +166,14 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     for (const effect of effects) {
       if (effect.type === "verdict") continue;
       if (effect.type === "event") observer.event(effect.level, effect.message);
-      else effectsDone = effectsDone.then(() => carryOut(effect)).catch(fail);
+      else if (effect.type === "committed" || effect.type === "checkpointed") {
+        told = told.then(() => carryOut(effect)).catch(fail);
+      } else if (effect.type === "enqueue" || effect.type === "requeue" || effect.type === "append") {
+        stored = stored.then(() => carryOut(effect)).catch(fail);
+      } else {
+        // The end of the run, before which everything else is to be done.
+        Promise.all([stored, told]).then(() => carryOut(effect)).catch(fail);
+      }
     }
   }
 

@@ -25,39 +25,54 @@ export interface WorkerChild {
   readonly ended: Promise<void>;
 }
 
-export interface WorkerChildOptions {
+export interface WorkerProcessOptions {
+  /** For a person. */
   readonly name: string;
   readonly joinUrl: string;
+  /** Of the broker, or of what lies before it. */
   readonly natsPort: number;
   readonly engine: "toy" | "gpu";
-  /** Of the toy. */
+  /** Of the toy: how long a micro-batch takes, besides its arithmetic. */
   readonly gradientMs: number;
+  /** Of the toy: half of the gradient's elements. */
+  readonly factorSize: number;
   readonly cacheFolder: string;
+}
+
+export interface WorkerChildOptions extends Omit<WorkerProcessOptions, "factorSize"> {
   readonly random: Prng;
   readonly onLine: (line: Line) => void;
   readonly onPublished: (worker: WorkerChild, subject: string, payload: Uint8Array) => void;
   readonly onDelivered: (subject: string, payload: Uint8Array) => void;
 }
 
+/** Of the toy: 256 KiB of gradient, a chunk for each pair of workers. */
+const FACTOR_SIZE = 2 ** 15;
 const script = join(dirname(fromFileUrl(import.meta.url)), "worker_process.ts");
 
-export function startWorkerChild(options: WorkerChildOptions): WorkerChild {
-  const { name, joinUrl, natsPort, engine, gradientMs, cacheFolder, random, onLine } = options;
-  const proxy = startProxy({
-    ...{ port: natsPort, random, onDelivered: options.onDelivered },
-    onPublished: (subject, payload) => options.onPublished(worker, subject, payload),
-  });
-  const child = new Deno.Command(Deno.execPath(), {
+/** The process alone; both outputs have to be read. */
+export function spawnWorkerProcess(options: WorkerProcessOptions): Deno.ChildProcess {
+  const { name, joinUrl, natsPort, engine, gradientMs, factorSize, cacheFolder } = options;
+  return new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-A", "-q", "--unstable-webgpu", "--no-check", script, "--join", joinUrl, "--name", name],
-      ...["--proxy-port", String(proxy.port), "--engine", engine, "--gradient-ms", String(gradientMs)],
-      ...["--cache-folder", cacheFolder],
+      ...["--nats-port", String(natsPort), "--engine", engine, "--gradient-ms", String(gradientMs)],
+      ...["--cache-folder", cacheFolder, "--factor-size", String(factorSize)],
     ],
     env: { NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+}
+
+export function startWorkerChild(options: WorkerChildOptions): WorkerChild {
+  const { name, natsPort, random, onLine } = options;
+  const proxy = startProxy({
+    ...{ port: natsPort, random, onDelivered: options.onDelivered },
+    onPublished: (subject, payload) => options.onPublished(worker, subject, payload),
+  });
+  const child = spawnWorkerProcess({ ...options, natsPort: proxy.port, factorSize: FACTOR_SIZE });
   const state = { id: null as string | null, contributedAt: null as number | null, said: "" };
   let isThere = true;
   let stops = 0;

@@ -1,6 +1,6 @@
 /**
- * A worker as a process, to be killed and stopped: all of it is the real one but two things. Its broker is reached through a proxy,
- * and its engine keeps a book of what is in its sums, on standard output. `--engine gpu` is the real engine, too; `--engine toy` needs
+ * A worker as a process, to be killed and stopped: all of it is the real one but two things. Its broker is reached at `--nats-port`, behind which a
+ * proxy may be, and its engine keeps a book of what is in its sums, on standard output. `--engine gpu` is the real engine, too; `--engine toy` needs
  * no GPU and takes `--gradient-ms` for each micro-batch.
  */
 import { parseArgs } from "node:util";
@@ -17,12 +17,11 @@ import { keepBook, writeLine } from "./book_engine.ts";
 
 const { values } = parseArgs({
   options: {
-    ...{ join: { type: "string" }, "proxy-port": { type: "string" }, "cache-folder": { type: "string" } },
+    ...{ join: { type: "string" }, "nats-port": { type: "string" }, "cache-folder": { type: "string" } },
     ...{ name: { type: "string" }, engine: { type: "string" }, "gradient-ms": { type: "string" } },
+    "factor-size": { type: "string" },
   },
 });
-/** 256 KiB of gradient: a chunk for each pair of workers. */
-const TOY_FACTOR_SIZE = 2 ** 15;
 
 const common = {
   fetch,
@@ -41,7 +40,7 @@ const { worker } = identity;
 const newEngine = () =>
   values.engine === "gpu" ? startEngineThread() : createToyEngine({
     clock: systemClock,
-    factorSize: TOY_FACTOR_SIZE,
+    factorSize: Number(values["factor-size"]),
     delayMs: (call) => call === "computeGradient" ? Number(values["gradient-ms"]) : 0,
   });
 const agent = startAgent({
@@ -49,7 +48,7 @@ const agent = startAgent({
   worker,
   join: identity.join,
   connect: (reply, ...rest) =>
-    identity.connect({ ...reply, natsUrl: `nats://127.0.0.1:${values["proxy-port"]}` }, ...rest),
+    identity.connect({ ...reply, natsUrl: `nats://127.0.0.1:${values["nats-port"]}` }, ...rest),
   name: values.name!,
   gpu: values.engine!,
   newIncarnation,
