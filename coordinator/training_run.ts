@@ -74,7 +74,7 @@ export interface TrainingRun {
   tick(): void;
   /** Tells everybody the state of the step. */
   announce(): void;
-  /** Stops; queue and log are left to the caller. */
+  /** Stops, and lets the workers stop; queue and log are left to the caller. */
   close(): void;
   /** Tells workers that the closed job will not go on. */
   dismiss(): void;
@@ -365,6 +365,15 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       announce();
     },
     close: () => {
+      // Nobody answers claims any more. A commit on its way may be in the log already: whoever has that update keeps it.
+      if (training.phase === "compute" || training.phase === "reduce") {
+        training = { ...training, phase: "waiting", members: [], weights: [], revision: training.revision + 1 };
+        try {
+          announce();
+        } catch {
+          // The connection is closed, and everybody sees that.
+        }
+      }
       isClosed = true;
       for (const subscription of subscriptions) subscription.close();
       stateServer.close();
