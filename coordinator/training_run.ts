@@ -367,7 +367,13 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     close: () => {
       // Nobody answers claims any more. A commit on its way may be in the log already: whoever has that update keeps it.
       if (training.phase === "compute" || training.phase === "reduce") {
-        training = { ...training, phase: "waiting", members: [], weights: [], revision: training.revision + 1 };
+        training = {
+          ...training,
+          phase: "waiting",
+          members: [],
+          weights: [],
+          revision: training.revision + 1,
+        };
         try {
           announce();
         } catch {
