@@ -3,11 +3,12 @@ import type { Bus } from "../shared/bus/bus.ts";
 import { createFakeClock } from "../shared/bus/fake_clock.ts";
 import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import type { CommitEntry } from "../shared/messages.ts";
+import { type CommitEntry, NO_AUDITS } from "../shared/messages.ts";
 import { commitLogName, commitsSubject } from "../shared/subjects.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
 
 const ENTRY: CommitEntry = {
+  ...{ excluded: [], excludedTotal: 0, audits: NO_AUDITS },
   jobId: "ftjob-a",
   startId: "s-1",
   specHash: "spec",

@@ -2,6 +2,7 @@
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { newStartId } from "../shared/ids.ts";
+import { LoraFleetError, quote } from "../shared/errors.ts";
 import { LIMITS, type Limits } from "../shared/limits.ts";
 import {
   type CommitEntry,
@@ -22,6 +23,7 @@ import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
+import { createMemoryQuarantineStore, createQuarantines, type QuarantineStore } from "./quarantines.ts";
 import type { FleetView } from "./step_state.ts";
 import { announcementOf, type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
 import { workerViews } from "./worker_views.ts";
@@ -31,6 +33,8 @@ export interface FleetOptions {
   readonly clock: Clock;
   readonly coordinatorId: string;
   readonly artifacts: ArtifactStore;
+  /** What is known of workers that get no work; in memory where it is left out. */
+  readonly quarantines?: QuarantineStore;
   readonly limits?: Limits;
   readonly newStartId?: () => string;
   /** Told of messages that no worker of ours would send, and of defects. */
@@ -51,6 +55,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
   const { bus, clock, coordinatorId, artifacts, limits = LIMITS, onDefect } = options;
   const startIdOf = options.newStartId ?? (() => newStartId());
   // Milliseconds grow faster than memberships change: workers know the announcements after a restart as the newer ones.
+  const quarantines = createQuarantines(options.quarantines ?? createMemoryQuarantineStore());
   let membership: Membership = { ...NOBODY, generation: clock.now() };
   let job: JobAnnouncement | null = null;
   /** The newest run that is closed: whether its job is over or only interrupted, the job service knows. */
@@ -63,9 +68,10 @@ export function createFleet(options: FleetOptions): RunningFleet {
     const { generation, members } = membership;
     return {
       generation,
-      members: members.map(({ worker, incarnation, heartbeat }) => ({
+      members: members.map(({ worker, incarnation, gpu, heartbeat }) => ({
         worker,
         incarnation,
+        gpu,
         draining: heartbeat?.draining ?? false,
         job: heartbeat?.job ?? null,
         busy: heartbeat?.busy ?? null,
@@ -236,6 +242,9 @@ export function createFleet(options: FleetOptions): RunningFleet {
       job: planned,
       observer: told,
       fleet: view(),
+      quarantined: quarantines.workers(),
+      onQuarantine: ({ worker, reasons, until }) =>
+        quarantines.add({ worker, reasons, until, since: clock.now(), jobId: planned.id }),
     });
     for (const { heartbeat } of membership.members) if (heartbeat !== null) run.heard(heartbeat);
     try {
@@ -250,7 +259,19 @@ export function createFleet(options: FleetOptions): RunningFleet {
   }
 
   return {
-    workers: () => workerViews(membership),
+    workers: () => workerViews(membership, quarantines, run?.strikes ?? new Map()),
+    reinstate(worker) {
+      if (!quarantines.lift(worker)) {
+        throw new LoraFleetError(
+          "not_found",
+          `${quote(worker)} is not reinstated: it is not in quarantine; GET /v1/workers lists who is`,
+          { param: "id" },
+        );
+      }
+      observer?.event("info", `${worker} is reinstated.`, { worker });
+      run?.reinstate(worker);
+      run?.fleetChanged(view());
+    },
     async train(planned, told, signal) {
       observer = told;
       try {
@@ -260,6 +281,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
         }
       } finally {
         observer = null;
+        quarantines.jobEnded(planned.id);
       }
     },
     async forget(jobId) {

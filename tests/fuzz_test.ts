@@ -101,6 +101,7 @@ Deno.test("every message is good as it is", () => {
 });
 
 const OBSERVER: JobObserver = {
+  microBatchExcluded: () => {},
   starting: () => Promise.resolve({ step: 0, checkpointSteps: [] }),
   event: () => {},
   stepCommitted: () => Promise.resolve(),

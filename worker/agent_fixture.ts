@@ -263,6 +263,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     committed: null,
     microBatchCount: 2,
     exponents: null,
+    orders: [],
     ledger: [],
     targetCount: 0,
     learningRate: 0.01,
@@ -405,7 +406,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
       const number = 100 * step + index;
       const header = {
         ...{ jobId: JOB.jobId, startId: state.startId, specHash: JOB.specHash },
-        ...{ step, attempt, index, number, ...change },
+        ...{ step, attempt, index, number, audit: false, ...change },
       };
       return bus.enqueue(
         subjects.workSubject(JOB.jobId, header.step, header.attempt),

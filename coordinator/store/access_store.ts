@@ -1,5 +1,5 @@
 /**
- * Who may join and who has joined: join tokens, as hashes, and the keys of workers. One SQLite file in the data folder, beside
+ * Who may join, who has joined, and who gets no work: join tokens, as hashes, the keys of workers, quarantines. One SQLite file in the data folder, beside
  * the jobs'; the lock on that one keeps a second coordinator away from both.
  */
 import { dirname } from "@std/path";
@@ -8,6 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { QuarantineStore } from "../quarantines.ts";
 
 export const joinTokenSchema = z.strictObject({
   id: z.string(),
@@ -35,7 +36,15 @@ export const joinedWorkerSchema = z.strictObject({
 });
 export type JoinedWorker = z.output<typeof joinedWorkerSchema>;
 
-export interface AccessStore {
+const quarantineSchema = z.strictObject({
+  worker: z.string(),
+  reasons: z.array(z.string()),
+  since: z.number(),
+  jobId: z.string(),
+  until: z.enum(["jobEnds", "reinstated"]),
+});
+
+export interface AccessStore extends QuarantineStore {
   putToken(token: JoinTokenRecord): void;
   /** Newest first. */
   tokens(): readonly JoinTokenRecord[];
@@ -57,6 +66,7 @@ const SCHEMA = `
     public_key TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, token_id TEXT NOT NULL, revoked INTEGER NOT NULL,
     expires_at REAL NOT NULL, record TEXT NOT NULL
   ) STRICT;
+  CREATE TABLE IF NOT EXISTS quarantines (worker TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
   CREATE INDEX IF NOT EXISTS workers_by_token ON workers (token_id);
 `;
 
@@ -87,6 +97,14 @@ export function openAccessStore(path: string): AccessStore {
     revokedWorkers: () => selectWorkers("WHERE revoked = 1"),
     forgetWorkers: (before) => {
       db.prepare("DELETE FROM workers WHERE expires_at < ?").run(before);
+    },
+    putQuarantine: (quarantine) => {
+      db.prepare("INSERT OR REPLACE INTO quarantines (worker, record) VALUES (?, ?)")
+        .run(quarantine.worker, JSON.stringify(quarantine));
+    },
+    quarantines: () => select(quarantineSchema, "quarantines ORDER BY worker"),
+    deleteQuarantine: (worker) => {
+      db.prepare("DELETE FROM quarantines WHERE worker = ?").run(worker);
     },
     close: () => db.close(),
   };
