@@ -75,3 +75,10 @@ Deno.test("a broker that does not answer is waited for, until nobody waits for t
   await clock.advance(5000);
   assertEquals(await given, null);
 });
+
+Deno.test("a commit of before there were exclusions and audits is one without any", async () => {
+  const { bus } = await createLog();
+  const { excluded: _none, excludedTotal: _zero, audits: _audits, ...old } = ENTRY;
+  await bus.append(commitsSubject("ftjob-a"), new TextEncoder().encode(JSON.stringify(old)), 0);
+  assertEquals((await readCommits(bus, "ftjob-a"))[0]!.entry, ENTRY);
+});

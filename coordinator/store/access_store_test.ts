@@ -48,3 +48,24 @@ Deno.test("a file that is no store is named", async () => {
   assertEquals([error.code, error.param], ["storage", "data-folder"]);
   await Deno.remove(path);
 });
+
+Deno.test("quarantines are there after a restart, until they are lifted", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = `${folder}/access.sqlite`;
+    const quarantine = {
+      ...{ worker: "w-1", reasons: ["wrong"], since: 5, jobId: "ftjob-a", until: "reinstated" as const },
+    };
+    const first = openAccessStore(path);
+    first.putQuarantine({ ...quarantine, worker: "w-2" });
+    first.putQuarantine(quarantine);
+    first.putQuarantine({ ...quarantine, reasons: ["wrong", "again"] });
+    first.deleteQuarantine("w-2");
+    first.close();
+    const second = openAccessStore(path);
+    assertEquals(second.quarantines(), [{ ...quarantine, reasons: ["wrong", "again"] }]);
+    second.close();
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
