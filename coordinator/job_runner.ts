@@ -80,6 +80,14 @@ export function createFleet(options: FleetOptions): RunningFleet {
     };
   }
 
+  /** A user who wonders why a worker does nothing finds the reason in the job's events. */
+  function tellOfQuarantine(told: JobObserver | null, worker: string): void {
+    const reasons = quarantines.of(worker)?.reasons.join("; ");
+    if (reasons !== undefined) {
+      told?.event("warn", `${worker} gets no work: it is in quarantine (${reasons}).`, { worker });
+    }
+  }
+
   /** Decides, and tells whoever has to know. */
   function apply(event: MembershipEvent) {
     const decision = decideMembership(membership, event, clock.now(), limits);
@@ -93,6 +101,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
         case "joined": {
           const { worker, name, gpu } = effect.member;
           observer?.event("info", `${worker} (${name}, ${gpu}) has joined.`, { worker, name, gpu });
+          tellOfQuarantine(observer, worker);
           break;
         }
         case "lost": {
@@ -231,6 +240,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
   ): Promise<"done" | "restart"> {
     const { startId, resumed } = await prepareStart(planned, told, mayResume);
     signal.throwIfAborted();
+    for (const { worker } of membership.members) tellOfQuarantine(told, worker);
     if (membership.members.length === 0) told.event("info", "The job waits for a worker to join.");
     const aborted = Promise.withResolvers<never>();
     const onAbort = () => aborted.reject(signal.reason);

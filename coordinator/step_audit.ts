@@ -23,7 +23,7 @@ import {
   type StepEffect,
   unchanged,
 } from "./step_decision.ts";
-import { leastAsked, orderFor, withOrder, withoutOrders } from "./step_orders.ts";
+import { leastAsked, withOrder, withoutOrders } from "./step_orders.ts";
 import type { Audit, AuditOpinion, Training, TrainingPlan } from "./step_state.ts";
 
 /** What a worker says that tells no digest where one is due: it agrees with nobody's. */
@@ -60,10 +60,11 @@ export function decideAuditReport(training: Training, report: MicroBatchReport, 
 
 /** The next audit that is decided or that somebody is to be asked for; null where all is settled or waited for. */
 export function settleAudits(plan: TrainingPlan, training: Training): StepDecision | null {
+  const asked = new Set(
+    training.orders.filter(({ purpose }) => purpose === "audit").map(({ index }) => index),
+  );
   for (const [index, audit] of training.audits) {
-    if (audit.status === "open" && orderFor(training, index, "audit") === undefined) {
-      return nextMove(plan, training, index, audit);
-    }
+    if (audit.status === "open" && !asked.has(index)) return nextMove(plan, training, index, audit);
   }
   return null;
 }

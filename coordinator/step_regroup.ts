@@ -57,12 +57,10 @@ export function regroup(
     return announced(regrouped, {}, `${fresh.map(({ worker }) => worker).join(", ")} takes part from now on`);
   }
   const lost = uncounted(ledger).length - uncounted(training.ledger).length;
-  const isOut = gone.every(({ worker }) => training.quarantined.has(worker));
+  const how = gone.every(({ worker }) => training.quarantined.has(worker)) ? "without" : "lost";
   const others = joined.length === 1 ? "the other one goes" : `${joined.length} go`;
   const reason =
-    `${
-      isOut ? "without" : "lost"
-    } ${names}: ${others} on with step ${training.step}, and ${lost} of ${ledger.entries.length} ` +
+    `${how} ${names}: ${others} on with step ${training.step}, and ${lost} of ${ledger.entries.length} ` +
     "micro-batches are done again";
   const event: StepEffect = { type: "event", level: "warn", message: sentence(reason) };
   // In `compute` audits may be open still, or sums too large.

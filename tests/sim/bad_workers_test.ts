@@ -194,6 +194,9 @@ Deno.test("a quarantine by audit outlives the coordinator and the worker's rejoi
     const view = fleet.workerViews().find(({ id }) => id === "w-2")!;
     assertEquals([view.state, view.quarantine?.until], ["ready", "reinstated"]);
     assertEquals(fleet.steps.at(-1)!.workerCount, 2);
+    assert(
+      fleet.history.some((line) => /w-2 gets no work: it is in quarantine \(its gradient of/.test(line)),
+    );
     isBroken = false;
     fleet.reinstate("w-2");
     while (fleet.steps.at(-1)!.workerCount < 3) await fleet.clock.advance(50);

@@ -5,6 +5,7 @@
  * The life of one step:
  *
  *     computeGradient → (the coordinator counts it) → accumulate      once for each micro-batch this worker got
+ *     computeGradient → gradientDigest                               for each that is audited, before it is counted or instead
  *     takeSums → (all-reduce) → update                                once
  *     commit | rollback                                               when all digests are in
  */
