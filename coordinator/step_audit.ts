@@ -156,9 +156,9 @@ function unresolved(
 ): StepDecision {
   const said = audit.opinions.map(({ worker, digest }) => `${worker} has ${short(digest)}`).join(", ");
   const isCertain = audit.opinions.every(({ again }) => again !== null);
-  const message = `${where} has different bits on machines with the same GPU and driver (${said}), ` +
+  const message = `${where} has different bits on machines that describe their GPU alike (${said}), ` +
     (isCertain ? "each the same when asked again" : "and not all of them are there any more") +
-    ": one of them is wrong, and nobody can tell which";
+    ": one of them is wrong, or their drivers differ, and nobody can tell which is right";
   if (isCertain && plan.failsUnresolved) {
     const remedy = `add a third one, or set fleet.audit_unresolved to "continue"`;
     return failJob(training, "gpu_failure", `${message}; ${remedy}`);

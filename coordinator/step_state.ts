@@ -23,7 +23,7 @@ export interface TrainingPlan {
 
 /** A member of the fleet, as far as the training minds. */
 export interface FleetMember extends MemberRef {
-  /** The GPU and its driver, as the worker describes them: the same text, the same bits. */
+  /** As the worker describes it: with equal drivers, the same text, the same bits. */
   readonly gpu: string;
   readonly draining: boolean;
   readonly job: WorkerJob | null;

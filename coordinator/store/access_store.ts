@@ -53,7 +53,7 @@ export interface AccessStore extends QuarantineStore {
   workerById(id: string): JoinedWorker | null;
   workersOf(tokenId: string): readonly JoinedWorker[];
   revokedWorkers(): readonly JoinedWorker[];
-  /** Forgets workers all of whose tokens have ended before a time: nobody can use them any more. */
+  /** Forgets workers all of whose tokens have ended before a time, quarantines included: nobody can use them any more. */
   forgetWorkers(before: number): void;
   close(): void;
 }
@@ -96,6 +96,9 @@ export function openAccessStore(path: string): AccessStore {
     workersOf: (tokenId) => selectWorkers("WHERE token_id = ?", tokenId),
     revokedWorkers: () => selectWorkers("WHERE revoked = 1"),
     forgetWorkers: (before) => {
+      db.prepare(`DELETE FROM quarantines WHERE worker IN (SELECT id FROM workers WHERE expires_at < ?)`).run(
+        before,
+      );
       db.prepare("DELETE FROM workers WHERE expires_at < ?").run(before);
     },
     putQuarantine: (quarantine) => {

@@ -36,7 +36,11 @@ Deno.test("workers whose tokens have all ended are forgotten, no others", () => 
   const store = openAccessStore(":memory:");
   store.putWorker(worker("w-1", { expiresAt: 99, revokedAt: 1 }));
   store.putWorker(worker("w-2"));
+  for (const worker of ["w-1", "w-2", "w-3"]) {
+    store.putQuarantine({ worker, reasons: ["wrong"], since: 5, jobId: "ftjob-a", until: "reinstated" });
+  }
   store.forgetWorkers(100);
+  assertEquals(store.quarantines().map(({ worker }) => worker), ["w-2", "w-3"]);
   assertEquals([store.worker("Uw-1"), store.worker("Uw-2")?.worker], [null, "w-2"]);
   store.close();
 });

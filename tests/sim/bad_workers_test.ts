@@ -153,7 +153,7 @@ Deno.test("two workers that disagree for good: the job fails and names both, or 
     const { message } = await assertRejects(() => fleet.finish(300_000), Error);
     assertMatch(
       message,
-      /has different bits on machines with the same GPU and driver \(w-[01] has .*, w-[01] has/,
+      /has different bits on machines that describe their GPU alike \(w-[01] has .*, w-[01] has/,
     );
     assertMatch(message, /add a third one/);
     assertEquals([quarantineOf(fleet, "w-0"), quarantineOf(fleet, "w-1")], [null, null]);
