@@ -108,7 +108,12 @@ Deno.test("three strikes: in quarantine, what is in its sums is done again, and 
   assertEquals([driver.training.members.length, driver.claim("w-a", 3)], [2, "stale"]);
   driver.apply({ type: "reinstate", worker: "w-a" });
   driver.fleet(member("w-a", one), member("w-b", one), member("w-c", one));
-  assertEquals([driver.training.members.length, driver.training.strikes.has("w-a")], [3, false]);
+  // Its sums hold what others do again: it is in no attempt but the next.
+  assertEquals([driver.training.members.length, driver.training.strikes.has("w-a")], [2, false]);
+  const { step, attempt } = driver.training;
+  const report = { worker: "w-b", incarnation: "i-w-b", step, attempt, gradientBytesSent: 0 };
+  driver.apply({ type: "failure", report: { ...report, reason: "no network", suspects: [] } });
+  assertEquals([driver.training.members.length, driver.training.attempt], [3, attempt + 1]);
 });
 
 Deno.test("nobody is left: the job fails and says who is in quarantine", () => {

@@ -33,7 +33,9 @@ export function regroup(
   };
   const gone = members.filter(({ incarnation }) => !isPresent(incarnation));
   const known = new Set(members.map(({ incarnation }) => incarnation));
-  const fresh = readyMembers(plan, training).filter(({ incarnation }) => !known.has(incarnation));
+  const fresh = readyMembers(plan, training).filter(({ incarnation }) =>
+    !known.has(incarnation) && !training.expelled.has(incarnation)
+  );
   if (gone.length === 0 && (fresh.length === 0 || phase === "reduce")) return null;
 
   const names = gone.map(({ worker }) => worker).join(", ");
@@ -42,6 +44,7 @@ export function regroup(
     return abortAttempt(training, `${names} ${gone.length === 1 ? "is" : "are"} gone`, [], now, limits);
   }
   const joined = [...stay, ...fresh].sort((a, b) => a.worker < b.worker ? -1 : 1);
+  const out = gone.filter(({ worker }) => training.quarantined.has(worker));
   const released = releaseWorkers(training.ledger, new Set(gone.map(({ worker }) => worker)));
   const ledger = withoutWordOf(released, training.quarantined);
   const regrouped: Training = {
@@ -49,6 +52,7 @@ export function regroup(
     ...membersOf(training, joined),
     generation: nextGeneration(training, now),
     ledger,
+    expelled: new Set([...training.expelled, ...out.map(({ incarnation }) => incarnation)]),
     updates: new Map(),
     progressAt: now,
     hedges: NO_HEDGES,
@@ -57,7 +61,7 @@ export function regroup(
     return announced(regrouped, {}, `${fresh.map(({ worker }) => worker).join(", ")} takes part from now on`);
   }
   const lost = uncounted(ledger).length - uncounted(training.ledger).length;
-  const how = gone.every(({ worker }) => training.quarantined.has(worker)) ? "without" : "lost";
+  const how = out.length === gone.length ? "without" : "lost";
   const others = joined.length === 1 ? "the other one goes" : `${joined.length} go`;
   const reason =
     `${how} ${names}: ${others} on with step ${training.step}, and ${lost} of ${ledger.entries.length} ` +

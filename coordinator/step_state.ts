@@ -125,6 +125,11 @@ export interface Training {
   readonly strikes: ReadonlyMap<string, readonly string[]>;
   /** Workers that get no work. */
   readonly quarantined: ReadonlySet<string>;
+  /**
+   * Incarnations that were put into quarantine while they were members of the attempt. Reinstated, they take part from the next
+   * one on: what they have in their sums was done again by others.
+   */
+  readonly expelled: ReadonlySet<string>;
   /** The slowest micro-batch so far; null before the first. */
   readonly slowestMs: number | null;
   /** How often micro-batches of the attempt were put on the queue again: makes their names new. */
@@ -177,6 +182,7 @@ export function newTraining(fleet: FleetView, now: number): Training {
     updates: new Map(),
     strikes: new Map(),
     quarantined: new Set(),
+    expelled: new Set(),
     slowestMs: null,
     requeues: 0,
     checkpointWriter: null,

@@ -52,6 +52,7 @@ export function goOn(
       nonFinite: new Map(),
       orders: [],
       audits: new Map(),
+      expelled: new Set(),
       updates: new Map(),
       requeues: 0,
     },

@@ -7,7 +7,7 @@
  *     lf.fleet                            coordinator → all: who is a member, which job there is
  *     lf.<job>.state                      coordinator → all: the state of the step
  *     lf.<job>.report|update|failure|checkpoint.<worker>    worker → coordinator, requests
- *     lf.<job>.rows.<worker>              worker → coordinator, requests for the rows of a micro-batch that it was ordered to compute
+ *     lf.<job>.rows.<worker>              worker → coordinator, requests for the rows of an order
  *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches
  *     lf.<job>.commits                    the log of commits
  *     lf.<job>.gradients.<generation>.rs.<owner>.<sender>      worker → owner, sums of the owner's range

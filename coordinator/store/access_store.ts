@@ -1,6 +1,6 @@
 /**
- * Who may join, who has joined, and who gets no work: join tokens, as hashes, the keys of workers, quarantines. One SQLite file in the data folder, beside
- * the jobs'; the lock on that one keeps a second coordinator away from both.
+ * Who may join, who has joined, and who gets no work: join tokens, as hashes, the keys of workers, quarantines. One SQLite file in
+ * the data folder, beside the jobs'; the lock on that one keeps a second coordinator away from both.
  */
 import { dirname } from "@std/path";
 import { mkdirSync } from "node:fs";

@@ -255,3 +255,19 @@ Deno.test("audits in bad weather: orders and reports are lost, doubled and chang
     assertEquals(fleet.steps.at(-1)!.audits.failed, 0);
   });
 });
+
+Deno.test("reinstated in the middle of the attempt that it was taken out of: its sums are in no round", async () => {
+  let isBroken = true;
+  const spoil: Spoil = (gradient, number) => isBroken ? slightlyOff(gradient, number) : undefined;
+  const change = { ...AUDITED, microBatchesPerStep: 24, engineOf: only("w-2", spoil) };
+  const expected = await digests(1, { microBatchesPerStep: 24 });
+  await inFleet(3, change, async (fleet) => {
+    while (quarantineOf(fleet, "w-2") === null) await fleet.clock.advance(50);
+    isBroken = false;
+    fleet.reinstate("w-2");
+    await fleet.finish(600_000);
+    assertEquals(digestsOf(fleet), expected);
+    assertEquals(fleet.workerViews().flatMap(({ strikes }) => strikes), []);
+    assertEquals(fleet.steps.at(-1)!.workerCount, 3);
+  });
+});

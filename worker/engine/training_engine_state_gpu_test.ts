@@ -109,7 +109,7 @@ Deno.test("sums of another length than the adapter's are refused", async () => {
   await assertRejects(() => engine.commit(), LoraFleetError, "no update");
 });
 
-Deno.test("a gradient's digest: the same on both engines and again, another one for other rows, and the sums stay right", async () => {
+Deno.test("a gradient's digest: the same on both engines, another one for other rows, and the sums stay right", async () => {
   await restart();
   const digests: string[] = [];
   for (const [which, number] of [[engine, 0], [other, 0], [other, 1], [engine, 0]] as const) {
