@@ -106,7 +106,7 @@ function nobodyReady(training: Training, now: number, limits: Limits): StepDecis
       ? `all workers are gone: the job waits at step ${step} for one to join${orToBeReinstated(training)}`
       : isStateStored(training)
       ? `no worker holds the state of step ${step - 1}: it is loaded from the coordinator`
-      : `nobody who stays holds the state of step ${step - 1}: the job waits`;
+      : `nobody who stays holds the state of step ${step - 1}: the job waits${orToBeReinstated(training)}`;
     return unchanged({ ...training, stateLostAt: now }, reason, [
       { type: "event", level: "warn", message: sentence(reason) },
     ]);
@@ -115,7 +115,7 @@ function nobodyReady(training: Training, now: number, limits: Limits): StepDecis
 }
 
 function orToBeReinstated({ quarantined }: Training): string {
-  return quarantined.size === 0 ? "" : `, or for one of ${[...quarantined].join(", ")} to be reinstated`;
+  return quarantined.size === 0 ? "" : ` (${[...quarantined].join(", ")} may be reinstated)`;
 }
 
 /** Fresh workers are there and nobody came back with the state for too long: from an earlier state, or from the start. */
