@@ -82,6 +82,7 @@ function createWorld(): World {
 const OBSERVER: JobObserver = {
   starting: () => Promise.resolve({ step: 0, checkpointSteps: [] }),
   event: () => {},
+  microBatchExcluded: () => {},
   stepCommitted: () => Promise.resolve(),
   checkpointWritten: () => Promise.resolve(),
 };
@@ -99,6 +100,7 @@ function plannedJob(): PlannedJob {
     maxPositions: 1,
     epochsAfter: () => 1,
     microBatchesOf: () => [],
+    linesOf: () => [],
   };
 }
 

@@ -115,6 +115,7 @@ export async function startCoordinator(
     },
     {
       artifacts,
+      quarantines: accessStore,
       coordinatorId: loaded.coordinatorId,
       // Who had the folder's lock before is gone: its lease need not be waited for.
       lease: { holder, succeeds: loaded.leaseHolders },

@@ -13,6 +13,7 @@ import {
   type JobAnnouncement,
   microBatchReportSchema,
   receivedSchema,
+  rowsRequestSchema,
   stepStateSchema,
   updateReportSchema,
   verdictAnswerSchema,
@@ -29,10 +30,13 @@ import { learningRateAt } from "../shared/schedule.ts";
 import * as subjects from "../shared/subjects.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit } from "./commit_log.ts";
-import type { JobObserver, PlannedJob, StepReport } from "./fleet.ts";
+import { isAudited } from "./audit_choice.ts";
+import type { JobObserver, PlannedJob, StepReport, WorkerQuarantine } from "./fleet.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
 import { decideStep, resume } from "./step.ts";
+import { withoutQuarantined } from "./step_blame.ts";
+import { isOfAttempt } from "./step_decision.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
 import { serveStoredState } from "./state_server.ts";
 import { type FleetView, isStateStored, newTraining, stepStateOf, type TrainingPlan } from "./step_state.ts";
@@ -46,6 +50,10 @@ export interface TrainingRunOptions {
   readonly startId: string;
   readonly observer: JobObserver;
   readonly fleet: FleetView;
+  /** Workers that get no work. */
+  readonly quarantined: ReadonlySet<string>;
+  /** Told of a worker that gets none from now on. */
+  readonly onQuarantine: (found: Omit<WorkerQuarantine, "since" | "jobId">) => void;
   /** Where an earlier coordinator has left this start; null for a new one. */
   readonly resumed: ResumedRun | null;
   /** Told of messages that no worker of ours would send, and of defects. */
@@ -71,6 +79,10 @@ export interface TrainingRun {
   readonly outcome: Promise<"done" | "restart">;
   fleetChanged(fleet: FleetView): void;
   heard(heartbeat: Heartbeat): void;
+  /** A worker in quarantine shall have work again. */
+  reinstate(worker: string): void;
+  /** What each worker was to blame for so far. */
+  readonly strikes: ReadonlyMap<string, readonly string[]>;
   tick(): void;
   /** Tells everybody the state of the step. */
   announce(): void;
@@ -131,17 +143,22 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     checkpointSteps: job.checkpointSteps,
     schedule: job.spec.training,
     microBatchCountOf: (step) => batches(step).length,
+    isAudited: (step, index) => isAudited(job.spec.seed, step, index, job.spec.fleet.audit_rate),
+    failsUnresolved: job.spec.fleet.audit_unresolved === "fail",
   };
   const outcome = Promise.withResolvers<"done" | "restart">();
   const gradientBytes = createGradientBytes();
-  const { fleet, resumed } = options;
-  const begun = resumed === null ? { training: newTraining(fleet, clock.now()), effects: [] } : resume(
+  const { quarantined, resumed } = options;
+  const fleet = withoutQuarantined(options.fleet, quarantined);
+  const fresh = { ...newTraining(fleet, clock.now()), quarantined };
+  const begun = resumed === null ? { training: fresh, effects: [] } : resume(
     plan,
     fleet,
     resumed,
     { adapter: resumed.stored.adapter, state: resumed.stored.state !== null },
     clock.now(),
     limits,
+    quarantined,
   );
   let training = begun.training;
   let storedState = resumed?.stored.state ?? null;
@@ -166,6 +183,8 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     for (const effect of effects) {
       if (effect.type === "verdict") continue;
       if (effect.type === "event") observer.event(effect.level, effect.message);
+      else if (effect.type === "excluded") observer.microBatchExcluded(effect.step, effect);
+      else if (effect.type === "quarantine") options.onQuarantine(effect);
       else if (effect.type === "committed" || effect.type === "checkpointed") {
         told = told.then(() => carryOut(effect)).catch(fail);
       } else if (effect.type === "enqueue" || effect.type === "requeue" || effect.type === "append") {
@@ -189,7 +208,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     );
   }
 
-  async function carryOut(effect: Exclude<StepEffect, { type: "verdict" | "event" }>): Promise<void> {
+  async function carryOut(
+    effect: Exclude<StepEffect, { type: "verdict" | "event" | "excluded" | "quarantine" }>,
+  ): Promise<void> {
     if (isClosed) return;
     switch (effect.type) {
       case "enqueue":
@@ -244,27 +265,33 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
 
   async function enqueue(step: number, attempt: number, index: number, suffix: string): Promise<void> {
     if (!isCurrent(step, attempt)) return;
-    const number = (step - 1) * job.spec.training.gradient_accumulation_steps + index;
-    const header = { jobId: job.id, startId, specHash: job.specHash, step, attempt, index, number };
     await bus.enqueue(
       subjects.workSubject(job.id, step, attempt),
-      encodeWorkItem(header, batches(step)[index]!),
+      workItemOf(step, attempt, index),
       `${startId}.${subjects.workItemId(job.id, step, attempt, index)}${suffix}`,
     );
+  }
+
+  function workItemOf(step: number, attempt: number, index: number): Uint8Array {
+    const number = (step - 1) * job.spec.training.gradient_accumulation_steps + index;
+    const audit = plan.isAudited(step, index);
+    const header = { jobId: job.id, startId, specHash: job.specHash, step, attempt, index, number, audit };
+    return encodeWorkItem(header, batches(step)[index]!);
   }
 
   function reportOf(
     { entry, seconds }: { readonly entry: CommitEntry; readonly seconds: number },
   ): StepReport {
-    const { step, attempt, digest, targetCount } = entry;
+    const { step, attempt, digest, targetCount, excluded, audits } = entry;
+    const isIn = (index: number) => !excluded.some((other) => other.index === index);
     return {
-      ...{ step, attempt, digest, targetCount, seconds },
+      ...{ step, attempt, digest, targetCount, seconds, excluded, audits },
       workerCount: entry.members.length,
       epoch: job.epochsAfter(step),
       loss: entry.loss!,
       learningRate: learningRateAt(step, plan.totalSteps, plan.schedule),
       gradientNorm: entry.gradientNorm!,
-      tokenCount: batches(step).reduce((sum, { tokens }) => sum + tokens.length, 0),
+      tokenCount: batches(step).reduce((sum, { tokens }, at) => sum + (isIn(at) ? tokens.length : 0), 0),
       gradientBytesSent: gradientBytes.take(),
     };
   }
@@ -314,6 +341,17 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         if (answer !== undefined) respond(encodeMessage(verdictAnswerSchema, { verdict: answer.verdict }));
       },
     }, onDefect),
+    listenToWorkers(bus, {
+      subject: subjects.rowsSubject(job.id, subjects.ANY),
+      schema: rowsRequestSchema,
+      what: "request for a micro-batch's rows",
+      handle: ({ said, respond }) => {
+        const { step, attempt, index } = said;
+        // Whoever asks too early or too late asks again, or has no need to.
+        if (!isCurrent(step, attempt) || !isOfAttempt(training, said)) return;
+        if (index < batches(step).length) respond(workItemOf(step, attempt, index));
+      },
+    }, onDefect),
     listenToOutcomes(
       {
         subject: subjects.updateSubject(job.id, subjects.ANY),
@@ -357,6 +395,10 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     outcome: outcome.promise,
     fleetChanged: (fleet) => void apply({ type: "fleet", fleet }),
     heard: ({ incarnation, gradientBytesSent }) => gradientBytes.told(incarnation, gradientBytesSent),
+    reinstate: (worker) => void apply({ type: "reinstate", worker }),
+    get strikes() {
+      return training.strikes;
+    },
     tick: () => void apply({ type: "tick" }),
     announce,
     dismiss: () => {

@@ -23,6 +23,8 @@ export const workItemHeaderSchema = z.strictObject({
   index: z.int().min(0),
   /** Job-wide and for life: keys the dropout masks, whoever does the work. */
   number: z.int().min(0),
+  /** Whether the claim has to tell the digest of the gradient. */
+  audit: z.boolean(),
 });
 export type WorkItemHeader = z.output<typeof workItemHeaderSchema>;
 

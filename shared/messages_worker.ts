@@ -5,7 +5,7 @@ import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSche
 import { floatsSchema } from "./messages_codec.ts";
 
 /** Grows when an older worker or coordinator would misunderstand a newer one. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 const text = z.string().max(4000);
 const count = z.int().min(0);
@@ -92,8 +92,16 @@ export const microBatchReportSchema = z.strictObject({
   /** Largest |gradient| of each LoRA tensor. */
   maxAbs: floatsSchema,
   computeMs: z.number().min(0),
+  /** SHA-256 over the bits of the gradient, where the micro-batch is audited. */
+  gradientDigest: sha256Schema.nullable().default(null),
+  /** The order that it answers, where it is an audit: such a gradient goes into no sums. */
+  audit: count.nullable().default(null),
 });
 export type MicroBatchReport = z.output<typeof microBatchReportSchema>;
+
+/** The rows of a micro-batch, which an order asks to compute. The answer is a work item. */
+export const rowsRequestSchema = z.strictObject({ ...attempt, index: count });
+export type RowsRequest = z.output<typeof rowsRequestSchema>;
 
 /** The update is computed beside the committed state. */
 export const updateReportSchema = z.strictObject({

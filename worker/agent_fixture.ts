@@ -23,6 +23,7 @@ import {
   type MicroBatchReport,
   microBatchReportSchema,
   receivedSchema,
+  rowsRequestSchema,
   type StepState,
   stepStateSchema,
   type UpdateReport,
@@ -263,6 +264,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     committed: null,
     microBatchCount: 2,
     exponents: null,
+    orders: [],
     ledger: [],
     targetCount: 0,
     learningRate: 0.01,
@@ -326,6 +328,10 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     const verdict = coordinator.verdict(report);
     return verdict === null ? null : encodeMessage(verdictAnswerSchema, { verdict });
   });
+  answer(subjects.rowsSubject(JOB.jobId, subjects.ANY), (data) => {
+    const { index } = decodeMessage(rowsRequestSchema, data, "rows");
+    return itemOf(index);
+  });
   const keep = <T>(list: T[], data: T) => {
     list.push(data);
     return received;
@@ -342,6 +348,16 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     subjects.checkpointSubject(JOB.jobId, subjects.ANY),
     (data) => keep(checkpoints, decodeMessage(checkpointReportSchema, data, "checkpoint")),
   );
+
+  function itemOf(index: number, change: Partial<Parameters<typeof encodeWorkItem>[0]> = {}): Uint8Array {
+    const { step, attempt } = state;
+    const number = 100 * step + index;
+    const header = {
+      ...{ jobId: JOB.jobId, startId: state.startId, specHash: JOB.specHash },
+      ...{ step, attempt, index, number, audit: false, ...change },
+    };
+    return encodeWorkItem(header, microBatchOf(number));
+  }
 
   const coordinator: Coordinator = {
     get state() {
@@ -401,15 +417,10 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     },
     lose: (worker) => setMembers(members.filter((member) => member.worker !== worker)),
     enqueue: (index, change = {}) => {
-      const { step, attempt } = state;
-      const number = 100 * step + index;
-      const header = {
-        ...{ jobId: JOB.jobId, startId: state.startId, specHash: JOB.specHash },
-        ...{ step, attempt, index, number, ...change },
-      };
+      const { step, attempt } = { ...state, ...change };
       return bus.enqueue(
-        subjects.workSubject(JOB.jobId, header.step, header.attempt),
-        encodeWorkItem(header, microBatchOf(number)),
+        subjects.workSubject(JOB.jobId, step, attempt),
+        itemOf(index, change),
         `item-${++enqueued}`,
       );
     },

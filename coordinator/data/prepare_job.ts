@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readDataset } from "../../shared/data/dataset.ts";
 import { countTrained } from "../../shared/data/example.ts";
-import { type PackedRow, packRows, rowLength, toMicroBatch } from "../../shared/data/packing.ts";
+import { linesOf, type PackedRow, packRows, rowLength, toMicroBatch } from "../../shared/data/packing.ts";
 import type { Tokenizer } from "../../shared/data/tokenizer.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { type JobSpec, specHash } from "../../shared/job_spec.ts";
@@ -126,6 +126,7 @@ export function planJob(options: PlanJobOptions): PlannedJob {
     epochsAfter: (step) => plan.epochsAfter(step),
     microBatchesOf: (step) =>
       plan.microBatchesOf(step).map((indices) => toMicroBatch(indices.map((index) => rows[index]!))),
+    linesOf: (step, index) => linesOf(plan.microBatchesOf(step)[index]!.map((row) => rows[row]!)),
   };
 }
 

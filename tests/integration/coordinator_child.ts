@@ -105,7 +105,11 @@ export async function withFolder(body: (folder: string) => Promise<void>): Promi
 }
 
 /** Submits a job on the demo's data and gives its id. */
-export async function submitJob(api: string, training: Record<string, unknown>): Promise<string> {
+export async function submitJob(
+  api: string,
+  training: Record<string, unknown>,
+  fleet: Record<string, unknown> = {},
+): Promise<string> {
   const rows = (await Deno.readTextFile(join(assets, "train.jsonl"))).split("\n").slice(0, 64).join("\n");
   const form = new FormData();
   form.append("purpose", "fine-tune");
@@ -119,6 +123,7 @@ export async function submitJob(api: string, training: Record<string, unknown>):
       training_file: file.id,
       training,
       dataset: { max_seq_length: 64 },
+      fleet,
     }),
   });
   const job = await response.json();

@@ -1,22 +1,24 @@
 /** A job for the toy engine: small, and with a result that depends on every micro-batch having been counted once. */
 import type { PlannedJob } from "../../coordinator/fleet.ts";
-import { parseJobRequest } from "../../shared/job_spec.ts";
+import { type FleetSpec, parseJobRequest } from "../../shared/job_spec.ts";
 import type { MicroBatch } from "../../shared/micro_batch.ts";
 
 export interface ToyJobOptions {
   readonly totalSteps: number;
   readonly microBatchesPerStep: number;
   readonly checkpointEvery: number;
+  readonly fleet?: Partial<FleetSpec>;
 }
 
 export function createToyJob(
-  { totalSteps, microBatchesPerStep, checkpointEvery }: ToyJobOptions,
+  { totalSteps, microBatchesPerStep, checkpointEvery, fleet = {} }: ToyJobOptions,
 ): PlannedJob {
   const { spec } = parseJobRequest({
     model: "toy",
     training_file: "file-toy",
     seed: 7,
     lora: { r: 4, target_modules: ["q_proj"] },
+    fleet,
     training: {
       learning_rate: 0.01,
       warmup_ratio: 0,
@@ -42,6 +44,7 @@ export function createToyJob(
         { length: microBatchesPerStep },
         (_, index) => toyBatch((step - 1) * microBatchesPerStep + index),
       ),
+    linesOf: (step, index) => [(step - 1) * microBatchesPerStep + index + 1],
   };
 }
 
