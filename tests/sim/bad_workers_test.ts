@@ -185,6 +185,11 @@ Deno.test("a quarantine by audit outlives the coordinator and the worker's rejoi
   const spoil: Spoil = (gradient, number) => isBroken ? slightlyOff(gradient, number) : undefined;
   await inFleet(3, { ...AUDITED, totalSteps: 40, engineOf: only("w-2", spoil) }, async (fleet) => {
     while (quarantineOf(fleet, "w-2") === null) await fleet.clock.advance(50);
+    const doneBy = (id: string) => fleet.workerViews().find((view) => view.id === id)!.microBatchesDone;
+    await fleet.clock.advance(1000);
+    const [before, other] = [doneBy("w-2"), doneBy("w-0")];
+    await fleet.clock.advance(5000);
+    assertEquals([doneBy("w-2"), doneBy("w-0") > other], [before, true]);
     fleet.killCoordinator();
     await fleet.clock.advance(500);
     fleet.startCoordinator();
