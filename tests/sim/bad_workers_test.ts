@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertLess, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import type { ToyEngineOptions } from "../../worker/toy_engine.ts";
 import { createFleetInMemory, type FleetInMemory, type FleetInMemoryOptions } from "./fleet_in_memory.ts";
+import { soak } from "./soak.ts";
 
 const JOB = {
   totalSteps: 5,
@@ -275,4 +276,15 @@ Deno.test("reinstated in the middle of the attempt that it was taken out of: its
     assertEquals(fleet.workerViews().flatMap(({ strikes }) => strikes), []);
     assertEquals(fleet.steps.at(-1)!.workerCount, 3);
   });
+});
+
+Deno.test("drawn faults into a fleet with bad samples and audits: the digests of one undisturbed worker", async () => {
+  const engineOf = all((gradient, number) => number === 8 || number === 20 ? gradient.fill(NaN) : undefined);
+  const options = { ...JOB, fleet: { audit_rate: 0.5 }, engineOf };
+  const expected = await digests(1, options);
+  for (let seed = 1; seed <= 8; seed++) {
+    const faults = { faultCount: 12, faultsWithinMs: 15_000, withinMs: 900_000 };
+    const result = await soak({ ...options, ...faults, seed, workerCount: 4 });
+    assertEquals([...result.digests], expected, `seed ${seed}: ${result.faults.join("; ")}`);
+  }
 });
