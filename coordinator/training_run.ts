@@ -10,10 +10,10 @@ import {
   checkpointReportSchema,
   encodeMessage,
   encodeWorkItem,
+  itemRequestSchema,
   type JobAnnouncement,
   microBatchReportSchema,
   receivedSchema,
-  rowsRequestSchema,
   stepStateSchema,
   updateReportSchema,
   verdictAnswerSchema,
@@ -342,9 +342,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       },
     }, onDefect),
     listenToWorkers(bus, {
-      subject: subjects.rowsSubject(job.id, subjects.ANY),
-      schema: rowsRequestSchema,
-      what: "request for a micro-batch's rows",
+      subject: subjects.itemSubject(job.id, subjects.ANY),
+      schema: itemRequestSchema,
+      what: "request for a work item",
       handle: ({ said, respond }) => {
         const { step, attempt, index } = said;
         // Whoever asks too early or too late asks again, or has no need to.

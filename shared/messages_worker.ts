@@ -99,9 +99,9 @@ export const microBatchReportSchema = z.strictObject({
 });
 export type MicroBatchReport = z.output<typeof microBatchReportSchema>;
 
-/** The rows of a micro-batch, which an order asks to compute. The answer is a work item. */
-export const rowsRequestSchema = z.strictObject({ ...attempt, index: count });
-export type RowsRequest = z.output<typeof rowsRequestSchema>;
+/** The work item of a micro-batch that an order asks to compute, as it would come from the queue. */
+export const itemRequestSchema = z.strictObject({ ...attempt, index: count });
+export type ItemRequest = z.output<typeof itemRequestSchema>;
 
 /** The update is computed beside the committed state. */
 export const updateReportSchema = z.strictObject({

@@ -7,7 +7,7 @@
  *     lf.fleet                            coordinator → all: who is a member, which job there is
  *     lf.<job>.state                      coordinator → all: the state of the step
  *     lf.<job>.report|update|failure|checkpoint.<worker>    worker → coordinator, requests
- *     lf.<job>.rows.<worker>              worker → coordinator, requests for the rows of an order
+ *     lf.<job>.item.<worker>              worker → coordinator, requests for the work item of an order
  *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches
  *     lf.<job>.commits                    the log of commits
  *     lf.<job>.gradients.<generation>.rs.<owner>.<sender>      worker → owner, sums of the owner's range
@@ -42,7 +42,7 @@ export const failureSubject = (job: string, worker: string): string =>
   ofJob(job, `failure.${workerOf(worker)}`);
 export const checkpointSubject = (job: string, worker: string): string =>
   ofJob(job, `checkpoint.${workerOf(worker)}`);
-export const rowsSubject = (job: string, worker: string): string => ofJob(job, `rows.${workerOf(worker)}`);
+export const itemSubject = (job: string, worker: string): string => ofJob(job, `item.${workerOf(worker)}`);
 export const commitsSubject = (job: string): string => ofJob(job, "commits");
 
 /** The worker who spoke: the last part of every subject of a worker. */
@@ -123,7 +123,7 @@ export function workerRights(worker: string): Rights {
       updateSubject(ANY, worker),
       failureSubject(ANY, worker),
       checkpointSubject(ANY, worker),
-      rowsSubject(ANY, worker),
+      itemSubject(ANY, worker),
       gradients.reduce(ANY, ANY, worker),
       gradients.broadcast(ANY, worker),
       gradients.receipt(ANY, ANY, worker),

@@ -155,7 +155,7 @@ Deno.test("a coordinator at work: 3000 messages that are none, or in another's n
     [WORDS.heartbeat, subjects.heartbeatSubject],
     [WORDS.report, (worker) => subjects.reportSubject(job.id, worker)],
     [WORDS.audit, (worker) => subjects.reportSubject(job.id, worker)],
-    [WORDS.rows, (worker) => subjects.rowsSubject(job.id, worker)],
+    [WORDS.item, (worker) => subjects.itemSubject(job.id, worker)],
     [WORDS.update, (worker) => subjects.updateSubject(job.id, worker)],
     [WORDS.failure, (worker) => subjects.failureSubject(job.id, worker)],
     [WORDS.checkpoint, (worker) => subjects.checkpointSubject(job.id, worker)],

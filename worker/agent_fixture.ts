@@ -17,13 +17,13 @@ import {
   type Heartbeat,
   heartbeatSchema,
   helloSchema,
+  itemRequestSchema,
   type JobAnnouncement,
   leaveSchema,
   type MemberRef,
   type MicroBatchReport,
   microBatchReportSchema,
   receivedSchema,
-  rowsRequestSchema,
   type StepState,
   stepStateSchema,
   type UpdateReport,
@@ -328,8 +328,8 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     const verdict = coordinator.verdict(report);
     return verdict === null ? null : encodeMessage(verdictAnswerSchema, { verdict });
   });
-  answer(subjects.rowsSubject(JOB.jobId, subjects.ANY), (data) => {
-    const { index } = decodeMessage(rowsRequestSchema, data, "rows");
+  answer(subjects.itemSubject(JOB.jobId, subjects.ANY), (data) => {
+    const { index } = decodeMessage(itemRequestSchema, data, "item");
     return itemOf(index);
   });
   const keep = <T>(list: T[], data: T) => {

@@ -6,20 +6,18 @@ import type { Limits } from "../shared/limits.ts";
 import {
   attemptFailureSchema,
   decodeWorkItemHeader,
-  decodeWorkItemRows,
   encodeFloats,
   encodeMessage,
+  itemRequestSchema,
   type MemberRef,
   microBatchReportSchema,
   receivedSchema,
-  rowsRequestSchema,
   updateReportSchema,
   type Verdict,
   verdictAnswerSchema,
   type WorkItemHeader,
 } from "../shared/messages.ts";
-import type { MicroBatch } from "../shared/micro_batch.ts";
-import { failureSubject, reportSubject, rowsSubject, updateSubject } from "../shared/subjects.ts";
+import { failureSubject, itemSubject, reportSubject, updateSubject } from "../shared/subjects.ts";
 import { askUntilAnswered, askUntilRead } from "./ask.ts";
 import type { MicroBatchResult, UpdateResult } from "./engine/engine.ts";
 
@@ -46,6 +44,12 @@ export interface RoundOf extends About {
   readonly generation: number;
 }
 
+/** What the queue would have brought. */
+export interface OrderedItem {
+  readonly header: WorkItemHeader;
+  readonly data: Uint8Array;
+}
+
 export interface Claimed extends MicroBatchResult {
   readonly computeMs: number;
   /** Of the gradient's bits; null where nobody wants to know. */
@@ -59,10 +63,7 @@ export interface Reports {
   /** A gradient is computed and in no sum yet. Each call is a claim of its own. */
   claim(about: About & { readonly index: number }, claimed: Claimed, signal: AbortSignal): Promise<Verdict>;
   /** The work item of a micro-batch that this worker was ordered to compute. */
-  rows(
-    about: About & { readonly index: number },
-    signal: AbortSignal,
-  ): Promise<{ readonly header: WorkItemHeader; readonly batch: MicroBatch }>;
+  item(about: About & { readonly index: number }, signal: AbortSignal): Promise<OrderedItem>;
   updated(
     about: About & { readonly generation: number },
     result: UpdateResult,
@@ -98,14 +99,11 @@ export function createReports(options: ReportsOptions): Reports {
       });
       return (await ask(reportSubject(jobId, self.worker), report, verdictAnswerSchema, signal)).verdict;
     },
-    async rows({ step, attempt, index }, signal) {
-      const data = encodeMessage(rowsRequestSchema, { ...self, step, attempt, index });
-      const subject = rowsSubject(jobId, self.worker);
+    async item({ step, attempt, index }, signal) {
+      const data = encodeMessage(itemRequestSchema, { ...self, step, attempt, index });
+      const subject = itemSubject(jobId, self.worker);
       const request = { bus, clock, subject, data, timeoutMs: limits.requestTimeoutMs, signal };
-      return await askUntilRead(
-        request,
-        (item) => ({ header: decodeWorkItemHeader(item), batch: decodeWorkItemRows(item) }),
-      );
+      return await askUntilRead(request, (data) => ({ header: decodeWorkItemHeader(data), data }));
     },
     async updated({ step, attempt, generation }, { digest, gradientNorm }, signal) {
       const report = encodeMessage(updateReportSchema, {

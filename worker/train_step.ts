@@ -22,7 +22,6 @@ import type {
   WorkItemHeader,
 } from "../shared/messages.ts";
 import { decodeWorkItemHeader, decodeWorkItemRows } from "../shared/messages.ts";
-import type { MicroBatch } from "../shared/micro_batch.ts";
 import { gradientSubjects } from "../shared/subjects.ts";
 import { createAllReduce } from "./allreduce/all_reduce.ts";
 import type { RoundId } from "./allreduce/round_id.ts";
@@ -160,7 +159,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     const working = new AbortController();
     keepExtended(item, clock, limits, working.signal);
     try {
-      await computeAndClaim(header, decodeWorkItemRows(item.data), null, state, signal);
+      await computeAndClaim(header, item.data, null, state, signal);
       acknowledge(item);
     } catch (thrown) {
       // Of no use to anybody once the attempt is over; else somebody else takes it at once.
@@ -177,14 +176,17 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     const isAudit = order.purpose === "audit";
     if (!isAudit && counted.has(order.index)) return;
     const { step, attempt } = state;
-    const { header, batch } = await reports.rows({ step, attempt, index: order.index }, signal);
-    await computeAndClaim(header, batch, isAudit ? order.id : null, state, signal);
+    const { header, data } = await reports.item({ step, attempt, index: order.index }, signal);
+    await computeAndClaim(header, data, isAudit ? order.id : null, state, signal);
   }
 
-  /** @param audit the order that asks for the digest alone; null: the gradient is for the sums */
+  /**
+   * @param data the work item
+   * @param audit the order that asks for the digest alone; null: the gradient is for the sums
+   */
   async function computeAndClaim(
     header: WorkItemHeader,
-    batch: MicroBatch,
+    data: Uint8Array,
     audit: number | null,
     state: StepState,
     signal: AbortSignal,
@@ -192,6 +194,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     const { step, attempt, index } = header;
     options.onBusy({ step, attempt, index });
     try {
+      const batch = decodeWorkItemRows(data);
       const startedAt = clock.now();
       const result = await engine.computeGradient(batch, header.number);
       options.onComputed(batch.tokens.length);

@@ -94,7 +94,7 @@ export const WORDS = {
     ...{ index: 1, claim: 9, lossSum: null, targetCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
     ...{ gradientDigest: DIGEST, audit: 4 },
   }),
-  rows: message("rows", messages.rowsRequestSchema, { ...ATTEMPT, index: 1 }),
+  item: message("item", messages.itemRequestSchema, { ...ATTEMPT, index: 1 }),
   update: message("update", messages.updateReportSchema, {
     ...ATTEMPT,
     ...{ generation: 4, digest: DIGEST, gradientNorm: 0.5, gradientBytesSent: 64 },

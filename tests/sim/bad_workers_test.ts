@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertLess, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import type { ToyEngineOptions } from "../../worker/toy_engine.ts";
 import { createFleetInMemory, type FleetInMemory, type FleetInMemoryOptions } from "./fleet_in_memory.ts";
+import { soak } from "./soak.ts";
 
 const JOB = {
   totalSteps: 5,
@@ -185,6 +186,11 @@ Deno.test("a quarantine by audit outlives the coordinator and the worker's rejoi
   const spoil: Spoil = (gradient, number) => isBroken ? slightlyOff(gradient, number) : undefined;
   await inFleet(3, { ...AUDITED, totalSteps: 40, engineOf: only("w-2", spoil) }, async (fleet) => {
     while (quarantineOf(fleet, "w-2") === null) await fleet.clock.advance(50);
+    const doneBy = (id: string) => fleet.workerViews().find((view) => view.id === id)!.microBatchesDone;
+    await fleet.clock.advance(1000);
+    const [before, other] = [doneBy("w-2"), doneBy("w-0")];
+    await fleet.clock.advance(5000);
+    assertEquals([doneBy("w-2"), doneBy("w-0") > other], [before, true]);
     fleet.killCoordinator();
     await fleet.clock.advance(500);
     fleet.startCoordinator();
@@ -270,4 +276,15 @@ Deno.test("reinstated in the middle of the attempt that it was taken out of: its
     assertEquals(fleet.workerViews().flatMap(({ strikes }) => strikes), []);
     assertEquals(fleet.steps.at(-1)!.workerCount, 3);
   });
+});
+
+Deno.test("drawn faults into a fleet with bad samples and audits: the digests of one undisturbed worker", async () => {
+  const engineOf = all((gradient, number) => number === 8 || number === 20 ? gradient.fill(NaN) : undefined);
+  const options = { ...JOB, fleet: { audit_rate: 0.5 }, engineOf };
+  const expected = await digests(1, options);
+  for (let seed = 1; seed <= 8; seed++) {
+    const faults = { faultCount: 12, faultsWithinMs: 15_000, withinMs: 900_000 };
+    const result = await soak({ ...options, ...faults, seed, workerCount: 4 });
+    assertEquals([...result.digests], expected, `seed ${seed}: ${result.faults.join("; ")}`);
+  }
 });
