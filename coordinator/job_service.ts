@@ -14,6 +14,7 @@ import { addStep, startProgress } from "./job_progress.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
+import { tokenCountOf } from "./token_count.ts";
 
 export interface PrepareRequest {
   readonly id: string;
@@ -359,9 +360,7 @@ export function createJobService(options: JobServiceOptions): JobService {
 /** Tokens of all steps up to and with this one. */
 function tokensUntil(plan: PlannedJob, lastStep: number): number {
   let count = 0;
-  for (let step = 1; step <= lastStep; step++) {
-    for (const { tokens } of plan.microBatchesOf(step)) count += tokens.length;
-  }
+  for (let step = 1; step <= lastStep; step++) count += tokenCountOf(plan, step);
   return count;
 }
 

@@ -5,12 +5,17 @@
  */
 import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { checkpointWaitMs, type Limits, microBatchWaitMs, roundWaitMs } from "../shared/limits.ts";
-import { type CheckpointReport, type CommitEntry, decodeFloats } from "../shared/messages.ts";
-import { exponentsFrom } from "./exponents.ts";
+import {
+  type CheckpointReport,
+  type CommitEntry,
+  decodeFloats,
+  type RowsRequest,
+} from "../shared/messages.ts";
 import { chooseCheckpointWriter, nextCheckpointWriter } from "./step_checkpoint.ts";
 import { decideClaim } from "./step_claim.ts";
 import { abortAttempt, announced, isOfAttempt, unchanged } from "./step_decision.ts";
 import type { StepDecision, StepEffect, StepEvent } from "./step_decision.ts";
+import { firstExponents } from "./step_exponents.ts";
 import { newLoadFailures, withFleet } from "./step_fleet.ts";
 import { hedge, regroup } from "./step_regroup.ts";
 import { type FleetView, gradientBytesOf, liveHolders, newTraining } from "./step_state.ts";
@@ -64,6 +69,8 @@ function decideEvent(
         return unchanged(training, "an attempt that is over could not be queued");
       }
       return abortAttempt(training, event.reason, [], now, limits);
+    case "asked":
+      return decideAsked(training, event.request, now);
     case "tick":
       return decideTick(training, now, limits);
   }
@@ -183,7 +190,7 @@ function nextStep(
       members: [],
       weights: [],
       checkpointWriter: null,
-      exponents: exponentsFrom(maxAbs, plan.microBatchCountOf(step), limits.exponentHeadroomBits),
+      exponents: firstExponents(plan, step, maxAbs, maxAbs.length, limits),
     },
     `step ${entry.step} is committed`,
     effects,
@@ -212,13 +219,29 @@ function decideCheckpoint(
   return nextStep(plan, stored, [{ type: "checkpointed", report }], now, limits);
 }
 
+/**
+ * Rows that are asked for show that a phase goes on, which may take many times as long as a micro-batch. The same rows asked
+ * for again show nothing.
+ */
+function decideAsked(training: Training, request: RowsRequest, now: number): StepDecision {
+  const { worker, number } = request;
+  const { numbers } = training.asked;
+  const isNews = training.phase === "compute" && isOfAttempt(training, request) &&
+    numbers.get(worker) !== number;
+  if (!isNews) {
+    return unchanged(training, `${worker} asks again for rows, or for those of an attempt that is over`);
+  }
+  const asked = { at: now, numbers: new Map(numbers).set(worker, number) };
+  return unchanged({ ...training, asked }, `${worker} goes on with micro-batch ${number}`);
+}
+
 function decideTick(training: Training, now: number, limits: Limits): StepDecision {
   switch (training.phase) {
     case "compute": {
       const hedged = hedge(training, now, limits);
       if (hedged !== null) return hedged;
       const waitMs = microBatchWaitMs(training.slowestMs, limits);
-      if (now - training.progressAt < waitMs) break;
+      if (now - Math.max(training.progressAt, training.asked.at) < waitMs) break;
       return abortAttempt(
         training,
         `no micro-batch was counted for ${Math.round(waitMs / 1000)} s`,

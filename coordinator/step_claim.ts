@@ -1,7 +1,7 @@
 /** Claims of micro-batches: each is counted once, and what does not fit or is not finite ends the attempt or the job. */
 import type { Limits } from "../shared/limits.ts";
 import { decodeFloats, type MicroBatchReport } from "../shared/messages.ts";
-import { exponentsFrom, firstMisfit, firstNonFinite } from "./exponents.ts";
+import { exponentsFrom, firstMisfit, firstNonFinite } from "../shared/exponents.ts";
 import { claimMicroBatch, isComplete, type Ledger, totalsOf } from "./ledger.ts";
 import {
   announced,

@@ -1,9 +1,11 @@
 /** What is known of a job's training at any moment, and how it is announced. Plain data: decisions are in step.ts. */
 import type { CommitEntry, MemberRef, StepPhase, StepState, WorkerJob } from "../shared/messages.ts";
-import { learningRateAt, type ScheduleSpec } from "../shared/schedule.ts";
+import type { ScheduleSpec } from "../shared/schedule.ts";
 import { type Limits, roundWaitMs } from "../shared/limits.ts";
-import type { Exponents } from "./exponents.ts";
+import type { Exponents } from "../shared/exponents.ts";
+import type { LocalPlan } from "./local_plan.ts";
 import { type Ledger, newLedger, ownersOf, targetCountOf } from "./ledger.ts";
+import { learningRateOf } from "./step_exponents.ts";
 
 /** What stays the same for one start of a job's training. */
 export interface TrainingPlan {
@@ -14,7 +16,10 @@ export interface TrainingPlan {
   /** Ascending; the last step always is one. */
   readonly checkpointSteps: readonly number[];
   readonly schedule: ScheduleSpec;
+  /** With local steps: phases. */
   microBatchCountOf(step: number): number;
+  /** Of a job with local steps. */
+  readonly local?: LocalPlan | null;
 }
 
 /** A member of the fleet, as far as the training minds. */
@@ -56,6 +61,8 @@ export interface Training {
   readonly since: number;
   /** When a micro-batch was last counted, or the attempt's members changed. */
   readonly progressAt: number;
+  /** When the rows of a phase were last asked for, and which by whom: who asks for others has done those before. */
+  readonly asked: { readonly at: number; readonly numbers: ReadonlyMap<string, number> };
   /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
   readonly hedges: { readonly count: number; readonly at: number };
   /** When the step's first attempt began. */
@@ -104,6 +111,7 @@ export function isStateStored({ storedStep, committed }: Training): boolean {
 }
 
 const NO_LEDGER = newLedger(0);
+export const NOTHING_ASKED: Training["asked"] = { at: -Infinity, numbers: new Map() };
 export const NO_HEDGES: Training["hedges"] = { count: 0, at: -Infinity };
 
 export function newTraining(fleet: FleetView, now: number): Training {
@@ -118,6 +126,7 @@ export function newTraining(fleet: FleetView, now: number): Training {
     phase: "waiting",
     since: now,
     progressAt: now,
+    asked: NOTHING_ASKED,
     hedges: NO_HEDGES,
     stepStartedAt: now,
     members: [],
@@ -177,7 +186,7 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
     exponents: training.exponents === null ? null : [...training.exponents],
     ledger: isSummed ? ownersOf(ledger, members) : [],
     targetCount: isSummed ? targetCountOf(ledger) : 0,
-    learningRate: learningRateAt(step, plan.totalSteps, plan.schedule),
+    learningRate: learningRateOf(plan, step),
     roundMs: roundWaitMs(gradientBytesOf(training), limits),
     checkpointWriter: training.checkpointWriter,
   };

@@ -11,7 +11,8 @@ import {
   unchanged,
 } from "./step_decision.ts";
 import { loadedJob, loadFailureOfAll, membersOf, readyMembers, recoveringMembers } from "./step_fleet.ts";
-import { gradientBytesOf, isStateStored, liveHolders, NO_HEDGES } from "./step_state.ts";
+import { firstExponents } from "./step_exponents.ts";
+import { gradientBytesOf, isStateStored, liveHolders, NO_HEDGES, NOTHING_ASKED } from "./step_state.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
 
 /** In phase `waiting`: agrees on the initial adapter, or begins the next attempt, as soon as there is somebody for it. */
@@ -36,6 +37,7 @@ export function goOn(
     return failJob(training, "aborted", message);
   }
   const attempt = training.attempt + 1;
+  const tensorCount = training.layout?.tensorCount ?? 0;
   return announced(
     training,
     {
@@ -44,7 +46,9 @@ export function goOn(
       phase: "compute",
       since: now,
       progressAt: now,
+      asked: NOTHING_ASKED,
       hedges: NO_HEDGES,
+      exponents: training.exponents ?? firstExponents(plan, training.step, null, tensorCount, limits),
       ...membersOf(training, ready),
       notWaitedFor: new Set([...training.notWaitedFor, ...recovering.map(({ incarnation }) => incarnation)]),
       stateLostAt: null,

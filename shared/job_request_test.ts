@@ -19,7 +19,7 @@ Deno.test("a model and a training file are enough; the rest has defaults", () =>
 });
 
 Deno.test("a job chooses how its gradients travel; exact unless it does", () => {
-  assertEquals(parseJobRequest(MINIMAL).spec.fleet, { gradient_codec: "exact" });
+  assertEquals(parseJobRequest(MINIMAL).spec.fleet, { gradient_codec: "exact", local_steps: null });
   const chosen = parseJobRequest({ ...MINIMAL, fleet: { gradient_codec: "int8" } });
   assertEquals([chosen.spec.fleet.gradient_codec, chosen.warnings], ["int8", []]);
   const unknown = refusal({ ...MINIMAL, fleet: { gradient_codec: "int4" } });

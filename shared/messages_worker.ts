@@ -5,7 +5,7 @@ import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSche
 import { floatsSchema } from "./messages_codec.ts";
 
 /** Grows when an older worker or coordinator would misunderstand a newer one. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 const text = z.string().max(4000);
 const count = z.int().min(0);
@@ -117,6 +117,17 @@ export const attemptFailureSchema = z.strictObject({
   gradientBytesSent: count,
 });
 export type AttemptFailure = z.output<typeof attemptFailureSchema>;
+
+/** One micro-batch of a phase, asked of the coordinator. The answer is a work item that names the same. */
+export const rowsRequestSchema = z.strictObject({
+  ...attempt,
+  startId: tokenSchema,
+  /** Position of the phase within the step. */
+  index: count,
+  /** Job-wide. */
+  number: count,
+});
+export type RowsRequest = z.output<typeof rowsRequestSchema>;
 
 /** The outcome of a checkpoint order. */
 export const checkpointReportSchema = z.strictObject({

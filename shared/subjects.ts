@@ -7,7 +7,8 @@
  *     lf.fleet                            coordinator → all: who is a member, which job there is
  *     lf.<job>.state                      coordinator → all: the state of the step
  *     lf.<job>.report|update|failure|checkpoint.<worker>    worker → coordinator, requests
- *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches
+ *     lf.<job>.rows.<worker>              worker → coordinator, requests for the micro-batches of a phase (local steps)
+ *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches, or of phases
  *     lf.<job>.commits                    the log of commits
  *     lf.<job>.gradients.<generation>.rs.<owner>.<sender>      worker → owner, sums of the owner's range
  *     lf.<job>.gradients.<generation>.ag.<owner>               owner → workers, its finished range
@@ -41,6 +42,7 @@ export const failureSubject = (job: string, worker: string): string =>
   ofJob(job, `failure.${workerOf(worker)}`);
 export const checkpointSubject = (job: string, worker: string): string =>
   ofJob(job, `checkpoint.${workerOf(worker)}`);
+export const rowsSubject = (job: string, worker: string): string => ofJob(job, `rows.${workerOf(worker)}`);
 export const commitsSubject = (job: string): string => ofJob(job, "commits");
 
 /** The worker who spoke: the last part of every subject of a worker. */
@@ -121,6 +123,7 @@ export function workerRights(worker: string): Rights {
       updateSubject(ANY, worker),
       failureSubject(ANY, worker),
       checkpointSubject(ANY, worker),
+      rowsSubject(ANY, worker),
       gradients.reduce(ANY, ANY, worker),
       gradients.broadcast(ANY, worker),
       gradients.receipt(ANY, ANY, worker),

@@ -50,6 +50,7 @@ export const JOB: JobAnnouncement = {
   baseModelName: "toy",
   savesState: true,
   gradientCodec: "exact",
+  localSteps: null,
   engine: {
     lora: {
       r: 4,

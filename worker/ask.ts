@@ -9,32 +9,37 @@ import { unlessAborted } from "./abortable.ts";
 /** A request that fails at once must not be repeated at once. */
 const PAUSE_MS = 50;
 
-export interface Question<S extends z.ZodType> {
+interface Request {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly subject: string;
   readonly data: Uint8Array;
-  readonly answer: S;
   /** For one try. */
   readonly timeoutMs: number;
   /** Ends the repetition. */
   readonly signal: AbortSignal;
 }
 
+export interface Question<S extends z.ZodType> extends Request {
+  readonly answer: S;
+}
+
 /**
  * The coordinator's answer. Rejects with the signal's reason, or with code `aborted` when the bus is closed; an answer that
  * cannot be read counts as none.
  */
-export async function askUntilAnswered<S extends z.ZodType>(question: Question<S>): Promise<z.output<S>> {
-  const { bus, clock, subject, data, answer, timeoutMs, signal } = question;
+export function askUntilAnswered<S extends z.ZodType>(question: Question<S>): Promise<z.output<S>> {
+  const { subject, answer } = question;
+  return askUntilRead(question, (bytes) => decodeMessage(answer, bytes, `the answer on ${subject}`));
+}
+
+/** The same for an answer that is no JSON: `read` throws a `LoraFleetError` with code `corrupt` where it cannot be read. */
+export async function askUntilRead<T>(request: Request, read: (bytes: Uint8Array) => T): Promise<T> {
+  const { bus, clock, subject, data, timeoutMs, signal } = request;
   for (;;) {
     signal.throwIfAborted();
     try {
-      return decodeMessage(
-        answer,
-        await unlessAborted(bus.request(subject, data, timeoutMs), signal),
-        `the answer on ${subject}`,
-      );
+      return read(await unlessAborted(bus.request(subject, data, timeoutMs), signal));
     } catch (thrown) {
       signal.throwIfAborted();
       if (!(thrown instanceof LoraFleetError) || (thrown.code !== "timeout" && thrown.code !== "corrupt")) {

@@ -1,7 +1,8 @@
 /**
  * The hot path: one optimizer step on one worker, as docs/protocol.md has it.
  *
- *     take → computeGradient → claim → accumulate → acknowledge      for each micro-batch that this worker gets
+ *     take → computeGradient → claim → accumulate → acknowledge      for each micro-batch that this worker gets; with local
+ *                                                                    steps for each phase, whose rows are asked for
  *     takeSums → all-reduce → update → report                        once all of them are counted
  *     commit | rollback                                              as the coordinator announces
  *
@@ -13,15 +14,26 @@ import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { Limits } from "../shared/limits.ts";
 import type { Committed, JobAnnouncement, MemberRef, StepState, WorkItemHeader } from "../shared/messages.ts";
-import { decodeWorkItemHeader, decodeWorkItemRows } from "../shared/messages.ts";
+import { decodeWorkItemHeader, decodeWorkItemPhase, decodeWorkItemRows } from "../shared/messages.ts";
 import { gradientSubjects } from "../shared/subjects.ts";
 import { createAllReduce } from "./allreduce/all_reduce.ts";
 import type { RoundId } from "./allreduce/round_id.ts";
 import { RoundTimeout } from "./allreduce/round_timeout.ts";
-import type { Engine, GradientLayout } from "./engine/engine.ts";
+import type { Engine, GradientLayout, MicroBatchResult } from "./engine/engine.ts";
+import { exponentBytes } from "./inner_phase.ts";
+import { LocalStepsEngine } from "./local_steps.ts";
 import type { Log } from "./log.ts";
+import { createPhaseRows } from "./phase_rows.ts";
 import { createReports } from "./reports.ts";
-import { type AttemptId, attemptOf, isOver, isRoundOver, type OwnState, placeOf } from "./step_action.ts";
+import {
+  type AttemptId,
+  attemptOf,
+  isComputed,
+  isOver,
+  isRoundOver,
+  type OwnState,
+  placeOf,
+} from "./step_action.ts";
 import type { StepStates } from "./step_states.ts";
 import { createWorkSource, keepExtended } from "./work_source.ts";
 
@@ -145,11 +157,10 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     keepExtended(item, clock, limits, working.signal);
     options.onBusy({ step: header.step, attempt: header.attempt, index: header.index });
     try {
-      const batch = decodeWorkItemRows(item.data);
       const startedAt = clock.now();
-      const result = await engine.computeGradient(batch, header.number);
-      options.onComputed(batch.tokens.length);
+      const result = await gradientOf(item, header, state);
       signal.throwIfAborted();
+      if (result === null) return acknowledge(item);
       const verdict = await reports.claim(header, result, clock.now() - startedAt, signal);
       if (verdict === "counted" && state.exponents !== null) {
         await engine.accumulate(exponentBytes(state.exponents));
@@ -165,6 +176,39 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     } finally {
       working.abort();
       options.onBusy(null);
+    }
+  }
+
+  /** Null where it is not needed any more. */
+  async function gradientOf(
+    item: WorkItem,
+    header: WorkItemHeader,
+    state: StepState,
+  ): Promise<MicroBatchResult | null> {
+    if (engine instanceof LocalStepsEngine) return await phaseOf(engine, item, header, state);
+    const batch = decodeWorkItemRows(item.data);
+    const result = await engine.computeGradient(batch, header.number);
+    options.onComputed(batch.tokens.length);
+    return result;
+  }
+
+  /** A phase takes long: it is left as soon as the round can begin without it, since somebody else's was counted. */
+  async function phaseOf(
+    engine: LocalStepsEngine,
+    item: WorkItem,
+    header: WorkItemHeader,
+    state: StepState,
+  ): Promise<MicroBatchResult | null> {
+    const phase = decodeWorkItemPhase(item.data);
+    const { signal, end } = states.watch((newer) => isComputed(attemptOf(state), newer));
+    const rowsOf = createPhaseRows({ bus: control, clock, limits, self, header, phase, signal });
+    try {
+      return await engine.computePhase({ phase, rowsOf, onComputed: options.onComputed, signal });
+    } catch (thrown) {
+      if (!signal.aborted) throw thrown;
+      return null;
+    } finally {
+      end();
     }
   }
 
@@ -196,6 +240,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
         exponents: exponentBytes(exponents),
         targetCount,
         learningRate,
+        replicaCount: state.microBatchCount,
         updateNumber: step,
         ...job.optimizer,
       });
@@ -333,11 +378,6 @@ function assertFinite(gradientNorm: number, targetCount: number): void {
     `the gradient's norm is ${gradientNorm} over ${targetCount} target tokens: the update would spoil the adapter`,
     [],
   );
-}
-
-/** A tensor without an exponent has had no gradient but 0: any exponent adds nothing. */
-function exponentBytes(exponents: readonly (number | null)[]): Int8Array {
-  return Int8Array.from(exponents, (exponent) => exponent ?? 0);
 }
 
 function suspectsOf(thrown: unknown, self: string): readonly string[] {

@@ -8,6 +8,7 @@ import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { type JobSpec, specHash } from "../../shared/job_spec.ts";
 import type { ModelManifest } from "../../shared/model_manifest.ts";
 import type { PlannedJob } from "../fleet.ts";
+import { localPlanOf, outerCheckpointSteps } from "../local_plan.ts";
 import { checkpointSteps, planShards, type ShardPlan } from "../shard_plan.ts";
 
 export interface DatasetReport {
@@ -110,22 +111,25 @@ export function planJob(options: PlanJobOptions): PlannedJob {
     shuffle: spec.dataset.shuffle,
   });
   const lengths = Uint32Array.from(rows, rowLength);
+  const local = localPlanOf(spec, plan.totalSteps, (dataStep) => plan.microBatchesOf(dataStep).length);
+  const saves = checkpointSteps(plan, training);
   return {
     id,
     spec,
     specHash: specHash(spec, { datasetSha256, modelHash: model.hash }),
     model,
     modelFolder,
-    totalSteps: plan.totalSteps,
-    checkpointSteps: checkpointSteps(plan, training),
+    totalSteps: local?.totalSteps ?? plan.totalSteps,
+    checkpointSteps: local === null ? saves : outerCheckpointSteps(saves, local),
     maxTokensPerMicroBatch: largestMicroBatch(plan, lengths),
     maxPositions: rows.flatMap((row) => row.documents).reduce(
       (max, { tokens }) => Math.max(max, tokens.length),
       0,
     ),
-    epochsAfter: (step) => plan.epochsAfter(step),
+    epochsAfter: (step) => plan.epochsAfter(local?.dataStepsOf(step).last ?? step),
     microBatchesOf: (step) =>
       plan.microBatchesOf(step).map((indices) => toMicroBatch(indices.map((index) => rows[index]!))),
+    local,
   };
 }
 

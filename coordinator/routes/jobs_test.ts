@@ -51,7 +51,7 @@ Deno.test("a job is shown as OpenAI's object with our groups", () =>
       integrations: null,
       seed: 7,
       metadata: { team: "one" },
-      fleet: { gradient_codec: "exact" },
+      fleet: { gradient_codec: "exact", local_steps: null },
       step: 2,
       total_steps: 2,
     });

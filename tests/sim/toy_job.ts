@@ -1,16 +1,19 @@
 /** A job for the toy engine: small, and with a result that depends on every micro-batch having been counted once. */
 import type { PlannedJob } from "../../coordinator/fleet.ts";
-import { parseJobRequest } from "../../shared/job_spec.ts";
+import { localPlanOf } from "../../coordinator/local_plan.ts";
+import { type LocalStepsSpec, parseJobRequest } from "../../shared/job_spec.ts";
 import type { MicroBatch } from "../../shared/micro_batch.ts";
 
 export interface ToyJobOptions {
+  /** With local steps: data steps. */
   readonly totalSteps: number;
   readonly microBatchesPerStep: number;
   readonly checkpointEvery: number;
+  readonly localSteps?: Partial<LocalStepsSpec>;
 }
 
 export function createToyJob(
-  { totalSteps, microBatchesPerStep, checkpointEvery }: ToyJobOptions,
+  { totalSteps: totalDataSteps, microBatchesPerStep, checkpointEvery, localSteps }: ToyJobOptions,
 ): PlannedJob {
   const { spec } = parseJobRequest({
     model: "toy",
@@ -23,7 +26,10 @@ export function createToyJob(
       lr_scheduler_type: "constant",
       gradient_accumulation_steps: microBatchesPerStep,
     },
+    ...localSteps === undefined ? {} : { fleet: { local_steps: localSteps } },
   });
+  const local = localPlanOf(spec, totalDataSteps, () => microBatchesPerStep);
+  const totalSteps = local?.totalSteps ?? totalDataSteps;
   const checkpointSteps = Array.from({ length: totalSteps }, (_, i) => i + 1)
     .filter((step) => step % checkpointEvery === 0 || step === totalSteps);
   return {
@@ -42,6 +48,7 @@ export function createToyJob(
         { length: microBatchesPerStep },
         (_, index) => toyBatch((step - 1) * microBatchesPerStep + index),
       ),
+    local,
   };
 }
 
