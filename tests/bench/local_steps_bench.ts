@@ -1,0 +1,90 @@
+/**
+ * What local steps cost in loss, and save in bytes: the demo's job, with the same rows for all. Its steps have a quarter of the
+ * demo's micro-batches, so that there are enough of them for phases of 50.
+ *
+ *     deno task bench:local-steps [--workers 2] [--steps 600] [--only "exact,H = 8"]
+ *
+ * Besides it shows what beginning with fresh moments costs by itself: one replica whose outer step takes over what it has come
+ * to is plain AdamW whose moments are forgotten after so many steps.
+ */
+import { parseArgs } from "node:util";
+import { demoOptions, type Run, train, type Trained } from "./demo_run.ts";
+
+const MICRO_BATCHES_PER_STEP = 2;
+/** Losses are shown as means over so many data steps. */
+const WINDOW = 100;
+
+const local = (name: string, localSteps: Record<string, unknown>): Run => ({
+  name,
+  change: { fleet: { local_steps: localSteps } },
+});
+const forgetting = (inner_steps: number): Run =>
+  local(`fresh, ${inner_steps}`, { inner_steps, replicas: 1, outer_learning_rate: 1, outer_momentum: 0 });
+
+/** The mean of the replicas taken as it is, as in federated averaging. */
+const averaging = (inner_steps: number): Run =>
+  local(`H = ${inner_steps}, mean`, { inner_steps, replicas: 2, outer_learning_rate: 1, outer_momentum: 0 });
+
+const RUNS: readonly Run[] = [
+  { name: "exact", change: {} },
+  local("H = 8", { inner_steps: 8, replicas: 2 }),
+  local("H = 25", { inner_steps: 25, replicas: 2 }),
+  local("H = 50", { inner_steps: 50, replicas: 2 }),
+  averaging(8),
+  averaging(50),
+  forgetting(8),
+  forgetting(50),
+];
+
+/** The mean loss of data steps first … last: what is told of an outer step stands for each of its data steps. */
+function meanLoss({ losses }: Trained, first: number, last: number): number {
+  let sum = 0;
+  for (let dataStep = first; dataStep <= last; dataStep++) {
+    sum += losses.find((step) => step.dataStep >= dataStep)!.loss;
+  }
+  return sum / (last - first + 1);
+}
+
+function table(all: readonly Trained[], stepCount: number): string {
+  const cells = (first: string, rest: readonly string[]) =>
+    first.padEnd(24) + rest.map((cell) => cell.padStart(15)).join("");
+  const windows = Array.from({ length: Math.ceil(stepCount / WINDOW) }, (_, i) =>
+    [
+      i * WINDOW + 1,
+      Math.min(stepCount, (i + 1) * WINDOW),
+    ] as const);
+  return [
+    cells("", all.map(({ name }) => name)),
+    ...windows.map(([first, last]) =>
+      cells(`mean loss, ${first} to ${last}`, all.map((run) => meanLoss(run, first, last).toFixed(4)))
+    ),
+    cells("held-out loss", all.map(({ heldOutLoss }) => heldOutLoss.toFixed(4))),
+    cells("held-out exact match", all.map(({ exactMatch }) => exactMatch.toFixed(3))),
+    cells("exchanges", all.map(({ losses }) => String(losses.length))),
+    cells("gradient bytes", all.map(({ gradientBytes }) => String(gradientBytes))),
+  ].join("\n");
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      workers: { type: "string", default: "2" },
+      steps: { type: "string", default: "600" },
+      only: { type: "string", default: "" },
+    },
+  });
+  const stepCount = Number(values.steps);
+  const options = demoOptions(Number(values.workers), stepCount);
+  const wanted = values.only.split(",").filter((name) => name !== "");
+  const trained: Trained[] = [];
+  for (const run of RUNS.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+    trained.push(await train(run, options, { gradient_accumulation_steps: MICRO_BATCHES_PER_STEP }));
+    console.error(`${run.name}: held-out loss ${trained.at(-1)!.heldOutLoss.toFixed(4)}`);
+  }
+  const gpus = trained[0]!.gpuNames.join(" and ");
+  const what = `${stepCount} data steps of ${MICRO_BATCHES_PER_STEP} micro-batches`;
+  console.log(
+    `deno ${Deno.version.deno}, the demo's job with ${what} on ${gpus}\n${table(trained, stepCount)}`,
+  );
+}
