@@ -16,15 +16,13 @@ export interface RowsServerOptions {
   readonly job: PlannedJob;
   readonly local: LocalPlan;
   readonly startId: string;
-  /** Told of every request that is answered. */
-  readonly onAsked: (request: RowsRequest) => void;
   /** The rows cannot be sent: a message may not be as large as they are. */
   readonly onUnanswerable: (request: RowsRequest, thrown: unknown) => void;
   readonly onDefect: OnDefect;
 }
 
 export function serveRows(options: RowsServerOptions): Subscription {
-  const { bus, job, local, startId, onAsked, onUnanswerable, onDefect } = options;
+  const { bus, job, local, startId, onUnanswerable, onDefect } = options;
   const { training } = job.spec;
   const kept = new Map<number, readonly MicroBatch[]>();
 
@@ -60,9 +58,8 @@ export function serveRows(options: RowsServerOptions): Subscription {
       try {
         respond(item);
       } catch (thrown) {
-        return onUnanswerable(said, thrown);
+        onUnanswerable(said, thrown);
       }
-      onAsked(said);
     },
   }, onDefect);
 }

@@ -5,12 +5,7 @@
  */
 import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { checkpointWaitMs, type Limits, microBatchWaitMs, roundWaitMs } from "../shared/limits.ts";
-import {
-  type CheckpointReport,
-  type CommitEntry,
-  decodeFloats,
-  type RowsRequest,
-} from "../shared/messages.ts";
+import { type CheckpointReport, type CommitEntry, decodeFloats } from "../shared/messages.ts";
 import { chooseCheckpointWriter, nextCheckpointWriter } from "./step_checkpoint.ts";
 import { decideClaim } from "./step_claim.ts";
 import { abortAttempt, announced, isOfAttempt, unchanged } from "./step_decision.ts";
@@ -69,8 +64,6 @@ function decideEvent(
         return unchanged(training, "an attempt that is over could not be queued");
       }
       return abortAttempt(training, event.reason, [], now, limits);
-    case "asked":
-      return decideAsked(training, event.request, now);
     case "tick":
       return decideTick(training, now, limits);
   }
@@ -219,29 +212,13 @@ function decideCheckpoint(
   return nextStep(plan, stored, [{ type: "checkpointed", report }], now, limits);
 }
 
-/**
- * Rows that are asked for show that a phase goes on, which may take many times as long as a micro-batch. The same rows asked
- * for again show nothing.
- */
-function decideAsked(training: Training, request: RowsRequest, now: number): StepDecision {
-  const { worker, number } = request;
-  const { numbers } = training.asked;
-  const isNews = training.phase === "compute" && isOfAttempt(training, request) &&
-    numbers.get(worker) !== number;
-  if (!isNews) {
-    return unchanged(training, `${worker} asks again for rows, or for those of an attempt that is over`);
-  }
-  const asked = { at: now, numbers: new Map(numbers).set(worker, number) };
-  return unchanged({ ...training, asked }, `${worker} goes on with micro-batch ${number}`);
-}
-
 function decideTick(training: Training, now: number, limits: Limits): StepDecision {
   switch (training.phase) {
     case "compute": {
       const hedged = hedge(training, now, limits);
       if (hedged !== null) return hedged;
       const waitMs = microBatchWaitMs(training.slowestMs, limits);
-      if (now - Math.max(training.progressAt, training.asked.at) < waitMs) break;
+      if (now - Math.max(training.progressAt, training.workedAt) < waitMs) break;
       return abortAttempt(
         training,
         `no micro-batch was counted for ${Math.round(waitMs / 1000)} s`,

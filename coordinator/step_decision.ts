@@ -6,7 +6,6 @@ import type {
   CheckpointReport,
   CommitEntry,
   MicroBatchReport,
-  RowsRequest,
   UpdateReport,
   Verdict,
 } from "../shared/messages.ts";
@@ -22,8 +21,6 @@ export type StepEvent =
   | { readonly type: "stored"; readonly sequence: number }
   /** The attempt's micro-batches could not be put on the queue. */
   | { readonly type: "notQueued"; readonly step: number; readonly attempt: number; readonly reason: string }
-  /** Rows of a phase were asked for. */
-  | { readonly type: "asked"; readonly request: RowsRequest }
   | { readonly type: "tick" };
 
 export type StepEffect =

@@ -13,8 +13,8 @@ import {
   unchanged,
 } from "./step_decision.ts";
 import { abortAttempt, type StepEffect } from "./step_decision.ts";
-import { loadedJob, membersOf, readyMembers } from "./step_fleet.ts";
-import { type FleetMember, NO_HEDGES, type Training, type TrainingPlan } from "./step_state.ts";
+import { busyMembers, loadedJob, membersOf, readyMembers } from "./step_fleet.ts";
+import { NO_HEDGES, type Training, type TrainingPlan } from "./step_state.ts";
 
 /** Members come and go in phase `compute`; in `reduce` only a loss is worth another round. Null where nothing changes. */
 export function regroup(
@@ -68,14 +68,6 @@ export function regroup(
 function notInHand(training: Training): number[] {
   const inHand = new Set(busyMembers(training).map(({ busy }) => busy!.index));
   return uncounted(training.ledger).filter((index) => !inHand.has(index));
-}
-
-/** Members that compute something of this attempt. */
-function busyMembers({ fleet, members, step, attempt }: Training): readonly FleetMember[] {
-  const incarnations = new Set(members.map(({ incarnation }) => incarnation));
-  return fleet.members.filter(({ incarnation, busy }) =>
-    incarnations.has(incarnation) && busy?.step === step && busy.attempt === attempt
-  );
 }
 
 /**

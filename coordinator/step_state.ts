@@ -28,6 +28,8 @@ export interface FleetMember extends MemberRef {
   readonly job: WorkerJob | null;
   /** The micro-batch that it is computing, as far as it has told. */
   readonly busy: { readonly step: number; readonly attempt: number; readonly index: number } | null;
+  /** Micro-batches that it has computed since it joined, those of a phase that is not done included; 0 where left out. */
+  readonly microBatchesDone?: number;
   /** What its link receives at its best; null where it is not known. */
   readonly linkBytesPerSecond: number | null;
 }
@@ -61,8 +63,8 @@ export interface Training {
   readonly since: number;
   /** When a micro-batch was last counted, or the attempt's members changed. */
   readonly progressAt: number;
-  /** When the rows of a phase were last asked for, and which by whom: who asks for others has done those before. */
-  readonly asked: { readonly at: number; readonly numbers: ReadonlyMap<string, number> };
+  /** When a member was last seen to have gone on within a phase, which may take many times as long as a micro-batch. */
+  readonly workedAt: number;
   /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
   readonly hedges: { readonly count: number; readonly at: number };
   /** When the step's first attempt began. */
@@ -111,7 +113,6 @@ export function isStateStored({ storedStep, committed }: Training): boolean {
 }
 
 const NO_LEDGER = newLedger(0);
-export const NOTHING_ASKED: Training["asked"] = { at: -Infinity, numbers: new Map() };
 export const NO_HEDGES: Training["hedges"] = { count: 0, at: -Infinity };
 
 export function newTraining(fleet: FleetView, now: number): Training {
@@ -126,7 +127,7 @@ export function newTraining(fleet: FleetView, now: number): Training {
     phase: "waiting",
     since: now,
     progressAt: now,
-    asked: NOTHING_ASKED,
+    workedAt: now,
     hedges: NO_HEDGES,
     stepStartedAt: now,
     members: [],

@@ -12,7 +12,7 @@ import {
 } from "./step_decision.ts";
 import { loadedJob, loadFailureOfAll, membersOf, readyMembers, recoveringMembers } from "./step_fleet.ts";
 import { firstExponents } from "./step_exponents.ts";
-import { gradientBytesOf, isStateStored, liveHolders, NO_HEDGES, NOTHING_ASKED } from "./step_state.ts";
+import { gradientBytesOf, isStateStored, liveHolders, NO_HEDGES } from "./step_state.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
 
 /** In phase `waiting`: agrees on the initial adapter, or begins the next attempt, as soon as there is somebody for it. */
@@ -46,7 +46,6 @@ export function goOn(
       phase: "compute",
       since: now,
       progressAt: now,
-      asked: NOTHING_ASKED,
       hedges: NO_HEDGES,
       exponents: training.exponents ?? firstExponents(plan, training.step, null, tensorCount, limits),
       ...membersOf(training, ready),

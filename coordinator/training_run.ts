@@ -341,7 +341,6 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     }, onDefect),
     ...local === null ? [] : [serveRows({
       ...{ bus, job, local, startId, onDefect },
-      onAsked: (request) => void apply({ type: "asked", request }),
       onUnanswerable: ({ step, attempt, number }, thrown) => {
         const reason = `the rows of micro-batch ${number} could not be sent: ${messageOf(thrown)}`;
         apply({ type: "notQueued", step, attempt, reason });

@@ -17,6 +17,7 @@ export interface InnerPhaseOptions {
   readonly headroomBits: number;
   /** Called for each micro-batch of the phase once, in their order. */
   readonly rowsOf: (number: number) => Promise<MicroBatch>;
+  /** Told of each micro-batch that is computed, also where it is once more. */
   readonly onComputed: (tokenCount: number) => void;
   /** Looked at between two micro-batches. */
   readonly signal: AbortSignal;
@@ -91,6 +92,7 @@ async function runInnerStep(
     for (const [i, batch] of batches.entries()) {
       signal.throwIfAborted();
       await engine.computeGradient(batch, first + i);
+      onComputed(batch.tokens.length);
       await engine.accumulate(exponentBytes(exponents));
     }
   }

@@ -9,11 +9,18 @@ export interface ToyJobOptions {
   readonly totalSteps: number;
   readonly microBatchesPerStep: number;
   readonly checkpointEvery: number;
-  readonly localSteps?: Partial<LocalStepsSpec>;
+  readonly localSteps?: Partial<LocalStepsSpec> | null;
+  readonly gradientCodec?: "exact" | "int8";
 }
 
 export function createToyJob(
-  { totalSteps: totalDataSteps, microBatchesPerStep, checkpointEvery, localSteps }: ToyJobOptions,
+  {
+    totalSteps: totalDataSteps,
+    microBatchesPerStep,
+    checkpointEvery,
+    localSteps = null,
+    gradientCodec = "exact",
+  }: ToyJobOptions,
 ): PlannedJob {
   const { spec } = parseJobRequest({
     model: "toy",
@@ -26,7 +33,7 @@ export function createToyJob(
       lr_scheduler_type: "constant",
       gradient_accumulation_steps: microBatchesPerStep,
     },
-    ...localSteps === undefined ? {} : { fleet: { local_steps: localSteps } },
+    fleet: { local_steps: localSteps, gradient_codec: gradientCodec },
   });
   const local = localPlanOf(spec, totalDataSteps, () => microBatchesPerStep);
   const totalSteps = local?.totalSteps ?? totalDataSteps;
