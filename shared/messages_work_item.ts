@@ -5,7 +5,7 @@
  *     offset  bytes  field
  *          0      4  H, bytes of the header, u32 little-endian
  *          4      H  header, JSON
- *        4+H      …  the micro-batch (micro_batch_codec.ts), or the phase, JSON
+ *        4+H      …  the micro-batch (micro_batch_codec.ts), or the phase (phase_codec.ts)
  */
 import { z } from "zod";
 import { LoraFleetError } from "./errors.ts";
@@ -13,6 +13,9 @@ import { jobIdSchema, tokenSchema } from "./ids.ts";
 import { decodeMessage, encodeMessage } from "./messages_codec.ts";
 import type { MicroBatch } from "./micro_batch.ts";
 import { decodeMicroBatch, encodeMicroBatch } from "./micro_batch_codec.ts";
+import { decodePhase, encodePhase, type Phase } from "./phase_codec.ts";
+
+export type { InnerStep, Phase } from "./phase_codec.ts";
 
 export const workItemHeaderSchema = z.strictObject({
   jobId: jobIdSchema,
@@ -27,19 +30,6 @@ export const workItemHeaderSchema = z.strictObject({
 });
 export type WorkItemHeader = z.output<typeof workItemHeaderSchema>;
 
-/** One update of AdamW's within a phase. */
-export const innerStepSchema = z.strictObject({
-  /** Of its first micro-batch; those of the others follow. */
-  number: z.int().min(0),
-  microBatchCount: z.int().positive(),
-  learningRate: z.number().min(0),
-});
-export type InnerStep = z.output<typeof innerStepSchema>;
-
-/** What a replica does between two exchanges: with the committed state it decides the outcome, bit for bit. */
-export const phaseSchema = z.strictObject({ innerSteps: z.array(innerStepSchema).min(1).max(1000) });
-export type Phase = z.output<typeof phaseSchema>;
-
 /** Far above any header that `encodeWorkItem` writes. */
 const MAX_HEADER_BYTES = 4096;
 
@@ -48,7 +38,7 @@ export function encodeWorkItem(header: WorkItemHeader, batch: MicroBatch): Uint8
 }
 
 export function encodePhaseItem(header: WorkItemHeader, phase: Phase): Uint8Array {
-  return encodeItem(header, encodeMessage(phaseSchema, phase));
+  return encodeItem(header, encodePhase(phase));
 }
 
 function encodeItem(header: WorkItemHeader, body: Uint8Array): Uint8Array {
@@ -76,7 +66,7 @@ export function decodeWorkItemRows(bytes: Uint8Array): MicroBatch {
 
 /** The phase. Throws a `LoraFleetError` with code `corrupt`. */
 export function decodeWorkItemPhase(bytes: Uint8Array): Phase {
-  return decodeMessage(phaseSchema, bytes.subarray(4 + headerLength(bytes)), "work item's phase");
+  return decodePhase(bytes.subarray(4 + headerLength(bytes)));
 }
 
 function headerLength(bytes: Uint8Array): number {

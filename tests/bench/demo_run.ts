@@ -9,6 +9,8 @@ import { systemClock } from "../../shared/clock.ts";
 export interface Run {
   readonly name: string;
   readonly change: Record<string, unknown>;
+  /** Fields of the job's group `training`. */
+  readonly training?: Record<string, unknown>;
 }
 
 export interface Trained {
@@ -42,7 +44,7 @@ export function demoOptions(workerCount: number, maxSteps: number): DemoOptions 
  * @param training fields of the job that all runs of a comparison have in common
  */
 export async function train(
-  { name, change }: Run,
+  { name, change, training: own = {} }: Run,
   options: DemoOptions,
   training: Record<string, unknown> = {},
 ): Promise<Trained> {
@@ -63,7 +65,7 @@ export async function train(
     const file = await api.uploadDataset(options.datasetPath, "train.jsonl");
     const request = jobRequest(options, file.id);
     const { id } = await api.createJob({
-      ...{ ...request, training: { ...request["training"] as object, ...training } },
+      ...{ ...request, training: { ...request["training"] as object, ...training, ...own } },
       ...change,
     });
     const losses: Trained["losses"][number][] = [];

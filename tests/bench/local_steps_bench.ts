@@ -4,36 +4,31 @@
  *
  *     deno task bench:local-steps [--workers 2] [--steps 600] [--only "exact,H = 8"]
  *
- * Besides it shows what beginning with fresh moments costs by itself: one replica whose outer step takes over what it has come
- * to is plain AdamW whose moments are forgotten after so many steps.
+ * The outer optimizer is the paper's at the demo's learning rate and at a fifth of it, then none (the replicas' mean is taken as it
+ * is). At last what beginning with fresh moments costs by itself: one replica whose outer step takes over what it has come to is
+ * plain AdamW whose moments are forgotten after so many steps.
  */
 import { parseArgs } from "node:util";
 import { demoOptions, type Run, train, type Trained } from "./demo_run.ts";
 
 const MICRO_BATCHES_PER_STEP = 2;
+/** A fifth of the demo's. */
+const LOWER_RATE = { learning_rate: 2e-3 };
+const TAKEN_AS_IT_IS = { outer_learning_rate: 1, outer_momentum: 0 };
 /** Losses are shown as means over so many data steps. */
 const WINDOW = 100;
 
-const local = (name: string, localSteps: Record<string, unknown>): Run => ({
-  name,
-  change: { fleet: { local_steps: localSteps } },
-});
-const forgetting = (inner_steps: number): Run =>
-  local(`fresh, ${inner_steps}`, { inner_steps, replicas: 1, outer_learning_rate: 1, outer_momentum: 0 });
-
-/** The mean of the replicas taken as it is, as in federated averaging. */
-const averaging = (inner_steps: number): Run =>
-  local(`H = ${inner_steps}, mean`, { inner_steps, replicas: 2, outer_learning_rate: 1, outer_momentum: 0 });
+function local(name: string, inner_steps: number, change = {}, training = {}): Run {
+  return { name, training, change: { fleet: { local_steps: { inner_steps, replicas: 2, ...change } } } };
+}
 
 const RUNS: readonly Run[] = [
   { name: "exact", change: {} },
-  local("H = 8", { inner_steps: 8, replicas: 2 }),
-  local("H = 25", { inner_steps: 25, replicas: 2 }),
-  local("H = 50", { inner_steps: 50, replicas: 2 }),
-  averaging(8),
-  averaging(50),
-  forgetting(8),
-  forgetting(50),
+  ...[8, 25, 50].map((inner) => local(`H = ${inner}`, inner)),
+  { name: "exact, lr/5", change: {}, training: LOWER_RATE },
+  ...[8, 25, 50].map((inner) => local(`H = ${inner}, lr/5`, inner, {}, LOWER_RATE)),
+  ...[8, 25, 50].map((inner) => local(`H = ${inner}, mean`, inner, TAKEN_AS_IT_IS)),
+  ...[8, 50].map((inner) => local(`fresh, ${inner}`, inner, { ...TAKEN_AS_IT_IS, replicas: 1 })),
 ];
 
 /** The mean loss of data steps first … last: what is told of an outer step stands for each of its data steps. */
