@@ -2,7 +2,7 @@
  * What local steps cost in loss, and save in bytes: the demo's job, with the same rows for all. Its steps have a quarter of the
  * demo's micro-batches, so that there are enough of them for phases of 50.
  *
- *     deno task bench:local-steps [--workers 2] [--steps 600] [--only "exact,H = 8"]
+ *     deno task bench:local-steps [--workers 2] [--steps 600] [--only "exact|H = 8"]
  *
  * The outer optimizer is the paper's at the demo's learning rate and at a fifth of it, then none (the replicas' mean is taken as it
  * is). At last what beginning with fresh moments costs by itself: one replica whose outer step takes over what it has come to is
@@ -71,7 +71,7 @@ if (import.meta.main) {
   });
   const stepCount = Number(values.steps);
   const options = demoOptions(Number(values.workers), stepCount);
-  const wanted = values.only.split(",").filter((name) => name !== "");
+  const wanted = values.only.split("|").filter((name) => name !== "");
   const trained: Trained[] = [];
   for (const run of RUNS.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
     trained.push(await train(run, options, { gradient_accumulation_steps: MICRO_BATCHES_PER_STEP }));
