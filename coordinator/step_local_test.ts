@@ -14,9 +14,9 @@ const training = trainingSchema.parse({
   learning_rate: 1e-3,
 });
 
-function planOf(change: Partial<typeof training> = {}): TrainingPlan {
+function planOf(change: Partial<typeof training> = {}, inner_steps = 25): TrainingPlan {
   const local = planLocalSteps({
-    localSteps: { inner_steps: 25, replicas: 2, outer_learning_rate: 0.7, outer_momentum: 0.9 },
+    localSteps: { inner_steps, replicas: 2, outer_learning_rate: 0.7, outer_momentum: 0.9 },
     training: { ...training, ...change },
     totalDataSteps: 150,
     microBatchCountOf: () => 1,
@@ -65,6 +65,14 @@ Deno.test("where nothing bounds a phase, the first attempt finds the maxima as e
   driver.claim("a", 0);
   driver.claim("a", 1);
   assertEquals([driver.training.attempt, driver.training.exponents?.length], [2, 2]);
+});
+
+Deno.test("a step at rate 0, as a warm-up begins with, moves nothing and needs no exponents", () => {
+  const driver = started(["a"], { plan: planOf({ warmup_steps: 4, lr_scheduler_type: "linear" }, 1) });
+  assertEquals(driver.training.exponents, [null, null]);
+  driver.claim("a", 0, { max: 0 });
+  driver.claim("a", 1, { max: 0 });
+  assertEquals([driver.training.attempt, driver.training.phase], [1, "reduce"]);
 });
 
 Deno.test("the announced learning rate is that of the last inner step", () => {

@@ -46,7 +46,8 @@ export const jobSchema = z.object({
   metadata: z.record(z.string(), z.string()).nullable(),
   step: z.int().openapi({ description: "The newest committed step, 0 before the first" }),
   total_steps: z.int().nullable().openapi({
-    description: "With fleet.local_steps these are outer steps; metrics events tell data_step and total_data_steps, too",
+    description:
+      "With fleet.local_steps these are outer steps; metrics events tell data_step and total_data_steps, too",
   }),
   lora: loraSchema,
   quantization: quantizationSchema,

@@ -72,8 +72,8 @@ export async function train(
     let gradientBytes = 0;
     for await (const event of api.events(id)) {
       if (event.kind === "metrics") {
-        const { step, data_step: dataStep = step, train_loss: loss } = event.metrics;
-        losses.push({ loss, dataStep });
+        const { metrics } = event;
+        losses.push({ loss: metrics.train_loss, dataStep: metrics.data_step ?? metrics.step });
         gradientBytes = event.metrics.gradient_bytes_sent;
       } else if (event.level !== "info") console.error(event.message);
     }

@@ -9,6 +9,7 @@ import {
   type FleetInMemoryOptions,
   SIM_LIMITS,
 } from "./fleet_in_memory.ts";
+import { soak } from "./soak.ts";
 import { createToyJob } from "./toy_job.ts";
 
 /** 22 data steps: three outer steps of 2 · 4, the last one of 6, whose replicas have 3 or fewer. */
@@ -218,4 +219,22 @@ Deno.test("int8: all replicas agree at every outer step, whose bytes are a fract
   int8.forEach(({ loss }, index) =>
     assert(Math.abs(loss - exact[index]!.loss) < 0.01 * loss, `step ${index + 1}`)
   );
+});
+
+Deno.test("faults of a seed: whatever happens, the digest of every outer step is that of an undisturbed run", async () => {
+  const options = {
+    ...{
+      ...JOB,
+      totalSteps: 44,
+      localSteps: { inner_steps: 4, replicas: 3 },
+      computeMs: [100, 900] as const,
+    },
+    ...{ workerCount: 4, faultsWithinMs: 30_000, withinMs: 900_000 },
+  };
+  const { digests: undisturbed } = await soak({ ...options, seed: 0, faultCount: 0, workerCount: 1 });
+  assertEquals(undisturbed.length, 4);
+  for (let seed = 1; seed <= 12; seed++) {
+    const { digests } = await soak({ ...options, seed, faultCount: 25 });
+    assertEquals(digests, undisturbed, `seed ${seed}`);
+  }
 });
