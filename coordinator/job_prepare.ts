@@ -9,7 +9,7 @@ import {
   type TransformerSpec,
 } from "../shared/model/transformer_spec.ts";
 import { planJob, prepareDataset } from "./data/prepare_job.ts";
-import type { LocalPlan } from "./local_plan.ts";
+import { describeLocal, localWarnings } from "./local_plan.ts";
 import type { PlannedJob } from "./fleet.ts";
 import type { PrepareRequest } from "./job_service.ts";
 import { checkLayout } from "./model_layout.ts";
@@ -67,15 +67,11 @@ export async function prepareJob(request: PrepareRequest): Promise<PlannedJob> {
     datasetSha256: sha256,
   });
   assertWithinWindow(plan.maxPositions, slidingWindow);
-  if (plan.local !== null && plan.local !== undefined) event("info", describeLocal(plan.local, spec));
+  if (plan.local !== null && plan.local !== undefined) {
+    event("info", describeLocal(plan.local, spec));
+    for (const warning of localWarnings(plan.local, spec)) event("warn", warning);
+  }
   return plan;
-}
-
-/** What a step is from here on, since `training.max_steps` and others count smaller ones. */
-function describeLocal({ totalSteps, totalDataSteps }: LocalPlan, { fleet, training }: JobSpec): string {
-  const { inner_steps: inner, replicas } = fleet.local_steps!;
-  return `Local steps: ${totalDataSteps} data steps of ${training.gradient_accumulation_steps} micro-batches make ` +
-    `${totalSteps} outer steps of up to ${replicas} replicas with up to ${inner} inner steps each.`;
 }
 
 async function checkModel(folder: string): Promise<TransformerSpec> {

@@ -126,3 +126,26 @@ export function localReportOf(local: LocalPlan, step: number) {
     totalDataSteps: local.totalDataSteps,
   };
 }
+
+/** For the user: what a step is from here on, since `training.max_steps` and others count smaller ones. */
+export function describeLocal(
+  { totalSteps, totalDataSteps }: LocalPlan,
+  { fleet, training }: Pick<JobSpec, "fleet" | "training">,
+): string {
+  const { inner_steps: inner, replicas } = fleet.local_steps!;
+  return `Local steps: ${totalDataSteps} data steps of ${training.gradient_accumulation_steps} micro-batches make ` +
+    `${totalSteps} outer steps of up to ${replicas} replicas with up to ${inner} inner steps each.`;
+}
+
+/** One sentence each. */
+export function localWarnings({ totalSteps }: LocalPlan, { fleet }: Pick<JobSpec, "fleet">): string[] {
+  const { outer_momentum: momentum } = fleet.local_steps!;
+  // A change is felt for about so many outer steps.
+  const horizon = Math.round(1 / (1 - momentum));
+  if (momentum === 0 || totalSteps >= horizon) return [];
+  return [
+    `fleet.local_steps.outer_momentum is ${momentum}, which needs about ${horizon} outer steps to come to rest, and the ` +
+    `job has ${totalSteps}: lower inner_steps or replicas, or take the replicas' mean as it is (outer_momentum 0, ` +
+    `outer_learning_rate 1).`,
+  ];
+}

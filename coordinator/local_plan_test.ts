@@ -1,10 +1,12 @@
-import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
-import { trainingSchema } from "../shared/job_spec.ts";
+import { type LocalStepsSpec, trainingSchema } from "../shared/job_spec.ts";
 import { learningRateAt } from "../shared/schedule.ts";
 import {
+  describeLocal,
   firstNumberOf,
   localReportOf,
+  localWarnings,
   outerCheckpointSteps,
   placeOfNumber,
   planLocalSteps,
@@ -107,4 +109,24 @@ Deno.test("a micro-batch's number tells its data step and its place", () => {
   for (const [dataStep, index] of [[1, 0], [1, 3], [2, 0], [7, 2]] as const) {
     assertEquals(placeOfNumber(firstNumberOf(dataStep, training) + index, training), { dataStep, index });
   }
+});
+
+Deno.test("a user is told what a step is, and of a momentum that the job is too short for", () => {
+  const told = (total: number, change: Partial<LocalStepsSpec> = {}) => {
+    const local_steps = { ...localSteps(3, 2), ...change };
+    const fleet = { gradient_codec: "exact", local_steps } as const;
+    const plan = planOf(3, 2, total);
+    return [describeLocal(plan, { fleet, training }), ...localWarnings(plan, { fleet })];
+  };
+  const sentence =
+    "Local steps: 60 data steps of 4 micro-batches make 10 outer steps of up to 2 replicas with up to 3 " +
+    "inner steps each.";
+  assertEquals(told(60), [sentence]);
+  const [, warning] = told(54);
+  assertStringIncludes(
+    warning!,
+    "outer_momentum is 0.9, which needs about 10 outer steps to come to rest, and the job has 9",
+  );
+  assertEquals(told(54, { outer_momentum: 0 }).length, 1);
+  assertEquals(told(12, { outer_momentum: 0.5 }).length, 1);
 });
