@@ -5,6 +5,7 @@
 import type { JobSpec } from "../shared/job_spec.ts";
 import type { AuditCounts } from "../shared/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
+import type { LocalPlan } from "./local_plan.ts";
 import type { ModelManifest } from "../shared/model_manifest.ts";
 
 /** A validated job whose data is ready: everything that the steps need, computed before the first one. */
@@ -16,6 +17,7 @@ export interface PlannedJob {
   readonly model: ModelManifest;
   /** Where the coordinator found the base model; a worker on the same machine may read it there after checking it. */
   readonly modelFolder: string;
+  /** With local steps: outer steps, as everywhere here. */
   readonly totalSteps: number;
   /** Steps after which a checkpoint is written; the last step always is one. Ascending, 1-based. */
   readonly checkpointSteps: readonly number[];
@@ -23,10 +25,15 @@ export interface PlannedJob {
   readonly maxPositions: number;
   /** Epochs done after a step (1-based): 0.5 after half of the first one's micro-batches. */
   epochsAfter(step: number): number;
-  /** The micro-batches of a step (1-based) in their order; pure, so that an attempt can be done again. */
+  /**
+   * The micro-batches of a step (1-based), with local steps of a data step, in their order; pure, so that an attempt can be done
+   * again.
+   */
   microBatchesOf(step: number): readonly MicroBatch[];
-  /** The lines of the training file, from 1, that a micro-batch of a step was made of. */
+  /** The lines of the training file, from 1, that a micro-batch of a step was made of; with local steps a phase. */
   linesOf(step: number, index: number): readonly number[];
+  /** How data steps are dealt to replicas; null or left out: a step is one data step. */
+  readonly local?: LocalPlan | null;
 }
 
 /** A micro-batch that is left out of its step. */
@@ -44,6 +51,12 @@ export interface StepReport {
   readonly loss: number;
   readonly learningRate: number;
   readonly gradientNorm: number;
+  /** With local steps: inner steps of its longest phase, and how far the data is. */
+  readonly local?: {
+    readonly innerSteps: number;
+    readonly dataStep: number;
+    readonly totalDataSteps: number;
+  };
   /** All tokens that went through the model in this step, and those that counted in the loss. */
   readonly tokenCount: number;
   readonly targetCount: number;

@@ -9,6 +9,7 @@ import {
   type TransformerSpec,
 } from "../shared/model/transformer_spec.ts";
 import { planJob, prepareDataset } from "./data/prepare_job.ts";
+import { describeLocal, localWarnings } from "./local_plan.ts";
 import type { PlannedJob } from "./fleet.ts";
 import type { PrepareRequest } from "./job_service.ts";
 import { checkLayout } from "./model_layout.ts";
@@ -66,6 +67,10 @@ export async function prepareJob(request: PrepareRequest): Promise<PlannedJob> {
     datasetSha256: sha256,
   });
   assertWithinWindow(plan.maxPositions, slidingWindow);
+  if (plan.local !== null && plan.local !== undefined) {
+    event("info", describeLocal(plan.local, spec));
+    for (const warning of localWarnings(plan.local, spec)) event("warn", warning);
+  }
   return plan;
 }
 

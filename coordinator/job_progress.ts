@@ -51,6 +51,11 @@ export function addStep(before: JobProgress, report: StepReport): ProgressDecisi
       // Of the whole job, so that the last event tells its cost.
       gradient_bytes_sent: gradientBytesSent,
       digest: report.digest,
+      ...report.local === undefined ? {} : {
+        inner_steps: report.local.innerSteps,
+        data_step: report.local.dataStep,
+        total_data_steps: report.local.totalDataSteps,
+      },
     },
   };
 }

@@ -55,3 +55,9 @@ Deno.test("the time left follows the newest twenty steps", () => {
   for (let step = 2; step <= 21; step++) decision = addStep(decision.progress, report(step, { seconds: 1 }));
   assertEquals(decision.remainingMs, 79_000);
 });
+
+Deno.test("a step of many data steps tells how far the data is", () => {
+  const local = { innerSteps: 25, dataStep: 200, totalDataSteps: 450 };
+  const { metrics } = addStep(startProgress(5), report(2, { local }));
+  assertEquals([metrics["inner_steps"], metrics["data_step"], metrics["total_data_steps"]], [25, 200, 450]);
+});

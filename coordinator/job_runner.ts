@@ -78,6 +78,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
         draining: heartbeat?.draining ?? false,
         job: heartbeat?.job ?? null,
         busy: heartbeat?.busy ?? null,
+        microBatchesDone: heartbeat?.microBatchesDone ?? 0,
         linkBytesPerSecond: heartbeat?.linkBytesPerSecond ?? null,
       })),
     };

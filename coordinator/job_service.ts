@@ -14,6 +14,7 @@ import { addStep, startProgress } from "./job_progress.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
+import { tokenCountOf } from "./token_count.ts";
 
 export interface PrepareRequest {
   readonly id: string;
@@ -382,11 +383,8 @@ function sampleOf(
 function tokensUntil(plan: PlannedJob, lastStep: number, leftOut: readonly QuarantinedSample[]): number {
   let count = 0;
   for (let step = 1; step <= lastStep; step++) {
-    plan.microBatchesOf(step).forEach(({ tokens }, index) => {
-      if (!leftOut.some((sample) => sample.step === step && sample.microBatch === index)) {
-        count += tokens.length;
-      }
-    });
+    const indices = leftOut.flatMap((sample) => sample.step === step ? [sample.microBatch] : []);
+    count += tokenCountOf(plan, step, indices);
   }
   return count;
 }

@@ -1,6 +1,6 @@
 /** Which micro-batches of an attempt are in whose sums: each of them exactly once, or excluded and in nobody's. Pure. */
 import type { Verdict } from "../shared/messages.ts";
-import { mergeMaxima } from "./exponents.ts";
+import { mergeMaxima } from "../shared/exponents.ts";
 
 export interface LedgerEntry {
   readonly worker: string;

@@ -7,7 +7,6 @@
 import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { checkpointWaitMs, type Limits, microBatchWaitMs, roundWaitMs } from "../shared/limits.ts";
 import { type CheckpointReport, type CommitEntry, decodeFloats } from "../shared/messages.ts";
-import { exponentsFrom } from "./exponents.ts";
 import { chooseCheckpointWriter, nextCheckpointWriter } from "./step_checkpoint.ts";
 import { isComplete } from "./ledger.ts";
 import { hasOpenAudits, settleAudits, skipLateAudits } from "./step_audit.ts";
@@ -15,6 +14,7 @@ import { reinstated, withoutQuarantined } from "./step_blame.ts";
 import { afterLast, decideClaim } from "./step_claim.ts";
 import { abortAttempt, announced, failJob, isOfAttempt, unchanged } from "./step_decision.ts";
 import type { StepDecision, StepEffect, StepEvent } from "./step_decision.ts";
+import { firstExponents } from "./step_exponents.ts";
 import { newLoadFailures, withFleet } from "./step_fleet.ts";
 import { settleNonFinite } from "./step_opinions.ts";
 import { hedge, regroup } from "./step_regroup.ts";
@@ -223,7 +223,7 @@ function nextStep(
       members: [],
       weights: [],
       checkpointWriter: null,
-      exponents: exponentsFrom(maxAbs, plan.microBatchCountOf(step), limits.exponentHeadroomBits),
+      exponents: firstExponents(plan, step, maxAbs, maxAbs.length, limits),
     },
     `step ${entry.step} is committed`,
     effects,
@@ -258,7 +258,7 @@ function decideTick(training: Training, now: number, limits: Limits): StepDecisi
       const early = hedge(training, now, limits) ?? skipLateAudits(training, now, limits);
       if (early !== null) return early;
       const waitMs = microBatchWaitMs(training.slowestMs, limits);
-      if (now - training.progressAt < waitMs) break;
+      if (now - Math.max(training.progressAt, training.workedAt) < waitMs) break;
       return abortAttempt(
         training,
         `no micro-batch was counted for ${Math.round(waitMs / 1000)} s`,

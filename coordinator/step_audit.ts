@@ -170,7 +170,8 @@ function unresolved(
 /** All is counted, and the audits do not come on: they are skipped, and who was asked gets a strike. Null before. */
 export function skipLateAudits(training: Training, now: number, limits: Limits): StepDecision | null {
   const waitMs = auditWaitMs(training.slowestMs, limits);
-  if (!hasOpenAudits(training) || !isComplete(training.ledger) || now - training.progressAt < waitMs) {
+  const quietSince = Math.max(training.progressAt, training.workedAt);
+  if (!hasOpenAudits(training) || !isComplete(training.ledger) || now - quietSince < waitMs) {
     return null;
   }
   const isOpen = (index: number) => training.audits.get(index)?.status === "open";

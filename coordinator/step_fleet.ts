@@ -32,8 +32,27 @@ export function withFleet(
     fleet,
     layout,
     holders: isSame ? training.holders : holders,
+    workedAt: hasGoneOn(plan, training, fleet) ? now : training.workedAt,
     freshAt: isStateLost && isFreshThere ? training.freshAt ?? now : null,
   };
+}
+
+/** Members that compute something of the attempt that goes on. */
+export function busyMembers({ fleet, members, step, attempt }: Training): readonly FleetMember[] {
+  const incarnations = new Set(members.map(({ incarnation }) => incarnation));
+  return fleet.members.filter(({ incarnation, busy }) =>
+    incarnations.has(incarnation) && busy?.step === step && busy.attempt === attempt
+  );
+}
+
+/** With local steps: whether a member has computed another micro-batch of its phase. */
+function hasGoneOn(plan: TrainingPlan, training: Training, fleet: FleetView): boolean {
+  if (plan.local === null || plan.local === undefined || training.phase !== "compute") return false;
+  const doneOf = ({ microBatchesDone = 0 }: FleetMember) => microBatchesDone;
+  return busyMembers({ ...training, fleet }).some((member) => {
+    const before = training.fleet.members.find(({ incarnation }) => incarnation === member.incarnation);
+    return before !== undefined && doneOf(member) > doneOf(before);
+  });
 }
 
 /** The job as a member has it loaded; null where it has not. */

@@ -15,7 +15,7 @@ import {
 } from "./step_decision.ts";
 import { abortAttempt, type StepEffect } from "./step_decision.ts";
 import { withoutOrders } from "./step_orders.ts";
-import { loadedJob, membersOf, readyMembers } from "./step_fleet.ts";
+import { busyMembers, loadedJob, membersOf, readyMembers } from "./step_fleet.ts";
 import { type FleetMember, NO_HEDGES, type Training, type TrainingPlan } from "./step_state.ts";
 
 /** Members come and go in phase `compute`; in `reduce` only a loss is worth another round. Null where nothing changes. */
@@ -101,14 +101,6 @@ function withoutWordsOfGone(training: Training, ledger: Ledger, members: readonl
   const isOver = ({ worker, purpose, index }: Order) =>
     !members.some((member) => member.worker === worker) || (purpose === "audit" && !isCounted(index));
   return { ...withoutOrders(training, isOver), audits: new Map(audits), nonFinite: new Map(nonFinite) };
-}
-
-/** Members that compute something of this attempt. */
-function busyMembers({ fleet, members, step, attempt }: Training): readonly FleetMember[] {
-  const incarnations = new Set(members.map(({ incarnation }) => incarnation));
-  return fleet.members.filter(({ incarnation, busy }) =>
-    incarnations.has(incarnation) && busy?.step === step && busy.attempt === attempt
-  );
 }
 
 /**

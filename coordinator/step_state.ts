@@ -1,9 +1,11 @@
 /** What is known of a job's training at any moment, and how it is announced. Plain data: decisions are in step.ts. */
 import type { CommitEntry, MemberRef, Order, StepPhase, StepState, WorkerJob } from "../shared/messages.ts";
-import { learningRateAt, type ScheduleSpec } from "../shared/schedule.ts";
+import type { ScheduleSpec } from "../shared/schedule.ts";
 import { type Limits, roundWaitMs } from "../shared/limits.ts";
-import type { Exponents } from "./exponents.ts";
+import type { Exponents } from "../shared/exponents.ts";
+import type { LocalPlan } from "./local_plan.ts";
 import { type Ledger, newLedger, ownersOf, targetCountOf } from "./ledger.ts";
+import { learningRateOf } from "./step_exponents.ts";
 
 /** What stays the same for one start of a job's training. */
 export interface TrainingPlan {
@@ -14,11 +16,14 @@ export interface TrainingPlan {
   /** Ascending; the last step always is one. */
   readonly checkpointSteps: readonly number[];
   readonly schedule: ScheduleSpec;
+  /** With local steps: phases. */
   microBatchCountOf(step: number): number;
   /** Whether a micro-batch is computed by a second worker, too: the same every time that it is asked. */
   isAudited(step: number, index: number): boolean;
   /** Whether the job fails where two workers give different bits and nobody can tell who is right. */
   readonly failsUnresolved: boolean;
+  /** Of a job with local steps. */
+  readonly local?: LocalPlan | null;
 }
 
 /** A member of the fleet, as far as the training minds. */
@@ -29,6 +34,8 @@ export interface FleetMember extends MemberRef {
   readonly job: WorkerJob | null;
   /** The micro-batch that it is computing, as far as it has told. */
   readonly busy: { readonly step: number; readonly attempt: number; readonly index: number } | null;
+  /** Micro-batches that it has computed since it joined, those of a phase that is not done included; 0 where left out. */
+  readonly microBatchesDone?: number;
   /** What its link receives at its best; null where it is not known. */
   readonly linkBytesPerSecond: number | null;
 }
@@ -84,6 +91,8 @@ export interface Training {
   readonly since: number;
   /** When a micro-batch was last counted, or the attempt's members changed. */
   readonly progressAt: number;
+  /** When a member was last seen to have gone on within a phase, which may take many times as long as a micro-batch. */
+  readonly workedAt: number;
   /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
   readonly hedges: { readonly count: number; readonly at: number };
   /** When the step's first attempt began. */
@@ -160,6 +169,7 @@ export function newTraining(fleet: FleetView, now: number): Training {
     phase: "waiting",
     since: now,
     progressAt: now,
+    workedAt: now,
     hedges: NO_HEDGES,
     stepStartedAt: now,
     members: [],
@@ -226,7 +236,7 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
     ledger: isSummed ? ownersOf(ledger, members) : [],
     orders: phase === "compute" ? [...training.orders] : [],
     targetCount: isSummed ? targetCountOf(ledger) : 0,
-    learningRate: learningRateAt(step, plan.totalSteps, plan.schedule),
+    learningRate: learningRateOf(plan, step),
     roundMs: roundWaitMs(gradientBytesOf(training), limits),
     checkpointWriter: training.checkpointWriter,
   };

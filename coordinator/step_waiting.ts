@@ -11,6 +11,7 @@ import {
   unchanged,
 } from "./step_decision.ts";
 import { loadedJob, loadFailureOfAll, membersOf, readyMembers, recoveringMembers } from "./step_fleet.ts";
+import { firstExponents } from "./step_exponents.ts";
 import { gradientBytesOf, isStateStored, NO_HEDGES } from "./step_state.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
 
@@ -36,6 +37,7 @@ export function goOn(
     return failJob(training, "aborted", message);
   }
   const attempt = training.attempt + 1;
+  const tensorCount = training.layout?.tensorCount ?? 0;
   return announced(
     training,
     {
@@ -45,6 +47,7 @@ export function goOn(
       since: now,
       progressAt: now,
       hedges: NO_HEDGES,
+      exponents: training.exponents ?? firstExponents(plan, training.step, null, tensorCount, limits),
       ...membersOf(training, ready),
       notWaitedFor: new Set([...training.notWaitedFor, ...recovering.map(({ incarnation }) => incarnation)]),
       stateLostAt: null,

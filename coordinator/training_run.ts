@@ -9,7 +9,6 @@ import {
   attemptFailureSchema,
   checkpointReportSchema,
   encodeMessage,
-  encodeWorkItem,
   itemRequestSchema,
   type JobAnnouncement,
   microBatchReportSchema,
@@ -25,8 +24,6 @@ import type {
   Heartbeat,
   UpdateReport,
 } from "../shared/messages.ts";
-import type { MicroBatch } from "../shared/micro_batch.ts";
-import { learningRateAt } from "../shared/schedule.ts";
 import * as subjects from "../shared/subjects.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit } from "./commit_log.ts";
@@ -34,12 +31,17 @@ import { isAudited } from "./audit_choice.ts";
 import type { JobObserver, PlannedJob, StepReport, WorkerQuarantine } from "./fleet.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
+import { localReportOf } from "./local_plan.ts";
+import { serveRows } from "./rows_server.ts";
 import { decideStep, resume } from "./step.ts";
 import { withoutQuarantined } from "./step_blame.ts";
 import { isOfAttempt } from "./step_decision.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
+import { learningRateOf } from "./step_exponents.ts";
 import { serveStoredState } from "./state_server.ts";
 import { type FleetView, isStateStored, newTraining, stepStateOf, type TrainingPlan } from "./step_state.ts";
+import { tokenCountOf } from "./token_count.ts";
+import { itemsOf, type StepItem } from "./work_items.ts";
 
 export interface TrainingRunOptions {
   readonly bus: Bus;
@@ -113,6 +115,10 @@ export function announcementOf(job: PlannedJob, startId: string): JobAnnouncemen
     baseModelName: job.spec.model,
     savesState: !training.save_only_model,
     gradientCodec: fleet.gradient_codec,
+    localSteps: fleet.local_steps === null ? null : {
+      outerLearningRate: fleet.local_steps.outer_learning_rate,
+      outerMomentum: fleet.local_steps.outer_momentum,
+    },
     engine: {
       lora,
       seed,
@@ -134,7 +140,8 @@ export function announcementOf(job: PlannedJob, startId: string): JobAnnouncemen
 /** The job's queue and an empty log must be there. */
 export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   const { bus, clock, limits, artifacts, job, startId, observer, onDefect } = options;
-  const batches = cachedByStep((step) => job.microBatchesOf(step));
+  const { local = null } = job;
+  const items = cachedByStep((step) => itemsOf(job, step));
   const plan: TrainingPlan = {
     jobId: job.id,
     startId,
@@ -142,9 +149,10 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     totalSteps: job.totalSteps,
     checkpointSteps: job.checkpointSteps,
     schedule: job.spec.training,
-    microBatchCountOf: (step) => batches(step).length,
+    microBatchCountOf: (step) => items(step).length,
     isAudited: (step, index) => isAudited(job.spec.seed, step, index, job.spec.fleet.audit_rate),
     failsUnresolved: job.spec.fleet.audit_unresolved === "fail",
+    local,
   };
   const outcome = Promise.withResolvers<"done" | "restart">();
   const gradientBytes = createGradientBytes();
@@ -255,7 +263,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     try {
       if (purge) await bus.purgeQueue(subjects.workQueueName(job.id), subjects.allWorkSubject(job.id));
       await Promise.all(
-        (indices ?? batches(step).keys().toArray()).map((index) => enqueue(step, attempt, index, suffix)),
+        (indices ?? items(step).keys().toArray()).map((index) => enqueue(step, attempt, index, suffix)),
       );
     } catch (thrown) {
       const reason = `its micro-batches could not be put on the queue: ${messageOf(thrown)}`;
@@ -273,26 +281,25 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   }
 
   function workItemOf(step: number, attempt: number, index: number): Uint8Array {
-    const number = (step - 1) * job.spec.training.gradient_accumulation_steps + index;
+    const { number, encode } = items(step)[index]!;
     const audit = plan.isAudited(step, index);
-    const header = { jobId: job.id, startId, specHash: job.specHash, step, attempt, index, number, audit };
-    return encodeWorkItem(header, batches(step)[index]!);
+    return encode({ jobId: job.id, startId, specHash: job.specHash, step, attempt, index, number, audit });
   }
 
   function reportOf(
     { entry, seconds }: { readonly entry: CommitEntry; readonly seconds: number },
   ): StepReport {
     const { step, attempt, digest, targetCount, excluded, audits } = entry;
-    const isIn = (index: number) => !excluded.some((other) => other.index === index);
     return {
       ...{ step, attempt, digest, targetCount, seconds, excluded, audits },
       workerCount: entry.members.length,
       epoch: job.epochsAfter(step),
       loss: entry.loss!,
-      learningRate: learningRateAt(step, plan.totalSteps, plan.schedule),
+      learningRate: learningRateOf(plan, step),
       gradientNorm: entry.gradientNorm!,
-      tokenCount: batches(step).reduce((sum, { tokens }, at) => sum + (isIn(at) ? tokens.length : 0), 0),
+      tokenCount: tokenCountOf(job, step, excluded.map(({ index }) => index)),
       gradientBytesSent: gradientBytes.take(),
+      ...local === null ? {} : { local: localReportOf(local, step) },
     };
   }
 
@@ -349,7 +356,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         const { step, attempt, index } = said;
         // Whoever asks too early or too late asks again, or has no need to.
         if (!isCurrent(step, attempt) || !isOfAttempt(training, said)) return;
-        if (index < batches(step).length) respond(workItemOf(step, attempt, index));
+        if (index < items(step).length) respond(workItemOf(step, attempt, index));
       },
     }, onDefect),
     listenToOutcomes(
@@ -377,6 +384,13 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         respond(received);
       },
     }, onDefect),
+    ...local === null ? [] : [serveRows({
+      ...{ bus, job, local, startId, onDefect },
+      onUnanswerable: ({ step, attempt, number }, thrown) => {
+        const reason = `the rows of micro-batch ${number} could not be sent: ${messageOf(thrown)}`;
+        apply({ type: "notQueued", step, attempt, reason });
+      },
+    })],
   ];
   const stateServer = serveStoredState({
     ...{ bus, startId, onDefect },
@@ -429,13 +443,11 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   };
 }
 
-/** The micro-batches of the newest step that was asked for are kept. */
-function cachedByStep(
-  make: (step: number) => readonly MicroBatch[],
-): (step: number) => readonly MicroBatch[] {
-  let kept: { readonly step: number; readonly batches: readonly MicroBatch[] } | null = null;
+/** Those of the newest step that was asked for are kept. */
+function cachedByStep(make: (step: number) => readonly StepItem[]): (step: number) => readonly StepItem[] {
+  let kept: { readonly step: number; readonly items: readonly StepItem[] } | null = null;
   return (step) => {
-    if (kept?.step !== step) kept = { step, batches: make(step) };
-    return kept.batches;
+    if (kept?.step !== step) kept = { step, items: make(step) };
+    return kept.items;
   };
 }

@@ -13,6 +13,7 @@ import {
   fleetSchema,
   type JobSpec,
   jobSpecSchema,
+  localStepsSchema,
   loraSchema,
   quantizationSchema,
   trainingSchema,
@@ -47,6 +48,7 @@ const KNOWN_PATHS: readonly string[] = [
   ...GROUPS,
   ...GROUPS.flatMap((group) => Object.keys(SHAPES[group]).map((field) => `${group}.${field}`)),
   ...GROUPS.flatMap((group) => Object.keys(FIELD_RULES[group]).map((field) => `${group}.${field}`)),
+  ...Object.keys(localStepsSchema.shape).map((field) => `fleet.local_steps.${field}`),
 ];
 
 /** Throws a `LoraFleetError` with code `invalid_request` whose `param` is the path of the field at fault. */
@@ -111,9 +113,17 @@ function parseSpec(draft: Draft): JobSpec {
   const result = jobSpecSchema.safeParse(nested);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
-  const path = issue.path.slice(0, GROUPS.some((group) => group === issue.path[0]) ? 2 : 1).join(".");
+  const depth = GROUPS.some((group) => group === issue.path[0]) ? 2 : 1;
+  const path = issue.path.slice(0, depth).join(".");
   const field = draft.fields.get(path);
-  throw explainIssue(issue, field?.param ?? path, field?.value);
+  let [param, value] = [field?.param ?? path, field?.value];
+  // A field that is itself an object of fields: the one inside it is at fault.
+  for (const name of issue.path.slice(depth)) {
+    if (typeof name !== "string" || !isObject(value)) break;
+    [param, value] = [`${param}.${name}`, value[name]];
+  }
+  if (issue.code === "unrecognized_keys") throw unknownField(`${param}.${issue.keys[0]}`);
+  throw explainIssue(issue, param, value);
 }
 
 /** The places where a worker's arithmetic is not literally what the field names. */

@@ -20,7 +20,7 @@ Deno.test("a model and a training file are enough; the rest has defaults", () =>
 
 Deno.test("a job chooses how its gradients travel; exact unless it does", () => {
   assertEquals(parseJobRequest(MINIMAL).spec.fleet, {
-    ...{ gradient_codec: "exact", audit_rate: 0, audit_unresolved: "fail" },
+    ...{ gradient_codec: "exact", local_steps: null, audit_rate: 0, audit_unresolved: "fail" },
   });
   const chosen = parseJobRequest({ ...MINIMAL, fleet: { gradient_codec: "int8" } });
   assertEquals([chosen.spec.fleet.gradient_codec, chosen.warnings], ["int8", []]);
@@ -28,6 +28,40 @@ Deno.test("a job chooses how its gradients travel; exact unless it does", () => 
   assertEquals(unknown.param, "fleet.gradient_codec");
   assertStringIncludes(unknown.message, '"int8"');
   assertEquals(refusal({ ...MINIMAL, fleet: { codec: "int8" } }).param, "fleet.codec");
+});
+
+Deno.test("a job chooses local steps, with the values of DiLoCo's paper where it names none", () => {
+  const chosen = (local_steps: unknown) =>
+    parseJobRequest({ ...MINIMAL, fleet: { local_steps } }).spec.fleet.local_steps;
+  const usual = { inner_steps: 25, replicas: 4, outer_learning_rate: 0.7, outer_momentum: 0.9 };
+  assertEquals([chosen(null), chosen({})], [null, usual]);
+  assertEquals(chosen({ inner_steps: 50, replicas: 8 }), { ...usual, inner_steps: 50, replicas: 8 });
+  const refused = (local_steps: unknown) => {
+    const { param, message } = refusal({ ...MINIMAL, fleet: { local_steps } });
+    return [param, message];
+  };
+  const field = (name: string) => `fleet.local_steps.${name}`;
+  for (
+    const [name, value, says] of [
+      ["inner_steps", 0, "at least 1"],
+      ["inner_steps", 1001, "at most 1000"],
+      ["inner_steps", 2.5, "a whole number"],
+      ["replicas", 0, "at least 1"],
+      ["replicas", "4", "a number is needed"],
+      ["outer_learning_rate", 0, "above 0"],
+      ["outer_momentum", 1, "below 1"],
+      ["outer_momentum", -0.1, "at least 0"],
+    ] as const
+  ) {
+    const [param, message] = refused({ [name]: value });
+    assertEquals(param, field(name));
+    assertStringIncludes(message!, `${field(name)} is ${JSON.stringify(value)}`);
+    assertStringIncludes(message!, says);
+  }
+  assertEquals(refused(8)[0], "fleet.local_steps");
+  const [param, message] = refused({ inner_step: 8 });
+  assertEquals(param, field("inner_step"));
+  assertStringIncludes(message!, 'did you mean "fleet.local_steps.inner_steps"?');
 });
 
 Deno.test("the body that OpenAI's clients send, nulls included", () => {

@@ -1,10 +1,11 @@
 /**
- * A micro-batch on the work queue: a JSON header that says what it is for, then its rows.
+ * A piece of work on the queue: a JSON header that says what it is for, then the rows of a micro-batch. With local steps it is
+ * a replica's phase, whose rows are asked for one micro-batch at a time, since all of them may be too much for a message.
  *
  *     offset  bytes  field
  *          0      4  H, bytes of the header, u32 little-endian
  *          4      H  header, JSON
- *        4+H      …  the micro-batch (micro_batch_codec.ts)
+ *        4+H      …  the micro-batch (micro_batch_codec.ts), or the phase (phase_codec.ts)
  */
 import { z } from "zod";
 import { LoraFleetError } from "./errors.ts";
@@ -12,6 +13,9 @@ import { jobIdSchema, tokenSchema } from "./ids.ts";
 import { decodeMessage, encodeMessage } from "./messages_codec.ts";
 import type { MicroBatch } from "./micro_batch.ts";
 import { decodeMicroBatch, encodeMicroBatch } from "./micro_batch_codec.ts";
+import { decodePhase, encodePhase, type Phase } from "./phase_codec.ts";
+
+export type { InnerStep, Phase } from "./phase_codec.ts";
 
 export const workItemHeaderSchema = z.strictObject({
   jobId: jobIdSchema,
@@ -21,7 +25,7 @@ export const workItemHeaderSchema = z.strictObject({
   attempt: z.int().positive(),
   /** Position within the step. */
   index: z.int().min(0),
-  /** Job-wide and for life: keys the dropout masks, whoever does the work. */
+  /** Of the micro-batch, or the first one of the phase. Job-wide and for life: keys the dropout masks, whoever does the work. */
   number: z.int().min(0),
   /** Whether the claim has to tell the digest of the gradient. */
   audit: z.boolean(),
@@ -32,12 +36,19 @@ export type WorkItemHeader = z.output<typeof workItemHeaderSchema>;
 const MAX_HEADER_BYTES = 4096;
 
 export function encodeWorkItem(header: WorkItemHeader, batch: MicroBatch): Uint8Array {
+  return encodeItem(header, encodeMicroBatch(batch));
+}
+
+export function encodePhaseItem(header: WorkItemHeader, phase: Phase): Uint8Array {
+  return encodeItem(header, encodePhase(phase));
+}
+
+function encodeItem(header: WorkItemHeader, body: Uint8Array): Uint8Array {
   const head = encodeMessage(workItemHeaderSchema, header);
-  const rows = encodeMicroBatch(batch);
-  const bytes = new Uint8Array(4 + head.byteLength + rows.byteLength);
+  const bytes = new Uint8Array(4 + head.byteLength + body.byteLength);
   new DataView(bytes.buffer).setUint32(0, head.byteLength, true);
   bytes.set(head, 4);
-  bytes.set(rows, 4 + head.byteLength);
+  bytes.set(body, 4 + head.byteLength);
   return bytes;
 }
 
@@ -53,6 +64,11 @@ export function decodeWorkItemHeader(bytes: Uint8Array): WorkItemHeader {
 /** The rows. Throws a `LoraFleetError` with code `corrupt`. */
 export function decodeWorkItemRows(bytes: Uint8Array): MicroBatch {
   return decodeMicroBatch(bytes.subarray(4 + headerLength(bytes)));
+}
+
+/** The phase. Throws a `LoraFleetError` with code `corrupt`. */
+export function decodeWorkItemPhase(bytes: Uint8Array): Phase {
+  return decodePhase(bytes.subarray(4 + headerLength(bytes)));
 }
 
 function headerLength(bytes: Uint8Array): number {

@@ -126,6 +126,17 @@ export const attemptFailureSchema = z.strictObject({
 });
 export type AttemptFailure = z.output<typeof attemptFailureSchema>;
 
+/** One micro-batch of a phase, asked of the coordinator. The answer is a work item that names the same. */
+export const rowsRequestSchema = z.strictObject({
+  ...attempt,
+  startId: tokenSchema,
+  /** Position of the phase within the step. */
+  index: count,
+  /** Job-wide. */
+  number: count,
+});
+export type RowsRequest = z.output<typeof rowsRequestSchema>;
+
 /** The outcome of a checkpoint order. */
 export const checkpointReportSchema = z.strictObject({
   ...sender,

@@ -8,7 +8,8 @@
  *     lf.<job>.state                      coordinator → all: the state of the step
  *     lf.<job>.report|update|failure|checkpoint.<worker>    worker → coordinator, requests
  *     lf.<job>.item.<worker>              worker → coordinator, requests for the work item of an order
- *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches
+ *     lf.<job>.rows.<worker>              worker → coordinator, requests for the micro-batches of a phase (local steps)
+ *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches, or of phases
  *     lf.<job>.commits                    the log of commits
  *     lf.<job>.gradients.<generation>.rs.<owner>.<sender>      worker → owner, sums of the owner's range
  *     lf.<job>.gradients.<generation>.ag.<owner>               owner → workers, its finished range
@@ -43,6 +44,7 @@ export const failureSubject = (job: string, worker: string): string =>
 export const checkpointSubject = (job: string, worker: string): string =>
   ofJob(job, `checkpoint.${workerOf(worker)}`);
 export const itemSubject = (job: string, worker: string): string => ofJob(job, `item.${workerOf(worker)}`);
+export const rowsSubject = (job: string, worker: string): string => ofJob(job, `rows.${workerOf(worker)}`);
 export const commitsSubject = (job: string): string => ofJob(job, "commits");
 
 /** The worker who spoke: the last part of every subject of a worker. */
@@ -124,6 +126,7 @@ export function workerRights(worker: string): Rights {
       failureSubject(ANY, worker),
       checkpointSubject(ANY, worker),
       itemSubject(ANY, worker),
+      rowsSubject(ANY, worker),
       gradients.reduce(ANY, ANY, worker),
       gradients.broadcast(ANY, worker),
       gradients.receipt(ANY, ANY, worker),

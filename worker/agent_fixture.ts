@@ -51,6 +51,7 @@ export const JOB: JobAnnouncement = {
   baseModelName: "toy",
   savesState: true,
   gradientCodec: "exact",
+  localSteps: null,
   engine: {
     lora: {
       r: 4,

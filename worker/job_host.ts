@@ -9,6 +9,7 @@ import type { Heartbeat, JobAnnouncement, WorkerJob } from "../shared/messages.t
 import { createChange } from "./change.ts";
 import type { Engine, EngineSpec, GradientLayout } from "./engine/engine.ts";
 import { type JobSession, type Membership, startJobSession, type WriteCheckpoint } from "./job_session.ts";
+import { LocalStepsEngine } from "./local_steps.ts";
 import type { Log } from "./log.ts";
 import { sameCommit } from "./step_action.ts";
 import { createThroughput } from "./throughput.ts";
@@ -113,6 +114,13 @@ export function createJobHost(options: JobHostOptions): JobHost {
     return wanted === null || wanted.startId === announcement.startId && wanted.jobId === announcement.jobId;
   }
 
+  function engineFor({ localSteps, optimizer }: JobAnnouncement): Engine {
+    const engine = options.newEngine();
+    if (localSteps === null) return engine;
+    const headroomBits = options.limits.exponentHeadroomBits;
+    return new LocalStepsEngine(engine, { optimizer, outer: localSteps, headroomBits });
+  }
+
   async function load(announcement: JobAnnouncement): Promise<void> {
     const failedSessions = hosted !== null && isWanted(hosted) ? hosted.failedSessions : 0;
     const job: HostedJob = { announcement, phase: "loading", loaded: null, failure: null, failedSessions };
@@ -126,7 +134,7 @@ export function createJobHost(options: JobHostOptions): JobHost {
       const modelFolder = await options.findBaseModel(announcement, signal);
       signal.throwIfAborted();
       log("info", `loading ${modelFolder}`);
-      engine = options.newEngine();
+      engine = engineFor(announcement);
       const spec = { modelFolder, ...announcement.engine, ...options.engineLimits };
       const { layout, digest, planText } = await engine.load(spec);
       job.loaded = { engine, layout, held: { committed: { step: 0, digest }, pending: null } };

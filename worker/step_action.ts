@@ -87,6 +87,11 @@ export function isOver(id: AttemptId, state: StepState): boolean {
   return isAnother || (state.phase !== "compute" && state.phase !== "reduce" && state.phase !== "commit");
 }
 
+/** Whether micro-batches of the attempt are still computed: that not all of them are counted. */
+export function isComputed(id: AttemptId, state: StepState): boolean {
+  return !isOver(id, state) && state.phase === "compute";
+}
+
 /** Whether the round of `entered` is over: another membership has another one. */
 export function isRoundOver(entered: StepState, state: StepState): boolean {
   return isOver(attemptOf(entered), state) || state.generation !== entered.generation ||

@@ -142,7 +142,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
       call("update", () => {
         next = emptyState(layout.elementCount);
         const gradientNorm = adamwUpdate(layout, request, current, next);
-        return { gradientNorm, digest: digestOf(next) };
+        return { gradientNorm, digest: request.isCompared === false ? "" : digestOf(next) };
       }),
     commit: () =>
       call("commit", () => {
@@ -157,6 +157,8 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
         current = copyState(state);
         updateCount = state.updateCount;
         next = null;
+        sums = new Int32Array(layout.elementCount);
+        gradient = null;
         return { digest: digestOf(current) };
       }),
     writeAdapter: (folder, baseModelName) =>

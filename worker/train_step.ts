@@ -1,7 +1,8 @@
 /**
  * The hot path: one optimizer step on one worker, as docs/protocol.md has it.
  *
- *     take → computeGradient → claim → accumulate → acknowledge      for each micro-batch that this worker gets
+ *     take → computeGradient → claim → accumulate → acknowledge      for each micro-batch that this worker gets; with local
+ *                                                                    steps for each phase, whose rows are asked for
  *     computeGradient → gradientDigest → report                      for each that it is ordered to audit
  *     takeSums → all-reduce → update → report                        once all of them are counted
  *     commit | rollback                                              as the coordinator announces
@@ -21,15 +22,26 @@ import type {
   StepState,
   WorkItemHeader,
 } from "../shared/messages.ts";
-import { decodeWorkItemHeader, decodeWorkItemRows } from "../shared/messages.ts";
+import { decodeWorkItemHeader, decodeWorkItemPhase, decodeWorkItemRows } from "../shared/messages.ts";
 import { gradientSubjects } from "../shared/subjects.ts";
 import { createAllReduce } from "./allreduce/all_reduce.ts";
 import type { RoundId } from "./allreduce/round_id.ts";
 import { RoundTimeout } from "./allreduce/round_timeout.ts";
-import type { Engine, GradientLayout } from "./engine/engine.ts";
+import type { Engine, GradientLayout, MicroBatchResult } from "./engine/engine.ts";
+import { exponentBytes } from "./inner_phase.ts";
+import { LocalStepsEngine } from "./local_steps.ts";
 import type { Log } from "./log.ts";
+import { createPhaseRows } from "./phase_rows.ts";
 import { createReports } from "./reports.ts";
-import { type AttemptId, attemptOf, isOver, isRoundOver, type OwnState, placeOf } from "./step_action.ts";
+import {
+  type AttemptId,
+  attemptOf,
+  isComputed,
+  isOver,
+  isRoundOver,
+  type OwnState,
+  placeOf,
+} from "./step_action.ts";
 import type { StepStates } from "./step_states.ts";
 import { createWorkSource, keepExtended } from "./work_source.ts";
 
@@ -194,10 +206,10 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     const { step, attempt, index } = header;
     options.onBusy({ step, attempt, index });
     try {
-      const batch = decodeWorkItemRows(data);
       const startedAt = clock.now();
-      const result = await engine.computeGradient(batch, header.number);
-      options.onComputed(batch.tokens.length);
+      const result = await gradientOf(header, data, state);
+      signal.throwIfAborted();
+      if (result === null) return;
       const gradientDigest = header.audit || audit !== null ? await engine.gradientDigest() : null;
       signal.throwIfAborted();
       const claimed = { ...result, computeMs: clock.now() - startedAt, gradientDigest, audit };
@@ -209,6 +221,39 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       if (verdict === "unknown") log("error", `the coordinator knows no micro-batch ${index}`);
     } finally {
       options.onBusy(null);
+    }
+  }
+
+  /** Null where it is not needed any more. */
+  async function gradientOf(
+    header: WorkItemHeader,
+    data: Uint8Array,
+    state: StepState,
+  ): Promise<MicroBatchResult | null> {
+    if (engine instanceof LocalStepsEngine) return await phaseOf(engine, header, data, state);
+    const batch = decodeWorkItemRows(data);
+    const result = await engine.computeGradient(batch, header.number);
+    options.onComputed(batch.tokens.length);
+    return result;
+  }
+
+  /** A phase takes long: it is left as soon as the round can begin without it, since somebody else's was counted. */
+  async function phaseOf(
+    engine: LocalStepsEngine,
+    header: WorkItemHeader,
+    data: Uint8Array,
+    state: StepState,
+  ): Promise<MicroBatchResult | null> {
+    const phase = decodeWorkItemPhase(data);
+    const { signal, end } = states.watch((newer) => isComputed(attemptOf(state), newer));
+    const rowsOf = createPhaseRows({ bus: control, clock, limits, self, header, phase, signal });
+    try {
+      return await engine.computePhase({ phase, rowsOf, onComputed: options.onComputed, signal });
+    } catch (thrown) {
+      if (!signal.aborted) throw thrown;
+      return null;
+    } finally {
+      end();
     }
   }
 
@@ -240,6 +285,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
         exponents: exponentBytes(exponents),
         targetCount,
         learningRate,
+        replicaCount: state.ledger.filter((owner) => owner !== null).length,
         updateNumber: step,
         ...job.optimizer,
       });
@@ -378,11 +424,6 @@ function assertFinite(gradientNorm: number, targetCount: number): void {
     `the gradient's norm is ${gradientNorm} over ${targetCount} target tokens: the update would spoil the adapter`,
     [],
   );
-}
-
-/** A tensor without an exponent has had no gradient but 0: any exponent adds nothing. */
-function exponentBytes(exponents: readonly (number | null)[]): Int8Array {
-  return Int8Array.from(exponents, (exponent) => exponent ?? 0);
 }
 
 function suspectsOf(thrown: unknown, self: string): readonly string[] {

@@ -8,7 +8,9 @@ import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { type JobSpec, specHash } from "../../shared/job_spec.ts";
 import type { ModelManifest } from "../../shared/model_manifest.ts";
 import type { PlannedJob } from "../fleet.ts";
+import { localPlanOf, outerCheckpointSteps, placeOfNumber } from "../local_plan.ts";
 import { checkpointSteps, planShards, type ShardPlan } from "../shard_plan.ts";
+import { microBatchNumbersOf } from "../work_items.ts";
 
 export interface DatasetReport {
   /** Rows of the dataset that are trained on. */
@@ -110,23 +112,32 @@ export function planJob(options: PlanJobOptions): PlannedJob {
     shuffle: spec.dataset.shuffle,
   });
   const lengths = Uint32Array.from(rows, rowLength);
+  const local = localPlanOf(spec, plan.totalSteps, (dataStep) => plan.microBatchesOf(dataStep).length);
+  const saves = checkpointSteps(plan, training);
   return {
     id,
     spec,
     specHash: specHash(spec, { datasetSha256, modelHash: model.hash }),
     model,
     modelFolder,
-    totalSteps: plan.totalSteps,
-    checkpointSteps: checkpointSteps(plan, training),
+    totalSteps: local?.totalSteps ?? plan.totalSteps,
+    checkpointSteps: local === null ? saves : outerCheckpointSteps(saves, local),
     maxTokensPerMicroBatch: largestMicroBatch(plan, lengths),
     maxPositions: rows.flatMap((row) => row.documents).reduce(
       (max, { tokens }) => Math.max(max, tokens.length),
       0,
     ),
-    epochsAfter: (step) => plan.epochsAfter(step),
+    epochsAfter: (step) => plan.epochsAfter(local?.dataStepsOf(step).last ?? step),
     microBatchesOf: (step) =>
       plan.microBatchesOf(step).map((indices) => toMicroBatch(indices.map((index) => rows[index]!))),
-    linesOf: (step, index) => linesOf(plan.microBatchesOf(step)[index]!.map((row) => rows[row]!)),
+    linesOf: (step, index) =>
+      linesOf(
+        microBatchNumbersOf({ spec, local }, step, index).flatMap((number) => {
+          const place = placeOfNumber(number, spec.training);
+          return plan.microBatchesOf(place.dataStep)[place.index]!.map((row) => rows[row]!);
+        }),
+      ),
+    local,
   };
 }
 

@@ -8,7 +8,7 @@ import {
 import { join } from "@std/path";
 import { loadTokenizer } from "../../shared/data/tokenizer.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { type JobSpec, jobSpecSchema } from "../../shared/job_spec.ts";
+import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../shared/job_spec.ts";
 import { countTargets } from "../../shared/micro_batch.ts";
 import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import { planJob, prepareDataset } from "./prepare_job.ts";
@@ -166,6 +166,39 @@ Deno.test("wrapped packing cuts its stream, loses nothing and drops rows without
   for (let step = 1; step <= plan.totalSteps; step++) {
     assertEquals(plan.microBatchesOf(step).every((batch) => countTargets(batch) > 0), true);
   }
+});
+
+Deno.test("with local steps each data step is in one phase of one outer step; steps and checkpoints are outer ones", async () => {
+  const training = {
+    num_train_epochs: 3,
+    gradient_accumulation_steps: 2,
+    save_strategy: "steps",
+    save_steps: 5,
+  };
+  const plain = specOf({ packing: false }, training);
+  const spec = {
+    ...plain,
+    fleet: { ...plain.fleet, local_steps: localStepsSchema.parse({ inner_steps: 3, replicas: 2 }) },
+  };
+  const { rows, sha256 } = await prepare(texts(9), spec);
+  const planOf = (spec: JobSpec) =>
+    planJob({ id: "j", spec, model: MODEL, modelFolder: "/m", rows, datasetSha256: sha256 });
+  const [steps, plan] = [planOf(plain), planOf(spec)];
+  // Five data steps an epoch, the last one of one micro-batch alone.
+  assertEquals([steps.totalSteps, plan.totalSteps, plan.local!.totalDataSteps], [15, 3, 15]);
+  assertEquals([steps.checkpointSteps, plan.checkpointSteps], [[5, 10, 15], [1, 2, 3]]);
+  assertEquals(
+    [1, 2, 3].map((step) => plan.epochsAfter(step)),
+    [6, 12, 15].map((step) => steps.epochsAfter(step)),
+  );
+  const innerSteps = [1, 2, 3].flatMap((step) => plan.local!.phasesOf(step)).flatMap(({ innerSteps }) =>
+    innerSteps
+  );
+  const micro = innerSteps.map(({ number, microBatchCount }) => [number, microBatchCount] as const)
+    .sort(([a], [b]) => a - b);
+  assertEquals(micro, Array.from({ length: 15 }, (_, i) => [2 * i, i % 5 === 4 ? 1 : 2] as const));
+  assertEquals(plan.microBatchesOf(15), steps.microBatchesOf(15));
+  assertNotEquals(plan.specHash, steps.specHash);
 });
 
 Deno.test("rows of one token have nothing to predict", async () => {

@@ -51,7 +51,7 @@ Deno.test("a job is shown as OpenAI's object with our groups", () =>
       integrations: null,
       seed: 7,
       metadata: { team: "one" },
-      fleet: { gradient_codec: "exact", audit_rate: 0, audit_unresolved: "fail" },
+      fleet: { gradient_codec: "exact", local_steps: null, audit_rate: 0, audit_unresolved: "fail" },
       quarantined: [],
       audits: { passed: 2, failed: 0, skipped: 0 },
       step: 2,

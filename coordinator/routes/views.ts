@@ -55,7 +55,10 @@ export const jobSchema = z.object({
     description: "Micro-batches of committed steps that a second worker computed, too (fleet.audit_rate)",
   }),
   step: z.int().openapi({ description: "The newest committed step, 0 before the first" }),
-  total_steps: z.int().nullable(),
+  total_steps: z.int().nullable().openapi({
+    description:
+      "With fleet.local_steps these are outer steps; metrics events tell data_step and total_data_steps, too",
+  }),
   lora: loraSchema,
   quantization: quantizationSchema,
   training: trainingSchema,
@@ -114,7 +117,8 @@ export const eventSchema = z.object({
   message: z.string(),
   data: z.record(z.string(), z.unknown()).nullable().openapi({
     description: "Of a metrics event: step, total_steps, train_loss, learning_rate, grad_norm, " +
-      "tokens_per_second, workers, eta_seconds, and more",
+      "tokens_per_second, workers, eta_seconds, and more; with fleet.local_steps also inner_steps, data_step and " +
+      "total_data_steps",
   }),
 }).openapi("FineTuningJobEvent");
 

@@ -6,6 +6,8 @@ import { readServerEvents } from "./sse.ts";
 const metricsSchema = z.object({
   step: z.number(),
   total_steps: z.number(),
+  /** Of a job with local steps, whose steps are many data steps each. */
+  data_step: z.number().optional(),
   train_loss: z.number(),
   grad_norm: z.number(),
   tokens_per_second: z.number(),

@@ -37,6 +37,7 @@ const ANNOUNCEMENT: messages.JobAnnouncement = {
   baseModelName: "base",
   savesState: true,
   gradientCodec: "exact",
+  localSteps: null,
   engine: {
     lora: {
       ...{ r: 4, lora_alpha: 16, lora_dropout: 0, bias: "none", task_type: "CAUSAL_LM", use_rslora: false },
@@ -127,6 +128,7 @@ const OTHER_WORDS: readonly Sample[] = [
     offset: 0,
     count: 4,
   }),
+  message("rows", messages.rowsRequestSchema, { ...ATTEMPT, startId: "s-1", index: 1, number: 9 }),
   message("welcome", messages.welcomeSchema, { type: "welcome", coordinatorId: "c", generation: 7 }),
   message("refused", messages.welcomeSchema, { type: "refused", reason: "another release" }),
   message("fleet", messages.fleetStateSchema, {
@@ -210,6 +212,16 @@ const BINARIES: readonly Sample[] = [
     isMessage: false,
     throughDecoder: (bytes) =>
       messages.encodeWorkItem(messages.decodeWorkItemHeader(bytes), messages.decodeWorkItemRows(bytes)),
+  },
+  {
+    name: "phase",
+    bytes: messages.encodePhaseItem(
+      { ...START, specHash: "spec", step: 3, attempt: 2, index: 1, number: 9, audit: true },
+      { innerSteps: [{ number: 9, microBatchCount: 2, learningRate: 1e-4 }] },
+    ),
+    isMessage: false,
+    throughDecoder: (bytes) =>
+      messages.encodePhaseItem(messages.decodeWorkItemHeader(bytes), messages.decodeWorkItemPhase(bytes)),
   },
 ];
 

@@ -21,6 +21,7 @@ flat_dequantize.install()
 
 import golden_ladder
 import golden_nf4
+import golden_outer
 import golden_peft_config
 import golden_rope
 
@@ -38,5 +39,6 @@ if __name__ == "__main__":
     check_versions()
     golden_nf4.write(FOLDER / "nf4.safetensors")
     golden_rope.write(FOLDER / "rope.safetensors")
+    golden_outer.write(FOLDER / "outer_sgd.json")
     golden_peft_config.write(FOLDER / "peft_config")
     golden_ladder.write(FOLDER / "ladder")

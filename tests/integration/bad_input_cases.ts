@@ -104,6 +104,17 @@ const REFUSED: readonly BadInput[] = [
     ...{ status: 400, code: "invalid_request", param: "lora.target_modules" },
     says: ['"query_key_value"', '"q_proj"', '"down_proj"'],
   },
+  ...([["inner_steps", 0, "at least 1"], ["replicas", 0, "at least 1"], [
+    "outer_momentum",
+    1,
+    "below 1",
+  ]] as const)
+    .map(([field, value, needed]): BadInput => ({
+      name: `local steps whose ${field} are ${value}`,
+      job: { fleet: { local_steps: { [field]: value } } },
+      ...{ status: 400, code: "invalid_request", param: `fleet.local_steps.${field}` },
+      says: [`fleet.local_steps.${field} is ${value}`, needed],
+    })),
   {
     name: "an unknown field in a group",
     job: { lora: { ranks: 8 } },

@@ -31,8 +31,17 @@ interface Trained {
   readonly maxGapMs: number;
 }
 
+interface JobChange {
+  readonly maxSteps?: number;
+  /** The job's group `fleet`. */
+  readonly fleet?: object;
+}
+
 /** `machineGapMs`: how long this process, which has nothing to do, was kept waiting by the machine meanwhile. */
-async function train(workerCount: number): Promise<Trained & { readonly machineGapMs: number }> {
+async function train(
+  workerCount: number,
+  change: JobChange = {},
+): Promise<Trained & { readonly machineGapMs: number }> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-fleet-test-" });
   const logFolder = join(folder, "logs");
   await Deno.mkdir(logFolder);
@@ -49,7 +58,7 @@ async function train(workerCount: number): Promise<Trained & { readonly machineG
         throw new Error(message);
       },
     });
-    const trained = await Promise.race([runJob(fleet.api), fleet.broken]);
+    const trained = await Promise.race([runJob(fleet.api, change), fleet.broken]);
     await fleet.stop();
     return { ...trained, machineGapMs: idle.maxGapMs };
   } finally {
@@ -59,20 +68,24 @@ async function train(workerCount: number): Promise<Trained & { readonly machineG
   }
 }
 
-async function runJob(api: Awaited<ReturnType<typeof startFleet>>["api"]): Promise<Trained> {
+async function runJob(
+  api: Awaited<ReturnType<typeof startFleet>>["api"],
+  { maxSteps = STEPS, fleet = {} }: JobChange,
+): Promise<Trained> {
   const file = await api.uploadDataset(join(assets, "train.jsonl"), "train.jsonl");
   const { id } = await api.createJob({
     model: join(assets, "base"),
     training_file: file.id,
     lora: { r: RANK, lora_alpha: 8, lora_dropout: 0.1, target_modules: "all-linear" },
     training: {
-      max_steps: STEPS,
+      max_steps: maxSteps,
       gradient_accumulation_steps: 6,
       learning_rate: 1e-3,
       warmup_ratio: 0,
       save_strategy: "no",
     },
     dataset: { max_seq_length: 64 },
+    fleet,
   });
   const losses: number[] = [];
   const gradientNorms: number[] = [];
@@ -132,4 +145,15 @@ Deno.test("one, two or three workers: the same losses, the same adapter, and onl
       );
     });
   }
+});
+
+Deno.test("local steps, one worker or two: the same adapter, and gradients once in an outer step", async () => {
+  const job: JobChange = { maxSteps: 8, fleet: { local_steps: { inner_steps: 2, replicas: 2 } } };
+  const [alone, two] = [await train(1, job), await train(2, job)];
+  assertEquals([alone.losses.length, alone.gradientBytes], [2, 0]);
+  assertEquals([two.losses, two.gradientNorms], [alone.losses, alone.gradientNorms]);
+  assertEquals(two.adapterSha256, alone.adapterSha256);
+  const predicted = 2 * parameterCount() * 4 * 2;
+  const { gradientBytes } = two;
+  assertLess(Math.abs(gradientBytes / predicted - 1), 0.05, `${gradientBytes} bytes, ${predicted} predicted`);
 });

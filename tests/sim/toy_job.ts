@@ -1,17 +1,21 @@
 /** A job for the toy engine: small, and with a result that depends on every micro-batch having been counted once. */
 import type { PlannedJob } from "../../coordinator/fleet.ts";
-import { type FleetSpec, parseJobRequest } from "../../shared/job_spec.ts";
+import { localPlanOf } from "../../coordinator/local_plan.ts";
+import { microBatchNumbersOf } from "../../coordinator/work_items.ts";
+import { parseJobRequest } from "../../shared/job_spec.ts";
 import type { MicroBatch } from "../../shared/micro_batch.ts";
 
 export interface ToyJobOptions {
+  /** With local steps: data steps. */
   readonly totalSteps: number;
   readonly microBatchesPerStep: number;
   readonly checkpointEvery: number;
-  readonly fleet?: Partial<FleetSpec>;
+  /** As in a request: `local_steps` may leave fields out. */
+  readonly fleet?: Readonly<Record<string, unknown>>;
 }
 
 export function createToyJob(
-  { totalSteps, microBatchesPerStep, checkpointEvery, fleet = {} }: ToyJobOptions,
+  { totalSteps: totalDataSteps, microBatchesPerStep, checkpointEvery, fleet = {} }: ToyJobOptions,
 ): PlannedJob {
   const { spec } = parseJobRequest({
     model: "toy",
@@ -26,6 +30,8 @@ export function createToyJob(
       gradient_accumulation_steps: microBatchesPerStep,
     },
   });
+  const local = localPlanOf(spec, totalDataSteps, () => microBatchesPerStep);
+  const totalSteps = local?.totalSteps ?? totalDataSteps;
   const checkpointSteps = Array.from({ length: totalSteps }, (_, i) => i + 1)
     .filter((step) => step % checkpointEvery === 0 || step === totalSteps);
   return {
@@ -44,7 +50,8 @@ export function createToyJob(
         { length: microBatchesPerStep },
         (_, index) => toyBatch((step - 1) * microBatchesPerStep + index),
       ),
-    linesOf: (step, index) => [(step - 1) * microBatchesPerStep + index + 1],
+    linesOf: (step, index) => microBatchNumbersOf({ spec, local }, step, index).map((number) => number + 1),
+    local,
   };
 }
 

@@ -78,6 +78,8 @@ export interface UpdateRequest {
   readonly exponents: Int8Array;
   /** Tokens that counted in the loss over all micro-batches of the step; divided by once. */
   readonly targetCount: number;
+  /** Of an outer step: replicas whose pseudo-gradients are in the sums; it divides by them instead. */
+  readonly replicaCount?: number;
   /** This step's learning rate, computed by the coordinator so that all workers use the same bits. */
   readonly learningRate: number;
   /** 1 for the first update: the exponent of Adam's bias correction. */
@@ -88,6 +90,8 @@ export interface UpdateRequest {
   readonly weightDecay: number;
   /** Clip the global L2 norm to this; 0 does not clip. */
   readonly maxGradientNorm: number;
+  /** False where nobody compares this update with another worker's: its digest is not computed, and "". True if left out. */
+  readonly isCompared?: boolean;
 }
 
 export interface UpdateResult {

@@ -128,7 +128,7 @@ export class TrainingEngine implements Engine {
     }
     const gradientNorm = adamwUpdate(model.lora.layout, request, this.#current!, this.#next!);
     this.#updated = true;
-    return { gradientNorm, digest: digestOf(this.#next!) };
+    return { gradientNorm, digest: request.isCompared === false ? "" : digestOf(this.#next!) };
   }
 
   async commit(): Promise<void> {

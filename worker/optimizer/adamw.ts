@@ -26,7 +26,7 @@ function factorsOf(request: UpdateRequest): Float64Array {
 }
 
 /** Elements of tensor `index`, padding behind it included: [start, end) in the flat array. */
-function rangeOf(layout: GradientLayout, index: number): [start: number, end: number] {
+export function rangeOf(layout: GradientLayout, index: number): [start: number, end: number] {
   return [layout.tensors[index]!.offset, layout.tensors[index + 1]?.offset ?? layout.elementCount];
 }
 

@@ -1,0 +1,74 @@
+/** The rows of phases, given to the workers that compute them, one micro-batch at a time. */
+import type { Bus, Subscription } from "../shared/bus/bus.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../shared/messages.ts";
+import type { MicroBatch } from "../shared/micro_batch.ts";
+import { ANY, rowsSubject } from "../shared/subjects.ts";
+import type { PlannedJob } from "./fleet.ts";
+import { listenToWorkers, type OnDefect } from "./listen.ts";
+import { type LocalPlan, placeOfNumber } from "./local_plan.ts";
+
+/** Data steps whose micro-batches are kept: each worker goes through its own, one after the other. */
+const KEPT_DATA_STEPS = 32;
+
+export interface RowsServerOptions {
+  readonly bus: Bus;
+  readonly job: PlannedJob;
+  readonly local: LocalPlan;
+  readonly startId: string;
+  /** The rows cannot be sent: a message may not be as large as they are. */
+  readonly onUnanswerable: (request: RowsRequest, thrown: unknown) => void;
+  readonly onDefect: OnDefect;
+}
+
+export function serveRows(options: RowsServerOptions): Subscription {
+  const { bus, job, local, startId, onUnanswerable, onDefect } = options;
+  const { training } = job.spec;
+  const kept = new Map<number, readonly MicroBatch[]>();
+
+  function batchesOf(dataStep: number): readonly MicroBatch[] {
+    const batches = kept.get(dataStep) ?? job.microBatchesOf(dataStep);
+    // The newest is the last in the map's order.
+    kept.delete(dataStep);
+    kept.set(dataStep, batches);
+    if (kept.size > KEPT_DATA_STEPS) kept.delete(kept.keys().next().value!);
+    return batches;
+  }
+
+  function batchOf(request: RowsRequest): MicroBatch {
+    const { dataStep, index } = placeOfNumber(request.number, training);
+    const batch = dataStep <= local.totalDataSteps ? batchesOf(dataStep)[index] : undefined;
+    if (batch !== undefined) return batch;
+    throw new LoraFleetError(
+      "corrupt",
+      `${request.worker} asks for micro-batch ${request.number} of ${job.id}, which has ` +
+        `${local.totalDataSteps} data steps of up to ${training.gradient_accumulation_steps}`,
+    );
+  }
+
+  return listenToWorkers(bus, {
+    subject: rowsSubject(job.id, ANY),
+    schema: rowsRequestSchema,
+    what: "request for rows",
+    handle: ({ said, respond }) => {
+      if (said.startId !== startId) return;
+      const { step, attempt, index, number } = said;
+      const header = {
+        jobId: job.id,
+        startId,
+        specHash: job.specHash,
+        step,
+        attempt,
+        index,
+        number,
+        audit: false,
+      };
+      const item = encodeWorkItem(header, batchOf(said));
+      try {
+        respond(item);
+      } catch (thrown) {
+        onUnanswerable(said, thrown);
+      }
+    },
+  }, onDefect);
+}

@@ -1,0 +1,38 @@
+/** What is put on the queue for a step: its micro-batches, or with local steps the phases of its replicas. */
+import { encodePhaseItem, encodeWorkItem, type WorkItemHeader } from "../shared/messages.ts";
+import type { PlannedJob } from "./fleet.ts";
+import { firstNumberOf } from "./local_plan.ts";
+
+export interface StepItem {
+  /** Job-wide number of its micro-batch, or of the first one of its phase. */
+  readonly number: number;
+  /** Its bytes on the queue. */
+  readonly encode: (header: WorkItemHeader) => Uint8Array;
+}
+
+/** In their order within the step (1-based). */
+export function itemsOf({ spec, local, microBatchesOf }: PlannedJob, step: number): readonly StepItem[] {
+  if (local !== null && local !== undefined) {
+    return local.phasesOf(step).map((phase) => ({
+      number: phase.innerSteps[0]!.number,
+      encode: (header) => encodePhaseItem(header, phase),
+    }));
+  }
+  const first = firstNumberOf(step, spec.training);
+  return microBatchesOf(step).map((batch, index) => ({
+    number: first + index,
+    encode: (header) => encodeWorkItem(header, batch),
+  }));
+}
+
+/** Job-wide numbers of the micro-batches that an item of a step has: one, or with local steps all of a phase. */
+export function microBatchNumbersOf(
+  { spec, local }: Pick<PlannedJob, "spec" | "local">,
+  step: number,
+  index: number,
+): readonly number[] {
+  if (local === null || local === undefined) return [firstNumberOf(step, spec.training) + index];
+  return local.phasesOf(step)[index]!.innerSteps.flatMap(({ number, microBatchCount }) =>
+    Array.from({ length: microBatchCount }, (_, i) => number + i)
+  );
+}

@@ -1,0 +1,89 @@
+/**
+ * What local steps cost in loss, and save in bytes: the demo's job, with the same rows for all. Its steps have a quarter of the
+ * demo's micro-batches, so that there are enough of them for phases of 50.
+ *
+ *     deno task bench:local-steps [--workers 2] [--steps 600] [--all | --only "exact|H = 8"]
+ *
+ * The outer optimizer is the paper's at the demo's learning rate and at a fifth of it, then none (the replicas' mean is taken as it
+ * is). At last what beginning with fresh moments costs by itself: one replica whose outer step takes over what it has come to is
+ * plain AdamW whose moments are forgotten after so many steps.
+ */
+import { parseArgs } from "node:util";
+import { demoOptions, type Run, train, type Trained } from "./demo_run.ts";
+
+const MICRO_BATCHES_PER_STEP = 2;
+/** A fifth of the demo's. */
+const LOWER_RATE = { learning_rate: 2e-3 };
+const TAKEN_AS_IT_IS = { outer_learning_rate: 1, outer_momentum: 0 };
+/** Losses are shown as means over so many data steps. */
+const WINDOW = 100;
+
+function local(name: string, inner_steps: number, change = {}, training = {}): Run {
+  return { name, training, change: { fleet: { local_steps: { inner_steps, replicas: 2, ...change } } } };
+}
+
+const RUNS: readonly Run[] = [
+  { name: "exact", change: {} },
+  ...[8, 25, 50].map((inner) => local(`H = ${inner}`, inner)),
+  { name: "exact, lr/5", change: {}, training: LOWER_RATE },
+  ...[8, 25, 50].map((inner) => local(`H = ${inner}, lr/5`, inner, {}, LOWER_RATE)),
+  ...[8, 25, 50].map((inner) => local(`H = ${inner}, mean`, inner, TAKEN_AS_IT_IS)),
+  ...[8, 50].map((inner) => local(`fresh, ${inner}`, inner, { ...TAKEN_AS_IT_IS, replicas: 1 })),
+];
+
+/** Without `--all`: about ten minutes on two cores. */
+const SHORT = "exact|H = 8|H = 25|H = 50|H = 8, mean|H = 25, mean|H = 50, mean";
+
+/** The mean loss of data steps first … last: what is told of an outer step stands for each of its data steps. */
+function meanLoss({ losses }: Trained, first: number, last: number): number {
+  let sum = 0;
+  for (let dataStep = first; dataStep <= last; dataStep++) {
+    sum += losses.find((step) => step.dataStep >= dataStep)!.loss;
+  }
+  return sum / (last - first + 1);
+}
+
+function table(all: readonly Trained[], stepCount: number): string {
+  const cells = (first: string, rest: readonly string[]) =>
+    first.padEnd(24) + rest.map((cell) => cell.padStart(15)).join("");
+  const windows = Array.from({ length: Math.ceil(stepCount / WINDOW) }, (_, i) =>
+    [
+      i * WINDOW + 1,
+      Math.min(stepCount, (i + 1) * WINDOW),
+    ] as const);
+  return [
+    cells("", all.map(({ name }) => name)),
+    ...windows.map(([first, last]) =>
+      cells(`mean loss, ${first} to ${last}`, all.map((run) => meanLoss(run, first, last).toFixed(4)))
+    ),
+    cells("held-out loss", all.map(({ heldOutLoss }) => heldOutLoss.toFixed(4))),
+    cells("held-out exact match", all.map(({ exactMatch }) => exactMatch.toFixed(3))),
+    cells("exchanges", all.map(({ losses }) => String(losses.length))),
+    cells("gradient bytes", all.map(({ gradientBytes }) => String(gradientBytes))),
+  ].join("\n");
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      workers: { type: "string", default: "2" },
+      steps: { type: "string", default: "600" },
+      all: { type: "boolean", default: false },
+      only: { type: "string", default: SHORT },
+    },
+  });
+  const stepCount = Number(values.steps);
+  const options = demoOptions(Number(values.workers), stepCount);
+  const wanted = values.only.split("|");
+  const trained: Trained[] = [];
+  for (const run of RUNS.filter(({ name }) => values.all || wanted.includes(name))) {
+    trained.push(await train(run, options, { gradient_accumulation_steps: MICRO_BATCHES_PER_STEP }));
+    console.error(`${run.name}: held-out loss ${trained.at(-1)!.heldOutLoss.toFixed(4)}`);
+  }
+  const gpus = trained[0]!.gpuNames.join(" and ");
+  const what = `${stepCount} data steps of ${MICRO_BATCHES_PER_STEP} micro-batches`;
+  console.log(
+    `deno ${Deno.version.deno}, the demo's job with ${what} on ${gpus}\n${table(trained, stepCount)}`,
+  );
+}

@@ -1,0 +1,240 @@
+/** A fleet in memory with local steps: whoever does the phases, and whatever happens to them, the adapter is the same. */
+import { assert, assertEquals } from "@std/assert";
+import { createFakeClock } from "../../shared/bus/fake_clock.ts";
+import type { Engine } from "../../worker/engine/engine.ts";
+import { createToyEngine } from "../../worker/toy_engine.ts";
+import {
+  createFleetInMemory,
+  type FleetInMemory,
+  type FleetInMemoryOptions,
+  SIM_LIMITS,
+} from "./fleet_in_memory.ts";
+import { soak } from "./soak.ts";
+import { createToyJob } from "./toy_job.ts";
+
+/** 22 data steps: three outer steps of 2 · 4, the last one of 6, whose replicas have 3 or fewer. */
+const JOB = {
+  totalSteps: 22,
+  microBatchesPerStep: 2,
+  checkpointEvery: 1,
+  computeMs: [200, 400],
+  seed: 1,
+  fleet: { local_steps: { inner_steps: 4, replicas: 2 } },
+} as const;
+
+async function inFleet<T>(
+  work: (fleet: FleetInMemory) => Promise<T>,
+  change: Partial<FleetInMemoryOptions> = {},
+): Promise<T> {
+  const fleet = createFleetInMemory({ ...JOB, ...change });
+  try {
+    return await work(fleet);
+  } finally {
+    await fleet.close();
+  }
+}
+
+async function undisturbed(workerCount: number, change: Partial<FleetInMemoryOptions> = {}) {
+  return await inFleet(async (fleet) => {
+    fleet.startCoordinator();
+    for (let index = 0; index < workerCount; index++) fleet.startWorker();
+    await fleet.finish(600_000);
+    return [...fleet.steps];
+  }, change);
+}
+
+const alone = await undisturbed(1);
+const expected = alone.map(({ digest }) => digest);
+
+/** The newest report of each step, since a step may be done again after the loss of all state. */
+function digests({ steps }: FleetInMemory): string[] {
+  return [...new Map(steps.map(({ step, digest }) => [step, digest])).values()];
+}
+
+Deno.test("one worker, three or five: the same digest at every outer step, and no attempt for the maxima", async () => {
+  assertEquals(alone.map(({ step, attempt }) => [step, attempt]), [[1, 1], [2, 1], [3, 1]]);
+  assertEquals(alone.map(({ local }) => local!.dataStep), [8, 16, 22]);
+  assertEquals(alone.map(({ tokenCount }) => tokenCount), [64, 64, 48]);
+  for (const workerCount of [3, 5]) {
+    assertEquals((await undisturbed(workerCount)).map(({ digest }) => digest), expected);
+  }
+});
+
+Deno.test("what a fleet computes is what the formulas say", async () => {
+  const local = createToyJob(JOB).local!;
+  const theta = await initialAdapter();
+  const momentum = new Float64Array(theta.length);
+  for (let step = 1; step <= local.totalSteps; step++) {
+    const mean = new Float64Array(theta.length);
+    const phases = local.phasesOf(step);
+    for (const { innerSteps } of phases) {
+      const end = adamw(theta, innerSteps);
+      end.forEach((value, i) => mean[i]! += (theta[i]! - value) / phases.length);
+    }
+    const norm = Math.hypot(...mean);
+    mean.forEach((g, i) => {
+      momentum[i] = 0.9 * momentum[i]! + g;
+      theta[i]! -= 0.7 * (g + 0.9 * momentum[i]!);
+    });
+    const { gradientNorm } = alone[step - 1]!;
+    assert(Math.abs(gradientNorm - norm) < 1e-4 * norm, `step ${step}: ${gradientNorm} is not ${norm}`);
+  }
+});
+
+/** Of the toy engine, by the seed of the job. */
+async function initialAdapter(): Promise<Float64Array> {
+  const { spec: { lora, seed } } = createToyJob(JOB);
+  const engine: Engine = createToyEngine({ clock: createFakeClock() });
+  await engine.load({
+    ...{ modelFolder: "", lora, seed, doubleQuantization: true, gradientCheckpointing: true },
+    ...{ maxTokensPerMicroBatch: 8, maxPositions: 8, allowCpu: true, memoryBudgetBytes: null },
+  });
+  return Float64Array.from((await engine.exportState()).adapter);
+}
+
+/** The toy's phase in f64, by the textbook: its gradient is that of toy_engine.ts, written down once more. */
+function adamw(
+  start: Float64Array,
+  innerSteps: readonly {
+    readonly number: number;
+    readonly microBatchCount: number;
+    readonly learningRate: number;
+  }[],
+): Float64Array {
+  const size = start.length / 2;
+  const [p, m, v] = [start.slice(), new Float64Array(2 * size), new Float64Array(2 * size)];
+  const wanted = (token: number, i: number) =>
+    (Math.imul(token + 1, 0x9e37_79b1) + Math.imul(i + 1, 0x85eb_ca6b) >>> 16) / 2 ** 15 - 1;
+  innerSteps.forEach(({ number, microBatchCount, learningRate }, index) => {
+    const g = new Float64Array(2 * size);
+    for (let token = 10 * number; token < 10 * (number + microBatchCount); token++) {
+      if (token % 10 >= 4) continue;
+      for (let i = 0; i < size; i++) {
+        const error = p[i]! * p[size + i]! - wanted(token, i);
+        g[i]! += error * p[size + i]! / size / (4 * microBatchCount);
+        g[size + i]! += error * p[i]! / size / (4 * microBatchCount);
+      }
+    }
+    const clip = Math.min(1, 0.3 / (Math.hypot(...g) + 1e-6));
+    const t = index + 1;
+    g.forEach((value, i) => {
+      m[i] = 0.9 * m[i]! + 0.1 * clip * value;
+      v[i] = 0.999 * v[i]! + 0.001 * (clip * value) ** 2;
+      p[i]! -= learningRate * (m[i]! / (1 - 0.9 ** t)) / (Math.sqrt(v[i]! / (1 - 0.999 ** t)) + 1e-8);
+    });
+  });
+  return p;
+}
+
+const FAULTS: Record<string, (fleet: FleetInMemory) => Promise<void>> = {
+  "a worker is killed": (fleet) => Promise.resolve(fleet.kill(fleet.workers[0]!)),
+  "a worker stands still for 15 s and comes back": async ({ workers, clock }) => {
+    workers[0]!.link.stall();
+    await clock.advance(15_000);
+    workers[0]!.link.resume();
+  },
+  "a worker's network is cut for 10 s": async ({ workers, clock }) => {
+    workers[0]!.link.isCut = true;
+    await clock.advance(10_000);
+    workers[0]!.link.isCut = false;
+  },
+  "a worker joins, which loads the state while others compute, and another one leaves": async (fleet) => {
+    fleet.startWorker();
+    await fleet.clock.advance(300);
+    fleet.workers[0]!.agent.drain();
+  },
+  "the coordinator is killed and starts again": async (fleet) => {
+    fleet.killCoordinator();
+    await fleet.clock.advance(700);
+    fleet.startCoordinator();
+  },
+  "everything is killed": async (fleet) => {
+    for (const worker of fleet.workers) fleet.kill(worker);
+    fleet.killCoordinator();
+    await fleet.clock.advance(3000);
+    fleet.startCoordinator();
+    fleet.startWorker();
+  },
+};
+
+for (const [name, fault] of Object.entries(FAULTS)) {
+  Deno.test(`${name}, at any moment: the same digests`, async () => {
+    for (const atMs of [300, 1100, 2300, 3400, 4500, 6100]) {
+      await inFleet(async (fleet) => {
+        fleet.startCoordinator();
+        for (let index = 0; index < 3; index++) fleet.startWorker();
+        await fleet.clock.advance(atMs);
+        await fault(fleet);
+        await fleet.finish(300_000);
+        assertEquals(digests(fleet), expected, `at ${atMs} ms`);
+      }, { seed: atMs });
+    }
+  });
+}
+
+Deno.test("bad weather: requests for rows and their answers, too, are lost, doubled and changed", async () => {
+  await inFleet(async (fleet) => {
+    fleet.startCoordinator();
+    for (let index = 0; index < 3; index++) {
+      fleet.startWorker().link.weather = { drop: 0.05, duplicate: 0.05, corrupt: 0.02 };
+    }
+    await fleet.finish(300_000);
+    assertEquals(digests(fleet), expected);
+  });
+});
+
+Deno.test("a phase may take longer than any deadline: heartbeats show that it goes on", async () => {
+  // 8 micro-batches of about 20 s each, by one worker: the first claim comes after 160 s.
+  const limits = { ...SIM_LIMITS, firstMicroBatchDeadlineMs: 30_000, microBatchDeadlineMs: 30_000 };
+  const slow = await undisturbed(1, { computeMs: [20_000, 20_001], limits, totalSteps: 8 });
+  const quick = await undisturbed(1, { totalSteps: 8 });
+  assertEquals(slow.map(({ attempt, digest }) => [attempt, digest]), quick.map(({ digest }) => [1, digest]));
+});
+
+Deno.test("fast and slow workers: whoever does a phase, or does it once more, nobody is blamed", async () => {
+  for (const seed of [3, 4, 5]) {
+    await inFleet(async (fleet) => {
+      fleet.startCoordinator();
+      for (let index = 0; index < 3; index++) fleet.startWorker();
+      await fleet.finish(600_000);
+      assertEquals(
+        fleet.steps.map(({ digest, attempt }) => [digest, attempt]),
+        expected.map((digest) => [digest, 1]),
+      );
+    }, { computeMs: [100, 12_000], seed });
+  }
+});
+
+Deno.test("int8: all replicas agree at every outer step, whose bytes are a fraction", async () => {
+  const options = { seed: 2, totalSteps: 64, fleet: { local_steps: { inner_steps: 4, replicas: 2 } } };
+  const [exact, int8] = [
+    await undisturbed(3, options),
+    await undisturbed(3, { ...options, fleet: { ...options.fleet, gradient_codec: "int8" } }),
+  ];
+  const bytes = (steps: typeof exact) =>
+    steps.reduce((sum, { gradientBytesSent }) => sum + gradientBytesSent, 0);
+  assertEquals([exact.length, int8.length], [8, 8]);
+  assertEquals(int8.map(({ attempt }) => attempt), new Array(8).fill(1));
+  assert(bytes(int8) < 0.6 * bytes(exact), `${bytes(int8)} of ${bytes(exact)} bytes`);
+  int8.forEach(({ loss }, index) =>
+    assert(Math.abs(loss - exact[index]!.loss) < 0.01 * loss, `step ${index + 1}`)
+  );
+});
+
+Deno.test("faults of a seed: whatever happens, the digest of every outer step is that of an undisturbed run", async () => {
+  const options = {
+    ...{
+      ...JOB,
+      totalSteps: 44,
+      fleet: { local_steps: { inner_steps: 4, replicas: 3 } },
+      computeMs: [100, 900] as const,
+    },
+    ...{ workerCount: 4, faultsWithinMs: 30_000, withinMs: 900_000 },
+  };
+  const { digests: undisturbed } = await soak({ ...options, seed: 0, faultCount: 0, workerCount: 1 });
+  assertEquals(undisturbed.length, 4);
+  for (let seed = 1; seed <= 12; seed++) {
+    const { digests } = await soak({ ...options, seed, faultCount: 25 });
+    assertEquals(digests, undisturbed, `seed ${seed}`);
+  }
+});

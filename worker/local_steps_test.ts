@@ -1,0 +1,219 @@
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import type { Phase } from "../shared/messages.ts";
+import { JOB, microBatchOf } from "./agent_fixture.ts";
+import type { TrainingState } from "./engine/engine.ts";
+import { LocalStepsEngine } from "./local_steps.ts";
+import { digestOf } from "./optimizer/adamw_state.ts";
+import { createToyEngine, type ToyEngineOptions } from "./toy_engine.ts";
+
+const SPEC = { modelFolder: "", ...JOB.engine, allowCpu: true, memoryBudgetBytes: null };
+const OUTER = { outerLearningRate: 0.7, outerMomentum: 0.9 };
+const EXPONENTS = Int8Array.of(-30, -30);
+/** What every update request has, and an outer one does not look at. */
+const UNUSED = { ...JOB.optimizer, targetCount: 1, learningRate: 0.1, updateNumber: 1 };
+
+async function loaded(change: Partial<ToyEngineOptions> = {}, outer = OUTER) {
+  const below = createToyEngine({ clock: createFakeClock(), ...change });
+  const engine = new LocalStepsEngine(below, { optimizer: JOB.optimizer, outer, headroomBits: 3 });
+  const { digest } = await engine.load(SPEC);
+  const phase = (first: number, signal = new AbortController().signal, onComputed = () => {}) =>
+    engine.computePhase({
+      phase: phaseOf(first),
+      rowsOf: (n) => Promise.resolve(microBatchOf(n)),
+      onComputed,
+      signal,
+    });
+  /** One outer step over these phases. */
+  const step = async (...firsts: number[]) => {
+    for (const first of firsts) {
+      await phase(first);
+      await engine.accumulate(EXPONENTS);
+    }
+    const request = {
+      ...UNUSED,
+      sums: await engine.takeSums(),
+      exponents: EXPONENTS,
+      replicaCount: firsts.length,
+    };
+    const updated = await engine.update(request);
+    await engine.commit();
+    return updated;
+  };
+  return { engine, below, digest, phase, step };
+}
+
+/** Three inner steps of two micro-batches. */
+function phaseOf(first: number): Phase {
+  return {
+    innerSteps: [0, 1, 2].map((i) => ({ number: first + 2 * i, microBatchCount: 2, learningRate: 0.02 })),
+  };
+}
+
+Deno.test("a phase's gradient is what it has changed, and the committed state is as it was", async () => {
+  const { engine, below, phase } = await loaded();
+  const before = await engine.exportState();
+  const { lossSum, targetCount, maxAbs } = await phase(1);
+  const end = (await below.exportState()).adapter;
+  assertEquals(await engine.exportState(), before);
+  assertEquals(targetCount, 24);
+  assert(lossSum > 0);
+  await engine.accumulate(EXPONENTS);
+  const sums = await engine.takeSums();
+  const changes = before.adapter.map((start, i) => Math.fround(start - end[i]!));
+  assertEquals(sums, Int32Array.from(changes, (change) => Math.round(change * 2 ** 30)));
+  assertEquals(
+    maxAbs,
+    Float32Array.of(0, 64).map((from) => Math.max(...changes.slice(from, from + 64).map(Math.abs))),
+  );
+  assertEquals(await engine.takeSums(), new Int32Array(128));
+});
+
+Deno.test("a phase gives the same bits, whatever the engine has done before", async () => {
+  const { engine, phase } = await loaded();
+  const first = await phase(1);
+  await engine.accumulate(EXPONENTS);
+  const sums = await engine.takeSums();
+  await phase(7);
+  assertEquals(await phase(1), first);
+  await engine.accumulate(EXPONENTS);
+  assertEquals(await engine.takeSums(), sums);
+  const other = await loaded();
+  assertEquals(await other.phase(1), first);
+});
+
+Deno.test("outer steps do not depend on who did which phase in which order", async () => {
+  const [one, other, third] = [await loaded(), await loaded(), await loaded()];
+  const steps = [await one.step(1, 7), await one.step(13, 19)];
+  assertEquals([await other.step(7, 1), await other.step(19, 13)], steps);
+  await third.step(1, 13);
+  assertNotEquals(await third.step(7, 19), steps[1]);
+  const state = await one.engine.exportState();
+  assertEquals([digestOf(state), state.updateCount], [steps[1]!.digest, 2]);
+  assert(state.firstMoment.some((value) => value !== 0));
+  assertEquals(state.secondMoment, new Float32Array(128));
+});
+
+Deno.test("an abort in the middle of a phase leaves nothing of it", async () => {
+  const { engine, phase, step } = await loaded();
+  const before = await engine.exportState();
+  const over = new AbortController();
+  let computed = 0;
+  const onComputed = () => void (++computed === 3 && over.abort(new LoraFleetError("aborted", "over")));
+  await assertRejects(() => phase(1, over.signal, onComputed), LoraFleetError, "over");
+  assertEquals([computed, await engine.exportState()], [3, before]);
+  await assertRejects(() => engine.accumulate(EXPONENTS), LoraFleetError, "no phase");
+  assertEquals(await step(1), await (await loaded()).step(1));
+});
+
+Deno.test("a GPU that fails in the middle of a phase leaves the committed state as it was", async () => {
+  let calls = 0;
+  const { engine, phase } = await loaded({
+    fault: (call) => {
+      if (call === "computeGradient" && ++calls === 4) throw new LoraFleetError("gpu_failure", "lost");
+    },
+  });
+  const before = await engine.exportState();
+  await assertRejects(() => phase(1), LoraFleetError, "lost");
+  assertEquals(await engine.exportState(), before);
+  assertEquals(await phase(1), await (await loaded()).phase(1));
+});
+
+Deno.test("in the middle of a phase the committed state is given away, not the phase's", async () => {
+  const { engine, below, phase } = await loaded();
+  const before = await engine.exportState();
+  const seen: [TrainingState, TrainingState][] = [];
+  const reads: Promise<unknown>[] = [];
+  await phase(1, new AbortController().signal, () => {
+    reads.push(Promise.all([engine.exportState(), below.exportState()]).then((pair) => seen.push(pair)));
+  });
+  await Promise.all(reads);
+  assertEquals(seen.length, 6);
+  for (const [given] of seen) assertEquals(given, before);
+  assertNotEquals(seen.at(-1)![1].adapter, before.adapter);
+});
+
+Deno.test("an update that waits for its commit outlives a phase that is computed meanwhile", async () => {
+  const { engine, phase } = await loaded();
+  await phase(1);
+  await engine.accumulate(EXPONENTS);
+  const request = { ...UNUSED, sums: await engine.takeSums(), exponents: EXPONENTS, replicaCount: 1 };
+  const { digest } = await engine.update(request);
+  await phase(7);
+  await engine.commit();
+  assertEquals(digestOf(await engine.exportState()), digest);
+});
+
+Deno.test("a rollback forgets sums, phase and update", async () => {
+  const { engine, phase, digest } = await loaded();
+  await phase(1);
+  await engine.accumulate(EXPONENTS);
+  await engine.update({
+    ...UNUSED,
+    sums: new Int32Array(128).fill(9),
+    exponents: EXPONENTS,
+    replicaCount: 1,
+  });
+  await engine.rollback();
+  assertEquals(await engine.takeSums(), new Int32Array(128));
+  await assertRejects(() => engine.accumulate(EXPONENTS), LoraFleetError, "no phase");
+  await assertRejects(() => engine.commit(), LoraFleetError, "no outer update");
+  assertEquals(digestOf(await engine.exportState()), digest);
+});
+
+Deno.test("a state goes on in another engine as in the first; files hold the committed one", async () => {
+  const one = await loaded();
+  const { digest } = await one.step(1, 7);
+  const other = await loaded();
+  await other.phase(30);
+  assertEquals(await other.engine.importState(await one.engine.exportState()), { digest });
+  assertEquals(await other.step(13), await one.step(13));
+  const written = async ({ engine, phase }: Awaited<ReturnType<typeof loaded>>) => {
+    await phase(40);
+    const folder = await Deno.makeTempDir({ prefix: "lorafleet-local-steps-" });
+    try {
+      await engine.writeState(folder);
+      await engine.writeAdapter(folder, "toy");
+      const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+      return names.map((name) => [name, Deno.readFileSync(`${folder}/${name}`)] as const);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  };
+  const files = await written(one);
+  assert(files.length >= 3, files.map(([name]) => name).join());
+  const fresh = await loaded();
+  await fresh.step(1, 7);
+  await fresh.step(13);
+  assertEquals(await written(fresh), files);
+});
+
+Deno.test("a gradient that is not finite is told as NaN, and nothing can be added", async () => {
+  const { engine, phase } = await loaded({
+    spoil: (gradient, number) => void (number === 3 && (gradient[0] = Infinity)),
+  });
+  const { lossSum, maxAbs } = await phase(1);
+  assertEquals([lossSum, [...maxAbs]], [NaN, [NaN, NaN]]);
+  await assertRejects(() => engine.accumulate(EXPONENTS), LoraFleetError, "no phase");
+});
+
+Deno.test("micro-batches, sums of another length and an unloaded engine are refused", async () => {
+  const { engine } = await loaded();
+  await assertRejects(() => engine.computeGradient(), LoraFleetError, "phases");
+  const request = { ...UNUSED, exponents: EXPONENTS, replicaCount: 1 };
+  await assertRejects(() => engine.update({ ...request, sums: new Int32Array(64) }), RangeError, "64 sums");
+  const { replicaCount: _, ...without } = request;
+  await assertRejects(
+    () => engine.update({ ...without, sums: new Int32Array(128) }),
+    RangeError,
+    "0 replicas",
+  );
+  const unloaded = new LocalStepsEngine(createToyEngine({ clock: createFakeClock() }), {
+    ...{ optimizer: JOB.optimizer, outer: OUTER, headroomBits: 3 },
+  });
+  assertEquals(
+    await assertRejects(async () => await unloaded.exportState()).then((e) => e.message.slice(0, 20)),
+    "The engine was asked",
+  );
+});

@@ -1,0 +1,71 @@
+/** The rows of a phase, asked of the coordinator one micro-batch at a time, the next one while the GPU computes. */
+import type { Bus } from "../shared/bus/bus.ts";
+import type { Clock } from "../shared/clock.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import type { Limits } from "../shared/limits.ts";
+import {
+  decodeWorkItemHeader,
+  decodeWorkItemRows,
+  encodeMessage,
+  type MemberRef,
+  type Phase,
+  rowsRequestSchema,
+  type WorkItemHeader,
+} from "../shared/messages.ts";
+import type { MicroBatch } from "../shared/micro_batch.ts";
+import { rowsSubject } from "../shared/subjects.ts";
+import { askUntilRead } from "./ask.ts";
+
+export interface PhaseRowsOptions {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly self: MemberRef;
+  /** Of the work item. */
+  readonly header: WorkItemHeader;
+  readonly phase: Phase;
+  /** Ends all asking. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * To be called once for each micro-batch of the phase, in their order. Asks until it is answered or the signal aborts, and
+ * rejects with its reason then.
+ */
+export function createPhaseRows(options: PhaseRowsOptions): (number: number) => Promise<MicroBatch> {
+  const { phase } = options;
+  const numbers = phase.innerSteps.flatMap(({ number, microBatchCount }) =>
+    Array.from({ length: microBatchCount }, (_, i) => number + i)
+  );
+  let ahead: { readonly number: number; readonly batch: Promise<MicroBatch> } | null = null;
+  let position = 0;
+
+  return async (number) => {
+    const batch = await (ahead?.number === number ? ahead.batch : ask(options, number));
+    const next = numbers[++position];
+    ahead = next === undefined ? null : { number: next, batch: ask(options, next) };
+    // Where the phase ends before, nobody hears what becomes of it.
+    ahead?.batch.catch(() => {});
+    return batch;
+  };
+}
+
+function ask(options: PhaseRowsOptions, number: number): Promise<MicroBatch> {
+  const { bus, clock, limits, self, header, signal } = options;
+  const { jobId, startId, step, attempt, index } = header;
+  const request = {
+    ...{ bus, clock, signal, timeoutMs: limits.requestTimeoutMs },
+    subject: rowsSubject(jobId, self.worker),
+    data: encodeMessage(rowsRequestSchema, { ...self, startId, step, attempt, index, number }),
+  };
+  return askUntilRead(request, (bytes) => {
+    const expected: WorkItemHeader = { ...header, number, audit: false };
+    const answered = decodeWorkItemHeader(bytes);
+    const names = Object.keys(expected) as (keyof WorkItemHeader)[];
+    if (names.every((name) => answered[name] === expected[name])) return decodeWorkItemRows(bytes);
+    throw new LoraFleetError(
+      "corrupt",
+      `rows of micro-batch ${answered.number} came where those of ${number} were asked for`,
+    );
+  });
+}
