@@ -57,6 +57,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
   let past: { readonly jobId: string; readonly run: TrainingRun } | null = null;
   let run: TrainingRun | null = null;
   let observer: JobObserver | null = null;
+  /** Heartbeats have come that the run has not seen. */
+  let hasUnseen = false;
   const closing = new AbortController();
 
   function view(): FleetView {
@@ -74,15 +76,24 @@ export function createFleet(options: FleetOptions): RunningFleet {
     };
   }
 
+  /** A look at the whole fleet, with all that was heard so far. */
+  function showFleet(): void {
+    hasUnseen = false;
+    run?.fleetChanged(view());
+  }
+
   /** Decides, and tells whoever has to know. */
   function apply(event: MembershipEvent) {
     const decision = decideMembership(membership, event, clock.now(), limits);
     const isNews = decision.state.generation !== membership.generation;
     membership = decision.state;
+    let isUrgent = isNews;
     for (const effect of decision.effects) {
       switch (effect.type) {
         case "told":
-          run?.heard(effect.heartbeat);
+          // A look at everybody for each word of each of them would be too much for a large fleet.
+          if (run?.heard(effect.heartbeat, effect.before)) isUrgent = true;
+          hasUnseen = true;
           break;
         case "joined": {
           const { worker, name, gpu } = effect.member;
@@ -97,7 +108,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
       }
     }
     if (isNews) announce();
-    if (decision.effects.length > 0) run?.fleetChanged(view());
+    if (isUrgent || (event.type === "tick" && hasUnseen)) showFleet();
     return decision;
   }
 
@@ -237,7 +248,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
       observer: told,
       fleet: view(),
     });
-    for (const { heartbeat } of membership.members) if (heartbeat !== null) run.heard(heartbeat);
+    for (const { heartbeat } of membership.members) if (heartbeat !== null) run.heard(heartbeat, null);
     try {
       return await Promise.race([run.outcome, aborted.promise]);
     } finally {

@@ -1,5 +1,6 @@
 /** Which micro-batches of an attempt are in whose sums: each of them exactly once. Pure. */
 import type { Verdict } from "../shared/messages.ts";
+import { placeAmong } from "../shared/sorted_members.ts";
 import { mergeMaxima } from "./exponents.ts";
 
 export interface LedgerEntry {
@@ -91,9 +92,7 @@ export function totalsOf(ledger: Ledger): LedgerTotals {
   };
 }
 
-/** For each micro-batch the position of its worker among the attempt's members. */
+/** For each micro-batch the position of its worker among the attempt's members, which are sorted by id. */
 export function ownersOf(ledger: Ledger, members: readonly { readonly worker: string }[]): number[] {
-  return ledger.entries.flatMap((entry) =>
-    entry === null ? [] : [members.findIndex(({ worker }) => worker === entry.worker)]
-  );
+  return ledger.entries.flatMap((entry) => entry === null ? [] : [placeAmong(members, entry.worker)]);
 }

@@ -1,6 +1,6 @@
 /** Who of the fleet can take part in a step. */
 import type { Limits } from "../shared/limits.ts";
-import type { MemberRef, WorkerJob } from "../shared/messages.ts";
+import type { Heartbeat, MemberRef, WorkerJob } from "../shared/messages.ts";
 import { rangeWeights } from "../shared/range_weights.ts";
 import type { StepEffect } from "./step_decision.ts";
 import type { FleetMember, FleetView, Training, TrainingPlan } from "./step_state.ts";
@@ -35,6 +35,24 @@ export function withFleet(
     holders: isSame ? training.holders : holders,
     freshAt: isStateLost && isFreshThere ? training.freshAt ?? now : null,
   };
+}
+
+/**
+ * Whether a heartbeat tells what no decision should wait for until the next tick: that a worker leaves soon, how far it is
+ * with the job, or that it has loaded the newest commit. What else it tells (what it computes, how fast its link is) is
+ * looked at when something else happens; `before` is null for an incarnation's first word.
+ */
+export function isNews(
+  plan: TrainingPlan,
+  { committed, holders }: Training,
+  before: Heartbeat | null,
+  { incarnation, draining, job }: Heartbeat,
+): boolean {
+  if (before === null || before.draining !== draining) return true;
+  if (before.job?.phase !== job?.phase || before.job?.startId !== job?.startId) return true;
+  if (job?.phase !== "loaded" || job.startId !== plan.startId || committed === null) return false;
+  return !holders.has(incarnation) && job.committed.step === committed.step &&
+    job.committed.digest === committed.digest;
 }
 
 /** The job as a member has it loaded; null where it has not. */

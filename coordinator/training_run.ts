@@ -33,6 +33,7 @@ import type { JobObserver, PlannedJob, StepReport } from "./fleet.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
 import { decideStep, resume } from "./step.ts";
+import { isNews } from "./step_fleet.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
 import { serveStoredState } from "./state_server.ts";
 import { type FleetView, isStateStored, newTraining, stepStateOf, type TrainingPlan } from "./step_state.ts";
@@ -70,7 +71,8 @@ export interface TrainingRun {
   /** Everything is stored, or the job has to start again. Rejects with a `LoraFleetError` where it cannot be done. */
   readonly outcome: Promise<"done" | "restart">;
   fleetChanged(fleet: FleetView): void;
-  heard(heartbeat: Heartbeat): void;
+  /** Whether the fleet with this heartbeat is to be told at once; else the next tick is soon enough. */
+  heard(heartbeat: Heartbeat, before: Heartbeat | null): boolean;
   tick(): void;
   /** Tells everybody the state of the step. */
   announce(): void;
@@ -347,7 +349,10 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   return {
     outcome: outcome.promise,
     fleetChanged: (fleet) => void apply({ type: "fleet", fleet }),
-    heard: ({ incarnation, gradientBytesSent }) => gradientBytes.told(incarnation, gradientBytesSent),
+    heard: (heartbeat, before) => {
+      gradientBytes.told(heartbeat.incarnation, heartbeat.gradientBytesSent);
+      return isNews(plan, training, before, heartbeat);
+    },
     tick: () => void apply({ type: "tick" }),
     announce,
     dismiss: () => {

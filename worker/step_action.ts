@@ -1,5 +1,6 @@
 /** What a worker does next, from the announced state of the step and its own: pure, so that every case has a test. */
 import type { Committed, MemberRef, StepState, WorkItemHeader } from "../shared/messages.ts";
+import { memberAmong } from "../shared/sorted_members.ts";
 
 /** Names an attempt for good: gradient sums are good as long as it stays, whoever else comes and goes. */
 export interface AttemptId {
@@ -99,9 +100,7 @@ export function attemptOf({ step, attempt, term }: StepState): AttemptId {
 
 /** Whether the worker takes part in the attempt, under the incarnation that it has now. */
 export function isMember(state: StepState, self: MemberRef): boolean {
-  return state.members.some(({ worker, incarnation }) =>
-    worker === self.worker && incarnation === self.incarnation
-  );
+  return memberAmong(state.members, self) !== undefined;
 }
 
 /** Others who hold the newest commit. */
