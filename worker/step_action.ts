@@ -108,6 +108,22 @@ export function holdersFor(state: StepState, self: MemberRef): readonly string[]
   return state.holders.filter((worker) => worker !== self.worker);
 }
 
+/**
+ * Whether nobody misses the worker: it is in no attempt, and not the only one to have what others still need. `isServing`:
+ * somebody loads its state.
+ */
+export function mayLeave(
+  state: StepState | null,
+  self: MemberRef,
+  { hasOthers, isServing }: { readonly hasOthers: boolean; readonly isServing: boolean },
+): boolean {
+  if (state === null || state.phase === "done" || state.phase === "failed") return true;
+  if (state.phase === "checkpoint") return state.checkpointWriter !== self.worker;
+  if (state.phase !== "waiting" && isMember(state, self)) return false;
+  const isOnlyHolder = state.holders.length === 1 && state.holders[0] === self.worker;
+  return !hasOthers || !(isOnlyHolder || isServing);
+}
+
 export function sameCommit(a: Committed | null, b: Committed | null): boolean {
   return a?.step === b?.step && a?.digest === b?.digest;
 }

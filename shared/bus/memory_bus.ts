@@ -48,9 +48,9 @@ export function createMemoryBroker(options: { clock: Clock; maxPayloadBytes?: nu
   function send(subject: string, data: Uint8Array, reply: string | null): boolean {
     const heard = receivers.match(subject);
     if (heard.length === 0) return false;
-    // A copy of its own for each: neither the publisher nor another receiver can change it.
+    // The publisher may use its memory again; receivers only read, so that one copy is enough for thousands of them.
+    const copy = new Uint8Array(data);
     for (const receiver of heard) {
-      const copy = data.slice();
       deliver(() => {
         if (receiver.open) receiver.take(subject, copy, reply);
       });
