@@ -1,7 +1,7 @@
 /** Faults as data: what happens when, drawn from a seed, and how each of them is done to a fleet. */
+import type { Clock } from "../../shared/clock.ts";
 import type { Prng } from "../../shared/prng.ts";
-import { FAIR } from "./link.ts";
-import type { FleetInMemory, SimWorker } from "./fleet_in_memory.ts";
+import { FAIR, type Link } from "./link.ts";
 
 export type Fault =
   | { readonly type: "kill"; readonly worker: number }
@@ -18,7 +18,10 @@ export interface PlannedFault {
 }
 
 /** How often each type is drawn. */
-const SHARES: readonly (readonly [Fault["type"], number])[] = [
+export type FaultShares = readonly (readonly [Fault["type"], number])[];
+
+/** For a handful of workers. */
+export const SHARES: FaultShares = [
   ["kill", 4],
   ["stall", 4],
   ["cut", 3],
@@ -27,19 +30,34 @@ const SHARES: readonly (readonly [Fault["type"], number])[] = [
   ["drain", 2],
   ["killCoordinator", 2],
 ];
+/** Of a thousand workers as many die as of a few, each in its time; but there is one coordinator. */
+export const SHARES_AT_SCALE: FaultShares = [
+  ["kill", 50],
+  ["stall", 40],
+  ["cut", 30],
+  ["weather", 30],
+  ["join", 60],
+  ["drain", 20],
+  ["killCoordinator", 1],
+];
 const STALLS_MS = [1000, 5000, 15_000];
 
 /** `count` faults within `withinMs`, ascending. Workers are chosen among those that are alive when it happens. */
-export function drawFaults(random: Prng, count: number, withinMs: number): PlannedFault[] {
+export function drawFaults(
+  random: Prng,
+  count: number,
+  withinMs: number,
+  shares: FaultShares = SHARES,
+): PlannedFault[] {
   const times = Array.from({ length: count }, () => random.below(withinMs)).sort((a, b) => a - b);
-  return times.map((atMs) => ({ atMs, fault: drawFault(random) }));
+  return times.map((atMs) => ({ atMs, fault: drawFault(random, shares) }));
 }
 
-function drawFault(random: Prng): Fault {
+function drawFault(random: Prng, shares: FaultShares): Fault {
   const worker = random.uint32();
-  const total = SHARES.reduce((sum, [, share]) => sum + share, 0);
+  const total = shares.reduce((sum, [, share]) => sum + share, 0);
   let at = random.below(total);
-  const type = SHARES.find(([, share]) => (at -= share) < 0)![0];
+  const type = shares.find(([, share]) => (at -= share) < 0)![0];
   switch (type) {
     case "kill":
     case "drain":
@@ -57,8 +75,27 @@ function drawFault(random: Prng): Fault {
   }
 }
 
+/** A process that faults happen to. */
+export interface Victim {
+  readonly id: string;
+  readonly link: Pick<Link, "isCut" | "weather" | "stall" | "resume">;
+  readonly isAlive: boolean;
+  drain(): void;
+}
+
+/** A fleet that faults happen to, whatever its workers are made of. */
+export interface FaultTarget<V extends Victim = Victim> {
+  readonly clock: Clock;
+  readonly workers: readonly V[];
+  startWorker(): V;
+  kill(worker: V): void;
+  killCoordinator(): void;
+  startCoordinator(): void;
+  readonly isCoordinatorAlive: boolean;
+}
+
 /** Does it; what ends by itself ends after its time. Returns what was done, in words. */
-export function apply(fleet: FleetInMemory, fault: Fault): string {
+export function apply<V extends Victim>(fleet: FaultTarget<V>, fault: Fault): string {
   const later = (ms: number, end: () => void) => void fleet.clock.sleep(ms).then(end);
   if (fault.type === "join") {
     return `${fleet.startWorker().id} joins`;
@@ -71,15 +108,14 @@ export function apply(fleet: FleetInMemory, fault: Fault): string {
   }
   const alive = fleet.workers.filter(({ isAlive }) => isAlive);
   if (alive.length === 0) return "nobody is alive";
-  const worker: SimWorker = alive[fault.worker % alive.length]!;
+  const worker = alive[fault.worker % alive.length]!;
   const { id, link } = worker;
   switch (fault.type) {
     case "kill":
       fleet.kill(worker);
       return `${id} is killed`;
     case "drain":
-      worker.isDrained = true;
-      worker.agent.drain();
+      worker.drain();
       return `${id} is drained`;
     case "stall":
       link.stall();
