@@ -2,7 +2,7 @@
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { newStartId } from "../shared/ids.ts";
-import { LIMITS, type Limits } from "../shared/limits.ts";
+import { announcementPauseMs, LIMITS, type Limits } from "../shared/limits.ts";
 import {
   type CommitEntry,
   encodeMessage,
@@ -21,6 +21,7 @@ import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
+import { createPaced } from "./paced.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
 import type { FleetView } from "./step_state.ts";
 import { announcementOf, type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
@@ -107,10 +108,17 @@ export function createFleet(options: FleetOptions): RunningFleet {
         }
       }
     }
-    if (isNews) announce();
+    if (isNews) announcement.soon();
     if (isUrgent || (event.type === "tick" && hasUnseen)) showFleet();
     return decision;
   }
+
+  const announcement = createPaced({
+    clock,
+    announce,
+    pauseMs: () => announcementPauseMs(membership.members.length, limits),
+    signal: closing.signal,
+  });
 
   function announce(): void {
     const { generation, members } = membership;
@@ -161,13 +169,13 @@ export function createFleet(options: FleetOptions): RunningFleet {
 
   /** Deadlines are looked at as often as heartbeats come; states are repeated. */
   async function keepTime(): Promise<void> {
-    let announcedAt = -Infinity;
+    let repeatedAt = -Infinity;
     while (!closing.signal.aborted) {
       apply({ type: "tick" });
       run?.tick();
-      if (clock.now() - announcedAt >= limits.announcementIntervalMs) {
-        announcedAt = clock.now();
-        announce();
+      if (clock.now() - repeatedAt >= limits.announcementIntervalMs) {
+        repeatedAt = clock.now();
+        announcement.now();
         run?.announce();
       }
       await clock.sleep(limits.heartbeatIntervalMs, closing.signal);
@@ -241,7 +249,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
     const onAbort = () => aborted.reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     job = announcementOf(planned, startId);
-    announce();
+    announcement.now();
     run = startTrainingRun({
       ...{ bus, clock, limits, artifacts, startId, resumed, onDefect },
       job: planned,
@@ -275,7 +283,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
     },
     async forget(jobId) {
       if (job?.jobId === jobId) job = null;
-      announce();
+      announcement.now();
       if (past?.jobId === jobId) past.run.dismiss();
       try {
         await bus.deleteQueue(subjects.workQueueName(jobId));

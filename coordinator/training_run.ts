@@ -4,7 +4,7 @@ import type { Bus, Subscription } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
+import { announcementPauseMs, type Limits } from "../shared/limits.ts";
 import {
   attemptFailureSchema,
   checkpointReportSchema,
@@ -33,10 +33,18 @@ import type { JobObserver, PlannedJob, StepReport } from "./fleet.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
 import { decideStep, resume } from "./step.ts";
+import { createPaced } from "./paced.ts";
 import { isNews } from "./step_fleet.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
 import { serveStoredState } from "./state_server.ts";
-import { type FleetView, isStateStored, newTraining, stepStateOf, type TrainingPlan } from "./step_state.ts";
+import {
+  type FleetView,
+  isStateStored,
+  newTraining,
+  stepStateOf,
+  type Training,
+  type TrainingPlan,
+} from "./step_state.ts";
 
 export interface TrainingRunOptions {
   readonly bus: Bus;
@@ -147,17 +155,19 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   );
   let training = begun.training;
   let storedState = resumed?.stored.state ?? null;
+  const closing = new AbortController();
   let isClosed = false;
   /** Effects on queue, log and observer happen one after the other, in the order of the decisions. */
   let effectsDone: Promise<void> = Promise.resolve();
 
   function apply(event: StepEvent): readonly StepEffect[] {
     if (isClosed) return [];
-    const before = training.revision;
+    const before = training;
     const decision = decideStep(plan, training, event, clock.now(), limits);
     training = decision.training;
     // Before the queue is filled: who gets an item should know what it is for.
-    if (training.revision !== before) announce();
+    if (isUrgent(before, training)) announcement.now();
+    else if (training.revision !== before.revision) announcement.soon();
     carryOutAll(decision.effects);
     return decision.effects;
   }
@@ -174,6 +184,13 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     if (isClosed) return;
     outcome.reject(thrown);
   }
+
+  const announcement = createPaced({
+    clock,
+    announce,
+    pauseMs: () => announcementPauseMs(training.fleet.members.length, limits),
+    signal: closing.signal,
+  });
 
   function announce(): void {
     bus.publish(
@@ -344,7 +361,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   carryOutAll((resumed?.untold ?? []).map((entry) => ({ type: "committed", entry, seconds: 0 })));
   carryOutAll(begun.effects);
   apply({ type: "tick" });
-  announce();
+  announcement.now();
 
   return {
     outcome: outcome.promise,
@@ -354,18 +371,26 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       return isNews(plan, training, before, heartbeat);
     },
     tick: () => void apply({ type: "tick" }),
-    announce,
+    announce: () => announcement.now(),
     dismiss: () => {
       if (training.phase === "done" || training.phase === "failed") return;
       training = { ...training, phase: "failed", revision: training.revision + 1 };
-      announce();
+      announcement.now();
     },
     close: () => {
       isClosed = true;
+      closing.abort();
       for (const subscription of subscriptions) subscription.close();
       stateServer.close();
     },
   };
+}
+
+/** Whether somebody waits for the change: it is more than members who come, go, or have recovered while others compute. */
+function isUrgent(before: Training, now: Training): boolean {
+  const isOtherRound = now.phase === "reduce" && now.generation !== before.generation;
+  return now.phase !== before.phase || now.step !== before.step || now.attempt !== before.attempt ||
+    isOtherRound;
 }
 
 /** The micro-batches of the newest step that was asked for are kept. */
