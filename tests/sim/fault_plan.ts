@@ -17,43 +17,59 @@ export interface PlannedFault {
   readonly fault: Fault;
 }
 
-/** How often each type is drawn. */
-export type FaultShares = readonly (readonly [Fault["type"], number])[];
+/** How often each type is drawn, and how long it lasts. */
+export interface FaultMix {
+  readonly shares: readonly (readonly [Fault["type"], number])[];
+  /** Each of them as often as the others. */
+  readonly stallsMs: readonly number[];
+  readonly cutsMs: readonly [least: number, most: number];
+}
 
 /** For a handful of workers. */
-export const SHARES: FaultShares = [
-  ["kill", 4],
-  ["stall", 4],
-  ["cut", 3],
-  ["weather", 3],
-  ["join", 5],
-  ["drain", 2],
-  ["killCoordinator", 2],
-];
-/** Of a thousand workers as many die as of a few, each in its time; but there is one coordinator. */
-export const SHARES_AT_SCALE: FaultShares = [
-  ["kill", 50],
-  ["stall", 40],
-  ["cut", 30],
-  ["weather", 30],
-  ["join", 60],
-  ["drain", 20],
-  ["killCoordinator", 1],
-];
-const STALLS_MS = [1000, 5000, 15_000];
+export const MIX: FaultMix = {
+  shares: [
+    ["kill", 4],
+    ["stall", 4],
+    ["cut", 3],
+    ["weather", 3],
+    ["join", 5],
+    ["drain", 2],
+    ["killCoordinator", 2],
+  ],
+  stallsMs: [1000, 5000, 15_000],
+  cutsMs: [500, 12_500],
+};
+
+/**
+ * For a thousand. A worker that is lost holds up all others until it is known to be lost; so many are lost that a step is
+ * interrupted several times, and so few that there are some steps.
+ */
+export const MIX_AT_SCALE: FaultMix = {
+  shares: [
+    ["kill", 60],
+    ["stall", 500],
+    ["cut", 440],
+    ["weather", 500],
+    ["join", 300],
+    ["drain", 192],
+    ["killCoordinator", 8],
+  ],
+  stallsMs: [...Array(6).fill(200), ...Array(6).fill(500), ...Array(5).fill(1000), 2000, 4000, 15_000],
+  cutsMs: [100, 1500],
+};
 
 /** `count` faults within `withinMs`, ascending. Workers are chosen among those that are alive when it happens. */
 export function drawFaults(
   random: Prng,
   count: number,
   withinMs: number,
-  shares: FaultShares = SHARES,
+  mix: FaultMix = MIX,
 ): PlannedFault[] {
   const times = Array.from({ length: count }, () => random.below(withinMs)).sort((a, b) => a - b);
-  return times.map((atMs) => ({ atMs, fault: drawFault(random, shares) }));
+  return times.map((atMs) => ({ atMs, fault: drawFault(random, mix) }));
 }
 
-function drawFault(random: Prng, shares: FaultShares): Fault {
+function drawFault(random: Prng, { shares, stallsMs, cutsMs }: FaultMix): Fault {
   const worker = random.uint32();
   const total = shares.reduce((sum, [, share]) => sum + share, 0);
   let at = random.below(total);
@@ -63,9 +79,9 @@ function drawFault(random: Prng, shares: FaultShares): Fault {
     case "drain":
       return { type, worker };
     case "stall":
-      return { type, worker, ms: STALLS_MS[random.below(STALLS_MS.length)]! };
+      return { type, worker, ms: stallsMs[random.below(stallsMs.length)]! };
     case "cut":
-      return { type, worker, ms: 500 + random.below(12_000) };
+      return { type, worker, ms: cutsMs[0] + random.below(cutsMs[1] - cutsMs[0]) };
     case "weather":
       return { type, worker, share: 0.02 + 0.1 * random.uniform(), ms: 1000 + random.below(10_000) };
     case "join":

@@ -38,6 +38,8 @@ export interface ModelFleetOptions extends ToyJobOptions {
   readonly limits?: Limits;
   /** How often a worker adds a micro-batch that is counted, where a test plants a fault. */
   readonly timesAdded?: (worker: string, number: number) => number;
+  /** Told of each line of the history. */
+  readonly onLine?: (line: string) => void;
 }
 
 export interface ModelFleet {
@@ -53,6 +55,8 @@ export interface ModelFleet {
   readonly computedCount: number;
   /** What the broker has sent to workers besides gradients and states. */
   readonly controlBytesOut: number;
+  /** Of a gradient. */
+  readonly wireBytes: number;
   /** Since the beginning, in milliseconds. */
   readonly elapsedMs: number;
   startWorker(): ModelWorker;
@@ -76,7 +80,7 @@ export function createModelFleet(options: ModelFleetOptions): ModelFleet {
   const timetable = createTimetable(clock);
   const broker = createMemoryBroker({ clock, maxPayloadBytes: MAX_PAYLOAD_BYTES });
   const artifacts = createMemoryArtifacts();
-  const trace = createTrace(() => clock.now() - BEGINNING);
+  const trace = createTrace(() => clock.now() - BEGINNING, options.onLine);
   const books = createBooks(totalSteps, microBatchesPerStep);
   const workers: ModelWorker[] = [];
   const links = new Map<string, ModelLink>();
@@ -128,7 +132,17 @@ export function createModelFleet(options: ModelFleetOptions): ModelFleet {
   }
 
   return {
-    ...{ clock, workers, steps: coordinator.steps, committedAt, trace, books, startWorker, passUntil },
+    ...{
+      clock,
+      workers,
+      steps: coordinator.steps,
+      committedAt,
+      trace,
+      books,
+      wireBytes,
+      startWorker,
+      passUntil,
+    },
     kill: (worker) => worker.kill(),
     startCoordinator: coordinator.start,
     killCoordinator: coordinator.kill,

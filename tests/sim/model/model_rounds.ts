@@ -1,6 +1,7 @@
 /**
  * The all-reduce of model workers: a barrier that takes the time of its bytes, and gives all members the sum of what each of
- * them really has. It stands still while one of them cannot be reached, and never ends where one is gone.
+ * them really has. A member that cannot be reached for a while goes on where it was, and asks for what it has missed; without
+ * one that is gone the round never ends.
  */
 import type { StepState } from "../../../shared/messages.ts";
 import { digestAfter, type Sums, total } from "./contribution.ts";
@@ -48,12 +49,9 @@ interface Round {
   readonly state: StepState;
   readonly entered: Map<string, Entered>;
   /** Null until everybody has entered. */
-  leftMs: number | null;
-  /** Since when it goes on; null while it stands still. */
-  goesSince: number | null;
-  readonly unreachable: Set<string>;
-  /** Makes the end that was planned before an interruption void. */
-  plan: number;
+  endAt: number | null;
+  /** Who cannot be reached now, and how long it would have needed from then on. */
+  readonly interrupted: Map<string, number>;
 }
 
 export function createRounds(options: RoundsOptions): Rounds {
@@ -71,9 +69,7 @@ export function createRounds(options: RoundsOptions): Rounds {
     for (const [other, { state: { generation } }] of rounds) {
       if (generation < state.generation) rounds.delete(other);
     }
-    const round: Round = {
-      ...{ state, entered: new Map(), leftMs: null, goesSince: null, unreachable: new Set(), plan: 0 },
-    };
+    const round: Round = { state, entered: new Map(), endAt: null, interrupted: new Map() };
     rounds.set(key, round);
     return round;
   }
@@ -86,28 +82,23 @@ export function createRounds(options: RoundsOptions): Rounds {
   ): void {
     const round = roundOf(state);
     round.entered.set(member.worker, { member, sums, take });
-    if (!member.link.isReachable) round.unreachable.add(member.worker);
+    if (!member.link.isReachable) round.interrupted.set(member.worker, 0);
     if (round.entered.size < state.members.length) return;
     const links = state.members.map(({ worker }) => round.entered.get(worker)!.member.link.speed);
-    round.leftMs = roundMs(links, state.weights, gradientBytes, broker);
-    goOn(round);
+    round.endAt = timetable.now + Math.ceil(roundMs(links, state.weights, gradientBytes, broker));
+    endInTime(round);
   }
 
-  /** Plans the end, if nobody is missing. */
-  function goOn(round: Round): void {
-    if (round.leftMs === null || round.unreachable.size > 0) return;
-    const plan = ++round.plan;
-    round.goesSince = timetable.now;
-    timetable.after(round.leftMs, () => {
-      if (round.plan === plan && rounds.has(keyOf(round.state))) finish(round);
+  /** Ends it when its time has come and nobody is missing. */
+  function endInTime(round: Round): void {
+    const { endAt, interrupted, state } = round;
+    if (endAt === null || interrupted.size > 0) return;
+    timetable.after(endAt - timetable.now, () => {
+      // Interrupted meanwhile, it is looked at again when that is over.
+      if (rounds.has(keyOf(state)) && round.interrupted.size === 0 && timetable.now >= round.endAt!) {
+        finish(round);
+      }
     });
-  }
-
-  function standStill(round: Round): void {
-    if (round.leftMs === null || round.goesSince === null) return;
-    round.leftMs = Math.max(0, round.leftMs - (timetable.now - round.goesSince)) + repeatMs;
-    round.goesSince = null;
-    round.plan++;
   }
 
   function finish(round: Round): void {
@@ -135,17 +126,25 @@ export function createRounds(options: RoundsOptions): Rounds {
       const round = rounds.get(keyOf(state));
       if (round === undefined) return [];
       return state.members.map(({ worker }) => worker).filter((worker) =>
-        !round.entered.has(worker) || round.unreachable.has(worker)
+        !round.entered.has(worker) || round.interrupted.has(worker)
       );
     },
     reachChanged: (worker) => {
       for (const round of rounds.values()) {
         const entered = round.entered.get(worker);
         if (entered === undefined) continue;
+        const leftMs = round.interrupted.get(worker);
         if (!entered.member.link.isReachable) {
-          standStill(round);
-          round.unreachable.add(worker);
-        } else if (round.unreachable.delete(worker) && round.goesSince === null) goOn(round);
+          if (leftMs === undefined) {
+            round.interrupted.set(worker, Math.max(0, (round.endAt ?? 0) - timetable.now));
+          }
+        } else if (leftMs !== undefined) {
+          round.interrupted.delete(worker);
+          if (round.endAt !== null) {
+            round.endAt = Math.max(round.endAt, timetable.now + Math.max(repeatMs, leftMs));
+          }
+          endInTime(round);
+        }
       }
     },
   };

@@ -1,7 +1,8 @@
 /** One run of a large fleet under the faults of a seed, to its end, and what came of it. */
 import { pcg32 } from "../../../shared/prng.ts";
-import { apply, drawFaults, type Fault, SHARES_AT_SCALE } from "../fault_plan.ts";
+import { apply, drawFaults, type Fault, MIX_AT_SCALE } from "../fault_plan.ts";
 import { undisturbedDigests } from "./contribution.ts";
+import { roundMs } from "./link_model.ts";
 import { createModelFleet, type ModelFleetOptions } from "./model_fleet.ts";
 
 export interface ScaleOptions extends ModelFleetOptions {
@@ -22,6 +23,14 @@ export interface ScaleResult {
   readonly simulatedMs: number;
   /** From one commit to the next. */
   readonly stepMs: readonly number[];
+  /** Those that ended before the last fault. */
+  readonly stepMsUnderFaults: readonly number[];
+  /** Workers that were ever started. */
+  readonly startedCount: number;
+  /** Bytes of a gradient as it is on the wire. */
+  readonly wireBytes: number;
+  /** What the first round takes if nobody is interrupted. */
+  readonly firstRoundMs: number;
   /** From each death of a worker to the next commit. */
   readonly deathToCommitMs: readonly number[];
   readonly computedCount: number;
@@ -47,16 +56,20 @@ export async function runAtScale(options: ScaleOptions): Promise<ScaleResult> {
   const { trace } = fleet;
   const faultCounts: Partial<Record<Fault["type"], number>> = {};
   const deaths: number[] = [];
+  let lastFaultAt = 0;
 
   fleet.startCoordinator();
   for (let index = 0; index < workerCount; index++) {
     await fleet.passUntil(Math.floor(index * startWithinMs / workerCount));
     fleet.startWorker();
   }
-  for (const { atMs, fault } of drawFaults(pcg32(seed, 1), faultCount, faultsWithinMs, SHARES_AT_SCALE)) {
+  const links = fleet.workers.map(({ link }) => link.speed);
+  const firstRoundMs = roundMs(links, links.map(() => 1), fleet.wireBytes, options.broker);
+  for (const { atMs, fault } of drawFaults(pcg32(seed, 1), faultCount, faultsWithinMs, MIX_AT_SCALE)) {
     await fleet.passUntil(startWithinMs + atMs);
     if (fleet.isDone) break;
     trace.note("fault", apply(fleet, fault));
+    lastFaultAt = fleet.elapsedMs;
     faultCounts[fault.type] = (faultCounts[fault.type] ?? 0) + 1;
     if (fault.type === "kill") deaths.push(fleet.elapsedMs);
   }
@@ -66,6 +79,7 @@ export async function runAtScale(options: ScaleOptions): Promise<ScaleResult> {
   }
   await fleet.passUntil(withinMs);
 
+  const stepMs = fleet.committedAt.slice(1).map((at, index) => at - fleet.committedAt[index]!);
   const undisturbed = undisturbedDigests(totalSteps, microBatchesPerStep);
   const digests = new Map(fleet.steps.map(({ step, digest }) => [step, digest]));
   const { lost, doubled, faults } = fleet.books.balance();
@@ -74,7 +88,11 @@ export async function runAtScale(options: ScaleOptions): Promise<ScaleResult> {
     faultCounts,
     commitCount: fleet.steps.length,
     simulatedMs: fleet.elapsedMs,
-    stepMs: fleet.committedAt.slice(1).map((at, index) => at - fleet.committedAt[index]!),
+    stepMs,
+    stepMsUnderFaults: stepMs.filter((_, index) => fleet.committedAt[index + 1]! <= lastFaultAt),
+    startedCount: fleet.workers.length,
+    wireBytes: fleet.wireBytes,
+    firstRoundMs,
     deathToCommitMs: deaths.flatMap((at) => {
       const next = fleet.committedAt.find((committed) => committed >= at);
       return next === undefined ? [] : [next - at];

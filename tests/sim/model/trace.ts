@@ -12,8 +12,11 @@ export interface Trace {
 
 const KEPT = 1000;
 
-/** @param now milliseconds since the beginning */
-export function createTrace(now: () => number): Trace {
+/**
+ * @param now milliseconds since the beginning
+ * @param onLine told of each line
+ */
+export function createTrace(now: () => number, onLine: (line: string) => void = () => {}): Trace {
   const sha256 = createHash("sha256");
   const recent: string[] = [];
   let lineCount = 0;
@@ -22,6 +25,7 @@ export function createTrace(now: () => number): Trace {
       const line = `${now()} ${who}: ${what}`;
       sha256.update(line).update("\n");
       recent[lineCount++ % KEPT] = line;
+      onLine(line);
     },
     get lineCount() {
       return lineCount;
