@@ -46,16 +46,16 @@ export const MIX: FaultMix = {
  */
 export const MIX_AT_SCALE: FaultMix = {
   shares: [
-    ["kill", 60],
-    ["stall", 500],
-    ["cut", 440],
-    ["weather", 500],
-    ["join", 300],
-    ["drain", 192],
-    ["killCoordinator", 8],
+    ["kill", 36],
+    ["stall", 480],
+    ["cut", 160],
+    ["weather", 800],
+    ["join", 330],
+    ["drain", 188],
+    ["killCoordinator", 6],
   ],
-  stallsMs: [...Array(6).fill(200), ...Array(6).fill(500), ...Array(5).fill(1000), 2000, 4000, 15_000],
-  cutsMs: [100, 1500],
+  stallsMs: [...Array(10).fill(200), ...Array(10).fill(500), ...Array(7).fill(1000), 2000, 4000, 15_000],
+  cutsMs: [100, 1000],
 };
 
 /** `count` faults within `withinMs`, ascending. Workers are chosen among those that are alive when it happens. */

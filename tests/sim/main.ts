@@ -2,7 +2,7 @@
  * `deno task sim`: a fleet in memory under faults drawn from a seed, beside an undisturbed run of the same job. The same seed
  * gives the same trace hash. docs/simulation.md says what is real and what is modelled.
  *
- *     deno task sim [--seed 1] [--workers 20] [--faults 100] [--steps 30] [--micro-batches <two for each worker>]
+ *     deno task sim [--seed 1] [--workers 20] [--faults 100] [--steps 24] [--micro-batches <two for each worker>]
  *                   [--compute-ms 200-1200] [--parameters 1000000] [--codec exact|int8] [--link-mbit 500-1000]
  *                   [--latency-ms 1-20] [--broker-gbit 100, 0 for no limit] [--heartbeat-ms 250, 1000 from 200 workers on]
  *                   [--trace <file for the whole history>]

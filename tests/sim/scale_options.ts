@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { LIMITS, type Limits } from "../../shared/limits.ts";
+import { MIX_AT_SCALE } from "./fault_plan.ts";
 import type { ScaleOptions } from "./model/scale_run.ts";
 
 /** From so many workers on the limits of a large fleet hold. */
@@ -19,7 +20,7 @@ export const LARGE_FLEET_LIMITS: Limits = {
 };
 
 /** Faults are spread over so many milliseconds each, in the fleet's time. */
-const FAULT_MS_EACH = { deep: 500, scale: 300 };
+const FAULT_MS_EACH = { deep: 500, scale: 250 };
 
 const text = { type: "string" } as const;
 const OPTIONS = {
@@ -91,10 +92,11 @@ export function parseOptions(args: string[]): SimOptions {
       seed: whole("seed", 1, 0),
       workerCount,
       faultCount,
+      faultMix: MIX_AT_SCALE,
       faultsWithinMs: Math.max(1, faultCount * faultMsEach),
       startWithinMs: 5000,
       withinMs: 24 * 3_600_000,
-      totalSteps: whole("steps", isDeep ? 20 : 30, 1),
+      totalSteps: whole("steps", isDeep ? 20 : 24, 1),
       microBatchesPerStep: whole("micro-batches", 2 * workerCount, 1),
       checkpointEvery: 5,
       computeMs: range("compute-ms", isDeep ? [500, 3000] : [200, 1200]),

@@ -4,6 +4,7 @@
  */
 import { createFakeClock, type FakeClock } from "../../../shared/bus/fake_clock.ts";
 import { createMemoryBroker } from "../../../shared/bus/memory_bus.ts";
+import { workerIdOf } from "../../../shared/ids.ts";
 import { messageOf } from "../../../shared/errors.ts";
 import type { StepReport } from "../../../coordinator/fleet.ts";
 import { LIMITS, type Limits } from "../../../shared/limits.ts";
@@ -109,8 +110,7 @@ export function createModelFleet(options: ModelFleetOptions): ModelFleet {
   });
 
   function startWorker(): ModelWorker {
-    // As long as real ids are, since announcements are made of them.
-    const id = `w-${String(workers.length).padStart(16, "0")}`;
+    const id = workerIdOf(`model ${workers.length}`);
     const own = pcg32(random.uint32());
     const paceMs = between(own, options.computeMs);
     const link = createModelLink({

@@ -2,7 +2,7 @@
  * What stands between a model worker and the broker: the delay of its link, and the faults that happen to it. As `link.ts`, but
  * with callbacks in place of promises, for thousands of workers.
  */
-import type { Bus, BusMessage, Subscription, WorkItem, WorkQueue } from "../../../shared/bus/bus.ts";
+import type { Bus, Subscription, WorkItem, WorkQueue } from "../../../shared/bus/bus.ts";
 import type { Prng } from "../../../shared/prng.ts";
 import { FAIR, type Weather } from "../link.ts";
 import type { LinkSpeed } from "./link_model.ts";
@@ -23,7 +23,10 @@ export interface ModelLink {
   /** In the process's own time: a stalled one does it when it goes on, a dead one never. */
   after(milliseconds: number, run: () => void): void;
   publish(subject: string, data: Uint8Array): void;
-  subscribe(subject: string, take: (message: BusMessage) => void): Subscription;
+  /** Hears announcements. */
+  hear(subject: string, take: (data: Uint8Array) => void): Subscription;
+  /** Answers requests. */
+  serve(subject: string, answer: (request: Uint8Array) => Uint8Array): Subscription;
   /** One try of a request; null where no answer has come in time. */
   ask(subject: string, data: Uint8Array, timeoutMs: number, take: (answer: Uint8Array | null) => void): void;
   /** One pull; null where nothing has come. What comes later than that is lost until its time at the broker is over. */
@@ -94,6 +97,32 @@ export function createModelLink({ bus, timetable, random, speed, onReach }: Mode
     };
   }
 
+  function hear(subject: string, take: (data: Uint8Array) => void): Subscription {
+    return subscribe(subject, take);
+  }
+
+  function subscribe(
+    subject: string,
+    take: (data: Uint8Array, respond: (answer: Uint8Array) => void) => void,
+  ): Subscription {
+    let isOpen = true;
+    const subscription = bus.subscribe(subject, ({ data, respond }) => {
+      bytesReceived += data.length;
+      // One closure for each of thousands who hear the same.
+      later(() => {
+        if (!isOpen || isLost()) return;
+        if (isStalled) waiting.push(() => isOpen && take(data, respond));
+        else take(data, respond);
+      });
+    });
+    return {
+      close: () => {
+        isOpen = false;
+        subscription.close();
+      },
+    };
+  }
+
   const link: ModelLink = {
     speed,
     get bytesReceived() {
@@ -132,20 +161,12 @@ export function createModelLink({ bus, timetable, random, speed, onReach }: Mode
     },
     after,
     publish: (subject, data) => send(() => bus.publish(subject, data)),
-    subscribe: (subject, take) => {
-      let isOpen = true;
-      const subscription = bus.subscribe(subject, (message) =>
-        receive(message.data.length, () => {
-          if (!isOpen) return;
-          take({ ...message, respond: (data) => send(() => message.respond(data)) });
-        }));
-      return {
-        close: () => {
-          isOpen = false;
-          subscription.close();
-        },
-      };
-    },
+    hear,
+    serve: (subject, answer) =>
+      subscribe(subject, (request, respond) => {
+        const bytes = answer(request);
+        send(() => respond(bytes));
+      }),
     ask: (subject, data, timeoutMs, take) => {
       let isOver = false;
       const finish = (answer: Uint8Array | null) => {

@@ -16,7 +16,7 @@ export interface RoundResult {
 
 export interface RoundMember {
   readonly worker: string;
-  readonly link: { readonly speed: LinkSpeed; readonly isReachable: boolean };
+  readonly link: { readonly speed: LinkSpeed; readonly isReachable: boolean; readonly isCut: boolean };
 }
 
 export interface Rounds {
@@ -33,7 +33,7 @@ export interface RoundsOptions {
   readonly broker: BrokerSpeed;
   /** Bytes of one gradient as it is on the wire. */
   readonly gradientBytes: number;
-  /** After an interruption what got lost is asked for again (decision 6, receipts). */
+  /** After a cut what got lost is asked for again (decision 6, receipts); what waits for a stalled process is not lost. */
   readonly repeatMs: number;
   /** Told of each sum that is made. */
   readonly onSummed: (digest: string, parts: readonly Sums[]) => void;
@@ -50,8 +50,8 @@ interface Round {
   readonly entered: Map<string, Entered>;
   /** Null until everybody has entered. */
   endAt: number | null;
-  /** Who cannot be reached now, and how long it would have needed from then on. */
-  readonly interrupted: Map<string, number>;
+  /** Who cannot be reached now, how long it would have needed from then on, and what of that may have got lost. */
+  readonly interrupted: Map<string, { readonly leftMs: number; readonly isCut: boolean }>;
 }
 
 export function createRounds(options: RoundsOptions): Rounds {
@@ -82,7 +82,9 @@ export function createRounds(options: RoundsOptions): Rounds {
   ): void {
     const round = roundOf(state);
     round.entered.set(member.worker, { member, sums, take });
-    if (!member.link.isReachable) round.interrupted.set(member.worker, 0);
+    if (!member.link.isReachable) {
+      round.interrupted.set(member.worker, { leftMs: 0, isCut: member.link.isCut });
+    }
     if (round.entered.size < state.members.length) return;
     const links = state.members.map(({ worker }) => round.entered.get(worker)!.member.link.speed);
     round.endAt = timetable.now + Math.ceil(roundMs(links, state.weights, gradientBytes, broker));
@@ -133,16 +135,15 @@ export function createRounds(options: RoundsOptions): Rounds {
       for (const round of rounds.values()) {
         const entered = round.entered.get(worker);
         if (entered === undefined) continue;
-        const leftMs = round.interrupted.get(worker);
-        if (!entered.member.link.isReachable) {
-          if (leftMs === undefined) {
-            round.interrupted.set(worker, Math.max(0, (round.endAt ?? 0) - timetable.now));
-          }
-        } else if (leftMs !== undefined) {
+        const { isReachable, isCut } = entered.member.link;
+        const before = round.interrupted.get(worker);
+        if (!isReachable) {
+          const leftMs = before?.leftMs ?? Math.max(0, (round.endAt ?? 0) - timetable.now);
+          round.interrupted.set(worker, { leftMs, isCut: isCut || before?.isCut === true });
+        } else if (before !== undefined) {
           round.interrupted.delete(worker);
-          if (round.endAt !== null) {
-            round.endAt = Math.max(round.endAt, timetable.now + Math.max(repeatMs, leftMs));
-          }
+          const restMs = Math.max(before.leftMs, before.isCut ? repeatMs : 0);
+          if (round.endAt !== null) round.endAt = Math.max(round.endAt, timetable.now + restMs);
           endInTime(round);
         }
       }

@@ -21,7 +21,7 @@ function createWorld() {
       members: ids.map((worker) => ({ worker, incarnation: `i-${worker}` })),
     }) as unknown as StepState;
   const speed = { upBytesPerSecond: 500, downBytesPerSecond: 1e9, latencyMs: 0 };
-  const members = ids.map((worker) => ({ worker, link: { speed, isReachable: true } }));
+  const members = ids.map((worker) => ({ worker, link: { speed, isReachable: true, isCut: false } }));
   const parts = ids.map((_, number): Sums => {
     const sums = emptySums();
     addMicroBatch(sums, number);
@@ -32,8 +32,8 @@ function createWorld() {
     const take = (result: RoundResult) => ended.push([clock.now(), result.digestAfter(INITIAL_DIGEST)]);
     rounds.enter(state(generation), members[index]!, parts[index]!, take);
   };
-  const reach = (index: number, isReachable: boolean) => {
-    members[index]!.link.isReachable = isReachable;
+  const reach = (index: number, isReachable: boolean, isCut = false) => {
+    Object.assign(members[index]!.link, { isReachable, isCut });
     rounds.reachChanged(ids[index]!);
   };
   const digest = digestAfter(INITIAL_DIGEST, total(parts));
@@ -64,11 +64,11 @@ Deno.test("a member that cannot be reached for a while makes the others wait for
   assertEquals(ended.map(([at]) => at), [6000, 6000, 6000]);
 });
 
-Deno.test("interruptions of several members cost no more than the longest", async () => {
+Deno.test("what was lost in a cut is asked for again; cuts of several members cost no more than the longest", async () => {
   const { clock, enter, reach, ended } = createWorld();
   for (const index of [0, 1, 2]) enter(index);
   await clock.advance(1900);
-  for (const index of [0, 1]) reach(index, false);
+  for (const index of [0, 1]) reach(index, false, true);
   await clock.advance(100);
   for (const index of [0, 1]) reach(index, true);
   await clock.advance(10_000);

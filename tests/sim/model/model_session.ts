@@ -417,19 +417,19 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
   }
 
   const subscriptions = [
-    link.subscribe(subjects.stateSubject(jobId), ({ data }) => {
+    link.hear(subjects.stateSubject(jobId), (data) => {
       const state = world.decoded.step(data);
       if (state.startId !== startId || (newest !== null && state.revision <= newest.revision)) return;
       newest = state;
       look();
       options.onLook();
     }),
-    link.subscribe(subjects.recoverSubject(jobId, self.worker), ({ data, respond }) => {
+    link.serve(subjects.recoverSubject(jobId, self.worker), (data) => {
       const request = decodeMessage(recoverRequestSchema, data, "a request for the committed state");
       const isHeld = request.startId === startId && sameCommit(request.committed, own.committed);
       if (isHeld) servedAt = now();
       const words = isHeld ? wordsOfDigest(own.committed.digest) : new Int32Array(0);
-      respond(encodeStateFrame({ jobId, startId }, request.committed.step, request.offset, words));
+      return encodeStateFrame({ jobId, startId }, request.committed.step, request.offset, words);
     }),
   ];
 

@@ -209,11 +209,12 @@ export function startModelWorker(options: ModelWorkerOptions): ModelWorker {
     following.close();
   }
 
-  const following = link.subscribe(FLEET_SUBJECT, ({ data }) => {
+  const following = link.hear(FLEET_SUBJECT, (data) => {
     const state = world.decoded.fleet(data);
     if (fleet !== null && state.generation < fleet.generation) return;
+    const isRepeated = fleet?.generation === state.generation && fleet.job?.startId === state.job?.startId;
     fleet = state;
-    look();
+    if (!isRepeated || drainSince !== null) look();
   });
   join();
   return {

@@ -1,6 +1,6 @@
 /** One run of a large fleet under the faults of a seed, to its end, and what came of it. */
 import { pcg32 } from "../../../shared/prng.ts";
-import { apply, drawFaults, type Fault, MIX_AT_SCALE } from "../fault_plan.ts";
+import { apply, drawFaults, type Fault, type FaultMix } from "../fault_plan.ts";
 import { undisturbedDigests } from "./contribution.ts";
 import { roundMs } from "./link_model.ts";
 import { createModelFleet, type ModelFleetOptions } from "./model_fleet.ts";
@@ -8,6 +8,7 @@ import { createModelFleet, type ModelFleetOptions } from "./model_fleet.ts";
 export interface ScaleOptions extends ModelFleetOptions {
   readonly workerCount: number;
   readonly faultCount: number;
+  readonly faultMix: FaultMix;
   /** Within which the faults happen, from the moment on at which all workers have started. */
   readonly faultsWithinMs: number;
   /** Workers start one after the other within this time. */
@@ -65,7 +66,7 @@ export async function runAtScale(options: ScaleOptions): Promise<ScaleResult> {
   }
   const links = fleet.workers.map(({ link }) => link.speed);
   const firstRoundMs = roundMs(links, links.map(() => 1), fleet.wireBytes, options.broker);
-  for (const { atMs, fault } of drawFaults(pcg32(seed, 1), faultCount, faultsWithinMs, MIX_AT_SCALE)) {
+  for (const { atMs, fault } of drawFaults(pcg32(seed, 1), faultCount, faultsWithinMs, options.faultMix)) {
     await fleet.passUntil(startWithinMs + atMs);
     if (fleet.isDone) break;
     trace.note("fault", apply(fleet, fault));

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { LIMITS } from "../../../shared/limits.ts";
+import { MIX } from "../fault_plan.ts";
 import { runAtScale, type ScaleOptions, type ScaleResult } from "./scale_run.ts";
 
 const JOB: ScaleOptions = {
@@ -7,6 +8,7 @@ const JOB: ScaleOptions = {
   limits: { ...LIMITS, heartbeatIntervalMs: 1000, lostAfterMissedHeartbeats: 6 },
   workerCount: 60,
   faultCount: 80,
+  faultMix: MIX,
   faultsWithinMs: 40_000,
   startWithinMs: 1000,
   withinMs: 3_600_000,
