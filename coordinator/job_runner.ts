@@ -109,16 +109,19 @@ export function createFleet(options: FleetOptions): RunningFleet {
       }
     }
     if (isNews) announcement.soon();
-    if (isUrgent || (event.type === "tick" && hasUnseen)) showFleet();
+    if (event.type === "tick" && hasUnseen) look.now();
+    else if (isUrgent) look.soon();
     return decision;
   }
 
-  const announcement = createPaced({
+  const pauses = {
     clock,
-    announce,
     pauseMs: () => announcementPauseMs(membership.members.length, limits),
     signal: closing.signal,
-  });
+  };
+  const announcement = createPaced({ ...pauses, announce });
+  // Ten thousand that join at once are not looked at ten thousand times, either.
+  const look = createPaced({ ...pauses, announce: showFleet });
 
   function announce(): void {
     const { generation, members } = membership;

@@ -1,6 +1,7 @@
 /**
- * Announcements of a state that may change many times in a moment: at once after a pause, else one for all that has changed by
- * the pause's end. A state may be skipped, since the next one says everything (docs/protocol.md, "Two repeated states").
+ * Announcements of a state that may change many times in a moment, and looks at it: at once after a pause, else one for all that
+ * has changed by the pause's end. A state may be skipped, since the next one says everything (docs/protocol.md, "Two repeated
+ * states").
  */
 import type { Clock } from "../shared/clock.ts";
 
