@@ -3,7 +3,7 @@ import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { newStartId } from "../shared/ids.ts";
 import { LoraFleetError, quote } from "../shared/errors.ts";
-import { LIMITS, type Limits } from "../shared/limits.ts";
+import { announcementPauseMs, LIMITS, type Limits } from "../shared/limits.ts";
 import {
   type CommitEntry,
   encodeMessage,
@@ -23,6 +23,7 @@ import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { createHearing } from "./hearing.ts";
 import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
+import { createPaced } from "./paced.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
 import { createMemoryQuarantineStore, createQuarantines, type QuarantineStore } from "./quarantines.ts";
 import type { FleetView } from "./step_state.ts";
@@ -63,6 +64,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
   let past: { readonly jobId: string; readonly run: TrainingRun } | null = null;
   let run: TrainingRun | null = null;
   let observer: JobObserver | null = null;
+  /** Heartbeats have come that the run has not seen. */
+  let hasUnseen = false;
   const closing = new AbortController();
   const hearing = createHearing(clock.now(), limits);
   bus.onStatus((status) => hearing.statusChanged(status, clock.now()));
@@ -92,15 +95,24 @@ export function createFleet(options: FleetOptions): RunningFleet {
     }
   }
 
+  /** A look at the whole fleet, with all that was heard so far. */
+  function showFleet(): void {
+    hasUnseen = false;
+    run?.fleetChanged(view());
+  }
+
   /** Decides, and tells whoever has to know. */
   function apply(event: MembershipEvent) {
     const decision = decideMembership(membership, event, clock.now(), limits);
     const isNews = decision.state.generation !== membership.generation;
     membership = decision.state;
+    let isUrgent = isNews;
     for (const effect of decision.effects) {
       switch (effect.type) {
         case "told":
-          run?.heard(effect.heartbeat);
+          // A look at everybody for each word of each of them would be too much for a large fleet.
+          if (run?.heard(effect.heartbeat, effect.before)) isUrgent = true;
+          hasUnseen = true;
           break;
         case "joined": {
           const { worker, name, gpu } = effect.member;
@@ -115,10 +127,20 @@ export function createFleet(options: FleetOptions): RunningFleet {
         }
       }
     }
-    if (isNews) announce();
-    if (decision.effects.length > 0) run?.fleetChanged(view());
+    if (isNews) announcement.soon();
+    if (event.type === "tick" && hasUnseen) look.now();
+    else if (isUrgent) look.soon();
     return decision;
   }
+
+  const pauses = {
+    clock,
+    pauseMs: () => announcementPauseMs(membership.members.length, limits),
+    signal: closing.signal,
+  };
+  const announcement = createPaced({ ...pauses, announce });
+  // Ten thousand that join at once are not looked at ten thousand times, either.
+  const look = createPaced({ ...pauses, announce: showFleet });
 
   function announce(): void {
     const { generation, members } = membership;
@@ -169,15 +191,15 @@ export function createFleet(options: FleetOptions): RunningFleet {
 
   /** Deadlines are looked at as often as heartbeats come; states are repeated. */
   async function keepTime(): Promise<void> {
-    let announcedAt = -Infinity;
+    let repeatedAt = -Infinity;
     while (!closing.signal.aborted) {
       const milliseconds = hearing.deafMs(clock.now());
       if (milliseconds > 0) apply({ type: "deaf", milliseconds });
       apply({ type: "tick" });
       run?.tick();
-      if (clock.now() - announcedAt >= limits.announcementIntervalMs) {
-        announcedAt = clock.now();
-        announce();
+      if (clock.now() - repeatedAt >= limits.announcementIntervalMs) {
+        repeatedAt = clock.now();
+        announcement.now();
         run?.announce();
       }
       await clock.sleep(limits.heartbeatIntervalMs, closing.signal);
@@ -252,7 +274,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
     const onAbort = () => aborted.reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     job = announcementOf(planned, startId);
-    announce();
+    announcement.now();
     run = startTrainingRun({
       ...{ bus, clock, limits, artifacts, startId, resumed, onDefect },
       job: planned,
@@ -262,7 +284,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
       onQuarantine: ({ worker, reasons, until }) =>
         quarantines.add({ worker, reasons, until, since: clock.now(), jobId: planned.id }),
     });
-    for (const { heartbeat } of membership.members) if (heartbeat !== null) run.heard(heartbeat);
+    for (const { heartbeat } of membership.members) if (heartbeat !== null) run.heard(heartbeat, null);
     try {
       return await Promise.race([run.outcome, aborted.promise]);
     } finally {
@@ -302,7 +324,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
     },
     async forget(jobId) {
       if (job?.jobId === jobId) job = null;
-      announce();
+      announcement.now();
       if (past?.jobId === jobId) past.run.dismiss();
       try {
         await bus.deleteQueue(subjects.workQueueName(jobId));

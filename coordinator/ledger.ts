@@ -1,6 +1,7 @@
 /** Which micro-batches of an attempt are in whose sums: each of them exactly once, or excluded and in nobody's. Pure. */
 import type { Verdict } from "../shared/messages.ts";
 import { mergeMaxima } from "../shared/exponents.ts";
+import { placeAmong } from "../shared/sorted_members.ts";
 
 export interface LedgerEntry {
   readonly worker: string;
@@ -114,12 +115,13 @@ export function totalsOf(ledger: Ledger): LedgerTotals {
   };
 }
 
-/** For each micro-batch of a complete ledger the position of its worker among the attempt's members; null: excluded. */
+/**
+ * For each micro-batch of a complete ledger the position of its worker among the attempt's members, which are sorted by id; null:
+ * excluded.
+ */
 export function ownersOf(
   ledger: Ledger,
   members: readonly { readonly worker: string }[],
 ): (number | null)[] {
-  return ledger.entries.map((entry) =>
-    entry === null ? null : members.findIndex(({ worker }) => worker === entry.worker)
-  );
+  return ledger.entries.map((entry) => entry === null ? null : placeAmong(members, entry.worker));
 }

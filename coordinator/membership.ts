@@ -4,6 +4,7 @@
  */
 import { type Limits, lostAt } from "../shared/limits.ts";
 import { type Heartbeat, type Hello, PROTOCOL_VERSION } from "../shared/messages.ts";
+import { memberAmong, placeAmong } from "../shared/sorted_members.ts";
 
 export interface Member {
   readonly worker: string;
@@ -47,7 +48,13 @@ export type MembershipEvent =
 
 export type MembershipEffect =
   | { readonly type: "joined"; readonly member: Member }
-  | { readonly type: "told"; readonly member: Member; readonly heartbeat: Heartbeat }
+  /** `before`: what it had told until then; null where this is the first word of the incarnation. */
+  | {
+    readonly type: "told";
+    readonly member: Member;
+    readonly heartbeat: Heartbeat;
+    readonly before: Heartbeat | null;
+  }
   | { readonly type: "lost"; readonly member: Member; readonly reason: string }
   | { readonly type: "refused"; readonly reason: string };
 
@@ -73,7 +80,7 @@ export function decideMembership(
     case "heartbeat":
       return heartbeat(state, event.heartbeat, now);
     case "leave": {
-      const member = find(state, event);
+      const member = memberAmong(state.members, event);
       if (member === undefined) return unchanged(state, `${event.worker} leaves, but is no member`);
       return remove(state, [member], () => event.reason);
     }
@@ -108,7 +115,7 @@ function hello(state: Membership, hello: Hello, now: number): MembershipDecision
   if (state.departed.some((gone) => gone.incarnation === incarnation)) {
     return refused(`incarnation ${incarnation} of ${worker} has left: a new one is needed`);
   }
-  const present = state.members.find((member) => member.worker === worker);
+  const present = state.members[placeAmong(state.members, worker)];
   if (present?.incarnation === incarnation) return unchanged(state, `${worker} says hello again`);
 
   const member = {
@@ -124,11 +131,12 @@ function hello(state: Membership, hello: Hello, now: number): MembershipDecision
   const before = present === undefined
     ? unchanged(state, "")
     : remove(state, [present], () => "it has joined again as another incarnation");
+  const { members } = before.state;
   return {
     state: {
       ...before.state,
       generation: state.generation + 1,
-      members: [...before.state.members, member].sort((a, b) => a.worker < b.worker ? -1 : 1),
+      members: members.toSpliced(-1 - placeAmong(members, worker), 0, member),
     },
     effects: [...before.effects, { type: "joined", member }],
     reason: present === undefined
@@ -138,15 +146,16 @@ function hello(state: Membership, hello: Hello, now: number): MembershipDecision
 }
 
 function heartbeat(state: Membership, heartbeat: Heartbeat, now: number): MembershipDecision {
-  const member = find(state, heartbeat);
+  const place = placeAmong(state.members, heartbeat.worker);
+  const member = state.members[place];
   // It sees from the next announcement that it is no member, and joins again.
-  if (member === undefined) {
+  if (member?.incarnation !== heartbeat.incarnation) {
     return unchanged(state, `${heartbeat.worker} is no member under this incarnation`);
   }
   const told = { ...member, gpu: heartbeat.gpu, lastHeartbeatAt: now, deafMs: 0, heartbeat };
   return {
-    state: { ...state, members: state.members.map((other) => other === member ? told : other) },
-    effects: [{ type: "told", member: told, heartbeat }],
+    state: { ...state, members: state.members.with(place, told) },
+    effects: [{ type: "told", member: told, heartbeat, before: member.heartbeat }],
     reason: `${heartbeat.worker} was heard`,
   };
 }
@@ -166,13 +175,6 @@ function remove(
     effects: departed.map(({ reason }, i) => ({ type: "lost", member: gone[i]!, reason })),
     reason: departed.map(({ worker, reason }) => `${worker} is gone: ${reason}`).join("; "),
   };
-}
-
-function find(
-  state: Membership,
-  { worker, incarnation }: { readonly worker: string; readonly incarnation: string },
-): Member | undefined {
-  return state.members.find((member) => member.worker === worker && member.incarnation === incarnation);
 }
 
 function unchanged(state: Membership, reason: string): MembershipDecision {

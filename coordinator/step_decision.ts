@@ -9,6 +9,7 @@ import type {
   UpdateReport,
   Verdict,
 } from "../shared/messages.ts";
+import { memberAmong } from "../shared/sorted_members.ts";
 import { blame } from "./step_blame.ts";
 import type { WorkerQuarantine } from "./fleet.ts";
 import type { FleetView, Training } from "./step_state.ts";
@@ -93,9 +94,7 @@ export function isOfAttempt(
 ): boolean {
   return (training.phase === "compute" || training.phase === "reduce") && word.step === training.step &&
     word.attempt === training.attempt &&
-    training.members.some((member) =>
-      member.worker === word.worker && member.incarnation === word.incarnation
-    );
+    memberAmong(training.members, word) !== undefined;
 }
 
 export function unchanged(

@@ -1,5 +1,5 @@
 /** Who of the fleet can take part in a step. */
-import type { MemberRef, WorkerJob } from "../shared/messages.ts";
+import type { Heartbeat, MemberRef, WorkerJob } from "../shared/messages.ts";
 import { rangeWeights } from "../shared/range_weights.ts";
 import type { StepEffect } from "./step_decision.ts";
 import type { FleetMember, FleetView, Training, TrainingPlan } from "./step_state.ts";
@@ -53,6 +53,24 @@ function hasGoneOn(plan: TrainingPlan, training: Training, fleet: FleetView): bo
     const before = training.fleet.members.find(({ incarnation }) => incarnation === member.incarnation);
     return before !== undefined && doneOf(member) > doneOf(before);
   });
+}
+
+/**
+ * Whether a heartbeat tells what no decision should wait for until the next tick: that a worker leaves soon, how far it is
+ * with the job, or that it has loaded the newest commit. What else it tells (what it computes, how fast its link is) is
+ * looked at when something else happens; `before` is null for an incarnation's first word.
+ */
+export function isNews(
+  plan: TrainingPlan,
+  { committed, holders }: Training,
+  before: Heartbeat | null,
+  { incarnation, draining, job }: Heartbeat,
+): boolean {
+  if (before === null || before.draining !== draining) return true;
+  if (before.job?.phase !== job?.phase || before.job?.startId !== job?.startId) return true;
+  if (job?.phase !== "loaded" || job.startId !== plan.startId || committed === null) return false;
+  return !holders.has(incarnation) && job.committed.step === committed.step &&
+    job.committed.digest === committed.digest;
 }
 
 /** The job as a member has it loaded; null where it has not. */

@@ -4,7 +4,7 @@ import type { Bus, Subscription } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
+import { announcementPauseMs, type Limits } from "../shared/limits.ts";
 import {
   attemptFailureSchema,
   checkpointReportSchema,
@@ -34,12 +34,21 @@ import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./l
 import { localReportOf } from "./local_plan.ts";
 import { serveRows } from "./rows_server.ts";
 import { decideStep, resume } from "./step.ts";
+import { createPaced } from "./paced.ts";
 import { withoutQuarantined } from "./step_blame.ts";
 import { isOfAttempt } from "./step_decision.ts";
+import { isNews } from "./step_fleet.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
 import { learningRateOf } from "./step_exponents.ts";
 import { serveStoredState } from "./state_server.ts";
-import { type FleetView, isStateStored, newTraining, stepStateOf, type TrainingPlan } from "./step_state.ts";
+import {
+  type FleetView,
+  isStateStored,
+  newTraining,
+  stepStateOf,
+  type Training,
+  type TrainingPlan,
+} from "./step_state.ts";
 import { tokenCountOf } from "./token_count.ts";
 import { itemsOf, type StepItem } from "./work_items.ts";
 
@@ -80,7 +89,8 @@ export interface TrainingRun {
   /** Everything is stored, or the job has to start again. Rejects with a `LoraFleetError` where it cannot be done. */
   readonly outcome: Promise<"done" | "restart">;
   fleetChanged(fleet: FleetView): void;
-  heard(heartbeat: Heartbeat): void;
+  /** Whether the fleet with this heartbeat is to be told at once; else the next tick is soon enough. */
+  heard(heartbeat: Heartbeat, before: Heartbeat | null): boolean;
   /** A worker in quarantine shall have work again. */
   reinstate(worker: string): void;
   /** What each worker was to blame for so far. */
@@ -170,6 +180,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   );
   let training = begun.training;
   let storedState = resumed?.stored.state ?? null;
+  const closing = new AbortController();
   let isClosed = false;
   /** Effects on queue and log happen one after the other, in the order of the decisions. */
   let stored: Promise<void> = Promise.resolve();
@@ -178,11 +189,12 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
 
   function apply(event: StepEvent): readonly StepEffect[] {
     if (isClosed) return [];
-    const before = training.revision;
+    const before = training;
     const decision = decideStep(plan, training, event, clock.now(), limits);
     training = decision.training;
     // Before the queue is filled: who gets an item should know what it is for.
-    if (training.revision !== before) announce();
+    if (isUrgent(before, training)) announcement.now();
+    else if (training.revision !== before.revision) announcement.soon();
     carryOutAll(decision.effects);
     return decision.effects;
   }
@@ -208,6 +220,13 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     if (isClosed) return;
     outcome.reject(thrown);
   }
+
+  const announcement = createPaced({
+    clock,
+    announce,
+    pauseMs: () => announcementPauseMs(training.fleet.members.length, limits),
+    signal: closing.signal,
+  });
 
   function announce(): void {
     bus.publish(
@@ -403,22 +422,25 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   carryOutAll((resumed?.untold ?? []).map((entry) => ({ type: "committed", entry, seconds: 0 })));
   carryOutAll(begun.effects);
   apply({ type: "tick" });
-  announce();
+  announcement.now();
 
   return {
     outcome: outcome.promise,
     fleetChanged: (fleet) => void apply({ type: "fleet", fleet }),
-    heard: ({ incarnation, gradientBytesSent }) => gradientBytes.told(incarnation, gradientBytesSent),
+    heard: (heartbeat, before) => {
+      gradientBytes.told(heartbeat.incarnation, heartbeat.gradientBytesSent);
+      return isNews(plan, training, before, heartbeat);
+    },
     reinstate: (worker) => void apply({ type: "reinstate", worker }),
     get strikes() {
       return training.strikes;
     },
     tick: () => void apply({ type: "tick" }),
-    announce,
+    announce: () => announcement.now(),
     dismiss: () => {
       if (training.phase === "done" || training.phase === "failed") return;
       training = { ...training, phase: "failed", revision: training.revision + 1 };
-      announce();
+      announcement.now();
     },
     close: () => {
       // Nobody answers claims any more. A commit on its way may be in the log already: whoever has that update keeps it.
@@ -437,10 +459,18 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         }
       }
       isClosed = true;
+      closing.abort();
       for (const subscription of subscriptions) subscription.close();
       stateServer.close();
     },
   };
+}
+
+/** Whether somebody waits for the change: it is more than members who come, go, or have recovered while others compute. */
+function isUrgent(before: Training, now: Training): boolean {
+  const isOtherRound = now.phase === "reduce" && now.generation !== before.generation;
+  return now.phase !== before.phase || now.step !== before.step || now.attempt !== before.attempt ||
+    isOtherRound;
 }
 
 /** Those of the newest step that was asked for are kept. */

@@ -21,6 +21,11 @@ export interface Limits {
   /** How often the coordinator repeats its states: a lost announcement costs a second, never a hang. */
   readonly announcementIntervalMs: number;
   /**
+   * Changes of members that follow each other faster than this times the number of members are announced together: an
+   * announcement names all members and goes to all of them, so that each join of thousands would cost gigabytes.
+   */
+  readonly announcementPauseMsPerMember: number;
+  /**
    * Of several coordinators at one broker one leads, and the next one may so long after the last that was heard of it. Longer
    * than a broker needs to restart, shorter than workers wait for announcements.
    */
@@ -93,6 +98,7 @@ export const LIMITS: Limits = {
   reconnectGraceMs: 2000,
   eventLoopTickMs: 10,
   announcementIntervalMs: 1000,
+  announcementPauseMsPerMember: 0.2,
   leaderLeaseMs: 10_000,
   coordinatorSilentMs: 15_000,
   retryIntervalMs: 2000,
@@ -119,6 +125,14 @@ export const LIMITS: Limits = {
   credentialLifetimeMs: 86_400_000,
   exponentHeadroomBits: 3,
 };
+
+/** How long changes of so many members are put off after an announcement; never longer than until it is repeated. */
+export function announcementPauseMs(memberCount: number, limits: Limits): number {
+  return Math.min(
+    limits.announcementIntervalMs,
+    Math.floor(memberCount * limits.announcementPauseMsPerMember),
+  );
+}
 
 /** When a worker that was last heard at `lastHeartbeatAt` counts as lost. */
 export function lostAt(lastHeartbeatAt: number, limits: Limits): number {

@@ -23,7 +23,7 @@ import type { Engine, GradientLayout } from "./engine/engine.ts";
 import type { Log } from "./log.ts";
 import { fetchState } from "./recover.ts";
 import { serveState } from "./recover_serve.ts";
-import { holdersFor, isMember, nextAction, sameCommit } from "./step_action.ts";
+import { holdersFor, mayLeave, nextAction, sameCommit } from "./step_action.ts";
 import { listenToStates } from "./step_states.ts";
 import { createTrainStep, type TrainStepOptions } from "./train_step.ts";
 
@@ -265,14 +265,7 @@ export function startJobSession(options: JobSessionOptions): JobSession {
     get linkBytesPerSecond() {
       return train.linkBytesPerSecond;
     },
-    mayLeave: (hasOthers) => {
-      const state = states.newest;
-      if (state === null || state.phase === "done" || state.phase === "failed") return true;
-      if (state.phase === "checkpoint") return state.checkpointWriter !== self.worker;
-      if (state.phase !== "waiting" && isMember(state, self)) return false;
-      const isOnlyHolder = state.holders.length === 1 && state.holders[0] === self.worker;
-      return !hasOthers || !(isOnlyHolder || server.isServing);
-    },
+    mayLeave: (hasOthers) => mayLeave(states.newest, self, { hasOthers, isServing: server.isServing }),
     stop: () => states.close(),
   };
 }

@@ -1,5 +1,6 @@
 /** What a worker does next, from the announced state of the step and its own: pure, so that every case has a test. */
 import type { Committed, MemberRef, StepState, WorkItemHeader } from "../shared/messages.ts";
+import { memberAmong } from "../shared/sorted_members.ts";
 
 /** Names an attempt for good: gradient sums are good as long as it stays, whoever else comes and goes. */
 export interface AttemptId {
@@ -104,14 +105,28 @@ export function attemptOf({ step, attempt, term }: StepState): AttemptId {
 
 /** Whether the worker takes part in the attempt, under the incarnation that it has now. */
 export function isMember(state: StepState, self: MemberRef): boolean {
-  return state.members.some(({ worker, incarnation }) =>
-    worker === self.worker && incarnation === self.incarnation
-  );
+  return memberAmong(state.members, self) !== undefined;
 }
 
 /** Others who hold the newest commit. */
 export function holdersFor(state: StepState, self: MemberRef): readonly string[] {
   return state.holders.filter((worker) => worker !== self.worker);
+}
+
+/**
+ * Whether nobody misses the worker: it is in no attempt, and not the only one to have what others still need. `isServing`:
+ * somebody loads its state.
+ */
+export function mayLeave(
+  state: StepState | null,
+  self: MemberRef,
+  { hasOthers, isServing }: { readonly hasOthers: boolean; readonly isServing: boolean },
+): boolean {
+  if (state === null || state.phase === "done" || state.phase === "failed") return true;
+  if (state.phase === "checkpoint") return state.checkpointWriter !== self.worker;
+  if (state.phase !== "waiting" && isMember(state, self)) return false;
+  const isOnlyHolder = state.holders.length === 1 && state.holders[0] === self.worker;
+  return !hasOthers || !(isOnlyHolder || isServing);
 }
 
 export function sameCommit(a: Committed | null, b: Committed | null): boolean {

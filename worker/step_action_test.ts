@@ -1,6 +1,14 @@
 import { assertEquals } from "@std/assert";
 import type { Committed, StepState } from "../shared/messages.ts";
-import { type Action, isOver, isRoundOver, nextAction, type OwnState, placeOf } from "./step_action.ts";
+import {
+  type Action,
+  isOver,
+  isRoundOver,
+  mayLeave,
+  nextAction,
+  type OwnState,
+  placeOf,
+} from "./step_action.ts";
 
 const self = { worker: "w-a", incarnation: "i-1" };
 const commit = (step: number, digit = String(step)): Committed => ({ step, digest: digit.repeat(64) });
@@ -113,4 +121,28 @@ Deno.test("micro-batches by their place", () => {
   assertEquals(placeOf({ step: 3, attempt: 0 }, state), "older");
   assertEquals(placeOf({ step: 3, attempt: 2 }, state), "newer");
   assertEquals(placeOf({ step: 4, attempt: 1 }, state), "newer");
+});
+
+Deno.test("a worker that is to leave may do so when nobody misses it", () => {
+  const alone = { holders: [self.worker], members: [] };
+  const cases: [string, boolean, Parameters<typeof mayLeave>[0], boolean, boolean][] = [
+    ["no state was heard", true, null, true, true],
+    ["it is in the attempt", false, { ...state, phase: "reduce" }, true, false],
+    ["it is in no attempt", true, { ...state, phase: "compute", members: [] }, true, false],
+    ["an attempt has yet to begin", true, { ...state, phase: "waiting" }, true, false],
+    [
+      "it writes the adapter",
+      false,
+      { ...state, phase: "checkpoint", checkpointWriter: self.worker },
+      true,
+      false,
+    ],
+    ["somebody loads its state", false, { ...state, phase: "waiting" }, true, true],
+    ["it alone has the state", false, { ...state, phase: "waiting", ...alone }, true, false],
+    ["and there is nobody else", true, { ...state, phase: "waiting", ...alone }, false, false],
+    ["the job is done", true, { ...state, phase: "done" }, true, true],
+  ];
+  for (const [what, wanted, newest, hasOthers, isServing] of cases) {
+    assertEquals(mayLeave(newest, self, { hasOthers, isServing }), wanted, what);
+  }
 });

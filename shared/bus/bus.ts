@@ -5,6 +5,7 @@
  */
 export interface BusMessage {
   readonly subject: string;
+  /** For reading alone: other receivers of the message may have the same memory. */
   readonly data: Uint8Array;
   /** Answers a request; without effect where nobody asked, or wants the answer anywhere but in an inbox. */
   respond(data: Uint8Array): void;

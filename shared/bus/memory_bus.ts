@@ -22,6 +22,9 @@ interface Receiver {
   open: boolean;
 }
 
+/** A reason of its own for each abort would cost a stack trace. */
+const ANSWERED = new LoraFleetError("aborted", "the request is over");
+
 /** As in `nats_bus.ts`: a request that nobody was there to hear is sent again. */
 const NO_RESPONDERS_WAIT_MS = 50;
 
@@ -48,9 +51,9 @@ export function createMemoryBroker(options: { clock: Clock; maxPayloadBytes?: nu
   function send(subject: string, data: Uint8Array, reply: string | null): boolean {
     const heard = receivers.match(subject);
     if (heard.length === 0) return false;
-    // A copy of its own for each: neither the publisher nor another receiver can change it.
+    // The publisher may use its memory again; receivers only read, so that one copy is enough for thousands of them.
+    const copy = new Uint8Array(data);
     for (const receiver of heard) {
-      const copy = data.slice();
       deliver(() => {
         if (receiver.open) receiver.take(subject, copy, reply);
       });
@@ -70,6 +73,7 @@ export function createMemoryBroker(options: { clock: Clock; maxPayloadBytes?: nu
 
   function connect(name: string, onError: BusErrorHandler = rethrow): Bus {
     const subscriptions = new Set<Subscription>();
+    const openRequests = new Set<AbortController>();
     const leaving = new AbortController();
 
     const assertOpen = (attempted: string) => {
@@ -114,7 +118,8 @@ export function createMemoryBroker(options: { clock: Clock; maxPayloadBytes?: nu
       const answer = Promise.withResolvers<Uint8Array>();
       const answered = new AbortController();
       const listening = listen(inbox, (_subject, data) => answer.resolve(data));
-      const stop = AbortSignal.any([leaving.signal, answered.signal]);
+      const stop = answered.signal;
+      openRequests.add(answered);
       const deadline = clock.now() + timeoutMs;
       const late = (async () => {
         while (!send(subject, data, inbox) && clock.now() < deadline) {
@@ -130,7 +135,8 @@ export function createMemoryBroker(options: { clock: Clock; maxPayloadBytes?: nu
         throw thrown;
       } finally {
         late.catch(() => {});
-        answered.abort();
+        openRequests.delete(answered);
+        answered.abort(ANSWERED);
         listening.close();
       }
     }
@@ -143,6 +149,7 @@ export function createMemoryBroker(options: { clock: Clock; maxPayloadBytes?: nu
       if (leaving.signal.aborted) return;
       await flush();
       leaving.abort();
+      for (const request of openRequests) request.abort(ANSWERED);
       for (const subscription of subscriptions) subscription.close();
     }
 

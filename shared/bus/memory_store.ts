@@ -52,6 +52,9 @@ interface Log {
   readonly entries: LogEntry[];
 }
 
+/** A reason of its own for each abort would cost a stack trace. */
+const HANDLED = new LoraFleetError("aborted", "the item or the pull is done with");
+
 const DUPLICATE_WINDOW_MS = 120_000;
 
 export function createMemoryStore(clock: Clock): { client(client: Client): Store } {
@@ -81,14 +84,14 @@ export function createMemoryStore(clock: Clock): { client(client: Client): Store
   /** Takes an item back, before all that wait: JetStream redelivers first. */
   function putBack(queue: Queue, item: StoredItem): void {
     if (item.state !== "delivered") return;
-    item.handled?.abort();
+    item.handled?.abort(HANDLED);
     item.state = "waiting";
     queue.waiting.unshift(item);
     serve(queue);
   }
 
   function startAckWait(queue: Queue, item: StoredItem): void {
-    item.handled?.abort();
+    item.handled?.abort(HANDLED);
     const handled = new AbortController();
     item.handled = handled;
     void clock.sleep(queue.ackWaitMs, handled.signal).then(() => putBack(queue, item), () => {});
@@ -96,7 +99,7 @@ export function createMemoryStore(clock: Clock): { client(client: Client): Store
 
   function remove(queue: Queue, item: StoredItem): void {
     item.state = "gone";
-    item.handled?.abort();
+    item.handled?.abort(HANDLED);
     queue.items.delete(item);
   }
 
@@ -134,9 +137,14 @@ export function createMemoryStore(clock: Clock): { client(client: Client): Store
     };
     queue.pulls.push(take);
     serve(queue);
-    const answered = new AbortController();
-    const stop = AbortSignal.any([client.signal, queue.deleted.signal, answered.signal]);
-    const late = clock.sleep(timeoutMs, stop);
+    const over = new AbortController();
+    const end = () => over.abort(HANDLED);
+    const enders = [client.signal, queue.deleted.signal];
+    for (const signal of enders) {
+      if (signal.aborted) end();
+      signal.addEventListener("abort", end, { once: true });
+    }
+    const late = clock.sleep(timeoutMs, over.signal);
     try {
       await Promise.race([given.promise, late]);
     } catch (thrown) {
@@ -146,7 +154,8 @@ export function createMemoryStore(clock: Clock): { client(client: Client): Store
       throw thrown;
     } finally {
       late.catch(() => {});
-      answered.abort();
+      for (const signal of enders) signal.removeEventListener("abort", end);
+      end();
       const at = queue.pulls.indexOf(take);
       if (at >= 0) queue.pulls.splice(at, 1);
       serve(queue);

@@ -51,16 +51,23 @@ export function createSubjectTree<T>(): SubjectTree<T> {
   function match(subject: string): T[] {
     const tokens = subject.split(".");
     const found: Leaf<T>[] = [];
+    let groups = 0;
+    const take = (leaves: ReadonlySet<Leaf<T>>): void => {
+      if (leaves.size > 0) groups++;
+      for (const leaf of leaves) found.push(leaf);
+    };
     const visit = (branch: Branch<T>, depth: number): void => {
-      if (depth === tokens.length) return void found.push(...branch.leaves);
-      found.push(...branch.rest);
+      if (depth === tokens.length) return take(branch.leaves);
+      take(branch.rest);
       const named = branch.next.get(tokens[depth]!);
       const any = branch.next.get("*");
       if (named !== undefined) visit(named, depth + 1);
       if (any !== undefined) visit(any, depth + 1);
     };
     visit(root, 0);
-    return found.sort((a, b) => a.order - b.order).map((leaf) => leaf.value);
+    // Leaves of one pattern are in order.
+    if (groups > 1) found.sort((a, b) => a.order - b.order);
+    return found.map((leaf) => leaf.value);
   }
 
   return { add, match };

@@ -3,9 +3,7 @@
  * memory, with a clock that jumps. Processes can be killed, stalled and cut off at any moment; the same seed gives the same
  * history.
  */
-import type { JobObserver, StepReport, WorkerView } from "../../coordinator/fleet.ts";
-import { createFleet, type RunningFleet } from "../../coordinator/job_runner.ts";
-import { createMemoryQuarantineStore } from "../../coordinator/quarantines.ts";
+import type { StepReport, WorkerView } from "../../coordinator/fleet.ts";
 import { createFakeClock, type FakeClock } from "../../shared/bus/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/bus/memory_bus.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
@@ -15,6 +13,7 @@ import { type Agent, startAgent } from "../../worker/agent.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
 import { readStateWords, stateWordCount } from "../../worker/state_words.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";
+import { createCoordinatorInMemory } from "./coordinator_in_memory.ts";
 import { createLink, type Link } from "./link.ts";
 import { createMemoryArtifacts } from "./memory_artifacts.ts";
 import { createToyJob, type ToyJobOptions } from "./toy_job.ts";
@@ -40,6 +39,7 @@ export interface SimWorker {
   isAlive: boolean;
   /** It is leaving, or has left. */
   isDrained: boolean;
+  drain(): void;
 }
 
 export interface FleetInMemory {
@@ -71,66 +71,15 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
   const clock = createFakeClock(1_700_000_000_000);
   const broker = createMemoryBroker({ clock, maxPayloadBytes: 2 ** 20 });
   const artifacts = createMemoryArtifacts();
-  const quarantines = createMemoryQuarantineStore();
   const job = createToyJob(options);
   const history: string[] = [];
   const workers: SimWorker[] = [];
-  const steps: StepReport[] = [];
-  /** What a disk remembers over the coordinator's restarts. */
-  const told = { step: 0, checkpointSteps: new Set<number>() };
-  let coordinator:
-    | { readonly fleet: RunningFleet; readonly link: Link; readonly stop: AbortController }
-    | null = null;
-  let starts = 0;
-  let isDone = false;
-  let failure: unknown = null;
+  let workerFailure: unknown = null;
 
   const note = (who: string, what: string) =>
     void history.push(`${clock.now() - 1_700_000_000_000} ${who}: ${what}`);
 
-  const observer: JobObserver = {
-    starting(committedStep) {
-      note("coordinator", `starts after step ${committedStep}`);
-      told.step = Math.min(told.step, committedStep);
-      if (committedStep === 0) told.checkpointSteps.clear();
-      return Promise.resolve({ step: told.step, checkpointSteps: [...told.checkpointSteps] });
-    },
-    microBatchExcluded: (step, { index, workers }) =>
-      note("event", `excluded: micro-batch ${index} of step ${step} by ${workers.join(", ")}`),
-    event: (level, message) => note("event", `${level}: ${message}`),
-    stepCommitted(report) {
-      told.step = report.step;
-      steps.push(report);
-      note("coordinator", `step ${report.step} is committed: ${report.digest.slice(0, 8)}`);
-      return Promise.resolve();
-    },
-    checkpointWritten(step) {
-      told.checkpointSteps.add(step);
-      return Promise.resolve();
-    },
-  };
-
-  function startCoordinator(): void {
-    const link = createLink(clock, pcg32(random.uint32()));
-    const stop = new AbortController();
-    const fleet = createFleet({
-      bus: link.wrap(broker.connect("coordinator")),
-      clock: link.clock,
-      coordinatorId: "c-1",
-      artifacts,
-      quarantines,
-      limits,
-      newStartId: () => `s-${++starts}`,
-      onDefect: (message, thrown) => note("coordinator", `${message}: ${messageOf(thrown)}`),
-    });
-    coordinator = { fleet, link, stop };
-    fleet.train(job, observer, stop.signal).then(
-      () => isDone = true,
-      (thrown) => {
-        if (!stop.signal.aborted) failure = thrown;
-      },
-    );
-  }
+  const coordinator = createCoordinatorInMemory({ broker, clock, random, job, artifacts, limits, note });
 
   function startWorker(): SimWorker {
     const id = `w-${workers.length}`;
@@ -143,7 +92,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
       gpu: options.gpuOf?.(id) ?? "toy",
       newIncarnation: () => `i-${id}-${++incarnations}`,
       join: () =>
-        coordinator !== null && !link.isCut
+        coordinator.isAlive && !link.isCut
           ? Promise.resolve({
             ...{ natsUrl: "nats://memory", natsUser: "worker", natsPassword: "secret" },
             ...{ httpUrl: "http://coordinator", token: "token", coordinatorId: "c-1" },
@@ -170,9 +119,15 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
       log: (level, message) => note(id, `${level}: ${message}`),
     });
     agent.ended.catch((thrown) => {
-      if (worker.isAlive) failure = thrown;
+      if (worker.isAlive) workerFailure = thrown;
     });
-    const worker: SimWorker = { id, link, agent, isAlive: true, isDrained: false };
+    const worker: SimWorker = {
+      ...{ id, link, agent, isAlive: true, isDrained: false },
+      drain: () => {
+        worker.isDrained = true;
+        agent.drain();
+      },
+    };
     workers.push(worker);
     return worker;
   }
@@ -183,48 +138,31 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
     void worker.agent.stop();
   }
 
-  function killCoordinator(): void {
-    if (coordinator === null) return;
-    const { fleet, link, stop } = coordinator;
-    coordinator = null;
-    link.kill();
-    stop.abort(new LoraFleetError("aborted", "killed"));
-    fleet.close();
-  }
-
   async function finish(withinMs: number): Promise<void> {
     const deadline = clock.now() + withinMs;
-    while (!isDone && failure === null && clock.now() < deadline) await clock.advance(50);
-    if (isDone) return;
+    const failure = () => workerFailure ?? coordinator.failure;
+    while (!coordinator.isDone && failure() === null && clock.now() < deadline) await clock.advance(50);
+    if (coordinator.isDone) return;
     const last = history.slice(-60).join("\n");
-    const why = failure === null ? `it is not done after ${withinMs} ms` : messageOf(failure);
+    const why = failure() === null ? `it is not done after ${withinMs} ms` : messageOf(failure());
     throw new Error(`seed ${seed}: ${why}\n${last}`);
   }
 
   return {
-    ...{
-      clock,
-      random,
-      workers,
-      steps,
-      history,
-      startWorker,
-      kill,
-      killCoordinator,
-      startCoordinator,
-      finish,
-    },
-    workerViews: () => coordinator?.fleet.workers() ?? [],
-    reinstate: (worker) => coordinator?.fleet.reinstate(worker),
+    ...{ clock, random, workers, steps: coordinator.steps, history, startWorker, kill, finish },
+    startCoordinator: coordinator.start,
+    killCoordinator: coordinator.kill,
+    workerViews: coordinator.workerViews,
+    reinstate: coordinator.reinstate,
     get isDone() {
-      return isDone;
+      return coordinator.isDone;
     },
     get isCoordinatorAlive() {
-      return coordinator !== null;
+      return coordinator.isAlive;
     },
     async close() {
       for (const worker of workers) if (worker.isAlive) kill(worker);
-      killCoordinator();
+      coordinator.kill();
       await clock.advance(5000);
     },
   };

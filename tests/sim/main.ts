@@ -1,59 +1,46 @@
 /**
  * `deno task sim`: a fleet in memory under faults drawn from a seed, beside an undisturbed run of the same job. The same seed
- * gives the same trace hash.
+ * gives the same trace hash. docs/simulation.md says what is real and what is modelled.
  *
- *     deno task sim [--seed 1] [--workers 20] [--faults 100] [--steps 20] [--micro-batches <two for each worker>]
+ *     deno task sim [--seed 1] [--workers 20] [--faults 100] [--steps 24] [--micro-batches <two for each worker>]
+ *                   [--compute-ms 200-1200] [--parameters 1000000] [--codec exact|int8] [--link-mbit 500-1000]
+ *                   [--latency-ms 1-20] [--broker-gbit 100, 0 for no limit] [--heartbeat-ms 250, 1000 from 200 workers on]
+ *                   [--trace <file for the whole history>]
+ *     deno task sim --deep …        real agents and the real all-reduce, for up to a hundred workers
  *
- * Exit codes: 0 the same digests, 1 not, 2 usage.
+ * Exit codes: 0 finished with nothing lost or doubled and the undisturbed digest, 1 not, 2 usage.
  */
-import { parseArgs } from "node:util";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { soak, type SoakOptions } from "./soak.ts";
-
-/** How long the faults go on, in the fleet's time. */
-const FAULT_MS_EACH = 500;
-
-function parseOptions(args: string[]): SoakOptions {
-  const text = { type: "string" } as const;
-  const options = { seed: text, workers: text, faults: text, steps: text, "micro-batches": text };
-  let values;
-  try {
-    values = parseArgs({ args, options }).values;
-  } catch (thrown) {
-    throw new LoraFleetError("usage", messageOf(thrown), { cause: thrown });
-  }
-  const number = (name: keyof typeof options, otherwise: number, least: number): number => {
-    const given = values[name];
-    if (given === undefined) return otherwise;
-    if (/^\d+$/.test(given) && Number(given) >= least && Number(given) < 2 ** 32) return Number(given);
-    throw new LoraFleetError(
-      "usage",
-      `--${name} is ${quote(given)}; a whole number from ${least} on is needed`,
-    );
-  };
-  const workerCount = number("workers", 20, 1);
-  const faultCount = number("faults", 100, 0);
-  return {
-    seed: number("seed", 1, 0),
-    workerCount,
-    faultCount,
-    faultsWithinMs: Math.max(1, faultCount * FAULT_MS_EACH),
-    totalSteps: number("steps", 20, 1),
-    microBatchesPerStep: number("micro-batches", 2 * workerCount, 1),
-    checkpointEvery: 5,
-    computeMs: [500, 3000],
-    withinMs: 24 * 3_600_000,
-  };
-}
+import { LoraFleetError } from "../../shared/errors.ts";
+import { runAtScale } from "./model/scale_run.ts";
+import { parseOptions, type SimOptions } from "./scale_options.ts";
+import { isRight, summaryOf } from "./scale_summary.ts";
+import { soak } from "./soak.ts";
 
 async function main(): Promise<number> {
   const options = parseOptions(Deno.args);
+  return options.isDeep ? await deep(options) : await atScale(options);
+}
+
+async function atScale({ scale, tracePath }: SimOptions): Promise<number> {
   const startedAt = performance.now();
+  using file = tracePath === null
+    ? null
+    : await Deno.open(tracePath, { write: true, create: true, truncate: true });
+  const encoder = new TextEncoder();
+  const onLine = (line: string) => void file?.writeSync(encoder.encode(`${line}\n`));
+  const result = await runAtScale({ ...scale, ...file === null ? {} : { onLine } });
+  for (const line of summaryOf(scale, result, performance.now() - startedAt)) console.log(line);
+  return isRight(result) ? 0 : 1;
+}
+
+async function deep({ scale }: SimOptions): Promise<number> {
+  const startedAt = performance.now();
+  const { seed, totalSteps, microBatchesPerStep } = scale;
+  const { limits: _, ...options } = scale;
   const undisturbed = await soak({ ...options, faultCount: 0, workerCount: 1 });
   const disturbed = await soak(options);
   for (const fault of disturbed.faults) console.log(fault);
   const isSame = disturbed.digests.join() === undisturbed.digests.join();
-  const { totalSteps, microBatchesPerStep, seed } = options;
   console.log(
     `seed ${seed}, ${disturbed.faults.length} faults in ${
       disturbed.simulatedMs / 1000

@@ -1,0 +1,69 @@
+import { assertEquals } from "@std/assert";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { createPaced } from "./paced.ts";
+
+function createWorld(pauseMs = 100) {
+  const clock = createFakeClock();
+  const closing = new AbortController();
+  const told: [at: number, value: number][] = [];
+  const world = { clock, closing, told, value: 0, pauseMs };
+  const paced = createPaced({
+    ...{ clock, pauseMs: () => world.pauseMs, signal: closing.signal },
+    announce: () => told.push([clock.now(), world.value]),
+  });
+  const change = (value: number) => {
+    world.value = value;
+    paced.soon();
+  };
+  return Object.assign(world, { paced, change });
+}
+
+Deno.test("the first change is told at once, what follows in the pause once at its end, as it is then", async () => {
+  const { clock, change, told } = createWorld();
+  change(1);
+  for (const value of [2, 3, 4]) {
+    await clock.advance(10);
+    change(value);
+  }
+  await clock.advance(500);
+  assertEquals(told, [[0, 1], [100, 4]]);
+  change(5);
+  assertEquals(told.at(-1), [530, 5]);
+});
+
+Deno.test("what is told at once has told what was put off", async () => {
+  const { clock, change, told, paced } = createWorld();
+  change(1);
+  change(2);
+  await clock.advance(50);
+  paced.now();
+  await clock.advance(500);
+  assertEquals(told, [[0, 1], [50, 2]]);
+});
+
+Deno.test("a change after that waits for the pause that has begun anew", async () => {
+  const { clock, change, told, paced } = createWorld();
+  change(1);
+  change(2);
+  await clock.advance(50);
+  paced.now();
+  change(3);
+  await clock.advance(500);
+  assertEquals(told, [[0, 1], [50, 2], [150, 3]]);
+});
+
+Deno.test("without a pause every change is told", () => {
+  const { change, told } = createWorld(0);
+  change(1);
+  change(2);
+  assertEquals(told, [[0, 1], [0, 2]]);
+});
+
+Deno.test("nothing is told after the end", async () => {
+  const { clock, change, told, closing } = createWorld();
+  change(1);
+  change(2);
+  closing.abort();
+  await clock.advance(500);
+  assertEquals(told, [[0, 1]]);
+});

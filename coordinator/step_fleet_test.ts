@@ -1,0 +1,45 @@
+import { assertEquals } from "@std/assert";
+import type { Heartbeat } from "../shared/messages.ts";
+import { digestOf, INITIAL, member, PLAN } from "./step_fixture.ts";
+import { isNews } from "./step_fleet.ts";
+import { newTraining, type Training } from "./step_state.ts";
+
+const beat = (committed: Parameters<typeof member>[1], change: Partial<Heartbeat> = {}): Heartbeat => {
+  const { draining, job, busy, linkBytesPerSecond, worker, incarnation } = member("w-a", committed);
+  return {
+    ...{ worker, incarnation, name: "pc", gpu: "toy", draining, maxGapMs: 1, microBatchesDone: 0 },
+    ...{ tokensPerSecond: 0, gradientBytesSent: 0, job, linkBytesPerSecond },
+    busy: busy === null ? null : { ...busy, sinceMs: 0 },
+    ...change,
+  };
+};
+
+const initial = { step: 0, digest: INITIAL };
+const first = { step: 1, digest: digestOf("first") };
+const training: Training = {
+  ...newTraining({ generation: 1, members: [] }, 0),
+  committed: { ...first } as Training["committed"],
+};
+const holding: Training = { ...training, holders: new Set(["i-w-a"]) };
+
+const CASES: [string, boolean, Training, Heartbeat | null, Heartbeat][] = [
+  ["its first word", true, training, null, beat(null)],
+  ["the same again", false, training, beat(initial), beat(initial)],
+  ["that it leaves soon", true, training, beat(initial), beat(initial, { draining: true })],
+  ["that the job is loaded", true, training, beat(null), beat(initial)],
+  ["that it has no job", true, training, beat(initial), beat(initial, { job: null })],
+  ["that it has recovered the newest commit", true, training, beat(initial), beat(first)],
+  ["the same once more", true, training, beat(first), beat(first)],
+  ["a commit that it is known to hold", false, holding, beat(initial), beat(first)],
+  ["a commit that is not the newest", false, training, beat(first), beat(initial)],
+  ["what it computes, how much it has done and how fast its link is", false, training, beat(initial), {
+    ...beat(initial, { microBatchesDone: 5, linkBytesPerSecond: 1e6, maxGapMs: 50, gradientBytesSent: 7 }),
+    busy: { step: 2, attempt: 1, index: 0, sinceMs: 3 },
+  }],
+];
+
+for (const [what, wanted, training, before, now] of CASES) {
+  Deno.test(`a heartbeat that tells ${what} ${wanted ? "is looked at at once" : "can wait"}`, () => {
+    assertEquals(isNews(PLAN, training, before, now), wanted);
+  });
+}

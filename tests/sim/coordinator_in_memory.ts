@@ -1,0 +1,122 @@
+/** The real coordinator's fleet in a process of its own that can be killed and started again, and what a disk remembers of it. */
+import type { ArtifactStore } from "../../coordinator/artifact_store.ts";
+import type { JobObserver, PlannedJob, StepReport, WorkerView } from "../../coordinator/fleet.ts";
+import { createFleet, type RunningFleet } from "../../coordinator/job_runner.ts";
+import { createMemoryQuarantineStore } from "../../coordinator/quarantines.ts";
+import type { MemoryBroker } from "../../shared/bus/memory_bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import type { Limits } from "../../shared/limits.ts";
+import { pcg32, type Prng } from "../../shared/prng.ts";
+import { createLink, type Link } from "./link.ts";
+
+export interface CoordinatorInMemoryOptions {
+  readonly broker: MemoryBroker;
+  readonly clock: Clock;
+  readonly random: Prng;
+  readonly job: PlannedJob;
+  readonly artifacts: ArtifactStore;
+  readonly limits: Limits;
+  readonly note: (who: string, what: string) => void;
+  readonly onCommit?: (report: StepReport) => void;
+}
+
+export interface CoordinatorInMemory {
+  start(): void;
+  /** It dies without a word. */
+  kill(): void;
+  readonly isAlive: boolean;
+  readonly isDone: boolean;
+  /** Why the job cannot be done; null while it can. */
+  readonly failure: unknown;
+  /** What was committed, in order; a step that is committed again after the loss of all state stands here again. */
+  readonly steps: readonly StepReport[];
+  /** Empty while it is dead. */
+  workerViews(): readonly WorkerView[];
+  /** Without effect while it is dead. */
+  reinstate(worker: string): void;
+}
+
+export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): CoordinatorInMemory {
+  const { broker, clock, random, job, artifacts, limits, note } = options;
+  const steps: StepReport[] = [];
+  /** What a disk remembers over the coordinator's restarts. */
+  const told = { step: 0, checkpointSteps: new Set<number>() };
+  let running: { readonly fleet: RunningFleet; readonly link: Link; readonly stop: AbortController } | null =
+    null;
+  const quarantines = createMemoryQuarantineStore();
+  let starts = 0;
+  let isDone = false;
+  let failure: unknown = null;
+
+  const observer: JobObserver = {
+    starting(committedStep) {
+      note("coordinator", `starts after step ${committedStep}`);
+      told.step = Math.min(told.step, committedStep);
+      if (committedStep === 0) told.checkpointSteps.clear();
+      return Promise.resolve({ step: told.step, checkpointSteps: [...told.checkpointSteps] });
+    },
+    microBatchExcluded: (step, { index, workers }) =>
+      note("event", `excluded: micro-batch ${index} of step ${step} by ${workers.join(", ")}`),
+    event: (level, message) => note("event", `${level}: ${message}`),
+    stepCommitted(report) {
+      told.step = report.step;
+      steps.push(report);
+      note("coordinator", `step ${report.step} is committed: ${report.digest.slice(0, 8)}`);
+      options.onCommit?.(report);
+      return Promise.resolve();
+    },
+    checkpointWritten(step) {
+      told.checkpointSteps.add(step);
+      return Promise.resolve();
+    },
+  };
+
+  function start(): void {
+    const link = createLink(clock, pcg32(random.uint32()));
+    const stop = new AbortController();
+    const fleet = createFleet({
+      bus: link.wrap(broker.connect("coordinator")),
+      clock: link.clock,
+      coordinatorId: "c-1",
+      artifacts,
+      quarantines,
+      limits,
+      newStartId: () => `s-${++starts}`,
+      onDefect: (message, thrown) => note("coordinator", `${message}: ${messageOf(thrown)}`),
+    });
+    running = { fleet, link, stop };
+    fleet.train(job, observer, stop.signal).then(
+      () => isDone = true,
+      (thrown) => {
+        if (!stop.signal.aborted) failure = thrown;
+      },
+    );
+  }
+
+  function kill(): void {
+    if (running === null) return;
+    const { fleet, link, stop } = running;
+    running = null;
+    link.kill();
+    stop.abort(new LoraFleetError("aborted", "killed"));
+    fleet.close();
+  }
+
+  return {
+    start,
+    kill,
+    get isAlive() {
+      return running !== null;
+    },
+    get isDone() {
+      return isDone;
+    },
+    get failure() {
+      return failure;
+    },
+    steps,
+    workerViews: () => running?.fleet.workers() ?? [],
+    reinstate: (worker) => void running?.fleet.reinstate(worker),
+  };
+}

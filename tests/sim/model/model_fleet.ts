@@ -1,0 +1,178 @@
+/**
+ * The real coordinator over the broker in memory, and as many model workers as wanted. What is real and what is modelled is in
+ * docs/simulation.md.
+ */
+import { createFakeClock, type FakeClock } from "../../../shared/bus/fake_clock.ts";
+import { createMemoryBroker } from "../../../shared/bus/memory_bus.ts";
+import { workerIdOf } from "../../../shared/ids.ts";
+import { messageOf } from "../../../shared/errors.ts";
+import type { StepReport } from "../../../coordinator/fleet.ts";
+import { LIMITS, type Limits } from "../../../shared/limits.ts";
+import { pcg32, type Prng } from "../../../shared/prng.ts";
+import { createCoordinatorInMemory } from "../coordinator_in_memory.ts";
+import { createMemoryArtifacts } from "../memory_artifacts.ts";
+import { createToyJob, type ToyJobOptions } from "../toy_job.ts";
+import { type Books, createBooks } from "./books.ts";
+import { createDecoded } from "./decoded.ts";
+import type { BrokerSpeed, LinkSpeed } from "./link_model.ts";
+import { createModelLink, type ModelLink } from "./model_link.ts";
+import { createRounds } from "./model_rounds.ts";
+import { type ModelWorker, startModelWorker } from "./model_worker.ts";
+import type { ModelWorld } from "./model_world.ts";
+import { createTimetable } from "./timetable.ts";
+import { createTrace, type Trace } from "./trace.ts";
+
+type Range = readonly [least: number, most: number];
+
+export interface ModelFleetOptions extends ToyJobOptions {
+  readonly seed: number;
+  /** How long a micro-batch takes on each worker, between these two. */
+  readonly computeMs: Range;
+  /** Of the adapter. */
+  readonly parameterCount: number;
+  /** Bytes on the wire for each of the 4 of a parameter: 1, or 260/1024 with int8. */
+  readonly wireShare: number;
+  /** Of each worker's link, both ways. */
+  readonly linkBytesPerSecond: Range;
+  readonly latencyMs: Range;
+  readonly broker: BrokerSpeed;
+  readonly limits?: Limits;
+  /** How often a worker adds a micro-batch that is counted, where a test plants a fault. */
+  readonly timesAdded?: (worker: string, number: number) => number;
+  /** Told of each line of the history. */
+  readonly onLine?: (line: string) => void;
+}
+
+export interface ModelFleet {
+  readonly clock: FakeClock;
+  readonly workers: readonly ModelWorker[];
+  readonly steps: readonly StepReport[];
+  /** When each of them was committed, in milliseconds from the beginning. */
+  readonly committedAt: readonly number[];
+  readonly trace: Trace;
+  readonly books: Books;
+  readonly isDone: boolean;
+  readonly isCoordinatorAlive: boolean;
+  readonly computedCount: number;
+  /** What the broker has sent to workers besides gradients and states. */
+  readonly controlBytesOut: number;
+  /** Of a gradient. */
+  readonly wireBytes: number;
+  /** Since the beginning, in milliseconds. */
+  readonly elapsedMs: number;
+  startWorker(): ModelWorker;
+  kill(worker: ModelWorker): void;
+  startCoordinator(): void;
+  killCoordinator(): void;
+  /** Lets time pass until then, or until the job is done. Throws with the end of the trace where it fails. */
+  passUntil(elapsedMs: number): Promise<void>;
+}
+
+const BEGINNING = 1_700_000_000_000;
+/** What the coordinator's own broker takes (`coordinator/nats_server.ts`). */
+const MAX_PAYLOAD_BYTES = 8 * 2 ** 20;
+/** As long as a new chunk is waited for (decision 6). */
+const REPEAT_MS = 1000;
+
+export function createModelFleet(options: ModelFleetOptions): ModelFleet {
+  const { seed, limits = LIMITS, totalSteps, microBatchesPerStep } = options;
+  const random = pcg32(seed);
+  const clock = createFakeClock(BEGINNING);
+  const timetable = createTimetable(clock);
+  const broker = createMemoryBroker({ clock, maxPayloadBytes: MAX_PAYLOAD_BYTES });
+  const artifacts = createMemoryArtifacts();
+  const trace = createTrace(() => clock.now() - BEGINNING, options.onLine);
+  const books = createBooks(totalSteps, microBatchesPerStep);
+  const workers: ModelWorker[] = [];
+  const links = new Map<string, ModelLink>();
+  const committedAt: number[] = [];
+  const gradientBytes = 4 * options.parameterCount;
+  const wireBytes = Math.ceil(gradientBytes * options.wireShare);
+  let computedCount = 0;
+
+  const rounds = createRounds({
+    ...{ timetable, broker: options.broker, gradientBytes: wireBytes, repeatMs: REPEAT_MS },
+    onSummed: books.summed,
+  });
+  const world: ModelWorld = {
+    ...{ limits, random, artifacts, rounds, gradientBytes, wireBytes, note: trace.note },
+    decoded: createDecoded(),
+    linkOf: (worker) => links.get(worker) ?? null,
+    computed: () => void computedCount++,
+    timesAdded: options.timesAdded ?? (() => 1),
+  };
+  const coordinator = createCoordinatorInMemory({
+    ...{ broker, clock, random, artifacts, limits, note: trace.note, job: createToyJob(options) },
+    onCommit: ({ step, digest }) => {
+      committedAt.push(clock.now() - BEGINNING);
+      books.committed(step, digest);
+    },
+  });
+
+  function startWorker(): ModelWorker {
+    const id = workerIdOf(`model ${workers.length}`);
+    const own = pcg32(random.uint32());
+    const paceMs = between(own, options.computeMs);
+    const link = createModelLink({
+      ...{ bus: broker.connect(id), timetable, random: own, speed: drawLink(own, options) },
+      onReach: () => rounds.reachChanged(id),
+    });
+    links.set(id, link);
+    const worker = startModelWorker({ world, id, link, random: own, paceMs, now: () => clock.now() });
+    workers.push(worker);
+    return worker;
+  }
+
+  async function passUntil(elapsedMs: number): Promise<void> {
+    while (!coordinator.isDone && clock.now() - BEGINNING < elapsedMs) {
+      await clock.advance(Math.min(50, elapsedMs - (clock.now() - BEGINNING)));
+      if (coordinator.failure === null) continue;
+      throw new Error(`seed ${seed}: ${messageOf(coordinator.failure)}\n${trace.last(60).join("\n")}`);
+    }
+  }
+
+  return {
+    ...{
+      clock,
+      workers,
+      steps: coordinator.steps,
+      committedAt,
+      trace,
+      books,
+      wireBytes,
+      startWorker,
+      passUntil,
+    },
+    kill: (worker) => worker.kill(),
+    startCoordinator: coordinator.start,
+    killCoordinator: coordinator.kill,
+    get isDone() {
+      return coordinator.isDone;
+    },
+    get isCoordinatorAlive() {
+      return coordinator.isAlive;
+    },
+    get computedCount() {
+      return computedCount;
+    },
+    get controlBytesOut() {
+      return links.values().reduce((sum, { bytesReceived }) => sum + bytesReceived, 0);
+    },
+    get elapsedMs() {
+      return clock.now() - BEGINNING;
+    },
+  };
+}
+
+function drawLink(random: Prng, { linkBytesPerSecond, latencyMs }: ModelFleetOptions): LinkSpeed {
+  const bytesPerSecond = between(random, linkBytesPerSecond);
+  return {
+    upBytesPerSecond: bytesPerSecond,
+    downBytesPerSecond: bytesPerSecond,
+    latencyMs: Math.round(between(random, latencyMs)),
+  };
+}
+
+function between(random: Prng, [least, most]: Range): number {
+  return least + random.uniform() * (most - least);
+}
