@@ -202,7 +202,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
         announcement.now();
         run?.announce();
       }
-      await clock.sleep(limits.heartbeatIntervalMs, closing.signal);
+      const { heartbeatIntervalMs, announcementIntervalMs } = limits;
+      await clock.sleep(Math.min(heartbeatIntervalMs, announcementIntervalMs), closing.signal);
     }
   }
   keepTime().catch((thrown) => {

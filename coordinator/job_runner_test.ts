@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { createFakeClock, type FakeClock } from "../shared/bus/fake_clock.ts";
 import type { Bus } from "../shared/bus/bus.ts";
 import { createMemoryBroker, type MemoryBroker } from "../shared/bus/memory_bus.ts";
@@ -121,6 +121,21 @@ Deno.test("hello, heartbeats, silence: a worker's way through the fleet", async 
   assertEquals(fleet.workers()[0]?.state, "lost");
   assertMatch(fleet.workers()[0]!.reason!, /no heartbeat for 2\.\d s/);
   assertEquals(defects, []);
+  fleet.close();
+});
+
+Deno.test("hundreds who join within a second are announced some times, and all of them in the end", async () => {
+  const { clock, broker, fleet, announced, hello } = createWorld();
+  let announcements = 0;
+  broker.connect("listener").subscribe(subjects.FLEET_SUBJECT, () => announcements++);
+  for (let index = 0; index < 400; index++) {
+    await hello({ worker: `w-${index}`, incarnation: `i-${index}` });
+    await clock.advance(2);
+  }
+  await clock.advance(200);
+  assertEquals(announced().members.length, 400);
+  // Pauses grow from 0 to 80 ms within these 800 ms; each join by itself would be 400.
+  assert(announcements < 60, `${announcements} announcements`);
   fleet.close();
 });
 

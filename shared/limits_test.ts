@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  announcementPauseMs,
   auditWaitMs,
   checkpointWaitMs,
   LIMITS,
@@ -26,6 +27,11 @@ Deno.test("what moves bytes waits for the slowest link", () => {
   assertEquals(roundWaitMs(mebibyte, LIMITS), LIMITS.transferBaseMs + 3000);
   assertEquals(recoverWaitMs(0, LIMITS), LIMITS.transferBaseMs);
   assertEquals(checkpointWaitMs(10 * mebibyte, LIMITS), LIMITS.checkpointBaseMs + 10_000);
+});
+
+Deno.test("changes of few members are announced at once, of many after a pause, never later than the next repetition", () => {
+  assertEquals([1, 4, 100, 1000].map((count) => announcementPauseMs(count, LIMITS)), [0, 0, 20, 200]);
+  assertEquals(announcementPauseMs(1e6, LIMITS), LIMITS.announcementIntervalMs);
 });
 
 Deno.test("the limits fit each other", () => {
