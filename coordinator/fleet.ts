@@ -25,8 +25,8 @@ export interface PlannedJob {
   /** Epochs done after a step (1-based): 0.5 after half of the first one's micro-batches. */
   epochsAfter(step: number): number;
   /**
-   * The micro-batches of a step (1-based), with local steps of a data step, in their order; pure, so that an attempt can be done
-   * again.
+   * The micro-batches of a step (1-based), with local steps of a data step, in their order; pure, so that an
+   * attempt can be done again.
    */
   microBatchesOf(step: number): readonly MicroBatch[];
   /** How data steps are dealt to replicas; null or left out: a step is one data step. */

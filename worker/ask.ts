@@ -33,7 +33,10 @@ export function askUntilAnswered<S extends z.ZodType>(question: Question<S>): Pr
   return askUntilRead(question, (bytes) => decodeMessage(answer, bytes, `the answer on ${subject}`));
 }
 
-/** The same for an answer that is no JSON: `read` throws a `LoraFleetError` with code `corrupt` where it cannot be read. */
+/**
+ * The same for an answer that is no JSON: `read` throws a `LoraFleetError` with code `corrupt` where it
+ * cannot be read.
+ */
 export async function askUntilRead<T>(request: Request, read: (bytes: Uint8Array) => T): Promise<T> {
   const { bus, clock, subject, data, timeoutMs, signal } = request;
   for (;;) {

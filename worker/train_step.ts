@@ -192,7 +192,10 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     return result;
   }
 
-  /** A phase takes long: it is left as soon as the round can begin without it, since somebody else's was counted. */
+  /**
+   * A phase takes long: it is left as soon as the round can begin without it, since somebody else's was
+   * counted.
+   */
   async function phaseOf(
     engine: LocalStepsEngine,
     item: WorkItem,

@@ -1,4 +1,7 @@
-/** A fleet in memory with local steps: whoever does the phases, and whatever happens to them, the adapter is the same. */
+/**
+ * A fleet in memory with local steps: whoever does the phases, and whatever happens to them, the adapter is
+ * the same.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { createFakeClock } from "../../shared/bus/fake_clock.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
