@@ -11,7 +11,14 @@ import { createArtifactStore } from "./artifact_store.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import { createFileStore } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
-import type { CheckpointFile, Fleet, JobObserver, PlannedJob, WorkerView } from "./fleet.ts";
+import type {
+  CheckpointFile,
+  ExcludedMicroBatch,
+  Fleet,
+  JobObserver,
+  PlannedJob,
+  WorkerView,
+} from "./fleet.ts";
 import { isFinished } from "./job.ts";
 import type { JobRecord } from "./job.ts";
 import { createJobService } from "./job_service.ts";
@@ -43,6 +50,8 @@ export const FAKE_WORKER: WorkerView = {
   tokensPerSecond: 1000,
   gradientBytesSent: 4096,
   reason: null,
+  strikes: [],
+  quarantine: null,
 };
 
 /** A fleet without workers: each step is committed as soon as `beforeStep` lets it. */
@@ -56,8 +65,20 @@ export class FakeFleet implements Fleet {
     this.#artifacts = artifacts;
   }
 
+  /** Of its one worker. */
+  quarantine: WorkerView["quarantine"] = null;
+  /** Left out of their step, by step. */
+  readonly excluded = new Map<number, ExcludedMicroBatch>();
+
   workers(): readonly WorkerView[] {
-    return [FAKE_WORKER];
+    return [{ ...FAKE_WORKER, quarantine: this.quarantine }];
+  }
+
+  reinstate(worker: string): void {
+    if (this.quarantine?.worker !== worker) {
+      throw new LoraFleetError("not_found", "not in quarantine", { param: "id" });
+    }
+    this.quarantine = null;
   }
 
   async train(job: PlannedJob, observer: JobObserver, signal: AbortSignal): Promise<void> {
@@ -67,6 +88,8 @@ export class FakeFleet implements Fleet {
     for (let step = 1; step <= job.totalSteps; step++) {
       await this.beforeStep(job, step, signal);
       signal.throwIfAborted();
+      const excluded = this.excluded.get(step);
+      if (excluded !== undefined) observer.microBatchExcluded(step, excluded);
       await observer.stepCommitted({
         step,
         epoch: step / job.totalSteps,
@@ -80,6 +103,8 @@ export class FakeFleet implements Fleet {
         seconds: 0.5,
         gradientBytesSent: 2048,
         digest: `digest-${step}`,
+        excluded: excluded === undefined ? [] : [excluded],
+        audits: { passed: step, failed: 0, skipped: 0 },
       });
       if (job.checkpointSteps.includes(step)) {
         await observer.checkpointWritten(step, await this.#upload(job.id, step));
@@ -131,6 +156,7 @@ export async function fakePrepare(request: PrepareRequest): Promise<PlannedJob> 
     maxPositions: 1,
     epochsAfter: (step) => step / totalSteps,
     microBatchesOf: () => [],
+    linesOf: (_step, index) => [index + 1],
   };
 }
 

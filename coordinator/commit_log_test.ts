@@ -3,11 +3,12 @@ import type { Bus } from "../shared/bus/bus.ts";
 import { createFakeClock } from "../shared/bus/fake_clock.ts";
 import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import type { CommitEntry } from "../shared/messages.ts";
+import { type CommitEntry, NO_AUDITS } from "../shared/messages.ts";
 import { commitLogName, commitsSubject } from "../shared/subjects.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
 
 const ENTRY: CommitEntry = {
+  ...{ excluded: [], excludedTotal: 0, audits: NO_AUDITS },
   jobId: "ftjob-a",
   startId: "s-1",
   specHash: "spec",
@@ -73,4 +74,11 @@ Deno.test("a broker that does not answer is waited for, until nobody waits for t
   isOver = true;
   await clock.advance(5000);
   assertEquals(await given, null);
+});
+
+Deno.test("a commit of before there were exclusions and audits is one without any", async () => {
+  const { bus } = await createLog();
+  const { excluded: _none, excludedTotal: _zero, audits: _audits, ...old } = ENTRY;
+  await bus.append(commitsSubject("ftjob-a"), new TextEncoder().encode(JSON.stringify(old)), 0);
+  assertEquals((await readCommits(bus, "ftjob-a"))[0]!.entry, ENTRY);
 });

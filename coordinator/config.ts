@@ -2,6 +2,7 @@
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { readHubSettings } from "../shared/hub_settings.ts";
 import type { HubOptions } from "./model_registry_hub.ts";
 import type { TlsFiles } from "./tls.ts";
 
@@ -153,12 +154,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     ),
     natsServerBinary: env("LORAFLEET_NATS_SERVER"),
     searchPath: env("PATH") ?? "",
-    hub: {
-      endpoint: urlOf(env("HF_ENDPOINT") ?? "https://huggingface.co", "HF_ENDPOINT", ["http:", "https:"])!,
-      token: env("HF_TOKEN"),
-      cacheFolder: resolve(hubCacheFolder(env)),
-      offline: /^(1|true|yes|on)$/i.test(env("HF_HUB_OFFLINE") ?? ""),
-    },
+    hub: { ...readHubSettings(env), cacheFolder: resolve(hubCacheFolder(env)) },
   };
 }
 
@@ -217,10 +213,9 @@ function urlOf(text: string | null | undefined, option: string, protocols: reado
   if (url !== null && protocols.includes(url.protocol) && url.hostname !== "") {
     return text.replace(/\/+$/, "");
   }
-  const name = /^[A-Z_]+$/.test(option) ? option : `--${option}`;
   throw usage(
     option,
-    `${name} is ${quote(text)}; a URL that begins with ${
+    `--${option} is ${quote(text)}; a URL that begins with ${
       protocols.map((p) => `${p}//`).join(" or ")
     } is needed`,
   );

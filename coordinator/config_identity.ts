@@ -24,8 +24,8 @@ const identitySchema = z.object({
   }).prefault(() => newSeeds()),
   /** The own broker's port of last time; 0 before the first. */
   natsPort: z.int().min(0).max(65535),
-  /** Under which name the last process on this folder has led; null before the first. */
-  leaseHolder: z.string().nullable().default(null),
+  /** Under which names processes on this folder have led, or were about to: all of them have ended but the newest. */
+  leaseHolders: z.array(z.string()).default([]),
 });
 export type Identity = z.output<typeof identitySchema>;
 
@@ -42,7 +42,7 @@ export async function loadIdentity(dataFolder: string): Promise<Identity> {
       joinToken: randomText(32),
       natsKeys: newSeeds(),
       natsPort: 0,
-      leaseHolder: null,
+      leaseHolders: [],
     };
     await saveIdentity(dataFolder, identity);
     return identity;

@@ -28,7 +28,7 @@ export interface Broker {
   readonly tlsServerName?: string;
 }
 
-export interface ConnectOptions extends Pick<FleetOptions, "artifacts" | "coordinatorId"> {
+export interface ConnectOptions extends Pick<FleetOptions, "artifacts" | "coordinatorId" | "quarantines"> {
   readonly lease: Pick<LeaseOptions, "holder" | "succeeds">;
   readonly standby: Standby;
 }

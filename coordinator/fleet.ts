@@ -3,6 +3,7 @@
  * job service asks of the fleet, and what it hears back.
  */
 import type { JobSpec } from "../shared/job_spec.ts";
+import type { AuditCounts } from "../shared/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
 import type { LocalPlan } from "./local_plan.ts";
 import type { ModelManifest } from "../shared/model_manifest.ts";
@@ -29,8 +30,18 @@ export interface PlannedJob {
    * attempt can be done again.
    */
   microBatchesOf(step: number): readonly MicroBatch[];
+  /** The lines of the training file, from 1, that a micro-batch of a step, or a phase, was made of. */
+  linesOf(step: number, index: number): readonly number[];
   /** How data steps are dealt to replicas; null or left out: a step is one data step. */
   readonly local?: LocalPlan | null;
+}
+
+/** A micro-batch, or with local steps a phase, that is left out of its step. */
+export interface ExcludedMicroBatch {
+  /** Position within the step. */
+  readonly index: number;
+  /** Who tried it. */
+  readonly workers: readonly string[];
 }
 
 export interface StepReport {
@@ -56,6 +67,9 @@ export interface StepReport {
   readonly gradientBytesSent: number;
   /** Digest of adapter and moments, the same on all workers. */
   readonly digest: string;
+  readonly excluded: readonly ExcludedMicroBatch[];
+  /** Of this step and all before it. */
+  readonly audits: AuditCounts;
 }
 
 export interface CheckpointFile {
@@ -81,9 +95,24 @@ export interface JobObserver {
   starting(committedStep: number): Promise<ToldSoFar>;
   /** Anything a user should read: workers joining, an attempt done again and why. */
   event(level: "info" | "warn" | "error", message: string, data?: Record<string, unknown>): void;
+  /** A micro-batch of the step that is being done is left out; its commit tells which have been in the end. */
+  microBatchExcluded(step: number, excluded: ExcludedMicroBatch): void;
   stepCommitted(report: StepReport): Promise<void>;
   /** A worker has uploaded the adapter of this step; the files are in the artifact store, checked. */
   checkpointWritten(step: number, files: readonly CheckpointFile[]): Promise<void>;
+}
+
+/** Why a worker gets no work. */
+export interface WorkerQuarantine {
+  readonly worker: string;
+  /** One sentence each, oldest first. */
+  readonly reasons: readonly string[];
+  /** In milliseconds since 1970. */
+  readonly since: number;
+  /** The job in which it was found out. */
+  readonly jobId: string;
+  /** `jobEnds`: it was to blame for too much in this job. `reinstated`: its bits are wrong, and somebody has to look at it. */
+  readonly until: "jobEnds" | "reinstated";
 }
 
 export interface WorkerView {
@@ -103,10 +132,16 @@ export interface WorkerView {
   readonly gradientBytesSent: number;
   /** Why it is lost or was refused, where it is. */
   readonly reason: string | null;
+  /** What it was to blame for in the job that is trained, one sentence each. */
+  readonly strikes: readonly string[];
+  /** Why it gets no work; null where it does. */
+  readonly quarantine: WorkerQuarantine | null;
 }
 
 export interface Fleet {
   workers(): readonly WorkerView[];
+  /** Gives a worker that is in quarantine work again. Throws a `LoraFleetError` with code `not_found` where it is in none. */
+  reinstate(worker: string): void;
   /**
    * Trains until the last step's checkpoint is stored, from the newest commit on where the job's log has one. Rejects
    * with a `LoraFleetError`; `signal` interrupts, and leaves to `forget` or a later `train` what is to become of it.

@@ -10,6 +10,7 @@
 import { z } from "zod";
 import { LoraFleetError, quote } from "../shared/errors.ts";
 import { jobSpecSchema } from "../shared/job_spec.ts";
+import { type AuditCounts, auditCountsSchema, NO_AUDITS } from "../shared/messages.ts";
 
 export const jobStatusSchema = z.enum([
   "validating_files",
@@ -28,6 +29,19 @@ export const jobErrorSchema = z.strictObject({
   param: z.string().nullable(),
 });
 export type JobError = z.output<typeof jobErrorSchema>;
+
+/** A micro-batch that was left out of its step. */
+export const quarantinedSampleSchema = z.strictObject({
+  step: z.int(),
+  /** Position within the step. */
+  microBatch: z.int(),
+  /** Lines of the training file, from 1. */
+  examples: z.array(z.int()),
+  reason: z.string(),
+  /** Who tried it. */
+  workers: z.array(z.string()),
+});
+export type QuarantinedSample = z.output<typeof quarantinedSampleSchema>;
 
 /** A job as it is stored. Times are milliseconds since the Unix epoch. */
 export const jobRecordSchema = z.strictObject({
@@ -48,6 +62,10 @@ export const jobRecordSchema = z.strictObject({
   step: z.int(),
   /** All tokens that went through the model in committed steps. */
   trainedTokens: z.int(),
+  /** Of committed steps, and of the one that is being done. */
+  quarantined: z.array(quarantinedSampleSchema).default([]),
+  /** Of committed steps. */
+  audits: auditCountsSchema.default(NO_AUDITS),
   error: jobErrorSchema.nullable(),
   /** Ids of the files of the last checkpoint. */
   resultFiles: z.array(z.string()),
@@ -66,7 +84,12 @@ export type JobTransition =
     readonly step: number;
     readonly tokenCount: number;
     readonly remainingMs: number | null;
+    /** Micro-batches that were left out of this step; none where it is left out. */
+    readonly quarantined?: readonly QuarantinedSample[];
+    /** Of all steps up to this one. */
+    readonly audits?: AuditCounts;
   }
+  | { readonly type: "sampleQuarantined"; readonly sample: QuarantinedSample }
   | { readonly type: "trained"; readonly resultFiles: readonly string[] }
   | { readonly type: "failed"; readonly error: JobError }
   | { readonly type: "cancelled" }
@@ -85,6 +108,7 @@ const ALLOWED_FROM: Record<JobTransition["type"], readonly JobStatus[]> = {
   started: ["queued"],
   rolledBack: ["running"],
   stepCommitted: ["running"],
+  sampleQuarantined: ["running"],
   trained: ["running"],
   failed: ["validating_files", "queued", "running"],
   cancelled: ["validating_files", "queued", "running", "paused"],
@@ -111,6 +135,8 @@ export function newJob(
     totalSteps: null,
     step: 0,
     trainedTokens: 0,
+    quarantined: [],
+    audits: NO_AUDITS,
     error: null,
     resultFiles: [],
     fineTunedModel: null,
@@ -149,7 +175,12 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
       };
     case "rolledBack":
       return {
-        job: { ...job, step: transition.step, trainedTokens: transition.trainedTokens },
+        job: {
+          ...job,
+          step: transition.step,
+          trainedTokens: transition.trainedTokens,
+          quarantined: job.quarantined.filter(({ step }) => step <= transition.step),
+        },
         reason: transition.step === 0
           ? "Training begins anew."
           : `Training goes on from the stored state of step ${transition.step}.`,
@@ -161,9 +192,27 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
           step: transition.step,
           trainedTokens: job.trainedTokens + transition.tokenCount,
           estimatedFinishAt: transition.remainingMs === null ? null : now + transition.remainingMs,
+          quarantined: [
+            ...job.quarantined.filter(({ step }) => step !== transition.step),
+            ...transition.quarantined ?? [],
+          ],
+          audits: transition.audits ?? job.audits,
         },
         reason: `Step ${transition.step}/${job.totalSteps ?? "?"} is committed.`,
       };
+    case "sampleQuarantined": {
+      const { sample } = transition;
+      const isOther = ({ step, microBatch }: QuarantinedSample) =>
+        step !== sample.step || microBatch !== sample.microBatch;
+      const lines = sample.examples.length === 1 ? "line" : "lines";
+      return {
+        job: { ...job, quarantined: [...job.quarantined.filter(isOther), sample] },
+        reason: `Micro-batch ${sample.microBatch} of step ${sample.step} is left out (${lines} ` +
+          `${sample.examples.join(", ")} of the training file): ${sample.reason} on ${
+            sample.workers.join(", ")
+          }.`,
+      };
+    }
     case "trained":
       return {
         job: {

@@ -15,6 +15,7 @@ function report(step: number, changes: Partial<StepReport> = {}): StepReport {
     attempt: 1,
     seconds: 2,
     gradientBytesSent: 1000,
+    ...{ excluded: [], audits: { passed: 0, failed: 0, skipped: 0 } },
     digest: "d",
     ...changes,
   };

@@ -2,6 +2,7 @@
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { newStartId } from "../shared/ids.ts";
+import { LoraFleetError, quote } from "../shared/errors.ts";
 import { LIMITS, type Limits } from "../shared/limits.ts";
 import {
   type CommitEntry,
@@ -20,8 +21,10 @@ import * as subjects from "../shared/subjects.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
+import { createHearing } from "./hearing.ts";
 import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
+import { createMemoryQuarantineStore, createQuarantines, type QuarantineStore } from "./quarantines.ts";
 import type { FleetView } from "./step_state.ts";
 import { announcementOf, type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
 import { workerViews } from "./worker_views.ts";
@@ -31,6 +34,8 @@ export interface FleetOptions {
   readonly clock: Clock;
   readonly coordinatorId: string;
   readonly artifacts: ArtifactStore;
+  /** What is known of workers that get no work; in memory where it is left out. */
+  readonly quarantines?: QuarantineStore;
   readonly limits?: Limits;
   readonly newStartId?: () => string;
   /** Told of messages that no worker of ours would send, and of defects. */
@@ -51,6 +56,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
   const { bus, clock, coordinatorId, artifacts, limits = LIMITS, onDefect } = options;
   const startIdOf = options.newStartId ?? (() => newStartId());
   // Milliseconds grow faster than memberships change: workers know the announcements after a restart as the newer ones.
+  const quarantines = createQuarantines(options.quarantines ?? createMemoryQuarantineStore());
   let membership: Membership = { ...NOBODY, generation: clock.now() };
   let job: JobAnnouncement | null = null;
   /** The newest run that is closed: whether its job is over or only interrupted, the job service knows. */
@@ -58,14 +64,17 @@ export function createFleet(options: FleetOptions): RunningFleet {
   let run: TrainingRun | null = null;
   let observer: JobObserver | null = null;
   const closing = new AbortController();
+  const hearing = createHearing(clock.now(), limits);
+  bus.onStatus((status) => hearing.statusChanged(status, clock.now()));
 
   function view(): FleetView {
     const { generation, members } = membership;
     return {
       generation,
-      members: members.map(({ worker, incarnation, heartbeat }) => ({
+      members: members.map(({ worker, incarnation, gpu, heartbeat }) => ({
         worker,
         incarnation,
+        gpu,
         draining: heartbeat?.draining ?? false,
         job: heartbeat?.job ?? null,
         busy: heartbeat?.busy ?? null,
@@ -73,6 +82,14 @@ export function createFleet(options: FleetOptions): RunningFleet {
         linkBytesPerSecond: heartbeat?.linkBytesPerSecond ?? null,
       })),
     };
+  }
+
+  /** A user who wonders why a worker does nothing finds the reason in the job's events. */
+  function tellOfQuarantine(told: JobObserver | null, worker: string): void {
+    const reasons = quarantines.of(worker)?.reasons.join("; ");
+    if (reasons !== undefined) {
+      told?.event("warn", `${worker} gets no work: it is in quarantine (${reasons}).`, { worker });
+    }
   }
 
   /** Decides, and tells whoever has to know. */
@@ -88,6 +105,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
         case "joined": {
           const { worker, name, gpu } = effect.member;
           observer?.event("info", `${worker} (${name}, ${gpu}) has joined.`, { worker, name, gpu });
+          tellOfQuarantine(observer, worker);
           break;
         }
         case "lost": {
@@ -153,6 +171,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
   async function keepTime(): Promise<void> {
     let announcedAt = -Infinity;
     while (!closing.signal.aborted) {
+      const milliseconds = hearing.deafMs(clock.now());
+      if (milliseconds > 0) apply({ type: "deaf", milliseconds });
       apply({ type: "tick" });
       run?.tick();
       if (clock.now() - announcedAt >= limits.announcementIntervalMs) {
@@ -226,6 +246,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
   ): Promise<"done" | "restart"> {
     const { startId, resumed } = await prepareStart(planned, told, mayResume);
     signal.throwIfAborted();
+    for (const { worker } of membership.members) tellOfQuarantine(told, worker);
     if (membership.members.length === 0) told.event("info", "The job waits for a worker to join.");
     const aborted = Promise.withResolvers<never>();
     const onAbort = () => aborted.reject(signal.reason);
@@ -237,6 +258,9 @@ export function createFleet(options: FleetOptions): RunningFleet {
       job: planned,
       observer: told,
       fleet: view(),
+      quarantined: quarantines.workers(),
+      onQuarantine: ({ worker, reasons, until }) =>
+        quarantines.add({ worker, reasons, until, since: clock.now(), jobId: planned.id }),
     });
     for (const { heartbeat } of membership.members) if (heartbeat !== null) run.heard(heartbeat);
     try {
@@ -251,7 +275,19 @@ export function createFleet(options: FleetOptions): RunningFleet {
   }
 
   return {
-    workers: () => workerViews(membership),
+    workers: () => workerViews(membership, quarantines, run?.strikes ?? new Map()),
+    reinstate(worker) {
+      if (!quarantines.lift(worker)) {
+        throw new LoraFleetError(
+          "not_found",
+          `${quote(worker)} is not reinstated: it is not in quarantine; GET /v1/workers lists who is`,
+          { param: "id" },
+        );
+      }
+      observer?.event("info", `${worker} is reinstated.`, { worker });
+      run?.reinstate(worker);
+      run?.fleetChanged(view());
+    },
     async train(planned, told, signal) {
       observer = told;
       try {
@@ -261,6 +297,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
         }
       } finally {
         observer = null;
+        quarantines.jobEnded(planned.id);
       }
     },
     async forget(jobId) {

@@ -7,9 +7,9 @@ import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { JobSpec, ParsedJobRequest } from "../shared/job_spec.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import type { FileStore } from "./file_store.ts";
-import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
+import type { ExcludedMicroBatch, Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { decideJob, isFinished, newJob } from "./job.ts";
-import type { JobError, JobRecord, JobTransition } from "./job.ts";
+import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./job.ts";
 import { addStep, startProgress } from "./job_progress.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
 import type { NewId } from "./store/ids.ts";
@@ -200,13 +200,24 @@ export function createJobService(options: JobServiceOptions): JobService {
           progress = startProgress(plan.totalSteps);
         }
         if (committedStep < get(plan.id).step) {
-          const trainedTokens = tokensUntil(plan, committedStep);
+          const trainedTokens = tokensUntil(plan, committedStep, get(plan.id).quarantined);
           apply(plan.id, { type: "rolledBack", step: committedStep, trainedTokens }, { level: "warn" });
         }
         return { step: get(plan.id).step, checkpointSteps: storedCheckpointSteps(plan) };
       },
       event(level, message, data) {
         if (!signal.aborted) record(plan.id, level, message, data ?? null);
+      },
+      microBatchExcluded(step, excluded) {
+        if (signal.aborted) return;
+        const sample = sampleOf(plan, step, excluded);
+        // An attempt that is done again may come to the same.
+        const isKnown = get(plan.id).quarantined.some((known) =>
+          known.step === step && known.microBatch === sample.microBatch
+        );
+        const { examples, workers } = sample;
+        const data = { step, micro_batch: sample.microBatch, examples, workers };
+        if (!isKnown) apply(plan.id, { type: "sampleQuarantined", sample }, { level: "warn", data });
       },
       stepCommitted(report) {
         if (signal.aborted) return Promise.resolve();
@@ -219,6 +230,8 @@ export function createJobService(options: JobServiceOptions): JobService {
           step,
           tokenCount,
           remainingMs: decision.remainingMs,
+          quarantined: report.excluded.map((excluded) => sampleOf(plan, step, excluded)),
+          audits: report.audits,
         } as const;
         apply(plan.id, transition, {
           type: "metrics",
@@ -357,10 +370,23 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 }
 
-/** Tokens of all steps up to and with this one. */
-function tokensUntil(plan: PlannedJob, lastStep: number): number {
+function sampleOf(
+  plan: PlannedJob,
+  step: number,
+  { index, workers }: ExcludedMicroBatch,
+): QuarantinedSample {
+  const reason = "its loss or gradient is not finite";
+  return { step, microBatch: index, examples: [...plan.linesOf(step, index)], reason, workers: [...workers] };
+}
+
+/** Tokens of all steps up to and with this one, without the micro-batches that were left out. */
+function tokensUntil(plan: PlannedJob, lastStep: number, leftOut: readonly QuarantinedSample[]): number {
   let count = 0;
-  for (let step = 1; step <= lastStep; step++) count += tokenCountOf(plan, step);
+  for (let step = 1; step <= lastStep; step++) {
+    const isIn = (index: number) =>
+      !leftOut.some((sample) => sample.step === step && sample.microBatch === index);
+    count += tokenCountOf(plan, step, isIn);
+  }
   return count;
 }
 

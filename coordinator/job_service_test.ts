@@ -321,3 +321,20 @@ Deno.test("a job that was not prepared before the restart is prepared after it",
       assertEquals((await world.finished(job.id)).status, "succeeded");
     });
   }));
+
+Deno.test("a micro-batch that is left out is told once, with its lines", () =>
+  withWorld({}, async (world) => {
+    world.fleet.excluded.set(3, { index: 1, workers: ["w-a"] });
+    const hold = holdBefore(world, 4);
+    const { id } = await submit(world);
+    await hold.reached;
+    const events = world.store.eventsSince(id, 0, 99).filter(({ data }) => data?.["micro_batch"] === 1);
+    assertEquals(events.map(({ level, type, data }) => [level, type, data]), [
+      ["warn", "message", { step: 3, micro_batch: 1, examples: [2], workers: ["w-a"] }],
+    ]);
+    assertEquals(events[0]!.message.includes("(line 2 of the training file)"), true, events[0]!.message);
+    hold.release();
+    const job = await world.finished(id);
+    assertEquals(job.quarantined.map(({ step, microBatch }) => [step, microBatch]), [[3, 1]]);
+    assertEquals(job.audits, { passed: 4, failed: 0, skipped: 0 });
+  }));

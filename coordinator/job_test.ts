@@ -22,6 +22,10 @@ const fresh = newJob({
 });
 const error = { code: "invalid_dataset", message: "line 3 does not parse", param: "training_file" };
 
+const sampleOf = (step: number, microBatch = 0) => ({
+  ...{ step, microBatch, examples: [3, 8], reason: "its gradient is not finite", workers: ["w-a", "w-b"] },
+});
+
 function live(job: JobRecord, ...transitions: readonly JobTransition[]): JobRecord {
   return transitions.reduce(
     (state, transition, index) => decideJob(state, transition, 2000 + index).job,
@@ -97,6 +101,7 @@ Deno.test("every transition from every other status is a conflict that says what
     { type: "started" },
     { type: "rolledBack", step: 0, trainedTokens: 0 },
     { type: "stepCommitted", step: 1, tokenCount: 1, remainingMs: null },
+    { type: "sampleQuarantined", sample: sampleOf(1) },
     { type: "trained", resultFiles: [] },
     { type: "failed", error },
     { type: "cancelled" },
@@ -129,6 +134,7 @@ Deno.test("every transition from every other status is a conflict that says what
     "running failed",
     "running paused",
     "running rolledBack",
+    "running sampleQuarantined",
     "running stepCommitted",
     "running trained",
     "validating_files cancelled",
@@ -142,4 +148,30 @@ Deno.test("every transition from every other status is a conflict that says what
 
 Deno.test("the fine-tuned model's name holds the suffix", () => {
   assertEquals(fineTunedModelName({ ...fresh, suffix: "mine" }), "ft:org/llama:mine:ftjob-1");
+});
+
+Deno.test("samples that are left out: told once, as the commit has them in the end, and not beyond a rollback", () => {
+  const running = live(fresh, ...toRunning);
+  const told = decideJob(running, { type: "sampleQuarantined", sample: sampleOf(1, 4) }, 3000);
+  assertStringIncludes(
+    told.reason,
+    "Micro-batch 4 of step 1 is left out (lines 3, 8 of the training file): its gradient is not finite on w-a, w-b.",
+  );
+  assertEquals(told.job.quarantined, [sampleOf(1, 4)]);
+  const again = decideJob(told.job, { type: "sampleQuarantined", sample: sampleOf(1, 4) }, 3000).job;
+  assertEquals(again.quarantined, [sampleOf(1, 4)]);
+  const commit = { type: "stepCommitted", tokenCount: 1, remainingMs: null } as const;
+  // An attempt that was given up may have left out another one.
+  const audits = { passed: 3, failed: 1, skipped: 0 };
+  const first = decideJob(again, { ...commit, step: 1, quarantined: [sampleOf(1, 5)], audits }, 3000).job;
+  assertEquals([first.quarantined, first.audits], [[sampleOf(1, 5)], audits]);
+  const second = decideJob(first, { ...commit, step: 2, quarantined: [sampleOf(2)] }, 3000).job;
+  assertEquals([second.quarantined, second.audits], [[sampleOf(1, 5), sampleOf(2)], audits]);
+  const back = decideJob(second, { type: "rolledBack", step: 1, trainedTokens: 1 }, 3000).job;
+  assertEquals(back.quarantined, [sampleOf(1, 5)]);
+});
+
+Deno.test("a record of before there were quarantines is one without any", () => {
+  const { quarantined: _none, audits: _zero, ...old } = fresh;
+  assertEquals(jobRecordSchema.parse(JSON.parse(JSON.stringify(old))), fresh);
 });

@@ -13,7 +13,7 @@ function setUp() {
   const broker = createMemoryBroker({ clock });
   const logged: string[] = [];
   const log = (level: string, message: string) => void logged.push(`${level} ${message}`);
-  const lead = (holder: string, bus: Bus = broker.connect(holder), succeeds: string | null = null) =>
+  const lead = (holder: string, bus: Bus = broker.connect(holder), succeeds: readonly string[] = []) =>
     tryToLead({ bus, clock, holder, succeeds, ttlMs: TTL_MS, brokerName: "the broker b", log });
   return { clock, broker, logged, lead };
 }
@@ -100,7 +100,7 @@ Deno.test("one that was silent while another took over finds out, and does nothi
 Deno.test("the next process of the same coordinator need not wait for the end of the lease", async () => {
   const { lead } = setUp();
   const first = await lead("a");
-  const next = await lead("b", undefined, "a");
+  const next = await lead("b", undefined, ["a"]);
   assert(next.isHeld() && next.term > first.term);
   await first.close();
   assert(next.isHeld());

@@ -1,4 +1,4 @@
-/** Which micro-batches of an attempt are in whose sums: each of them exactly once. Pure. */
+/** Which micro-batches of an attempt are in whose sums: each of them exactly once, or excluded and in nobody's. Pure. */
 import type { Verdict } from "../shared/messages.ts";
 import { mergeMaxima } from "../shared/exponents.ts";
 
@@ -16,6 +16,8 @@ export interface Ledger {
   /** By position within the step; null where nobody has been counted. */
   readonly entries: readonly (LedgerEntry | null)[];
   readonly countedCount: number;
+  /** Positions that nobody is to be counted for any more, and by whose word. */
+  readonly excluded: ReadonlyMap<number, readonly string[]>;
 }
 
 export interface LedgerDecision {
@@ -25,7 +27,11 @@ export interface LedgerDecision {
 }
 
 export function newLedger(microBatchCount: number): Ledger {
-  return { entries: new Array<LedgerEntry | null>(microBatchCount).fill(null), countedCount: 0 };
+  return {
+    entries: new Array<LedgerEntry | null>(microBatchCount).fill(null),
+    countedCount: 0,
+    excluded: new Map(),
+  };
 }
 
 /** Counts a micro-batch for a worker unless it is counted already; the same claim again gets the same answer. */
@@ -36,10 +42,13 @@ export function claimMicroBatch(ledger: Ledger, index: number, entry: LedgerEntr
     const reason = `there is no micro-batch ${index} among ${ledger.entries.length}`;
     return { ledger, verdict: "unknown", reason };
   }
+  if (ledger.excluded.has(index)) {
+    return { ledger, verdict: "duplicate", reason: `micro-batch ${index} is excluded` };
+  }
   if (present === null) {
     const countedCount = ledger.countedCount + 1;
     return {
-      ledger: { entries: ledger.entries.with(index, entry), countedCount },
+      ledger: { ...ledger, entries: ledger.entries.with(index, entry), countedCount },
       verdict: "counted",
       reason: `micro-batch ${index} is in the sums of ${worker}: ${countedCount} of ${ledger.entries.length}`,
     };
@@ -57,16 +66,30 @@ export function claimMicroBatch(ledger: Ledger, index: number, entry: LedgerEntr
 /** Without what workers had in their sums who are gone: that has to be done again. */
 export function releaseWorkers(ledger: Ledger, gone: ReadonlySet<string>): Ledger {
   const entries = ledger.entries.map((entry) => entry !== null && gone.has(entry.worker) ? null : entry);
-  return { entries, countedCount: entries.filter((entry) => entry !== null).length };
+  return { ...ledger, entries, countedCount: entries.filter((entry) => entry !== null).length };
 }
 
-/** Positions of the micro-batches that nobody has in their sums. */
+/** A micro-batch that nobody is to have in their sums, by the word of these workers. */
+export function excludeMicroBatch(ledger: Ledger, index: number, workers: readonly string[]): Ledger {
+  return { ...ledger, excluded: new Map(ledger.excluded).set(index, workers) };
+}
+
+/** Without the exclusions that rest on the word of workers who are not trusted any more. */
+export function withoutWordOf(ledger: Ledger, workers: { has(worker: string): boolean }): Ledger {
+  const kept = [...ledger.excluded].filter(([, tried]) => !tried.some((worker) => workers.has(worker)));
+  return kept.length === ledger.excluded.size ? ledger : { ...ledger, excluded: new Map(kept) };
+}
+
+/** Positions of the micro-batches that nobody has in their sums and that are not excluded. */
 export function uncounted(ledger: Ledger): number[] {
-  return ledger.entries.flatMap((entry, index) => entry === null ? [index] : []);
+  return ledger.entries.flatMap((entry, index) =>
+    entry === null && !ledger.excluded.has(index) ? [index] : []
+  );
 }
 
+/** Whether every micro-batch is settled: counted or excluded. */
 export function isComplete(ledger: Ledger): boolean {
-  return ledger.countedCount === ledger.entries.length;
+  return ledger.countedCount + ledger.excluded.size === ledger.entries.length;
 }
 
 export interface LedgerTotals {
@@ -91,9 +114,12 @@ export function totalsOf(ledger: Ledger): LedgerTotals {
   };
 }
 
-/** For each micro-batch the position of its worker among the attempt's members. */
-export function ownersOf(ledger: Ledger, members: readonly { readonly worker: string }[]): number[] {
-  return ledger.entries.flatMap((entry) =>
-    entry === null ? [] : [members.findIndex(({ worker }) => worker === entry.worker)]
+/** For each micro-batch of a complete ledger the position of its worker among the attempt's members; null: excluded. */
+export function ownersOf(
+  ledger: Ledger,
+  members: readonly { readonly worker: string }[],
+): (number | null)[] {
+  return ledger.entries.map((entry) =>
+    entry === null ? null : members.findIndex(({ worker }) => worker === entry.worker)
   );
 }

@@ -1,5 +1,16 @@
 import { assertEquals } from "@std/assert";
-import { claimMicroBatch, isComplete, type LedgerEntry, newLedger, ownersOf, totalsOf } from "./ledger.ts";
+import {
+  claimMicroBatch,
+  excludeMicroBatch,
+  isComplete,
+  type LedgerEntry,
+  newLedger,
+  ownersOf,
+  releaseWorkers,
+  totalsOf,
+  uncounted,
+  withoutWordOf,
+} from "./ledger.ts";
 
 const entry = (worker: string, claim = 1, lossSum = 1): LedgerEntry => ({
   worker,
@@ -52,4 +63,17 @@ Deno.test("it is known who did what", () => {
   assertEquals(isComplete(ledger), false);
   ledger = claimMicroBatch(ledger, 0, entry("c")).ledger;
   assertEquals(ownersOf(ledger, [{ worker: "a" }, { worker: "b" }, { worker: "c" }]), [2, 1]);
+});
+
+Deno.test("what is excluded is settled, in nobody's sums, and free again only with the words that it rests on", () => {
+  const counted = claimMicroBatch(newLedger(2), 1, entry("b")).ledger;
+  const ledger = excludeMicroBatch(counted, 0, ["a", "c"]);
+  assertEquals([isComplete(ledger), uncounted(ledger)], [true, []]);
+  assertEquals(ownersOf(ledger, [{ worker: "b" }]), [null, 0]);
+  assertEquals([totalsOf(ledger).targetCount, totalsOf(ledger).lossSum], [2, 1]);
+  const late = claimMicroBatch(ledger, 0, entry("b", 2));
+  assertEquals([late.verdict, late.reason], ["duplicate", "micro-batch 0 is excluded"]);
+  assertEquals(uncounted(releaseWorkers(ledger, new Set(["b"]))), [1]);
+  assertEquals(withoutWordOf(ledger, new Set(["b"])), ledger);
+  assertEquals(uncounted(withoutWordOf(ledger, new Set(["c"]))), [0]);
 });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
-import { type LocalStepsSpec, trainingSchema } from "../shared/job_spec.ts";
+import { fleetSchema, type LocalStepsSpec, trainingSchema } from "../shared/job_spec.ts";
 import { learningRateAt } from "../shared/schedule.ts";
 import {
   describeLocal,
@@ -114,7 +114,7 @@ Deno.test("a micro-batch's number tells its data step and its place", () => {
 Deno.test("a user is told what a step is, and of a momentum that the job is too short for", () => {
   const told = (total: number, change: Partial<LocalStepsSpec> = {}) => {
     const local_steps = { ...localSteps(3, 2), ...change };
-    const fleet = { gradient_codec: "exact", local_steps } as const;
+    const fleet = fleetSchema.parse({ local_steps });
     const plan = planOf(3, 2, total);
     return [describeLocal(plan, { fleet, training }), ...localWarnings(plan, { fleet })];
   };

@@ -29,6 +29,8 @@ import { plaintextWarnings, readTls, type Tls } from "./tls.ts";
 
 /** How often a coordinator that stands by looks whether the data folder is free: it shall lead within a second. */
 const FOLDER_INTERVAL_MS = 200;
+/** So many processes on this folder, one after the other, may end while they wait to lead. */
+const MOST_HOLDERS = 100;
 /** Open downloads may go on for so long after the coordinator was told to stop. */
 const SHUTDOWN_GRACE_MS = 2000;
 
@@ -97,7 +99,12 @@ export async function startCoordinator(
     started.defer(nats.stop);
     log("info", `nats-server ${nats.version} listens on ${config.natsHost}:${nats.port}`);
   }
-  const leaseHolder = randomText(16);
+  const joinToken = access.defaultToken(loaded.joinToken, "printed at the start", config.joinTokenTtlMs);
+  const identity: Identity = { ...loaded, joinToken, natsPort: nats?.port ?? loaded.natsPort };
+  const holder = randomText(16);
+  // Before it leads: whoever comes after a process that was killed at this moment need not wait for its lease.
+  const leaseHolders = [...loaded.leaseHolders, holder].slice(-MOST_HOLDERS);
+  await saveIdentity(config.dataFolder, { ...identity, leaseHolders });
   const connected = await parts.connectFleet(
     nats?.broker ?? {
       url: config.natsUrl!,
@@ -108,17 +115,16 @@ export async function startCoordinator(
     },
     {
       artifacts,
+      quarantines: accessStore,
       coordinatorId: loaded.coordinatorId,
       // Who had the folder's lock before is gone: its lease need not be waited for.
-      lease: { holder: leaseHolder, succeeds: loaded.leaseHolder },
+      lease: { holder, succeeds: loaded.leaseHolders },
       standby,
     },
   );
   started.defer(() => connected.close());
   const { fleet } = connected;
-  const joinToken = access.defaultToken(loaded.joinToken, "printed at the start", config.joinTokenTtlMs);
-  const identity: Identity = { ...loaded, leaseHolder, joinToken, natsPort: nats?.port ?? loaded.natsPort };
-  await saveIdentity(config.dataFolder, identity);
+  await saveIdentity(config.dataFolder, { ...identity, leaseHolders: [holder] });
 
   const onDefect = (message: string, thrown: unknown) =>
     log(

@@ -7,7 +7,7 @@ import { workerIdOf } from "../shared/ids.ts";
 import { FakeFleet, fakePrepare } from "./app_fixture.ts";
 import { parseConfig } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
-import type { Broker } from "./connect_fleet.ts";
+import type { Broker, ConnectOptions } from "./connect_fleet.ts";
 import type { PlannedJob } from "./fleet.ts";
 import { startCoordinator } from "./main_start.ts";
 import type { CoordinatorParts, RunningCoordinator } from "./main_start.ts";
@@ -20,6 +20,10 @@ interface Trial {
   /** Of the own brokers that were started. */
   readonly pids: number[];
   readonly logged: string[];
+  /** Leases that were wanted. */
+  readonly leases: ConnectOptions["lease"][];
+  /** Thrown once the lease was asked for. */
+  diesLeading: boolean;
   beforeStep: (job: PlannedJob, step: number, signal: AbortSignal) => Promise<void>;
   problem: string | null;
   start(changes?: Partial<CoordinatorConfig>): Promise<RunningCoordinator>;
@@ -37,14 +41,18 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
     brokers: [],
     pids: [],
     logged: [],
+    leases: [],
+    diesLeading: false,
     beforeStep: () => Promise.resolve(),
     problem: null,
     start(changes = {}) {
       const parts: CoordinatorParts = {
         clock: systemClock,
         signal: new AbortController().signal,
-        async connectFleet(broker, { artifacts }) {
+        async connectFleet(broker, { artifacts, lease }) {
           trial.brokers.push(broker);
+          trial.leases.push(lease);
+          if (trial.diesLeading) throw new Error("killed while it got the lease");
           const { dataFolder, natsUrl } = { ...trial.config, ...changes };
           if (natsUrl === null) {
             trial.pids.push(Number(await Deno.readTextFile(`${dataFolder}/nats/nats-server.pid`)));
@@ -262,4 +270,22 @@ Deno.test("another broker is only used", () =>
       "secret",
     ]);
     await other.stop();
+  }));
+
+Deno.test("whoever comes after processes that led, or died as they began to, waits for none of their leases", () =>
+  withTrial(async (trial) => {
+    await (await trial.start()).stop();
+    trial.diesLeading = true;
+    for (let death = 0; death < 2; death++) await assertRejects(() => trial.start(), Error, "killed");
+    trial.diesLeading = false;
+    await (await trial.start()).stop();
+    await (await trial.start()).stop();
+    const holders = trial.leases.map(({ holder }) => holder);
+    assertEquals(trial.leases.map(({ succeeds }) => succeeds), [
+      [],
+      [holders[0]!],
+      [holders[0]!, holders[1]!],
+      [holders[0]!, holders[1]!, holders[2]!],
+      [holders[3]!],
+    ]);
   }));

@@ -12,6 +12,8 @@ export interface Member {
   readonly gpu: string;
   readonly joinedAt: number;
   readonly lastHeartbeatAt: number;
+  /** How long since then the coordinator could have heard nobody. */
+  readonly deafMs: number;
   /** What it told last; null until its first heartbeat. */
   readonly heartbeat: Heartbeat | null;
 }
@@ -39,6 +41,8 @@ export type MembershipEvent =
     readonly incarnation: string;
     readonly reason: string;
   }
+  /** For so long nobody can have been heard: the coordinator slept, or had no connection to the broker. */
+  | { readonly type: "deaf"; readonly milliseconds: number }
   | { readonly type: "tick" };
 
 export type MembershipEffect =
@@ -73,8 +77,15 @@ export function decideMembership(
       if (member === undefined) return unchanged(state, `${event.worker} leaves, but is no member`);
       return remove(state, [member], () => event.reason);
     }
+    case "deaf": {
+      const deaf = (member: Member) => ({ ...member, deafMs: member.deafMs + event.milliseconds });
+      const reason = `nobody could be heard for ${event.milliseconds} ms`;
+      return unchanged({ ...state, members: state.members.map(deaf) }, reason);
+    }
     case "tick": {
-      const silent = state.members.filter((member) => lostAt(member.lastHeartbeatAt, limits) <= now);
+      const silent = state.members.filter(({ lastHeartbeatAt, deafMs }) =>
+        lostAt(lastHeartbeatAt + deafMs, limits) <= now
+      );
       if (silent.length === 0) return unchanged(state, "everybody was heard in time");
       return remove(
         state,
@@ -100,7 +111,16 @@ function hello(state: Membership, hello: Hello, now: number): MembershipDecision
   const present = state.members.find((member) => member.worker === worker);
   if (present?.incarnation === incarnation) return unchanged(state, `${worker} says hello again`);
 
-  const member = { worker, incarnation, name, gpu, joinedAt: now, lastHeartbeatAt: now, heartbeat: null };
+  const member = {
+    worker,
+    incarnation,
+    name,
+    gpu,
+    joinedAt: now,
+    lastHeartbeatAt: now,
+    deafMs: 0,
+    heartbeat: null,
+  };
   const before = present === undefined
     ? unchanged(state, "")
     : remove(state, [present], () => "it has joined again as another incarnation");
@@ -123,7 +143,7 @@ function heartbeat(state: Membership, heartbeat: Heartbeat, now: number): Member
   if (member === undefined) {
     return unchanged(state, `${heartbeat.worker} is no member under this incarnation`);
   }
-  const told = { ...member, gpu: heartbeat.gpu, lastHeartbeatAt: now, heartbeat };
+  const told = { ...member, gpu: heartbeat.gpu, lastHeartbeatAt: now, deafMs: 0, heartbeat };
   return {
     state: { ...state, members: state.members.map((other) => other === member ? told : other) },
     effects: [{ type: "told", member: told, heartbeat }],

@@ -54,6 +54,15 @@ Deno.test("a new incarnation is a loss and a join", () => {
   assert(decision.state.generation > state.generation);
 });
 
+Deno.test("a silence in which nobody could be heard loses nobody; what comes after it counts", () => {
+  const silent = after([hello("a"), 0], [{ type: "deaf", milliseconds: 5000 }, 5000]);
+  assertEquals(ids(decideMembership(silent, { type: "tick" }, 5999, limits).state), ["a"]);
+  assertEquals(ids(decideMembership(silent, { type: "tick" }, 6000, limits).state), []);
+  const heard = decideMembership(silent, heartbeat("a"), 5500, limits).state;
+  assertEquals(ids(decideMembership(heard, { type: "tick" }, 6499, limits).state), ["a"]);
+  assertEquals(ids(decideMembership(heard, { type: "tick" }, 6500, limits).state), []);
+});
+
 Deno.test("an incarnation that has left does not come back", () => {
   const state = after([hello("a"), 0], [
     { type: "leave", worker: "a", incarnation: "i-a", reason: "drained" },

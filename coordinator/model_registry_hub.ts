@@ -8,19 +8,14 @@
 import { downloadFile, HubApiError, listFiles, modelInfo } from "@huggingface/hub";
 import { basename, dirname, relative } from "@std/path";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import type { HubSettings } from "../shared/hub_settings.ts";
 import { createConfinedFetch } from "./confined_fetch.ts";
 import { isSmallFile, selectModelFiles } from "./model_registry_files.ts";
 import { writeStreamedFile } from "./store/streamed_file.ts";
 
-export interface HubOptions {
-  /** `HF_ENDPOINT`. */
-  readonly endpoint: string;
-  /** `HF_TOKEN`. */
-  readonly token: string | null;
+export interface HubOptions extends HubSettings {
   /** `HF_HUB_CACHE`. */
   readonly cacheFolder: string;
-  /** `HF_HUB_OFFLINE`: use what the cache holds and ask nobody. */
-  readonly offline: boolean;
 }
 
 export interface HubName {

@@ -53,7 +53,16 @@ export function serveRows(options: RowsServerOptions): Subscription {
     handle: ({ said, respond }) => {
       if (said.startId !== startId) return;
       const { step, attempt, index, number } = said;
-      const header = { jobId: job.id, startId, specHash: job.specHash, step, attempt, index, number };
+      const header = {
+        jobId: job.id,
+        startId,
+        specHash: job.specHash,
+        step,
+        attempt,
+        index,
+        number,
+        audit: false,
+      };
       const item = encodeWorkItem(header, batchOf(said));
       try {
         respond(item);

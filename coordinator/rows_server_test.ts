@@ -15,7 +15,7 @@ import { serveRows } from "./rows_server.ts";
 
 const JOB = createToyJob({
   ...{ totalSteps: 6, microBatchesPerStep: 2, checkpointEvery: 1 },
-  localSteps: { inner_steps: 3, replicas: 2 },
+  fleet: { local_steps: { inner_steps: 3, replicas: 2 } },
 });
 const REQUEST: RowsRequest = {
   ...{ worker: "w-a", incarnation: "i-1", startId: "s-1", step: 1, attempt: 2, index: 1, number: 7 },
@@ -51,7 +51,16 @@ Deno.test("each micro-batch of the job can be had by its number, in an item that
   for (const number of [0, 7, 11]) {
     const item = await ask({ number });
     assertEquals(decodeWorkItemHeader(item), {
-      ...{ jobId: JOB.id, startId: "s-1", specHash: "spec", step: 1, attempt: 2, index: 1, number },
+      ...{
+        jobId: JOB.id,
+        startId: "s-1",
+        specHash: "spec",
+        step: 1,
+        attempt: 2,
+        index: 1,
+        number,
+        audit: false,
+      },
     });
     assertEquals(decodeWorkItemRows(item), JOB.microBatchesOf(Math.floor(number / 2) + 1)[number % 2]);
   }
@@ -79,7 +88,7 @@ Deno.test("rows of many data steps are made when they are asked for, and those o
   const job = {
     ...createToyJob({
       ...{ totalSteps: 100, microBatchesPerStep: 2, checkpointEvery: 1 },
-      localSteps: { inner_steps: 50, replicas: 2 },
+      fleet: { local_steps: { inner_steps: 50, replicas: 2 } },
     }),
   };
   const { ask } = createWorld({

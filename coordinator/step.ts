@@ -1,17 +1,22 @@
 /**
  * One optimizer step after the other, as decisions: (plan, training, event, now) → (training, effects, reason). The table of
  * phases is in docs/protocol.md. The parts: who takes part (step_fleet.ts), the phase `waiting` (step_waiting.ts), claims
- * (step_claim.ts), members that come and go (step_regroup.ts), updates (step_update.ts), checkpoints (step_checkpoint.ts).
+ * (step_claim.ts), gradients that are not finite (step_opinions.ts), audits (step_audit.ts), who is to blame (step_blame.ts),
+ * members that come and go (step_regroup.ts), updates (step_update.ts), checkpoints (step_checkpoint.ts).
  */
 import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { checkpointWaitMs, type Limits, microBatchWaitMs, roundWaitMs } from "../shared/limits.ts";
 import { type CheckpointReport, type CommitEntry, decodeFloats } from "../shared/messages.ts";
 import { chooseCheckpointWriter, nextCheckpointWriter } from "./step_checkpoint.ts";
-import { decideClaim } from "./step_claim.ts";
-import { abortAttempt, announced, isOfAttempt, unchanged } from "./step_decision.ts";
+import { isComplete } from "./ledger.ts";
+import { hasOpenAudits, settleAudits, skipLateAudits } from "./step_audit.ts";
+import { reinstated, withoutQuarantined } from "./step_blame.ts";
+import { afterLast, decideClaim } from "./step_claim.ts";
+import { abortAttempt, announced, failJob, isOfAttempt, unchanged } from "./step_decision.ts";
 import type { StepDecision, StepEffect, StepEvent } from "./step_decision.ts";
 import { firstExponents } from "./step_exponents.ts";
 import { newLoadFailures, withFleet } from "./step_fleet.ts";
+import { settleNonFinite } from "./step_opinions.ts";
 import { hedge, regroup } from "./step_regroup.ts";
 import { type FleetView, gradientBytesOf, liveHolders, newTraining } from "./step_state.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
@@ -26,10 +31,38 @@ export function decideStep(
   now: number,
   limits: Limits,
 ): StepDecision {
-  const decision = decideEvent(plan, training, event, now, limits);
-  if (decision.training.phase !== "waiting") return decision;
-  const further = goOn(plan, decision.training, now, limits);
-  return further === null ? decision : { ...further, effects: [...decision.effects, ...further.effects] };
+  let decision = decideEvent(plan, training, event, now, limits);
+  for (;;) {
+    const further = whatFollows(plan, training, decision.training, now, limits);
+    if (further === null) return decision;
+    decision = { ...further, effects: [...decision.effects, ...further.effects] };
+  }
+}
+
+/** What is due already, whatever has happened; null where nothing is. */
+function whatFollows(
+  plan: TrainingPlan,
+  before: Training,
+  training: Training,
+  now: number,
+  limits: Limits,
+): StepDecision | null {
+  const { phase, quarantined, members, fleet } = training;
+  if (phase === "done" || phase === "failed") return null;
+  if (quarantined.size > before.quarantined.size && fleet.members.length === 0) {
+    const names = [...quarantined].join(", ");
+    const message = `no worker is left that can do step ${training.step}: ${names} ` +
+      `${quarantined.size === 1 ? "is" : "are"} in quarantine; the events say why`;
+    return failJob(training, "aborted", message);
+  }
+  if (phase === "waiting") return goOn(plan, training, now, limits);
+  if (phase !== "compute" && phase !== "reduce") return null;
+  if (members.some(({ worker }) => quarantined.has(worker))) return regroup(plan, training, now, limits);
+  if (phase === "reduce") return null;
+  const settled = settleNonFinite(plan, training, now, limits) ?? settleAudits(plan, training);
+  if (settled !== null) return settled;
+  if (!isComplete(training.ledger) || hasOpenAudits(training)) return null;
+  return afterLast(training, now, limits);
 }
 
 function decideEvent(
@@ -43,7 +76,7 @@ function decideEvent(
     case "fleet":
       return decideFleet(plan, training, event.fleet, now, limits);
     case "report":
-      return decideClaim(training, event.report, now, limits);
+      return decideClaim(plan, training, event.report, now, limits);
     case "update":
       return decideUpdate(plan, training, event.report, now, limits);
     case "failure": {
@@ -64,6 +97,8 @@ function decideEvent(
         return unchanged(training, "an attempt that is over could not be queued");
       }
       return abortAttempt(training, event.reason, [], now, limits);
+    case "reinstate":
+      return unchanged(reinstated(training, event.worker), `${event.worker} is reinstated`);
     case "tick":
       return decideTick(training, now, limits);
   }
@@ -72,10 +107,11 @@ function decideEvent(
 function decideFleet(
   plan: TrainingPlan,
   training: Training,
-  fleet: FleetView,
+  whole: FleetView,
   now: number,
   limits: Limits,
 ): StepDecision {
+  const fleet = withoutQuarantined(whole, training.quarantined);
   const effects = newLoadFailures(plan, training.fleet, fleet);
   const seen = withFleet(plan, training, fleet, now);
   const isNews = seen.holders !== training.holders || fleet.generation !== training.fleet.generation;
@@ -108,6 +144,7 @@ function decideStored(
     committed: entry,
     sequence,
     pending: null,
+    failedAudits: 0,
     holders: new Set(training.members.map(({ incarnation }) => incarnation)),
     notWaitedFor: new Set(),
   };
@@ -124,6 +161,7 @@ function decideStored(
 
 /**
  * Goes on after the newest commit of a log, which an earlier coordinator has written.
+ * @param fleet without those in quarantine
  * @param stored whether the adapter of that step is stored, where it has to be, and its training state
  */
 export function resume(
@@ -133,10 +171,12 @@ export function resume(
   stored: { readonly adapter: boolean; readonly state: boolean },
   now: number,
   limits: Limits,
+  quarantined: ReadonlySet<string> = new Set(),
 ): StepDecision {
   const { entry, sequence } = newest;
   const training: Training = {
     ...newTraining(fleet, now),
+    quarantined,
     committed: entry,
     sequence,
     step: Math.max(1, entry.step),
@@ -215,8 +255,8 @@ function decideCheckpoint(
 function decideTick(training: Training, now: number, limits: Limits): StepDecision {
   switch (training.phase) {
     case "compute": {
-      const hedged = hedge(training, now, limits);
-      if (hedged !== null) return hedged;
+      const early = hedge(training, now, limits) ?? skipLateAudits(training, now, limits);
+      if (early !== null) return early;
       const waitMs = microBatchWaitMs(training.slowestMs, limits);
       if (now - Math.max(training.progressAt, training.workedAt) < waitMs) break;
       return abortAttempt(

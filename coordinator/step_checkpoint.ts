@@ -1,6 +1,7 @@
 /** Who writes the adapter after a step that is to be kept, and what happens where that fails. */
 import type { Limits } from "../shared/limits.ts";
-import { announced, failJob, type StepDecision, type StepEffect, withStrikes } from "./step_decision.ts";
+import { withStrikes } from "./step_blame.ts";
+import { announced, failJob, type StepDecision, type StepEffect } from "./step_decision.ts";
 import { liveHolders, type Training } from "./step_state.ts";
 
 /** After so many failures the disk or the network is to blame, not a worker. */
@@ -25,7 +26,7 @@ export function nextCheckpointWriter(
     { type: "event", level: "warn", message: `The adapter of step ${step} is not stored: ${why}.` },
   ];
   return chooseCheckpointWriter(
-    { ...training, strikes: withStrikes(training, suspects), checkpointAttempts },
+    { ...withStrikes(training, suspects, `the adapter of step ${step}: ${why}`), checkpointAttempts },
     effects,
     now,
     limits,
@@ -43,7 +44,7 @@ export function chooseCheckpointWriter(
   limits: Limits,
 ): StepDecision {
   const strikesOf = (worker: string) =>
-    Math.min(limits.strikesUntilDropped, training.strikes.get(worker) ?? 0);
+    Math.min(limits.strikesUntilDropped, training.strikes.get(worker)?.length ?? 0);
   const writer =
     [...liveHolders(training)].sort((a, b) =>
       Number(a.draining) - Number(b.draining) || strikesOf(a.worker) - strikesOf(b.worker)

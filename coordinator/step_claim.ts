@@ -1,32 +1,25 @@
-/** Claims of micro-batches: each is counted once, and what does not fit or is not finite ends the attempt or the job. */
+/** Claims of micro-batches: each is counted once, and what does not fit ends the attempt. */
 import type { Limits } from "../shared/limits.ts";
 import { decodeFloats, type MicroBatchReport } from "../shared/messages.ts";
 import { exponentsFrom, firstMisfit, firstNonFinite } from "../shared/exponents.ts";
-import { claimMicroBatch, isComplete, type Ledger, totalsOf } from "./ledger.ts";
-import {
-  announced,
-  failJob,
-  isOfAttempt,
-  requeue,
-  sentence,
-  unchanged,
-  withStrikes,
-} from "./step_decision.ts";
+import { claimMicroBatch, totalsOf } from "./ledger.ts";
+import { decideAuditReport, withAuditBegun } from "./step_audit.ts";
+import { blame } from "./step_blame.ts";
+import { announced, failJob, isOfAttempt, unchanged } from "./step_decision.ts";
 import type { StepDecision, StepEffect } from "./step_decision.ts";
-import { NO_HEDGES, type Training } from "./step_state.ts";
-
-/** So many gradients of one micro-batch that are not finite fail the job, also where nobody else is there to try it. */
-const OPINIONS_WITHOUT_OTHERS = 2;
-/** And so many where others are there, but the same worker gets it again and again. */
-const MOST_OPINIONS = 6;
+import { notFinite } from "./step_opinions.ts";
+import { withoutOrders } from "./step_orders.ts";
+import { NO_HEDGES, type Training, type TrainingPlan } from "./step_state.ts";
 
 export function decideClaim(
+  plan: TrainingPlan,
   training: Training,
   report: MicroBatchReport,
   now: number,
   limits: Limits,
 ): StepDecision {
   const { worker, claim, index, lossSum, targetCount, computeMs } = report;
+  if (report.audit !== null) return decideAuditReport(training, report, now);
   const answer = (verdict: "counted" | "duplicate" | "stale" | "unknown"): StepEffect => ({
     type: "verdict",
     verdict,
@@ -44,7 +37,7 @@ export function decideClaim(
     return unchanged(training, `there is no micro-batch ${index}`, [answer("unknown")]);
   }
   if (lossSum === null || firstNonFinite(maxAbs) !== -1) {
-    return anotherOpinion(training, report);
+    return notFinite(training, report);
   }
   const { ledger, verdict, reason } = claimMicroBatch(training.ledger, index, {
     worker,
@@ -56,8 +49,9 @@ export function decideClaim(
   if (ledger === training.ledger) return unchanged(training, reason, [answer(verdict)]);
 
   const effects: StepEffect[] = [answer(verdict)];
-  const blamed = new Set((training.nonFinite.get(index) ?? []).filter((other) => other !== worker));
-  for (const other of blamed) {
+  const opinions = (training.nonFinite.get(index) ?? []).map(({ worker }) => worker);
+  const wrong = new Set(opinions.filter((other) => other !== worker));
+  for (const other of wrong) {
     effects.push({
       type: "event",
       level: "warn",
@@ -65,67 +59,43 @@ export function decideClaim(
         `${other} computed a gradient of micro-batch ${index} that is not finite; that of ${worker} is.`,
     });
   }
-  const strikes = withStrikes(training, blamed);
+  const where = `micro-batch ${index} of step ${training.step}`;
+  const blamed = blame(
+    training,
+    wrong,
+    `its gradient of ${where} is not finite, that of ${worker} is`,
+    limits,
+  );
+  const nonFinite = new Map(training.nonFinite);
+  nonFinite.delete(index);
+  const answered = withoutOrders(
+    blamed.training,
+    (order) => order.index === index && order.purpose === "claim",
+  );
   const slowestMs = Math.max(training.slowestMs ?? 0, computeMs);
-  const counted: Training = { ...training, ledger, slowestMs, strikes, progressAt: now, hedges: NO_HEDGES };
-  if (!isComplete(ledger)) return unchanged(counted, reason, effects);
-  return afterLast(counted, ledger, effects, now, limits);
+  const counted: Training = {
+    ...{ ...answered, ledger, nonFinite, slowestMs },
+    ...{ progressAt: now, hedges: NO_HEDGES },
+  };
+  return unchanged(withAuditBegun(plan, counted, report), reason, [...effects, ...blamed.effects]);
 }
 
-/** All micro-batches are counted: the round begins, unless a sum might have overflowed. */
-function afterLast(
-  training: Training,
-  ledger: Ledger,
-  effects: StepEffect[],
-  now: number,
-  limits: Limits,
-): StepDecision {
+/** Every micro-batch is counted or excluded: the round begins, unless a sum might have overflowed. */
+export function afterLast(training: Training, now: number, limits: Limits): StepDecision {
+  const { ledger } = training;
   const { maxAbs, targetCount } = totalsOf(ledger);
   const count = ledger.entries.length;
   if (targetCount === 0) {
     const message = `step ${training.step} has no token that counts in the loss`;
-    return failJob(training, "aborted", message, effects);
+    return failJob(training, "aborted", message);
   }
   const misfit = training.exponents === null ? 0 : firstMisfit(maxAbs, training.exponents, count);
   if (misfit === -1) {
-    return announced(training, { phase: "reduce", since: now }, "all micro-batches are counted", effects);
+    return announced(training, { phase: "reduce", since: now }, "all micro-batches are settled");
   }
   const exponents = exponentsFrom(maxAbs, count, limits.exponentHeadroomBits);
   const reason = training.exponents === null
     ? "the step's largest gradients are known now"
     : `the gradient of tensor ${misfit} is ${maxAbs[misfit]}, more than its exponent allows`;
-  return announced(training, { phase: "waiting", since: now, exponents }, reason, effects);
-}
-
-/** A gradient that is not finite: the sample's fault, or the worker's? Somebody else tries it. */
-function anotherOpinion(training: Training, report: MicroBatchReport): StepDecision {
-  const { worker, index } = report;
-  const entry = training.ledger.entries[index];
-  const effects: StepEffect[] = [{ type: "verdict", verdict: "duplicate" }];
-  const reason =
-    `micro-batch ${index} of step ${training.step} gives a gradient that is not finite on ${worker}`;
-  // Somebody's finite gradient is counted already.
-  if (entry !== null) return unchanged(training, reason, effects);
-  const opinions = [...training.nonFinite.get(index) ?? [], worker];
-  const isAlone = training.members.length === 1;
-  const isSettled = new Set(opinions).size > 1 ||
-    opinions.length >= (isAlone ? OPINIONS_WITHOUT_OTHERS : MOST_OPINIONS);
-  if (isSettled) {
-    const message =
-      `micro-batch ${index} of step ${training.step} gives a loss or a gradient that is not finite ` +
-      `(tried by ${
-        [...new Set(opinions)].join(", ")
-      }): lower training.learning_rate or look at the rows of this step`;
-    return failJob(training, "gpu_failure", message, effects);
-  }
-  const again = requeue(training, [index], { purge: false });
-  return unchanged(
-    { ...again.training, nonFinite: new Map(training.nonFinite).set(index, opinions) },
-    reason,
-    [
-      ...effects,
-      { type: "event", level: "warn", message: sentence(`${reason}; it is tried again`) },
-      again.effect,
-    ],
-  );
+  return announced(training, { phase: "waiting", since: now, exponents }, reason);
 }

@@ -9,6 +9,8 @@ import type {
   UpdateReport,
   Verdict,
 } from "../shared/messages.ts";
+import { blame } from "./step_blame.ts";
+import type { WorkerQuarantine } from "./fleet.ts";
 import type { FleetView, Training } from "./step_state.ts";
 
 export type StepEvent =
@@ -20,6 +22,8 @@ export type StepEvent =
   /** The pending commit is in the log. */
   | { readonly type: "stored"; readonly sequence: number }
   /** The attempt's micro-batches could not be put on the queue. */
+  /** Somebody says that a worker in quarantine shall have work again. */
+  | { readonly type: "reinstate"; readonly worker: string }
   | { readonly type: "notQueued"; readonly step: number; readonly attempt: number; readonly reason: string }
   | { readonly type: "tick" };
 
@@ -37,6 +41,20 @@ export type StepEffect =
     readonly time: number;
     /** What still waits on the queue is among them. */
     readonly purge: boolean;
+  }
+  /** A micro-batch is left out of the step. */
+  | {
+    readonly type: "excluded";
+    readonly step: number;
+    readonly index: number;
+    readonly workers: readonly string[];
+  }
+  /** A worker gets no work any more, `until` what is told. */
+  | {
+    readonly type: "quarantine";
+    readonly worker: string;
+    readonly reasons: readonly string[];
+    readonly until: WorkerQuarantine["until"];
   }
   | { readonly type: "append"; readonly entry: CommitEntry; readonly expectedLast: number }
   | {
@@ -98,13 +116,6 @@ export function announced(
   return { training: { ...training, ...change, revision: training.revision + 1 }, effects, reason };
 }
 
-/** One strike more for each of these workers, whatever it was to blame for. */
-export function withStrikes({ strikes }: Training, workers: Iterable<string>): ReadonlyMap<string, number> {
-  const counts = new Map(strikes);
-  for (const worker of new Set(workers)) counts.set(worker, (counts.get(worker) ?? 0) + 1);
-  return counts;
-}
-
 /** Ends the attempt; the next one begins as soon as somebody can take part. Suspects get a strike. */
 export function abortAttempt(
   training: Training,
@@ -113,24 +124,11 @@ export function abortAttempt(
   now: number,
   limits: Limits,
 ): StepDecision {
-  const blamed = new Set(
-    suspects.filter((suspect) => training.members.some(({ worker }) => worker === suspect)),
-  );
-  const strikes = withStrikes(training, blamed);
-  const effects: StepEffect[] = [];
-  for (const worker of blamed) {
-    const count = strikes.get(worker);
-    if (count === limits.strikesUntilDropped) {
-      effects.push({
-        type: "event",
-        level: "warn",
-        message: `${worker} takes no further part in the job: it was to blame for ${count} failed attempts.`,
-      });
-    }
-  }
+  const suspected = suspects.filter((suspect) => training.members.some(({ worker }) => worker === suspect));
   const reason = `step ${training.step}, attempt ${training.attempt} is done again: ${why}`;
-  effects.unshift({ type: "event", level: "warn", message: sentence(reason) });
-  return announced(training, { phase: "waiting", since: now, strikes }, reason, effects);
+  const blamed = blame(training, suspected, `step ${training.step}: ${why}`, limits);
+  const event: StepEffect = { type: "event", level: "warn", message: sentence(reason) };
+  return announced(blamed.training, { phase: "waiting", since: now }, reason, [event, ...blamed.effects]);
 }
 
 /** Some of the attempt's micro-batches once more; the effect is to be added to a decision with this training. */

@@ -16,6 +16,8 @@ export const PLAN: TrainingPlan = {
   checkpointSteps: [3],
   schedule: { learning_rate: 1e-3, lr_scheduler_type: "constant", warmup_ratio: 0, warmup_steps: 0 },
   microBatchCountOf: () => 2,
+  isAudited: () => false,
+  failsUnresolved: true,
 };
 
 /** 64 hexadecimal digits that belong to a word. */
@@ -32,7 +34,15 @@ export function member(worker: string, committed: { step: number; digest: string
     layout: { tensorCount: 2, elementCount: 128, parameterCount: 100 },
     committed,
   };
-  return { worker, incarnation: `i-${worker}`, draining: false, job, busy: null, linkBytesPerSecond: null };
+  return {
+    worker,
+    incarnation: `i-${worker}`,
+    gpu: "a GPU",
+    draining: false,
+    job,
+    busy: null,
+    linkBytesPerSecond: null,
+  };
 }
 
 export interface Driver {
@@ -47,7 +57,14 @@ export interface Driver {
   claim(
     worker: string,
     index: number,
-    change?: { claim?: number; max?: number; lossSum?: number | null },
+    change?: {
+      claim?: number;
+      max?: number;
+      lossSum?: number | null;
+      /** A word for its bits; null: no digest. */
+      gradient?: string | null;
+      audit?: number | null;
+    },
   ): Verdict;
   update(worker: string, digest: string): void;
   stored(): void;
@@ -74,7 +91,7 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
     fleet(...members) {
       driver.apply({ type: "fleet", fleet: { generation: ++generation, members } });
     },
-    claim(worker, index, { claim = index, max = 1, lossSum = 2 } = {}) {
+    claim(worker, index, { claim = index, max = 1, lossSum = 2, gradient = null, audit = null } = {}) {
       const { step, attempt } = driver.training;
       const effects = driver.apply({
         type: "report",
@@ -83,6 +100,8 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
           targetCount: 4,
           maxAbs: encodeFloats(Float32Array.of(max, max / 2)),
           computeMs: 10,
+          gradientDigest: gradient === null ? null : digestOf(gradient),
+          audit,
         },
       });
       const verdict = effects.find((effect) => effect.type === "verdict");

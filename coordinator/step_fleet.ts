@@ -1,5 +1,4 @@
 /** Who of the fleet can take part in a step. */
-import type { Limits } from "../shared/limits.ts";
 import type { MemberRef, WorkerJob } from "../shared/messages.ts";
 import { rangeWeights } from "../shared/range_weights.ts";
 import type { StepEffect } from "./step_decision.ts";
@@ -61,27 +60,18 @@ export function loadedJob(plan: TrainingPlan, { job }: FleetMember) {
   return job?.phase === "loaded" && job.startId === plan.startId ? job : null;
 }
 
-function isDropped({ strikes }: Training, { worker }: FleetMember, limits: Limits): boolean {
-  return (strikes.get(worker) ?? 0) >= limits.strikesUntilDropped;
-}
-
 /** Who can take part in an attempt that begins now, sorted by worker id. */
-export function readyMembers(plan: TrainingPlan, training: Training, limits: Limits): readonly FleetMember[] {
+export function readyMembers(plan: TrainingPlan, training: Training): readonly FleetMember[] {
   return training.fleet.members.filter((member) =>
-    training.holders.has(member.incarnation) && !member.draining && loadedJob(plan, member) !== null &&
-    !isDropped(training, member, limits)
+    training.holders.has(member.incarnation) && !member.draining && loadedJob(plan, member) !== null
   );
 }
 
 /** Who has loaded the job and is still to load the newest commit: worth a short wait, once. */
-export function recoveringMembers(
-  plan: TrainingPlan,
-  training: Training,
-  limits: Limits,
-): readonly FleetMember[] {
+export function recoveringMembers(plan: TrainingPlan, training: Training): readonly FleetMember[] {
   return training.fleet.members.filter((member) =>
     !training.holders.has(member.incarnation) && !training.notWaitedFor.has(member.incarnation) &&
-    !member.draining && loadedJob(plan, member) !== null && !isDropped(training, member, limits)
+    !member.draining && loadedJob(plan, member) !== null
   );
 }
 

@@ -3,7 +3,8 @@
  * was in the sums of those who are gone is done again by the others.
  */
 import type { Limits } from "../shared/limits.ts";
-import { isComplete, releaseWorkers, uncounted } from "./ledger.ts";
+import type { MemberRef, Order } from "../shared/messages.ts";
+import { isComplete, type Ledger, releaseWorkers, uncounted, withoutWordOf } from "./ledger.ts";
 import {
   announced,
   nextGeneration,
@@ -13,8 +14,9 @@ import {
   unchanged,
 } from "./step_decision.ts";
 import { abortAttempt, type StepEffect } from "./step_decision.ts";
+import { withoutOrders } from "./step_orders.ts";
 import { busyMembers, loadedJob, membersOf, readyMembers } from "./step_fleet.ts";
-import { NO_HEDGES, type Training, type TrainingPlan } from "./step_state.ts";
+import { type FleetMember, NO_HEDGES, type Training, type TrainingPlan } from "./step_state.ts";
 
 /** Members come and go in phase `compute`; in `reduce` only a loss is worth another round. Null where nothing changes. */
 export function regroup(
@@ -31,7 +33,9 @@ export function regroup(
   };
   const gone = members.filter(({ incarnation }) => !isPresent(incarnation));
   const known = new Set(members.map(({ incarnation }) => incarnation));
-  const fresh = readyMembers(plan, training, limits).filter(({ incarnation }) => !known.has(incarnation));
+  const fresh = readyMembers(plan, training).filter(({ incarnation }) =>
+    !known.has(incarnation) && !training.expelled.has(incarnation)
+  );
   if (gone.length === 0 && (fresh.length === 0 || phase === "reduce")) return null;
 
   const names = gone.map(({ worker }) => worker).join(", ");
@@ -40,12 +44,15 @@ export function regroup(
     return abortAttempt(training, `${names} ${gone.length === 1 ? "is" : "are"} gone`, [], now, limits);
   }
   const joined = [...stay, ...fresh].sort((a, b) => a.worker < b.worker ? -1 : 1);
-  const ledger = releaseWorkers(training.ledger, new Set(gone.map(({ worker }) => worker)));
+  const out = gone.filter(({ worker }) => training.quarantined.has(worker));
+  const released = releaseWorkers(training.ledger, new Set(gone.map(({ worker }) => worker)));
+  const ledger = withoutWordOf(released, training.quarantined);
   const regrouped: Training = {
-    ...training,
+    ...withoutWordsOfGone(training, ledger, joined),
     ...membersOf(training, joined),
     generation: nextGeneration(training, now),
     ledger,
+    expelled: new Set([...training.expelled, ...out.map(({ incarnation }) => incarnation)]),
     updates: new Map(),
     progressAt: now,
     hedges: NO_HEDGES,
@@ -53,21 +60,47 @@ export function regroup(
   if (gone.length === 0) {
     return announced(regrouped, {}, `${fresh.map(({ worker }) => worker).join(", ")} takes part from now on`);
   }
-  const lost = training.ledger.countedCount - ledger.countedCount;
+  const lost = uncounted(ledger).length - uncounted(training.ledger).length;
+  const how = out.length === gone.length ? "without" : "lost";
   const others = joined.length === 1 ? "the other one goes" : `${joined.length} go`;
   const reason =
-    `lost ${names}: ${others} on with step ${training.step}, and ${lost} of ${ledger.entries.length} ` +
+    `${how} ${names}: ${others} on with step ${training.step}, and ${lost} of ${ledger.entries.length} ` +
     "micro-batches are done again";
   const event: StepEffect = { type: "event", level: "warn", message: sentence(reason) };
-  if (isComplete(ledger)) return announced(regrouped, { phase: "reduce", since: now }, reason, [event]);
-  const again = requeue(regrouped, notInHand(regrouped), { purge: true });
+  // In `compute` audits may be open still, or sums too large.
+  if (isComplete(ledger)) return announced(regrouped, { since: now }, reason, [event]);
+  const again = requeue(regrouped, notInHand(training, regrouped), { purge: true });
   return announced(again.training, { phase: "compute", since: now }, reason, [event, again.effect]);
 }
 
-/** Micro-batches that nobody has counted or, as far as is known, is computing. */
-function notInHand(training: Training): number[] {
-  const inHand = new Set(busyMembers(training).map(({ busy }) => busy!.index));
-  return uncounted(training.ledger).filter((index) => !inHand.has(index));
+/** Micro-batches that nobody has counted or, as far as is known, is computing; an auditor adds nothing to its sums. */
+function notInHand(before: Training, training: Training): number[] {
+  const isAudit = ({ worker, busy }: FleetMember) =>
+    before.orders.some((order) =>
+      order.worker === worker && order.index === busy!.index && order.purpose === "audit"
+    );
+  const busy = busyMembers(training).filter((member) => !isAudit(member));
+  const inHand = new Set(busy.map(({ busy }) => busy!.index));
+  const asked = new Set(
+    training.orders.filter(({ purpose }) => purpose === "claim").map(({ index }) => index),
+  );
+  return uncounted(training.ledger).filter((index) => !inHand.has(index) && !asked.has(index));
+}
+
+/** Orders to those who are gone, what was said about micro-batches that are released, and the words of those in quarantine. */
+function withoutWordsOfGone(training: Training, ledger: Ledger, members: readonly MemberRef[]): Training {
+  const { quarantined } = training;
+  const isCounted = (index: number) => ledger.entries[index] !== null;
+  const audits = [...training.audits].filter(([index]) => isCounted(index)).map(([index, audit]) => {
+    const opinions = audit.opinions.filter(({ worker }, place) => place === 0 || !quarantined.has(worker));
+    return [index, { ...audit, opinions }] as const;
+  });
+  const nonFinite = [...training.nonFinite].map(([index, opinions]) =>
+    [index, opinions.filter(({ worker }) => !quarantined.has(worker))] as const
+  ).filter(([, opinions]) => opinions.length > 0);
+  const isOver = ({ worker, purpose, index }: Order) =>
+    !members.some((member) => member.worker === worker) || (purpose === "audit" && !isCounted(index));
+  return { ...withoutOrders(training, isOver), audits: new Map(audits), nonFinite: new Map(nonFinite) };
 }
 
 /**

@@ -1,5 +1,5 @@
 /** What is known of a job's training at any moment, and how it is announced. Plain data: decisions are in step.ts. */
-import type { CommitEntry, MemberRef, StepPhase, StepState, WorkerJob } from "../shared/messages.ts";
+import type { CommitEntry, MemberRef, Order, StepPhase, StepState, WorkerJob } from "../shared/messages.ts";
 import type { ScheduleSpec } from "../shared/schedule.ts";
 import { type Limits, roundWaitMs } from "../shared/limits.ts";
 import type { Exponents } from "../shared/exponents.ts";
@@ -20,10 +20,16 @@ export interface TrainingPlan {
   microBatchCountOf(step: number): number;
   /** Of a job with local steps. */
   readonly local?: LocalPlan | null;
+  /** Whether a micro-batch is computed by a second worker, too: the same every time that it is asked. */
+  isAudited(step: number, index: number): boolean;
+  /** Whether the job fails where two workers give different bits and nobody can tell who is right. */
+  readonly failsUnresolved: boolean;
 }
 
 /** A member of the fleet, as far as the training minds. */
 export interface FleetMember extends MemberRef {
+  /** As the worker describes it: with equal drivers, the same text, the same bits. */
+  readonly gpu: string;
   readonly draining: boolean;
   readonly job: WorkerJob | null;
   /** The micro-batch that it is computing, as far as it has told. */
@@ -51,11 +57,33 @@ export interface AttemptUpdate {
   readonly gradientNorm: number | null;
 }
 
+/** A gradient that is not finite. */
+export interface NonFinite {
+  readonly worker: string;
+  readonly claim: number;
+}
+
+/** A worker's digest of a gradient. */
+export interface AuditOpinion {
+  readonly worker: string;
+  readonly digest: string;
+  /** Of the second time that it was asked; null where it was not. */
+  readonly again: string | null;
+}
+
+/** A counted micro-batch that others compute, too (step_audit.ts). */
+export interface Audit {
+  readonly status: "open" | "passed" | "skipped";
+  /** That of the worker who has it in its sums is the first. */
+  readonly opinions: readonly AuditOpinion[];
+}
+
 export interface Training {
   /** Grows with every change that is announced. */
   readonly revision: number;
   /** When this coordinator began, in milliseconds: its attempts are none of an earlier one's. */
   readonly term: number;
+  /** Without those in quarantine: for the training they are not there. */
   readonly fleet: FleetView;
   readonly step: number;
   readonly attempt: number;
@@ -97,12 +125,26 @@ export interface Training {
   /** Null: the attempt finds the maxima alone. */
   readonly exponents: Exponents | null;
   readonly ledger: Ledger;
-  /** Who has computed a gradient of a micro-batch that is not finite, by its index. */
-  readonly nonFinite: ReadonlyMap<number, readonly string[]>;
+  /** Who has computed a gradient of a micro-batch that is not finite, by its index, while it is neither counted nor excluded. */
+  readonly nonFinite: ReadonlyMap<number, readonly NonFinite[]>;
+  /** What single members are to compute. */
+  readonly orders: readonly Order[];
+  readonly nextOrder: number;
+  /** Of the attempt, by index. */
+  readonly audits: ReadonlyMap<number, Audit>;
+  /** Since the newest commit: how often an audit has found a worker wrong. */
+  readonly failedAudits: number;
   /** By worker. */
   readonly updates: ReadonlyMap<string, AttemptUpdate>;
-  /** Failed attempts at which a worker was to blame, by worker. */
-  readonly strikes: ReadonlyMap<string, number>;
+  /** What a worker was to blame for, by worker. */
+  readonly strikes: ReadonlyMap<string, readonly string[]>;
+  /** Workers that get no work. */
+  readonly quarantined: ReadonlySet<string>;
+  /**
+   * Incarnations that were put into quarantine while they were members of the attempt. Reinstated, they take part from the next
+   * one on: what they have in their sums was done again by others.
+   */
+  readonly expelled: ReadonlySet<string>;
   /** The slowest micro-batch so far; null before the first. */
   readonly slowestMs: number | null;
   /** How often micro-batches of the attempt were put on the queue again: makes their names new. */
@@ -149,8 +191,14 @@ export function newTraining(fleet: FleetView, now: number): Training {
     exponents: null,
     ledger: NO_LEDGER,
     nonFinite: new Map(),
+    orders: [],
+    nextOrder: 0,
+    audits: new Map(),
+    failedAudits: 0,
     updates: new Map(),
     strikes: new Map(),
+    quarantined: new Set(),
+    expelled: new Set(),
     slowestMs: null,
     requeues: 0,
     checkpointWriter: null,
@@ -192,6 +240,7 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
     microBatchCount: ledger.entries.length,
     exponents: training.exponents === null ? null : [...training.exponents],
     ledger: isSummed ? ownersOf(ledger, members) : [],
+    orders: phase === "compute" ? [...training.orders] : [],
     targetCount: isSummed ? targetCountOf(ledger) : 0,
     learningRate: learningRateOf(plan, step),
     roundMs: roundWaitMs(gradientBytesOf(training), limits),

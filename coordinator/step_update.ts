@@ -2,6 +2,7 @@
 import type { Limits } from "../shared/limits.ts";
 import { type CommitEntry, encodeFloats, type UpdateReport } from "../shared/messages.ts";
 import { totalsOf } from "./ledger.ts";
+import { auditTotals } from "./step_audit.ts";
 import { abortAttempt, announced, isOfAttempt, type StepDecision, unchanged } from "./step_decision.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
 
@@ -27,6 +28,7 @@ export function decideUpdate(
     return abortAttempt(updated, `the updates differ: ${describe(updates)}`, odd, now, limits);
   }
   const { lossSum, targetCount, maxAbs } = totalsOf(training.ledger);
+  const { excluded } = training.ledger;
   const entry: CommitEntry = {
     jobId: plan.jobId,
     startId: plan.startId,
@@ -41,6 +43,12 @@ export function decideUpdate(
     gradientNorm,
     maxAbs: encodeFloats(maxAbs),
     committedAt: now,
+    excluded: [...excluded].sort(([a], [b]) => a - b).map(([index, workers]) => ({
+      index,
+      workers: [...workers],
+    })),
+    excludedTotal: (training.committed?.excludedTotal ?? 0) + excluded.size,
+    audits: auditTotals(training),
   };
   return announced(updated, { phase: "commit", since: now, pending: entry }, "all updates agree", [
     { type: "append", entry, expectedLast: training.sequence },

@@ -1,6 +1,6 @@
 /** Between two attempts: who is there, what they hold, and whether the next attempt can begin or the job has to start again. */
 import { type Limits, recoverWaitMs } from "../shared/limits.ts";
-import type { CommitEntry } from "../shared/messages.ts";
+import { type CommitEntry, NO_AUDITS } from "../shared/messages.ts";
 import { newLedger } from "./ledger.ts";
 import {
   announced,
@@ -12,7 +12,7 @@ import {
 } from "./step_decision.ts";
 import { loadedJob, loadFailureOfAll, membersOf, readyMembers, recoveringMembers } from "./step_fleet.ts";
 import { firstExponents } from "./step_exponents.ts";
-import { gradientBytesOf, isStateStored, liveHolders, NO_HEDGES } from "./step_state.ts";
+import { gradientBytesOf, isStateStored, NO_HEDGES } from "./step_state.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
 
 /** In phase `waiting`: agrees on the initial adapter, or begins the next attempt, as soon as there is somebody for it. */
@@ -26,9 +26,9 @@ export function goOn(
   if (failure !== null) return failJob(training, failure.code, failure.message, [], failure.param);
   if (training.committed === null) return agreeOnInitial(plan, training, now);
 
-  const ready = readyMembers(plan, training, limits);
+  const ready = readyMembers(plan, training);
   if (ready.length === 0) return nobodyReady(training, now, limits);
-  const recovering = recoveringMembers(plan, training, limits);
+  const recovering = recoveringMembers(plan, training);
   const waitMs = recoverWaitMs(gradientBytesOf(training), limits);
   if (recovering.length > 0 && now - training.since < waitMs) return null;
   if (training.attempt >= limits.maxAttemptsPerStep) {
@@ -53,6 +53,9 @@ export function goOn(
       stateLostAt: null,
       ledger: newLedger(plan.microBatchCountOf(training.step)),
       nonFinite: new Map(),
+      orders: [],
+      audits: new Map(),
+      expelled: new Set(),
       updates: new Map(),
       requeues: 0,
     },
@@ -86,6 +89,9 @@ function agreeOnInitial(plan: TrainingPlan, training: Training, now: number): St
     gradientNorm: null,
     maxAbs: "",
     committedAt: now,
+    excluded: [],
+    excludedTotal: 0,
+    audits: NO_AUDITS,
   };
   return announced(
     training,
@@ -98,22 +104,21 @@ function agreeOnInitial(plan: TrainingPlan, training: Training, now: number): St
 /** Nobody can take part: says so once, and gives up on a state that nobody has any more. */
 function nobodyReady(training: Training, now: number, limits: Limits): StepDecision | null {
   const { fleet, stateLostAt, step } = training;
-  if (liveHolders(training).some(({ draining }) => !draining)) {
-    const message =
-      `all workers were to blame for ${limits.strikesUntilDropped} failed attempts each; the events say why`;
-    return failJob(training, "aborted", message);
-  }
   if (stateLostAt === null) {
     const reason = fleet.members.length === 0
-      ? `all workers are gone: the job waits at step ${step} for one to join`
+      ? `all workers are gone: the job waits at step ${step} for one to join${orToBeReinstated(training)}`
       : isStateStored(training)
       ? `no worker holds the state of step ${step - 1}: it is loaded from the coordinator`
-      : `nobody who stays holds the state of step ${step - 1}: the job waits`;
+      : `nobody who stays holds the state of step ${step - 1}: the job waits${orToBeReinstated(training)}`;
     return unchanged({ ...training, stateLostAt: now }, reason, [
       { type: "event", level: "warn", message: sentence(reason) },
     ]);
   }
   return restartIfLost(training, stateLostAt, now, limits);
+}
+
+function orToBeReinstated({ quarantined }: Training): string {
+  return quarantined.size === 0 ? "" : ` (${[...quarantined].join(", ")} may be reinstated)`;
 }
 
 /** Fresh workers are there and nobody came back with the state for too long: from an earlier state, or from the start. */

@@ -9,6 +9,7 @@ import {
   attemptFailureSchema,
   checkpointReportSchema,
   encodeMessage,
+  itemRequestSchema,
   type JobAnnouncement,
   microBatchReportSchema,
   receivedSchema,
@@ -26,12 +27,15 @@ import type {
 import * as subjects from "../shared/subjects.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit } from "./commit_log.ts";
-import type { JobObserver, PlannedJob, StepReport } from "./fleet.ts";
+import { isAudited } from "./audit_choice.ts";
+import type { JobObserver, PlannedJob, StepReport, WorkerQuarantine } from "./fleet.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
 import { localReportOf } from "./local_plan.ts";
 import { serveRows } from "./rows_server.ts";
 import { decideStep, resume } from "./step.ts";
+import { withoutQuarantined } from "./step_blame.ts";
+import { isOfAttempt } from "./step_decision.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
 import { learningRateOf } from "./step_exponents.ts";
 import { serveStoredState } from "./state_server.ts";
@@ -48,6 +52,10 @@ export interface TrainingRunOptions {
   readonly startId: string;
   readonly observer: JobObserver;
   readonly fleet: FleetView;
+  /** Workers that get no work. */
+  readonly quarantined: ReadonlySet<string>;
+  /** Told of a worker that gets none from now on. */
+  readonly onQuarantine: (found: Omit<WorkerQuarantine, "since" | "jobId">) => void;
   /** Where an earlier coordinator has left this start; null for a new one. */
   readonly resumed: ResumedRun | null;
   /** Told of messages that no worker of ours would send, and of defects. */
@@ -73,10 +81,14 @@ export interface TrainingRun {
   readonly outcome: Promise<"done" | "restart">;
   fleetChanged(fleet: FleetView): void;
   heard(heartbeat: Heartbeat): void;
+  /** A worker in quarantine shall have work again. */
+  reinstate(worker: string): void;
+  /** What each worker was to blame for so far. */
+  readonly strikes: ReadonlyMap<string, readonly string[]>;
   tick(): void;
   /** Tells everybody the state of the step. */
   announce(): void;
-  /** Stops; queue and log are left to the caller. */
+  /** Stops, and lets the workers stop; queue and log are left to the caller. */
   close(): void;
   /** Tells workers that the closed job will not go on. */
   dismiss(): void;
@@ -139,23 +151,30 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     schedule: job.spec.training,
     microBatchCountOf: (step) => items(step).length,
     local,
+    isAudited: (step, index) => isAudited(job.spec.seed, step, index, job.spec.fleet.audit_rate),
+    failsUnresolved: job.spec.fleet.audit_unresolved === "fail",
   };
   const outcome = Promise.withResolvers<"done" | "restart">();
   const gradientBytes = createGradientBytes();
-  const { fleet, resumed } = options;
-  const begun = resumed === null ? { training: newTraining(fleet, clock.now()), effects: [] } : resume(
+  const { quarantined, resumed } = options;
+  const fleet = withoutQuarantined(options.fleet, quarantined);
+  const fresh = { ...newTraining(fleet, clock.now()), quarantined };
+  const begun = resumed === null ? { training: fresh, effects: [] } : resume(
     plan,
     fleet,
     resumed,
     { adapter: resumed.stored.adapter, state: resumed.stored.state !== null },
     clock.now(),
     limits,
+    quarantined,
   );
   let training = begun.training;
   let storedState = resumed?.stored.state ?? null;
   let isClosed = false;
-  /** Effects on queue, log and observer happen one after the other, in the order of the decisions. */
-  let effectsDone: Promise<void> = Promise.resolve();
+  /** Effects on queue and log happen one after the other, in the order of the decisions. */
+  let stored: Promise<void> = Promise.resolve();
+  /** So does what the observer writes down; the next step need not wait for it, since the log has it already. */
+  let told: Promise<void> = Promise.resolve();
 
   function apply(event: StepEvent): readonly StepEffect[] {
     if (isClosed) return [];
@@ -172,7 +191,16 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     for (const effect of effects) {
       if (effect.type === "verdict") continue;
       if (effect.type === "event") observer.event(effect.level, effect.message);
-      else effectsDone = effectsDone.then(() => carryOut(effect)).catch(fail);
+      else if (effect.type === "excluded") observer.microBatchExcluded(effect.step, effect);
+      else if (effect.type === "quarantine") options.onQuarantine(effect);
+      else if (effect.type === "committed" || effect.type === "checkpointed") {
+        told = told.then(() => carryOut(effect)).catch(fail);
+      } else if (effect.type === "enqueue" || effect.type === "requeue" || effect.type === "append") {
+        stored = stored.then(() => carryOut(effect)).catch(fail);
+      } else {
+        // The end of the run, before which everything else is to be done.
+        Promise.all([stored, told]).then(() => carryOut(effect)).catch(fail);
+      }
     }
   }
 
@@ -188,7 +216,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     );
   }
 
-  async function carryOut(effect: Exclude<StepEffect, { type: "verdict" | "event" }>): Promise<void> {
+  async function carryOut(
+    effect: Exclude<StepEffect, { type: "verdict" | "event" | "excluded" | "quarantine" }>,
+  ): Promise<void> {
     if (isClosed) return;
     switch (effect.type) {
       case "enqueue":
@@ -243,27 +273,32 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
 
   async function enqueue(step: number, attempt: number, index: number, suffix: string): Promise<void> {
     if (!isCurrent(step, attempt)) return;
-    const { number, encode } = items(step)[index]!;
-    const header = { jobId: job.id, startId, specHash: job.specHash, step, attempt, index, number };
     await bus.enqueue(
       subjects.workSubject(job.id, step, attempt),
-      encode(header),
+      workItemOf(step, attempt, index),
       `${startId}.${subjects.workItemId(job.id, step, attempt, index)}${suffix}`,
     );
+  }
+
+  function workItemOf(step: number, attempt: number, index: number): Uint8Array {
+    const { number, encode } = items(step)[index]!;
+    const audit = plan.isAudited(step, index);
+    return encode({ jobId: job.id, startId, specHash: job.specHash, step, attempt, index, number, audit });
   }
 
   function reportOf(
     { entry, seconds }: { readonly entry: CommitEntry; readonly seconds: number },
   ): StepReport {
-    const { step, attempt, digest, targetCount } = entry;
+    const { step, attempt, digest, targetCount, excluded, audits } = entry;
+    const isIn = (index: number) => !excluded.some((other) => other.index === index);
     return {
-      ...{ step, attempt, digest, targetCount, seconds },
+      ...{ step, attempt, digest, targetCount, seconds, excluded, audits },
       workerCount: entry.members.length,
       epoch: job.epochsAfter(step),
       loss: entry.loss!,
       learningRate: learningRateOf(plan, step),
       gradientNorm: entry.gradientNorm!,
-      tokenCount: tokenCountOf(job, step),
+      tokenCount: tokenCountOf(job, step, isIn),
       gradientBytesSent: gradientBytes.take(),
       ...local === null ? {} : { local: localReportOf(local, step) },
     };
@@ -312,6 +347,17 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       handle: ({ said: report, respond }) => {
         const answer = apply({ type: "report", report }).find((effect) => effect.type === "verdict");
         if (answer !== undefined) respond(encodeMessage(verdictAnswerSchema, { verdict: answer.verdict }));
+      },
+    }, onDefect),
+    listenToWorkers(bus, {
+      subject: subjects.itemSubject(job.id, subjects.ANY),
+      schema: itemRequestSchema,
+      what: "request for a work item",
+      handle: ({ said, respond }) => {
+        const { step, attempt, index } = said;
+        // Whoever asks too early or too late asks again, or has no need to.
+        if (!isCurrent(step, attempt) || !isOfAttempt(training, said)) return;
+        if (index < items(step).length) respond(workItemOf(step, attempt, index));
       },
     }, onDefect),
     listenToOutcomes(
@@ -364,6 +410,10 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     outcome: outcome.promise,
     fleetChanged: (fleet) => void apply({ type: "fleet", fleet }),
     heard: ({ incarnation, gradientBytesSent }) => gradientBytes.told(incarnation, gradientBytesSent),
+    reinstate: (worker) => void apply({ type: "reinstate", worker }),
+    get strikes() {
+      return training.strikes;
+    },
     tick: () => void apply({ type: "tick" }),
     announce,
     dismiss: () => {
@@ -372,6 +422,21 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       announce();
     },
     close: () => {
+      // Nobody answers claims any more. A commit on its way may be in the log already: whoever has that update keeps it.
+      if (training.phase === "compute" || training.phase === "reduce") {
+        training = {
+          ...training,
+          phase: "waiting",
+          members: [],
+          weights: [],
+          revision: training.revision + 1,
+        };
+        try {
+          announce();
+        } catch {
+          // The connection is closed, and everybody sees that.
+        }
+      }
       isClosed = true;
       for (const subscription of subscriptions) subscription.close();
       stateServer.close();

@@ -2,9 +2,19 @@
 import type { Membership } from "./membership.ts";
 import type { Member } from "./membership.ts";
 import type { WorkerView } from "./fleet.ts";
+import type { Quarantines } from "./quarantines.ts";
 
 /** Members sorted by id, then those that are gone, newest first. */
-export function workerViews({ members, departed }: Membership): readonly WorkerView[] {
+export function workerViews(
+  { members, departed }: Membership,
+  quarantines: Pick<Quarantines, "of">,
+  strikes: ReadonlyMap<string, readonly string[]>,
+): readonly WorkerView[] {
+  const viewOf = (member: Member, state: WorkerView["state"], reason: string | null): WorkerView => ({
+    ...telemetryOf(member, state, reason),
+    strikes: strikes.get(member.worker) ?? [],
+    quarantine: quarantines.of(member.worker),
+  });
   return [
     ...members.map((member) => viewOf(member, stateOf(member), reasonOf(member))),
     ...departed.toReversed().map((gone) => viewOf(gone, "lost", gone.reason)),
@@ -22,7 +32,11 @@ function reasonOf({ heartbeat }: Member): string | null {
   return heartbeat?.job?.phase === "failed" ? heartbeat.job.message : null;
 }
 
-function viewOf(member: Member, state: WorkerView["state"], reason: string | null): WorkerView {
+function telemetryOf(
+  member: Member,
+  state: WorkerView["state"],
+  reason: string | null,
+): Omit<WorkerView, "strikes" | "quarantine"> {
   const { heartbeat } = member;
   return {
     id: member.worker,

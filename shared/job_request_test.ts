@@ -19,7 +19,9 @@ Deno.test("a model and a training file are enough; the rest has defaults", () =>
 });
 
 Deno.test("a job chooses how its gradients travel; exact unless it does", () => {
-  assertEquals(parseJobRequest(MINIMAL).spec.fleet, { gradient_codec: "exact", local_steps: null });
+  assertEquals(parseJobRequest(MINIMAL).spec.fleet, {
+    ...{ gradient_codec: "exact", local_steps: null, audit_rate: 0, audit_unresolved: "fail" },
+  });
   const chosen = parseJobRequest({ ...MINIMAL, fleet: { gradient_codec: "int8" } });
   assertEquals([chosen.spec.fleet.gradient_codec, chosen.warnings], ["int8", []]);
   const unknown = refusal({ ...MINIMAL, fleet: { gradient_codec: "int4" } });
@@ -282,4 +284,19 @@ Deno.test("a validation file is kept and the user is told that nothing reads it"
   const request = parseJobRequest({ ...MINIMAL, validation_file: "file-2" });
   assertEquals(request.validationFile, "file-2");
   assertStringIncludes(request.warnings[0]!, "nothing is evaluated");
+});
+
+Deno.test("audits are for who wants them: a share from 0 to 1", () => {
+  const { spec } = parseJobRequest({ ...MINIMAL, fleet: { audit_rate: 0.05, audit_unresolved: "continue" } });
+  assertEquals([spec.fleet.audit_rate, spec.fleet.audit_unresolved], [0.05, "continue"]);
+  for (const audit_rate of [-0.1, 1.1, "all"]) {
+    const error = refusal({ ...MINIMAL, fleet: { audit_rate } });
+    assertEquals([error.code, error.param], ["invalid_request", "fleet.audit_rate"], `${audit_rate}`);
+    assertStringIncludes(error.message, JSON.stringify(audit_rate));
+  }
+  assertEquals(
+    refusal({ ...MINIMAL, fleet: { audit_unresolved: "ignore" } }).param,
+    "fleet.audit_unresolved",
+  );
+  assertStringIncludes(refusal({ ...MINIMAL, fleet: { auditrate: 1 } }).message, "fleet.audit_rate");
 });

@@ -109,6 +109,10 @@ export const fleetSchema = z.strictObject({
    */
   gradient_codec: z.enum(["exact", "int8"]).default("exact"),
   local_steps: localStepsSchema.nullable().default(null),
+  /** The share of micro-batches that a second worker with the same GPU computes again, to compare the bits (decision 0012). */
+  audit_rate: z.number().min(0).max(1).default(0),
+  /** What becomes of the job where two workers give different bits, each the same again, and nobody can tell who is right. */
+  audit_unresolved: z.enum(["fail", "continue"]).default("fail"),
 });
 export type FleetSpec = z.output<typeof fleetSchema>;
 

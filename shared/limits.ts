@@ -6,10 +6,16 @@ export interface Limits {
   /** How often a worker tells its state. Four times a second: a change that got lost is told again before anybody minds. */
   readonly heartbeatIntervalMs: number;
   /**
-   * A worker is lost after so many heartbeats have not come: 6 s. Long enough for a machine whose cores are all busy with
-   * software rendering, short against what the fleet loses while it waits for a worker that is gone.
+   * A worker is lost after so many heartbeats have not come: 2 s. Ten times the longest gap that was seen on a machine
+   * whose cores were all busy with software rendering, short against what the fleet loses while it waits for a worker that
+   * is gone. One that was only slow to speak does its part of the step again.
    */
   readonly lostAfterMissedHeartbeats: number;
+  /**
+   * After the coordinator's connection to the broker has come back, silence is nobody's fault for so long: workers redial
+   * every half a second, and a broker that has just started is slow.
+   */
+  readonly reconnectGraceMs: number;
   /** How often a worker's event loop is asked whether it still turns; a gap is seen at this resolution. */
   readonly eventLoopTickMs: number;
   /** How often the coordinator repeats its states: a lost announcement costs a second, never a hang. */
@@ -55,8 +61,21 @@ export interface Limits {
    * broken connection) before the job starts again.
    */
   readonly stateLossGraceMs: number;
-  /** A worker at which an attempt of the same step failed so often is dropped from the job. */
+  /** A worker that was to blame so often is in quarantine for the rest of the job (decision 0012). */
   readonly strikesUntilDropped: number;
+  /** Once all is counted, audits without any progress for so long are skipped: at least this … */
+  readonly auditMs: number;
+  /** … or the slowest micro-batch of the job times this: an auditor may have begun another one just before. */
+  readonly auditFactor: number;
+  /**
+   * The share of a step's micro-batches that may be excluded since their gradients are not finite; one may in any case. A bad
+   * sample is rare; a model that diverges loses most of them, and shall not go on with the rest.
+   */
+  readonly excludedShareOfStep: number;
+  /** The same for the whole job: at least so many … */
+  readonly excludedOfJob: number;
+  /** … or this share of its micro-batches: with more it is the data that needs a person's look. */
+  readonly excludedShareOfJob: number;
   /** A step that was not committed in so many attempts fails the job: nobody is helped by trying for ever. */
   readonly maxAttemptsPerStep: number;
   /**
@@ -70,13 +89,14 @@ export interface Limits {
 
 export const LIMITS: Limits = {
   heartbeatIntervalMs: 250,
-  lostAfterMissedHeartbeats: 24,
+  lostAfterMissedHeartbeats: 8,
+  reconnectGraceMs: 2000,
   eventLoopTickMs: 10,
   announcementIntervalMs: 1000,
   leaderLeaseMs: 10_000,
   coordinatorSilentMs: 15_000,
   retryIntervalMs: 2000,
-  requestTimeoutMs: 2000,
+  requestTimeoutMs: 1000,
   pullTimeoutMs: 1000,
   microBatchAckWaitMs: 30_000,
   firstMicroBatchDeadlineMs: 600_000,
@@ -90,6 +110,11 @@ export const LIMITS: Limits = {
   drainMs: 120_000,
   stateLossGraceMs: 30_000,
   strikesUntilDropped: 3,
+  auditMs: 15_000,
+  auditFactor: 4,
+  excludedShareOfStep: 0.25,
+  excludedOfJob: 4,
+  excludedShareOfJob: 0.01,
   maxAttemptsPerStep: 30,
   credentialLifetimeMs: 86_400_000,
   exponentHeadroomBits: 3,
@@ -104,6 +129,21 @@ export function lostAt(lastHeartbeatAt: number, limits: Limits): number {
 export function microBatchWaitMs(slowestMs: number | null, limits: Limits): number {
   if (slowestMs === null) return limits.firstMicroBatchDeadlineMs;
   return Math.max(limits.microBatchDeadlineMs, slowestMs * limits.microBatchDeadlineFactor);
+}
+
+/** How long a step of which all is counted waits for its audits without any progress. */
+export function auditWaitMs(slowestMs: number | null, limits: Limits): number {
+  return Math.max(limits.auditMs, (slowestMs ?? 0) * limits.auditFactor);
+}
+
+/** How many of a step's micro-batches may be excluded. */
+export function mostExcludedOfStep(microBatchCount: number, limits: Limits): number {
+  return Math.max(1, Math.floor(microBatchCount * limits.excludedShareOfStep));
+}
+
+/** And how many of all of a job's. */
+export function mostExcludedOfJob(microBatchCount: number, limits: Limits): number {
+  return Math.max(limits.excludedOfJob, Math.floor(microBatchCount * limits.excludedShareOfJob));
 }
 
 /**

@@ -1,5 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
-import { checkpointWaitMs, LIMITS, lostAt, microBatchWaitMs, recoverWaitMs, roundWaitMs } from "./limits.ts";
+import {
+  auditWaitMs,
+  checkpointWaitMs,
+  LIMITS,
+  lostAt,
+  microBatchWaitMs,
+  mostExcludedOfJob,
+  mostExcludedOfStep,
+  recoverWaitMs,
+  roundWaitMs,
+} from "./limits.ts";
 
 Deno.test("a worker is lost when enough heartbeats have not come", () => {
   assertEquals(lostAt(1000, { ...LIMITS, heartbeatIntervalMs: 100, lostAfterMissedHeartbeats: 5 }), 1500);
@@ -28,4 +38,15 @@ Deno.test("the limits fit each other", () => {
     "an item comes again before all is given up",
   );
   assert(LIMITS.strikesUntilDropped < LIMITS.maxAttemptsPerStep);
+});
+
+Deno.test("audits are given up before the attempt is", () => {
+  for (const slowestMs of [null, 1, 1000, 10_000, 1_000_000]) {
+    assert(auditWaitMs(slowestMs, LIMITS) < microBatchWaitMs(slowestMs, LIMITS), `${slowestMs} ms`);
+  }
+});
+
+Deno.test("a few bad samples are left out, one in any case", () => {
+  assertEquals([1, 3, 4, 8, 100].map((count) => mostExcludedOfStep(count, LIMITS)), [1, 1, 1, 2, 25]);
+  assertEquals([1, 100, 1000, 100_000].map((count) => mostExcludedOfJob(count, LIMITS)), [4, 4, 10, 1000]);
 });

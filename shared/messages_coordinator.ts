@@ -79,6 +79,29 @@ export const stepPhaseSchema = z.enum([
 ]);
 export type StepPhase = z.output<typeof stepPhaseSchema>;
 
+/** A micro-batch that one member is to compute, besides those of the queue: its rows are asked for. */
+export const orderSchema = z.strictObject({
+  /** Never given twice by one coordinator's process. */
+  id: count,
+  /** Position within the step. */
+  index: count,
+  worker: workerIdSchema,
+  /** `claim`: as one of the queue. `audit`: the digest of the gradient is reported, and nothing is added to the sums. */
+  purpose: z.enum(["claim", "audit"]),
+});
+export type Order = z.output<typeof orderSchema>;
+
+/** Audits of micro-batches by recomputation, as they have ended. */
+export const auditCountsSchema = z.strictObject({
+  passed: count,
+  /** A worker was found wrong. */
+  failed: count,
+  /** Nobody with the same GPU was there, or nobody answered in time. */
+  skipped: count,
+});
+export type AuditCounts = z.output<typeof auditCountsSchema>;
+export const NO_AUDITS: AuditCounts = { passed: 0, failed: 0, skipped: 0 };
+
 /** The whole state of a job's step: a worker compares it with its own and does what is missing (decision 0002). */
 export const stepStateSchema = z.strictObject({
   jobId: jobIdSchema,
@@ -105,8 +128,13 @@ export const stepStateSchema = z.strictObject({
   microBatchCount: count,
   /** One for each LoRA tensor; null where nothing has set it. Null as a whole: this attempt only finds the maxima. */
   exponents: z.array(z.int().min(-126).max(126).nullable()).nullable(),
-  /** From phase `reduce` on: which member (its position) has each micro-batch in its sums; else empty. */
-  ledger: z.array(count),
+  /**
+   * From phase `reduce` on: which member (its position) has each micro-batch in its sums; null for one that is excluded, and in
+   * nobody's. Else empty.
+   */
+  ledger: z.array(count.nullable()),
+  /** In phase `compute`. */
+  orders: z.array(orderSchema),
   /** From phase `reduce` on: tokens that count in the loss over all micro-batches. */
   targetCount: count,
   learningRate: z.number().min(0),
@@ -146,5 +174,10 @@ export const commitEntrySchema = z.strictObject({
   /** Largest |gradient| of each LoRA tensor in this step: the next step's exponents come from it. */
   maxAbs: floatsSchema,
   committedAt: count,
+  /** Micro-batches that are in nobody's sums, since their gradient is not finite: by whose word. */
+  excluded: z.array(z.strictObject({ index: count, workers: z.array(workerIdSchema) })).default([]),
+  /** Of all steps up to this one, and so are the audits. */
+  excludedTotal: count.default(0),
+  audits: auditCountsSchema.default(NO_AUDITS),
 });
 export type CommitEntry = z.output<typeof commitEntrySchema>;

@@ -31,6 +31,8 @@ export const workItemHeaderSchema = z.strictObject({
    * does the work.
    */
   number: z.int().min(0),
+  /** Whether the claim has to tell the digest of the gradient. */
+  audit: z.boolean(),
 });
 export type WorkItemHeader = z.output<typeof workItemHeaderSchema>;
 

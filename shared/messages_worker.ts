@@ -92,8 +92,16 @@ export const microBatchReportSchema = z.strictObject({
   /** Largest |gradient| of each LoRA tensor. */
   maxAbs: floatsSchema,
   computeMs: z.number().min(0),
+  /** SHA-256 over the bits of the gradient, where the micro-batch is audited. */
+  gradientDigest: sha256Schema.nullable().default(null),
+  /** The order that it answers, where it is an audit: such a gradient goes into no sums. */
+  audit: count.nullable().default(null),
 });
 export type MicroBatchReport = z.output<typeof microBatchReportSchema>;
+
+/** The work item of a micro-batch that an order asks to compute, as it would come from the queue. */
+export const itemRequestSchema = z.strictObject({ ...attempt, index: count });
+export type ItemRequest = z.output<typeof itemRequestSchema>;
 
 /** The update is computed beside the committed state. */
 export const updateReportSchema = z.strictObject({

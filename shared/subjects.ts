@@ -7,6 +7,7 @@
  *     lf.fleet                            coordinator → all: who is a member, which job there is
  *     lf.<job>.state                      coordinator → all: the state of the step
  *     lf.<job>.report|update|failure|checkpoint.<worker>    worker → coordinator, requests
+ *     lf.<job>.item.<worker>              worker → coordinator, requests for the work item of an order
  *     lf.<job>.rows.<worker>              worker → coordinator, requests for the micro-batches of a phase (local steps)
  *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches, or of phases
  *     lf.<job>.commits                    the log of commits
@@ -42,6 +43,7 @@ export const failureSubject = (job: string, worker: string): string =>
   ofJob(job, `failure.${workerOf(worker)}`);
 export const checkpointSubject = (job: string, worker: string): string =>
   ofJob(job, `checkpoint.${workerOf(worker)}`);
+export const itemSubject = (job: string, worker: string): string => ofJob(job, `item.${workerOf(worker)}`);
 export const rowsSubject = (job: string, worker: string): string => ofJob(job, `rows.${workerOf(worker)}`);
 export const commitsSubject = (job: string): string => ofJob(job, "commits");
 
@@ -123,6 +125,7 @@ export function workerRights(worker: string): Rights {
       updateSubject(ANY, worker),
       failureSubject(ANY, worker),
       checkpointSubject(ANY, worker),
+      itemSubject(ANY, worker),
       rowsSubject(ANY, worker),
       gradients.reduce(ANY, ANY, worker),
       gradients.broadcast(ANY, worker),

@@ -101,6 +101,7 @@ Deno.test("every message is good as it is", () => {
 });
 
 const OBSERVER: JobObserver = {
+  microBatchExcluded: () => {},
   starting: () => Promise.resolve({ step: 0, checkpointSteps: [] }),
   event: () => {},
   stepCommitted: () => Promise.resolve(),
@@ -153,6 +154,8 @@ Deno.test("a coordinator at work: 3000 messages that are none, or in another's n
     [WORDS.leave, subjects.leaveSubject],
     [WORDS.heartbeat, subjects.heartbeatSubject],
     [WORDS.report, (worker) => subjects.reportSubject(job.id, worker)],
+    [WORDS.audit, (worker) => subjects.reportSubject(job.id, worker)],
+    [WORDS.item, (worker) => subjects.itemSubject(job.id, worker)],
     [WORDS.update, (worker) => subjects.updateSubject(job.id, worker)],
     [WORDS.failure, (worker) => subjects.failureSubject(job.id, worker)],
     [WORDS.checkpoint, (worker) => subjects.checkpointSubject(job.id, worker)],

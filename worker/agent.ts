@@ -156,11 +156,13 @@ export function startAgent(options: AgentOptions): Agent {
   /** Null where nobody has answered for so long that the incarnation, if it is known, may count as lost by now. */
   async function hello(control: Bus, self: MemberRef): Promise<Welcome | "left" | null> {
     const data = encodeMessage(helloSchema, { ...self, protocolVersion: PROTOCOL_VERSION, name, gpu });
-    const late = lostAt(clock.now(), limits) - limits.requestTimeoutMs;
+    const lostMs = lostAt(0, limits);
+    const timeoutMs = Math.min(limits.requestTimeoutMs, lostMs / 4);
+    const late = clock.now() + lostMs - timeoutMs;
     while (clock.now() < late) {
       if (drainSince !== null) return "left";
       try {
-        const answer = control.request(helloSubject(worker), data, limits.requestTimeoutMs);
+        const answer = control.request(helloSubject(worker), data, timeoutMs);
         return decodeMessage(
           welcomeSchema,
           await unlessAborted(answer, stopping.signal),

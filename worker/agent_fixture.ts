@@ -17,6 +17,7 @@ import {
   type Heartbeat,
   heartbeatSchema,
   helloSchema,
+  itemRequestSchema,
   type JobAnnouncement,
   leaveSchema,
   type MemberRef,
@@ -264,6 +265,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     committed: null,
     microBatchCount: 2,
     exponents: null,
+    orders: [],
     ledger: [],
     targetCount: 0,
     learningRate: 0.01,
@@ -327,6 +329,10 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     const verdict = coordinator.verdict(report);
     return verdict === null ? null : encodeMessage(verdictAnswerSchema, { verdict });
   });
+  answer(subjects.itemSubject(JOB.jobId, subjects.ANY), (data) => {
+    const { index } = decodeMessage(itemRequestSchema, data, "item");
+    return itemOf(index);
+  });
   const keep = <T>(list: T[], data: T) => {
     list.push(data);
     return received;
@@ -343,6 +349,16 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     subjects.checkpointSubject(JOB.jobId, subjects.ANY),
     (data) => keep(checkpoints, decodeMessage(checkpointReportSchema, data, "checkpoint")),
   );
+
+  function itemOf(index: number, change: Partial<Parameters<typeof encodeWorkItem>[0]> = {}): Uint8Array {
+    const { step, attempt } = state;
+    const number = 100 * step + index;
+    const header = {
+      ...{ jobId: JOB.jobId, startId: state.startId, specHash: JOB.specHash },
+      ...{ step, attempt, index, number, audit: false, ...change },
+    };
+    return encodeWorkItem(header, microBatchOf(number));
+  }
 
   const coordinator: Coordinator = {
     get state() {
@@ -402,15 +418,10 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     },
     lose: (worker) => setMembers(members.filter((member) => member.worker !== worker)),
     enqueue: (index, change = {}) => {
-      const { step, attempt } = state;
-      const number = 100 * step + index;
-      const header = {
-        ...{ jobId: JOB.jobId, startId: state.startId, specHash: JOB.specHash },
-        ...{ step, attempt, index, number, ...change },
-      };
+      const { step, attempt } = { ...state, ...change };
       return bus.enqueue(
-        subjects.workSubject(JOB.jobId, header.step, header.attempt),
-        encodeWorkItem(header, microBatchOf(number)),
+        subjects.workSubject(JOB.jobId, step, attempt),
+        itemOf(index, change),
         `item-${++enqueued}`,
       );
     },

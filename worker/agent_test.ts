@@ -409,11 +409,11 @@ inWorld(
     const heard: string[] = [];
     world.coordinator.welcome = (self) => {
       heard.push(self.incarnation);
-      return heard.length <= 3 ? null : welcome(self);
+      return heard.length <= 4 ? null : welcome(self);
     };
     const worker = world.start("w-a");
     await world.until("it is a member", () => worker.heartbeat !== undefined);
-    assertEquals(heard, ["i-w-a-1", "i-w-a-1", "i-w-a-2", "i-w-a-2"]);
+    assertEquals(heard, ["i-w-a-1", "i-w-a-1", "i-w-a-1", "i-w-a-2", "i-w-a-2"]);
   },
 );
 
@@ -607,3 +607,58 @@ inWorld(
     assertEquals([tries, coordinator.checkpoints.length], [2, 2]);
   },
 );
+
+inWorld(
+  "an item that is audited is claimed with the digest of its gradient, any other without",
+  async (world) => {
+    const { coordinator } = world;
+    const workers = await startFleet(world, ["w-a"]);
+    coordinator.begin(1, 1);
+    await coordinator.enqueue(0, { audit: true });
+    await coordinator.enqueue(1);
+    await world.until("both are added", () => workers[0]!.engine.callCounts.accumulate === 2);
+    const digests = new Map(coordinator.claims.map(({ index, gradientDigest }) => [index, gradientDigest]));
+    assertMatch(digests.get(0)!, /^[0-9a-f]{64}$/);
+    assertEquals(digests.get(1), null);
+  },
+);
+
+inWorld(
+  "orders: an audit is computed once and is in no sums, a claim is as good as one of the queue",
+  async (world) => {
+    const { coordinator } = world;
+    const [worker, other] = await startFleet(world, ["w-a", "w-b"]);
+    const orders = [
+      { id: 5, index: 0, worker: "w-a", purpose: "audit" as const },
+      { id: 6, index: 1, worker: "w-a", purpose: "claim" as const },
+    ];
+    coordinator.begin(1, 1, { orders });
+    await world.until("both are reported", () => coordinator.claims.length === 2);
+    // Announced again and again, and done once.
+    await world.clock.advance(3000);
+    coordinator.announce({ orders });
+    await world.clock.advance(3000);
+    assertEquals(coordinator.claims.map(({ index, audit }) => [index, audit]), [[0, 5], [1, null]]);
+    assertMatch(coordinator.claims[0]!.gradientDigest!, /^[0-9a-f]{64}$/);
+    const { computeGradient, accumulate } = worker!.engine.callCounts;
+    assertEquals([computeGradient, accumulate, other!.engine.callCounts.computeGradient], [2, 1, undefined]);
+    coordinator.announce({ orders: [], phase: "reduce", ledger: [null, 0], targetCount: 4 });
+    await world.until("both have the update", () => coordinator.updates.length === 2);
+    assertEquals(coordinator.updates[0]!.digest, coordinator.updates[1]!.digest);
+    assertEquals(coordinator.failures, []);
+  },
+);
+
+inWorld("a worker that has the micro-batch in its sums audits it without adding it again", async (world) => {
+  const { coordinator } = world;
+  const [worker] = await startFleet(world, ["w-a"]);
+  coordinator.begin(1, 1);
+  await coordinator.enqueue(0, { audit: true });
+  await world.until("it is added", () => worker!.engine.callCounts.accumulate === 1);
+  coordinator.announce({ orders: [{ id: 1, index: 0, worker: "w-a", purpose: "audit" }] });
+  await world.until("it has answered", () => coordinator.claims.length === 2);
+  assertEquals(coordinator.claims[1]!.gradientDigest, coordinator.claims[0]!.gradientDigest);
+  coordinator.announce({ orders: [{ id: 2, index: 0, worker: "w-a", purpose: "claim" }] });
+  await world.clock.advance(3000);
+  assertEquals([worker!.engine.callCounts.accumulate, coordinator.claims.length], [1, 2]);
+});

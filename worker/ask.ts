@@ -9,7 +9,8 @@ import { unlessAborted } from "./abortable.ts";
 /** A request that fails at once must not be repeated at once. */
 const PAUSE_MS = 50;
 
-interface Request {
+/** What is asked, as long as `signal` lets. */
+export interface Request {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly subject: string;
@@ -29,15 +30,12 @@ export interface Question<S extends z.ZodType> extends Request {
  * cannot be read counts as none.
  */
 export function askUntilAnswered<S extends z.ZodType>(question: Question<S>): Promise<z.output<S>> {
-  const { subject, answer } = question;
-  return askUntilRead(question, (bytes) => decodeMessage(answer, bytes, `the answer on ${subject}`));
+  const { answer, subject } = question;
+  return askUntilRead(question, (data) => decodeMessage(answer, data, `the answer on ${subject}`));
 }
 
-/**
- * The same for an answer that is no JSON: `read` throws a `LoraFleetError` with code `corrupt` where it
- * cannot be read.
- */
-export async function askUntilRead<T>(request: Request, read: (bytes: Uint8Array) => T): Promise<T> {
+/** The same for an answer that is no JSON. `read` throws a `LoraFleetError` with code `corrupt`. */
+export async function askUntilRead<T>(request: Request, read: (data: Uint8Array) => T): Promise<T> {
   const { bus, clock, subject, data, timeoutMs, signal } = request;
   for (;;) {
     signal.throwIfAborted();

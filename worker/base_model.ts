@@ -9,13 +9,14 @@ import type { Limits } from "../shared/limits.ts";
 import type { JobAnnouncement } from "../shared/messages.ts";
 import { downloadFile, type DownloadOptions } from "./base_model_download.ts";
 import { createHashCache, folderProblem, hasOtherFiles } from "./base_model_files.ts";
-import { type HubOptions, hubUrl } from "./base_model_hub.ts";
+import type { HubSettings } from "../shared/hub_settings.ts";
+import { hubUrl } from "./base_model_hub.ts";
 import type { Fetch, JoinReply } from "./join.ts";
 import type { Log } from "./log.ts";
 
 export interface BaseModelOptions {
   readonly cacheFolder: string;
-  readonly hub: HubOptions;
+  readonly hub: HubSettings;
   readonly fetch: Fetch;
   readonly clock: Clock;
   readonly limits: Limits;

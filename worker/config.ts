@@ -2,7 +2,7 @@
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { HubOptions } from "./base_model_hub.ts";
+import { type HubSettings, readHubSettings } from "../shared/hub_settings.ts";
 
 export interface WorkerConfig {
   /** `http(s)://…/join/<token>`. */
@@ -16,7 +16,7 @@ export interface WorkerConfig {
   /** PEM of an authority that has signed the coordinator's certificate; null: those that the system knows. */
   readonly tlsCaPath: string | null;
   /** Where base models that came from the hub are downloaded from: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. */
-  readonly hub: HubOptions;
+  readonly hub: HubSettings;
   /** Null: what the device reports. */
   readonly memoryBudgetBytes: number | null;
 }
@@ -76,11 +76,7 @@ export function parseConfig(
     cacheFolder: resolve(
       values["cache-folder"] ?? env("LORAFLEET_CACHE_FOLDER") ?? defaultCacheFolder(env),
     ),
-    hub: {
-      endpoint: (env("HF_ENDPOINT") ?? "https://huggingface.co").replace(/\/+$/, ""),
-      token: env("HF_TOKEN"),
-      offline: /^(1|true|yes|on)$/i.test(env("HF_HUB_OFFLINE") ?? ""),
-    },
+    hub: readHubSettings(env),
     memoryBudgetBytes: budget === null ? null : mib(budget) * 2 ** 20,
   };
 }

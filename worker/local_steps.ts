@@ -16,6 +16,7 @@ import type {
   UpdateRequest,
   UpdateResult,
 } from "./engine/engine.ts";
+import { gradientDigestOf } from "./gradient_digest.ts";
 import { type InnerPhaseOptions, runInnerPhase } from "./inner_phase.ts";
 import { rangeOf } from "./optimizer/adamw.ts";
 import { copyState } from "./optimizer/adamw_state.ts";
@@ -98,6 +99,11 @@ export class LocalStepsEngine implements Engine {
     }
     this.#change({ pseudoGradient: end });
     return { ...loss, maxAbs };
+  }
+
+  /** Of the newest phase's pseudo-gradient; where that is not finite, of no bits. */
+  gradientDigest(): Promise<string> {
+    return Promise.resolve(gradientDigestOf((this.#ready().pseudoGradient ?? new Float32Array(0)).buffer));
   }
 
   async accumulate(exponents: Int8Array): Promise<void> {

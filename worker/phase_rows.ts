@@ -62,7 +62,8 @@ function ask(options: PhaseRowsOptions, number: number): Promise<MicroBatch> {
     data: encodeMessage(rowsRequestSchema, { ...self, startId, step, attempt, index, number }),
   };
   return askUntilRead(request, (bytes) => {
-    const expected: WorkItemHeader = { ...header, number };
+    // Whether the phase is audited is no matter of its rows.
+    const expected: WorkItemHeader = { ...header, number, audit: false };
     const answered = decodeWorkItemHeader(bytes);
     const names = Object.keys(expected) as (keyof WorkItemHeader)[];
     if (names.every((name) => answered[name] === expected[name])) return decodeWorkItemRows(bytes);

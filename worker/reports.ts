@@ -5,17 +5,20 @@ import type { Clock } from "../shared/clock.ts";
 import type { Limits } from "../shared/limits.ts";
 import {
   attemptFailureSchema,
+  decodeWorkItemHeader,
   encodeFloats,
   encodeMessage,
+  itemRequestSchema,
   type MemberRef,
   microBatchReportSchema,
   receivedSchema,
   updateReportSchema,
   type Verdict,
   verdictAnswerSchema,
+  type WorkItemHeader,
 } from "../shared/messages.ts";
-import { failureSubject, reportSubject, updateSubject } from "../shared/subjects.ts";
-import { askUntilAnswered } from "./ask.ts";
+import { failureSubject, itemSubject, reportSubject, updateSubject } from "../shared/subjects.ts";
+import { askUntilAnswered, askUntilRead } from "./ask.ts";
 import type { MicroBatchResult, UpdateResult } from "./engine/engine.ts";
 
 /** As much as the message takes. */
@@ -41,15 +44,26 @@ export interface RoundOf extends About {
   readonly generation: number;
 }
 
+/** What the queue would have brought. */
+export interface OrderedItem {
+  readonly header: WorkItemHeader;
+  readonly data: Uint8Array;
+}
+
+export interface Claimed extends MicroBatchResult {
+  readonly computeMs: number;
+  /** Of the gradient's bits; null where nobody wants to know. */
+  readonly gradientDigest: string | null;
+  /** The order that it answers, where it is an audit: the gradient goes into no sums. */
+  readonly audit: number | null;
+}
+
 /** All of them reject with the signal's reason once the attempt is over. */
 export interface Reports {
   /** A gradient is computed and in no sum yet. Each call is a claim of its own. */
-  claim(
-    about: About & { readonly index: number },
-    result: MicroBatchResult,
-    computeMs: number,
-    signal: AbortSignal,
-  ): Promise<Verdict>;
+  claim(about: About & { readonly index: number }, claimed: Claimed, signal: AbortSignal): Promise<Verdict>;
+  /** The work item of a micro-batch that this worker was ordered to compute. */
+  item(about: About & { readonly index: number }, signal: AbortSignal): Promise<OrderedItem>;
   updated(
     about: About & { readonly generation: number },
     result: UpdateResult,
@@ -68,7 +82,8 @@ export function createReports(options: ReportsOptions): Reports {
   }
 
   return {
-    async claim({ step, attempt, index }, { lossSum, targetCount, maxAbs }, computeMs, signal) {
+    async claim({ step, attempt, index }, claimed, signal) {
+      const { lossSum, targetCount, maxAbs, computeMs, gradientDigest, audit } = claimed;
       const report = encodeMessage(microBatchReportSchema, {
         ...self,
         step,
@@ -79,8 +94,16 @@ export function createReports(options: ReportsOptions): Reports {
         targetCount,
         maxAbs: encodeFloats(maxAbs),
         computeMs,
+        gradientDigest,
+        audit,
       });
       return (await ask(reportSubject(jobId, self.worker), report, verdictAnswerSchema, signal)).verdict;
+    },
+    async item({ step, attempt, index }, signal) {
+      const data = encodeMessage(itemRequestSchema, { ...self, step, attempt, index });
+      const subject = itemSubject(jobId, self.worker);
+      const request = { bus, clock, subject, data, timeoutMs: limits.requestTimeoutMs, signal };
+      return await askUntilRead(request, (data) => ({ header: decodeWorkItemHeader(data), data }));
     },
     async updated({ step, attempt, generation }, { digest, gradientNorm }, signal) {
       const report = encodeMessage(updateReportSchema, {

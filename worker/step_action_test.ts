@@ -20,6 +20,7 @@ const state: StepState = {
   committed: commit(2),
   microBatchCount: 4,
   exponents: [0, 0],
+  orders: [],
   ledger: [],
   targetCount: 0,
   learningRate: 0.1,

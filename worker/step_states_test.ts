@@ -20,6 +20,7 @@ const base: StepState = {
   committed: null,
   microBatchCount: 1,
   exponents: null,
+  orders: [],
   ledger: [],
   targetCount: 0,
   learningRate: 0,

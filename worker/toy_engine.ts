@@ -10,6 +10,7 @@ import { LoraFleetError } from "../shared/errors.ts";
 import { countTargets, IGNORED_TARGET, type MicroBatch } from "../shared/micro_batch.ts";
 import { pcg32 } from "../shared/prng.ts";
 import type { Engine, EngineSpec, GradientLayout, TrainingState, UpdateRequest } from "./engine/engine.ts";
+import { gradientDigestOf } from "./gradient_digest.ts";
 import { writeAdapter } from "./model/adapter_file.ts";
 import { writeTrainingState } from "./model/training_state_file.ts";
 import { type AdamWState, adamwUpdate } from "./optimizer/adamw.ts";
@@ -111,6 +112,11 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
           ({ offset }) => maximumOf(gradient!.subarray(offset, offset + factorSize)),
         );
         return { lossSum: computed.lossSum, targetCount: countTargets(batch), maxAbs };
+      }),
+    gradientDigest: () =>
+      call("gradientDigest", () => {
+        if (gradient === null) throw new LoraFleetError("conflict", "There is no gradient to digest.");
+        return gradientDigestOf(gradient.buffer);
       }),
     accumulate: (exponents) =>
       call("accumulate", () => {

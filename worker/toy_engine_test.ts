@@ -90,3 +90,21 @@ Deno.test("an engine that has loaded nothing does nothing", async () => {
   const engine = createToyEngine({ clock: createFakeClock() });
   await assertRejects(() => engine.exportState(), LoraFleetError, "before it was loaded");
 });
+
+Deno.test("the digest of a gradient is that of its bits, and takes nothing away from it", async () => {
+  const digestOf = async (number: number, options: Partial<ToyEngineOptions> = {}) => {
+    const { engine } = await loaded(options);
+    await engine.computeGradient(microBatchOf(number), number);
+    const digest = await engine.gradientDigest();
+    assertEquals(await engine.gradientDigest(), digest);
+    await engine.accumulate(EXPONENTS);
+    assertNotEquals((await engine.takeSums()).findIndex((sum) => sum !== 0), -1);
+    await assertRejects(() => engine.gradientDigest(), LoraFleetError, "no gradient");
+    return digest;
+  };
+  const right = await digestOf(1);
+  assertEquals(await digestOf(1), right);
+  assertNotEquals(await digestOf(2), right);
+  const oneBit = (gradient: Float32Array) => void (new Uint32Array(gradient.buffer)[70]! ^= 1);
+  assertNotEquals(await digestOf(1, { spoil: oneBit }), right);
+});

@@ -1,8 +1,9 @@
 /**
  * The hot path: one optimizer step on one worker, as docs/protocol.md has it.
  *
- *     take → computeGradient → claim → accumulate → acknowledge      for each micro-batch that this worker gets; with local
- *                                                                    steps for each phase, whose rows are asked for
+ *     take → computeGradient → claim → accumulate → acknowledge      for each micro-batch that this worker gets; with
+ *                                                                    local steps for each phase
+ *     computeGradient → gradientDigest → report                      for each that it is ordered to audit
  *     takeSums → all-reduce → update → report                        once all of them are counted
  *     commit | rollback                                              as the coordinator announces
  *
@@ -13,7 +14,14 @@ import type { Bus, WorkItem } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { Limits } from "../shared/limits.ts";
-import type { Committed, JobAnnouncement, MemberRef, StepState, WorkItemHeader } from "../shared/messages.ts";
+import type {
+  Committed,
+  JobAnnouncement,
+  MemberRef,
+  Order,
+  StepState,
+  WorkItemHeader,
+} from "../shared/messages.ts";
 import { decodeWorkItemHeader, decodeWorkItemPhase, decodeWorkItemRows } from "../shared/messages.ts";
 import { gradientSubjects } from "../shared/subjects.ts";
 import { createAllReduce } from "./allreduce/all_reduce.ts";
@@ -115,6 +123,8 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   const reports = createReports({ bus: control, jobId, self, clock, limits, gradientBytesSent });
   /** Positions within the step of the micro-batches in this worker's sums. */
   const counted = new Set<number>();
+  /** Ids of the attempt's orders to this worker that are carried out. */
+  const carriedOut = new Set<number>();
   /** What the engine's sums held when they were taken in this attempt: with other members there may be another round. */
   let taken: Int32Array | null = null;
   /** The round that was entered last, whose chunks others may still need. */
@@ -130,6 +140,11 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
 
   async function computeNext(state: StepState): Promise<void> {
     const isAttemptStill = (newer: StepState) => !isOver(attemptOf(state), newer);
+    const order = state.orders.find(({ id, worker }) => worker === self.worker && !carriedOut.has(id));
+    if (order !== undefined) {
+      carriedOut.add(order.id);
+      return await during(state, isAttemptStill, (signal) => carryOut(order, state, signal));
+    }
     const item = await source.take(() => states.after(state));
     if (item === null) return;
     let header: WorkItemHeader;
@@ -155,18 +170,8 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   async function compute(item: WorkItem, header: WorkItemHeader, state: StepState, signal: AbortSignal) {
     const working = new AbortController();
     keepExtended(item, clock, limits, working.signal);
-    options.onBusy({ step: header.step, attempt: header.attempt, index: header.index });
     try {
-      const startedAt = clock.now();
-      const result = await gradientOf(item, header, state);
-      signal.throwIfAborted();
-      if (result === null) return acknowledge(item);
-      const verdict = await reports.claim(header, result, clock.now() - startedAt, signal);
-      if (verdict === "counted" && state.exponents !== null) {
-        await engine.accumulate(exponentBytes(state.exponents));
-        counted.add(header.index);
-      }
-      if (verdict === "unknown") log("error", `the coordinator knows no micro-batch ${header.index}`);
+      await computeAndClaim(header, item.data, null, state, signal);
       acknowledge(item);
     } catch (thrown) {
       // Of no use to anybody once the attempt is over; else somebody else takes it at once.
@@ -175,18 +180,58 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       throw thrown;
     } finally {
       working.abort();
+    }
+  }
+
+  /** What this worker alone is asked to compute. */
+  async function carryOut(order: Order, state: StepState, signal: AbortSignal): Promise<void> {
+    const isAudit = order.purpose === "audit";
+    if (!isAudit && counted.has(order.index)) return;
+    const { step, attempt } = state;
+    const { header, data } = await reports.item({ step, attempt, index: order.index }, signal);
+    await computeAndClaim(header, data, isAudit ? order.id : null, state, signal);
+  }
+
+  /**
+   * @param data the work item
+   * @param audit the order that asks for the digest alone; null: the gradient is for the sums
+   */
+  async function computeAndClaim(
+    header: WorkItemHeader,
+    data: Uint8Array,
+    audit: number | null,
+    state: StepState,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { step, attempt, index } = header;
+    options.onBusy({ step, attempt, index });
+    try {
+      const startedAt = clock.now();
+      const result = await gradientOf(header, data, state);
+      signal.throwIfAborted();
+      if (result === null) return;
+      const gradientDigest = header.audit || audit !== null ? await engine.gradientDigest() : null;
+      signal.throwIfAborted();
+      const claimed = { ...result, computeMs: clock.now() - startedAt, gradientDigest, audit };
+      const verdict = await reports.claim(header, claimed, signal);
+      if (verdict === "counted" && audit === null && state.exponents !== null) {
+        await engine.accumulate(exponentBytes(state.exponents));
+        counted.add(index);
+      }
+      if (verdict === "unknown") log("error", `the coordinator knows no micro-batch ${index}`);
+    } finally {
       options.onBusy(null);
     }
   }
 
   /** Null where it is not needed any more. */
   async function gradientOf(
-    item: WorkItem,
     header: WorkItemHeader,
+    data: Uint8Array,
     state: StepState,
   ): Promise<MicroBatchResult | null> {
-    if (engine instanceof LocalStepsEngine) return await phaseOf(engine, item, header, state);
-    const batch = decodeWorkItemRows(item.data);
+    if (engine instanceof LocalStepsEngine) return await phaseOf(engine, header, data, state);
+    const batch = decodeWorkItemRows(data);
     const result = await engine.computeGradient(batch, header.number);
     options.onComputed(batch.tokens.length);
     return result;
@@ -198,11 +243,11 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
    */
   async function phaseOf(
     engine: LocalStepsEngine,
-    item: WorkItem,
     header: WorkItemHeader,
+    data: Uint8Array,
     state: StepState,
   ): Promise<MicroBatchResult | null> {
-    const phase = decodeWorkItemPhase(item.data);
+    const phase = decodeWorkItemPhase(data);
     const { signal, end } = states.watch((newer) => isComputed(attemptOf(state), newer));
     const rowsOf = createPhaseRows({ bus: control, clock, limits, self, header, phase, signal });
     try {
@@ -243,7 +288,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
         exponents: exponentBytes(exponents),
         targetCount,
         learningRate,
-        replicaCount: state.microBatchCount,
+        replicaCount: state.ledger.filter((owner) => owner !== null).length,
         updateNumber: step,
         ...job.optimizer,
       });
@@ -283,6 +328,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   function forget(committed: Committed): void {
     own = { ...own, committed, attempt: null, pending: null, spentIn: null };
     counted.clear();
+    carriedOut.clear();
     taken = null;
     if (round !== null) allReduce.release(round);
     round = null;

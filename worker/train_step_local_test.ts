@@ -33,6 +33,7 @@ const rowsFor = ({ step, attempt, index, number }: RowsRequest, change: { number
       attempt,
       index,
       number,
+      audit: false,
       ...change,
     },
     microBatchOf(change.number ?? number),
@@ -72,7 +73,7 @@ async function startWorker(world: World, computeMs: number) {
 async function enqueuePhase({ bus }: World): Promise<void> {
   const header = {
     ...{ jobId: JOB.jobId, startId: JOB.startId, specHash: JOB.specHash },
-    ...{ step: 1, attempt: 1, index: 0, number: 10 },
+    ...{ step: 1, attempt: 1, index: 0, number: 10, audit: false },
   };
   await bus.enqueue(subjects.workSubject(JOB.jobId, 1, 1), encodePhaseItem(header, PHASE), "phase");
 }
@@ -144,7 +145,7 @@ Deno.test("an attempt that is over ends its phase between two micro-batches; the
     const before = worker.engine.callCounts.computeGradient!;
     const header = {
       ...{ jobId: JOB.jobId, startId: JOB.startId, specHash: JOB.specHash },
-      ...{ step: 1, attempt: 2, index: 0, number: 10 },
+      ...{ step: 1, attempt: 2, index: 0, number: 10, audit: false },
     };
     await bus.enqueue(subjects.workSubject(JOB.jobId, 1, 2), encodePhaseItem(header, PHASE), "phase again");
     await world.until("the phase is claimed", () => coordinator.claims.length === 1);

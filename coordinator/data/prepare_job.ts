@@ -2,13 +2,13 @@
 import { createHash } from "node:crypto";
 import { readDataset } from "../../shared/data/dataset.ts";
 import { countTrained } from "../../shared/data/example.ts";
-import { type PackedRow, packRows, rowLength, toMicroBatch } from "../../shared/data/packing.ts";
+import { linesOf, type PackedRow, packRows, rowLength, toMicroBatch } from "../../shared/data/packing.ts";
 import type { Tokenizer } from "../../shared/data/tokenizer.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { type JobSpec, specHash } from "../../shared/job_spec.ts";
 import type { ModelManifest } from "../../shared/model_manifest.ts";
 import type { PlannedJob } from "../fleet.ts";
-import { localPlanOf, outerCheckpointSteps } from "../local_plan.ts";
+import { firstNumberOf, localPlanOf, numbersOf, outerCheckpointSteps, placeOfNumber } from "../local_plan.ts";
 import { checkpointSteps, planShards, type ShardPlan } from "../shard_plan.ts";
 
 export interface DatasetReport {
@@ -129,6 +129,15 @@ export function planJob(options: PlanJobOptions): PlannedJob {
     epochsAfter: (step) => plan.epochsAfter(local?.dataStepsOf(step).last ?? step),
     microBatchesOf: (step) =>
       plan.microBatchesOf(step).map((indices) => toMicroBatch(indices.map((index) => rows[index]!))),
+    linesOf: (step, index) => {
+      const numbers = local === null
+        ? [firstNumberOf(step, training) + index]
+        : numbersOf(local.phasesOf(step)[index]!);
+      return linesOf(numbers.flatMap((number) => {
+        const { dataStep, index } = placeOfNumber(number, training);
+        return plan.microBatchesOf(dataStep)[index]!.map((row) => rows[row]!);
+      }));
+    },
     local,
   };
 }

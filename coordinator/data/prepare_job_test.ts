@@ -246,3 +246,34 @@ Deno.test("an aborted preparation stops with the signal's reason", async () => {
     "cancelled",
   );
 });
+
+Deno.test("a micro-batch is named by the lines of the file that it was made of", async () => {
+  // Lines 2 and 5 are blank.
+  const file = ["a b", null, "c d e", "f", null, "g h i j k"]
+    .map((text) => text === null ? "\n" : JSON.stringify({ text }) + "\n").join("");
+  const plan = async (dataset: Record<string, unknown>, rowsPerMicroBatch = 1) => {
+    const spec = specOf({ shuffle: false, ...dataset }, {
+      ...{
+        per_device_train_batch_size: rowsPerMicroBatch,
+        gradient_accumulation_steps: 2,
+        num_train_epochs: 1,
+      },
+    });
+    const { rows, sha256 } = await prepare(file, spec);
+    const job = planJob({ id: "j", spec, model: MODEL, modelFolder: "/m", rows, datasetSha256: sha256 });
+    return Array.from(
+      { length: job.totalSteps },
+      (_, i) =>
+        job.microBatchesOf(i + 1).map((batch, index) => [job.linesOf(i + 1, index), batch.tokens.length]),
+    ).flat();
+  };
+  assertEquals((await plan({ packing: false })).map(([lines]) => lines), [[1], [3], [4], [6]]);
+  assertEquals((await plan({ packing: false }, 3)).map(([lines]) => lines), [[1, 3, 4], [6]]);
+  assertEquals((await plan({ packing: false, split: "train[1:3]+train[:2]" }, 4)).map(([lines]) => lines), [
+    [1, 3, 4],
+  ]);
+  // All of them in one row.
+  assertEquals((await plan({ max_seq_length: 512 })).map(([lines]) => lines), [[1, 3, 4, 6]]);
+  const wrapped = await plan({ packing_strategy: "wrapped", max_seq_length: 4 });
+  assertEquals(new Set(wrapped.flatMap(([lines]) => lines)), new Set([1, 3, 4, 6]));
+});

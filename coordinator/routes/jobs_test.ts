@@ -51,7 +51,9 @@ Deno.test("a job is shown as OpenAI's object with our groups", () =>
       integrations: null,
       seed: 7,
       metadata: { team: "one" },
-      fleet: { gradient_codec: "exact", local_steps: null },
+      fleet: { gradient_codec: "exact", local_steps: null, audit_rate: 0, audit_unresolved: "fail" },
+      quarantined: [],
+      audits: { passed: 2, failed: 0, skipped: 0 },
       step: 2,
       total_steps: 2,
     });
@@ -150,5 +152,18 @@ Deno.test("a job is cancelled once", () =>
       404,
       "not_found",
       "fine_tuning_job_id",
+    ]);
+  }));
+
+Deno.test("a job shows what was left out of its steps: lines, reason, and who tried it", () =>
+  withWorld({}, async (world) => {
+    world.fleet.excluded.set(2, { index: 0, workers: ["w-a", "w-b"] });
+    const body = { model: "org/tiny", training_file: (await world.upload("a")).id };
+    const { id } = await (await post(world, body)).json();
+    await world.finished(id);
+    const { quarantined } = await (await world.app.request(`/v1/fine_tuning/jobs/${id}`)).json();
+    const reason = "its loss or gradient is not finite";
+    assertEquals(quarantined, [
+      { step: 2, micro_batch: 0, examples: [1], reason, workers: ["w-a", "w-b"] },
     ]);
   }));

@@ -44,6 +44,8 @@ Deno.test("workers are shown with their state and speed", () =>
         tokens_per_second: 1000,
         gradient_bytes_sent: 4096,
         reason: null,
+        strikes: [],
+        quarantine: null,
       }],
       has_more: false,
       first_id: "w1",

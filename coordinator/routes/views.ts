@@ -44,6 +44,16 @@ export const jobSchema = z.object({
   integrations: z.null(),
   seed: z.int(),
   metadata: z.record(z.string(), z.string()).nullable(),
+  quarantined: z.array(z.object({
+    step: z.int(),
+    micro_batch: z.int().openapi({ description: "Position within the step, from 0" }),
+    examples: z.array(z.int()).openapi({ description: "Lines of the training file, from 1" }),
+    reason: z.string(),
+    workers: z.array(z.string()).openapi({ description: "Who tried it" }),
+  })).openapi({ description: "Micro-batches that were left out of their step" }),
+  audits: z.object({ passed: z.int(), failed: z.int(), skipped: z.int() }).openapi({
+    description: "Micro-batches of committed steps that a second worker computed, too (fleet.audit_rate)",
+  }),
   step: z.int().openapi({ description: "The newest committed step, 0 before the first" }),
   total_steps: z.int().nullable().openapi({
     description:
@@ -86,6 +96,8 @@ export function jobView(job: JobRecord): z.output<typeof jobSchema> {
     integrations: null,
     seed: spec.seed,
     metadata: job.metadata,
+    quarantined: job.quarantined.map(({ microBatch, ...sample }) => ({ ...sample, micro_batch: microBatch })),
+    audits: job.audits,
     step: job.step,
     total_steps: job.totalSteps,
     lora: spec.lora,
@@ -214,6 +226,16 @@ export const workerSchema = z.object({
   tokens_per_second: z.number(),
   gradient_bytes_sent: z.int(),
   reason: z.string().nullable(),
+  strikes: z.array(z.string()).openapi({
+    description: "What it was to blame for in the job that is trained",
+  }),
+  quarantine: z.object({
+    reason: z.string(),
+    reasons: z.array(z.string()).openapi({ description: "One by one, oldest first" }),
+    since: timestamp,
+    job_id: z.string().openapi({ description: "The job in which it was found out" }),
+    until: z.enum(["job_ends", "reinstated"]),
+  }).nullable().openapi({ description: "Why it gets no work; null where it does" }),
 }).openapi("Worker");
 
 export function workerView(worker: WorkerView): z.output<typeof workerSchema> {
@@ -233,6 +255,20 @@ export function workerView(worker: WorkerView): z.output<typeof workerSchema> {
     tokens_per_second: worker.tokensPerSecond,
     gradient_bytes_sent: worker.gradientBytesSent,
     reason,
+    strikes: [...worker.strikes],
+    quarantine: quarantineView(worker.quarantine),
+  };
+}
+
+function quarantineView(quarantine: WorkerView["quarantine"]): z.output<typeof workerSchema>["quarantine"] {
+  if (quarantine === null) return null;
+  const { reasons, since, jobId, until } = quarantine;
+  return {
+    reason: reasons.join("; "),
+    reasons: [...reasons],
+    since: seconds(since),
+    job_id: jobId,
+    until: until === "jobEnds" ? "job_ends" : until,
   };
 }
 

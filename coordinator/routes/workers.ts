@@ -40,8 +40,14 @@ const storedSchema = z.object({ name: z.string(), size: z.int(), sha256: z.strin
 const revokedWorkerSchema = z.object({ id: z.string(), object: z.literal("worker"), revoked: z.boolean() })
   .openapi("RevokedWorker");
 
+const reinstatedWorkerSchema = z.object({
+  id: z.string(),
+  object: z.literal("worker"),
+  reinstated: z.boolean(),
+}).openapi("ReinstatedWorker");
+
 export function addWorkerRoutes(api: Api, services: ApiServices): void {
-  const { models, artifacts, jobs, access, addresses } = services;
+  const { models, artifacts, jobs, access, fleet, addresses } = services;
 
   api.openapi(
     createRoute({
@@ -98,6 +104,23 @@ export function addWorkerRoutes(api: Api, services: ApiServices): void {
       const { id } = c.req.valid("param");
       await access.revokeWorker(id);
       return c.json({ id, object: "worker" as const, revoked: true }, 200);
+    },
+  );
+
+  api.openapi(
+    createRoute({
+      method: "post",
+      path: "/v1/workers/{id}/reinstate",
+      operationId: "reinstateWorker",
+      summary: "Give a worker that is in quarantine work again",
+      security: userSecurity,
+      request: { params: idParameter },
+      responses: { 200: jsonContent(reinstatedWorkerSchema, "It is reinstated"), ...errorAnswers },
+    }),
+    (c) => {
+      const { id } = c.req.valid("param");
+      fleet.reinstate(id);
+      return c.json({ id, object: "worker" as const, reinstated: true }, 200);
     },
   );
 

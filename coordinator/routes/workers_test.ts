@@ -160,3 +160,27 @@ Deno.test("a worker stores its adapter; the same bytes again are welcome", () =>
     world.jobs.cancel(id);
     assertEquals(await errorOf(await put(file, "{}")), [409, "conflict", null]);
   }));
+
+Deno.test("a worker in quarantine is shown with its reasons, and reinstated by a user", () =>
+  withWorld({ apiKeys: ["secret"] }, async ({ app, fleet }) => {
+    const reasons = ["its gradient of micro-batch 1 is wrong", "and that of 2"];
+    const since = 1_700_000_000_000;
+    fleet.quarantine = { worker: "w1", reasons, since, jobId: "ftjob-a", until: "jobEnds" };
+    const ask = (path: string, method: string, key = "secret") =>
+      app.request(path, { method, headers: { authorization: `Bearer ${key}` } });
+    const shown = async () => (await (await ask("/v1/workers", "GET")).json()).data[0].quarantine;
+    assertEquals(await shown(), {
+      reason: reasons.join("; "),
+      ...{ reasons, since: 1_700_000_000, job_id: "ftjob-a", until: "job_ends" },
+    });
+    const denied = await ask("/v1/workers/w1/reinstate", "POST", "wrong");
+    assertEquals((await errorOf(denied)).slice(0, 2), [401, "unauthorized"]);
+    const response = await ask("/v1/workers/w1/reinstate", "POST");
+    assertEquals([response.status, await response.json()], [
+      200,
+      { id: "w1", object: "worker", reinstated: true },
+    ]);
+    assertEquals(await shown(), null);
+    const again = await ask("/v1/workers/w1/reinstate", "POST");
+    assertEquals(await errorOf(again), [404, "not_found", "id"]);
+  }));

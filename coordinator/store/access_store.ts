@@ -1,6 +1,6 @@
 /**
- * Who may join and who has joined: join tokens, as hashes, and the keys of workers. One SQLite file in the data folder, beside
- * the jobs'; the lock on that one keeps a second coordinator away from both.
+ * Who may join, who has joined, and who gets no work: join tokens, as hashes, the keys of workers, quarantines. One SQLite file in
+ * the data folder, beside the jobs'; the lock on that one keeps a second coordinator away from both.
  */
 import { dirname } from "@std/path";
 import { mkdirSync } from "node:fs";
@@ -8,6 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { QuarantineStore } from "../quarantines.ts";
 
 export const joinTokenSchema = z.strictObject({
   id: z.string(),
@@ -35,7 +36,15 @@ export const joinedWorkerSchema = z.strictObject({
 });
 export type JoinedWorker = z.output<typeof joinedWorkerSchema>;
 
-export interface AccessStore {
+const quarantineSchema = z.strictObject({
+  worker: z.string(),
+  reasons: z.array(z.string()),
+  since: z.number(),
+  jobId: z.string(),
+  until: z.enum(["jobEnds", "reinstated"]),
+});
+
+export interface AccessStore extends QuarantineStore {
   putToken(token: JoinTokenRecord): void;
   /** Newest first. */
   tokens(): readonly JoinTokenRecord[];
@@ -44,7 +53,7 @@ export interface AccessStore {
   workerById(id: string): JoinedWorker | null;
   workersOf(tokenId: string): readonly JoinedWorker[];
   revokedWorkers(): readonly JoinedWorker[];
-  /** Forgets workers all of whose tokens have ended before a time: nobody can use them any more. */
+  /** Forgets workers all of whose tokens have ended before a time, quarantines included: nobody can use them any more. */
   forgetWorkers(before: number): void;
   close(): void;
 }
@@ -57,6 +66,7 @@ const SCHEMA = `
     public_key TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, token_id TEXT NOT NULL, revoked INTEGER NOT NULL,
     expires_at REAL NOT NULL, record TEXT NOT NULL
   ) STRICT;
+  CREATE TABLE IF NOT EXISTS quarantines (worker TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
   CREATE INDEX IF NOT EXISTS workers_by_token ON workers (token_id);
 `;
 
@@ -86,7 +96,18 @@ export function openAccessStore(path: string): AccessStore {
     workersOf: (tokenId) => selectWorkers("WHERE token_id = ?", tokenId),
     revokedWorkers: () => selectWorkers("WHERE revoked = 1"),
     forgetWorkers: (before) => {
+      db.prepare(`DELETE FROM quarantines WHERE worker IN (SELECT id FROM workers WHERE expires_at < ?)`).run(
+        before,
+      );
       db.prepare("DELETE FROM workers WHERE expires_at < ?").run(before);
+    },
+    putQuarantine: (quarantine) => {
+      db.prepare("INSERT OR REPLACE INTO quarantines (worker, record) VALUES (?, ?)")
+        .run(quarantine.worker, JSON.stringify(quarantine));
+    },
+    quarantines: () => select(quarantineSchema, "quarantines ORDER BY worker"),
+    deleteQuarantine: (worker) => {
+      db.prepare("DELETE FROM quarantines WHERE worker = ?").run(worker);
     },
     close: () => db.close(),
   };

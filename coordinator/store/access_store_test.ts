@@ -36,7 +36,11 @@ Deno.test("workers whose tokens have all ended are forgotten, no others", () => 
   const store = openAccessStore(":memory:");
   store.putWorker(worker("w-1", { expiresAt: 99, revokedAt: 1 }));
   store.putWorker(worker("w-2"));
+  for (const worker of ["w-1", "w-2", "w-3"]) {
+    store.putQuarantine({ worker, reasons: ["wrong"], since: 5, jobId: "ftjob-a", until: "reinstated" });
+  }
   store.forgetWorkers(100);
+  assertEquals(store.quarantines().map(({ worker }) => worker), ["w-2", "w-3"]);
   assertEquals([store.worker("Uw-1"), store.worker("Uw-2")?.worker], [null, "w-2"]);
   store.close();
 });
@@ -47,4 +51,25 @@ Deno.test("a file that is no store is named", async () => {
   const error = assertThrows(() => openAccessStore(path), LoraFleetError, path);
   assertEquals([error.code, error.param], ["storage", "data-folder"]);
   await Deno.remove(path);
+});
+
+Deno.test("quarantines are there after a restart, until they are lifted", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = `${folder}/access.sqlite`;
+    const quarantine = {
+      ...{ worker: "w-1", reasons: ["wrong"], since: 5, jobId: "ftjob-a", until: "reinstated" as const },
+    };
+    const first = openAccessStore(path);
+    first.putQuarantine({ ...quarantine, worker: "w-2" });
+    first.putQuarantine(quarantine);
+    first.putQuarantine({ ...quarantine, reasons: ["wrong", "again"] });
+    first.deleteQuarantine("w-2");
+    first.close();
+    const second = openAccessStore(path);
+    assertEquals(second.quarantines(), [{ ...quarantine, reasons: ["wrong", "again"] }]);
+    second.close();
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });

@@ -40,8 +40,8 @@ export interface LogEntry {
 export interface LeaseOptions {
   /** Unlike any other, also of the same process before. */
   readonly holder: string;
-  /** A holder that is known to have ended, whose lease may be taken at once. */
-  readonly succeeds?: string | null;
+  /** Holders that are known to have ended, whose lease may be taken at once. */
+  readonly succeeds?: readonly string[];
   /** How long the lease is held after each renewal; the same for all who want it. */
   readonly ttlMs: number;
 }

@@ -23,13 +23,13 @@ export function createMemoryLeases(
 
   function acquire(
     name: string,
-    { holder, succeeds, ttlMs }: LeaseOptions,
+    { holder, succeeds = [], ttlMs }: LeaseOptions,
     assertOpen: (attempted: string) => void,
   ): Lease | null {
     assertOpen(`acquire the lease ${quote(name)}`);
     const held = leases.get(name);
     const isFree = held === undefined || clock.now() >= held.until ||
-      [holder, succeeds].includes(held.holder);
+      [holder, ...succeeds].includes(held.holder);
     if (!isFree) return null;
     const term = write(name, holder, ttlMs);
     let revision = term;

@@ -26,14 +26,14 @@ interface Entry {
 export async function acquireNatsLease(
   nc: NatsConnection,
   name: string,
-  { holder, succeeds, ttlMs }: LeaseOptions,
+  { holder, succeeds = [], ttlMs }: LeaseOptions,
   timeoutMs: number,
 ): Promise<Lease | null> {
   const js = jetstream(nc, { checkAPI: false, timeout: timeoutMs });
   const bucket = await new Kvm(js).create(name, { ttl: ttlMs, history: 1 });
   const askedAt = systemClock.now();
   const entry = await read(bucket);
-  if (entry.holder !== null && entry.holder !== holder && entry.holder !== succeeds) return null;
+  if (entry.holder !== null && ![holder, ...succeeds].includes(entry.holder)) return null;
   try {
     const revision = await write(bucket, holder, entry.revision, timeoutMs);
     return createLease(bucket, { name, holder, ttlMs, timeoutMs }, revision, askedAt);

@@ -34,7 +34,9 @@ export async function readDataset(
     let index = 0;
     for await (const row of readJsonLines(await open())) {
       signal?.throwIfAborted();
-      if (index >= range.from && index < range.to) examples.push(lengths.apply(row, builder.build(row)));
+      if (index >= range.from && index < range.to) {
+        examples.push(lengths.apply(row, { ...builder.build(row), lines: [row.line] }));
+      }
       index++;
     }
   }

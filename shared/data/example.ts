@@ -5,6 +5,8 @@ export interface Example {
   readonly tokens: Uint32Array;
   /** 1 where the token is to be predicted, 0 where it is context [n]. The first token never is predicted. */
   readonly trained: Uint8Array;
+  /** The lines of the training file that it was made of, from 1; several where a stream of documents was cut. */
+  readonly lines?: readonly number[];
 }
 
 /** How many tokens of a document count in the loss: the trained ones that have a token before them. */
@@ -16,5 +18,5 @@ export function countTrained({ trained }: Example): number {
 
 /** The first `length` tokens. */
 export function truncateExample(example: Example, length: number): Example {
-  return { tokens: example.tokens.slice(0, length), trained: example.trained.slice(0, length) };
+  return { ...example, tokens: example.tokens.slice(0, length), trained: example.trained.slice(0, length) };
 }

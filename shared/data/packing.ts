@@ -61,13 +61,28 @@ function packBestFit(documents: readonly Example[], maxLength: number): PackedRo
 function packWrapped(documents: readonly Example[], maxLength: number): PackedRow[] {
   const stream = joinExamples(documents);
   const rows: PackedRow[] = [];
+  /** The first document that reaches into the row, and where it begins. */
+  let [first, firstStart] = [0, 0];
   for (let at = 0; at < stream.tokens.length; at += maxLength) {
     const end = at + maxLength;
-    rows.push({
-      documents: [{ tokens: stream.tokens.subarray(at, end), trained: stream.trained.subarray(at, end) }],
-    });
+    while (firstStart + documents[first]!.tokens.length <= at) {
+      firstStart += documents[first++]!.tokens.length;
+    }
+    const lines: number[] = [];
+    for (let i = first, start = firstStart; i < documents.length && start < end; i++) {
+      lines.push(...documents[i]!.lines ?? []);
+      start += documents[i]!.tokens.length;
+    }
+    const [tokens, trained] = [stream.tokens.subarray(at, end), stream.trained.subarray(at, end)];
+    rows.push({ documents: [{ tokens, trained, lines }] });
   }
   return rows;
+}
+
+/** The lines of the training file that rows were made of, ascending, each once. */
+export function linesOf(rows: readonly PackedRow[]): number[] {
+  const lines = new Set(rows.flatMap((row) => row.documents.flatMap(({ lines }) => lines ?? [])));
+  return [...lines].sort((a, b) => a - b);
 }
 
 function joinExamples(documents: readonly Example[]): Example {

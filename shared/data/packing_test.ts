@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { z } from "zod";
 import { readGolden } from "../../tests/golden/data_goldens.ts";
 import type { Example } from "./example.ts";
-import { type PackedRow, packRows, rowLength, toMicroBatch } from "./packing.ts";
+import { linesOf, type PackedRow, packRows, rowLength, toMicroBatch } from "./packing.ts";
 
 const idRows = z.array(z.array(z.number()));
 const golden = await readGolden(
@@ -105,4 +105,14 @@ Deno.test("a wrapped row is one segment: its documents see each other, and their
   assertEquals([...batch.targets], [1, 100, 101, -100]);
   assertEquals([...batch.positions], [0, 1, 2, 3]);
   assertEquals([...batch.segmentStarts], [0, 0, 0, 0]);
+});
+
+Deno.test("a row knows the lines that it was made of, also where it begins and ends within a document", () => {
+  const documents = documentsOf([3, 2, 6, 1]).map((document, i) => ({ ...document, lines: [10 * i + 1] }));
+  // Tokens   000 11 | 22222 | 2 3
+  assertEquals(packRows(documents, "wrapped", 5).map((row) => linesOf([row])), [[1, 11], [21], [21, 31]]);
+  const packed = packRows(documents, "bfd", 6);
+  assertEquals(packed.map((row) => linesOf([row])), [[21], [1, 11, 31]]);
+  assertEquals(linesOf([...packed, ...packed]), [1, 11, 21, 31]);
+  assertEquals(packRows(documentsOf([2]), "wrapped", 4).map((row) => linesOf([row])), [[]]);
 });

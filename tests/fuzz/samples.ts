@@ -88,7 +88,14 @@ export const WORDS = {
   report: message("report", messages.microBatchReportSchema, {
     ...ATTEMPT,
     ...{ index: 1, claim: 9, lossSum: 12.5, targetCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
+    ...{ gradientDigest: null, audit: null },
   }),
+  audit: message("audit", messages.microBatchReportSchema, {
+    ...ATTEMPT,
+    ...{ index: 1, claim: 9, lossSum: null, targetCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
+    ...{ gradientDigest: DIGEST, audit: 4 },
+  }),
+  item: message("item", messages.itemRequestSchema, { ...ATTEMPT, index: 1 }),
   update: message("update", messages.updateReportSchema, {
     ...ATTEMPT,
     ...{ generation: 4, digest: DIGEST, gradientNorm: 0.5, gradientBytesSent: 64 },
@@ -139,13 +146,27 @@ const OTHER_WORDS: readonly Sample[] = [
       members: [SELF],
     },
     ...{ weights: [1], holders: ["w-a"], committed: COMMITTED, microBatchCount: 2, exponents: [-4, null] },
-    ...{ ledger: [0, 0], targetCount: 14, learningRate: 1e-4, roundMs: 20_000.5, checkpointWriter: null },
+    ...{
+      orders: [],
+      ledger: [0, null],
+      targetCount: 14,
+      learningRate: 1e-4,
+      roundMs: 20_000.5,
+      checkpointWriter: null,
+    },
+  }),
+  message("state with orders", messages.stepStateSchema, {
+    ...{ ...START, revision: 5, step: 3, term: 1, attempt: 2, generation: 4, phase: "compute" },
+    ...{ members: [SELF], weights: [1], holders: [], committed: null, microBatchCount: 2, exponents: null },
+    orders: [{ id: 1, index: 0, worker: "w-a", purpose: "audit" }],
+    ...{ ledger: [], targetCount: 0, learningRate: 1e-4, roundMs: 20_000, checkpointWriter: null },
   }),
   message("verdict", messages.verdictAnswerSchema, { verdict: "counted" }),
   message("received", messages.receivedSchema, { type: "received" }),
   message("commit", messages.commitEntrySchema, {
     ...{ ...START, specHash: "spec", step: 3, attempt: 2, generation: 4, digest: DIGEST, members: ["w-a"] },
     ...{ targetCount: 14, loss: 1.25, gradientNorm: 0.5, maxAbs: FLOATS, committedAt: 1_700_000_000_000 },
+    ...{ excluded: [{ index: 1, workers: ["w-a"] }], excludedTotal: 1, audits: messages.NO_AUDITS },
   }),
 ];
 
@@ -185,7 +206,7 @@ const BINARIES: readonly Sample[] = [
   {
     name: "work item",
     bytes: messages.encodeWorkItem(
-      { ...START, specHash: "spec", step: 3, attempt: 2, index: 1, number: 9 },
+      { ...START, specHash: "spec", step: 3, attempt: 2, index: 1, number: 9, audit: true },
       BATCH,
     ),
     isMessage: false,
@@ -195,7 +216,7 @@ const BINARIES: readonly Sample[] = [
   {
     name: "phase",
     bytes: messages.encodePhaseItem(
-      { ...START, specHash: "spec", step: 3, attempt: 2, index: 1, number: 9 },
+      { ...START, specHash: "spec", step: 3, attempt: 2, index: 1, number: 9, audit: false },
       { innerSteps: [{ number: 9, microBatchCount: 2, learningRate: 1e-4 }] },
     ),
     isMessage: false,

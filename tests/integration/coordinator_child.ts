@@ -86,10 +86,11 @@ export async function until(
   what: string,
   isSo: () => boolean | Promise<boolean>,
   detail: () => string = () => "",
+  patienceMs: number = PATIENCE_MS,
 ): Promise<void> {
-  const deadline = systemClock.now() + PATIENCE_MS;
+  const deadline = systemClock.now() + patienceMs;
   while (!await isSo()) {
-    assert(systemClock.now() < deadline, `${what} has not come in ${PATIENCE_MS / 1000} s: ${detail()}`);
+    assert(systemClock.now() < deadline, `${what} has not come in ${patienceMs / 1000} s: ${detail()}`);
     await systemClock.sleep(20);
   }
 }
@@ -104,7 +105,11 @@ export async function withFolder(body: (folder: string) => Promise<void>): Promi
 }
 
 /** Submits a job on the demo's data and gives its id. */
-export async function submitJob(api: string, training: Record<string, unknown>): Promise<string> {
+export async function submitJob(
+  api: string,
+  training: Record<string, unknown>,
+  fleet: Record<string, unknown> = {},
+): Promise<string> {
   const rows = (await Deno.readTextFile(join(assets, "train.jsonl"))).split("\n").slice(0, 64).join("\n");
   const form = new FormData();
   form.append("purpose", "fine-tune");
@@ -118,6 +123,7 @@ export async function submitJob(api: string, training: Record<string, unknown>):
       training_file: file.id,
       training,
       dataset: { max_seq_length: 64 },
+      fleet,
     }),
   });
   const job = await response.json();

@@ -137,6 +137,7 @@ Deno.test("whatever happens to coordinator and broker, the job goes on and its l
       assertEquals(await post(trial, "pause"), "paused");
       const { step } = await jobOf(trial.api, trial.jobId);
       assertLess(step, STEPS);
+      await until("rest", async () => (await workerStates(trial)).every((state) => state === "ready"));
       trial.coordinator.kill("SIGTERM");
       assertEquals((await trial.coordinator.ended).code, 0);
       await trial.start();
@@ -148,6 +149,11 @@ Deno.test("whatever happens to coordinator and broker, the job goes on and its l
     assertNotBegunAnew(messages);
   });
 });
+
+async function workerStates({ api }: Trial): Promise<string[]> {
+  const { data } = await (await fetch(`${api}/workers`)).json();
+  return data.map(({ state }: { state: string }) => state);
+}
 
 function assertNotBegunAnew(messages: readonly string[]): void {
   assert(

@@ -6,7 +6,7 @@ import { LIMITS } from "../../shared/limits.ts";
 import { type Agent, startAgent } from "../../worker/agent.ts";
 import { createCheckpointWriter } from "../../worker/checkpoint_upload.ts";
 import { createWorkerIdentity } from "../../worker/identity.ts";
-import { createToyEngine } from "../../worker/toy_engine.ts";
+import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";
 
 export interface ToyWorkerOptions {
   /** For a person. */
@@ -15,9 +15,13 @@ export interface ToyWorkerOptions {
   readonly cacheFolder: string;
   /** What a gradient takes. */
   readonly gradientMs: number;
+  /** Changes a gradient, as a broken GPU would. */
+  readonly spoil?: ToyEngineOptions["spoil"];
 }
 
-export function startToyWorker({ name, joinUrl, cacheFolder, gradientMs }: ToyWorkerOptions): Agent {
+export function startToyWorker(
+  { name, joinUrl, cacheFolder, gradientMs, spoil = () => {} }: ToyWorkerOptions,
+): Agent {
   const common = { fetch, clock: systemClock, limits: LIMITS, log: () => {} };
   return startAgent({
     ...createWorkerIdentity({
@@ -34,6 +38,7 @@ export function startToyWorker({ name, joinUrl, cacheFolder, gradientMs }: ToyWo
     newEngine: () =>
       createToyEngine({
         clock: systemClock,
+        spoil,
         delayMs: (call) => call === "computeGradient" ? gradientMs : 0,
       }),
     engineLimits: { allowCpu: true, memoryBudgetBytes: null },

@@ -3,8 +3,9 @@
  * memory, with a clock that jumps. Processes can be killed, stalled and cut off at any moment; the same seed gives the same
  * history.
  */
-import type { JobObserver, StepReport } from "../../coordinator/fleet.ts";
+import type { JobObserver, StepReport, WorkerView } from "../../coordinator/fleet.ts";
 import { createFleet, type RunningFleet } from "../../coordinator/job_runner.ts";
+import { createMemoryQuarantineStore } from "../../coordinator/quarantines.ts";
 import { createFakeClock, type FakeClock } from "../../shared/bus/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/bus/memory_bus.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
@@ -13,7 +14,7 @@ import { pcg32, type Prng } from "../../shared/prng.ts";
 import { type Agent, startAgent } from "../../worker/agent.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
 import { readStateWords, stateWordCount } from "../../worker/state_words.ts";
-import { createToyEngine } from "../../worker/toy_engine.ts";
+import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";
 import { createLink, type Link } from "./link.ts";
 import { createMemoryArtifacts } from "./memory_artifacts.ts";
 import { createToyJob, type ToyJobOptions } from "./toy_job.ts";
@@ -26,6 +27,10 @@ export interface FleetInMemoryOptions extends ToyJobOptions {
   /** How long a micro-batch takes on each worker, between these two. */
   readonly computeMs: readonly [least: number, most: number];
   readonly limits?: Limits;
+  /** What is special about a worker's engine. */
+  readonly engineOf?: (worker: string) => Partial<ToyEngineOptions>;
+  /** How a worker describes its GPU; "toy". */
+  readonly gpuOf?: (worker: string) => string;
 }
 
 export interface SimWorker {
@@ -43,6 +48,9 @@ export interface FleetInMemory {
   readonly workers: readonly SimWorker[];
   /** What was committed, in order; a step that is committed again after the loss of all state stands here again. */
   readonly steps: readonly StepReport[];
+  /** As the API would show them. */
+  workerViews(): readonly WorkerView[];
+  reinstate(worker: string): void;
   /** Everything that a user was told and the workers logged, with its time. */
   readonly history: readonly string[];
   readonly isDone: boolean;
@@ -63,6 +71,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
   const clock = createFakeClock(1_700_000_000_000);
   const broker = createMemoryBroker({ clock, maxPayloadBytes: 2 ** 20 });
   const artifacts = createMemoryArtifacts();
+  const quarantines = createMemoryQuarantineStore();
   const job = createToyJob(options);
   const history: string[] = [];
   const workers: SimWorker[] = [];
@@ -86,6 +95,8 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
       if (committedStep === 0) told.checkpointSteps.clear();
       return Promise.resolve({ step: told.step, checkpointSteps: [...told.checkpointSteps] });
     },
+    microBatchExcluded: (step, { index, workers }) =>
+      note("event", `excluded: micro-batch ${index} of step ${step} by ${workers.join(", ")}`),
     event: (level, message) => note("event", `${level}: ${message}`),
     stepCommitted(report) {
       told.step = report.step;
@@ -107,6 +118,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
       clock: link.clock,
       coordinatorId: "c-1",
       artifacts,
+      quarantines,
       limits,
       newStartId: () => `s-${++starts}`,
       onDefect: (message, thrown) => note("coordinator", `${message}: ${messageOf(thrown)}`),
@@ -128,7 +140,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
     const agent = startAgent({
       worker: id,
       name: id,
-      gpu: "toy",
+      gpu: options.gpuOf?.(id) ?? "toy",
       newIncarnation: () => `i-${id}-${++incarnations}`,
       join: () =>
         coordinator !== null && !link.isCut
@@ -143,6 +155,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
           clock: link.clock,
           delayMs: (call) =>
             call === "computeGradient" ? Math.round(pace * (0.8 + 0.4 * random.uniform())) : 0,
+          ...options.engineOf?.(id),
         }),
       engineLimits: { allowCpu: true, memoryBudgetBytes: null },
       findBaseModel: (_reply, announced) => Promise.resolve(announced.modelFolder),
@@ -201,6 +214,8 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
       startCoordinator,
       finish,
     },
+    workerViews: () => coordinator?.fleet.workers() ?? [],
+    reinstate: (worker) => coordinator?.fleet.reinstate(worker),
     get isDone() {
       return isDone;
     },

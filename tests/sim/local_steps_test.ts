@@ -22,7 +22,7 @@ const JOB = {
   checkpointEvery: 1,
   computeMs: [200, 400],
   seed: 1,
-  localSteps: { inner_steps: 4, replicas: 2 },
+  fleet: { local_steps: { inner_steps: 4, replicas: 2 } },
 } as const;
 
 async function inFleet<T>(
@@ -209,10 +209,10 @@ Deno.test("fast and slow workers: whoever does a phase, or does it once more, no
 });
 
 Deno.test("int8: all replicas agree at every outer step, whose bytes are a fraction", async () => {
-  const options = { seed: 2, totalSteps: 64, localSteps: { inner_steps: 4, replicas: 2 } };
+  const options = { seed: 2, totalSteps: 64 };
   const [exact, int8] = [
     await undisturbed(3, options),
-    await undisturbed(3, { ...options, gradientCodec: "int8" }),
+    await undisturbed(3, { ...options, fleet: { ...JOB.fleet, gradient_codec: "int8" } }),
   ];
   const bytes = (steps: typeof exact) =>
     steps.reduce((sum, { gradientBytesSent }) => sum + gradientBytesSent, 0);
@@ -229,7 +229,7 @@ Deno.test("faults of a seed: whatever happens, the digest of every outer step is
     ...{
       ...JOB,
       totalSteps: 44,
-      localSteps: { inner_steps: 4, replicas: 3 },
+      fleet: { local_steps: { inner_steps: 4, replicas: 3 } },
       computeMs: [100, 900] as const,
     },
     ...{ workerCount: 4, faultsWithinMs: 30_000, withinMs: 900_000 },

@@ -1,7 +1,8 @@
 /** A job for the toy engine: small, and with a result that depends on every micro-batch having been counted once. */
 import type { PlannedJob } from "../../coordinator/fleet.ts";
 import { localPlanOf } from "../../coordinator/local_plan.ts";
-import { type LocalStepsSpec, parseJobRequest } from "../../shared/job_spec.ts";
+import type { z } from "zod";
+import { type fleetSchema, parseJobRequest } from "../../shared/job_spec.ts";
 import type { MicroBatch } from "../../shared/micro_batch.ts";
 
 export interface ToyJobOptions {
@@ -9,31 +10,24 @@ export interface ToyJobOptions {
   readonly totalSteps: number;
   readonly microBatchesPerStep: number;
   readonly checkpointEvery: number;
-  readonly localSteps?: Partial<LocalStepsSpec> | null;
-  readonly gradientCodec?: "exact" | "int8";
+  readonly fleet?: z.input<typeof fleetSchema>;
 }
 
 export function createToyJob(
-  {
-    totalSteps: totalDataSteps,
-    microBatchesPerStep,
-    checkpointEvery,
-    localSteps = null,
-    gradientCodec = "exact",
-  }: ToyJobOptions,
+  { totalSteps: totalDataSteps, microBatchesPerStep, checkpointEvery, fleet = {} }: ToyJobOptions,
 ): PlannedJob {
   const { spec } = parseJobRequest({
     model: "toy",
     training_file: "file-toy",
     seed: 7,
     lora: { r: 4, target_modules: ["q_proj"] },
+    fleet,
     training: {
       learning_rate: 0.01,
       warmup_ratio: 0,
       lr_scheduler_type: "constant",
       gradient_accumulation_steps: microBatchesPerStep,
     },
-    fleet: { local_steps: localSteps, gradient_codec: gradientCodec },
   });
   const local = localPlanOf(spec, totalDataSteps, () => microBatchesPerStep);
   const totalSteps = local?.totalSteps ?? totalDataSteps;
@@ -55,6 +49,7 @@ export function createToyJob(
         { length: microBatchesPerStep },
         (_, index) => toyBatch((step - 1) * microBatchesPerStep + index),
       ),
+    linesOf: (step, index) => [(step - 1) * microBatchesPerStep + index + 1],
     local,
   };
 }

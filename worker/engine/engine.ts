@@ -5,6 +5,7 @@
  * The life of one step:
  *
  *     computeGradient → (the coordinator counts it) → accumulate      once for each micro-batch this worker got
+ *     computeGradient → gradientDigest                               for each that is audited, before it is counted or instead
  *     takeSums → (all-reduce) → update                                once
  *     commit | rollback                                               when all digests are in
  */
@@ -119,6 +120,8 @@ export interface Engine {
    * @param microBatchNumber the job-wide number of the micro-batch: keys the dropout masks, whoever does the work.
    */
   computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult>;
+  /** SHA-256 (hex) over the bits of the current gradient, which stays as it is: equal for equal GPUs and drivers. */
+  gradientDigest(): Promise<string>;
   /** Adds round(gradient · 2^−exponent), tensor by tensor, to the integer sums. Exact in any order. */
   accumulate(exponents: Int8Array): Promise<void>;
   /** The integer gradient sums since the last call [elementCount]; they start again from zero. */

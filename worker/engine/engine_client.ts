@@ -61,6 +61,7 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
   return {
     load: (spec) => call("load", [spec]),
     computeGradient: (batch, number) => call("computeGradient", [batch, number]),
+    gradientDigest: () => call("gradientDigest", []),
     accumulate: (exponents) => call("accumulate", [exponents]),
     takeSums: () => call("takeSums", []),
     rollback: () => call("rollback", []),

@@ -4,6 +4,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { countTargets, type MicroBatch } from "../../shared/micro_batch.ts";
 import { Gpu } from "../device/gpu.ts";
 import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradient_sums.ts";
+import { gradientDigestOf } from "../gradient_digest.ts";
 import { writeAdapter } from "../model/adapter_file.ts";
 import { openCheckpoint } from "../model/checkpoint_reader.ts";
 import { LanguageModel } from "../model/language_model.ts";
@@ -83,6 +84,11 @@ export class TrainingEngine implements Engine {
       targetCount: countTargets(batch),
       maxAbs: new Float32Array(maxBits!),
     };
+  }
+
+  async gradientDigest(): Promise<string> {
+    const { gpu, flat } = this.#ready().model;
+    return gradientDigestOf(await gpu.read(flat.gradient));
   }
 
   async accumulate(exponents: Int8Array): Promise<void> {

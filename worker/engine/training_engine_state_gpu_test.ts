@@ -108,3 +108,20 @@ Deno.test("sums of another length than the adapter's are refused", async () => {
   );
   await assertRejects(() => engine.commit(), LoraFleetError, "no update");
 });
+
+Deno.test("a gradient's digest: the same on both engines, another one for other rows, and the sums stay right", async () => {
+  await restart();
+  const digests: string[] = [];
+  for (const [which, number] of [[engine, 0], [other, 0], [other, 1], [engine, 0]] as const) {
+    const { maxAbs } = await which.computeGradient(documents[number]!, number);
+    digests.push(await which.gradientDigest());
+    await which.accumulate(new Int8Array(maxAbs.length).fill(-20));
+  }
+  assertEquals([digests[1], digests[3]], [digests[0], digests[0]]);
+  assertNotEquals(digests[2], digests[0]);
+  const twice = await engine.takeSums();
+  await other.rollback();
+  const { maxAbs } = await other.computeGradient(documents[0]!, 0);
+  await other.accumulate(new Int8Array(maxAbs.length).fill(-20));
+  assertEquals(twice, (await other.takeSums()).map((sum) => 2 * sum));
+});

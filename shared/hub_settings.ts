@@ -1,0 +1,29 @@
+/** How both sides reach the Hugging Face hub: the environment variables of huggingface_hub, read in one way. */
+import { LoraFleetError, quote } from "./errors.ts";
+
+export interface HubSettings {
+  /** `HF_ENDPOINT`, without a slash at the end. */
+  readonly endpoint: string;
+  /** `HF_TOKEN`. */
+  readonly token: string | null;
+  /** `HF_HUB_OFFLINE`: use what the cache holds and ask nobody. */
+  readonly offline: boolean;
+}
+
+/** @throws LoraFleetError `usage` with param `HF_ENDPOINT` where that is no http(s) URL */
+export function readHubSettings(env: (name: string) => string | null): HubSettings {
+  const endpoint = env("HF_ENDPOINT") ?? "https://huggingface.co";
+  const url = URL.parse(endpoint);
+  if (url === null || !["http:", "https:"].includes(url.protocol) || url.hostname === "") {
+    throw new LoraFleetError(
+      "usage",
+      `HF_ENDPOINT is ${quote(endpoint)}; a URL that begins with http:// or https:// is needed`,
+      { param: "HF_ENDPOINT" },
+    );
+  }
+  return {
+    endpoint: endpoint.replace(/\/+$/, ""),
+    token: env("HF_TOKEN"),
+    offline: /^(1|true|yes|on)$/i.test(env("HF_HUB_OFFLINE") ?? ""),
+  };
+}
