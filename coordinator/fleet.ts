@@ -26,17 +26,17 @@ export interface PlannedJob {
   /** Epochs done after a step (1-based): 0.5 after half of the first one's micro-batches. */
   epochsAfter(step: number): number;
   /**
-   * The micro-batches of a step (1-based), with local steps of a data step, in their order; pure, so that an attempt can be done
-   * again.
+   * The micro-batches of a step (1-based), with local steps of a data step, in their order; pure, so that an
+   * attempt can be done again.
    */
   microBatchesOf(step: number): readonly MicroBatch[];
-  /** The lines of the training file, from 1, that a micro-batch of a step was made of; with local steps a phase. */
+  /** The lines of the training file, from 1, that a micro-batch of a step, or a phase, was made of. */
   linesOf(step: number, index: number): readonly number[];
   /** How data steps are dealt to replicas; null or left out: a step is one data step. */
   readonly local?: LocalPlan | null;
 }
 
-/** A micro-batch that is left out of its step. */
+/** A micro-batch, or with local steps a phase, that is left out of its step. */
 export interface ExcludedMicroBatch {
   /** Position within the step. */
   readonly index: number;

@@ -383,8 +383,9 @@ function sampleOf(
 function tokensUntil(plan: PlannedJob, lastStep: number, leftOut: readonly QuarantinedSample[]): number {
   let count = 0;
   for (let step = 1; step <= lastStep; step++) {
-    const indices = leftOut.flatMap((sample) => sample.step === step ? [sample.microBatch] : []);
-    count += tokenCountOf(plan, step, indices);
+    const isIn = (index: number) =>
+      !leftOut.some((sample) => sample.step === step && sample.microBatch === index);
+    count += tokenCountOf(plan, step, isIn);
   }
   return count;
 }

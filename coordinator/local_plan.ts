@@ -1,8 +1,9 @@
 /**
- * How a job with local steps is dealt out (decision 0011): pure, and the same after every restart. The shard plan's steps are
- * called data steps here. An outer step takes the next K·H of them and deals them to K replicas one by one, as cards are:
- * replica r gets every K-th, from the r-th on, and makes an inner step of each. So each data step is done once, and a last
- * outer step with fewer of them has phases that differ by one inner step at most.
+ * How a job with local steps is dealt out (decision 0011): pure, and the same after every restart. The shard
+ * plan's steps are called data steps here. An outer step takes the next K·H of them and deals them to K
+ * replicas one by one, as cards are: replica r gets every K-th, from the r-th on, and makes an inner step of
+ * each. So each data step is done once, and a last outer step with fewer of them has phases that differ by
+ * one inner step at most.
  */
 import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../shared/job_spec.ts";
 import type { Phase } from "../shared/messages.ts";
@@ -27,7 +28,10 @@ export interface LocalPlan {
   phasesOf(step: number): readonly Phase[];
   /** Of the step's last inner step. */
   learningRateOf(step: number): number;
-  /** No element of a pseudo-gradient is larger, up to rounding; Infinity where nothing is known (largest_move.ts). */
+  /**
+   * No element of a pseudo-gradient is larger, up to rounding; Infinity where nothing is known
+   * (largest_move.ts).
+   */
   largestMoveOf(step: number): number;
 }
 
@@ -102,6 +106,13 @@ export function placeOfNumber(
   return { dataStep: Math.floor(number / perStep) + 1, index: number % perStep };
 }
 
+/** Of all micro-batches of a phase, in their order. */
+export function numbersOf({ innerSteps }: Phase): number[] {
+  return innerSteps.flatMap(({ number, microBatchCount }) =>
+    Array.from({ length: microBatchCount }, (_, i) => number + i)
+  );
+}
+
 /** Of a job without local steps: null. */
 export function localPlanOf(
   spec: JobSpec,
@@ -113,7 +124,9 @@ export function localPlanOf(
   return planLocalSteps({ localSteps, training: spec.training, totalDataSteps, microBatchCountOf });
 }
 
-/** Outer steps after which a checkpoint is written: those in which a data step lies after which one is due. */
+/**
+ * Outer steps after which a checkpoint is written: those in which a data step lies after which one is due.
+ */
 export function outerCheckpointSteps(dataSteps: readonly number[], local: LocalPlan): number[] {
   return [...new Set(dataSteps.map((dataStep) => local.stepOf(dataStep)))];
 }

@@ -51,8 +51,16 @@ Deno.test("each micro-batch of the job can be had by its number, in an item that
   for (const number of [0, 7, 11]) {
     const item = await ask({ number });
     assertEquals(decodeWorkItemHeader(item), {
-      ...{ jobId: JOB.id, startId: "s-1", specHash: "spec", step: 1, attempt: 2, index: 1, number },
-      audit: false,
+      ...{
+        jobId: JOB.id,
+        startId: "s-1",
+        specHash: "spec",
+        step: 1,
+        attempt: 2,
+        index: 1,
+        number,
+        audit: false,
+      },
     });
     assertEquals(decodeWorkItemRows(item), JOB.microBatchesOf(Math.floor(number / 2) + 1)[number % 2]);
   }

@@ -4,12 +4,15 @@ import type { Limits } from "../shared/limits.ts";
 import { learningRateAt } from "../shared/schedule.ts";
 import type { TrainingPlan } from "./step_state.ts";
 
-/** Rounding to f32 can double a move (where it is a last place of the parameter's); the other bit is for the rest. */
+/**
+ * Rounding to f32 can double a move (where it is a last place of the parameter's); the other bit is for the
+ * rest.
+ */
 const MOVE_HEADROOM_BITS = 2;
 
 /**
- * From the maxima of the step before; with local steps from what is known beforehand, as far as that bounds anything. Null where
- * nothing is known: the attempt only finds the maxima.
+ * From the maxima of the step before; with local steps from what is known beforehand, as far as that bounds
+ * anything. Null where nothing is known: the attempt only finds the maxima.
  * @param maxima of the step before; null before the first one
  */
 export function firstExponents(

@@ -18,12 +18,12 @@ export interface TrainingPlan {
   readonly schedule: ScheduleSpec;
   /** With local steps: phases. */
   microBatchCountOf(step: number): number;
+  /** Of a job with local steps. */
+  readonly local?: LocalPlan | null;
   /** Whether a micro-batch is computed by a second worker, too: the same every time that it is asked. */
   isAudited(step: number, index: number): boolean;
   /** Whether the job fails where two workers give different bits and nobody can tell who is right. */
   readonly failsUnresolved: boolean;
-  /** Of a job with local steps. */
-  readonly local?: LocalPlan | null;
 }
 
 /** A member of the fleet, as far as the training minds. */
@@ -34,7 +34,10 @@ export interface FleetMember extends MemberRef {
   readonly job: WorkerJob | null;
   /** The micro-batch that it is computing, as far as it has told. */
   readonly busy: { readonly step: number; readonly attempt: number; readonly index: number } | null;
-  /** Micro-batches that it has computed since it joined, those of a phase that is not done included; 0 where left out. */
+  /**
+   * Micro-batches that it has computed since it joined, those of a phase that is not done included; 0 where
+   * left out.
+   */
   readonly microBatchesDone?: number;
   /** What its link receives at its best; null where it is not known. */
   readonly linkBytesPerSecond: number | null;
@@ -91,7 +94,10 @@ export interface Training {
   readonly since: number;
   /** When a micro-batch was last counted, or the attempt's members changed. */
   readonly progressAt: number;
-  /** When a member was last seen to have gone on within a phase, which may take many times as long as a micro-batch. */
+  /**
+   * When a member was last seen to have gone on within a phase, which may take many times as long as a
+   * micro-batch.
+   */
   readonly workedAt: number;
   /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
   readonly hedges: { readonly count: number; readonly at: number };

@@ -160,9 +160,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     checkpointSteps: job.checkpointSteps,
     schedule: job.spec.training,
     microBatchCountOf: (step) => items(step).length,
+    local,
     isAudited: (step, index) => isAudited(job.spec.seed, step, index, job.spec.fleet.audit_rate),
     failsUnresolved: job.spec.fleet.audit_unresolved === "fail",
-    local,
   };
   const outcome = Promise.withResolvers<"done" | "restart">();
   const gradientBytes = createGradientBytes();
@@ -316,7 +316,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       loss: entry.loss!,
       learningRate: learningRateOf(plan, step),
       gradientNorm: entry.gradientNorm!,
-      tokenCount: tokenCountOf(job, step, excluded.map(({ index }) => index)),
+      tokenCount: tokenCountOf(job, step, isIn),
       gradientBytesSent: gradientBytes.take(),
       ...local === null ? {} : { local: localReportOf(local, step) },
     };

@@ -84,14 +84,17 @@ export const datasetSchema = z.strictObject({
 export type DatasetSpec = z.output<typeof datasetSchema>;
 
 /**
- * Local steps with an outer optimizer (DiLoCo, decision 0011): for links where even 8 bits are too much. Each step of the job
- * is then an outer step: replicas go some optimizer steps by themselves, and the mean of their changes is the gradient of SGD
- * with Nesterov's momentum.
+ * Local steps with an outer optimizer (DiLoCo, decision 0011): for links where even 8 bits are too much. Each
+ * step of the job is then an outer step: replicas go some optimizer steps by themselves, and the mean of
+ * their changes is the gradient of SGD with Nesterov's momentum.
  */
 export const localStepsSchema = z.strictObject({
   /** Optimizer steps of a replica between two exchanges. Usual are 8, 25 and 50: bytes fall by as much. */
   inner_steps: z.int().min(1).max(1000).default(25),
-  /** Replicas of an outer step, done beside each other by whoever is there: no more workers than these have work. */
+  /**
+   * Replicas of an outer step, done beside each other by whoever is there: no more workers than these have
+   * work.
+   */
   replicas: z.int().min(1).max(1000).default(4),
   outer_learning_rate: z.number().positive().default(0.7),
   outer_momentum: z.number().min(0).lt(1).default(0.9),

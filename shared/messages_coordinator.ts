@@ -32,7 +32,10 @@ export const jobAnnouncementSchema = z.strictObject({
   /** Whether a checkpoint holds the training state besides the adapter. */
   savesState: z.boolean(),
   gradientCodec: fleetSchema.shape.gradient_codec.unwrap(),
-  /** The outer optimizer; null: each step is an update of AdamW's, and its work items are micro-batches, not phases. */
+  /**
+   * The outer optimizer; null: each step is an update of AdamW's, and its work items are micro-batches, not
+   * phases.
+   */
   localSteps: z.strictObject({
     outerLearningRate: z.number().positive(),
     outerMomentum: z.number().min(0).lt(1),

@@ -1,6 +1,7 @@
 /**
- * A piece of work on the queue: a JSON header that says what it is for, then the rows of a micro-batch. With local steps it is
- * a replica's phase, whose rows are asked for one micro-batch at a time, since all of them may be too much for a message.
+ * A piece of work on the queue: a JSON header that says what it is for, then the rows of a micro-batch. With
+ * local steps it is a replica's phase, whose rows are asked for one micro-batch at a time, since all of them
+ * may be too much for a message.
  *
  *     offset  bytes  field
  *          0      4  H, bytes of the header, u32 little-endian
@@ -25,7 +26,10 @@ export const workItemHeaderSchema = z.strictObject({
   attempt: z.int().positive(),
   /** Position within the step. */
   index: z.int().min(0),
-  /** Of the micro-batch, or the first one of the phase. Job-wide and for life: keys the dropout masks, whoever does the work. */
+  /**
+   * Of the micro-batch, or the first one of the phase. Job-wide and for life: keys the dropout masks, whoever
+   * does the work.
+   */
   number: z.int().min(0),
   /** Whether the claim has to tell the digest of the gradient. */
   audit: z.boolean(),

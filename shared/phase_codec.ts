@@ -1,6 +1,6 @@
 /**
- * A phase on the wire: what one replica does between two exchanges (decision 0011). It decides a result as a micro-batch does, and
- * has a checksum for the same reason. All numbers are little-endian:
+ * A phase on the wire: what one replica does between two exchanges (decision 0011). It decides a result as a
+ * micro-batch does, and has a checksum for the same reason. All numbers are little-endian:
  *
  *     offset  bytes  field
  *          0      4  magic "LFPH"

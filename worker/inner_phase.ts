@@ -1,7 +1,7 @@
 /**
- * A replica's phase: optimizer steps of one worker alone, from the engine's current adapter on. What comes out depends on that
- * adapter, the rows and their order, and on nothing else: gradients are summed as integers here, too, with exponents that
- * follow from the phase itself.
+ * A replica's phase: optimizer steps of one worker alone, from the engine's current adapter on. What comes
+ * out depends on that adapter, the rows and their order, and on nothing else: gradients are summed as
+ * integers here, too, with exponents that follow from the phase itself.
  */
 import { exponentsFrom, firstNonFinite, fits, mergeMaxima } from "../shared/exponents.ts";
 import type { Exponents } from "../shared/exponents.ts";
@@ -25,14 +25,16 @@ export interface InnerPhaseOptions {
 
 /** Over all micro-batches of a phase. */
 export interface PhaseLoss {
-  /** Sum of the cross entropy over the tokens that count, in nats, added in the micro-batches' order in f64. */
+  /**
+   * Sum of the cross entropy over the tokens that count, in nats, added in the micro-batches' order in f64.
+   */
   readonly lossSum: number;
   readonly targetCount: number;
 }
 
 /**
- * Leaves the engine with the phase's last adapter and moments. Null where a loss or a gradient is not finite: what the engine
- * holds then is of no use. Rejects with the signal's reason once it aborts.
+ * Leaves the engine with the phase's last adapter and moments. Null where a loss or a gradient is not finite:
+ * what the engine holds then is of no use. Rejects with the signal's reason once it aborts.
  */
 export async function runInnerPhase(engine: Engine, options: InnerPhaseOptions): Promise<PhaseLoss | null> {
   let total: PhaseLoss = { lossSum: 0, targetCount: 0 };
@@ -74,7 +76,8 @@ async function runInnerStep(
     all.push(result.maxAbs);
     lossSum += result.lossSum;
     targetCount += result.targetCount;
-    // Nothing is in the sums yet: the exponents may still change. Those of the first step come from its first micro-batch.
+    // Nothing is in the sums yet: the exponents may still change. Those of the first step come from its first
+    // micro-batch.
     if (i === 0 && (exponents === null || !fits(result.maxAbs, exponents, count))) {
       exponents = exponentsOf(before === null ? result.maxAbs : mergeMaxima([before, result.maxAbs]));
     }

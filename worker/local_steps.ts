@@ -1,7 +1,8 @@
 /**
- * An engine whose steps are outer steps (decision 0011): its gradient is what a replica's phase has changed, its optimizer is
- * the outer one. It keeps the committed state itself and lends the engine below to one phase after the other, so that whatever
- * that one holds in the middle of a phase is never seen, told, given away or committed.
+ * An engine whose steps are outer steps (decision 0011): its gradient is what a replica's phase has changed,
+ * its optimizer is the outer one. It keeps the committed state itself and lends the engine below to one phase
+ * after the other, so that whatever that one holds in the middle of a phase is never seen, told, given away
+ * or committed.
  */
 import { LoraFleetError } from "../shared/errors.ts";
 import type { JobAnnouncement } from "../shared/messages.ts";
@@ -71,8 +72,9 @@ export class LocalStepsEngine implements Engine {
   }
 
   /**
-   * The pseudo-gradient of a phase that starts from the committed adapter: start − end, in f32. It stays here until the next
-   * call. Where something is not finite, `lossSum` and the maxima are NaN. Rejects with the signal's reason.
+   * The pseudo-gradient of a phase that starts from the committed adapter: start − end, in f32. It stays here
+   * until the next call. Where something is not finite, `lossSum` and the maxima are NaN. Rejects with the
+   * signal's reason.
    */
   async computePhase(request: PhaseRequest): Promise<MicroBatchResult> {
     const { optimizer, headroomBits } = this.#options;
@@ -99,10 +101,9 @@ export class LocalStepsEngine implements Engine {
     return { ...loss, maxAbs };
   }
 
+  /** Of the newest phase's pseudo-gradient; where that is not finite, of no bits. */
   gradientDigest(): Promise<string> {
-    const { pseudoGradient } = this.#ready();
-    // One that is not finite is told as such, and its bits are compared with nothing.
-    return Promise.resolve(gradientDigestOf(pseudoGradient?.buffer ?? new ArrayBuffer(0)));
+    return Promise.resolve(gradientDigestOf((this.#ready().pseudoGradient ?? new Float32Array(0)).buffer));
   }
 
   async accumulate(exponents: Int8Array): Promise<void> {
@@ -227,7 +228,10 @@ export class LocalStepsEngine implements Engine {
   }
 }
 
-/** `end` becomes start − end between two positions. Returns its largest absolute value, NaN where there is one. */
+/**
+ * `end` becomes start − end between two positions. Returns its largest absolute value, NaN where there is
+ * one.
+ */
 function subtract(start: Float32Array, end: Float32Array, from: number, to: number): number {
   let max = 0;
   for (let i = from; i < to; i++) {

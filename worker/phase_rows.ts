@@ -1,4 +1,7 @@
-/** The rows of a phase, asked of the coordinator one micro-batch at a time, the next one while the GPU computes. */
+/**
+ * The rows of a phase, asked of the coordinator one micro-batch at a time, the next one while the GPU
+ * computes.
+ */
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
@@ -29,8 +32,8 @@ export interface PhaseRowsOptions {
 }
 
 /**
- * To be called once for each micro-batch of the phase, in their order. Asks until it is answered or the signal aborts, and
- * rejects with its reason then.
+ * To be called once for each micro-batch of the phase, in their order. Asks until it is answered or the
+ * signal aborts, and rejects with its reason then.
  */
 export function createPhaseRows(options: PhaseRowsOptions): (number: number) => Promise<MicroBatch> {
   const { phase } = options;
@@ -59,6 +62,7 @@ function ask(options: PhaseRowsOptions, number: number): Promise<MicroBatch> {
     data: encodeMessage(rowsRequestSchema, { ...self, startId, step, attempt, index, number }),
   };
   return askUntilRead(request, (bytes) => {
+    // Whether the phase is audited is no matter of its rows.
     const expected: WorkItemHeader = { ...header, number, audit: false };
     const answered = decodeWorkItemHeader(bytes);
     const names = Object.keys(expected) as (keyof WorkItemHeader)[];

@@ -1,8 +1,8 @@
 /**
  * The hot path: one optimizer step on one worker, as docs/protocol.md has it.
  *
- *     take → computeGradient → claim → accumulate → acknowledge      for each micro-batch that this worker gets; with local
- *                                                                    steps for each phase, whose rows are asked for
+ *     take → computeGradient → claim → accumulate → acknowledge      for each micro-batch that this worker gets; with
+ *                                                                    local steps for each phase
  *     computeGradient → gradientDigest → report                      for each that it is ordered to audit
  *     takeSums → all-reduce → update → report                        once all of them are counted
  *     commit | rollback                                              as the coordinator announces
@@ -237,7 +237,10 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     return result;
   }
 
-  /** A phase takes long: it is left as soon as the round can begin without it, since somebody else's was counted. */
+  /**
+   * A phase takes long: it is left as soon as the round can begin without it, since somebody else's was
+   * counted.
+   */
   async function phaseOf(
     engine: LocalStepsEngine,
     header: WorkItemHeader,

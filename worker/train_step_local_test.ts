@@ -74,7 +74,7 @@ async function enqueuePhase({ bus }: World): Promise<void> {
   const header = {
     audit: false,
     ...{ jobId: JOB.jobId, startId: JOB.startId, specHash: JOB.specHash },
-    ...{ step: 1, attempt: 1, index: 0, number: 10 },
+    ...{ step: 1, attempt: 1, index: 0, number: 10, audit: false },
   };
   await bus.enqueue(subjects.workSubject(JOB.jobId, 1, 1), encodePhaseItem(header, PHASE), "phase");
 }
@@ -147,7 +147,7 @@ Deno.test("an attempt that is over ends its phase between two micro-batches; the
     const header = {
       audit: false,
       ...{ jobId: JOB.jobId, startId: JOB.startId, specHash: JOB.specHash },
-      ...{ step: 1, attempt: 2, index: 0, number: 10 },
+      ...{ step: 1, attempt: 2, index: 0, number: 10, audit: false },
     };
     await bus.enqueue(subjects.workSubject(JOB.jobId, 1, 2), encodePhaseItem(header, PHASE), "phase again");
     await world.until("the phase is claimed", () => coordinator.claims.length === 1);

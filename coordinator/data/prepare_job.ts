@@ -8,7 +8,7 @@ import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { type JobSpec, specHash } from "../../shared/job_spec.ts";
 import type { ModelManifest } from "../../shared/model_manifest.ts";
 import type { PlannedJob } from "../fleet.ts";
-import { localPlanOf, outerCheckpointSteps, placeOfNumber } from "../local_plan.ts";
+import { firstNumberOf, localPlanOf, numbersOf, outerCheckpointSteps, placeOfNumber } from "../local_plan.ts";
 import { checkpointSteps, planShards, type ShardPlan } from "../shard_plan.ts";
 import { microBatchNumbersOf } from "../work_items.ts";
 
@@ -130,13 +130,15 @@ export function planJob(options: PlanJobOptions): PlannedJob {
     epochsAfter: (step) => plan.epochsAfter(local?.dataStepsOf(step).last ?? step),
     microBatchesOf: (step) =>
       plan.microBatchesOf(step).map((indices) => toMicroBatch(indices.map((index) => rows[index]!))),
-    linesOf: (step, index) =>
-      linesOf(
-        microBatchNumbersOf({ spec, local }, step, index).flatMap((number) => {
-          const place = placeOfNumber(number, spec.training);
-          return plan.microBatchesOf(place.dataStep)[place.index]!.map((row) => rows[row]!);
-        }),
-      ),
+    linesOf: (step, index) => {
+      const numbers = local === null
+        ? [firstNumberOf(step, training) + index]
+        : numbersOf(local.phasesOf(step)[index]!);
+      return linesOf(numbers.flatMap((number) => {
+        const { dataStep, index } = placeOfNumber(number, training);
+        return plan.microBatchesOf(dataStep)[index]!.map((row) => rows[row]!);
+      }));
+    },
     local,
   };
 }

@@ -1,4 +1,7 @@
-/** Whole runs of the demo's job with something about it changed, for comparisons of what it costs in loss and saves in bytes. */
+/**
+ * Whole runs of the demo's job with something about it changed, for comparisons of what it costs in loss and
+ * saves in bytes.
+ */
 import { dirname, join } from "@std/path";
 import { Children } from "../../deploy/demo/children.ts";
 import { evaluate } from "../../deploy/demo/evaluation.ts";

@@ -1,12 +1,13 @@
 /**
- * What local steps cost in loss, and save in bytes: the demo's job, with the same rows for all. Its steps have a quarter of the
- * demo's micro-batches, so that there are enough of them for phases of 50.
+ * What local steps cost in loss, and save in bytes: the demo's job, with the same rows for all. Its steps
+ * have a quarter of the demo's micro-batches, so that there are enough of them for phases of 50.
  *
  *     deno task bench:local-steps [--workers 2] [--steps 600] [--all | --only "exact|H = 8"]
  *
- * The outer optimizer is the paper's at the demo's learning rate and at a fifth of it, then none (the replicas' mean is taken as it
- * is). At last what beginning with fresh moments costs by itself: one replica whose outer step takes over what it has come to is
- * plain AdamW whose moments are forgotten after so many steps.
+ * The outer optimizer is the paper's at the demo's learning rate and at a fifth of it, then none (the
+ * replicas' mean is taken as it is). At last what beginning with fresh moments costs by itself: one replica
+ * whose outer step takes over what it has come to is plain AdamW whose moments are forgotten after so many
+ * steps.
  */
 import { parseArgs } from "node:util";
 import { demoOptions, type Run, train, type Trained } from "./demo_run.ts";
@@ -34,7 +35,9 @@ const RUNS: readonly Run[] = [
 /** Without `--all`: about ten minutes on two cores. */
 const SHORT = "exact|H = 8|H = 25|H = 50|H = 8, mean|H = 25, mean|H = 50, mean";
 
-/** The mean loss of data steps first … last: what is told of an outer step stands for each of its data steps. */
+/**
+ * The mean loss of data steps first … last: what is told of an outer step stands for each of its data steps.
+ */
 function meanLoss({ losses }: Trained, first: number, last: number): number {
   let sum = 0;
   for (let dataStep = first; dataStep <= last; dataStep++) {

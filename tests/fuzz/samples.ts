@@ -216,7 +216,7 @@ const BINARIES: readonly Sample[] = [
   {
     name: "phase",
     bytes: messages.encodePhaseItem(
-      { ...START, specHash: "spec", step: 3, attempt: 2, index: 1, number: 9, audit: true },
+      { ...START, specHash: "spec", step: 3, attempt: 2, index: 1, number: 9, audit: false },
       { innerSteps: [{ number: 9, microBatchCount: 2, learningRate: 1e-4 }] },
     ),
     isMessage: false,

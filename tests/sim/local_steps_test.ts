@@ -1,8 +1,11 @@
-/** A fleet in memory with local steps: whoever does the phases, and whatever happens to them, the adapter is the same. */
+/**
+ * A fleet in memory with local steps: whoever does the phases, and whatever happens to them, the adapter is
+ * the same.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { createFakeClock } from "../../shared/bus/fake_clock.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
-import { createToyEngine } from "../../worker/toy_engine.ts";
+import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";
 import {
   createFleetInMemory,
   type FleetInMemory,
@@ -206,10 +209,10 @@ Deno.test("fast and slow workers: whoever does a phase, or does it once more, no
 });
 
 Deno.test("int8: all replicas agree at every outer step, whose bytes are a fraction", async () => {
-  const options = { seed: 2, totalSteps: 64, fleet: { local_steps: { inner_steps: 4, replicas: 2 } } };
+  const options = { seed: 2, totalSteps: 64 };
   const [exact, int8] = [
     await undisturbed(3, options),
-    await undisturbed(3, { ...options, fleet: { ...options.fleet, gradient_codec: "int8" } }),
+    await undisturbed(3, { ...options, fleet: { ...JOB.fleet, gradient_codec: "int8" } }),
   ];
   const bytes = (steps: typeof exact) =>
     steps.reduce((sum, { gradientBytesSent }) => sum + gradientBytesSent, 0);
@@ -237,4 +240,40 @@ Deno.test("faults of a seed: whatever happens, the digest of every outer step is
     const { digests } = await soak({ ...options, seed, faultCount: 25 });
     assertEquals(digests, undisturbed, `seed ${seed}`);
   }
+});
+
+Deno.test("a worker whose GPU is slightly wrong, all phases audited: in quarantine, and the digests are the others'", async () => {
+  const engineOf = (worker: string): Partial<ToyEngineOptions> =>
+    worker === "w-2" ? { spoil: (gradient) => void (gradient[80]! *= 1.001) } : {};
+  const wrong = await undisturbed(3, { engineOf });
+  assert(wrong.some(({ digest }, index) => digest !== expected[index]));
+  await inFleet(async (fleet) => {
+    fleet.startCoordinator();
+    for (let index = 0; index < 3; index++) fleet.startWorker();
+    await fleet.finish(600_000);
+    assertEquals(digests(fleet), expected);
+    assertEquals(fleet.workerViews().find(({ id }) => id === "w-2")?.quarantine?.until, "reinstated");
+  }, { engineOf, fleet: { ...JOB.fleet, audit_rate: 1 } });
+});
+
+Deno.test("a sample that is not finite anywhere: its phase is left out, and the mean is that of the others", async () => {
+  const engineOf = (): Partial<ToyEngineOptions> => ({
+    // The first micro-batch of data step 4, which is dealt to the first of three replicas.
+    spoil: (gradient, number) => number === 6 ? gradient.fill(NaN) : undefined,
+  });
+  const change = { engineOf, fleet: { local_steps: { inner_steps: 4, replicas: 3 } } };
+  const runs = [await undisturbed(1, change), await undisturbed(2, change), await undisturbed(3, change)];
+  for (const steps of runs) {
+    assertEquals(steps.map(({ digest }) => digest), runs[0]!.map(({ digest }) => digest));
+    assertEquals(steps.map(({ excluded }) => excluded.map(({ index }) => index)), [[0], []]);
+    // Two of three phases of 8 micro-batches, and the 10 data steps that are left.
+    assertEquals(steps.map(({ tokenCount }) => tokenCount), [64, 80]);
+  }
+  // Divided by two, not by three.
+  const theta = await initialAdapter();
+  const phases = createToyJob({ ...JOB, fleet: change.fleet }).local!.phasesOf(1).slice(1);
+  const ends = phases.map(({ innerSteps }) => adamw(theta, innerSteps));
+  const norm = Math.hypot(...theta.map((start, i) => start - (ends[0]![i]! + ends[1]![i]!) / 2));
+  const { gradientNorm } = runs[0]![0]!;
+  assert(Math.abs(gradientNorm - norm) < 1e-4 * norm, `${gradientNorm} is not ${norm}`);
 });

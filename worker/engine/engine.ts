@@ -90,7 +90,10 @@ export interface UpdateRequest {
   readonly weightDecay: number;
   /** Clip the global L2 norm to this; 0 does not clip. */
   readonly maxGradientNorm: number;
-  /** False where nobody compares this update with another worker's: its digest is not computed, and "". True if left out. */
+  /**
+   * False where nobody compares this update with another worker's: its digest is not computed, and "". True
+   * if left out.
+   */
   readonly isCompared?: boolean;
 }
 

@@ -1,7 +1,7 @@
 /**
- * The outer optimizer of local steps (decision 0011): SGD with Nesterov's momentum on the mean pseudo-gradient, as torch's
- * `SGD(nesterov=True, dampening=0)` has it. On the CPU and in f32 by IEEE rules, for the reasons of adamw.ts: all workers get
- * the same bits.
+ * The outer optimizer of local steps (decision 0011): SGD with Nesterov's momentum on the mean
+ * pseudo-gradient, as torch's `SGD(nesterov=True, dampening=0)` has it. On the CPU and in f32 by IEEE rules,
+ * for the reasons of adamw.ts: all workers get the same bits.
  */
 import type { GradientLayout } from "../engine/engine.ts";
 import { rangeOf } from "./adamw.ts";
@@ -12,7 +12,10 @@ export interface OuterState {
 }
 
 export interface OuterRequest {
-  /** The all-reduced sums of all replicas' pseudo-gradients: integers, to be multiplied by 2^exponent of their tensor. */
+  /**
+   * The all-reduced sums of all replicas' pseudo-gradients: integers, to be multiplied by 2^exponent of their
+   * tensor.
+   */
   readonly sums: Int32Array;
   readonly exponents: Int8Array;
   /** Divided by once. */

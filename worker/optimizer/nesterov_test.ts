@@ -52,7 +52,8 @@ Deno.test("torch's SGD with Nesterov's momentum makes the same steps", () => {
   for (const { learning_rate, momentum, replicas, exponent, start, sums, after } of cases) {
     const one = { ...layout, tensors: layout.tensors.slice(0, 1), elementCount: start.length };
     const state = { adapter: Float32Array.from(start), momentum: new Float32Array(start.length) };
-    // torch rounds each of four operations, we two: a place of the largest value each, and momentum carries it on.
+    // torch rounds each of four operations, we two: a place of the largest value each, and momentum carries
+    // it on.
     let tolerance = 0;
     for (const [step, expected] of after.entries()) {
       const request = {
@@ -81,7 +82,8 @@ Deno.test("ten updates agree with the textbook formula in f64", () => {
       p[i] = p[i]! - 0.7 * (value + 0.9 * b[i]!);
     });
   }
-  // Each update rounds a gradient, a momentum and a parameter below 16 to f32; a momentum's error is carried on ten times.
+  // Each update rounds a gradient, a momentum and a parameter below 16 to f32; a momentum's error is carried
+  // on ten times.
   for (let i = 0; i < 128; i++) assertLess(Math.abs(state.adapter[i]! - p[i]!), 10 * 12 * 2 ** -24 * 16);
 });
 
