@@ -309,6 +309,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     { entry, seconds }: { readonly entry: CommitEntry; readonly seconds: number },
   ): StepReport {
     const { step, attempt, digest, targetCount, excluded, audits } = entry;
+    const isIn = (index: number) => !excluded.some((other) => other.index === index);
     return {
       ...{ step, attempt, digest, targetCount, seconds, excluded, audits },
       workerCount: entry.members.length,

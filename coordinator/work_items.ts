@@ -24,15 +24,3 @@ export function itemsOf({ spec, local, microBatchesOf }: PlannedJob, step: numbe
     encode: (header) => encodeWorkItem(header, batch),
   }));
 }
-
-/** Job-wide numbers of the micro-batches that an item of a step has: one, or with local steps all of a phase. */
-export function microBatchNumbersOf(
-  { spec, local }: Pick<PlannedJob, "spec" | "local">,
-  step: number,
-  index: number,
-): readonly number[] {
-  if (local === null || local === undefined) return [firstNumberOf(step, spec.training) + index];
-  return local.phasesOf(step)[index]!.innerSteps.flatMap(({ number, microBatchCount }) =>
-    Array.from({ length: microBatchCount }, (_, i) => number + i)
-  );
-}

@@ -72,7 +72,6 @@ async function startWorker(world: World, computeMs: number) {
 /** The phase as the first item of step 1. */
 async function enqueuePhase({ bus }: World): Promise<void> {
   const header = {
-    audit: false,
     ...{ jobId: JOB.jobId, startId: JOB.startId, specHash: JOB.specHash },
     ...{ step: 1, attempt: 1, index: 0, number: 10, audit: false },
   };
@@ -145,7 +144,6 @@ Deno.test("an attempt that is over ends its phase between two micro-batches; the
     await world.until("it has left the phase", () => worker.heartbeat!.busy === null, 2000);
     const before = worker.engine.callCounts.computeGradient!;
     const header = {
-      audit: false,
       ...{ jobId: JOB.jobId, startId: JOB.startId, specHash: JOB.specHash },
       ...{ step: 1, attempt: 2, index: 0, number: 10, audit: false },
     };

@@ -10,7 +10,6 @@ import type { ModelManifest } from "../../shared/model_manifest.ts";
 import type { PlannedJob } from "../fleet.ts";
 import { firstNumberOf, localPlanOf, numbersOf, outerCheckpointSteps, placeOfNumber } from "../local_plan.ts";
 import { checkpointSteps, planShards, type ShardPlan } from "../shard_plan.ts";
-import { microBatchNumbersOf } from "../work_items.ts";
 
 export interface DatasetReport {
   /** Rows of the dataset that are trained on. */
