@@ -30,10 +30,10 @@ Deno.test("a job chooses how its gradients travel; exact unless it does", () => 
   assertEquals(refusal({ ...MINIMAL, fleet: { codec: "int8" } }).param, "fleet.codec");
 });
 
-Deno.test("a job chooses local steps, with the values of DiLoCo's paper where it names none", () => {
+Deno.test("a job chooses local steps, whose mean is taken as it is unless it names an outer optimizer", () => {
   const chosen = (local_steps: unknown) =>
     parseJobRequest({ ...MINIMAL, fleet: { local_steps } }).spec.fleet.local_steps;
-  const usual = { inner_steps: 25, replicas: 4, outer_learning_rate: 0.7, outer_momentum: 0.9 };
+  const usual = { inner_steps: 25, replicas: 4, outer_learning_rate: 1, outer_momentum: 0 };
   assertEquals([chosen(null), chosen({})], [null, usual]);
   assertEquals(chosen({ inner_steps: 50, replicas: 8 }), { ...usual, inner_steps: 50, replicas: 8 });
   const refused = (local_steps: unknown) => {

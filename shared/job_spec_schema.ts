@@ -96,8 +96,9 @@ export const localStepsSchema = z.strictObject({
    * work.
    */
   replicas: z.int().min(1).max(1000).default(4),
-  outer_learning_rate: z.number().positive().default(0.7),
-  outer_momentum: z.number().min(0).lt(1).default(0.9),
+  /** With the defaults the outer step takes the replicas' mean as it is; the paper's are 0.7 and 0.9. */
+  outer_learning_rate: z.number().positive().default(1),
+  outer_momentum: z.number().min(0).lt(1).default(0),
 });
 export type LocalStepsSpec = z.output<typeof localStepsSchema>;
 

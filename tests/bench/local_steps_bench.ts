@@ -16,6 +16,7 @@ const MICRO_BATCHES_PER_STEP = 2;
 /** A fifth of the demo's. */
 const LOWER_RATE = { learning_rate: 2e-3 };
 const TAKEN_AS_IT_IS = { outer_learning_rate: 1, outer_momentum: 0 };
+const PAPERS = { outer_learning_rate: 0.7, outer_momentum: 0.9 };
 /** Losses are shown as means over so many data steps. */
 const WINDOW = 100;
 
@@ -25,9 +26,9 @@ function local(name: string, inner_steps: number, change = {}, training = {}): R
 
 const RUNS: readonly Run[] = [
   { name: "exact", change: {} },
-  ...[8, 25, 50].map((inner) => local(`H = ${inner}`, inner)),
+  ...[8, 25, 50].map((inner) => local(`H = ${inner}`, inner, PAPERS)),
   { name: "exact, lr/5", change: {}, training: LOWER_RATE },
-  ...[8, 25, 50].map((inner) => local(`H = ${inner}, lr/5`, inner, {}, LOWER_RATE)),
+  ...[8, 25, 50].map((inner) => local(`H = ${inner}, lr/5`, inner, PAPERS, LOWER_RATE)),
   ...[8, 25, 50].map((inner) => local(`H = ${inner}, mean`, inner, TAKEN_AS_IT_IS)),
   ...[8, 50].map((inner) => local(`fresh, ${inner}`, inner, { ...TAKEN_AS_IT_IS, replicas: 1 })),
 ];

@@ -22,7 +22,7 @@ const JOB = {
   checkpointEvery: 1,
   computeMs: [200, 400],
   seed: 1,
-  fleet: { local_steps: { inner_steps: 4, replicas: 2 } },
+  fleet: { local_steps: { inner_steps: 4, replicas: 2, outer_learning_rate: 0.7, outer_momentum: 0.9 } },
 } as const;
 
 async function inFleet<T>(
