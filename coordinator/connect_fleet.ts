@@ -85,7 +85,10 @@ export async function connectFleet(
     () => tryToLead({ ...lease, ttlMs: limits.leaderLeaseMs, bus, clock, brokerName, log }),
   );
   started.defer(() => leadership.close());
-  const fleet = createFleet({ ...options, bus: leadership.bus, clock, limits, onDefect });
+  const fleet = createFleet({
+    ...options,
+    ...{ term: leadership.term, bus: leadership.bus, clock, limits, onDefect },
+  });
   started.defer(() => fleet.close());
   const running = started.move();
   return {

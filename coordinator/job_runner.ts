@@ -34,6 +34,8 @@ export interface FleetOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly coordinatorId: string;
+  /** Larger than that of any coordinator that has led at this broker before. */
+  readonly term: number;
   readonly artifacts: ArtifactStore;
   /** What is known of workers that get no work; in memory where it is left out. */
   readonly quarantines?: QuarantineStore;
@@ -42,6 +44,9 @@ export interface FleetOptions {
   /** Told of messages that no worker of ours would send, and of defects. */
   readonly onDefect: OnDefect;
 }
+
+/** Of one coordinator: each pause and each start of a job makes another one. */
+const MOST_RUNS = 2 ** 20;
 
 /** How a job's training begins. */
 interface Start {
@@ -54,11 +59,11 @@ export interface RunningFleet extends Fleet {
 }
 
 export function createFleet(options: FleetOptions): RunningFleet {
-  const { bus, clock, coordinatorId, artifacts, limits = LIMITS, onDefect } = options;
+  const { bus, clock, coordinatorId, term, artifacts, limits = LIMITS, onDefect } = options;
   const startIdOf = options.newStartId ?? (() => newStartId());
-  // Milliseconds grow faster than memberships change: workers know the announcements after a restart as the newer ones.
   const quarantines = createQuarantines(options.quarantines ?? createMemoryQuarantineStore());
-  let membership: Membership = { ...NOBODY, generation: clock.now() };
+  let membership: Membership = NOBODY;
+  let runCount = 0;
   let job: JobAnnouncement | null = null;
   /** The newest run that is closed: whether its job is over or only interrupted, the job service knows. */
   let past: { readonly jobId: string; readonly run: TrainingRun } | null = null;
@@ -148,6 +153,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
       subjects.FLEET_SUBJECT,
       encodeMessage(fleetStateSchema, {
         coordinatorId,
+        term,
         generation,
         members: members.map(({ worker, incarnation }) => ({ worker, incarnation })),
         job,
@@ -159,7 +165,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
     const { state, effects } = apply({ type: "hello", hello });
     const refusal = effects.find((effect) => effect.type === "refused");
     const answer: Welcome = refusal === undefined
-      ? { type: "welcome", coordinatorId, generation: state.generation }
+      ? { type: "welcome", coordinatorId, term, generation: state.generation }
       : { type: "refused", reason: refusal.reason };
     respond(encodeMessage(welcomeSchema, answer));
   }
@@ -279,6 +285,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
     run = startTrainingRun({
       ...{ bus, clock, limits, artifacts, startId, resumed, onDefect },
       job: planned,
+      term: term * MOST_RUNS + ++runCount,
       observer: told,
       fleet: view(),
       quarantined: quarantines.workers(),

@@ -34,6 +34,7 @@ function createWorld(): World {
     bus: broker.connect("coordinator"),
     clock,
     coordinatorId: "c-1",
+    term: 1,
     artifacts: NO_ARTIFACTS,
     newStartId: () => "s-1",
     onDefect: (message, thrown) => defects.push(`${message}: ${thrown}`),
@@ -108,7 +109,12 @@ Deno.test("hello, heartbeats, silence: a worker's way through the fleet", async 
   const { clock, fleet, announced, hello, heartbeat, defects } = createWorld();
   const welcome = await hello();
   await clock.advance(1);
-  assertEquals(welcome, { type: "welcome", coordinatorId: "c-1", generation: announced().generation });
+  assertEquals(welcome, {
+    type: "welcome",
+    coordinatorId: "c-1",
+    term: 1,
+    generation: announced().generation,
+  });
   assertEquals(announced().members, [{ worker: "w-a", incarnation: "i-1" }]);
   assertEquals(fleet.workers()[0]?.state, "joining");
   heartbeat();

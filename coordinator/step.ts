@@ -18,7 +18,7 @@ import { firstExponents } from "./step_exponents.ts";
 import { newLoadFailures, withFleet } from "./step_fleet.ts";
 import { settleNonFinite } from "./step_opinions.ts";
 import { hedge, regroup } from "./step_regroup.ts";
-import { type FleetView, gradientBytesOf, liveHolders, newTraining } from "./step_state.ts";
+import { type FleetView, gradientBytesOf, liveHolders } from "./step_state.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
 import { decideUpdate } from "./step_update.ts";
 import { goOn, restartIfLost } from "./step_waiting.ts";
@@ -161,22 +161,20 @@ function decideStored(
 
 /**
  * Goes on after the newest commit of a log, which an earlier coordinator has written.
- * @param fleet without those in quarantine
+ * @param fresh how a start from the beginning would begin
  * @param stored whether the adapter of that step is stored, where it has to be, and its training state
  */
 export function resume(
   plan: TrainingPlan,
-  fleet: FleetView,
+  fresh: Training,
   newest: { readonly sequence: number; readonly entry: CommitEntry },
   stored: { readonly adapter: boolean; readonly state: boolean },
   now: number,
   limits: Limits,
-  quarantined: ReadonlySet<string> = new Set(),
 ): StepDecision {
   const { entry, sequence } = newest;
   const training: Training = {
-    ...newTraining(fleet, now),
-    quarantined,
+    ...fresh,
     committed: entry,
     sequence,
     step: Math.max(1, entry.step),

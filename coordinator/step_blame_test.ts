@@ -5,7 +5,7 @@ import { member, words } from "./step_fixture.ts";
 import { newTraining, type Training } from "./step_state.ts";
 
 const here = (...workers: string[]): Training =>
-  newTraining({ generation: 1, members: workers.map((worker) => member(worker, null)) }, 0);
+  newTraining({ generation: 1, members: workers.map((worker) => member(worker, null)) }, 1, 0);
 const present = ({ fleet }: Training) => fleet.members.map(({ worker }) => worker);
 
 Deno.test("strikes keep their reasons; the third one is quarantine for the job, told once", () => {

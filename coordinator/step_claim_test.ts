@@ -3,11 +3,11 @@ import { started } from "./step_fixture.ts";
 
 Deno.test("a claim whose maxima are of another adapter is refused", () => {
   const driver = started(["w-a"]);
-  const { step, attempt } = driver.training;
+  const { term, step, attempt } = driver.training;
   const effects = driver.apply({
     type: "report",
     report: {
-      ...{ worker: "w-a", incarnation: "i-w-a", step, attempt, index: 0, claim: 0 },
+      ...{ worker: "w-a", incarnation: "i-w-a", term, step, attempt, index: 0, claim: 0 },
       ...{ lossSum: 1, targetCount: 1, maxAbs: "AACAPw==", computeMs: 1, gradientDigest: null, audit: null },
     },
   });

@@ -88,12 +88,13 @@ export function isOfAttempt(
   word: {
     readonly worker: string;
     readonly incarnation: string;
+    readonly term: number;
     readonly step: number;
     readonly attempt: number;
   },
 ): boolean {
-  return (training.phase === "compute" || training.phase === "reduce") && word.step === training.step &&
-    word.attempt === training.attempt &&
+  return (training.phase === "compute" || training.phase === "reduce") && word.term === training.term &&
+    word.step === training.step && word.attempt === training.attempt &&
     memberAmong(training.members, word) !== undefined;
 }
 
@@ -142,14 +143,6 @@ export function requeue(
     training: { ...training, requeues: time },
     effect: { type: "requeue", step, attempt, indices, time, purge: options.purge },
   };
-}
-
-/** Generations count tenths of a second from here on: frames have 32 bits for them, which last until 2038. */
-const GENERATIONS_SINCE = Date.UTC(2025, 0);
-
-/** The round of new members: none that there was before, also under an earlier coordinator. */
-export function nextGeneration({ generation }: Training, now: number): number {
-  return Math.max(generation + 1, Math.floor((now - GENERATIONS_SINCE) / 100));
 }
 
 /** The job is over: it cannot be done. */

@@ -77,7 +77,7 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
   const { plan = PLAN, limits = LIMITS } = options;
   let generation = 1;
   const driver: Driver = {
-    training: newTraining({ generation, members: [] }, 0),
+    training: newTraining({ generation, members: [] }, 1, 0),
     now: 0,
     effects: [],
     reason: "",
@@ -92,11 +92,11 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
       driver.apply({ type: "fleet", fleet: { generation: ++generation, members } });
     },
     claim(worker, index, { claim = index, max = 1, lossSum = 2, gradient = null, audit = null } = {}) {
-      const { step, attempt } = driver.training;
+      const { term, step, attempt } = driver.training;
       const effects = driver.apply({
         type: "report",
         report: {
-          ...{ worker, incarnation: `i-${worker}`, step, attempt, index, claim, lossSum },
+          ...{ worker, incarnation: `i-${worker}`, term, step, attempt, index, claim, lossSum },
           targetCount: 4,
           maxAbs: encodeFloats(Float32Array.of(max, max / 2)),
           computeMs: 10,
@@ -109,11 +109,11 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
       return verdict.verdict;
     },
     update(worker, digest) {
-      const { step, attempt, generation } = driver.training;
+      const { term, step, attempt, generation } = driver.training;
       driver.apply({
         type: "update",
         report: {
-          ...{ worker, incarnation: `i-${worker}`, step, attempt, generation, digest },
+          ...{ worker, incarnation: `i-${worker}`, term, step, attempt, generation, digest },
           gradientNorm: 0.5,
           gradientBytesSent: 0,
         },

@@ -17,7 +17,7 @@ const beat = (committed: Parameters<typeof member>[1], change: Partial<Heartbeat
 const initial = { step: 0, digest: INITIAL };
 const first = { step: 1, digest: digestOf("first") };
 const training: Training = {
-  ...newTraining({ generation: 1, members: [] }, 0),
+  ...newTraining({ generation: 1, members: [] }, 1, 0),
   committed: { ...first } as Training["committed"],
 };
 const holding: Training = { ...training, holders: new Set(["i-w-a"]) };

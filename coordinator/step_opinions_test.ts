@@ -110,8 +110,8 @@ Deno.test("three strikes: in quarantine, what is in its sums is done again, and 
   driver.fleet(member("w-a", one), member("w-b", one), member("w-c", one));
   // Its sums hold what others do again: it is in no attempt but the next.
   assertEquals([driver.training.members.length, driver.training.strikes.has("w-a")], [2, false]);
-  const { step, attempt } = driver.training;
-  const report = { worker: "w-b", incarnation: "i-w-b", step, attempt, gradientBytesSent: 0 };
+  const { term, step, attempt } = driver.training;
+  const report = { worker: "w-b", incarnation: "i-w-b", term, step, attempt, gradientBytesSent: 0 };
   driver.apply({ type: "failure", report: { ...report, reason: "no network", suspects: [] } });
   assertEquals([driver.training.members.length, driver.training.attempt], [3, attempt + 1]);
 });
@@ -120,8 +120,8 @@ Deno.test("nobody is left: the job fails and says who is in quarantine", () => {
   const driver = started(["w-a"]);
   driver.doStep();
   for (let time = 0; time < LIMITS.strikesUntilDropped; time++) {
-    const { step, attempt } = driver.training;
-    const report = { worker: "w-a", incarnation: "i-w-a", step, attempt, gradientBytesSent: 0 };
+    const { term, step, attempt } = driver.training;
+    const report = { worker: "w-a", incarnation: "i-w-a", term, step, attempt, gradientBytesSent: 0 };
     driver.apply({ type: "failure", report: { ...report, reason: "no GPU", suspects: ["w-a"] } });
   }
   const end = driver.drain().at(-1)!;

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { leastAsked, orderFor, withOrder, withoutOrders } from "./step_orders.ts";
 import { newTraining } from "./step_state.ts";
 
-const training = newTraining({ generation: 1, members: [] }, 0);
+const training = newTraining({ generation: 1, members: [] }, 1, 0);
 
 Deno.test("orders have ids that are never given twice, also after they are withdrawn", () => {
   const first = withOrder(training, { index: 3, worker: "w-a", purpose: "audit" });

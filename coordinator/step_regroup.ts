@@ -5,14 +5,7 @@
 import type { Limits } from "../shared/limits.ts";
 import type { MemberRef, Order } from "../shared/messages.ts";
 import { isComplete, type Ledger, releaseWorkers, uncounted, withoutWordOf } from "./ledger.ts";
-import {
-  announced,
-  nextGeneration,
-  requeue,
-  sentence,
-  type StepDecision,
-  unchanged,
-} from "./step_decision.ts";
+import { announced, requeue, sentence, type StepDecision, unchanged } from "./step_decision.ts";
 import { abortAttempt, type StepEffect } from "./step_decision.ts";
 import { withoutOrders } from "./step_orders.ts";
 import { busyMembers, loadedJob, membersOf, readyMembers } from "./step_fleet.ts";
@@ -50,7 +43,7 @@ export function regroup(
   const regrouped: Training = {
     ...withoutWordsOfGone(training, ledger, joined),
     ...membersOf(training, joined),
-    generation: nextGeneration(training, now),
+    generation: training.generation + 1,
     ledger,
     expelled: new Set([...training.expelled, ...out.map(({ incarnation }) => incarnation)]),
     updates: new Map(),

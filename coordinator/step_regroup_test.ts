@@ -64,7 +64,15 @@ Deno.test("a member is lost in the round: a new round, after its part is done ag
   driver.apply({
     type: "update",
     report: {
-      ...{ worker: "w-a", incarnation: "i-w-a", step: 2, attempt: 1, generation, digest: digestOf("with b") },
+      ...{
+        worker: "w-a",
+        incarnation: "i-w-a",
+        term: 1,
+        step: 2,
+        attempt: 1,
+        generation,
+        digest: digestOf("with b"),
+      },
       ...{ gradientNorm: 1, gradientBytesSent: 0 },
     },
   });

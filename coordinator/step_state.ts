@@ -79,15 +79,15 @@ export interface Audit {
 }
 
 export interface Training {
-  /** Grows with every change that is announced. */
+  /** Grows with every change that is announced, within the term. */
   readonly revision: number;
-  /** When this coordinator began, in milliseconds: its attempts are none of an earlier one's. */
+  /** Of this coordinator's run of the job: its attempts and rounds are none of an earlier one's. */
   readonly term: number;
   /** Without those in quarantine: for the training they are not there. */
   readonly fleet: FleetView;
   readonly step: number;
   readonly attempt: number;
-  /** Grows whenever the attempt's members change: names its round. */
+  /** Grows whenever the attempt's members change, within the term: names its round. */
   readonly generation: number;
   readonly phase: StepPhase;
   /** When the phase began. */
@@ -163,11 +163,10 @@ export function isStateStored({ storedStep, committed }: Training): boolean {
 const NO_LEDGER = newLedger(0);
 export const NO_HEDGES: Training["hedges"] = { count: 0, at: -Infinity };
 
-export function newTraining(fleet: FleetView, now: number): Training {
+export function newTraining(fleet: FleetView, term: number, now: number): Training {
   return {
-    // Milliseconds grow faster than states change, so that those after a restart are newer.
-    revision: now,
-    term: now,
+    revision: 0,
+    term,
     fleet,
     step: 1,
     attempt: 0,

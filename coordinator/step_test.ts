@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { LIMITS, lostAt } from "../shared/limits.ts";
 import { createDriver, digestOf, INITIAL, member, PLAN, started, words } from "./step_fixture.ts";
 import { resume } from "./step.ts";
-import { stepStateOf } from "./step_state.ts";
+import { newTraining, stepStateOf } from "./step_state.ts";
 import { stepStateSchema } from "../shared/messages.ts";
 
 const NOTHING = { adapter: false, state: false };
@@ -113,11 +113,14 @@ Deno.test("updates that differ: nothing is committed, and a clear minority gets 
 Deno.test("a failure of the attempt ends it; of an earlier one it changes nothing", () => {
   const driver = started(["w-a", "w-b"]);
   driver.doStep();
-  const report = { worker: "w-a", incarnation: "i-w-a", step: 2, attempt: 1, gradientBytesSent: 0 };
+  const report = { worker: "w-a", incarnation: "i-w-a", term: 1, step: 2, attempt: 1, gradientBytesSent: 0 };
   driver.apply({ type: "failure", report: { ...report, reason: "no GPU", suspects: ["w-b", "w-z"] } });
   assertEquals(driver.training.attempt, 2);
   assertEquals([...driver.training.strikes], [["w-b", ["step 2: w-a: no GPU"]]]);
   driver.apply({ type: "failure", report: { ...report, reason: "no GPU", suspects: ["w-b"] } });
+  // The same numbers under another coordinator, or before a pause.
+  const past = { ...report, attempt: 2, term: 0, reason: "no GPU", suspects: ["w-b"] };
+  driver.apply({ type: "failure", report: past });
   assertEquals([driver.training.attempt, driver.training.strikes.get("w-b")?.length], [2, 1]);
 });
 
@@ -146,7 +149,7 @@ Deno.test("a worker that does not recover in time is waited for once", () => {
   driver.apply({
     type: "failure",
     report: {
-      ...{ worker: "w-a", incarnation: "i-w-a", step: 2, attempt: 1, gradientBytesSent: 0 },
+      ...{ worker: "w-a", incarnation: "i-w-a", term: 1, step: 2, attempt: 1, gradientBytesSent: 0 },
       ...{ reason: "again", suspects: [] },
     },
   });
@@ -240,19 +243,19 @@ Deno.test("after a restart the newest commit decides where to go on", () => {
   driver.doStep();
   const one = driver.training.committed!;
   const exponents = driver.training.exponents;
-  const nobody = { generation: 9, members: [] };
-  const resumed = resume(PLAN, nobody, { sequence: 2, entry: one }, NOTHING, 0, LIMITS).training;
+  const fresh = newTraining({ generation: 9, members: [] }, 2, 0);
+  const resumed = resume(PLAN, fresh, { sequence: 2, entry: one }, NOTHING, 0, LIMITS).training;
   assertEquals([resumed.step, resumed.phase, resumed.attempt], [2, "waiting", 0]);
   // As if nothing had happened: the same exponents, so the same integers.
   assertEquals(resumed.exponents, exponents);
 
   const last = { ...one, step: PLAN.totalSteps };
-  const unstored = resume(PLAN, nobody, { sequence: 4, entry: last }, NOTHING, 0, LIMITS).training;
+  const unstored = resume(PLAN, fresh, { sequence: 4, entry: last }, NOTHING, 0, LIMITS).training;
   assertEquals([unstored.phase, unstored.checkpointWriter], ["checkpoint", null]);
-  const done = resume(PLAN, nobody, { sequence: 4, entry: last }, { adapter: true, state: false }, 0, LIMITS);
+  const done = resume(PLAN, fresh, { sequence: 4, entry: last }, { adapter: true, state: false }, 0, LIMITS);
   assertEquals(words(done.effects), ["done"]);
   const initial =
-    resume(PLAN, nobody, { sequence: 1, entry: { ...one, step: 0 } }, NOTHING, 0, LIMITS).training;
+    resume(PLAN, fresh, { sequence: 1, entry: { ...one, step: 0 } }, NOTHING, 0, LIMITS).training;
   assertEquals([initial.step, initial.phase, initial.exponents], [1, "waiting", null]);
 });
 
@@ -261,7 +264,9 @@ Deno.test("fresh workers load a stored state from the coordinator and go on from
   driver.doStep();
   const entry = driver.training.committed!;
   const stored = { adapter: true, state: true };
-  driver.training = resume(PLAN, driver.training.fleet, { sequence: 2, entry }, stored, 0, LIMITS).training;
+  driver.training =
+    resume(PLAN, newTraining(driver.training.fleet, 2, 0), { sequence: 2, entry }, stored, 0, LIMITS)
+      .training;
   driver.fleet();
   driver.now += 10 * LIMITS.stateLossGraceMs;
   driver.fleet(member("w-b", AT_START));

@@ -2,14 +2,7 @@
 import { type Limits, recoverWaitMs } from "../shared/limits.ts";
 import { type CommitEntry, NO_AUDITS } from "../shared/messages.ts";
 import { newLedger } from "./ledger.ts";
-import {
-  announced,
-  failJob,
-  nextGeneration,
-  sentence,
-  type StepDecision,
-  unchanged,
-} from "./step_decision.ts";
+import { announced, failJob, sentence, type StepDecision, unchanged } from "./step_decision.ts";
 import { loadedJob, loadFailureOfAll, membersOf, readyMembers, recoveringMembers } from "./step_fleet.ts";
 import { firstExponents } from "./step_exponents.ts";
 import { gradientBytesOf, isStateStored, NO_HEDGES } from "./step_state.ts";
@@ -42,7 +35,7 @@ export function goOn(
     training,
     {
       attempt,
-      generation: nextGeneration(training, now),
+      generation: training.generation + 1,
       phase: "compute",
       since: now,
       progressAt: now,

@@ -59,6 +59,8 @@ export interface TrainingRunOptions {
   readonly artifacts: ArtifactStore;
   readonly job: PlannedJob;
   readonly startId: string;
+  /** Larger than that of any earlier run of the job, also under another coordinator. */
+  readonly term: number;
   readonly observer: JobObserver;
   readonly fleet: FleetView;
   /** Workers that get no work. */
@@ -168,15 +170,14 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   const gradientBytes = createGradientBytes();
   const { quarantined, resumed } = options;
   const fleet = withoutQuarantined(options.fleet, quarantined);
-  const fresh = { ...newTraining(fleet, clock.now()), quarantined };
+  const fresh = { ...newTraining(fleet, options.term, clock.now()), quarantined };
   const begun = resumed === null ? { training: fresh, effects: [] } : resume(
     plan,
-    fleet,
+    fresh,
     resumed,
     { adapter: resumed.stored.adapter, state: resumed.stored.state !== null },
     clock.now(),
     limits,
-    quarantined,
   );
   let training = begun.training;
   let storedState = resumed?.stored.state ?? null;

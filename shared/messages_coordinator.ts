@@ -12,9 +12,15 @@ const count = z.int().min(0);
 export const memberSchema = z.strictObject({ worker: workerIdSchema, incarnation: incarnationSchema });
 export type MemberRef = z.output<typeof memberSchema>;
 
-/** The answer to a hello. Announcements of a generation before `generation` do not know the worker yet. */
+/**
+ * Which announcement of the fleet is newer: that of a later term, and within a term that of a larger generation. Terms grow with
+ * each coordinator that leads at a broker, whatever its clock says.
+ */
+const fleetAge = { term: count, generation: count };
+
+/** The answer to a hello. Announcements of a generation before this one do not know the worker yet. */
 export const welcomeSchema = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("welcome"), coordinatorId: tokenSchema, generation: count }),
+  z.strictObject({ type: z.literal("welcome"), coordinatorId: tokenSchema, ...fleetAge }),
   z.strictObject({ type: z.literal("refused"), reason: z.string() }),
 ]);
 export type Welcome = z.output<typeof welcomeSchema>;
@@ -61,7 +67,7 @@ export type JobAnnouncement = z.output<typeof jobAnnouncementSchema>;
 /** Who is in the fleet and what there is to do. */
 export const fleetStateSchema = z.strictObject({
   coordinatorId: tokenSchema,
-  generation: count,
+  ...fleetAge,
   members: z.array(memberSchema),
   /** Null tells nothing about the job before: a coordinator that has restarted needs a while until it goes on. */
   job: jobAnnouncementSchema.nullable(),
@@ -106,15 +112,18 @@ export const NO_AUDITS: AuditCounts = { passed: 0, failed: 0, skipped: 0 };
 export const stepStateSchema = z.strictObject({
   jobId: jobIdSchema,
   startId: tokenSchema,
-  /** Grows with every change, so that an older state that comes late is recognised. */
+  /** Grows with every change within a term, so that an older state that comes late is recognised. */
   revision: count,
   /** The step that is being done, 1-based. */
   step: z.int().positive(),
-  /** Of the coordinator's process, growing: attempts of an earlier one, whose ledger is lost, are over. */
+  /**
+   * Of the coordinator and its run of the job, growing: attempts of an earlier one, whose ledger is lost, are over, and so are its
+   * states.
+   */
   term: count,
   /** Grows within the step; 0 before its first attempt. Gradient sums are kept as long as it stays. */
   attempt: count,
-  /** Grows whenever the members change, over the attempts and steps: names the attempt's round. */
+  /** Grows within a term whenever the members change, over the attempts and steps: names the attempt's round. */
   generation: count,
   phase: stepPhaseSchema,
   /** Who takes part in the attempt now, sorted by worker id. */

@@ -77,7 +77,9 @@ export const heartbeatSchema = z.strictObject({
 });
 export type Heartbeat = z.output<typeof heartbeatSchema>;
 
-const attempt = { ...sender, step: z.int().positive(), attempt: z.int().positive() };
+const place = { ...sender, step: z.int().positive(), attempt: z.int().positive() };
+/** The term tells it from the same numbers under an earlier coordinator, or before a pause. */
+const attempt = { ...place, term: count };
 
 /** A claim: this gradient is computed and in no sum yet. */
 export const microBatchReportSchema = z.strictObject({
@@ -128,7 +130,7 @@ export type AttemptFailure = z.output<typeof attemptFailureSchema>;
 
 /** One micro-batch of a phase, asked of the coordinator. The answer is a work item that names the same. */
 export const rowsRequestSchema = z.strictObject({
-  ...attempt,
+  ...place,
   startId: tokenSchema,
   /** Position of the phase within the step. */
   index: count,

@@ -118,6 +118,7 @@ Deno.test("a coordinator at work: 3000 messages that are none, or in another's n
       bus: broker.connect("coordinator"),
       clock,
       coordinatorId: "c-1",
+      term: 1,
       artifacts: createMemoryArtifacts(),
     },
     newStartId: () => "s-1",
@@ -206,7 +207,7 @@ Deno.test("an all-reduce at work: 3000 damaged frames, and the sum is the sum", 
   const all = randomSums(3, 1000, SEED);
   const running = Promise.all(reduces.map(async (reduce, index) =>
     (await reduce.reduce({
-      ...{ round: { generation: 7, step: 3, attempt: 1 }, members, sums: all[index]!.slice() },
+      ...{ round: { term: 1, generation: 7, step: 3, attempt: 1 }, members, sums: all[index]!.slice() },
       ...{ signal: new AbortController().signal, deadlineMs: 60_000 },
     })).sums
   ));

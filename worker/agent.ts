@@ -138,7 +138,7 @@ export function startAgent(options: AgentOptions): Agent {
       });
       host.join({ self, control, gradients });
       try {
-        const outcome = await stay(fleet, self, welcome.generation);
+        const outcome = await stay(fleet, self, welcome);
         if (outcome === "lost") log("warn", "the coordinator has given this worker up: it joins again");
         if (outcome === "left") await leave(control, self, "drained");
         if (outcome !== "lost") return outcome;
@@ -181,7 +181,7 @@ export function startAgent(options: AgentOptions): Agent {
   async function stay(
     fleet: FleetFeed,
     self: MemberRef,
-    generation: number,
+    welcome: Extract<Welcome, { type: "welcome" }>,
   ): Promise<"lost" | "moved" | "left"> {
     const search = { isOn: false, heardCount: -1, hasMoved: false, failure: null as unknown };
     for (;;) {
@@ -189,7 +189,7 @@ export function startAgent(options: AgentOptions): Agent {
       stopping.signal.throwIfAborted();
       if (search.failure !== null) throw search.failure;
       if (search.hasMoved) return "moved";
-      const state = fleet.since(generation);
+      const state = fleet.since(welcome);
       if (state !== null) {
         if (!state.members.some(({ incarnation }) => incarnation === self.incarnation)) return "lost";
         host.announce(state.job);

@@ -277,7 +277,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     if (!isAlive) return;
     bus.publish(
       subjects.FLEET_SUBJECT,
-      encodeMessage(fleetStateSchema, { coordinatorId: "c", generation, members, job }),
+      encodeMessage(fleetStateSchema, { coordinatorId: "c", term: 1, generation, members, job }),
     );
   }
 
@@ -382,7 +382,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     },
     welcome: (self) => {
       setMembers([...members.filter(({ worker }) => worker !== self.worker), self]);
-      return { type: "welcome", coordinatorId: "c", generation };
+      return { type: "welcome", coordinatorId: "c", term: 1, generation };
     },
     announce: (change) => {
       const isNewAttempt = change.attempt !== undefined || change.step !== undefined;

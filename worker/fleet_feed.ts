@@ -4,11 +4,12 @@ import type { Clock } from "../shared/clock.ts";
 import { messageOf } from "../shared/errors.ts";
 import { decodeMessage, type FleetState, fleetStateSchema } from "../shared/messages.ts";
 import { FLEET_SUBJECT } from "../shared/subjects.ts";
+import { type FleetAge, isOlderFleet } from "../shared/terms.ts";
 import type { Log } from "./log.ts";
 
 export interface FleetFeed {
-  /** The newest state of at least this generation: one from before a welcome does not know the worker yet. */
-  since(generation: number): FleetState | null;
+  /** The newest state, unless it is older than the welcome: then it does not know the worker yet. */
+  since(welcome: FleetAge): FleetState | null;
   readonly silentMs: number;
   /** Counts every announcement. */
   readonly heardCount: number;
@@ -37,12 +38,12 @@ export function listenToFleet({ bus, clock, log, onChange }: FleetFeedOptions): 
     }
     heardAt = clock.now();
     heardCount++;
-    if (newest !== null && state.generation < newest.generation) return;
+    if (newest !== null && isOlderFleet(state, newest)) return;
     newest = state;
     onChange();
   });
   return {
-    since: (generation) => newest !== null && newest.generation >= generation ? newest : null,
+    since: (welcome) => newest !== null && !isOlderFleet(newest, welcome) ? newest : null,
     get silentMs() {
       return clock.now() - heardAt;
     },

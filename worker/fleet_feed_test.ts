@@ -17,24 +17,30 @@ Deno.test("the newest state counts, every announcement ends the silence, and wha
     log: (_, message) => void log.push(message),
     onChange: () => void changes++,
   });
-  const say = async (generation: number) => {
-    const state = { coordinatorId: "c", generation, members: [], job: null };
+  const say = async (generation: number, term = 1) => {
+    const state = { coordinatorId: "c", term, generation, members: [], job: null };
     coordinator.publish(FLEET_SUBJECT, encodeMessage(fleetStateSchema, state));
     await coordinator.flush();
   };
-  assertEquals(feed.since(0), null);
+  assertEquals(feed.since({ term: 0, generation: 0 }), null);
   await clock.advance(500);
   assertEquals(feed.silentMs, 500);
   await say(7);
   await clock.advance(100);
   await say(6);
-  assertEquals([feed.since(7)?.generation, feed.since(8)], [7, null]);
+  assertEquals([feed.since({ term: 1, generation: 7 })?.generation, feed.since({ term: 1, generation: 8 })], [
+    7,
+    null,
+  ]);
   assertEquals([feed.silentMs, feed.heardCount, changes], [0, 2, 1]);
   await clock.advance(300);
   coordinator.publish(FLEET_SUBJECT, new TextEncoder().encode("{}"));
   await coordinator.flush();
   assertMatch(log[0]!, /the state of the fleet/);
   assertEquals([feed.silentMs, feed.heardCount], [300, 2]);
+  await say(1, 2);
+  assertEquals(feed.since({ term: 1, generation: 7 })?.generation, 1);
+  await clock.advance(300);
   feed.restartSilence();
   assertEquals(feed.silentMs, 0);
 });

@@ -20,6 +20,7 @@ import {
 import { failureSubject, itemSubject, reportSubject, updateSubject } from "../shared/subjects.ts";
 import { askUntilAnswered, askUntilRead } from "./ask.ts";
 import type { MicroBatchResult, UpdateResult } from "./engine/engine.ts";
+import type { AttemptId } from "./step_action.ts";
 
 /** As much as the message takes. */
 const MAX_REASON_LENGTH = 4000;
@@ -31,17 +32,6 @@ export interface ReportsOptions {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly gradientBytesSent: () => number;
-}
-
-/** Which attempt a word is about. */
-export interface About {
-  readonly step: number;
-  readonly attempt: number;
-}
-
-/** One of its rounds: with other members there is another one. */
-export interface RoundOf extends About {
-  readonly generation: number;
 }
 
 /** What the queue would have brought. */
@@ -61,15 +51,19 @@ export interface Claimed extends MicroBatchResult {
 /** All of them reject with the signal's reason once the attempt is over. */
 export interface Reports {
   /** A gradient is computed and in no sum yet. Each call is a claim of its own. */
-  claim(about: About & { readonly index: number }, claimed: Claimed, signal: AbortSignal): Promise<Verdict>;
+  claim(
+    about: AttemptId & { readonly index: number },
+    claimed: Claimed,
+    signal: AbortSignal,
+  ): Promise<Verdict>;
   /** The work item of a micro-batch that this worker was ordered to compute. */
-  item(about: About & { readonly index: number }, signal: AbortSignal): Promise<OrderedItem>;
+  item(about: AttemptId & { readonly index: number }, signal: AbortSignal): Promise<OrderedItem>;
   updated(
-    about: About & { readonly generation: number },
+    about: AttemptId & { readonly generation: number },
     result: UpdateResult,
     signal: AbortSignal,
   ): Promise<void>;
-  failed(about: About, reason: string, suspects: readonly string[], signal: AbortSignal): Promise<void>;
+  failed(about: AttemptId, reason: string, suspects: readonly string[], signal: AbortSignal): Promise<void>;
 }
 
 export function createReports(options: ReportsOptions): Reports {
@@ -82,10 +76,11 @@ export function createReports(options: ReportsOptions): Reports {
   }
 
   return {
-    async claim({ step, attempt, index }, claimed, signal) {
+    async claim({ term, step, attempt, index }, claimed, signal) {
       const { lossSum, targetCount, maxAbs, computeMs, gradientDigest, audit } = claimed;
       const report = encodeMessage(microBatchReportSchema, {
         ...self,
+        term,
         step,
         attempt,
         index,
@@ -99,15 +94,16 @@ export function createReports(options: ReportsOptions): Reports {
       });
       return (await ask(reportSubject(jobId, self.worker), report, verdictAnswerSchema, signal)).verdict;
     },
-    async item({ step, attempt, index }, signal) {
-      const data = encodeMessage(itemRequestSchema, { ...self, step, attempt, index });
+    async item({ term, step, attempt, index }, signal) {
+      const data = encodeMessage(itemRequestSchema, { ...self, term, step, attempt, index });
       const subject = itemSubject(jobId, self.worker);
       const request = { bus, clock, subject, data, timeoutMs: limits.requestTimeoutMs, signal };
       return await askUntilRead(request, (data) => ({ header: decodeWorkItemHeader(data), data }));
     },
-    async updated({ step, attempt, generation }, { digest, gradientNorm }, signal) {
+    async updated({ term, step, attempt, generation }, { digest, gradientNorm }, signal) {
       const report = encodeMessage(updateReportSchema, {
         ...self,
+        term,
         step,
         attempt,
         generation,
@@ -117,9 +113,10 @@ export function createReports(options: ReportsOptions): Reports {
       });
       await ask(updateSubject(jobId, self.worker), report, receivedSchema, signal);
     },
-    async failed({ step, attempt }, reason, suspects, signal) {
+    async failed({ term, step, attempt }, reason, suspects, signal) {
       const report = encodeMessage(attemptFailureSchema, {
         ...self,
+        term,
         step,
         attempt,
         reason: reason.slice(0, MAX_REASON_LENGTH),

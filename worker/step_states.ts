@@ -3,6 +3,7 @@ import type { Bus } from "../shared/bus/bus.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { decodeMessage, type StepState, stepStateSchema } from "../shared/messages.ts";
 import { stateSubject } from "../shared/subjects.ts";
+import { isNewerState } from "../shared/terms.ts";
 import { createChange } from "./change.ts";
 import type { Log } from "./log.ts";
 
@@ -42,7 +43,7 @@ export function listenToStates(
       return log("warn", messageOf(thrown));
     }
     // Announcements may overtake each other, and one of an earlier start may come late.
-    if (state.startId !== job.startId || (newest !== null && state.revision <= newest.revision)) return;
+    if (state.startId !== job.startId || (newest !== null && !isNewerState(state, newest))) return;
     newest = state;
     for (const { holds, over } of watches) {
       if (!holds(state)) over.abort(new LoraFleetError("aborted", "the coordinator has moved on"));

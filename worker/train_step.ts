@@ -187,8 +187,8 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   async function carryOut(order: Order, state: StepState, signal: AbortSignal): Promise<void> {
     const isAudit = order.purpose === "audit";
     if (!isAudit && counted.has(order.index)) return;
-    const { step, attempt } = state;
-    const { header, data } = await reports.item({ step, attempt, index: order.index }, signal);
+    const { term, step, attempt } = state;
+    const { header, data } = await reports.item({ term, step, attempt, index: order.index }, signal);
     await computeAndClaim(header, data, isAudit ? order.id : null, state, signal);
   }
 
@@ -213,7 +213,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       const gradientDigest = header.audit || audit !== null ? await engine.gradientDigest() : null;
       signal.throwIfAborted();
       const claimed = { ...result, computeMs: clock.now() - startedAt, gradientDigest, audit };
-      const verdict = await reports.claim(header, claimed, signal);
+      const verdict = await reports.claim({ ...attemptOf(state), index }, claimed, signal);
       if (verdict === "counted" && audit === null && state.exponents !== null) {
         await engine.accumulate(exponentBytes(state.exponents));
         counted.add(index);
@@ -263,12 +263,12 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   function reduce(state: StepState): Promise<void> {
     const isRoundStill = (newer: StepState) => !isRoundOver(state, newer);
     return during(state, isRoundStill, async (signal) => {
-      const { step, attempt, generation, exponents, targetCount, learningRate } = state;
+      const { term, step, attempt, generation, exponents, targetCount, learningRate } = state;
       own = { ...own, spentIn: generation };
       assertLedger(state);
       if (exponents === null) throw new AttemptProblem("the round has no exponents: nothing was summed", []);
       taken = added(taken, await engine.takeSums());
-      round = { step, attempt, generation };
+      round = { term, step, attempt, generation };
       const { sums } = await allReduce.reduce({
         round,
         members: state.members.map(({ worker }) => worker),
@@ -295,7 +295,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       assertFinite(result.gradientNorm, targetCount);
       own = { ...own, pending: { step, digest: result.digest } };
       options.onHeld(heldNow());
-      await reports.updated({ step, attempt, generation }, result, signal);
+      await reports.updated({ term, step, attempt, generation }, result, signal);
     });
   }
 

@@ -88,7 +88,7 @@ async function main(url: string, self: string, index: number): Promise<void> {
   async function run(startAt: number): Promise<BenchOutcome> {
     const { pattern, number, members, elementCount, codec } = order!;
     const allReduce = allReduceOf(order!);
-    const round = { step: number, attempt: 1, generation: 1 };
+    const round = { term: 1, step: number, attempt: 1, generation: 1 };
     await systemClock.sleep(Math.max(0, startAt - preciseNow()));
     const watching = new AbortController();
     const gap = measureEventLoopGap({ ...systemClock, now: preciseNow }, TICK_MS, watching.signal);

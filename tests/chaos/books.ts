@@ -8,6 +8,7 @@ import type { Line } from "./book_engine.ts";
 export interface UpdateWord {
   readonly worker: string;
   readonly step: number;
+  readonly term: number;
   readonly generation: number;
 }
 
@@ -37,16 +38,16 @@ export function checkBooks(
   let microBatchCount = 0;
   for (const [step, numbers] of expected) {
     const ofStep = words.filter((word) => word.step === step);
-    const generation = Math.max(...ofStep.map((word) => word.generation));
-    const members = new Set(
-      ofStep.filter((word) => word.generation === generation).map(({ worker }) => worker),
-    );
+    const last = ofStep.toSorted((a, b) => a.term - b.term || a.generation - b.generation).at(-1);
+    const isOfLast = ({ term, generation }: UpdateWord) =>
+      term === last?.term && generation === last.generation;
+    const members = new Set(ofStep.filter(isOfLast).map(({ worker }) => worker));
     const counts = new Map<number, number>();
     for (const worker of members) {
-      const last = lines.findLast((line) =>
+      const book = lines.findLast((line) =>
         line.type === "updated" && line.worker === worker && line.step === step
       );
-      for (const number of last?.type === "updated" ? last.microBatches : []) {
+      for (const number of book?.type === "updated" ? book.microBatches : []) {
         counts.set(number, (counts.get(number) ?? 0) + 1);
       }
     }

@@ -11,9 +11,9 @@ const updated = (worker: string, step: number, microBatches: number[]): Line => 
 const EXPECTED = new Map([[1, [0, 1, 2]], [2, [3, 4, 5]]]);
 const GOOD = [updated("a", 1, [0, 2]), updated("b", 1, [1]), updated("a", 2, [3, 4, 5])];
 const WORDS = [
-  { worker: "a", step: 1, generation: 1 },
-  { worker: "b", step: 1, generation: 1 },
-  { worker: "a", step: 2, generation: 2 },
+  { worker: "a", step: 1, term: 1, generation: 1 },
+  { worker: "b", step: 1, term: 1, generation: 1 },
+  { worker: "a", step: 2, term: 1, generation: 2 },
 ];
 const found = (lines: Line[], words = WORDS) => {
   const { lost, doubled, foreign } = checkBooks(lines, words, EXPECTED);
@@ -33,9 +33,11 @@ Deno.test("what is missing, twice there, or of another step is found", () => {
 
 Deno.test("of a step with several rounds the last one counts, with those who were in it", () => {
   const lines = [updated("a", 1, [0, 2]), updated("b", 1, [1]), updated("a", 1, [0, 2, 1]), GOOD[2]!];
-  const words = [...WORDS, { worker: "a", step: 1, generation: 5 }];
-  assertEquals(found(lines, words), { lost: [], doubled: [], foreign: [] });
-  assertEquals(found(GOOD, words).lost, [1]);
+  for (const round of [{ term: 1, generation: 5 }, { term: 2, generation: 0 }]) {
+    const words = [...WORDS, { worker: "a", step: 1, ...round }];
+    assertEquals(found(lines, words), { lost: [], doubled: [], foreign: [] });
+    assertEquals(found(GOOD, words).lost, [1]);
+  }
 });
 
 Deno.test("an engine's book has what is in its sums, also after they were taken, and nothing that was rolled back", async () => {

@@ -10,7 +10,9 @@ const stateSchema = z.object({
   microBatchCount: z.int(),
   committed: z.object({ step: z.int() }).nullable(),
 });
-const updateSchema = z.object({ worker: z.string(), step: z.int(), generation: z.int() });
+const updateSchema = z.object({
+  ...{ worker: z.string(), step: z.int(), term: z.int(), generation: z.int() },
+});
 
 export interface Watch {
   /** The newest step that is known to be committed. */

@@ -4,13 +4,8 @@ import * as messages from "../../shared/messages.ts";
 import { encodeMicroBatch } from "../../shared/micro_batch_codec.ts";
 import { decodeMicroBatch } from "../../shared/micro_batch_codec.ts";
 import { decodeStateFrame, encodeStateFrame } from "../../shared/state_frame.ts";
-import {
-  decodeFrame,
-  encodeFrame,
-  type FrameHeader,
-  type FrameKind,
-  jobHash,
-} from "../../shared/tensor_frame.ts";
+import { decodeFrame, encodeFrame, type FrameHeader, type FrameKind } from "../../shared/tensor_frame.ts";
+import { termHash } from "../../worker/allreduce/round_id.ts";
 
 export interface Sample {
   readonly name: string;
@@ -25,7 +20,7 @@ const JOB = "ftjob-a";
 const START = { jobId: JOB, startId: "s-1" };
 const DIGEST = "0a".repeat(32);
 const SELF = { worker: "w-a", incarnation: "i-1" };
-const ATTEMPT = { ...SELF, step: 3, attempt: 2 };
+const ATTEMPT = { ...SELF, term: 1, step: 3, attempt: 2 };
 const COMMITTED = { step: 2, digest: DIGEST };
 const FLOATS = messages.encodeFloats(Float32Array.of(0, 1.5, NaN, -Infinity));
 
@@ -128,11 +123,18 @@ const OTHER_WORDS: readonly Sample[] = [
     offset: 0,
     count: 4,
   }),
-  message("rows", messages.rowsRequestSchema, { ...ATTEMPT, startId: "s-1", index: 1, number: 9 }),
-  message("welcome", messages.welcomeSchema, { type: "welcome", coordinatorId: "c", generation: 7 }),
+  message("rows", messages.rowsRequestSchema, {
+    ...SELF,
+    step: 3,
+    attempt: 2,
+    startId: "s-1",
+    index: 1,
+    number: 9,
+  }),
+  message("welcome", messages.welcomeSchema, { type: "welcome", coordinatorId: "c", term: 3, generation: 7 }),
   message("refused", messages.welcomeSchema, { type: "refused", reason: "another release" }),
   message("fleet", messages.fleetStateSchema, {
-    ...{ coordinatorId: "c", generation: 7, members: [SELF], job: ANNOUNCEMENT },
+    ...{ coordinatorId: "c", term: 3, generation: 7, members: [SELF], job: ANNOUNCEMENT },
   }),
   message("state", messages.stepStateSchema, {
     ...{
@@ -179,7 +181,7 @@ const BATCH = {
 
 export function frameOf(kind: FrameKind, change: Partial<FrameHeader> = {}): Uint8Array {
   const places = { senderIndex: 1, ownerIndex: 0, chunkIndex: 1, chunkCount: 4, elementOffset: 16 };
-  const round = { jobHash: jobHash(`${JOB} `), generation: 7, step: 3, attempt: 1 };
+  const round = { jobHash: termHash(JOB, "", 1), generation: 7, step: 3, attempt: 1 };
   return encodeFrame({ kind, codec: "i32", ...round, ...places, ...change }, new Int32Array(16).fill(-5));
 }
 

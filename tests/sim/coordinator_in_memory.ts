@@ -46,6 +46,7 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
     null;
   const quarantines = createMemoryQuarantineStore();
   let starts = 0;
+  let terms = 0;
   let isDone = false;
   let failure: unknown = null;
 
@@ -79,6 +80,7 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
       bus: link.wrap(broker.connect("coordinator")),
       clock: link.clock,
       coordinatorId: "c-1",
+      term: ++terms,
       artifacts,
       quarantines,
       limits,

@@ -10,7 +10,7 @@ import type { BusMessage, Subscription } from "../../shared/bus/bus.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { LIMITS } from "../../shared/limits.ts";
-import { decodeFrame, jobHash, type TensorFrame } from "../../shared/tensor_frame.ts";
+import { decodeFrame, type TensorFrame } from "../../shared/tensor_frame.ts";
 import type { AllReduce, AllReduceOptions, ReduceRequest, ReduceResult } from "./all_reduce_interface.ts";
 import { chunkPlan, defaultChunkBytes } from "./chunk_plan.ts";
 import { createCodec } from "./codecs.ts";
@@ -18,7 +18,7 @@ import { createEarlyFrames, type EarlyFrame } from "./early_frames.ts";
 import { createLinkMeter } from "./link_meter.ts";
 import { equalWeights, ownerRanges } from "./owner_ranges.ts";
 import { createReduceRound, type ReduceRound } from "./reduce_round.ts";
-import { compareRounds, describeRound, type RoundId } from "./round_id.ts";
+import { compareRounds, describeRound, type RoundId, termHash } from "./round_id.ts";
 import { RoundTimeout } from "./round_timeout.ts";
 import { createScratch } from "./scratch.ts";
 
@@ -32,6 +32,8 @@ const MAX_EARLY_BYTES = 48 * 2 ** 20;
 /** A round from its entry to its release. */
 interface EnteredRound {
   readonly id: RoundId;
+  /** In the header of its frames: names job, start and term. */
+  readonly hash: number;
   readonly members: readonly string[];
   readonly round: ReduceRound;
   readonly outcome: PromiseWithResolvers<void>;
@@ -46,7 +48,7 @@ interface EnteredRound {
 export function createAllReduce(options: AllReduceOptions): AllReduce {
   const { bus, jobId, self, subjects, clock = systemClock } = options;
   const { yieldToEventLoop = turnOfEventLoop } = options;
-  const hash = jobHash(`${jobId} ${options.startId ?? ""}`);
+  const { startId = "" } = options;
   const codec = createCodec(options.codec ?? "exact");
   /** Used by one round after the other: entering one leaves the one before. */
   const frameScratch = createScratch();
@@ -55,7 +57,10 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
   const counts = { duplicate: 0, stale: 0, corrupt: 0, mismatched: 0, droppedEarly: 0 };
   /** Of rounds that were left. */
   const past = { bytesSent: 0, chunksRepeated: 0 };
-  let newest: RoundId | null = null;
+  /** Of the rounds that were entered. */
+  let newest: Pick<EnteredRound, "id" | "hash"> | null = null;
+  /** Of terms that are over. */
+  const pastHashes = new Set<number>();
   /** Whose outcome is to be told by `commit` or `release`. */
   let lastEntered: RoundId | null = null;
   let current: EnteredRound | null = null;
@@ -77,13 +82,17 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
       return;
     }
     const sender = subjects.senderOf(subject);
-    if (frame.jobHash !== hash) counts.stale++;
-    else if (current !== null && compareRounds(frame, current.id) === 0) {
+    if (current?.hash === frame.jobHash && compareRounds(frame, current.id) === 0) {
       if (frame.kind !== "receipt") link.received(data.length);
       take(current, { sender, frame });
-    } else if (newest !== null && compareRounds(frame, newest) <= 0) counts.stale++;
+    } else if (isOver(frame)) counts.stale++;
     // Without its round a receipt says nothing; who sent it will say it again.
     else if (frame.kind !== "receipt" && !early.keep({ sender, frame })) counts.droppedEarly++;
+  }
+
+  function isOver(frame: TensorFrame): boolean {
+    if (newest?.hash === frame.jobHash) return compareRounds(frame, newest.id) <= 0;
+    return pastHashes.has(frame.jobHash);
   }
 
   function take(entered: EnteredRound, { sender, frame }: EarlyFrame): void {
@@ -96,12 +105,14 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
 
   function enter(request: ReduceRequest, selfIndex: number): EnteredRound {
     const { round: id, members, weights, sums } = request;
-    const { generation } = id;
+    const { term, generation } = id;
+    const hash = termHash(jobId, startId, term);
     const ranges = ownerRanges(sums.length, weights ?? equalWeights(members.length));
     const chunkBytes = options.chunkBytes ?? defaultChunkBytes(sums.length, members.length, codec.grain);
     const entered: EnteredRound = {
       quietMs: options.quietMs ?? quietMsFor(chunkBytes),
       id,
+      hash,
       members,
       round: createReduceRound({
         header: { jobHash: hash, generation, step: id.step, attempt: id.attempt },
@@ -123,7 +134,9 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
       wake: () => {},
     };
     listenToBroadcasts(members.map((member) => subjects.broadcast(generation, member)), selfIndex);
-    newest = newest === null || compareRounds(id, newest) > 0 ? id : newest;
+    if (newest !== null && newest.hash !== hash) pastHashes.add(newest.hash);
+    pastHashes.delete(hash);
+    if (newest?.hash !== hash || compareRounds(id, newest.id) > 0) newest = { id, hash };
     return entered;
   }
 
@@ -151,7 +164,7 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
   /** Takes what came early, then sends whatever there is to send, until the round is left. */
   async function send(entered: EnteredRound): Promise<void> {
     const { round, left } = entered;
-    for (const frame of early.take(entered.id)) {
+    for (const frame of early.take(entered.hash, entered.id)) {
       take(entered, frame);
       await yieldToEventLoop();
     }
@@ -242,7 +255,7 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
   }
 
   const isSettled = (id: RoundId) =>
-    !isRunning && lastEntered !== null && compareRounds(id, lastEntered) === 0;
+    !isRunning && lastEntered?.term === id.term && compareRounds(id, lastEntered) === 0;
 
   return {
     reduce,

@@ -36,7 +36,7 @@ Deno.test("three workers reduce 16 MiB over a real broker, and their event loop 
 
   const results = await Promise.all(all.map((sums, index) =>
     reduces[index]!.reduce({
-      round: { step: 1, attempt: 1, generation: 1 },
+      round: { term: 1, step: 1, attempt: 1, generation: 1 },
       members,
       sums,
       signal: new AbortController().signal,
@@ -69,7 +69,7 @@ Deno.test("a round outlives a broker that restarts in its midst", async () => {
   );
   const all = randomSums(3, 2 ** 20, 12);
   const expected = plainSum(all);
-  const request = { round: { step: 1, attempt: 1, generation: 1 }, members, deadlineMs: 60_000 };
+  const request = { round: { term: 1, step: 1, attempt: 1, generation: 1 }, members, deadlineMs: 60_000 };
   const { signal } = new AbortController();
   // The third one enters when the others have sent all they could to a broker that is then gone.
   const running = [0, 1].map((index) => reduces[index]!.reduce({ ...request, sums: all[index]!, signal }));

@@ -5,14 +5,15 @@ import { createFakeClock, type FakeClock } from "../../shared/bus/fake_clock.ts"
 import { createMemoryBroker } from "../../shared/bus/memory_bus.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { gradientSubjects } from "../../shared/subjects.ts";
-import { encodeFrame, jobHash } from "../../shared/tensor_frame.ts";
+import { encodeFrame } from "../../shared/tensor_frame.ts";
 import { type AllReduce, createAllReduce, type ReduceRequest } from "./all_reduce.ts";
 import { drive, faultyBus, plainSum, randomSums } from "./all_reduce_fixture.ts";
 import { predictedBytes } from "./chunk_plan.ts";
+import { termHash } from "./round_id.ts";
 import { RoundTimeout } from "./round_timeout.ts";
 
 const JOB = "ftjob-a";
-const ROUND = { step: 3, attempt: 1, generation: 7 };
+const ROUND = { term: 1, step: 3, attempt: 1, generation: 7 };
 const QUIET_MS = 40;
 
 interface Fleet {
@@ -171,7 +172,7 @@ Deno.test("one round follows the other, while some are still in the one before",
   const run = async (index: number) => {
     const results: Int32Array[] = [];
     for (const [at, all] of rounds.entries()) {
-      const round = { step: at + 1, attempt: 1, generation: 7 };
+      const round = { term: 1, step: at + 1, attempt: 1, generation: 7 };
       results.push(await fleet.request(index, all[index]!.slice(), { round }));
       // Each worker needs another time for its update.
       await fleet.clock.sleep(7 * index);
@@ -239,7 +240,7 @@ Deno.test("a worker of a round that was lost can be asked for chunks until the r
   assertEquals(fleet.reduces[0]!.stats.chunksRepeated, 1);
 
   fleet.reduces[0]!.release(ROUND);
-  const header = { ...ROUND, kind: "receipt", codec: "i32", jobHash: jobHash(`${JOB} `) } as const;
+  const header = { ...ROUND, kind: "receipt", codec: "i32", jobHash: termHash(JOB, "", ROUND.term) } as const;
   const place = { senderIndex: 1, ownerIndex: 0, chunkIndex: 0, chunkCount: 4, elementOffset: 0 };
   const again = encodeFrame({ ...header, ...place }, Int32Array.of(1, 0));
   fleet.buses[1]!.publish(gradientSubjects(JOB).receipt(7, "w-0", "w-1"), again);
@@ -258,7 +259,7 @@ Deno.test("frames of others, of another start and of impossible places change no
     ...ROUND,
     kind: "reduce",
     codec: "i32",
-    jobHash: jobHash(`${JOB} `),
+    jobHash: termHash(JOB, "", ROUND.term),
     senderIndex: 1,
     ownerIndex: 0,
     chunkIndex: 0,
@@ -283,16 +284,36 @@ Deno.test("frames of others, of another start and of impossible places change no
   const early = { kind: "broadcast", ownerIndex: 1, chunkIndex: 1, elementOffset: 768 } as const;
   buses[1]!.publish(subject, encodeFrame({ ...header, ...early }, payload.subarray(0, 232)));
   buses[1]!.publish(gradientSubjects(JOB).reduce(7, "w-0", "w-x"), encodeFrame(header, payload));
-  buses[1]!.publish(subject, encodeFrame({ ...header, jobHash: jobHash(`${JOB} s-2`) }, payload));
+  buses[1]!.publish(subject, encodeFrame({ ...header, jobHash: termHash(JOB, "s-2", ROUND.term) }, payload));
   buses[1]!.publish(subject, encodeFrame({ ...header, attempt: 0 }, payload));
   buses[1]!.publish(subject, new Uint8Array([1, 2, 3]));
   for (const result of await drive(fleet.clock, running)) assert(equal(result, plainSum(all)));
   const { mismatchedFrames, staleFrames, corruptFrames } = reduces[0]!.stats;
   assertEquals({ mismatchedFrames, staleFrames, corruptFrames }, {
     mismatchedFrames: 10,
-    staleFrames: 2,
+    staleFrames: 1,
     corruptFrames: 1,
   });
+  fleet.close();
+});
+
+Deno.test("another term has rounds of its own, also under the same or smaller numbers", async () => {
+  const fleet = fleetOf(2);
+  const wrong = new Int32Array(500).fill(9);
+  for (const [term, generation] of [[5, 7], [6, 7], [9, 2]] as const) {
+    const round = { ...ROUND, term, generation };
+    const all = randomSums(2, 1000, term);
+    const running = Promise.all([0, 1].map((index) => fleet.request(index, all[index]!.slice(), { round })));
+    // What somebody had under the same numbers, and says late.
+    for (const past of [5, 6, 9].filter((other) => other < term)) {
+      const place = { senderIndex: 1, ownerIndex: 0, chunkIndex: 0, chunkCount: 2, elementOffset: 0 };
+      const header = { ...round, kind: "reduce", codec: "i32", jobHash: termHash(JOB, "", past) } as const;
+      const frame = encodeFrame({ ...header, ...place }, wrong.subarray(0, 256));
+      fleet.buses[1]!.publish(gradientSubjects(JOB).reduce(generation, "w-0", "w-1"), frame);
+    }
+    for (const result of await drive(fleet.clock, running)) assert(equal(result, plainSum(all)));
+  }
+  assertEquals(fleet.reduces[0]!.stats.staleFrames, 3);
   fleet.close();
 });
 

@@ -3,7 +3,7 @@
  * what is dropped is asked for when the round is entered and quiet.
  */
 import type { TensorFrame } from "../../shared/tensor_frame.ts";
-import { compareRounds, type RoundId } from "./round_id.ts";
+import { compareRounds, type RoundNumbers } from "./round_id.ts";
 
 export interface EarlyFrame {
   /** Who sent it, as the subject says. */
@@ -12,14 +12,17 @@ export interface EarlyFrame {
 }
 
 export interface EarlyFrames {
-  /** False where there is no room, or a newer round is waiting. */
+  /**
+   * False where there is no room, or a newer round is waiting. Of two terms the one whose frames come last is taken for the
+   * newer one: those of a term that is known to be over are not brought here.
+   */
   keep(early: EarlyFrame): boolean;
-  /** Hands over what was kept for this round and forgets all of older ones. */
-  take(round: RoundId): EarlyFrame[];
+  /** Hands over what was kept for this round of the term that `hash` names, and forgets all of older and other ones. */
+  take(hash: number, round: RoundNumbers): EarlyFrame[];
 }
 
 export function createEarlyFrames(maxBytes: number): EarlyFrames {
-  let round: RoundId | null = null;
+  let round: (RoundNumbers & { readonly hash: number }) | null = null;
   let frames: EarlyFrame[] = [];
   let bytes = 0;
 
@@ -31,12 +34,12 @@ export function createEarlyFrames(maxBytes: number): EarlyFrames {
 
   return {
     keep(early) {
-      const order = round === null ? 1 : compareRounds(early.frame, round);
+      const { jobHash: hash, step, attempt, generation } = early.frame;
+      const order = round?.hash === hash ? compareRounds(early.frame, round) : 1;
       if (order < 0) return false;
       if (order > 0) {
         forget();
-        const { step, attempt, generation } = early.frame;
-        round = { step, attempt, generation };
+        round = { hash, step, attempt, generation };
       }
       const size = early.frame.payload.byteLength;
       if (bytes + size > maxBytes) return false;
@@ -44,9 +47,10 @@ export function createEarlyFrames(maxBytes: number): EarlyFrames {
       frames.push(early);
       return true;
     },
-    take(entered) {
-      if (round === null || compareRounds(round, entered) > 0) return [];
-      const kept = compareRounds(round, entered) === 0 ? frames : [];
+    take(hash, entered) {
+      const order = round?.hash === hash ? compareRounds(round, entered) : -1;
+      if (order > 0) return [];
+      const kept = order === 0 ? frames : [];
       forget();
       return kept;
     },

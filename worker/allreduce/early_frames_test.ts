@@ -1,13 +1,15 @@
 import { assertEquals } from "@std/assert";
 import { createEarlyFrames, type EarlyFrame } from "./early_frames.ts";
 
+const HASH = 17;
+
 function frameOf(step: number, attempt: number, elements = 4): EarlyFrame {
   return {
     sender: "w-a",
     frame: {
       kind: "reduce",
       codec: "i32",
-      jobHash: 0,
+      jobHash: HASH,
       generation: 1,
       step,
       attempt,
@@ -27,8 +29,8 @@ Deno.test("frames of one round are kept in order, up to the limit", () => {
   const frames = [frameOf(2, 1), frameOf(2, 1, 5), frameOf(2, 1, 1)];
   assertEquals(frames.map(early.keep), [true, true, true]);
   assertEquals(early.keep(frameOf(2, 1, 1)), false);
-  assertEquals(early.take(round(2, 1)), frames);
-  assertEquals(early.take(round(2, 1)), []);
+  assertEquals(early.take(HASH, round(2, 1)), frames);
+  assertEquals(early.take(HASH, round(2, 1)), []);
   assertEquals(early.keep(frameOf(3, 1, 10)), true);
 });
 
@@ -38,13 +40,24 @@ Deno.test("a newer round drives out the older one, and not the other way", () =>
   const newer = frameOf(2, 2);
   assertEquals([early.keep(newer), early.keep(frameOf(2, 1))], [true, false]);
   // The one that is entered may be older than the one that waits.
-  assertEquals(early.take(round(2, 1)), []);
-  assertEquals(early.take(round(2, 2)), [newer]);
+  assertEquals(early.take(HASH, round(2, 1)), []);
+  assertEquals(early.take(HASH, round(2, 2)), [newer]);
 });
 
 Deno.test("what is older than the entered round is forgotten", () => {
   const early = createEarlyFrames(16);
   early.keep(frameOf(2, 1));
-  assertEquals(early.take(round(3, 1)), []);
+  assertEquals(early.take(HASH, round(3, 1)), []);
   assertEquals(early.keep(frameOf(2, 9)), true);
+});
+
+Deno.test("frames of another term drive out those that wait, whatever their numbers, and do not wait for this one's round", () => {
+  const early = createEarlyFrames(1000);
+  early.keep(frameOf(5, 1));
+  const { sender, frame } = frameOf(2, 1);
+  const later = { sender, frame: { ...frame, jobHash: 18 } };
+  assertEquals(early.keep(later), true);
+  assertEquals(early.take(HASH, round(5, 1)), []);
+  assertEquals(early.keep(later), true);
+  assertEquals(early.take(18, round(2, 1)), [later]);
 });

@@ -33,7 +33,7 @@ function fleetOf(
       quietMs: 40,
     })
   );
-  const roundOf = (step: number, attempt = 1) => ({ step, attempt, generation: 1 });
+  const roundOf = (step: number, attempt = 1) => ({ term: 1, step, attempt, generation: 1 });
   return {
     clock,
     reduces,

@@ -66,8 +66,8 @@ export function createRounds(options: RoundsOptions): Rounds {
     const known = rounds.get(key);
     if (known !== undefined) return known;
     // Nobody finishes an older one any more: whoever is still in it will hear that it is over.
-    for (const [other, { state: { generation } }] of rounds) {
-      if (generation < state.generation) rounds.delete(other);
+    for (const [other, { state: { term, generation } }] of rounds) {
+      if (term < state.term || (term === state.term && generation < state.generation)) rounds.delete(other);
     }
     const round: Round = { state, entered: new Map(), endAt: null, interrupted: new Map() };
     rounds.set(key, round);

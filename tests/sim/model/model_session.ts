@@ -25,6 +25,7 @@ import {
 import type { Prng } from "../../../shared/prng.ts";
 import { placeAmong } from "../../../shared/sorted_members.ts";
 import { decodeStateFrame, encodeStateFrame } from "../../../shared/state_frame.ts";
+import { isNewerState } from "../../../shared/terms.ts";
 import * as subjects from "../../../shared/subjects.ts";
 import {
   type AttemptId,
@@ -269,7 +270,15 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
       claiming = item;
       const report = encodeMessage(microBatchReportSchema, {
         ...self,
-        ...{ step, attempt, index, claim: ++lastClaim, lossSum: lossSumOf(number), targetCount: 4 },
+        ...{
+          term: state.term,
+          step,
+          attempt,
+          index,
+          claim: ++lastClaim,
+          lossSum: lossSumOf(number),
+          targetCount: 4,
+        },
         ...{ maxAbs: encodeFloats(maxAbsOf(number)), computeMs },
       });
       askUntilAnswered({
@@ -291,7 +300,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
   }
 
   function reduce(state: StepState): void {
-    const { step, attempt, generation } = state;
+    const { term, step, attempt, generation } = state;
     own = { ...own, attempt: attemptOf(state), spentIn: generation };
     const wanted = world.decoded.partOf(state, placeAmong(state.members, self.worker));
     const isSame = wanted.length === counted.size && wanted.every((index) => counted.has(index)) &&
@@ -313,7 +322,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
         own = { ...own, pending: { step, digest } };
         tellHeld();
         const report = encodeMessage(updateReportSchema, {
-          ...{ ...self, step, attempt, generation, digest, gradientNorm: 1, gradientBytesSent },
+          ...{ ...self, term, step, attempt, generation, digest, gradientNorm: 1, gradientBytesSent },
         });
         askUntilAnswered({
           ...{ link, data: report, answer: receivedSchema, timeoutMs: limits.requestTimeoutMs },
@@ -335,7 +344,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
     note(`step ${state.step}, attempt ${state.attempt} failed here: ${reason}`);
     const failing = begin((newer) => !isRoundOver(state, newer));
     const report = encodeMessage(attemptFailureSchema, {
-      ...{ ...self, step: state.step, attempt: state.attempt, reason, gradientBytesSent },
+      ...{ ...self, ...attemptOf(state), reason, gradientBytesSent },
       suspects: suspects.slice(0, 1000),
     });
     askUntilAnswered({
@@ -419,7 +428,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
   const subscriptions = [
     link.hear(subjects.stateSubject(jobId), (data) => {
       const state = world.decoded.step(data);
-      if (state.startId !== startId || (newest !== null && state.revision <= newest.revision)) return;
+      if (state.startId !== startId || (newest !== null && !isNewerState(state, newest))) return;
       newest = state;
       look();
       options.onLook();

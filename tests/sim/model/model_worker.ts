@@ -19,6 +19,7 @@ import {
 import type { Prng } from "../../../shared/prng.ts";
 import { memberAmong } from "../../../shared/sorted_members.ts";
 import { FLEET_SUBJECT, heartbeatSubject, helloSubject, leaveSubject } from "../../../shared/subjects.ts";
+import { type FleetAge, isOlderFleet } from "../../../shared/terms.ts";
 import { sameCommit } from "../../../worker/step_action.ts";
 import { INITIAL_DIGEST } from "./contribution.ts";
 import type { ModelLink } from "./model_link.ts";
@@ -61,7 +62,7 @@ export function startModelWorker(options: ModelWorkerOptions): ModelWorker {
   let drainSince: number | null = null;
   let isLeaving = false;
   let fleet: FleetState | null = null;
-  let member: { readonly self: MemberRef; readonly generation: number } | null = null;
+  let member: { readonly self: MemberRef; readonly welcome: FleetAge } | null = null;
   let job: HostedJob | null = null;
   let session: ModelSession | null = null;
   let past = { gradientBytesSent: 0, microBatchesDone: 0 };
@@ -84,7 +85,7 @@ export function startModelWorker(options: ModelWorkerOptions): ModelWorker {
           return leaveNow();
         }
         world.note(id, `has joined as ${self.incarnation}`);
-        const joined = member = { self, generation: welcome.generation };
+        const joined = member = { self, welcome };
         const goOn = (): void => {
           if (member !== joined || !isAlive) return;
           beat();
@@ -134,7 +135,7 @@ export function startModelWorker(options: ModelWorkerOptions): ModelWorker {
 
   function look(): void {
     if (!isAlive || member === null) return;
-    if (fleet !== null && fleet.generation >= member.generation) {
+    if (fleet !== null && !isOlderFleet(fleet, member.welcome)) {
       if (memberAmong(fleet.members, member.self) === undefined) {
         world.note(id, "has been given up");
         member = null;
@@ -211,8 +212,9 @@ export function startModelWorker(options: ModelWorkerOptions): ModelWorker {
 
   const following = link.hear(FLEET_SUBJECT, (data) => {
     const state = world.decoded.fleet(data);
-    if (fleet !== null && state.generation < fleet.generation) return;
-    const isRepeated = fleet?.generation === state.generation && fleet.job?.startId === state.job?.startId;
+    if (fleet !== null && isOlderFleet(state, fleet)) return;
+    const isRepeated = fleet?.term === state.term && fleet.generation === state.generation &&
+      fleet.job?.startId === state.job?.startId;
     fleet = state;
     if (!isRepeated || drainSince !== null) look();
   });

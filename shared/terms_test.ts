@@ -1,0 +1,18 @@
+import { assertEquals } from "@std/assert";
+import { isNewerState, isOlderFleet } from "./terms.ts";
+
+Deno.test("a fleet's state is as old as its generation, and older than anything of a later term", () => {
+  const of = (term: number, generation: number) => ({ term, generation });
+  assertEquals(isOlderFleet(of(1, 4), of(1, 5)), true);
+  assertEquals(isOlderFleet(of(1, 5), of(1, 5)), false);
+  assertEquals(isOlderFleet(of(2, 0), of(1, 1_700_000_000_000)), false);
+  assertEquals(isOlderFleet(of(1, 1_700_000_000_000), of(2, 0)), true);
+});
+
+Deno.test("a step's state is newer by its revision, and than anything of an earlier term", () => {
+  const of = (term: number, revision: number) => ({ term, revision });
+  assertEquals(isNewerState(of(1, 5), of(1, 4)), true);
+  assertEquals(isNewerState(of(1, 5), of(1, 5)), false);
+  assertEquals(isNewerState(of(2, 0), of(1, 9)), true);
+  assertEquals(isNewerState(of(1, 9), of(2, 0)), false);
+});
