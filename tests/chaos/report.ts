@@ -30,40 +30,62 @@ export function complaintsAbout(outcome: RunOutcome, undisturbedSha256: string):
   return complaints;
 }
 
-/** Kinds of faults whose time to the next commit has a bound, or is worth knowing. */
-const KINDS: readonly (readonly [name: string, types: readonly Fault["type"][]])[] = [
-  ["death → next commit", ["kill worker", "kill owner"]],
-  ["kill of the coordinator → next commit", ["kill coordinator"]],
-  ["kill of the broker → next commit", ["kill broker"]],
-  ["SIGSTOP of a worker → next commit", ["stop worker"]],
-  ["SIGSTOP of the coordinator → next commit", ["stop coordinator"]],
-  ["cut or silent connection → next commit", ["cut", "silence"]],
-  ["corrupt or doubled messages → next commit", ["corrupt", "duplicate"]],
-  ["leave → next commit", ["leave"]],
+/** Kinds of faults, and how long the fleet may need to commit again, in milliseconds; null: it is only told. */
+const KINDS: readonly (readonly [name: string, types: readonly Fault["type"][], boundMs: number | null])[] = [
+  ["death → next commit", ["kill worker", "kill owner"], 3000],
+  ["kill of the coordinator → next commit", ["kill coordinator"], 5000],
+  ["kill of the broker → next commit", ["kill broker"], null],
+  ["SIGSTOP of a worker → next commit", ["stop worker"], null],
+  ["SIGSTOP of the coordinator → next commit", ["stop coordinator"], null],
+  ["cut or silent connection → next commit", ["cut", "silence"], null],
+  ["corrupt or doubled messages → next commit", ["corrupt", "duplicate"], null],
+  ["leave → next commit", ["leave"], null],
 ];
+const JOIN_BOUND_MS = 15_000;
 
-/** Medians over all runs, a line each. */
-export function summary(outcomes: readonly RunOutcome[]): string[] {
-  const faults = outcomes.flatMap((outcome) => outcome.faults);
-  const lines = KINDS.map(([name, types]) =>
-    timesLine(
-      name,
-      faults.filter(({ fault }) => types.includes(fault.type)).map(({ nextCommitMs }) => nextCommitMs),
-    )
-  );
-  return [
-    ...lines,
-    timesLine("join, from the start of its process → contributing", outcomes.flatMap(({ joinMs }) => joinMs)),
-    timesLine("an ordinary step", outcomes.map(({ medianStepMs }) => medianStepMs)),
-  ];
+export interface Summary {
+  /** Medians over all runs, a line each. */
+  readonly lines: readonly string[];
+  /** Whether all medians are within their bounds. */
+  readonly isWithinBounds: boolean;
 }
 
-function timesLine(name: string, times: readonly number[]): string {
-  if (times.length === 0) return `${name.padEnd(52)} never`;
+export function summarise(outcomes: readonly RunOutcome[]): Summary {
+  const faults = outcomes.flatMap((outcome) => outcome.faults);
+  const stepMs = medianOf(outcomes.map(({ medianStepMs }) => medianStepMs));
+  const rows = [
+    ...KINDS.map(([name, types, boundMs]) => ({
+      name,
+      times: faults.filter(({ fault }) => types.includes(fault.type)).map(({ nextCommitMs }) => nextCommitMs),
+      // What a lost worker had done is done again: at most a step's work.
+      boundMs: boundMs === null ? null : boundMs + stepMs,
+    })),
+    {
+      name: "join, from the start of its process → contributing",
+      times: outcomes.flatMap(({ joinMs }) => joinMs),
+      boundMs: JOIN_BOUND_MS,
+    },
+    { name: "an ordinary step", times: outcomes.map(({ medianStepMs }) => medianStepMs), boundMs: null },
+  ];
+  const isWithin = ({ times, boundMs }: typeof rows[number]) =>
+    times.length === 0 || boundMs === null || medianOf(times) <= boundMs;
+  return {
+    lines: rows.map((row) =>
+      row.times.length === 0 ? `${row.name.padEnd(52)} never` : lineOf(row, isWithin(row))
+    ),
+    isWithinBounds: rows.every(isWithin),
+  };
+}
+
+function lineOf(
+  { name, times, boundMs }: { name: string; times: readonly number[]; boundMs: number | null },
+  isWithin: boolean,
+): string {
   const [median, most] = [medianOf(times), Math.max(...times)].map(seconds);
+  const bound = boundMs === null ? "" : `; ${isWithin ? "within" : "NOT WITHIN"} ${seconds(boundMs)} s`;
   return `${name.padEnd(52)} median ${median!.padStart(6)} s, longest ${
     most!.padStart(6)
-  } s, of ${times.length}`;
+  } s, of ${times.length}${bound}`;
 }
 
 export function seconds(milliseconds: number): string {
