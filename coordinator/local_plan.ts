@@ -106,13 +106,6 @@ export function placeOfNumber(
   return { dataStep: Math.floor(number / perStep) + 1, index: number % perStep };
 }
 
-/** Of all micro-batches of a phase, in their order. */
-export function numbersOf({ innerSteps }: Phase): number[] {
-  return innerSteps.flatMap(({ number, microBatchCount }) =>
-    Array.from({ length: microBatchCount }, (_, i) => number + i)
-  );
-}
-
 /** Of a job without local steps: null. */
 export function localPlanOf(
   spec: JobSpec,

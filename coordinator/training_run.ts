@@ -22,6 +22,8 @@ import type {
   CheckpointReport,
   CommitEntry,
   Heartbeat,
+  ItemRequest,
+  RowsRequest,
   UpdateReport,
 } from "../shared/messages.ts";
 import * as subjects from "../shared/subjects.ts";
@@ -276,6 +278,10 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   const isCurrent = (step: number, attempt: number) =>
     !isClosed && training.phase === "compute" && training.step === step && training.attempt === attempt;
 
+  /** Whether a member asks for work of this attempt. Who asks too early or too late asks again, or has no need to. */
+  const isAsked = (request: ItemRequest | RowsRequest) =>
+    isCurrent(request.step, request.attempt) && isOfAttempt(training, request);
+
   /** All micro-batches of the attempt, or some of them once more. */
   async function enqueueAttempt({ step, attempt, indices, time, purge }: Queued): Promise<void> {
     if (!isCurrent(step, attempt)) return;
@@ -375,9 +381,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       what: "request for a work item",
       handle: ({ said, respond }) => {
         const { step, attempt, index } = said;
-        // Whoever asks too early or too late asks again, or has no need to.
-        if (!isCurrent(step, attempt) || !isOfAttempt(training, said)) return;
-        if (index < items(step).length) respond(workItemOf(step, attempt, index));
+        if (isAsked(said) && index < items(step).length) respond(workItemOf(step, attempt, index));
       },
     }, onDefect),
     listenToOutcomes(
@@ -406,7 +410,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       },
     }, onDefect),
     ...local === null ? [] : [serveRows({
-      ...{ bus, job, local, startId, onDefect },
+      ...{ bus, job, local, startId, isAsked, onDefect },
       onUnanswerable: ({ step, attempt, number }, thrown) => {
         const reason = `the rows of micro-batch ${number} could not be sent: ${messageOf(thrown)}`;
         apply({ type: "notQueued", step, attempt, reason });

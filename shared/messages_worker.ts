@@ -77,9 +77,13 @@ export const heartbeatSchema = z.strictObject({
 });
 export type Heartbeat = z.output<typeof heartbeatSchema>;
 
-const place = { ...sender, step: z.int().positive(), attempt: z.int().positive() };
-/** The term tells it from the same numbers under an earlier coordinator, or before a pause. */
-const attempt = { ...place, term: count };
+const attempt = {
+  ...sender,
+  /** Tells the step and the attempt from the same numbers under an earlier coordinator, or before a pause. */
+  term: count,
+  step: z.int().positive(),
+  attempt: z.int().positive(),
+};
 
 /** A claim: this gradient is computed and in no sum yet. */
 export const microBatchReportSchema = z.strictObject({
@@ -130,8 +134,7 @@ export type AttemptFailure = z.output<typeof attemptFailureSchema>;
 
 /** One micro-batch of a phase, asked of the coordinator. The answer is a work item that names the same. */
 export const rowsRequestSchema = z.strictObject({
-  ...place,
-  startId: tokenSchema,
+  ...attempt,
   /** Position of the phase within the step. */
   index: count,
   /** Job-wide. */
