@@ -10,7 +10,6 @@ import {
   checkpointReportSchema,
   encodeMessage,
   itemRequestSchema,
-  type JobAnnouncement,
   microBatchReportSchema,
   receivedSchema,
   stepStateSchema,
@@ -52,7 +51,7 @@ import {
   type TrainingPlan,
 } from "./step_state.ts";
 import { tokenCountOf } from "./token_count.ts";
-import { itemsOf, type StepItem } from "./work_items.ts";
+import { cachedByStep, itemsOf } from "./work_items.ts";
 
 export interface TrainingRunOptions {
   readonly bus: Bus;
@@ -115,40 +114,6 @@ interface Queued
   extends Pick<Extract<StepEffect, { type: "requeue" }>, "step" | "attempt" | "time" | "purge"> {
   /** Null: all of them. */
   readonly indices: readonly number[] | null;
-}
-
-/** What has to be equal on every worker. */
-export function announcementOf(job: PlannedJob, startId: string): JobAnnouncement {
-  const { lora, seed, quantization, training, fleet } = job.spec;
-  return {
-    jobId: job.id,
-    startId,
-    specHash: job.specHash,
-    model: job.model,
-    modelFolder: job.modelFolder,
-    baseModelName: job.spec.model,
-    savesState: !training.save_only_model,
-    gradientCodec: fleet.gradient_codec,
-    localSteps: fleet.local_steps === null ? null : {
-      outerLearningRate: fleet.local_steps.outer_learning_rate,
-      outerMomentum: fleet.local_steps.outer_momentum,
-    },
-    engine: {
-      lora,
-      seed,
-      doubleQuantization: quantization.bnb_4bit_use_double_quant,
-      gradientCheckpointing: training.gradient_checkpointing,
-      maxTokensPerMicroBatch: job.maxTokensPerMicroBatch,
-      maxPositions: job.maxPositions,
-    },
-    optimizer: {
-      beta1: training.adam_beta1,
-      beta2: training.adam_beta2,
-      epsilon: training.adam_epsilon,
-      weightDecay: training.weight_decay,
-      maxGradientNorm: training.max_grad_norm,
-    },
-  };
 }
 
 /** The job's queue and an empty log must be there. */
@@ -477,13 +442,4 @@ function isUrgent(before: Training, now: Training): boolean {
   const isOtherRound = now.phase === "reduce" && now.generation !== before.generation;
   return now.phase !== before.phase || now.step !== before.step || now.attempt !== before.attempt ||
     isOtherRound;
-}
-
-/** Those of the newest step that was asked for are kept. */
-function cachedByStep(make: (step: number) => readonly StepItem[]): (step: number) => readonly StepItem[] {
-  let kept: { readonly step: number; readonly items: readonly StepItem[] } | null = null;
-  return (step) => {
-    if (kept?.step !== step) kept = { step, items: make(step) };
-    return kept.items;
-  };
 }
