@@ -22,7 +22,6 @@ export type Hello = z.output<typeof helloSchema>;
 
 /** A request to be no member any more, at once. */
 export const leaveSchema = z.strictObject({ ...sender, reason: text });
-export type Leave = z.output<typeof leaveSchema>;
 
 /** The committed state that a worker holds; step 0 is the initial adapter. */
 export const committedSchema = z.strictObject({ step: count, digest: sha256Schema });
@@ -34,7 +33,6 @@ export const layoutSchema = z.strictObject({
   elementCount: z.int().positive(),
   parameterCount: z.int().positive(),
 });
-export type LayoutSummary = z.output<typeof layoutSchema>;
 
 /** How far a worker is with the announced job. */
 export const workerJobSchema = z.discriminatedUnion("phase", [
