@@ -139,7 +139,7 @@ export function describeLocal(
   { fleet, training }: Pick<JobSpec, "fleet" | "training">,
 ): string {
   const { inner_steps: inner, replicas } = fleet.local_steps!;
-  return `Local steps: ${totalDataSteps} data steps of ${training.gradient_accumulation_steps} micro-batches make ` +
+  return `Local steps: ${totalDataSteps} data steps of up to ${training.gradient_accumulation_steps} micro-batches make ` +
     `${totalSteps} outer steps of up to ${replicas} replicas with up to ${inner} inner steps each.`;
 }
 
