@@ -237,7 +237,9 @@ export const workerSchema = z.object({
     reasons: z.array(z.string()).openapi({ description: "One by one, oldest first" }),
     since: timestamp,
     job_id: z.string().openapi({ description: "The job in which it was found out" }),
-    until: z.enum(["job_ends", "reinstated"]),
+    until: z.enum(["job_ends", "reinstated"]).openapi({
+      description: "job_ends: it was to blame too often. reinstated: an audit has found its gradients wrong",
+    }),
   }).nullable().openapi({ description: "Why it gets no work; null where it does" }),
 }).openapi("Worker");
 
