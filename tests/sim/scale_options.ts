@@ -9,9 +9,9 @@ import type { ScaleOptions } from "./model/scale_run.ts";
 const LARGE = 200;
 
 /**
- * A large fleet speaks less often: the coordinator needs some 40 µs for a heartbeat, so that ten thousand workers, four times a
- * second, would be more than one core's work. A worker is lost after 6 s instead of 2: two heartbeats of one second are lost one
- * after the other too often in bad weather.
+ * A large fleet speaks less often: the coordinator needs some 40 µs for a heartbeat, so that ten thousand
+ * workers, four times a second, would be more than one core's work. A worker is lost after 6 s instead of 2:
+ * two heartbeats of one second are lost one after the other too often in bad weather.
  */
 const LARGE_FLEET_LIMITS: Limits = {
   ...LIMITS,
