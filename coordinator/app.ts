@@ -13,7 +13,7 @@ import { pacedBodies } from "./routes/paced_body.ts";
 import { addWorkerRoutes } from "./routes/workers.ts";
 import { z } from "@hono/zod-openapi";
 
-export const API_VERSION = "0.1.0";
+const API_VERSION = "0.1.0";
 
 /** The app over its services; `app.fetch` serves it, `app.request` tests it. */
 export function createApp(services: ApiServices): Api {

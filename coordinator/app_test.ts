@@ -150,4 +150,14 @@ Deno.test("the description is valid and holds every route", () =>
       assert(components[kind!]?.[name!] !== undefined, `${kind}/${name} is missing`);
     }
     assertStringIncludes(text, "lora_alpha");
+    // Names of our own that no other library's documentation explains.
+    for (
+      const words of [
+        "bytes fall by inner_steps",
+        "a second worker with the same GPU",
+        "How gradients travel",
+      ]
+    ) {
+      assertStringIncludes(text, words);
+    }
   }));

@@ -12,6 +12,9 @@ import { LoraFleetError, quote } from "../shared/errors.ts";
 import { jobSpecSchema } from "../shared/job_spec.ts";
 import { type AuditCounts, auditCountsSchema, NO_AUDITS } from "../shared/messages.ts";
 
+/** Of a sample that is left out, in the sentence for the user. */
+const MOST_LINES_NAMED = 20;
+
 export const jobStatusSchema = z.enum([
   "validating_files",
   "queued",
@@ -180,6 +183,8 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
           step: transition.step,
           trainedTokens: transition.trainedTokens,
           quarantined: job.quarantined.filter(({ step }) => step <= transition.step),
+          // The next commit tells those up to it; before the first there are none.
+          audits: transition.step === 0 ? NO_AUDITS : job.audits,
         },
         reason: transition.step === 0
           ? "Training begins anew."
@@ -204,13 +209,12 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
       const { sample } = transition;
       const isOther = ({ step, microBatch }: QuarantinedSample) =>
         step !== sample.step || microBatch !== sample.microBatch;
-      const lines = sample.examples.length === 1 ? "line" : "lines";
+      const what = job.spec.fleet.local_steps === null ? "Micro-batch" : "Phase";
       return {
         job: { ...job, quarantined: [...job.quarantined.filter(isOther), sample] },
-        reason: `Micro-batch ${sample.microBatch} of step ${sample.step} is left out (${lines} ` +
-          `${sample.examples.join(", ")} of the training file): ${sample.reason} on ${
-            sample.workers.join(", ")
-          }.`,
+        reason: `${what} ${sample.microBatch} of step ${sample.step} is left out ` +
+          `(${linesInWords(sample.examples)} of the training file): ${sample.reason} on ` +
+          `${sample.workers.join(", ")}.`,
       };
     }
     case "trained":
@@ -260,4 +264,11 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
 
 function afterStep({ step }: JobRecord): string {
   return step === 0 ? "" : `, after step ${step}`;
+}
+
+/** A phase is made of thousands of lines: the job has them all, and a sentence the first ones. */
+function linesInWords(lines: readonly number[]): string {
+  const named = lines.slice(0, MOST_LINES_NAMED).join(", ");
+  const more = lines.length - MOST_LINES_NAMED;
+  return `${lines.length === 1 ? "line" : "lines"} ${named}${more > 0 ? ` and ${more} more` : ""}`;
 }

@@ -22,12 +22,13 @@ import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { createHearing } from "./hearing.ts";
+import { announcementOf } from "./job_announcement.ts";
 import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
 import { createPaced } from "./paced.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
 import { createMemoryQuarantineStore, createQuarantines, type QuarantineStore } from "./quarantines.ts";
 import type { FleetView } from "./step_state.ts";
-import { announcementOf, type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
+import { type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
 import { workerViews } from "./worker_views.ts";
 
 export interface FleetOptions {

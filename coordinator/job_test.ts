@@ -168,7 +168,24 @@ Deno.test("samples that are left out: told once, as the commit has them in the e
   const second = decideJob(first, { ...commit, step: 2, quarantined: [sampleOf(2)] }, 3000).job;
   assertEquals([second.quarantined, second.audits], [[sampleOf(1, 5), sampleOf(2)], audits]);
   const back = decideJob(second, { type: "rolledBack", step: 1, trainedTokens: 1 }, 3000).job;
-  assertEquals(back.quarantined, [sampleOf(1, 5)]);
+  assertEquals([back.quarantined, back.audits], [[sampleOf(1, 5)], audits]);
+  const anew = decideJob(back, { type: "rolledBack", step: 0, trainedTokens: 0 }, 3000).job;
+  assertEquals([anew.quarantined, anew.audits], [[], { passed: 0, failed: 0, skipped: 0 }]);
+});
+
+Deno.test("a phase that is left out is called one, and not all of its thousands of lines are in the sentence", () => {
+  const running = live(fresh, ...toRunning);
+  const inPhases = jobSpecSchema.parse({ ...spec, fleet: { local_steps: {} } });
+  const examples = Array.from({ length: 1000 }, (_, index) => index + 1);
+  const sample = { ...sampleOf(1, 3), examples };
+  const { job, reason } = decideJob(
+    { ...running, spec: inPhases },
+    { type: "sampleQuarantined", sample },
+    3000,
+  );
+  assertStringIncludes(reason, "Phase 3 of step 1 is left out (lines 1, 2, 3");
+  assertStringIncludes(reason, "19, 20 and 980 more of the training file)");
+  assertEquals(job.quarantined, [sample]);
 });
 
 Deno.test("a record of before there were quarantines is one without any", () => {

@@ -106,13 +106,6 @@ export function placeOfNumber(
   return { dataStep: Math.floor(number / perStep) + 1, index: number % perStep };
 }
 
-/** Of all micro-batches of a phase, in their order. */
-export function numbersOf({ innerSteps }: Phase): number[] {
-  return innerSteps.flatMap(({ number, microBatchCount }) =>
-    Array.from({ length: microBatchCount }, (_, i) => number + i)
-  );
-}
-
 /** Of a job without local steps: null. */
 export function localPlanOf(
   spec: JobSpec,
@@ -146,7 +139,7 @@ export function describeLocal(
   { fleet, training }: Pick<JobSpec, "fleet" | "training">,
 ): string {
   const { inner_steps: inner, replicas } = fleet.local_steps!;
-  return `Local steps: ${totalDataSteps} data steps of ${training.gradient_accumulation_steps} micro-batches make ` +
+  return `Local steps: ${totalDataSteps} data steps of up to ${training.gradient_accumulation_steps} micro-batches make ` +
     `${totalSteps} outer steps of up to ${replicas} replicas with up to ${inner} inner steps each.`;
 }
 

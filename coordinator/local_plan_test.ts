@@ -119,7 +119,7 @@ Deno.test("a user is told what a step is, and of a momentum that the job is too 
     return [describeLocal(plan, { fleet, training }), ...localWarnings(plan, { fleet })];
   };
   const sentence =
-    "Local steps: 60 data steps of 4 micro-batches make 10 outer steps of up to 2 replicas with up to 3 " +
+    "Local steps: 60 data steps of up to 4 micro-batches make 10 outer steps of up to 2 replicas with up to 3 " +
     "inner steps each.";
   assertEquals(told(60), [sentence]);
   const [, warning] = told(54);

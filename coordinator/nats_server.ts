@@ -87,8 +87,9 @@ export function findNatsServer(configured: string | null, searchPath: string): s
 }
 
 /**
- * Starts the server, after the end of one that was left in the folder, and waits until it takes connections. Throws a `LoraFleetError`: `port_in_use`,
- * `missing_dependency` (the binary does not run), `storage` (its folder), `timeout`.
+ * Starts the server, after the end of one that was left in the folder, and waits until it takes connections.
+ * Throws a `LoraFleetError`: `port_in_use`, `missing_dependency` (the binary does not run), `storage` (its
+ * folder), `timeout`.
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
   const { binary, folder, host, clock } = options;

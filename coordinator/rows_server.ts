@@ -16,13 +16,15 @@ export interface RowsServerOptions {
   readonly job: PlannedJob;
   readonly local: LocalPlan;
   readonly startId: string;
+  /** Whether the rows are for a member of the attempt that is being computed: nobody else has a use for them. */
+  readonly isAsked: (request: RowsRequest) => boolean;
   /** The rows cannot be sent: a message may not be as large as they are. */
   readonly onUnanswerable: (request: RowsRequest, thrown: unknown) => void;
   readonly onDefect: OnDefect;
 }
 
 export function serveRows(options: RowsServerOptions): Subscription {
-  const { bus, job, local, startId, onUnanswerable, onDefect } = options;
+  const { bus, job, local, startId, isAsked, onUnanswerable, onDefect } = options;
   const { training } = job.spec;
   const kept = new Map<number, readonly MicroBatch[]>();
 
@@ -51,7 +53,7 @@ export function serveRows(options: RowsServerOptions): Subscription {
     schema: rowsRequestSchema,
     what: "request for rows",
     handle: ({ said, respond }) => {
-      if (said.startId !== startId) return;
+      if (!isAsked(said)) return;
       const { step, attempt, index, number } = said;
       const header = {
         jobId: job.id,

@@ -18,7 +18,7 @@ const JOB = createToyJob({
   fleet: { local_steps: { inner_steps: 3, replicas: 2 } },
 });
 const REQUEST: RowsRequest = {
-  ...{ worker: "w-a", incarnation: "i-1", startId: "s-1", step: 1, attempt: 2, index: 1, number: 7 },
+  ...{ worker: "w-a", incarnation: "i-1", term: 1, step: 1, attempt: 2, index: 1, number: 7 },
 };
 
 function createWorld(job = JOB, maxPayloadBytes = 2 ** 20) {
@@ -28,6 +28,7 @@ function createWorld(job = JOB, maxPayloadBytes = 2 ** 20) {
   serveRows({
     bus: broker.connect("coordinator"),
     ...{ job, local: job.local!, startId: "s-1" },
+    isAsked: ({ worker, attempt }) => worker === "w-a" && attempt === 2,
     onUnanswerable: ({ number }, thrown) => void unanswered.push(`${number}: ${(thrown as Error).message}`),
     onDefect: (message, thrown) => void defects.push(`${message}: ${(thrown as Error).message}`),
   });
@@ -66,11 +67,12 @@ Deno.test("each micro-batch of the job can be had by its number, in an item that
   }
 });
 
-Deno.test("a number beyond the job's, another start and another speaker have no answer", async () => {
+Deno.test("a number beyond the job's, another attempt and whoever is no member of it have no answer", async () => {
   const { refused, defects } = createWorld();
   await refused({ number: 12 });
   assertMatch(defects.join(), /w-a asks for micro-batch 12 of ftjob-sim, which has 6 data steps of up to 2/);
-  await refused({ startId: "s-0" });
+  await refused({ attempt: 1 });
+  await refused({ worker: "w-b" }, "w-b");
   assertEquals(defects.length, 1);
   await refused({}, "w-b");
   assertMatch(defects[1]!, /a worker speaks for itself alone/);

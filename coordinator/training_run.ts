@@ -10,7 +10,6 @@ import {
   checkpointReportSchema,
   encodeMessage,
   itemRequestSchema,
-  type JobAnnouncement,
   microBatchReportSchema,
   receivedSchema,
   stepStateSchema,
@@ -22,6 +21,8 @@ import type {
   CheckpointReport,
   CommitEntry,
   Heartbeat,
+  ItemRequest,
+  RowsRequest,
   UpdateReport,
 } from "../shared/messages.ts";
 import * as subjects from "../shared/subjects.ts";
@@ -50,7 +51,7 @@ import {
   type TrainingPlan,
 } from "./step_state.ts";
 import { tokenCountOf } from "./token_count.ts";
-import { itemsOf, type StepItem } from "./work_items.ts";
+import { cachedByStep, itemsOf } from "./work_items.ts";
 
 export interface TrainingRunOptions {
   readonly bus: Bus;
@@ -113,40 +114,6 @@ interface Queued
   extends Pick<Extract<StepEffect, { type: "requeue" }>, "step" | "attempt" | "time" | "purge"> {
   /** Null: all of them. */
   readonly indices: readonly number[] | null;
-}
-
-/** What has to be equal on every worker. */
-export function announcementOf(job: PlannedJob, startId: string): JobAnnouncement {
-  const { lora, seed, quantization, training, fleet } = job.spec;
-  return {
-    jobId: job.id,
-    startId,
-    specHash: job.specHash,
-    model: job.model,
-    modelFolder: job.modelFolder,
-    baseModelName: job.spec.model,
-    savesState: !training.save_only_model,
-    gradientCodec: fleet.gradient_codec,
-    localSteps: fleet.local_steps === null ? null : {
-      outerLearningRate: fleet.local_steps.outer_learning_rate,
-      outerMomentum: fleet.local_steps.outer_momentum,
-    },
-    engine: {
-      lora,
-      seed,
-      doubleQuantization: quantization.bnb_4bit_use_double_quant,
-      gradientCheckpointing: training.gradient_checkpointing,
-      maxTokensPerMicroBatch: job.maxTokensPerMicroBatch,
-      maxPositions: job.maxPositions,
-    },
-    optimizer: {
-      beta1: training.adam_beta1,
-      beta2: training.adam_beta2,
-      epsilon: training.adam_epsilon,
-      weightDecay: training.weight_decay,
-      maxGradientNorm: training.max_grad_norm,
-    },
-  };
 }
 
 /** The job's queue and an empty log must be there. */
@@ -276,6 +243,10 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   const isCurrent = (step: number, attempt: number) =>
     !isClosed && training.phase === "compute" && training.step === step && training.attempt === attempt;
 
+  /** Whether a member asks for work of this attempt. Who asks too early or too late asks again, or has no need to. */
+  const isAsked = (request: ItemRequest | RowsRequest) =>
+    isCurrent(request.step, request.attempt) && isOfAttempt(training, request);
+
   /** All micro-batches of the attempt, or some of them once more. */
   async function enqueueAttempt({ step, attempt, indices, time, purge }: Queued): Promise<void> {
     if (!isCurrent(step, attempt)) return;
@@ -375,9 +346,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       what: "request for a work item",
       handle: ({ said, respond }) => {
         const { step, attempt, index } = said;
-        // Whoever asks too early or too late asks again, or has no need to.
-        if (!isCurrent(step, attempt) || !isOfAttempt(training, said)) return;
-        if (index < items(step).length) respond(workItemOf(step, attempt, index));
+        if (isAsked(said) && index < items(step).length) respond(workItemOf(step, attempt, index));
       },
     }, onDefect),
     listenToOutcomes(
@@ -406,7 +375,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       },
     }, onDefect),
     ...local === null ? [] : [serveRows({
-      ...{ bus, job, local, startId, onDefect },
+      ...{ bus, job, local, startId, isAsked, onDefect },
       onUnanswerable: ({ step, attempt, number }, thrown) => {
         const reason = `the rows of micro-batch ${number} could not be sent: ${messageOf(thrown)}`;
         apply({ type: "notQueued", step, attempt, reason });
@@ -473,13 +442,4 @@ function isUrgent(before: Training, now: Training): boolean {
   const isOtherRound = now.phase === "reduce" && now.generation !== before.generation;
   return now.phase !== before.phase || now.step !== before.step || now.attempt !== before.attempt ||
     isOtherRound;
-}
-
-/** Those of the newest step that was asked for are kept. */
-function cachedByStep(make: (step: number) => readonly StepItem[]): (step: number) => readonly StepItem[] {
-  let kept: { readonly step: number; readonly items: readonly StepItem[] } | null = null;
-  return (step) => {
-    if (kept?.step !== step) kept = { step, items: make(step) };
-    return kept.items;
-  };
 }

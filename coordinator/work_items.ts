@@ -24,3 +24,14 @@ export function itemsOf({ spec, local, microBatchesOf }: PlannedJob, step: numbe
     encode: (header) => encodeWorkItem(header, batch),
   }));
 }
+
+/** Those of the newest step that was asked for are kept. */
+export function cachedByStep(
+  make: (step: number) => readonly StepItem[],
+): (step: number) => readonly StepItem[] {
+  let kept: { readonly step: number; readonly items: readonly StepItem[] } | null = null;
+  return (step) => {
+    if (kept?.step !== step) kept = { step, items: make(step) };
+    return kept.items;
+  };
+}

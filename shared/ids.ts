@@ -35,7 +35,7 @@ export function assertToken(what: string, name: string): string {
 export type RandomBytes = (length: number) => Uint8Array;
 
 /** The system's secure generator. */
-export const secureBytes: RandomBytes = (length) => crypto.getRandomValues(new Uint8Array(length));
+const secureBytes: RandomBytes = (length) => crypto.getRandomValues(new Uint8Array(length));
 
 const ALPHABET = "0123456789abcdefghijklmnopqrstuv";
 

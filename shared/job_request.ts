@@ -86,7 +86,7 @@ function readGroup(draft: Draft, group: Group, fields: unknown): void {
   for (const [field, value] of Object.entries(fields)) {
     const param = `${group}.${field}`;
     const rule = Object.hasOwn(FIELD_RULES[group], field) ? FIELD_RULES[group][field] : undefined;
-    if (Object.hasOwn(SHAPES[group], field)) put(draft, param, value, param);
+    if (Object.hasOwn(SHAPES[group], field)) put(draft, param, withoutAbsent(value), param);
     else if (rule === undefined) throw unknownField(param);
     else if (isAbsent(value)) continue;
     else if (rule.kind === "alias") put(draft, rule.to, value, param);
@@ -101,6 +101,14 @@ function readGroup(draft: Draft, group: Group, fields: unknown): void {
       draft.warnings.push(`${param} (${show(value)}) has no effect: ${rule.note}.`);
     }
   }
+}
+
+/** Null is absence in a field that is itself an object of fields, too: local_steps is the only one. */
+function withoutAbsent(value: unknown): unknown {
+  if (!isObject(value)) return value;
+  const isLeftOut = ([name, inner]: [string, unknown]) =>
+    isAbsent(inner) && Object.hasOwn(localStepsSchema.shape, name);
+  return Object.fromEntries(Object.entries(value).filter((entry) => !isLeftOut(entry)));
 }
 
 function parseSpec(draft: Draft): JobSpec {
@@ -166,6 +174,11 @@ function isGroup(name: string): name is Group {
 
 /** Refuses a field by naming the nearest known one: the same name in a group, or a similar path. */
 function unknownField(param: string): LoraFleetError {
+  if (KNOWN_PATHS.includes(param)) {
+    const [field, ...outer] = param.split(".").toReversed();
+    const nested = outer.reduce((inner, object) => `{${show(object)}: ${inner}}`, `{${show(field)}: …}`);
+    return invalidField(param, `unknown field ${show(param)}; write ${nested}`);
+  }
   const name = param.slice(param.lastIndexOf(".") + 1);
   const lastPart = (path: string) => path.slice(path.lastIndexOf(".") + 1);
   const elsewhere = KNOWN_PATHS.find((path) => lastPart(path) === name);

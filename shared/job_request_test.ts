@@ -36,6 +36,7 @@ Deno.test("a job chooses local steps, whose mean is taken as it is unless it nam
   const usual = { inner_steps: 25, replicas: 4, outer_learning_rate: 1, outer_momentum: 0 };
   assertEquals([chosen(null), chosen({})], [null, usual]);
   assertEquals(chosen({ inner_steps: 50, replicas: 8 }), { ...usual, inner_steps: 50, replicas: 8 });
+  assertEquals(chosen({ inner_steps: null, replicas: 8 }), { ...usual, replicas: 8 });
   const refused = (local_steps: unknown) => {
     const { param, message } = refusal({ ...MINIMAL, fleet: { local_steps } });
     return [param, message];
@@ -59,6 +60,7 @@ Deno.test("a job chooses local steps, whose mean is taken as it is unless it nam
     assertStringIncludes(message!, says);
   }
   assertEquals(refused(8)[0], "fleet.local_steps");
+  assertEquals(refused({ inner_step: null })[0], field("inner_step"));
   const [param, message] = refused({ inner_step: 8 });
   assertEquals(param, field("inner_step"));
   assertStringIncludes(message!, 'did you mean "fleet.local_steps.inner_steps"?');
@@ -248,6 +250,12 @@ const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
     },
     "hyperparameters.learning_rate_multiplier",
     "training.learning_rate already says 1",
+  ],
+  [
+    "a path in place of objects",
+    { "fleet.local_steps.replicas": 2 },
+    "fleet.local_steps.replicas",
+    'write {"fleet": {"local_steps": {"replicas": …}}}',
   ],
   [
     "two lengths",

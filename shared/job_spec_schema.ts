@@ -89,31 +89,37 @@ export type DatasetSpec = z.output<typeof datasetSchema>;
  * their changes is the gradient of SGD with Nesterov's momentum.
  */
 export const localStepsSchema = z.strictObject({
-  /** Optimizer steps of a replica between two exchanges. Usual are 8, 25 and 50: bytes fall by as much. */
-  inner_steps: z.int().min(1).max(1000).default(25),
-  /**
-   * Replicas of an outer step, done beside each other by whoever is there: no more workers than these have
-   * work.
-   */
-  replicas: z.int().min(1).max(1000).default(4),
-  /** With the defaults the outer step takes the replicas' mean as it is; the paper's are 0.7 and 0.9. */
-  outer_learning_rate: z.number().positive().default(1),
+  inner_steps: z.int().min(1).max(1000).default(25).describe(
+    "Optimizer steps of a replica between two exchanges: bytes fall by inner_steps · replicas",
+  ),
+  replicas: z.int().min(1).max(1000).default(4).describe(
+    "Phases of a step, done beside each other by whoever is there: no more workers than these have work",
+  ),
+  outer_learning_rate: z.number().positive().default(1).describe(
+    "Of SGD with Nesterov's momentum on the mean change; with 1, and momentum 0, the mean is taken as it is",
+  ),
   outer_momentum: z.number().min(0).lt(1).default(0),
 });
 export type LocalStepsSpec = z.output<typeof localStepsSchema>;
 
 /** How the workers of a job work together. */
 export const fleetSchema = z.strictObject({
-  /**
-   * How gradients travel. "exact": the result does not depend on who did the work. "int8": a quarter of the bytes, for thin
-   * links; all workers agree still, but the result depends on who did the work (decision 0008).
-   */
-  gradient_codec: z.enum(["exact", "int8"]).default("exact"),
-  local_steps: localStepsSchema.nullable().default(null),
-  /** The share of micro-batches that a second worker with the same GPU computes again, to compare the bits (decision 0012). */
-  audit_rate: z.number().min(0).max(1).default(0),
-  /** What becomes of the job where two workers give different bits, each the same again, and nobody can tell who is right. */
-  audit_unresolved: z.enum(["fail", "continue"]).default("fail"),
+  /** Decision 0008. */
+  gradient_codec: z.enum(["exact", "int8"]).default("exact").describe(
+    "How gradients travel. exact: the result does not depend on who did the work. int8: a quarter of the bytes, for thin " +
+      "links; all workers agree still, but the result depends on who did the work",
+  ),
+  local_steps: localStepsSchema.nullable().default(null).describe(
+    "Replicas train by themselves for some steps, and what they have changed is averaged; null: without",
+  ),
+  /** Decision 0012, as the next one. */
+  audit_rate: z.number().min(0).max(1).default(0).describe(
+    "The share of micro-batches (with local_steps: of phases) that a second worker with the same GPU computes again, to " +
+      "compare the bits",
+  ),
+  audit_unresolved: z.enum(["fail", "continue"]).default("fail").describe(
+    "What becomes of the job where two workers give different bits, each the same again, and nobody can tell who is right",
+  ),
 });
 export type FleetSpec = z.output<typeof fleetSchema>;
 

@@ -16,6 +16,7 @@ import type { MicroBatch } from "./micro_batch.ts";
 import { decodeMicroBatch, encodeMicroBatch } from "./micro_batch_codec.ts";
 import { decodePhase, encodePhase, type Phase } from "./phase_codec.ts";
 
+export { numbersOf } from "./phase_codec.ts";
 export type { InnerStep, Phase } from "./phase_codec.ts";
 
 export const workItemHeaderSchema = z.strictObject({

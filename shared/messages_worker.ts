@@ -22,7 +22,6 @@ export type Hello = z.output<typeof helloSchema>;
 
 /** A request to be no member any more, at once. */
 export const leaveSchema = z.strictObject({ ...sender, reason: text });
-export type Leave = z.output<typeof leaveSchema>;
 
 /** The committed state that a worker holds; step 0 is the initial adapter. */
 export const committedSchema = z.strictObject({ step: count, digest: sha256Schema });
@@ -34,7 +33,6 @@ export const layoutSchema = z.strictObject({
   elementCount: z.int().positive(),
   parameterCount: z.int().positive(),
 });
-export type LayoutSummary = z.output<typeof layoutSchema>;
 
 /** How far a worker is with the announced job. */
 export const workerJobSchema = z.discriminatedUnion("phase", [
@@ -77,9 +75,13 @@ export const heartbeatSchema = z.strictObject({
 });
 export type Heartbeat = z.output<typeof heartbeatSchema>;
 
-const place = { ...sender, step: z.int().positive(), attempt: z.int().positive() };
-/** The term tells it from the same numbers under an earlier coordinator, or before a pause. */
-const attempt = { ...place, term: count };
+const attempt = {
+  ...sender,
+  /** Tells the step and the attempt from the same numbers under an earlier coordinator, or before a pause. */
+  term: count,
+  step: z.int().positive(),
+  attempt: z.int().positive(),
+};
 
 /** A claim: this gradient is computed and in no sum yet. */
 export const microBatchReportSchema = z.strictObject({
@@ -130,8 +132,7 @@ export type AttemptFailure = z.output<typeof attemptFailureSchema>;
 
 /** One micro-batch of a phase, asked of the coordinator. The answer is a work item that names the same. */
 export const rowsRequestSchema = z.strictObject({
-  ...place,
-  startId: tokenSchema,
+  ...attempt,
   /** Position of the phase within the step. */
   index: count,
   /** Job-wide. */

@@ -26,6 +26,13 @@ export type InnerStep = z.output<typeof innerStepSchema>;
 export const phaseSchema = z.strictObject({ innerSteps: z.array(innerStepSchema).min(1).max(1000) });
 export type Phase = z.output<typeof phaseSchema>;
 
+/** Job-wide numbers of all its micro-batches, in their order. */
+export function numbersOf({ innerSteps }: Phase): number[] {
+  return innerSteps.flatMap(({ number, microBatchCount }) =>
+    Array.from({ length: microBatchCount }, (_, i) => number + i)
+  );
+}
+
 const MAGIC = 0x4850464c; // "LFPH" read as a little-endian u32
 const VERSION = 1;
 const HEADER_BYTES = 16;

@@ -16,7 +16,7 @@ const OUTPUT_EMBEDDING = "lm_head";
  * Whether PEFT would put an adapter on the module `name`: it is listed, or it ends in a listed name after a dot
  * (`check_target_module_exists` in peft/tuners/tuners_utils.py).
  */
-export function isTargeted(name: string, targetModules: LoraSpec["target_modules"]): boolean {
+function isTargeted(name: string, targetModules: LoraSpec["target_modules"]): boolean {
   if (targetModules === "all-linear") return lastPart(name) !== OUTPUT_EMBEDDING;
   return targetModules.some((target) => name === target || name.endsWith(`.${target}`));
 }

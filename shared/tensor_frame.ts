@@ -20,7 +20,7 @@ import { crc32 } from "node:zlib";
 import { LoraFleetError } from "./errors.ts";
 
 export const FRAME_HEADER_BYTES = 48;
-export const FRAME_VERSION = 1;
+const FRAME_VERSION = 1;
 
 const MAGIC = 0x4654_464c;
 const CHECKSUM_AT = 44;

@@ -1,6 +1,8 @@
 /**
- * Finds the base model of a job: where the coordinator has it, if that is this machine's disk, too; else in the cache; else it
- * is downloaded, from the hub where the coordinator has it from there, and from the coordinator where that fails. Whatever the way, every file is compared with the manifest, and the folder holds nothing else.
+ * Finds the base model of a job: where the coordinator has it, if that is this machine's disk, too; else in
+ * the cache; else it is downloaded, from the hub where the coordinator has it from there, and from the
+ * coordinator where that fails. Whatever the way, every file is compared with the manifest, and the folder
+ * holds nothing else.
  */
 import { dirname, join } from "@std/path";
 import type { Clock } from "../shared/clock.ts";

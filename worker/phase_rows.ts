@@ -11,6 +11,7 @@ import {
   decodeWorkItemRows,
   encodeMessage,
   type MemberRef,
+  numbersOf,
   type Phase,
   rowsRequestSchema,
   type WorkItemHeader,
@@ -24,6 +25,8 @@ export interface PhaseRowsOptions {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly self: MemberRef;
+  /** Of the attempt for which the phase is computed. */
+  readonly term: number;
   /** Of the work item. */
   readonly header: WorkItemHeader;
   readonly phase: Phase;
@@ -36,10 +39,7 @@ export interface PhaseRowsOptions {
  * signal aborts, and rejects with its reason then.
  */
 export function createPhaseRows(options: PhaseRowsOptions): (number: number) => Promise<MicroBatch> {
-  const { phase } = options;
-  const numbers = phase.innerSteps.flatMap(({ number, microBatchCount }) =>
-    Array.from({ length: microBatchCount }, (_, i) => number + i)
-  );
+  const numbers = numbersOf(options.phase);
   let ahead: { readonly number: number; readonly batch: Promise<MicroBatch> } | null = null;
   let position = 0;
 
@@ -54,12 +54,12 @@ export function createPhaseRows(options: PhaseRowsOptions): (number: number) => 
 }
 
 function ask(options: PhaseRowsOptions, number: number): Promise<MicroBatch> {
-  const { bus, clock, limits, self, header, signal } = options;
-  const { jobId, startId, step, attempt, index } = header;
+  const { bus, clock, limits, self, term, header, signal } = options;
+  const { jobId, step, attempt, index } = header;
   const request = {
     ...{ bus, clock, signal, timeoutMs: limits.requestTimeoutMs },
     subject: rowsSubject(jobId, self.worker),
-    data: encodeMessage(rowsRequestSchema, { ...self, startId, step, attempt, index, number }),
+    data: encodeMessage(rowsRequestSchema, { ...self, term, step, attempt, index, number }),
   };
   return askUntilRead(request, (bytes) => {
     // Whether the phase is audited is no matter of its rows.

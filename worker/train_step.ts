@@ -249,7 +249,8 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   ): Promise<MicroBatchResult | null> {
     const phase = decodeWorkItemPhase(data);
     const { signal, end } = states.watch((newer) => isComputed(attemptOf(state), newer));
-    const rowsOf = createPhaseRows({ bus: control, clock, limits, self, header, phase, signal });
+    const { term } = state;
+    const rowsOf = createPhaseRows({ bus: control, clock, limits, self, term, header, phase, signal });
     try {
       return await engine.computePhase({ phase, rowsOf, onComputed: options.onComputed, signal });
     } catch (thrown) {

@@ -6,9 +6,10 @@ import { linesOf, type PackedRow, packRows, rowLength, toMicroBatch } from "../.
 import type { Tokenizer } from "../../shared/data/tokenizer.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { type JobSpec, specHash } from "../../shared/job_spec.ts";
+import { numbersOf } from "../../shared/messages.ts";
 import type { ModelManifest } from "../../shared/model_manifest.ts";
 import type { PlannedJob } from "../fleet.ts";
-import { firstNumberOf, localPlanOf, numbersOf, outerCheckpointSteps, placeOfNumber } from "../local_plan.ts";
+import { firstNumberOf, localPlanOf, outerCheckpointSteps, placeOfNumber } from "../local_plan.ts";
 import { checkpointSteps, planShards, type ShardPlan } from "../shard_plan.ts";
 
 export interface DatasetReport {

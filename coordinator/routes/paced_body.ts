@@ -61,8 +61,9 @@ export function pacedBody(body: ReadableStream<Uint8Array>, clock: Clock): Reada
 /** Every body of a request is a paced one. */
 export function pacedBodies(clock: Clock): MiddlewareHandler {
   return async (c, next) => {
-    const { body } = c.req.raw;
-    if (body !== null) c.req.raw = new Request(c.req.raw, { body: pacedBody(body, clock) });
+    const { url, method, headers, body } = c.req.raw;
+    // From its parts: a copy of the whole would follow the signal of Deno's request, of which Deno then warns the user.
+    if (body !== null) c.req.raw = new Request(url, { method, headers, body: pacedBody(body, clock) });
     await next();
   };
 }

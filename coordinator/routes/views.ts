@@ -50,9 +50,12 @@ export const jobSchema = z.object({
     examples: z.array(z.int()).openapi({ description: "Lines of the training file, from 1" }),
     reason: z.string(),
     workers: z.array(z.string()).openapi({ description: "Who tried it" }),
-  })).openapi({ description: "Micro-batches that were left out of their step" }),
+  })).openapi({
+    description: "Micro-batches (with fleet.local_steps: phases) that were left out of their step",
+  }),
   audits: z.object({ passed: z.int(), failed: z.int(), skipped: z.int() }).openapi({
-    description: "Micro-batches of committed steps that a second worker computed, too (fleet.audit_rate)",
+    description: "Of committed steps (fleet.audit_rate): the bits were the same, a worker was found wrong, " +
+      "nobody could be asked or could tell",
   }),
   step: z.int().openapi({ description: "The newest committed step, 0 before the first" }),
   total_steps: z.int().nullable().openapi({
@@ -234,7 +237,9 @@ export const workerSchema = z.object({
     reasons: z.array(z.string()).openapi({ description: "One by one, oldest first" }),
     since: timestamp,
     job_id: z.string().openapi({ description: "The job in which it was found out" }),
-    until: z.enum(["job_ends", "reinstated"]),
+    until: z.enum(["job_ends", "reinstated"]).openapi({
+      description: "job_ends: it was to blame too often. reinstated: an audit has found its gradients wrong",
+    }),
   }).nullable().openapi({ description: "Why it gets no work; null where it does" }),
 }).openapi("Worker");
 

@@ -112,7 +112,7 @@ export function addWorkerRoutes(api: Api, services: ApiServices): void {
       method: "post",
       path: "/v1/workers/{id}/reinstate",
       operationId: "reinstateWorker",
-      summary: "Give a worker that is in quarantine work again",
+      summary: "Give a worker that is in quarantine work again, whatever its quarantine would last until",
       security: userSecurity,
       request: { params: idParameter },
       responses: { 200: jsonContent(reinstatedWorkerSchema, "It is reinstated"), ...errorAnswers },

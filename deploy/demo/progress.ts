@@ -21,7 +21,7 @@ export function formatDuration(seconds: number): string {
 }
 
 /** The numbers of a step as text, in the order in which they are shown. */
-export function describeStep(metrics: StepMetrics): Record<"loss" | "speed" | "workers" | "eta", string> {
+function describeStep(metrics: StepMetrics): Record<"loss" | "speed" | "workers" | "eta", string> {
   return {
     loss: metrics.train_loss.toFixed(4),
     speed: `${Math.round(metrics.tokens_per_second)} tokens/s`,

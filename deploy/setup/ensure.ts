@@ -67,7 +67,7 @@ function thisMachine(): Machine {
 }
 
 /** The whole message for a person: what is missing, and the lines to type. */
-export function missingMessage(
+function missingMessage(
   platformName: string,
   missing: readonly Requirement[],
   commands: readonly string[],

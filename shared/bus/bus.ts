@@ -1,7 +1,8 @@
 /**
- * The meeting point, as an interface: core messages (at most once, for gradients and announcements), a work queue (at
- * least once, for micro-batches), an append-only log with compare-and-set (for commits) and leases (for the one
- * coordinator that leads). `nats_bus.ts` is the real one, `memory_bus.ts` the one of unit tests and the simulation; `bus_contract.ts` is run against both.
+ * The meeting point, as an interface: core messages (at most once, for gradients and announcements), a work
+ * queue (at least once, for micro-batches), an append-only log with compare-and-set (for commits) and leases
+ * (for the one coordinator that leads). `nats_bus.ts` is the real one, `memory_bus.ts` the one of unit tests
+ * and the simulation; `bus_contract.ts` is run against both.
  */
 export interface BusMessage {
   readonly subject: string;

@@ -98,26 +98,28 @@ async function arithmeticMs(): Promise<number> {
   return quantile(times, 0.5);
 }
 
-const { values } = parseArgs({
-  options: {
-    workers: { type: "string", default: "1,2,4" },
-    "micro-batches": { type: "string", default: "2,8" },
-    steps: { type: "string", default: "200" },
-  },
-});
-const list = (text: string) => text.split(",").map(Number);
-console.log(
-  `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, ${values.steps} steps a cell`,
-);
-console.log(`a micro-batch's own arithmetic: ${(await arithmeticMs()).toFixed(2)} ms`);
-console.log("workers  micro-batches  ms a step: median   90 %   longest");
-for (const workers of list(values.workers)) {
-  for (const microBatches of list(values["micro-batches"])) {
-    const { stepMs } = await measure(workers, microBatches, Number(values.steps));
-    const cells = [quantile(stepMs, 0.5), quantile(stepMs, 0.9), Math.max(...stepMs)];
-    console.log(
-      `${String(workers).padStart(7)}${String(microBatches).padStart(15)}            ` +
-        cells.map((ms) => ms.toFixed(1).padStart(7)).join(""),
-    );
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      workers: { type: "string", default: "1,2,4" },
+      "micro-batches": { type: "string", default: "2,8" },
+      steps: { type: "string", default: "200" },
+    },
+  });
+  const list = (text: string) => text.split(",").map(Number);
+  console.log(
+    `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, ${values.steps} steps a cell`,
+  );
+  console.log(`a micro-batch's own arithmetic: ${(await arithmeticMs()).toFixed(2)} ms`);
+  console.log("workers  micro-batches  ms a step: median   90 %   longest");
+  for (const workers of list(values.workers)) {
+    for (const microBatches of list(values["micro-batches"])) {
+      const { stepMs } = await measure(workers, microBatches, Number(values.steps));
+      const cells = [quantile(stepMs, 0.5), quantile(stepMs, 0.9), Math.max(...stepMs)];
+      console.log(
+        `${String(workers).padStart(7)}${String(microBatches).padStart(15)}            ` +
+          cells.map((ms) => ms.toFixed(1).padStart(7)).join(""),
+      );
+    }
   }
 }

@@ -3,6 +3,7 @@ import { systemClock } from "../../shared/clock.ts";
 import { pcg32, type Prng } from "../../shared/prng.ts";
 import {
   type CoordinatorChild,
+  freePort,
   natsPidOf,
   startCoordinatorChild,
   until,
@@ -37,12 +38,6 @@ export interface ChaosFleet extends AsyncDisposable {
 
 /** Whoever watches over a coordinator starts it again after so long. */
 const RESTART_MS = 300;
-
-function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  listener.close();
-  return listener.addr.port;
-}
 
 export async function startChaosFleet(options: ChaosFleetOptions): Promise<ChaosFleet> {
   const { folder, random, engine, gradientMs } = options;

@@ -1,7 +1,8 @@
 /**
- * A worker as a process, to be killed and stopped: all of it is the real one but two things. Its broker is reached at `--nats-port`, behind which a
- * proxy may be, and its engine keeps a book of what is in its sums, on standard output. `--engine gpu` is the real engine, too; `--engine toy` needs
- * no GPU and takes `--gradient-ms` for each micro-batch.
+ * A worker as a process, to be killed and stopped: all of it is the real one but two things. Its broker is
+ * reached at `--nats-port`, behind which a proxy may be, and its engine keeps a book of what is in its sums,
+ * on standard output. `--engine gpu` is the real engine, too; `--engine toy` needs no GPU and takes
+ * `--gradient-ms` for each micro-batch.
  */
 import { parseArgs } from "node:util";
 import { systemClock } from "../../shared/clock.ts";

@@ -125,11 +125,7 @@ const OTHER_WORDS: readonly Sample[] = [
   }),
   message("rows", messages.rowsRequestSchema, {
     ...SELF,
-    step: 3,
-    attempt: 2,
-    startId: "s-1",
-    index: 1,
-    number: 9,
+    ...{ term: 1, step: 3, attempt: 2, index: 1, number: 9 },
   }),
   message("welcome", messages.welcomeSchema, { type: "welcome", coordinatorId: "c", term: 3, generation: 7 }),
   message("refused", messages.welcomeSchema, { type: "refused", reason: "another release" }),

@@ -82,6 +82,13 @@ export function isAlive(pid: number): boolean {
   }
 }
 
+/** A port for processes that have to find each other again after a restart. */
+export function freePort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  listener.close();
+  return listener.addr.port;
+}
+
 export async function until(
   what: string,
   isSo: () => boolean | Promise<boolean>,

@@ -1,8 +1,7 @@
 /** `deno task coordinator` as a person meets it: what it says when it cannot start, its exit codes, and what it leaves. */
-import process from "node:process";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { dirname, fromFileUrl, join } from "@std/path";
-import { systemClock } from "../../shared/clock.ts";
+import { isAlive, natsPidOf, until, withFolder } from "./coordinator_child.ts";
 
 const root = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
 
@@ -13,15 +12,6 @@ interface Coordinator {
   text(): string;
   /** The exit code, once all of its output is read. */
   readonly ended: Promise<number>;
-}
-
-async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 function start(folder: string, args: readonly string[], env: Record<string, string> = {}): Coordinator {
@@ -51,23 +41,8 @@ function start(folder: string, args: readonly string[], env: Record<string, stri
   return { process: child, dataFolder, text: () => text, ended };
 }
 
-async function natsPidOf({ dataFolder }: Coordinator): Promise<number> {
-  return Number(await Deno.readTextFile(join(dataFolder, "nats/nats-server.pid")));
-}
-
 async function assertEnded(pid: number): Promise<void> {
-  for (let attempt = 0; isAlive(pid); attempt++) {
-    assert(attempt < 200, `process ${pid} is still there`);
-    await systemClock.sleep(20);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
+  await until(`the end of process ${pid}`, () => !isAlive(pid));
 }
 
 Deno.test("no nats-server: exit code 2, and the command that installs it", () =>
@@ -99,7 +74,7 @@ Deno.test("a port that is taken: exit code 1, the port, and no broker left behin
         "m",
       ),
     );
-    const pid = await natsPidOf(coordinator).catch(() => null);
+    const pid = await natsPidOf(coordinator.dataFolder);
     if (pid !== null) await assertEnded(pid);
   }));
 
@@ -107,15 +82,18 @@ for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 0]] as const) {
   Deno.test(`${signal} ends the coordinator with ${exitCode}, and its broker`, () =>
     withFolder(async (folder) => {
       const coordinator = start(folder, ["--port", "0"]);
-      for (let attempt = 0; !coordinator.text().includes("--join"); attempt++) {
-        assert(attempt < 3000, coordinator.text());
-        await systemClock.sleep(20);
-      }
-      const pid = await natsPidOf(coordinator);
+      await until("its line", () => coordinator.text().includes("--join"), coordinator.text);
+      const pid = (await natsPidOf(coordinator.dataFolder))!;
       assertEquals(isAlive(pid), true);
+      const [, api] = /API at (\S+)/.exec(coordinator.text())!;
+      const headers = { "content-type": "application/json" };
+      const response = await fetch(`${api}/join-tokens`, { method: "POST", headers, body: "{" });
+      assertEquals([response.status, (await response.json()).error.code], [400, "invalid_request"]);
       coordinator.process.kill(signal);
       assertEquals(await coordinator.ended, exitCode, coordinator.text());
       await assertEnded(pid);
+      // The runtime's own advice to programmers is not for whoever runs a coordinator.
+      assert(!coordinator.text().includes("Deno.serve"), coordinator.text());
       const unfinished = [...Deno.readDirSync(coordinator.dataFolder)].filter(({ name }) =>
         name.endsWith(".tmp")
       );

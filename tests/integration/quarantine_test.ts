@@ -1,7 +1,14 @@
 /** A lying worker and a bad sample over real processes and a real broker, as a user sees them through the API. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Agent } from "../../worker/agent.ts";
-import { messagesOf, startCoordinatorChild, submitJob, until, withFolder } from "./coordinator_child.ts";
+import {
+  freePort,
+  messagesOf,
+  startCoordinatorChild,
+  submitJob,
+  until,
+  withFolder,
+} from "./coordinator_child.ts";
 import { startToyWorker, type ToyWorkerOptions } from "./toy_worker.ts";
 
 type Spoil = NonNullable<ToyWorkerOptions["spoil"]>;
@@ -14,9 +21,7 @@ const badSample: Spoil = (gradient, number) => void (number === BAD_SAMPLE && gr
 
 Deno.test("the API shows who and what is in quarantine and why, over a restart, and reinstates a worker", () =>
   withFolder(async (folder) => {
-    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    listener.close();
-    const args = ["--port", String(listener.addr.port)];
+    const args = ["--port", String(freePort())];
     await using stack = new AsyncDisposableStack();
     let coordinator = stack.use(startCoordinatorChild(`${folder}/data`, args));
     const joinUrl = await coordinator.joinUrl();

@@ -7,6 +7,7 @@ import { systemClock } from "../../shared/clock.ts";
 import type { Agent } from "../../worker/agent.ts";
 import {
   type CoordinatorChild,
+  freePort,
   jobOf,
   messagesOf,
   natsPidOf,
@@ -75,12 +76,6 @@ async function train(disturb: (trial: Trial) => Promise<void>): Promise<Told> {
     messages = await messagesOf(api, jobId);
   });
   return { messages, losses: messages.filter((message) => /^Step \d+\//.test(message)) };
-}
-
-function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  listener.close();
-  return listener.addr.port;
 }
 
 async function post({ api, jobId }: Trial, action: "pause" | "resume"): Promise<string> {

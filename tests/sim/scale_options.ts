@@ -9,10 +9,11 @@ import type { ScaleOptions } from "./model/scale_run.ts";
 const LARGE = 200;
 
 /**
- * A large fleet speaks less often: the coordinator needs some 40 µs for a heartbeat, so that ten thousand workers, four times a
- * second, would be more than one core's work. A worker is lost after the same 6 s.
+ * A large fleet speaks less often: the coordinator needs some 40 µs for a heartbeat, so that ten thousand
+ * workers, four times a second, would be more than one core's work. A worker is lost after 6 s instead of 2:
+ * two heartbeats of one second are lost one after the other too often in bad weather.
  */
-export const LARGE_FLEET_LIMITS: Limits = {
+const LARGE_FLEET_LIMITS: Limits = {
   ...LIMITS,
   heartbeatIntervalMs: 1000,
   lostAfterMissedHeartbeats: 6,
@@ -84,7 +85,7 @@ export function parseOptions(args: string[]): SimOptions {
   const faultMsEach = isDeep ? FAULT_MS_EACH.deep : FAULT_MS_EACH.scale;
   const base = workerCount >= LARGE ? LARGE_FLEET_LIMITS : LIMITS;
   const heartbeatIntervalMs = whole("heartbeat-ms", base.heartbeatIntervalMs, 10);
-  const lostAfterMs = LIMITS.heartbeatIntervalMs * LIMITS.lostAfterMissedHeartbeats;
+  const lostAfterMs = base.heartbeatIntervalMs * base.lostAfterMissedHeartbeats;
   return {
     isDeep,
     tracePath: values.trace ?? null,

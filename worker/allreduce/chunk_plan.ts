@@ -6,7 +6,7 @@ import { type OwnerRange, RANGE_ALIGNMENT } from "./owner_ranges.ts";
 const MIB = 2 ** 20;
 const DEFAULT_CHUNK_BYTES = MIB / 2;
 /** Adding or checking a larger chunk would hold up the heartbeats, which share the thread. */
-export const MAX_CHUNK_BYTES = 2 * MIB;
+const MAX_CHUNK_BYTES = 2 * MIB;
 /** Fewer chunks of a range, and owners wait for the first ones longer than larger chunks save. */
 const MIN_CHUNKS_OF_RANGE = 16;
 /** What one worker may have in flight to another … */

@@ -2,9 +2,10 @@
  * One round of the all-reduce as one member sees it, without time and without a network: frames come in by `receive`, the next
  * one to send goes out at every `sendNext`.
  *
- * Each member owns a range. It adds everybody's chunks of that range as they come, in any order, which is exact because they
- * are integers (`round_codec.ts` says how they travel). As soon as it has one chunk of everybody, it broadcasts the sum of that chunk. A broadcast chunk is also
- * the owner's receipt for our part of it, so the gradient can be overwritten with the result in place.
+ * Each member owns a range. It adds everybody's chunks of that range as they come, in any order, which is
+ * exact because they are integers (`round_codec.ts` says how they travel). As soon as it has one chunk of
+ * everybody, it broadcasts the sum of that chunk. A broadcast chunk is also the owner's receipt for our part
+ * of it, so the gradient can be overwritten with the result in place.
  */
 import { encodeFrame, FRAME_HEADER_BYTES } from "../../shared/tensor_frame.ts";
 import type { FrameHeader, FrameKind, TensorFrame } from "../../shared/tensor_frame.ts";

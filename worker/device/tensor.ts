@@ -11,7 +11,7 @@ export interface GpuTensor {
 }
 
 /** WebGPU's `minStorageBufferOffsetAlignment`, at its default, which every device supports. */
-export const BINDING_ALIGNMENT_BYTES = 256;
+const BINDING_ALIGNMENT_BYTES = 256;
 
 /**
  * A part of a tensor as a tensor of its own.

@@ -2,7 +2,7 @@
 import type { Groups } from "../device/pass.ts";
 
 /** Invocations of a workgroup in such kernels. */
-export const LINEAR_WORKGROUP_SIZE = 256;
+const LINEAR_WORKGROUP_SIZE = 256;
 
 const MAX_GROUPS_A_DIMENSION = 65535;
 

@@ -127,7 +127,7 @@ export function adapterSizes(lora: LoraPlan, training: boolean) {
 }
 
 /** One NF4 linear layer. */
-export function linearSizes(rows: number, columns: number, options: { doubleQuantization: boolean }) {
+function linearSizes(rows: number, columns: number, options: { doubleQuantization: boolean }) {
   const blocks = Math.ceil(rows * columns / 64);
   const codes = Math.ceil(rows * columns / 2);
   return options.doubleQuantization

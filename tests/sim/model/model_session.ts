@@ -2,7 +2,6 @@
  * A model worker with the job loaded, under one membership: what `worker/job_session.ts` and `worker/train_step.ts` do, with
  * times in place of a GPU. What to do next is the worker's own decision (`worker/step_action.ts`), every message is the real one.
  */
-import { crc32 } from "node:zlib";
 import type { WorkItem } from "../../../shared/bus/bus.ts";
 import {
   attemptFailureSchema,
@@ -24,7 +23,7 @@ import {
 } from "../../../shared/messages.ts";
 import type { Prng } from "../../../shared/prng.ts";
 import { placeAmong } from "../../../shared/sorted_members.ts";
-import { decodeStateFrame, encodeStateFrame } from "../../../shared/state_frame.ts";
+import { encodeStateFrame } from "../../../shared/state_frame.ts";
 import { isNewerState } from "../../../shared/terms.ts";
 import * as subjects from "../../../shared/subjects.ts";
 import {
@@ -39,18 +38,11 @@ import {
   placeOf,
   sameCommit,
 } from "../../../worker/step_action.ts";
-import {
-  addMicroBatch,
-  digestOfWords,
-  emptySums,
-  lossSumOf,
-  maxAbsOf,
-  type Sums,
-  wordsOfDigest,
-} from "./contribution.ts";
-import { transferMs, uploadMs } from "./link_model.ts";
+import { addMicroBatch, emptySums, lossSumOf, maxAbsOf, type Sums, wordsOfDigest } from "./contribution.ts";
+import { uploadMs } from "./link_model.ts";
 import { askUntilAnswered } from "./model_ask.ts";
 import type { ModelLink } from "./model_link.ts";
+import { recoverState } from "./model_recovery.ts";
 import { type ModelWorld, updateMs } from "./model_world.ts";
 
 /** What outlives a membership. */
@@ -355,48 +347,20 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
     });
   }
 
-  /** Asks one holder after the other; the first piece, the time of the whole state, and the last piece. */
   function recover(state: StepState): void {
     const committed = state.committed!;
     const recovering = begin((newer) => sameCommit(newer.committed, committed));
-    const holders = holdersFor(state, self);
-    const first = crc32(self.worker);
-    const tryHolder = (time: number): void => {
-      if (!isDoing(recovering)) return;
-      if (time >= holders.length) {
-        link.after(limits.retryIntervalMs, () => isDoing(recovering) && end(recovering));
-        return;
-      }
-      const holder = holders[(first + time) % holders.length]!;
-      if (!newest!.holders.includes(holder)) return tryHolder(time + 1);
-      askPiece(committed, holder, (piece) => {
-        if (!isDoing(recovering)) return;
-        if (piece === null) return tryHolder(time + 1);
-        const from = world.linkOf(holder)?.speed ?? link.speed;
-        link.after(transferMs(3 * world.gradientBytes, from, link.speed), () => {
-          if (!isDoing(recovering)) return;
-          askPiece(committed, holder, (words) => {
-            if (!isDoing(recovering)) return;
-            if (words === null) return tryHolder(time + 1);
-            own = { ...own, committed: { step: committed.step, digest: digestOfWords(words) } };
-            note(`has loaded step ${committed.step} from ${holder}`);
-            tellHeld();
-            end(recovering);
-          });
-        });
-      });
-    };
-    tryHolder(0);
-  }
-
-  /** Null where the holder has not got it, or is not there. */
-  function askPiece(committed: Committed, holder: string, take: (words: Int32Array | null) => void): void {
-    const { length } = wordsOfDigest(committed.digest);
-    const request = encodeMessage(recoverRequestSchema, { startId, committed, offset: 0, count: length });
-    link.ask(subjects.recoverSubject(jobId, holder), request, limits.requestTimeoutMs, (bytes) => {
-      if (bytes === null) return take(null);
-      const words = decodeStateFrame({ jobId, startId }, committed.step, 0, bytes);
-      take(words.length === length ? words : null);
+    recoverState({
+      ...{ world, link, jobId, startId, self, committed, holders: holdersFor(state, self) },
+      isWanted: () => isDoing(recovering),
+      isHolder: (holder) => newest!.holders.includes(holder),
+      onRecovered: (digest, holder) => {
+        own = { ...own, committed: { step: committed.step, digest } };
+        note(`has loaded step ${committed.step} from ${holder}`);
+        tellHeld();
+        end(recovering);
+      },
+      onFailed: () => void link.after(limits.retryIntervalMs, () => isDoing(recovering) && end(recovering)),
     });
   }
 
