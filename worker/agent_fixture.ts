@@ -119,6 +119,8 @@ export interface Coordinator {
   readonly left: readonly string[];
   /** What a claim is answered; null: nothing. The first claim of each micro-batch counts unless this is replaced. */
   verdict: (report: MicroBatchReport) => Verdict | null;
+  /** Whether requests for the items of orders are answered. */
+  givesItems: boolean;
   welcome: (self: MemberRef) => Welcome | null;
 }
 
@@ -331,7 +333,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
   });
   answer(subjects.itemSubject(JOB.jobId, subjects.ANY), (data) => {
     const { index } = decodeMessage(itemRequestSchema, data, "item");
-    return itemOf(index);
+    return coordinator.givesItems ? itemOf(index) : null;
   });
   const keep = <T>(list: T[], data: T) => {
     list.push(data);
@@ -380,6 +382,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
         (before.worker === report.worker && before.claim === report.claim);
       return isSame ? "counted" : "duplicate";
     },
+    givesItems: true,
     welcome: (self) => {
       setMembers([...members.filter(({ worker }) => worker !== self.worker), self]);
       return { type: "welcome", coordinatorId: "c", term: 1, generation };

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertGreater, assertMatch, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertMatch, assertNotEquals } from "@std/assert";
 import { LoraFleetError } from "../shared/errors.ts";
 import {
   committedOf,
@@ -662,3 +662,22 @@ inWorld("a worker that has the micro-batch in its sums audits it without adding 
   await world.clock.advance(3000);
   assertEquals([worker!.engine.callCounts.accumulate, coordinator.claims.length], [1, 2]);
 });
+
+inWorld(
+  "an order that stands no more is not waited for: the worker takes part in the round",
+  async (world) => {
+    const { coordinator, clock } = world;
+    await startFleet(world, ["w-a", "w-b"]);
+    coordinator.givesItems = false;
+    coordinator.begin(1, 1, { orders: [{ id: 1, index: 0, worker: "w-a", purpose: "claim" }] });
+    await clock.advance(2000);
+    // Somebody else's was counted meanwhile.
+    for (const index of [0, 1]) await coordinator.enqueue(index);
+    await world.until("w-b has both", () => coordinator.claims.length === 2);
+    coordinator.announce({ orders: [], phase: "reduce", ledger: [1, 1], targetCount: 8 });
+    const announcedAt = clock.now();
+    await world.until("both have the update", () => coordinator.updates.length === 2);
+    assertLess(clock.now() - announcedAt, 1000);
+    assertEquals(coordinator.failures, []);
+  },
+);

@@ -32,7 +32,7 @@ import { exponentBytes } from "./inner_phase.ts";
 import { LocalStepsEngine } from "./local_steps.ts";
 import type { Log } from "./log.ts";
 import { createPhaseRows } from "./phase_rows.ts";
-import { createReports } from "./reports.ts";
+import { createReports, type OrderedItem } from "./reports.ts";
 import {
   type AttemptId,
   attemptOf,
@@ -187,9 +187,26 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   async function carryOut(order: Order, state: StepState, signal: AbortSignal): Promise<void> {
     const isAudit = order.purpose === "audit";
     if (!isAudit && counted.has(order.index)) return;
-    const { term, step, attempt } = state;
-    const { header, data } = await reports.item({ term, step, attempt, index: order.index }, signal);
-    await computeAndClaim(header, data, isAudit ? order.id : null, state, signal);
+    const item = await itemOf(order, state);
+    signal.throwIfAborted();
+    if (item !== null) {
+      await computeAndClaim(item.header, item.data, isAudit ? order.id : null, state, signal);
+    }
+  }
+
+  /** Null where the order stands no more: somebody else's was counted, or it was too late, and the round begins. */
+  async function itemOf({ id, index }: Order, state: StepState): Promise<OrderedItem | null> {
+    const stands = (newer: StepState) =>
+      isComputed(attemptOf(state), newer) && newer.orders.some((order) => order.id === id);
+    const { signal, end } = states.watch(stands);
+    try {
+      return await reports.item({ ...attemptOf(state), index }, signal);
+    } catch (thrown) {
+      if (!signal.aborted) throw thrown;
+      return null;
+    } finally {
+      end();
+    }
   }
 
   /**
