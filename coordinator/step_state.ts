@@ -76,6 +76,8 @@ export interface Audit {
   readonly status: "open" | "passed" | "skipped";
   /** That of the worker who has it in its sums is the first. */
   readonly opinions: readonly AuditOpinion[];
+  /** Auditors whose gradient was not finite, where the counted one is: they have no opinion. */
+  readonly notFinite: readonly string[];
 }
 
 export interface Training {
