@@ -89,7 +89,7 @@ export interface TrainStep {
   rollback(): Promise<void>;
   /** The engine holds another state now, taken from elsewhere. */
   recovered(committed: Committed): void;
-  checkpointReported(step: number): void;
+  checkpointReported(state: StepState, step: number): void;
   /** Gives micro-batches back that it would not compute. */
   letGo(): void;
   close(): void;
@@ -135,7 +135,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     attempt: held.pending?.attempt ?? null,
     pending: held.pending?.update ?? null,
     spentIn: null,
-    checkpointStep: 0,
+    checkpoint: null,
   };
 
   async function computeNext(state: StepState): Promise<void> {
@@ -422,7 +422,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       own = { ...own, committed };
       options.onHeld(heldNow());
     },
-    checkpointReported: (step) => void (own = { ...own, checkpointStep: step }),
+    checkpointReported: ({ term }, step) => void (own = { ...own, checkpoint: { term, step } }),
     letGo: () => source.letGo(),
     close: () => {
       source.letGo();
