@@ -59,6 +59,8 @@ export interface FleetInMemory {
   /** The coordinator dies without a word. */
   killCoordinator(): void;
   startCoordinator(): void;
+  pauseJob(): void;
+  resumeJob(): void;
   readonly isCoordinatorAlive: boolean;
   /** Lets time pass until the job is done. Throws with the history where it takes longer, or fails. */
   finish(withinMs: number): Promise<void>;
@@ -152,6 +154,8 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
     ...{ clock, random, workers, steps: coordinator.steps, history, startWorker, kill, finish },
     startCoordinator: coordinator.start,
     killCoordinator: coordinator.kill,
+    pauseJob: coordinator.pauseJob,
+    resumeJob: coordinator.resumeJob,
     workerViews: coordinator.workerViews,
     reinstate: coordinator.reinstate,
     get isDone() {
