@@ -36,6 +36,8 @@ export interface FleetOptions {
   readonly coordinatorId: string;
   /** Larger than that of any coordinator that has led at this broker before. */
   readonly term: number;
+  /** Whether it is certain to lead: it hears nobody while it is not. Left out: always. */
+  readonly isHeld?: () => boolean;
   readonly artifacts: ArtifactStore;
   /** What is known of workers that get no work; in memory where it is left out. */
   readonly quarantines?: QuarantineStore;
@@ -72,7 +74,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
   /** Heartbeats have come that the run has not seen. */
   let hasUnseen = false;
   const closing = new AbortController();
-  const hearing = createHearing(clock.now(), limits);
+  const hearing = createHearing(clock.now(), limits, options.isHeld);
   bus.onStatus((status) => hearing.statusChanged(status, clock.now()));
 
   function view(): FleetView {

@@ -20,6 +20,8 @@ interface World {
   readonly bus: Bus;
   readonly fleet: RunningFleet;
   readonly defects: string[];
+  /** Whether the coordinator is certain to lead. */
+  lead(isHeld: boolean): void;
   /** The newest announcement of the fleet. */
   announced(): messages.FleetState;
   hello(change?: Partial<messages.Hello>): Promise<messages.Welcome>;
@@ -30,11 +32,13 @@ function createWorld(): World {
   const clock = createFakeClock(1_700_000_000_000);
   const broker = createMemoryBroker({ clock });
   const defects: string[] = [];
+  let isHeld = true;
   const fleet = createFleet({
     bus: broker.connect("coordinator"),
     clock,
     coordinatorId: "c-1",
     term: 1,
+    isHeld: () => isHeld,
     artifacts: NO_ARTIFACTS,
     newStartId: () => "s-1",
     onDefect: (message, thrown) => defects.push(`${message}: ${thrown}`),
@@ -46,6 +50,7 @@ function createWorld(): World {
   });
   return {
     ...{ clock, broker, bus, fleet, defects },
+    lead: (held) => void (isHeld = held),
     announced: () => newest!,
     async hello(change = {}) {
       const hello = {
@@ -142,6 +147,19 @@ Deno.test("hundreds who join within a second are announced some times, and all o
   assertEquals(announced().members.length, 400);
   // Pauses grow from 0 to 80 ms within these 800 ms; each join by itself would be 400.
   assert(announcements < 60, `${announcements} announcements`);
+  fleet.close();
+});
+
+Deno.test("nobody is lost by a silence in which the coordinator was not certain to lead", async () => {
+  const { clock, fleet, hello, announced, lead } = createWorld();
+  await hello();
+  lead(false);
+  await clock.advance(10_000);
+  lead(true);
+  await clock.advance(1000);
+  assertEquals(announced().members.length, 1);
+  await clock.advance(1500);
+  assertEquals(announced().members.length, 0);
   fleet.close();
 });
 
