@@ -202,7 +202,10 @@ export function createFleet(options: FleetOptions): RunningFleet {
     let repeatedAt = -Infinity;
     while (!closing.signal.aborted) {
       const milliseconds = hearing.deafMs(clock.now());
-      if (milliseconds > 0) apply({ type: "deaf", milliseconds });
+      if (milliseconds > 0) {
+        apply({ type: "deaf", milliseconds });
+        run?.deaf(milliseconds);
+      }
       apply({ type: "tick" });
       run?.tick();
       if (clock.now() - repeatedAt >= limits.announcementIntervalMs) {

@@ -101,6 +101,8 @@ export interface Training {
    * micro-batch.
    */
   readonly workedAt: number;
+  /** How long nobody could be heard since the attempt began, through no worker's fault (hearing.ts). */
+  readonly deafMs: number;
   /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
   readonly hedges: { readonly count: number; readonly at: number };
   /** When the step's first attempt began. */
@@ -177,6 +179,7 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     since: now,
     progressAt: now,
     workedAt: now,
+    deafMs: 0,
     hedges: NO_HEDGES,
     stepStartedAt: now,
     members: [],
@@ -205,6 +208,23 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     checkpointWriter: null,
     checkpointAttempts: 0,
     storedStep: null,
+  };
+}
+
+/** Nobody could be heard for a while: every deadline is so much later. */
+export function afterSilence(training: Training, milliseconds: number): Training {
+  const later = (at: number) => at + milliseconds;
+  const laterOrNever = (at: number | null) => at === null ? null : later(at);
+  const { since, progressAt, workedAt, hedges, stateLostAt, freshAt } = training;
+  return {
+    ...training,
+    since: later(since),
+    progressAt: later(progressAt),
+    workedAt: later(workedAt),
+    hedges: { ...hedges, at: later(hedges.at) },
+    stateLostAt: laterOrNever(stateLostAt),
+    freshAt: laterOrNever(freshAt),
+    deafMs: training.deafMs + milliseconds,
   };
 }
 

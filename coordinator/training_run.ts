@@ -97,6 +97,8 @@ export interface TrainingRun {
   reinstate(worker: string): void;
   /** What each worker was to blame for so far. */
   readonly strikes: ReadonlyMap<string, readonly string[]>;
+  /** Nobody could be heard for so long. */
+  deaf(milliseconds: number): void;
   tick(): void;
   /** Tells everybody the state of the step. */
   announce(): void;
@@ -437,6 +439,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     get strikes() {
       return training.strikes;
     },
+    deaf: (milliseconds) => void apply({ type: "deaf", milliseconds }),
     tick: () => void apply({ type: "tick" }),
     announce: () => announcement.now(),
     dismiss: () => {
