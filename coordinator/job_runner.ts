@@ -211,7 +211,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
       if (clock.now() - repeatedAt >= limits.announcementIntervalMs) {
         repeatedAt = clock.now();
         announcement.now();
-        run?.announce();
+        // Also how the last one has ended: who has not heard it would keep the job's base model in its GPU.
+        (run ?? past?.run)?.announce();
       }
       const { heartbeatIntervalMs, announcementIntervalMs } = limits;
       await clock.sleep(Math.min(heartbeatIntervalMs, announcementIntervalMs), closing.signal);

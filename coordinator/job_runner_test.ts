@@ -195,7 +195,7 @@ Deno.test("states are repeated, garbage and words under a foreign name change no
 });
 
 Deno.test("a cancelled job ends at once, and is announced no more", async () => {
-  const { clock, fleet, announced, hello } = createWorld();
+  const { clock, bus, fleet, announced, hello } = createWorld();
   await hello();
   const cancelling = new AbortController();
   const events: string[] = [];
@@ -214,6 +214,13 @@ Deno.test("a cancelled job ends at once, and is announced no more", async () => 
   await clock.advance(10);
   assertEquals(announced().job, null);
   assertEquals(events, []);
+  // Who has not heard that it is over hears it again.
+  const phases: string[] = [];
+  bus.subscribe(subjects.stateSubject("ftjob-a"), ({ data }) => {
+    phases.push(decodeMessage(messages.stepStateSchema, data, "state").phase);
+  });
+  await clock.advance(2 * LIMITS.announcementIntervalMs);
+  assertEquals(phases, ["failed", "failed"]);
   fleet.close();
 });
 
