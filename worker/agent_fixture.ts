@@ -100,7 +100,7 @@ export interface Coordinator {
   /** Says nothing, hears nothing from now on. */
   crash(): void;
   /** A new one on the same broker, which knows nobody. */
-  restart(): void;
+  restart(generation?: number): void;
   setJob(job: JobAnnouncement | null): void;
   /** Declares a worker lost. */
   lose(worker: string): void;
@@ -400,10 +400,10 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
         ...{ exponents: [-20, -20], ...change },
       }),
     crash: () => void (isAlive = false),
-    restart: () => {
+    restart: (next = generation + 1000) => {
       isAlive = true;
       members = [];
-      generation += 1000;
+      generation = next;
       heartbeats.clear();
       state = {
         ...state,

@@ -343,6 +343,20 @@ inWorld("a coordinator that is away for a minute finds its workers again", async
   assertEquals(coordinator.failures, []);
 });
 
+inWorld(
+  "a coordinator whose broker has forgotten its terms is heard after a while all the same",
+  async (world) => {
+    const { coordinator } = world;
+    const workers = await startFleet(world, ["w-a", "w-b"]);
+    coordinator.crash();
+    coordinator.restart(1);
+    const patience = 3 * TEST_LIMITS.coordinatorSilentMs;
+    await world.until("both are back", () => coordinator.members.length === 2, patience);
+    await world.until("and have their job", () => workers.every(isLoaded));
+    assertEquals(workers.map(({ engine }) => engine.callCounts.load), [1, 1]);
+  },
+);
+
 inWorld("a broker at another address is found through the join URL", async (world) => {
   const { coordinator, clock } = world;
   const [worker] = await startFleet(world, ["w-a"]);
