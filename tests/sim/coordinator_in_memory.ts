@@ -19,6 +19,8 @@ export interface CoordinatorInMemoryOptions {
   readonly limits: Limits;
   readonly note: (who: string, what: string) => void;
   readonly onCommit?: (report: StepReport) => void;
+  /** Told before it is remembered: not at all where the coordinator is killed by then. */
+  readonly onCheckpoint?: (step: number) => void;
 }
 
 export interface CoordinatorInMemory {
@@ -73,7 +75,8 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
       return Promise.resolve();
     },
     checkpointWritten(step) {
-      told.checkpointSteps.add(step);
+      options.onCheckpoint?.(step);
+      if (running !== null) told.checkpointSteps.add(step);
       return Promise.resolve();
     },
   };
