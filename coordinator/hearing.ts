@@ -1,6 +1,7 @@
 /**
- * How long the coordinator could have heard nobody: its process slept, its event loop was held up, it had no connection to the
- * broker, or was not certain to lead there, and hears nobody then (leased_bus.ts). That silence is no worker's fault, and whoever took it for death would lose the whole fleet's work at once.
+ * How long the coordinator could have heard nobody: its process slept, its event loop was held up, it had no
+ * connection to the broker, or it was not certain to lead there and is deaf then (leased_bus.ts). That silence is
+ * no worker's fault, and whoever took it for death would lose the whole fleet's work at once.
  */
 import type { BusStatus } from "../shared/bus/bus.ts";
 import type { Limits } from "../shared/limits.ts";

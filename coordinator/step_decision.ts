@@ -119,8 +119,8 @@ export function announced(
 }
 
 /**
- * Ends the attempt; the next one begins as soon as somebody can take part. Suspects get a strike, unless the coordinator was deaf
- * for more than a moment: where the broker was away, everybody has waited in vain for everybody.
+ * Ends the attempt; the next one begins as soon as somebody can take part. Suspects get a strike, unless the
+ * coordinator was deaf for more than a moment: where the broker was away, everybody has waited in vain for everybody.
  */
 export function abortAttempt(
   training: Training,

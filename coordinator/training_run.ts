@@ -185,7 +185,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   let storedState = resumed?.stored.state ?? null;
   const closing = new AbortController();
   let isClosed = false;
-  /** Workers forget the job when they hear that it is over: all that may need them is to be written down before. */
+  /** Workers forget the job when they hear that it is over: what may need them is to be written down before. */
   let mayTellEnd = false;
   /** Effects on queue and log happen one after the other, in the order of the decisions. */
   let stored: Promise<void> = Promise.resolve();

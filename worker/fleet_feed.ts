@@ -36,7 +36,8 @@ export function listenToFleet({ bus, clock, log, onChange }: FleetFeedOptions): 
     } catch (thrown) {
       return log("warn", messageOf(thrown));
     }
-    // Where nothing but older ones comes, the broker may have been made anew, terms and all: silence leads to a new connection.
+    // Where nothing but older ones comes, the broker may have been made anew, terms and all: silence leads to a new
+    // connection.
     if (newest !== null && isOlderFleet(state, newest)) return;
     heardAt = clock.now();
     heardCount++;

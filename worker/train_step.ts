@@ -194,7 +194,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     }
   }
 
-  /** Null where the order stands no more: somebody else's was counted, or it was too late, and the round begins. */
+  /** Null where the order stands no more: somebody else's was counted, or nobody waits for it any longer. */
   async function itemOf({ id, index }: Order, state: StepState): Promise<OrderedItem | null> {
     const stands = (newer: StepState) =>
       isComputed(attemptOf(state), newer) && newer.orders.some((order) => order.id === id);
