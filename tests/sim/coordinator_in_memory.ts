@@ -27,6 +27,8 @@ export interface CoordinatorInMemory {
   start(): void;
   /** It dies without a word. */
   kill(): void;
+  /** It stands still, as a process that is stopped; the result makes it go on. Without effect while it is dead. */
+  stall(): () => void;
   /** Its user pauses the job, or has it go on; without effect where that is so already. */
   pauseJob(): void;
   resumeJob(): void;
@@ -114,6 +116,13 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
     training = { stop, ended: work() };
   }
 
+  function stall(): () => void {
+    const link = running?.link;
+    link?.stall();
+    note("coordinator", "stands still");
+    return () => link?.resume();
+  }
+
   function pauseJob(): void {
     isPaused = true;
     training.stop.abort(new LoraFleetError("aborted", "paused"));
@@ -139,6 +148,7 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
   return {
     start,
     kill,
+    stall,
     pauseJob,
     resumeJob,
     get isAlive() {

@@ -11,6 +11,7 @@ export type Fault =
   | { readonly type: "join" }
   | { readonly type: "drain"; readonly worker: number }
   | { readonly type: "killCoordinator"; readonly ms: number }
+  | { readonly type: "stallCoordinator"; readonly ms: number }
   /** Its user pauses the job. */
   | { readonly type: "pause"; readonly ms: number };
 
@@ -42,8 +43,11 @@ export const MIX: FaultMix = {
   cutsMs: [500, 12_500],
 };
 
-/** The same with a user who cannot make up their mind. */
-export const MIX_WITH_PAUSES: FaultMix = { ...MIX, shares: [...MIX.shares, ["pause", 4]] };
+/** The same with a coordinator that sleeps now and then, and a user who cannot make up their mind. */
+export const MIX_WITH_PAUSES: FaultMix = {
+  ...MIX,
+  shares: [...MIX.shares, ["pause", 4], ["stallCoordinator", 2]],
+};
 
 /**
  * For a thousand. A worker that is lost holds up all others until it is known to be lost; so many are lost that a step is
@@ -93,6 +97,8 @@ function drawFault(random: Prng, { shares, stallsMs, cutsMs }: FaultMix): Fault 
       return { type };
     case "killCoordinator":
       return { type, ms: 200 + random.below(8000) };
+    case "stallCoordinator":
+      return { type, ms: stallsMs[random.below(stallsMs.length)]! };
     case "pause":
       return { type, ms: random.below(3000) };
   }
@@ -114,7 +120,8 @@ export interface FaultTarget<V extends Victim = Victim> {
   kill(worker: V): void;
   killCoordinator(): void;
   startCoordinator(): void;
-  /** Left out where nobody pauses it. */
+  /** Left out where that does not happen. */
+  stallCoordinator?(): () => void;
   pauseJob?(): void;
   resumeJob?(): void;
   readonly isCoordinatorAlive: boolean;
@@ -131,6 +138,10 @@ export function apply<V extends Victim>(fleet: FaultTarget<V>, fault: Fault): st
     fleet.killCoordinator();
     later(fault.ms, fleet.startCoordinator);
     return `the coordinator is killed for ${fault.ms} ms`;
+  }
+  if (fault.type === "stallCoordinator") {
+    later(fault.ms, fleet.stallCoordinator?.() ?? (() => {}));
+    return `the coordinator stands still for ${fault.ms} ms`;
   }
   if (fault.type === "pause") {
     fleet.pauseJob?.();

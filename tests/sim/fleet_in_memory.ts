@@ -60,6 +60,7 @@ export interface FleetInMemory {
   /** The coordinator dies without a word. */
   killCoordinator(): void;
   startCoordinator(): void;
+  stallCoordinator(): () => void;
   pauseJob(): void;
   resumeJob(): void;
   readonly isCoordinatorAlive: boolean;
@@ -165,6 +166,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
     ...{ clock, random, workers, steps: coordinator.steps, history, startWorker, kill, finish },
     startCoordinator: coordinator.start,
     killCoordinator: coordinator.kill,
+    stallCoordinator: coordinator.stall,
     pauseJob: coordinator.pauseJob,
     resumeJob: coordinator.resumeJob,
     workerViews: coordinator.workerViews,

@@ -22,7 +22,7 @@ Deno.test("whatever happens, the digest of every step is that of an undisturbed 
   }
 });
 
-Deno.test("also where the job is paused and resumed under the same coordinator", async () => {
+Deno.test("also where the job is paused and resumed under the same coordinator, and that one sleeps", async () => {
   for (let seed = 1; seed <= 10; seed++) {
     const { digests } = await soak({ ...JOB, seed, mix: MIX_WITH_PAUSES });
     assertEquals(digests, undisturbed.digests, `seed ${seed}`);
