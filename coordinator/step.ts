@@ -103,7 +103,7 @@ function decideEvent(
         `nobody could be heard for ${event.milliseconds} ms`,
       );
     case "reinstate":
-      return unchanged(reinstated(training, event.worker), `${event.worker} is reinstated`);
+      return announced(reinstated(training, event.worker), {}, `${event.worker} is reinstated`);
     case "tick":
       return decideTick(training, now, limits);
   }

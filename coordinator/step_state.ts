@@ -257,6 +257,7 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
       ...liveHolders(training).map(({ worker }) => worker),
       ...isStateStored(training) ? [COORDINATOR_HOLDER] : [],
     ],
+    quarantined: [...training.quarantined],
     committed: committed === null ? null : { step: committed.step, digest: committed.digest },
     microBatchCount: ledger.entries.length,
     exponents: training.exponents === null ? null : [...training.exponents],

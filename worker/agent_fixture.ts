@@ -264,6 +264,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     members: [],
     weights: [],
     holders: [],
+    quarantined: [],
     committed: null,
     microBatchCount: 2,
     exponents: null,

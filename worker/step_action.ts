@@ -58,6 +58,9 @@ export function nextAction(state: StepState, own: OwnState): Decision {
       reason: `attempt ${own.attempt.attempt} of step ${own.attempt.step} is over`,
     };
   }
+  if (state.quarantined.includes(own.self.worker)) {
+    return { action: "wait", reason: "this worker is in quarantine" };
+  }
   if (committed !== null && !sameCommit(committed, own.committed)) {
     return holdersFor(state, own.self).length > 0
       ? {

@@ -25,6 +25,7 @@ const state: StepState = {
   members: [self, { worker: "w-b", incarnation: "i-2" }],
   weights: [1, 1],
   holders: ["w-a", "w-b"],
+  quarantined: [],
   committed: commit(2),
   microBatchCount: 4,
   exponents: [0, 0],
@@ -79,6 +80,7 @@ const cases: [what: string, Action, Partial<StepState>, Partial<OwnState>][] = [
   ["behind while others compute", "recover", {}, { committed: commit(1) }],
   ["the right step with another digest", "recover", {}, { committed: commit(2, "e") }],
   ["behind and nobody can help", "wait", { holders: ["w-a"] }, { committed: commit(0) }],
+  ["behind, and in quarantine", "wait", { quarantined: ["w-a"] }, { committed: commit(1) }],
   ["before the initial adapter is agreed on", "wait", { phase: "waiting", committed: null }, {}],
   ["it writes the adapter", "checkpoint", { phase: "checkpoint", checkpointWriter: "w-a" }, {}],
   ["it has written it", "wait", { phase: "checkpoint", checkpointWriter: "w-a" }, {
