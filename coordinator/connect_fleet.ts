@@ -87,7 +87,7 @@ export async function connectFleet(
   started.defer(() => leadership.close());
   const fleet = createFleet({
     ...options,
-    ...{ term: leadership.term, bus: leadership.bus, clock, limits, onDefect },
+    ...{ term: leadership.term, isHeld: leadership.isHeld, bus: leadership.bus, clock, limits, onDefect },
   });
   started.defer(() => fleet.close());
   const running = started.move();

@@ -1,6 +1,7 @@
 /**
- * How long the coordinator could have heard nobody: its process slept, its event loop was held up, or it had no connection to the
- * broker. That silence is no worker's fault, and whoever took it for death would lose the whole fleet's work at once.
+ * How long the coordinator could have heard nobody: its process slept, its event loop was held up, it had no
+ * connection to the broker, or it was not certain to lead there and is deaf then (leased_bus.ts). That silence is
+ * no worker's fault, and whoever took it for death would lose the whole fleet's work at once.
  */
 import type { BusStatus } from "../shared/bus/bus.ts";
 import type { Limits } from "../shared/limits.ts";
@@ -12,7 +13,8 @@ export interface Hearing {
   deafMs(now: number): number;
 }
 
-export function createHearing(startedAt: number, limits: Limits): Hearing {
+/** @param isHeld whether the coordinator is certain to lead */
+export function createHearing(startedAt: number, limits: Limits, isHeld = () => true): Hearing {
   let askedAt = startedAt;
   /** Until when silence says nothing: for ever, while there is no connection. */
   let deafUntil = -Infinity;
@@ -24,6 +26,7 @@ export function createHearing(startedAt: number, limits: Limits): Hearing {
       const elapsedMs = now - askedAt;
       const wasDeafMs = Math.max(0, Math.min(now, deafUntil) - askedAt);
       askedAt = now;
+      if (!isHeld()) return elapsedMs;
       // What was said meanwhile is heard after this question: it waits in the socket.
       const lateMs = elapsedMs - limits.heartbeatIntervalMs;
       return Math.max(wasDeafMs, lateMs > limits.heartbeatIntervalMs ? lateMs : 0);

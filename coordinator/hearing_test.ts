@@ -14,6 +14,16 @@ Deno.test("a process that slept was deaf but for the usual time", () => {
   assertEquals([250, 5500, 5750].map(hearing.deafMs), [0, 5000, 0]);
 });
 
+Deno.test("while it is not certain to lead it is deaf", () => {
+  let isHeld = true;
+  const hearing = createHearing(0, limits, () => isHeld);
+  assertEquals(hearing.deafMs(250), 0);
+  isHeld = false;
+  assertEquals([500, 750].map(hearing.deafMs), [250, 250]);
+  isHeld = true;
+  assertEquals(hearing.deafMs(1000), 0);
+});
+
 Deno.test("without a connection it is deaf, and for a while after it is back", () => {
   const hearing = createHearing(0, limits);
   hearing.statusChanged("disconnected", 100);

@@ -37,6 +37,8 @@ export interface FleetOptions {
   readonly coordinatorId: string;
   /** Larger than that of any coordinator that has led at this broker before. */
   readonly term: number;
+  /** Whether it is certain to lead: it hears nobody while it is not. Left out: always. */
+  readonly isHeld?: () => boolean;
   readonly artifacts: ArtifactStore;
   /** What is known of workers that get no work; in memory where it is left out. */
   readonly quarantines?: QuarantineStore;
@@ -73,7 +75,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
   /** Heartbeats have come that the run has not seen. */
   let hasUnseen = false;
   const closing = new AbortController();
-  const hearing = createHearing(clock.now(), limits);
+  const hearing = createHearing(clock.now(), limits, options.isHeld);
   bus.onStatus((status) => hearing.statusChanged(status, clock.now()));
 
   function view(): FleetView {
@@ -201,13 +203,17 @@ export function createFleet(options: FleetOptions): RunningFleet {
     let repeatedAt = -Infinity;
     while (!closing.signal.aborted) {
       const milliseconds = hearing.deafMs(clock.now());
-      if (milliseconds > 0) apply({ type: "deaf", milliseconds });
+      if (milliseconds > 0) {
+        apply({ type: "deaf", milliseconds });
+        run?.deaf(milliseconds);
+      }
       apply({ type: "tick" });
       run?.tick();
       if (clock.now() - repeatedAt >= limits.announcementIntervalMs) {
         repeatedAt = clock.now();
         announcement.now();
-        run?.announce();
+        // Also how the last one has ended: who has not heard it would keep the job's base model in its GPU.
+        (run ?? past?.run)?.announce();
       }
       const { heartbeatIntervalMs, announcementIntervalMs } = limits;
       await clock.sleep(Math.min(heartbeatIntervalMs, announcementIntervalMs), closing.signal);

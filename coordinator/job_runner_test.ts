@@ -20,6 +20,8 @@ interface World {
   readonly bus: Bus;
   readonly fleet: RunningFleet;
   readonly defects: string[];
+  /** Whether the coordinator is certain to lead. */
+  lead(isHeld: boolean): void;
   /** The newest announcement of the fleet. */
   announced(): messages.FleetState;
   hello(change?: Partial<messages.Hello>): Promise<messages.Welcome>;
@@ -30,11 +32,13 @@ function createWorld(): World {
   const clock = createFakeClock(1_700_000_000_000);
   const broker = createMemoryBroker({ clock });
   const defects: string[] = [];
+  let isHeld = true;
   const fleet = createFleet({
     bus: broker.connect("coordinator"),
     clock,
     coordinatorId: "c-1",
     term: 1,
+    isHeld: () => isHeld,
     artifacts: NO_ARTIFACTS,
     newStartId: () => "s-1",
     onDefect: (message, thrown) => defects.push(`${message}: ${thrown}`),
@@ -46,6 +50,7 @@ function createWorld(): World {
   });
   return {
     ...{ clock, broker, bus, fleet, defects },
+    lead: (held) => void (isHeld = held),
     announced: () => newest!,
     async hello(change = {}) {
       const hello = {
@@ -145,6 +150,19 @@ Deno.test("hundreds who join within a second are announced some times, and all o
   fleet.close();
 });
 
+Deno.test("nobody is lost by a silence in which the coordinator was not certain to lead", async () => {
+  const { clock, fleet, hello, announced, lead } = createWorld();
+  await hello();
+  lead(false);
+  await clock.advance(10_000);
+  lead(true);
+  await clock.advance(1000);
+  assertEquals(announced().members.length, 1);
+  await clock.advance(1500);
+  assertEquals(announced().members.length, 0);
+  fleet.close();
+});
+
 Deno.test("another version of the protocol is refused with what to do", async () => {
   const { fleet, hello } = createWorld();
   const answer = await hello({ protocolVersion: 99 });
@@ -177,7 +195,7 @@ Deno.test("states are repeated, garbage and words under a foreign name change no
 });
 
 Deno.test("a cancelled job ends at once, and is announced no more", async () => {
-  const { clock, fleet, announced, hello } = createWorld();
+  const { clock, bus, fleet, announced, hello } = createWorld();
   await hello();
   const cancelling = new AbortController();
   const events: string[] = [];
@@ -196,6 +214,13 @@ Deno.test("a cancelled job ends at once, and is announced no more", async () => 
   await clock.advance(10);
   assertEquals(announced().job, null);
   assertEquals(events, []);
+  // Who has not heard that it is over hears it again.
+  const phases: string[] = [];
+  bus.subscribe(subjects.stateSubject("ftjob-a"), ({ data }) => {
+    phases.push(decodeMessage(messages.stepStateSchema, data, "state").phase);
+  });
+  await clock.advance(2 * LIMITS.announcementIntervalMs);
+  assertEquals(phases, ["failed", "failed"]);
   fleet.close();
 });
 

@@ -18,7 +18,7 @@ import { firstExponents } from "./step_exponents.ts";
 import { newLoadFailures, withFleet } from "./step_fleet.ts";
 import { settleNonFinite } from "./step_opinions.ts";
 import { hedge, regroup } from "./step_regroup.ts";
-import { type FleetView, gradientBytesOf, liveHolders } from "./step_state.ts";
+import { afterSilence, type FleetView, gradientBytesOf, liveHolders } from "./step_state.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
 import { decideUpdate } from "./step_update.ts";
 import { goOn, restartIfLost } from "./step_waiting.ts";
@@ -97,8 +97,13 @@ function decideEvent(
         return unchanged(training, "an attempt that is over could not be queued");
       }
       return abortAttempt(training, event.reason, [], now, limits);
+    case "deaf":
+      return unchanged(
+        afterSilence(training, event.milliseconds),
+        `nobody could be heard for ${event.milliseconds} ms`,
+      );
     case "reinstate":
-      return unchanged(reinstated(training, event.worker), `${event.worker} is reinstated`);
+      return announced(reinstated(training, event.worker), {}, `${event.worker} is reinstated`);
     case "tick":
       return decideTick(training, now, limits);
   }

@@ -7,11 +7,13 @@
  *     two that differ, nobody else to ask    each is asked again: who contradicts itself is wrong
  *     each says the same again               unresolved: the job fails, or counts it as skipped (`fleet.audit_unresolved`)
  *     nobody with the same GPU, no answer    skipped
+ *     the auditor's is not finite            a strike for the auditor, and another one is asked
  *
  * Who is wrong is in quarantine: regroup does again what was in its sums. An audited gradient is added to nobody's sums.
  */
 import { auditWaitMs, type Limits } from "../shared/limits.ts";
-import type { AuditCounts, MicroBatchReport } from "../shared/messages.ts";
+import { firstNonFinite } from "../shared/exponents.ts";
+import { type AuditCounts, decodeFloats, type MicroBatchReport } from "../shared/messages.ts";
 import { isComplete } from "./ledger.ts";
 import { blame, quarantine } from "./step_blame.ts";
 import {
@@ -34,11 +36,16 @@ export function withAuditBegun(plan: TrainingPlan, training: Training, report: M
   const { index, worker, gradientDigest } = report;
   if (!plan.isAudited(training.step, index)) return training;
   const opinion: AuditOpinion = { worker, digest: gradientDigest ?? NO_DIGEST, again: null };
-  return withAudit(training, index, { status: "open", opinions: [opinion] });
+  return withAudit(training, index, { status: "open", opinions: [opinion], notFinite: [] });
 }
 
 /** An auditor's digest. What follows is for `settleAudits`. */
-export function decideAuditReport(training: Training, report: MicroBatchReport, now: number): StepDecision {
+export function decideAuditReport(
+  training: Training,
+  report: MicroBatchReport,
+  now: number,
+  limits: Limits,
+): StepDecision {
   const { worker, index, audit: id, gradientDigest, computeMs } = report;
   const digest = gradientDigest ?? NO_DIGEST;
   const answer: readonly StepEffect[] = [{ type: "verdict", verdict: "duplicate" }];
@@ -53,9 +60,38 @@ export function decideAuditReport(training: Training, report: MicroBatchReport, 
     ? audit.opinions.map((opinion) => opinion.worker === worker ? { ...opinion, again: digest } : opinion)
     : [...audit.opinions, { worker, digest, again: null }];
   const slowestMs = Math.max(training.slowestMs ?? 0, computeMs);
-  const heard = withAudit(withoutOrders(training, isOrder), index, { ...audit, opinions });
+  const answered: Training = { ...withoutOrders(training, isOrder), slowestMs, progressAt: now };
+  if (!isSecond && !isFiniteReport(report)) {
+    return auditorNotFinite(answered, index, audit, worker, answer, limits);
+  }
   const reason = `${worker} has audited micro-batch ${index}`;
-  return unchanged({ ...heard, slowestMs, progressAt: now }, reason, answer);
+  return unchanged(withAudit(answered, index, { ...audit, opinions }), reason, answer);
+}
+
+function isFiniteReport({ lossSum, maxAbs }: MicroBatchReport): boolean {
+  return lossSum !== null && firstNonFinite(decodeFloats(maxAbs)) === -1;
+}
+
+/** As for claims (step_claim.ts): the counted gradient is finite, so that it is known who is wrong. */
+function auditorNotFinite(
+  training: Training,
+  index: number,
+  audit: Audit,
+  worker: string,
+  answer: readonly StepEffect[],
+  limits: Limits,
+): StepDecision {
+  const heard = withAudit(training, index, { ...audit, notFinite: [...audit.notFinite, worker] });
+  const other = audit.opinions[0]!.worker;
+  const why =
+    `its gradient of micro-batch ${index} of step ${training.step} is not finite, that of ${other} is`;
+  const blamed = blame(heard, [worker], why, limits);
+  const message = `${worker} audited micro-batch ${index}, and ${why}.`;
+  return unchanged(blamed.training, message, [
+    ...answer,
+    { type: "event", level: "warn", message },
+    ...blamed.effects,
+  ]);
 }
 
 /** The next audit that is decided or that somebody is to be asked for; null where all is settled or waited for. */
@@ -96,7 +132,9 @@ function nextMove(plan: TrainingPlan, training: Training, index: number, audit: 
     // What is left has said the same twice, or is asked again.
     const isSettled = rest.length === 1 && rest[0]!.again !== null;
     const status = isSettled ? "passed" : "open";
-    const next = rest.length === 0 ? training : withAudit(training, index, { status, opinions: rest });
+    const next = rest.length === 0
+      ? training
+      : withAudit(training, index, { ...audit, status, opinions: rest });
     return foundWrong(
       next,
       contradictory,
@@ -104,11 +142,14 @@ function nextMove(plan: TrainingPlan, training: Training, index: number, audit: 
         `it computed ${where} twice, with the digests ${short(digest)} and ${short(again!)}`,
     );
   }
-  const auditor = leastAsked(training, othersLike(training, opinions), index);
+  const auditor = leastAsked(training, othersLike(training, audit), index);
   if (auditor !== null) return ask(training, index, auditor, `${auditor} audits ${where}`);
   if (opinions.length === 1) {
     const skipped = withAudit(training, index, { ...audit, status: "skipped" });
-    return unchanged(skipped, `nobody else has the GPU of ${opinions[0]!.worker}: ${where} is not audited`);
+    return unchanged(
+      skipped,
+      `nobody else can tell for the GPU of ${opinions[0]!.worker}: ${where} is not audited`,
+    );
   }
   const isThere = ({ worker }: AuditOpinion) => training.members.some((member) => member.worker === worker);
   const unasked = opinions.find((opinion) => opinion.again === null && isThere(opinion));
@@ -119,11 +160,12 @@ function nextMove(plan: TrainingPlan, training: Training, index: number, audit: 
 }
 
 /** Members with the GPU of whoever has the micro-batch, who have not said anything about it. */
-function othersLike({ fleet, members }: Training, opinions: readonly AuditOpinion[]): readonly string[] {
+function othersLike({ fleet, members }: Training, { opinions, notFinite }: Audit): readonly string[] {
   const gpuOf = new Map(fleet.members.map(({ worker, gpu }) => [worker, gpu]));
   const gpu = gpuOf.get(opinions[0]!.worker);
   return members.map(({ worker }) => worker).filter((worker) =>
-    gpuOf.get(worker) === gpu && !opinions.some((opinion) => opinion.worker === worker)
+    gpuOf.get(worker) === gpu && !notFinite.includes(worker) &&
+    !opinions.some((opinion) => opinion.worker === worker)
   );
 }
 

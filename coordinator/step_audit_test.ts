@@ -134,6 +134,32 @@ Deno.test("a worker that tells no digest agrees with nobody, not even with anoth
   assertEquals([...driver.training.quarantined].sort(), ["w-a", second].sort());
 });
 
+Deno.test("an auditor whose gradient is not finite is wrong: a strike, and another one is asked", () => {
+  const driver = audited(["w-a", "w-b", "w-c"]);
+  driver.claim("w-b", 1);
+  driver.claim("w-a", 0, { gradient: "g" });
+  const auditors = [0, 1].map((time) => {
+    const { worker, id } = asked(driver)!;
+    driver.claim(worker, 0, {
+      audit: id,
+      gradient: "NaN",
+      lossSum: time === 0 ? null : 2,
+      max: NaN,
+      claim: 9,
+    });
+    return worker;
+  });
+  assertEquals(auditors.toSorted(), ["w-b", "w-c"]);
+  // What is not finite may have the same bits on two workers, and is still no word against one that is.
+  assertEquals([driver.training.quarantined.size, driver.training.failedAudits], [0, 0]);
+  assertEquals([driver.training.audits.get(0)?.status, driver.training.phase], ["skipped", "reduce"]);
+  for (const worker of auditors) {
+    assertEquals(driver.training.strikes.get(worker), [
+      "its gradient of micro-batch 0 of step 2 is not finite, that of w-a is",
+    ]);
+  }
+});
+
 Deno.test("only the same GPU can tell: without a partner it is skipped", () => {
   const driver = audited(["w-a", "w-b"]);
   driver.fleet({ ...member("w-a", one), gpu: "another GPU" }, member("w-b", one));

@@ -19,7 +19,7 @@ export function decideClaim(
   limits: Limits,
 ): StepDecision {
   const { worker, claim, index, lossSum, targetCount, computeMs } = report;
-  if (report.audit !== null) return decideAuditReport(training, report, now);
+  if (report.audit !== null) return decideAuditReport(training, report, now, limits);
   const answer = (verdict: "counted" | "duplicate" | "stale" | "unknown"): StepEffect => ({
     type: "verdict",
     verdict,

@@ -22,9 +22,11 @@ export type StepEvent =
   | { readonly type: "checkpoint"; readonly report: CheckpointReport }
   /** The pending commit is in the log. */
   | { readonly type: "stored"; readonly sequence: number }
-  /** The attempt's micro-batches could not be put on the queue. */
   /** Somebody says that a worker in quarantine shall have work again. */
   | { readonly type: "reinstate"; readonly worker: string }
+  /** For so long nobody can have been heard: the coordinator slept, or had no connection to the broker. */
+  | { readonly type: "deaf"; readonly milliseconds: number }
+  /** The attempt's micro-batches could not be put on the queue. */
   | { readonly type: "notQueued"; readonly step: number; readonly attempt: number; readonly reason: string }
   | { readonly type: "tick" };
 
@@ -116,7 +118,10 @@ export function announced(
   return { training: { ...training, ...change, revision: training.revision + 1 }, effects, reason };
 }
 
-/** Ends the attempt; the next one begins as soon as somebody can take part. Suspects get a strike. */
+/**
+ * Ends the attempt; the next one begins as soon as somebody can take part. Suspects get a strike, unless the
+ * coordinator was deaf for more than a moment: where the broker was away, everybody has waited in vain for everybody.
+ */
 export function abortAttempt(
   training: Training,
   why: string,
@@ -124,7 +129,8 @@ export function abortAttempt(
   now: number,
   limits: Limits,
 ): StepDecision {
-  const suspected = suspects.filter((suspect) => training.members.some(({ worker }) => worker === suspect));
+  const isMember = (suspect: string) => training.members.some(({ worker }) => worker === suspect);
+  const suspected = training.deafMs < limits.reconnectGraceMs ? suspects.filter(isMember) : [];
   const reason = `step ${training.step}, attempt ${training.attempt} is done again: ${why}`;
   const blamed = blame(training, suspected, `step ${training.step}: ${why}`, limits);
   const event: StepEffect = { type: "event", level: "warn", message: sentence(reason) };

@@ -40,12 +40,14 @@ export function settleNonFinite(
   limits: Limits,
 ): StepDecision | null {
   for (const [index, opinions] of training.nonFinite) {
-    if (orderFor(training, index, "claim") !== undefined) continue;
     const tried = new Set(opinions.map(({ worker }) => worker));
     const untried = training.members.map(({ worker }) => worker).filter((worker) => !tried.has(worker));
+    const isAsked = orderFor(training, index, "claim") !== undefined;
+    // Two have said so: whoever else is asked may be stuck, and is not waited for.
     const isSettled = tried.size > 1 ||
-      (untried.length === 0 && opinions.length >= OPINIONS_WITHOUT_OTHERS);
+      (!isAsked && untried.length === 0 && opinions.length >= OPINIONS_WITHOUT_OTHERS);
     if (isSettled) return exclude(plan, training, index, [...tried].sort(), now, limits);
+    if (isAsked) continue;
     const others = untried.length > 0 ? untried : training.members.map(({ worker }) => worker);
     const worker = leastAsked(training, others, index);
     if (worker !== null) return anotherOpinion(training, index, opinions, worker);
@@ -77,7 +79,8 @@ function exclude(
   const ledger = excludeMicroBatch(training.ledger, index, workers);
   const nonFinite = new Map(training.nonFinite);
   nonFinite.delete(index);
-  const excluded: Training = { ...training, ledger, nonFinite, progressAt: now };
+  const answered = withoutOrders(training, (order) => order.index === index && order.purpose === "claim");
+  const excluded: Training = { ...answered, ledger, nonFinite, progressAt: now };
   const effects: StepEffect[] = [{ type: "excluded", step, index, workers }];
   const [ofStep, ofAll] = [ledger.excluded.size, ledger.entries.length];
   const ofJob = (training.committed?.excludedTotal ?? 0) + ofStep;

@@ -64,6 +64,19 @@ Deno.test("one worker's word again and again excludes nothing while another has 
   assertEquals([driver.training.ledger.excluded.size, orders(driver)], [0, [[0, "w-b", "claim"]]]);
 });
 
+Deno.test("two that have tried decide, also while a third one is asked and does not answer", () => {
+  const driver = started(["w-a", "w-b", "w-c"]);
+  driver.doStep();
+  driver.claim("w-a", 0, { lossSum: null });
+  const [[, asked]] = orders(driver) as [[number, string]];
+  // The hedge has brought it to somebody else.
+  driver.claim(asked === "w-b" ? "w-c" : "w-b", 0, { lossSum: null });
+  assertEquals([[...driver.training.ledger.excluded.keys()], orders(driver)], [[0], []]);
+  assertEquals(driver.claim(asked, 0, { claim: 9 }), "duplicate");
+  driver.claim("w-a", 1);
+  assertEquals(driver.training.phase, "reduce");
+});
+
 Deno.test("who was asked is gone: somebody else is", () => {
   const driver = started(["w-a", "w-b", "w-c"]);
   driver.doStep();

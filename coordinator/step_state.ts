@@ -76,6 +76,8 @@ export interface Audit {
   readonly status: "open" | "passed" | "skipped";
   /** That of the worker who has it in its sums is the first. */
   readonly opinions: readonly AuditOpinion[];
+  /** Auditors whose gradient was not finite, where the counted one is: they have no opinion. */
+  readonly notFinite: readonly string[];
 }
 
 export interface Training {
@@ -99,6 +101,8 @@ export interface Training {
    * micro-batch.
    */
   readonly workedAt: number;
+  /** How long nobody could be heard since the attempt began, through no worker's fault (hearing.ts). */
+  readonly deafMs: number;
   /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
   readonly hedges: { readonly count: number; readonly at: number };
   /** When the step's first attempt began. */
@@ -141,8 +145,8 @@ export interface Training {
   /** Workers that get no work. */
   readonly quarantined: ReadonlySet<string>;
   /**
-   * Incarnations that were put into quarantine while they were members of the attempt. Reinstated, they take part from the next
-   * one on: what they have in their sums was done again by others.
+   * Incarnations that were taken out of the attempt. Reinstated, or with the job loaded again, they take part
+   * from the next one on: what they have in their sums was done again by others.
    */
   readonly expelled: ReadonlySet<string>;
   /** The slowest micro-batch so far; null before the first. */
@@ -175,6 +179,7 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     since: now,
     progressAt: now,
     workedAt: now,
+    deafMs: 0,
     hedges: NO_HEDGES,
     stepStartedAt: now,
     members: [],
@@ -203,6 +208,23 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     checkpointWriter: null,
     checkpointAttempts: 0,
     storedStep: null,
+  };
+}
+
+/** Nobody could be heard for a while: every deadline is so much later. */
+export function afterSilence(training: Training, milliseconds: number): Training {
+  const later = (at: number) => at + milliseconds;
+  const laterOrNever = (at: number | null) => at === null ? null : later(at);
+  const { since, progressAt, workedAt, hedges, stateLostAt, freshAt } = training;
+  return {
+    ...training,
+    since: later(since),
+    progressAt: later(progressAt),
+    workedAt: later(workedAt),
+    hedges: { ...hedges, at: later(hedges.at) },
+    stateLostAt: laterOrNever(stateLostAt),
+    freshAt: laterOrNever(freshAt),
+    deafMs: training.deafMs + milliseconds,
   };
 }
 
@@ -235,6 +257,7 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
       ...liveHolders(training).map(({ worker }) => worker),
       ...isStateStored(training) ? [COORDINATOR_HOLDER] : [],
     ],
+    quarantined: [...training.quarantined],
     committed: committed === null ? null : { step: committed.step, digest: committed.digest },
     microBatchCount: ledger.entries.length,
     exponents: training.exponents === null ? null : [...training.exponents],

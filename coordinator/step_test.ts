@@ -185,6 +185,28 @@ Deno.test("deadlines: no micro-batch, no update", () => {
   assertEquals([driver.training.attempt, driver.training.strikes.get("w-b")?.length], [3, 1]);
 });
 
+Deno.test("time in which nobody could be heard is in no deadline, and what failed by it is nobody's fault", () => {
+  const driver = started(["w-a", "w-b"]);
+  driver.doStep();
+  driver.claim("w-a", 0);
+  driver.claim("w-a", 1);
+  assertEquals(driver.training.phase, "reduce");
+  const { attempt } = driver.training;
+  // The broker was away, or the coordinator slept.
+  driver.now += 60_000;
+  driver.apply({ type: "deaf", milliseconds: 60_000 });
+  driver.apply({ type: "tick" });
+  assertEquals([driver.training.phase, driver.training.attempt], ["reduce", attempt]);
+  const { term, step } = driver.training;
+  const report = { worker: "w-a", incarnation: "i-w-a", term, step, attempt, gradientBytesSent: 0 };
+  const reason = "chunks are missing from w-b";
+  driver.apply({ type: "failure", report: { ...report, reason, suspects: ["w-b"] } });
+  assertEquals([driver.training.attempt, driver.training.strikes.size], [attempt + 1, 0]);
+  const next = { ...report, attempt: attempt + 1, reason, suspects: ["w-b"] };
+  driver.apply({ type: "failure", report: next });
+  assertEquals([...driver.training.strikes.keys()], ["w-b"]);
+});
+
 Deno.test("all workers gone: the job says so once, waits, and goes on with whom still has its state", () => {
   const driver = started(["w-a"]);
   driver.doStep();

@@ -98,6 +98,8 @@ export interface TrainingRun {
   reinstate(worker: string): void;
   /** What each worker was to blame for so far. */
   readonly strikes: ReadonlyMap<string, readonly string[]>;
+  /** Nobody could be heard for so long. */
+  deaf(milliseconds: number): void;
   tick(): void;
   /** Tells everybody the state of the step. */
   announce(): void;
@@ -150,6 +152,8 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   let storedState = resumed?.stored.state ?? null;
   const closing = new AbortController();
   let isClosed = false;
+  /** Workers forget the job when they hear that it is over: what may need them is to be written down before. */
+  let mayTellEnd = false;
   /** Effects on queue and log happen one after the other, in the order of the decisions. */
   let stored: Promise<void> = Promise.resolve();
   /** So does what the observer writes down; the next step need not wait for it, since the log has it already. */
@@ -197,6 +201,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   });
 
   function announce(): void {
+    if (isEnded(training) && !mayTellEnd) return;
     bus.publish(
       subjects.stateSubject(job.id),
       encodeMessage(stepStateSchema, stepStateOf(plan, training, limits)),
@@ -229,15 +234,22 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         return await artifacts.dropStates(job.id, training.storedStep);
       }
       case "done":
+        tellEnd();
         return outcome.resolve("done");
       case "restart":
         observer.event("warn", `The job starts again: ${effect.reason}.`);
         return outcome.resolve("restart");
       case "failed": {
         const { code, message, param } = effect;
+        tellEnd();
         throw new LoraFleetError(code, message, param === undefined || param === null ? {} : { param });
       }
     }
+  }
+
+  function tellEnd(): void {
+    mayTellEnd = true;
+    announcement.now();
   }
 
   const isCurrent = (step: number, attempt: number) =>
@@ -406,12 +418,12 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     get strikes() {
       return training.strikes;
     },
+    deaf: (milliseconds) => void apply({ type: "deaf", milliseconds }),
     tick: () => void apply({ type: "tick" }),
     announce: () => announcement.now(),
     dismiss: () => {
-      if (training.phase === "done" || training.phase === "failed") return;
-      training = { ...training, phase: "failed", revision: training.revision + 1 };
-      announcement.now();
+      if (!isEnded(training)) training = { ...training, phase: "failed", revision: training.revision + 1 };
+      tellEnd();
     },
     close: () => {
       // Nobody answers claims any more. A commit on its way may be in the log already: whoever has that update keeps it.
@@ -435,6 +447,10 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       stateServer.close();
     },
   };
+}
+
+function isEnded({ phase }: Training): boolean {
+  return phase === "done" || phase === "failed";
 }
 
 /** Whether somebody waits for the change: it is more than members who come, go, or have recovered while others compute. */

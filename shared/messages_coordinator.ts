@@ -132,6 +132,8 @@ export const stepStateSchema = z.strictObject({
   weights: z.array(count),
   /** Who gives away the newest committed state: live workers, and the coordinator where it has stored it. */
   holders: z.array(workerIdSchema),
+  /** Who gets no work, and needs no state. */
+  quarantined: z.array(workerIdSchema),
   /** The newest commit; null before the initial adapter is agreed on. */
   committed: committedSchema.nullable(),
   microBatchCount: count,

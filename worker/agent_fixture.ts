@@ -100,7 +100,7 @@ export interface Coordinator {
   /** Says nothing, hears nothing from now on. */
   crash(): void;
   /** A new one on the same broker, which knows nobody. */
-  restart(): void;
+  restart(generation?: number): void;
   setJob(job: JobAnnouncement | null): void;
   /** Declares a worker lost. */
   lose(worker: string): void;
@@ -119,6 +119,8 @@ export interface Coordinator {
   readonly left: readonly string[];
   /** What a claim is answered; null: nothing. The first claim of each micro-batch counts unless this is replaced. */
   verdict: (report: MicroBatchReport) => Verdict | null;
+  /** Whether requests for the items of orders are answered. */
+  givesItems: boolean;
   welcome: (self: MemberRef) => Welcome | null;
 }
 
@@ -262,6 +264,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     members: [],
     weights: [],
     holders: [],
+    quarantined: [],
     committed: null,
     microBatchCount: 2,
     exponents: null,
@@ -331,7 +334,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
   });
   answer(subjects.itemSubject(JOB.jobId, subjects.ANY), (data) => {
     const { index } = decodeMessage(itemRequestSchema, data, "item");
-    return itemOf(index);
+    return coordinator.givesItems ? itemOf(index) : null;
   });
   const keep = <T>(list: T[], data: T) => {
     list.push(data);
@@ -380,6 +383,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
         (before.worker === report.worker && before.claim === report.claim);
       return isSame ? "counted" : "duplicate";
     },
+    givesItems: true,
     welcome: (self) => {
       setMembers([...members.filter(({ worker }) => worker !== self.worker), self]);
       return { type: "welcome", coordinatorId: "c", term: 1, generation };
@@ -397,10 +401,10 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
         ...{ exponents: [-20, -20], ...change },
       }),
     crash: () => void (isAlive = false),
-    restart: () => {
+    restart: (next = generation + 1000) => {
       isAlive = true;
       members = [];
-      generation += 1000;
+      generation = next;
       heartbeats.clear();
       state = {
         ...state,

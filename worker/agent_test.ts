@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertGreater, assertMatch, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertMatch, assertNotEquals } from "@std/assert";
 import { LoraFleetError } from "../shared/errors.ts";
 import {
   committedOf,
@@ -343,6 +343,20 @@ inWorld("a coordinator that is away for a minute finds its workers again", async
   assertEquals(coordinator.failures, []);
 });
 
+inWorld(
+  "a coordinator whose broker has forgotten its terms is heard after a while all the same",
+  async (world) => {
+    const { coordinator } = world;
+    const workers = await startFleet(world, ["w-a", "w-b"]);
+    coordinator.crash();
+    coordinator.restart(1);
+    const patience = 3 * TEST_LIMITS.coordinatorSilentMs;
+    await world.until("both are back", () => coordinator.members.length === 2, patience);
+    await world.until("and have their job", () => workers.every(isLoaded));
+    assertEquals(workers.map(({ engine }) => engine.callCounts.load), [1, 1]);
+  },
+);
+
 inWorld("a broker at another address is found through the join URL", async (world) => {
   const { coordinator, clock } = world;
   const [worker] = await startFleet(world, ["w-a"]);
@@ -662,3 +676,22 @@ inWorld("a worker that has the micro-batch in its sums audits it without adding 
   await world.clock.advance(3000);
   assertEquals([worker!.engine.callCounts.accumulate, coordinator.claims.length], [1, 2]);
 });
+
+inWorld(
+  "an order that stands no more is not waited for: the worker takes part in the round",
+  async (world) => {
+    const { coordinator, clock } = world;
+    await startFleet(world, ["w-a", "w-b"]);
+    coordinator.givesItems = false;
+    coordinator.begin(1, 1, { orders: [{ id: 1, index: 0, worker: "w-a", purpose: "claim" }] });
+    await clock.advance(2000);
+    // Somebody else's was counted meanwhile.
+    for (const index of [0, 1]) await coordinator.enqueue(index);
+    await world.until("w-b has both", () => coordinator.claims.length === 2);
+    coordinator.announce({ orders: [], phase: "reduce", ledger: [1, 1], targetCount: 8 });
+    const announcedAt = clock.now();
+    await world.until("both have the update", () => coordinator.updates.length === 2);
+    assertLess(clock.now() - announcedAt, 1000);
+    assertEquals(coordinator.failures, []);
+  },
+);

@@ -1,4 +1,4 @@
-/** The announced states of the fleet: the newest, and how long the coordinator has been silent. */
+/** The announced states of the fleet: the newest, and how long nothing as new was heard. */
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { messageOf } from "../shared/errors.ts";
@@ -11,7 +11,7 @@ export interface FleetFeed {
   /** The newest state, unless it is older than the welcome: then it does not know the worker yet. */
   since(welcome: FleetAge): FleetState | null;
   readonly silentMs: number;
-  /** Counts every announcement. */
+  /** Counts the announcements that were not older than the newest. */
   readonly heardCount: number;
   /** The coordinator is there, as is known from elsewhere: its silence begins anew. */
   restartSilence(): void;
@@ -36,9 +36,11 @@ export function listenToFleet({ bus, clock, log, onChange }: FleetFeedOptions): 
     } catch (thrown) {
       return log("warn", messageOf(thrown));
     }
+    // Where nothing but older ones comes, the broker may have been made anew, terms and all: silence leads to a new
+    // connection.
+    if (newest !== null && isOlderFleet(state, newest)) return;
     heardAt = clock.now();
     heardCount++;
-    if (newest !== null && isOlderFleet(state, newest)) return;
     newest = state;
     onChange();
   });

@@ -231,7 +231,7 @@ export function startJobSession(options: JobSessionOptions): JobSession {
         timeoutMs: limits.requestTimeoutMs,
         signal: watch.signal,
       });
-      if (outcome.type === "written") train.checkpointReported(step);
+      if (outcome.type === "written") train.checkpointReported(state, step);
       else await states.after(state);
     } catch (thrown) {
       if (!watch.signal.aborted) throw thrown;

@@ -19,8 +19,8 @@ export interface OwnState {
   readonly pending: Committed | null;
   /** The generation in which it has done its part of the attempt: has entered the round, or failed; null for none. */
   readonly spentIn: number | null;
-  /** The last step whose checkpoint it has reported; 0 for none. */
-  readonly checkpointStep: number;
+  /** The last checkpoint that it has reported, and in which term: who comes later may not have heard it. */
+  readonly checkpoint: { readonly term: number; readonly step: number } | null;
 }
 
 export type Action =
@@ -58,6 +58,9 @@ export function nextAction(state: StepState, own: OwnState): Decision {
       reason: `attempt ${own.attempt.attempt} of step ${own.attempt.step} is over`,
     };
   }
+  if (state.quarantined.includes(own.self.worker)) {
+    return { action: "wait", reason: "this worker is in quarantine" };
+  }
   if (committed !== null && !sameCommit(committed, own.committed)) {
     return holdersFor(state, own.self).length > 0
       ? {
@@ -67,8 +70,8 @@ export function nextAction(state: StepState, own: OwnState): Decision {
       : { action: "wait", reason: `nobody holds step ${committed.step}` };
   }
   if (phase === "checkpoint") {
-    const isDue = state.checkpointWriter === own.self.worker && committed !== null &&
-      committed.step > own.checkpointStep;
+    const isReported = own.checkpoint?.term === state.term && own.checkpoint.step === committed?.step;
+    const isDue = state.checkpointWriter === own.self.worker && committed !== null && !isReported;
     return isDue
       ? { action: "checkpoint", reason: `this worker writes the adapter of step ${committed.step}` }
       : { action: "wait", reason: "somebody else writes the adapter, or it is written" };

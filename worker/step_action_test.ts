@@ -25,6 +25,7 @@ const state: StepState = {
   members: [self, { worker: "w-b", incarnation: "i-2" }],
   weights: [1, 1],
   holders: ["w-a", "w-b"],
+  quarantined: [],
   committed: commit(2),
   microBatchCount: 4,
   exponents: [0, 0],
@@ -42,7 +43,7 @@ const own: OwnState = {
   attempt: null,
   pending: null,
   spentIn: null,
-  checkpointStep: 0,
+  checkpoint: null,
 };
 const attempt = { step: 3, attempt: 1, term: 1 };
 const pending = commit(3);
@@ -79,9 +80,15 @@ const cases: [what: string, Action, Partial<StepState>, Partial<OwnState>][] = [
   ["behind while others compute", "recover", {}, { committed: commit(1) }],
   ["the right step with another digest", "recover", {}, { committed: commit(2, "e") }],
   ["behind and nobody can help", "wait", { holders: ["w-a"] }, { committed: commit(0) }],
+  ["behind, and in quarantine", "wait", { quarantined: ["w-a"] }, { committed: commit(1) }],
   ["before the initial adapter is agreed on", "wait", { phase: "waiting", committed: null }, {}],
   ["it writes the adapter", "checkpoint", { phase: "checkpoint", checkpointWriter: "w-a" }, {}],
-  ["it has written it", "wait", { phase: "checkpoint", checkpointWriter: "w-a" }, { checkpointStep: 2 }],
+  ["it has written it", "wait", { phase: "checkpoint", checkpointWriter: "w-a" }, {
+    checkpoint: { term: 1, step: 2 },
+  }],
+  ["who leads now has not heard that it has written it", "checkpoint", {
+    ...{ term: 2, phase: "checkpoint", checkpointWriter: "w-a" },
+  }, { checkpoint: { term: 1, step: 2 } }],
   ["another one writes it", "wait", { phase: "checkpoint", checkpointWriter: "w-b" }, {}],
   ["who is behind recovers before it writes", "recover", { phase: "checkpoint", checkpointWriter: "w-a" }, {
     committed: commit(1),

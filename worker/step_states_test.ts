@@ -17,6 +17,7 @@ const base: StepState = {
   members: [],
   weights: [],
   holders: [],
+  quarantined: [],
   committed: null,
   microBatchCount: 1,
   exponents: null,

@@ -32,7 +32,7 @@ import { exponentBytes } from "./inner_phase.ts";
 import { LocalStepsEngine } from "./local_steps.ts";
 import type { Log } from "./log.ts";
 import { createPhaseRows } from "./phase_rows.ts";
-import { createReports } from "./reports.ts";
+import { createReports, type OrderedItem } from "./reports.ts";
 import {
   type AttemptId,
   attemptOf,
@@ -89,7 +89,7 @@ export interface TrainStep {
   rollback(): Promise<void>;
   /** The engine holds another state now, taken from elsewhere. */
   recovered(committed: Committed): void;
-  checkpointReported(step: number): void;
+  checkpointReported(state: StepState, step: number): void;
   /** Gives micro-batches back that it would not compute. */
   letGo(): void;
   close(): void;
@@ -135,7 +135,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     attempt: held.pending?.attempt ?? null,
     pending: held.pending?.update ?? null,
     spentIn: null,
-    checkpointStep: 0,
+    checkpoint: null,
   };
 
   async function computeNext(state: StepState): Promise<void> {
@@ -187,9 +187,26 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   async function carryOut(order: Order, state: StepState, signal: AbortSignal): Promise<void> {
     const isAudit = order.purpose === "audit";
     if (!isAudit && counted.has(order.index)) return;
-    const { term, step, attempt } = state;
-    const { header, data } = await reports.item({ term, step, attempt, index: order.index }, signal);
-    await computeAndClaim(header, data, isAudit ? order.id : null, state, signal);
+    const item = await itemOf(order, state);
+    signal.throwIfAborted();
+    if (item !== null) {
+      await computeAndClaim(item.header, item.data, isAudit ? order.id : null, state, signal);
+    }
+  }
+
+  /** Null where the order stands no more: somebody else's was counted, or nobody waits for it any longer. */
+  async function itemOf({ id, index }: Order, state: StepState): Promise<OrderedItem | null> {
+    const stands = (newer: StepState) =>
+      isComputed(attemptOf(state), newer) && newer.orders.some((order) => order.id === id);
+    const { signal, end } = states.watch(stands);
+    try {
+      return await reports.item({ ...attemptOf(state), index }, signal);
+    } catch (thrown) {
+      if (!signal.aborted) throw thrown;
+      return null;
+    } finally {
+      end();
+    }
   }
 
   /**
@@ -406,7 +423,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       own = { ...own, committed };
       options.onHeld(heldNow());
     },
-    checkpointReported: (step) => void (own = { ...own, checkpointStep: step }),
+    checkpointReported: ({ term }, step) => void (own = { ...own, checkpoint: { term, step } }),
     letGo: () => source.letGo(),
     close: () => {
       source.letGo();

@@ -143,7 +143,14 @@ const OTHER_WORDS: readonly Sample[] = [
       phase: "reduce",
       members: [SELF],
     },
-    ...{ weights: [1], holders: ["w-a"], committed: COMMITTED, microBatchCount: 2, exponents: [-4, null] },
+    ...{
+      weights: [1],
+      holders: ["w-a"],
+      quarantined: [],
+      committed: COMMITTED,
+      microBatchCount: 2,
+      exponents: [-4, null],
+    },
     ...{
       orders: [],
       ledger: [0, null],
@@ -155,7 +162,15 @@ const OTHER_WORDS: readonly Sample[] = [
   }),
   message("state with orders", messages.stepStateSchema, {
     ...{ ...START, revision: 5, step: 3, term: 1, attempt: 2, generation: 4, phase: "compute" },
-    ...{ members: [SELF], weights: [1], holders: [], committed: null, microBatchCount: 2, exponents: null },
+    ...{
+      members: [SELF],
+      weights: [1],
+      holders: [],
+      quarantined: [],
+      committed: null,
+      microBatchCount: 2,
+      exponents: null,
+    },
     orders: [{ id: 1, index: 0, worker: "w-a", purpose: "audit" }],
     ...{ ledger: [], targetCount: 0, learningRate: 1e-4, roundMs: 20_000, checkpointWriter: null },
   }),

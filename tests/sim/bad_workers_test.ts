@@ -191,6 +191,10 @@ Deno.test("a quarantine by audit outlives the coordinator and the worker's rejoi
     const [before, other] = [doneBy("w-2"), doneBy("w-0")];
     await fleet.clock.advance(5000);
     assertEquals([doneBy("w-2"), doneBy("w-0") > other], [before, true]);
+    // Nor does it load from others, step by step, what it has no use for.
+    const loads = () =>
+      fleet.history.filter((line) => /w-2: info: the state of step \d+ is loaded/.test(line)).length;
+    assertEquals([loads(), fleet.steps.length > 0], [0, true]);
     fleet.killCoordinator();
     await fleet.clock.advance(500);
     fleet.startCoordinator();
@@ -206,6 +210,7 @@ Deno.test("a quarantine by audit outlives the coordinator and the worker's rejoi
     isBroken = false;
     fleet.reinstate("w-2");
     while (fleet.steps.at(-1)!.workerCount < 3) await fleet.clock.advance(50);
+    assertEquals(loads(), 1);
     await fleet.finish(600_000);
     assertEquals(quarantineOf(fleet, "w-2"), null);
   });

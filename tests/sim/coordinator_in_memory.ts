@@ -19,12 +19,19 @@ export interface CoordinatorInMemoryOptions {
   readonly limits: Limits;
   readonly note: (who: string, what: string) => void;
   readonly onCommit?: (report: StepReport) => void;
+  /** Told before it is remembered: not at all where the coordinator is killed by then. */
+  readonly onCheckpoint?: (step: number) => void;
 }
 
 export interface CoordinatorInMemory {
   start(): void;
   /** It dies without a word. */
   kill(): void;
+  /** It stands still, as a process that is stopped; the result makes it go on. Without effect while it is dead. */
+  stall(): () => void;
+  /** Its user pauses the job, or has it go on; without effect where that is so already. */
+  pauseJob(): void;
+  resumeJob(): void;
   readonly isAlive: boolean;
   readonly isDone: boolean;
   /** Why the job cannot be done; null while it can. */
@@ -42,8 +49,10 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
   const steps: StepReport[] = [];
   /** What a disk remembers over the coordinator's restarts. */
   const told = { step: 0, checkpointSteps: new Set<number>() };
-  let running: { readonly fleet: RunningFleet; readonly link: Link; readonly stop: AbortController } | null =
-    null;
+  let running: { readonly fleet: RunningFleet; readonly link: Link } | null = null;
+  /** Of the newest training, which may have ended. */
+  let training = { stop: new AbortController(), ended: Promise.resolve() };
+  let isPaused = false;
   const quarantines = createMemoryQuarantineStore();
   let starts = 0;
   let terms = 0;
@@ -68,14 +77,14 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
       return Promise.resolve();
     },
     checkpointWritten(step) {
-      told.checkpointSteps.add(step);
+      options.onCheckpoint?.(step);
+      if (running !== null) told.checkpointSteps.add(step);
       return Promise.resolve();
     },
   };
 
   function start(): void {
     const link = createLink(clock, pcg32(random.uint32()));
-    const stop = new AbortController();
     const fleet = createFleet({
       bus: link.wrap(broker.connect("coordinator")),
       clock: link.clock,
@@ -87,27 +96,61 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
       newStartId: () => `s-${++starts}`,
       onDefect: (message, thrown) => note("coordinator", `${message}: ${messageOf(thrown)}`),
     });
-    running = { fleet, link, stop };
-    fleet.train(job, observer, stop.signal).then(
-      () => isDone = true,
-      (thrown) => {
+    running = { fleet, link };
+    if (!isPaused) train(fleet, Promise.resolve());
+  }
+
+  /** As soon as an earlier training has ended. */
+  function train(fleet: RunningFleet, before: Promise<void>): void {
+    const stop = new AbortController();
+    const work = async () => {
+      await before;
+      try {
+        stop.signal.throwIfAborted();
+        await fleet.train(job, observer, stop.signal);
+        if (!stop.signal.aborted) isDone = true;
+      } catch (thrown) {
         if (!stop.signal.aborted) failure = thrown;
-      },
-    );
+      }
+    };
+    training = { stop, ended: work() };
+  }
+
+  function stall(): () => void {
+    const link = running?.link;
+    link?.stall();
+    note("coordinator", "stands still");
+    return () => link?.resume();
+  }
+
+  function pauseJob(): void {
+    isPaused = true;
+    training.stop.abort(new LoraFleetError("aborted", "paused"));
+    note("coordinator", "the job is paused");
+  }
+
+  function resumeJob(): void {
+    if (!isPaused) return;
+    isPaused = false;
+    note("coordinator", "the job is resumed");
+    if (running !== null) train(running.fleet, training.ended);
   }
 
   function kill(): void {
     if (running === null) return;
-    const { fleet, link, stop } = running;
+    const { fleet, link } = running;
     running = null;
     link.kill();
-    stop.abort(new LoraFleetError("aborted", "killed"));
+    training.stop.abort(new LoraFleetError("aborted", "killed"));
     fleet.close();
   }
 
   return {
     start,
     kill,
+    stall,
+    pauseJob,
+    resumeJob,
     get isAlive() {
       return running !== null;
     },

@@ -10,7 +10,10 @@ export type Fault =
   | { readonly type: "weather"; readonly worker: number; readonly share: number; readonly ms: number }
   | { readonly type: "join" }
   | { readonly type: "drain"; readonly worker: number }
-  | { readonly type: "killCoordinator"; readonly ms: number };
+  | { readonly type: "killCoordinator"; readonly ms: number }
+  | { readonly type: "stallCoordinator"; readonly ms: number }
+  /** Its user pauses the job. */
+  | { readonly type: "pause"; readonly ms: number };
 
 export interface PlannedFault {
   readonly atMs: number;
@@ -38,6 +41,12 @@ export const MIX: FaultMix = {
   ],
   stallsMs: [1000, 5000, 15_000],
   cutsMs: [500, 12_500],
+};
+
+/** The same with a coordinator that sleeps now and then, and a user who cannot make up their mind. */
+export const MIX_WITH_PAUSES: FaultMix = {
+  ...MIX,
+  shares: [...MIX.shares, ["pause", 4], ["stallCoordinator", 2]],
 };
 
 /**
@@ -88,6 +97,10 @@ function drawFault(random: Prng, { shares, stallsMs, cutsMs }: FaultMix): Fault 
       return { type };
     case "killCoordinator":
       return { type, ms: 200 + random.below(8000) };
+    case "stallCoordinator":
+      return { type, ms: stallsMs[random.below(stallsMs.length)]! };
+    case "pause":
+      return { type, ms: random.below(3000) };
   }
 }
 
@@ -107,6 +120,10 @@ export interface FaultTarget<V extends Victim = Victim> {
   kill(worker: V): void;
   killCoordinator(): void;
   startCoordinator(): void;
+  /** Left out where that does not happen. */
+  stallCoordinator?(): () => void;
+  pauseJob?(): void;
+  resumeJob?(): void;
   readonly isCoordinatorAlive: boolean;
 }
 
@@ -121,6 +138,15 @@ export function apply<V extends Victim>(fleet: FaultTarget<V>, fault: Fault): st
     fleet.killCoordinator();
     later(fault.ms, fleet.startCoordinator);
     return `the coordinator is killed for ${fault.ms} ms`;
+  }
+  if (fault.type === "stallCoordinator") {
+    later(fault.ms, fleet.stallCoordinator?.() ?? (() => {}));
+    return `the coordinator stands still for ${fault.ms} ms`;
+  }
+  if (fault.type === "pause") {
+    fleet.pauseJob?.();
+    later(fault.ms, () => fleet.resumeJob?.());
+    return `the job is paused for ${fault.ms} ms`;
   }
   const alive = fleet.workers.filter(({ isAlive }) => isAlive);
   if (alive.length === 0) return "nobody is alive";

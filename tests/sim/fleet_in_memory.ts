@@ -13,7 +13,7 @@ import { type Agent, startAgent } from "../../worker/agent.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
 import { readStateWords, stateWordCount } from "../../worker/state_words.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";
-import { createCoordinatorInMemory } from "./coordinator_in_memory.ts";
+import { type CoordinatorInMemoryOptions, createCoordinatorInMemory } from "./coordinator_in_memory.ts";
 import { createLink, type Link } from "./link.ts";
 import { createMemoryArtifacts } from "./memory_artifacts.ts";
 import { createToyJob, type ToyJobOptions } from "./toy_job.ts";
@@ -28,6 +28,7 @@ export interface FleetInMemoryOptions extends ToyJobOptions {
   readonly limits?: Limits;
   /** What is special about a worker's engine. */
   readonly engineOf?: (worker: string) => Partial<ToyEngineOptions>;
+  readonly onCheckpoint?: CoordinatorInMemoryOptions["onCheckpoint"];
   /** How a worker describes its GPU; "toy". */
   readonly gpuOf?: (worker: string) => string;
 }
@@ -59,6 +60,9 @@ export interface FleetInMemory {
   /** The coordinator dies without a word. */
   killCoordinator(): void;
   startCoordinator(): void;
+  stallCoordinator(): () => void;
+  pauseJob(): void;
+  resumeJob(): void;
   readonly isCoordinatorAlive: boolean;
   /** Lets time pass until the job is done. Throws with the history where it takes longer, or fails. */
   finish(withinMs: number): Promise<void>;
@@ -79,7 +83,17 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
   const note = (who: string, what: string) =>
     void history.push(`${clock.now() - 1_700_000_000_000} ${who}: ${what}`);
 
-  const coordinator = createCoordinatorInMemory({ broker, clock, random, job, artifacts, limits, note });
+  const { onCheckpoint } = options;
+  const coordinator = createCoordinatorInMemory({
+    ...onCheckpoint === undefined ? {} : { onCheckpoint },
+    broker,
+    clock,
+    random,
+    job,
+    artifacts,
+    limits,
+    note,
+  });
 
   function startWorker(): SimWorker {
     const id = `w-${workers.length}`;
@@ -152,6 +166,9 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
     ...{ clock, random, workers, steps: coordinator.steps, history, startWorker, kill, finish },
     startCoordinator: coordinator.start,
     killCoordinator: coordinator.kill,
+    stallCoordinator: coordinator.stall,
+    pauseJob: coordinator.pauseJob,
+    resumeJob: coordinator.resumeJob,
     workerViews: coordinator.workerViews,
     reinstate: coordinator.reinstate,
     get isDone() {

@@ -142,3 +142,21 @@ Deno.test("all workers are lost after a checkpoint: training goes on from its st
     assertMatch(fleet.history.join("\n"), /nobody has come back with the state of step 3/);
   });
 });
+
+Deno.test("the coordinator dies before it has written down the last checkpoint: the workers still have the job", async () => {
+  let deaths = 0;
+  let die = () => {};
+  await inFleet(async (fleet) => {
+    die = () => {
+      deaths++;
+      fleet.killCoordinator();
+    };
+    fleet.startCoordinator();
+    for (let index = 0; index < 2; index++) fleet.startWorker();
+    while (deaths === 0) await fleet.clock.advance(50);
+    await fleet.clock.advance(500);
+    fleet.startCoordinator();
+    await fleet.finish(120_000);
+    assertEquals([digests(fleet), deaths], [expected, 1]);
+  }, { onCheckpoint: (step) => step === JOB.totalSteps && deaths === 0 && die() });
+});

@@ -2,12 +2,14 @@
 import { createHash } from "node:crypto";
 import { pcg32 } from "../../shared/prng.ts";
 import { createFleetInMemory, type FleetInMemoryOptions } from "./fleet_in_memory.ts";
-import { apply, drawFaults } from "./fault_plan.ts";
+import { apply, drawFaults, type FaultMix } from "./fault_plan.ts";
 
 export interface SoakOptions extends Omit<FleetInMemoryOptions, "seed"> {
   readonly seed: number;
   readonly workerCount: number;
   readonly faultCount: number;
+  /** That of a handful of workers where it is left out. */
+  readonly mix?: FaultMix;
   /** Within which the faults happen. */
   readonly faultsWithinMs: number;
   /** How long it may take, in the fleet's time. */
@@ -35,7 +37,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   try {
     fleet.startCoordinator();
     for (let index = 0; index < workerCount; index++) fleet.startWorker();
-    for (const { atMs, fault } of drawFaults(pcg32(seed, 1), faultCount, faultsWithinMs)) {
+    for (const { atMs, fault } of drawFaults(pcg32(seed, 1), faultCount, faultsWithinMs, options.mix)) {
       if (fleet.isDone) break;
       await clock.advance(startedAt + atMs - clock.now());
       faults.push(`${atMs} ${apply(fleet, fault)}`);

@@ -1,4 +1,5 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
+import { MIX_WITH_PAUSES } from "./fault_plan.ts";
 import { soak, type SoakOptions } from "./soak.ts";
 
 const JOB: Omit<SoakOptions, "seed"> = {
@@ -17,6 +18,13 @@ const undisturbed = await soak({ ...JOB, seed: 0, faultCount: 0, workerCount: 1 
 Deno.test("whatever happens, the digest of every step is that of an undisturbed run", async () => {
   for (let seed = 1; seed <= 25; seed++) {
     const { digests } = await soak({ ...JOB, seed });
+    assertEquals(digests, undisturbed.digests, `seed ${seed}`);
+  }
+});
+
+Deno.test("also where the job is paused and resumed under the same coordinator, and that one sleeps", async () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const { digests } = await soak({ ...JOB, seed, mix: MIX_WITH_PAUSES });
     assertEquals(digests, undisturbed.digests, `seed ${seed}`);
   }
 });

@@ -106,7 +106,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
     attempt: held.pending?.attempt ?? null,
     pending: held.pending?.update ?? null,
     spentIn: null,
-    checkpointStep: 0,
+    checkpoint: null,
   };
   let newest: StepState | null = null;
   let doing: Doing | null = null;
@@ -381,7 +381,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
         subject: subjects.checkpointSubject(jobId, self.worker),
         isWanted: () => isDoing(writing),
         take: () => {
-          own = { ...own, checkpointStep: step };
+          own = { ...own, checkpoint: { term: state.term, step } };
           note(`has stored the adapter of step ${step}`);
           end(writing);
         },
