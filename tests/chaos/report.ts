@@ -30,7 +30,7 @@ export function complaintsAbout(outcome: RunOutcome, undisturbedSha256: string):
   return complaints;
 }
 
-/** Kinds of faults, and how long the fleet may need to commit again, in milliseconds; null: it is only told. */
+/** Kinds of faults, and how long the fleet may need to commit again, with what has to be done again, in milliseconds; null: it is only told. */
 const KINDS: readonly (readonly [name: string, types: readonly Fault["type"][], boundMs: number | null])[] = [
   ["death → next commit", ["kill worker", "kill owner"], 3000],
   ["kill of the coordinator → next commit", ["kill coordinator"], 5000],
@@ -52,13 +52,11 @@ export interface Summary {
 
 export function summarise(outcomes: readonly RunOutcome[]): Summary {
   const faults = outcomes.flatMap((outcome) => outcome.faults);
-  const stepMs = medianOf(outcomes.map(({ medianStepMs }) => medianStepMs));
   const rows = [
     ...KINDS.map(([name, types, boundMs]) => ({
       name,
       times: faults.filter(({ fault }) => types.includes(fault.type)).map(({ nextCommitMs }) => nextCommitMs),
-      // What a lost worker had done is done again: at most a step's work.
-      boundMs: boundMs === null ? null : boundMs + stepMs,
+      boundMs,
     })),
     {
       name: "join, from the start of its process → contributing",
