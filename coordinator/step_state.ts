@@ -228,6 +228,14 @@ export function afterSilence(training: Training, milliseconds: number): Training
   };
 }
 
+/**
+ * With one more micro-batch computed. A machine that has slept, coordinator and worker together, was not slow:
+ * deadlines for the rest of the job follow from this.
+ */
+export function slowestWith({ slowestMs, deafMs }: Training, computeMs: number): number {
+  return Math.max(slowestMs ?? 0, computeMs > deafMs ? computeMs - deafMs : computeMs);
+}
+
 /** Bytes of one gradient: what a round moves, and a third of what a recovering worker loads. */
 export function gradientBytesOf({ layout }: Pick<Training, "layout">): number {
   return 4 * (layout?.elementCount ?? 0);
