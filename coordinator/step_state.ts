@@ -145,8 +145,8 @@ export interface Training {
   /** Workers that get no work. */
   readonly quarantined: ReadonlySet<string>;
   /**
-   * Incarnations that were taken out of the attempt. Reinstated, or with the job loaded again, they take part
-   * from the next one on: what they have in their sums was done again by others.
+   * Incarnations that were put into quarantine while they were members of the attempt. Reinstated, they take part from the next
+   * one on: what they have in their sums was done again by others.
    */
   readonly expelled: ReadonlySet<string>;
   /** The slowest micro-batch so far; null before the first. */
