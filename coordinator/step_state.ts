@@ -211,9 +211,9 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
   };
 }
 
-/** Nobody could be heard for a while: every deadline is so much later. */
-export function afterSilence(training: Training, milliseconds: number): Training {
-  const later = (at: number) => at + milliseconds;
+/** Nobody could be heard for a while until now: every deadline is so much later, as far as it had begun. */
+export function afterSilence(training: Training, milliseconds: number, now: number): Training {
+  const later = (at: number) => Math.min(at + milliseconds, now);
   const laterOrNever = (at: number | null) => at === null ? null : later(at);
   const { since, progressAt, workedAt, hedges, stateLostAt, freshAt } = training;
   return {
