@@ -85,7 +85,11 @@ export function decideMembership(
       return remove(state, [member], () => event.reason);
     }
     case "deaf": {
-      const deaf = (member: Member) => ({ ...member, deafMs: member.deafMs + event.milliseconds });
+      // Who was heard since then was not silent for so long: what had waited in the socket may come first.
+      const deaf = (member: Member) => ({
+        ...member,
+        deafMs: Math.min(member.deafMs + event.milliseconds, now - member.lastHeartbeatAt),
+      });
       const reason = `nobody could be heard for ${event.milliseconds} ms`;
       return unchanged({ ...state, members: state.members.map(deaf) }, reason);
     }

@@ -96,6 +96,18 @@ Deno.test("who is silent for too long is lost; who is heard in time stays", () =
   ]]);
 });
 
+Deno.test("who was heard when the coordinator woke was not silent while it slept", () => {
+  // What had waited in the socket comes before the question how long nobody could be heard.
+  const state = after([hello("a"), 0], [heartbeat("a"), 60_000], [
+    { type: "deaf", milliseconds: 59_900 },
+    60_000,
+  ]);
+  assertEquals(decideMembership(state, { type: "tick" }, 60_999, limits).effects, []);
+  assertEquals(decideMembership(state, { type: "tick" }, 61_000, limits).effects.map(({ type }) => type), [
+    "lost",
+  ]);
+});
+
 Deno.test("a heartbeat of an incarnation that is no member is ignored", () => {
   const state = after([hello("a"), 0]);
   const decision = decideMembership(state, heartbeat("a", "i-old"), 5, limits);

@@ -99,7 +99,7 @@ function decideEvent(
       return abortAttempt(training, event.reason, [], now, limits);
     case "deaf":
       return unchanged(
-        afterSilence(training, event.milliseconds),
+        afterSilence(training, event.milliseconds, now),
         `nobody could be heard for ${event.milliseconds} ms`,
       );
     case "reinstate":

@@ -26,7 +26,13 @@ import {
   unchanged,
 } from "./step_decision.ts";
 import { leastAsked, withOrder, withoutOrders } from "./step_orders.ts";
-import type { Audit, AuditOpinion, Training, TrainingPlan } from "./step_state.ts";
+import {
+  type Audit,
+  type AuditOpinion,
+  slowestWith,
+  type Training,
+  type TrainingPlan,
+} from "./step_state.ts";
 
 /** What a worker says that tells no digest where one is due: it agrees with nobody's. */
 const NO_DIGEST = "none";
@@ -59,7 +65,7 @@ export function decideAuditReport(
   const opinions = isSecond
     ? audit.opinions.map((opinion) => opinion.worker === worker ? { ...opinion, again: digest } : opinion)
     : [...audit.opinions, { worker, digest, again: null }];
-  const slowestMs = Math.max(training.slowestMs ?? 0, computeMs);
+  const slowestMs = slowestWith(training, computeMs);
   const answered: Training = { ...withoutOrders(training, isOrder), slowestMs, progressAt: now };
   if (!isSecond && !isFiniteReport(report)) {
     return auditorNotFinite(answered, index, audit, worker, answer, limits);

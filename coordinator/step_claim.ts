@@ -9,7 +9,7 @@ import { announced, failJob, isOfAttempt, unchanged } from "./step_decision.ts";
 import type { StepDecision, StepEffect } from "./step_decision.ts";
 import { notFinite } from "./step_opinions.ts";
 import { withoutOrders } from "./step_orders.ts";
-import { NO_HEDGES, type Training, type TrainingPlan } from "./step_state.ts";
+import { NO_HEDGES, slowestWith, type Training, type TrainingPlan } from "./step_state.ts";
 
 export function decideClaim(
   plan: TrainingPlan,
@@ -72,7 +72,7 @@ export function decideClaim(
     blamed.training,
     (order) => order.index === index && order.purpose === "claim",
   );
-  const slowestMs = Math.max(training.slowestMs ?? 0, computeMs);
+  const slowestMs = slowestWith(training, computeMs);
   const counted: Training = {
     ...{ ...answered, ledger, nonFinite, slowestMs },
     ...{ progressAt: now, hedges: NO_HEDGES },

@@ -64,6 +64,7 @@ export interface Driver {
       /** A word for its bits; null: no digest. */
       gradient?: string | null;
       audit?: number | null;
+      computeMs?: number;
     },
   ): Verdict;
   update(worker: string, digest: string): void;
@@ -91,7 +92,8 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
     fleet(...members) {
       driver.apply({ type: "fleet", fleet: { generation: ++generation, members } });
     },
-    claim(worker, index, { claim = index, max = 1, lossSum = 2, gradient = null, audit = null } = {}) {
+    claim(worker, index, change = {}) {
+      const { claim = index, max = 1, lossSum = 2, gradient = null, audit = null, computeMs = 10 } = change;
       const { term, step, attempt } = driver.training;
       const effects = driver.apply({
         type: "report",
@@ -99,7 +101,7 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
           ...{ worker, incarnation: `i-${worker}`, term, step, attempt, index, claim, lossSum },
           targetCount: 4,
           maxAbs: encodeFloats(Float32Array.of(max, max / 2)),
-          computeMs: 10,
+          computeMs,
           gradientDigest: gradient === null ? null : digestOf(gradient),
           audit,
         },

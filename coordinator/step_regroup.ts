@@ -45,7 +45,7 @@ export function regroup(
     ...membersOf(training, joined),
     generation: training.generation + 1,
     ledger,
-    expelled: new Set([...training.expelled, ...gone.map(({ incarnation }) => incarnation)]),
+    expelled: new Set([...training.expelled, ...out.map(({ incarnation }) => incarnation)]),
     updates: new Map(),
     progressAt: now,
     hedges: NO_HEDGES,

@@ -120,20 +120,6 @@ Deno.test("the same worker again, under another incarnation: what it had is done
   ]);
 });
 
-Deno.test("a member that does not have the job for a moment is in the next attempt: its sums may hold more", () => {
-  const driver = midway();
-  const names = () => driver.training.members.map(({ worker }) => worker);
-  driver.fleet(a, member("w-b", null));
-  driver.fleet(a, b);
-  assertEquals([names(), driver.claim("w-b", 2)], [["w-a"], "stale"]);
-  for (const index of [1, 2, 3]) driver.claim("w-a", index, { claim: 10 + index });
-  driver.update("w-a", digestOf("alone"));
-  driver.stored();
-  const next = { step: 2, digest: digestOf("alone") };
-  driver.fleet(member("w-a", next), member("w-b", next));
-  assertEquals(names(), ["w-a", "w-b"]);
-});
-
 Deno.test("everybody is gone: another attempt, from the committed state", () => {
   const driver = midway();
   driver.fleet();

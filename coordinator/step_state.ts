@@ -145,8 +145,8 @@ export interface Training {
   /** Workers that get no work. */
   readonly quarantined: ReadonlySet<string>;
   /**
-   * Incarnations that were taken out of the attempt. Reinstated, or with the job loaded again, they take part
-   * from the next one on: what they have in their sums was done again by others.
+   * Incarnations that were put into quarantine while they were members of the attempt. Reinstated, they take part from the next
+   * one on: what they have in their sums was done again by others.
    */
   readonly expelled: ReadonlySet<string>;
   /** The slowest micro-batch so far; null before the first. */
@@ -211,9 +211,9 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
   };
 }
 
-/** Nobody could be heard for a while: every deadline is so much later. */
-export function afterSilence(training: Training, milliseconds: number): Training {
-  const later = (at: number) => at + milliseconds;
+/** Nobody could be heard for a while until now: every deadline is so much later, as far as it had begun. */
+export function afterSilence(training: Training, milliseconds: number, now: number): Training {
+  const later = (at: number) => Math.min(at + milliseconds, now);
   const laterOrNever = (at: number | null) => at === null ? null : later(at);
   const { since, progressAt, workedAt, hedges, stateLostAt, freshAt } = training;
   return {
@@ -226,6 +226,14 @@ export function afterSilence(training: Training, milliseconds: number): Training
     freshAt: laterOrNever(freshAt),
     deafMs: training.deafMs + milliseconds,
   };
+}
+
+/**
+ * With one more micro-batch computed. A machine that has slept, coordinator and worker together, was not slow:
+ * deadlines for the rest of the job follow from this.
+ */
+export function slowestWith({ slowestMs, deafMs }: Training, computeMs: number): number {
+  return Math.max(slowestMs ?? 0, computeMs > deafMs ? computeMs - deafMs : computeMs);
 }
 
 /** Bytes of one gradient: what a round moves, and a third of what a recovering worker loads. */

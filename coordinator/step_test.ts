@@ -207,6 +207,18 @@ Deno.test("time in which nobody could be heard is in no deadline, and what faile
   assertEquals([...driver.training.strikes.keys()], ["w-b"]);
 });
 
+Deno.test("a laptop that slept in the middle of a micro-batch does not make the job patient for ever", () => {
+  const driver = started(["w-a"]);
+  driver.doStep();
+  const hours = 8 * 3_600_000;
+  driver.now += hours;
+  driver.apply({ type: "deaf", milliseconds: hours });
+  driver.claim("w-a", 0, { computeMs: hours + 2000 });
+  assertEquals(driver.training.slowestMs, 2000);
+  driver.claim("w-a", 1, { computeMs: 3000 });
+  assertEquals(driver.training.slowestMs, 3000);
+});
+
 Deno.test("all workers gone: the job says so once, waits, and goes on with whom still has its state", () => {
   const driver = started(["w-a"]);
   driver.doStep();

@@ -165,6 +165,8 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
   async function send(entered: EnteredRound): Promise<void> {
     const { round, left } = entered;
     for (const frame of early.take(entered.hash, entered.id)) {
+      // The next round sums in the same memory.
+      if (left.signal.aborted) return;
       take(entered, frame);
       await yieldToEventLoop();
     }

@@ -200,6 +200,23 @@ Deno.test("an aborted attempt leaves nothing in the next one", async () => {
   fleet.close();
 });
 
+Deno.test("what came early to a round that is left is in no sum of the next one", async () => {
+  // One member is slow to take what came early, so that it is in the middle of it when the membership changes.
+  const fleet: Fleet = fleetOf(3, { yieldToEventLoop: (index) => fleet.clock.sleep(index === 2 ? 5 : 1) });
+  const all = randomSums(3, 6000, 3);
+  const abort = new AbortController();
+  const enter = (index: number) =>
+    assertRejects(() => fleet.request(index, all[index]!.slice(), { signal: abort.signal }), LoraFleetError);
+  const first = [0, 1].map(enter);
+  for (let turn = 0; turn < 300; turn++) await fleet.clock.advance(1);
+  const late = enter(2);
+  await fleet.clock.advance(12);
+  abort.abort(new LoraFleetError("aborted", "somebody is lost"));
+  await Promise.all([...first, late]);
+  await assertReduces(fleet, all, { round: { ...ROUND, generation: 8 } });
+  fleet.close();
+});
+
 Deno.test("a deadline names the members that are missing", async () => {
   const fleet = fleetOf(3);
   const all = randomSums(3, 3000, 4);
