@@ -274,12 +274,22 @@ export function createFleet(options: FleetOptions): RunningFleet {
     return null;
   }
 
+  /** Whatever is not done by then waits for a broker that is away. */
+  async function unlessLate(done: Promise<void>): Promise<void> {
+    const waiting = new AbortController();
+    const late = clock.sleep(limits.transferBaseMs, waiting.signal).catch(() => {});
+    await Promise.race([done, late]);
+    waiting.abort();
+  }
+
   async function trainOnce(
     planned: PlannedJob,
     told: JobObserver,
     signal: AbortSignal,
     mayResume: boolean,
   ): Promise<"done" | "restart"> {
+    // A job that is paused and resumed at once: its queue is not to be purged by the run before.
+    if (past !== null) await unlessLate(past.run.settled());
     const { startId, resumed } = await prepareStart(planned, told, mayResume);
     signal.throwIfAborted();
     for (const { worker } of membership.members) tellOfQuarantine(told, worker);

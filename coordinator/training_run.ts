@@ -105,6 +105,8 @@ export interface TrainingRun {
   announce(): void;
   /** Stops, and lets the workers stop; queue and log are left to the caller. */
   close(): void;
+  /** Resolves when what the closed run was doing to queue and log is done: it would fall upon another run's. */
+  settled(): Promise<void>;
   /** Tells workers that the closed job will not go on. */
   dismiss(): void;
 }
@@ -425,6 +427,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       if (!isEnded(training)) training = { ...training, phase: "failed", revision: training.revision + 1 };
       tellEnd();
     },
+    settled: () => stored,
     close: () => {
       // Nobody answers claims any more. A commit on its way may be in the log already: whoever has that update keeps it.
       if (training.phase === "compute" || training.phase === "reduce") {

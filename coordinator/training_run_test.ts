@@ -93,3 +93,30 @@ Deno.test("items and rows are given to members of the attempt that is computed, 
   run.outcome.catch(() => {});
   run.close();
 });
+
+Deno.test("a closed run is settled when what it was doing to queue and log is done", async () => {
+  const clock = createFakeClock();
+  const broker = createMemoryBroker({ clock });
+  const bus = broker.connect("coordinator");
+  const job = createToyJob({ totalSteps: 4, microBatchesPerStep: 2, checkpointEvery: 1 });
+  await bus.ensureLog(subjects.commitLogName(job.id), subjects.commitsSubject(job.id));
+  const slow = Promise.withResolvers<number>();
+  const run = startTrainingRun({
+    ...{ bus: { ...bus, append: () => slow.promise }, clock, limits: LIMITS, term: TERM, job },
+    ...{ artifacts: createMemoryArtifacts(), startId: "s-1", observer: OBSERVER, resumed: null },
+    ...{ onQuarantine: () => {}, quarantined: new Set<string>() },
+    fleet: { generation: 1, members: [memberOf(job.id, "w-a")] },
+    onDefect: (_message, thrown) => {
+      throw thrown;
+    },
+  });
+  run.outcome.catch(() => {});
+  await clock.advance(100);
+  run.close();
+  let isSettled = false;
+  const settled = run.settled().then(() => isSettled = true);
+  await clock.advance(1000);
+  assertEquals(isSettled, false);
+  slow.resolve(1);
+  await settled;
+});
