@@ -97,7 +97,7 @@ export function parseOptions(args: string[]): SimOptions {
       faultsWithinMs: Math.max(1, faultCount * faultMsEach),
       startWithinMs: 5000,
       withinMs: 24 * 3_600_000,
-      totalSteps: whole("steps", isDeep ? 20 : 24, 1),
+      totalSteps: whole("steps", isDeep ? 20 : 27, 1),
       microBatchesPerStep: whole("micro-batches", 2 * workerCount, 1),
       checkpointEvery: 5,
       computeMs: range("compute-ms", isDeep ? [500, 3000] : [200, 1200]),
