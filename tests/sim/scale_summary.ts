@@ -12,12 +12,14 @@ export function summaryOf(options: ScaleOptions, result: ScaleResult, wallMs: nu
   const byType = Object.entries(result.faultCounts).sort(([a], [b]) => a < b ? -1 : 1)
     .map(([type, count]) => `${type} ${count}`).join(", ");
   const { computedCount, neededCount, simulatedMs, stepMs, stepMsUnderFaults, deathToCommitMs } = result;
+  const notDone = options.faultCount - faultCount;
   const waste = 100 * (computedCount - neededCount) / neededCount;
   const heartbeatMs = options.limits?.heartbeatIntervalMs;
   return [
     `seed ${seed}`,
     `workers ${workerCount} at the start, ${result.startedCount} in all; a heartbeat every ${heartbeatMs} ms`,
-    `faults ${faultCount}${byType === "" ? "" : ` (${byType})`}`,
+    `faults ${faultCount}${byType === "" ? "" : ` (${byType})`}` +
+    (notDone > 0 ? `; the job was done before the other ${notDone}: it takes more --steps` : ""),
     `steps ${totalSteps} of ${microBatchesPerStep} micro-batches, ${
       result.commitCount - totalSteps
     } of them done again after the loss of all state`,
