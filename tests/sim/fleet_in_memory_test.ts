@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createFleetInMemory, type FleetInMemory, type FleetInMemoryOptions } from "./fleet_in_memory.ts";
+import { digestsOf, testNamedFaults } from "./named_faults.ts";
 
 const JOB = {
   totalSteps: 6,
@@ -33,11 +34,6 @@ async function undisturbed(workerCount: number): Promise<string[]> {
 
 const expected = await undisturbed(1);
 
-/** The newest report of each step, since a step may be done again after the loss of all state. */
-function digests({ steps }: FleetInMemory): string[] {
-  return [...new Map(steps.map(({ step, digest }) => [step, digest])).values()];
-}
-
 Deno.test("one worker or five: the same digest at every step", async () => {
   assertEquals(expected.length, JOB.totalSteps);
   assertEquals(await undisturbed(5), expected);
@@ -57,65 +53,7 @@ Deno.test("the same seed gives the same history", async () => {
   assertEquals(histories[0], histories[1]);
 });
 
-const FAULTS: Record<string, (fleet: FleetInMemory) => Promise<void>> = {
-  "a worker is killed": async (fleet) => {
-    fleet.kill(fleet.workers[0]!);
-    await Promise.resolve();
-  },
-  "a worker stands still for 1 s": async ({ workers, clock }) => {
-    workers[0]!.link.stall();
-    await clock.advance(1000);
-    workers[0]!.link.resume();
-  },
-  "a worker stands still for 15 s and comes back": async ({ workers, clock }) => {
-    workers[0]!.link.stall();
-    await clock.advance(15_000);
-    workers[0]!.link.resume();
-  },
-  "a worker's network is cut for 10 s": async ({ workers, clock }) => {
-    workers[0]!.link.isCut = true;
-    await clock.advance(10_000);
-    workers[0]!.link.isCut = false;
-  },
-  "a worker joins, another one leaves": async (fleet) => {
-    fleet.startWorker();
-    await fleet.clock.advance(300);
-    // Killed at the end with the others; it has left long before.
-    fleet.workers[0]!.agent.drain();
-  },
-  "the coordinator is killed and starts again": async (fleet) => {
-    fleet.killCoordinator();
-    await fleet.clock.advance(700);
-    fleet.startCoordinator();
-  },
-  "all workers are killed, and others come": async (fleet) => {
-    for (const worker of fleet.workers) fleet.kill(worker);
-    await fleet.clock.advance(3000);
-    fleet.startWorker();
-  },
-  "everything is killed": async (fleet) => {
-    for (const worker of fleet.workers) fleet.kill(worker);
-    fleet.killCoordinator();
-    await fleet.clock.advance(3000);
-    fleet.startCoordinator();
-    fleet.startWorker();
-  },
-};
-
-for (const [name, fault] of Object.entries(FAULTS)) {
-  Deno.test(`${name}, at any moment: the same digests`, async () => {
-    for (const atMs of [100, 900, 1700, 2500, 3100, 4300]) {
-      await inFleet(async (fleet) => {
-        fleet.startCoordinator();
-        for (let index = 0; index < 3; index++) fleet.startWorker();
-        await fleet.clock.advance(atMs);
-        await fault(fleet);
-        await fleet.finish(300_000);
-        assertEquals(digests(fleet), expected, `at ${atMs} ms`);
-      }, { seed: atMs });
-    }
-  });
-}
+testNamedFaults("digests", [100, 900, 1700, 2500, 3100, 4300], expected, inFleet);
 
 Deno.test("bad weather: messages are lost, doubled and changed all the time", async () => {
   await inFleet(async (fleet) => {
@@ -124,7 +62,7 @@ Deno.test("bad weather: messages are lost, doubled and changed all the time", as
       fleet.startWorker().link.weather = { drop: 0.05, duplicate: 0.05, corrupt: 0.02 };
     }
     await fleet.finish(300_000);
-    assertEquals(digests(fleet), expected);
+    assertEquals(digestsOf(fleet), expected);
   });
 });
 
@@ -136,7 +74,7 @@ Deno.test("all workers are lost after a checkpoint: training goes on from its st
     fleet.kill(fleet.workers[0]!);
     fleet.startWorker();
     await fleet.finish(300_000);
-    assertEquals(digests(fleet), expected);
+    assertEquals(digestsOf(fleet), expected);
     assertEquals(fleet.steps.map(({ step }) => step), [1, 2, 3, 3, 4, 5, 6]);
     assert(fleet.history.some((line) => /starts after step 2/.test(line)), fleet.history.join("\n"));
     assertMatch(fleet.history.join("\n"), /nobody has come back with the state of step 3/);
@@ -157,6 +95,6 @@ Deno.test("the coordinator dies before it has written down the last checkpoint: 
     await fleet.clock.advance(500);
     fleet.startCoordinator();
     await fleet.finish(120_000);
-    assertEquals([digests(fleet), deaths], [expected, 1]);
+    assertEquals([digestsOf(fleet), deaths], [expected, 1]);
   }, { onCheckpoint: (step) => step === JOB.totalSteps && deaths === 0 && die() });
 });

@@ -12,6 +12,7 @@ import {
   type FleetInMemoryOptions,
   SIM_LIMITS,
 } from "./fleet_in_memory.ts";
+import { digestsOf, testNamedFaults } from "./named_faults.ts";
 import { soak } from "./soak.ts";
 import { createToyJob } from "./toy_job.ts";
 
@@ -48,11 +49,6 @@ async function undisturbed(workerCount: number, change: Partial<FleetInMemoryOpt
 
 const alone = await undisturbed(1);
 const expected = alone.map(({ digest }) => digest);
-
-/** The newest report of each step, since a step may be done again after the loss of all state. */
-function digests({ steps }: FleetInMemory): string[] {
-  return [...new Map(steps.map(({ step, digest }) => [step, digest])).values()];
-}
 
 Deno.test("one worker, three or five: the same digest at every outer step, and no attempt for the maxima", async () => {
   assertEquals(alone.map(({ step, attempt }) => [step, attempt]), [[1, 1], [2, 1], [3, 1]]);
@@ -129,51 +125,7 @@ function adamw(
   return p;
 }
 
-const FAULTS: Record<string, (fleet: FleetInMemory) => Promise<void>> = {
-  "a worker is killed": (fleet) => Promise.resolve(fleet.kill(fleet.workers[0]!)),
-  "a worker stands still for 15 s and comes back": async ({ workers, clock }) => {
-    workers[0]!.link.stall();
-    await clock.advance(15_000);
-    workers[0]!.link.resume();
-  },
-  "a worker's network is cut for 10 s": async ({ workers, clock }) => {
-    workers[0]!.link.isCut = true;
-    await clock.advance(10_000);
-    workers[0]!.link.isCut = false;
-  },
-  "a worker joins, which loads the state while others compute, and another one leaves": async (fleet) => {
-    fleet.startWorker();
-    await fleet.clock.advance(300);
-    fleet.workers[0]!.agent.drain();
-  },
-  "the coordinator is killed and starts again": async (fleet) => {
-    fleet.killCoordinator();
-    await fleet.clock.advance(700);
-    fleet.startCoordinator();
-  },
-  "everything is killed": async (fleet) => {
-    for (const worker of fleet.workers) fleet.kill(worker);
-    fleet.killCoordinator();
-    await fleet.clock.advance(3000);
-    fleet.startCoordinator();
-    fleet.startWorker();
-  },
-};
-
-for (const [name, fault] of Object.entries(FAULTS)) {
-  Deno.test(`${name}, at any moment: the same digests`, async () => {
-    for (const atMs of [300, 1100, 2300, 3400, 4500, 6100]) {
-      await inFleet(async (fleet) => {
-        fleet.startCoordinator();
-        for (let index = 0; index < 3; index++) fleet.startWorker();
-        await fleet.clock.advance(atMs);
-        await fault(fleet);
-        await fleet.finish(300_000);
-        assertEquals(digests(fleet), expected, `at ${atMs} ms`);
-      }, { seed: atMs });
-    }
-  });
-}
+testNamedFaults("digests", [300, 1100, 2300, 3400, 4500, 6100], expected, inFleet);
 
 Deno.test("bad weather: requests for rows and their answers, too, are lost, doubled and changed", async () => {
   await inFleet(async (fleet) => {
@@ -182,7 +134,7 @@ Deno.test("bad weather: requests for rows and their answers, too, are lost, doub
       fleet.startWorker().link.weather = { drop: 0.05, duplicate: 0.05, corrupt: 0.02 };
     }
     await fleet.finish(300_000);
-    assertEquals(digests(fleet), expected);
+    assertEquals(digestsOf(fleet), expected);
   });
 });
 
@@ -251,7 +203,7 @@ Deno.test("a worker whose GPU is slightly wrong, all phases audited: in quaranti
     fleet.startCoordinator();
     for (let index = 0; index < 3; index++) fleet.startWorker();
     await fleet.finish(600_000);
-    assertEquals(digests(fleet), expected);
+    assertEquals(digestsOf(fleet), expected);
     assertEquals(fleet.workerViews().find(({ id }) => id === "w-2")?.quarantine?.until, "reinstated");
   }, { engineOf, fleet: { ...JOB.fleet, audit_rate: 1 } });
 });
