@@ -34,6 +34,15 @@ export function countProcess(
   return { ...counts, failed: 1, failures: [...uncaught, { name, message }] };
 }
 
+/**
+ * Whether a signal ended the process when all of its tests had passed. A software driver does that, rarely, while it is unloaded
+ * (heap checks of the C library): it says nothing about the tests, but twice in a row is no accident.
+ */
+export function diedAfterItsTests(outcome: ChildOutcome, xml: string): boolean {
+  const { passed, failed } = countTests(xml);
+  return !outcome.succeeded && !outcome.isLate && outcome.exitCode === null && failed === 0 && passed > 0;
+}
+
 /** Errors outside of tests: the report has only the tests that were cancelled by them. */
 function uncaughtErrors(output: string): FailedTest[] {
   const found = withoutColours(output).matchAll(/^(\S+ \(uncaught error\))\n(.+(?:\n.+)*)/gm);

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { ChildOutcome } from "./child.ts";
-import { countProcess } from "./result.ts";
+import { countProcess, diedAfterItsTests } from "./result.ts";
 
 const good: ChildOutcome = { succeeded: true, isLate: false, exitCode: 0, output: "" };
 const failing = (changes: Partial<ChildOutcome>) => ({ ...good, succeeded: false, exitCode: 1, ...changes });
@@ -26,6 +26,16 @@ Deno.test("a process that dies outside of a test is one failure, with its last w
     countProcess("x", failing({}), "", 1000).failures[0]!.message.split(";")[0],
     "ended with exit code 1",
   );
+});
+
+Deno.test("only a signal after tests that have all passed is a death after them", () => {
+  const died = failing({ exitCode: null });
+  assertEquals(diedAfterItsTests(died, passed), true);
+  assertEquals(diedAfterItsTests(died, passed + failed), false);
+  assertEquals(diedAfterItsTests(died, ""), false);
+  assertEquals(diedAfterItsTests(failing({ exitCode: 134 }), passed), false);
+  assertEquals(diedAfterItsTests(failing({ exitCode: null, isLate: true }), passed), false);
+  assertEquals(diedAfterItsTests(good, passed), false);
 });
 
 Deno.test("a process that hangs is named, with the test that it was in", () => {
