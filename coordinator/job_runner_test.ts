@@ -7,7 +7,8 @@ import { LIMITS } from "../shared/limits.ts";
 import * as messages from "../shared/messages.ts";
 import * as subjects from "../shared/subjects.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
-import type { JobObserver, PlannedJob } from "./fleet.ts";
+import type { PlannedJob } from "./fleet.ts";
+import { SILENT_OBSERVER } from "./step_fixture.ts";
 import { createFleet, type RunningFleet } from "./job_runner.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 
@@ -84,14 +85,6 @@ function createWorld(): World {
     },
   };
 }
-
-const OBSERVER: JobObserver = {
-  starting: () => Promise.resolve({ step: 0, checkpointSteps: [] }),
-  event: () => {},
-  microBatchExcluded: () => {},
-  stepCommitted: () => Promise.resolve(),
-  checkpointWritten: () => Promise.resolve(),
-};
 
 function plannedJob(): PlannedJob {
   return {
@@ -199,7 +192,7 @@ Deno.test("a cancelled job ends at once, and is announced no more", async () => 
   await hello();
   const cancelling = new AbortController();
   const events: string[] = [];
-  const observer = { ...OBSERVER, event: (_: string, message: string) => void events.push(message) };
+  const observer = { ...SILENT_OBSERVER, event: (_: string, message: string) => void events.push(message) };
   const training = fleet.train(plannedJob(), observer, cancelling.signal);
   await clock.advance(10);
   assertEquals(announced().job?.startId, "s-1");
@@ -228,7 +221,7 @@ Deno.test("a job without workers says that it waits, and tells who joins", async
   const { clock, fleet, hello } = createWorld();
   const cancelling = new AbortController();
   const events: string[] = [];
-  const observer = { ...OBSERVER, event: (_: string, message: string) => void events.push(message) };
+  const observer = { ...SILENT_OBSERVER, event: (_: string, message: string) => void events.push(message) };
   const training = fleet.train(plannedJob(), observer, cancelling.signal);
   training.catch(() => {});
   await clock.advance(10);

@@ -3,6 +3,7 @@ import { LIMITS, type Limits } from "../shared/limits.ts";
 import { encodeFloats, type Verdict, type WorkerJob } from "../shared/messages.ts";
 import { decideStep } from "./step.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
+import type { JobObserver } from "./fleet.ts";
 import { type FleetMember, newTraining, type Training, type TrainingPlan } from "./step_state.ts";
 
 export const START = "s-1";
@@ -157,3 +158,12 @@ export function words(effects: readonly StepEffect[]): string[] {
     effect.type === "event" ? `${effect.level}: ${effect.message}` : effect.type
   );
 }
+
+/** Of a job that begins, and of which nobody wants to know anything. */
+export const SILENT_OBSERVER: JobObserver = {
+  starting: () => Promise.resolve({ step: 0, checkpointSteps: [] }),
+  event: () => {},
+  microBatchExcluded: () => {},
+  stepCommitted: () => Promise.resolve(),
+  checkpointWritten: () => Promise.resolve(),
+};

@@ -6,19 +6,11 @@ import * as messages from "../shared/messages.ts";
 import * as subjects from "../shared/subjects.ts";
 import { createMemoryArtifacts } from "../tests/sim/memory_artifacts.ts";
 import { createToyJob } from "../tests/sim/toy_job.ts";
-import type { JobObserver } from "./fleet.ts";
-import { INITIAL, member } from "./step_fixture.ts";
+import { INITIAL, member, SILENT_OBSERVER } from "./step_fixture.ts";
 import { startTrainingRun } from "./training_run.ts";
 
 const { encodeMessage, decodeMessage } = messages;
 const TERM = 5;
-const OBSERVER: JobObserver = {
-  starting: () => Promise.resolve({ step: 0, checkpointSteps: [] }),
-  event: () => {},
-  microBatchExcluded: () => {},
-  stepCommitted: () => Promise.resolve(),
-  checkpointWritten: () => Promise.resolve(),
-};
 /** Loaded, with the initial adapter. */
 const memberOf = (jobId: string, worker: string) => {
   const { job, ...known } = member(worker, { step: 0, digest: INITIAL });
@@ -44,7 +36,7 @@ Deno.test("items and rows are given to members of the attempt that is computed, 
   });
   const run = startTrainingRun({
     ...{ bus, clock, limits: LIMITS, artifacts: createMemoryArtifacts(), job, startId: "s-1", term: TERM },
-    ...{ observer: OBSERVER, resumed: null, onQuarantine: () => {} },
+    ...{ observer: SILENT_OBSERVER, resumed: null, onQuarantine: () => {} },
     // In the fleet, and in no attempt.
     quarantined: new Set(["w-q"]),
     fleet: { generation: 1, members: [memberOf(job.id, "w-a"), memberOf(job.id, "w-q")] },
@@ -103,7 +95,7 @@ Deno.test("a closed run is settled when what it was doing to queue and log is do
   const slow = Promise.withResolvers<number>();
   const run = startTrainingRun({
     ...{ bus: { ...bus, append: () => slow.promise }, clock, limits: LIMITS, term: TERM, job },
-    ...{ artifacts: createMemoryArtifacts(), startId: "s-1", observer: OBSERVER, resumed: null },
+    ...{ artifacts: createMemoryArtifacts(), startId: "s-1", observer: SILENT_OBSERVER, resumed: null },
     ...{ onQuarantine: () => {}, quarantined: new Set<string>() },
     fleet: { generation: 1, members: [memberOf(job.id, "w-a")] },
     onDefect: (_message, thrown) => {

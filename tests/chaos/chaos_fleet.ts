@@ -29,7 +29,8 @@ export interface ChaosFleet extends AsyncDisposable {
   startWorker(): WorkerChild;
   /** Calls back as a worker broadcasts the first chunk of the range that it owns, before the chunk is passed on. */
   atNextBroadcast(callback: (owner: WorkerChild) => void): void;
-  killCoordinator(standsBy: boolean): Promise<void>;
+  /** Gives the moment of its death; another one is there or being started when this resolves. */
+  killCoordinator(standsBy: boolean): Promise<number>;
   stopCoordinatorFor(milliseconds: number): void;
   killBroker(): Promise<void>;
   /** What the coordinators and the workers have said on standard error. */
@@ -77,17 +78,19 @@ export async function startChaosFleet(options: ChaosFleetOptions): Promise<Chaos
     return worker;
   }
 
-  async function killCoordinator(standsBy: boolean): Promise<void> {
+  async function killCoordinator(standsBy: boolean): Promise<number> {
     const dying = leader;
     if (standsBy) {
       leader = startCoordinator();
       await until("its word", () => leader.stderr().includes("stands by"), leader.stderr);
-      dying.kill("SIGKILL");
-    } else {
-      dying.kill("SIGKILL");
+    }
+    dying.kill("SIGKILL");
+    const killedAt = systemClock.now();
+    if (!standsBy) {
       await systemClock.sleep(RESTART_MS);
       leader = startCoordinator();
     }
+    return killedAt;
   }
 
   return {

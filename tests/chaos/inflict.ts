@@ -19,8 +19,7 @@ export async function inflict(fleet: ChaosFleet, { fault, whom }: PlannedFault):
   const now = systemClock.now;
   switch (fault.type) {
     case "kill coordinator":
-      await fleet.killCoordinator(fault.standsBy);
-      return { at: now() - (fault.standsBy ? 0 : 300), worker: null };
+      return { at: await fleet.killCoordinator(fault.standsBy), worker: null };
     case "stop coordinator":
       fleet.stopCoordinatorFor(fault.ms);
       return { at: now(), worker: null };

@@ -47,8 +47,8 @@ export function startProxy({ port, random, onPublished, onDelivered }: ProxyOpti
   /** The bytes in whose shape the message is passed on. */
   function spoiled(message: NatsMessage): readonly Uint8Array<ArrayBuffer>[] {
     if (message.subject === null) return [message.bytes];
-    onPublished(message.subject, payloadOf(message));
     const payload = payloadOf(message);
+    onPublished(message.subject, payload);
     if (
       GRADIENTS.test(message.subject) && payload.byteLength > 0 && random.uniform() < proxy.weather.corrupt
     ) {

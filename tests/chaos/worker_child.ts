@@ -3,7 +3,7 @@ import { dirname, fromFileUrl, join } from "@std/path";
 import { TextLineStream } from "@std/streams";
 import type { Prng } from "../../shared/prng.ts";
 import { type Line, lineSchema } from "./book_engine.ts";
-import { FAIR, type Proxy, startProxy } from "./proxy.ts";
+import { type Proxy, startProxy } from "./proxy.ts";
 
 export interface WorkerChild {
   readonly name: string;
@@ -139,6 +139,5 @@ export function startWorkerChild(options: WorkerChildOptions): WorkerChild {
       signal("SIGTERM");
     },
   };
-  proxy.weather = FAIR;
   return worker;
 }
