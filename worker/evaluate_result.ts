@@ -6,6 +6,8 @@ export interface EvaluationResult {
   readonly eval_loss: number;
   /** Share of prompts whose greedy answer is the dataset's, text for text; 0 where there are no prompts. */
   readonly exact_match: number;
+  /** The same where a run of white space equals any other, and none counts at either end. */
+  readonly whitespace_tolerant_match: number;
   /** Rows with a prompt: 0 for plain text, which asks nothing. */
   readonly prompt_count: number;
   readonly samples: readonly Sample[];
@@ -32,11 +34,17 @@ export function resultOf(
     expected: textOf(expected),
     answer: textOf(answers[index]!),
   }));
-  const matches = samples.filter(({ expected, answer }) => answer === expected).length;
+  const shareOf = (isMatch: (sample: Sample) => boolean) =>
+    samples.length === 0 ? 0 : samples.filter(isMatch).length / samples.length;
   return {
     eval_loss: loss,
-    exact_match: samples.length === 0 ? 0 : matches / samples.length,
+    exact_match: shareOf(({ expected, answer }) => answer === expected),
+    whitespace_tolerant_match: shareOf(({ expected, answer }) => squeeze(answer) === squeeze(expected)),
     prompt_count: samples.length,
     samples,
   };
+}
+
+function squeeze(text: string): string {
+  return text.trim().replace(/\s+/g, " ");
 }

@@ -10,6 +10,7 @@ Deno.test("exact matches are counted text for text", () => {
   assertEquals(resultOf(0.5, questions, ["yes", "yes", "no"].map((text) => [...bytes(text)]), textOf), {
     eval_loss: 0.5,
     exact_match: 1 / 3,
+    whitespace_tolerant_match: 2 / 3,
     prompt_count: 3,
     samples: [
       { prompt: "a", expected: "yes", answer: "yes" },
@@ -20,5 +21,18 @@ Deno.test("exact matches are counted text for text", () => {
 });
 
 Deno.test("without prompts nothing matches, and the result is still JSON with numbers", () => {
-  assertEquals(resultOf(2, [], [], textOf), { eval_loss: 2, exact_match: 0, prompt_count: 0, samples: [] });
+  assertEquals(resultOf(2, [], [], textOf), {
+    eval_loss: 2,
+    exact_match: 0,
+    whitespace_tolerant_match: 0,
+    prompt_count: 0,
+    samples: [],
+  });
+});
+
+Deno.test("the tolerant match forgives white space and nothing else", () => {
+  const tolerant = (expected: string, answer: string) =>
+    resultOf(0, [question("p", expected)], [[...bytes(answer)]], textOf).whitespace_tolerant_match;
+  assertEquals(["a b", " a  b\n", "a\n\tb"].map((answer) => tolerant("a b", answer)), [1, 1, 1]);
+  assertEquals(["ab", "A b", "a b c"].map((answer) => tolerant("a b", answer)), [0, 0, 0]);
 });

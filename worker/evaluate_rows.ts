@@ -12,7 +12,7 @@ import type { Tokenizer } from "../shared/data/tokenizer.ts";
 /** A prompt and the answer that the dataset has for it, in tokens. */
 export interface Question {
   readonly prompt: Uint32Array;
-  /** Without the stop token. */
+  /** What the model is trained to write before its first stop token. */
   readonly expected: Uint32Array;
 }
 
@@ -64,11 +64,17 @@ export async function readEvaluationRows(
   return { examples, questions, warnings: builder.warnings() };
 }
 
-/** What a document asks; null where there is nothing before its answer, as in plain text. */
+/**
+ * What a document asks; null where there is nothing before its answer, as in plain text.
+ *
+ * Templates such as ChatML write a line break after the stop token, and training may count it as part of the turn. A
+ * model that answers never gets there: it ends with its first stop token, and so does the expected answer.
+ */
 export function questionOf({ tokens, trained }: Example, stopTokens: ReadonlySet<number>): Question | null {
-  let end = trained.lastIndexOf(1) + 1;
+  const end = trained.lastIndexOf(1) + 1;
   const start = trained.lastIndexOf(0, end - 1) + 1;
   if (start === 0) return null;
-  while (end > start && stopTokens.has(tokens[end - 1]!)) end--;
-  return { prompt: tokens.slice(0, start), expected: tokens.slice(start, end) };
+  const answer = tokens.subarray(start, end);
+  const stop = answer.findIndex((token) => stopTokens.has(token));
+  return { prompt: tokens.slice(0, start), expected: answer.slice(0, stop === -1 ? answer.length : stop) };
 }

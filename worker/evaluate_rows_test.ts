@@ -46,6 +46,23 @@ Deno.test("of a chat the last assistant turn is asked for, after all that came b
   assertEquals([prompt!.endsWith("[user]three[assistant]"), expected], [true, "four"]);
 });
 
+Deno.test("an answer ends with its first stop token, whatever the template writes after it", async () => {
+  // 0 is the stop token; 15 stands for the line break that ChatML writes behind it.
+  const question = (tokens: number[], trained: number[]) =>
+    questionOf({ tokens: Uint32Array.from(tokens), trained: Uint8Array.from(trained) }, stop)?.expected;
+  assertEquals(question([10, 11, 0, 15], [0, 1, 1, 1]), Uint32Array.of(11));
+  assertEquals(question([10, 11, 0, 0, 15], [0, 1, 1, 1, 1]), Uint32Array.of(11));
+  assertEquals(question([10, 0, 15], [0, 1, 1]), Uint32Array.of());
+  const chatMl: Tokenizer = {
+    ...plain,
+    chatTemplate: "{% for m in messages %}{{ '[' + m.role + ']' + m.content + eos_token + '\\n' }}{% endfor %}" +
+      "{% if add_generation_prompt %}{{ '[assistant]' }}{% endif %}",
+  };
+  const messages = [{ role: "user", content: "two and two" }, { role: "assistant", content: "four" }];
+  const { questions } = await rowsOf([{ messages }], chatMl);
+  assertEquals(questions.map(([, expected]) => expected), ["four"]);
+});
+
 Deno.test("plain text counts in the loss and asks nothing", async () => {
   const rows = [{ body: "some words" }, { prompt: "p:\n", completion: "c" }];
   assertEquals(await rowsOf(rows, plain, "body"), { exampleCount: 2, questions: [["p:\n", "c"]] });
@@ -59,7 +76,7 @@ Deno.test("the answer is the last run of trained tokens", () => {
     expected: Uint32Array.from(expected),
   });
   assertEquals(question(0, 1, 1, 0, 1, 1, 0), found([10, 11, 12, 13], [14]));
-  assertEquals(question(0, 0, 0, 0, 0, 1, 1), found([10, 11, 12, 13, 14], [0, 15]));
+  assertEquals(question(0, 0, 1, 1, 1, 0, 0), found([10, 11], [12, 13, 14]));
   assertEquals(question(0, 0, 0, 0, 0, 1, 0), found([10, 11, 12, 13, 14], []));
   assertEquals(question(1, 1, 1, 1, 1, 1, 1), null);
   assertEquals(question(1, 1, 0, 0, 0, 0, 0), null);

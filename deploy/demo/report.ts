@@ -9,6 +9,8 @@ export const scoreSchema = z.object({
   eval_loss: z.number(),
   /** Share of prompts whose greedy answer is the completion. */
   exact_match: z.number(),
+  /** The same, with any run of white space equal to any other. */
+  whitespace_tolerant_match: z.number(),
   prompt_count: z.number(),
 });
 export type Score = z.output<typeof scoreSchema>;

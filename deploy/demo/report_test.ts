@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { checkOutFolder, type Report, sha256Hex, writeResults } from "./report.ts";
 
-const score = { eval_loss: 1, exact_match: 0.5, prompt_count: 2 };
+const score = { eval_loss: 1, exact_match: 0.5, whitespace_tolerant_match: 0.5, prompt_count: 2 };
 const report: Report = {
   workers: 2,
   steps: 1,
