@@ -101,6 +101,7 @@ export class FakeFleet implements Fleet {
         workerCount: 2,
         attempt: 1,
         seconds: 0.5,
+        attemptSeconds: 0.5,
         gradientBytesSent: 2048,
         digest: `digest-${step}`,
         excluded: excluded === undefined ? [] : [excluded],

@@ -63,6 +63,8 @@ export interface StepReport {
   readonly workerCount: number;
   readonly attempt: number;
   readonly seconds: number;
+  /** Of the attempt that was committed; the others computed what was thrown away. */
+  readonly attemptSeconds: number;
   /** Payload bytes of gradient frames that all workers published in this step, failed attempts included. */
   readonly gradientBytesSent: number;
   /** Digest of adapter and moments, the same on all workers. */

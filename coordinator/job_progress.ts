@@ -6,8 +6,10 @@ const SPEED_WINDOW_STEPS = 20;
 
 export interface JobProgress {
   readonly totalSteps: number;
-  /** Durations of the newest steps, in seconds. */
+  /** Durations of the newest steps, in seconds, without the first one. */
   readonly recentSeconds: readonly number[];
+  /** Whether a step was committed: the first one waits for workers that load the model and compile their kernels. */
+  readonly isWarm: boolean;
   /** By all workers since the job started. */
   readonly gradientBytesSent: number;
 }
@@ -23,16 +25,20 @@ export interface ProgressDecision {
 
 /** Progress before the first step, or before the one after a restart. */
 export function startProgress(totalSteps: number, gradientBytesSent = 0): JobProgress {
-  return { totalSteps, recentSeconds: [], gradientBytesSent };
+  return { totalSteps, recentSeconds: [], isWarm: false, gradientBytesSent };
 }
 
 /** Takes a committed step into account. */
 export function addStep(before: JobProgress, report: StepReport): ProgressDecision {
-  const recentSeconds = [...before.recentSeconds, report.seconds].slice(-SPEED_WINDOW_STEPS);
+  // The first step predicts the others only until there is one of them, and then by what was not thrown away.
+  const recentSeconds = before.isWarm
+    ? [...before.recentSeconds, report.seconds].slice(-SPEED_WINDOW_STEPS)
+    : [];
+  const predicting = before.isWarm ? recentSeconds : [report.attemptSeconds];
   const gradientBytesSent = before.gradientBytesSent + report.gradientBytesSent;
-  const etaSeconds = sum(recentSeconds) / recentSeconds.length * (before.totalSteps - report.step);
+  const etaSeconds = sum(predicting) / predicting.length * (before.totalSteps - report.step);
   return {
-    progress: { ...before, recentSeconds, gradientBytesSent },
+    progress: { ...before, recentSeconds, isWarm: true, gradientBytesSent },
     remainingMs: Math.round(etaSeconds * 1000),
     metrics: {
       step: report.step,
@@ -41,7 +47,7 @@ export function addStep(before: JobProgress, report: StepReport): ProgressDecisi
       train_loss: report.loss,
       learning_rate: report.learningRate,
       grad_norm: report.gradientNorm,
-      tokens_per_second: report.seconds > 0 ? report.tokenCount / report.seconds : 0,
+      tokens_per_second: report.attemptSeconds > 0 ? report.tokenCount / report.attemptSeconds : 0,
       tokens: report.tokenCount,
       target_tokens: report.targetCount,
       workers: report.workerCount,

@@ -14,6 +14,7 @@ function report(step: number, changes: Partial<StepReport> = {}): StepReport {
     workerCount: 2,
     attempt: 1,
     seconds: 2,
+    attemptSeconds: 2,
     gradientBytesSent: 1000,
     ...{ excluded: [], audits: { passed: 0, failed: 0, skipped: 0 } },
     digest: "d",
@@ -45,15 +46,23 @@ Deno.test("an event for each step", () => {
 
 Deno.test("gradient bytes add up; a step that took no time has no speed", () => {
   const first = addStep(startProgress(5), report(1));
-  const { metrics, remainingMs } = addStep(first.progress, report(2, { seconds: 0 }));
+  const { metrics, remainingMs } = addStep(first.progress, report(2, { seconds: 0, attemptSeconds: 0 }));
   assertEquals([metrics["gradient_bytes_sent"], metrics["tokens_per_second"]], [2000, 0]);
-  assertEquals(remainingMs, 3000);
+  assertEquals(remainingMs, 0);
 });
 
 Deno.test("the time left follows the newest twenty steps", () => {
   let decision = addStep(startProgress(100), report(1, { seconds: 1000 }));
   for (let step = 2; step <= 21; step++) decision = addStep(decision.progress, report(step, { seconds: 1 }));
   assertEquals(decision.remainingMs, 79_000);
+});
+
+Deno.test("an attempt that was thrown away counts neither in the speed nor, of the first step, in the time left", () => {
+  const first = addStep(startProgress(11), report(1, { seconds: 60, attemptSeconds: 5 }));
+  assertEquals([first.metrics["tokens_per_second"], first.remainingMs], [20, 50_000]);
+  const second = addStep(first.progress, report(2, { seconds: 4, attemptSeconds: 2 }));
+  // Steps that were done twice will be again: the time left counts all of each.
+  assertEquals([second.metrics["tokens_per_second"], second.remainingMs], [50, 36_000]);
 });
 
 Deno.test("a step of many data steps tells how far the data is", () => {

@@ -156,8 +156,12 @@ function decideStored(
   if (entry.step === 0) {
     return announced(committed, { phase: "waiting", since: now }, "the initial adapter is agreed on");
   }
-  const seconds = (now - training.stepStartedAt) / 1000;
-  const effects: StepEffect[] = [{ type: "committed", entry, seconds }];
+  const effects: StepEffect[] = [{
+    type: "committed",
+    entry,
+    seconds: (now - training.stepStartedAt) / 1000,
+    attemptSeconds: (now - training.attemptStartedAt) / 1000,
+  }];
   if (plan.checkpointSteps.includes(entry.step)) {
     return chooseCheckpointWriter({ ...committed, checkpointAttempts: 0 }, effects, now, limits);
   }

@@ -63,7 +63,9 @@ export type StepEffect =
   | {
     readonly type: "committed";
     readonly entry: CommitEntry;
+    /** From the step's first attempt to its commit, and of the attempt that was committed. */
     readonly seconds: number;
+    readonly attemptSeconds: number;
   }
   | { readonly type: "checkpointed"; readonly report: CheckpointReport }
   /** Tell the user. */

@@ -105,8 +105,9 @@ export interface Training {
   readonly deafMs: number;
   /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
   readonly hedges: { readonly count: number; readonly at: number };
-  /** When the step's first attempt began. */
+  /** When the step's first attempt began, and the one that is going on. */
   readonly stepStartedAt: number;
+  readonly attemptStartedAt: number;
   /** Who takes part in the attempt, sorted by worker id. */
   readonly members: readonly MemberRef[];
   /** Of each of them: how large a part of the gradient it owns, in proportion. */
@@ -182,6 +183,7 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     deafMs: 0,
     hedges: NO_HEDGES,
     stepStartedAt: now,
+    attemptStartedAt: now,
     members: [],
     weights: [],
     holders: new Set(),

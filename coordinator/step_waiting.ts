@@ -39,6 +39,7 @@ export function goOn(
       phase: "compute",
       since: now,
       progressAt: now,
+      attemptStartedAt: now,
       deafMs: 0,
       hedges: NO_HEDGES,
       exponents: training.exponents ?? firstExponents(plan, training.step, null, tensorCount, limits),

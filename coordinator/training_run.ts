@@ -292,12 +292,12 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   }
 
   function reportOf(
-    { entry, seconds }: { readonly entry: CommitEntry; readonly seconds: number },
+    { entry, seconds, attemptSeconds }: Omit<Extract<StepEffect, { type: "committed" }>, "type">,
   ): StepReport {
     const { step, attempt, digest, targetCount, excluded, audits } = entry;
     const isIn = (index: number) => !excluded.some((other) => other.index === index);
     return {
-      ...{ step, attempt, digest, targetCount, seconds, excluded, audits },
+      ...{ step, attempt, digest, targetCount, seconds, attemptSeconds, excluded, audits },
       workerCount: entry.members.length,
       epoch: job.epochsAfter(step),
       loss: entry.loss!,
@@ -404,7 +404,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         ? { committed: training.committed!, state: storedState }
         : null,
   });
-  carryOutAll((resumed?.untold ?? []).map((entry) => ({ type: "committed", entry, seconds: 0 })));
+  carryOutAll((resumed?.untold ?? []).map((entry) => ({ type: "committed", entry, seconds: 0, attemptSeconds: 0 })));
   carryOutAll(begun.effects);
   apply({ type: "tick" });
   announcement.now();
