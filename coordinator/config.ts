@@ -50,8 +50,8 @@ Starts the HTTP API and, where no broker is named, a nats-server of its own; pri
                           knows that one                                      LORAFLEET_TLS_CA
   --public-url <url>      how others reach the API, where not by its host     LORAFLEET_PUBLIC_URL
   --data-folder <path>    jobs, uploads, adapters, streams (./data)           LORAFLEET_DATA_FOLDER
-  --model-roots <path>    base models lie below; may be given several times
-                          (the current folder and <data-folder>/models)       LORAFLEET_MODEL_ROOTS (commas between)
+  --model-roots <path>    base models lie below, besides <data-folder>/models;
+                          may be given several times (the current folder)     LORAFLEET_MODEL_ROOTS (commas between)
   --max-upload-mib <n>    largest upload (1024)                               LORAFLEET_MAX_UPLOAD_MIB
   --join-token-ttl <time> how long a join URL lets workers in: 30m, 12h, 7d
                           or never (never)                                    LORAFLEET_JOIN_TOKEN_TTL
@@ -133,9 +133,12 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     ),
     publicUrl: urlOf(values["public-url"] ?? env("LORAFLEET_PUBLIC_URL"), "public-url", ["http:", "https:"]),
     apiKeys,
-    modelRoots: roots.length > 0
-      ? roots.map((root) => resolve(root))
-      : [resolve("."), join(dataFolder, "models")],
+    modelRoots: [
+      ...new Set([
+        ...(roots.length > 0 ? roots : ["."]).map((root) => resolve(root)),
+        join(dataFolder, "models"),
+      ]),
+    ],
     maxUploadBytes: maxUploadMib * 2 ** 20,
     joinTokenTtlMs: duration(
       values["join-token-ttl"] ?? env("LORAFLEET_JOIN_TOKEN_TTL") ?? "never",

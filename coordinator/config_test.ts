@@ -82,10 +82,18 @@ Deno.test("lists come from repeated options or from commas", () => {
     "/b",
   ];
   const config = parse([...args, "--host", "0.0.0.0"]);
-  assertEquals([config.apiKeys, config.modelRoots], [["key-00001", "key-00002"], ["/a", "/b"]]);
+  assertEquals([config.apiKeys, config.modelRoots], [["key-00001", "key-00002"], [
+    "/a",
+    "/b",
+    resolve("data/models"),
+  ]]);
   assertEquals(config.natsHost, "0.0.0.0");
   const fromEnv = parse([], { LORAFLEET_API_KEY: "key-00003, key-00004,", LORAFLEET_MODEL_ROOTS: "/c,/d" });
-  assertEquals([fromEnv.apiKeys, fromEnv.modelRoots], [["key-00003", "key-00004"], ["/c", "/d"]]);
+  assertEquals([fromEnv.apiKeys, fromEnv.modelRoots], [["key-00003", "key-00004"], [
+    "/c",
+    "/d",
+    resolve("data/models"),
+  ]]);
 });
 
 Deno.test("the hub's variables mean what they mean to its own tools", () => {

@@ -8,6 +8,7 @@
  *     paused ──resumed──▶ queued, or validating_files where the data was not prepared yet; also: cancelled
  */
 import { z } from "zod";
+import { counted } from "../shared/counted.ts";
 import { LoraFleetError, quote } from "../shared/errors.ts";
 import { jobSpecSchema } from "../shared/job_spec.ts";
 import { type AuditCounts, auditCountsSchema, NO_AUDITS } from "../shared/messages.ts";
@@ -169,7 +170,7 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
     case "validated":
       return {
         job: { ...job, status: "queued", totalSteps: transition.totalSteps },
-        reason: `The data is prepared: ${transition.totalSteps} steps. The job is queued.`,
+        reason: `The data is prepared: ${counted(transition.totalSteps, "step")}. The job is queued.`,
       };
     case "started":
       return {
@@ -226,7 +227,9 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
           resultFiles: [...transition.resultFiles],
           fineTunedModel: fineTunedModelName(job),
         },
-        reason: `The job has succeeded: ${job.step} steps, ${job.trainedTokens} tokens.`,
+        reason: `The job has succeeded: ${counted(job.step, "step")}, ${
+          counted(job.trainedTokens, "token")
+        }.`,
       };
     case "failed":
       return {

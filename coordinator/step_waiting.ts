@@ -1,4 +1,5 @@
 /** Between two attempts: who is there, what they hold, and whether the next attempt can begin or the job has to start again. */
+import { counted } from "../shared/counted.ts";
 import { type Limits, recoverWaitMs } from "../shared/limits.ts";
 import { type CommitEntry, NO_AUDITS } from "../shared/messages.ts";
 import { newLedger } from "./ledger.ts";
@@ -25,8 +26,9 @@ export function goOn(
   const waitMs = recoverWaitMs(gradientBytesOf(training), limits);
   if (recovering.length > 0 && now - training.since < waitMs) return null;
   if (training.attempt >= limits.maxAttemptsPerStep) {
-    const message =
-      `step ${training.step} could not be done in ${training.attempt} attempts; the events say why`;
+    const message = `step ${training.step} could not be done in ${
+      counted(training.attempt, "attempt")
+    }; the events say why`;
     return failJob(training, "aborted", message);
   }
   const attempt = training.attempt + 1;

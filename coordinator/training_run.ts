@@ -404,7 +404,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         ? { committed: training.committed!, state: storedState }
         : null,
   });
-  carryOutAll((resumed?.untold ?? []).map((entry) => ({ type: "committed", entry, seconds: 0, attemptSeconds: 0 })));
+  carryOutAll(
+    (resumed?.untold ?? []).map((entry) => ({ type: "committed", entry, seconds: 0, attemptSeconds: 0 })),
+  );
   carryOutAll(begun.effects);
   apply({ type: "tick" });
   announcement.now();

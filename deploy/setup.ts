@@ -1,13 +1,38 @@
 /**
- * `deno task setup`: nats-server and a Vulkan driver, installed where they are missing. Safe to run again.
- * Exit codes: 0 all there, 2 something is missing that must be installed by hand (the commands are printed).
+ * `deno task setup`: installs nats-server and a Vulkan driver where they are missing. Safe to run again.
+ * Exit codes: 0 all there, 2 usage, or something is missing that must be installed by hand (the commands are printed).
  */
-import { LoraFleetError } from "../shared/errors.ts";
+import { parseArgs } from "node:util";
+import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { ensureSetup } from "./setup/ensure.ts";
 
+const USAGE = `Usage: deno task setup
+
+Installs what lorafleet needs and this machine lacks: nats-server, and a Vulkan driver for its GPU or, where it has none, Mesa's
+software driver. Uses apt where that asks no questions (as root, or with sudo that needs no password); elsewhere it prints the
+commands to type. Changes nothing where all is there.
+
+  --help
+`;
+
+/** @throws LoraFleetError `usage` */
+function isHelpAsked(args: readonly string[]): boolean {
+  try {
+    return parseArgs({ args: [...args], options: { help: { type: "boolean", short: "h" } } }).values.help ===
+      true;
+  } catch (thrown) {
+    throw new LoraFleetError("usage", `${messageOf(thrown)}\n\n${USAGE}`, { cause: thrown });
+  }
+}
+
 try {
-  const { natsServerPath, gpuName } = await ensureSetup((line) => console.error(line));
-  console.log(`set-up complete: ${natsServerPath}, GPU: ${gpuName}`);
+  // Before anything is installed: whoever asks what this does wants to read it first.
+  if (isHelpAsked(Deno.args)) {
+    console.log(USAGE);
+  } else {
+    const { natsServerPath, gpuName } = await ensureSetup((line) => console.error(line));
+    console.log(`set-up complete: ${natsServerPath}, GPU: ${gpuName}`);
+  }
 } catch (error) {
   if (!(error instanceof LoraFleetError)) throw error;
   console.error(`set-up: ${error.message}`);

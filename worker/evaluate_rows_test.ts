@@ -55,7 +55,8 @@ Deno.test("an answer ends with its first stop token, whatever the template write
   assertEquals(question([10, 0, 15], [0, 1, 1]), Uint32Array.of());
   const chatMl: Tokenizer = {
     ...plain,
-    chatTemplate: "{% for m in messages %}{{ '[' + m.role + ']' + m.content + eos_token + '\\n' }}{% endfor %}" +
+    chatTemplate:
+      "{% for m in messages %}{{ '[' + m.role + ']' + m.content + eos_token + '\\n' }}{% endfor %}" +
       "{% if add_generation_prompt %}{{ '[assistant]' }}{% endif %}",
   };
   const messages = [{ role: "user", content: "two and two" }, { role: "assistant", content: "four" }];

@@ -20,20 +20,23 @@ export function formatDuration(seconds: number): string {
     : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`;
 }
 
-/** The numbers of a step as text, in the order in which they are shown. */
-function describeStep(metrics: StepMetrics): Record<"loss" | "speed" | "workers" | "eta", string> {
+/**
+ * The numbers of a step as text, in the order in which they are shown. No name is one of cli-progress's own placeholders
+ * (bar, percentage, total, value, eta, duration), which would win.
+ */
+function describeStep(metrics: StepMetrics): Record<"loss" | "speed" | "workers" | "timeLeft", string> {
   return {
     loss: metrics.train_loss.toFixed(4),
     speed: `${Math.round(metrics.tokens_per_second)} tokens/s`,
     workers: `${metrics.workers} ${metrics.workers === 1 ? "worker" : "workers"}`,
-    eta: formatDuration(metrics.eta_seconds),
+    timeLeft: formatDuration(metrics.eta_seconds),
   };
 }
 
 /** One line for one step. */
 export function formatStep(metrics: StepMetrics): string {
-  const { loss, speed, workers, eta } = describeStep(metrics);
-  return `step ${metrics.step}/${metrics.total_steps}  loss ${loss}  ${speed}  ${workers}  ETA ${eta}`;
+  const { loss, speed, workers, timeLeft } = describeStep(metrics);
+  return `step ${metrics.step}/${metrics.total_steps}  loss ${loss}  ${speed}  ${workers}  ETA ${timeLeft}`;
 }
 
 /** Plain lines: about 20 over the whole job, and the last. */
@@ -50,10 +53,11 @@ export function plainProgress(write: (line: string) => void): Progress {
   };
 }
 
-/** A bar on stderr that redraws itself. */
-export function barProgress(write: (line: string) => void): Progress {
+/** A bar that redraws itself on `stream`: stderr where it is left out. */
+export function barProgress(write: (line: string) => void, stream?: unknown): Progress {
   const bar = new SingleBar({
-    format: "{bar} step {value}/{total}  loss {loss}  {speed}  {workers}  ETA {eta}",
+    format: "{bar} step {value}/{total}  loss {loss}  {speed}  {workers}  ETA {timeLeft}",
+    ...(stream === undefined ? {} : { stream }),
     hideCursor: true,
   });
   let last: StepMetrics | null = null;

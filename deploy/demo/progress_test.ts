@@ -1,6 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { StepMetrics } from "./api_client.ts";
-import { formatDuration, formatStep, plainProgress } from "./progress.ts";
+import { barProgress, formatDuration, formatStep, plainProgress } from "./progress.ts";
 
 function metrics(step: number, total_steps: number): StepMetrics {
   return {
@@ -38,4 +38,15 @@ Deno.test("plain progress is about twenty lines, the first and the last among th
   assertEquals(lines.length, 21);
   assertEquals(lines[0]!.startsWith("step 1/"), true);
   assertEquals(lines.at(-1)!.startsWith("step 1003/"), true);
+});
+
+Deno.test("the bar shows the coordinator's time left, not one that is guessed from redraws", () => {
+  let shown = "";
+  const terminal = { isTTY: true, columns: 200, write: (text: string) => void (shown += text) };
+  const progress = barProgress(() => {}, terminal);
+  progress.step(metrics(3, 40));
+  progress.step({ ...metrics(4, 40), eta_seconds: 125 });
+  progress.stop();
+  assertStringIncludes(shown, "step 3/40  loss 1.2346  812 tokens/s  2 workers  ETA 1:01");
+  assertStringIncludes(shown, "ETA 2:05");
 });

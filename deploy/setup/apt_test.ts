@@ -44,7 +44,7 @@ Deno.test("an empty folder has no lists, and one that is missing neither", () =>
     Deno.writeTextFileSync(`${folder}/lock`, "");
     assertEquals(haveAptLists(folder), false);
     Deno.writeTextFileSync(
-      `${folder}/deb.debian.org_debian_dists_bookworm_main_binary-amd64_Packages.lz4`,
+      `${folder}/mirror.example_debian_dists_stable_main_binary-amd64_Packages.lz4`,
       "",
     );
     assertEquals(haveAptLists(folder), true);
