@@ -6,31 +6,36 @@ import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { ensureSetup } from "./setup/ensure.ts";
 
-const USAGE = `Usage: deno task setup
+const USAGE = `Usage: deno task setup [--ignore-gpu]
 
 Installs what lorafleet needs and this machine lacks: nats-server, and a Vulkan driver for its GPU or, where it has none, Mesa's
 software driver. Uses apt where that asks no questions (as root, or with sudo that needs no password); elsewhere it prints the
 commands to type. Changes nothing where all is there.
 
+  --ignore-gpu   accept the CPU's driver although this machine has a GPU
   --help
 `;
 
 /** @throws LoraFleetError `usage` */
-function isHelpAsked(args: readonly string[]): boolean {
+function parseOptions(args: readonly string[]) {
   try {
-    return parseArgs({ args: [...args], options: { help: { type: "boolean", short: "h" } } }).values.help ===
-      true;
+    const { values } = parseArgs({
+      args: [...args],
+      options: { "ignore-gpu": { type: "boolean" }, help: { type: "boolean", short: "h" } },
+    });
+    return { ignoreGpu: values["ignore-gpu"] === true, isHelp: values.help === true };
   } catch (thrown) {
     throw new LoraFleetError("usage", `${messageOf(thrown)}\n\n${USAGE}`, { cause: thrown });
   }
 }
 
 try {
-  // Before anything is installed: whoever asks what this does wants to read it first.
-  if (isHelpAsked(Deno.args)) {
+  // Before anything is installed: a person who asks what this does wants to read it first.
+  const { isHelp, ignoreGpu } = parseOptions(Deno.args);
+  if (isHelp) {
     console.log(USAGE);
   } else {
-    const { natsServerPath, gpuName } = await ensureSetup((line) => console.error(line));
+    const { natsServerPath, gpuName } = await ensureSetup({ log: (line) => console.error(line), ignoreGpu });
     console.log(`set-up complete: ${natsServerPath}, GPU: ${gpuName}`);
   }
 } catch (error) {

@@ -125,7 +125,7 @@ async function runAll(groups: readonly GroupName[], around: Surroundings): Promi
 
 async function main(): Promise<number> {
   const { groups, timeLimitMs, processLimitMs } = parseOptions(Deno.args);
-  const { natsServerPath } = await ensureSetup((line) => console.error(line));
+  const { natsServerPath } = await ensureSetup({ log: (line) => console.error(line), ignoreGpu: true });
   const stopper = new AbortController();
   let signalExitCode = 0;
   for (const [signal, number] of [["SIGINT", 2], ["SIGTERM", 15], ["SIGHUP", 1]] as const) {

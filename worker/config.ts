@@ -11,6 +11,8 @@ export interface WorkerConfig {
   readonly name: string;
   /** Train on the CPU through a software driver. */
   readonly allowCpu: boolean;
+  /** Even where the machine has a GPU whose driver is missing. */
+  readonly ignoreGpu: boolean;
   /** Base models and unfinished uploads. */
   readonly cacheFolder: string;
   /** PEM of an authority that has signed the coordinator's certificate; null: those that the system knows. */
@@ -27,7 +29,9 @@ Joins a fleet with this machine's GPU, and takes part in its jobs until it is st
 
   --join <url>              http://…/join/<token>                             LORAFLEET_JOIN
   --name <name>             what people call this worker (the host's name)    LORAFLEET_NAME
-  --allow-cpu               train on the CPU, through Mesa's Vulkan driver    LORAFLEET_ALLOW_CPU=1
+  --allow-cpu               train on the CPU where this machine has no GPU,
+                            through Mesa's Vulkan driver                      LORAFLEET_ALLOW_CPU=1
+  --ignore-gpu              with --allow-cpu: although it has one             LORAFLEET_IGNORE_GPU=1
   --tls-ca <path>           trust certificates that this authority has signed LORAFLEET_TLS_CA
   --cache-folder <path>     base models (~/.cache/lorafleet)                  LORAFLEET_CACHE_FOLDER
   --memory-budget-mib <n>   refuse a job that needs more of the GPU's memory
@@ -43,6 +47,7 @@ const OPTIONS = {
   "join": { type: "string" },
   "name": { type: "string" },
   "allow-cpu": { type: "boolean" },
+  "ignore-gpu": { type: "boolean" },
   "tls-ca": { type: "string" },
   "cache-folder": { type: "string" },
   "memory-budget-mib": { type: "string" },
@@ -63,6 +68,7 @@ export function parseConfig(
   const values = readOptions(args);
   if (values.help === true) return null;
   const env = (name: string): string | null => environment(name) || null;
+  const isOn = (name: string): boolean => /^(1|true|yes|on)$/i.test(env(name) ?? "");
   const budget = values["memory-budget-mib"] ?? env("LORAFLEET_MEMORY_BUDGET_MIB");
   const name = values.name ?? env("LORAFLEET_NAME") ?? hostname();
   if (name === "" || name.length > 200) {
@@ -71,7 +77,8 @@ export function parseConfig(
   return {
     joinUrl: joinUrlOf(values.join ?? env("LORAFLEET_JOIN")),
     name,
-    allowCpu: values["allow-cpu"] ?? /^(1|true|yes|on)$/i.test(env("LORAFLEET_ALLOW_CPU") ?? ""),
+    allowCpu: values["allow-cpu"] ?? isOn("LORAFLEET_ALLOW_CPU"),
+    ignoreGpu: values["ignore-gpu"] ?? isOn("LORAFLEET_IGNORE_GPU"),
     tlsCaPath: values["tls-ca"] ?? env("LORAFLEET_TLS_CA"),
     cacheFolder: resolve(
       values["cache-folder"] ?? env("LORAFLEET_CACHE_FOLDER") ?? defaultCacheFolder(env),

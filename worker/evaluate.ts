@@ -4,7 +4,7 @@
  */
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { assertTokenizerFits, loadTokenizer, type Tokenizer } from "../shared/data/tokenizer.ts";
-import { Gpu } from "./device/gpu.ts";
+import { openFirstGpu } from "./device/first_gpu.ts";
 import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./evaluate_options.ts";
 import { type EvaluationResult, resultOf } from "./evaluate_result.ts";
 import { readEvaluationRows } from "./evaluate_rows.ts";
@@ -23,7 +23,7 @@ async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
   const rows = await readEvaluationRows(datasetPath, tokenizer, stopTokens, options.textField);
   rows.warnings.forEach((warning) => console.error(`evaluate: ${warning}`));
 
-  const gpu = await Gpu.open({ allowCpu: options.allowCpu });
+  const gpu = await openFirstGpu(options);
   try {
     const model = await loadForEvaluation(gpu, checkpoint, adapter, rows, options);
     const loss = await meanLossOf(model, rows.examples);

@@ -13,7 +13,8 @@ Says how well a base model, with an adapter or without, predicts and writes the 
   --text-field <name>     the field of plain text                   (text)
   --max-new-tokens <n>    longest answer, in tokens; 0: no answers  (64)
   --single-quantization   NF4 without double quantisation           (with it, as jobs by default)
-  --allow-cpu             accept a GPU driver that computes on the CPU
+  --allow-cpu             compute on the CPU where this machine has no GPU
+  --ignore-gpu            with --allow-cpu: although it has one
   --json <file>           write the result there                    (standard output)
   --help
 `;
@@ -30,6 +31,7 @@ export interface EvaluateOptions {
   readonly maxNewTokens: number;
   readonly doubleQuantization: boolean;
   readonly allowCpu: boolean;
+  readonly ignoreGpu: boolean;
   /** Null: standard output. */
   readonly resultPath: string | null;
 }
@@ -54,6 +56,7 @@ export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions |
     maxNewTokens: countOf(values["max-new-tokens"] ?? "64"),
     doubleQuantization: values["single-quantization"] !== true,
     allowCpu: values["allow-cpu"] === true,
+    ignoreGpu: values["ignore-gpu"] === true,
     resultPath: values.json ?? null,
   };
 }
@@ -72,6 +75,7 @@ function readArguments(args: readonly string[]) {
         "max-new-tokens": text,
         "single-quantization": flag,
         "allow-cpu": flag,
+        "ignore-gpu": flag,
         "json": text,
         "help": { type: "boolean", short: "h" },
       },

@@ -13,19 +13,24 @@ Deno.test("the options' defaults, and all options", () => {
     maxNewTokens: 64,
     doubleQuantization: true,
     allowCpu: false,
+    ignoreGpu: false,
     resultPath: null,
   });
   const given = ["--adapter", "a", "--text-field", "body", "--max-new-tokens", "0", "--json", "o.json"];
-  assertEquals(parseEvaluateOptions([...needed, ...given, "--single-quantization", "--allow-cpu"]), {
-    modelFolder: "m",
-    adapterFolder: "a",
-    datasetPath: "d.jsonl",
-    textField: "body",
-    maxNewTokens: 0,
-    doubleQuantization: false,
-    allowCpu: true,
-    resultPath: "o.json",
-  });
+  assertEquals(
+    parseEvaluateOptions([...needed, ...given, "--single-quantization", "--allow-cpu", "--ignore-gpu"]),
+    {
+      modelFolder: "m",
+      adapterFolder: "a",
+      datasetPath: "d.jsonl",
+      textField: "body",
+      maxNewTokens: 0,
+      doubleQuantization: false,
+      allowCpu: true,
+      ignoreGpu: true,
+      resultPath: "o.json",
+    },
+  );
   assertEquals(parseEvaluateOptions(["-h"]), null);
 });
 

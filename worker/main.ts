@@ -10,7 +10,7 @@ import { type Agent, startAgent } from "./agent.ts";
 import { createBaseModels } from "./base_model.ts";
 import { createCheckpointWriter } from "./checkpoint_upload.ts";
 import { parseConfig, USAGE, type WorkerConfig } from "./config.ts";
-import { Gpu } from "./device/gpu.ts";
+import { openFirstGpu } from "./device/first_gpu.ts";
 import { startEngineThread } from "./engine/engine_client.ts";
 import { createWorkerIdentity } from "./identity.ts";
 import type { LogLevel } from "./log.ts";
@@ -24,8 +24,8 @@ function log(level: LogLevel, message: string): void {
 }
 
 /** The GPU's name. Throws a `LoraFleetError` with code `no_gpu` before anybody counts on this worker. */
-async function probeGpu(allowCpu: boolean): Promise<string> {
-  const gpu = await Gpu.open({ allowCpu });
+async function probeGpu(config: WorkerConfig): Promise<string> {
+  const gpu = await openFirstGpu(config);
   const { description } = gpu;
   gpu.close();
   return description;
@@ -59,7 +59,7 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust): Agen
 
 async function main(config: WorkerConfig): Promise<number> {
   const trust = await readTlsTrust(config.tlsCaPath);
-  const gpu = await probeGpu(config.allowCpu);
+  const gpu = await probeGpu(config);
   log("info", `GPU: ${gpu}`);
   const agent = start(config, gpu, trust);
   const interrupted = Promise.withResolvers<number>();

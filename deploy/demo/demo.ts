@@ -37,7 +37,7 @@ export async function runDemo(options: DemoOptions, context: DemoContext): Promi
   const { children, clock, workFolder, progress, signal } = context;
   await checkInputs(options);
   await checkOutFolder(options.outFolder);
-  const { natsServerPath, gpuName } = await ensureSetup(progress.note);
+  const { natsServerPath, gpuName } = await ensureSetup({ log: progress.note, ignoreGpu: options.ignoreGpu });
   signal.throwIfAborted();
   const env = {
     ...childEnvironment(Deno.env.toObject(), natsServerPath),
@@ -55,6 +55,7 @@ export async function runDemo(options: DemoOptions, context: DemoContext): Promi
     dataFolder: join(workFolder, "coordinator"),
     modelRoot: dirname(options.modelFolder),
     workerCount: options.workerCount,
+    ignoreGpu: options.ignoreGpu,
     onWorkerLost: (message) => progress.note(message),
   });
   progress.note(`all workers have joined: ${fleet.gpuNames.join(", ")}; submitting the job`);
@@ -77,6 +78,7 @@ export async function runDemo(options: DemoOptions, context: DemoContext): Promi
       datasetPath: data.heldOutPath,
       maxNewTokens: maxNewTokens(options),
       resultPath: join(workFolder, `${name}.json`),
+      ignoreGpu: options.ignoreGpu,
     }, env);
   const [base, tuned] = await Promise.all([
     evaluateModel("base", null),

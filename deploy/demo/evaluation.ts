@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { Children } from "./children.ts";
-import { runWith } from "./fleet.ts";
+import { cpuOptions, runWith } from "./fleet.ts";
 import { scoreSchema } from "./report.ts";
 import { sampleSchema } from "./samples.ts";
 
@@ -17,6 +17,8 @@ export interface EvaluationRequest {
   readonly adapterFolder: string | null;
   readonly datasetPath: string;
   readonly maxNewTokens: number;
+  /** Compute on the CPU although the machine has a GPU. */
+  readonly ignoreGpu: boolean;
   /** Where the child writes its answer. */
   readonly resultPath: string;
 }
@@ -35,7 +37,7 @@ export async function evaluate(
     ...(adapterFolder === null ? [] : ["--adapter", adapterFolder]),
     ...["--dataset", datasetPath],
     ...["--max-new-tokens", String(maxNewTokens)],
-    "--allow-cpu",
+    ...cpuOptions(request.ignoreGpu),
     ...["--json", resultPath],
   ], env);
   const code = await child.ended;

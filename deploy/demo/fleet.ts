@@ -16,6 +16,11 @@ export function runWith(permissions: "coordinator" | "worker" | "evaluate"): rea
   return ["run", "-q", "--no-prompt", "--config", join(repositoryRoot, "deno.json"), `-P=${permissions}`];
 }
 
+/** For a worker or an evaluation, on a machine that may have no GPU. */
+export function cpuOptions(ignoreGpu: boolean): readonly string[] {
+  return ["--allow-cpu", ...(ignoreGpu ? ["--ignore-gpu"] : [])];
+}
+
 export interface Fleet {
   readonly api: ApiClient;
   readonly gpuNames: readonly string[];
@@ -33,6 +38,8 @@ export interface FleetRequest {
   /** A folder that the coordinator may take base models from. */
   readonly modelRoot: string;
   readonly workerCount: number;
+  /** Compute on the CPU although the machine has a GPU. */
+  readonly ignoreGpu: boolean;
   readonly signal: AbortSignal;
   /** Told when a worker is lost and others are left. */
   readonly onWorkerLost: (message: string) => void;
@@ -40,7 +47,7 @@ export interface FleetRequest {
 
 /** Starts everything and waits until all workers have joined. */
 export async function startFleet(request: FleetRequest): Promise<Fleet> {
-  const { children, clock, env, dataFolder, modelRoot, workerCount, signal } = request;
+  const { children, clock, env, dataFolder, modelRoot, workerCount, ignoreGpu, signal } = request;
   const run = (name: string, permissions: "coordinator" | "worker", ...args: string[]) =>
     children.start(
       name,
@@ -56,7 +63,7 @@ export async function startFleet(request: FleetRequest): Promise<Fleet> {
   const joinUrl = (await coordinator.match(/--join\s+(https?:\/\/\S+)/, START_TIMEOUT_MS))[1]!;
   const workers = Array.from(
     { length: workerCount },
-    (_, index) => run(`worker-${index + 1}`, "worker", "--join", joinUrl, "--allow-cpu"),
+    (_, index) => run(`worker-${index + 1}`, "worker", "--join", joinUrl, ...cpuOptions(ignoreGpu)),
   );
   let stopping = false;
   const broken = watch(coordinator, workers, (message) => {

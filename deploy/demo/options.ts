@@ -14,6 +14,7 @@ tuned model on held-out prompts, and writes the adapter and a report.
   --workers <n>           workers to start                       (2)
   --steps <n>             stop after so many steps               (40; with a dataset of your own: three epochs)
   --out <folder>          where the results go                   (demo-out)
+  --ignore-gpu            compute on the CPU although this machine has a GPU
 `;
 
 const assets = join(dirname(fromFileUrl(import.meta.url)), "assets");
@@ -27,6 +28,7 @@ export interface DemoOptions {
   /** Null: no limit but the epochs. */
   readonly maxSteps: number | null;
   readonly outFolder: string;
+  readonly ignoreGpu: boolean;
   /** Whether model and dataset are the demo's, whose hyperparameters we know. */
   readonly ownModel: boolean;
   readonly ownDataset: boolean;
@@ -56,6 +58,7 @@ export function parseOptions(args: readonly string[]): DemoOptions | null {
     workerCount: positiveInteger(values.workers ?? "2", "workers", 64),
     maxSteps: steps ?? (ownDataset ? null : 40),
     outFolder: resolve(values.out ?? "demo-out"),
+    ignoreGpu: values["ignore-gpu"] === true,
     ownModel: values.model !== undefined,
     ownDataset,
   };
@@ -113,6 +116,7 @@ function readArguments(args: readonly string[]) {
         workers: text,
         steps: text,
         out: text,
+        "ignore-gpu": { type: "boolean" },
         help: { type: "boolean", short: "h" },
       },
     }).values;

@@ -30,10 +30,13 @@ function isExistingFile(path: string): boolean {
   }
 }
 
-const probeSchema = z.object({ found: z.boolean(), name: z.string() });
+const probeSchema = z.object({ found: z.boolean(), name: z.string(), isCpu: z.boolean() });
 
-/** The name of the GPU that WebGPU gives, or null where it gives none or the attempt crashes. */
-export async function probeGpu(timeoutMs = 30_000): Promise<string | null> {
+/** The adapter that WebGPU gives. */
+export type ProbedGpu = Omit<z.output<typeof probeSchema>, "found">;
+
+/** The GPU that WebGPU gives, or null where it gives none or the attempt crashes. */
+export async function probeGpu(timeoutMs = 30_000): Promise<ProbedGpu | null> {
   const script = join(dirname(fromFileUrl(import.meta.url)), "probe_gpu.ts");
   const output = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-config", "--no-lock", "--no-check", "-A", "--unstable-webgpu", script],
@@ -50,13 +53,13 @@ export async function probeGpu(timeoutMs = 30_000): Promise<string | null> {
 }
 
 /** Reads what probe_gpu.ts printed; a crash, noise or no adapter are all null. */
-export function parseProbe(success: boolean, stdout: string): string | null {
+export function parseProbe(success: boolean, stdout: string): ProbedGpu | null {
   if (!success) return null;
   for (const line of stdout.split("\n").reverse()) {
     if (!line.startsWith("{")) continue;
     try {
-      const probe = probeSchema.parse(JSON.parse(line));
-      return probe.found ? probe.name : null;
+      const { found, ...gpu } = probeSchema.parse(JSON.parse(line));
+      return found ? gpu : null;
     } catch {
       return null;
     }

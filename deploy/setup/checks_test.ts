@@ -31,10 +31,11 @@ Deno.test("a folder named nats-server is not a server", () => {
 });
 
 Deno.test("a probe counts only when it exits well and says so", () => {
-  assertEquals(parseProbe(true, '{"found":true,"name":"llvmpipe"}\n'), "llvmpipe");
-  assertEquals(parseProbe(true, 'MESA: warning\n{"found":true,"name":"llvmpipe"}\n\n'), "llvmpipe");
-  assertEquals(parseProbe(false, '{"found":true,"name":"llvmpipe"}\n'), null);
-  assertEquals(parseProbe(true, '{"found":false,"name":"unnamed"}\n'), null);
+  const line = '{"found":true,"name":"llvmpipe","isCpu":true}\n';
+  assertEquals(parseProbe(true, line), { name: "llvmpipe", isCpu: true });
+  assertEquals(parseProbe(true, `MESA: warning\n${line}\n`), { name: "llvmpipe", isCpu: true });
+  assertEquals(parseProbe(false, line), null);
+  assertEquals(parseProbe(true, '{"found":false,"name":"unnamed","isCpu":false}\n'), null);
   assertEquals(parseProbe(true, "{broken"), null);
   assertEquals(parseProbe(true, ""), null);
 });

@@ -1,7 +1,8 @@
 /** Set-up as a function, for `deno task setup` and for the tasks that begin with it. */
 import { LoraFleetError } from "../../shared/errors.ts";
+import { findGpuHardware, type GpuHardware, refuseIdleGpu } from "../../shared/gpu_hardware.ts";
 import { aptInstall, haveAptLists, rootPrefix, runCommand } from "./apt.ts";
-import { findNatsServer, probeGpu } from "./checks.ts";
+import { findNatsServer, type ProbedGpu, probeGpu } from "./checks.ts";
 import { describePlatform, manualCommands, packagesFor } from "./platform.ts";
 import type { Platform, Requirement } from "./platform.ts";
 
@@ -14,34 +15,47 @@ export interface SetupResult {
 /** What set-up sees and does; tests have a machine of their own. */
 export interface Machine {
   readonly platform: Platform;
-  look(): Promise<{ natsServerPath: string | null; gpuName: string | null }>;
+  look(): Promise<{ natsServerPath: string | null; gpu: ProbedGpu | null }>;
+  /** GPUs that the machine has, whether WebGPU gives them or not. */
+  hardware(): readonly GpuHardware[];
+  environment(name: string): string | undefined;
   /** Installs packages by apt; false where that would need a password. */
   aptInstall(packages: readonly string[], announce: () => void): Promise<boolean>;
 }
 
+export interface SetupOptions {
+  /** Receives one line for each thing that is done; nothing where all is there. */
+  readonly log: (line: string) => void;
+  /** Accept the CPU's driver although the machine has a GPU. */
+  readonly ignoreGpu: boolean;
+}
+
 /**
  * Makes sure that nats-server and a GPU driver are there, installing them by apt where that needs no questions.
- * @param log receives one line for each thing that is done; nothing where all is there
- * @throws LoraFleetError `missing_dependency`, whose message ends with the commands to type
+ * @throws LoraFleetError `missing_dependency`, whose message ends with the commands to type; `no_gpu` where the machine has a GPU
+ * whose driver is missing
  */
 export async function ensureSetup(
-  log: (line: string) => void,
+  { log, ignoreGpu }: SetupOptions,
   machine: Machine = thisMachine(),
 ): Promise<SetupResult> {
   const { platform } = machine;
-  let { natsServerPath, gpuName } = await machine.look();
+  let { natsServerPath, gpu } = await machine.look();
   const missing = () => {
     const requirements: Requirement[] = [];
     if (natsServerPath === null) requirements.push("nats-server");
-    if (gpuName === null) requirements.push("vulkan");
+    if (gpu === null) requirements.push("vulkan");
     return requirements;
   };
   if (missing().length > 0 && platform.packageManager === "apt") {
     const packages = packagesFor("apt", missing());
     const announce = () => log(`set-up: installing ${packages.join(", ")} with apt`);
-    if (await machine.aptInstall(packages, announce)) ({ natsServerPath, gpuName } = await machine.look());
+    if (await machine.aptInstall(packages, announce)) ({ natsServerPath, gpu } = await machine.look());
   }
-  if (natsServerPath !== null && gpuName !== null) return { natsServerPath, gpuName };
+  if (!ignoreGpu && gpu?.isCpu !== false) {
+    refuseIdleGpu(gpu?.name ?? null, machine.hardware(), (name) => machine.environment(name));
+  }
+  if (natsServerPath !== null && gpu !== null) return { natsServerPath, gpuName: gpu.name };
   throw new LoraFleetError(
     "missing_dependency",
     missingMessage(platform.name, missing(), manualCommands(platform, missing())),
@@ -53,8 +67,10 @@ function thisMachine(): Machine {
     platform: describePlatform(Deno.build.os, readTextOrEmpty("/etc/os-release")),
     async look() {
       const natsServerPath = findNatsServer(Deno.env.get("PATH") ?? "");
-      return { natsServerPath, gpuName: await probeGpu() };
+      return { natsServerPath, gpu: await probeGpu() };
     },
+    hardware: () => findGpuHardware(),
+    environment: (name) => Deno.env.get(name),
     async aptInstall(packages, announce) {
       const prefix = await rootPrefix(Deno.uid(), runCommand);
       if (prefix === null) return false;

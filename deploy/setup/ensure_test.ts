@@ -5,8 +5,10 @@ import { describePlatform } from "./platform.ts";
 
 const DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n';
 type Found = Awaited<ReturnType<Machine["look"]>>;
-const ALL = { natsServerPath: "/usr/sbin/nats-server", gpuName: "llvmpipe" };
-const NOTHING: Found = { natsServerPath: null, gpuName: null };
+const GPU = { name: "a GPU", isCpu: false };
+const ALL: Found = { natsServerPath: "/usr/sbin/nats-server", gpu: GPU };
+const NOTHING: Found = { natsServerPath: null, gpu: null };
+const DONE = { natsServerPath: "/usr/sbin/nats-server", gpuName: "a GPU" };
 
 /** A machine on which looking finds `found` in turn, and apt may install, or would need a password. */
 function machineOf(found: Found[], os = "linux", osRelease = DEBIAN, isRoot = true) {
@@ -14,6 +16,8 @@ function machineOf(found: Found[], os = "linux", osRelease = DEBIAN, isRoot = tr
   const machine: Machine = {
     platform: describePlatform(os, osRelease),
     look: () => Promise.resolve(found.length > 1 ? found.shift()! : found[0]!),
+    hardware: () => [],
+    environment: () => undefined,
     aptInstall(packages, announce) {
       if (!isRoot) return Promise.resolve(false);
       announce();
@@ -24,8 +28,12 @@ function machineOf(found: Found[], os = "linux", osRelease = DEBIAN, isRoot = tr
   return { machine, installed };
 }
 
+function ensure(machine: Machine, log: (line: string) => void = () => {}) {
+  return ensureSetup({ log, ignoreGpu: false }, machine);
+}
+
 async function refusal(machine: Machine): Promise<string[]> {
-  const error = await assertRejects(() => ensureSetup(() => {}, machine), LoraFleetError);
+  const error = await assertRejects(() => ensure(machine), LoraFleetError);
   assertEquals(error.code, "missing_dependency");
   return error.message.split("\n");
 }
@@ -33,23 +41,23 @@ async function refusal(machine: Machine): Promise<string[]> {
 Deno.test("where all is there, nothing is done and nothing said", async () => {
   const { machine, installed } = machineOf([ALL]);
   const lines: string[] = [];
-  assertEquals(await ensureSetup((line) => lines.push(line), machine), ALL);
+  assertEquals(await ensure(machine, (line) => lines.push(line)), DONE);
   assertEquals([lines, installed], [[], []]);
 });
 
 Deno.test("what is missing is installed by apt, and only that", async () => {
   const both = machineOf([NOTHING, ALL]);
   const lines: string[] = [];
-  assertEquals(await ensureSetup((line) => lines.push(line), both.machine), ALL);
+  assertEquals(await ensure(both.machine, (line) => lines.push(line)), DONE);
   assertEquals(both.installed, [["nats-server", "mesa-vulkan-drivers", "libvulkan1"]]);
   assertEquals(lines, ["set-up: installing nats-server, mesa-vulkan-drivers, libvulkan1 with apt"]);
-  const one = machineOf([{ ...NOTHING, gpuName: "a GPU" }, ALL]);
-  await ensureSetup(() => {}, one.machine);
+  const one = machineOf([{ ...NOTHING, gpu: GPU }, ALL]);
+  await ensure(one.machine);
   assertEquals(one.installed, [["nats-server"]]);
 });
 
 Deno.test("where apt does not help, the message names what is still missing and the commands", async () => {
-  const { machine, installed } = machineOf([NOTHING, { ...ALL, gpuName: null }]);
+  const { machine, installed } = machineOf([NOTHING, { ...ALL, gpu: null }]);
   assertEquals(await refusal(machine), [
     "WebGPU finds no GPU driver. On Debian GNU/Linux 12 (bookworm):",
     "  sudo apt-get update",
@@ -65,10 +73,27 @@ Deno.test("without root, or with another package manager, nothing is installed: 
     "  sudo apt-get update",
     "  sudo apt-get install -y --no-install-recommends nats-server mesa-vulkan-drivers libvulkan1",
   ]);
-  const mac = machineOf([{ ...NOTHING, gpuName: "Apple M4" }], "darwin", "");
+  const mac = machineOf([{ ...NOTHING, gpu: { name: "Apple M4", isCpu: false } }], "darwin", "");
   assertEquals((await refusal(mac.machine)).slice(0, 2), [
     "nats-server is not installed. On macOS:",
     "  brew install nats-server",
   ]);
   assertEquals([user.installed, mac.installed], [[], []]);
+});
+
+Deno.test("a GPU without its driver is not passed over for the CPU, unless that is asked for", async () => {
+  const cpu: Found = { ...ALL, gpu: { name: "llvmpipe", isCpu: true } };
+  const { machine } = machineOf([{ ...ALL, gpu: null }, cpu]);
+  const withGpu: Machine = {
+    ...machine,
+    hardware: () => [{ vendor: "NVIDIA", evidence: "/dev/nvidia0" }],
+    environment: (name) => name === "NVIDIA_DRIVER_CAPABILITIES" ? "compute,utility" : undefined,
+  };
+  const error = await assertRejects(() => ensure(withGpu), LoraFleetError, "NVIDIA_DRIVER_CAPABILITIES=all");
+  assertEquals(error.code, "no_gpu");
+  assertEquals((await ensureSetup({ log: () => {}, ignoreGpu: true }, withGpu)).gpuName, "llvmpipe");
+  // With its driver it is used, and nothing is to be said.
+  assertEquals(await ensure({ ...withGpu, look: () => Promise.resolve(ALL) }), DONE);
+  // A machine without one computes on its CPU.
+  assertEquals((await ensure(machineOf([cpu]).machine)).gpuName, "llvmpipe");
 });

@@ -7,4 +7,5 @@ const { description = "", vendor = "", architecture = "" } = gpuAdapter?.info ??
 console.log(JSON.stringify({
   found: gpuAdapter !== null,
   name: description || `${vendor} ${architecture}`.trim() || "unnamed",
+  isCpu: gpuAdapter?.info.isFallbackAdapter ?? false,
 }));

@@ -37,6 +37,7 @@ export function demoOptions(workerCount: number, maxSteps: number): DemoOptions 
     workerCount,
     maxSteps,
     outFolder: "",
+    ignoreGpu: false,
     ownModel: false,
     ownDataset: false,
   };
@@ -62,6 +63,7 @@ export async function train(
       ...{ children, env, clock: systemClock, signal: stopper.signal, workerCount: options.workerCount },
       dataFolder: join(folder, "coordinator"),
       modelRoot: dirname(options.modelFolder),
+      ignoreGpu: options.ignoreGpu,
       onWorkerLost: (message) => console.error(message),
     });
     const { api } = fleet;
@@ -97,6 +99,7 @@ export async function train(
       datasetPath: options.evalDatasetPath!,
       maxNewTokens: maxNewTokens(options),
       resultPath: join(folder, "score.json"),
+      ignoreGpu: options.ignoreGpu,
     }, env);
     const { eval_loss: heldOutLoss, exact_match: exactMatch } = score;
     return { name, gpuNames: fleet.gpuNames, losses, gradientBytes, heldOutLoss, exactMatch };

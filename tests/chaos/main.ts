@@ -91,7 +91,7 @@ async function runSeed(seed: number, options: Options): Promise<RunOutcome & { r
 
 async function main(): Promise<number> {
   const options = parseOptions(Deno.args);
-  const { natsServerPath } = await ensureSetup((line) => console.error(line));
+  const { natsServerPath } = await ensureSetup({ log: (line) => console.error(line), ignoreGpu: true });
   // Debian's nats-server lies in /usr/sbin, which is not on everybody's PATH.
   Deno.env.set("PATH", `${Deno.env.get("PATH") ?? ""}:${dirname(natsServerPath)}`);
   const outcomes = [];

@@ -54,6 +54,7 @@ async function train(
       env: Deno.env.toObject(),
       dataFolder: join(folder, "coordinator"),
       modelRoot: dirname(join(assets, "base")),
+      ignoreGpu: true,
       onWorkerLost: (message) => {
         throw new Error(message);
       },

@@ -60,7 +60,7 @@ export class Gpu {
 
   /**
    * Opens the GPU with the largest limits that it has.
-   * @throws LoraFleetError `no_gpu` where there is none, or none but the CPU and `allowCpu` is false
+   * @throws LoraFleetError `no_gpu` where there is none, or none but the CPU (`param` is its name) and `allowCpu` is false
    */
   static async open(options: GpuOptions): Promise<Gpu> {
     const gpuAdapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
@@ -78,6 +78,7 @@ export class Gpu {
         "no_gpu",
         `Opening the GPU failed: the only adapter, "${description}", computes on the CPU. ` +
           "Install the GPU's Vulkan driver, or pass --allow-cpu to train on the CPU all the same.",
+        { param: description },
       );
     }
     if (info.isFallbackAdapter) {

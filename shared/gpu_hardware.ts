@@ -1,0 +1,140 @@
+/**
+ * GPUs that a Linux machine has, found without WebGPU: where their Vulkan driver is missing, WebGPU offers Mesa's CPU driver and
+ * says nothing of the GPU beside it. Containers are the usual case: NVIDIA's runtime mounts CUDA alone unless it is asked for
+ * graphics, too.
+ */
+import { LoraFleetError } from "./errors.ts";
+
+export type GpuVendor = "NVIDIA" | "AMD";
+
+/** A GPU, or what only a machine with one has. */
+export interface GpuHardware {
+  readonly vendor: GpuVendor;
+  /** How it was noticed, for a person: "/dev/nvidia0", "NVIDIA Corporation AD102 (PCI 0000:01:00.0)". */
+  readonly evidence: string;
+}
+
+/** The files of a machine. Each gives null for what is not there, or not to be read. */
+export interface MachineFiles {
+  exists(path: string): boolean;
+  list(folder: string): readonly string[];
+  text(path: string): string | null;
+}
+
+/** Where distributions keep libraries that the NVIDIA container runtime mounts. */
+const LIBRARY_FOLDERS = [
+  "/usr/lib/x86_64-linux-gnu",
+  "/usr/lib/aarch64-linux-gnu",
+  "/usr/lib64",
+  "/usr/lib",
+  "/usr/local/nvidia/lib64",
+  "/usr/lib/wsl/lib",
+];
+
+/** PCI vendor ids as sysfs writes them. */
+const VENDORS: Readonly<Record<string, GpuVendor>> = { "0x10de": "NVIDIA", "0x1002": "AMD" };
+
+/**
+ * The first sign of each vendor. A process with narrow permissions sees no device files (Deno guards /dev, /proc and /sys); the
+ * udev database and the driver's libraries it does see.
+ */
+export function findGpuHardware(files: MachineFiles = thisMachine): readonly GpuHardware[] {
+  const found = new Map<GpuVendor, string>();
+  for (const [vendor, evidence] of signs(files)) if (!found.has(vendor)) found.set(vendor, evidence);
+  return [...found].map(([vendor, evidence]) => ({ vendor, evidence }));
+}
+
+function* signs(files: MachineFiles): Generator<readonly [GpuVendor, string]> {
+  for (const name of files.list("/dev")) {
+    if (/^nvidia\d+$/.test(name)) yield ["NVIDIA", `/dev/${name}`];
+  }
+  for (const name of files.list("/sys/class/drm")) {
+    if (!/^renderD\d+$/.test(name)) continue;
+    const vendor = VENDORS[files.text(`/sys/class/drm/${name}/device/vendor`)?.trim() ?? ""];
+    // Sysfs shows a container the devices of its host; it can open those in its own /dev.
+    if (vendor !== undefined && files.exists(`/dev/dri/${name}`)) yield [vendor, `/dev/dri/${name}`];
+  }
+  for (const name of files.list("/run/udev/data")) {
+    if (!name.startsWith("+pci:")) continue;
+    const sign = signOfUdev(name, files.text(`/run/udev/data/${name}`) ?? "");
+    if (sign !== null) yield sign;
+  }
+  for (const folder of LIBRARY_FOLDERS) {
+    const path = `${folder}/libcuda.so.1`;
+    if (files.exists(path)) yield ["NVIDIA", path];
+  }
+  if (files.exists("/opt/rocm/.info/version")) yield ["AMD", "/opt/rocm"];
+}
+
+/** A PCI device of the udev database, where it is a display controller. */
+function signOfUdev(name: string, text: string): readonly [GpuVendor, string] | null {
+  const field = (key: string) => new RegExp(`^E:${key}=(.*)$`, "m").exec(text)?.[1] ?? "";
+  if (field("ID_PCI_CLASS_FROM_DATABASE") !== "Display controller") return null;
+  const maker = field("ID_VENDOR_FROM_DATABASE");
+  const vendor = /NVIDIA/i.test(maker)
+    ? "NVIDIA"
+    : /Advanced Micro Devices|\bATI\b/i.test(maker)
+    ? "AMD"
+    : null;
+  const slot = name.slice("+pci:".length);
+  return vendor === null
+    ? null
+    : [vendor, `${[maker, field("ID_MODEL_FROM_DATABASE")].join(" ").trim()} (PCI ${slot})`];
+}
+
+/** What a person has to change, so that WebGPU sees the GPU. */
+export function fixFor({ vendor }: GpuHardware, environment: (name: string) => string | undefined): string {
+  if (vendor === "AMD") {
+    return "install Mesa's Vulkan driver (Debian, Ubuntu: mesa-vulkan-drivers), give a container --device /dev/dri, and add the " +
+      "user to the groups `render` and `video`";
+  }
+  const capabilities = environment("NVIDIA_DRIVER_CAPABILITIES");
+  const isContainer = environment("NVIDIA_VISIBLE_DEVICES") !== undefined || capabilities !== undefined;
+  const hasGraphics = /(^|,)\s*(all|graphics)\s*(,|$)/.test(capabilities ?? "");
+  if (isContainer && !hasGraphics) {
+    const now = capabilities === undefined || capabilities === ""
+      ? "unset, which means utility"
+      : capabilities;
+    return `start the container with NVIDIA_DRIVER_CAPABILITIES=all (it is ${now}): Vulkan comes with \`graphics\``;
+  }
+  return "install the Vulkan part of NVIDIA's driver (Debian: nvidia-vulkan-icd; Ubuntu: libnvidia-gl-<version of the driver>) and " +
+    "libvulkan1, libegl1, libxext6; in a container also the file /usr/share/vulkan/icd.d/nvidia_icd.json";
+}
+
+/**
+ * Refuses to compute on the CPU beside a GPU that only lacks its driver: a person who rents one pays for it.
+ * @param adapter the name of the adapter that computes on the CPU; null where WebGPU has none at all
+ * @throws LoraFleetError `no_gpu`
+ */
+export function refuseIdleGpu(
+  adapter: string | null,
+  hardware: readonly GpuHardware[],
+  environment: (name: string) => string | undefined,
+): void {
+  const first = hardware[0];
+  if (first === undefined) return;
+  const instead = adapter === null ? "WebGPU offers no adapter" : `WebGPU offers only the CPU ("${adapter}")`;
+  throw new LoraFleetError(
+    "no_gpu",
+    `Opening the GPU failed: this machine has an ${first.vendor} GPU (${first.evidence}), but ${instead}, so its Vulkan driver is ` +
+      `missing. To use it, ${
+        fixFor(first, environment)
+      }. To compute on the CPU all the same, pass --ignore-gpu.`,
+  );
+}
+
+const thisMachine: MachineFiles = {
+  exists: (path) => orNull(() => Deno.statSync(path)) !== null,
+  list: (folder) => orNull(() => [...Deno.readDirSync(folder)].map(({ name }) => name).sort()) ?? [],
+  text: (path) => orNull(() => Deno.readTextFileSync(path)),
+};
+
+/** A machine without Linux's folders has none of these GPUs, and a process that may not look has not found any. */
+function orNull<T>(read: () => T): T | null {
+  if (Deno.build.os !== "linux") return null;
+  try {
+    return read();
+  } catch {
+    return null;
+  }
+}

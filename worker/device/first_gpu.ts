@@ -1,0 +1,29 @@
+/** Opens the GPU when a process starts, before anything else counts on it: the machine's own, never its CPU in silence. */
+import { LoraFleetError } from "../../shared/errors.ts";
+import { findGpuHardware, refuseIdleGpu } from "../../shared/gpu_hardware.ts";
+import { Gpu, type GpuOptions } from "./gpu.ts";
+
+export interface FirstGpuOptions extends GpuOptions {
+  /** Compute on the CPU although the machine has a GPU, whose driver is missing. */
+  readonly ignoreGpu: boolean;
+}
+
+/** @throws LoraFleetError `no_gpu`; where there is a GPU without its driver, the message says how to install that */
+export async function openFirstGpu({ allowCpu, ignoreGpu }: FirstGpuOptions): Promise<Gpu> {
+  const refuse = (adapter: string | null) =>
+    refuseIdleGpu(adapter, ignoreGpu ? [] : findGpuHardware(), (name) => Deno.env.get(name));
+  let gpu: Gpu;
+  try {
+    gpu = await Gpu.open({ allowCpu });
+  } catch (thrown) {
+    if (thrown instanceof LoraFleetError && thrown.code === "no_gpu") refuse(thrown.param);
+    throw thrown;
+  }
+  try {
+    if (gpu.isCpu) refuse(gpu.description);
+  } catch (thrown) {
+    gpu.close();
+    throw thrown;
+  }
+  return gpu;
+}
