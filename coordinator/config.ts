@@ -34,6 +34,8 @@ export interface CoordinatorConfig {
   readonly natsServerBinary: string | null;
   readonly searchPath: string;
   readonly hub: HubOptions;
+  /** Sentences about what was given, for the log. */
+  readonly warnings: readonly string[];
 }
 
 export const USAGE = `Usage: deno task coordinator [options]
@@ -42,8 +44,9 @@ Starts the HTTP API and, where no broker is named, a nats-server of its own; pri
 
   --port <n>              port of the API (8787; 0 for any free one)          LORAFLEET_PORT
   --host <address>        where it listens (127.0.0.1)                        LORAFLEET_HOST
-  --api-key <key>         asked of users; needed for any other host; may be
-                          given several times                                 LORAFLEET_API_KEY (commas between)
+  LORAFLEET_API_KEY       key that clients must send (several with commas
+                          between); required unless --host is loopback        or --api-key <key>, which other users of
+                                                                              this machine can read
   --tls-cert <path>       certificate (PEM) of the API and the own broker     LORAFLEET_TLS_CERT
   --tls-key <path>        its key                                             LORAFLEET_TLS_KEY
   --tls-ca <path>         the authority that has signed it, where no system
@@ -64,7 +67,8 @@ Starts the HTTP API and, where no broker is named, a nats-server of its own; pri
                           API's host                                          LORAFLEET_NATS_PUBLIC_URL
   --help
 
-Also read: LORAFLEET_NATS_SERVER (path of the binary), HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE.
+Also read: LORAFLEET_NATS_SERVER (path of the binary), LORAFLEET_LOG_LEVEL (debug, info, warn, error), HF_TOKEN, HF_ENDPOINT,
+HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE.
 `;
 
 const OPTIONS = {
@@ -107,7 +111,9 @@ export function parseConfig(args: readonly string[], environment: Environment): 
   if (apiKeys.length === 0 && !isLoopback(host)) {
     throw usage(
       "host",
-      `--host ${quote(host)} can be reached from other machines, so that an --api-key is needed; ` +
+      `--host ${
+        quote(host)
+      } can be reached from other machines, so that an API key is needed: set LORAFLEET_API_KEY; ` +
         "without one only 127.0.0.1, ::1 and localhost are possible",
     );
   }
@@ -158,6 +164,9 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     natsServerBinary: env("LORAFLEET_NATS_SERVER"),
     searchPath: env("PATH") ?? "",
     hub: { ...readHubSettings(env), cacheFolder: resolve(hubCacheFolder(env)) },
+    warnings: values["api-key"] === undefined ? [] : [
+      "--api-key is on the command line, which every user of this machine can read; set LORAFLEET_API_KEY instead",
+    ],
   };
 }
 

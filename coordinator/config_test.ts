@@ -36,6 +36,7 @@ Deno.test("the defaults serve this machine alone", () => {
       cacheFolder: "/home/me/.cache/huggingface/hub",
       offline: false,
     },
+    warnings: [],
   });
 });
 
@@ -88,6 +89,7 @@ Deno.test("lists come from repeated options or from commas", () => {
     resolve("data/models"),
   ]]);
   assertEquals(config.natsHost, "0.0.0.0");
+  assertStringIncludes(config.warnings.join(), "every user of this machine");
   const fromEnv = parse([], { LORAFLEET_API_KEY: "key-00003, key-00004,", LORAFLEET_MODEL_ROOTS: "/c,/d" });
   assertEquals([fromEnv.apiKeys, fromEnv.modelRoots], [["key-00003", "key-00004"], [
     "/c",
@@ -111,7 +113,7 @@ Deno.test("the hub's variables mean what they mean to its own tools", () => {
 
 Deno.test("an open host needs a key; bad values name their option", () => {
   const cases: [string[], string | null, string][] = [
-    [["--host", "0.0.0.0"], "host", "--api-key is needed"],
+    [["--host", "0.0.0.0"], "host", "LORAFLEET_API_KEY"],
     [["--host", "::", "--api-key", "short"], "api-key", "8 characters"],
     [["--port", "70000"], "port", '"70000"'],
     [["--port", "8787x"], "port", "0 to 65535"],

@@ -4,6 +4,7 @@
  */
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
+import { catchUncaught, detailOf, type Logger, processLogger } from "../shared/log.ts";
 import { parseConfig, USAGE } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import { connectFleet } from "./connect_fleet.ts";
@@ -14,11 +15,9 @@ import type { CoordinatorParts, RunningCoordinator } from "./main_start.ts";
 /** Whatever does not end in this time is left to end with the process. */
 const STOP_TIMEOUT_MS = 15_000;
 
-function log(level: "info" | "warn" | "error", message: string): void {
-  console.error(`${new Date(systemClock.now()).toISOString()} ${level.padEnd(5)} ${message}`);
-}
-
-async function main(config: CoordinatorConfig): Promise<number> {
+async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promise<number> {
+  secrets.add(...config.apiKeys, config.hub.token);
+  for (const warning of config.warnings) log("warn", warning);
   const signalled = Promise.withResolvers<number>();
   let signalCount = 0;
   for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 0]] as const) {
@@ -60,22 +59,30 @@ async function main(config: CoordinatorConfig): Promise<number> {
   return exitCode;
 }
 
-let config: CoordinatorConfig | null;
-try {
-  config = parseConfig(Deno.args, (name) => Deno.env.get(name));
-} catch (thrown) {
-  if (!(thrown instanceof LoraFleetError)) throw thrown;
-  console.error(`coordinator: ${thrown.message}\n\n${USAGE}`);
-  Deno.exit(2);
+/** @returns the exit code */
+async function run(logger: Logger): Promise<number> {
+  let config: CoordinatorConfig | null;
+  try {
+    config = parseConfig(Deno.args, (name) => Deno.env.get(name));
+  } catch (thrown) {
+    if (!(thrown instanceof LoraFleetError)) throw thrown;
+    logger.print(`coordinator: ${thrown.message}\n\n${USAGE}`);
+    return 2;
+  }
+  if (config === null) {
+    console.log(USAGE);
+    return 0;
+  }
+  try {
+    return await main(config, logger);
+  } catch (thrown) {
+    logger.print(`coordinator: ${detailOf(thrown)}`);
+    const isUsers = thrown instanceof LoraFleetError &&
+      (thrown.code === "usage" || thrown.code === "missing_dependency");
+    return isUsers ? 2 : 1;
+  }
 }
-if (config === null) {
-  console.log(USAGE);
-  Deno.exit(0);
-}
-try {
-  Deno.exit(await main(config));
-} catch (thrown) {
-  if (!(thrown instanceof LoraFleetError)) throw thrown;
-  console.error(`coordinator: ${thrown.message}`);
-  Deno.exit(thrown.code === "usage" || thrown.code === "missing_dependency" ? 2 : 1);
-}
+
+const logger = processLogger(systemClock, Deno.env.get("LORAFLEET_LOG_LEVEL"));
+catchUncaught(logger, Deno.exit);
+Deno.exit(await run(logger));

@@ -62,6 +62,8 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
+const DRAINING = "draining: finishes the current step, then leaves";
+
 /** A hello that fails at once must not be repeated at once. */
 const HELLO_PAUSE_MS = 50;
 
@@ -73,6 +75,7 @@ export function startAgent(options: AgentOptions): Agent {
   const link = createCoordinatorLink({ ...options, signal: stopping.signal });
   const draining = Promise.withResolvers<void>();
   let drainSince: number | null = null;
+  let isMember = false;
   let beat = () => {};
   const host = createJobHost({
     ...options,
@@ -124,6 +127,7 @@ export function startAgent(options: AgentOptions): Agent {
       if (welcome.type === "refused") {
         throw new LoraFleetError("conflict", `the coordinator refuses this worker: ${welcome.reason}`);
       }
+      isMember = true;
       log("info", `joined as ${worker} (${name}, ${gpu})`);
       const member = new AbortController();
       const { signal } = member;
@@ -139,13 +143,14 @@ export function startAgent(options: AgentOptions): Agent {
       host.join({ self, control, gradients });
       try {
         const outcome = await stay(fleet, self, welcome);
-        if (outcome === "lost") log("warn", "the coordinator has given this worker up: it joins again");
+        if (outcome === "lost") log("warn", "dropped by the coordinator; rejoining");
         if (outcome === "left") await leave(control, self, "drained");
         if (outcome !== "lost") return outcome;
       } catch (thrown) {
         await leave(control, self, stopping.signal.aborted ? "stopped" : messageOf(thrown)).catch(() => {});
         throw thrown;
       } finally {
+        isMember = false;
         beat = () => {};
         member.abort();
         host.join(null);
@@ -201,7 +206,10 @@ export function startAgent(options: AgentOptions): Agent {
         return "left";
       }
       if (isSilent && !search.isOn) {
-        log("warn", `nothing heard of the coordinator for ${limits.coordinatorSilentMs / 1000} s`);
+        log(
+          "warn",
+          `no announcement from the coordinator for ${limits.coordinatorSilentMs / 1000} s; looking for it`,
+        );
         // It may be silent because the connection is: the second time there is a new one in any case.
         const isSecond = search.heardCount === fleet.heardCount;
         Object.assign(search, { isOn: true, heardCount: fleet.heardCount });
@@ -236,7 +244,7 @@ export function startAgent(options: AgentOptions): Agent {
       );
       log("info", "left the fleet");
     } catch (thrown) {
-      log("warn", `the coordinator has not heard that this worker leaves: ${messageOf(thrown)}`);
+      log("warn", `left without an answer from the coordinator: ${messageOf(thrown)}`);
     }
   }
 
@@ -262,6 +270,7 @@ export function startAgent(options: AgentOptions): Agent {
   return {
     ended,
     drain: () => {
+      if (drainSince === null) log("info", isMember ? DRAINING : "stopped before joining a fleet");
       drainSince ??= clock.now();
       draining.resolve();
       beat();

@@ -38,7 +38,8 @@ Joins a fleet with this machine's GPU, and takes part in its jobs until it is st
                             (all that the device has)                         LORAFLEET_MEMORY_BUDGET_MIB
   --help
 
-Also read: HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
+Also read: HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE, LORAFLEET_LOG_LEVEL (debug, info, warn, error). Other users of this machine see the
+command lines of all processes: LORAFLEET_JOIN keeps the URL, which lets workers in, to yourself.
 
 SIGTERM finishes the step in hand and leaves. Exit codes: 0 left, 1 failed, 2 usage, 130 interrupted.
 `;

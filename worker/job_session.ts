@@ -72,6 +72,9 @@ export interface JobSession {
   stop(): void;
 }
 
+/** How often a worker's log tells how far the job is. */
+const COMMIT_LOG_INTERVAL_MS = 10_000;
+
 export function startJobSession(options: JobSessionOptions): JobSession {
   const { job, layout, engine, membership, clock, limits, log } = options;
   const { self, control, gradients } = membership;
@@ -79,6 +82,7 @@ export function startJobSession(options: JobSessionOptions): JobSession {
   const states = listenToStates(control, job, log);
   const train = createTrainStep({ ...options, self, control, gradients, states });
   let isImporting = false;
+  let loggedCommitAt = -Infinity;
   const server = serveState({
     bus: gradients,
     clock,
@@ -126,10 +130,11 @@ export function startJobSession(options: JobSessionOptions): JobSession {
     switch (action) {
       case "commit":
         await train.commit();
-        return log("info", reason);
+        return logCommit(reason);
       case "rollback":
         await train.rollback();
-        return log("info", reason);
+        // The coordinator's events tell the user why; here it is only what follows from that.
+        return log("debug", reason);
       case "compute":
         return await train.computeNext(state);
       case "reduce":
@@ -142,6 +147,13 @@ export function startJobSession(options: JobSessionOptions): JobSession {
       default:
         return await states.after(state);
     }
+  }
+
+  /** A line for each step of a small model would bury everything else. */
+  function logCommit(reason: string): void {
+    const isDue = clock.now() - loggedCommitAt >= COMMIT_LOG_INTERVAL_MS;
+    if (isDue) loggedCommitAt = clock.now();
+    log(isDue ? "info" : "debug", reason);
   }
 
   /** Tries one holder after the other, beginning with another one on every worker. */

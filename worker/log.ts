@@ -1,3 +1,2 @@
 /** One line for each event, for the person at the machine. */
-export type LogLevel = "info" | "warn" | "error";
-export type Log = (level: LogLevel, message: string) => void;
+export type { Log, LogLevel } from "../shared/log.ts";

@@ -6,6 +6,7 @@ import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { newIncarnation } from "../shared/ids.ts";
 import { LIMITS } from "../shared/limits.ts";
+import { catchUncaught, detailOf, type Log, type Logger, processLogger } from "../shared/log.ts";
 import { type Agent, startAgent } from "./agent.ts";
 import { createBaseModels } from "./base_model.ts";
 import { createCheckpointWriter } from "./checkpoint_upload.ts";
@@ -13,15 +14,10 @@ import { parseConfig, USAGE, type WorkerConfig } from "./config.ts";
 import { openFirstGpu } from "./device/first_gpu.ts";
 import { startEngineThread } from "./engine/engine_client.ts";
 import { createWorkerIdentity } from "./identity.ts";
-import type { LogLevel } from "./log.ts";
 import { readTlsTrust, type TlsTrust } from "./tls_trust.ts";
 
 /** Whoever interrupts a worker does not want to wait; its fleet notices soon enough. */
 const INTERRUPTED_MS = 1500;
-
-function log(level: LogLevel, message: string): void {
-  console.error(`${new Date(systemClock.now()).toISOString()} ${level.padEnd(5)} ${message}`);
-}
 
 /** The GPU's name. Throws a `LoraFleetError` with code `no_gpu` before anybody counts on this worker. */
 async function probeGpu(config: WorkerConfig): Promise<string> {
@@ -31,7 +27,7 @@ async function probeGpu(config: WorkerConfig): Promise<string> {
   return description;
 }
 
-function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust): Agent {
+function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: Log): Agent {
   const { cacheFolder } = config;
   const common = { fetch, clock: systemClock, limits: LIMITS, log };
   const models = createBaseModels({ ...common, cacheFolder, hub: config.hub });
@@ -57,16 +53,16 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust): Agen
   });
 }
 
-async function main(config: WorkerConfig): Promise<number> {
+async function main(config: WorkerConfig, { log, secrets }: Logger): Promise<number> {
+  secrets.add(new URL(config.joinUrl).pathname.split("/").at(-1), config.hub.token);
   const trust = await readTlsTrust(config.tlsCaPath);
   const gpu = await probeGpu(config);
   log("info", `GPU: ${gpu}`);
-  const agent = start(config, gpu, trust);
+  const agent = start(config, gpu, trust, log);
   const interrupted = Promise.withResolvers<number>();
   let signalCount = 0;
   // Windows has no SIGTERM; Ctrl-Break is what it has.
   Deno.addSignalListener(Deno.build.os === "windows" ? "SIGBREAK" : "SIGTERM", () => {
-    log("info", "draining: this worker finishes its step and leaves");
     agent.drain();
   });
   Deno.addSignalListener("SIGINT", () => {
@@ -78,18 +74,23 @@ async function main(config: WorkerConfig): Promise<number> {
   return exitCode;
 }
 
-if (import.meta.main) {
+/** @returns the exit code */
+async function run(logger: Logger): Promise<number> {
   try {
     const config = parseConfig(Deno.args, (name) => Deno.env.get(name), Deno.hostname);
-    if (config === null) console.log(USAGE);
-    Deno.exit(config === null ? 0 : await main(config));
+    if (config !== null) return await main(config, logger);
+    console.log(USAGE);
+    return 0;
   } catch (thrown) {
     const isUsage = thrown instanceof LoraFleetError && thrown.code === "usage";
-    if (isUsage) console.error(`${thrown.message}\n\n${USAGE}`);
-    else {log(
-        "error",
-        thrown instanceof LoraFleetError ? thrown.message : String((thrown as Error).stack ?? thrown),
-      );}
-    Deno.exit(isUsage ? 2 : 1);
+    if (isUsage) logger.print(`worker: ${thrown.message}\n\n${USAGE}`);
+    else logger.log("error", detailOf(thrown));
+    return isUsage ? 2 : 1;
   }
+}
+
+if (import.meta.main) {
+  const logger = processLogger(systemClock, Deno.env.get("LORAFLEET_LOG_LEVEL"));
+  catchUncaught(logger, Deno.exit);
+  Deno.exit(await run(logger));
 }

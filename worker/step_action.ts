@@ -49,7 +49,7 @@ export interface Decision {
 export function nextAction(state: StepState, own: OwnState): Decision {
   const { phase, committed } = state;
   if (own.pending !== null && sameCommit(committed, own.pending)) {
-    return { action: "commit", reason: `step ${own.pending.step} is committed with the pending update` };
+    return { action: "commit", reason: `step ${own.pending.step} is committed` };
   }
   if (phase === "done" || phase === "failed") return { action: "end", reason: `the job is ${phase}` };
   if (own.attempt !== null && isOver(own.attempt, state)) {

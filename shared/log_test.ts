@@ -1,0 +1,33 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { LoraFleetError } from "./errors.ts";
+import { createLogger, detailOf, parseLogLevel } from "./log.ts";
+
+Deno.test("a line has its time and level, and no secret", () => {
+  const lines: string[] = [];
+  const { log, print, secrets } = createLogger({
+    clock: { now: () => 0 },
+    level: "info",
+    write: (line) => lines.push(line),
+  });
+  secrets.add("hunter22");
+  log("info", "asking http://h/join/abc");
+  log("debug", "nobody asked");
+  log("error", "the password is hunter22\nin two lines");
+  print("usage: hunter22");
+  assertEquals(lines, [
+    "1970-01-01T00:00:00.000Z info  asking http://h/join/[redacted]",
+    "1970-01-01T00:00:00.000Z error the password is [redacted]\nin two lines",
+    "usage: [redacted]",
+  ]);
+});
+
+Deno.test("the level is one that there is", () => {
+  assertEquals([undefined, "", "debug", "WARN"].map(parseLogLevel), ["info", "info", "debug", "warn"]);
+  assertThrows(() => parseLogLevel("loud"), LoraFleetError, `"loud"`);
+});
+
+Deno.test("an error of ours is its message, any other comes with its stack", () => {
+  assertEquals(detailOf(new LoraFleetError("timeout", "too late")), "too late");
+  assertEquals(detailOf(new TypeError("x is no y")).startsWith("TypeError: x is no y\n    at "), true);
+  assertEquals(detailOf("text"), "text");
+});
