@@ -11,6 +11,12 @@ Deno.test("secrets that were told are not shown, plain, in a URL or in a header"
   assertEquals(secrets.redact("it is key-00001."), "it is [redacted].");
 });
 
+Deno.test("what is redacted by value is not redacted by form once more", () => {
+  const secrets = createRedactor();
+  secrets.add("abcDEF123");
+  assertEquals(secrets.redact("(http://h/join/abcDEF123): no"), "(http://h/join/[redacted]): no");
+});
+
 Deno.test("of two secrets the longer one wins; a word is no secret", () => {
   const secrets = createRedactor();
   secrets.add("abcdef", "abcdefghij", "job");

@@ -45,6 +45,20 @@ inWorld(
   },
 );
 
+inWorld(
+  "a worker that is stopped before it has joined says so, and does not speak of a step",
+  async (world) => {
+    world.coordinator.welcome = () => null;
+    const worker = world.start("w-a");
+    await world.clock.advance(500);
+    worker.agent.drain();
+    await worker.agent.ended;
+    const words = worker.log.join("\n");
+    assertMatch(words, /stopped before joining a fleet/);
+    assertEquals(words.includes("step"), false);
+  },
+);
+
 inWorld("two workers train: every micro-batch once, the same digests", async (world) => {
   const { coordinator } = world;
   const workers = await startFleet(world, ["w-a", "w-b"]);

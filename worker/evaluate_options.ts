@@ -2,8 +2,7 @@
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 
-export const USAGE =
-  `Usage: deno run -P=evaluate worker/evaluate.ts --model <folder> --dataset <file> [options]
+export const USAGE = `Usage: deno task evaluate --model <folder> --dataset <file> [options]
 
 Says how well a base model, with an adapter or without, predicts and writes the completions of a dataset.
 

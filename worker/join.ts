@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { redactForms } from "../shared/redact.ts";
 import { withDeadline } from "./abortable.ts";
 
 /** What this part of the program needs of `fetch`. */
@@ -66,7 +67,7 @@ export async function askJoinUrl(options: JoinOptions): Promise<JoinReply> {
     });
   } catch (thrown) {
     signal.throwIfAborted();
-    throw failed(detailOf(thrown), thrown);
+    throw failed(reasonOfFetch(thrown), thrown);
   }
   if (status === 401 || status === 403) {
     throw new LoraFleetError(
@@ -88,10 +89,31 @@ export function sameBroker(a: JoinReply, b: JoinReply): boolean {
     a.natsTakesToken === b.natsTakesToken;
 }
 
-/** `fetch` says why only in its error's cause. */
-function detailOf(thrown: unknown): string {
-  const cause = thrown instanceof Error && thrown.cause instanceof Error ? `: ${thrown.cause.message}` : "";
-  return messageOf(thrown) + cause;
+/** What `fetch` says when it does not come to an answer, and what a person has to look at then. */
+const FETCH_FAILURES: readonly (readonly [RegExp, string])[] = [
+  [/connection refused/i, "nothing listens there: is the coordinator running, and is this its port?"],
+  [/dns error|failed to lookup|name resolution/i, "the host's name is not known: is it spelled right?"],
+  [/InvalidContentType/i, "the port does not speak TLS: is it http:// instead of https://?"],
+  [
+    /unexpected message|invalid HTTP/i,
+    "what listens there speaks no HTTP: is this the coordinator's API port, not its broker's?",
+  ],
+  [
+    /certificate|UnknownIssuer/i,
+    "its certificate is not trusted: --tls-ca names the authority that has signed it",
+  ],
+  [/no route|unreachable|timed out/i, "no way leads there: is a firewall or a port mapping between?"],
+];
+
+/** Why `fetch` failed, which it says only in its error's cause, and which holds the URL with its secret. */
+function reasonOfFetch(thrown: unknown): string {
+  const message = thrown instanceof Error && thrown.cause instanceof Error
+    ? thrown.cause.message
+    : messageOf(thrown);
+  const hint = FETCH_FAILURES.find(([pattern]) => pattern.test(message))?.[1];
+  // The innermost cause stands behind the last name of a layer: "client error (Connect): tcp connect error: …".
+  const cause = message.split(/client error \(\w+\): /).at(-1)!;
+  return redactForms(hint === undefined ? cause : `${hint} (${cause})`);
 }
 
 const errorSchema = z.object({ error: z.object({ message: z.string().max(1000) }) });

@@ -90,3 +90,37 @@ Deno.test("a broker is another one where address, user or password differ", () =
     assertEquals(sameBroker(REPLY, { ...REPLY, ...change }), false);
   }
 });
+
+for (
+  const [what, cause, words] of [
+    [
+      "a port where nothing listens",
+      `error sending request for url (${URL}): client error (Connect): tcp connect error: Connection refused (os error 111)`,
+      "nothing listens there: is the coordinator running, and is this its port? (tcp connect error: Connection refused (os error 111))",
+    ],
+    [
+      "a broker's port",
+      `error sending request for url (${URL}): client error (SendRequest): invalid HTTP version parsed`,
+      "is this the coordinator's API port, not its broker's?",
+    ],
+    [
+      "a port without TLS",
+      `error sending request for url (${URL}): client error (Connect): received corrupt message of type InvalidContentType`,
+      "is it http:// instead of https://?",
+    ],
+    [
+      "a host that is not known",
+      `error sending request for url (${URL}): client error (Connect): dns error: failed to lookup address information`,
+      "is it spelled right?",
+    ],
+    ["anything else", `error sending request for url (${URL}): it rains`, "it rains"],
+  ] as const
+) {
+  Deno.test(`why there is no answer, in one line without the secret: ${what}`, async () => {
+    const error = await refusal(() =>
+      Promise.reject(new TypeError("fetch failed", { cause: new Error(cause) }))
+    );
+    assertStringIncludes(error.message, words);
+    assertEquals(error.message.includes("\n"), false);
+  });
+}

@@ -2,6 +2,7 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import { findGpuHardware, refuseIdleGpu } from "../../shared/gpu_hardware.ts";
 import { Gpu, type GpuOptions } from "./gpu.ts";
+import { provideRuntimeFolder } from "./runtime_folder.ts";
 
 export interface FirstGpuOptions extends GpuOptions {
   /** Compute on the CPU although the machine has a GPU, whose driver is missing. */
@@ -12,6 +13,7 @@ export interface FirstGpuOptions extends GpuOptions {
 export async function openFirstGpu({ allowCpu, ignoreGpu }: FirstGpuOptions): Promise<Gpu> {
   const refuse = (adapter: string | null) =>
     refuseIdleGpu(adapter, ignoreGpu ? [] : findGpuHardware(), (name) => Deno.env.get(name));
+  provideRuntimeFolder();
   let gpu: Gpu;
   try {
     gpu = await Gpu.open({ allowCpu });
