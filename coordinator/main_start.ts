@@ -23,6 +23,7 @@ import { waitToLead } from "./standby.ts";
 import type { Standby } from "./standby.ts";
 import { openAccessStore } from "./store/access_store.ts";
 import { randomId, randomText } from "./store/ids.ts";
+import { logJobEvents } from "./store/logged_job_store.ts";
 import { openSqliteJobStore } from "./store/sqlite_job_store.ts";
 import { removeUnfinishedFiles } from "./store/streamed_file.ts";
 import { plaintextWarnings, readTls, type Tls } from "./tls.ts";
@@ -69,13 +70,14 @@ export async function startCoordinator(
   for (const warning of plaintextWarnings(config)) log("warn", warning);
   const standby: Standby = { isAllowed: config.standby, clock, signal: parts.signal, log };
   // First the store: its lock keeps a second coordinator from touching anything else in the folder.
-  const store = await waitToLead(
+  const jobStore = await waitToLead(
     standby,
     `the data folder ${quote(config.dataFolder)}`,
     FOLDER_INTERVAL_MS,
     () => openSqliteJobStore(`${config.dataFolder}/coordinator.sqlite`),
   );
-  started.defer(() => store.close());
+  started.defer(() => jobStore.close());
+  const store = logJobEvents(jobStore, clock, log);
   const loaded = await loadIdentity(config.dataFolder);
   await removeUnfinishedFiles(`${config.dataFolder}/artifacts`);
   const artifacts = createArtifactStore(`${config.dataFolder}/artifacts`);
