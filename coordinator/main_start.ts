@@ -2,6 +2,7 @@
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { LIMITS } from "../shared/limits.ts";
+import type { Log } from "../shared/log.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import { createAccess } from "./access.ts";
 import { createApp } from "./app.ts";
@@ -42,7 +43,7 @@ export interface CoordinatorParts {
   readonly connectFleet: (broker: Broker, options: ConnectOptions) => Promise<ConnectedFleet>;
   readonly prepare: JobServiceOptions["prepare"];
   readonly checkModel: JobServiceOptions["checkModel"];
-  readonly log: (level: "info" | "warn" | "error", message: string) => void;
+  readonly log: Log;
 }
 
 export interface RunningCoordinator {
