@@ -91,11 +91,12 @@ function spawn({ outputPath }: PreparationRequest, options: PreparationChildOpti
     args: [
       ...["run", "-q", "--no-prompt", "--no-check"],
       ...["--config", fromFileUrl(new URL("../../deno.json", import.meta.url))],
-      // A comma separates paths, two are one of its name.
-      ...["--allow-read", `--allow-write=${folder.replaceAll(",", ",,")}`, "--allow-sys=setPriority"],
+      // The folder it works in: a list of paths cannot spell a comma.
+      ...["--allow-read", "--allow-write=.", "--allow-sys=setPriority"],
       ...maxHeapMib === undefined ? [] : [`--v8-flags=--max-old-space-size=${maxHeapMib}`],
       fromFileUrl(script),
     ],
+    cwd: folder,
     env: { NO_COLOR: "1" },
     stdin: "piped",
     stdout: "piped",
