@@ -103,7 +103,8 @@ function orderOfEpoch(
   rowCount: number,
   random: { readonly seed: number; readonly epoch: number } | null,
 ): Uint32Array {
-  const order = Uint32Array.from({ length: rowCount }, (_, row) => row);
+  const order = new Uint32Array(rowCount);
+  for (let row = 0; row < rowCount; row++) order[row] = row;
   if (random === null) return order;
   const prng = pcg32(random.seed, ORDER_STREAM + BigInt(random.epoch));
   for (let i = rowCount - 1; i > 0; i--) {
