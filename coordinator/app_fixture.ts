@@ -27,6 +27,7 @@ import { createModelRegistry } from "./model_registry.ts";
 import type { ModelRegistry } from "./model_registry.ts";
 import { createHashCache } from "./model_registry_files.ts";
 import type { Api, ApiServices, ReadinessCheck } from "./routes/api.ts";
+import type { Preparer } from "./planning/preparer.ts";
 import { openAccessStore } from "./store/access_store.ts";
 import { randomId } from "./store/ids.ts";
 import type { FileRecord, JobStore } from "./store/job_store.ts";
@@ -157,6 +158,7 @@ export async function fakePrepare(request: PrepareRequest): Promise<PlannedJob> 
     maxPositions: 1,
     epochsAfter: (step) => step / totalSteps,
     microBatchesOf: () => [],
+    tokensThrough: () => 0,
     linesOf: (_step, index) => [index + 1],
   };
 }
@@ -192,6 +194,8 @@ export interface WorldOptions {
   readonly clock?: Clock;
   readonly store?: JobStore;
   readonly prepare?: (request: PrepareRequest) => Promise<PlannedJob>;
+  /** Instead of `prepare`; the folder is empty. */
+  readonly openPreparer?: (folder: string) => Promise<Preparer>;
   readonly checkModel?: (spec: JobSpec, folder: string) => Promise<void>;
   readonly maxUploadBytes?: number;
   /** A world that was used before, whose store and folder this one takes over. */
@@ -231,12 +235,14 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
   const defects: string[] = [];
   const onDefect = (message: string, thrown: unknown) =>
     void defects.push(`${message}: ${messageOf(thrown)}`);
+  const { prepare = fakePrepare, openPreparer = () => Promise.resolve({ prepare, plan: prepare }) } = options;
+  const preparer = await openPreparer(`${folder}/prepared`);
   const jobs = createJobService({
     ...shared,
     files,
     models,
     fleet,
-    prepare: options.prepare ?? fakePrepare,
+    ...preparer,
     checkModel: options.checkModel ?? (() => Promise.resolve()),
     onDefect,
   });

@@ -7,6 +7,7 @@ import type { AuditCounts } from "../shared/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
 import type { LocalPlan } from "./local_plan.ts";
 import type { ModelManifest } from "../shared/model_manifest.ts";
+import type { CheckpointSteps } from "./shard_plan.ts";
 
 /** A validated job whose data is ready: everything that the steps need, computed before the first one. */
 export interface PlannedJob {
@@ -19,8 +20,7 @@ export interface PlannedJob {
   readonly modelFolder: string;
   /** With local steps: outer steps, as everywhere here. */
   readonly totalSteps: number;
-  /** Steps after which a checkpoint is written; the last step always is one. Ascending, 1-based. */
-  readonly checkpointSteps: readonly number[];
+  readonly checkpointSteps: CheckpointSteps;
   readonly maxTokensPerMicroBatch: number;
   readonly maxPositions: number;
   /** Epochs done after a step (1-based): 0.5 after half of the first one's micro-batches. */
@@ -30,6 +30,8 @@ export interface PlannedJob {
    * attempt can be done again.
    */
   microBatchesOf(step: number): readonly MicroBatch[];
+  /** Tokens that go through the model in all data steps up to this one (0: none). */
+  tokensThrough(dataStep: number): number;
   /** The lines of the training file, from 1, that a micro-batch of a step, or a phase, was made of. */
   linesOf(step: number, index: number): readonly number[];
   /** How data steps are dealt to replicas; null or left out: a step is one data step. */

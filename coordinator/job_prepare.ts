@@ -1,4 +1,5 @@
-/** From a job's specification, base model and training file to its plan: everything that can be refused early is. */
+/** A job's base model and training file, checked and made into rows: everything that can be refused early is. */
+import { createTokenBound } from "../shared/data/token_bound.ts";
 import { assertTokenizerFits, loadTokenizer } from "../shared/data/tokenizer.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { checkSpecAgainstModel } from "../shared/job_spec.ts";
@@ -8,13 +9,12 @@ import {
   parseTransformerSpec,
   type TransformerSpec,
 } from "../shared/model/transformer_spec.ts";
-import { planJob, prepareDataset } from "./data/prepare_job.ts";
-import { describeLocal, localWarnings } from "./local_plan.ts";
-import type { PlannedJob } from "./fleet.ts";
-import type { PrepareRequest } from "./job_service.ts";
+import { prepareDataset } from "./data/prepare_job.ts";
 import { checkLayout } from "./model_layout.ts";
 import { selectModelFiles } from "./model_registry_files.ts";
 import { readTensorHeaders } from "./model_registry_headers.ts";
+import type { PreparationRequest } from "./planning/preparation_messages.ts";
+import type { PreparedRows } from "./planning/prepared_file.ts";
 
 /**
  * Whether the job can be trained on the base model in `folder`: an architecture that workers compute, sound weight files
@@ -29,49 +29,31 @@ export async function checkModelForJob(spec: JobSpec, folder: string): Promise<v
   checkSpecAgainstModel(spec, { modules });
 }
 
-/** Prepares the data and plans the steps. Throws a `LoraFleetError` that names the line, field or file at fault. */
-export async function prepareJob(request: PrepareRequest): Promise<PlannedJob> {
-  const { id, spec, model, signal, event } = request;
-  await checkModelForJob(spec, model.folder);
-  const { tokenizer, slidingWindow } = await aboutModel(spec, async () => {
-    const { vocabSize, slidingWindow } = await readSpec(model.folder);
-    const tokenizer = await loadTokenizer(model.folder);
+/**
+ * The dataset's rows: what takes long of a job's preparation, and is done in a process of its own. Throws a `LoraFleetError`
+ * that names the line, field or file at fault; `corrupt` where the training file is not the one that was uploaded.
+ * @param onRead told how many bytes of the training file have been read
+ */
+export async function prepareRows(
+  request: PreparationRequest,
+  onRead: (bytes: number) => void = () => {},
+): Promise<PreparedRows> {
+  const { spec, modelFolder } = request;
+  await checkModelForJob(spec, modelFolder);
+  const { tokenizer, bound } = await aboutModel(spec, async () => {
+    const { vocabSize } = await readSpec(modelFolder);
+    const tokenizer = await loadTokenizer(modelFolder);
     assertTokenizerFits(tokenizer, vocabSize);
-    return { tokenizer, slidingWindow };
+    return { tokenizer, bound: createTokenBound(await readJson(modelFolder, "tokenizer.json")) };
   });
-  const { rows, report, sha256 } = await prepareDataset({
-    filePath: request.trainingFilePath,
-    spec,
-    tokenizer,
-    signal,
-  });
-  signal.throwIfAborted();
-  for (const warning of report.warnings) event("warn", warning);
-  const percent = (100 * report.packingEfficiency).toFixed(1);
-  event(
-    "info",
-    `${report.exampleCount} examples in ${report.rowCount} rows of up to ${spec.dataset.max_seq_length} tokens ` +
-      `(${percent}% filled): ${report.tokenCount} tokens an epoch, ${report.trainedTokenCount} of them trained on.`,
-    {
-      examples: report.exampleCount,
-      rows: report.rowCount,
-      tokens: report.tokenCount,
-      trained_tokens: report.trainedTokenCount,
-      truncated_rows: report.truncatedRowCount,
-      packing_efficiency: report.packingEfficiency,
-    },
-  );
-  const plan = planJob({
-    ...{ id, spec, rows, model: model.manifest },
-    modelFolder: model.folder,
-    datasetSha256: sha256,
-  });
-  assertWithinWindow(plan.maxPositions, slidingWindow);
-  if (plan.local !== null && plan.local !== undefined) {
-    event("info", describeLocal(plan.local, spec));
-    for (const warning of localWarnings(plan.local, spec)) event("warn", warning);
-  }
-  return plan;
+  const { trainingFilePath: filePath, fileSha256 } = request;
+  return await prepareDataset({ filePath, fileSha256, spec, tokenizer, bound, onRead });
+}
+
+/** Throws `invalid_request` where documents reach further than the base model's attention. */
+export async function checkWindow(spec: JobSpec, folder: string, longestDocument: number): Promise<void> {
+  const { slidingWindow } = await aboutModel(spec, () => readSpec(folder));
+  assertWithinWindow(longestDocument, slidingWindow);
 }
 
 async function checkModel(folder: string): Promise<TransformerSpec> {
@@ -88,15 +70,17 @@ async function checkModel(folder: string): Promise<TransformerSpec> {
 }
 
 async function readSpec(folder: string): Promise<TransformerSpec> {
-  let config: unknown;
+  return parseTransformerSpec(await readJson(folder, "config.json"));
+}
+
+async function readJson(folder: string, name: string): Promise<unknown> {
   try {
-    config = JSON.parse(await Deno.readTextFile(`${folder}/config.json`));
+    return JSON.parse(await Deno.readTextFile(`${folder}/${name}`));
   } catch (thrown) {
-    throw new LoraFleetError("invalid_model", `config.json cannot be read: ${messageOf(thrown)}`, {
+    throw new LoraFleetError("invalid_model", `${name} cannot be read: ${messageOf(thrown)}`, {
       cause: thrown,
     });
   }
-  return parseTransformerSpec(config);
 }
 
 /** What is wrong with the base model is the fault of the job's field `model`, whose value is in the message. */

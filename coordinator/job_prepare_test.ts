@@ -2,9 +2,14 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { LoraFleetError } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
-import { checkModelForJob, prepareJob } from "./job_prepare.ts";
+import { systemClock } from "../shared/clock.ts";
+import { checkModelForJob } from "./job_prepare.ts";
+import type { PrepareRequest } from "./job_service.ts";
 import { createHashCache } from "./model_registry_files.ts";
 import { createModelRegistry } from "./model_registry.ts";
+import { openPreparer } from "./planning/open_preparer.ts";
+import { runHere } from "./planning/preparation_fixture.ts";
+import { sha256Of } from "./store/streamed_file.ts";
 
 const DEMO_MODEL = fromFileUrl(new URL("../deploy/demo/assets/base", import.meta.url));
 const DATASET = ["mint", "otter", "lamp"].map((word) =>
@@ -41,7 +46,8 @@ async function prepare(folder: string, fields: object = {}, lines = DATASET) {
     hashes: createHashCache(`${root}/hashes.json`),
   });
   const events: string[] = [];
-  const plan = await prepareJob({
+  const preparer = await openPreparer(`${root}/prepared`, systemClock, runHere);
+  const request: PrepareRequest = {
     id: "ftjob-1",
     spec: specOf(fields),
     model: await registry.resolve("base"),
@@ -51,13 +57,16 @@ async function prepare(folder: string, fields: object = {}, lines = DATASET) {
       filename: "train.jsonl",
       purpose: "fine-tune",
       size: 0,
-      sha256: "",
+      sha256: sha256Of(await Deno.readFile(trainingFilePath)),
       artifact: null,
     },
     trainingFilePath,
     signal: new AbortController().signal,
     event: (level, message) => void events.push(`${level} ${message}`),
-  });
+  };
+  const { totalSteps } = await preparer.prepare(request);
+  const plan = await preparer.plan(request);
+  assertEquals(plan.totalSteps, totalSteps);
   return { plan, events };
 }
 
@@ -74,7 +83,8 @@ Deno.test("the demo's base model and a dataset become a plan, with a report of t
       dataset: { packing: false, max_seq_length: 64 },
     };
     const { plan, events } = await prepare(folder, fields);
-    assertEquals([plan.id, plan.totalSteps, plan.checkpointSteps], ["ftjob-1", 6, [3, 6]]);
+    const saves = [1, 2, 3, 4, 5, 6].filter((step) => plan.checkpointSteps.includes(step));
+    assertEquals([plan.id, plan.totalSteps, saves], ["ftjob-1", 6, [3, 6]]);
     assertEquals(plan.modelFolder, folder);
     assertEquals(plan.microBatchesOf(1).length, 1);
     assert(events.at(-1)!.startsWith("info 3 examples in 3 rows of up to 64 tokens"), events.at(-1));

@@ -95,6 +95,7 @@ function plannedJob(): PlannedJob {
     modelFolder: "/models/m",
     totalSteps: 1,
     checkpointSteps: [1],
+    tokensThrough: (dataStep) => dataStep,
     maxTokensPerMicroBatch: 1,
     maxPositions: 1,
     epochsAfter: () => 1,

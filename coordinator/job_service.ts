@@ -1,6 +1,6 @@
 /**
  * A job's life around the fleet: created over HTTP, its data prepared, queued, trained, its adapter made into files.
- * One job's data is prepared at a time, one job trains at a time; the others wait in the order of their creation.
+ * Two jobs' data is prepared at a time, one job trains at a time; the others wait in the order of their creation.
  */
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
@@ -14,7 +14,8 @@ import { addStep, startProgress } from "./job_progress.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
-import { tokenCountOf } from "./token_count.ts";
+import { createKeyedTurns, createTurns } from "./planning/turns.ts";
+import { tokensUntil } from "./token_count.ts";
 
 export interface PrepareRequest {
   readonly id: string;
@@ -37,8 +38,10 @@ export interface JobServiceOptions {
   readonly newId: NewId;
   /** Whether a job fits a base model that is there. Rejects with a `LoraFleetError` that names field or file. */
   readonly checkModel: (spec: JobSpec, folder: string) => Promise<void>;
-  /** Turns a dataset into steps. Rejects with a `LoraFleetError` that names the line or field at fault. */
-  readonly prepare: (request: PrepareRequest) => Promise<PlannedJob>;
+  /** Reads the whole dataset. Rejects with a `LoraFleetError` that names the line or field at fault. */
+  readonly prepare: (request: PrepareRequest) => Promise<{ readonly totalSteps: number }>;
+  /** The plan of a job whose dataset was prepared before. */
+  readonly plan: (request: PrepareRequest) => Promise<PlannedJob>;
   /** Told of what is no user's fault. */
   readonly onDefect: (message: string, thrown: unknown) => void;
 }
@@ -62,6 +65,11 @@ export interface JobService {
   stop(): Promise<void>;
 }
 
+/** The files of so many jobs are read at a time: a bad one is told soon, and none keeps all others waiting. */
+const VALIDATIONS_AT_A_TIME = 2;
+/** How long a fleet that is free waits for an older job's data, while a younger one's is ready. */
+const PATIENCE_MS = 10_000;
+
 /** Why a job's work was aborted; what it then throws is no failure. */
 const CANCELLED = new LoraFleetError("aborted", "the job was cancelled");
 const PAUSED = new LoraFleetError("aborted", "the job was paused");
@@ -73,9 +81,16 @@ export function createJobService(options: JobServiceOptions): JobService {
   const listeners = new Map<string, Set<() => void>>();
   /** Of what is being done for a job now. */
   const controllers = new Map<string, AbortController>();
-  /** One prepared job is kept, so that a job which need not wait is prepared once. */
-  let kept: PlannedJob | null = null;
-  let preparing: Promise<void> = Promise.resolve();
+  /** The status of jobs that have not finished, in the order of their creation: thousands may wait. */
+  const line = new Map<string, JobRecord["status"]>();
+  /** By job, since one that is paused and resumed may still be ending its first validation. */
+  const validations = new Map<string, Promise<void>>();
+  const modelTurnOf = createKeyedTurns();
+  const lanes = createTurns(VALIDATIONS_AT_A_TIME);
+  const stopped = new AbortController();
+  /** Jobs that are still prepared after the fleet has waited for them. */
+  const waitedFor = new Set<string>();
+  let isWaiting = false;
   let training: { readonly id: string; readonly ended: Promise<void> } | null = null;
   let stopping = false;
 
@@ -120,6 +135,9 @@ export function createJobService(options: JobServiceOptions): JobService {
     store.putJob(job, [
       { jobId: id, createdAt: now, level: "info", type: "message", message: reason, data: null, ...event },
     ]);
+    if (isFinished(job.status)) line.delete(id);
+    else line.set(id, job.status);
+    if (job.status !== "validating_files") waitedFor.delete(id);
     notify(id);
     return job;
   };
@@ -145,16 +163,17 @@ export function createJobService(options: JobServiceOptions): JobService {
 
   const interrupt = (id: string, reason: LoraFleetError): void => {
     controllers.get(id)?.abort(reason);
-    if (kept?.id === id) kept = null;
   };
 
-  const prepare = async (id: string, signal: AbortSignal): Promise<PlannedJob> => {
+  const requestOf = async (id: string, signal: AbortSignal): Promise<PrepareRequest> => {
     const { spec } = get(id);
     const onDownload = (file: string) => record(id, "info", `Downloading ${file} of ${spec.model}.`);
-    const model = await models.resolve(spec.model, { signal, onDownload });
+    // Two jobs on a base model that is not there yet would download it twice.
+    const endTurn = await modelTurnOf(spec.model)(signal);
+    const model = await models.resolve(spec.model, { signal, onDownload }).finally(endTurn);
     signal.throwIfAborted();
     const trainingFile = files.get(spec.training_file);
-    const plan = await options.prepare({
+    return {
       id,
       spec,
       model,
@@ -162,17 +181,15 @@ export function createJobService(options: JobServiceOptions): JobService {
       trainingFilePath: await files.path(trainingFile),
       signal,
       event: (level, message, data) => record(id, level, message, data ?? null),
-    });
-    signal.throwIfAborted();
-    return plan;
+    };
   };
 
   const validate = async (id: string): Promise<void> => {
     if (stopping || get(id).status !== "validating_files") return;
     await interruptible(id, async (signal) => {
-      const plan = await prepare(id, signal);
-      kept ??= plan;
-      apply(id, { type: "validated", totalSteps: plan.totalSteps });
+      const { totalSteps } = await options.prepare(await requestOf(id, signal));
+      signal.throwIfAborted();
+      apply(id, { type: "validated", totalSteps });
     });
     trainNext();
   };
@@ -184,12 +201,22 @@ export function createJobService(options: JobServiceOptions): JobService {
     return typeof bytes === "number" ? bytes : 0;
   };
 
-  const storedCheckpointSteps = ({ id, checkpointSteps }: PlannedJob): number[] =>
-    store.checkpoints(id, { after: null, limit: checkpointSteps.length + 1 }).items.map(({ step }) => step);
+  /** Page by page, since a job may have thousands. */
+  const storedCheckpointSteps = async (id: string): Promise<Set<number>> => {
+    const steps = new Set<number>();
+    for (let after: string | null = null;;) {
+      const { items, hasMore } = store.checkpoints(id, { after, limit: 100 });
+      for (const { step } of items) steps.add(step);
+      if (!hasMore) return steps;
+      after = items.at(-1)!.id;
+      await clock.sleep(0);
+    }
+  };
 
   const observerOf = (plan: PlannedJob, signal: AbortSignal): JobObserver => {
     let progress = startProgress(plan.totalSteps, gradientBytesSoFar(plan.id));
     let newest: { step: number; loss: number } | null = null;
+    let storedSteps = new Set<number>();
     return {
       async starting(committedStep) {
         if (committedStep === 0) {
@@ -203,7 +230,8 @@ export function createJobService(options: JobServiceOptions): JobService {
           const trainedTokens = tokensUntil(plan, committedStep, get(plan.id).quarantined);
           apply(plan.id, { type: "rolledBack", step: committedStep, trainedTokens }, { level: "warn" });
         }
-        return { step: get(plan.id).step, checkpointSteps: storedCheckpointSteps(plan) };
+        storedSteps = await storedCheckpointSteps(plan.id);
+        return { step: get(plan.id).step, checkpointSteps: [...storedSteps] };
       },
       event(level, message, data) {
         if (!signal.aborted) record(plan.id, level, message, data ?? null);
@@ -243,7 +271,7 @@ export function createJobService(options: JobServiceOptions): JobService {
       checkpointWritten(step, written) {
         if (signal.aborted) return Promise.resolve();
         // After a rollback a step is done again, with the same outcome.
-        if (storedCheckpointSteps(plan).includes(step)) return Promise.resolve();
+        if (storedSteps.has(step)) return Promise.resolve();
         store.putCheckpoint({
           id: newId("ftckpt"),
           jobId: plan.id,
@@ -252,6 +280,7 @@ export function createJobService(options: JobServiceOptions): JobService {
           trainLoss: newest?.step === step ? newest.loss : null,
           files: written.map(({ name, size, sha256 }) => ({ name, size, sha256 })),
         });
+        storedSteps.add(step);
         record(plan.id, "info", `The checkpoint of step ${step} is stored.`, { step });
         return Promise.resolve();
       },
@@ -260,8 +289,7 @@ export function createJobService(options: JobServiceOptions): JobService {
 
   const train = async (id: string): Promise<void> => {
     await interruptible(id, async (signal) => {
-      const plan = kept?.id === id ? kept : await prepare(id, signal);
-      kept = null;
+      const plan = await options.plan(await requestOf(id, signal));
       signal.throwIfAborted();
       apply(id, { type: "started" });
       await fleet.train(plan, observerOf(plan, signal), signal);
@@ -282,20 +310,42 @@ export function createJobService(options: JobServiceOptions): JobService {
 
   const trainNext = (): void => {
     if (stopping || training !== null) return;
-    const next = store.unfinishedJobs().find((job) => job.status === "queued");
-    if (next === undefined) return;
-    const ended = train(next.id).catch((thrown) => options.onDefect(`job ${next.id} is stuck`, thrown))
+    const jobs = [...line];
+    const at = jobs.findIndex(([, status]) => status === "queued");
+    if (at === -1) return;
+    const older = jobs.slice(0, at).filter(([, status]) => status === "validating_files").map(([id]) => id);
+    if (older.some((id) => !waitedFor.has(id))) return waitFor(older);
+    const [id] = jobs[at]!;
+    const ended = train(id).catch((thrown) => options.onDefect(`job ${id} is stuck`, thrown))
       .finally(() => {
-        if (kept?.id === next.id) kept = null;
         training = null;
         trainNext();
       });
-    training = { id: next.id, ended };
+    training = { id, ended };
+  };
+
+  /** Jobs train in the order of their creation, unless preparing an older one takes long: then the fleet need not idle. */
+  const waitFor = (older: readonly string[]): void => {
+    if (isWaiting) return;
+    isWaiting = true;
+    clock.sleep(PATIENCE_MS, stopped.signal).then(() => {
+      for (const id of older) waitedFor.add(id);
+      isWaiting = false;
+      trainNext();
+    }, () => {});
   };
 
   const enqueue = (id: string): void => {
-    preparing = preparing.then(() => validate(id))
-      .catch((thrown) => options.onDefect(`job ${id} is stuck`, thrown));
+    const validation = (validations.get(id) ?? Promise.resolve())
+      .then(() => lanes.next(stopped.signal))
+      .then((endTurn) => validate(id).finally(endTurn))
+      .catch((thrown) => {
+        if (!stopping) options.onDefect(`job ${id} is stuck`, thrown);
+      })
+      .finally(() => {
+        if (validations.get(id) === validation) validations.delete(id);
+      });
+    validations.set(id, validation);
   };
 
   return {
@@ -315,6 +365,7 @@ export function createJobService(options: JobServiceOptions): JobService {
         event("info", `Created the job ${id}: ${spec.model} on ${filename}.`),
         ...warnings.map((warning) => event("warn", warning)),
       ]);
+      line.set(id, job.status);
       enqueue(id);
       return job;
     },
@@ -354,7 +405,9 @@ export function createJobService(options: JobServiceOptions): JobService {
     },
 
     start() {
+      line.clear();
       for (const { id, status } of store.unfinishedJobs()) {
+        line.set(id, status);
         if (status === "running") apply(id, { type: "coordinatorRestarted" }, { level: "warn" });
         else if (status === "validating_files") enqueue(id);
       }
@@ -363,8 +416,9 @@ export function createJobService(options: JobServiceOptions): JobService {
 
     async stop() {
       stopping = true;
+      stopped.abort(STOPPING);
       for (const controller of controllers.values()) controller.abort(STOPPING);
-      await preparing;
+      await Promise.all(validations.values());
       await training?.ended;
     },
   };
@@ -377,17 +431,6 @@ function sampleOf(
 ): QuarantinedSample {
   const reason = "its loss or gradient is not finite";
   return { step, microBatch: index, examples: [...plan.linesOf(step, index)], reason, workers: [...workers] };
-}
-
-/** Tokens of all steps up to and with this one, without the micro-batches that were left out. */
-function tokensUntil(plan: PlannedJob, lastStep: number, leftOut: readonly QuarantinedSample[]): number {
-  let count = 0;
-  for (let step = 1; step <= lastStep; step++) {
-    const isIn = (index: number) =>
-      !leftOut.some((sample) => sample.step === step && sample.microBatch === index);
-    count += tokenCountOf(plan, step, isIn);
-  }
-  return count;
 }
 
 function jobErrorOf(thrown: unknown): JobError {

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { LoraFleetError } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import type { JobSpec } from "../shared/job_spec.ts";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
 import { fakePrepare, withWorld } from "./app_fixture.ts";
 import type { World } from "./app_fixture.ts";
 import type { JobRecord } from "./job.ts";
@@ -338,3 +339,92 @@ Deno.test("a micro-batch that is left out is told once, with its lines", () =>
     assertEquals(job.quarantined.map(({ step, microBatch }) => [step, microBatch]), [[3, 1]]);
     assertEquals(job.audits, { passed: 4, failed: 0, skipped: 0 });
   }));
+
+Deno.test("a free fleet waits ten seconds for an older job's data, and no longer: no job keeps all others from training", async () => {
+  const clock = createFakeClock();
+  const gate = Promise.withResolvers<void>();
+  const prepare: typeof fakePrepare = async (request) => {
+    if (request.spec.seed === 1) await gate.promise;
+    return await fakePrepare(request);
+  };
+  await withWorld({ clock, prepare }, async (world) => {
+    const slow = await submit(world, "a", { seed: 1 });
+    const ready = await submit(world, "a");
+    await world.until(ready.id, ({ status }) => status === "queued");
+    await clock.advance(9000);
+    assertEquals([world.jobs.get(slow.id).status, world.fleet.trained], ["validating_files", []]);
+    await clock.advance(1000);
+    assertEquals((await world.finished(ready.id)).status, "succeeded");
+    // It was waited for.
+    const next = await submit(world, "a");
+    assertEquals((await world.finished(next.id)).status, "succeeded");
+    gate.resolve();
+    assertEquals((await world.finished(slow.id)).status, "succeeded");
+    assertEquals(world.fleet.trained, [ready.id, next.id, slow.id]);
+  });
+});
+
+Deno.test("an older job that is ready in time trains first", async () => {
+  const gate = Promise.withResolvers<void>();
+  const prepare: typeof fakePrepare = async (request) => {
+    if (request.spec.seed === 1) await gate.promise;
+    return await fakePrepare(request);
+  };
+  await withWorld({ prepare }, async (world) => {
+    const ids = [(await submit(world, "a", { seed: 1 })).id, (await submit(world, "a")).id];
+    await world.until(ids[1]!, ({ status }) => status === "queued");
+    gate.resolve();
+    for (const id of ids) await world.finished(id);
+    assertEquals(world.fleet.trained, ids);
+  });
+});
+
+Deno.test("two jobs' data is prepared at a time, and a job that never ends it leaves room for the others", async () => {
+  let going = 0;
+  let most = 0;
+  const prepare: typeof fakePrepare = async (request) => {
+    most = Math.max(most, ++going);
+    try {
+      if (request.spec.seed !== 1) return await fakePrepare(request);
+      return await new Promise((_, reject) =>
+        request.signal.addEventListener("abort", () => reject(request.signal.reason))
+      );
+    } finally {
+      going--;
+    }
+  };
+  await withWorld({ prepare }, async (world) => {
+    const hanging = await submit(world, "a", { seed: 1 });
+    for (let count = 0; count < 10; count++) {
+      const { id } = await submit(world, "a");
+      await world.until(id, ({ status }) => status === "queued");
+    }
+    assertEquals([most, world.jobs.get(hanging.id).status], [2, "validating_files"]);
+    assertEquals(world.jobs.cancel(hanging.id).status, "cancelled");
+  });
+});
+
+Deno.test("a job's tokens up to any step are counted at once after a rollback, without a look at each step", async () => {
+  let looks = 0;
+  const prepare: typeof fakePrepare = async (request) => ({
+    ...await fakePrepare(request),
+    totalSteps: 4_000_000,
+    checkpointSteps: { includes: () => false },
+    tokensThrough: (step: number) => 100 * step,
+    microBatchesOf: () => (looks++, []),
+  });
+  await withWorld({ prepare }, async (world) => {
+    const train = world.fleet.train.bind(world.fleet);
+    const rolledBack = Promise.withResolvers<void>();
+    world.fleet.train = async (job, observer, signal) => {
+      await observer.starting(0);
+      await train({ ...job, totalSteps: 3 }, observer, signal);
+      assertEquals((await observer.starting(2)).step, 2);
+      rolledBack.resolve();
+    };
+    const { id } = await submit(world);
+    await rolledBack.promise;
+    assertEquals([world.jobs.get(id).trainedTokens, looks], [200, 0]);
+    await world.finished(id);
+  });
+});

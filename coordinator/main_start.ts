@@ -22,6 +22,7 @@ import { type OwnBroker, startOwnBroker } from "./own_broker.ts";
 import type { ReadinessCheck } from "./routes/api.ts";
 import { waitToLead } from "./standby.ts";
 import type { Standby } from "./standby.ts";
+import type { Preparer } from "./planning/preparer.ts";
 import { openAccessStore } from "./store/access_store.ts";
 import { randomId, randomText } from "./store/ids.ts";
 import { logJobEvents } from "./store/logged_job_store.ts";
@@ -41,7 +42,8 @@ export interface CoordinatorParts {
   /** Ends the waiting for another coordinator's end, with its reason. */
   readonly signal: AbortSignal;
   readonly connectFleet: (broker: Broker, options: ConnectOptions) => Promise<ConnectedFleet>;
-  readonly prepare: JobServiceOptions["prepare"];
+  /** Keeps prepared data in `folder`, which nobody else uses. */
+  readonly openPreparer: (folder: string) => Promise<Preparer>;
   readonly checkModel: JobServiceOptions["checkModel"];
   readonly log: Log;
 }
@@ -151,7 +153,7 @@ export async function startCoordinator(
     files,
     models,
     fleet,
-    prepare: parts.prepare,
+    ...await parts.openPreparer(`${config.dataFolder}/prepared`),
     checkModel: parts.checkModel,
     onDefect,
   });

@@ -62,7 +62,7 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
           const problem = () => Promise.resolve(trial.problem);
           return { fleet, problem, lost: new Promise(() => {}), close: () => Promise.resolve() };
         },
-        prepare: fakePrepare,
+        openPreparer: () => Promise.resolve({ prepare: fakePrepare, plan: fakePrepare }),
         checkModel: () => Promise.resolve(),
         log: (level, message) => void trial.logged.push(`${level} ${message}`),
       };

@@ -4,6 +4,7 @@ import type { ScheduleSpec } from "../shared/schedule.ts";
 import { type Limits, roundWaitMs } from "../shared/limits.ts";
 import type { Exponents } from "../shared/exponents.ts";
 import type { LocalPlan } from "./local_plan.ts";
+import type { CheckpointSteps } from "./shard_plan.ts";
 import { type Ledger, newLedger, ownersOf, targetCountOf } from "./ledger.ts";
 import { learningRateOf } from "./step_exponents.ts";
 
@@ -13,8 +14,7 @@ export interface TrainingPlan {
   readonly startId: string;
   readonly specHash: string;
   readonly totalSteps: number;
-  /** Ascending; the last step always is one. */
-  readonly checkpointSteps: readonly number[];
+  readonly checkpointSteps: CheckpointSteps;
   readonly schedule: ScheduleSpec;
   /** With local steps: phases. */
   microBatchCountOf(step: number): number;

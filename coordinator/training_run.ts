@@ -295,7 +295,6 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     { entry, seconds, attemptSeconds }: Omit<Extract<StepEffect, { type: "committed" }>, "type">,
   ): StepReport {
     const { step, attempt, digest, targetCount, excluded, audits } = entry;
-    const isIn = (index: number) => !excluded.some((other) => other.index === index);
     return {
       ...{ step, attempt, digest, targetCount, seconds, attemptSeconds, excluded, audits },
       workerCount: entry.members.length,
@@ -303,7 +302,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       loss: entry.loss!,
       learningRate: learningRateOf(plan, step),
       gradientNorm: entry.gradientNorm!,
-      tokenCount: tokenCountOf(job, step, isIn),
+      tokenCount: tokenCountOf(job, step, excluded.map(({ index }) => index)),
       gradientBytesSent: gradientBytes.take(),
       ...local === null ? {} : { local: localReportOf(local, step) },
     };
