@@ -21,6 +21,7 @@ interface Loss {
 }
 
 /** All that any of the libraries takes for white space. */
+// deno-lint-ignore no-control-regex -- what tokenizers count as white space
 const SPACE = /[\s\u0085\u001c-\u001f]+/g;
 
 const LOSSLESS: Loss = { shrink: 1, dropsSpace: false };
