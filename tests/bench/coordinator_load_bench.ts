@@ -87,7 +87,11 @@ async function watchHealth(api: string, { healthMs }: Sample, isOver: () => bool
 async function watchMemory(pid: number, { rssMb, childRssMb }: Sample, isOver: () => boolean): Promise<void> {
   while (!isOver()) {
     rssMb.push(await rssOf(pid));
-    const children = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`).catch(() => "");
+    // Each thread has its own children.
+    const threads = await Array.fromAsync(Deno.readDir(`/proc/${pid}/task`));
+    const children = (await Promise.all(
+      threads.map(({ name }) => Deno.readTextFile(`/proc/${pid}/task/${name}/children`).catch(() => "")),
+    )).join(" ");
     const preparations = await Promise.all(
       children.split(" ").filter((child) => child !== "").map(async (child) => {
         const command = await Deno.readTextFile(`/proc/${child}/cmdline`).catch(() => "");
@@ -182,11 +186,7 @@ async function longQueue(bench: Bench): Promise<void> {
     await leaves(api, ids.at(-1)!, "validating_files");
   });
   const times = [quantile(createMs, 0.5), quantile(createMs, 0.95), Math.max(...createMs)];
-  console.log(
-    `   ms a creation: p50 ${
-      times.map((ms) => ms.toFixed(1)).join(", p95 ").replace(/, p95 (?=[^,]*$)/, ", max ")
-    }`,
-  );
+  console.log(`   ms a creation: p50, p95, max: ${times.map((ms) => ms.toFixed(1)).join("  ")}`);
   await measure(bench, `c: with ${QUEUED} in the queue`, () => systemClock.sleep(1000 * bench.seconds));
   for (const id of ids) await cancel(api, id);
 }
