@@ -163,6 +163,11 @@ export async function fakePrepare(request: PrepareRequest): Promise<PlannedJob> 
   };
 }
 
+/** One that does the same work each time. */
+export function preparerOf(prepare: (request: PrepareRequest) => Promise<PlannedJob>): Preparer {
+  return { prepare, plan: prepare, warm: () => Promise.resolve() };
+}
+
 export interface World {
   readonly app: Api;
   readonly folder: string;
@@ -235,7 +240,7 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
   const defects: string[] = [];
   const onDefect = (message: string, thrown: unknown) =>
     void defects.push(`${message}: ${messageOf(thrown)}`);
-  const { prepare = fakePrepare, openPreparer = () => Promise.resolve({ prepare, plan: prepare }) } = options;
+  const { prepare = fakePrepare, openPreparer = () => Promise.resolve(preparerOf(prepare)) } = options;
   const preparer = await openPreparer(`${folder}/prepared`);
   const jobs = createJobService({
     ...shared,

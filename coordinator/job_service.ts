@@ -40,6 +40,8 @@ export interface JobServiceOptions {
   readonly checkModel: (spec: JobSpec, folder: string) => Promise<void>;
   /** Reads the whole dataset. Rejects with a `LoraFleetError` that names the line or field at fault. */
   readonly prepare: (request: PrepareRequest) => Promise<{ readonly totalSteps: number }>;
+  /** Sees to it that the plan of a job whose dataset was prepared before can be had without waiting. */
+  readonly warm: (request: PrepareRequest) => Promise<void>;
   /** The plan of a job whose dataset was prepared before. */
   readonly plan: (request: PrepareRequest) => Promise<PlannedJob>;
   /** Told of what is no user's fault. */
@@ -88,6 +90,8 @@ export function createJobService(options: JobServiceOptions): JobService {
   const modelTurnOf = createKeyedTurns();
   const lanes = createTurns(VALIDATIONS_AT_A_TIME);
   const stopped = new AbortController();
+  /** The job that trains after this one, where its data is looked after. */
+  let warming: { readonly id: string; readonly controller: AbortController } | null = null;
   /** Jobs that are still prepared after the fleet has waited for them. */
   const waitedFor = new Set<string>();
   let isWaiting = false;
@@ -163,6 +167,7 @@ export function createJobService(options: JobServiceOptions): JobService {
 
   const interrupt = (id: string, reason: LoraFleetError): void => {
     controllers.get(id)?.abort(reason);
+    if (warming?.id === id) warming.controller.abort(reason);
   };
 
   const requestOf = async (id: string, signal: AbortSignal): Promise<PrepareRequest> => {
@@ -322,6 +327,20 @@ export function createJobService(options: JobServiceOptions): JobService {
         trainNext();
       });
     training = { id, ended };
+    warmNext(id);
+  };
+
+  /** A long queue may have more data than is kept of it: what trains next is there when the fleet is free. */
+  const warmNext = (trainingId: string): void => {
+    const next = [...line].find(([id, status]) => status === "queued" && id !== trainingId);
+    if (next === undefined || warming?.id === next[0]) return;
+    const own = warming = { id: next[0], controller: new AbortController() };
+    requestOf(own.id, AbortSignal.any([own.controller.signal, stopped.signal])).then(options.warm)
+      // Its own turn will come to the same, and tell the user.
+      .catch(() => {})
+      .finally(() => {
+        if (warming === own) warming = null;
+      });
   };
 
   /** Jobs train in the order of their creation, unless preparing an older one takes long: then the fleet need not idle. */

@@ -3,9 +3,10 @@ import { LoraFleetError } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import type { JobSpec } from "../shared/job_spec.ts";
 import { createFakeClock } from "../shared/bus/fake_clock.ts";
-import { fakePrepare, withWorld } from "./app_fixture.ts";
+import { fakePrepare, preparerOf, withWorld } from "./app_fixture.ts";
 import type { World } from "./app_fixture.ts";
 import type { JobRecord } from "./job.ts";
+import type { PrepareRequest } from "./job_service.ts";
 
 async function submit(world: World, text = "a\nb", fields: object = {}): Promise<JobRecord> {
   const { id } = await world.upload(text);
@@ -428,3 +429,49 @@ Deno.test("a job's tokens up to any step are counted at once after a rollback, w
     await world.finished(id);
   });
 });
+
+Deno.test("while a job trains, the data of the next one is kept ready; a cancelled one's is not", async () => {
+  const warmed: string[] = [];
+  const aborted: string[] = [];
+  const openPreparer = () =>
+    Promise.resolve({
+      ...preparerOf(fakePrepare),
+      warm: ({ id, signal }: PrepareRequest) => {
+        warmed.push(id);
+        signal.addEventListener("abort", () => aborted.push(id));
+        return new Promise<void>((_, reject) =>
+          signal.addEventListener("abort", () => reject(signal.reason))
+        );
+      },
+    });
+  await withWorld({ openPreparer }, async (world) => {
+    const gates = new Map<string, () => void>();
+    world.fleet.beforeStep = (job, step) =>
+      step === 1 ? new Promise((resolve) => gates.set(job.id, resolve)) : Promise.resolve();
+    const ids: string[] = [];
+    for (let count = 0; count < 4; count++) {
+      const { id } = await submit(world, "a");
+      ids.push(id);
+      await world.until(id, ({ status }) => status !== "validating_files");
+    }
+    const begun = (id: string) => until(() => gates.has(id));
+    await begun(ids[0]!);
+    // Nobody was in the queue when the first one began.
+    assertEquals(warmed, []);
+    gates.get(ids[0]!)!();
+    await begun(ids[1]!);
+    await until(() => warmed.length > 0);
+    assertEquals(warmed, [ids[2]]);
+    world.jobs.cancel(ids[2]!);
+    assertEquals(aborted, [ids[2]]);
+    gates.get(ids[1]!)!();
+    await begun(ids[3]!);
+    gates.get(ids[3]!)!();
+    await world.finished(ids[3]!);
+    assertEquals([warmed, world.defects], [[ids[2]], []]);
+  });
+});
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 1));
+}

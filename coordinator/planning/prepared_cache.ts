@@ -19,6 +19,8 @@ export const MAX_CACHE_BYTES = 8 * 2 ** 30;
 export interface PreparedCache {
   /** Null where there is none. */
   report(key: string): Promise<DatasetReport | null>;
+  /** As `report`, and keeps the rows as if they were used now. */
+  touch(key: string): Promise<DatasetReport | null>;
   /** Null where there is none, or it is damaged: then it is removed. */
   load(key: string): Promise<PreparedRows | null>;
   /** Where the preparation of this key is to write its file. */
@@ -53,9 +55,18 @@ export async function openPreparedCache(options: PreparedCacheOptions): Promise<
     }
   };
 
+  const use = (key: string) =>
+    Deno.utime(pathOf(key), new Date(clock.now()), new Date(clock.now())).catch(() => {});
+  const report = (key: string) => withFile(pathOf(key), (file) => readReport(key, readerOf(file)));
+
   return {
     pathOf,
-    report: (key) => withFile(pathOf(key), (file) => readReport(key, readerOf(file))),
+    report,
+    async touch(key) {
+      const found = await report(key);
+      if (found !== null) await use(key);
+      return found;
+    },
     async load(key) {
       const path = pathOf(key);
       const prepared = await withFile(
@@ -63,7 +74,7 @@ export async function openPreparedCache(options: PreparedCacheOptions): Promise<
         async (file) => await readPrepared(key, (await file.stat()).size, readerOf(file)),
       );
       if (prepared === null) await Deno.remove(path).catch(() => {});
-      else await Deno.utime(path, new Date(clock.now()), new Date(clock.now())).catch(() => {});
+      else await use(key);
       return prepared;
     },
     trim: (key) => removeAllBut(key, maxBytes),

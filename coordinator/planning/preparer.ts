@@ -44,6 +44,8 @@ export interface Preparer {
    * line, field or file at fault, and with the signal's reason.
    */
   prepare(request: PrepareRequest): Promise<{ readonly totalSteps: number }>;
+  /** Makes sure that the plan of a job that was prepared before will not have to wait for its data. */
+  warm(request: PrepareRequest): Promise<void>;
   /** The plan of a job that was prepared: from the cache, or prepared once more where that has lost it. */
   plan(request: PrepareRequest): Promise<PlannedJob>;
 }
@@ -159,6 +161,11 @@ export function createPreparer(options: PreparerOptions): Preparer {
         for (const warning of localWarnings(local, spec)) event("warn", warning);
       }
       return { totalSteps };
+    },
+
+    async warm(request) {
+      const key = await keyOf(request);
+      await found(request, key, false, () => cache.touch(key));
     },
 
     async plan(request) {

@@ -252,3 +252,17 @@ Deno.test("progress is told every ten seconds, in bytes", () =>
     assertEquals(told.length, 2, told.join("\n"));
     assertStringIncludes(told[0]!, `10 of ${GOOD.length} bytes`);
   }));
+
+Deno.test("what trains next is warm: its rows are in the cache, and are not the first to go", () =>
+  withBench(async (bench) => {
+    const request = await bench.request("next");
+    await bench.preparer.prepare(request);
+    await (await openPreparedCache({ folder: `${bench.folder}/prepared`, clock: bench.clock })).clear(
+      "all of it",
+    );
+    await bench.preparer.warm(request);
+    assertEquals(bench.runs.length, 2);
+    await bench.preparer.warm(request);
+    await bench.preparer.plan(request);
+    assertEquals([bench.runs.length, bench.events.length], [2, 1]);
+  }));
