@@ -48,7 +48,10 @@ export async function sourcesHash(root: string = REPOSITORY): Promise<string> {
     ...await sourcesBelow(`${root}/coordinator`),
     ...await sourcesBelow(`${root}/shared`),
   ];
-  for (const path of paths) hash.update(await Deno.readFile(path).catch(() => new Uint8Array()));
+  for (const path of paths) {
+    const bytes = await Deno.readFile(path).catch(() => new Uint8Array());
+    hash.update(`${path.slice(root.length)} ${bytes.length}\n`).update(bytes);
+  }
   return hash.digest("hex");
 }
 

@@ -12,11 +12,12 @@ const bound = createTokenBound(
 );
 
 /** Reads rows with a tokenizer that counts the characters that it was given. */
-async function read(rows: readonly unknown[], dataset: object) {
+async function read(rows: readonly unknown[], dataset: object, chatTemplate = real.chatTemplate) {
   const bytes = new TextEncoder().encode(rows.map((row) => JSON.stringify(row) + "\n").join(""));
   let characters = 0;
   const tokenizer: Tokenizer = {
     ...real,
+    chatTemplate,
     encode: (text, options) => {
       characters += text.length;
       return real.encode(text, options);
@@ -71,4 +72,19 @@ Deno.test("a refusal needs not the whole file: the message says how far it was r
     await (await read(rows.slice(0, 900), { max_seq_length: 32 })).result
   );
   assert(all instanceof LoraFleetError && all.message.startsWith("9 of 900 rows are longer"), String(all));
+});
+
+const TURNS =
+  "{% for m in messages %}{% if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}" +
+  "{% if add_generation_prompt %}[assistant]{% endif %}";
+const chat = (...contents: readonly string[]) => ({
+  messages: ["system", "user", "assistant"].map((role, turn) => ({ role, content: contents[turn] })),
+});
+
+Deno.test("of a chat counts what its template writes: a huge turn is refused, a huge one that is dropped is not", async () => {
+  const long = await read([chat("s", "q", huge)], { max_seq_length: 128 }, TURNS);
+  assert(/line 1, has at least \d{4,}/.test(long.error?.message ?? ""), String(long.error));
+  assertEquals(long.characters(), 0);
+  const dropped = await read([chat(huge, "q", "a")], { max_seq_length: 128 }, TURNS);
+  assertEquals((await dropped.result).examples.length, 1);
 });
