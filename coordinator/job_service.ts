@@ -91,7 +91,8 @@ export function createJobService(options: JobServiceOptions): JobService {
   const lanes = createTurns(VALIDATIONS_AT_A_TIME);
   const stopped = new AbortController();
   /** The job that trains after this one, where its data is looked after. */
-  let warming: { readonly id: string; readonly controller: AbortController } | null = null;
+  let warming: { readonly id: string; readonly controller: AbortController; ended: Promise<void> } | null =
+    null;
   /** Jobs that are still prepared after the fleet has waited for them. */
   const waitedFor = new Set<string>();
   let isWaiting = false;
@@ -334,8 +335,8 @@ export function createJobService(options: JobServiceOptions): JobService {
   const warmNext = (trainingId: string): void => {
     const next = [...line].find(([id, status]) => status === "queued" && id !== trainingId);
     if (next === undefined || warming?.id === next[0]) return;
-    const own = warming = { id: next[0], controller: new AbortController() };
-    requestOf(own.id, AbortSignal.any([own.controller.signal, stopped.signal])).then(options.warm)
+    const own = warming = { id: next[0], controller: new AbortController(), ended: Promise.resolve() };
+    own.ended = requestOf(own.id, AbortSignal.any([own.controller.signal, stopped.signal])).then(options.warm)
       // Its own turn will come to the same, and tell the user.
       .catch(() => {})
       .finally(() => {
@@ -437,7 +438,7 @@ export function createJobService(options: JobServiceOptions): JobService {
       stopping = true;
       stopped.abort(STOPPING);
       for (const controller of controllers.values()) controller.abort(STOPPING);
-      await Promise.all(validations.values());
+      await Promise.all([...validations.values(), warming?.ended]);
       await training?.ended;
     },
   };
