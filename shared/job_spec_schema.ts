@@ -11,11 +11,18 @@ export const loraSchema = z.strictObject({
   bias: z.literal("none").default("none"),
   task_type: z.literal("CAUSAL_LM").default("CAUSAL_LM"),
   use_rslora: z.boolean().default(false),
-  /** Module name suffixes, or "all-linear". PEFT's default for Llama is q_proj and v_proj. */
-  target_modules: z.union([z.array(z.string().min(1)).min(1), z.literal("all-linear")]).default([
+  /**
+   * Module name suffixes, "all-linear", or a regular expression for the modules' whole names. PEFT's default for Llama is q_proj
+   * and v_proj.
+   */
+  target_modules: z.union([z.array(z.string().min(1)).min(1), z.string().min(1)]).default([
     "q_proj",
     "v_proj",
   ]),
+  /** What the adapter's config calls its base model; the job's `model` where it is left out. */
+  base_model_name_or_path: z.string().min(1).optional(),
+  /** The base model's revision for the adapter's config. */
+  revision: z.string().min(1).optional(),
 });
 export type LoraSpec = z.output<typeof loraSchema>;
 
