@@ -19,6 +19,7 @@ function baseOf(model: string, modelFolder: string, lora: object = {}) {
     maxPositions: 1,
     epochsAfter: () => 1,
     microBatchesOf: () => [],
+    tokensThrough: () => 0,
     linesOf: () => [],
   };
   const { baseModelName, engine } = announcementOf(job, "start");

@@ -61,15 +61,18 @@ export async function aboutModel<T>(spec: JobSpec, body: () => Promise<T>): Prom
 
 /** Reads config.json alone. Throws a `LoraFleetError` with code `invalid_model` that names the field. */
 export async function readTransformerSpec(folder: string): Promise<TransformerSpec> {
-  let config: unknown;
+  return parseTransformerSpec(await readModelJson(folder, "config.json"));
+}
+
+/** Reads one of a base model's JSON files. Throws a `LoraFleetError` with code `invalid_model` that names it. */
+export async function readModelJson(folder: string, name: string): Promise<unknown> {
   try {
-    config = JSON.parse(await Deno.readTextFile(`${folder}/config.json`));
+    return JSON.parse(await Deno.readTextFile(`${folder}/${name}`));
   } catch (thrown) {
-    throw new LoraFleetError("invalid_model", `config.json cannot be read: ${messageOf(thrown)}`, {
+    throw new LoraFleetError("invalid_model", `${name} cannot be read: ${messageOf(thrown)}`, {
       cause: thrown,
     });
   }
-  return parseTransformerSpec(config);
 }
 
 /**
@@ -77,7 +80,7 @@ export async function readTransformerSpec(folder: string): Promise<TransformerSp
  * @param positions tokens of the longest document
  * @throws LoraFleetError `invalid_request` for `dataset.max_seq_length`
  */
-export function assertWithinLimit(positions: number, spec: TransformerSpec): void {
+function assertWithinLimit(positions: number, spec: TransformerSpec): void {
   const limit = positionLimit(spec);
   if (limit === null || positions <= limit.positions) return;
   throw new LoraFleetError(
