@@ -5,6 +5,8 @@
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { checkSpecAgainstModel } from "../shared/job_spec.ts";
 import type { JobSpec } from "../shared/job_spec.ts";
+import { NF4_STATE_SUFFIX, parseNf4State } from "../shared/model/nf4_state.ts";
+import { readStored } from "../shared/model/safetensors_file.ts";
 import { resolveHead } from "../shared/model/tied_head.ts";
 import {
   linearModules,
@@ -14,7 +16,7 @@ import {
 } from "../shared/model/transformer_spec.ts";
 import { checkLayout, storedDoubleQuantization } from "./model_layout.ts";
 import { selectModelFiles } from "./model_registry_files.ts";
-import { readTensorHeaders } from "./model_registry_headers.ts";
+import { readTensorHeaders, type StoredHeader } from "./model_registry_headers.ts";
 
 /** A job as its base model lets it be. */
 export interface CheckedJob {
@@ -113,6 +115,19 @@ function lengthWarnings({ dataset }: JobSpec, model: TransformerSpec): string[] 
   ];
 }
 
+/** Of the first linear layer that is stored in NF4: the others were stored by the same settings. */
+async function checkPackedState(
+  spec: TransformerSpec,
+  stored: ReadonlyMap<string, StoredHeader>,
+): Promise<void> {
+  const names = linearModules(spec).map(({ name }) => `${name}.weight${NF4_STATE_SUFFIX}`);
+  const name = names.find((state) => stored.has(state));
+  if (name === undefined) return;
+  const state = parseNf4State(await readStored(stored.get(name)!));
+  if (!("problem" in state)) return;
+  throw new LoraFleetError("invalid_model", `tensor ${quote(name)}: ${state.problem}`, { param: "model" });
+}
+
 interface ReadModel {
   readonly spec: TransformerSpec;
   readonly doubleQuantization: boolean | null;
@@ -134,6 +149,7 @@ async function readModel(folder: string): Promise<ReadModel> {
   const stored = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const { spec, warning } = await resolveHead(described, (name) => stored.get(name));
   if (spec !== described) checkLayout(spec, tensors);
+  await checkPackedState(spec, stored);
   return {
     spec,
     doubleQuantization: storedDoubleQuantization(spec, tensors),

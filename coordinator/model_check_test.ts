@@ -109,6 +109,19 @@ Deno.test("a checkpoint in NF4 keeps its own quantisation, and the job says so",
     assertEquals(await checkModelForJob(same, folder), { spec: same, warnings: [] });
   }));
 
+Deno.test("NF4 of another block size is refused when the job is created", () =>
+  withModel("gqa_tied/model_nf4", async (folder) => {
+    const path = `${folder}/model.safetensors`;
+    const changed = (await readTensors(path)).map((tensor) => {
+      if (!tensor.name.endsWith("nf4")) return tensor;
+      const text = new TextDecoder().decode(tensor.bytes).replace('"blocksize": 64', '"blocksize": 32');
+      return { ...tensor, bytes: new TextEncoder().encode(text) };
+    });
+    await writeTensors(path, changed);
+    const error = await assertRejects(() => checkModelForJob(specOf(), folder), LoraFleetError, "blocksize");
+    assertEquals(error.param, "model");
+  }));
+
 Deno.test("an index is read for its file names alone; a tensor that is nowhere is refused", () =>
   withModel("llama3_sharded/model", async (folder) => {
     const path = `${folder}/model.safetensors.index.json`;

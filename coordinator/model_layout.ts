@@ -4,11 +4,9 @@
  */
 import { LoraFleetError, quote } from "../shared/errors.ts";
 import { EMBEDDINGS_NAME, HEAD_NAME, storedTableName } from "../shared/model/tied_head.ts";
+import { NF4_STATE_SUFFIX as PACKED_STATE } from "../shared/model/nf4_state.ts";
 import { linearModules, type TransformerSpec } from "../shared/model/transformer_spec.ts";
 import type { TensorHeader } from "./model_registry_headers.ts";
-
-/** What bitsandbytes writes beside a weight that it has packed to 4 bits. */
-const PACKED_STATE = ".quant_state.bitsandbytes__nf4";
 
 /** What workers turn into f32. */
 const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];

@@ -63,6 +63,18 @@ const BOUNDS: readonly Bound[] = [
     valueOf: ({ training }) => training.learning_rate,
   },
   {
+    path: "training.weight_decay",
+    most: 1000,
+    why: "each update takes learning_rate · weight_decay of every weight away",
+    valueOf: ({ training }) => training.weight_decay,
+  },
+  {
+    path: "fleet.local_steps.outer_learning_rate",
+    most: 1000,
+    why: "the replicas' mean change is multiplied by it",
+    valueOf: ({ fleet }) => fleet.local_steps?.outer_learning_rate ?? 0,
+  },
+  {
     path: "dataset.max_seq_length",
     most: 2 ** 20,
     why: "no supported base model has so many positions",

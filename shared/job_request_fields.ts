@@ -339,7 +339,8 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
 };
 
 /** Other spellings of values: what scripts write → what the spec calls it. */
-export const VALUE_ALIASES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+export const VALUE_ALIASES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  "training.gradient_checkpointing": { unsloth: true },
   "quantization.bnb_4bit_compute_dtype": {
     "torch.float32": "float32",
     "torch.float16": "float16",

@@ -35,7 +35,11 @@ Deno.test("aliases lead to fields of the spec, and no rule stands in the way of 
     const [group, field] = path.split(".") as [string, string];
     for (const [written, meant] of Object.entries(values)) {
       const parsed: unknown = parseJobRequest({ ...MINIMAL, [group]: { [field]: written } }).spec;
-      assertEquals(JSON.stringify(parsed).includes(`"${field}":"${meant}"`), true, `${path} ${written}`);
+      assertEquals(
+        JSON.stringify(parsed).includes(`"${field}":${JSON.stringify(meant)}`),
+        true,
+        `${path} ${written}`,
+      );
     }
   }
 });

@@ -160,6 +160,7 @@ Deno.test("numbers that are sound and absurd are refused by their field, with th
       ["training", "warmup_steps", 1e9, 1_000_000],
       ["training", "save_steps", 2 ** 53, 1_000_000],
       ["training", "learning_rate", 1e300, 1000],
+      ["training", "weight_decay", 1e300, 1000],
       ["dataset", "max_seq_length", 2 ** 40, 2 ** 20],
       ["lora", "r", 1e9, 16_384],
       ["lora", "lora_alpha", 1e300, 1_000_000],
@@ -174,6 +175,8 @@ Deno.test("numbers that are sound and absurd are refused by their field, with th
     // The bound itself is accepted.
     parseJobRequest({ ...MINIMAL, [group]: { [field]: most } });
   }
+  const outer = refusal({ ...MINIMAL, fleet: { local_steps: { outer_learning_rate: 1e300 } } });
+  assertEquals(outer.param, "fleet.local_steps.outer_learning_rate");
   for (const [field, value] of [["n_epochs", 1e9], ["batch_size", 1e9], ["learning_rate_multiplier", 1e12]]) {
     const { param, message } = refusal({ ...MINIMAL, hyperparameters: { [field!]: value } });
     assertEquals(param, `hyperparameters.${field}`);

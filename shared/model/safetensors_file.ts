@@ -71,6 +71,16 @@ export async function haveSameValues(a: StoredTensor, b: StoredTensor): Promise<
   }
 }
 
+/** A tensor's bytes; for small ones. Rejects as `haveSameValues`. */
+export async function readStored({ path, from, to }: StoredTensor): Promise<Uint8Array<ArrayBuffer>> {
+  const file = await open(path, path);
+  try {
+    return await readExactly(file, from, to - from, path);
+  } finally {
+    file.close();
+  }
+}
+
 /** Whether any element of a tensor is not 0 (nor -0). Rejects as `haveSameValues`. */
 export async function hasOtherThanZero(tensor: StoredTensor): Promise<boolean> {
   const count = tensor.shape.reduce((product, size) => product * size, 1);
