@@ -60,7 +60,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   if (!isObject(body)) {
     throw new LoraFleetError("invalid_request", `a job is a JSON object, not ${show(body)}`);
   }
-  const draft: Draft = { fields: new Map(), warnings: [], withoutEffect: [], weak: [] };
+  const draft: Draft = { fields: new Map(), warnings: [], withoutEffect: [] };
   for (const [name, value] of Object.entries(body)) {
     if (isAbsent(value)) continue;
     if (isGroup(name)) readGroup(draft, name, value);
@@ -68,9 +68,6 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     else if (!OPENAI_FIELDS.includes(name)) throw unknownField(name);
   }
   applyOpenAiFields(draft, body);
-  for (const { path, value, param } of draft.weak) {
-    if (!draft.fields.has(path)) put(draft, path, value, param);
-  }
   // transformers saves by steps unless told otherwise: save_steps alone must not be without effect.
   if (draft.fields.has("training.save_steps") && !draft.fields.has("training.save_strategy")) {
     put(draft, "training.save_strategy", "steps", "training.save_strategy");
@@ -111,10 +108,6 @@ function readField(draft: Draft, group: Group, field: string, value: unknown): v
   if (rule === undefined) throw unknownField(param);
   switch (rule.kind) {
     case "alias":
-      if (rule.weak !== undefined && sameJson(rule.weak, value)) {
-        draft.weak.push({ path: rule.to, value, param });
-        return;
-      }
       return put(draft, rule.to, value, param);
     case "translated":
       if (typeof value !== "string" || !Object.hasOwn(rule.values, value)) {

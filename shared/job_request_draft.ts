@@ -15,8 +15,6 @@ export interface Draft {
   readonly warnings: string[];
   /** Paths of fields that were accepted and change nothing. */
   readonly withoutEffect: string[];
-  /** Values that count only where the field is not set otherwise. */
-  readonly weak: { readonly path: string; readonly value: unknown; readonly param: string }[];
 }
 
 /** Sets a field of the spec; null is absence. Throws where it was given twice with different values. */

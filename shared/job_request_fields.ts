@@ -5,8 +5,8 @@
 
 /** What becomes of a field. */
 export type FieldRule =
-  /** Another spelling of a field of the spec; the value `weak` counts only where the field is not set by its own name. */
-  | { readonly kind: "alias"; readonly to: string; readonly weak?: unknown }
+  /** Another spelling of a field of the spec. */
+  | { readonly kind: "alias"; readonly to: string }
   /** Accepted with these values, refused with the reason otherwise. */
   | { readonly kind: "only"; readonly values: readonly unknown[]; readonly reason: string }
   /** Each of `values` stands for a value of the field `to`; others are refused with the reason. */
@@ -53,8 +53,6 @@ const CHECKPOINTING =
 const DATASET_ALIASES: Record<string, FieldRule> = {
   dataset_text_field: alias("dataset.text_field"),
   max_length: alias("dataset.max_seq_length"),
-  // A script for prompts and completions may say that it is not for chats.
-  assistant_only_loss: { kind: "alias", to: "dataset.completion_only_loss", weak: false },
   eval_packing: unused(),
   dataset_num_proc: unused(),
   dataset_kwargs: only([{}], "no such options"),
@@ -265,6 +263,7 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     packing_strategy: alias("dataset.packing_strategy"),
     max_seq_length: alias("dataset.max_seq_length"),
     completion_only_loss: alias("dataset.completion_only_loss"),
+    assistant_only_loss: alias("dataset.assistant_only_loss"),
     seed: alias("seed"),
     data_seed: alias("seed"),
     fp16: unused(COMPUTE, [false]),

@@ -146,11 +146,13 @@ Deno.test("values as Python prints its enumerations are read", () => {
   assertEquals([spec.lora.task_type, spec.dataset.shuffle], ["CAUSAL_LM", false]);
 });
 
-Deno.test("SFTConfig for completions may say that it is not for chats", () => {
-  const lossOf = (training: object) =>
-    parseJobRequest({ ...MINIMAL, training }).spec.dataset.completion_only_loss;
-  assertEquals(lossOf({ assistant_only_loss: false, completion_only_loss: true }), true);
-  assertEquals(lossOf({ completion_only_loss: true, assistant_only_loss: false }), true);
-  assertEquals(lossOf({ assistant_only_loss: false }), false);
-  assertEquals(lossOf({ assistant_only_loss: true }), true);
+Deno.test("SFTConfig's two masks are two fields: completions by one, chats by the other", () => {
+  const lossOf = (training: object) => {
+    const { completion_only_loss, assistant_only_loss } =
+      parseJobRequest({ ...MINIMAL, training }).spec.dataset;
+    return [completion_only_loss, assistant_only_loss];
+  };
+  assertEquals(lossOf({ assistant_only_loss: false, completion_only_loss: null }), [true, false]);
+  assertEquals(lossOf({ completion_only_loss: false, assistant_only_loss: true }), [false, true]);
+  assertEquals(lossOf({}), [true, undefined]);
 });

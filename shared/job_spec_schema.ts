@@ -81,6 +81,8 @@ export const datasetSchema = z.strictObject({
   max_seq_length: positiveInteger.default(1024),
   /** Train on completions (or assistant turns) alone. */
   completion_only_loss: z.boolean().default(true),
+  /** The same for rows with `messages` alone, as TRL has it; completion_only_loss where it is left out. */
+  assistant_only_loss: z.boolean().optional(),
   /** What happens to a row longer than max_seq_length. */
   truncation: z.enum(["refuse", "truncate"]).default("refuse"),
   /** Encode strings such as "</s>" inside a row's own text as plain text, not as the special token they name. */

@@ -16,6 +16,9 @@ export interface StoredTensor {
 /** Tensors are compared in pieces of this many elements, so that two gigabytes cost little memory. */
 const PIECE_ELEMENTS = 2 ** 20;
 
+/** A file's own name, since a user has no business with the paths of the machine that reads it. */
+const nameOf = (path: string) => path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
+
 /**
  * Reads and checks a file's header. Rejects with a `LoraFleetError` with code `invalid_model` that calls the file `name`.
  */
@@ -55,7 +58,7 @@ export function checkHeaderSize(headerSize: bigint, fileSize: number, name: stri
 export async function haveSameValues(a: StoredTensor, b: StoredTensor): Promise<boolean> {
   if (a.shape.length !== b.shape.length || a.shape.some((size, i) => size !== b.shape[i])) return false;
   const count = a.shape.reduce((product, size) => product * size, 1);
-  const files = await Promise.all([a, b].map(({ path }) => open(path, path)));
+  const files = await Promise.all([a, b].map(({ path }) => open(path, nameOf(path))));
   try {
     for (let first = 0; first < count; first += PIECE_ELEMENTS) {
       const last = Math.min(first + PIECE_ELEMENTS, count);
@@ -73,9 +76,9 @@ export async function haveSameValues(a: StoredTensor, b: StoredTensor): Promise<
 
 /** A tensor's bytes; for small ones. Rejects as `haveSameValues`. */
 export async function readStored({ path, from, to }: StoredTensor): Promise<Uint8Array<ArrayBuffer>> {
-  const file = await open(path, path);
+  const file = await open(path, nameOf(path));
   try {
-    return await readExactly(file, from, to - from, path);
+    return await readExactly(file, from, to - from, nameOf(path));
   } finally {
     file.close();
   }
@@ -84,7 +87,7 @@ export async function readStored({ path, from, to }: StoredTensor): Promise<Uint
 /** Whether any element of a tensor is not 0 (nor -0). Rejects as `haveSameValues`. */
 export async function hasOtherThanZero(tensor: StoredTensor): Promise<boolean> {
   const count = tensor.shape.reduce((product, size) => product * size, 1);
-  const file = await open(tensor.path, tensor.path);
+  const file = await open(tensor.path, nameOf(tensor.path));
   try {
     for (let first = 0; first < count; first += PIECE_ELEMENTS) {
       const piece = await readPiece(file, tensor, count, first, Math.min(first + PIECE_ELEMENTS, count));
@@ -104,12 +107,12 @@ function readPiece(
   last: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const width = (to - from) / count;
-  return readExactly(file, from + first * width, (last - first) * width, path);
+  return readExactly(file, from + first * width, (last - first) * width, nameOf(path));
 }
 
 function floatsOf({ path, dtype }: StoredTensor, bytes: Uint8Array<ArrayBuffer>): Float32Array {
   const values = toFloat32(dtype, bytes);
-  if (values === null) throw invalidFile(path, `a tensor is ${dtype}, not floating-point`);
+  if (values === null) throw invalidFile(nameOf(path), `a tensor is ${dtype}, not floating-point`);
   return values;
 }
 
