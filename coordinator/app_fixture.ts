@@ -4,7 +4,6 @@ import { createNatsKeys } from "../shared/bus/nats_keys.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
-import type { JobSpec } from "../shared/job_spec.ts";
 import { createAccess } from "./access.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
@@ -22,7 +21,7 @@ import type {
 import { isFinished } from "./job.ts";
 import type { JobRecord } from "./job.ts";
 import { createJobService } from "./job_service.ts";
-import type { JobService, PrepareRequest } from "./job_service.ts";
+import type { JobService, JobServiceOptions, PrepareRequest } from "./job_service.ts";
 import { createModelRegistry } from "./model_registry.ts";
 import type { ModelRegistry } from "./model_registry.ts";
 import { createHashCache } from "./model_registry_files.ts";
@@ -201,7 +200,8 @@ export interface WorldOptions {
   readonly prepare?: (request: PrepareRequest) => Promise<PlannedJob>;
   /** Instead of `prepare`; the folder is empty. */
   readonly openPreparer?: (folder: string) => Promise<Preparer>;
-  readonly checkModel?: (spec: JobSpec, folder: string) => Promise<void>;
+  readonly checkModel?: JobServiceOptions["checkModel"];
+  readonly checkAdapter?: NonNullable<JobServiceOptions["checkAdapter"]>;
   readonly maxUploadBytes?: number;
   /** A world that was used before, whose store and folder this one takes over. */
   readonly after?: World;
@@ -248,7 +248,8 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
     models,
     fleet,
     ...preparer,
-    checkModel: options.checkModel ?? (() => Promise.resolve()),
+    checkModel: options.checkModel ?? ((spec) => Promise.resolve({ spec, warnings: [] })),
+    ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
     onDefect,
   });
   const revoked: string[] = [];

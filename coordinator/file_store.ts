@@ -3,7 +3,7 @@
  * lie in the artifact store.
  */
 import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, quote } from "../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import type { CheckpointFile } from "./fleet.ts";
 import type { NewId } from "./store/ids.ts";
@@ -13,6 +13,9 @@ import { removeUnfinishedFiles, writeStreamedFile } from "./store/streamed_file.
 /** What an upload may be for. OpenAI knows more purposes; nothing here would ever read such a file. */
 export const UPLOAD_PURPOSES = ["fine-tune"] as const;
 const RESULT_PURPOSE = "fine-tune-results";
+
+/** Far above any tokenizer's file. */
+const MAX_COPY_BYTES = 2 ** 30;
 
 /** Bytes on disk that are not yet a file: the form may still turn out to be incomplete. */
 export interface ReceivedFile {
@@ -29,6 +32,8 @@ export interface FileStore {
   discard(received: ReceivedFile): Promise<void>;
   /** Lists a stored artifact as a file of its job. */
   addResult(jobId: string, step: number, artifact: CheckpointFile): FileRecord;
+  /** Makes a file of a copy of what lies at `path`, which is no artifact and stays with the job. Throws `storage`. */
+  addResultCopy(filename: string, path: string): Promise<FileRecord>;
   /** Throws `not_found`. */
   get(id: string): FileRecord;
   /** Where the bytes lie. */
@@ -106,6 +111,24 @@ export function createFileStore(options: FileStoreOptions): FileStore {
       return file;
     },
 
+    async addResultCopy(filename, path) {
+      const id = newId("file");
+      const source = await Deno.open(path).catch((cause) => {
+        throw new LoraFleetError("storage", `cannot read ${quote(filename)}: ${messageOf(cause)}`, { cause });
+      });
+      const written = await writeStreamedFile(uploadPath(id), source.readable, { maxBytes: MAX_COPY_BYTES });
+      const file = {
+        id,
+        createdAt: clock.now(),
+        filename,
+        purpose: RESULT_PURPOSE,
+        artifact: null,
+        ...written,
+      };
+      store.putFile(file);
+      return file;
+    },
+
     get,
 
     path(file) {
@@ -115,10 +138,11 @@ export function createFileStore(options: FileStoreOptions): FileStore {
 
     async delete(id) {
       const file = get(id);
-      if (file.artifact !== null) {
+      if (file.purpose === RESULT_PURPOSE) {
+        const job = file.artifact === null ? "a job" : `job ${quote(file.artifact.jobId)}`;
         throw new LoraFleetError(
           "conflict",
-          `file ${quote(id)} is a result of job ${quote(file.artifact.jobId)} and stays with it`,
+          `file ${quote(id)} is a result of ${job} and stays with it`,
           { param: "file" },
         );
       }

@@ -87,7 +87,8 @@ Deno.test("the demo's base model and a dataset become a plan, with a report of t
     assertEquals([plan.id, plan.totalSteps, saves], ["ftjob-1", 6, [3, 6]]);
     assertEquals(plan.modelFolder, folder);
     assertEquals(plan.microBatchesOf(1).length, 1);
-    assert(events.at(-1)!.startsWith("info 3 examples in 3 rows of up to 64 tokens"), events.at(-1));
+    assert(events[0]!.startsWith("info 3 examples in 3 rows of up to 64 tokens"), events[0]);
+    assert(events[1]!.startsWith("warn The job makes only 6 updates"), events[1]);
   }));
 
 Deno.test("a job that does not fit the model is refused by its field", () =>
@@ -95,7 +96,7 @@ Deno.test("a job that does not fit the model is refused by its field", () =>
     const cases: [object, string, string][] = [
       [{ target_modules: ["q_proj", "qq_proj"] }, "lora.target_modules", "qq_proj"],
       [{ target_modules: ["embed_tokens"] }, "lora.target_modules", "embed_tokens"],
-      [{ r: 65, target_modules: ["k_proj"] }, "lora.r", "64"],
+      [{ target_modules: "q_proj" }, "lora.target_modules", "whole name"],
     ];
     for (const [lora, param, message] of cases) {
       const error = await assertRejects(
@@ -105,7 +106,7 @@ Deno.test("a job that does not fit the model is refused by its field", () =>
       );
       assertEquals([error.code, error.param], ["invalid_request", param]);
     }
-    await checkModelForJob(specOf({ lora: { r: 64, target_modules: "all-linear" } }), folder);
+    await checkModelForJob(specOf({ lora: { r: 400, target_modules: "all-linear" } }), folder);
   }));
 
 Deno.test("a broken model is refused by its file", () =>
@@ -137,6 +138,7 @@ Deno.test("documents beyond a sliding window are refused, shorter ones are not",
     const window = (size: number) =>
       edit(`${folder}/config.json`, (config) => {
         config["architectures"] = ["MistralForCausalLM"];
+        config["model_type"] = "mistral";
         config["sliding_window"] = size;
       });
     const lines = [JSON.stringify({ prompt: "mint otter lamp", completion: " mint" })];
@@ -145,6 +147,17 @@ Deno.test("documents beyond a sliding window are refused, shorter ones are not",
     await window(4);
     const error = await assertRejects(() => prepare(folder, {}, lines), LoraFleetError, "at most 4");
     assertEquals([error.code, error.param], ["invalid_request", "dataset.max_seq_length"]);
+  }));
+
+Deno.test("a job whose only step has a learning rate of 0 is refused with what to change", () =>
+  withModel(async (folder) => {
+    const error = await assertRejects(
+      () => prepare(folder, { training: { num_train_epochs: 1 } }),
+      LoraFleetError,
+      "all with a learning rate of 0",
+    );
+    assertEquals([error.code, error.param], ["invalid_request", "training.warmup_ratio"]);
+    await prepare(folder, { training: { num_train_epochs: 1, warmup_ratio: 0 } });
   }));
 
 Deno.test("a line of the dataset that will not do is named", () =>

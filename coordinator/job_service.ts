@@ -11,11 +11,13 @@ import type { ExcludedMicroBatch, Fleet, JobObserver, PlannedJob } from "./fleet
 import { decideJob, isFinished, newJob } from "./job.ts";
 import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./job.ts";
 import { addStep, startProgress } from "./job_progress.ts";
+import type { CheckedJob } from "./model_check.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
 import { createKeyedTurns, createTurns } from "./planning/turns.ts";
 import { tokensUntil } from "./token_count.ts";
+import { addTokenizerFiles } from "./tokenizer_results.ts";
 
 export interface PrepareRequest {
   readonly id: string;
@@ -36,14 +38,16 @@ export interface JobServiceOptions {
   readonly fleet: Fleet;
   readonly clock: Clock;
   readonly newId: NewId;
-  /** Whether a job fits a base model that is there. Rejects with a `LoraFleetError` that names field or file. */
-  readonly checkModel: (spec: JobSpec, folder: string) => Promise<void>;
+  /** The job as a base model that is there lets it be. Rejects with a `LoraFleetError` that names field or file. */
+  readonly checkModel: (spec: JobSpec, folder: string) => Promise<CheckedJob>;
   /** Reads the whole dataset. Rejects with a `LoraFleetError` that names the line or field at fault. */
   readonly prepare: (request: PrepareRequest) => Promise<{ readonly totalSteps: number }>;
   /** Sees to it that the plan of a job whose dataset was prepared before can be had without waiting. */
   readonly warm: (request: PrepareRequest) => Promise<void>;
   /** The plan of a job whose dataset was prepared before. */
   readonly plan: (request: PrepareRequest) => Promise<PlannedJob>;
+  /** Rejects with a `LoraFleetError` where the finished adapter at `path` is no result. Anything is one if left out. */
+  readonly checkAdapter?: (path: string, steps: number) => Promise<void>;
   /** Told of what is no user's fault. */
   readonly onDefect: (message: string, thrown: unknown) => void;
 }
@@ -171,12 +175,24 @@ export function createJobService(options: JobServiceOptions): JobService {
     if (warming?.id === id) warming.controller.abort(reason);
   };
 
+  /** A base model that was downloaded first is asked now, as one that was there is when the job is created. */
+  const checkDownloaded = async (id: string, { folder, isFromHub }: ResolvedModel): Promise<JobSpec> => {
+    const job = get(id);
+    if (isFromHub !== true || job.status !== "validating_files") return job.spec;
+    const { spec, warnings } = await options.checkModel(job.spec, folder);
+    if (spec !== job.spec) store.putJob({ ...get(id), spec }, []);
+    for (const warning of warnings) record(id, "warn", warning);
+    return spec;
+  };
+
   const requestOf = async (id: string, signal: AbortSignal): Promise<PrepareRequest> => {
-    const { spec } = get(id);
-    const onDownload = (file: string) => record(id, "info", `Downloading ${file} of ${spec.model}.`);
+    const { model: name } = get(id).spec;
+    const onDownload = (file: string) => record(id, "info", `Downloading ${file} of ${name}.`);
     // Two jobs on a base model that is not there yet would download it twice.
-    const endTurn = await modelTurnOf(spec.model)(signal);
-    const model = await models.resolve(spec.model, { signal, onDownload }).finally(endTurn);
+    const endTurn = await modelTurnOf(name)(signal);
+    const model = await models.resolve(name, { signal, onDownload }).finally(endTurn);
+    signal.throwIfAborted();
+    const spec = await checkDownloaded(id, model);
     signal.throwIfAborted();
     const trainingFile = files.get(spec.training_file);
     return {
@@ -308,7 +324,14 @@ export function createJobService(options: JobServiceOptions): JobService {
           `training has ended without the adapter of step ${plan.totalSteps}`,
         );
       }
+      await options.checkAdapter?.(
+        await artifacts.path(id, plan.totalSteps, "adapter_model.safetensors"),
+        plan.totalSteps,
+      );
+      signal.throwIfAborted();
       const resultFiles = stored.map((file) => files.addResult(id, plan.totalSteps, file).id);
+      resultFiles.push(...await addTokenizerFiles(files, plan));
+      signal.throwIfAborted();
       apply(id, { type: "trained", resultFiles });
     });
     if (isFinished(get(id).status)) await fleet.forget(id);
@@ -374,16 +397,16 @@ export function createJobService(options: JobServiceOptions): JobService {
       if (validationFile !== null) uploadOf("validation_file", validationFile);
       const { folder } = await models.check(spec.model);
       // What has to be downloaded first is checked while the job is prepared.
-      if (folder !== null) await options.checkModel(spec, folder);
+      const checked = folder === null ? { spec, warnings: [] } : await options.checkModel(spec, folder);
       const id = newId("ftjob");
       const createdAt = clock.now();
       const event = (level: NewJobEvent["level"], message: string): NewJobEvent => (
         { jobId: id, createdAt, level, type: "message", message, data: null }
       );
-      const job = newJob({ id, createdAt, spec, suffix, metadata, validationFile });
+      const job = newJob({ id, createdAt, spec: checked.spec, suffix, metadata, validationFile });
       store.putJob(job, [
         event("info", `Created the job ${id}: ${spec.model} on ${filename}.`),
-        ...warnings.map((warning) => event("warn", warning)),
+        ...[...warnings, ...checked.warnings].map((warning) => event("warn", warning)),
       ]);
       line.set(id, job.status);
       enqueue(id);

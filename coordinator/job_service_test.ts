@@ -87,7 +87,7 @@ Deno.test("a job that does not fit a model in a folder is refused at once", () =
   const checked: string[] = [];
   const checkModel = (spec: JobSpec, folder: string) => {
     checked.push(folder);
-    return spec.lora.r <= 4 ? Promise.resolve() : Promise.reject(
+    return spec.lora.r <= 4 ? Promise.resolve({ spec, warnings: [] }) : Promise.reject(
       new LoraFleetError("invalid_request", "lora.r is too large", { param: "lora.r" }),
     );
   };
@@ -96,6 +96,55 @@ Deno.test("a job that does not fit a model in a folder is refused at once", () =
     assertEquals(world.store.jobs({ after: null, limit: 9 }).items, []);
     await world.finished((await submit(world, "a", { lora: { r: 4 } })).id);
     assert(checked[0]!.endsWith("/models/org/tiny"));
+  });
+});
+
+Deno.test("what the base model's checkpoint decides is in the job and said in its events", () => {
+  const checkModel = (spec: JobSpec) => {
+    const quantization = { ...spec.quantization, bnb_4bit_use_double_quant: false };
+    return Promise.resolve({ spec: { ...spec, quantization }, warnings: ["stored without"] });
+  };
+  return withWorld({ checkModel }, async (world) => {
+    const job = await submit(world, "a");
+    assertEquals(world.jobs.get(job.id).spec.quantization.bnb_4bit_use_double_quant, false);
+    const warnings = world.store.eventsSince(job.id, 0, 9).filter(({ level }) => level === "warn");
+    assertEquals(warnings.map(({ message }) => message), ["stored without"]);
+    await world.finished(job.id);
+  });
+});
+
+Deno.test("the tokenizer's files are results beside the adapter, as PEFT and TRL save them", () =>
+  withWorld({}, async (world) => {
+    const folder = `${world.folder}/models/org/tiny`;
+    await Deno.writeTextFile(`${folder}/tokenizer.json`, '{"of":"tiny"}');
+    await Deno.writeTextFile(`${folder}/chat_template.jinja`, "{{ messages }}");
+    await Deno.writeTextFile(`${folder}/generation_config.json`, "{}");
+    const job = await world.finished((await submit(world, "a")).id);
+    const results = job.resultFiles.map((id) => world.files.get(id));
+    assertEquals(results.map(({ filename }) => filename), [
+      "adapter_config.json",
+      "adapter_model.safetensors",
+      "chat_template.jinja",
+      "tokenizer.json",
+    ]);
+    await Deno.remove(`${folder}/tokenizer.json`);
+    assertEquals(await Deno.readTextFile(await world.files.path(results[3]!)), '{"of":"tiny"}');
+    await assertRejects(() => world.files.delete(results[3]!.id), LoraFleetError, "stays with it");
+  }));
+
+Deno.test("a job whose adapter did not move has failed, and its reason is in the job", () => {
+  const checked: string[] = [];
+  const checkAdapter = (path: string, steps: number) => {
+    checked.push(path);
+    return Promise.reject(
+      new LoraFleetError("invalid_request", `not moved in ${steps} steps`, { param: "x" }),
+    );
+  };
+  return withWorld({ checkAdapter }, async (world) => {
+    const job = await world.finished((await submit(world, "a")).id);
+    assertEquals([job.status, job.resultFiles, job.error?.param], ["failed", [], "x"]);
+    assertStringIncludes(job.error!.message, "not moved in");
+    assert(checked[0]!.endsWith("adapter_model.safetensors"));
   });
 });
 

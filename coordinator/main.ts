@@ -5,6 +5,7 @@
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { catchUncaught, detailOf, type Logger, processLogger } from "../shared/log.ts";
+import { assertAdapterMoved } from "./adapter_check.ts";
 import { parseConfig, USAGE } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import { connectFleet } from "./connect_fleet.ts";
@@ -36,6 +37,7 @@ async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promis
     connectFleet: (...rest) => connectFleet({ clock: systemClock, log }, ...rest),
     openPreparer: (folder) => openPreparer(folder, systemClock),
     checkModel: checkModelForJob,
+    checkAdapter: assertAdapterMoved,
     log,
   };
   let running: RunningCoordinator;

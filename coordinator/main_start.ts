@@ -45,6 +45,7 @@ export interface CoordinatorParts {
   /** Keeps prepared data in `folder`, which nobody else uses. */
   readonly openPreparer: (folder: string) => Promise<Preparer>;
   readonly checkModel: JobServiceOptions["checkModel"];
+  readonly checkAdapter?: NonNullable<JobServiceOptions["checkAdapter"]>;
   readonly log: Log;
 }
 
@@ -155,6 +156,7 @@ export async function startCoordinator(
     fleet,
     ...await parts.openPreparer(`${config.dataFolder}/prepared`),
     checkModel: parts.checkModel,
+    ...(parts.checkAdapter === undefined ? {} : { checkAdapter: parts.checkAdapter }),
     onDefect,
   });
   started.defer(() => jobs.stop());

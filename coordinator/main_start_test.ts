@@ -63,7 +63,7 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
           return { fleet, problem, lost: new Promise(() => {}), close: () => Promise.resolve() };
         },
         openPreparer: () => Promise.resolve(preparerOf(fakePrepare)),
-        checkModel: () => Promise.resolve(),
+        checkModel: (spec) => Promise.resolve({ spec, warnings: [] }),
         log: (level, message) => void trial.logged.push(`${level} ${message}`),
       };
       return startCoordinator({ ...trial.config, ...changes }, parts);

@@ -5,6 +5,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { JobSpec } from "../../shared/job_spec.ts";
+import { checkLearnable } from "../../shared/learnable.ts";
 import { planJob, planSteps } from "../data/prepare_job.ts";
 import type { PlannedJob } from "../fleet.ts";
 import type { PrepareRequest } from "../job_service.ts";
@@ -34,7 +35,7 @@ export interface PreparerOptions {
   /** As `sourcesHash` gives it. */
   readonly version: string;
   readonly run: typeof runPreparationChild;
-  readonly checkModel: (spec: JobSpec, folder: string) => Promise<void>;
+  readonly checkModel: (spec: JobSpec, folder: string) => Promise<unknown>;
   readonly checkWindow: (spec: JobSpec, folder: string, longestDocument: number) => Promise<void>;
 }
 
@@ -156,6 +157,8 @@ export function createPreparer(options: PreparerOptions): Preparer {
       tellOfData(report, spec, event);
       await checkWindow(spec, model.folder, report.longestDocument);
       const { local, totalSteps } = planSteps(spec, report.rowCount);
+      const dataSteps = local?.totalDataSteps ?? totalSteps;
+      for (const warning of checkLearnable(spec, dataSteps, report)) event("warn", warning);
       if (local !== null) {
         event("info", describeLocal(local, spec));
         for (const warning of localWarnings(local, spec)) event("warn", warning);
