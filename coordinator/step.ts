@@ -6,7 +6,14 @@
  */
 import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { checkpointWaitMs, type Limits, microBatchWaitMs, roundWaitMs } from "../shared/limits.ts";
-import { type CheckpointReport, type CommitEntry, decodeFloats } from "../shared/messages.ts";
+import {
+  type AttemptFailure,
+  type CheckpointReport,
+  type CommitEntry,
+  decodeFloats,
+} from "../shared/messages.ts";
+import { memberAmong } from "../shared/sorted_members.ts";
+import { accuse } from "./step_accusations.ts";
 import { chooseCheckpointWriter, nextCheckpointWriter } from "./step_checkpoint.ts";
 import { isComplete } from "./ledger.ts";
 import { hasOpenAudits, settleAudits, skipLateAudits } from "./step_audit.ts";
@@ -79,13 +86,8 @@ function decideEvent(
       return decideClaim(plan, training, event.report, now, limits);
     case "update":
       return decideUpdate(plan, training, event.report, now, limits);
-    case "failure": {
-      const { worker, reason, suspects } = event.report;
-      if (!isOfAttempt(training, event.report)) {
-        return unchanged(training, `${worker} failed at an attempt that is over`);
-      }
-      return abortAttempt(training, `${worker}: ${reason}`, suspects, now, limits);
-    }
+    case "failure":
+      return decideFailure(training, event.report, now, limits);
     case "checkpoint":
       return decideCheckpoint(plan, training, event.report, now, limits);
     case "stored":
@@ -107,6 +109,29 @@ function decideEvent(
     case "tick":
       return decideTick(training, now, limits);
   }
+}
+
+/** Who fails names suspects: itself is believed, others need a second accuser (step_accusations.ts). */
+function decideFailure(
+  training: Training,
+  report: AttemptFailure,
+  now: number,
+  limits: Limits,
+): StepDecision {
+  const { worker, reason, suspects } = report;
+  const isCurrent = isOfAttempt(training, report);
+  const seen = isCurrent ? training : training.givenUp;
+  const isKnown = seen !== null && report.term === training.term && report.step === seen.step &&
+    report.attempt === seen.attempt && memberAmong(seen.members, report) !== undefined;
+  if (!isKnown) return unchanged(training, `${worker} failed at an attempt that is over`);
+  const why = `${worker}: ${reason}`;
+  const isHeard = training.deafMs < limits.reconnectGraceMs;
+  const { training: told, effects } = isHeard
+    ? accuse(training, seen, worker, suspects, reason, limits)
+    : { training, effects: [] };
+  if (!isCurrent) return unchanged(told, `${worker} tells of an attempt that is given up`, effects);
+  const decision = abortAttempt(told, why, suspects.includes(worker) ? [worker] : [], now, limits);
+  return { ...decision, effects: [...decision.effects, ...effects] };
 }
 
 function decideFleet(

@@ -1,6 +1,7 @@
 /** Who of the fleet can take part in a step. */
 import type { Heartbeat, MemberRef, WorkerJob } from "../shared/messages.ts";
 import { rangeWeights } from "../shared/range_weights.ts";
+import { apart } from "./step_accusations.ts";
 import type { StepEffect } from "./step_decision.ts";
 import type { FleetMember, FleetView, Training, TrainingPlan } from "./step_state.ts";
 
@@ -93,15 +94,22 @@ export function recoveringMembers(plan: TrainingPlan, training: Training): reado
   );
 }
 
-/** The members of an attempt, with the parts of the gradient that their links are good for. */
+/**
+ * The members of an attempt, with the parts of the gradient that their links are good for. Two whose words stand against each
+ * other own nothing, as long as somebody else does: then neither waits for the other.
+ */
 export function membersOf(
-  { fleet }: Training,
+  training: Training,
   members: readonly MemberRef[],
 ): Pick<Training, "members" | "weights"> {
+  const { fleet } = training;
   const speeds = new Map(fleet.members.map((member) => [member.incarnation, member.linkBytesPerSecond]));
+  const weights = rangeWeights(members.map(({ incarnation }) => speeds.get(incarnation) ?? null));
+  const disputed = apart(training);
+  const without = weights.map((weight, index) => disputed.has(members[index]!.worker) ? 0 : weight);
   return {
     members: members.map(({ worker, incarnation }) => ({ worker, incarnation })),
-    weights: rangeWeights(members.map(({ incarnation }) => speeds.get(incarnation) ?? null)),
+    weights: without.some((weight) => weight > 0) ? without : weights,
   };
 }
 

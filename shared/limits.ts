@@ -68,6 +68,10 @@ export interface Limits {
   readonly stateLossGraceMs: number;
   /** A worker that was to blame so often is in quarantine for the rest of the job (decision 0012). */
   readonly strikesUntilDropped: number;
+  /** Two accusers confirm each other within so many steps (decision 0019); a glitch of long ago confirms nothing. */
+  readonly accusationWindowSteps: number;
+  /** Who accuses one other worker alone gets a strike every so many times: once may be a link between just the two. */
+  readonly loneAccusationsUntilStrike: number;
   /** Once all is counted, audits without any progress for so long are skipped: at least this … */
   readonly auditMs: number;
   /** … or the slowest micro-batch of the job times this: an auditor may have begun another one just before. */
@@ -116,6 +120,8 @@ export const LIMITS: Limits = {
   drainMs: 120_000,
   stateLossGraceMs: 30_000,
   strikesUntilDropped: 3,
+  accusationWindowSteps: 10,
+  loneAccusationsUntilStrike: 2,
   auditMs: 15_000,
   auditFactor: 4,
   excludedShareOfStep: 0.25,

@@ -33,6 +33,7 @@ const state: StepState = {
   ledger: [],
   targetCount: 0,
   learningRate: 0.1,
+  checkSeed: 7,
   roundMs: 1000,
   checkpointWriter: null,
 };

@@ -10,6 +10,7 @@ import { LoraFleetError } from "../shared/errors.ts";
 import { countTargets, IGNORED_TARGET, type MicroBatch } from "../shared/micro_batch.ts";
 import { pcg32 } from "../shared/prng.ts";
 import type { Engine, EngineSpec, GradientLayout, TrainingState, UpdateRequest } from "./engine/engine.ts";
+import { gradientCheckOf, tiesUp } from "./gradient_check.ts";
 import { gradientDigestOf } from "./gradient_digest.ts";
 import { writeAdapter } from "./model/adapter_file.ts";
 import { writeTrainingState } from "./model/training_state_file.ts";
@@ -117,6 +118,11 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
       call("gradientDigest", () => {
         if (gradient === null) throw new LoraFleetError("conflict", "There is no gradient to digest.");
         return gradientDigestOf(gradient.buffer);
+      }),
+    gradientCheck: (exponents, seed) =>
+      call("gradientCheck", () => {
+        if (gradient === null) throw new LoraFleetError("conflict", "There is no gradient to check.");
+        return gradientCheckOf(layout, gradient, exponents, seed, tiesUp);
       }),
     accumulate: (exponents) =>
       call("accumulate", () => {
