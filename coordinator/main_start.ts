@@ -5,6 +5,7 @@ import { LIMITS } from "../shared/limits.ts";
 import type { Log } from "../shared/log.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import { createAccess } from "./access.ts";
+import { layoutOfJob } from "./adapter_layout.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { CoordinatorConfig } from "./config.ts";
@@ -121,6 +122,8 @@ export async function startCoordinator(
     {
       artifacts,
       quarantines: accessStore,
+      // What cannot be read here no worker can load either; it says so better.
+      layoutOf: (planned) => layoutOfJob(planned).catch(() => null),
       coordinatorId: loaded.coordinatorId,
       // Who had the folder's lock before is gone: its lease need not be waited for.
       lease: { holder, succeeds: loaded.leaseHolders },

@@ -25,6 +25,8 @@ export type StepEvent =
   | { readonly type: "stored"; readonly sequence: number }
   /** Somebody says that a worker in quarantine shall have work again. */
   | { readonly type: "reinstate"; readonly worker: string }
+  /** The stored adapter of this step was found damaged. */
+  | { readonly type: "damaged"; readonly step: number }
   /** For so long nobody can have been heard: the coordinator slept, or had no connection to the broker. */
   | { readonly type: "deaf"; readonly milliseconds: number }
   /** The attempt's micro-batches could not be put on the queue. */

@@ -177,6 +177,8 @@ export interface Training {
   readonly disputes: readonly (readonly [string, string])[];
   /** The attempt that was given up last: its members may still say whom they have waited for. */
   readonly givenUp: AttemptSeen | null;
+  /** Incarnations that tell another layout than the job's, and of whom the user was told. */
+  readonly misfits: ReadonlySet<string>;
   /** Workers that get no work. */
   readonly quarantined: ReadonlySet<string>;
   /**
@@ -241,6 +243,7 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     loneAccusations: new Map(),
     disputes: [],
     givenUp: null,
+    misfits: new Set(),
     quarantined: new Set(),
     expelled: new Set(),
     slowestMs: null,

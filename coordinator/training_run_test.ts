@@ -37,6 +37,7 @@ Deno.test("items and rows are given to members of the attempt that is computed, 
   const run = startTrainingRun({
     ...{ bus, clock, limits: LIMITS, artifacts: createMemoryArtifacts(), job, startId: "s-1", term: TERM },
     ...{ observer: SILENT_OBSERVER, resumed: null, onQuarantine: () => {} },
+    ...{ checkKey: "k", layout: null },
     // In the fleet, and in no attempt.
     quarantined: new Set(["w-q"]),
     fleet: { generation: 1, members: [memberOf(job.id, "w-a"), memberOf(job.id, "w-q")] },
@@ -96,7 +97,7 @@ Deno.test("a closed run is settled when what it was doing to queue and log is do
   const run = startTrainingRun({
     ...{ bus: { ...bus, append: () => slow.promise }, clock, limits: LIMITS, term: TERM, job },
     ...{ artifacts: createMemoryArtifacts(), startId: "s-1", observer: SILENT_OBSERVER, resumed: null },
-    ...{ onQuarantine: () => {}, quarantined: new Set<string>() },
+    ...{ onQuarantine: () => {}, quarantined: new Set<string>(), checkKey: "k", layout: null },
     fleet: { generation: 1, members: [memberOf(job.id, "w-a")] },
     onDefect: (_message, thrown) => {
       throw thrown;

@@ -433,7 +433,8 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       own = { ...own, committed };
       options.onHeld(heldNow());
     },
-    checkpointReported: ({ term }, step) => void (own = { ...own, checkpoint: { term, step } }),
+    checkpointReported: ({ term, generation }, step) =>
+      void (own = { ...own, checkpoint: { term, generation, step } }),
     letGo: () => source.letGo(),
     close: () => {
       source.letGo();

@@ -94,6 +94,7 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
       quarantines,
       limits,
       newStartId: () => `s-${++starts}`,
+      newCheckKey: () => `k-${starts}`,
       onDefect: (message, thrown) => note("coordinator", `${message}: ${messageOf(thrown)}`),
     });
     running = { fleet, link };

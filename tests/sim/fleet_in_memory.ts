@@ -126,7 +126,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
         const state = await (engine as Engine).exportState();
         const count = stateWordCount(state.adapter.length);
         const adapter = new Uint8Array(state.adapter.slice().buffer);
-        return artifacts.store(announced.jobId, step, adapter, readStateWords(state, 0, count));
+        return artifacts.store(announced.jobId, step, id, adapter, readStateWords(state, 0, count));
       },
       clock: link.clock,
       limits,

@@ -377,7 +377,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
     link.after(uploadMs(4 * world.gradientBytes, link.speed), () => {
       if (!isDoing(writing)) return;
       const words = wordsOfDigest(own.committed.digest);
-      const files = world.artifacts.store(jobId, step, new Uint8Array(words.buffer), words);
+      const files = world.artifacts.store(jobId, step, self.worker, new Uint8Array(words.buffer), words);
       const outcome = { type: "written" as const, files };
       askUntilAnswered({
         ...{ link, answer: receivedSchema, timeoutMs: limits.requestTimeoutMs },
@@ -385,7 +385,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
         subject: subjects.checkpointSubject(jobId, self.worker),
         isWanted: () => isDoing(writing),
         take: () => {
-          own = { ...own, checkpoint: { term: state.term, step } };
+          own = { ...own, checkpoint: { term: state.term, generation: state.generation, step } };
           note(`has stored the adapter of step ${step}`);
           end(writing);
         },
