@@ -29,7 +29,7 @@ export interface Broker {
 }
 
 export interface ConnectOptions
-  extends Pick<FleetOptions, "artifacts" | "coordinatorId" | "quarantines" | "layoutOf"> {
+  extends Pick<FleetOptions, "artifacts" | "coordinatorId" | "quarantines" | "layoutOf" | "onFlood"> {
   readonly lease: Pick<LeaseOptions, "holder" | "succeeds">;
   readonly standby: Standby;
 }

@@ -22,6 +22,7 @@ import type { AdapterLayout } from "./adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
+import { createFloodGuard } from "./flood_guard.ts";
 import { createHearing } from "./hearing.ts";
 import { announcementOf } from "./job_announcement.ts";
 import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
@@ -49,6 +50,8 @@ export interface FleetOptions {
   readonly newCheckKey?: () => string;
   /** How a job's adapter has to lie in memory, by its base model; left out: workers are believed. */
   readonly layoutOf?: (planned: PlannedJob) => Promise<AdapterLayout | null>;
+  /** A worker sends so much that it should be thrown out; left out: it is told of. */
+  readonly onFlood?: (worker: string, reason: string) => void;
   /** Told of messages that no worker of ours would send, and of defects. */
   readonly onDefect: OnDefect;
 }
@@ -81,6 +84,13 @@ export function createFleet(options: FleetOptions): RunningFleet {
   /** Heartbeats have come that the run has not seen. */
   let hasUnseen = false;
   const closing = new AbortController();
+  const onFlood = (worker: string, reason: string) => {
+    observer?.event("error", `${reason}.`, { worker });
+    if (options.onFlood === undefined) {
+      onDefect("a worker floods the coordinator", new LoraFleetError("corrupt", reason));
+    } else options.onFlood(worker, reason);
+  };
+  const guard = createFloodGuard({ clock, limits, onDefect, onFlood });
   const hearing = createHearing(clock.now(), limits, options.isHeld);
   bus.onStatus((status) => hearing.statusChanged(status, clock.now()));
 
@@ -186,7 +196,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
       schema: helloSchema,
       what: "hello",
       handle: welcome,
-    }, onDefect),
+    }, guard),
     listenToWorkers(bus, {
       subject: subjects.leaveSubject(subjects.ANY),
       schema: leaveSchema,
@@ -195,13 +205,13 @@ export function createFleet(options: FleetOptions): RunningFleet {
         apply({ type: "leave", worker, incarnation, reason });
         respond(received);
       },
-    }, onDefect),
+    }, guard),
     listenToWorkers(bus, {
       subject: subjects.heartbeatSubject(subjects.ANY),
       schema: heartbeatSchema,
       what: "heartbeat",
       handle: ({ said }) => void apply({ type: "heartbeat", heartbeat: said }),
-    }, onDefect),
+    }, guard),
   ];
 
   /** Deadlines are looked at as often as heartbeats come; states are repeated. */
@@ -321,7 +331,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
     job = announcementOf(planned, startId);
     announcement.now();
     run = startTrainingRun({
-      ...{ bus, clock, limits, artifacts, startId, resumed, layout, onDefect },
+      ...{ bus, clock, limits, artifacts, startId, resumed, layout, guard, onDefect },
       checkKey: newCheckKey(),
       job: planned,
       term: term * MOST_RUNS + ++runCount,

@@ -31,6 +31,7 @@ import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit } from "./commit_log.ts";
 import { isAudited } from "./audit_choice.ts";
 import type { CheckpointOrder, JobObserver, PlannedJob, StepReport, WorkerQuarantine } from "./fleet.ts";
+import type { FloodGuard } from "./flood_guard.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
 import { localReportOf } from "./local_plan.ts";
@@ -76,7 +77,8 @@ export interface TrainingRunOptions {
   readonly onQuarantine: (found: Omit<WorkerQuarantine, "since" | "jobId">) => void;
   /** Where an earlier coordinator has left this start; null for a new one. */
   readonly resumed: ResumedRun | null;
-  /** Told of messages that no worker of ours would send, and of defects. */
+  readonly guard: FloodGuard;
+  /** Told of defects. */
   readonly onDefect: OnDefect;
 }
 
@@ -134,7 +136,7 @@ interface Queued
 
 /** The job's queue and an empty log must be there. */
 export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
-  const { bus, clock, limits, artifacts, job, startId, observer, onDefect } = options;
+  const { bus, clock, limits, artifacts, job, startId, observer, guard, onDefect } = options;
   const { local = null } = job;
   const savesState = !job.spec.training.save_only_model;
   const items = cachedByStep((step) => itemsOf(job, step));
@@ -355,7 +357,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       apply(eventOf(said));
       respond(received);
     };
-    return listenToWorkers(bus, { ...words, handle }, onDefect);
+    return listenToWorkers(bus, { ...words, handle }, guard);
   }
 
   const subscriptions = [
@@ -363,11 +365,13 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       subject: subjects.reportSubject(job.id, subjects.ANY),
       schema: microBatchReportSchema,
       what: "report of a micro-batch",
+      // Four bytes for each tensor, in base64.
+      maxBytes: 2 ** 20,
       handle: ({ said: report, respond }) => {
         const answer = apply({ type: "report", report }).find((effect) => effect.type === "verdict");
         if (answer !== undefined) respond(encodeMessage(verdictAnswerSchema, { verdict: answer.verdict }));
       },
-    }, onDefect),
+    }, guard),
     listenToWorkers(bus, {
       subject: subjects.itemSubject(job.id, subjects.ANY),
       schema: itemRequestSchema,
@@ -376,7 +380,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         const { step, attempt, index } = said;
         if (isAsked(said) && index < items(step).length) respond(workItemOf(step, attempt, index));
       },
-    }, onDefect),
+    }, guard),
     listenToOutcomes(
       {
         subject: subjects.updateSubject(job.id, subjects.ANY),
@@ -401,9 +405,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         checked(said).then((report) => apply({ type: "checkpoint", report })).catch(fail);
         respond(received);
       },
-    }, onDefect),
+    }, guard),
     ...local === null ? [] : [serveRows({
-      ...{ bus, job, local, startId, isAsked, onDefect },
+      ...{ bus, job, local, startId, isAsked, guard },
       onUnanswerable: ({ step, attempt, number }, thrown) => {
         const reason = `the rows of micro-batch ${number} could not be sent: ${messageOf(thrown)}`;
         apply({ type: "notQueued", step, attempt, reason });
