@@ -6,7 +6,7 @@
  *     Σ of what o got            =  o's total                        else o, by its own words
  *     o's total                  =  o's result                       the same; not where a codec rounds totals
  *     o's result                 =  the result of o's range on all   else whoever has another one than most
- *     what m gave, all together  =  Σ of its micro-batches           else m: where others have audited all of them
+ *     what m gave, all together  =  Σ of its micro-batches           else m: where it has none, or all of them were audited
  */
 import {
   addWords,
@@ -131,7 +131,7 @@ function inAll(told: readonly Checks[], isExact: boolean, wrong: Map<string, str
   return isSound && wrong.size === 0 ? null : { wrong, disputed: [] };
 }
 
-/** Members all of whose micro-batches another worker has computed, too: what they gave is known. */
+/** Members that have no micro-batch, or all of whose another worker has computed, too: what they have to give is known. */
 function findAnotherGradient(
   training: Training,
   members: readonly string[],
@@ -141,15 +141,21 @@ function findAnotherGradient(
   const { ledger, audits } = training;
   members.forEach((worker, m) => {
     const sum = new Int32Array(CHECK_WORDS);
+    let count = 0;
     for (const [index, entry] of ledger.entries.entries()) {
       if (entry?.worker !== worker) continue;
       const audit = audits.get(index);
       const check = audit?.opinions[0]?.check ?? null;
       if (audit?.status !== "passed" || check === null) return;
       addWords(sum, 0, decodeChecksums(check), 0);
+      count++;
     }
-    if (!sameWords(sum, 0, sumOfWords(told[m]!.given), 0)) {
-      wrong.set(worker, "it gave other sums than those of the micro-batches that it was audited for");
-    }
+    if (sameWords(sum, 0, sumOfWords(told[m]!.given), 0)) return;
+    wrong.set(
+      worker,
+      count === 0
+        ? "it gave sums, though it has no micro-batch in them"
+        : "it gave other sums than those of the micro-batches that it was audited for",
+    );
   });
 }

@@ -29,6 +29,8 @@ export interface ToyEngineOptions {
   readonly fault?: (call: keyof Engine, callNumber: number) => void;
   /** Changes a gradient, as a broken GPU would. */
   readonly spoil?: (gradient: Float32Array, microBatchNumber: number) => void;
+  /** Changes the integer sums as they are taken, as bad memory or a liar would: no digest has seen it. */
+  readonly spoilSums?: (sums: Int32Array) => void;
 }
 
 export interface ToyEngine extends Engine {
@@ -135,6 +137,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
     takeSums: () =>
       call("takeSums", () => {
         const taken = sums;
+        options.spoilSums?.(taken);
         sums = new Int32Array(layout.elementCount);
         return taken;
       }),
