@@ -106,10 +106,13 @@ export function membersOf(
   const speeds = new Map(fleet.members.map((member) => [member.incarnation, member.linkBytesPerSecond]));
   const weights = rangeWeights(members.map(({ incarnation }) => speeds.get(incarnation) ?? null));
   const disputed = apart(training);
-  const without = weights.map((weight, index) => disputed.has(members[index]!.worker) ? 0 : weight);
+  const isDisputed = (index: number) => disputed.has(members[index]!.worker);
+  const without = weights.map((weight, index) => isDisputed(index) ? 0 : weight);
+  // The others' links may be slow ones, which own nothing otherwise.
+  const others = weights.map((_, index) => isDisputed(index) ? 0 : 1);
   return {
     members: members.map(({ worker, incarnation }) => ({ worker, incarnation })),
-    weights: without.some((weight) => weight > 0) ? without : weights,
+    weights: [without, others].find((all) => all.some((weight) => weight > 0)) ?? weights,
   };
 }
 
