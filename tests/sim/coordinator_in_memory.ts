@@ -43,6 +43,8 @@ export interface CoordinatorInMemory {
   workerViews(): readonly WorkerView[];
   /** Without effect while it is dead. */
   reinstate(worker: string): void;
+  /** The stored adapter of this step is found damaged; whether a worker is asked for it again. */
+  checkpointDamaged(step: number): boolean;
 }
 
 export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): CoordinatorInMemory {
@@ -166,5 +168,6 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
     steps,
     workerViews: () => running?.fleet.workers() ?? [],
     reinstate: (worker) => void running?.fleet.reinstate(worker),
+    checkpointDamaged: (step) => running?.fleet.checkpointDamaged(job.id, step) ?? false,
   };
 }

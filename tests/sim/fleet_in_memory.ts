@@ -14,7 +14,11 @@ import { type Agent, startAgent } from "../../worker/agent.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
 import { readStateWords, stateWordCount } from "../../worker/state_words.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";
-import { type CoordinatorInMemoryOptions, createCoordinatorInMemory } from "./coordinator_in_memory.ts";
+import {
+  type CoordinatorInMemory,
+  type CoordinatorInMemoryOptions,
+  createCoordinatorInMemory,
+} from "./coordinator_in_memory.ts";
 import { createLink, type Link } from "./link.ts";
 import { createMemoryArtifacts, type MemoryArtifacts } from "./memory_artifacts.ts";
 import { createToyJob, type ToyJobOptions } from "./toy_job.ts";
@@ -59,6 +63,7 @@ export interface FleetInMemory {
   /** As the API would show them. */
   workerViews(): readonly WorkerView[];
   reinstate(worker: string): void;
+  checkpointDamaged: CoordinatorInMemory["checkpointDamaged"];
   /** Everything that a user was told and the workers logged, with its time. */
   readonly history: readonly string[];
   readonly isDone: boolean;
@@ -193,6 +198,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
     resumeJob: coordinator.resumeJob,
     workerViews: coordinator.workerViews,
     reinstate: coordinator.reinstate,
+    checkpointDamaged: coordinator.checkpointDamaged,
     get isDone() {
       return coordinator.isDone;
     },
