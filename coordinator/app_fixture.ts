@@ -12,6 +12,7 @@ import { createFileStore } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
 import type {
   CheckpointFile,
+  CheckpointOrder,
   ExcludedMicroBatch,
   Fleet,
   JobObserver,
@@ -51,6 +52,7 @@ export const FAKE_WORKER: WorkerView = {
   gradientBytesSent: 4096,
   reason: null,
   strikes: [],
+  accusations: [],
   quarantine: null,
 };
 
@@ -69,6 +71,20 @@ export class FakeFleet implements Fleet {
   quarantine: WorkerView["quarantine"] = null;
   /** Left out of their step, by step. */
   readonly excluded = new Map<number, ExcludedMicroBatch>();
+
+  /** What workers may upload. */
+  order: CheckpointOrder | null = null;
+  /** Steps that somebody was asked for again. */
+  readonly damaged: number[] = [];
+
+  checkpointOrder(): CheckpointOrder | null {
+    return this.order;
+  }
+
+  checkpointDamaged(_jobId: string, step: number): boolean {
+    this.damaged.push(step);
+    return false;
+  }
 
   workers(): readonly WorkerView[] {
     return [{ ...FAKE_WORKER, quarantine: this.quarantine }];
@@ -123,10 +139,14 @@ export class FakeFleet implements Fleet {
       "adapter_model.safetensors",
       "weights".repeat(step),
     ]];
-    return await Promise.all(files.map(async ([name, text]) => {
+    const stored = await Promise.all(files.map(async ([name, text]) => {
       const bytes = new TextEncoder().encode(text);
-      return await this.#artifacts.put(jobId, step, name!, ReadableStream.from([bytes]), sha256Of(bytes));
+      const upload = { step, writer: "w1", name: name!, sha256: sha256Of(bytes), maxBytes: 1000 };
+      return await this.#artifacts.put(jobId, upload, ReadableStream.from([bytes]));
     }));
+    const accepted = await this.#artifacts.accept(jobId, step, "w1", stored, { digest: "", layout: null });
+    if ("fault" in accepted) throw new Error(accepted.fault);
+    return [...accepted.files];
   }
 }
 

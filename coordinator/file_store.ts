@@ -9,6 +9,7 @@ import type { CheckpointFile } from "./fleet.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore } from "./store/job_store.ts";
 import { removeUnfinishedFiles, writeStreamedFile } from "./store/streamed_file.ts";
+import { createFileVerifier } from "./verified_file.ts";
 
 /** What an upload may be for. OpenAI knows more purposes; nothing here would ever read such a file. */
 export const UPLOAD_PURPOSES = ["fine-tune"] as const;
@@ -36,8 +37,10 @@ export interface FileStore {
   addResultCopy(filename: string, path: string): Promise<FileRecord>;
   /** Throws `not_found`. */
   get(id: string): FileRecord;
-  /** Where the bytes lie. */
+  /** Where the bytes lie. Of a job's result as `ArtifactStore.path` has it. */
   path(file: FileRecord): Promise<string>;
+  /** The same for whoever is to get them: sound. Throws `DamagedFileError`, `not_found` or `storage`. */
+  soundPath(file: FileRecord): Promise<string>;
   /** Throws `not_found`, or `conflict` while a job needs the file or when it is a job's result. */
   delete(id: string): Promise<void>;
   /** Removes bytes that an earlier process received but never kept. */
@@ -56,12 +59,19 @@ export interface FileStoreOptions {
 /** Keeps uploads in a folder of the coordinator's disk, one plain file for each id. */
 export function createFileStore(options: FileStoreOptions): FileStore {
   const { folder, store, artifacts, clock, newId } = options;
+  const verifier = createFileVerifier();
   const uploadPath = (id: string) => `${folder}/${id}`;
 
   const get = (id: string): FileRecord => {
     const file = store.file(id);
     if (file !== null) return file;
     throw new LoraFleetError("not_found", `no such file: ${quote(id)}`, { param: "file" });
+  };
+
+  const path = (file: FileRecord): Promise<string> => {
+    if (file.artifact === null) return Promise.resolve(uploadPath(file.id));
+    const { jobId, step, name } = file.artifact;
+    return artifacts.path(jobId, step, { name, size: file.size, sha256: file.sha256 });
   };
 
   return {
@@ -131,9 +141,12 @@ export function createFileStore(options: FileStoreOptions): FileStore {
 
     get,
 
-    path(file) {
-      if (file.artifact === null) return Promise.resolve(uploadPath(file.id));
-      return artifacts.path(file.artifact.jobId, file.artifact.step, file.artifact.name);
+    path,
+
+    async soundPath(file) {
+      const found = await path(file);
+      if (file.artifact === null) await verifier.verify(found, file, `file ${quote(file.id)}`);
+      return found;
     },
 
     async delete(id) {

@@ -138,11 +138,33 @@ export interface WorkerView {
   readonly reason: string | null;
   /** What it was to blame for in the job that is trained, one sentence each. */
   readonly strikes: readonly string[];
+  /** What it says about others in the job that is trained, and others about it; one alone costs nobody anything. */
+  readonly accusations: readonly string[];
   /** Why it gets no work; null where it does. */
   readonly quarantine: WorkerQuarantine | null;
 }
 
+/** A checkpoint that is being written now. */
+export interface CheckpointOrder {
+  readonly step: number;
+  /** The one worker whose files are taken. */
+  readonly writer: string;
+  readonly savesState: boolean;
+  readonly layout: {
+    readonly tensorCount: number;
+    readonly elementCount: number;
+    readonly parameterCount: number;
+  };
+}
+
 export interface Fleet {
+  /** What the job waits for; null where it is in no checkpoint, and nobody's files are taken. */
+  checkpointOrder(jobId: string): CheckpointOrder | null;
+  /**
+   * The adapter's file of this step is lost: where workers still hold its state they are asked to write it again. Whether they
+   * are.
+   */
+  checkpointDamaged(jobId: string, step: number): boolean;
   workers(): readonly WorkerView[];
   /** Gives a worker that is in quarantine work again. Throws a `LoraFleetError` with code `not_found` where it is in none. */
   reinstate(worker: string): void;

@@ -42,6 +42,7 @@ function createWorld(): World {
     isHeld: () => isHeld,
     artifacts: NO_ARTIFACTS,
     newStartId: () => "s-1",
+    limits: { ...LIMITS, floodLogIntervalMs: 0 },
     onDefect: (message, thrown) => defects.push(`${message}: ${thrown}`),
   });
   const bus = broker.connect("w-a");

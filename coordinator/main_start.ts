@@ -5,6 +5,7 @@ import { LIMITS } from "../shared/limits.ts";
 import type { Log } from "../shared/log.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import { createAccess } from "./access.ts";
+import { layoutOfJob } from "./adapter_layout.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { CoordinatorConfig } from "./config.ts";
@@ -122,6 +123,17 @@ export async function startCoordinator(
     {
       artifacts,
       quarantines: accessStore,
+      // What cannot be read here no worker can load either; it says so better.
+      onFlood: (worker, reason) => {
+        log("error", `${reason}${nats === null ? "" : ": it is thrown out, and its connections are closed"}`);
+        // At another broker workers are one user: any of them could speak so in the name of this one.
+        if (nats !== null) {
+          access.revokeWorker(worker).catch((thrown) =>
+            log("error", `${worker} is not revoked: ${messageOf(thrown)}`)
+          );
+        }
+      },
+      layoutOf: (planned) => layoutOfJob(planned).catch(() => null),
       coordinatorId: loaded.coordinatorId,
       // Who had the folder's lock before is gone: its lease need not be waited for.
       lease: { holder, succeeds: loaded.leaseHolders },

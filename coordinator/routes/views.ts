@@ -232,6 +232,9 @@ export const workerSchema = z.object({
   strikes: z.array(z.string()).openapi({
     description: "What it was to blame for in the job that is trained",
   }),
+  accusations: z.array(z.string()).openapi({
+    description: "What it says about others in that job, and others about it, while nobody has confirmed it",
+  }),
   quarantine: z.object({
     reason: z.string(),
     reasons: z.array(z.string()).openapi({ description: "One by one, oldest first" }),
@@ -261,6 +264,7 @@ export function workerView(worker: WorkerView): z.output<typeof workerSchema> {
     gradient_bytes_sent: worker.gradientBytesSent,
     reason,
     strikes: [...worker.strikes],
+    accusations: [...worker.accusations],
     quarantine: quarantineView(worker.quarantine),
   };
 }
