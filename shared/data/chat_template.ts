@@ -1,21 +1,42 @@
 /** Chats as text: the base model's Jinja template, with what transformers gives it. */
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { LoraFleetError, messageOf } from "../errors.ts";
+import type { PyValue } from "./python/value.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** A message as its template sees it: a role and whatever else the dataset has. */
 export type ChatMessage = Readonly<Record<string, unknown>> & { readonly role: string };
 
+/** A message as its template sees it: `role` and whatever else the row has, in the row's order. */
+export type TemplateMessage = ReadonlyMap<string, PyValue>;
+
 export interface RenderOptions {
   /** End with the words that make the model answer. */
   readonly addGenerationPrompt?: boolean;
-  readonly tools?: unknown;
+  readonly tools?: PyValue;
+  readonly documents?: PyValue;
+  /** Further variables of the template, such as a row's `chat_template_kwargs`; they win over what is given else. */
+  readonly kwargs?: ReadonlyMap<string, PyValue>;
+}
+
+export interface Rendered {
+  readonly text: string;
+  /**
+   * What `{% generation %}` blocks wrote: from and to, in UTF-16 units of `text`, as `return_assistant_tokens_mask` of
+   * transformers finds them. Empty where the template has no such blocks.
+   */
+  readonly generated: readonly (readonly [number, number])[];
 }
 
 export interface ChatTemplate {
   readonly source: string;
-  /** Throws a `LoraFleetError` with code `invalid_dataset` where the template refuses the messages. */
-  render(messages: readonly ChatMessage[], options?: RenderOptions): string;
+  /** Whether the template marks the assistant's words itself, by `{% generation %}`. */
+  readonly hasGenerationBlocks: boolean;
+  /**
+   * Throws a `LoraFleetError`: `invalid_dataset` where the template refuses the messages (the caller adds the line),
+   * `invalid_model` where the template asks for what is not supported.
+   */
+  render(messages: readonly TemplateMessage[], options?: RenderOptions): Rendered;
 }
 
 /**
@@ -57,18 +78,23 @@ export function createChatTemplate(
   );
   return {
     source,
-    render(messages, { addGenerationPrompt = false, tools = null } = {}) {
+    hasGenerationBlocks: false,
+    render(
+      messages,
+      { addGenerationPrompt = false, tools = null, documents = null, kwargs = new Map() } = {},
+    ) {
       try {
         const environment = globals(source);
         const given = {
           ...context,
-          messages,
-          tools,
-          documents: null,
+          messages: plain(messages as PyValue),
+          tools: plain(tools),
+          documents: plain(documents),
           add_generation_prompt: addGenerationPrompt,
+          ...Object.fromEntries([...kwargs].map(([name, value]) => [name, plain(value)])),
         };
         for (const [name, value] of Object.entries(given)) environment.set(name, value);
-        return String(new Interpreter(environment).run(template.parsed).value);
+        return { text: String(new Interpreter(environment).run(template.parsed).value), generated: [] };
       } catch (cause) {
         throw new LoraFleetError(
           "invalid_dataset",
@@ -80,6 +106,14 @@ export function createChatTemplate(
       }
     },
   };
+}
+
+/** For an engine that knows JavaScript's values only. */
+function plain(value: PyValue): unknown {
+  if (typeof value === "bigint") return Number(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (!(value instanceof Map)) return value;
+  return Object.fromEntries([...value].map(([key, field]) => [key, plain(field)]));
 }
 
 /** What `Template.render` defines, with a date that stands still. */

@@ -7,7 +7,7 @@ import { loadTokenizer } from "./tokenizer.ts";
 const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
 const templateOf = (chatTemplate: string | null) => createChatTemplate({ ...tokenizer, chatTemplate });
 const render = (source: string, options = {}) =>
-  templateOf(source).render([{ role: "user", content: "x" }], options);
+  templateOf(source).render([new Map([["role", "user"], ["content", "x"]])], options).text;
 
 Deno.test("a template sees messages, special tokens, tools and what transformers defines besides", () => {
   assertEquals(render("{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"), "<s>x</s>");
@@ -17,7 +17,7 @@ Deno.test("a template sees messages, special tokens, tools and what transformers
   );
   assertEquals(
     render("{{ tools[0].name }}{{ add_generation_prompt }}", {
-      tools: [{ name: "f" }],
+      tools: [new Map([["name", "f"]])],
       addGenerationPrompt: true,
     }),
     "ftrue",
@@ -44,7 +44,7 @@ Deno.test("a template cannot ask for today's date", () => {
 
 Deno.test("one rendering leaves nothing behind for the next", () => {
   const template = templateOf("{% set seen = seen + 1 if seen is defined else 1 %}{{ seen }}");
-  assertEquals([1, 2].map(() => template.render([{ role: "user" }])), ["1", "1"]);
+  assertEquals([1, 2].map(() => template.render([new Map([["role", "user"]])]).text), ["1", "1"]);
 });
 
 Deno.test("what a template refuses is the dataset's fault, with its words", () => {
