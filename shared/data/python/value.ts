@@ -24,16 +24,63 @@ export function tuple(items: Iterable<Value>): Tuple {
   return made;
 }
 
-/** Any other object of Python. */
+/** Keyword arguments. */
+export type Kwargs = ReadonlyMap<string, Value>;
+
+/** Any other object of Python. What a class does not override, its objects cannot do. */
 export abstract class PyObject {
   /** The name of its class, as Python's errors have it. */
   abstract readonly typeName: string;
+  readonly callable: boolean = false;
+
   /** `repr(value)`. */
   abstract repr(): string;
   /** `str(value)`. */
   str(): string {
     return this.repr();
   }
+  /** `bool(value)`. */
+  truthy(): boolean {
+    const length = this.length();
+    return length === null || length > 0;
+  }
+  /** `len(value)`; null where it has none. */
+  length(): number | null {
+    return null;
+  }
+  /** `iter(value)`; null where it has none. */
+  iterate(): Iterable<Value> | null {
+    return null;
+  }
+  /** `reversed(value)`; null where it has none. */
+  reversed(): Iterable<Value> | null {
+    return null;
+  }
+  /** `item in value`; null: by iterating. */
+  contains(_item: Value): boolean | null {
+    return null;
+  }
+  equals(other: Value): boolean {
+    return this === other;
+  }
+  /** `value.name`; undefined where there is none. */
+  attribute(_name: string): Value | undefined {
+    return undefined;
+  }
+  /** `value[key]`; undefined where there is none. */
+  item(_key: Value): Value | undefined {
+    return undefined;
+  }
+  call(_args: readonly Value[], _kwargs: Kwargs): Value {
+    throw new PyError("TypeError", `'${this.typeName}' object is not callable`);
+  }
+  /** Called before anything but printing, iterating and truth is tried: an undefined value throws here. */
+  use(): void {}
+}
+
+/** A part of Jinja2 or Python that is not supported; the message names it. */
+export class UnsupportedError extends Error {
+  override readonly name = "UnsupportedError";
 }
 
 /** An exception of Python's: `type` is its class ("TypeError"). */

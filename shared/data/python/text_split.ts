@@ -1,0 +1,80 @@
+/** `split`, `rsplit`, `splitlines`, `strip`: how Python takes texts apart. */
+import { PyError } from "./value.ts";
+import { isSpace, SPACE_CLASS } from "./whitespace.ts";
+
+const LINE = /[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|$)/g;
+const LINE_END = /(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])$/;
+const LEADING = new RegExp(`^${SPACE_CLASS}+`);
+const TRAILING = new RegExp(`${SPACE_CLASS}+$`);
+
+export type Side = "left" | "right" | "both";
+
+/** Takes white space away, or exactly the characters of `chars`. */
+export function strip(text: string, chars: string | null, side: Side): string {
+  if (chars === null) return stripSpace(text, side);
+  const set = new Set(chars);
+  const characters = Array.from(text);
+  let start = 0;
+  let end = characters.length;
+  if (side !== "right") { while (start < end && set.has(characters[start]!)) start++; }
+  if (side !== "left") { while (end > start && set.has(characters[end - 1]!)) end--; }
+  return characters.slice(start, end).join("");
+}
+
+function stripSpace(text: string, side: Side): string {
+  let start = 0;
+  let end = text.length;
+  if (side !== "right") { while (start < end && isSpace(text[start]!)) start++; }
+  if (side !== "left") { while (end > start && isSpace(text[end - 1]!)) end--; }
+  return text.slice(start, end);
+}
+
+/** At each `separator`, or at runs of white space; at most `limit` times if it is not negative. */
+export function split(text: string, separator: string | null, limit: number): string[] {
+  if (separator === null) return splitSpace(text, limit);
+  if (separator === "") throw new PyError("ValueError", "empty separator");
+  const parts = text.split(separator);
+  return limit < 0 || parts.length <= limit + 1
+    ? parts
+    : [...parts.slice(0, limit), parts.slice(limit).join(separator)];
+}
+
+function splitSpace(text: string, limit: number): string[] {
+  const parts: string[] = [];
+  let rest = text.replace(LEADING, "");
+  while (rest !== "" && (limit < 0 || parts.length < limit)) {
+    let end = 0;
+    while (end < rest.length && !isSpace(rest[end]!)) end++;
+    parts.push(rest.slice(0, end));
+    while (end < rest.length && isSpace(rest[end]!)) end++;
+    rest = rest.slice(end);
+  }
+  if (rest !== "") parts.push(rest);
+  return parts;
+}
+
+/** `split` from the end. */
+export function splitRight(text: string, separator: string | null, limit: number): string[] {
+  if (limit < 0) return split(text, separator, limit);
+  if (separator !== null) {
+    const parts = split(text, separator, -1);
+    const kept = parts.length - limit;
+    return kept <= 1 ? parts : [parts.slice(0, kept).join(separator), ...parts.slice(kept)];
+  }
+  const parts: string[] = [];
+  let rest = text.replace(TRAILING, "");
+  while (rest !== "" && parts.length < limit) {
+    let start = rest.length;
+    while (start > 0 && !isSpace(rest[start - 1]!)) start--;
+    parts.unshift(rest.slice(start));
+    while (start > 0 && isSpace(rest[start - 1]!)) start--;
+    rest = rest.slice(0, start);
+  }
+  if (rest !== "") parts.unshift(rest);
+  return parts;
+}
+
+export function splitLines(text: string, keepEnds: boolean): string[] {
+  const lines = (text.match(LINE) ?? []).filter((line) => line !== "");
+  return keepEnds ? lines : lines.map((line) => line.replace(LINE_END, ""));
+}
