@@ -73,10 +73,8 @@ export class Symbols {
 
   /** All variables that are set here and further out: their names and references. */
   dumpStores(): Map<string, string> {
-    const found = new Map<string, string>();
-    for (let scope: Symbols | null = this; scope !== null; scope = scope.parent) {
-      for (const name of scope.stores) if (!found.has(name)) found.set(name, this.find(name)!);
-    }
+    const found = new Map(this.parent?.dumpStores());
+    for (const name of this.stores) found.set(name, this.find(name)!);
     return found;
   }
 

@@ -86,7 +86,7 @@ export function toFloatValue(value: Value): number {
 
 /** Python reads the decimal digits of every script. */
 function asciiDigits(text: string): string {
-  return text.replace(/[^\u0000-\u007f]/gu, (char) => decimalDigit(char) ?? char);
+  return text.replace(/\p{Nd}/gu, (char) => decimalDigit(char) ?? char);
 }
 
 /** The value of a decimal digit: they stand in rows of ten. */

@@ -1,6 +1,6 @@
 /** `str.isalpha` and its like: what kinds of characters a text consists of. */
 import { NOT_PRINTABLE } from "./repr.ts";
-import { isSpace } from "./whitespace.ts";
+import { isSpaceUnit } from "./whitespace.ts";
 
 /** Digits beyond the decimal ones (Numeric_Type=Digit): superscripts, circled ones and so on. */
 const OTHER_DIGITS =
@@ -31,7 +31,7 @@ export const CLASSES: Readonly<Record<string, (text: string) => boolean>> = {
   islower: (text) => /\p{Lowercase}/u.test(text) && !/[\p{Uppercase}\p{Lt}]/u.test(text),
   isnumeric: (text) => all(text, isNumeric),
   isprintable: (text) => !NOT_PRINTABLE.test(text.replaceAll(" ", "")),
-  isspace: (text) => all(text, isSpace),
+  isspace: (text) => all(text, (char) => isSpaceUnit(char.charCodeAt(0))),
   istitle: isTitle,
   isupper: (text) => /\p{Uppercase}/u.test(text) && !/[\p{Lowercase}\p{Lt}]/u.test(text),
 };

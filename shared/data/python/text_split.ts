@@ -1,11 +1,11 @@
 /** `split`, `rsplit`, `splitlines`, `strip`: how Python takes texts apart. */
 import { PyError } from "./value.ts";
-import { isSpace, SPACE_CLASS } from "./whitespace.ts";
+import { isSpaceUnit } from "./whitespace.ts";
 
-const LINE = /[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|$)/g;
-const LINE_END = /(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])$/;
-const LEADING = new RegExp(`^${SPACE_CLASS}+`);
-const TRAILING = new RegExp(`${SPACE_CLASS}+$`);
+/** What ends a line for Python, besides "\r\n". */
+const LINE_BREAK = "[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]";
+const LINE = new RegExp(`${LINE_BREAK.replace("[", "[^")}*(?:\\r\\n|${LINE_BREAK}|$)`, "g");
+const LINE_END = new RegExp(`(?:\\r\\n|${LINE_BREAK})$`);
 
 export type Side = "left" | "right" | "both";
 
@@ -24,9 +24,14 @@ export function strip(text: string, chars: string | null, side: Side): string {
 function stripSpace(text: string, side: Side): string {
   let start = 0;
   let end = text.length;
-  if (side !== "right") { while (start < end && isSpace(text[start]!)) start++; }
-  if (side !== "left") { while (end > start && isSpace(text[end - 1]!)) end--; }
+  if (side !== "right") start = skipSpace(text, start);
+  if (side !== "left") { while (end > start && isSpaceUnit(text.charCodeAt(end - 1))) end--; }
   return text.slice(start, end);
+}
+
+function skipSpace(text: string, at: number): number {
+  while (at < text.length && isSpaceUnit(text.charCodeAt(at))) at++;
+  return at;
 }
 
 /** At each `separator`, or at runs of white space; at most `limit` times if it is not negative. */
@@ -41,15 +46,14 @@ export function split(text: string, separator: string | null, limit: number): st
 
 function splitSpace(text: string, limit: number): string[] {
   const parts: string[] = [];
-  let rest = text.replace(LEADING, "");
-  while (rest !== "" && (limit < 0 || parts.length < limit)) {
-    let end = 0;
-    while (end < rest.length && !isSpace(rest[end]!)) end++;
-    parts.push(rest.slice(0, end));
-    while (end < rest.length && isSpace(rest[end]!)) end++;
-    rest = rest.slice(end);
+  let at = skipSpace(text, 0);
+  while (at < text.length && (limit < 0 || parts.length < limit)) {
+    let end = at;
+    while (end < text.length && !isSpaceUnit(text.charCodeAt(end))) end++;
+    parts.push(text.slice(at, end));
+    at = skipSpace(text, end);
   }
-  if (rest !== "") parts.push(rest);
+  if (at < text.length) parts.push(text.slice(at));
   return parts;
 }
 
@@ -62,16 +66,15 @@ export function splitRight(text: string, separator: string | null, limit: number
     return kept <= 1 ? parts : [parts.slice(0, kept).join(separator), ...parts.slice(kept)];
   }
   const parts: string[] = [];
-  let rest = text.replace(TRAILING, "");
+  let rest = stripSpace(text, "right");
   while (rest !== "" && parts.length < limit) {
     let start = rest.length;
-    while (start > 0 && !isSpace(rest[start - 1]!)) start--;
-    parts.unshift(rest.slice(start));
-    while (start > 0 && isSpace(rest[start - 1]!)) start--;
-    rest = rest.slice(0, start);
+    while (start > 0 && !isSpaceUnit(rest.charCodeAt(start - 1))) start--;
+    parts.push(rest.slice(start));
+    rest = stripSpace(rest.slice(0, start), "right");
   }
-  if (rest !== "") parts.unshift(rest);
-  return parts;
+  if (rest !== "") parts.push(rest);
+  return parts.reverse();
 }
 
 export function splitLines(text: string, keepEnds: boolean): string[] {

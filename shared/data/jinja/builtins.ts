@@ -1,0 +1,41 @@
+/** The filters and tests by name: jinja2/filters.py and jinja2/tests.py. */
+import { UnsupportedError } from "../python/value.ts";
+import type { FilterFunction } from "./filter_function.ts";
+import { COLLECTION_FILTERS } from "./filters_collection.ts";
+import { HTML_FILTERS } from "./filters_html.ts";
+import { NUMBER_FILTERS } from "./filters_number.ts";
+import { selectionFilters } from "./filters_selection.ts";
+import { TEXT_FILTERS } from "./filters_text.ts";
+import { TESTS } from "./tests.ts";
+import type { TestFunction } from "./test_function.ts";
+
+const UNSUPPORTED: ReadonlySet<string> = new Set(["pprint", "random", "urlize", "wordwrap"]);
+
+const FILTERS: ReadonlyMap<string, FilterFunction> = new Map(Object.entries({
+  ...TEXT_FILTERS,
+  ...NUMBER_FILTERS,
+  ...COLLECTION_FILTERS,
+  ...selectionFilters({ findFilter, findTest }),
+  ...HTML_FILTERS,
+}));
+
+const ALL_TESTS: ReadonlyMap<string, TestFunction> = new Map(Object.entries(
+  {
+    ...TESTS,
+    filter: (value) => typeof value === "string" && (FILTERS.has(value) || UNSUPPORTED.has(value)),
+    test: (value) => typeof value === "string" && ALL_TESTS.has(value),
+  } satisfies Record<string, TestFunction>,
+));
+
+/** Undefined where Jinja2 has no such filter. */
+export function findFilter(name: string): FilterFunction | undefined {
+  if (!UNSUPPORTED.has(name)) return FILTERS.get(name);
+  return () => {
+    throw new UnsupportedError(`the filter ${name}`);
+  };
+}
+
+/** Undefined where Jinja2 has no such test. */
+export function findTest(name: string): TestFunction | undefined {
+  return ALL_TESTS.get(name);
+}
