@@ -72,10 +72,10 @@ function numericAttribute(value: bigint | number | boolean, name: string): Value
 
 /** `value.name`. */
 export function getAttribute(value: Value, name: string): Value {
-  return attribute(value, name) ??
-    (value instanceof Map || value instanceof PyObject
-      ? subscript(value, name) ?? undefinedItem(value, name)
-      : undefinedItem(value, name));
+  const found = attribute(value, name);
+  if (found !== undefined) return found;
+  const item = value instanceof Map || value instanceof PyObject ? subscript(value, name) : undefined;
+  return item === undefined ? undefinedItem(value, name) : item;
 }
 
 /** `value[key]`. */
@@ -83,7 +83,7 @@ export function getItem(value: Value, key: Value): Value {
   const item = subscript(value, key);
   if (item !== undefined) return item;
   const found = typeof key === "string" ? attribute(value, key) : undefined;
-  return found ?? undefinedItem(value, key);
+  return found === undefined ? undefinedItem(value, key) : found;
 }
 
 export function call(callee: Value, args: readonly Value[], kwargs: Kwargs): Value {

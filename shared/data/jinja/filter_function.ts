@@ -28,6 +28,11 @@ export function requireText(value: Argument, what: string): string {
   throw new PyError("TypeError", `${what} must be str, not ${typeName(value!)}`);
 }
 
+/** An argument, or its default: None is an argument. */
+export function or(value: Argument, otherwise: Value): Value {
+  return value === undefined ? otherwise : value;
+}
+
 export function optionalCount(value: Argument, otherwise: number): number {
   return value === undefined ? otherwise : count(value);
 }

@@ -10,6 +10,7 @@ import {
   filter,
   type FilterFunction,
   ignoreCase,
+  or,
 } from "./filter_function.ts";
 import { GroupTuple, PyIterator } from "./objects.ts";
 import { Undefined } from "./undefined.ts";
@@ -159,7 +160,7 @@ function items(value: Value): Value {
 
 const size = filter("", (value) => BigInt(length(value)));
 const otherwise = filter("default_value?, boolean?", (value, otherwise, boolean) => {
-  return value instanceof Undefined || (flag(boolean) && !truthy(value)) ? otherwise ?? "" : value;
+  return value instanceof Undefined || (flag(boolean) && !truthy(value)) ? or(otherwise, "") : value;
 });
 
 export const COLLECTION_FILTERS: Readonly<Record<string, FilterFunction>> = {

@@ -4,7 +4,7 @@ import { parseInteger, toFloatValue, toInt } from "../python/convert.ts";
 import { fixed, roundFloat, roundInteger } from "../python/float_format.ts";
 import { count, integer, iterate, numeric, truthy, use } from "../python/protocols.ts";
 import { PyError, typeName, type Value } from "../python/value.ts";
-import { type Argument, attributeGetter, filter, type FilterFunction } from "./filter_function.ts";
+import { type Argument, attributeGetter, filter, type FilterFunction, or } from "./filter_function.ts";
 
 function isOf(error: unknown, ...types: string[]): boolean {
   return error instanceof PyError && types.includes(error.type);
@@ -22,7 +22,7 @@ function int(value: Value, otherwise: Argument, base: Argument): Value {
     return toInt(toFloatValue(value));
   } catch (error) {
     if (!isOf(error, "TypeError", "ValueError", "OverflowError")) throw error;
-    return otherwise ?? 0n;
+    return or(otherwise, 0n);
   }
 }
 
@@ -31,7 +31,7 @@ function float(value: Value, otherwise: Argument): Value {
     return toFloatValue(value);
   } catch (error) {
     if (!isOf(error, "TypeError", "ValueError")) throw error;
-    return otherwise ?? 0;
+    return or(otherwise, 0);
   }
 }
 
@@ -45,11 +45,11 @@ function abs(value: Value): Value {
 }
 
 function round(value: Value, precision: Argument, method: Argument): Value {
-  const how = method ?? "common";
+  const how = or(method, "common");
   if (how !== "common" && how !== "ceil" && how !== "floor") {
     throw new PyError("FilterArgumentError", "method must be common, ceil or floor");
   }
-  const digits = precision ?? 0n;
+  const digits = or(precision, 0n);
   if (how === "common") return roundCommon(value, digits);
   const scale = binary(10n, "**", digits);
   const scaled = binary(value, "*", scale);
@@ -72,7 +72,7 @@ function roundCommon(value: Value, digits: Value): Value {
 
 function sum(value: Value, attribute: Argument, start: Argument): Value {
   const get = attributeGetter(attribute);
-  let total: Value = start ?? 0n;
+  let total: Value = or(start, 0n);
   if (typeof total === "string") {
     throw new PyError("TypeError", "sum() can't sum strings [use ''.join(seq) instead]");
   }

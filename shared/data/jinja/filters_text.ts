@@ -15,6 +15,7 @@ import {
   filter,
   type FilterFunction,
   optionalCount,
+  or,
   requireText,
   textOf,
 } from "./filter_function.ts";
@@ -103,7 +104,7 @@ export const TEXT_FILTERS: Readonly<Record<string, FilterFunction>> = {
   capitalize: filter("", (value) => capitalize(textOf(value))),
   center: filter("width?", (value, width) => {
     const { run } = STR_METHODS.get("center")!;
-    return run(textOf(value), [width ?? 80n]);
+    return run(textOf(value), [or(width, 80n)]);
   }),
   format,
   indent: filter("width?, first?, blank?", indent),

@@ -123,7 +123,10 @@ export function createGlobals(now: Date | null): Map<string, Value> {
       throw new UnsupportedError("the function lipsum, whose text is random");
     }),
     cycler: new PyFunction((args) => new Cycler(args)),
-    joiner: new PyFunction((args, kwargs) => new Joiner(bind("joiner", JOINER, args, kwargs)[0] ?? ", ")),
+    joiner: new PyFunction((args, kwargs) => {
+      const [separator] = bind("joiner", JOINER, args, kwargs);
+      return new Joiner(separator === undefined ? ", " : separator);
+    }),
     namespace: new PyFunction((args, kwargs) => new Namespace(dict(args, kwargs), repr)),
     raise_exception: pyFunction("raise_exception", "message", (message) => {
       throw new PyError("TemplateError", str(message!));

@@ -103,13 +103,18 @@ export class LoopContext extends PyObject {
       case "previtem":
         return this.#index0 === 0 ? new Undefined(() => "there is no previous item") : this.#before!;
       case "nextitem":
-        return this.#peek() ?? new Undefined(() => "there is no next item");
+        return this.#nextItem();
       case "cycle":
         return new PyFunction((args) => this.#cycle(args));
       case "changed":
         return new PyFunction((args) => this.#changed(tuple(args)));
     }
     return undefined;
+  }
+
+  #nextItem(): Value {
+    const item = this.#peek();
+    return item === undefined ? new Undefined(() => "there is no next item") : item;
   }
 
   #cycle(values: readonly Value[]): Value {
