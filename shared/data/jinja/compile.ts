@@ -1,7 +1,7 @@
 /** A template's syntax tree → a function that renders it. */
 import { truthy } from "../python/protocols.ts";
 import { str } from "../python/repr.ts";
-import { PyError, type Value } from "../python/value.ts";
+import { PyError, PyObject, typeName, type Value } from "../python/value.ts";
 import { compileCall, compileExpression, compileFilter } from "./compile_expression.ts";
 import { compileFor } from "./compile_loop.ts";
 import { compileMacro } from "./compile_macro.ts";
@@ -23,7 +23,7 @@ import {
   type TemplateNode,
   type WithNode,
 } from "./nodes.ts";
-import { PyFunction, Unprintable } from "./objects.ts";
+import { Markup, PyFunction } from "./objects.ts";
 import { type Context, Frame, Run } from "./runtime.ts";
 import { type Evaluate, type Execute, FunctionScope, Scope, type TemplateBlocks } from "./scope.ts";
 import { analyze, findUndeclared, Symbols } from "./symbols.ts";
@@ -164,6 +164,13 @@ function compileCapture(
   };
 }
 
+/** What a filter or a call gives to be written must be a text: nothing prints it. */
+function written(value: Value): string {
+  if (typeof value === "string") return value;
+  if (value instanceof Markup) return value.text;
+  throw new PyError("TypeError", `sequence item 0: expected str instance, ${typeName(value)} found`);
+}
+
 function compileAssignBlock(node: AssignBlockNode, outer: Scope): Execute {
   const scope = outer.inner();
   analyze(scope.symbols, node);
@@ -195,7 +202,7 @@ function compileFilterBlock(node: FilterBlockNode, outer: Scope): Execute {
     enter(frame);
     const { signal, value } = capture(frame);
     if (signal !== 0) return signal;
-    frame.out.text += str(value);
+    frame.out.text += written(value);
     leave(frame);
     return 0;
   };
@@ -220,7 +227,7 @@ function compileCallBlock(node: CallBlockNode, scope: Scope): Execute {
   }
   const invoke = compileCall(node.call, scope, (frame) => ["caller", make(frame)]);
   return (frame) => {
-    frame.out.text += str(invoke(frame));
+    frame.out.text += written(invoke(frame));
     return 0;
   };
 }
@@ -310,7 +317,7 @@ function compileSelf(nodes: readonly Statement[], scope: Scope): (frame: Frame) 
   return (frame) => write(frame, new TemplateReference(scope.blocks, frame));
 }
 
-class TemplateReference extends Unprintable {
+class TemplateReference extends PyObject {
   readonly typeName = "TemplateReference";
   readonly #blocks: TemplateBlocks;
   readonly #frame: Frame;
@@ -319,6 +326,10 @@ class TemplateReference extends Unprintable {
     super();
     this.#blocks = blocks;
     this.#frame = frame;
+  }
+
+  repr(): string {
+    return "<TemplateReference None>";
   }
 
   override item(key: Value): Value | undefined {

@@ -24,7 +24,6 @@ function first(value: Value): Value {
 }
 
 function last(value: Value): Value {
-  if (value instanceof Undefined) return value.use();
   const items = reversedOrNull(value);
   if (items === null) {
     throw new PyError("TypeError", `'${typeName(value)}' object is not reversible`);
@@ -35,7 +34,6 @@ function last(value: Value): Value {
 
 function reverse(value: Value): Value {
   if (typeof value === "string") return sliceOf(value, null, null, -1n);
-  if (value instanceof Undefined) return value.use();
   const items = reversedOrNull(value);
   if (items !== null) return new PyIterator(items, `${typeName(value)}_reverseiterator`);
   return Array.from(iterate(value)).reverse();

@@ -2,7 +2,7 @@
 import { codePointLength } from "../python/code_points.ts";
 import { dumps } from "../python/dumps.ts";
 import { percentFormat } from "../python/percent_format.ts";
-import { count, iterate, truthy } from "../python/protocols.ts";
+import { count, iterate, length, truthy } from "../python/protocols.ts";
 import { str } from "../python/repr.ts";
 import { replace, STR_METHODS } from "../python/str_methods.ts";
 import { slice } from "../python/subscript.ts";
@@ -54,15 +54,15 @@ function indent(
 }
 
 function truncate(value: Value, ...args: (Value | undefined)[]): Value {
-  const [length, killWords, end, leeway] = args;
-  const text = requireText(value, "truncate: the value");
-  const limit = optionalCount(length, 255);
+  const [size, killWords, end, leeway] = args;
+  const limit = optionalCount(size, 255);
   const ending = end === undefined ? "..." : requireText(end, "truncate: the end");
   const slack = leeway === undefined || leeway === null ? 5 : count(leeway);
   if (limit < codePointLength(ending) || slack < 0) {
     throw new PyError("AssertionError", `expected length >= ${codePointLength(ending)}, got ${limit}`);
   }
-  if (codePointLength(text) <= limit + slack) return text;
+  if (length(value) <= limit + slack) return value;
+  const text = requireText(value, "truncate: the value");
   const cut = String(slice(text, null, BigInt(limit - codePointLength(ending)), null));
   return (killWords !== undefined && truthy(killWords) ? cut : splitRight(cut, " ", 1)[0]!) + ending;
 }

@@ -34,8 +34,12 @@ export class Undefined extends PyObject {
   override equals(other: Value): boolean {
     return other instanceof Undefined;
   }
-  override attribute(): Value {
-    return this.use();
+  override reversed(): Iterable<Value> {
+    return [];
+  }
+  override attribute(name: string): Value | undefined {
+    // The environment knows the names that every object has.
+    return name.startsWith("__") && name.endsWith("__") ? undefined : this.use();
   }
   override item(): Value {
     return this.use();

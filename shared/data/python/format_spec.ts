@@ -11,6 +11,8 @@ interface Spec {
   readonly fill: string | undefined;
   readonly align: string | undefined;
   readonly sign: string;
+  /** Write a zero without its sign. */
+  readonly unsignedZero: boolean;
   readonly alternate: boolean;
   readonly zero: boolean;
   readonly width: number;
@@ -43,7 +45,7 @@ function parseSpec(text: string, value: Value): Spec {
       `Invalid format specifier '${text}' for object of type '${typeName(value)}'`,
     );
   }
-  const [, fill, align, sign, , alternate, zero, width, grouping, precision, type] = match;
+  const [, fill, align, sign, z, alternate, zero, width, grouping, precision, type] = match;
   if (Number(width ?? 0) > 1 << 20 || Number(precision ?? 0) > 1 << 20) {
     throw new PyError("ValueError", "Too many decimal digits in format string");
   }
@@ -51,6 +53,7 @@ function parseSpec(text: string, value: Value): Spec {
     fill,
     align,
     sign: sign ?? "",
+    unsignedZero: z !== undefined,
     alternate: alternate !== undefined,
     zero: zero !== undefined,
     width: Number(width ?? 0),
@@ -66,7 +69,10 @@ function unknown(type: string, value: Value): PyError {
 
 function formatText(text: string, spec: Spec): string {
   if (spec.type !== "" && spec.type !== "s") throw unknown(spec.type, text);
-  if (spec.sign !== "" || spec.alternate || spec.grouping !== undefined || spec.align === "=") {
+  if (
+    spec.sign !== "" || spec.unsignedZero || spec.alternate || spec.grouping !== undefined ||
+    spec.align === "="
+  ) {
     throw new PyError("ValueError", "not allowed in string format specifier");
   }
   const body = spec.precision === null ? text : Array.from(text).slice(0, spec.precision).join("");
@@ -76,6 +82,12 @@ function formatText(text: string, spec: Spec): string {
 function formatInteger(value: bigint, spec: Spec): string {
   const { type } = spec;
   if ("eEfFgG%".includes(type) && type !== "") return formatFloat(Number(value), spec);
+  if (spec.unsignedZero) {
+    throw new PyError(
+      "ValueError",
+      "Negative zero coercion (z) not allowed in format specifier with integer",
+    );
+  }
   if (spec.precision !== null) {
     throw new PyError("ValueError", "Precision not allowed in integer format specifier");
   }
@@ -113,7 +125,9 @@ function formatFloat(value: number, spec: Spec): string {
   }
   if (type !== "" && type !== "%" && type === type.toUpperCase()) body = body.toUpperCase();
   const whole = /^\d*/.exec(body)![0];
-  return number(signOf(value < 0 || Object.is(value, -0), spec), whole, body.slice(whole.length), 3, spec);
+  const isZero = Number.isFinite(value) && !/[1-9]/.test(body.replace(/e.*$/i, ""));
+  const isNegative = (value < 0 || Object.is(value, -0)) && !(spec.unsignedZero && isZero);
+  return number(signOf(isNegative, spec), whole, body.slice(whole.length), 3, spec);
 }
 
 /** `format(x, ".3")`: as `g`, with at least one digit after the point, and an exponent from the precision on. */

@@ -8,6 +8,8 @@ import { subscript } from "./subscript.ts";
 import { PyError, PyObject, Tuple, typeName, type Value } from "./value.ts";
 
 const DIRECTIVE = /%(?:\(((?:[^()]|\([^()]*\))*)\))?([-#0 +]*)(\*|\d*)(?:\.(\*|\d*))?[hlL]?([\s\S]?)/gu;
+/** Objects that may be left over, as dicts and lists may: Python takes them for mappings. */
+const SUBSCRIPTABLE: ReadonlySet<string> = new Set(["Undefined", "range"]);
 /** Wider fields are a mistake or an attack. */
 const MAX_WIDTH = 1 << 20;
 
@@ -34,7 +36,8 @@ export function percentFormat(format: string, values: Value): string {
     if (conversion === "%") return "%";
     return field(flags, width, precision, conversion, next, star);
   });
-  const isMapping = values instanceof Map || (Array.isArray(values) && !(values instanceof Tuple));
+  const isMapping = values instanceof Map || (Array.isArray(values) && !(values instanceof Tuple)) ||
+    (values instanceof PyObject && SUBSCRIPTABLE.has(values.typeName));
   if (!named && used < given.length && !isMapping) {
     throw new PyError("TypeError", "not all arguments converted during string formatting");
   }

@@ -90,6 +90,11 @@ class Formatter {
   }
 
   #value(name: string): Value {
+    if (name === "") return this.#next();
+    if (/^\d+$/.test(name)) {
+      if (this.#auto) throw mixedNumbering();
+      this.#auto = false;
+    }
     const match = /^([^.[]*)((?:\.[^.[]+|\[[^\]]+\])*)$/u.exec(name);
     if (match === null) throw new PyError("ValueError", "Empty attribute in format string");
     let value = this.#argument(match[1]!);
@@ -100,22 +105,28 @@ class Formatter {
     return value;
   }
 
+  /** The next argument by place. */
+  #next(): Value {
+    if (this.#auto === false) throw mixedNumbering();
+    return this.#place(this.#auto++);
+  }
+
   #argument(first: string): Value {
-    if (first !== "" && !/^\d+$/.test(first)) {
-      const value = this.#kwargs.get(first);
-      if (value === undefined) throw new PyError("KeyError", repr(first));
-      return value;
-    }
-    if (first === "" ? this.#auto === false : typeof this.#auto === "number" && this.#auto > 0) {
-      throw new PyError("ValueError", "cannot switch between manual and automatic field numbering");
-    }
-    let index = Number(first);
-    if (first === "") index = (this.#auto as number)++;
-    else this.#auto = false;
+    if (/^\d+$/.test(first)) return this.#place(Number(first));
+    const value = this.#kwargs.get(first);
+    if (value === undefined) throw new PyError("KeyError", repr(first));
+    return value;
+  }
+
+  #place(index: number): Value {
     const value = this.#args[index];
     if (value === undefined) {
       throw new PyError("IndexError", "Replacement index out of range for positional args tuple");
     }
     return value;
   }
+}
+
+function mixedNumbering(): PyError {
+  return new PyError("ValueError", "cannot switch between manual and automatic field numbering");
 }
