@@ -87,4 +87,5 @@ def main() -> None:
     TARGET.write_text(json.dumps({"read": read, "broken": broken}, indent=0) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -99,8 +99,8 @@ def main() -> None:
     signal.signal(signal.SIGALRM, too_slow)
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--count", type=int, default=4000)
-    parser.add_argument("--share", type=float, default=0.35, help="of the systematic cases")
+    parser.add_argument("--count", type=int, default=2500)
+    parser.add_argument("--share", type=float, default=0.25, help="of the systematic cases")
     parser.add_argument("--out", type=Path, default=TARGET)
     given = parser.parse_args()
     rng = random.Random(given.seed)
@@ -115,4 +115,5 @@ def main() -> None:
     print(f"{len(cases)} cases, {refused} of them refused, {given.out.stat().st_size} bytes")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,13 @@ FILTERS = ["upper", "lower", "trim", "length", "string", "tojson", "list", "join
 TESTS = ["defined", "none", "string", "mapping", "number", "sequence", "iterable", "boolean", "odd", "in [1, 'a', none]", "eq 3", "divisibleby 2", "sameas none", "undefined", "true", "integer"]
 METHODS = ["upper()", "strip()", "split()", "items()|list", "keys()|list", "get('a')", "startswith('H')", "replace('l','L')", "split('o')[0]", "lstrip('-')", "a", "name", "b.c", "values()|list", "count('l')", "title()", "find('o')"]
 OPERATORS = ["+", "-", "*", "/", "//", "%", "~", "~", "~", "==", "!=", "<", ">", "<=", "in", "not in", "and", "or"]
+# What seldom fails, so that most templates come to their end.
+SAFE_OPERATORS = ["~", "==", "!=", "and", "or"]
+TEXT_NAMES = ["text", "odd", "digits", "spaced", "lines", "quoted", "marks"]
+TEXT_METHODS = ["upper()", "strip()", "split()", "startswith('H')", "replace('l','L')", "split('o')[0]", "lstrip('-')", "count('l')", "title()", "find('o')", "rstrip('\\n')", "splitlines()", "partition('a')", "rsplit(None, 1)|last"]
+SAFE_FILTERS = ["string", "default('D')", "string|upper", "string|trim", "string|length", "default(1, true)", "string|replace('a','A')", "string|list|join('-')", "string|indent(2)"]
+SAFE_TESTS = ["defined", "none", "string", "mapping", "number", "sequence", "iterable", "boolean", "eq 3", "sameas none", "undefined", "true", "integer"]
+DICT_PARTS = ["dict.items()|list", "dict.keys()|list", "dict.get('a')", "dict.q", "nested.a.b", "rows[0].name", "rows|map(attribute='n')|sum", "list|sort", "words|join(',')", "dict|tojson", "rows|tojson(indent=1)", "list[1:]", "words[::-1]", "loop"]
 SPACES = ["", " ", "\n", "  ", "\n  ", "\t", " \n", "x", "- ", "\n\n"]
 LOOP = ["index", "index0", "first", "last", "length", "revindex", "revindex0", "previtem", "nextitem", "depth", "cycle('a', 'b')", "changed(v1)"]
 
@@ -72,7 +79,7 @@ class TemplateGenerator:
         return body
 
     def filter(self, depth: int) -> str:
-        return self.tag(f"filter {self.rng.choice(['upper', 'trim', 'replace(1, 2)', 'length', 'title|trim', 'indent(2, true)'])}") + self.nested(depth) + self.tag("endfilter")
+        return self.tag(f"filter {self.rng.choice(['upper', 'trim', 'replace(1, 2)', 'length|string', 'title|trim', 'indent(2, true)', 'lower'])}") + self.nested(depth) + self.tag("endfilter")
 
     def generation(self, depth: int) -> str:
         return self.tag("generation") + self.nested(depth) + self.tag("endgeneration")
@@ -98,7 +105,7 @@ class TemplateGenerator:
     def for_(self, depth: int, recursive: bool = False) -> str:
         rng = self.rng
         target = rng.choice(["v1", "v2", "v3", "v1, v2"] if rng.random() < 0.3 else ["v1", "v2"])
-        items = rng.choice([self.expression(), rng.choice(["list", "words", "rows", "dict.items()", "range(4)", "text", "nothing", "mixed", "[1, [2, 3], [[4]]]", "dict"])])
+        items = rng.choice([self.expression() if rng.random() < 0.2 else "rows", rng.choice(["list", "words", "rows", "dict.items()", "range(4)", "text", "nothing", "mixed", "[1, [2, 3], [[4]]]", "dict"])])
         test = f" if {self.expression()}" if rng.random() < 0.25 else ""
         made = self.tag(f"for {target} in {items}{test}{' recursive' if recursive else ''}") + self.nested(depth, 1)
         if recursive and rng.random() < 0.7:
@@ -127,8 +134,8 @@ class TemplateGenerator:
         self.macros += 1
         rng = self.rng
         signature = rng.choice(["", "v1", "v1, v2=3", "v1=zero, v2=v1", "caller=none", "v3"])
-        extra = rng.choice(["", "", "{{ varargs }}", "{{ kwargs }}", "{{ caller() if caller }}", "{{ caller is defined }}", "{{ v1 }}{{ v2 }}"])
-        call = rng.choice(["", "1", "1, 2", "v2=5", "1, 2, 3", "v1=text", "*list", "**dict", "x=1"])
+        extra = rng.choice(["", "{{ varargs }}{{ kwargs }}", "{{ varargs }}", "{{ kwargs }}", "{{ caller() if caller }}", "{{ caller is defined }}", "{{ v1 }}{{ v2 }}"])
+        call = rng.choice(["", "", "", "", "1", "1", "1, 2", "v2=5", "1, 2, 3", "v1=text", "*list", "**dict", "x=1"])
         body = self.nested(depth)
         return self.tag(f"macro {name}({signature})") + body + extra + self.tag("endmacro") + "{{ " + name + "(" + call + ") }}"
 
@@ -147,6 +154,8 @@ class TemplateGenerator:
 
     def expression(self, depth: int = 0) -> str:
         rng = self.rng
+        if rng.random() < 0.75:
+            return self.safe_expression(depth)
         kind = rng.randrange(14 if depth < 3 else 4)
         if kind <= 1:
             return rng.choice(self.names)
@@ -172,6 +181,25 @@ class TemplateGenerator:
         if kind == 12:
             return f"{rng.choice(['not ', '-', '+'])}{inner()}"
         return rng.choice([f"[{inner()}, {inner()}]", f"{{'k': {inner()}}}", f"({inner()}, {inner()})", f"range({rng.randrange(5)})|list", f"{inner()} < {inner()} <= {inner()}", f"dict(a={inner()})", "loop", "ns.n", "m0(1)", "self"])
+
+
+    def safe_expression(self, depth: int) -> str:
+        rng = self.rng
+        kind = rng.randrange(9 if depth < 3 else 4)
+        inner = lambda: self.safe_expression(depth + 1)  # noqa: E731
+        if kind <= 1:
+            return rng.choice(self.names + self.locals)
+        if kind == 2:
+            return f"{rng.choice(TEXT_NAMES)}.{rng.choice(TEXT_METHODS)}"
+        if kind == 3:
+            return rng.choice(DICT_PARTS)
+        if kind <= 5:
+            return f"({inner()} {rng.choice(SAFE_OPERATORS)} {inner()})"
+        if kind == 6:
+            return f"{inner()}|{rng.choice(SAFE_FILTERS)}"
+        if kind == 7:
+            return f"({inner()} is {rng.choice(['', 'not '])}{rng.choice(SAFE_TESTS)})"
+        return f"({inner()} if {inner()} else {inner()})"
 
 
 # `if`, `for`, `with`, `break` and `continue` are words of Python's.

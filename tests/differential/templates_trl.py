@@ -36,4 +36,5 @@ def main() -> None:
     json.dump(results, sys.stdout)
 
 
-main()
+if __name__ == "__main__":
+    main()
