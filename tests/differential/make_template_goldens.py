@@ -17,7 +17,7 @@ import signal
 from pathlib import Path
 
 from jinja_reference import render_source
-from template_generator import TemplateGenerator
+from template_generator import TemplateGenerator, fragments
 
 HERE = Path(__file__).parent
 TARGET = HERE.parents[1] / "shared/data/jinja/jinja_goldens.json.gz"
@@ -99,7 +99,7 @@ def main() -> None:
     signal.signal(signal.SIGALRM, too_slow)
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--count", type=int, default=2500)
+    parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--share", type=float, default=0.25, help="of the systematic cases")
     parser.add_argument("--out", type=Path, default=TARGET)
     given = parser.parse_args()
@@ -107,7 +107,8 @@ def main() -> None:
     snippets = (HERE / "snippets.txt").read_text().split("\n===\n")
     kept = [source for source in systematic() if rng.random() < given.share]
     generated = [TemplateGenerator(random.Random(f"{given.seed}/{i}"), NAMES).template() for i in range(given.count)]
-    sources = list(dict.fromkeys(snippets + escaped_strftime() + kept + generated))
+    pieces = [fragments(rng) for _ in range(given.count)]
+    sources = list(dict.fromkeys(snippets + escaped_strftime() + kept + generated + pieces))
     cases = [made for made in map(case, sources) if made is not None]
     text = json.dumps({"values": VALUES, "cases": cases}, ensure_ascii=False, separators=(",", ":"))
     given.out.write_bytes(gzip.compress(text.encode("utf-8", "surrogatepass"), 9, mtime=0))

@@ -17,6 +17,16 @@ SPACES = ["", " ", "\n", "  ", "\n  ", "\t", " \n", "x", "- ", "\n\n"]
 LOOP = ["index", "index0", "first", "last", "length", "revindex", "revindex0", "previtem", "nextitem", "depth", "cycle('a', 'b')", "changed(v1)"]
 
 
+MARKS = ["{%", "%}", "{{", "}}", "{#", "#}", "{%-", "-%}", "{%+", "+%}", "{{-", "-}}", "{#-", "-#}", " if yes ", " endif ", "three", " raw "]
+PIECES = [" ", " ", "\n", "\n", "\r\n", "  \n", "\t", "x", "{% raw %}", "{% endraw %}", "{% raw -%}", "{%- endraw %}", "{% if yes %}", "{% endif %}", "{%- if no -%}", "{%- endif -%}", "{{ three }}", "{{- three -}}", "{# c #}", "{#- c -#}", "{%- else %}", "a", "\u00a0", "\u0085", "\u2028", "{", "}", "%", "#", "{% set v = 1 %}", "{% set v %}", "{% endset %}", "é", "{{ '}}' }}", "{{ {'a': {}} }}", "\n\n"]
+
+
+def fragments(rng: random.Random) -> str:
+    """Pieces of tags and white space in any order: what the lexer makes of them."""
+    pieces = MARKS + PIECES if rng.random() < 0.2 else PIECES
+    return "".join(rng.choice(pieces) for _ in range(rng.randrange(1, 10)))
+
+
 class TemplateGenerator:
     def __init__(self, rng: random.Random, names: list[str]):
         self.rng = rng

@@ -106,6 +106,8 @@ class Lexer {
     this.#lineStarting = begin.endsWith("\n");
     RAW_END.lastIndex = this.#at;
     const end = RAW_END.exec(this.#source);
+    // As in Jinja2, one that begins at the very end needs none.
+    if (end === null && this.#at === this.#source.length) return;
     if (end === null) throw this.#error("Missing end of raw directive");
     this.#pushData(this.#source.slice(this.#at, end.index), end[1]!, true);
     this.#line += countLines(end[0]);
@@ -116,6 +118,7 @@ class Lexer {
   #comment(): void {
     COMMENT_END.lastIndex = this.#at;
     const end = COMMENT_END.exec(this.#source);
+    if (end === null && this.#at === this.#source.length) return;
     if (end === null) throw this.#error("Missing end of comment tag");
     const next = end.index + end[0].length;
     this.#line += countLines(this.#source.slice(this.#at, next));
