@@ -1,8 +1,9 @@
 /** A template's syntax tree → a function that renders it. */
 import { truthy } from "../python/protocols.ts";
 import { str } from "../python/repr.ts";
-import { PyError, PyObject, typeName, type Value } from "../python/value.ts";
+import { PyError, typeName, type Value } from "../python/value.ts";
 import { compileCall, compileExpression, compileFilter } from "./compile_expression.ts";
+import { collectBlocks, compileBlock, compileBlockCall, compileSelf } from "./compile_block.ts";
 import { compileFor } from "./compile_loop.ts";
 import { compileMacro } from "./compile_macro.ts";
 import { compileNamespaceCheck, compileTarget } from "./compile_target.ts";
@@ -10,7 +11,6 @@ import { TemplateSyntaxError } from "./errors.ts";
 import {
   type AssignBlockNode,
   type AssignNode,
-  type BlockNode,
   type CallBlockNode,
   descendants,
   type Expr,
@@ -23,11 +23,10 @@ import {
   type TemplateNode,
   type WithNode,
 } from "./nodes.ts";
-import { Markup, PyFunction } from "./objects.ts";
+import { Markup } from "./objects.ts";
 import { type Context, Frame, Run } from "./runtime.ts";
-import { type Evaluate, type Execute, FunctionScope, Scope, type TemplateBlocks } from "./scope.ts";
-import { analyze, findUndeclared, Symbols } from "./symbols.ts";
-import { Undefined } from "./undefined.ts";
+import { type Evaluate, type Execute, FunctionScope, Scope } from "./scope.ts";
+import { analyze, Symbols } from "./symbols.ts";
 import { NO_KWARGS } from "../python/parameters.ts";
 
 /** Throws a `TemplateSyntaxError` or an `UnsupportedError`. */
@@ -38,7 +37,9 @@ export function compileTemplate(template: TemplateNode): (context: Context) => R
   analyze(scope.symbols, template);
   const enter = scope.enter();
   const body = compileBody(template.body, scope);
-  for (const node of blocks.nodes.values()) blocks.functions.set(node.name, compileBlock(node, blocks));
+  for (const node of blocks.nodes.values()) {
+    blocks.functions.set(node.name, compileBlock(node, blocks, compileBody));
+  }
   return (context) => {
     const run = new Run();
     const frame = new Frame(scope.func.size, null, context, run, run.root);
@@ -261,89 +262,4 @@ function compileWith(node: WithNode, outer: Scope): Execute {
     leave(frame);
     return signal;
   };
-}
-
-function collectBlocks(template: TemplateNode): TemplateBlocks {
-  const nodes = new Map<string, BlockNode>();
-  for (const node of descendants(template)) {
-    if (node.kind !== "Block") continue;
-    if (nodes.has(node.name)) throw new TemplateSyntaxError(`block '${node.name}' defined twice`, node.line);
-    nodes.set(node.name, node);
-  }
-  return { nodes, functions: new Map() };
-}
-
-/** A block has a frame of its own: it sees what the template was given and what it has set at its top level. */
-function compileBlock(node: BlockNode, blocks: TemplateBlocks): (frame: Frame, context: Context) => void {
-  const scope = new Scope(blocks);
-  const setSelf = compileSelf(node.body, scope);
-  const usesSuper = findUndeclared(node.body, ["super"]).has("super");
-  if (usesSuper) scope.symbols.declareParameter("super");
-  const setSuper = usesSuper ? scope.write("super") : null;
-  analyze(scope.symbols, node);
-  const enter = scope.enter();
-  const body = compileBody(node.body, scope);
-  const noParent = new Undefined(() => `there is no parent block called '${node.name}'.`);
-  return (around, context) => {
-    const frame = new Frame(scope.func.size, null, context, around.run, around.out);
-    setSelf(frame);
-    setSuper?.(frame, noParent);
-    enter(frame);
-    body(frame);
-  };
-}
-
-function compileBlockCall(node: BlockNode, scope: Scope): Execute {
-  const locals = [...scope.symbols.dumpStores()].map(([name, ref]) => [name, scope.readRef(ref)] as const);
-  return (frame) => {
-    if (node.required) throw new PyError("TemplateRuntimeError", `Required block '${node.name}' not found`);
-    let { context } = frame;
-    if (node.scoped) {
-      const values = locals.map(([name, read]) => [name, read(frame)] as const);
-      context = context.derive(
-        new Map(values.filter((pair): pair is [string, Value] => pair[1] !== undefined)),
-      );
-    }
-    frame.run.nested(() => scope.blocks.functions.get(node.name)!(frame, context));
-    return 0;
-  };
-}
-
-/** `self`, by which a template calls its own blocks, where it is asked for. */
-function compileSelf(nodes: readonly Statement[], scope: Scope): (frame: Frame) => void {
-  if (!findUndeclared(nodes, ["self"]).has("self")) return () => {};
-  scope.symbols.declareParameter("self");
-  const write = scope.write("self");
-  return (frame) => write(frame, new TemplateReference(scope.blocks, frame));
-}
-
-class TemplateReference extends PyObject {
-  readonly typeName = "TemplateReference";
-  readonly #blocks: TemplateBlocks;
-  readonly #frame: Frame;
-
-  constructor(blocks: TemplateBlocks, frame: Frame) {
-    super();
-    this.#blocks = blocks;
-    this.#frame = frame;
-  }
-
-  repr(): string {
-    return "<TemplateReference None>";
-  }
-
-  override item(key: Value): Value | undefined {
-    const run = typeof key === "string" ? this.#blocks.functions.get(key) : undefined;
-    if (run === undefined) return undefined;
-    return new PyFunction(() =>
-      this.#frame.run.nested(() => {
-        const outer = this.#frame.out;
-        const out = { text: "" };
-        this.#frame.out = out;
-        run(this.#frame, this.#frame.context);
-        this.#frame.out = outer;
-        return out.text;
-      })
-    );
-  }
 }
