@@ -170,7 +170,17 @@ Deno.test("a template that would never end is stopped", () => {
         "more than 20000000 steps",
       ],
       ["{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "maximum recursion depth exceeded"],
-      ["{{ 'a' * 10**9 }}", "has more than"],
+      ["{{ 'a' * 10**9 }}", "MemoryError: a text of more than 67108864 characters"],
+      ["{{ [1] * 10**9 }}", "MemoryError: a list of more than 16777216 items"],
+      ["{{ [1] | batch(10**9, 0) | list }}", "MemoryError: a list of more than"],
+      [
+        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "a list of more than",
+      ],
+      [
+        "{% set ns = namespace(x='1') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "a text of more than",
+      ],
       ["{{ 10 ** (10 ** 10) }}", "bits is not computed"],
     ] as const
   ) {

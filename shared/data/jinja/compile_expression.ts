@@ -2,6 +2,7 @@
 import { binary, unary } from "../python/arithmetic.ts";
 import { setItem } from "../python/container_methods.ts";
 import { contains, equals, ordered } from "../python/compare.ts";
+import { checkText } from "../python/limits.ts";
 import { NO_KWARGS } from "../python/parameters.ts";
 import { iterate, truthy } from "../python/protocols.ts";
 import { str } from "../python/repr.ts";
@@ -133,7 +134,9 @@ function compileBinary(op: Parameters<typeof binary>[1], left: Evaluate, right: 
   return (frame) => {
     const a = left(frame);
     const b = right(frame);
-    return typeof a === "string" && typeof b === "string" ? a + b : binary(a, "+", b);
+    if (typeof a !== "string" || typeof b !== "string") return binary(a, "+", b);
+    checkText(a.length + b.length);
+    return a + b;
   };
 }
 

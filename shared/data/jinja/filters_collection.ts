@@ -1,7 +1,17 @@
 /** Filters of lists and dicts. */
 import { contains, equals, hashable, ordered, sorted } from "../python/compare.ts";
 import { DictView } from "../python/dict_view.ts";
-import { count, iterate, length, listOf, reversedOrNull, truthy, use } from "../python/protocols.ts";
+import { checkItems } from "../python/limits.ts";
+import {
+  count,
+  iterate,
+  length,
+  lengthOrNull,
+  listOf,
+  reversedOrNull,
+  truthy,
+  use,
+} from "../python/protocols.ts";
 import { slice as sliceOf } from "../python/subscript.ts";
 import { PyError, tuple, typeName, type Value } from "../python/value.ts";
 import {
@@ -117,6 +127,7 @@ function groupBy(value: Value, ...[attribute, otherwise, caseSensitive]: Argumen
 
 function batch(value: Value, ...[size, fill]: Argument[]): Value {
   const limit = count(size!);
+  checkItems(limit);
   return generator(function* () {
     let row: Value[] = [];
     for (const item of iterate(value)) {
@@ -136,6 +147,7 @@ function slice(value: Value, ...[slices, fill]: Argument[]): Value {
   return generator(function* () {
     const items = listOf(value);
     const parts = count(slices!);
+    checkItems(parts);
     if (parts === 0) throw new PyError("ZeroDivisionError", "integer division or modulo by zero");
     const size = Math.floor(items.length / parts);
     const longer = items.length - size * parts;
@@ -156,6 +168,11 @@ function items(value: Value): Value {
   });
 }
 
+function list(value: Value): Value {
+  checkItems(lengthOrNull(value) ?? 0);
+  return Array.from(iterate(value));
+}
+
 const size = filter("", (value) => BigInt(length(value)));
 const otherwise = filter("default_value?, boolean?", (value, otherwise, boolean) => {
   return value instanceof Undefined || (flag(boolean) && !truthy(value)) ? or(otherwise, "") : value;
@@ -172,7 +189,7 @@ export const COLLECTION_FILTERS: Readonly<Record<string, FilterFunction>> = {
   items: filter("", items),
   last: filter("", last),
   length: size,
-  list: filter("", (value) => Array.from(iterate(value))),
+  list: filter("", list),
   max: extreme(">"),
   min: extreme("<"),
   reverse: filter("", reverse),

@@ -36,7 +36,9 @@ export function compileJinja(source: string, globals: ReadonlyMap<string, Value>
   };
 }
 
-/** An overflow of the stack, or a text longer than JavaScript allows. */
+/** JavaScript's RangeErrors: an overflow of the stack, or a text longer than it allows. */
 function asPyError(error: unknown): unknown {
-  return error instanceof RangeError ? new PyError("RecursionError", error.message) : error;
+  if (!(error instanceof RangeError)) return error;
+  const type = error.message.includes("stack") ? "RecursionError" : "MemoryError";
+  return new PyError(type, error.message);
 }

@@ -1,12 +1,11 @@
 /** `+ - * / // % **`, with Python's errors. */
+import { checkItems, checkText } from "./limits.ts";
 import { percentFormat } from "./percent_format.ts";
 import { integer, numeric, use } from "./protocols.ts";
 import { PyError, Tuple, tuple, typeName, UnsupportedError, type Value } from "./value.ts";
 
 export type Operator = "+" | "-" | "*" | "/" | "//" | "%" | "**";
 
-/** The longest text or list that `*` makes: more is a mistake or an attack. */
-const MAX_REPEATED = 1 << 26;
 /** The longest integer that is computed, in bits. */
 const MAX_BITS = 1 << 17;
 
@@ -39,6 +38,7 @@ export function unary(operator: "-" | "+", value: Value): Value {
 
 function concatenate(left: Value, right: Value): Value {
   if (Array.isArray(left) && Array.isArray(right) && left instanceof Tuple === right instanceof Tuple) {
+    checkItems(left.length + right.length);
     return left instanceof Tuple ? tuple([...left, ...right]) : [...left, ...right];
   }
   use(left);
@@ -64,9 +64,8 @@ function repeat(value: string | Value[], times: Value): Value {
   }
   const whole = integer(times);
   const count = whole <= 0n ? 0 : Number(whole);
-  if (value.length * count > MAX_REPEATED) {
-    throw new PyError("MemoryError", `${typeName(value)} * ${whole} has more than ${MAX_REPEATED} items`);
-  }
+  if (typeof value === "string") checkText(value.length * count);
+  else checkItems(value.length * count);
   if (typeof value === "string") return value.repeat(count);
   const items = Array.from({ length: count }, () => value).flat(1) as Value[];
   return value instanceof Tuple ? tuple(items) : items;

@@ -1,5 +1,6 @@
 /** The methods of Python's `str`. */
 import { codePointLength, hasSurrogates, unitsOf } from "./code_points.ts";
+import { checkText } from "./limits.ts";
 import { type Method, method } from "./parameters.ts";
 import { count, iterate, truthy, use } from "./protocols.ts";
 import { sliceIndexes, subscript } from "./subscript.ts";
@@ -85,7 +86,7 @@ function justify(place: "left" | "right" | "center"): Method<string> {
     }
     const missing = count(width!) - codePointLength(self);
     if (missing <= 0) return self;
-    checkLength(missing);
+    checkText(missing);
     // CPython's rule for a centre that is not exact.
     const left = place === "left"
       ? 0
@@ -94,13 +95,6 @@ function justify(place: "left" | "right" | "center"): Method<string> {
       : Math.floor(missing / 2) + (missing & count(width!) & 1);
     return char.repeat(left) + self + char.repeat(missing - left);
   });
-}
-
-/** The longest text that one method makes. */
-const MAX_LENGTH = 1 << 26;
-
-function checkLength(length: number): void {
-  if (length > MAX_LENGTH) throw new PyError("MemoryError", `a text of more than ${MAX_LENGTH} characters`);
 }
 
 function partition(last: boolean): Method<string> {
@@ -119,7 +113,7 @@ export function replace(self: string, old: string, replacement: string, limit: n
   if (old === "") return insertBetween(self, replacement, limit);
   const parts = self.split(old);
   if (parts.length === 1) return self;
-  checkLength(self.length + (parts.length - 1) * replacement.length);
+  checkText(self.length + (parts.length - 1) * replacement.length);
   if (limit < 0 || parts.length <= limit + 1) return parts.join(replacement);
   return [...parts.slice(0, limit), parts.slice(limit).join(old)].join(replacement);
 }
@@ -127,7 +121,7 @@ export function replace(self: string, old: string, replacement: string, limit: n
 function insertBetween(self: string, insert: string, limit: number): string {
   const characters = Array.from(self);
   const places = limit < 0 ? characters.length + 1 : Math.min(limit, characters.length + 1);
-  checkLength(self.length + places * insert.length);
+  checkText(self.length + places * insert.length);
   let result = "";
   for (let i = 0; i <= characters.length; i++) result += (i < places ? insert : "") + (characters[i] ?? "");
   return result;
@@ -160,7 +154,7 @@ function expandTabs(self: string, size: number): string {
       result += char;
       column = char === "\n" || char === "\r" ? 0 : column + 1;
     }
-    checkLength(result.length);
+    checkText(result.length);
   }
   return result;
 }
@@ -168,7 +162,7 @@ function expandTabs(self: string, size: number): string {
 function zeroFill(self: string, width: number): string {
   const missing = width - codePointLength(self);
   if (missing <= 0) return self;
-  checkLength(missing);
+  checkText(missing);
   const sign = self[0] === "+" || self[0] === "-" ? self[0] : "";
   return sign + "0".repeat(missing) + self.slice(sign.length);
 }
