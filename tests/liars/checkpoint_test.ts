@@ -1,8 +1,11 @@
 /** What a worker writes as a checkpoint, and what the coordinator holds it against. */
 import { assertEquals, assertMatch } from "@std/assert";
-import type { AdapterLayout } from "../../coordinator/adapter_layout.ts";
+import { type AdapterLayout, adapterLayout } from "../../coordinator/adapter_layout.ts";
 import { createArtifactStore } from "../../coordinator/artifact_store.ts";
 import { sha256Of } from "../../coordinator/store/streamed_file.ts";
+import { parseJobRequest } from "../../shared/job_spec.ts";
+import { linearModules, parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
+import { planLora } from "../../worker/model/lora.ts";
 import { writeAdapter } from "../../worker/model/adapter_file.ts";
 import { writeTrainingState } from "../../worker/model/training_state_file.ts";
 import { digestOf } from "../../worker/optimizer/adamw_state.ts";
@@ -63,5 +66,35 @@ Deno.test("an adapter and a state that are not what was committed are not accept
     );
   } finally {
     await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("the coordinator knows how an adapter lies in memory as workers lay it out", async () => {
+  const config = await Deno.readTextFile(
+    new URL("../golden/ladder/gqa_tied/model/config.json", import.meta.url),
+  );
+  const transformer = parseTransformerSpec(JSON.parse(config));
+  const modules = linearModules(transformer).map(({ name, outFeatures, inFeatures }) => (
+    { name, out: outFeatures, in: inFeatures }
+  ));
+  for (
+    const target_modules of ["all-linear", ["q_proj", "down_proj"], ["layers.1.self_attn.k_proj"]] as const
+  ) {
+    for (const r of [1, 3, 8]) {
+      const lora = {
+        r,
+        target_modules: target_modules === "all-linear" ? target_modules : [...target_modules],
+      };
+      const { spec } = parseJobRequest({ model: "m", training_file: "f", lora });
+      const { tensors, ...layout } = planLora(transformer, spec.lora).layout;
+      assertEquals(adapterLayout(spec, modules), {
+        ...{ ...layout, tensorCount: tensors.length },
+        tensors: tensors.map(({ name, offset, shape: [rows, columns] }) => ({
+          name,
+          offset,
+          size: rows * columns,
+        })),
+      });
+    }
   }
 });
