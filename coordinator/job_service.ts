@@ -324,10 +324,10 @@ export function createJobService(options: JobServiceOptions): JobService {
           `training has ended without the adapter of step ${plan.totalSteps}`,
         );
       }
-      await options.checkAdapter?.(
-        await artifacts.path(id, plan.totalSteps, "adapter_model.safetensors"),
-        plan.totalSteps,
-      );
+      const weights = stored.find(({ name }) => name === "adapter_model.safetensors");
+      if (options.checkAdapter !== undefined && weights !== undefined) {
+        await options.checkAdapter(await artifacts.path(id, plan.totalSteps, weights), plan.totalSteps);
+      }
       signal.throwIfAborted();
       const resultFiles = stored.map((file) => files.addResult(id, plan.totalSteps, file).id);
       resultFiles.push(...await addTokenizerFiles(files, plan));
