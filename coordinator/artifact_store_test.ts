@@ -1,12 +1,8 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { LoraFleetError } from "../shared/errors.ts";
-import { writeTrainingState } from "../worker/model/training_state_file.ts";
-import { digestOf } from "../worker/optimizer/adamw_state.ts";
-import { writeAdapter } from "../worker/model/adapter_file.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
-import type { AdapterLayout } from "./adapter_layout.ts";
 
 const CONFIG = "adapter_config.json";
 const WEIGHTS = "adapter_model.safetensors";
@@ -192,59 +188,3 @@ function stateBytes(data: string): Uint8Array {
   new DataView(bytes.buffer).setBigUint64(0, 2n, true);
   return bytes;
 }
-
-Deno.test("an adapter and a state that are not what was committed are not accepted", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const name = (side: string) => `base_model.model.model.layers.0.self_attn.q_proj.lora_${side}.weight`;
-    const adapter = Float32Array.from({ length: 128 }, (_, i) => i);
-    const state = {
-      adapter,
-      firstMoment: adapter.map((x) => x / 2),
-      secondMoment: adapter.map((x) => x * x),
-    };
-    const layout: AdapterLayout = {
-      ...{ tensorCount: 2, elementCount: 128, parameterCount: 120 },
-      tensors: [{ name: name("A"), offset: 0, size: 60 }, { name: name("B"), offset: 64, size: 60 }],
-    };
-    const write = async (to: string, change: (tensor: Float32Array) => Float32Array) => {
-      const tensors = layout.tensors.map(({ name, offset, size }, index) => ({
-        name,
-        shape: (index === 0 ? [4, 15] : [15, 4]) as [number, number],
-        data: change(adapter.slice(offset, offset + size)),
-      }));
-      const lora = {
-        ...{ r: 4, lora_alpha: 8, lora_dropout: 0, use_rslora: false },
-        ...{ bias: "none" as const, task_type: "CAUSAL_LM" as const },
-      };
-      await writeAdapter(to, {
-        tensors,
-        lora: { ...lora, target_modules: ["q_proj"] },
-        baseModelName: "base",
-      });
-      await writeTrainingState(to, { updateCount: 1, ...state });
-    };
-    const upload = async (from: string, truth: string) => {
-      const store = createArtifactStore(`${folder}/artifacts`);
-      const put = putAs(store, "w-a", 1);
-      const files = await Promise.all(
-        [CONFIG, WEIGHTS, STATE].map(async (file) => await put(file, await Deno.readFile(`${from}/${file}`))),
-      );
-      const accepted = await store.accept("j", 1, "w-a", files, { digest: truth, layout });
-      return "fault" in accepted ? accepted.fault : "accepted";
-    };
-    await write(`${folder}/right`, (tensor) => tensor);
-    await write(`${folder}/wrong`, (tensor) => tensor.with(59, 7));
-    assertEquals(await upload(`${folder}/right`, digestOf(state)), "accepted");
-    assertMatch(
-      await upload(`${folder}/wrong`, digestOf(state)),
-      /lora_A\.weight in .* has other numbers than/,
-    );
-    assertMatch(
-      await upload(`${folder}/right`, shaOf("another")),
-      /the training state has the digest [0-9a-f]{64}/,
-    );
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});

@@ -325,8 +325,8 @@ export function createJobService(options: JobServiceOptions): JobService {
         );
       }
       const weights = stored.find(({ name }) => name === "adapter_model.safetensors");
-      if (weights !== undefined) {
-        await options.checkAdapter?.(await artifacts.path(id, plan.totalSteps, weights), plan.totalSteps);
+      if (options.checkAdapter !== undefined && weights !== undefined) {
+        await options.checkAdapter(await artifacts.path(id, plan.totalSteps, weights), plan.totalSteps);
       }
       signal.throwIfAborted();
       const resultFiles = stored.map((file) => files.addResult(id, plan.totalSteps, file).id);

@@ -1,7 +1,8 @@
 /**
  * One optimizer step after the other, as decisions: (plan, training, event, now) → (training, effects, reason). The table of
  * phases is in docs/protocol.md. The parts: who takes part (step_fleet.ts), the phase `waiting` (step_waiting.ts), claims
- * (step_claim.ts), gradients that are not finite (step_opinions.ts), audits (step_audit.ts), who is to blame (step_blame.ts),
+ * (step_claim.ts), gradients that are not finite (step_opinions.ts), audits (step_audit.ts), who is to blame (step_blame.ts), what workers say
+ * about each other (step_accusations.ts), whether a round's sums add up (step_sums.ts),
  * members that come and go (step_regroup.ts), updates (step_update.ts), checkpoints (step_checkpoint.ts).
  */
 import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";

@@ -338,13 +338,16 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     }
     const layout = isSameLayout(training.layout, options.layout) ? options.layout : null;
     const truth = { digest: committed.digest, layout };
-    const accepted = await artifacts.accept(job.id, step, worker, outcome.files, truth);
+    const accepted = await artifacts.accept(job.id, step, worker, outcome.files, truth)
+      .catch((thrown) => ({ fault: `its files could not be stored: ${messageOf(thrown)}` }));
     if ("fault" in accepted) return failed(accepted.fault);
     if (savesState) storedState = await artifacts.state(job.id, step) ?? storedState;
     const files = accepted.files.map(({ name, size, sha256 }) => ({ name, size, sha256 }));
     return { ...report, outcome: { type: "written", files } };
   }
 
+  /** Checkpoints whose files are being looked at. */
+  const checking = new Set<string>();
   const received = encodeMessage(receivedSchema, { type: "received" });
 
   /** How a worker has ended its part of an attempt, and what its gradients have cost so far. */
@@ -402,8 +405,13 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       schema: checkpointReportSchema,
       what: "report of a checkpoint",
       handle: ({ said, respond }) => {
-        checked(said).then((report) => apply({ type: "checkpoint", report })).catch(fail);
         respond(received);
+        // A report may come twice while the files of the first one are still read.
+        const key = `${said.worker} ${said.step} ${said.outcome.type}`;
+        if (checking.has(key)) return;
+        checking.add(key);
+        checked(said).then((report) => apply({ type: "checkpoint", report })).catch(fail)
+          .finally(() => checking.delete(key));
       },
     }, guard),
     ...local === null ? [] : [serveRows({

@@ -3,7 +3,6 @@ import type { z } from "zod";
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Limits } from "../shared/limits.ts";
-import { CHECK_WORDS, MAX_LOCALISED_MEMBERS, sumOfWords } from "../shared/linear_check.ts";
 import {
   attemptFailureSchema,
   decodeWorkItemHeader,
@@ -22,7 +21,6 @@ import {
 } from "../shared/messages.ts";
 import { failureSubject, itemSubject, reportSubject, updateSubject } from "../shared/subjects.ts";
 import { askUntilAnswered, askUntilRead } from "./ask.ts";
-import type { RoundChecksums } from "./allreduce/round_check.ts";
 import type { MicroBatchResult, UpdateResult } from "./engine/engine.ts";
 import type { AttemptId } from "./step_action.ts";
 
@@ -66,7 +64,7 @@ export interface Reports {
   item(about: AttemptId & { readonly index: number }, signal: AbortSignal): Promise<OrderedItem>;
   updated(
     about: AttemptId & { readonly generation: number },
-    result: UpdateResult & { readonly checksums: RoundChecksums | null },
+    result: UpdateResult & { readonly check: RoundCheck | null },
     signal: AbortSignal,
   ): Promise<void>;
   failed(about: AttemptId, reason: string, suspects: readonly string[], signal: AbortSignal): Promise<void>;
@@ -107,7 +105,7 @@ export function createReports(options: ReportsOptions): Reports {
       const request = { bus, clock, subject, data, timeoutMs: limits.requestTimeoutMs, signal };
       return await askUntilRead(request, (data) => ({ header: decodeWorkItemHeader(data), data }));
     },
-    async updated({ term, step, attempt, generation }, { digest, gradientNorm, checksums }, signal) {
+    async updated({ term, step, attempt, generation }, { digest, gradientNorm, check }, signal) {
       const report = encodeMessage(updateReportSchema, {
         ...self,
         term,
@@ -117,7 +115,7 @@ export function createReports(options: ReportsOptions): Reports {
         digest,
         gradientNorm: finiteOrNull(gradientNorm),
         gradientBytesSent: gradientBytesSent(),
-        check: checksums === null ? null : roundCheckOf(checksums),
+        check,
       });
       await ask(updateSubject(jobId, self.worker), report, receivedSchema, signal);
     },
@@ -133,18 +131,6 @@ export function createReports(options: ReportsOptions): Reports {
       });
       await ask(failureSubject(jobId, self.worker), report, receivedSchema, signal);
     },
-  };
-}
-
-/** In a large fleet totals alone. */
-function roundCheckOf({ given, received, total, result }: RoundChecksums): RoundCheck {
-  const isLarge = given.length > CHECK_WORDS * MAX_LOCALISED_MEMBERS;
-  const told = (words: Int32Array) => encodeChecksums(isLarge ? sumOfWords(words) : words);
-  return {
-    given: told(given),
-    received: isLarge ? "" : encodeChecksums(received),
-    total: encodeChecksums(total),
-    result: told(result),
   };
 }
 

@@ -25,6 +25,7 @@ import type {
 import { decodeWorkItemHeader, decodeWorkItemPhase, decodeWorkItemRows } from "../shared/messages.ts";
 import { gradientSubjects } from "../shared/subjects.ts";
 import { createAllReduce } from "./allreduce/all_reduce.ts";
+import { roundCheckOf } from "./allreduce/round_check.ts";
 import type { RoundId } from "./allreduce/round_id.ts";
 import { RoundTimeout } from "./allreduce/round_timeout.ts";
 import type { Engine, GradientLayout, MicroBatchResult } from "./engine/engine.ts";
@@ -309,6 +310,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
         signal,
         deadlineMs: state.roundMs,
       });
+      const check = checksums === null ? null : roundCheckOf(checksums);
       own = { ...own, pending: null };
       options.onHeld(heldNow());
       const result = await engine.update({
@@ -323,7 +325,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       assertFinite(result.gradientNorm, targetCount);
       own = { ...own, pending: { step, digest: result.digest } };
       options.onHeld(heldNow());
-      await reports.updated({ term, step, attempt, generation }, { ...result, checksums }, signal);
+      await reports.updated({ term, step, attempt, generation }, { ...result, check }, signal);
     });
   }
 

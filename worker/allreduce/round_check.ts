@@ -2,7 +2,15 @@
  * What one member sees of a round, as checksums (shared/linear_check.ts): taken chunk by chunk where the chunk is touched
  * anyway, so that the event loop never waits for a whole gradient.
  */
-import { addChecksum, addWords, CHECK_WORDS, type CheckWeights } from "../../shared/linear_check.ts";
+import {
+  addChecksum,
+  addWords,
+  CHECK_WORDS,
+  type CheckWeights,
+  MAX_LOCALISED_MEMBERS,
+  sumOfWords,
+} from "../../shared/linear_check.ts";
+import { encodeChecksums, type RoundCheck as RoundCheckMessage } from "../../shared/messages.ts";
 import type { OwnerRange } from "./owner_ranges.ts";
 import type { RoundCodec } from "./round_codec.ts";
 
@@ -62,5 +70,17 @@ export function createRoundCheck(
       addWords(total, 0, own, 0);
       addWords(result, CHECK_WORDS * owner, own, 0);
     },
+  };
+}
+
+/** As an update tells it: in a large fleet totals alone. */
+export function roundCheckOf({ given, received, total, result }: RoundChecksums): RoundCheckMessage {
+  const isLarge = given.length > CHECK_WORDS * MAX_LOCALISED_MEMBERS;
+  const told = (words: Int32Array) => encodeChecksums(isLarge ? sumOfWords(words) : words);
+  return {
+    given: told(given),
+    received: isLarge ? "" : encodeChecksums(received),
+    total: encodeChecksums(total),
+    result: told(result),
   };
 }

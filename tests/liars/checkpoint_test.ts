@@ -1,0 +1,100 @@
+/** What a worker writes as a checkpoint, and what the coordinator holds it against. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { type AdapterLayout, adapterLayout } from "../../coordinator/adapter_layout.ts";
+import { createArtifactStore } from "../../coordinator/artifact_store.ts";
+import { sha256Of } from "../../coordinator/store/streamed_file.ts";
+import { parseJobRequest } from "../../shared/job_spec.ts";
+import { linearModules, parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
+import { planLora } from "../../worker/model/lora.ts";
+import { writeAdapter } from "../../worker/model/adapter_file.ts";
+import { writeTrainingState } from "../../worker/model/training_state_file.ts";
+import { digestOf } from "../../worker/optimizer/adamw_state.ts";
+
+const FILES = ["adapter_config.json", "adapter_model.safetensors", "training_state.safetensors"];
+
+Deno.test("an adapter and a state that are not what was committed are not accepted", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const name = (side: string) => `base_model.model.model.layers.0.self_attn.q_proj.lora_${side}.weight`;
+    const adapter = Float32Array.from({ length: 128 }, (_, i) => i);
+    const state = {
+      adapter,
+      firstMoment: adapter.map((x) => x / 2),
+      secondMoment: adapter.map((x) => x * x),
+    };
+    const layout: AdapterLayout = {
+      ...{ tensorCount: 2, elementCount: 128, parameterCount: 120 },
+      tensors: [{ name: name("A"), offset: 0, size: 60 }, { name: name("B"), offset: 64, size: 60 }],
+    };
+    const write = async (to: string, change: (tensor: Float32Array) => Float32Array) => {
+      const tensors = layout.tensors.map(({ name, offset, size }, index) => ({
+        name,
+        shape: (index === 0 ? [4, 15] : [15, 4]) as [number, number],
+        data: change(adapter.slice(offset, offset + size)),
+      }));
+      const lora = {
+        ...{ r: 4, lora_alpha: 8, lora_dropout: 0, use_rslora: false },
+        ...{ bias: "none" as const, task_type: "CAUSAL_LM" as const },
+      };
+      await writeAdapter(to, {
+        tensors,
+        lora: { ...lora, target_modules: ["q_proj"] },
+        baseModelName: "base",
+      });
+      await writeTrainingState(to, { updateCount: 1, ...state });
+    };
+    const upload = async (from: string, digest: string) => {
+      const store = createArtifactStore(`${folder}/artifacts`);
+      const files = await Promise.all(FILES.map(async (name) => {
+        const data = await Deno.readFile(`${from}/${name}`);
+        const upload = { step: 1, writer: "w-a", name, sha256: sha256Of(data), maxBytes: 10_000 };
+        return await store.put("j", upload, ReadableStream.from([data]));
+      }));
+      const accepted = await store.accept("j", 1, "w-a", files, { digest, layout });
+      return "fault" in accepted ? accepted.fault : "accepted";
+    };
+    await write(`${folder}/right`, (tensor) => tensor);
+    await write(`${folder}/wrong`, (tensor) => tensor.with(59, 7));
+    assertEquals(await upload(`${folder}/right`, digestOf(state)), "accepted");
+    assertMatch(
+      await upload(`${folder}/wrong`, digestOf(state)),
+      /lora_A\.weight in .* has other numbers than/,
+    );
+    assertMatch(
+      await upload(`${folder}/right`, "0".repeat(64)),
+      /the training state has the digest [0-9a-f]{64}/,
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("the coordinator knows how an adapter lies in memory as workers lay it out", async () => {
+  const config = await Deno.readTextFile(
+    new URL("../golden/ladder/gqa_tied/model/config.json", import.meta.url),
+  );
+  const transformer = parseTransformerSpec(JSON.parse(config));
+  const modules = linearModules(transformer).map(({ name, outFeatures, inFeatures }) => (
+    { name, out: outFeatures, in: inFeatures }
+  ));
+  for (
+    const target_modules of ["all-linear", ["q_proj", "down_proj"], ["layers.1.self_attn.k_proj"]] as const
+  ) {
+    for (const r of [1, 3, 8]) {
+      const lora = {
+        r,
+        target_modules: target_modules === "all-linear" ? target_modules : [...target_modules],
+      };
+      const { spec } = parseJobRequest({ model: "m", training_file: "f", lora });
+      const { tensors, ...layout } = planLora(transformer, spec.lora).layout;
+      assertEquals(adapterLayout(spec, modules), {
+        ...{ ...layout, tensorCount: tensors.length },
+        tensors: tensors.map(({ name, offset, shape: [rows, columns] }) => ({
+          name,
+          offset,
+          size: rows * columns,
+        })),
+      });
+    }
+  }
+});
