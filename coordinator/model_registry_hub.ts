@@ -8,6 +8,7 @@
 import { downloadFile, HubApiError, listFiles, modelInfo } from "@huggingface/hub";
 import { basename, dirname, relative } from "@std/path";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { isNamedTemplate, TEMPLATE_FOLDER } from "../shared/data/named_templates.ts";
 import type { HubSettings } from "../shared/hub_settings.ts";
 import { createConfinedFetch } from "./confined_fetch.ts";
 import { isSmallFile, selectModelFiles } from "./model_registry_files.ts";
@@ -94,13 +95,18 @@ export async function downloadFromHub(
   if (hub.offline) return folder;
 
   const entries = new Map<string, { size: number; etag: string; sha256: string | null }>();
-  try {
-    for await (const entry of listFiles({ ...access(hub, signal), repo: name.repo, revision: commit })) {
+  const list = async (path: string): Promise<void> => {
+    const files = listFiles({ ...access(hub, signal), repo: name.repo, revision: commit, path });
+    for await (const entry of files) {
+      if (entry.type === "directory" && entry.path === TEMPLATE_FOLDER) await list(entry.path);
       const etag = entry.lfs?.oid ?? entry.oid;
       if (entry.type === "file" && etag !== undefined) {
         entries.set(entry.path, { size: entry.size, etag, sha256: entry.lfs?.oid ?? null });
       }
     }
+  };
+  try {
+    await list("");
   } catch (thrown) {
     signal?.throwIfAborted();
     if (!(thrown instanceof HubApiError) && await isThere(folder)) return folder;
@@ -141,7 +147,9 @@ export async function downloadFromHub(
     async () => await Deno.readTextFile(await fetchFile("model.safetensors.index.json")),
   );
   // Small files first: a config that is refused later should not cost a download of the weights twice.
-  for (const file of files.toSorted((a, b) => Number(isSmallFile(b)) - Number(isSmallFile(a)))) {
+  const sorted = files.toSorted((a, b) => Number(isSmallFile(b)) - Number(isSmallFile(a)));
+  // Templates are for the coordinator, which prepares the rows; workers do without.
+  for (const file of [...[...entries.keys()].filter(isNamedTemplate), ...sorted]) {
     try {
       await fetchFile(file);
     } catch (thrown) {

@@ -35,9 +35,22 @@ class MockHub implements AsyncDisposable {
     if (revision === "main" || revision === "v1") {
       return Response.json({ _id: "1", id: "org/tiny", sha: COMMIT, lastModified: "2024-01-01T00:00:00Z" });
     }
-    if (/^\/api\/models\/org\/(tiny|private)\/tree\//.test(pathname) && pathname.endsWith(COMMIT)) {
-      return Response.json(
-        Object.entries(this.files).map(([path, content]) => ({
+    const tree = new RegExp(`^/api/models/org/(?:tiny|private)/tree/${COMMIT}(?:/(.+))?$`).exec(pathname);
+    if (tree !== null) {
+      const inside = tree[1] === undefined ? "" : `${tree[1]}/`;
+      const names = Object.keys(this.files).filter((name) => name.startsWith(inside));
+      const folders = names.map((name) => /^(.*?)\//.exec(name.slice(inside.length))?.[1]).filter((name) =>
+        name !== undefined
+      );
+      const files = names.filter((name) => !name.slice(inside.length).includes("/"));
+      return Response.json([
+        ...[...new Set(folders)].map((name) => ({
+          type: "directory",
+          path: inside + name,
+          size: 0,
+          oid: "0",
+        })),
+        ...files.map((path) => [path, this.files[path]!] as const).map(([path, content]) => ({
           type: "file",
           path,
           size: content.length,
@@ -46,7 +59,7 @@ class MockHub implements AsyncDisposable {
             ? { lfs: { oid: sha256(content), size: content.length, pointerSize: 1 } }
             : {}),
         })),
-      );
+      ]);
     }
     const name = new RegExp(`^/org/(?:tiny|private)/resolve/${COMMIT}/(.+)$`).exec(pathname)?.[1] ?? "";
     const content = this.sent[name] ?? this.files[name];
@@ -164,4 +177,19 @@ Deno.test("hub names", () => {
   for (const other of ["name", "/a/b", "a/b/c", "./a", "a/..b", "a/b@", "a/b@../c", "a b/c", "a/b?c"]) {
     assertEquals(parseHubName(other), null, other);
   }
+});
+
+Deno.test("further chat templates come along, other folders do not", async () => {
+  await withHub(async (mock, hub) => {
+    mock.files["additional_chat_templates/tool_use.jinja"] = "T";
+    mock.files["additional_chat_templates/notes.txt"] = "no template";
+    mock.files["onnx/config.json"] = "{}";
+    const folder = await downloadFromHub(parseHubName("org/tiny")!, hub, () => {});
+    assertEquals(await Deno.readTextFile(`${folder}/additional_chat_templates/tool_use.jinja`), "T");
+    const others = ["additional_chat_templates/notes.txt", "onnx/config.json"];
+    for (const name of others) {
+      await assertRejects(() => Deno.stat(`${folder}/${name}`), Deno.errors.NotFound);
+    }
+    assertEquals(mock.requests.filter((line) => line.includes("/tree/") && line.includes("onnx")), []);
+  });
 });

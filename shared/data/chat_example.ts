@@ -1,168 +1,206 @@
 /**
- * A chat → tokens and which of them are trained. Templates do not say which text is the assistant's, so each of its
- * turns is found by rendering the chat up to it and through it (with and without the words that make a model answer).
+ * A chat → tokens and which of them are trained. Where the template marks the assistant's words itself
+ * (`{% generation %}`), they are trained, as transformers' assistant mask has it; else the turns that turns.ts finds.
  */
 import { LoraFleetError } from "../errors.ts";
-import type { ChatMessage, ChatTemplate } from "./chat_template.ts";
+import { createAnchors, isSeamless } from "./anchors.ts";
+import type { ChatTemplate, Rendered, TemplateMessage } from "./chat_template.ts";
+import { findLosses, type Loss } from "./dropped.ts";
 import type { Example } from "./example.ts";
-import { parseJson } from "./python/parse_json.ts";
+import { commonPrefix } from "./lexemes.ts";
+import { isUnweighted, roleOf } from "./messages.ts";
+import { dumps } from "./python/dumps.ts";
 import type { PyValue } from "./python/value.ts";
 import type { Hiding } from "./special_text.ts";
+import { createTokenCount, type TokenCount } from "./token_count.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+import { createTurnSplits } from "./turn_splits.ts";
+import { findTurns, type FoundTurns, type RenderedChat } from "./turns.ts";
 
-export interface ChatOptions {
-  readonly tools?: unknown;
-  /** Encode special tokens' strings inside messages as plain text. */
-  readonly splitSpecialTokens: boolean;
+/** What a row gives its template. */
+export interface Chat {
+  readonly messages: readonly TemplateMessage[];
+  readonly tools: readonly PyValue[] | null;
+  /** The row's `chat_template_kwargs`. */
+  readonly kwargs: ReadonlyMap<string, PyValue>;
+}
+
+export interface EncodedChat extends Example {
+  /** What the template left out. */
+  readonly losses: readonly Loss[];
+  /** Whether the prompt's tokens are not the first ones of the whole: its last ones merged, or it renders differently. */
+  readonly isPromptSplit: boolean;
 }
 
 export interface ChatEncoder {
   /** Trains the assistant's turns (each with the tokens that end it), or everything. A turn of weight 0 is context. */
-  encodeTurns(messages: readonly ChatMessage[], assistantOnly: boolean): Example;
+  encodeTurns(chat: Chat, assistantOnly: boolean): EncodedChat;
   /** Trains what follows the first `promptLength` messages, or everything. */
-  encodeCompletion(messages: readonly ChatMessage[], promptLength: number, completionOnly: boolean): Example;
+  encodeCompletion(chat: Chat, promptLength: number, completionOnly: boolean): EncodedChat;
 }
 
-/** Throws `invalid_dataset` from its methods where the template refuses a chat or a turn cannot be found in its text. */
+/**
+ * One encoder serves all rows of a template: what it learns about the template is kept. Throws `invalid_dataset` from its
+ * methods where the template refuses a chat or a turn cannot be found in its text.
+ * @param splitSpecialTokens encode special tokens' strings inside messages as plain text
+ */
 export function createChatEncoder(
   tokenizer: Tokenizer,
   template: ChatTemplate,
-  options: ChatOptions,
+  { splitSpecialTokens }: { readonly splitSpecialTokens: boolean },
 ): ChatEncoder {
-  const { tools, splitSpecialTokens } = options;
+  const splits = createTurnSplits(tokenizer.specialTokens.bos);
+  const stopIds = new Set(tokenizer.eosTokenIds);
+  /** Asked once a whole row was tokenised: who measures rows looks at the first text that each hands to the tokenizer. */
+  let places: { readonly anchorsIn: ReturnType<typeof createAnchors>; readonly isSeamless: boolean } | null =
+    null;
 
-  const open = (original: readonly ChatMessage[]) => {
-    const context = JSON.stringify([original, tools ?? null]) + template.source;
+  const open = ({ messages: original, tools: originalTools, kwargs: originalKwargs }: Chat): OpenChat => {
+    const context = [...allStrings([...original, originalTools, originalKwargs] as PyValue), template.source]
+      .join("\n");
     const hiding = splitSpecialTokens ? tokenizer.specialText.hidingFor(context) : null;
-    const messages = original.map((message) => hideMessage(message, hiding));
-    const hiddenTools = hiding === null ? tools : hideStrings(tools, hiding);
-    const render = (count: number, addGenerationPrompt = false) =>
-      template.render(
-        messages.slice(0, count).map((message) => new Map(Object.entries(message).map(pythonField))),
-        {
-          addGenerationPrompt,
-          tools: fromJson(hiddenTools ?? null),
-        },
-      ).text;
-    const encode = (text: string) =>
-      tokenizer.encode(text, {
+    const hidden = <T>(value: T): T => hiding === null ? value : hideStrings(value as PyValue, hiding) as T;
+    const messages = hidden(original);
+    const tools = hidden(originalTools);
+    const { documents = null, ...variables } = Object.fromEntries(hidden(originalKwargs));
+    const kwargs = new Map(Object.entries(variables));
+    const render = (some: readonly TemplateMessage[], addGenerationPrompt: boolean): Rendered =>
+      template.render(some, { addGenerationPrompt, tools: tools as PyValue, documents, kwargs });
+    const { text, generated } = render(messages, false);
+    const encode = (part: string) =>
+      tokenizer.encode(part, {
         addSpecialTokens: false,
         splitSpecialTokens: false,
         ...(hiding === null ? {} : { hiding }),
       });
-    const text = render(messages.length);
     const ids = encode(text);
-    /** How many tokens of the whole lie before a place in the text; one that reaches beyond it is not counted. */
-    const tokensBefore = (offset: number) => commonPrefix(encode(text.slice(0, offset)), ids);
-    return { messages, render, text, ids, tokensBefore };
+    places ??= { anchorsIn: createAnchors(tokenizer, template.source), isSeamless: isSeamless(tokenizer) };
+    const reveal = (part: string) => hiding === null ? part : hiding.reveal(part);
+    const rendered: RenderedChat = {
+      messages,
+      text,
+      render: (some, addGenerationPrompt) => render(some, addGenerationPrompt).text,
+      key: tools === null && originalKwargs.size === 0 ? "" : dumps([tools as PyValue, documents, kwargs]),
+      context,
+    };
+    return {
+      ...rendered,
+      generated,
+      ids,
+      encode,
+      found: findTurns(rendered, splits),
+      tokens: createTokenCount({
+        text,
+        ids,
+        encode,
+        reveal,
+        decode: (some) => tokenizer.decode(some),
+        anchors: places.anchorsIn(text, ids),
+        isSeamless: places.isSeamless,
+      }),
+      losses: (found) =>
+        findLosses({ messages, tools, text }, found)
+          .map((loss) => ({ ...loss, example: reveal(loss.example) })),
+    };
   };
 
   return {
     encodeTurns(original, assistantOnly) {
       const chat = open(original);
       const trained = new Uint8Array(chat.ids.length).fill(assistantOnly ? 0 : 1);
-      chat.messages.forEach((message, turn) => {
-        const value = message["weight"] === 0 ? 0 : 1;
-        if (message.role !== "assistant" || (value === 1 && !assistantOnly)) return;
-        const { start, end } = findTurn(chat, turn);
-        trained.fill(value, chat.tokensBefore(start), chat.tokensBefore(end));
-      });
-      return { tokens: Uint32Array.from(chat.ids), trained };
+      if (assistantOnly && template.hasGenerationBlocks) trainGenerated(chat, trained);
+      const weighed = chat.messages.some((message) =>
+        roleOf(message) === "assistant" && isUnweighted(message)
+      );
+      if (weighed || (assistantOnly && !template.hasGenerationBlocks)) {
+        weighTurns(chat, trained, { train: assistantOnly && !template.hasGenerationBlocks, stopIds });
+      }
+      return {
+        tokens: Uint32Array.from(chat.ids),
+        trained,
+        losses: chat.losses(chat.found),
+        isPromptSplit: false,
+      };
     },
     encodeCompletion(original, promptLength, completionOnly) {
-      const { ids, render, text, tokensBefore } = open(original);
-      const trained = new Uint8Array(ids.length).fill(1);
-      if (completionOnly) trained.fill(0, 0, tokensBefore(commonPrefix(text, render(promptLength, true))));
-      return { tokens: Uint32Array.from(ids), trained };
+      const chat = open(original);
+      const trained = new Uint8Array(chat.ids.length).fill(1);
+      // As in TRL, the completion starts where the tokens part.
+      const prompt = chat.encode(chat.render(chat.messages.slice(0, promptLength), true));
+      const shared = commonPrefix(prompt, chat.ids);
+      if (completionOnly) trained.fill(0, 0, shared);
+      return {
+        tokens: Uint32Array.from(chat.ids),
+        trained,
+        losses: chat.losses(chat.found),
+        isPromptSplit: completionOnly && shared < prompt.length,
+      };
     },
   };
 }
 
-interface RenderedChat {
-  readonly messages: readonly ChatMessage[];
-  readonly text: string;
-  readonly render: (count: number, addGenerationPrompt?: boolean) => string;
+interface OpenChat extends RenderedChat {
+  readonly generated: Rendered["generated"];
+  readonly ids: readonly number[];
+  readonly encode: (text: string) => number[];
+  readonly found: FoundTurns | null;
+  readonly tokens: TokenCount;
+  readonly losses: (found: FoundTurns | null) => Loss[];
 }
 
-/** Where a turn's own text begins and ends in the whole chat's text. */
-function findTurn({ messages, render, text }: RenderedChat, turn: number): { start: number; end: number } {
-  const asked = turn === 0 ? renderNothing(render) : render(turn, true);
-  const unasked = turn === 0 ? "" : render(turn);
-  // A generation prompt may hold words that the finished chat drops ("<think>"): the turn starts where they part.
-  const start = commonPrefix(text, asked);
-  if (start < commonPrefix(asked, unasked)) throw unfound(turn);
-
-  const through = render(turn + 1);
-  const content = contentOf(messages[turn]!);
-  const shared = commonPrefix(text, through);
-  const contentEnd = through.lastIndexOf(content) + content.length;
-  if (shared === through.length || (through.includes(content) && shared >= Math.max(contentEnd, start + 1))) {
-    return { start, end: shared };
-  }
-  // The template writes this turn differently when others follow it: look for its content and for what ended it.
-  const at = text.indexOf(content, start);
-  if (content === "" || at === -1 || !through.includes(content)) throw unfound(turn);
-  const trailer = through.slice(contentEnd);
-  return { start, end: at + content.length + commonPrefix(trailer, text.slice(at + content.length)) };
-}
-
-/** Templates that look at the first message refuse an empty chat; then a first turn starts where the text does. */
-function renderNothing(render: RenderedChat["render"]): string {
-  try {
-    return render(0, true);
-  } catch (error) {
-    if (error instanceof LoraFleetError) return "";
-    throw error;
+/** As transformers maps characters to tokens: from the one that holds the first to the one that holds the last. */
+function trainGenerated({ generated, tokens }: OpenChat, trained: Uint8Array): void {
+  for (const [start, end] of generated) {
+    if (start < end) trained.fill(1, tokens.before(start).count, tokens.through(end));
   }
 }
 
-function contentOf(message: ChatMessage): string {
-  const content = message["content"];
-  if (typeof content === "string") return content.trim();
-  if (!Array.isArray(content)) return "";
-  const texts = content.flatMap((part: unknown) =>
-    typeof part === "object" && part !== null && "text" in part && typeof part.text === "string"
-      ? [part.text]
-      : []
-  );
-  return (texts.at(-1) ?? "").trim();
+/** Trains the turns, or only takes those of weight 0 out. */
+function weighTurns(
+  { found, messages, tokens, ids }: OpenChat,
+  trained: Uint8Array,
+  { train, stopIds }: { readonly train: boolean; readonly stopIds: ReadonlySet<number> },
+): void {
+  if (found === null) {
+    if (messages.every((message) => roleOf(message) !== "assistant")) return;
+    throw unfound();
+  }
+  for (const { message, start, end } of found.turns) {
+    const value = isUnweighted(messages[message]!) ? 0 : 1;
+    if (value === 1 && !train) continue;
+    const first = tokens.before(start).count;
+    const through = tokens.through(end);
+    // GLM's turns end with the next message's first token, at which its model stops: TRL trains it, too.
+    const stopsLater = stopIds.has(ids[through] ?? -1) &&
+      !ids.slice(first, through).some((id) => stopIds.has(id));
+    trained.fill(value, first, stopsLater ? through + 1 : through);
+  }
 }
 
-function unfound(turn: number): LoraFleetError {
+function unfound(): LoraFleetError {
   return new LoraFleetError(
     "invalid_dataset",
-    `the base model's chat template writes the text of message ${
-      turn + 1
-    } differently when other messages follow, so ` +
-      `the assistant's tokens cannot be told apart; end the row with that message, or set ` +
-      `dataset.completion_only_loss to false`,
+    `the base model's chat template writes other words for the same message when something else in the row changes, so ` +
+      `the assistant's tokens cannot be told apart; split the row into prompt and completion (lists of messages), or set ` +
+      `dataset.assistant_only_loss to false`,
   );
 }
 
-const pythonField = ([key, value]: [string, unknown]): [string, PyValue] => [key, fromJson(value)];
-
-/** What `JSON.parse` gave, as Python would have it. */
-function fromJson(value: unknown): PyValue {
-  return value === undefined ? null : parseJson(JSON.stringify(value));
+/** Every text inside a value, keys included. */
+export function* allStrings(value: PyValue): Generator<string> {
+  if (typeof value === "string") yield value;
+  else if (Array.isArray(value)) { for (const item of value) yield* allStrings(item); }
+  else if (value instanceof Map) {
+    for (const [key, field] of value) {
+      yield key;
+      yield* allStrings(field);
+    }
+  }
 }
 
-function hideMessage(message: ChatMessage, hiding: Hiding | null): ChatMessage {
-  if (hiding === null) return message;
-  const hidden = Object.entries(message).map(([key, value]) => [key, hideStrings(value, hiding)]);
-  return { ...Object.fromEntries(hidden), role: hiding.hide(message.role) };
-}
-
-function hideStrings(value: unknown, hiding: Hiding): unknown {
+function hideStrings(value: PyValue, hiding: Hiding): PyValue {
   if (typeof value === "string") return hiding.hide(value);
   if (Array.isArray(value)) return value.map((item) => hideStrings(item, hiding));
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, hideStrings(field, hiding)]));
-}
-
-/** Length of what two texts or two lists of ids have in common at their beginning. */
-export function commonPrefix<T extends string | readonly number[]>(left: T, right: T): number {
-  const end = Math.min(left.length, right.length);
-  let length = 0;
-  while (length < end && left[length] === right[length]) length++;
-  return length;
+  if (!(value instanceof Map)) return value;
+  return new Map([...value].map(([key, field]) => [hiding.hide(key), hideStrings(field, hiding)]));
 }

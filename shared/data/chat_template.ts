@@ -57,7 +57,9 @@ const REASONING_FIELDS = ["reasoning_content", "thinking", "reasoning"];
  * one.
  */
 export function createChatTemplate(
-  { chatTemplate: source, specialTokens }: Pick<Tokenizer, "chatTemplate" | "specialTokens">,
+  { chatTemplate: source, specialTokens }: Pick<Tokenizer, "specialTokens"> & {
+    readonly chatTemplate: string | null;
+  },
 ): ChatTemplate {
   if (source === null) {
     throw invalidModel(

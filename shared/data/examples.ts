@@ -1,15 +1,28 @@
-/**
- * Rows of a dataset → token ids and which of them are trained. The form of a row follows from its fields, in the order
- * in which TRL looks for them: `prompt` and `completion`, `messages`, the text field.
- */
+/** Rows of a dataset → token ids and which of them are trained. */
 import { LoraFleetError, quote } from "../errors.ts";
 import type { DatasetSpec } from "../job_spec.ts";
-import { commonPrefix, createChatEncoder } from "./chat_example.ts";
-import { type ChatTemplate, createChatTemplate } from "./chat_template.ts";
+import {
+  allStrings,
+  type Chat,
+  type ChatEncoder,
+  createChatEncoder,
+  type EncodedChat,
+} from "./chat_example.ts";
+import { createChatTemplate, type TemplateMessage } from "./chat_template.ts";
+import { type ContentParts, createContentParts } from "./content_parts.ts";
 import { countTrained, type Example } from "./example.ts";
 import { invalidLine, type JsonRow } from "./jsonl.ts";
+import type { Loss } from "./dropped.ts";
+import { commonPrefix } from "./lexemes.ts";
 import { parseMessages } from "./messages.ts";
+import { chooseTemplate } from "./named_templates.ts";
+import { hasNullField } from "./nulls.ts";
+import type { PyValue } from "./python/value.ts";
+import { formOf, type RowForm } from "./row_form.ts";
+import { createRowWarnings } from "./row_warnings.ts";
+import { refuseLoneSurrogates } from "./surrogates.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+import { parseTemplateKwargs, parseTools } from "./tools.ts";
 
 export interface ExampleBuilder {
   /** Throws a `LoraFleetError` with code `invalid_dataset` that names the line. */
@@ -22,6 +35,7 @@ type BuilderSpec = Pick<
   DatasetSpec,
   "text_field" | "completion_only_loss" | "assistant_only_loss" | "split_special_tokens"
 >;
+type ChatForm = Extract<RowForm, { kind: "chat" }>;
 
 /** Nothing is read from the tokenizer's chat template before a row with messages asks for it. */
 export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): ExampleBuilder {
@@ -29,9 +43,8 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
   const eosText = tokenizer.specialTokens.eos;
   const eosId = tokenizer.eosTokenIds[0] ?? null;
   const stopIds = new Set(tokenizer.eosTokenIds);
-  const counts = { rows: 0, stopUntrained: 0, specialTexts: 0, splitPrompts: 0 };
-  let firstSpecialLine = 0;
-  let template: ChatTemplate | null = null;
+  const warnings = createRowWarnings();
+  const templates = createTemplates(tokenizer, splitSpecialTokens);
 
   /** The string of the stop token at the end of a text means the stop token: TRL does not append another. */
   const withoutStop = (text: string) =>
@@ -39,48 +52,74 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
   /** Appends the stop token, unless the tokenizer itself ends every text with it. */
   const withStop = (ids: number[], wasWritten: boolean) =>
     eosId === null || (!wasWritten && ids.at(-1) === eosId) ? ids : [...ids, eosId];
-  const noteSpecials = (line: number, texts: string): void => {
-    if (!splitSpecialTokens || !tokenizer.specialText.includes(texts)) return;
-    if (counts.specialTexts++ === 0) firstSpecialLine = line;
+  const noteSpecials = (line: number, texts: Iterable<string>): void => {
+    if (!splitSpecialTokens) return;
+    for (const text of texts) {
+      if (tokenizer.specialText.includes(text)) return warnings.note("special text", line);
+    }
+  };
+  /** Plain text that begins with BOS was formatted for a tokenizer that reads it as a token. */
+  const noteWrittenText = (line: number, text: string, body: string): void => {
+    const { bos } = tokenizer.specialTokens;
+    if (splitSpecialTokens && bos !== null && text.trimStart().startsWith(bos)) {
+      warnings.note("written specials", line, quote(bos));
+    } else noteSpecials(line, [body]);
   };
 
   const buildText = (line: number, text: string): Example => {
+    refuseLoneSurrogates(line, quote(spec.text_field), text);
     const body = withoutStop(text);
-    noteSpecials(line, body);
+    noteWrittenText(line, text, body);
     const tokens = withStop(tokenizer.encode(body, { splitSpecialTokens }), body !== text);
     return { tokens: Uint32Array.from(tokens), trained: new Uint8Array(tokens.length).fill(1) };
   };
 
   const buildCompletion = (line: number, prompt: string, completion: string): Example => {
+    refuseLoneSurrogates(line, `"prompt"`, prompt);
+    refuseLoneSurrogates(line, `"completion"`, completion);
     const whole = prompt + completion;
     const body = prompt + withoutStop(completion);
-    noteSpecials(line, body);
+    noteWrittenText(line, whole, body);
     const tokens = withStop(tokenizer.encode(body, { splitSpecialTokens }), body !== whole);
     const trained = new Uint8Array(tokens.length).fill(1);
     if (spec.completion_only_loss) {
       const promptIds = tokenizer.encode(prompt, { splitSpecialTokens });
       // As in TRL, the completion starts where the tokens part: the prompt's last ones may have merged with it.
       const shared = commonPrefix(promptIds, tokens);
-      if (shared < promptIds.length) counts.splitPrompts++;
+      if (shared < promptIds.length) warnings.note("split prompt", line);
       trained.fill(0, 0, shared);
     }
     return { tokens: Uint32Array.from(tokens), trained };
   };
 
-  const buildChat = (row: JsonRow): Example => {
-    const { prompt, completion, messages: all, tools } = row.fields;
-    template ??= createChatTemplate(tokenizer);
-    const encoder = createChatEncoder(tokenizer, template, { tools, splitSpecialTokens });
-    noteSpecials(row.line, allStrings([prompt, completion, all, tools]));
-    if (all !== undefined) {
-      return encoder.encodeTurns(
-        parseMessages(row.line, "messages", all),
-        spec.assistant_only_loss ?? spec.completion_only_loss,
-      );
+  const buildChat = (line: number, { fields, hasPrompt }: ChatForm): Example => {
+    const names = hasPrompt ? ["prompt", "completion"] : ["messages"];
+    for (const name of [...names, "tools", "chat_template_kwargs"]) {
+      refuseLoneSurrogates(line, quote(name), fields.get(name) ?? null);
     }
-    const asked = parseMessages(row.line, "prompt", prompt);
-    const answered = parseMessages(row.line, "completion", completion);
-    return encoder.encodeCompletion([...asked, ...answered], asked.length, spec.completion_only_loss);
+    const tools = parseTools(line, fields.get("tools"));
+    const kwargs = parseTemplateKwargs(line, fields.get("chat_template_kwargs"));
+    if (typeof fields.get("tools") === "string") refuseLoneSurrogates(line, `"tools"`, tools);
+    noteSpecials(line, allStrings([...names.map((name) => fields.get(name)!), tools]));
+    const { encoder, parts } = templates.of(tools !== null);
+    const encode = (keepNullContent: boolean): EncodedChat => {
+      const read = (name: string): TemplateMessage[] =>
+        parts.fit(line, name, parseMessages(line, name, fields.get(name), keepNullContent));
+      const lists = names.map(read);
+      const chat: Chat = { messages: lists.flat(), tools, kwargs };
+      return hasPrompt
+        ? encoder.encodeCompletion(chat, lists[0]!.length, spec.completion_only_loss)
+        : encoder.encodeTurns(chat, spec.assistant_only_loss ?? spec.completion_only_loss);
+    };
+    const { losses, isPromptSplit, ...example } = withNullContent(
+      names.map((name) => fields.get(name)!),
+      encode,
+    );
+    if (countTrained(example) === 0) throw invalidLine(line, whyChatIsUntrained(example, losses));
+    warnings.noteLosses(line, losses);
+    if (isPromptSplit) warnings.note("split prompt", line);
+    if (names.some((name) => hasNullArguments(fields.get(name)!))) warnings.note("null arguments", line);
+    return example;
   };
 
   return {
@@ -89,84 +128,91 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
       const example = atLine(row.line, () => {
         if (form.kind === "text") return buildText(row.line, form.text);
         if (form.kind === "completion") return buildCompletion(row.line, form.prompt, form.completion);
-        return buildChat(row);
+        return buildChat(row.line, form);
       });
-      if (countTrained(example) === 0) throw invalidLine(row.line, whyUntrained(form.kind, example));
-      counts.rows++;
-      if (!hasTrainedStop(example, stopIds)) counts.stopUntrained++;
+      if (countTrained(example) === 0) throw invalidLine(row.line, whyUntrained(example));
+      warnings.rowDone();
+      if (!hasTrainedStop(example, stopIds)) {
+        const example = eosText === null ? "the tokenizer names no eos_token" : `such as ${quote(eosText)}`;
+        warnings.note("stop untrained", row.line, example);
+      }
       return example;
     },
-    warnings() {
-      const { rows, stopUntrained, specialTexts, splitPrompts } = counts;
-      const warnings: string[] = [];
-      if (stopUntrained > 0) {
-        warnings.push(
-          `${stopUntrained} of ${rows} rows train no token at which generation stops ` +
-            (eosText === null ? "(the tokenizer names no eos_token)" : `(such as ${quote(eosText)})`) +
-            `: the tuned model may not know where to end.`,
-        );
+    warnings: () => warnings.list(),
+  };
+}
+
+interface OpenTemplate {
+  readonly encoder: ChatEncoder;
+  readonly parts: ContentParts;
+}
+
+/** The model's templates, each opened when the first row needs it. */
+function createTemplates(tokenizer: Tokenizer, splitSpecialTokens: boolean) {
+  const opened = new Map<string | null, OpenTemplate>();
+  return {
+    of(hasTools: boolean): OpenTemplate {
+      const source = chooseTemplate(tokenizer.chatTemplate, hasTools);
+      let found = opened.get(source);
+      if (found === undefined) {
+        const template = createChatTemplate({ chatTemplate: source, specialTokens: tokenizer.specialTokens });
+        found = {
+          encoder: createChatEncoder(tokenizer, template, { splitSpecialTokens }),
+          parts: createContentParts(template),
+        };
+        opened.set(source, found);
       }
-      if (specialTexts > 0) {
-        warnings.push(
-          `${specialTexts} of ${rows} rows (the first is line ${firstSpecialLine}) contain the strings of special ` +
-            `tokens, which were encoded as plain text. If they are meant as special tokens, set ` +
-            `dataset.split_special_tokens to false.`,
-        );
-      }
-      if (splitPrompts > 0) {
-        warnings.push(
-          `${splitPrompts} of ${rows} prompts end in tokens that merge with the completion: the model is trained on ` +
-            `another context than it will see. Let prompts end at a token's boundary, for instance with a line break.`,
-        );
-      }
-      return warnings;
+      return found;
     },
   };
 }
 
-type RowForm =
-  | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "completion"; readonly prompt: string; readonly completion: string }
-  | { readonly kind: "chat" };
-
-function formOf({ line, fields }: JsonRow, textField: string): RowForm {
-  const { prompt, completion, messages } = fields;
-  if (prompt !== undefined && completion !== undefined) {
-    if (typeof prompt === "string" && typeof completion === "string") {
-      return { kind: "completion", prompt, completion };
-    }
-    if (Array.isArray(prompt) && Array.isArray(completion)) return { kind: "chat" };
-    throw invalidLine(
-      line,
-      `has the prompt ${quote(prompt)} and the completion ${
-        quote(completion)
-      }; two texts or two lists of messages ` +
-        `are needed`,
+/**
+ * A null content counts as absent, as in transformers. Some templates refuse that, because they tell a message of tool
+ * calls by `content is none`: they get the null.
+ */
+function withNullContent<T>(lists: readonly PyValue[], encode: (keepNullContent: boolean) => T): T {
+  try {
+    return encode(false);
+  } catch (error) {
+    const hasNull = lists.some((list) =>
+      Array.isArray(list) && list.some((message) => message instanceof Map && message.get("content") === null)
     );
+    if (!hasNull || !(error instanceof LoraFleetError) || error.code !== "invalid_dataset") throw error;
+    try {
+      return encode(true);
+    } catch {
+      throw error;
+    }
   }
-  if (messages !== undefined) return { kind: "chat" };
-  const text = fields[textField];
-  if (typeof text === "string") return { kind: "text", text };
-  if (text !== undefined) {
-    throw invalidLine(line, `has the ${quote(textField)} ${quote(text)}; a text is needed`);
-  }
-  const names = Object.keys(fields).slice(0, 10).map(quote).join(", ") || "no fields";
-  throw invalidLine(
-    line,
-    `has ${names}, but neither "prompt" and "completion" nor "messages" nor the text field ${
-      quote(textField)
-    } ` +
-      `(dataset.text_field)`,
-  );
 }
 
-function whyUntrained(kind: RowForm["kind"], { tokens }: Example): string {
+function hasNullArguments(messages: PyValue): boolean {
+  if (!Array.isArray(messages)) return false;
+  return messages.some((message) => {
+    const calls = message instanceof Map ? message.get("tool_calls") : null;
+    return Array.isArray(calls) && calls.some((call) => {
+      const called = call instanceof Map ? call.get("function") ?? call : null;
+      return called instanceof Map && hasNullField(called.get("arguments") ?? null);
+    });
+  });
+}
+
+function whyUntrained({ tokens }: Example): string {
   if (tokens.length < 2) {
     const count = tokens.length === 1 ? "1 token" : `${tokens.length} tokens`;
     return `has ${count}, and the first one is never predicted; it trains nothing`;
   }
-  if (kind === "chat") return "has no assistant turn to train on; it trains nothing";
   return "has an empty completion; it trains nothing";
+}
+
+function whyChatIsUntrained(example: Example, losses: readonly Loss[]): string {
+  const lost = losses.find(({ what }) => what.startsWith("the assistant's"));
+  if (example.tokens.length < 2) return whyUntrained(example);
+  if (lost === undefined) return "has no assistant turn to train on; it trains nothing";
+  return `trains nothing: the chat template drops ${lost.what}, such as ${
+    quote(lost.example)
+  } in message ${lost.message}`;
 }
 
 function hasTrainedStop({ tokens, trained }: Example, stopIds: ReadonlySet<number>): boolean {
@@ -186,11 +232,4 @@ function atLine<T>(line: number, body: () => T): T {
     }
     throw error;
   }
-}
-
-/** Every text inside a value, so that all can be searched at once. */
-function allStrings(value: unknown): string {
-  if (typeof value === "string") return value;
-  if (typeof value !== "object" || value === null) return "";
-  return Object.values(value).map(allStrings).join("\n");
 }

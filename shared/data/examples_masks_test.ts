@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import { datasetSchema } from "../job_spec.ts";
+import { fieldsOf, pyValue } from "./chat_fixture.ts";
 import { createExampleBuilder } from "./examples.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 
@@ -16,7 +17,9 @@ function areWhole(spec: object): [chat: boolean, completion: boolean] {
   const builder = createExampleBuilder(tokenizer, datasetSchema.parse(spec));
   const messages = [{ role: "user", content: "q" }, { role: "assistant", content: "a" }];
   const rows = [{ messages }, { prompt: "q", completion: " a" }];
-  const [chat, completion] = rows.map((fields, line) => builder.build({ line, fields }).trained);
+  const [chat, completion] = rows.map((fields, line) =>
+    builder.build({ line, fields: fieldsOf(pyValue(fields)) }).trained
+  );
   assert(chat!.includes(1) && completion!.includes(1));
   return [!chat!.includes(0), !completion!.includes(0)];
 }

@@ -3,7 +3,9 @@ import { z } from "zod";
 import { goldenPath, readGolden } from "../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../errors.ts";
 import { datasetSchema } from "../job_spec.ts";
+import { pyValue } from "./chat_fixture.ts";
 import { createExampleBuilder } from "./examples.ts";
+import type { PyValue } from "./python/value.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 const golden = await readGolden(
@@ -23,7 +25,9 @@ const CHAT: Tokenizer = {
 
 function builderOf(spec: Record<string, unknown> = {}, own: Tokenizer = tokenizer) {
   const builder = createExampleBuilder(own, datasetSchema.parse(spec));
-  return { ...builder, row: (fields: Record<string, unknown>, line = 7) => builder.build({ line, fields }) };
+  const row = (fields: Record<string, unknown>, line = 7) =>
+    builder.build({ line, fields: pyValue(fields) as Map<string, PyValue> });
+  return { ...builder, row };
 }
 
 Deno.test("text and prompt with completion: ids and mask are those of TRL", () => {
@@ -97,7 +101,7 @@ const REFUSED: readonly [string, Record<string, unknown>, string][] = [
   ["no field at all", {}, "has no fields"],
   ["a prompt alone", { prompt: "x" }, '"prompt", but neither "prompt" and "completion"'],
   ["a text that is a number", { text: 5 }, 'has the "text" 5; a text is needed'],
-  ["a text that is null", { text: null }, "a text is needed"],
+  ["nothing but nulls", { text: null, messages: null }, 'has "text" (null), "messages" (null), but neither'],
   ["a completion that is a number", { prompt: "x", completion: 1 }, "two texts or two lists"],
   ["a text with messages", { prompt: "x", completion: [USER] }, "two texts or two lists"],
   ["no messages", { messages: [] }, "a list of messages"],

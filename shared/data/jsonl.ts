@@ -1,11 +1,15 @@
 /** JSON lines from a stream of bytes, each with the number of its line, so that an error can name it. */
 import { LoraFleetError, messageOf, quote } from "../errors.ts";
+import { parseJson } from "./python/parse_json.ts";
+import type { PyValue } from "./python/value.ts";
+import { quoteValue } from "./quote_value.ts";
 
 /** One row of a dataset. */
 export interface JsonRow {
   /** From 1, as an editor counts. */
   readonly line: number;
-  readonly fields: Readonly<Record<string, unknown>>;
+  /** In the file's order, with its numbers as it writes them. */
+  readonly fields: ReadonlyMap<string, PyValue>;
 }
 
 /** The longest line that is read: a row larger than this is a file of another format, not a row. */
@@ -61,16 +65,16 @@ function parseLine(bytes: Uint8Array, number: number): JsonRow | null {
     throw invalidLine(number, "is not valid UTF-8; save the file as UTF-8");
   }
   if (text.trim() === "") return null;
-  let value: unknown;
+  let value: PyValue;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
     throw invalidLine(number, `is not JSON: ${messageOf(cause)}; the line is ${quote(text)}`, cause);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw invalidLine(number, `is ${quote(value)}; an object with named fields is needed`);
+  if (!(value instanceof Map)) {
+    throw invalidLine(number, `is ${quoteValue(value)}; an object with named fields is needed`);
   }
-  return { line: number, fields: { ...value } };
+  return { line: number, fields: value };
 }
 
 function withoutReturn(bytes: Uint8Array): Uint8Array {

@@ -16,9 +16,9 @@ async function read(content: string | Uint8Array, size = 1 << 16): Promise<JsonR
 
 Deno.test("lines may end in LF, CRLF or the file's end; blank ones count but hold no row", async () => {
   assertEquals(await read('\ufeff{"a":1}\r\n\n  \n{"b":"ü\\n"}\n{"c":[]}'), [
-    { line: 1, fields: { a: 1 } },
-    { line: 4, fields: { b: "ü\n" } },
-    { line: 5, fields: { c: [] } },
+    { line: 1, fields: new Map([["a", 1n]]) },
+    { line: 4, fields: new Map([["b", "ü\n"]]) },
+    { line: 5, fields: new Map([["c", []]]) },
   ]);
   assertEquals(await read(""), []);
   assertEquals(await read("\n\n"), []);
@@ -29,7 +29,7 @@ Deno.test("where the file is cut into chunks does not matter", async () => {
   await fc.assert(fc.asyncProperty(rows, fc.integer({ min: 1, max: 9 }), async (all, size) => {
     const content = all.map((row) => JSON.stringify(row)).join("\r\n");
     assertEquals(
-      (await read(content, size)).map(({ fields }) => fields["text"]),
+      (await read(content, size)).map(({ fields }) => fields.get("text")),
       all.map(({ text }) => text),
     );
   }));

@@ -26,7 +26,7 @@ export interface Tokenizer {
   /** Highest id + 1, added tokens included. */
   readonly vocabSize: number;
   /** Jinja; null where the model has none. */
-  readonly chatTemplate: string | null;
+  readonly chatTemplate: TokenizerFiles["chatTemplate"];
   /** Texts of the named special tokens, as chat templates ask for them. */
   readonly specialTokens: TokenizerFiles["special"];
   readonly specialText: SpecialText;

@@ -2,6 +2,7 @@
 import { join } from "@std/path";
 import { z } from "zod";
 import { LoraFleetError, messageOf } from "../errors.ts";
+import { type ChatTemplates, readChatTemplates } from "./named_templates.ts";
 
 /** Special tokens are written as a text or as an object with a `content`. */
 const specialTokenSchema = z.union([
@@ -51,12 +52,12 @@ export interface TokenizerFiles {
   readonly special: Readonly<Record<"bos" | "eos" | "pad" | "unk", string | null>>;
   /** Ids at which generation stops, by generation_config.json or else config.json. */
   readonly stopIds: readonly number[];
-  readonly chatTemplate: string | null;
+  readonly chatTemplate: ChatTemplates | null;
 }
 
 /**
  * Reads tokenizer.json and, where they exist, tokenizer_config.json, special_tokens_map.json, generation_config.json,
- * config.json and chat_template.jinja (which overrules the one in tokenizer_config.json, as in transformers).
+ * config.json and the chat templates (named_templates.ts).
  * Throws a `LoraFleetError` with code `invalid_model` that names the file.
  */
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
@@ -85,13 +86,8 @@ export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles
       unk: special("unk_token"),
     },
     stopIds: generation?.eos_token_id ?? model?.eos_token_id ?? [],
-    chatTemplate: await readText(folder, "chat_template.jinja") ?? defaultTemplate(config),
+    chatTemplate: await readChatTemplates(folder, config.chat_template ?? null),
   };
-}
-
-function defaultTemplate({ chat_template: template }: TokenizerConfig): string | null {
-  if (typeof template === "string") return template;
-  return template?.find(({ name }) => name === "default")?.template ?? null;
 }
 
 async function readJson<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T | null> {

@@ -109,7 +109,8 @@ Deno.test("special_tokens_map.json stands in for the config, chat_template.jinja
     "special_tokens_map.json": { eos_token: { content: "</s>", lstrip: false }, bos_token: "<s>" },
   });
   const { chatTemplate, specialTokens } = await loadTokenizer(folder);
-  assertEquals([chatTemplate, specialTokens.eos, specialTokens.bos], ["D", "</s>", "<s>"]);
+  assertEquals(chatTemplate, new Map([["tool_use", "T"], ["default", "D"]]));
+  assertEquals([specialTokens.eos, specialTokens.bos], ["</s>", "<s>"]);
   await Deno.writeTextFile(join(folder, "chat_template.jinja"), "J");
   assertEquals((await loadTokenizer(folder)).chatTemplate, "J");
 });
