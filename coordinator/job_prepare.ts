@@ -1,6 +1,6 @@
 /** A job's base model and training file, checked and made into rows: everything that can be refused early is. */
 import { createTokenBound } from "../shared/data/token_bound.ts";
-import { assertTokenizerFits, loadTokenizer } from "../shared/data/tokenizer.ts";
+import { boundTo, loadTokenizer } from "../shared/data/tokenizer.ts";
 import { prepareDataset } from "./data/prepare_job.ts";
 import { aboutModel, checkModelForJob, readModelJson, readTransformerSpec } from "./model_check.ts";
 import type { PreparationRequest } from "./planning/preparation_messages.ts";
@@ -21,8 +21,7 @@ export async function prepareRows(
   await checkModelForJob(spec, modelFolder);
   const { tokenizer, bound } = await aboutModel(spec, async () => {
     const { vocabSize } = await readTransformerSpec(modelFolder);
-    const tokenizer = await loadTokenizer(modelFolder);
-    assertTokenizerFits(tokenizer, vocabSize);
+    const tokenizer = boundTo(await loadTokenizer(modelFolder), vocabSize);
     return { tokenizer, bound: createTokenBound(await readModelJson(modelFolder, "tokenizer.json")) };
   });
   const { trainingFilePath: filePath, fileSha256 } = request;

@@ -19,8 +19,11 @@ export interface SpecialText {
   hidingFor(context: string): Hiding;
 }
 
-/** Supplementary Private Use Area-A: assigned to nothing, and left alone by Unicode normalisation. */
-const FIRST_PRIVATE = 0xf0000;
+/**
+ * Unassigned in every version of Unicode, so that nothing normalises, drops or splits it: private use characters would
+ * be dropped by BERT's cleaning of text.
+ */
+const FIRST_SUBSTITUTE = 0xe1000;
 
 /** @param contents the special tokens' strings. */
 export function createSpecialText(contents: readonly string[]): SpecialText {
@@ -31,7 +34,7 @@ export function createSpecialText(contents: readonly string[]): SpecialText {
     includes: (text) => strings.some((content) => text.includes(content)),
     hidingFor(context) {
       const substitutes = new Map<string, string>();
-      let code = FIRST_PRIVATE;
+      let code = FIRST_SUBSTITUTE;
       for (const first of firsts) {
         while (context.includes(String.fromCodePoint(code))) code++;
         substitutes.set(first, String.fromCodePoint(code++));

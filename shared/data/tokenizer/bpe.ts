@@ -1,0 +1,172 @@
+/**
+ * Byte pair encoding: the symbols of a word are merged, the merge of lowest rank first, the leftmost among equals
+ * (Sennrich, Haddow & Birch 2016). Equal to `models/bpe` of the Rust library.
+ */
+import { z } from "zod";
+import { LoraFleetError, quote } from "../../errors.ts";
+import { CHARACTER_BYTES, toByteCharacters } from "./bytes.ts";
+import { vocabularySchema } from "./json.ts";
+import { createMerger } from "./merge.ts";
+import { type EncodeMode, type Model, WordCache } from "./model.ts";
+import { PairTable } from "./pair_table.ts";
+
+/** "a b" or ["a", "b"]; hundreds of thousands of them, which a schema of zod's would take seconds for. */
+type Merge = string | readonly string[];
+const mergesSchema = z.custom<readonly Merge[]>(
+  (value) =>
+    Array.isArray(value) && value.every((merge) => typeof merge === "string" || Array.isArray(merge)),
+  "a list of pairs is needed",
+);
+const bpeSchema = z.looseObject({
+  vocab: vocabularySchema,
+  merges: mergesSchema,
+  dropout: z.number().nullish(),
+  unk_token: z.string().nullish(),
+  continuing_subword_prefix: z.string().nullish(),
+  end_of_word_suffix: z.string().nullish(),
+  fuse_unk: z.boolean().nullish(),
+  byte_fallback: z.boolean().nullish(),
+  ignore_merges: z.boolean().nullish(),
+});
+
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+export function createBpe(json: unknown): Model {
+  const options = parseBpe(json);
+  const idOf = options.vocab;
+  const ranks = readMerges(options.merges, idOf, options.continuing_subword_prefix ?? "");
+  const merge = createMerger(ranks.table, ranks.results);
+  const toSymbols = createSymbols(options, idOf);
+  const plainCache = new WordCache();
+  const guardedCache = new WordCache();
+
+  return {
+    type: "BPE",
+    idOf,
+    encode(piece, mode, ids) {
+      const cache = mode.never === null ? plainCache : guardedCache;
+      let encoded = cache.get(piece);
+      if (encoded === undefined) {
+        encoded = encodeWord(piece, mode);
+        cache.set(piece, encoded);
+      }
+      for (const id of encoded) ids.push(id);
+    },
+  };
+
+  function encodeWord(piece: string, { isByteLevel, never }: EncodeMode): readonly number[] {
+    const word = isByteLevel ? toByteCharacters(piece) : piece;
+    if (options.ignore_merges) {
+      const whole = idOf.get(word);
+      if (whole !== undefined && never?.has(whole) !== true) return [whole];
+    }
+    return merge(toSymbols(word), never);
+  }
+}
+
+function parseBpe(json: unknown): z.output<typeof bpeSchema> {
+  const options = bpeSchema.parse(json);
+  if ((options.dropout ?? 0) > 0) {
+    throw new LoraFleetError(
+      "invalid_model",
+      `tokenizer.json: model.dropout is ${options.dropout}, which encodes the same text in ever new ways; ` +
+        `null is needed`,
+      { param: "tokenizer.json" },
+    );
+  }
+  return options;
+}
+
+/** The rank of each pair of ids (its place in the list), and the id that each rank gives. */
+function readMerges(
+  merges: z.output<typeof bpeSchema>["merges"],
+  idOf: ReadonlyMap<string, number>,
+  prefix: string,
+): { table: PairTable; results: Int32Array } {
+  const table = new PairTable(merges.length);
+  const results = new Int32Array(merges.length);
+  merges.forEach((merge, rank) => {
+    const parts = typeof merge === "string" ? merge.split(" ") : merge;
+    const [left, right] = parts;
+    const result = left === undefined || right === undefined || parts.length !== 2
+      ? undefined
+      : idOf.get(left + right.slice(prefix.length));
+    const leftId = idOf.get(left ?? "");
+    const rightId = idOf.get(right ?? "");
+    if (leftId === undefined || rightId === undefined || result === undefined) {
+      throw new LoraFleetError(
+        "invalid_model",
+        `tokenizer.json: model.merges[${rank}] is ${
+          quote(merge)
+        }; two entries of the vocabulary that together are a ` +
+          `third one are needed`,
+        { param: "tokenizer.json" },
+      );
+    }
+    results[rank] = result;
+    table.set(leftId, rightId, rank);
+  });
+  return { table, results };
+}
+
+/** From a word to the ids of its characters, or of their bytes, or of the unknown token. */
+function createSymbols(
+  options: z.output<typeof bpeSchema>,
+  idOf: ReadonlyMap<string, number>,
+): (word: string) => number[] {
+  const { continuing_subword_prefix: prefix, end_of_word_suffix: suffix } = options;
+  const unknownId = options.unk_token == null ? undefined : idOf.get(options.unk_token);
+  const byteIds = Array.from(
+    { length: 256 },
+    (_, byte) => idOf.get(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`),
+  );
+  const encoder = new TextEncoder();
+  const bytesOf = (symbol: string): number[] | null => {
+    const ids = Array.from(encoder.encode(symbol), (byte) => byteIds[byte]);
+    return ids.every((id) => id !== undefined) ? ids : null;
+  };
+  /** Most characters are the first of their kind only once. */
+  const simpleIds = new Map([...CHARACTER_BYTES.keys()].map((character) => [character, idOf.get(character)]));
+  const isPlain = !prefix && !suffix;
+
+  return (word) => {
+    const symbols: number[] = [];
+    /** An unknown character waits, since the next one may be unknown, too, and fuse with it. */
+    let unknownWaits = false;
+    let at = 0;
+    for (const character of word) {
+      const isFirst = at === 0;
+      at += character.length;
+      let id = isPlain ? simpleIds.get(character) : undefined;
+      let symbol = character;
+      if (id === undefined) {
+        if (prefix && !isFirst) symbol = prefix + symbol;
+        if (suffix && at === word.length) symbol += suffix;
+        id = idOf.get(symbol);
+      }
+      if (id !== undefined) {
+        if (unknownWaits) symbols.push(unknownId!);
+        unknownWaits = false;
+        symbols.push(id);
+        continue;
+      }
+      const bytes = options.byte_fallback ? bytesOf(symbol) : null;
+      if (bytes !== null) {
+        symbols.push(...bytes);
+      } else if (options.unk_token != null) {
+        if (unknownId === undefined) throw missingUnknown(options.unk_token);
+        if (unknownWaits && !options.fuse_unk) symbols.push(unknownId);
+        unknownWaits = true;
+      }
+    }
+    if (unknownWaits) symbols.push(unknownId!);
+    return symbols;
+  };
+}
+
+function missingUnknown(token: string): LoraFleetError {
+  return new LoraFleetError(
+    "invalid_model",
+    `tokenizer.json: model.unk_token is ${quote(token)}, which is not in model.vocab`,
+    { param: "tokenizer.json" },
+  );
+}
