@@ -13,6 +13,8 @@ export interface AddedToken {
   readonly rstrip: boolean;
   /** Is looked for in normalised text, itself normalised. */
   readonly normalized: boolean;
+  /** Decodes to its normalised form. */
+  readonly decodesNormalized: boolean;
 }
 
 /** A part of a text: the id of an added token, or what lies between them. */

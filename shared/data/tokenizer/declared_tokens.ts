@@ -17,7 +17,7 @@ export interface Declaration {
 /** The files' fields that name tokens. */
 export interface DeclaringFiles {
   /** tokenizer.json's `added_tokens`. */
-  readonly addedTokens: readonly Declaration[];
+  readonly addedTokens: readonly (Declaration & { readonly id: number })[];
   /** tokenizer_config.json. */
   readonly config: Readonly<Record<string, unknown>>;
   /** special_tokens_map.json. */
@@ -34,7 +34,7 @@ export interface DeclaredTokens {
 
 const NAMES = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-type Flags = Omit<AddedToken, "id">;
+type Flags = Omit<AddedToken, "id" | "decodesNormalized">;
 /** A text alone says nothing of flags. */
 type Named = string | Declaration;
 
@@ -47,28 +47,26 @@ export function declareTokens(
   list.add(files.addedTokens.map(withFlags));
 
   const { declared, named, extra } = collect(files);
-  const missing = new Map<string, Flags>();
-  for (const token of declared) {
-    const flags = withFlags(token);
-    if (!list.has(flags)) missing.set(flags.content, flags);
-  }
+  const missing: Named[] = [...declared];
+  const known = new Set([...list.tokens(), ...missing].map(textOf));
   for (const token of [...named.values(), ...extra]) {
-    const content = textOf(token);
-    if (list.hasContent(content) || missing.has(content)) continue;
-    missing.set(content, withFlags(typeof token === "string" ? { content, special: true } : token));
+    if (!known.has(textOf(token)) && !missing.some((other) => isSame(other, token))) missing.push(token);
   }
-  const namedTexts = new Set([...named.values()].map(textOf));
-  list.add(
-    [...missing.values()].map((flags) => namedTexts.has(flags.content) ? { ...flags, special: true } : flags),
-  );
-  list.add([...named.values(), ...extra].map((token) => ({
-    ...withFlags(typeof token === "string" ? { content: token, special: true } : token),
-    special: true,
-  })));
+  const texts = new Set([...named.values()].map(textOf));
+  list.add(missing.map((token) => {
+    if (typeof token === "string") return withFlags({ content: token, special: true });
+    return withFlags(texts.has(token.content) ? { ...token, special: true } : token);
+  }));
   return {
     addedTokens: list.tokens(),
     named: new Map([...named].map(([name, token]) => [name, textOf(token)])),
   };
+}
+
+function isSame(a: Named, b: Named): boolean {
+  if (typeof a === "string" || typeof b === "string") return a === b;
+  const [first, second] = [withFlags(a), withFlags(b)];
+  return first.content === second.content && FLAGS.every((flag) => first[flag] === second[flag]);
 }
 
 interface Collected {
@@ -78,47 +76,82 @@ interface Collected {
   readonly extra: readonly Named[];
 }
 
-/** What `PreTrainedTokenizerBase._from_pretrained` makes of the files. */
+/** What `PreTrainedTokenizerBase._from_pretrained` and its constructor make of the files. */
 function collect({ addedTokens, config, specialTokensMap, addedTokensFile }: DeclaringFiles): Collected {
   const fields = new Map(Object.entries(config));
   if (fields.has("additional_special_tokens") && isEmpty(fields.get("extra_special_tokens"))) {
-    fields.set("extra_special_tokens", fields.get("additional_special_tokens"));
+    moveField(fields, "additional_special_tokens", "extra_special_tokens");
   }
-  const decoder = config["added_tokens_decoder"];
+  // Models have further ones of their own, such as an image_token.
+  const ofModel = new Map(
+    [...fields].filter(([name, token]) => isModelToken(name) && typeof token === "string"),
+  );
+  for (const name of ofModel.keys()) fields.delete(name);
+  moveEntries(fields, "extra_special_tokens", ofModel);
+
   const declared = new Map<number, Declaration>();
+  const declaredTexts = new Map<string, Declaration>();
+  const declare = (id: number, token: Declaration): void => {
+    declared.set(id, token);
+    declaredTexts.set(token.content, token);
+  };
+  const decoder = config["added_tokens_decoder"];
   if (isRecord(decoder)) {
-    // The legacy files beside it are not read.
-    for (const [id, token] of Object.entries(decoder)) {
-      if (isDeclaration(token)) declared.set(Number(id), token);
-    }
+    // The legacy files are not read then.
+    for (const [id, token] of Object.entries(decoder)) if (isDeclaration(token)) declare(Number(id), token);
   } else {
     mergeSpecialTokensMap(fields, specialTokensMap);
-    declareAddedTokensFile(declared, addedTokensFile, fields);
+    moveEntries(fields, "extra_special_tokens", ofModel);
+    const specials = textsOf(fields);
+    for (const [content, id] of Object.entries(addedTokensFile)) {
+      declare(id, { content, special: specials.has(content), normalized: !specials.has(content) });
+    }
+    for (const token of addedTokens) declare(token.id, token);
   }
-  const withFlagsOf = new Map([
-    ...declared.values(),
-    ...(isRecord(decoder) ? [] : addedTokens),
-  ].map((token) => [token.content, token]));
+  if (!fields.has("extra_special_tokens")) {
+    moveField(fields, "additional_special_tokens", "extra_special_tokens");
+  }
 
   const named = new Map<string, Named>();
   for (const name of NAMES) {
     const token = fields.get(name);
-    if (isNamed(token)) named.set(name, withFlagsOf.get(textOf(token)) ?? token);
+    if (isNamed(token)) named.set(name, declaredTexts.get(textOf(token)) ?? token);
   }
-  // Models have further ones of their own, such as an image_token.
-  for (const [name, token] of fields) {
-    const isOfModel = name.endsWith("_token") && !NAMES.includes(name);
-    if (isOfModel && typeof token === "string" && token !== "") named.set(name, token);
-  }
+  for (const [name, token] of fields) if (isModelToken(name) && isNamed(token)) named.set(name, token);
+  for (const [name, token] of ofModel) if (isNamed(token)) named.set(name, token);
   const extra = fields.get("extra_special_tokens");
-  if (isRecord(extra)) {
-    for (const [name, token] of Object.entries(extra)) if (isNamed(token)) named.set(name, token);
-  }
   return {
     declared: [...declared].sort(([a], [b]) => a - b).map(([, token]) => token),
     named,
     extra: Array.isArray(extra) ? extra.filter(isNamed) : [],
   };
+}
+
+function isModelToken(name: string): boolean {
+  return name.endsWith("_token") && !NAMES.includes(name);
+}
+
+function moveField(fields: Map<string, unknown>, from: string, to: string): void {
+  if (!fields.has(from)) return;
+  fields.set(to, fields.get(from));
+  fields.delete(from);
+}
+
+/** An object in the place of a list names tokens. */
+function moveEntries(fields: Map<string, unknown>, from: string, to: Map<string, unknown>): void {
+  const value = fields.get(from);
+  if (!isRecord(value)) return;
+  fields.delete(from);
+  for (const [name, token] of Object.entries(value)) to.set(name, token);
+}
+
+/** Texts of the named and the further special tokens, but for the typed objects of tokenizer_config.json. */
+function textsOf(fields: ReadonlyMap<string, unknown>): ReadonlySet<string> {
+  const extra = fields.get("extra_special_tokens");
+  const tokens = [...NAMES.map((name) => fields.get(name)), ...(Array.isArray(extra) ? extra : [])];
+  return new Set(
+    tokens.filter(isNamed).filter((token) => typeof token === "string" || !("__type" in token)).map(textOf),
+  );
 }
 
 function mergeSpecialTokensMap(
@@ -131,45 +164,29 @@ function mergeSpecialTokensMap(
     const joins = name === "extra_special_tokens" && Array.isArray(token) && Array.isArray(previous);
     fields.set(name, joins ? [...previous, ...token] : token);
   }
-  if (fields.has("additional_special_tokens") && !fields.has("extra_special_tokens")) {
-    fields.set("extra_special_tokens", fields.get("additional_special_tokens"));
-  }
-}
-
-function declareAddedTokensFile(
-  declared: Map<number, Declaration>,
-  file: Readonly<Record<string, number>>,
-  fields: ReadonlyMap<string, unknown>,
-): void {
-  const extra = fields.get("extra_special_tokens");
-  const specials = new Set(
-    [...NAMES.map((name) => fields.get(name)), ...(Array.isArray(extra) ? extra : [])].filter(isNamed).map(
-      textOf,
-    ),
-  );
-  for (const [content, id] of Object.entries(file)) {
-    const special = specials.has(content);
-    declared.set(id, { content, special, normalized: !special });
-  }
 }
 
 interface AddedTokenList {
   add(tokens: readonly Flags[]): void;
-  has(flags: Flags): boolean;
-  hasContent(content: string): boolean;
   tokens(): AddedToken[];
 }
 
 function createAddedTokenList(vocabulary: ReadonlyMap<string, number>): AddedTokenList {
-  const byContent = new Map<string, AddedToken>();
+  const byContent = new Map<string, Flags & { readonly id: number }>();
+  // Decoding goes by sets that only grow: once special, always special.
+  const specials = new Set<string>();
+  const normalized = new Set<string>();
   const has = (flags: Flags): boolean => {
     const known = byContent.get(flags.content);
     return known !== undefined && FLAGS.every((flag) => known[flag] === flags[flag]);
   };
   return {
-    has,
-    hasContent: (content) => byContent.has(content),
-    tokens: () => [...byContent.values()],
+    tokens: () =>
+      byContent.values().map((token) => ({
+        ...token,
+        special: specials.has(token.content),
+        decodesNormalized: normalized.has(token.content),
+      })).toArray(),
     add(tokens) {
       const highest = Math.max(-1, ...byContent.values().map(({ id }) => id));
       let next = Math.max(highest + 1, vocabulary.size);
@@ -177,6 +194,8 @@ function createAddedTokenList(vocabulary: ReadonlyMap<string, number>): AddedTok
         if (flags.content === "" || has(flags)) continue;
         const id = byContent.get(flags.content)?.id ?? vocabulary.get(flags.content) ?? next++;
         byContent.set(flags.content, { ...flags, id });
+        if (flags.special) specials.add(flags.content);
+        if (flags.normalized) normalized.add(flags.content);
       }
     },
   };

@@ -31,6 +31,7 @@ export interface Pipeline {
 
 export interface OpenedPipeline {
   readonly pipeline: Pipeline;
+  /** What no plain text may become. */
   readonly specials: readonly AddedToken[];
   /** Texts of the named special tokens, by their field: "eos_token". */
   readonly named: ReadonlyMap<string, string>;
@@ -39,18 +40,21 @@ export interface OpenedPipeline {
 /** Throws a `LoraFleetError` with code `invalid_model` that names the file and its field. */
 export function openPipeline(files: TokenizerFiles): OpenedPipeline {
   const model = part("model", () => createModel(files.tokenizer.model));
-  const declared = declareTokens({ ...files, addedTokens: files.tokenizer.added_tokens }, model.idOf);
-  return {
-    pipeline: createPipeline(files.tokenizer, model, declared.addedTokens),
-    specials: declared.addedTokens.filter(({ special }) => special),
-    named: declared.named,
-  };
+  const { addedTokens, named } = declareTokens(
+    { ...files, addedTokens: files.tokenizer.added_tokens },
+    model.idOf,
+  );
+  // A named one need not have the flag, but chats and training go by it.
+  const names = new Set(named.values());
+  const specials = addedTokens.filter(({ special, content }) => special || names.has(content));
+  return { pipeline: createPipeline(files.tokenizer, model, addedTokens, specials), specials, named };
 }
 
 function createPipeline(
   json: TokenizerJson,
   model: Model,
   addedTokens: readonly AddedToken[],
+  specials: readonly AddedToken[],
 ): Pipeline {
   const normalizer = part(
     "normalizer",
@@ -63,12 +67,14 @@ function createPipeline(
   const decoder = part("decoder", () => json.decoder == null ? null : createDecoder(json.decoder));
   const surroundings = part("post_processor", () => readSurroundings(json.post_processor));
 
-  const specials = addedTokens.filter(({ special }) => special);
-  const contents = new Set(specials.map(({ content }) => content));
+  const skipped = new Set(addedTokens.filter(({ special }) => special).map(({ content }) => content));
   const idByContent = new Map(addedTokens.map(({ content, id }) => [content, id]));
   const tokens = new Map([...model.idOf].map(([token, id]) => [id, token]));
-  for (const { id, content, normalized } of addedTokens) {
-    tokens.set(id, normalized && normalizer !== null ? normalizer(content, startOf(content)) : content);
+  for (const { id, content, decodesNormalized } of addedTokens) {
+    tokens.set(
+      id,
+      decodesNormalized && normalizer !== null ? normalizer(content, startOf(content)) : content,
+    );
   }
   let highestId = -1;
   for (const id of tokens.keys()) highestId = Math.max(highestId, id);
@@ -79,7 +85,7 @@ function createPipeline(
       const known: string[] = [];
       for (const id of ids) {
         const token = tokens.get(id);
-        if (token !== undefined && !(skipSpecialTokens && contents.has(token))) known.push(token);
+        if (token !== undefined && !(skipSpecialTokens && skipped.has(token))) known.push(token);
       }
       if (known.length === 0) return "";
       return decoder === null ? known.join(" ") : decoder(known).join("");
