@@ -9,6 +9,7 @@ import { vocabularySchema } from "./json.ts";
 import { createMerger } from "./merge.ts";
 import { type EncodeMode, type Model, WordCache } from "./model.ts";
 import { PairTable } from "./pair_table.ts";
+import { createWordSplitter } from "./word_splitter.ts";
 
 /** "a b" or ["a", "b"]; hundreds of thousands of them, which a schema of zod's would take seconds for. */
 type Merge = string | readonly string[];
@@ -17,6 +18,8 @@ const mergesSchema = z.custom<readonly Merge[]>(
     Array.isArray(value) && value.every((merge) => typeof merge === "string" || Array.isArray(merge)),
   "a list of pairs is needed",
 );
+/** Words of more UTF-16 units are looked at for places where they may be cut. */
+const LONG_PIECE = 24;
 const bpeSchema = z.looseObject({
   vocab: vocabularySchema,
   merges: mergesSchema,
@@ -39,19 +42,31 @@ export function createBpe(json: unknown): Model {
   const plainCache = new WordCache();
   const guardedCache = new WordCache();
 
+  // What the ends of a word change, and unknown characters that fuse, would come out otherwise.
+  const mayCut = !options.continuing_subword_prefix && !options.end_of_word_suffix &&
+    !options.ignore_merges &&
+    (options.unk_token == null || !options.fuse_unk || hasAllBytes(options, idOf));
+  const wordsOf = mayCut ? createWordSplitter(options.merges.map(partsOf)) : null;
+
   return {
     type: "BPE",
     idOf,
     encode(piece, mode, ids) {
-      const cache = mode.never === null ? plainCache : guardedCache;
-      let encoded = cache.get(piece);
-      if (encoded === undefined) {
-        encoded = encodeWord(piece, mode);
-        cache.set(piece, encoded);
-      }
-      for (const id of encoded) ids.push(id);
+      if (piece.length > LONG_PIECE && wordsOf !== null && !mode.isByteLevel) {
+        for (const word of wordsOf(piece)) encodeCached(word, mode, ids);
+      } else encodeCached(piece, mode, ids);
     },
   };
+
+  function encodeCached(piece: string, mode: EncodeMode, ids: number[]): void {
+    const cache = mode.never === null ? plainCache : guardedCache;
+    let encoded = cache.get(piece);
+    if (encoded === undefined) {
+      encoded = encodeWord(piece, mode);
+      cache.set(piece, encoded);
+    }
+    for (const id of encoded) ids.push(id);
+  }
 
   function encodeWord(piece: string, { isByteLevel, never }: EncodeMode): readonly number[] {
     const word = isByteLevel ? toByteCharacters(piece) : piece;
@@ -76,6 +91,21 @@ function parseBpe(json: unknown): z.output<typeof bpeSchema> {
   return options;
 }
 
+/** Two empty texts where it is no pair: no vocabulary has them. */
+function partsOf(merge: Merge): readonly [string, string] {
+  const parts = typeof merge === "string" ? merge.split(" ") : merge;
+  return parts.length === 2 ? [parts[0]!, parts[1]!] : ["", ""];
+}
+
+function byteToken(byte: number): string {
+  return `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
+}
+
+function hasAllBytes(options: z.output<typeof bpeSchema>, idOf: ReadonlyMap<string, number>): boolean {
+  return options.byte_fallback === true &&
+    Array.from({ length: 256 }, (_, byte) => byteToken(byte)).every((token) => idOf.has(token));
+}
+
 /** The rank of each pair of ids (its place in the list), and the id that each rank gives. */
 function readMerges(
   merges: z.output<typeof bpeSchema>["merges"],
@@ -85,13 +115,10 @@ function readMerges(
   const table = new PairTable(merges.length);
   const results = new Int32Array(merges.length);
   merges.forEach((merge, rank) => {
-    const parts = typeof merge === "string" ? merge.split(" ") : merge;
-    const [left, right] = parts;
-    const result = left === undefined || right === undefined || parts.length !== 2
-      ? undefined
-      : idOf.get(left + right.slice(prefix.length));
-    const leftId = idOf.get(left ?? "");
-    const rightId = idOf.get(right ?? "");
+    const [left, right] = partsOf(merge);
+    const result = idOf.get(left + right.slice(prefix.length));
+    const leftId = idOf.get(left);
+    const rightId = idOf.get(right);
     if (leftId === undefined || rightId === undefined || result === undefined) {
       throw new LoraFleetError(
         "invalid_model",
@@ -115,10 +142,7 @@ function createSymbols(
 ): (word: string) => number[] {
   const { continuing_subword_prefix: prefix, end_of_word_suffix: suffix } = options;
   const unknownId = options.unk_token == null ? undefined : idOf.get(options.unk_token);
-  const byteIds = Array.from(
-    { length: 256 },
-    (_, byte) => idOf.get(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`),
-  );
+  const byteIds = Array.from({ length: 256 }, (_, byte) => idOf.get(byteToken(byte)));
   const encoder = new TextEncoder();
   const bytesOf = (symbol: string): number[] | null => {
     const ids = Array.from(encoder.encode(symbol), (byte) => byteIds[byte]);

@@ -71,6 +71,8 @@ export function createDecoder(json: unknown): Decode {
 }
 
 const encoder = new TextEncoder();
+const lossyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function decodeByteLevel(tokens: readonly string[]): readonly string[] {
   const bytes: number[] = [];
@@ -80,7 +82,7 @@ function decodeByteLevel(tokens: readonly string[]): readonly string[] {
     if (ofToken.every((byte) => byte !== undefined)) { for (const byte of ofToken) bytes.push(byte); }
     else for (const byte of encoder.encode(token)) bytes.push(byte);
   }
-  return [new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes))];
+  return [lossyDecoder.decode(Uint8Array.from(bytes))];
 }
 
 /** Bytes in a row that are no UTF-8 become as many replacement characters as there are bytes. */
@@ -90,7 +92,7 @@ function decodeByteFallback(tokens: readonly string[]): readonly string[] {
   const flush = (): void => {
     if (bytes.length === 0) return;
     try {
-      texts.push(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes)));
+      texts.push(strictDecoder.decode(Uint8Array.from(bytes)));
     } catch {
       texts.push(...bytes.map(() => "\ufffd"));
     }

@@ -42,8 +42,11 @@ export class PairTable {
   }
 
   #slotOf(left: number, right: number): number {
-    const mixed = Math.imul(left ^ Math.imul(right, 0x9e3779b1), 0x85ebca6b);
-    return (mixed ^ (mixed >>> 15)) & this.#mask;
+    // The finaliser of MurmurHash3: every bit of the pair changes every bit of the slot.
+    let mixed = Math.imul(left, 0x9e3779b1) ^ right;
+    mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
+    mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+    return (mixed ^ (mixed >>> 16)) & this.#mask;
   }
 
   #grow(): void {

@@ -65,8 +65,12 @@ export function createPrecompiled(bytes: Uint8Array): Normalize {
     return out;
   };
 
+  /** What is dropped at the beginning leaves its place to what follows, as the Rust library counts. */
   function lengthOfFirst(text: string): number {
-    for (const { segment } of segmenter.segment(text)) return replaceCluster(segment).length;
+    for (const { segment } of segmenter.segment(text)) {
+      const { length } = replaceCluster(segment);
+      if (length > 0) return length;
+    }
     return 0;
   }
 }

@@ -18,7 +18,7 @@ const UNKNOWN_PENALTY = 10;
 export function createUnigram(json: unknown): Model {
   const { vocab, unk_id: unknownId, byte_fallback: fallsBack } = unigramSchema.parse(json);
   const idOf = new Map(vocab.map(([piece], id) => [piece, id]));
-  const scores = Float64Array.from(vocab, ([, score]) => score);
+  const scores = Float64Array.from(vocab, ([, score]) => asSerdeReads(score));
   if (unknownId != null && unknownId >= vocab.length) {
     throw invalidModel(`model.unk_id is ${unknownId}, but model.vocab has ${vocab.length} entries`);
   }
@@ -100,6 +100,20 @@ export function createUnigram(json: unknown): Model {
     if (unknownEnd !== -1) pieces.push(text.slice(0, unknownEnd));
     return pieces.reverse();
   }
+}
+
+/**
+ * The Rust library reads decimals by serde_json's fast way, digits as a whole number and then a division, which rounds
+ * twice. A last bit of a score decides between sums that would be equal otherwise.
+ */
+function asSerdeReads(score: number): number {
+  const [, sign, whole, fraction = "", exponent = "0"] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(String(score)) ?? [];
+  if (whole === undefined) return score;
+  const digits = Number(BigInt(whole + fraction));
+  const power = Number(exponent) - fraction.length;
+  const value = power < 0 ? digits / 10 ** -power : digits * 10 ** power;
+  return sign === "-" ? -value : value;
 }
 
 /** Nodes by number, the root 0: the next one for a UTF-16 unit, and the id of the piece that ends there or -1. */

@@ -1,9 +1,10 @@
-"""Tokens declared in every combination of files, as transformers reads them: declared.json.
+"""Tokens declared in every combination of files, as transformers reads them: declared.json.gz.
 
     python -m venv venv && venv/bin/pip install tokenizers==0.23.3 transformers==5.23.0
     venv/bin/python tests/differential/tokenizers/make_declared_goldens.py
 """
 
+import gzip
 import json
 import logging
 import random
@@ -101,8 +102,8 @@ def main():
             cases.append({"files": files, "result": result_of(files)})
         except Exception:  # noqa: BLE001  What transformers cannot read says nothing of ids.
             refused += 1
-    text = ",\n".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in cases)
-    (HERE / "declared.json").write_text(f'{{"probes":{json.dumps(PROBES)},"cases":[\n{text}\n]}}\n', encoding="utf-8")
+    text = json.dumps({"probes": PROBES, "cases": cases}, ensure_ascii=False, separators=(",", ":"))
+    (HERE / "declared.json.gz").write_bytes(gzip.compress(text.encode(), 9, mtime=0))
     print(len(cases), "cases;", refused, "that transformers refuses")
 
 

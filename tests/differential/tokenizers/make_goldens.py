@@ -224,6 +224,8 @@ def main():
     for name, tokenizer in families.items():
         data = json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, separators=(",", ":")).encode()
         (FAMILIES / f"{name}.json.gz").write_bytes(gzip.compress(data, 9, mtime=0))
+        # Read again: the decimals of a Unigram model's scores lose a bit on the way.
+        tokenizer = Tokenizer.from_str(data.decode())
         for start in range(0, COUNT, BLOCK):
             value = 0x811C9DC5
             for text in texts[start:start + BLOCK]:
