@@ -22,7 +22,10 @@ export async function prepareRows(
   const { tokenizer, bound } = await aboutModel(spec, async () => {
     const { vocabSize } = await readTransformerSpec(modelFolder);
     const tokenizer = boundTo(await loadTokenizer(modelFolder), vocabSize);
-    return { tokenizer, bound: createTokenBound(await readModelJson(modelFolder, "tokenizer.json")) };
+    const json = await readModelJson(modelFolder, "tokenizer.json");
+    // Tokens that other files add may be longer than all of tokenizer.json.
+    const whole = typeof json === "object" ? { ...json, added_tokens: tokenizer.addedTokens } : json;
+    return { tokenizer, bound: createTokenBound(whole) };
   });
   const { trainingFilePath: filePath, fileSha256 } = request;
   return await prepareDataset({ filePath, fileSha256, spec, tokenizer, bound, onRead });

@@ -4,6 +4,7 @@
 import { LoraFleetError, quote } from "../errors.ts";
 import { createSpecialText, type Hiding, type SpecialText } from "./special_text.ts";
 import { readTokenizerFiles, type TokenizerFiles } from "./tokenizer_files.ts";
+import type { AddedToken } from "./tokenizer/added_tokens.ts";
 import { cleanUpSpaces } from "./tokenizer/decoders.ts";
 import { openPipeline, type Pipeline } from "./tokenizer/pipeline.ts";
 
@@ -31,6 +32,8 @@ export interface Tokenizer {
   /** Texts of the named special tokens, as chat templates ask for them. */
   readonly specialTokens: Readonly<Record<"bos" | "eos" | "pad" | "unk", string | null>>;
   readonly specialText: SpecialText;
+  /** Those of all files. */
+  readonly addedTokens: readonly AddedToken[];
   /**
    * Throws a `LoraFleetError` with code `invalid_dataset` for an id that the base model has no row for; `encode` does so,
    * too. Without a bound (`boundTo`) every id fits.
@@ -45,7 +48,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
 
 /** Throws a `LoraFleetError` with code `invalid_model` for what is not supported. */
 export function createTokenizer(files: TokenizerFiles): Tokenizer {
-  const { pipeline, specials, named } = openPipeline(files);
+  const { pipeline, specials, named, addedTokens } = openPipeline(files);
   const specialText = createSpecialText(specials.map(({ content }) => content));
   const textOf = (name: string): string | null => named.get(`${name}_token`) ?? null;
   const idOf = (name: string): number | null => pipeline.idOf(textOf(name) ?? "") ?? null;
@@ -72,6 +75,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     chatTemplate: files.chatTemplate,
     specialTokens: { bos: textOf("bos"), eos: textOf("eos"), pad: textOf("pad"), unk: textOf("unk") },
     specialText,
+    addedTokens,
     assertFits: () => {},
   };
 }

@@ -45,7 +45,7 @@ export function createBpe(json: unknown): Model {
   // What the ends of a word change, and unknown characters that fuse, would come out otherwise.
   const mayCut = !options.continuing_subword_prefix && !options.end_of_word_suffix &&
     !options.ignore_merges &&
-    (options.unk_token == null || !options.fuse_unk || hasAllBytes(options, idOf));
+    ((options.unk_token ?? null) === null || !options.fuse_unk || hasAllBytes(options, idOf));
   const wordsOf = mayCut ? createWordSplitter(options.merges.map(partsOf)) : null;
 
   return {
@@ -141,7 +141,8 @@ function createSymbols(
   idOf: ReadonlyMap<string, number>,
 ): (word: string) => number[] {
   const { continuing_subword_prefix: prefix, end_of_word_suffix: suffix } = options;
-  const unknownId = options.unk_token == null ? undefined : idOf.get(options.unk_token);
+  const unknown = options.unk_token ?? null;
+  const unknownId = unknown === null ? undefined : idOf.get(unknown);
   const byteIds = Array.from({ length: 256 }, (_, byte) => idOf.get(byteToken(byte)));
   const encoder = new TextEncoder();
   const bytesOf = (symbol: string): number[] | null => {
@@ -176,8 +177,8 @@ function createSymbols(
       const bytes = options.byte_fallback ? bytesOf(symbol) : null;
       if (bytes !== null) {
         symbols.push(...bytes);
-      } else if (options.unk_token != null) {
-        if (unknownId === undefined) throw missingUnknown(options.unk_token);
+      } else if (unknown !== null) {
+        if (unknownId === undefined) throw missingUnknown(unknown);
         if (unknownWaits && !options.fuse_unk) symbols.push(unknownId);
         unknownWaits = true;
       }

@@ -31,6 +31,7 @@ export interface Pipeline {
 
 export interface OpenedPipeline {
   readonly pipeline: Pipeline;
+  readonly addedTokens: readonly AddedToken[];
   /** What no plain text may become. */
   readonly specials: readonly AddedToken[];
   /** Texts of the named special tokens, by their field: "eos_token". */
@@ -47,7 +48,12 @@ export function openPipeline(files: TokenizerFiles): OpenedPipeline {
   // A named one need not have the flag, but chats and training go by it.
   const names = new Set(named.values());
   const specials = addedTokens.filter(({ special, content }) => special || names.has(content));
-  return { pipeline: createPipeline(files.tokenizer, model, addedTokens, specials), specials, named };
+  return {
+    pipeline: createPipeline(files.tokenizer, model, addedTokens, specials),
+    addedTokens,
+    specials,
+    named,
+  };
 }
 
 function createPipeline(
@@ -56,15 +62,9 @@ function createPipeline(
   addedTokens: readonly AddedToken[],
   specials: readonly AddedToken[],
 ): Pipeline {
-  const normalizer = part(
-    "normalizer",
-    () => json.normalizer == null ? null : createNormalizer(json.normalizer),
-  );
-  const preTokenizer = part(
-    "pre_tokenizer",
-    () => json.pre_tokenizer == null ? null : createPreTokenizer(json.pre_tokenizer),
-  );
-  const decoder = part("decoder", () => json.decoder == null ? null : createDecoder(json.decoder));
+  const normalizer = optionalPart("normalizer", json.normalizer, createNormalizer);
+  const preTokenizer = optionalPart("pre_tokenizer", json.pre_tokenizer, createPreTokenizer);
+  const decoder = optionalPart("decoder", json.decoder, createDecoder);
   const surroundings = part("post_processor", () => readSurroundings(json.post_processor));
 
   const skipped = new Set(addedTokens.filter(({ special }) => special).map(({ content }) => content));
@@ -179,6 +179,10 @@ function revealNormalized(text: string, hiding: Hiding, normalizer: Normalize | 
     out += shown === character ? character : normalizer(shown, startOf(shown));
   }
   return out;
+}
+
+function optionalPart<T>(name: string, json: unknown, create: (json: unknown) => T): T | null {
+  return json === null || json === undefined ? null : part(name, () => create(json));
 }
 
 /** Gives what is wrong with a part the file's and the part's name. */

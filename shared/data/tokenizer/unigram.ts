@@ -16,10 +16,11 @@ const UNKNOWN_PENALTY = 10;
 
 /** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
 export function createUnigram(json: unknown): Model {
-  const { vocab, unk_id: unknownId, byte_fallback: fallsBack } = unigramSchema.parse(json);
+  const { vocab, unk_id, byte_fallback: fallsBack } = unigramSchema.parse(json);
+  const unknownId = unk_id ?? null;
   const idOf = new Map(vocab.map(([piece], id) => [piece, id]));
   const scores = Float64Array.from(vocab, ([, score]) => asSerdeReads(score));
-  if (unknownId != null && unknownId >= vocab.length) {
+  if (unknownId !== null && unknownId >= vocab.length) {
     throw invalidModel(`model.unk_id is ${unknownId}, but model.vocab has ${vocab.length} entries`);
   }
   const unknownScore = scores.reduce((least, score) => Math.min(least, score), Infinity) - UNKNOWN_PENALTY;
@@ -27,7 +28,7 @@ export function createUnigram(json: unknown): Model {
   const cache = new WordCache();
   const encoder = new TextEncoder();
   const needUnknown = (): number => {
-    if (unknownId == null) throw invalidModel("a character is unknown, and model.unk_id is null");
+    if (unknownId === null) throw invalidModel("a character is unknown, and model.unk_id is null");
     return unknownId;
   };
 
