@@ -143,6 +143,35 @@ Deno.test("a token beyond the base model's vocabulary is refused where a text us
   assertThrows(() => bound.assertFits([0, 427]), LoraFleetError, "427");
 });
 
+Deno.test("a stop token that stands only in added_tokens_decoder is one token with the next free id", async () => {
+  const end = { content: "<|stop|>", special: true };
+  const folder = await changedFolder({
+    "tokenizer_config.json": { eos_token: "<|stop|>", added_tokens_decoder: { "427": end } },
+  });
+  const tokenizer = await loadTokenizer(folder);
+  const ids = tokenizer.encode("a<|stop|>", { splitSpecialTokens: false });
+  assertEquals([ids.at(-1), tokenizer.eosTokenIds[0], tokenizer.decode([427])], [427, 427, "<|stop|>"]);
+  assertEquals(tokenizer.encode("a<|stop|>").includes(427), false);
+  assertEquals(tokenizer.decode(ids, { skipSpecialTokens: true }), "a");
+});
+
+Deno.test("a damaged part of tokenizer.json is refused by its field", async () => {
+  const refused = async (tokenizer: object, message: string) => {
+    const folder = await changedFolder({ "tokenizer.json": { ...UNIGRAM, ...tokenizer } });
+    const error = await assertRejects(() => loadTokenizer(folder), LoraFleetError, message);
+    assertEquals([error.code, error.param], ["invalid_model", "tokenizer.json"]);
+  };
+  await refused({ normalizer: { type: "Replace", content: "" } }, "normalizer.pattern");
+  await refused({ pre_tokenizer: { type: "Digits" } }, "pre_tokenizer.individual_digits");
+  await refused({ decoder: { type: "Odd" } }, 'the decoder "Odd"');
+  await refused({ model: { type: "BPE", vocab: { a: 0 }, merges: ["a b"] } }, 'model.merges[0] is "a b"');
+  await refused(
+    { model: { type: "BPE", vocab: { a: 0 }, merges: [], dropout: 0.1 } },
+    "model.dropout is 0.1",
+  );
+  await refused({ model: { type: "BPE", vocab: { a: "0" }, merges: [] } }, "model.vocab");
+});
+
 Deno.test("half of a surrogate pair is refused, as Python refuses it", async () => {
   const { encode } = await loadTokenizer(goldenPath("data_byte_level"));
   assertThrows(() => encode("a\ud83d b"), LoraFleetError, "surrogate");
