@@ -30,8 +30,10 @@ export function createSpecialText(contents: readonly string[]): SpecialText {
   // Longest first, so that hiding a short one does not leave the rest of a longer one readable.
   const strings = [...new Set(contents)].sort((a, b) => b.length - a.length);
   const firsts = [...new Set(strings.map((content) => String.fromCodePoint(content.codePointAt(0)!)))];
+  /** Most texts have no such character, and a tokenizer may have hundreds of special tokens. */
+  const mayInclude = (text: string): boolean => firsts.some((first) => text.includes(first));
   return {
-    includes: (text) => strings.some((content) => text.includes(content)),
+    includes: (text) => mayInclude(text) && strings.some((content) => text.includes(content)),
     hidingFor(context) {
       const substitutes = new Map<string, string>();
       let code = FIRST_SUBSTITUTE;
@@ -41,6 +43,7 @@ export function createSpecialText(contents: readonly string[]): SpecialText {
       }
       return {
         hide(text) {
+          if (!mayInclude(text)) return text;
           let hidden = text;
           for (const content of strings) {
             if (!hidden.includes(content)) continue;

