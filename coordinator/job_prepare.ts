@@ -1,6 +1,6 @@
 /** A job's base model and training file, checked and made into rows: everything that can be refused early is. */
 import { createTokenBound } from "../shared/data/token_bound.ts";
-import { assertTokenizerFits, loadTokenizer } from "../shared/data/tokenizer.ts";
+import { boundTo, loadTokenizer } from "../shared/data/tokenizer.ts";
 import { prepareDataset } from "./data/prepare_job.ts";
 import { aboutModel, checkModelForJob, readModelJson, readTransformerSpec } from "./model_check.ts";
 import type { PreparationRequest } from "./planning/preparation_messages.ts";
@@ -21,9 +21,11 @@ export async function prepareRows(
   await checkModelForJob(spec, modelFolder);
   const { tokenizer, bound } = await aboutModel(spec, async () => {
     const { vocabSize } = await readTransformerSpec(modelFolder);
-    const tokenizer = await loadTokenizer(modelFolder);
-    assertTokenizerFits(tokenizer, vocabSize);
-    return { tokenizer, bound: createTokenBound(await readModelJson(modelFolder, "tokenizer.json")) };
+    const tokenizer = boundTo(await loadTokenizer(modelFolder), vocabSize);
+    const json = await readModelJson(modelFolder, "tokenizer.json");
+    // Tokens that other files add may be longer than all of tokenizer.json.
+    const whole = typeof json === "object" ? { ...json, added_tokens: tokenizer.addedTokens } : json;
+    return { tokenizer, bound: createTokenBound(whole) };
   });
   const { trainingFilePath: filePath, fileSha256 } = request;
   return await prepareDataset({ filePath, fileSha256, spec, tokenizer, bound, onRead });

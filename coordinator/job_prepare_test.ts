@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { LoraFleetError } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
@@ -121,16 +121,36 @@ Deno.test("a broken model is refused by its file", () =>
     await edit(`${folder}/config.json`, (config) => delete config["vocab_size"]);
     await refused("config.json failed: vocab_size");
     await Deno.writeTextFile(`${folder}/config.json`, config);
-    await edit(`${folder}/tokenizer.json`, (tokenizer) => {
-      const added = { id: 899, content: "<new>", special: true };
-      tokenizer["added_tokens"] = [...tokenizer["added_tokens"] as object[], added];
-    });
-    await refused("ids up to 899");
     await Deno.remove(`${folder}/tokenizer.json`);
     await refused("tokenizer.json");
     const weights = await Deno.readFile(`${folder}/model.safetensors`);
     await Deno.writeFile(`${folder}/model.safetensors`, weights.subarray(0, weights.length - 1));
     await refused("is truncated");
+  }));
+
+Deno.test("a token beyond the base model's vocabulary is refused in the row that uses it, and only there", () =>
+  withModel(async (folder) => {
+    const pad = { id: 899, content: "[PAD]", special: true };
+    await edit(`${folder}/tokenizer.json`, (tokenizer) => {
+      tokenizer["added_tokens"] = [...tokenizer["added_tokens"] as object[], pad];
+    });
+    await edit(`${folder}/tokenizer_config.json`, (config) => config["pad_token"] = "[PAD]");
+    const { plan } = await prepare(folder);
+    assertEquals(plan.totalSteps > 0, true);
+
+    const using = [...DATASET, JSON.stringify({ prompt: "a", completion: "b[PAD]" })];
+    const fields = { dataset: { split_special_tokens: false } };
+    const error = await assertRejects(() => prepare(folder, fields, using), LoraFleetError);
+    assertEquals([error.code, error.param], ["invalid_dataset", "line 4"]);
+    assertStringIncludes(
+      error.message,
+      'the token "[PAD]" has the id 899, but the base model\'s vocab_size is 899',
+    );
+    await prepare(folder, {}, using);
+
+    // The stop token is appended to every row.
+    await edit(`${folder}/tokenizer_config.json`, (config) => config["eos_token"] = "[PAD]");
+    await assertRejects(() => prepare(folder), LoraFleetError, "line 1 cannot be used: the token");
   }));
 
 Deno.test("documents beyond a sliding window are refused, shorter ones are not", () =>

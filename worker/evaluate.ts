@@ -3,7 +3,7 @@
  * is the dataset's. Exit codes: 0 done, 1 failed, 2 usage.
  */
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { assertTokenizerFits, loadTokenizer, type Tokenizer } from "../shared/data/tokenizer.ts";
+import { boundTo, loadTokenizer, type Tokenizer } from "../shared/data/tokenizer.ts";
 import { openFirstGpu } from "./device/first_gpu.ts";
 import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./evaluate_options.ts";
 import { type EvaluationResult, resultOf } from "./evaluate_result.ts";
@@ -17,8 +17,7 @@ async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
   const { modelFolder, adapterFolder, datasetPath, maxNewTokens } = options;
   const checkpoint = await openCheckpoint(modelFolder);
   const adapter = adapterFolder === null ? null : await readAdapter(adapterFolder);
-  const tokenizer = await loadTokenizer(modelFolder);
-  assertTokenizerFits(tokenizer, checkpoint.spec.vocabSize);
+  const tokenizer = boundTo(await loadTokenizer(modelFolder), checkpoint.spec.vocabSize);
   const stopTokens = new Set([...tokenizer.eosTokenIds, ...checkpoint.spec.eosTokenIds]);
   const rows = await readEvaluationRows(datasetPath, tokenizer, stopTokens, options.textField);
   rows.warnings.forEach((warning) => console.error(`evaluate: ${warning}`));

@@ -130,6 +130,8 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
         if (form.kind === "completion") return buildCompletion(row.line, form.prompt, form.completion);
         return buildChat(row.line, form);
       });
+      // The stop token is appended by its id, which the tokenizer did not see.
+      atLine(row.line, () => tokenizer.assertFits(example.tokens));
       if (countTrained(example) === 0) throw invalidLine(row.line, whyUntrained(example));
       warnings.rowDone();
       if (!hasTrainedStop(example, stopIds)) {

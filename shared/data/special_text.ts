@@ -19,25 +19,31 @@ export interface SpecialText {
   hidingFor(context: string): Hiding;
 }
 
-/** Supplementary Private Use Area-A: assigned to nothing, and left alone by Unicode normalisation. */
-const FIRST_PRIVATE = 0xf0000;
+/**
+ * Unassigned in every version of Unicode, so that nothing normalises, drops or splits it: private use characters would
+ * be dropped by BERT's cleaning of text.
+ */
+const FIRST_SUBSTITUTE = 0xe1000;
 
 /** @param contents the special tokens' strings. */
 export function createSpecialText(contents: readonly string[]): SpecialText {
   // Longest first, so that hiding a short one does not leave the rest of a longer one readable.
   const strings = [...new Set(contents)].sort((a, b) => b.length - a.length);
   const firsts = [...new Set(strings.map((content) => String.fromCodePoint(content.codePointAt(0)!)))];
+  /** Most texts have no such character, and a tokenizer may have hundreds of special tokens. */
+  const mayInclude = (text: string): boolean => firsts.some((first) => text.includes(first));
   return {
-    includes: (text) => strings.some((content) => text.includes(content)),
+    includes: (text) => mayInclude(text) && strings.some((content) => text.includes(content)),
     hidingFor(context) {
       const substitutes = new Map<string, string>();
-      let code = FIRST_PRIVATE;
+      let code = FIRST_SUBSTITUTE;
       for (const first of firsts) {
         while (context.includes(String.fromCodePoint(code))) code++;
         substitutes.set(first, String.fromCodePoint(code++));
       }
       return {
         hide(text) {
+          if (!mayInclude(text)) return text;
           let hidden = text;
           for (const content of strings) {
             if (!hidden.includes(content)) continue;

@@ -4,60 +4,75 @@ import { z } from "zod";
 import { LoraFleetError, messageOf } from "../errors.ts";
 import { type ChatTemplates, readChatTemplates } from "./named_templates.ts";
 
+const addedTokenFields = {
+  content: z.string(),
+  special: z.boolean().optional(),
+  single_word: z.boolean().optional(),
+  lstrip: z.boolean().optional(),
+  rstrip: z.boolean().optional(),
+  normalized: z.boolean().optional(),
+};
 /** Special tokens are written as a text or as an object with a `content`. */
-const specialTokenSchema = z.union([
-  z.string(),
-  z.looseObject({ content: z.string() }).transform((t) => t.content),
-])
-  .nullish();
+const specialTokenSchema = z.union([z.string(), z.looseObject(addedTokenFields)]).nullish();
 const tokenIdsSchema = z.union([z.int().min(0).transform((id) => [id]), z.array(z.int().min(0))]).nullish();
 
-const addedTokenSchema = z.looseObject({
-  id: z.int().min(0),
-  content: z.string().min(1),
-  special: z.boolean(),
-});
-
 const tokenizerSchema = z.looseObject({
-  added_tokens: z.array(addedTokenSchema).default([]),
+  added_tokens: z.array(z.looseObject({ ...addedTokenFields, id: z.int().min(0) })).default([]),
+  // Hundreds of thousands of entries: what reads them checks them.
   model: z.looseObject({ type: z.string().optional() }),
-  normalizer: z.unknown(),
-  pre_tokenizer: z.unknown(),
-  post_processor: z.unknown(),
-  decoder: z.unknown(),
+  normalizer: z.unknown().optional(),
+  pre_tokenizer: z.unknown().optional(),
+  post_processor: z.unknown().optional(),
+  decoder: z.unknown().optional(),
 });
 export type TokenizerJson = z.output<typeof tokenizerSchema>;
 
-const specialTokenFields = {
+const extraTokensSchema = z.union([
+  z.array(z.union([z.string(), z.looseObject(addedTokenFields)])),
+  z.record(z.string(), z.union([z.string(), z.looseObject(addedTokenFields)])),
+]).nullish();
+const specialTokensFields = {
   bos_token: specialTokenSchema,
   eos_token: specialTokenSchema,
-  pad_token: specialTokenSchema,
   unk_token: specialTokenSchema,
+  sep_token: specialTokenSchema,
+  pad_token: specialTokenSchema,
+  cls_token: specialTokenSchema,
+  mask_token: specialTokenSchema,
+  extra_special_tokens: extraTokensSchema,
+  additional_special_tokens: extraTokensSchema,
 };
-const specialTokensMapSchema = z.looseObject(specialTokenFields);
+const specialTokensMapSchema = z.looseObject(specialTokensFields);
 const tokenizerConfigSchema = z.looseObject({
-  ...specialTokenFields,
+  ...specialTokensFields,
+  added_tokens_decoder: z.record(
+    z.string().regex(/^\d+$/, "an id is needed"),
+    z.looseObject(addedTokenFields),
+  )
+    .nullish(),
   clean_up_tokenization_spaces: z.boolean().nullish(),
   chat_template: z.union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))])
     .nullish(),
 });
 export type TokenizerConfig = z.output<typeof tokenizerConfigSchema>;
+const addedTokensFileSchema = z.record(z.string(), z.int().min(0));
 
 const modelConfigSchema = z.looseObject({ eos_token_id: tokenIdsSchema });
 
 export interface TokenizerFiles {
   readonly tokenizer: TokenizerJson;
   readonly config: TokenizerConfig;
-  /** Texts of the named special tokens, null where there is none. */
-  readonly special: Readonly<Record<"bos" | "eos" | "pad" | "unk", string | null>>;
+  readonly specialTokensMap: z.output<typeof specialTokensMapSchema>;
+  /** Texts and ids in added_tokens.json. */
+  readonly addedTokensFile: z.output<typeof addedTokensFileSchema>;
   /** Ids at which generation stops, by generation_config.json or else config.json. */
   readonly stopIds: readonly number[];
   readonly chatTemplate: ChatTemplates | null;
 }
 
 /**
- * Reads tokenizer.json and, where they exist, tokenizer_config.json, special_tokens_map.json, generation_config.json,
- * config.json and the chat templates (named_templates.ts).
+ * Reads tokenizer.json and, where they exist, tokenizer_config.json, special_tokens_map.json, added_tokens.json,
+ * generation_config.json, config.json and the chat templates (named_templates.ts).
  * Throws a `LoraFleetError` with code `invalid_model` that names the file.
  */
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
@@ -71,23 +86,23 @@ export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles
     );
   }
   const config = await readJson(folder, "tokenizer_config.json", tokenizerConfigSchema) ?? {};
-  const map = await readJson(folder, "special_tokens_map.json", specialTokensMapSchema) ?? {};
+  const specialTokensMap = await readJson(folder, "special_tokens_map.json", specialTokensMapSchema) ?? {};
+  const addedTokensFile = await readJson(folder, "added_tokens.json", addedTokensFileSchema) ?? {};
   const generation = await readJson(folder, "generation_config.json", modelConfigSchema);
   const model = await readJson(folder, "config.json", modelConfigSchema);
-  const special = (name: "bos_token" | "eos_token" | "pad_token" | "unk_token") =>
-    config[name] ?? map[name] ?? null;
   return {
     tokenizer,
     config,
-    special: {
-      bos: special("bos_token"),
-      eos: special("eos_token"),
-      pad: special("pad_token"),
-      unk: special("unk_token"),
-    },
+    specialTokensMap,
+    addedTokensFile,
     stopIds: generation?.eos_token_id ?? model?.eos_token_id ?? [],
     chatTemplate: await readChatTemplates(folder, config.chat_template ?? null),
   };
+}
+
+/** Throws a `LoraFleetError` with code `invalid_model` that names the field. */
+export function parseTokenizerJson(value: unknown): TokenizerJson {
+  return parseWith(tokenizerSchema, value, "tokenizer.json");
 }
 
 async function readJson<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T | null> {
@@ -102,6 +117,10 @@ async function readJson<T>(folder: string, name: string, schema: z.ZodType<T>): 
       cause,
     });
   }
+  return parseWith(schema, value, name);
+}
+
+function parseWith<T>(schema: z.ZodType<T>, value: unknown, name: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;

@@ -3,7 +3,7 @@ import { join } from "@std/path";
 import { z } from "zod";
 import { goldenPath, readGolden } from "../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../errors.ts";
-import { assertTokenizerFits, loadTokenizer } from "./tokenizer.ts";
+import { boundTo, loadTokenizer } from "./tokenizer.ts";
 
 const ids = z.array(z.number());
 const golden = await readGolden(
@@ -128,13 +128,55 @@ Deno.test("a named special token is special even where it is an ordinary entry o
   assertEquals(encode("a</s>"), [0, 1, 2, 3, 4]);
 });
 
-Deno.test("ids beyond the base model's vocabulary are refused with both numbers", async () => {
-  const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
-  assertTokenizerFits(tokenizer, tokenizer.vocabSize);
-  const error = assertThrows(() => assertTokenizerFits(tokenizer, tokenizer.vocabSize - 1), LoraFleetError);
-  assertEquals([error.code, error.param], ["invalid_model", "tokenizer.json"]);
-  assertStringIncludes(error.message, `ids up to ${tokenizer.vocabSize - 1}`);
-  assertStringIncludes(error.message, `vocab_size is ${tokenizer.vocabSize - 1}`);
+Deno.test("a token beyond the base model's vocabulary is refused where a text uses it, and only there", async () => {
+  const folder = await changedFolder({ "added_tokens.json": { "[PAD]": 427 } });
+  const free = await loadTokenizer(folder);
+  assertEquals(free.encode("a[PAD]", { splitSpecialTokens: false, addSpecialTokens: false }).at(-1), 427);
+  const bound = boundTo(free, 427);
+  assertEquals([bound.vocabSize, bound.encode("plain text")], [428, free.encode("plain text")]);
+  const error = assertThrows(
+    () => bound.encode("a[PAD]", { splitSpecialTokens: false }),
+    LoraFleetError,
+    'the token "[PAD]" has the id 427, but the base model\'s vocab_size is 427',
+  );
+  assertEquals(error.code, "invalid_dataset");
+  bound.assertFits([0, 426]);
+  assertThrows(() => bound.assertFits([0, 427]), LoraFleetError, "427");
+});
+
+Deno.test("a stop token that stands only in added_tokens_decoder is one token with the next free id", async () => {
+  const end = { content: "<|stop|>", special: true };
+  const folder = await changedFolder({
+    "tokenizer_config.json": { eos_token: "<|stop|>", added_tokens_decoder: { "427": end } },
+  });
+  const tokenizer = await loadTokenizer(folder);
+  const ids = tokenizer.encode("a<|stop|>", { splitSpecialTokens: false });
+  assertEquals([ids.at(-1), tokenizer.eosTokenIds[0], tokenizer.decode([427])], [427, 427, "<|stop|>"]);
+  assertEquals(tokenizer.encode("a<|stop|>").includes(427), false);
+  assertEquals(tokenizer.decode(ids, { skipSpecialTokens: true }), "a");
+});
+
+Deno.test("a damaged part of tokenizer.json is refused by its field", async () => {
+  const refused = async (tokenizer: object, message: string) => {
+    const folder = await changedFolder({ "tokenizer.json": { ...UNIGRAM, ...tokenizer } });
+    const error = await assertRejects(() => loadTokenizer(folder), LoraFleetError, message);
+    assertEquals([error.code, error.param], ["invalid_model", "tokenizer.json"]);
+  };
+  await refused({ normalizer: { type: "Replace", content: "" } }, "normalizer.pattern");
+  await refused({ pre_tokenizer: { type: "Digits" } }, "pre_tokenizer.individual_digits");
+  await refused({ decoder: { type: "Odd" } }, 'the decoder "Odd"');
+  await refused({ model: { type: "BPE", vocab: { a: 0 }, merges: ["a b"] } }, 'model.merges[0] is "a b"');
+  await refused(
+    { model: { type: "BPE", vocab: { a: 0 }, merges: [], dropout: 0.1 } },
+    "model.dropout is 0.1",
+  );
+  await refused({ model: { type: "BPE", vocab: { a: "0" }, merges: [] } }, "model.vocab");
+});
+
+Deno.test("half of a surrogate pair is refused, as Python refuses it", async () => {
+  const { encode } = await loadTokenizer(goldenPath("data_byte_level"));
+  assertThrows(() => encode("a\ud83d b"), LoraFleetError, "surrogate");
+  assertThrows(() => encode("a\udc4d"), LoraFleetError, "surrogate");
 });
 
 Deno.test("ids that no token has decode to nothing", async () => {

@@ -307,7 +307,9 @@ const FAILED: readonly BadInput[] = [
     ...{ status: 200, code: "invalid_dataset", param: "dataset.split", says: ["train[5:9]"] },
   },
   {
-    name: "a tokenizer with ids beyond the vocabulary",
+    name: "a row with a token beyond the base model's vocabulary",
+    job: { dataset: { split_special_tokens: false } },
+    dataset: `${GOOD_DATASET}\n${row("mint", " m<new>")}`,
     damage: (folder) =>
       editJson(`${folder}/tokenizer.json`, (json) => {
         json["added_tokens"] = [...json["added_tokens"] as object[], {
@@ -316,7 +318,8 @@ const FAILED: readonly BadInput[] = [
           special: true,
         }];
       }),
-    ...{ status: 200, code: "invalid_model", param: "model", says: ["ids up to 899", "vocab_size is 899"] },
+    ...{ status: 200, code: "invalid_dataset", param: "line 4" },
+    says: ['"<new>" has the id 899', "vocab_size is 899"],
   },
   {
     name: "a base model without a tokenizer",

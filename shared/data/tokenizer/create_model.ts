@@ -1,0 +1,35 @@
+/** tokenizer.json's `model`. */
+import { z } from "zod";
+import { createBpe } from "./bpe.ts";
+import { unsupported } from "./json.ts";
+import type { Model } from "./model.ts";
+import { createUnigram } from "./unigram.ts";
+import { createWordLevel, createWordPiece } from "./word_piece.ts";
+
+const typeSchema = z.looseObject({ type: z.string().optional(), vocab: z.unknown().optional() });
+
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+export function createModel(json: unknown): Model {
+  const parsed = typeSchema.parse(json);
+  switch (parsed.type ?? typeOf(parsed)) {
+    case "BPE":
+      return createBpe(json);
+    case "Unigram":
+      return createUnigram(json);
+    case "WordPiece":
+      return createWordPiece(json);
+    case "WordLevel":
+      return createWordLevel(json);
+    default:
+      throw unsupported("model", parsed.type);
+  }
+}
+
+/** Old files do not name the type: the first that the fields fit, in the Rust library's order. */
+function typeOf(json: Readonly<Record<string, unknown>>): Model["type"] {
+  if ("merges" in json) return "BPE";
+  if (Array.isArray(json["vocab"])) return "Unigram";
+  return "max_input_chars_per_word" in json || "continuing_subword_prefix" in json
+    ? "WordPiece"
+    : "WordLevel";
+}
