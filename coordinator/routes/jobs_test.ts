@@ -137,7 +137,11 @@ Deno.test("a bad dataset is found while preparing: the job has failed with the l
 Deno.test("a job is cancelled once", () =>
   withWorld({}, async (world) => {
     world.fleet.beforeStep = (_job, _step, signal) =>
-      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+      new Promise((_, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason));
+        // The job may be cancelled between its start and its first step.
+        if (signal.aborted) reject(signal.reason);
+      });
     const { id } =
       await (await post(world, { model: "org/tiny", training_file: (await world.upload("a")).id }))
         .json();
