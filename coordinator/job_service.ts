@@ -318,16 +318,14 @@ export function createJobService(options: JobServiceOptions): JobService {
       signal.throwIfAborted();
       const stored = await artifacts.files(id, plan.totalSteps);
       signal.throwIfAborted();
-      if (stored.length === 0) {
+      const adapter = stored.find(({ name }) => name === "adapter_model.safetensors");
+      if (adapter === undefined) {
         throw new LoraFleetError(
           "storage",
           `training has ended without the adapter of step ${plan.totalSteps}`,
         );
       }
-      const weights = stored.find(({ name }) => name === "adapter_model.safetensors");
-      if (options.checkAdapter !== undefined && weights !== undefined) {
-        await options.checkAdapter(await artifacts.path(id, plan.totalSteps, weights), plan.totalSteps);
-      }
+      await options.checkAdapter?.(await artifacts.path(id, plan.totalSteps, adapter), plan.totalSteps);
       signal.throwIfAborted();
       const resultFiles = stored.map((file) => files.addResult(id, plan.totalSteps, file).id);
       resultFiles.push(...await addTokenizerFiles(files, plan));
