@@ -19,8 +19,6 @@ const HUGE = JSON.stringify({ text: "a".repeat(3_000_000) }) + "\n";
 const LARGE_BYTES = 50_000_000;
 const ROW_BYTES = 1750;
 const QUEUED = 300;
-/** Between two questions. */
-const ASK_MS = 20;
 
 interface Bench {
   readonly api: string;
@@ -31,7 +29,6 @@ interface Bench {
 }
 
 interface Sample {
-  readonly healthMs: number[];
   readonly rssMb: number[];
   /** Of all preparations together. */
   readonly childRssMb: number[];
@@ -42,31 +39,28 @@ const quantile = (values: readonly number[], share: number) =>
 
 /** Does something while health, memory and steps are watched, and prints a line of it. */
 async function measure<T>(bench: Bench, name: string, work: () => Promise<T>): Promise<T> {
-  const sample: Sample = { healthMs: [], rssMb: [], childRssMb: [] };
+  const sample: Sample = { rssMb: [], childRssMb: [] };
   let isOver = false;
   const stepBefore = (await jobOf(bench.api, bench.running)).step;
   const startedAt = performance.now();
-  const watching = [
-    watchHealth(bench.api, sample, () => isOver),
-    watchMemory(bench.pid, sample, () => isOver),
-  ];
+  const askedHealth = askHealth(bench.api);
+  const watching = watchMemory(bench.pid, sample, () => isOver);
   try {
     return await work();
   } finally {
     const seconds = (performance.now() - startedAt) / 1000;
     const steps = (await jobOf(bench.api, bench.running)).step - stepBefore;
     isOver = true;
-    await Promise.all(watching);
+    await watching;
+    const healthMs = await askedHealth();
     const health = [
-      quantile(sample.healthMs, 0.5),
-      quantile(sample.healthMs, 0.95),
-      Math.max(...sample.healthMs),
+      quantile(healthMs, 0.5),
+      quantile(healthMs, 0.95),
+      Math.max(...healthMs),
     ];
     console.log(
       `${name.padEnd(34)}${seconds.toFixed(1).padStart(7)}${(steps / seconds).toFixed(2).padStart(9)}` +
-        `${String(sample.healthMs.length).padStart(8)}${
-          health.map((ms) => ms.toFixed(1).padStart(8)).join("")
-        }` +
+        `${String(healthMs.length).padStart(8)}${health.map((ms) => ms.toFixed(1).padStart(8)).join("")}` +
         `${Math.max(...sample.rssMb).toFixed(0).padStart(8)}${
           Math.max(0, ...sample.childRssMb).toFixed(0).padStart(8)
         }`,
@@ -74,14 +68,16 @@ async function measure<T>(bench: Bench, name: string, work: () => Promise<T>): P
   }
 }
 
-async function watchHealth(api: string, { healthMs }: Sample, isOver: () => boolean): Promise<void> {
-  const url = new URL("/healthz", api);
-  while (!isOver()) {
-    const askedAt = performance.now();
-    await (await fetch(url)).arrayBuffer();
-    healthMs.push(performance.now() - askedAt);
-    await systemClock.sleep(ASK_MS);
-  }
+const probe = new Worker(new URL("./health_probe.ts", import.meta.url), { type: "module", name: "probe" });
+
+/** Begins to ask; the result gives the milliseconds that each answer took. */
+function askHealth(api: string): () => Promise<number[]> {
+  probe.postMessage(new URL("/healthz", api).href);
+  return () =>
+    new Promise((resolve) => {
+      probe.onmessage = ({ data }: MessageEvent<number[]>) => resolve(data);
+      probe.postMessage(null);
+    });
 }
 
 async function watchMemory(pid: number, { rssMb, childRssMb }: Sample, isOver: () => boolean): Promise<void> {
@@ -243,6 +239,7 @@ if (import.meta.main) {
     if (parts.includes("c")) await longQueue(bench);
     await quiet("quiet again");
   } finally {
+    probe.terminate();
     worker?.kill("SIGKILL");
     await Promise.all(said);
     await Deno.remove(folder, { recursive: true });
