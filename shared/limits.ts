@@ -2,6 +2,9 @@
  * Every deadline, interval and size of the fleet's protocol, each with its reason. Everything that waits, waits for one of
  * these. A test passes others to the coordinator and the workers.
  */
+import { crc32 } from "node:zlib";
+import { pcg32 } from "./prng.ts";
+
 export interface Limits {
   /** How often a worker tells its state. Four times a second: a change that got lost is told again before anybody minds. */
   readonly heartbeatIntervalMs: number;
@@ -95,8 +98,18 @@ export interface Limits {
   readonly excludedOfJob: number;
   /** … or this share of its micro-batches: with more it is the data that needs a person's look. */
   readonly excludedShareOfJob: number;
-  /** A step that was not committed in so many attempts fails the job: nobody is helped by trying for ever. */
+  /**
+   * A step that was not committed in so many attempts fails the job: nobody is helped by trying for ever. Attempts in which
+   * the broker was away do not count.
+   */
   readonly maxAttemptsPerStep: number;
+  /**
+   * Before the third attempt of a step, and whenever something that is not the job's fault is tried again (a record, a
+   * stream, an upload): the pause doubles with each failure …
+   */
+  readonly firstPauseMs: number;
+  /** … up to this: 30 attempts take two minutes, so that a broker's bad second costs seconds and never the job. */
+  readonly longestPauseMs: number;
   /**
    * How long the token lives that a worker shows the broker. It asks for the next one at half of it, so that a coordinator may
    * be away for the other half; what was stolen from a machine that is gone is worth nothing a day later.
@@ -142,6 +155,8 @@ export const LIMITS: Limits = {
   excludedOfJob: 4,
   excludedShareOfJob: 0.01,
   maxAttemptsPerStep: 30,
+  firstPauseMs: 100,
+  longestPauseMs: 5000,
   credentialLifetimeMs: 86_400_000,
   exponentHeadroomBits: 3,
 };
@@ -168,6 +183,21 @@ export function microBatchWaitMs(slowestMs: number | null, limits: Limits): numb
 /** How long a step of which all is counted waits for its audits without any progress. */
 export function auditWaitMs(slowestMs: number | null, limits: Limits): number {
   return Math.max(limits.auditMs, (slowestMs ?? 0) * limits.auditFactor);
+}
+
+/** Before try `number` (1-based) of something that has failed: doubled each time, without any chance in it. */
+export function pauseMs(number: number, { firstPauseMs, longestPauseMs }: Limits): number {
+  return Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(30, number - 1));
+}
+
+/**
+ * Between an attempt of a step and the next one, after so many `failures` of that step. The first one costs no time: a worker
+ * that was lost is mostly alone in it. The share between a half and all of the pause follows from `name`, so that fleets
+ * which failed together do not come back together, and a simulation is the same every time.
+ */
+export function attemptPauseMs(failures: number, name: string, limits: Limits): number {
+  if (failures <= 1) return 0;
+  return Math.round(pauseMs(failures - 1, limits) * (1 + pcg32(crc32(name)).uniform()) / 2);
 }
 
 /** How many of a step's micro-batches may be excluded. */
