@@ -62,6 +62,17 @@ export interface Limits {
   readonly slowestLinkBytesPerSecond: number;
   /** For writing and uploading a checkpoint, besides its bytes. */
   readonly checkpointBaseMs: number;
+  /** A checkpoint that could not be stored in so many tries is left out; the last step's is not. */
+  readonly checkpointAttempts: number;
+  /**
+   * Before the same holder tries the same checkpoint again; doubles with each of its failures. Who can make room on a disk
+   * needs minutes, and a disk that was full for a moment is free again in seconds …
+   */
+  readonly checkpointPauseMs: number;
+  /** … up to this. */
+  readonly longestCheckpointPauseMs: number;
+  /** The last step's adapter is tried for so long: without it the work of the whole job is lost. A day has working hours in it. */
+  readonly finalCheckpointPatienceMs: number;
   /** How long a draining worker goes on with the attempt that it takes part in. */
   readonly drainMs: number;
   /**
@@ -140,6 +151,10 @@ export const LIMITS: Limits = {
   transferBaseMs: 20_000,
   slowestLinkBytesPerSecond: 2 ** 20,
   checkpointBaseMs: 120_000,
+  checkpointAttempts: 5,
+  checkpointPauseMs: 1000,
+  longestCheckpointPauseMs: 60_000,
+  finalCheckpointPatienceMs: 86_400_000,
   drainMs: 120_000,
   stateLossGraceMs: 30_000,
   strikesUntilDropped: 3,
@@ -185,9 +200,18 @@ export function auditWaitMs(slowestMs: number | null, limits: Limits): number {
   return Math.max(limits.auditMs, (slowestMs ?? 0) * limits.auditFactor);
 }
 
-/** Before try `number` (1-based) of something that has failed: doubled each time, without any chance in it. */
+/** After failure `number` (1-based) of something that is tried again: doubled each time, without any chance in it. */
 export function pauseMs(number: number, { firstPauseMs, longestPauseMs }: Limits): number {
-  return Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(30, number - 1));
+  return doubled(number, firstPauseMs, longestPauseMs);
+}
+
+/** After so many failures of one worker to store a checkpoint; 0 after none. */
+export function checkpointPauseMs(failures: number, limits: Limits): number {
+  return failures === 0 ? 0 : doubled(failures, limits.checkpointPauseMs, limits.longestCheckpointPauseMs);
+}
+
+function doubled(number: number, firstMs: number, longestMs: number): number {
+  return Math.min(longestMs, firstMs * 2 ** Math.min(30, number - 1));
 }
 
 /**
