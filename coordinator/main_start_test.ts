@@ -59,8 +59,13 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
           }
           const fleet = new FakeFleet(artifacts);
           fleet.beforeStep = (...step) => trial.beforeStep(...step);
-          const problem = () => Promise.resolve(trial.problem);
-          return { fleet, problem, lost: new Promise(() => {}), close: () => Promise.resolve() };
+          const answer = async () => {
+            if (trial.problem !== null) throw new Error(await Promise.resolve(trial.problem));
+          };
+          return {
+            ...{ fleet, lost: new Promise(() => {}), close: () => Promise.resolve() },
+            ...{ assertConnected: answer, assertStores: answer },
+          };
         },
         openPreparer: () => Promise.resolve(preparerOf(fakePrepare)),
         checkModel: (spec) => Promise.resolve({ spec, warnings: [] }),

@@ -295,7 +295,13 @@ function decideCheckpoint(
   }
   if (outcome.type === "failed") {
     const why = `${worker}: ${outcome.reason}`;
-    return afterCheckpointFailure(plan, withCheckpointFailure(training, worker, why, false), why, now, limits);
+    return afterCheckpointFailure(
+      plan,
+      withCheckpointFailure(training, worker, why, false),
+      why,
+      now,
+      limits,
+    );
   }
   const isStored = outcome.files.some(({ name }) => name === STATE_FILE_NAME);
   const stored = isStored ? { ...training, storedStep: step } : training;
@@ -370,7 +376,13 @@ function decideTick(plan: TrainingPlan, training: Training, now: number, limits:
       const waitMs = checkpointWaitMs(gradientBytesOf(training), limits);
       if (now - training.since < waitMs) break;
       const why = `${writer} did not store the adapter in ${Math.round(waitMs / 1000)} s`;
-      return afterCheckpointFailure(plan, withCheckpointFailure(training, writer, why, true), why, now, limits);
+      return afterCheckpointFailure(
+        plan,
+        withCheckpointFailure(training, writer, why, true),
+        why,
+        now,
+        limits,
+      );
     }
   }
   return unchanged(training, "nothing is due");

@@ -24,7 +24,9 @@ export function withCheckpointFailure(
   const { step } = training.committed!;
   const failures = new Map(training.checkpointFailures);
   failures.set(worker, 1 + failuresOf(training, worker));
-  const blamed = isSuspect ? withStrikes(training, [worker], `the adapter of step ${step}: ${why}`) : training;
+  const blamed = isSuspect
+    ? withStrikes(training, [worker], `the adapter of step ${step}: ${why}`)
+    : training;
   return {
     ...blamed,
     checkpointFailures: failures,

@@ -29,7 +29,9 @@ export function onDatabase<T>(attempted: string, work: () => T): T {
     if (thrown instanceof LoraFleetError || !isDiskError(thrown)) throw thrown;
     throw new LoraFleetError(
       "storage",
-      `cannot ${attempted} in the coordinator's data folder: ${messageOf(thrown)}; make room on its disk, and try again`,
+      `cannot ${attempted} in the coordinator's data folder: ${
+        messageOf(thrown)
+      }; make room on its disk, and try again`,
       { cause: thrown },
     );
   }
