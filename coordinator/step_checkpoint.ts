@@ -3,7 +3,7 @@
  * same one again after a pause that grows. A full disk costs one checkpoint, never the job: training goes on without it. Only
  * the last step's adapter is insisted on, since without it there is no result.
  */
-import { checkpointPauseMs, type Limits } from "../shared/limits.ts";
+import { diskPauseMs, type Limits } from "../shared/limits.ts";
 import { withStrikes } from "./step_blame.ts";
 import { announced, failJob, type StepDecision, type StepEffect } from "./step_decision.ts";
 import { type FleetMember, liveHolders, type Training, type TrainingPlan } from "./step_state.ts";
@@ -57,7 +57,7 @@ export function nextCheckpointWriter(
     return failJob(training, "storage", message);
   }
   const next = inTurn(training)[0];
-  const pauseMs = next === undefined ? 0 : checkpointPauseMs(failuresOf(training, next.worker), limits);
+  const pauseMs = next === undefined ? 0 : diskPauseMs(failuresOf(training, next.worker), limits);
   const effects = checkpointFailureEvents(training, why, limits);
   return chooseCheckpointWriter({ ...training, notBefore: now + pauseMs }, effects, now);
 }

@@ -65,12 +65,12 @@ export interface Limits {
   /** A checkpoint that could not be stored in so many tries is left out; the last step's is not. */
   readonly checkpointAttempts: number;
   /**
-   * Before the same holder tries the same checkpoint again; doubles with each of its failures. Who can make room on a disk
-   * needs minutes, and a disk that was full for a moment is free again in seconds …
+   * Before a worker tries again what its disk did not take, a checkpoint or the base model; doubles with each failure. Who can
+   * make room needs minutes, and a disk that was full for a moment is free again in seconds …
    */
-  readonly checkpointPauseMs: number;
+  readonly diskPauseMs: number;
   /** … up to this. */
-  readonly longestCheckpointPauseMs: number;
+  readonly longestDiskPauseMs: number;
   /** The last step's adapter is tried for so long: without it the work of the whole job is lost. A day has working hours in it. */
   readonly finalCheckpointPatienceMs: number;
   /** How long a draining worker goes on with the attempt that it takes part in. */
@@ -152,8 +152,8 @@ export const LIMITS: Limits = {
   slowestLinkBytesPerSecond: 2 ** 20,
   checkpointBaseMs: 120_000,
   checkpointAttempts: 5,
-  checkpointPauseMs: 1000,
-  longestCheckpointPauseMs: 60_000,
+  diskPauseMs: 1000,
+  longestDiskPauseMs: 60_000,
   finalCheckpointPatienceMs: 86_400_000,
   drainMs: 120_000,
   stateLossGraceMs: 30_000,
@@ -205,9 +205,9 @@ export function pauseMs(number: number, { firstPauseMs, longestPauseMs }: Limits
   return doubled(number, firstPauseMs, longestPauseMs);
 }
 
-/** After so many failures of one worker to store a checkpoint; 0 after none. */
-export function checkpointPauseMs(failures: number, limits: Limits): number {
-  return failures === 0 ? 0 : doubled(failures, limits.checkpointPauseMs, limits.longestCheckpointPauseMs);
+/** After so many failures of one worker to store the same thing; 0 after none. */
+export function diskPauseMs(failures: number, limits: Limits): number {
+  return failures === 0 ? 0 : doubled(failures, limits.diskPauseMs, limits.longestDiskPauseMs);
 }
 
 function doubled(number: number, firstMs: number, longestMs: number): number {
