@@ -12,7 +12,7 @@ import { decideJob, isFinished, newJob } from "./job.ts";
 import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./job.ts";
 import { addStep, startProgress } from "./job_progress.ts";
 import type { CheckedJob } from "./model_check.ts";
-import { createPatientWrites } from "./patient_writes.ts";
+import { createPatientWrites, untilThereIsRoom } from "./patient_writes.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
@@ -368,7 +368,9 @@ export function createJobService(options: JobServiceOptions): JobService {
       const resultFiles: string[] = [];
       const record = async (add: () => string) => void resultFiles.push(await writes.add(add, signal));
       for (const file of stored) await record(() => files.addResult(id, plan.totalSteps, file).id);
-      resultFiles.push(...await addTokenizerFiles(files, plan));
+      const addResultCopy: FileStore["addResultCopy"] = (...rest) =>
+        untilThereIsRoom(clock, () => files.addResultCopy(...rest), signal);
+      resultFiles.push(...await addTokenizerFiles({ addResultCopy }, plan));
       signal.throwIfAborted();
       await writes.add(() => apply(id, { type: "trained", resultFiles }), signal);
     });

@@ -100,6 +100,22 @@ export function createPatientWrites({ clock, log, onOver }: PatientWritesOptions
   };
 }
 
+/** Repeats `work`, which leaves nothing behind where it fails, for as long as the disk has no room. */
+export async function untilThereIsRoom<T>(
+  clock: Clock,
+  work: () => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  for (let failures = 1;; failures++) {
+    try {
+      return await work();
+    } catch (thrown) {
+      if (!isRetryable(thrown)) throw thrown;
+    }
+    await clock.sleep(pauseMs(failures, LIMITS), signal);
+  }
+}
+
 function isRetryable(thrown: unknown): boolean {
   return thrown instanceof LoraFleetError && thrown.code === "storage";
 }
