@@ -24,12 +24,22 @@ export function createBrokerHealth(clock: Pick<Clock, "now">): BrokerHealth {
   return {
     report(source, problem) {
       if (problem === null) troubles.delete(source);
-      else troubles.set(source, { problem, since: troubles.get(source)?.since ?? clock.now() });
+      else {
+        troubles.set(source, {
+          problem: withoutPaths(problem),
+          since: troubles.get(source)?.since ?? clock.now(),
+        });
+      }
     },
     get trouble() {
       return [...troubles.values()].sort((a, b) => a.since - b.since)[0] ?? null;
     },
   };
+}
+
+/** Users read it in a job's events; where the broker keeps its streams is none of their business. */
+function withoutPaths(problem: string): string {
+  return problem.replaceAll(/ \/[^\s:]+/g, "");
 }
 
 /**

@@ -67,7 +67,9 @@ async function onDisk<T>(step: number, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (thrown) {
     if (!isDiskError(thrown)) throw thrown;
-    const message = `cannot write the adapter of step ${step} to the cache folder: ${messageOf(thrown)}`;
+    const message = `cannot write the adapter of step ${step} to the cache folder: ${
+      messageOf(thrown).replace(/\.$/, "")
+    }`;
     throw new LoraFleetError("storage", message, { cause: thrown });
   }
 }
