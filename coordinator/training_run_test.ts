@@ -148,6 +148,7 @@ async function begun(brokenOf: (bus: Bus) => Partial<Bus>) {
   const run = startTrainingRun({
     ...{ bus: { ...bus, ...brokenOf(bus) }, clock, limits: LIMITS, term: TERM, job, startId: "s-1" },
     ...{ artifacts: createMemoryArtifacts(), observer: SILENT_OBSERVER, resumed: null },
+    ...{ checkKey: "k", layout: null, guard: guardOf(clock) },
     ...{ onQuarantine: () => {}, quarantined: new Set<string>() },
     fleet: { generation: 1, members: [memberOf(job.id, "w-a")] },
     onBrokerTrouble: (problem) => void troubles.push(problem),
