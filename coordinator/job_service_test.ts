@@ -559,12 +559,13 @@ Deno.test("a disk that is full while a job trains: its records wait, none is los
     disk.isFull = true;
     hold.release();
     // Nobody can make another job meanwhile, and is told why.
-    const error = await assertRejects(() =>
-      world.jobs.create(parseJobRequest({
-        model: "org/tiny",
-        training_file: job.spec.training_file,
-      })), LoraFleetError);
-    assertEquals(error.code, "storage");
+    const response = await world.app.request("/v1/fine_tuning/jobs", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "org/tiny", training_file: job.spec.training_file }),
+    });
+    const { error } = await response.json();
+    assertEquals([response.status, error.code, error.message], [507, "storage", "database or disk is full"]);
     await systemClock.sleep(300);
     assertEquals([world.jobs.get(job.id).status, world.jobs.get(job.id).step], ["running", 1]);
     disk.isFull = false;
@@ -581,7 +582,8 @@ Deno.test("a disk that is full while a job trains: its records wait, none is los
     assertMatch(told[0]!, /^For [0-2] s the job's records could not be stored; none of them is lost\.$/);
     const { items } = world.store.checkpoints(job.id, { after: null, limit: 9 });
     assertEquals(items.map(({ step }) => step), [4, 2]);
-    assertEquals([world.jobs.get(job.id).resultFiles.length, world.defects], [2, []]);
+    assertEquals(world.jobs.get(job.id).resultFiles.length, 2);
+    assertEquals(world.defects, ["POST /v1/fine_tuning/jobs: database or disk is full"]);
   });
 });
 
