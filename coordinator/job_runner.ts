@@ -72,6 +72,12 @@ interface Start {
   readonly resumed: ResumedRun | null;
 }
 
+/** A commit whose training state is stored. */
+interface StoredCommit {
+  readonly entry: CommitEntry;
+  readonly state: StoredState;
+}
+
 export interface RunningFleet extends Fleet {
   close(): void;
 }
@@ -276,7 +282,12 @@ export function createFleet(options: FleetOptions): RunningFleet {
    * Makes queue and log ready. Goes on from the newest commit, where an earlier coordinator has left some and workers may
    * still hold its state; else from the newest commit whose state is stored; else from the beginning.
    */
-  async function prepareStart(planned: PlannedJob, told: JobObserver, mayResume: boolean): Promise<Start> {
+  async function prepareStart(
+    planned: PlannedJob,
+    told: JobObserver,
+    mayResume: boolean,
+    found: { base?: StoredCommit | null },
+  ): Promise<Start> {
     const [queue, log] = [subjects.workQueueName(planned.id), subjects.commitLogName(planned.id)];
     await bus.ensureLog(log, subjects.commitsSubject(planned.id));
     const commits = await readCommits(bus, planned.id);
@@ -298,7 +309,10 @@ export function createFleet(options: FleetOptions): RunningFleet {
       return { startId: entry.startId, resumed: { entry, sequence, untold, stored: { adapter, state } } };
     }
 
-    const base = isOurs ? await newestStored(planned.id, commits.map(({ entry }) => entry)) : null;
+    // Kept where this is tried again: the log that has told it is deleted now.
+    const base = found.base ??= isOurs
+      ? await newestStored(planned.id, commits.map(({ entry }) => entry))
+      : null;
     await bus.deleteLog(log);
     await bus.ensureLog(log, subjects.commitsSubject(planned.id));
     const startId = startIdOf();
@@ -327,7 +341,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
   async function newestStored(
     jobId: string,
     commits: readonly CommitEntry[],
-  ): Promise<{ readonly entry: CommitEntry; readonly state: StoredState } | null> {
+  ): Promise<StoredCommit | null> {
     for (const entry of commits.toReversed()) {
       const state = await stateOf(jobId, entry);
       if (state !== null) return { entry, state };
@@ -360,8 +374,9 @@ export function createFleet(options: FleetOptions): RunningFleet {
       ...{ clock, limits, signal, mend: () => Promise.resolve() },
       report: (problem) => health.report(planned.id, problem),
     });
+    const found = {};
     const start = await patience.insist(
-      () => prepareStart(planned, told, mayResume),
+      () => prepareStart(planned, told, mayResume, found),
       () => closing.signal.aborted,
     );
     signal.throwIfAborted();
@@ -385,8 +400,13 @@ export function createFleet(options: FleetOptions): RunningFleet {
       fleet: view(),
       quarantined: quarantines.workers(),
       onBrokerTrouble: (problem) => health.report(planned.id, problem),
-      onQuarantine: ({ worker, reasons, until }) =>
-        quarantines.add({ worker, reasons, until, since: clock.now(), jobId: planned.id }),
+      onQuarantine: ({ worker, reasons, until }) => {
+        try {
+          quarantines.add({ worker, reasons, until, since: clock.now(), jobId: planned.id });
+        } catch (thrown) {
+          onDefect(`the quarantine of ${worker} holds, but not beyond the end of this coordinator`, thrown);
+        }
+      },
     });
     for (const { heartbeat } of membership.members) if (heartbeat !== null) run.heard(heartbeat, null);
     try {

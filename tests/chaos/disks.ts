@@ -145,7 +145,11 @@ async function holdFull(name: DiskName, disk: SmallDisk, trial: Trial, holdMs: n
   const created = await fetch(`${api}/fine_tuning/jobs`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ model: "base", training_file, training: { max_steps: 1 } }),
+    body: JSON.stringify({
+      ...{ model: "base", training_file },
+      training: { max_steps: 20, learning_rate: 1e-2, gradient_accumulation_steps: 4 },
+      dataset: { max_seq_length: 64 },
+    }),
   });
   const { id } = await created.json();
   if (created.status === 200) await fetch(`${api}/fine_tuning/jobs/${id}/cancel`, { method: "POST" });
