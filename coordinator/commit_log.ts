@@ -1,43 +1,45 @@
 /** A job's log of commits: appended by compare-and-set, so that no two coordinators can both go on. */
 import type { Bus } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { type CommitEntry, commitEntrySchema, decodeMessage, encodeMessage } from "../shared/messages.ts";
 import { commitLogName, commitsSubject } from "../shared/subjects.ts";
 
-/** Between two tries while the broker does not answer. */
-const RETRY_MS = 500;
-
 /**
- * Appends a commit and returns its sequence; null where `isOver` says that nobody waits for it any more. A broker that
- * is away is waited for: nothing may happen before the commit is known to be stored or not. Throws a `LoraFleetError`
- * with code `conflict` where somebody else has appended.
+ * Appends a commit and returns its sequence; may be repeated where the broker has not answered. `previous` is the commit before
+ * it: a log that was lost and made anew begins with that one. Throws a `LoraFleetError` with code `conflict` where somebody
+ * else has appended.
  */
 export async function appendCommit(
   bus: Bus,
-  clock: Clock,
   entry: CommitEntry,
   expectedLast: number,
-  isOver: () => boolean,
-): Promise<number | null> {
+  previous: CommitEntry | null = null,
+): Promise<number> {
   const bytes = encodeMessage(commitEntrySchema, entry);
-  while (!isOver()) {
-    try {
-      return await bus.append(commitsSubject(entry.jobId), bytes, expectedLast);
-    } catch (thrown) {
-      if (!(thrown instanceof LoraFleetError)) throw thrown;
-      if (thrown.code === "timeout") {
-        await clock.sleep(RETRY_MS);
-        continue;
-      }
-      if (thrown.code !== "conflict") throw thrown;
-      // An answer may have got lost: then the newest entry is ours.
-      const newest = (await bus.readLog(commitLogName(entry.jobId))).at(-1);
-      if (newest !== undefined && isSame(newest.data, bytes)) return newest.sequence;
-      throw thrown;
-    }
+  const append = (last: number) => bus.append(commitsSubject(entry.jobId), bytes, last);
+  try {
+    return await append(expectedLast);
+  } catch (thrown) {
+    if (!(thrown instanceof LoraFleetError) || thrown.code !== "conflict") throw thrown;
+    const log = await bus.readLog(commitLogName(entry.jobId));
+    const newest = log.at(-1);
+    // An answer may have got lost: then the newest entry is ours.
+    if (newest !== undefined && isSame(newest.data, bytes)) return newest.sequence;
+    const begins = previous === null ? null : encodeMessage(commitEntrySchema, previous);
+    const isAnew = begins !== null && log.length === 1 && isSame(newest!.data, begins);
+    if (!isAnew || newest!.sequence === expectedLast) throw thrown;
+    return await append(newest!.sequence);
   }
-  return null;
+}
+
+/**
+ * Makes the log where it is gone, beginning with the newest commit, so that whoever reads it next goes on from there. The
+ * coordinator that leads knows that commit, and its workers hold the state.
+ */
+export async function restoreCommitLog(bus: Bus, jobId: string, newest: CommitEntry | null): Promise<void> {
+  await bus.ensureLog(commitLogName(jobId), commitsSubject(jobId));
+  if (newest === null || (await bus.readLog(commitLogName(jobId))).length > 0) return;
+  await appendCommit(bus, newest, 0);
 }
 
 /** All commits, oldest first. Throws a `LoraFleetError` with code `corrupt` for an entry that is none. */

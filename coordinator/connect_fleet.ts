@@ -3,8 +3,9 @@ import type { LeaseOptions } from "../shared/bus/bus.ts";
 import { connectNatsBus } from "../shared/bus/nats_bus.ts";
 import type { NatsIdentity } from "../shared/bus/nats_keys.ts";
 import type { Clock } from "../shared/clock.ts";
-import { messageOf } from "../shared/errors.ts";
+import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { LIMITS, type Limits } from "../shared/limits.ts";
+import type { BrokerHealth } from "./broker_health.ts";
 import type { Fleet } from "./fleet.ts";
 import { createFleet, type FleetOptions } from "./job_runner.ts";
 import { tryToLead } from "./leadership.ts";
@@ -12,6 +13,8 @@ import { type Standby, waitToLead } from "./standby.ts";
 
 /** A broker that does not answer for so long is not ready. */
 const BROKER_ANSWER_MS = 2000;
+/** What a job needs stored is repeated beyond this, with its streams made anew where they are gone (broker_patience.ts). */
+const STORE_DEADLINE_MS = 10_000;
 /** How often a coordinator that stands by asks for the lease. */
 const LEASE_INTERVAL_MS = 500;
 
@@ -30,6 +33,7 @@ export interface Broker {
 
 export interface ConnectOptions
   extends Pick<FleetOptions, "artifacts" | "coordinatorId" | "quarantines" | "layoutOf" | "onFlood"> {
+  readonly health: BrokerHealth;
   readonly lease: Pick<LeaseOptions, "holder" | "succeeds">;
   readonly standby: Standby;
 }
@@ -39,8 +43,10 @@ export interface ConnectedFleet {
   readonly fleet: Fleet;
   /** Resolves with a sentence when another coordinator leads at the broker. */
   readonly lost: Promise<string>;
-  /** Null while the broker answers and the coordinator leads. */
-  problem(): Promise<string | null>;
+  /** Rejects where the broker does not answer or the coordinator may not lead. */
+  assertConnected(): Promise<void>;
+  /** Rejects where the broker does not store what it is asked to. */
+  assertStores(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -58,7 +64,7 @@ export interface ConnectParts {
 export async function connectFleet(
   { clock, log, limits = LIMITS }: ConnectParts,
   broker: Broker,
-  { lease, standby, ...options }: ConnectOptions,
+  { lease, standby, health, ...options }: ConnectOptions,
 ): Promise<ConnectedFleet> {
   const onDefect = (message: string, thrown: unknown) => log("warn", `${message}: ${messageOf(thrown)}`);
   const { url, user, password } = credentialsOf(broker);
@@ -67,6 +73,7 @@ export async function connectFleet(
     servers: url,
     name: "lorafleet coordinator",
     onError: onDefect,
+    storeDeadlineMs: STORE_DEADLINE_MS,
     ...(user === null ? {} : { user }),
     ...(password === null ? {} : { pass: password }),
     ...(broker.tlsCa === undefined ? {} : { tlsCa: broker.tlsCa }),
@@ -83,11 +90,15 @@ export async function connectFleet(
     standby,
     brokerName,
     LEASE_INTERVAL_MS,
-    () => tryToLead({ ...lease, ttlMs: limits.leaderLeaseMs, bus, clock, brokerName, log }),
+    () =>
+      tryToLead({
+        ...{ ...lease, ttlMs: limits.leaderLeaseMs, bus, clock, brokerName, log },
+        onTrouble: (problem) => health.report("lease", problem),
+      }),
   );
   started.defer(() => leadership.close());
   const fleet = createFleet({
-    ...options,
+    ...{ ...options, health },
     ...{ term: leadership.term, isHeld: leadership.isHeld, bus: leadership.bus, clock, limits, onDefect },
   });
   started.defer(() => fleet.close());
@@ -95,13 +106,21 @@ export async function connectFleet(
   return {
     fleet,
     lost: leadership.lost,
-    async problem() {
-      if (!leadership.isHeld()) return "another coordinator may lead";
+    async assertConnected() {
+      if (!leadership.isHeld()) {
+        const why = health.trouble === null ? "" : `: ${health.trouble.problem}`;
+        throw new LoraFleetError("conflict", `another coordinator may lead${why}`);
+      }
       const answered = new AbortController();
-      const answer = bus.flush().then(() => null, messageOf);
-      const late = clock.sleep(BROKER_ANSWER_MS, answered.signal)
-        .then(() => `no answer in ${BROKER_ANSWER_MS} ms`, () => null);
-      return await Promise.race([answer, late]).finally(() => answered.abort());
+      const late = clock.sleep(BROKER_ANSWER_MS, answered.signal).then(() => {
+        throw new LoraFleetError("timeout", `no answer in ${BROKER_ANSWER_MS} ms`);
+      }, () => {});
+      await Promise.race([bus.flush(), late]).finally(() => answered.abort());
+    },
+    async assertStores() {
+      const { trouble } = health;
+      if (trouble !== null) throw new LoraFleetError("storage", trouble.problem);
+      await leadership.probe();
     },
     close: () => running.disposeAsync(),
   };

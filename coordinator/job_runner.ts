@@ -20,6 +20,8 @@ import {
 import * as subjects from "../shared/subjects.ts";
 import type { AdapterLayout } from "./adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
+import { type BrokerHealth, createBrokerHealth } from "./broker_health.ts";
+import { createBrokerPatience } from "./broker_patience.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { createFloodGuard } from "./flood_guard.ts";
@@ -42,6 +44,8 @@ export interface FleetOptions {
   /** Whether it is certain to lead: it hears nobody while it is not. Left out: always. */
   readonly isHeld?: () => boolean;
   readonly artifacts: ArtifactStore;
+  /** Where others report how the broker stores, too; left out: only what the training sees. */
+  readonly health?: BrokerHealth;
   /** What is known of workers that get no work; in memory where it is left out. */
   readonly quarantines?: QuarantineStore;
   readonly limits?: Limits;
@@ -56,6 +60,9 @@ export interface FleetOptions {
   readonly onDefect: OnDefect;
 }
 
+/** The job's events tell of a broker that does not store once it has lasted so long: a restart takes a second. */
+const TOLD_AFTER_MS = 2000;
+
 /** Of one coordinator: each pause and each start of a job makes another one. */
 const MOST_RUNS = 2 ** 20;
 
@@ -63,6 +70,12 @@ const MOST_RUNS = 2 ** 20;
 interface Start {
   readonly startId: string;
   readonly resumed: ResumedRun | null;
+}
+
+/** A commit whose training state is stored. */
+interface StoredCommit {
+  readonly entry: CommitEntry;
+  readonly state: StoredState;
 }
 
 export interface RunningFleet extends Fleet {
@@ -91,6 +104,9 @@ export function createFleet(options: FleetOptions): RunningFleet {
     } else options.onFlood(worker, reason);
   };
   const guard = createFloodGuard({ clock, limits, onDefect, onFlood });
+  const health = options.health ?? createBrokerHealth(clock);
+  /** To whom and since when the broker's trouble is told of. */
+  let toldTrouble: { readonly to: JobObserver; readonly since: number } | null = null;
   const hearing = createHearing(clock.now(), limits, options.isHeld);
   bus.onStatus((status) => hearing.statusChanged(status, clock.now()));
 
@@ -214,15 +230,38 @@ export function createFleet(options: FleetOptions): RunningFleet {
     }, guard),
   ];
 
+  /** A user who wonders why no step comes finds the broker's trouble in the job's events: once, and its end. */
+  function tellOfBroker(): void {
+    const { trouble } = health;
+    if (toldTrouble !== null && (trouble === null || toldTrouble.to !== observer)) {
+      const seconds = Math.round((clock.now() - toldTrouble.since) / 1000);
+      if (toldTrouble.to === observer) {
+        observer.event("info", `The broker stores messages again, after ${seconds} s: the job goes on.`);
+      }
+      toldTrouble = null;
+    }
+    if (trouble === null || observer === null || toldTrouble !== null) return;
+    if (clock.now() - trouble.since < TOLD_AFTER_MS) return;
+    toldTrouble = { to: observer, since: trouble.since };
+    observer.event(
+      "warn",
+      `The broker does not store messages (${trouble.problem}): the job waits and goes on by itself.`,
+    );
+  }
+
   /** Deadlines are looked at as often as heartbeats come; states are repeated. */
   async function keepTime(): Promise<void> {
     let repeatedAt = -Infinity;
+    let lookedAt = clock.now();
     while (!closing.signal.aborted) {
       const milliseconds = hearing.deafMs(clock.now());
-      if (milliseconds > 0) {
-        apply({ type: "deaf", milliseconds });
-        run?.deaf(milliseconds);
-      }
+      if (milliseconds > 0) apply({ type: "deaf", milliseconds });
+      // Nobody is late with work that the broker has not stored.
+      const withoutBrokerMs = health.trouble === null ? 0 : clock.now() - lookedAt;
+      lookedAt = clock.now();
+      const lostMs = Math.max(milliseconds, withoutBrokerMs);
+      if (lostMs > 0) run?.deaf(lostMs);
+      tellOfBroker();
       apply({ type: "tick" });
       run?.tick();
       if (clock.now() - repeatedAt >= limits.announcementIntervalMs) {
@@ -243,7 +282,12 @@ export function createFleet(options: FleetOptions): RunningFleet {
    * Makes queue and log ready. Goes on from the newest commit, where an earlier coordinator has left some and workers may
    * still hold its state; else from the newest commit whose state is stored; else from the beginning.
    */
-  async function prepareStart(planned: PlannedJob, told: JobObserver, mayResume: boolean): Promise<Start> {
+  async function prepareStart(
+    planned: PlannedJob,
+    told: JobObserver,
+    mayResume: boolean,
+    found: { base?: StoredCommit | null },
+  ): Promise<Start> {
     const [queue, log] = [subjects.workQueueName(planned.id), subjects.commitLogName(planned.id)];
     await bus.ensureLog(log, subjects.commitsSubject(planned.id));
     const commits = await readCommits(bus, planned.id);
@@ -261,22 +305,24 @@ export function createFleet(options: FleetOptions): RunningFleet {
       const known = await told.starting(entry.step);
       const untold = commits.map(({ entry }) => entry).filter(({ step }) => step > known.step);
       const adapter = known.checkpointSteps.includes(entry.step) && await isSound(planned.id, entry.step);
-      const state = await artifacts.state(planned.id, entry.step);
+      const state = await stateOf(planned.id, entry);
       return { startId: entry.startId, resumed: { entry, sequence, untold, stored: { adapter, state } } };
     }
 
-    const base = isOurs ? await newestStored(planned.id, commits.map(({ entry }) => entry)) : null;
+    // Kept where this is tried again: the log that has told it is deleted now.
+    const base = found.base ??= isOurs
+      ? await newestStored(planned.id, commits.map(({ entry }) => entry))
+      : null;
     await bus.deleteLog(log);
     await bus.ensureLog(log, subjects.commitsSubject(planned.id));
     const startId = startIdOf();
     const known = await told.starting(base?.entry.step ?? 0);
     if (base === null) return { startId, resumed: null };
     const entry = { ...base.entry, startId };
-    const sequence = await appendCommit(bus, clock, entry, 0, () => closing.signal.aborted);
-    closing.signal.throwIfAborted();
+    const sequence = await appendCommit(bus, entry, 0);
     const adapter = known.checkpointSteps.includes(entry.step) && await isSound(planned.id, entry.step);
     const stored = { adapter, state: base.state };
-    return { startId, resumed: { entry, sequence: sequence!, untold: [], stored } };
+    return { startId, resumed: { entry, sequence, untold: [], stored } };
   }
 
   /** Whether the adapter's files are as they were stored; where they are not, a worker is asked for them again. */
@@ -295,12 +341,17 @@ export function createFleet(options: FleetOptions): RunningFleet {
   async function newestStored(
     jobId: string,
     commits: readonly CommitEntry[],
-  ): Promise<{ readonly entry: CommitEntry; readonly state: StoredState } | null> {
+  ): Promise<StoredCommit | null> {
     for (const entry of commits.toReversed()) {
-      const state = entry.step === 0 ? null : await artifacts.state(jobId, entry.step);
+      const state = await stateOf(jobId, entry);
       if (state !== null) return { entry, state };
     }
     return null;
+  }
+
+  /** Where the training state of a commit is stored: of the initial adapter, which follows from the seed, nowhere. */
+  async function stateOf(jobId: string, { step }: CommitEntry): Promise<StoredState | null> {
+    return step === 0 ? null : await artifacts.state(jobId, step);
   }
 
   /** Whatever is not done by then waits for a broker that is away. */
@@ -319,8 +370,18 @@ export function createFleet(options: FleetOptions): RunningFleet {
   ): Promise<"done" | "restart"> {
     // A job that is paused and resumed at once: its queue is not to be purged by the run before.
     if (past !== null) await unlessLate(past.run.settled());
-    const { startId, resumed } = await prepareStart(planned, told, mayResume);
+    const patience = createBrokerPatience({
+      ...{ clock, limits, signal, mend: () => Promise.resolve() },
+      report: (problem) => health.report(planned.id, problem),
+    });
+    const found = {};
+    const start = await patience.insist(
+      () => prepareStart(planned, told, mayResume, found),
+      () => closing.signal.aborted,
+    );
     signal.throwIfAborted();
+    closing.signal.throwIfAborted();
+    const { startId, resumed } = start!;
     const layout = options.layoutOf === undefined ? null : await options.layoutOf(planned);
     signal.throwIfAborted();
     for (const { worker } of membership.members) tellOfQuarantine(told, worker);
@@ -338,8 +399,14 @@ export function createFleet(options: FleetOptions): RunningFleet {
       observer: told,
       fleet: view(),
       quarantined: quarantines.workers(),
-      onQuarantine: ({ worker, reasons, until }) =>
-        quarantines.add({ worker, reasons, until, since: clock.now(), jobId: planned.id }),
+      onBrokerTrouble: (problem) => health.report(planned.id, problem),
+      onQuarantine: ({ worker, reasons, until }) => {
+        try {
+          quarantines.add({ worker, reasons, until, since: clock.now(), jobId: planned.id });
+        } catch (thrown) {
+          onDefect(`the quarantine of ${worker} holds, but not beyond the end of this coordinator`, thrown);
+        }
+      },
     });
     for (const { heartbeat } of membership.members) if (heartbeat !== null) run.heard(heartbeat, null);
     try {

@@ -12,6 +12,7 @@ import { decideJob, isFinished, newJob } from "./job.ts";
 import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./job.ts";
 import { addStep, startProgress } from "./job_progress.ts";
 import type { CheckedJob } from "./model_check.ts";
+import { createPatientWrites, untilThereIsRoom } from "./patient_writes.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
@@ -50,6 +51,8 @@ export interface JobServiceOptions {
   readonly checkAdapter?: (path: string, steps: number) => Promise<void>;
   /** Told of what is no user's fault. */
   readonly onDefect: (message: string, thrown: unknown) => void;
+  /** Told of records that wait for room on the disk, and of the end of it. */
+  readonly log?: (level: "info" | "error", message: string) => void;
 }
 
 export interface JobService {
@@ -119,6 +122,21 @@ export function createJobService(options: JobServiceOptions): JobService {
     );
   };
 
+  /** What nobody over HTTP waits for is written as soon as the disk takes it. */
+  const writes = createPatientWrites({
+    clock,
+    log: options.log ?? (() => {}),
+    onOver: (waitedMs) => {
+      const seconds = Math.round(waitedMs / 1000);
+      if (training === null || isFinished(get(training.id).status)) return;
+      record(
+        training.id,
+        "warn",
+        `For ${seconds} s the job's records could not be stored; none of them is lost.`,
+      );
+    },
+  });
+
   const notify = (id: string): void => {
     for (const listener of [...listeners.get(id) ?? []]) listener();
   };
@@ -129,8 +147,19 @@ export function createJobService(options: JobServiceOptions): JobService {
     message: string,
     data: NewJobEvent["data"] = null,
   ): void => {
-    store.appendEvents([{ jobId, createdAt: clock.now(), level, type: "message", message, data }]);
-    notify(jobId);
+    const event = { jobId, createdAt: clock.now(), level, type: "message", message, data } as const;
+    writeSoon(() => {
+      store.appendEvents([event]);
+      notify(jobId);
+    });
+  };
+
+  /** What nobody waits for; it is left out where the signal says so by then. */
+  const writeSoon = (write: () => void, signal?: AbortSignal): void => {
+    writes.add(write, signal).catch((thrown) => {
+      const isGivenUp = thrown instanceof LoraFleetError && thrown.code === "aborted";
+      if (!isGivenUp) options.onDefect("a record is not written", thrown);
+    });
   };
 
   /** Decides on the job as it is now; the record and its event are stored together. */
@@ -152,10 +181,13 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   /** What is thrown by work that was interrupted is no failure, whatever has become of the job since then. */
-  const fail = (id: string, thrown: unknown, signal: AbortSignal): void => {
+  const fail = async (id: string, thrown: unknown, signal: AbortSignal): Promise<void> => {
     if (signal.aborted) return;
     if (!(thrown instanceof LoraFleetError)) options.onDefect(`job ${id} failed`, thrown);
-    apply(id, { type: "failed", error: jobErrorOf(thrown) }, { level: "error" });
+    const failed = { type: "failed", error: jobErrorOf(thrown) } as const;
+    await writes.add(() => apply(id, failed, { level: "error" }), signal).catch((thrown) => {
+      if (!signal.aborted) throw thrown;
+    });
   };
 
   const interruptible = async (id: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> => {
@@ -164,9 +196,10 @@ export function createJobService(options: JobServiceOptions): JobService {
     try {
       await work(controller.signal);
     } catch (thrown) {
-      fail(id, thrown, controller.signal);
+      await fail(id, thrown, controller.signal);
     } finally {
-      controllers.delete(id);
+      // A job that was paused and resumed meanwhile may be at something else by now.
+      if (controllers.get(id) === controller) controllers.delete(id);
     }
   };
 
@@ -211,7 +244,7 @@ export function createJobService(options: JobServiceOptions): JobService {
     await interruptible(id, async (signal) => {
       const { totalSteps } = await options.prepare(await requestOf(id, signal));
       signal.throwIfAborted();
-      apply(id, { type: "validated", totalSteps });
+      await writes.add(() => apply(id, { type: "validated", totalSteps }), signal);
     });
     trainNext();
   };
@@ -245,13 +278,14 @@ export function createJobService(options: JobServiceOptions): JobService {
           // What an earlier start of this job left would stand beside what this one makes.
           await artifacts.clear(plan.id);
           signal.throwIfAborted();
-          store.deleteCheckpoints(plan.id);
+          await writes.add(() => store.deleteCheckpoints(plan.id), signal);
           progress = startProgress(plan.totalSteps);
         }
-        if (committedStep < get(plan.id).step) {
+        await writes.add(() => {
+          if (committedStep >= get(plan.id).step) return;
           const trainedTokens = tokensUntil(plan, committedStep, get(plan.id).quarantined);
           apply(plan.id, { type: "rolledBack", step: committedStep, trainedTokens }, { level: "warn" });
-        }
+        }, signal);
         storedSteps = await storedCheckpointSteps(plan.id);
         return { step: get(plan.id).step, checkpointSteps: [...storedSteps] };
       },
@@ -261,16 +295,18 @@ export function createJobService(options: JobServiceOptions): JobService {
       microBatchExcluded(step, excluded) {
         if (signal.aborted) return;
         const sample = sampleOf(plan, step, excluded);
-        // An attempt that is done again may come to the same.
-        const isKnown = get(plan.id).quarantined.some((known) =>
-          known.step === step && known.microBatch === sample.microBatch
-        );
         const { examples, workers } = sample;
         const data = { step, micro_batch: sample.microBatch, examples, workers };
-        if (!isKnown) apply(plan.id, { type: "sampleQuarantined", sample }, { level: "warn", data });
+        writeSoon(() => {
+          // An attempt that is done again may come to the same.
+          const isKnown = get(plan.id).quarantined.some((known) =>
+            known.step === step && known.microBatch === sample.microBatch
+          );
+          if (!isKnown) apply(plan.id, { type: "sampleQuarantined", sample }, { level: "warn", data });
+        }, signal);
       },
-      stepCommitted(report) {
-        if (signal.aborted) return Promise.resolve();
+      async stepCommitted(report) {
+        if (signal.aborted) return;
         const decision = addStep(progress, report);
         progress = decision.progress;
         newest = report;
@@ -283,28 +319,27 @@ export function createJobService(options: JobServiceOptions): JobService {
           quarantined: report.excluded.map((excluded) => sampleOf(plan, step, excluded)),
           audits: report.audits,
         } as const;
-        apply(plan.id, transition, {
+        const metrics = {
           type: "metrics",
           message: `Step ${step}/${plan.totalSteps}: training loss=${report.loss.toFixed(4)}`,
           data: decision.metrics,
-        });
-        return Promise.resolve();
+        } as const;
+        await unlessAborted(signal, writes.add(() => apply(plan.id, transition, metrics), signal));
       },
-      checkpointWritten(step, written) {
-        if (signal.aborted) return Promise.resolve();
+      async checkpointWritten(step, written) {
         // After a rollback a step is done again, with the same outcome.
-        if (storedSteps.has(step)) return Promise.resolve();
-        store.putCheckpoint({
+        if (signal.aborted || storedSteps.has(step)) return;
+        const checkpoint = {
           id: newId("ftckpt"),
           jobId: plan.id,
           createdAt: clock.now(),
           step,
           trainLoss: newest?.step === step ? newest.loss : null,
           files: written.map(({ name, size, sha256 }) => ({ name, size, sha256 })),
-        });
+        };
         storedSteps.add(step);
+        await unlessAborted(signal, writes.add(() => store.putCheckpoint(checkpoint), signal));
         record(plan.id, "info", `The checkpoint of step ${step} is stored.`, { step });
-        return Promise.resolve();
       },
     };
   };
@@ -313,7 +348,8 @@ export function createJobService(options: JobServiceOptions): JobService {
     await interruptible(id, async (signal) => {
       const plan = await options.plan(await requestOf(id, signal));
       signal.throwIfAborted();
-      apply(id, { type: "started" });
+      await writes.add(() => apply(id, { type: "started" }), signal);
+      signal.throwIfAborted();
       await fleet.train(plan, observerOf(plan, signal), signal);
       signal.throwIfAborted();
       const stored = await artifacts.files(id, plan.totalSteps);
@@ -327,10 +363,14 @@ export function createJobService(options: JobServiceOptions): JobService {
       }
       await options.checkAdapter?.(await artifacts.path(id, plan.totalSteps, adapter), plan.totalSteps);
       signal.throwIfAborted();
-      const resultFiles = stored.map((file) => files.addResult(id, plan.totalSteps, file).id);
-      resultFiles.push(...await addTokenizerFiles(files, plan));
+      const resultFiles: string[] = [];
+      const record = async (add: () => string) => void resultFiles.push(await writes.add(add, signal));
+      for (const file of stored) await record(() => files.addResult(id, plan.totalSteps, file).id);
+      const addResultCopy: FileStore["addResultCopy"] = (...rest) =>
+        untilThereIsRoom(clock, () => files.addResultCopy(...rest), signal);
+      resultFiles.push(...await addTokenizerFiles({ addResultCopy }, plan));
       signal.throwIfAborted();
-      apply(id, { type: "trained", resultFiles });
+      await writes.add(() => apply(id, { type: "trained", resultFiles }), signal);
     });
     if (isFinished(get(id).status)) await fleet.forget(id);
   };
@@ -449,8 +489,12 @@ export function createJobService(options: JobServiceOptions): JobService {
       line.clear();
       for (const { id, status } of store.unfinishedJobs()) {
         line.set(id, status);
-        if (status === "running") apply(id, { type: "coordinatorRestarted" }, { level: "warn" });
-        else if (status === "validating_files") enqueue(id);
+        if (status === "running") {
+          writeSoon(() => {
+            apply(id, { type: "coordinatorRestarted" }, { level: "warn" });
+            trainNext();
+          });
+        } else if (status === "validating_files") enqueue(id);
       }
       trainNext();
     },
@@ -459,10 +503,18 @@ export function createJobService(options: JobServiceOptions): JobService {
       stopping = true;
       stopped.abort(STOPPING);
       for (const controller of controllers.values()) controller.abort(STOPPING);
+      writes.close();
       await Promise.all([...validations.values(), warming?.ended]);
       await training?.ended;
     },
   };
+}
+
+/** A write that was left out since the job was interrupted is no failure. */
+async function unlessAborted(signal: AbortSignal, written: Promise<unknown>): Promise<void> {
+  await written.catch((thrown) => {
+    if (!signal.aborted) throw thrown;
+  });
 }
 
 function sampleOf(

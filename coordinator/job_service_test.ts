@@ -1,4 +1,12 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import type { JobSpec } from "../shared/job_spec.ts";
@@ -7,6 +15,8 @@ import { fakePrepare, preparerOf, withWorld } from "./app_fixture.ts";
 import type { World } from "./app_fixture.ts";
 import type { JobRecord } from "./job.ts";
 import type { PrepareRequest } from "./job_service.ts";
+import type { JobStore } from "./store/job_store.ts";
+import { createMemoryJobStore } from "./store/memory_job_store.ts";
 
 async function submit(world: World, text = "a\nb", fields: object = {}): Promise<JobRecord> {
   const { id } = await world.upload(text);
@@ -524,3 +534,69 @@ Deno.test("while a job trains, the data of the next one is kept ready; a cancell
 async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 1));
 }
+/** A store whose disk is full while `disk.isFull`. */
+function fullStore(disk: { isFull: boolean }): JobStore {
+  const store = createMemoryJobStore();
+  const onDisk = <A extends unknown[], T>(work: (...rest: A) => T) => (...rest: A): T => {
+    if (disk.isFull) throw new LoraFleetError("storage", "database or disk is full");
+    return work(...rest);
+  };
+  return {
+    ...store,
+    putJob: onDisk(store.putJob),
+    appendEvents: onDisk(store.appendEvents),
+    putCheckpoint: onDisk(store.putCheckpoint),
+    putFile: onDisk(store.putFile),
+  };
+}
+
+Deno.test("a disk that is full while a job trains: its records wait, none is lost or told twice, and it succeeds", async () => {
+  const disk = { isFull: false };
+  await withWorld({ store: fullStore(disk) }, async (world) => {
+    const hold = holdBefore(world, 2);
+    const job = await submit(world);
+    await hold.reached;
+    disk.isFull = true;
+    hold.release();
+    // Nobody can make another job meanwhile, and is told why.
+    const response = await world.app.request("/v1/fine_tuning/jobs", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "org/tiny", training_file: job.spec.training_file }),
+    });
+    const { error } = await response.json();
+    assertEquals([response.status, error.code, error.message], [507, "storage", "database or disk is full"]);
+    await systemClock.sleep(300);
+    assertEquals([world.jobs.get(job.id).status, world.jobs.get(job.id).step], ["running", 1]);
+    disk.isFull = false;
+    assertEquals((await world.finished(job.id)).status, "succeeded");
+    const steps = world.messages(job.id).filter((message) => message.startsWith("Step "));
+    assertEquals(steps.map((message) => message.slice(0, 8)), [
+      "Step 1/4",
+      "Step 2/4",
+      "Step 3/4",
+      "Step 4/4",
+    ]);
+    const told = world.messages(job.id).filter((message) => message.includes("could not be stored"));
+    assertEquals(told.length, 1);
+    assertMatch(told[0]!, /^For [0-2] s the job's records could not be stored; none of them is lost\.$/);
+    const { items } = world.store.checkpoints(job.id, { after: null, limit: 9 });
+    assertEquals(items.map(({ step }) => step), [4, 2]);
+    assertEquals(world.jobs.get(job.id).resultFiles.length, 2);
+    assertEquals(world.defects, ["POST /v1/fine_tuning/jobs: database or disk is full"]);
+  });
+});
+
+Deno.test("a coordinator that stops while the disk is full does not wait for room", async () => {
+  const disk = { isFull: false };
+  await withWorld({ store: fullStore(disk) }, async (world) => {
+    const hold = holdBefore(world, 2);
+    const job = await submit(world);
+    await hold.reached;
+    disk.isFull = true;
+    hold.release();
+    await systemClock.sleep(50);
+    await world.jobs.stop();
+    assertEquals(world.jobs.get(job.id).status, "running");
+  });
+});

@@ -14,6 +14,8 @@ export interface Leadership {
   readonly bus: Bus;
   readonly term: number;
   isHeld(): boolean;
+  /** Renews the lease now, which is a message that the broker has to store. Rejects with why it does not. */
+  probe(): Promise<void>;
   /** Resolves with a sentence when another coordinator leads. */
   readonly lost: Promise<string>;
   /** Ends it, so that the next one may lead at once. The bus stays open. */
@@ -26,6 +28,8 @@ export interface LeadershipOptions extends LeaseOptions {
   /** For messages: where it leads. */
   readonly brokerName: string;
   readonly log: (level: "info" | "warn", message: string) => void;
+  /** Told why a renewal has failed, and null when one succeeds. */
+  readonly onTrouble?: (problem: string | null) => void;
 }
 
 /** Renewals come so often that two of them may fail. */
@@ -46,15 +50,23 @@ export async function tryToLead(options: LeadershipOptions): Promise<Leadership>
 }
 
 function keepLease(lease: Lease, options: LeadershipOptions): Leadership {
-  const { bus, clock, ttlMs, brokerName, log } = options;
+  const { bus, clock, ttlMs, brokerName, log, onTrouble } = options;
   const over = new AbortController();
   const lost = Promise.withResolvers<string>();
+
+  let renewing: Promise<void> | null = null;
+
+  /** Each builds upon the one before: two at once would take each other for another coordinator. */
+  function renew(): Promise<void> {
+    return renewing ??= lease.renew().finally(() => renewing = null);
+  }
 
   async function renewForEver(): Promise<void> {
     for (let failure = "";;) {
       await clock.sleep(failure === "" ? ttlMs / RENEWALS_PER_TTL : RETRY_MS, over.signal);
       try {
-        await lease.renew();
+        await renew();
+        onTrouble?.(null);
         if (failure !== "") log("info", "the lease is renewed: this coordinator leads");
         failure = "";
       } catch (thrown) {
@@ -67,6 +79,7 @@ function keepLease(lease: Lease, options: LeadershipOptions): Leadership {
         }
         if (failure === "") log("warn", `${messageOf(thrown)}; trying again`);
         failure = messageOf(thrown);
+        onTrouble?.(failure);
       }
     }
   }
@@ -76,6 +89,7 @@ function keepLease(lease: Lease, options: LeadershipOptions): Leadership {
     bus: leasedBus(bus, lease, clock, over.signal),
     term: lease.term,
     isHeld: lease.isHeld,
+    probe: renew,
     lost: lost.promise,
     async close() {
       over.abort(new LoraFleetError("aborted", "the coordinator is stopping"));

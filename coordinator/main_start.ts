@@ -20,13 +20,15 @@ import { createModelRegistry } from "./model_registry.ts";
 import { createHashCache } from "./model_registry_files.ts";
 import { accountKeys } from "./nats_accounts.ts";
 import { type OwnBroker, startOwnBroker } from "./own_broker.ts";
-import type { ReadinessCheck } from "./routes/api.ts";
+import { createBrokerHealth } from "./broker_health.ts";
+import { createReadiness } from "./readiness.ts";
 import { waitToLead } from "./standby.ts";
 import type { Standby } from "./standby.ts";
 import type { Preparer } from "./planning/preparer.ts";
 import { openAccessStore } from "./store/access_store.ts";
 import { randomId, randomText } from "./store/ids.ts";
 import { logJobEvents } from "./store/logged_job_store.ts";
+import { assertTakesBytes } from "./store/probe_folder.ts";
 import { openSqliteJobStore } from "./store/sqlite_job_store.ts";
 import { removeUnfinishedFiles } from "./store/streamed_file.ts";
 import { plaintextWarnings, readTls, type Tls } from "./tls.ts";
@@ -89,6 +91,7 @@ export async function startCoordinator(
 
   const accessStore = openAccessStore(`${config.dataFolder}/access.sqlite`);
   started.defer(() => accessStore.close());
+  const health = createBrokerHealth(clock);
   const keys = accountKeys(loaded.natsKeys);
   let nats: OwnBroker | null = null;
   const access = createAccess({
@@ -100,7 +103,7 @@ export async function startCoordinator(
   });
   if (config.natsUrl === null) {
     const { revocations } = access;
-    nats = await startOwnBroker(config, loaded.natsPort, { keys, revocations, tls, clock, log });
+    nats = await startOwnBroker(config, loaded.natsPort, { keys, revocations, tls, clock, log, health });
   }
   if (nats !== null) {
     started.defer(nats.stop);
@@ -134,6 +137,7 @@ export async function startCoordinator(
         }
       },
       layoutOf: (planned) => layoutOfJob(planned).catch(() => null),
+      health,
       coordinatorId: loaded.coordinatorId,
       // Who had the folder's lock before is gone: its lease need not be waited for.
       lease: { holder, succeeds: loaded.leaseHolders },
@@ -170,6 +174,7 @@ export async function startCoordinator(
     checkModel: parts.checkModel,
     ...(parts.checkAdapter === undefined ? {} : { checkAdapter: parts.checkAdapter }),
     onDefect,
+    log,
   });
   started.defer(() => jobs.stop());
 
@@ -190,7 +195,12 @@ export async function startCoordinator(
       httpUrl: config.publicUrl ?? requestUrl.origin,
       coordinatorId: identity.coordinatorId,
     }),
-    readiness: () => readiness(store, connected),
+    readiness: createReadiness(clock, {
+      store: () => store.probe(),
+      data_folder: () => assertTakesBytes(config.dataFolder),
+      nats: () => connected.assertConnected(),
+      streams: () => connected.assertStores(),
+    }),
     maxUploadBytes: config.maxUploadBytes,
     stopping: stopping.signal,
     onDefect,
@@ -249,19 +259,6 @@ function listen(
       },
     );
   }
-}
-
-async function readiness(
-  store: { unfinishedJobs(): unknown },
-  connected: ConnectedFleet,
-): Promise<readonly ReadinessCheck[]> {
-  let problem: string | null = null;
-  try {
-    store.unfinishedJobs();
-  } catch (thrown) {
-    problem = messageOf(thrown);
-  }
-  return [{ name: "store", problem }, { name: "nats", problem: await connected.problem() }];
 }
 
 function detailOf(thrown: unknown): string {

@@ -59,8 +59,13 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
           }
           const fleet = new FakeFleet(artifacts);
           fleet.beforeStep = (...step) => trial.beforeStep(...step);
-          const problem = () => Promise.resolve(trial.problem);
-          return { fleet, problem, lost: new Promise(() => {}), close: () => Promise.resolve() };
+          const answer = async () => {
+            if (trial.problem !== null) throw new Error(await Promise.resolve(trial.problem));
+          };
+          return {
+            ...{ fleet, lost: new Promise(() => {}), close: () => Promise.resolve() },
+            ...{ assertConnected: answer, assertStores: answer },
+          };
         },
         openPreparer: () => Promise.resolve(preparerOf(fakePrepare)),
         checkModel: (spec) => Promise.resolve({ spec, warnings: [] }),
@@ -146,10 +151,12 @@ Deno.test("the join URL gives a worker what it needs to reach the broker", () =>
       await (await openConnection({ servers: url, name: "coordinator", identity })).close();
     }
     assertEquals((await fetch(`${running.url}/readyz`).then((r) => r.json())).checks, {
-      store: "ok",
-      nats: "ok",
+      ...{ store: "ok", data_folder: "ok" },
+      ...{ nats: "ok", streams: "ok" },
     });
     trial.problem = "no answer";
+    // What was found is kept for a second.
+    await systemClock.sleep(1000);
     const response = await fetch(`${running.url}/readyz`);
     assertEquals([response.status, (await response.json()).checks.nats], [503, "no answer"]);
     await running.stop();

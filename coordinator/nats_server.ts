@@ -7,6 +7,7 @@ import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { BrokerAccounts } from "./nats_accounts.ts";
 import { awaitPort, awaitPredecessor } from "./nats_predecessor.ts";
+import { assertTakesBytes } from "./store/probe_folder.ts";
 import {
   type NatsServerConfig,
   natsServerConfigText,
@@ -28,6 +29,7 @@ const MORE_FOLDERS = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/ho
  */
 const GUARD = `exec 3<&0
 "$@" </dev/null 3<&- & child=$!
+echo "guarded process: $child" >&2
 { cat <&3; kill -TERM "$child"; } >/dev/null 2>&1 &
 exec 3<&-
 wait "$child"`;
@@ -53,8 +55,8 @@ export interface NatsServer {
   readonly version: string;
   /** Resolves with its last words when it ends, for whatever reason. */
   readonly ended: Promise<string>;
-  /** Stops it and waits for its end. */
-  stop(): Promise<void>;
+  /** Stops it and waits for its end; one that has not ended after `graceMs` is killed. */
+  stop(graceMs?: number): Promise<void>;
 }
 
 /**
@@ -98,8 +100,9 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   const pidPath = pidPathIn(folder);
   await awaitPredecessor(pidPath, configPath, clock);
   await awaitPort(host, options.port, clock);
+  // A server that finds no room for its streams ends in many ways, or runs without them.
+  await assertTakesBytes(folder, "the broker's folder");
   try {
-    await Deno.mkdir(folder, { recursive: true });
     const text = natsServerConfigText({ ...options, accounts: options.accounts(), version });
     await Deno.writeTextFile(configPath, text, { mode: 0o600 });
   } catch (thrown) {
@@ -120,7 +123,13 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   const ready = Promise.withResolvers<number>();
   const log: string[] = [];
   let port = options.port;
+  let pid = 0;
   const reading = readLines(child.stderr, (line) => {
+    const guarded = /^guarded process: (\d+)$/.exec(line)?.[1];
+    if (guarded !== undefined) {
+      pid = Number(guarded);
+      return;
+    }
     log.push(line);
     if (log.length > LOG_LINES) log.shift();
     port = Number(/Listening for client connections on .*:(\d+)/.exec(line)?.[1] ?? port);
@@ -133,11 +142,11 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     return `nats-server ended with code ${code}: ${log.slice(-5).join(" | ")}`;
   })();
 
-  const stop = async () => {
+  const stop = async (graceMs = STOP_TIMEOUT_MS) => {
     await child.stdin.close().catch(() => {});
-    const inTime = await within(ended, STOP_TIMEOUT_MS, clock);
+    const inTime = await within(ended, graceMs, clock);
     if (inTime === null) {
-      const pid = Number(await Deno.readTextFile(pidPath).catch(() => "0"));
+      // Not by the file with its pid, which is empty where the disk was full.
       if (pid > 1) Deno.kill(pid, "SIGKILL");
       await ended;
     }

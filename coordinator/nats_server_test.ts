@@ -11,6 +11,7 @@ import { createNatsKeys } from "../shared/bus/nats_keys.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { brokerAccounts, masterOf } from "./nats_accounts.ts";
+import { natsBinaries } from "./nats_binaries_fixture.ts";
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
 import type { NatsServerOptions } from "./nats_server.ts";
 import { natsServerConfigText, parseNatsVersion } from "./nats_server_config.ts";
@@ -24,13 +25,17 @@ const keys = {
 };
 const accounts = () => brokerAccounts(keys, [], seconds);
 
+const binaries = natsBinaries();
+
+/** One after the other with each version of the broker that is here. */
 async function withOptions(body: (options: NatsServerOptions) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  const binary = findNatsServer(null, Deno.env.get("PATH") ?? "");
-  try {
-    await body({ binary, folder, host: "127.0.0.1", port: 0, accounts, tls: null, clock: systemClock });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  for (const { binary } of binaries) {
+    const folder = await Deno.makeTempDir();
+    try {
+      await body({ binary, folder, host: "127.0.0.1", port: 0, accounts, tls: null, clock: systemClock });
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
   }
 }
 

@@ -1,11 +1,13 @@
 /** Keeps the own broker running: one that crashes is started again on its port and its streams, a few times. */
 import type { Clock } from "../shared/clock.ts";
-import { messageOf } from "../shared/errors.ts";
+import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import type { NatsServer } from "./nats_server.ts";
 
 export interface SupervisedNatsServer extends Pick<NatsServer, "port" | "url" | "version"> {
   /** Resolves with its last words when it is not started again. */
   readonly ended: Promise<string>;
+  /** Ends the one that runs, for a reason that is logged, and starts another one. Resolves when the old one has ended. */
+  restart(reason: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -19,6 +21,10 @@ export interface SupervisorOptions {
 /** Waits before the first, second, … restart; after as many deaths within the window it is given up. */
 const BACK_OFF_MS = [100, 500, 1000, 2000, 4000] as const;
 const WINDOW_MS = 60_000;
+/** Where its disk has no room: that is no death, and it may last. */
+const ROOM_WAIT_MS = 2000;
+/** A broker that stores nothing any more has nothing to write back, and may not end by itself. */
+const RESTART_GRACE_MS = 2000;
 
 /** How long to wait before the next start, after deaths at these times; null: give up. */
 export function backOffMs(deaths: readonly number[], now: number): number | null {
@@ -33,19 +39,27 @@ export async function superviseNatsServer(
   const stopping = new AbortController();
   const first = await start(port);
   let current = first;
+  let asked: string | null = null;
 
   async function supervise(): Promise<string> {
     const deaths: number[] = [];
     for (;;) {
       let reason = await current.ended;
+      let cause: "died" | "asked" | "no room" = asked === null ? "died" : "asked";
+      reason = asked ?? reason;
+      asked = null;
       for (let isUp = false; !isUp;) {
         if (stopping.signal.aborted) return reason;
-        deaths.push(clock.now());
-        const waitMs = backOffMs(deaths, clock.now());
+        if (cause === "died") deaths.push(clock.now());
+        const waitMs = cause === "died"
+          ? backOffMs(deaths, clock.now())
+          : cause === "asked"
+          ? 0
+          : ROOM_WAIT_MS;
         if (waitMs === null) {
           return `${reason}; it has ended ${deaths.length} times and is not started again`;
         }
-        log("warn", `${reason}; it is started again on port ${first.port}`);
+        if (cause !== "no room") log("warn", `${reason}; it is started again on port ${first.port}`);
         try {
           await clock.sleep(waitMs, stopping.signal);
           current = await start(first.port);
@@ -53,6 +67,11 @@ export async function superviseNatsServer(
           log("info", `nats-server listens on port ${first.port} again`);
         } catch (thrown) {
           reason = messageOf(thrown);
+          const isFull = thrown instanceof LoraFleetError && thrown.code === "storage";
+          if (isFull && cause !== "no room") {
+            log("warn", `${reason}; nats-server is started as soon as there is room`);
+          }
+          cause = isFull ? "no room" : "died";
         }
       }
       if (stopping.signal.aborted) await current.stop();
@@ -65,6 +84,10 @@ export async function superviseNatsServer(
     url: first.url,
     version: first.version,
     ended,
+    async restart(reason) {
+      asked = reason;
+      await current.stop(RESTART_GRACE_MS);
+    },
     async stop() {
       stopping.abort();
       await current.stop();

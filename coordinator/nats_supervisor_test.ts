@@ -4,7 +4,8 @@ import { LoraFleetError } from "../shared/errors.ts";
 import type { NatsServer } from "./nats_server.ts";
 import { backOffMs, superviseNatsServer } from "./nats_supervisor.ts";
 
-function setUp(failures: readonly number[] = []) {
+/** Starts with these numbers, from 1, find the port taken, or no room on the disk. */
+function setUp(failures: readonly number[] = [], full: readonly number[] = []) {
   const clock = createFakeClock(1_000_000);
   const starts: [port: number, at: number][] = [];
   const logged: string[] = [];
@@ -14,6 +15,7 @@ function setUp(failures: readonly number[] = []) {
     if (failures.includes(starts.length)) {
       return Promise.reject(new LoraFleetError("port_in_use", "the port is taken"));
     }
+    if (full.includes(starts.length)) return Promise.reject(new LoraFleetError("storage", "no space left"));
     const ended = Promise.withResolvers<string>();
     const server = { die: ended.resolve, stops: 0 };
     servers.push(server);
@@ -85,4 +87,31 @@ Deno.test("stopped while it waits to start again, it stays down", async () => {
 Deno.test("a first start that fails is the caller's", async () => {
   const { options } = setUp([1]);
   await assertRejects(() => superviseNatsServer(4333, options), LoraFleetError, "taken");
+});
+
+Deno.test("one that is to be restarted comes back at once on its port, and that counts as no death", async () => {
+  const { clock, starts, logged, servers, options } = setUp();
+  const supervised = await superviseNatsServer(4333, options);
+  for (let time = 0; time < 7; time++) {
+    await supervised.restart("it stores nothing");
+    await clock.advance(10);
+  }
+  assertEquals([starts.length, servers[0]!.stops], [8, 1]);
+  assertEquals(logged[0], "warn it stores nothing; it is started again on port 4333");
+  await supervised.stop();
+});
+
+Deno.test("a disk without room is waited for as long as it takes, and said once", async () => {
+  const full = Array.from({ length: 20 }, (_, index) => index + 2);
+  const { clock, starts, logged, servers, options } = setUp([], full);
+  const supervised = await superviseNatsServer(4333, options);
+  servers[0]!.die("panic: no space");
+  await clock.advance(60_000);
+  assertEquals(starts.length, 22);
+  assertEquals(logged, [
+    "warn panic: no space; it is started again on port 4333",
+    "warn no space left; nats-server is started as soon as there is room",
+    "info nats-server listens on port 4333 again",
+  ]);
+  await supervised.stop();
 });

@@ -2,12 +2,15 @@
 import { updateNatsAccount } from "../shared/bus/nats_account_update.ts";
 import { createNatsKeys } from "../shared/bus/nats_keys.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
+import type { BrokerHealth } from "./broker_health.ts";
+import { watchBroker } from "./broker_watch.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import type { Broker } from "./connect_fleet.ts";
 import { type AccountKeys, brokerAccounts, fleetToken, masterOf, type Revocation } from "./nats_accounts.ts";
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
 import { superviseNatsServer } from "./nats_supervisor.ts";
 import type { SupervisedNatsServer, SupervisorOptions } from "./nats_supervisor.ts";
+import { assertTakesBytes } from "./store/probe_folder.ts";
 import type { Tls } from "./tls.ts";
 
 export interface OwnBroker extends SupervisedNatsServer {
@@ -21,6 +24,8 @@ export interface OwnBroker extends SupervisedNatsServer {
 }
 
 export interface OwnBrokerOptions extends Pick<SupervisorOptions, "clock" | "log"> {
+  /** Where it is reported whether the broker stores anything; one that does not is started again. */
+  readonly health: BrokerHealth;
   /** Null: without TLS. */
   readonly tls: Tls | null;
   readonly keys: AccountKeys;
@@ -35,14 +40,15 @@ export interface OwnBrokerOptions extends Pick<SupervisorOptions, "clock" | "log
 export async function startOwnBroker(
   config: CoordinatorConfig,
   lastPort: number,
-  { keys, revocations, tls, clock, log }: OwnBrokerOptions,
+  { keys, revocations, tls, clock, log, health }: OwnBrokerOptions,
 ): Promise<OwnBroker> {
+  const folder = `${config.dataFolder}/nats`;
   const seconds = () => Math.floor(clock.now() / 1000);
   const master = (account: keyof AccountKeys) => masterOf(keys[account], createNatsKeys("user"), seconds());
   const start = (port: number) =>
     startNatsServer({
       binary: findNatsServer(config.natsServerBinary, config.searchPath),
-      folder: `${config.dataFolder}/nats`,
+      folder,
       host: config.natsHost,
       port,
       accounts: () => brokerAccounts(keys, revocations(), seconds()),
@@ -63,6 +69,11 @@ export async function startOwnBroker(
       `port ${wanted}, which the broker had before, is taken: workers find the new one by the join URL`,
     );
   }
+  const watching = new AbortController();
+  const watched = watchBroker({
+    ...{ health, clock, log, restart: server.restart, signal: watching.signal },
+    assertRoom: () => assertTakesBytes(folder, "the broker's folder"),
+  });
   const trust = tls === null ? {} : {
     ...(tls.ca === null ? {} : { tlsCa: tls.ca }),
     // By loopback, an address that the certificate need not hold.
@@ -70,6 +81,11 @@ export async function startOwnBroker(
   };
   return {
     ...server,
+    async stop() {
+      watching.abort();
+      await watched;
+      await server.stop();
+    },
     broker: {
       url: server.url,
       user: null,

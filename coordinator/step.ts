@@ -15,7 +15,14 @@ import {
 } from "../shared/messages.ts";
 import { memberAmong } from "../shared/sorted_members.ts";
 import { accuse } from "./step_accusations.ts";
-import { chooseCheckpointWriter, nextCheckpointWriter } from "./step_checkpoint.ts";
+import {
+  checkpointCandidate,
+  checkpointFailureEvents,
+  chooseCheckpointWriter,
+  isGivenUp,
+  nextCheckpointWriter,
+  withCheckpointFailure,
+} from "./step_checkpoint.ts";
 import { isComplete } from "./ledger.ts";
 import { hasOpenAudits, settleAudits, skipLateAudits } from "./step_audit.ts";
 import { reinstated, withoutQuarantined } from "./step_blame.ts";
@@ -110,7 +117,7 @@ function decideEvent(
     case "reinstate":
       return announced(reinstated(training, event.worker), {}, `${event.worker} is reinstated`);
     case "tick":
-      return decideTick(training, now, limits);
+      return decideTick(plan, training, now, limits);
   }
 }
 
@@ -158,8 +165,10 @@ function decideFleet(
   if (training.phase === "checkpoint") {
     const { checkpointWriter: writer } = training;
     const holders = liveHolders(next);
-    const isWanted = writer === null ? holders.length > 0 : !holders.some(({ worker }) => worker === writer);
-    if (isWanted) return and(chooseCheckpointWriter(next, [], now, limits));
+    const isWanted = writer === null
+      ? checkpointCandidate(next, now) !== null
+      : !holders.some(({ worker }) => worker === writer);
+    if (isWanted) return and(chooseCheckpointWriter(next, [], now));
   }
   return unchanged(next, "the fleet as it is now", effects);
 }
@@ -192,7 +201,8 @@ function decideStored(
     attemptSeconds: (now - training.attemptStartedAt) / 1000,
   }];
   if (plan.checkpointSteps.includes(entry.step)) {
-    return chooseCheckpointWriter({ ...committed, checkpointAttempts: 0 }, effects, now, limits);
+    const begun = { ...committed, checkpointAttempts: 0, checkpointFailures: new Map(), notBefore: now };
+    return chooseCheckpointWriter(begun, effects, now);
   }
   return nextStep(plan, committed, effects, now, limits);
 }
@@ -221,7 +231,7 @@ export function resume(
   const reason = `goes on after step ${entry.step}`;
   if (entry.step === 0) return unchanged(training, reason);
   if (plan.checkpointSteps.includes(entry.step) && !stored.adapter) {
-    return chooseCheckpointWriter(training, [], now, limits);
+    return chooseCheckpointWriter(training, [], now);
   }
   return nextStep(plan, training, [], now, limits);
 }
@@ -256,6 +266,9 @@ function nextStep(
       phase: "waiting",
       since: now,
       stepStartedAt: now,
+      failures: 0,
+      excused: 0,
+      notBefore: now,
       members: [],
       weights: [],
       checkpointWriter: null,
@@ -281,7 +294,14 @@ function decideCheckpoint(
     return unchanged(training, `${worker} tells of a checkpoint that nobody waits for`);
   }
   if (outcome.type === "failed") {
-    return nextCheckpointWriter(training, `${worker}: ${outcome.reason}`, [worker], now, limits);
+    const why = `${worker}: ${outcome.reason}`;
+    return afterCheckpointFailure(
+      plan,
+      withCheckpointFailure(training, worker, why, false),
+      why,
+      now,
+      limits,
+    );
   }
   const isStored = outcome.files.some(({ name }) => name === STATE_FILE_NAME);
   const stored = isStored ? { ...training, storedStep: step } : training;
@@ -296,10 +316,28 @@ function decideDamaged(training: Training, step: number, now: number, limits: Li
   if (!isHeld) return unchanged(training, `nobody holds step ${step} any more, or it is being written`);
   const why = `the stored adapter of step ${step} is damaged and is written again`;
   const aborted = abortAttempt(training, why, [], now, limits);
-  return chooseCheckpointWriter({ ...aborted.training, checkpointAttempts: 0 }, aborted.effects, now, limits);
+  const afresh = { checkpointAttempts: 0, checkpointFailures: new Map(), notBefore: now };
+  return chooseCheckpointWriter({ ...aborted.training, ...afresh }, aborted.effects, now);
 }
 
-function decideTick(training: Training, now: number, limits: Limits): StepDecision {
+/** `training` has counted the failure. */
+function afterCheckpointFailure(
+  plan: TrainingPlan,
+  training: Training,
+  why: string,
+  now: number,
+  limits: Limits,
+): StepDecision {
+  if (!isGivenUp(plan, training, limits)) return nextCheckpointWriter(training, why, now, limits);
+  const { committed, checkpointAttempts } = training;
+  const message =
+    `Training goes on without the checkpoint of step ${committed!.step}: it could not be stored in ` +
+    `${checkpointAttempts} attempts.`;
+  const effects = checkpointFailureEvents(training, why, limits);
+  return nextStep(plan, training, [...effects, { type: "event", level: "warn", message }], now, limits);
+}
+
+function decideTick(plan: TrainingPlan, training: Training, now: number, limits: Limits): StepDecision {
   switch (training.phase) {
     case "compute": {
       const early = hedge(training, now, limits) ?? skipLateAudits(training, now, limits);
@@ -332,12 +370,19 @@ function decideTick(training: Training, now: number, limits: Limits): StepDecisi
     case "checkpoint": {
       const writer = training.checkpointWriter;
       if (writer === null) {
+        if (checkpointCandidate(training, now) !== null) return chooseCheckpointWriter(training, [], now);
         return restartIfLost(training, training.since, now, limits) ?? unchanged(training, "waiting");
       }
       const waitMs = checkpointWaitMs(gradientBytesOf(training), limits);
       if (now - training.since < waitMs) break;
       const why = `${writer} did not store the adapter in ${Math.round(waitMs / 1000)} s`;
-      return nextCheckpointWriter(training, why, [writer], now, limits);
+      return afterCheckpointFailure(
+        plan,
+        withCheckpointFailure(training, writer, why, true),
+        why,
+        now,
+        limits,
+      );
     }
   }
   return unchanged(training, "nothing is due");

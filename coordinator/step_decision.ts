@@ -1,6 +1,6 @@
 /** What can happen to a job's training, what follows from it, and the few words in which all decisions are made. */
 import type { ErrorCode } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
+import { attemptPauseMs, type Limits } from "../shared/limits.ts";
 import type {
   AttemptFailure,
   CheckpointReport,
@@ -124,8 +124,9 @@ export function announced(
 }
 
 /**
- * Ends the attempt; the next one begins as soon as somebody can take part. Suspects get a strike, unless the
- * coordinator was deaf for more than a moment: where the broker was away, everybody has waited in vain for everybody.
+ * Ends the attempt; the next one begins after a pause that grows with the step's failures. Suspects get a strike, and the
+ * attempt counts towards the step's limit, unless the coordinator was deaf for more than a moment: where the broker was
+ * away, everybody has waited in vain for everybody.
  */
 export function abortAttempt(
   training: Training,
@@ -135,13 +136,22 @@ export function abortAttempt(
   limits: Limits,
 ): StepDecision {
   const isMember = (suspect: string) => training.members.some(({ worker }) => worker === suspect);
-  const suspected = training.deafMs < limits.reconnectGraceMs ? suspects.filter(isMember) : [];
+  const wasDeaf = training.deafMs >= limits.reconnectGraceMs;
+  const suspected = wasDeaf ? [] : suspects.filter(isMember);
+  const failures = training.failures + 1;
   const reason = `step ${training.step}, attempt ${training.attempt} is done again: ${why}`;
   const watched = watchAccusers(training, false, limits);
   const blamed = blame(watched.training, suspected, `step ${training.step}: ${why}`, limits);
   const event: StepEffect = { type: "event", level: "warn", message: sentence(reason) };
-  const { step, attempt, members, weights } = training;
-  const change = { phase: "waiting" as const, since: now, givenUp: { step, attempt, members, weights } };
+  const { term, step, attempt, members, weights } = training;
+  const change = {
+    phase: "waiting",
+    since: now,
+    failures,
+    excused: training.excused + Number(wasDeaf),
+    notBefore: now + attemptPauseMs(failures, `${term}/${step}/${attempt}`, limits),
+    givenUp: { step, attempt, members, weights },
+  } as const;
   return announced(blamed.training, change, reason, [event, ...watched.effects, ...blamed.effects]);
 }
 

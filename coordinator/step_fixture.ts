@@ -85,8 +85,15 @@ export interface Driver {
   doStep(): void;
 }
 
-export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } = {}): Driver {
-  const { plan = PLAN, limits = LIMITS } = options;
+export interface DriverOptions {
+  readonly plan?: TrainingPlan;
+  readonly limits?: Limits;
+  /** Whether the test waits out the pauses after failures itself; without, time passes by itself until they are over. */
+  readonly pauses?: boolean;
+}
+
+export function createDriver(options: DriverOptions = {}): Driver {
+  const { plan = PLAN, limits = LIMITS, pauses = false } = options;
   let generation = 1;
   const driver: Driver = {
     training: newTraining({ generation, members: [] }, 1, 0),
@@ -98,7 +105,10 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
       driver.training = decision.training;
       driver.reason = decision.reason;
       driver.effects.push(...decision.effects);
-      return decision.effects;
+      const { phase, notBefore } = driver.training;
+      if (pauses || phase === "failed" || notBefore <= driver.now) return decision.effects;
+      driver.now = notBefore;
+      return [...decision.effects, ...driver.apply({ type: "tick" })];
     },
     fleet(...members) {
       driver.apply({ type: "fleet", fleet: { generation: ++generation, members } });
@@ -177,10 +187,7 @@ function claimAll({ training, claim }: Driver): void {
 }
 
 /** Workers `names`, with the initial adapter agreed on and the first attempt begun. */
-export function started(
-  names: readonly string[],
-  options: { plan?: TrainingPlan; limits?: Limits } = {},
-): Driver {
+export function started(names: readonly string[], options: DriverOptions = {}): Driver {
   const driver = createDriver(options);
   driver.fleet(...names.map((name) => member(name, { step: 0, digest: INITIAL })));
   driver.stored();

@@ -137,10 +137,14 @@ export function newLoadFailures(plan: TrainingPlan, before: FleetView, after: Fl
   });
 }
 
-/** The first failure where there are workers and none of them can load the job; null where somebody can or may. */
+/**
+ * The first failure where there are workers and none of them can load the job; null where somebody can or may. A worker whose
+ * disk is full may once there is room, and tries by itself: the job waits for it, or for another one.
+ */
 export function loadFailureOfAll(plan: TrainingPlan, { fleet }: Training): LoadFailure | null {
   const failures = fleet.members.map((member) => loadFailure(plan, member));
-  return failures.every((failure) => failure !== null) ? failures[0] ?? null : null;
+  const isForGood = (failure: LoadFailure | null) => failure !== null && failure.code !== "storage";
+  return failures.every(isForGood) ? failures[0] ?? null : null;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { Heartbeat } from "../shared/messages.ts";
 import { digestOf, INITIAL, member, PLAN } from "./step_fixture.ts";
-import { isNews } from "./step_fleet.ts";
+import { isNews, loadFailureOfAll } from "./step_fleet.ts";
 import { newTraining, type Training } from "./step_state.ts";
 
 const beat = (committed: Parameters<typeof member>[1], change: Partial<Heartbeat> = {}): Heartbeat => {
@@ -43,3 +43,23 @@ for (const [what, wanted, training, before, now] of CASES) {
     assertEquals(isNews(PLAN, training, before, now), wanted);
   });
 }
+
+Deno.test("no worker that can load the job fails it, unless a disk is the reason: there may be room later, or another worker", () => {
+  const failing = (worker: string, code: "storage" | "does_not_fit") => ({
+    ...member(worker, null),
+    job: {
+      phase: "failed",
+      jobId: PLAN.jobId,
+      startId: PLAN.startId,
+      code,
+      message: code,
+      param: null,
+    } as const,
+  });
+  const failureOf = (...members: Training["fleet"]["members"]) =>
+    loadFailureOfAll(PLAN, { ...training, fleet: { generation: 1, members } })?.code ?? null;
+  assertEquals(failureOf(failing("w-a", "does_not_fit")), "does_not_fit");
+  assertEquals(failureOf(failing("w-a", "storage")), null);
+  assertEquals(failureOf(failing("w-a", "does_not_fit"), failing("w-b", "storage")), null);
+  assertEquals(failureOf(failing("w-a", "does_not_fit"), member("w-b", null)), null);
+});

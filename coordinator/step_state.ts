@@ -192,8 +192,15 @@ export interface Training {
   readonly requeues: number;
   readonly checkpointWriter: string | null;
   readonly checkpointAttempts: number;
+  /** How often each worker has failed to store the checkpoint that is being written, by worker. */
+  readonly checkpointFailures: ReadonlyMap<string, number>;
   /** The step whose training state the coordinator has; null for none. */
   readonly storedStep: number | null;
+  /** Attempts of this step that have failed, and those of them that count for nothing: the broker was away. */
+  readonly failures: number;
+  readonly excused: number;
+  /** No further attempt, and no further try of a checkpoint, begins before this time. */
+  readonly notBefore: number;
 }
 
 /** Whether workers can load the newest commit's state from the coordinator. */
@@ -250,6 +257,10 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     requeues: 0,
     checkpointWriter: null,
     checkpointAttempts: 0,
+    checkpointFailures: new Map(),
+    failures: 0,
+    excused: 0,
+    notBefore: -Infinity,
     storedStep: null,
   };
 }

@@ -274,6 +274,55 @@ Deno.test("too many attempts fail the job", () => {
   assertStringIncludes(driver.reason, "step 1 could not be done in 2 attempts");
 });
 
+Deno.test("attempts that fail one after the other are paced: thirty of them take minutes, not a second", () => {
+  const driver = started(["w-a"], { pauses: true });
+  driver.doStep();
+  const pauses: number[] = [];
+  const startedAt = driver.now;
+  const phase = () => driver.training.phase;
+  while (phase() === "compute") {
+    const { term, step, attempt } = driver.training;
+    const report = { worker: "w-a", incarnation: "i-w-a", term, step, attempt, gradientBytesSent: 0 };
+    driver.apply({ type: "failure", report: { ...report, reason: "no GPU", suspects: [] } });
+    const { notBefore } = driver.training;
+    pauses.push(Math.max(0, notBefore - driver.now));
+    if (phase() !== "waiting") continue;
+    driver.now = notBefore - 1;
+    driver.apply({ type: "tick" });
+    assertEquals(phase(), "waiting");
+    driver.now = notBefore;
+    driver.apply({ type: "tick" });
+  }
+  assertEquals([phase(), pauses.length], ["failed", LIMITS.maxAttemptsPerStep]);
+  // One failure alone costs nothing; then from a half of 0.1 s on, doubled, up to 5 s.
+  assertEquals(pauses[0], 0);
+  for (const [index, pause] of pauses.slice(1).entries()) {
+    const most = Math.min(LIMITS.longestPauseMs, LIMITS.firstPauseMs * 2 ** index);
+    assert(pause >= most / 2 && pause <= most, `pause ${index}: ${pause} ms`);
+  }
+  assert(driver.now - startedAt > 60_000);
+});
+
+Deno.test("attempts in which the broker was away do not count towards the step's limit", () => {
+  const driver = started(["w-a"], { limits: { ...LIMITS, maxAttemptsPerStep: 2 } });
+  driver.doStep();
+  const fail = () => {
+    const { term, step, attempt } = driver.training;
+    const report = { worker: "w-a", incarnation: "i-w-a", term, step, attempt, gradientBytesSent: 0 };
+    driver.apply({ type: "failure", report: { ...report, reason: "no answer", suspects: [] } });
+  };
+  for (let time = 0; time < 5; time++) {
+    driver.apply({ type: "deaf", milliseconds: LIMITS.reconnectGraceMs });
+    fail();
+    assertEquals(driver.training.phase, "compute");
+  }
+  fail();
+  assertEquals(driver.training.phase, "compute");
+  fail();
+  assertEquals(driver.training.phase, "failed");
+  assertStringIncludes(driver.reason, "step 2 could not be done in 2 attempts");
+});
+
 Deno.test("after a restart the newest commit decides where to go on", () => {
   const driver = started(["w-a"]);
   driver.doStep();

@@ -32,9 +32,11 @@ export function goOn(
   const recovering = recoveringMembers(plan, training);
   const waitMs = recoverWaitMs(gradientBytesOf(training), limits);
   if (recovering.length > 0 && now - training.since < waitMs) return null;
-  if (training.attempt >= limits.maxAttemptsPerStep) {
+  if (now < training.notBefore) return null;
+  const failed = training.attempt - training.excused;
+  if (failed >= limits.maxAttemptsPerStep) {
     const message = `step ${training.step} could not be done in ${
-      counted(training.attempt, "attempt")
+      counted(failed, "attempt")
     }; the events say why`;
     return failJob(training, "aborted", message);
   }

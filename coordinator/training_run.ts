@@ -28,10 +28,11 @@ import type {
 import * as subjects from "../shared/subjects.ts";
 import type { AdapterLayout } from "./adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
-import { appendCommit } from "./commit_log.ts";
+import { appendCommit, restoreCommitLog } from "./commit_log.ts";
 import { isAudited } from "./audit_choice.ts";
 import type { CheckpointOrder, JobObserver, PlannedJob, StepReport, WorkerQuarantine } from "./fleet.ts";
 import type { FloodGuard } from "./flood_guard.ts";
+import { createBrokerPatience } from "./broker_patience.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
 import { localReportOf } from "./local_plan.ts";
@@ -78,6 +79,8 @@ export interface TrainingRunOptions {
   /** Where an earlier coordinator has left this start; null for a new one. */
   readonly resumed: ResumedRun | null;
   readonly guard: FloodGuard;
+  /** Told what keeps the broker from storing something, and with null that it does again. */
+  readonly onBrokerTrouble?: (problem: string | null) => void;
   /** Told of defects. */
   readonly onDefect: OnDefect;
 }
@@ -179,6 +182,19 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   /** So does what the observer writes down; the next step need not wait for it, since the log has it already. */
   let told: Promise<void> = Promise.resolve();
 
+  const patience = createBrokerPatience({
+    ...{ clock, limits, signal: closing.signal, mend: restoreStreams },
+    report: (problem) => options.onBrokerTrouble?.(problem),
+  });
+
+  /** Of a broker that has lost its streams: what the workers need to go on is known here and held by them. */
+  async function restoreStreams(): Promise<void> {
+    await bus.ensureQueue(subjects.workQueueName(job.id), [subjects.allWorkSubject(job.id)], {
+      ackWaitMs: limits.microBatchAckWaitMs,
+    });
+    await restoreCommitLog(bus, job.id, training.committed);
+  }
+
   function apply(event: StepEvent): readonly StepEffect[] {
     if (isClosed) return [];
     const before = training;
@@ -239,7 +255,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       case "requeue":
         return await enqueueAttempt(effect);
       case "append": {
-        const sequence = await appendCommit(bus, clock, effect.entry, effect.expectedLast, () => isClosed);
+        const { entry, expectedLast } = effect;
+        const append = () => appendCommit(bus, entry, expectedLast, training.committed);
+        const sequence = await patience.insist(append, () => isClosed);
         if (sequence !== null) apply({ type: "stored", sequence });
         return;
       }
@@ -250,8 +268,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         if (outcome.type !== "written") return;
         const adapter = outcome.files.filter(({ name }) => name !== STATE_FILE_NAME);
         await observer.checkpointWritten(step, adapter);
-        // One state is enough, and each is three times as large as the adapter.
-        return await artifacts.dropStates(job.id, training.storedStep);
+        // One state is enough, and each is three times as large as the adapter. One that stays is only in the way.
+        return await artifacts.dropStates(job.id, training.storedStep)
+          .catch((thrown) => onDefect(`older training states of ${job.id} are left behind`, thrown));
       }
       case "done":
         tellEnd();
@@ -279,15 +298,20 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   const isAsked = (request: ItemRequest | RowsRequest) =>
     isCurrent(request.step, request.attempt) && isOfAttempt(training, request);
 
-  /** All micro-batches of the attempt, or some of them once more. */
+  /**
+   * All micro-batches of the attempt, or some of them once more. A broker that does not store them costs the attempt nothing but
+   * time: an item that is stored twice has one id.
+   */
   async function enqueueAttempt({ step, attempt, indices, time, purge }: Queued): Promise<void> {
-    if (!isCurrent(step, attempt)) return;
     const suffix = time === 0 ? "" : `.${time}`;
-    try {
+    const put = async () => {
       if (purge) await bus.purgeQueue(subjects.workQueueName(job.id), subjects.allWorkSubject(job.id));
       await Promise.all(
         (indices ?? items(step).keys().toArray()).map((index) => enqueue(step, attempt, index, suffix)),
       );
+    };
+    try {
+      await patience.insist(put, () => !isCurrent(step, attempt));
     } catch (thrown) {
       const reason = `its micro-batches could not be put on the queue: ${messageOf(thrown)}`;
       apply({ type: "notQueued", step, attempt, reason });
@@ -410,7 +434,11 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         const key = `${said.worker} ${said.step} ${said.outcome.type}`;
         if (checking.has(key)) return;
         checking.add(key);
-        checked(said).then((report) => apply({ type: "checkpoint", report })).catch(fail)
+        // A disk that cannot even be read is as good as one to which nothing was written.
+        const unread = (thrown: unknown): CheckpointReport => (
+          { ...said, outcome: { type: "failed", reason: messageOf(thrown).slice(0, 4000) } }
+        );
+        checked(said).catch(unread).then((report) => apply({ type: "checkpoint", report })).catch(fail)
           .finally(() => checking.delete(key));
       },
     }, guard),

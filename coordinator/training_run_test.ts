@@ -1,6 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { createFakeClock, type FakeClock } from "../shared/bus/fake_clock.ts";
 import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
+import type { Bus } from "../shared/bus/bus.ts";
+import { LoraFleetError } from "../shared/errors.ts";
 import { LIMITS } from "../shared/limits.ts";
 import * as messages from "../shared/messages.ts";
 import * as subjects from "../shared/subjects.ts";
@@ -127,4 +129,83 @@ Deno.test("a closed run is settled when what it was doing to queue and log is do
   assertEquals(isSettled, false);
   slow.resolve(1);
   await settled;
+});
+
+/** A run of two workers on a toy job, whose bus is `broken`; nothing has happened yet. */
+async function begun(brokenOf: (bus: Bus) => Partial<Bus>) {
+  const clock = createFakeClock();
+  const broker = createMemoryBroker({ clock });
+  const bus = broker.connect("coordinator");
+  const job = createToyJob({ totalSteps: 4, microBatchesPerStep: 2, checkpointEvery: 1 });
+  const [queue, log] = [subjects.workQueueName(job.id), subjects.commitLogName(job.id)];
+  await bus.ensureQueue(queue, [subjects.allWorkSubject(job.id)], { ackWaitMs: 60_000 });
+  await bus.ensureLog(log, subjects.commitsSubject(job.id));
+  let state: messages.StepState | null = null;
+  broker.connect("listener").subscribe(subjects.stateSubject(job.id), ({ data }) => {
+    state = decodeMessage(messages.stepStateSchema, data, "state");
+  });
+  const troubles: (string | null)[] = [];
+  const run = startTrainingRun({
+    ...{ bus: { ...bus, ...brokenOf(bus) }, clock, limits: LIMITS, term: TERM, job, startId: "s-1" },
+    ...{ artifacts: createMemoryArtifacts(), observer: SILENT_OBSERVER, resumed: null },
+    ...{ checkKey: "k", layout: null, guard: guardOf(clock) },
+    ...{ onQuarantine: () => {}, quarantined: new Set<string>() },
+    fleet: { generation: 1, members: [memberOf(job.id, "w-a")] },
+    onBrokerTrouble: (problem) => void troubles.push(problem),
+    onDefect: (_message, thrown) => {
+      throw thrown;
+    },
+  });
+  run.outcome.catch(() => {});
+  const pass = async (milliseconds: number) => {
+    for (let passed = 0; passed < milliseconds; passed += 250) {
+      run.tick();
+      await clock.advance(250);
+    }
+  };
+  return { bus, job, run, pass, troubles, state: () => state! };
+}
+
+Deno.test("a broker that stores no work for minutes costs the step no attempt, and is asked with pauses", async () => {
+  let isFull = true;
+  let tries = 0;
+  const world = await begun((bus) => ({
+    enqueue: (...rest) => {
+      tries++;
+      return isFull ? Promise.reject(new LoraFleetError("storage", "no space left")) : bus.enqueue(...rest);
+    },
+  }));
+  await world.pass(120_000);
+  assertEquals([world.state().phase, world.state().attempt], ["compute", 1]);
+  // Two items each time: 0.1 s, doubled, up to 5 s.
+  assert(tries < 80, `${tries} tries`);
+  assertEquals([...new Set(world.troubles)], [null, "no space left"]);
+  isFull = false;
+  await world.pass(6000);
+  assertEquals([world.troubles.at(-1), world.state().attempt], [null, 1]);
+  const item = await (await world.bus.openQueue(subjects.workQueueName(world.job.id))).pull(1);
+  assert(item !== null, "the work is on the queue");
+  world.run.close();
+});
+
+Deno.test("a broker that has lost its streams gets them back: queue and newest commit, as the coordinator knows them", async () => {
+  let isLost = true;
+  const world = await begun((bus) => ({
+    enqueue: async (...rest) => {
+      if (isLost) {
+        isLost = false;
+        await bus.deleteLog(subjects.commitLogName(world.job.id));
+        await bus.deleteQueue(subjects.workQueueName(world.job.id));
+        throw new LoraFleetError("timeout", "no responders");
+      }
+      await bus.enqueue(...rest);
+    },
+  }));
+  await world.pass(2000);
+  const log = await world.bus.readLog(subjects.commitLogName(world.job.id));
+  const steps = log.map(({ data }) => decodeMessage(messages.commitEntrySchema, data, "commit").step);
+  assertEquals([steps, world.state().phase, world.state().attempt], [[0], "compute", 1]);
+  const item = await (await world.bus.openQueue(subjects.workQueueName(world.job.id))).pull(1);
+  assert(item !== null, "the work is on the new queue");
+  world.run.close();
 });

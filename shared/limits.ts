@@ -2,6 +2,9 @@
  * Every deadline, interval and size of the fleet's protocol, each with its reason. Everything that waits, waits for one of
  * these. A test passes others to the coordinator and the workers.
  */
+import { crc32 } from "node:zlib";
+import { pcg32 } from "./prng.ts";
+
 export interface Limits {
   /** How often a worker tells its state. Four times a second: a change that got lost is told again before anybody minds. */
   readonly heartbeatIntervalMs: number;
@@ -59,6 +62,17 @@ export interface Limits {
   readonly slowestLinkBytesPerSecond: number;
   /** For writing and uploading a checkpoint, besides its bytes. */
   readonly checkpointBaseMs: number;
+  /** A checkpoint that could not be stored in so many tries is left out; the last step's is not. */
+  readonly checkpointAttempts: number;
+  /**
+   * Before a worker tries again what its disk did not take, a checkpoint or the base model; doubles with each failure. Who can
+   * make room needs minutes, and a disk that was full for a moment is free again in seconds …
+   */
+  readonly diskPauseMs: number;
+  /** … up to this. */
+  readonly longestDiskPauseMs: number;
+  /** The last step's adapter is tried for so long: without it the work of the whole job is lost. A day has working hours in it. */
+  readonly finalCheckpointPatienceMs: number;
   /** How long a draining worker goes on with the attempt that it takes part in. */
   readonly drainMs: number;
   /**
@@ -95,8 +109,18 @@ export interface Limits {
   readonly excludedOfJob: number;
   /** … or this share of its micro-batches: with more it is the data that needs a person's look. */
   readonly excludedShareOfJob: number;
-  /** A step that was not committed in so many attempts fails the job: nobody is helped by trying for ever. */
+  /**
+   * A step that was not committed in so many attempts fails the job: nobody is helped by trying for ever. Attempts in which
+   * the broker was away do not count.
+   */
   readonly maxAttemptsPerStep: number;
+  /**
+   * Before the third attempt of a step, and whenever something that is not the job's fault is tried again (a record, a
+   * stream, an upload): the pause doubles with each failure …
+   */
+  readonly firstPauseMs: number;
+  /** … up to this: 30 attempts take two minutes, so that a broker's bad second costs seconds and never the job. */
+  readonly longestPauseMs: number;
   /**
    * How long the token lives that a worker shows the broker. It asks for the next one at half of it, so that a coordinator may
    * be away for the other half; what was stolen from a machine that is gone is worth nothing a day later.
@@ -127,6 +151,10 @@ export const LIMITS: Limits = {
   transferBaseMs: 20_000,
   slowestLinkBytesPerSecond: 2 ** 20,
   checkpointBaseMs: 120_000,
+  checkpointAttempts: 5,
+  diskPauseMs: 1000,
+  longestDiskPauseMs: 60_000,
+  finalCheckpointPatienceMs: 86_400_000,
   drainMs: 120_000,
   stateLossGraceMs: 30_000,
   strikesUntilDropped: 3,
@@ -142,6 +170,8 @@ export const LIMITS: Limits = {
   excludedOfJob: 4,
   excludedShareOfJob: 0.01,
   maxAttemptsPerStep: 30,
+  firstPauseMs: 100,
+  longestPauseMs: 5000,
   credentialLifetimeMs: 86_400_000,
   exponentHeadroomBits: 3,
 };
@@ -168,6 +198,30 @@ export function microBatchWaitMs(slowestMs: number | null, limits: Limits): numb
 /** How long a step of which all is counted waits for its audits without any progress. */
 export function auditWaitMs(slowestMs: number | null, limits: Limits): number {
   return Math.max(limits.auditMs, (slowestMs ?? 0) * limits.auditFactor);
+}
+
+/** After failure `number` (1-based) of something that is tried again: doubled each time, without any chance in it. */
+export function pauseMs(number: number, { firstPauseMs, longestPauseMs }: Limits): number {
+  return doubled(number, firstPauseMs, longestPauseMs);
+}
+
+/** After so many failures of one worker to store the same thing; 0 after none. */
+export function diskPauseMs(failures: number, limits: Limits): number {
+  return failures === 0 ? 0 : doubled(failures, limits.diskPauseMs, limits.longestDiskPauseMs);
+}
+
+function doubled(number: number, firstMs: number, longestMs: number): number {
+  return Math.min(longestMs, firstMs * 2 ** Math.min(30, number - 1));
+}
+
+/**
+ * Between an attempt of a step and the next one, after so many `failures` of that step. The first one costs no time: a worker
+ * that was lost is mostly alone in it. The share between a half and all of the pause follows from `name`, so that fleets
+ * which failed together do not come back together, and a simulation is the same every time.
+ */
+export function attemptPauseMs(failures: number, name: string, limits: Limits): number {
+  if (failures <= 1) return 0;
+  return Math.round(pauseMs(failures - 1, limits) * (1 + pcg32(crc32(name)).uniform()) / 2);
 }
 
 /** How many of a step's micro-batches may be excluded. */

@@ -603,6 +603,38 @@ inWorld("a step without a target token is a failure, not a division by zero", as
 });
 
 inWorld(
+  "a worker whose disk is full says so, tries again by itself, and takes part when there is room",
+  async (world) => {
+    const { coordinator, clock } = world;
+    let tries = 0;
+    let isFull = true;
+    coordinator.setJob(JOB);
+    const worker = world.start("w-a", {
+      findBaseModel: () => {
+        tries++;
+        return isFull
+          ? Promise.reject(new LoraFleetError("storage", "No space left on device"))
+          : Promise.resolve("/models/base");
+      },
+    });
+    const jobOf = () => coordinator.heartbeats.get("w-a")?.job;
+    await world.until("it says so", () => jobOf()?.phase === "failed");
+    const phases = new Set<string | undefined>();
+    for (let second = 0; second < 100; second++) {
+      await clock.advance(1000);
+      phases.add(jobOf()?.phase);
+    }
+    // 1, 2, 4, … s after each other, and the coordinator hears of one failure, not of each.
+    assertEquals([tries, [...phases]], [7, ["failed"]]);
+    const failure = jobOf();
+    assert(failure?.phase === "failed" && failure.code === "storage");
+    assertMatch(failure.message, /No space left on device; this worker tries again by itself: make room/);
+    isFull = false;
+    await world.until("it has loaded", () => isLoaded(worker));
+  },
+);
+
+inWorld(
   "the checkpoint's writer stores it and says so once; a failure is told with its reason",
   async (world) => {
     const { coordinator, clock } = world;

@@ -40,15 +40,16 @@ export function createHashCache(cachePath: string): HashCache {
 
   async function remember(path: string, sha256: string): Promise<void> {
     const known = await (loaded ??= load());
+    const part = `${cachePath}.${crypto.randomUUID()}.part`;
     try {
       const { size, mtime } = await Deno.stat(path);
       known[path] = { size, modifiedMs: mtime?.getTime() ?? 0, sha256 };
       await Deno.mkdir(dirname(cachePath), { recursive: true });
-      const part = `${cachePath}.${crypto.randomUUID()}.part`;
       await Deno.writeTextFile(part, JSON.stringify(known));
       await Deno.rename(part, cachePath);
     } catch {
       // It was only to save time.
+      await Deno.remove(part).catch(() => {});
     }
   }
 

@@ -2,7 +2,7 @@
 import { join } from "@std/path";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import { checkpointWaitMs, type Limits } from "../shared/limits.ts";
+import { checkpointWaitMs, diskPauseMs, type Limits } from "../shared/limits.ts";
 import type { JobAnnouncement } from "../shared/messages.ts";
 import { withDeadline } from "./abortable.ts";
 import { hashOf } from "./base_model_files.ts";
@@ -36,11 +36,15 @@ export type WriteCheckpointTo = (
 export function createCheckpointWriter(options: CheckpointOptions): WriteCheckpointTo {
   const { cacheFolder, clock, limits } = options;
   return async (target, engine, job, step, signal) => {
-    await Deno.mkdir(cacheFolder, { recursive: true });
-    const folder = await Deno.makeTempDir({ dir: cacheFolder, prefix: "adapter-" });
+    const folder = await onDisk(step, async () => {
+      await Deno.mkdir(cacheFolder, { recursive: true });
+      return await Deno.makeTempDir({ dir: cacheFolder, prefix: "adapter-" });
+    });
     try {
-      await engine.writeAdapter(folder, job.baseModelName);
-      if (job.savesState) await engine.writeState(folder);
+      await onDisk(step, async () => {
+        await engine.writeAdapter(folder, job.baseModelName);
+        if (job.savesState) await engine.writeState(folder);
+      });
       const files = await filesOf(folder, signal);
       const bytes = files.reduce((sum, { size }) => sum + size, 0);
       const what = `uploading the adapter of step ${step}`;
@@ -57,6 +61,24 @@ export function createCheckpointWriter(options: CheckpointOptions): WriteCheckpo
   };
 }
 
+/** What the system says of a disk that is full, with what it means for the checkpoint. */
+async function onDisk<T>(step: number, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    if (!isDiskError(thrown)) throw thrown;
+    const message = `cannot write the adapter of step ${step} to the cache folder: ${
+      messageOf(thrown).replace(/\.$/, "")
+    }`;
+    throw new LoraFleetError("storage", message, { cause: thrown });
+  }
+}
+
+/** ENOSPC, EDQUOT, EIO and EROFS: a Deno error without a class of its own has the system's code alone. */
+function isDiskError(thrown: unknown): boolean {
+  return thrown instanceof Error && /os error (28|122|5|30)\b|no space left/i.test(thrown.message);
+}
+
 async function filesOf(folder: string, signal: AbortSignal): Promise<StoredFile[]> {
   const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
   return await Promise.all(names.map(async (name) => {
@@ -65,7 +87,7 @@ async function filesOf(folder: string, signal: AbortSignal): Promise<StoredFile[
   }));
 }
 
-/** Until it is stored: the coordinator takes the same bytes again. */
+/** Until it is stored: the coordinator takes the same bytes again. Pauses grow, as its disk may be full. */
 async function upload(
   { fetch, clock, limits, log }: CheckpointOptions,
   { url, token, path, file, signal }: {
@@ -81,7 +103,7 @@ async function upload(
     "content-type": "application/octet-stream",
     "x-lorafleet-sha256": file.sha256,
   };
-  for (;;) {
+  for (let failures = 1;; failures++) {
     let answer: string;
     try {
       const body = (await Deno.open(path)).readable;
@@ -97,6 +119,6 @@ async function upload(
       answer = messageOf(thrown);
     }
     log("warn", `uploading ${quote(file.name)} failed, trying again: ${answer}`);
-    await clock.sleep(limits.retryIntervalMs, signal);
+    await clock.sleep(Math.max(limits.retryIntervalMs, diskPauseMs(failures, limits)), signal);
   }
 }

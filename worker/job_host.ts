@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../shared/clock.ts";
 import { type ErrorCode, LoraFleetError, messageOf } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
+import { diskPauseMs, type Limits } from "../shared/limits.ts";
 import type { Heartbeat, JobAnnouncement, WorkerJob } from "../shared/messages.ts";
 import { createChange } from "./change.ts";
 import type { Engine, EngineSpec, GradientLayout } from "./engine/engine.ts";
@@ -57,6 +57,9 @@ interface HostedJob {
   loaded: { readonly engine: Engine; readonly layout: GradientLayout; held: HeldState } | null;
   /** How often its session has failed: the engine's state was not to be trusted any more. */
   failedSessions: number;
+  /** How often the disk did not take the base model. */
+  fullDisks: number;
+  /** Told until the job is loaded, also while that is tried again. */
   failure: { readonly code: ErrorCode; readonly message: string; readonly param: string | null } | null;
 }
 
@@ -122,8 +125,17 @@ export function createJobHost(options: JobHostOptions): JobHost {
   }
 
   async function load(announcement: JobAnnouncement): Promise<void> {
-    const failedSessions = hosted !== null && isWanted(hosted) ? hosted.failedSessions : 0;
-    const job: HostedJob = { announcement, phase: "loading", loaded: null, failure: null, failedSessions };
+    const { failedSessions, fullDisks, failure } = hosted !== null && isWanted(hosted)
+      ? hosted
+      : { failedSessions: 0, fullDisks: 0, failure: null };
+    const job: HostedJob = {
+      announcement,
+      phase: "loading",
+      loaded: null,
+      failure,
+      failedSessions,
+      fullDisks,
+    };
     hosted = job;
     const { signal } = loading = new AbortController();
     options.onChange();
@@ -138,7 +150,7 @@ export function createJobHost(options: JobHostOptions): JobHost {
       const spec = { modelFolder, ...announcement.engine, ...options.engineLimits };
       const { layout, digest, planText } = await engine.load(spec);
       job.loaded = { engine, layout, held: { committed: { step: 0, digest }, pending: null } };
-      job.phase = "loaded";
+      Object.assign(job, { phase: "loaded", failure: null, fullDisks: 0 });
       log("info", `job ${jobId} is loaded: ${layout.parameterCount} LoRA parameters\n${planText}`);
     } catch (thrown) {
       // Where it is aborted another start is wanted, so that the next look replaces it.
@@ -160,9 +172,23 @@ export function createJobHost(options: JobHostOptions): JobHost {
       : { code: "gpu_failure" as const, param: null };
     job.phase = "failed";
     job.loaded = null;
-    job.failure = { code, message: messageOf(thrown).slice(0, 4000), param };
-    log("error", `job ${job.announcement.jobId} does not run here: ${messageOf(thrown)}`);
+    const isFull = code === "storage";
+    const advice = isFull
+      ? "; this worker tries again by itself: make room on the disk of its cache folder"
+      : "";
+    const message = `${messageOf(thrown).slice(0, 3800)}${advice}`;
+    job.failure = { code, message, param };
+    log("error", `job ${job.announcement.jobId} does not run here: ${message}`);
+    if (isFull) void tryAgainLater(job);
     options.onChange();
+  }
+
+  /** A full disk may have room later; until then other workers do the job. */
+  async function tryAgainLater(job: HostedJob): Promise<void> {
+    await clock.sleep(diskPauseMs(++job.fullDisks, options.limits), loading.signal).catch(() => {});
+    if (isClosed || hosted !== job) return;
+    job.phase = "loading";
+    change.tell();
   }
 
   /** The engine's state is not to be trusted any more: a fresh one may get over what has happened to the GPU. */

@@ -9,6 +9,7 @@ import type { SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { QuarantineStore } from "../quarantines.ts";
+import { onDatabase } from "./sqlite.ts";
 
 export const joinTokenSchema = z.strictObject({
   id: z.string(),
@@ -73,8 +74,12 @@ const SCHEMA = `
 /** `path` may be ":memory:". Throws a `LoraFleetError` with code `storage`. */
 export function openAccessStore(path: string): AccessStore {
   const db = open(path);
+  const write = (sql: string, ...parameters: SQLInputValue[]): void =>
+    onDatabase("store who may join", () => void db.prepare(sql).run(...parameters));
+  const rows = (sql: string, ...parameters: SQLInputValue[]) =>
+    onDatabase("read who may join", () => db.prepare(sql).all(...parameters));
   const select = <T>(schema: z.ZodType<T>, tail: string, ...parameters: SQLInputValue[]): T[] =>
-    db.prepare(`SELECT record FROM ${tail}`).all(...parameters).map((row) =>
+    rows(`SELECT record FROM ${tail}`, ...parameters).map((row) =>
       schema.parse(JSON.parse(z.object({ record: z.string() }).parse(row).record))
     );
   const selectWorkers = (tail: string, ...parameters: SQLInputValue[]) =>
@@ -82,32 +87,46 @@ export function openAccessStore(path: string): AccessStore {
 
   return {
     putToken: (token) => {
-      db.prepare(`INSERT INTO join_tokens (id, record) VALUES (?1, ?2)
-        ON CONFLICT (id) DO UPDATE SET record = ?2`).run(token.id, JSON.stringify(token));
+      write(
+        "INSERT INTO join_tokens (id, record) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET record = ?2",
+        token.id,
+        JSON.stringify(token),
+      );
     },
     tokens: () => select(joinTokenSchema, "join_tokens ORDER BY seq DESC"),
     putWorker: (worker) => {
       const { publicKey, worker: id, tokenId, revokedAt, expiresAt } = worker;
-      db.prepare("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)")
-        .run(publicKey, id, tokenId, revokedAt === null ? 0 : 1, expiresAt, JSON.stringify(worker));
+      write(
+        "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)",
+        publicKey,
+        id,
+        tokenId,
+        revokedAt === null ? 0 : 1,
+        expiresAt,
+        JSON.stringify(worker),
+      );
     },
     worker: (publicKey) => selectWorkers("WHERE public_key = ?", publicKey)[0] ?? null,
     workerById: (id) => selectWorkers("WHERE id = ?", id)[0] ?? null,
     workersOf: (tokenId) => selectWorkers("WHERE token_id = ?", tokenId),
     revokedWorkers: () => selectWorkers("WHERE revoked = 1"),
     forgetWorkers: (before) => {
-      db.prepare(`DELETE FROM quarantines WHERE worker IN (SELECT id FROM workers WHERE expires_at < ?)`).run(
+      write(
+        "DELETE FROM quarantines WHERE worker IN (SELECT id FROM workers WHERE expires_at < ?)",
         before,
       );
-      db.prepare("DELETE FROM workers WHERE expires_at < ?").run(before);
+      write("DELETE FROM workers WHERE expires_at < ?", before);
     },
     putQuarantine: (quarantine) => {
-      db.prepare("INSERT OR REPLACE INTO quarantines (worker, record) VALUES (?, ?)")
-        .run(quarantine.worker, JSON.stringify(quarantine));
+      write(
+        "INSERT OR REPLACE INTO quarantines (worker, record) VALUES (?, ?)",
+        quarantine.worker,
+        JSON.stringify(quarantine),
+      );
     },
     quarantines: () => select(quarantineSchema, "quarantines ORDER BY worker"),
     deleteQuarantine: (worker) => {
-      db.prepare("DELETE FROM quarantines WHERE worker = ?").run(worker);
+      write("DELETE FROM quarantines WHERE worker = ?", worker);
     },
     close: () => db.close(),
   };

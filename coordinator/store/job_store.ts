@@ -87,5 +87,8 @@ export interface JobStore {
   /** Whether it was there. */
   deleteFile(id: string): boolean;
 
+  /** Writes what is there already. Throws code `storage` where the disk does not take it, as every change of the store does. */
+  probe(): void;
+
   close(): void;
 }

@@ -56,6 +56,7 @@ export function createMemoryJobStore(): JobStore {
         query,
       ),
     deleteFile: (id) => files.delete(id),
+    probe() {},
     close() {},
   };
 }

@@ -8,6 +8,7 @@ import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { isFinished, jobRecordSchema } from "../job.ts";
 import { checkpointRecordSchema, fileRecordSchema, jobEventSchema } from "./job_store.ts";
 import type { JobEvent, JobStore, Page, PageQuery } from "./job_store.ts";
+import { inTransaction, onDatabase } from "./sqlite.ts";
 
 const SCHEMA_VERSION = 1;
 const SCHEMA = `
@@ -39,25 +40,22 @@ const rowSchema = z.object({ seq: z.int(), record: z.string() });
 export function openSqliteJobStore(path: string): JobStore {
   const db = open(path);
 
-  const transaction = <T>(work: () => T): T => {
-    db.exec("BEGIN IMMEDIATE");
-    try {
-      const result = work();
-      db.exec("COMMIT");
-      return result;
-    } catch (thrown) {
-      db.exec("ROLLBACK");
-      throw thrown;
-    }
-  };
+  const transaction = <T>(work: () => T): T => inTransaction(db, work);
+
+  /** One statement that changes something; gives the number of rows that it has changed. */
+  const write = (sql: string, ...parameters: SQLInputValue[]): number =>
+    onDatabase("store a record", () => Number(db.prepare(sql).run(...parameters).changes));
+
+  const rows = (sql: string, ...parameters: SQLInputValue[]) =>
+    onDatabase("read a record", () => db.prepare(sql).all(...parameters));
 
   const select = <T>(schema: z.ZodType<T>, tail: string, ...parameters: SQLInputValue[]): T[] =>
-    db.prepare(`SELECT seq, record FROM ${tail}`).all(...parameters).map((row) =>
+    rows(`SELECT seq, record FROM ${tail}`, ...parameters).map((row) =>
       schema.parse(JSON.parse(rowSchema.parse(row).record))
     );
 
   const selectEvents = (tail: string, ...parameters: SQLInputValue[]): JobEvent[] =>
-    db.prepare(`SELECT seq, record FROM events ${tail}`).all(...parameters).map((row) => {
+    rows(`SELECT seq, record FROM events ${tail}`, ...parameters).map((row) => {
       const { seq, record } = rowSchema.parse(row);
       return jobEventSchema.parse({ ...z.looseObject({}).parse(JSON.parse(record)), number: seq });
     });
@@ -123,22 +121,34 @@ export function openSqliteJobStore(path: string): JobStore {
       selectEvents("WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?", jobId, number, limit),
 
     putCheckpoint(checkpoint) {
-      db.prepare("INSERT OR REPLACE INTO checkpoints (id, job_id, step, record) VALUES (?, ?, ?, ?)")
-        .run(checkpoint.id, checkpoint.jobId, checkpoint.step, JSON.stringify(checkpoint));
+      const { id, jobId, step } = checkpoint;
+      write(
+        "INSERT OR REPLACE INTO checkpoints (id, job_id, step, record) VALUES (?, ?, ?, ?)",
+        id,
+        jobId,
+        step,
+        JSON.stringify(checkpoint),
+      );
     },
     checkpoints: (jobId, query) => page(checkpointRecordSchema, "checkpoints", ["job_id", jobId], query),
     deleteCheckpoints(jobId) {
-      db.prepare("DELETE FROM checkpoints WHERE job_id = ?").run(jobId);
+      write("DELETE FROM checkpoints WHERE job_id = ?", jobId);
     },
 
     putFile(file) {
-      db.prepare("INSERT OR REPLACE INTO files (id, purpose, record) VALUES (?, ?, ?)")
-        .run(file.id, file.purpose, JSON.stringify(file));
+      write(
+        "INSERT OR REPLACE INTO files (id, purpose, record) VALUES (?, ?, ?)",
+        file.id,
+        file.purpose,
+        JSON.stringify(file),
+      );
     },
     file: (id) => select(fileRecordSchema, "files WHERE id = ?", id)[0] ?? null,
     files: (query) =>
       page(fileRecordSchema, "files", query.purpose === null ? null : ["purpose", query.purpose], query),
-    deleteFile: (id) => db.prepare("DELETE FROM files WHERE id = ?").run(id).changes > 0,
+    deleteFile: (id) => write("DELETE FROM files WHERE id = ?", id) > 0,
+    // Stored anew, as it is: a page of the file goes through the log and to the disk like any record.
+    probe: () => onDatabase("store a record", () => db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)),
     close: () => db.close(),
   };
 }

@@ -1,7 +1,8 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { jobFixture, testJobStore } from "./job_store_contract.ts";
+import { inTransaction, onDatabase } from "./sqlite.ts";
 import { openSqliteJobStore } from "./sqlite_job_store.ts";
 
 testJobStore("sqlite job store", () => openSqliteJobStore(":memory:"));
@@ -60,4 +61,45 @@ Deno.test("a file that is not ours is refused and kept", () =>
     newer.close();
     const version = assertThrows(() => openSqliteJobStore(`${folder}/newer`), LoraFleetError, "version 99");
     assertEquals(version.code, "storage");
+  }));
+
+Deno.test("a disk that is full is a storage error that says so, whoever has rolled back; with room the store goes on", () =>
+  inFolder((folder) => {
+    const db = new DatabaseSync(`${folder}/full.sqlite`);
+    db.exec("PRAGMA journal_mode = WAL; CREATE TABLE t (text TEXT)");
+    const fill = () =>
+      inTransaction(db, () => {
+        for (let row = 0; row < 200; row++) db.prepare("INSERT INTO t VALUES (?)").run("x".repeat(4000));
+      });
+    const count = () => db.prepare("SELECT count(*) AS count FROM t").get()?.["count"];
+    db.exec("PRAGMA max_page_count = 20");
+    const error = assertThrows(fill, LoraFleetError);
+    assertEquals(error.code, "storage");
+    assertStringIncludes(error.message, "database or disk is full; make room on its disk, and try again");
+    assertEquals([db.isTransaction, count()], [false, 0]);
+    // SQLite has ended the transaction by itself: nothing is hidden by a rollback that fails.
+    const own = assertThrows(() =>
+      inTransaction(db, () => {
+        db.exec("ROLLBACK");
+        throw Object.assign(new Error("disk I/O error"), { errcode: 10 | (3 << 8) });
+      }), LoraFleetError);
+    assertEquals([own.code, own.message.includes("disk I/O error")], ["storage", true]);
+    assertThrows(() => onDatabase("store", () => db.exec("SELECT nonsense")), Error, "nonsense");
+    db.exec("PRAGMA max_page_count = 100000");
+    fill();
+    assertEquals(count(), 200);
+    db.close();
+  }));
+
+Deno.test("the probe writes to the disk and changes nothing", () =>
+  inFolder((folder) => {
+    const path = `${folder}/coordinator.sqlite`;
+    const store = openSqliteJobStore(path);
+    store.putJob(jobFixture("a"), []);
+    const before = Deno.statSync(`${path}-wal`).size;
+    store.probe();
+    assert(Deno.statSync(`${path}-wal`).size > before, "nothing was written");
+    assertEquals(store.job("a"), jobFixture("a"));
+    store.close();
+    openSqliteJobStore(path).close();
   }));

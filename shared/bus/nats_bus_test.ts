@@ -166,3 +166,22 @@ Deno.test("the delivery count is read from both forms of the reply subject", () 
   assertEquals(deliveryCountOf("$JS.ACK.hub.account.stream.workers.5.17.20.1700000000000000000.5.random"), 5);
   assertEquals(assertThrows(() => deliveryCountOf("_INBOX.abc"), LoraFleetError).code, "corrupt");
 });
+
+Deno.test("a lease whose bucket the broker has lost goes on, unless somebody else has had it since", async () => {
+  await using server = await startTestNatsServer();
+  const connect = () => connectNatsBus({ servers: server.url, name: "lease", onError: throwIt });
+  const [first, second] = [await connect(), await connect()];
+  const held = (await first.acquireLease("lost", { holder: "a", ttlMs: 60_000 }))!;
+  await first.deleteLog("KV_lost");
+  await held.renew();
+  assertEquals([held.isHeld(), await second.acquireLease("lost", { holder: "b", ttlMs: 60_000 })], [
+    true,
+    null,
+  ]);
+  await first.deleteLog("KV_lost");
+  const next = (await second.acquireLease("lost", { holder: "b", ttlMs: 60_000 }))!;
+  await next.release();
+  const error = await assertRejects(() => held.renew(), LoraFleetError);
+  assertEquals([error.code, held.isHeld()], ["conflict", false]);
+  await Promise.all([first.close(), second.close()]);
+});

@@ -14,6 +14,8 @@ import { LoraFleetError, messageOf } from "../errors.ts";
 const WRONG_LAST_SEQUENCE = new Set([10071, 10164]);
 const CONSUMER_NOT_FOUND = 10014;
 const STREAM_NOT_FOUND = 10059;
+/** A stream takes these subjects already: mostly the same stream, which somebody else is creating at this moment. */
+const OVERLAP = 10065;
 /** Insufficient resources; storage; storage of the account; maximum of messages or bytes. */
 const NO_ROOM = new Set([10023, 10047, 10028, 10077, 10122]);
 /** JetStream starts or recovers: temporarily unavailable; not available yet in a cluster; no leader. */
@@ -45,6 +47,11 @@ export function isNotFound(thrown: unknown): boolean {
     (thrown.code === STREAM_NOT_FOUND || thrown.code === CONSUMER_NOT_FOUND);
 }
 
+/** Whether another stream has the subjects of one that was to be created. */
+export function isOverlap(thrown: unknown): boolean {
+  return thrown instanceof JetStreamApiError && thrown.code === OVERLAP;
+}
+
 /** Whether a compare-and-set has found another last sequence than the one that it expected. */
 export function isWrongRevision(thrown: unknown): boolean {
   return thrown instanceof JetStreamApiError && WRONG_LAST_SEQUENCE.has(thrown.code);
@@ -63,8 +70,11 @@ function codeOf(thrown: unknown) {
   if (isNotFound(thrown)) return "not_found";
   if (thrown instanceof JetStreamApiError) {
     if (isWrongRevision(thrown)) return "conflict";
-    if (NO_ROOM.has(thrown.code)) return "storage";
-    return NOT_YET.has(thrown.code) ? "timeout" : "invalid_request";
+    if (NO_ROOM.has(thrown.code) || /no space left|no such file|i\/o error/i.test(thrown.message)) {
+      return "storage";
+    }
+    // What the server cannot do now (5xx) is not wrong with the request (4xx).
+    return NOT_YET.has(thrown.code) || thrown.status >= 500 ? "timeout" : "invalid_request";
   }
   return "timeout";
 }

@@ -3,7 +3,8 @@
  * a lease by the broker's clock, never before the holder's own clock does: that one counts from before the request.
  *
  * Each write is a compare-and-set on the revision before. Revisions are the stream's sequence numbers, which stay when
- * entries expire: a renewal that gets the very next one has proved that nobody else had the lease in between.
+ * entries expire: a renewal that gets the very next one has proved that nobody else had the lease in between. So has one
+ * that gets the first one of all, in a bucket that was made anew after the broker has lost it.
  */
 import { jetstream } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
@@ -12,9 +13,12 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
 import type { Lease, LeaseOptions } from "./bus.ts";
-import { isWrongRevision, toLoraFleetError } from "./nats_errors.ts";
+import { isNoResponders, isOverlap, isWrongRevision, toLoraFleetError } from "./nats_errors.ts";
 
 const KEY = "holder";
+const FIRST_REVISION = 1;
+const MOST_RACES = 4;
+const CREATION_MS = 100;
 
 /** What lies under the key: `holder` is null where there is nobody; `revision` is 0 where there was nothing for long. */
 interface Entry {
@@ -30,27 +34,47 @@ export async function acquireNatsLease(
   timeoutMs: number,
 ): Promise<Lease | null> {
   const js = jetstream(nc, { checkAPI: false, timeout: timeoutMs });
-  const bucket = await new Kvm(js).create(name, { ttl: ttlMs, history: 1 });
-  const askedAt = systemClock.now();
-  const entry = await read(bucket);
-  if (entry.holder !== null && ![holder, ...succeeds].includes(entry.holder)) return null;
-  try {
-    const revision = await write(bucket, holder, entry.revision, timeoutMs);
-    return createLease(bucket, { name, holder, ttlMs, timeoutMs }, revision, askedAt);
-  } catch (thrown) {
-    // Somebody was quicker.
-    if (isWrongRevision(thrown)) return null;
-    throw thrown;
+  // Of a cluster's replicas only the leader knows who has the lease: no direct gets.
+  const tryToCreate = () => new Kvm(js).create(name, { ttl: ttlMs, history: 1, allow_direct: false });
+  // The bucket is found by now where somebody else was creating it at the same moment.
+  const create = () =>
+    tryToCreate().catch(async (thrown) => {
+      if (!isOverlap(thrown)) throw thrown;
+      await systemClock.sleep(CREATION_MS);
+      return await tryToCreate();
+    });
+  const bucket = await create();
+  // Written before it is read: where many create the bucket at once, nats-server 2.9.10 answers some before the stream is
+  // complete. A direct get is lost then, so that whoever asks waits for nothing until its time is up, and a get by the API may
+  // block the stream for ever. Only a complete stream takes or refuses a write.
+  let entry: Entry = { holder: null, revision: 0 };
+  for (let race = 0; race < MOST_RACES; race++) {
+    const askedAt = systemClock.now();
+    if (race > 0) entry = await read(bucket);
+    if (entry.holder !== null && ![holder, ...succeeds].includes(entry.holder)) return null;
+    try {
+      const revision = await write(bucket, holder, entry.revision, timeoutMs);
+      return createLease(bucket, { name, holder, ttlMs, timeoutMs, create }, revision, askedAt);
+    } catch (thrown) {
+      // Somebody was quicker, or what was read has expired since: the next look shows which.
+      if (!isWrongRevision(thrown)) throw thrown;
+    }
   }
+  return null;
 }
 
 function createLease(
   bucket: KV,
-  options: Pick<LeaseOptions, "holder" | "ttlMs"> & { readonly name: string; readonly timeoutMs: number },
+  options: Pick<LeaseOptions, "holder" | "ttlMs"> & {
+    readonly name: string;
+    readonly timeoutMs: number;
+    /** Finds the bucket, or makes it. */
+    readonly create: () => Promise<KV>;
+  },
   term: number,
   askedAt: number,
 ): Lease {
-  const { name, holder, ttlMs, timeoutMs } = options;
+  const { name, holder, ttlMs, timeoutMs, create } = options;
   let revision = term;
   let until = askedAt + ttlMs;
   let isOver = false;
@@ -71,7 +95,7 @@ function createLease(
     }
     if (found.holder === null) {
       const next = await write(bucket, holder, found.revision, timeoutMs);
-      if (next === revision + 1) return next;
+      if (next === revision + 1 || next === FIRST_REVISION) return next;
       await bucket.delete(KEY, { previousSeq: next });
     }
     throw lost();
@@ -89,7 +113,12 @@ function createLease(
       if (isOver) throw lost();
       const askedAt = systemClock.now();
       try {
-        revision = await writeNext();
+        revision = await writeNext().catch(async (thrown) => {
+          if (!isNoResponders(thrown)) throw thrown;
+          // Nobody stores anything under the bucket's subject: it is gone, or JetStream is, which then says so.
+          await create();
+          return await writeNext();
+        });
       } catch (thrown) {
         throw isWrongRevision(thrown) ? lost() : toLoraFleetError(attempted, thrown);
       }

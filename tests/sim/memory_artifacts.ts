@@ -55,7 +55,11 @@ export function createMemoryArtifacts(): MemoryArtifacts {
       const file = adapters.get(keyOf(jobId, step));
       return Promise.resolve(file === undefined ? [] : [file]);
     },
-    state: (jobId, step) => Promise.resolve(states.get(keyOf(jobId, step))?.state ?? null),
+    // As a disk's: the initial adapter has no checkpoint that could be asked for.
+    state: (jobId, step) =>
+      step < 1
+        ? Promise.reject(new LoraFleetError("invalid_request", `${step} is not a step: they count from 1`))
+        : Promise.resolve(states.get(keyOf(jobId, step))?.state ?? null),
     dropStates: (jobId, exceptStep) => {
       for (const [key, { step }] of states) {
         if (key.startsWith(`${jobId}/`) && step !== exceptStep) states.delete(key);

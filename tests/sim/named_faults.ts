@@ -30,6 +30,11 @@ export const FAULTS: Readonly<Record<string, (fleet: FleetInMemory) => Promise<v
     await fleet.clock.advance(700);
     fleet.startCoordinator();
   },
+  "the job is paused and resumed": async (fleet) => {
+    fleet.pauseJob();
+    await fleet.clock.advance(700);
+    fleet.resumeJob();
+  },
   "all workers are killed, and others come": async (fleet) => {
     for (const worker of fleet.workers) fleet.kill(worker);
     await fleet.clock.advance(3000);

@@ -1,0 +1,48 @@
+/** Stores something at a broker that may be away, full, or without its streams: until it is stored or nobody wants it any more. */
+import type { Clock } from "../shared/clock.ts";
+import { messageOf } from "../shared/errors.ts";
+import { type Limits, pauseMs } from "../shared/limits.ts";
+import { isBrokersFault } from "./broker_health.ts";
+
+export interface BrokerPatience {
+  /**
+   * Repeats `work`, which may be done twice, until it succeeds. Null where `isOver` says that nobody waits for it any more.
+   * Rejects with whatever is not the broker's fault.
+   */
+  insist<T>(work: () => Promise<T>, isOver: () => boolean): Promise<T | null>;
+}
+
+export interface BrokerPatienceOptions {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  /** Ends the waiting. */
+  readonly signal: AbortSignal;
+  /** Told of each failure, and with null of the success after it. */
+  readonly report: (problem: string | null) => void;
+  /** Before each further try: makes what is gone anew. What it rejects with is the next failure. */
+  readonly mend: () => Promise<void>;
+}
+
+export function createBrokerPatience(options: BrokerPatienceOptions): BrokerPatience {
+  const { clock, limits, signal, report, mend } = options;
+  return {
+    async insist(work, isOver) {
+      try {
+        for (let failures = 0; !isOver() && !signal.aborted;) {
+          try {
+            if (failures > 0) await mend();
+            return await work();
+          } catch (thrown) {
+            if (!isBrokersFault(thrown)) throw thrown;
+            report(messageOf(thrown));
+            failures++;
+          }
+          await clock.sleep(pauseMs(failures, limits), signal).catch(() => {});
+        }
+        return null;
+      } finally {
+        report(null);
+      }
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/**
+ * Starts the own broker again when it runs and stores nothing any more. A nats-server whose disk was full answers nothing about
+ * the streams that met it, for as long as it lives (2.9.10 and 2.15.3), and one that crashed over damaged streams may come
+ * back with JetStream disabled: a new start helps both, once the disk takes bytes again.
+ */
+import type { Clock } from "../shared/clock.ts";
+import { messageOf } from "../shared/errors.ts";
+import type { BrokerHealth, BrokerTrouble } from "./broker_health.ts";
+
+export interface BrokerWatchOptions {
+  readonly health: BrokerHealth;
+  /** Rejects while the broker's disk takes nothing: a new start would not help, and could lose what there is. */
+  readonly assertRoom: () => Promise<void>;
+  readonly restart: (reason: string) => Promise<void>;
+  readonly clock: Clock;
+  readonly log: (level: "info" | "warn", message: string) => void;
+  /** Ends the watch. */
+  readonly signal: AbortSignal;
+}
+
+const CHECK_MS = 500;
+/** A try of a renewal lasts 2 s: less than two of them is a broker that is slow, not one that stores nothing. */
+const STUCK_MS = 5000;
+/** Streams are recovered and whoever waits tries again within this; doubled for each restart that has not helped, up to a minute. */
+const FIRST_WAIT_MS = 10_000;
+const LONGEST_WAIT_MS = 60_000;
+
+/** Whether it is time for a restart, if there is room; `restarts` are those that this trouble has outlived. */
+export function isRestartDue(
+  trouble: BrokerTrouble | null,
+  restarts: { readonly count: number; readonly at: number },
+  now: number,
+): boolean {
+  if (trouble === null || now - trouble.since < STUCK_MS) return false;
+  if (restarts.count === 0) return true;
+  return now - restarts.at >= Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (restarts.count - 1));
+}
+
+/** Resolves when the watch has ended. */
+export async function watchBroker(options: BrokerWatchOptions): Promise<void> {
+  const { health, clock, log, signal } = options;
+  let restarts = { count: 0, at: -Infinity };
+  let isFull = false;
+  while (!signal.aborted) {
+    await clock.sleep(CHECK_MS, signal).catch(() => {});
+    const { trouble } = health;
+    if (trouble === null) {
+      restarts = { count: 0, at: -Infinity };
+      isFull = false;
+      continue;
+    }
+    if (signal.aborted || !isRestartDue(trouble, restarts, clock.now())) continue;
+    try {
+      await options.assertRoom();
+    } catch (thrown) {
+      if (!isFull) log("warn", `the broker stores nothing: ${messageOf(thrown)}`);
+      isFull = true;
+      continue;
+    }
+    const seconds = Math.round((clock.now() - trouble.since) / 1000);
+    await options.restart(`nats-server runs, but has stored nothing for ${seconds} s (${trouble.problem})`)
+      .catch((thrown) => log("warn", `nats-server could not be restarted: ${messageOf(thrown)}`));
+    restarts = { count: restarts.count + 1, at: clock.now() };
+  }
+}

@@ -1,0 +1,62 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { LoraFleetError } from "../shared/errors.ts";
+import { createBrokerHealth } from "./broker_health.ts";
+import { isRestartDue, watchBroker } from "./broker_watch.ts";
+
+Deno.test("a broker is started again after seconds of storing nothing, then ever more rarely", () => {
+  const trouble = { problem: "timeout", since: 0 };
+  const none = { count: 0, at: -Infinity };
+  assertEquals(isRestartDue(null, none, 1e9), false);
+  assertEquals([4999, 5000].map((now) => isRestartDue(trouble, none, now)), [false, true]);
+  const waits = [1, 2, 3, 4, 9].map((count) => {
+    for (let now = 0;; now += 1000) if (isRestartDue(trouble, { count, at: 5000 }, now)) return now - 5000;
+  });
+  assertEquals(waits, [10_000, 20_000, 40_000, 60_000, 60_000]);
+});
+
+Deno.test("health is that of everybody who stores something; the oldest trouble is told", async () => {
+  const clock = createFakeClock(100);
+  const health = createBrokerHealth(clock);
+  assertEquals(health.trouble, null);
+  health.report("lease", "timeout");
+  await clock.advance(10);
+  health.report("ftjob-a", "no space");
+  health.report("lease", "no responders");
+  assertEquals(health.trouble, { problem: "no responders", since: 100 });
+  health.report("lease", null);
+  assertEquals(health.trouble, { problem: "no space", since: 110 });
+  health.report("ftjob-a", null);
+  assertEquals(health.trouble, null);
+});
+
+Deno.test("while its disk is full the broker is left alone, which is said once; with room it is started again", async () => {
+  const clock = createFakeClock(1_000_000);
+  const health = createBrokerHealth(clock);
+  const logged: string[] = [];
+  const restarts: string[] = [];
+  let isFull = true;
+  const ending = new AbortController();
+  const watched = watchBroker({
+    ...{ health, clock, signal: ending.signal },
+    log: (level, message) => void logged.push(`${level} ${message}`),
+    assertRoom: () => isFull ? Promise.reject(new LoraFleetError("storage", "no space")) : Promise.resolve(),
+    restart: (reason) => {
+      restarts.push(reason);
+      health.report("lease", null);
+      return Promise.resolve();
+    },
+  });
+  await clock.advance(10_000);
+  health.report("lease", "JetStream is not enabled");
+  await clock.advance(30_000);
+  assertEquals([restarts, logged], [[], ["warn the broker stores nothing: no space"]]);
+  isFull = false;
+  await clock.advance(1000);
+  assertEquals(restarts.length, 1);
+  assertMatch(restarts[0]!, /has stored nothing for 3\d s \(JetStream is not enabled\)/);
+  await clock.advance(60_000);
+  assertEquals(restarts.length, 1);
+  ending.abort();
+  await watched;
+});

@@ -1,0 +1,33 @@
+/** Whether the disk under a folder takes bytes: the only way to know is to write some. */
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+
+/** More than a file system puts beside a file's name, and than it may have kept from a file that was cut. */
+const PROBE_BYTES = 64 * 1024;
+
+/**
+ * Throws a `LoraFleetError` with code `storage` where the folder does not take a small file. Nothing stays behind.
+ * @param what names the folder in the message, which clients of the API may read
+ */
+export async function assertTakesBytes(folder: string, what = "the data folder"): Promise<void> {
+  const path = `${folder}/probe.tmp`;
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    using file = await Deno.open(path, { write: true, create: true, truncate: true });
+    const bytes = new Uint8Array(PROBE_BYTES);
+    for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+    await file.sync();
+  } catch (thrown) {
+    throw new LoraFleetError(
+      "storage",
+      `cannot write to ${what}: ${reasonOf(thrown)}; make room on its disk`,
+      { param: "data-folder", cause: thrown },
+    );
+  } finally {
+    await Deno.remove(path).catch(() => {});
+  }
+}
+
+/** Without the path, which Deno puts behind the system's words. */
+function reasonOf(thrown: unknown): string {
+  return messageOf(thrown).replace(/: \w+ '.*$/, "");
+}
