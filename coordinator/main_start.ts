@@ -5,6 +5,7 @@ import { LIMITS } from "../shared/limits.ts";
 import type { Log } from "../shared/log.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import { createAccess } from "./access.ts";
+import { serveHttp } from "./api/transport/http_server.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { CoordinatorConfig } from "./config.ts";
@@ -27,7 +28,7 @@ import { randomId, randomText } from "./store/ids.ts";
 import { logJobEvents } from "./store/logged_job_store.ts";
 import { openSqliteJobStore } from "./store/sqlite_job_store.ts";
 import { removeUnfinishedFiles } from "./store/streamed_file.ts";
-import { plaintextWarnings, readTls, type Tls } from "./tls.ts";
+import { plaintextWarnings, readTls } from "./tls.ts";
 
 /** How often a coordinator that stands by looks whether the data folder is free: it shall lead within a second. */
 const FOLDER_INTERVAL_MS = 200;
@@ -179,7 +180,13 @@ export async function startCoordinator(
     stopping: stopping.signal,
     onDefect,
   });
-  const server = listen(config, tls, (request) => app.fetch(request));
+  const server = await serveHttp({
+    hostname: config.host,
+    port: config.port,
+    tls,
+    handler: (request) => app.fetch(request),
+    onDefect,
+  });
   started.defer(async () => {
     stopping.abort();
     const drained = new AbortController();
@@ -189,7 +196,7 @@ export async function startCoordinator(
   });
   jobs.start();
 
-  const url = config.publicUrl ?? ownAddress(tls === null ? "http" : "https", config.host, server.addr.port);
+  const url = config.publicUrl ?? ownAddress(tls === null ? "http" : "https", config.host, server.port);
   const running = started.move();
   let ending = false;
   return {
@@ -203,36 +210,6 @@ export async function startCoordinator(
       await running.disposeAsync();
     },
   };
-}
-
-function listen(
-  config: CoordinatorConfig,
-  tls: Tls | null,
-  handler: (request: Request) => Response | Promise<Response>,
-): Deno.HttpServer<Deno.NetAddr> {
-  try {
-    const secret = tls === null ? {} : { cert: tls.cert, key: tls.key };
-    return Deno.serve(
-      { hostname: config.host, port: config.port, onListen: () => {}, ...secret },
-      handler,
-    );
-  } catch (thrown) {
-    if (thrown instanceof Deno.errors.AddrInUse) {
-      throw new LoraFleetError(
-        "port_in_use",
-        `cannot listen on ${config.host}:${config.port}: the port is taken; stop what holds it, or choose another --port`,
-        { param: "port", cause: thrown },
-      );
-    }
-    throw new LoraFleetError(
-      "usage",
-      `cannot listen on ${config.host}:${config.port}: ${messageOf(thrown)}`,
-      {
-        param: "host",
-        cause: thrown,
-      },
-    );
-  }
 }
 
 async function readiness(

@@ -38,6 +38,8 @@ export class HttpError extends Error {
   }
 }
 
+const INTERNAL_ERROR_MESSAGE = "lorafleet itself has failed; the coordinator's log says how";
+
 const STATUS_OF_CODE: Record<ErrorCode, ContentfulStatusCode> = {
   usage: 400,
   invalid_request: 400,
@@ -87,7 +89,28 @@ export function errorResponse(
   }
   onDefect(`${c.req.method} ${c.req.path}`, thrown);
   // What went wrong inside is for the log; it may hold paths and secrets.
-  return reply(c, 500, "internal_error", "lorafleet itself has failed; the coordinator's log says how", null);
+  return reply(c, 500, "internal_error", INTERNAL_ERROR_MESSAGE, null);
+}
+
+/** The answer where no context of the application is there; what is thrown by anything else than a request is a 500. */
+export function plainErrorResponse(thrown: unknown): Response {
+  const error = thrown instanceof HttpError
+    ? thrown
+    : new HttpError(500, "internal_error", INTERNAL_ERROR_MESSAGE);
+  return Response.json(errorBody(error.status, error.code, error.message, error.param), {
+    status: error.status,
+    headers: error.headers,
+  });
+}
+
+function errorBody(
+  status: number,
+  code: string,
+  message: string,
+  param: string | null,
+): z.output<typeof errorSchema> {
+  const type = status >= 500 ? "server_error" : "invalid_request_error";
+  return { error: { message, type, param, code } };
 }
 
 function reply(
@@ -98,12 +121,11 @@ function reply(
   param: string | null,
   headers: Record<string, string> = {},
 ): Response {
-  const type = status >= 500 ? "server_error" : "invalid_request_error";
   // The openai package repeats a request that got 409; here a conflict does not go away by itself.
   if (status === 409) c.header("x-should-retry", "false");
   if (status === 401) c.header("www-authenticate", "Bearer");
   for (const [name, value] of Object.entries(headers)) c.header(name, value);
-  return c.json({ error: { message, type, param, code } } satisfies z.output<typeof errorSchema>, status);
+  return c.json(errorBody(status, code, message, param), status);
 }
 
 /** 405 where the path is known with other methods, else 404. */
