@@ -1,4 +1,5 @@
 /** The HTTP API: who may ask what, the routes, one shape of errors, and its own description. */
+import { knownQueryOnly } from "./api/transport/known_query.ts";
 import { addDescribed, errorAnswers, jsonContent, newApi } from "./routes/api.ts";
 import type { Api, ApiServices } from "./routes/api.ts";
 import { dataForNoBrowser, requireApiKey, requireLocalCaller, requireWorker } from "./routes/auth.ts";
@@ -27,6 +28,8 @@ export function createApp(services: ApiServices): Api {
   const worker = requireWorker(services.access);
   api.use("/internal/*", worker);
   api.use("/v1/*", (c, next) => (c.req.path.startsWith("/v1/base-models/") ? worker : user)(c, next));
+
+  api.use("*", knownQueryOnly(api));
 
   addFileRoutes(api, services);
   addJobRoutes(api, services);

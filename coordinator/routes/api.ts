@@ -120,7 +120,10 @@ export const idParameter = z.object({ id: z.string() });
 /** The query of a paged list. */
 export function pageQuery(defaultLimit: number, maxLimit: number) {
   return z.object({
-    after: z.string().optional().openapi({ description: "The id of the last item of the page before" }),
+    after: z.string().optional().transform((after) => after === "" ? undefined : after).openapi({
+      type: "string",
+      description: "The id of the last item of the page before, deleted or not; empty: the first page",
+    }),
     limit: z.coerce.number().int().min(1).max(maxLimit).default(defaultLimit),
   });
 }

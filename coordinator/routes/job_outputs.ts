@@ -2,6 +2,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { isFinished } from "../job.ts";
+import { unknownPlace } from "../store/job_store.ts";
 import {
   addDescribed,
   bytesContent,
@@ -62,7 +63,11 @@ export function addJobOutputRoutes(api: Api, services: ApiServices): void {
     if (!query.success) throw invalidInput(query.error, "query parameter");
     const { stream, limit, after } = query.data;
     if (stream === "false" && !(c.req.header("accept") ?? "").includes("text/event-stream")) {
-      const page = store.events(job.id, { after: after === undefined ? null : numberOf(after), limit });
+      const newest = after === undefined ? null : numberOf(after);
+      if (newest !== null && store.eventsSince(job.id, newest - 1, 1)[0]?.number !== newest) {
+        throw unknownPlace(after!);
+      }
+      const page = store.events(job.id, { after: newest, limit });
       return c.json(pageView(page, eventView), 200);
     }
     const lastEventId = c.req.header("last-event-id") ?? after;
@@ -112,6 +117,7 @@ export function addJobOutputRoutes(api: Api, services: ApiServices): void {
       const files = step === undefined ? [] : await artifacts.files(id, step);
       const views = files.map(({ name, size, sha256 }) => ({
         object: "artifact" as const,
+        id: name,
         name,
         step: step!,
         bytes: size,

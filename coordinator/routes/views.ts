@@ -207,6 +207,7 @@ export const modelSchema = z.object({
 
 export const artifactSchema = z.object({
   object: z.literal("artifact"),
+  id: z.string().openapi({ description: "Its name, once more" }),
   name: z.string(),
   step: z.int(),
   bytes: z.int(),
