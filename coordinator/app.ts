@@ -11,6 +11,7 @@ import { addJobRoutes } from "./routes/jobs.ts";
 import { addJoinTokenRoutes } from "./routes/join_tokens.ts";
 import { addModelRoutes } from "./routes/models.ts";
 import { pacedBodies } from "./routes/paced_body.ts";
+import { addUploadRoutes } from "./routes/uploads.ts";
 import { addWorkerRoutes } from "./routes/workers.ts";
 import { z } from "@hono/zod-openapi";
 
@@ -32,6 +33,7 @@ export function createApp(services: ApiServices): Api {
   api.use("*", knownQueryOnly(api));
 
   addFileRoutes(api, services);
+  addUploadRoutes(api, services);
   addJobRoutes(api, services);
   addJobOutputRoutes(api, services);
   addModelRoutes(api, services);

@@ -27,6 +27,7 @@ import { createModelRegistry } from "./model_registry.ts";
 import type { ModelRegistry } from "./model_registry.ts";
 import { createHashCache } from "./model_registry_files.ts";
 import type { Api, ApiServices, ReadinessCheck } from "./routes/api.ts";
+import { createUploadStore } from "./upload_store.ts";
 import { openAccessStore } from "./store/access_store.ts";
 import { randomId } from "./store/ids.ts";
 import type { FileRecord, JobStore } from "./store/job_store.ts";
@@ -219,6 +220,13 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
   const maxUploadBytes = options.maxUploadBytes ?? 10_000;
   const shared = { store, artifacts, clock, newId: randomId };
   const files = createFileStore({ ...shared, folder: `${folder}/files`, maxUploadBytes });
+  const uploads = createUploadStore({
+    folder: `${folder}/uploads`,
+    files,
+    clock,
+    newId: randomId,
+    maxUploadBytes,
+  });
   await Deno.mkdir(`${folder}/models/org/tiny`, { recursive: true });
   await Deno.writeTextFile(`${folder}/models/org/tiny/config.json`, "{}");
   await Deno.writeTextFile(`${folder}/models/org/tiny/model.safetensors`, "0123456789");
@@ -257,6 +265,7 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
     ...shared,
     jobs,
     files,
+    uploads,
     models,
     fleet,
     parseJobRequest,

@@ -7,7 +7,8 @@ import { LoraFleetError, quote } from "../shared/errors.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import type { CheckpointFile } from "./fleet.ts";
 import type { NewId } from "./store/ids.ts";
-import type { FileRecord, JobStore } from "./store/job_store.ts";
+import type { JobRecord } from "./job.ts";
+import type { FileRecord, JobStore, Page } from "./store/job_store.ts";
 import { removeUnfinishedFiles, writeStreamedFile } from "./store/streamed_file.ts";
 
 /** What an upload may be for. OpenAI knows more purposes; nothing here would ever read such a file. */
@@ -24,13 +25,22 @@ export interface ReceivedFile {
 export interface FileStore {
   /** Streams an upload to disk. Throws `FileTooLargeError`, or a `LoraFleetError` with code `storage`. */
   receive(body: AsyncIterable<Uint8Array>): Promise<ReceivedFile>;
-  /** Makes a file of what was received. Throws `invalid_request` for a name or purpose that will not do. */
-  keep(received: ReceivedFile, filename: string, purpose: string): FileRecord;
+  /**
+   * Makes a file of what was received; `lifetimeMs` after that it is deleted. Throws `invalid_request` for a name or purpose
+   * that will not do.
+   */
+  keep(received: ReceivedFile, filename: string, purpose: string, lifetimeMs?: number | null): FileRecord;
   discard(received: ReceivedFile): Promise<void>;
   /** Lists a stored artifact as a file of its job. */
   addResult(jobId: string, step: number, artifact: CheckpointFile): FileRecord;
+  /** Null where it never was, is deleted or has expired. */
+  find(id: string): FileRecord | null;
   /** Throws `not_found`. */
   get(id: string): FileRecord;
+  /** Throws `not_found` for an `after` that never was. */
+  list(query: Parameters<JobStore["files"]>[0]): Page<FileRecord>;
+  /** Deletes what has expired and is not needed by an unfinished job. Reading and listing do so, too. */
+  dropExpired(): void;
   /** Where the bytes lie. */
   path(file: FileRecord): Promise<string>;
   /** Throws `not_found`, or `conflict` while a job needs the file or when it is a job's result. */
@@ -53,8 +63,40 @@ export function createFileStore(options: FileStoreOptions): FileStore {
   const { folder, store, artifacts, clock, newId } = options;
   const uploadPath = (id: string) => `${folder}/${id}`;
 
+  /** When the files expire that do; from the store when it is first needed. */
+  let expiring: Map<string, number> | null = null;
+
+  const userOf = (id: string): readonly [job: JobRecord, role: string] | null => {
+    for (const job of store.unfinishedJobs()) {
+      if (job.spec.training_file === id) return [job, "training file"];
+      if (job.validationFile === id) return [job, "validation file"];
+    }
+    return null;
+  };
+
+  const dropExpired = (): void => {
+    expiring ??= expiringOf(store);
+    for (const [id, expiresAt] of expiring) {
+      if (expiresAt > clock.now() || userOf(id) !== null) continue;
+      try {
+        store.deleteFile(id);
+      } catch {
+        // The disk may be full: reading one file is not to fail because another one cannot be forgotten yet.
+        continue;
+      }
+      expiring.delete(id);
+      // What stays behind is no file any more: the next start sweeps it away.
+      Deno.remove(uploadPath(id)).catch(() => {});
+    }
+  };
+
+  const find = (id: string): FileRecord | null => {
+    dropExpired();
+    return store.file(id);
+  };
+
   const get = (id: string): FileRecord => {
-    const file = store.file(id);
+    const file = find(id);
     if (file !== null) return file;
     throw new LoraFleetError("not_found", `no such file: ${quote(id)}`, { param: "file" });
   };
@@ -65,26 +107,14 @@ export function createFileStore(options: FileStoreOptions): FileStore {
       return { id, ...await writeStreamedFile(uploadPath(id), body, { maxBytes: options.maxUploadBytes }) };
     },
 
-    keep(received, filename, purpose) {
-      if (!UPLOAD_PURPOSES.some((known) => known === purpose)) {
-        throw new LoraFleetError(
-          "invalid_request",
-          `${quote(purpose)} is not a purpose of an upload: use ${UPLOAD_PURPOSES.map(quote).join(" or ")}`,
-          { param: "purpose" },
-        );
-      }
-      const unprintable = /[\p{Cc}/\\]/u.test(filename);
-      if (unprintable || filename.length === 0 || filename.length > 255) {
-        throw new LoraFleetError(
-          "invalid_request",
-          `${
-            quote(filename)
-          } is not a file name: 1 to 255 characters, without slashes and control characters`,
-          { param: "file" },
-        );
-      }
-      const file = { ...received, createdAt: clock.now(), filename, purpose, artifact: null };
+    keep(received, filename, purpose, lifetimeMs = null) {
+      assertUploadPurpose(purpose);
+      assertFilename(filename);
+      const createdAt = clock.now();
+      const expiresAt = lifetimeMs === null ? null : createdAt + lifetimeMs;
+      const file = { ...received, createdAt, filename, purpose, artifact: null, expiresAt };
       store.putFile(file);
+      if (expiresAt !== null) (expiring ??= expiringOf(store)).set(file.id, expiresAt);
       return file;
     },
 
@@ -101,12 +131,21 @@ export function createFileStore(options: FileStoreOptions): FileStore {
         size,
         sha256,
         artifact: { jobId, step, name },
+        expiresAt: null,
       };
       store.putFile(file);
       return file;
     },
 
+    find,
     get,
+
+    list(query) {
+      dropExpired();
+      return store.files(query);
+    },
+
+    dropExpired,
 
     path(file) {
       if (file.artifact === null) return Promise.resolve(uploadPath(file.id));
@@ -122,16 +161,16 @@ export function createFileStore(options: FileStoreOptions): FileStore {
           { param: "file" },
         );
       }
-      const user = store.unfinishedJobs().find((job) => job.spec.training_file === id);
-      if (user !== undefined) {
+      const user = userOf(id);
+      if (user !== null) {
+        const [job, role] = user;
         throw new LoraFleetError(
           "conflict",
-          `file ${quote(id)} is the training file of job ${
-            quote(user.id)
-          }, which is ${user.status}: cancel it first`,
+          `file ${quote(id)} is the ${role} of job ${quote(job.id)}, which is ${job.status}: cancel it first`,
           { param: "file" },
         );
       }
+      expiring?.delete(id);
       store.deleteFile(id);
       await Deno.remove(uploadPath(id));
     },
@@ -144,4 +183,34 @@ export function createFileStore(options: FileStoreOptions): FileStore {
       }
     },
   };
+}
+
+/** Throws `invalid_request` that names those that an upload may have. */
+export function assertUploadPurpose(purpose: string): void {
+  if (UPLOAD_PURPOSES.some((known) => known === purpose)) return;
+  throw new LoraFleetError(
+    "invalid_request",
+    `${quote(purpose)} is not a purpose of an upload: use ${UPLOAD_PURPOSES.map(quote).join(" or ")}`,
+    { param: "purpose" },
+  );
+}
+
+/** Throws `invalid_request` for what no file can be called on every system. */
+export function assertFilename(filename: string, param = "file"): void {
+  if (!/[\p{Cc}/\\]/u.test(filename) && filename.length > 0 && filename.length <= 255) return;
+  throw new LoraFleetError(
+    "invalid_request",
+    `${quote(filename)} is not a file name: 1 to 255 characters, without slashes and control characters`,
+    { param },
+  );
+}
+
+function expiringOf(store: JobStore): Map<string, number> {
+  const found = new Map<string, number>();
+  for (let after: string | null = null;;) {
+    const page: Page<FileRecord> = store.files({ after, limit: 1000, purpose: null, order: "asc" });
+    for (const { id, expiresAt } of page.items) if (expiresAt !== null) found.set(id, expiresAt);
+    if (!page.hasMore) return found;
+    after = page.items.at(-1)!.id;
+  }
 }

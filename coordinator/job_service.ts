@@ -86,7 +86,7 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   const uploadOf = (param: string, id: string): FileRecord => {
-    const file = store.file(id);
+    const file = files.find(id);
     if (file !== null && file.artifact === null) return file;
     throw new LoraFleetError(
       "invalid_request",

@@ -13,6 +13,7 @@ import { loadIdentity, saveIdentity } from "./config_identity.ts";
 import type { Identity } from "./config_identity.ts";
 import type { Broker, ConnectedFleet, ConnectOptions } from "./connect_fleet.ts";
 import { createFileStore } from "./file_store.ts";
+import type { FileStore } from "./file_store.ts";
 import { createJobService } from "./job_service.ts";
 import type { JobServiceOptions } from "./job_service.ts";
 import { brokerForWorkers, ownAddress } from "./main_addresses.ts";
@@ -28,12 +29,15 @@ import { randomId, randomText } from "./store/ids.ts";
 import { logJobEvents } from "./store/logged_job_store.ts";
 import { openSqliteJobStore } from "./store/sqlite_job_store.ts";
 import { removeUnfinishedFiles } from "./store/streamed_file.ts";
+import { createUploadStore } from "./upload_store.ts";
 import { plaintextWarnings, readTls } from "./tls.ts";
 
 /** How often a coordinator that stands by looks whether the data folder is free: it shall lead within a second. */
 const FOLDER_INTERVAL_MS = 200;
 /** So many processes on this folder, one after the other, may end while they wait to lead. */
 const MOST_HOLDERS = 100;
+/** How often expired files are looked for. */
+const EXPIRY_INTERVAL_MS = 60_000;
 /** Open downloads may go on for so long after the coordinator was told to stop. */
 const SHUTDOWN_GRACE_MS = 2000;
 
@@ -142,6 +146,11 @@ export async function startCoordinator(
     maxUploadBytes: config.maxUploadBytes,
   });
   await files.sweep();
+  const uploads = createUploadStore({
+    ...{ files, clock, newId: randomId, maxUploadBytes: config.maxUploadBytes },
+    folder: `${config.dataFolder}/uploads`,
+  });
+  await uploads.sweep();
   const models = createModelRegistry({
     roots: config.modelRoots,
     hub: config.hub,
@@ -164,6 +173,7 @@ export async function startCoordinator(
     ...shared,
     jobs,
     files,
+    uploads,
     models,
     fleet,
     parseJobRequest,
@@ -195,6 +205,9 @@ export async function startCoordinator(
     drained.abort();
   });
   jobs.start();
+  expireFiles(files, clock, stopping.signal).catch((thrown) => {
+    if (!stopping.signal.aborted) onDefect("expired files are not deleted any more", thrown);
+  });
 
   const url = config.publicUrl ?? ownAddress(tls === null ? "http" : "https", config.host, server.port);
   const running = started.move();
@@ -210,6 +223,14 @@ export async function startCoordinator(
       await running.disposeAsync();
     },
   };
+}
+
+/** Their space is wanted back even where nobody asks for them any more. */
+async function expireFiles(files: FileStore, clock: Clock, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    await clock.sleep(EXPIRY_INTERVAL_MS, signal);
+    files.dropExpired();
+  }
 }
 
 async function readiness(

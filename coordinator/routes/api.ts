@@ -11,6 +11,7 @@ import type { Fleet } from "../fleet.ts";
 import type { JobService } from "../job_service.ts";
 import type { ModelRegistry } from "../model_registry.ts";
 import type { JobStore } from "../store/job_store.ts";
+import type { UploadStore } from "../upload_store.ts";
 import { errorSchema, invalidInput } from "./errors.ts";
 
 /** Where a worker finds the fleet. */
@@ -45,6 +46,7 @@ export interface ApiServices {
   readonly jobs: JobService;
   readonly store: JobStore;
   readonly files: FileStore;
+  readonly uploads: UploadStore;
   readonly artifacts: ArtifactStore;
   readonly models: ModelRegistry;
   readonly fleet: Fleet;

@@ -31,6 +31,8 @@ Deno.test("an upload is listed, described, downloaded in parts, and deleted", ()
       filename: "train.jsonl",
       purpose: "fine-tune",
       status: "processed",
+      status_details: null,
+      expires_at: null,
       sha256: "314d3a971f6f7c623e7dceb546ddde0687e41e9df02b0edc52ddb4a7a77f57e3",
     });
     const path = `/v1/files/${created.id}`;

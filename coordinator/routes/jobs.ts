@@ -55,7 +55,7 @@ const jobsQuery = pageQuery(20, 1000).extend({
 /** OpenAI's `metadata[k]=v` and `metadata=null`; undefined where there is neither. */
 function metadataFilter(query: URLSearchParams): MetadataFilter | undefined {
   const pairs = [...query].flatMap(([name, value]) => {
-    const key = /^metadata\[([^\]]*)\]$/.exec(name)?.[1];
+    const key = /^metadata\[(.*)\]$/s.exec(name)?.[1];
     return key === undefined ? [] : [[key, value] as const];
   });
   const whole = query.get("metadata");

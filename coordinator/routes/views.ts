@@ -13,7 +13,7 @@ import type { JobRecord } from "../job.ts";
 import { eventLevelSchema, eventTypeSchema } from "../store/job_store.ts";
 import type { CheckpointRecord, FileRecord, JobEvent, Page } from "../store/job_store.ts";
 
-const timestamp = z.int().openapi({ description: "Seconds since the Unix epoch" });
+export const timestamp = z.int().openapi({ description: "Seconds since the Unix epoch" });
 
 const hyperparametersSchema = z.object({
   n_epochs: z.number(),
@@ -181,6 +181,8 @@ export const fileSchema = z.object({
   filename: z.string(),
   purpose: z.string(),
   status: z.literal("processed"),
+  status_details: z.null(),
+  expires_at: timestamp.nullable(),
   sha256: z.string(),
 }).openapi("File");
 
@@ -194,6 +196,8 @@ export function fileView(file: FileRecord): z.output<typeof fileSchema> {
     filename,
     purpose,
     status: "processed",
+    status_details: null,
+    expires_at: file.expiresAt === null ? null : seconds(file.expiresAt),
     sha256,
   };
 }
@@ -306,6 +310,7 @@ export function pageView<R, T extends object>(page: Page<R>, view: (record: R) =
   return listView(page.items.map(view), page.hasMore);
 }
 
-function seconds(milliseconds: number): number {
+/** OpenAI's times are whole seconds. */
+export function seconds(milliseconds: number): number {
   return Math.floor(milliseconds / 1000);
 }

@@ -47,6 +47,8 @@ export const fileRecordSchema = z.strictObject({
   sha256: z.string(),
   /** Where a job's result lies in the artifact store; null for an upload. */
   artifact: z.strictObject({ jobId: z.string(), step: z.int(), name: z.string() }).nullable(),
+  /** From then on it is deleted, unless an unfinished job needs it; null: it is kept. */
+  expiresAt: z.number().nullable().default(null),
 });
 export type FileRecord = z.output<typeof fileRecordSchema>;
 

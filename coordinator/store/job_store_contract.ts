@@ -39,7 +39,16 @@ function checkpoint(id: string, jobId: string, step: number): CheckpointRecord {
 }
 
 function file(id: string, purpose = "fine-tune"): FileRecord {
-  return { id, createdAt: 7, filename: "ä.jsonl", purpose, size: 3, sha256: "ab", artifact: null };
+  return {
+    id,
+    createdAt: 7,
+    filename: "ä.jsonl",
+    purpose,
+    size: 3,
+    sha256: "ab",
+    artifact: null,
+    expiresAt: null,
+  };
 }
 
 function ids(page: Page<{ readonly id: string }>): readonly string[] {

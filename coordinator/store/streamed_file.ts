@@ -5,10 +5,8 @@ import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
 /** More bytes came than a file may have. */
 export class FileTooLargeError extends LoraFleetError {
-  constructor(maxBytes: number) {
-    super("invalid_request", `the file is larger than ${maxBytes} bytes, which is the limit`, {
-      param: "file",
-    });
+  constructor(maxBytes: number, what = "the file", param = "file") {
+    super("invalid_request", `${what} is larger than ${maxBytes} bytes, which is the limit`, { param });
   }
 }
 

@@ -1,29 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import OpenAI from "openai";
-import { withWorld } from "../../coordinator/app_fixture.ts";
-import type { World, WorldOptions } from "../../coordinator/app_fixture.ts";
+import { API_KEY, withClient } from "./openai_client_fixture.ts";
 import { trainWithOpenAi } from "./openai_client_steps.ts";
-
-const API_KEY = "key-of-a-user";
-
-/** Serves the API on a socket of this machine, with a fleet that needs no workers. */
-async function withClient(
-  options: WorldOptions,
-  body: (client: OpenAI, world: World) => Promise<void>,
-): Promise<void> {
-  await withWorld({ apiKeys: [API_KEY], ...options }, async (world) => {
-    const server = Deno.serve(
-      { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-      (request) => world.app.fetch(request),
-    );
-    const baseURL = `http://127.0.0.1:${server.addr.port}/v1`;
-    try {
-      await body(new OpenAI({ apiKey: API_KEY, baseURL, maxRetries: 0 }), world);
-    } finally {
-      await server.shutdown();
-    }
-  });
-}
 
 Deno.test("the openai package trains an adapter: upload, create, events, succeeded, download", () =>
   withClient({}, async (client) => {

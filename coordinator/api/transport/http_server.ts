@@ -43,23 +43,42 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: Math.min(1000, headerTimeoutMs),
   };
-  const onRequest = (message: IncomingMessage, response: ServerResponse) =>
-    void answer(message, response, options).catch((thrown) => {
+  /** Open connections, and how many answers each waits for. */
+  const waiting = new Map<Socket, number>();
+  let isClosing = false;
+  const count = (socket: Socket, change: number) => {
+    const left = (waiting.get(socket) ?? 0) + change;
+    if (isClosing && left === 0) socket.destroySoon();
+    else if (waiting.has(socket)) waiting.set(socket, left);
+  };
+  const onRequest = (message: IncomingMessage, response: ServerResponse) => {
+    const { socket } = message;
+    count(socket, 1);
+    response.once("close", () => count(socket, -1));
+    answer(message, response, options).catch((thrown) => {
       response.destroy();
       options.onDefect(`${message.method} ${message.url}: the answer was not sent`, thrown);
     });
+  };
   const server: Server = tls === null
     ? createServer(settings, onRequest)
     : createTlsServer({ ...settings, ...tls, handshakeTimeout: headerTimeoutMs }, onRequest);
   server.on("clientError", refuseMalformed);
+  // With TLS the connection of the request is the one above it.
+  server.on(tls === null ? "connection" : "secureConnection", (socket: Socket) => {
+    waiting.set(socket, 0);
+    socket.once("close", () => waiting.delete(socket));
+  });
   await listening(server, hostname, port);
   const address = server.address();
   return {
     port: address !== null && typeof address === "object" ? address.port : port,
     shutdown: () =>
       new Promise((resolve) => {
+        // node's own way spares connections that were opened ahead of their first request, for ever.
+        isClosing = true;
         server.close(() => resolve());
-        server.closeIdleConnections();
+        for (const [socket, answers] of waiting) if (answers === 0) socket.destroySoon();
       }),
   };
 }
