@@ -43,6 +43,8 @@ export interface ArtifactStore {
   state(jobId: string, step: number): Promise<StoredState | null>;
   /** Drops the training states of all steps but one, or of all. */
   dropStates(jobId: string, exceptStep: number | null): Promise<void>;
+  /** Drops everything of a step. */
+  drop(jobId: string, step: number): Promise<void>;
   /** Drops everything of a job, so that a job which starts again does not meet its own earlier files. */
   clear(jobId: string): Promise<void>;
 }
@@ -155,6 +157,10 @@ export function createArtifactStore(folder: string, maxFileBytes = DEFAULT_MAX_F
         await readIfThere(() => Deno.remove(`${path}.sha256`));
         await readIfThere(() => Deno.remove(path));
       }
+    },
+
+    async drop(jobId, step) {
+      await readIfThere(() => Deno.remove(stepFolder(jobId, step), { recursive: true }));
     },
 
     async clear(jobId) {

@@ -13,7 +13,10 @@ import { removeUnfinishedFiles, writeStreamedFile } from "./store/streamed_file.
 
 /** What an upload may be for. OpenAI knows more purposes; nothing here would ever read such a file. */
 export const UPLOAD_PURPOSES = ["fine-tune"] as const;
-const RESULT_PURPOSE = "fine-tune-results";
+export const RESULT_PURPOSE = "fine-tune-results";
+
+/** A hundred bytes for each of more steps than a job has. */
+const MAX_RESULT_TEXT_BYTES = 2 ** 32;
 
 /** Bytes on disk that are not yet a file: the form may still turn out to be incomplete. */
 export interface ReceivedFile {
@@ -33,6 +36,10 @@ export interface FileStore {
   discard(received: ReceivedFile): Promise<void>;
   /** Lists a stored artifact as a file of its job. */
   addResult(jobId: string, step: number, artifact: CheckpointFile): FileRecord;
+  /** Makes a file of a job's text that is no artifact. Throws `storage`. */
+  addResultText(filename: string, text: Iterable<string>): Promise<FileRecord>;
+  /** Forgets results that lie in the artifact store: their bytes are the caller's. */
+  forgetResults(jobId: string, step: number): void;
   /** Null where it never was, is deleted or has expired. */
   find(id: string): FileRecord | null;
   /** Throws `not_found`. */
@@ -137,6 +144,25 @@ export function createFileStore(options: FileStoreOptions): FileStore {
       return file;
     },
 
+    async addResultText(filename, text) {
+      const id = newId("file");
+      const encoder = new TextEncoder();
+      const bytes = ReadableStream.from(Iterator.from(text).map((line) => encoder.encode(line)));
+      const written = await writeStreamedFile(uploadPath(id), bytes, { maxBytes: MAX_RESULT_TEXT_BYTES });
+      const file = {
+        ...{ id, createdAt: clock.now(), filename, purpose: RESULT_PURPOSE, artifact: null, expiresAt: null },
+        ...written,
+      };
+      store.putFile(file);
+      return file;
+    },
+
+    forgetResults(jobId, step) {
+      for (const id of store.job(jobId)?.resultFiles ?? []) {
+        if (store.file(id)?.artifact?.step === step) store.deleteFile(id);
+      }
+    },
+
     find,
     get,
 
@@ -154,10 +180,13 @@ export function createFileStore(options: FileStoreOptions): FileStore {
 
     async delete(id) {
       const file = get(id);
-      if (file.artifact !== null) {
+      if (file.purpose === RESULT_PURPOSE) {
+        const job = file.artifact === null ? "a job" : `job ${quote(file.artifact.jobId)}`;
         throw new LoraFleetError(
           "conflict",
-          `file ${quote(id)} is a result of job ${quote(file.artifact.jobId)} and stays with it`,
+          `file ${
+            quote(id)
+          } is a result of ${job} and stays with it; DELETE /v1/models/{model} deletes an adapter`,
           { param: "file" },
         );
       }

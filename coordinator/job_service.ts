@@ -6,15 +6,18 @@ import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { JobSpec, ParsedJobRequest } from "../shared/job_spec.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
+import { RESULT_PURPOSE } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
 import type { ExcludedMicroBatch, Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { decideJob, isFinished, newJob } from "./job.ts";
 import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./job.ts";
 import { addStep, startProgress } from "./job_progress.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
+import { METRICS_FILENAME, stepMetricsCsv } from "./step_metrics.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
 import { tokenCountOf } from "./token_count.ts";
+import { namesOfAdapter, tunedModel } from "./tuned_models.ts";
 
 export interface PrepareRequest {
   readonly id: string;
@@ -54,6 +57,11 @@ export interface JobService {
   pause(id: string): JobRecord;
   /** Queues a paused job again. Throws `not_found`, or `conflict` where it is not paused. */
   resume(id: string): JobRecord;
+  /**
+   * Deletes a job's result or one of its checkpoints, and the adapter once no name leads to it any more. Throws
+   * `model_not_found`, or `conflict` where the job, or another one that trains on from this model, has not finished.
+   */
+  deleteModel(name: string): Promise<void>;
   /** Runs `listener` after every change of the job or its events; call the result to stop. */
   watch(id: string, listener: () => void): () => void;
   /** Takes up the jobs that an earlier process left unfinished. */
@@ -87,7 +95,7 @@ export function createJobService(options: JobServiceOptions): JobService {
 
   const uploadOf = (param: string, id: string): FileRecord => {
     const file = files.find(id);
-    if (file !== null && file.artifact === null) return file;
+    if (file !== null && file.purpose !== RESULT_PURPOSE) return file;
     throw new LoraFleetError(
       "invalid_request",
       `${param} ${quote(id)} is not an uploaded file: upload it with POST /v1/files, purpose "fine-tune"`,
@@ -274,7 +282,11 @@ export function createJobService(options: JobServiceOptions): JobService {
           `training has ended without the adapter of step ${plan.totalSteps}`,
         );
       }
-      const resultFiles = stored.map((file) => files.addResult(id, plan.totalSteps, file).id);
+      // As with OpenAI, the first result is the table of metrics.
+      const metrics = await files.addResultText(METRICS_FILENAME, stepMetricsCsv(store, id));
+      signal.throwIfAborted();
+      const adapter = stored.map((file) => files.addResult(id, plan.totalSteps, file));
+      const resultFiles = [metrics, ...adapter].map((file) => file.id);
       apply(id, { type: "trained", resultFiles });
     });
     if (isFinished(get(id).status)) await fleet.forget(id);
@@ -342,6 +354,15 @@ export function createJobService(options: JobServiceOptions): JobService {
       if (job.status === "validating_files") enqueue(id);
       trainNext();
       return job;
+    },
+
+    async deleteModel(name) {
+      const model = tunedModel(store, name);
+      const { job, checkpoint } = model;
+      apply(job.id, { type: "modelDeleted", name });
+      if (namesOfAdapter({ ...model, job: get(job.id) }).length > 0) return;
+      files.forgetResults(job.id, checkpoint.step);
+      await artifacts.drop(job.id, checkpoint.step);
     },
 
     watch(id, listener) {

@@ -24,7 +24,7 @@ function holdBefore(world: World, heldStep: number): { reached: Promise<string>;
   return { reached: reached.promise, release: () => gate.resolve() };
 }
 
-Deno.test("a job is prepared, trained, and its adapter is two files", () =>
+Deno.test("a job is prepared, trained, and its results are a table of metrics and the adapter's two files", () =>
   withWorld({}, async (world) => {
     const created = await submit(world);
     assertEquals(created.status, "validating_files");
@@ -33,10 +33,11 @@ Deno.test("a job is prepared, trained, and its adapter is two files", () =>
     assertEquals(job.fineTunedModel, `ft:org/tiny::${job.id}`);
     const results = job.resultFiles.map((id) => world.files.get(id));
     assertEquals(results.map(({ filename }) => filename), [
+      "step_metrics.csv",
       "adapter_config.json",
       "adapter_model.safetensors",
     ]);
-    assertEquals(await Deno.readTextFile(await world.files.path(results[0]!)), '{"step":4}');
+    assertEquals(await Deno.readTextFile(await world.files.path(results[1]!)), '{"step":4}');
     const checkpoints = world.store.checkpoints(job.id, { after: null, limit: 9 }).items;
     assertEquals(checkpoints.map(({ step, trainLoss }) => [step, trainLoss]), [[4, 0.5], [2, 1]]);
     assertEquals(world.messages(job.id), [

@@ -128,6 +128,13 @@ function reply(
   return c.json(errorBody(status, code, message, param), status);
 }
 
+/** Of OpenAI's API, which its clients may ask for. */
+const OPENAI_ONLY = new RegExp(
+  "^/v1/(?:fine_tuning/(?:checkpoints|alpha)/|" +
+    "(?:assistants|audio|batches|chat|completions|containers|conversations|embeddings|evals|images|moderations|realtime|" +
+    "responses|threads|vector_stores|videos)(?:/|$))",
+);
+
 /** 405 where the path is known with other methods, else 404. */
 export function unknownRoute(app: Pick<Hono, "router">, c: Context): HttpError {
   const allowed = ["GET", "POST", "PUT", "DELETE"].filter((method) =>
@@ -135,7 +142,10 @@ export function unknownRoute(app: Pick<Hono, "router">, c: Context): HttpError {
     app.router.match(method, c.req.path)[0].some(([[, route]]) => route.method === method)
   );
   if (allowed.length === 0) {
-    return new HttpError(404, "unknown_url", `unknown request URL: ${c.req.method} ${c.req.path}`);
+    const hint = OPENAI_ONLY.test(c.req.path)
+      ? ": OpenAI's API has it, and it is not offered here; GET /openapi.json lists what is"
+      : "";
+    return new HttpError(404, "unknown_url", `unknown request URL: ${c.req.method} ${c.req.path}${hint}`);
   }
   if (allowed.includes("GET")) allowed.unshift("HEAD");
   return new HttpError(

@@ -8,7 +8,7 @@ import {
   trainingSchema,
 } from "../../shared/job_spec.ts";
 import type { WorkerView } from "../fleet.ts";
-import { fineTunedModelName, jobErrorSchema, jobStatusSchema } from "../job.ts";
+import { checkpointModelName, jobErrorSchema, jobStatusSchema } from "../job.ts";
 import type { JobRecord } from "../job.ts";
 import { eventLevelSchema, eventTypeSchema } from "../store/job_store.ts";
 import type { CheckpointRecord, FileRecord, JobEvent, Page } from "../store/job_store.ts";
@@ -16,7 +16,7 @@ import type { CheckpointRecord, FileRecord, JobEvent, Page } from "../store/job_
 export const timestamp = z.int().openapi({ description: "Seconds since the Unix epoch" });
 
 const hyperparametersSchema = z.object({
-  n_epochs: z.number(),
+  n_epochs: z.int().openapi({ description: "Rounded up; training.num_train_epochs may be a fraction" }),
   batch_size: z.int(),
   learning_rate_multiplier: z.number(),
 });
@@ -40,7 +40,9 @@ export const jobSchema = z.object({
   trained_tokens: z.int().nullable(),
   training_file: z.string(),
   validation_file: z.string().nullable(),
-  result_files: z.array(z.string()),
+  result_files: z.array(z.string()).openapi({
+    description: "Ids of files: step_metrics.csv first, then the adapter's",
+  }),
   integrations: z.null(),
   seed: z.int(),
   metadata: z.record(z.string(), z.string()).nullable(),
@@ -75,7 +77,8 @@ const BASE_LEARNING_RATE = trainingSchema.parse({}).learning_rate;
 export function jobView(job: JobRecord): z.output<typeof jobSchema> {
   const { spec } = job;
   const hyperparameters = {
-    n_epochs: spec.training.num_train_epochs,
+    // OpenAI's type is a whole number; training.num_train_epochs has the fraction.
+    n_epochs: Math.ceil(spec.training.num_train_epochs),
     batch_size: spec.training.per_device_train_batch_size * spec.training.gradient_accumulation_steps,
     learning_rate_multiplier: spec.training.learning_rate / BASE_LEARNING_RATE,
   };
@@ -166,7 +169,7 @@ export function checkpointView(
     object: "fine_tuning.job.checkpoint",
     id,
     created_at: seconds(checkpoint.createdAt),
-    fine_tuned_model_checkpoint: `${fineTunedModelName(job)}:ckpt-step-${step}`,
+    fine_tuned_model_checkpoint: checkpointModelName(job, step),
     fine_tuning_job_id: job.id,
     step_number: step,
     metrics: trainLoss === null ? { step } : { step, train_loss: trainLoss },
