@@ -6,6 +6,7 @@ import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, quote } from "../shared/errors.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import type { CheckpointFile } from "./fleet.ts";
+import { PRIVATE_FOLDER_MODE } from "./storage/private_folder.ts";
 import type { NewId } from "./store/ids.ts";
 import type { JobRecord } from "./job.ts";
 import type { FileRecord, JobStore, Page } from "./store/job_store.ts";
@@ -205,7 +206,7 @@ export function createFileStore(options: FileStoreOptions): FileStore {
     },
 
     async sweep() {
-      await Deno.mkdir(folder, { recursive: true });
+      await Deno.mkdir(folder, { recursive: true, mode: PRIVATE_FOLDER_MODE });
       await removeUnfinishedFiles(folder);
       for await (const entry of Deno.readDir(folder)) {
         if (entry.isFile && store.file(entry.name) === null) await Deno.remove(uploadPath(entry.name));

@@ -24,6 +24,7 @@ import { type OwnBroker, startOwnBroker } from "./own_broker.ts";
 import type { ReadinessCheck } from "./routes/api.ts";
 import { waitToLead } from "./standby.ts";
 import type { Standby } from "./standby.ts";
+import { makePrivate } from "./storage/private_folder.ts";
 import { openAccessStore } from "./store/access_store.ts";
 import { randomId, randomText } from "./store/ids.ts";
 import { logJobEvents } from "./store/logged_job_store.ts";
@@ -83,6 +84,7 @@ export async function startCoordinator(
     () => openSqliteJobStore(`${config.dataFolder}/coordinator.sqlite`),
   );
   started.defer(() => jobStore.close());
+  await makePrivate(config.dataFolder, config.modelRoots, (message) => log("warn", message));
   const store = logJobEvents(jobStore, clock, log);
   const loaded = await loadIdentity(config.dataFolder);
   await removeUnfinishedFiles(`${config.dataFolder}/artifacts`);

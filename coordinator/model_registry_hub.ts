@@ -117,6 +117,7 @@ export async function downloadFromHub(
       if (blob === null) throw notFound(name, hub, `it lists ${quote(file)} and does not have it`);
       await writeStreamedFile(blobPath, checked(blob, size, file), {
         maxBytes: LARGEST_FILE_BYTES,
+        isPublic: true,
         ...(sha256 === null ? {} : { expectedSha256: sha256 }),
       });
     }
@@ -149,6 +150,7 @@ export async function downloadFromHub(
     const bytes = new TextEncoder().encode(commit);
     await writeStreamedFile(`${repoFolder}/refs/${name.revision}`, ReadableStream.from([bytes]), {
       maxBytes: 40,
+      isPublic: true,
     });
   }
   return folder;

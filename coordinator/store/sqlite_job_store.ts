@@ -6,6 +6,7 @@ import type { SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { isFinished, jobRecordSchema } from "../job.ts";
+import { createPrivateFile, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
 import { checkpointRecordSchema, fileRecordSchema, jobEventSchema, unknownPlace } from "./job_store.ts";
 import type { JobEvent, JobStore, MetadataFilter, Page, PageQuery } from "./job_store.ts";
 
@@ -188,7 +189,10 @@ export function openSqliteJobStore(path: string): JobStore {
 function open(path: string): DatabaseSync {
   let db: DatabaseSync | null = null;
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    if (path !== ":memory:") {
+      mkdirSync(dirname(path), { recursive: true, mode: PRIVATE_FOLDER_MODE });
+      createPrivateFile(path);
+    }
     db = new DatabaseSync(path);
     // One coordinator for a data folder: the lock is taken here and held until the process ends.
     db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
