@@ -20,8 +20,9 @@ const API_VERSION = "0.1.0";
 /** The app over its services; `app.fetch` serves it, `app.request` tests it. */
 export function createApp(services: ApiServices): Api {
   const api = newApi();
-  api.onError((thrown, c) => errorResponse(c, thrown, services.onDefect));
-  api.notFound((c) => errorResponse(c, unknownRoute(api, c), services.onDefect));
+  const { onDefect, hidePaths } = services;
+  api.onError((thrown, c) => errorResponse(c, thrown, onDefect, hidePaths));
+  api.notFound((c) => errorResponse(c, unknownRoute(api, c), onDefect, hidePaths));
 
   api.use("*", dataForNoBrowser, pacedBodies(services.clock));
 
@@ -39,7 +40,14 @@ export function createApp(services: ApiServices): Api {
   addModelRoutes(api, services);
   addWorkerRoutes(api, services);
   addJoinTokenRoutes(api, services);
-  addHealthRoutes(api, services);
+  addHealthRoutes(api, {
+    ...services,
+    readiness: async () =>
+      (await services.readiness()).map(({ name, problem }) => ({
+        name,
+        problem: problem === null ? null : hidePaths(problem),
+      })),
+  });
   addDescription(api);
   return api;
 }

@@ -19,6 +19,7 @@ import type {
   PlannedJob,
   WorkerView,
 } from "./fleet.ts";
+import { createPathHider, withoutPaths } from "./hidden_paths.ts";
 import { isFinished } from "./job.ts";
 import type { JobRecord } from "./job.ts";
 import { createJobService } from "./job_service.ts";
@@ -215,7 +216,8 @@ export async function withWorld(options: WorldOptions, body: (world: World) => P
 
 async function createWorld(options: WorldOptions, folder: string, stopping: AbortSignal): Promise<World> {
   const clock = options.clock ?? systemClock;
-  const store = options.after?.store ?? options.store ?? createMemoryJobStore();
+  const hidePaths = createPathHider([["the model roots", `${folder}/models`], ["the data folder", folder]]);
+  const store = withoutPaths(options.after?.store ?? options.store ?? createMemoryJobStore(), hidePaths);
   const artifacts = createArtifactStore(`${folder}/artifacts`);
   const maxUploadBytes = options.maxUploadBytes ?? 10_000;
   const shared = { store, artifacts, clock, newId: randomId };
@@ -283,6 +285,7 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
     readiness: () => Promise.resolve(checks),
     maxUploadBytes,
     stopping,
+    hidePaths,
     onDefect,
   };
 

@@ -14,6 +14,7 @@ import type { Identity } from "./config_identity.ts";
 import type { Broker, ConnectedFleet, ConnectOptions } from "./connect_fleet.ts";
 import { createFileStore } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
+import { createPathHider, withoutPaths } from "./hidden_paths.ts";
 import { createJobService } from "./job_service.ts";
 import type { JobServiceOptions } from "./job_service.ts";
 import { brokerForWorkers, ownAddress } from "./main_addresses.ts";
@@ -85,7 +86,13 @@ export async function startCoordinator(
   );
   started.defer(() => jobStore.close());
   await makePrivate(config.dataFolder, config.modelRoots, (message) => log("warn", message));
-  const store = logJobEvents(jobStore, clock, log);
+  const hidePaths = createPathHider([
+    ...config.modelRoots.map((root) => ["the model roots", root] as const),
+    ["the hub's cache", config.hub.cacheFolder],
+    ["the data folder", config.dataFolder],
+  ]);
+  // The log is outside: who runs the coordinator wants the paths.
+  const store = logJobEvents(withoutPaths(jobStore, hidePaths), clock, log);
   const loaded = await loadIdentity(config.dataFolder);
   await removeUnfinishedFiles(`${config.dataFolder}/artifacts`);
   const artifacts = createArtifactStore(`${config.dataFolder}/artifacts`);
@@ -190,6 +197,7 @@ export async function startCoordinator(
     readiness: () => readiness(store, connected),
     maxUploadBytes: config.maxUploadBytes,
     stopping: stopping.signal,
+    hidePaths,
     onDefect,
   });
   const server = await serveHttp({

@@ -8,6 +8,7 @@ import type { Access } from "../access.ts";
 import type { ArtifactStore } from "../artifact_store.ts";
 import type { FileStore } from "../file_store.ts";
 import type { Fleet } from "../fleet.ts";
+import type { HidePaths } from "../hidden_paths.ts";
 import type { JobService } from "../job_service.ts";
 import type { ModelRegistry } from "../model_registry.ts";
 import type { JobStore } from "../store/job_store.ts";
@@ -65,6 +66,8 @@ export interface ApiServices {
   readonly maxUploadBytes: number;
   /** Ends streams that would otherwise wait for more. */
   readonly stopping: AbortSignal;
+  /** For texts that leave the coordinator. */
+  readonly hidePaths: HidePaths;
   readonly onDefect: (message: string, thrown: unknown) => void;
 }
 

@@ -5,6 +5,7 @@ import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { ErrorCode } from "../../shared/errors.ts";
+import type { HidePaths } from "../hidden_paths.ts";
 import { FileTooLargeError } from "../store/streamed_file.ts";
 
 export const errorSchema = z.object({
@@ -65,6 +66,7 @@ export function errorResponse(
   c: Context,
   thrown: unknown,
   onDefect: (message: string, thrown: unknown) => void,
+  hidePaths: HidePaths,
 ): Response {
   if (thrown instanceof HttpError) {
     return reply(c, thrown.status, thrown.code, thrown.message, thrown.param, thrown.headers);
@@ -75,7 +77,7 @@ export function errorResponse(
   if (thrown instanceof LoraFleetError) {
     const status = STATUS_OF_CODE[thrown.code];
     if (status >= 500) onDefect(`${c.req.method} ${c.req.path}`, thrown);
-    return reply(c, status, thrown.code, thrown.message, thrown.param);
+    return reply(c, status, thrown.code, hidePaths(thrown.message), thrown.param);
   }
   if (thrown instanceof HTTPException) {
     const status = thrown.getResponse().status === 415 ? 415 : 400;
