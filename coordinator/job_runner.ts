@@ -29,6 +29,7 @@ import { decideMembership, type Membership, type MembershipEvent, NOBODY } from 
 import { createMemoryQuarantineStore, createQuarantines, type QuarantineStore } from "./quarantines.ts";
 import type { FleetView } from "./step_state.ts";
 import { type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
+import { initialCommit } from "./step_waiting.ts";
 import { workerViews } from "./worker_views.ts";
 
 export interface FleetOptions {
@@ -50,6 +51,19 @@ export interface FleetOptions {
 
 /** Of one coordinator: each pause and each start of a job makes another one. */
 const MOST_RUNS = 2 ** 20;
+
+/** A commit and its state, which the coordinator has. */
+interface Base {
+  readonly entry: CommitEntry;
+  readonly state: Pick<StoredState, "readWords">;
+}
+
+/** The commit of step 0 where a job trains on from an earlier one's adapter: whoever comes first loads it from here. */
+function initialBase({ id, specHash, initial }: PlannedJob, now: number): Base | null {
+  if (initial === null || initial === undefined) return null;
+  const entry = initialCommit({ jobId: id, startId: "", specHash }, initial.digest, now);
+  return { entry, state: initial };
+}
 
 /** How a job's training begins. */
 interface Start {
@@ -245,11 +259,14 @@ export function createFleet(options: FleetOptions): RunningFleet {
       const known = await told.starting(entry.step);
       const untold = commits.map(({ entry }) => entry).filter(({ step }) => step > known.step);
       const adapter = known.checkpointSteps.includes(entry.step);
-      const state = await artifacts.state(planned.id, entry.step);
+      const state = entry.step === 0
+        ? planned.initial ?? null
+        : await artifacts.state(planned.id, entry.step);
       return { startId: entry.startId, resumed: { entry, sequence, untold, stored: { adapter, state } } };
     }
 
-    const base = isOurs ? await newestStored(planned.id, commits.map(({ entry }) => entry)) : null;
+    const stored = isOurs ? await newestStored(planned.id, commits.map(({ entry }) => entry)) : null;
+    const base = stored ?? initialBase(planned, clock.now());
     await bus.deleteLog(log);
     await bus.ensureLog(log, subjects.commitsSubject(planned.id));
     const startId = startIdOf();
@@ -258,15 +275,15 @@ export function createFleet(options: FleetOptions): RunningFleet {
     const entry = { ...base.entry, startId };
     const sequence = await appendCommit(bus, clock, entry, 0, () => closing.signal.aborted);
     closing.signal.throwIfAborted();
-    const stored = { adapter: known.checkpointSteps.includes(entry.step), state: base.state };
-    return { startId, resumed: { entry, sequence: sequence!, untold: [], stored } };
+    const held = { adapter: known.checkpointSteps.includes(entry.step), state: base.state };
+    return { startId, resumed: { entry, sequence: sequence!, untold: [], stored: held } };
   }
 
   /** The newest commit whose training state is stored; null where there is none. */
   async function newestStored(
     jobId: string,
     commits: readonly CommitEntry[],
-  ): Promise<{ readonly entry: CommitEntry; readonly state: StoredState } | null> {
+  ): Promise<Base | null> {
     for (const entry of commits.toReversed()) {
       const state = entry.step === 0 ? null : await artifacts.state(jobId, entry.step);
       if (state !== null) return { entry, state };

@@ -5,18 +5,22 @@
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { JobSpec, ParsedJobRequest } from "../shared/job_spec.ts";
+import { layoutOfJob } from "./adapter_layout.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import { RESULT_PURPOSE } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
 import type { ExcludedMicroBatch, Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { decideJob, isFinished, newJob } from "./job.ts";
 import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./job.ts";
+import { openInitialAdapter } from "./initial_adapter.ts";
+import type { InitialState } from "./initial_adapter.ts";
 import { addStep, startProgress } from "./job_progress.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
 import { METRICS_FILENAME, stepMetricsCsv } from "./step_metrics.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
 import { tokenCountOf } from "./token_count.ts";
+import { onTunedBase } from "./tuned_base.ts";
 import { namesOfAdapter, tunedModel } from "./tuned_models.ts";
 
 export interface PrepareRequest {
@@ -266,10 +270,20 @@ export function createJobService(options: JobServiceOptions): JobService {
     };
   };
 
+  /** What a job that trains on from another one's result begins with. */
+  const initialOf = async (plan: PlannedJob): Promise<InitialState | null> => {
+    const { initial_adapter: initial } = plan.spec;
+    if (initial === undefined) return null;
+    const { job, checkpoint } = tunedModel(store, initial.model);
+    const path = await artifacts.path(job.id, checkpoint.step, "adapter_model.safetensors");
+    return await openInitialAdapter(path, initial.sha256, await layoutOfJob(plan));
+  };
+
   const train = async (id: string): Promise<void> => {
     await interruptible(id, async (signal) => {
-      const plan = kept?.id === id ? kept : await prepare(id, signal);
+      const prepared = kept?.id === id ? kept : await prepare(id, signal);
       kept = null;
+      const plan = { ...prepared, initial: await initialOf(prepared) };
       signal.throwIfAborted();
       apply(id, { type: "started" });
       await fleet.train(plan, observerOf(plan, signal), signal);
@@ -311,7 +325,8 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   return {
-    async create({ spec, suffix, metadata, validationFile, warnings }) {
+    async create(request) {
+      const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(store, request);
       const { filename } = uploadOf("training_file", spec.training_file);
       if (validationFile !== null) uploadOf("validation_file", validationFile);
       const { folder } = await models.check(spec.model);
@@ -324,7 +339,7 @@ export function createJobService(options: JobServiceOptions): JobService {
       );
       const job = newJob({ id, createdAt, spec, suffix, metadata, validationFile });
       store.putJob(job, [
-        event("info", `Created the job ${id}: ${spec.model} on ${filename}.`),
+        event("info", `Created the job ${id}: ${request.spec.model} on ${filename}.`),
         ...warnings.map((warning) => event("warn", warning)),
       ]);
       enqueue(id);
@@ -359,6 +374,16 @@ export function createJobService(options: JobServiceOptions): JobService {
     async deleteModel(name) {
       const model = tunedModel(store, name);
       const { job, checkpoint } = model;
+      const user = store.unfinishedJobs().find(({ spec }) => spec.initial_adapter?.model === name);
+      if (user !== undefined) {
+        throw new LoraFleetError(
+          "conflict",
+          `model ${quote(name)} is trained on from by job ${
+            quote(user.id)
+          }, which is ${user.status}: cancel it first`,
+          { param: "model" },
+        );
+      }
       apply(job.id, { type: "modelDeleted", name });
       if (namesOfAdapter({ ...model, job: get(job.id) }).length > 0) return;
       files.forgetResults(job.id, checkpoint.step);

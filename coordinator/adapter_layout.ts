@@ -1,0 +1,41 @@
+/** How a job's adapter lies in memory, from its specification and its base model: what a worker tells is held against it. */
+import type { JobSpec } from "../shared/job_spec.ts";
+import { linearModules, parseTransformerSpec } from "../shared/model/transformer_spec.ts";
+import { checkSpecAgainstModel } from "../shared/target_modules.ts";
+import type { PlannedJob } from "./fleet.ts";
+import type { Layout } from "./step_state.ts";
+
+/** Tensors begin at multiples of so many elements, as the kernels need it (worker/kernels/gradient_sums.ts). */
+const BLOCK_ELEMENTS = 64;
+
+/** With the place of every tensor in the flat array. */
+export interface AdapterLayout extends Layout {
+  readonly tensors: readonly { readonly name: string; readonly offset: number; readonly size: number }[];
+}
+
+/** lora_A [r, in] and lora_B [out, r] for each layer that is targeted, as workers lay them out (worker/model/lora.ts). */
+export function adapterLayout(
+  spec: Pick<JobSpec, "lora">,
+  modules: readonly { readonly name: string; readonly out: number; readonly in: number }[],
+): AdapterLayout {
+  const { r } = spec.lora;
+  const tensors: AdapterLayout["tensors"][number][] = [];
+  let [offset, parameterCount] = [0, 0];
+  for (const { name, out, in: inSize } of checkSpecAgainstModel(spec, { modules })) {
+    for (const [side, size] of [["A", r * inSize], ["B", out * r]] as const) {
+      tensors.push({ name: `base_model.model.${name}.lora_${side}.weight`, offset, size });
+      offset += Math.ceil(size / BLOCK_ELEMENTS) * BLOCK_ELEMENTS;
+      parameterCount += size;
+    }
+  }
+  return { tensors, tensorCount: tensors.length, elementCount: offset, parameterCount };
+}
+
+/** Reads the base model's config.json. Throws where that cannot be read, or fits no job. */
+export async function layoutOfJob({ spec, modelFolder }: PlannedJob): Promise<AdapterLayout> {
+  const config: unknown = JSON.parse(await Deno.readTextFile(`${modelFolder}/config.json`));
+  const modules = linearModules(parseTransformerSpec(config)).map(({ name, outFeatures, inFeatures }) => (
+    { name, out: outFeatures, in: inFeatures }
+  ));
+  return adapterLayout(spec, modules);
+}
