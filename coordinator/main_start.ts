@@ -204,6 +204,7 @@ export async function startCoordinator(
     hostname: config.host,
     port: config.port,
     tls,
+    clock,
     handler: (request) => app.fetch(request),
     onDefect,
   });

@@ -1,5 +1,6 @@
 /** The API on a socket of this machine, with a fleet that needs no workers, for the real `openai` package. */
 import OpenAI from "openai";
+import { systemClock } from "../../shared/clock.ts";
 import { serveHttp } from "../../coordinator/api/transport/http_server.ts";
 import { withWorld } from "../../coordinator/app_fixture.ts";
 import type { World, WorldOptions } from "../../coordinator/app_fixture.ts";
@@ -13,7 +14,7 @@ export async function withClient(
 ): Promise<void> {
   await withWorld({ apiKeys: [API_KEY], ...options }, async (world) => {
     const server = await serveHttp({
-      ...{ hostname: "127.0.0.1", port: 0, tls: null },
+      ...{ hostname: "127.0.0.1", port: 0, tls: null, clock: systemClock },
       handler: (request) => world.app.fetch(request),
       onDefect: world.services.onDefect,
     });

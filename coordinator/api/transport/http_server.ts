@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
+import type { Clock } from "../../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import { HttpError, plainErrorResponse } from "../../routes/errors.ts";
 import { assertRequestLine, methodError, methodOf, METHODS } from "./request_line.ts";
@@ -24,6 +25,7 @@ export interface HttpServerOptions {
   readonly tls: { readonly cert: string; readonly key: string } | null;
   readonly handler: (request: Request) => Response | Promise<Response>;
   readonly headerTimeoutMs?: number;
+  readonly clock: Clock;
   readonly onDefect: (message: string, thrown: unknown) => void;
 }
 
@@ -127,7 +129,7 @@ function refuseMalformed(thrown: Error & { code?: string; rawPacket?: Uint8Array
 async function answer(
   message: IncomingMessage,
   response: ServerResponse,
-  { handler, tls, onDefect }: HttpServerOptions,
+  { handler, tls, clock, onDefect }: HttpServerOptions,
 ): Promise<void> {
   // The client may be gone at any time, which is no defect: whoever reads or writes next sees it.
   message.on("error", () => {});
@@ -142,7 +144,7 @@ async function answer(
     reply = plainErrorResponse(thrown);
   }
   await send(reply, response, gone.signal);
-  dropUnreadBody(message);
+  dropUnreadBody(message, clock);
 }
 
 /** Throws an `HttpError` for what a `Request` cannot be made of. */
@@ -210,10 +212,10 @@ function drained(response: ServerResponse, gone: AbortSignal): Promise<void> {
 }
 
 /** An answer that came before the body's end must not be lost in a reset, nor keep a connection busy for ever. */
-function dropUnreadBody(message: IncomingMessage): void {
+function dropUnreadBody(message: IncomingMessage, clock: Clock): void {
   if (message.complete) return;
   message.resume();
-  const late = setTimeout(() => message.socket.destroy(), UNREAD_BODY_MS);
-  message.once("close", () => clearTimeout(late));
-  message.once("end", () => clearTimeout(late));
+  const read = new AbortController();
+  for (const event of ["close", "end"]) message.once(event, () => read.abort());
+  clock.sleep(UNREAD_BODY_MS, read.signal).then(() => void message.socket.destroy(), () => {});
 }

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { systemClock } from "../../../shared/clock.ts";
 import { withWorld } from "../../app_fixture.ts";
 import type { World, WorldOptions } from "../../app_fixture.ts";
 import { serveHttp } from "./http_server.ts";
@@ -16,7 +17,13 @@ async function withServer(options: WorldOptions, body: (served: Served) => Promi
   await withWorld(options, async (world) => {
     const { defects } = world;
     const server = await serveHttp({
-      ...{ hostname: "127.0.0.1", port: 0, tls: null, headerTimeoutMs: HEADER_TIMEOUT_MS },
+      ...{
+        hostname: "127.0.0.1",
+        port: 0,
+        tls: null,
+        headerTimeoutMs: HEADER_TIMEOUT_MS,
+        clock: systemClock,
+      },
       handler: (request) => world.app.fetch(request),
       onDefect: (message) => void defects.push(message),
     });
