@@ -39,7 +39,7 @@ export function addFileRoutes(api: Api, services: ApiServices): void {
         required: true,
         content: {
           "multipart/form-data": {
-            schema: z.object({
+            schema: z.strictObject({
               file: z.string().openapi({ format: "binary" }),
               purpose: z.enum(UPLOAD_PURPOSES),
               [ANCHOR]: z.literal("created_at").optional(),

@@ -27,7 +27,7 @@ const eventsQuery = pageQuery(20, 1000).extend({
 });
 
 const stepQuery = z.object({
-  step: z.coerce.number().int().min(1).optional().openapi({
+  step: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional().openapi({
     description: "The newest checkpoint, unless told",
   }),
 });
@@ -51,7 +51,8 @@ export function addJobOutputRoutes(api: Api, services: ApiServices): void {
         description: "A page of events; or all of them, oldest first, until the job has finished",
         content: {
           "application/json": { schema: listSchema(eventSchema) },
-          "text/event-stream": { schema: z.string() },
+          // A schema is of a whole body, which a stream has not: each event's data is a FineTuningJobEvent.
+          "text/event-stream": { schema: z.unknown() },
         },
       },
       204: { description: "The job has finished and there is nothing after Last-Event-ID" },

@@ -21,12 +21,12 @@ const hyperparameters = z.object({ n_epochs: number, batch_size: number, learnin
 
 /** For the description alone: what is sent is parsed by `parseJobRequest`, which knows the defaults. */
 const requestSchema = z.object({
-  model: z.string().openapi({
+  model: z.string().min(1).openapi({
     description:
       "A folder below a model root, org/name[@revision] on the hub, or ft:…, the result of an earlier job or one of " +
       "its checkpoints, which is trained on from",
   }),
-  training_file: z.string().openapi({ description: "The id of an uploaded file" }),
+  training_file: z.string().min(1).openapi({ description: "The id of an uploaded file" }),
   validation_file: z.string().optional().openapi({
     description: "Accepted, and not evaluated while training",
   }),

@@ -19,7 +19,7 @@ const uploadSchema = z.object({
   filename: z.string(),
   purpose: z.string(),
   status: z.enum(["pending", "completed", "cancelled", "expired"]),
-  file: fileSchema.nullable(),
+  file: z.union([fileSchema, z.null()]),
 }).openapi("Upload");
 
 const partSchema = z.object({
@@ -31,7 +31,7 @@ const partSchema = z.object({
 
 const createSchema = z.strictObject({
   bytes: z.int().min(1),
-  filename: z.string(),
+  filename: z.string().min(1).max(255),
   mime_type: z.string().max(255).openapi({ description: "Accepted as written: a dataset is JSON lines" }),
   purpose: z.enum(UPLOAD_PURPOSES),
   expires_after: z.strictObject({ anchor: z.unknown(), seconds: z.unknown() }).nullable().optional().openapi({
@@ -85,7 +85,9 @@ export function addUploadRoutes(api: Api, { uploads }: ApiServices): void {
       body: {
         required: true,
         content: {
-          "multipart/form-data": { schema: z.object({ data: z.string().openapi({ format: "binary" }) }) },
+          "multipart/form-data": {
+            schema: z.strictObject({ data: z.string().openapi({ format: "binary" }) }),
+          },
         },
       },
     },
