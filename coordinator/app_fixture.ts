@@ -4,7 +4,6 @@ import { createNatsKeys } from "../shared/bus/nats_keys.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
-import type { JobSpec } from "../shared/job_spec.ts";
 import { createAccess } from "./access.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
@@ -13,6 +12,7 @@ import { createFileStore } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
 import type {
   CheckpointFile,
+  CheckpointOrder,
   ExcludedMicroBatch,
   Fleet,
   JobObserver,
@@ -23,12 +23,13 @@ import { createPathHider, withoutPaths } from "./hidden_paths.ts";
 import { isFinished } from "./job.ts";
 import type { JobRecord } from "./job.ts";
 import { createJobService } from "./job_service.ts";
-import type { JobService, PrepareRequest } from "./job_service.ts";
+import type { JobService, JobServiceOptions, PrepareRequest } from "./job_service.ts";
 import { createModelRegistry } from "./model_registry.ts";
 import type { ModelRegistry } from "./model_registry.ts";
 import { createHashCache } from "./model_registry_files.ts";
 import type { Api, ApiServices, ReadinessCheck } from "./routes/api.ts";
 import { createUploadStore } from "./upload_store.ts";
+import type { Preparer } from "./planning/preparer.ts";
 import { openAccessStore } from "./store/access_store.ts";
 import { randomId } from "./store/ids.ts";
 import type { FileRecord, JobStore } from "./store/job_store.ts";
@@ -53,6 +54,7 @@ export const FAKE_WORKER: WorkerView = {
   gradientBytesSent: 4096,
   reason: null,
   strikes: [],
+  accusations: [],
   quarantine: null,
 };
 
@@ -71,6 +73,20 @@ export class FakeFleet implements Fleet {
   quarantine: WorkerView["quarantine"] = null;
   /** Left out of their step, by step. */
   readonly excluded = new Map<number, ExcludedMicroBatch>();
+
+  /** What workers may upload. */
+  order: CheckpointOrder | null = null;
+  /** Steps that somebody was asked for again. */
+  readonly damaged: number[] = [];
+
+  checkpointOrder(): CheckpointOrder | null {
+    return this.order;
+  }
+
+  checkpointDamaged(_jobId: string, step: number): boolean {
+    this.damaged.push(step);
+    return false;
+  }
 
   workers(): readonly WorkerView[] {
     return [{ ...FAKE_WORKER, quarantine: this.quarantine }];
@@ -125,10 +141,14 @@ export class FakeFleet implements Fleet {
       "adapter_model.safetensors",
       "weights".repeat(step),
     ]];
-    return await Promise.all(files.map(async ([name, text]) => {
+    const stored = await Promise.all(files.map(async ([name, text]) => {
       const bytes = new TextEncoder().encode(text);
-      return await this.#artifacts.put(jobId, step, name!, ReadableStream.from([bytes]), sha256Of(bytes));
+      const upload = { step, writer: "w1", name: name!, sha256: sha256Of(bytes), maxBytes: 1000 };
+      return await this.#artifacts.put(jobId, upload, ReadableStream.from([bytes]));
     }));
+    const accepted = await this.#artifacts.accept(jobId, step, "w1", stored, { digest: "", layout: null });
+    if ("fault" in accepted) throw new Error(accepted.fault);
+    return [...accepted.files];
   }
 }
 
@@ -159,8 +179,14 @@ export async function fakePrepare(request: PrepareRequest): Promise<PlannedJob> 
     maxPositions: 1,
     epochsAfter: (step) => step / totalSteps,
     microBatchesOf: () => [],
+    tokensThrough: () => 0,
     linesOf: (_step, index) => [index + 1],
   };
+}
+
+/** One that does the same work each time. */
+export function preparerOf(prepare: (request: PrepareRequest) => Promise<PlannedJob>): Preparer {
+  return { prepare, plan: prepare, warm: () => Promise.resolve() };
 }
 
 export interface World {
@@ -194,7 +220,10 @@ export interface WorldOptions {
   readonly clock?: Clock;
   readonly store?: JobStore;
   readonly prepare?: (request: PrepareRequest) => Promise<PlannedJob>;
-  readonly checkModel?: (spec: JobSpec, folder: string) => Promise<void>;
+  /** Instead of `prepare`; the folder is empty. */
+  readonly openPreparer?: (folder: string) => Promise<Preparer>;
+  readonly checkModel?: JobServiceOptions["checkModel"];
+  readonly checkAdapter?: NonNullable<JobServiceOptions["checkAdapter"]>;
   readonly maxUploadBytes?: number;
   /** A world that was used before, whose store and folder this one takes over. */
   readonly after?: World;
@@ -241,13 +270,16 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
   const defects: string[] = [];
   const onDefect = (message: string, thrown: unknown) =>
     void defects.push(`${message}: ${messageOf(thrown)}`);
+  const { prepare = fakePrepare, openPreparer = () => Promise.resolve(preparerOf(prepare)) } = options;
+  const preparer = await openPreparer(`${folder}/prepared`);
   const jobs = createJobService({
     ...shared,
     files,
     models,
     fleet,
-    prepare: options.prepare ?? fakePrepare,
-    checkModel: options.checkModel ?? (() => Promise.resolve()),
+    ...preparer,
+    checkModel: options.checkModel ?? ((spec) => Promise.resolve({ spec, warnings: [] })),
+    ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
     onDefect,
   });
   const revoked: string[] = [];

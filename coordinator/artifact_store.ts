@@ -4,16 +4,22 @@
  *     <folder>/<job>/<step>/adapter_model.safetensors
  *     <folder>/<job>/<step>/adapter_model.safetensors.sha256      as `sha256sum` writes it
  *
- * and beside them, for as long as the job may have to go on from there, `training_state.safetensors`.
+ * and beside them, for as long as the job may have to go on from there, `training_state.safetensors`. What lies there has been
+ * accepted; uploads on their way lie elsewhere (checkpoint_uploads.ts).
  */
+import { checkpointFault, type CheckpointTruth } from "./checkpoint_check.ts";
+import {
+  type CheckpointUpload,
+  createCheckpointUploads,
+  readIfThere,
+  readStored,
+  removeIfThere,
+} from "./checkpoint_uploads.ts";
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../shared/errors.ts";
 import type { CheckpointFile } from "./fleet.ts";
 import { readWords } from "./state_file.ts";
-import { writeStreamedFile } from "./store/streamed_file.ts";
-
-/** What a checkpoint consists of; other names are refused. */
-const CHECKPOINT_FILE_NAMES = [...ADAPTER_FILE_NAMES, STATE_FILE_NAME];
+import { createFileVerifier } from "./verified_file.ts";
 
 export interface StoredState extends CheckpointFile {
   /** 32-bit words of adapter, first moment and second moment behind one another; fewer where they end. */
@@ -21,25 +27,35 @@ export interface StoredState extends CheckpointFile {
 }
 
 export interface ArtifactStore {
-  /**
-   * Stores one file of a checkpoint. The same bytes again are accepted without writing, so that a worker may retry.
-   * Throws a `LoraFleetError`: `invalid_request` (name, step, size), `corrupt` (not the announced SHA-256),
-   * `conflict` (other bytes under the same name), `storage`.
-   */
+  /** Stores one file of a checkpoint for its writer (checkpoint_uploads.ts); it counts when it is accepted. */
   put(
     jobId: string,
-    step: number,
-    name: string,
+    upload: CheckpointUpload,
     body: AsyncIterable<Uint8Array>,
-    expectedSha256: string,
   ): Promise<CheckpointFile>;
+  /**
+   * A writer says that its files are all there: they become those of the step, in the place of whatever was there, and what
+   * else is on its way for the job is removed. Returns the files, or why they are not accepted: one has not arrived, or they are
+   * not what was committed.
+   * @param files by name and SHA-256, as the writer tells them
+   */
+  accept(
+    jobId: string,
+    step: number,
+    writer: string,
+    files: readonly CheckpointFile[],
+    truth: CheckpointTruth,
+  ): Promise<{ readonly files: readonly CheckpointFile[] } | { readonly fault: string }>;
   /** The complete files of a step's adapter, sorted by name; empty where there are none. */
   files(jobId: string, step: number): Promise<readonly CheckpointFile[]>;
   /** The steps of which at least one complete file is there, ascending. */
   steps(jobId: string): Promise<readonly number[]>;
-  /** Where a file lies. Throws `not_found` unless `files` lists it. */
-  path(jobId: string, step: number, name: string): Promise<string>;
-  /** The training state of a step, where it is stored. */
+  /**
+   * Where a file lies that was recorded with this size and SHA-256, and still has them. Throws `not_found`, `DamagedFileError`
+   * or `storage`.
+   */
+  path(jobId: string, step: number, file: CheckpointFile): Promise<string>;
+  /** The training state of a step, where it is stored and sound. */
   state(jobId: string, step: number): Promise<StoredState | null>;
   /** Drops the training states of all steps but one, or of all. */
   dropStates(jobId: string, exceptStep: number | null): Promise<void>;
@@ -49,11 +65,10 @@ export interface ArtifactStore {
   clear(jobId: string): Promise<void>;
 }
 
-/** Adapters of a rank that makes sense stay far below this. */
-const DEFAULT_MAX_FILE_BYTES = 16 * 2 ** 30;
-
 /** Keeps artifacts in a folder of the coordinator's disk. */
-export function createArtifactStore(folder: string, maxFileBytes = DEFAULT_MAX_FILE_BYTES): ArtifactStore {
+export function createArtifactStore(folder: string): ArtifactStore {
+  const uploads = createCheckpointUploads();
+  const verifier = createFileVerifier();
   const jobFolder = (jobId: string): string => {
     if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/.test(jobId)) {
       throw new LoraFleetError("invalid_request", `${quote(jobId)} is not a job id`, { param: "job" });
@@ -69,12 +84,8 @@ export function createArtifactStore(folder: string, maxFileBytes = DEFAULT_MAX_F
     return `${jobFolder(jobId)}/${step}`;
   };
 
-  const read = async (jobId: string, step: number, name: string): Promise<CheckpointFile | null> => {
-    const path = `${stepFolder(jobId, step)}/${name}`;
-    const sha256 = (await readIfThere(() => Deno.readTextFile(`${path}.sha256`)))?.slice(0, 64);
-    const stat = await readIfThere(() => Deno.stat(path));
-    return sha256 === undefined || stat === null ? null : { name, size: stat.size, sha256 };
-  };
+  const read = (jobId: string, step: number, name: string): Promise<CheckpointFile | null> =>
+    readStored(`${stepFolder(jobId, step)}/${name}`, name);
 
   const files = async (jobId: string, step: number): Promise<readonly CheckpointFile[]> => {
     const found = await Promise.all(ADAPTER_FILE_NAMES.map((name) => read(jobId, step, name)));
@@ -87,38 +98,36 @@ export function createArtifactStore(folder: string, maxFileBytes = DEFAULT_MAX_F
   };
 
   return {
-    async put(jobId, step, name, body, expectedSha256) {
-      const path = `${stepFolder(jobId, step)}/${name}`;
-      if (!CHECKPOINT_FILE_NAMES.some((known) => known === name)) {
-        throw new LoraFleetError(
-          "invalid_request",
-          `${quote(name)} is not a file of a checkpoint: these are ${CHECKPOINT_FILE_NAMES.join(", ")}`,
-          { param: "file" },
-        );
+    put: (jobId, upload, body) => {
+      stepFolder(jobId, upload.step);
+      return uploads.put(jobFolder(jobId), upload, body);
+    },
+
+    async accept(jobId, step, writer, wanted, truth) {
+      const folder = jobFolder(jobId);
+      const staged = await uploads.files(folder, step, writer);
+      const isThere = (file: CheckpointFile) =>
+        staged.some(({ name, sha256 }) => name === file.name && sha256 === file.sha256);
+      const missing = wanted.find((file) => !isThere(file))?.name ??
+        ADAPTER_FILE_NAMES.find((name) => !wanted.some((file) => file.name === name));
+      if (missing !== undefined) return { fault: `${missing} has not arrived at the coordinator` };
+      const told = staged.filter(({ name }) => wanted.some((file) => file.name === name));
+      const pathOf = (name: string) => uploads.path(folder, step, writer, name);
+      const fault = await checkpointFault(
+        (name) => told.some((file) => file.name === name) ? pathOf(name) : null,
+        truth,
+      );
+      if (fault !== null) return { fault };
+      const target = stepFolder(jobId, step);
+      await Deno.mkdir(target, { recursive: true });
+      for (const { name } of told) {
+        // Without its checksum a file does not count: it never does with another one's.
+        await removeIfThere(`${target}/${name}.sha256`);
+        await Deno.rename(pathOf(name), `${target}/${name}`);
+        await Deno.rename(`${pathOf(name)}.sha256`, `${target}/${name}.sha256`);
       }
-      if (!/^[0-9a-f]{64}$/.test(expectedSha256)) {
-        throw new LoraFleetError(
-          "invalid_request",
-          `${quote(expectedSha256)} is not a SHA-256: 64 lower-case hexadecimal digits`,
-          { param: "sha256" },
-        );
-      }
-      const present = await read(jobId, step, name);
-      if (present !== null) {
-        if (present.sha256 === expectedSha256) return present;
-        throw new LoraFleetError(
-          "conflict",
-          `${
-            quote(name)
-          } of step ${step} is already stored with SHA-256 ${present.sha256}, not ${expectedSha256}`,
-          { param: "sha256" },
-        );
-      }
-      const written = await writeStreamedFile(path, body, { maxBytes: maxFileBytes, expectedSha256 });
-      // The checksum comes last: a file without one does not count.
-      const line = new TextEncoder().encode(`${written.sha256}  ${name}\n`);
-      await writeStreamedFile(`${path}.sha256`, ReadableStream.from([line]), { maxBytes: line.byteLength });
-      return { name, ...written };
+      await uploads.clear(folder);
+      return { files: told };
     },
 
     files,
@@ -129,24 +138,31 @@ export function createArtifactStore(folder: string, maxFileBytes = DEFAULT_MAX_F
       return steps.filter((_, index) => complete[index]).sort((a, b) => a - b);
     },
 
-    async path(jobId, step, name) {
-      const known = (await files(jobId, step)).some((file) => file.name === name);
-      if (!known) {
+    async path(jobId, step, file) {
+      const path = `${stepFolder(jobId, step)}/${file.name}`;
+      if (!ADAPTER_FILE_NAMES.includes(file.name)) {
         throw new LoraFleetError(
           "not_found",
-          `job ${quote(jobId)} has no file ${quote(name)} of step ${step}`,
-          {
-            param: "name",
-          },
+          `job ${quote(jobId)} has no file ${quote(file.name)} of step ${step}`,
+          { param: "name" },
         );
       }
-      return `${stepFolder(jobId, step)}/${name}`;
+      await verifier.verify(path, file, `${quote(file.name)} of step ${step} of job ${quote(jobId)}`);
+      return path;
     },
 
     async state(jobId, step) {
       const file = await read(jobId, step, STATE_FILE_NAME);
+      if (file === null) return null;
       const path = `${stepFolder(jobId, step)}/${STATE_FILE_NAME}`;
-      return file === null ? null : { ...file, readWords: (offset, count) => readWords(path, offset, count) };
+      try {
+        await verifier.verify(path, file, `the training state of step ${step}`);
+      } catch (thrown) {
+        // Somebody else may hold it; whoever loaded this one would find its digest wrong.
+        if (thrown instanceof LoraFleetError && thrown.code === "corrupt") return null;
+        throw thrown;
+      }
+      return { ...file, readWords: (offset, count) => readWords(path, offset, count) };
     },
 
     async dropStates(jobId, exceptStep) {
@@ -154,9 +170,9 @@ export function createArtifactStore(folder: string, maxFileBytes = DEFAULT_MAX_F
         if (step === exceptStep) continue;
         const path = `${stepFolder(jobId, step)}/${STATE_FILE_NAME}`;
         // The checksum goes first: without it the file does not count.
-        await readIfThere(() => Deno.remove(`${path}.sha256`));
-        await readIfThere(() => Deno.remove(path));
+        for (const left of [`${path}.sha256`, path, `${path}.damaged`]) await removeIfThere(left);
       }
+      if (exceptStep === null) await uploads.clear(jobFolder(jobId));
     },
 
     async drop(jobId, step) {
@@ -164,16 +180,7 @@ export function createArtifactStore(folder: string, maxFileBytes = DEFAULT_MAX_F
     },
 
     async clear(jobId) {
-      await readIfThere(() => Deno.remove(jobFolder(jobId), { recursive: true }));
+      await removeIfThere(jobFolder(jobId));
     },
   };
-}
-
-async function readIfThere<T>(read: () => Promise<T>): Promise<T | null> {
-  try {
-    return await read();
-  } catch (thrown) {
-    if (thrown instanceof Deno.errors.NotFound) return null;
-    throw thrown;
-  }
 }

@@ -1,105 +1,249 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { LoraFleetError } from "../shared/errors.ts";
+import { writeTrainingState } from "../worker/model/training_state_file.ts";
+import { digestOf } from "../worker/optimizer/adamw_state.ts";
+import { writeAdapter } from "../worker/model/adapter_file.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
+import type { AdapterLayout } from "./adapter_layout.ts";
 
-const ABC_SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const CONFIG = "adapter_config.json";
+const WEIGHTS = "adapter_model.safetensors";
+const STATE = "training_state.safetensors";
+const NO_TRUTH = { digest: "", layout: null };
 
-function bytes(text: string): ReadableStream<Uint8Array> {
-  return ReadableStream.from([new TextEncoder().encode(text)]);
-}
+const shaOf = (data: string | Uint8Array) => createHash("sha256").update(data).digest("hex");
+const streamOf = (data: string | Uint8Array) =>
+  ReadableStream.from([typeof data === "string" ? new TextEncoder().encode(data) : data]);
 
 async function withStore(body: (store: ArtifactStore, folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {
-    await body(createArtifactStore(folder, 10), folder);
+    await body(createArtifactStore(folder), folder);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+const putAs =
+  (store: ArtifactStore, writer: string, step: number) => (name: string, data: string | Uint8Array) =>
+    store.put("j", { step, writer, name, sha256: shaOf(data), maxBytes: 10_000 }, streamOf(data));
+
+/** Both files of a step's adapter. */
+async function storeStep(store: ArtifactStore, step: number, text = "abc", writer = "w-a") {
+  const put = putAs(store, writer, step);
+  const files = [await put(CONFIG, "{}"), await put(WEIGHTS, text)];
+  return await store.accept("j", step, writer, files, NO_TRUTH);
 }
 
 async function codeOf(body: () => Promise<unknown>): Promise<string> {
   return (await assertRejects(body, LoraFleetError)).code;
 }
 
-Deno.test("a stored file is listed, found and there after a restart", () =>
+async function leftovers(folder: string): Promise<string[]> {
+  const names: string[] = [];
+  const read = async (path: string) => {
+    for await (const { name, isDirectory } of Deno.readDir(path)) {
+      if (isDirectory) await read(`${path}/${name}`);
+      else names.push(name);
+    }
+  };
+  await read(folder);
+  return names.sort();
+}
+
+Deno.test("what is accepted is listed, found and there after a restart; what merely has arrived is not", () =>
   withStore(async (store, folder) => {
-    const file = await store.put("ftjob-1", 7, "adapter_config.json", bytes("abc"), ABC_SHA256);
-    assertEquals(file, { name: "adapter_config.json", size: 3, sha256: ABC_SHA256 });
-    await store.put("ftjob-1", 12, "adapter_model.safetensors", bytes(""), EMPTY_SHA256);
+    const put = putAs(store, "w-a", 7);
+    const files = [await put(CONFIG, "{}"), await put(WEIGHTS, "abc")];
+    assertEquals([await store.files("j", 7), await store.steps("j")], [[], []]);
+    assertEquals(await store.accept("j", 7, "w-a", files, NO_TRUTH), { files });
     const restarted = createArtifactStore(folder);
-    assertEquals(await restarted.files("ftjob-1", 7), [file]);
-    assertEquals(await restarted.files("ftjob-1", 8), []);
-    assertEquals(await restarted.steps("ftjob-1"), [7, 12]);
-    assertEquals(await restarted.steps("ftjob-2"), []);
-    assertEquals(await Deno.readTextFile(await restarted.path("ftjob-1", 7, "adapter_config.json")), "abc");
-    await restarted.clear("ftjob-1");
-    await restarted.clear("ftjob-1");
-    assertEquals(await restarted.steps("ftjob-1"), []);
+    assertEquals([await restarted.files("j", 7), await restarted.steps("j")], [files, [7]]);
+    assertEquals(await Deno.readTextFile(await restarted.path("j", 7, files[1]!)), "abc");
+    assertEquals([await restarted.files("j", 8), await restarted.steps("other")], [[], []]);
+    await restarted.clear("j");
+    await restarted.clear("j");
+    assertEquals(await restarted.steps("j"), []);
   }));
 
-Deno.test("the same upload again is accepted, another one under its name is not", () =>
+Deno.test("what a writer left that died before its report does not stand in the next one's way", () =>
+  withStore(async (store, folder) => {
+    await putAs(store, "w-a", 1)(WEIGHTS, "another's bytes");
+    assertEquals(await storeStep(store, 1, "abc", "w-b"), { files: await store.files("j", 1) });
+    // Nor does what was accepted and never recorded.
+    await storeStep(store, 1, "newer", "w-c");
+    assertEquals((await store.files("j", 1))[1]!.sha256, shaOf("newer"));
+    assertEquals(await leftovers(folder), [CONFIG, `${CONFIG}.sha256`, WEIGHTS, `${WEIGHTS}.sha256`]);
+  }));
+
+Deno.test("uploads of others for a step, and of another step, are removed with the next one: nothing piles up", () =>
+  withStore(async (store, folder) => {
+    for (let step = 1; step <= 20; step++) {
+      await putAs(store, `w-${step % 3}`, step)(CONFIG, "x".repeat(step));
+    }
+    assertEquals(await leftovers(folder), [CONFIG, `${CONFIG}.sha256`]);
+    await store.dropStates("j", null);
+    assertEquals(await leftovers(folder), []);
+  }));
+
+Deno.test("the same upload again is accepted, another one takes its place", () =>
   withStore(async (store) => {
-    const first = await store.put("j", 1, "adapter_config.json", bytes("abc"), ABC_SHA256);
-    assertEquals(await store.put("j", 1, "adapter_config.json", bytes("abc"), ABC_SHA256), first);
-    assertEquals(
-      await codeOf(() => store.put("j", 1, "adapter_config.json", bytes(""), EMPTY_SHA256)),
-      "conflict",
-    );
+    const put = putAs(store, "w-a", 1);
+    assertEquals(await put(CONFIG, "abc"), await put(CONFIG, "abc"));
+    assertEquals((await put(CONFIG, "abcd")).size, 4);
+  }));
+
+Deno.test("an upload that stands still ends when its writer begins anew", () =>
+  withStore(async (store) => {
+    const upload = { step: 1, writer: "w-a", name: CONFIG, sha256: shaOf("abc"), maxBytes: 10 };
+    const still = new ReadableStream<Uint8Array>({
+      start: (to) => to.enqueue(new TextEncoder().encode("a")),
+    });
+    const first = codeOf(() => store.put("j", upload, still));
+    assertEquals((await store.put("j", upload, streamOf("abc"))).size, 3);
+    assertEquals(await first, "conflict");
   }));
 
 Deno.test("a corrupt or too large upload leaves nothing", () =>
-  withStore(async (store) => {
-    const name = "adapter_model.safetensors";
-    assertEquals(await codeOf(() => store.put("j", 1, name, bytes("abd"), ABC_SHA256)), "corrupt");
-    assertEquals(
-      await codeOf(() => store.put("j", 1, name, bytes("12345678901"), ABC_SHA256)),
-      "invalid_request",
-    );
-    assertEquals(await store.files("j", 1), []);
-    assertEquals(await codeOf(() => store.path("j", 1, name)), "not_found");
+  withStore(async (store, folder) => {
+    const upload = { step: 1, writer: "w-a", name: WEIGHTS, sha256: shaOf("abc"), maxBytes: 10 };
+    assertEquals(await codeOf(() => store.put("j", upload, streamOf("abd"))), "corrupt");
+    assertEquals(await codeOf(() => store.put("j", upload, streamOf("12345678901"))), "invalid_request");
+    assertEquals(await leftovers(folder), []);
   }));
 
-Deno.test("names, steps and ids that are not ours are refused", () =>
+Deno.test("names, steps, workers and ids that are not ours are refused", () =>
   withStore(async (store) => {
-    const name = "adapter_config.json";
+    const good = { step: 1, writer: "w-a", name: CONFIG, sha256: shaOf("abc"), maxBytes: 10 };
     for (
-      const attempt of [
-        () => store.put("j", 1, "../evil", bytes("abc"), ABC_SHA256),
-        () => store.put("j", 1, `${name}.sha256`, bytes("abc"), ABC_SHA256),
-        () => store.put("../j", 1, name, bytes("abc"), ABC_SHA256),
-        () => store.put("j", 0, name, bytes("abc"), ABC_SHA256),
-        () => store.put("j", 1.5, name, bytes("abc"), ABC_SHA256),
-        () => store.put("j", 1, name, bytes("abc"), ABC_SHA256.toUpperCase()),
-      ]
-    ) assertEquals(await codeOf(attempt), "invalid_request");
+      const [jobId, change] of [
+        ["j", { name: "../evil" }],
+        ["j", { name: `${CONFIG}.sha256` }],
+        ["../j", {}],
+        ["j", { step: 0 }],
+        ["j", { step: 1.5 }],
+        ["j", { writer: "../w" }],
+        ["j", { sha256: shaOf("abc").toUpperCase() }],
+      ] as const
+    ) {
+      const put = () => store.put(jobId, { ...good, ...change }, streamOf("abc"));
+      assertEquals(await codeOf(async () => await put()), "invalid_request", JSON.stringify(change));
+    }
   }));
 
-Deno.test("training states are kept apart from what a user gets, and all but the newest are dropped", async () => {
+Deno.test("a report is not accepted while a file of it has not arrived, or is missing from it", () =>
+  withStore(async (store) => {
+    const config = await putAs(store, "w-a", 1)(CONFIG, "{}");
+    const absent = { name: WEIGHTS, size: 3, sha256: shaOf("abc") };
+    for (const files of [[config], [config, absent], [absent]]) {
+      const { fault } = await store.accept("j", 1, "w-a", files, NO_TRUTH) as { fault: string };
+      assertMatch(fault, /^adapter_model\.safetensors has not arrived at the coordinator$/);
+    }
+    await putAs(store, "w-a", 1)(WEIGHTS, "abc");
+    assert(
+      "fault" in await store.accept("j", 1, "w-b", [config, absent], NO_TRUTH),
+      "another writer's files",
+    );
+    assert("files" in await store.accept("j", 1, "w-a", [config, absent], NO_TRUTH));
+  }));
+
+Deno.test("one byte that changes on the disk: refused with the reason, and set aside", () =>
+  withStore(async (store, folder) => {
+    await storeStep(store, 3, "abcdef");
+    const file = (await store.files("j", 3))[1]!;
+    const path = await store.path("j", 3, file);
+    await Deno.writeTextFile(path, "abcdeg");
+    for (let time = 0; time < 2; time++) {
+      const { code, message } = await assertRejects(() => store.path("j", 3, file), LoraFleetError);
+      assertEquals(code, "corrupt");
+      assertMatch(message, /"adapter_model\.safetensors" of step 3 of job "j" is damaged/);
+      assert(!message.includes(folder), "a path of the server");
+    }
+    assertEquals(await Deno.readTextFile(`${path}.damaged`), "abcdeg");
+    await storeStep(store, 3, "abcdef");
+    assertEquals(await store.path("j", 3, file), path);
+    await Deno.remove(path);
+    await Deno.remove(`${path}.damaged`);
+    assertEquals(await codeOf(() => store.path("j", 3, file)), "not_found");
+  }));
+
+Deno.test("training states are kept apart from what a user gets, all but the newest are dropped, damaged ones are none", () =>
+  withStore(async (store, folder) => {
+    for (const step of [2, 4]) {
+      const put = putAs(store, "w-a", step);
+      const files = [await put(CONFIG, "{}"), await put(WEIGHTS, "abc"), await put(STATE, stateBytes("st"))];
+      const truth = { digest: shaOf("st"), layout: null };
+      assert("files" in await store.accept("j", step, "w-a", files, truth));
+    }
+    assertEquals((await store.files("j", 4)).map(({ name }) => name), [CONFIG, WEIGHTS]);
+    await store.dropStates("j", 4);
+    assertEquals([await store.state("j", 2), (await store.state("j", 4))?.size], [null, 12]);
+    await Deno.writeFile(`${folder}/j/4/${STATE}`, stateBytes("sx"));
+    assertEquals(await store.state("j", 4), null);
+    await store.dropStates("j", null);
+    assertEquals([await store.state("j", 4), await store.steps("j")], [null, [2, 4]]);
+  }));
+
+/** A header of two bytes, then the data. */
+function stateBytes(data: string): Uint8Array {
+  const bytes = new TextEncoder().encode(`........{}${data}`);
+  new DataView(bytes.buffer).setBigUint64(0, 2n, true);
+  return bytes;
+}
+
+Deno.test("an adapter and a state that are not what was committed are not accepted", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    const store = createArtifactStore(folder);
-    const bytes = new TextEncoder().encode("state");
-    const put = (step: number, name: string) =>
-      store.put(
-        "ftjob-1",
-        step,
+    const name = (side: string) => `base_model.model.model.layers.0.self_attn.q_proj.lora_${side}.weight`;
+    const adapter = Float32Array.from({ length: 128 }, (_, i) => i);
+    const state = {
+      adapter,
+      firstMoment: adapter.map((x) => x / 2),
+      secondMoment: adapter.map((x) => x * x),
+    };
+    const layout: AdapterLayout = {
+      ...{ tensorCount: 2, elementCount: 128, parameterCount: 120 },
+      tensors: [{ name: name("A"), offset: 0, size: 60 }, { name: name("B"), offset: 64, size: 60 }],
+    };
+    const write = async (to: string, change: (tensor: Float32Array) => Float32Array) => {
+      const tensors = layout.tensors.map(({ name, offset, size }, index) => ({
         name,
-        ReadableStream.from([bytes]),
-        createHash("sha256").update(bytes).digest("hex"),
+        shape: (index === 0 ? [4, 15] : [15, 4]) as [number, number],
+        data: change(adapter.slice(offset, offset + size)),
+      }));
+      const lora = {
+        ...{ r: 4, lora_alpha: 8, lora_dropout: 0, use_rslora: false },
+        ...{ bias: "none" as const, task_type: "CAUSAL_LM" as const },
+      };
+      await writeAdapter(to, {
+        tensors,
+        lora: { ...lora, target_modules: ["q_proj"] },
+        baseModelName: "base",
+      });
+      await writeTrainingState(to, { updateCount: 1, ...state });
+    };
+    const upload = async (from: string, truth: string) => {
+      const store = createArtifactStore(`${folder}/artifacts`);
+      const put = putAs(store, "w-a", 1);
+      const files = await Promise.all(
+        [CONFIG, WEIGHTS, STATE].map(async (file) => await put(file, await Deno.readFile(`${from}/${file}`))),
       );
-    for (const step of [2, 4]) {
-      await put(step, "adapter_config.json");
-      await put(step, "training_state.safetensors");
-    }
-    assertEquals((await store.files("ftjob-1", 4)).map(({ name }) => name), ["adapter_config.json"]);
-    assertEquals((await store.state("ftjob-1", 2))?.size, 5);
-    await store.dropStates("ftjob-1", 4);
-    assertEquals([await store.state("ftjob-1", 2), (await store.state("ftjob-1", 4))?.size], [null, 5]);
-    await store.dropStates("ftjob-1", null);
-    assertEquals([await store.state("ftjob-1", 4), await store.steps("ftjob-1")], [null, [2, 4]]);
+      const accepted = await store.accept("j", 1, "w-a", files, { digest: truth, layout });
+      return "fault" in accepted ? accepted.fault : "accepted";
+    };
+    await write(`${folder}/right`, (tensor) => tensor);
+    await write(`${folder}/wrong`, (tensor) => tensor.with(59, 7));
+    assertEquals(await upload(`${folder}/right`, digestOf(state)), "accepted");
+    assertMatch(
+      await upload(`${folder}/wrong`, digestOf(state)),
+      /lora_A\.weight in .* has other numbers than/,
+    );
+    assertMatch(
+      await upload(`${folder}/right`, shaOf("another")),
+      /the training state has the digest [0-9a-f]{64}/,
+    );
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -28,7 +28,8 @@ export interface Broker {
   readonly tlsServerName?: string;
 }
 
-export interface ConnectOptions extends Pick<FleetOptions, "artifacts" | "coordinatorId" | "quarantines"> {
+export interface ConnectOptions
+  extends Pick<FleetOptions, "artifacts" | "coordinatorId" | "quarantines" | "layoutOf" | "onFlood"> {
   readonly lease: Pick<LeaseOptions, "holder" | "succeeds">;
   readonly standby: Standby;
 }

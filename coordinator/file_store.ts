@@ -3,7 +3,7 @@
  * lie in the artifact store.
  */
 import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, quote } from "../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import type { CheckpointFile } from "./fleet.ts";
 import { PRIVATE_FOLDER_MODE } from "./storage/private_folder.ts";
@@ -11,6 +11,7 @@ import type { NewId } from "./store/ids.ts";
 import type { JobRecord } from "./job.ts";
 import type { FileRecord, JobStore, Page } from "./store/job_store.ts";
 import { removeUnfinishedFiles, writeStreamedFile } from "./store/streamed_file.ts";
+import { createFileVerifier } from "./verified_file.ts";
 
 /** What an upload may be for. OpenAI knows more purposes; nothing here would ever read such a file. */
 export const UPLOAD_PURPOSES = ["fine-tune"] as const;
@@ -18,6 +19,9 @@ export const RESULT_PURPOSE = "fine-tune-results";
 
 /** A hundred bytes for each of more steps than a job has. */
 const MAX_RESULT_TEXT_BYTES = 2 ** 32;
+
+/** Far above any tokenizer's file. */
+const MAX_COPY_BYTES = 2 ** 30;
 
 /** Bytes on disk that are not yet a file: the form may still turn out to be incomplete. */
 export interface ReceivedFile {
@@ -39,6 +43,8 @@ export interface FileStore {
   addResult(jobId: string, step: number, artifact: CheckpointFile): FileRecord;
   /** Makes a file of a job's text that is no artifact. Throws `storage`. */
   addResultText(filename: string, text: Iterable<string>): Promise<FileRecord>;
+  /** Makes a file of a copy of what lies at `path`, which is no artifact and stays with the job. Throws `storage`. */
+  addResultCopy(filename: string, path: string): Promise<FileRecord>;
   /** Forgets results that lie in the artifact store: their bytes are the caller's. */
   forgetResults(jobId: string, step: number): void;
   /** Null where it never was, is deleted or has expired. */
@@ -49,8 +55,10 @@ export interface FileStore {
   list(query: Parameters<JobStore["files"]>[0]): Page<FileRecord>;
   /** Deletes what has expired and is not needed by an unfinished job. Reading and listing do so, too. */
   dropExpired(): void;
-  /** Where the bytes lie. */
+  /** Where the bytes lie. Of a job's result as `ArtifactStore.path` has it. */
   path(file: FileRecord): Promise<string>;
+  /** The same for whoever is to get them: sound. Throws `DamagedFileError`, `not_found` or `storage`. */
+  soundPath(file: FileRecord): Promise<string>;
   /** Throws `not_found`, or `conflict` while a job needs the file or when it is a job's result. */
   delete(id: string): Promise<void>;
   /** Removes bytes that an earlier process received but never kept. */
@@ -69,6 +77,7 @@ export interface FileStoreOptions {
 /** Keeps uploads in a folder of the coordinator's disk, one plain file for each id. */
 export function createFileStore(options: FileStoreOptions): FileStore {
   const { folder, store, artifacts, clock, newId } = options;
+  const verifier = createFileVerifier();
   const uploadPath = (id: string) => `${folder}/${id}`;
 
   /** When the files expire that do; from the store when it is first needed. */
@@ -109,6 +118,27 @@ export function createFileStore(options: FileStoreOptions): FileStore {
     throw new LoraFleetError("not_found", `no such file: ${quote(id)}`, { param: "file" });
   };
 
+  const path = (file: FileRecord): Promise<string> => {
+    if (file.artifact === null) return Promise.resolve(uploadPath(file.id));
+    const { jobId, step, name } = file.artifact;
+    return artifacts.path(jobId, step, { name, size: file.size, sha256: file.sha256 });
+  };
+
+  const addResultBytes = async (
+    filename: string,
+    bytes: AsyncIterable<Uint8Array>,
+    maxBytes: number,
+  ): Promise<FileRecord> => {
+    const id = newId("file");
+    const written = await writeStreamedFile(uploadPath(id), bytes, { maxBytes });
+    const file = {
+      ...{ id, createdAt: clock.now(), filename, purpose: RESULT_PURPOSE, artifact: null, expiresAt: null },
+      ...written,
+    };
+    store.putFile(file);
+    return file;
+  };
+
   return {
     async receive(body) {
       const id = newId("file");
@@ -146,16 +176,16 @@ export function createFileStore(options: FileStoreOptions): FileStore {
     },
 
     async addResultText(filename, text) {
-      const id = newId("file");
       const encoder = new TextEncoder();
       const bytes = ReadableStream.from(Iterator.from(text).map((line) => encoder.encode(line)));
-      const written = await writeStreamedFile(uploadPath(id), bytes, { maxBytes: MAX_RESULT_TEXT_BYTES });
-      const file = {
-        ...{ id, createdAt: clock.now(), filename, purpose: RESULT_PURPOSE, artifact: null, expiresAt: null },
-        ...written,
-      };
-      store.putFile(file);
-      return file;
+      return await addResultBytes(filename, bytes, MAX_RESULT_TEXT_BYTES);
+    },
+
+    async addResultCopy(filename, path) {
+      const source = await Deno.open(path).catch((cause) => {
+        throw new LoraFleetError("storage", `cannot read ${quote(filename)}: ${messageOf(cause)}`, { cause });
+      });
+      return await addResultBytes(filename, source.readable, MAX_COPY_BYTES);
     },
 
     forgetResults(jobId, step) {
@@ -174,9 +204,12 @@ export function createFileStore(options: FileStoreOptions): FileStore {
 
     dropExpired,
 
-    path(file) {
-      if (file.artifact === null) return Promise.resolve(uploadPath(file.id));
-      return artifacts.path(file.artifact.jobId, file.artifact.step, file.artifact.name);
+    path,
+
+    async soundPath(file) {
+      const found = await path(file);
+      if (file.artifact === null) await verifier.verify(found, file, `file ${quote(file.id)}`);
+      return found;
     },
 
     async delete(id) {

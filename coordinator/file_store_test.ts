@@ -25,7 +25,13 @@ async function withFiles(
   const options = { store, artifacts, clock: systemClock, newId: randomId, maxUploadBytes: 10 };
   const files = createFileStore({ ...options, folder: `${folder}/files` });
   try {
-    await artifacts.put("ftjob-1", 3, "adapter_config.json", bytes("abc"), ABC_SHA256);
+    const upload = { step: 3, writer: "w-a", sha256: ABC_SHA256, maxBytes: 3 };
+    const stored = await Promise.all(
+      ["adapter_config.json", "adapter_model.safetensors"].map((name) =>
+        artifacts.put("ftjob-1", { ...upload, name }, bytes("abc"))
+      ),
+    );
+    await artifacts.accept("ftjob-1", 3, "w-a", stored, { digest: "", layout: null });
     await body(files, { folder: `${folder}/files`, store });
   } finally {
     await Deno.remove(folder, { recursive: true });

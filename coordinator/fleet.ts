@@ -8,6 +8,7 @@ import type { MicroBatch } from "../shared/micro_batch.ts";
 import type { InitialState } from "./initial_adapter.ts";
 import type { LocalPlan } from "./local_plan.ts";
 import type { ModelManifest } from "../shared/model_manifest.ts";
+import type { CheckpointSteps } from "./shard_plan.ts";
 
 /** A validated job whose data is ready: everything that the steps need, computed before the first one. */
 export interface PlannedJob {
@@ -20,8 +21,7 @@ export interface PlannedJob {
   readonly modelFolder: string;
   /** With local steps: outer steps, as everywhere here. */
   readonly totalSteps: number;
-  /** Steps after which a checkpoint is written; the last step always is one. Ascending, 1-based. */
-  readonly checkpointSteps: readonly number[];
+  readonly checkpointSteps: CheckpointSteps;
   readonly maxTokensPerMicroBatch: number;
   readonly maxPositions: number;
   /** Epochs done after a step (1-based): 0.5 after half of the first one's micro-batches. */
@@ -31,6 +31,8 @@ export interface PlannedJob {
    * attempt can be done again.
    */
   microBatchesOf(step: number): readonly MicroBatch[];
+  /** Tokens that go through the model in all data steps up to this one (0: none). */
+  tokensThrough(dataStep: number): number;
   /** The lines of the training file, from 1, that a micro-batch of a step, or a phase, was made of. */
   linesOf(step: number, index: number): readonly number[];
   /** What step 0 is, where the job trains on from an earlier one's adapter; null or left out: what the seed makes. */
@@ -139,11 +141,33 @@ export interface WorkerView {
   readonly reason: string | null;
   /** What it was to blame for in the job that is trained, one sentence each. */
   readonly strikes: readonly string[];
+  /** What it says about others in the job that is trained, and others about it; one alone costs nobody anything. */
+  readonly accusations: readonly string[];
   /** Why it gets no work; null where it does. */
   readonly quarantine: WorkerQuarantine | null;
 }
 
+/** A checkpoint that is being written now. */
+export interface CheckpointOrder {
+  readonly step: number;
+  /** The one worker whose files are taken. */
+  readonly writer: string;
+  readonly savesState: boolean;
+  readonly layout: {
+    readonly tensorCount: number;
+    readonly elementCount: number;
+    readonly parameterCount: number;
+  };
+}
+
 export interface Fleet {
+  /** What the job waits for; null where it is in no checkpoint, and nobody's files are taken. */
+  checkpointOrder(jobId: string): CheckpointOrder | null;
+  /**
+   * The adapter's file of this step is lost: where workers still hold its state they are asked to write it again. Whether they
+   * are.
+   */
+  checkpointDamaged(jobId: string, step: number): boolean;
   workers(): readonly WorkerView[];
   /** Gives a worker that is in quarantine work again. Throws a `LoraFleetError` with code `not_found` where it is in none. */
   reinstate(worker: string): void;

@@ -86,6 +86,7 @@ Deno.test("no answer tells where models and files lie, whatever goes wrong with 
       if (spec.model === "org/broken") {
         throw new LoraFleetError("invalid_model", `the folder ${folder} has no tokenizer.json`);
       }
+      return { spec, warnings: [] };
     },
     prepare: async ({ trainingFilePath, model }) => {
       const text = await Deno.readTextFile(trainingFilePath);

@@ -1,16 +1,33 @@
 /** A planned job as it is announced to workers: all of it that has to be equal on every one of them. */
 import type { JobAnnouncement } from "../shared/messages.ts";
+import type { LoraSpec } from "../shared/job_spec.ts";
 import type { PlannedJob } from "./fleet.ts";
+import { hubRepoOf, parseHubName } from "./model_registry_hub.ts";
+
+/**
+ * What the adapter's config calls its base model, as PEFT's AutoPeftModel finds it again: what the job says, else the hub's name
+ * of a model from there, with its revision where the job asks for one, else the name by which the job has it.
+ */
+function baseModelOf({ spec, modelFolder }: PlannedJob): { readonly name: string; readonly lora: LoraSpec } {
+  const { lora, model } = spec;
+  if (lora.base_model_name_or_path !== undefined) return { name: lora.base_model_name_or_path, lora };
+  const repo = hubRepoOf(modelFolder);
+  if (repo === null) return { name: model, lora };
+  const asked = parseHubName(model);
+  const revision = asked?.repo === repo && asked.revision !== "main" ? { revision: asked.revision } : {};
+  return { name: repo, lora: { ...revision, ...lora } };
+}
 
 export function announcementOf(job: PlannedJob, startId: string): JobAnnouncement {
-  const { lora, seed, quantization, training, fleet } = job.spec;
+  const { seed, quantization, training, fleet } = job.spec;
+  const { name: baseModelName, lora } = baseModelOf(job);
   return {
     jobId: job.id,
     startId,
     specHash: job.specHash,
     model: job.model,
     modelFolder: job.modelFolder,
-    baseModelName: job.spec.model,
+    baseModelName,
     savesState: !training.save_only_model,
     gradientCodec: fleet.gradient_codec,
     localSteps: fleet.local_steps === null ? null : {

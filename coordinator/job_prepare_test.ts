@@ -2,9 +2,14 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { LoraFleetError } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
-import { checkModelForJob, prepareJob } from "./job_prepare.ts";
+import { systemClock } from "../shared/clock.ts";
+import { checkModelForJob } from "./job_prepare.ts";
+import type { PrepareRequest } from "./job_service.ts";
 import { createHashCache } from "./model_registry_files.ts";
 import { createModelRegistry } from "./model_registry.ts";
+import { openPreparer } from "./planning/open_preparer.ts";
+import { runHere } from "./planning/preparation_fixture.ts";
+import { sha256Of } from "./store/streamed_file.ts";
 
 const DEMO_MODEL = fromFileUrl(new URL("../deploy/demo/assets/base", import.meta.url));
 const DATASET = ["mint", "otter", "lamp"].map((word) =>
@@ -41,7 +46,8 @@ async function prepare(folder: string, fields: object = {}, lines = DATASET) {
     hashes: createHashCache(`${root}/hashes.json`),
   });
   const events: string[] = [];
-  const plan = await prepareJob({
+  const preparer = await openPreparer(`${root}/prepared`, systemClock, runHere);
+  const request: PrepareRequest = {
     id: "ftjob-1",
     spec: specOf(fields),
     model: await registry.resolve("base"),
@@ -51,13 +57,17 @@ async function prepare(folder: string, fields: object = {}, lines = DATASET) {
       filename: "train.jsonl",
       purpose: "fine-tune",
       size: 0,
-      sha256: "",
+      sha256: sha256Of(await Deno.readFile(trainingFilePath)),
       artifact: null,
+      expiresAt: null,
     },
     trainingFilePath,
     signal: new AbortController().signal,
     event: (level, message) => void events.push(`${level} ${message}`),
-  });
+  };
+  const { totalSteps } = await preparer.prepare(request);
+  const plan = await preparer.plan(request);
+  assertEquals(plan.totalSteps, totalSteps);
   return { plan, events };
 }
 
@@ -74,10 +84,12 @@ Deno.test("the demo's base model and a dataset become a plan, with a report of t
       dataset: { packing: false, max_seq_length: 64 },
     };
     const { plan, events } = await prepare(folder, fields);
-    assertEquals([plan.id, plan.totalSteps, plan.checkpointSteps], ["ftjob-1", 6, [3, 6]]);
+    const saves = [1, 2, 3, 4, 5, 6].filter((step) => plan.checkpointSteps.includes(step));
+    assertEquals([plan.id, plan.totalSteps, saves], ["ftjob-1", 6, [3, 6]]);
     assertEquals(plan.modelFolder, folder);
     assertEquals(plan.microBatchesOf(1).length, 1);
-    assert(events.at(-1)!.startsWith("info 3 examples in 3 rows of up to 64 tokens"), events.at(-1));
+    assert(events[0]!.startsWith("info 3 examples in 3 rows of up to 64 tokens"), events[0]);
+    assert(events[1]!.startsWith("warn The job makes only 6 updates"), events[1]);
   }));
 
 Deno.test("a job that does not fit the model is refused by its field", () =>
@@ -85,7 +97,7 @@ Deno.test("a job that does not fit the model is refused by its field", () =>
     const cases: [object, string, string][] = [
       [{ target_modules: ["q_proj", "qq_proj"] }, "lora.target_modules", "qq_proj"],
       [{ target_modules: ["embed_tokens"] }, "lora.target_modules", "embed_tokens"],
-      [{ r: 65, target_modules: ["k_proj"] }, "lora.r", "64"],
+      [{ target_modules: "q_proj" }, "lora.target_modules", "whole name"],
     ];
     for (const [lora, param, message] of cases) {
       const error = await assertRejects(
@@ -95,7 +107,7 @@ Deno.test("a job that does not fit the model is refused by its field", () =>
       );
       assertEquals([error.code, error.param], ["invalid_request", param]);
     }
-    await checkModelForJob(specOf({ lora: { r: 64, target_modules: "all-linear" } }), folder);
+    await checkModelForJob(specOf({ lora: { r: 400, target_modules: "all-linear" } }), folder);
   }));
 
 Deno.test("a broken model is refused by its file", () =>
@@ -127,6 +139,7 @@ Deno.test("documents beyond a sliding window are refused, shorter ones are not",
     const window = (size: number) =>
       edit(`${folder}/config.json`, (config) => {
         config["architectures"] = ["MistralForCausalLM"];
+        config["model_type"] = "mistral";
         config["sliding_window"] = size;
       });
     const lines = [JSON.stringify({ prompt: "mint otter lamp", completion: " mint" })];
@@ -135,6 +148,17 @@ Deno.test("documents beyond a sliding window are refused, shorter ones are not",
     await window(4);
     const error = await assertRejects(() => prepare(folder, {}, lines), LoraFleetError, "at most 4");
     assertEquals([error.code, error.param], ["invalid_request", "dataset.max_seq_length"]);
+  }));
+
+Deno.test("a job whose only step has a learning rate of 0 is refused with what to change", () =>
+  withModel(async (folder) => {
+    const error = await assertRejects(
+      () => prepare(folder, { training: { num_train_epochs: 1 } }),
+      LoraFleetError,
+      "all with a learning rate of 0",
+    );
+    assertEquals([error.code, error.param], ["invalid_request", "training.warmup_ratio"]);
+    await prepare(folder, { training: { num_train_epochs: 1, warmup_ratio: 0 } });
   }));
 
 Deno.test("a line of the dataset that will not do is named", () =>

@@ -18,9 +18,11 @@ import {
   welcomeSchema,
 } from "../shared/messages.ts";
 import * as subjects from "../shared/subjects.ts";
+import type { AdapterLayout } from "./adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
+import { createFloodGuard } from "./flood_guard.ts";
 import { createHearing } from "./hearing.ts";
 import { announcementOf } from "./job_announcement.ts";
 import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
@@ -45,6 +47,12 @@ export interface FleetOptions {
   readonly quarantines?: QuarantineStore;
   readonly limits?: Limits;
   readonly newStartId?: () => string;
+  /** A secret for the checks of one run of a job; a random one. */
+  readonly newCheckKey?: () => string;
+  /** How a job's adapter has to lie in memory, by its base model; left out: workers are believed. */
+  readonly layoutOf?: (planned: PlannedJob) => Promise<AdapterLayout | null>;
+  /** A worker sends so much that it should be thrown out; left out: it is told of. */
+  readonly onFlood?: (worker: string, reason: string) => void;
   /** Told of messages that no worker of ours would send, and of defects. */
   readonly onDefect: OnDefect;
 }
@@ -77,6 +85,7 @@ export interface RunningFleet extends Fleet {
 
 export function createFleet(options: FleetOptions): RunningFleet {
   const { bus, clock, coordinatorId, term, artifacts, limits = LIMITS, onDefect } = options;
+  const newCheckKey = options.newCheckKey ?? (() => crypto.randomUUID());
   const startIdOf = options.newStartId ?? (() => newStartId());
   const quarantines = createQuarantines(options.quarantines ?? createMemoryQuarantineStore());
   let membership: Membership = NOBODY;
@@ -89,6 +98,13 @@ export function createFleet(options: FleetOptions): RunningFleet {
   /** Heartbeats have come that the run has not seen. */
   let hasUnseen = false;
   const closing = new AbortController();
+  const onFlood = (worker: string, reason: string) => {
+    observer?.event("error", `${reason}.`, { worker });
+    if (options.onFlood === undefined) {
+      onDefect("a worker floods the coordinator", new LoraFleetError("corrupt", reason));
+    } else options.onFlood(worker, reason);
+  };
+  const guard = createFloodGuard({ clock, limits, onDefect, onFlood });
   const hearing = createHearing(clock.now(), limits, options.isHeld);
   bus.onStatus((status) => hearing.statusChanged(status, clock.now()));
 
@@ -194,7 +210,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
       schema: helloSchema,
       what: "hello",
       handle: welcome,
-    }, onDefect),
+    }, guard),
     listenToWorkers(bus, {
       subject: subjects.leaveSubject(subjects.ANY),
       schema: leaveSchema,
@@ -203,13 +219,13 @@ export function createFleet(options: FleetOptions): RunningFleet {
         apply({ type: "leave", worker, incarnation, reason });
         respond(received);
       },
-    }, onDefect),
+    }, guard),
     listenToWorkers(bus, {
       subject: subjects.heartbeatSubject(subjects.ANY),
       schema: heartbeatSchema,
       what: "heartbeat",
       handle: ({ said }) => void apply({ type: "heartbeat", heartbeat: said }),
-    }, onDefect),
+    }, guard),
   ];
 
   /** Deadlines are looked at as often as heartbeats come; states are repeated. */
@@ -258,7 +274,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
       const { entry, sequence } = newest;
       const known = await told.starting(entry.step);
       const untold = commits.map(({ entry }) => entry).filter(({ step }) => step > known.step);
-      const adapter = known.checkpointSteps.includes(entry.step);
+      const adapter = known.checkpointSteps.includes(entry.step) && await isSound(planned.id, entry.step);
       const state = entry.step === 0
         ? planned.initial ?? null
         : await artifacts.state(planned.id, entry.step);
@@ -275,8 +291,21 @@ export function createFleet(options: FleetOptions): RunningFleet {
     const entry = { ...base.entry, startId };
     const sequence = await appendCommit(bus, clock, entry, 0, () => closing.signal.aborted);
     closing.signal.throwIfAborted();
-    const held = { adapter: known.checkpointSteps.includes(entry.step), state: base.state };
+    const adapter = known.checkpointSteps.includes(entry.step) && await isSound(planned.id, entry.step);
+    const held = { adapter, state: base.state };
     return { startId, resumed: { entry, sequence: sequence!, untold: [], stored: held } };
+  }
+
+  /** Whether the adapter's files are as they were stored; where they are not, a worker is asked for them again. */
+  async function isSound(jobId: string, step: number): Promise<boolean> {
+    const files = await artifacts.files(jobId, step);
+    try {
+      for (const file of files) await artifacts.path(jobId, step, file);
+      return files.length > 0;
+    } catch (thrown) {
+      onDefect(`the adapter of step ${step} of job ${jobId} is stored no more`, thrown);
+      return false;
+    }
   }
 
   /** The newest commit whose training state is stored; null where there is none. */
@@ -309,6 +338,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
     if (past !== null) await unlessLate(past.run.settled());
     const { startId, resumed } = await prepareStart(planned, told, mayResume);
     signal.throwIfAborted();
+    const layout = options.layoutOf === undefined ? null : await options.layoutOf(planned);
+    signal.throwIfAborted();
     for (const { worker } of membership.members) tellOfQuarantine(told, worker);
     if (membership.members.length === 0) told.event("info", "The job waits for a worker to join.");
     const aborted = Promise.withResolvers<never>();
@@ -317,7 +348,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
     job = announcementOf(planned, startId);
     announcement.now();
     run = startTrainingRun({
-      ...{ bus, clock, limits, artifacts, startId, resumed, onDefect },
+      ...{ bus, clock, limits, artifacts, startId, resumed, layout, guard, onDefect },
+      checkKey: newCheckKey(),
       job: planned,
       term: term * MOST_RUNS + ++runCount,
       observer: told,
@@ -339,7 +371,10 @@ export function createFleet(options: FleetOptions): RunningFleet {
   }
 
   return {
-    workers: () => workerViews(membership, quarantines, run?.strikes ?? new Map()),
+    workers: () =>
+      workerViews(membership, quarantines, run?.strikes ?? new Map(), run?.accusations ?? new Map()),
+    checkpointOrder: (jobId) => job?.jobId === jobId ? run?.checkpointOrder ?? null : null,
+    checkpointDamaged: (jobId, step) => job?.jobId === jobId && run?.checkpointDamaged(step) === true,
     reinstate(worker) {
       if (!quarantines.lift(worker)) {
         throw new LoraFleetError(

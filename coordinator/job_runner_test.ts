@@ -42,6 +42,7 @@ function createWorld(): World {
     isHeld: () => isHeld,
     artifacts: NO_ARTIFACTS,
     newStartId: () => "s-1",
+    limits: { ...LIMITS, floodLogIntervalMs: 0 },
     onDefect: (message, thrown) => defects.push(`${message}: ${thrown}`),
   });
   const bus = broker.connect("w-a");
@@ -95,6 +96,7 @@ function plannedJob(): PlannedJob {
     modelFolder: "/models/m",
     totalSteps: 1,
     checkpointSteps: [1],
+    tokensThrough: (dataStep) => dataStep,
     maxTokensPerMicroBatch: 1,
     maxPositions: 1,
     epochsAfter: () => 1,

@@ -1,6 +1,6 @@
 /**
  * A job's life around the fleet: created over HTTP, its data prepared, queued, trained, its adapter made into files.
- * One job's data is prepared at a time, one job trains at a time; the others wait in the order of their creation.
+ * Two jobs' data is prepared at a time, one job trains at a time; the others wait in the order of their creation.
  */
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
@@ -15,11 +15,14 @@ import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./jo
 import { openInitialAdapter } from "./initial_adapter.ts";
 import type { InitialState } from "./initial_adapter.ts";
 import { addStep, startProgress } from "./job_progress.ts";
+import type { CheckedJob } from "./model_check.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
 import { METRICS_FILENAME, stepMetricsCsv } from "./step_metrics.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
-import { tokenCountOf } from "./token_count.ts";
+import { createKeyedTurns, createTurns } from "./planning/turns.ts";
+import { tokensUntil } from "./token_count.ts";
+import { addTokenizerFiles } from "./tokenizer_results.ts";
 import { onTunedBase } from "./tuned_base.ts";
 import { namesOfAdapter, tunedModel } from "./tuned_models.ts";
 
@@ -42,10 +45,16 @@ export interface JobServiceOptions {
   readonly fleet: Fleet;
   readonly clock: Clock;
   readonly newId: NewId;
-  /** Whether a job fits a base model that is there. Rejects with a `LoraFleetError` that names field or file. */
-  readonly checkModel: (spec: JobSpec, folder: string) => Promise<void>;
-  /** Turns a dataset into steps. Rejects with a `LoraFleetError` that names the line or field at fault. */
-  readonly prepare: (request: PrepareRequest) => Promise<PlannedJob>;
+  /** The job as a base model that is there lets it be. Rejects with a `LoraFleetError` that names field or file. */
+  readonly checkModel: (spec: JobSpec, folder: string) => Promise<CheckedJob>;
+  /** Reads the whole dataset. Rejects with a `LoraFleetError` that names the line or field at fault. */
+  readonly prepare: (request: PrepareRequest) => Promise<{ readonly totalSteps: number }>;
+  /** Sees to it that the plan of a job whose dataset was prepared before can be had without waiting. */
+  readonly warm: (request: PrepareRequest) => Promise<void>;
+  /** The plan of a job whose dataset was prepared before. */
+  readonly plan: (request: PrepareRequest) => Promise<PlannedJob>;
+  /** Rejects with a `LoraFleetError` where the finished adapter at `path` is no result. Anything is one if left out. */
+  readonly checkAdapter?: (path: string, steps: number) => Promise<void>;
   /** Told of what is no user's fault. */
   readonly onDefect: (message: string, thrown: unknown) => void;
 }
@@ -74,6 +83,11 @@ export interface JobService {
   stop(): Promise<void>;
 }
 
+/** The files of so many jobs are read at a time: a bad one is told soon, and none keeps all others waiting. */
+const VALIDATIONS_AT_A_TIME = 2;
+/** How long a fleet that is free waits for an older job's data, while a younger one's is ready. */
+const PATIENCE_MS = 10_000;
+
 /** Why a job's work was aborted; what it then throws is no failure. */
 const CANCELLED = new LoraFleetError("aborted", "the job was cancelled");
 const PAUSED = new LoraFleetError("aborted", "the job was paused");
@@ -85,9 +99,19 @@ export function createJobService(options: JobServiceOptions): JobService {
   const listeners = new Map<string, Set<() => void>>();
   /** Of what is being done for a job now. */
   const controllers = new Map<string, AbortController>();
-  /** One prepared job is kept, so that a job which need not wait is prepared once. */
-  let kept: PlannedJob | null = null;
-  let preparing: Promise<void> = Promise.resolve();
+  /** The status of jobs that have not finished, in the order of their creation: thousands may wait. */
+  const line = new Map<string, JobRecord["status"]>();
+  /** By job, since one that is paused and resumed may still be ending its first validation. */
+  const validations = new Map<string, Promise<void>>();
+  const modelTurnOf = createKeyedTurns();
+  const lanes = createTurns(VALIDATIONS_AT_A_TIME);
+  const stopped = new AbortController();
+  /** The job that trains after this one, where its data is looked after. */
+  let warming: { readonly id: string; readonly controller: AbortController; ended: Promise<void> } | null =
+    null;
+  /** Jobs that are still prepared after the fleet has waited for them. */
+  const waitedFor = new Set<string>();
+  let isWaiting = false;
   let training: { readonly id: string; readonly ended: Promise<void> } | null = null;
   let stopping = false;
 
@@ -132,6 +156,9 @@ export function createJobService(options: JobServiceOptions): JobService {
     store.putJob(job, [
       { jobId: id, createdAt: now, level: "info", type: "message", message: reason, data: null, ...event },
     ]);
+    if (isFinished(job.status)) line.delete(id);
+    else line.set(id, job.status);
+    if (job.status !== "validating_files") waitedFor.delete(id);
     notify(id);
     return job;
   };
@@ -157,16 +184,30 @@ export function createJobService(options: JobServiceOptions): JobService {
 
   const interrupt = (id: string, reason: LoraFleetError): void => {
     controllers.get(id)?.abort(reason);
-    if (kept?.id === id) kept = null;
+    if (warming?.id === id) warming.controller.abort(reason);
   };
 
-  const prepare = async (id: string, signal: AbortSignal): Promise<PlannedJob> => {
-    const { spec } = get(id);
-    const onDownload = (file: string) => record(id, "info", `Downloading ${file} of ${spec.model}.`);
-    const model = await models.resolve(spec.model, { signal, onDownload });
+  /** A base model that was downloaded first is asked now, as one that was there is when the job is created. */
+  const checkDownloaded = async (id: string, { folder, isFromHub }: ResolvedModel): Promise<JobSpec> => {
+    const job = get(id);
+    if (isFromHub !== true || job.status !== "validating_files") return job.spec;
+    const { spec, warnings } = await options.checkModel(job.spec, folder);
+    if (spec !== job.spec) store.putJob({ ...get(id), spec }, []);
+    for (const warning of warnings) record(id, "warn", warning);
+    return spec;
+  };
+
+  const requestOf = async (id: string, signal: AbortSignal): Promise<PrepareRequest> => {
+    const { model: name } = get(id).spec;
+    const onDownload = (file: string) => record(id, "info", `Downloading ${file} of ${name}.`);
+    // Two jobs on a base model that is not there yet would download it twice.
+    const endTurn = await modelTurnOf(name)(signal);
+    const model = await models.resolve(name, { signal, onDownload }).finally(endTurn);
+    signal.throwIfAborted();
+    const spec = await checkDownloaded(id, model);
     signal.throwIfAborted();
     const trainingFile = files.get(spec.training_file);
-    const plan = await options.prepare({
+    return {
       id,
       spec,
       model,
@@ -174,17 +215,15 @@ export function createJobService(options: JobServiceOptions): JobService {
       trainingFilePath: await files.path(trainingFile),
       signal,
       event: (level, message, data) => record(id, level, message, data ?? null),
-    });
-    signal.throwIfAborted();
-    return plan;
+    };
   };
 
   const validate = async (id: string): Promise<void> => {
     if (stopping || get(id).status !== "validating_files") return;
     await interruptible(id, async (signal) => {
-      const plan = await prepare(id, signal);
-      kept ??= plan;
-      apply(id, { type: "validated", totalSteps: plan.totalSteps });
+      const { totalSteps } = await options.prepare(await requestOf(id, signal));
+      signal.throwIfAborted();
+      apply(id, { type: "validated", totalSteps });
     });
     trainNext();
   };
@@ -196,12 +235,22 @@ export function createJobService(options: JobServiceOptions): JobService {
     return typeof bytes === "number" ? bytes : 0;
   };
 
-  const storedCheckpointSteps = ({ id, checkpointSteps }: PlannedJob): number[] =>
-    store.checkpoints(id, { after: null, limit: checkpointSteps.length + 1 }).items.map(({ step }) => step);
+  /** Page by page, since a job may have thousands. */
+  const storedCheckpointSteps = async (id: string): Promise<Set<number>> => {
+    const steps = new Set<number>();
+    for (let after: string | null = null;;) {
+      const { items, hasMore } = store.checkpoints(id, { after, limit: 100 });
+      for (const { step } of items) steps.add(step);
+      if (!hasMore) return steps;
+      after = items.at(-1)!.id;
+      await clock.sleep(0);
+    }
+  };
 
   const observerOf = (plan: PlannedJob, signal: AbortSignal): JobObserver => {
     let progress = startProgress(plan.totalSteps, gradientBytesSoFar(plan.id));
     let newest: { step: number; loss: number } | null = null;
+    let storedSteps = new Set<number>();
     return {
       async starting(committedStep) {
         if (committedStep === 0) {
@@ -215,7 +264,8 @@ export function createJobService(options: JobServiceOptions): JobService {
           const trainedTokens = tokensUntil(plan, committedStep, get(plan.id).quarantined);
           apply(plan.id, { type: "rolledBack", step: committedStep, trainedTokens }, { level: "warn" });
         }
-        return { step: get(plan.id).step, checkpointSteps: storedCheckpointSteps(plan) };
+        storedSteps = await storedCheckpointSteps(plan.id);
+        return { step: get(plan.id).step, checkpointSteps: [...storedSteps] };
       },
       event(level, message, data) {
         if (!signal.aborted) record(plan.id, level, message, data ?? null);
@@ -255,7 +305,7 @@ export function createJobService(options: JobServiceOptions): JobService {
       checkpointWritten(step, written) {
         if (signal.aborted) return Promise.resolve();
         // After a rollback a step is done again, with the same outcome.
-        if (storedCheckpointSteps(plan).includes(step)) return Promise.resolve();
+        if (storedSteps.has(step)) return Promise.resolve();
         store.putCheckpoint({
           id: newId("ftckpt"),
           jobId: plan.id,
@@ -264,6 +314,7 @@ export function createJobService(options: JobServiceOptions): JobService {
           trainLoss: newest?.step === step ? newest.loss : null,
           files: written.map(({ name, size, sha256 }) => ({ name, size, sha256 })),
         });
+        storedSteps.add(step);
         record(plan.id, "info", `The checkpoint of step ${step} is stored.`, { step });
         return Promise.resolve();
       },
@@ -275,14 +326,14 @@ export function createJobService(options: JobServiceOptions): JobService {
     const { initial_adapter: initial } = plan.spec;
     if (initial === undefined) return null;
     const { job, checkpoint } = tunedModel(store, initial.model);
-    const path = await artifacts.path(job.id, checkpoint.step, "adapter_model.safetensors");
+    const weights = checkpoint.files.find(({ name }) => name === "adapter_model.safetensors")!;
+    const path = await artifacts.path(job.id, checkpoint.step, weights);
     return await openInitialAdapter(path, initial.sha256, await layoutOfJob(plan));
   };
 
   const train = async (id: string): Promise<void> => {
     await interruptible(id, async (signal) => {
-      const prepared = kept?.id === id ? kept : await prepare(id, signal);
-      kept = null;
+      const prepared = await options.plan(await requestOf(id, signal));
       const plan = { ...prepared, initial: await initialOf(prepared) };
       signal.throwIfAborted();
       apply(id, { type: "started" });
@@ -296,11 +347,18 @@ export function createJobService(options: JobServiceOptions): JobService {
           `training has ended without the adapter of step ${plan.totalSteps}`,
         );
       }
+      const weights = stored.find(({ name }) => name === "adapter_model.safetensors");
+      if (weights !== undefined) {
+        await options.checkAdapter?.(await artifacts.path(id, plan.totalSteps, weights), plan.totalSteps);
+      }
+      signal.throwIfAborted();
       // As with OpenAI, the first result is the table of metrics.
       const metrics = await files.addResultText(METRICS_FILENAME, stepMetricsCsv(store, id));
       signal.throwIfAborted();
-      const adapter = stored.map((file) => files.addResult(id, plan.totalSteps, file));
-      const resultFiles = [metrics, ...adapter].map((file) => file.id);
+      const resultFiles = [metrics, ...stored.map((file) => files.addResult(id, plan.totalSteps, file))]
+        .map((file) => file.id);
+      resultFiles.push(...await addTokenizerFiles(files, plan));
+      signal.throwIfAborted();
       apply(id, { type: "trained", resultFiles });
     });
     if (isFinished(get(id).status)) await fleet.forget(id);
@@ -308,20 +366,56 @@ export function createJobService(options: JobServiceOptions): JobService {
 
   const trainNext = (): void => {
     if (stopping || training !== null) return;
-    const next = store.unfinishedJobs().find((job) => job.status === "queued");
-    if (next === undefined) return;
-    const ended = train(next.id).catch((thrown) => options.onDefect(`job ${next.id} is stuck`, thrown))
+    const jobs = [...line];
+    const at = jobs.findIndex(([, status]) => status === "queued");
+    if (at === -1) return;
+    const older = jobs.slice(0, at).filter(([, status]) => status === "validating_files").map(([id]) => id);
+    if (older.some((id) => !waitedFor.has(id))) return waitFor(older);
+    const [id] = jobs[at]!;
+    const ended = train(id).catch((thrown) => options.onDefect(`job ${id} is stuck`, thrown))
       .finally(() => {
-        if (kept?.id === next.id) kept = null;
         training = null;
         trainNext();
       });
-    training = { id: next.id, ended };
+    training = { id, ended };
+    warmNext(id);
+  };
+
+  /** A long queue may have more data than is kept of it: what trains next is there when the fleet is free. */
+  const warmNext = (trainingId: string): void => {
+    const next = [...line].find(([id, status]) => status === "queued" && id !== trainingId);
+    if (next === undefined || warming?.id === next[0]) return;
+    const own = warming = { id: next[0], controller: new AbortController(), ended: Promise.resolve() };
+    own.ended = requestOf(own.id, AbortSignal.any([own.controller.signal, stopped.signal])).then(options.warm)
+      // Its own turn will come to the same, and tell the user.
+      .catch(() => {})
+      .finally(() => {
+        if (warming === own) warming = null;
+      });
+  };
+
+  /** Jobs train in the order of their creation, unless preparing an older one takes long: then the fleet need not idle. */
+  const waitFor = (older: readonly string[]): void => {
+    if (isWaiting) return;
+    isWaiting = true;
+    clock.sleep(PATIENCE_MS, stopped.signal).then(() => {
+      for (const id of older) waitedFor.add(id);
+      isWaiting = false;
+      trainNext();
+    }, () => {});
   };
 
   const enqueue = (id: string): void => {
-    preparing = preparing.then(() => validate(id))
-      .catch((thrown) => options.onDefect(`job ${id} is stuck`, thrown));
+    const validation = (validations.get(id) ?? Promise.resolve())
+      .then(() => lanes.next(stopped.signal))
+      .then((endTurn) => validate(id).finally(endTurn))
+      .catch((thrown) => {
+        if (!stopping) options.onDefect(`job ${id} is stuck`, thrown);
+      })
+      .finally(() => {
+        if (validations.get(id) === validation) validations.delete(id);
+      });
+    validations.set(id, validation);
   };
 
   return {
@@ -331,17 +425,18 @@ export function createJobService(options: JobServiceOptions): JobService {
       if (validationFile !== null) uploadOf("validation_file", validationFile);
       const { folder } = await models.check(spec.model);
       // What has to be downloaded first is checked while the job is prepared.
-      if (folder !== null) await options.checkModel(spec, folder);
+      const checked = folder === null ? { spec, warnings: [] } : await options.checkModel(spec, folder);
       const id = newId("ftjob");
       const createdAt = clock.now();
       const event = (level: NewJobEvent["level"], message: string): NewJobEvent => (
         { jobId: id, createdAt, level, type: "message", message, data: null }
       );
-      const job = newJob({ id, createdAt, spec, suffix, metadata, validationFile });
+      const job = newJob({ id, createdAt, spec: checked.spec, suffix, metadata, validationFile });
       store.putJob(job, [
         event("info", `Created the job ${id}: ${request.spec.model} on ${filename}.`),
-        ...warnings.map((warning) => event("warn", warning)),
+        ...[...warnings, ...checked.warnings].map((warning) => event("warn", warning)),
       ]);
+      line.set(id, job.status);
       enqueue(id);
       return job;
     },
@@ -400,7 +495,9 @@ export function createJobService(options: JobServiceOptions): JobService {
     },
 
     start() {
+      line.clear();
       for (const { id, status } of store.unfinishedJobs()) {
+        line.set(id, status);
         if (status === "running") apply(id, { type: "coordinatorRestarted" }, { level: "warn" });
         else if (status === "validating_files") enqueue(id);
       }
@@ -409,8 +506,9 @@ export function createJobService(options: JobServiceOptions): JobService {
 
     async stop() {
       stopping = true;
+      stopped.abort(STOPPING);
       for (const controller of controllers.values()) controller.abort(STOPPING);
-      await preparing;
+      await Promise.all([...validations.values(), warming?.ended]);
       await training?.ended;
     },
   };
@@ -423,17 +521,6 @@ function sampleOf(
 ): QuarantinedSample {
   const reason = "its loss or gradient is not finite";
   return { step, microBatch: index, examples: [...plan.linesOf(step, index)], reason, workers: [...workers] };
-}
-
-/** Tokens of all steps up to and with this one, without the micro-batches that were left out. */
-function tokensUntil(plan: PlannedJob, lastStep: number, leftOut: readonly QuarantinedSample[]): number {
-  let count = 0;
-  for (let step = 1; step <= lastStep; step++) {
-    const isIn = (index: number) =>
-      !leftOut.some((sample) => sample.step === step && sample.microBatch === index);
-    count += tokenCountOf(plan, step, isIn);
-  }
-  return count;
 }
 
 function jobErrorOf(thrown: unknown): JobError {

@@ -2,9 +2,11 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { LoraFleetError } from "../shared/errors.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import type { JobSpec } from "../shared/job_spec.ts";
-import { fakePrepare, withWorld } from "./app_fixture.ts";
+import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { fakePrepare, preparerOf, withWorld } from "./app_fixture.ts";
 import type { World } from "./app_fixture.ts";
 import type { JobRecord } from "./job.ts";
+import type { PrepareRequest } from "./job_service.ts";
 
 async function submit(world: World, text = "a\nb", fields: object = {}): Promise<JobRecord> {
   const { id } = await world.upload(text);
@@ -86,7 +88,7 @@ Deno.test("a job that does not fit a model in a folder is refused at once", () =
   const checked: string[] = [];
   const checkModel = (spec: JobSpec, folder: string) => {
     checked.push(folder);
-    return spec.lora.r <= 4 ? Promise.resolve() : Promise.reject(
+    return spec.lora.r <= 4 ? Promise.resolve({ spec, warnings: [] }) : Promise.reject(
       new LoraFleetError("invalid_request", "lora.r is too large", { param: "lora.r" }),
     );
   };
@@ -95,6 +97,56 @@ Deno.test("a job that does not fit a model in a folder is refused at once", () =
     assertEquals(world.store.jobs({ after: null, limit: 9 }).items, []);
     await world.finished((await submit(world, "a", { lora: { r: 4 } })).id);
     assert(checked[0]!.endsWith("/models/org/tiny"));
+  });
+});
+
+Deno.test("what the base model's checkpoint decides is in the job and said in its events", () => {
+  const checkModel = (spec: JobSpec) => {
+    const quantization = { ...spec.quantization, bnb_4bit_use_double_quant: false };
+    return Promise.resolve({ spec: { ...spec, quantization }, warnings: ["stored without"] });
+  };
+  return withWorld({ checkModel }, async (world) => {
+    const job = await submit(world, "a");
+    assertEquals(world.jobs.get(job.id).spec.quantization.bnb_4bit_use_double_quant, false);
+    const warnings = world.store.eventsSince(job.id, 0, 9).filter(({ level }) => level === "warn");
+    assertEquals(warnings.map(({ message }) => message), ["stored without"]);
+    await world.finished(job.id);
+  });
+});
+
+Deno.test("the tokenizer's files are results beside the adapter, as PEFT and TRL save them", () =>
+  withWorld({}, async (world) => {
+    const folder = `${world.folder}/models/org/tiny`;
+    await Deno.writeTextFile(`${folder}/tokenizer.json`, '{"of":"tiny"}');
+    await Deno.writeTextFile(`${folder}/chat_template.jinja`, "{{ messages }}");
+    await Deno.writeTextFile(`${folder}/generation_config.json`, "{}");
+    const job = await world.finished((await submit(world, "a")).id);
+    const results = job.resultFiles.map((id) => world.files.get(id));
+    assertEquals(results.map(({ filename }) => filename), [
+      "step_metrics.csv",
+      "adapter_config.json",
+      "adapter_model.safetensors",
+      "chat_template.jinja",
+      "tokenizer.json",
+    ]);
+    await Deno.remove(`${folder}/tokenizer.json`);
+    assertEquals(await Deno.readTextFile(await world.files.path(results[4]!)), '{"of":"tiny"}');
+    await assertRejects(() => world.files.delete(results[4]!.id), LoraFleetError, "stays with it");
+  }));
+
+Deno.test("a job whose adapter did not move has failed, and its reason is in the job", () => {
+  const checked: string[] = [];
+  const checkAdapter = (path: string, steps: number) => {
+    checked.push(path);
+    return Promise.reject(
+      new LoraFleetError("invalid_request", `not moved in ${steps} steps`, { param: "x" }),
+    );
+  };
+  return withWorld({ checkAdapter }, async (world) => {
+    const job = await world.finished((await submit(world, "a")).id);
+    assertEquals([job.status, job.resultFiles, job.error?.param], ["failed", [], "x"]);
+    assertStringIncludes(job.error!.message, "not moved in");
+    assert(checked[0]!.endsWith("adapter_model.safetensors"));
   });
 });
 
@@ -339,3 +391,138 @@ Deno.test("a micro-batch that is left out is told once, with its lines", () =>
     assertEquals(job.quarantined.map(({ step, microBatch }) => [step, microBatch]), [[3, 1]]);
     assertEquals(job.audits, { passed: 4, failed: 0, skipped: 0 });
   }));
+
+Deno.test("a free fleet waits ten seconds for an older job's data, and no longer: no job keeps all others from training", async () => {
+  const clock = createFakeClock();
+  const gate = Promise.withResolvers<void>();
+  const prepare: typeof fakePrepare = async (request) => {
+    if (request.spec.seed === 1) await gate.promise;
+    return await fakePrepare(request);
+  };
+  await withWorld({ clock, prepare }, async (world) => {
+    const slow = await submit(world, "a", { seed: 1 });
+    const ready = await submit(world, "a");
+    await world.until(ready.id, ({ status }) => status === "queued");
+    await clock.advance(9000);
+    assertEquals([world.jobs.get(slow.id).status, world.fleet.trained], ["validating_files", []]);
+    await clock.advance(1000);
+    assertEquals((await world.finished(ready.id)).status, "succeeded");
+    // It was waited for.
+    const next = await submit(world, "a");
+    assertEquals((await world.finished(next.id)).status, "succeeded");
+    gate.resolve();
+    assertEquals((await world.finished(slow.id)).status, "succeeded");
+    assertEquals(world.fleet.trained, [ready.id, next.id, slow.id]);
+  });
+});
+
+Deno.test("an older job that is ready in time trains first", async () => {
+  const gate = Promise.withResolvers<void>();
+  const prepare: typeof fakePrepare = async (request) => {
+    if (request.spec.seed === 1) await gate.promise;
+    return await fakePrepare(request);
+  };
+  await withWorld({ prepare }, async (world) => {
+    const ids = [(await submit(world, "a", { seed: 1 })).id, (await submit(world, "a")).id];
+    await world.until(ids[1]!, ({ status }) => status === "queued");
+    gate.resolve();
+    for (const id of ids) await world.finished(id);
+    assertEquals(world.fleet.trained, ids);
+  });
+});
+
+Deno.test("two jobs' data is prepared at a time, and a job that never ends it leaves room for the others", async () => {
+  let going = 0;
+  let most = 0;
+  const prepare: typeof fakePrepare = async (request) => {
+    most = Math.max(most, ++going);
+    try {
+      if (request.spec.seed !== 1) return await fakePrepare(request);
+      return await new Promise((_, reject) =>
+        request.signal.addEventListener("abort", () => reject(request.signal.reason))
+      );
+    } finally {
+      going--;
+    }
+  };
+  await withWorld({ prepare }, async (world) => {
+    const hanging = await submit(world, "a", { seed: 1 });
+    for (let count = 0; count < 10; count++) {
+      const { id } = await submit(world, "a");
+      await world.until(id, ({ status }) => status === "queued");
+    }
+    assertEquals([most, world.jobs.get(hanging.id).status], [2, "validating_files"]);
+    assertEquals(world.jobs.cancel(hanging.id).status, "cancelled");
+  });
+});
+
+Deno.test("a job's tokens up to any step are counted at once after a rollback, without a look at each step", async () => {
+  let looks = 0;
+  const prepare: typeof fakePrepare = async (request) => ({
+    ...await fakePrepare(request),
+    totalSteps: 4_000_000,
+    checkpointSteps: { includes: () => false },
+    tokensThrough: (step: number) => 100 * step,
+    microBatchesOf: () => (looks++, []),
+  });
+  await withWorld({ prepare }, async (world) => {
+    const train = world.fleet.train.bind(world.fleet);
+    const rolledBack = Promise.withResolvers<void>();
+    world.fleet.train = async (job, observer, signal) => {
+      await observer.starting(0);
+      await train({ ...job, totalSteps: 3 }, observer, signal);
+      assertEquals((await observer.starting(2)).step, 2);
+      rolledBack.resolve();
+    };
+    const { id } = await submit(world);
+    await rolledBack.promise;
+    assertEquals([world.jobs.get(id).trainedTokens, looks], [200, 0]);
+    await world.finished(id);
+  });
+});
+
+Deno.test("while a job trains, the data of the next one is kept ready; a cancelled one's is not", async () => {
+  const warmed: string[] = [];
+  const aborted: string[] = [];
+  const openPreparer = () =>
+    Promise.resolve({
+      ...preparerOf(fakePrepare),
+      warm: ({ id, signal }: PrepareRequest) => {
+        warmed.push(id);
+        signal.addEventListener("abort", () => aborted.push(id));
+        return new Promise<void>((_, reject) =>
+          signal.addEventListener("abort", () => reject(signal.reason))
+        );
+      },
+    });
+  await withWorld({ openPreparer }, async (world) => {
+    const gates = new Map<string, () => void>();
+    world.fleet.beforeStep = (job, step) =>
+      step === 1 ? new Promise((resolve) => gates.set(job.id, resolve)) : Promise.resolve();
+    const ids: string[] = [];
+    for (let count = 0; count < 4; count++) {
+      const { id } = await submit(world, "a");
+      ids.push(id);
+      await world.until(id, ({ status }) => status !== "validating_files");
+    }
+    const begun = (id: string) => until(() => gates.has(id));
+    await begun(ids[0]!);
+    // Nobody was in the queue when the first one began.
+    assertEquals(warmed, []);
+    gates.get(ids[0]!)!();
+    await begun(ids[1]!);
+    await until(() => warmed.length > 0);
+    assertEquals(warmed, [ids[2]]);
+    world.jobs.cancel(ids[2]!);
+    assertEquals(aborted, [ids[2]]);
+    gates.get(ids[1]!)!();
+    await begun(ids[3]!);
+    gates.get(ids[3]!)!();
+    await world.finished(ids[3]!);
+    assertEquals([warmed, world.defects], [[ids[2]], []]);
+  });
+});
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 1));
+}

@@ -2,7 +2,8 @@
 import type { z } from "zod";
 import type { Bus, BusMessage, Subscription } from "../shared/bus/bus.ts";
 import { decodeMessage } from "../shared/messages.ts";
-import { assertSpokenBy } from "../shared/subjects.ts";
+import { assertSpokenBy, senderOf } from "../shared/subjects.ts";
+import type { FloodGuard } from "./flood_guard.ts";
 
 export type OnDefect = (message: string, thrown: unknown) => void;
 
@@ -19,6 +20,8 @@ export interface WorkerWords<S extends z.ZodType<{ readonly worker: string }>> {
   readonly schema: S;
   /** For messages: "report of a micro-batch". */
   readonly what: string;
+  /** Far above what a message of this kind has; 64 KiB. */
+  readonly maxBytes?: number;
   readonly handle: (word: Word<z.output<S>>) => void;
 }
 
@@ -37,15 +40,25 @@ export function listen(
   });
 }
 
+/** A message of a kilobyte or two, with texts of 4,000 characters in it, or the ids of a thousand workers. */
+const DEFAULT_MAX_BYTES = 64 * 1024;
+
 /** Hears what workers say for themselves: the broker vouches for the subject, and the message has to agree with it. */
 export function listenToWorkers<S extends z.ZodType<{ readonly worker: string }>>(
   bus: Bus,
-  { subject, schema, what, handle }: WorkerWords<S>,
-  onDefect: OnDefect,
+  { subject, schema, what, handle, maxBytes = DEFAULT_MAX_BYTES }: WorkerWords<S>,
+  guard: FloodGuard,
 ): Subscription {
-  return listen(bus, subject, (message) => {
-    const said = decodeMessage(schema, message.data, what);
-    assertSpokenBy(message.subject, said.worker);
-    handle({ said, respond: (data) => message.respond(data) });
-  }, onDefect);
+  return bus.subscribe(subject, (message) => {
+    const { data } = message;
+    const worker = senderOf(message.subject);
+    if (!guard.admits(worker, message.subject, data.byteLength, maxBytes)) return;
+    try {
+      const said = decodeMessage(schema, data, what);
+      assertSpokenBy(message.subject, said.worker);
+      handle({ said, respond: (data) => message.respond(data) });
+    } catch (thrown) {
+      guard.bad(worker, message.subject, thrown, data.byteLength);
+    }
+  });
 }

@@ -9,6 +9,7 @@ import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../shared/job_spec.t
 import type { Phase } from "../shared/messages.ts";
 import { learningRateAt } from "../shared/schedule.ts";
 import { largestMove } from "./largest_move.ts";
+import type { CheckpointSteps, PlannedCheckpoints } from "./shard_plan.ts";
 
 /** Data steps of an outer step, both inclusive. */
 export interface DataSteps {
@@ -26,6 +27,8 @@ export interface LocalPlan {
   stepOf(dataStep: number): number;
   /** One for each replica; a last step with few data steps may have fewer than all. */
   phasesOf(step: number): readonly Phase[];
+  /** Of the step's longest phase. */
+  innerStepsOf(step: number): number;
   /** Of the step's last inner step. */
   learningRateOf(step: number): number;
   /**
@@ -52,7 +55,6 @@ export function planLocalSteps(options: LocalPlanOptions): LocalPlan {
     first: (step - 1) * perStep + 1,
     last: Math.min(step * perStep, totalDataSteps),
   });
-  /** Inner steps of the step's longest phase. */
   const innerStepsOf = (step: number): number => {
     const { first, last } = dataStepsOf(step);
     return Math.ceil((last - first + 1) / replicas);
@@ -85,6 +87,7 @@ export function planLocalSteps(options: LocalPlanOptions): LocalPlan {
         ),
       }));
     },
+    innerStepsOf,
     learningRateOf: (step) => ratesOf(step).at(-1)!,
     largestMoveOf: (step) => largestMove(ratesOf(step), training),
   };
@@ -117,17 +120,20 @@ export function localPlanOf(
   return planLocalSteps({ localSteps, training: spec.training, totalDataSteps, microBatchCountOf });
 }
 
-/**
- * Outer steps after which a checkpoint is written: those in which a data step lies after which one is due.
- */
-export function outerCheckpointSteps(dataSteps: readonly number[], local: LocalPlan): number[] {
-  return [...new Set(dataSteps.map((dataStep) => local.stepOf(dataStep)))];
+/** Of outer steps: those in which a data step lies after which a checkpoint is due. */
+export function outerCheckpointSteps(dataSteps: PlannedCheckpoints, local: LocalPlan): CheckpointSteps {
+  return {
+    includes(step) {
+      const { first, last } = local.dataStepsOf(step);
+      return dataSteps.includesAny(first, last);
+    },
+  };
 }
 
 /** What is told of a committed step besides. */
 export function localReportOf(local: LocalPlan, step: number) {
   return {
-    innerSteps: local.phasesOf(step)[0]!.innerSteps.length,
+    innerSteps: local.innerStepsOf(step),
     dataStep: local.dataStepsOf(step).last,
     totalDataSteps: local.totalDataSteps,
   };

@@ -5,12 +5,14 @@ import { learningRateAt } from "../shared/schedule.ts";
 import {
   describeLocal,
   firstNumberOf,
+  type LocalPlan,
   localReportOf,
   localWarnings,
   outerCheckpointSteps,
   placeOfNumber,
   planLocalSteps,
 } from "./local_plan.ts";
+import { checkpointSteps } from "./shard_plan.ts";
 
 const training = trainingSchema.parse({ gradient_accumulation_steps: 4, warmup_ratio: 0.1 });
 const localSteps = (inner_steps: number, replicas: number) => ({
@@ -100,9 +102,19 @@ Deno.test("a step's largest move is the sum over its own inner steps", () => {
 
 Deno.test("checkpoints are due after the outer step in which a data step lies after which one is due", () => {
   const plan = planOf(3, 2, 20);
-  assertEquals(outerCheckpointSteps([1, 2, 6, 7, 13, 20], plan), [1, 2, 3, 4]);
-  assertEquals(outerCheckpointSteps([20], plan), [4]);
-  assertEquals(outerCheckpointSteps([2, 4], planOf(50, 4, 4)), [1]);
+  const due = (plan: LocalPlan, every: number) => {
+    const training = { save_strategy: every === 0 ? "no" : "steps", save_steps: every } as const;
+    const ofDataSteps = checkpointSteps({ totalSteps: plan.totalDataSteps, stepsPerEpoch: 1 }, training);
+    const ofSteps = outerCheckpointSteps(ofDataSteps, plan);
+    return Array.from({ length: plan.totalSteps + 2 }, (_, step) => step).filter((step) =>
+      ofSteps.includes(step)
+    );
+  };
+  // Six data steps a step.
+  assertEquals([due(plan, 1), due(plan, 7), due(plan, 14), due(plan, 0)], [[1, 2, 3, 4], [2, 3, 4], [3, 4], [
+    4,
+  ]]);
+  assertEquals(due(planOf(50, 4, 4), 2), [1]);
 });
 
 Deno.test("a micro-batch's number tells its data step and its place", () => {

@@ -5,12 +5,14 @@
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { catchUncaught, detailOf, type Logger, processLogger } from "../shared/log.ts";
+import { assertAdapterMoved } from "./adapter_check.ts";
 import { parseConfig, USAGE } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import { connectFleet } from "./connect_fleet.ts";
-import { checkModelForJob, prepareJob } from "./job_prepare.ts";
+import { checkModelForJob } from "./job_prepare.ts";
 import { startCoordinator } from "./main_start.ts";
 import type { CoordinatorParts, RunningCoordinator } from "./main_start.ts";
+import { openPreparer } from "./planning/open_preparer.ts";
 
 /** Whatever does not end in this time is left to end with the process. */
 const STOP_TIMEOUT_MS = 15_000;
@@ -33,8 +35,9 @@ async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promis
     clock: systemClock,
     signal: waiting.signal,
     connectFleet: (...rest) => connectFleet({ clock: systemClock, log }, ...rest),
-    prepare: prepareJob,
+    openPreparer: (folder) => openPreparer(folder, systemClock),
     checkModel: checkModelForJob,
+    checkAdapter: assertAdapterMoved,
     log,
   };
   let running: RunningCoordinator;

@@ -6,6 +6,7 @@ import type { Log } from "../shared/log.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import { createAccess } from "./access.ts";
 import { serveHttp } from "./api/transport/http_server.ts";
+import { layoutOfJob } from "./adapter_layout.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { CoordinatorConfig } from "./config.ts";
@@ -26,6 +27,7 @@ import type { ReadinessCheck } from "./routes/api.ts";
 import { waitToLead } from "./standby.ts";
 import type { Standby } from "./standby.ts";
 import { makePrivate } from "./storage/private_folder.ts";
+import type { Preparer } from "./planning/preparer.ts";
 import { openAccessStore } from "./store/access_store.ts";
 import { randomId, randomText } from "./store/ids.ts";
 import { logJobEvents } from "./store/logged_job_store.ts";
@@ -48,8 +50,10 @@ export interface CoordinatorParts {
   /** Ends the waiting for another coordinator's end, with its reason. */
   readonly signal: AbortSignal;
   readonly connectFleet: (broker: Broker, options: ConnectOptions) => Promise<ConnectedFleet>;
-  readonly prepare: JobServiceOptions["prepare"];
+  /** Keeps prepared data in `folder`, which nobody else uses. */
+  readonly openPreparer: (folder: string) => Promise<Preparer>;
   readonly checkModel: JobServiceOptions["checkModel"];
+  readonly checkAdapter?: NonNullable<JobServiceOptions["checkAdapter"]>;
   readonly log: Log;
 }
 
@@ -133,6 +137,17 @@ export async function startCoordinator(
     {
       artifacts,
       quarantines: accessStore,
+      // What cannot be read here no worker can load either; it says so better.
+      onFlood: (worker, reason) => {
+        log("error", `${reason}${nats === null ? "" : ": it is thrown out, and its connections are closed"}`);
+        // At another broker workers are one user: any of them could speak so in the name of this one.
+        if (nats !== null) {
+          access.revokeWorker(worker).catch((thrown) =>
+            log("error", `${worker} is not revoked: ${messageOf(thrown)}`)
+          );
+        }
+      },
+      layoutOf: (planned) => layoutOfJob(planned).catch(() => null),
       coordinatorId: loaded.coordinatorId,
       // Who had the folder's lock before is gone: its lease need not be waited for.
       lease: { holder, succeeds: loaded.leaseHolders },
@@ -170,8 +185,9 @@ export async function startCoordinator(
     files,
     models,
     fleet,
-    prepare: parts.prepare,
+    ...await parts.openPreparer(`${config.dataFolder}/prepared`),
     checkModel: parts.checkModel,
+    ...(parts.checkAdapter === undefined ? {} : { checkAdapter: parts.checkAdapter }),
     onDefect,
   });
   started.defer(() => jobs.stop());

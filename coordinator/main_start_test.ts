@@ -4,7 +4,7 @@ import { createNatsKeys, type NatsKeys } from "../shared/bus/nats_keys.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { workerIdOf } from "../shared/ids.ts";
-import { FakeFleet, fakePrepare } from "./app_fixture.ts";
+import { FakeFleet, fakePrepare, preparerOf } from "./app_fixture.ts";
 import { parseConfig } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import type { Broker, ConnectOptions } from "./connect_fleet.ts";
@@ -62,8 +62,8 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
           const problem = () => Promise.resolve(trial.problem);
           return { fleet, problem, lost: new Promise(() => {}), close: () => Promise.resolve() };
         },
-        prepare: fakePrepare,
-        checkModel: () => Promise.resolve(),
+        openPreparer: () => Promise.resolve(preparerOf(fakePrepare)),
+        checkModel: (spec) => Promise.resolve({ spec, warnings: [] }),
         log: (level, message) => void trial.logged.push(`${level} ${message}`),
       };
       return startCoordinator({ ...trial.config, ...changes }, parts);

@@ -3,21 +3,26 @@
  * here it costs the headers alone, and the user hears of it at once.
  */
 import { LoraFleetError, quote } from "../shared/errors.ts";
+import { EMBEDDINGS_NAME, HEAD_NAME, storedTableName } from "../shared/model/tied_head.ts";
+import { NF4_STATE_SUFFIX as PACKED_STATE } from "../shared/model/nf4_state.ts";
 import { linearModules, type TransformerSpec } from "../shared/model/transformer_spec.ts";
 import type { TensorHeader } from "./model_registry_headers.ts";
 
-/** What bitsandbytes writes beside a weight that it has packed to 4 bits. */
-const PACKED_STATE = ".quant_state.bitsandbytes__nf4";
+/** What workers turn into f32. */
+const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];
 
 /** Throws a `LoraFleetError` with code `invalid_model` that names the first tensor that is missing or has another shape. */
 export function checkLayout(spec: TransformerSpec, tensors: readonly TensorHeader[]): void {
   const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  for (const { name, shape, isLinear } of expectedTensors(spec)) {
+  for (const { name: wanted, shape, isLinear } of expectedTensors(spec)) {
+    const name = storedTableName(wanted, spec, (table) => found.has(table));
     const tensor = found.get(name);
     if (tensor === undefined) throw invalid(`tensor ${quote(name)} is missing from the safetensors files`);
     if (isLinear && tensor.dtype === "U8") {
-      // Packed codes say nothing about the shape; the worker that unpacks them has the last word.
-      if (found.has(name + PACKED_STATE)) continue;
+      if (found.has(name + PACKED_STATE)) {
+        checkPacked(tensor, shape);
+        continue;
+      }
       throw invalid(
         `tensor ${quote(name)} is U8, but without ${
           quote(name + PACKED_STATE)
@@ -25,11 +30,48 @@ export function checkLayout(spec: TransformerSpec, tensors: readonly TensorHeade
           `is supported, or weights that are not quantised`,
       );
     }
-    if (tensor.shape.length === shape.length && shape.every((size, i) => size === tensor.shape[i])) continue;
-    throw invalid(
-      `tensor ${quote(name)} is [${tensor.shape.join(", ")}], but by config.json it is [${shape.join(", ")}]`,
-    );
+    if (tensor.shape.length !== shape.length || shape.some((size, i) => size !== tensor.shape[i])) {
+      throw invalid(
+        `tensor ${quote(name)} is [${tensor.shape.join(", ")}], but by config.json it is [${
+          shape.join(", ")
+        }]`,
+      );
+    }
+    if (!FLOATS.includes(tensor.dtype)) {
+      throw invalid(
+        `tensor ${quote(name)} is ${tensor.dtype}; one of ${
+          FLOATS.join(", ")
+        } is needed, or weights in NF4 as ` +
+          `bitsandbytes stores them`,
+      );
+    }
   }
+}
+
+/** Two codes lie in a byte, in whatever shape; the worker that unpacks them checks the rest. */
+function checkPacked({ name, shape }: TensorHeader, [out, columns]: readonly number[]): void {
+  const bytes = Math.ceil(out! * columns! / 2);
+  const found = shape.reduce((product, size) => product * size, 1);
+  if (found === bytes) return;
+  throw invalid(
+    `tensor ${
+      quote(name)
+    } has ${found} bytes of NF4 codes, but by config.json it is [${out}, ${columns}], which is ` +
+      `${bytes} bytes`,
+  );
+}
+
+/**
+ * Whether linear layers that bitsandbytes stored in NF4 are doubly quantised; null where the checkpoint is not stored in NF4. As
+ * workers do (checkpoint_reader.ts), by the first of them.
+ */
+export function storedDoubleQuantization(
+  spec: TransformerSpec,
+  tensors: readonly TensorHeader[],
+): boolean | null {
+  const dtypes = new Map(tensors.map(({ name, dtype }) => [name, dtype]));
+  const packed = linearModules(spec).find(({ name }) => dtypes.get(`${name}.weight`) === "U8");
+  return packed === undefined ? null : dtypes.has(`${packed.name}.weight.nested_absmax`);
 }
 
 interface ExpectedTensor {
@@ -39,10 +81,10 @@ interface ExpectedTensor {
 }
 
 function* expectedTensors(spec: TransformerSpec): Generator<ExpectedTensor> {
-  const { vocabSize, hiddenSize, layerCount, tieWordEmbeddings } = spec;
+  const { vocabSize, hiddenSize, layerCount } = spec;
   const plain = (name: string, ...shape: number[]) => ({ name, shape, isLinear: false });
-  yield plain("model.embed_tokens.weight", vocabSize, hiddenSize);
-  if (!tieWordEmbeddings) yield plain("lm_head.weight", vocabSize, hiddenSize);
+  yield plain(EMBEDDINGS_NAME, vocabSize, hiddenSize);
+  yield plain(HEAD_NAME, vocabSize, hiddenSize);
   yield plain("model.norm.weight", hiddenSize);
   for (let layer = 0; layer < layerCount; layer++) {
     yield plain(`model.layers.${layer}.input_layernorm.weight`, hiddenSize);

@@ -76,3 +76,24 @@ Deno.test("packed weights are taken with bitsandbytes' state alone", () => {
   );
   assertThrows(() => check(norm), LoraFleetError, '"model.norm.weight" is [2]');
 });
+
+Deno.test("types that workers do not read, and packed weights of another size, are refused by their tensor", () => {
+  const name = "model.layers.0.mlp.up_proj.weight";
+  const withTensor = (dtype: string, shape: number[]) =>
+    tensors.map((tensor) => tensor.name === name ? { name, dtype, shape } : tensor);
+  assertThrows(
+    () => check(withTensor("F8_E4M3", [6, 4])),
+    LoraFleetError,
+    `"${name}" is F8_E4M3; one of F32`,
+  );
+  assertThrows(() => check(withTensor("I8", [6, 4])), LoraFleetError, `"${name}" is I8`);
+  const state = { name: `${name}.quant_state.bitsandbytes__nf4`, dtype: "U8", shape: [80] };
+  const message = `"${name}" has 13 bytes of NF4 codes, but by config.json it is [6, 4], which is 12 bytes`;
+  assertThrows(() => check([...withTensor("U8", [13, 1]), state]), LoraFleetError, message);
+});
+
+Deno.test("a tied output layer may stand in for the embeddings", () => {
+  const alone = tensors.filter(({ name }) => name !== "model.embed_tokens.weight");
+  check(alone, { tie_word_embeddings: true });
+  assertThrows(() => check(alone), LoraFleetError, '"model.embed_tokens.weight" is missing');
+});

@@ -12,6 +12,8 @@ import type { HubOptions } from "./model_registry_hub.ts";
 
 export interface ResolvedModel {
   readonly folder: string;
+  /** Whether the job names it by its hub's name, so that it may have been downloaded just now. */
+  readonly isFromHub?: boolean;
   readonly manifest: ModelManifest;
 }
 
@@ -124,7 +126,8 @@ export function createModelRegistry({ roots, hub, hashes }: ModelRegistryOptions
         ? located.folder
         : await downloadFromHub(located.hubName, hub, onDownload ?? (() => {}), signal);
       try {
-        const found = { folder, manifest: await manifest(folder, signal) };
+        const isFromHub = !("folder" in located);
+        const found = { folder, isFromHub, manifest: await manifest(folder, signal) };
         resolved.set(found.manifest.hash, found);
         return found;
       } catch (thrown) {

@@ -43,6 +43,15 @@ export function parseHubName(model: string): HubName | null {
   return { repo: match[1]!, revision: match[2] ?? "main" };
 }
 
+/** The hub's cache as its tools lay it out. */
+const SNAPSHOT = /\/models--([\w.-]+?)--([\w.-]+)\/snapshots\/[0-9a-f]{40}\/?$/;
+
+/** The `org/name` whose snapshot a folder is; null where it is none. */
+export function hubRepoOf(folder: string): string | null {
+  const [, owner, name] = SNAPSHOT.exec(folder) ?? [];
+  return owner === undefined ? null : `${owner}/${name}`;
+}
+
 /** The commit behind a name. Throws a `LoraFleetError` with code `model_not_found` that says what the hub answered. */
 export async function findHubCommit(name: HubName, hub: HubOptions, signal?: AbortSignal): Promise<string> {
   if (hub.offline) {

@@ -5,7 +5,8 @@ import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../shared/m
 import type { MicroBatch } from "../shared/micro_batch.ts";
 import { ANY, rowsSubject } from "../shared/subjects.ts";
 import type { PlannedJob } from "./fleet.ts";
-import { listenToWorkers, type OnDefect } from "./listen.ts";
+import type { FloodGuard } from "./flood_guard.ts";
+import { listenToWorkers } from "./listen.ts";
 import { type LocalPlan, placeOfNumber } from "./local_plan.ts";
 
 /** Data steps whose micro-batches are kept: each worker goes through its own, one after the other. */
@@ -20,11 +21,11 @@ export interface RowsServerOptions {
   readonly isAsked: (request: RowsRequest) => boolean;
   /** The rows cannot be sent: a message may not be as large as they are. */
   readonly onUnanswerable: (request: RowsRequest, thrown: unknown) => void;
-  readonly onDefect: OnDefect;
+  readonly guard: FloodGuard;
 }
 
 export function serveRows(options: RowsServerOptions): Subscription {
-  const { bus, job, local, startId, isAsked, onUnanswerable, onDefect } = options;
+  const { bus, job, local, startId, isAsked, onUnanswerable, guard } = options;
   const { training } = job.spec;
   const kept = new Map<number, readonly MicroBatch[]>();
 
@@ -72,5 +73,5 @@ export function serveRows(options: RowsServerOptions): Subscription {
         onUnanswerable(said, thrown);
       }
     },
-  }, onDefect);
+  }, guard);
 }

@@ -11,6 +11,8 @@ import {
 } from "../shared/messages.ts";
 import { rowsSubject } from "../shared/subjects.ts";
 import { createToyJob } from "../tests/sim/toy_job.ts";
+import { LIMITS } from "../shared/limits.ts";
+import { createFloodGuard } from "./flood_guard.ts";
 import { serveRows } from "./rows_server.ts";
 
 const JOB = createToyJob({
@@ -30,7 +32,11 @@ function createWorld(job = JOB, maxPayloadBytes = 2 ** 20) {
     ...{ job, local: job.local!, startId: "s-1" },
     isAsked: ({ worker, attempt }) => worker === "w-a" && attempt === 2,
     onUnanswerable: ({ number }, thrown) => void unanswered.push(`${number}: ${(thrown as Error).message}`),
-    onDefect: (message, thrown) => void defects.push(`${message}: ${(thrown as Error).message}`),
+    guard: createFloodGuard({
+      // Every line is told.
+      ...{ clock, limits: { ...LIMITS, floodLogIntervalMs: 0 }, onFlood: () => {} },
+      onDefect: (message, thrown) => void defects.push(`${message}: ${(thrown as Error).message}`),
+    }),
   });
   const bus = broker.connect("w-a");
   const ask = (change: Partial<RowsRequest> = {}, speaker = "w-a") =>

@@ -26,6 +26,12 @@ export interface ShardPlan {
   readonly microBatchesPerEpoch: number;
   /** Row indices of each micro-batch of a step (1 … totalSteps). Throws outside. */
   microBatchesOf(step: number): number[][];
+  /** Of a step. */
+  microBatchCountOf(step: number): number;
+  /** Row indices in the order of an epoch (from 0); computed anew where another epoch's was asked for last. */
+  orderOf(epoch: number): Uint32Array;
+  /** How many rows of its epoch are done after a step. */
+  rowsDoneAfter(step: number): number;
   /** The epoch in which a step lies, from 0. */
   epochOf(step: number): number;
   /** Epochs done after a step, as transformers logs it: 0.5 after half of the first epoch's micro-batches. */
@@ -67,27 +73,28 @@ export function planShards(options: ShardPlanOptions): ShardPlan {
     if (Number.isInteger(step) && step >= 1 && step <= totalSteps) return step;
     throw new LoraFleetError("invalid_request", `step ${step}: steps go from 1 to ${totalSteps}`);
   };
-  /** Index of a step's first micro-batch in its epoch. */
+  /** Index of a step's first micro-batch in its epoch, and of the one after its last. */
   const firstOf = (step: number): number => ((step - 1) % stepsPerEpoch) * microBatchesPerStep;
+  const endOf = (step: number): number =>
+    Math.min(firstOf(checked(step)) + microBatchesPerStep, microBatchesPerEpoch);
 
   return {
     totalSteps,
     stepsPerEpoch,
     microBatchesPerEpoch,
     epochOf,
+    microBatchCountOf: (step) => endOf(step) - firstOf(step),
+    orderOf,
+    rowsDoneAfter: (step) => Math.min(endOf(step) * rowsPerMicroBatch, rowCount),
     microBatchesOf(step) {
       const order = orderOf(epochOf(step));
       const first = firstOf(step);
-      const end = Math.min(first + microBatchesPerStep, microBatchesPerEpoch);
-      return Array.from({ length: end - first }, (_, i) => {
+      return Array.from({ length: endOf(step) - first }, (_, i) => {
         const at = (first + i) * rowsPerMicroBatch;
         return [...order.subarray(at, at + rowsPerMicroBatch)];
       });
     },
-    epochsAfter(step) {
-      const done = Math.min(firstOf(checked(step)) + microBatchesPerStep, microBatchesPerEpoch);
-      return epochOf(step) + done / microBatchesPerEpoch;
-    },
+    epochsAfter: (step) => epochOf(step) + endOf(step) / microBatchesPerEpoch,
   };
 }
 
@@ -96,7 +103,8 @@ function orderOfEpoch(
   rowCount: number,
   random: { readonly seed: number; readonly epoch: number } | null,
 ): Uint32Array {
-  const order = Uint32Array.from({ length: rowCount }, (_, row) => row);
+  const order = new Uint32Array(rowCount);
+  for (let row = 0; row < rowCount; row++) order[row] = row;
   if (random === null) return order;
   const prng = pcg32(random.seed, ORDER_STREAM + BigInt(random.epoch));
   for (let i = rowCount - 1; i > 0; i--) {
@@ -109,15 +117,25 @@ function orderOfEpoch(
   return order;
 }
 
+/** Steps after which a checkpoint is written, 1-based; the last step always is one. Not a list: a job may have millions. */
+export interface CheckpointSteps {
+  includes(step: number): boolean;
+}
+
+/** The same of a shard plan, which can tell it of a stretch of steps at once. */
+export interface PlannedCheckpoints extends CheckpointSteps {
+  /** Whether one is written after any of these steps, both inclusive. */
+  includesAny(first: number, last: number): boolean;
+}
+
 /**
- * Steps after which a checkpoint is written, ascending; the last step always is one, so that every job has a result.
- * "epoch": the last step of each epoch. "steps": every `save_steps` steps; below 1 it is a share of all steps,
- * rounded up, and 0 is never (`TrainerState.compute_steps` and `DefaultFlowCallback` of transformers).
+ * "epoch": the last step of each epoch. "steps": every `save_steps` steps; below 1 it is a share of all steps, rounded up, and
+ * 0 is never (`TrainerState.compute_steps` and `DefaultFlowCallback` of transformers).
  */
 export function checkpointSteps(
   plan: Pick<ShardPlan, "totalSteps" | "stepsPerEpoch">,
   training: Pick<TrainingSpec, "save_strategy" | "save_steps">,
-): number[] {
+): PlannedCheckpoints {
   const { totalSteps, stepsPerEpoch } = plan;
   const { save_strategy: strategy, save_steps: saveSteps } = training;
   const every = strategy === "no"
@@ -127,8 +145,14 @@ export function checkpointSteps(
     : saveSteps < 1
     ? Math.ceil(totalSteps * saveSteps)
     : saveSteps;
-  const steps = every === 0
-    ? []
-    : Array.from({ length: Math.floor(totalSteps / every) }, (_, i) => (i + 1) * every);
-  return steps.at(-1) === totalSteps ? steps : [...steps, totalSteps];
+  /** Due in the first `step` steps. */
+  const dueUntil = (step: number) => every === 0 ? 0 : Math.floor(step / every);
+  const includesAny = (first: number, last: number) =>
+    first <= last && first >= 1 && last <= totalSteps &&
+    (last === totalSteps || dueUntil(last) > dueUntil(first - 1));
+  return {
+    includesAny,
+    // A share of a step is never due: 5 is with 2.5, 2 is not.
+    includes: (step) => includesAny(step, step) && (step === totalSteps || step % every === 0),
+  };
 }

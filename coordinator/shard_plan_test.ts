@@ -55,7 +55,11 @@ Deno.test("steps, epochs and checkpoints are those of transformers' Trainer", ()
     assertEquals(steps.map((step) => plan.microBatchesOf(step)), run.steps);
     assertEquals(steps.map((step) => plan.epochsAfter(step)), run.epochs_after);
     // With save_strategy "no" the Trainer leaves saving to its caller; a job always has a last checkpoint.
-    assertEquals(checkpointSteps(plan, run), run.save_strategy === "no" ? [plan.totalSteps] : run.saves);
+    const due = checkpointSteps(plan, run);
+    const listed = Array.from({ length: plan.totalSteps }, (_, i) => i + 1).filter((step) =>
+      due.includes(step)
+    );
+    assertEquals(listed, run.save_strategy === "no" ? [plan.totalSteps] : run.saves);
   }
 });
 
@@ -135,8 +139,16 @@ Deno.test("steps outside of the plan, and nonsense", () => {
 
 Deno.test("checkpoints by save_strategy; the last step always is one", () => {
   const plan = { totalSteps: 10, stepsPerEpoch: 4 };
-  const steps = (save_strategy: "no" | "epoch" | "steps", save_steps = 500) =>
-    checkpointSteps(plan, { save_strategy, save_steps });
+  const steps = (save_strategy: "no" | "epoch" | "steps", save_steps = 500) => {
+    const due = checkpointSteps(plan, { save_strategy, save_steps });
+    const listed = Array.from({ length: 13 }, (_, step) => step).filter((step) => due.includes(step));
+    for (let first = 1; first <= 10; first++) {
+      for (let last = first; last <= 10; last++) {
+        assertEquals(due.includesAny(first, last), listed.some((step) => step >= first && step <= last));
+      }
+    }
+    return listed;
+  };
   assertEquals(steps("no"), [10]);
   assertEquals(steps("epoch"), [4, 8, 10]);
   assertEquals(steps("steps"), [10]);
@@ -145,3 +157,20 @@ Deno.test("checkpoints by save_strategy; the last step always is one", () => {
   assertEquals(steps("steps", 0.25), [3, 6, 9, 10]);
   assertEquals(steps("steps", 0), [10]);
 });
+
+Deno.test("a plan of any length answers at once", () => {
+  const plan = planShards({ ...OPTIONS, rowCount: 243, epochs: 1e12, shuffle: true });
+  assertEquals(plan.totalSteps, 61e12);
+  const due = checkpointSteps(plan, { save_strategy: "steps", save_steps: 1 });
+  assertEquals([due.includes(59e12), due.includes(61e12 + 1)], [true, false]);
+  assertEquals(plan.microBatchesOf(60e12), plan.microBatchesOf(60e12));
+  assertEquals([plan.rowsDoneAfter(60e12), plan.epochsAfter(61e12)], [rowsDone(plan, 60e12), 1e12]);
+});
+
+/** Counted from the micro-batches of the step's epoch. */
+function rowsDone(plan: ReturnType<typeof planShards>, step: number): number {
+  const first = plan.epochOf(step) * plan.stepsPerEpoch + 1;
+  let rows = 0;
+  for (let at = first; at <= step; at++) rows += plan.microBatchesOf(at).flat().length;
+  return rows;
+}

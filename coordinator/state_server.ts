@@ -7,6 +7,10 @@ import type { StoredState } from "./artifact_store.ts";
 import { listen, type OnDefect } from "./listen.ts";
 import { COORDINATOR_HOLDER } from "./step_state.ts";
 
+/** Pieces of half a MiB that are read at a time. */
+const MOST_OPEN = 32;
+const MAX_REQUEST_BYTES = 4096;
+
 /** A stored state and the commit that it belongs to. */
 export interface ServedState {
   readonly committed: Committed;
@@ -25,15 +29,24 @@ export function serveStoredState(options: {
   readonly served: () => ServedState | null;
   readonly onDefect: OnDefect;
 }): StateServer {
-  const { bus, jobId, startId, served, onDefect } = options;
+  const { bus, jobId, startId, served } = options;
+  let open = 0;
+  let defects = 0;
+  /** The first, the tenth, the hundredth …: who asks does not stand in the subject, and shall not fill the log. */
+  const onDefect: OnDefect = (message, thrown) => {
+    if (Number.isInteger(Math.log10(++defects))) options.onDefect(`${message} (time ${defects})`, thrown);
+  };
   const subscription = listen(bus, recoverSubject(jobId, COORDINATOR_HOLDER), (message) => {
+    // Who gets no answer asks again: memory for pieces is bounded, whoever asks how fast.
+    if (open >= MOST_OPEN || message.data.byteLength > MAX_REQUEST_BYTES) return;
     const request = decodeMessage(recoverRequestSchema, message.data, "a request for the committed state");
     const { committed: { step, digest }, offset, count } = request;
     const held = served();
     const isHeld = held !== null && request.startId === startId && held.committed.step === step &&
       held.committed.digest === digest && count <= maxPieceWords(bus.maxPayloadBytes);
     const words = isHeld ? held.state.readWords(offset, count) : Promise.resolve(new Int32Array(0));
-    words.then(
+    open++;
+    words.finally(() => open--).then(
       (words) => message.respond(encodeStateFrame({ jobId, startId }, step, offset, words)),
       (thrown) => onDefect(`a request for the stored state of step ${step} has no answer`, thrown),
     );

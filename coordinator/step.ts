@@ -6,7 +6,14 @@
  */
 import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
 import { checkpointWaitMs, type Limits, microBatchWaitMs, roundWaitMs } from "../shared/limits.ts";
-import { type CheckpointReport, type CommitEntry, decodeFloats } from "../shared/messages.ts";
+import {
+  type AttemptFailure,
+  type CheckpointReport,
+  type CommitEntry,
+  decodeFloats,
+} from "../shared/messages.ts";
+import { memberAmong } from "../shared/sorted_members.ts";
+import { accuse } from "./step_accusations.ts";
 import { chooseCheckpointWriter, nextCheckpointWriter } from "./step_checkpoint.ts";
 import { isComplete } from "./ledger.ts";
 import { hasOpenAudits, settleAudits, skipLateAudits } from "./step_audit.ts";
@@ -15,7 +22,7 @@ import { afterLast, decideClaim } from "./step_claim.ts";
 import { abortAttempt, announced, failJob, isOfAttempt, unchanged } from "./step_decision.ts";
 import type { StepDecision, StepEffect, StepEvent } from "./step_decision.ts";
 import { firstExponents } from "./step_exponents.ts";
-import { newLoadFailures, withFleet } from "./step_fleet.ts";
+import { newLoadFailures, withFleet, withoutMisfits } from "./step_fleet.ts";
 import { settleNonFinite } from "./step_opinions.ts";
 import { hedge, regroup } from "./step_regroup.ts";
 import { afterSilence, type FleetView, gradientBytesOf, liveHolders } from "./step_state.ts";
@@ -79,13 +86,8 @@ function decideEvent(
       return decideClaim(plan, training, event.report, now, limits);
     case "update":
       return decideUpdate(plan, training, event.report, now, limits);
-    case "failure": {
-      const { worker, reason, suspects } = event.report;
-      if (!isOfAttempt(training, event.report)) {
-        return unchanged(training, `${worker} failed at an attempt that is over`);
-      }
-      return abortAttempt(training, `${worker}: ${reason}`, suspects, now, limits);
-    }
+    case "failure":
+      return decideFailure(training, event.report, now, limits);
     case "checkpoint":
       return decideCheckpoint(plan, training, event.report, now, limits);
     case "stored":
@@ -102,11 +104,36 @@ function decideEvent(
         afterSilence(training, event.milliseconds, now),
         `nobody could be heard for ${event.milliseconds} ms`,
       );
+    case "damaged":
+      return decideDamaged(training, event.step, now, limits);
     case "reinstate":
       return announced(reinstated(training, event.worker), {}, `${event.worker} is reinstated`);
     case "tick":
       return decideTick(training, now, limits);
   }
+}
+
+/** Who fails names suspects: itself is believed, others need a second accuser (step_accusations.ts). */
+function decideFailure(
+  training: Training,
+  report: AttemptFailure,
+  now: number,
+  limits: Limits,
+): StepDecision {
+  const { worker, reason, suspects } = report;
+  const isCurrent = isOfAttempt(training, report);
+  const seen = isCurrent ? training : training.givenUp;
+  const isKnown = seen !== null && report.term === training.term && report.step === seen.step &&
+    report.attempt === seen.attempt && memberAmong(seen.members, report) !== undefined;
+  if (!isKnown) return unchanged(training, `${worker} failed at an attempt that is over`);
+  const why = `${worker}: ${reason}`;
+  const isHeard = training.deafMs < limits.reconnectGraceMs;
+  const { training: told, effects } = isHeard
+    ? accuse(training, seen, worker, suspects, reason, limits)
+    : { training, effects: [] };
+  if (!isCurrent) return unchanged(told, `${worker} tells of an attempt that is given up`, effects);
+  const decision = abortAttempt(told, why, suspects.includes(worker) ? [worker] : [], now, limits);
+  return { ...decision, effects: [...decision.effects, ...effects] };
 }
 
 function decideFleet(
@@ -116,9 +143,10 @@ function decideFleet(
   now: number,
   limits: Limits,
 ): StepDecision {
-  const fleet = withoutQuarantined(whole, training.quarantined);
-  const effects = newLoadFailures(plan, training.fleet, fleet);
-  const seen = withFleet(plan, training, fleet, now);
+  const { training: checked, effects: told, ...fitting } = withoutMisfits(plan, training, whole);
+  const fleet = withoutQuarantined(fitting.fleet, training.quarantined);
+  const effects = [...told, ...newLoadFailures(plan, training.fleet, fleet)];
+  const seen = withFleet(plan, checked, fleet, now);
   const isNews = seen.holders !== training.holders || fleet.generation !== training.fleet.generation;
   const next = isNews ? { ...seen, revision: training.revision + 1 } : seen;
   const and = (decision: StepDecision) => ({ ...decision, effects: [...effects, ...decision.effects] });
@@ -257,6 +285,17 @@ function decideCheckpoint(
   const isStored = outcome.files.some(({ name }) => name === STATE_FILE_NAME);
   const stored = isStored ? { ...training, storedStep: step } : training;
   return nextStep(plan, stored, [{ type: "checkpointed", report }], now, limits);
+}
+
+/** The stored adapter of the newest commit is lost: while workers hold that state, one of them writes it again. */
+function decideDamaged(training: Training, step: number, now: number, limits: Limits): StepDecision {
+  const { phase, committed } = training;
+  const isHeld = committed?.step === step && (phase === "compute" || phase === "reduce") &&
+    liveHolders(training).length > 0;
+  if (!isHeld) return unchanged(training, `nobody holds step ${step} any more, or it is being written`);
+  const why = `the stored adapter of step ${step} is damaged and is written again`;
+  const aborted = abortAttempt(training, why, [], now, limits);
+  return chooseCheckpointWriter({ ...aborted.training, checkpointAttempts: 0 }, aborted.effects, now, limits);
 }
 
 function decideTick(training: Training, now: number, limits: Limits): StepDecision {

@@ -39,9 +39,9 @@ const NO_DIGEST = "none";
 
 /** A micro-batch was counted: whether it is audited. */
 export function withAuditBegun(plan: TrainingPlan, training: Training, report: MicroBatchReport): Training {
-  const { index, worker, gradientDigest } = report;
+  const { index, worker, gradientCheck: check } = report;
   if (!plan.isAudited(training.step, index)) return training;
-  const opinion: AuditOpinion = { worker, digest: gradientDigest ?? NO_DIGEST, again: null };
+  const opinion: AuditOpinion = { worker, digest: digestOf(training, report), again: null, check };
   return withAudit(training, index, { status: "open", opinions: [opinion], notFinite: [] });
 }
 
@@ -52,8 +52,8 @@ export function decideAuditReport(
   now: number,
   limits: Limits,
 ): StepDecision {
-  const { worker, index, audit: id, gradientDigest, computeMs } = report;
-  const digest = gradientDigest ?? NO_DIGEST;
+  const { worker, index, audit: id, gradientCheck: check, computeMs } = report;
+  const digest = digestOf(training, report);
   const answer: readonly StepEffect[] = [{ type: "verdict", verdict: "duplicate" }];
   const isOrder = (order: Training["orders"][number]) =>
     order.id === id && order.worker === worker && order.index === index && order.purpose === "audit";
@@ -64,7 +64,7 @@ export function decideAuditReport(
   const isSecond = audit.opinions.some((opinion) => opinion.worker === worker);
   const opinions = isSecond
     ? audit.opinions.map((opinion) => opinion.worker === worker ? { ...opinion, again: digest } : opinion)
-    : [...audit.opinions, { worker, digest, again: null }];
+    : [...audit.opinions, { worker, digest, again: null, check }];
   const slowestMs = slowestWith(training, computeMs);
   const answered: Training = { ...withoutOrders(training, isOrder), slowestMs, progressAt: now };
   if (!isSecond && !isFiniteReport(report)) {
@@ -72,6 +72,12 @@ export function decideAuditReport(
   }
   const reason = `${worker} has audited micro-batch ${index}`;
   return unchanged(withAudit(answered, index, { ...audit, opinions }), reason, answer);
+}
+
+/** Of the gradient's bits, and of the integers that it adds: who computes one and adds another differs in the second. */
+function digestOf({ exponents }: Training, { gradientDigest, gradientCheck }: MicroBatchReport): string {
+  if (gradientDigest === null || (exponents !== null && gradientCheck === null)) return NO_DIGEST;
+  return gradientCheck === null ? gradientDigest : `${gradientDigest} ${gradientCheck}`;
 }
 
 function isFiniteReport({ lossSum, maxAbs }: MicroBatchReport): boolean {

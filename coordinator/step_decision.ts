@@ -10,6 +10,7 @@ import type {
   Verdict,
 } from "../shared/messages.ts";
 import { memberAmong } from "../shared/sorted_members.ts";
+import { watchAccusers } from "./step_accusations.ts";
 import { blame } from "./step_blame.ts";
 import type { WorkerQuarantine } from "./fleet.ts";
 import type { FleetView, Training } from "./step_state.ts";
@@ -24,6 +25,8 @@ export type StepEvent =
   | { readonly type: "stored"; readonly sequence: number }
   /** Somebody says that a worker in quarantine shall have work again. */
   | { readonly type: "reinstate"; readonly worker: string }
+  /** The stored adapter of this step was found damaged. */
+  | { readonly type: "damaged"; readonly step: number }
   /** For so long nobody can have been heard: the coordinator slept, or had no connection to the broker. */
   | { readonly type: "deaf"; readonly milliseconds: number }
   /** The attempt's micro-batches could not be put on the queue. */
@@ -134,9 +137,12 @@ export function abortAttempt(
   const isMember = (suspect: string) => training.members.some(({ worker }) => worker === suspect);
   const suspected = training.deafMs < limits.reconnectGraceMs ? suspects.filter(isMember) : [];
   const reason = `step ${training.step}, attempt ${training.attempt} is done again: ${why}`;
-  const blamed = blame(training, suspected, `step ${training.step}: ${why}`, limits);
+  const watched = watchAccusers(training, false, limits);
+  const blamed = blame(watched.training, suspected, `step ${training.step}: ${why}`, limits);
   const event: StepEffect = { type: "event", level: "warn", message: sentence(reason) };
-  return announced(blamed.training, { phase: "waiting", since: now }, reason, [event, ...blamed.effects]);
+  const { step, attempt, members, weights } = training;
+  const change = { phase: "waiting" as const, since: now, givenUp: { step, attempt, members, weights } };
+  return announced(blamed.training, change, reason, [event, ...watched.effects, ...blamed.effects]);
 }
 
 /** Some of the attempt's micro-batches once more; the effect is to be added to a decision with this training. */

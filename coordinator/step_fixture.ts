@@ -1,6 +1,13 @@
 /** For tests of the step's decisions: a training that is driven event by event, with the words that workers would say. */
 import { LIMITS, type Limits } from "../shared/limits.ts";
-import { encodeFloats, type Verdict, type WorkerJob } from "../shared/messages.ts";
+import { CHECK_WORDS } from "../shared/linear_check.ts";
+import {
+  encodeChecksums,
+  encodeFloats,
+  type RoundCheck,
+  type Verdict,
+  type WorkerJob,
+} from "../shared/messages.ts";
 import { decideStep } from "./step.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
 import type { JobObserver } from "./fleet.ts";
@@ -68,7 +75,10 @@ export interface Driver {
       computeMs?: number;
     },
   ): Verdict;
-  update(worker: string, digest: string): void;
+  /** `check` left out: everything adds up, to 0. */
+  update(worker: string, digest: string, check?: RoundCheck | null): void;
+  /** `worker` cannot go on with the current attempt, or with another one. */
+  failure(worker: string, suspects: readonly string[], change?: { attempt?: number; reason?: string }): void;
   stored(): void;
   drain(): readonly StepEffect[];
   /** Does the current step with everybody, until its commit is stored. */
@@ -104,6 +114,8 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
           maxAbs: encodeFloats(Float32Array.of(max, max / 2)),
           computeMs,
           gradientDigest: gradient === null ? null : digestOf(gradient),
+          // As an honest worker's: it follows from the gradient.
+          gradientCheck: gradient === null || driver.training.exponents === null ? null : checksumOf(0),
           audit,
         },
       });
@@ -111,7 +123,7 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
       if (verdict === undefined) throw new Error("a claim was not answered");
       return verdict.verdict;
     },
-    update(worker, digest) {
+    update(worker, digest, check = checkOfNothing(driver.training.members.length)) {
       const { term, step, attempt, generation } = driver.training;
       driver.apply({
         type: "update",
@@ -119,6 +131,17 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
           ...{ worker, incarnation: `i-${worker}`, term, step, attempt, generation, digest },
           gradientNorm: 0.5,
           gradientBytesSent: 0,
+          check,
+        },
+      });
+    },
+    failure(worker, suspects, change = {}) {
+      const { term, step, attempt } = driver.training;
+      driver.apply({
+        type: "failure",
+        report: {
+          ...{ worker, incarnation: `i-${worker}`, term, step, attempt, gradientBytesSent: 0 },
+          ...{ reason: "chunks are missing", suspects: [...suspects], ...change },
         },
       });
     },
@@ -135,6 +158,18 @@ export function createDriver(options: { plan?: TrainingPlan; limits?: Limits } =
     },
   };
   return driver;
+}
+
+/** Any number in both of its words. */
+export function checksumOf(...numbers: number[]): string {
+  return encodeChecksums(Int32Array.from(numbers.flatMap((number) => [number, number])));
+}
+
+/** Of a round in which all sums are 0; null where a worker is alone. */
+export function checkOfNothing(memberCount: number): RoundCheck | null {
+  if (memberCount < 2) return null;
+  const all = encodeChecksums(new Int32Array(CHECK_WORDS * memberCount));
+  return { given: all, received: all, total: checksumOf(0), result: all };
 }
 
 function claimAll({ training, claim }: Driver): void {

@@ -1,8 +1,9 @@
 /** Who of the fleet can take part in a step. */
 import type { Heartbeat, MemberRef, WorkerJob } from "../shared/messages.ts";
 import { rangeWeights } from "../shared/range_weights.ts";
+import { apart } from "./step_accusations.ts";
 import type { StepEffect } from "./step_decision.ts";
-import type { FleetMember, FleetView, Training, TrainingPlan } from "./step_state.ts";
+import type { FleetMember, FleetView, Layout, Training, TrainingPlan } from "./step_state.ts";
 
 /**
  * The training with the fleet as it is now. A member is a holder from the commit that it took part in, or from the
@@ -93,15 +94,25 @@ export function recoveringMembers(plan: TrainingPlan, training: Training): reado
   );
 }
 
-/** The members of an attempt, with the parts of the gradient that their links are good for. */
+/**
+ * The members of an attempt, with the parts of the gradient that their links are good for. Two whose words stand against each
+ * other own nothing, as long as somebody else does: then neither waits for the other.
+ */
 export function membersOf(
-  { fleet }: Training,
+  training: Training,
   members: readonly MemberRef[],
 ): Pick<Training, "members" | "weights"> {
+  const { fleet } = training;
   const speeds = new Map(fleet.members.map((member) => [member.incarnation, member.linkBytesPerSecond]));
+  const weights = rangeWeights(members.map(({ incarnation }) => speeds.get(incarnation) ?? null));
+  const disputed = apart(training);
+  const isDisputed = (index: number) => disputed.has(members[index]!.worker);
+  const without = weights.map((weight, index) => isDisputed(index) ? 0 : weight);
+  // The others' links may be slow ones, which own nothing otherwise.
+  const others = weights.map((_, index) => isDisputed(index) ? 0 : 1);
   return {
     members: members.map(({ worker, incarnation }) => ({ worker, incarnation })),
-    weights: rangeWeights(members.map(({ incarnation }) => speeds.get(incarnation) ?? null)),
+    weights: [without, others].find((all) => all.some((weight) => weight > 0)) ?? weights,
   };
 }
 
@@ -130,4 +141,43 @@ export function newLoadFailures(plan: TrainingPlan, before: FleetView, after: Fl
 export function loadFailureOfAll(plan: TrainingPlan, { fleet }: Training): LoadFailure | null {
   const failures = fleet.members.map((member) => loadFailure(plan, member));
   return failures.every((failure) => failure !== null) ? failures[0] ?? null : null;
+}
+
+/**
+ * The fleet without the words of workers whose adapter does not lie as the job's does, as soon as somebody's does: they have
+ * loaded something else, or say so, and are as good as one that has loaded nothing. Each is told of once.
+ */
+export function withoutMisfits(
+  plan: TrainingPlan,
+  training: Training,
+  fleet: FleetView,
+): { readonly training: Training; readonly fleet: FleetView; readonly effects: readonly StepEffect[] } {
+  const layoutOf = (member: FleetMember) => loadedJob(plan, member)?.layout ?? null;
+  const wanted = plan.layout ?? null;
+  const isWanted = (member: FleetMember) => isSameLayout(layoutOf(member), wanted);
+  const isMisfit = (member: FleetMember) => layoutOf(member) !== null && !isWanted(member);
+  if (wanted === null || !fleet.members.some(isWanted)) return { training, fleet, effects: [] };
+  const found = fleet.members.filter(isMisfit);
+  if (found.length === 0) return { training, fleet, effects: [] };
+  const effects = found.filter(({ incarnation }) => !training.misfits.has(incarnation)).map((
+    member,
+  ): StepEffect => ({
+    type: "event",
+    level: "error",
+    message: `${member.worker} takes no part in the job: it says that the adapter has ` +
+      `${describeLayout(layoutOf(member)!)}; by the job and its base model it has ${describeLayout(wanted)}.`,
+  }));
+  const misfits = new Set([...training.misfits, ...found.map(({ incarnation }) => incarnation)]);
+  const members = fleet.members.map((member) => isMisfit(member) ? { ...member, job: null } : member);
+  return { training: { ...training, misfits, layout: wanted }, fleet: { ...fleet, members }, effects };
+}
+
+/** Null is like nothing. */
+export function isSameLayout(a: Layout | null, b: Layout | null): boolean {
+  return a !== null && b !== null && a.tensorCount === b.tensorCount && a.elementCount === b.elementCount &&
+    a.parameterCount === b.parameterCount;
+}
+
+function describeLayout({ tensorCount, elementCount, parameterCount }: Layout): string {
+  return `${tensorCount} tensors with ${parameterCount} parameters in ${elementCount} elements`;
 }

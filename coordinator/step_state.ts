@@ -1,10 +1,21 @@
 /** What is known of a job's training at any moment, and how it is announced. Plain data: decisions are in step.ts. */
-import type { CommitEntry, MemberRef, Order, StepPhase, StepState, WorkerJob } from "../shared/messages.ts";
+import { createHash } from "node:crypto";
+import type {
+  CommitEntry,
+  MemberRef,
+  Order,
+  RoundCheck,
+  StepPhase,
+  StepState,
+  WorkerJob,
+} from "../shared/messages.ts";
 import type { ScheduleSpec } from "../shared/schedule.ts";
 import { type Limits, roundWaitMs } from "../shared/limits.ts";
 import type { Exponents } from "../shared/exponents.ts";
 import type { LocalPlan } from "./local_plan.ts";
+import type { CheckpointSteps } from "./shard_plan.ts";
 import { type Ledger, newLedger, ownersOf, targetCountOf } from "./ledger.ts";
+import type { Accusation, AttemptSeen } from "./step_accusations.ts";
 import { learningRateOf } from "./step_exponents.ts";
 
 /** What stays the same for one start of a job's training. */
@@ -13,8 +24,7 @@ export interface TrainingPlan {
   readonly startId: string;
   readonly specHash: string;
   readonly totalSteps: number;
-  /** Ascending; the last step always is one. */
-  readonly checkpointSteps: readonly number[];
+  readonly checkpointSteps: CheckpointSteps;
   readonly schedule: ScheduleSpec;
   /** With local steps: phases. */
   microBatchCountOf(step: number): number;
@@ -24,6 +34,19 @@ export interface TrainingPlan {
   isAudited(step: number, index: number): boolean;
   /** Whether the job fails where two workers give different bits and nobody can tell who is right. */
   readonly failsUnresolved: boolean;
+  /** How gradients travel; exact where it is left out. */
+  readonly gradientCodec?: "exact" | "int8";
+  /** Nobody else's: seeds of checksums are made of it, so that no worker knows the next one. */
+  readonly checkKey?: string;
+  /** Of the adapter, by the job and its base model; null or left out: a worker is believed. */
+  readonly layout?: Layout | null;
+}
+
+/** The adapter in elements; `parameterCount` without padding. */
+export interface Layout {
+  readonly tensorCount: number;
+  readonly elementCount: number;
+  readonly parameterCount: number;
 }
 
 /** The adapter in elements; `parameterCount` without padding. */
@@ -62,6 +85,7 @@ export const COORDINATOR_HOLDER = "coordinator";
 export interface AttemptUpdate {
   readonly digest: string;
   readonly gradientNorm: number | null;
+  readonly check: RoundCheck | null;
 }
 
 /** A gradient that is not finite. */
@@ -76,6 +100,8 @@ export interface AuditOpinion {
   readonly digest: string;
   /** Of the second time that it was asked; null where it was not. */
   readonly again: string | null;
+  /** The checksum of the integers that the gradient adds, as it is told; part of what has to be equal. */
+  readonly check: string | null;
 }
 
 /** A counted micro-batch that others compute, too (step_audit.ts). */
@@ -133,7 +159,7 @@ export interface Training {
   /** On its way to the log, in phase `commit`. */
   readonly pending: CommitEntry | null;
   /** Of the adapter, in elements; null before a worker has told. */
-  readonly layout: { readonly tensorCount: number; readonly elementCount: number } | null;
+  readonly layout: Layout | null;
   /** Null: the attempt finds the maxima alone. */
   readonly exponents: Exponents | null;
   readonly ledger: Ledger;
@@ -150,6 +176,16 @@ export interface Training {
   readonly updates: ReadonlyMap<string, AttemptUpdate>;
   /** What a worker was to blame for, by worker. */
   readonly strikes: ReadonlyMap<string, readonly string[]>;
+  /** What workers have said about each other in the last steps (step_accusations.ts). */
+  readonly accusations: readonly Accusation[];
+  /** By accuser: how often it was alone with one since its last strike for that. */
+  readonly loneAccusations: ReadonlyMap<string, number>;
+  /** Pairs whose words stand against each other. */
+  readonly disputes: readonly (readonly [string, string])[];
+  /** The attempt that was given up last: its members may still say whom they have waited for. */
+  readonly givenUp: AttemptSeen | null;
+  /** Incarnations that tell another layout than the job's, and of whom the user was told. */
+  readonly misfits: ReadonlySet<string>;
   /** Workers that get no work. */
   readonly quarantined: ReadonlySet<string>;
   /**
@@ -210,6 +246,11 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     failedAudits: 0,
     updates: new Map(),
     strikes: new Map(),
+    accusations: [],
+    loneAccusations: new Map(),
+    disputes: [],
+    givenUp: null,
+    misfits: new Set(),
     quarantined: new Set(),
     expelled: new Set(),
     slowestMs: null,
@@ -282,7 +323,14 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
     orders: phase === "compute" ? [...training.orders] : [],
     targetCount: isSummed ? targetCountOf(ledger) : 0,
     learningRate: learningRateOf(plan, step),
+    checkSeed: checkSeedOf(plan, training),
     roundMs: roundWaitMs(gradientBytesOf(training), limits),
     checkpointWriter: training.checkpointWriter,
   };
+}
+
+/** Of an attempt, whoever comes and goes in it: micro-batches are checked before the round. */
+function checkSeedOf({ checkKey = "", startId }: TrainingPlan, { term, step, attempt }: Training): number {
+  return createHash("sha256").update(`${checkKey} ${startId} ${term} ${step} ${attempt}`).digest()
+    .readUInt32LE(0);
 }

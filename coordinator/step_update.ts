@@ -2,9 +2,11 @@
 import type { Limits } from "../shared/limits.ts";
 import { type CommitEntry, encodeFloats, type UpdateReport } from "../shared/messages.ts";
 import { totalsOf } from "./ledger.ts";
+import { contradict, watchAccusers } from "./step_accusations.ts";
 import { auditTotals } from "./step_audit.ts";
 import { abortAttempt, announced, isOfAttempt, type StepDecision, unchanged } from "./step_decision.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
+import { type SumsFault, sumsFault } from "./step_sums.ts";
 
 export function decideUpdate(
   plan: TrainingPlan,
@@ -13,12 +15,12 @@ export function decideUpdate(
   now: number,
   limits: Limits,
 ): StepDecision {
-  const { worker, digest, gradientNorm } = report;
+  const { worker, digest, gradientNorm, check } = report;
   const isOfRound = training.phase === "reduce" && report.generation === training.generation;
   if (!isOfRound || !isOfAttempt(training, report)) {
     return unchanged(training, `the update of ${worker} is of a round that is over`);
   }
-  const updates = new Map(training.updates).set(worker, { digest, gradientNorm });
+  const updates = new Map(training.updates).set(worker, { digest, gradientNorm, check });
   const updated = { ...training, updates };
   if (updates.size < training.members.length) {
     return unchanged(updated, `${updates.size} of ${training.members.length} updates are there`);
@@ -27,6 +29,8 @@ export function decideUpdate(
   if (odd !== null) {
     return abortAttempt(updated, `the updates differ: ${describe(updates)}`, odd, now, limits);
   }
+  const fault = sumsFault(plan, updated);
+  if (fault !== null) return doAgain(updated, fault, now, limits);
   const { lossSum, targetCount, maxAbs } = totalsOf(training.ledger);
   const { excluded } = training.ledger;
   const entry: CommitEntry = {
@@ -50,9 +54,28 @@ export function decideUpdate(
     excludedTotal: (training.committed?.excludedTotal ?? 0) + excluded.size,
     audits: auditTotals(training),
   };
-  return announced(updated, { phase: "commit", since: now, pending: entry }, "all updates agree", [
+  const watched = watchAccusers(updated, true, limits);
+  const change = { phase: "commit" as const, since: now, pending: entry };
+  return announced(watched.training, change, "all updates agree", [
+    ...watched.effects,
     { type: "append", entry, expectedLast: training.sequence },
   ]);
+}
+
+/** All have the same result, and it is not the sum of what they gave. */
+function doAgain(training: Training, fault: SumsFault, now: number, limits: Limits): StepDecision {
+  const isHeard = training.deafMs < limits.reconnectGraceMs;
+  const contradicted = contradict(training, fault.disputed, limits);
+  const said = [
+    ...[...fault.wrong].map(([worker, why]) => `${worker} is wrong: ${why}`),
+    ...fault.disputed.map(({ why }) => why),
+  ];
+  const why = `the sums do not add up: ${
+    said.join("; ") || "and in a fleet of this size nobody can be named"
+  }`;
+  const told = isHeard ? contradicted : { training, effects: [] };
+  const decision = abortAttempt(told.training, why, [...fault.wrong.keys()], now, limits);
+  return { ...decision, effects: [...decision.effects, ...told.effects] };
 }
 
 /** Null where all digests are equal; else the workers whose digest is not the most frequent one, or none in a tie. */

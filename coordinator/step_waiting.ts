@@ -4,10 +4,17 @@ import { type Limits, recoverWaitMs } from "../shared/limits.ts";
 import { type CommitEntry, NO_AUDITS } from "../shared/messages.ts";
 import { newLedger } from "./ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./step_decision.ts";
-import { loadedJob, loadFailureOfAll, membersOf, readyMembers, recoveringMembers } from "./step_fleet.ts";
+import {
+  isSameLayout,
+  loadedJob,
+  loadFailureOfAll,
+  membersOf,
+  readyMembers,
+  recoveringMembers,
+} from "./step_fleet.ts";
 import { firstExponents } from "./step_exponents.ts";
 import { gradientBytesOf, isStateStored, NO_HEDGES } from "./step_state.ts";
-import type { Training, TrainingPlan } from "./step_state.ts";
+import type { FleetMember, Training, TrainingPlan } from "./step_state.ts";
 
 /** In phase `waiting`: agrees on the initial adapter, or begins the next attempt, as soon as there is somebody for it. */
 export function goOn(
@@ -67,7 +74,12 @@ function agreeOnInitial(plan: TrainingPlan, training: Training, now: number): St
     const job = loadedJob(plan, member);
     return job !== null && job.committed.step === 0 && !member.draining ? [{ member, job }] : [];
   });
-  const first = loaded[0];
+  const wanted = plan.layout ?? null;
+  const isLoading = ({ draining, job }: FleetMember) =>
+    !draining && (job === null || job.phase === "loading");
+  // One whose adapter is another than the job's is not believed before all others have told theirs.
+  const first = loaded.find(({ job }) => wanted === null || isSameLayout(job.layout, wanted)) ??
+    (training.fleet.members.some(isLoading) ? undefined : loaded[0]);
   if (first === undefined) return null;
   const { digest } = first.job.committed;
   const agreeing = loaded.filter(({ job }) => job.committed.digest === digest).map(({ member }) => member);

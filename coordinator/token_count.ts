@@ -1,22 +1,44 @@
-/** Tokens that go through the model in a step of a job. */
+/** Tokens that go through the model in steps of a job, counted from the lengths of rows alone. */
 import type { PlannedJob } from "./fleet.ts";
 import { placeOfNumber } from "./local_plan.ts";
 
 /**
- * Of a step (1-based); with local steps one data step at a time, since all of them may not fit the memory.
- * @param isIn whether the step's micro-batch, or phase, at this position counts
+ * Of a step (1-based).
+ * @param leftOut positions of its micro-batches, or phases, that do not count
  */
-export function tokenCountOf(
-  { spec, local, microBatchesOf }: PlannedJob,
-  step: number,
-  isIn: (index: number) => boolean,
+export function tokenCountOf(job: PlannedJob, step: number, leftOut: readonly number[]): number {
+  const whole = tokensThrough(job, step) - tokensThrough(job, step - 1);
+  return leftOut.reduce((sum, index) => sum - tokensOfItem(job, step, index), whole);
+}
+
+/**
+ * Of all steps up to and with this one (0: none), however many they are.
+ * @param leftOut micro-batches, or phases, that do not count; those of later steps are passed over
+ */
+export function tokensUntil(
+  job: PlannedJob,
+  lastStep: number,
+  leftOut: readonly { readonly step: number; readonly microBatch: number }[],
 ): number {
-  const tokensOf = (dataStep: number, isCounted: (index: number) => boolean) =>
-    microBatchesOf(dataStep).reduce((sum, { tokens }, at) => sum + (isCounted(at) ? tokens.length : 0), 0);
-  if (local === null || local === undefined) return tokensOf(step, isIn);
-  return local.phasesOf(step).filter((_, index) => isIn(index)).flatMap(({ innerSteps }) => innerSteps)
-    .reduce(
-      (sum, { number }) => sum + tokensOf(placeOfNumber(number, spec.training).dataStep, () => true),
-      0,
-    );
+  return leftOut.filter(({ step }) => step <= lastStep).reduce(
+    (sum, { step, microBatch }) => sum - tokensOfItem(job, step, microBatch),
+    tokensThrough(job, lastStep),
+  );
+}
+
+function tokensThrough({ local, tokensThrough }: PlannedJob, step: number): number {
+  if (step === 0 || local === null || local === undefined) return tokensThrough(step);
+  return tokensThrough(local.dataStepsOf(step).last);
+}
+
+function tokensOfItem(
+  { spec, local, microBatchesOf, tokensThrough }: PlannedJob,
+  step: number,
+  index: number,
+): number {
+  if (local === null || local === undefined) return microBatchesOf(step)[index]!.tokens.length;
+  return local.phasesOf(step)[index]!.innerSteps.reduce((sum, { number }) => {
+    const { dataStep } = placeOfNumber(number, spec.training);
+    return sum + tokensThrough(dataStep) - tokensThrough(dataStep - 1);
+  }, 0);
 }

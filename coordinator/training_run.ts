@@ -26,19 +26,22 @@ import type {
   UpdateReport,
 } from "../shared/messages.ts";
 import * as subjects from "../shared/subjects.ts";
+import type { AdapterLayout } from "./adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit } from "./commit_log.ts";
 import { isAudited } from "./audit_choice.ts";
-import type { JobObserver, PlannedJob, StepReport, WorkerQuarantine } from "./fleet.ts";
+import type { CheckpointOrder, JobObserver, PlannedJob, StepReport, WorkerQuarantine } from "./fleet.ts";
+import type { FloodGuard } from "./flood_guard.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
 import { localReportOf } from "./local_plan.ts";
 import { serveRows } from "./rows_server.ts";
 import { decideStep, resume } from "./step.ts";
+import { accusationsOf } from "./step_accusations.ts";
 import { createPaced } from "./paced.ts";
 import { withoutQuarantined } from "./step_blame.ts";
 import { isOfAttempt } from "./step_decision.ts";
-import { isNews } from "./step_fleet.ts";
+import { isNews, isSameLayout } from "./step_fleet.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
 import { learningRateOf } from "./step_exponents.ts";
 import { serveStoredState } from "./state_server.ts";
@@ -62,6 +65,10 @@ export interface TrainingRunOptions {
   readonly startId: string;
   /** Larger than that of any earlier run of the job, also under another coordinator. */
   readonly term: number;
+  /** A secret that nobody has had before: what workers are checked by follows from it. */
+  readonly checkKey: string;
+  /** The adapter's, by the job and its base model; null where it is not known. */
+  readonly layout: AdapterLayout | null;
   readonly observer: JobObserver;
   readonly fleet: FleetView;
   /** Workers that get no work. */
@@ -70,7 +77,8 @@ export interface TrainingRunOptions {
   readonly onQuarantine: (found: Omit<WorkerQuarantine, "since" | "jobId">) => void;
   /** Where an earlier coordinator has left this start; null for a new one. */
   readonly resumed: ResumedRun | null;
-  /** Told of messages that no worker of ours would send, and of defects. */
+  readonly guard: FloodGuard;
+  /** Told of defects. */
   readonly onDefect: OnDefect;
 }
 
@@ -98,6 +106,12 @@ export interface TrainingRun {
   reinstate(worker: string): void;
   /** What each worker was to blame for so far. */
   readonly strikes: ReadonlyMap<string, readonly string[]>;
+  /** What each has said about others lately, and others about it. */
+  readonly accusations: ReadonlyMap<string, readonly string[]>;
+  /** The checkpoint that is being written now. */
+  readonly checkpointOrder: CheckpointOrder | null;
+  /** A step's adapter is lost; whether a worker is asked to write it again. */
+  checkpointDamaged(step: number): boolean;
   /** Nobody could be heard for so long. */
   deaf(milliseconds: number): void;
   tick(): void;
@@ -122,8 +136,9 @@ interface Queued
 
 /** The job's queue and an empty log must be there. */
 export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
-  const { bus, clock, limits, artifacts, job, startId, observer, onDefect } = options;
+  const { bus, clock, limits, artifacts, job, startId, observer, guard, onDefect } = options;
   const { local = null } = job;
+  const savesState = !job.spec.training.save_only_model;
   const items = cachedByStep((step) => itemsOf(job, step));
   const plan: TrainingPlan = {
     jobId: job.id,
@@ -136,6 +151,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     local,
     isAudited: (step, index) => isAudited(job.spec.seed, step, index, job.spec.fleet.audit_rate),
     failsUnresolved: job.spec.fleet.audit_unresolved === "fail",
+    gradientCodec: job.spec.fleet.gradient_codec,
+    checkKey: options.checkKey,
+    layout: options.layout,
   };
   const outcome = Promise.withResolvers<"done" | "restart">();
   const gradientBytes = createGradientBytes();
@@ -295,7 +313,6 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     { entry, seconds, attemptSeconds }: Omit<Extract<StepEffect, { type: "committed" }>, "type">,
   ): StepReport {
     const { step, attempt, digest, targetCount, excluded, audits } = entry;
-    const isIn = (index: number) => !excluded.some((other) => other.index === index);
     return {
       ...{ step, attempt, digest, targetCount, seconds, attemptSeconds, excluded, audits },
       workerCount: entry.members.length,
@@ -303,30 +320,29 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       loss: entry.loss!,
       learningRate: learningRateOf(plan, step),
       gradientNorm: entry.gradientNorm!,
-      tokenCount: tokenCountOf(job, step, isIn),
+      tokenCount: tokenCountOf(job, step, excluded.map(({ index }) => index)),
       gradientBytesSent: gradientBytes.take(),
       ...local === null ? {} : { local: localReportOf(local, step) },
     };
   }
 
-  /** A worker that says a file is stored is believed when it is. */
+  /** A worker that says a file is stored is believed when it is, and when it is what was committed. */
   async function checked(report: CheckpointReport): Promise<CheckpointReport> {
-    if (report.outcome.type === "failed") return report;
-    const { step } = report;
-    const state = await artifacts.state(job.id, step);
-    const stored = [...await artifacts.files(job.id, step), ...state === null ? [] : [state]];
-    const missing = report.outcome.files.find((file) =>
-      !stored.some((other) => other.name === file.name && other.sha256 === file.sha256)
-    );
-    if (missing === undefined) {
-      storedState = state ?? storedState;
-      const files = stored.map(({ name, size, sha256 }) => ({ name, size, sha256 }));
-      return { ...report, outcome: { type: "written", files } };
+    const { worker, step, outcome } = report;
+    const { phase, committed, checkpointWriter } = training;
+    const isAsked = phase === "checkpoint" && committed?.step === step && checkpointWriter === worker;
+    if (outcome.type === "failed" || !isAsked) return report;
+    const failed = (reason: string): CheckpointReport => ({ ...report, outcome: { type: "failed", reason } });
+    if (savesState && !outcome.files.some(({ name }) => name === STATE_FILE_NAME)) {
+      return failed(`${STATE_FILE_NAME} is not among its files`);
     }
-    return {
-      ...report,
-      outcome: { type: "failed", reason: `${missing.name} has not arrived at the coordinator` },
-    };
+    const layout = isSameLayout(training.layout, options.layout) ? options.layout : null;
+    const truth = { digest: committed.digest, layout };
+    const accepted = await artifacts.accept(job.id, step, worker, outcome.files, truth);
+    if ("fault" in accepted) return failed(accepted.fault);
+    if (savesState) storedState = await artifacts.state(job.id, step) ?? storedState;
+    const files = accepted.files.map(({ name, size, sha256 }) => ({ name, size, sha256 }));
+    return { ...report, outcome: { type: "written", files } };
   }
 
   const received = encodeMessage(receivedSchema, { type: "received" });
@@ -341,7 +357,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       apply(eventOf(said));
       respond(received);
     };
-    return listenToWorkers(bus, { ...words, handle }, onDefect);
+    return listenToWorkers(bus, { ...words, handle }, guard);
   }
 
   const subscriptions = [
@@ -349,11 +365,13 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       subject: subjects.reportSubject(job.id, subjects.ANY),
       schema: microBatchReportSchema,
       what: "report of a micro-batch",
+      // Four bytes for each tensor, in base64.
+      maxBytes: 2 ** 20,
       handle: ({ said: report, respond }) => {
         const answer = apply({ type: "report", report }).find((effect) => effect.type === "verdict");
         if (answer !== undefined) respond(encodeMessage(verdictAnswerSchema, { verdict: answer.verdict }));
       },
-    }, onDefect),
+    }, guard),
     listenToWorkers(bus, {
       subject: subjects.itemSubject(job.id, subjects.ANY),
       schema: itemRequestSchema,
@@ -362,7 +380,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         const { step, attempt, index } = said;
         if (isAsked(said) && index < items(step).length) respond(workItemOf(step, attempt, index));
       },
-    }, onDefect),
+    }, guard),
     listenToOutcomes(
       {
         subject: subjects.updateSubject(job.id, subjects.ANY),
@@ -387,9 +405,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
         checked(said).then((report) => apply({ type: "checkpoint", report })).catch(fail);
         respond(received);
       },
-    }, onDefect),
+    }, guard),
     ...local === null ? [] : [serveRows({
-      ...{ bus, job, local, startId, isAsked, onDefect },
+      ...{ bus, job, local, startId, isAsked, guard },
       onUnanswerable: ({ step, attempt, number }, thrown) => {
         const reason = `the rows of micro-batch ${number} could not be sent: ${messageOf(thrown)}`;
         apply({ type: "notQueued", step, attempt, reason });
@@ -421,6 +439,21 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     reinstate: (worker) => void apply({ type: "reinstate", worker }),
     get strikes() {
       return training.strikes;
+    },
+    get accusations() {
+      return accusationsOf(training.accusations);
+    },
+    get checkpointOrder() {
+      const { phase, committed, checkpointWriter: writer } = training;
+      const { layout } = training;
+      if (isClosed || phase !== "checkpoint" || committed === null || writer === null || layout === null) {
+        return null;
+      }
+      return { step: committed.step, writer, savesState, layout };
+    },
+    checkpointDamaged: (step) => {
+      apply({ type: "damaged", step });
+      return training.phase === "checkpoint" && training.committed?.step === step;
     },
     deaf: (milliseconds) => void apply({ type: "deaf", milliseconds }),
     tick: () => void apply({ type: "tick" }),

@@ -1,11 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
-import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { createFakeClock, type FakeClock } from "../shared/bus/fake_clock.ts";
 import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
 import { LIMITS } from "../shared/limits.ts";
 import * as messages from "../shared/messages.ts";
 import * as subjects from "../shared/subjects.ts";
 import { createMemoryArtifacts } from "../tests/sim/memory_artifacts.ts";
 import { createToyJob } from "../tests/sim/toy_job.ts";
+import { createFloodGuard } from "./flood_guard.ts";
 import { INITIAL, member, SILENT_OBSERVER } from "./step_fixture.ts";
 import { startTrainingRun } from "./training_run.ts";
 
@@ -16,6 +17,14 @@ const memberOf = (jobId: string, worker: string) => {
   const { job, ...known } = member(worker, { step: 0, digest: INITIAL });
   return { ...known, job: { ...job!, jobId } };
 };
+
+const guardOf = (clock: FakeClock) =>
+  createFloodGuard({
+    ...{ clock, limits: LIMITS, onFlood: () => {} },
+    onDefect: (_message, thrown) => {
+      throw thrown;
+    },
+  });
 
 Deno.test("items and rows are given to members of the attempt that is computed, and to nobody else", async () => {
   const clock = createFakeClock();
@@ -37,6 +46,7 @@ Deno.test("items and rows are given to members of the attempt that is computed, 
   const run = startTrainingRun({
     ...{ bus, clock, limits: LIMITS, artifacts: createMemoryArtifacts(), job, startId: "s-1", term: TERM },
     ...{ observer: SILENT_OBSERVER, resumed: null, onQuarantine: () => {} },
+    ...{ checkKey: "k", layout: null, guard: guardOf(clock) },
     // In the fleet, and in no attempt.
     quarantined: new Set(["w-q"]),
     fleet: { generation: 1, members: [memberOf(job.id, "w-a"), memberOf(job.id, "w-q")] },
@@ -96,7 +106,13 @@ Deno.test("a closed run is settled when what it was doing to queue and log is do
   const run = startTrainingRun({
     ...{ bus: { ...bus, append: () => slow.promise }, clock, limits: LIMITS, term: TERM, job },
     ...{ artifacts: createMemoryArtifacts(), startId: "s-1", observer: SILENT_OBSERVER, resumed: null },
-    ...{ onQuarantine: () => {}, quarantined: new Set<string>() },
+    ...{
+      onQuarantine: () => {},
+      quarantined: new Set<string>(),
+      checkKey: "k",
+      layout: null,
+      guard: guardOf(clock),
+    },
     fleet: { generation: 1, members: [memberOf(job.id, "w-a")] },
     onDefect: (_message, thrown) => {
       throw thrown;

@@ -6,7 +6,7 @@ import type { JobStore } from "./store/job_store.ts";
 import { tunedModel } from "./tuned_models.ts";
 
 const ADAPTER_FILE = "adapter_model.safetensors";
-/** They are what the adapter is; only its dropout can be another one. */
+/** They are what the adapter is. */
 const FIXED = ["r", "lora_alpha", "use_rslora", "target_modules"] as const;
 
 /**
@@ -45,8 +45,8 @@ export function onTunedBase(store: JobStore, request: ParsedJobRequest): ParsedJ
     spec: {
       ...spec,
       model: job.spec.model,
-      lora: { ...lora, ...given.has("lora.lora_dropout") ? { lora_dropout: spec.lora.lora_dropout } : {} },
-      quantization: { ...quantization, ...onlyGiven(spec.quantization, given) },
+      lora: { ...lora, ...givenOf("lora", spec.lora, given), ...fixedOf(lora) },
+      quantization: { ...quantization, ...givenOf("quantization", spec.quantization, given) },
       initial_adapter: { model: spec.model, sha256 },
     },
   };
@@ -57,11 +57,14 @@ function sorted(value: unknown): unknown {
   return Array.isArray(value) ? value.toSorted() : value;
 }
 
-function onlyGiven(
-  quantization: JobSpec["quantization"],
-  given: ReadonlySet<string>,
-): Partial<JobSpec["quantization"]> {
+function fixedOf(lora: JobSpec["lora"]): Pick<JobSpec["lora"], typeof FIXED[number]> {
+  const { r, lora_alpha, use_rslora, target_modules } = lora;
+  return { r, lora_alpha, use_rslora, target_modules };
+}
+
+/** The fields of a group that the client wrote. */
+function givenOf<G extends object>(group: string, fields: G, given: ReadonlySet<string>): Partial<G> {
   return Object.fromEntries(
-    Object.entries(quantization).filter(([field]) => given.has(`quantization.${field}`)),
-  );
+    Object.entries(fields).filter(([field]) => given.has(`${group}.${field}`)),
+  ) as Partial<G>;
 }

@@ -21,6 +21,9 @@ export interface WorkerIdentity {
 /** A worker may answer each request once, and not later than the one who asked waits for it. */
 const ANSWERS = { max: 1, ttl: 10 * 1e9 };
 
+/** The largest chunk of a gradient (worker/allreduce/chunk_plan.ts) with its header; the broker closes who sends more. */
+const MAX_PAYLOAD_BYTES = 2 * 2 ** 20 + 65_536;
+
 const bodySchema = z.object({
   sub: z.string(),
   iat: z.int(),
@@ -47,7 +50,7 @@ export function issueCredential(
       version: 2,
       subs: -1,
       data: -1,
-      payload: -1,
+      payload: MAX_PAYLOAD_BYTES,
       pub: { allow: publish },
       sub: { allow: subscribe },
       resp: ANSWERS,

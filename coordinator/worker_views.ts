@@ -9,10 +9,12 @@ export function workerViews(
   { members, departed }: Membership,
   quarantines: Pick<Quarantines, "of">,
   strikes: ReadonlyMap<string, readonly string[]>,
+  accusations: ReadonlyMap<string, readonly string[]>,
 ): readonly WorkerView[] {
   const viewOf = (member: Member, state: WorkerView["state"], reason: string | null): WorkerView => ({
     ...telemetryOf(member, state, reason),
     strikes: strikes.get(member.worker) ?? [],
+    accusations: accusations.get(member.worker) ?? [],
     quarantine: quarantines.of(member.worker),
   });
   return [
@@ -36,7 +38,7 @@ function telemetryOf(
   member: Member,
   state: WorkerView["state"],
   reason: string | null,
-): Omit<WorkerView, "strikes" | "quarantine"> {
+): Omit<WorkerView, "strikes" | "accusations" | "quarantine"> {
   const { heartbeat } = member;
   return {
     id: member.worker,

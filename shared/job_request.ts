@@ -18,6 +18,10 @@ import {
   quantizationSchema,
   trainingSchema,
 } from "./job_spec_schema.ts";
+import { exceededBound } from "./job_bounds.ts";
+import { learnabilityOf } from "./learnable.ts";
+import { fromPythonEnum, isLibraryDefault } from "./library_fields.ts";
+import { checkTargetPattern } from "./target_modules.ts";
 import { nearestName } from "./nearest_name.ts";
 
 export interface ParsedJobRequest {
@@ -58,8 +62,9 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   if (!isObject(body)) {
     throw new LoraFleetError("invalid_request", `a job is a JSON object, not ${show(body)}`);
   }
-  const draft: Draft = { fields: new Map(), warnings: [] };
+  const draft: Draft = { fields: new Map(), warnings: [], withoutEffect: [] };
   for (const [name, value] of Object.entries(body)) {
+    if (isAbsent(value)) continue;
     if (isGroup(name)) readGroup(draft, name, value);
     else if (PLAIN_FIELDS.includes(name)) put(draft, name, value, name);
     else if (!OPENAI_FIELDS.includes(name)) throw unknownField(name);
@@ -70,7 +75,13 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     put(draft, "training.save_strategy", "steps", "training.save_strategy");
   }
   const spec = parseSpec(draft);
+  checkBounds(draft, spec);
+  checkTargetPattern(spec.lora.target_modules);
+  checkLearnable(spec);
   explainArithmetic(draft, spec);
+  if (draft.withoutEffect.length > 0) {
+    draft.warnings.push(`Without effect here: ${draft.withoutEffect.join(", ")}.`);
+  }
   return {
     spec,
     suffix: parseSuffix(body["suffix"]),
@@ -86,23 +97,38 @@ function readGroup(draft: Draft, group: Group, fields: unknown): void {
   if (!isObject(fields)) {
     throw invalidField(group, `${group} is ${show(fields)}; an object of fields is needed`);
   }
-  for (const [field, value] of Object.entries(fields)) {
-    const param = `${group}.${field}`;
-    const rule = Object.hasOwn(FIELD_RULES[group], field) ? FIELD_RULES[group][field] : undefined;
-    if (Object.hasOwn(SHAPES[group], field)) put(draft, param, withoutAbsent(value), param);
-    else if (rule === undefined) throw unknownField(param);
-    else if (isAbsent(value)) continue;
-    else if (rule.kind === "alias") put(draft, rule.to, value, param);
-    else if (rule.kind === "only") {
-      if (!rule.values.some((allowed) => sameJson(allowed, value))) {
-        const remedy = rule.values.length === 0
-          ? "leave it out"
-          : `leave it out or set ${show(rule.values[0])}`;
-        throw invalidField(param, `${param} is ${show(value)}: ${rule.reason}; ${remedy}`);
+  for (const [field, given] of Object.entries(fields)) {
+    // Whatever field the libraries have or will have: null is how they write that it is not set.
+    if (isAbsent(given) && group !== "fleet") continue;
+    readField(draft, group, field, fromPythonEnum(given));
+  }
+}
+
+function readField(draft: Draft, group: Group, field: string, value: unknown): void {
+  const param = `${group}.${field}`;
+  if (Object.hasOwn(SHAPES[group], field)) return put(draft, param, withoutAbsent(value), param);
+  const rule = Object.hasOwn(FIELD_RULES[group], field) ? FIELD_RULES[group][field] : undefined;
+  if (rule === undefined) throw unknownField(param);
+  switch (rule.kind) {
+    case "alias":
+      return put(draft, rule.to, value, param);
+    case "translated":
+      if (typeof value !== "string" || !Object.hasOwn(rule.values, value)) {
+        throw invalidField(param, `${param} is ${show(value)}; ${rule.reason}`);
       }
-    } else if (rule.note !== null && !rule.quiet.some((quiet) => sameJson(quiet, value))) {
-      draft.warnings.push(`${param} (${show(value)}) has no effect: ${rule.note}.`);
+      return put(draft, rule.to, rule.values[value], param);
+    case "only": {
+      if (isLibraryDefault(group, field, value)) return;
+      if (rule.values.some((allowed) => sameJson(allowed, value))) return;
+      const remedy = rule.values.length === 0
+        ? "leave it out"
+        : `leave it out or set ${show(rule.values[0])}`;
+      throw invalidField(param, `${param} is ${show(value)}: ${rule.reason}; ${remedy}`);
     }
+    case "unused":
+      if (isLibraryDefault(group, field, value) || rule.quiet.some((quiet) => sameJson(quiet, value))) return;
+      if (rule.note === null) draft.withoutEffect.push(param);
+      else draft.warnings.push(`${param} (${show(value)}) has no effect: ${rule.note}.`);
   }
 }
 
@@ -133,9 +159,47 @@ function parseSpec(draft: Draft): JobSpec {
     if (typeof name !== "string" || !isObject(value)) break;
     [param, value] = [`${param}.${name}`, value[name]];
   }
+  if (param === "training.optim" && typeof value === "string" && value.endsWith("8bit")) {
+    throw invalidField(
+      param,
+      `training.optim is ${
+        show(value)
+      }, but moments are kept in 32 bits; set it to "paged_adamw_32bit", which is AdamW ` +
+        `without the rounding of its moments`,
+    );
+  }
   if (issue.code === "unrecognized_keys") throw unknownField(`${param}.${issue.keys[0]}`);
   throw explainIssue(issue, param, value);
 }
+
+/** Refuses what is sound by its type and beyond what a fleet can carry. */
+function checkBounds(draft: Draft, spec: JobSpec): void {
+  const bound = exceededBound(spec);
+  if (bound === null) return;
+  const field = draft.fields.get(bound.path);
+  const param = field?.param ?? bound.path;
+  throw invalidField(
+    param,
+    `${param} is ${
+      show(field?.written ?? bound.valueOf(spec))
+    }; ${bound.path} may be at most ${bound.most}: ${bound.why}`,
+  );
+}
+
+/** A job whose steps cannot move the adapter, where that does not depend on the data. */
+function checkLearnable(spec: JobSpec): void {
+  const { learning_rate: rate, max_steps: steps } = spec.training;
+  if (rate === 0) {
+    throw invalidField(
+      "training.learning_rate",
+      "training.learning_rate is 0, with which no step changes the adapter; a number above 0 is needed",
+    );
+  }
+  const { refusal, param } = steps > 0 ? learnabilityOf(spec, steps, null) : NO_STEPS_KNOWN;
+  if (refusal !== null) throw invalidField(param, `training.max_steps is ${steps}: ${refusal}`);
+}
+
+const NO_STEPS_KNOWN = { refusal: null, param: "" };
 
 /** The places where a worker's arithmetic is not literally what the field names. */
 function explainArithmetic(draft: Draft, spec: JobSpec): void {
@@ -189,8 +253,8 @@ function unknownField(param: string): LoraFleetError {
     param,
     KNOWN_PATHS.filter((path) => path.includes(".") === param.includes(".")),
   );
-  const similar = sibling ??
-    KNOWN_PATHS.find((path) => lastPart(path) === nearestName(name, KNOWN_PATHS.map(lastPart)));
+  const nearest = sibling ?? nearestName(name, KNOWN_PATHS.map(lastPart));
+  const similar = sibling ?? KNOWN_PATHS.find((path) => lastPart(path) === nearest);
   const hint = elsewhere ?? similar;
   return invalidField(
     param,

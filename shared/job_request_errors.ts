@@ -33,7 +33,9 @@ export function invalidField(param: string, message: string): LoraFleetError {
 
 /** The schema's first complaint, about the field that the client called `param` and set to `value`. */
 export function explainIssue(issue: z.core.$ZodIssue, param: string, value: unknown): LoraFleetError {
-  const need = needOf(issue);
+  const isQuoted = issue.code === "invalid_type" && typeof value === "string" && value.trim() !== "" &&
+    ["number", "int"].includes(issue.expected) && Number.isFinite(Number(value));
+  const need = needOf(issue) + (isQuoted ? `, without quotes: ${Number(value)}` : "");
   return invalidField(
     param,
     value === undefined ? `${param} is missing; ${need}` : `${param} is ${show(value)}; ${need}`,

@@ -9,7 +9,17 @@ export type FieldRule =
   | { readonly kind: "alias"; readonly to: string }
   /** Accepted with these values, refused with the reason otherwise. */
   | { readonly kind: "only"; readonly values: readonly unknown[]; readonly reason: string }
-  /** Accepted with any value; `note` is told to the user unless the value is one of `quiet`. */
+  /** Each of `values` stands for a value of the field `to`; others are refused with the reason. */
+  | {
+    readonly kind: "translated";
+    readonly to: string;
+    readonly values: Readonly<Record<string, unknown>>;
+    readonly reason: string;
+  }
+  /**
+   * Accepted with any value. The user is told `note`, or without one that the field has no effect, unless the value is one of
+   * `quiet` or the library's own default.
+   */
   | { readonly kind: "unused"; readonly note: string | null; readonly quiet: readonly unknown[] };
 
 export const GROUPS = ["lora", "quantization", "training", "dataset", "fleet"] as const;
@@ -23,26 +33,156 @@ const unused = (note: string | null = null, quiet: readonly unknown[] = []): Fie
   quiet,
 });
 
+/** Of names that differ in nothing else. */
+const all = (names: readonly string[], rule: FieldRule): Record<string, FieldRule> =>
+  Object.fromEntries(names.map((name) => [name, rule]));
+
 const PLAIN_LORA = "only plain LoRA (and rsLoRA) adapters are trained";
 const EVALUATION = "nothing is evaluated while training; evaluate the finished adapter";
 const COMPUTE =
   "workers compute in float32 whatever the half precision asked for, which is at least as exact";
 const UPLOAD = "lorafleet uploads nothing; download the adapter, whose folder can be uploaded unchanged";
 const PROCESSES = "the fleet's workers share a job by themselves";
+const EVERY_LAYER =
+  "every layer gets an adapter; write a pattern of whole names in lora.target_modules to choose among layers";
+const AS_STORED = "the base model and its tokenizer are used as they are stored";
+const CHECKPOINTING =
+  "a worker computes activations again where its memory needs it, and the gradient has the same bits";
 
 /** TRL's `SFTConfig` extends `TrainingArguments`, so a pasted `training` group may describe the dataset, too. */
 const DATASET_ALIASES: Record<string, FieldRule> = {
   dataset_text_field: alias("dataset.text_field"),
   max_length: alias("dataset.max_seq_length"),
-  assistant_only_loss: alias("dataset.completion_only_loss"),
   eval_packing: unused(),
   dataset_num_proc: unused(),
   dataset_kwargs: only([{}], "no such options"),
   padding_free: unused(),
   pad_to_multiple_of: unused(),
   truncation_mode: only(["keep_start"], 'rows are cut at their end (dataset.truncation: "truncate")'),
-  shuffle_dataset: alias("dataset.shuffle"),
+  // The order of the file before the trainer's own shuffling, which is dataset.shuffle.
+  shuffle_dataset: unused("the rows are shuffled for each epoch in any case (dataset.shuffle)", [false]),
+  dataset_batch_size: unused(),
+  num_of_sequences: unused(),
+  chars_per_token: unused(),
 };
+
+/** Of TrainingArguments and SFTConfig, old ones too: what logs, loads, evaluates, uploads or computes elsewhere. */
+const WITHOUT_EFFECT = [
+  ...[
+    "output_dir",
+    "overwrite_output_dir",
+    "run_name",
+    "project",
+    "logging_dir",
+    "logging_strategy",
+    "logging_first_step",
+  ],
+  ...[
+    "logging_nan_inf_filter",
+    "log_level",
+    "log_level_replica",
+    "log_on_each_node",
+    "disable_tqdm",
+    "skip_memory_metrics",
+  ],
+  ...["trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "include_num_input_tokens_seen"],
+  ...[
+    "include_tokens_per_second",
+    "include_for_metrics",
+    "include_inputs_for_metrics",
+    "debug",
+    "length_column_name",
+  ],
+  ...[
+    "remove_unused_columns",
+    "label_names",
+    "metric_for_best_model",
+    "greater_is_better",
+    "prediction_loss_only",
+  ],
+  ...[
+    "eval_steps",
+    "eval_delay",
+    "per_device_eval_batch_size",
+    "per_gpu_eval_batch_size",
+    "eval_accumulation_steps",
+  ],
+  ...[
+    "eval_do_concat_batches",
+    "eval_use_gather_object",
+    "batch_eval_metrics",
+    "bf16_full_eval",
+    "fp16_full_eval",
+  ],
+  ...[
+    "fp16_backend",
+    "fp16_opt_level",
+    "half_precision_backend",
+    "save_on_each_node",
+    "enable_jit_checkpoint",
+  ],
+  ...[
+    "ignore_data_skip",
+    "restore_callback_states_from_checkpoint",
+    "full_determinism",
+    "torch_empty_cache_steps",
+  ],
+  ...[
+    "gradient_checkpointing_kwargs",
+    "activation_checkpointing_kwargs",
+    "activation_offloading",
+    "use_cache",
+  ],
+  ...[
+    "torch_compile",
+    "torch_compile_backend",
+    "torch_compile_mode",
+    "use_liger_kernel",
+    "use_liger",
+    "liger_kernel_config",
+  ],
+  ...[
+    "dataloader_num_workers",
+    "dataloader_pin_memory",
+    "dataloader_persistent_workers",
+    "dataloader_prefetch_factor",
+  ],
+  ...["dataloader_multiprocessing_context", "dataloader_in_order", "split_batches", "dispatch_batches"],
+  ...[
+    "ddp_find_unused_parameters",
+    "ddp_bucket_cap_mb",
+    "ddp_broadcast_buffers",
+    "ddp_static_graph",
+    "ddp_backend",
+  ],
+  ...[
+    "ddp_timeout",
+    "local_rank",
+    "_n_gpu",
+    "fsdp_config",
+    "fsdp_min_num_params",
+    "fsdp_transformer_layer_cls_to_wrap",
+  ],
+  ...[
+    "tpu_num_cores",
+    "tpu_metrics_debug",
+    "use_mps_device",
+    "use_ipex",
+    "jit_mode_eval",
+    "mp_parameters",
+    "past_index",
+  ],
+  ...[
+    "ray_scope",
+    "torchdynamo",
+    "hub_model_id",
+    "hub_strategy",
+    "hub_private_repo",
+    "hub_always_push",
+    "hub_revision",
+  ],
+  ...["push_to_hub_model_id", "push_to_hub_organization", "trust_remote_code", "router_aux_loss_coef"],
+];
 
 export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
   lora: {
@@ -50,29 +190,72 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     peft_type: only(["LORA"], PLAIN_LORA),
     use_dora: only([false], PLAIN_LORA),
     init_lora_weights: only([true], "lora_A starts from Kaiming-uniform numbers and lora_B from zeros"),
-    inference_mode: unused(),
+    inference_mode: unused(null, [true, false]),
     fan_in_fan_out: only([false], "weights are [out, in]"),
     modules_to_save: only([[]], "only adapters are trained, no module of the base model"),
-    layers_to_transform: only([[]], "every layer gets an adapter"),
-    layers_pattern: only([[], ""], "every layer gets an adapter"),
+    layers_to_transform: only([[]], EVERY_LAYER),
+    layers_pattern: only([[], ""], EVERY_LAYER),
     rank_pattern: only([{}], "all layers have one rank"),
     alpha_pattern: only([{}], "all layers have one lora_alpha"),
-    exclude_modules: only([[]], "name the modules that get an adapter in lora.target_modules"),
-    auto_mapping: unused(),
-    base_model_name_or_path: unused(),
-    revision: unused(),
-    peft_version: unused(),
+    exclude_modules: only([[], ""], "name the modules that get an adapter in lora.target_modules"),
+    layer_replication: only([[]], "layers are not repeated"),
+    target_parameters: only([[]], "adapters are for linear layers, not for single parameters"),
+    trainable_token_indices: only([[], {}], "only adapters are trained, no embeddings"),
+    lora_bias: only([false], "adapters have no bias"),
+    ...all(
+      [
+        "loftq_config",
+        "eva_config",
+        "corda_config",
+        "lora_ga_config",
+        "velora_config",
+        "monteclora_config",
+        "arrow_config",
+        "kasa_config",
+        "megatron_config",
+      ],
+      only([{}], PLAIN_LORA),
+    ),
+    ...all(["use_bdlora", "use_qalora", "qat_scheme"], only([false], PLAIN_LORA)),
+    alora_invocation_tokens: only([[]], PLAIN_LORA),
+    ...all(
+      [
+        "megatron_core",
+        "qalora_group_size",
+        "ensure_weight_tying",
+        "runtime_config",
+        "auto_mapping",
+        "peft_version",
+      ],
+      unused(),
+    ),
+    // Unsloth's get_peft_model and PEFT's.
+    use_gradient_checkpointing: unused(CHECKPOINTING, [true, "unsloth"]),
+    random_state: unused("the job's seed starts the adapter"),
+    max_seq_length: alias("dataset.max_seq_length"),
+    ...all(["temporary_location", "adapter_name", "autocast_adapter_dtype", "low_cpu_mem_usage"], unused()),
   },
   quantization: {
     use_4bit: alias("quantization.load_in_4bit"),
     use_nested_quant: alias("quantization.bnb_4bit_use_double_quant"),
     load_in_8bit: only([false], "base models are quantised to 4 bits (NF4)"),
-    bnb_4bit_quant_storage: only(["uint8", "torch.uint8"], "two codes are packed into a byte"),
+    _load_in_4bit: alias("quantization.load_in_4bit"),
+    _load_in_8bit: only([false], "base models are quantised to 4 bits (NF4)"),
+    ...all(
+      ["load_in_16bit", "full_finetuning"],
+      only([false], "adapters are trained on a base model in NF4"),
+    ),
+    bnb_4bit_quant_storage: unused("two codes are packed into a byte", ["uint8", "torch.uint8"]),
     quant_method: only(["bitsandbytes"], "base models are quantised as bitsandbytes does it (NF4)"),
-    llm_int8_threshold: unused(),
-    llm_int8_enable_fp32_cpu_offload: unused(),
-    llm_int8_has_fp16_weight: unused(),
-    llm_int8_skip_modules: only([["lm_head"]], "every linear layer except lm_head is quantised"),
+    ...all(["llm_int8_threshold", "llm_int8_enable_fp32_cpu_offload", "llm_int8_has_fp16_weight"], unused()),
+    llm_int8_skip_modules: only([["lm_head"], []], "every linear layer except lm_head is quantised"),
+    // Of from_pretrained, transformers' and Unsloth's.
+    max_seq_length: alias("dataset.max_seq_length"),
+    ...all(["dtype", "torch_dtype"], unused(COMPUTE)),
+    ...all(
+      ["device_map", "attn_implementation", "trust_remote_code", "use_cache", "low_cpu_mem_usage"],
+      unused(),
+    ),
   },
   training: {
     ...DATASET_ALIASES,
@@ -80,37 +263,33 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     packing_strategy: alias("dataset.packing_strategy"),
     max_seq_length: alias("dataset.max_seq_length"),
     completion_only_loss: alias("dataset.completion_only_loss"),
+    assistant_only_loss: alias("dataset.assistant_only_loss"),
     seed: alias("seed"),
-    data_seed: only([], "the job's seed decides the order of the data, too"),
+    data_seed: alias("seed"),
     fp16: unused(COMPUTE, [false]),
     bf16: unused(COMPUTE, [false]),
     tf32: unused(COMPUTE, [false]),
-    half_precision_backend: unused(),
     report_to: unused(
       "metrics are not sent to an experiment tracker; they are in the job's events",
       ["none", [], ["none"]],
     ),
-    run_name: unused(),
-    output_dir: unused(),
-    overwrite_output_dir: unused(),
-    logging_dir: unused(),
-    logging_strategy: unused(),
-    logging_first_step: unused(),
-    logging_nan_inf_filter: unused(),
-    log_level: unused(),
-    disable_tqdm: unused(),
+    train_sampling_strategy: {
+      kind: "translated",
+      to: "dataset.shuffle",
+      values: { random: true, sequential: false },
+      reason:
+        '"random" and "sequential" are supported; rows are laid end to end without padding, so sorting them by ' +
+        "length saves nothing",
+    },
     group_by_length: unused("rows are laid end to end without padding, so grouping by length saves nothing", [
       false,
     ]),
-    length_column_name: unused(),
-    remove_unused_columns: unused(),
-    do_train: only([true], "a job trains"),
+    do_train: unused(),
     do_eval: only([false], EVALUATION),
+    do_predict: only([false], EVALUATION),
     eval_strategy: only(["no"], EVALUATION),
     evaluation_strategy: only(["no"], EVALUATION),
-    eval_steps: unused(),
-    per_device_eval_batch_size: unused(),
-    eval_accumulation_steps: unused(),
+    eval_on_start: only([false], EVALUATION),
     load_best_model_at_end: only([false], EVALUATION),
     save_total_limit: unused("every checkpoint is kept"),
     save_safetensors: only([true], "adapters are saved as safetensors"),
@@ -120,34 +299,34 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     ),
     auto_find_batch_size: unused(
       "the batch size is not changed when memory runs out; the memory plan tells before",
-      [
-        false,
-      ],
+      [false],
     ),
     dataloader_drop_last: only([false], "every row is trained on"),
-    dataloader_num_workers: unused(),
-    dataloader_pin_memory: unused(),
-    gradient_checkpointing_kwargs: unused(),
-    average_tokens_across_devices: only([true], "a step's loss is the mean over all tokens of all workers"),
-    ddp_find_unused_parameters: unused(),
+    average_tokens_across_devices: unused("a step's loss is the mean over all tokens of all workers", [true]),
+    activation_checkpointing: unused(CHECKPOINTING, [true]),
     deepspeed: only([{}, ""], PROCESSES),
     fsdp: only([[], "", false], PROCESSES),
-    local_rank: unused(),
-    torch_compile: unused(),
-    use_liger_kernel: unused(),
+    parallelism_config: only([{}], PROCESSES),
+    accelerator_config: unused(PROCESSES, [{}]),
     use_cpu: only([false], "a worker's own --allow-cpu decides that"),
-    full_determinism: unused(),
+    no_cuda: only([false], "a worker's own --allow-cpu decides that"),
     lr_scheduler_kwargs: only([{}], "the schedules have no other parameters"),
     optim_args: only([""], "the optimizer has no other parameters"),
+    optim_target_modules: only([[]], "the optimizer is AdamW for all of the adapter"),
     label_smoothing_factor: only([0], "the loss is plain cross entropy"),
     loss_type: only(["nll"], "the loss is plain cross entropy"),
-    neftune_noise_alpha: only([], "no noise is added to embeddings"),
+    neftune_noise_alpha: only([0], "no noise is added to embeddings"),
     push_to_hub: only([false], UPLOAD),
-    hub_model_id: unused(),
-    hub_strategy: unused(),
-    hub_token: only([], `${UPLOAD}; a token has no place in a job`),
-    include_num_input_tokens_seen: unused(),
-    include_tokens_per_second: unused(),
+    // What a dump of the arguments has in place of a token.
+    ...all(
+      ["hub_token", "push_to_hub_token"],
+      only(["<HUB_TOKEN>", "<PUSH_TO_HUB_TOKEN>"], `${UPLOAD}; a token has no place in a job`),
+    ),
+    model_init_kwargs: only([{}], AS_STORED),
+    chat_template_path: only([], `${AS_STORED}, the chat template too`),
+    eos_token: only([], AS_STORED),
+    pad_token: unused("rows are laid end to end without padding"),
+    ...all(WITHOUT_EFFECT, unused()),
   },
   dataset: {
     ...DATASET_ALIASES,
@@ -159,7 +338,8 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
 };
 
 /** Other spellings of values: what scripts write → what the spec calls it. */
-export const VALUE_ALIASES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+export const VALUE_ALIASES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  "training.gradient_checkpointing": { unsloth: true },
   "quantization.bnb_4bit_compute_dtype": {
     "torch.float32": "float32",
     "torch.float16": "float16",
@@ -170,6 +350,9 @@ export const VALUE_ALIASES: Readonly<Record<string, Readonly<Record<string, stri
   },
   "training.optim": {
     adamw_torch_fused: "adamw_torch",
+    adamw_torch_xla: "adamw_torch",
+    adamw_torch_npu_fused: "adamw_torch",
+    adamw_apex_fused: "adamw_torch",
     adamw_hf: "adamw_torch",
     paged_adamw: "paged_adamw_32bit",
   },

@@ -1,4 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { LoraFleetError } from "./errors.ts";
+import libraryFields from "./library_fields.json" with { type: "json" };
 import { FIELD_RULES, GROUPS, VALUE_ALIASES } from "./job_request_fields.ts";
 import { parseJobRequest } from "./job_spec.ts";
 import {
@@ -24,31 +26,133 @@ Deno.test("aliases lead to fields of the spec, and no rule stands in the way of 
   for (const group of GROUPS) {
     for (const [field, rule] of Object.entries(FIELD_RULES[group])) {
       assertEquals(fieldsOf(group).includes(field), false, `${group}.${field}`);
-      if (rule.kind === "alias") assertEquals(PATHS.includes(rule.to), true, rule.to);
+      if (rule.kind === "alias" || rule.kind === "translated") {
+        assertEquals(PATHS.includes(rule.to), true, rule.to);
+      }
     }
   }
   for (const [path, values] of Object.entries(VALUE_ALIASES)) {
     const [group, field] = path.split(".") as [string, string];
     for (const [written, meant] of Object.entries(values)) {
       const parsed: unknown = parseJobRequest({ ...MINIMAL, [group]: { [field]: written } }).spec;
-      assertEquals(JSON.stringify(parsed).includes(`"${field}":"${meant}"`), true, `${path} ${written}`);
+      assertEquals(
+        JSON.stringify(parsed).includes(`"${field}":${JSON.stringify(meant)}`),
+        true,
+        `${path} ${written}`,
+      );
     }
   }
 });
 
+/** Warnings about one field, or the refusal. */
+function outcomeOf(group: string, field: string, value: unknown): readonly string[] | LoraFleetError {
+  try {
+    return parseJobRequest({ ...MINIMAL, [group]: { [field]: value } }).warnings;
+  } catch (thrown) {
+    assert(thrown instanceof LoraFleetError, `${group}.${field}: ${thrown}`);
+    return thrown;
+  }
+}
+
 Deno.test("every value that a rule allows is accepted, in silence unless it says why", () => {
   for (const group of GROUPS) {
     for (const [field, rule] of Object.entries(FIELD_RULES[group])) {
-      const warningsOf = (value: unknown) =>
-        parseJobRequest({ ...MINIMAL, [group]: { [field]: value } }).warnings.length;
-      assertEquals(warningsOf(null), 0, field);
+      assertEquals(outcomeOf(group, field, null), [], field);
       if (rule.kind === "only") {
-        for (const value of rule.values) assertEquals(warningsOf(value), 0, field);
+        for (const value of rule.values) assertEquals(outcomeOf(group, field, value), [], field);
+      }
+      if (rule.kind === "translated") {
+        for (const value of Object.keys(rule.values)) assertEquals(outcomeOf(group, field, value), [], field);
       }
       if (rule.kind === "unused") {
-        for (const value of rule.quiet) assertEquals(warningsOf(value), 0, field);
-        assertEquals(warningsOf("anything"), rule.note === null ? 0 : 1, field);
+        for (const value of rule.quiet) assertEquals(outcomeOf(group, field, value), [], field);
+        const [warning, ...others] = outcomeOf(group, field, "anything") as readonly string[];
+        assertEquals(others, []);
+        assertStringIncludes(warning!, `${group}.${field}`);
+        assertStringIncludes(warning!, rule.note ?? "Without effect here");
       }
     }
   }
+});
+
+/** Library defaults that ask for another training than lorafleet's, and are refused as any other such value. */
+const OTHER_DEFAULTS: readonly string[] = ["load_in_4bit", "bnb_4bit_quant_type"];
+
+Deno.test("every field of LoraConfig, BitsAndBytesConfig, TrainingArguments, SFTConfig and get_peft_model is known", () => {
+  let count = 0;
+  for (const [name, { group, fields }] of Object.entries(libraryFields)) {
+    for (const [field, standard] of Object.entries<unknown>(fields)) {
+      count++;
+      const at = `${name}: ${field}`;
+      assertEquals(outcomeOf(group, field, null), [], at);
+      const outcome = outcomeOf(group, field, standard);
+      if (OTHER_DEFAULTS.includes(field)) assert(outcome instanceof LoraFleetError, at);
+      else if (field === "optim") assertStringIncludes((outcome as string[])[0]!, "adamw_torch");
+      else assertEquals(outcome, [], at);
+
+      // Any other value is done, noted, or refused by the field's name.
+      for (const value of OTHER_VALUES) {
+        const other = outcomeOf(group, field, value);
+        if (!(other instanceof LoraFleetError)) continue;
+        assertEquals([other.code, other.param], ["invalid_request", `${group}.${field}`], at);
+        assertStringIncludes(other.message, field);
+        for (const words of ["unknown field", "did you mean"]) {
+          assert(!other.message.includes(words), other.message);
+        }
+      }
+    }
+  }
+  assert(count > 180, `${count}`);
+});
+
+const OTHER_VALUES = [true, false, 0, 3, 0.25, "something", [], ["q_proj"], {}, { rho: 2 }];
+
+Deno.test("a whole configuration of each class is accepted, and one sentence lists what changes nothing", () => {
+  for (const [name, { group, fields }] of Object.entries(libraryFields)) {
+    const whole = Object.fromEntries(
+      Object.entries<unknown>(fields).filter(([field]) => !OTHER_DEFAULTS.includes(field)),
+    );
+    const { warnings } = parseJobRequest({ ...MINIMAL, [group]: whole });
+    assertEquals(warnings.filter((warning) => !warning.startsWith("training.optim")), [], name);
+  }
+  const noted = parseJobRequest({
+    ...MINIMAL,
+    training: { output_dir: "out", label_names: ["labels"], greater_is_better: true, learning_rate: 1e-4 },
+  });
+  assertEquals(noted.warnings, [
+    "Without effect here: training.output_dir, training.label_names, training.greater_is_better.",
+  ]);
+});
+
+Deno.test("values as Python prints its enumerations are read", () => {
+  const { spec } = parseJobRequest({
+    ...MINIMAL,
+    lora: { task_type: "TaskType.CAUSAL_LM", peft_type: "PeftType.LORA" },
+    training: {
+      save_strategy: "IntervalStrategy.STEPS",
+      lr_scheduler_type: "SchedulerType.CONSTANT_WITH_WARMUP",
+      optim: "OptimizerNames.PAGED_ADAMW",
+      eval_strategy: "IntervalStrategy.NO",
+      hub_token: "<HUB_TOKEN>",
+      train_sampling_strategy: "sequential",
+    },
+  });
+  const { save_strategy, lr_scheduler_type, optim } = spec.training;
+  assertEquals([save_strategy, lr_scheduler_type, optim], [
+    "steps",
+    "constant_with_warmup",
+    "paged_adamw_32bit",
+  ]);
+  assertEquals([spec.lora.task_type, spec.dataset.shuffle], ["CAUSAL_LM", false]);
+});
+
+Deno.test("SFTConfig's two masks are two fields: completions by one, chats by the other", () => {
+  const lossOf = (training: object) => {
+    const { completion_only_loss, assistant_only_loss } =
+      parseJobRequest({ ...MINIMAL, training }).spec.dataset;
+    return [completion_only_loss, assistant_only_loss];
+  };
+  assertEquals(lossOf({ assistant_only_loss: false, completion_only_loss: null }), [true, false]);
+  assertEquals(lossOf({ completion_only_loss: false, assistant_only_loss: true }), [false, true]);
+  assertEquals(lossOf({}), [true, undefined]);
 });

@@ -69,7 +69,7 @@ function applyHyperparameters(draft: Draft, hyperparameters: unknown, at: string
   );
   if (multiplier !== null) {
     const standard = trainingSchema.parse({}).learning_rate;
-    put(draft, "training.learning_rate", standard * multiplier, `${at}.learning_rate_multiplier`);
+    put(draft, "training.learning_rate", standard * multiplier, `${at}.learning_rate_multiplier`, multiplier);
   }
 }
 
@@ -83,7 +83,7 @@ function applyBatchSize(draft: Draft, batchSize: number, param: string): void {
       `${param} is ${batchSize}; a multiple of training.per_device_train_batch_size (${rows}) is needed`,
     );
   }
-  put(draft, "training.gradient_accumulation_steps", batchSize / rows, param);
+  put(draft, "training.gradient_accumulation_steps", batchSize / rows, param, batchSize);
 }
 
 function numberOrAuto(value: unknown, param: string): number | null {

@@ -152,7 +152,54 @@ Deno.test("the tutorial's values can be pasted", () => {
     "training.group_by_length",
     "training.report_to",
     "quantization.bnb_4bit_compute_dtype",
+    "Without",
   ]);
+  assertEquals(warnings.at(-1), "Without effect here: training.output_dir.");
+});
+
+Deno.test("numbers that are sound and absurd are refused by their field, with the bound and its reason", () => {
+  for (
+    const [group, field, value, most] of [
+      ["training", "num_train_epochs", 1e9, 10_000],
+      ["training", "max_steps", 2 ** 53 - 1, 1_000_000],
+      ["training", "gradient_accumulation_steps", 1e9, 16_384],
+      ["training", "per_device_train_batch_size", 1e9, 4096],
+      ["training", "warmup_steps", 1e9, 1_000_000],
+      ["training", "save_steps", 2 ** 53, 1_000_000],
+      ["training", "learning_rate", 1e300, 1000],
+      ["training", "weight_decay", 1e300, 1000],
+      ["dataset", "max_seq_length", 2 ** 40, 2 ** 20],
+      ["lora", "r", 1e9, 16_384],
+      ["lora", "lora_alpha", 1e300, 1_000_000],
+    ] as const
+  ) {
+    const { param, message } = refusal({ ...MINIMAL, [group]: { [field]: value } });
+    assertEquals(param, `${group}.${field}`);
+    assertMatch(
+      message,
+      new RegExp(`^${group}.${field} is ${value.toString().replace("+", "\\+")}; .* at most ${most}: .{20}`),
+    );
+    // The bound itself is accepted.
+    parseJobRequest({ ...MINIMAL, [group]: { [field]: most } });
+  }
+  const outer = refusal({ ...MINIMAL, fleet: { local_steps: { outer_learning_rate: 1e300 } } });
+  assertEquals(outer.param, "fleet.local_steps.outer_learning_rate");
+  for (const [field, value] of [["n_epochs", 1e9], ["batch_size", 1e9], ["learning_rate_multiplier", 1e12]]) {
+    const { param, message } = refusal({ ...MINIMAL, hyperparameters: { [field!]: value } });
+    assertEquals(param, `hyperparameters.${field}`);
+    assertStringIncludes(message, `hyperparameters.${field} is ${value}; training.`);
+  }
+});
+
+Deno.test("null is absence for any name, and in place of a group", () => {
+  const { spec, warnings } = parseJobRequest({
+    ...MINIMAL,
+    lora: { some_field_of_next_year: null },
+    training: { another: null, learning_rate: null },
+    quantization: null,
+    something: null,
+  });
+  assertEquals([spec, warnings], [parseJobRequest(MINIMAL).spec, []]);
 });
 
 Deno.test("save_steps without save_strategy means steps, as in transformers", () => {
@@ -215,7 +262,26 @@ const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
   ["infinite epochs", { training: { num_train_epochs: Infinity } }, "training.num_train_epochs", "Infinity"],
   ["dropout 1", { lora: { lora_dropout: 1 } }, "lora.lora_dropout", "a number below 1"],
   ["no targets", { lora: { target_modules: [] } }, "lora.target_modules", "must not be empty"],
-  ["a text as targets", { lora: { target_modules: "q_proj" } }, "lora.target_modules", "a list"],
+  ["targets that are no list", { lora: { target_modules: 3 } }, "lora.target_modules", "a list"],
+  [
+    "a pattern that Python refuses",
+    { lora: { target_modules: ".*(q_proj|v_proj" } },
+    "lora.target_modules",
+    "a parenthesis is not closed",
+  ],
+  [
+    "a learning rate in quotes",
+    { training: { learning_rate: "2e-4" } },
+    "training.learning_rate",
+    'is "2e-4"; a number is needed, without quotes: 0.0002',
+  ],
+  ["a learning rate of 0", { training: { learning_rate: 0 } }, "training.learning_rate", "above 0 is needed"],
+  [
+    "one step that is all warm-up",
+    { training: { max_steps: 1 } },
+    "training.warmup_ratio",
+    "all with a learning rate of 0",
+  ],
   ["DoRA", { lora: { use_dora: true } }, "lora.use_dora", "only plain LoRA"],
   ["fp4", { quantization: { bnb_4bit_quant_type: "fp4" } }, "quantization.bnb_4bit_quant_type", 'only "nf4"'],
   ["16-bit base", { quantization: { load_in_4bit: false } }, "quantization.load_in_4bit", "only true"],

@@ -11,11 +11,18 @@ export const loraSchema = z.strictObject({
   bias: z.literal("none").default("none"),
   task_type: z.literal("CAUSAL_LM").default("CAUSAL_LM"),
   use_rslora: z.boolean().default(false),
-  /** Module name suffixes, or "all-linear". PEFT's default for Llama is q_proj and v_proj. */
-  target_modules: z.union([z.array(z.string().min(1)).min(1), z.literal("all-linear")]).default([
+  /**
+   * Module name suffixes, "all-linear", or a regular expression for the modules' whole names. PEFT's default for Llama is q_proj
+   * and v_proj.
+   */
+  target_modules: z.union([z.array(z.string().min(1)).min(1), z.string().min(1)]).default([
     "q_proj",
     "v_proj",
   ]),
+  /** What the adapter's config calls its base model; the job's `model` where it is left out. */
+  base_model_name_or_path: z.string().min(1).optional(),
+  /** The base model's revision for the adapter's config. */
+  revision: z.string().min(1).optional(),
 });
 export type LoraSpec = z.output<typeof loraSchema>;
 
@@ -74,6 +81,8 @@ export const datasetSchema = z.strictObject({
   max_seq_length: positiveInteger.default(1024),
   /** Train on completions (or assistant turns) alone. */
   completion_only_loss: z.boolean().default(true),
+  /** The same for rows with `messages` alone, as TRL has it; completion_only_loss where it is left out. */
+  assistant_only_loss: z.boolean().optional(),
   /** What happens to a row longer than max_seq_length. */
   truncation: z.enum(["refuse", "truncate"]).default("refuse"),
   /** Encode strings such as "</s>" inside a row's own text as plain text, not as the special token they name. */

@@ -68,6 +68,20 @@ export interface Limits {
   readonly stateLossGraceMs: number;
   /** A worker that was to blame so often is in quarantine for the rest of the job (decision 0012). */
   readonly strikesUntilDropped: number;
+  /** Two accusers confirm each other within so many steps (decision 0019); a glitch of long ago confirms nothing. */
+  readonly accusationWindowSteps: number;
+  /** Who accuses one other worker alone gets a strike every so many times: once may be a link between just the two. */
+  readonly loneAccusationsUntilStrike: number;
+  /** Messages that no worker of ours would send are told of at most so often for each worker, with their number. */
+  readonly floodLogIntervalMs: number;
+  /**
+   * So many of them within the window end the worker's credentials, each 64 KiB counted once more: a release that errs in one
+   * message in a while stays, 60 MiB of nonsense do not.
+   */
+  readonly badMessagesUntilCut: number;
+  readonly floodWindowMs: number;
+  /** No worker speaks faster: its heartbeats are four a second, its claims as many as its GPU has micro-batches. */
+  readonly mostMessagesPerSecond: number;
   /** Once all is counted, audits without any progress for so long are skipped: at least this … */
   readonly auditMs: number;
   /** … or the slowest micro-batch of the job times this: an auditor may have begun another one just before. */
@@ -116,6 +130,12 @@ export const LIMITS: Limits = {
   drainMs: 120_000,
   stateLossGraceMs: 30_000,
   strikesUntilDropped: 3,
+  accusationWindowSteps: 10,
+  loneAccusationsUntilStrike: 2,
+  floodLogIntervalMs: 10_000,
+  badMessagesUntilCut: 1000,
+  floodWindowMs: 60_000,
+  mostMessagesPerSecond: 5000,
   auditMs: 15_000,
   auditFactor: 4,
   excludedShareOfStep: 0.25,

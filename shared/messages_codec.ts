@@ -49,3 +49,22 @@ export function decodeFloats(text: string): Float32Array {
 function decodedLength(text: string): number {
   return text.length / 4 * 3 - (text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0);
 }
+
+/** Whole checksums of two 32-bit words each (linear_check.ts): base64 of their little-endian bytes. */
+export const checksumsSchema = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/).refine(
+  (text) => text.length % 4 === 0 && decodedLength(text) % 8 === 0,
+  { error: "base64 of whole checksums is needed" },
+);
+
+export function encodeChecksums(words: Int32Array): string {
+  const view = new DataView(new ArrayBuffer(4 * words.length));
+  words.forEach((word, i) => view.setInt32(4 * i, word, true));
+  return new Uint8Array(view.buffer).toBase64();
+}
+
+/** Takes what `checksumsSchema` has accepted. */
+export function decodeChecksums(text: string): Int32Array {
+  const bytes = Uint8Array.fromBase64(text);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Int32Array.from({ length: bytes.byteLength / 4 }, (_, i) => view.getInt32(4 * i, true));
+}

@@ -149,6 +149,8 @@ export const stepStateSchema = z.strictObject({
   /** From phase `reduce` on: tokens that count in the loss over all micro-batches. */
   targetCount: count,
   learningRate: z.number().min(0),
+  /** Seeds the weights of the attempt's checksums (linear_check.ts); nobody can know it before the attempt begins. */
+  checkSeed: z.int().min(0).max(0xffff_ffff),
   /** How long the round may take. */
   roundMs: z.number().min(0),
   /** In phase `checkpoint`: who writes and uploads the adapter. */

@@ -2,10 +2,10 @@
 import { z } from "zod";
 import { ERROR_CODES } from "./errors.ts";
 import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSchema } from "./ids.ts";
-import { floatsSchema } from "./messages_codec.ts";
+import { checksumsSchema, floatsSchema } from "./messages_codec.ts";
 
 /** Grows when an older worker or coordinator would misunderstand a newer one. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 const text = z.string().max(4000);
 const count = z.int().min(0);
@@ -98,6 +98,8 @@ export const microBatchReportSchema = z.strictObject({
   computeMs: z.number().min(0),
   /** SHA-256 over the bits of the gradient, where the micro-batch is audited. */
   gradientDigest: sha256Schema.nullable().default(null),
+  /** The checksum of the integers that it adds to its sums, where the micro-batch is audited and exponents are known. */
+  gradientCheck: checksumsSchema.nullable().default(null),
   /** The order that it answers, where it is an audit: such a gradient goes into no sums. */
   audit: count.nullable().default(null),
 });
@@ -106,6 +108,22 @@ export type MicroBatchReport = z.output<typeof microBatchReportSchema>;
 /** The work item of a micro-batch that an order asks to compute, as it would come from the queue. */
 export const itemRequestSchema = z.strictObject({ ...attempt, index: count });
 export type ItemRequest = z.output<typeof itemRequestSchema>;
+
+/**
+ * Checksums of what was summed in a round, by the weights that the state has announced (linear_check.ts): what the
+ * coordinator compares before it commits (decision 0019).
+ */
+export const roundCheckSchema = z.strictObject({
+  /** Of this worker's sums, by the owner of the range, in the order of the members. */
+  given: checksumsSchema,
+  /** Of what has come for its own range, by the sender. */
+  received: checksumsSchema,
+  /** Of its own range's total, before a codec has rounded it. */
+  total: checksumsSchema,
+  /** Of the result as it has it, by the owner of the range. */
+  result: checksumsSchema,
+});
+export type RoundCheck = z.output<typeof roundCheckSchema>;
 
 /** The update is computed beside the committed state. */
 export const updateReportSchema = z.strictObject({
@@ -117,6 +135,8 @@ export const updateReportSchema = z.strictObject({
   gradientNorm: z.number().nullable(),
   /** As in the heartbeat, this round included. */
   gradientBytesSent: count,
+  /** Null where the worker was alone in the round. */
+  check: roundCheckSchema.nullable().default(null),
 });
 export type UpdateReport = z.output<typeof updateReportSchema>;
 

@@ -15,18 +15,31 @@ export interface Prng {
  * `stream` selects one of 2^63 independent sequences, so that two uses of one seed do not share numbers.
  */
 export function pcg32(seed: number | bigint, stream: number | bigint = 0): Prng {
-  const mask = 0xffff_ffff_ffff_ffffn;
-  const increment = ((BigInt(stream) << 1n) | 1n) & mask;
-  let state = 0n;
+  const increment = BigInt.asUintN(64, (BigInt(stream) << 1n) | 1n);
+  const [incrementHigh, incrementLow] = halvesOf(increment);
+  // The state in halves of 32 bits: a shuffle of a million rows is not to wait for big integers.
+  let high = 0;
+  let low = 0;
+  const add = (otherHigh: number, otherLow: number): void => {
+    const sum = low + otherLow;
+    high = (high + otherHigh + (sum > 0xffff_ffff ? 1 : 0)) >>> 0;
+    low = sum >>> 0;
+  };
   const uint32 = (): number => {
-    const old = state;
-    state = (old * 6364136223846793005n + increment) & mask;
-    const shifted = Number((((old >> 18n) ^ old) >> 27n) & 0xffff_ffffn);
-    const rotation = Number(old >> 59n);
+    const [oldHigh, oldLow] = [high, low];
+    high =
+      (upperProduct(oldLow, FACTOR_LOW) + Math.imul(oldHigh, FACTOR_LOW) + Math.imul(oldLow, FACTOR_HIGH)) >>>
+      0;
+    low = Math.imul(oldLow, FACTOR_LOW) >>> 0;
+    add(incrementHigh, incrementLow);
+    const mixedHigh = oldHigh ^ (oldHigh >>> 18);
+    const mixedLow = oldLow ^ ((oldLow >>> 18) | (oldHigh << 14));
+    const shifted = ((mixedLow >>> 27) | (mixedHigh << 5)) >>> 0;
+    const rotation = oldHigh >>> 27;
     return ((shifted >>> rotation) | (shifted << (-rotation & 31))) >>> 0;
   };
   uint32();
-  state = (state + BigInt.asUintN(64, BigInt(seed))) & mask;
+  add(...halvesOf(BigInt.asUintN(64, BigInt(seed))));
   uint32();
   const uniform = () => (uint32() >>> 8) / 2 ** 24;
   return {
@@ -35,4 +48,19 @@ export function pcg32(seed: number | bigint, stream: number | bigint = 0): Prng 
     below: (bound) => Math.floor(uniform() * bound),
     normal: () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
   };
+}
+
+/** 6364136223846793005, the factor of PCG's 64-bit state. */
+const [FACTOR_HIGH, FACTOR_LOW] = [0x5851_f42d, 0x4c95_7f2d];
+
+function halvesOf(value: bigint): [high: number, low: number] {
+  return [Number(value >> 32n), Number(value & 0xffff_ffffn)];
+}
+
+/** The upper 32 bits of the product of two unsigned numbers of 32 bits. */
+function upperProduct(a: number, b: number): number {
+  const [aHigh, aLow, bHigh, bLow] = [a >>> 16, a & 0xffff, b >>> 16, b & 0xffff];
+  const middle = aHigh * bLow + ((aLow * bLow) >>> 16);
+  const carry = (middle & 0xffff) + aLow * bHigh;
+  return aHigh * bHigh + (middle >>> 16) + (carry >>> 16);
 }

@@ -1,6 +1,7 @@
-/** Which linear layers get an adapter: PEFT's rules for `target_modules`, and the checks that need the base model. */
+/** Which linear layers get an adapter: PEFT's rules for `target_modules`. */
 import { LoraFleetError, quote } from "./errors.ts";
 import type { JobSpec, LoraSpec } from "./job_spec_schema.ts";
+import { compileFullMatch } from "./python/regex.ts";
 
 /** A linear layer of the base model: `model.layers.0.self_attn.q_proj`, weight [out, in]. */
 export interface LinearModule {
@@ -9,56 +10,132 @@ export interface LinearModule {
   readonly in: number;
 }
 
+/** An adapter is one buffer, in f32; WebGPU binds no more than this on any device. */
+const MAX_ADAPTER_BYTES = 2 ** 32 - 4;
+
 /** The output embedding, which PEFT's "all-linear" leaves out. */
 const OUTPUT_EMBEDDING = "lm_head";
 
 /**
- * Whether PEFT would put an adapter on the module `name`: it is listed, or it ends in a listed name after a dot
- * (`check_target_module_exists` in peft/tuners/tuners_utils.py).
- */
-function isTargeted(name: string, targetModules: LoraSpec["target_modules"]): boolean {
-  if (targetModules === "all-linear") return lastPart(name) !== OUTPUT_EMBEDDING;
-  return targetModules.some((target) => name === target || name.endsWith(`.${target}`));
-}
-
-/**
- * The modules that get an adapter, in the model's order. Throws `invalid_request` where a listed name matches no
- * module (PEFT refuses only when no name matches; a misspelled one would train less than was asked for), or where
- * the rank exceeds the smaller side of a targeted layer.
+ * The modules that get an adapter, in the model's order. Throws `invalid_request` where a listed name matches no module (PEFT
+ * refuses only when no name matches; a misspelled one would train less than was asked for), and where a pattern matches none, or
+ * one that carries no adapter here, or where the adapter is larger than a GPU can bind.
  */
 export function checkSpecAgainstModel(
   spec: Pick<JobSpec, "lora">,
   model: { readonly modules: readonly LinearModule[] },
 ): LinearModule[] {
-  const { r, target_modules: targets } = spec.lora;
-  const unmatched = targets === "all-linear"
-    ? []
-    : targets.filter((target) => !model.modules.some(({ name }) => isTargeted(name, [target])));
-  const targeted = model.modules.filter(({ name }) => isTargeted(name, targets));
-  if (unmatched.length > 0 || targeted.length === 0) {
-    const known = [...new Set(model.modules.map(({ name }) => lastPart(name)))];
-    throw new LoraFleetError(
-      "invalid_request",
-      `lora.target_modules: ${
-        unmatched.map(quote).join(", ") || quote(targets)
-      } matches no linear layer of the ` +
-        `base model; its linear layers are called ${known.map(quote).join(", ")}`,
-      { param: "lora.target_modules" },
+  const targeted = targetedModules(spec.lora.target_modules, model.modules);
+  const { r } = spec.lora;
+  const bytesPerRank = 4 * targeted.reduce((sum, { out, in: inSize }) => sum + out + inSize, 0);
+  if (r * bytesPerRank <= MAX_ADAPTER_BYTES) return targeted;
+  throw new LoraFleetError(
+    "invalid_request",
+    `lora.r is ${r}, with which the adapter of ${targeted.length} layers takes ${
+      (r * bytesPerRank / 2 ** 30).toFixed(1)
+    } GiB; ` +
+      `a GPU binds at most 4 GiB at once: lower it to at most ${
+        Math.floor(MAX_ADAPTER_BYTES / bytesPerRank)
+      }, or name fewer ` +
+      `layers in lora.target_modules`,
+    { param: "lora.r" },
+  );
+}
+
+/**
+ * `check_target_module_exists` of peft/tuners/tuners_utils.py: a listed name matches a module of that name, or one that ends in it
+ * after a dot; a text is "all-linear", or a regular expression that must match a module's whole name (`re.fullmatch`).
+ */
+export function targetedModules<M extends { readonly name: string }>(
+  targets: LoraSpec["target_modules"],
+  modules: readonly M[],
+): M[] {
+  if (typeof targets !== "string") return listedModules(targets, modules);
+  if (isAllLinear(targets)) return modules.filter(({ name }) => lastPart(name) !== OUTPUT_EMBEDDING);
+  const matches = compilePattern(targets);
+  const found = modules.filter(({ name }) => matches(name));
+  const other = otherModules(modules).find(matches);
+  if (other !== undefined) {
+    throw invalid(
+      `lora.target_modules: the pattern ${quote(targets)} matches ${
+        quote(other)
+      }, too, which carries no adapter here; ` +
+        `write one that matches linear layers alone, such as ".*\\\\.(q_proj|v_proj)"`,
     );
   }
-  for (const { name, out, in: inSize } of targeted) {
-    if (r > Math.min(out, inSize)) {
-      throw new LoraFleetError(
-        "invalid_request",
-        `lora.r is ${r}, but ${name} is [${out}, ${inSize}]: a rank above ${
-          Math.min(out, inSize)
-        } would be ` +
-          `larger than the layer itself`,
-        { param: "lora.r" },
+  if (found.length > 0) return found;
+  throw invalid(
+    `lora.target_modules: no linear layer's whole name matches the pattern ${
+      quote(targets)
+    }; the first one is called ` +
+      `${quote(modules[0]?.name)}, so that a pattern for its last part begins with ".*\\\\."`,
+  );
+}
+
+/** PEFT does not mind capitals. */
+export function isAllLinear(targets: LoraSpec["target_modules"]): boolean {
+  return typeof targets === "string" && targets.toLowerCase() === "all-linear";
+}
+
+/** Throws as `targetedModules` for a text that is no pattern, which can be said before there is a model. */
+export function checkTargetPattern(targets: LoraSpec["target_modules"]): void {
+  if (typeof targets === "string" && !isAllLinear(targets)) compilePattern(targets);
+}
+
+function compilePattern(pattern: string): (name: string) => boolean {
+  const explain = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (thrown) {
+      if (!(thrown instanceof LoraFleetError)) throw thrown;
+      throw invalid(
+        `lora.target_modules is ${
+          quote(pattern)
+        }, a regular expression as for Python's re.fullmatch: ${thrown.message}`,
       );
     }
+  };
+  const matches = explain(() => compileFullMatch(pattern));
+  return (name) => explain(() => matches(name));
+}
+
+function listedModules<M extends { readonly name: string }>(
+  targets: readonly string[],
+  modules: readonly M[],
+): M[] {
+  const matches = (name: string, target: string) => name === target || name.endsWith(`.${target}`);
+  const unmatched = targets.filter((target) => !modules.some(({ name }) => matches(name, target)));
+  if (unmatched.length === 0) {
+    return modules.filter(({ name }) => targets.some((target) => matches(name, target)));
   }
-  return targeted;
+  const known = [...new Set(modules.map(({ name }) => lastPart(name)))];
+  throw invalid(
+    `lora.target_modules: ${unmatched.map(quote).join(", ")} matches no linear layer of the ` +
+      `base model; its linear layers are called ${known.map(quote).join(", ")}`,
+  );
+}
+
+/** What PEFT would match besides, by transformers' names for the Llama family: containers, embeddings, norms, output layer. */
+function otherModules(modules: readonly { readonly name: string }[]): string[] {
+  const own = new Set(modules.map(({ name }) => name));
+  const layers = new Set(modules.map(({ name }) => /^model\.layers\.\d+/.exec(name)?.[0] ?? ""));
+  const ofLayer = ["", ".self_attn", ".mlp", ".mlp.act_fn", ".input_layernorm", ".post_attention_layernorm"];
+  return [
+    ...[
+      "",
+      "model",
+      "model.embed_tokens",
+      "model.layers",
+      "model.norm",
+      "model.rotary_emb",
+      OUTPUT_EMBEDDING,
+    ],
+    ...[...layers].filter((layer) => layer !== "").flatMap((layer) => ofLayer.map((part) => layer + part)),
+  ].filter((name) => !own.has(name));
+}
+
+function invalid(message: string): LoraFleetError {
+  return new LoraFleetError("invalid_request", message, { param: "lora.target_modules" });
 }
 
 function lastPart(name: string): string {

@@ -32,11 +32,63 @@ Deno.test("a target that is only the end of a name matches nothing, and the know
   }
 });
 
-Deno.test("a rank above the layer's smaller side", () => {
-  const error = assertThrows(
-    () => checkSpecAgainstModel(loraOf({ r: 9, target_modules: ["q_proj"] }), { modules: MODULES }),
-    LoraFleetError,
-    "[16, 8]",
-  );
+Deno.test("a rank above the layer's smaller side is PEFT's own affair", () => {
+  const spec = loraOf({ r: 9, target_modules: ["q_proj"] });
+  assertEquals(checkSpecAgainstModel(spec, { modules: MODULES }).length, 1);
+});
+
+Deno.test("an adapter that no GPU can bind is refused with the rank that would do", () => {
+  const modules = Array.from({ length: 224 }, (_, i) => ({
+    name: `model.layers.${i}.mlp.up_proj`,
+    out: 11008,
+    in: 4096,
+  }));
+  const check = (r: number) => checkSpecAgainstModel(loraOf({ r, target_modules: ["up_proj"] }), { modules });
+  assertEquals(check(317).length, 224);
+  const error = assertThrows(() => check(318), LoraFleetError, "lower it to at most 317");
   assertEquals(error.param, "lora.r");
 });
+
+const LAYERS = [0, 1].flatMap((layer) =>
+  ["self_attn.q_proj", "self_attn.v_proj", "mlp.up_proj"].map((part) => ({
+    name: `model.layers.${layer}.${part}`,
+    out: 16,
+    in: 8,
+  }))
+);
+
+Deno.test("a text is a regular expression for a module's whole name, as Python's re.fullmatch has it", () => {
+  const names = (target_modules: string) =>
+    checkSpecAgainstModel(loraOf({ target_modules }), { modules: LAYERS }).map(({ name }) => name);
+  assertEquals(names(".*\\.self_attn\\.(q_proj|v_proj)").length, 4);
+  assertEquals(names("model\\.layers\\.1\\..*_proj"), LAYERS.slice(3).map(({ name }) => name));
+  assertEquals(names("(?P<all>.*)\\.up_proj\\Z").length, 2);
+  assertEquals(names("ALL-Linear").length, 6);
+});
+
+Deno.test("a pattern that matches nothing, too much or is none is refused by its field", () => {
+  for (
+    const [target_modules, words] of [
+      ["self_attn\\.(q_proj|v_proj)", "no linear layer's whole name matches"],
+      ["q_proj", 'the first one is called "model.layers.0.self_attn.q_proj"'],
+      [".*", 'matches "", too'],
+      [".*(q_proj|norm)", 'matches "model.norm", too'],
+      ["model\\.layers\\.0\\..+", '"model.layers.0.self_attn", too'],
+      ["((.*.*.*.*.*.*.*.*.*)+x)+".repeat(20), "takes too long"],
+    ] as const
+  ) {
+    const error = assertThrows(
+      () => checkSpecAgainstModel(loraOf({ target_modules }), { modules: manyLayers() }),
+      LoraFleetError,
+      words,
+    );
+    assertEquals([error.code, error.param], ["invalid_request", "lora.target_modules"]);
+  }
+});
+
+function manyLayers() {
+  return [
+    ...LAYERS,
+    ...Array.from({ length: 500 }, (_, i) => ({ ...LAYERS[0]!, name: `model.layers.${i}.mlp.x_proj` })),
+  ];
+}

@@ -18,6 +18,7 @@ import { createAllReduce } from "../worker/allreduce/all_reduce.ts";
 import { drive, plainSum, randomSums } from "../worker/allreduce/all_reduce_fixture.ts";
 import { mutateBytes, mutateMessage } from "./fuzz/mutate.ts";
 import { frameOf, HEARTBEAT, type Sample, SAMPLES, WORDS } from "./fuzz/samples.ts";
+import { LIMITS } from "../shared/limits.ts";
 import { createMemoryArtifacts } from "./sim/memory_artifacts.ts";
 import { createToyJob } from "./sim/toy_job.ts";
 
@@ -122,6 +123,11 @@ Deno.test("a coordinator at work: 3000 messages that are none, or in another's n
       artifacts: createMemoryArtifacts(),
     },
     newStartId: () => "s-1",
+    // Each is to be told of, and nobody is thrown out.
+    limits: {
+      ...LIMITS,
+      ...{ floodLogIntervalMs: 0, badMessagesUntilCut: Infinity, mostMessagesPerSecond: Infinity },
+    },
     onDefect: (_message, thrown) => {
       assert(thrown instanceof LoraFleetError && thrown.code === "corrupt", String(thrown));
       defectCount++;

@@ -3,7 +3,7 @@
  * process's output is printed whole when it ends; failures are printed again at the end, and the last line is
  * `N passed, N failed`.
  *
- *     deno run -A tests/run.ts [--only unit,gpu,integration] [--time-limit-s 1200] [--process-limit-s 300]
+ *     deno task test [FILE or FOLDER …] [--only unit,gpu,integration] [--time-limit-s 1200] [--process-limit-s 300]
  *
  * Exit codes: 0 all passed, 1 not, 2 usage or something to install by hand, 130 interrupted (128 + signal).
  */
@@ -13,7 +13,7 @@ import { ensureSetup } from "../deploy/setup/ensure.ts";
 import { runtimeFolderVariables } from "../deploy/setup/runtime_folder.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { type ChildOutcome, runChild } from "./runner/child.ts";
-import { discoverTests, type GroupName, groupNames } from "./runner/discover.ts";
+import { discoverTests, type GroupName, groupNames, selectTests } from "./runner/discover.ts";
 import { type PlannedProcess, planProcesses } from "./runner/plan.ts";
 import { runPool } from "./runner/pool.ts";
 import { countProcess, diedAfterItsTests, type ProcessResult } from "./runner/result.ts";
@@ -25,6 +25,8 @@ const root = dirname(dirname(fromFileUrl(import.meta.url)));
 const PROCESSES_AT_A_TIME = 2;
 
 interface Options {
+  /** Files and folders to be tested; none: all. */
+  readonly names: readonly string[];
   readonly groups: readonly GroupName[];
   /** For everything. */
   readonly timeLimitMs: number;
@@ -33,8 +35,9 @@ interface Options {
 }
 
 function parseOptions(args: string[]): Options {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
     args,
+    allowPositionals: true,
     options: {
       only: { type: "string" },
       "time-limit-s": { type: "string", default: "1200" },
@@ -54,6 +57,7 @@ function parseOptions(args: string[]): Options {
     throw new LoraFleetError("usage", `--${name} ${quote(values[name])} is not a positive number`);
   };
   return {
+    names: positionals,
     groups,
     timeLimitMs: milliseconds("time-limit-s"),
     processLimitMs: milliseconds("process-limit-s"),
@@ -104,8 +108,11 @@ async function runTests(
 }
 
 /** What there is when the signal ends it, is the result. */
-async function runAll(groups: readonly GroupName[], around: Surroundings): Promise<ProcessResult[]> {
-  const files = discoverTests(root);
+async function runAll(
+  files: Readonly<Record<GroupName, readonly string[]>>,
+  groups: readonly GroupName[],
+  around: Surroundings,
+): Promise<ProcessResult[]> {
   const { together, alone } = planProcesses(files, groups);
   const results: ProcessResult[] = [];
   const keep = (result: Promise<ProcessResult>) => result.then((result) => void results.push(result));
@@ -124,7 +131,9 @@ async function runAll(groups: readonly GroupName[], around: Surroundings): Promi
 }
 
 async function main(): Promise<number> {
-  const { groups, timeLimitMs, processLimitMs } = parseOptions(Deno.args);
+  const { names, groups: chosen, timeLimitMs, processLimitMs } = parseOptions(Deno.args);
+  const files = selectTests(discoverTests(root), names);
+  const groups = names.length === 0 ? chosen : chosen.filter((group) => files[group].length > 0);
   const { natsServerPath } = await ensureSetup({ log: (line) => console.error(line), ignoreGpu: true });
   const stopper = new AbortController();
   let signalExitCode = 0;
@@ -145,7 +154,12 @@ async function main(): Promise<number> {
       ...(Deno.stdout.isTerminal() ? {} : { NO_COLOR: "1" }),
       ...await runtimeFolderVariables(Deno.env.get("XDG_RUNTIME_DIR"), join(workFolder, "runtime")),
     };
-    results = await runAll(groups, { workFolder, env, deadlineMs: processLimitMs, signal: stopper.signal });
+    results = await runAll(files, groups, {
+      workFolder,
+      env,
+      deadlineMs: processLimitMs,
+      signal: stopper.signal,
+    });
   } finally {
     clearTimeout(timer);
     await Deno.remove(workFolder, { recursive: true });

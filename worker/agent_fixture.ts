@@ -272,6 +272,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     ledger: [],
     targetCount: 0,
     learningRate: 0.01,
+    checkSeed: 7,
     roundMs: 20_000,
     checkpointWriter: null,
   };

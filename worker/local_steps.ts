@@ -5,6 +5,7 @@
  * or committed.
  */
 import { LoraFleetError } from "../shared/errors.ts";
+import { CHECK_WORDS } from "../shared/linear_check.ts";
 import type { JobAnnouncement } from "../shared/messages.ts";
 import type {
   Engine,
@@ -16,6 +17,7 @@ import type {
   UpdateRequest,
   UpdateResult,
 } from "./engine/engine.ts";
+import { gradientCheckOf, tiesUp } from "./gradient_check.ts";
 import { gradientDigestOf } from "./gradient_digest.ts";
 import { type InnerPhaseOptions, runInnerPhase } from "./inner_phase.ts";
 import { rangeOf } from "./optimizer/adamw.ts";
@@ -104,6 +106,13 @@ export class LocalStepsEngine implements Engine {
   /** Of the newest phase's pseudo-gradient; where that is not finite, of no bits. */
   gradientDigest(): Promise<string> {
     return Promise.resolve(gradientDigestOf((this.#ready().pseudoGradient ?? new Float32Array(0)).buffer));
+  }
+
+  /** Of the newest phase's; zeros where that is not finite and adds nothing. */
+  gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array> {
+    const { layout, pseudoGradient } = this.#ready();
+    if (pseudoGradient === null) return Promise.resolve(new Int32Array(CHECK_WORDS));
+    return Promise.resolve(gradientCheckOf(layout, pseudoGradient, exponents, seed, tiesUp));
   }
 
   async accumulate(exponents: Int8Array): Promise<void> {

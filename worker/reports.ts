@@ -3,15 +3,18 @@ import type { z } from "zod";
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Limits } from "../shared/limits.ts";
+import { CHECK_WORDS, MAX_LOCALISED_MEMBERS, sumOfWords } from "../shared/linear_check.ts";
 import {
   attemptFailureSchema,
   decodeWorkItemHeader,
+  encodeChecksums,
   encodeFloats,
   encodeMessage,
   itemRequestSchema,
   type MemberRef,
   microBatchReportSchema,
   receivedSchema,
+  type RoundCheck,
   updateReportSchema,
   type Verdict,
   verdictAnswerSchema,
@@ -19,6 +22,7 @@ import {
 } from "../shared/messages.ts";
 import { failureSubject, itemSubject, reportSubject, updateSubject } from "../shared/subjects.ts";
 import { askUntilAnswered, askUntilRead } from "./ask.ts";
+import type { RoundChecksums } from "./allreduce/round_check.ts";
 import type { MicroBatchResult, UpdateResult } from "./engine/engine.ts";
 import type { AttemptId } from "./step_action.ts";
 
@@ -44,6 +48,8 @@ export interface Claimed extends MicroBatchResult {
   readonly computeMs: number;
   /** Of the gradient's bits; null where nobody wants to know. */
   readonly gradientDigest: string | null;
+  /** Of the integers that are added for it; null as above, or where the exponents are not known yet. */
+  readonly gradientCheck: Int32Array | null;
   /** The order that it answers, where it is an audit: the gradient goes into no sums. */
   readonly audit: number | null;
 }
@@ -60,7 +66,7 @@ export interface Reports {
   item(about: AttemptId & { readonly index: number }, signal: AbortSignal): Promise<OrderedItem>;
   updated(
     about: AttemptId & { readonly generation: number },
-    result: UpdateResult,
+    result: UpdateResult & { readonly checksums: RoundChecksums | null },
     signal: AbortSignal,
   ): Promise<void>;
   failed(about: AttemptId, reason: string, suspects: readonly string[], signal: AbortSignal): Promise<void>;
@@ -77,7 +83,7 @@ export function createReports(options: ReportsOptions): Reports {
 
   return {
     async claim({ term, step, attempt, index }, claimed, signal) {
-      const { lossSum, targetCount, maxAbs, computeMs, gradientDigest, audit } = claimed;
+      const { lossSum, targetCount, maxAbs, computeMs, gradientDigest, gradientCheck, audit } = claimed;
       const report = encodeMessage(microBatchReportSchema, {
         ...self,
         term,
@@ -90,6 +96,7 @@ export function createReports(options: ReportsOptions): Reports {
         maxAbs: encodeFloats(maxAbs),
         computeMs,
         gradientDigest,
+        gradientCheck: gradientCheck === null ? null : encodeChecksums(gradientCheck),
         audit,
       });
       return (await ask(reportSubject(jobId, self.worker), report, verdictAnswerSchema, signal)).verdict;
@@ -100,7 +107,7 @@ export function createReports(options: ReportsOptions): Reports {
       const request = { bus, clock, subject, data, timeoutMs: limits.requestTimeoutMs, signal };
       return await askUntilRead(request, (data) => ({ header: decodeWorkItemHeader(data), data }));
     },
-    async updated({ term, step, attempt, generation }, { digest, gradientNorm }, signal) {
+    async updated({ term, step, attempt, generation }, { digest, gradientNorm, checksums }, signal) {
       const report = encodeMessage(updateReportSchema, {
         ...self,
         term,
@@ -110,6 +117,7 @@ export function createReports(options: ReportsOptions): Reports {
         digest,
         gradientNorm: finiteOrNull(gradientNorm),
         gradientBytesSent: gradientBytesSent(),
+        check: checksums === null ? null : roundCheckOf(checksums),
       });
       await ask(updateSubject(jobId, self.worker), report, receivedSchema, signal);
     },
@@ -125,6 +133,18 @@ export function createReports(options: ReportsOptions): Reports {
       });
       await ask(failureSubject(jobId, self.worker), report, receivedSchema, signal);
     },
+  };
+}
+
+/** In a large fleet totals alone. */
+function roundCheckOf({ given, received, total, result }: RoundChecksums): RoundCheck {
+  const isLarge = given.length > CHECK_WORDS * MAX_LOCALISED_MEMBERS;
+  const told = (words: Int32Array) => encodeChecksums(isLarge ? sumOfWords(words) : words);
+  return {
+    given: told(given),
+    received: isLarge ? "" : encodeChecksums(received),
+    total: encodeChecksums(total),
+    result: told(result),
   };
 }
 

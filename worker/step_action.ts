@@ -19,8 +19,13 @@ export interface OwnState {
   readonly pending: Committed | null;
   /** The generation in which it has done its part of the attempt: has entered the round, or failed; null for none. */
   readonly spentIn: number | null;
-  /** The last checkpoint that it has reported, and in which term: who comes later may not have heard it. */
-  readonly checkpoint: { readonly term: number; readonly step: number } | null;
+  /**
+   * The last checkpoint that it has reported, in which term and generation: a later coordinator may not have heard it, and a
+   * later attempt may have found that it is lost.
+   */
+  readonly checkpoint:
+    | { readonly term: number; readonly generation: number; readonly step: number }
+    | null;
 }
 
 export type Action =
@@ -70,7 +75,9 @@ export function nextAction(state: StepState, own: OwnState): Decision {
       : { action: "wait", reason: `nobody holds step ${committed.step}` };
   }
   if (phase === "checkpoint") {
-    const isReported = own.checkpoint?.term === state.term && own.checkpoint.step === committed?.step;
+    const isReported = own.checkpoint?.term === state.term &&
+      own.checkpoint.generation === state.generation &&
+      own.checkpoint.step === committed?.step;
     const isDue = state.checkpointWriter === own.self.worker && committed !== null && !isReported;
     return isDue
       ? { action: "checkpoint", reason: `this worker writes the adapter of step ${committed.step}` }

@@ -33,6 +33,7 @@ const state: StepState = {
   ledger: [],
   targetCount: 0,
   learningRate: 0.1,
+  checkSeed: 7,
   roundMs: 1000,
   checkpointWriter: null,
 };
@@ -84,11 +85,11 @@ const cases: [what: string, Action, Partial<StepState>, Partial<OwnState>][] = [
   ["before the initial adapter is agreed on", "wait", { phase: "waiting", committed: null }, {}],
   ["it writes the adapter", "checkpoint", { phase: "checkpoint", checkpointWriter: "w-a" }, {}],
   ["it has written it", "wait", { phase: "checkpoint", checkpointWriter: "w-a" }, {
-    checkpoint: { term: 1, step: 2 },
+    checkpoint: { term: 1, generation: 7, step: 2 },
   }],
   ["who leads now has not heard that it has written it", "checkpoint", {
     ...{ term: 2, phase: "checkpoint", checkpointWriter: "w-a" },
-  }, { checkpoint: { term: 1, step: 2 } }],
+  }, { checkpoint: { term: 1, generation: 7, step: 2 } }],
   ["another one writes it", "wait", { phase: "checkpoint", checkpointWriter: "w-b" }, {}],
   ["who is behind recovers before it writes", "recover", { phase: "checkpoint", checkpointWriter: "w-a" }, {
     committed: commit(1),

@@ -25,6 +25,7 @@ const base: StepState = {
   ledger: [],
   targetCount: 0,
   learningRate: 0,
+  checkSeed: 7,
   roundMs: 1,
   checkpointWriter: null,
 };

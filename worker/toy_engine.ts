@@ -10,6 +10,7 @@ import { LoraFleetError } from "../shared/errors.ts";
 import { countTargets, IGNORED_TARGET, type MicroBatch } from "../shared/micro_batch.ts";
 import { pcg32 } from "../shared/prng.ts";
 import type { Engine, EngineSpec, GradientLayout, TrainingState, UpdateRequest } from "./engine/engine.ts";
+import { gradientCheckOf, tiesUp } from "./gradient_check.ts";
 import { gradientDigestOf } from "./gradient_digest.ts";
 import { writeAdapter } from "./model/adapter_file.ts";
 import { writeTrainingState } from "./model/training_state_file.ts";
@@ -28,6 +29,8 @@ export interface ToyEngineOptions {
   readonly fault?: (call: keyof Engine, callNumber: number) => void;
   /** Changes a gradient, as a broken GPU would. */
   readonly spoil?: (gradient: Float32Array, microBatchNumber: number) => void;
+  /** Changes the integer sums as they are taken, as bad memory or a liar would: no digest has seen it. */
+  readonly spoilSums?: (sums: Int32Array) => void;
 }
 
 export interface ToyEngine extends Engine {
@@ -118,6 +121,11 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
         if (gradient === null) throw new LoraFleetError("conflict", "There is no gradient to digest.");
         return gradientDigestOf(gradient.buffer);
       }),
+    gradientCheck: (exponents, seed) =>
+      call("gradientCheck", () => {
+        if (gradient === null) throw new LoraFleetError("conflict", "There is no gradient to check.");
+        return gradientCheckOf(layout, gradient, exponents, seed, tiesUp);
+      }),
     accumulate: (exponents) =>
       call("accumulate", () => {
         if (gradient === null) throw new LoraFleetError("conflict", "There is no gradient to accumulate.");
@@ -129,6 +137,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
     takeSums: () =>
       call("takeSums", () => {
         const taken = sums;
+        options.spoilSums?.(taken);
         sums = new Int32Array(layout.elementCount);
         return taken;
       }),

@@ -227,9 +227,13 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       const result = await gradientOf(header, data, state);
       signal.throwIfAborted();
       if (result === null) return;
-      const gradientDigest = header.audit || audit !== null ? await engine.gradientDigest() : null;
+      const isAudited = header.audit || audit !== null;
+      const gradientDigest = isAudited ? await engine.gradientDigest() : null;
       signal.throwIfAborted();
-      const claimed = { ...result, computeMs: clock.now() - startedAt, gradientDigest, audit };
+      const gradientCheck = isAudited ? await checkOf(state) : null;
+      signal.throwIfAborted();
+      const computeMs = clock.now() - startedAt;
+      const claimed = { ...result, computeMs, gradientDigest, gradientCheck, audit };
       const verdict = await reports.claim({ ...attemptOf(state), index }, claimed, signal);
       if (verdict === "counted" && audit === null && state.exponents !== null) {
         await engine.accumulate(exponentBytes(state.exponents));
@@ -239,6 +243,11 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     } finally {
       options.onBusy(null);
     }
+  }
+
+  /** Of the integers that the gradient adds to the sums; null where the attempt finds the maxima alone. */
+  async function checkOf({ exponents, checkSeed }: StepState): Promise<Int32Array | null> {
+    return exponents === null ? null : await engine.gradientCheck(exponentBytes(exponents), checkSeed);
   }
 
   /** Null where it is not needed any more. */
@@ -287,7 +296,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       if (exponents === null) throw new AttemptProblem("the round has no exponents: nothing was summed", []);
       taken = added(taken, await engine.takeSums());
       round = { term, step, attempt, generation };
-      const { sums } = await allReduce.reduce({
+      const { sums, checksums } = await allReduce.reduce({
         round,
         members: state.members.map(({ worker }) => worker),
         weights: state.weights,
@@ -296,6 +305,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
           offset,
           exponent: exponents[index] ?? 0,
         })),
+        checkSeed: state.checkSeed,
         signal,
         deadlineMs: state.roundMs,
       });
@@ -313,7 +323,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       assertFinite(result.gradientNorm, targetCount);
       own = { ...own, pending: { step, digest: result.digest } };
       options.onHeld(heldNow());
-      await reports.updated({ term, step, attempt, generation }, result, signal);
+      await reports.updated({ term, step, attempt, generation }, { ...result, checksums }, signal);
     });
   }
 
@@ -423,7 +433,8 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       own = { ...own, committed };
       options.onHeld(heldNow());
     },
-    checkpointReported: ({ term }, step) => void (own = { ...own, checkpoint: { term, step } }),
+    checkpointReported: ({ term, generation }, step) =>
+      void (own = { ...own, checkpoint: { term, generation, step } }),
     letGo: () => source.letGo(),
     close: () => {
       source.letGo();

@@ -11,6 +11,10 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../shared/job_spec.ts";
 import { countTargets } from "../../shared/micro_batch.ts";
 import { goldenPath } from "../../tests/golden/data_goldens.ts";
+import type { PlannedJob } from "../fleet.ts";
+import { type PackedRows, rowAt, rowCountOf } from "../planning/packed_rows.ts";
+import { sha256Of } from "../store/streamed_file.ts";
+import { tokenCountOf, tokensUntil } from "../token_count.ts";
 import { planJob, prepareDataset } from "./prepare_job.ts";
 
 const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
@@ -40,10 +44,19 @@ async function fileOf(rows: readonly unknown[] | string): Promise<string> {
   return path;
 }
 
+const rowsOf = (rows: PackedRows) =>
+  Array.from({ length: rowCountOf(rows) }, (_, index) => rowAt(rows, index));
+const documentsOf = (rows: PackedRows) => rowsOf(rows).flatMap(({ documents }) => documents);
+const savesOf = ({ checkpointSteps, totalSteps }: PlannedJob) =>
+  Array.from({ length: totalSteps }, (_, i) => i + 1).filter((step) => checkpointSteps.includes(step));
+
 const texts = (count: number) =>
   Array.from({ length: count }, (_, i) => ({ text: "word ".repeat(1 + i % 5) + i }));
-const prepare = async (rows: readonly unknown[] | string, spec: JobSpec) =>
-  await prepareDataset({ filePath: await fileOf(rows), spec, tokenizer });
+const prepare = async (rows: readonly unknown[] | string, spec: JobSpec) => {
+  const filePath = await fileOf(rows);
+  const sha256 = sha256Of(await Deno.readFile(filePath));
+  return { ...await prepareDataset({ filePath, fileSha256: sha256, spec, tokenizer }), sha256 };
+};
 
 async function refusal(rows: readonly unknown[] | string, spec: JobSpec): Promise<LoraFleetError> {
   return await assertRejects(() => prepare(rows, spec), LoraFleetError);
@@ -51,14 +64,24 @@ async function refusal(rows: readonly unknown[] | string, spec: JobSpec): Promis
 
 Deno.test("a file becomes rows and a report that adds up", async () => {
   const { rows, report, sha256 } = await prepare(texts(20), specOf({ max_seq_length: 32 }));
-  const documents = rows.flatMap((row) => row.documents);
+  const documents = documentsOf(rows);
   assertEquals(documents.length, 20);
-  assertEquals([report.exampleCount, report.rowCount, report.truncatedRowCount], [20, rows.length, 0]);
+  assertEquals([report.exampleCount, report.rowCount, report.truncatedRowCount], [20, rowCountOf(rows), 0]);
   assertEquals(report.tokenCount, documents.reduce((sum, { tokens }) => sum + tokens.length, 0));
   assertEquals(report.trainedTokenCount, report.tokenCount - 20);
-  assertAlmostEquals(report.packingEfficiency, report.tokenCount / (32 * rows.length));
+  assertAlmostEquals(report.packingEfficiency, report.tokenCount / (32 * rowCountOf(rows)));
   assertEquals(report.warnings, []);
   assertEquals(sha256.length, 64);
+});
+
+Deno.test("a file that is not the one that was uploaded is refused", async () => {
+  const options = { filePath: await fileOf(texts(3)), fileSha256: "0".repeat(64), spec: specOf(), tokenizer };
+  const error = await assertRejects(
+    () => prepareDataset(options),
+    LoraFleetError,
+    "0000 when it was uploaded",
+  );
+  assertEquals([error.code, error.param], ["corrupt", "training_file"]);
 });
 
 Deno.test("the same file and spec give the same job, every time", async () => {
@@ -98,7 +121,7 @@ Deno.test("a plan's steps hold every trained token once an epoch, within the siz
   }
   assertEquals(targets, 2 * report.trainedTokenCount);
   assertEquals([plan.maxTokensPerMicroBatch, plan.maxPositions], [largest, positions]);
-  assertEquals(plan.checkpointSteps, [plan.totalSteps / 2, plan.totalSteps]);
+  assertEquals(savesOf(plan), [plan.totalSteps / 2, plan.totalSteps]);
   assertEquals(plan.epochsAfter(plan.totalSteps), 2);
 });
 
@@ -143,7 +166,7 @@ Deno.test("rows that are too long: how many, the longest and the limit, or cut a
     "2 of 5 rows were cut to dataset.max_seq_length (32 tokens)",
   );
   assertEquals(
-    Math.max(...cut.rows.flatMap(({ documents }) => documents.map(({ tokens }) => tokens.length))),
+    Math.max(...documentsOf(cut.rows).map(({ tokens }) => tokens.length)),
     32,
   );
 });
@@ -158,7 +181,10 @@ Deno.test("wrapped packing cuts its stream, loses nothing and drops rows without
   const wrapped = { packing_strategy: "wrapped", max_seq_length: 16 };
   const long = await prepare([{ text: "word ".repeat(60) }], specOf(wrapped));
   assertEquals(long.report.truncatedRowCount, 0);
-  assertEquals(long.rows.slice(0, -1).every(({ documents }) => documents[0]!.tokens.length === 16), true);
+  assertEquals(
+    rowsOf(long.rows).slice(0, -1).every(({ documents }) => documents[0]!.tokens.length === 16),
+    true,
+  );
 
   const spec = specOf(wrapped);
   const { rows, sha256 } = await prepare([{ prompt: "word ".repeat(60), completion: "x" }], spec);
@@ -186,7 +212,7 @@ Deno.test("with local steps each data step is in one phase of one outer step; st
   const [steps, plan] = [planOf(plain), planOf(spec)];
   // Five data steps an epoch, the last one of one micro-batch alone.
   assertEquals([steps.totalSteps, plan.totalSteps, plan.local!.totalDataSteps], [15, 3, 15]);
-  assertEquals([steps.checkpointSteps, plan.checkpointSteps], [[5, 10, 15], [1, 2, 3]]);
+  assertEquals([savesOf(steps), savesOf(plan)], [[5, 10, 15], [1, 2, 3]]);
   assertEquals(
     [1, 2, 3].map((step) => plan.epochsAfter(step)),
     [6, 12, 15].map((step) => steps.epochsAfter(step)),
@@ -208,7 +234,7 @@ Deno.test("rows of one token have nothing to predict", async () => {
 
 Deno.test("without packing a row is one example", async () => {
   const { rows } = await prepare(texts(7), specOf({ packing: false }));
-  assertEquals(rows.map(({ documents }) => documents.length), Array(7).fill(1));
+  assertEquals(rowsOf(rows).map(({ documents }) => documents.length), Array(7).fill(1));
 });
 
 const EMPTY: readonly [string, string, Record<string, unknown>, string, string][] = [
@@ -231,7 +257,7 @@ Deno.test("a split of another name is refused before the file is read", async ()
 
 Deno.test("a file that is not there", async () => {
   const error = await assertRejects(
-    () => prepareDataset({ filePath: "/nowhere/data.jsonl", spec: specOf(), tokenizer }),
+    () => prepareDataset({ filePath: "/nowhere/data.jsonl", fileSha256: "", spec: specOf(), tokenizer }),
     LoraFleetError,
   );
   assertEquals([error.code, error.param], ["storage", "training_file"]);
@@ -239,9 +265,10 @@ Deno.test("a file that is not there", async () => {
 
 Deno.test("an aborted preparation stops with the signal's reason", async () => {
   const filePath = await fileOf(texts(3));
+  const fileSha256 = sha256Of(await Deno.readFile(filePath));
   const signal = AbortSignal.abort(new LoraFleetError("aborted", "cancelled"));
   await assertRejects(
-    () => prepareDataset({ filePath, spec: specOf(), tokenizer, signal }),
+    () => prepareDataset({ filePath, fileSha256, spec: specOf(), tokenizer, signal }),
     LoraFleetError,
     "cancelled",
   );
@@ -276,4 +303,54 @@ Deno.test("a micro-batch is named by the lines of the file that it was made of",
   assertEquals((await plan({ max_seq_length: 512 })).map(([lines]) => lines), [[1, 3, 4, 6]]);
   const wrapped = await plan({ packing_strategy: "wrapped", max_seq_length: 4 });
   assertEquals(new Set(wrapped.flatMap(([lines]) => lines)), new Set([1, 3, 4, 6]));
+});
+
+Deno.test("tokens of steps are counted from lengths as the micro-batches have them, with and without local steps", async () => {
+  const training = { num_train_epochs: 3, gradient_accumulation_steps: 2, per_device_train_batch_size: 2 };
+  const plain = specOf({ packing: false }, training);
+  const spec = {
+    ...plain,
+    fleet: { ...plain.fleet, local_steps: localStepsSchema.parse({ inner_steps: 2, replicas: 2 }) },
+  };
+  const { rows, sha256 } = await prepare(texts(13), plain);
+  const planOf = (spec: JobSpec) =>
+    planJob({ id: "j", spec, model: MODEL, modelFolder: "/m", rows, datasetSha256: sha256 });
+  const [steps, outer] = [planOf(plain), planOf(spec)];
+  const tokensOf = (dataStep: number) => steps.microBatchesOf(dataStep).map(({ tokens }) => tokens.length);
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  let total = 0;
+  for (let step = 1; step <= steps.totalSteps; step++) {
+    assertEquals(tokenCountOf(steps, step, []), sum(tokensOf(step)));
+    assertEquals(tokenCountOf(steps, step, [0]), sum(tokensOf(step).slice(1)));
+    total += sum(tokensOf(step));
+    assertEquals(tokensUntil(steps, step, [{ step: step + 1, microBatch: 0 }]), total);
+    assertEquals(tokensUntil(steps, step, [{ step: 1, microBatch: 1 }]), total - tokensOf(1)[1]!);
+  }
+  // Four data steps an outer step: the second replica has the second and the fourth of them.
+  assertEquals(tokenCountOf(outer, 2, []), sum([5, 6, 7, 8].flatMap(tokensOf)));
+  assertEquals(tokenCountOf(outer, 2, [1]), sum([5, 7].flatMap(tokensOf)));
+  assertEquals([tokensUntil(outer, 0, []), tokensUntil(outer, outer.totalSteps, [])], [0, total]);
+});
+
+Deno.test("a million epochs are planned at once, and their buffers hold any micro-batch", async () => {
+  for (const rowsEach of [1, 3]) {
+    const training = {
+      num_train_epochs: 1e6,
+      per_device_train_batch_size: rowsEach,
+      gradient_accumulation_steps: 2,
+    };
+    const spec = specOf({ packing: false }, training);
+    const { rows, sha256 } = await prepare(texts(243), spec);
+    const startedAt = performance.now();
+    const plan = planJob({ id: "j", spec, model: MODEL, modelFolder: "/m", rows, datasetSha256: sha256 });
+    const steps = Math.ceil(Math.ceil(243 / rowsEach) / 2) * 1e6;
+    assertEquals([plan.totalSteps, plan.checkpointSteps.includes(steps)], [steps, true]);
+    assertEquals(tokensUntil(plan, steps, []), 1e6 * rows.tokens.length);
+    assertEquals(
+      plan.maxTokensPerMicroBatch,
+      rowsEach * Math.max(...documentsOf(rows).map((d) => d.tokens.length)),
+    );
+    const elapsed = performance.now() - startedAt;
+    assertEquals(elapsed < 1000, true, `${elapsed} ms`);
+  }
 });

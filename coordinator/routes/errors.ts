@@ -7,6 +7,7 @@ import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { ErrorCode } from "../../shared/errors.ts";
 import type { HidePaths } from "../hidden_paths.ts";
 import { FileTooLargeError } from "../store/streamed_file.ts";
+import { DamagedFileError } from "../verified_file.ts";
 
 export const errorSchema = z.object({
   error: z.object({
@@ -73,6 +74,10 @@ export function errorResponse(
   }
   if (thrown instanceof FileTooLargeError) {
     return reply(c, 413, "file_too_large", thrown.message, thrown.param);
+  }
+  if (thrown instanceof DamagedFileError) {
+    onDefect(`${c.req.method} ${c.req.path}`, thrown);
+    return reply(c, 500, thrown.code, thrown.message, thrown.param);
   }
   if (thrown instanceof LoraFleetError) {
     const status = STATUS_OF_CODE[thrown.code];

@@ -125,7 +125,7 @@ export function addFileRoutes(api: Api, services: ApiServices): void {
     responses: { 200: bytesContent("The file's bytes"), ...errorAnswers },
   }, async (c) => {
     const file = files.get(pathParameter(c, "id"));
-    return await serveFile(c.req.raw, { ...file, path: await files.path(file) });
+    return await serveFile(c.req.raw, { ...file, path: await files.soundPath(file) });
   });
 }
 

@@ -3,6 +3,8 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { isFinished } from "../job.ts";
 import { unknownPlace } from "../store/job_store.ts";
+import type { CheckpointRecord } from "../store/job_store.ts";
+import { DamagedFileError } from "../verified_file.ts";
 import {
   addDescribed,
   bytesContent,
@@ -33,7 +35,7 @@ const stepQuery = z.object({
 });
 
 export function addJobOutputRoutes(api: Api, services: ApiServices): void {
-  const { jobs, store, artifacts } = services;
+  const { jobs, store, artifacts, fleet } = services;
 
   addDescribed(api, {
     method: "get",
@@ -112,18 +114,17 @@ export function addJobOutputRoutes(api: Api, services: ApiServices): void {
       request: { params: idParameter, query: stepQuery },
       responses: { 200: jsonContent(listSchema(artifactSchema), "The files"), ...errorAnswers },
     }),
-    async (c) => {
+    (c) => {
       const { id } = jobs.get(c.req.valid("param").id);
-      const step = c.req.valid("query").step ?? (await artifacts.steps(id)).at(-1);
-      const files = step === undefined ? [] : await artifacts.files(id, step);
-      const views = files.map(({ name, size, sha256 }) => ({
+      const checkpoint = recordedCheckpoint(store, id, c.req.valid("query").step);
+      const views = (checkpoint?.files ?? []).map(({ name, size, sha256 }) => ({
         object: "artifact" as const,
         id: name,
         name,
-        step: step!,
+        step: checkpoint!.step,
         bytes: size,
         sha256,
-        url: `/v1/fine_tuning/jobs/${id}/artifacts/${name}?step=${step}`,
+        url: `/v1/fine_tuning/jobs/${id}/artifacts/${name}?step=${checkpoint!.step}`,
       }));
       return c.json(listView(views), 200);
     },
@@ -142,14 +143,37 @@ export function addJobOutputRoutes(api: Api, services: ApiServices): void {
     const name = pathParameter(c, "name");
     const query = stepQuery.safeParse(c.req.query());
     if (!query.success) throw invalidInput(query.error, "query parameter");
-    const step = query.data.step ?? (await artifacts.steps(id)).at(-1);
-    if (step === undefined) {
-      throw new LoraFleetError("not_found", `job ${quote(id)} has no artifacts yet`, { param: "name" });
+    const checkpoint = recordedCheckpoint(store, id, query.data.step);
+    const file = checkpoint?.files.find((stored) => stored.name === name);
+    if (checkpoint === null || file === undefined) {
+      const what = checkpoint === null && query.data.step === undefined
+        ? "no artifacts yet"
+        : `no file ${quote(name)} of step ${query.data.step ?? checkpoint?.step}`;
+      throw new LoraFleetError("not_found", `job ${quote(id)} has ${what}`, { param: "name" });
     }
-    const path = await artifacts.path(id, step, name);
-    const file = (await artifacts.files(id, step)).find((stored) => stored.name === name)!;
+    const path = await artifacts.path(id, checkpoint.step, file).catch((thrown) => {
+      if (!(thrown instanceof DamagedFileError)) throw thrown;
+      const isAsked = fleet.checkpointDamaged(id, checkpoint.step);
+      throw new DamagedFileError(
+        `${quote(name)} of step ${checkpoint.step}`,
+        isAsked
+          ? "a worker that still has it is asked to store it again; try again in a moment"
+          : "no worker has that step any more; another checkpoint of the job may be sound, or a copy of the folder",
+      );
+    });
     return await serveFile(c.req.raw, { ...file, path, filename: name });
   });
+}
+
+/** What the job has recorded, never what merely lies on the disk: of a step, or the newest one. Null where there is none. */
+function recordedCheckpoint(
+  store: ApiServices["store"],
+  jobId: string,
+  step: number | undefined,
+): CheckpointRecord | null {
+  const query = { after: null, limit: step === undefined ? 1 : Number.MAX_SAFE_INTEGER };
+  const { items } = store.checkpoints(jobId, query);
+  return (step === undefined ? items[0] : items.find((checkpoint) => checkpoint.step === step)) ?? null;
 }
 
 function numberOf(id: string): number {

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Clock } from "../../shared/clock.ts";
 import { parseJobRequest } from "../../shared/job_spec.ts";
 import { withWorld } from "../app_fixture.ts";
@@ -221,6 +221,54 @@ Deno.test("artifacts are those of the newest checkpoint, or of another one", () 
       assertEquals(await errorOf(await world.app.request(path)), [404, "not_found", "name"]);
     }
     assertEquals(await errorOf(await world.app.request(`${base}?step=0`)), [400, "invalid_request", "step"]);
+  }));
+
+Deno.test("artifacts that merely lie on the disk are not those of the job", () =>
+  withWorld({}, async (world) => {
+    const id = await submit(world);
+    await world.finished(id);
+    await Deno.mkdir(`${world.folder}/artifacts/${id}/999999`);
+    for (const name of ["adapter_config.json", "adapter_model.safetensors"]) {
+      await Deno.writeTextFile(`${world.folder}/artifacts/${id}/999999/${name}`, "evil");
+      await Deno.writeTextFile(`${world.folder}/artifacts/${id}/999999/${name}.sha256`, "0".repeat(64));
+    }
+    const base = `/v1/fine_tuning/jobs/${id}/artifacts`;
+    assertEquals((await (await world.app.request(base)).json()).data[0].step, 4);
+    assertEquals(await (await world.app.request(`${base}/adapter_config.json`)).text(), '{"step":4}');
+    const response = await world.app.request(`${base}/adapter_config.json?step=999999`);
+    assertEquals(await errorOf(response), [404, "not_found", "name"]);
+  }));
+
+Deno.test("a damaged artifact is not served, as a checkpoint or as a result, and whoever has it is asked again", () =>
+  withWorld({}, async (world) => {
+    const id = await submit(world);
+    const { resultFiles } = await world.finished(id);
+    const path = `${world.folder}/artifacts/${id}/4/adapter_model.safetensors`;
+    const bytes = await Deno.readFile(path);
+    bytes[3]! ^= 1;
+    await Deno.writeFile(path, bytes);
+    const artifact = `/v1/fine_tuning/jobs/${id}/artifacts/adapter_model.safetensors`;
+    for (const url of [artifact, `/v1/files/${resultFiles[2]}/content`, artifact]) {
+      const response = await world.app.request(url);
+      const { error } = await response.json();
+      assertEquals([response.status, error.code, error.type], [500, "corrupt", "server_error"], url);
+      assertMatch(
+        error.message,
+        /^"adapter_model\.safetensors" of step 4.* is damaged in the coordinator's data/,
+      );
+      assert(!error.message.includes(world.folder));
+    }
+    assertEquals(world.fleet.damaged, [4, 4]);
+    assertEquals((await world.app.request(`${artifact}?step=2`)).status, 200);
+  }));
+
+Deno.test("an upload that has changed on the disk is not given back as what was uploaded", () =>
+  withWorld({}, async (world) => {
+    const { id } = await world.upload("a row");
+    assertEquals(await (await world.app.request(`/v1/files/${id}/content`)).text(), "a row");
+    await Deno.writeTextFile(`${world.folder}/files/${id}`, "a cow");
+    const response = await world.app.request(`/v1/files/${id}/content`);
+    assertEquals((await errorOf(response)).slice(0, 2), [500, "corrupt"]);
   }));
 
 Deno.test("a job without artifacts, and one that is not there", () =>

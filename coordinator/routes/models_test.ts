@@ -45,6 +45,7 @@ Deno.test("workers are shown with their state and speed", () =>
         gradient_bytes_sent: 4096,
         reason: null,
         strikes: [],
+        accusations: [],
         quarantine: null,
       }],
       has_more: false,

@@ -43,7 +43,7 @@ export const jobSchema = z.object({
   training_file: z.string(),
   validation_file: z.string().nullable(),
   result_files: z.array(z.string()).openapi({
-    description: "Ids of files: step_metrics.csv first, then the adapter's",
+    description: "Ids of files: step_metrics.csv first, then the adapter's and the tokenizer's",
   }),
   integrations: z.null(),
   seed: z.int(),
@@ -242,6 +242,9 @@ export const workerSchema = z.object({
   strikes: z.array(z.string()).openapi({
     description: "What it was to blame for in the job that is trained",
   }),
+  accusations: z.array(z.string()).openapi({
+    description: "What it says about others in that job, and others about it, while nobody has confirmed it",
+  }),
   quarantine: z.object({
     reason: z.string(),
     reasons: z.array(z.string()).openapi({ description: "One by one, oldest first" }),
@@ -271,6 +274,7 @@ export function workerView(worker: WorkerView): z.output<typeof workerSchema> {
     gradient_bytes_sent: worker.gradientBytesSent,
     reason,
     strikes: [...worker.strikes],
+    accusations: [...worker.accusations],
     quarantine: quarantineView(worker.quarantine),
   };
 }

@@ -13,7 +13,9 @@ import {
   workerSecurity,
 } from "./api.ts";
 import type { Api, ApiServices } from "./api.ts";
+import { decideUpload, type UploadDecision } from "../upload_decision.ts";
 import { bearerOf } from "./auth.ts";
+import { HttpError } from "./errors.ts";
 import { readObject } from "./bodies.ts";
 import { serveFile } from "./serve_file.ts";
 
@@ -192,14 +194,31 @@ export function addWorkerRoutes(api: Api, services: ApiServices): void {
         `job ${quote(job.id)} is ${job.status}: only a running one takes checkpoints`,
       );
     }
-    const step = pathParameter(c, "step");
-    const stored = await artifacts.put(
-      job.id,
-      /^[0-9]{1,15}$/.test(step) ? Number(step) : NaN,
-      pathParameter(c, "file"),
-      c.req.raw.body ?? ReadableStream.from([]),
-      c.req.header("x-lorafleet-sha256") ?? "",
-    );
+    const { worker } = access.identify(bearerOf(c));
+    const text = pathParameter(c, "step");
+    const attempt = {
+      worker,
+      step: /^[0-9]{1,15}$/.test(text) ? Number(text) : NaN,
+      name: pathParameter(c, "file"),
+      contentLength: lengthOf(c.req.header("content-length")),
+    };
+    const { maxBytes } = allowed(decideUpload(fleet.checkpointOrder(job.id), attempt));
+    const { step, name } = attempt;
+    const upload = { step, name, writer: worker, sha256: c.req.header("x-lorafleet-sha256") ?? "", maxBytes };
+    const stored = await artifacts.put(job.id, upload, c.req.raw.body ?? ReadableStream.from([]));
+    // Meanwhile somebody else may have been asked; what this one has sent is then of no use.
+    allowed(decideUpload(fleet.checkpointOrder(job.id), { ...attempt, contentLength: stored.size }));
     return c.json(stored, 200);
   });
+}
+
+/** The bounds of an upload that is taken. Throws an `HttpError` for any other. */
+function allowed(decision: UploadDecision): { readonly minBytes: number; readonly maxBytes: number } {
+  if (decision.isAllowed) return decision;
+  const code = { 400: "invalid_request", 403: "forbidden", 409: "conflict", 413: "file_too_large" } as const;
+  throw new HttpError(decision.status, code[decision.status], decision.reason);
+}
+
+function lengthOf(header: string | undefined): number | null {
+  return header === undefined || !/^[0-9]{1,15}$/.test(header) ? null : Number(header);
 }

@@ -110,44 +110,52 @@ Deno.test("a base model is served by its hash, in ranges, to workers alone", () 
     assertEquals(await errorOf(unknown), [404, "not_found", "hash"]);
   }));
 
-Deno.test("a worker stores its adapter; the same bytes again are welcome", () =>
+Deno.test("the worker that is asked stores its adapter, and nobody else anything", () =>
   withWorld({}, async (world) => {
-    const worker = world.worker();
+    const { publicKey } = createNatsKeys("user");
+    const writer = world.worker(publicKey);
+    const other = world.worker();
     world.fleet.beforeStep = (_job, _step, signal) =>
       new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     const training_file = (await world.upload("a")).id;
     const { id } = await world.jobs.create(parseJobRequest({ model: "org/tiny", training_file }));
     await world.until(id, (job) => job.status === "running");
+    const order = {
+      ...{ step: 1, writer: workerIdOf(publicKey), savesState: false },
+      layout: { tensorCount: 2, elementCount: 128, parameterCount: 128 },
+    };
     const put = (path: string, text: string, headers: Record<string, string> = {}) =>
       world.app.request(`/internal/jobs/${path}`, {
         method: "PUT",
         body: bytes(text),
-        headers: { ...worker, "x-lorafleet-sha256": sha256Of(bytes(text)), ...headers },
+        headers: { ...writer, "x-lorafleet-sha256": sha256Of(bytes(text)), ...headers },
       });
     const file = `${id}/checkpoints/1/adapter_config.json`;
+    assertEquals(await errorOf(await put(file, "{}")), [409, "conflict", null]);
+    world.fleet.order = order;
     const stored = { name: "adapter_config.json", size: 2, sha256: sha256Of(bytes("{}")) };
     for (let attempt = 0; attempt < 2; attempt++) {
       const response = await put(file, "{}");
       assertEquals([response.status, await response.json()], [200, stored]);
     }
-    assertEquals(await world.artifacts.files(id, 1), [stored]);
-
+    // It counts when its writer has said so, and the coordinator has looked.
+    assertEquals(await world.artifacts.files(id, 1), []);
+    const large = "x".repeat(2 ** 20 + 1);
+    const weights = `${id}/checkpoints/1/adapter_model.safetensors`;
     const cases: [Response, [number, string, string | null]][] = [
-      [await put(file, "{ }"), [409, "conflict", "sha256"]],
-      [await put(`${id}/checkpoints/2/adapter_config.json`, "x", { "x-lorafleet-sha256": stored.sha256 }), [
-        400,
-        "corrupt",
-        null,
-      ]],
-      [await put(`${id}/checkpoints/2/adapter_config.json`, "x", { "x-lorafleet-sha256": "" }), [
-        400,
-        "invalid_request",
-        "sha256",
-      ]],
-      [await put(`${id}/checkpoints/2/optimizer.bin`, "x"), [400, "invalid_request", "file"]],
-      [await put(`${id}/checkpoints/2/..%2F..%2Fx`, "x"), [400, "invalid_request", "file"]],
-      [await put(`${id}/checkpoints/0/adapter_config.json`, "x"), [400, "invalid_request", "step"]],
-      [await put(`${id}/checkpoints/1e3/adapter_config.json`, "x"), [400, "invalid_request", "step"]],
+      [await put(file, "{}", other), [403, "forbidden", null]],
+      [await put(`${id}/checkpoints/999999/adapter_config.json`, "{}"), [409, "conflict", null]],
+      [await put(`${id}/checkpoints/2/adapter_config.json`, "{}", other), [409, "conflict", null]],
+      [await put(file, "{ }", { "x-lorafleet-sha256": "0".repeat(64) }), [400, "corrupt", null]],
+      [await put(file, "{ }", { "x-lorafleet-sha256": "" }), [400, "invalid_request", "sha256"]],
+      [await put(file, large, { "content-length": String(large.length) }), [413, "file_too_large", null]],
+      // Its length is not announced: the bytes are counted.
+      [await put(file, large), [413, "file_too_large", "file"]],
+      [await put(weights, "too few"), [413, "file_too_large", null]],
+      [await put(`${id}/checkpoints/1/optimizer.bin`, "x"), [400, "invalid_request", null]],
+      [await put(`${id}/checkpoints/1/..%2F..%2Fx`, "x"), [400, "invalid_request", null]],
+      [await put(`${id}/checkpoints/0/adapter_config.json`, "x"), [400, "invalid_request", null]],
+      [await put(`${id}/checkpoints/1e3/adapter_config.json`, "x"), [400, "invalid_request", null]],
       [await put("ftjob-none/checkpoints/1/adapter_config.json", "x"), [
         404,
         "not_found",
@@ -156,7 +164,7 @@ Deno.test("a worker stores its adapter; the same bytes again are welcome", () =>
       [await put(file, "{}", { authorization: "Bearer wrong" }), [401, "unauthorized", null]],
     ];
     for (const [response, expected] of cases) assertEquals(await errorOf(response), expected);
-    assertEquals(await world.artifacts.files(id, 2), []);
+    assertEquals([await world.artifacts.files(id, 1), await world.artifacts.steps(id)], [[], []]);
     world.jobs.cancel(id);
     assertEquals(await errorOf(await put(file, "{}")), [409, "conflict", null]);
   }));

@@ -5,6 +5,8 @@
 import { LoraFleetError } from "../errors.ts";
 import type { ChatMessage, ChatTemplate } from "./chat_template.ts";
 import type { Example } from "./example.ts";
+import { parseJson } from "./python/parse_json.ts";
+import type { PyValue } from "./python/value.ts";
 import type { Hiding } from "./special_text.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -35,7 +37,13 @@ export function createChatEncoder(
     const messages = original.map((message) => hideMessage(message, hiding));
     const hiddenTools = hiding === null ? tools : hideStrings(tools, hiding);
     const render = (count: number, addGenerationPrompt = false) =>
-      template.render(messages.slice(0, count), { addGenerationPrompt, tools: hiddenTools });
+      template.render(
+        messages.slice(0, count).map((message) => new Map(Object.entries(message).map(pythonField))),
+        {
+          addGenerationPrompt,
+          tools: fromJson(hiddenTools ?? null),
+        },
+      ).text;
     const encode = (text: string) =>
       tokenizer.encode(text, {
         addSpecialTokens: false,
@@ -129,6 +137,13 @@ function unfound(turn: number): LoraFleetError {
       `the assistant's tokens cannot be told apart; end the row with that message, or set ` +
       `dataset.completion_only_loss to false`,
   );
+}
+
+const pythonField = ([key, value]: [string, unknown]): [string, PyValue] => [key, fromJson(value)];
+
+/** What `JSON.parse` gave, as Python would have it. */
+function fromJson(value: unknown): PyValue {
+  return value === undefined ? null : parseJson(JSON.stringify(value));
 }
 
 function hideMessage(message: ChatMessage, hiding: Hiding | null): ChatMessage {

@@ -5,6 +5,8 @@ import { LoraFleetError } from "../errors.ts";
 import { createChatEncoder } from "./chat_example.ts";
 import { type ChatMessage, createChatTemplate } from "./chat_template.ts";
 import type { Example } from "./example.ts";
+import { parseJson } from "./python/parse_json.ts";
+import type { PyValue } from "./python/value.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 
 const golden = await readGolden(
@@ -39,8 +41,9 @@ for (const [name, source] of Object.entries(golden.templates)) {
     assertEquals(cases.length >= 3, true);
     for (const { messages, text, prompt, ids, mask } of cases) {
       const template = templateOf(source);
-      assertEquals(template.render(messages), text);
-      assertEquals(template.render(messages.slice(0, 1), { addGenerationPrompt: true }), prompt);
+      const python = parseJson(JSON.stringify(messages)) as Map<string, PyValue>[];
+      assertEquals(template.render(python).text, text);
+      assertEquals(template.render(python.slice(0, 1), { addGenerationPrompt: true }).text, prompt);
       const { tokens, trained } = encoderOf(source).encodeTurns(messages, true);
       assertEquals([...tokens], ids);
       assertEquals([...trained], mask, trainedText({ tokens, trained }));

@@ -18,7 +18,10 @@ export interface ExampleBuilder {
   warnings(): string[];
 }
 
-type BuilderSpec = Pick<DatasetSpec, "text_field" | "completion_only_loss" | "split_special_tokens">;
+type BuilderSpec = Pick<
+  DatasetSpec,
+  "text_field" | "completion_only_loss" | "assistant_only_loss" | "split_special_tokens"
+>;
 
 /** Nothing is read from the tokenizer's chat template before a row with messages asks for it. */
 export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): ExampleBuilder {
@@ -70,7 +73,10 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
     const encoder = createChatEncoder(tokenizer, template, { tools, splitSpecialTokens });
     noteSpecials(row.line, allStrings([prompt, completion, all, tools]));
     if (all !== undefined) {
-      return encoder.encodeTurns(parseMessages(row.line, "messages", all), spec.completion_only_loss);
+      return encoder.encodeTurns(
+        parseMessages(row.line, "messages", all),
+        spec.assistant_only_loss ?? spec.completion_only_loss,
+      );
     }
     const asked = parseMessages(row.line, "prompt", prompt);
     const answered = parseMessages(row.line, "completion", completion);

@@ -15,7 +15,20 @@ export type RopeScaling =
     readonly highFrequencyFactor: number;
     readonly originalMaxPositions: number;
   }
-  | { readonly kind: "linear"; readonly factor: number };
+  | { readonly kind: "linear"; readonly factor: number }
+  /** Changes nothing up to `maxPositionEmbeddings`; beyond, the frequencies depend on the longest row of a batch. */
+  | { readonly kind: "dynamic"; readonly factor: number }
+  | {
+    readonly kind: "yarn";
+    readonly factor: number;
+    /** Of cosines and sines. */
+    readonly attentionFactor: number;
+    readonly betaFast: number;
+    readonly betaSlow: number;
+    readonly originalMaxPositions: number;
+    /** Whether the ends of the blend are rounded to whole dimensions. */
+    readonly truncate: boolean;
+  };
 
 export interface TransformerSpec {
   readonly architecture: Architecture;
@@ -32,15 +45,39 @@ export interface TransformerSpec {
   readonly ropeTheta: number;
   readonly ropeScaling: RopeScaling | null;
   readonly maxPositionEmbeddings: number;
-  /** The output layer is the embedding table; the checkpoint has no `lm_head.weight`. */
+  /** The output layer is the embedding table, unless the checkpoint stores one of other values (tied_head.ts). */
   readonly tieWordEmbeddings: boolean;
   /** q_proj, k_proj and v_proj have a bias (Qwen2); nothing else ever has. */
   readonly attentionBias: boolean;
-  /** The window of Mistral's attention in tokens; documents up to this length are not touched by it. Null: none. */
+  /** The window of attention in tokens; documents up to this length are not touched by it. Null: none. */
   readonly slidingWindow: number | null;
   /** What the checkpoint is stored in, as config.json says; null where it is silent. The tensors have the last word. */
   readonly torchDtype: "float32" | "float16" | "bfloat16" | null;
   readonly eosTokenIds: readonly number[];
+}
+
+/** How long a document may be for its positions to be computed exactly, and the field of config.json that says so. */
+export interface PositionLimit {
+  readonly field: "sliding_window" | "max_position_embeddings";
+  readonly positions: number;
+  readonly reason: string;
+}
+
+/** Null where documents of any length are computed as transformers does. */
+export function positionLimit(spec: TransformerSpec): PositionLimit | null {
+  const { slidingWindow, ropeScaling, maxPositionEmbeddings } = spec;
+  if (
+    ropeScaling?.kind === "dynamic" && (slidingWindow === null || maxPositionEmbeddings <= slidingWindow)
+  ) {
+    return {
+      field: "max_position_embeddings",
+      positions: maxPositionEmbeddings,
+      reason: "its dynamic RoPE depends beyond that on what else is in a batch, which is not supported",
+    };
+  }
+  if (slidingWindow === null) return null;
+  const reason = "attention within a window is not supported";
+  return { field: "sliding_window", positions: slidingWindow, reason };
 }
 
 /** A linear layer that is quantised and may carry LoRA: weight [outFeatures, inFeatures]. */

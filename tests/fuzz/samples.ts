@@ -22,6 +22,7 @@ const DIGEST = "0a".repeat(32);
 const SELF = { worker: "w-a", incarnation: "i-1" };
 const ATTEMPT = { ...SELF, term: 1, step: 3, attempt: 2 };
 const COMMITTED = { step: 2, digest: DIGEST };
+const CHECKSUM = messages.encodeChecksums(Int32Array.of(-5, 7));
 const FLOATS = messages.encodeFloats(Float32Array.of(0, 1.5, NaN, -Infinity));
 
 const ANNOUNCEMENT: messages.JobAnnouncement = {
@@ -83,17 +84,18 @@ export const WORDS = {
   report: message("report", messages.microBatchReportSchema, {
     ...ATTEMPT,
     ...{ index: 1, claim: 9, lossSum: 12.5, targetCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
-    ...{ gradientDigest: null, audit: null },
+    ...{ gradientDigest: null, gradientCheck: null, audit: null },
   }),
   audit: message("audit", messages.microBatchReportSchema, {
     ...ATTEMPT,
     ...{ index: 1, claim: 9, lossSum: null, targetCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
-    ...{ gradientDigest: DIGEST, audit: 4 },
+    ...{ gradientDigest: DIGEST, gradientCheck: CHECKSUM, audit: 4 },
   }),
   item: message("item", messages.itemRequestSchema, { ...ATTEMPT, index: 1 }),
   update: message("update", messages.updateReportSchema, {
     ...ATTEMPT,
     ...{ generation: 4, digest: DIGEST, gradientNorm: 0.5, gradientBytesSent: 64 },
+    check: { given: CHECKSUM, received: CHECKSUM, total: CHECKSUM, result: CHECKSUM },
   }),
   failure: message("failure", messages.attemptFailureSchema, {
     ...ATTEMPT,
@@ -156,6 +158,7 @@ const OTHER_WORDS: readonly Sample[] = [
       ledger: [0, null],
       targetCount: 14,
       learningRate: 1e-4,
+      checkSeed: 4_000_000_000,
       roundMs: 20_000.5,
       checkpointWriter: null,
     },
@@ -172,7 +175,14 @@ const OTHER_WORDS: readonly Sample[] = [
       exponents: null,
     },
     orders: [{ id: 1, index: 0, worker: "w-a", purpose: "audit" }],
-    ...{ ledger: [], targetCount: 0, learningRate: 1e-4, roundMs: 20_000, checkpointWriter: null },
+    ...{
+      ledger: [],
+      targetCount: 0,
+      learningRate: 1e-4,
+      checkSeed: 0,
+      roundMs: 20_000,
+      checkpointWriter: null,
+    },
   }),
   message("verdict", messages.verdictAnswerSchema, { verdict: "counted" }),
   message("received", messages.receivedSchema, { type: "received" }),

@@ -5,7 +5,7 @@ import type { MicroBatch } from "../../shared/micro_batch.ts";
 import type { GradientLayout } from "../../worker/engine/engine.ts";
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../../worker/model/safetensors.ts";
 
-export const LADDER_CASES = ["gqa_tied", "llama3_sharded", "qwen2_rslora"] as const;
+export const LADDER_CASES = ["gqa_tied", "llama3_sharded", "qwen2_rslora", "yarn_wide_rank"] as const;
 export type LadderCaseName = typeof LADDER_CASES[number];
 
 /** LoRA tensors by PEFT's name, flattened row by row. */

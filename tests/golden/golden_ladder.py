@@ -63,6 +63,7 @@ CASES = {
             },
         ),
         "dtype": torch.bfloat16,
+        "shard": "80KB",
         "double_quantization": False,
         "lora": {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"], "use_rslora": False},
         "documents": [[17, 1, 3], [11]],
@@ -80,6 +81,22 @@ CASES = {
         "double_quantization": True,
         "lora": {"r": 4, "lora_alpha": 6, "target_modules": "all-linear", "use_rslora": True},
         "documents": [[1, 12, 6], [1]],
+    },
+    # A rank above the size of k and v, which PEFT allows; YaRN, whose cosines and sines are larger than 1.
+    "yarn_wide_rank": {
+        "seed": 4,
+        "model": LlamaForCausalLM,
+        "config": LlamaConfig(
+            vocab_size=103, hidden_size=48, intermediate_size=72, num_hidden_layers=2, num_attention_heads=3,
+            num_key_value_heads=1, head_dim=16, tie_word_embeddings=False, max_position_embeddings=256,
+            rope_parameters={
+                "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64,
+            },
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": True,
+        "lora": {"r": 24, "lora_alpha": 24, "target_modules": ["k_proj", "v_proj", "down_proj"], "use_rslora": False},
+        "documents": [[13, 4], [9]],
     },
 }
 
@@ -99,7 +116,7 @@ def make_base_model(case, folder):
                 parameter.copy_(0.3 * noise)
             else:
                 parameter.copy_(1.5 / math.sqrt(parameter.shape[1]) * noise)
-    model.to(case["dtype"]).save_pretrained(folder, max_shard_size="80KB" if case["dtype"] == torch.bfloat16 else "5GB")
+    model.to(case["dtype"]).save_pretrained(folder, max_shard_size=case.get("shard", "5GB"))
     (folder / "generation_config.json").unlink()
 
 

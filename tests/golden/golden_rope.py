@@ -13,6 +13,21 @@ SHAPES = {
         "original_max_position_embeddings": 8192,
     }),
     "linear": (32, 4096, {"rope_type": "linear", "rope_theta": 10000.0, "factor": 3.0}),
+    # Up to max_position_embeddings, which no position here exceeds.
+    "dynamic": (32, 4096, {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}),
+    # What Qwen2.5's instructions put into config.json.
+    "yarn": (128, 32768, {
+        "rope_type": "yarn", "rope_theta": 1000000.0, "factor": 4.0, "original_max_position_embeddings": 32768,
+    }),
+    # Every other parameter that YaRN has.
+    "yarn_mscale": (64, 16384, {
+        "rope_type": "yarn", "rope_theta": 10000.0, "factor": 40.0, "original_max_position_embeddings": 4096, "mscale": 0.707,
+        "mscale_all_dim": 1.0, "beta_fast": 20.0, "beta_slow": 2.0, "truncate": False,
+    }),
+    "yarn_attention": (64, 8192, {
+        "rope_type": "yarn", "rope_theta": 10000.0, "factor": 8.0, "attention_factor": 1.5,
+        "original_max_position_embeddings": 1024,
+    }),
 }
 
 

@@ -23,6 +23,7 @@ import golden_ladder
 import golden_nf4
 import golden_outer
 import golden_peft_config
+import golden_regex
 import golden_rope
 
 FOLDER = Path(__file__).parent
@@ -39,6 +40,7 @@ if __name__ == "__main__":
     check_versions()
     golden_nf4.write(FOLDER / "nf4.safetensors")
     golden_rope.write(FOLDER / "rope.safetensors")
+    golden_regex.write(FOLDER / "regex.json")
     golden_outer.write(FOLDER / "outer_sgd.json")
     golden_peft_config.write(FOLDER / "peft_config")
     golden_ladder.write(FOLDER / "ladder")

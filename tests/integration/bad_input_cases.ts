@@ -94,9 +94,15 @@ const REFUSED: readonly BadInput[] = [
     ...{ status: 400, code: "invalid_request", param: "lora.r", says: ["lora.r is 0", "above 0"] },
   },
   {
-    name: "a rank above a layer's size",
-    job: { lora: { r: 65, target_modules: ["k_proj"] } },
-    ...{ status: 400, code: "invalid_request", param: "lora.r", says: ["65", "k_proj is [64, 128]"] },
+    name: "a rank beyond any layer's size",
+    job: { lora: { r: 1e9 } },
+    ...{ status: 400, code: "invalid_request", param: "lora.r", says: ["1000000000", "at most 16384"] },
+  },
+  {
+    name: "a pattern that matches no module's whole name",
+    job: { lora: { target_modules: "self_attn\\.(q_proj|v_proj)" } },
+    ...{ status: 400, code: "invalid_request", param: "lora.target_modules" },
+    says: ["whole name", '"model.layers.0.self_attn.q_proj"'],
   },
   {
     name: "target modules that match nothing",
@@ -168,8 +174,8 @@ const REFUSED: readonly BadInput[] = [
   },
   {
     name: "a scaling of RoPE that is not supported",
-    damage: config({ rope_scaling: { rope_type: "yarn", factor: 4 } }),
-    ...{ status: 400, code: "invalid_model", param: "model", says: ["rope_scaling.rope_type", '"yarn"'] },
+    damage: config({ rope_scaling: { rope_type: "longrope", factor: 4 } }),
+    ...{ status: 400, code: "invalid_model", param: "model", says: ["rope_scaling.rope_type", '"longrope"'] },
   },
   {
     name: "a quantisation that is not supported",
@@ -190,12 +196,17 @@ const REFUSED: readonly BadInput[] = [
   {
     name: "weights that were cut off",
     damage: bytes((file) => file.subarray(0, file.length - 1000)),
-    ...{ status: 400, code: "invalid_model", param: "model", says: ['"model.safetensors" is truncated'] },
+    ...{
+      status: 400,
+      code: "invalid_model",
+      param: "model",
+      says: ['"model.safetensors"', "it is truncated"],
+    },
   },
   {
     name: "weights that were cut off in their header",
     damage: bytes((file) => file.subarray(0, 100)),
-    ...{ status: 400, code: "invalid_model", param: "model", says: ["is truncated: its header has"] },
+    ...{ status: 400, code: "invalid_model", param: "model", says: ["it claims a header of"] },
   },
   {
     name: "a header that claims to be longer than the file",
@@ -207,7 +218,7 @@ const REFUSED: readonly BadInput[] = [
       status: 400,
       code: "invalid_model",
       param: "model",
-      says: ["9223372036854776000", "the format allows"],
+      says: ["9223372036854775808", "a header has at most"],
     },
   },
   {
@@ -219,7 +230,7 @@ const REFUSED: readonly BadInput[] = [
       return file;
     }),
     ...{ status: 400, code: "invalid_model", param: "model" },
-    says: ["contradicts itself", '"model.embed_tokens.weight"'],
+    says: ["needs 229888", '"model.embed_tokens.weight"'],
   },
   {
     name: "a tensor that is missing",

@@ -2,7 +2,10 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { withWorld, type World } from "../../coordinator/app_fixture.ts";
-import { checkModelForJob, prepareJob } from "../../coordinator/job_prepare.ts";
+import { checkModelForJob } from "../../coordinator/job_prepare.ts";
+import { openPreparer } from "../../coordinator/planning/open_preparer.ts";
+import { runHere } from "../../coordinator/planning/preparation_fixture.ts";
+import { systemClock } from "../../shared/clock.ts";
 import { BAD_INPUTS, type BadInput, GOOD_DATASET } from "./bad_input_cases.ts";
 
 const DEMO_MODEL = fromFileUrl(new URL("../../deploy/demo/assets/base", import.meta.url));
@@ -18,7 +21,8 @@ async function withBase(
   dataset: string,
   body: (world: World, folder: string, fileId: string) => Promise<void>,
 ): Promise<void> {
-  await withWorld({ prepare: prepareJob, checkModel: checkModelForJob }, async (world) => {
+  const prepareHere = (folder: string) => openPreparer(folder, systemClock, runHere);
+  await withWorld({ openPreparer: prepareHere, checkModel: checkModelForJob }, async (world) => {
     const folder = join(world.folder, "models/base");
     await Deno.mkdir(folder);
     for await (const { name } of Deno.readDir(DEMO_MODEL)) {

@@ -12,6 +12,7 @@ const PATIENCE_MS = 60_000;
 
 export interface CoordinatorChild extends AsyncDisposable {
   readonly dataFolder: string;
+  readonly pid: number;
   /** What it said so far. */
   stdout(): string;
   stderr(): string;
@@ -47,6 +48,7 @@ export function startCoordinatorChild(dataFolder: string, args: readonly string[
   const match = (pattern: RegExp) => pattern.exec(said.stdout)?.[1];
   return {
     dataFolder,
+    pid: child.pid,
     stdout: () => said.stdout,
     stderr: () => said.stderr,
     kill: (signal) => child.kill(signal),

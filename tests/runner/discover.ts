@@ -1,5 +1,6 @@
 /** Which test files there are, and in which group each of them runs. */
 import { join } from "@std/path";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
 
 export type GroupName = "unit" | "gpu" | "integration";
 
@@ -13,6 +14,35 @@ export function groupOf(path: string): GroupName | null {
   if (!path.endsWith("_test.ts")) return null;
   if (path.endsWith("_gpu_test.ts")) return "gpu";
   return path.startsWith("tests/integration/") ? "integration" : "unit";
+}
+
+/**
+ * The test files that are named, or lie in a folder that is named; all of them where nothing is.
+ * @throws LoraFleetError `usage` for a name that no test file has
+ */
+export function selectTests(
+  found: Readonly<Record<GroupName, readonly string[]>>,
+  names: readonly string[],
+): Record<GroupName, readonly string[]> {
+  if (names.length === 0) return { ...found };
+  const wanted = names.map((name) => name.replace(/^\.\//, "").replace(/\/+$/, ""));
+  const isWanted = (file: string) => wanted.some((name) => file === name || file.startsWith(`${name}/`));
+  const unknown = wanted.find((name) =>
+    !Object.values(found).flat().some((file) => file === name || file.startsWith(`${name}/`))
+  );
+  if (unknown !== undefined) {
+    throw new LoraFleetError(
+      "usage",
+      `no test file is named ${
+        quote(unknown)
+      } or lies in such a folder; paths begin at the repository's root`,
+    );
+  }
+  return {
+    unit: found.unit.filter(isWanted),
+    gpu: found.gpu.filter(isWanted),
+    integration: found.integration.filter(isWanted),
+  };
 }
 
 /** All test files under `root`, by group, sorted. Paths are relative to `root`. */

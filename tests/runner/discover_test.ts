@@ -1,5 +1,6 @@
-import { assertEquals } from "@std/assert";
-import { discoverTests, groupOf } from "./discover.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { discoverTests, groupOf, selectTests } from "./discover.ts";
 
 Deno.test("a test's group follows from its path", () => {
   assertEquals(groupOf("shared/prng_test.ts"), "unit");
@@ -22,4 +23,20 @@ Deno.test("outputs and hidden folders hold no tests", () => {
   } finally {
     Deno.removeSync(root, { recursive: true });
   }
+});
+
+Deno.test("files and folders are chosen by name, and a name without a test is refused", () => {
+  const found = {
+    unit: ["shared/a_test.ts", "shared/data/b_test.ts", "worker/c_test.ts"],
+    gpu: ["worker/device/d_gpu_test.ts"],
+    integration: ["tests/integration/e_test.ts"],
+  };
+  assertEquals(selectTests(found, []), found);
+  assertEquals(selectTests(found, ["shared/data", "./worker/device/d_gpu_test.ts"]), {
+    unit: ["shared/data/b_test.ts"],
+    gpu: ["worker/device/d_gpu_test.ts"],
+    integration: [],
+  });
+  assertEquals(selectTests(found, ["worker/"]).unit, ["worker/c_test.ts"]);
+  assertThrows(() => selectTests(found, ["share"]), LoraFleetError, `"share"`);
 });

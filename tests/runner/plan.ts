@@ -1,13 +1,13 @@
 /**
- * Which test files share a process and which processes may run side by side. Units share one. A GPU file has one of its
- * own: a driver that crashes takes one file with it. Whole fleets measure silence in seconds, so an integration file has
+ * Which test files share a process and which processes may run side by side. The units of a top folder share one. A GPU file
+ * has one of its own: a driver that crashes takes one file with it. Whole fleets measure silence in seconds, so an integration file has
  * the machine for itself.
  */
 import type { GroupName } from "./discover.ts";
 
 export interface PlannedProcess {
   readonly group: GroupName;
-  /** The file, or the group where it has many. */
+  /** The file, or the top folder of many. */
   readonly name: string;
   readonly files: readonly string[];
 }
@@ -25,8 +25,10 @@ export function planProcesses(
 ): TestPlan {
   const each = (group: GroupName): PlannedProcess[] =>
     groups.includes(group) ? files[group].map((file) => ({ group, name: file, files: [file] })) : [];
-  const units: PlannedProcess[] = groups.includes("unit") && files.unit.length > 0
-    ? [{ group: "unit", name: "unit", files: files.unit }]
-    : [];
-  return { together: [...units, ...each("gpu")], alone: each("integration") };
+  const unitFiles = groups.includes("unit") ? files.unit : [];
+  const units = Map.groupBy(unitFiles, (file) => file.split("/")[0]!);
+  const unitProcesses = [...units].map(([folder, files]): PlannedProcess => (
+    { group: "unit", name: `units of ${folder}`, files }
+  ));
+  return { together: [...unitProcesses, ...each("gpu")], alone: each("integration") };
 }

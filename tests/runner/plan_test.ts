@@ -2,15 +2,16 @@ import { assertEquals } from "@std/assert";
 import { planProcesses } from "./plan.ts";
 
 const files = {
-  unit: ["a_test.ts", "b_test.ts"],
+  unit: ["coordinator/a_test.ts", "coordinator/b_test.ts", "worker/a_test.ts"],
   gpu: ["c_gpu_test.ts", "d_gpu_test.ts"],
   integration: ["tests/integration/e_test.ts", "tests/integration/f_test.ts"],
 };
 
-Deno.test("units share a process, each other file has one; integration runs behind, by itself", () => {
+Deno.test("the units of a folder share a process, each other file has one; integration runs behind, by itself", () => {
   const { together, alone } = planProcesses(files, ["unit", "gpu", "integration"]);
   assertEquals(together.map(({ name, files }) => [name, files.length]), [
-    ["unit", 2],
+    ["units of coordinator", 2],
+    ["units of worker", 1],
     ["c_gpu_test.ts", 1],
     ["d_gpu_test.ts", 1],
   ]);
@@ -21,7 +22,7 @@ Deno.test("units share a process, each other file has one; integration runs behi
 });
 
 Deno.test("only what was asked for is planned", () => {
-  assertEquals(planProcesses(files, ["unit"]).together.length, 1);
+  assertEquals(planProcesses(files, ["unit"]).together.length, 2);
   assertEquals(planProcesses({ ...files, unit: [] }, ["unit", "gpu"]).together.length, 2);
   assertEquals(planProcesses(files, ["integration"]).together, []);
   assertEquals(planProcesses(files, ["gpu"]).alone, []);

@@ -1,7 +1,7 @@
 /** The real coordinator's fleet in a process of its own that can be killed and started again, and what a disk remembers of it. */
 import type { ArtifactStore } from "../../coordinator/artifact_store.ts";
 import type { JobObserver, PlannedJob, StepReport, WorkerView } from "../../coordinator/fleet.ts";
-import { createFleet, type RunningFleet } from "../../coordinator/job_runner.ts";
+import { createFleet, type FleetOptions, type RunningFleet } from "../../coordinator/job_runner.ts";
 import { createMemoryQuarantineStore } from "../../coordinator/quarantines.ts";
 import type { MemoryBroker } from "../../shared/bus/memory_bus.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -18,6 +18,7 @@ export interface CoordinatorInMemoryOptions {
   readonly artifacts: ArtifactStore;
   readonly limits: Limits;
   readonly note: (who: string, what: string) => void;
+  readonly layoutOf?: FleetOptions["layoutOf"];
   readonly onCommit?: (report: StepReport) => void;
   /** Told before it is remembered: not at all where the coordinator is killed by then. */
   readonly onCheckpoint?: (step: number) => void;
@@ -42,6 +43,8 @@ export interface CoordinatorInMemory {
   workerViews(): readonly WorkerView[];
   /** Without effect while it is dead. */
   reinstate(worker: string): void;
+  /** The stored adapter of this step is found damaged; whether a worker is asked for it again. */
+  checkpointDamaged(step: number): boolean;
 }
 
 export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): CoordinatorInMemory {
@@ -94,6 +97,8 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
       quarantines,
       limits,
       newStartId: () => `s-${++starts}`,
+      ...options.layoutOf === undefined ? {} : { layoutOf: options.layoutOf },
+      newCheckKey: () => `k-${starts}`,
       onDefect: (message, thrown) => note("coordinator", `${message}: ${messageOf(thrown)}`),
     });
     running = { fleet, link };
@@ -163,5 +168,6 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
     steps,
     workerViews: () => running?.fleet.workers() ?? [],
     reinstate: (worker) => void running?.fleet.reinstate(worker),
+    checkpointDamaged: (step) => running?.fleet.checkpointDamaged(job.id, step) ?? false,
   };
 }

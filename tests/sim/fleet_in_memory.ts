@@ -5,7 +5,8 @@
  */
 import type { StepReport, WorkerView } from "../../coordinator/fleet.ts";
 import { createFakeClock, type FakeClock } from "../../shared/bus/fake_clock.ts";
-import { createMemoryBroker } from "../../shared/bus/memory_bus.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import { createMemoryBroker, type MemoryBroker } from "../../shared/bus/memory_bus.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { LIMITS, type Limits } from "../../shared/limits.ts";
 import { pcg32, type Prng } from "../../shared/prng.ts";
@@ -13,9 +14,13 @@ import { type Agent, startAgent } from "../../worker/agent.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
 import { readStateWords, stateWordCount } from "../../worker/state_words.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";
-import { type CoordinatorInMemoryOptions, createCoordinatorInMemory } from "./coordinator_in_memory.ts";
+import {
+  type CoordinatorInMemory,
+  type CoordinatorInMemoryOptions,
+  createCoordinatorInMemory,
+} from "./coordinator_in_memory.ts";
 import { createLink, type Link } from "./link.ts";
-import { createMemoryArtifacts } from "./memory_artifacts.ts";
+import { createMemoryArtifacts, type MemoryArtifacts } from "./memory_artifacts.ts";
 import { createToyJob, type ToyJobOptions } from "./toy_job.ts";
 
 /** The gap of the event loop is no matter of a clock that jumps. */
@@ -29,6 +34,10 @@ export interface FleetInMemoryOptions extends ToyJobOptions {
   /** What is special about a worker's engine. */
   readonly engineOf?: (worker: string) => Partial<ToyEngineOptions>;
   readonly onCheckpoint?: CoordinatorInMemoryOptions["onCheckpoint"];
+  /** What a worker's connections do besides; `purpose` is "control" or "gradients". */
+  readonly busOf?: (worker: string, bus: Bus, purpose: string) => Bus;
+  /** How the job's adapter has to lie in memory; left out: workers are believed. */
+  readonly layoutOf?: CoordinatorInMemoryOptions["layoutOf"];
   /** How a worker describes its GPU; "toy". */
   readonly gpuOf?: (worker: string) => string;
 }
@@ -45,6 +54,8 @@ export interface SimWorker {
 
 export interface FleetInMemory {
   readonly clock: FakeClock;
+  readonly broker: MemoryBroker;
+  readonly artifacts: MemoryArtifacts;
   readonly random: Prng;
   readonly workers: readonly SimWorker[];
   /** What was committed, in order; a step that is committed again after the loss of all state stands here again. */
@@ -52,6 +63,7 @@ export interface FleetInMemory {
   /** As the API would show them. */
   workerViews(): readonly WorkerView[];
   reinstate(worker: string): void;
+  checkpointDamaged: CoordinatorInMemory["checkpointDamaged"];
   /** Everything that a user was told and the workers logged, with its time. */
   readonly history: readonly string[];
   readonly isDone: boolean;
@@ -83,9 +95,10 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
   const note = (who: string, what: string) =>
     void history.push(`${clock.now() - 1_700_000_000_000} ${who}: ${what}`);
 
-  const { onCheckpoint } = options;
+  const { onCheckpoint, layoutOf } = options;
   const coordinator = createCoordinatorInMemory({
     ...onCheckpoint === undefined ? {} : { onCheckpoint },
+    ...layoutOf === undefined ? {} : { layoutOf },
     broker,
     clock,
     random,
@@ -112,7 +125,10 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
             ...{ httpUrl: "http://coordinator", token: "token", coordinatorId: "c-1" },
           })
           : Promise.reject(new LoraFleetError("timeout", "nobody answers at the join URL")),
-      connect: (_reply, purpose) => Promise.resolve(link.wrap(broker.connect(`${id} ${purpose}`))),
+      connect: (_reply, purpose) => {
+        const bus = broker.connect(`${id} ${purpose}`);
+        return Promise.resolve(link.wrap(options.busOf?.(id, bus, purpose) ?? bus));
+      },
       newEngine: () =>
         createToyEngine({
           clock: link.clock,
@@ -126,7 +142,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
         const state = await (engine as Engine).exportState();
         const count = stateWordCount(state.adapter.length);
         const adapter = new Uint8Array(state.adapter.slice().buffer);
-        return artifacts.store(announced.jobId, step, adapter, readStateWords(state, 0, count));
+        return artifacts.store(announced.jobId, step, id, adapter, readStateWords(state, 0, count));
       },
       clock: link.clock,
       limits,
@@ -163,7 +179,18 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
   }
 
   return {
-    ...{ clock, random, workers, steps: coordinator.steps, history, startWorker, kill, finish },
+    ...{
+      clock,
+      broker,
+      artifacts,
+      random,
+      workers,
+      steps: coordinator.steps,
+      history,
+      startWorker,
+      kill,
+      finish,
+    },
     startCoordinator: coordinator.start,
     killCoordinator: coordinator.kill,
     stallCoordinator: coordinator.stall,
@@ -171,6 +198,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
     resumeJob: coordinator.resumeJob,
     workerViews: coordinator.workerViews,
     reinstate: coordinator.reinstate,
+    checkpointDamaged: coordinator.checkpointDamaged,
     get isDone() {
       return coordinator.isDone;
     },

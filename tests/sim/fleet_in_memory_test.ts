@@ -98,3 +98,23 @@ Deno.test("the coordinator dies before it has written down the last checkpoint: 
     assertEquals([digestsOf(fleet), deaths], [expected, 1]);
   }, { onCheckpoint: (step) => step === JOB.totalSteps && deaths === 0 && die() });
 });
+
+Deno.test("a stored adapter that is found damaged is written again while workers hold its state, and by nobody later", async () => {
+  await inFleet(async (fleet) => {
+    fleet.startCoordinator();
+    for (let index = 0; index < 3; index++) fleet.startWorker();
+    const stored = (step: number) =>
+      fleet.history.filter((line) => line.includes(`the adapter of step ${step} is stored`)).length;
+    while (stored(2) === 0) await fleet.clock.advance(10);
+    while (!fleet.checkpointDamaged(2)) await fleet.clock.advance(10);
+    assertEquals(fleet.steps.length, 2);
+    while (stored(2) === 1) await fleet.clock.advance(10);
+    while (fleet.steps.length === 2) await fleet.clock.advance(10);
+    assertEquals(fleet.checkpointDamaged(2), false);
+    await fleet.finish(120_000);
+    assertEquals(fleet.steps.map(({ digest }) => digest), expected);
+    assert(
+      fleet.history.some((line) => /the stored adapter of step 2 is damaged and is written again/.test(line)),
+    );
+  });
+});

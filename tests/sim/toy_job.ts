@@ -49,6 +49,7 @@ export function createToyJob(
         { length: microBatchesPerStep },
         (_, index) => toyBatch((step - 1) * microBatchesPerStep + index),
       ),
+    tokensThrough: (dataStep) => 4 * microBatchesPerStep * dataStep,
     linesOf: (step, index) => [(step - 1) * microBatchesPerStep + index + 1],
     local,
   };

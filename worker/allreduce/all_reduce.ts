@@ -10,6 +10,7 @@ import type { BusMessage, Subscription } from "../../shared/bus/bus.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { LIMITS } from "../../shared/limits.ts";
+import { checkWeights } from "../../shared/linear_check.ts";
 import { decodeFrame, type TensorFrame } from "../../shared/tensor_frame.ts";
 import type { AllReduce, AllReduceOptions, ReduceRequest, ReduceResult } from "./all_reduce_interface.ts";
 import { chunkPlan, defaultChunkBytes } from "./chunk_plan.ts";
@@ -120,6 +121,7 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
         ranges,
         plan: chunkPlan(members.length, chunkBytes, bus.maxPayloadBytes, codec.grain),
         codec: codec.begin(request, ranges[selfIndex]!),
+        weights: checkWeights(request.checkSeed ?? 0),
         frameScratch,
         sender: {
           toOwner: (member, frame) => bus.publish(subjects.reduce(generation, members[member]!, self), frame),
@@ -233,7 +235,7 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
     try {
       await outcome.promise;
       link.endRound();
-      return { sums, bytesSent: round.bytesSent };
+      return { sums, checksums: round.checksums, bytesSent: round.bytesSent };
     } catch (thrown) {
       if (!left.signal.aborted) leave();
       codec.forget();
@@ -250,7 +252,7 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
     try {
       await codec.alone(request, yieldToEventLoop);
       request.signal.throwIfAborted();
-      return { sums: request.sums, bytesSent: 0 };
+      return { sums: request.sums, checksums: null, bytesSent: 0 };
     } finally {
       isRunning = false;
     }

@@ -3,6 +3,7 @@ import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { GradientCodec } from "./codecs.ts";
 import type { SumsUnit } from "./error_feedback.ts";
+import type { RoundChecksums } from "./round_check.ts";
 import type { RoundId } from "./round_id.ts";
 
 /** The subjects of one job. Every one ends with the worker who speaks, so that the broker can tell who may. */
@@ -58,6 +59,8 @@ export interface ReduceRequest {
   readonly sums: Int32Array;
   /** What sums of 1 stand for, sorted, from element 0 on; `int8` needs it where that changes between rounds. */
   readonly units?: readonly SumsUnit[];
+  /** Seeds the weights of the checksums; the same on all members. 0. */
+  readonly checkSeed?: number;
   readonly signal: AbortSignal;
   /** How long the round may take. */
   readonly deadlineMs: number;
@@ -66,6 +69,8 @@ export interface ReduceRequest {
 export interface ReduceResult {
   /** The array of the request, holding the sums over all members; not touched any more. */
   readonly sums: Int32Array;
+  /** Of what this worker gave, got and has; null where it was alone. */
+  readonly checksums: RoundChecksums | null;
   /** Payload bytes that this worker has published for the round, headers apart. */
   readonly bytesSent: number;
 }

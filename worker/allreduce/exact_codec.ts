@@ -28,6 +28,11 @@ export function createExactCodec(sums: Int32Array, ownRange: OwnerRange, scratch
     finish: (place) => ofSums(place).set(ofOwn(place)),
     encodeResult: ofOwn,
     takeResult: ({ offset }, payload) => sums.set(payload, offset),
+    isExact: true,
+    integersOf: (_, payload) => payload,
+    ownIntegers: ofSums,
+    totalOf: ofOwn,
+    resultOf: ofSums,
   };
 }
 

@@ -27,7 +27,7 @@ export function createInt8Codec(
   /** Whole numbers: exact in f64, also beyond i32, where totals of what is carried over may lead. */
   const own = new Float64Array(scratch.take(8 * ownRange.count), 0, ownRange.count);
   const results = new Map<number, Int32Array>();
-  const [valueScratch, payloadScratch] = [createScratch(), createScratch()];
+  const [valueScratch, payloadScratch, integerScratch] = [createScratch(), createScratch(), createScratch()];
   const ofSums = ({ offset, count }: OwnerRange) => sums.subarray(offset, offset + count);
   const ofOwn = ({ offset, count }: OwnerRange) =>
     own.subarray(offset - ownRange.offset, offset - ownRange.offset + count);
@@ -35,6 +35,13 @@ export function createInt8Codec(
     const values = new Float64Array(valueScratch.take(8 * source.length), 0, source.length);
     values.set(source);
     return values;
+  };
+  const integersFor = (count: number) => new Int32Array(integerScratch.take(4 * count), 0, count);
+  /** Whole numbers mod 2^32, as typed arrays convert them. */
+  const wrapped = (values: Float64Array) => {
+    const integers = integersFor(values.length);
+    integers.set(values);
+    return integers;
   };
   return {
     frameCodec: "i8",
@@ -66,6 +73,19 @@ export function createInt8Codec(
     },
     encodeResult: (place) => results.get(place.offset)!,
     takeResult: (place, payload) => dequantize(payload, ofSums(place)),
+    isExact: false,
+    integersOf: ({ count }, payload) => {
+      const integers = integersFor(count);
+      dequantize(payload, integers);
+      return integers;
+    },
+    ownIntegers: (place) => {
+      const values = copyOf(ofSums(place));
+      feedback.addTo(place, values);
+      return wrapped(values);
+    },
+    totalOf: (place) => wrapped(ofOwn(place)),
+    resultOf: ofSums,
   };
 }
 

@@ -13,6 +13,8 @@ import { chunkCountOf, type ChunkPlan, chunkRange } from "./chunk_plan.ts";
 import { type ChunkSet, chunkSetOf, createChunkSet } from "./chunk_set.ts";
 import { createOutgoingChunks, type OutgoingChunks, type Sending } from "./outgoing_chunks.ts";
 import type { OwnerRange } from "./owner_ranges.ts";
+import type { CheckWeights } from "../../shared/linear_check.ts";
+import { createRoundCheck, type RoundChecksums } from "./round_check.ts";
 import type { RoundCodec } from "./round_codec.ts";
 import type { Scratch } from "./scratch.ts";
 
@@ -32,6 +34,7 @@ export interface RoundOptions {
   readonly plan: ChunkPlan;
   /** Holds this worker's gradient sums, and makes the result of them. */
   readonly codec: RoundCodec;
+  readonly weights: CheckWeights;
   readonly sender: RoundSender;
   /** For frames with chunks: a sender has to have taken one before the next is made. */
   readonly frameScratch: Scratch;
@@ -56,6 +59,8 @@ export interface ReduceRound {
   missing(): MissingFrom[];
   /** The result is whole and our finished range is out. */
   readonly isComplete: boolean;
+  /** Of what this member gave, got and has; whole when the round is complete. */
+  readonly checksums: RoundChecksums;
   /** Payload bytes of chunks that were published. */
   readonly bytesSent: number;
   readonly chunksRepeated: number;
@@ -73,6 +78,7 @@ interface Incoming {
 export function createReduceRound(options: RoundOptions): ReduceRound {
   const { selfIndex, ranges, plan: { chunkElements, windowChunks }, codec, sender, frameScratch } = options;
   const others = ranges.map((_, member) => member).filter((member) => member !== selfIndex);
+  const check = createRoundCheck(options.weights, ranges.length, selfIndex, codec);
   const counts = ranges.map((range) => chunkCountOf(range, chunkElements));
   const ownCount = counts[selfIndex]!;
   const addendsLeft = new Uint16Array(ownCount).fill(others.length);
@@ -133,10 +139,14 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     if (from === undefined || place === null || frame.ownerIndex !== selfIndex) return "mismatched";
     const chunk = frame.chunkIndex;
     if (!from.arrived.add(chunk)) return "duplicate";
-    codec.add(place, frame.payload, addendsLeft[chunk] === others.length);
+    const isFirst = addendsLeft[chunk] === others.length;
+    check.takes(frame.senderIndex, place, frame.payload, isFirst);
+    codec.add(place, frame.payload, isFirst);
     confirm(frame.senderIndex, selfIndex, from);
     if (--addendsLeft[chunk]! === 0) {
+      check.totals(place);
       codec.finish(place);
+      check.has(selfIndex, place);
       ownLeft--;
       broadcastOut.offer(chunk);
     }
@@ -153,6 +163,7 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     if (!from.arrived.add(frame.chunkIndex)) return "duplicate";
     ours.confirmOne(frame.senderIndex, frame.chunkIndex);
     codec.takeResult(place, frame.payload);
+    check.has(frame.senderIndex, place);
     broadcastsLeft--;
     confirm(frame.senderIndex, frame.senderIndex, from);
     return "used";
@@ -188,6 +199,7 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     const isOwn = owner === selfIndex;
     const place = chunkRange(ranges[owner]!, chunkElements, chunk);
     const payload = isOwn ? codec.encodeResult(place) : codec.encodeSums(place);
+    if (!isOwn && receiver === null) check.gave(owner, place, payload);
     const memory = frameScratch.take(FRAME_HEADER_BYTES + payload.byteLength);
     const header = headerOf(isOwn ? "broadcast" : "reduce", owner, chunk, place.offset);
     const frame = encodeFrame(header, payload, memory);
@@ -245,6 +257,7 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     get isComplete() {
       return broadcastsLeft === 0 && ownLeft === 0 && broadcastOut.isSent;
     },
+    checksums: check.sums,
     get bytesSent() {
       return bytesSent;
     },

@@ -20,4 +20,14 @@ export interface RoundCodec {
   encodeResult(place: OwnerRange): Int32Array;
   /** The result of a chunk of another owner. */
   takeResult(place: OwnerRange, payload: Int32Array): void;
+  /** Whether the result is the total as it is, nothing rounded. */
+  readonly isExact: boolean;
+  /** The integers that a payload of sums stands for: what the owner adds. Good until the next call. */
+  integersOf(place: OwnerRange, payload: Int32Array): Int32Array;
+  /** Our own part of a chunk of ours, before `add`. Good until the next call. */
+  ownIntegers(place: OwnerRange): Int32Array;
+  /** The total of a chunk of ours mod 2^32, between the last `add` and `finish`. Good until the next call. */
+  totalOf(place: OwnerRange): Int32Array;
+  /** A chunk of the result, after `finish` or `takeResult`. */
+  resultOf(place: OwnerRange): Int32Array;
 }

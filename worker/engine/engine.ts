@@ -5,7 +5,7 @@
  * The life of one step:
  *
  *     computeGradient → (the coordinator counts it) → accumulate      once for each micro-batch this worker got
- *     computeGradient → gradientDigest                               for each that is audited, before it is counted or instead
+ *     computeGradient → gradientDigest, gradientCheck                for each that is audited, before it is counted or instead
  *     takeSums → (all-reduce) → update                                once
  *     commit | rollback                                               when all digests are in
  */
@@ -122,6 +122,11 @@ export interface Engine {
   computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult>;
   /** SHA-256 (hex) over the bits of the current gradient, which stays as it is: equal for equal GPUs and drivers. */
   gradientDigest(): Promise<string>;
+  /**
+   * The checksum of the integers that `accumulate` would add with these exponents, by the weights of a seed
+   * (shared/linear_check.ts): two words. The gradient stays as it is.
+   */
+  gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array>;
   /** Adds round(gradient · 2^−exponent), tensor by tensor, to the integer sums. Exact in any order. */
   accumulate(exponents: Int8Array): Promise<void>;
   /** The integer gradient sums since the last call [elementCount]; they start again from zero. */

@@ -62,6 +62,7 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
     load: (spec) => call("load", [spec]),
     computeGradient: (batch, number) => call("computeGradient", [batch, number]),
     gradientDigest: () => call("gradientDigest", []),
+    gradientCheck: (exponents, seed) => call("gradientCheck", [exponents, seed]),
     accumulate: (exponents) => call("accumulate", [exponents]),
     takeSums: () => call("takeSums", []),
     rollback: () => call("rollback", []),

@@ -4,6 +4,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { countTargets, type MicroBatch } from "../../shared/micro_batch.ts";
 import { Gpu } from "../device/gpu.ts";
 import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradient_sums.ts";
+import { gradientCheckOf, tiesToEven } from "../gradient_check.ts";
 import { gradientDigestOf } from "../gradient_digest.ts";
 import { writeAdapter } from "../model/adapter_file.ts";
 import { openCheckpoint } from "../model/checkpoint_reader.ts";
@@ -89,6 +90,12 @@ export class TrainingEngine implements Engine {
   async gradientDigest(): Promise<string> {
     const { gpu, flat } = this.#ready().model;
     return gradientDigestOf(await gpu.read(flat.gradient));
+  }
+
+  async gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array> {
+    const { gpu, flat, lora } = this.#ready().model;
+    const gradient = new Float32Array(await gpu.read(flat.gradient));
+    return gradientCheckOf(lora.layout, gradient, exponents, seed, tiesToEven);
   }
 
   async accumulate(exponents: Int8Array): Promise<void> {

@@ -30,9 +30,9 @@ const MODELS: [what: string, changes: ModelChanges, code: string, words: string[
   ],
   [
     "an architecture that is not supported",
-    { config: { architectures: ["MambaForCausalLM"] } },
+    { config: { architectures: ["MambaForCausalLM"], model_type: "mamba" } },
     "invalid_model",
-    ['architectures is ["MambaForCausalLM"]', '"LlamaForCausalLM"'],
+    ['model_type is "mamba"', '"llama"'],
   ],
   [
     "an activation that is not supported",
@@ -67,12 +67,14 @@ const SPECS: [what: string, changes: Partial<EngineSpec>, code: string, words: s
     "LoRA on a layer that does not exist",
     { lora: { ...golden.lora, target_modules: ["q_proj", "wqkv"] } },
     "invalid_request",
-    ['"wqkv"', "q_proj, k_proj"],
+    ['"wqkv"', '"q_proj", "k_proj"'],
   ],
-  ["a rank above a layer's size", { lora: { ...golden.lora, r: 64 } }, "invalid_request", [
-    "r is 64",
-    "at most 32",
-  ]],
+  [
+    "a pattern that matches nothing",
+    { lora: { ...golden.lora, target_modules: "q_proj" } },
+    "invalid_request",
+    ['"q_proj"', "whole name"],
+  ],
 ];
 
 for (const [what, changes, code, words] of SPECS) {

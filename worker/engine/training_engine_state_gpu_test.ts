@@ -3,6 +3,7 @@ import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { documentAt } from "../../tests/golden/golden_model.ts";
 import { loadGolden, optimizerOf, runStep } from "../../tests/golden/golden_steps.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
+import { addChecksum, checkWeights } from "../../shared/linear_check.ts";
 import { TrainingEngine } from "./training_engine.ts";
 
 const golden = loadLadderCase("gqa_tied");
@@ -124,4 +125,17 @@ Deno.test("a gradient's digest: the same on both engines, another one for other 
   const { maxAbs } = await other.computeGradient(documents[0]!, 0);
   await other.accumulate(new Int8Array(maxAbs.length).fill(-20));
   assertEquals(twice, (await other.takeSums()).map((sum) => 2 * sum));
+});
+
+Deno.test("a gradient's checksum is that of the integers that the GPU adds, tie by tie", async () => {
+  await restart();
+  for (const exponent of [-20, -2, -23]) {
+    const { maxAbs } = await engine.computeGradient(documents[0]!, 0);
+    const exponents = new Int8Array(maxAbs.length).fill(exponent);
+    const told = await engine.gradientCheck(exponents, 77);
+    await engine.accumulate(exponents);
+    const words = new Int32Array(2);
+    addChecksum(checkWeights(77), 0, await engine.takeSums(), words);
+    assertEquals(told, words);
+  }
 });

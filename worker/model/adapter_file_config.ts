@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { loraSchema, type LoraSpec } from "../../shared/job_spec.ts";
+import { isAllLinear } from "../../shared/target_modules.ts";
 
 /** The version of PEFT whose fields these are. */
 const PEFT_VERSION = "0.21.2";
@@ -31,7 +32,6 @@ const UNUSED_FIELDS = {
   monteclora_config: null,
   qalora_group_size: 16,
   rank_pattern: {},
-  revision: null,
   target_parameters: null,
   trainable_token_indices: null,
   use_bdlora: null,
@@ -50,7 +50,7 @@ class PythonFloat {
 
 /**
  * The file's text: sorted keys, two spaces, no newline at the end, as PEFT writes it. PEFT keeps `target_modules` as a set
- * and writes it in no order; here it is sorted. "all-linear" becomes the names of the modules, as in PEFT.
+ * and writes it in no order; here it is sorted. "all-linear" becomes the names of the modules, and a pattern stays one, as in PEFT.
  * @param moduleNames the modules that carry LoRA, by their names in the base model
  */
 export function formatAdapterConfig(
@@ -58,7 +58,8 @@ export function formatAdapterConfig(
   baseModelName: string,
   moduleNames: readonly string[],
 ): string {
-  const targets = lora.target_modules === "all-linear" ? moduleNames : lora.target_modules;
+  const { target_modules: targets } = lora;
+  const listed = isAllLinear(targets) ? moduleNames : targets;
   const fields: Record<string, unknown> = {
     ...UNUSED_FIELDS,
     base_model_name_or_path: baseModelName,
@@ -69,7 +70,8 @@ export function formatAdapterConfig(
     peft_type: "LORA",
     peft_version: PEFT_VERSION,
     r: lora.r,
-    target_modules: [...new Set(targets)].sort(),
+    revision: lora.revision ?? null,
+    target_modules: typeof listed === "string" ? listed : [...new Set(listed)].sort(),
     task_type: lora.task_type,
     use_rslora: lora.use_rslora,
   };
@@ -103,7 +105,7 @@ const configSchema = z.looseObject({
   bias: z.literal("none").default("none"),
   task_type: z.literal("CAUSAL_LM").nullish(),
   use_rslora: z.boolean().default(false),
-  target_modules: z.array(z.string()).min(1),
+  target_modules: z.union([z.array(z.string()).min(1), z.string().min(1)]),
 });
 
 /** Fields that may be absent (older versions of PEFT) but must not be used. */

@@ -112,7 +112,7 @@ const FIELDS: [field: string, value: unknown, words: string][] = [
   ["r", 0, "r:"],
   ["bias", "all", "bias"],
   ["task_type", "SEQ_CLS", "task_type"],
-  ["target_modules", "all-linear", "target_modules"],
+  ["target_modules", [], "target_modules"],
   ["use_dora", true, "use_dora is true"],
   ["rank_pattern", { q_proj: 4 }, 'rank_pattern is {"q_proj":4}'],
   ["alpha_pattern", { q_proj: 4 }, "alpha_pattern"],
@@ -137,6 +137,16 @@ for (const [field, value, words] of FIELDS) {
       assertStringIncludes(error.message, path);
     }));
 }
+
+Deno.test("a pattern stays one in adapter_config.json, with the base model's revision, and is read again", () =>
+  inFolder(async (folder) => {
+    const target_modules = ".*\\.self_attn\\.(q_proj|v_proj)";
+    const lora = { ...adapter.lora, target_modules };
+    await writeAdapter(folder, { ...adapter, lora: { ...lora, revision: "v2" } });
+    const config = JSON.parse(await Deno.readTextFile(`${folder}/adapter_config.json`));
+    assertEquals([config.target_modules, config.revision], [target_modules, "v2"]);
+    assertEquals((await readAdapter(folder)).lora, lora);
+  }));
 
 Deno.test("an adapter's folder that lacks a file, or holds another one under its name", () =>
   inFolder(async (folder) => {

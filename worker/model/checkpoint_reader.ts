@@ -3,6 +3,8 @@
  * `model.safetensors.index.json`. Opening it reads all headers and finds what is missing; tensors are read one at a time.
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { StoredTensor } from "../../shared/model/safetensors_file.ts";
+import { EMBEDDINGS_NAME, HEAD_NAME, resolveHead, storedTableName } from "../../shared/model/tied_head.ts";
 import { readShards } from "./checkpoint_reader_shards.ts";
 import { type Nf4Weights, quantizeNf4 } from "./nf4.ts";
 import { isPrequantized, readPrequantized } from "./nf4_checkpoint.ts";
@@ -10,6 +12,7 @@ import type { SafetensorsFile } from "./safetensors.ts";
 import { linearModules, parseTransformerSpec, type TransformerSpec } from "./transformer_spec.ts";
 
 export interface Checkpoint {
+  /** As config.json has it, except that a stored output layer of its own values is not tied. */
   readonly spec: TransformerSpec;
   /** The names of all tensors in the files, sorted. */
   readonly tensorNames: readonly string[];
@@ -33,21 +36,19 @@ export interface Checkpoint {
   ): Promise<Nf4Weights>;
 }
 
-const EMBEDDINGS = "model.embed_tokens.weight";
-const HEAD = "lm_head.weight";
-
 /**
  * @param folder holds the base model's files
  * @throws LoraFleetError `model_not_found` without config.json or weights; `invalid_model` for an unsupported field of
  * config.json, a damaged file, and a tensor that is missing or of another shape than config.json says
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
-  const spec = parseTransformerSpec(await readConfig(`${folder}/config.json`));
+  const described = parseTransformerSpec(await readConfig(`${folder}/config.json`));
   const { files, describe } = await readShards(folder);
+  const { spec } = await resolveHead(described, (name) => storedTensor(files.get(name), name));
 
   /** The file and the name under which `name` is stored. */
   const locate = (name: string): { file: SafetensorsFile; stored: string } => {
-    const stored = name === HEAD && spec.tieWordEmbeddings ? EMBEDDINGS : name;
+    const stored = storedTableName(name, spec, (table) => files.has(table));
     const file = files.get(stored);
     if (file !== undefined) return { file, stored };
     throw new LoraFleetError(
@@ -108,6 +109,14 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   };
 }
 
+/** Where tensor `name` of `file` lies on disk. */
+function storedTensor(file: SafetensorsFile | undefined, name: string): StoredTensor | undefined {
+  if (file === undefined) return undefined;
+  const { dtype, shape, start, end } = file.tensors.get(name)!;
+  const { path, dataStart } = file;
+  return { path, dtype, shape, from: dataStart + start, to: dataStart + end };
+}
+
 /** Everything that stays in f32, with its shape. */
 function plainTensors(spec: TransformerSpec): [name: string, shape: readonly number[]][] {
   const { vocabSize, hiddenSize } = spec;
@@ -116,8 +125,8 @@ function plainTensors(spec: TransformerSpec): [name: string, shape: readonly num
     `model.layers.${layer}.post_attention_layernorm.weight`,
   ]).flat();
   return [
-    [EMBEDDINGS, [vocabSize, hiddenSize]],
-    [HEAD, [vocabSize, hiddenSize]],
+    [EMBEDDINGS_NAME, [vocabSize, hiddenSize]],
+    [HEAD_NAME, [vocabSize, hiddenSize]],
     ...["model.norm.weight", ...layerNorms].map((name): [string, number[]] => [name, [hiddenSize]]),
     ...linearModules(spec).filter(({ hasBias }) => hasBias).map((
       { name, outFeatures },

@@ -20,8 +20,9 @@ const indexSchema = z.looseObject({
 
 /**
  * Opens all files of a base model; `model.safetensors` wins over an index, as in transformers.
- * @throws LoraFleetError `model_not_found` without either, `invalid_model` for a damaged index or file, a shard that is
- * missing, and a tensor that is not in the shard where the index has it
+ * Of the index the names of the files count alone, as in transformers: which tensors a file holds is what its own header says.
+ * @throws LoraFleetError `model_not_found` without either, `invalid_model` for a damaged index or file and a shard that is
+ * missing
  */
 export async function readShards(folder: string): Promise<Shards> {
   if (await exists(`${folder}/${SINGLE}`)) {
@@ -40,22 +41,16 @@ export async function readShards(folder: string): Promise<Shards> {
       { param: folder },
     );
   }
-  const weightMap = await readIndex(indexPath);
-  const shards = new Map<string, SafetensorsFile>();
-  const files = new Map<string, SafetensorsFile>();
-  for (const [tensor, shardName] of Object.entries(weightMap)) {
-    const shard = shards.get(shardName) ?? openShard(`${folder}/${shardName}`, indexPath);
-    shards.set(shardName, shard);
-    if (!shard.tensors.has(tensor)) {
-      throw new LoraFleetError(
-        "invalid_model",
-        `Reading ${quote(shard.path)} failed: it has no tensor ${quote(tensor)}, though ${INDEX} says so.`,
-        { param: tensor },
-      );
-    }
-    files.set(tensor, shard);
-  }
-  return { files, describe: quote(indexPath) };
+  const shards = shardNamesOf(await readIndex(indexPath)).map((name) =>
+    openShard(`${folder}/${name}`, indexPath)
+  );
+  const files = new Map(shards.flatMap((shard) => [...shard.tensors.keys()].map((name) => [name, shard])));
+  return { files, describe: `the files that ${quote(indexPath)} names` };
+}
+
+/** Sorted, so that of a tensor that two shards hold everybody takes the same one. */
+function shardNamesOf(weightMap: Readonly<Record<string, string>>): string[] {
+  return [...new Set(Object.values(weightMap))].sort();
 }
 
 function openShard(path: string, indexPath: string): SafetensorsFile {

@@ -106,9 +106,16 @@ Deno.test("folders without a model, with a damaged index, or with a shard that i
       await Deno.copyFile(`${source}/${shard}`, `${folder}/${shard}`);
     }
     await openCheckpoint(folder);
-    const swapped = { ...weight_map, "model.norm.weight": weight_map["model.embed_tokens.weight"] };
-    await Deno.writeTextFile(`${folder}/${index}`, JSON.stringify({ weight_map: swapped }));
-    await refused("invalid_model", 'no tensor "model.norm.weight", though');
+    // What the index says of single tensors does not count, as in transformers.
+    const stale = {
+      ...weight_map,
+      "model.norm.weight": weight_map["model.embed_tokens.weight"],
+      "model.layers.9.mlp.up_proj.weight": weight_map["lm_head.weight"],
+    };
+    delete stale["model.layers.0.self_attn.q_proj.weight"];
+    await Deno.writeTextFile(`${folder}/${index}`, JSON.stringify({ weight_map: stale }));
+    const { tensorNames } = await openCheckpoint(folder);
+    assertEquals(tensorNames, Object.keys(weight_map).sort());
     const outside = { ...weight_map, "model.norm.weight": "../../secret.safetensors" };
     await Deno.writeTextFile(`${folder}/${index}`, JSON.stringify({ weight_map: outside }));
     await refused("invalid_model", "weight_map.model.norm.weight");
@@ -116,3 +123,45 @@ Deno.test("folders without a model, with a damaged index, or with a shard that i
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+/** The golden's tied model with a stored output layer that is the embedding table, changed. */
+function withHead(
+  change: (head: Float32Array) => Float32Array,
+  names = ["model.embed_tokens.weight"],
+): ModelChanges {
+  return {
+    tensors: (tensors) => {
+      const embeddings = tensors.find(({ name }) => name === "model.embed_tokens.weight")!;
+      const values = new Float32Array(new Uint8Array(embeddings.data.buffer).slice().buffer);
+      return [
+        ...tensors.filter(({ name }) => name !== embeddings.name || names.includes(name)),
+        { ...embeddings, name: "lm_head.weight", data: change(values) },
+      ];
+    },
+  };
+}
+
+Deno.test("tied by config.json, but with an output layer of other values: not tied, as transformers 5 has it", async () => {
+  const head = await headOf(withHead((values) => values.map((value) => -value)));
+  assertEquals(head.tied, false);
+  assertEquals(head.head, head.embeddings.map((value) => -value));
+});
+
+Deno.test("tied, with the same values stored twice, or under the output layer's name alone: tied", async () => {
+  // 0 and -0 are equal, as torch compares.
+  for (const names of [["model.embed_tokens.weight"], []]) {
+    const head = await headOf(withHead((values) => values.map((value) => value === 0 ? -0 : value), names));
+    assertEquals([head.tied, head.head.every((value, i) => value === head.embeddings[i])], [true, true]);
+  }
+});
+
+async function headOf(changes: ModelChanges) {
+  await using model = await brokenModel("gqa_tied", changes);
+  const { spec, readTensor } = await openCheckpoint(model.folder);
+  const shape = [spec.vocabSize, spec.hiddenSize];
+  return {
+    tied: spec.tieWordEmbeddings,
+    embeddings: await readTensor("model.embed_tokens.weight", shape),
+    head: await readTensor("lm_head.weight", shape),
+  };
+}

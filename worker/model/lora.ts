@@ -1,6 +1,6 @@
 /** Which linear layers carry LoRA, how their tensors lie in the flat gradient, and how a fresh adapter starts. */
-import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { LoraSpec } from "../../shared/job_spec.ts";
+import { targetedModules } from "../../shared/target_modules.ts";
 import type { GradientLayout, GradientTensor } from "../engine/engine.ts";
 import { GRADIENT_BLOCK_SIZE } from "../kernels/gradient_sums.ts";
 import { type LinearModule, linearModules, type TransformerSpec } from "./transformer_spec.ts";
@@ -35,31 +35,14 @@ const NO_LORA: LoraPlan = {
 };
 
 /**
- * PEFT's rule for `target_modules`: a module matches by its full name or by a suffix of whole name parts; "all-linear"
- * is every linear layer but the output layer.
+ * Places LoRA on the layers that `target_modules` means. The rank may exceed a layer's size, as PEFT lets it.
  * @param lora null for the base model alone
- * @throws LoraFleetError `invalid_request` where a name matches nothing or the rank exceeds a layer's size
+ * @throws LoraFleetError `invalid_request` where a name or the pattern matches nothing
  */
 export function planLora(spec: TransformerSpec, lora: LoraSpec | null): LoraPlan {
   if (lora === null) return NO_LORA;
-  const linears = linearModules(spec);
-  const { target_modules: targets, r: rank } = lora;
-  const matches = (name: string, target: string) => name === target || name.endsWith(`.${target}`);
-  for (const target of targets === "all-linear" ? [] : targets) {
-    if (!linears.some(({ name }) => matches(name, target))) {
-      const known = [...new Set(linears.map(({ name }) => name.split(".").at(-1)!))].join(", ");
-      throw new LoraFleetError(
-        "invalid_request",
-        `Placing LoRA failed: target_modules has ${
-          quote(target)
-        }, which matches no linear layer. Known: ${known}.`,
-        { param: "lora.target_modules" },
-      );
-    }
-  }
-  const chosen = linears.filter(({ name }) =>
-    targets === "all-linear" || targets.some((target) => matches(name, target))
-  );
+  const { r: rank } = lora;
+  const chosen = targetedModules(lora.target_modules, linearModules(spec));
   const modules = new Map<string, LoraModule>();
   const tensors: GradientTensor[] = [];
   let offset = 0;
@@ -72,14 +55,6 @@ export function planLora(spec: TransformerSpec, lora: LoraSpec | null): LoraPlan
   };
   chosen.forEach((linear, index) => {
     const { name, outFeatures, inFeatures } = linear;
-    if (rank > Math.min(inFeatures, outFeatures)) {
-      throw new LoraFleetError(
-        "invalid_request",
-        `Placing LoRA failed: r is ${rank}, above the size of ${name} (${outFeatures}×${inFeatures}). ` +
-          `Use at most ${Math.min(inFeatures, outFeatures)}, or leave the layer out of target_modules.`,
-        { param: "lora.r" },
-      );
-    }
     const a = place(`base_model.model.${name}.lora_A.weight`, rank, inFeatures);
     const b = place(`base_model.model.${name}.lora_B.weight`, outFeatures, rank);
     modules.set(name, { index, linear, a, b });

@@ -52,7 +52,16 @@ Deno.test("the scale is alpha over r, with rsLoRA over its root; without LoRA th
   assertEquals(plan({ lora_alpha: 6, use_rslora: true }).scale, 3);
   const none = planLora(spec, null);
   assertEquals([none.rank, none.modules.size, none.layout.elementCount], [0, 0, 0]);
-  assertThrows(() => plan({ r: 33, target_modules: ["k_proj"] }), LoraFleetError, "Use at most 32");
+});
+
+Deno.test("a rank above a layer's size is placed as PEFT places it", () => {
+  const { layout, rank } = plan({ r: 200, target_modules: ["k_proj"] });
+  assertEquals([rank, layout.tensors[0]!.shape, layout.tensors[1]!.shape], [200, [200, 96], [32, 200]]);
+});
+
+Deno.test("a text that is a pattern places LoRA on the layers whose whole names it matches", () => {
+  const { modules } = plan({ target_modules: "model\\.layers\\.1\\.(self_attn|mlp)\\.(q|up)_proj" });
+  assertEquals([...modules.keys()], ["model.layers.1.self_attn.q_proj", "model.layers.1.mlp.up_proj"]);
 });
 
 Deno.test("a fresh adapter: A uniform up to 1/√in, each tensor its own numbers, B zero, the same for the same seed", () => {

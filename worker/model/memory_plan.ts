@@ -5,6 +5,7 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import { allocationSize } from "../device/gpu.ts";
 import type { LoraPlan } from "./lora.ts";
+import { adviceFor, adviceOf } from "./memory_plan_advice.ts";
 import { DYNAMIC_MAP } from "./nf4.ts";
 import { linearModules, type TransformerSpec } from "./transformer_spec.ts";
 
@@ -143,11 +144,22 @@ export function chunkColumns(spec: TransformerSpec, options: PlanOptions): numbe
   return Math.max(1, Math.min(spec.vocabSize, byLogits, byBinding));
 }
 
+export interface PlanGroup {
+  readonly name: string;
+  readonly bytes: number;
+  readonly detail: string;
+  /** What makes it smaller: a clause after "to save memory there". */
+  readonly advice: string;
+  /** No field of a job makes it smaller. */
+  readonly isFixed: boolean;
+}
+
 export interface MemoryPlan {
-  /** Bytes by group, in the order in which they are printed. */
-  readonly groups: readonly { readonly name: string; readonly bytes: number; readonly detail: string }[];
+  /** In the order in which they are printed. */
+  readonly groups: readonly PlanGroup[];
   readonly totalBytes: number;
-  readonly largest: { readonly name: string; readonly bytes: number };
+  /** The largest single buffer, and the advice of its group. */
+  readonly largest: { readonly name: string; readonly bytes: number; readonly advice: string };
 }
 
 /** Adds up all buffers of a fine-tune (or, with `training` false, of evaluation). */
@@ -170,13 +182,16 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
   const activations = activationSizes(spec, lora, options.maxTokens);
   const workspace = workspaceSizes(spec, lora, options);
   const adapter = adapterSizes(lora, options.training);
-  const groups = [
+  const advice = adviceOf(spec, lora, options);
+  const groups: PlanGroup[] = [
     {
+      ...advice.base,
       name: "base model, NF4",
       bytes: nf4,
       detail: `${linears.length} linear layers${options.doubleQuantization ? ", double quantisation" : ""}`,
     },
     {
+      ...advice.base,
       name: "base model, f32",
       bytes: tables + norms + biases,
       detail: `embeddings ${spec.vocabSize}×${spec.hiddenSize}${
@@ -184,11 +199,13 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
       }, norms`,
     },
     {
+      ...advice.adapter,
       name: "adapter and its gradient",
       bytes: sum(adapter),
       detail: `${lora.layout.parameterCount} LoRA parameters; moments stay in host memory`,
     },
     {
+      ...advice.activations,
       name: "activations",
       bytes: slabs * sum(activations) + residuals * options.maxTokens * spec.hiddenSize * F32,
       detail: `${options.maxTokens} tokens, ${
@@ -196,25 +213,30 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
       }`,
     },
     {
+      ...advice.workspace,
       name: "workspace",
       bytes: sum(workspace),
       detail: `logits ${options.maxTokens}×${chunkColumns(spec, options)}`,
     },
   ];
-  const buffers = Object.entries({
-    ...activations,
-    ...workspace,
-    ...adapter,
-    "largest linear layer": Math.max(
-      ...linears.map((linear) => linearSizes(linear.outFeatures, linear.inFeatures, options).codes),
-    ),
-  });
-  const [name, bytes] = buffers.reduce((most, buffer) => buffer[1] > most[1] ? buffer : most);
+  const linear = Math.max(
+    ...linears.map(({ outFeatures, inFeatures }) => linearSizes(outFeatures, inFeatures, options).codes),
+  );
+  const buffers = [
+    ...buffersOf(activations, advice.activations),
+    ...buffersOf(workspace, advice.workspace),
+    ...buffersOf(adapter, advice.adapter),
+    ...buffersOf({ "largest linear layer": linear }, advice.base),
+  ];
   return {
     groups,
     totalBytes: groups.reduce((total, group) => total + group.bytes, 0),
-    largest: { name, bytes },
+    largest: buffers.reduce((most, buffer) => buffer.bytes > most.bytes ? buffer : most),
   };
+}
+
+function buffersOf(sizes: Sizes, { advice }: { readonly advice: string }): MemoryPlan["largest"][] {
+  return Object.entries(sizes).map(([name, bytes]) => ({ name, bytes, advice }));
 }
 
 /**
@@ -252,13 +274,14 @@ export function assertFits(
   maxTensorBytes: number,
   device: string,
 ): void {
-  const advice =
-    "A smaller dataset.max_seq_length or training.per_device_train_batch_size, gradient_checkpointing, or a smaller lora.r need less.";
-  if (plan.largest.bytes > maxTensorBytes) {
+  const { largest } = plan;
+  if (largest.bytes > maxTensorBytes) {
     throw new LoraFleetError(
       "does_not_fit",
-      `Planning memory failed: buffer "${plan.largest.name}" needs ${formatBytes(plan.largest.bytes)}, ` +
-        `and ${device} binds at most ${formatBytes(maxTensorBytes)} at once. ${advice}`,
+      `Planning memory failed: buffer "${largest.name}" needs ${
+        formatBytes(largest.bytes)
+      }, and ${device} binds at most ` +
+        `${formatBytes(maxTensorBytes)} at once. To make it smaller, ${largest.advice}.`,
     );
   }
   if (budgetBytes !== null && plan.totalBytes > budgetBytes) {
@@ -266,8 +289,7 @@ export function assertFits(
       "does_not_fit",
       `Planning memory failed: the job needs ${formatBytes(plan.totalBytes)}, and ${device} has ${
         formatBytes(budgetBytes)
-      } for it. ` +
-        `${advice}\n${formatPlan(plan)}`,
+      } for it. ${adviceFor(plan, budgetBytes)}\n${formatPlan(plan)}`,
     );
   }
 }

@@ -73,7 +73,7 @@ Deno.test("activations are kept where that is easy, and computed again where the
 
 Deno.test("positions beyond a sliding window are refused", async () => {
   await using model = await brokenModel("gqa_tied", {
-    config: { architectures: ["MistralForCausalLM"], sliding_window: 16 },
+    config: { model_type: "mistral", sliding_window: 16 },
   });
   const golden = loadLadderCase("gqa_tied");
   const error = await assertRejects(

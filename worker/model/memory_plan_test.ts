@@ -76,7 +76,7 @@ Deno.test("a plan that does not fit is refused with its numbers, one that just f
   const tooMuch = assertThrows(() => fits(plan.totalBytes - 1, 2 ** 31), LoraFleetError);
   assertEquals(tooMuch.code, "does_not_fit");
   for (
-    const words of [formatBytes(plan.totalBytes), "Some GPU", "dataset.max_seq_length", formatPlan(plan)]
+    const words of [formatBytes(plan.totalBytes), "Some GPU", "training.per_device_train", formatPlan(plan)]
   ) {
     assertStringIncludes(tooMuch.message, words);
   }
@@ -117,4 +117,46 @@ Deno.test("activations are computed again where keeping them would take memory i
   assertEquals(needs(256, totalBytes - 1), true);
   assertEquals(needs(200_000, null), true);
   assertEquals(needsCheckpointing(llama2, lora, options, 2 ** 40), true);
+});
+
+Deno.test("a plan that does not fit is answered with what makes its largest part smaller", () => {
+  const adviceOn = (changes: Partial<PlanOptions>, fields: object, budgetBytes: number) => {
+    const plan = planMemory(llama2, planLora(llama2, loraSchema.parse(fields)), { ...options, ...changes });
+    const { message } = assertThrows(() => assertFits(plan, budgetBytes, 2 ** 40, "GPU"), LoraFleetError);
+    return message.split("\n")[0]!;
+  };
+  // 4.5 GiB of base model on 4 GiB.
+  const base = adviceOn({}, {}, 4 * 2 ** 30);
+  assertStringIncludes(base, "The base model alone takes 4.");
+  assertStringIncludes(base, "choose a smaller base model");
+  // Another 1.9 GiB for 2048 tokens.
+  const rest = adviceOn({}, {}, 5 * 2 ** 30);
+  assertStringIncludes(rest, "which fits; the largest of what the job adds is activations");
+  assertStringIncludes(rest, "micro-batches have up to 2048 tokens");
+  assert(!rest.includes("gradient_checkpointing"), rest);
+  const kept = adviceOn({ gradientCheckpointing: false }, {}, 8 * 2 ** 30);
+  assertStringIncludes(kept, "The largest part is activations");
+  assertStringIncludes(kept, "set training.gradient_checkpointing to true, or lower");
+  const wide = adviceOn({ maxTokens: 64 }, { r: 2048, target_modules: "all-linear" }, 8 * 2 ** 30);
+  assertStringIncludes(wide, "The largest part is adapter and its gradient");
+  assertStringIncludes(
+    wide,
+    "lower lora.r (2048) or name fewer layers in lora.target_modules (224 of 224 carry",
+  );
+  const evaluated = adviceOn({ training: false, maxTokens: 65536 }, {}, 8 * 2 ** 30);
+  assertStringIncludes(evaluated, "evaluate shorter rows");
+});
+
+Deno.test("a buffer that cannot be bound is answered with what makes that buffer smaller", () => {
+  const wide = planMemory(
+    llama2,
+    planLora(llama2, loraSchema.parse({ r: 4096, target_modules: "all-linear" })),
+    {
+      ...options,
+      maxTokens: 64,
+    },
+  );
+  const { message } = assertThrows(() => assertFits(wide, null, 2 ** 30, "GPU"), LoraFleetError);
+  assertStringIncludes(message, 'buffer "adapter" needs');
+  assertStringIncludes(message, "lower lora.r (4096)");
 });

@@ -2,21 +2,13 @@
  * Linear layers that bitsandbytes stored in NF4 already. Behind `….weight` (packed codes) its safetensors files have `.absmax`,
  * `.quant_map`, with double quantisation `.nested_absmax` and `.nested_quant_map`, and a small JSON text as bytes.
  */
-import { z } from "zod";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { NF4_STATE_SUFFIX, parseNf4State } from "../../shared/model/nf4_state.ts";
 import { DYNAMIC_MAP, NF4_BLOCK_SIZE, NF4_CODEBOOK, type Nf4Weights } from "./nf4.ts";
 import { NESTED_BLOCK_SIZE } from "./nf4_absmax.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 
-const STATE = ".quant_state.bitsandbytes__nf4";
-
-const stateSchema = z.looseObject({
-  quant_type: z.literal("nf4"),
-  blocksize: z.literal(NF4_BLOCK_SIZE),
-  shape: z.tuple([z.int(), z.int()]),
-  nested_blocksize: z.literal(NESTED_BLOCK_SIZE).optional(),
-  nested_offset: z.number().optional(),
-});
+const STATE = NF4_STATE_SUFFIX;
 
 /** Whether tensor `weight` (`….q_proj.weight`) is stored in NF4, or in another 4-bit form, which reading will refuse. */
 export function isPrequantized(file: SafetensorsFile, weight: string): boolean {
@@ -54,10 +46,8 @@ export function readPrequantized(
   if (stateInfo === undefined) {
     throw refuse("", `it is U8, but without ${STATE}: only bitsandbytes' NF4 is supported`);
   }
-  const state = parseState(
-    new TextDecoder().decode(file.read(weight + STATE)),
-    (reason) => refuse(STATE, reason),
-  );
+  const state = parseNf4State(file.read(weight + STATE));
+  if ("problem" in state) throw refuse(STATE, String(state.problem));
   if (state.shape[0] !== outFeatures || state.shape[1] !== inFeatures) {
     throw refuse(
       STATE,
@@ -90,16 +80,4 @@ export function readPrequantized(
       Math.fround(map[code]! * nestedAbsmax[Math.floor(block / NESTED_BLOCK_SIZE)]!) + nestedOffset,
   );
   return { ...shape, absmax, absmaxCodes: null, nestedAbsmax: null, nestedOffset: 0 };
-}
-
-function parseState(text: string, refuse: (reason: string) => LoraFleetError): z.output<typeof stateSchema> {
-  let parsed: ReturnType<typeof stateSchema.safeParse>;
-  try {
-    parsed = stateSchema.safeParse(JSON.parse(text));
-  } catch (cause) {
-    throw refuse(messageOf(cause));
-  }
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw refuse(`${issue.path.join(".")}: ${issue.message}`);
 }

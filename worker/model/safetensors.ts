@@ -1,7 +1,8 @@
 /** Safetensors files: the header is read and checked at once, a tensor's bytes when they are asked for. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { toFloat32 } from "./safetensors_dtype.ts";
-import { invalidFile, MAX_HEADER_BYTES, parseHeader, type TensorInfo } from "./safetensors_header.ts";
+import { checkHeaderSize } from "../../shared/model/safetensors_file.ts";
+import { invalidFile, parseHeader, type TensorInfo } from "./safetensors_header.ts";
 
 export type { Dtype } from "./safetensors_dtype.ts";
 export type { TensorInfo } from "./safetensors_header.ts";
@@ -12,6 +13,8 @@ export interface SafetensorsFile {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: Readonly<Record<string, string>>;
+  /** First byte behind the header. */
+  readonly dataStart: number;
   /**
    * A tensor's bytes as they are in the file, little-endian, in memory of their own.
    * @throws LoraFleetError `invalid_model` where the file has no such tensor or was cut since it was opened
@@ -35,13 +38,7 @@ export function openSafetensors(path: string): SafetensorsFile {
     if (size < 8) throw invalidFile(path, `it has ${size} bytes, a safetensors file has at least 8`);
     const prefix = readExactly(path, file, 0, 8);
     const headerSize = new DataView(prefix.buffer).getBigUint64(0, true);
-    if (headerSize > MAX_HEADER_BYTES || 8 + Number(headerSize) > size) {
-      throw invalidFile(
-        path,
-        `it claims a header of ${headerSize} bytes, but has ${size} in all (a header has at most ${MAX_HEADER_BYTES}): ` +
-          `it is truncated or not a safetensors file`,
-      );
-    }
+    checkHeaderSize(headerSize, size, path);
     const dataStart = 8 + Number(headerSize);
     const json = readExactly(path, file, 8, Number(headerSize));
     return { header: parseHeader(path, json, size - dataStart), dataStart };
@@ -61,7 +58,7 @@ export function openSafetensors(path: string): SafetensorsFile {
     if (values === null) throw invalidFile(path, `tensor ${quote(name)} is ${dtype}, not floating-point`);
     return values;
   };
-  return { path, tensors: header.tensors, metadata: header.metadata, read, readFloat32 };
+  return { path, tensors: header.tensors, metadata: header.metadata, dataStart, read, readFloat32 };
 }
 
 function withFile<T>(path: string, use: (file: Deno.FsFile) => T): T {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { isDtype, orderOf, sizeOf, toFloat32 } from "./safetensors_dtype.ts";
+import { bytesOf as sizeOf, isDtype, orderOf, toFloat32 } from "./safetensors_dtype.ts";
 
 /** Bytes that begin at an odd address, as a tensor behind a header may. */
 function unaligned(source: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -26,12 +26,13 @@ Deno.test("floating-point types become f32", () => {
 });
 
 Deno.test("other types do not become f32 by accident", () => {
-  for (const dtype of ["U8", "I32", "BOOL", "F8_E4M3", "C64"] as const) {
+  for (const dtype of ["U8", "I32", "BOOL", "F8_E4M3", "F8_E8M0", "C64"] as const) {
     assertEquals(toFloat32(dtype, new Uint8Array(8)), null);
   }
 });
 
 Deno.test("types have sizes and an order; names that are none are told apart", () => {
-  assertEquals([sizeOf("BF16"), sizeOf("I64"), orderOf("BOOL")], [2, 8, 0]);
+  assertEquals([sizeOf("BF16", 1), sizeOf("I64", 2), orderOf("BOOL")], [2, 16, 0]);
+  assertEquals([sizeOf("F4", 2), sizeOf("F4", 3), sizeOf("F6_E2M3", 4)], [1, 1.5, 3]);
   assertEquals(["F32", "f32", "toString", 3, null].map(isDtype), [true, false, false, false, false]);
 });

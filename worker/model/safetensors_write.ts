@@ -1,5 +1,5 @@
 /** Writes safetensors files with the same bytes as the reference implementation, whole or not at all. */
-import { type Dtype, orderOf, sizeOf } from "./safetensors_dtype.ts";
+import { bytesOf, type Dtype, orderOf } from "./safetensors_dtype.ts";
 import { type FileSystem, writeFilesAtomically } from "./safetensors_atomic_file.ts";
 
 export interface TensorData {
@@ -40,7 +40,7 @@ export function encodeSafetensors(
     if (name === "__metadata__" || name === sorted[i - 1]?.name) {
       throw new RangeError(`tensor name twice: ${name}`);
     }
-    const needed = shape.reduce((product, size) => product * size, sizeOf(dtype));
+    const needed = bytesOf(dtype, shape.reduce((product, size) => product * size, 1));
     if (data.byteLength !== needed) {
       throw new RangeError(
         `${name}: ${data.byteLength} bytes, ${dtype} [${shape.join(", ")}] needs ${needed}`,

@@ -3,34 +3,71 @@
  * intermediate is f32, because at position 4096 one unit in the last place of a frequency already moves the angle by 2e-4.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { RopeScaling, TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import {
+  positionLimit,
+  type RopeScaling,
+  type TransformerSpec,
+} from "../../shared/model/transformer_spec.ts";
 
 const f32 = Math.fround;
 
 /**
- * Refuses documents beyond a sliding window: attention here looks back to their beginning, which is the same up to there.
+ * Refuses documents beyond a sliding window, to whose beginning attention here looks back, and beyond what dynamic RoPE leaves
+ * alone.
  * @param positions the highest position + 1
- * @throws LoraFleetError `invalid_model` where documents are longer than Mistral's sliding window
+ * @throws LoraFleetError `invalid_model`
  */
 export function checkPositions(spec: TransformerSpec, positions: number): void {
-  if (spec.slidingWindow === null || positions <= spec.slidingWindow) return;
+  const limit = positionLimit(spec);
+  if (limit === null || positions <= limit.positions) return;
   throw new LoraFleetError(
     "invalid_model",
-    `Preparing ${positions} positions failed: sliding_window is ${spec.slidingWindow}, and attention within a window ` +
-      `is not supported. Use documents of at most ${spec.slidingWindow} tokens.`,
-    { param: "sliding_window" },
+    `Preparing ${positions} positions failed: ${limit.field} is ${limit.positions}, and ${limit.reason}. ` +
+      `Use documents of at most ${limit.positions} tokens.`,
+    { param: limit.field },
   );
 }
 
 /** The angle in radians that each pair of elements turns by from one position to the next, f32 [headDim/2]. */
 export function inverseFrequencies(spec: TransformerSpec): Float32Array {
   const { headDim, ropeTheta, ropeScaling } = spec;
-  return Float32Array.from({ length: headDim / 2 }, (_, i) => {
-    const frequency = f32(1 / f32(ropeTheta ** f32(2 * i / headDim)));
-    if (ropeScaling === null) return frequency;
-    return ropeScaling.kind === "linear"
-      ? f32(frequency / ropeScaling.factor)
-      : scaleLlama3(frequency, ropeScaling);
+  const powers = Float32Array.from({ length: headDim / 2 }, (_, i) => ropeTheta ** f32(2 * i / headDim));
+  if (ropeScaling?.kind === "yarn") return scaleYarn(powers, spec, ropeScaling);
+  return powers.map((power) => {
+    const frequency = f32(1 / power);
+    switch (ropeScaling?.kind) {
+      case undefined:
+      case "dynamic":
+        return frequency;
+      case "linear":
+        return f32(frequency / ropeScaling.factor);
+      case "llama3":
+        return scaleLlama3(frequency, ropeScaling);
+    }
+  });
+}
+
+/**
+ * YaRN (`_compute_yarn_parameters`): dimensions that turn more than `betaFast` times within the original length are left alone,
+ * those that turn less than `betaSlow` times are stretched by `factor`, those between are blended.
+ */
+function scaleYarn(
+  powers: Float32Array,
+  { headDim, ropeTheta }: TransformerSpec,
+  { factor, betaFast, betaSlow, originalMaxPositions, truncate }: Extract<RopeScaling, { kind: "yarn" }>,
+): Float32Array {
+  const dimensionOf = (turns: number) =>
+    headDim * Math.log(originalMaxPositions / (turns * 2 * Math.PI)) / (2 * Math.log(ropeTheta));
+  const [first, last] = [dimensionOf(betaFast), dimensionOf(betaSlow)];
+  const low = Math.max(truncate ? Math.floor(first) : first, 0);
+  const high = Math.min(truncate ? Math.ceil(last) : last, headDim - 1);
+  // Where they are equal, transformers widens the blend by as much to avoid a division by zero.
+  const width = low === high ? 0.001 : high - low;
+  return powers.map((power, i) => {
+    const ramp = Math.min(1, Math.max(0, f32(f32(i - f32(low)) / f32(width))));
+    const kept = f32(1 - ramp);
+    const stretched = f32(1 / f32(factor * power));
+    return f32(f32(stretched * f32(1 - kept)) + f32(f32(1 / power) * kept));
   });
 }
 
@@ -49,7 +86,7 @@ function scaleLlama3(frequency: number, scaling: Extract<RopeScaling, { kind: "l
  * Cosines and sines of every position's angles, each f32 [positions, headDim/2]. Element i of a head turns together
  * with element i + headDim/2 (`rotate_half`).
  * @param positions the highest position + 1
- * @throws LoraFleetError `invalid_model` where `positions` exceeds an active sliding window
+ * @throws LoraFleetError `invalid_model` as `checkPositions`
  */
 export function ropeTable(
   spec: TransformerSpec,
@@ -57,14 +94,15 @@ export function ropeTable(
 ): { readonly cos: Float32Array; readonly sin: Float32Array } {
   checkPositions(spec, positions);
   const frequencies = inverseFrequencies(spec);
+  const scale = spec.ropeScaling?.kind === "yarn" ? f32(spec.ropeScaling.attentionFactor) : 1;
   const half = frequencies.length;
   const cos = new Float32Array(positions * half);
   const sin = new Float32Array(positions * half);
   for (let position = 0; position < positions; position++) {
     for (let i = 0; i < half; i++) {
       const angle = f32(position * frequencies[i]!);
-      cos[position * half + i] = Math.cos(angle);
-      sin[position * half + i] = Math.sin(angle);
+      cos[position * half + i] = f32(Math.cos(angle)) * scale;
+      sin[position * half + i] = f32(Math.sin(angle)) * scale;
     }
   }
   return { cos, sin };

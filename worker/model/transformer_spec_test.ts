@@ -53,6 +53,7 @@ const llama32 = {
 const qwen2 = {
   ...llama2,
   architectures: ["Qwen2ForCausalLM"],
+  model_type: "qwen2",
   num_key_value_heads: 4,
   rope_theta: 1e6,
   sliding_window: 131072,
@@ -106,7 +107,12 @@ Deno.test("Qwen2 has a bias on q, k and v; its sliding window is off", () => {
 });
 
 Deno.test("Mistral: no window where it says null, 4096 where it says nothing, and longer documents are refused", () => {
-  const mistral = { ...llama2, architectures: ["MistralForCausalLM"], num_key_value_heads: 8 };
+  const mistral = {
+    ...llama2,
+    architectures: ["MistralForCausalLM"],
+    model_type: "mistral",
+    num_key_value_heads: 8,
+  };
   assertEquals(parseTransformerSpec({ ...mistral, sliding_window: null }).slidingWindow, null);
   const windowed = parseTransformerSpec(mistral);
   assertEquals(windowed.slidingWindow, 4096);
@@ -139,7 +145,32 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
     "architectures",
     "GPT2LMHeadModel",
   ],
-  ["no architecture", { ...llama2, architectures: undefined }, "architectures", "LlamaForCausalLM"],
+  [
+    "another head",
+    { ...llama2, architectures: ["LlamaForSequenceClassification"] },
+    "architectures",
+    "LlamaForSequenceClassification",
+  ],
+  ["no head", { ...llama2, architectures: ["LlamaModel"] }, "architectures", "LlamaModel"],
+  ["another type", { ...llama2, model_type: "gemma2" }, "model_type", '"gemma2"'],
+  [
+    "a type that is not known, under a known architecture",
+    { ...llama2, model_type: "my_llama" },
+    "model_type",
+    '"llama", "mistral", "qwen2"',
+  ],
+  [
+    "neither type nor architecture",
+    { ...llama2, model_type: undefined, architectures: [] },
+    "model_type",
+    "architectures is empty, too",
+  ],
+  [
+    "a causal architecture that is not known, without a type",
+    { ...llama2, model_type: null, architectures: ["FalconForCausalLM"] },
+    "architectures",
+    "FalconForCausalLM",
+  ],
   ["another activation", { ...llama2, hidden_act: "gelu" }, "hidden_act", '"gelu"'],
   ["a size that is missing", { ...llama2, vocab_size: undefined }, "vocab_size", "undefined"],
   ["a size that is text", { ...llama2, hidden_size: "4096" }, "hidden_size", '"4096"'],
@@ -149,11 +180,16 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
   ["heads that do not divide", { ...llama2, num_key_value_heads: 5 }, "num_key_value_heads", "32"],
   ["a hidden size that heads do not divide", { ...llama2, hidden_size: 4100 }, "num_attention_heads", "4100"],
   ["an odd head", { ...llama2, head_dim: 63 }, "head_dim", "even"],
-  ["YaRN", { ...llama2, rope_scaling: { type: "yarn", factor: 4 } }, "rope_scaling.rope_type", '"yarn"'],
   [
-    "dynamic RoPE in the new spelling",
+    "LongRoPE",
+    { ...llama2, rope_scaling: { type: "longrope", factor: 4 } },
+    "rope_scaling.rope_type",
+    '"longrope"',
+  ],
+  [
+    "dynamic RoPE in the new spelling, without its factor",
     { ...llama2, rope_parameters: { rope_type: "dynamic", rope_theta: 1e4 } },
-    "rope_parameters.rope_type",
+    "rope_parameters.factor",
     '"dynamic"',
   ],
   [
@@ -169,7 +205,6 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
     "-2",
   ],
   ["a rotated part of the head", { ...llama2, partial_rotary_factor: 0.5 }, "partial_rotary_factor", "0.5"],
-  ["an active window", { ...qwen2, use_sliding_window: true }, "use_sliding_window", "false"],
   [
     "layers with a window",
     { ...llama2, layer_types: ["sliding_attention"] },
@@ -188,6 +223,23 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
     "quantization_config.bnb_4bit_quant_type",
     "fp4",
   ],
+  [
+    "LLM.int8",
+    {
+      ...llama2,
+      quantization_config: { quant_method: "bitsandbytes", load_in_8bit: true, load_in_4bit: false },
+    },
+    "quantization_config.load_in_8bit",
+    "a checkpoint that is not quantised",
+  ],
+  ...["awq", "fp8", "compressed-tensors", undefined].map((
+    quant_method,
+  ): [string, unknown, string, string] => [
+    `quantised by ${quant_method}`,
+    { ...llama2, quantization_config: { quant_method, bits: 4 } },
+    "quantization_config.quant_method",
+    "which workers quantise to NF4 themselves",
+  ]),
   ["an 8-bit type", { ...llama2, torch_dtype: "float8_e4m3fn" }, "torch_dtype", "bfloat16"],
 ];
 
@@ -237,4 +289,70 @@ Deno.test("RoPE of llama3: short waves as they are, long ones stretched by the f
     }
   });
   assert(plain.some((frequency, i) => scaled[i]! < frequency && scaled[i]! > frequency / 32));
+});
+
+Deno.test("model_type decides, as in transformers, whatever the architecture is called", () => {
+  const spec = parseTransformerSpec(llama2);
+  for (
+    const architectures of [
+      undefined,
+      null,
+      [],
+      ["LLaMAForCausalLM"],
+      ["llamaforcausallm"],
+      "LlamaForCausalLM",
+      ["YiForCausalLM"],
+      ["LlamaForSequenceClassification", "LlamaForCausalLM"],
+    ]
+  ) assertEquals(parseTransformerSpec({ ...llama2, architectures }), spec);
+  assertEquals(parseTransformerSpec({ ...llama2, model_type: undefined }), spec);
+  assertEquals(
+    parseTransformerSpec({ ...llama2, model_type: null, architectures: ["LLaMAForCausalLM"] }),
+    spec,
+  );
+  const { architecture, attentionBias } = parseTransformerSpec({ ...llama2, model_type: "qwen2" });
+  assertEquals([architecture, attentionBias], ["Qwen2ForCausalLM", true]);
+});
+
+Deno.test("null is absence, and what is absent is the configuration class's default", () => {
+  const nulls = { tie_word_embeddings: null, hidden_act: null, mlp_bias: null, quantization_config: null };
+  assertEquals(parseTransformerSpec({ ...llama2, ...nulls }), parseTransformerSpec(llama2));
+  for (const model_type of ["llama", "mistral", "qwen2"]) {
+    const spec = parseTransformerSpec({ ...llama2, model_type, tie_word_embeddings: undefined });
+    assertEquals(spec.tieWordEmbeddings, false);
+  }
+  assertEquals(parseTransformerSpec({ ...llama2, quantization_config: {} }), parseTransformerSpec(llama2));
+});
+
+Deno.test("Qwen2's window counts where a layer has it", () => {
+  const windowOf = (changes: object) =>
+    parseTransformerSpec({ ...qwen2, use_sliding_window: true, ...changes }).slidingWindow;
+  assertEquals(windowOf({}), 131072); // 32 layers, of which the first 28 have none unless told
+  assertEquals(windowOf({ max_window_layers: 32 }), null);
+  assertEquals(windowOf({ sliding_window: null }), null);
+  assertEquals(windowOf({ layer_types: ["full_attention"] }), null);
+  assertEquals(windowOf({ layer_types: ["full_attention", "sliding_attention"] }), 131072);
+});
+
+Deno.test("dynamic RoPE is exact up to max_position_embeddings, and longer documents are refused", () => {
+  const spec = parseTransformerSpec({ ...llama2, rope_scaling: { type: "dynamic", factor: 2 } });
+  assertEquals(inverseFrequencies(spec), inverseFrequencies(parseTransformerSpec(llama2)));
+  assertEquals(ropeTable(spec, 4096).cos.length, 4096 * 64);
+  assertThrows(
+    () => ropeTable(spec, 4097),
+    LoraFleetError,
+    "max_position_embeddings is 4096, and its dynamic RoPE",
+  );
+});
+
+Deno.test("both spellings of RoPE at once: the older one wins unless it is empty, as in transformers 5", () => {
+  const rope_parameters = { rope_type: "linear", factor: 2, rope_theta: 5 };
+  const { ropeScaling, ropeTheta } = parseTransformerSpec({
+    ...llama2,
+    rope_parameters,
+    rope_scaling: { type: "linear", factor: 3 },
+  });
+  assertEquals([ropeScaling, ropeTheta], [{ kind: "linear", factor: 3 }, 10000]);
+  const empty = parseTransformerSpec({ ...llama2, rope_parameters, rope_scaling: {} });
+  assertEquals([empty.ropeScaling, empty.ropeTheta], [{ kind: "linear", factor: 2 }, 5]);
 });

@@ -1,0 +1,43 @@
+import { assertEquals } from "@std/assert";
+import { jobSpecSchema } from "../shared/job_spec.ts";
+import type { PlannedJob } from "./fleet.ts";
+import { announcementOf } from "./job_announcement.ts";
+
+const HUB_FOLDER = `/cache/models--org--tiny-llama/snapshots/${"a".repeat(40)}`;
+
+/** What the adapter's config will say of its base model. */
+function baseOf(model: string, modelFolder: string, lora: object = {}) {
+  const job: PlannedJob = {
+    id: "ftjob-1",
+    spec: jobSpecSchema.parse({ model, training_file: "file-1", lora }),
+    specHash: "",
+    model: { hash: "", files: [] },
+    modelFolder,
+    totalSteps: 1,
+    checkpointSteps: [1],
+    maxTokensPerMicroBatch: 1,
+    maxPositions: 1,
+    epochsAfter: () => 1,
+    microBatchesOf: () => [],
+    tokensThrough: () => 0,
+    linesOf: () => [],
+  };
+  const { baseModelName, engine } = announcementOf(job, "start");
+  return [baseModelName, engine.lora.revision];
+}
+
+Deno.test("the adapter names its base model as AutoPeftModel finds it: hub id and revision, or the job's own name", () => {
+  assertEquals(baseOf("org/tiny-llama", HUB_FOLDER), ["org/tiny-llama", undefined]);
+  assertEquals(baseOf("org/tiny-llama@v2", HUB_FOLDER), ["org/tiny-llama", "v2"]);
+  assertEquals(baseOf("org/tiny-llama@main", HUB_FOLDER), ["org/tiny-llama", undefined]);
+  assertEquals(baseOf(HUB_FOLDER, HUB_FOLDER), ["org/tiny-llama", undefined]);
+  assertEquals(baseOf("org/other@v1", "/models/org/other@v1"), ["org/other@v1", undefined]);
+  assertEquals(baseOf("base", "/models/base"), ["base", undefined]);
+});
+
+Deno.test("lora.base_model_name_or_path and revision set what the adapter says", () => {
+  const named = { base_model_name_or_path: "meta/real" };
+  assertEquals(baseOf("base", "/models/base", named), ["meta/real", undefined]);
+  assertEquals(baseOf("org/tiny-llama@v2", HUB_FOLDER, named), ["meta/real", undefined]);
+  assertEquals(baseOf("org/tiny-llama@v2", HUB_FOLDER, { revision: "v3" }), ["org/tiny-llama", "v3"]);
+});

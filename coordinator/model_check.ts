@@ -1,0 +1,158 @@
+/**
+ * What can be said of a job and its base model before any data is read: config.json, the headers of the weights, and in one case
+ * their bytes. Whatever makes them unusable together is refused here, when the job is created.
+ */
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { checkSpecAgainstModel } from "../shared/job_spec.ts";
+import type { JobSpec } from "../shared/job_spec.ts";
+import { NF4_STATE_SUFFIX, parseNf4State } from "../shared/model/nf4_state.ts";
+import { readStored } from "../shared/model/safetensors_file.ts";
+import { resolveHead } from "../shared/model/tied_head.ts";
+import {
+  linearModules,
+  parseTransformerSpec,
+  positionLimit,
+  type TransformerSpec,
+} from "../shared/model/transformer_spec.ts";
+import { checkLayout, storedDoubleQuantization } from "./model_layout.ts";
+import { selectModelFiles } from "./model_registry_files.ts";
+import { readTensorHeaders, type StoredHeader } from "./model_registry_headers.ts";
+
+/** A job as its base model lets it be. */
+export interface CheckedJob {
+  /** The job's own, except where the checkpoint decides. */
+  readonly spec: JobSpec;
+  /** One sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Whether the job can be trained on the base model in `folder`: an architecture that workers compute, sound weight files
+ * with the tensors that it needs, adapters on layers that exist. Throws a `LoraFleetError`: `invalid_model` that names the
+ * field, file or tensor, or `invalid_request` with the job's field.
+ */
+export async function checkModelForJob(spec: JobSpec, folder: string): Promise<CheckedJob> {
+  const model = await aboutModel(spec, () => readModel(folder));
+  const modules = linearModules(model.spec).map(({ name, outFeatures, inFeatures }) => (
+    { name, out: outFeatures, in: inFeatures }
+  ));
+  checkSpecAgainstModel(spec, { modules });
+  const warnings = [...model.warnings, ...lengthWarnings(spec, model.spec)];
+  const { doubleQuantization } = model;
+  const { bnb_4bit_use_double_quant: wanted } = spec.quantization;
+  if (doubleQuantization === null || doubleQuantization === wanted) return { spec, warnings };
+  const quantization = { ...spec.quantization, bnb_4bit_use_double_quant: doubleQuantization };
+  const warning =
+    `quantization.bnb_4bit_use_double_quant is ${doubleQuantization}, not ${wanted}: the base model is ` +
+    `stored in NF4 ${doubleQuantization ? "with" : "without"} double quantisation and is used as it is.`;
+  return { spec: { ...spec, quantization }, warnings: [...warnings, warning] };
+}
+
+/** What is wrong with the base model is the fault of the job's field `model`, whose value is in the message. */
+export async function aboutModel<T>(spec: JobSpec, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (thrown) {
+    if (!(thrown instanceof LoraFleetError) || thrown.code !== "invalid_model") throw thrown;
+    throw new LoraFleetError("invalid_model", `base model ${quote(spec.model)}: ${thrown.message}`, {
+      param: "model",
+      cause: thrown,
+    });
+  }
+}
+
+/** Reads config.json alone. Throws a `LoraFleetError` with code `invalid_model` that names the field. */
+export async function readTransformerSpec(folder: string): Promise<TransformerSpec> {
+  return parseTransformerSpec(await readModelJson(folder, "config.json"));
+}
+
+/** Reads one of a base model's JSON files. Throws a `LoraFleetError` with code `invalid_model` that names it. */
+export async function readModelJson(folder: string, name: string): Promise<unknown> {
+  try {
+    return JSON.parse(await Deno.readTextFile(`${folder}/${name}`));
+  } catch (thrown) {
+    throw new LoraFleetError("invalid_model", `${name} cannot be read: ${messageOf(thrown)}`, {
+      cause: thrown,
+    });
+  }
+}
+
+/**
+ * Refuses documents that are longer than workers compute exactly.
+ * @param positions tokens of the longest document
+ * @throws LoraFleetError `invalid_request` for `dataset.max_seq_length`
+ */
+function assertWithinLimit(positions: number, spec: TransformerSpec): void {
+  const limit = positionLimit(spec);
+  if (limit === null || positions <= limit.positions) return;
+  throw new LoraFleetError(
+    "invalid_request",
+    `the longest document has ${positions} tokens, but the base model's ${limit.field} is ${limit.positions}, and ` +
+      `${limit.reason}: set dataset.max_seq_length to at most ${limit.positions}`,
+    { param: "dataset.max_seq_length" },
+  );
+}
+
+/** The same where config.json has not been read yet. */
+export async function checkWindow(spec: JobSpec, folder: string, longestDocument: number): Promise<void> {
+  assertWithinLimit(longestDocument, await aboutModel(spec, () => readTransformerSpec(folder)));
+}
+
+/** What longer documents than the model was made for will meet; whether there are any is known after the data is prepared. */
+function lengthWarnings({ dataset }: JobSpec, model: TransformerSpec): string[] {
+  const { max_seq_length: length } = dataset;
+  const limit = positionLimit(model);
+  if (limit !== null && length > limit.positions) {
+    return [
+      `dataset.max_seq_length is ${length}, but the base model's ${limit.field} is ${limit.positions}, and ${limit.reason}: ` +
+      `a document of more than ${limit.positions} tokens will be refused; set dataset.max_seq_length to at most ${limit.positions}.`,
+    ];
+  }
+  if (length <= model.maxPositionEmbeddings) return [];
+  return [
+    `dataset.max_seq_length is ${length}, beyond the base model's max_position_embeddings of ${model.maxPositionEmbeddings}: ` +
+    `longer documents are trained as transformers does, at positions that the base model may never have seen.`,
+  ];
+}
+
+/** Of the first linear layer that is stored in NF4: the others were stored by the same settings. */
+async function checkPackedState(
+  spec: TransformerSpec,
+  stored: ReadonlyMap<string, StoredHeader>,
+): Promise<void> {
+  const names = linearModules(spec).map(({ name }) => `${name}.weight${NF4_STATE_SUFFIX}`);
+  const name = names.find((state) => stored.has(state));
+  if (name === undefined) return;
+  const state = parseNf4State(await readStored(stored.get(name)!));
+  if (!("problem" in state)) return;
+  throw new LoraFleetError("invalid_model", `tensor ${quote(name)}: ${state.problem}`, { param: "model" });
+}
+
+interface ReadModel {
+  readonly spec: TransformerSpec;
+  readonly doubleQuantization: boolean | null;
+  readonly warnings: readonly string[];
+}
+
+async function readModel(folder: string): Promise<ReadModel> {
+  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  const files = await selectModelFiles(
+    names,
+    () => Deno.readTextFile(`${folder}/model.safetensors.index.json`),
+  );
+  const described = await readTransformerSpec(folder);
+  const weights = files.filter((name) => name.endsWith(".safetensors"));
+  const tensors = (await Promise.all(
+    weights.map((name) => readTensorHeaders(`${folder}/${name}`, name)),
+  )).flat();
+  checkLayout(described, tensors);
+  const stored = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const { spec, warning } = await resolveHead(described, (name) => stored.get(name));
+  if (spec !== described) checkLayout(spec, tensors);
+  await checkPackedState(spec, stored);
+  return {
+    spec,
+    doubleQuantization: storedDoubleQuantization(spec, tensors),
+    warnings: warning === null ? [] : [warning],
+  };
+}

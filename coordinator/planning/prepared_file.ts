@@ -1,0 +1,148 @@
+/**
+ * Prepared rows as a file: u64 length of the header, the header (JSON), the SHA-256 of both, the arrays in the order of
+ * `ARRAYS`, the SHA-256 of all before it. Little-endian, as every machine that Deno runs on.
+ */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import type { PackedRows } from "./packed_rows.ts";
+
+/** What a user is told of a dataset. */
+export const datasetReportSchema = z.strictObject({
+  /** Rows of the dataset that are trained on. */
+  exampleCount: z.int(),
+  /** Packed rows. */
+  rowCount: z.int(),
+  /** Tokens that go through the model in one epoch, and those of them that are predicted. */
+  tokenCount: z.int(),
+  trainedTokenCount: z.int(),
+  truncatedRowCount: z.int(),
+  /** Tokens of the longest document. */
+  longestDocument: z.int(),
+  /** Share of rowCount · max_seq_length that holds tokens. */
+  packingEfficiency: z.number(),
+  /** One sentence each. */
+  warnings: z.array(z.string()).readonly(),
+});
+export type DatasetReport = z.output<typeof datasetReportSchema>;
+
+export interface PreparedRows {
+  readonly report: DatasetReport;
+  readonly rows: PackedRows;
+}
+
+/** Those of 32 bits first, so that each begins at a multiple of its width. */
+const ARRAYS = ["tokens", "documentStarts", "rowStarts", "lines", "lineStarts", "trained"] as const;
+const LENGTH_BYTES = 8;
+const DIGEST_BYTES = 32;
+/** What is read and hashed at once: a millisecond's work. */
+const PIECE_BYTES = 2 ** 20;
+/** A report has a dozen sentences at most. */
+const MAX_HEADER_BYTES = 2 ** 20;
+
+const headerSchema = z.strictObject({
+  /** What the rows were made from; of another key they are another job's. */
+  key: z.string(),
+  report: datasetReportSchema,
+  lengths: z.record(z.enum(ARRAYS), z.int().min(0)),
+});
+
+/** The file's bytes, piece by piece. */
+export function* encodePrepared(
+  key: string,
+  { report, rows }: PreparedRows,
+): Generator<Uint8Array<ArrayBuffer>> {
+  const hash = createHash("sha256");
+  const lengths = Object.fromEntries(ARRAYS.map((name) => [name, rows[name].length]));
+  const json = JSON.stringify({ key, report, lengths });
+  const header = new TextEncoder().encode(json);
+  const start = new Uint8Array(LENGTH_BYTES);
+  new DataView(start.buffer).setBigUint64(0, BigInt(header.length), true);
+  const digest = sha256Of([start, header]);
+  for (const part of [start, header, digest, ...ARRAYS.map((name) => bytesOf(rows[name]))]) {
+    hash.update(part);
+    yield part;
+  }
+  yield new Uint8Array(hash.digest());
+}
+
+function sha256Of(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return new Uint8Array(hash.digest());
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Uint32Array | Uint8Array) =>
+  new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+
+/** Reads up to the buffer's end; fewer bytes than it has where the file ends. */
+type Read = (buffer: Uint8Array) => Promise<number>;
+
+/** The report alone; null for what is no such file. The rows behind it are not looked at. */
+export async function readReport(key: string, read: Read): Promise<DatasetReport | null> {
+  return (await readHeader(key, read))?.report ?? null;
+}
+
+/** Null for what is no such file, not whole, or damaged. Hashing yields to the event loop after each piece. */
+export async function readPrepared(key: string, size: number, read: Read): Promise<PreparedRows | null> {
+  const header = await readHeader(key, read);
+  if (header === null) return null;
+  const { report, lengths, bytes } = header;
+  const dataBytes = ARRAYS.reduce((sum, name) => sum + lengths[name] * widthOf(name), 0);
+  if (size !== bytes.length + dataBytes + DIGEST_BYTES) return null;
+  const data = new Uint8Array(dataBytes);
+  const digest = new Uint8Array(DIGEST_BYTES);
+  const hash = createHash("sha256").update(bytes);
+  for (let at = 0; at < dataBytes;) {
+    const count = await read(data.subarray(at, at + PIECE_BYTES));
+    if (count === 0) return null;
+    hash.update(data.subarray(at, at + count));
+    at += count;
+  }
+  if (!await readAll(read, digest) || !isSame(digest, hash.digest())) return null;
+  let at = 0;
+  const arrays = Object.fromEntries(ARRAYS.map((name) => {
+    const array = name === "trained"
+      ? new Uint8Array(data.buffer, at, lengths[name])
+      : new Uint32Array(data.buffer, at, lengths[name]);
+    at += array.byteLength;
+    return [name, array];
+  }));
+  return { report, rows: arrays as unknown as PackedRows };
+}
+
+const widthOf = (name: typeof ARRAYS[number]) => name === "trained" ? 1 : 4;
+
+async function readHeader(key: string, read: Read) {
+  const start = new Uint8Array(LENGTH_BYTES);
+  if (!await readAll(read, start)) return null;
+  const length = new DataView(start.buffer).getBigUint64(0, true);
+  if (length > MAX_HEADER_BYTES) return null;
+  const json = new Uint8Array(Number(length));
+  const digest = new Uint8Array(DIGEST_BYTES);
+  if (!await readAll(read, json) || !await readAll(read, digest)) return null;
+  if (!isSame(digest, sha256Of([start, json]))) return null;
+  const header = headerSchema.safeParse(parseJson(new TextDecoder().decode(json)));
+  if (!header.success || header.data.key !== key) return null;
+  return { ...header.data, bytes: new Uint8Array([...start, ...json, ...digest]) };
+}
+
+async function readAll(read: Read, buffer: Uint8Array): Promise<boolean> {
+  for (let at = 0; at < buffer.length;) {
+    const count = await read(buffer.subarray(at));
+    if (count === 0) return false;
+    at += count;
+  }
+  return true;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

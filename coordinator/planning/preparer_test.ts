@@ -1,0 +1,268 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { createFakeClock } from "../../shared/bus/fake_clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { parseJobRequest } from "../../shared/job_spec.ts";
+import { checkModelForJob, checkWindow } from "../job_prepare.ts";
+import type { PrepareRequest } from "../job_service.ts";
+import { manifestOf } from "../model_registry_files.ts";
+import { sha256Of } from "../store/streamed_file.ts";
+import { createAttempts } from "./attempts.ts";
+import type { runPreparationChild } from "./preparation_child.ts";
+import { runHere } from "./preparation_fixture.ts";
+import type { PreparationRequest } from "./preparation_messages.ts";
+import { openPreparedCache } from "./prepared_cache.ts";
+import { createPreparer, type Preparer } from "./preparer.ts";
+
+const MODEL = fromFileUrl(new URL("../../deploy/demo/assets/base", import.meta.url));
+const GOOD = ["mint", "otter", "lamp"].map((text) => JSON.stringify({ text: `${text} ${text}` })).join("\n");
+
+interface Bench {
+  readonly folder: string;
+  readonly clock: ReturnType<typeof createFakeClock>;
+  readonly preparer: Preparer;
+  /** Files that were prepared. */
+  readonly runs: string[];
+  /** In place of a preparation. */
+  run: (request: PreparationRequest, ...rest: never[]) => Promise<void>;
+  readonly events: string[];
+  request(id: string, content?: string, fields?: object, signal?: AbortSignal): Promise<PrepareRequest>;
+  /** Another process on the same folder. */
+  open(version?: string): Promise<Preparer>;
+}
+
+async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  const clock = createFakeClock();
+  const runs: string[] = [];
+  const events: string[] = [];
+  const files = (await Array.fromAsync(Deno.readDir(MODEL))).map(({ name }) => ({
+    name,
+    size: 1,
+    sha256: name,
+  }));
+  const run: typeof runPreparationChild = async (request, options) => {
+    runs.push(request.trainingFilePath.slice(folder.length + 1));
+    await (bench.run as typeof runHere)(request, options);
+  };
+  const open = async (version = "1") =>
+    createPreparer({
+      cache: await openPreparedCache({ folder: `${folder}/prepared`, clock }),
+      attempts: createAttempts(`${folder}/attempts`),
+      ...{ clock, version, run, checkModel: checkModelForJob, checkWindow },
+    });
+  const bench: Bench = {
+    ...{ folder, clock, runs, events, open, run: runHere as Bench["run"] },
+    preparer: await open(),
+    async request(id, content = GOOD, fields = {}, signal = new AbortController().signal) {
+      const sha256 = sha256Of(new TextEncoder().encode(content));
+      const trainingFilePath = `${folder}/${sha256.slice(0, 8)}`;
+      await Deno.writeTextFile(trainingFilePath, content);
+      return {
+        ...{ id, signal, trainingFilePath, model: { folder: MODEL, manifest: manifestOf(files) } },
+        spec: parseJobRequest({ model: "base", training_file: "file-1", ...fields }).spec,
+        trainingFile: {
+          ...{ id: "file-1", createdAt: 0, filename: "train.jsonl", purpose: "fine-tune", sha256 },
+          ...{ size: content.length, artifact: null, expiresAt: null },
+        },
+        event: (level, message) => void events.push(`${level} ${message}`),
+      };
+    },
+  };
+  try {
+    await body(bench);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("three hundred jobs on one file prepare it once, whatever else differs, and again in another process", () =>
+  withBench(async (bench) => {
+    const { preparer, runs } = bench;
+    const requests = await Promise.all(
+      Array.from(
+        { length: 300 },
+        (_, i) => bench.request(`job-${i}`, GOOD, { seed: i, training: { learning_rate: 1e-3 / (i + 1) } }),
+      ),
+    );
+    const prepared = await Promise.all(requests.map((request) => preparer.prepare(request)));
+    assertEquals([new Set(prepared.map(({ totalSteps }) => totalSteps)).size, runs.length], [1, 1]);
+    const plan = await (await bench.open()).plan(requests[7]!);
+    assertEquals([plan.id, plan.totalSteps, runs.length], ["job-7", prepared[7]!.totalSteps, 1]);
+  }));
+
+Deno.test("another file, other settings, another release: prepared anew", () =>
+  withBench(async (bench) => {
+    const prepare = async (preparer: Preparer, content: string, fields: object) =>
+      await preparer.prepare(await bench.request("job", content, fields));
+    const changes: [string, object][] = [
+      [GOOD, {}],
+      [GOOD + "\n" + GOOD, {}],
+      [GOOD, { dataset: { max_seq_length: 512 } }],
+      [GOOD, { dataset: { packing: false } }],
+      [GOOD, { dataset: { split_special_tokens: false } }],
+    ];
+    for (const [content, fields] of changes) await prepare(bench.preparer, content, fields);
+    assertEquals(bench.runs.length, changes.length);
+    for (const [content, fields] of changes) await prepare(bench.preparer, content, fields);
+    await prepare(bench.preparer, GOOD, { dataset: { shuffle: false } });
+    assertEquals(bench.runs.length, changes.length);
+    await prepare(await bench.open("2"), GOOD, {});
+    assertEquals(bench.runs.length, changes.length + 1);
+  }));
+
+Deno.test("what the cache has lost is prepared once more when the job's turn comes", () =>
+  withBench(async (bench) => {
+    const request = await bench.request("job");
+    await bench.preparer.prepare(request);
+    for await (const { name, isFile } of Deno.readDir(`${bench.folder}/prepared`)) {
+      if (isFile) await Deno.truncate(`${bench.folder}/prepared/${name}`, 100);
+    }
+    const plan = await bench.preparer.plan(request);
+    assertEquals([bench.runs.length, plan.microBatchesOf(1).length], [2, 1]);
+  }));
+
+Deno.test("a bad file is refused for each of its jobs, and read once", () =>
+  withBench(async (bench) => {
+    for (const id of ["a", "b", "c"]) {
+      const error = await assertRejects(
+        async () => await bench.preparer.prepare(await bench.request(id, GOOD + "\n{")),
+        LoraFleetError,
+        "line 4 is not JSON",
+      );
+      assertEquals(error.code, "invalid_dataset");
+    }
+    assertEquals(bench.runs.length, 1);
+  }));
+
+Deno.test("two preparations at a time; the job whose turn to train has come goes before the others", () =>
+  withBench(async (bench) => {
+    const gates = new Map<string, () => void>();
+    bench.run = async (request: PreparationRequest, ...rest) => {
+      await new Promise<void>((resolve) => gates.set(request.spec.training_file, resolve));
+      await (runHere as Bench["run"])(request, ...rest);
+    };
+    const ask = async (name: string, what: "prepare" | "plan") => {
+      const request = await bench.request(name, `${GOOD}\n{"text":"${name} ${name}"}`, {
+        training_file: name,
+      });
+      return bench.preparer[what](request);
+    };
+    const until = async (count: number) => {
+      while (gates.size < count) await new Promise((resolve) => setTimeout(resolve, 1));
+    };
+    const first = [ask("a", "prepare"), ask("b", "prepare")];
+    await until(2);
+    const waiting = ask("c", "prepare");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const urgent = ask("d", "plan");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assertEquals([...gates.keys()].toSorted(), ["a", "b"]);
+    gates.get("a")!();
+    await until(3);
+    assertEquals([...gates.keys()].at(-1), "d");
+    for (const name of ["b", "d"]) gates.get(name)!();
+    await until(4);
+    gates.get("c")!();
+    await Promise.all([...first, waiting, urgent]);
+  }));
+
+Deno.test("a cancelled job ends its preparation, and one that waited for the same file makes its own", () =>
+  withBench(async (bench) => {
+    const begun = Promise.withResolvers<void>();
+    bench.run = (_request, ...rest) => {
+      begun.resolve();
+      const [{ signal }] = rest as unknown as [{ signal: AbortSignal }];
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    };
+    const cancelled = new AbortController();
+    const owner = bench.preparer.prepare(await bench.request("a", GOOD, {}, cancelled.signal));
+    await begun.promise;
+    const waiter = bench.preparer.prepare(await bench.request("b"));
+    bench.run = runHere as Bench["run"];
+    cancelled.abort(new LoraFleetError("aborted", "cancelled"));
+    await assertRejects(() => owner, LoraFleetError, "cancelled");
+    assert((await waiter).totalSteps > 0);
+    assertEquals(bench.runs.length, 2);
+  }));
+
+Deno.test("a job whose preparation has ended two processes is given up, and only that one", () =>
+  withBench(async (bench) => {
+    // Begun by processes that never came to its end.
+    for (const earlier of [0, 1]) {
+      assertEquals(await createAttempts(`${bench.folder}/attempts`).begin("poison"), earlier);
+    }
+    const error = await assertRejects(
+      async () => await bench.preparer.prepare(await bench.request("poison")),
+      Error,
+      "has ended 2 times",
+    );
+    assert(!(error instanceof LoraFleetError), "a defect of ours, which the log tells");
+    assert((await bench.preparer.prepare(await bench.request("good"))).totalSteps > 0);
+    // Created anew under its old id or not, it has a clean slate once it was given up.
+    assert((await bench.preparer.prepare(await bench.request("poison"))).totalSteps > 0);
+  }));
+
+Deno.test("failures and cancellations are no ends of the process", () =>
+  withBench(async (bench) => {
+    bench.run = () => Promise.reject(new LoraFleetError("does_not_fit", "no memory"));
+    for (let attempt = 0; attempt < 4; attempt++) {
+      await assertRejects(
+        async () => await bench.preparer.prepare(await bench.request("a")),
+        LoraFleetError,
+        "no memory",
+      );
+    }
+  }));
+
+Deno.test("a full disk is waited for, once others' rows were cleared away, and told once", () =>
+  withBench(async (bench) => {
+    await bench.preparer.prepare(await bench.request("other", GOOD + "\n" + GOOD));
+    let fulls = 3;
+    bench.run = (request, ...rest) => {
+      if (fulls-- <= 0) return (runHere as Bench["run"])(request, ...rest);
+      return Promise.reject(
+        new LoraFleetError("storage", "cannot write: No space left on device (os error 28)"),
+      );
+    };
+    const done = bench.preparer.prepare(await bench.request("a"));
+    let isDone = false;
+    done.then(() => isDone = true);
+    while (!isDone) {
+      await bench.clock.advance(1000);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assertEquals(bench.events.filter((event) => event.startsWith("warn The disk has no space")).length, 1);
+    await bench.preparer.prepare(await bench.request("other", GOOD + "\n" + GOOD));
+    assertEquals(bench.runs.length, 6);
+  }));
+
+Deno.test("progress is told every ten seconds, in bytes", () =>
+  withBench(async (bench) => {
+    bench.run = async (request: PreparationRequest, ...rest) => {
+      const [{ onProgress }] = rest as unknown as [{ onProgress: (bytes: number) => void }];
+      for (let second = 0; second < 25; second++) {
+        onProgress(second);
+        await bench.clock.advance(1000);
+      }
+      await (runHere as Bench["run"])(request, ...rest);
+    };
+    await bench.preparer.prepare(await bench.request("a"));
+    const told = bench.events.filter((event) => event.startsWith("info Preparing the data"));
+    assertEquals(told.length, 2, told.join("\n"));
+    assertStringIncludes(told[0]!, `10 of ${GOOD.length} bytes`);
+  }));
+
+Deno.test("what trains next is warm: its rows are in the cache, and are not the first to go", () =>
+  withBench(async (bench) => {
+    const request = await bench.request("next");
+    await bench.preparer.prepare(request);
+    await (await openPreparedCache({ folder: `${bench.folder}/prepared`, clock: bench.clock })).clear(
+      "all of it",
+    );
+    await bench.preparer.warm(request);
+    assertEquals(bench.runs.length, 2);
+    await bench.preparer.warm(request);
+    await bench.preparer.plan(request);
+    assertEquals([bench.runs.length, bench.events.length], [2, 1]);
+  }));

@@ -1,0 +1,37 @@
+/**
+ * The fields of PEFT's, transformers', TRL's, bitsandbytes' and Unsloth's configurations with their defaults, as
+ * tests/golden/library_fields.py reads them from the libraries: a whole configuration pasted into a job is mostly these.
+ */
+import fields from "./library_fields.json" with { type: "json" };
+import { sameJson } from "./job_request_errors.ts";
+
+/** Whether `value` is what one of the libraries has in the field unless told. */
+export function isLibraryDefault(group: string, field: string, value: unknown): boolean {
+  return Object.values(fields).some((known) => {
+    const defaults: Readonly<Record<string, unknown>> = known.fields;
+    return known.group === group && Object.hasOwn(defaults, field) && sameJson(defaults[field], value);
+  });
+}
+
+/** How Python prints a member of an enumeration: `IntervalStrategy.STEPS`. */
+const ENUM_MEMBER = /^([A-Z][A-Za-z]+)\.([A-Z0-9_]+)$/;
+
+/** Members whose value is not their name in small letters. */
+const ENUM_VALUES: Readonly<Record<string, string>> = {
+  "OptimizerNames.ADAMW_BNB": "adamw_bnb_8bit",
+  "OptimizerNames.PAGED_ADAMW": "paged_adamw_32bit",
+  "OptimizerNames.PAGED_LION": "paged_lion_32bit",
+  "QuantizationMethod.BITS_AND_BYTES": "bitsandbytes",
+  "TaskType.CAUSAL_LM": "CAUSAL_LM",
+  "TaskType.SEQ_CLS": "SEQ_CLS",
+  "PeftType.LORA": "LORA",
+};
+const LOWERED = ["IntervalStrategy", "SaveStrategy", "SchedulerType", "HubStrategy", "OptimizerNames"];
+
+/** The value that a printed member of the libraries' enumerations stands for; everything else as it is. */
+export function fromPythonEnum(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  const [, type, member] = ENUM_MEMBER.exec(value) ?? [];
+  if (type === undefined) return value;
+  return ENUM_VALUES[value] ?? (LOWERED.includes(type) ? member!.toLowerCase() : value);
+}

@@ -1,0 +1,45 @@
+/** Whether the output layer is the embedding table: config.json proposes, the checkpoint's own tensors decide. */
+import { haveSameValues, type StoredTensor } from "./safetensors_file.ts";
+import type { TransformerSpec } from "./transformer_spec.ts";
+
+export const EMBEDDINGS_NAME = "model.embed_tokens.weight";
+export const HEAD_NAME = "lm_head.weight";
+
+export interface ResolvedHead {
+  readonly spec: TransformerSpec;
+  /** For the user: the checkpoint contradicts its config.json. */
+  readonly warning: string | null;
+}
+
+/**
+ * Merging an adapter that trained the output layer leaves a checkpoint whose head differs from its embeddings under a config.json
+ * that still calls them tied. As transformers 5 does (`tie_weights` in modeling_utils.py): what differs is not tied.
+ * @param find where a tensor is stored
+ * @throws LoraFleetError `invalid_model` where a file is damaged
+ */
+export async function resolveHead(
+  spec: TransformerSpec,
+  find: (name: string) => StoredTensor | undefined,
+): Promise<ResolvedHead> {
+  const [embeddings, head] = [find(EMBEDDINGS_NAME), find(HEAD_NAME)];
+  if (!spec.tieWordEmbeddings || embeddings === undefined || head === undefined) {
+    return { spec, warning: null };
+  }
+  if (await haveSameValues(embeddings, head)) return { spec, warning: null };
+  return {
+    spec: { ...spec, tieWordEmbeddings: false },
+    warning: `config.json says tie_word_embeddings: true, but the checkpoint's lm_head.weight differs from ` +
+      `model.embed_tokens.weight: they are not tied, and the output layer is lm_head.weight, as transformers has it. Set ` +
+      `tie_word_embeddings to false to silence this.`,
+  };
+}
+
+/** The tensor that holds embeddings or output layer: where they are tied, the one that the checkpoint has serves both. */
+export function storedTableName(
+  name: string,
+  spec: Pick<TransformerSpec, "tieWordEmbeddings">,
+  has: (name: string) => boolean,
+): string {
+  if (!spec.tieWordEmbeddings || (name !== HEAD_NAME && name !== EMBEDDINGS_NAME)) return name;
+  return has(EMBEDDINGS_NAME) || !has(HEAD_NAME) ? EMBEDDINGS_NAME : HEAD_NAME;
+}
