@@ -1,4 +1,5 @@
 /** The HTTP API: who may ask what, the routes, one shape of errors, and its own description. */
+import { knownQueryOnly } from "./api/transport/known_query.ts";
 import { addDescribed, errorAnswers, jsonContent, newApi } from "./routes/api.ts";
 import type { Api, ApiServices } from "./routes/api.ts";
 import { dataForNoBrowser, requireApiKey, requireLocalCaller, requireWorker } from "./routes/auth.ts";
@@ -10,6 +11,7 @@ import { addJobRoutes } from "./routes/jobs.ts";
 import { addJoinTokenRoutes } from "./routes/join_tokens.ts";
 import { addModelRoutes } from "./routes/models.ts";
 import { pacedBodies } from "./routes/paced_body.ts";
+import { addUploadRoutes } from "./routes/uploads.ts";
 import { addWorkerRoutes } from "./routes/workers.ts";
 import { z } from "@hono/zod-openapi";
 
@@ -18,8 +20,9 @@ const API_VERSION = "0.1.0";
 /** The app over its services; `app.fetch` serves it, `app.request` tests it. */
 export function createApp(services: ApiServices): Api {
   const api = newApi();
-  api.onError((thrown, c) => errorResponse(c, thrown, services.onDefect));
-  api.notFound((c) => errorResponse(c, unknownRoute(api, c), services.onDefect));
+  const { onDefect, hidePaths } = services;
+  api.onError((thrown, c) => errorResponse(c, thrown, onDefect, hidePaths));
+  api.notFound((c) => errorResponse(c, unknownRoute(api, c), onDefect, hidePaths));
 
   api.use("*", dataForNoBrowser, pacedBodies(services.clock));
 
@@ -28,13 +31,23 @@ export function createApp(services: ApiServices): Api {
   api.use("/internal/*", worker);
   api.use("/v1/*", (c, next) => (c.req.path.startsWith("/v1/base-models/") ? worker : user)(c, next));
 
+  api.use("*", knownQueryOnly(api));
+
   addFileRoutes(api, services);
+  addUploadRoutes(api, services);
   addJobRoutes(api, services);
   addJobOutputRoutes(api, services);
   addModelRoutes(api, services);
   addWorkerRoutes(api, services);
   addJoinTokenRoutes(api, services);
-  addHealthRoutes(api, services);
+  addHealthRoutes(api, {
+    ...services,
+    readiness: async () =>
+      (await services.readiness()).map(({ name, problem }) => ({
+        name,
+        problem: problem === null ? null : hidePaths(problem),
+      })),
+  });
   addDescription(api);
   return api;
 }

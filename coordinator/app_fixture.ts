@@ -19,6 +19,7 @@ import type {
   PlannedJob,
   WorkerView,
 } from "./fleet.ts";
+import { createPathHider, withoutPaths } from "./hidden_paths.ts";
 import { isFinished } from "./job.ts";
 import type { JobRecord } from "./job.ts";
 import { createJobService } from "./job_service.ts";
@@ -27,6 +28,7 @@ import { createModelRegistry } from "./model_registry.ts";
 import type { ModelRegistry } from "./model_registry.ts";
 import { createHashCache } from "./model_registry_files.ts";
 import type { Api, ApiServices, ReadinessCheck } from "./routes/api.ts";
+import { createUploadStore } from "./upload_store.ts";
 import type { Preparer } from "./planning/preparer.ts";
 import { openAccessStore } from "./store/access_store.ts";
 import { randomId } from "./store/ids.ts";
@@ -243,11 +245,19 @@ export async function withWorld(options: WorldOptions, body: (world: World) => P
 
 async function createWorld(options: WorldOptions, folder: string, stopping: AbortSignal): Promise<World> {
   const clock = options.clock ?? systemClock;
-  const store = options.after?.store ?? options.store ?? createMemoryJobStore();
+  const hidePaths = createPathHider([["the model roots", `${folder}/models`], ["the data folder", folder]]);
+  const store = withoutPaths(options.after?.store ?? options.store ?? createMemoryJobStore(), hidePaths);
   const artifacts = createArtifactStore(`${folder}/artifacts`);
   const maxUploadBytes = options.maxUploadBytes ?? 10_000;
   const shared = { store, artifacts, clock, newId: randomId };
   const files = createFileStore({ ...shared, folder: `${folder}/files`, maxUploadBytes });
+  const uploads = createUploadStore({
+    folder: `${folder}/uploads`,
+    files,
+    clock,
+    newId: randomId,
+    maxUploadBytes,
+  });
   await Deno.mkdir(`${folder}/models/org/tiny`, { recursive: true });
   await Deno.writeTextFile(`${folder}/models/org/tiny/config.json`, "{}");
   await Deno.writeTextFile(`${folder}/models/org/tiny/model.safetensors`, "0123456789");
@@ -289,6 +299,7 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
     ...shared,
     jobs,
     files,
+    uploads,
     models,
     fleet,
     parseJobRequest,
@@ -306,6 +317,7 @@ async function createWorld(options: WorldOptions, folder: string, stopping: Abor
     readiness: () => Promise.resolve(checks),
     maxUploadBytes,
     stopping,
+    hidePaths,
     onDefect,
   };
 

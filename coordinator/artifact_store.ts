@@ -59,6 +59,8 @@ export interface ArtifactStore {
   state(jobId: string, step: number): Promise<StoredState | null>;
   /** Drops the training states of all steps but one, or of all. */
   dropStates(jobId: string, exceptStep: number | null): Promise<void>;
+  /** Drops everything of a step. */
+  drop(jobId: string, step: number): Promise<void>;
   /** Drops everything of a job, so that a job which starts again does not meet its own earlier files. */
   clear(jobId: string): Promise<void>;
 }
@@ -171,6 +173,10 @@ export function createArtifactStore(folder: string): ArtifactStore {
         for (const left of [`${path}.sha256`, path, `${path}.damaged`]) await removeIfThere(left);
       }
       if (exceptStep === null) await uploads.clear(jobFolder(jobId));
+    },
+
+    async drop(jobId, step) {
+      await readIfThere(() => Deno.remove(stepFolder(jobId, step), { recursive: true }));
     },
 
     async clear(jobId) {

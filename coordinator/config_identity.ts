@@ -6,6 +6,7 @@ import { z } from "zod";
 import { createNatsKeys, type NatsKeyKind } from "../shared/bus/nats_keys.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { AccountSeeds } from "./nats_accounts.ts";
+import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "./storage/private_folder.ts";
 import { randomText } from "./store/ids.ts";
 
 const seedSchema = z.string().regex(/^S[A-Z2-7]{57}$/);
@@ -56,8 +57,10 @@ export async function loadIdentity(dataFolder: string): Promise<Identity> {
 export async function saveIdentity(dataFolder: string, identity: Identity): Promise<void> {
   const path = identityPath(dataFolder);
   try {
-    await Deno.mkdir(dataFolder, { recursive: true });
-    await Deno.writeTextFile(`${path}.new`, `${JSON.stringify(identity, null, 2)}\n`, { mode: 0o600 });
+    await Deno.mkdir(dataFolder, { recursive: true, mode: PRIVATE_FOLDER_MODE });
+    await Deno.writeTextFile(`${path}.new`, `${JSON.stringify(identity, null, 2)}\n`, {
+      mode: PRIVATE_FILE_MODE,
+    });
     await Deno.rename(`${path}.new`, path);
   } catch (thrown) {
     throw unusable(path, messageOf(thrown), thrown);

@@ -5,6 +5,7 @@
 import type { JobSpec } from "../shared/job_spec.ts";
 import type { AuditCounts } from "../shared/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
+import type { InitialState } from "./initial_adapter.ts";
 import type { LocalPlan } from "./local_plan.ts";
 import type { ModelManifest } from "../shared/model_manifest.ts";
 import type { CheckpointSteps } from "./shard_plan.ts";
@@ -34,6 +35,8 @@ export interface PlannedJob {
   tokensThrough(dataStep: number): number;
   /** The lines of the training file, from 1, that a micro-batch of a step, or a phase, was made of. */
   linesOf(step: number, index: number): readonly number[];
+  /** What step 0 is, where the job trains on from an earlier one's adapter; null or left out: what the seed makes. */
+  readonly initial?: InitialState | null;
   /** How data steps are dealt to replicas; null or left out: a step is one data step. */
   readonly local?: LocalPlan | null;
 }

@@ -74,6 +74,8 @@ export const jobRecordSchema = z.strictObject({
   /** Ids of the files of the last checkpoint. */
   resultFiles: z.array(z.string()),
   fineTunedModel: z.string().nullable(),
+  /** Names of the result and of checkpoints that a user has deleted. */
+  deletedModels: z.array(z.string()).default([]),
 });
 export type JobRecord = z.output<typeof jobRecordSchema>;
 
@@ -99,7 +101,9 @@ export type JobTransition =
   | { readonly type: "cancelled" }
   | { readonly type: "paused" }
   | { readonly type: "resumed" }
-  | { readonly type: "coordinatorRestarted" };
+  | { readonly type: "coordinatorRestarted" }
+  /** Of the result or of a checkpoint. */
+  | { readonly type: "modelDeleted"; readonly name: string };
 
 export interface JobDecision {
   readonly job: JobRecord;
@@ -119,6 +123,7 @@ const ALLOWED_FROM: Record<JobTransition["type"], readonly JobStatus[]> = {
   paused: ["validating_files", "queued", "running"],
   resumed: ["paused"],
   coordinatorRestarted: ["running"],
+  modelDeleted: ["succeeded", "failed", "cancelled"],
 };
 
 /** Whether nothing can happen to the job any more. */
@@ -144,12 +149,23 @@ export function newJob(
     error: null,
     resultFiles: [],
     fineTunedModel: null,
+    deletedModels: [],
   };
 }
 
 /** The name of a job's result, in the form that OpenAI's clients know: `ft:<base model>:<suffix>:<job>`. */
 export function fineTunedModelName(job: JobRecord): string {
-  return ["ft", job.spec.model, job.suffix ?? "", job.id].join(":");
+  return ["ft", job.spec.model, suffixInName(job.suffix ?? ""), job.id].join(":");
+}
+
+/** The name of a checkpoint, in OpenAI's form. */
+export function checkpointModelName(job: JobRecord, step: number): string {
+  return `${fineTunedModelName(job)}:ckpt-step-${step}`;
+}
+
+/** A suffix may hold what a name's part may not, such as a colon: each run of that becomes one hyphen. */
+function suffixInName(suffix: string): string {
+  return suffix.replaceAll(/[^\p{L}\p{M}\p{N}._-]+/gu, "-").replaceAll(/^-+|-+$/g, "");
 }
 
 /**
@@ -261,6 +277,11 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
           estimatedFinishAt: null,
         },
         reason: "The coordinator has restarted while the job was running: it is queued again.",
+      };
+    case "modelDeleted":
+      return {
+        job: { ...job, deletedModels: [...job.deletedModels, transition.name] },
+        reason: `The model ${transition.name} was deleted.`,
       };
   }
 }

@@ -59,6 +59,7 @@ async function prepare(folder: string, fields: object = {}, lines = DATASET) {
       size: 0,
       sha256: sha256Of(await Deno.readFile(trainingFilePath)),
       artifact: null,
+      expiresAt: null,
     },
     trainingFilePath,
     signal: new AbortController().signal,

@@ -33,6 +33,7 @@ import { decideMembership, type Membership, type MembershipEvent, NOBODY } from 
 import { createMemoryQuarantineStore, createQuarantines, type QuarantineStore } from "./quarantines.ts";
 import type { FleetView } from "./step_state.ts";
 import { type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
+import { initialCommit } from "./step_waiting.ts";
 import { workerViews } from "./worker_views.ts";
 
 export interface FleetOptions {
@@ -66,16 +67,23 @@ const TOLD_AFTER_MS = 2000;
 /** Of one coordinator: each pause and each start of a job makes another one. */
 const MOST_RUNS = 2 ** 20;
 
+/** The commit of step 0 where a job trains on from an earlier one's adapter: whoever comes first loads it from here. */
+function initialBase({ id, specHash, initial }: PlannedJob, now: number): StoredCommit | null {
+  if (initial === null || initial === undefined) return null;
+  const entry = initialCommit({ jobId: id, startId: "", specHash }, initial.digest, now);
+  return { entry, state: initial };
+}
+
 /** How a job's training begins. */
 interface Start {
   readonly startId: string;
   readonly resumed: ResumedRun | null;
 }
 
-/** A commit whose training state is stored. */
+/** A commit whose training state the coordinator has. */
 interface StoredCommit {
   readonly entry: CommitEntry;
-  readonly state: StoredState;
+  readonly state: Pick<StoredState, "readWords">;
 }
 
 export interface RunningFleet extends Fleet {
@@ -305,14 +313,14 @@ export function createFleet(options: FleetOptions): RunningFleet {
       const known = await told.starting(entry.step);
       const untold = commits.map(({ entry }) => entry).filter(({ step }) => step > known.step);
       const adapter = known.checkpointSteps.includes(entry.step) && await isSound(planned.id, entry.step);
-      const state = await stateOf(planned.id, entry);
+      const state = entry.step === 0 ? planned.initial ?? null : await stateOf(planned.id, entry);
       return { startId: entry.startId, resumed: { entry, sequence, untold, stored: { adapter, state } } };
     }
 
     // Kept where this is tried again: the log that has told it is deleted now.
-    const base = found.base ??= isOurs
-      ? await newestStored(planned.id, commits.map(({ entry }) => entry))
-      : null;
+    const base = found.base ??=
+      (isOurs ? await newestStored(planned.id, commits.map(({ entry }) => entry)) : null) ??
+        initialBase(planned, clock.now());
     await bus.deleteLog(log);
     await bus.ensureLog(log, subjects.commitsSubject(planned.id));
     const startId = startIdOf();

@@ -5,20 +5,27 @@
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { JobSpec, ParsedJobRequest } from "../shared/job_spec.ts";
+import { layoutOfJob } from "./adapter_layout.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
+import { RESULT_PURPOSE } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
 import type { ExcludedMicroBatch, Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { decideJob, isFinished, newJob } from "./job.ts";
 import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./job.ts";
+import { openInitialAdapter } from "./initial_adapter.ts";
+import type { InitialState } from "./initial_adapter.ts";
 import { addStep, startProgress } from "./job_progress.ts";
 import type { CheckedJob } from "./model_check.ts";
 import { createPatientWrites, untilThereIsRoom } from "./patient_writes.ts";
 import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
+import { METRICS_FILENAME, stepMetricsCsv } from "./step_metrics.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
 import { createKeyedTurns, createTurns } from "./planning/turns.ts";
 import { tokensUntil } from "./token_count.ts";
 import { addTokenizerFiles } from "./tokenizer_results.ts";
+import { onTunedBase } from "./tuned_base.ts";
+import { namesOfAdapter, tunedModel } from "./tuned_models.ts";
 
 export interface PrepareRequest {
   readonly id: string;
@@ -66,6 +73,11 @@ export interface JobService {
   pause(id: string): JobRecord;
   /** Queues a paused job again. Throws `not_found`, or `conflict` where it is not paused. */
   resume(id: string): JobRecord;
+  /**
+   * Deletes a job's result or one of its checkpoints, and the adapter once no name leads to it any more. Throws
+   * `model_not_found`, or `conflict` where the job, or another one that trains on from this model, has not finished.
+   */
+  deleteModel(name: string): Promise<void>;
   /** Runs `listener` after every change of the job or its events; call the result to stop. */
   watch(id: string, listener: () => void): () => void;
   /** Takes up the jobs that an earlier process left unfinished. */
@@ -113,8 +125,8 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   const uploadOf = (param: string, id: string): FileRecord => {
-    const file = store.file(id);
-    if (file !== null && file.artifact === null) return file;
+    const file = files.find(id);
+    if (file !== null && file.purpose !== RESULT_PURPOSE) return file;
     throw new LoraFleetError(
       "invalid_request",
       `${param} ${quote(id)} is not an uploaded file: upload it with POST /v1/files, purpose "fine-tune"`,
@@ -344,9 +356,20 @@ export function createJobService(options: JobServiceOptions): JobService {
     };
   };
 
+  /** What a job that trains on from another one's result begins with. */
+  const initialOf = async (plan: PlannedJob): Promise<InitialState | null> => {
+    const { initial_adapter: initial } = plan.spec;
+    if (initial === undefined) return null;
+    const { job, checkpoint } = tunedModel(store, initial.model);
+    const weights = checkpoint.files.find(({ name }) => name === "adapter_model.safetensors")!;
+    const path = await artifacts.path(job.id, checkpoint.step, weights);
+    return await openInitialAdapter(path, initial.sha256, await layoutOfJob(plan));
+  };
+
   const train = async (id: string): Promise<void> => {
     await interruptible(id, async (signal) => {
-      const plan = await options.plan(await requestOf(id, signal));
+      const prepared = await options.plan(await requestOf(id, signal));
+      const plan = { ...prepared, initial: await initialOf(prepared) };
       signal.throwIfAborted();
       await writes.add(() => apply(id, { type: "started" }), signal);
       signal.throwIfAborted();
@@ -364,6 +387,9 @@ export function createJobService(options: JobServiceOptions): JobService {
       await options.checkAdapter?.(await artifacts.path(id, plan.totalSteps, adapter), plan.totalSteps);
       signal.throwIfAborted();
       const resultFiles: string[] = [];
+      // As with OpenAI, the first result is the table of metrics.
+      const addText = () => files.addResultText(METRICS_FILENAME, stepMetricsCsv(store, id));
+      resultFiles.push((await untilThereIsRoom(clock, addText, signal)).id);
       const record = async (add: () => string) => void resultFiles.push(await writes.add(add, signal));
       for (const file of stored) await record(() => files.addResult(id, plan.totalSteps, file).id);
       const addResultCopy: FileStore["addResultCopy"] = (...rest) =>
@@ -430,7 +456,8 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   return {
-    async create({ spec, suffix, metadata, validationFile, warnings }) {
+    async create(request) {
+      const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(store, request);
       const { filename } = uploadOf("training_file", spec.training_file);
       if (validationFile !== null) uploadOf("validation_file", validationFile);
       const { folder } = await models.check(spec.model);
@@ -443,7 +470,7 @@ export function createJobService(options: JobServiceOptions): JobService {
       );
       const job = newJob({ id, createdAt, spec: checked.spec, suffix, metadata, validationFile });
       store.putJob(job, [
-        event("info", `Created the job ${id}: ${spec.model} on ${filename}.`),
+        event("info", `Created the job ${id}: ${request.spec.model} on ${filename}.`),
         ...[...warnings, ...checked.warnings].map((warning) => event("warn", warning)),
       ]);
       line.set(id, job.status);
@@ -474,6 +501,25 @@ export function createJobService(options: JobServiceOptions): JobService {
       if (job.status === "validating_files") enqueue(id);
       trainNext();
       return job;
+    },
+
+    async deleteModel(name) {
+      const model = tunedModel(store, name);
+      const { job, checkpoint } = model;
+      const user = store.unfinishedJobs().find(({ spec }) => spec.initial_adapter?.model === name);
+      if (user !== undefined) {
+        throw new LoraFleetError(
+          "conflict",
+          `model ${quote(name)} is trained on from by job ${
+            quote(user.id)
+          }, which is ${user.status}: cancel it first`,
+          { param: "model" },
+        );
+      }
+      apply(job.id, { type: "modelDeleted", name });
+      if (namesOfAdapter({ ...model, job: get(job.id) }).length > 0) return;
+      files.forgetResults(job.id, checkpoint.step);
+      await artifacts.drop(job.id, checkpoint.step);
     },
 
     watch(id, listener) {

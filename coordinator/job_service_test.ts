@@ -36,7 +36,7 @@ function holdBefore(world: World, heldStep: number): { reached: Promise<string>;
   return { reached: reached.promise, release: () => gate.resolve() };
 }
 
-Deno.test("a job is prepared, trained, and its adapter is two files", () =>
+Deno.test("a job is prepared, trained, and its results are a table of metrics and the adapter's two files", () =>
   withWorld({}, async (world) => {
     const created = await submit(world);
     assertEquals(created.status, "validating_files");
@@ -45,10 +45,11 @@ Deno.test("a job is prepared, trained, and its adapter is two files", () =>
     assertEquals(job.fineTunedModel, `ft:org/tiny::${job.id}`);
     const results = job.resultFiles.map((id) => world.files.get(id));
     assertEquals(results.map(({ filename }) => filename), [
+      "step_metrics.csv",
       "adapter_config.json",
       "adapter_model.safetensors",
     ]);
-    assertEquals(await Deno.readTextFile(await world.files.path(results[0]!)), '{"step":4}');
+    assertEquals(await Deno.readTextFile(await world.files.path(results[1]!)), '{"step":4}');
     const checkpoints = world.store.checkpoints(job.id, { after: null, limit: 9 }).items;
     assertEquals(checkpoints.map(({ step, trainLoss }) => [step, trainLoss]), [[4, 0.5], [2, 1]]);
     assertEquals(world.messages(job.id), [
@@ -132,14 +133,15 @@ Deno.test("the tokenizer's files are results beside the adapter, as PEFT and TRL
     const job = await world.finished((await submit(world, "a")).id);
     const results = job.resultFiles.map((id) => world.files.get(id));
     assertEquals(results.map(({ filename }) => filename), [
+      "step_metrics.csv",
       "adapter_config.json",
       "adapter_model.safetensors",
       "chat_template.jinja",
       "tokenizer.json",
     ]);
     await Deno.remove(`${folder}/tokenizer.json`);
-    assertEquals(await Deno.readTextFile(await world.files.path(results[3]!)), '{"of":"tiny"}');
-    await assertRejects(() => world.files.delete(results[3]!.id), LoraFleetError, "stays with it");
+    assertEquals(await Deno.readTextFile(await world.files.path(results[4]!)), '{"of":"tiny"}');
+    await assertRejects(() => world.files.delete(results[4]!.id), LoraFleetError, "stays with it");
   }));
 
 Deno.test("a job whose adapter did not move has failed, and its reason is in the job", () => {
@@ -582,7 +584,8 @@ Deno.test("a disk that is full while a job trains: its records wait, none is los
     assertMatch(told[0]!, /^For [0-2] s the job's records could not be stored; none of them is lost\.$/);
     const { items } = world.store.checkpoints(job.id, { after: null, limit: 9 });
     assertEquals(items.map(({ step }) => step), [4, 2]);
-    assertEquals(world.jobs.get(job.id).resultFiles.length, 2);
+    // The metrics, and the adapter with its configuration.
+    assertEquals(world.jobs.get(job.id).resultFiles.length, 3);
     assertEquals(world.defects, ["POST /v1/fine_tuning/jobs: database or disk is full"]);
   });
 });

@@ -192,3 +192,21 @@ Deno.test("a record of before there were quarantines is one without any", () => 
   const { quarantined: _none, audits: _zero, ...old } = fresh;
   assertEquals(jobRecordSchema.parse(JSON.parse(JSON.stringify(old))), fresh);
 });
+
+Deno.test("a suffix becomes part of the model's name: what a name cannot hold is a hyphen there", () => {
+  const named = (suffix: string | null) => fineTunedModelName({ ...fresh, suffix });
+  for (
+    const [suffix, part] of [
+      [null, ""],
+      ["mine", "mine"],
+      ["my model", "my-model"],
+      ["a:b", "a-b"],
+      ["_x", "_x"],
+      [" x ", "x"],
+      ["../x", "..-x"],
+      ["Größe 7", "Größe-7"],
+      ["a%2Fb?c#d", "a-2Fb-c-d"],
+      [":", ""],
+    ] as const
+  ) assertEquals(named(suffix), `ft:org/llama:${part}:ftjob-1`);
+});

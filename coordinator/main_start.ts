@@ -5,6 +5,7 @@ import { LIMITS } from "../shared/limits.ts";
 import type { Log } from "../shared/log.ts";
 import { parseJobRequest } from "../shared/job_spec.ts";
 import { createAccess } from "./access.ts";
+import { serveHttp } from "./api/transport/http_server.ts";
 import { layoutOfJob } from "./adapter_layout.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
@@ -13,6 +14,8 @@ import { loadIdentity, saveIdentity } from "./config_identity.ts";
 import type { Identity } from "./config_identity.ts";
 import type { Broker, ConnectedFleet, ConnectOptions } from "./connect_fleet.ts";
 import { createFileStore } from "./file_store.ts";
+import type { FileStore } from "./file_store.ts";
+import { createPathHider, withoutPaths } from "./hidden_paths.ts";
 import { createJobService } from "./job_service.ts";
 import type { JobServiceOptions } from "./job_service.ts";
 import { brokerForWorkers, ownAddress } from "./main_addresses.ts";
@@ -24,6 +27,7 @@ import { createBrokerHealth } from "./broker_health.ts";
 import { createReadiness } from "./readiness.ts";
 import { waitToLead } from "./standby.ts";
 import type { Standby } from "./standby.ts";
+import { makePrivate } from "./storage/private_folder.ts";
 import type { Preparer } from "./planning/preparer.ts";
 import { openAccessStore } from "./store/access_store.ts";
 import { randomId, randomText } from "./store/ids.ts";
@@ -31,12 +35,15 @@ import { logJobEvents } from "./store/logged_job_store.ts";
 import { assertTakesBytes } from "./store/probe_folder.ts";
 import { openSqliteJobStore } from "./store/sqlite_job_store.ts";
 import { removeUnfinishedFiles } from "./store/streamed_file.ts";
-import { plaintextWarnings, readTls, type Tls } from "./tls.ts";
+import { createUploadStore } from "./upload_store.ts";
+import { plaintextWarnings, readTls } from "./tls.ts";
 
 /** How often a coordinator that stands by looks whether the data folder is free: it shall lead within a second. */
 const FOLDER_INTERVAL_MS = 200;
 /** So many processes on this folder, one after the other, may end while they wait to lead. */
 const MOST_HOLDERS = 100;
+/** How often expired files are looked for. */
+const EXPIRY_INTERVAL_MS = 60_000;
 /** Open downloads may go on for so long after the coordinator was told to stop. */
 const SHUTDOWN_GRACE_MS = 2000;
 
@@ -84,7 +91,14 @@ export async function startCoordinator(
     () => openSqliteJobStore(`${config.dataFolder}/coordinator.sqlite`),
   );
   started.defer(() => jobStore.close());
-  const store = logJobEvents(jobStore, clock, log);
+  await makePrivate(config.dataFolder, config.modelRoots, (message) => log("warn", message));
+  const hidePaths = createPathHider([
+    ...config.modelRoots.map((root) => ["the model roots", root] as const),
+    ["the hub's cache", config.hub.cacheFolder],
+    ["the data folder", config.dataFolder],
+  ]);
+  // The log is outside: who runs the coordinator wants the paths.
+  const store = logJobEvents(withoutPaths(jobStore, hidePaths), clock, log);
   const loaded = await loadIdentity(config.dataFolder);
   await removeUnfinishedFiles(`${config.dataFolder}/artifacts`);
   const artifacts = createArtifactStore(`${config.dataFolder}/artifacts`);
@@ -160,6 +174,11 @@ export async function startCoordinator(
     maxUploadBytes: config.maxUploadBytes,
   });
   await files.sweep();
+  const uploads = createUploadStore({
+    ...{ files, clock, newId: randomId, maxUploadBytes: config.maxUploadBytes },
+    folder: `${config.dataFolder}/uploads`,
+  });
+  await uploads.sweep();
   const models = createModelRegistry({
     roots: config.modelRoots,
     hub: config.hub,
@@ -184,6 +203,7 @@ export async function startCoordinator(
     ...shared,
     jobs,
     files,
+    uploads,
     models,
     fleet,
     parseJobRequest,
@@ -203,9 +223,17 @@ export async function startCoordinator(
     }),
     maxUploadBytes: config.maxUploadBytes,
     stopping: stopping.signal,
+    hidePaths,
     onDefect,
   });
-  const server = listen(config, tls, (request) => app.fetch(request));
+  const server = await serveHttp({
+    hostname: config.host,
+    port: config.port,
+    tls,
+    clock,
+    handler: (request) => app.fetch(request),
+    onDefect,
+  });
   started.defer(async () => {
     stopping.abort();
     const drained = new AbortController();
@@ -214,8 +242,11 @@ export async function startCoordinator(
     drained.abort();
   });
   jobs.start();
+  expireFiles(files, clock, stopping.signal).catch((thrown) => {
+    if (!stopping.signal.aborted) onDefect("expired files are not deleted any more", thrown);
+  });
 
-  const url = config.publicUrl ?? ownAddress(tls === null ? "http" : "https", config.host, server.addr.port);
+  const url = config.publicUrl ?? ownAddress(tls === null ? "http" : "https", config.host, server.port);
   const running = started.move();
   let ending = false;
   return {
@@ -231,33 +262,11 @@ export async function startCoordinator(
   };
 }
 
-function listen(
-  config: CoordinatorConfig,
-  tls: Tls | null,
-  handler: (request: Request) => Response | Promise<Response>,
-): Deno.HttpServer<Deno.NetAddr> {
-  try {
-    const secret = tls === null ? {} : { cert: tls.cert, key: tls.key };
-    return Deno.serve(
-      { hostname: config.host, port: config.port, onListen: () => {}, ...secret },
-      handler,
-    );
-  } catch (thrown) {
-    if (thrown instanceof Deno.errors.AddrInUse) {
-      throw new LoraFleetError(
-        "port_in_use",
-        `cannot listen on ${config.host}:${config.port}: the port is taken; stop what holds it, or choose another --port`,
-        { param: "port", cause: thrown },
-      );
-    }
-    throw new LoraFleetError(
-      "usage",
-      `cannot listen on ${config.host}:${config.port}: ${messageOf(thrown)}`,
-      {
-        param: "host",
-        cause: thrown,
-      },
-    );
+/** Their space is wanted back even where nobody asks for them any more. */
+async function expireFiles(files: FileStore, clock: Clock, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    await clock.sleep(EXPIRY_INTERVAL_MS, signal);
+    files.dropExpired();
   }
 }
 

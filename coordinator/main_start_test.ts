@@ -296,3 +296,21 @@ Deno.test("whoever comes after processes that led, or died as they began to, wai
       [holders[3]!],
     ]);
   }));
+
+Deno.test("all that a coordinator and its broker leave in the data folder is for its owner alone", () =>
+  withTrial(async ({ start, config }) => {
+    const open: string[] = [];
+    const look = async (path: string): Promise<void> => {
+      const { mode, isDirectory } = await Deno.lstat(path);
+      if ((mode! & 0o077) !== 0) open.push(`${path} ${(mode! & 0o777).toString(8)}`);
+      if (isDirectory) { for await (const { name } of Deno.readDir(path)) await look(`${path}/${name}`); }
+    };
+    await Deno.mkdir(config.dataFolder, { mode: 0o755 });
+    const running = await start();
+    const id = await submit(running.url);
+    assertEquals(id.startsWith("ftjob-"), true);
+    await look(config.dataFolder);
+    await running.stop();
+    await look(config.dataFolder);
+    assertEquals(open, []);
+  }));

@@ -69,7 +69,7 @@ export function createModelRegistry({ roots, hub, hashes }: ModelRegistryOptions
     for (const candidate of candidates) {
       // What lies outside is not even looked at, so that answers say nothing about it.
       if (!isInside(candidate, absoluteRoots)) {
-        tried.push(`${candidate} (outside of the model roots ${absoluteRoots.join(", ")})`);
+        tried.push(`${candidate} (outside of the model roots)`);
         continue;
       }
       const folder = await Deno.realPath(candidate).catch(() => null);
@@ -132,7 +132,7 @@ export function createModelRegistry({ roots, hub, hashes }: ModelRegistryOptions
         return found;
       } catch (thrown) {
         if (!(thrown instanceof LoraFleetError)) throw thrown;
-        throw new LoraFleetError(thrown.code, `base model ${quote(model)} in ${folder}: ${thrown.message}`, {
+        throw new LoraFleetError(thrown.code, `base model ${quote(model)}: ${thrown.message}`, {
           param: "model",
           cause: thrown,
         });

@@ -10,6 +10,8 @@ import { basename, dirname, relative } from "@std/path";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { isNamedTemplate, TEMPLATE_FOLDER } from "../shared/data/named_templates.ts";
 import type { HubSettings } from "../shared/hub_settings.ts";
+import { boundedFetch } from "./bounded_fetch.ts";
+import type { ResponseBounds } from "./bounded_fetch.ts";
 import { createConfinedFetch } from "./confined_fetch.ts";
 import { isSmallFile, selectModelFiles } from "./model_registry_files.ts";
 import { writeStreamedFile } from "./store/streamed_file.ts";
@@ -27,6 +29,11 @@ export interface HubName {
 }
 
 const LARGEST_FILE_BYTES = 2 ** 40;
+/** What a hub says of a model; that of the largest repositories has some megabytes. */
+const METADATA_BOUNDS: ResponseBounds = { maxBytes: 32 * 2 ** 20, maxResponses: 1000 };
+/** Beside a file itself: what the package asks before it, and a server's words about a redirect. */
+const DOWNLOAD_OVERHEAD_BYTES = 2 ** 20;
+const MAX_DOWNLOAD_RESPONSES = 100_000;
 
 /** Reads `org/name` or `org/name@revision`; null where it is something else. */
 export function parseHubName(model: string): HubName | null {
@@ -123,8 +130,9 @@ export async function downloadFromHub(
     const blobPath = `${repoFolder}/blobs/${etag}`;
     if (!await isThere(blobPath)) {
       onFile(file);
+      const maxBytes = size + DOWNLOAD_OVERHEAD_BYTES;
       const blob = await downloadFile({
-        ...access(hub, signal),
+        ...access(hub, signal, { maxBytes, maxResponses: MAX_DOWNLOAD_RESPONSES }),
         repo: name.repo,
         revision: commit,
         path: file,
@@ -132,6 +140,7 @@ export async function downloadFromHub(
       if (blob === null) throw notFound(name, hub, `it lists ${quote(file)} and does not have it`);
       await writeStreamedFile(blobPath, checked(blob, size, file), {
         maxBytes: LARGEST_FILE_BYTES,
+        isPublic: true,
         ...(sha256 === null ? {} : { expectedSha256: sha256 }),
       });
     }
@@ -166,6 +175,7 @@ export async function downloadFromHub(
     const bytes = new TextEncoder().encode(commit);
     await writeStreamedFile(`${repoFolder}/refs/${name.revision}`, ReadableStream.from([bytes]), {
       maxBytes: 40,
+      isPublic: true,
     });
   }
   return folder;
@@ -190,8 +200,8 @@ async function* checked(blob: Blob, size: number, file: string): AsyncGenerator<
   }
 }
 
-function access(hub: HubOptions, signal?: AbortSignal) {
-  const confined = createConfinedFetch({ endpoint: hub.endpoint });
+function access(hub: HubOptions, signal?: AbortSignal, bounds: ResponseBounds = METADATA_BOUNDS) {
+  const confined = boundedFetch(createConfinedFetch({ endpoint: hub.endpoint }), bounds);
   const fetchWithSignal: typeof fetch = (input, init) =>
     confined(input, signal === undefined ? init : { ...init, signal });
   return {

@@ -19,6 +19,7 @@ class MockHub implements AsyncDisposable {
   };
   /** What is sent instead of a file's content. */
   readonly sent: Record<string, string> = {};
+  endlessBytes = 0;
   readonly #server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen: () => {} },
     (request) => this.#answer(request),
@@ -30,6 +31,18 @@ class MockHub implements AsyncDisposable {
     this.requests.push(`${request.method} ${pathname}`);
     if (pathname.includes("/org/private") && request.headers.get("authorization") !== "Bearer hf_secret") {
       return Response.json({ error: "Repository not found" }, { status: 401 });
+    }
+    if (pathname.startsWith("/api/models/org/endless/")) {
+      const chunk = new TextEncoder().encode(" ".repeat(2 ** 20));
+      return new Response(
+        new ReadableStream({
+          pull: (controller) => {
+            this.endlessBytes += chunk.byteLength;
+            controller.enqueue(chunk);
+          },
+        }),
+        { headers: { "content-type": "application/json" } },
+      );
     }
     const revision = /^\/api\/models\/org\/(tiny|private)\/revision\/(\w+)$/.exec(pathname)?.[2];
     if (revision === "main" || revision === "v1") {
@@ -193,3 +206,15 @@ Deno.test("further chat templates come along, other folders do not", async () =>
     assertEquals(mock.requests.filter((line) => line.includes("/tree/") && line.includes("onnx")), []);
   });
 });
+
+Deno.test("metadata without an end is cut off at 32 MiB, and the refusal says so", () =>
+  withHub(async (mock, hub) => {
+    const error = await assertRejects(
+      () => findHubCommit(parseHubName("org/endless")!, hub),
+      LoraFleetError,
+      `more than ${32 * 2 ** 20} bytes`,
+    );
+    assertEquals([error.code, error.param], ["model_not_found", "model"]);
+    // Beyond the limit there is what the sockets hold.
+    assertEquals(mock.endlessBytes < 64 * 2 ** 20, true, `${mock.endlessBytes}`);
+  }));

@@ -5,6 +5,7 @@
 import { join } from "@std/path";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { PRIVATE_FILE_MODE } from "./storage/private_folder.ts";
 import type { BrokerAccounts } from "./nats_accounts.ts";
 import { awaitPort, awaitPredecessor } from "./nats_predecessor.ts";
 import { assertTakesBytes } from "./store/probe_folder.ts";
@@ -25,9 +26,10 @@ const MORE_FOLDERS = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/ho
 
 /**
  * Runs "$@" until it ends, or until standard input ends because the coordinator closed it or died. The watcher in the
- * background holds none of the pipes that the coordinator reads.
+ * background holds none of the pipes that the coordinator reads. The streams hold what workers say: they are the owner's.
  */
-const GUARD = `exec 3<&0
+const GUARD = `umask 077
+exec 3<&0
 "$@" </dev/null 3<&- & child=$!
 echo "guarded process: $child" >&2
 { cat <&3; kill -TERM "$child"; } >/dev/null 2>&1 &
@@ -104,7 +106,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   await assertTakesBytes(folder, "the broker's folder");
   try {
     const text = natsServerConfigText({ ...options, accounts: options.accounts(), version });
-    await Deno.writeTextFile(configPath, text, { mode: 0o600 });
+    await Deno.writeTextFile(configPath, text, { mode: PRIVATE_FILE_MODE });
   } catch (thrown) {
     throw new LoraFleetError("storage", `cannot write ${quote(configPath)}: ${messageOf(thrown)}`, {
       param: "data-folder",

@@ -87,22 +87,9 @@ function agreeOnInitial(plan: TrainingPlan, training: Training, now: number): St
   const agreeing = loaded.filter(({ job }) => job.committed.digest === digest).map(({ member }) => member);
   const members = agreeing.map(({ worker, incarnation }) => ({ worker, incarnation }));
   const entry: CommitEntry = {
-    jobId: plan.jobId,
-    startId: plan.startId,
-    specHash: plan.specHash,
-    step: 0,
-    attempt: 0,
+    ...initialCommit(plan, digest, now),
     generation: training.fleet.generation,
-    digest,
     members: members.map(({ worker }) => worker),
-    targetCount: 0,
-    loss: null,
-    gradientNorm: null,
-    maxAbs: "",
-    committedAt: now,
-    excluded: [],
-    excludedTotal: 0,
-    audits: NO_AUDITS,
   };
   return announced(
     training,
@@ -110,6 +97,28 @@ function agreeOnInitial(plan: TrainingPlan, training: Training, now: number): St
     `the initial adapter is that of ${first.member.worker}`,
     [{ type: "append", entry, expectedLast: training.sequence }],
   );
+}
+
+/** The commit of step 0. */
+export function initialCommit(
+  { jobId, startId, specHash }: Pick<CommitEntry, "jobId" | "startId" | "specHash">,
+  digest: string,
+  committedAt: number,
+): CommitEntry {
+  return {
+    ...{ jobId, startId, specHash, digest, committedAt },
+    step: 0,
+    attempt: 0,
+    generation: 0,
+    members: [],
+    targetCount: 0,
+    loss: null,
+    gradientNorm: null,
+    maxAbs: "",
+    excluded: [],
+    excludedTotal: 0,
+    audits: NO_AUDITS,
+  };
 }
 
 /** Nobody can take part: says so once, and gives up on a state that nobody has any more. */

@@ -93,7 +93,7 @@ export interface ResumedRun {
     /** Whether its adapter is stored, where it has to be. */
     readonly adapter: boolean;
     /** Where its training state is stored; null where it is not. */
-    readonly state: StoredState | null;
+    readonly state: Pick<StoredState, "readWords"> | null;
   };
   /** Commits that the observer was not told of. */
   readonly untold: readonly CommitEntry[];
@@ -172,7 +172,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     limits,
   );
   let training = begun.training;
-  let storedState = resumed?.stored.state ?? null;
+  let storedState: Pick<StoredState, "readWords"> | null = resumed?.stored.state ?? null;
   const closing = new AbortController();
   let isClosed = false;
   /** Workers forget the job when they hear that it is over: what may need them is to be written down before. */

@@ -31,6 +31,8 @@ export interface ParsedJobRequest {
   readonly metadata: Record<string, string> | null;
   /** Accepted for OpenAI's clients; nothing is evaluated while training, which `warnings` says. */
   readonly validationFile: string | null;
+  /** The paths of the spec's fields that the client wrote; the others have their defaults. */
+  readonly given: ReadonlySet<string>;
   /** What the client asked for and will get in another way, one sentence each. */
   readonly warnings: readonly string[];
 }
@@ -85,6 +87,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     suffix: parseSuffix(body["suffix"]),
     metadata: parseMetadata(body["metadata"]),
     validationFile: parseValidationFile(draft, body["validation_file"]),
+    given: new Set(draft.fields.keys()),
     warnings: draft.warnings,
   };
 }

@@ -5,7 +5,7 @@ import { trainingSchema } from "./job_spec_schema.ts";
 
 /** OpenAI's limits on `metadata` and `suffix`. */
 const METADATA_LIMITS = { pairs: 16, keyLength: 64, valueLength: 512 };
-const SUFFIX = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const MAX_SUFFIX_LENGTH = 64;
 
 /** Applies `hyperparameters`, `method` and `integrations` to the draft. */
 export function applyOpenAiFields(draft: Draft, body: Readonly<Record<string, unknown>>): void {
@@ -52,6 +52,12 @@ function applyHyperparameters(draft: Draft, hyperparameters: unknown, at: string
   refuseOthers(hyperparameters, ["n_epochs", "batch_size", "learning_rate_multiplier"], at, () => true);
 
   const epochs = numberOrAuto(hyperparameters["n_epochs"], `${at}.n_epochs`);
+  if (epochs !== null && !Number.isInteger(epochs)) {
+    throw invalidField(
+      `${at}.n_epochs`,
+      `${at}.n_epochs is ${epochs}; a whole number is needed: training.num_train_epochs takes fractions`,
+    );
+  }
   if (epochs !== null) put(draft, "training.num_train_epochs", epochs, `${at}.n_epochs`);
 
   const batchSize = numberOrAuto(hyperparameters["batch_size"], `${at}.batch_size`);
@@ -101,13 +107,16 @@ function refuseOthers(
   }
 }
 
-/** Null where absent. Throws for what cannot be part of a model's name. */
+/** Null where absent. Up to 64 characters, as OpenAI takes them: what a name cannot hold is replaced when it is made. */
 export function parseSuffix(value: unknown): string | null {
   if (isAbsent(value) || value === "") return null;
-  if (typeof value === "string" && SUFFIX.test(value)) return value;
+  const isText = typeof value === "string" && !/[\p{Cc}\p{Cs}]/u.test(value);
+  if (isText && [...value].length <= MAX_SUFFIX_LENGTH) return value;
   throw invalidField(
     "suffix",
-    `suffix is ${show(value)}; up to 64 letters, digits, ".", "_" and "-" are needed`,
+    `suffix is ${
+      show(value)
+    }; a text of up to ${MAX_SUFFIX_LENGTH} characters without control characters is needed`,
   );
 }
 

@@ -87,6 +87,13 @@ Deno.test("the body that OpenAI's clients send, nulls included", () => {
   assertEquals(warnings, []);
 });
 
+Deno.test("a suffix is any text of up to 64 characters", () => {
+  for (const suffix of ["my model", "a:b", "_x", "../x", "Größe 7", "x".repeat(64), "😀".repeat(64)]) {
+    assertEquals(parseJobRequest({ ...MINIMAL, suffix }).suffix, suffix);
+  }
+  assertEquals(parseJobRequest({ ...MINIMAL, suffix: "" }).suffix, null);
+});
+
 Deno.test("OpenAI's batch size is the rows of a step: rows of a micro-batch times micro-batches", () => {
   const body = {
     ...MINIMAL,
@@ -306,7 +313,15 @@ const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
   ["an unknown hyperparameter", { hyperparameters: { beta: 1 } }, "hyperparameters.beta", "n_epochs"],
   ["an integration", { integrations: [{ type: "wandb" }] }, "integrations", "not sent"],
   ["a seed below 0", { seed: -1 }, "seed", "at least 0"],
-  ["a suffix that is a path", { suffix: "../x" }, "suffix", '"../x"'],
+  ["a suffix that is too long", { suffix: "x".repeat(65) }, "suffix", "64 characters"],
+  ["a suffix with a control character", { suffix: "a\nb" }, "suffix", '"a\\nb"'],
+  ["a suffix that is a number", { suffix: 7 }, "suffix", "suffix is 7"],
+  [
+    "a fraction of OpenAI's epochs",
+    { hyperparameters: { n_epochs: 0.5 } },
+    "hyperparameters.n_epochs",
+    "whole number",
+  ],
   ["metadata of numbers", { metadata: { a: 1 } }, "metadata", 'metadata["a"] is 1'],
   [
     "two learning rates",

@@ -144,5 +144,7 @@ export const jobSpecSchema = z.strictObject({
   training: trainingSchema.prefault({}),
   dataset: datasetSchema.prefault({}),
   fleet: fleetSchema.prefault({}),
+  /** An earlier job's result that is trained on from; left out: a fresh adapter. No client writes it: `model` names it. */
+  initial_adapter: z.strictObject({ model: z.string(), sha256: z.string() }).optional(),
 });
 export type JobSpec = z.output<typeof jobSpecSchema>;

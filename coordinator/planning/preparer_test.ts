@@ -63,7 +63,7 @@ async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
         spec: parseJobRequest({ model: "base", training_file: "file-1", ...fields }).spec,
         trainingFile: {
           ...{ id: "file-1", createdAt: 0, filename: "train.jsonl", purpose: "fine-tune", sha256 },
-          ...{ size: content.length, artifact: null },
+          ...{ size: content.length, artifact: null, expiresAt: null },
         },
         event: (level, message) => void events.push(`${level} ${message}`),
       };

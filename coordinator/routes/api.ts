@@ -8,9 +8,11 @@ import type { Access } from "../access.ts";
 import type { ArtifactStore } from "../artifact_store.ts";
 import type { FileStore } from "../file_store.ts";
 import type { Fleet } from "../fleet.ts";
+import type { HidePaths } from "../hidden_paths.ts";
 import type { JobService } from "../job_service.ts";
 import type { ModelRegistry } from "../model_registry.ts";
 import type { JobStore } from "../store/job_store.ts";
+import type { UploadStore } from "../upload_store.ts";
 import { errorSchema, invalidInput } from "./errors.ts";
 
 /** Where a worker finds the fleet. */
@@ -45,6 +47,7 @@ export interface ApiServices {
   readonly jobs: JobService;
   readonly store: JobStore;
   readonly files: FileStore;
+  readonly uploads: UploadStore;
   readonly artifacts: ArtifactStore;
   readonly models: ModelRegistry;
   readonly fleet: Fleet;
@@ -63,6 +66,8 @@ export interface ApiServices {
   readonly maxUploadBytes: number;
   /** Ends streams that would otherwise wait for more. */
   readonly stopping: AbortSignal;
+  /** For texts that leave the coordinator. */
+  readonly hidePaths: HidePaths;
   readonly onDefect: (message: string, thrown: unknown) => void;
 }
 
@@ -120,7 +125,10 @@ export const idParameter = z.object({ id: z.string() });
 /** The query of a paged list. */
 export function pageQuery(defaultLimit: number, maxLimit: number) {
   return z.object({
-    after: z.string().optional().openapi({ description: "The id of the last item of the page before" }),
+    after: z.string().optional().transform((after) => after === "" ? undefined : after).openapi({
+      type: "string",
+      description: "The id of the last item of the page before, deleted or not; empty: the first page",
+    }),
     limit: z.coerce.number().int().min(1).max(maxLimit).default(defaultLimit),
   });
 }

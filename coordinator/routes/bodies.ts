@@ -38,8 +38,12 @@ export async function readJson(c: Context, maxBytes: number): Promise<unknown> {
 }
 
 /** A small JSON body. Throws what `readJson` throws, and `invalid_request` with the field at fault. */
-export async function readObject<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
-  const parsed = schema.safeParse(await readJson(c, MAX_OBJECT_BYTES));
+export async function readObject<S extends z.ZodType>(
+  c: Context,
+  schema: S,
+  maxBytes = MAX_OBJECT_BYTES,
+): Promise<z.output<S>> {
+  const parsed = schema.safeParse(await readJson(c, maxBytes));
   if (parsed.success) return parsed.data;
   throw invalidInput(parsed.error, "field");
 }

@@ -5,6 +5,7 @@ import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { ErrorCode } from "../../shared/errors.ts";
+import type { HidePaths } from "../hidden_paths.ts";
 import { FileTooLargeError } from "../store/streamed_file.ts";
 import { DamagedFileError } from "../verified_file.ts";
 
@@ -39,6 +40,8 @@ export class HttpError extends Error {
   }
 }
 
+const INTERNAL_ERROR_MESSAGE = "lorafleet itself has failed; the coordinator's log says how";
+
 const STATUS_OF_CODE: Record<ErrorCode, ContentfulStatusCode> = {
   usage: 400,
   invalid_request: 400,
@@ -64,6 +67,7 @@ export function errorResponse(
   c: Context,
   thrown: unknown,
   onDefect: (message: string, thrown: unknown) => void,
+  hidePaths: HidePaths,
 ): Response {
   if (thrown instanceof HttpError) {
     return reply(c, thrown.status, thrown.code, thrown.message, thrown.param, thrown.headers);
@@ -78,7 +82,7 @@ export function errorResponse(
   if (thrown instanceof LoraFleetError) {
     const status = STATUS_OF_CODE[thrown.code];
     if (status >= 500) onDefect(`${c.req.method} ${c.req.path}`, thrown);
-    return reply(c, status, thrown.code, thrown.message, thrown.param);
+    return reply(c, status, thrown.code, hidePaths(thrown.message), thrown.param);
   }
   if (thrown instanceof HTTPException) {
     const status = thrown.getResponse().status === 415 ? 415 : 400;
@@ -92,7 +96,28 @@ export function errorResponse(
   }
   onDefect(`${c.req.method} ${c.req.path}`, thrown);
   // What went wrong inside is for the log; it may hold paths and secrets.
-  return reply(c, 500, "internal_error", "lorafleet itself has failed; the coordinator's log says how", null);
+  return reply(c, 500, "internal_error", INTERNAL_ERROR_MESSAGE, null);
+}
+
+/** The answer where no context of the application is there; what is thrown by anything else than a request is a 500. */
+export function plainErrorResponse(thrown: unknown): Response {
+  const error = thrown instanceof HttpError
+    ? thrown
+    : new HttpError(500, "internal_error", INTERNAL_ERROR_MESSAGE);
+  return Response.json(errorBody(error.status, error.code, error.message, error.param), {
+    status: error.status,
+    headers: error.headers,
+  });
+}
+
+function errorBody(
+  status: number,
+  code: string,
+  message: string,
+  param: string | null,
+): z.output<typeof errorSchema> {
+  const type = status >= 500 ? "server_error" : "invalid_request_error";
+  return { error: { message, type, param, code } };
 }
 
 function reply(
@@ -103,13 +128,19 @@ function reply(
   param: string | null,
   headers: Record<string, string> = {},
 ): Response {
-  const type = status >= 500 ? "server_error" : "invalid_request_error";
   // The openai package repeats a request that got 409; here a conflict does not go away by itself.
   if (status === 409) c.header("x-should-retry", "false");
   if (status === 401) c.header("www-authenticate", "Bearer");
   for (const [name, value] of Object.entries(headers)) c.header(name, value);
-  return c.json({ error: { message, type, param, code } } satisfies z.output<typeof errorSchema>, status);
+  return c.json(errorBody(status, code, message, param), status);
 }
+
+/** Of OpenAI's API, which its clients may ask for. */
+const OPENAI_ONLY = new RegExp(
+  "^/v1/(?:fine_tuning/(?:checkpoints|alpha)/|" +
+    "(?:assistants|audio|batches|chat|completions|containers|conversations|embeddings|evals|images|moderations|realtime|" +
+    "responses|threads|vector_stores|videos)(?:/|$))",
+);
 
 /** 405 where the path is known with other methods, else 404. */
 export function unknownRoute(app: Pick<Hono, "router">, c: Context): HttpError {
@@ -118,7 +149,10 @@ export function unknownRoute(app: Pick<Hono, "router">, c: Context): HttpError {
     app.router.match(method, c.req.path)[0].some(([[, route]]) => route.method === method)
   );
   if (allowed.length === 0) {
-    return new HttpError(404, "unknown_url", `unknown request URL: ${c.req.method} ${c.req.path}`);
+    const hint = OPENAI_ONLY.test(c.req.path)
+      ? ": OpenAI's API has it, and it is not offered here; GET /openapi.json lists what is"
+      : "";
+    return new HttpError(404, "unknown_url", `unknown request URL: ${c.req.method} ${c.req.path}${hint}`);
   }
   if (allowed.includes("GET")) allowed.unshift("HEAD");
   return new HttpError(

@@ -1,6 +1,6 @@
 /** `/v1/files`: uploads, and the results of jobs. */
 import { createRoute, z } from "@hono/zod-openapi";
-import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { parseExpiresAfter } from "../expires_after.ts";
 import type { FileStore, ReceivedFile } from "../file_store.ts";
 import { UPLOAD_PURPOSES } from "../file_store.ts";
 import type { FileRecord } from "../store/job_store.ts";
@@ -16,17 +16,17 @@ import {
 import { userSecurity } from "./api.ts";
 import type { Api, ApiServices } from "./api.ts";
 import { readText } from "./bodies.ts";
-import { HttpError } from "./errors.ts";
-import { boundaryOf, readMultipart } from "./multipart.ts";
+import { faulty, readForm } from "./form.ts";
 import type { Part } from "./multipart.ts";
 import { serveFile } from "./serve_file.ts";
 import { fileSchema, fileView, listSchema, pageView } from "./views.ts";
 
-/** What a form needs around its file. */
-const FORM_OVERHEAD_BYTES = 64 * 1024;
+const ANCHOR = "expires_after[anchor]";
+const SECONDS = "expires_after[seconds]";
+const TEXT_FIELDS = ["purpose", ANCHOR, SECONDS];
 
 export function addFileRoutes(api: Api, services: ApiServices): void {
-  const { files, store, maxUploadBytes } = services;
+  const { files, maxUploadBytes } = services;
 
   addDescribed(api, {
     method: "post",
@@ -39,9 +39,14 @@ export function addFileRoutes(api: Api, services: ApiServices): void {
         required: true,
         content: {
           "multipart/form-data": {
-            schema: z.object({
+            schema: z.strictObject({
               file: z.string().openapi({ format: "binary" }),
               purpose: z.enum(UPLOAD_PURPOSES),
+              [ANCHOR]: z.literal("created_at").optional(),
+              [SECONDS]: z.int().min(3600).max(2_592_000).optional().openapi({
+                description:
+                  "The file is deleted so long after its creation, unless an unfinished job needs it",
+              }),
             }),
           },
         },
@@ -49,27 +54,7 @@ export function addFileRoutes(api: Api, services: ApiServices): void {
     },
     responses: { 200: jsonContent(fileSchema, "The stored file"), ...errorAnswers },
   }, async (c) => {
-    const contentType = c.req.header("content-type") ?? "";
-    const boundary = boundaryOf(contentType);
-    if (boundary === null || c.req.raw.body === null) {
-      throw new HttpError(
-        415,
-        "unsupported_media_type",
-        `the body has the content type ${
-          quote(contentType)
-        }; "multipart/form-data" with the fields file and purpose is needed`,
-      );
-    }
-    // Known before a byte is read; where no length is announced, the store counts.
-    if (Number(c.req.header("content-length") ?? 0) > maxUploadBytes + FORM_OVERHEAD_BYTES) {
-      throw new HttpError(
-        413,
-        "file_too_large",
-        `the file is larger than ${maxUploadBytes} bytes, which is the limit`,
-        "file",
-      );
-    }
-    return c.json(fileView(await receiveForm(files, readMultipart(c.req.raw.body, boundary))), 200);
+    return c.json(fileView(await receiveForm(files, readForm(c, maxUploadBytes, "file and purpose"))), 200);
   });
 
   api.openapi(
@@ -89,7 +74,7 @@ export function addFileRoutes(api: Api, services: ApiServices): void {
     }),
     (c) => {
       const { after, limit, purpose, order } = c.req.valid("query");
-      const page = store.files({ after: after ?? null, limit, purpose: purpose ?? null, order });
+      const page = files.list({ after: after ?? null, limit, purpose: purpose ?? null, order });
       return c.json(pageView(page, fileView), 200);
     },
   );
@@ -149,28 +134,28 @@ async function receiveForm(files: FileStore, parts: AsyncGenerator<Part>): Promi
   let received: ReceivedFile | null = null;
   try {
     let filename: string | null = null;
-    let purpose: string | null = null;
+    const texts = new Map<string, string>();
     for await (const part of parts) {
       if (part.name === "file" && received === null) {
-        if (part.filename === null) throw missing("file", "is a text, not a file with a name");
+        if (part.filename === null) throw faulty("file", "is a text, not a file with a name");
         filename = part.filename;
         received = await files.receive(part.body);
-      } else if (part.name === "purpose" && purpose === null) {
-        purpose = await readText(part.body, 256);
+      } else if (TEXT_FIELDS.includes(part.name) && !texts.has(part.name)) {
+        texts.set(part.name, await readText(part.body, 256));
+      } else if (part.name === "file" || TEXT_FIELDS.includes(part.name)) {
+        throw faulty(part.name, "came twice; once is right");
       } else {
-        throw missing(part.name, "is not known or came twice; the fields are file and purpose");
+        throw faulty(part.name, `is not known; the fields are file, ${TEXT_FIELDS.join(", ")}`);
       }
     }
-    if (received === null || filename === null) throw missing("file", "is missing");
-    if (purpose === null) throw missing("purpose", 'is missing; use "fine-tune"');
-    if (received.size === 0) throw missing("file", "is empty");
-    return files.keep(received, filename, purpose);
+    const purpose = texts.get("purpose");
+    const lifetimeMs = parseExpiresAfter(texts.get(ANCHOR), texts.get(SECONDS));
+    if (received === null || filename === null) throw faulty("file", "is missing");
+    if (purpose === undefined) throw faulty("purpose", 'is missing; use "fine-tune"');
+    if (received.size === 0) throw faulty("file", "is empty");
+    return files.keep(received, filename, purpose, lifetimeMs);
   } catch (thrown) {
     if (received !== null) await files.discard(received);
     throw thrown;
   }
-}
-
-function missing(field: string, what: string): LoraFleetError {
-  return new LoraFleetError("invalid_request", `the form's field ${quote(field)} ${what}`, { param: field });
 }

@@ -31,6 +31,8 @@ Deno.test("an upload is listed, described, downloaded in parts, and deleted", ()
       filename: "train.jsonl",
       purpose: "fine-tune",
       status: "processed",
+      status_details: null,
+      expires_at: null,
       sha256: "314d3a971f6f7c623e7dceb546ddde0687e41e9df02b0edc52ddb4a7a77f57e3",
     });
     const path = `/v1/files/${created.id}`;
@@ -116,20 +118,26 @@ Deno.test("a form that will not do is refused, and nothing stays on disk", () =>
     assertEquals(world.defects, []);
   }));
 
-Deno.test("the training file of an unfinished job cannot be deleted, its results never", () =>
+Deno.test("the files of an unfinished job cannot be deleted, its results never", () =>
   withWorld({}, async (world) => {
     const hold = Promise.withResolvers<void>();
     world.fleet.beforeStep = () => hold.promise;
     const file = await world.upload("a");
-    const { id } = await world.jobs.create(parseJobRequest({ model: "org/tiny", training_file: file.id }));
+    const validation = await world.upload("b");
+    const { id } = await world.jobs.create(
+      parseJobRequest({ model: "org/tiny", training_file: file.id, validation_file: validation.id }),
+    );
     const remove = (fileId: string) => world.app.request(`/v1/files/${fileId}`, { method: "DELETE" });
     const refused = await remove(file.id);
     assertEquals(refused.headers.get("x-should-retry"), "false");
     assertEquals(await errorOf(refused), [409, "conflict", "file"]);
+    assertEquals(await errorOf(await remove(validation.id)), [409, "conflict", "file"]);
     hold.resolve();
     const { resultFiles } = await world.finished(id);
-    assertEquals((await remove(file.id)).status, 200);
-    assertEquals(await errorOf(await remove(resultFiles[0]!)), [409, "conflict", "file"]);
-    const content = await world.app.request(`/v1/files/${resultFiles[0]}/content`);
+    assertEquals([(await remove(file.id)).status, (await remove(validation.id)).status], [200, 200]);
+    for (const result of resultFiles) {
+      assertEquals(await errorOf(await remove(result)), [409, "conflict", "file"]);
+    }
+    const content = await world.app.request(`/v1/files/${resultFiles[1]}/content`);
     assertEquals(await content.text(), '{"step":2}');
   }));

@@ -2,6 +2,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { isFinished } from "../job.ts";
+import { unknownPlace } from "../store/job_store.ts";
 import type { CheckpointRecord } from "../store/job_store.ts";
 import { DamagedFileError } from "../verified_file.ts";
 import {
@@ -28,7 +29,7 @@ const eventsQuery = pageQuery(20, 1000).extend({
 });
 
 const stepQuery = z.object({
-  step: z.coerce.number().int().min(1).optional().openapi({
+  step: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional().openapi({
     description: "The newest checkpoint, unless told",
   }),
 });
@@ -52,7 +53,8 @@ export function addJobOutputRoutes(api: Api, services: ApiServices): void {
         description: "A page of events; or all of them, oldest first, until the job has finished",
         content: {
           "application/json": { schema: listSchema(eventSchema) },
-          "text/event-stream": { schema: z.string() },
+          // A schema is of a whole body, which a stream has not: each event's data is a FineTuningJobEvent.
+          "text/event-stream": { schema: z.unknown() },
         },
       },
       204: { description: "The job has finished and there is nothing after Last-Event-ID" },
@@ -64,7 +66,11 @@ export function addJobOutputRoutes(api: Api, services: ApiServices): void {
     if (!query.success) throw invalidInput(query.error, "query parameter");
     const { stream, limit, after } = query.data;
     if (stream === "false" && !(c.req.header("accept") ?? "").includes("text/event-stream")) {
-      const page = store.events(job.id, { after: after === undefined ? null : numberOf(after), limit });
+      const newest = after === undefined ? null : numberOf(after);
+      if (newest !== null && store.eventsSince(job.id, newest - 1, 1)[0]?.number !== newest) {
+        throw unknownPlace(after!);
+      }
+      const page = store.events(job.id, { after: newest, limit });
       return c.json(pageView(page, eventView), 200);
     }
     const lastEventId = c.req.header("last-event-id") ?? after;
@@ -113,6 +119,7 @@ export function addJobOutputRoutes(api: Api, services: ApiServices): void {
       const checkpoint = recordedCheckpoint(store, id, c.req.valid("query").step);
       const views = (checkpoint?.files ?? []).map(({ name, size, sha256 }) => ({
         object: "artifact" as const,
+        id: name,
         name,
         step: checkpoint!.step,
         bytes: size,

@@ -248,7 +248,7 @@ Deno.test("a damaged artifact is not served, as a checkpoint or as a result, and
     bytes[3]! ^= 1;
     await Deno.writeFile(path, bytes);
     const artifact = `/v1/fine_tuning/jobs/${id}/artifacts/adapter_model.safetensors`;
-    for (const url of [artifact, `/v1/files/${resultFiles[1]}/content`, artifact]) {
+    for (const url of [artifact, `/v1/files/${resultFiles[2]}/content`, artifact]) {
       const response = await world.app.request(url);
       const { error } = await response.json();
       assertEquals([response.status, error.code, error.type], [500, "corrupt", "server_error"], url);

@@ -7,6 +7,8 @@ import {
   quantizationSchema,
   trainingSchema,
 } from "../../shared/job_spec.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { MetadataFilter } from "../store/job_store.ts";
 import { addDescribed, errorAnswers, idParameter, jsonContent, pageQuery, userSecurity } from "./api.ts";
 import type { Api, ApiServices } from "./api.ts";
 import { readJson } from "./bodies.ts";
@@ -19,10 +21,12 @@ const hyperparameters = z.object({ n_epochs: number, batch_size: number, learnin
 
 /** For the description alone: what is sent is parsed by `parseJobRequest`, which knows the defaults. */
 const requestSchema = z.object({
-  model: z.string().openapi({
-    description: "A folder below a model root, or org/name[@revision] on the hub",
+  model: z.string().min(1).openapi({
+    description:
+      "A folder below a model root, org/name[@revision] on the hub, or ft:…, the result of an earlier job or one of " +
+      "its checkpoints, which is trained on from",
   }),
-  training_file: z.string().openapi({ description: "The id of an uploaded file" }),
+  training_file: z.string().min(1).openapi({ description: "The id of an uploaded file" }),
   validation_file: z.string().optional().openapi({
     description: "Accepted, and not evaluated while training",
   }),
@@ -41,6 +45,34 @@ const requestSchema = z.object({
   dataset: datasetSchema.partial().optional(),
   fleet: fleetSchema.partial().optional(),
 }).openapi("CreateFineTuningJob");
+
+const jobsQuery = pageQuery(20, 1000).extend({
+  metadata: z.union([z.enum(["null", ""]), z.record(z.string(), z.string())]).optional().openapi({
+    param: { style: "deepObject", explode: true },
+    description:
+      "metadata[k]=v, once for each pair that a job shall have; metadata=null: jobs without metadata",
+  }),
+});
+
+/** OpenAI's `metadata[k]=v` and `metadata=null`; undefined where there is neither. */
+function metadataFilter(query: URLSearchParams): MetadataFilter | undefined {
+  const pairs = [...query].flatMap(([name, value]) => {
+    const key = /^metadata\[(.*)\]$/s.exec(name)?.[1];
+    return key === undefined ? [] : [[key, value] as const];
+  });
+  const whole = query.get("metadata");
+  if (whole !== null && (pairs.length > 0 || (whole !== "null" && whole !== ""))) {
+    throw new LoraFleetError(
+      "invalid_request",
+      `metadata is ${
+        quote(whole)
+      }: metadata[key]=value filters by a pair, metadata=null alone finds jobs without any`,
+      { param: "metadata" },
+    );
+  }
+  if (whole !== null) return null;
+  return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
+}
 
 export function addJobRoutes(api: Api, { jobs, store, parseJobRequest }: ApiServices): void {
   addDescribed(
@@ -64,12 +96,19 @@ export function addJobRoutes(api: Api, { jobs, store, parseJobRequest }: ApiServ
       operationId: "listFineTuningJobs",
       summary: "List jobs, newest first",
       security: userSecurity,
-      request: { query: pageQuery(20, 1000) },
+      request: { query: jobsQuery },
       responses: { 200: jsonContent(listSchema(jobSchema), "A page of jobs"), ...errorAnswers },
     }),
     (c) => {
       const { after, limit } = c.req.valid("query");
-      return c.json(pageView(store.jobs({ after: after ?? null, limit }), jobView), 200);
+      const metadata = metadataFilter(new URL(c.req.url).searchParams);
+      return c.json(
+        pageView(
+          store.jobs({ after: after ?? null, limit, ...metadata === undefined ? {} : { metadata } }),
+          jobView,
+        ),
+        200,
+      );
     },
   );
 

@@ -58,7 +58,7 @@ Deno.test("a job is shown as OpenAI's object with our groups", () =>
       total_steps: 2,
     });
     assertEquals([Number.isInteger(created_at), finished_at >= created_at], [true, true]);
-    assertEquals([result_files.length, lora.r, training.num_train_epochs], [2, 4, 2]);
+    assertEquals([result_files.length, lora.r, training.num_train_epochs], [3, 4, 2]);
     assertEquals([quantization.bnb_4bit_quant_type, dataset.packing], ["nf4", true]);
   }));
 

@@ -1,6 +1,8 @@
 /** Bodies that must keep coming: who opens uploads and hardly sends anything would hold files and memory for ever. */
 import type { MiddlewareHandler } from "hono";
 import type { Clock } from "../../shared/clock.ts";
+import { messageOf } from "../../shared/errors.ts";
+import { assertRequestLine } from "../api/transport/request_line.ts";
 import { HttpError } from "./errors.ts";
 
 /** Half of what a poor upstream gives. */
@@ -33,7 +35,7 @@ export function pacedBody(body: ReadableStream<Uint8Array>, clock: Clock): Reada
     });
     late.catch(() => {});
     try {
-      const { done, value } = await Promise.race([reader.read(), late]);
+      const { done, value } = await Promise.race([reader.read().catch(hungUp), late]);
       if (done) return null;
       bytes += value.byteLength;
       return value;
@@ -58,10 +60,17 @@ export function pacedBody(body: ReadableStream<Uint8Array>, clock: Clock): Reada
   }, { highWaterMark: 0 });
 }
 
-/** Every body of a request is a paced one. */
+/** Only the client's side of a body can fail: it has ended the connection, which is no defect of ours. */
+function hungUp(thrown: unknown): never {
+  throw new HttpError(400, "incomplete_body", `the body has ended early: ${messageOf(thrown)}`);
+}
+
+/** Every body of a request is a paced one. Refuses first what no `Request` can be made of. */
 export function pacedBodies(clock: Clock): MiddlewareHandler {
   return async (c, next) => {
     const { url, method, headers, body } = c.req.raw;
+    const { target, host } = /^https?:\/\/(?<host>[^/?#]*)(?<target>.*)$/i.exec(url)?.groups ?? {};
+    assertRequestLine(method, host, target ?? "", false);
     // From its parts: a copy of the whole would follow the signal of Deno's request, of which Deno then warns the user.
     if (body !== null) c.req.raw = new Request(url, { method, headers, body: pacedBody(body, clock) });
     await next();

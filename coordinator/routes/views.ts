@@ -8,15 +8,15 @@ import {
   trainingSchema,
 } from "../../shared/job_spec.ts";
 import type { WorkerView } from "../fleet.ts";
-import { fineTunedModelName, jobErrorSchema, jobStatusSchema } from "../job.ts";
+import { checkpointModelName, jobErrorSchema, jobStatusSchema } from "../job.ts";
 import type { JobRecord } from "../job.ts";
 import { eventLevelSchema, eventTypeSchema } from "../store/job_store.ts";
 import type { CheckpointRecord, FileRecord, JobEvent, Page } from "../store/job_store.ts";
 
-const timestamp = z.int().openapi({ description: "Seconds since the Unix epoch" });
+export const timestamp = z.int().openapi({ description: "Seconds since the Unix epoch" });
 
 const hyperparametersSchema = z.object({
-  n_epochs: z.number(),
+  n_epochs: z.int().openapi({ description: "Rounded up; training.num_train_epochs may be a fraction" }),
   batch_size: z.int(),
   learning_rate_multiplier: z.number(),
 });
@@ -27,7 +27,9 @@ export const jobSchema = z.object({
   created_at: timestamp,
   finished_at: timestamp.nullable(),
   estimated_finish: timestamp.nullable(),
-  model: z.string(),
+  model: z.string().openapi({
+    description: "A base model, or the earlier job's result that is trained on from",
+  }),
   fine_tuned_model: z.string().nullable(),
   organization_id: z.string(),
   status: jobStatusSchema,
@@ -40,7 +42,9 @@ export const jobSchema = z.object({
   trained_tokens: z.int().nullable(),
   training_file: z.string(),
   validation_file: z.string().nullable(),
-  result_files: z.array(z.string()),
+  result_files: z.array(z.string()).openapi({
+    description: "Ids of files: step_metrics.csv first, then the adapter's and the tokenizer's",
+  }),
   integrations: z.null(),
   seed: z.int(),
   metadata: z.record(z.string(), z.string()).nullable(),
@@ -75,7 +79,8 @@ const BASE_LEARNING_RATE = trainingSchema.parse({}).learning_rate;
 export function jobView(job: JobRecord): z.output<typeof jobSchema> {
   const { spec } = job;
   const hyperparameters = {
-    n_epochs: spec.training.num_train_epochs,
+    // OpenAI's type is a whole number; training.num_train_epochs has the fraction.
+    n_epochs: Math.ceil(spec.training.num_train_epochs),
     batch_size: spec.training.per_device_train_batch_size * spec.training.gradient_accumulation_steps,
     learning_rate_multiplier: spec.training.learning_rate / BASE_LEARNING_RATE,
   };
@@ -85,7 +90,7 @@ export function jobView(job: JobRecord): z.output<typeof jobSchema> {
     created_at: seconds(job.createdAt),
     finished_at: job.finishedAt === null ? null : seconds(job.finishedAt),
     estimated_finish: job.estimatedFinishAt === null ? null : seconds(job.estimatedFinishAt),
-    model: spec.model,
+    model: spec.initial_adapter?.model ?? spec.model,
     fine_tuned_model: job.fineTunedModel,
     organization_id: "lorafleet",
     status: job.status,
@@ -166,7 +171,7 @@ export function checkpointView(
     object: "fine_tuning.job.checkpoint",
     id,
     created_at: seconds(checkpoint.createdAt),
-    fine_tuned_model_checkpoint: `${fineTunedModelName(job)}:ckpt-step-${step}`,
+    fine_tuned_model_checkpoint: checkpointModelName(job, step),
     fine_tuning_job_id: job.id,
     step_number: step,
     metrics: trainLoss === null ? { step } : { step, train_loss: trainLoss },
@@ -181,6 +186,8 @@ export const fileSchema = z.object({
   filename: z.string(),
   purpose: z.string(),
   status: z.literal("processed"),
+  status_details: z.null(),
+  expires_at: timestamp.nullable(),
   sha256: z.string(),
 }).openapi("File");
 
@@ -194,6 +201,8 @@ export function fileView(file: FileRecord): z.output<typeof fileSchema> {
     filename,
     purpose,
     status: "processed",
+    status_details: null,
+    expires_at: file.expiresAt === null ? null : seconds(file.expiresAt),
     sha256,
   };
 }
@@ -207,6 +216,7 @@ export const modelSchema = z.object({
 
 export const artifactSchema = z.object({
   object: z.literal("artifact"),
+  id: z.string().openapi({ description: "Its name, once more" }),
   name: z.string(),
   step: z.int(),
   bytes: z.int(),
@@ -309,6 +319,7 @@ export function pageView<R, T extends object>(page: Page<R>, view: (record: R) =
   return listView(page.items.map(view), page.hasMore);
 }
 
-function seconds(milliseconds: number): number {
+/** OpenAI's times are whole seconds. */
+export function seconds(milliseconds: number): number {
   return Math.floor(milliseconds / 1000);
 }

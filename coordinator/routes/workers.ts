@@ -32,7 +32,12 @@ const joinSchema = addressesSchema.extend({
   tokenLifetimeMs: z.int().openapi({ description: "Ask again before this time is over" }),
 }).openapi("JoinReply");
 const joinRequestSchema = z.strictObject({
-  publicKey: z.string().max(100).openapi({ description: "An NKey of a user: U…" }),
+  publicKey: z.string().max(100).openapi({
+    description: "An NKey of a user: U…, whose last characters are a checksum",
+    pattern: "^U[A-Z2-7]{55}$",
+    minLength: 56,
+    maxLength: 56,
+  }),
 }).openapi("JoinRequest");
 
 const storedSchema = z.object({ name: z.string(), size: z.int(), sha256: z.string() }).openapi(

@@ -9,6 +9,7 @@ import type { SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { QuarantineStore } from "../quarantines.ts";
+import { createPrivateFile, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
 import { onDatabase } from "./sqlite.ts";
 
 export const joinTokenSchema = z.strictObject({
@@ -134,7 +135,10 @@ export function openAccessStore(path: string): AccessStore {
 
 function open(path: string): DatabaseSync {
   try {
-    if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
+    if (path !== ":memory:") {
+      mkdirSync(dirname(path), { recursive: true, mode: PRIVATE_FOLDER_MODE });
+      createPrivateFile(path);
+    }
     const db = new DatabaseSync(path);
     db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; ${SCHEMA}`);
     return db;

@@ -5,6 +5,7 @@
  * event loop is a transaction without any locks (docs/decisions/0005).
  */
 import { z } from "zod";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { JobRecord } from "../job.ts";
 
 export const eventLevelSchema = z.enum(["info", "warn", "error"]);
@@ -46,10 +47,15 @@ export const fileRecordSchema = z.strictObject({
   sha256: z.string(),
   /** Where a job's result lies in the artifact store; null for an upload. */
   artifact: z.strictObject({ jobId: z.string(), step: z.int(), name: z.string() }).nullable(),
+  /** From then on it is deleted, unless an unfinished job needs it; null: it is kept. */
+  expiresAt: z.number().nullable().default(null),
 });
 export type FileRecord = z.output<typeof fileRecordSchema>;
 
-/** `after` is the id of the last item of the page before; where it is unknown, the page is empty. */
+/**
+ * `after` is the id of the last item of the page before. Its place outlives it: whoever deletes the items of a page while
+ * going through the list meets each of the others once.
+ */
 export interface PageQuery {
   readonly after: string | null;
   readonly limit: number;
@@ -62,11 +68,15 @@ export interface Page<T> {
   readonly hasMore: boolean;
 }
 
+/** Jobs whose metadata has all these pairs; null: jobs without metadata. */
+export type MetadataFilter = Readonly<Record<string, string>> | null;
+
+/** Lists throw a `LoraFleetError` with code `not_found` where `after` is the id of nothing that was ever in them. */
 export interface JobStore {
   /** Stores a new job or replaces it, and appends events, all or nothing. Returns the events with their numbers. */
   putJob(job: JobRecord, events: readonly NewJobEvent[]): readonly JobEvent[];
   job(id: string): JobRecord | null;
-  jobs(query: PageQuery): Page<JobRecord>;
+  jobs(query: PageQuery & { readonly metadata?: MetadataFilter }): Page<JobRecord>;
   /** Jobs that have not finished, in the order in which they were created. */
   unfinishedJobs(): readonly JobRecord[];
 
@@ -91,4 +101,13 @@ export interface JobStore {
   probe(): void;
 
   close(): void;
+}
+
+/** What a list throws for an `after` that never was. */
+export function unknownPlace(after: string): LoraFleetError {
+  return new LoraFleetError(
+    "not_found",
+    `cannot list what comes after ${quote(after)}: nothing in this list has ever had that id`,
+    { param: "after" },
+  );
 }

@@ -1,9 +1,17 @@
 /** What every job store must do; run by the test of each of them. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { jobSpecSchema } from "../../shared/job_spec.ts";
 import { newJob } from "../job.ts";
 import type { JobRecord } from "../job.ts";
-import type { CheckpointRecord, FileRecord, JobStore, NewJobEvent, Page } from "./job_store.ts";
+import type {
+  CheckpointRecord,
+  FileRecord,
+  JobStore,
+  MetadataFilter,
+  NewJobEvent,
+  Page,
+} from "./job_store.ts";
 
 const spec = jobSpecSchema.parse({ model: "m", training_file: "file-1" });
 
@@ -31,7 +39,16 @@ function checkpoint(id: string, jobId: string, step: number): CheckpointRecord {
 }
 
 function file(id: string, purpose = "fine-tune"): FileRecord {
-  return { id, createdAt: 7, filename: "ä.jsonl", purpose, size: 3, sha256: "ab", artifact: null };
+  return {
+    id,
+    createdAt: 7,
+    filename: "ä.jsonl",
+    purpose,
+    size: 3,
+    sha256: "ab",
+    artifact: null,
+    expiresAt: null,
+  };
 }
 
 function ids(page: Page<{ readonly id: string }>): readonly string[] {
@@ -69,7 +86,56 @@ export function testJobStore(name: string, open: () => JobStore): void {
     const second = store.jobs({ after: "b", limit: 2 });
     assertEquals([ids(second), second.hasMore], [["a"], false]);
     assertEquals(ids(store.jobs({ after: "a", limit: 2, order: "asc" })), ["b", "c"]);
-    assertEquals(store.jobs({ after: "unknown", limit: 2 }), { items: [], hasMore: false });
+    const error = assertThrows(() => store.jobs({ after: "unknown", limit: 2 }), LoraFleetError, '"unknown"');
+    assertEquals([error.code, error.param], ["not_found", "after"]);
+  });
+
+  test("jobs are found by pairs of their metadata, or by having none", (store) => {
+    const odd = { "a.b\"'[0]": "x", owner: "anna", empty: "" };
+    const all = {
+      none: null,
+      empty: {},
+      anna: { owner: "anna", team: "a" },
+      ben: { owner: "ben", team: "a" },
+      odd,
+    };
+    for (const [id, metadata] of Object.entries(all)) store.putJob(jobFixture(id, { metadata }), []);
+    const found = (metadata?: MetadataFilter) =>
+      ids(store.jobs({ after: null, limit: 9, order: "asc", ...metadata === undefined ? {} : { metadata } }));
+    assertEquals(found(), ["none", "empty", "anna", "ben", "odd"]);
+    assertEquals(found({}), found());
+    assertEquals(found({ owner: "anna" }), ["anna", "odd"]);
+    assertEquals(found({ owner: "anna", team: "a" }), ["anna"]);
+    assertEquals(found({ owner: "ann" }), []);
+    assertEquals(found({ "a.b\"'[0]": "x" }), ["odd"]);
+    assertEquals(found({ empty: "" }), ["odd"]);
+    assertEquals(found({ toString: "" }), []);
+    assertEquals(found(null), ["none"]);
+    assertEquals(ids(store.jobs({ after: "anna", limit: 1, metadata: { team: "a" }, order: "asc" })), [
+      "ben",
+    ]);
+  });
+
+  test("what is deleted keeps its place: who deletes page after page gets each once", (store) => {
+    for (const id of "abcdefg") store.putFile(file(id, id === "d" ? "fine-tune-results" : "fine-tune"));
+    const met: string[] = [];
+    for (let after: string | null = null;;) {
+      const page = store.files({ after, limit: 2, purpose: null });
+      met.push(...ids(page));
+      for (const { id } of page.items) store.deleteFile(id);
+      if (!page.hasMore) break;
+      after = page.items.at(-1)!.id;
+    }
+    assertEquals(met.join(""), "gfedcba");
+    store.putFile(file("h"));
+    assertEquals(ids(store.files({ after: "d", limit: 9, purpose: "fine-tune", order: "asc" })), ["h"]);
+    assertEquals(ids(store.files({ after: "d", limit: 9, purpose: null })), []);
+    assertThrows(() => store.files({ after: "i", limit: 9, purpose: null }), LoraFleetError, '"i"');
+    store.putCheckpoint(checkpoint("x", "a", 1));
+    store.putCheckpoint(checkpoint("y", "a", 2));
+    store.deleteCheckpoints("a");
+    store.putCheckpoint(checkpoint("z", "a", 1));
+    assertEquals(ids(store.checkpoints("a", { after: "y", limit: 9, order: "asc" })), ["z"]);
   });
 
   test("events have growing numbers, over all jobs", (store) => {

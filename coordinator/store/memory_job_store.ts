@@ -1,7 +1,16 @@
 /** The job store of unit tests: a `Map` for each kind, in order of creation. */
 import { isFinished } from "../job.ts";
 import type { JobRecord } from "../job.ts";
-import type { CheckpointRecord, FileRecord, JobEvent, JobStore, Page, PageQuery } from "./job_store.ts";
+import { unknownPlace } from "./job_store.ts";
+import type {
+  CheckpointRecord,
+  FileRecord,
+  JobEvent,
+  JobStore,
+  MetadataFilter,
+  Page,
+  PageQuery,
+} from "./job_store.ts";
 
 /** A store that forgets everything with its process. */
 export function createMemoryJobStore(): JobStore {
@@ -9,6 +18,11 @@ export function createMemoryJobStore(): JobStore {
   const files = new Map<string, FileRecord>();
   const checkpoints = new Map<string, CheckpointRecord>();
   const events: JobEvent[] = [];
+  /** When each id came, also of what is deleted. */
+  const places = new Map<string, number>();
+  const place = (id: string): void => {
+    if (!places.has(id)) places.set(id, places.size);
+  };
 
   const appendEvents: JobStore["appendEvents"] = (added) => {
     const numbered = added.map((event, index) => ({ ...event, number: events.length + index + 1 }));
@@ -19,11 +33,13 @@ export function createMemoryJobStore(): JobStore {
 
   return {
     putJob(job, added) {
+      place(job.id);
       jobs.set(job.id, job);
       return appendEvents(added);
     },
     job: (id) => jobs.get(id) ?? null,
-    jobs: (query) => pageOf([...jobs.values()], query),
+    jobs: ({ metadata, ...query }) =>
+      pageOf([...jobs.values()].filter((job) => hasMetadata(job, metadata)), query, places),
     unfinishedJobs: () => [...jobs.values()].filter((job) => !isFinished(job.status)),
 
     appendEvents,
@@ -35,18 +51,20 @@ export function createMemoryJobStore(): JobStore {
       eventsOf(jobId).filter((event) => event.number > number).slice(0, limit),
 
     putCheckpoint(checkpoint) {
+      place(checkpoint.id);
       for (const [id, { jobId, step }] of checkpoints) {
         if (jobId === checkpoint.jobId && step === checkpoint.step) checkpoints.delete(id);
       }
       checkpoints.set(checkpoint.id, checkpoint);
     },
     checkpoints: (jobId, query) =>
-      pageOf([...checkpoints.values()].filter((checkpoint) => checkpoint.jobId === jobId), query),
+      pageOf([...checkpoints.values()].filter((checkpoint) => checkpoint.jobId === jobId), query, places),
     deleteCheckpoints(jobId) {
       for (const [id, checkpoint] of checkpoints) if (checkpoint.jobId === jobId) checkpoints.delete(id);
     },
 
     putFile(file) {
+      place(file.id);
       files.set(file.id, file);
     },
     file: (id) => files.get(id) ?? null,
@@ -54,6 +72,7 @@ export function createMemoryJobStore(): JobStore {
       pageOf(
         [...files.values()].filter((file) => query.purpose === null || file.purpose === query.purpose),
         query,
+        places,
       ),
     deleteFile: (id) => files.delete(id),
     probe() {},
@@ -61,10 +80,26 @@ export function createMemoryJobStore(): JobStore {
   };
 }
 
-function pageOf<T extends { readonly id: string }>(oldestFirst: readonly T[], query: PageQuery): Page<T> {
-  const ordered = query.order === "asc" ? oldestFirst : oldestFirst.toReversed();
-  const afterIndex = ordered.findIndex((item) => item.id === query.after);
-  if (query.after !== null && afterIndex < 0) return { items: [], hasMore: false };
-  const rest = ordered.slice(afterIndex + 1);
+function hasMetadata({ metadata }: JobRecord, wanted: MetadataFilter | undefined): boolean {
+  if (wanted === undefined) return true;
+  if (wanted === null) return metadata === null;
+  if (metadata === null) return Object.keys(wanted).length === 0;
+  return Object.entries(wanted).every(([key, value]) =>
+    Object.hasOwn(metadata, key) && metadata[key] === value
+  );
+}
+
+function pageOf<T extends { readonly id: string }>(
+  oldestFirst: readonly T[],
+  query: PageQuery,
+  places: ReadonlyMap<string, number>,
+): Page<T> {
+  const isAscending = query.order === "asc";
+  const ordered = isAscending ? oldestFirst : oldestFirst.toReversed();
+  const after = query.after === null ? null : places.get(query.after) ?? null;
+  if (query.after !== null && after === null) throw unknownPlace(query.after);
+  const rest = ordered.filter(({ id }) =>
+    after === null || (isAscending ? places.get(id)! > after : places.get(id)! < after)
+  );
   return { items: rest.slice(0, query.limit), hasMore: rest.length > query.limit };
 }

@@ -1,5 +1,6 @@
 /** Whether the disk under a folder takes bytes: the only way to know is to write some. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
 
 /** More than a file system puts beside a file's name, and than it may have kept from a file that was cut. */
 const PROBE_BYTES = 64 * 1024;
@@ -11,7 +12,7 @@ const PROBE_BYTES = 64 * 1024;
 export async function assertTakesBytes(folder: string, what = "the data folder"): Promise<void> {
   const path = `${folder}/probe.tmp`;
   try {
-    await Deno.mkdir(folder, { recursive: true });
+    await Deno.mkdir(folder, { recursive: true, mode: PRIVATE_FOLDER_MODE });
     using file = await Deno.open(path, { write: true, create: true, truncate: true });
     const bytes = new Uint8Array(PROBE_BYTES);
     for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));

@@ -6,8 +6,9 @@ import type { SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { isFinished, jobRecordSchema } from "../job.ts";
-import { checkpointRecordSchema, fileRecordSchema, jobEventSchema } from "./job_store.ts";
-import type { JobEvent, JobStore, Page, PageQuery } from "./job_store.ts";
+import { createPrivateFile, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
+import { checkpointRecordSchema, fileRecordSchema, jobEventSchema, unknownPlace } from "./job_store.ts";
+import type { JobEvent, JobStore, MetadataFilter, Page, PageQuery } from "./job_store.ts";
 import { inTransaction, onDatabase } from "./sqlite.ts";
 
 const SCHEMA_VERSION = 1;
@@ -29,7 +30,30 @@ const SCHEMA = `
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
+/** Since 0.2: the places of deleted items in their lists. A version that does not know the table leaves it alone. */
+const DELETED_TABLE = `
+  CREATE TABLE IF NOT EXISTS deleted (kind TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (kind, id))
+    STRICT, WITHOUT ROWID;
+`;
+
 const rowSchema = z.object({ seq: z.int(), record: z.string() });
+const placeSchema = z.object({ seq: z.int() });
+
+type ListedTable = "jobs" | "checkpoints" | "files";
+
+interface Condition {
+  readonly sql: string;
+  readonly parameters: readonly SQLInputValue[];
+}
+
+function metadataConditions(wanted: MetadataFilter): Condition[] {
+  if (wanted === null) return [{ sql: "json_type(record, '$.metadata') = 'null'", parameters: [] }];
+  return Object.entries(wanted).map((pair) => ({
+    sql:
+      "EXISTS (SELECT 1 FROM json_each(record, '$.metadata') AS pair WHERE pair.key = ? AND pair.value = ?)",
+    parameters: pair,
+  }));
+}
 
 /**
  * Opens the store at `path`, or makes it.
@@ -60,23 +84,37 @@ export function openSqliteJobStore(path: string): JobStore {
       return jobEventSchema.parse({ ...z.looseObject({}).parse(JSON.parse(record)), number: seq });
     });
 
-  /** `column = value` narrows the table, null for all of it. */
+  const placeOf = (table: ListedTable, id: string): number => {
+    const found = db.prepare(
+      `SELECT seq FROM ${table} WHERE id = ?1 UNION ALL SELECT seq FROM deleted WHERE kind = ?2 AND id = ?1`,
+    ).get(id, table);
+    if (found === undefined) throw unknownPlace(id);
+    return placeSchema.parse(found).seq;
+  };
+
+  /** What is deleted keeps its place. */
+  const remove = (table: ListedTable, { sql, parameters }: Condition): boolean =>
+    transaction(() => {
+      db.prepare(
+        `INSERT OR REPLACE INTO deleted (kind, id, seq) SELECT ?, id, seq FROM ${table} WHERE ${sql}`,
+      )
+        .run(table, ...parameters);
+      return db.prepare(`DELETE FROM ${table} WHERE ${sql}`).run(...parameters).changes > 0;
+    });
+
+  /** `narrow` are conditions on the table, each with its parameters. */
   const page = <T>(
     schema: z.ZodType<T>,
-    table: "jobs" | "checkpoints" | "files",
-    narrow: readonly [column: "job_id" | "purpose", value: string] | null,
+    table: ListedTable,
+    narrow: readonly Condition[],
     query: PageQuery,
   ): Page<T> => {
     const ascending = query.order === "asc";
-    const conditions: string[] = [];
-    const parameters: SQLInputValue[] = [];
-    if (narrow !== null) {
-      conditions.push(`${narrow[0]} = ?`);
-      parameters.push(narrow[1]);
-    }
+    const conditions = narrow.map(({ sql }) => sql);
+    const parameters: SQLInputValue[] = narrow.flatMap((condition) => condition.parameters);
     if (query.after !== null) {
-      conditions.push(`seq ${ascending ? ">" : "<"} (SELECT seq FROM ${table} WHERE id = ?)`);
-      parameters.push(query.after);
+      conditions.push(`seq ${ascending ? ">" : "<"} ?`);
+      parameters.push(placeOf(table, query.after));
     }
     const where = conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
     const found = select(
@@ -104,7 +142,8 @@ export function openSqliteJobStore(path: string): JobStore {
         return insertEvents(events);
       }),
     job: (id) => select(jobRecordSchema, "jobs WHERE id = ?", id)[0] ?? null,
-    jobs: (query) => page(jobRecordSchema, "jobs", null, query),
+    jobs: ({ metadata, ...query }) =>
+      page(jobRecordSchema, "jobs", metadata === undefined ? [] : metadataConditions(metadata), query),
     unfinishedJobs: () => select(jobRecordSchema, "jobs WHERE finished = 0 ORDER BY seq"),
 
     appendEvents: (events) => transaction(() => insertEvents(events)),
@@ -130,23 +169,27 @@ export function openSqliteJobStore(path: string): JobStore {
         JSON.stringify(checkpoint),
       );
     },
-    checkpoints: (jobId, query) => page(checkpointRecordSchema, "checkpoints", ["job_id", jobId], query),
+    checkpoints: (jobId, query) =>
+      page(checkpointRecordSchema, "checkpoints", [{ sql: "job_id = ?", parameters: [jobId] }], query),
     deleteCheckpoints(jobId) {
-      write("DELETE FROM checkpoints WHERE job_id = ?", jobId);
+      remove("checkpoints", { sql: "job_id = ?", parameters: [jobId] });
     },
 
     putFile(file) {
       write(
-        "INSERT OR REPLACE INTO files (id, purpose, record) VALUES (?, ?, ?)",
+        `INSERT INTO files (id, purpose, record) VALUES (?1, ?2, ?3)
+          ON CONFLICT (id) DO UPDATE SET purpose = ?2, record = ?3`,
         file.id,
         file.purpose,
         JSON.stringify(file),
       );
     },
     file: (id) => select(fileRecordSchema, "files WHERE id = ?", id)[0] ?? null,
-    files: (query) =>
-      page(fileRecordSchema, "files", query.purpose === null ? null : ["purpose", query.purpose], query),
-    deleteFile: (id) => write("DELETE FROM files WHERE id = ?", id) > 0,
+    files: ({ purpose, ...query }) => {
+      const narrow = purpose === null ? [] : [{ sql: "purpose = ?", parameters: [purpose] }];
+      return page(fileRecordSchema, "files", narrow, query);
+    },
+    deleteFile: (id) => remove("files", { sql: "id = ?", parameters: [id] }),
     // Stored anew, as it is: a page of the file goes through the log and to the disk like any record.
     probe: () => onDatabase("store a record", () => db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)),
     close: () => db.close(),
@@ -156,7 +199,10 @@ export function openSqliteJobStore(path: string): JobStore {
 function open(path: string): DatabaseSync {
   let db: DatabaseSync | null = null;
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    if (path !== ":memory:") {
+      mkdirSync(dirname(path), { recursive: true, mode: PRIVATE_FOLDER_MODE });
+      createPrivateFile(path);
+    }
     db = new DatabaseSync(path);
     // One coordinator for a data folder: the lock is taken here and held until the process ends.
     db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
@@ -170,6 +216,7 @@ function open(path: string): DatabaseSync {
         `${quote(path)} has version ${version}; this lorafleet reads version ${SCHEMA_VERSION}`,
       );
     }
+    db.exec(DELETED_TABLE);
     db.exec("COMMIT");
     return db;
   } catch (thrown) {

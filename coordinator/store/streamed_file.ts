@@ -2,13 +2,12 @@
 import { dirname } from "@std/path";
 import { createHash } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
 
 /** More bytes came than a file may have. */
 export class FileTooLargeError extends LoraFleetError {
-  constructor(maxBytes: number) {
-    super("invalid_request", `the file is larger than ${maxBytes} bytes, which is the limit`, {
-      param: "file",
-    });
+  constructor(maxBytes: number, what = "the file", param = "file") {
+    super("invalid_request", `${what} is larger than ${maxBytes} bytes, which is the limit`, { param });
   }
 }
 
@@ -20,6 +19,8 @@ export interface StreamedFileOptions {
   readonly maxBytes: number;
   /** The SHA-256 that the sender announced, in hexadecimal; another one is refused with code `corrupt`. */
   readonly expectedSha256?: string;
+  /** For whoever the umask lets read it, as the cache that all tools of a hub share; else for this user alone. */
+  readonly isPublic?: boolean;
   /** Opens the temporary file; a test passes a device that is full. */
   readonly open?: (path: string) => Promise<Deno.FsFile>;
 }
@@ -41,7 +42,10 @@ export async function writeStreamedFile(
   body: AsyncIterable<Uint8Array>,
   options: StreamedFileOptions,
 ): Promise<WrittenFile> {
-  const open = options.open ?? ((part) => Deno.open(part, { write: true, createNew: true }));
+  const { isPublic = false } = options;
+  const open = options.open ??
+    ((part) =>
+      Deno.open(part, { write: true, createNew: true, ...isPublic ? {} : { mode: PRIVATE_FILE_MODE } }));
   const part = `${path}.${crypto.randomUUID()}${PART_SUFFIX}`;
   const onDisk = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
@@ -52,7 +56,9 @@ export async function writeStreamedFile(
       });
     }
   };
-  await onDisk(() => Deno.mkdir(dirname(path), { recursive: true }));
+  await onDisk(() =>
+    Deno.mkdir(dirname(path), { recursive: true, ...isPublic ? {} : { mode: PRIVATE_FOLDER_MODE } })
+  );
   const file = await onDisk(() => open(part));
   try {
     const hash = createHash("sha256");

@@ -1,29 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import OpenAI from "openai";
-import { withWorld } from "../../coordinator/app_fixture.ts";
-import type { World, WorldOptions } from "../../coordinator/app_fixture.ts";
+import { API_KEY, withClient } from "./openai_client_fixture.ts";
 import { trainWithOpenAi } from "./openai_client_steps.ts";
-
-const API_KEY = "key-of-a-user";
-
-/** Serves the API on a socket of this machine, with a fleet that needs no workers. */
-async function withClient(
-  options: WorldOptions,
-  body: (client: OpenAI, world: World) => Promise<void>,
-): Promise<void> {
-  await withWorld({ apiKeys: [API_KEY], ...options }, async (world) => {
-    const server = Deno.serve(
-      { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-      (request) => world.app.fetch(request),
-    );
-    const baseURL = `http://127.0.0.1:${server.addr.port}/v1`;
-    try {
-      await body(new OpenAI({ apiKey: API_KEY, baseURL, maxRetries: 0 }), world);
-    } finally {
-      await server.shutdown();
-    }
-  });
-}
 
 Deno.test("the openai package trains an adapter: upload, create, events, succeeded, download", () =>
   withClient({}, async (client) => {
@@ -42,10 +20,12 @@ Deno.test("the openai package trains an adapter: upload, create, events, succeed
       [1, 2, 3, 4].map((step) => `Step ${step}/4: training loss=${(2 / step).toFixed(4)}`),
     );
     assertEquals(checkpoints.map((checkpoint) => checkpoint.step_number), [4, 2]);
-    assertEquals([...files.keys()], ["adapter_config.json", "adapter_model.safetensors"]);
+    assertEquals([...files.keys()], ["step_metrics.csv", "adapter_config.json", "adapter_model.safetensors"]);
     // Both files of the last step, byte for byte as the worker stored them, and the dataset as it was uploaded.
     const texts = [...files.values()].map((bytes) => new TextDecoder().decode(bytes));
-    assertEquals(texts, ['{"step":4}', "weights".repeat(4)]);
+    const lines = ["step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"];
+    for (let step = 1; step <= 4; step++) lines.push(`${step},${2 / step},,,`);
+    assertEquals(texts, [`${lines.join("\n")}\n`, '{"step":4}', "weights".repeat(4)]);
     assertEquals(await (await client.files.content(job.training_file)).text(), "row 1\nrow 2");
 
     const listed = await Array.fromAsync(client.fineTuning.jobs.list());

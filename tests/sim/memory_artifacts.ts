@@ -66,6 +66,10 @@ export function createMemoryArtifacts(): MemoryArtifacts {
       }
       return Promise.resolve();
     },
+    drop: (jobId, step) => {
+      for (const map of [adapters, states]) map.delete(keyOf(jobId, step));
+      return Promise.resolve();
+    },
     clear: (jobId) => {
       for (const map of [adapters, states]) {
         for (const key of map.keys()) if (key.startsWith(`${jobId}/`)) map.delete(key);

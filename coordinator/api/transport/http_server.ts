@@ -1,0 +1,221 @@
+/**
+ * Serves a fetch handler on a socket by node:http: `Deno.serve` never cuts off a client that begins a request and does not
+ * finish its header, so that a few thousand idle sockets would take all file descriptors of the coordinator.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { Socket } from "node:net";
+import type { Clock } from "../../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
+import { HttpError, plainErrorResponse } from "../../routes/errors.ts";
+import { assertRequestLine, methodError, methodOf, METHODS } from "./request_line.ts";
+
+/** A request's header has to be complete after this long; 20 s would do over a satellite with lost packets. */
+const HEADER_TIMEOUT_MS = 20_000;
+/** Clients keep a connection for the next request; the `openai` package and browsers open a new one where it is gone. */
+const KEEP_ALIVE_MS = 75_000;
+/** What a client still sends of a body that nobody reads is thrown away for so long, so that it can read the answer. */
+const UNREAD_BODY_MS = 5_000;
+
+export interface HttpServerOptions {
+  readonly hostname: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  /** PEM; null: plain HTTP. */
+  readonly tls: { readonly cert: string; readonly key: string } | null;
+  readonly handler: (request: Request) => Response | Promise<Response>;
+  readonly headerTimeoutMs?: number;
+  readonly clock: Clock;
+  readonly onDefect: (message: string, thrown: unknown) => void;
+}
+
+export interface HttpServer {
+  readonly port: number;
+  /** Takes no new connections, closes idle ones, and resolves when the others have ended. */
+  shutdown(): Promise<void>;
+}
+
+/** Resolves once the port is open. Throws a `LoraFleetError`: `port_in_use`, or `usage` where it cannot listen there. */
+export async function serveHttp(options: HttpServerOptions): Promise<HttpServer> {
+  const { hostname, port, tls, headerTimeoutMs = HEADER_TIMEOUT_MS } = options;
+  const settings = {
+    headersTimeout: headerTimeoutMs,
+    // Bodies may take long; paced_body.ts says how long.
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: Math.min(1000, headerTimeoutMs),
+  };
+  /** Open connections, and how many answers each waits for. */
+  const waiting = new Map<Socket, number>();
+  let isClosing = false;
+  const count = (socket: Socket, change: number) => {
+    const left = (waiting.get(socket) ?? 0) + change;
+    if (isClosing && left === 0) socket.destroySoon();
+    else if (waiting.has(socket)) waiting.set(socket, left);
+  };
+  const onRequest = (message: IncomingMessage, response: ServerResponse) => {
+    const { socket } = message;
+    count(socket, 1);
+    response.once("close", () => count(socket, -1));
+    answer(message, response, options).catch((thrown) => {
+      response.destroy();
+      options.onDefect(`${message.method} ${message.url}: the answer was not sent`, thrown);
+    });
+  };
+  const server: Server = tls === null
+    ? createServer(settings, onRequest)
+    : createTlsServer({ ...settings, ...tls, handshakeTimeout: headerTimeoutMs }, onRequest);
+  server.on("clientError", refuseMalformed);
+  // With TLS the connection of the request is the one above it.
+  server.on(tls === null ? "connection" : "secureConnection", (socket: Socket) => {
+    waiting.set(socket, 0);
+    socket.once("close", () => waiting.delete(socket));
+  });
+  await listening(server, hostname, port);
+  const address = server.address();
+  return {
+    port: address !== null && typeof address === "object" ? address.port : port,
+    shutdown: () =>
+      new Promise((resolve) => {
+        // node's own way spares connections that were opened ahead of their first request, for ever.
+        isClosing = true;
+        server.close(() => resolve());
+        for (const [socket, answers] of waiting) if (answers === 0) socket.destroySoon();
+      }),
+  };
+}
+
+function listening(server: Server, hostname: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (thrown: Error & { code?: string }) => {
+      const what = `cannot listen on ${hostname}:${port}`;
+      reject(
+        thrown.code === "EADDRINUSE"
+          ? new LoraFleetError(
+            "port_in_use",
+            `${what}: the port is taken; stop what holds it, or choose another --port`,
+            { param: "port", cause: thrown },
+          )
+          : new LoraFleetError("usage", `${what}: ${messageOf(thrown)}`, { param: "host", cause: thrown }),
+      );
+    });
+    server.listen({ host: hostname, port }, resolve);
+  });
+}
+
+/** What the parser does not take: nothing of the application has seen it. */
+function refuseMalformed(thrown: Error & { code?: string; rawPacket?: Uint8Array }, socket: Socket): void {
+  if (!socket.writable || thrown.code === "ECONNRESET") return void socket.destroy();
+  const method = methodOf(new TextDecoder().decode(thrown.rawPacket?.subarray(0, 8192)));
+  const refusal = method === null || METHODS.includes(method) ? null : methodError(method);
+  const status = refusal !== null
+    ? "405 Method Not Allowed"
+    : thrown.code === "ERR_HTTP_REQUEST_TIMEOUT"
+    ? "408 Request Timeout"
+    : thrown.code === "HPE_HEADER_OVERFLOW"
+    ? "431 Request Header Fields Too Large"
+    : "400 Bad Request";
+  const message = refusal?.message ?? `not a valid HTTP request: ${status.slice(4)}`;
+  const body = JSON.stringify({
+    error: { message, type: "invalid_request_error", param: null, code: refusal?.code ?? "invalid_request" },
+  });
+  const allow = refusal === null ? "" : `allow: ${refusal.headers["allow"]}\r\n`;
+  socket.end(
+    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\n${allow}` +
+      `content-length: ${new TextEncoder().encode(body).byteLength}\r\n\r\n${body}`,
+  );
+}
+
+async function answer(
+  message: IncomingMessage,
+  response: ServerResponse,
+  { handler, tls, clock, onDefect }: HttpServerOptions,
+): Promise<void> {
+  // The client may be gone at any time, which is no defect: whoever reads or writes next sees it.
+  message.on("error", () => {});
+  response.on("error", () => {});
+  const gone = new AbortController();
+  response.on("close", () => gone.abort());
+  let reply: Response;
+  try {
+    reply = await handler(requestOf(message, tls !== null));
+  } catch (thrown) {
+    if (!(thrown instanceof HttpError)) onDefect(`${message.method} ${message.url}`, thrown);
+    reply = plainErrorResponse(thrown);
+  }
+  await send(reply, response, gone.signal);
+  dropUnreadBody(message, clock);
+}
+
+/** Throws an `HttpError` for what a `Request` cannot be made of. */
+function requestOf(message: IncomingMessage, isTls: boolean): Request {
+  const method = message.method ?? "";
+  const url = assertRequestLine(method, message.headers.host, message.url ?? "", isTls);
+  const headers = new Headers();
+  for (let at = 0; at < message.rawHeaders.length; at += 2) {
+    headers.append(message.rawHeaders[at]!, message.rawHeaders[at + 1]!);
+  }
+  const hasBody = method !== "GET" && method !== "HEAD" &&
+    (headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0);
+  return new Request(url, { method, headers, body: hasBody ? bodyOf(message) : null });
+}
+
+function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
+  const chunks: AsyncIterator<Uint8Array> = message.iterator({ destroyOnReturn: false });
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await chunks.next();
+      if (done === true) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await chunks.return?.();
+    },
+  }, { highWaterMark: 0 });
+}
+
+async function send(reply: Response, response: ServerResponse, gone: AbortSignal): Promise<void> {
+  response.writeHead(reply.status, [...reply.headers].flat());
+  if (reply.body === null) return void response.end();
+  const reader = reply.body.getReader();
+  const onGone = () => void reader.cancel().catch(() => {});
+  gone.addEventListener("abort", onGone, { once: true });
+  try {
+    // What a stream waits for may come late, as events do: its client waits for the header until then.
+    response.flushHeaders();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || gone.aborted) break;
+      if (!response.write(value)) await drained(response, gone);
+    }
+    response.end();
+  } catch {
+    // The header is sent: all that can be said of a file that cannot be read to its end is that there is no end.
+    response.destroy();
+  } finally {
+    gone.removeEventListener("abort", onGone);
+    if (gone.aborted) await reader.cancel().catch(() => {});
+  }
+}
+
+function drained(response: ServerResponse, gone: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      response.off("drain", end);
+      gone.removeEventListener("abort", end);
+      resolve();
+    };
+    response.once("drain", end);
+    gone.addEventListener("abort", end, { once: true });
+    if (gone.aborted) end();
+  });
+}
+
+/** An answer that came before the body's end must not be lost in a reset, nor keep a connection busy for ever. */
+function dropUnreadBody(message: IncomingMessage, clock: Clock): void {
+  if (message.complete) return;
+  message.resume();
+  const read = new AbortController();
+  for (const event of ["close", "end"]) message.once(event, () => read.abort());
+  clock.sleep(UNREAD_BODY_MS, read.signal).then(() => void message.socket.destroy(), () => {});
+}

@@ -1,0 +1,72 @@
+/** Query parameters that a route does not have are refused: a filter that is ignored gives more than was asked for. */
+import type { RouteConfig } from "@hono/zod-openapi";
+import type { MiddlewareHandler } from "hono";
+import { z } from "zod";
+import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import { nearestName } from "../../../shared/nearest_name.ts";
+import type { Api } from "../../routes/api.ts";
+
+/** Parameters that are objects: `name[key]=value`. */
+const DEEP_OBJECTS = ["metadata"];
+
+/** Refuses unknown and repeated query parameters of the routes that `api` has when the first request comes. */
+export function knownQueryOnly(api: Api): MiddlewareHandler {
+  let known: ReadonlyMap<string, readonly string[]> | null = null;
+  return async (c, next) => {
+    const { searchParams } = new URL(c.req.url);
+    if (searchParams.size > 0) {
+      known ??= namesByRoute(api);
+      const method = c.req.method === "HEAD" ? "GET" : c.req.method;
+      const [matches] = api.router.match(method, c.req.path);
+      const route = matches.map(([[, route]]) => route).findLast((route) => route.method === method);
+      const names = route === undefined ? undefined : known.get(keyOf(method, route.path));
+      if (names !== undefined) assertKnown([...searchParams.keys()], names, `${method} ${route!.path}`);
+    }
+    await next();
+  };
+}
+
+function assertKnown(given: readonly string[], names: readonly string[], route: string): void {
+  given.forEach((name, index) => {
+    const isDeep = DEEP_OBJECTS.some((deep) =>
+      names.includes(deep) && name.startsWith(`${deep}[`) && name.endsWith("]")
+    );
+    if (!isDeep && !names.includes(name)) {
+      const nearest = nearestName(name, names);
+      const right = nearest !== null
+        ? `did you mean ${quote(nearest)}?`
+        : names.length === 0
+        ? `${route} takes none`
+        : `${route} takes ${names.map(quote).join(", ")}`;
+      throw new LoraFleetError("invalid_request", `unknown query parameter ${quote(name)}; ${right}`, {
+        param: name,
+      });
+    }
+    if (given.indexOf(name) !== index) {
+      throw new LoraFleetError(
+        "invalid_request",
+        `query parameter ${quote(name)} came twice; once is right`,
+        {
+          param: name,
+        },
+      );
+    }
+  });
+}
+
+function namesByRoute(api: Api): Map<string, readonly string[]> {
+  const routes = api.openAPIRegistry.definitions.filter((definition) => definition.type === "route")
+    .map((definition) => definition.route as RouteConfig);
+  return new Map(routes.map((route) => {
+    const query = route.request?.query;
+    return [
+      keyOf(route.method.toUpperCase(), route.path.replaceAll(/\{(.+?)\}/g, ":$1")),
+      query instanceof z.ZodObject ? Object.keys(query.shape) : [],
+    ];
+  }));
+}
+
+/** A parameter may have a pattern of its own, which the description does not know. */
+function keyOf(method: string, path: string): string {
+  return `${method} ${path.replaceAll(/(:\w+)\{.+?\}/g, "$1")}`;
+}

@@ -1,0 +1,49 @@
+/** Methods and hosts that no URL and no `Request` can be made of: refused before anybody asks who sends them. */
+import { quote } from "../../../shared/errors.ts";
+import { HttpError } from "../../routes/errors.ts";
+
+/** What a `Request` can be made of. */
+export const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
+/** Those that some route has. */
+const SERVED_METHODS = "GET, HEAD, POST, PUT, DELETE";
+
+/** TRACE and TRACK, which `fetch` forbids, and whatever is no method at all, such as "get": methods are upper case. */
+export function methodError(method: string): HttpError {
+  return new HttpError(
+    405,
+    "method_not_allowed",
+    `${quote(method)} is not a method of this server: use ${SERVED_METHODS}`,
+    null,
+    {
+      allow: SERVED_METHODS,
+    },
+  );
+}
+
+/** The method of a request that begins like one; null where it does not. */
+export function methodOf(text: string): string | null {
+  return /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) \S+ HTTP\/1\.[01]\r?\n/.exec(text)?.[1] ?? null;
+}
+
+/** The request's URL. Throws an `HttpError`: 405 for its method, 400 for its host or target. */
+export function assertRequestLine(
+  method: string,
+  host: string | undefined,
+  target: string,
+  isTls: boolean,
+): URL {
+  if (!METHODS.includes(method)) throw methodError(method);
+  const scheme = isTls ? "https" : "http";
+  // A proxy's client sends the whole URL as its target.
+  const text = /^https?:\/\//i.test(target) ? target : `${scheme}://${host ?? ""}${target}`;
+  const isHost = /^(?:[\w.-]+|\[[0-9a-fA-F:.%]+\])(?::[0-9]{1,5})?$/.test(host ?? "");
+  const url = isHost && URL.canParse(text) ? new URL(text) : null;
+  if (url !== null && url.host !== "") return url;
+  throw new HttpError(
+    400,
+    "invalid_host",
+    `the header "Host" is ${
+      quote(host ?? "")
+    }: a name or an address is needed, with a port up to 65535 or none`,
+  );
+}

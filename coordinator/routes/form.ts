@@ -1,0 +1,43 @@
+/** Forms that carry a file: what is wrong with one before its first part, and how a field at fault is named. */
+import type { Context } from "hono";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { HttpError } from "./errors.ts";
+import { boundaryOf, readMultipart } from "./multipart.ts";
+import type { Part } from "./multipart.ts";
+
+/** What a form needs around its file. */
+const FORM_OVERHEAD_BYTES = 64 * 1024;
+
+/**
+ * The parts of a form whose file has at most `maxBytes`. Throws 415 where the body is no form, 413 where it is announced to be
+ * too long: known before a byte is read. Where no length is announced, whoever reads the parts has to count.
+ *
+ * @param fields the form's fields, for messages
+ */
+export function readForm(c: Context, maxBytes: number, fields: string): AsyncGenerator<Part> {
+  const contentType = c.req.header("content-type") ?? "";
+  const boundary = boundaryOf(contentType);
+  if (boundary === null || c.req.raw.body === null) {
+    throw new HttpError(
+      415,
+      "unsupported_media_type",
+      `the body has the content type ${
+        quote(contentType)
+      }; "multipart/form-data" with the fields ${fields} is needed`,
+    );
+  }
+  if (Number(c.req.header("content-length") ?? 0) > maxBytes + FORM_OVERHEAD_BYTES) {
+    throw new HttpError(
+      413,
+      "file_too_large",
+      `the file is larger than ${maxBytes} bytes, which is the limit`,
+      "file",
+    );
+  }
+  return readMultipart(c.req.raw.body, boundary);
+}
+
+/** A form's field that will not do. */
+export function faulty(field: string, what: string): LoraFleetError {
+  return new LoraFleetError("invalid_request", `the form's field ${quote(field)} ${what}`, { param: field });
+}

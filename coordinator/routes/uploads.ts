@@ -1,0 +1,146 @@
+/** `/v1/uploads`: a file in parts. */
+import { createRoute, z } from "@hono/zod-openapi";
+import { parseExpiresAfter } from "../expires_after.ts";
+import { UPLOAD_PURPOSES } from "../file_store.ts";
+import { MAX_PART_BYTES } from "../upload_store.ts";
+import type { Upload } from "../upload_store.ts";
+import { addDescribed, errorAnswers, idParameter, jsonContent, pathParameter, userSecurity } from "./api.ts";
+import type { Api, ApiServices } from "./api.ts";
+import { readObject } from "./bodies.ts";
+import { faulty, readForm } from "./form.ts";
+import { fileSchema, fileView, seconds, timestamp } from "./views.ts";
+
+const uploadSchema = z.object({
+  object: z.literal("upload"),
+  id: z.string(),
+  bytes: z.int(),
+  created_at: timestamp,
+  expires_at: timestamp,
+  filename: z.string(),
+  purpose: z.string(),
+  status: z.enum(["pending", "completed", "cancelled", "expired"]),
+  file: z.union([fileSchema, z.null()]),
+}).openapi("Upload");
+
+const partSchema = z.object({
+  object: z.literal("upload.part"),
+  id: z.string(),
+  created_at: timestamp,
+  upload_id: z.string(),
+}).openapi("UploadPart");
+
+const createSchema = z.strictObject({
+  bytes: z.int().min(1),
+  filename: z.string().min(1).max(255),
+  mime_type: z.string().max(255).openapi({ description: "Accepted as written: a dataset is JSON lines" }),
+  purpose: z.enum(UPLOAD_PURPOSES),
+  expires_after: z.strictObject({ anchor: z.unknown(), seconds: z.unknown() }).nullable().optional().openapi({
+    type: "object",
+    properties: {
+      anchor: { type: "string", enum: ["created_at"] },
+      seconds: { type: "integer", minimum: 3600, maximum: 2_592_000 },
+    },
+    required: ["anchor", "seconds"],
+  }),
+}).openapi("CreateUpload");
+
+const completeSchema = z.strictObject({
+  part_ids: z.array(z.string()).min(1).max(10_000).openapi({ description: "In the order of the file" }),
+  md5: z.string().regex(/^[0-9a-fA-F]{32}$/).nullable().optional(),
+}).openapi("CompleteUpload");
+
+/** Ten thousand ids of 30 characters. */
+const MAX_COMPLETE_BYTES = 2 ** 20;
+
+export function addUploadRoutes(api: Api, { uploads }: ApiServices): void {
+  const answer = (description: string) => ({ 200: jsonContent(uploadSchema, description), ...errorAnswers });
+  const json = <T extends z.ZodType>(schema: T) => ({
+    body: { required: true, content: { "application/json": { schema } } },
+  });
+
+  addDescribed(api, {
+    method: "post",
+    path: "/v1/uploads",
+    operationId: "createUpload",
+    summary: "Announce a file that comes in parts",
+    security: userSecurity,
+    request: json(createSchema),
+    responses: answer("Pending for an hour, or until the coordinator restarts"),
+  }, async (c) => {
+    const { bytes, filename, purpose, expires_after } = await readObject(c, createSchema);
+    const fileLifetimeMs = expires_after === null || expires_after === undefined
+      ? null
+      : parseExpiresAfter(expires_after.anchor ?? "", expires_after.seconds);
+    return c.json(uploadView(uploads.create({ bytes, filename, purpose, fileLifetimeMs })), 200);
+  });
+
+  addDescribed(api, {
+    method: "post",
+    path: "/v1/uploads/{id}/parts",
+    operationId: "createUploadPart",
+    summary: "Send a part, of up to 64 MiB; parts may come beside each other",
+    security: userSecurity,
+    request: {
+      params: idParameter,
+      body: {
+        required: true,
+        content: {
+          "multipart/form-data": {
+            schema: z.strictObject({ data: z.string().openapi({ format: "binary" }) }),
+          },
+        },
+      },
+    },
+    responses: { 200: jsonContent(partSchema, "The part is stored"), ...errorAnswers },
+  }, async (c) => {
+    const { id } = uploads.get(pathParameter(c, "id"));
+    for await (const part of readForm(c, MAX_PART_BYTES, "data")) {
+      if (part.name !== "data") throw faulty(part.name, "is not known; the only field is data");
+      const { id: partId, createdAt } = await uploads.addPart(id, part.body);
+      const view = {
+        object: "upload.part",
+        id: partId,
+        created_at: seconds(createdAt),
+        upload_id: id,
+      } as const;
+      return c.json(view satisfies z.output<typeof partSchema>, 200);
+    }
+    throw faulty("data", "is missing");
+  });
+
+  addDescribed(api, {
+    method: "post",
+    path: "/v1/uploads/{id}/complete",
+    operationId: "completeUpload",
+    summary: "Put the parts together",
+    security: userSecurity,
+    request: { params: idParameter, ...json(completeSchema) },
+    responses: answer("Completed; file is the file"),
+  }, async (c) => {
+    const { part_ids, md5 } = await readObject(c, completeSchema, MAX_COMPLETE_BYTES);
+    return c.json(uploadView(await uploads.complete(pathParameter(c, "id"), part_ids, md5 ?? null)), 200);
+  });
+
+  api.openapi(
+    createRoute({
+      method: "post",
+      path: "/v1/uploads/{id}/cancel",
+      operationId: "cancelUpload",
+      summary: "Drop an upload and its parts",
+      security: userSecurity,
+      request: { params: idParameter },
+      responses: answer("Cancelled"),
+    }),
+    async (c) => c.json(uploadView(await uploads.cancel(c.req.valid("param").id)), 200),
+  );
+}
+
+function uploadView(upload: Upload): z.output<typeof uploadSchema> {
+  const { id, bytes, filename, purpose, status, file } = upload;
+  return {
+    ...{ object: "upload", id, bytes, filename, purpose, status },
+    created_at: seconds(upload.createdAt),
+    expires_at: seconds(upload.expiresAt),
+    file: file === null ? null : fileView(file),
+  };
+}

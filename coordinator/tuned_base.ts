@@ -1,0 +1,70 @@
+/** A job whose `model` is an earlier job's result: it trains on from that adapter, on that job's base model. */
+import { LoraFleetError, quote } from "../shared/errors.ts";
+import type { JobSpec, ParsedJobRequest } from "../shared/job_spec.ts";
+import { canonicalJson } from "../shared/job_spec.ts";
+import type { JobStore } from "./store/job_store.ts";
+import { tunedModel } from "./tuned_models.ts";
+
+const ADAPTER_FILE = "adapter_model.safetensors";
+/** They are what the adapter is. */
+const FIXED = ["r", "lora_alpha", "use_rslora", "target_modules"] as const;
+
+/**
+ * The request with the base model in place of `ft:…`, and the adapter's own LoRA fields and quantisation where the client has not
+ * said anything else. Throws a `LoraFleetError`: `model_not_found`, or `invalid_request` for a field that contradicts the adapter.
+ */
+export function onTunedBase(store: JobStore, request: ParsedJobRequest): ParsedJobRequest {
+  const { spec, given } = request;
+  if (!spec.model.startsWith("ft:")) return request;
+  const { job, checkpoint } = tunedModel(store, spec.model);
+  const sha256 = checkpoint.files.find(({ name }) => name === ADAPTER_FILE)?.sha256;
+  if (sha256 === undefined) {
+    throw new LoraFleetError("model_not_found", `model ${quote(spec.model)} has no ${ADAPTER_FILE}`, {
+      param: "model",
+    });
+  }
+  const { lora, quantization } = job.spec;
+  for (const field of FIXED) {
+    if (
+      !given.has(`lora.${field}`) ||
+      canonicalJson(sorted(spec.lora[field])) === canonicalJson(sorted(lora[field]))
+    ) {
+      continue;
+    }
+    throw new LoraFleetError(
+      "invalid_request",
+      `lora.${field} is ${quote(spec.lora[field])}, but ${
+        quote(spec.model)
+      }, which is trained on from, has ` +
+        `${quote(lora[field])}: leave it out, or train on from the base model ${quote(job.spec.model)}`,
+      { param: `lora.${field}` },
+    );
+  }
+  return {
+    ...request,
+    spec: {
+      ...spec,
+      model: job.spec.model,
+      lora: { ...lora, ...givenOf("lora", spec.lora, given), ...fixedOf(lora) },
+      quantization: { ...quantization, ...givenOf("quantization", spec.quantization, given) },
+      initial_adapter: { model: spec.model, sha256 },
+    },
+  };
+}
+
+/** A list of modules means the same in any order. */
+function sorted(value: unknown): unknown {
+  return Array.isArray(value) ? value.toSorted() : value;
+}
+
+function fixedOf(lora: JobSpec["lora"]): Pick<JobSpec["lora"], typeof FIXED[number]> {
+  const { r, lora_alpha, use_rslora, target_modules } = lora;
+  return { r, lora_alpha, use_rslora, target_modules };
+}
+
+/** The fields of a group that the client wrote. */
+function givenOf<G extends object>(group: string, fields: G, given: ReadonlySet<string>): Partial<G> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([field]) => given.has(`${group}.${field}`)),
+  ) as Partial<G>;
+}

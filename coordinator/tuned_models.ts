@@ -1,0 +1,54 @@
+/** Results of jobs as models: `ft:<base model>:<suffix>:<job>`, and each checkpoint with `:ckpt-step-<step>` behind it. */
+import { LoraFleetError, quote } from "../shared/errors.ts";
+import { checkpointModelName, fineTunedModelName } from "./job.ts";
+import type { JobRecord } from "./job.ts";
+import type { CheckpointRecord, JobStore } from "./store/job_store.ts";
+
+export interface TunedModel {
+  readonly name: string;
+  readonly job: JobRecord;
+  /** Whose adapter it is. */
+  readonly checkpoint: CheckpointRecord;
+  readonly createdAt: number;
+}
+
+/** More checkpoints than any job writes. */
+const ALL = 100_000;
+
+/** Null where no job has made a model of that name, or it is deleted. */
+export function findTunedModel(store: JobStore, name: string): TunedModel | null {
+  const [, jobId, step] = /^ft:.*:(ftjob-[A-Za-z0-9]+)(?::ckpt-step-([0-9]{1,15}))?$/s.exec(name) ?? [];
+  const job = jobId === undefined ? null : store.job(jobId);
+  if (job === null || job.deletedModels.includes(name)) return null;
+  if (step === undefined) return job.fineTunedModel === name ? finalModel(store, job) : null;
+  const checkpoint = checkpointOf(store, job, Number(step));
+  if (checkpoint === null || checkpointModelName(job, checkpoint.step) !== name) return null;
+  return { name, job, checkpoint, createdAt: checkpoint.createdAt };
+}
+
+/** As `findTunedModel`. Throws `model_not_found`. */
+export function tunedModel(store: JobStore, name: string): TunedModel {
+  const found = findTunedModel(store, name);
+  if (found !== null) return found;
+  throw new LoraFleetError("model_not_found", `no model ${quote(name)}; GET /v1/models lists all`, {
+    param: "model",
+  });
+}
+
+/** The names that lead to a model's adapter and are not deleted: the last checkpoint and the job's result share one. */
+export function namesOfAdapter({ job, checkpoint: { step } }: TunedModel): readonly string[] {
+  const names = [checkpointModelName(job, step)];
+  if (job.fineTunedModel !== null && step === job.totalSteps) names.push(job.fineTunedModel);
+  return names.filter((name) => !job.deletedModels.includes(name));
+}
+
+function finalModel(store: JobStore, job: JobRecord): TunedModel | null {
+  const checkpoint = job.totalSteps === null ? null : checkpointOf(store, job, job.totalSteps);
+  if (checkpoint === null) return null;
+  return { name: fineTunedModelName(job), job, checkpoint, createdAt: job.finishedAt ?? job.createdAt };
+}
+
+function checkpointOf(store: JobStore, { id }: JobRecord, step: number): CheckpointRecord | null {
+  return store.checkpoints(id, { after: null, limit: ALL }).items.find((found) => found.step === step) ??
+    null;
+}

@@ -1,0 +1,80 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { loraSchema } from "../../shared/job_spec.ts";
+import { writeAdapter } from "../../worker/model/adapter_file.ts";
+import { digestOf, emptyState } from "../../worker/optimizer/adamw_state.ts";
+import { readStateWords } from "../../worker/state_words.ts";
+import { adapterLayout } from "../../coordinator/adapter_layout.ts";
+import type { AdapterLayout } from "../../coordinator/adapter_layout.ts";
+import { openInitialAdapter } from "../../coordinator/initial_adapter.ts";
+import { sha256Of } from "../../coordinator/store/streamed_file.ts";
+
+/** Sizes that are no multiples of the block, so that there is padding between the tensors. */
+const lora = loraSchema.parse({ r: 3, target_modules: ["q_proj", "v_proj"] });
+const modules = [0, 1].flatMap((layer) => [
+  { name: `model.layers.${layer}.self_attn.q_proj`, out: 40, in: 24 },
+  { name: `model.layers.${layer}.self_attn.v_proj`, out: 7, in: 24 },
+]);
+const layout = adapterLayout({ lora }, modules);
+
+async function withAdapter(
+  body: (path: string, adapter: Float32Array, sha256: string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    const adapter = new Float32Array(layout.elementCount);
+    const tensors = layout.tensors.map(({ name, offset, size }, index) => {
+      const data = adapter.subarray(offset, offset + size).map((_, i) => Math.sin(index + i));
+      adapter.set(data, offset);
+      const shape: [number, number] = name.endsWith("lora_A.weight")
+        ? [lora.r, size / lora.r]
+        : [size / lora.r, lora.r];
+      return { name, shape, data };
+    });
+    await writeAdapter(folder, { tensors, lora, baseModelName: "org/tiny" });
+    const path = `${folder}/adapter_model.safetensors`;
+    await body(path, adapter, sha256Of(await Deno.readFile(path)));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("an adapter's file is a state whose digest and words are a worker's, moments of zero behind it", () =>
+  withAdapter(async (path, adapter, sha256) => {
+    const state = { ...emptyState(layout.elementCount), adapter };
+    const initial = await openInitialAdapter(path, sha256, layout);
+    assertEquals(initial.digest, digestOf(state));
+    const whole = { updateCount: 0, ...state };
+    const total = 3 * layout.elementCount;
+    for (
+      const [offset, count] of [[0, total], [0, 1], [71, 100], [1, total], [total - 5, 99], [total, 4], [
+        130,
+        0,
+      ]] as const
+    ) {
+      const expected = readStateWords(whole, offset, Math.max(0, Math.min(count, total - offset)));
+      assertEquals(await initial.readWords(offset, count), expected, `${count} from ${offset}`);
+    }
+  }));
+
+Deno.test("another file than the one that was recorded, or of another layout, is refused", () =>
+  withAdapter(async (path, _, sha256) => {
+    const refusal = async (given: string, of: AdapterLayout) => {
+      const error = await assertRejects(() => openInitialAdapter(path, given, of), LoraFleetError);
+      return [error.code, error.param];
+    };
+    assertEquals(await refusal("0".repeat(64), layout), ["corrupt", "model"]);
+    const wider = adapterLayout({ lora: { ...lora, r: 4 } }, modules);
+    assertEquals(await refusal(sha256, wider), ["invalid_model", "model"]);
+    assertEquals(await refusal(sha256, adapterLayout({ lora }, modules.slice(2))), [
+      "invalid_model",
+      "model",
+    ]);
+    const renamed = modules.map((module) => ({
+      ...module,
+      name: module.name.replace("layers.1", "layers.2"),
+    }));
+    assertEquals(await refusal(sha256, adapterLayout({ lora }, renamed)), ["invalid_model", "model"]);
+    await Deno.remove(path);
+    assertEquals((await refusal(sha256, layout))[0], "storage");
+  }));
