@@ -19,6 +19,7 @@ import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../shared/checkpoint_format
 import { LoraFleetError, quote } from "../shared/errors.ts";
 import type { CheckpointFile } from "./fleet.ts";
 import { readWords } from "./state_file.ts";
+import { PRIVATE_FOLDER_MODE } from "./storage/private_folder.ts";
 import { createFileVerifier } from "./verified_file.ts";
 
 export interface StoredState extends CheckpointFile {
@@ -119,7 +120,7 @@ export function createArtifactStore(folder: string): ArtifactStore {
       );
       if (fault !== null) return { fault };
       const target = stepFolder(jobId, step);
-      await Deno.mkdir(target, { recursive: true });
+      await Deno.mkdir(target, { recursive: true, mode: PRIVATE_FOLDER_MODE });
       for (const { name } of told) {
         // Without its checksum a file does not count: it never does with another one's.
         await removeIfThere(`${target}/${name}.sha256`);

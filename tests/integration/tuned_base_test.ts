@@ -80,7 +80,7 @@ Deno.test("model: ft:… trains on from that adapter, with the same bits whoever
       await until("the end of the job", async () => {
         job = await client.fineTuning.jobs.retrieve(id).catch(() => job);
         return ["succeeded", "failed"].includes(job.status);
-      });
+      }, () => coordinator.stderr().slice(-3000));
       assertEquals(job.error, null);
       const csv = await (await client.files.content(job.result_files[0]!)).text();
       const { sha256 } = await client.files.retrieve(job.result_files[2]!) as unknown as { sha256: string };
