@@ -14,7 +14,7 @@ import { type Standby, waitToLead } from "./standby.ts";
 /** A broker that does not answer for so long is not ready. */
 const BROKER_ANSWER_MS = 2000;
 /** What a job needs stored is repeated beyond this, with its streams made anew where they are gone (broker_patience.ts). */
-const STORE_DEADLINE_MS = 10_000;
+const STORE_DEADLINE_MS = 5000;
 /** How often a coordinator that stands by asks for the lease. */
 const LEASE_INTERVAL_MS = 500;
 

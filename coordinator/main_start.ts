@@ -219,7 +219,11 @@ export async function startCoordinator(
       store: () => store.probe(),
       data_folder: () => assertTakesBytes(config.dataFolder),
       nats: () => connected.assertConnected(),
-      streams: () => connected.assertStores(),
+      streams: async () => {
+        // An own broker without room is told of before it has failed to store something.
+        if (nats !== null) await assertTakesBytes(`${config.dataFolder}/nats`, "the broker's folder");
+        await connected.assertStores();
+      },
     }),
     maxUploadBytes: config.maxUploadBytes,
     stopping: stopping.signal,
