@@ -5,6 +5,7 @@ import type { NatsIdentity } from "../shared/bus/nats_keys.ts";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { LIMITS, type Limits } from "../shared/limits.ts";
+import type { Log } from "../shared/log.ts";
 import type { BrokerHealth } from "./broker_health.ts";
 import type { Fleet } from "./fleet.ts";
 import { createFleet, type FleetOptions } from "./job_runner.ts";
@@ -53,7 +54,7 @@ export interface ConnectedFleet {
 /** What does not depend on the broker. */
 export interface ConnectParts {
   readonly clock: Clock;
-  readonly log: (level: "info" | "warn", message: string) => void;
+  readonly log: Log;
   readonly limits?: Limits;
 }
 
@@ -99,7 +100,15 @@ export async function connectFleet(
   started.defer(() => leadership.close());
   const fleet = createFleet({
     ...{ ...options, health },
-    ...{ term: leadership.term, isHeld: leadership.isHeld, bus: leadership.bus, clock, limits, onDefect },
+    ...{
+      term: leadership.term,
+      isHeld: leadership.isHeld,
+      bus: leadership.bus,
+      clock,
+      limits,
+      onDefect,
+      log,
+    },
   });
   started.defer(() => fleet.close());
   const running = started.move();

@@ -4,6 +4,7 @@ import type { Clock } from "../shared/clock.ts";
 import { newStartId } from "../shared/ids.ts";
 import { LoraFleetError, quote } from "../shared/errors.ts";
 import { announcementPauseMs, LIMITS, type Limits } from "../shared/limits.ts";
+import type { Log } from "../shared/log.ts";
 import {
   type CommitEntry,
   encodeMessage,
@@ -59,6 +60,8 @@ export interface FleetOptions {
   readonly onFlood?: (worker: string, reason: string) => void;
   /** Told of messages that no worker of ours would send, and of defects. */
   readonly onDefect: OnDefect;
+  /** Told of workers that come and go while no job is trained: the others are events of that job. */
+  readonly log?: Log;
 }
 
 /** The job's events tell of a broker that does not store once it has lasted so long: a restart takes a second. */
@@ -149,6 +152,12 @@ export function createFleet(options: FleetOptions): RunningFleet {
     run?.fleetChanged(view());
   }
 
+  /** An event of the job that is trained; where none is, a line of the coordinator's log alone. */
+  function tellOfMember(level: "info" | "warn", message: string, data: Record<string, unknown>): void {
+    if (observer === null) options.log?.(level, message);
+    else observer.event(level, message, data);
+  }
+
   /** Decides, and tells whoever has to know. */
   function apply(event: MembershipEvent) {
     const decision = decideMembership(membership, event, clock.now(), limits);
@@ -164,13 +173,13 @@ export function createFleet(options: FleetOptions): RunningFleet {
           break;
         case "joined": {
           const { worker, name, gpu } = effect.member;
-          observer?.event("info", `${worker} (${name}, ${gpu}) has joined.`, { worker, name, gpu });
+          tellOfMember("info", `${worker} (${name}, ${gpu}) has joined.`, { worker, name, gpu });
           tellOfQuarantine(observer, worker);
           break;
         }
         case "lost": {
           const { worker, name } = effect.member;
-          observer?.event("warn", `${worker} (${name}) is gone: ${effect.reason}.`, { worker, name });
+          tellOfMember("warn", `${worker} (${name}) is gone: ${effect.reason}.`, { worker, name });
           break;
         }
       }

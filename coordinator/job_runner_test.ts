@@ -21,6 +21,8 @@ interface World {
   readonly bus: Bus;
   readonly fleet: RunningFleet;
   readonly defects: string[];
+  /** Lines of the coordinator's log. */
+  readonly logged: string[];
   /** Whether the coordinator is certain to lead. */
   lead(isHeld: boolean): void;
   /** The newest announcement of the fleet. */
@@ -33,6 +35,7 @@ function createWorld(): World {
   const clock = createFakeClock(1_700_000_000_000);
   const broker = createMemoryBroker({ clock });
   const defects: string[] = [];
+  const logged: string[] = [];
   let isHeld = true;
   const fleet = createFleet({
     bus: broker.connect("coordinator"),
@@ -44,6 +47,7 @@ function createWorld(): World {
     newStartId: () => "s-1",
     limits: { ...LIMITS, floodLogIntervalMs: 0 },
     onDefect: (message, thrown) => defects.push(`${message}: ${thrown}`),
+    log: (level, message) => logged.push(`${level} ${message}`),
   });
   const bus = broker.connect("w-a");
   let newest: messages.FleetState | null = null;
@@ -51,7 +55,7 @@ function createWorld(): World {
     newest = decodeMessage(messages.fleetStateSchema, data, "fleet state");
   });
   return {
-    ...{ clock, broker, bus, fleet, defects },
+    ...{ clock, broker, bus, fleet, defects, logged },
     lead: (held) => void (isHeld = held),
     announced: () => newest!,
     async hello(change = {}) {
@@ -106,7 +110,7 @@ function plannedJob(): PlannedJob {
 }
 
 Deno.test("hello, heartbeats, silence: a worker's way through the fleet", async () => {
-  const { clock, fleet, announced, hello, heartbeat, defects } = createWorld();
+  const { clock, fleet, announced, hello, heartbeat, defects, logged } = createWorld();
   const welcome = await hello();
   await clock.advance(1);
   assertEquals(welcome, {
@@ -126,6 +130,9 @@ Deno.test("hello, heartbeats, silence: a worker's way through the fleet", async 
   assertEquals(announced().generation, 1 + (welcome as { generation: number }).generation);
   assertEquals(fleet.workers()[0]?.state, "lost");
   assertMatch(fleet.workers()[0]!.reason!, /no heartbeat for 2\.\d s/);
+  // No job is trained whose events could tell of it.
+  assertEquals(logged[0], "info w-a (pc, a GPU) has joined.");
+  assertMatch(logged[1]!, /^warn w-a \(pc\) is gone: no heartbeat for 2\.\d s/);
   assertEquals(defects, []);
   fleet.close();
 });
