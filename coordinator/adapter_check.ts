@@ -1,4 +1,5 @@
 /** Whether training has changed an adapter: one whose every lora_B is still zero is no result, whatever the steps say. */
+import { counted } from "../shared/counted.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { hasOtherThanZero, readSafetensorsHeader } from "../shared/model/safetensors_file.ts";
 
@@ -16,8 +17,8 @@ export async function assertAdapterMoved(path: string, steps: number): Promise<v
   }
   throw new LoraFleetError(
     "invalid_request",
-    `the adapter did not move: after ${steps} ${
-      steps === 1 ? "step" : "steps"
+    `the adapter did not move: after ${
+      counted(steps, "step")
     } every lora_B is 0, so that it changes nothing ` +
       `about the base model. Give it learning rates above 0: more steps, a shorter warm-up, a higher training.learning_rate`,
     { param: "training.learning_rate" },

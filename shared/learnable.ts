@@ -1,4 +1,5 @@
 /** Whether a job's steps can move its adapter at all: pure, from the learning rates that they will have. */
+import { counted } from "./counted.ts";
 import { LoraFleetError } from "./errors.ts";
 import { MAX_JOB_STEPS } from "./job_bounds.ts";
 import type { JobSpec } from "./job_spec_schema.ts";
@@ -38,12 +39,12 @@ export function learnabilityOf(
   const remedy = `${moreSteps(training, dataset, fleet, data)}, or end the warm-up sooner (${param} is ${
     training.warmup_steps > 0 ? training.warmup_steps : training.warmup_ratio
   })`;
-  const found = `${countOf(updates, "update")} of the adapter${
+  const found = `${counted(updates, "update")} of the adapter${
     data === null ? "" : describe(training, dataset, data)
   }`;
   if (!moves(updates, training)) {
     const refusal = `the job makes ${found}, all with a learning rate of 0, since the warm-up takes ${
-      countOf(warmup, "update")
+      counted(warmup, "update")
     } and begins at 0: the adapter would stay as it is; ${remedy}`;
     return { refusal, param, warnings: [] };
   }
@@ -81,7 +82,7 @@ export function checkLearnable(
     throw new LoraFleetError(
       "invalid_request",
       `${param} is ${epochs}, which makes ${dataSteps} steps of ${
-        countOf(data.rowCount, "row")
+        counted(data.rowCount, "row")
       }; a job may have at most ` +
         `${MAX_JOB_STEPS}: lower it, set training.max_steps, or raise training.gradient_accumulation_steps`,
       { param },
@@ -114,10 +115,10 @@ function describe(
   { exampleCount, rowCount }: LearnableData,
 ): string {
   const rows = packing
-    ? `${countOf(exampleCount, "row")} of the file pack into ${rowCount} of up to ${length} tokens`
-    : `there are ${countOf(rowCount, "row")}`;
-  const span = most > 0 ? `max_steps is ${most}` : `${countOf(epochs, "epoch")} of it are trained`;
-  return ` (${rows}, a step takes ${countOf(parts, "micro-batch", "micro-batches")}, ${span})`;
+    ? `${counted(exampleCount, "row")} of the file pack into ${rowCount} of up to ${length} tokens`
+    : `there are ${counted(rowCount, "row")}`;
+  const span = most > 0 ? `max_steps is ${most}` : `${counted(epochs, "epoch")} of it are trained`;
+  return ` (${rows}, a step takes ${counted(parts, "micro-batch", "micro-batches")}, ${span})`;
 }
 
 function moreSteps(
@@ -143,8 +144,4 @@ function moreSteps(
     ways.push(`lower fleet.local_steps.replicas (${fleet.local_steps.replicas})`);
   }
   return `for more of them ${ways.join(", or ")}`;
-}
-
-function countOf(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
 }

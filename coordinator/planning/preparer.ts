@@ -3,6 +3,7 @@
  * one for each key. Nothing here takes the event loop for long, however large the dataset is.
  */
 import type { Clock } from "../../shared/clock.ts";
+import { counted } from "../../shared/counted.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { JobSpec } from "../../shared/job_spec.ts";
 import { checkLearnable } from "../../shared/learnable.ts";
@@ -200,7 +201,9 @@ function tellOfData(report: DatasetReport, { dataset }: JobSpec, event: PrepareR
   const percent = (100 * report.packingEfficiency).toFixed(1);
   event(
     "info",
-    `${report.exampleCount} examples in ${report.rowCount} rows of up to ${dataset.max_seq_length} tokens ` +
+    `${counted(report.exampleCount, "example")} in ${
+      counted(report.rowCount, "row")
+    } of up to ${dataset.max_seq_length} tokens ` +
       `(${percent}% filled): ${report.tokenCount} tokens an epoch, ${report.trainedTokenCount} of them trained on.`,
     {
       examples: report.exampleCount,

@@ -4,6 +4,7 @@
  * failed download may have the signed URL of a hub in them.
  */
 import type { Clock } from "../../shared/clock.ts";
+import { counted } from "../../shared/counted.ts";
 import type { Log } from "../../shared/log.ts";
 import { redactForms } from "../../shared/redact.ts";
 import type { JobRecord } from "../job.ts";
@@ -54,11 +55,8 @@ function createPace(clock: Pick<Clock, "now">): (event: NewJobEvent) => boolean 
 function detailsOf({ type, data }: NewJobEvent): string {
   if (type !== "metrics" || data === null) return "";
   const number = (name: string) => typeof data[name] === "number" ? Math.round(data[name]) : 0;
-  const workers = number("workers");
-  return `, ${number("tokens_per_second")} tokens/s with ${workers} ${
-    workers === 1 ? "worker" : "workers"
-  }, ` +
-    `${number("eta_seconds")} s left`;
+  const workers = counted(number("workers"), "worker");
+  return `, ${number("tokens_per_second")} tokens/s with ${workers}, ${number("eta_seconds")} s left`;
 }
 
 function withoutSecrets(event: NewJobEvent): NewJobEvent {

@@ -1,4 +1,5 @@
 /** Rows of a dataset → token ids and which of them are trained. */
+import { counted } from "../counted.ts";
 import { LoraFleetError, quote } from "../errors.ts";
 import type { DatasetSpec } from "../job_spec.ts";
 import {
@@ -202,8 +203,7 @@ function hasNullArguments(messages: PyValue): boolean {
 
 function whyUntrained({ tokens }: Example): string {
   if (tokens.length < 2) {
-    const count = tokens.length === 1 ? "1 token" : `${tokens.length} tokens`;
-    return `has ${count}, and the first one is never predicted; it trains nothing`;
+    return `has ${counted(tokens.length, "token")}, and the first one is never predicted; it trains nothing`;
   }
   return "has an empty completion; it trains nothing";
 }
