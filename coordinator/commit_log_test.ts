@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { createFakeClock } from "../shared/bus/fake_clock.ts";
-import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
+import { createFakeClock } from "../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { type CommitEntry, NO_AUDITS } from "../shared/messages.ts";
 import { commitLogName, commitsSubject } from "../shared/subjects.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { messageOf } from "../shared/errors.ts";
 import { LIMITS } from "../shared/limits.ts";
 import { createFloodGuard } from "./flood_guard.ts";

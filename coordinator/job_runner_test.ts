@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { createFakeClock, type FakeClock } from "../shared/bus/fake_clock.ts";
+import { createFakeClock, type FakeClock } from "../shared/testing/fake_clock.ts";
 import type { Bus } from "../shared/bus/bus.ts";
-import { createMemoryBroker, type MemoryBroker } from "../shared/bus/memory_bus.ts";
+import { createMemoryBroker, type MemoryBroker } from "../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { LIMITS } from "../shared/limits.ts";
 import * as messages from "../shared/messages.ts";

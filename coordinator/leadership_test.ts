@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import type { Bus } from "../shared/bus/bus.ts";
-import { createFakeClock } from "../shared/bus/fake_clock.ts";
-import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
+import { createFakeClock } from "../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { tryToLead } from "./leadership.ts";
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { systemClock } from "../shared/clock.ts";
 import { awaitPort, awaitPredecessor, measureDue } from "./nats_predecessor.ts";
 

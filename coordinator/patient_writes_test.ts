@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { createPatientWrites } from "./patient_writes.ts";
 

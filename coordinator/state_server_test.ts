@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { createFakeClock } from "../shared/bus/fake_clock.ts";
-import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
+import { createFakeClock } from "../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import { encodeMessage, recoverRequestSchema } from "../shared/messages.ts";
 import { decodeStateFrame } from "../shared/state_frame.ts";
 import { recoverSubject } from "../shared/subjects.ts";

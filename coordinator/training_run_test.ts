@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { createFakeClock, type FakeClock } from "../shared/bus/fake_clock.ts";
-import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
+import { createFakeClock, type FakeClock } from "../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import type { Bus } from "../shared/bus/bus.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { LIMITS } from "../shared/limits.ts";

@@ -1,7 +1,7 @@
 /** What the tests of the agent share: workers with toy engines, a broker in memory, and a coordinator that does what it is told. */
 import type { Bus } from "../shared/bus/bus.ts";
-import { createFakeClock, type FakeClock } from "../shared/bus/fake_clock.ts";
-import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
+import { createFakeClock, type FakeClock } from "../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { LIMITS, type Limits } from "../shared/limits.ts";
 import {

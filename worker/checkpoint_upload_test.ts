@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { createHash } from "node:crypto";
-import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { LIMITS } from "../shared/limits.ts";
 import { JOB } from "./agent_fixture.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { createFakeClock } from "../shared/bus/fake_clock.ts";
-import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
+import { createFakeClock } from "../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import { encodeMessage, fleetStateSchema } from "../shared/messages.ts";
 import { FLEET_SUBJECT } from "../shared/subjects.ts";
 import { listenToFleet } from "./fleet_feed.ts";

@@ -1,7 +1,7 @@
 import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import type { Bus } from "../shared/bus/bus.ts";
-import { createFakeClock } from "../shared/bus/fake_clock.ts";
-import { createMemoryBroker } from "../shared/bus/memory_bus.ts";
+import { createFakeClock } from "../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { LIMITS, recoverWaitMs } from "../shared/limits.ts";
 import { type Committed, encodeMessage, recoverRequestSchema } from "../shared/messages.ts";

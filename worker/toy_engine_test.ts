@@ -1,5 +1,5 @@
 import { assertEquals, assertLess, assertNotEquals, assertRejects } from "@std/assert";
-import { createFakeClock } from "../shared/bus/fake_clock.ts";
+import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { JOB, microBatchOf } from "./agent_fixture.ts";
 import type { EngineSpec } from "./engine/engine.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { createFakeClock } from "../../shared/bus/fake_clock.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { parseJobRequest } from "../../shared/job_spec.ts";
 import { checkModelForJob, checkWindow } from "../job_prepare.ts";

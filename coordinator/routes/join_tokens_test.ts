@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { createFakeClock } from "../../shared/bus/fake_clock.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
 import { JOIN_TOKEN, withWorld, type World } from "../app_fixture.ts";
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { createFakeClock } from "../../shared/bus/fake_clock.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { withWorld } from "../app_fixture.ts";
 import { HttpError } from "./errors.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { createFakeClock } from "../../shared/bus/fake_clock.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { testJobStore } from "./job_store_contract.ts";
 import type { NewJobEvent } from "./job_store.ts";
 import { logJobEvents } from "./logged_job_store.ts";

@@ -2,10 +2,10 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { systemClock } from "../clock.ts";
 import { LoraFleetError } from "../errors.ts";
 import type { Bus } from "./bus.ts";
-import { runBusContract } from "./bus_contract.ts";
+import { runBusContract } from "../testing/bus_contract.ts";
 import { connectNatsBus } from "./nats_bus.ts";
 import { deliveryCountOf } from "./nats_queue.ts";
-import { startTestNatsServer } from "./test_nats_server.ts";
+import { startTestNatsServer } from "../testing/test_nats_server.ts";
 
 Deno.test("the bus over NATS keeps the contract", async (t) => {
   await using server = await startTestNatsServer();

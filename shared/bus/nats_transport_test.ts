@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { systemClock } from "../clock.ts";
 import { connectToNats } from "./nats_transport.ts";
-import { startTestNatsServer } from "./test_nats_server.ts";
+import { startTestNatsServer } from "../testing/test_nats_server.ts";
 
 const withPassword = (password: string) => `authorization { user: worker, password: ${password} }`;
 

@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { fromFileUrl } from "@std/path";
 import type { Bus } from "../../shared/bus/bus.ts";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
-import { startTestNatsServer } from "../../shared/bus/test_nats_server.ts";
+import { startTestNatsServer } from "../../shared/testing/test_nats_server.ts";
 import type { GradientCodec } from "../../worker/allreduce/codecs.ts";
 import { MAX_PAYLOAD_BYTES } from "../../coordinator/nats_server_config.ts";
 import { type BenchOrder, type BenchOutcome, preciseNow } from "./allreduce_bench_worker.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
-import { startTestNatsServer } from "../../shared/bus/test_nats_server.ts";
+import { startTestNatsServer } from "../../shared/testing/test_nats_server.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { pcg32 } from "../../shared/prng.ts";
 import { until } from "../integration/coordinator_child.ts";

@@ -1,6 +1,6 @@
 /** Two coordinators: one leads, the other waits for its end, whatever that is, and takes over. */
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
-import { startTestNatsServer } from "../../shared/bus/test_nats_server.ts";
+import { startTestNatsServer } from "../../shared/testing/test_nats_server.ts";
 import { systemClock } from "../../shared/clock.ts";
 import {
   jobOf,

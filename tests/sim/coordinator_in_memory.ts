@@ -3,7 +3,7 @@ import type { ArtifactStore } from "../../coordinator/artifact_store.ts";
 import type { JobObserver, PlannedJob, StepReport, WorkerView } from "../../coordinator/fleet.ts";
 import { createFleet, type FleetOptions, type RunningFleet } from "../../coordinator/job_runner.ts";
 import { createMemoryQuarantineStore } from "../../coordinator/quarantines.ts";
-import type { MemoryBroker } from "../../shared/bus/memory_bus.ts";
+import type { MemoryBroker } from "../../shared/testing/memory_bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { Limits } from "../../shared/limits.ts";

@@ -4,9 +4,9 @@
  * history.
  */
 import type { StepReport, WorkerView } from "../../coordinator/fleet.ts";
-import { createFakeClock, type FakeClock } from "../../shared/bus/fake_clock.ts";
+import { createFakeClock, type FakeClock } from "../../shared/testing/fake_clock.ts";
 import type { Bus } from "../../shared/bus/bus.ts";
-import { createMemoryBroker, type MemoryBroker } from "../../shared/bus/memory_bus.ts";
+import { createMemoryBroker, type MemoryBroker } from "../../shared/testing/memory_bus.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { LIMITS, type Limits } from "../../shared/limits.ts";
 import { pcg32, type Prng } from "../../shared/prng.ts";

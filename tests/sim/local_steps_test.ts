@@ -3,7 +3,7 @@
  * the same.
  */
 import { assert, assertEquals } from "@std/assert";
-import { createFakeClock } from "../../shared/bus/fake_clock.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";
 import {

@@ -1,6 +1,6 @@
 /** What the tests of the all-reduce share: subjects, members with random sums, and a bus that does what networks do. */
 import type { Bus } from "../../shared/bus/bus.ts";
-import type { FakeClock } from "../../shared/bus/fake_clock.ts";
+import type { FakeClock } from "../../shared/testing/fake_clock.ts";
 import { pcg32, type Prng } from "../../shared/prng.ts";
 
 /** Shares of published messages, 0 to 1. */

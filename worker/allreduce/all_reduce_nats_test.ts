@@ -2,7 +2,7 @@ import { gradientSubjects } from "../../shared/subjects.ts";
 import { assert, assertEquals } from "@std/assert";
 import type { Bus } from "../../shared/bus/bus.ts";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
-import { startTestNatsServer } from "../../shared/bus/test_nats_server.ts";
+import { startTestNatsServer } from "../../shared/testing/test_nats_server.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { createAllReduce } from "./all_reduce.ts";
 import { plainSum, randomSums } from "./all_reduce_fixture.ts";

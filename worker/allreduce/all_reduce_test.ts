@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
 import type { Bus } from "../../shared/bus/bus.ts";
-import { createFakeClock, type FakeClock } from "../../shared/bus/fake_clock.ts";
-import { createMemoryBroker } from "../../shared/bus/memory_bus.ts";
+import { createFakeClock, type FakeClock } from "../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { gradientSubjects } from "../../shared/subjects.ts";
 import { encodeFrame } from "../../shared/tensor_frame.ts";

@@ -2,8 +2,8 @@
  * The real coordinator over the broker in memory, and as many model workers as wanted. What is real and what is modelled is in
  * docs/simulation.md.
  */
-import { createFakeClock, type FakeClock } from "../../../shared/bus/fake_clock.ts";
-import { createMemoryBroker } from "../../../shared/bus/memory_bus.ts";
+import { createFakeClock, type FakeClock } from "../../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
 import { workerIdOf } from "../../../shared/ids.ts";
 import { messageOf } from "../../../shared/errors.ts";
 import type { StepReport } from "../../../coordinator/fleet.ts";

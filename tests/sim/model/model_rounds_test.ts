@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { createFakeClock } from "../../../shared/bus/fake_clock.ts";
+import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
 import type { StepState } from "../../../shared/messages.ts";
 import { addMicroBatch, digestAfter, emptySums, INITIAL_DIGEST, type Sums, total } from "./contribution.ts";
 import { createRounds, type RoundResult } from "./model_rounds.ts";

@@ -1,7 +1,7 @@
 /** Leases of the broker in memory: what a bucket of JetStream does for `nats_lease.ts`, in the clock's time. */
 import type { Clock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
-import type { Bus, Lease, LeaseOptions } from "./bus.ts";
+import type { Bus, Lease, LeaseOptions } from "../bus/bus.ts";
 
 interface Held {
   readonly holder: string;

@@ -1,8 +1,8 @@
 /** Work queues and logs of the broker in memory: what JetStream does for `nats_bus.ts`, in plain data and the clock's time. */
 import type { Clock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
-import type { Bus, LogEntry, WorkItem } from "./bus.ts";
-import { assertPayload } from "./bus_checks.ts";
+import type { Bus, LogEntry, WorkItem } from "../bus/bus.ts";
+import { assertPayload } from "../bus/bus_checks.ts";
 import { subjectMatches } from "./subject_tree.ts";
 
 type Store = Pick<

@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertGreaterOrEqual, assertRejects, assertThrows } from "@std/assert";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError } from "../errors.ts";
-import type { Bus, BusErrorHandler, Lease, WorkItem } from "./bus.ts";
+import type { Bus, BusErrorHandler, Lease, WorkItem } from "../bus/bus.ts";
 
 /** One broker, with all that depends on whether its time is real. */
 export interface BusContractBroker {

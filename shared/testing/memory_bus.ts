@@ -6,8 +6,8 @@
 import type { Clock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
 import { INBOXES } from "../subjects.ts";
-import type { Bus, BusErrorHandler, BusMessage, BusStatus, Subscription } from "./bus.ts";
-import { assertPayload } from "./bus_checks.ts";
+import type { Bus, BusErrorHandler, BusMessage, BusStatus, Subscription } from "../bus/bus.ts";
+import { assertPayload } from "../bus/bus_checks.ts";
 import { createMemoryLeases } from "./memory_lease.ts";
 import { createMemoryStore } from "./memory_store.ts";
 import { createSubjectTree } from "./subject_tree.ts";
