@@ -15,7 +15,7 @@ import {
   readStored,
   removeIfThere,
 } from "./checkpoint_uploads.ts";
-import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
+import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../shared/protocol/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../shared/errors.ts";
 import type { CheckpointFile } from "./fleet.ts";
 import { readWords } from "./state_file.ts";

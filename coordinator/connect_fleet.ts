@@ -4,7 +4,7 @@ import { connectNatsBus } from "../shared/bus/nats_bus.ts";
 import type { NatsIdentity } from "../shared/bus/nats_keys.ts";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { LIMITS, type Limits } from "../shared/limits.ts";
+import { LIMITS, type Limits } from "../shared/protocol/limits.ts";
 import type { Log } from "../shared/log.ts";
 import type { BrokerHealth } from "./broker_health.ts";
 import type { Fleet } from "./fleet.ts";

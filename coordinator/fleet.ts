@@ -3,7 +3,7 @@
  * job service asks of the fleet, and what it hears back.
  */
 import type { JobSpec } from "../shared/job_spec.ts";
-import type { AuditCounts } from "../shared/messages.ts";
+import type { AuditCounts } from "../shared/protocol/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
 import type { InitialState } from "./initial_adapter.ts";
 import type { LocalPlan } from "./local_plan.ts";

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
 
 export interface FloodGuard {
   /**

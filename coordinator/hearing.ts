@@ -4,7 +4,7 @@
  * no worker's fault, and whoever took it for death would lose the whole fleet's work at once.
  */
 import type { BusStatus } from "../shared/bus/bus.ts";
-import type { Limits } from "../shared/limits.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
 
 export interface Hearing {
   /** The connection to the broker has gone or come. */

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { createHearing } from "./hearing.ts";
 
 const limits = { ...LIMITS, heartbeatIntervalMs: 250, reconnectGraceMs: 2000 };

@@ -1,6 +1,6 @@
 /**
  * Training on from an earlier job's adapter: its tensors as the state of step 0, with moments of zero, in the words in which workers
- * load a state (shared/state_frame.ts). Nobody holds that state but the coordinator, until the first worker has loaded it.
+ * load a state (shared/protocol/state_frame.ts). Nobody holds that state but the coordinator, until the first worker has loaded it.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";

@@ -1,9 +1,9 @@
 /** The fleet over the bus: who is a member, and one job's training at a time. Decisions are in membership.ts and step.ts. */
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
-import { newStartId } from "../shared/ids.ts";
+import { newStartId } from "../shared/protocol/ids.ts";
 import { LoraFleetError, quote } from "../shared/errors.ts";
-import { announcementPauseMs, LIMITS, type Limits } from "../shared/limits.ts";
+import { announcementPauseMs, LIMITS, type Limits } from "../shared/protocol/limits.ts";
 import type { Log } from "../shared/log.ts";
 import {
   type CommitEntry,
@@ -17,8 +17,8 @@ import {
   receivedSchema,
   type Welcome,
   welcomeSchema,
-} from "../shared/messages.ts";
-import * as subjects from "../shared/subjects.ts";
+} from "../shared/protocol/messages.ts";
+import * as subjects from "../shared/protocol/subjects.ts";
 import type { AdapterLayout } from "./adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { type BrokerHealth, createBrokerHealth } from "./broker_health.ts";

@@ -3,9 +3,9 @@ import { createFakeClock, type FakeClock } from "../shared/testing/fake_clock.ts
 import type { Bus } from "../shared/bus/bus.ts";
 import { createMemoryBroker, type MemoryBroker } from "../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import { LIMITS } from "../shared/limits.ts";
-import * as messages from "../shared/messages.ts";
-import * as subjects from "../shared/subjects.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
+import * as messages from "../shared/protocol/messages.ts";
+import * as subjects from "../shared/protocol/subjects.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import type { PlannedJob } from "./fleet.ts";
 import { SILENT_OBSERVER } from "./step_fixture.ts";

@@ -6,7 +6,7 @@
 import type { Bus, Lease, LeaseOptions } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { LEADER_LEASE } from "../shared/subjects.ts";
+import { LEADER_LEASE } from "../shared/protocol/subjects.ts";
 import { leasedBus } from "./leased_bus.ts";
 
 export interface Leadership {

@@ -6,7 +6,7 @@
  * one inner step at most.
  */
 import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../shared/job_spec.ts";
-import type { Phase } from "../shared/messages.ts";
+import type { Phase } from "../shared/protocol/messages.ts";
 import { learningRateAt } from "../shared/schedule.ts";
 import { largestMove } from "./largest_move.ts";
 import type { CheckpointSteps, PlannedCheckpoints } from "./shard_plan.ts";

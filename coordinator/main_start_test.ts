@@ -3,7 +3,7 @@ import { openConnection } from "../shared/bus/nats_connection.ts";
 import { createNatsKeys, type NatsKeys } from "../shared/bus/nats_keys.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import { workerIdOf } from "../shared/ids.ts";
+import { workerIdOf } from "../shared/protocol/ids.ts";
 import { FakeFleet, fakePrepare, preparerOf } from "./app_fixture.ts";
 import { parseConfig } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";

@@ -6,8 +6,8 @@ import { type NatsConnectionOptions, openConnection } from "../shared/bus/nats_c
 import { createNatsKeys, type NatsKeys } from "../shared/bus/nats_keys.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { workerIdOf } from "../shared/ids.ts";
-import * as subjects from "../shared/subjects.ts";
+import { workerIdOf } from "../shared/protocol/ids.ts";
+import * as subjects from "../shared/protocol/subjects.ts";
 import { brokerAccounts, fleetToken, masterOf } from "./nats_accounts.ts";
 import { natsBinaries } from "./nats_binaries_fixture.ts";
 import { startNatsServer } from "./nats_server.ts";

@@ -1,9 +1,9 @@
 /** The rows of phases, given to the workers that compute them, one micro-batch at a time. */
 import type { Bus, Subscription } from "../shared/bus/bus.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../shared/messages.ts";
+import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../shared/protocol/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
-import { ANY, rowsSubject } from "../shared/subjects.ts";
+import { ANY, rowsSubject } from "../shared/protocol/subjects.ts";
 import type { PlannedJob } from "./fleet.ts";
 import type { FloodGuard } from "./flood_guard.ts";
 import { listenToWorkers } from "./listen.ts";

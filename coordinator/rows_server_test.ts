@@ -8,10 +8,10 @@ import {
   encodeMessage,
   type RowsRequest,
   rowsRequestSchema,
-} from "../shared/messages.ts";
-import { rowsSubject } from "../shared/subjects.ts";
+} from "../shared/protocol/messages.ts";
+import { rowsSubject } from "../shared/protocol/subjects.ts";
 import { createToyJob } from "../tests/sim/toy_job.ts";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { createFloodGuard } from "./flood_guard.ts";
 import { serveRows } from "./rows_server.ts";
 

@@ -3,7 +3,7 @@ import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 
 /**
  * Words of a training state's file from a position on: its tensors follow each other behind the header in the order of
- * adapter, first moment, second moment (shared/checkpoint_format.ts). Fewer words where the file ends.
+ * adapter, first moment, second moment (shared/protocol/checkpoint_format.ts). Fewer words where the file ends.
  */
 export async function readWords(path: string, offset: number, count: number): Promise<Int32Array> {
   using file = await Deno.open(path).catch((cause) => {

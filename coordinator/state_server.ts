@@ -1,8 +1,8 @@
 /** A stored training state, given away as by a worker that holds it: for workers that come when all others are gone. */
 import type { Bus } from "../shared/bus/bus.ts";
-import { type Committed, decodeMessage, recoverRequestSchema } from "../shared/messages.ts";
-import { encodeStateFrame, maxPieceWords } from "../shared/state_frame.ts";
-import { recoverSubject } from "../shared/subjects.ts";
+import { type Committed, decodeMessage, recoverRequestSchema } from "../shared/protocol/messages.ts";
+import { encodeStateFrame, maxPieceWords } from "../shared/protocol/state_frame.ts";
+import { recoverSubject } from "../shared/protocol/subjects.ts";
 import type { StoredState } from "./artifact_store.ts";
 import { listen, type OnDefect } from "./listen.ts";
 import { COORDINATOR_HOLDER } from "./step_state.ts";

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
-import { encodeMessage, recoverRequestSchema } from "../shared/messages.ts";
-import { decodeStateFrame } from "../shared/state_frame.ts";
-import { recoverSubject } from "../shared/subjects.ts";
+import { encodeMessage, recoverRequestSchema } from "../shared/protocol/messages.ts";
+import { decodeStateFrame } from "../shared/protocol/state_frame.ts";
+import { recoverSubject } from "../shared/protocol/subjects.ts";
 import { type ServedState, serveStoredState } from "./state_server.ts";
 import { COORDINATOR_HOLDER } from "./step_state.ts";
 

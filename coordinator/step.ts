@@ -5,15 +5,15 @@
  * about each other (step_accusations.ts), whether a round's sums add up (step_sums.ts),
  * members that come and go (step_regroup.ts), updates (step_update.ts), checkpoints (step_checkpoint.ts).
  */
-import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
-import { checkpointWaitMs, type Limits, microBatchWaitMs, roundWaitMs } from "../shared/limits.ts";
+import { STATE_FILE_NAME } from "../shared/protocol/checkpoint_format.ts";
+import { checkpointWaitMs, type Limits, microBatchWaitMs, roundWaitMs } from "../shared/protocol/limits.ts";
 import {
   type AttemptFailure,
   type CheckpointReport,
   type CommitEntry,
   decodeFloats,
-} from "../shared/messages.ts";
-import { memberAmong } from "../shared/sorted_members.ts";
+} from "../shared/protocol/messages.ts";
+import { memberAmong } from "../shared/protocol/sorted_members.ts";
 import { accuse } from "./step_accusations.ts";
 import {
   checkpointCandidate,

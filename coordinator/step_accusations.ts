@@ -11,8 +11,8 @@
  *
  * Whoever accuses itself is believed (step.ts).
  */
-import type { Limits } from "../shared/limits.ts";
-import type { MemberRef } from "../shared/messages.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
+import type { MemberRef } from "../shared/protocol/messages.ts";
 import { blame, type Blamed } from "./step_blame.ts";
 import type { StepEffect } from "./step_decision.ts";
 import type { Training } from "./step_state.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { accusationsOf } from "./step_accusations.ts";
 import { type Driver, started, words } from "./step_fixture.ts";
 

@@ -11,9 +11,9 @@
  *
  * Who is wrong is in quarantine: regroup does again what was in its sums. An audited gradient is added to nobody's sums.
  */
-import { auditWaitMs, type Limits } from "../shared/limits.ts";
+import { auditWaitMs, type Limits } from "../shared/protocol/limits.ts";
 import { firstNonFinite } from "../shared/exponents.ts";
-import { type AuditCounts, decodeFloats, type MicroBatchReport } from "../shared/messages.ts";
+import { type AuditCounts, decodeFloats, type MicroBatchReport } from "../shared/protocol/messages.ts";
 import { isComplete } from "./ledger.ts";
 import { blame, quarantine } from "./step_blame.ts";
 import {

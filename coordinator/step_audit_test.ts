@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { digestOf, type Driver, member, PLAN, started, words } from "./step_fixture.ts";
 
 const AUDITED = { ...PLAN, isAudited: (_step: number, index: number) => index === 0 };

@@ -2,7 +2,7 @@
  * Workers that are to blame: strikes with their reasons, and quarantine. For the training a worker in quarantine is one that is
  * gone: it is in no attempt, what is in its sums is done again by others, and nobody waits for it (decision 0012).
  */
-import type { Limits } from "../shared/limits.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
 import type { WorkerQuarantine } from "./fleet.ts";
 import type { StepEffect } from "./step_decision.ts";
 import type { FleetView, Training } from "./step_state.ts";

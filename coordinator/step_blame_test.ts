@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { blame, quarantine, reinstated, withStrikes } from "./step_blame.ts";
 import { member, words } from "./step_fixture.ts";
 import { newTraining, type Training } from "./step_state.ts";

@@ -3,7 +3,7 @@
  * same one again after a pause that grows. A full disk costs one checkpoint, never the job: training goes on without it. Only
  * the last step's adapter is insisted on, since without it there is no result.
  */
-import { diskPauseMs, type Limits } from "../shared/limits.ts";
+import { diskPauseMs, type Limits } from "../shared/protocol/limits.ts";
 import { withStrikes } from "./step_blame.ts";
 import { announced, failJob, type StepDecision, type StepEffect } from "./step_decision.ts";
 import { type FleetMember, liveHolders, type Training, type TrainingPlan } from "./step_state.ts";

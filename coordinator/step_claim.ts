@@ -1,6 +1,6 @@
 /** Claims of micro-batches: each is counted once, and what does not fit ends the attempt. */
-import type { Limits } from "../shared/limits.ts";
-import { decodeFloats, type MicroBatchReport } from "../shared/messages.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
+import { decodeFloats, type MicroBatchReport } from "../shared/protocol/messages.ts";
 import { exponentsFrom, firstMisfit, firstNonFinite } from "../shared/exponents.ts";
 import { claimMicroBatch, totalsOf } from "./ledger.ts";
 import { decideAuditReport, withAuditBegun } from "./step_audit.ts";

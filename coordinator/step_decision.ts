@@ -1,6 +1,6 @@
 /** What can happen to a job's training, what follows from it, and the few words in which all decisions are made. */
 import type { ErrorCode } from "../shared/errors.ts";
-import { attemptPauseMs, type Limits } from "../shared/limits.ts";
+import { attemptPauseMs, type Limits } from "../shared/protocol/limits.ts";
 import type {
   AttemptFailure,
   CheckpointReport,
@@ -8,8 +8,8 @@ import type {
   MicroBatchReport,
   UpdateReport,
   Verdict,
-} from "../shared/messages.ts";
-import { memberAmong } from "../shared/sorted_members.ts";
+} from "../shared/protocol/messages.ts";
+import { memberAmong } from "../shared/protocol/sorted_members.ts";
 import { watchAccusers } from "./step_accusations.ts";
 import { blame } from "./step_blame.ts";
 import type { WorkerQuarantine } from "./fleet.ts";

@@ -1,13 +1,13 @@
 /** For tests of the step's decisions: a training that is driven event by event, with the words that workers would say. */
-import { LIMITS, type Limits } from "../shared/limits.ts";
-import { CHECK_WORDS } from "../shared/linear_check.ts";
+import { LIMITS, type Limits } from "../shared/protocol/limits.ts";
+import { CHECK_WORDS } from "../shared/protocol/linear_check.ts";
 import {
   encodeChecksums,
   encodeFloats,
   type RoundCheck,
   type Verdict,
   type WorkerJob,
-} from "../shared/messages.ts";
+} from "../shared/protocol/messages.ts";
 import { decideStep } from "./step.ts";
 import type { StepEffect, StepEvent } from "./step_decision.ts";
 import type { JobObserver } from "./fleet.ts";

@@ -1,5 +1,5 @@
 /** Who of the fleet can take part in a step. */
-import type { Heartbeat, MemberRef, WorkerJob } from "../shared/messages.ts";
+import type { Heartbeat, MemberRef, WorkerJob } from "../shared/protocol/messages.ts";
 import { rangeWeights } from "../shared/range_weights.ts";
 import { apart } from "./step_accusations.ts";
 import type { StepEffect } from "./step_decision.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { Heartbeat } from "../shared/messages.ts";
+import type { Heartbeat } from "../shared/protocol/messages.ts";
 import { digestOf, INITIAL, member, PLAN } from "./step_fixture.ts";
 import { isNews, loadFailureOfAll } from "./step_fleet.ts";
 import { newTraining, type Training } from "./step_state.ts";

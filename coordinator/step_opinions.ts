@@ -2,8 +2,8 @@
  * Gradients that are not finite: the sample's fault, or the worker's? Another worker is asked. Finite there, and the first one
  * gets a strike (step_claim.ts); not finite there, too, and the micro-batch is excluded from its step (decision 0012).
  */
-import { type Limits, mostExcludedOfJob, mostExcludedOfStep } from "../shared/limits.ts";
-import type { MicroBatchReport } from "../shared/messages.ts";
+import { type Limits, mostExcludedOfJob, mostExcludedOfStep } from "../shared/protocol/limits.ts";
+import type { MicroBatchReport } from "../shared/protocol/messages.ts";
 import { excludeMicroBatch } from "./ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./step_decision.ts";
 import type { StepEffect } from "./step_decision.ts";

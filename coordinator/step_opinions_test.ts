@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { digestOf, type Driver, member, PLAN, started, words } from "./step_fixture.ts";
 import { stepStateOf } from "./step_state.ts";
 

@@ -1,5 +1,5 @@
 /** Micro-batches that one member is asked to compute, by name: second opinions and audits (docs/protocol.md). */
-import type { Order } from "../shared/messages.ts";
+import type { Order } from "../shared/protocol/messages.ts";
 import type { Training } from "./step_state.ts";
 
 /** Asks the worker; that is announced with the state. */

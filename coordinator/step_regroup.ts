@@ -2,8 +2,8 @@
  * An attempt that goes on with other members, and work that is handed out twice. Whoever stays keeps its gradient sums; what
  * was in the sums of those who are gone is done again by the others.
  */
-import type { Limits } from "../shared/limits.ts";
-import type { MemberRef, Order } from "../shared/messages.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
+import type { MemberRef, Order } from "../shared/protocol/messages.ts";
 import { isComplete, type Ledger, releaseWorkers, uncounted, withoutWordOf } from "./ledger.ts";
 import { announced, requeue, sentence, type StepDecision, unchanged } from "./step_decision.ts";
 import { abortAttempt, type StepEffect } from "./step_decision.ts";

@@ -1,5 +1,5 @@
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import type { StepEffect } from "./step_decision.ts";
 import { digestOf, type Driver, member, PLAN, started, words } from "./step_fixture.ts";
 

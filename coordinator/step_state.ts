@@ -8,9 +8,9 @@ import type {
   StepPhase,
   StepState,
   WorkerJob,
-} from "../shared/messages.ts";
+} from "../shared/protocol/messages.ts";
 import type { ScheduleSpec } from "../shared/schedule.ts";
-import { type Limits, roundWaitMs } from "../shared/limits.ts";
+import { type Limits, roundWaitMs } from "../shared/protocol/limits.ts";
 import type { Exponents } from "../shared/exponents.ts";
 import type { LocalPlan } from "./local_plan.ts";
 import type { CheckpointSteps } from "./shard_plan.ts";

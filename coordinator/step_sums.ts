@@ -1,5 +1,5 @@
 /**
- * Whether a round's result is the sum of what its members gave, by their checksums alone (shared/linear_check.ts, decision
+ * Whether a round's result is the sum of what its members gave, by their checksums alone (shared/protocol/linear_check.ts, decision
  * 0019). Replicas whose digests are equal may all have the same wrong sum; this finds it, and whose word it was.
  *
  *     what m says it gave o      =  what o says it got from m        else one of the two is wrong
@@ -14,8 +14,8 @@ import {
   MAX_LOCALISED_MEMBERS,
   sameWords,
   sumOfWords,
-} from "../shared/linear_check.ts";
-import { decodeChecksums, type RoundCheck } from "../shared/messages.ts";
+} from "../shared/protocol/linear_check.ts";
+import { decodeChecksums, type RoundCheck } from "../shared/protocol/messages.ts";
 import type { Training, TrainingPlan } from "./step_state.ts";
 
 export interface SumsFault {

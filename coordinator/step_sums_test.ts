@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { LIMITS } from "../shared/limits.ts";
-import { encodeChecksums, type RoundCheck } from "../shared/messages.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
+import { encodeChecksums, type RoundCheck } from "../shared/protocol/messages.ts";
 import { checksumOf, digestOf, type Driver, PLAN, started, words } from "./step_fixture.ts";
 import type { TrainingPlan } from "./step_state.ts";
 

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { LIMITS, lostAt } from "../shared/limits.ts";
+import { LIMITS, lostAt } from "../shared/protocol/limits.ts";
 import { createDriver, digestOf, INITIAL, member, PLAN, started, words } from "./step_fixture.ts";
 import { resume } from "./step.ts";
 import { newTraining, stepStateOf } from "./step_state.ts";
-import { stepStateSchema } from "../shared/messages.ts";
+import { stepStateSchema } from "../shared/protocol/messages.ts";
 
 const NOTHING = { adapter: false, state: false };
 const AT_START = { step: 0, digest: INITIAL };

@@ -1,6 +1,6 @@
 /** The end of a round: every member has computed the update, and all of them the same. */
-import type { Limits } from "../shared/limits.ts";
-import { type CommitEntry, encodeFloats, type UpdateReport } from "../shared/messages.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
+import { type CommitEntry, encodeFloats, type UpdateReport } from "../shared/protocol/messages.ts";
 import { totalsOf } from "./ledger.ts";
 import { contradict, watchAccusers } from "./step_accusations.ts";
 import { auditTotals } from "./step_audit.ts";

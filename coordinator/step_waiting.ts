@@ -1,7 +1,7 @@
 /** Between two attempts: who is there, what they hold, and whether the next attempt can begin or the job has to start again. */
 import { counted } from "../shared/counted.ts";
-import { type Limits, recoverWaitMs } from "../shared/limits.ts";
-import { type CommitEntry, NO_AUDITS } from "../shared/messages.ts";
+import { type Limits, recoverWaitMs } from "../shared/protocol/limits.ts";
+import { type CommitEntry, NO_AUDITS } from "../shared/protocol/messages.ts";
 import { newLedger } from "./ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./step_decision.ts";
 import {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { type Driver, INITIAL, member, PLAN, started } from "./step_fixture.ts";
 import { type FleetMember, stepStateOf } from "./step_state.ts";
 

@@ -2,9 +2,9 @@
 import type { z } from "zod";
 import type { Bus, Subscription } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
-import { STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
+import { STATE_FILE_NAME } from "../shared/protocol/checkpoint_format.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { announcementPauseMs, type Limits } from "../shared/limits.ts";
+import { announcementPauseMs, type Limits } from "../shared/protocol/limits.ts";
 import {
   attemptFailureSchema,
   checkpointReportSchema,
@@ -15,7 +15,7 @@ import {
   stepStateSchema,
   updateReportSchema,
   verdictAnswerSchema,
-} from "../shared/messages.ts";
+} from "../shared/protocol/messages.ts";
 import type {
   AttemptFailure,
   CheckpointReport,
@@ -24,8 +24,8 @@ import type {
   ItemRequest,
   RowsRequest,
   UpdateReport,
-} from "../shared/messages.ts";
-import * as subjects from "../shared/subjects.ts";
+} from "../shared/protocol/messages.ts";
+import * as subjects from "../shared/protocol/subjects.ts";
 import type { AdapterLayout } from "./adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit, restoreCommitLog } from "./commit_log.ts";

@@ -3,9 +3,9 @@ import { createFakeClock, type FakeClock } from "../shared/testing/fake_clock.ts
 import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import type { Bus } from "../shared/bus/bus.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import { LIMITS } from "../shared/limits.ts";
-import * as messages from "../shared/messages.ts";
-import * as subjects from "../shared/subjects.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
+import * as messages from "../shared/protocol/messages.ts";
+import * as subjects from "../shared/protocol/subjects.ts";
 import { createMemoryArtifacts } from "../tests/sim/memory_artifacts.ts";
 import { createToyJob } from "../tests/sim/toy_job.ts";
 import { createFloodGuard } from "./flood_guard.ts";

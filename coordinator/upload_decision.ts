@@ -1,5 +1,5 @@
 /** Who may upload which file of a checkpoint, and how large it has to be: pure, so that every refusal has a test. */
-import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../shared/checkpoint_format.ts";
+import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../shared/protocol/checkpoint_format.ts";
 import { quote } from "../shared/errors.ts";
 import type { CheckpointOrder } from "./fleet.ts";
 

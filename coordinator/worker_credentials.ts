@@ -5,8 +5,8 @@
 import { z } from "zod";
 import { assertUserKey, type NatsKeys } from "../shared/bus/nats_keys.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import { workerIdOf } from "../shared/ids.ts";
-import { workerRights } from "../shared/subjects.ts";
+import { workerIdOf } from "../shared/protocol/ids.ts";
+import { workerRights } from "../shared/protocol/subjects.ts";
 import { readSigned, signClaims } from "./nats_jwt.ts";
 
 /** A worker as its token names it. */

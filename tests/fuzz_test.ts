@@ -10,15 +10,20 @@ import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import { decodeMessage, encodeMessage, heartbeatSchema, stepStateSchema } from "../shared/messages.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  heartbeatSchema,
+  stepStateSchema,
+} from "../shared/protocol/messages.ts";
 import { pcg32, type Prng } from "../shared/prng.ts";
-import * as subjects from "../shared/subjects.ts";
-import { FRAME_HEADER_BYTES } from "../shared/tensor_frame.ts";
+import * as subjects from "../shared/protocol/subjects.ts";
+import { FRAME_HEADER_BYTES } from "../shared/protocol/tensor_frame.ts";
 import { createAllReduce } from "../worker/allreduce/all_reduce.ts";
 import { drive, plainSum, randomSums } from "../worker/allreduce/all_reduce_fixture.ts";
 import { mutateBytes, mutateMessage } from "./fuzz/mutate.ts";
 import { frameOf, HEARTBEAT, type Sample, SAMPLES, WORDS } from "./fuzz/samples.ts";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { createMemoryArtifacts } from "./sim/memory_artifacts.ts";
 import { createToyJob } from "./sim/toy_job.ts";
 

@@ -37,11 +37,11 @@ Deno.test("each rule is broken by an example", () => {
 Deno.test("a message is found behind other files too", () => {
   const graph = new Map([
     ["worker/kernels/a.ts", ["shared/b.ts"]],
-    ["shared/b.ts", ["shared/messages.ts"]],
-    ["shared/messages.ts", ["shared/b.ts"]],
+    ["shared/b.ts", ["shared/protocol/messages.ts"]],
+    ["shared/protocol/messages.ts", ["shared/b.ts"]],
   ]);
   assertEquals(brokenDirections(graph), [
-    "worker/kernels/a.ts reaches shared/messages.ts: the GPU's code knows no messages",
+    "worker/kernels/a.ts reaches shared/protocol/messages.ts: the GPU's code knows no messages",
   ]);
 });
 

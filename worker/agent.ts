@@ -5,7 +5,7 @@
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { type Limits, lostAt, recoverWaitMs } from "../shared/limits.ts";
+import { type Limits, lostAt, recoverWaitMs } from "../shared/protocol/limits.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -17,8 +17,8 @@ import {
   receivedSchema,
   type Welcome,
   welcomeSchema,
-} from "../shared/messages.ts";
-import { helloSubject, leaveSubject } from "../shared/subjects.ts";
+} from "../shared/protocol/messages.ts";
+import { helloSubject, leaveSubject } from "../shared/protocol/subjects.ts";
 import { unlessAborted } from "./abortable.ts";
 import { createChange } from "./change.ts";
 import { measureEventLoopGap } from "./event_loop_gap.ts";

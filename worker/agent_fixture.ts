@@ -3,7 +3,7 @@ import type { Bus } from "../shared/bus/bus.ts";
 import { createFakeClock, type FakeClock } from "../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { LIMITS, type Limits } from "../shared/limits.ts";
+import { LIMITS, type Limits } from "../shared/protocol/limits.ts";
 import {
   type AttemptFailure,
   attemptFailureSchema,
@@ -32,9 +32,9 @@ import {
   verdictAnswerSchema,
   type Welcome,
   welcomeSchema,
-} from "../shared/messages.ts";
+} from "../shared/protocol/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
-import * as subjects from "../shared/subjects.ts";
+import * as subjects from "../shared/protocol/subjects.ts";
 import { type Agent, type AgentOptions, startAgent } from "./agent.ts";
 import type { JoinReply } from "./join.ts";
 import type { LogLevel } from "./log.ts";

@@ -7,8 +7,8 @@
 import { dirname, join } from "@std/path";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
-import type { JobAnnouncement } from "../shared/messages.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
+import type { JobAnnouncement } from "../shared/protocol/messages.ts";
 import { downloadFile, type DownloadOptions } from "./base_model_download.ts";
 import { createHashCache, folderProblem, hasOtherFiles } from "./base_model_files.ts";
 import type { HubSettings } from "../shared/hub_settings.ts";

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
 import { withDeadline } from "./abortable.ts";
 import type { ManifestFile } from "./base_model_files.ts";
 import type { Fetch } from "./join.ts";

@@ -3,7 +3,7 @@ import { join } from "@std/path";
 import { createHash } from "node:crypto";
 import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { drive } from "./allreduce/all_reduce_fixture.ts";
 import { downloadFile, type DownloadOptions } from "./base_model_download.ts";
 

@@ -3,7 +3,7 @@ import { join } from "@std/path";
 import { createHash } from "node:crypto";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import type { ModelManifest } from "../shared/model_manifest.ts";
 import { type BaseModels, createBaseModels } from "./base_model.ts";
 

@@ -2,8 +2,8 @@
 import { join } from "@std/path";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import { checkpointWaitMs, diskPauseMs, type Limits } from "../shared/limits.ts";
-import type { JobAnnouncement } from "../shared/messages.ts";
+import { checkpointWaitMs, diskPauseMs, type Limits } from "../shared/protocol/limits.ts";
+import type { JobAnnouncement } from "../shared/protocol/messages.ts";
 import { withDeadline } from "./abortable.ts";
 import { hashOf } from "./base_model_files.ts";
 import type { Engine } from "./engine/engine.ts";

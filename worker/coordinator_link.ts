@@ -2,7 +2,7 @@
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
 import { type JoinReply, sameBroker } from "./join.ts";
 import type { Log } from "./log.ts";
 

@@ -2,9 +2,9 @@
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { messageOf } from "../shared/errors.ts";
-import { decodeMessage, type FleetState, fleetStateSchema } from "../shared/messages.ts";
-import { FLEET_SUBJECT } from "../shared/subjects.ts";
-import { type FleetAge, isOlderFleet } from "../shared/terms.ts";
+import { decodeMessage, type FleetState, fleetStateSchema } from "../shared/protocol/messages.ts";
+import { FLEET_SUBJECT } from "../shared/protocol/subjects.ts";
+import { type FleetAge, isOlderFleet } from "../shared/protocol/terms.ts";
 import type { Log } from "./log.ts";
 
 export interface FleetFeed {

@@ -1,5 +1,5 @@
 /** The checksum of the integers that a gradient adds to the sums, from its numbers: what an auditor can compute, too. */
-import { addChecksum, CHECK_BLOCK, CHECK_WORDS, checkWeights } from "../shared/linear_check.ts";
+import { addChecksum, CHECK_BLOCK, CHECK_WORDS, checkWeights } from "../shared/protocol/linear_check.ts";
 import type { GradientLayout } from "./engine/engine.ts";
 
 /** Added and taken away again it leaves the nearest whole number, ties to even, as WGSL's round() does. */
@@ -13,7 +13,7 @@ export const tiesUp = (value: number): number => Math.round(value);
 const PIECE_ELEMENTS = 64 * CHECK_BLOCK;
 
 /**
- * Two words (shared/linear_check.ts).
+ * Two words (shared/protocol/linear_check.ts).
  * @param gradient [layout.elementCount]
  * @param exponents one for each tensor: the integers are round(gradient · 2^−exponent)
  * @param round as the engine rounds that adds the gradient

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { addChecksum, checkWeights } from "../shared/linear_check.ts";
+import { addChecksum, checkWeights } from "../shared/protocol/linear_check.ts";
 import { pcg32 } from "../shared/prng.ts";
 import type { GradientLayout } from "./engine/engine.ts";
 import { gradientCheckOf, tiesToEven, tiesUp } from "./gradient_check.ts";

@@ -2,8 +2,8 @@
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { messageOf } from "../shared/errors.ts";
-import { encodeMessage, type Heartbeat, heartbeatSchema } from "../shared/messages.ts";
-import { heartbeatSubject } from "../shared/subjects.ts";
+import { encodeMessage, type Heartbeat, heartbeatSchema } from "../shared/protocol/messages.ts";
+import { heartbeatSubject } from "../shared/protocol/subjects.ts";
 import type { Log } from "./log.ts";
 
 export interface HeartbeatOptions {

@@ -2,8 +2,8 @@
 import { connectNatsBus } from "../shared/bus/nats_bus.ts";
 import type { BusErrorHandler } from "../shared/bus/bus.ts";
 import { createNatsKeys } from "../shared/bus/nats_keys.ts";
-import { workerIdOf } from "../shared/ids.ts";
-import { inboxPrefix } from "../shared/subjects.ts";
+import { workerIdOf } from "../shared/protocol/ids.ts";
+import { inboxPrefix } from "../shared/protocol/subjects.ts";
 import type { CoordinatorLinkOptions } from "./coordinator_link.ts";
 import { askJoinUrl, type JoinOptions } from "./join.ts";
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import type { Phase } from "../shared/messages.ts";
+import type { Phase } from "../shared/protocol/messages.ts";
 import { JOB, microBatchOf } from "./agent_fixture.ts";
 import { runInnerPhase } from "./inner_phase.ts";
 import { createToyEngine, type ToyEngineOptions } from "./toy_engine.ts";

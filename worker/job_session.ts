@@ -6,7 +6,7 @@ import { crc32 } from "node:zlib";
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { messageOf, quote } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
 import {
   type CheckpointReport,
   checkpointReportSchema,
@@ -16,8 +16,8 @@ import {
   type MemberRef,
   receivedSchema,
   type StepState,
-} from "../shared/messages.ts";
-import { checkpointSubject } from "../shared/subjects.ts";
+} from "../shared/protocol/messages.ts";
+import { checkpointSubject } from "../shared/protocol/subjects.ts";
 import { askUntilAnswered } from "./ask.ts";
 import type { Engine, GradientLayout } from "./engine/engine.ts";
 import type { Log } from "./log.ts";

@@ -5,8 +5,8 @@
  * or committed.
  */
 import { LoraFleetError } from "../shared/errors.ts";
-import { CHECK_WORDS } from "../shared/linear_check.ts";
-import type { JobAnnouncement } from "../shared/messages.ts";
+import { CHECK_WORDS } from "../shared/protocol/linear_check.ts";
+import type { JobAnnouncement } from "../shared/protocol/messages.ts";
 import type {
   Engine,
   EngineSpec,

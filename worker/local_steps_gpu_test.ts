@@ -1,7 +1,7 @@
 /** Phases on the real engine: the same bits every time, and the committed state untouched. */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../shared/errors.ts";
-import type { Phase } from "../shared/messages.ts";
+import type { Phase } from "../shared/protocol/messages.ts";
 import { loadLadderCase } from "../tests/golden/golden.ts";
 import { documentAt } from "../tests/golden/golden_model.ts";
 import { goldenEngineSpec, loadGolden, optimizerOf } from "../tests/golden/golden_steps.ts";

@@ -4,8 +4,8 @@
  */
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { newIncarnation } from "../shared/ids.ts";
-import { LIMITS } from "../shared/limits.ts";
+import { newIncarnation } from "../shared/protocol/ids.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { catchUncaught, detailOf, type Log, type Logger, processLogger } from "../shared/log.ts";
 import { type Agent, startAgent } from "./agent.ts";
 import { createBaseModels } from "./base_model.ts";

@@ -5,7 +5,7 @@
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
 import {
   decodeWorkItemHeader,
   decodeWorkItemRows,
@@ -15,9 +15,9 @@ import {
   type Phase,
   rowsRequestSchema,
   type WorkItemHeader,
-} from "../shared/messages.ts";
+} from "../shared/protocol/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
-import { rowsSubject } from "../shared/subjects.ts";
+import { rowsSubject } from "../shared/protocol/subjects.ts";
 import { askUntilRead } from "./ask.ts";
 
 export interface PhaseRowsOptions {

@@ -7,12 +7,12 @@ import {
   decodeMessage,
   type RecoverRequest,
   recoverRequestSchema,
-} from "../shared/messages.ts";
-import { recoverSubject } from "../shared/subjects.ts";
+} from "../shared/protocol/messages.ts";
+import { recoverSubject } from "../shared/protocol/subjects.ts";
 import type { TrainingState } from "./engine/engine.ts";
 import type { Log } from "./log.ts";
 import { sameCommit } from "./step_action.ts";
-import { encodeStateFrame, maxPieceWords } from "../shared/state_frame.ts";
+import { encodeStateFrame, maxPieceWords } from "../shared/protocol/state_frame.ts";
 import { readStateWords, stateWordCount } from "./state_words.ts";
 
 /** A copy of the state that nobody asked for any more is let go after this long. */

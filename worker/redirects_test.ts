@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { systemClock } from "../shared/clock.ts";
-import { LIMITS } from "../shared/limits.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { createCheckpointWriter } from "./checkpoint_upload.ts";
 import { downloadFile } from "./base_model_download.ts";
 import { askJoinUrl } from "./join.ts";

@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
-import type { Limits } from "../shared/limits.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
 import {
   attemptFailureSchema,
   decodeWorkItemHeader,
@@ -18,8 +18,8 @@ import {
   type Verdict,
   verdictAnswerSchema,
   type WorkItemHeader,
-} from "../shared/messages.ts";
-import { failureSubject, itemSubject, reportSubject, updateSubject } from "../shared/subjects.ts";
+} from "../shared/protocol/messages.ts";
+import { failureSubject, itemSubject, reportSubject, updateSubject } from "../shared/protocol/subjects.ts";
 import { askUntilAnswered, askUntilRead } from "./ask.ts";
 import type { MicroBatchResult, UpdateResult } from "./engine/engine.ts";
 import type { AttemptId } from "./step_action.ts";

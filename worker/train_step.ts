@@ -13,7 +13,7 @@
 import type { Bus, WorkItem } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
 import type {
   Committed,
   JobAnnouncement,
@@ -21,9 +21,13 @@ import type {
   Order,
   StepState,
   WorkItemHeader,
-} from "../shared/messages.ts";
-import { decodeWorkItemHeader, decodeWorkItemPhase, decodeWorkItemRows } from "../shared/messages.ts";
-import { gradientSubjects } from "../shared/subjects.ts";
+} from "../shared/protocol/messages.ts";
+import {
+  decodeWorkItemHeader,
+  decodeWorkItemPhase,
+  decodeWorkItemRows,
+} from "../shared/protocol/messages.ts";
+import { gradientSubjects } from "../shared/protocol/subjects.ts";
 import { createAllReduce } from "./allreduce/all_reduce.ts";
 import { roundCheckOf } from "./allreduce/round_check.ts";
 import type { RoundId } from "./allreduce/round_id.ts";

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import type { Bus } from "../shared/bus/bus.ts";
-import { decodeMessage, encodePhaseItem, encodeWorkItem, type Phase } from "../shared/messages.ts";
-import { type RowsRequest, rowsRequestSchema } from "../shared/messages.ts";
-import * as subjects from "../shared/subjects.ts";
+import { decodeMessage, encodePhaseItem, encodeWorkItem, type Phase } from "../shared/protocol/messages.ts";
+import { type RowsRequest, rowsRequestSchema } from "../shared/protocol/messages.ts";
+import * as subjects from "../shared/protocol/subjects.ts";
 import {
   committedOf,
   createWorld,

@@ -2,8 +2,8 @@
 import type { Bus, WorkItem, WorkQueue } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import { messageOf } from "../shared/errors.ts";
-import type { Limits } from "../shared/limits.ts";
-import { workQueueName } from "../shared/subjects.ts";
+import type { Limits } from "../shared/protocol/limits.ts";
+import { workQueueName } from "../shared/protocol/subjects.ts";
 import { unlessAborted } from "./abortable.ts";
 import type { Log } from "./log.ts";
 

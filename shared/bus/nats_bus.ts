@@ -6,7 +6,7 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
-import { INBOXES } from "../subjects.ts";
+import { INBOXES } from "../protocol/subjects.ts";
 import type { Bus, BusErrorHandler, BusMessage, BusStatus, Subscription } from "./bus.ts";
 import { assertPayload, plainBytes } from "./bus_checks.ts";
 import { type NatsConnectionOptions, openConnection } from "./nats_connection.ts";

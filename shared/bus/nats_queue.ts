@@ -8,7 +8,7 @@ import { createInbox, nanos } from "@nats-io/transport-node";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
-import { WORK_CONSUMER } from "../subjects.ts";
+import { WORK_CONSUMER } from "../protocol/subjects.ts";
 import type { BusErrorHandler, WorkItem, WorkQueue } from "./bus.ts";
 import { plainBytes } from "./bus_checks.ts";
 import { isNotFound, toLoraFleetError } from "./nats_errors.ts";

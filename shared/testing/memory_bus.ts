@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
-import { INBOXES } from "../subjects.ts";
+import { INBOXES } from "../protocol/subjects.ts";
 import type { Bus, BusErrorHandler, BusMessage, BusStatus, Subscription } from "../bus/bus.ts";
 import { assertPayload } from "../bus/bus_checks.ts";
 import { createMemoryLeases } from "./memory_lease.ts";

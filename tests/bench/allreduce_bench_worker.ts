@@ -7,7 +7,7 @@ import { crc32 } from "node:zlib";
 import type { BusMessage } from "../../shared/bus/bus.ts";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
 import { systemClock } from "../../shared/clock.ts";
-import { gradientSubjects } from "../../shared/subjects.ts";
+import { gradientSubjects } from "../../shared/protocol/subjects.ts";
 import { type AllReduce, createAllReduce } from "../../worker/allreduce/all_reduce.ts";
 import { chunkPlan, defaultChunkBytes } from "../../worker/allreduce/chunk_plan.ts";
 import type { GradientCodec } from "../../worker/allreduce/codecs.ts";

@@ -7,8 +7,8 @@
 import { parseArgs } from "node:util";
 import { systemClock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
-import { newIncarnation } from "../../shared/ids.ts";
-import { LIMITS } from "../../shared/limits.ts";
+import { newIncarnation } from "../../shared/protocol/ids.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
 import { startAgent } from "../../worker/agent.ts";
 import { createCheckpointWriter } from "../../worker/checkpoint_upload.ts";
 import { startEngineThread } from "../../worker/engine/engine_client.ts";

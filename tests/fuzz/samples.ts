@@ -1,10 +1,15 @@
 /** One or more good messages of every kind that travels between coordinator and workers, with what decodes them. */
 import type { z } from "zod";
-import * as messages from "../../shared/messages.ts";
-import { encodeMicroBatch } from "../../shared/micro_batch_codec.ts";
-import { decodeMicroBatch } from "../../shared/micro_batch_codec.ts";
-import { decodeStateFrame, encodeStateFrame } from "../../shared/state_frame.ts";
-import { decodeFrame, encodeFrame, type FrameHeader, type FrameKind } from "../../shared/tensor_frame.ts";
+import * as messages from "../../shared/protocol/messages.ts";
+import { encodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
+import { decodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
+import { decodeStateFrame, encodeStateFrame } from "../../shared/protocol/state_frame.ts";
+import {
+  decodeFrame,
+  encodeFrame,
+  type FrameHeader,
+  type FrameKind,
+} from "../../shared/protocol/tensor_frame.ts";
 import { termHash } from "../../worker/allreduce/round_id.ts";
 
 export interface Sample {

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createHash } from "node:crypto";
 import { systemClock } from "../../shared/clock.ts";
-import * as subjects from "../../shared/subjects.ts";
+import * as subjects from "../../shared/protocol/subjects.ts";
 import type { Agent } from "../../worker/agent.ts";
 import { createWorkerIdentity } from "../../worker/identity.ts";
 import { messagesOf, startCoordinatorChild, submitJob, until, withFolder } from "./coordinator_child.ts";

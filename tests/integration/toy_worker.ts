@@ -1,8 +1,8 @@
 /** A worker in the test's own process: everything real but the GPU and the base model. */
 import { join } from "@std/path";
 import { systemClock } from "../../shared/clock.ts";
-import { newIncarnation } from "../../shared/ids.ts";
-import { LIMITS } from "../../shared/limits.ts";
+import { newIncarnation } from "../../shared/protocol/ids.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
 import { type Agent, startAgent } from "../../worker/agent.ts";
 import { createCheckpointWriter } from "../../worker/checkpoint_upload.ts";
 import { createWorkerIdentity } from "../../worker/identity.ts";

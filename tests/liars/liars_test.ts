@@ -9,15 +9,15 @@ import {
   attemptFailureSchema,
   checkpointReportSchema,
   decodeChecksums,
-} from "../../shared/messages.ts";
+} from "../../shared/protocol/messages.ts";
 import {
   decodeMessage,
   encodeChecksums,
   encodeMessage,
   type StepState,
   stepStateSchema,
-} from "../../shared/messages.ts";
-import * as subjects from "../../shared/subjects.ts";
+} from "../../shared/protocol/messages.ts";
+import * as subjects from "../../shared/protocol/subjects.ts";
 import { type ToyEngineOptions, toyLayout } from "../../worker/toy_engine.ts";
 import {
   createFleetInMemory,

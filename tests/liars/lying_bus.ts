@@ -5,8 +5,8 @@ import {
   encodeMessage,
   type UpdateReport,
   updateReportSchema,
-} from "../../shared/messages.ts";
-import { decodeFrame, encodeFrame, type TensorFrame } from "../../shared/tensor_frame.ts";
+} from "../../shared/protocol/messages.ts";
+import { decodeFrame, encodeFrame, type TensorFrame } from "../../shared/protocol/tensor_frame.ts";
 
 /** Null: the frame stays as it is. */
 export type ChangeFrame = (frame: TensorFrame) => Int32Array | null;

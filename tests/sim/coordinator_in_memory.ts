@@ -6,7 +6,7 @@ import { createMemoryQuarantineStore } from "../../coordinator/quarantines.ts";
 import type { MemoryBroker } from "../../shared/testing/memory_bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import type { Limits } from "../../shared/limits.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
 import { pcg32, type Prng } from "../../shared/prng.ts";
 import { createLink, type Link } from "./link.ts";
 

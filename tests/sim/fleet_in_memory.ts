@@ -8,7 +8,7 @@ import { createFakeClock, type FakeClock } from "../../shared/testing/fake_clock
 import type { Bus } from "../../shared/bus/bus.ts";
 import { createMemoryBroker, type MemoryBroker } from "../../shared/testing/memory_bus.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { LIMITS, type Limits } from "../../shared/limits.ts";
+import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
 import { pcg32, type Prng } from "../../shared/prng.ts";
 import { type Agent, startAgent } from "../../worker/agent.ts";
 import type { Engine } from "../../worker/engine/engine.ts";

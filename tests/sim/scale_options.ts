@@ -1,7 +1,7 @@
 /** What `deno task sim` takes, with the defaults of the scale mode. */
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { LIMITS, type Limits } from "../../shared/limits.ts";
+import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
 import { MIX_AT_SCALE } from "./fault_plan.ts";
 import type { ScaleOptions } from "./model/scale_run.ts";
 

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { LIMITS, lostAt } from "../../shared/limits.ts";
+import { LIMITS, lostAt } from "../../shared/protocol/limits.ts";
 import { parseOptions } from "./scale_options.ts";
 
 /** Heartbeats, and when a worker is lost, in milliseconds. */

@@ -1,4 +1,4 @@
-import { gradientSubjects } from "../../shared/subjects.ts";
+import { gradientSubjects } from "../../shared/protocol/subjects.ts";
 import { assert, assertEquals } from "@std/assert";
 import type { Bus } from "../../shared/bus/bus.ts";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";

@@ -2,7 +2,7 @@
  * Frames of a round that this worker has not entered yet. Only the newest round is kept, and no more than so many bytes:
  * what is dropped is asked for when the round is entered and quiet.
  */
-import type { TensorFrame } from "../../shared/tensor_frame.ts";
+import type { TensorFrame } from "../../shared/protocol/tensor_frame.ts";
 import { compareRounds, type RoundNumbers } from "./round_id.ts";
 
 export interface EarlyFrame {

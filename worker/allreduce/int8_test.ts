@@ -3,7 +3,7 @@ import type { Bus } from "../../shared/bus/bus.ts";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { gradientSubjects } from "../../shared/subjects.ts";
+import { gradientSubjects } from "../../shared/protocol/subjects.ts";
 import { createAllReduce } from "./all_reduce.ts";
 import { drive, faultyBus, plainSum, randomSums } from "./all_reduce_fixture.ts";
 import type { GradientCodec } from "./codecs.ts";

@@ -7,13 +7,13 @@
  * everybody, it broadcasts the sum of that chunk. A broadcast chunk is also the owner's receipt for our part
  * of it, so the gradient can be overwritten with the result in place.
  */
-import { encodeFrame, FRAME_HEADER_BYTES } from "../../shared/tensor_frame.ts";
-import type { FrameHeader, FrameKind, TensorFrame } from "../../shared/tensor_frame.ts";
+import { encodeFrame, FRAME_HEADER_BYTES } from "../../shared/protocol/tensor_frame.ts";
+import type { FrameHeader, FrameKind, TensorFrame } from "../../shared/protocol/tensor_frame.ts";
 import { chunkCountOf, type ChunkPlan, chunkRange } from "./chunk_plan.ts";
 import { type ChunkSet, chunkSetOf, createChunkSet } from "./chunk_set.ts";
 import { createOutgoingChunks, type OutgoingChunks, type Sending } from "./outgoing_chunks.ts";
 import type { OwnerRange } from "./owner_ranges.ts";
-import type { CheckWeights } from "../../shared/linear_check.ts";
+import type { CheckWeights } from "../../shared/protocol/linear_check.ts";
 import { createRoundCheck, type RoundChecksums } from "./round_check.ts";
 import type { RoundCodec } from "./round_codec.ts";
 import type { Scratch } from "./scratch.ts";

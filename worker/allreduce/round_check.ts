@@ -1,5 +1,5 @@
 /**
- * What one member sees of a round, as checksums (shared/linear_check.ts): taken chunk by chunk where the chunk is touched
+ * What one member sees of a round, as checksums (shared/protocol/linear_check.ts): taken chunk by chunk where the chunk is touched
  * anyway, so that the event loop never waits for a whole gradient.
  */
 import {
@@ -9,8 +9,8 @@ import {
   type CheckWeights,
   MAX_LOCALISED_MEMBERS,
   sumOfWords,
-} from "../../shared/linear_check.ts";
-import { encodeChecksums, type RoundCheck as RoundCheckMessage } from "../../shared/messages.ts";
+} from "../../shared/protocol/linear_check.ts";
+import { encodeChecksums, type RoundCheck as RoundCheckMessage } from "../../shared/protocol/messages.ts";
 import type { OwnerRange } from "./owner_ranges.ts";
 import type { RoundCodec } from "./round_codec.ts";
 

@@ -2,8 +2,14 @@ import { assert, assertEquals } from "@std/assert";
 import type { Bus } from "../../shared/bus/bus.ts";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
-import { addChecksum, addWords, CHECK_WORDS, checkWeights, sumOfWords } from "../../shared/linear_check.ts";
-import { gradientSubjects } from "../../shared/subjects.ts";
+import {
+  addChecksum,
+  addWords,
+  CHECK_WORDS,
+  checkWeights,
+  sumOfWords,
+} from "../../shared/protocol/linear_check.ts";
+import { gradientSubjects } from "../../shared/protocol/subjects.ts";
 import { createAllReduce } from "./all_reduce.ts";
 import { drive, faultyBus, randomSums } from "./all_reduce_fixture.ts";
 import type { GradientCodec } from "./codecs.ts";

@@ -124,7 +124,7 @@ export interface Engine {
   gradientDigest(): Promise<string>;
   /**
    * The checksum of the integers that `accumulate` would add with these exponents, by the weights of a seed
-   * (shared/linear_check.ts): two words. The gradient stays as it is.
+   * (shared/protocol/linear_check.ts): two words. The gradient stays as it is.
    */
   gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array>;
   /** Adds round(gradient · 2^−exponent), tensor by tensor, to the integer sums. Exact in any order. */
@@ -142,7 +142,7 @@ export interface Engine {
   importState(state: TrainingState): Promise<{ digest: string }>;
   /** Writes the current adapter as PEFT does (`adapter_model.safetensors`, `adapter_config.json`) into `folder`. */
   writeAdapter(folder: string, baseModelName: string): Promise<void>;
-  /** Writes the current adapter and moments into `folder`, for training to go on from (shared/checkpoint_format.ts). */
+  /** Writes the current adapter and moments into `folder`, for training to go on from (shared/protocol/checkpoint_format.ts). */
   writeState(folder: string): Promise<void>;
   close(): Promise<void>;
 }

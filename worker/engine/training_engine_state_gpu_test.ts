@@ -3,7 +3,7 @@ import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { documentAt } from "../../tests/golden/golden_model.ts";
 import { loadGolden, optimizerOf, runStep } from "../../tests/golden/golden_steps.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { addChecksum, checkWeights } from "../../shared/linear_check.ts";
+import { addChecksum, checkWeights } from "../../shared/protocol/linear_check.ts";
 import { TrainingEngine } from "./training_engine.ts";
 
 const golden = loadLadderCase("gqa_tied");

@@ -1,11 +1,11 @@
 /** A training state on disk: everything that a step changes, so that training goes on from it with the same bits. */
-import { STATE_FILE_NAME, STATE_TENSOR_NAMES } from "../../shared/checkpoint_format.ts";
+import { STATE_FILE_NAME, STATE_TENSOR_NAMES } from "../../shared/protocol/checkpoint_format.ts";
 import type { TrainingState } from "../engine/engine.ts";
 import type { FileSystem } from "./safetensors_atomic_file.ts";
 import { writeSafetensors } from "./safetensors_write.ts";
 
 /**
- * Writes the state into `folder`, which must be there, as shared/checkpoint_format.ts lays it out.
+ * Writes the state into `folder`, which must be there, as shared/protocol/checkpoint_format.ts lays it out.
  * @throws LoraFleetError `storage`; nothing is left behind then
  */
 export async function writeTrainingState(

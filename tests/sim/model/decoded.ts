@@ -5,7 +5,7 @@ import {
   fleetStateSchema,
   type StepState,
   stepStateSchema,
-} from "../../../shared/messages.ts";
+} from "../../../shared/protocol/messages.ts";
 
 export interface Decoded {
   fleet(data: Uint8Array): FleetState;

@@ -4,10 +4,10 @@
  */
 import { createFakeClock, type FakeClock } from "../../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
-import { workerIdOf } from "../../../shared/ids.ts";
+import { workerIdOf } from "../../../shared/protocol/ids.ts";
 import { messageOf } from "../../../shared/errors.ts";
 import type { StepReport } from "../../../coordinator/fleet.ts";
-import { LIMITS, type Limits } from "../../../shared/limits.ts";
+import { LIMITS, type Limits } from "../../../shared/protocol/limits.ts";
 import { pcg32, type Prng } from "../../../shared/prng.ts";
 import { createCoordinatorInMemory } from "../coordinator_in_memory.ts";
 import { createMemoryArtifacts } from "../memory_artifacts.ts";

@@ -5,9 +5,9 @@ import {
   encodeMessage,
   type MemberRef,
   recoverRequestSchema,
-} from "../../../shared/messages.ts";
-import { decodeStateFrame } from "../../../shared/state_frame.ts";
-import { recoverSubject } from "../../../shared/subjects.ts";
+} from "../../../shared/protocol/messages.ts";
+import { decodeStateFrame } from "../../../shared/protocol/state_frame.ts";
+import { recoverSubject } from "../../../shared/protocol/subjects.ts";
 import { digestOfWords, wordsOfDigest } from "./contribution.ts";
 import { transferMs } from "./link_model.ts";
 import type { ModelLink } from "./model_link.ts";

@@ -22,13 +22,13 @@ import {
   updateReportSchema,
   verdictAnswerSchema,
   type WorkItemHeader,
-} from "../../../shared/messages.ts";
-import { CHECK_WORDS, MAX_LOCALISED_MEMBERS } from "../../../shared/linear_check.ts";
+} from "../../../shared/protocol/messages.ts";
+import { CHECK_WORDS, MAX_LOCALISED_MEMBERS } from "../../../shared/protocol/linear_check.ts";
 import type { Prng } from "../../../shared/prng.ts";
-import { placeAmong } from "../../../shared/sorted_members.ts";
-import { encodeStateFrame } from "../../../shared/state_frame.ts";
-import { isNewerState } from "../../../shared/terms.ts";
-import * as subjects from "../../../shared/subjects.ts";
+import { placeAmong } from "../../../shared/protocol/sorted_members.ts";
+import { encodeStateFrame } from "../../../shared/protocol/state_frame.ts";
+import { isNewerState } from "../../../shared/protocol/terms.ts";
+import * as subjects from "../../../shared/protocol/subjects.ts";
 import {
   type AttemptId,
   attemptOf,

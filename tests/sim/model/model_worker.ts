@@ -2,7 +2,7 @@
  * A model worker's life in the fleet: hello, heartbeats, the job, leaving, as `worker/agent.ts` and `worker/job_host.ts` have it.
  * It is light: no promises, no engine, one link.
  */
-import { lostAt } from "../../../shared/limits.ts";
+import { lostAt } from "../../../shared/protocol/limits.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -15,11 +15,16 @@ import {
   type MemberRef,
   PROTOCOL_VERSION,
   welcomeSchema,
-} from "../../../shared/messages.ts";
+} from "../../../shared/protocol/messages.ts";
 import type { Prng } from "../../../shared/prng.ts";
-import { memberAmong } from "../../../shared/sorted_members.ts";
-import { FLEET_SUBJECT, heartbeatSubject, helloSubject, leaveSubject } from "../../../shared/subjects.ts";
-import { type FleetAge, isOlderFleet } from "../../../shared/terms.ts";
+import { memberAmong } from "../../../shared/protocol/sorted_members.ts";
+import {
+  FLEET_SUBJECT,
+  heartbeatSubject,
+  helloSubject,
+  leaveSubject,
+} from "../../../shared/protocol/subjects.ts";
+import { type FleetAge, isOlderFleet } from "../../../shared/protocol/terms.ts";
 import { sameCommit } from "../../../worker/step_action.ts";
 import { INITIAL_DIGEST } from "./contribution.ts";
 import type { ModelLink } from "./model_link.ts";

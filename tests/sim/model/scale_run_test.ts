@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
-import { LIMITS } from "../../../shared/limits.ts";
+import { LIMITS } from "../../../shared/protocol/limits.ts";
 import { MIX } from "../fault_plan.ts";
 import { runAtScale, type ScaleOptions, type ScaleResult } from "./scale_run.ts";
 

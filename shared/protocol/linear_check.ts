@@ -8,7 +8,7 @@
  * element. All t_1 and m_k are odd: one wrong element, whatever the bit, always changes c_1. Two wrong elements or more go
  * unseen by both with a chance of 2^-64, or 1/2 where they differ in the sign bit alone and in an even number.
  */
-import { pcg32 } from "./prng.ts";
+import { pcg32 } from "../prng.ts";
 
 /** Elements that share a factor of their weights; a checksum begins at a multiple of it. */
 export const CHECK_BLOCK = 64;

@@ -1,5 +1,5 @@
 /** The answer to a request for a piece of the committed state: a tensor frame, empty where the holder has not got it. */
-import { LoraFleetError } from "./errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, type FrameHeader, jobHash } from "./tensor_frame.ts";
 
 /** Large enough that a round trip counts little, small enough that gradients of others get through in between. */

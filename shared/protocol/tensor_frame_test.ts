@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
-import { LoraFleetError } from "./errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, type FrameHeader, jobHash } from "./tensor_frame.ts";
 
 const u32 = fc.nat({ max: 0xffff_ffff });

@@ -3,7 +3,7 @@
  * these. A test passes others to the coordinator and the workers.
  */
 import { crc32 } from "node:zlib";
-import { pcg32 } from "./prng.ts";
+import { pcg32 } from "../prng.ts";
 
 export interface Limits {
   /** How often a worker tells its state. Four times a second: a change that got lost is told again before anybody minds. */

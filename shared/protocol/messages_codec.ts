@@ -1,6 +1,6 @@
 /** Control messages as JSON bytes: nothing from the wire is used before a schema has parsed it. */
 import { z } from "zod";
-import { LoraFleetError, quote } from "./errors.ts";
+import { LoraFleetError, quote } from "../errors.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });

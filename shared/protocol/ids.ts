@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { LoraFleetError, quote } from "./errors.ts";
+import { LoraFleetError, quote } from "../errors.ts";
 
 const TOKEN = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
-import { LoraFleetError } from "./errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import {
   assertToken,
   incarnationSchema,

@@ -11,7 +11,7 @@
  */
 import { crc32 } from "node:zlib";
 import { z } from "zod";
-import { LoraFleetError } from "./errors.ts";
+import { LoraFleetError } from "../errors.ts";
 
 /** One update of AdamW's within a phase. */
 export const innerStepSchema = z.strictObject({

@@ -9,10 +9,10 @@
  *        4+H      …  the micro-batch (micro_batch_codec.ts), or the phase (phase_codec.ts)
  */
 import { z } from "zod";
-import { LoraFleetError } from "./errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import { jobIdSchema, tokenSchema } from "./ids.ts";
 import { decodeMessage, encodeMessage } from "./messages_codec.ts";
-import type { MicroBatch } from "./micro_batch.ts";
+import type { MicroBatch } from "../micro_batch.ts";
 import { decodeMicroBatch, encodeMicroBatch } from "./micro_batch_codec.ts";
 import { decodePhase, encodePhase, type Phase } from "./phase_codec.ts";
 

@@ -17,7 +17,7 @@
  * The checksum covers the header, too. CRC-32 finds every burst of up to 32 bits, so no changed byte or bit passes.
  */
 import { crc32 } from "node:zlib";
-import { LoraFleetError } from "./errors.ts";
+import { LoraFleetError } from "../errors.ts";
 
 export const FRAME_HEADER_BYTES = 48;
 const FRAME_VERSION = 1;

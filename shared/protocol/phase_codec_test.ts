@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { LoraFleetError } from "./errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import { decodePhase, encodePhase, type Phase } from "./phase_codec.ts";
 
 const PHASE: Phase = {

@@ -17,7 +17,7 @@
  *     lf.<job>.recover.<holder>           worker → worker, requests for the newest committed state
  */
 import { assertToken } from "./ids.ts";
-import { LoraFleetError, quote } from "./errors.ts";
+import { LoraFleetError, quote } from "../errors.ts";
 
 const ROOT = "lf";
 

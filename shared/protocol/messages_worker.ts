@@ -1,6 +1,6 @@
 /** What a worker tells the coordinator. */
 import { z } from "zod";
-import { ERROR_CODES } from "./errors.ts";
+import { ERROR_CODES } from "../errors.ts";
 import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSchema } from "./ids.ts";
 import { checksumsSchema, floatsSchema } from "./messages_codec.ts";
 
