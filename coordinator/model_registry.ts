@@ -4,7 +4,7 @@
  */
 import { isAbsolute, join, normalize, resolve } from "@std/path";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { ModelManifest } from "../shared/model_manifest.ts";
+import type { ModelManifest } from "../shared/model/model_manifest.ts";
 import { manifestOf, selectModelFiles } from "./model_registry_files.ts";
 import type { HashCache } from "./model_registry_files.ts";
 import { downloadFromHub, findHubCommit, parseHubName } from "./model_registry_hub.ts";

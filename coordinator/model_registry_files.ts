@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { ModelManifest } from "../shared/model_manifest.ts";
+import type { ModelManifest } from "../shared/model/model_manifest.ts";
 import { writeStreamedFile } from "./store/streamed_file.ts";
 
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;

@@ -11,7 +11,7 @@ import type { Limits } from "../shared/protocol/limits.ts";
 import type { JobAnnouncement } from "../shared/protocol/messages.ts";
 import { downloadFile, type DownloadOptions } from "./base_model_download.ts";
 import { createHashCache, folderProblem, hasOtherFiles } from "./base_model_files.ts";
-import type { HubSettings } from "../shared/hub_settings.ts";
+import type { HubSettings } from "../shared/model/hub_settings.ts";
 import { hubUrl } from "./base_model_hub.ts";
 import type { Fetch, JoinReply } from "./join.ts";
 import type { Log } from "./log.ts";

@@ -2,7 +2,7 @@
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import { type HubSettings, readHubSettings } from "../shared/hub_settings.ts";
+import { type HubSettings, readHubSettings } from "../shared/model/hub_settings.ts";
 
 export interface WorkerConfig {
   /** `http(s)://…/join/<token>`. */

@@ -8,7 +8,7 @@ import type { Tokenizer } from "../../shared/data/tokenizer.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { type JobSpec, specHash } from "../../shared/job_spec.ts";
 import { numbersOf } from "../../shared/protocol/messages.ts";
-import type { ModelManifest } from "../../shared/model_manifest.ts";
+import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import type { PlannedJob } from "../fleet.ts";
 import {
   firstNumberOf,

@@ -1,7 +1,7 @@
 /** What workers ask: how to join, the base model's files, and a place for the adapter. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import { modelManifestSchema } from "../../shared/model_manifest.ts";
+import { modelManifestSchema } from "../../shared/model/model_manifest.ts";
 import {
   addDescribed,
   bytesContent,

@@ -4,7 +4,7 @@ import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSche
 import { fleetSchema, loraSchema } from "../job_spec_schema.ts";
 import { floatsSchema } from "./messages_codec.ts";
 import { committedSchema } from "./messages_worker.ts";
-import { modelManifestSchema } from "../model_manifest.ts";
+import { modelManifestSchema } from "../model/model_manifest.ts";
 
 const count = z.int().min(0);
 

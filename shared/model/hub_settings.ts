@@ -1,5 +1,5 @@
 /** How both sides reach the Hugging Face hub: the environment variables of huggingface_hub, read in one way. */
-import { LoraFleetError, quote } from "./errors.ts";
+import { LoraFleetError, quote } from "../errors.ts";
 
 export interface HubSettings {
   /** `HF_ENDPOINT`, without a slash at the end. */

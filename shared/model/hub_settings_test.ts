@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { LoraFleetError } from "./errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import { readHubSettings } from "./hub_settings.ts";
 
 const read = (variables: Record<string, string>) => readHubSettings((name) => variables[name] ?? null);
