@@ -2,7 +2,7 @@
  * The border between a job's life (HTTP, files, status, artifacts) and its training (NATS, steps, workers): what the
  * job service asks of the fleet, and what it hears back.
  */
-import type { JobSpec } from "../shared/job_spec.ts";
+import type { JobSpec } from "../shared/job/job_spec.ts";
 import type { AuditCounts } from "../shared/protocol/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
 import type { InitialState } from "./initial_adapter.ts";

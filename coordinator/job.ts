@@ -10,7 +10,7 @@
 import { z } from "zod";
 import { counted } from "../shared/counted.ts";
 import { LoraFleetError, quote } from "../shared/errors.ts";
-import { jobSpecSchema } from "../shared/job_spec.ts";
+import { jobSpecSchema } from "../shared/job/job_spec.ts";
 import { type AuditCounts, auditCountsSchema, NO_AUDITS } from "../shared/protocol/messages.ts";
 
 /** Of a sample that is left out, in the sentence for the user. */

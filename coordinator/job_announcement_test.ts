@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { jobSpecSchema } from "../shared/job_spec.ts";
+import { jobSpecSchema } from "../shared/job/job_spec.ts";
 import type { PlannedJob } from "./fleet.ts";
 import { announcementOf } from "./job_announcement.ts";
 

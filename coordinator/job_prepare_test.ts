@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { LoraFleetError } from "../shared/errors.ts";
-import { parseJobRequest } from "../shared/job_spec.ts";
+import { parseJobRequest } from "../shared/job/job_spec.ts";
 import { systemClock } from "../shared/clock.ts";
 import { checkModelForJob } from "./job_prepare.ts";
 import type { PrepareRequest } from "./job_service.ts";

@@ -10,7 +10,7 @@ import type { ArtifactStore } from "./artifact_store.ts";
 import type { PlannedJob } from "./fleet.ts";
 import { SILENT_OBSERVER } from "./step_fixture.ts";
 import { createFleet, type RunningFleet } from "./job_runner.ts";
-import { parseJobRequest } from "../shared/job_spec.ts";
+import { parseJobRequest } from "../shared/job/job_spec.ts";
 
 const { encodeMessage, decodeMessage } = messages;
 const NO_ARTIFACTS = { files: () => Promise.resolve([]) } as unknown as ArtifactStore;

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { JobSpec, ParsedJobRequest } from "../shared/job_spec.ts";
+import type { JobSpec, ParsedJobRequest } from "../shared/job/job_spec.ts";
 import { layoutOfJob } from "./adapter_layout.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import { RESULT_PURPOSE } from "./file_store.ts";

@@ -8,8 +8,8 @@ import {
 } from "@std/assert";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import { parseJobRequest } from "../shared/job_spec.ts";
-import type { JobSpec } from "../shared/job_spec.ts";
+import { parseJobRequest } from "../shared/job/job_spec.ts";
+import type { JobSpec } from "../shared/job/job_spec.ts";
 import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { fakePrepare, preparerOf, withWorld } from "./app_fixture.ts";
 import type { World } from "./app_fixture.ts";

@@ -5,7 +5,7 @@
  * each. So each data step is done once, and a last outer step with fewer of them has phases that differ by
  * one inner step at most.
  */
-import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../shared/job_spec.ts";
+import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../shared/job/job_spec.ts";
 import type { Phase } from "../shared/protocol/messages.ts";
 import { learningRateAt } from "../shared/schedule.ts";
 import { largestMove } from "./largest_move.ts";

@@ -17,11 +17,11 @@ import {
   loraSchema,
   quantizationSchema,
   trainingSchema,
-} from "./job_spec_schema.ts";
-import { exceededBound } from "./job_bounds.ts";
+} from "./job/job_spec_schema.ts";
+import { exceededBound } from "./job/job_bounds.ts";
 import { learnabilityOf } from "./learnable.ts";
 import { fromPythonEnum, isLibraryDefault } from "./library_fields.ts";
-import { checkTargetPattern } from "./target_modules.ts";
+import { checkTargetPattern } from "./job/target_modules.ts";
 import { nearestName } from "./nearest_name.ts";
 
 export interface ParsedJobRequest {

@@ -6,7 +6,7 @@ import { linesOf, packRows, toMicroBatch } from "../../shared/data/packing.ts";
 import type { TokenBound } from "../../shared/data/token_bound.ts";
 import type { Tokenizer } from "../../shared/data/tokenizer.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { type JobSpec, specHash } from "../../shared/job_spec.ts";
+import { type JobSpec, specHash } from "../../shared/job/job_spec.ts";
 import { numbersOf } from "../../shared/protocol/messages.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import type { PlannedJob } from "../fleet.ts";

@@ -8,7 +8,7 @@ import {
 import { join } from "@std/path";
 import { loadTokenizer } from "../../shared/data/tokenizer.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../shared/job_spec.ts";
+import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../shared/job/job_spec.ts";
 import { countTargets } from "../../shared/micro_batch.ts";
 import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import type { PlannedJob } from "../fleet.ts";

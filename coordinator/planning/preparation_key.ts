@@ -1,8 +1,8 @@
 /** What a dataset's rows depend on: of the same key they are the same, whichever job asks. */
 import { createHash } from "node:crypto";
 import { fromFileUrl } from "@std/path";
-import type { DatasetSpec } from "../../shared/job_spec.ts";
-import { canonicalJson } from "../../shared/job_spec_hash.ts";
+import type { DatasetSpec } from "../../shared/job/job_spec.ts";
+import { canonicalJson } from "../../shared/job/job_spec_hash.ts";
 import type { ResolvedModel } from "../model_registry.ts";
 
 export interface KeyOptions {

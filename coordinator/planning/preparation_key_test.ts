@@ -1,5 +1,5 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { datasetSchema } from "../../shared/job_spec.ts";
+import { datasetSchema } from "../../shared/job/job_spec.ts";
 import { reachable, readImportGraph } from "../../tests/import_graph.ts";
 import { manifestOf } from "../model_registry_files.ts";
 import { preparationKey, sourcesHash } from "./preparation_key.ts";

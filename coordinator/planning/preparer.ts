@@ -5,7 +5,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import { counted } from "../../shared/counted.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { JobSpec } from "../../shared/job_spec.ts";
+import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { checkLearnable } from "../../shared/learnable.ts";
 import { planJob, planSteps } from "../data/prepare_job.ts";
 import type { PlannedJob } from "../fleet.ts";

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { fromFileUrl } from "@std/path";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { parseJobRequest } from "../../shared/job_spec.ts";
+import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { checkModelForJob, checkWindow } from "../job_prepare.ts";
 import type { PrepareRequest } from "../job_service.ts";
 import { manifestOf } from "../model_registry_files.ts";

@@ -3,7 +3,7 @@ import { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { RouteConfig } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { Clock } from "../../shared/clock.ts";
-import type { ParsedJobRequest } from "../../shared/job_spec.ts";
+import type { ParsedJobRequest } from "../../shared/job/job_spec.ts";
 import type { Access } from "../access.ts";
 import type { ArtifactStore } from "../artifact_store.ts";
 import type { FileStore } from "../file_store.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Clock } from "../../shared/clock.ts";
-import { parseJobRequest } from "../../shared/job_spec.ts";
+import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { withWorld } from "../app_fixture.ts";
 import type { World } from "../app_fixture.ts";
 import { openEventStream } from "./event_stream.ts";

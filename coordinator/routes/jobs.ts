@@ -6,7 +6,7 @@ import {
   loraSchema,
   quantizationSchema,
   trainingSchema,
-} from "../../shared/job_spec.ts";
+} from "../../shared/job/job_spec.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { MetadataFilter } from "../store/job_store.ts";
 import { addDescribed, errorAnswers, idParameter, jsonContent, pageQuery, userSecurity } from "./api.ts";

@@ -6,7 +6,7 @@ import {
   loraSchema,
   quantizationSchema,
   trainingSchema,
-} from "../../shared/job_spec.ts";
+} from "../../shared/job/job_spec.ts";
 import type { WorkerView } from "../fleet.ts";
 import { checkpointModelName, jobErrorSchema, jobStatusSchema } from "../job.ts";
 import type { JobRecord } from "../job.ts";

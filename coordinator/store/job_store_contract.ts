@@ -1,7 +1,7 @@
 /** What every job store must do; run by the test of each of them. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { jobSpecSchema } from "../../shared/job_spec.ts";
+import { jobSpecSchema } from "../../shared/job/job_spec.ts";
 import { newJob } from "../job.ts";
 import type { JobRecord } from "../job.ts";
 import type {

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { trainingSchema } from "../../shared/job_spec.ts";
+import { trainingSchema } from "../../shared/job/job_spec.ts";
 import { jobRequest, parseOptions } from "./options.ts";
 
 Deno.test("without options the demo takes its own model and dataset", () => {

@@ -1,7 +1,7 @@
 /** What the coordinator tells workers: two states that it repeats, and short answers to requests. */
 import { z } from "zod";
 import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSchema } from "./ids.ts";
-import { fleetSchema, loraSchema } from "../job_spec_schema.ts";
+import { fleetSchema, loraSchema } from "../job/job_spec_schema.ts";
 import { floatsSchema } from "./messages_codec.ts";
 import { committedSchema } from "./messages_worker.ts";
 import { modelManifestSchema } from "../model/model_manifest.ts";

@@ -6,7 +6,7 @@ import { createExampleBuilder } from "../../shared/data/examples.ts";
 import { parseJson } from "../../shared/data/python/parse_json.ts";
 import type { PyValue } from "../../shared/data/python/value.ts";
 import type { Tokenizer } from "../../shared/data/tokenizer.ts";
-import { datasetSchema } from "../../shared/job_spec.ts";
+import { datasetSchema } from "../../shared/job/job_spec.ts";
 
 export type Fields = ReadonlyMap<string, PyValue>;
 

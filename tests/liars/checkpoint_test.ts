@@ -3,7 +3,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { type AdapterLayout, adapterLayout } from "../../coordinator/adapter_layout.ts";
 import { createArtifactStore } from "../../coordinator/artifact_store.ts";
 import { sha256Of } from "../../coordinator/store/streamed_file.ts";
-import { parseJobRequest } from "../../shared/job_spec.ts";
+import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { linearModules, parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { planLora } from "../../worker/model/lora.ts";
 import { writeAdapter } from "../../worker/model/adapter_file.ts";

@@ -2,7 +2,7 @@
 import type { PlannedJob } from "../../coordinator/fleet.ts";
 import { localPlanOf } from "../../coordinator/local_plan.ts";
 import type { z } from "zod";
-import { type fleetSchema, parseJobRequest } from "../../shared/job_spec.ts";
+import { type fleetSchema, parseJobRequest } from "../../shared/job/job_spec.ts";
 import type { MicroBatch } from "../../shared/micro_batch.ts";
 
 export interface ToyJobOptions {

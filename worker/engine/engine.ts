@@ -10,7 +10,7 @@
  *     commit | rollback                                               when all digests are in
  */
 import type { MicroBatch } from "../../shared/micro_batch.ts";
-import type { LoraSpec } from "../../shared/job_spec.ts";
+import type { LoraSpec } from "../../shared/job/job_spec.ts";
 
 export interface EngineSpec {
   /** A folder in Hugging Face layout. */

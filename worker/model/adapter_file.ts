@@ -3,7 +3,7 @@
  * and everything that reads its files loads it unchanged.
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { LoraSpec } from "../../shared/job_spec.ts";
+import type { LoraSpec } from "../../shared/job/job_spec.ts";
 import { formatAdapterConfig, parseAdapterConfig } from "./adapter_file_config.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { type FileSystem, writeFilesAtomically } from "./safetensors_atomic_file.ts";

@@ -1,8 +1,8 @@
 /** `adapter_config.json`: all fields of PEFT's LoraConfig, in PEFT's formatting. */
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { loraSchema, type LoraSpec } from "../../shared/job_spec.ts";
-import { isAllLinear } from "../../shared/target_modules.ts";
+import { loraSchema, type LoraSpec } from "../../shared/job/job_spec.ts";
+import { isAllLinear } from "../../shared/job/target_modules.ts";
 
 /** The version of PEFT whose fields these are. */
 const PEFT_VERSION = "0.21.2";

@@ -2,7 +2,7 @@
  * The whole model: embeddings → layers → head, forward and backward of one micro-batch. Holds every GPU buffer of the memory
  * plan; nothing is allocated afterwards.
  */
-import type { LoraSpec } from "../../shared/job_spec.ts";
+import type { LoraSpec } from "../../shared/job/job_spec.ts";
 import type { MicroBatch } from "../../shared/micro_batch.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";

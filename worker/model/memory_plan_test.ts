@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { loraSchema } from "../../shared/job_spec.ts";
+import { loraSchema } from "../../shared/job/job_spec.ts";
 import { planLora } from "./lora.ts";
 import {
   assertFits,

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { LoraFleetError } from "./errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import { checkSpecAgainstModel, parseJobRequest } from "./job_spec.ts";
 
 const MINIMAL = { model: "org/llama", training_file: "file-1" };
