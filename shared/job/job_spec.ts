@@ -22,8 +22,8 @@ export type {
   QuantizationSpec,
   TrainingSpec,
 } from "./job_spec_schema.ts";
-export { parseJobRequest } from "../job_request.ts";
-export type { ParsedJobRequest } from "../job_request.ts";
+export { parseJobRequest } from "../../coordinator/api/job_request/parse.ts";
+export type { ParsedJobRequest } from "../../coordinator/api/job_request/parse.ts";
 export { canonicalJson, specHash } from "./job_spec_hash.ts";
 export { checkSpecAgainstModel } from "./target_modules.ts";
 export type { LinearModule } from "./target_modules.ts";

@@ -3,7 +3,7 @@ import type { RouteConfig } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import { nearestName } from "../../../shared/nearest_name.ts";
+import { nearestName } from "../job_request/nearest_name.ts";
 import type { Api } from "../../routes/api.ts";
 
 /** Parameters that are objects: `name[key]=value`. */

@@ -3,11 +3,11 @@
  * of transformers, PEFT, TRL and bitsandbytes, and what existing scripts set besides (job_request_fields.ts).
  * An error names the field as the client spelled it.
  */
-import { LoraFleetError } from "./errors.ts";
-import { applyOpenAiFields, parseMetadata, parseSuffix } from "./job_request_openai.ts";
-import { type Draft, put } from "./job_request_draft.ts";
-import { FIELD_RULES, type Group, GROUPS } from "./job_request_fields.ts";
-import { explainIssue, invalidField, isAbsent, isObject, sameJson, show } from "./job_request_errors.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { applyOpenAiFields, parseMetadata, parseSuffix } from "./openai.ts";
+import { type Draft, put } from "./draft.ts";
+import { FIELD_RULES, type Group, GROUPS } from "./fields.ts";
+import { explainIssue, invalidField, isAbsent, isObject, sameJson, show } from "./errors.ts";
 import {
   datasetSchema,
   fleetSchema,
@@ -17,11 +17,11 @@ import {
   loraSchema,
   quantizationSchema,
   trainingSchema,
-} from "./job/job_spec_schema.ts";
-import { exceededBound } from "./job/job_bounds.ts";
-import { learnabilityOf } from "./learnable.ts";
+} from "../../../shared/job/job_spec_schema.ts";
+import { exceededBound } from "../../../shared/job/job_bounds.ts";
+import { learnabilityOf } from "../../../shared/learnable.ts";
 import { fromPythonEnum, isLibraryDefault } from "./library_fields.ts";
-import { checkTargetPattern } from "./job/target_modules.ts";
+import { checkTargetPattern } from "../../../shared/job/target_modules.ts";
 import { nearestName } from "./nearest_name.ts";
 
 export interface ParsedJobRequest {

@@ -1,6 +1,6 @@
 /** A job request while its fields are collected from the several places where a client may have written them. */
-import { invalidField, isAbsent, sameJson, show } from "./job_request_errors.ts";
-import { VALUE_ALIASES } from "./job_request_fields.ts";
+import { invalidField, isAbsent, sameJson, show } from "./errors.ts";
+import { VALUE_ALIASES } from "./fields.ts";
 
 export interface DraftField {
   readonly value: unknown;

@@ -3,7 +3,7 @@
  * tests/golden/library_fields.py reads them from the libraries: a whole configuration pasted into a job is mostly these.
  */
 import fields from "./library_fields.json" with { type: "json" };
-import { sameJson } from "./job_request_errors.ts";
+import { sameJson } from "./errors.ts";
 
 /** Whether `value` is what one of the libraries has in the field unless told. */
 export function isLibraryDefault(group: string, field: string, value: unknown): boolean {

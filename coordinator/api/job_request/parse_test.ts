@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
-import { LoraFleetError } from "./errors.ts";
-import { jobSpecSchema, parseJobRequest } from "./job/job_spec.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { jobSpecSchema, parseJobRequest } from "../../../shared/job/job_spec.ts";
 
 const MINIMAL = { model: "org/llama", training_file: "file-1" };
 

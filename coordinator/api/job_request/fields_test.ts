@@ -1,15 +1,15 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { LoraFleetError } from "./errors.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import libraryFields from "./library_fields.json" with { type: "json" };
-import { FIELD_RULES, GROUPS, VALUE_ALIASES } from "./job_request_fields.ts";
-import { parseJobRequest } from "./job/job_spec.ts";
+import { FIELD_RULES, GROUPS, VALUE_ALIASES } from "./fields.ts";
+import { parseJobRequest } from "../../../shared/job/job_spec.ts";
 import {
   datasetSchema,
   fleetSchema,
   loraSchema,
   quantizationSchema,
   trainingSchema,
-} from "./job/job_spec_schema.ts";
+} from "../../../shared/job/job_spec_schema.ts";
 
 const MINIMAL = { model: "org/llama", training_file: "file-1" };
 const SHAPES = {
