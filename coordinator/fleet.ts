@@ -6,9 +6,9 @@ import type { JobSpec } from "../shared/job/job_spec.ts";
 import type { AuditCounts } from "../shared/protocol/messages.ts";
 import type { MicroBatch } from "../shared/micro_batch.ts";
 import type { InitialState } from "./initial_adapter.ts";
-import type { LocalPlan } from "./local_plan.ts";
+import type { LocalPlan } from "./planning/local_plan.ts";
 import type { ModelManifest } from "../shared/model/model_manifest.ts";
-import type { CheckpointSteps } from "./shard_plan.ts";
+import type { CheckpointSteps } from "./planning/shard_plan.ts";
 
 /** A validated job whose data is ready: everything that the steps need, computed before the first one. */
 export interface PlannedJob {

@@ -19,7 +19,7 @@ import {
   welcomeSchema,
 } from "../shared/protocol/messages.ts";
 import * as subjects from "../shared/protocol/subjects.ts";
-import type { AdapterLayout } from "./adapter_layout.ts";
+import type { AdapterLayout } from "./planning/adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { type BrokerHealth, createBrokerHealth } from "./broker_health.ts";
 import { createBrokerPatience } from "./broker_patience.ts";
@@ -27,7 +27,7 @@ import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { createFloodGuard } from "./flood_guard.ts";
 import { createHearing } from "./hearing.ts";
-import { announcementOf } from "./job_announcement.ts";
+import { announcementOf } from "./planning/job_announcement.ts";
 import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
 import { createPaced } from "./paced.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";

@@ -5,7 +5,7 @@
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { JobSpec, ParsedJobRequest } from "../shared/job/job_spec.ts";
-import { layoutOfJob } from "./adapter_layout.ts";
+import { layoutOfJob } from "./planning/adapter_layout.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
 import { RESULT_PURPOSE } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
@@ -22,7 +22,7 @@ import { METRICS_FILENAME, stepMetricsCsv } from "./step_metrics.ts";
 import type { NewId } from "./store/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
 import { createKeyedTurns, createTurns } from "./planning/turns.ts";
-import { tokensUntil } from "./token_count.ts";
+import { tokensUntil } from "./planning/token_count.ts";
 import { addTokenizerFiles } from "./tokenizer_results.ts";
 import { onTunedBase } from "./tuned_base.ts";
 import { namesOfAdapter, tunedModel } from "./tuned_models.ts";

@@ -9,7 +9,7 @@ import { assertAdapterMoved } from "./adapter_check.ts";
 import { parseConfig, USAGE } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import { connectFleet } from "./connect_fleet.ts";
-import { checkModelForJob } from "./job_prepare.ts";
+import { checkModelForJob } from "./planning/prepare_job.ts";
 import { startCoordinator } from "./main_start.ts";
 import type { CoordinatorParts, RunningCoordinator } from "./main_start.ts";
 import { openPreparer } from "./planning/open_preparer.ts";

@@ -6,7 +6,7 @@ import type { Log } from "../shared/log.ts";
 import { parseJobRequest } from "../shared/job/job_spec.ts";
 import { createAccess } from "./access.ts";
 import { serveHttp } from "./api/transport/http_server.ts";
-import { layoutOfJob } from "./adapter_layout.ts";
+import { layoutOfJob } from "./planning/adapter_layout.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { CoordinatorConfig } from "./config.ts";

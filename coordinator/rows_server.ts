@@ -7,7 +7,7 @@ import { ANY, rowsSubject } from "../shared/protocol/subjects.ts";
 import type { PlannedJob } from "./fleet.ts";
 import type { FloodGuard } from "./flood_guard.ts";
 import { listenToWorkers } from "./listen.ts";
-import { type LocalPlan, placeOfNumber } from "./local_plan.ts";
+import { type LocalPlan, placeOfNumber } from "./planning/local_plan.ts";
 
 /** Data steps whose micro-batches are kept: each worker goes through its own, one after the other. */
 const KEPT_DATA_STEPS = 32;

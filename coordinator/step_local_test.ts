@@ -3,8 +3,8 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { trainingSchema } from "../shared/job/job_spec.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
 import { sumCap } from "../shared/exponents.ts";
-import { largestMove } from "./largest_move.ts";
-import { planLocalSteps } from "./local_plan.ts";
+import { largestMove } from "./planning/update_bound.ts";
+import { planLocalSteps } from "./planning/local_plan.ts";
 import { digestOf, INITIAL, member, PLAN, started } from "./step_fixture.ts";
 import { stepStateOf, type TrainingPlan } from "./step_state.ts";
 

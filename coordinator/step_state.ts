@@ -9,11 +9,11 @@ import type {
   StepState,
   WorkerJob,
 } from "../shared/protocol/messages.ts";
-import type { ScheduleSpec } from "../shared/schedule.ts";
+import type { ScheduleSpec } from "./planning/schedule.ts";
 import { type Limits, roundWaitMs } from "../shared/protocol/limits.ts";
 import type { Exponents } from "../shared/exponents.ts";
-import type { LocalPlan } from "./local_plan.ts";
-import type { CheckpointSteps } from "./shard_plan.ts";
+import type { LocalPlan } from "./planning/local_plan.ts";
+import type { CheckpointSteps } from "./planning/shard_plan.ts";
 import { type Ledger, newLedger, ownersOf, targetCountOf } from "./ledger.ts";
 import type { Accusation, AttemptSeen } from "./step_accusations.ts";
 import { learningRateOf } from "./step_exponents.ts";

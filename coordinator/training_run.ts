@@ -26,7 +26,7 @@ import type {
   UpdateReport,
 } from "../shared/protocol/messages.ts";
 import * as subjects from "../shared/protocol/subjects.ts";
-import type { AdapterLayout } from "./adapter_layout.ts";
+import type { AdapterLayout } from "./planning/adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "./artifact_store.ts";
 import { appendCommit, restoreCommitLog } from "./commit_log.ts";
 import { isAudited } from "./audit_choice.ts";
@@ -35,7 +35,7 @@ import type { FloodGuard } from "./flood_guard.ts";
 import { createBrokerPatience } from "./broker_patience.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
-import { localReportOf } from "./local_plan.ts";
+import { localReportOf } from "./planning/local_plan.ts";
 import { serveRows } from "./rows_server.ts";
 import { decideStep, resume } from "./step.ts";
 import { accusationsOf } from "./step_accusations.ts";
@@ -54,8 +54,8 @@ import {
   type Training,
   type TrainingPlan,
 } from "./step_state.ts";
-import { tokenCountOf } from "./token_count.ts";
-import { cachedByStep, itemsOf } from "./work_items.ts";
+import { tokenCountOf } from "./planning/token_count.ts";
+import { cachedByStep, itemsOf } from "./planning/work_items.ts";
 
 export interface TrainingRunOptions {
   readonly bus: Bus;

@@ -1,6 +1,6 @@
 /** The preparer as a coordinator has it, in its data folder. */
 import type { Clock } from "../../shared/clock.ts";
-import { checkModelForJob, checkWindow } from "../job_prepare.ts";
+import { checkModelForJob, checkWindow } from "./prepare_job.ts";
 import { createAttempts } from "./attempts.ts";
 import { runPreparationChild } from "./preparation_child.ts";
 import { sourcesHash } from "./preparation_key.ts";

@@ -2,7 +2,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { withWorld, type World } from "../../coordinator/app_fixture.ts";
-import { checkModelForJob } from "../../coordinator/job_prepare.ts";
+import { checkModelForJob } from "../../coordinator/planning/prepare_job.ts";
 import { openPreparer } from "../../coordinator/planning/open_preparer.ts";
 import { runHere } from "../../coordinator/planning/preparation_fixture.ts";
 import { systemClock } from "../../shared/clock.ts";

@@ -4,8 +4,8 @@ import { loraSchema } from "../../shared/job/job_spec.ts";
 import { writeAdapter } from "../../worker/model/adapter_file.ts";
 import { digestOf, emptyState } from "../../worker/optimizer/adamw_state.ts";
 import { readStateWords } from "../../worker/state_words.ts";
-import { adapterLayout } from "../../coordinator/adapter_layout.ts";
-import type { AdapterLayout } from "../../coordinator/adapter_layout.ts";
+import { adapterLayout } from "../../coordinator/planning/adapter_layout.ts";
+import type { AdapterLayout } from "../../coordinator/planning/adapter_layout.ts";
 import { openInitialAdapter } from "../../coordinator/initial_adapter.ts";
 import { sha256Of } from "../../coordinator/store/streamed_file.ts";
 

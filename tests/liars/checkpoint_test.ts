@@ -1,6 +1,6 @@
 /** What a worker writes as a checkpoint, and what the coordinator holds it against. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { type AdapterLayout, adapterLayout } from "../../coordinator/adapter_layout.ts";
+import { type AdapterLayout, adapterLayout } from "../../coordinator/planning/adapter_layout.ts";
 import { createArtifactStore } from "../../coordinator/artifact_store.ts";
 import { sha256Of } from "../../coordinator/store/streamed_file.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";

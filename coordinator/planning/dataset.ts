@@ -16,7 +16,7 @@ import {
   localPlanOf,
   outerCheckpointSteps,
   placeOfNumber,
-} from "../local_plan.ts";
+} from "./local_plan.ts";
 import {
   flattenRows,
   longestDocumentOf,
@@ -24,9 +24,9 @@ import {
   rowAt,
   rowCountOf,
   rowLengthsOf,
-} from "../planning/packed_rows.ts";
-import type { PreparedRows } from "../planning/prepared_file.ts";
-import { checkpointSteps, planShards, type ShardPlan } from "../shard_plan.ts";
+} from "./packed_rows.ts";
+import type { PreparedRows } from "./prepared_file.ts";
+import { checkpointSteps, planShards, type ShardPlan } from "./shard_plan.ts";
 
 export interface PrepareDatasetOptions {
   /** JSON lines. */

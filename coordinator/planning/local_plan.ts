@@ -5,10 +5,10 @@
  * each. So each data step is done once, and a last outer step with fewer of them has phases that differ by
  * one inner step at most.
  */
-import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../shared/job/job_spec.ts";
-import type { Phase } from "../shared/protocol/messages.ts";
-import { learningRateAt } from "../shared/schedule.ts";
-import { largestMove } from "./largest_move.ts";
+import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../../shared/job/job_spec.ts";
+import type { Phase } from "../../shared/protocol/messages.ts";
+import { learningRateAt } from "./schedule.ts";
+import { largestMove } from "./update_bound.ts";
 import type { CheckpointSteps, PlannedCheckpoints } from "./shard_plan.ts";
 
 /** Data steps of an outer step, both inclusive. */

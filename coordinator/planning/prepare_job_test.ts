@@ -1,17 +1,17 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { LoraFleetError } from "../shared/errors.ts";
-import { parseJobRequest } from "../shared/job/job_spec.ts";
-import { systemClock } from "../shared/clock.ts";
-import { checkModelForJob } from "./job_prepare.ts";
-import type { PrepareRequest } from "./job_service.ts";
-import { createHashCache } from "./model_registry_files.ts";
-import { createModelRegistry } from "./model_registry.ts";
-import { openPreparer } from "./planning/open_preparer.ts";
-import { runHere } from "./planning/preparation_fixture.ts";
-import { sha256Of } from "./store/streamed_file.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { parseJobRequest } from "../../shared/job/job_spec.ts";
+import { systemClock } from "../../shared/clock.ts";
+import { checkModelForJob } from "./prepare_job.ts";
+import type { PrepareRequest } from "../job_service.ts";
+import { createHashCache } from "../model_registry_files.ts";
+import { createModelRegistry } from "../model_registry.ts";
+import { openPreparer } from "./open_preparer.ts";
+import { runHere } from "./preparation_fixture.ts";
+import { sha256Of } from "../store/streamed_file.ts";
 
-const DEMO_MODEL = fromFileUrl(new URL("../deploy/demo/assets/base", import.meta.url));
+const DEMO_MODEL = fromFileUrl(new URL("../../deploy/demo/assets/base", import.meta.url));
 const DATASET = ["mint", "otter", "lamp"].map((word) =>
   JSON.stringify({ prompt: word, completion: ` ${word}` })
 );

@@ -1,9 +1,9 @@
 /** How a job's adapter lies in memory, from its specification and its base model: what a worker tells is held against it. */
-import type { JobSpec } from "../shared/job/job_spec.ts";
-import { linearModules, parseTransformerSpec } from "../shared/model/transformer_spec.ts";
-import { checkSpecAgainstModel } from "../shared/job/target_modules.ts";
-import type { PlannedJob } from "./fleet.ts";
-import type { Layout } from "./step_state.ts";
+import type { JobSpec } from "../../shared/job/job_spec.ts";
+import { linearModules, parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
+import { checkSpecAgainstModel } from "../../shared/job/target_modules.ts";
+import type { PlannedJob } from "../fleet.ts";
+import type { Layout } from "../step_state.ts";
 
 /** Tensors begin at multiples of so many elements, as the kernels need it (worker/kernels/gradient_sums.ts). */
 const BLOCK_ELEMENTS = 64;

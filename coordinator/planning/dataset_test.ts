@@ -12,10 +12,10 @@ import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../shared/job/
 import { countTargets } from "../../shared/micro_batch.ts";
 import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import type { PlannedJob } from "../fleet.ts";
-import { type PackedRows, rowAt, rowCountOf } from "../planning/packed_rows.ts";
+import { type PackedRows, rowAt, rowCountOf } from "./packed_rows.ts";
 import { sha256Of } from "../store/streamed_file.ts";
-import { tokenCountOf, tokensUntil } from "../token_count.ts";
-import { planJob, prepareDataset } from "./prepare_job.ts";
+import { tokenCountOf, tokensUntil } from "./token_count.ts";
+import { planJob, prepareDataset } from "./dataset.ts";
 
 const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
 const MODEL = { hash: "a".repeat(64), files: [{ name: "config.json", size: 1, sha256: "b".repeat(64) }] };

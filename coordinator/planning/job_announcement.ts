@@ -1,8 +1,8 @@
 /** A planned job as it is announced to workers: all of it that has to be equal on every one of them. */
-import type { JobAnnouncement } from "../shared/protocol/messages.ts";
-import type { LoraSpec } from "../shared/job/job_spec.ts";
-import type { PlannedJob } from "./fleet.ts";
-import { hubRepoOf, parseHubName } from "./model_registry_hub.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
+import type { LoraSpec } from "../../shared/job/job_spec.ts";
+import type { PlannedJob } from "../fleet.ts";
+import { hubRepoOf, parseHubName } from "../model_registry_hub.ts";
 
 /**
  * What the adapter's config calls its base model, as PEFT's AutoPeftModel finds it again: what the job says, else the hub's name

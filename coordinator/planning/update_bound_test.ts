@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
-import { pcg32 } from "../shared/prng.ts";
-import { largestMove, largestRatio, type MoveSpec } from "./largest_move.ts";
+import { pcg32 } from "../../shared/prng.ts";
+import { largestMove, largestRatio, type MoveSpec } from "./update_bound.ts";
 
 const ADAM: MoveSpec = { adam_beta1: 0.9, adam_beta2: 0.999, weight_decay: 0 };
 
