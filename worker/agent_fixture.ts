@@ -33,7 +33,7 @@ import {
   type Welcome,
   welcomeSchema,
 } from "../shared/protocol/messages.ts";
-import type { MicroBatch } from "../shared/micro_batch.ts";
+import type { MicroBatch } from "../shared/data/micro_batch.ts";
 import * as subjects from "../shared/protocol/subjects.ts";
 import { type Agent, type AgentOptions, startAgent } from "./agent.ts";
 import type { JoinReply } from "./join.ts";

@@ -2,7 +2,7 @@
  * Documents → rows of at most `maxLength` tokens → micro-batches. The strategies are TRL's (`pack_dataset` in
  * trl/data_utils.py), over the whole dataset instead of a thousand documents at a time.
  */
-import { IGNORED_TARGET, type MicroBatch } from "../micro_batch.ts";
+import { IGNORED_TARGET, type MicroBatch } from "./micro_batch.ts";
 import type { Example } from "./example.ts";
 import { createSpaceTree } from "./space_tree.ts";
 

@@ -3,7 +3,7 @@ import type { PlannedJob } from "../../coordinator/fleet.ts";
 import { localPlanOf } from "../../coordinator/planning/local_plan.ts";
 import type { z } from "zod";
 import { type fleetSchema, parseJobRequest } from "../../shared/job/job_spec.ts";
-import type { MicroBatch } from "../../shared/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/micro_batch.ts";
 
 export interface ToyJobOptions {
   /** With local steps: data steps. */
