@@ -1,11 +1,18 @@
 /** The functions that every chat template can call. */
-import { fromKeys, setItem } from "../python/container_methods.ts";
-import { bind, parameters } from "../python/parameters.ts";
-import { count, iterate, listOf } from "../python/protocols.ts";
-import { Range } from "../python/range.ts";
-import { repr, str } from "../python/repr.ts";
-import { strftime } from "../python/strftime.ts";
-import { type Kwargs, PyError, PyObject, typeName, UnsupportedError, type Value } from "../python/value.ts";
+import { fromKeys, setItem } from "../../python/container_methods.ts";
+import { bind, parameters } from "../../python/parameters.ts";
+import { count, iterate, listOf } from "../../python/protocols.ts";
+import { Range } from "../../python/range.ts";
+import { repr, str } from "../../python/repr.ts";
+import { strftime } from "../../python/strftime.ts";
+import {
+  type Kwargs,
+  PyError,
+  PyObject,
+  typeName,
+  UnsupportedError,
+  type Value,
+} from "../../python/value.ts";
 import { Namespace, PyFunction, pyFunction, Unprintable } from "./objects.ts";
 
 /** Jinja2's sandbox refuses longer ranges. */
