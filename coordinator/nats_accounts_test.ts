@@ -11,7 +11,7 @@ import * as subjects from "../shared/protocol/subjects.ts";
 import { brokerAccounts, fleetToken, masterOf } from "./nats_accounts.ts";
 import { natsBinaries } from "./nats_binaries_fixture.ts";
 import { startNatsServer } from "./nats_server.ts";
-import { issueCredential } from "./worker_credentials.ts";
+import { issueCredential } from "./access/worker_credentials.ts";
 
 const HOUR_MS = 3_600_000;
 const JOB = "ftjob-a";

@@ -4,7 +4,7 @@ import type { RouteConfig } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { Clock } from "../../shared/clock.ts";
 import type { ParsedJobRequest } from "../../shared/job/job_spec.ts";
-import type { Access } from "../access.ts";
+import type { Access } from "../access/access.ts";
 import type { ArtifactStore } from "../artifact_store.ts";
 import type { FileStore } from "../file_store.ts";
 import type { Fleet } from "../fleet.ts";

@@ -2,7 +2,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { createHash, timingSafeEqual } from "node:crypto";
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { Access } from "../access.ts";
+import type { Access } from "../access/access.ts";
 import { HttpError } from "./errors.ts";
 
 /** Whether two secrets are equal, in a time that says nothing about where they differ. */

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { openAccessStore } from "../store/access_store.ts";
+import { openAccessStore } from "../access/access_store.ts";
 import { openSqliteJobStore } from "../store/sqlite_job_store.ts";
 import { jobFixture } from "../store/job_store_contract.ts";
 import { writeStreamedFile } from "../store/streamed_file.ts";

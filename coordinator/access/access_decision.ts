@@ -1,5 +1,5 @@
 /** Who may join. Pure: what is known of the token and of the worker, and the time → yes, or why not and what to do. */
-import type { JoinedWorker, JoinTokenRecord } from "./store/access_store.ts";
+import type { JoinedWorker, JoinTokenRecord } from "./access_store.ts";
 
 export interface JoinAttempt {
   /** Of the join URL; null where no token is it. */

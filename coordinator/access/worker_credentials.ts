@@ -3,11 +3,11 @@
  * what it may say and hear. The secret key never leaves the worker; the broker asks for a signature at each connection.
  */
 import { z } from "zod";
-import { assertUserKey, type NatsKeys } from "../shared/bus/nats_keys.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { workerIdOf } from "../shared/protocol/ids.ts";
-import { workerRights } from "../shared/protocol/subjects.ts";
-import { readSigned, signClaims } from "./nats_jwt.ts";
+import { assertUserKey, type NatsKeys } from "../../shared/bus/nats_keys.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { workerIdOf } from "../../shared/protocol/ids.ts";
+import { workerRights } from "../../shared/protocol/subjects.ts";
+import { readSigned, signClaims } from "../nats_jwt.ts";
 
 /** A worker as its token names it. */
 export interface WorkerIdentity {

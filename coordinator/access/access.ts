@@ -1,13 +1,13 @@
 /** Join tokens and workers' credentials: made, checked, revoked, kept over restarts. */
 import { createHash } from "node:crypto";
-import type { NatsKeys } from "../shared/bus/nats_keys.ts";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, quote } from "../shared/errors.ts";
+import type { NatsKeys } from "../../shared/bus/nats_keys.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { decideJoin } from "./access_decision.ts";
-import type { Revocation } from "./nats_accounts.ts";
-import { equalSecrets } from "./routes/auth.ts";
-import type { AccessStore, JoinedWorker, JoinTokenRecord } from "./store/access_store.ts";
-import { randomText } from "./store/ids.ts";
+import type { Revocation } from "../nats_accounts.ts";
+import { equalSecrets } from "../routes/auth.ts";
+import type { AccessStore, JoinedWorker, JoinTokenRecord } from "./access_store.ts";
+import { randomText } from "../store/ids.ts";
 import { issueCredential, readCredential, type WorkerIdentity } from "./worker_credentials.ts";
 
 export interface JoinRequest {
