@@ -8,8 +8,8 @@ import { createAccess } from "./access/access.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
-import { createFileStore } from "./file_store.ts";
-import type { FileStore } from "./file_store.ts";
+import { createFileStore } from "./jobs/file_store.ts";
+import type { FileStore } from "./jobs/file_store.ts";
 import type {
   CheckpointFile,
   CheckpointOrder,
@@ -20,19 +20,19 @@ import type {
   WorkerView,
 } from "./fleet.ts";
 import { createPathHider, withoutPaths } from "./hidden_paths.ts";
-import { isFinished } from "./job.ts";
-import type { JobRecord } from "./job.ts";
-import { createJobService } from "./job_service.ts";
-import type { JobService, JobServiceOptions, PrepareRequest } from "./job_service.ts";
+import { isFinished } from "./jobs/job.ts";
+import type { JobRecord } from "./jobs/job.ts";
+import { createJobService } from "./jobs/job_service.ts";
+import type { JobService, JobServiceOptions, PrepareRequest } from "./jobs/job_service.ts";
 import { createModelRegistry } from "./model_registry.ts";
 import type { ModelRegistry } from "./model_registry.ts";
 import { createHashCache } from "./model_registry_files.ts";
 import type { Api, ApiServices, ReadinessCheck } from "./routes/api.ts";
-import { createUploadStore } from "./upload_store.ts";
+import { createUploadStore } from "./jobs/upload_store.ts";
 import type { Preparer } from "./planning/preparer.ts";
 import { openAccessStore } from "./access/access_store.ts";
 import { randomId } from "./store/ids.ts";
-import type { FileRecord, JobStore } from "./store/job_store.ts";
+import type { FileRecord, JobStore } from "./jobs/job_store.ts";
 import { createMemoryJobStore } from "./store/memory_job_store.ts";
 import { sha256Of } from "./store/streamed_file.ts";
 

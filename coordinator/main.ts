@@ -5,7 +5,7 @@
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { catchUncaught, detailOf, type Logger, processLogger } from "../shared/log.ts";
-import { assertAdapterMoved } from "./adapter_check.ts";
+import { assertAdapterMoved } from "./jobs/adapter_check.ts";
 import { parseConfig, USAGE } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import { connectFleet } from "./connect_fleet.ts";

@@ -4,7 +4,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { checkModelForJob } from "./prepare_job.ts";
-import type { PrepareRequest } from "../job_service.ts";
+import type { PrepareRequest } from "../jobs/job_service.ts";
 import { createHashCache } from "../model_registry_files.ts";
 import { createModelRegistry } from "../model_registry.ts";
 import { openPreparer } from "./open_preparer.ts";

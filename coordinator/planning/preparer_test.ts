@@ -4,7 +4,7 @@ import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { checkModelForJob, checkWindow } from "./prepare_job.ts";
-import type { PrepareRequest } from "../job_service.ts";
+import type { PrepareRequest } from "../jobs/job_service.ts";
 import { manifestOf } from "../model_registry_files.ts";
 import { sha256Of } from "../store/streamed_file.ts";
 import { createAttempts } from "./attempts.ts";

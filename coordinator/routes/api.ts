@@ -6,13 +6,13 @@ import type { Clock } from "../../shared/clock.ts";
 import type { ParsedJobRequest } from "../../shared/job/job_spec.ts";
 import type { Access } from "../access/access.ts";
 import type { ArtifactStore } from "../artifact_store.ts";
-import type { FileStore } from "../file_store.ts";
+import type { FileStore } from "../jobs/file_store.ts";
 import type { Fleet } from "../fleet.ts";
 import type { HidePaths } from "../hidden_paths.ts";
-import type { JobService } from "../job_service.ts";
+import type { JobService } from "../jobs/job_service.ts";
 import type { ModelRegistry } from "../model_registry.ts";
-import type { JobStore } from "../store/job_store.ts";
-import type { UploadStore } from "../upload_store.ts";
+import type { JobStore } from "../jobs/job_store.ts";
+import type { UploadStore } from "../jobs/upload_store.ts";
 import { errorSchema, invalidInput } from "./errors.ts";
 
 /** Where a worker finds the fleet. */

@@ -3,7 +3,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { addDescribed, errorAnswers, jsonContent, pathParameter, userSecurity } from "./api.ts";
 import type { Api, ApiServices } from "./api.ts";
-import { findTunedModel } from "../tuned_models.ts";
+import { findTunedModel } from "../jobs/tuned_models.ts";
 import { HttpError } from "./errors.ts";
 import { listSchema, listView, modelSchema, seconds, workerSchema, workerView } from "./views.ts";
 

@@ -1,9 +1,9 @@
 /** `/v1/uploads`: a file in parts. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { parseExpiresAfter } from "../expires_after.ts";
-import { UPLOAD_PURPOSES } from "../file_store.ts";
-import { MAX_PART_BYTES } from "../upload_store.ts";
-import type { Upload } from "../upload_store.ts";
+import { UPLOAD_PURPOSES } from "../jobs/file_store.ts";
+import { MAX_PART_BYTES } from "../jobs/upload_store.ts";
+import type { Upload } from "../jobs/upload_store.ts";
 import { addDescribed, errorAnswers, idParameter, jsonContent, pathParameter, userSecurity } from "./api.ts";
 import type { Api, ApiServices } from "./api.ts";
 import { readObject } from "./bodies.ts";

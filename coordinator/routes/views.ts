@@ -8,10 +8,10 @@ import {
   trainingSchema,
 } from "../../shared/job/job_spec.ts";
 import type { WorkerView } from "../fleet.ts";
-import { checkpointModelName, jobErrorSchema, jobStatusSchema } from "../job.ts";
-import type { JobRecord } from "../job.ts";
-import { eventLevelSchema, eventTypeSchema } from "../store/job_store.ts";
-import type { CheckpointRecord, FileRecord, JobEvent, Page } from "../store/job_store.ts";
+import { checkpointModelName, jobErrorSchema, jobStatusSchema } from "../jobs/job.ts";
+import type { JobRecord } from "../jobs/job.ts";
+import { eventLevelSchema, eventTypeSchema } from "../jobs/job_store.ts";
+import type { CheckpointRecord, FileRecord, JobEvent, Page } from "../jobs/job_store.ts";
 
 export const timestamp = z.int().openapi({ description: "Seconds since the Unix epoch" });
 

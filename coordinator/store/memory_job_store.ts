@@ -1,7 +1,7 @@
 /** The job store of unit tests: a `Map` for each kind, in order of creation. */
-import { isFinished } from "../job.ts";
-import type { JobRecord } from "../job.ts";
-import { unknownPlace } from "./job_store.ts";
+import { isFinished } from "../jobs/job.ts";
+import type { JobRecord } from "../jobs/job.ts";
+import { unknownPlace } from "../jobs/job_store.ts";
 import type {
   CheckpointRecord,
   FileRecord,
@@ -10,7 +10,7 @@ import type {
   MetadataFilter,
   Page,
   PageQuery,
-} from "./job_store.ts";
+} from "../jobs/job_store.ts";
 
 /** A store that forgets everything with its process. */
 export function createMemoryJobStore(): JobStore {

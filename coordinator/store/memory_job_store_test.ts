@@ -1,4 +1,4 @@
-import { testJobStore } from "./job_store_contract.ts";
+import { testJobStore } from "../jobs/job_store_contract.ts";
 import { createMemoryJobStore } from "./memory_job_store.ts";
 
 testJobStore("memory job store", createMemoryJobStore);

@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { JobRecord } from "../job.ts";
+import type { JobRecord } from "./job.ts";
 
 export const eventLevelSchema = z.enum(["info", "warn", "error"]);
 export const eventTypeSchema = z.enum(["message", "metrics"]);

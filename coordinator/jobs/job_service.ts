@@ -2,27 +2,27 @@
  * A job's life around the fleet: created over HTTP, its data prepared, queued, trained, its adapter made into files.
  * Two jobs' data is prepared at a time, one job trains at a time; the others wait in the order of their creation.
  */
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { JobSpec, ParsedJobRequest } from "../shared/job/job_spec.ts";
-import { layoutOfJob } from "./planning/adapter_layout.ts";
-import type { ArtifactStore } from "./artifact_store.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { JobSpec, ParsedJobRequest } from "../../shared/job/job_spec.ts";
+import { layoutOfJob } from "../planning/adapter_layout.ts";
+import type { ArtifactStore } from "../artifact_store.ts";
 import { RESULT_PURPOSE } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
-import type { ExcludedMicroBatch, Fleet, JobObserver, PlannedJob } from "./fleet.ts";
+import type { ExcludedMicroBatch, Fleet, JobObserver, PlannedJob } from "../fleet.ts";
 import { decideJob, isFinished, newJob } from "./job.ts";
 import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./job.ts";
 import { openInitialAdapter } from "./initial_adapter.ts";
 import type { InitialState } from "./initial_adapter.ts";
 import { addStep, startProgress } from "./job_progress.ts";
-import type { CheckedJob } from "./model_check.ts";
+import type { CheckedJob } from "../model_check.ts";
 import { createPatientWrites, untilThereIsRoom } from "./patient_writes.ts";
-import type { ModelRegistry, ResolvedModel } from "./model_registry.ts";
+import type { ModelRegistry, ResolvedModel } from "../model_registry.ts";
 import { METRICS_FILENAME, stepMetricsCsv } from "./step_metrics.ts";
-import type { NewId } from "./store/ids.ts";
-import type { FileRecord, JobStore, NewJobEvent } from "./store/job_store.ts";
-import { createKeyedTurns, createTurns } from "./planning/turns.ts";
-import { tokensUntil } from "./planning/token_count.ts";
+import type { NewId } from "../store/ids.ts";
+import type { FileRecord, JobStore, NewJobEvent } from "./job_store.ts";
+import { createKeyedTurns, createTurns } from "../planning/turns.ts";
+import { tokensUntil } from "../planning/token_count.ts";
 import { addTokenizerFiles } from "./tokenizer_results.ts";
 import { onTunedBase } from "./tuned_base.ts";
 import { namesOfAdapter, tunedModel } from "./tuned_models.ts";

@@ -1,7 +1,7 @@
 /** Whether training has changed an adapter: one whose every lora_B is still zero is no result, whatever the steps say. */
-import { counted } from "../shared/counted.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { hasOtherThanZero, readSafetensorsHeader } from "../shared/model/safetensors_file.ts";
+import { counted } from "../../shared/counted.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { hasOtherThanZero, readSafetensorsHeader } from "../../shared/model/safetensors_file.ts";
 
 /**
  * Throws a `LoraFleetError` with code `invalid_request` where the adapter at `path` is as it was before its first step, and

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { assertAdapterMoved } from "./adapter_check.ts";
 
 const NAME = "base_model.model.model.layers.0.self_attn.q_proj.lora_";

@@ -7,7 +7,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { counted } from "../../shared/counted.ts";
 import type { Log } from "../../shared/log.ts";
 import { redactForms } from "../../shared/redact.ts";
-import type { JobRecord } from "../job.ts";
+import type { JobRecord } from "./job.ts";
 import type { JobStore, NewJobEvent } from "./job_store.ts";
 
 /** Steps are told this often, and the first and the last one of a job in any case. */

@@ -2,9 +2,9 @@
  * Writes that are not given up where the disk is full: they wait in their order, are tried again with pauses, and go on by
  * themselves when there is room. While nothing waits, a write happens at once, in the caller's turn of the event loop.
  */
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { LIMITS, pauseMs } from "../shared/protocol/limits.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { LIMITS, pauseMs } from "../../shared/protocol/limits.ts";
 
 export interface PatientWrites {
   /**

@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { jobSpecSchema } from "../../shared/job/job_spec.ts";
-import { newJob } from "../job.ts";
-import type { JobRecord } from "../job.ts";
+import { newJob } from "./job.ts";
+import type { JobRecord } from "./job.ts";
 import type {
   CheckpointRecord,
   FileRecord,

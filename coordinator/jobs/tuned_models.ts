@@ -1,8 +1,8 @@
 /** Results of jobs as models: `ft:<base model>:<suffix>:<job>`, and each checkpoint with `:ckpt-step-<step>` behind it. */
-import { LoraFleetError, quote } from "../shared/errors.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { checkpointModelName, fineTunedModelName } from "./job.ts";
 import type { JobRecord } from "./job.ts";
-import type { CheckpointRecord, JobStore } from "./store/job_store.ts";
+import type { CheckpointRecord, JobStore } from "./job_store.ts";
 
 export interface TunedModel {
   readonly name: string;

@@ -1,8 +1,8 @@
 /** A job whose `model` is an earlier job's result: it trains on from that adapter, on that job's base model. */
-import { LoraFleetError, quote } from "../shared/errors.ts";
-import type { JobSpec, ParsedJobRequest } from "../shared/job/job_spec.ts";
-import { canonicalJson } from "../shared/job/job_spec.ts";
-import type { JobStore } from "./store/job_store.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { JobSpec, ParsedJobRequest } from "../../shared/job/job_spec.ts";
+import { canonicalJson } from "../../shared/job/job_spec.ts";
+import type { JobStore } from "./job_store.ts";
 import { tunedModel } from "./tuned_models.ts";
 
 const ADAPTER_FILE = "adapter_model.safetensors";

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { createPatientWrites } from "./patient_writes.ts";
 
 function setUp() {

@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
-import { jobSpecSchema } from "../shared/job/job_spec.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { jobSpecSchema } from "../../shared/job/job_spec.ts";
 import {
   decideJob,
   fineTunedModelName,

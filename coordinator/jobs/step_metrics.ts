@@ -1,5 +1,5 @@
 /** A job's result file as OpenAI gives it: the metrics of each step as CSV. */
-import type { JobStore } from "./store/job_store.ts";
+import type { JobStore } from "./job_store.ts";
 
 export const METRICS_FILENAME = "step_metrics.csv";
 

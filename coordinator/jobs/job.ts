@@ -8,10 +8,10 @@
  *     paused ──resumed──▶ queued, or validating_files where the data was not prepared yet; also: cancelled
  */
 import { z } from "zod";
-import { counted } from "../shared/counted.ts";
-import { LoraFleetError, quote } from "../shared/errors.ts";
-import { jobSpecSchema } from "../shared/job/job_spec.ts";
-import { type AuditCounts, auditCountsSchema, NO_AUDITS } from "../shared/protocol/messages.ts";
+import { counted } from "../../shared/counted.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { jobSpecSchema } from "../../shared/job/job_spec.ts";
+import { type AuditCounts, auditCountsSchema, NO_AUDITS } from "../../shared/protocol/messages.ts";
 
 /** Of a sample that is left out, in the sentence for the user. */
 const MOST_LINES_NAMED = 20;

@@ -6,17 +6,17 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { systemClock } from "../shared/clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { parseJobRequest } from "../shared/job/job_spec.ts";
-import type { JobSpec } from "../shared/job/job_spec.ts";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { fakePrepare, preparerOf, withWorld } from "./app_fixture.ts";
-import type { World } from "./app_fixture.ts";
+import { systemClock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { parseJobRequest } from "../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../shared/job/job_spec.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { fakePrepare, preparerOf, withWorld } from "../app_fixture.ts";
+import type { World } from "../app_fixture.ts";
 import type { JobRecord } from "./job.ts";
 import type { PrepareRequest } from "./job_service.ts";
-import type { JobStore } from "./store/job_store.ts";
-import { createMemoryJobStore } from "./store/memory_job_store.ts";
+import type { JobStore } from "./job_store.ts";
+import { createMemoryJobStore } from "../store/memory_job_store.ts";
 
 async function submit(world: World, text = "a\nb", fields: object = {}): Promise<JobRecord> {
   const { id } = await world.upload(text);

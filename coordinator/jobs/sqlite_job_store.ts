@@ -5,11 +5,11 @@ import { DatabaseSync } from "node:sqlite";
 import type { SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { isFinished, jobRecordSchema } from "../job.ts";
+import { isFinished, jobRecordSchema } from "./job.ts";
 import { createPrivateFile, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
 import { checkpointRecordSchema, fileRecordSchema, jobEventSchema, unknownPlace } from "./job_store.ts";
 import type { JobEvent, JobStore, MetadataFilter, Page, PageQuery } from "./job_store.ts";
-import { inTransaction, onDatabase } from "./sqlite.ts";
+import { inTransaction, onDatabase } from "../store/sqlite.ts";
 
 const SCHEMA_VERSION = 1;
 const SCHEMA = `
