@@ -4,14 +4,14 @@ import { createNatsKeys, type NatsKeys } from "../shared/bus/nats_keys.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { workerIdOf } from "../shared/protocol/ids.ts";
-import { FakeFleet, fakePrepare, preparerOf } from "./app_fixture.ts";
+import { FakeFleet, fakePrepare, preparerOf } from "./api/app_fixture.ts";
 import { parseConfig } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import type { Broker, ConnectOptions } from "./connect_fleet.ts";
 import type { PlannedJob } from "./fleet.ts";
 import { startCoordinator } from "./main_start.ts";
 import type { CoordinatorParts, RunningCoordinator } from "./main_start.ts";
-import type { JoinReply } from "./routes/api.ts";
+import type { JoinReply } from "./api/services.ts";
 
 interface Trial {
   readonly config: CoordinatorConfig;

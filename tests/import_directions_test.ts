@@ -20,8 +20,8 @@ Deno.test("clocks, timers and randomness live in mains and adapters", () => {
 
 Deno.test("each rule is broken by an example", () => {
   const broken = (from: string, ...imports: string[]) => brokenDirections(new Map([[from, imports]])).length;
-  assertEquals(broken("coordinator/app.ts", "shared/errors.ts", "coordinator/fleet.ts"), 0);
-  assertEquals(broken("coordinator/app.ts", "worker/agent.ts"), 1);
+  assertEquals(broken("coordinator/api/app.ts", "shared/errors.ts", "coordinator/fleet.ts"), 0);
+  assertEquals(broken("coordinator/api/app.ts", "worker/agent.ts"), 1);
   assertEquals(broken("worker/agent.ts", "coordinator/fleet.ts"), 1);
   assertEquals(broken("worker/agent_test.ts", "coordinator/fleet.ts"), 1);
   assertEquals(broken("shared/errors.ts", "worker/agent.ts"), 1);

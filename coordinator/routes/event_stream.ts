@@ -3,7 +3,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { isFinished } from "../jobs/job.ts";
 import type { JobService } from "../jobs/job_service.ts";
 import type { JobStore } from "../jobs/job_store.ts";
-import { eventView } from "./views.ts";
+import { eventView } from "../api/views.ts";
 
 /** Proxies cut connections that are silent for a minute or less. */
 const KEEP_ALIVE_MS = 15_000;

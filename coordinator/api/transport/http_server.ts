@@ -7,7 +7,7 @@ import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Clock } from "../../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
-import { HttpError, plainErrorResponse } from "../../routes/errors.ts";
+import { HttpError, plainErrorResponse } from "../errors.ts";
 import { assertRequestLine, methodError, methodOf, METHODS } from "./request_line.ts";
 
 /** A request's header has to be complete after this long; 20 s would do over a satellite with lost packets. */

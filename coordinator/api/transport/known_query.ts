@@ -4,7 +4,7 @@ import type { MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import { nearestName } from "../job_request/nearest_name.ts";
-import type { Api } from "../../routes/api.ts";
+import type { Api } from "../services.ts";
 
 /** Parameters that are objects: `name[key]=value`. */
 const DEEP_OBJECTS = ["metadata"];

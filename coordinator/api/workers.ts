@@ -11,13 +11,13 @@ import {
   pathParameter,
   userSecurity,
   workerSecurity,
-} from "./api.ts";
-import type { Api, ApiServices } from "./api.ts";
+} from "./services.ts";
+import type { Api, ApiServices } from "./services.ts";
 import { decideUpload, type UploadDecision } from "../upload_decision.ts";
 import { bearerOf } from "./auth.ts";
 import { HttpError } from "./errors.ts";
-import { readObject } from "./bodies.ts";
-import { serveFile } from "./serve_file.ts";
+import { readObject } from "../routes/bodies.ts";
+import { serveFile } from "../routes/serve_file.ts";
 
 const addressesSchema = z.object({ natsUrl: z.string(), httpUrl: z.string(), coordinatorId: z.string() })
   .openapi("FleetAddresses");

@@ -1,6 +1,6 @@
 /** `/v1/files`: uploads, and the results of jobs. */
 import { createRoute, z } from "@hono/zod-openapi";
-import { parseExpiresAfter } from "../expires_after.ts";
+import { parseExpiresAfter } from "./expires_after.ts";
 import type { FileStore, ReceivedFile } from "../jobs/file_store.ts";
 import { UPLOAD_PURPOSES } from "../jobs/file_store.ts";
 import type { FileRecord } from "../jobs/job_store.ts";
@@ -12,13 +12,13 @@ import {
   jsonContent,
   pageQuery,
   pathParameter,
-} from "./api.ts";
-import { userSecurity } from "./api.ts";
-import type { Api, ApiServices } from "./api.ts";
-import { readText } from "./bodies.ts";
-import { faulty, readForm } from "./form.ts";
-import type { Part } from "./multipart.ts";
-import { serveFile } from "./serve_file.ts";
+} from "./services.ts";
+import { userSecurity } from "./services.ts";
+import type { Api, ApiServices } from "./services.ts";
+import { readText } from "../routes/bodies.ts";
+import { faulty, readForm } from "../routes/form.ts";
+import type { Part } from "../routes/multipart.ts";
+import { serveFile } from "../routes/serve_file.ts";
 import { fileSchema, fileView, listSchema, pageView } from "./views.ts";
 
 const ANCHOR = "expires_after[anchor]";

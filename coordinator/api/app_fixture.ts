@@ -1,15 +1,15 @@
 /** A coordinator for tests: everything real but the fleet and the preparation of data, in a temporary folder. */
-import type { Clock } from "../shared/clock.ts";
-import { createNatsKeys } from "../shared/bus/nats_keys.ts";
-import { systemClock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { parseJobRequest } from "../shared/job/job_spec.ts";
-import { createAccess } from "./access/access.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
+import { systemClock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { parseJobRequest } from "../../shared/job/job_spec.ts";
+import { createAccess } from "../access/access.ts";
 import { createApp } from "./app.ts";
-import { createArtifactStore } from "./artifact_store.ts";
-import type { ArtifactStore } from "./artifact_store.ts";
-import { createFileStore } from "./jobs/file_store.ts";
-import type { FileStore } from "./jobs/file_store.ts";
+import { createArtifactStore } from "../artifact_store.ts";
+import type { ArtifactStore } from "../artifact_store.ts";
+import { createFileStore } from "../jobs/file_store.ts";
+import type { FileStore } from "../jobs/file_store.ts";
 import type {
   CheckpointFile,
   CheckpointOrder,
@@ -18,23 +18,23 @@ import type {
   JobObserver,
   PlannedJob,
   WorkerView,
-} from "./fleet.ts";
+} from "../fleet.ts";
 import { createPathHider, withoutPaths } from "./hidden_paths.ts";
-import { isFinished } from "./jobs/job.ts";
-import type { JobRecord } from "./jobs/job.ts";
-import { createJobService } from "./jobs/job_service.ts";
-import type { JobService, JobServiceOptions, PrepareRequest } from "./jobs/job_service.ts";
-import { createModelRegistry } from "./model_registry.ts";
-import type { ModelRegistry } from "./model_registry.ts";
-import { createHashCache } from "./model_registry_files.ts";
-import type { Api, ApiServices, ReadinessCheck } from "./routes/api.ts";
-import { createUploadStore } from "./jobs/upload_store.ts";
-import type { Preparer } from "./planning/preparer.ts";
-import { openAccessStore } from "./access/access_store.ts";
-import { randomId } from "./store/ids.ts";
-import type { FileRecord, JobStore } from "./jobs/job_store.ts";
-import { createMemoryJobStore } from "./store/memory_job_store.ts";
-import { sha256Of } from "./store/streamed_file.ts";
+import { isFinished } from "../jobs/job.ts";
+import type { JobRecord } from "../jobs/job.ts";
+import { createJobService } from "../jobs/job_service.ts";
+import type { JobService, JobServiceOptions, PrepareRequest } from "../jobs/job_service.ts";
+import { createModelRegistry } from "../model_registry.ts";
+import type { ModelRegistry } from "../model_registry.ts";
+import { createHashCache } from "../model_registry_files.ts";
+import type { Api, ApiServices, ReadinessCheck } from "./services.ts";
+import { createUploadStore } from "../jobs/upload_store.ts";
+import type { Preparer } from "../planning/preparer.ts";
+import { openAccessStore } from "../access/access_store.ts";
+import { randomId } from "../store/ids.ts";
+import type { FileRecord, JobStore } from "../jobs/job_store.ts";
+import { createMemoryJobStore } from "../store/memory_job_store.ts";
+import { sha256Of } from "../store/streamed_file.ts";
 
 export const JOIN_TOKEN = "join-token-of-the-tests";
 /** Of workers' tokens. */

@@ -8,7 +8,7 @@ import type { Access } from "../access/access.ts";
 import type { ArtifactStore } from "../artifact_store.ts";
 import type { FileStore } from "../jobs/file_store.ts";
 import type { Fleet } from "../fleet.ts";
-import type { HidePaths } from "../hidden_paths.ts";
+import type { HidePaths } from "./hidden_paths.ts";
 import type { JobService } from "../jobs/job_service.ts";
 import type { ModelRegistry } from "../model_registry.ts";
 import type { JobStore } from "../jobs/job_store.ts";

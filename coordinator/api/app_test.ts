@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { z } from "zod";
-import { LoraFleetError } from "../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { JOIN_TOKEN, withWorld } from "./app_fixture.ts";
 import { createApp } from "./app.ts";
 

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { parseJobRequest } from "../shared/job/job_spec.ts";
-import { LoraFleetError } from "../shared/errors.ts";
+import { parseJobRequest } from "../../shared/job/job_spec.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { withWorld } from "./app_fixture.ts";
 import type { World } from "./app_fixture.ts";
 import { createPathHider } from "./hidden_paths.ts";

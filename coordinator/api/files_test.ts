@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
-import { withWorld } from "../app_fixture.ts";
-import type { World } from "../app_fixture.ts";
+import { withWorld } from "./app_fixture.ts";
+import type { World } from "./app_fixture.ts";
 
 function form(fields: Record<string, string | File>): RequestInit {
   const body = new FormData();

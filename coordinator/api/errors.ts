@@ -5,7 +5,7 @@ import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { ErrorCode } from "../../shared/errors.ts";
-import type { HidePaths } from "../hidden_paths.ts";
+import type { HidePaths } from "./hidden_paths.ts";
 import { FileTooLargeError } from "../store/streamed_file.ts";
 import { DamagedFileError } from "../verified_file.ts";
 

@@ -13,12 +13,12 @@ import {
   jsonContent,
   pageQuery,
   pathParameter,
-} from "./api.ts";
-import { userSecurity } from "./api.ts";
-import type { Api, ApiServices } from "./api.ts";
+} from "./services.ts";
+import { userSecurity } from "./services.ts";
+import type { Api, ApiServices } from "./services.ts";
 import { invalidInput } from "./errors.ts";
-import { openEventStream } from "./event_stream.ts";
-import { serveFile } from "./serve_file.ts";
+import { openEventStream } from "../routes/event_stream.ts";
+import { serveFile } from "../routes/serve_file.ts";
 import { artifactSchema, checkpointSchema, checkpointView, eventNumberOf, eventSchema } from "./views.ts";
 import { eventView, listSchema, listView, pageView } from "./views.ts";
 

@@ -1,18 +1,18 @@
 /** The HTTP API: who may ask what, the routes, one shape of errors, and its own description. */
-import { knownQueryOnly } from "./api/transport/known_query.ts";
-import { addDescribed, errorAnswers, jsonContent, newApi } from "./routes/api.ts";
-import type { Api, ApiServices } from "./routes/api.ts";
-import { dataForNoBrowser, requireApiKey, requireLocalCaller, requireWorker } from "./routes/auth.ts";
-import { errorResponse, unknownRoute } from "./routes/errors.ts";
-import { addFileRoutes } from "./routes/files.ts";
-import { addHealthRoutes } from "./routes/health.ts";
-import { addJobOutputRoutes } from "./routes/job_outputs.ts";
-import { addJobRoutes } from "./routes/jobs.ts";
-import { addJoinTokenRoutes } from "./routes/join_tokens.ts";
-import { addModelRoutes } from "./routes/models.ts";
-import { pacedBodies } from "./routes/paced_body.ts";
-import { addUploadRoutes } from "./routes/uploads.ts";
-import { addWorkerRoutes } from "./routes/workers.ts";
+import { knownQueryOnly } from "./transport/known_query.ts";
+import { addDescribed, errorAnswers, jsonContent, newApi } from "./services.ts";
+import type { Api, ApiServices } from "./services.ts";
+import { dataForNoBrowser, requireApiKey, requireLocalCaller, requireWorker } from "./auth.ts";
+import { errorResponse, unknownRoute } from "./errors.ts";
+import { addFileRoutes } from "./files.ts";
+import { addHealthRoutes } from "./health.ts";
+import { addJobOutputRoutes } from "./job_outputs.ts";
+import { addJobRoutes } from "./jobs.ts";
+import { addJoinTokenRoutes } from "./join_tokens.ts";
+import { addModelRoutes } from "./models.ts";
+import { pacedBodies } from "../routes/paced_body.ts";
+import { addUploadRoutes } from "./uploads.ts";
+import { addWorkerRoutes } from "./workers.ts";
 import { z } from "@hono/zod-openapi";
 
 const API_VERSION = "0.1.0";

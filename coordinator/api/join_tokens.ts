@@ -1,9 +1,9 @@
 /** `/v1/join-tokens`: who may join the fleet. A token itself is told once, when it is made; after that only its hash is known. */
 import { createRoute, z } from "@hono/zod-openapi";
 import type { JoinTokenRecord } from "../access/access_store.ts";
-import { addDescribed, errorAnswers, idParameter, jsonContent, userSecurity } from "./api.ts";
-import type { Api, ApiServices } from "./api.ts";
-import { readObject } from "./bodies.ts";
+import { addDescribed, errorAnswers, idParameter, jsonContent, userSecurity } from "./services.ts";
+import type { Api, ApiServices } from "./services.ts";
+import { readObject } from "../routes/bodies.ts";
 import { listSchema, listView } from "./views.ts";
 
 /** Ten years: whoever means "for ever" says null. */

@@ -1,7 +1,7 @@
 /** For those who watch the coordinator: is it alive, can it work. */
 import { createRoute, z } from "@hono/zod-openapi";
-import { errorAnswers, jsonContent } from "./api.ts";
-import type { Api, ApiServices } from "./api.ts";
+import { errorAnswers, jsonContent } from "./services.ts";
+import type { Api, ApiServices } from "./services.ts";
 
 const readinessSchema = z.object({
   status: z.enum(["ready", "not_ready"]),

@@ -3,8 +3,8 @@
  * of the system and of libraries have paths in them, so that they are taken out where a text leaves the coordinator.
  */
 import { resolve } from "@std/path";
-import type { JobRecord } from "./jobs/job.ts";
-import type { JobStore, NewJobEvent } from "./jobs/job_store.ts";
+import type { JobRecord } from "../jobs/job.ts";
+import type { JobStore, NewJobEvent } from "../jobs/job_store.ts";
 
 export type HidePaths = (text: string) => string;
 

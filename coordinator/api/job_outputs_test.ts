@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Clock } from "../../shared/clock.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
-import { withWorld } from "../app_fixture.ts";
-import type { World } from "../app_fixture.ts";
-import { openEventStream } from "./event_stream.ts";
+import { withWorld } from "./app_fixture.ts";
+import type { World } from "./app_fixture.ts";
+import { openEventStream } from "../routes/event_stream.ts";
 
 async function submit(world: World, text = "a\nb"): Promise<string> {
   const { id } = await world.upload(text);

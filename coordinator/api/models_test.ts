@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
-import { withWorld } from "../app_fixture.ts";
+import { withWorld } from "./app_fixture.ts";
 
 Deno.test("models are the folders below the roots and the results of jobs, found by ids with slashes", () =>
   withWorld({}, async (world) => {

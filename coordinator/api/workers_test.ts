@@ -2,8 +2,8 @@ import { assertEquals } from "@std/assert";
 import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
 import { workerIdOf } from "../../shared/protocol/ids.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
-import { JOIN_TOKEN, LIFETIME_MS, withWorld } from "../app_fixture.ts";
-import type { Api } from "./api.ts";
+import { JOIN_TOKEN, LIFETIME_MS, withWorld } from "./app_fixture.ts";
+import type { Api } from "./services.ts";
 import { sha256Of } from "../store/streamed_file.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

@@ -1,8 +1,8 @@
 /** `/v1/models` and `/v1/workers`: what there is to train, and with what. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import { addDescribed, errorAnswers, jsonContent, pathParameter, userSecurity } from "./api.ts";
-import type { Api, ApiServices } from "./api.ts";
+import { addDescribed, errorAnswers, jsonContent, pathParameter, userSecurity } from "./services.ts";
+import type { Api, ApiServices } from "./services.ts";
 import { findTunedModel } from "../jobs/tuned_models.ts";
 import { HttpError } from "./errors.ts";
 import { listSchema, listView, modelSchema, seconds, workerSchema, workerView } from "./views.ts";

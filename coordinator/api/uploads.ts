@@ -1,13 +1,20 @@
 /** `/v1/uploads`: a file in parts. */
 import { createRoute, z } from "@hono/zod-openapi";
-import { parseExpiresAfter } from "../expires_after.ts";
+import { parseExpiresAfter } from "./expires_after.ts";
 import { UPLOAD_PURPOSES } from "../jobs/file_store.ts";
 import { MAX_PART_BYTES } from "../jobs/upload_store.ts";
 import type { Upload } from "../jobs/upload_store.ts";
-import { addDescribed, errorAnswers, idParameter, jsonContent, pathParameter, userSecurity } from "./api.ts";
-import type { Api, ApiServices } from "./api.ts";
-import { readObject } from "./bodies.ts";
-import { faulty, readForm } from "./form.ts";
+import {
+  addDescribed,
+  errorAnswers,
+  idParameter,
+  jsonContent,
+  pathParameter,
+  userSecurity,
+} from "./services.ts";
+import type { Api, ApiServices } from "./services.ts";
+import { readObject } from "../routes/bodies.ts";
+import { faulty, readForm } from "../routes/form.ts";
 import { fileSchema, fileView, seconds, timestamp } from "./views.ts";
 
 const uploadSchema = z.object({
