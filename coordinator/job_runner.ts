@@ -20,7 +20,7 @@ import {
 } from "../shared/protocol/messages.ts";
 import * as subjects from "../shared/protocol/subjects.ts";
 import type { AdapterLayout } from "./planning/adapter_layout.ts";
-import type { ArtifactStore, StoredState } from "./artifact_store.ts";
+import type { ArtifactStore, StoredState } from "./storage/artifact_store.ts";
 import { type BrokerHealth, createBrokerHealth } from "./broker_health.ts";
 import { createBrokerPatience } from "./broker_patience.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";

@@ -6,7 +6,7 @@ import { LoraFleetError } from "../shared/errors.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
 import * as messages from "../shared/protocol/messages.ts";
 import * as subjects from "../shared/protocol/subjects.ts";
-import type { ArtifactStore } from "./artifact_store.ts";
+import type { ArtifactStore } from "./storage/artifact_store.ts";
 import type { PlannedJob } from "./fleet.ts";
 import { SILENT_OBSERVER } from "./step_fixture.ts";
 import { createFleet, type RunningFleet } from "./job_runner.ts";

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { ModelManifest } from "../shared/model/model_manifest.ts";
-import { writeStreamedFile } from "./store/streamed_file.ts";
+import { writeStreamedFile } from "./storage/streamed_file.ts";
 
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const SINGLE_NAME = "model.safetensors";

@@ -14,7 +14,7 @@ import { boundedFetch } from "./bounded_fetch.ts";
 import type { ResponseBounds } from "./bounded_fetch.ts";
 import { createConfinedFetch } from "./confined_fetch.ts";
 import { isSmallFile, selectModelFiles } from "./model_registry_files.ts";
-import { writeStreamedFile } from "./store/streamed_file.ts";
+import { writeStreamedFile } from "./storage/streamed_file.ts";
 
 export interface HubOptions extends HubSettings {
   /** `HF_HUB_CACHE`. */

@@ -8,7 +8,7 @@ import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { PRIVATE_FILE_MODE } from "./storage/private_folder.ts";
 import type { BrokerAccounts } from "./nats_accounts.ts";
 import { awaitPort, awaitPredecessor } from "./nats_predecessor.ts";
-import { assertTakesBytes } from "./store/probe_folder.ts";
+import { assertTakesBytes } from "./storage/probe_folder.ts";
 import {
   type NatsServerConfig,
   natsServerConfigText,

@@ -10,7 +10,7 @@ import { type AccountKeys, brokerAccounts, fleetToken, masterOf, type Revocation
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
 import { superviseNatsServer } from "./nats_supervisor.ts";
 import type { SupervisedNatsServer, SupervisorOptions } from "./nats_supervisor.ts";
-import { assertTakesBytes } from "./store/probe_folder.ts";
+import { assertTakesBytes } from "./storage/probe_folder.ts";
 import type { Tls } from "./tls.ts";
 
 export interface OwnBroker extends SupervisedNatsServer {

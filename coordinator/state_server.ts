@@ -3,7 +3,7 @@ import type { Bus } from "../shared/bus/bus.ts";
 import { type Committed, decodeMessage, recoverRequestSchema } from "../shared/protocol/messages.ts";
 import { encodeStateFrame, maxPieceWords } from "../shared/protocol/state_frame.ts";
 import { recoverSubject } from "../shared/protocol/subjects.ts";
-import type { StoredState } from "./artifact_store.ts";
+import type { StoredState } from "./storage/artifact_store.ts";
 import { listen, type OnDefect } from "./listen.ts";
 import { COORDINATOR_HOLDER } from "./step_state.ts";
 

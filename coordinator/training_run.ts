@@ -27,7 +27,7 @@ import type {
 } from "../shared/protocol/messages.ts";
 import * as subjects from "../shared/protocol/subjects.ts";
 import type { AdapterLayout } from "./planning/adapter_layout.ts";
-import type { ArtifactStore, StoredState } from "./artifact_store.ts";
+import type { ArtifactStore, StoredState } from "./storage/artifact_store.ts";
 import { appendCommit, restoreCommitLog } from "./commit_log.ts";
 import { isAudited } from "./audit_choice.ts";
 import type { CheckpointOrder, JobObserver, PlannedJob, StepReport, WorkerQuarantine } from "./fleet.ts";

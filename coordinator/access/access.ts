@@ -7,7 +7,7 @@ import { decideJoin } from "./access_decision.ts";
 import type { Revocation } from "../nats_accounts.ts";
 import { equalSecrets } from "../api/auth.ts";
 import type { AccessStore, JoinedWorker, JoinTokenRecord } from "./access_store.ts";
-import { randomText } from "../store/ids.ts";
+import { randomText } from "../storage/ids.ts";
 import { issueCredential, readCredential, type WorkerIdentity } from "./worker_credentials.ts";
 
 export interface JoinRequest {

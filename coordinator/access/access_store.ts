@@ -10,7 +10,7 @@ import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { QuarantineStore } from "../quarantines.ts";
 import { createPrivateFile, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
-import { onDatabase } from "../store/sqlite.ts";
+import { onDatabase } from "../storage/sqlite.ts";
 
 export const joinTokenSchema = z.strictObject({
   id: z.string(),

@@ -6,8 +6,8 @@ import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { createAccess } from "../access/access.ts";
 import { createApp } from "./app.ts";
-import { createArtifactStore } from "../artifact_store.ts";
-import type { ArtifactStore } from "../artifact_store.ts";
+import { createArtifactStore } from "../storage/artifact_store.ts";
+import type { ArtifactStore } from "../storage/artifact_store.ts";
 import { createFileStore } from "../jobs/file_store.ts";
 import type { FileStore } from "../jobs/file_store.ts";
 import type {
@@ -31,10 +31,10 @@ import type { Api, ApiServices, ReadinessCheck } from "./services.ts";
 import { createUploadStore } from "../jobs/upload_store.ts";
 import type { Preparer } from "../planning/preparer.ts";
 import { openAccessStore } from "../access/access_store.ts";
-import { randomId } from "../store/ids.ts";
+import { randomId } from "../storage/ids.ts";
 import type { FileRecord, JobStore } from "../jobs/job_store.ts";
 import { createMemoryJobStore } from "../store/memory_job_store.ts";
-import { sha256Of } from "../store/streamed_file.ts";
+import { sha256Of } from "../storage/streamed_file.ts";
 
 export const JOIN_TOKEN = "join-token-of-the-tests";
 /** Of workers' tokens. */

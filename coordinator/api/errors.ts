@@ -6,8 +6,8 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { ErrorCode } from "../../shared/errors.ts";
 import type { HidePaths } from "./hidden_paths.ts";
-import { FileTooLargeError } from "../store/streamed_file.ts";
-import { DamagedFileError } from "../verified_file.ts";
+import { FileTooLargeError } from "../storage/streamed_file.ts";
+import { DamagedFileError } from "../storage/verified_file.ts";
 
 export const errorSchema = z.object({
   error: z.object({

@@ -4,7 +4,7 @@ import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { isFinished } from "../jobs/job.ts";
 import { unknownPlace } from "../jobs/job_store.ts";
 import type { CheckpointRecord } from "../jobs/job_store.ts";
-import { DamagedFileError } from "../verified_file.ts";
+import { DamagedFileError } from "../storage/verified_file.ts";
 import {
   addDescribed,
   bytesContent,

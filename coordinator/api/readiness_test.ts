@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { createReadiness } from "./readiness.ts";
-import { assertTakesBytes } from "../store/probe_folder.ts";
+import { assertTakesBytes } from "../storage/probe_folder.ts";
 
 Deno.test("each probe says what is wrong, and a second of questions costs one look", async () => {
   const clock = createFakeClock(1000);

@@ -5,7 +5,7 @@ import type { Context } from "hono";
 import type { Clock } from "../../shared/clock.ts";
 import type { ParsedJobRequest } from "../../shared/job/job_spec.ts";
 import type { Access } from "../access/access.ts";
-import type { ArtifactStore } from "../artifact_store.ts";
+import type { ArtifactStore } from "../storage/artifact_store.ts";
 import type { FileStore } from "../jobs/file_store.ts";
 import type { Fleet } from "../fleet.ts";
 import type { HidePaths } from "./hidden_paths.ts";

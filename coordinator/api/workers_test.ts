@@ -4,7 +4,7 @@ import { workerIdOf } from "../../shared/protocol/ids.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { JOIN_TOKEN, LIFETIME_MS, withWorld } from "./app_fixture.ts";
 import type { Api } from "./services.ts";
-import { sha256Of } from "../store/streamed_file.ts";
+import { sha256Of } from "../storage/streamed_file.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

@@ -4,14 +4,14 @@
  */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { ArtifactStore } from "../artifact_store.ts";
+import type { ArtifactStore } from "../storage/artifact_store.ts";
 import type { CheckpointFile } from "../fleet.ts";
 import { PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
-import type { NewId } from "../store/ids.ts";
+import type { NewId } from "../storage/ids.ts";
 import type { JobRecord } from "./job.ts";
 import type { FileRecord, JobStore, Page } from "./job_store.ts";
-import { removeUnfinishedFiles, writeStreamedFile } from "../store/streamed_file.ts";
-import { createFileVerifier } from "../verified_file.ts";
+import { removeUnfinishedFiles, writeStreamedFile } from "../storage/streamed_file.ts";
+import { createFileVerifier } from "../storage/verified_file.ts";
 
 /** What an upload may be for. OpenAI knows more purposes; nothing here would ever read such a file. */
 export const UPLOAD_PURPOSES = ["fine-tune"] as const;

@@ -1,14 +1,14 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { createArtifactStore } from "../artifact_store.ts";
+import { createArtifactStore } from "../storage/artifact_store.ts";
 import { createFileStore } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
-import { randomId } from "../store/ids.ts";
+import { randomId } from "../storage/ids.ts";
 import type { JobStore } from "./job_store.ts";
 import { jobFixture } from "./job_store_contract.ts";
 import { createMemoryJobStore } from "../store/memory_job_store.ts";
-import { FileTooLargeError } from "../store/streamed_file.ts";
+import { FileTooLargeError } from "../storage/streamed_file.ts";
 
 const ABC_SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 

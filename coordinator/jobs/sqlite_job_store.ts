@@ -9,7 +9,7 @@ import { isFinished, jobRecordSchema } from "./job.ts";
 import { createPrivateFile, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
 import { checkpointRecordSchema, fileRecordSchema, jobEventSchema, unknownPlace } from "./job_store.ts";
 import type { JobEvent, JobStore, MetadataFilter, Page, PageQuery } from "./job_store.ts";
-import { inTransaction, onDatabase } from "../store/sqlite.ts";
+import { inTransaction, onDatabase } from "../storage/sqlite.ts";
 
 const SCHEMA_VERSION = 1;
 const SCHEMA = `

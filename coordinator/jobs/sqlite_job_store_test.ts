@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { DatabaseSync } from "node:sqlite";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { jobFixture, testJobStore } from "./job_store_contract.ts";
-import { inTransaction, onDatabase } from "../store/sqlite.ts";
+import { inTransaction, onDatabase } from "../storage/sqlite.ts";
 import { openSqliteJobStore } from "./sqlite_job_store.ts";
 
 testJobStore("sqlite job store", () => openSqliteJobStore(":memory:"));

@@ -7,9 +7,9 @@ import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { assertFilename, assertUploadPurpose } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
-import type { NewId } from "../store/ids.ts";
+import type { NewId } from "../storage/ids.ts";
 import type { FileRecord } from "./job_store.ts";
-import { FileTooLargeError, writeStreamedFile } from "../store/streamed_file.ts";
+import { FileTooLargeError, writeStreamedFile } from "../storage/streamed_file.ts";
 
 /** OpenAI's. */
 export const MAX_PART_BYTES = 64 * 2 ** 20;

@@ -13,7 +13,7 @@ import { countTargets } from "../../shared/data/micro_batch.ts";
 import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import type { PlannedJob } from "../fleet.ts";
 import { type PackedRows, rowAt, rowCountOf } from "./packed_rows.ts";
-import { sha256Of } from "../store/streamed_file.ts";
+import { sha256Of } from "../storage/streamed_file.ts";
 import { tokenCountOf, tokensUntil } from "./token_count.ts";
 import { planJob, prepareDataset } from "./dataset.ts";
 

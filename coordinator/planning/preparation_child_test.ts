@@ -3,7 +3,7 @@ import { fromFileUrl } from "@std/path";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
-import { sha256Of } from "../store/streamed_file.ts";
+import { sha256Of } from "../storage/streamed_file.ts";
 import { type PreparationChildOptions, runPreparationChild } from "./preparation_child.ts";
 import { runHere } from "./preparation_fixture.ts";
 import { openPreparedCache } from "./prepared_cache.ts";

@@ -9,7 +9,7 @@ import { createHashCache } from "../model_registry_files.ts";
 import { createModelRegistry } from "../model_registry.ts";
 import { openPreparer } from "./open_preparer.ts";
 import { runHere } from "./preparation_fixture.ts";
-import { sha256Of } from "../store/streamed_file.ts";
+import { sha256Of } from "../storage/streamed_file.ts";
 
 const DEMO_MODEL = fromFileUrl(new URL("../../deploy/demo/assets/base", import.meta.url));
 const DATASET = ["mint", "otter", "lamp"].map((word) =>

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Clock } from "../../shared/clock.ts";
-import { removeUnfinishedFiles, writeStreamedFile } from "../store/streamed_file.ts";
+import { removeUnfinishedFiles, writeStreamedFile } from "../storage/streamed_file.ts";
 import {
   type DatasetReport,
   encodePrepared,

@@ -6,7 +6,7 @@ import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { checkModelForJob, checkWindow } from "./prepare_job.ts";
 import type { PrepareRequest } from "../jobs/job_service.ts";
 import { manifestOf } from "../model_registry_files.ts";
-import { sha256Of } from "../store/streamed_file.ts";
+import { sha256Of } from "../storage/streamed_file.ts";
 import { createAttempts } from "./attempts.ts";
 import type { runPreparationChild } from "./preparation_child.ts";
 import { runHere } from "./preparation_fixture.ts";

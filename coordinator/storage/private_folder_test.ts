@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { openAccessStore } from "../access/access_store.ts";
 import { openSqliteJobStore } from "../jobs/sqlite_job_store.ts";
 import { jobFixture } from "../jobs/job_store_contract.ts";
-import { writeStreamedFile } from "../store/streamed_file.ts";
+import { writeStreamedFile } from "./streamed_file.ts";
 import { makePrivate } from "./private_folder.ts";
 
 /** Paths below the folder that anybody but the owner may use, with their modes. */

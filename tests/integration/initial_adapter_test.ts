@@ -7,7 +7,7 @@ import { readStateWords } from "../../worker/state_words.ts";
 import { adapterLayout } from "../../coordinator/planning/adapter_layout.ts";
 import type { AdapterLayout } from "../../coordinator/planning/adapter_layout.ts";
 import { openInitialAdapter } from "../../coordinator/jobs/initial_adapter.ts";
-import { sha256Of } from "../../coordinator/store/streamed_file.ts";
+import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
 
 /** Sizes that are no multiples of the block, so that there is padding between the tensors. */
 const lora = loraSchema.parse({ r: 3, target_modules: ["q_proj", "v_proj"] });

@@ -1,8 +1,8 @@
 /** What a worker writes as a checkpoint, and what the coordinator holds it against. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { type AdapterLayout, adapterLayout } from "../../coordinator/planning/adapter_layout.ts";
-import { createArtifactStore } from "../../coordinator/artifact_store.ts";
-import { sha256Of } from "../../coordinator/store/streamed_file.ts";
+import { createArtifactStore } from "../../coordinator/storage/artifact_store.ts";
+import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { linearModules, parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { planLora } from "../../worker/model/lora.ts";

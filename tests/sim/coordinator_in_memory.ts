@@ -1,5 +1,5 @@
 /** The real coordinator's fleet in a process of its own that can be killed and started again, and what a disk remembers of it. */
-import type { ArtifactStore } from "../../coordinator/artifact_store.ts";
+import type { ArtifactStore } from "../../coordinator/storage/artifact_store.ts";
 import type { JobObserver, PlannedJob, StepReport, WorkerView } from "../../coordinator/fleet.ts";
 import { createFleet, type FleetOptions, type RunningFleet } from "../../coordinator/job_runner.ts";
 import { createMemoryQuarantineStore } from "../../coordinator/quarantines.ts";

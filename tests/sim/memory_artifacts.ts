@@ -1,7 +1,7 @@
 /** The artifact store of a simulation: what a disk would keep, without its waiting. */
-import type { ArtifactStore, StoredState } from "../../coordinator/artifact_store.ts";
+import type { ArtifactStore, StoredState } from "../../coordinator/storage/artifact_store.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { sha256Of } from "../../coordinator/store/streamed_file.ts";
+import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
 import type { CheckpointFile } from "../../coordinator/fleet.ts";
 
 export interface MemoryArtifacts extends ArtifactStore {

@@ -1,5 +1,5 @@
 /** What all model workers of a simulation share. */
-import type { ArtifactStore } from "../../../coordinator/artifact_store.ts";
+import type { ArtifactStore } from "../../../coordinator/storage/artifact_store.ts";
 import type { Limits } from "../../../shared/protocol/limits.ts";
 import type { Prng } from "../../../shared/prng.ts";
 import type { MemoryArtifacts } from "../memory_artifacts.ts";

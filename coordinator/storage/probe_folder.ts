@@ -1,6 +1,6 @@
 /** Whether the disk under a folder takes bytes: the only way to know is to write some. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
+import { PRIVATE_FOLDER_MODE } from "./private_folder.ts";
 
 /** More than a file system puts beside a file's name, and than it may have kept from a file that was cut. */
 const PROBE_BYTES = 64 * 1024;

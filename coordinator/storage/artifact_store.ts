@@ -15,11 +15,11 @@ import {
   readStored,
   removeIfThere,
 } from "./checkpoint_uploads.ts";
-import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../shared/protocol/checkpoint_format.ts";
-import { LoraFleetError, quote } from "../shared/errors.ts";
-import type { CheckpointFile } from "./fleet.ts";
+import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { CheckpointFile } from "../fleet.ts";
 import { readWords } from "./state_file.ts";
-import { PRIVATE_FOLDER_MODE } from "./storage/private_folder.ts";
+import { PRIVATE_FOLDER_MODE } from "./private_folder.ts";
 import { createFileVerifier } from "./verified_file.ts";
 
 export interface StoredState extends CheckpointFile {

@@ -2,7 +2,7 @@
 import { dirname } from "@std/path";
 import { createHash } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
+import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "./private_folder.ts";
 
 /** More bytes came than a file may have. */
 export class FileTooLargeError extends LoraFleetError {

@@ -1,5 +1,5 @@
 /** Pieces of a training state's file, as workers that recover ask for them. */
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
 /**
  * Words of a training state's file from a position on: its tensors follow each other behind the header in the order of

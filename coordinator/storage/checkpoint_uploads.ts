@@ -4,10 +4,10 @@
  *
  *     <folder>/<job>/incoming/<step>.<writer>/adapter_model.safetensors and ….sha256
  */
-import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../shared/protocol/checkpoint_format.ts";
-import { LoraFleetError, quote } from "../shared/errors.ts";
-import type { CheckpointFile } from "./fleet.ts";
-import { writeStreamedFile } from "./store/streamed_file.ts";
+import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { CheckpointFile } from "../fleet.ts";
+import { writeStreamedFile } from "./streamed_file.ts";
 
 /** What a checkpoint consists of; other names are refused. */
 export const CHECKPOINT_FILE_NAMES: readonly string[] = [...ADAPTER_FILE_NAMES, STATE_FILE_NAME];

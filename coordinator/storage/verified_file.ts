@@ -1,6 +1,6 @@
 /** A file is what its record says, or it is not served: its SHA-256 is computed before the first byte goes out. */
 import { createHash } from "node:crypto";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
 /** A stored file is not what was recorded of it; the bytes are set aside, and nobody gets them. */
 export class DamagedFileError extends LoraFleetError {

@@ -3,8 +3,8 @@
  * and moments behind one another, which is the data of the state's file; the adapter's file has the same numbers by name.
  * A job that keeps no training state (`save_only_model`) has nothing to hold the adapter against.
  */
-import { STATE_FILE_NAME } from "../shared/protocol/checkpoint_format.ts";
-import type { AdapterLayout } from "./planning/adapter_layout.ts";
+import { STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
+import type { AdapterLayout } from "../planning/adapter_layout.ts";
 import { readWords } from "./state_file.ts";
 import { sha256OfFile } from "./verified_file.ts";
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { readWords } from "./state_file.ts";
 
 /** A file whose data are the words 0, 1, 2, … behind a header of odd length. */
