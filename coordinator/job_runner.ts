@@ -32,9 +32,9 @@ import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
 import { createPaced } from "./paced.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
 import { createMemoryQuarantineStore, createQuarantines, type QuarantineStore } from "./quarantines.ts";
-import type { FleetView } from "./step_state.ts";
+import type { FleetView } from "./training/state.ts";
 import { type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
-import { initialCommit } from "./step_waiting.ts";
+import { initialCommit } from "./training/waiting.ts";
 import { workerViews } from "./worker_views.ts";
 
 export interface FleetOptions {

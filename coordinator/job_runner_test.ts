@@ -8,7 +8,7 @@ import * as messages from "../shared/protocol/messages.ts";
 import * as subjects from "../shared/protocol/subjects.ts";
 import type { ArtifactStore } from "./storage/artifact_store.ts";
 import type { PlannedJob } from "./fleet.ts";
-import { SILENT_OBSERVER } from "./step_fixture.ts";
+import { SILENT_OBSERVER } from "./training/step_fixture.ts";
 import { createFleet, type RunningFleet } from "./job_runner.ts";
 import { parseJobRequest } from "../shared/job/job_spec.ts";
 

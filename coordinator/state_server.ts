@@ -5,7 +5,7 @@ import { encodeStateFrame, maxPieceWords } from "../shared/protocol/state_frame.
 import { recoverSubject } from "../shared/protocol/subjects.ts";
 import type { StoredState } from "./storage/artifact_store.ts";
 import { listen, type OnDefect } from "./listen.ts";
-import { COORDINATOR_HOLDER } from "./step_state.ts";
+import { COORDINATOR_HOLDER } from "./training/state.ts";
 
 /** Pieces of half a MiB that are read at a time. */
 const MOST_OPEN = 32;

@@ -29,7 +29,7 @@ import * as subjects from "../shared/protocol/subjects.ts";
 import type { AdapterLayout } from "./planning/adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "./storage/artifact_store.ts";
 import { appendCommit, restoreCommitLog } from "./commit_log.ts";
-import { isAudited } from "./audit_choice.ts";
+import { isAudited } from "./training/audit_choice.ts";
 import type { CheckpointOrder, JobObserver, PlannedJob, StepReport, WorkerQuarantine } from "./fleet.ts";
 import type { FloodGuard } from "./flood_guard.ts";
 import { createBrokerPatience } from "./broker_patience.ts";
@@ -37,14 +37,14 @@ import { createGradientBytes } from "./gradient_bytes.ts";
 import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
 import { localReportOf } from "./planning/local_plan.ts";
 import { serveRows } from "./rows_server.ts";
-import { decideStep, resume } from "./step.ts";
-import { accusationsOf } from "./step_accusations.ts";
+import { decideStep, resume } from "./training/step.ts";
+import { accusationsOf } from "./training/accusations.ts";
 import { createPaced } from "./paced.ts";
-import { withoutQuarantined } from "./step_blame.ts";
-import { isOfAttempt } from "./step_decision.ts";
-import { isNews, isSameLayout } from "./step_fleet.ts";
-import type { StepEffect, StepEvent } from "./step_decision.ts";
-import { learningRateOf } from "./step_exponents.ts";
+import { withoutQuarantined } from "./training/strikes.ts";
+import { isOfAttempt } from "./training/decision.ts";
+import { isNews, isSameLayout } from "./training/eligibility.ts";
+import type { StepEffect, StepEvent } from "./training/decision.ts";
+import { learningRateOf } from "./training/exponents.ts";
 import { serveStoredState } from "./state_server.ts";
 import {
   type FleetView,
@@ -53,7 +53,7 @@ import {
   stepStateOf,
   type Training,
   type TrainingPlan,
-} from "./step_state.ts";
+} from "./training/state.ts";
 import { tokenCountOf } from "./planning/token_count.ts";
 import { cachedByStep, itemsOf } from "./planning/work_items.ts";
 

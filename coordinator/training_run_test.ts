@@ -9,7 +9,7 @@ import * as subjects from "../shared/protocol/subjects.ts";
 import { createMemoryArtifacts } from "../tests/sim/memory_artifacts.ts";
 import { createToyJob } from "../tests/sim/toy_job.ts";
 import { createFloodGuard } from "./flood_guard.ts";
-import { INITIAL, member, SILENT_OBSERVER } from "./step_fixture.ts";
+import { INITIAL, member, SILENT_OBSERVER } from "./training/step_fixture.ts";
 import { startTrainingRun } from "./training_run.ts";
 
 const { encodeMessage, decodeMessage } = messages;

@@ -13,7 +13,7 @@ import {
   workerSecurity,
 } from "./services.ts";
 import type { Api, ApiServices } from "./services.ts";
-import { decideUpload, type UploadDecision } from "../upload_decision.ts";
+import { decideUpload, type UploadDecision } from "../training/upload_decision.ts";
 import { bearerOf } from "./auth.ts";
 import { HttpError } from "./errors.ts";
 import { readObject } from "../routes/bodies.ts";

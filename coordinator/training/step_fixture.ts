@@ -1,0 +1,211 @@
+/** For tests of the step's decisions: a training that is driven event by event, with the words that workers would say. */
+import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
+import { CHECK_WORDS } from "../../shared/protocol/linear_check.ts";
+import {
+  encodeChecksums,
+  encodeFloats,
+  type RoundCheck,
+  type Verdict,
+  type WorkerJob,
+} from "../../shared/protocol/messages.ts";
+import { decideStep } from "./step.ts";
+import type { StepEffect, StepEvent } from "./decision.ts";
+import type { JobObserver } from "../fleet.ts";
+import { type FleetMember, newTraining, type Training, type TrainingPlan } from "./state.ts";
+
+export const START = "s-1";
+export const INITIAL = digestOf("initial");
+
+export const PLAN: TrainingPlan = {
+  jobId: "ftjob-a",
+  startId: START,
+  specHash: "spec",
+  totalSteps: 3,
+  checkpointSteps: [3],
+  schedule: { learning_rate: 1e-3, lr_scheduler_type: "constant", warmup_ratio: 0, warmup_steps: 0 },
+  microBatchCountOf: () => 2,
+  isAudited: () => false,
+  failsUnresolved: true,
+};
+
+/** 64 hexadecimal digits that belong to a word. */
+export function digestOf(word: string): string {
+  return Array.from(word, (letter) => letter.charCodeAt(0).toString(16)).join("").padEnd(64, "0");
+}
+
+/** A member that has loaded the job and holds a commit; null: it is still loading. */
+export function member(worker: string, committed: { step: number; digest: string } | null): FleetMember {
+  const job: WorkerJob = committed === null ? { phase: "loading", jobId: PLAN.jobId, startId: START } : {
+    phase: "loaded",
+    jobId: PLAN.jobId,
+    startId: START,
+    layout: { tensorCount: 2, elementCount: 128, parameterCount: 100 },
+    committed,
+  };
+  return {
+    worker,
+    incarnation: `i-${worker}`,
+    gpu: "a GPU",
+    draining: false,
+    job,
+    busy: null,
+    linkBytesPerSecond: null,
+  };
+}
+
+export interface Driver {
+  training: Training;
+  now: number;
+  /** Since the last `drain`. */
+  effects: StepEffect[];
+  reason: string;
+  apply(event: StepEvent): readonly StepEffect[];
+  fleet(...members: readonly FleetMember[]): void;
+  /** A claim of the current attempt; returns the verdict. */
+  claim(
+    worker: string,
+    index: number,
+    change?: {
+      claim?: number;
+      max?: number;
+      lossSum?: number | null;
+      /** A word for its bits; null: no digest. */
+      gradient?: string | null;
+      audit?: number | null;
+      computeMs?: number;
+    },
+  ): Verdict;
+  /** `check` left out: everything adds up, to 0. */
+  update(worker: string, digest: string, check?: RoundCheck | null): void;
+  /** `worker` cannot go on with the current attempt, or with another one. */
+  failure(worker: string, suspects: readonly string[], change?: { attempt?: number; reason?: string }): void;
+  stored(): void;
+  drain(): readonly StepEffect[];
+  /** Does the current step with everybody, until its commit is stored. */
+  doStep(): void;
+}
+
+export interface DriverOptions {
+  readonly plan?: TrainingPlan;
+  readonly limits?: Limits;
+  /** Whether the test waits out the pauses after failures itself; without, time passes by itself until they are over. */
+  readonly pauses?: boolean;
+}
+
+export function createDriver(options: DriverOptions = {}): Driver {
+  const { plan = PLAN, limits = LIMITS, pauses = false } = options;
+  let generation = 1;
+  const driver: Driver = {
+    training: newTraining({ generation, members: [] }, 1, 0),
+    now: 0,
+    effects: [],
+    reason: "",
+    apply(event) {
+      const decision = decideStep(plan, driver.training, event, driver.now, limits);
+      driver.training = decision.training;
+      driver.reason = decision.reason;
+      driver.effects.push(...decision.effects);
+      const { phase, notBefore } = driver.training;
+      if (pauses || phase === "failed" || notBefore <= driver.now) return decision.effects;
+      driver.now = notBefore;
+      return [...decision.effects, ...driver.apply({ type: "tick" })];
+    },
+    fleet(...members) {
+      driver.apply({ type: "fleet", fleet: { generation: ++generation, members } });
+    },
+    claim(worker, index, change = {}) {
+      const { claim = index, max = 1, lossSum = 2, gradient = null, audit = null, computeMs = 10 } = change;
+      const { term, step, attempt } = driver.training;
+      const effects = driver.apply({
+        type: "report",
+        report: {
+          ...{ worker, incarnation: `i-${worker}`, term, step, attempt, index, claim, lossSum },
+          targetCount: 4,
+          maxAbs: encodeFloats(Float32Array.of(max, max / 2)),
+          computeMs,
+          gradientDigest: gradient === null ? null : digestOf(gradient),
+          // As an honest worker's: it follows from the gradient.
+          gradientCheck: gradient === null || driver.training.exponents === null ? null : checksumOf(0),
+          audit,
+        },
+      });
+      const verdict = effects.find((effect) => effect.type === "verdict");
+      if (verdict === undefined) throw new Error("a claim was not answered");
+      return verdict.verdict;
+    },
+    update(worker, digest, check = checkOfNothing(driver.training.members.length)) {
+      const { term, step, attempt, generation } = driver.training;
+      driver.apply({
+        type: "update",
+        report: {
+          ...{ worker, incarnation: `i-${worker}`, term, step, attempt, generation, digest },
+          gradientNorm: 0.5,
+          gradientBytesSent: 0,
+          check,
+        },
+      });
+    },
+    failure(worker, suspects, change = {}) {
+      const { term, step, attempt } = driver.training;
+      driver.apply({
+        type: "failure",
+        report: {
+          ...{ worker, incarnation: `i-${worker}`, term, step, attempt, gradientBytesSent: 0 },
+          ...{ reason: "chunks are missing", suspects: [...suspects], ...change },
+        },
+      });
+    },
+    stored() {
+      driver.apply({ type: "stored", sequence: driver.training.sequence + 1 });
+    },
+    drain: () => driver.effects.splice(0),
+    doStep() {
+      const { step } = driver.training;
+      if (driver.training.exponents === null) claimAll(driver);
+      claimAll(driver);
+      for (const { worker } of driver.training.members) driver.update(worker, digestOf(`step ${step}`));
+      driver.stored();
+    },
+  };
+  return driver;
+}
+
+/** Any number in both of its words. */
+export function checksumOf(...numbers: number[]): string {
+  return encodeChecksums(Int32Array.from(numbers.flatMap((number) => [number, number])));
+}
+
+/** Of a round in which all sums are 0; null where a worker is alone. */
+export function checkOfNothing(memberCount: number): RoundCheck | null {
+  if (memberCount < 2) return null;
+  const all = encodeChecksums(new Int32Array(CHECK_WORDS * memberCount));
+  return { given: all, received: all, total: checksumOf(0), result: all };
+}
+
+function claimAll({ training, claim }: Driver): void {
+  training.ledger.entries.forEach((_, index) => claim(training.members[0]!.worker, index));
+}
+
+/** Workers `names`, with the initial adapter agreed on and the first attempt begun. */
+export function started(names: readonly string[], options: DriverOptions = {}): Driver {
+  const driver = createDriver(options);
+  driver.fleet(...names.map((name) => member(name, { step: 0, digest: INITIAL })));
+  driver.stored();
+  return driver;
+}
+
+/** The types of effects, events with their message. */
+export function words(effects: readonly StepEffect[]): string[] {
+  return effects.map((effect) =>
+    effect.type === "event" ? `${effect.level}: ${effect.message}` : effect.type
+  );
+}
+
+/** Of a job that begins, and of which nobody wants to know anything. */
+export const SILENT_OBSERVER: JobObserver = {
+  starting: () => Promise.resolve({ step: 0, checkpointSteps: [] }),
+  event: () => {},
+  microBatchExcluded: () => {},
+  stepCommitted: () => Promise.resolve(),
+  checkpointWritten: () => Promise.resolve(),
+};

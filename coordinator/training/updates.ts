@@ -1,0 +1,92 @@
+/** The end of a round: every member has computed the update, and all of them the same. */
+import type { Limits } from "../../shared/protocol/limits.ts";
+import { type CommitEntry, encodeFloats, type UpdateReport } from "../../shared/protocol/messages.ts";
+import { totalsOf } from "./ledger.ts";
+import { contradict, watchAccusers } from "./accusations.ts";
+import { auditTotals } from "./audits.ts";
+import { abortAttempt, announced, isOfAttempt, type StepDecision, unchanged } from "./decision.ts";
+import type { Training, TrainingPlan } from "./state.ts";
+import { type SumsFault, sumsFault } from "./sums.ts";
+
+export function decideUpdate(
+  plan: TrainingPlan,
+  training: Training,
+  report: UpdateReport,
+  now: number,
+  limits: Limits,
+): StepDecision {
+  const { worker, digest, gradientNorm, check } = report;
+  const isOfRound = training.phase === "reduce" && report.generation === training.generation;
+  if (!isOfRound || !isOfAttempt(training, report)) {
+    return unchanged(training, `the update of ${worker} is of a round that is over`);
+  }
+  const updates = new Map(training.updates).set(worker, { digest, gradientNorm, check });
+  const updated = { ...training, updates };
+  if (updates.size < training.members.length) {
+    return unchanged(updated, `${updates.size} of ${training.members.length} updates are there`);
+  }
+  const odd = minorityOf(updates);
+  if (odd !== null) {
+    return abortAttempt(updated, `the updates differ: ${describe(updates)}`, odd, now, limits);
+  }
+  const fault = sumsFault(plan, updated);
+  if (fault !== null) return doAgain(updated, fault, now, limits);
+  const { lossSum, targetCount, maxAbs } = totalsOf(training.ledger);
+  const { excluded } = training.ledger;
+  const entry: CommitEntry = {
+    jobId: plan.jobId,
+    startId: plan.startId,
+    specHash: plan.specHash,
+    step: training.step,
+    attempt: training.attempt,
+    generation: training.generation,
+    digest,
+    members: training.members.map(({ worker }) => worker),
+    targetCount,
+    loss: lossSum / targetCount,
+    gradientNorm,
+    maxAbs: encodeFloats(maxAbs),
+    committedAt: now,
+    excluded: [...excluded].sort(([a], [b]) => a - b).map(([index, workers]) => ({
+      index,
+      workers: [...workers],
+    })),
+    excludedTotal: (training.committed?.excludedTotal ?? 0) + excluded.size,
+    audits: auditTotals(training),
+  };
+  const watched = watchAccusers(updated, true, limits);
+  const change = { phase: "commit" as const, since: now, pending: entry };
+  return announced(watched.training, change, "all updates agree", [
+    ...watched.effects,
+    { type: "append", entry, expectedLast: training.sequence },
+  ]);
+}
+
+/** All have the same result, and it is not the sum of what they gave. */
+function doAgain(training: Training, fault: SumsFault, now: number, limits: Limits): StepDecision {
+  const isHeard = training.deafMs < limits.reconnectGraceMs;
+  const contradicted = contradict(training, fault.disputed, limits);
+  const said = [
+    ...[...fault.wrong].map(([worker, why]) => `${worker} is wrong: ${why}`),
+    ...fault.disputed.map(({ why }) => why),
+  ];
+  const why = `the sums do not add up: ${
+    said.join("; ") || "and in a fleet of this size nobody can be named"
+  }`;
+  const told = isHeard ? contradicted : { training, effects: [] };
+  const decision = abortAttempt(told.training, why, [...fault.wrong.keys()], now, limits);
+  return { ...decision, effects: [...decision.effects, ...told.effects] };
+}
+
+/** Null where all digests are equal; else the workers whose digest is not the most frequent one, or none in a tie. */
+function minorityOf(updates: Training["updates"]): string[] | null {
+  const byDigest = Map.groupBy(updates, ([, { digest }]) => digest);
+  if (byDigest.size === 1) return null;
+  const groups = [...byDigest.values()].sort((a, b) => b.length - a.length);
+  if (groups[0]!.length === groups[1]!.length) return [];
+  return groups.slice(1).flat().map(([worker]) => worker);
+}
+
+function describe(updates: Training["updates"]): string {
+  return [...updates].map(([worker, { digest }]) => `${worker} has ${digest.slice(0, 12)}`).join(", ");
+}

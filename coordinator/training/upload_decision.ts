@@ -1,0 +1,71 @@
+/** Who may upload which file of a checkpoint, and how large it has to be: pure, so that every refusal has a test. */
+import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
+import { quote } from "../../shared/errors.ts";
+import type { CheckpointOrder } from "../fleet.ts";
+
+/** PEFT's configuration: a kilobyte, and a list of modules for each of a thousand layers at most. */
+const MAX_CONFIG_BYTES = 2 ** 20;
+/** What a safetensors header says of a tensor: name, type, shape, place. */
+const HEADER_BYTES_PER_TENSOR = 512;
+const HEADER_BYTES = 4096;
+
+export interface UploadAttempt {
+  readonly worker: string;
+  /** NaN for what is no step. */
+  readonly step: number;
+  readonly name: string;
+  /** As the request announces it; null where it does not. */
+  readonly contentLength: number | null;
+}
+
+export type UploadDecision =
+  | { readonly isAllowed: true; readonly minBytes: number; readonly maxBytes: number }
+  | { readonly isAllowed: false; readonly status: 400 | 403 | 409 | 413; readonly reason: string };
+
+/** @param order the checkpoint that is being written; null: none is */
+export function decideUpload(order: CheckpointOrder | null, attempt: UploadAttempt): UploadDecision {
+  const { worker, step, name, contentLength } = attempt;
+  const refuse = (status: 400 | 403 | 409 | 413, reason: string): UploadDecision => (
+    { isAllowed: false, status, reason }
+  );
+  if (!Number.isSafeInteger(step) || step < 1) {
+    return refuse(400, `${quote(step)} is not a step: they count from 1`);
+  }
+  if (order === null) return refuse(409, `no checkpoint of step ${step} is taken: none is being written now`);
+  if (order.step !== step) {
+    return refuse(409, `no checkpoint of step ${step} is taken: that of step ${order.step} is being written`);
+  }
+  if (order.writer !== worker) {
+    return refuse(403, `${worker} may not write the checkpoint of step ${step}: another worker was asked to`);
+  }
+  const bounds = boundsOf(order, name);
+  if (bounds === null) {
+    return refuse(
+      400,
+      `${quote(name)} is not a file of this checkpoint: these are ${filesOf(order).join(", ")}`,
+    );
+  }
+  if (contentLength !== null && (contentLength > bounds.maxBytes || contentLength < bounds.minBytes)) {
+    const { minBytes, maxBytes } = bounds;
+    return refuse(
+      413,
+      `${quote(name)} has ${contentLength} bytes; this job's has ${minBytes} to ${maxBytes}`,
+    );
+  }
+  return { isAllowed: true, ...bounds };
+}
+
+function filesOf({ savesState }: CheckpointOrder): readonly string[] {
+  return savesState ? [...ADAPTER_FILE_NAMES, STATE_FILE_NAME] : ADAPTER_FILE_NAMES;
+}
+
+/** Data of 4 bytes a number, and a header. */
+function boundsOf(order: CheckpointOrder, name: string): { minBytes: number; maxBytes: number } | null {
+  const { layout: { parameterCount, elementCount, tensorCount } } = order;
+  if (!filesOf(order).includes(name)) return null;
+  if (name === "adapter_config.json") return { minBytes: 2, maxBytes: MAX_CONFIG_BYTES };
+  const [dataBytes, tensors] = name === STATE_FILE_NAME
+    ? [3 * 4 * elementCount, 3]
+    : [4 * parameterCount, tensorCount];
+  return { minBytes: dataBytes, maxBytes: dataBytes + HEADER_BYTES + HEADER_BYTES_PER_TENSOR * tensors };
+}

@@ -1,0 +1,63 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { CheckpointOrder } from "../fleet.ts";
+import { decideUpload, type UploadAttempt } from "./upload_decision.ts";
+
+const ORDER: CheckpointOrder = {
+  ...{ step: 6, writer: "w-a", savesState: true },
+  layout: { tensorCount: 2, elementCount: 128, parameterCount: 120 },
+};
+const GOOD: UploadAttempt = { worker: "w-a", step: 6, name: "adapter_config.json", contentLength: 700 };
+
+const refusals: [string, CheckpointOrder | null, Partial<UploadAttempt>, number, RegExp][] = [
+  ["no checkpoint is being written", null, {}, 409, /step 6 is taken: none is being written now/],
+  ["a step far behind the last one", ORDER, { step: 999_999 }, 409, /that of step 6 is being written/],
+  ["the last step, before its writer", { ...ORDER, step: 4 }, {}, 409, /that of step 4 is being written/],
+  ["somebody who was not asked", ORDER, { worker: "w-b" }, 403, /w-b may not write the checkpoint of step 6/],
+  ["no step", ORDER, { step: 0 }, 400, /0 is not a step/],
+  ["no number", ORDER, { step: NaN }, 400, /is not a step/],
+  ["another file", ORDER, { name: "optimizer.bin" }, 400, /these are adapter_config.json, adapter_model/],
+  [
+    "a state of a job that keeps none",
+    { ...ORDER, savesState: false },
+    {
+      name: "training_state.safetensors",
+    },
+    400,
+    /is not a file of this checkpoint/,
+  ],
+  ["a huge adapter", ORDER, { name: "adapter_model.safetensors", contentLength: 2 ** 34 }, 413, /480 to \d+/],
+  [
+    "an adapter of too few bytes",
+    ORDER,
+    { name: "adapter_model.safetensors", contentLength: 479 },
+    413,
+    /480/,
+  ],
+  [
+    "a state of too few bytes",
+    ORDER,
+    { name: "training_state.safetensors", contentLength: 1535 },
+    413,
+    /1536/,
+  ],
+  ["a huge configuration", ORDER, { contentLength: 2 ** 20 + 1 }, 413, /2 to 1048576/],
+];
+for (const [what, order, change, status, reason] of refusals) {
+  Deno.test(`an upload is refused: ${what}`, () => {
+    const decision = decideUpload(order, { ...GOOD, ...change });
+    assert(!decision.isAllowed);
+    assertEquals(decision.status, status);
+    assertMatch(decision.reason, reason);
+  });
+}
+
+Deno.test("the writer's files are taken, within the size that the layout gives them, announced or not", () => {
+  const sizes = ["adapter_config.json", "adapter_model.safetensors", "training_state.safetensors"].map(
+    (name) => {
+      const decision = decideUpload(ORDER, { ...GOOD, name, contentLength: null });
+      assert(decision.isAllowed);
+      return [decision.minBytes, decision.maxBytes];
+    },
+  );
+  assertEquals(sizes, [[2, 2 ** 20], [480, 480 + 4096 + 1024], [1536, 1536 + 4096 + 1536]]);
+});
