@@ -3,7 +3,7 @@ import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { readHubSettings } from "../shared/model/hub_settings.ts";
-import type { HubOptions } from "./model_registry_hub.ts";
+import type { HubOptions } from "./base_models/hub.ts";
 import type { TlsFiles } from "./tls.ts";
 
 export interface CoordinatorConfig {

@@ -10,7 +10,7 @@ import type { FileStore } from "../jobs/file_store.ts";
 import type { Fleet } from "../fleet.ts";
 import type { HidePaths } from "./hidden_paths.ts";
 import type { JobService } from "../jobs/job_service.ts";
-import type { ModelRegistry } from "../model_registry.ts";
+import type { ModelRegistry } from "../base_models/registry.ts";
 import type { JobStore } from "../jobs/job_store.ts";
 import type { UploadStore } from "../jobs/upload_store.ts";
 import { errorSchema, invalidInput } from "./errors.ts";

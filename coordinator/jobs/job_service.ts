@@ -15,9 +15,9 @@ import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./jo
 import { openInitialAdapter } from "./initial_adapter.ts";
 import type { InitialState } from "./initial_adapter.ts";
 import { addStep, startProgress } from "./job_progress.ts";
-import type { CheckedJob } from "../model_check.ts";
+import type { CheckedJob } from "../base_models/model_check.ts";
 import { createPatientWrites, untilThereIsRoom } from "./patient_writes.ts";
-import type { ModelRegistry, ResolvedModel } from "../model_registry.ts";
+import type { ModelRegistry, ResolvedModel } from "../base_models/registry.ts";
 import { METRICS_FILENAME, stepMetricsCsv } from "./step_metrics.ts";
 import type { NewId } from "../storage/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./job_store.ts";

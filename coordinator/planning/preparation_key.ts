@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { fromFileUrl } from "@std/path";
 import type { DatasetSpec } from "../../shared/job/job_spec.ts";
 import { canonicalJson } from "../../shared/job/job_spec_hash.ts";
-import type { ResolvedModel } from "../model_registry.ts";
+import type { ResolvedModel } from "../base_models/registry.ts";
 
 export interface KeyOptions {
   readonly fileSha256: string;

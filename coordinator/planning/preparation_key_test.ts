@@ -1,7 +1,7 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { datasetSchema } from "../../shared/job/job_spec.ts";
 import { reachable, readImportGraph } from "../../tests/import_graph.ts";
-import { manifestOf } from "../model_registry_files.ts";
+import { manifestOf } from "../base_models/files.ts";
 import { preparationKey, sourcesHash } from "./preparation_key.ts";
 
 const FILES = [

@@ -2,11 +2,16 @@
 import { createTokenBound } from "../../shared/data/token_bound.ts";
 import { boundTo, loadTokenizer } from "../../shared/data/tokenizer.ts";
 import { prepareDataset } from "./dataset.ts";
-import { aboutModel, checkModelForJob, readModelJson, readTransformerSpec } from "../model_check.ts";
+import {
+  aboutModel,
+  checkModelForJob,
+  readModelJson,
+  readTransformerSpec,
+} from "../base_models/model_check.ts";
 import type { PreparationRequest } from "./preparation_messages.ts";
 import type { PreparedRows } from "./prepared_file.ts";
 
-export { checkModelForJob, checkWindow } from "../model_check.ts";
+export { checkModelForJob, checkWindow } from "../base_models/model_check.ts";
 
 /**
  * The dataset's rows: what takes long of a job's preparation, and is done in a process of its own. Throws a `LoraFleetError`

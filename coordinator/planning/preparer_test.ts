@@ -5,7 +5,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { checkModelForJob, checkWindow } from "./prepare_job.ts";
 import type { PrepareRequest } from "../jobs/job_service.ts";
-import { manifestOf } from "../model_registry_files.ts";
+import { manifestOf } from "../base_models/files.ts";
 import { sha256Of } from "../storage/streamed_file.ts";
 import { createAttempts } from "./attempts.ts";
 import type { runPreparationChild } from "./preparation_child.ts";

@@ -1,9 +1,9 @@
 /** Which files of a folder in Hugging Face layout make a base model, and their hashes. */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { ModelManifest } from "../shared/model/model_manifest.ts";
-import { writeStreamedFile } from "./storage/streamed_file.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { ModelManifest } from "../../shared/model/model_manifest.ts";
+import { writeStreamedFile } from "../storage/streamed_file.ts";
 
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const SINGLE_NAME = "model.safetensors";

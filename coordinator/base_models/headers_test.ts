@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
-import { readTensorHeaders } from "./model_registry_headers.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { readTensorHeaders } from "./headers.ts";
 
 function safetensors(header: unknown, dataSize: number, headerLength?: number): Uint8Array<ArrayBuffer> {
   const json = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));

@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { LoraFleetError } from "../shared/errors.ts";
-import { parseJobRequest } from "../shared/job/job_spec.ts";
-import { readSafetensorsHeader } from "../shared/model/safetensors_file.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { parseJobRequest } from "../../shared/job/job_spec.ts";
+import { readSafetensorsHeader } from "../../shared/model/safetensors_file.ts";
 import { checkModelForJob } from "./model_check.ts";
 
-const GOLDEN = fromFileUrl(new URL("../tests/golden/ladder", import.meta.url));
+const GOLDEN = fromFileUrl(new URL("../../tests/golden/ladder", import.meta.url));
 const EMBEDDINGS = "model.embed_tokens.weight";
 
 interface Tensor {

@@ -2,21 +2,21 @@
  * What can be said of a job and its base model before any data is read: config.json, the headers of the weights, and in one case
  * their bytes. Whatever makes them unusable together is refused here, when the job is created.
  */
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import { checkSpecAgainstModel } from "../shared/job/job_spec.ts";
-import type { JobSpec } from "../shared/job/job_spec.ts";
-import { NF4_STATE_SUFFIX, parseNf4State } from "../shared/model/nf4_state.ts";
-import { readStored } from "../shared/model/safetensors_file.ts";
-import { resolveHead } from "../shared/model/tied_head.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { checkSpecAgainstModel } from "../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../shared/job/job_spec.ts";
+import { NF4_STATE_SUFFIX, parseNf4State } from "../../shared/model/nf4_state.ts";
+import { readStored } from "../../shared/model/safetensors_file.ts";
+import { resolveHead } from "../../shared/model/tied_head.ts";
 import {
   linearModules,
   parseTransformerSpec,
   positionLimit,
   type TransformerSpec,
-} from "../shared/model/transformer_spec.ts";
-import { checkLayout, storedDoubleQuantization } from "./model_layout.ts";
-import { selectModelFiles } from "./model_registry_files.ts";
-import { readTensorHeaders, type StoredHeader } from "./model_registry_headers.ts";
+} from "../../shared/model/transformer_spec.ts";
+import { checkLayout, storedDoubleQuantization } from "./layout.ts";
+import { selectModelFiles } from "./files.ts";
+import { readTensorHeaders, type StoredHeader } from "./headers.ts";
 
 /** A job as its base model lets it be. */
 export interface CheckedJob {

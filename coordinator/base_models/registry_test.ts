@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
-import { createModelRegistry } from "./model_registry.ts";
-import type { ModelRegistry } from "./model_registry.ts";
-import { createHashCache, manifestOf } from "./model_registry_files.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { createModelRegistry } from "./registry.ts";
+import type { ModelRegistry } from "./registry.ts";
+import { createHashCache, manifestOf } from "./files.ts";
 
 async function withRoots(
   body: (world: { registry: ModelRegistry; one: string; two: string; outside: string }) => Promise<void>,

@@ -1,5 +1,5 @@
 /** `fetch` whose answers have a largest size, all of them together: a server that sends without end fills the memory of who asks. */
-import { LoraFleetError, quote } from "../shared/errors.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
 
 export interface ResponseBounds {
   /** Of all answers together. */

@@ -2,7 +2,7 @@
  * The headers of a base model's safetensors files: enough to refuse a broken file or a job that does not fit the model
  * before any worker has downloaded it.
  */
-import { readSafetensorsHeader, type StoredTensor } from "../shared/model/safetensors_file.ts";
+import { readSafetensorsHeader, type StoredTensor } from "../../shared/model/safetensors_file.ts";
 
 export interface TensorHeader {
   readonly name: string;

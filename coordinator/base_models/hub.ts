@@ -7,14 +7,14 @@
  */
 import { downloadFile, HubApiError, listFiles, modelInfo } from "@huggingface/hub";
 import { basename, dirname, relative } from "@std/path";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import { isNamedTemplate, TEMPLATE_FOLDER } from "../shared/data/named_templates.ts";
-import type { HubSettings } from "../shared/model/hub_settings.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { isNamedTemplate, TEMPLATE_FOLDER } from "../../shared/data/named_templates.ts";
+import type { HubSettings } from "../../shared/model/hub_settings.ts";
 import { boundedFetch } from "./bounded_fetch.ts";
 import type { ResponseBounds } from "./bounded_fetch.ts";
 import { createConfinedFetch } from "./confined_fetch.ts";
-import { isSmallFile, selectModelFiles } from "./model_registry_files.ts";
-import { writeStreamedFile } from "./storage/streamed_file.ts";
+import { isSmallFile, selectModelFiles } from "./files.ts";
+import { writeStreamedFile } from "../storage/streamed_file.ts";
 
 export interface HubOptions extends HubSettings {
   /** `HF_HUB_CACHE`. */

@@ -2,11 +2,11 @@
  * Whether a base model's weights are those that its config.json describes. Workers check it again when they load them;
  * here it costs the headers alone, and the user hears of it at once.
  */
-import { LoraFleetError, quote } from "../shared/errors.ts";
-import { EMBEDDINGS_NAME, HEAD_NAME, storedTableName } from "../shared/model/tied_head.ts";
-import { NF4_STATE_SUFFIX as PACKED_STATE } from "../shared/model/nf4_state.ts";
-import { linearModules, type TransformerSpec } from "../shared/model/transformer_spec.ts";
-import type { TensorHeader } from "./model_registry_headers.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { EMBEDDINGS_NAME, HEAD_NAME, storedTableName } from "../../shared/model/tied_head.ts";
+import { NF4_STATE_SUFFIX as PACKED_STATE } from "../../shared/model/nf4_state.ts";
+import { linearModules, type TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import type { TensorHeader } from "./headers.ts";
 
 /** What workers turn into f32. */
 const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];

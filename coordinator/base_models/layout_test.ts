@@ -1,8 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
-import { parseTransformerSpec } from "../shared/model/transformer_spec.ts";
-import { checkLayout } from "./model_layout.ts";
-import type { TensorHeader } from "./model_registry_headers.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
+import { checkLayout } from "./layout.ts";
+import type { TensorHeader } from "./headers.ts";
 
 const config = {
   architectures: ["Qwen2ForCausalLM"],

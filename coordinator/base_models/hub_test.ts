@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
-import { LoraFleetError } from "../shared/errors.ts";
-import { downloadFromHub, findHubCommit, parseHubName } from "./model_registry_hub.ts";
-import type { HubOptions } from "./model_registry_hub.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { downloadFromHub, findHubCommit, parseHubName } from "./hub.ts";
+import type { HubOptions } from "./hub.ts";
 
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 const WEIGHTS = "weights ".repeat(1000);

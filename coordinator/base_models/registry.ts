@@ -3,12 +3,12 @@
  * then on: workers fetch its files by that hash.
  */
 import { isAbsolute, join, normalize, resolve } from "@std/path";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { ModelManifest } from "../shared/model/model_manifest.ts";
-import { manifestOf, selectModelFiles } from "./model_registry_files.ts";
-import type { HashCache } from "./model_registry_files.ts";
-import { downloadFromHub, findHubCommit, parseHubName } from "./model_registry_hub.ts";
-import type { HubOptions } from "./model_registry_hub.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { ModelManifest } from "../../shared/model/model_manifest.ts";
+import { manifestOf, selectModelFiles } from "./files.ts";
+import type { HashCache } from "./files.ts";
+import { downloadFromHub, findHubCommit, parseHubName } from "./hub.ts";
+import type { HubOptions } from "./hub.ts";
 
 export interface ResolvedModel {
   readonly folder: string;
