@@ -6,7 +6,7 @@ import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { LIMITS, type Limits } from "../shared/protocol/limits.ts";
 import type { Log } from "../shared/log.ts";
-import type { BrokerHealth } from "./broker_health.ts";
+import type { BrokerHealth } from "./broker/broker_health.ts";
 import type { Fleet } from "./fleet.ts";
 import { createFleet, type FleetOptions } from "./job_runner.ts";
 import { tryToLead } from "./leadership.ts";

@@ -21,8 +21,8 @@ import {
 import * as subjects from "../shared/protocol/subjects.ts";
 import type { AdapterLayout } from "./planning/adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "./storage/artifact_store.ts";
-import { type BrokerHealth, createBrokerHealth } from "./broker_health.ts";
-import { createBrokerPatience } from "./broker_patience.ts";
+import { type BrokerHealth, createBrokerHealth } from "./broker/broker_health.ts";
+import { createBrokerPatience } from "./broker/broker_patience.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
 import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
 import { createFloodGuard } from "./flood_guard.ts";

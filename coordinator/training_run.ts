@@ -32,7 +32,7 @@ import { appendCommit, restoreCommitLog } from "./commit_log.ts";
 import { isAudited } from "./training/audit_choice.ts";
 import type { CheckpointOrder, JobObserver, PlannedJob, StepReport, WorkerQuarantine } from "./fleet.ts";
 import type { FloodGuard } from "./flood_guard.ts";
-import { createBrokerPatience } from "./broker_patience.ts";
+import { createBrokerPatience } from "./broker/broker_patience.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
 import { localReportOf } from "./planning/local_plan.ts";

@@ -4,7 +4,7 @@ import type { NatsKeys } from "../../shared/bus/nats_keys.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { decideJoin } from "./access_decision.ts";
-import type { Revocation } from "../nats_accounts.ts";
+import type { Revocation } from "../broker/nats_accounts.ts";
 import { equalSecrets } from "../api/auth.ts";
 import type { AccessStore, JoinedWorker, JoinTokenRecord } from "./access_store.ts";
 import { randomText } from "../storage/ids.ts";

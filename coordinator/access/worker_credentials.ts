@@ -7,7 +7,7 @@ import { assertUserKey, type NatsKeys } from "../../shared/bus/nats_keys.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { workerIdOf } from "../../shared/protocol/ids.ts";
 import { workerRights } from "../../shared/protocol/subjects.ts";
-import { readSigned, signClaims } from "../nats_jwt.ts";
+import { readSigned, signClaims } from "../broker/nats_jwt.ts";
 
 /** A worker as its token names it. */
 export interface WorkerIdentity {

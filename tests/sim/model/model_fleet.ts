@@ -69,7 +69,7 @@ export interface ModelFleet {
 }
 
 const BEGINNING = 1_700_000_000_000;
-/** What the coordinator's own broker takes (`coordinator/nats_server.ts`). */
+/** What the coordinator's own broker takes (`coordinator/broker/nats_server.ts`). */
 const MAX_PAYLOAD_BYTES = 8 * 2 ** 20;
 /** As long as a new chunk is waited for (decision 6). */
 const REPEAT_MS = 1000;

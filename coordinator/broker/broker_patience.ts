@@ -1,7 +1,7 @@
 /** Stores something at a broker that may be away, full, or without its streams: until it is stored or nobody wants it any more. */
-import type { Clock } from "../shared/clock.ts";
-import { messageOf } from "../shared/errors.ts";
-import { type Limits, pauseMs } from "../shared/protocol/limits.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { messageOf } from "../../shared/errors.ts";
+import { type Limits, pauseMs } from "../../shared/protocol/limits.ts";
 import { isBrokersFault } from "./broker_health.ts";
 
 export interface BrokerPatience {

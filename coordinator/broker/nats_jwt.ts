@@ -3,8 +3,8 @@
  * (github.com/nats-io/jwt, version 2). The coordinator signs them and reads none but its own.
  */
 import { createHash } from "node:crypto";
-import { isSignedBy, type NatsKeys } from "../shared/bus/nats_keys.ts";
-import { LoraFleetError } from "../shared/errors.ts";
+import { isSignedBy, type NatsKeys } from "../../shared/bus/nats_keys.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 
 export interface NatsClaims {
   /** The public key that it is about. */

@@ -1,6 +1,6 @@
 /** Keeps the own broker running: one that crashes is started again on its port and its streams, a few times. */
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { NatsServer } from "./nats_server.ts";
 
 export interface SupervisedNatsServer extends Pick<NatsServer, "port" | "url" | "version"> {

@@ -1,17 +1,17 @@
 /** The coordinator's own broker in its data folder: on last time's port where it can, kept running, after the last one's end. */
-import { updateNatsAccount } from "../shared/bus/nats_account_update.ts";
-import { createNatsKeys } from "../shared/bus/nats_keys.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
+import { updateNatsAccount } from "../../shared/bus/nats_account_update.ts";
+import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { BrokerHealth } from "./broker_health.ts";
 import { watchBroker } from "./broker_watch.ts";
-import type { CoordinatorConfig } from "./config.ts";
-import type { Broker } from "./connect_fleet.ts";
+import type { CoordinatorConfig } from "../config.ts";
+import type { Broker } from "../connect_fleet.ts";
 import { type AccountKeys, brokerAccounts, fleetToken, masterOf, type Revocation } from "./nats_accounts.ts";
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
 import { superviseNatsServer } from "./nats_supervisor.ts";
 import type { SupervisedNatsServer, SupervisorOptions } from "./nats_supervisor.ts";
-import { assertTakesBytes } from "./storage/probe_folder.ts";
-import type { Tls } from "./tls.ts";
+import { assertTakesBytes } from "../storage/probe_folder.ts";
+import type { Tls } from "../tls.ts";
 
 export interface OwnBroker extends SupervisedNatsServer {
   /** How the coordinator reaches it. */

@@ -3,8 +3,8 @@
  * the streams that met it, for as long as it lives (2.9.10 and 2.15.3), and one that crashed over damaged streams may come
  * back with JetStream disabled: a new start helps both, once the disk takes bytes again.
  */
-import type { Clock } from "../shared/clock.ts";
-import { messageOf } from "../shared/errors.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { messageOf } from "../../shared/errors.ts";
 import type { BrokerHealth, BrokerTrouble } from "./broker_health.ts";
 
 export interface BrokerWatchOptions {

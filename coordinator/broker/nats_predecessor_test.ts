@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { systemClock } from "../shared/clock.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { systemClock } from "../../shared/clock.ts";
 import { awaitPort, awaitPredecessor, measureDue } from "./nats_predecessor.ts";
 
 /** A process with `configPath` on its command line, whose pid is in `pidPath`. */

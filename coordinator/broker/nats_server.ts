@@ -3,12 +3,12 @@
  * shell stands between the two and stops the broker when the coordinator is gone, however it went.
  */
 import { join } from "@std/path";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import { PRIVATE_FILE_MODE } from "./storage/private_folder.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { PRIVATE_FILE_MODE } from "../storage/private_folder.ts";
 import type { BrokerAccounts } from "./nats_accounts.ts";
 import { awaitPort, awaitPredecessor } from "./nats_predecessor.ts";
-import { assertTakesBytes } from "./storage/probe_folder.ts";
+import { assertTakesBytes } from "../storage/probe_folder.ts";
 import {
   type NatsServerConfig,
   natsServerConfigText,

@@ -2,8 +2,8 @@
  * Whether the broker stores what it is asked to store: its disk may be full, JetStream may have been disabled, its streams may
  * be gone. Whoever stores something there reports how it goes; the health is that of all of them.
  */
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 
 export interface BrokerTrouble {
   /** What is wrong, as the broker or its client says. */

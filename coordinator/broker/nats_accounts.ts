@@ -7,8 +7,8 @@
  *   delete the log of commits: the broker checks what a client publishes, but not where it wants the answer.
  * - `system`: tells the broker of changes of the other two.
  */
-import { type NatsIdentity, type NatsKeys, natsKeysOfSeed } from "../shared/bus/nats_keys.ts";
-import { ACK_SUBJECT, PULL_SUBJECT } from "../shared/protocol/subjects.ts";
+import { type NatsIdentity, type NatsKeys, natsKeysOfSeed } from "../../shared/bus/nats_keys.ts";
+import { ACK_SUBJECT, PULL_SUBJECT } from "../../shared/protocol/subjects.ts";
 import { signClaims } from "./nats_jwt.ts";
 
 /** The seeds of all keys that sign: whoever has them is the coordinator. */

@@ -1,17 +1,17 @@
 /** What the own broker lets a worker do: tried at a real nats-server, with everything that a worker could wish for. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { updateNatsAccount } from "../shared/bus/nats_account_update.ts";
-import { connectNatsBus } from "../shared/bus/nats_bus.ts";
-import { type NatsConnectionOptions, openConnection } from "../shared/bus/nats_connection.ts";
-import { createNatsKeys, type NatsKeys } from "../shared/bus/nats_keys.ts";
-import { systemClock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { workerIdOf } from "../shared/protocol/ids.ts";
-import * as subjects from "../shared/protocol/subjects.ts";
+import { updateNatsAccount } from "../../shared/bus/nats_account_update.ts";
+import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
+import { type NatsConnectionOptions, openConnection } from "../../shared/bus/nats_connection.ts";
+import { createNatsKeys, type NatsKeys } from "../../shared/bus/nats_keys.ts";
+import { systemClock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { workerIdOf } from "../../shared/protocol/ids.ts";
+import * as subjects from "../../shared/protocol/subjects.ts";
 import { brokerAccounts, fleetToken, masterOf } from "./nats_accounts.ts";
 import { natsBinaries } from "./nats_binaries_fixture.ts";
 import { startNatsServer } from "./nats_server.ts";
-import { issueCredential } from "./access/worker_credentials.ts";
+import { issueCredential } from "../access/worker_credentials.ts";
 
 const HOUR_MS = 3_600_000;
 const JOB = "ftjob-a";

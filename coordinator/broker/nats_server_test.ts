@@ -6,10 +6,10 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { openConnection } from "../shared/bus/nats_connection.ts";
-import { createNatsKeys } from "../shared/bus/nats_keys.ts";
-import { systemClock } from "../shared/clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
+import { openConnection } from "../../shared/bus/nats_connection.ts";
+import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
+import { systemClock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { brokerAccounts, masterOf } from "./nats_accounts.ts";
 import { natsBinaries } from "./nats_binaries_fixture.ts";
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
@@ -84,7 +84,7 @@ Deno.test("when its parent is killed, the server ends too", () =>
       Deno.kill(Deno.pid, "SIGKILL");`;
     const path = `${options.folder}/parent.ts`;
     await Deno.writeTextFile(path, script);
-    const config = new URL("../deno.json", import.meta.url).pathname;
+    const config = new URL("../../deno.json", import.meta.url).pathname;
     const { signal } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--quiet", "--no-check", "--config", config, path],
     }).output();

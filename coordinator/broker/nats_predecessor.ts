@@ -3,8 +3,8 @@
  * later, or never where its guard was killed, too. Two brokers on one folder of streams would ruin it, so the next one
  * starts when the last one is gone; the lock on the job store says that nobody else needs that one any more.
  */
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, quote } from "../shared/errors.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
 
 export type Measure = "wait" | "SIGTERM" | "SIGKILL" | "give up";
 
