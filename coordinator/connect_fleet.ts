@@ -7,8 +7,8 @@ import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { LIMITS, type Limits } from "../shared/protocol/limits.ts";
 import type { Log } from "../shared/log.ts";
 import type { BrokerHealth } from "./broker/broker_health.ts";
-import type { Fleet } from "./fleet.ts";
-import { createFleet, type FleetOptions } from "./job_runner.ts";
+import type { Fleet } from "./fleet/fleet.ts";
+import { createFleet, type FleetOptions } from "./fleet/fleet_over_bus.ts";
 import { tryToLead } from "./leadership.ts";
 import { type Standby, waitToLead } from "./standby.ts";
 

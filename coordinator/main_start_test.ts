@@ -8,7 +8,7 @@ import { FakeFleet, fakePrepare, preparerOf } from "./api/app_fixture.ts";
 import { parseConfig } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import type { Broker, ConnectOptions } from "./connect_fleet.ts";
-import type { PlannedJob } from "./fleet.ts";
+import type { PlannedJob } from "./fleet/fleet.ts";
 import { startCoordinator } from "./main_start.ts";
 import type { CoordinatorParts, RunningCoordinator } from "./main_start.ts";
 import type { JoinReply } from "./api/services.ts";

@@ -4,8 +4,8 @@
  */
 import { crc32 } from "node:zlib";
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { createFleet } from "../coordinator/job_runner.ts";
-import type { JobObserver } from "../coordinator/fleet.ts";
+import { createFleet } from "../coordinator/fleet/fleet_over_bus.ts";
+import type { JobObserver } from "../coordinator/fleet/fleet.ts";
 import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import { systemClock } from "../shared/clock.ts";

@@ -5,7 +5,7 @@ import { parseGraph, readImportGraph, repositoryRoot, sourceFiles } from "./impo
 
 Deno.test("imports go only where the architecture lets them", async () => {
   const graph = await readImportGraph();
-  for (const path of ["shared/errors.ts", "worker/engine/engine.ts", "coordinator/fleet.ts"]) {
+  for (const path of ["shared/errors.ts", "worker/engine/engine.ts", "coordinator/fleet/fleet.ts"]) {
     assertEquals(graph.has(path), true, `${path} is not in the graph: the test would see nothing`);
   }
   assertEquals(brokenDirections(graph), []);
@@ -20,12 +20,12 @@ Deno.test("clocks, timers and randomness live in mains and adapters", () => {
 
 Deno.test("each rule is broken by an example", () => {
   const broken = (from: string, ...imports: string[]) => brokenDirections(new Map([[from, imports]])).length;
-  assertEquals(broken("coordinator/api/app.ts", "shared/errors.ts", "coordinator/fleet.ts"), 0);
+  assertEquals(broken("coordinator/api/app.ts", "shared/errors.ts", "coordinator/fleet/fleet.ts"), 0);
   assertEquals(broken("coordinator/api/app.ts", "worker/agent.ts"), 1);
-  assertEquals(broken("worker/agent.ts", "coordinator/fleet.ts"), 1);
-  assertEquals(broken("worker/agent_test.ts", "coordinator/fleet.ts"), 1);
+  assertEquals(broken("worker/agent.ts", "coordinator/fleet/fleet.ts"), 1);
+  assertEquals(broken("worker/agent_test.ts", "coordinator/fleet/fleet.ts"), 1);
   assertEquals(broken("shared/errors.ts", "worker/agent.ts"), 1);
-  assertEquals(broken("deploy/demo/main.ts", "coordinator/fleet.ts"), 1);
+  assertEquals(broken("deploy/demo/main.ts", "coordinator/fleet/fleet.ts"), 1);
   assertEquals(broken("worker/agent.ts", "tests/sim/world.ts"), 2);
   assertEquals(broken("worker/agent_test.ts", "tests/sim/world.ts"), 0);
   assertEquals(broken("worker/kernels/a.ts", "shared/bus/bus.ts"), 1);

@@ -18,7 +18,7 @@ import type {
   JobObserver,
   PlannedJob,
   WorkerView,
-} from "../fleet.ts";
+} from "../fleet/fleet.ts";
 import { createPathHider, withoutPaths } from "./hidden_paths.ts";
 import { isFinished } from "../jobs/job.ts";
 import type { JobRecord } from "../jobs/job.ts";

@@ -7,7 +7,7 @@ import type { ParsedJobRequest } from "../../shared/job/job_spec.ts";
 import type { Access } from "../access/access.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import type { FileStore } from "../jobs/file_store.ts";
-import type { Fleet } from "../fleet.ts";
+import type { Fleet } from "../fleet/fleet.ts";
 import type { HidePaths } from "./hidden_paths.ts";
 import type { JobService } from "../jobs/job_service.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";

@@ -7,7 +7,7 @@ import {
   quantizationSchema,
   trainingSchema,
 } from "../../shared/job/job_spec.ts";
-import type { WorkerView } from "../fleet.ts";
+import type { WorkerView } from "../fleet/fleet.ts";
 import { checkpointModelName, jobErrorSchema, jobStatusSchema } from "../jobs/job.ts";
 import type { JobRecord } from "../jobs/job.ts";
 import { eventLevelSchema, eventTypeSchema } from "../jobs/job_store.ts";

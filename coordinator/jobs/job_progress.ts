@@ -1,5 +1,5 @@
 /** What a user wants to see while a job trains, computed from the committed steps: loss, speed, time left. */
-import type { StepReport } from "../fleet.ts";
+import type { StepReport } from "../fleet/fleet.ts";
 
 /** Steps whose mean duration predicts the rest: long enough to be calm, short enough to notice a lost worker. */
 const SPEED_WINDOW_STEPS = 20;

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { StepReport } from "../fleet.ts";
+import type { StepReport } from "../fleet/fleet.ts";
 import { addStep, startProgress } from "./job_progress.ts";
 
 function report(step: number, changes: Partial<StepReport> = {}): StepReport {

@@ -9,7 +9,7 @@ import { layoutOfJob } from "../planning/adapter_layout.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import { RESULT_PURPOSE } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
-import type { ExcludedMicroBatch, Fleet, JobObserver, PlannedJob } from "../fleet.ts";
+import type { ExcludedMicroBatch, Fleet, JobObserver, PlannedJob } from "../fleet/fleet.ts";
 import { decideJob, isFinished, newJob } from "./job.ts";
 import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./job.ts";
 import { openInitialAdapter } from "./initial_adapter.ts";

@@ -2,7 +2,7 @@
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { linearModules, parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { checkSpecAgainstModel } from "../../shared/job/target_modules.ts";
-import type { PlannedJob } from "../fleet.ts";
+import type { PlannedJob } from "../fleet/fleet.ts";
 import type { Layout } from "../training/state.ts";
 
 /** Tensors begin at multiples of so many elements, as the kernels need it (worker/kernels/gradient_sums.ts). */

@@ -8,7 +8,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { checkLearnable } from "./learnable.ts";
 import { planJob, planSteps } from "./dataset.ts";
-import type { PlannedJob } from "../fleet.ts";
+import type { PlannedJob } from "../fleet/fleet.ts";
 import type { PrepareRequest } from "../jobs/job_service.ts";
 import { describeLocal, localWarnings } from "./local_plan.ts";
 import type { runPreparationChild } from "./preparation_child.ts";

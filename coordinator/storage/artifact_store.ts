@@ -17,7 +17,7 @@ import {
 } from "./checkpoint_uploads.ts";
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { CheckpointFile } from "../fleet.ts";
+import type { CheckpointFile } from "../fleet/fleet.ts";
 import { readWords } from "./state_file.ts";
 import { PRIVATE_FOLDER_MODE } from "./private_folder.ts";
 import { createFileVerifier } from "./verified_file.ts";

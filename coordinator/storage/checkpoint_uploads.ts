@@ -6,7 +6,7 @@
  */
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { CheckpointFile } from "../fleet.ts";
+import type { CheckpointFile } from "../fleet/fleet.ts";
 import { writeStreamedFile } from "./streamed_file.ts";
 
 /** What a checkpoint consists of; other names are refused. */

@@ -12,7 +12,7 @@ import type {
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
 import { watchAccusers } from "./accusations.ts";
 import { blame } from "./strikes.ts";
-import type { WorkerQuarantine } from "../fleet.ts";
+import type { WorkerQuarantine } from "../fleet/fleet.ts";
 import type { FleetView, Training } from "./state.ts";
 
 export type StepEvent =

@@ -10,7 +10,7 @@ import {
 } from "../../shared/protocol/messages.ts";
 import { decideStep } from "./step.ts";
 import type { StepEffect, StepEvent } from "./decision.ts";
-import type { JobObserver } from "../fleet.ts";
+import type { JobObserver } from "../fleet/fleet.ts";
 import { type FleetMember, newTraining, type Training, type TrainingPlan } from "./state.ts";
 
 export const START = "s-1";

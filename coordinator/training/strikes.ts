@@ -3,7 +3,7 @@
  * gone: it is in no attempt, what is in its sums is done again by others, and nobody waits for it (decision 0012).
  */
 import type { Limits } from "../../shared/protocol/limits.ts";
-import type { WorkerQuarantine } from "../fleet.ts";
+import type { WorkerQuarantine } from "../fleet/fleet.ts";
 import type { StepEffect } from "./decision.ts";
 import type { FleetView, Training } from "./state.ts";
 

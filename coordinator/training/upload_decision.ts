@@ -1,7 +1,7 @@
 /** Who may upload which file of a checkpoint, and how large it has to be: pure, so that every refusal has a test. */
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
 import { quote } from "../../shared/errors.ts";
-import type { CheckpointOrder } from "../fleet.ts";
+import type { CheckpointOrder } from "../fleet/fleet.ts";
 
 /** PEFT's configuration: a kilobyte, and a list of modules for each of a thousand layers at most. */
 const MAX_CONFIG_BYTES = 2 ** 20;

@@ -3,7 +3,7 @@
  * memory, with a clock that jumps. Processes can be killed, stalled and cut off at any moment; the same seed gives the same
  * history.
  */
-import type { StepReport, WorkerView } from "../../coordinator/fleet.ts";
+import type { StepReport, WorkerView } from "../../coordinator/fleet/fleet.ts";
 import { createFakeClock, type FakeClock } from "../../shared/testing/fake_clock.ts";
 import type { Bus } from "../../shared/bus/bus.ts";
 import { createMemoryBroker, type MemoryBroker } from "../../shared/testing/memory_bus.ts";

@@ -1,5 +1,5 @@
 /** A job for the toy engine: small, and with a result that depends on every micro-batch having been counted once. */
-import type { PlannedJob } from "../../coordinator/fleet.ts";
+import type { PlannedJob } from "../../coordinator/fleet/fleet.ts";
 import { localPlanOf } from "../../coordinator/planning/local_plan.ts";
 import type { z } from "zod";
 import { type fleetSchema, parseJobRequest } from "../../shared/job/job_spec.ts";

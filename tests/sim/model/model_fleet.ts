@@ -6,7 +6,7 @@ import { createFakeClock, type FakeClock } from "../../../shared/testing/fake_cl
 import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
 import { workerIdOf } from "../../../shared/protocol/ids.ts";
 import { messageOf } from "../../../shared/errors.ts";
-import type { StepReport } from "../../../coordinator/fleet.ts";
+import type { StepReport } from "../../../coordinator/fleet/fleet.ts";
 import { LIMITS, type Limits } from "../../../shared/protocol/limits.ts";
 import { pcg32, type Prng } from "../../../shared/prng.ts";
 import { createCoordinatorInMemory } from "../coordinator_in_memory.ts";

@@ -1,16 +1,16 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { createFakeClock, type FakeClock } from "../shared/testing/fake_clock.ts";
-import type { Bus } from "../shared/bus/bus.ts";
-import { createMemoryBroker, type MemoryBroker } from "../shared/testing/memory_bus.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { LIMITS } from "../shared/protocol/limits.ts";
-import * as messages from "../shared/protocol/messages.ts";
-import * as subjects from "../shared/protocol/subjects.ts";
-import type { ArtifactStore } from "./storage/artifact_store.ts";
+import { createFakeClock, type FakeClock } from "../../shared/testing/fake_clock.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import { createMemoryBroker, type MemoryBroker } from "../../shared/testing/memory_bus.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
+import * as messages from "../../shared/protocol/messages.ts";
+import * as subjects from "../../shared/protocol/subjects.ts";
+import type { ArtifactStore } from "../storage/artifact_store.ts";
 import type { PlannedJob } from "./fleet.ts";
-import { SILENT_OBSERVER } from "./training/step_fixture.ts";
-import { createFleet, type RunningFleet } from "./job_runner.ts";
-import { parseJobRequest } from "../shared/job/job_spec.ts";
+import { SILENT_OBSERVER } from "../training/step_fixture.ts";
+import { createFleet, type RunningFleet } from "./fleet_over_bus.ts";
+import { parseJobRequest } from "../../shared/job/job_spec.ts";
 
 const { encodeMessage, decodeMessage } = messages;
 const NO_ARTIFACTS = { files: () => Promise.resolve([]) } as unknown as ArtifactStore;

@@ -1,8 +1,8 @@
 /** Subscriptions whose handlers may throw: a message that no worker of ours would send is told of, and changes nothing. */
 import type { z } from "zod";
-import type { Bus, BusMessage, Subscription } from "../shared/bus/bus.ts";
-import { decodeMessage } from "../shared/protocol/messages.ts";
-import { assertSpokenBy, senderOf } from "../shared/protocol/subjects.ts";
+import type { Bus, BusMessage, Subscription } from "../../shared/bus/bus.ts";
+import { decodeMessage } from "../../shared/protocol/messages.ts";
+import { assertSpokenBy, senderOf } from "../../shared/protocol/subjects.ts";
 import type { FloodGuard } from "./flood_guard.ts";
 
 export type OnDefect = (message: string, thrown: unknown) => void;

@@ -3,7 +3,7 @@
  * has changed by the pause's end. A state may be skipped, since the next one says everything (docs/protocol.md, "Two repeated
  * states").
  */
-import type { Clock } from "../shared/clock.ts";
+import type { Clock } from "../../shared/clock.ts";
 
 export interface PacedOptions {
   readonly clock: Clock;

@@ -2,9 +2,9 @@
  * What a misbehaving worker costs: a message that no worker of ours would send is a line in the log, then one line for many of
  * them, and with too many the worker is thrown out. A large one is dropped before anybody reads it (decision 0019).
  */
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import type { Limits } from "../shared/protocol/limits.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
 
 export interface FloodGuard {
   /**

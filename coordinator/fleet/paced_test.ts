@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createPaced } from "./paced.ts";
 
 function createWorld(pauseMs = 100) {

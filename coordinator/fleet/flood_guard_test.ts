@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { messageOf } from "../shared/errors.ts";
-import { LIMITS } from "../shared/protocol/limits.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { messageOf } from "../../shared/errors.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
 import { createFloodGuard } from "./flood_guard.ts";
 
 function guarded() {

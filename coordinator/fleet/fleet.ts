@@ -2,13 +2,13 @@
  * The border between a job's life (HTTP, files, status, artifacts) and its training (NATS, steps, workers): what the
  * job service asks of the fleet, and what it hears back.
  */
-import type { JobSpec } from "../shared/job/job_spec.ts";
-import type { AuditCounts } from "../shared/protocol/messages.ts";
-import type { MicroBatch } from "../shared/data/micro_batch.ts";
-import type { InitialState } from "./jobs/initial_adapter.ts";
-import type { LocalPlan } from "./planning/local_plan.ts";
-import type { ModelManifest } from "../shared/model/model_manifest.ts";
-import type { CheckpointSteps } from "./planning/shard_plan.ts";
+import type { JobSpec } from "../../shared/job/job_spec.ts";
+import type { AuditCounts } from "../../shared/protocol/messages.ts";
+import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { InitialState } from "../jobs/initial_adapter.ts";
+import type { LocalPlan } from "../planning/local_plan.ts";
+import type { ModelManifest } from "../../shared/model/model_manifest.ts";
+import type { CheckpointSteps } from "../planning/shard_plan.ts";
 
 /** A validated job whose data is ready: everything that the steps need, computed before the first one. */
 export interface PlannedJob {
