@@ -9,7 +9,7 @@ import { serveHttp } from "./api/transport/http_server.ts";
 import { layoutOfJob } from "./planning/adapter_layout.ts";
 import { createApp } from "./api/app.ts";
 import { createArtifactStore } from "./storage/artifact_store.ts";
-import type { CoordinatorConfig } from "./config.ts";
+import type { CoordinatorConfig } from "./config/config.ts";
 import { loadIdentity, saveIdentity } from "./config_identity.ts";
 import type { Identity } from "./config_identity.ts";
 import type { Broker, ConnectedFleet, ConnectOptions } from "./connect_fleet.ts";
@@ -36,7 +36,7 @@ import { assertTakesBytes } from "./storage/probe_folder.ts";
 import { openSqliteJobStore } from "./jobs/sqlite_job_store.ts";
 import { removeUnfinishedFiles } from "./storage/streamed_file.ts";
 import { createUploadStore } from "./jobs/upload_store.ts";
-import { plaintextWarnings, readTls } from "./tls.ts";
+import { plaintextWarnings, readTls } from "./config/tls.ts";
 
 /** How often a coordinator that stands by looks whether the data folder is free: it shall lead within a second. */
 const FOLDER_INTERVAL_MS = 200;

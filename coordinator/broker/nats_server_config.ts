@@ -1,6 +1,6 @@
 /** The configuration of the coordinator's own nats-server: who may connect, where it listens, where streams lie. */
 import type { BrokerAccounts } from "./nats_accounts.ts";
-import type { TlsFiles } from "../tls.ts";
+import type { TlsFiles } from "../config/tls.ts";
 
 export interface NatsServerConfig {
   readonly host: string;

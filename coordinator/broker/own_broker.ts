@@ -4,14 +4,14 @@ import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { BrokerHealth } from "./broker_health.ts";
 import { watchBroker } from "./broker_watch.ts";
-import type { CoordinatorConfig } from "../config.ts";
+import type { CoordinatorConfig } from "../config/config.ts";
 import type { Broker } from "../connect_fleet.ts";
 import { type AccountKeys, brokerAccounts, fleetToken, masterOf, type Revocation } from "./nats_accounts.ts";
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
 import { superviseNatsServer } from "./nats_supervisor.ts";
 import type { SupervisedNatsServer, SupervisorOptions } from "./nats_supervisor.ts";
 import { assertTakesBytes } from "../storage/probe_folder.ts";
-import type { Tls } from "../tls.ts";
+import type { Tls } from "../config/tls.ts";
 
 export interface OwnBroker extends SupervisedNatsServer {
   /** How the coordinator reaches it. */

@@ -1,9 +1,9 @@
 /** The coordinator's command line and environment, parsed into one value. Only this file and main.ts know them. */
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import { readHubSettings } from "../shared/model/hub_settings.ts";
-import type { HubOptions } from "./base_models/hub.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { readHubSettings } from "../../shared/model/hub_settings.ts";
+import type { HubOptions } from "../base_models/hub.ts";
 import type { TlsFiles } from "./tls.ts";
 
 export interface CoordinatorConfig {

@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { resolve } from "@std/path";
-import { LoraFleetError } from "../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { isLoopback, parseConfig, USAGE } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 

@@ -1,6 +1,6 @@
 /** Encrypted connections: the certificate of the API and of the own broker, and a warning where there is none. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { type CoordinatorConfig, isLoopback } from "./config.ts";
 
 export interface TlsFiles {
