@@ -10,8 +10,8 @@ import { parseConfig, USAGE } from "./config/config.ts";
 import type { CoordinatorConfig } from "./config/config.ts";
 import { connectFleet } from "./connect_fleet.ts";
 import { checkModelForJob } from "./planning/prepare_job.ts";
-import { startCoordinator } from "./main_start.ts";
-import type { CoordinatorParts, RunningCoordinator } from "./main_start.ts";
+import { startCoordinator } from "./start.ts";
+import type { CoordinatorParts, RunningCoordinator } from "./start.ts";
 import { openPreparer } from "./planning/open_preparer.ts";
 
 /** Whatever does not end in this time is left to end with the process. */

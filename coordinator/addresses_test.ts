@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { brokerForWorkers, ownAddress } from "./main_addresses.ts";
+import { brokerForWorkers, ownAddress } from "./addresses.ts";
 
 const none = { natsUrl: null, natsPublicUrl: null, publicUrl: null };
 const request = new URL("http://fleet.example:8787/join/x");

@@ -9,8 +9,8 @@ import { parseConfig } from "./config/config.ts";
 import type { CoordinatorConfig } from "./config/config.ts";
 import type { Broker, ConnectOptions } from "./connect_fleet.ts";
 import type { PlannedJob } from "./fleet/fleet.ts";
-import { startCoordinator } from "./main_start.ts";
-import type { CoordinatorParts, RunningCoordinator } from "./main_start.ts";
+import { startCoordinator } from "./start.ts";
+import type { CoordinatorParts, RunningCoordinator } from "./start.ts";
 import type { JoinReply } from "./api/services.ts";
 
 interface Trial {

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../shared/errors.ts";
-import { loadIdentity, saveIdentity } from "./config_identity.ts";
+import { loadIdentity, saveIdentity } from "./identity.ts";
 
 Deno.test("an identity is made once, kept, private, and not overwritten when broken", async () => {
   const folder = await Deno.makeTempDir();
