@@ -9,8 +9,8 @@ import type { Log } from "../shared/log.ts";
 import type { BrokerHealth } from "./broker/broker_health.ts";
 import type { Fleet } from "./fleet/fleet.ts";
 import { createFleet, type FleetOptions } from "./fleet/fleet_over_bus.ts";
-import { tryToLead } from "./leadership.ts";
-import { type Standby, waitToLead } from "./standby.ts";
+import { tryToLead } from "./leadership/leadership.ts";
+import { type Standby, waitToLead } from "./leadership/standby.ts";
 
 /** A broker that does not answer for so long is not ready. */
 const BROKER_ANSWER_MS = 2000;

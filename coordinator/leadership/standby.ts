@@ -1,6 +1,6 @@
 /** Of several coordinators on one data folder or at one broker exactly one leads; the others stand by until it has ended. */
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 
 export interface Standby {
   /** Whether to wait at all; otherwise what is in the way is thrown. */

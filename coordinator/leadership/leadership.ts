@@ -3,10 +3,10 @@
  * was silent for longer than the lease lasts, paused or cut off, says nothing more until a renewal has shown that nobody
  * else has led since.
  */
-import type { Bus, Lease, LeaseOptions } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { LEADER_LEASE } from "../shared/protocol/subjects.ts";
+import type { Bus, Lease, LeaseOptions } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { LEADER_LEASE } from "../../shared/protocol/subjects.ts";
 import { leasedBus } from "./leased_bus.ts";
 
 export interface Leadership {

@@ -1,6 +1,6 @@
 /** The bus of a coordinator that leads: mute and deaf while it is not certain to lead, and for ever when it is over. */
-import type { Bus, Lease } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
+import type { Bus, Lease } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
 
 /** How often it is looked whether the lease is held again. */
 const CHECK_MS = 100;
