@@ -10,7 +10,7 @@ import { addJobOutputRoutes } from "./job_outputs.ts";
 import { addJobRoutes } from "./jobs.ts";
 import { addJoinTokenRoutes } from "./join_tokens.ts";
 import { addModelRoutes } from "./models.ts";
-import { pacedBodies } from "../routes/paced_body.ts";
+import { pacedBodies } from "./transport/paced_body.ts";
 import { addUploadRoutes } from "./uploads.ts";
 import { addWorkerRoutes } from "./workers.ts";
 import { z } from "@hono/zod-openapi";

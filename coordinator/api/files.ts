@@ -15,10 +15,10 @@ import {
 } from "./services.ts";
 import { userSecurity } from "./services.ts";
 import type { Api, ApiServices } from "./services.ts";
-import { readText } from "../routes/bodies.ts";
-import { faulty, readForm } from "../routes/form.ts";
-import type { Part } from "../routes/multipart.ts";
-import { serveFile } from "../routes/serve_file.ts";
+import { readText } from "./transport/bodies.ts";
+import { faulty, readForm } from "./transport/form.ts";
+import type { Part } from "./transport/multipart.ts";
+import { serveFile } from "./transport/serve_file.ts";
 import { fileSchema, fileView, listSchema, pageView } from "./views.ts";
 
 const ANCHOR = "expires_after[anchor]";

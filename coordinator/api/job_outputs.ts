@@ -17,8 +17,8 @@ import {
 import { userSecurity } from "./services.ts";
 import type { Api, ApiServices } from "./services.ts";
 import { invalidInput } from "./errors.ts";
-import { openEventStream } from "../routes/event_stream.ts";
-import { serveFile } from "../routes/serve_file.ts";
+import { openEventStream } from "./transport/event_stream.ts";
+import { serveFile } from "./transport/serve_file.ts";
 import { artifactSchema, checkpointSchema, checkpointView, eventNumberOf, eventSchema } from "./views.ts";
 import { eventView, listSchema, listView, pageView } from "./views.ts";
 

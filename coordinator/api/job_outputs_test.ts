@@ -3,7 +3,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { withWorld } from "./app_fixture.ts";
 import type { World } from "./app_fixture.ts";
-import { openEventStream } from "../routes/event_stream.ts";
+import { openEventStream } from "./transport/event_stream.ts";
 
 async function submit(world: World, text = "a\nb"): Promise<string> {
   const { id } = await world.upload(text);

@@ -11,7 +11,7 @@ import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { MetadataFilter } from "../jobs/job_store.ts";
 import { addDescribed, errorAnswers, idParameter, jsonContent, pageQuery, userSecurity } from "./services.ts";
 import type { Api, ApiServices } from "./services.ts";
-import { readJson } from "../routes/bodies.ts";
+import { readJson } from "./transport/bodies.ts";
 import { jobSchema, jobView, listSchema, pageView } from "./views.ts";
 
 const MAX_BODY_BYTES = 2 ** 20;

@@ -3,7 +3,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { JoinTokenRecord } from "../access/access_store.ts";
 import { addDescribed, errorAnswers, idParameter, jsonContent, userSecurity } from "./services.ts";
 import type { Api, ApiServices } from "./services.ts";
-import { readObject } from "../routes/bodies.ts";
+import { readObject } from "./transport/bodies.ts";
 import { listSchema, listView } from "./views.ts";
 
 /** Ten years: whoever means "for ever" says null. */

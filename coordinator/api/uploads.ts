@@ -13,8 +13,8 @@ import {
   userSecurity,
 } from "./services.ts";
 import type { Api, ApiServices } from "./services.ts";
-import { readObject } from "../routes/bodies.ts";
-import { faulty, readForm } from "../routes/form.ts";
+import { readObject } from "./transport/bodies.ts";
+import { faulty, readForm } from "./transport/form.ts";
 import { fileSchema, fileView, seconds, timestamp } from "./views.ts";
 
 const uploadSchema = z.object({

@@ -16,8 +16,8 @@ import type { Api, ApiServices } from "./services.ts";
 import { decideUpload, type UploadDecision } from "../training/upload_decision.ts";
 import { bearerOf } from "./auth.ts";
 import { HttpError } from "./errors.ts";
-import { readObject } from "../routes/bodies.ts";
-import { serveFile } from "../routes/serve_file.ts";
+import { readObject } from "./transport/bodies.ts";
+import { serveFile } from "./transport/serve_file.ts";
 
 const addressesSchema = z.object({ natsUrl: z.string(), httpUrl: z.string(), coordinatorId: z.string() })
   .openapi("FleetAddresses");

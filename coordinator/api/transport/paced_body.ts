@@ -1,9 +1,9 @@
 /** Bodies that must keep coming: who opens uploads and hardly sends anything would hold files and memory for ever. */
 import type { MiddlewareHandler } from "hono";
-import type { Clock } from "../../shared/clock.ts";
-import { messageOf } from "../../shared/errors.ts";
-import { assertRequestLine } from "../api/transport/request_line.ts";
-import { HttpError } from "../api/errors.ts";
+import type { Clock } from "../../../shared/clock.ts";
+import { messageOf } from "../../../shared/errors.ts";
+import { assertRequestLine } from "./request_line.ts";
+import { HttpError } from "../errors.ts";
 
 /** Half of what a poor upstream gives. */
 const SLOWEST_BYTES_PER_SECOND = 16 * 1024;

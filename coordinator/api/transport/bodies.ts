@@ -1,8 +1,8 @@
 /** Reads what clients send, with limits. */
 import type { Context } from "hono";
 import type { z } from "zod";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { HttpError, invalidInput } from "../api/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../../../shared/errors.ts";
+import { HttpError, invalidInput } from "../errors.ts";
 
 const MAX_OBJECT_BYTES = 10_000;
 

@@ -3,7 +3,7 @@
  * the platform and of Hono hold the whole body in memory.
  */
 import { Buffer } from "node:buffer";
-import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { LoraFleetError, quote } from "../../../shared/errors.ts";
 
 const MAX_HEADER_BYTES = 8192;
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import { boundaryOf, readMultipart } from "./multipart.ts";
 
 type Field = [name: string, filename: string | null, text: string];
