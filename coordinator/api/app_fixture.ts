@@ -33,7 +33,7 @@ import type { Preparer } from "../planning/preparer.ts";
 import { openAccessStore } from "../access/access_store.ts";
 import { randomId } from "../storage/ids.ts";
 import type { FileRecord, JobStore } from "../jobs/job_store.ts";
-import { createMemoryJobStore } from "../store/memory_job_store.ts";
+import { createMemoryJobStore } from "../testing/memory_job_store.ts";
 import { sha256Of } from "../storage/streamed_file.ts";
 
 export const JOIN_TOKEN = "join-token-of-the-tests";

@@ -7,7 +7,7 @@ import type { FileStore } from "./file_store.ts";
 import { randomId } from "../storage/ids.ts";
 import type { JobStore } from "./job_store.ts";
 import { jobFixture } from "./job_store_contract.ts";
-import { createMemoryJobStore } from "../store/memory_job_store.ts";
+import { createMemoryJobStore } from "../testing/memory_job_store.ts";
 import { FileTooLargeError } from "../storage/streamed_file.ts";
 
 const ABC_SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

@@ -16,7 +16,7 @@ import type { World } from "../api/app_fixture.ts";
 import type { JobRecord } from "./job.ts";
 import type { PrepareRequest } from "./job_service.ts";
 import type { JobStore } from "./job_store.ts";
-import { createMemoryJobStore } from "../store/memory_job_store.ts";
+import { createMemoryJobStore } from "../testing/memory_job_store.ts";
 
 async function submit(world: World, text = "a\nb", fields: object = {}): Promise<JobRecord> {
   const { id } = await world.upload(text);

@@ -3,7 +3,7 @@ import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { testJobStore } from "./job_store_contract.ts";
 import type { NewJobEvent } from "./job_store.ts";
 import { logJobEvents } from "./logged_job_store.ts";
-import { createMemoryJobStore } from "../store/memory_job_store.ts";
+import { createMemoryJobStore } from "../testing/memory_job_store.ts";
 
 function setUp() {
   const lines: string[] = [];

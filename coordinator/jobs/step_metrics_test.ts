@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { stepMetricsCsv } from "./step_metrics.ts";
-import { createMemoryJobStore } from "../store/memory_job_store.ts";
+import { createMemoryJobStore } from "../testing/memory_job_store.ts";
 
 Deno.test("each step is one line of OpenAI's columns, by its newest commit", () => {
   const store = createMemoryJobStore();
