@@ -19,8 +19,8 @@ import {
   welcomeSchema,
 } from "../shared/protocol/messages.ts";
 import { helloSubject, leaveSubject } from "../shared/protocol/subjects.ts";
-import { unlessAborted } from "./abortable.ts";
-import { createChange } from "./change.ts";
+import { unlessAborted } from "./async/abortable.ts";
+import { createChange } from "./async/change.ts";
 import { measureEventLoopGap } from "./event_loop_gap.ts";
 import { type Connection, type CoordinatorLinkOptions, createCoordinatorLink } from "./coordinator_link.ts";
 import { type FleetFeed, listenToFleet } from "./fleet_feed.ts";

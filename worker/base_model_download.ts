@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { Limits } from "../shared/protocol/limits.ts";
-import { withDeadline } from "./abortable.ts";
+import { withDeadline } from "./async/abortable.ts";
 import type { ManifestFile } from "./base_model_files.ts";
 import type { Fetch } from "./join.ts";
 import type { Log } from "./log.ts";

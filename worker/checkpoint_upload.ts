@@ -4,7 +4,7 @@ import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { checkpointWaitMs, diskPauseMs, type Limits } from "../shared/protocol/limits.ts";
 import type { JobAnnouncement } from "../shared/protocol/messages.ts";
-import { withDeadline } from "./abortable.ts";
+import { withDeadline } from "./async/abortable.ts";
 import { hashOf } from "./base_model_files.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { Fetch, JoinReply } from "./join.ts";

@@ -6,7 +6,7 @@ import type { Clock } from "../shared/clock.ts";
 import { type ErrorCode, LoraFleetError, messageOf } from "../shared/errors.ts";
 import { diskPauseMs, type Limits } from "../shared/protocol/limits.ts";
 import type { Heartbeat, JobAnnouncement, WorkerJob } from "../shared/protocol/messages.ts";
-import { createChange } from "./change.ts";
+import { createChange } from "./async/change.ts";
 import type { Engine, EngineSpec, GradientLayout } from "./engine/engine.ts";
 import { type JobSession, type Membership, startJobSession, type WriteCheckpoint } from "./job_session.ts";
 import { LocalStepsEngine } from "./local_steps.ts";

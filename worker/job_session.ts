@@ -18,7 +18,7 @@ import {
   type StepState,
 } from "../shared/protocol/messages.ts";
 import { checkpointSubject } from "../shared/protocol/subjects.ts";
-import { askUntilAnswered } from "./ask.ts";
+import { askUntilAnswered } from "./async/ask.ts";
 import type { Engine, GradientLayout } from "./engine/engine.ts";
 import type { Log } from "./log.ts";
 import { fetchState } from "./recover.ts";

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { redactForms } from "../shared/redact.ts";
-import { withDeadline } from "./abortable.ts";
+import { withDeadline } from "./async/abortable.ts";
 
 /** What this part of the program needs of `fetch`. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;

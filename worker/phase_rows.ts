@@ -18,7 +18,7 @@ import {
 } from "../shared/protocol/messages.ts";
 import type { MicroBatch } from "../shared/data/micro_batch.ts";
 import { rowsSubject } from "../shared/protocol/subjects.ts";
-import { askUntilRead } from "./ask.ts";
+import { askUntilRead } from "./async/ask.ts";
 
 export interface PhaseRowsOptions {
   readonly bus: Bus;

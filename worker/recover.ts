@@ -8,7 +8,7 @@ import { LoraFleetError, quote } from "../shared/errors.ts";
 import { type Limits, recoverWaitMs } from "../shared/protocol/limits.ts";
 import { type Committed, encodeMessage, recoverRequestSchema } from "../shared/protocol/messages.ts";
 import { recoverSubject } from "../shared/protocol/subjects.ts";
-import { unlessAborted, withDeadline } from "./abortable.ts";
+import { unlessAborted, withDeadline } from "./async/abortable.ts";
 import type { TrainingState } from "./engine/engine.ts";
 import { decodeStateFrame, maxPieceWords } from "../shared/protocol/state_frame.ts";
 import { type Piece, piecesOf, stateOfWords, stateWordCount } from "./state_words.ts";

@@ -20,7 +20,7 @@ import {
   type WorkItemHeader,
 } from "../shared/protocol/messages.ts";
 import { failureSubject, itemSubject, reportSubject, updateSubject } from "../shared/protocol/subjects.ts";
-import { askUntilAnswered, askUntilRead } from "./ask.ts";
+import { askUntilAnswered, askUntilRead } from "./async/ask.ts";
 import type { MicroBatchResult, UpdateResult } from "./engine/engine.ts";
 import type { AttemptId } from "./step_action.ts";
 

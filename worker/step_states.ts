@@ -4,7 +4,7 @@ import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { decodeMessage, type StepState, stepStateSchema } from "../shared/protocol/messages.ts";
 import { stateSubject } from "../shared/protocol/subjects.ts";
 import { isNewerState } from "../shared/protocol/terms.ts";
-import { createChange } from "./change.ts";
+import { createChange } from "./async/change.ts";
 import type { Log } from "./log.ts";
 
 /** A signal that aborts as soon as a state does not fit any more. */

@@ -4,7 +4,7 @@ import type { Clock } from "../shared/clock.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { Limits } from "../shared/protocol/limits.ts";
 import { workQueueName } from "../shared/protocol/subjects.ts";
-import { unlessAborted } from "./abortable.ts";
+import { unlessAborted } from "./async/abortable.ts";
 import type { Log } from "./log.ts";
 
 export interface WorkSource {

@@ -1,4 +1,4 @@
-/** A model worker's requests to the coordinator, repeated until they are answered, as in `worker/ask.ts`. */
+/** A model worker's requests to the coordinator, repeated until they are answered, as in `worker/async/ask.ts`. */
 import type { z } from "zod";
 import { decodeMessage } from "../../../shared/protocol/messages.ts";
 import type { ModelLink } from "./model_link.ts";

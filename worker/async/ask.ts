@@ -1,9 +1,9 @@
 /** Requests to the coordinator that are repeated until they are answered. */
 import type { z } from "zod";
-import type { Bus } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { decodeMessage } from "../shared/protocol/messages.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { decodeMessage } from "../../shared/protocol/messages.ts";
 import { unlessAborted } from "./abortable.ts";
 
 /** A request that fails at once must not be repeated at once. */

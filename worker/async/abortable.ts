@@ -1,6 +1,6 @@
 /** Waiting that ends early. */
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 
 /** The promise's outcome, or the signal's reason where that comes first. The promise itself goes on unheard. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { encodeMessage, receivedSchema } from "../shared/protocol/messages.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { encodeMessage, receivedSchema } from "../../shared/protocol/messages.ts";
 import { askUntilAnswered } from "./ask.ts";
 
 const received = encodeMessage(receivedSchema, { type: "received" });

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { unlessAborted, withDeadline } from "./abortable.ts";
 
 const never = new Promise<never>(() => {});
