@@ -21,13 +21,13 @@ Deno.test("clocks, timers and randomness live in mains and adapters", () => {
 Deno.test("each rule is broken by an example", () => {
   const broken = (from: string, ...imports: string[]) => brokenDirections(new Map([[from, imports]])).length;
   assertEquals(broken("coordinator/api/app.ts", "shared/errors.ts", "coordinator/fleet/fleet.ts"), 0);
-  assertEquals(broken("coordinator/api/app.ts", "worker/agent.ts"), 1);
-  assertEquals(broken("worker/agent.ts", "coordinator/fleet/fleet.ts"), 1);
-  assertEquals(broken("worker/agent_test.ts", "coordinator/fleet/fleet.ts"), 1);
-  assertEquals(broken("shared/errors.ts", "worker/agent.ts"), 1);
+  assertEquals(broken("coordinator/api/app.ts", "worker/fleet/agent.ts"), 1);
+  assertEquals(broken("worker/fleet/agent.ts", "coordinator/fleet/fleet.ts"), 1);
+  assertEquals(broken("worker/fleet/agent_test.ts", "coordinator/fleet/fleet.ts"), 1);
+  assertEquals(broken("shared/errors.ts", "worker/fleet/agent.ts"), 1);
   assertEquals(broken("deploy/demo/main.ts", "coordinator/fleet/fleet.ts"), 1);
-  assertEquals(broken("worker/agent.ts", "tests/sim/world.ts"), 2);
-  assertEquals(broken("worker/agent_test.ts", "tests/sim/world.ts"), 0);
+  assertEquals(broken("worker/fleet/agent.ts", "tests/sim/world.ts"), 2);
+  assertEquals(broken("worker/fleet/agent_test.ts", "tests/sim/world.ts"), 0);
   assertEquals(broken("worker/kernels/a.ts", "shared/bus/bus.ts"), 1);
   assertEquals(broken("worker/allreduce/a.ts", "worker/device/gpu.ts"), 1);
   assertEquals(broken("worker/data.ts", "worker/engine/engine.ts", "worker/allreduce/round.ts"), 1);
@@ -46,9 +46,10 @@ Deno.test("a message is found behind other files too", () => {
 });
 
 Deno.test("the real clock is seen in code, not in comments", () => {
-  assertEquals(realWorldUses("worker/agent.ts", "const t = Date.now(); // Math.random").length, 1);
+  assertEquals(realWorldUses("worker/fleet/agent.ts", "const t = Date.now(); // Math.random").length, 1);
   assertEquals(
-    realWorldUses("worker/agent.ts", "/** Math.random\n * setTimeout */\n// Date.now\nsetTimeoutMs").length,
+    realWorldUses("worker/fleet/agent.ts", "/** Math.random\n * setTimeout */\n// Date.now\nsetTimeoutMs")
+      .length,
     0,
   );
   assertEquals(realWorldUses("worker/main.ts", "Date.now()").length, 0);

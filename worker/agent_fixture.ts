@@ -35,8 +35,8 @@ import {
 } from "../shared/protocol/messages.ts";
 import type { MicroBatch } from "../shared/data/micro_batch.ts";
 import * as subjects from "../shared/protocol/subjects.ts";
-import { type Agent, type AgentOptions, startAgent } from "./agent.ts";
-import type { JoinReply } from "./join.ts";
+import { type Agent, type AgentOptions, startAgent } from "./fleet/agent.ts";
+import type { JoinReply } from "./fleet/join.ts";
 import type { LogLevel } from "./log.ts";
 import { createToyEngine, type ToyEngine, type ToyEngineOptions } from "./toy_engine.ts";
 

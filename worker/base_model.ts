@@ -13,7 +13,7 @@ import { downloadFile, type DownloadOptions } from "./base_model_download.ts";
 import { createHashCache, folderProblem, hasOtherFiles } from "./base_model_files.ts";
 import type { HubSettings } from "../shared/model/hub_settings.ts";
 import { hubUrl } from "./base_model_hub.ts";
-import type { Fetch, JoinReply } from "./join.ts";
+import type { Fetch, JoinReply } from "./fleet/join.ts";
 import type { Log } from "./log.ts";
 
 export interface BaseModelOptions {

@@ -5,7 +5,7 @@ import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { Limits } from "../shared/protocol/limits.ts";
 import { withDeadline } from "./async/abortable.ts";
 import type { ManifestFile } from "./base_model_files.ts";
-import type { Fetch } from "./join.ts";
+import type { Fetch } from "./fleet/join.ts";
 import type { Log } from "./log.ts";
 
 /** A source that gives no byte in so many tries is not tried again. */

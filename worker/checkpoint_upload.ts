@@ -7,7 +7,7 @@ import type { JobAnnouncement } from "../shared/protocol/messages.ts";
 import { withDeadline } from "./async/abortable.ts";
 import { hashOf } from "./base_model_files.ts";
 import type { Engine } from "./engine/engine.ts";
-import type { Fetch, JoinReply } from "./join.ts";
+import type { Fetch, JoinReply } from "./fleet/join.ts";
 import type { Log } from "./log.ts";
 
 export interface CheckpointOptions {

@@ -7,14 +7,14 @@ import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { newIncarnation } from "../shared/protocol/ids.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
 import { catchUncaught, detailOf, type Log, type Logger, processLogger } from "../shared/log.ts";
-import { type Agent, startAgent } from "./agent.ts";
+import { type Agent, startAgent } from "./fleet/agent.ts";
 import { createBaseModels } from "./base_model.ts";
 import { createCheckpointWriter } from "./checkpoint_upload.ts";
 import { parseConfig, USAGE, type WorkerConfig } from "./config.ts";
 import { openFirstGpu } from "./device/first_gpu.ts";
 import { startEngineThread } from "./engine/engine_client.ts";
-import { createWorkerIdentity } from "./identity.ts";
-import { readTlsTrust, type TlsTrust } from "./tls_trust.ts";
+import { createWorkerIdentity } from "./fleet/identity.ts";
+import { readTlsTrust, type TlsTrust } from "./fleet/tls_trust.ts";
 
 /** Whoever interrupts a worker does not want to wait; its fleet notices soon enough. */
 const INTERRUPTED_MS = 1500;

@@ -5,7 +5,7 @@ import { systemClock } from "../shared/clock.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
 import { createCheckpointWriter } from "./checkpoint_upload.ts";
 import { downloadFile } from "./base_model_download.ts";
-import { askJoinUrl } from "./join.ts";
+import { askJoinUrl } from "./fleet/join.ts";
 
 const limits = { ...LIMITS, retryIntervalMs: 1 };
 const common = { fetch, clock: systemClock, limits, log: () => {} };

@@ -12,7 +12,7 @@ import { type AllReduce, createAllReduce } from "../../worker/allreduce/all_redu
 import { chunkPlan, defaultChunkBytes } from "../../worker/allreduce/chunk_plan.ts";
 import type { GradientCodec } from "../../worker/allreduce/codecs.ts";
 import { equalWeights, ownerRanges } from "../../worker/allreduce/owner_ranges.ts";
-import { measureEventLoopGap } from "../../worker/event_loop_gap.ts";
+import { measureEventLoopGap } from "../../worker/fleet/event_loop_gap.ts";
 import { createBarePattern } from "./bare_pattern.ts";
 
 /** One round that all workers do at the same time. */

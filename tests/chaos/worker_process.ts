@@ -9,10 +9,10 @@ import { systemClock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
 import { newIncarnation } from "../../shared/protocol/ids.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
-import { startAgent } from "../../worker/agent.ts";
+import { startAgent } from "../../worker/fleet/agent.ts";
 import { createCheckpointWriter } from "../../worker/checkpoint_upload.ts";
 import { startEngineThread } from "../../worker/engine/engine_client.ts";
-import { createWorkerIdentity } from "../../worker/identity.ts";
+import { createWorkerIdentity } from "../../worker/fleet/identity.ts";
 import { createToyEngine } from "../../worker/toy_engine.ts";
 import { keepBook, writeLine } from "./book_engine.ts";
 

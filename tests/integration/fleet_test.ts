@@ -8,7 +8,7 @@ import { z } from "zod";
 import { Children } from "../../deploy/demo/children.ts";
 import { repositoryRoot, startFleet } from "../../deploy/demo/fleet.ts";
 import { systemClock } from "../../shared/clock.ts";
-import { measureEventLoopGap } from "../../worker/event_loop_gap.ts";
+import { measureEventLoopGap } from "../../worker/fleet/event_loop_gap.ts";
 
 const assets = join(repositoryRoot, "deploy/demo/assets");
 const STEPS = 4;

@@ -3,8 +3,8 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createHash } from "node:crypto";
 import { systemClock } from "../../shared/clock.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
-import type { Agent } from "../../worker/agent.ts";
-import { createWorkerIdentity } from "../../worker/identity.ts";
+import type { Agent } from "../../worker/fleet/agent.ts";
+import { createWorkerIdentity } from "../../worker/fleet/identity.ts";
 import { messagesOf, startCoordinatorChild, submitJob, until, withFolder } from "./coordinator_child.ts";
 import { startToyWorker } from "./toy_worker.ts";
 

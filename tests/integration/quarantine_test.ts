@@ -1,6 +1,6 @@
 /** A lying worker and a bad sample over real processes and a real broker, as a user sees them through the API. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { Agent } from "../../worker/agent.ts";
+import type { Agent } from "../../worker/fleet/agent.ts";
 import {
   freePort,
   messagesOf,

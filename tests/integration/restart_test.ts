@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { systemClock } from "../../shared/clock.ts";
-import type { Agent } from "../../worker/agent.ts";
+import type { Agent } from "../../worker/fleet/agent.ts";
 import {
   type CoordinatorChild,
   freePort,

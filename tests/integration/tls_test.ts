@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { openConnection } from "../../shared/bus/nats_connection.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { createWorkerIdentity } from "../../worker/identity.ts";
-import { readTlsTrust } from "../../worker/tls_trust.ts";
+import { createWorkerIdentity } from "../../worker/fleet/identity.ts";
+import { readTlsTrust } from "../../worker/fleet/tls_trust.ts";
 import { systemClock } from "../../shared/clock.ts";
 import type { Bus } from "../../shared/bus/bus.ts";
 import { startCoordinatorChild, withFolder } from "./coordinator_child.ts";

@@ -3,9 +3,9 @@ import { join } from "@std/path";
 import { systemClock } from "../../shared/clock.ts";
 import { newIncarnation } from "../../shared/protocol/ids.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
-import { type Agent, startAgent } from "../../worker/agent.ts";
+import { type Agent, startAgent } from "../../worker/fleet/agent.ts";
 import { createCheckpointWriter } from "../../worker/checkpoint_upload.ts";
-import { createWorkerIdentity } from "../../worker/identity.ts";
+import { createWorkerIdentity } from "../../worker/fleet/identity.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";
 
 export interface ToyWorkerOptions {

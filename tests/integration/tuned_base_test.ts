@@ -6,7 +6,7 @@ import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import OpenAI from "openai";
 import { toFile } from "openai";
-import type { Agent } from "../../worker/agent.ts";
+import type { Agent } from "../../worker/fleet/agent.ts";
 import { writeSafetensors } from "../../worker/model/safetensors.ts";
 import { freePort, startCoordinatorChild, until, withFolder } from "./coordinator_child.ts";
 import { startToyWorker } from "./toy_worker.ts";

@@ -10,7 +10,7 @@ import { createMemoryBroker, type MemoryBroker } from "../../shared/testing/memo
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
 import { pcg32, type Prng } from "../../shared/prng.ts";
-import { type Agent, startAgent } from "../../worker/agent.ts";
+import { type Agent, startAgent } from "../../worker/fleet/agent.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
 import { readStateWords, stateWordCount } from "../../worker/state_words.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";

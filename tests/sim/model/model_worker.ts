@@ -1,5 +1,5 @@
 /**
- * A model worker's life in the fleet: hello, heartbeats, the job, leaving, as `worker/agent.ts` and `worker/job_host.ts` have it.
+ * A model worker's life in the fleet: hello, heartbeats, the job, leaving, as `worker/fleet/agent.ts` and `worker/job_host.ts` have it.
  * It is light: no promises, no engine, one link.
  */
 import { lostAt } from "../../../shared/protocol/limits.ts";
@@ -50,7 +50,7 @@ export interface ModelWorkerOptions {
   readonly now: () => number;
 }
 
-/** As in `worker/agent.ts`. */
+/** As in `worker/fleet/agent.ts`. */
 const HELLO_PAUSE_MS = 50;
 
 interface HostedJob {

@@ -1,10 +1,10 @@
 /** The heartbeats: a worker's whole state, several times a second and at every change. */
-import type { Bus } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { messageOf } from "../shared/errors.ts";
-import { encodeMessage, type Heartbeat, heartbeatSchema } from "../shared/protocol/messages.ts";
-import { heartbeatSubject } from "../shared/protocol/subjects.ts";
-import type { Log } from "./log.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { messageOf } from "../../shared/errors.ts";
+import { encodeMessage, type Heartbeat, heartbeatSchema } from "../../shared/protocol/messages.ts";
+import { heartbeatSubject } from "../../shared/protocol/subjects.ts";
+import type { Log } from "../log.ts";
 
 export interface HeartbeatOptions {
   readonly bus: Bus;

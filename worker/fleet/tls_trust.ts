@@ -1,5 +1,5 @@
 /** Which certificates this worker believes: those of the authorities that its system knows, and of one that it was told of. */
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { Fetch } from "./join.ts";
 
 export interface TlsTrust {

@@ -2,10 +2,10 @@
  * A worker's life in the fleet: join, heartbeats, membership, the job, leaving. It knows neither the environment nor the machine's
  * clock, so that a whole fleet can be run in one process (docs/protocol.md says what all of this has to achieve).
  */
-import type { Bus } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { type Limits, lostAt, recoverWaitMs } from "../shared/protocol/limits.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { type Limits, lostAt, recoverWaitMs } from "../../shared/protocol/limits.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -17,17 +17,17 @@ import {
   receivedSchema,
   type Welcome,
   welcomeSchema,
-} from "../shared/protocol/messages.ts";
-import { helloSubject, leaveSubject } from "../shared/protocol/subjects.ts";
-import { unlessAborted } from "./async/abortable.ts";
-import { createChange } from "./async/change.ts";
+} from "../../shared/protocol/messages.ts";
+import { helloSubject, leaveSubject } from "../../shared/protocol/subjects.ts";
+import { unlessAborted } from "../async/abortable.ts";
+import { createChange } from "../async/change.ts";
 import { measureEventLoopGap } from "./event_loop_gap.ts";
 import { type Connection, type CoordinatorLinkOptions, createCoordinatorLink } from "./coordinator_link.ts";
 import { type FleetFeed, listenToFleet } from "./fleet_feed.ts";
 import { startHeartbeats } from "./heartbeat.ts";
-import { createJobHost, type JobHostOptions } from "./job_host.ts";
+import { createJobHost, type JobHostOptions } from "../job_host.ts";
 import type { JoinReply } from "./join.ts";
-import type { Log } from "./log.ts";
+import type { Log } from "../log.ts";
 
 export interface AgentOptions
   extends

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { Clock } from "../shared/clock.ts";
+import type { Clock } from "../../shared/clock.ts";
 import { measureEventLoopGap } from "./event_loop_gap.ts";
 
 Deno.test("the longest time between two ticks is the gap, less the tick", async () => {

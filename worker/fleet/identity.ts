@@ -1,9 +1,9 @@
 /** Who this process is in the fleet: a key pair of its own, the id that follows from it, and how it is shown (decision 0010). */
-import { connectNatsBus } from "../shared/bus/nats_bus.ts";
-import type { BusErrorHandler } from "../shared/bus/bus.ts";
-import { createNatsKeys } from "../shared/bus/nats_keys.ts";
-import { workerIdOf } from "../shared/protocol/ids.ts";
-import { inboxPrefix } from "../shared/protocol/subjects.ts";
+import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
+import type { BusErrorHandler } from "../../shared/bus/bus.ts";
+import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
+import { workerIdOf } from "../../shared/protocol/ids.ts";
+import { inboxPrefix } from "../../shared/protocol/subjects.ts";
 import type { CoordinatorLinkOptions } from "./coordinator_link.ts";
 import { askJoinUrl, type JoinOptions } from "./join.ts";
 

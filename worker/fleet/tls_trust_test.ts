@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { readTlsTrust } from "./tls_trust.ts";
 
 Deno.test("without an authority of its own a worker trusts those that its system knows", async () => {

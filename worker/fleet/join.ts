@@ -1,9 +1,9 @@
 /** The join URL: one question over HTTP tells where the broker is and who the worker is there (decision 0002). */
 import { z } from "zod";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import { redactForms } from "../shared/redact.ts";
-import { withDeadline } from "./async/abortable.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { redactForms } from "../../shared/redact.ts";
+import { withDeadline } from "../async/abortable.ts";
 
 /** What this part of the program needs of `fetch`. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;

@@ -1,8 +1,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
-import { encodeMessage, fleetStateSchema } from "../shared/protocol/messages.ts";
-import { FLEET_SUBJECT } from "../shared/protocol/subjects.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
+import { encodeMessage, fleetStateSchema } from "../../shared/protocol/messages.ts";
+import { FLEET_SUBJECT } from "../../shared/protocol/subjects.ts";
 import { listenToFleet } from "./fleet_feed.ts";
 
 Deno.test("the newest state counts and ends the silence; what is older or cannot be read does neither", async () => {

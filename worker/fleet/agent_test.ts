@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertGreater, assertLess, assertMatch, assertNotEquals } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import {
   committedOf,
   createWorld,
@@ -10,8 +10,8 @@ import {
   startFleet,
   TEST_LIMITS,
   type World,
-} from "./agent_fixture.ts";
-import { createToyEngine } from "./toy_engine.ts";
+} from "../agent_fixture.ts";
+import { createToyEngine } from "../toy_engine.ts";
 
 /** Runs a test in a world of its own, which ends with it. */
 function inWorld(name: string, work: (world: World) => Promise<void>): void {

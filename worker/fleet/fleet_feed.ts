@@ -1,11 +1,11 @@
 /** The announced states of the fleet: the newest, and how long nothing as new was heard. */
-import type { Bus } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { messageOf } from "../shared/errors.ts";
-import { decodeMessage, type FleetState, fleetStateSchema } from "../shared/protocol/messages.ts";
-import { FLEET_SUBJECT } from "../shared/protocol/subjects.ts";
-import { type FleetAge, isOlderFleet } from "../shared/protocol/terms.ts";
-import type { Log } from "./log.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { messageOf } from "../../shared/errors.ts";
+import { decodeMessage, type FleetState, fleetStateSchema } from "../../shared/protocol/messages.ts";
+import { FLEET_SUBJECT } from "../../shared/protocol/subjects.ts";
+import { type FleetAge, isOlderFleet } from "../../shared/protocol/terms.ts";
+import type { Log } from "../log.ts";
 
 export interface FleetFeed {
   /** The newest state, unless it is older than the welcome: then it does not know the worker yet. */

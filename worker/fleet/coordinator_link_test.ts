@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import type { Bus } from "../shared/bus/bus.ts";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { LIMITS } from "../shared/protocol/limits.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
 import { createCoordinatorLink } from "./coordinator_link.ts";
 import type { JoinReply } from "./join.ts";
 

@@ -1,5 +1,5 @@
 /** How long the main thread's event loop stood still: the proof that the GPU's thread does not hold up the heartbeats. */
-import type { Clock } from "../shared/clock.ts";
+import type { Clock } from "../../shared/clock.ts";
 
 export interface EventLoopGap {
   /** The longest time between two ticks so far, less the tick itself. */

@@ -1,10 +1,10 @@
 /** The way to the coordinator: the join URL, the connections that it leads to, and looking for it again when it is silent. */
-import type { Bus } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import type { Limits } from "../shared/protocol/limits.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
 import { type JoinReply, sameBroker } from "./join.ts";
-import type { Log } from "./log.ts";
+import type { Log } from "../log.ts";
 
 export interface CoordinatorLinkOptions {
   /**
