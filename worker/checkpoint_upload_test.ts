@@ -4,10 +4,10 @@ import { createHash } from "node:crypto";
 import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
-import { JOB } from "./agent_fixture.ts";
+import { JOB } from "./testing/agent_fixture.ts";
 import { drive } from "./allreduce/all_reduce_fixture.ts";
 import { createCheckpointWriter } from "./checkpoint_upload.ts";
-import { createToyEngine } from "./toy_engine.ts";
+import { createToyEngine } from "./testing/toy_engine.ts";
 
 interface Upload {
   readonly url: string;

@@ -11,9 +11,9 @@ import {
   maximaOf,
   microBatchOf,
   type World,
-} from "./agent_fixture.ts";
+} from "./testing/agent_fixture.ts";
 import { LocalStepsEngine } from "./local_steps.ts";
-import { createToyEngine } from "./toy_engine.ts";
+import { createToyEngine } from "./testing/toy_engine.ts";
 
 const OUTER = { outerLearningRate: 0.7, outerMomentum: 0.9 };
 /** Three inner steps of two micro-batches. */

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { Engine } from "../../worker/engine/engine.ts";
-import { createToyEngine } from "../../worker/toy_engine.ts";
+import { createToyEngine } from "../../worker/testing/toy_engine.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { keepBook, type Line } from "./book_engine.ts";
 import { checkBooks } from "./books.ts";

@@ -13,7 +13,7 @@ import { startAgent } from "../../worker/fleet/agent.ts";
 import { createCheckpointWriter } from "../../worker/checkpoint_upload.ts";
 import { startEngineThread } from "../../worker/engine/engine_client.ts";
 import { createWorkerIdentity } from "../../worker/fleet/identity.ts";
-import { createToyEngine } from "../../worker/toy_engine.ts";
+import { createToyEngine } from "../../worker/testing/toy_engine.ts";
 import { keepBook, writeLine } from "./book_engine.ts";
 
 const { values } = parseArgs({

@@ -6,7 +6,7 @@ import { LIMITS } from "../../shared/protocol/limits.ts";
 import { type Agent, startAgent } from "../../worker/fleet/agent.ts";
 import { createCheckpointWriter } from "../../worker/checkpoint_upload.ts";
 import { createWorkerIdentity } from "../../worker/fleet/identity.ts";
-import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";
+import { createToyEngine, type ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
 
 export interface ToyWorkerOptions {
   /** For a person. */

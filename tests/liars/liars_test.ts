@@ -18,7 +18,7 @@ import {
   stepStateSchema,
 } from "../../shared/protocol/messages.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
-import { type ToyEngineOptions, toyLayout } from "../../worker/toy_engine.ts";
+import { type ToyEngineOptions, toyLayout } from "../../worker/testing/toy_engine.ts";
 import {
   createFleetInMemory,
   type FleetInMemory,

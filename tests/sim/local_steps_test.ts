@@ -5,7 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
-import { createToyEngine, type ToyEngineOptions } from "../../worker/toy_engine.ts";
+import { createToyEngine, type ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
 import {
   createFleetInMemory,
   type FleetInMemory,

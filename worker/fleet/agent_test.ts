@@ -10,8 +10,8 @@ import {
   startFleet,
   TEST_LIMITS,
   type World,
-} from "../agent_fixture.ts";
-import { createToyEngine } from "../toy_engine.ts";
+} from "../testing/agent_fixture.ts";
+import { createToyEngine } from "../testing/toy_engine.ts";
 
 /** Runs a test in a world of its own, which ends with it. */
 function inWorld(name: string, work: (world: World) => Promise<void>): void {

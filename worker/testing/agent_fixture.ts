@@ -1,9 +1,9 @@
 /** What the tests of the agent share: workers with toy engines, a broker in memory, and a coordinator that does what it is told. */
-import type { Bus } from "../shared/bus/bus.ts";
-import { createFakeClock, type FakeClock } from "../shared/testing/fake_clock.ts";
-import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { LIMITS, type Limits } from "../shared/protocol/limits.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import { createFakeClock, type FakeClock } from "../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
 import {
   type AttemptFailure,
   attemptFailureSchema,
@@ -32,12 +32,12 @@ import {
   verdictAnswerSchema,
   type Welcome,
   welcomeSchema,
-} from "../shared/protocol/messages.ts";
-import type { MicroBatch } from "../shared/data/micro_batch.ts";
-import * as subjects from "../shared/protocol/subjects.ts";
-import { type Agent, type AgentOptions, startAgent } from "./fleet/agent.ts";
-import type { JoinReply } from "./fleet/join.ts";
-import type { LogLevel } from "./log.ts";
+} from "../../shared/protocol/messages.ts";
+import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import * as subjects from "../../shared/protocol/subjects.ts";
+import { type Agent, type AgentOptions, startAgent } from "../fleet/agent.ts";
+import type { JoinReply } from "../fleet/join.ts";
+import type { LogLevel } from "../log.ts";
 import { createToyEngine, type ToyEngine, type ToyEngineOptions } from "./toy_engine.ts";
 
 export const TEST_LIMITS: Limits = { ...LIMITS, eventLoopTickMs: 100 };

@@ -1,8 +1,8 @@
 import { assertEquals, assertLess, assertNotEquals, assertRejects } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { JOB, microBatchOf } from "./agent_fixture.ts";
-import type { EngineSpec } from "./engine/engine.ts";
+import type { EngineSpec } from "../engine/engine.ts";
 import { createToyEngine, type ToyEngineOptions } from "./toy_engine.ts";
 
 const SPEC: EngineSpec = { modelFolder: "", ...JOB.engine, allowCpu: true, memoryBudgetBytes: null };

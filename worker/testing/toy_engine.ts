@@ -5,17 +5,17 @@
  * The model predicts A[i]·B[i], for each token and element i, where a number that belongs to token and i would be right; the loss
  * is half the squared difference, averaged over the elements, so that it falls.
  */
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { countTargets, IGNORED_TARGET, type MicroBatch } from "../shared/data/micro_batch.ts";
-import { pcg32 } from "../shared/prng.ts";
-import type { Engine, EngineSpec, GradientLayout, TrainingState, UpdateRequest } from "./engine/engine.ts";
-import { gradientCheckOf, tiesUp } from "./gradient_check.ts";
-import { gradientDigestOf } from "./gradient_digest.ts";
-import { writeAdapter } from "./model/adapter_file.ts";
-import { writeTrainingState } from "./model/training_state_file.ts";
-import { type AdamWState, adamwUpdate } from "./optimizer/adamw.ts";
-import { copyState, digestOf, emptyState } from "./optimizer/adamw_state.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { countTargets, IGNORED_TARGET, type MicroBatch } from "../../shared/data/micro_batch.ts";
+import { pcg32 } from "../../shared/prng.ts";
+import type { Engine, EngineSpec, GradientLayout, TrainingState, UpdateRequest } from "../engine/engine.ts";
+import { gradientCheckOf, tiesUp } from "../gradient_check.ts";
+import { gradientDigestOf } from "../gradient_digest.ts";
+import { writeAdapter } from "../model/adapter_file.ts";
+import { writeTrainingState } from "../model/training_state_file.ts";
+import { type AdamWState, adamwUpdate } from "../optimizer/adamw.ts";
+import { copyState, digestOf, emptyState } from "../optimizer/adamw_state.ts";
 
 export interface ToyEngineOptions {
   readonly clock: Clock;
