@@ -10,7 +10,7 @@ import { messageOf } from "../../shared/errors.ts";
 import { newIncarnation } from "../../shared/protocol/ids.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { startAgent } from "../../worker/fleet/agent.ts";
-import { createCheckpointWriter } from "../../worker/checkpoint_upload.ts";
+import { createCheckpointWriter } from "../../worker/transfer/checkpoint_upload.ts";
 import { startEngineThread } from "../../worker/engine/engine_client.ts";
 import { createWorkerIdentity } from "../../worker/fleet/identity.ts";
 import { createToyEngine } from "../../worker/testing/toy_engine.ts";

@@ -4,7 +4,7 @@ import { systemClock } from "../../shared/clock.ts";
 import { newIncarnation } from "../../shared/protocol/ids.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { type Agent, startAgent } from "../../worker/fleet/agent.ts";
-import { createCheckpointWriter } from "../../worker/checkpoint_upload.ts";
+import { createCheckpointWriter } from "../../worker/transfer/checkpoint_upload.ts";
 import { createWorkerIdentity } from "../../worker/fleet/identity.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
 

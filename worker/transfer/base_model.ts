@@ -5,16 +5,16 @@
  * holds nothing else.
  */
 import { dirname, join } from "@std/path";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { Limits } from "../shared/protocol/limits.ts";
-import type { JobAnnouncement } from "../shared/protocol/messages.ts";
-import { downloadFile, type DownloadOptions } from "./base_model_download.ts";
-import { createHashCache, folderProblem, hasOtherFiles } from "./base_model_files.ts";
-import type { HubSettings } from "../shared/model/hub_settings.ts";
-import { hubUrl } from "./base_model_hub.ts";
-import type { Fetch, JoinReply } from "./fleet/join.ts";
-import type { Log } from "./log.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
+import { downloadFile, type DownloadOptions } from "./download.ts";
+import { createHashCache, folderProblem, hasOtherFiles } from "./file_hashes.ts";
+import type { HubSettings } from "../../shared/model/hub_settings.ts";
+import { hubUrl } from "./hub_url.ts";
+import type { Fetch, JoinReply } from "../fleet/join.ts";
+import type { Log } from "../log.ts";
 
 export interface BaseModelOptions {
   readonly cacheFolder: string;

@@ -1,10 +1,10 @@
 import { assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import { createHash } from "node:crypto";
-import { systemClock } from "../shared/clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { LIMITS } from "../shared/protocol/limits.ts";
-import type { ModelManifest } from "../shared/model/model_manifest.ts";
+import { systemClock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
+import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import { type BaseModels, createBaseModels } from "./base_model.ts";
 
 const FILES = { "config.json": `{"a": 1}`, "model.safetensors": "weights", "tokenizer.json": "{}" };

@@ -1,5 +1,5 @@
 /** The hub as a source of a base model's files, where the coordinator has the base model from there, too. */
-import type { HubSettings } from "../shared/model/hub_settings.ts";
+import type { HubSettings } from "../../shared/model/hub_settings.ts";
 
 /** The hub's cache as huggingface_hub lays it out: what comes from there, and from which commit. */
 const SNAPSHOT = /(?:^|[\\/])models--([\w.-]+?)--([\w.-]+)[\\/]snapshots[\\/]([0-9a-f]{40})[\\/]?$/;

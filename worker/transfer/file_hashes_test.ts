@@ -1,8 +1,8 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import { createHash } from "node:crypto";
-import { LoraFleetError } from "../shared/errors.ts";
-import { createHashCache, folderProblem, hashOf, hasOtherFiles } from "./base_model_files.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { createHashCache, folderProblem, hashOf, hasOtherFiles } from "./file_hashes.ts";
 
 const signal = new AbortController().signal;
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");

@@ -1,12 +1,12 @@
 /** Downloads one file over HTTP: in one piece or in several, resumed where it broke off, and never half of it under its name. */
 import { createHash } from "node:crypto";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { Limits } from "../shared/protocol/limits.ts";
-import { withDeadline } from "./async/abortable.ts";
-import type { ManifestFile } from "./base_model_files.ts";
-import type { Fetch } from "./fleet/join.ts";
-import type { Log } from "./log.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
+import { withDeadline } from "../async/abortable.ts";
+import type { ManifestFile } from "./file_hashes.ts";
+import type { Fetch } from "../fleet/join.ts";
+import type { Log } from "../log.ts";
 
 /** A source that gives no byte in so many tries is not tried again. */
 const TRIES_WITHOUT_PROGRESS = 10;

@@ -1,11 +1,11 @@
 /** A worker's token goes to the coordinator that gave it, whoever sends the worker elsewhere. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
-import { systemClock } from "../shared/clock.ts";
-import { LIMITS } from "../shared/protocol/limits.ts";
+import { systemClock } from "../../shared/clock.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
 import { createCheckpointWriter } from "./checkpoint_upload.ts";
-import { downloadFile } from "./base_model_download.ts";
-import { askJoinUrl } from "./fleet/join.ts";
+import { downloadFile } from "./download.ts";
+import { askJoinUrl } from "../fleet/join.ts";
 
 const limits = { ...LIMITS, retryIntervalMs: 1 };
 const common = { fetch, clock: systemClock, limits, log: () => {} };

@@ -1,13 +1,13 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { createHash } from "node:crypto";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { LIMITS } from "../shared/protocol/limits.ts";
-import { JOB } from "./testing/agent_fixture.ts";
-import { drive } from "./allreduce/all_reduce_fixture.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
+import { JOB } from "../testing/agent_fixture.ts";
+import { drive } from "../allreduce/all_reduce_fixture.ts";
 import { createCheckpointWriter } from "./checkpoint_upload.ts";
-import { createToyEngine } from "./testing/toy_engine.ts";
+import { createToyEngine } from "../testing/toy_engine.ts";
 
 interface Upload {
   readonly url: string;

@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { dirname, join } from "@std/path";
 import { z } from "zod";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { ModelManifest } from "../shared/model/model_manifest.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 
 export type ManifestFile = ModelManifest["files"][number];
 

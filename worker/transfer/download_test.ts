@@ -1,11 +1,11 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { createHash } from "node:crypto";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { LIMITS } from "../shared/protocol/limits.ts";
-import { drive } from "./allreduce/all_reduce_fixture.ts";
-import { downloadFile, type DownloadOptions } from "./base_model_download.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
+import { drive } from "../allreduce/all_reduce_fixture.ts";
+import { downloadFile, type DownloadOptions } from "./download.ts";
 
 const BYTES = Uint8Array.from({ length: 100_000 }, (_, i) => i % 251);
 const FILE = {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { hubUrl } from "./base_model_hub.ts";
+import { hubUrl } from "./hub_url.ts";
 
 const HUB = { endpoint: "https://hub.example", token: null, offline: false };
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";

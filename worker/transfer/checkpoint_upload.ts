@@ -1,14 +1,14 @@
 /** A checkpoint: the adapter as PEFT writes it and the state to go on from, in a folder of its own for as long as the upload takes. */
 import { join } from "@std/path";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import { checkpointWaitMs, diskPauseMs, type Limits } from "../shared/protocol/limits.ts";
-import type { JobAnnouncement } from "../shared/protocol/messages.ts";
-import { withDeadline } from "./async/abortable.ts";
-import { hashOf } from "./base_model_files.ts";
-import type { Engine } from "./engine/engine.ts";
-import type { Fetch, JoinReply } from "./fleet/join.ts";
-import type { Log } from "./log.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { checkpointWaitMs, diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
+import { withDeadline } from "../async/abortable.ts";
+import { hashOf } from "./file_hashes.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Fetch, JoinReply } from "../fleet/join.ts";
+import type { Log } from "../log.ts";
 
 export interface CheckpointOptions {
   readonly cacheFolder: string;
