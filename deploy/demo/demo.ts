@@ -72,7 +72,7 @@ export async function runDemo(options: DemoOptions, context: DemoContext): Promi
   const evaluateModel = (name: string, adapter: string | null) =>
     evaluate(children, {
       name: `evaluate-${name}`,
-      script: join(repositoryRoot, "worker/evaluate.ts"),
+      script: join(repositoryRoot, "worker/evaluate/main.ts"),
       modelFolder: options.modelFolder,
       adapterFolder: adapter,
       datasetPath: data.heldOutPath,

@@ -93,7 +93,7 @@ export async function train(
     await fleet.stop();
     const score = await evaluate(children, {
       name: "evaluate",
-      script: join(repositoryRoot, "worker/evaluate.ts"),
+      script: join(repositoryRoot, "worker/evaluate/main.ts"),
       modelFolder: options.modelFolder,
       adapterFolder,
       datasetPath: options.evalDatasetPath!,

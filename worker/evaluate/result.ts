@@ -1,5 +1,5 @@
 /** The result of an evaluation as it is written: the form that the demo's report has. */
-import type { Question } from "./evaluate_rows.ts";
+import type { Question } from "./rows.ts";
 
 export interface EvaluationResult {
   /** Mean cross entropy of the trained tokens, in nats. */

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
-import { loadTokenizer, type Tokenizer } from "../shared/data/tokenizer.ts";
-import { questionOf, readEvaluationRows } from "./evaluate_rows.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer.ts";
+import { questionOf, readEvaluationRows } from "./rows.ts";
 
 const plain = await loadTokenizer(`${import.meta.dirname}/../deploy/demo/assets/base`);
 const stop = new Set(plain.eosTokenIds);

@@ -2,16 +2,16 @@
  * Evaluates a base model, with an adapter or without, on a dataset: mean loss, and the share of prompts whose greedy answer
  * is the dataset's. Exit codes: 0 done, 1 failed, 2 usage.
  */
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { boundTo, loadTokenizer, type Tokenizer } from "../shared/data/tokenizer.ts";
-import { openFirstGpu } from "./device/first_gpu.ts";
-import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./evaluate_options.ts";
-import { type EvaluationResult, resultOf } from "./evaluate_result.ts";
-import { readEvaluationRows } from "./evaluate_rows.ts";
-import { answersTo, loadForEvaluation, meanLossOf } from "./evaluate_score.ts";
-import { readAdapter } from "./model/adapter_file.ts";
-import { openCheckpoint } from "./model/checkpoint_reader.ts";
-import { writeFilesAtomically } from "./model/safetensors_atomic_file.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { boundTo, loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer.ts";
+import { openFirstGpu } from "../device/first_gpu.ts";
+import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./options.ts";
+import { type EvaluationResult, resultOf } from "./result.ts";
+import { readEvaluationRows } from "./rows.ts";
+import { answersTo, loadForEvaluation, meanLossOf } from "./score.ts";
+import { readAdapter } from "../model/adapter_file.ts";
+import { openCheckpoint } from "../model/checkpoint_reader.ts";
+import { writeFilesAtomically } from "../model/safetensors_atomic_file.ts";
 
 async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
   const { modelFolder, adapterFolder, datasetPath, maxNewTokens } = options;

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { cacheTokensFor, passTokensFor } from "./evaluate_score.ts";
+import { cacheTokensFor, passTokensFor } from "./score.ts";
 
 Deno.test("the cache holds all questions, or as many tokens as its limits allow, or the longest question", () => {
   const spec = { layerCount: 2, kvHeadCount: 2, headDim: 64 }; // 512 bytes a token in each tensor

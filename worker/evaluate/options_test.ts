@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
-import { parseEvaluateOptions } from "./evaluate_options.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { parseEvaluateOptions } from "./options.ts";
 
 const needed = ["--model", "m", "--dataset", "d.jsonl"];
 

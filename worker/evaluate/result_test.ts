@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { resultOf } from "./evaluate_result.ts";
+import { resultOf } from "./result.ts";
 
 const textOf = (ids: Iterable<number>) => String.fromCharCode(...ids);
 const question = (prompt: string, expected: string) => ({ prompt: bytes(prompt), expected: bytes(expected) });

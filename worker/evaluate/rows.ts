@@ -3,11 +3,11 @@
  * that a row asks follows from them: its answer is the last run of trained tokens (a completion, or the last assistant turn),
  * its prompt everything before. A row of plain text is trained from its first token on and asks nothing.
  */
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { Example } from "../shared/data/example.ts";
-import { createExampleBuilder } from "../shared/data/examples.ts";
-import { readJsonLines } from "../shared/data/jsonl.ts";
-import type { Tokenizer } from "../shared/data/tokenizer.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { Example } from "../../shared/data/example.ts";
+import { createExampleBuilder } from "../../shared/data/examples.ts";
+import { readJsonLines } from "../../shared/data/jsonl.ts";
+import type { Tokenizer } from "../../shared/data/tokenizer.ts";
 
 /** A prompt and the answer that the dataset has for it, in tokens. */
 export interface Question {

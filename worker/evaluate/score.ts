@@ -1,15 +1,15 @@
 /** What a model is worth on a dataset: its mean loss, and its greedy answers to the dataset's questions. */
-import type { Example } from "../shared/data/example.ts";
-import { packRows, toMicroBatch } from "../shared/data/packing.ts";
-import { countTargets } from "../shared/data/micro_batch.ts";
-import type { Gpu } from "./device/gpu.ts";
-import type { EvaluationRows, Question } from "./evaluate_rows.ts";
-import { flattenAdapter } from "./model/adapter_flat.ts";
-import type { Adapter } from "./model/adapter_file.ts";
-import type { Checkpoint } from "./model/checkpoint_reader.ts";
-import { Generator } from "./model/generate.ts";
-import { LanguageModel } from "./model/language_model.ts";
-import type { TransformerSpec } from "./model/transformer_spec.ts";
+import type { Example } from "../../shared/data/example.ts";
+import { packRows, toMicroBatch } from "../../shared/data/packing.ts";
+import { countTargets } from "../../shared/data/micro_batch.ts";
+import type { Gpu } from "../device/gpu.ts";
+import type { EvaluationRows, Question } from "./rows.ts";
+import { flattenAdapter } from "../model/adapter_flat.ts";
+import type { Adapter } from "../model/adapter_file.ts";
+import type { Checkpoint } from "../model/checkpoint_reader.ts";
+import { Generator } from "../model/generate.ts";
+import { LanguageModel } from "../model/language_model.ts";
+import type { TransformerSpec } from "../model/transformer_spec.ts";
 
 /** Tokens of one pass: enough to keep a GPU busy. */
 const PASS_TOKENS = 4096;

@@ -1,6 +1,6 @@
-/** The command line of `worker/evaluate.ts`. */
+/** The command line of `worker/evaluate/main.ts`. */
 import { parseArgs } from "node:util";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
 export const USAGE = `Usage: deno task evaluate --model <folder> --dataset <file> [options]
 
