@@ -31,7 +31,10 @@ Deno.test("each rule is broken by an example", () => {
   assertEquals(broken("worker/kernels/a.ts", "shared/bus/bus.ts"), 1);
   assertEquals(broken("worker/allreduce/a.ts", "worker/device/gpu.ts"), 1);
   assertEquals(broken("worker/data.ts", "worker/engine/engine.ts", "worker/allreduce/round.ts"), 1);
-  assertEquals(broken("worker/train_step.ts", "worker/engine/engine.ts", "worker/allreduce/round.ts"), 0);
+  assertEquals(
+    broken("worker/step/train_step.ts", "worker/engine/engine.ts", "worker/allreduce/round.ts"),
+    0,
+  );
 });
 
 Deno.test("a message is found behind other files too", () => {

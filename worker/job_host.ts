@@ -11,9 +11,9 @@ import type { Engine, EngineSpec, GradientLayout } from "./engine/engine.ts";
 import { type JobSession, type Membership, startJobSession, type WriteCheckpoint } from "./job_session.ts";
 import { LocalStepsEngine } from "./local_steps.ts";
 import type { Log } from "./log.ts";
-import { sameCommit } from "./step_action.ts";
+import { sameCommit } from "./step/step_action.ts";
 import { createThroughput } from "./throughput.ts";
-import type { HeldState } from "./train_step.ts";
+import type { HeldState } from "./step/train_step.ts";
 
 /** A job is loaded again so often after its GPU has failed; its state comes from the others. */
 const MAX_FAILED_SESSIONS = 3;

@@ -23,9 +23,9 @@ import type { Engine, GradientLayout } from "./engine/engine.ts";
 import type { Log } from "./log.ts";
 import { fetchState } from "./recover.ts";
 import { serveState } from "./recover_serve.ts";
-import { holdersFor, mayLeave, nextAction, sameCommit } from "./step_action.ts";
-import { listenToStates } from "./step_states.ts";
-import { createTrainStep, type TrainStepOptions } from "./train_step.ts";
+import { holdersFor, mayLeave, nextAction, sameCommit } from "./step/step_action.ts";
+import { listenToStates } from "./step/step_states.ts";
+import { createTrainStep, type TrainStepOptions } from "./step/train_step.ts";
 
 /** One membership: who the worker is, and its connections. */
 export interface Membership {

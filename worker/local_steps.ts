@@ -17,7 +17,7 @@ import type {
   UpdateRequest,
   UpdateResult,
 } from "./engine/engine.ts";
-import { gradientCheckOf, tiesUp } from "./gradient_check.ts";
+import { gradientCheckOf, tiesUp } from "./step/gradient_check.ts";
 import { gradientDigestOf } from "./gradient_digest.ts";
 import { type InnerPhaseOptions, runInnerPhase } from "./inner_phase.ts";
 import { rangeOf } from "./optimizer/adamw.ts";

@@ -11,7 +11,7 @@ import {
 import { recoverSubject } from "../shared/protocol/subjects.ts";
 import type { TrainingState } from "./engine/engine.ts";
 import type { Log } from "./log.ts";
-import { sameCommit } from "./step_action.ts";
+import { sameCommit } from "./step/step_action.ts";
 import { encodeStateFrame, maxPieceWords } from "../shared/protocol/state_frame.ts";
 import { readStateWords, stateWordCount } from "./state_words.ts";
 

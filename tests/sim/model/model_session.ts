@@ -1,6 +1,6 @@
 /**
- * A model worker with the job loaded, under one membership: what `worker/job_session.ts` and `worker/train_step.ts` do, with
- * times in place of a GPU. What to do next is the worker's own decision (`worker/step_action.ts`), every message is the real one.
+ * A model worker with the job loaded, under one membership: what `worker/job_session.ts` and `worker/step/train_step.ts` do, with
+ * times in place of a GPU. What to do next is the worker's own decision (`worker/step/step_action.ts`), every message is the real one.
  */
 import type { WorkItem } from "../../../shared/bus/bus.ts";
 import {
@@ -40,7 +40,7 @@ import {
   type OwnState,
   placeOf,
   sameCommit,
-} from "../../../worker/step_action.ts";
+} from "../../../worker/step/step_action.ts";
 import { addMicroBatch, emptySums, lossSumOf, maxAbsOf, type Sums, wordsOfDigest } from "./contribution.ts";
 import { uploadMs } from "./link_model.ts";
 import { askUntilAnswered } from "./model_ask.ts";
@@ -92,7 +92,7 @@ interface Doing {
   readonly onStop: () => void;
 }
 
-/** As in `worker/work_source.ts`. */
+/** As in `worker/step/work_source.ts`. */
 const MOST_RELEASES = 5;
 /** As in `worker/recover_serve.ts`. */
 const SERVING_MS = 10_000;

@@ -25,7 +25,7 @@ import {
   leaveSubject,
 } from "../../../shared/protocol/subjects.ts";
 import { type FleetAge, isOlderFleet } from "../../../shared/protocol/terms.ts";
-import { sameCommit } from "../../../worker/step_action.ts";
+import { sameCommit } from "../../../worker/step/step_action.ts";
 import { INITIAL_DIGEST } from "./contribution.ts";
 import type { ModelLink } from "./model_link.ts";
 import { type ModelHeld, type ModelSession, startModelSession } from "./model_session.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { Committed, StepState } from "../shared/protocol/messages.ts";
+import type { Committed, StepState } from "../../shared/protocol/messages.ts";
 import {
   type Action,
   isOver,

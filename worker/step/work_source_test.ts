@@ -1,8 +1,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
-import { LIMITS } from "../shared/protocol/limits.ts";
-import { allWorkSubject, workQueueName, workSubject } from "../shared/protocol/subjects.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
+import { allWorkSubject, workQueueName, workSubject } from "../../shared/protocol/subjects.ts";
 import { createWorkSource, keepExtended } from "./work_source.ts";
 
 const JOB = "ftjob-a";

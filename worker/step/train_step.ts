@@ -10,10 +10,10 @@
  * The only place where the GPU and the all-reduce meet. When to do what is decided in step_action.ts; every call of the engine
  * is awaited before the next.
  */
-import type { Bus, WorkItem } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { Limits } from "../shared/protocol/limits.ts";
+import type { Bus, WorkItem } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
 import type {
   Committed,
   JobAnnouncement,
@@ -21,22 +21,22 @@ import type {
   Order,
   StepState,
   WorkItemHeader,
-} from "../shared/protocol/messages.ts";
+} from "../../shared/protocol/messages.ts";
 import {
   decodeWorkItemHeader,
   decodeWorkItemPhase,
   decodeWorkItemRows,
-} from "../shared/protocol/messages.ts";
-import { gradientSubjects } from "../shared/protocol/subjects.ts";
-import { createAllReduce } from "./allreduce/all_reduce.ts";
-import { roundCheckOf } from "./allreduce/round_check.ts";
-import type { RoundId } from "./allreduce/round_id.ts";
-import { RoundTimeout } from "./allreduce/round_timeout.ts";
-import type { Engine, GradientLayout, MicroBatchResult } from "./engine/engine.ts";
-import { exponentBytes } from "./inner_phase.ts";
-import { LocalStepsEngine } from "./local_steps.ts";
-import type { Log } from "./log.ts";
-import { createPhaseRows } from "./phase_rows.ts";
+} from "../../shared/protocol/messages.ts";
+import { gradientSubjects } from "../../shared/protocol/subjects.ts";
+import { createAllReduce } from "../allreduce/all_reduce.ts";
+import { roundCheckOf } from "../allreduce/round_check.ts";
+import type { RoundId } from "../allreduce/round_id.ts";
+import { RoundTimeout } from "../allreduce/round_timeout.ts";
+import type { Engine, GradientLayout, MicroBatchResult } from "../engine/engine.ts";
+import { exponentBytes } from "../inner_phase.ts";
+import { LocalStepsEngine } from "../local_steps.ts";
+import type { Log } from "../log.ts";
+import { createPhaseRows } from "../phase_rows.ts";
 import { createReports, type OrderedItem } from "./reports.ts";
 import {
   type AttemptId,

@@ -1,8 +1,8 @@
 /** A worker's words about an attempt, each repeated until the coordinator has answered it. */
 import type { z } from "zod";
-import type { Bus } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import type { Limits } from "../shared/protocol/limits.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
 import {
   attemptFailureSchema,
   decodeWorkItemHeader,
@@ -18,10 +18,10 @@ import {
   type Verdict,
   verdictAnswerSchema,
   type WorkItemHeader,
-} from "../shared/protocol/messages.ts";
-import { failureSubject, itemSubject, reportSubject, updateSubject } from "../shared/protocol/subjects.ts";
-import { askUntilAnswered, askUntilRead } from "./async/ask.ts";
-import type { MicroBatchResult, UpdateResult } from "./engine/engine.ts";
+} from "../../shared/protocol/messages.ts";
+import { failureSubject, itemSubject, reportSubject, updateSubject } from "../../shared/protocol/subjects.ts";
+import { askUntilAnswered, askUntilRead } from "../async/ask.ts";
+import type { MicroBatchResult, UpdateResult } from "../engine/engine.ts";
 import type { AttemptId } from "./step_action.ts";
 
 /** As much as the message takes. */

@@ -1,11 +1,11 @@
 /** The announced states of one start of a job: the newest of them, and what depends on it. */
-import type { Bus } from "../shared/bus/bus.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { decodeMessage, type StepState, stepStateSchema } from "../shared/protocol/messages.ts";
-import { stateSubject } from "../shared/protocol/subjects.ts";
-import { isNewerState } from "../shared/protocol/terms.ts";
-import { createChange } from "./async/change.ts";
-import type { Log } from "./log.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { decodeMessage, type StepState, stepStateSchema } from "../../shared/protocol/messages.ts";
+import { stateSubject } from "../../shared/protocol/subjects.ts";
+import { isNewerState } from "../../shared/protocol/terms.ts";
+import { createChange } from "../async/change.ts";
+import type { Log } from "../log.ts";
 
 /** A signal that aborts as soon as a state does not fit any more. */
 export interface Watch {

@@ -1,8 +1,8 @@
 import { assertEquals, assertLess } from "@std/assert";
-import { committedOf, createWorld, isLoaded, JOB, type World } from "./testing/agent_fixture.ts";
-import type { GradientCodec } from "./allreduce/codecs.ts";
-import { predictedBytes } from "./allreduce/chunk_plan.ts";
-import { toyLayout } from "./testing/toy_engine.ts";
+import { committedOf, createWorld, isLoaded, JOB, type World } from "../testing/agent_fixture.ts";
+import type { GradientCodec } from "../allreduce/codecs.ts";
+import { predictedBytes } from "../allreduce/chunk_plan.ts";
+import { toyLayout } from "../testing/toy_engine.ts";
 
 const STEPS = 4;
 const IDS = ["w-a", "w-b"];

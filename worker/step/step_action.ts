@@ -1,6 +1,6 @@
 /** What a worker does next, from the announced state of the step and its own: pure, so that every case has a test. */
-import type { Committed, MemberRef, StepState, WorkItemHeader } from "../shared/protocol/messages.ts";
-import { memberAmong } from "../shared/protocol/sorted_members.ts";
+import type { Committed, MemberRef, StepState, WorkItemHeader } from "../../shared/protocol/messages.ts";
+import { memberAmong } from "../../shared/protocol/sorted_members.ts";
 
 /** Names an attempt for good: gradient sums are good as long as it stays, whoever else comes and goes. */
 export interface AttemptId {

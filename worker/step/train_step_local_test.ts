@@ -1,8 +1,13 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
-import type { Bus } from "../shared/bus/bus.ts";
-import { decodeMessage, encodePhaseItem, encodeWorkItem, type Phase } from "../shared/protocol/messages.ts";
-import { type RowsRequest, rowsRequestSchema } from "../shared/protocol/messages.ts";
-import * as subjects from "../shared/protocol/subjects.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import {
+  decodeMessage,
+  encodePhaseItem,
+  encodeWorkItem,
+  type Phase,
+} from "../../shared/protocol/messages.ts";
+import { type RowsRequest, rowsRequestSchema } from "../../shared/protocol/messages.ts";
+import * as subjects from "../../shared/protocol/subjects.ts";
 import {
   committedOf,
   createWorld,
@@ -11,9 +16,9 @@ import {
   maximaOf,
   microBatchOf,
   type World,
-} from "./testing/agent_fixture.ts";
-import { LocalStepsEngine } from "./local_steps.ts";
-import { createToyEngine } from "./testing/toy_engine.ts";
+} from "../testing/agent_fixture.ts";
+import { LocalStepsEngine } from "../local_steps.ts";
+import { createToyEngine } from "../testing/toy_engine.ts";
 
 const OUTER = { outerLearningRate: 0.7, outerMomentum: 0.9 };
 /** Three inner steps of two micro-batches. */

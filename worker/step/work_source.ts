@@ -1,11 +1,11 @@
 /** The micro-batches of a job's queue, one in hand at a time, and nothing held back from others for longer than needed. */
-import type { Bus, WorkItem, WorkQueue } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { messageOf } from "../shared/errors.ts";
-import type { Limits } from "../shared/protocol/limits.ts";
-import { workQueueName } from "../shared/protocol/subjects.ts";
-import { unlessAborted } from "./async/abortable.ts";
-import type { Log } from "./log.ts";
+import type { Bus, WorkItem, WorkQueue } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { messageOf } from "../../shared/errors.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
+import { workQueueName } from "../../shared/protocol/subjects.ts";
+import { unlessAborted } from "../async/abortable.ts";
+import type { Log } from "../log.ts";
 
 export interface WorkSource {
   /** The item in hand, or the next one; null where none has come before `changed` resolves or the pull's time is up. */
