@@ -18,7 +18,7 @@ import type {
   UpdateResult,
 } from "./engine/engine.ts";
 import { gradientCheckOf, tiesUp } from "./step/gradient_check.ts";
-import { gradientDigestOf } from "./gradient_digest.ts";
+import { gradientDigestOf } from "./engine/gradient_digest.ts";
 import { type InnerPhaseOptions, runInnerPhase } from "./inner_phase.ts";
 import { rangeOf } from "./optimizer/adamw.ts";
 import { copyState } from "./optimizer/adamw_state.ts";

@@ -5,7 +5,7 @@ import { countTargets, type MicroBatch } from "../../shared/data/micro_batch.ts"
 import { Gpu } from "../device/gpu.ts";
 import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradient_sums.ts";
 import { gradientCheckOf, tiesToEven } from "../step/gradient_check.ts";
-import { gradientDigestOf } from "../gradient_digest.ts";
+import { gradientDigestOf } from "./gradient_digest.ts";
 import { writeAdapter } from "../model/adapter_file.ts";
 import { openCheckpoint } from "../model/checkpoint_reader.ts";
 import { LanguageModel } from "../model/language_model.ts";
