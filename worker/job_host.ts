@@ -9,7 +9,7 @@ import type { Heartbeat, JobAnnouncement, WorkerJob } from "../shared/protocol/m
 import { createChange } from "./async/change.ts";
 import type { Engine, EngineSpec, GradientLayout } from "./engine/engine.ts";
 import { type JobSession, type Membership, startJobSession, type WriteCheckpoint } from "./job_session.ts";
-import { LocalStepsEngine } from "./local_steps.ts";
+import { LocalStepsEngine } from "./local_steps/local_steps_engine.ts";
 import type { Log } from "./log.ts";
 import { sameCommit } from "./step/step_action.ts";
 import { createThroughput } from "./throughput.ts";

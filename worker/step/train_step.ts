@@ -33,10 +33,10 @@ import { roundCheckOf } from "../allreduce/round_check.ts";
 import type { RoundId } from "../allreduce/round_id.ts";
 import { RoundTimeout } from "../allreduce/round_timeout.ts";
 import type { Engine, GradientLayout, MicroBatchResult } from "../engine/engine.ts";
-import { exponentBytes } from "../inner_phase.ts";
-import { LocalStepsEngine } from "../local_steps.ts";
+import { exponentBytes } from "../local_steps/inner_phase.ts";
+import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
 import type { Log } from "../log.ts";
-import { createPhaseRows } from "../phase_rows.ts";
+import { createPhaseRows } from "../local_steps/phase_rows.ts";
 import { createReports, type OrderedItem } from "./reports.ts";
 import {
   type AttemptId,

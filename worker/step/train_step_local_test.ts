@@ -17,7 +17,7 @@ import {
   microBatchOf,
   type World,
 } from "../testing/agent_fixture.ts";
-import { LocalStepsEngine } from "../local_steps.ts";
+import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
 import { createToyEngine } from "../testing/toy_engine.ts";
 
 const OUTER = { outerLearningRate: 0.7, outerMomentum: 0.9 };

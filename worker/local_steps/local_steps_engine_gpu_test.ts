@@ -1,13 +1,13 @@
 /** Phases on the real engine: the same bits every time, and the committed state untouched. */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
-import type { Phase } from "../shared/protocol/messages.ts";
-import { loadLadderCase } from "../tests/golden/golden.ts";
-import { documentAt } from "../tests/golden/golden_model.ts";
-import { goldenEngineSpec, loadGolden, optimizerOf } from "../tests/golden/golden_steps.ts";
-import { TrainingEngine } from "./engine/training_engine.ts";
-import { LocalStepsEngine } from "./local_steps.ts";
-import { digestOf } from "./optimizer/adamw_state.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { Phase } from "../../shared/protocol/messages.ts";
+import { loadLadderCase } from "../../tests/golden/golden.ts";
+import { documentAt } from "../../tests/golden/golden_model.ts";
+import { goldenEngineSpec, loadGolden, optimizerOf } from "../../tests/golden/golden_steps.ts";
+import { TrainingEngine } from "../engine/training_engine.ts";
+import { LocalStepsEngine } from "./local_steps_engine.ts";
+import { digestOf } from "../optimizer/adamw_state.ts";
 
 const golden = loadLadderCase("gqa_tied");
 /** Five micro-batches of one document each. */

@@ -2,10 +2,10 @@
  * The rows of a phase, asked of the coordinator one micro-batch at a time, the next one while the GPU
  * computes.
  */
-import type { Bus } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import type { Limits } from "../shared/protocol/limits.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
 import {
   decodeWorkItemHeader,
   decodeWorkItemRows,
@@ -15,10 +15,10 @@ import {
   type Phase,
   rowsRequestSchema,
   type WorkItemHeader,
-} from "../shared/protocol/messages.ts";
-import type { MicroBatch } from "../shared/data/micro_batch.ts";
-import { rowsSubject } from "../shared/protocol/subjects.ts";
-import { askUntilRead } from "./async/ask.ts";
+} from "../../shared/protocol/messages.ts";
+import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import { rowsSubject } from "../../shared/protocol/subjects.ts";
+import { askUntilRead } from "../async/ask.ts";
 
 export interface PhaseRowsOptions {
   readonly bus: Bus;

@@ -3,12 +3,12 @@
  * out depends on that adapter, the rows and their order, and on nothing else: gradients are summed as
  * integers here, too, with exponents that follow from the phase itself.
  */
-import { exponentsFrom, firstNonFinite, fits, mergeMaxima } from "../shared/exponents.ts";
-import type { Exponents } from "../shared/exponents.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import type { InnerStep, JobAnnouncement, Phase } from "../shared/protocol/messages.ts";
-import type { MicroBatch } from "../shared/data/micro_batch.ts";
-import type { Engine } from "./engine/engine.ts";
+import { exponentsFrom, firstNonFinite, fits, mergeMaxima } from "../../shared/exponents.ts";
+import type { Exponents } from "../../shared/exponents.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { InnerStep, JobAnnouncement, Phase } from "../../shared/protocol/messages.ts";
+import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { Engine } from "../engine/engine.ts";
 
 export interface InnerPhaseOptions {
   readonly phase: Phase;

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import type { Phase } from "../shared/protocol/messages.ts";
-import { JOB, microBatchOf } from "./testing/agent_fixture.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { Phase } from "../../shared/protocol/messages.ts";
+import { JOB, microBatchOf } from "../testing/agent_fixture.ts";
 import { runInnerPhase } from "./inner_phase.ts";
-import { createToyEngine, type ToyEngineOptions } from "./testing/toy_engine.ts";
+import { createToyEngine, type ToyEngineOptions } from "../testing/toy_engine.ts";
 
 const OPTIMIZER = { ...JOB.optimizer, weightDecay: 0.01 };
 

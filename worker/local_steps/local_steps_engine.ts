@@ -4,9 +4,9 @@
  * after the other, so that whatever that one holds in the middle of a phase is never seen, told, given away
  * or committed.
  */
-import { LoraFleetError } from "../shared/errors.ts";
-import { CHECK_WORDS } from "../shared/protocol/linear_check.ts";
-import type { JobAnnouncement } from "../shared/protocol/messages.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { CHECK_WORDS } from "../../shared/protocol/linear_check.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
 import type {
   Engine,
   EngineSpec,
@@ -16,13 +16,13 @@ import type {
   TrainingState,
   UpdateRequest,
   UpdateResult,
-} from "./engine/engine.ts";
-import { gradientCheckOf, tiesUp } from "./step/gradient_check.ts";
-import { gradientDigestOf } from "./engine/gradient_digest.ts";
+} from "../engine/engine.ts";
+import { gradientCheckOf, tiesUp } from "../step/gradient_check.ts";
+import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import { type InnerPhaseOptions, runInnerPhase } from "./inner_phase.ts";
-import { rangeOf } from "./optimizer/adamw.ts";
-import { copyState } from "./optimizer/adamw_state.ts";
-import { nesterovUpdateTensor } from "./optimizer/nesterov.ts";
+import { rangeOf } from "../optimizer/adamw.ts";
+import { copyState } from "../optimizer/adamw_state.ts";
+import { nesterovUpdateTensor } from "./nesterov.ts";
 
 export interface LocalStepsOptions {
   /** Of the inner steps; its moments begin at zero in each phase. */

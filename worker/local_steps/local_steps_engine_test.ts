@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import type { Phase } from "../shared/protocol/messages.ts";
-import { JOB, microBatchOf } from "./testing/agent_fixture.ts";
-import type { TrainingState } from "./engine/engine.ts";
-import { LocalStepsEngine } from "./local_steps.ts";
-import { digestOf } from "./optimizer/adamw_state.ts";
-import { createToyEngine, type ToyEngineOptions } from "./testing/toy_engine.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { Phase } from "../../shared/protocol/messages.ts";
+import { JOB, microBatchOf } from "../testing/agent_fixture.ts";
+import type { TrainingState } from "../engine/engine.ts";
+import { LocalStepsEngine } from "./local_steps_engine.ts";
+import { digestOf } from "../optimizer/adamw_state.ts";
+import { createToyEngine, type ToyEngineOptions } from "../testing/toy_engine.ts";
 
 const SPEC = { modelFolder: "", ...JOB.engine, allowCpu: true, memoryBudgetBytes: null };
 const OUTER = { outerLearningRate: 0.7, outerMomentum: 0.9 };

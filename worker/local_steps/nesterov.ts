@@ -4,7 +4,7 @@
  * for the reasons of adamw.ts: all workers get the same bits.
  */
 import type { GradientLayout } from "../engine/engine.ts";
-import { rangeOf } from "./adamw.ts";
+import { rangeOf } from "../optimizer/adamw.ts";
 
 export interface OuterState {
   readonly adapter: Float32Array;
