@@ -25,7 +25,7 @@ import { measureEventLoopGap } from "./event_loop_gap.ts";
 import { type Connection, type CoordinatorLinkOptions, createCoordinatorLink } from "./coordinator_link.ts";
 import { type FleetFeed, listenToFleet } from "./fleet_feed.ts";
 import { startHeartbeats } from "./heartbeat.ts";
-import { createJobHost, type JobHostOptions } from "../job_host.ts";
+import { createJobHost, type JobHostOptions } from "../job/job_host.ts";
 import type { JoinReply } from "./join.ts";
 import type { Log } from "../log.ts";
 

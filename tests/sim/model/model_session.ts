@@ -1,5 +1,5 @@
 /**
- * A model worker with the job loaded, under one membership: what `worker/job_session.ts` and `worker/step/train_step.ts` do, with
+ * A model worker with the job loaded, under one membership: what `worker/job/job_session.ts` and `worker/step/train_step.ts` do, with
  * times in place of a GPU. What to do next is the worker's own decision (`worker/step/step_action.ts`), every message is the real one.
  */
 import type { WorkItem } from "../../../shared/bus/bus.ts";

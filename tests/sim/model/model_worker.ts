@@ -1,5 +1,5 @@
 /**
- * A model worker's life in the fleet: hello, heartbeats, the job, leaving, as `worker/fleet/agent.ts` and `worker/job_host.ts` have it.
+ * A model worker's life in the fleet: hello, heartbeats, the job, leaving, as `worker/fleet/agent.ts` and `worker/job/job_host.ts` have it.
  * It is light: no promises, no engine, one link.
  */
 import { lostAt } from "../../../shared/protocol/limits.ts";

@@ -2,18 +2,18 @@
  * Which job this worker has: fetches the base model, loads it, and keeps both over memberships and broken connections. Like
  * everything here it compares what is wanted with what is there and does what is missing, one thing at a time.
  */
-import type { Clock } from "../shared/clock.ts";
-import { type ErrorCode, LoraFleetError, messageOf } from "../shared/errors.ts";
-import { diskPauseMs, type Limits } from "../shared/protocol/limits.ts";
-import type { Heartbeat, JobAnnouncement, WorkerJob } from "../shared/protocol/messages.ts";
-import { createChange } from "./async/change.ts";
-import type { Engine, EngineSpec, GradientLayout } from "./engine/engine.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { type ErrorCode, LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
+import type { Heartbeat, JobAnnouncement, WorkerJob } from "../../shared/protocol/messages.ts";
+import { createChange } from "../async/change.ts";
+import type { Engine, EngineSpec, GradientLayout } from "../engine/engine.ts";
 import { type JobSession, type Membership, startJobSession, type WriteCheckpoint } from "./job_session.ts";
-import { LocalStepsEngine } from "./local_steps/local_steps_engine.ts";
-import type { Log } from "./log.ts";
-import { sameCommit } from "./step/step_action.ts";
+import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
+import type { Log } from "../log.ts";
+import { sameCommit } from "../step/step_action.ts";
 import { createThroughput } from "./throughput.ts";
-import type { HeldState } from "./step/train_step.ts";
+import type { HeldState } from "../step/train_step.ts";
 
 /** A job is loaded again so often after its GPU has failed; its state comes from the others. */
 const MAX_FAILED_SESSIONS = 3;

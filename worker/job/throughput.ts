@@ -1,5 +1,5 @@
 /** Tokens per second over the last half minute: what a person wants to see move, without the noise of one micro-batch. */
-import type { Clock } from "../shared/clock.ts";
+import type { Clock } from "../../shared/clock.ts";
 
 const WINDOW_MS = 30_000;
 

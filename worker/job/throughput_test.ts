@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { createFakeClock } from "../shared/testing/fake_clock.ts";
+import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createThroughput } from "./throughput.ts";
 
 Deno.test("tokens per second are those of the last half minute", async () => {

@@ -3,10 +3,10 @@
  * job is over. The loaded model and the committed state outlive it.
  */
 import { crc32 } from "node:zlib";
-import type { Bus } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { messageOf, quote } from "../shared/errors.ts";
-import type { Limits } from "../shared/protocol/limits.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { messageOf, quote } from "../../shared/errors.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
 import {
   type CheckpointReport,
   checkpointReportSchema,
@@ -16,16 +16,16 @@ import {
   type MemberRef,
   receivedSchema,
   type StepState,
-} from "../shared/protocol/messages.ts";
-import { checkpointSubject } from "../shared/protocol/subjects.ts";
-import { askUntilAnswered } from "./async/ask.ts";
-import type { Engine, GradientLayout } from "./engine/engine.ts";
-import type { Log } from "./log.ts";
-import { fetchState } from "./recover.ts";
-import { serveState } from "./recover_serve.ts";
-import { holdersFor, mayLeave, nextAction, sameCommit } from "./step/step_action.ts";
-import { listenToStates } from "./step/step_states.ts";
-import { createTrainStep, type TrainStepOptions } from "./step/train_step.ts";
+} from "../../shared/protocol/messages.ts";
+import { checkpointSubject } from "../../shared/protocol/subjects.ts";
+import { askUntilAnswered } from "../async/ask.ts";
+import type { Engine, GradientLayout } from "../engine/engine.ts";
+import type { Log } from "../log.ts";
+import { fetchState } from "../recover.ts";
+import { serveState } from "../recover_serve.ts";
+import { holdersFor, mayLeave, nextAction, sameCommit } from "../step/step_action.ts";
+import { listenToStates } from "../step/step_states.ts";
+import { createTrainStep, type TrainStepOptions } from "../step/train_step.ts";
 
 /** One membership: who the worker is, and its connections. */
 export interface Membership {
