@@ -1,5 +1,5 @@
 /** A golden base model with something wrong about it, in a folder of its own. */
-import { openSafetensors, type TensorData, writeSafetensors } from "../../worker/model/safetensors.ts";
+import { openSafetensors, type TensorData, writeSafetensors } from "../../worker/files/safetensors.ts";
 import { type LadderCaseName, loadLadderCase } from "./golden.ts";
 
 export interface ModelChanges {

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { loraSchema, type LoraSpec } from "../../shared/job/job_spec.ts";
 import type { MicroBatch } from "../../shared/data/micro_batch.ts";
 import type { GradientLayout } from "../../worker/engine/engine.ts";
-import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../../worker/model/safetensors.ts";
+import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../../worker/files/safetensors.ts";
 
 export const LADDER_CASES = ["gqa_tied", "llama3_sharded", "qwen2_rslora", "yarn_wide_rank"] as const;
 export type LadderCaseName = typeof LADDER_CASES[number];

@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { countTargets } from "../../shared/data/micro_batch.ts";
-import { openCheckpoint } from "../../worker/model/checkpoint_reader.ts";
+import { openCheckpoint } from "../../worker/files/checkpoint_reader.ts";
 import { planLora } from "../../worker/model/lora.ts";
 import { flattenTensors, LADDER_CASES, loadLadderCase, unflattenTensors, writeLogits } from "./golden.ts";
-import { openSafetensors } from "../../worker/model/safetensors.ts";
+import { openSafetensors } from "../../worker/files/safetensors.ts";
 
 for (const name of LADDER_CASES) {
   Deno.test(`golden ladder, ${name}: batches, logits and LoRA tensors have the sizes of the base model`, async () => {

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { loraSchema } from "../../shared/job/job_spec.ts";
-import { writeAdapter } from "../../worker/model/adapter_file.ts";
+import { writeAdapter } from "../../worker/files/adapter_file.ts";
 import { digestOf, emptyState } from "../../worker/optimizer/adamw_state.ts";
 import { readStateWords } from "../../worker/state_words.ts";
 import { adapterLayout } from "../../coordinator/planning/adapter_layout.ts";

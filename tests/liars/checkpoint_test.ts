@@ -6,8 +6,8 @@ import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
 import { parseJobRequest } from "../../shared/job/job_spec.ts";
 import { linearModules, parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { planLora } from "../../worker/model/lora.ts";
-import { writeAdapter } from "../../worker/model/adapter_file.ts";
-import { writeTrainingState } from "../../worker/model/training_state_file.ts";
+import { writeAdapter } from "../../worker/files/adapter_file.ts";
+import { writeTrainingState } from "../../worker/files/training_state_file.ts";
 import { digestOf } from "../../worker/optimizer/adamw_state.ts";
 
 const FILES = ["adapter_config.json", "adapter_model.safetensors", "training_state.safetensors"];

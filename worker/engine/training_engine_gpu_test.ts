@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
 import { loadGolden, optimizerOf, runStep } from "../../tests/golden/golden_steps.ts";
 import { trainingTolerance } from "../../tests/golden/golden_tolerance.ts";
-import { readAdapter } from "../model/adapter_file.ts";
+import { readAdapter } from "../files/adapter_file.ts";
 import { TrainingEngine } from "./training_engine.ts";
 
 for (const name of LADDER_CASES) {

@@ -9,9 +9,9 @@ import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./options.ts"
 import { type EvaluationResult, resultOf } from "./result.ts";
 import { readEvaluationRows } from "./rows.ts";
 import { answersTo, loadForEvaluation, meanLossOf } from "./score.ts";
-import { readAdapter } from "../model/adapter_file.ts";
-import { openCheckpoint } from "../model/checkpoint_reader.ts";
-import { writeFilesAtomically } from "../model/safetensors_atomic_file.ts";
+import { readAdapter } from "../files/adapter_file.ts";
+import { openCheckpoint } from "../files/checkpoint_reader.ts";
+import { writeFilesAtomically } from "../files/atomic_file.ts";
 
 async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
   const { modelFolder, adapterFolder, datasetPath, maxNewTokens } = options;

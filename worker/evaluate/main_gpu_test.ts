@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { loraSchema } from "../../shared/job/job_spec.ts";
-import { writeAdapter } from "../model/adapter_file.ts";
-import { openCheckpoint } from "../model/checkpoint_reader.ts";
+import { writeAdapter } from "../files/adapter_file.ts";
+import { openCheckpoint } from "../files/checkpoint_reader.ts";
 import { initialAdapter, planLora } from "../model/lora.ts";
 
 const base = join(import.meta.dirname!, "../deploy/demo/assets/base");

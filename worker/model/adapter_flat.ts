@@ -1,7 +1,7 @@
 /** An adapter's tensors in the flat order in which the GPU has them. */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { GradientLayout } from "../engine/engine.ts";
-import type { Adapter } from "./adapter_file.ts";
+import type { Adapter } from "../files/adapter_file.ts";
 
 /**
  * @returns [layout.elementCount], padding zero

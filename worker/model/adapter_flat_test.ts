@@ -3,8 +3,8 @@ import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
 import { flattenTensors } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { flattenAdapter } from "./adapter_flat.ts";
-import { type Adapter, readAdapter } from "./adapter_file.ts";
-import { openCheckpoint } from "./checkpoint_reader.ts";
+import { type Adapter, readAdapter } from "../files/adapter_file.ts";
+import { openCheckpoint } from "../files/checkpoint_reader.ts";
 import { planLora } from "./lora.ts";
 
 for (const name of LADDER_CASES) {

@@ -8,7 +8,7 @@ import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import { dropoutKey } from "../kernels/dropout.ts";
 import { encodeGatherRows } from "../kernels/rows.ts";
-import type { Checkpoint } from "./checkpoint_reader.ts";
+import type { Checkpoint } from "../files/checkpoint_reader.ts";
 import { encodeHeadInput, encodeLogits, encodeLoss, encodeLossBackward } from "./head.ts";
 import {
   type Activations,

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { loraSchema } from "../../shared/job/job_spec.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
-import { openCheckpoint } from "./checkpoint_reader.ts";
+import { openCheckpoint } from "../files/checkpoint_reader.ts";
 import { initialAdapter, planLora } from "./lora.ts";
 import { linearModules } from "./transformer_spec.ts";
 

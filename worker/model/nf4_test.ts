@@ -4,7 +4,7 @@ import { pcg32 } from "../../shared/prng.ts";
 import { goldenPath } from "../../tests/golden/golden.ts";
 import { dequantizeNf4, DYNAMIC_MAP, NF4_CODEBOOK, quantizeNf4 } from "./nf4.ts";
 import { meanF32 } from "./nf4_mean.ts";
-import { openSafetensors } from "./safetensors.ts";
+import { openSafetensors } from "../files/safetensors.ts";
 
 const golden = openSafetensors(goldenPath("nf4.safetensors"));
 

@@ -1,6 +1,6 @@
 import { assert, assertLess } from "@std/assert";
 import { goldenPath } from "../../tests/golden/golden.ts";
-import { openSafetensors } from "./safetensors.ts";
+import { openSafetensors } from "../files/safetensors.ts";
 import { inverseFrequencies, parseTransformerSpec, ropeTable } from "./transformer_spec.ts";
 
 const golden = openSafetensors(goldenPath("rope.safetensors"));

@@ -3,7 +3,7 @@ import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import type { Nf4GpuWeight } from "../kernels/nf4_matmul.ts";
 import type { TableSlab } from "../kernels/rows.ts";
-import type { Checkpoint } from "./checkpoint_reader.ts";
+import type { Checkpoint } from "../files/checkpoint_reader.ts";
 import { DYNAMIC_MAP, type Nf4Weights } from "./nf4.ts";
 import { linearModules, type TransformerSpec } from "./transformer_spec.ts";
 

@@ -3,7 +3,7 @@ import { brokenModel, changeTensor } from "../../tests/golden/broken_model.ts";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { testGpu } from "../kernels/kernel_contract.ts";
-import { openCheckpoint } from "./checkpoint_reader.ts";
+import { openCheckpoint } from "../files/checkpoint_reader.ts";
 import { linearModules } from "./transformer_spec.ts";
 import { loadBaseWeights } from "./weights.ts";
 

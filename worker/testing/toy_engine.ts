@@ -12,8 +12,8 @@ import { pcg32 } from "../../shared/prng.ts";
 import type { Engine, EngineSpec, GradientLayout, TrainingState, UpdateRequest } from "../engine/engine.ts";
 import { gradientCheckOf, tiesUp } from "../step/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
-import { writeAdapter } from "../model/adapter_file.ts";
-import { writeTrainingState } from "../model/training_state_file.ts";
+import { writeAdapter } from "../files/adapter_file.ts";
+import { writeTrainingState } from "../files/training_state_file.ts";
 import { type AdamWState, adamwUpdate } from "../optimizer/adamw.ts";
 import { copyState, digestOf, emptyState } from "../optimizer/adamw_state.ts";
 

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { diskFileSystem, type FileSystem, writeFilesAtomically } from "./safetensors_atomic_file.ts";
+import { diskFileSystem, type FileSystem, writeFilesAtomically } from "./atomic_file.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

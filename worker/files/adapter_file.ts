@@ -6,7 +6,7 @@ import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { LoraSpec } from "../../shared/job/job_spec.ts";
 import { formatAdapterConfig, parseAdapterConfig } from "./adapter_file_config.ts";
 import { openSafetensors } from "./safetensors.ts";
-import { type FileSystem, writeFilesAtomically } from "./safetensors_atomic_file.ts";
+import { type FileSystem, writeFilesAtomically } from "./atomic_file.ts";
 import { encodeSafetensors } from "./safetensors_write.ts";
 
 /** One LoRA tensor under PEFT's name: `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */

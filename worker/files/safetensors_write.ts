@@ -1,6 +1,6 @@
 /** Writes safetensors files with the same bytes as the reference implementation, whole or not at all. */
-import { bytesOf, type Dtype, orderOf } from "./safetensors_dtype.ts";
-import { type FileSystem, writeFilesAtomically } from "./safetensors_atomic_file.ts";
+import { bytesOf, type Dtype, orderOf } from "../model/safetensors_dtype.ts";
+import { type FileSystem, writeFilesAtomically } from "./atomic_file.ts";
 
 export interface TensorData {
   readonly name: string;

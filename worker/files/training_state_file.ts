@@ -1,7 +1,7 @@
 /** A training state on disk: everything that a step changes, so that training goes on from it with the same bits. */
 import { STATE_FILE_NAME, STATE_TENSOR_NAMES } from "../../shared/protocol/checkpoint_format.ts";
 import type { TrainingState } from "../engine/engine.ts";
-import type { FileSystem } from "./safetensors_atomic_file.ts";
+import type { FileSystem } from "./atomic_file.ts";
 import { writeSafetensors } from "./safetensors_write.ts";
 
 /**
