@@ -6,7 +6,7 @@ import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { StoredTensor } from "../../shared/model/safetensors_file.ts";
 import { EMBEDDINGS_NAME, HEAD_NAME, resolveHead, storedTableName } from "../../shared/model/tied_head.ts";
 import { readShards } from "./checkpoint_reader_shards.ts";
-import { type Nf4Weights, quantizeNf4 } from "../model/nf4.ts";
+import { type Nf4Weights, quantizeNf4 } from "../nf4/nf4.ts";
 import { isPrequantized, readPrequantized } from "./nf4_checkpoint.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 import { linearModules, parseTransformerSpec, type TransformerSpec } from "../model/transformer_spec.ts";

@@ -6,7 +6,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { allocationSize } from "../device/gpu.ts";
 import type { LoraPlan } from "./lora.ts";
 import { adviceFor, adviceOf } from "./memory_plan_advice.ts";
-import { DYNAMIC_MAP } from "./nf4.ts";
+import { DYNAMIC_MAP } from "../nf4/nf4.ts";
 import { linearModules, type TransformerSpec } from "./transformer_spec.ts";
 
 /** Byte lengths by buffer name. */
