@@ -3,7 +3,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { loraSchema } from "../../shared/job/job_spec.ts";
 import { writeAdapter } from "../../worker/files/adapter_file.ts";
 import { digestOf, emptyState } from "../../worker/optimizer/adamw_state.ts";
-import { readStateWords } from "../../worker/state_words.ts";
+import { readStateWords } from "../../worker/recovery/state_words.ts";
 import { adapterLayout } from "../../coordinator/planning/adapter_layout.ts";
 import type { AdapterLayout } from "../../coordinator/planning/adapter_layout.ts";
 import { openInitialAdapter } from "../../coordinator/jobs/initial_adapter.ts";

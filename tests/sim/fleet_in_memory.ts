@@ -12,7 +12,7 @@ import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
 import { pcg32, type Prng } from "../../shared/prng.ts";
 import { type Agent, startAgent } from "../../worker/fleet/agent.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
-import { readStateWords, stateWordCount } from "../../worker/state_words.ts";
+import { readStateWords, stateWordCount } from "../../worker/recovery/state_words.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
 import {
   type CoordinatorInMemory,

@@ -1,4 +1,4 @@
-/** How a model worker that is behind loads the newest state: `worker/recover.ts`, with real requests to holders. */
+/** How a model worker that is behind loads the newest state: `worker/recovery/fetch_state.ts`, with real requests to holders. */
 import { crc32 } from "node:zlib";
 import {
   type Committed,

@@ -94,7 +94,7 @@ interface Doing {
 
 /** As in `worker/step/work_source.ts`. */
 const MOST_RELEASES = 5;
-/** As in `worker/recover_serve.ts`. */
+/** As in `worker/recovery/serve_state.ts`. */
 const SERVING_MS = 10_000;
 
 export function startModelSession(options: ModelSessionOptions): ModelSession {

@@ -1,18 +1,18 @@
 /** The holder's side of recovery: answers requests for pieces of the committed state that this worker holds. */
-import type { Bus, BusMessage } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { messageOf } from "../shared/errors.ts";
+import type { Bus, BusMessage } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { messageOf } from "../../shared/errors.ts";
 import {
   type Committed,
   decodeMessage,
   type RecoverRequest,
   recoverRequestSchema,
-} from "../shared/protocol/messages.ts";
-import { recoverSubject } from "../shared/protocol/subjects.ts";
-import type { TrainingState } from "./engine/engine.ts";
-import type { Log } from "./log.ts";
-import { sameCommit } from "./step/step_action.ts";
-import { encodeStateFrame, maxPieceWords } from "../shared/protocol/state_frame.ts";
+} from "../../shared/protocol/messages.ts";
+import { recoverSubject } from "../../shared/protocol/subjects.ts";
+import type { TrainingState } from "../engine/engine.ts";
+import type { Log } from "../log.ts";
+import { sameCommit } from "../step/step_action.ts";
+import { encodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
 import { readStateWords, stateWordCount } from "./state_words.ts";
 
 /** A copy of the state that nobody asked for any more is let go after this long. */

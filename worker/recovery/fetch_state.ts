@@ -2,15 +2,15 @@
  * The joiner's side of recovery: loads the newest committed state from a worker that holds it, piece by piece. It asks for what
  * it wants, so that a lost message costs one piece, and a holder that is gone costs nothing but the deadline.
  */
-import type { Bus } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, quote } from "../shared/errors.ts";
-import { type Limits, recoverWaitMs } from "../shared/protocol/limits.ts";
-import { type Committed, encodeMessage, recoverRequestSchema } from "../shared/protocol/messages.ts";
-import { recoverSubject } from "../shared/protocol/subjects.ts";
-import { unlessAborted, withDeadline } from "./async/abortable.ts";
-import type { TrainingState } from "./engine/engine.ts";
-import { decodeStateFrame, maxPieceWords } from "../shared/protocol/state_frame.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { type Limits, recoverWaitMs } from "../../shared/protocol/limits.ts";
+import { type Committed, encodeMessage, recoverRequestSchema } from "../../shared/protocol/messages.ts";
+import { recoverSubject } from "../../shared/protocol/subjects.ts";
+import { unlessAborted, withDeadline } from "../async/abortable.ts";
+import type { TrainingState } from "../engine/engine.ts";
+import { decodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
 import { type Piece, piecesOf, stateOfWords, stateWordCount } from "./state_words.ts";
 
 /** Enough to fill a link of 50 MB/s at 40 ms of delay. */
