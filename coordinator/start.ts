@@ -3,7 +3,7 @@ import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
 import type { Log } from "../shared/log.ts";
-import { parseJobRequest } from "../shared/job/job_spec.ts";
+import { parseJobRequest } from "./api/job_request/parse.ts";
 import { createAccess } from "./access/access.ts";
 import { serveHttp } from "./api/transport/http_server.ts";
 import { layoutOfJob } from "./planning/adapter_layout.ts";

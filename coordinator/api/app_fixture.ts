@@ -3,7 +3,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { parseJobRequest } from "../../shared/job/job_spec.ts";
+import { parseJobRequest } from "./job_request/parse.ts";
 import { createAccess } from "../access/access.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "../storage/artifact_store.ts";

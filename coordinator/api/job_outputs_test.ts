@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Clock } from "../../shared/clock.ts";
-import { parseJobRequest } from "../../shared/job/job_spec.ts";
+import { parseJobRequest } from "./job_request/parse.ts";
 import { withWorld } from "./app_fixture.ts";
 import type { World } from "./app_fixture.ts";
 import { openEventStream } from "./transport/event_stream.ts";

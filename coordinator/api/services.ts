@@ -3,7 +3,7 @@ import { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { RouteConfig } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { Clock } from "../../shared/clock.ts";
-import type { ParsedJobRequest } from "../../shared/job/job_spec.ts";
+import type { ParsedJobRequest } from "./job_request/parse.ts";
 import type { Access } from "../access/access.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import type { FileStore } from "../jobs/file_store.ts";

@@ -77,7 +77,7 @@ Deno.test("when its parent is killed, the server ends too", () =>
   withOptions(async (options) => {
     const script = `
       import { startNatsServer } from ${JSON.stringify(import.meta.resolve("./nats_server.ts"))};
-      import { systemClock } from ${JSON.stringify(import.meta.resolve("../shared/clock.ts"))};
+      import { systemClock } from ${JSON.stringify(import.meta.resolve("../../shared/clock.ts"))};
       const tokens = new Map(${JSON.stringify([...accounts().tokens])});
       const accounts = () => ({ ...${JSON.stringify(accounts())}, tokens });
       await startNatsServer({ ...${JSON.stringify(options)}, accounts, clock: systemClock });

@@ -10,7 +10,7 @@ import type { ArtifactStore } from "../storage/artifact_store.ts";
 import type { PlannedJob } from "./fleet.ts";
 import { SILENT_OBSERVER } from "../training/step_fixture.ts";
 import { createFleet, type RunningFleet } from "./fleet_over_bus.ts";
-import { parseJobRequest } from "../../shared/job/job_spec.ts";
+import { parseJobRequest } from "../api/job_request/parse.ts";
 
 const { encodeMessage, decodeMessage } = messages;
 const NO_ARTIFACTS = { files: () => Promise.resolve([]) } as unknown as ArtifactStore;

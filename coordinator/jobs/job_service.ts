@@ -4,7 +4,8 @@
  */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { JobSpec, ParsedJobRequest } from "../../shared/job/job_spec.ts";
+import type { ParsedJobRequest } from "../api/job_request/parse.ts";
+import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { layoutOfJob } from "../planning/adapter_layout.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import { RESULT_PURPOSE } from "./file_store.ts";

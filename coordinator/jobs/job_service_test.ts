@@ -8,7 +8,7 @@ import {
 } from "@std/assert";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { parseJobRequest } from "../../shared/job/job_spec.ts";
+import { parseJobRequest } from "../api/job_request/parse.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { fakePrepare, preparerOf, withWorld } from "../api/app_fixture.ts";

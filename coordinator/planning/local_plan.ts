@@ -33,7 +33,7 @@ export interface LocalPlan {
   learningRateOf(step: number): number;
   /**
    * No element of a pseudo-gradient is larger, up to rounding; Infinity where nothing is known
-   * (largest_move.ts).
+   * (update_bound.ts).
    */
   largestMoveOf(step: number): number;
 }

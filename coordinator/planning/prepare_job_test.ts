@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { parseJobRequest } from "../../shared/job/job_spec.ts";
+import { parseJobRequest } from "../api/job_request/parse.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { checkModelForJob } from "./prepare_job.ts";
 import type { PrepareRequest } from "../jobs/job_service.ts";

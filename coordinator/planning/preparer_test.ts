@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { fromFileUrl } from "@std/path";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { parseJobRequest } from "../../shared/job/job_spec.ts";
+import { parseJobRequest } from "../api/job_request/parse.ts";
 import { checkModelForJob, checkWindow } from "./prepare_job.ts";
 import type { PrepareRequest } from "../jobs/job_service.ts";
 import { manifestOf } from "../base_models/files.ts";

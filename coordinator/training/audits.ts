@@ -78,7 +78,7 @@ function isFiniteReport({ lossSum, maxAbs }: MicroBatchReport): boolean {
   return lossSum !== null && firstNonFinite(decodeFloats(maxAbs)) === -1;
 }
 
-/** As for claims (step_claim.ts): the counted gradient is finite, so that it is known who is wrong. */
+/** As for claims (claims.ts): the counted gradient is finite, so that it is known who is wrong. */
 function auditorNotFinite(
   training: Training,
   index: number,

@@ -1,6 +1,6 @@
 /**
  * Gradients that are not finite: the sample's fault, or the worker's? Another worker is asked. Finite there, and the first one
- * gets a strike (step_claim.ts); not finite there, too, and the micro-batch is excluded from its step (decision 0012).
+ * gets a strike (claims.ts); not finite there, too, and the micro-batch is excluded from its step (decision 0012).
  */
 import { type Limits, mostExcludedOfJob, mostExcludedOfStep } from "../../shared/protocol/limits.ts";
 import type { MicroBatchReport } from "../../shared/protocol/messages.ts";

@@ -104,7 +104,7 @@ export interface AuditOpinion {
   readonly check: string | null;
 }
 
-/** A counted micro-batch that others compute, too (step_audit.ts). */
+/** A counted micro-batch that others compute, too (audits.ts). */
 export interface Audit {
   readonly status: "open" | "passed" | "skipped";
   /** That of the worker who has it in its sums is the first. */
@@ -134,7 +134,7 @@ export interface Training {
    * micro-batch.
    */
   readonly workedAt: number;
-  /** How long nobody could be heard since the attempt began, through no worker's fault (hearing.ts). */
+  /** How long nobody could be heard since the attempt began, through no worker's fault (coordinator/fleet/connectivity.ts). */
   readonly deafMs: number;
   /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
   readonly hedges: { readonly count: number; readonly at: number };
@@ -176,7 +176,7 @@ export interface Training {
   readonly updates: ReadonlyMap<string, AttemptUpdate>;
   /** What a worker was to blame for, by worker. */
   readonly strikes: ReadonlyMap<string, readonly string[]>;
-  /** What workers have said about each other in the last steps (step_accusations.ts). */
+  /** What workers have said about each other in the last steps (accusations.ts). */
   readonly accusations: readonly Accusation[];
   /** By accuser: how often it was alone with one since its last strike for that. */
   readonly loneAccusations: ReadonlyMap<string, number>;

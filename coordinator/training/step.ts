@@ -1,9 +1,9 @@
 /**
  * One optimizer step after the other, as decisions: (plan, training, event, now) → (training, effects, reason). The table of
- * phases is in docs/protocol.md. The parts: who takes part (step_fleet.ts), the phase `waiting` (step_waiting.ts), claims
- * (step_claim.ts), gradients that are not finite (step_opinions.ts), audits (step_audit.ts), who is to blame (step_blame.ts), what workers say
- * about each other (step_accusations.ts), whether a round's sums add up (step_sums.ts),
- * members that come and go (step_regroup.ts), updates (step_update.ts), checkpoints (step_checkpoint.ts).
+ * phases is in docs/protocol.md. The parts: who takes part (eligibility.ts), the phase `waiting` (waiting.ts), claims
+ * (claims.ts), gradients that are not finite (non_finite.ts), audits (audits.ts), who is to blame (strikes.ts), what workers say
+ * about each other (accusations.ts), whether a round's sums add up (sums.ts),
+ * members that come and go (regroup.ts), updates (updates.ts), checkpoints (checkpoints.ts).
  */
 import { STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
 import {
@@ -126,7 +126,7 @@ function decideEvent(
   }
 }
 
-/** Who fails names suspects: itself is believed, others need a second accuser (step_accusations.ts). */
+/** Who fails names suspects: itself is believed, others need a second accuser (accusations.ts). */
 function decideFailure(
   training: Training,
   report: AttemptFailure,

@@ -2,7 +2,7 @@
  * A job's configuration: the one description of a fine-tune that everybody agrees on. Field names are those of
  * transformers, PEFT and TRL, grouped, so that the values of an existing script can be pasted.
  *
- * The parts: the schema with its defaults, the request that a client sends, the hash, the check against a base model.
+ * The parts: the schema with its defaults, the hash, the check against a base model.
  */
 export {
   datasetSchema,
@@ -22,8 +22,6 @@ export type {
   QuantizationSpec,
   TrainingSpec,
 } from "./job_spec_schema.ts";
-export { parseJobRequest } from "../../coordinator/api/job_request/parse.ts";
-export type { ParsedJobRequest } from "../../coordinator/api/job_request/parse.ts";
 export { canonicalJson, specHash } from "./job_spec_hash.ts";
 export { checkSpecAgainstModel } from "./target_modules.ts";
 export type { LinearModule } from "./target_modules.ts";

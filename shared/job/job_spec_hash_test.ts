@@ -1,15 +1,15 @@
 import { assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
-import { canonicalJson, parseJobRequest, specHash } from "./job_spec.ts";
+import { canonicalJson, jobSpecSchema, specHash } from "./job_spec.ts";
 
 const MINIMAL = { model: "org/llama", training_file: "file-1" };
 
 Deno.test("the hash depends on values alone, not on their order", () => {
-  const hash = (body: unknown) => specHash(parseJobRequest(body).spec);
+  const hash = (body: unknown) => specHash(jobSpecSchema.parse(body));
   const a = hash({ ...MINIMAL, lora: { r: 4, lora_alpha: 8 } });
   assertEquals(a, hash({ lora: { lora_alpha: 8, r: 4 }, training_file: "file-1", model: "org/llama" }));
   assertNotEquals(a, hash({ ...MINIMAL, lora: { r: 4, lora_alpha: 9 } }));
   assertMatch(a, /^[0-9a-f]{64}$/);
-  const { spec } = parseJobRequest(MINIMAL);
+  const spec = jobSpecSchema.parse(MINIMAL);
   assertNotEquals(specHash(spec, { modelHash: "a" }), specHash(spec, { modelHash: "b" }));
 });
 

@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../errors.ts";
-import { checkSpecAgainstModel, parseJobRequest } from "./job_spec.ts";
+import { checkSpecAgainstModel, jobSpecSchema } from "./job_spec.ts";
 
 const MINIMAL = { model: "org/llama", training_file: "file-1" };
 
@@ -9,7 +9,7 @@ const MODULES = ["q_proj", "k_proj", "down_proj"].map((name) => ({
   out: 16,
   in: 8,
 }));
-const loraOf = (lora: unknown) => parseJobRequest({ ...MINIMAL, lora }).spec;
+const loraOf = (lora: unknown) => jobSpecSchema.parse({ ...MINIMAL, lora });
 
 Deno.test("target modules match by their last names, as in PEFT", () => {
   const names = (lora: unknown, modules = MODULES) =>

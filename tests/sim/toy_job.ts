@@ -2,7 +2,8 @@
 import type { PlannedJob } from "../../coordinator/fleet/fleet.ts";
 import { localPlanOf } from "../../coordinator/planning/local_plan.ts";
 import type { z } from "zod";
-import { type fleetSchema, parseJobRequest } from "../../shared/job/job_spec.ts";
+import { parseJobRequest } from "../../coordinator/api/job_request/parse.ts";
+import { type fleetSchema } from "../../shared/job/job_spec.ts";
 import type { MicroBatch } from "../../shared/data/micro_batch.ts";
 
 export interface ToyJobOptions {

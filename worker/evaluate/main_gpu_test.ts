@@ -5,7 +5,7 @@ import { writeAdapter } from "../files/adapter_file.ts";
 import { openCheckpoint } from "../files/checkpoint_reader.ts";
 import { initialAdapter, planLora } from "../model/lora.ts";
 
-const base = join(import.meta.dirname!, "../deploy/demo/assets/base");
+const base = join(import.meta.dirname!, "../../deploy/demo/assets/base");
 const rows = [
   { prompt: 'Put "plum" in uppercase:\n', completion: "PLUM" },
   { prompt: 'Exchange the ends of "leaf":\n', completion: "feal" },
@@ -31,7 +31,7 @@ async function evaluate(
           "--no-prompt",
           "--no-check",
           "-P=evaluate",
-          join(import.meta.dirname!, "evaluate.ts"),
+          join(import.meta.dirname!, "main.ts"),
         ],
         ...["--model", base, "--dataset", dataset, "--max-new-tokens", "8", "--allow-cpu"],
         ...(adapter === undefined ? [] : ["--adapter", join(folder, "adapter")]),

@@ -3,7 +3,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer.ts";
 import { questionOf, readEvaluationRows } from "./rows.ts";
 
-const plain = await loadTokenizer(`${import.meta.dirname}/../deploy/demo/assets/base`);
+const plain = await loadTokenizer(`${import.meta.dirname}/../../deploy/demo/assets/base`);
 const stop = new Set(plain.eosTokenIds);
 const TEMPLATE =
   "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}" +

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import libraryFields from "./library_fields.json" with { type: "json" };
 import { FIELD_RULES, GROUPS, VALUE_ALIASES } from "./fields.ts";
-import { parseJobRequest } from "../../../shared/job/job_spec.ts";
+import { parseJobRequest } from "./parse.ts";
 import {
   datasetSchema,
   fleetSchema,

@@ -1,6 +1,6 @@
 /**
  * The body of `POST /v1/fine_tuning/jobs` → a JobSpec. It takes OpenAI's own fields, our groups with the field names
- * of transformers, PEFT, TRL and bitsandbytes, and what existing scripts set besides (job_request_fields.ts).
+ * of transformers, PEFT, TRL and bitsandbytes, and what existing scripts set besides (fields.ts).
  * An error names the field as the client spelled it.
  */
 import { LoraFleetError } from "../../../shared/errors.ts";
