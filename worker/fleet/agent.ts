@@ -27,7 +27,7 @@ import { type FleetFeed, listenToFleet } from "./fleet_feed.ts";
 import { startHeartbeats } from "./heartbeat.ts";
 import { createJobHost, type JobHostOptions } from "../job/job_host.ts";
 import type { JoinReply } from "./join.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 
 export interface AgentOptions
   extends

@@ -4,7 +4,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
 import { type JoinReply, sameBroker } from "./join.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 
 export interface CoordinatorLinkOptions {
   /**

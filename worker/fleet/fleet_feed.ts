@@ -5,7 +5,7 @@ import { messageOf } from "../../shared/errors.ts";
 import { decodeMessage, type FleetState, fleetStateSchema } from "../../shared/protocol/messages.ts";
 import { FLEET_SUBJECT } from "../../shared/protocol/subjects.ts";
 import { type FleetAge, isOlderFleet } from "../../shared/protocol/terms.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 
 export interface FleetFeed {
   /** The newest state, unless it is older than the welcome: then it does not know the worker yet. */

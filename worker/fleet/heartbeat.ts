@@ -4,7 +4,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
 import { encodeMessage, type Heartbeat, heartbeatSchema } from "../../shared/protocol/messages.ts";
 import { heartbeatSubject } from "../../shared/protocol/subjects.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 
 export interface HeartbeatOptions {
   readonly bus: Bus;

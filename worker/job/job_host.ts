@@ -10,7 +10,7 @@ import { createChange } from "../async/change.ts";
 import type { Engine, EngineSpec, GradientLayout } from "../engine/engine.ts";
 import { type JobSession, type Membership, startJobSession, type WriteCheckpoint } from "./job_session.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 import { sameCommit } from "../step/step_action.ts";
 import { createThroughput } from "./throughput.ts";
 import type { HeldState } from "../step/train_step.ts";

@@ -20,7 +20,7 @@ import {
 import { checkpointSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilAnswered } from "../async/ask.ts";
 import type { Engine, GradientLayout } from "../engine/engine.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 import { fetchState } from "../recovery/fetch_state.ts";
 import { serveState } from "../recovery/serve_state.ts";
 import { holdersFor, mayLeave, nextAction, sameCommit } from "../step/step_action.ts";

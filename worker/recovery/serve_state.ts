@@ -10,7 +10,7 @@ import {
 } from "../../shared/protocol/messages.ts";
 import { recoverSubject } from "../../shared/protocol/subjects.ts";
 import type { TrainingState } from "../engine/engine.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 import { sameCommit } from "../step/step_action.ts";
 import { encodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
 import { readStateWords, stateWordCount } from "./state_words.ts";

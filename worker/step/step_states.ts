@@ -5,7 +5,7 @@ import { decodeMessage, type StepState, stepStateSchema } from "../../shared/pro
 import { stateSubject } from "../../shared/protocol/subjects.ts";
 import { isNewerState } from "../../shared/protocol/terms.ts";
 import { createChange } from "../async/change.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 
 /** A signal that aborts as soon as a state does not fit any more. */
 export interface Watch {

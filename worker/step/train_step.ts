@@ -35,7 +35,7 @@ import { RoundTimeout } from "../allreduce/round_timeout.ts";
 import type { Engine, GradientLayout, MicroBatchResult } from "../engine/engine.ts";
 import { exponentBytes } from "../local_steps/inner_phase.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 import { createPhaseRows } from "../local_steps/phase_rows.ts";
 import { createReports, type OrderedItem } from "./reports.ts";
 import {

@@ -5,7 +5,7 @@ import { messageOf } from "../../shared/errors.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
 import { workQueueName } from "../../shared/protocol/subjects.ts";
 import { unlessAborted } from "../async/abortable.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 
 export interface WorkSource {
   /** The item in hand, or the next one; null where none has come before `changed` resolves or the pull's time is up. */

@@ -37,7 +37,7 @@ import type { MicroBatch } from "../../shared/data/micro_batch.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
 import { type Agent, type AgentOptions, startAgent } from "../fleet/agent.ts";
 import type { JoinReply } from "../fleet/join.ts";
-import type { LogLevel } from "../log.ts";
+import type { LogLevel } from "../../shared/log.ts";
 import { createToyEngine, type ToyEngine, type ToyEngineOptions } from "./toy_engine.ts";
 
 export const TEST_LIMITS: Limits = { ...LIMITS, eventLoopTickMs: 100 };

@@ -14,7 +14,7 @@ import { createHashCache, folderProblem, hasOtherFiles } from "./file_hashes.ts"
 import type { HubSettings } from "../../shared/model/hub_settings.ts";
 import { hubUrl } from "./hub_url.ts";
 import type { Fetch, JoinReply } from "../fleet/join.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 
 export interface BaseModelOptions {
   readonly cacheFolder: string;

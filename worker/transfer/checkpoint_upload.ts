@@ -8,7 +8,7 @@ import { withDeadline } from "../async/abortable.ts";
 import { hashOf } from "./file_hashes.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Fetch, JoinReply } from "../fleet/join.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 
 export interface CheckpointOptions {
   readonly cacheFolder: string;

@@ -6,7 +6,7 @@ import type { Limits } from "../../shared/protocol/limits.ts";
 import { withDeadline } from "../async/abortable.ts";
 import type { ManifestFile } from "./file_hashes.ts";
 import type { Fetch } from "../fleet/join.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../../shared/log.ts";
 
 /** A source that gives no byte in so many tries is not tried again. */
 const TRIES_WITHOUT_PROGRESS = 10;
