@@ -14,7 +14,9 @@ const addedTokenFields = {
 };
 /** Special tokens are written as a text or as an object with a `content`. */
 const specialTokenSchema = z.union([z.string(), z.looseObject(addedTokenFields)]).nullish();
-const tokenIdsSchema = z.union([z.int().min(0).transform((id) => [id]), z.array(z.int().min(0))]).nullish();
+/** No token has a negative id: -1 is how some write that there is none. */
+const tokenIdsSchema = z.union([z.int(), z.array(z.int())], { error: "an id or a list of ids is needed" })
+  .transform((ids) => [ids].flat().filter((id) => id >= 0)).nullish();
 
 const tokenizerSchema = z.looseObject({
   added_tokens: z.array(z.looseObject({ ...addedTokenFields, id: z.int().min(0) })).default([]),
@@ -51,7 +53,11 @@ const tokenizerConfigSchema = z.looseObject({
   )
     .nullish(),
   clean_up_tokenization_spaces: z.boolean().nullish(),
-  chat_template: z.union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))])
+  chat_template: z.union([
+    z.string(),
+    z.array(z.looseObject({ name: z.string(), template: z.string() })),
+    z.record(z.string(), z.string()),
+  ], { error: "a template, a list of {name, template}, or an object of templates by name is needed" })
     .nullish(),
 });
 export type TokenizerConfig = z.output<typeof tokenizerConfigSchema>;
@@ -76,22 +82,34 @@ export interface TokenizerFiles {
  * Throws a `LoraFleetError` with code `invalid_model` that names the file.
  */
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
+  return { tokenizer: await readTokenizerJson(folder), ...await readFilesBeside(folder) };
+}
+
+/** tokenizer.json alone. Throws as `readTokenizerFiles`. */
+export async function readTokenizerJson(folder: string): Promise<TokenizerJson> {
   const tokenizer = await readJson(folder, "tokenizer.json", tokenizerSchema);
-  if (tokenizer === null) {
-    throw new LoraFleetError(
-      "invalid_model",
-      `the folder ${folder} has no tokenizer.json; other tokenizer formats can be converted with ` +
-        `transformers' AutoTokenizer.from_pretrained(…).save_pretrained(…)`,
-      { param: "tokenizer.json" },
-    );
-  }
+  if (tokenizer === null) throw noTokenizer(folder);
+  return tokenizer;
+}
+
+/** The error of a folder without a tokenizer.json. */
+export function noTokenizer(folder: string): LoraFleetError {
+  return new LoraFleetError(
+    "invalid_model",
+    `the folder ${folder} has no tokenizer.json; other tokenizer formats can be converted with ` +
+      `transformers' AutoTokenizer.from_pretrained(…).save_pretrained(…)`,
+    { param: "tokenizer.json" },
+  );
+}
+
+/** All files but tokenizer.json: small ones. Throws as `readTokenizerFiles`. */
+export async function readFilesBeside(folder: string): Promise<Omit<TokenizerFiles, "tokenizer">> {
   const config = await readJson(folder, "tokenizer_config.json", tokenizerConfigSchema) ?? {};
   const specialTokensMap = await readJson(folder, "special_tokens_map.json", specialTokensMapSchema) ?? {};
   const addedTokensFile = await readJson(folder, "added_tokens.json", addedTokensFileSchema) ?? {};
   const generation = await readJson(folder, "generation_config.json", modelConfigSchema);
   const model = await readJson(folder, "config.json", modelConfigSchema);
   return {
-    tokenizer,
     config,
     specialTokensMap,
     addedTokensFile,
