@@ -13,6 +13,7 @@ import {
   type CommitEntry,
   decodeFloats,
 } from "../shared/messages.ts";
+import { isJobEnd } from "../shared/messages.ts";
 import { memberAmong } from "../shared/sorted_members.ts";
 import { accuse } from "./step_accusations.ts";
 import {
@@ -63,7 +64,7 @@ function whatFollows(
   limits: Limits,
 ): StepDecision | null {
   const { phase, quarantined, members, fleet } = training;
-  if (phase === "done" || phase === "failed") return null;
+  if (isJobEnd(phase)) return null;
   if (quarantined.size > before.quarantined.size && fleet.members.length === 0) {
     const names = [...quarantined].join(", ");
     const message = `no worker is left that can do step ${training.step}: ${names} ` +
