@@ -5,6 +5,7 @@ import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { parseJobRequest } from "./job_request/parse.ts";
 import { createAccess } from "../access/access.ts";
+import type { JobEnd } from "../../shared/protocol/messages.ts";
 import { createApp } from "./app.ts";
 import { createArtifactStore } from "../storage/artifact_store.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
@@ -61,7 +62,8 @@ export const FAKE_WORKER: WorkerView = {
 /** A fleet without workers: each step is committed as soon as `beforeStep` lets it. */
 export class FakeFleet implements Fleet {
   readonly trained: string[] = [];
-  readonly forgotten: string[] = [];
+  /** How each job has ended, as its workers are told. */
+  readonly ends = new Map<string, JobEnd>();
   beforeStep: (job: PlannedJob, step: number, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
   readonly #artifacts: ArtifactStore;
 
@@ -131,8 +133,8 @@ export class FakeFleet implements Fleet {
     }
   }
 
-  forget(jobId: string): Promise<void> {
-    this.forgotten.push(jobId);
+  forget(jobId: string, end: JobEnd): Promise<void> {
+    this.ends.set(jobId, end);
     return Promise.resolve();
   }
 

@@ -198,13 +198,19 @@ export function addWorkerRoutes(api: Api, services: ApiServices): void {
     const text = pathParameter(c, "step");
     const attempt = {
       worker,
-      step: /^[0-9]{1,15}$/.test(text) ? Number(text) : NaN,
+      step: /^[0-9]{1,15}$/.test(text) ? Number(text) : text,
       name: pathParameter(c, "file"),
       contentLength: lengthOf(c.req.header("content-length")),
     };
     const { maxBytes } = allowed(decideUpload(fleet.checkpointOrder(job.id), attempt));
-    const { step, name } = attempt;
-    const upload = { step, name, writer: worker, sha256: c.req.header("x-lorafleet-sha256") ?? "", maxBytes };
+    const { name } = attempt;
+    const upload = {
+      step: Number(text),
+      name,
+      writer: worker,
+      sha256: c.req.header("x-lorafleet-sha256") ?? "",
+      maxBytes,
+    };
     const stored = await artifacts.put(job.id, upload, c.req.raw.body ?? ReadableStream.from([]));
     // Meanwhile somebody else may have been asked; what this one has sent is then of no use.
     allowed(decideUpload(fleet.checkpointOrder(job.id), { ...attempt, contentLength: stored.size }));

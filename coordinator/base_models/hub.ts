@@ -7,6 +7,7 @@
  */
 import { downloadFile, HubApiError, listFiles, modelInfo } from "@huggingface/hub";
 import { basename, dirname, relative } from "@std/path";
+import { type Clock, systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { isNamedTemplate, TEMPLATE_FOLDER } from "../../shared/data/named_templates.ts";
 import type { HubSettings } from "../../shared/model/hub_settings.ts";
@@ -15,10 +16,12 @@ import type { ResponseBounds } from "./bounded_fetch.ts";
 import { createConfinedFetch } from "./confined_fetch.ts";
 import { isSmallFile, selectModelFiles } from "./files.ts";
 import { writeStreamedFile } from "../storage/streamed_file.ts";
+import { unstalledFetch } from "./stalled_fetch.ts";
 
 export interface HubOptions extends HubSettings {
   /** `HF_HUB_CACHE`. */
   readonly cacheFolder: string;
+  readonly clock?: Clock;
 }
 
 export interface HubName {
@@ -28,6 +31,8 @@ export interface HubName {
   readonly revision: string;
 }
 
+/** A hub that is silent for so long will not answer: who creates a job waits for it, and jobs behind it for their turn. */
+const STALL_MS = 30_000;
 const LARGEST_FILE_BYTES = 2 ** 40;
 /** What a hub says of a model; that of the largest repositories has some megabytes. */
 const METADATA_BOUNDS: ResponseBounds = { maxBytes: 32 * 2 ** 20, maxResponses: 1000 };
@@ -201,7 +206,9 @@ async function* checked(blob: Blob, size: number, file: string): AsyncGenerator<
 }
 
 function access(hub: HubOptions, signal?: AbortSignal, bounds: ResponseBounds = METADATA_BOUNDS) {
-  const confined = boundedFetch(createConfinedFetch({ endpoint: hub.endpoint }), bounds);
+  const { endpoint, clock = systemClock } = hub;
+  const unstalled = unstalledFetch(fetch, { clock, stallMs: STALL_MS });
+  const confined = boundedFetch(createConfinedFetch({ endpoint, fetch: unstalled }), bounds);
   const fetchWithSignal: typeof fetch = (input, init) =>
     confined(input, signal === undefined ? init : { ...init, signal });
   return {

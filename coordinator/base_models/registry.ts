@@ -69,7 +69,8 @@ export function createModelRegistry({ roots, hub, hashes }: ModelRegistryOptions
     for (const candidate of candidates) {
       // What lies outside is not even looked at, so that answers say nothing about it.
       if (!isInside(candidate, absoluteRoots)) {
-        tried.push(`${candidate} (outside of the model roots)`);
+        // Nor does it say where the roots lie.
+        tried.push(`${model} (outside of the model roots)`);
         continue;
       }
       const folder = await Deno.realPath(candidate).catch(() => null);
@@ -88,9 +89,13 @@ export function createModelRegistry({ roots, hub, hashes }: ModelRegistryOptions
         tried.push(`${hub.endpoint}/${hubName.repo} (${messageOf(thrown)})`);
       }
     } else tried.push("no hub, because the name is not org/name or org/name@revision");
-    throw new LoraFleetError("model_not_found", `no base model ${quote(model)}; tried: ${tried.join("; ")}`, {
-      param: "model",
-    });
+    throw new LoraFleetError(
+      "model_not_found",
+      `no base model ${quote(model)}; tried: ${[...new Set(tried)].join("; ")}`,
+      {
+        param: "model",
+      },
+    );
   };
 
   const manifest = async (folder: string, signal?: AbortSignal): Promise<ModelManifest> => {

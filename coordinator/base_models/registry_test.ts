@@ -1,3 +1,4 @@
+import { dirname } from "@std/path";
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { createModelRegistry } from "./registry.ts";
@@ -51,6 +52,8 @@ Deno.test("what lies outside of the roots is not found, however it is named", ()
     await Deno.symlink(`${outside}/org/tiny`, `${one}/link`);
     assertStringIncludes(await notFound(registry, `${outside}/org/tiny`), "outside of the model roots");
     assertStringIncludes(await notFound(registry, "../outside/org/tiny"), "outside of the model roots");
+    // Where the roots lie is not for users of the API, nor what their parents are called.
+    assertEquals((await notFound(registry, "../../etc")).includes(dirname(one)), false);
     assertStringIncludes(
       await notFound(registry, "org/../../outside/org/tiny"),
       "outside of the model roots",

@@ -3,7 +3,7 @@
  * job service asks of the fleet, and what it hears back.
  */
 import type { JobSpec } from "../../shared/job/job_spec.ts";
-import type { AuditCounts } from "../../shared/protocol/messages.ts";
+import type { AuditCounts, JobEnd } from "../../shared/protocol/messages.ts";
 import type { MicroBatch } from "../../shared/data/micro_batch.ts";
 import type { InitialState } from "../jobs/initial_adapter.ts";
 import type { LocalPlan } from "../planning/local_plan.ts";
@@ -176,6 +176,6 @@ export interface Fleet {
    * with a `LoraFleetError`; `signal` interrupts, and leaves to `forget` or a later `train` what is to become of it.
    */
   train(job: PlannedJob, observer: JobObserver, signal: AbortSignal): Promise<void>;
-  /** The job is over: its queue and its log go, and its workers may forget it. */
-  forget(jobId: string): Promise<void>;
+  /** The job is over: its queue and its log go, and its workers hear how it has ended and may forget it. */
+  forget(jobId: string, end: JobEnd): Promise<void>;
 }

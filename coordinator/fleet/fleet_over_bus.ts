@@ -466,10 +466,10 @@ export function createFleet(options: FleetOptions): RunningFleet {
         quarantines.jobEnded(planned.id);
       }
     },
-    async forget(jobId) {
+    async forget(jobId, end) {
       if (job?.jobId === jobId) job = null;
       announcement.now();
-      if (past?.jobId === jobId) past.run.dismiss();
+      if (past?.jobId === jobId) past.run.dismiss(end);
       try {
         await bus.deleteQueue(subjects.workQueueName(jobId));
         await bus.deleteLog(subjects.commitLogName(jobId));

@@ -212,7 +212,7 @@ Deno.test("a cancelled job ends at once, and is announced no more", async () => 
   await ended;
   // Whether it is over or only interrupted, the job service knows.
   assertEquals(announced().job?.startId, "s-1");
-  await fleet.forget("ftjob-a");
+  await fleet.forget("ftjob-a", "cancelled");
   await clock.advance(10);
   assertEquals(announced().job, null);
   assertEquals(events, []);
@@ -222,7 +222,7 @@ Deno.test("a cancelled job ends at once, and is announced no more", async () => 
     phases.push(decodeMessage(messages.stepStateSchema, data, "state").phase);
   });
   await clock.advance(2 * LIMITS.announcementIntervalMs);
-  assertEquals(phases, ["failed", "failed"]);
+  assertEquals(phases, ["cancelled", "cancelled"]);
   fleet.close();
 });
 

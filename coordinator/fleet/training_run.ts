@@ -9,6 +9,7 @@ import {
   attemptFailureSchema,
   checkpointReportSchema,
   encodeMessage,
+  isJobEnd,
   itemRequestSchema,
   microBatchReportSchema,
   receivedSchema,
@@ -22,6 +23,7 @@ import type {
   CommitEntry,
   Heartbeat,
   ItemRequest,
+  JobEnd,
   RowsRequest,
   UpdateReport,
 } from "../../shared/protocol/messages.ts";
@@ -124,8 +126,8 @@ export interface TrainingRun {
   close(): void;
   /** Resolves when what the closed run was doing to queue and log is done: it would fall upon another run's. */
   settled(): Promise<void>;
-  /** Tells workers that the closed job will not go on. */
-  dismiss(): void;
+  /** Tells workers that the closed job does not go on, and how it has ended. */
+  dismiss(end: JobEnd): void;
 }
 
 /** What an update and a failure tell alike. */
@@ -237,7 +239,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   });
 
   function announce(): void {
-    if (isEnded(training) && !mayTellEnd) return;
+    if (isJobEnd(training.phase) && !mayTellEnd) return;
     bus.publish(
       subjects.stateSubject(job.id),
       encodeMessage(stepStateSchema, stepStateOf(plan, training, limits)),
@@ -494,8 +496,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     deaf: (milliseconds) => void apply({ type: "deaf", milliseconds }),
     tick: () => void apply({ type: "tick" }),
     announce: () => announcement.now(),
-    dismiss: () => {
-      if (!isEnded(training)) training = { ...training, phase: "failed", revision: training.revision + 1 };
+    dismiss: (end) => {
+      // A run that was to start again has an end of its own, which nobody has heard.
+      if (training.phase !== end) training = { ...training, phase: end, revision: training.revision + 1 };
       tellEnd();
     },
     settled: () => stored,
@@ -521,10 +524,6 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       stateServer.close();
     },
   };
-}
-
-function isEnded({ phase }: Training): boolean {
-  return phase === "done" || phase === "failed";
 }
 
 /** Whether somebody waits for the change: it is more than members who come, go, or have recovered while others compute. */

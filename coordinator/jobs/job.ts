@@ -127,7 +127,7 @@ const ALLOWED_FROM: Record<JobTransition["type"], readonly JobStatus[]> = {
 };
 
 /** Whether nothing can happen to the job any more. */
-export function isFinished(status: JobStatus): boolean {
+export function isFinished(status: JobStatus): status is "succeeded" | "failed" | "cancelled" {
   return status === "succeeded" || status === "failed" || status === "cancelled";
 }
 

@@ -399,7 +399,8 @@ export function createJobService(options: JobServiceOptions): JobService {
       signal.throwIfAborted();
       await writes.add(() => apply(id, { type: "trained", resultFiles }), signal);
     });
-    if (isFinished(get(id).status)) await fleet.forget(id);
+    const { status } = get(id);
+    if (isFinished(status)) await fleet.forget(id, status === "succeeded" ? "done" : status);
   };
 
   const trainNext = (): void => {
@@ -486,7 +487,9 @@ export function createJobService(options: JobServiceOptions): JobService {
       interrupt(id, CANCELLED);
       // One that trains is forgotten when its training has ended. Another one may have left a log when it was interrupted.
       if (training?.id !== id && job.startedAt !== null) {
-        fleet.forget(id).catch((thrown) => options.onDefect(`the log of job ${id} is left behind`, thrown));
+        fleet.forget(id, "cancelled").catch((thrown) =>
+          options.onDefect(`the log of job ${id} is left behind`, thrown)
+        );
       }
       return job;
     },

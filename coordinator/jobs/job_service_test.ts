@@ -281,7 +281,7 @@ Deno.test("a paused job lets others go first, and goes on when it is resumed", (
     assertEquals(world.fleet.trained, [first.id, second.id, first.id]);
     // Its log stays for as long as it may go on.
     await world.jobs.stop();
-    assertEquals(world.fleet.forgotten, [second.id, first.id]);
+    assertEquals([...world.fleet.ends], [[second.id, "done"], [first.id, "done"]]);
     assertEquals(world.defects, []);
   }));
 
@@ -341,7 +341,7 @@ Deno.test("a paused job is paused after a restart, too; cancelled, it leaves not
       world.jobs.start();
       assertEquals(world.jobs.get(job.id).status, "paused");
       assertEquals(world.jobs.cancel(job.id).status, "cancelled");
-      assertEquals([world.fleet.trained, world.fleet.forgotten], [[], [job.id]]);
+      assertEquals([world.fleet.trained, [...world.fleet.ends]], [[], [[job.id, "cancelled"]]]);
       assertEquals(
         world.messages(job.id).at(-1),
         "The job was cancelled while it was paused.",

@@ -139,7 +139,7 @@ export function abortAttempt(
   const wasDeaf = training.deafMs >= limits.reconnectGraceMs;
   const suspected = wasDeaf ? [] : suspects.filter(isMember);
   const failures = training.failures + 1;
-  const reason = `step ${training.step}, attempt ${training.attempt} is done again: ${why}`;
+  const reason = `step ${training.step} is computed again: ${why}`;
   const watched = watchAccusers(training, false, limits);
   const blamed = blame(watched.training, suspected, `step ${training.step}: ${why}`, limits);
   const event: StepEffect = { type: "event", level: "warn", message: sentence(reason) };

@@ -18,6 +18,7 @@ import {
   type CommitEntry,
   decodeFloats,
 } from "../../shared/protocol/messages.ts";
+import { isJobEnd } from "../../shared/protocol/messages.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
 import { accuse } from "./accusations.ts";
 import {
@@ -68,7 +69,7 @@ function whatFollows(
   limits: Limits,
 ): StepDecision | null {
   const { phase, quarantined, members, fleet } = training;
-  if (phase === "done" || phase === "failed") return null;
+  if (isJobEnd(phase)) return null;
   if (quarantined.size > before.quarantined.size && fleet.members.length === 0) {
     const names = [...quarantined].join(", ");
     const message = `no worker is left that can do step ${training.step}: ${names} ` +

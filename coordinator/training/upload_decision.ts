@@ -11,8 +11,8 @@ const HEADER_BYTES = 4096;
 
 export interface UploadAttempt {
   readonly worker: string;
-  /** NaN for what is no step. */
-  readonly step: number;
+  /** As it was sent where it is no number. */
+  readonly step: number | string;
   readonly name: string;
   /** As the request announces it; null where it does not. */
   readonly contentLength: number | null;
@@ -28,7 +28,7 @@ export function decideUpload(order: CheckpointOrder | null, attempt: UploadAttem
   const refuse = (status: 400 | 403 | 409 | 413, reason: string): UploadDecision => (
     { isAllowed: false, status, reason }
   );
-  if (!Number.isSafeInteger(step) || step < 1) {
+  if (typeof step === "string" || !Number.isSafeInteger(step) || step < 1) {
     return refuse(400, `${quote(step)} is not a step: they count from 1`);
   }
   if (order === null) return refuse(409, `no checkpoint of step ${step} is taken: none is being written now`);

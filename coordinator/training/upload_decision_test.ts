@@ -14,7 +14,7 @@ const refusals: [string, CheckpointOrder | null, Partial<UploadAttempt>, number,
   ["the last step, before its writer", { ...ORDER, step: 4 }, {}, 409, /that of step 4 is being written/],
   ["somebody who was not asked", ORDER, { worker: "w-b" }, 403, /w-b may not write the checkpoint of step 6/],
   ["no step", ORDER, { step: 0 }, 400, /0 is not a step/],
-  ["no number", ORDER, { step: NaN }, 400, /is not a step/],
+  ["no number", ORDER, { step: "1e3" }, 400, /"1e3" is not a step/],
   ["another file", ORDER, { name: "optimizer.bin" }, 400, /these are adapter_config.json, adapter_model/],
   [
     "a state of a job that keeps none",

@@ -160,5 +160,6 @@ export function restartIfLost(
   if (now - since < limits.stateLossGraceMs) return null;
   const seconds = Math.round(limits.stateLossGraceMs / 1000);
   const reason = `nobody has come back with the state of step ${step} in ${seconds} s`;
+  // Of this start nothing more is announced: workers find another one in the fleet's state.
   return announced(training, { phase: "failed" }, reason, [{ type: "restart", reason }]);
 }

@@ -74,16 +74,24 @@ export const fleetStateSchema = z.strictObject({
 });
 export type FleetState = z.output<typeof fleetStateSchema>;
 
+/** How a job ends. */
+export const jobEndSchema = z.enum(["done", "failed", "cancelled"]);
+export type JobEnd = z.output<typeof jobEndSchema>;
+
 export const stepPhaseSchema = z.enum([
   "waiting",
   "compute",
   "reduce",
   "commit",
   "checkpoint",
-  "done",
-  "failed",
+  ...jobEndSchema.options,
 ]);
 export type StepPhase = z.output<typeof stepPhaseSchema>;
+
+/** Whether the job is over. */
+export function isJobEnd(phase: StepPhase): phase is JobEnd {
+  return jobEndSchema.safeParse(phase).success;
+}
 
 /** A micro-batch that one member is to compute, besides those of the queue: its rows are asked for. */
 export const orderSchema = z.strictObject({

@@ -479,6 +479,27 @@ inWorld("a job that is over is forgotten, and not loaded again while it is annou
   assertEquals(worker!.engine.callCounts, { ...worker!.engine.callCounts, load: 1, close: 1 });
 });
 
+inWorld("a cancelled job is called cancelled in the log, not failed", async (world) => {
+  const { coordinator } = world;
+  const [worker] = await startFleet(world, ["w-a"]);
+  await coordinator.doStep(1);
+  coordinator.announce({ phase: "cancelled" });
+  await world.until("it is forgotten", () => worker!.heartbeat!.job === null);
+  assertMatch(worker!.log.at(-1)!, / info job ftjob-a was cancelled at step \d$/);
+});
+
+inWorld("the log says that a job starts again", async (world) => {
+  const { coordinator } = world;
+  const [worker] = await startFleet(world, ["w-a"]);
+  const before = worker!.log.length;
+  coordinator.setJob({ ...JOB, startId: "s-2" });
+  await world.until(
+    "it is loaded again",
+    () => isLoaded(worker!) && worker!.heartbeat!.job!.startId === "s-2",
+  );
+  assertMatch(worker!.log[before]!, / info job ftjob-a starts again$/);
+});
+
 inWorld("draining finishes the attempt first", async (world) => {
   const { coordinator, clock } = world;
   const workers = await startFleet(world, ["w-a", "w-b"]);

@@ -136,10 +136,12 @@ export function createJobHost(options: JobHostOptions): JobHost {
       failedSessions,
       fullDisks,
     };
+    const isAgain = hosted?.announcement.jobId === announcement.jobId && !isWanted(hosted);
     hosted = job;
     const { signal } = loading = new AbortController();
     options.onChange();
     const { jobId, model } = announcement;
+    if (isAgain) log("info", `job ${jobId} starts again`);
     log("info", `job ${jobId} needs base model ${model.hash.slice(0, 12)} (${announcement.baseModelName})`);
     try {
       await closeEngine();

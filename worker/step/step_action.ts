@@ -1,5 +1,12 @@
 /** What a worker does next, from the announced state of the step and its own: pure, so that every case has a test. */
-import type { Committed, MemberRef, StepState, WorkItemHeader } from "../../shared/protocol/messages.ts";
+import { isJobEnd } from "../../shared/protocol/messages.ts";
+import type {
+  Committed,
+  JobEnd,
+  MemberRef,
+  StepState,
+  WorkItemHeader,
+} from "../../shared/protocol/messages.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
 
 /** Names an attempt for good: gradient sums are good as long as it stays, whoever else comes and goes. */
@@ -56,7 +63,7 @@ export function nextAction(state: StepState, own: OwnState): Decision {
   if (own.pending !== null && sameCommit(committed, own.pending)) {
     return { action: "commit", reason: `step ${own.pending.step} is committed` };
   }
-  if (phase === "done" || phase === "failed") return { action: "end", reason: `the job is ${phase}` };
+  if (isJobEnd(phase)) return { action: "end", reason: endOf(phase, state) };
   if (own.attempt !== null && isOver(own.attempt, state)) {
     return {
       action: "rollback",
@@ -89,6 +96,18 @@ export function nextAction(state: StepState, own: OwnState): Decision {
     return { action: "wait", reason: "this worker has done its part of the round" };
   }
   return { action: phase, reason: `attempt ${state.attempt} of step ${state.step}` };
+}
+
+/** For whoever reads the worker's log. */
+function endOf(end: JobEnd, { jobId, step, committed }: StepState): string {
+  switch (end) {
+    case "done":
+      return `job ${jobId} is done after step ${committed?.step ?? step}`;
+    case "failed":
+      return `job ${jobId} has failed at step ${step}: its events say why`;
+    case "cancelled":
+      return `job ${jobId} was cancelled at step ${step}`;
+  }
 }
 
 /** Whether nothing that belongs to the attempt can be of use any more, unless it is committed. */
@@ -132,7 +151,7 @@ export function mayLeave(
   self: MemberRef,
   { hasOthers, isServing }: { readonly hasOthers: boolean; readonly isServing: boolean },
 ): boolean {
-  if (state === null || state.phase === "done" || state.phase === "failed") return true;
+  if (state === null || isJobEnd(state.phase)) return true;
   if (state.phase === "checkpoint") return state.checkpointWriter !== self.worker;
   if (state.phase !== "waiting" && isMember(state, self)) return false;
   const isOnlyHolder = state.holders.length === 1 && state.holders[0] === self.worker;

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { Committed, StepState } from "../../shared/protocol/messages.ts";
+import type { Committed, JobEnd, StepState } from "../../shared/protocol/messages.ts";
 import {
   type Action,
   isOver,
@@ -96,6 +96,7 @@ const cases: [what: string, Action, Partial<StepState>, Partial<OwnState>][] = [
   }],
   ["the job is done", "end", { phase: "done" }, { attempt }],
   ["the job has failed", "end", { phase: "failed" }, {}],
+  ["the job was cancelled", "end", { phase: "cancelled" }, { attempt }],
 ];
 
 for (const [what, action, stateChange, ownChange] of cases) {
@@ -104,6 +105,13 @@ for (const [what, action, stateChange, ownChange] of cases) {
     assertEquals(decision.action, action, decision.reason);
   });
 }
+
+Deno.test("a worker's log says how the job has ended, and at which step", () => {
+  const reasonOf = (phase: JobEnd) => nextAction({ ...state, phase }, own).reason;
+  assertEquals(reasonOf("done"), "job ftjob-a is done after step 2");
+  assertEquals(reasonOf("failed"), "job ftjob-a has failed at step 3: its events say why");
+  assertEquals(reasonOf("cancelled"), "job ftjob-a was cancelled at step 3");
+});
 
 Deno.test("an attempt is over when it is another one, or has come to nothing", () => {
   assertEquals(isOver(attempt, state), false);
@@ -149,6 +157,7 @@ Deno.test("a worker that is to leave may do so when nobody misses it", () => {
     ["it alone has the state", false, { ...state, phase: "waiting", ...alone }, true, false],
     ["and there is nobody else", true, { ...state, phase: "waiting", ...alone }, false, false],
     ["the job is done", true, { ...state, phase: "done" }, true, true],
+    ["the job was cancelled", true, { ...state, phase: "cancelled" }, true, true],
   ];
   for (const [what, wanted, newest, hasOthers, isServing] of cases) {
     assertEquals(mayLeave(newest, self, { hasOthers, isServing }), wanted, what);

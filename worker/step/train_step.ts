@@ -382,7 +382,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     } catch (thrown) {
       if (watch.signal.aborted) return;
       own = { ...own, spentIn: state.generation };
-      log("warn", `step ${state.step}, attempt ${state.attempt} failed here: ${messageOf(thrown)}`);
+      log("warn", `step ${state.step} has failed here and is computed again: ${messageOf(thrown)}`);
       await reports.failed(state, messageOf(thrown), suspectsOf(thrown, self.worker), watch.signal).catch(
         (failed) => {
           if (!watch.signal.aborted) throw failed;

@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Clock } from "../../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import { HttpError, plainErrorResponse } from "../errors.ts";
@@ -66,6 +67,8 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
     ? createServer(settings, onRequest)
     : createTlsServer({ ...settings, ...tls, handshakeTimeout: headerTimeoutMs }, onRequest);
   server.on("clientError", refuseMalformed);
+  // Else node closes the connection without a word.
+  server.on("connect", (_message, socket) => refuseMethod(socket, methodError("CONNECT")));
   // With TLS the connection of the request is the one above it.
   server.on(tls === null ? "connection" : "secureConnection", (socket: Socket) => {
     waiting.set(socket, 0);
@@ -107,21 +110,26 @@ function listening(server: Server, hostname: string, port: number): Promise<void
 function refuseMalformed(thrown: Error & { code?: string; rawPacket?: Uint8Array }, socket: Socket): void {
   if (!socket.writable || thrown.code === "ECONNRESET") return void socket.destroy();
   const method = methodOf(new TextDecoder().decode(thrown.rawPacket?.subarray(0, 8192)));
-  const refusal = method === null || METHODS.includes(method) ? null : methodError(method);
-  const status = refusal !== null
-    ? "405 Method Not Allowed"
-    : thrown.code === "ERR_HTTP_REQUEST_TIMEOUT"
+  if (method !== null && !METHODS.includes(method)) return refuseMethod(socket, methodError(method));
+  const status = thrown.code === "ERR_HTTP_REQUEST_TIMEOUT"
     ? "408 Request Timeout"
     : thrown.code === "HPE_HEADER_OVERFLOW"
     ? "431 Request Header Fields Too Large"
     : "400 Bad Request";
-  const message = refusal?.message ?? `not a valid HTTP request: ${status.slice(4)}`;
+  endWith(socket, status, `not a valid HTTP request: ${status.slice(4)}`, "invalid_request");
+}
+
+function refuseMethod(socket: Duplex, { message, code, headers }: HttpError): void {
+  endWith(socket, "405 Method Not Allowed", message, code, `allow: ${headers["allow"]}\r\n`);
+}
+
+/** An answer where there is no request that a handler could answer. */
+function endWith(socket: Duplex, status: string, message: string, code: string, header = ""): void {
   const body = JSON.stringify({
-    error: { message, type: "invalid_request_error", param: null, code: refusal?.code ?? "invalid_request" },
+    error: { message, type: "invalid_request_error", param: null, code },
   });
-  const allow = refusal === null ? "" : `allow: ${refusal.headers["allow"]}\r\n`;
   socket.end(
-    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\n${allow}` +
+    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\n${header}` +
       `content-length: ${new TextEncoder().encode(body).byteLength}\r\n\r\n${body}`,
   );
 }

@@ -55,7 +55,7 @@ const request = (line: string, host = "127.0.0.1") =>
 Deno.test("TRACE, TRACK and methods in lower case get 405, with an API key or without", async () => {
   for (const apiKeys of [[], ["key"]]) {
     await withServer({ apiKeys }, async ({ port, defects }) => {
-      for (const method of ["TRACE", "TRACK", "get", "Post", "BREW"]) {
+      for (const method of ["TRACE", "TRACK", "CONNECT", "get", "Post", "BREW"]) {
         for (const path of ["/healthz", "/v1/files"]) {
           const answer = await send(port, request(`${method} ${path}`));
           assertMatch(answer, /^HTTP\/1\.1 405 [^]*\r\nallow: GET[^]*"code":"method_not_allowed"/i, answer);

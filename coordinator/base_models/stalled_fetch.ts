@@ -1,0 +1,52 @@
+/** `fetch` that gives up on a server which does not answer, or stops in the middle of its answer: jobs and clients wait for it. */
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+
+export interface StallOptions {
+  readonly clock: Clock;
+  /** For the header, and for each next piece of the body. */
+  readonly stallMs: number;
+}
+
+/** Throws a `LoraFleetError` with code `timeout`, or errors the answer's body with it, after a silence of `stallMs`. */
+export function unstalledFetch(plainFetch: typeof fetch, { clock, stallMs }: StallOptions): typeof fetch {
+  return async (input, init) => {
+    const request = new Request(input, init);
+    const silence = new AbortController();
+    const late = new LoraFleetError(
+      "timeout",
+      `${quote(new URL(request.url).origin)} has sent nothing for ${Math.round(stallMs / 1000)} s`,
+    );
+
+    async function inTime<T>(promise: Promise<T>): Promise<T> {
+      const came = new AbortController();
+      const silent = clock.sleep(stallMs, came.signal).then(() => {
+        silence.abort(late);
+        throw late;
+      });
+      silent.catch(() => {});
+      try {
+        return await Promise.race([promise, silent]);
+      } finally {
+        came.abort();
+      }
+    }
+
+    const signal = AbortSignal.any([request.signal, silence.signal]);
+    const response = await inTime(plainFetch(request, { ...init, signal }));
+    if (response.body === null) return response;
+    const reader = response.body.getReader();
+    const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+      async pull(controller) {
+        const { done, value } = await inTime(reader.read());
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    }, { highWaterMark: 0 });
+    const watched = new Response(body, response);
+    // A new Response forgets where it came from.
+    Object.defineProperty(watched, "url", { value: response.url });
+    return watched;
+  };
+}
