@@ -49,13 +49,23 @@ const AS_STORED = "the base model and its tokenizer are used as they are stored"
 const CHECKPOINTING =
   "a worker computes activations again where its memory needs it, and the gradient has the same bits";
 
+/** transformers' `AcceleratorConfig`, as `TrainingArguments.to_dict` writes it. */
+const ACCELERATOR_DEFAULTS = {
+  split_batches: false,
+  dispatch_batches: null,
+  even_batches: true,
+  use_seedable_sampler: true,
+  non_blocking: false,
+  gradient_accumulation_kwargs: null,
+};
+
 /** TRL's `SFTConfig` extends `TrainingArguments`, so a pasted `training` group may describe the dataset, too. */
 const DATASET_ALIASES: Record<string, FieldRule> = {
   dataset_text_field: alias("dataset.text_field"),
   max_length: alias("dataset.max_seq_length"),
   eval_packing: unused(),
   dataset_num_proc: unused(),
-  dataset_kwargs: only([{}], "no such options"),
+  dataset_kwargs: only([{}, { skip_prepare_dataset: false }], "no such options"),
   padding_free: unused(),
   pad_to_multiple_of: unused(),
   truncation_mode: only(["keep_start"], 'rows are cut at their end (dataset.truncation: "truncate")'),
@@ -182,6 +192,9 @@ const WITHOUT_EFFECT = [
     "hub_revision",
   ],
   ...["push_to_hub_model_id", "push_to_hub_organization", "trust_remote_code", "router_aux_loss_coef"],
+  ...["use_legacy_prediction_loop", "xpu_backend", "tp_size", "distributed_state", "vllm_sampling_params"],
+  // What to_sanitized_dict derives, and what Unsloth adds.
+  ...["train_batch_size", "eval_batch_size", "unsloth_num_chunks", "unsloth_logit_chunk_multiplier"],
 ];
 
 export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
@@ -202,6 +215,8 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     target_parameters: only([[]], "adapters are for linear layers, not for single parameters"),
     trainable_token_indices: only([[], {}], "only adapters are trained, no embeddings"),
     lora_bias: only([false], "adapters have no bias"),
+    // Of PEFT's first versions.
+    ...all(["merge_weights", "enable_lora"], only([false, []], PLAIN_LORA)),
     ...all(
       [
         "loftq_config",
@@ -233,6 +248,11 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     use_gradient_checkpointing: unused(CHECKPOINTING, [true, "unsloth"]),
     random_state: unused("the job's seed starts the adapter"),
     max_seq_length: alias("dataset.max_seq_length"),
+    finetune_vision_layers: unused("base models here have no vision layers", [false]),
+    ...all(
+      ["finetune_language_layers", "finetune_attention_modules", "finetune_mlp_modules"],
+      only([], 'name the modules that get an adapter in lora.target_modules ("all-linear" for all of them)'),
+    ),
     ...all(["temporary_location", "adapter_name", "autocast_adapter_dtype", "low_cpu_mem_usage"], unused()),
   },
   quantization: {
@@ -254,6 +274,19 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     ...all(["dtype", "torch_dtype"], unused(COMPUTE)),
     ...all(
       ["device_map", "attn_implementation", "trust_remote_code", "use_cache", "low_cpu_mem_usage"],
+      unused(),
+    ),
+    model_name: unused("the job's model is the base model"),
+    use_gradient_checkpointing: unused(CHECKPOINTING, [true, "unsloth"]),
+    random_state: unused("the job's seed starts the adapter"),
+    ...all(["rope_scaling", "resize_model_vocab"], only([], AS_STORED)),
+    revision: only(["main"], AS_STORED),
+    token: only([], "a token has no place in a job; the coordinator's own reads the hub"),
+    ...all(
+      [
+        ...["fix_tokenizer", "use_exact_model_name", "fast_inference", "gpu_memory_utilization"],
+        ...["float8_kv_cache", "max_lora_rank", "disable_log_stats", "offload_embedding"],
+      ],
       unused(),
     ),
   },
@@ -303,11 +336,16 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     ),
     dataloader_drop_last: only([false], "every row is trained on"),
     average_tokens_across_devices: unused("a step's loss is the mean over all tokens of all workers", [true]),
-    activation_checkpointing: unused(CHECKPOINTING, [true]),
+    activation_checkpointing: unused(CHECKPOINTING, [true, false]),
     deepspeed: only([{}, ""], PROCESSES),
     fsdp: only([[], "", false], PROCESSES),
     parallelism_config: only([{}], PROCESSES),
-    accelerator_config: unused(PROCESSES, [{}]),
+    accelerator_config: unused(PROCESSES, [{}, ACCELERATOR_DEFAULTS]),
+    sharded_ddp: only([[], "", false], PROCESSES),
+    deepspeed_plugin: only([], PROCESSES),
+    per_gpu_train_batch_size: alias("training.per_device_train_batch_size"),
+    adafactor: only([false], "the optimizer is AdamW"),
+    embedding_learning_rate: only([], "only adapters are trained, no embeddings"),
     use_cpu: only([false], "a worker's own --allow-cpu decides that"),
     no_cuda: only([false], "a worker's own --allow-cpu decides that"),
     lr_scheduler_kwargs: only([{}], "the schedules have no other parameters"),

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import libraryFields from "./library_fields.json" with { type: "json" };
 import { FIELD_RULES, GROUPS, VALUE_ALIASES } from "./fields.ts";
@@ -144,6 +144,58 @@ Deno.test("values as Python prints its enumerations are read", () => {
     "paged_adamw_32bit",
   ]);
   assertEquals([spec.lora.task_type, spec.dataset.shuffle], ["CAUSAL_LM", false]);
+});
+
+Deno.test("what to_dict, to_sanitized_dict and repr write in the place of None and of enumerations is read", () => {
+  const { spec, warnings } = parseJobRequest({
+    ...MINIMAL,
+    training: {
+      // to_dict hides whatever a field named …_token holds, None too.
+      ...{ hub_token: "<HUB_TOKEN>", push_to_hub_token: "<PUSH_TO_HUB_TOKEN>" },
+      ...{ eos_token: "<EOS_TOKEN>", pad_token: "<PAD_TOKEN>" },
+      ...{ lr_scheduler_kwargs: "None", data_seed: "None", max_length: "None" },
+      ...{
+        eval_strategy: "<IntervalStrategy.NO: 'no'>",
+        lr_scheduler_type: "<SchedulerType.LINEAR: 'linear'>",
+      },
+      accelerator_config: {
+        ...{ split_batches: false, dispatch_batches: null, even_batches: true, use_seedable_sampler: true },
+        ...{ non_blocking: false, gradient_accumulation_kwargs: null },
+      },
+    },
+    lora: { modules_to_save: "None", merge_weights: false },
+  });
+  assertEquals(warnings, []);
+  assertEquals([spec.training.lr_scheduler_type, spec.dataset.max_seq_length], ["linear", 1024]);
+  const named = outcomeOf("training", "eos_token", "<|im_end|>");
+  assert(named instanceof LoraFleetError && named.message.includes("<|im_end|>"));
+});
+
+Deno.test("warmup_steps 0 without a ratio is no warm-up, as in transformers; our default ratio needs both left out", () => {
+  const ratio = (training: object) => parseJobRequest({ ...MINIMAL, training }).spec.training.warmup_ratio;
+  assertEquals(ratio({ warmup_steps: 0 }), 0);
+  assertEquals(ratio({ warmup_steps: 0, warmup_ratio: 0.1 }), 0.1);
+  assertEquals(ratio({ warmup_steps: null }), 0.03);
+  assertEquals(ratio({}), 0.03);
+});
+
+Deno.test("a hint is given for a name that is nearly another one, and for no other", () => {
+  const hint = (group: string, field: string) =>
+    (outcomeOf(group, field, 1) as LoraFleetError).message.split("did you mean ")[1];
+  assertEquals(hint("training", "learnin_rate"), '"training.learning_rate"?');
+  assertEquals(hint("lora", "target_module"), '"lora.target_modules"?');
+  assertEquals(hint("training", "lora_alpha"), '"lora.lora_alpha"?');
+  for (const field of ["tokenizer", "backbone", "x"]) {
+    assertEquals(hint("training", field), undefined, field);
+  }
+});
+
+Deno.test("another method of quantisation is refused by that, not by a field that only it has", () => {
+  const refused = assertThrows(
+    () => parseJobRequest({ ...MINIMAL, quantization: { bits: 4, group_size: 128, quant_method: "gptq" } }),
+    LoraFleetError,
+  );
+  assertEquals(refused.param, "quantization.quant_method");
 });
 
 Deno.test("SFTConfig's two masks are two fields: completions by one, chats by the other", () => {

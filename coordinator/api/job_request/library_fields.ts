@@ -28,9 +28,23 @@ const ENUM_VALUES: Readonly<Record<string, string>> = {
 };
 const LOWERED = ["IntervalStrategy", "SaveStrategy", "SchedulerType", "HubStrategy", "OptimizerNames"];
 
-/** The value that a printed member of the libraries' enumerations stands for; everything else as it is. */
-export function fromPythonEnum(value: unknown): unknown {
+/** How Python's `repr` shows one, with its value: `<IntervalStrategy.STEPS: 'steps'>`. */
+const ENUM_REPR = /^<[A-Z][A-Za-z]+\.[A-Z0-9_]+: '([^']*)'>$/;
+
+/**
+ * What a dumped field stands for. `TrainingArguments.to_dict` writes `<HUB_TOKEN>` for whatever a field named `…_token` holds,
+ * None too (SFTConfig's `eos_token`), and `to_sanitized_dict` writes "None": both are absence.
+ */
+export function fromPythonDump(field: string, value: unknown): unknown {
   if (typeof value !== "string") return value;
+  if (value === "None" || (field.endsWith("_token") && value === `<${field.toUpperCase()}>`)) return null;
+  return fromPythonEnum(value);
+}
+
+/** The value that a printed member of the libraries' enumerations stands for; everything else as it is. */
+function fromPythonEnum(value: string): unknown {
+  const [, shown] = ENUM_REPR.exec(value) ?? [];
+  if (shown !== undefined) return shown;
   const [, type, member] = ENUM_MEMBER.exec(value) ?? [];
   if (type === undefined) return value;
   return ENUM_VALUES[value] ?? (LOWERED.includes(type) ? member!.toLowerCase() : value);

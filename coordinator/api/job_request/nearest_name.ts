@@ -15,7 +15,7 @@ export function nearestName(name: string, candidates: readonly string[]): string
     const distance = editDistance(readable.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
-  return bestDistance <= Math.max(1, Math.ceil(readable.length / 3)) ? best : null;
+  return bestDistance <= Math.max(1, Math.floor(readable.length / 3)) ? best : null;
 }
 
 /** Levenshtein's distance. */

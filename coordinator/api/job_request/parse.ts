@@ -20,7 +20,7 @@ import {
 } from "../../../shared/job/job_spec_schema.ts";
 import { exceededBound } from "../../../shared/job/job_bounds.ts";
 import { learnabilityOf } from "../../planning/learnable.ts";
-import { fromPythonEnum, isLibraryDefault } from "./library_fields.ts";
+import { fromPythonDump, isLibraryDefault } from "./library_fields.ts";
 import { checkTargetPattern } from "../../../shared/job/target_modules.ts";
 import { nearestName } from "./nearest_name.ts";
 
@@ -74,6 +74,10 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   if (draft.fields.has("training.save_steps") && !draft.fields.has("training.save_strategy")) {
     put(draft, "training.save_strategy", "steps", "training.save_strategy");
   }
+  // transformers has no warm-up with warmup_steps 0: ours, which comes from warmup_ratio, must not slip in.
+  if (draft.fields.get("training.warmup_steps")?.value === 0 && !draft.fields.has("training.warmup_ratio")) {
+    put(draft, "training.warmup_ratio", 0, "training.warmup_ratio");
+  }
   const spec = parseSpec(draft);
   checkBounds(draft, spec);
   checkTargetPattern(spec.lora.target_modules);
@@ -97,10 +101,15 @@ function readGroup(draft: Draft, group: Group, fields: unknown): void {
   if (!isObject(fields)) {
     throw invalidField(group, `${group} is ${show(fields)}; an object of fields is needed`);
   }
-  for (const [field, given] of Object.entries(fields)) {
+  const entries = Object.entries(fields).map(([field, given]) =>
+    [field, fromPythonDump(field, given)] as const
+  );
+  // The method says which class of configuration this is, before fields that only that class has.
+  entries.sort(([left], [right]) => Number(right === "quant_method") - Number(left === "quant_method"));
+  for (const [field, given] of entries) {
     // Whatever field the libraries have or will have: null is how they write that it is not set.
     if (isAbsent(given) && group !== "fleet") continue;
-    readField(draft, group, field, fromPythonEnum(given));
+    readField(draft, group, field, given);
   }
 }
 
@@ -249,12 +258,14 @@ function unknownField(param: string): LoraFleetError {
   const name = param.slice(param.lastIndexOf(".") + 1);
   const lastPart = (path: string) => path.slice(path.lastIndexOf(".") + 1);
   const elsewhere = KNOWN_PATHS.find((path) => lastPart(path) === name);
-  const sibling = nearestName(
-    param,
-    KNOWN_PATHS.filter((path) => path.includes(".") === param.includes(".")),
-  );
-  const nearest = sibling ?? nearestName(name, KNOWN_PATHS.map(lastPart));
-  const similar = sibling ?? KNOWN_PATHS.find((path) => lastPart(path) === nearest);
+  // The prefix is right as it is, and must not make two names look alike.
+  const prefix = param.slice(0, param.length - name.length);
+  const siblings = KNOWN_PATHS.filter((path) => path === prefix + lastPart(path));
+  const sibling = nearestName(name, siblings.map(lastPart));
+  const nearest = nearestName(name, KNOWN_PATHS.map(lastPart));
+  const similar = sibling === null
+    ? KNOWN_PATHS.find((path) => lastPart(path) === nearest)
+    : prefix + sibling;
   const hint = elsewhere ?? similar;
   return invalidField(
     param,
