@@ -53,7 +53,8 @@ function parseTextPart(line: number, place: string, part: PyValue): Map<string, 
     );
   }
   const fields = withoutNulls(part);
-  const type = fields.get("type") ?? "text";
+  const type = fields.get("type");
+  if (type === undefined) return parseTextPart(line, place, new Map([["type", "text"], ...fields]));
   if (type !== "text") {
     throw invalidLine(line, `has a part of type ${quoteValue(type)} in ${place}; only text can be trained`);
   }

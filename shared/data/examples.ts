@@ -103,16 +103,16 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
     if (typeof fields.get("tools") === "string") refuseLoneSurrogates(line, `"tools"`, tools);
     noteSpecials(line, allStrings([...names.map((name) => fields.get(name)!), tools]));
     const { encoder, parts } = templates.of(tools !== null);
-    const encode = (keepNullContent: boolean): EncodedChat => {
+    const encode = (keepNulls: boolean): EncodedChat => {
       const read = (name: string): TemplateMessage[] =>
-        parts.fit(line, name, parseMessages(line, name, fields.get(name), keepNullContent));
+        parts.fit(line, name, parseMessages(line, name, fields.get(name), keepNulls));
       const lists = names.map(read);
       const chat: Chat = { messages: lists.flat(), tools, kwargs };
       return hasPrompt
         ? encoder.encodeCompletion(chat, lists[0]!.length, spec.completion_only_loss)
         : encoder.encodeTurns(chat, spec.assistant_only_loss ?? spec.completion_only_loss);
     };
-    const { losses, isPromptSplit, ...example } = withNullContent(
+    const { losses, isPromptSplit, ...example } = withNullsIfNeeded(
       names.map((name) => fields.get(name)!),
       encode,
     );
@@ -171,16 +171,18 @@ function createTemplates(tokenizer: Tokenizer, splitSpecialTokens: boolean) {
 }
 
 /**
- * A null content counts as absent, as in transformers. Some templates refuse that, because they tell a message of tool
- * calls by `content is none`: they get the null.
+ * A null content counts as absent, as in transformers, and so do null arguments of a call. Some templates refuse that, because
+ * they tell a message of tool calls by `content is none`, or print the arguments: they get the null.
  */
-function withNullContent<T>(lists: readonly PyValue[], encode: (keepNullContent: boolean) => T): T {
+function withNullsIfNeeded<T>(lists: readonly PyValue[], encode: (keepNulls: boolean) => T): T {
   try {
     return encode(false);
   } catch (error) {
-    const hasNull = lists.some((list) =>
-      Array.isArray(list) && list.some((message) => message instanceof Map && message.get("content") === null)
-    );
+    const keepsNull = (message: PyValue) =>
+      message instanceof Map &&
+      (message.get("content") === null ||
+        calledIn(message).some((called) => called.get("arguments") === null));
+    const hasNull = lists.some((list) => Array.isArray(list) && list.some(keepsNull));
     if (!hasNull || !(error instanceof LoraFleetError) || error.code !== "invalid_dataset") throw error;
     try {
       return encode(true);
@@ -192,13 +194,17 @@ function withNullContent<T>(lists: readonly PyValue[], encode: (keepNullContent:
 
 function hasNullArguments(messages: PyValue): boolean {
   if (!Array.isArray(messages)) return false;
-  return messages.some((message) => {
-    const calls = message instanceof Map ? message.get("tool_calls") : null;
-    return Array.isArray(calls) && calls.some((call) => {
-      const called = call instanceof Map ? call.get("function") ?? call : null;
-      return called instanceof Map && hasNullField(called.get("arguments") ?? null);
-    });
-  });
+  return messages.some((message) =>
+    calledIn(message).some((called) => hasNullField(called.get("arguments") ?? null))
+  );
+}
+
+/** The functions that a message calls, with their arguments. */
+function calledIn(message: PyValue): ReadonlyMap<string, PyValue>[] {
+  const calls = message instanceof Map ? message.get("tool_calls") : null;
+  if (!Array.isArray(calls)) return [];
+  return calls.map((call) => call instanceof Map ? call.get("function") ?? call : null)
+    .filter((called) => called instanceof Map);
 }
 
 function whyUntrained({ tokens }: Example): string {

@@ -7,8 +7,8 @@ import type { PyValue } from "../python/value.ts";
 import { quoteValue } from "./quote_value.ts";
 
 /**
- * Null fields of messages, tool calls and their functions count as absent. With `keepNullContent` a `content` that is null
- * stays: some templates tell a message of tool calls by `content is none`.
+ * Null fields of messages, tool calls and their functions count as absent. With `keepNulls` a `content` that is null stays, for
+ * templates that tell a message of tool calls by `content is none`, and so do null `arguments`, for templates that print them.
  *
  * Throws a `LoraFleetError` with code `invalid_dataset` that names the line and the message.
  */
@@ -16,7 +16,7 @@ export function parseMessages(
   line: number,
   field: string,
   value: PyValue | undefined,
-  keepNullContent = false,
+  keepNulls = false,
 ): TemplateMessage[] {
   if (!Array.isArray(value) || value.length === 0) {
     throw invalidLine(
@@ -33,12 +33,12 @@ export function parseMessages(
       );
     }
     const fields = withoutNulls(message);
-    if (keepNullContent && message.get("content") === null) fields.set("content", null);
+    if (keepNulls && message.get("content") === null) fields.set("content", null);
     checkRole(line, place, fields);
     checkContent(line, place, fields.get("content"));
     checkWeight(line, place, fields.get("weight"));
     const calls = fields.get("tool_calls");
-    if (calls !== undefined) fields.set("tool_calls", parseToolCalls(line, place, calls));
+    if (calls !== undefined) fields.set("tool_calls", parseToolCalls(line, place, calls, keepNulls));
     return fields;
   });
 }
@@ -76,7 +76,7 @@ function isNumber(value: PyValue | undefined, wanted: number): boolean {
 }
 
 /** Arguments stay as they are: what is a text and what an object is between the row and its template. */
-function parseToolCalls(line: number, place: string, calls: PyValue): PyValue[] {
+function parseToolCalls(line: number, place: string, calls: PyValue, keepNulls: boolean): PyValue[] {
   if (!Array.isArray(calls)) {
     throw invalidLine(line, `has the tool_calls ${quoteValue(calls)} in ${place}; a list is needed`);
   }
@@ -92,7 +92,11 @@ function parseToolCalls(line: number, place: string, calls: PyValue): PyValue[] 
     }
     const fields = withoutNulls(call);
     const called = fields.get("function");
-    if (called instanceof Map) fields.set("function", withoutNulls(called));
+    if (called instanceof Map) {
+      const parts = withoutNulls(called);
+      if (keepNulls && called.get("arguments") === null) parts.set("arguments", null);
+      fields.set("function", parts);
+    }
     return fields;
   });
 }

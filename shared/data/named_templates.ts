@@ -9,7 +9,10 @@ import { LoraFleetError, messageOf, quote } from "../errors.ts";
 export type ChatTemplates = string | ReadonlyMap<string, string>;
 
 /** tokenizer_config.json's `chat_template`. */
-export type ConfiguredTemplate = string | readonly { readonly name: string; readonly template: string }[];
+export type ConfiguredTemplate =
+  | string
+  | readonly { readonly name: string; readonly template: string }[]
+  | Readonly<Record<string, string>>;
 
 const FILE = "chat_template.jinja";
 /** Holds a model's further templates, each named after its file. */
@@ -35,7 +38,10 @@ export async function readChatTemplates(
   }
   if (files.size > 0) return files.size === 1 ? files.get("default") ?? files : files;
   if (typeof configured === "string") return configured;
-  if (configured !== null) return new Map(configured.map(({ name, template }) => [name, template]));
+  if (Array.isArray(configured)) {
+    return new Map(configured.map(({ name, template }) => [name, template]));
+  }
+  if (configured !== null) return new Map(Object.entries(configured));
   return await readLegacy(folder);
 }
 

@@ -19,6 +19,10 @@ Deno.test("files of their own replace all that the config has", async () => {
     await readChatTemplates(await folderWith({}), CONFIGURED),
     new Map([["default", "D"], ["tool_use", "T"]]),
   );
+  assertEquals(
+    await readChatTemplates(await folderWith({}), { default: "D", tool_use: "T" }),
+    new Map([["default", "D"], ["tool_use", "T"]]),
+  );
   const single = await folderWith({ "chat_template.jinja": "J\r\nK" });
   assertEquals(await readChatTemplates(single, CONFIGURED), "J\nK");
   const both = await folderWith({

@@ -97,6 +97,14 @@ Deno.test("a null content counts as absent; a template that asks for it gets it"
   assertEquals(build(asking, row).text, "userHi.assistant(f).");
 });
 
+Deno.test("null arguments of a call count as absent; a template that writes them as JSON gets the null", () => {
+  const row = `{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho",
+    "tool_calls": [{"function": {"name": "f", "arguments": null}}]}]}`;
+  const asking = "{% for m in messages %}{{ m.role }}{{ m.content }}{% for c in m.tool_calls or [] %}" +
+    "({{ c.function.name }} {{ c.function.arguments | tojson }}){% endfor %}.{% endfor %}";
+  assertEquals(build(asking, row).text, "userHi.assistantHo(f null).");
+});
+
 const TOOL =
   `{"type": "function", "function": {"name": "add", "parameters": {"a": 9007199254740993, "b": 1.0}}}`;
 
@@ -175,6 +183,13 @@ Deno.test("text parts become one text, a line each, where the template expects a
     const built = build(template, `{${messages(parts, `[{"type": "text", "text": "Ho"}]`)}}`);
     assertEquals([built.text, built.trained], ["<user>Hi\nthere</s><assistant>Ho</s>", "Ho</s>"]);
   }
+});
+
+Deno.test("a part without a type is a text for a template that asks for types, too", () => {
+  const template = "{% for m in messages %}<{{ m.role }}>{% for p in m.content %}" +
+    "{% if p.type == 'text' %}{{ p.text }}{% endif %}{% endfor %}{% endfor %}";
+  const parts = `[{"text": "a"}, {"type": null, "text": "b"}, "c"]`;
+  assertEquals(build(template, `{${messages(parts, parts)}}`).text, "<user>abc<assistant>abc");
 });
 
 Deno.test("a template that goes through the parts gets them", () => {

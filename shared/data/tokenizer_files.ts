@@ -51,7 +51,11 @@ const tokenizerConfigSchema = z.looseObject({
   )
     .nullish(),
   clean_up_tokenization_spaces: z.boolean().nullish(),
-  chat_template: z.union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))])
+  chat_template: z.union([
+    z.string(),
+    z.array(z.looseObject({ name: z.string(), template: z.string() })),
+    z.record(z.string(), z.string()),
+  ], { error: "a template, a list of {name, template}, or an object of templates by name is needed" })
     .nullish(),
 });
 export type TokenizerConfig = z.output<typeof tokenizerConfigSchema>;

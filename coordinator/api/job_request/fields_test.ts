@@ -185,7 +185,7 @@ Deno.test("a hint is given for a name that is nearly another one, and for no oth
   assertEquals(hint("training", "learnin_rate"), '"training.learning_rate"?');
   assertEquals(hint("lora", "target_module"), '"lora.target_modules"?');
   assertEquals(hint("training", "lora_alpha"), '"lora.lora_alpha"?');
-  for (const field of ["tokenizer", "backbone", "x"]) {
+  for (const field of ["tokenizer", "backbone", "mesh"]) {
     assertEquals(hint("training", field), undefined, field);
   }
 });
