@@ -14,7 +14,9 @@ const addedTokenFields = {
 };
 /** Special tokens are written as a text or as an object with a `content`. */
 const specialTokenSchema = z.union([z.string(), z.looseObject(addedTokenFields)]).nullish();
-const tokenIdsSchema = z.union([z.int().min(0).transform((id) => [id]), z.array(z.int().min(0))]).nullish();
+/** No token has a negative id: -1 is how some write that there is none. */
+const tokenIdsSchema = z.union([z.int(), z.array(z.int())], { error: "an id or a list of ids is needed" })
+  .transform((ids) => [ids].flat().filter((id) => id >= 0)).nullish();
 
 const tokenizerSchema = z.looseObject({
   added_tokens: z.array(z.looseObject({ ...addedTokenFields, id: z.int().min(0) })).default([]),

@@ -72,7 +72,7 @@ const configSchema = z.looseObject({
   layer_types: optional(z.array(z.string())),
   torch_dtype: optional(z.string()),
   dtype: optional(z.string()),
-  eos_token_id: z.union([z.int().min(0), z.array(z.int().min(0))]).nullish(),
+  eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),
   quantization_config: optional(z.looseObject({})),
 });
 type Config = z.output<typeof configSchema>;
@@ -146,7 +146,10 @@ export function parseTransformerSpec(configJson: unknown): TransformerSpec {
     attentionBias: architecture === "Qwen2ForCausalLM",
     slidingWindow: parseSlidingWindow(config, architecture),
     torchDtype: parseDtype(dtype, config.dtype === undefined ? "torch_dtype" : "dtype"),
-    eosTokenIds: config.eos_token_id === undefined ? defaults.eos : [config.eos_token_id ?? []].flat(),
+    // No token has a negative id: -1 is how some write that there is none.
+    eosTokenIds: config.eos_token_id === undefined
+      ? defaults.eos
+      : [config.eos_token_id ?? []].flat().filter((id) => id >= 0),
   };
 }
 
@@ -186,7 +189,8 @@ function parseArchitecture(configJson: unknown): Architecture {
 
 /** However it is spelled (LLaMAForCausalLM); another head (…ForSequenceClassification) has other weights. */
 function isCausal(name: unknown): boolean {
-  return typeof name === "string" && /ForCausalLM$/i.test(name);
+  return typeof name === "string" &&
+    (/ForCausalLM$/i.test(name) || /^(llama|mistral|qwen2)LMHeadModel$/i.test(name));
 }
 
 function supported(names: readonly string[]): string {
@@ -195,7 +199,10 @@ function supported(names: readonly string[]): string {
 
 function refuseUnsupported(config: Config, architecture: Architecture): void {
   const { hidden_act: activation = "silu" } = config;
-  if (activation !== "silu") throw refuse("hidden_act", activation, `only "silu" is supported`);
+  // transformers' ACT2FN has both names for the same function.
+  if (activation !== "silu" && activation !== "swish") {
+    throw refuse("hidden_act", activation, `only "silu" is supported`);
+  }
   if (config.attention_bias && architecture !== "Qwen2ForCausalLM") {
     throw refuse("attention_bias", true, "a bias on o_proj is not supported, so only false is");
   }

@@ -302,6 +302,7 @@ Deno.test("model_type decides, as in transformers, whatever the architecture is 
       ["llamaforcausallm"],
       "LlamaForCausalLM",
       ["YiForCausalLM"],
+      ["LLaMALMHeadModel"],
       ["LlamaForSequenceClassification", "LlamaForCausalLM"],
     ]
   ) assertEquals(parseTransformerSpec({ ...llama2, architectures }), spec);
@@ -322,6 +323,12 @@ Deno.test("null is absence, and what is absent is the configuration class's defa
     assertEquals(spec.tieWordEmbeddings, false);
   }
   assertEquals(parseTransformerSpec({ ...llama2, quantization_config: {} }), parseTransformerSpec(llama2));
+});
+
+Deno.test("swish is silu, and an eos_token_id of -1 is none", () => {
+  assertEquals(parseTransformerSpec({ ...llama2, hidden_act: "swish" }), parseTransformerSpec(llama2));
+  const eosOf = (eos_token_id: unknown) => parseTransformerSpec({ ...llama2, eos_token_id }).eosTokenIds;
+  assertEquals([eosOf(-1), eosOf([2, -1]), eosOf(7)], [[], [2], [7]]);
 });
 
 Deno.test("Qwen2's window counts where a layer has it", () => {
