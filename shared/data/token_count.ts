@@ -59,8 +59,12 @@ export function createTokenCount(
 
   const search = (offset: number): Count => {
     const last = (places: readonly Anchor[]) => places.findLast((place) => place.offset < offset);
-    for (const place of [last(borders), last(anchors), { offset: 0, index: 0 }]) {
-      const found = place === undefined ? null : countFrom(place, offset);
+    const places = [last(borders), last(anchors), { offset: 0, index: 0 }].filter((place) =>
+      place !== undefined
+    );
+    // The nearest first: the time goes with the text between.
+    for (const place of places.sort((a, b) => b.offset - a.offset)) {
+      const found = countFrom(place, offset);
       if (found !== null) return found;
     }
     return { count: commonPrefix(encode(text.slice(0, offset)), ids as number[]), isBorder: false };

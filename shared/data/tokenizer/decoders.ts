@@ -33,7 +33,7 @@ export function createDecoder(json: unknown): Decode {
       return (tokens) => steps.reduce((texts, step) => step(texts), tokens);
     }
     case "ByteLevel":
-      return decodeByteLevel;
+      return createByteLevel();
     case "ByteFallback":
       return decodeByteFallback;
     case "Fuse":
@@ -74,15 +74,30 @@ const encoder = new TextEncoder();
 const lossyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-function decodeByteLevel(tokens: readonly string[]): readonly string[] {
-  const bytes: number[] = [];
-  for (const token of tokens) {
-    const ofToken = [...token].map((character) => CHARACTER_BYTES.get(character));
-    // An added token's text need not be of such characters.
-    if (ofToken.every((byte) => byte !== undefined)) { for (const byte of ofToken) bytes.push(byte); }
-    else for (const byte of encoder.encode(token)) bytes.push(byte);
-  }
-  return [lossyDecoder.decode(Uint8Array.from(bytes))];
+function createByteLevel(): Decode {
+  /** Turns are found by decoding the same few tokens again and again; a vocabulary is bounded. */
+  const known = new Map<string, Uint8Array>();
+  const bytesOf = (token: string): Uint8Array => {
+    let bytes = known.get(token);
+    if (bytes === undefined) known.set(token, bytes = readByteLevel(token));
+    return bytes;
+  };
+  return (tokens) => {
+    const parts = tokens.map(bytesOf);
+    const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      bytes.set(part, at);
+      at += part.length;
+    }
+    return [lossyDecoder.decode(bytes)];
+  };
+}
+
+function readByteLevel(token: string): Uint8Array {
+  const bytes = [...token].map((character) => CHARACTER_BYTES.get(character));
+  // An added token's text need not be of such characters.
+  return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes) : encoder.encode(token);
 }
 
 /** Bytes in a row that are no UTF-8 become as many replacement characters as there are bytes. */
