@@ -2,6 +2,7 @@
  * A chat → tokens and which of them are trained. Where the template marks the assistant's words itself
  * (`{% generation %}`), they are trained, as transformers' assistant mask has it; else the turns that turns.ts finds.
  */
+import { createHash } from "node:crypto";
 import { LoraFleetError } from "../errors.ts";
 import { createAnchors, isSeamless } from "./anchors.ts";
 import type { ChatTemplate, Rendered, TemplateMessage } from "./chat_template.ts";
@@ -80,7 +81,7 @@ export function createChatEncoder(
       messages,
       text,
       render: (some, addGenerationPrompt) => render(some, addGenerationPrompt).text,
-      key: tools === null && originalKwargs.size === 0 ? "" : dumps([tools as PyValue, documents, kwargs]),
+      key: tools === null && originalKwargs.size === 0 ? "" : digest([tools as PyValue, documents, kwargs]),
       context,
     };
     return {
@@ -137,6 +138,11 @@ export function createChatEncoder(
       };
     },
   };
+}
+
+/** A short name for what may be kilobytes, since it is part of every key that turn_splits.ts keeps. */
+function digest(value: PyValue): string {
+  return createHash("sha256").update(dumps(value)).digest("base64");
 }
 
 interface OpenChat extends RenderedChat {
