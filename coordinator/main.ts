@@ -9,7 +9,7 @@ import { assertAdapterMoved } from "./jobs/adapter_check.ts";
 import { parseConfig, USAGE } from "./config/config.ts";
 import type { CoordinatorConfig } from "./config/config.ts";
 import { connectFleet } from "./connect_fleet.ts";
-import { checkModelForJob } from "./planning/prepare_job.ts";
+import { checkNewJob } from "./planning/prepare_job.ts";
 import { startCoordinator } from "./start.ts";
 import type { CoordinatorParts, RunningCoordinator } from "./start.ts";
 import { openPreparer } from "./planning/open_preparer.ts";
@@ -36,7 +36,7 @@ async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promis
     signal: waiting.signal,
     connectFleet: (...rest) => connectFleet({ clock: systemClock, log }, ...rest),
     openPreparer: (folder) => openPreparer(folder, systemClock),
-    checkModel: checkModelForJob,
+    checkModel: checkNewJob,
     checkAdapter: assertAdapterMoved,
     log,
   };

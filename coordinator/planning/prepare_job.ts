@@ -1,9 +1,12 @@
 /** A job's base model and training file, checked and made into rows: everything that can be refused early is. */
 import { createTokenBound } from "../../shared/data/token_bound.ts";
 import { boundTo, loadTokenizer } from "../../shared/data/tokenizer.ts";
+import { checkTokenizer } from "../../shared/data/tokenizer_check.ts";
+import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { prepareDataset } from "./dataset.ts";
 import {
   aboutModel,
+  type CheckedJob,
   checkModelForJob,
   readModelJson,
   readTransformerSpec,
@@ -12,6 +15,13 @@ import type { PreparationRequest } from "./preparation_messages.ts";
 import type { PreparedRows } from "./prepared_file.ts";
 
 export { checkModelForJob, checkWindow } from "../base_models/model_check.ts";
+
+/** What is said when a job is created: `checkModelForJob`, and whether the base model's tokenizer can be read. */
+export async function checkNewJob(spec: JobSpec, modelFolder: string): Promise<CheckedJob> {
+  const checked = await checkModelForJob(spec, modelFolder);
+  await aboutModel(spec, () => checkTokenizer(modelFolder));
+  return checked;
+}
 
 /**
  * The dataset's rows: what takes long of a job's preparation, and is done in a process of its own. Throws a `LoraFleetError`

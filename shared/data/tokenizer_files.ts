@@ -82,22 +82,34 @@ export interface TokenizerFiles {
  * Throws a `LoraFleetError` with code `invalid_model` that names the file.
  */
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
+  return { tokenizer: await readTokenizerJson(folder), ...await readFilesBeside(folder) };
+}
+
+/** tokenizer.json alone. Throws as `readTokenizerFiles`. */
+export async function readTokenizerJson(folder: string): Promise<TokenizerJson> {
   const tokenizer = await readJson(folder, "tokenizer.json", tokenizerSchema);
-  if (tokenizer === null) {
-    throw new LoraFleetError(
-      "invalid_model",
-      `the folder ${folder} has no tokenizer.json; other tokenizer formats can be converted with ` +
-        `transformers' AutoTokenizer.from_pretrained(…).save_pretrained(…)`,
-      { param: "tokenizer.json" },
-    );
-  }
+  if (tokenizer === null) throw noTokenizer(folder);
+  return tokenizer;
+}
+
+/** The error of a folder without a tokenizer.json. */
+export function noTokenizer(folder: string): LoraFleetError {
+  return new LoraFleetError(
+    "invalid_model",
+    `the folder ${folder} has no tokenizer.json; other tokenizer formats can be converted with ` +
+      `transformers' AutoTokenizer.from_pretrained(…).save_pretrained(…)`,
+    { param: "tokenizer.json" },
+  );
+}
+
+/** All files but tokenizer.json: small ones. Throws as `readTokenizerFiles`. */
+export async function readFilesBeside(folder: string): Promise<Omit<TokenizerFiles, "tokenizer">> {
   const config = await readJson(folder, "tokenizer_config.json", tokenizerConfigSchema) ?? {};
   const specialTokensMap = await readJson(folder, "special_tokens_map.json", specialTokensMapSchema) ?? {};
   const addedTokensFile = await readJson(folder, "added_tokens.json", addedTokensFileSchema) ?? {};
   const generation = await readJson(folder, "generation_config.json", modelConfigSchema);
   const model = await readJson(folder, "config.json", modelConfigSchema);
   return {
-    tokenizer,
     config,
     specialTokensMap,
     addedTokensFile,

@@ -8,6 +8,14 @@ import { createWordLevel, createWordPiece } from "./word_piece.ts";
 
 const typeSchema = z.looseObject({ type: z.string().optional(), vocab: z.unknown().optional() });
 
+const TYPES: readonly string[] = ["BPE", "Unigram", "WordPiece", "WordLevel"];
+
+/** Throws a `LoraFleetError` with code `invalid_model` for a model of another type than `createModel` makes. */
+export function assertModelType(json: unknown): void {
+  const { type } = typeSchema.parse(json);
+  if (type !== undefined && !TYPES.includes(type)) throw unsupported("model", type);
+}
+
 /** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
 export function createModel(json: unknown): Model {
   const parsed = typeSchema.parse(json);

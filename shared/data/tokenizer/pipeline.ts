@@ -7,7 +7,7 @@ import { LoraFleetError, quote } from "../../errors.ts";
 import type { Hiding } from "../special_text.ts";
 import type { TokenizerFiles, TokenizerJson } from "../tokenizer_files.ts";
 import { type AddedToken, type AddedTokenFinder, createAddedTokenFinder } from "./added_tokens.ts";
-import { createModel } from "./create_model.ts";
+import { assertModelType, createModel } from "./create_model.ts";
 import { declareTokens } from "./declared_tokens.ts";
 import { createDecoder } from "./decoders.ts";
 import type { Model } from "./model.ts";
@@ -54,6 +54,18 @@ export function openPipeline(files: TokenizerFiles): OpenedPipeline {
     specials,
     named,
   };
+}
+
+/**
+ * Throws as `openPipeline` for parts that are not supported, without reading the model's vocabulary, which takes most of the
+ * time.
+ */
+export function checkParts(json: TokenizerJson): void {
+  part("model", () => assertModelType(json.model));
+  optionalPart("normalizer", json.normalizer, createNormalizer);
+  optionalPart("pre_tokenizer", json.pre_tokenizer, createPreTokenizer);
+  optionalPart("decoder", json.decoder, createDecoder);
+  part("post_processor", () => readSurroundings(json.post_processor));
 }
 
 function createPipeline(
