@@ -18,7 +18,7 @@ import {
   quantizationSchema,
   trainingSchema,
 } from "../../../shared/job/job_spec_schema.ts";
-import { exceededBound } from "../../../shared/job/job_bounds.ts";
+import { type Bound, boundOf, exceededBound } from "../../../shared/job/job_bounds.ts";
 import { learnabilityOf } from "../../planning/learnable.ts";
 import { fromPythonDump, isLibraryDefault } from "./library_fields.ts";
 import { checkTargetPattern } from "../../../shared/job/target_modules.ts";
@@ -177,6 +177,11 @@ function parseSpec(draft: Draft): JobSpec {
         `without the rounding of its moments`,
     );
   }
+  // The schema's own limit, of whole numbers that are exact, would be bad advice.
+  const bound = issue.code === "too_big" ? boundOf(path) : null;
+  if (bound !== null && typeof value === "number" && value > bound.most) {
+    throw beyondBound(bound, param, value);
+  }
   if (issue.code === "unrecognized_keys") throw unknownField(`${param}.${issue.keys[0]}`);
   throw explainIssue(issue, param, value);
 }
@@ -186,13 +191,11 @@ function checkBounds(draft: Draft, spec: JobSpec): void {
   const bound = exceededBound(spec);
   if (bound === null) return;
   const field = draft.fields.get(bound.path);
-  const param = field?.param ?? bound.path;
-  throw invalidField(
-    param,
-    `${param} is ${
-      show(field?.written ?? bound.valueOf(spec))
-    }; ${bound.path} may be at most ${bound.most}: ${bound.why}`,
-  );
+  throw beyondBound(bound, field?.param ?? bound.path, field?.written ?? bound.valueOf(spec));
+}
+
+function beyondBound({ path, most, why }: Bound, param: string, value: unknown): LoraFleetError {
+  return invalidField(param, `${param} is ${show(value)}; ${path} may be at most ${most}: ${why}`);
 }
 
 /** A job whose steps cannot move the adapter, where that does not depend on the data. */
