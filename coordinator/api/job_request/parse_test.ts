@@ -395,6 +395,9 @@ Deno.test("a number beyond what is exact is refused by the field's own bound", (
   for (const steps of [2 ** 53, 2 ** 53 - 1, 1e300]) {
     const { param, message } = refusal({ ...MINIMAL, training: { max_steps: steps } });
     assertEquals(param, "training.max_steps");
-    assertStringIncludes(message, `training.max_steps is ${steps}; training.max_steps may be at most 1000000`);
+    assertStringIncludes(
+      message,
+      `training.max_steps is ${steps}; training.max_steps may be at most 1000000`,
+    );
   }
 });
