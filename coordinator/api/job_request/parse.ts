@@ -47,6 +47,22 @@ const SHAPES: Record<Group, Readonly<Record<string, unknown>>> = {
 const PLAIN_FIELDS = ["model", "training_file", "seed"];
 const OPENAI_FIELDS = ["validation_file", "suffix", "metadata", "hyperparameters", "method", "integrations"];
 
+/** Fields whose value no error and no log repeats. */
+const SECRETS: readonly string[] = ["token", "hub_token", "push_to_hub_token"];
+
+/** What scripts call the objects that are groups here. */
+const OTHER_GROUP_NAMES: Readonly<Record<string, Group>> = {
+  peft_config: "lora",
+  lora_config: "lora",
+  adapter_config: "lora",
+  quantization_config: "quantization",
+  bnb_config: "quantization",
+  args: "training",
+  training_args: "training",
+  training_arguments: "training",
+  sft_config: "training",
+};
+
 /** Every path that a client may write, for the hint of a misspelled one. */
 const KNOWN_PATHS: readonly string[] = [
   ...PLAIN_FIELDS,
@@ -132,7 +148,8 @@ function readField(draft: Draft, group: Group, field: string, value: unknown): v
       const remedy = rule.values.length === 0
         ? "leave it out"
         : `leave it out or set ${show(rule.values[0])}`;
-      throw invalidField(param, `${param} is ${show(value)}: ${rule.reason}; ${remedy}`);
+      const shown = SECRETS.includes(field) ? "set" : show(value);
+      throw invalidField(param, `${param} is ${shown}: ${rule.reason}; ${remedy}`);
     }
     case "unused":
       if (isLibraryDefault(group, field, value) || rule.quiet.some((quiet) => sameJson(quiet, value))) return;
@@ -260,7 +277,8 @@ function unknownField(param: string): LoraFleetError {
   }
   const name = param.slice(param.lastIndexOf(".") + 1);
   const lastPart = (path: string) => path.slice(path.lastIndexOf(".") + 1);
-  const elsewhere = KNOWN_PATHS.find((path) => lastPart(path) === name);
+  const elsewhere = (Object.hasOwn(OTHER_GROUP_NAMES, param) ? OTHER_GROUP_NAMES[param] : undefined) ??
+    KNOWN_PATHS.find((path) => lastPart(path) === name);
   // The prefix is right as it is, and must not make two names look alike.
   const prefix = param.slice(0, param.length - name.length);
   const siblings = KNOWN_PATHS.filter((path) => path === prefix + lastPart(path));
