@@ -94,6 +94,11 @@ const BOUNDS: readonly Bound[] = [
   },
 ];
 
+/** The bound of a field, where it has one. */
+export function boundOf(path: string): Bound | null {
+  return BOUNDS.find((bound) => bound.path === path) ?? null;
+}
+
 /** The first bound that the job's configuration exceeds. */
 export function exceededBound(spec: JobSpec): Bound | null {
   return BOUNDS.find(({ most, valueOf }) => valueOf(spec) > most) ?? null;

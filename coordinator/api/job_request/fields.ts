@@ -355,11 +355,7 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     loss_type: only(["nll"], "the loss is plain cross entropy"),
     neftune_noise_alpha: only([0], "no noise is added to embeddings"),
     push_to_hub: only([false], UPLOAD),
-    // What a dump of the arguments has in place of a token.
-    ...all(
-      ["hub_token", "push_to_hub_token"],
-      only(["<HUB_TOKEN>", "<PUSH_TO_HUB_TOKEN>"], `${UPLOAD}; a token has no place in a job`),
-    ),
+    ...all(["hub_token", "push_to_hub_token"], only([], `${UPLOAD}; a token has no place in a job`)),
     model_init_kwargs: only([{}], AS_STORED),
     chat_template_path: only([], `${AS_STORED}, the chat template too`),
     eos_token: only([], AS_STORED),

@@ -185,8 +185,20 @@ Deno.test("a hint is given for a name that is nearly another one, and for no oth
   assertEquals(hint("training", "learnin_rate"), '"training.learning_rate"?');
   assertEquals(hint("lora", "target_module"), '"lora.target_modules"?');
   assertEquals(hint("training", "lora_alpha"), '"lora.lora_alpha"?');
+  const named = (name: string) =>
+    assertThrows(() => parseJobRequest({ ...MINIMAL, [name]: {} }), LoraFleetError).message;
+  assertStringIncludes(named("peft_config"), 'did you mean "lora"?');
+  assertStringIncludes(named("quantization_config"), 'did you mean "quantization"?');
+  assertStringIncludes(named("training_args"), 'did you mean "training"?');
   for (const field of ["tokenizer", "backbone", "mesh"]) {
     assertEquals(hint("training", field), undefined, field);
+  }
+});
+
+Deno.test("a token is refused without being repeated", () => {
+  for (const [group, field] of [["training", "hub_token"], ["quantization", "token"]] as const) {
+    const refused = outcomeOf(group, field, "hf_secret") as LoraFleetError;
+    assertEquals([refused.param, refused.message.includes("hf_secret")], [`${group}.${field}`, false]);
   }
 });
 

@@ -18,7 +18,7 @@ import {
   quantizationSchema,
   trainingSchema,
 } from "../../../shared/job/job_spec_schema.ts";
-import { exceededBound } from "../../../shared/job/job_bounds.ts";
+import { type Bound, boundOf, exceededBound } from "../../../shared/job/job_bounds.ts";
 import { learnabilityOf } from "../../planning/learnable.ts";
 import { fromPythonDump, isLibraryDefault } from "./library_fields.ts";
 import { checkTargetPattern } from "../../../shared/job/target_modules.ts";
@@ -46,6 +46,22 @@ const SHAPES: Record<Group, Readonly<Record<string, unknown>>> = {
 };
 const PLAIN_FIELDS = ["model", "training_file", "seed"];
 const OPENAI_FIELDS = ["validation_file", "suffix", "metadata", "hyperparameters", "method", "integrations"];
+
+/** Fields whose value no error and no log repeats. */
+const SECRETS: readonly string[] = ["token", "hub_token", "push_to_hub_token"];
+
+/** What scripts call the objects that are groups here. */
+const OTHER_GROUP_NAMES: Readonly<Record<string, Group>> = {
+  peft_config: "lora",
+  lora_config: "lora",
+  adapter_config: "lora",
+  quantization_config: "quantization",
+  bnb_config: "quantization",
+  args: "training",
+  training_args: "training",
+  training_arguments: "training",
+  sft_config: "training",
+};
 
 /** Every path that a client may write, for the hint of a misspelled one. */
 const KNOWN_PATHS: readonly string[] = [
@@ -132,7 +148,8 @@ function readField(draft: Draft, group: Group, field: string, value: unknown): v
       const remedy = rule.values.length === 0
         ? "leave it out"
         : `leave it out or set ${show(rule.values[0])}`;
-      throw invalidField(param, `${param} is ${show(value)}: ${rule.reason}; ${remedy}`);
+      const shown = SECRETS.includes(field) ? "set" : show(value);
+      throw invalidField(param, `${param} is ${shown}: ${rule.reason}; ${remedy}`);
     }
     case "unused":
       if (isLibraryDefault(group, field, value) || rule.quiet.some((quiet) => sameJson(quiet, value))) return;
@@ -177,6 +194,11 @@ function parseSpec(draft: Draft): JobSpec {
         `without the rounding of its moments`,
     );
   }
+  // The schema's own limit, of whole numbers that are exact, would be bad advice.
+  const bound = issue.code === "too_big" ? boundOf(path) : null;
+  if (bound !== null && typeof value === "number" && value > bound.most) {
+    throw beyondBound(bound, param, value);
+  }
   if (issue.code === "unrecognized_keys") throw unknownField(`${param}.${issue.keys[0]}`);
   throw explainIssue(issue, param, value);
 }
@@ -186,13 +208,11 @@ function checkBounds(draft: Draft, spec: JobSpec): void {
   const bound = exceededBound(spec);
   if (bound === null) return;
   const field = draft.fields.get(bound.path);
-  const param = field?.param ?? bound.path;
-  throw invalidField(
-    param,
-    `${param} is ${
-      show(field?.written ?? bound.valueOf(spec))
-    }; ${bound.path} may be at most ${bound.most}: ${bound.why}`,
-  );
+  throw beyondBound(bound, field?.param ?? bound.path, field?.written ?? bound.valueOf(spec));
+}
+
+function beyondBound({ path, most, why }: Bound, param: string, value: unknown): LoraFleetError {
+  return invalidField(param, `${param} is ${show(value)}; ${path} may be at most ${most}: ${why}`);
 }
 
 /** A job whose steps cannot move the adapter, where that does not depend on the data. */
@@ -257,7 +277,8 @@ function unknownField(param: string): LoraFleetError {
   }
   const name = param.slice(param.lastIndexOf(".") + 1);
   const lastPart = (path: string) => path.slice(path.lastIndexOf(".") + 1);
-  const elsewhere = KNOWN_PATHS.find((path) => lastPart(path) === name);
+  const elsewhere = (Object.hasOwn(OTHER_GROUP_NAMES, param) ? OTHER_GROUP_NAMES[param] : undefined) ??
+    KNOWN_PATHS.find((path) => lastPart(path) === name);
   // The prefix is right as it is, and must not make two names look alike.
   const prefix = param.slice(0, param.length - name.length);
   const siblings = KNOWN_PATHS.filter((path) => path === prefix + lastPart(path));

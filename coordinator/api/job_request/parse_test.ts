@@ -390,3 +390,14 @@ Deno.test("audits are for who wants them: a share from 0 to 1", () => {
   );
   assertStringIncludes(refusal({ ...MINIMAL, fleet: { auditrate: 1 } }).message, "fleet.audit_rate");
 });
+
+Deno.test("a number beyond what is exact is refused by the field's own bound", () => {
+  for (const steps of [2 ** 53, 2 ** 53 - 1, 1e300]) {
+    const { param, message } = refusal({ ...MINIMAL, training: { max_steps: steps } });
+    assertEquals(param, "training.max_steps");
+    assertStringIncludes(
+      message,
+      `training.max_steps is ${steps}; training.max_steps may be at most 1000000`,
+    );
+  }
+});
