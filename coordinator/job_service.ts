@@ -3,6 +3,7 @@
  * Two jobs' data is prepared at a time, one job trains at a time; the others wait in the order of their creation.
  */
 import type { Clock } from "../shared/clock.ts";
+import { assertWithinBounds } from "../shared/job_bounds.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { JobSpec, ParsedJobRequest } from "../shared/job_spec.ts";
 import { layoutOfJob } from "./adapter_layout.ts";
@@ -231,6 +232,7 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   const requestOf = async (id: string, signal: AbortSignal): Promise<PrepareRequest> => {
+    assertWithinBounds(get(id).spec);
     const { model: name } = get(id).spec;
     const onDownload = (file: string) => record(id, "info", `Downloading ${file} of ${name}.`);
     // Two jobs on a base model that is not there yet would download it twice.
