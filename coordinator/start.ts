@@ -88,7 +88,7 @@ export async function startCoordinator(
     standby,
     `the data folder ${quote(config.dataFolder)}`,
     FOLDER_INTERVAL_MS,
-    () => openSqliteJobStore(`${config.dataFolder}/coordinator.sqlite`),
+    () => openSqliteJobStore(`${config.dataFolder}/coordinator.sqlite`, (message) => log("error", message)),
   );
   started.defer(() => jobStore.close());
   await makePrivate(config.dataFolder, config.modelRoots, (message) => log("warn", message));

@@ -32,9 +32,11 @@ import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
 import { createPaced } from "./paced.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
 import { createMemoryQuarantineStore, createQuarantines, type QuarantineStore } from "./quarantines.ts";
+import { sentence } from "../training/decision.ts";
 import type { FleetView } from "../training/state.ts";
 import { type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
 import { initialCommit } from "../training/waiting.ts";
+import { DamagedFileError } from "../storage/verified_file.ts";
 import { workerViews } from "./worker_views.ts";
 
 export interface FleetOptions {
@@ -322,13 +324,13 @@ export function createFleet(options: FleetOptions): RunningFleet {
       const known = await told.starting(entry.step);
       const untold = commits.map(({ entry }) => entry).filter(({ step }) => step > known.step);
       const adapter = known.checkpointSteps.includes(entry.step) && await isSound(planned.id, entry.step);
-      const state = entry.step === 0 ? planned.initial ?? null : await stateOf(planned.id, entry);
+      const state = entry.step === 0 ? planned.initial ?? null : await stateOf(planned.id, entry, told);
       return { startId: entry.startId, resumed: { entry, sequence, untold, stored: { adapter, state } } };
     }
 
     // Kept where this is tried again: the log that has told it is deleted now.
     const base = found.base ??=
-      (isOurs ? await newestStored(planned.id, commits.map(({ entry }) => entry)) : null) ??
+      (isOurs ? await newestStored(planned.id, commits.map(({ entry }) => entry), told) : null) ??
         initialBase(planned, clock.now());
     await bus.deleteLog(log);
     await bus.ensureLog(log, subjects.commitsSubject(planned.id));
@@ -358,17 +360,28 @@ export function createFleet(options: FleetOptions): RunningFleet {
   async function newestStored(
     jobId: string,
     commits: readonly CommitEntry[],
+    told: JobObserver,
   ): Promise<StoredCommit | null> {
     for (const entry of commits.toReversed()) {
-      const state = await stateOf(jobId, entry);
+      const state = await stateOf(jobId, entry, told);
       if (state !== null) return { entry, state };
     }
     return null;
   }
 
   /** Where the training state of a commit is stored: of the initial adapter, which follows from the seed, nowhere. */
-  async function stateOf(jobId: string, { step }: CommitEntry): Promise<StoredState | null> {
-    return step === 0 ? null : await artifacts.state(jobId, step);
+  async function stateOf(
+    jobId: string,
+    { step }: CommitEntry,
+    told: JobObserver,
+  ): Promise<StoredState | null> {
+    try {
+      return step === 0 ? null : await artifacts.state(jobId, step);
+    } catch (thrown) {
+      if (!(thrown instanceof DamagedFileError)) throw thrown;
+      told.event("warn", sentence(`${thrown.message}; training cannot go on from there`));
+      return null;
+    }
   }
 
   /** Whatever is not done by then waits for a broker that is away. */

@@ -8,6 +8,8 @@ import * as messages from "../../shared/protocol/messages.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import type { PlannedJob } from "./fleet.ts";
+import { appendCommit } from "./commit_log.ts";
+import { DamagedFileError } from "../storage/verified_file.ts";
 import { SILENT_OBSERVER } from "../training/step_fixture.ts";
 import { createFleet, type RunningFleet } from "./fleet_over_bus.ts";
 import { parseJobRequest } from "../api/job_request/parse.ts";
@@ -31,7 +33,7 @@ interface World {
   heartbeat(change?: Partial<messages.Heartbeat>): void;
 }
 
-function createWorld(): World {
+function createWorld(artifacts: ArtifactStore = NO_ARTIFACTS): World {
   const clock = createFakeClock(1_700_000_000_000);
   const broker = createMemoryBroker({ clock });
   const defects: string[] = [];
@@ -43,7 +45,7 @@ function createWorld(): World {
     coordinatorId: "c-1",
     term: 1,
     isHeld: () => isHeld,
-    artifacts: NO_ARTIFACTS,
+    artifacts,
     newStartId: () => "s-1",
     limits: { ...LIMITS, floodLogIntervalMs: 0 },
     onDefect: (message, thrown) => defects.push(`${message}: ${thrown}`),
@@ -237,6 +239,35 @@ Deno.test("a job without workers says that it waits, and tells who joins", async
   await hello();
   await clock.advance(10);
   assertEquals(events, ["The job waits for a worker to join.", "w-a (pc, a GPU) has joined."]);
+  cancelling.abort();
+  await clock.advance(10);
+  fleet.close();
+});
+
+Deno.test("a stored training state that is damaged is told of where training cannot go on from it", async () => {
+  const damaged = new DamagedFileError("the training state of step 4", "its SHA-256 is another one");
+  const { clock, bus, fleet } = createWorld({ ...NO_ARTIFACTS, state: () => Promise.reject(damaged) });
+  await bus.ensureLog(subjects.commitLogName("ftjob-a"), subjects.commitsSubject("ftjob-a"));
+  await appendCommit(bus, {
+    ...{ jobId: "ftjob-a", startId: "s-0", specHash: "spec", step: 4, attempt: 1, generation: 1 },
+    ...{ digest: "0".repeat(64), members: ["w-a"], targetCount: 1, loss: 1, gradientNorm: 1, maxAbs: "" },
+    ...{ excluded: [], excludedTotal: 0, audits: messages.NO_AUDITS, committedAt: 5 },
+  }, 0);
+  const cancelling = new AbortController();
+  const events: string[] = [];
+  const event = (level: string, message: string) => void events.push(`${level} ${message}`);
+  const training = fleet.train(
+    { ...plannedJob(), totalSteps: 9 },
+    { ...SILENT_OBSERVER, event },
+    cancelling.signal,
+  );
+  training.catch(() => {});
+  await clock.advance(10);
+  assertEquals(
+    events[0],
+    "warn The training state of step 4 is damaged in the coordinator's data folder: its SHA-256 is another one; " +
+      "training cannot go on from there.",
+  );
   cancelling.abort();
   await clock.advance(10);
   fleet.close();

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { assertWithinBounds } from "../../shared/job/job_bounds.ts";
 import type { ParsedJobRequest } from "../api/job_request/parse.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { layoutOfJob } from "../planning/adapter_layout.ts";
@@ -232,6 +233,7 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   const requestOf = async (id: string, signal: AbortSignal): Promise<PrepareRequest> => {
+    assertWithinBounds(get(id).spec);
     const { model: name } = get(id).spec;
     const onDownload = (file: string) => record(id, "info", `Downloading ${file} of ${name}.`);
     // Two jobs on a base model that is not there yet would download it twice.

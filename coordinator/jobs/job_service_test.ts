@@ -350,6 +350,28 @@ Deno.test("a paused job is paused after a restart, too; cancelled, it leaves not
     });
   }));
 
+Deno.test("records with numbers that no fleet carries fail by their field after a restart, and hold nobody up", () =>
+  withWorld({}, async (before) => {
+    await before.jobs.stop();
+    const [good, long, endless] = [await submit(before), await submit(before), await submit(before)];
+    const absurd = (id: string, change: (spec: JobRecord["spec"]) => JobRecord["spec"]) => {
+      const job = before.jobs.get(id);
+      before.store.putJob({ ...job, spec: change(job.spec) }, []);
+    };
+    absurd(long.id, (spec) => ({ ...spec, dataset: { ...spec.dataset, max_seq_length: 2 ** 40 } }));
+    absurd(endless.id, (spec) => ({ ...spec, training: { ...spec.training, num_train_epochs: 1e9 } }));
+    await withWorld({ after: before }, async (world) => {
+      world.jobs.start();
+      const [first, second] = [await world.finished(long.id), await world.finished(endless.id)];
+      assertEquals([first.error?.param, second.error?.param], [
+        "dataset.max_seq_length",
+        "training.num_train_epochs",
+      ]);
+      assertEquals((await world.finished(good.id)).status, "succeeded");
+      assertEquals(world.defects, []);
+    });
+  }));
+
 Deno.test("after a restart a running job starts again, and the others follow in order", () =>
   withWorld({}, async (before) => {
     const hold = holdBefore(before, 3);

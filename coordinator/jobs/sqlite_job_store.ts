@@ -56,13 +56,18 @@ function metadataConditions(wanted: MetadataFilter): Condition[] {
 }
 
 /**
- * Opens the store at `path`, or makes it.
+ * Opens the store at `path`, or makes it. A record that cannot be read, since the disk has damaged it or somebody has edited it,
+ * is left out and told of once: it must not keep the coordinator from starting, nor hide all others.
  *
  * Throws a `LoraFleetError`: `conflict` when another process holds it, `storage` when it cannot be opened or was
  * written by another version of lorafleet.
  */
-export function openSqliteJobStore(path: string): JobStore {
+export function openSqliteJobStore(
+  path: string,
+  onUnreadable: (message: string) => void = () => {},
+): JobStore {
   const db = open(path);
+  const toldOf = new Set<string>();
 
   const transaction = <T>(work: () => T): T => inTransaction(db, work);
 
@@ -73,10 +78,32 @@ export function openSqliteJobStore(path: string): JobStore {
   const rows = (sql: string, ...parameters: SQLInputValue[]) =>
     onDatabase("read a record", () => db.prepare(sql).all(...parameters));
 
-  const select = <T>(schema: z.ZodType<T>, tail: string, ...parameters: SQLInputValue[]): T[] =>
-    rows(`SELECT seq, record FROM ${tail}`, ...parameters).map((row) =>
-      schema.parse(JSON.parse(rowSchema.parse(row).record))
-    );
+  /** Null for a record that cannot be read. */
+  const read = <T>(schema: z.ZodType<T>, table: ListedTable, row: unknown): T | null => {
+    const { seq, record } = rowSchema.parse(row);
+    try {
+      return schema.parse(JSON.parse(record));
+    } catch (thrown) {
+      const place = `${table} ${seq}`;
+      if (!toldOf.has(place)) {
+        onUnreadable(
+          `row ${seq} of the table ${quote(table)} in ${quote(path)} cannot be read, and is left out: ` +
+            `${quote(record.slice(0, 60))}: ${reasonOf(thrown)}`,
+        );
+      }
+      toldOf.add(place);
+      return null;
+    }
+  };
+
+  const select = <T>(
+    schema: z.ZodType<T>,
+    table: ListedTable,
+    tail: string,
+    ...parameters: SQLInputValue[]
+  ): T[] =>
+    rows(`SELECT seq, record FROM ${table} ${tail}`, ...parameters).map((row) => read(schema, table, row))
+      .filter((item) => item !== null);
 
   const selectEvents = (tail: string, ...parameters: SQLInputValue[]): JobEvent[] =>
     rows(`SELECT seq, record FROM events ${tail}`, ...parameters).map((row) => {
@@ -117,13 +144,13 @@ export function openSqliteJobStore(path: string): JobStore {
       parameters.push(placeOf(table, query.after));
     }
     const where = conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
-    const found = select(
-      schema,
-      `${table} ${where} ORDER BY seq ${ascending ? "ASC" : "DESC"} LIMIT ?`,
+    const found = rows(
+      `SELECT seq, record FROM ${table} ${where} ORDER BY seq ${ascending ? "ASC" : "DESC"} LIMIT ?`,
       ...parameters,
       query.limit + 1,
     );
-    return { items: found.slice(0, query.limit), hasMore: found.length > query.limit };
+    const items = found.slice(0, query.limit).map((row) => read(schema, table, row));
+    return { items: items.filter((item) => item !== null), hasMore: found.length > query.limit };
   };
 
   const insertEvent = db.prepare("INSERT INTO events (job_id, record) VALUES (?, ?)");
@@ -141,10 +168,10 @@ export function openSqliteJobStore(path: string): JobStore {
           .run(job.id, isFinished(job.status) ? 1 : 0, JSON.stringify(job));
         return insertEvents(events);
       }),
-    job: (id) => select(jobRecordSchema, "jobs WHERE id = ?", id)[0] ?? null,
+    job: (id) => select(jobRecordSchema, "jobs", "WHERE id = ?", id)[0] ?? null,
     jobs: ({ metadata, ...query }) =>
       page(jobRecordSchema, "jobs", metadata === undefined ? [] : metadataConditions(metadata), query),
-    unfinishedJobs: () => select(jobRecordSchema, "jobs WHERE finished = 0 ORDER BY seq"),
+    unfinishedJobs: () => select(jobRecordSchema, "jobs", "WHERE finished = 0 ORDER BY seq"),
 
     appendEvents: (events) => transaction(() => insertEvents(events)),
     events(jobId, { after, limit }) {
@@ -184,7 +211,7 @@ export function openSqliteJobStore(path: string): JobStore {
         JSON.stringify(file),
       );
     },
-    file: (id) => select(fileRecordSchema, "files WHERE id = ?", id)[0] ?? null,
+    file: (id) => select(fileRecordSchema, "files", "WHERE id = ?", id)[0] ?? null,
     files: ({ purpose, ...query }) => {
       const narrow = purpose === null ? [] : [{ sql: "purpose = ?", parameters: [purpose] }];
       return page(fileRecordSchema, "files", narrow, query);
@@ -194,6 +221,12 @@ export function openSqliteJobStore(path: string): JobStore {
     probe: () => onDatabase("store a record", () => db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)),
     close: () => db.close(),
   };
+}
+
+function reasonOf(thrown: unknown): string {
+  if (!(thrown instanceof z.ZodError)) return messageOf(thrown);
+  const { path, message } = thrown.issues[0]!;
+  return `${path.join(".")}: ${message}`;
 }
 
 function open(path: string): DatabaseSync {

@@ -103,3 +103,26 @@ Deno.test("the probe writes to the disk and changes nothing", () =>
     store.close();
     openSqliteJobStore(path).close();
   }));
+
+Deno.test("a record that cannot be read is left out and told of once; all others are there, page by page", () =>
+  inFolder((folder) => {
+    const path = `${folder}/coordinator.sqlite`;
+    const first = openSqliteJobStore(path);
+    for (const id of ["a", "b", "c"]) first.putJob(jobFixture(id), []);
+    first.close();
+    const damaged = new DatabaseSync(path);
+    damaged.exec(`UPDATE jobs SET record = json_remove(record, '$.spec.training_file') WHERE id = 'b'`);
+    damaged.close();
+
+    const told: string[] = [];
+    const store = openSqliteJobStore(path, (message) => void told.push(message));
+    assertEquals(store.unfinishedJobs().map(({ id }) => id), ["a", "c"]);
+    assertEquals([store.job("b"), store.job("c")?.id], [null, "c"]);
+    const page = store.jobs({ after: null, limit: 2 });
+    assertEquals([page.items.map(({ id }) => id), page.hasMore], [["c"], true]);
+    assertEquals(store.jobs({ after: "c", limit: 2 }).items.map(({ id }) => id), ["a"]);
+    assertEquals(told.length, 1);
+    assertStringIncludes(told[0]!, 'row 2 of the table "jobs"');
+    assertStringIncludes(told[0]!, "spec.training_file");
+    store.close();
+  }));

@@ -56,7 +56,10 @@ export interface ArtifactStore {
    * or `storage`.
    */
   path(jobId: string, step: number, file: CheckpointFile): Promise<string>;
-  /** The training state of a step, where it is stored and sound. */
+  /**
+   * The training state of a step; null where none is stored. Throws `DamagedFileError` once, and sets the file aside: whoever
+   * loaded it would find its digest wrong.
+   */
   state(jobId: string, step: number): Promise<StoredState | null>;
   /** Drops the training states of all steps but one, or of all. */
   dropStates(jobId: string, exceptStep: number | null): Promise<void>;
@@ -156,13 +159,7 @@ export function createArtifactStore(folder: string): ArtifactStore {
       const file = await read(jobId, step, STATE_FILE_NAME);
       if (file === null) return null;
       const path = `${stepFolder(jobId, step)}/${STATE_FILE_NAME}`;
-      try {
-        await verifier.verify(path, file, `the training state of step ${step}`);
-      } catch (thrown) {
-        // Somebody else may hold it; whoever loaded this one would find its digest wrong.
-        if (thrown instanceof LoraFleetError && thrown.code === "corrupt") return null;
-        throw thrown;
-      }
+      await verifier.verify(path, file, `the training state of step ${step}`);
       return { ...file, readWords: (offset, count) => readWords(path, offset, count) };
     },
 

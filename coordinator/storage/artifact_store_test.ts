@@ -1,8 +1,9 @@
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { createHash } from "node:crypto";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { createArtifactStore } from "./artifact_store.ts";
 import type { ArtifactStore } from "./artifact_store.ts";
+import { DamagedFileError } from "./verified_file.ts";
 
 const CONFIG = "adapter_config.json";
 const WEIGHTS = "adapter_model.safetensors";
@@ -177,6 +178,8 @@ Deno.test("training states are kept apart from what a user gets, all but the new
     await store.dropStates("j", 4);
     assertEquals([await store.state("j", 2), (await store.state("j", 4))?.size], [null, 12]);
     await Deno.writeFile(`${folder}/j/4/${STATE}`, stateBytes("sx"));
+    const error = await assertRejects(() => store.state("j", 4), DamagedFileError);
+    assertStringIncludes(error.message, "the training state of step 4 is damaged");
     assertEquals(await store.state("j", 4), null);
     await store.dropStates("j", null);
     assertEquals([await store.state("j", 4), await store.steps("j")], [null, [2, 4]]);

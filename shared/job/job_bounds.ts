@@ -2,6 +2,7 @@
  * How large a job's numbers may be. Each bound is what the fleet can carry, far beyond what anybody trains with, so that a typing
  * error of nine zeros is refused by its field at once. Not part of the schema: a record of an earlier version stays readable.
  */
+import { LoraFleetError } from "../errors.ts";
 import type { JobSpec } from "./job_spec_schema.ts";
 
 /** Steps of a job, whether `max_steps` says so or the epochs come to it. */
@@ -102,4 +103,16 @@ export function boundOf(path: string): Bound | null {
 /** The first bound that the job's configuration exceeds. */
 export function exceededBound(spec: JobSpec): Bound | null {
   return BOUNDS.find(({ most, valueOf }) => valueOf(spec) > most) ?? null;
+}
+
+/** For a record that an earlier release, or somebody by hand, has written. Throws a `LoraFleetError` with code `invalid_request`. */
+export function assertWithinBounds(spec: JobSpec): void {
+  const bound = exceededBound(spec);
+  if (bound === null) return;
+  const { path, most, why, valueOf } = bound;
+  throw new LoraFleetError(
+    "invalid_request",
+    `${path} is ${valueOf(spec)}; it may be at most ${most}: ${why}`,
+    { param: path },
+  );
 }
