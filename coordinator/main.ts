@@ -69,7 +69,7 @@ async function run(logger: Logger): Promise<number> {
     config = parseConfig(Deno.args, (name) => Deno.env.get(name));
   } catch (thrown) {
     if (!(thrown instanceof LoraFleetError)) throw thrown;
-    logger.print(`coordinator: ${thrown.message}\n\n${USAGE}`);
+    logger.print(`coordinator: ${thrown.message}; --help lists all options`);
     return 2;
   }
   if (config === null) {

@@ -11,8 +11,8 @@ const SHORTEST_SECRET = 6;
 
 /** Forms of secrets, each with what stays of it. */
 const FORMS: readonly (readonly [RegExp, string])[] = [
-  // The last part of a join URL lets a worker in.
-  [/(\/join\/)(?!\[redacted\])[^\s/"'`?#)\]}>,;]+/g, `$1${REDACTED}`],
+  // The last part of a join URL lets a worker in; `<token>` stands for it in help.
+  [/(\/join\/)(?!\[redacted\]|<token>)[^\s/"'`?#)\]}>,;]+/g, `$1${REDACTED}`],
   [/\b(Bearer|Basic)\s+(?=[\w.~+/=-]*[\dA-Z=._-])[\w.~+/=-]{6,}/g, `$1 ${REDACTED}`],
   // User and password of a URL, also without a user or without a password.
   [/(\b[a-z][a-z\d+.-]*:\/\/)[^\s/@"'`]+@/gi, `$1${REDACTED}@`],

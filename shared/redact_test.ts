@@ -62,6 +62,7 @@ Deno.test("what only looks a little like one stays", () => {
   for (
     const text of [
       "POST /join/ is missing",
+      "a URL of the form http://host:port/join/<token> is needed",
       "the file a@b of http://host/path",
       "skipped 3 tokens, basic authentication is off",
       "user U".padEnd(58, "A"),

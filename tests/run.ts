@@ -18,6 +18,9 @@ import { type PlannedProcess, planProcesses } from "./runner/plan.ts";
 import { runPool } from "./runner/pool.ts";
 import { countProcess, diedAfterItsTests, type ProcessResult } from "./runner/result.ts";
 import { judge } from "./runner/verdict.ts";
+import { exitWithHelp } from "./head_help.ts";
+
+exitWithHelp(import.meta.url);
 
 const root = dirname(dirname(fromFileUrl(import.meta.url)));
 

@@ -105,7 +105,7 @@ function joinUrlOf(text: string | null): string {
   const isJoinUrl = url !== null && (url.protocol === "http:" || url.protocol === "https:") &&
     /\/join\/[^/]+$/.test(url.pathname);
   if (isJoinUrl) return text;
-  throw usage("join", `--join is ${quote(text)}; a URL of the form http://host:port/join/token is needed`);
+  throw usage("join", `--join is ${quote(text)}; a URL of the form http://host:port/join/<token> is needed`);
 }
 
 /** As the XDG base directories say. */

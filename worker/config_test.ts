@@ -54,7 +54,7 @@ Deno.test("help asks for nothing else", () => assertEquals(parse(["--help"]), nu
 Deno.test("what is wrong is named with what would be right", () => {
   const cases: [string[], string | null, string][] = [
     [[], "join", "--join is missing"],
-    [["--join", "10.0.0.1:8787"], "join", "a URL of the form http://host:port/join/token is needed"],
+    [["--join", "10.0.0.1:8787"], "join", "a URL of the form http://host:port/join/<token> is needed"],
     [["--join", "nats://10.0.0.1/join/a"], "join", `--join is "nats://10.0.0.1/join/a"`],
     [["--join", "http://10.0.0.1/join/"], "join", "is needed"],
     [["--join", JOIN, "--name", "a".repeat(201)], "name", "1 to 200 characters"],

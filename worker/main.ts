@@ -83,7 +83,7 @@ async function run(logger: Logger): Promise<number> {
     return 0;
   } catch (thrown) {
     const isUsage = thrown instanceof LoraFleetError && thrown.code === "usage";
-    if (isUsage) logger.print(`worker: ${thrown.message}\n\n${USAGE}`);
+    if (isUsage) logger.print(`worker: ${thrown.message}; --help lists all options`);
     else logger.log("error", detailOf(thrown));
     return isUsage ? 2 : 1;
   }

@@ -57,7 +57,7 @@ function addDescription(api: Api): void {
   api.openAPIRegistry.registerComponent(
     "securitySchemes",
     "apiKey",
-    bearer("A key given with --api-key; none is asked for where the coordinator has none"),
+    bearer("A key of LORAFLEET_API_KEY or --api-key; none is asked for where the coordinator has none"),
   );
   api.openAPIRegistry.registerComponent(
     "securitySchemes",

@@ -24,6 +24,12 @@ async function errorOf(response: Response): Promise<[number, string, string | nu
 Deno.test("an unknown path is 404, a known one with another method 405 with Allow", () =>
   withWorld({}, async ({ app }) => {
     assertEquals(await errorOf(await app.request("/v2/files")), [404, "unknown_url", null]);
+    const withoutVersion = await app.request("/files");
+    assertStringIncludes(
+      await withoutVersion.clone().text(),
+      "it is /v1/files; a client's base URL ends with /v1",
+    );
+    assertEquals(await errorOf(withoutVersion), [404, "unknown_url", null]);
     const patch = await app.request("/v1/files/file-1", { method: "PATCH" });
     assertEquals(patch.headers.get("allow"), "HEAD, GET, DELETE");
     assertEquals(await errorOf(patch), [405, "method_not_allowed", null]);

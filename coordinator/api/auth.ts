@@ -24,7 +24,7 @@ export function requireApiKey(keys: readonly string[]): MiddlewareHandler {
     if (!keys.some((key) => equalSecrets(token, key))) {
       throw new LoraFleetError(
         "unauthorized",
-        'the API key in the header "Authorization" is not a valid one: it is one that was given with --api-key',
+        'the API key in the header "Authorization" is none of the coordinator\'s: LORAFLEET_API_KEY, or --api-key, names them when it starts',
       );
     }
     await next();

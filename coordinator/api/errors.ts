@@ -144,14 +144,18 @@ const OPENAI_ONLY = new RegExp(
 
 /** 405 where the path is known with other methods, else 404. */
 export function unknownRoute(app: Pick<Hono, "router">, c: Context): HttpError {
-  const allowed = ["GET", "POST", "PUT", "DELETE"].filter((method) =>
-    // Each match is [[handler, route], parameters]; middleware has the method ALL.
-    app.router.match(method, c.req.path)[0].some(([[, route]]) => route.method === method)
-  );
+  const methodsOf = (path: string) =>
+    ["GET", "POST", "PUT", "DELETE"].filter((method) =>
+      // Each match is [[handler, route], parameters]; middleware has the method ALL.
+      app.router.match(method, path)[0].some(([[, route]]) => route.method === method)
+    );
+  const allowed = methodsOf(c.req.path);
   if (allowed.length === 0) {
     const hint = OPENAI_ONLY.test(c.req.path)
       ? ": OpenAI's API has it, and it is not offered here; GET /openapi.json lists what is"
-      : "";
+      : methodsOf(`/v1${c.req.path}`).length > 0
+      ? `: it is /v1${c.req.path}; a client's base URL ends with /v1`
+      : "; GET /openapi.json lists what is offered";
     return new HttpError(404, "unknown_url", `unknown request URL: ${c.req.method} ${c.req.path}${hint}`);
   }
   if (allowed.includes("GET")) allowed.unshift("HEAD");

@@ -174,10 +174,10 @@ function suffixInName(suffix: string): string {
  */
 export function decideJob(job: JobRecord, transition: JobTransition, now: number): JobDecision {
   if (!ALLOWED_FROM[transition.type].includes(job.status)) {
+    const fitting = ALLOWED_FROM[transition.type].map((status) => quote(status)).join(" or ");
     throw new LoraFleetError(
       "conflict",
-      `job ${quote(job.id)} is ${job.status}: ${quote(transition.type)} is possible only while it is ` +
-        ALLOWED_FROM[transition.type].join(" or "),
+      `job ${quote(job.id)} is ${quote(job.status)}: only one that is ${fitting} can be ${transition.type}`,
       { param: "status" },
     );
   }

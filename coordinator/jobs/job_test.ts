@@ -118,7 +118,7 @@ Deno.test("every transition from every other status is a conflict that says what
       } catch (thrown) {
         if (!(thrown instanceof LoraFleetError)) throw thrown;
         assertEquals(thrown.code, "conflict");
-        assertStringIncludes(thrown.message, `is ${status}`);
+        assertStringIncludes(thrown.message, `is "${status}": only one that is`);
       }
     }
   }

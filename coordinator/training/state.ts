@@ -49,13 +49,6 @@ export interface Layout {
   readonly parameterCount: number;
 }
 
-/** The adapter in elements; `parameterCount` without padding. */
-export interface Layout {
-  readonly tensorCount: number;
-  readonly elementCount: number;
-  readonly parameterCount: number;
-}
-
 /** A member of the fleet, as far as the training minds. */
 export interface FleetMember extends MemberRef {
   /** As the worker describes it: with equal drivers, the same text, the same bits. */

@@ -129,7 +129,9 @@ function nobodyReady(training: Training, now: number, limits: Limits): StepDecis
       ? `all workers are gone: the job waits at step ${step} for one to join${orToBeReinstated(training)}`
       : isStateStored(training)
       ? `no worker holds the state of step ${step - 1}: it is loaded from the coordinator`
-      : `nobody who stays holds the state of step ${step - 1}: the job waits${orToBeReinstated(training)}`;
+      : `no worker has told yet that it holds the state of step ${step - 1}: the job waits for one${
+        orToBeReinstated(training)
+      }`;
     return unchanged({ ...training, stateLostAt: now }, reason, [
       { type: "event", level: "warn", message: sentence(reason) },
     ]);

@@ -159,8 +159,8 @@ async function train(
     if (event.kind === "metrics") {
       metrics.push(event.metrics);
       progress.step(event.metrics);
-    } else if (event.level !== "info") {
-      progress.note(`${event.level}: ${event.message}`);
+    } else {
+      progress.note(event.level === "info" ? event.message : `${event.level}: ${event.message}`);
     }
   }
   progress.stop();

@@ -83,7 +83,7 @@ try {
   options = parseOptions(Deno.args);
 } catch (error) {
   if (!(error instanceof LoraFleetError)) throw error;
-  console.error(`demo: ${error.message}\n\n${USAGE}`);
+  console.error(`demo: ${error.message}; --help lists all options`);
   Deno.exit(2);
 }
 if (options === null) console.log(USAGE);

@@ -9,12 +9,14 @@ Starts a coordinator and workers on this machine, fine-tunes a model over HTTP a
 tuned model on held-out prompts, and writes the adapter and a report.
 
   --model <folder>        base model in Hugging Face layout      (a tiny Llama of the demo)
-  --dataset <file>        JSONL of {"prompt", "completion"}      (spelling instructions)
+  --dataset <file>        JSONL of {"prompt", "completion"} or   (spelling instructions)
+                          {"messages"}, with a chat model
   --eval-dataset <file>   held-out rows of the same form         (with --dataset: every tenth row, at most 200)
   --workers <n>           workers to start                       (2)
   --steps <n>             stop after so many steps               (40; with a dataset of your own: three epochs)
   --out <folder>          where the results go                   (demo-out)
   --ignore-gpu            compute on the CPU although this machine has a GPU
+  --help
 `;
 
 const assets = join(dirname(fromFileUrl(import.meta.url)), "assets");

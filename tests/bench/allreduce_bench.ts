@@ -18,6 +18,9 @@ import { startTestNatsServer } from "../../shared/testing/test_nats_server.ts";
 import type { GradientCodec } from "../../worker/allreduce/codecs.ts";
 import { MAX_PAYLOAD_BYTES } from "../../coordinator/broker/nats_server_config.ts";
 import { type BenchOrder, type BenchOutcome, preciseNow } from "./allreduce_bench_worker.ts";
+import { exitWithHelp } from "../head_help.ts";
+
+exitWithHelp(import.meta.url);
 
 const MIB = 2 ** 20;
 /** Enough for every worker to have gone to sleep until then. */

@@ -6,6 +6,9 @@
  */
 import { parseArgs } from "node:util";
 import { demoOptions, type Run, train, type Trained } from "./demo_run.ts";
+import { exitWithHelp } from "../head_help.ts";
+
+exitWithHelp(import.meta.url);
 
 const RUNS: readonly Run[] = [
   { name: "exact", change: {} },

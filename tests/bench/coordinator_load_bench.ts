@@ -13,6 +13,9 @@ import { systemClock } from "../../shared/clock.ts";
 import { spawnWorkerProcess } from "../chaos/worker_child.ts";
 import { jobOf, startCoordinatorChild, submitJob, until } from "../integration/coordinator_child.ts";
 import { wideRows, writeWideModel } from "./wide_model.ts";
+import { exitWithHelp } from "../head_help.ts";
+
+exitWithHelp(import.meta.url);
 
 const ASSETS = join(dirname(dirname(dirname(fromFileUrl(import.meta.url)))), "deploy/demo/assets");
 const HUGE = JSON.stringify({ text: "a".repeat(3_000_000) }) + "\n";

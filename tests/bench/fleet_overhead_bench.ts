@@ -13,6 +13,9 @@ import type { MicroBatch } from "../../shared/data/micro_batch.ts";
 import { createToyEngine } from "../../worker/testing/toy_engine.ts";
 import { spawnWorkerProcess } from "../chaos/worker_child.ts";
 import { jobOf, startCoordinatorChild, submitJob, until } from "../integration/coordinator_child.ts";
+import { exitWithHelp } from "../head_help.ts";
+
+exitWithHelp(import.meta.url);
 
 /** 8 KiB of gradient. */
 const FACTOR_SIZE = 1024;

@@ -11,6 +11,9 @@
  */
 import { parseArgs } from "node:util";
 import { demoOptions, type Run, train, type Trained } from "./demo_run.ts";
+import { exitWithHelp } from "../head_help.ts";
+
+exitWithHelp(import.meta.url);
 
 const MICRO_BATCHES_PER_STEP = 2;
 /** A fifth of the demo's. */

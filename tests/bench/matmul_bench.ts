@@ -1,7 +1,7 @@
 /**
  * Products of matrices: a naive kernel, ours in f32, ours with an NF4 weight, in one run, as a table of medians and ratios.
  *
- *     deno run -A --unstable-webgpu tests/bench/matmul_bench.ts
+ *     deno task bench
  *     deno run -A --unstable-webgpu --no-lock tests/bench/matmul_bench.ts --jax     also jax-js, fetched for the run
  *
  * Ratios compare within a run; absolute times depend on the machine and on what else it does.
@@ -13,6 +13,9 @@ import type { GpuTensor } from "../../worker/device/tensor.ts";
 import { encodeMatmul, type MatmulLayout } from "../../worker/kernels/matmul.ts";
 import { encodeNf4Matmul, type Nf4GpuWeight } from "../../worker/kernels/nf4_matmul.ts";
 import naiveSource from "./naive_matmul.wgsl" with { type: "text" };
+import { exitWithHelp } from "../head_help.ts";
+
+exitWithHelp(import.meta.url);
 
 interface Case {
   readonly name: string;

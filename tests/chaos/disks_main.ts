@@ -12,6 +12,9 @@ import {
   type JobSize,
   trainDisturbed,
 } from "./disks.ts";
+import { exitWithHelp } from "../head_help.ts";
+
+exitWithHelp(import.meta.url);
 
 const { values } = parseArgs({ args: Deno.args, options: { hold: { type: "string", default: "20" } } });
 const holdMs = 1000 * Number(values.hold);

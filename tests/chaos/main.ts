@@ -15,6 +15,9 @@ import { pcg32 } from "../../shared/prng.ts";
 import { drawFaults } from "./faults.ts";
 import { complaintsAbout, seconds, summarise, TABLE_HEAD, tableLine } from "./report.ts";
 import { run, type RunOptions, type RunOutcome } from "./run.ts";
+import { exitWithHelp } from "../head_help.ts";
+
+exitWithHelp(import.meta.url);
 
 /** What the toy's micro-batch takes: faults then fall into all phases of a step. */
 const GRADIENT_MS = 60;

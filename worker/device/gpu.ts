@@ -77,7 +77,7 @@ export class Gpu {
       throw new LoraFleetError(
         "no_gpu",
         `Opening the GPU failed: the only adapter, "${description}", computes on the CPU. ` +
-          "Install the GPU's Vulkan driver, or pass --allow-cpu to train on the CPU all the same.",
+          "Install the GPU's Vulkan driver, or pass --allow-cpu to compute on the CPU all the same.",
         { param: description },
       );
     }

@@ -59,7 +59,7 @@ try {
   options = parseEvaluateOptions(Deno.args);
 } catch (error) {
   if (!(error instanceof LoraFleetError)) throw error;
-  console.error(`evaluate: ${error.message}\n\n${USAGE}`);
+  console.error(`evaluate: ${error.message}; --help lists all options`);
   Deno.exit(2);
 }
 if (options === null) console.log(USAGE);

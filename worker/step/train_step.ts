@@ -411,9 +411,12 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     acknowledge(item);
   }
 
-  /** A lost acknowledgement brings the item again, and it is dropped then. */
+  /**
+   * A lost acknowledgement brings the item again, and it is dropped then. Whose job was cancelled meanwhile has no queue left to
+   * tell.
+   */
   function acknowledge(item: WorkItem): void {
-    item.ack().catch((thrown) => log("warn", messageOf(thrown)));
+    item.ack().catch((thrown) => log("debug", messageOf(thrown)));
   }
 
   function heldNow(): HeldState {
