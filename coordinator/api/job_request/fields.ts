@@ -7,8 +7,13 @@
 export type FieldRule =
   /** Another spelling of a field of the spec. */
   | { readonly kind: "alias"; readonly to: string }
-  /** Accepted with these values, refused with the reason otherwise. */
-  | { readonly kind: "only"; readonly values: readonly unknown[]; readonly reason: string }
+  /** Accepted with these values and those of which `means` says that they mean the same, refused with the reason otherwise. */
+  | {
+    readonly kind: "only";
+    readonly values: readonly unknown[];
+    readonly reason: string;
+    readonly means: (value: unknown) => boolean;
+  }
   /** Each of `values` stands for a value of the field `to`; others are refused with the reason. */
   | {
     readonly kind: "translated";
@@ -26,7 +31,11 @@ export const GROUPS = ["lora", "quantization", "training", "dataset", "fleet"] a
 export type Group = (typeof GROUPS)[number];
 
 const alias = (to: string): FieldRule => ({ kind: "alias", to });
-const only = (values: readonly unknown[], reason: string): FieldRule => ({ kind: "only", values, reason });
+const only = (
+  values: readonly unknown[],
+  reason: string,
+  means: (value: unknown) => boolean = () => false,
+): FieldRule => ({ kind: "only", values, reason, means });
 const unused = (note: string | null = null, quiet: readonly unknown[] = []): FieldRule => ({
   kind: "unused",
   note,
@@ -58,6 +67,23 @@ const ACCELERATOR_DEFAULTS = {
   non_blocking: false,
   gradient_accumulation_kwargs: null,
 };
+
+/**
+ * Whether a list of modules that are not quantised leaves out lm_head and nothing else of a text model: configurations of models
+ * that see, too, name their towers and projectors. As transformers matches them: a name, or a whole one's beginning or end.
+ */
+function skipsHeadAlone(value: unknown): boolean {
+  if (!Array.isArray(value) || !value.includes("lm_head")) return false;
+  const linear = [
+    ...["q_proj", "k_proj", "v_proj", "o_proj"].map((name) => `model.layers.0.self_attn.${name}`),
+    ...["gate_proj", "up_proj", "down_proj"].map((name) => `model.layers.0.mlp.${name}`),
+  ];
+  return value.every((name) =>
+    name === "lm_head" ||
+    (typeof name === "string" && /^\w+$/.test(name) &&
+      !linear.some((whole) => whole.startsWith(name) || whole.endsWith(name)))
+  );
+}
 
 /** TRL's `SFTConfig` extends `TrainingArguments`, so a pasted `training` group may describe the dataset, too. */
 const DATASET_ALIASES: Record<string, FieldRule> = {
@@ -268,7 +294,11 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     bnb_4bit_quant_storage: unused("two codes are packed into a byte", ["uint8", "torch.uint8"]),
     quant_method: only(["bitsandbytes"], "base models are quantised as bitsandbytes does it (NF4)"),
     ...all(["llm_int8_threshold", "llm_int8_enable_fp32_cpu_offload", "llm_int8_has_fp16_weight"], unused()),
-    llm_int8_skip_modules: only([["lm_head"], []], "every linear layer except lm_head is quantised"),
+    llm_int8_skip_modules: only(
+      [["lm_head"], []],
+      "every linear layer except lm_head is quantised",
+      skipsHeadAlone,
+    ),
     // Of from_pretrained, transformers' and Unsloth's.
     max_seq_length: alias("dataset.max_seq_length"),
     ...all(["dtype", "torch_dtype"], unused(COMPUTE)),

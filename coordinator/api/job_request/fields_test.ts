@@ -195,6 +195,19 @@ Deno.test("a hint is given for a name that is nearly another one, and for no oth
   }
 });
 
+Deno.test("modules that a text model lacks may stay out of quantisation, its own layers may not", () => {
+  const outcome = (modules: string[]) => outcomeOf("quantization", "llm_int8_skip_modules", modules);
+  assertEquals(outcome(["lm_head", "multi_modal_projector", "merger", "vision_tower"]), []);
+  for (
+    const modules of [["visual"], ["lm_head", "model"], ["lm_head", "proj"], ["lm_head", "o_proj"], [
+      "lm_head",
+      ".*",
+    ]]
+  ) {
+    assert(outcome(modules) instanceof LoraFleetError, modules.join());
+  }
+});
+
 Deno.test("a token is refused without being repeated", () => {
   for (const [group, field] of [["training", "hub_token"], ["quantization", "token"]] as const) {
     const refused = outcomeOf(group, field, "hf_secret") as LoraFleetError;

@@ -144,7 +144,7 @@ function readField(draft: Draft, group: Group, field: string, value: unknown): v
       return put(draft, rule.to, rule.values[value], param);
     case "only": {
       if (isLibraryDefault(group, field, value)) return;
-      if (rule.values.some((allowed) => sameJson(allowed, value))) return;
+      if (rule.values.some((allowed) => sameJson(allowed, value)) || rule.means(value)) return;
       const remedy = rule.values.length === 0
         ? "leave it out"
         : `leave it out or set ${show(rule.values[0])}`;
