@@ -100,6 +100,14 @@ Deno.test("a header that does not come to its end is cut off, on a new connectio
     assertEquals((await (await fetch(`${url}/healthz`)).json()).status, "ok");
   }));
 
+Deno.test("JSON that is announced as too large is refused before it comes", () =>
+  withServer({}, async ({ port }) => {
+    const head =
+      "POST /v1/fine_tuning/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\ncontent-type: application/json\r\n" +
+      "connection: close\r\ncontent-length: 99999999999999\r\n\r\n{";
+    assertMatch(await send(port, head), /^HTTP\/1\.1 413 [^]*"code":"body_too_large"/);
+  }));
+
 Deno.test("a client that hangs up while it uploads or downloads is no defect, and leaves no file", () =>
   withServer({ maxUploadBytes: 50_000_000 }, async ({ port, defects, world, url }) => {
     const head =
