@@ -68,7 +68,8 @@ export function parseOptions(args: readonly string[]): DemoOptions | null {
 
 /**
  * The body of `POST /v1/fine_tuning/jobs`. The demo's tiny model bears a learning rate that a large one would not: for
- * a model of the user's own the usual values of QLoRA hold.
+ * a model of the user's own the usual values of QLoRA hold. A dataset of the user's own may be small: its rows are not packed,
+ * so that a step is eight of them, where eight packed rows could hold an epoch and three epochs would be nine updates.
  */
 export function jobRequest(options: DemoOptions, trainingFileId: string): Record<string, unknown> {
   const { ownModel, ownDataset, maxSteps } = options;
@@ -95,7 +96,7 @@ export function jobRequest(options: DemoOptions, trainingFileId: string): Record
     },
     dataset: {
       max_seq_length: ownModel ? 1024 : ownDataset ? 512 : 256,
-      packing: true,
+      packing: !ownDataset,
       packing_strategy: "bfd",
     },
   };

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { trainingSchema } from "../../shared/job/job_spec.ts";
+import { datasetSchema, trainingSchema } from "../../shared/job/job_spec.ts";
 import { jobRequest, parseOptions } from "./options.ts";
 
 Deno.test("without options the demo takes its own model and dataset", () => {
@@ -39,4 +39,11 @@ Deno.test("a model of one's own is not trained at the tiny model's learning rate
     trainingSchema.parse(jobRequest(parseOptions(args)!, "file-1")["training"]).learning_rate;
   assertEquals(rate(), 1e-2);
   assertEquals(rate("--model", "/llama"), 2e-4);
+});
+
+Deno.test("rows of a dataset of one's own are not packed: few of them would be few steps", () => {
+  const isPacked = (...args: string[]) =>
+    datasetSchema.parse(jobRequest(parseOptions(args)!, "file-1")["dataset"]).packing;
+  assertEquals(isPacked(), true);
+  assertEquals(isPacked("--dataset", "/rows.jsonl"), false);
 });
