@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError } from "../errors.ts";
-import type { Bus } from "./bus.ts";
+import type { Bus, Lease } from "./bus.ts";
 import { runBusContract } from "../testing/bus_contract.ts";
 import { connectNatsBus } from "./nats_bus.ts";
 import { deliveryCountOf } from "./nats_queue.ts";
@@ -178,9 +178,13 @@ Deno.test("a lease whose bucket the broker has lost goes on, unless somebody els
     true,
     null,
   ]);
-  await first.deleteLog("KV_lost");
-  const next = (await second.acquireLease("lost", { holder: "b", ttlMs: 60_000 }))!;
-  await next.release();
+  // nats-server 2.15.3 sometimes brings back what lay in a stream that was deleted and made again twice within a moment.
+  let next: Lease | null = null;
+  for (let tries = 0; next === null && tries < 50; tries++) {
+    await first.deleteLog("KV_lost");
+    next = await second.acquireLease("lost", { holder: "b", ttlMs: 60_000 });
+  }
+  await next!.release();
   const error = await assertRejects(() => held.renew(), LoraFleetError);
   assertEquals([error.code, held.isHeld()], ["conflict", false]);
   await Promise.all([first.close(), second.close()]);

@@ -124,7 +124,12 @@ const REFUSED: readonly BadInput[] = [
   {
     name: "an unknown field in a group",
     job: { lora: { lora_alpah: 8 } },
-    ...{ status: 400, code: "invalid_request", param: "lora.lora_alpah", says: ['"lora.lora_alpah"', "did you mean"] },
+    ...{
+      status: 400,
+      code: "invalid_request",
+      param: "lora.lora_alpah",
+      says: ['"lora.lora_alpah"', "did you mean"],
+    },
   },
   {
     name: "an unknown field",
