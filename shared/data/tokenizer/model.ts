@@ -1,4 +1,5 @@
 /** What a model of tokenizer.json is: from a piece of text to ids. */
+import { toByteCharacters } from "./bytes.ts";
 
 export interface EncodeMode {
   /** The piece's characters stand for themselves: no merge may put an id of `never` together. */
@@ -27,6 +28,19 @@ export class WordCache {
     if (this.#known.size >= MAX_CACHED_WORDS) this.#known.clear();
     this.#known.set(word, ids);
   }
+}
+
+/** A model's `encode` that looks each piece up before it encodes it as one word. */
+export function encodeCached(encodeWord: (word: string) => readonly number[]): Model["encode"] {
+  const cache = new WordCache();
+  return (piece, { isByteLevel }, ids) => {
+    let encoded = cache.get(piece);
+    if (encoded === undefined) {
+      encoded = encodeWord(isByteLevel ? toByteCharacters(piece) : piece);
+      cache.set(piece, encoded);
+    }
+    for (const id of encoded) ids.push(id);
+  };
 }
 
 const MAX_CACHED_LENGTH = 64;

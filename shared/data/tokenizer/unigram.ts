@@ -1,8 +1,7 @@
 /** Unigram language model: the pieces with the highest sum of scores (Kudo 2018), as `models/unigram` finds them. */
 import { z } from "zod";
 import { LoraFleetError } from "../../errors.ts";
-import { toByteCharacters } from "./bytes.ts";
-import { type Model, WordCache } from "./model.ts";
+import { encodeCached, type Model } from "./model.ts";
 import { PairTable } from "./pair_table.ts";
 
 const unigramSchema = z.looseObject({
@@ -25,7 +24,6 @@ export function createUnigram(json: unknown): Model {
   }
   const unknownScore = scores.reduce((least, score) => Math.min(least, score), Infinity) - UNKNOWN_PENALTY;
   const trie = createTrie(idOf);
-  const cache = new WordCache();
   const encoder = new TextEncoder();
   const needUnknown = (): number => {
     if (unknownId === null) throw invalidModel("a character is unknown, and model.unk_id is null");
@@ -35,14 +33,7 @@ export function createUnigram(json: unknown): Model {
   return {
     type: "Unigram",
     idOf,
-    encode(piece, { isByteLevel }, ids) {
-      let encoded = cache.get(piece);
-      if (encoded === undefined) {
-        encoded = encodeWord(isByteLevel ? toByteCharacters(piece) : piece);
-        cache.set(piece, encoded);
-      }
-      for (const id of encoded) ids.push(id);
-    },
+    encode: encodeCached(encodeWord),
   };
 
   function encodeWord(text: string): readonly number[] {

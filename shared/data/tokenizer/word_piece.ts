@@ -3,7 +3,7 @@ import { z } from "zod";
 import { LoraFleetError, quote } from "../../errors.ts";
 import { toByteCharacters } from "./bytes.ts";
 import { vocabularySchema } from "./json.ts";
-import { type Model, WordCache } from "./model.ts";
+import { encodeCached, type Model } from "./model.ts";
 
 const wordPieceSchema = z.looseObject({
   vocab: vocabularySchema,
@@ -17,7 +17,6 @@ const wordLevelSchema = z.looseObject({ vocab: vocabularySchema, unk_token: z.st
 export function createWordPiece(json: unknown): Model {
   const options = wordPieceSchema.parse(json);
   const idOf = options.vocab;
-  const cache = new WordCache();
   const encodeWord = (word: string): readonly number[] => {
     const characters = [...word];
     const ids = characters.length > options.max_input_chars_per_word ? null : pieces(characters);
@@ -26,14 +25,7 @@ export function createWordPiece(json: unknown): Model {
   return {
     type: "WordPiece",
     idOf,
-    encode(piece, { isByteLevel }, ids) {
-      let encoded = cache.get(piece);
-      if (encoded === undefined) {
-        encoded = encodeWord(isByteLevel ? toByteCharacters(piece) : piece);
-        cache.set(piece, encoded);
-      }
-      for (const id of encoded) ids.push(id);
-    },
+    encode: encodeCached(encodeWord),
   };
 
   /** Null where a part of the word is unknown, which makes all of it unknown. */
