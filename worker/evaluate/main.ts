@@ -18,8 +18,8 @@ async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
   const checkpoint = await openCheckpoint(modelFolder);
   const adapter = adapterFolder === null ? null : await readAdapter(adapterFolder);
   const tokenizer = boundTo(await loadTokenizer(modelFolder), checkpoint.spec.vocabSize);
-  const stopTokens = new Set([...tokenizer.eosTokenIds, ...checkpoint.spec.eosTokenIds]);
-  const rows = await readEvaluationRows(datasetPath, tokenizer, stopTokens, options.textField);
+  const knownStops = new Set([...tokenizer.eosTokenIds, ...checkpoint.spec.eosTokenIds]);
+  const rows = await readEvaluationRows(datasetPath, tokenizer, knownStops, options.textField);
   rows.warnings.forEach((warning) => console.error(`evaluate: ${warning}`));
 
   const gpu = await openFirstGpu(options);
@@ -27,7 +27,7 @@ async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
     const model = await loadForEvaluation(gpu, checkpoint, adapter, rows, options);
     const loss = await meanLossOf(model, rows.examples);
     const questions = maxNewTokens === 0 ? [] : rows.questions;
-    const answers = await answersTo(model, questions, maxNewTokens, stopTokens);
+    const answers = await answersTo(model, questions, maxNewTokens, rows.stopTokens);
     return resultOf(loss, questions, answers, textOf(tokenizer));
   } finally {
     gpu.close();

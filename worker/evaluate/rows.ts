@@ -20,19 +20,21 @@ export interface EvaluationRows {
   readonly examples: readonly Example[];
   /** Of the rows that ask something, in their order. */
   readonly questions: readonly Question[];
+  /** Ids at which an answer ends: those that are known, and those with which the dataset's own answers end. */
+  readonly stopTokens: ReadonlySet<number>;
   readonly warnings: readonly string[];
 }
 
 /**
  * Reads all rows.
- * @param stopTokens ids that end an answer
+ * @param knownStops ids that end an answer by the model's files
  * @throws LoraFleetError `invalid_dataset` that names the line or says that there are no rows; `storage` where the file cannot
  * be read; `invalid_model` for a chat template that is needed and lacking
  */
 export async function readEvaluationRows(
   path: string,
   tokenizer: Tokenizer,
-  stopTokens: ReadonlySet<number>,
+  knownStops: ReadonlySet<number>,
   textField: string,
 ): Promise<EvaluationRows> {
   const builder = createExampleBuilder(tokenizer, {
@@ -58,10 +60,28 @@ export async function readEvaluationRows(
       { param: path },
     );
   }
+  const stopTokens = new Set([...knownStops, ...endMarksOf(examples, tokenizer)]);
   const questions = examples.map((example) => questionOf(example, stopTokens)).filter((found) =>
     found !== null
   );
-  return { examples, questions, warnings: builder.warnings() };
+  return { examples, questions, stopTokens, warnings: builder.warnings() };
+}
+
+/**
+ * Special tokens with which the last trained turn of a document ends. A chat template may end turns with a token that the
+ * model's files do not call a stop token (ChatML on a base model that stops at <|endoftext|>): the tuned model has learned to
+ * end with it, and would be asked to go on.
+ */
+function endMarksOf(examples: readonly Example[], tokenizer: Tokenizer): Set<number> {
+  const specials = new Set(tokenizer.addedTokens.filter(({ special }) => special).map(({ id }) => id));
+  const isBlank = (token: number) => tokenizer.decode([token]).trim() === "";
+  const marks = new Set<number>();
+  for (const { tokens, trained } of examples) {
+    let last = trained.lastIndexOf(1);
+    while (trained[last] === 1 && !specials.has(tokens[last]!) && isBlank(tokens[last]!)) last--;
+    if (trained[last] === 1 && specials.has(tokens[last]!)) marks.add(tokens[last]!);
+  }
+  return marks;
 }
 
 /**

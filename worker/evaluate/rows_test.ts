@@ -64,6 +64,26 @@ Deno.test("an answer ends with its first stop token, whatever the template write
   assertEquals(questions.map(([, expected]) => expected), ["four"]);
 });
 
+Deno.test("a turn's own end mark ends the answer where the model's files do not call it a stop token", async () => {
+  // The tokenizer's "</s>" stands for <|im_end|>, and the model stops at something else.
+  const path = await Deno.makeTempFile({ suffix: ".jsonl" });
+  try {
+    const messages = [{ role: "user", content: "two and two" }, { role: "assistant", content: "four" }];
+    await Deno.writeTextFile(path, `${JSON.stringify({ messages })}\n`);
+    const chatMl: Tokenizer = {
+      ...plain,
+      chatTemplate:
+        "{% for m in messages %}{{ '[' + m.role + ']' + m.content + eos_token + '\\n' }}{% endfor %}" +
+        "{% if add_generation_prompt %}{{ '[assistant]' }}{% endif %}",
+    };
+    const { questions, stopTokens } = await readEvaluationRows(path, chatMl, new Set([899_999]), "text");
+    assertEquals(questions.map(({ expected }) => chatMl.decode(expected)), ["four"]);
+    assertEquals([...stopTokens].sort(), [...plain.eosTokenIds, 899_999].sort());
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
 Deno.test("plain text counts in the loss and asks nothing", async () => {
   const rows = [{ body: "some words" }, { prompt: "p:\n", completion: "c" }];
   assertEquals(await rowsOf(rows, plain, "body"), { exampleCount: 2, questions: [["p:\n", "c"]] });
