@@ -67,11 +67,15 @@ async function onDisk<T>(step: number, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (thrown) {
     if (!isDiskError(thrown)) throw thrown;
-    const message = `cannot write the adapter of step ${step} to the cache folder: ${
-      messageOf(thrown).replace(/\.$/, "")
-    }`;
+    const message = `cannot write the adapter of step ${step} to the cache folder: ${reasonOf(thrown)}`;
     throw new LoraFleetError("storage", message, { cause: thrown });
   }
+}
+
+/** Without paths, which the job's events would show to every user of the API. */
+function reasonOf(thrown: unknown): string {
+  return messageOf(thrown).replace(/^Writing ".*?(?:"|\.\.\.) failed: /, "").replace(/: \w+ '.*$/, "")
+    .replace(/\.$/, "");
 }
 
 /** ENOSPC, EDQUOT, EIO and EROFS: a Deno error without a class of its own has the system's code alone. */

@@ -107,3 +107,35 @@ Deno.test("it ends at its deadline, and when another worker is to do it", async 
     await assertRejects(() => write(signal), LoraFleetError, "moved on");
   });
 });
+
+Deno.test("a cache folder without room is told of without its path, which users of the API would read", async () => {
+  const cacheFolder = await Deno.makeTempDir({ prefix: "lorafleet checkpoint-" });
+  try {
+    const clock = createFakeClock();
+    const fetch = () => Promise.reject(new Error("nothing is uploaded"));
+    const writer = createCheckpointWriter({ cacheFolder, fetch, clock, limits: LIMITS, log: () => {} });
+    const full = "No space left on device (os error 28)";
+    const messages = [
+      new LoraFleetError("storage", `Writing "${cacheFolder}/adapter-1/ada... failed: ${full}.`),
+      new LoraFleetError("storage", `Writing "${cacheFolder}/a" failed: ${full}.`),
+      new Deno.errors.PermissionDenied(`${full}: writefile '${cacheFolder}/a'`),
+    ];
+    for (const thrown of messages) {
+      const engine = { writeAdapter: () => Promise.reject(thrown), writeState: () => Promise.resolve() };
+      const error = await assertRejects(
+        () =>
+          writer(
+            { httpUrl: "http://coordinator", token: "t" },
+            engine,
+            { ...CHECKPOINT, savesState: true },
+            7,
+            AbortSignal.timeout(5000),
+          ),
+        LoraFleetError,
+      );
+      assertEquals(error.message, `cannot write the adapter of step 7 to the cache folder: ${full}`);
+    }
+  } finally {
+    await Deno.remove(cacheFolder, { recursive: true });
+  }
+});
