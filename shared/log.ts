@@ -4,7 +4,7 @@ import { LoraFleetError, quote } from "./errors.ts";
 import { createRedactor, type Redactor } from "./redact.ts";
 
 /** `debug`: what a developer of lorafleet wants to know, and nobody else. */
-export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = typeof LOG_LEVELS[number];
 export type Log = (level: LogLevel, message: string) => void;
 

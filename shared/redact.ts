@@ -4,7 +4,7 @@
  */
 
 /** What stands in the place of a secret. */
-export const REDACTED = "[redacted]";
+const REDACTED = "[redacted]";
 
 /** Shorter values are words that occur anywhere; no secret of ours may be so short. */
 const SHORTEST_SECRET = 6;

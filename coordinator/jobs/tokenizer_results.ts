@@ -8,7 +8,7 @@ import type { PlannedJob } from "../fleet/fleet.ts";
 const OTHER_NAMES = ["special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"];
 
 /** Of a base model's files, by their names, those that its tokenizer is made of. */
-export function isTokenizerFile(name: string): boolean {
+function isTokenizerFile(name: string): boolean {
   return /^(tokenizer|chat_template)[^/]*$/.test(name) || OTHER_NAMES.includes(name);
 }
 

@@ -14,7 +14,7 @@ import {
 } from "./prepared_file.ts";
 
 /** As much as the largest uploads of a dozen jobs take. */
-export const MAX_CACHE_BYTES = 8 * 2 ** 30;
+const MAX_CACHE_BYTES = 8 * 2 ** 30;
 
 export interface PreparedCache {
   /** Null where there is none. */

@@ -7,7 +7,7 @@ import { z } from "zod";
 import type { PackedRows } from "./packed_rows.ts";
 
 /** What a user is told of a dataset. */
-export const datasetReportSchema = z.strictObject({
+const datasetReportSchema = z.strictObject({
   /** Rows of the dataset that are trained on. */
   exampleCount: z.int(),
   /** Packed rows. */

@@ -10,7 +10,7 @@ import type { CheckpointFile } from "../fleet/fleet.ts";
 import { writeStreamedFile } from "./streamed_file.ts";
 
 /** What a checkpoint consists of; other names are refused. */
-export const CHECKPOINT_FILE_NAMES: readonly string[] = [...ADAPTER_FILE_NAMES, STATE_FILE_NAME];
+const CHECKPOINT_FILE_NAMES: readonly string[] = [...ADAPTER_FILE_NAMES, STATE_FILE_NAME];
 
 const INCOMING = "incoming";
 

@@ -174,7 +174,7 @@ function power(a: number, b: number): number {
 }
 
 /** `float(value)` of an int. */
-export function toFloat(value: bigint | number): number {
+function toFloat(value: bigint | number): number {
   const float = Number(value);
   if (typeof value === "bigint" && !Number.isFinite(float)) {
     throw new PyError("OverflowError", "int too large to convert to float");

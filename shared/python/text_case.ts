@@ -1,7 +1,7 @@
 /** Python's letter case: like JavaScript's, but for title case and case folding, which JavaScript lacks. */
 
 /** `str.title` of one character, as Unicode's title case has it. */
-export function titleChar(char: string): string {
+function titleChar(char: string): string {
   const point = char.codePointAt(0)!;
   if (point < 0x80) return char.toUpperCase();
   // DŽ, Lj, nj, ...: three forms each, the second of which is title case.

@@ -198,7 +198,7 @@ function compileItem(node: Expr, arg: Expr, scope: Scope): Evaluate {
 
 type GivenArguments = (frame: Frame) => { args: readonly Value[]; kwargs: Kwargs };
 
-export function compileArguments(node: Arguments, scope: Scope): GivenArguments {
+function compileArguments(node: Arguments, scope: Scope): GivenArguments {
   const args = node.args.map((arg) => compileExpression(arg, scope));
   const kwargs = node.kwargs.map(({ key, value }) => [key, compileExpression(value, scope)] as const);
   const dynArgs = node.dynArgs === null ? null : compileExpression(node.dynArgs, scope);

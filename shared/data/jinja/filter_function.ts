@@ -55,7 +55,7 @@ export function attributeGetter(attribute: Argument, otherwise?: Argument): (ite
 }
 
 /** `"a.0"` → ["a", 0n]. */
-export function attributeParts(attribute: Argument): readonly Value[] {
+function attributeParts(attribute: Argument): readonly Value[] {
   if (attribute === undefined || attribute === null) return [];
   if (typeof attribute !== "string") return [attribute];
   return attribute.split(".").map((part) => /^\p{Nd}+$/u.test(part) ? BigInt(part) : part);
