@@ -86,6 +86,6 @@ async function run(logger: Logger): Promise<number> {
   }
 }
 
-const logger = processLogger(systemClock, Deno.env.get("LORAFLEET_LOG_LEVEL"));
+const logger = processLogger(systemClock, Deno.env.get("LORAFLEET_LOG_LEVEL"), Deno.exit);
 catchUncaught(logger, Deno.exit);
 Deno.exit(await run(logger));

@@ -72,7 +72,17 @@ export function catchUncaught({ log }: Logger, exit: (code: number) => void): vo
   });
 }
 
-/** A logger on standard error at the level of `LORAFLEET_LOG_LEVEL`. */
-export function processLogger(clock: Pick<Clock, "now">, level: string | undefined): Logger {
-  return createLogger({ clock, level: parseLogLevel(level), write: (line) => console.error(line) });
+/** A logger on standard error at the level of `LORAFLEET_LOG_LEVEL`; a level that there is not ends the process: exit code 2. */
+export function processLogger(
+  clock: Pick<Clock, "now">,
+  level: string | undefined,
+  exit: (code: number) => never,
+): Logger {
+  const write = (line: string) => console.error(line);
+  try {
+    return createLogger({ clock, level: parseLogLevel(level), write });
+  } catch (thrown) {
+    write(detailOf(thrown));
+    return exit(2);
+  }
 }

@@ -90,7 +90,7 @@ async function run(logger: Logger): Promise<number> {
 }
 
 if (import.meta.main) {
-  const logger = processLogger(systemClock, Deno.env.get("LORAFLEET_LOG_LEVEL"));
+  const logger = processLogger(systemClock, Deno.env.get("LORAFLEET_LOG_LEVEL"), Deno.exit);
   catchUncaught(logger, Deno.exit);
   Deno.exit(await run(logger));
 }

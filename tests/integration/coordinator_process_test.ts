@@ -61,6 +61,16 @@ Deno.test("a wrong option: exit code 2, its name, and where the others are liste
     assertEquals([...Deno.readDirSync(folder)], []);
   }));
 
+Deno.test("a level of the log that there is not: exit code 2, the levels, and no stack", () =>
+  withFolder(async (folder) => {
+    const coordinator = start(folder, ["--port", "0"], { LORAFLEET_LOG_LEVEL: "loud" });
+    assertEquals(await coordinator.ended, 2, coordinator.text());
+    assertEquals(
+      coordinator.text(),
+      'LORAFLEET_LOG_LEVEL is "loud"; one of debug, info, warn, error is needed\n',
+    );
+  }));
+
 Deno.test("a port that is taken: exit code 1, the port, and no broker left behind", () =>
   withFolder(async (folder) => {
     const squatter = Deno.listen({ hostname: "127.0.0.1", port: 0 });
