@@ -1,7 +1,6 @@
 /** The fleet over NATS: connects, leads, and only then says or hears anything. */
 import type { LeaseOptions } from "../shared/bus/bus.ts";
 import { connectNatsBus } from "../shared/bus/nats_bus.ts";
-import type { NatsIdentity } from "../shared/bus/nats_keys.ts";
 import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { LIMITS, type Limits } from "../shared/protocol/limits.ts";
@@ -11,6 +10,7 @@ import type { Fleet } from "./fleet/fleet.ts";
 import { createFleet, type FleetOptions } from "./fleet/fleet_over_bus.ts";
 import { tryToLead } from "./leadership/leadership.ts";
 import { type Standby, waitToLead } from "./leadership/standby.ts";
+import type { Broker } from "./broker/broker.ts";
 
 /** A broker that does not answer for so long is not ready. */
 const BROKER_ANSWER_MS = 2000;
@@ -18,19 +18,6 @@ const BROKER_ANSWER_MS = 2000;
 const STORE_DEADLINE_MS = 5000;
 /** How often a coordinator that stands by asks for the lease. */
 const LEASE_INTERVAL_MS = 500;
-
-/** How the coordinator reaches its broker. */
-export interface Broker {
-  readonly url: string;
-  readonly user: string | null;
-  readonly password: string | null;
-  readonly credsPath: string | null;
-  /** Who it is in the own broker's accounts; null at another broker. */
-  readonly identities: { readonly fleet: NatsIdentity; readonly streams: NatsIdentity } | null;
-  /** As for any connection (nats_connection.ts). */
-  readonly tlsCa?: string;
-  readonly tlsServerName?: string;
-}
 
 export interface ConnectOptions
   extends Pick<FleetOptions, "artifacts" | "coordinatorId" | "quarantines" | "layoutOf" | "onFlood"> {

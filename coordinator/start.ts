@@ -3,7 +3,7 @@ import type { Clock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
 import type { Log } from "../shared/log.ts";
-import { parseJobRequest } from "./api/job_request/parse.ts";
+import { parseJobRequest } from "./job_request/parse.ts";
 import { createAccess } from "./access/access.ts";
 import { serveHttp } from "./api/transport/http_server.ts";
 import { layoutOfJob } from "./planning/adapter_layout.ts";
@@ -12,7 +12,8 @@ import { createArtifactStore } from "./storage/artifact_store.ts";
 import type { CoordinatorConfig } from "./config/config.ts";
 import { loadIdentity, saveIdentity } from "./identity.ts";
 import type { Identity } from "./identity.ts";
-import type { Broker, ConnectedFleet, ConnectOptions } from "./connect_fleet.ts";
+import type { Broker } from "./broker/broker.ts";
+import type { ConnectedFleet, ConnectOptions } from "./connect_fleet.ts";
 import { createFileStore } from "./jobs/file_store.ts";
 import type { FileStore } from "./jobs/file_store.ts";
 import { createPathHider, withoutPaths } from "./api/hidden_paths.ts";
@@ -36,7 +37,8 @@ import { assertTakesBytes } from "./storage/probe_folder.ts";
 import { openSqliteJobStore } from "./jobs/sqlite_job_store.ts";
 import { removeUnfinishedFiles } from "./storage/streamed_file.ts";
 import { createUploadStore } from "./jobs/upload_store.ts";
-import { plaintextWarnings, readTls } from "./config/tls.ts";
+import { plaintextWarnings } from "./config/plaintext_warnings.ts";
+import { readTls } from "./config/tls.ts";
 
 /** How often a coordinator that stands by looks whether the data folder is free: it shall lead within a second. */
 const FOLDER_INTERVAL_MS = 200;

@@ -5,7 +5,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { decideJoin } from "./access_decision.ts";
 import type { Revocation } from "../broker/nats_accounts.ts";
-import { equalSecrets } from "../api/auth.ts";
+import { equalSecrets } from "./secrets.ts";
 import type { AccessStore, JoinedWorker, JoinTokenRecord } from "./access_store.ts";
 import { randomText } from "../storage/ids.ts";
 import { issueCredential, readCredential, type WorkerIdentity } from "./worker_credentials.ts";

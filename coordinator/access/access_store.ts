@@ -8,7 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { QuarantineStore } from "../fleet/quarantines.ts";
+import type { QuarantineStore } from "./quarantines.ts";
 import { createPrivateFile, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
 import { onDatabase } from "../storage/sqlite.ts";
 

@@ -3,7 +3,7 @@ import { knownQueryOnly } from "./transport/known_query.ts";
 import { addDescribed, errorAnswers, jsonContent, newApi } from "./services.ts";
 import type { Api, ApiServices } from "./services.ts";
 import { dataForNoBrowser, requireApiKey, requireLocalCaller, requireWorker } from "./auth.ts";
-import { errorResponse, unknownRoute } from "./errors.ts";
+import { errorResponse, unknownRoute } from "./transport/errors.ts";
 import { addFileRoutes } from "./files.ts";
 import { addHealthRoutes } from "./health.ts";
 import { addJobOutputRoutes } from "./job_outputs.ts";

@@ -3,7 +3,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { parseJobRequest } from "./job_request/parse.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
 import { createAccess } from "../access/access.ts";
 import type { JobEnd } from "../../shared/protocol/messages.ts";
 import { createApp } from "./app.ts";
@@ -11,20 +11,16 @@ import { createArtifactStore } from "../storage/artifact_store.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import { createFileStore } from "../jobs/file_store.ts";
 import type { FileStore } from "../jobs/file_store.ts";
-import type {
-  CheckpointFile,
-  CheckpointOrder,
-  ExcludedMicroBatch,
-  Fleet,
-  JobObserver,
-  PlannedJob,
-  WorkerView,
-} from "../fleet/fleet.ts";
+import type { CheckpointFile } from "../storage/checkpoint_file.ts";
+import type { CheckpointOrder } from "../training/upload_decision.ts";
+import type { ExcludedMicroBatch, Fleet, JobObserver, WorkerView } from "../fleet/fleet.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
 import { createPathHider, withoutPaths } from "./hidden_paths.ts";
 import { isFinished } from "../jobs/job.ts";
 import type { JobRecord } from "../jobs/job.ts";
 import { createJobService } from "../jobs/job_service.ts";
-import type { JobService, JobServiceOptions, PrepareRequest } from "../jobs/job_service.ts";
+import type { JobService, JobServiceOptions } from "../jobs/job_service.ts";
+import type { PrepareRequest } from "../planning/preparer.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
 import { createHashCache } from "../base_models/files.ts";

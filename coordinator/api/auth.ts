@@ -1,15 +1,9 @@
 /** Who may ask what: API keys for users, signed tokens for workers, and nobody but this machine without a key. */
 import type { Context, MiddlewareHandler } from "hono";
-import { createHash, timingSafeEqual } from "node:crypto";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { Access } from "../access/access.ts";
-import { HttpError } from "./errors.ts";
-
-/** Whether two secrets are equal, in a time that says nothing about where they differ. */
-export function equalSecrets(one: string, other: string): boolean {
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(one), digest(other));
-}
+import { HttpError } from "./transport/errors.ts";
+import { equalSecrets } from "../access/secrets.ts";
 
 /** The token of `Authorization: Bearer`; the empty text, which no secret is, where there is none. */
 export function bearerOf(c: Context): string {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { parseJobRequest } from "./job_request/parse.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { withWorld } from "./app_fixture.ts";
 import type { World } from "./app_fixture.ts";

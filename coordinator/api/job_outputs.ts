@@ -16,8 +16,8 @@ import {
 } from "./services.ts";
 import { userSecurity } from "./services.ts";
 import type { Api, ApiServices } from "./services.ts";
-import { invalidInput } from "./errors.ts";
-import { openEventStream } from "./transport/event_stream.ts";
+import { invalidInput } from "./transport/errors.ts";
+import { openEventStream } from "./event_stream.ts";
 import { serveFile } from "./transport/serve_file.ts";
 import { artifactSchema, checkpointSchema, checkpointView, eventNumberOf, eventSchema } from "./views.ts";
 import { eventView, listSchema, listView, pageView } from "./views.ts";

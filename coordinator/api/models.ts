@@ -4,7 +4,7 @@ import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { addDescribed, errorAnswers, jsonContent, pathParameter, userSecurity } from "./services.ts";
 import type { Api, ApiServices } from "./services.ts";
 import { findTunedModel } from "../jobs/tuned_models.ts";
-import { HttpError } from "./errors.ts";
+import { HttpError } from "./transport/errors.ts";
 import { listSchema, listView, modelSchema, seconds, workerSchema, workerView } from "./views.ts";
 
 const BASE_MODEL_OWNER = "local";

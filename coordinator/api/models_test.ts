@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { parseJobRequest } from "./job_request/parse.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
 import { withWorld } from "./app_fixture.ts";
 
 Deno.test("models are the folders below the roots and the results of jobs, found by ids with slashes", () =>

@@ -3,7 +3,7 @@ import { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { RouteConfig } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { Clock } from "../../shared/clock.ts";
-import type { ParsedJobRequest } from "./job_request/parse.ts";
+import type { ParsedJobRequest } from "../job_request/parse.ts";
 import type { Access } from "../access/access.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import type { FileStore } from "../jobs/file_store.ts";
@@ -13,7 +13,7 @@ import type { JobService } from "../jobs/job_service.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
 import type { JobStore } from "../jobs/job_store.ts";
 import type { UploadStore } from "../jobs/upload_store.ts";
-import { errorSchema, invalidInput } from "./errors.ts";
+import { errorSchema, invalidInput } from "./transport/errors.ts";
 
 /** Where a worker finds the fleet. */
 export interface FleetAddresses {

@@ -15,7 +15,7 @@ import {
 import type { Api, ApiServices } from "./services.ts";
 import { decideUpload, type UploadDecision } from "../training/upload_decision.ts";
 import { bearerOf } from "./auth.ts";
-import { HttpError } from "./errors.ts";
+import { HttpError } from "./transport/errors.ts";
 import { readObject } from "./transport/bodies.ts";
 import { serveFile } from "./transport/serve_file.ts";
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { parseJobRequest } from "../api/job_request/parse.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
 import { readSafetensorsHeader } from "../../shared/model/safetensors_file.ts";
 import { checkModelForJob } from "./model_check.ts";
 

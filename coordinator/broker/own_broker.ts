@@ -5,7 +5,7 @@ import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { BrokerHealth } from "./broker_health.ts";
 import { watchBroker } from "./broker_watch.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
-import type { Broker } from "../connect_fleet.ts";
+import type { Broker } from "./broker.ts";
 import { type AccountKeys, brokerAccounts, fleetToken, masterOf, type Revocation } from "./nats_accounts.ts";
 import { findNatsServer, startNatsServer } from "./nats_server.ts";
 import { superviseNatsServer } from "./nats_supervisor.ts";

@@ -2,9 +2,9 @@
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { readHubSettings } from "../../shared/model/hub_settings.ts";
-import type { HubOptions } from "../base_models/hub.ts";
+import { type HubSettings, readHubSettings } from "../../shared/model/hub_settings.ts";
 import type { TlsFiles } from "./tls.ts";
+import { isLoopback } from "./loopback.ts";
 
 export interface CoordinatorConfig {
   readonly host: string;
@@ -33,7 +33,7 @@ export interface CoordinatorConfig {
   /** `LORAFLEET_NATS_SERVER`. */
   readonly natsServerBinary: string | null;
   readonly searchPath: string;
-  readonly hub: HubOptions;
+  readonly hub: HubSettings & { readonly cacheFolder: string };
   /** Sentences about what was given, for the log. */
   readonly warnings: readonly string[];
 }
@@ -168,11 +168,6 @@ export function parseConfig(args: readonly string[], environment: Environment): 
       "--api-key is on the command line, which every user of this machine can read; set LORAFLEET_API_KEY instead",
     ],
   };
-}
-
-/** Whether only this machine can connect to an address. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
 }
 
 function readOptions(args: readonly string[]) {

@@ -1,7 +1,8 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { resolve } from "@std/path";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { isLoopback, parseConfig, USAGE } from "./config.ts";
+import { isLoopback } from "./loopback.ts";
+import { parseConfig, USAGE } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 
 function parse(args: string[], env: Record<string, string> = {}): CoordinatorConfig {

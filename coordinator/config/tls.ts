@@ -1,7 +1,6 @@
 /** Encrypted connections: the certificate of the API and of the own broker, and a warning where there is none. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { type CoordinatorConfig, isLoopback } from "./config.ts";
 
 export interface TlsFiles {
   /** PEM: the certificate, and those between it and the authority. */
@@ -40,26 +39,6 @@ export function nameIn(subjectAltName: string): string | null {
   const [, kind, name] = /(DNS|IP Address):([^,\s]+)/.exec(subjectAltName) ?? [];
   // Any name below it is as good.
   return name === undefined ? null : kind === "DNS" ? name.replace(/^\*\./, "coordinator.") : name;
-}
-
-/** What others on the network could read, and what to do about it; empty where they cannot. */
-export function plaintextWarnings(
-  config: Pick<CoordinatorConfig, "tls" | "host" | "publicUrl" | "natsUrl" | "natsHost" | "natsPublicUrl">,
-): readonly string[] {
-  if (config.tls !== null) return [];
-  const what: string[] = [];
-  const isBehindTls = (url: string | null) => url !== null && /^(https|tls|wss):/.test(url);
-  if (!isLoopback(config.host) && !isBehindTls(config.publicUrl)) {
-    what.push(`the API on ${config.host}: keys, uploads, adapters`);
-  }
-  if (config.natsUrl === null && !isLoopback(config.natsHost) && !isBehindTls(config.natsPublicUrl)) {
-    what.push(`the broker on ${config.natsHost}: the rows of datasets, gradients`);
-  }
-  if (what.length === 0) return [];
-  return [
-    `NOT ENCRYPTED: whoever is on the way can read and change what passes ${what.join("; and ")}. ` +
-    "Give a certificate with --tls-cert and --tls-key, or keep to a network that is yours alone (docs/security.md)",
-  ];
 }
 
 async function read(path: string, option: string): Promise<string> {

@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { nameIn, plaintextWarnings } from "./tls.ts";
+import { nameIn } from "./tls.ts";
+import { plaintextWarnings } from "./plaintext_warnings.ts";
 
 const local = {
   ...{ tls: null, host: "127.0.0.1", natsHost: "127.0.0.1" },

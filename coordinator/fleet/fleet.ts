@@ -2,44 +2,11 @@
  * The border between a job's life (HTTP, files, status, artifacts) and its training (NATS, steps, workers): what the
  * job service asks of the fleet, and what it hears back.
  */
-import type { JobSpec } from "../../shared/job/job_spec.ts";
 import type { AuditCounts, JobEnd } from "../../shared/protocol/messages.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
-import type { InitialState } from "../jobs/initial_adapter.ts";
-import type { LocalPlan } from "../planning/local_plan.ts";
-import type { ModelManifest } from "../../shared/model/model_manifest.ts";
-import type { CheckpointSteps } from "../planning/shard_plan.ts";
-
-/** A validated job whose data is ready: everything that the steps need, computed before the first one. */
-export interface PlannedJob {
-  readonly id: string;
-  readonly spec: JobSpec;
-  /** SHA-256 of the canonical spec, data included: state of another spec is never loaded. */
-  readonly specHash: string;
-  readonly model: ModelManifest;
-  /** Where the coordinator found the base model; a worker on the same machine may read it there after checking it. */
-  readonly modelFolder: string;
-  /** With local steps: outer steps, as everywhere here. */
-  readonly totalSteps: number;
-  readonly checkpointSteps: CheckpointSteps;
-  readonly maxTokensPerMicroBatch: number;
-  readonly maxPositions: number;
-  /** Epochs done after a step (1-based): 0.5 after half of the first one's micro-batches. */
-  epochsAfter(step: number): number;
-  /**
-   * The micro-batches of a step (1-based), with local steps of a data step, in their order; pure, so that an
-   * attempt can be done again.
-   */
-  microBatchesOf(step: number): readonly MicroBatch[];
-  /** Tokens that go through the model in all data steps up to this one (0: none). */
-  tokensThrough(dataStep: number): number;
-  /** The lines of the training file, from 1, that a micro-batch of a step, or a phase, was made of. */
-  linesOf(step: number, index: number): readonly number[];
-  /** What step 0 is, where the job trains on from an earlier one's adapter; null or left out: what the seed makes. */
-  readonly initial?: InitialState | null;
-  /** How data steps are dealt to replicas; null or left out: a step is one data step. */
-  readonly local?: LocalPlan | null;
-}
+import type { CheckpointFile } from "../storage/checkpoint_file.ts";
+import type { WorkerQuarantine } from "../access/quarantines.ts";
+import type { CheckpointOrder } from "../training/upload_decision.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
 
 /** A micro-batch, or with local steps a phase, that is left out of its step. */
 export interface ExcludedMicroBatch {
@@ -79,12 +46,6 @@ export interface StepReport {
   readonly audits: AuditCounts;
 }
 
-export interface CheckpointFile {
-  readonly name: string;
-  readonly size: number;
-  readonly sha256: string;
-}
-
 /** What a job's observer already knows when its training goes on. */
 export interface ToldSoFar {
   /** The last committed step. */
@@ -107,19 +68,6 @@ export interface JobObserver {
   stepCommitted(report: StepReport): Promise<void>;
   /** A worker has uploaded the adapter of this step; the files are in the artifact store, checked. */
   checkpointWritten(step: number, files: readonly CheckpointFile[]): Promise<void>;
-}
-
-/** Why a worker gets no work. */
-export interface WorkerQuarantine {
-  readonly worker: string;
-  /** One sentence each, oldest first. */
-  readonly reasons: readonly string[];
-  /** In milliseconds since 1970. */
-  readonly since: number;
-  /** The job in which it was found out. */
-  readonly jobId: string;
-  /** `jobEnds`: it was to blame for too much in this job. `reinstated`: its bits are wrong, and somebody has to look at it. */
-  readonly until: "jobEnds" | "reinstated";
 }
 
 export interface WorkerView {
@@ -145,19 +93,6 @@ export interface WorkerView {
   readonly accusations: readonly string[];
   /** Why it gets no work; null where it does. */
   readonly quarantine: WorkerQuarantine | null;
-}
-
-/** A checkpoint that is being written now. */
-export interface CheckpointOrder {
-  readonly step: number;
-  /** The one worker whose files are taken. */
-  readonly writer: string;
-  readonly savesState: boolean;
-  readonly layout: {
-    readonly tensorCount: number;
-    readonly elementCount: number;
-    readonly parameterCount: number;
-  };
 }
 
 export interface Fleet {

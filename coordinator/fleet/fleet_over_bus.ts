@@ -24,14 +24,19 @@ import type { ArtifactStore, StoredState } from "../storage/artifact_store.ts";
 import { type BrokerHealth, createBrokerHealth } from "../broker/broker_health.ts";
 import { createBrokerPatience } from "../broker/broker_patience.ts";
 import { appendCommit, readCommits } from "./commit_log.ts";
-import type { Fleet, JobObserver, PlannedJob } from "./fleet.ts";
+import type { Fleet, JobObserver } from "./fleet.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
 import { createFloodGuard } from "./flood_guard.ts";
 import { createHearing } from "./connectivity.ts";
 import { announcementOf } from "../planning/job_announcement.ts";
 import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
 import { createPaced } from "./paced.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
-import { createMemoryQuarantineStore, createQuarantines, type QuarantineStore } from "./quarantines.ts";
+import {
+  createMemoryQuarantineStore,
+  createQuarantines,
+  type QuarantineStore,
+} from "../access/quarantines.ts";
 import { sentence } from "../training/decision.ts";
 import type { FleetView } from "../training/state.ts";
 import { type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";

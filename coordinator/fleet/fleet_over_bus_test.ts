@@ -7,12 +7,12 @@ import { LIMITS } from "../../shared/protocol/limits.ts";
 import * as messages from "../../shared/protocol/messages.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
-import type { PlannedJob } from "./fleet.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
 import { appendCommit } from "./commit_log.ts";
 import { DamagedFileError } from "../storage/verified_file.ts";
 import { SILENT_OBSERVER } from "../training/step_fixture.ts";
 import { createFleet, type RunningFleet } from "./fleet_over_bus.ts";
-import { parseJobRequest } from "../api/job_request/parse.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
 
 const { encodeMessage, decodeMessage } = messages;
 const NO_ARTIFACTS = { files: () => Promise.resolve([]) } as unknown as ArtifactStore;

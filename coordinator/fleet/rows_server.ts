@@ -4,7 +4,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../../shared/protocol/messages.ts";
 import type { MicroBatch } from "../../shared/data/micro_batch.ts";
 import { ANY, rowsSubject } from "../../shared/protocol/subjects.ts";
-import type { PlannedJob } from "./fleet.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
 import type { FloodGuard } from "./flood_guard.ts";
 import { listenToWorkers } from "./listen.ts";
 import { type LocalPlan, placeOfNumber } from "../planning/local_plan.ts";

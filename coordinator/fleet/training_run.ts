@@ -32,7 +32,10 @@ import type { AdapterLayout } from "../planning/adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "../storage/artifact_store.ts";
 import { appendCommit, restoreCommitLog } from "./commit_log.ts";
 import { isAudited } from "../training/audit_choice.ts";
-import type { CheckpointOrder, JobObserver, PlannedJob, StepReport, WorkerQuarantine } from "./fleet.ts";
+import type { CheckpointOrder } from "../training/upload_decision.ts";
+import type { JobObserver, StepReport } from "./fleet.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
+import type { WorkerQuarantine } from "../access/quarantines.ts";
 import type { FloodGuard } from "./flood_guard.ts";
 import { createBrokerPatience } from "../broker/broker_patience.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
@@ -45,17 +48,11 @@ import { createPaced } from "./paced.ts";
 import { withoutQuarantined } from "../training/strikes.ts";
 import { isOfAttempt } from "../training/decision.ts";
 import { isNews, isSameLayout } from "../training/eligibility.ts";
-import type { StepEffect, StepEvent } from "../training/decision.ts";
+import type { StepEffect, StepEvent } from "../training/effects.ts";
 import { learningRateOf } from "../training/exponents.ts";
 import { serveStoredState } from "./state_server.ts";
-import {
-  type FleetView,
-  isStateStored,
-  newTraining,
-  stepStateOf,
-  type Training,
-  type TrainingPlan,
-} from "../training/state.ts";
+import { type FleetView, isStateStored, newTraining, stepStateOf, type Training } from "../training/state.ts";
+import type { TrainingPlan } from "../training/plan.ts";
 import { tokenCountOf } from "../planning/token_count.ts";
 import { cachedByStep, itemsOf } from "../planning/work_items.ts";
 

@@ -2,7 +2,7 @@
 import type { Membership } from "./membership.ts";
 import type { Member } from "./membership.ts";
 import type { WorkerView } from "./fleet.ts";
-import type { Quarantines } from "./quarantines.ts";
+import type { Quarantines } from "../access/quarantines.ts";
 
 /** Members sorted by id, then those that are gone, newest first. */
 export function workerViews(

@@ -5,7 +5,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
-import type { CheckpointFile } from "../fleet/fleet.ts";
+import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import { PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
 import type { NewId } from "../storage/ids.ts";
 import type { JobRecord } from "./job.ts";

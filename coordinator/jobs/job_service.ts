@@ -5,17 +5,18 @@
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { assertWithinBounds } from "../../shared/job/job_bounds.ts";
-import type { ParsedJobRequest } from "../api/job_request/parse.ts";
+import type { ParsedJobRequest } from "../job_request/parse.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { layoutOfJob } from "../planning/adapter_layout.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import { RESULT_PURPOSE } from "./file_store.ts";
 import type { FileStore } from "./file_store.ts";
-import type { ExcludedMicroBatch, Fleet, JobObserver, PlannedJob } from "../fleet/fleet.ts";
+import type { ExcludedMicroBatch, Fleet, JobObserver } from "../fleet/fleet.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
 import { decideJob, isFinished, newJob } from "./job.ts";
 import type { JobError, JobRecord, JobTransition, QuarantinedSample } from "./job.ts";
-import { openInitialAdapter } from "./initial_adapter.ts";
-import type { InitialState } from "./initial_adapter.ts";
+import { openInitialAdapter } from "../planning/initial_adapter.ts";
+import type { InitialState } from "../planning/initial_adapter.ts";
 import { addStep, startProgress } from "./job_progress.ts";
 import type { CheckedJob } from "../base_models/model_check.ts";
 import { createPatientWrites, untilThereIsRoom } from "./patient_writes.ts";
@@ -28,17 +29,7 @@ import { tokensUntil } from "../planning/token_count.ts";
 import { addTokenizerFiles } from "./tokenizer_results.ts";
 import { onTunedBase } from "./tuned_base.ts";
 import { namesOfAdapter, tunedModel } from "./tuned_models.ts";
-
-export interface PrepareRequest {
-  readonly id: string;
-  readonly spec: JobSpec;
-  readonly model: ResolvedModel;
-  readonly trainingFile: FileRecord;
-  readonly trainingFilePath: string;
-  readonly signal: AbortSignal;
-  /** For what a user should know: how much data there is, rows that were truncated, a stop token that is not trained. */
-  readonly event: (level: "info" | "warn", message: string, data?: Record<string, unknown>) => void;
-}
+import type { PrepareRequest } from "../planning/preparer.ts";
 
 export interface JobServiceOptions {
   readonly store: JobStore;

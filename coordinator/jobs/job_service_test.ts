@@ -8,13 +8,13 @@ import {
 } from "@std/assert";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { parseJobRequest } from "../api/job_request/parse.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { fakePrepare, preparerOf, withWorld } from "../api/app_fixture.ts";
 import type { World } from "../api/app_fixture.ts";
 import type { JobRecord } from "./job.ts";
-import type { PrepareRequest } from "./job_service.ts";
+import type { PrepareRequest } from "../planning/preparer.ts";
 import type { JobStore } from "./job_store.ts";
 import { createMemoryJobStore } from "../testing/memory_job_store.ts";
 

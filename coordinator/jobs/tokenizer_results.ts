@@ -3,7 +3,7 @@
  * all that `AutoTokenizer` and a server of adapters need.
  */
 import type { FileStore } from "./file_store.ts";
-import type { PlannedJob } from "../fleet/fleet.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
 
 const OTHER_NAMES = ["special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"];
 

@@ -1,6 +1,6 @@
 /** A job whose `model` is an earlier job's result: it trains on from that adapter, on that job's base model. */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { ParsedJobRequest } from "../api/job_request/parse.ts";
+import type { ParsedJobRequest } from "../job_request/parse.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { canonicalJson } from "../../shared/job/job_spec.ts";
 import type { JobStore } from "./job_store.ts";

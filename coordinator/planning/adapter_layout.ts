@@ -2,15 +2,21 @@
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { linearModules, parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { checkSpecAgainstModel } from "../../shared/job/target_modules.ts";
-import type { PlannedJob } from "../fleet/fleet.ts";
-import type { Layout } from "../training/state.ts";
+import type { TensorPlace } from "../storage/checkpoint_check.ts";
 
 /** Tensors begin at multiples of so many elements, as the kernels need it (worker/kernels/gradient_sums.ts). */
 const BLOCK_ELEMENTS = 64;
 
+/** The adapter in elements; `parameterCount` without padding. */
+export interface Layout {
+  readonly tensorCount: number;
+  readonly elementCount: number;
+  readonly parameterCount: number;
+}
+
 /** With the place of every tensor in the flat array. */
 export interface AdapterLayout extends Layout {
-  readonly tensors: readonly { readonly name: string; readonly offset: number; readonly size: number }[];
+  readonly tensors: readonly TensorPlace[];
 }
 
 /** lora_A [r, in] and lora_B [out, r] for each layer that is targeted, as workers lay them out (worker/model/lora.ts). */
@@ -19,7 +25,7 @@ export function adapterLayout(
   modules: readonly { readonly name: string; readonly out: number; readonly in: number }[],
 ): AdapterLayout {
   const { r } = spec.lora;
-  const tensors: AdapterLayout["tensors"][number][] = [];
+  const tensors: TensorPlace[] = [];
   let [offset, parameterCount] = [0, 0];
   for (const { name, out, in: inSize } of checkSpecAgainstModel(spec, { modules })) {
     for (const [side, size] of [["A", r * inSize], ["B", out * r]] as const) {
@@ -32,7 +38,9 @@ export function adapterLayout(
 }
 
 /** Reads the base model's config.json. Throws where that cannot be read, or fits no job. */
-export async function layoutOfJob({ spec, modelFolder }: PlannedJob): Promise<AdapterLayout> {
+export async function layoutOfJob(
+  { spec, modelFolder }: { readonly spec: JobSpec; readonly modelFolder: string },
+): Promise<AdapterLayout> {
   const config: unknown = JSON.parse(await Deno.readTextFile(`${modelFolder}/config.json`));
   const modules = linearModules(parseTransformerSpec(config)).map(({ name, outFeatures, inFeatures }) => (
     { name, out: outFeatures, in: inFeatures }

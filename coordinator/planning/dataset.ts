@@ -9,7 +9,7 @@ import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { type JobSpec, specHash } from "../../shared/job/job_spec.ts";
 import { numbersOf } from "../../shared/protocol/messages.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
-import type { PlannedJob } from "../fleet/fleet.ts";
+import type { PlannedJob } from "./planned_job.ts";
 import {
   firstNumberOf,
   type LocalPlan,

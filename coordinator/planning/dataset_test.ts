@@ -11,7 +11,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../shared/job/job_spec.ts";
 import { countTargets } from "../../shared/data/micro_batch.ts";
 import { goldenPath } from "../../tests/golden/data_goldens.ts";
-import type { PlannedJob } from "../fleet/fleet.ts";
+import type { PlannedJob } from "./planned_job.ts";
 import { type PackedRows, rowAt, rowCountOf } from "./packed_rows.ts";
 import { sha256Of } from "../storage/streamed_file.ts";
 import { tokenCountOf, tokensUntil } from "./token_count.ts";

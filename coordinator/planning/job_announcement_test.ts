@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { jobSpecSchema } from "../../shared/job/job_spec.ts";
-import type { PlannedJob } from "../fleet/fleet.ts";
+import type { PlannedJob } from "./planned_job.ts";
 import { announcementOf } from "./job_announcement.ts";
 
 const HUB_FOLDER = `/cache/models--org--tiny-llama/snapshots/${"a".repeat(40)}`;

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { parseJobRequest } from "../api/job_request/parse.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
 import { sha256Of } from "../storage/streamed_file.ts";
 import { type PreparationChildOptions, runPreparationChild } from "./preparation_child.ts";
 import { runHere } from "./preparation_fixture.ts";

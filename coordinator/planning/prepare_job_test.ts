@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { parseJobRequest } from "../api/job_request/parse.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { checkModelForJob } from "./prepare_job.ts";
-import type { PrepareRequest } from "../jobs/job_service.ts";
+import type { PrepareRequest } from "./preparer.ts";
 import { createHashCache } from "../base_models/files.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import { openPreparer } from "./open_preparer.ts";
@@ -52,14 +52,9 @@ async function prepare(folder: string, fields: object = {}, lines = DATASET) {
     spec: specOf(fields),
     model: await registry.resolve("base"),
     trainingFile: {
-      id: "file-1",
-      createdAt: 0,
       filename: "train.jsonl",
-      purpose: "fine-tune",
       size: 0,
       sha256: sha256Of(await Deno.readFile(trainingFilePath)),
-      artifact: null,
-      expiresAt: null,
     },
     trainingFilePath,
     signal: new AbortController().signal,

@@ -8,8 +8,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { checkLearnable } from "./learnable.ts";
 import { planJob, planSteps } from "./dataset.ts";
-import type { PlannedJob } from "../fleet/fleet.ts";
-import type { PrepareRequest } from "../jobs/job_service.ts";
+import type { PlannedJob } from "./planned_job.ts";
 import { describeLocal, localWarnings } from "./local_plan.ts";
 import type { runPreparationChild } from "./preparation_child.ts";
 import type { Attempts } from "./attempts.ts";
@@ -17,6 +16,8 @@ import { preparationKey } from "./preparation_key.ts";
 import type { PreparedCache } from "./prepared_cache.ts";
 import type { DatasetReport } from "./prepared_file.ts";
 import { createKeyedTurns, createTurns } from "./turns.ts";
+import type { ResolvedModel } from "../base_models/registry.ts";
+import type { RecordedFile } from "../storage/verified_file.ts";
 
 /** More would take memory from the coordinator, and the cores from a worker beside it. */
 const PREPARATIONS_AT_A_TIME = 2;
@@ -28,6 +29,17 @@ const MOST_ENDS = 2;
 const FULL_DISK_PAUSE_MS = 5000;
 /** Refusals that are remembered, newest last. */
 const MOST_REFUSALS = 1000;
+
+export interface PrepareRequest {
+  readonly id: string;
+  readonly spec: JobSpec;
+  readonly model: ResolvedModel;
+  readonly trainingFile: RecordedFile & { readonly filename: string };
+  readonly trainingFilePath: string;
+  readonly signal: AbortSignal;
+  /** For what a user should know: how much data there is, rows that were truncated, a stop token that is not trained. */
+  readonly event: (level: "info" | "warn", message: string, data?: Record<string, unknown>) => void;
+}
 
 export interface PreparerOptions {
   readonly cache: PreparedCache;

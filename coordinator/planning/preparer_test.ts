@@ -2,9 +2,9 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { fromFileUrl } from "@std/path";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { parseJobRequest } from "../api/job_request/parse.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
 import { checkModelForJob, checkWindow } from "./prepare_job.ts";
-import type { PrepareRequest } from "../jobs/job_service.ts";
+import type { PrepareRequest } from "./preparer.ts";
 import { manifestOf } from "../base_models/files.ts";
 import { sha256Of } from "../storage/streamed_file.ts";
 import { createAttempts } from "./attempts.ts";

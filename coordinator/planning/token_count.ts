@@ -1,5 +1,5 @@
 /** Tokens that go through the model in steps of a job, counted from the lengths of rows alone. */
-import type { PlannedJob } from "../fleet/fleet.ts";
+import type { PlannedJob } from "./planned_job.ts";
 import { placeOfNumber } from "./local_plan.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** What is put on the queue for a step: its micro-batches, or with local steps the phases of its replicas. */
 import { encodePhaseItem, encodeWorkItem, type WorkItemHeader } from "../../shared/protocol/messages.ts";
-import type { PlannedJob } from "../fleet/fleet.ts";
+import type { PlannedJob } from "./planned_job.ts";
 import { firstNumberOf } from "./local_plan.ts";
 
 export interface StepItem {

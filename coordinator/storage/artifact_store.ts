@@ -8,16 +8,11 @@
  * accepted; uploads on their way lie elsewhere (checkpoint_uploads.ts).
  */
 import { checkpointFault, type CheckpointTruth } from "./checkpoint_check.ts";
-import {
-  type CheckpointUpload,
-  createCheckpointUploads,
-  readIfThere,
-  readStored,
-  removeIfThere,
-} from "./checkpoint_uploads.ts";
+import { type CheckpointUpload, createCheckpointUploads } from "./checkpoint_uploads.ts";
+import { readIfThere, readStored, removeIfThere } from "./checkpoint_file.ts";
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { CheckpointFile } from "../fleet/fleet.ts";
+import type { CheckpointFile } from "./checkpoint_file.ts";
 import { readWords } from "./state_file.ts";
 import { PRIVATE_FOLDER_MODE } from "./private_folder.ts";
 import { createFileVerifier } from "./verified_file.ts";

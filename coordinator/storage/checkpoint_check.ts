@@ -4,7 +4,6 @@
  * A job that keeps no training state (`save_only_model`) has nothing to hold the adapter against.
  */
 import { STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
-import type { AdapterLayout } from "../planning/adapter_layout.ts";
 import { readWords } from "./state_file.ts";
 import { sha256OfFile } from "./verified_file.ts";
 
@@ -12,12 +11,19 @@ const WEIGHTS = "adapter_model.safetensors";
 /** Compared at a time. */
 const PIECE_WORDS = 2 ** 18;
 
+/** A tensor's place in the flat array of adapter elements. */
+export interface TensorPlace {
+  readonly name: string;
+  readonly offset: number;
+  readonly size: number;
+}
+
 /** What a checkpoint of a commit has to be. */
 export interface CheckpointTruth {
   /** Of the commit. */
   readonly digest: string;
   /** Where the tensors lie; null: it is not known, and the adapter is not held against the state. */
-  readonly layout: AdapterLayout | null;
+  readonly layout: { readonly tensors: readonly TensorPlace[] } | null;
 }
 
 /** Null where it is right, else what is wrong with it. `pathOf` null: there is no such file. */
@@ -35,13 +41,17 @@ export async function checkpointFault(
 }
 
 /** Whether each tensor of the adapter's file is that of the state, bit for bit. */
-async function adapterFault(path: string, statePath: string, layout: AdapterLayout): Promise<string | null> {
+async function adapterFault(
+  path: string,
+  statePath: string,
+  { tensors }: { readonly tensors: readonly TensorPlace[] },
+): Promise<string | null> {
   const places = await tensorPlaces(path);
   if (places === null) return `${WEIGHTS} has no header that can be read`;
-  if (places.size !== layout.tensors.length) {
-    return `${WEIGHTS} has ${places.size} tensors, the adapter has ${layout.tensors.length}`;
+  if (places.size !== tensors.length) {
+    return `${WEIGHTS} has ${places.size} tensors, the adapter has ${tensors.length}`;
   }
-  for (const { name, offset, size } of layout.tensors) {
+  for (const { name, offset, size } of tensors) {
     const place = places.get(name);
     if (place === undefined || place.end - place.start !== 4 * size) {
       return `${WEIGHTS} has no tensor ${name} of ${size} numbers`;

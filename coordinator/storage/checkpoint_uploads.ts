@@ -6,7 +6,7 @@
  */
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { CheckpointFile } from "../fleet/fleet.ts";
+import { type CheckpointFile, readIfThere, readStored, removeIfThere } from "./checkpoint_file.ts";
 import { writeStreamedFile } from "./streamed_file.ts";
 
 /** What a checkpoint consists of; other names are refused. */
@@ -124,26 +124,6 @@ export function createCheckpointUploads(): CheckpointUploads {
     path: (jobFolder, step, writer, name) => `${folderOf(jobFolder, step, writer)}/${name}`,
     clear: (jobFolder) => removeIfThere(`${jobFolder}/${INCOMING}`),
   };
-}
-
-/** A file with the checksum beside it; null where one of them is missing. */
-export async function readStored(path: string, name: string): Promise<CheckpointFile | null> {
-  const sha256 = (await readIfThere(() => Deno.readTextFile(`${path}.sha256`)))?.slice(0, 64);
-  const stat = await readIfThere(() => Deno.stat(path));
-  return sha256 === undefined || stat === null ? null : { name, size: stat.size, sha256 };
-}
-
-export async function readIfThere<T>(read: () => Promise<T>): Promise<T | null> {
-  try {
-    return await read();
-  } catch (thrown) {
-    if (thrown instanceof Deno.errors.NotFound) return null;
-    throw thrown;
-  }
-}
-
-export async function removeIfThere(path: string): Promise<void> {
-  await readIfThere(() => Deno.remove(path, { recursive: true }));
 }
 
 async function removeOthers(folder: string, kept: string): Promise<void> {

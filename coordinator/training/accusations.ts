@@ -12,33 +12,9 @@
  * Whoever accuses itself is believed (step.ts).
  */
 import type { Limits } from "../../shared/protocol/limits.ts";
-import type { MemberRef } from "../../shared/protocol/messages.ts";
 import { blame, type Blamed } from "./strikes.ts";
-import type { StepEffect } from "./decision.ts";
-import type { Training } from "./state.ts";
-
-/** The attempt that a word is about; one that was given up a moment ago may still be told of. */
-export interface AttemptSeen {
-  readonly step: number;
-  readonly attempt: number;
-  readonly members: readonly MemberRef[];
-  readonly weights: readonly number[];
-}
-
-export interface Accusation {
-  readonly accuser: string;
-  readonly accused: string;
-  readonly step: number;
-  readonly attempt: number;
-  readonly why: string;
-  /** How many took part in the attempt. */
-  readonly memberCount: number;
-  /**
-   * `open`: the next attempt may bring a second accuser. `watched`: none came, and the accuser was held to it. `mutual`: the
-   * coordinator itself has seen that the words of the two contradict each other.
-   */
-  readonly status: "open" | "watched" | "mutual";
-}
+import type { StepEffect } from "./effects.ts";
+import type { Accusation, AttemptSeen, Training } from "./state.ts";
 
 /** A worker's word about others. Its own failure is not among them. */
 export function accuse(

@@ -16,17 +16,11 @@ import { firstNonFinite } from "../../shared/exponents.ts";
 import { type AuditCounts, decodeFloats, type MicroBatchReport } from "../../shared/protocol/messages.ts";
 import { isComplete } from "./ledger.ts";
 import { blame, quarantine } from "./strikes.ts";
-import {
-  announced,
-  failJob,
-  isOfAttempt,
-  sentence,
-  type StepDecision,
-  type StepEffect,
-  unchanged,
-} from "./decision.ts";
+import { announced, failJob, isOfAttempt, sentence, type StepDecision, unchanged } from "./decision.ts";
+import type { StepEffect } from "./effects.ts";
 import { leastAsked, withOrder, withoutOrders } from "./orders.ts";
-import { type Audit, type AuditOpinion, slowestWith, type Training, type TrainingPlan } from "./state.ts";
+import { type Audit, type AuditOpinion, slowestWith, type Training } from "./state.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /** What a worker says that tells no digest where one is due: it agrees with nobody's. */
 const NO_DIGEST = "none";

@@ -5,8 +5,10 @@
  */
 import { diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
 import { withStrikes } from "./strikes.ts";
-import { announced, failJob, type StepDecision, type StepEffect } from "./decision.ts";
-import { type FleetMember, liveHolders, type Training, type TrainingPlan } from "./state.ts";
+import { announced, failJob, type StepDecision } from "./decision.ts";
+import type { StepEffect } from "./effects.ts";
+import { type FleetMember, liveHolders, type Training } from "./state.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /** Whether the checkpoint that has just failed again is given up, so that the next step begins. */
 export function isGivenUp(plan: TrainingPlan, training: Training, limits: Limits): boolean {

@@ -6,10 +6,12 @@ import { claimMicroBatch, totalsOf } from "./ledger.ts";
 import { decideAuditReport, withAuditBegun } from "./audits.ts";
 import { blame } from "./strikes.ts";
 import { announced, failJob, isOfAttempt, unchanged } from "./decision.ts";
-import type { StepDecision, StepEffect } from "./decision.ts";
+import type { StepDecision } from "./decision.ts";
+import type { StepEffect } from "./effects.ts";
 import { notFinite } from "./non_finite.ts";
 import { withoutOrders } from "./orders.ts";
-import { NO_HEDGES, slowestWith, type Training, type TrainingPlan } from "./state.ts";
+import { NO_HEDGES, slowestWith, type Training } from "./state.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 export function decideClaim(
   plan: TrainingPlan,

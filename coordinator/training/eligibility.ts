@@ -2,8 +2,10 @@
 import type { Heartbeat, MemberRef, WorkerJob } from "../../shared/protocol/messages.ts";
 import { rangeWeights } from "./range_weights.ts";
 import { apart } from "./accusations.ts";
-import type { StepEffect } from "./decision.ts";
-import type { FleetMember, FleetView, Layout, Training, TrainingPlan } from "./state.ts";
+import type { StepEffect } from "./effects.ts";
+import type { FleetMember, FleetView, Training } from "./state.ts";
+import type { Layout } from "../planning/adapter_layout.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /**
  * The training with the fleet as it is now. A member is a holder from the commit that it took part in, or from the

@@ -2,7 +2,7 @@
 import { type Exponents, exponentsFrom } from "../../shared/exponents.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
 import { learningRateAt } from "../planning/schedule.ts";
-import type { TrainingPlan } from "./state.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /**
  * Rounding to f32 can double a move (where it is a last place of the parameter's); the other bit is for the

@@ -6,9 +6,10 @@ import { type Limits, mostExcludedOfJob, mostExcludedOfStep } from "../../shared
 import type { MicroBatchReport } from "../../shared/protocol/messages.ts";
 import { excludeMicroBatch } from "./ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./decision.ts";
-import type { StepEffect } from "./decision.ts";
+import type { StepEffect } from "./effects.ts";
 import { leastAsked, orderFor, withOrder, withoutOrders } from "./orders.ts";
-import type { NonFinite, Training, TrainingPlan } from "./state.ts";
+import type { NonFinite, Training } from "./state.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /** So many opinions decide where nobody else is there to give one. */
 const OPINIONS_WITHOUT_OTHERS = 2;

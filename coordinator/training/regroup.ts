@@ -6,10 +6,12 @@ import type { Limits } from "../../shared/protocol/limits.ts";
 import type { MemberRef, Order } from "../../shared/protocol/messages.ts";
 import { isComplete, type Ledger, releaseWorkers, uncounted, withoutWordOf } from "./ledger.ts";
 import { announced, requeue, sentence, type StepDecision, unchanged } from "./decision.ts";
-import { abortAttempt, type StepEffect } from "./decision.ts";
+import { abortAttempt } from "./decision.ts";
+import type { StepEffect } from "./effects.ts";
 import { withoutOrders } from "./orders.ts";
 import { busyMembers, loadedJob, membersOf, readyMembers } from "./eligibility.ts";
-import { type FleetMember, NO_HEDGES, type Training, type TrainingPlan } from "./state.ts";
+import { type FleetMember, NO_HEDGES, type Training } from "./state.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /** Members come and go in phase `compute`; in `reduce` only a loss is worth another round. Null where nothing changes. */
 export function regroup(

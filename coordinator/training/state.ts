@@ -9,45 +9,12 @@ import type {
   StepState,
   WorkerJob,
 } from "../../shared/protocol/messages.ts";
-import type { ScheduleSpec } from "../planning/schedule.ts";
 import { type Limits, roundWaitMs } from "../../shared/protocol/limits.ts";
 import type { Exponents } from "../../shared/exponents.ts";
-import type { LocalPlan } from "../planning/local_plan.ts";
-import type { CheckpointSteps } from "../planning/shard_plan.ts";
 import { type Ledger, newLedger, ownersOf, targetCountOf } from "./ledger.ts";
-import type { Accusation, AttemptSeen } from "./accusations.ts";
 import { learningRateOf } from "./exponents.ts";
-
-/** What stays the same for one start of a job's training. */
-export interface TrainingPlan {
-  readonly jobId: string;
-  readonly startId: string;
-  readonly specHash: string;
-  readonly totalSteps: number;
-  readonly checkpointSteps: CheckpointSteps;
-  readonly schedule: ScheduleSpec;
-  /** With local steps: phases. */
-  microBatchCountOf(step: number): number;
-  /** Of a job with local steps. */
-  readonly local?: LocalPlan | null;
-  /** Whether a micro-batch is computed by a second worker, too: the same every time that it is asked. */
-  isAudited(step: number, index: number): boolean;
-  /** Whether the job fails where two workers give different bits and nobody can tell who is right. */
-  readonly failsUnresolved: boolean;
-  /** How gradients travel; exact where it is left out. */
-  readonly gradientCodec?: "exact" | "int8";
-  /** Nobody else's: seeds of checksums are made of it, so that no worker knows the next one. */
-  readonly checkKey?: string;
-  /** Of the adapter, by the job and its base model; null or left out: a worker is believed. */
-  readonly layout?: Layout | null;
-}
-
-/** The adapter in elements; `parameterCount` without padding. */
-export interface Layout {
-  readonly tensorCount: number;
-  readonly elementCount: number;
-  readonly parameterCount: number;
-}
+import type { Layout } from "../planning/adapter_layout.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /** A member of the fleet, as far as the training minds. */
 export interface FleetMember extends MemberRef {
@@ -104,6 +71,29 @@ export interface Audit {
   readonly opinions: readonly AuditOpinion[];
   /** Auditors whose gradient was not finite, where the counted one is: they have no opinion. */
   readonly notFinite: readonly string[];
+}
+
+/** The attempt that a word is about; one that was given up a moment ago may still be told of. */
+export interface AttemptSeen {
+  readonly step: number;
+  readonly attempt: number;
+  readonly members: readonly MemberRef[];
+  readonly weights: readonly number[];
+}
+
+export interface Accusation {
+  readonly accuser: string;
+  readonly accused: string;
+  readonly step: number;
+  readonly attempt: number;
+  readonly why: string;
+  /** How many took part in the attempt. */
+  readonly memberCount: number;
+  /**
+   * `open`: the next attempt may bring a second accuser. `watched`: none came, and the accuser was held to it. `mutual`: the
+   * coordinator itself has seen that the words of the two contradict each other.
+   */
+  readonly status: "open" | "watched" | "mutual";
 }
 
 export interface Training {

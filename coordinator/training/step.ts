@@ -34,13 +34,15 @@ import { hasOpenAudits, settleAudits, skipLateAudits } from "./audits.ts";
 import { reinstated, withoutQuarantined } from "./strikes.ts";
 import { afterLast, decideClaim } from "./claims.ts";
 import { abortAttempt, announced, failJob, isOfAttempt, unchanged } from "./decision.ts";
-import type { StepDecision, StepEffect, StepEvent } from "./decision.ts";
+import type { StepDecision } from "./decision.ts";
+import type { StepEffect, StepEvent } from "./effects.ts";
 import { firstExponents } from "./exponents.ts";
 import { newLoadFailures, withFleet, withoutMisfits } from "./eligibility.ts";
 import { settleNonFinite } from "./non_finite.ts";
 import { hedge, regroup } from "./regroup.ts";
 import { afterSilence, type FleetView, gradientBytesOf, liveHolders } from "./state.ts";
-import type { Training, TrainingPlan } from "./state.ts";
+import type { Training } from "./state.ts";
+import type { TrainingPlan } from "./plan.ts";
 import { decideUpdate } from "./updates.ts";
 import { goOn, restartIfLost } from "./waiting.ts";
 

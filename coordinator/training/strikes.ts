@@ -3,8 +3,8 @@
  * gone: it is in no attempt, what is in its sums is done again by others, and nobody waits for it (decision 0012).
  */
 import type { Limits } from "../../shared/protocol/limits.ts";
-import type { WorkerQuarantine } from "../fleet/fleet.ts";
-import type { StepEffect } from "./decision.ts";
+import type { WorkerQuarantine } from "../access/quarantines.ts";
+import type { StepEffect } from "./effects.ts";
 import type { FleetView, Training } from "./state.ts";
 
 /** A training with the effects that belong to it. */

@@ -16,7 +16,8 @@ import {
   sumOfWords,
 } from "../../shared/protocol/linear_check.ts";
 import { decodeChecksums, type RoundCheck } from "../../shared/protocol/messages.ts";
-import type { Training, TrainingPlan } from "./state.ts";
+import type { Training } from "./state.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 export interface SumsFault {
   /** Workers that are wrong by their own words, or by those of two others, and why. */

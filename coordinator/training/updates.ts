@@ -5,7 +5,8 @@ import { totalsOf } from "./ledger.ts";
 import { contradict, watchAccusers } from "./accusations.ts";
 import { auditTotals } from "./audits.ts";
 import { abortAttempt, announced, isOfAttempt, type StepDecision, unchanged } from "./decision.ts";
-import type { Training, TrainingPlan } from "./state.ts";
+import type { Training } from "./state.ts";
+import type { TrainingPlan } from "./plan.ts";
 import { type SumsFault, sumsFault } from "./sums.ts";
 
 export function decideUpdate(

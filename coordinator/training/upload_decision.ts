@@ -1,13 +1,22 @@
 /** Who may upload which file of a checkpoint, and how large it has to be: pure, so that every refusal has a test. */
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
 import { quote } from "../../shared/errors.ts";
-import type { CheckpointOrder } from "../fleet/fleet.ts";
+import type { Layout } from "../planning/adapter_layout.ts";
 
 /** PEFT's configuration: a kilobyte, and a list of modules for each of a thousand layers at most. */
 const MAX_CONFIG_BYTES = 2 ** 20;
 /** What a safetensors header says of a tensor: name, type, shape, place. */
 const HEADER_BYTES_PER_TENSOR = 512;
 const HEADER_BYTES = 4096;
+
+/** A checkpoint that is being written now. */
+export interface CheckpointOrder {
+  readonly step: number;
+  /** The one worker whose files are taken. */
+  readonly writer: string;
+  readonly savesState: boolean;
+  readonly layout: Layout;
+}
 
 export interface UploadAttempt {
   readonly worker: string;

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { CheckpointOrder } from "../fleet/fleet.ts";
+import type { CheckpointOrder } from "./upload_decision.ts";
 import { decideUpload, type UploadAttempt } from "./upload_decision.ts";
 
 const ORDER: CheckpointOrder = {

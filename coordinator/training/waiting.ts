@@ -14,7 +14,8 @@ import {
 } from "./eligibility.ts";
 import { firstExponents } from "./exponents.ts";
 import { gradientBytesOf, isStateStored, NO_HEDGES } from "./state.ts";
-import type { FleetMember, Training, TrainingPlan } from "./state.ts";
+import type { FleetMember, Training } from "./state.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /** In phase `waiting`: agrees on the initial adapter, or begins the next attempt, as soon as there is somebody for it. */
 export function goOn(

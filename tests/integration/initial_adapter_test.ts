@@ -6,7 +6,7 @@ import { digestOf, emptyState } from "../../worker/optimizer/adamw_state.ts";
 import { readStateWords } from "../../worker/recovery/state_words.ts";
 import { adapterLayout } from "../../coordinator/planning/adapter_layout.ts";
 import type { AdapterLayout } from "../../coordinator/planning/adapter_layout.ts";
-import { openInitialAdapter } from "../../coordinator/jobs/initial_adapter.ts";
+import { openInitialAdapter } from "../../coordinator/planning/initial_adapter.ts";
 import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
 
 /** Sizes that are no multiples of the block, so that there is padding between the tensors. */

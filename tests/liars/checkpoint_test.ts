@@ -3,7 +3,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { type AdapterLayout, adapterLayout } from "../../coordinator/planning/adapter_layout.ts";
 import { createArtifactStore } from "../../coordinator/storage/artifact_store.ts";
 import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
-import { parseJobRequest } from "../../coordinator/api/job_request/parse.ts";
+import { parseJobRequest } from "../../coordinator/job_request/parse.ts";
 import { linearModules, parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { planLora } from "../../worker/model/lora.ts";
 import { writeAdapter } from "../../worker/files/adapter_file.ts";

@@ -1,8 +1,9 @@
 /** The real coordinator's fleet in a process of its own that can be killed and started again, and what a disk remembers of it. */
 import type { ArtifactStore } from "../../coordinator/storage/artifact_store.ts";
-import type { JobObserver, PlannedJob, StepReport, WorkerView } from "../../coordinator/fleet/fleet.ts";
+import type { JobObserver, StepReport, WorkerView } from "../../coordinator/fleet/fleet.ts";
+import type { PlannedJob } from "../../coordinator/planning/planned_job.ts";
 import { createFleet, type FleetOptions, type RunningFleet } from "../../coordinator/fleet/fleet_over_bus.ts";
-import { createMemoryQuarantineStore } from "../../coordinator/fleet/quarantines.ts";
+import { createMemoryQuarantineStore } from "../../coordinator/access/quarantines.ts";
 import type { MemoryBroker } from "../../shared/testing/memory_bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";

@@ -2,7 +2,7 @@
 import type { ArtifactStore, StoredState } from "../../coordinator/storage/artifact_store.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
-import type { CheckpointFile } from "../../coordinator/fleet/fleet.ts";
+import type { CheckpointFile } from "../../coordinator/storage/checkpoint_file.ts";
 
 export interface MemoryArtifacts extends ArtifactStore {
   /** Uploads a step's adapter and state, and tells the files as a worker would. They count when they are accepted. */

@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import type { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../../shared/errors.ts";
-import { HttpError, invalidInput } from "../errors.ts";
+import { HttpError, invalidInput } from "./errors.ts";
 
 const MAX_OBJECT_BYTES = 10_000;
 

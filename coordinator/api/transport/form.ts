@@ -1,7 +1,7 @@
 /** Forms that carry a file: what is wrong with one before its first part, and how a field at fault is named. */
 import type { Context } from "hono";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import { HttpError } from "../errors.ts";
+import { HttpError } from "./errors.ts";
 import { boundaryOf, readMultipart } from "./multipart.ts";
 import type { Part } from "./multipart.ts";
 

@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
-import { HttpError, plainErrorResponse } from "../errors.ts";
+import { HttpError, plainErrorResponse } from "./errors.ts";
 import { assertRequestLine, methodError, methodOf, METHODS } from "./request_line.ts";
 
 /** A request's header has to be complete after this long; 20 s would do over a satellite with lost packets. */

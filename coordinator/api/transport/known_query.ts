@@ -1,16 +1,15 @@
 /** Query parameters that a route does not have are refused: a filter that is ignored gives more than was asked for. */
-import type { RouteConfig } from "@hono/zod-openapi";
+import type { OpenAPIHono, RouteConfig } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import { nearestName } from "../job_request/nearest_name.ts";
-import type { Api } from "../services.ts";
+import { nearestName } from "../../job_request/nearest_name.ts";
 
 /** Parameters that are objects: `name[key]=value`. */
 const DEEP_OBJECTS = ["metadata"];
 
 /** Refuses unknown and repeated query parameters of the routes that `api` has when the first request comes. */
-export function knownQueryOnly(api: Api): MiddlewareHandler {
+export function knownQueryOnly(api: OpenAPIHono): MiddlewareHandler {
   let known: ReadonlyMap<string, readonly string[]> | null = null;
   return async (c, next) => {
     const { searchParams } = new URL(c.req.url);
@@ -54,7 +53,7 @@ function assertKnown(given: readonly string[], names: readonly string[], route: 
   });
 }
 
-function namesByRoute(api: Api): Map<string, readonly string[]> {
+function namesByRoute(api: OpenAPIHono): Map<string, readonly string[]> {
   const routes = api.openAPIRegistry.definitions.filter((definition) => definition.type === "route")
     .map((definition) => definition.route as RouteConfig);
   return new Map(routes.map((route) => {

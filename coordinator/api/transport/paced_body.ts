@@ -3,7 +3,7 @@ import type { MiddlewareHandler } from "hono";
 import type { Clock } from "../../../shared/clock.ts";
 import { messageOf } from "../../../shared/errors.ts";
 import { assertRequestLine } from "./request_line.ts";
-import { HttpError } from "../errors.ts";
+import { HttpError } from "./errors.ts";
 
 /** Half of what a poor upstream gives. */
 const SLOWEST_BYTES_PER_SECOND = 16 * 1024;

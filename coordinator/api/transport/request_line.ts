@@ -1,6 +1,6 @@
 /** Methods and hosts that no URL and no `Request` can be made of: refused before anybody asks who sends them. */
 import { quote } from "../../../shared/errors.ts";
-import { HttpError } from "../errors.ts";
+import { HttpError } from "./errors.ts";
 
 /** What a `Request` can be made of. */
 export const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];

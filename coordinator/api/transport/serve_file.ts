@@ -1,6 +1,6 @@
 /** Sends a file with its length, its hash as ETag, and one byte range where the client asks for it (RFC 9110, 14). */
 import { LoraFleetError, messageOf, quote } from "../../../shared/errors.ts";
-import { HttpError } from "../errors.ts";
+import { HttpError } from "./errors.ts";
 
 const CHUNK_BYTES = 256 * 1024;
 

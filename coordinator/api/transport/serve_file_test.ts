@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { HttpError } from "../errors.ts";
+import { HttpError } from "./errors.ts";
 import { parseRange, serveFile } from "./serve_file.ts";
 
 Deno.test("ranges: from, between, the last bytes, and what may be ignored", () => {

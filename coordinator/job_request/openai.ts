@@ -1,7 +1,7 @@
 /** OpenAI's own fields of a job request, and what they mean here. */
 import { invalidField, isAbsent, isObject, show } from "./errors.ts";
 import { type Draft, put } from "./draft.ts";
-import { trainingSchema } from "../../../shared/job/job_spec_schema.ts";
+import { trainingSchema } from "../../shared/job/job_spec_schema.ts";
 
 /** OpenAI's limits on `metadata` and `suffix`. */
 const METADATA_LIMITS = { pairs: 16, keyLength: 64, valueLength: 512 };

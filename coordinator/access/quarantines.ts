@@ -2,7 +2,19 @@
  * The fleet's list of workers that get no work. An audit that finds a worker wrong is kept over restarts, until somebody
  * reinstates it; strikes count for one job in one process (decision 0012).
  */
-import type { WorkerQuarantine } from "./fleet.ts";
+
+/** Why a worker gets no work. */
+export interface WorkerQuarantine {
+  readonly worker: string;
+  /** One sentence each, oldest first. */
+  readonly reasons: readonly string[];
+  /** In milliseconds since 1970. */
+  readonly since: number;
+  /** The job in which it was found out. */
+  readonly jobId: string;
+  /** `jobEnds`: it was to blame for too much in this job. `reinstated`: its bits are wrong, and somebody has to look at it. */
+  readonly until: "jobEnds" | "reinstated";
+}
 
 /** Where the list outlives the coordinator. */
 export interface QuarantineStore {

@@ -3,7 +3,7 @@
  * of transformers, PEFT, TRL and bitsandbytes, and what existing scripts set besides (fields.ts).
  * An error names the field as the client spelled it.
  */
-import { LoraFleetError } from "../../../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { applyOpenAiFields, parseMetadata, parseSuffix } from "./openai.ts";
 import { type Draft, put } from "./draft.ts";
 import { FIELD_RULES, type Group, GROUPS } from "./fields.ts";
@@ -17,11 +17,11 @@ import {
   loraSchema,
   quantizationSchema,
   trainingSchema,
-} from "../../../shared/job/job_spec_schema.ts";
-import { type Bound, boundOf, exceededBound } from "../../../shared/job/job_bounds.ts";
-import { learnabilityOf } from "../../planning/learnable.ts";
+} from "../../shared/job/job_spec_schema.ts";
+import { type Bound, boundOf, exceededBound } from "../../shared/job/job_bounds.ts";
+import { learnabilityOf } from "../planning/learnable.ts";
 import { fromPythonDump, isLibraryDefault } from "./library_fields.ts";
-import { checkTargetPattern } from "../../../shared/job/target_modules.ts";
+import { checkTargetPattern } from "../../shared/job/target_modules.ts";
 import { nearestName } from "./nearest_name.ts";
 
 export interface ParsedJobRequest {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { WorkerQuarantine } from "./fleet.ts";
+import type { WorkerQuarantine } from "./quarantines.ts";
 import { createMemoryQuarantineStore, createQuarantines } from "./quarantines.ts";
 
 const strikes: WorkerQuarantine = {

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../../../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import libraryFields from "./library_fields.json" with { type: "json" };
 import { FIELD_RULES, GROUPS, VALUE_ALIASES } from "./fields.ts";
 import { parseJobRequest } from "./parse.ts";
@@ -9,7 +9,7 @@ import {
   loraSchema,
   quantizationSchema,
   trainingSchema,
-} from "../../../shared/job/job_spec_schema.ts";
+} from "../../shared/job/job_spec_schema.ts";
 
 const MINIMAL = { model: "org/llama", training_file: "file-1" };
 const SHAPES = {

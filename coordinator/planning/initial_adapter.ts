@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { AdapterLayout } from "../planning/adapter_layout.ts";
+import type { AdapterLayout } from "./adapter_layout.ts";
 
 /** The state that a job begins with, where that is not the fresh adapter which its seed makes. */
 export interface InitialState {

@@ -3,11 +3,10 @@ import { z } from "@hono/zod-openapi";
 import type { Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { ErrorCode } from "../../shared/errors.ts";
-import type { HidePaths } from "./hidden_paths.ts";
-import { FileTooLargeError } from "../storage/streamed_file.ts";
-import { DamagedFileError } from "../storage/verified_file.ts";
+import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import type { ErrorCode } from "../../../shared/errors.ts";
+import { FileTooLargeError } from "../../storage/streamed_file.ts";
+import { DamagedFileError } from "../../storage/verified_file.ts";
 
 export const errorSchema = z.object({
   error: z.object({
@@ -67,7 +66,7 @@ export function errorResponse(
   c: Context,
   thrown: unknown,
   onDefect: (message: string, thrown: unknown) => void,
-  hidePaths: HidePaths,
+  hidePaths: (text: string) => string,
 ): Response {
   if (thrown instanceof HttpError) {
     return reply(c, thrown.status, thrown.code, thrown.message, thrown.param, thrown.headers);

@@ -1,7 +1,7 @@
 /** Errors of a job request in the words of a person: what is so, and what would be right. */
 import type { z } from "zod";
-import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import { canonicalJson } from "../../../shared/job/job_spec_hash.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { canonicalJson } from "../../shared/job/job_spec_hash.ts";
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,0 +1,15 @@
+/** The address and credentials of a broker. */
+import type { NatsIdentity } from "../../shared/bus/nats_keys.ts";
+
+/** How the coordinator reaches its broker. */
+export interface Broker {
+  readonly url: string;
+  readonly user: string | null;
+  readonly password: string | null;
+  readonly credsPath: string | null;
+  /** Who it is in the own broker's accounts; null at another broker. */
+  readonly identities: { readonly fleet: NatsIdentity; readonly streams: NatsIdentity } | null;
+  /** As for any connection (nats_connection.ts). */
+  readonly tlsCa?: string;
+  readonly tlsServerName?: string;
+}

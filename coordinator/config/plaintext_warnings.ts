@@ -1,0 +1,23 @@
+/** Warnings about traffic that is not encrypted. */
+import type { CoordinatorConfig } from "./config.ts";
+import { isLoopback } from "./loopback.ts";
+
+/** What others on the network could read, and what to do about it; empty where they cannot. */
+export function plaintextWarnings(
+  config: Pick<CoordinatorConfig, "tls" | "host" | "publicUrl" | "natsUrl" | "natsHost" | "natsPublicUrl">,
+): readonly string[] {
+  if (config.tls !== null) return [];
+  const what: string[] = [];
+  const isBehindTls = (url: string | null) => url !== null && /^(https|tls|wss):/.test(url);
+  if (!isLoopback(config.host) && !isBehindTls(config.publicUrl)) {
+    what.push(`the API on ${config.host}: keys, uploads, adapters`);
+  }
+  if (config.natsUrl === null && !isLoopback(config.natsHost) && !isBehindTls(config.natsPublicUrl)) {
+    what.push(`the broker on ${config.natsHost}: the rows of datasets, gradients`);
+  }
+  if (what.length === 0) return [];
+  return [
+    `NOT ENCRYPTED: whoever is on the way can read and change what passes ${what.join("; and ")}. ` +
+    "Give a certificate with --tls-cert and --tls-key, or keep to a network that is yours alone (docs/security.md)",
+  ];
+}
