@@ -1,6 +1,6 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { datasetSchema } from "../../shared/job/job_spec.ts";
-import { reachable, readImportGraph } from "../../tests/import_graph.ts";
+import { reachable, readImportGraph } from "../../tests/house/import_graph.ts";
 import { manifestOf } from "../base_models/files.ts";
 import { preparationKey, sourcesHash } from "./preparation_key.ts";
 

@@ -2,7 +2,7 @@
 import { dirname, fromFileUrl, join, toFileUrl } from "@std/path";
 import { z } from "zod";
 
-export const repositoryRoot = dirname(dirname(fromFileUrl(import.meta.url)));
+export const repositoryRoot = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
 
 /** For each file of ours the files of ours that it imports, for values or for types; both with `/`. */
 export type ImportGraph = ReadonlyMap<string, readonly string[]>;
@@ -20,7 +20,26 @@ const infoSchema = z.object({
   })),
 });
 
-const codeFolders = ["coordinator", "worker", "shared", "deploy", "tests"];
+/** The folders that hold code. */
+export const codeFolders = ["coordinator", "worker", "shared", "deploy", "tests"] as const;
+
+/** Tests and what only they use. */
+export function isTest(path: string): boolean {
+  return path.startsWith("tests/") || /(_test|_fixture|_contract)\.tsx?$|(^|\/)testing\//.test(path);
+}
+
+/** The graph without tests. */
+export function productGraph(graph: ImportGraph): ImportGraph {
+  return new Map(
+    [...graph].filter(([path]) => !isTest(path)).map((
+      [path, imports],
+    ) => [path, imports.filter((to) => !isTest(to))]),
+  );
+}
+
+export function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
+}
 
 /** All TypeScript files of ours, sorted, as paths from the root. */
 export function sourceFiles(root = repositoryRoot): string[] {

@@ -1,0 +1,77 @@
+/**
+ * The rooms of the house: which folder may import which. A room is a folder below one of the sides, with all of its
+ * subfolders; "." holds the files beside the rooms.
+ *
+ * Each table reads bottom up: a room imports rooms above its own line only, so that no circle can be written down.
+ */
+
+/** What each side may import besides itself. */
+export const SIDES: Readonly<Record<string, readonly string[]>> = {
+  shared: [],
+  coordinator: ["shared"],
+  worker: ["shared"],
+  // Drives the others as child processes and over HTTP.
+  deploy: ["shared"],
+  tests: ["shared", "coordinator", "worker", "deploy"],
+};
+
+/** May import every room of its side. */
+export const ALL = "all";
+
+type Rooms = Readonly<Record<string, readonly string[] | typeof ALL>>;
+
+/** For each room the rooms of the same side that it may import. */
+export const ROOMS: Readonly<Record<string, Rooms>> = {
+  shared: {
+    std: [],
+    ".": [],
+    python: ["."],
+    model: ["."],
+    job: [".", "python"],
+    data: [".", "std", "python", "job"],
+    protocol: [".", "data", "job", "model"],
+    bus: [".", "protocol"],
+  },
+
+  coordinator: {
+    storage: [],
+    config: [],
+    leadership: [],
+    broker: ["config", "storage"],
+    access: ["broker", "storage"],
+    base_models: ["storage"],
+    planning: ["base_models", "storage"],
+    job_request: ["planning"],
+    training: ["access", "planning"],
+    fleet: ["access", "broker", "planning", "storage", "training"],
+    jobs: ["base_models", "fleet", "job_request", "planning", "storage"],
+    api: ["access", "base_models", "fleet", "job_request", "jobs", "storage", "training"],
+    ".": ALL,
+  },
+
+  worker: {
+    async: [],
+    allreduce: [],
+    device: [],
+    nf4: [],
+    optimizer: [],
+    files: ["nf4"],
+    kernels: ["device"],
+    model: ["device", "files", "kernels", "nf4"],
+    engine: ["device", "files", "kernels", "model", "optimizer"],
+    evaluate: ["device", "files", "model"],
+    local_steps: ["async", "engine", "optimizer"],
+    step: ["allreduce", "async", "engine", "local_steps"],
+    recovery: ["async", "engine", "step"],
+    job: ["async", "engine", "local_steps", "recovery", "step"],
+    fleet: ["async", "job"],
+    transfer: ["async", "engine", "fleet"],
+    ".": ALL,
+  },
+
+  deploy: {
+    setup: [],
+    demo: ["setup"],
+    ".": ALL,
+  },
+};
