@@ -8,10 +8,11 @@ import { catchUncaught, detailOf, type Logger, processLogger } from "../shared/l
 import { assertAdapterMoved } from "./jobs/adapter_check.ts";
 import { parseConfig, USAGE } from "./config/config.ts";
 import type { CoordinatorConfig } from "./config/config.ts";
-import { connectFleet } from "./connect_fleet.ts";
+import { connectFleet } from "./start/connect_fleet.ts";
 import { checkNewJob } from "./planning/prepare_job.ts";
-import { startCoordinator } from "./start.ts";
-import type { CoordinatorParts, RunningCoordinator } from "./start.ts";
+import { startCoordinator } from "./start/start.ts";
+import type { CoordinatorParts } from "./start/parts.ts";
+import type { RunningCoordinator } from "./start/start.ts";
 import { openPreparer } from "./planning/open_preparer.ts";
 
 /** Whatever does not end in this time is left to end with the process. */

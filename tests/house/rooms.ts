@@ -46,6 +46,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     fleet: ["access", "broker", "planning", "storage", "training"],
     jobs: ["base_models", "fleet", "job_request", "planning", "storage"],
     api: ["access", "base_models", "fleet", "job_request", "jobs", "storage", "training"],
+    start: ALL,
     ".": ALL,
   },
 

@@ -1,18 +1,19 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { openConnection } from "../shared/bus/nats_connection.ts";
-import { createNatsKeys, type NatsKeys } from "../shared/bus/nats_keys.ts";
-import { systemClock } from "../shared/clock.ts";
-import { LoraFleetError } from "../shared/errors.ts";
-import { workerIdOf } from "../shared/protocol/ids.ts";
-import { FakeFleet, fakePrepare, preparerOf } from "./api/app_fixture.ts";
-import { parseConfig } from "./config/config.ts";
-import type { CoordinatorConfig } from "./config/config.ts";
-import type { Broker } from "./broker/broker.ts";
+import { openConnection } from "../../shared/bus/nats_connection.ts";
+import { createNatsKeys, type NatsKeys } from "../../shared/bus/nats_keys.ts";
+import { systemClock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { workerIdOf } from "../../shared/protocol/ids.ts";
+import { FakeFleet, fakePrepare, preparerOf } from "../api/app_fixture.ts";
+import { parseConfig } from "../config/config.ts";
+import type { CoordinatorConfig } from "../config/config.ts";
+import type { Broker } from "../broker/broker.ts";
 import type { ConnectOptions } from "./connect_fleet.ts";
-import type { PlannedJob } from "./planning/planned_job.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
 import { startCoordinator } from "./start.ts";
-import type { CoordinatorParts, RunningCoordinator } from "./start.ts";
-import type { JoinReply } from "./api/services.ts";
+import type { CoordinatorParts } from "./parts.ts";
+import type { RunningCoordinator } from "./start.ts";
+import type { JoinReply } from "../api/services.ts";
 
 interface Trial {
   readonly config: CoordinatorConfig;

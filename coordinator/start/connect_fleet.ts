@@ -1,16 +1,16 @@
 /** The fleet over NATS: connects, leads, and only then says or hears anything. */
-import type { LeaseOptions } from "../shared/bus/bus.ts";
-import { connectNatsBus } from "../shared/bus/nats_bus.ts";
-import type { Clock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
-import { LIMITS, type Limits } from "../shared/protocol/limits.ts";
-import type { Log } from "../shared/log.ts";
-import type { BrokerHealth } from "./broker/broker_health.ts";
-import type { Fleet } from "./fleet/fleet.ts";
-import { createFleet, type FleetOptions } from "./fleet/fleet_over_bus.ts";
-import { tryToLead } from "./leadership/leadership.ts";
-import { type Standby, waitToLead } from "./leadership/standby.ts";
-import type { Broker } from "./broker/broker.ts";
+import type { LeaseOptions } from "../../shared/bus/bus.ts";
+import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
+import type { Log } from "../../shared/log.ts";
+import type { BrokerHealth } from "../broker/broker_health.ts";
+import type { Fleet } from "../fleet/fleet.ts";
+import { createFleet, type FleetOptions } from "../fleet/fleet_over_bus.ts";
+import { tryToLead } from "../leadership/leadership.ts";
+import { type Standby, waitToLead } from "../leadership/standby.ts";
+import type { Broker } from "../broker/broker.ts";
 
 /** A broker that does not answer for so long is not ready. */
 const BROKER_ANSWER_MS = 2000;

@@ -1,7 +1,7 @@
 /** By which addresses others reach the coordinator: what it listens on is not always what leads to it. */
-import type { CoordinatorConfig } from "./config/config.ts";
-import type { JoinReply } from "./api/services.ts";
-import type { Tls } from "./config/tls.ts";
+import type { CoordinatorConfig } from "../config/config.ts";
+import type { JoinReply } from "../api/services.ts";
+import type { Tls } from "../config/tls.ts";
 
 /** The URL of an own server: where it listens on every interface, by the first address that other machines can reach. */
 export function ownAddress(

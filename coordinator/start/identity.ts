@@ -3,11 +3,11 @@
  * the keys that sign for its broker, and that one's port. In the data folder, for the owner's eyes.
  */
 import { z } from "zod";
-import { createNatsKeys, type NatsKeyKind } from "../shared/bus/nats_keys.ts";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import type { AccountSeeds } from "./broker/nats_accounts.ts";
-import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "./storage/private_folder.ts";
-import { randomText } from "./storage/ids.ts";
+import { createNatsKeys, type NatsKeyKind } from "../../shared/bus/nats_keys.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import type { AccountSeeds } from "../broker/nats_accounts.ts";
+import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
+import { randomText } from "../storage/ids.ts";
 
 const seedSchema = z.string().regex(/^S[A-Z2-7]{57}$/);
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
-import { LoraFleetError } from "../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { loadIdentity, saveIdentity } from "./identity.ts";
 
 Deno.test("an identity is made once, kept, private, and not overwritten when broken", async () => {

@@ -1,0 +1,83 @@
+/** The API on its socket, with what it says of its own readiness. */
+import { createApp } from "../api/app.ts";
+import { createReadiness } from "../api/readiness.ts";
+import { serveHttp } from "../api/transport/http_server.ts";
+import type { CoordinatorConfig } from "../config/config.ts";
+import type { Tls } from "../config/tls.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
+import { assertTakesBytes } from "../storage/probe_folder.ts";
+import { brokerForWorkers, ownAddress } from "./addresses.ts";
+import type { BrokerAccess } from "./broker_access.ts";
+import type { DataFolder } from "./data_folder.ts";
+import type { Leading } from "./lead.ts";
+import type { Services } from "./services.ts";
+import type { CoordinatorParts } from "./parts.ts";
+
+/** How long open downloads may continue after the coordinator starts to stop. */
+const SHUTDOWN_GRACE_MS = 2000;
+
+export interface ApiParts {
+  readonly config: CoordinatorConfig;
+  readonly clock: CoordinatorParts["clock"];
+  readonly folder: DataFolder;
+  readonly broker: BrokerAccess;
+  readonly leading: Leading;
+  readonly services: Services;
+  readonly tls: Tls | null;
+  readonly stopping: AbortController;
+  readonly onDefect: (message: string, thrown: unknown) => void;
+}
+
+/** Serves until `started` is disposed. Returns the API's URL. Throws a `LoraFleetError` with code `port_in_use`. */
+export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): Promise<string> {
+  const { config, clock, folder, broker, leading, services, tls, stopping, onDefect } = parts;
+  const { store, artifacts, hidePaths } = folder;
+  const { apiKeys, joinTokenTtlMs, maxUploadBytes, publicUrl } = config;
+  const brokerAddress = brokerForWorkers(config, broker.own?.port ?? null, tls);
+  const app = createApp({
+    ...services,
+    ...{
+      store,
+      artifacts,
+      clock,
+      hidePaths,
+      parseJobRequest,
+      apiKeys,
+      joinTokenTtlMs,
+      maxUploadBytes,
+      onDefect,
+    },
+    access: broker.access,
+    fleet: leading.connected.fleet,
+    addresses: (requestUrl) => ({
+      ...brokerAddress(requestUrl),
+      httpUrl: publicUrl ?? requestUrl.origin,
+      coordinatorId: leading.identity.coordinatorId,
+    }),
+    readiness: readinessOf(parts),
+    stopping: stopping.signal,
+  });
+  const handler = (request: Request) => app.fetch(request);
+  const server = await serveHttp({ hostname: config.host, port: config.port, tls, clock, handler, onDefect });
+  started.defer(async () => {
+    stopping.abort();
+    const drained = new AbortController();
+    const late = clock.sleep(SHUTDOWN_GRACE_MS, drained.signal).catch(() => {});
+    await Promise.race([server.shutdown(), late]);
+    drained.abort();
+  });
+  return publicUrl ?? ownAddress(tls === null ? "http" : "https", config.host, server.port);
+}
+
+function readinessOf({ config, clock, folder, broker, leading: { connected } }: ApiParts) {
+  return createReadiness(clock, {
+    store: () => folder.store.probe(),
+    data_folder: () => assertTakesBytes(config.dataFolder),
+    nats: () => connected.assertConnected(),
+    streams: async () => {
+      // Reports a full disk before our own broker fails to store something.
+      if (broker.own !== null) await assertTakesBytes(`${config.dataFolder}/nats`, "the broker's folder");
+      await connected.assertStores();
+    },
+  });
+}

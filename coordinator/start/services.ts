@@ -1,0 +1,40 @@
+/** What the API offers: files, uploads, base models and jobs. */
+import { randomId } from "../storage/ids.ts";
+import { createHashCache } from "../base_models/files.ts";
+import { createModelRegistry, type ModelRegistry } from "../base_models/registry.ts";
+import type { CoordinatorConfig } from "../config/config.ts";
+import type { Fleet } from "../fleet/fleet.ts";
+import { createFileStore, type FileStore } from "../jobs/file_store.ts";
+import { createJobService, type JobService } from "../jobs/job_service.ts";
+import { createUploadStore, type UploadStore } from "../jobs/upload_store.ts";
+import type { DataFolder } from "./data_folder.ts";
+import type { CoordinatorParts } from "./parts.ts";
+
+export interface Services {
+  readonly files: FileStore;
+  readonly uploads: UploadStore;
+  readonly models: ModelRegistry;
+  readonly jobs: JobService;
+}
+
+export async function createServices(
+  { dataFolder, maxUploadBytes, modelRoots, hub }: CoordinatorConfig,
+  { clock, log, openPreparer, checkModel, checkAdapter }: CoordinatorParts,
+  { store, artifacts }: DataFolder,
+  fleet: Fleet,
+  onDefect: (message: string, thrown: unknown) => void,
+): Promise<Services> {
+  const shared = { store, artifacts, clock, newId: randomId };
+  const files = createFileStore({ ...shared, folder: `${dataFolder}/files`, maxUploadBytes });
+  await files.sweep();
+  const uploads = createUploadStore({ ...shared, files, maxUploadBytes, folder: `${dataFolder}/uploads` });
+  await uploads.sweep();
+  const hashes = createHashCache(`${dataFolder}/model_hashes.json`);
+  const models = createModelRegistry({ roots: modelRoots, hub, hashes });
+  const jobs = createJobService({
+    ...{ ...shared, files, models, fleet, checkModel, onDefect, log },
+    ...await openPreparer(`${dataFolder}/prepared`),
+    ...(checkAdapter === undefined ? {} : { checkAdapter }),
+  });
+  return { files, uploads, models, jobs };
+}
