@@ -1,9 +1,8 @@
-/** Which files of a folder in Hugging Face layout make a base model, and their hashes. */
+/** The files that make a base model in a folder of Hugging Face layout. */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
-import { writeStreamedFile } from "../storage/streamed_file.ts";
 
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const SINGLE_NAME = "model.safetensors";
@@ -21,17 +20,17 @@ const SMALL_FILES = new Set([
 
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
-/** What transformers reads beside the weights. */
+/** The files that transformers reads besides the weights. */
 export function isSmallFile(name: string): boolean {
   return PLAIN_NAME.test(name) &&
     (SMALL_FILES.has(name) || /^tokenizer[^/]*$/.test(name) || name === INDEX_NAME);
 }
 
 /**
- * The files that training needs, sorted: of the weights `model.safetensors`, else those that the index names, as
- * transformers and the workers do. `readIndex` gives the index's text and is asked only where there is one.
+ * The files that training needs, sorted. Weights are `model.safetensors` or else the files that the index names, as in
+ * transformers and the workers. `readIndex` returns the index's text and is called only if there is one.
  *
- * Throws a `LoraFleetError` with code `invalid_model` where the config or the weights are missing.
+ * Throws a `LoraFleetError` with code `invalid_model` if the config or the weights are missing.
  */
 export async function selectModelFiles(
   names: readonly string[],
@@ -74,7 +73,8 @@ async function selectWeights(
   return wanted;
 }
 
-function parseJson(text: string): unknown {
+/** Null for text that is no JSON. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -86,54 +86,4 @@ function parseJson(text: string): unknown {
 export function manifestOf(files: ModelManifest["files"]): ModelManifest {
   const lines = files.map(({ name, sha256 }) => `${sha256}  ${name}\n`).sort();
   return { hash: createHash("sha256").update(lines.join("")).digest("hex"), files };
-}
-
-/** The SHA-256 of files, computed once for each path, size and modification time. */
-export interface HashCache {
-  /** Throws a `LoraFleetError` with code `storage` where the file cannot be read, and what `signal` was aborted with. */
-  hash(path: string, signal?: AbortSignal): Promise<{ size: number; sha256: string }>;
-}
-
-const cacheSchema = z.record(
-  z.string(),
-  z.object({ size: z.int(), modifiedMs: z.number(), sha256: z.string() }),
-);
-
-/** Keeps the hashes in a JSON file, so that a restart does not read tens of gigabytes again. */
-export function createHashCache(cachePath: string): HashCache {
-  let loaded: Promise<Map<string, z.output<typeof cacheSchema>[string]>> | null = null;
-  const load = async () => {
-    // A cache that cannot be read costs a second look at the models, nothing else.
-    const text = await Deno.readTextFile(cachePath).catch(() => "{}");
-    const parsed = cacheSchema.safeParse(parseJson(text));
-    return new Map(Object.entries(parsed.success ? parsed.data : {}));
-  };
-  return {
-    async hash(path, signal) {
-      const entries = await (loaded ??= load());
-      try {
-        const { size, mtime } = await Deno.stat(path);
-        const modifiedMs = mtime?.getTime() ?? 0;
-        const known = entries.get(path);
-        if (known !== undefined && known.size === size && known.modifiedMs === modifiedMs) {
-          return { size, sha256: known.sha256 };
-        }
-        const hash = createHash("sha256");
-        for await (const chunk of (await Deno.open(path)).readable) {
-          signal?.throwIfAborted();
-          hash.update(chunk);
-        }
-        entries.set(path, { size, modifiedMs, sha256: hash.digest("hex") });
-      } catch (thrown) {
-        if (signal?.aborted === true) throw thrown;
-        throw new LoraFleetError("storage", `cannot read ${quote(path)}: ${messageOf(thrown)}`, {
-          cause: thrown,
-        });
-      }
-      const bytes = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
-      await writeStreamedFile(cachePath, ReadableStream.from([bytes]), { maxBytes: bytes.byteLength });
-      const { size, sha256 } = entries.get(path)!;
-      return { size, sha256 };
-    },
-  };
 }

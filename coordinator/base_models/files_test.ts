@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { createHashCache, manifestOf, selectModelFiles } from "./files.ts";
+import { createHashCache } from "./hash_cache.ts";
+import { manifestOf, selectModelFiles } from "./files.ts";
 
 const ABC_SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 const noIndex = () => Promise.reject(new Error("the index was read without need"));

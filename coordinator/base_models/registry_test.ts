@@ -3,7 +3,8 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { LoraFleetError } from "../../shared/errors.ts";
 import { createModelRegistry } from "./registry.ts";
 import type { ModelRegistry } from "./registry.ts";
-import { createHashCache, manifestOf } from "./files.ts";
+import { createHashCache } from "./hash_cache.ts";
+import { manifestOf } from "./files.ts";
 
 async function withRoots(
   body: (world: { registry: ModelRegistry; one: string; two: string; outside: string }) => Promise<void>,

@@ -2,7 +2,7 @@
 import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
 import type { LoraSpec } from "../../shared/job/job_spec.ts";
 import type { PlannedJob } from "./planned_job.ts";
-import { hubRepoOf, parseHubName } from "../base_models/hub.ts";
+import { hubRepoOf, parseHubName } from "../base_models/hub_name.ts";
 
 /**
  * What the adapter's config calls its base model, as PEFT's AutoPeftModel finds it again: what the job says, else the hub's name

@@ -1,8 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { downloadFromHub, findHubCommit, parseHubName } from "./hub.ts";
-import type { HubOptions } from "./hub.ts";
+import { downloadFromHub } from "./hub_download.ts";
+import { findHubCommit } from "./hub_api.ts";
+import { parseHubName } from "./hub_name.ts";
+import type { HubOptions } from "./hub_api.ts";
 
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 const WEIGHTS = "weights ".repeat(1000);
