@@ -1,5 +1,5 @@
 /** For tests of the own broker: every version of nats-server that this machine has, since JetStream's facts differ. */
-import { findNatsServer } from "./nats_server.ts";
+import { findNatsServer } from "./nats_binary.ts";
 import { parseNatsVersion } from "./nats_server_config.ts";
 
 /** `go install github.com/nats-io/nats-server/v2@latest` puts the newest one there. */

@@ -12,7 +12,8 @@ import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { brokerAccounts, masterOf } from "./nats_accounts.ts";
 import { natsBinaries } from "./nats_binaries_fixture.ts";
-import { findNatsServer, startNatsServer } from "./nats_server.ts";
+import { findNatsServer } from "./nats_binary.ts";
+import { startNatsServer } from "./nats_server.ts";
 import type { NatsServerOptions } from "./nats_server.ts";
 import { natsServerConfigText, parseNatsVersion } from "./nats_server_config.ts";
 

@@ -1,84 +1,65 @@
-/** The coordinator's own broker in its data folder: on last time's port where it can, kept running, after the last one's end. */
+/** The coordinator's own broker in its data folder: on its previous port if possible, supervised, with signed accounts. */
 import { updateNatsAccount } from "../../shared/bus/nats_account_update.ts";
 import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import type { CoordinatorConfig } from "../config/config.ts";
+import type { Tls } from "../config/tls.ts";
+import { assertTakesBytes } from "../storage/probe_folder.ts";
+import type { Broker } from "./broker.ts";
 import type { BrokerHealth } from "./broker_health.ts";
 import { watchBroker } from "./broker_watch.ts";
-import type { CoordinatorConfig } from "../config/config.ts";
-import type { Broker } from "./broker.ts";
 import { type AccountKeys, brokerAccounts, fleetToken, masterOf, type Revocation } from "./nats_accounts.ts";
-import { findNatsServer, startNatsServer } from "./nats_server.ts";
+import { findNatsServer } from "./nats_binary.ts";
+import { startNatsServer } from "./nats_server.ts";
 import { superviseNatsServer } from "./nats_supervisor.ts";
 import type { SupervisedNatsServer, SupervisorOptions } from "./nats_supervisor.ts";
-import { assertTakesBytes } from "../storage/probe_folder.ts";
-import type { Tls } from "../config/tls.ts";
 
 export interface OwnBroker extends SupervisedNatsServer {
   /** How the coordinator reaches it. */
   readonly broker: Broker;
   /**
-   * Who is revoked loses the connection now. A broker that cannot be told reads it when it starts again, so that this only
-   * logs what goes wrong.
+   * Closes the connections of revoked workers. Only logs a failure, because the broker reads the revocations whenever it
+   * starts.
    */
   enforce(revocations: readonly Revocation[]): Promise<void>;
 }
 
 export interface OwnBrokerOptions extends Pick<SupervisorOptions, "clock" | "log"> {
-  /** Where it is reported whether the broker stores anything; one that does not is started again. */
+  /** Reports whether the broker stores anything; one that does not is restarted. */
   readonly health: BrokerHealth;
   /** Null: without TLS. */
   readonly tls: Tls | null;
   readonly keys: AccountKeys;
-  /** As they are whenever the broker starts. */
+  /** Read whenever the broker starts. */
   readonly revocations: () => readonly Revocation[];
 }
 
 /**
- * Takes last time's port again where that becomes free in time, so that workers which still look for it find the broker;
- * otherwise any. A port that was chosen is insisted on. Throws what `startNatsServer` throws.
+ * Takes the previous port if it becomes free in time, so that workers that still try it find the broker; otherwise any. A
+ * configured port is the only one tried. Throws what `startNatsServer` throws.
  */
 export async function startOwnBroker(
   config: CoordinatorConfig,
   lastPort: number,
-  { keys, revocations, tls, clock, log, health }: OwnBrokerOptions,
+  options: OwnBrokerOptions,
 ): Promise<OwnBroker> {
+  const { keys, revocations, tls, clock, log, health } = options;
   const folder = `${config.dataFolder}/nats`;
   const seconds = () => Math.floor(clock.now() / 1000);
-  const master = (account: keyof AccountKeys) => masterOf(keys[account], createNatsKeys("user"), seconds());
   const start = (port: number) =>
     startNatsServer({
       binary: findNatsServer(config.natsServerBinary, config.searchPath),
-      folder,
-      host: config.natsHost,
-      port,
+      ...{ folder, port, tls, clock, host: config.natsHost },
       accounts: () => brokerAccounts(keys, revocations(), seconds()),
-      tls,
-      clock,
     });
-  const supervise = (port: number) => superviseNatsServer(port, { start, clock, log });
-  const wanted = config.natsPort === 0 ? lastPort : config.natsPort;
-  let server: SupervisedNatsServer;
-  try {
-    server = await supervise(wanted);
-  } catch (thrown) {
-    const isRemembered = config.natsPort === 0 && wanted !== 0;
-    if (!isRemembered || !(thrown instanceof LoraFleetError) || thrown.code !== "port_in_use") throw thrown;
-    server = await supervise(0);
-    log(
-      "warn",
-      `port ${wanted}, which the broker had before, is taken: workers find the new one by the join URL`,
-    );
-  }
+  const server = await startOnPort(config.natsPort, lastPort, { start, clock, log });
   const watching = new AbortController();
   const watched = watchBroker({
     ...{ health, clock, log, restart: server.restart, signal: watching.signal },
     assertRoom: () => assertTakesBytes(folder, "the broker's folder"),
   });
-  const trust = tls === null ? {} : {
-    ...(tls.ca === null ? {} : { tlsCa: tls.ca }),
-    // By loopback, an address that the certificate need not hold.
-    tlsServerName: tls.serverName,
-  };
+  const master = (account: keyof AccountKeys) => masterOf(keys[account], createNatsKeys("user"), seconds());
+  const trust = trustIn(tls);
   return {
     ...server,
     async stop() {
@@ -87,10 +68,7 @@ export async function startOwnBroker(
       await server.stop();
     },
     broker: {
-      url: server.url,
-      user: null,
-      password: null,
-      credsPath: null,
+      ...{ url: server.url, user: null, password: null, credsPath: null },
       identities: { fleet: master("fleet"), streams: master("streams") },
       ...trust,
     },
@@ -101,11 +79,36 @@ export async function startOwnBroker(
         identity: master("system"),
         ...trust,
       };
-      try {
-        await updateNatsAccount(system, fleetToken(keys, now, seconds()));
-      } catch (thrown) {
-        log("warn", `${messageOf(thrown)}; whoever is revoked is refused once it starts again`);
-      }
+      await updateNatsAccount(system, fleetToken(keys, now, seconds())).catch((thrown) =>
+        log("warn", `${messageOf(thrown)}; the broker refuses revoked workers after its next start`)
+      );
     },
   };
+}
+
+/** @param wanted 0: the previous port, or any if that one is taken or unknown */
+async function startOnPort(
+  wanted: number,
+  lastPort: number,
+  options: SupervisorOptions,
+): Promise<SupervisedNatsServer> {
+  if (wanted !== 0) return await superviseNatsServer(wanted, options);
+  try {
+    return await superviseNatsServer(lastPort, options);
+  } catch (thrown) {
+    const isTaken = thrown instanceof LoraFleetError && thrown.code === "port_in_use";
+    if (lastPort === 0 || !isTaken) throw thrown;
+    const server = await superviseNatsServer(0, options);
+    options.log(
+      "warn",
+      `the broker's previous port ${lastPort} is taken: workers find the new one by the join URL`,
+    );
+    return server;
+  }
+}
+
+function trustIn(tls: Tls | null): Pick<Broker, "tlsCa" | "tlsServerName"> {
+  if (tls === null) return {};
+  // The certificate need not name the loopback address by which the coordinator connects.
+  return { ...(tls.ca === null ? {} : { tlsCa: tls.ca }), tlsServerName: tls.serverName };
 }
