@@ -1,6 +1,6 @@
 /**
- * `deno task coordinator`: reads the command line, starts the coordinator or waits for another one's end, prints how
- * workers join, and stops all of it on a signal. Exit codes: 0 stopped by SIGTERM, 1 failed, 2 usage, 130 interrupted.
+ * `deno task coordinator`: reads the command line, starts the coordinator or stands by, prints the command that joins a
+ * worker, and stops everything on a signal. Exit codes: 0 stopped by SIGTERM, 1 failed, 2 usage, 130 interrupted.
  */
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
@@ -15,7 +15,7 @@ import type { CoordinatorParts } from "./start/parts.ts";
 import type { RunningCoordinator } from "./start/start.ts";
 import { openPreparer } from "./planning/open_preparer.ts";
 
-/** Whatever does not end in this time is left to end with the process. */
+/** Whatever takes longer ends with the process. */
 const STOP_TIMEOUT_MS = 15_000;
 
 async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promise<number> {
@@ -25,7 +25,7 @@ async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promis
   let signalCount = 0;
   for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 0]] as const) {
     Deno.addSignalListener(signal, () => {
-      // Who presses Ctrl-C twice does not want to wait.
+      // A second Ctrl-C ends the process at once.
       if (++signalCount > 1) Deno.exit(130);
       signalled.resolve(exitCode);
     });
@@ -48,7 +48,7 @@ async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promis
     if (thrown === waiting.signal.reason) return await signalled.promise;
     throw thrown;
   }
-  const who = config.apiKeys.length === 0 ? "this machine alone, without a key" : "with an API key";
+  const who = config.apiKeys.length === 0 ? "this machine only, without a key" : "with an API key";
   console.log(`lorafleet coordinator: API at ${running.url}/v1 (${who})`);
   console.log(`deno task worker --join ${running.joinUrl}`);
 
@@ -59,7 +59,7 @@ async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promis
   const exitCode = await Promise.race([signalled.promise, broken]);
   const stopped = running.stop().then(() => true);
   const inTime = await Promise.race([stopped, systemClock.sleep(STOP_TIMEOUT_MS).then(() => false)]);
-  if (!inTime) log("warn", `not everything has stopped after ${STOP_TIMEOUT_MS} ms`);
+  if (!inTime) log("warn", `still stopping after ${STOP_TIMEOUT_MS} ms; exiting anyway`);
   return exitCode;
 }
 

@@ -1,6 +1,6 @@
 /**
- * `deno task setup`: installs nats-server and a Vulkan driver where they are missing. Safe to run again.
- * Exit codes: 0 all there, 2 usage, or something is missing that must be installed by hand (the commands are printed).
+ * `deno task setup`: installs nats-server and a Vulkan driver if they are missing. Safe to repeat.
+ * Exit codes: 0 complete, 2 usage, or something must be installed by hand (prints the commands).
  */
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
@@ -8,9 +8,9 @@ import { ensureSetup } from "./setup/ensure.ts";
 
 const USAGE = `Usage: deno task setup [--ignore-gpu]
 
-Installs what lorafleet needs and this machine lacks: nats-server, and a Vulkan driver for its GPU or, where it has none, Mesa's
-software driver. Uses apt where that asks no questions (as root, or with sudo that needs no password); elsewhere it prints the
-commands to type. Changes nothing where all is there.
+Installs what lorafleet needs and this machine lacks: nats-server, and a Vulkan driver for its GPU or, without a GPU, Mesa's
+software driver. Uses apt as root or with passwordless sudo; otherwise prints the commands to type. Changes nothing if nothing
+is missing.
 
   --ignore-gpu   accept the CPU's driver although this machine has a GPU
   --help
@@ -30,7 +30,7 @@ function parseOptions(args: readonly string[]) {
 }
 
 try {
-  // Before anything is installed: a person who asks what this does wants to read it first.
+  // Before anything is installed: --help must not change the machine.
   const { isHelp, ignoreGpu } = parseOptions(Deno.args);
   if (isHelp) {
     console.log(USAGE);

@@ -1,6 +1,6 @@
 /**
- * Who may join, who has joined, and who gets no work: join tokens, as hashes, the keys of workers, quarantines. One SQLite file in
- * the data folder, beside the jobs'; the lock on that one keeps a second coordinator away from both.
+ * Join tokens (as hashes), the keys of joined workers, and quarantines, in one SQLite file of the data folder. The lock on the
+ * job store beside it keeps a second coordinator away from both.
  */
 import { dirname } from "@std/path";
 import { mkdirSync } from "node:fs";
@@ -14,11 +14,11 @@ import { onDatabase } from "../storage/sqlite.ts";
 
 export const joinTokenSchema = z.strictObject({
   id: z.string(),
-  /** For a person. */
+  /** For people. */
   name: z.string(),
-  /** SHA-256 of the token: who reads the file cannot join with it. */
+  /** SHA-256 of the token, so that nobody can join by reading the file. */
   hash: z.string(),
-  /** In milliseconds since 1970, as all times here. */
+  /** All times are in milliseconds since 1970. */
   createdAt: z.number(),
   /** Null: never. */
   expiresAt: z.number().nullable(),
@@ -29,10 +29,10 @@ export type JoinTokenRecord = z.output<typeof joinTokenSchema>;
 export const joinedWorkerSchema = z.strictObject({
   publicKey: z.string(),
   worker: z.string(),
-  /** Of the token that it has joined by. */
+  /** The join token that it used. */
   tokenId: z.string(),
   joinedAt: z.number(),
-  /** When the newest token that was signed for it ends. */
+  /** When its newest credential expires. */
   expiresAt: z.number(),
   revokedAt: z.number().nullable(),
 });
@@ -55,7 +55,7 @@ export interface AccessStore extends QuarantineStore {
   workerById(id: string): JoinedWorker | null;
   workersOf(tokenId: string): readonly JoinedWorker[];
   revokedWorkers(): readonly JoinedWorker[];
-  /** Forgets workers all of whose tokens have ended before a time, quarantines included: nobody can use them any more. */
+  /** Forgets workers whose credentials have all expired before a time, and their quarantines. */
   forgetWorkers(before: number): void;
   close(): void;
 }

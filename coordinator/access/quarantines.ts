@@ -1,6 +1,6 @@
 /**
- * The fleet's list of workers that get no work. An audit that finds a worker wrong is kept over restarts, until somebody
- * reinstates it; strikes count for one job in one process (decision 0012).
+ * Workers that get no work. A quarantine after a failed audit survives restarts until the worker is reinstated; strikes count
+ * for one job in one process (decision 0012).
  */
 
 /** Why a worker gets no work. */
@@ -10,13 +10,13 @@ export interface WorkerQuarantine {
   readonly reasons: readonly string[];
   /** In milliseconds since 1970. */
   readonly since: number;
-  /** The job in which it was found out. */
+  /** The job that it was caught in. */
   readonly jobId: string;
-  /** `jobEnds`: it was to blame for too much in this job. `reinstated`: its bits are wrong, and somebody has to look at it. */
+  /** `jobEnds`: it got too many strikes in this job. `reinstated`: it computed wrong bits, which an operator has to look into. */
   readonly until: "jobEnds" | "reinstated";
 }
 
-/** Where the list outlives the coordinator. */
+/** Where the list survives restarts. */
 export interface QuarantineStore {
   putQuarantine(quarantine: WorkerQuarantine): void;
   quarantines(): readonly WorkerQuarantine[];
@@ -26,11 +26,11 @@ export interface QuarantineStore {
 export interface Quarantines {
   of(worker: string): WorkerQuarantine | null;
   workers(): ReadonlySet<string>;
-  /** A worker that is on the list already keeps its earlier reasons; the longer quarantine counts. */
+  /** A worker already on the list keeps its earlier reasons, and the longer quarantine counts. */
   add(quarantine: WorkerQuarantine): void;
-  /** Whether it was on the list. */
+  /** Returns whether it was on the list. */
   lift(worker: string): boolean;
-  /** Forgets those that were to last as long as the job. */
+  /** Lifts the quarantines that last as long as the job. */
   jobEnded(jobId: string): void;
 }
 

@@ -63,7 +63,7 @@ export function issueCredential(
 export function readCredential(accountKey: string, token: string, now: number): WorkerIdentity {
   const body = bodySchema.safeParse(readSigned(accountKey, token));
   if (!body.success) {
-    throw new LoraFleetError("unauthorized", "the token is none that was signed for a worker");
+    throw new LoraFleetError("unauthorized", "the token was not signed for a worker");
   }
   const { sub, iat, exp } = body.data;
   if (1000 * exp <= now) {

@@ -53,7 +53,7 @@ Deno.test("whatever was changed, or signed by somebody else or for something els
     const error = assertThrows(
       () => readCredential(account.publicKey, text, now),
       LoraFleetError,
-      "none that",
+      "the token was not signed",
     );
     assertEquals(error.code, "unauthorized", text);
   }

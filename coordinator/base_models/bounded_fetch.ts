@@ -1,14 +1,14 @@
-/** `fetch` whose answers have a largest size, all of them together: a server that sends without end fills the memory of who asks. */
+/** `fetch` with a limit on all responses together: a server that never stops sending would fill our memory. */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 
 export interface ResponseBounds {
-  /** Of all answers together. */
+  /** All responses together. */
   readonly maxBytes: number;
-  /** A list in pages may go on for ever with hardly a byte in each. */
+  /** A paged list may go on for ever with hardly a byte per page. */
   readonly maxResponses: number;
 }
 
-/** Throws a `LoraFleetError` with code `invalid_request`, or errors the answer's body with it, beyond a bound. */
+/** Beyond a limit throws a `LoraFleetError` with code `invalid_request`, or errors the response's body with it. */
 export function boundedFetch(
   plainFetch: typeof fetch,
   { maxBytes, maxResponses }: ResponseBounds,
@@ -45,7 +45,7 @@ export function boundedFetch(
       }),
     );
     const bounded = new Response(counted, response);
-    // A new Response forgets where it came from.
+    // A new Response loses its URL.
     Object.defineProperty(bounded, "url", { value: response.url });
     return bounded;
   };

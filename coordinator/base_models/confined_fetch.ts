@@ -1,9 +1,9 @@
 /**
- * `fetch` for a server that is trusted with its own files and nothing else: it may send us elsewhere, as hubs do for large
- * files, but not to private addresses, not out of TLS, and without our token.
+ * `fetch` for a server that is trusted with its own files only. It may redirect us, as hubs do for large files, but not to
+ * private addresses, not out of TLS, and without our token.
  *
- * A name that is public when it is looked up and private when it is connected to gets through: fetch takes no address beside
- * the name.
+ * A name that resolves to a public address here and to a private one in `fetch` gets through: `fetch` takes no address
+ * besides the name.
  */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -11,7 +11,7 @@ import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { isPrivateAddress } from "./private_address.ts";
 
 export interface ConfinedFetchOptions {
-  /** Whoever runs the coordinator has chosen it: wherever it lies, it is asked, and where it is private, so may its mirrors be. */
+  /** The operator's choice, and therefore always allowed; if it is private, so may its mirrors be. */
   readonly endpoint: string;
   readonly fetch?: typeof fetch;
   /** The addresses of a name. */
@@ -24,7 +24,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const systemResolve = async (hostname: string): Promise<readonly string[]> =>
   (await lookup(hostname, { all: true })).map(({ address }) => address);
 
-/** Throws a `LoraFleetError` with code `invalid_request` for an address that is not to be asked. */
+/** Throws a `LoraFleetError` with code `invalid_request` for a forbidden address. */
 export function createConfinedFetch(options: ConfinedFetchOptions): typeof fetch {
   const { fetch: plainFetch = fetch, resolve = systemResolve } = options;
   const home = new URL(options.endpoint);
@@ -40,7 +40,9 @@ export function createConfinedFetch(options: ConfinedFetchOptions): typeof fetch
     const refuse = (why: string) => {
       throw new LoraFleetError(
         "invalid_request",
-        `${home.origin} leads to ${quote(url.origin)}, ${why}; only public servers are asked on its word`,
+        `${home.origin} redirects to ${
+          quote(url.origin)
+        }, ${why}; only redirects to public servers are followed`,
         { param: "HF_ENDPOINT" },
       );
     };
@@ -65,17 +67,17 @@ export function createConfinedFetch(options: ConfinedFetchOptions): typeof fetch
     }
     throw new LoraFleetError(
       "invalid_request",
-      `${quote(first.url)} leads on ${MAX_REDIRECTS} times without an end`,
+      `${quote(first.url)} redirects more than ${MAX_REDIRECTS} times`,
     );
   };
 }
 
-/** The next request: only such as have no body are sent on, and a token goes nowhere but where it was meant to go. */
+/** The next request. Only requests without a body are redirected, and secrets stay with the origin they were meant for. */
 function redirected(first: Request, to: URL, from: URL): Request {
   if (first.method !== "GET" && first.method !== "HEAD") {
     throw new LoraFleetError(
       "invalid_request",
-      `${quote(from.origin)} wants a ${first.method} sent on elsewhere`,
+      `${quote(from.origin)} redirects a ${first.method}, which has a body`,
     );
   }
   const headers = new Headers(first.headers);

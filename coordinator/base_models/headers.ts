@@ -1,6 +1,6 @@
 /**
- * The headers of a base model's safetensors files: enough to refuse a broken file or a job that does not fit the model
- * before any worker has downloaded it.
+ * The headers of a base model's safetensors files: enough to refuse a broken file or an unsuitable job before any worker
+ * downloads it.
  */
 import { readSafetensorsHeader, type StoredTensor } from "../../shared/model/safetensors_file.ts";
 
@@ -14,7 +14,7 @@ export type StoredHeader = TensorHeader & StoredTensor;
 
 /**
  * Reads and checks one file's header. Throws a `LoraFleetError` with code `invalid_model` that says what the header
- * promises and what the file holds; it calls the file `name`, since users have no business with paths of this machine.
+ * promises and what the file holds. It calls the file `name`, because users must not learn paths of this machine.
  */
 export async function readTensorHeaders(path: string, name: string): Promise<readonly StoredHeader[]> {
   const { tensors, dataStart } = await readSafetensorsHeader(path, name);

@@ -48,7 +48,7 @@ export async function checkModelForJob(spec: JobSpec, folder: string): Promise<C
   return { spec: { ...spec, quantization }, warnings: [...warnings, warning] };
 }
 
-/** What is wrong with the base model is the fault of the job's field `model`, whose value is in the message. */
+/** Attributes faults of the base model to the job's field `model` and quotes its value. */
 export async function aboutModel<T>(spec: JobSpec, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
@@ -71,14 +71,14 @@ export async function readModelJson(folder: string, name: string): Promise<unkno
   try {
     return JSON.parse(await Deno.readTextFile(`${folder}/${name}`));
   } catch (thrown) {
-    throw new LoraFleetError("invalid_model", `${name} cannot be read: ${messageOf(thrown)}`, {
+    throw new LoraFleetError("invalid_model", `cannot read ${name}: ${messageOf(thrown)}`, {
       cause: thrown,
     });
   }
 }
 
 /**
- * Refuses documents that are longer than workers compute exactly.
+ * Refuses documents beyond the length that workers compute exactly.
  * @param positions tokens of the longest document
  * @throws LoraFleetError `invalid_request` for `dataset.max_seq_length`
  */
@@ -93,12 +93,12 @@ function assertWithinLimit(positions: number, spec: TransformerSpec): void {
   );
 }
 
-/** The same where config.json has not been read yet. */
+/** The same, before config.json has been read. */
 export async function checkWindow(spec: JobSpec, folder: string, longestDocument: number): Promise<void> {
   assertWithinLimit(longestDocument, await aboutModel(spec, () => readTransformerSpec(folder)));
 }
 
-/** What longer documents than the model was made for will meet; whether there are any is known after the data is prepared. */
+/** Warns of documents longer than the model was made for; only the prepared data shows whether there are any. */
 function lengthWarnings({ dataset }: JobSpec, model: TransformerSpec): string[] {
   const { max_seq_length: length } = dataset;
   const limit = positionLimit(model);
@@ -115,7 +115,7 @@ function lengthWarnings({ dataset }: JobSpec, model: TransformerSpec): string[] 
   ];
 }
 
-/** Of the first linear layer that is stored in NF4: the others were stored by the same settings. */
+/** Checks the first linear layer that is stored in NF4; the others have the same settings. */
 async function checkPackedState(
   spec: TransformerSpec,
   stored: ReadonlyMap<string, StoredHeader>,

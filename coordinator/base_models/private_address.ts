@@ -1,13 +1,13 @@
-/** Which addresses are no public hosts: of this machine, of its networks, of the cloud that it runs in. */
+/** Private addresses: this machine's, its networks', its cloud's. */
 import { BlockList, isIP } from "node:net";
 
-/** IANA's special-purpose registries, as far as an answer from there could be somebody's secret. */
+/** From IANA's special-purpose registries: ranges that may serve secrets. */
 const PRIVATE_IPV4 = [
   ["0.0.0.0", 8],
   ["10.0.0.0", 8],
   ["100.64.0.0", 10],
   ["127.0.0.0", 8],
-  // Clouds tell a machine's secrets at 169.254.169.254.
+  // Clouds serve a machine's credentials at 169.254.169.254.
   ["169.254.0.0", 16],
   ["172.16.0.0", 12],
   ["192.0.0.0", 24],
@@ -29,7 +29,7 @@ const blocked = new BlockList();
 for (const [address, prefix] of PRIVATE_IPV4) blocked.addSubnet(address, prefix, "ipv4");
 for (const [address, prefix] of PRIVATE_IPV6) blocked.addSubnet(address, prefix, "ipv6");
 
-/** Whether an address of numbers is private; true for what is no address. */
+/** Whether a numeric address is private; true for any other text. */
 export function isPrivateAddress(address: string): boolean {
   const version = isIP(address);
   if (version === 4) return blocked.check(address, "ipv4");
@@ -38,7 +38,7 @@ export function isPrivateAddress(address: string): boolean {
   return mapped === null ? blocked.check(address, "ipv6") : isPrivateAddress(mapped);
 }
 
-/** The IPv4 address in `::ffff:a.b.c.d`, however it is written; null for any other. */
+/** The IPv4 address in any spelling of `::ffff:a.b.c.d`; null for other addresses. */
 function ipv4Within(address: string): string | null {
   // A URL writes an address in its shortest form: "[::ffff:7f00:1]".
   const [, high, low] =

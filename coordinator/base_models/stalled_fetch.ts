@@ -1,14 +1,14 @@
-/** `fetch` that gives up on a server which does not answer, or stops in the middle of its answer: jobs and clients wait for it. */
+/** `fetch` that gives up on a server that does not answer or stops in the middle: jobs and clients wait for it. */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 
 export interface StallOptions {
   readonly clock: Clock;
-  /** For the header, and for each next piece of the body. */
+  /** For the header, and for each chunk of the body. */
   readonly stallMs: number;
 }
 
-/** Throws a `LoraFleetError` with code `timeout`, or errors the answer's body with it, after a silence of `stallMs`. */
+/** After a silence of `stallMs` throws a `LoraFleetError` with code `timeout`, or errors the response's body with it. */
 export function unstalledFetch(plainFetch: typeof fetch, { clock, stallMs }: StallOptions): typeof fetch {
   return async (input, init) => {
     const request = new Request(input, init);
@@ -45,7 +45,7 @@ export function unstalledFetch(plainFetch: typeof fetch, { clock, stallMs }: Sta
       cancel: (reason) => reader.cancel(reason),
     }, { highWaterMark: 0 });
     const watched = new Response(body, response);
-    // A new Response forgets where it came from.
+    // A new Response loses its URL.
     Object.defineProperty(watched, "url", { value: response.url });
     return watched;
   };

@@ -1,21 +1,21 @@
 /**
- * Whether the broker stores what it is asked to store: its disk may be full, JetStream may have been disabled, its streams may
- * be gone. Whoever stores something there reports how it goes; the health is that of all of them.
+ * Whether the broker stores what it is asked to store: its disk may be full, JetStream disabled, its streams gone. Every code
+ * that stores something there reports the outcome.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 
 export interface BrokerTrouble {
-  /** What is wrong, as the broker or its client says. */
+  /** As the broker or its client reports it. */
   readonly problem: string;
   /** When it began, in milliseconds since 1970. */
   readonly since: number;
 }
 
 export interface BrokerHealth {
-  /** `source` names who stores something: its newest report counts. Null: it is stored. */
+  /** The newest report of a `source` counts. Null: stored. */
   report(source: string, problem: string | null): void;
-  /** The trouble that has lasted longest; null while all is well. */
+  /** The oldest current trouble; null if there is none. */
   readonly trouble: BrokerTrouble | null;
 }
 
@@ -37,14 +37,13 @@ export function createBrokerHealth(clock: Pick<Clock, "now">): BrokerHealth {
   };
 }
 
-/** Users read it in a job's events; where the broker keeps its streams is none of their business. */
+/** Users read it in a job's events and must not learn the broker's paths. */
 function withoutPaths(problem: string): string {
   return problem.replaceAll(/ \/[^\s:]+/g, "");
 }
 
 /**
- * Whether something was not stored through the broker's fault, so that it may be stored later: it does not answer, it has no
- * room, or the stream is gone.
+ * Whether storing failed because of the broker and may succeed later: no answer, no room, or no stream.
  */
 export function isBrokersFault(thrown: unknown): boolean {
   return thrown instanceof LoraFleetError && ["timeout", "storage", "not_found"].includes(thrown.code);

@@ -1,4 +1,4 @@
-/** Stores something at a broker that may be away, full, or without its streams: until it is stored or nobody wants it any more. */
+/** Stores something at a broker that may be away, full, or without its streams: retries until it is stored or obsolete. */
 import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
 import { type Limits, pauseMs } from "../../shared/protocol/limits.ts";
@@ -6,8 +6,8 @@ import { isBrokersFault } from "./broker_health.ts";
 
 export interface BrokerPatience {
   /**
-   * Repeats `work`, which may be done twice, until it succeeds. Null where `isOver` says that nobody waits for it any more.
-   * Rejects with whatever is not the broker's fault.
+   * Repeats `work`, which must be idempotent, until it succeeds; null once `isOver`. Rejects with any error that is not the
+   * broker's fault.
    */
   insist<T>(work: () => Promise<T>, isOver: () => boolean): Promise<T | null>;
 }
@@ -17,9 +17,9 @@ export interface BrokerPatienceOptions {
   readonly limits: Limits;
   /** Ends the waiting. */
   readonly signal: AbortSignal;
-  /** Told of each failure, and with null of the success after it. */
+  /** Called for each failure, and with null for the success after it. */
   readonly report: (problem: string | null) => void;
-  /** Before each further try: makes what is gone anew. What it rejects with is the next failure. */
+  /** Recreates what is gone, before each retry. Its rejection is the next failure. */
   readonly mend: () => Promise<void>;
 }
 

@@ -19,13 +19,13 @@ export interface BrokerWatchOptions {
 }
 
 const CHECK_MS = 500;
-/** A try of a renewal lasts 2 s: less than two of them is a broker that is slow, not one that stores nothing. */
+/** One attempt at a renewal lasts 2 s: a broker that misses fewer than two is slow, not stuck. */
 const STUCK_MS = 5000;
-/** Streams are recovered and whoever waits tries again within this; doubled for each restart that has not helped, up to a minute. */
+/** Time for a restarted broker to recover its streams and for clients to retry; doubled after each restart without effect. */
 const FIRST_WAIT_MS = 10_000;
-const LONGEST_WAIT_MS = 60_000;
+const MAX_WAIT_MS = 60_000;
 
-/** Whether it is time for a restart, if there is room; `restarts` are those that this trouble has outlived. */
+/** Whether a restart is due, given room; `restarts` counts those that have not ended this trouble. */
 export function isRestartDue(
   trouble: BrokerTrouble | null,
   restarts: { readonly count: number; readonly at: number },
@@ -33,7 +33,7 @@ export function isRestartDue(
 ): boolean {
   if (trouble === null || now - trouble.since < STUCK_MS) return false;
   if (restarts.count === 0) return true;
-  return now - restarts.at >= Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (restarts.count - 1));
+  return now - restarts.at >= Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** (restarts.count - 1));
 }
 
 /** Resolves when the watch has ended. */

@@ -2,16 +2,16 @@
  * The accounts of the own broker, as tokens that nats-server reads from its configuration (decision 0010).
  *
  * - `fleet`: the coordinator and all workers, core messages only.
- * - `streams`: the coordinator alone, with JetStream. Of it workers reach what they need, pulling and acknowledging
- *   micro-batches, as services. In one account with them a pull whose answer is to go to `$JS.API.STREAM.DELETE.…` would
- *   delete the log of commits: the broker checks what a client publishes, but not where it wants the answer.
- * - `system`: tells the broker of changes of the other two.
+ * - `streams`: the coordinator alone, with JetStream. Workers reach what they need of it, pulling and acknowledging
+ *   micro-batches, as services. In a shared account, a pull with the reply subject `$JS.API.STREAM.DELETE.…` would delete the
+ *   commit log: the broker checks the subject that a client publishes to, but not its reply subject.
+ * - `system`: updates the other two at the broker.
  */
 import { type NatsIdentity, type NatsKeys, natsKeysOfSeed } from "../../shared/bus/nats_keys.ts";
 import { ACK_SUBJECT, PULL_SUBJECT } from "../../shared/protocol/subjects.ts";
 import { signClaims } from "./nats_jwt.ts";
 
-/** The seeds of all keys that sign: whoever has them is the coordinator. */
+/** The seeds of all signing keys; possession makes the coordinator. */
 export interface AccountSeeds {
   readonly operator: string;
   readonly fleet: string;
@@ -21,14 +21,14 @@ export interface AccountSeeds {
 
 export type AccountKeys = { readonly [K in keyof AccountSeeds]: NatsKeys };
 
-/** Tokens of this public key that were issued at this moment or before are worth nothing. */
+/** Voids tokens of this public key that were issued at this time or before. */
 export interface Revocation {
   readonly publicKey: string;
   /** In seconds since 1970. */
   readonly revokedAt: number;
 }
 
-/** What stands in the broker's configuration. */
+/** As the broker's configuration lists them. */
 export interface BrokerAccounts {
   readonly operatorToken: string;
   readonly systemAccount: string;
@@ -70,7 +70,7 @@ export function brokerAccounts(
       nats: { type: "account", version: 2, limits: UNLIMITED, default_permissions: {}, ...claims },
     });
   const services = [
-    // The broker's answer to a pull may come long after it, and an item and a word that the pull is over may cross.
+    // A pull may be answered late, and an item may cross with the message that the pull has expired.
     { name: "pull", subject: PULL_SUBJECT, response_type: "Stream" },
     { name: "acknowledge", subject: ACK_SUBJECT, response_type: "Singleton" },
   ];
@@ -94,7 +94,7 @@ export function brokerAccounts(
   };
 }
 
-/** The account of the workers: the one that changes. */
+/** The workers' account, the only one that changes. */
 export function fleetToken(
   { operator, fleet, streams }: AccountKeys,
   revocations: readonly Revocation[],
@@ -117,7 +117,7 @@ export function fleetToken(
   });
 }
 
-/** Somebody with every right in an account. */
+/** A user with every right in an account. */
 export function masterOf(account: NatsKeys, user: NatsKeys, now: number): NatsIdentity {
   const token = signClaims(account, {
     ...{ name: "coordinator", subject: user.publicKey, issuedAt: now, expiresAt: null },

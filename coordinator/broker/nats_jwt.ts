@@ -1,20 +1,20 @@
 /**
  * Signed tokens as nats-server reads them: JSON web tokens whose algorithm is "ed25519-nkey", with the claims under `nats`
- * (github.com/nats-io/jwt, version 2). The coordinator signs them and reads none but its own.
+ * (github.com/nats-io/jwt, version 2). The coordinator signs them and reads only its own.
  */
 import { createHash } from "node:crypto";
 import { isSignedBy, type NatsKeys } from "../../shared/bus/nats_keys.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 
 export interface NatsClaims {
-  /** The public key that it is about. */
+  /** A public key. */
   readonly subject: string;
   readonly name: string;
   /** In seconds since 1970, as the next one. */
   readonly issuedAt: number;
   /** Null: for ever. */
   readonly expiresAt: number | null;
-  /** What it says, by the kind of `nats.type`. */
+  /** The claims of this `nats.type`. */
   readonly nats: Readonly<Record<string, unknown>>;
 }
 
@@ -41,8 +41,7 @@ export function signClaims(issuer: NatsKeys, claims: NatsClaims): string {
 }
 
 /**
- * The body of a token that `issuerKey` has signed, whatever it says. Throws a `LoraFleetError` with code `unauthorized` for
- * any other text.
+ * The body of a token signed by `issuerKey`. Throws a `LoraFleetError` with code `unauthorized` for any other text.
  */
 export function readSigned(issuerKey: string, token: string): unknown {
   const parts = token.split(".");
@@ -52,9 +51,9 @@ export function readSigned(issuerKey: string, token: string): unknown {
       isSignedBy(issuerKey, encoder.encode(`${header}.${body}`), Uint8Array.fromBase64(signature, BASE64));
     if (isOurs) return JSON.parse(textOf(Uint8Array.fromBase64(body, BASE64)));
   } catch {
-    // What cannot be decoded was not signed here.
+    // Malformed, therefore not signed here.
   }
-  throw new LoraFleetError("unauthorized", "the token is none that this coordinator has signed");
+  throw new LoraFleetError("unauthorized", "the token was not signed by this coordinator");
 }
 
 /** As RFC 4648, without padding. */

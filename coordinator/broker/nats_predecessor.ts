@@ -1,33 +1,32 @@
 /**
- * The broker that an earlier coordinator has left in the data folder. When a coordinator is killed, its broker ends a moment
- * later, or never where its guard was killed, too. Two brokers on one folder of streams would ruin it, so the next one
- * starts when the last one is gone; the lock on the job store says that nobody else needs that one any more.
+ * The broker that an earlier coordinator left in the data folder. When a coordinator is killed, its broker ends a moment later,
+ * or never if its guard was killed with it. Two brokers would corrupt one folder of streams, so the next one waits until the
+ * last one is gone. The lock on the job store guarantees that no other coordinator still needs it.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 
 export type Measure = "wait" | "SIGTERM" | "SIGKILL" | "give up";
 
-/** What is done about a broker that is still there, in the order of time; from each moment on once, then it is waited. */
+/** What happens to a broker that is still running, each measure once at its time. */
 const MEASURES: readonly (readonly [fromMs: number, measure: Measure])[] = [
-  // Its guard ends it by itself, and streams are written back before.
+  // Before that, its guard ends it and it writes its streams back.
   [2000, "SIGTERM"],
   [12_000, "SIGKILL"],
   [14_000, "give up"],
 ];
 const CHECK_MS = 50;
-/** The port of a process that has just ended may be taken for a moment more. */
+/** The port of an ended process may stay taken for a moment. */
 const PORT_WAIT_MS = 3000;
 
-/** What is due between two moments, in milliseconds since it is waited for. */
+/** The measure due between two moments, in milliseconds since the wait began. */
 export function measureDue(lastCheckMs: number, nowMs: number): Measure {
   const due = MEASURES.findLast(([fromMs]) => lastCheckMs < fromMs && fromMs <= nowMs);
   return due?.[1] ?? "wait";
 }
 
 /**
- * Resolves when no process is left that was started with this configuration. Throws a `LoraFleetError` with code
- * `conflict` where it cannot be ended.
+ * Resolves when no process with this configuration is left. Throws a `LoraFleetError` with code `conflict` if it does not end.
  */
 export async function awaitPredecessor(pidPath: string, configPath: string, clock: Clock): Promise<void> {
   const pid = Number(await Deno.readTextFile(pidPath).catch(() => "0"));
@@ -52,7 +51,7 @@ export async function awaitPredecessor(pidPath: string, configPath: string, cloc
   }
 }
 
-/** Waits for a port to become free; whether it is in the end shows when somebody listens. */
+/** Gives a port time to become free; listening on it shows whether it did. */
 export async function awaitPort(hostname: string, port: number, clock: Clock): Promise<void> {
   for (const deadline = clock.now() + PORT_WAIT_MS; port !== 0 && clock.now() < deadline;) {
     try {
@@ -64,7 +63,7 @@ export async function awaitPort(hostname: string, port: number, clock: Clock): P
   }
 }
 
-/** Empty where there is no such process. */
+/** Empty if there is no such process. */
 async function commandLineOf(pid: number): Promise<string> {
   // Deno reads /proc itself only with every permission; and ps is not in every container.
   const [command, args] = Deno.build.os === "linux"
@@ -79,7 +78,7 @@ function kill(pid: number, signal: "SIGTERM" | "SIGKILL"): void {
   try {
     Deno.kill(pid, signal);
   } catch (thrown) {
-    // It has just ended, or it is not ours: then it stays, and the next look decides.
+    // It has just ended, or it is not ours and stays; the next check decides.
     if (!(thrown instanceof Deno.errors.NotFound || thrown instanceof Deno.errors.PermissionDenied)) {
       throw thrown;
     }

@@ -1,4 +1,4 @@
-/** The configuration of the coordinator's own nats-server: who may connect, where it listens, where streams lie. */
+/** The configuration of the coordinator's own nats-server. */
 import type { BrokerAccounts } from "./nats_accounts.ts";
 import type { TlsFiles } from "../config/tls.ts";
 
@@ -15,12 +15,12 @@ export interface NatsServerConfig {
   readonly version: readonly number[];
 }
 
-/** Gradient chunks are 512 KiB to 4 MiB; the largest micro-batch has to fit, too. */
+/** Fits gradient chunks of 512 KiB to 4 MiB and the largest micro-batch. */
 export const MAX_PAYLOAD_BYTES = 8 * 2 ** 20;
 
 export const pidPathIn = (folder: string): string => `${folder}/nats-server.pid`;
 
-/** Reads the version that the binary prints. Null where it prints none. */
+/** Reads the version that the binary prints. Null if it prints none. */
 export function parseNatsVersion(output: string): readonly number[] | null {
   const match = /v?(\d+)\.(\d+)\.(\d+)/.exec(output);
   return match === null ? null : match.slice(1).map(Number);
@@ -29,7 +29,7 @@ export function parseNatsVersion(output: string): readonly number[] | null {
 /** The text of a configuration file. */
 export function natsServerConfigText(config: NatsServerConfig): string {
   const [major = 0, minor = 0] = config.version;
-  // JetStream syncs to disk every two minutes unless told; servers before 2.10 refuse the option.
+  // JetStream syncs to disk every two minutes by default; servers before 2.10 refuse the option.
   const knowsSyncInterval = major > 2 || (major === 2 && minor >= 10);
   const quoted = (text: string) => JSON.stringify(text);
   const { folder, accounts, tls } = config;

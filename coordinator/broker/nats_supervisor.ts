@@ -1,29 +1,29 @@
-/** Keeps the own broker running: one that crashes is started again on its port and its streams, a few times. */
+/** Keeps the own broker running: restarts it after a crash, on its port and its streams, a few times. */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { NatsServer } from "./nats_server.ts";
 
 export interface SupervisedNatsServer extends Pick<NatsServer, "port" | "url" | "version"> {
-  /** Resolves with its last words when it is not started again. */
+  /** Resolves with its last log lines when it is not restarted any more. */
   readonly ended: Promise<string>;
-  /** Ends the one that runs, for a reason that is logged, and starts another one. Resolves when the old one has ended. */
+  /** Replaces the running server and logs the reason. Resolves when the old one has ended. */
   restart(reason: string): Promise<void>;
   stop(): Promise<void>;
 }
 
 export interface SupervisorOptions {
-  /** Starts it on a port; 0 for any. Rejects where it does not become ready. */
+  /** Starts it on a port; 0 for any. Rejects if it does not become ready. */
   readonly start: (port: number) => Promise<NatsServer>;
   readonly clock: Clock;
   readonly log: (level: "info" | "warn", message: string) => void;
 }
 
-/** Waits before the first, second, … restart; after as many deaths within the window it is given up. */
+/** Waits before the first, second, … restart; after one more death within the window the broker is given up. */
 const BACK_OFF_MS = [100, 500, 1000, 2000, 4000] as const;
 const WINDOW_MS = 60_000;
-/** Where its disk has no room: that is no death, and it may last. */
+/** Between attempts while its disk is full, which is no death and may last. */
 const ROOM_WAIT_MS = 2000;
-/** A broker that stores nothing any more has nothing to write back, and may not end by itself. */
+/** A stuck broker has nothing to write back, and may not end by itself. */
 const RESTART_GRACE_MS = 2000;
 
 /** How long to wait before the next start, after deaths at these times; null: give up. */
@@ -57,9 +57,9 @@ export async function superviseNatsServer(
           ? 0
           : ROOM_WAIT_MS;
         if (waitMs === null) {
-          return `${reason}; it has ended ${deaths.length} times and is not started again`;
+          return `${reason}; it has ended ${deaths.length} times and is not restarted`;
         }
-        if (cause !== "no room") log("warn", `${reason}; it is started again on port ${first.port}`);
+        if (cause !== "no room") log("warn", `${reason}; restarting it on port ${first.port}`);
         try {
           await clock.sleep(waitMs, stopping.signal);
           current = await start(first.port);

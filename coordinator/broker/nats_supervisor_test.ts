@@ -54,8 +54,8 @@ Deno.test("a broker that dies comes back on its port; a start that fails counts 
   await clock.advance(1000);
   assertEquals(starts, [[0, 0], [4333, 100], [4333, 600]]);
   assertEquals(logged, [
-    "warn killed; it is started again on port 4333",
-    "warn the port is taken; it is started again on port 4333",
+    "warn killed; restarting it on port 4333",
+    "warn the port is taken; restarting it on port 4333",
     "info nats-server listens on port 4333 again",
   ]);
   await supervised.stop();
@@ -69,7 +69,7 @@ Deno.test("one that dies again and again is given up with its last words", async
     servers[death]!.die(`words ${death}`);
     await clock.advance(5000);
   }
-  assertMatch(await supervised.ended, /^words 5; it has ended 6 times and is not started again$/);
+  assertMatch(await supervised.ended, /^words 5; it has ended 6 times and is not restarted$/);
   assertEquals(starts.length, 6);
   await supervised.stop();
 });
@@ -97,7 +97,7 @@ Deno.test("one that is to be restarted comes back at once on its port, and that 
     await clock.advance(10);
   }
   assertEquals([starts.length, servers[0]!.stops], [8, 1]);
-  assertEquals(logged[0], "warn it stores nothing; it is started again on port 4333");
+  assertEquals(logged[0], "warn it stores nothing; restarting it on port 4333");
   await supervised.stop();
 });
 
@@ -109,7 +109,7 @@ Deno.test("a disk without room is waited for as long as it takes, and said once"
   await clock.advance(60_000);
   assertEquals(starts.length, 22);
   assertEquals(logged, [
-    "warn panic: no space; it is started again on port 4333",
+    "warn panic: no space; restarting it on port 4333",
     "warn no space left; nats-server is started as soon as there is room",
     "info nats-server listens on port 4333 again",
   ]);

@@ -13,57 +13,57 @@ export interface CoordinatorConfig {
   readonly dataFolder: string;
   /** For the API and the own broker; null: neither is encrypted. */
   readonly tls: TlsFiles | null;
-  /** How others reach the API, where that is not how it listens: behind a proxy or a port mapping. No slash at the end. */
+  /** The API's URL for others behind a proxy or a port mapping, without a trailing slash; null: as it listens. */
   readonly publicUrl: string | null;
   readonly apiKeys: readonly string[];
   readonly modelRoots: readonly string[];
   readonly maxUploadBytes: number;
-  /** How long join tokens let workers in; null: for ever. */
+  /** How long join tokens admit workers; null: for ever. */
   readonly joinTokenTtlMs: number | null;
-  /** Whether to wait while another coordinator leads, instead of ending with an error. */
+  /** Whether to wait while another coordinator leads; otherwise the process ends with an error. */
   readonly standby: boolean;
-  /** A broker that is there already; null: start one. */
+  /** An existing broker; null: start one. */
   readonly natsUrl: string | null;
   /** `NATS_CREDS`: a credentials file for that broker. */
   readonly natsCredsPath: string | null;
   readonly natsHost: string;
   readonly natsPort: number;
-  /** How workers reach the broker, where that is not the API's host. */
+  /** The broker's URL for workers; null: by the API's host. */
   readonly natsPublicUrl: string | null;
   /** `LORAFLEET_NATS_SERVER`. */
   readonly natsServerBinary: string | null;
   readonly searchPath: string;
   readonly hub: HubSettings & { readonly cacheFolder: string };
-  /** Sentences about what was given, for the log. */
+  /** For the log. */
   readonly warnings: readonly string[];
 }
 
 export const USAGE = `Usage: deno task coordinator [options]
 
-Starts the HTTP API and, where no broker is named, a nats-server of its own; prints the line with which workers join.
+Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. Prints the command that joins a worker.
 
   --port <n>              port of the API (8787; 0 for any free one)          LORAFLEET_PORT
-  --host <address>        where it listens (127.0.0.1)                        LORAFLEET_HOST
+  --host <address>        address of the API (127.0.0.1)                      LORAFLEET_HOST
   LORAFLEET_API_KEY       key that clients must send (several with commas
                           between); required unless --host is loopback        or --api-key <key>, which other users of
                                                                               this machine can read
   --tls-cert <path>       certificate (PEM) of the API and the own broker     LORAFLEET_TLS_CERT
   --tls-key <path>        its key                                             LORAFLEET_TLS_KEY
-  --tls-ca <path>         the authority that has signed it, where no system
-                          knows that one                                      LORAFLEET_TLS_CA
-  --public-url <url>      how others reach the API, where not by its host     LORAFLEET_PUBLIC_URL
+  --tls-ca <path>         the authority that signed it, if systems do not
+                          trust it by default                                 LORAFLEET_TLS_CA
+  --public-url <url>      URL by which others reach the API, if not --host    LORAFLEET_PUBLIC_URL
   --data-folder <path>    jobs, uploads, adapters, streams (./data)           LORAFLEET_DATA_FOLDER
-  --model-roots <path>    base models lie below, besides <data-folder>/models;
+  --model-roots <path>    folder of base models, besides <data-folder>/models;
                           may be given several times (the current folder)     LORAFLEET_MODEL_ROOTS (commas between)
   --max-upload-mib <n>    largest upload (1024)                               LORAFLEET_MAX_UPLOAD_MIB
-  --join-token-ttl <time> how long a join URL lets workers in: 30m, 12h, 7d
+  --join-token-ttl <time> how long a join URL admits workers: 30m, 12h, 7d
                           or never (never)                                    LORAFLEET_JOIN_TOKEN_TTL
-  --no-standby            where another coordinator leads, end with an error
-                          instead of waiting for its end
-  --nats-url <url>        a broker that is there already                      NATS_URL, NATS_CREDS
-  --nats-host <address>   where the own broker listens (as --host)            LORAFLEET_NATS_HOST
-  --nats-port <n>         its port (the one of last time, or any free one)    LORAFLEET_NATS_PORT
-  --nats-public-url <url> how workers reach the broker, where not by the
+  --no-standby            if another coordinator leads, end with an error
+                          instead of waiting for it to end
+  --nats-url <url>        an existing broker                                  NATS_URL, NATS_CREDS
+  --nats-host <address>   address of the own broker (as --host)               LORAFLEET_NATS_HOST
+  --nats-port <n>         its port (the previous one, or any free one)        LORAFLEET_NATS_PORT
+  --nats-public-url <url> URL by which workers reach the broker, if not the
                           API's host                                          LORAFLEET_NATS_PUBLIC_URL
   --help
 
@@ -94,8 +94,8 @@ const OPTIONS = {
 type Environment = (name: string) => string | undefined;
 
 /**
- * Null where help is asked for. An option wins over its variable; an empty variable counts as unset. Throws a
- * `LoraFleetError` with code `usage` whose `param` is the option.
+ * Null if --help is given. An option overrides its variable; an empty variable counts as unset. Throws a `LoraFleetError` with
+ * code `usage` whose `param` is the option.
  */
 export function parseConfig(args: readonly string[], environment: Environment): CoordinatorConfig | null {
   const values = readOptions(args);
@@ -108,18 +108,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
   const dataFolder = resolve(values["data-folder"] ?? env("LORAFLEET_DATA_FOLDER") ?? "data");
   const roots = list(values["model-roots"], "LORAFLEET_MODEL_ROOTS");
   const apiKeys = list(values["api-key"], "LORAFLEET_API_KEY");
-  if (apiKeys.length === 0 && !isLoopback(host)) {
-    throw usage(
-      "host",
-      `--host ${
-        quote(host)
-      } can be reached from other machines, so that an API key is needed: set LORAFLEET_API_KEY; ` +
-        "without one only 127.0.0.1, ::1 and localhost are possible",
-    );
-  }
-  const short = apiKeys.find((key) => key.length < 8);
-  if (short !== undefined) throw usage("api-key", "an --api-key has fewer than 8 characters");
-
+  assertApiKeys(apiKeys, host);
   const natsUrl = urlOf(values["nats-url"] ?? env("NATS_URL"), "nats-url", ["nats:", "tls:", "ws:", "wss:"]);
   const credsPath = env("NATS_CREDS");
   const maxUploadMib = integer(
@@ -170,6 +159,21 @@ export function parseConfig(args: readonly string[], environment: Environment): 
   };
 }
 
+function assertApiKeys(apiKeys: readonly string[], host: string): void {
+  if (apiKeys.length === 0 && !isLoopback(host)) {
+    throw usage(
+      "host",
+      `--host ${
+        quote(host)
+      } can be reached from other machines and needs an API key: set LORAFLEET_API_KEY; ` +
+        "without one only 127.0.0.1, ::1 and localhost are allowed",
+    );
+  }
+  if (apiKeys.some((key) => key.length < 8)) {
+    throw usage("api-key", "an --api-key has fewer than 8 characters");
+  }
+}
+
 function readOptions(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options: OPTIONS, strict: true, allowPositionals: false }).values;
@@ -178,7 +182,7 @@ function readOptions(args: readonly string[]) {
   }
 }
 
-/** As huggingface_hub finds it. */
+/** The same folder as huggingface_hub's. */
 function hubCacheFolder(env: (name: string) => string | null): string {
   const home = env("HF_HOME") ??
     join(env("XDG_CACHE_HOME") ?? join(env("HOME") ?? ".", ".cache"), "huggingface");

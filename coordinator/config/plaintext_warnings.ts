@@ -2,7 +2,7 @@
 import type { CoordinatorConfig } from "./config.ts";
 import { isLoopback } from "./loopback.ts";
 
-/** What others on the network could read, and what to do about it; empty where they cannot. */
+/** One warning with what others on the network could read and what to do about it; empty if they cannot. */
 export function plaintextWarnings(
   config: Pick<CoordinatorConfig, "tls" | "host" | "publicUrl" | "natsUrl" | "natsHost" | "natsPublicUrl">,
 ): readonly string[] {
@@ -17,7 +17,7 @@ export function plaintextWarnings(
   }
   if (what.length === 0) return [];
   return [
-    `NOT ENCRYPTED: whoever is on the way can read and change what passes ${what.join("; and ")}. ` +
-    "Give a certificate with --tls-cert and --tls-key, or keep to a network that is yours alone (docs/security.md)",
+    `NOT ENCRYPTED: anyone on the network path can read or alter the traffic of ${what.join("; and ")}. ` +
+    "Set --tls-cert and --tls-key, or use a private network (docs/security.md)",
   ];
 }

@@ -1,12 +1,12 @@
-/** Encrypted connections: the certificate of the API and of the own broker, and a warning where there is none. */
+/** The certificate of the API and of the own broker. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
 export interface TlsFiles {
-  /** PEM: the certificate, and those between it and the authority. */
+  /** PEM: the certificate and the intermediates up to the authority. */
   readonly certPath: string;
   readonly keyPath: string;
-  /** PEM: the authority, where it is none that every system knows; null otherwise. */
+  /** PEM: the authority; null if systems trust it by default. */
   readonly caPath: string | null;
 }
 
@@ -14,7 +14,7 @@ export interface Tls extends TlsFiles {
   readonly cert: string;
   readonly key: string;
   readonly ca: string | null;
-  /** A name that the certificate holds: the coordinator reaches its own broker by an address that it need not hold. */
+  /** A name in the certificate: the coordinator reaches its own broker by an address that may not be in it. */
   readonly serverName: string;
 }
 
@@ -29,15 +29,15 @@ export async function readTls(files: TlsFiles): Promise<Tls> {
   if (serverName !== null) return { ...files, cert, key, ca, serverName };
   throw usage(
     "tls-cert",
-    `the certificate in ${quote(files.certPath)} names no host: one with a subjectAltName is needed, ` +
+    `the certificate in ${quote(files.certPath)} names no host: it needs a subjectAltName with ` +
       'the name or address by which workers reach this machine: "DNS:fleet.example" or "IP:10.0.0.1"',
   );
 }
 
-/** The first name of a subjectAltName as text: "DNS:fleet.example, IP Address:10.0.0.1". Null where it has none. */
+/** The first name of a subjectAltName as text: "DNS:fleet.example, IP Address:10.0.0.1". Null if it has none. */
 export function nameIn(subjectAltName: string): string | null {
   const [, kind, name] = /(DNS|IP Address):([^,\s]+)/.exec(subjectAltName) ?? [];
-  // Any name below it is as good.
+  // Any name below a wildcard will do.
   return name === undefined ? null : kind === "DNS" ? name.replace(/^\*\./, "coordinator.") : name;
 }
 

@@ -1,7 +1,6 @@
 /**
- * Leading at a broker: one coordinator has the lease, renews it, and speaks only while it is certain to have it. Whoever
- * was silent for longer than the lease lasts, paused or cut off, says nothing more until a renewal has shown that nobody
- * else has led since.
+ * Leading at a broker: one coordinator holds the lease, renews it, and sends only while it certainly holds it. A coordinator
+ * that was paused or cut off for longer than the lease lasts sends nothing until a renewal shows that no other has led since.
  */
 import type { Bus, Lease, LeaseOptions } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -10,34 +9,34 @@ import { LEADER_LEASE } from "../../shared/protocol/subjects.ts";
 import { leasedBus } from "./leased_bus.ts";
 
 export interface Leadership {
-  /** What may be said and stored by the one that leads. */
+  /** Sends and stores only while the lease is held. */
   readonly bus: Bus;
   readonly term: number;
   isHeld(): boolean;
-  /** Renews the lease now, which is a message that the broker has to store. Rejects with why it does not. */
+  /** Renews the lease now, which the broker has to store. Rejects with the reason if it does not. */
   probe(): Promise<void>;
-  /** Resolves with a sentence when another coordinator leads. */
+  /** Resolves with the reason when another coordinator leads. */
   readonly lost: Promise<string>;
-  /** Ends it, so that the next one may lead at once. The bus stays open. */
+  /** Releases the lease, so that the next coordinator can lead at once. The bus stays open. */
   close(): Promise<void>;
 }
 
 export interface LeadershipOptions extends LeaseOptions {
   readonly bus: Bus;
   readonly clock: Clock;
-  /** For messages: where it leads. */
+  /** For messages. */
   readonly brokerName: string;
   readonly log: (level: "info" | "warn", message: string) => void;
-  /** Told why a renewal has failed, and null when one succeeds. */
+  /** Called with the reason of a failed renewal, and with null for a successful one. */
   readonly onTrouble?: (problem: string | null) => void;
 }
 
-/** Renewals come so often that two of them may fail. */
+/** Two renewals in a row may fail. */
 const RENEWALS_PER_TTL = 3;
-/** Between two tries of a renewal that nobody has answered. */
+/** Between attempts at an unanswered renewal. */
 const RETRY_MS = 500;
 
-/** Tries once. Rejects with code `conflict` while another coordinator leads, and `timeout` where the broker is silent. */
+/** Tries once. Rejects with code `conflict` while another coordinator leads, and `timeout` if the broker is silent. */
 export async function tryToLead(options: LeadershipOptions): Promise<Leadership> {
   const { bus, brokerName } = options;
   const lease = await bus.acquireLease(LEADER_LEASE, options);
@@ -56,12 +55,12 @@ function keepLease(lease: Lease, options: LeadershipOptions): Leadership {
 
   let renewing: Promise<void> | null = null;
 
-  /** Each builds upon the one before: two at once would take each other for another coordinator. */
+  /** Never two at once: each builds on the one before, and would mistake a concurrent one for another coordinator. */
   function renew(): Promise<void> {
     return renewing ??= lease.renew().finally(() => renewing = null);
   }
 
-  async function renewForEver(): Promise<void> {
+  async function keepRenewing(): Promise<void> {
     for (let failure = "";;) {
       await clock.sleep(failure === "" ? ttlMs / RENEWALS_PER_TTL : RETRY_MS, over.signal);
       try {
@@ -83,7 +82,7 @@ function keepLease(lease: Lease, options: LeadershipOptions): Leadership {
       }
     }
   }
-  renewForEver().catch(() => {});
+  keepRenewing().catch(() => {});
 
   return {
     bus: leasedBus(bus, lease, clock, over.signal),

@@ -1,13 +1,13 @@
-/** The bus of a coordinator that leads: mute and deaf while it is not certain to lead, and for ever when it is over. */
+/** The leader's bus. Drops all traffic while the leader lease is not held; permanently once it is lost. */
 import type { Bus, Lease } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 
-/** How often it is looked whether the lease is held again. */
+/** How often waiting calls check whether the lease is held again. */
 const CHECK_MS = 100;
 
 /**
- * Messages that are published meanwhile are lost, as the broker may lose any; messages that come are not heard, so that
- * nobody gets an answer. What is to be stored waits, and rejects with the reason of `over`.
+ * Meanwhile messages in both directions are lost, as the broker may lose any, so requests to this coordinator get no answer.
+ * Calls that store something wait, and reject with the reason of `over`.
  */
 export function leasedBus(bus: Bus, lease: Pick<Lease, "isHeld">, clock: Clock, over: AbortSignal): Bus {
   const mayAct = () => !over.aborted && lease.isHeld();

@@ -1,9 +1,9 @@
-/** Of several coordinators on one data folder or at one broker exactly one leads; the others stand by until it has ended. */
+/** Exactly one coordinator leads on a data folder and at a broker; the others stand by until it has ended. */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 
 export interface Standby {
-  /** Whether to wait at all; otherwise what is in the way is thrown. */
+  /** Otherwise the conflict is thrown. */
   readonly isAllowed: boolean;
   readonly clock: Clock;
   /** Ends the waiting, with its reason. */
@@ -12,8 +12,8 @@ export interface Standby {
 }
 
 /**
- * Tries to lead until it works, every `intervalMs`. `tryToLead` rejects with code `conflict` while another coordinator
- * leads `what`: "the data folder ./data". Rejects with anything else that it throws, and with the signal's reason.
+ * Calls `tryToLead` every `intervalMs` until it succeeds. It rejects with code `conflict` while another coordinator holds
+ * `what`: "the data folder ./data". Rejects with any other error of `tryToLead`, and with the signal's reason.
  */
 export async function waitToLead<T>(
   { isAllowed, clock, signal, log }: Standby,
@@ -25,15 +25,15 @@ export async function waitToLead<T>(
     signal.throwIfAborted();
     try {
       const won = await tryToLead();
-      if (isWaiting) log("info", `the other coordinator has ended: this one takes over ${what}`);
+      if (isWaiting) log("info", `the other coordinator has ended: taking over ${what}`);
       return won;
     } catch (thrown) {
-      if (!isAllowed || !isToBeWaitedFor(thrown, isWaiting)) throw thrown;
+      if (!isAllowed || !isRetryable(thrown, isWaiting)) throw thrown;
     }
     if (!isWaiting) {
       log(
         "info",
-        `another coordinator has ${what}: this one stands by, and takes over when that one ends ` +
+        `another coordinator holds ${what}: standing by to take over when it ends ` +
           "(--no-standby ends it instead)",
       );
     }
@@ -41,8 +41,8 @@ export async function waitToLead<T>(
   }
 }
 
-/** A broker that does not answer is an error for who starts, and only a longer wait for who waits already. */
-export function isToBeWaitedFor(thrown: unknown, isWaiting: boolean): boolean {
+/** A silent broker fails a coordinator that starts, but only prolongs the wait of one that stands by. */
+export function isRetryable(thrown: unknown, isWaiting: boolean): boolean {
   if (!(thrown instanceof LoraFleetError)) return false;
   return thrown.code === "conflict" || (isWaiting && thrown.code === "timeout");
 }

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { isToBeWaitedFor, type Standby, waitToLead } from "./standby.ts";
+import { isRetryable, type Standby, waitToLead } from "./standby.ts";
 
 const CONFLICT = new LoraFleetError("conflict", "somebody leads");
 
@@ -38,9 +38,9 @@ Deno.test("who waits says so once, asks at its interval, and takes over", async 
   await clock.advance(1);
   assertEquals([await leading, tries], ["lease", 5]);
   assertEquals(logged, [
-    "another coordinator has the folder: this one stands by, and takes over when that one ends " +
+    "another coordinator holds the folder: standing by to take over when it ends " +
     "(--no-standby ends it instead)",
-    "the other coordinator has ended: this one takes over the folder",
+    "the other coordinator has ended: taking over the folder",
   ]);
 });
 
@@ -64,6 +64,6 @@ Deno.test("waiting ends with the signal's reason", async () => {
 
 Deno.test("a broker that is away is waited for only by who waits already", () => {
   const timeout = new LoraFleetError("timeout", "no answer");
-  assertEquals([isToBeWaitedFor(timeout, false), isToBeWaitedFor(timeout, true)], [false, true]);
-  assertEquals([isToBeWaitedFor(CONFLICT, false), isToBeWaitedFor(new Error("?"), true)], [true, false]);
+  assertEquals([isRetryable(timeout, false), isRetryable(timeout, true)], [false, true]);
+  assertEquals([isRetryable(CONFLICT, false), isRetryable(new Error("?"), true)], [true, false]);
 });

@@ -1,9 +1,9 @@
-/** By which addresses others reach the coordinator: what it listens on is not always what leads to it. */
+/** The addresses by which others reach the coordinator, which may differ from those it listens on. */
 import type { CoordinatorConfig } from "../config/config.ts";
 import type { JoinReply } from "../api/services.ts";
 import type { Tls } from "../config/tls.ts";
 
-/** The URL of an own server: where it listens on every interface, by the first address that other machines can reach. */
+/** The URL of a server here. If it listens on every interface: by the first address that other machines can reach. */
 export function ownAddress(
   scheme: "http" | "https",
   host: string,
@@ -16,8 +16,8 @@ export function ownAddress(
 }
 
 /**
- * What workers are told of the broker. The own one is on the machine of the API, so that the host by which a worker
- * has reached that leads to it, too. `ownPort` is null where the broker is another one; its URL may hold credentials.
+ * The broker's address for workers. Our own broker runs on the API's machine, so the host by which a worker reached the API
+ * leads to it as well. `ownPort` is null for a foreign broker, whose URL may hold credentials.
  */
 export function brokerForWorkers(
   config: Pick<CoordinatorConfig, "natsUrl" | "natsPublicUrl" | "publicUrl">,

@@ -1,4 +1,4 @@
-/** The fleet over NATS: connects, leads, and only then says or hears anything. */
+/** The fleet over NATS: connects, takes the lead, and only then sends or receives. */
 import type { LeaseOptions } from "../../shared/bus/bus.ts";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -12,11 +12,11 @@ import { tryToLead } from "../leadership/leadership.ts";
 import { type Standby, waitToLead } from "../leadership/standby.ts";
 import type { Broker } from "../broker/broker.ts";
 
-/** A broker that does not answer for so long is not ready. */
+/** A broker that is silent for this long is not ready. */
 const BROKER_ANSWER_MS = 2000;
-/** What a job needs stored is repeated beyond this, with its streams made anew where they are gone (broker_patience.ts). */
+/** Beyond this, broker_patience.ts retries what a job has to store and recreates lost streams. */
 const STORE_DEADLINE_MS = 5000;
-/** How often a coordinator that stands by asks for the lease. */
+/** How often a standby asks for the lease. */
 const LEASE_INTERVAL_MS = 500;
 
 export interface ConnectOptions
@@ -29,16 +29,15 @@ export interface ConnectOptions
 /** The fleet with its connection to the broker. */
 export interface ConnectedFleet {
   readonly fleet: Fleet;
-  /** Resolves with a sentence when another coordinator leads at the broker. */
+  /** Resolves with the reason when another coordinator leads at the broker. */
   readonly lost: Promise<string>;
-  /** Rejects where the broker does not answer or the coordinator may not lead. */
+  /** Rejects if the broker does not answer or the coordinator does not certainly lead. */
   assertConnected(): Promise<void>;
-  /** Rejects where the broker does not store what it is asked to. */
+  /** Rejects if the broker does not store what it is asked to. */
   assertStores(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** What does not depend on the broker. */
 export interface ConnectParts {
   readonly clock: Clock;
   readonly log: Log;
@@ -46,8 +45,8 @@ export interface ConnectParts {
 }
 
 /**
- * Throws a `LoraFleetError` where the broker cannot be reached or refuses us, and code `conflict` where another coordinator
- * leads and is not to be waited for.
+ * Throws a `LoraFleetError` if the broker cannot be reached or refuses us; `conflict` if another coordinator leads and
+ * standing by is not allowed.
  */
 export async function connectFleet(
   { clock, log, limits = LIMITS }: ConnectParts,
@@ -57,20 +56,7 @@ export async function connectFleet(
   const onDefect = (message: string, thrown: unknown) => log("warn", `${message}: ${messageOf(thrown)}`);
   const { url, user, password } = credentialsOf(broker);
   const brokerName = `the broker ${url}`;
-  const bus = await connectNatsBus({
-    servers: url,
-    name: "lorafleet coordinator",
-    onError: onDefect,
-    storeDeadlineMs: STORE_DEADLINE_MS,
-    ...(user === null ? {} : { user }),
-    ...(password === null ? {} : { pass: password }),
-    ...(broker.tlsCa === undefined ? {} : { tlsCa: broker.tlsCa }),
-    ...(broker.tlsServerName === undefined ? {} : { tlsServerName: broker.tlsServerName }),
-    ...(broker.identities === null
-      ? {}
-      : { identity: broker.identities.fleet, storeIdentity: broker.identities.streams }),
-    ...(broker.credsPath === null ? {} : { credentials: await Deno.readFile(broker.credsPath) }),
-  });
+  const bus = await connectBus({ ...broker, url, user, password }, onDefect);
   await using started = new AsyncDisposableStack();
   started.defer(() => bus.close());
   bus.onStatus((status) => log(status === "disconnected" ? "warn" : "info", `${brokerName}: ${status}`));
@@ -85,17 +71,10 @@ export async function connectFleet(
       }),
   );
   started.defer(() => leadership.close());
+  const { term, isHeld } = leadership;
   const fleet = createFleet({
-    ...{ ...options, health },
-    ...{
-      term: leadership.term,
-      isHeld: leadership.isHeld,
-      bus: leadership.bus,
-      clock,
-      limits,
-      onDefect,
-      log,
-    },
+    ...options,
+    ...{ health, term, isHeld, bus: leadership.bus, clock, limits, onDefect, log },
   });
   started.defer(() => fleet.close());
   const running = started.move();
@@ -103,7 +82,7 @@ export async function connectFleet(
     fleet,
     lost: leadership.lost,
     async assertConnected() {
-      if (!leadership.isHeld()) {
+      if (!isHeld()) {
         const why = health.trouble === null ? "" : `: ${health.trouble.problem}`;
         throw new LoraFleetError("conflict", `another coordinator may lead${why}`);
       }
@@ -122,7 +101,25 @@ export async function connectFleet(
   };
 }
 
-/** The client does not read a user and a password from the URL, and no log shall show them. */
+async function connectBus(
+  { url, user, password, credsPath, identities, tlsCa, tlsServerName }: Broker,
+  onError: (message: string, thrown: unknown) => void,
+) {
+  return await connectNatsBus({
+    servers: url,
+    name: "lorafleet coordinator",
+    onError,
+    storeDeadlineMs: STORE_DEADLINE_MS,
+    ...(user === null ? {} : { user }),
+    ...(password === null ? {} : { pass: password }),
+    ...(tlsCa === undefined ? {} : { tlsCa }),
+    ...(tlsServerName === undefined ? {} : { tlsServerName }),
+    ...(identities === null ? {} : { identity: identities.fleet, storeIdentity: identities.streams }),
+    ...(credsPath === null ? {} : { credentials: await Deno.readFile(credsPath) }),
+  });
+}
+
+/** The client does not read credentials from the URL, and they must not appear in a log. */
 function credentialsOf(
   { url, user, password }: Pick<Broker, "url" | "user" | "password">,
 ): Pick<Broker, "url" | "user" | "password"> {

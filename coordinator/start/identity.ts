@@ -1,6 +1,6 @@
 /**
- * What a coordinator keeps over restarts so that its workers find it again, and it its own lease: its id, the join token,
- * the keys that sign for its broker, and that one's port. In the data folder, for the owner's eyes.
+ * What a coordinator keeps over restarts, so that workers find it and it recognises its own lease: its id, the join token, the
+ * signing keys of its broker and its broker's port. Lies in the data folder, readable by the owner alone.
  */
 import { z } from "zod";
 import { createNatsKeys, type NatsKeyKind } from "../../shared/bus/nats_keys.ts";
@@ -11,10 +11,10 @@ import { randomText } from "../storage/ids.ts";
 
 const seedSchema = z.string().regex(/^S[A-Z2-7]{57}$/);
 
-// What a file of an earlier release has besides, passwords of the broker, is forgotten.
+// Drops what earlier releases stored besides: passwords of the broker.
 const identitySchema = z.object({
   coordinatorId: z.string().min(1),
-  /** The token of the join URL that is printed. */
+  /** The token of the printed join URL. */
   joinToken: z.string().min(16),
   /** Seeds of the keys that sign for the broker's accounts (nats_accounts.ts). */
   natsKeys: z.strictObject({
@@ -23,9 +23,9 @@ const identitySchema = z.object({
     streams: seedSchema,
     system: seedSchema,
   }).prefault(() => newSeeds()),
-  /** The own broker's port of last time; 0 before the first. */
+  /** The own broker's previous port; 0 before the first start. */
   natsPort: z.int().min(0).max(65535),
-  /** Under which names processes on this folder have led, or were about to: all of them have ended but the newest. */
+  /** Names under which processes on this folder have led or were about to; all but the newest have ended. */
   leaseHolders: z.array(z.string()).default([]),
 });
 export type Identity = z.output<typeof identitySchema>;

@@ -257,7 +257,7 @@ Deno.test("a broker that dies comes back on its port; one that cannot is told", 
     await Deno.rename(streams, `${streams}.kept`);
     await Deno.writeTextFile(streams, "a file");
     Deno.kill(Number(await Deno.readTextFile(pidPath)), "SIGKILL");
-    assertMatch(await running.broken, /nats-server.* has ended 6 times and is not started again/);
+    assertMatch(await running.broken, /nats-server.* has ended 6 times and is not restarted/);
     await running.stop();
   }));
 

@@ -1,14 +1,14 @@
 /**
- * Whether an uploaded checkpoint is the state that all replicas have agreed on. The digest of a commit is the SHA-256 of adapter
- * and moments behind one another, which is the data of the state's file; the adapter's file has the same numbers by name.
- * A job that keeps no training state (`save_only_model`) has nothing to hold the adapter against.
+ * Checks that an uploaded checkpoint is the state that all replicas agreed on. A commit's digest is the SHA-256 of adapter and
+ * moments one after the other, which are the data of the state's file; the adapter's file holds the same numbers by name. A job
+ * without training state (`save_only_model`) has nothing to check the adapter against.
  */
 import { STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
 import { readWords } from "./state_file.ts";
 import { sha256OfFile } from "./verified_file.ts";
 
 const WEIGHTS = "adapter_model.safetensors";
-/** Compared at a time. */
+/** Words compared at a time. */
 const PIECE_WORDS = 2 ** 18;
 
 /** A tensor's place in the flat array of adapter elements. */
@@ -18,15 +18,15 @@ export interface TensorPlace {
   readonly size: number;
 }
 
-/** What a checkpoint of a commit has to be. */
+/** What a checkpoint of a commit must be. */
 export interface CheckpointTruth {
   /** Of the commit. */
   readonly digest: string;
-  /** Where the tensors lie; null: it is not known, and the adapter is not held against the state. */
+  /** Null: unknown, so the adapter is not compared with the state. */
   readonly layout: { readonly tensors: readonly TensorPlace[] } | null;
 }
 
-/** Null where it is right, else what is wrong with it. `pathOf` null: there is no such file. */
+/** Null if it is right, otherwise what is wrong. `pathOf` returns null for a file that does not exist. */
 export async function checkpointFault(
   pathOf: (name: string) => string | null,
   { digest, layout }: CheckpointTruth,
@@ -34,20 +34,20 @@ export async function checkpointFault(
   const statePath = pathOf(STATE_FILE_NAME);
   if (statePath === null) return null;
   const found = await sha256OfFile(statePath, await dataStart(statePath));
-  if (found !== digest) return `the training state has the digest ${found}, where ${digest} is committed`;
+  if (found !== digest) return `the training state has the digest ${found}, but ${digest} is committed`;
   const weightsPath = pathOf(WEIGHTS);
   if (weightsPath === null || layout === null) return null;
   return await adapterFault(weightsPath, statePath, layout);
 }
 
-/** Whether each tensor of the adapter's file is that of the state, bit for bit. */
+/** Compares each tensor of the adapter's file with the state, bit for bit. */
 async function adapterFault(
   path: string,
   statePath: string,
   { tensors }: { readonly tensors: readonly TensorPlace[] },
 ): Promise<string | null> {
   const places = await tensorPlaces(path);
-  if (places === null) return `${WEIGHTS} has no header that can be read`;
+  if (places === null) return `${WEIGHTS} has no readable header`;
   if (places.size !== tensors.length) {
     return `${WEIGHTS} has ${places.size} tensors, the adapter has ${tensors.length}`;
   }
@@ -63,7 +63,7 @@ async function adapterFault(
         await readWords(statePath, offset + at, count),
       ];
       if (given.length !== count || given.some((word, i) => word !== right[i])) {
-        return `${name} in ${WEIGHTS} has other numbers than the training state`;
+        return `${name} in ${WEIGHTS} differs from the training state`;
       }
     }
   }
@@ -77,10 +77,10 @@ async function dataStart(path: string): Promise<number> {
   return 8 + Number(new DataView(bytes.buffer).getBigUint64(0, true));
 }
 
-/** A header larger than this is none of ours. */
+/** No header of ours is larger. */
 const MAX_HEADER_BYTES = 64 * 2 ** 20;
 
-/** Where the tensors of a safetensors file of f32 begin and end behind the header; null where it is none. */
+/** The tensors of a safetensors file of f32 with their offsets after the header; null for any other file. */
 async function tensorPlaces(
   path: string,
 ): Promise<ReadonlyMap<string, { readonly start: number; readonly end: number }> | null> {

@@ -6,7 +6,7 @@ export interface CheckpointFile {
   readonly sha256: string;
 }
 
-/** A file with the checksum beside it; null where one of them is missing. */
+/** A file with the checksum beside it; null if either is missing. */
 export async function readStored(path: string, name: string): Promise<CheckpointFile | null> {
   const sha256 = (await readIfThere(() => Deno.readTextFile(`${path}.sha256`)))?.slice(0, 64);
   const stat = await readIfThere(() => Deno.stat(path));

@@ -1,4 +1,4 @@
-/** Names for what the coordinator makes: random, so that an id says nothing about the others. */
+/** Ids of what the coordinator makes: random, so that one reveals nothing about the others. */
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /** Makes ids with a prefix; a test passes one that counts. */

@@ -1,6 +1,6 @@
 /**
- * The data folder is for its owner alone, whatever the umask: it holds datasets, adapters, keys and the hashes of tokens. (The
- * umask cannot be set: Deno asks for all of `sys` for it.)
+ * Keeps the data folder private to its owner, whatever the umask: it holds datasets, adapters, keys and the hashes of tokens.
+ * (Setting the umask would need Deno's permission for all of `sys`.)
  */
 import { closeSync, openSync } from "node:fs";
 import { messageOf, quote } from "../../shared/errors.ts";
@@ -10,8 +10,8 @@ export const PRIVATE_FILE_MODE = 0o600;
 const OTHERS = 0o077;
 
 /**
- * Takes the folder and everything in it from others: an earlier release left files that every local user can read.
- * Links are not followed. What cannot be changed, because somebody else owns it, is said.
+ * Removes other users' access to the folder and everything in it: an earlier release left files that every local user can
+ * read. Does not follow links. Warns of files that it cannot change, because another user owns them.
  *
  * @param except folders that are the user's own, such as base models
  */
@@ -30,14 +30,14 @@ export async function makePrivate(
 
 async function tighten(path: string, except: readonly string[]): Promise<void> {
   const found = await Deno.lstat(path).catch((thrown) => {
-    // A broker that is about to end still tidies up.
+    // A broker that is ending may still remove files.
     if (thrown instanceof Deno.errors.NotFound) return null;
     throw thrown;
   });
   if (found === null) return;
   const { mode, isSymlink, isDirectory, isFile } = found;
   if (isSymlink || !(isDirectory || isFile) || mode === null) return;
-  // The top folder first: from then on nobody else gets at what follows.
+  // The top folder first: that closes everything below it.
   if ((mode & OTHERS) !== 0) await Deno.chmod(path, mode & 0o777 & ~OTHERS);
   if (!isDirectory) return;
   for await (const { name } of Deno.readDir(path)) {
@@ -45,10 +45,10 @@ async function tighten(path: string, except: readonly string[]): Promise<void> {
   }
 }
 
-/** Makes an empty file that only its owner can read, unless it is there: SQLite gives its other files the same mode. */
+/** Creates an empty file that only its owner can read, unless it exists: SQLite gives its other files the same mode. */
 export function createPrivateFile(path: string): void {
   try {
-    // Not opened where it is there: closing it would end the locks that this process has on it.
+    // Does not open an existing file: closing it would drop this process's locks on it.
     closeSync(openSync(path, "wx", PRIVATE_FILE_MODE));
   } catch (thrown) {
     if (!(thrown instanceof Error && "code" in thrown && thrown.code === "EEXIST")) throw thrown;

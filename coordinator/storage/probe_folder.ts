@@ -1,12 +1,12 @@
-/** Whether the disk under a folder takes bytes: the only way to know is to write some. */
+/** Checks that the disk under a folder takes bytes, by writing some. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { PRIVATE_FOLDER_MODE } from "./private_folder.ts";
 
-/** More than a file system puts beside a file's name, and than it may have kept from a file that was cut. */
+/** More than a file system stores inline or keeps of a truncated file. */
 const PROBE_BYTES = 64 * 1024;
 
 /**
- * Throws a `LoraFleetError` with code `storage` where the folder does not take a small file. Nothing stays behind.
+ * Throws a `LoraFleetError` with code `storage` if the folder does not take a small file. Leaves nothing behind.
  * @param what names the folder in the message, which clients of the API may read
  */
 export async function assertTakesBytes(folder: string, what = "the data folder"): Promise<void> {
@@ -28,7 +28,7 @@ export async function assertTakesBytes(folder: string, what = "the data folder")
   }
 }
 
-/** Without the path, which Deno puts behind the system's words. */
+/** Without the path, which Deno appends to the system's message. */
 function reasonOf(thrown: unknown): string {
   return messageOf(thrown).replace(/: \w+ '.*$/, "");
 }

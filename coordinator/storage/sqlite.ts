@@ -1,26 +1,26 @@
-/** What the SQLite stores share: transactions, and errors of the disk as `LoraFleetError`s. */
+/** Transactions, and disk errors as `LoraFleetError`s, for the SQLite stores. */
 import type { DatabaseSync } from "node:sqlite";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 
 /**
- * Result codes that the disk is the reason for (sqlite.org/rescode.html): READONLY, IOERR, FULL, CANTOPEN, each in the low
- * byte of an extended code.
+ * Result codes caused by the disk (sqlite.org/rescode.html): READONLY, IOERR, FULL, CANTOPEN, each in the low byte of an
+ * extended code.
  */
 const DISK_CODES = new Set([8, 10, 13, 14]);
-/** `exec` gives no code; these are sqlite3_errstr's words for the same ones. */
-const DISK_WORDS =
+/** `exec` gives no code; these are sqlite3_errstr's texts for the same codes. */
+const DISK_MESSAGES =
   /database or disk is full|disk I\/O error|attempt to write a readonly database|unable to open database file/;
 
-/** Whether SQLite says that the disk did not take, or did not give, what was asked for. */
+/** Whether SQLite reports that the disk failed to read or write. */
 export function isDiskError(thrown: unknown): boolean {
   if (!(thrown instanceof Error)) return false;
   const code = "errcode" in thrown ? thrown.errcode : undefined;
-  return typeof code === "number" ? DISK_CODES.has(code & 0xff) : DISK_WORDS.test(thrown.message);
+  return typeof code === "number" ? DISK_CODES.has(code & 0xff) : DISK_MESSAGES.test(thrown.message);
 }
 
 /**
- * Runs `work` on the database. An error of the disk becomes a `LoraFleetError` with code `storage` that says what to do; it
- * names no path, since clients of the API read it.
+ * Runs `work` on the database. A disk error becomes a `LoraFleetError` with code `storage` that says what to do, without a
+ * path, because clients of the API read it.
  */
 export function onDatabase<T>(attempted: string, work: () => T): T {
   try {
@@ -46,7 +46,7 @@ export function inTransaction<T>(db: DatabaseSync, work: () => T): T {
       db.exec("COMMIT");
       return result;
     } catch (thrown) {
-      // SQLite ends the transaction itself where the disk is full (sqlite.org/lang_transaction.html, section 3).
+      // SQLite ends the transaction itself if the disk is full (sqlite.org/lang_transaction.html, section 3).
       if (db.isTransaction) db.exec("ROLLBACK");
       throw thrown;
     }

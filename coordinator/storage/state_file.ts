@@ -1,9 +1,9 @@
-/** Pieces of a training state's file, as workers that recover ask for them. */
+/** Parts of a training state's file, for workers that recover. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
 /**
- * Words of a training state's file from a position on: its tensors follow each other behind the header in the order of
- * adapter, first moment, second moment (shared/protocol/checkpoint_format.ts). Fewer words where the file ends.
+ * 32-bit words of a training state's file from `offset` on. Its tensors follow the header in the order of adapter, first
+ * moment, second moment (shared/protocol/checkpoint_format.ts). Returns fewer words at the end of the file.
  */
 export async function readWords(path: string, offset: number, count: number): Promise<Int32Array> {
   using file = await Deno.open(path).catch((cause) => {

@@ -1,25 +1,25 @@
-/** Writes a stream into a file so that a reader sees the whole of it or nothing. */
+/** Writes a stream into a file so that a reader sees all of it or nothing. */
 import { dirname } from "@std/path";
 import { createHash } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "./private_folder.ts";
 
-/** More bytes came than a file may have. */
+/** A file exceeds its limit. */
 export class FileTooLargeError extends LoraFleetError {
   constructor(maxBytes: number, what = "the file", param = "file") {
     super("invalid_request", `${what} is larger than ${maxBytes} bytes, which is the limit`, { param });
   }
 }
 
-/** What stands in the names of files that are not finished; nothing else may end so. */
+/** The ending of unfinished files, and of no others. */
 const PART_SUFFIX = ".part";
 
 export interface StreamedFileOptions {
-  /** More than this many bytes are refused, and nothing stays behind. */
+  /** A larger body is refused and leaves nothing behind. */
   readonly maxBytes: number;
-  /** The SHA-256 that the sender announced, in hexadecimal; another one is refused with code `corrupt`. */
+  /** The SHA-256 that the sender announced, in hexadecimal; a different one is refused with code `corrupt`. */
   readonly expectedSha256?: string;
-  /** For whoever the umask lets read it, as the cache that all tools of a hub share; else for this user alone. */
+  /** Readable as the umask allows, for the cache that all tools of a hub share; otherwise by this user alone. */
   readonly isPublic?: boolean;
   /** Opens the temporary file; a test passes a device that is full. */
   readonly open?: (path: string) => Promise<Deno.FsFile>;
@@ -35,7 +35,7 @@ export interface WrittenFile {
  * Streams `body` to `path` through a temporary file beside it, synced and then renamed over what was there.
  *
  * Throws a `LoraFleetError`: `FileTooLargeError`, `corrupt` when its SHA-256 is not the announced
- * one, `storage` when the disk does not take it. What `body` throws is passed on. In all cases `path` is untouched.
+ * one, `storage` if the disk does not take it. Passes on what `body` throws. In all cases `path` is untouched.
  */
 export async function writeStreamedFile(
   path: string,
@@ -95,7 +95,7 @@ export function sha256Of(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** Removes what an earlier process left half-written anywhere under `folder`. */
+/** Removes the unfinished files of an earlier process anywhere under `folder`. */
 export async function removeUnfinishedFiles(folder: string): Promise<void> {
   let entries: Deno.DirEntry[];
   try {

@@ -1,8 +1,8 @@
-/** A file is what its record says, or it is not served: its SHA-256 is computed before the first byte goes out. */
+/** Serves a file only if it matches its record: computes its SHA-256 before the first byte is sent. */
 import { createHash } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
-/** A stored file is not what was recorded of it; the bytes are set aside, and nobody gets them. */
+/** A stored file differs from its record; it is set aside and never served. */
 export class DamagedFileError extends LoraFleetError {
   constructor(what: string, how: string) {
     super("corrupt", `${what} is damaged in the coordinator's data folder: ${how}`);
@@ -17,20 +17,18 @@ export interface RecordedFile {
 
 export interface FileVerifier {
   /**
-   * Resolves when the file at `path` has the recorded size and SHA-256. One that was read once is not read again while its
-   * size, its time and its inode stay. Throws `DamagedFileError` and renames the file to `….damaged`; `storage` where it cannot
-   * be read.
-   * @param what for the message, without the path: API users have no business with it
+   * Resolves if the file at `path` has the recorded size and SHA-256. Reads a file only once while its size, time and inode
+   * stay. Throws `DamagedFileError` and renames the file to `….damaged`; `storage` if it cannot be read.
+   * @param what names the file in messages, which API users read, without its path
    */
   verify(path: string, recorded: RecordedFile, what: string): Promise<void>;
 }
 
-/** So many files are remembered, the newest. */
-const MOST_REMEMBERED = 10_000;
+const MAX_REMEMBERED = 10_000;
 
 export function createFileVerifier(): FileVerifier {
   const verified = new Map<string, string>();
-  /** By path: who asks twice at once reads once. */
+  /** By path, so that concurrent calls read the file once. */
   const reading = new Map<string, Promise<string>>();
 
   async function hashOnce(path: string): Promise<string> {
@@ -47,7 +45,7 @@ export function createFileVerifier(): FileVerifier {
         if (verified.get(path) === mark) return;
         const found = stat.size === size ? await hashOnce(path) : null;
         if (found === sha256) {
-          if (verified.size >= MOST_REMEMBERED) verified.clear();
+          if (verified.size >= MAX_REMEMBERED) verified.clear();
           verified.set(path, mark);
           return;
         }
@@ -61,8 +59,8 @@ export function createFileVerifier(): FileVerifier {
         if (thrown instanceof LoraFleetError) throw thrown;
         if (thrown instanceof Deno.errors.NotFound) {
           const wasDamaged = await Deno.stat(`${path}.damaged`).then(() => true, () => false);
-          if (wasDamaged) throw new DamagedFileError(what, "it was found so earlier, and was set aside");
-          throw new LoraFleetError("not_found", `${what} is not there any more`, { cause: thrown });
+          if (wasDamaged) throw new DamagedFileError(what, "it was found damaged earlier and set aside");
+          throw new LoraFleetError("not_found", `${what} no longer exists`, { cause: thrown });
         }
         throw new LoraFleetError("storage", `cannot read ${what}: ${reasonOf(thrown)}`, { cause: thrown });
       }
@@ -75,7 +73,7 @@ function reasonOf(thrown: unknown): string {
   return thrown instanceof Error && thrown.name !== "Error" ? thrown.name : quote(messageOf(thrown));
 }
 
-/** In hexadecimal. @param from the first byte that counts */
+/** In hexadecimal. @param from the first byte to hash */
 export async function sha256OfFile(path: string, from = 0): Promise<string> {
   using file = await Deno.open(path);
   if (from > 0) await file.seek(from, Deno.SeekMode.Start);

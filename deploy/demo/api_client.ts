@@ -1,4 +1,4 @@
-/** What the demo asks of the coordinator over HTTP: the same that any client of OpenAI's API would. */
+/** The demo's requests to the coordinator, as any client of OpenAI's API makes them. */
 import { z } from "zod";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { readServerEvents } from "./sse.ts";
@@ -6,7 +6,7 @@ import { readServerEvents } from "./sse.ts";
 const metricsSchema = z.object({
   step: z.number(),
   total_steps: z.number(),
-  /** Of a job with local steps, whose steps are many data steps each. */
+  /** Only with local steps, each of which spans many data steps. */
   data_step: z.number().optional(),
   train_loss: z.number(),
   grad_norm: z.number(),
@@ -74,13 +74,13 @@ export class ApiClient {
     return jobSchema.parse(await this.json(`/v1/fine_tuning/jobs/${id}`));
   }
 
-  /** The workers that have joined and are not lost. */
+  /** Workers that have joined and are not lost. */
   async workers(): Promise<readonly { readonly state: string; readonly gpu: string }[]> {
     const { data } = workersSchema.parse(await this.json("/v1/workers"));
     return data.filter((worker) => worker.state !== "lost");
   }
 
-  /** The job's events from its beginning until it has finished; picks up where a connection broke. */
+  /** The job's events from first to last; resumes after a broken connection. */
   async *events(id: string): AsyncGenerator<JobEvent> {
     let lastEventId = "";
     for (;;) {

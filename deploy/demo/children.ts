@@ -1,4 +1,4 @@
-/** The demo's child processes: started with a log each, watched, and all gone when the demo is. */
+/** The demo's child processes: each has a log, and none outlives the demo. */
 import { join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
@@ -6,13 +6,13 @@ import { LoraFleetError } from "../../shared/errors.ts";
 export interface Child {
   readonly name: string;
   readonly logPath: string;
-  /** The exit code, once it has ended; its log is complete then. */
+  /** Resolves with the exit code when the child has ended and its log is complete. */
   readonly ended: Promise<number>;
-  /** The last thing that it said, for error messages. */
+  /** Its last line of output, for error messages. */
   lastLine(): string;
   /**
    * The first match of `pattern` in a line of its output, past lines included.
-   * @throws LoraFleetError `aborted` when it ends before, `timeout` after `timeoutMs`
+   * @throws LoraFleetError `aborted` if it ends first, `timeout` after `timeoutMs`
    */
   match(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray>;
 }
@@ -40,10 +40,10 @@ export class Children {
   }
 
   startCommand(name: string, command: string, args: readonly string[], env: Record<string, string>): Child {
-    if (this.#closed) throw new LoraFleetError("aborted", `${name} is not started: the demo is ending`);
+    if (this.#closed) throw new LoraFleetError("aborted", `cannot start ${name}: the demo is ending`);
     const logPath = join(this.#logFolder, `${name}.log`);
     const log = Deno.openSync(logPath, { write: true, create: true, truncate: true });
-    // A process group of its own: Ctrl-C reaches the demo alone, which then stops everything in order.
+    // Its own process group: Ctrl-C reaches the demo alone, which then stops everything in order.
     const process = new Deno.Command(command, {
       args: [...args],
       env,
@@ -67,7 +67,7 @@ export class Children {
       name,
       logPath,
       ended,
-      lastLine: () => output.lastWords(),
+      lastLine: () => output.lastLine(),
       match: (pattern, timeoutMs) => this.#match(name, output, pattern, timeoutMs),
     };
   }
@@ -75,7 +75,7 @@ export class Children {
   async #match(name: string, output: Output, pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray> {
     const over = new AbortController();
     const late = this.#clock.sleep(timeoutMs, over.signal).then(() => {
-      throw new LoraFleetError("timeout", `${name} did not print what it should in ${timeoutMs / 1000} s`);
+      throw new LoraFleetError("timeout", `${name} did not print ${pattern} within ${timeoutMs / 1000} s`);
     });
     try {
       return await Promise.race([output.find(name, pattern), late]);
@@ -85,13 +85,13 @@ export class Children {
     }
   }
 
-  /** Ends all children, and lets no other start. */
+  /** Ends all children and refuses new ones. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.stopAll();
   }
 
-  /** Ends all children that run: SIGTERM, and SIGKILL for a child and its own children where that is not enough. */
+  /** Ends all running children: SIGTERM first, then SIGKILL for a child and its own children. */
   async stopAll(): Promise<void> {
     await Promise.all([...this.#running].map(async ([process, ended]) => {
       signalProcess(process.pid, "SIGTERM");
@@ -106,7 +106,7 @@ export class Children {
   }
 }
 
-/** What a child writes, line by line. */
+/** A child's output, line by line. */
 class Output {
   readonly lines: string[] = [];
   #waiting: (() => void)[] = [];
@@ -141,8 +141,8 @@ class Output {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  /** The newest line that tells a person something: no blank one, no frame of a stack. */
-  lastWords(): string {
+  /** The newest line that is neither blank nor a stack frame. */
+  lastLine(): string {
     const line = this.lines.findLast((line) => line.trim() !== "" && !STACK_LINE.test(line));
     return line?.trim() ?? "it wrote nothing";
   }
@@ -154,7 +154,7 @@ class Output {
         if (match) return match;
       }
       if (this.#ended) {
-        throw new LoraFleetError("aborted", `${name} has ended: ${this.lastWords()}`);
+        throw new LoraFleetError("aborted", `${name} has ended: ${this.lastLine()}`);
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
@@ -165,7 +165,7 @@ function signalProcess(pid: number, signal: Deno.Signal): void {
   try {
     Deno.kill(pid, signal);
   } catch (error) {
-    // It may have ended by itself in the meantime.
+    // It may have ended in the meantime.
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

@@ -18,11 +18,11 @@ import type { Sample } from "./samples.ts";
 export interface DemoContext {
   readonly children: Children;
   readonly clock: Clock;
-  /** For everything that is not a result; removed by the caller. */
+  /** For everything but the results; the caller removes it. */
   readonly workFolder: string;
   readonly progress: Progress;
   readonly signal: AbortSignal;
-  /** Milliseconds since the epoch at which the demo began. */
+  /** In milliseconds since 1970. */
   readonly startedAt: number;
 }
 
@@ -32,7 +32,7 @@ export interface DemoResult {
   readonly tunedSamples: readonly Sample[];
 }
 
-/** Trains, evaluates and writes the results. Children that it started may still run when it throws. */
+/** Trains, evaluates and writes the results. If it throws, its children may still be running. */
 export async function runDemo(options: DemoOptions, context: DemoContext): Promise<DemoResult> {
   const { children, clock, workFolder, progress, signal } = context;
   await checkInputs(options);
@@ -187,7 +187,7 @@ async function downloadAdapter(api: ApiClient, job: Job): Promise<Map<string, Ui
     }
     const bytes = await api.downloadFile(file.id);
     if (await sha256Hex(bytes) !== file.sha256) {
-      throw new LoraFleetError("corrupt", `${name} was downloaded with another SHA-256 than ${file.sha256}`);
+      throw new LoraFleetError("corrupt", `the downloaded ${name} does not have the SHA-256 ${file.sha256}`);
     }
     files.set(name, bytes);
   }

@@ -1,8 +1,8 @@
-/** The environment of the demo's children: ours, without what would point them at another fleet. */
+/** The environment of the demo's children: ours, without variables that would point them at a different fleet. */
 
 const foreign = ["NATS_URL", "NATS_CREDS"];
 
-/** @param natsServerPath the binary that set-up found, wherever the PATH leads */
+/** @param natsServerPath the binary that set-up found */
 export function childEnvironment(
   own: Record<string, string>,
   natsServerPath: string,

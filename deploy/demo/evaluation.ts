@@ -1,4 +1,4 @@
-/** Evaluates a model on the held-out rows, with an adapter or without, in a child process that has the GPU to itself. */
+/** Evaluates a model on the held-out rows, with or without an adapter, in its own process. */
 import { z } from "zod";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { Children } from "./children.ts";
@@ -23,7 +23,7 @@ export interface EvaluationRequest {
   readonly resultPath: string;
 }
 
-/** @throws LoraFleetError `aborted` with the child's last words when it fails */
+/** @throws LoraFleetError `aborted` with the child's last line if it fails */
 export async function evaluate(
   children: Children,
   request: EvaluationRequest,

@@ -1,4 +1,4 @@
-/** A whole fleet on this machine: a coordinator and workers, each a child process, joined as on many machines. */
+/** A fleet on this machine: a coordinator and workers in child processes, joined as on separate machines. */
 import { dirname, fromFileUrl, join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
@@ -24,9 +24,9 @@ export function cpuOptions(ignoreGpu: boolean): readonly string[] {
 export interface Fleet {
   readonly api: ApiClient;
   readonly gpuNames: readonly string[];
-  /** Rejects when the coordinator ends, or the last worker does; never resolves. */
+  /** Rejects when the coordinator or the last worker ends; never resolves. */
   readonly broken: Promise<never>;
-  /** Ends coordinator and workers; nobody is told of it. */
+  /** Ends coordinator and workers without calling `onWorkerLost`. */
   stop(): Promise<void>;
 }
 
@@ -41,7 +41,7 @@ export interface FleetRequest {
   /** Compute on the CPU although the machine has a GPU. */
   readonly ignoreGpu: boolean;
   readonly signal: AbortSignal;
-  /** Told when a worker is lost and others are left. */
+  /** Called when a worker is lost and others are left. */
   readonly onWorkerLost: (message: string) => void;
 }
 
@@ -84,18 +84,18 @@ function watch(
   onWorkerLost: (message: string) => void,
 ): Promise<never> {
   const broken = Promise.withResolvers<never>();
-  // Whoever waits for something else at the moment must not be told by an unhandled rejection.
+  // Not an unhandled rejection while the demo awaits something else.
   broken.promise.catch(() => {});
-  const words = (child: Child, code: number) =>
+  const describe = (child: Child, code: number) =>
     `${child.name} ended with exit code ${code}: ${child.lastLine()}`;
   const fail = (message: string) => broken.reject(new LoraFleetError("aborted", message));
-  coordinator.ended.then((code) => fail(words(coordinator, code)));
+  coordinator.ended.then((code) => fail(describe(coordinator, code)));
   let left = workers.length;
   for (const worker of workers) {
     worker.ended.then((code) => {
       left--;
-      if (left === 0) fail(words(worker, code));
-      else onWorkerLost(`${words(worker, code)}; ${left} left`);
+      if (left === 0) fail(describe(worker, code));
+      else onWorkerLost(`${describe(worker, code)}; ${left} left`);
     });
   }
   return broken.promise;

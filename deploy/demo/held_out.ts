@@ -1,13 +1,12 @@
-/** Sets rows of a dataset aside for the evaluation, where its owner names none. */
+/** Sets rows of a dataset aside for the evaluation if the user gives no evaluation dataset. */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 
 const EVERY = 10;
 const MAX_ROWS = 200;
 
 /**
- * Every tenth line, at most 200, is held out; the rest is trained on. Lines are not parsed: the coordinator names what
- * is wrong with a row.
- * @throws LoraFleetError `invalid_dataset` where there are too few rows for both
+ * Holds out every tenth line, at most 200, and trains on the rest. Does not parse lines: the coordinator reports a bad row.
+ * @throws LoraFleetError `invalid_dataset` if there are too few rows for both
  */
 export function setRowsAside(text: string, path: string): { train: string; heldOut: string } {
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");

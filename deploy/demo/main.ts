@@ -1,5 +1,5 @@
 /**
- * `deno task demo`: the whole way on this machine, from nothing to a tuned adapter.
+ * `deno task demo`: everything on this machine, from set-up to a tuned adapter.
  * Exit codes: 0 done, 1 failed, 2 usage or something to install by hand, 130 interrupted (128 + signal).
  */
 import { join } from "@std/path";

@@ -1,4 +1,4 @@
-/** The demo's command line, and the job that it stands for. */
+/** The demo's command line, and the job request that it results in. */
 import { parseArgs } from "node:util";
 import { dirname, fromFileUrl, join, resolve } from "@std/path";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
@@ -13,8 +13,8 @@ tuned model on held-out prompts, and writes the adapter and a report.
                           {"messages"}, with a chat model
   --eval-dataset <file>   held-out rows of the same form         (with --dataset: every tenth row, at most 200)
   --workers <n>           workers to start                       (2)
-  --steps <n>             stop after so many steps               (40; with a dataset of your own: three epochs)
-  --out <folder>          where the results go                   (demo-out)
+  --steps <n>             maximum number of steps                (40; with --dataset: three epochs)
+  --out <folder>          folder for the results                 (demo-out)
   --ignore-gpu            compute on the CPU although this machine has a GPU
   --help
 `;
@@ -24,20 +24,20 @@ const assets = join(dirname(fromFileUrl(import.meta.url)), "assets");
 export interface DemoOptions {
   readonly modelFolder: string;
   readonly datasetPath: string;
-  /** Null: rows of the dataset are set aside. */
+  /** Null: some rows of the dataset are held out. */
   readonly evalDatasetPath: string | null;
   readonly workerCount: number;
-  /** Null: no limit but the epochs. */
+  /** Null: limited by the epochs only. */
   readonly maxSteps: number | null;
   readonly outFolder: string;
   readonly ignoreGpu: boolean;
-  /** Whether model and dataset are the demo's, whose hyperparameters we know. */
+  /** Whether the user brings the model, and the dataset; for the demo's own the hyperparameters are known. */
   readonly ownModel: boolean;
   readonly ownDataset: boolean;
 }
 
 /**
- * Reads the command line; null where help is asked for.
+ * Reads the command line; null for --help.
  * @throws LoraFleetError `usage`
  */
 export function parseOptions(args: readonly string[]): DemoOptions | null {
@@ -67,9 +67,9 @@ export function parseOptions(args: readonly string[]): DemoOptions | null {
 }
 
 /**
- * The body of `POST /v1/fine_tuning/jobs`. The demo's tiny model bears a learning rate that a large one would not: for
- * a model of the user's own the usual values of QLoRA hold. A dataset of the user's own may be small: its rows are not packed,
- * so that a step is eight of them, where eight packed rows could hold an epoch and three epochs would be nine updates.
+ * The body of `POST /v1/fine_tuning/jobs`. The demo's tiny model tolerates a learning rate that a large one would not; a model
+ * of the user's own gets the usual values of QLoRA. A dataset of the user's own may be small, so its rows are not packed and a
+ * step takes eight of them; eight packed rows could hold a whole epoch, and three epochs would be very few updates.
  */
 export function jobRequest(options: DemoOptions, trainingFileId: string): Record<string, unknown> {
   const { ownModel, ownDataset, maxSteps } = options;
@@ -102,7 +102,7 @@ export function jobRequest(options: DemoOptions, trainingFileId: string): Record
   };
 }
 
-/** Longest answer that the evaluation waits for, in tokens. */
+/** Maximum length of an answer in the evaluation, in tokens. */
 export function maxNewTokens(options: DemoOptions): number {
   return options.ownDataset ? 64 : 12;
 }

@@ -1,11 +1,11 @@
-/** What a person sees while the job trains: a bar on a terminal, plain lines elsewhere. */
+/** Progress of the training: a bar on a terminal, plain lines elsewhere. */
 // @ts-types="./cli_progress.d.ts"
 import { SingleBar } from "cli-progress";
 import type { StepMetrics } from "./api_client.ts";
 
 export interface Progress {
   step(metrics: StepMetrics): void;
-  /** A line that stays, without tearing the bar. */
+  /** Prints a permanent line without breaking the bar. */
   note(line: string): void;
   stop(): void;
 }
@@ -21,8 +21,8 @@ export function formatDuration(seconds: number): string {
 }
 
 /**
- * The numbers of a step as text, in the order in which they are shown. No name is one of cli-progress's own placeholders
- * (bar, percentage, total, value, eta, duration), which would win.
+ * The numbers of a step as text, in display order. The names avoid cli-progress's own placeholders (bar, percentage, total,
+ * value, eta, duration), which would take precedence.
  */
 function describeStep(metrics: StepMetrics): Record<"loss" | "speed" | "workers" | "timeLeft", string> {
   return {
@@ -39,7 +39,7 @@ export function formatStep(metrics: StepMetrics): string {
   return `step ${metrics.step}/${metrics.total_steps}  loss ${loss}  ${speed}  ${workers}  ETA ${timeLeft}`;
 }
 
-/** Plain lines: about 20 over the whole job, and the last. */
+/** About 20 plain lines over the whole job, including the last step. */
 export function plainProgress(write: (line: string) => void): Progress {
   return {
     step: (metrics) => {
@@ -53,7 +53,7 @@ export function plainProgress(write: (line: string) => void): Progress {
   };
 }
 
-/** A bar that redraws itself on `stream`: stderr where it is left out. */
+/** A bar on `stream`, by default stderr. */
 export function barProgress(write: (line: string) => void, stream?: unknown): Progress {
   const bar = new SingleBar({
     format: "{bar} step {value}/{total}  loss {loss}  {speed}  {workers}  ETA {timeLeft}",

@@ -1,22 +1,22 @@
-/** What the demo leaves behind: PEFT's two files and a report, whole or not at all. */
+/** The demo's results: PEFT's two files and a report, complete or not at all. */
 import { basename, dirname, join } from "@std/path";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
-/** How good a model is on the held-out prompts. */
+/** A model's scores on the held-out prompts. */
 export const scoreSchema = z.object({
   /** Mean cross entropy per token of the completions, in nats. */
   eval_loss: z.number(),
   /** Share of prompts whose greedy answer is the completion. */
   exact_match: z.number(),
-  /** The same, with any run of white space equal to any other. */
+  /** The same, with all runs of white space treated as equal. */
   whitespace_tolerant_match: z.number(),
   prompt_count: z.number(),
 });
 export type Score = z.output<typeof scoreSchema>;
 
 export interface Report {
-  /** The most workers that took part in one step. */
+  /** Maximum number of workers in one step. */
   readonly workers: number;
   readonly steps: number;
   readonly trained_tokens: number;
@@ -33,8 +33,8 @@ export const adapterFileNames = ["adapter_model.safetensors", "adapter_config.js
 const resultNames: readonly string[] = [...adapterFileNames, "report.json"];
 
 /**
- * Makes sure, before any work is done, that results can be written to `folder`.
- * @throws LoraFleetError `usage` where the folder holds anything but earlier results, `storage` where it cannot be made
+ * Checks before any work that results can be written to `folder`.
+ * @throws LoraFleetError `usage` if the folder holds anything but earlier results, `storage` if it cannot be created
  */
 export async function checkOutFolder(folder: string): Promise<void> {
   try {
@@ -44,7 +44,7 @@ export async function checkOutFolder(folder: string): Promise<void> {
           "usage",
           `--out ${quote(folder)} holds ${
             quote(entry.name)
-          }, which is no result of this demo: name another folder`,
+          }, which is not a result of this demo: choose a different folder`,
         );
       }
     }
@@ -53,7 +53,7 @@ export async function checkOutFolder(folder: string): Promise<void> {
     if (!(error instanceof Deno.errors.NotFound)) {
       throw new LoraFleetError(
         "usage",
-        `--out ${quote(folder)} is no folder that can be used: ${messageOf(error)}`,
+        `--out ${quote(folder)} cannot be used: ${messageOf(error)}`,
       );
     }
   }
@@ -62,7 +62,7 @@ export async function checkOutFolder(folder: string): Promise<void> {
 }
 
 /**
- * Writes all results beside `folder` and renames them into place, so that the folder never holds a part of them.
+ * Writes all results beside `folder` and renames them into place, so that the folder never holds only some of them.
  * @throws LoraFleetError `storage`
  */
 export async function writeResults(
@@ -83,7 +83,7 @@ export async function writeResults(
   } catch (error) {
     await Deno.remove(fresh, { recursive: true }).catch(() => {});
     if (error instanceof LoraFleetError) throw error;
-    throw new LoraFleetError("storage", `writing ${quote(folder)} failed: ${messageOf(error)}`, {
+    throw new LoraFleetError("storage", `cannot write ${quote(folder)}: ${messageOf(error)}`, {
       cause: error,
     });
   }
@@ -96,7 +96,7 @@ async function makeNeighbour(folder: string): Promise<string> {
   } catch (error) {
     throw new LoraFleetError(
       "storage",
-      `no folder can be made beside ${quote(folder)}: ${messageOf(error)}`,
+      `cannot create a folder beside ${quote(folder)}: ${messageOf(error)}`,
       {
         cause: error,
       },

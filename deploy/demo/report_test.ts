@@ -45,7 +45,7 @@ Deno.test("a folder with anything else in it is left alone", async () => {
     await assertRejects(() => checkOutFolder(folder), LoraFleetError, '"thesis.tex"');
     await assertRejects(() => writeResults(folder, files, report), LoraFleetError, '"thesis.tex"');
     assertEquals(names(folder), ["thesis.tex"]);
-    await assertRejects(() => checkOutFolder(`${folder}/thesis.tex`), LoraFleetError, "no folder");
+    await assertRejects(() => checkOutFolder(`${folder}/thesis.tex`), LoraFleetError, "cannot be used");
   });
 });
 
@@ -54,7 +54,7 @@ Deno.test("a failed write leaves nothing, neither new nor half", async () => {
     const out = `${folder}/out`;
     await writeResults(out, files, report);
     const broken = new Map([["no/such/folder", Uint8Array.of(1)]]);
-    await assertRejects(() => writeResults(out, broken, report), LoraFleetError, "writing");
+    await assertRejects(() => writeResults(out, broken, report), LoraFleetError, "cannot write");
     assertEquals(names(folder), ["out"]);
     assertEquals(names(out).length, 3);
   });

@@ -1,4 +1,4 @@
-/** A few held-out prompts with both answers, as a table. */
+/** A table of a few held-out prompts with both models' answers. */
 import { z } from "zod";
 
 export const sampleSchema = z.object({ prompt: z.string(), expected: z.string(), answer: z.string() });
@@ -7,7 +7,7 @@ export type Sample = z.output<typeof sampleSchema>;
 const MAX_CELL = 44;
 
 /**
- * The table of `count` prompts, evenly spread over all of them.
+ * A table of `count` prompts, spread evenly over all of them.
  * @param base and tuned samples of the same prompts in the same order
  */
 export function formatSamples(base: readonly Sample[], tuned: readonly Sample[], count: number): string {
@@ -26,7 +26,7 @@ export function formatSamples(base: readonly Sample[], tuned: readonly Sample[],
 
 /** One line without control characters, cut to its width. */
 function cell(text: string): string {
-  // deno-lint-ignore no-control-regex -- a model may answer anything, terminal commands included
+  // deno-lint-ignore no-control-regex -- a model's answer may contain terminal control sequences
   const characters = [...text.trim().replace(/[\x00-\x1f\x7f-\x9f]+/g, " ")];
   return characters.length <= MAX_CELL
     ? characters.join("")

@@ -1,14 +1,14 @@
-/** Server-sent events, as the HTML standard parses them. */
+/** Server-sent events, parsed as in the HTML standard. */
 
 export interface ServerEvent {
   /** "message" unless named. */
   readonly name: string;
   readonly data: string;
-  /** The newest id so far, "" before the first. */
+  /** The newest id so far; "" before the first. */
   readonly id: string;
 }
 
-/** Reads events from a response body; ends with the body. An event that is cut off is dropped. */
+/** Reads events until the body ends. Drops an incomplete last event. */
 export async function* readServerEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<ServerEvent> {
   const decoder = new TextDecoder();
   let rest = "";

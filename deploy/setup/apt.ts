@@ -1,17 +1,16 @@
-/** Installs Debian packages where that needs no questions: as root, or with sudo that asks for no password. */
+/** Installs Debian packages non-interactively: as root, or with passwordless sudo. */
 
 export type RunCommand = (command: string, args: readonly string[], show: boolean) => Promise<boolean>;
 
-/** The words before `apt-get` that give it root, or null where nothing does without a password. */
+/** The command prefix that gives `apt-get` root; null if that needs a password. */
 export async function rootPrefix(userId: number | null, run: RunCommand): Promise<readonly string[] | null> {
   if (userId === 0) return [];
   return await run("sudo", ["-n", "true"], false) ? ["sudo", "-n"] : null;
 }
 
 /**
- * Installs packages; refreshes the package lists first where there are none, and once more where the lists turn out
- * to be stale.
- * @returns whether apt-get says that they are installed
+ * Installs packages. Refreshes the package lists if there are none, or if the first attempt fails because they are stale.
+ * @returns whether apt-get succeeded
  */
 export async function aptInstall(
   packages: readonly string[],
@@ -29,7 +28,7 @@ export async function aptInstall(
   return await install();
 }
 
-/** Whether apt has package lists at all: a fresh container has none. */
+/** Whether apt has package lists; a fresh container has none. */
 export function haveAptLists(folder = "/var/lib/apt/lists"): boolean {
   try {
     return [...Deno.readDirSync(folder)].some((entry) => entry.isFile && entry.name.includes("_Packages"));
@@ -38,7 +37,7 @@ export function haveAptLists(folder = "/var/lib/apt/lists"): boolean {
   }
 }
 
-/** Runs a command; `show` lets its output through to stderr. A command that does not exist fails like any other. */
+/** Runs a command; `show` passes its output to stderr. A missing command counts as a failed one. */
 export const runCommand: RunCommand = async (command, args, show) => {
   try {
     const child = new Deno.Command(command, {
@@ -47,7 +46,7 @@ export const runCommand: RunCommand = async (command, args, show) => {
       stdout: show ? "piped" : "null",
       stderr: show ? "inherit" : "null",
     }).spawn();
-    // Our own stdout belongs to the program that set-up is a part of.
+    // stdout belongs to the program that runs set-up.
     if (show) await child.stdout.pipeTo(Deno.stderr.writable, { preventClose: true });
     return (await child.status).success;
   } catch (error) {

@@ -1,12 +1,12 @@
-/** What is there already: a nats-server binary, and a GPU that WebGPU can use. */
+/** What is installed already: a nats-server binary, and a GPU that WebGPU can use. */
 import { dirname, fromFileUrl, join } from "@std/path";
 import { z } from "zod";
 
-/** Debian puts nats-server into /usr/sbin, which is not on everybody's PATH. */
+/** Debian installs nats-server into /usr/sbin, which is not on every PATH. */
 const extraFolders = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin"];
 
 /**
- * The first nats-server in the folders of `path` or in those where packages put it; null where there is none.
+ * The first nats-server in the folders of `path` and in those that packages install into; null if there is none.
  * @param path the PATH variable
  */
 export function findNatsServer(
@@ -32,10 +32,10 @@ function isExistingFile(path: string): boolean {
 
 const probeSchema = z.object({ found: z.boolean(), name: z.string(), isCpu: z.boolean() });
 
-/** The adapter that WebGPU gives. */
+/** The adapter that WebGPU returns. */
 export type ProbedGpu = Omit<z.output<typeof probeSchema>, "found">;
 
-/** The GPU that WebGPU gives, or null where it gives none or the attempt crashes. */
+/** The GPU that WebGPU returns; null if it returns none or the attempt crashes. */
 export async function probeGpu(timeoutMs = 30_000): Promise<ProbedGpu | null> {
   const script = join(dirname(fromFileUrl(import.meta.url)), "probe_gpu.ts");
   const output = await new Deno.Command(Deno.execPath(), {
@@ -43,7 +43,7 @@ export async function probeGpu(timeoutMs = 30_000): Promise<ProbedGpu | null> {
     stdout: "piped",
     stderr: "null",
     stdin: "null",
-    // On Linux an adapter through OpenGL may turn up as well; its limits are too small to train with.
+    // Linux may also offer an OpenGL adapter, whose limits are too small for training.
     env: Deno.build.os === "linux" && !Deno.env.has("DENO_WEBGPU_BACKEND")
       ? { DENO_WEBGPU_BACKEND: "vulkan" }
       : {},
@@ -52,7 +52,7 @@ export async function probeGpu(timeoutMs = 30_000): Promise<ProbedGpu | null> {
   return parseProbe(output.success, new TextDecoder().decode(output.stdout));
 }
 
-/** Reads what probe_gpu.ts printed; a crash, noise or no adapter are all null. */
+/** Reads the output of probe_gpu.ts; null for a crash, noise or no adapter. */
 export function parseProbe(success: boolean, stdout: string): ProbedGpu | null {
   if (!success) return null;
   for (const line of stdout.split("\n").reverse()) {

@@ -1,4 +1,4 @@
-/** Set-up as a function, for `deno task setup` and for the tasks that begin with it. */
+/** Set-up as a function, for `deno task setup` and the tasks that include it. */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { findGpuHardware, type GpuHardware, refuseIdleGpu } from "../../shared/gpu_hardware.ts";
 import { aptInstall, haveAptLists, rootPrefix, runCommand } from "./apt.ts";
@@ -8,32 +8,32 @@ import type { Platform, Requirement } from "./platform.ts";
 
 export interface SetupResult {
   readonly natsServerPath: string;
-  /** The name of the GPU that WebGPU gives, software ones included. */
+  /** The name of the GPU that WebGPU returns, possibly a software one. */
   readonly gpuName: string;
 }
 
-/** What set-up sees and does; tests have a machine of their own. */
+/** The machine as set-up sees and changes it; tests replace it. */
 export interface Machine {
   readonly platform: Platform;
   look(): Promise<{ natsServerPath: string | null; gpu: ProbedGpu | null }>;
-  /** GPUs that the machine has, whether WebGPU gives them or not. */
+  /** The machine's GPUs, whether WebGPU can use them or not. */
   hardware(): readonly GpuHardware[];
   environment(name: string): string | undefined;
-  /** Installs packages by apt; false where that would need a password. */
+  /** Installs packages with apt; false if that needs a password. */
   aptInstall(packages: readonly string[], announce: () => void): Promise<boolean>;
 }
 
 export interface SetupOptions {
-  /** Receives one line for each thing that is done; nothing where all is there. */
+  /** Receives one line per action; none if nothing is missing. */
   readonly log: (line: string) => void;
   /** Accept the CPU's driver although the machine has a GPU. */
   readonly ignoreGpu: boolean;
 }
 
 /**
- * Makes sure that nats-server and a GPU driver are there, installing them by apt where that needs no questions.
- * @throws LoraFleetError `missing_dependency`, whose message ends with the commands to type; `no_gpu` where the machine has a GPU
- * whose driver is missing
+ * Makes sure that nats-server and a GPU driver are installed, with apt if it can run without a password.
+ * @throws LoraFleetError `missing_dependency`, whose message ends with the commands to type; `no_gpu` if the driver of the
+ * machine's GPU is missing
  */
 export async function ensureSetup(
   { log, ignoreGpu }: SetupOptions,
@@ -75,14 +75,14 @@ function thisMachine(): Machine {
       const prefix = await rootPrefix(Deno.uid(), runCommand);
       if (prefix === null) return false;
       announce();
-      // Where apt fails, what it could install counts, and the second look says what is missing.
+      // If apt fails, the second look shows what is still missing.
       await aptInstall(packages, prefix, haveAptLists(), runCommand);
       return true;
     },
   };
 }
 
-/** The whole message for a person: what is missing, and the lines to type. */
+/** What is missing, and the commands to type. */
 function missingMessage(
   platformName: string,
   missing: readonly Requirement[],

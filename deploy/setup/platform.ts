@@ -1,4 +1,4 @@
-/** Which machine this is, as far as installing packages goes, and what it calls the things that lorafleet needs. */
+/** The machine's package manager, and its names for the packages that lorafleet needs. */
 
 /** What may be missing: the message broker, and a Vulkan driver (lavapipe, which needs no GPU). */
 export type Requirement = "nats-server" | "vulkan";
@@ -7,7 +7,7 @@ export type PackageManager = "apt" | "dnf" | "pacman" | "brew" | "choco";
 
 export interface Platform {
   readonly os: "linux" | "macos" | "windows" | "other";
-  /** Null where we do not know how packages are installed. */
+  /** Null if unknown. */
   readonly packageManager: PackageManager | null;
   /** As the system names itself, for messages. */
   readonly name: string;
@@ -16,7 +16,7 @@ export interface Platform {
 /**
  * Describes the machine.
  * @param os `Deno.build.os`
- * @param osRelease the text of /etc/os-release, or "" where there is none
+ * @param osRelease the text of /etc/os-release, or ""
  */
 export function describePlatform(os: string, osRelease: string): Platform {
   if (os === "darwin") return { os: "macos", packageManager: "brew", name: "macOS" };
@@ -43,7 +43,7 @@ const packages: Record<PackageManager, Record<Requirement, readonly string[]>> =
   choco: { "nats-server": ["nats-server"], vulkan: [] },
 };
 
-/** The package names for what is missing. */
+/** The packages that provide what is missing. */
 export function packagesFor(manager: PackageManager, missing: readonly Requirement[]): string[] {
   return missing.flatMap((requirement) => packages[manager][requirement]);
 }
@@ -51,8 +51,8 @@ export function packagesFor(manager: PackageManager, missing: readonly Requireme
 const RELEASE = "put the nats-server binary from https://github.com/nats-io/nats-server/releases on the PATH";
 
 /**
- * The lines for a person who has to install what is missing: commands to type, and words where there is none. Not every
- * system has nats-server among its packages, so that the way around them is always the last one.
+ * Instructions for installing what is missing: commands, or sentences if there is no command. Not every system packages
+ * nats-server, so its download always comes last.
  */
 export function manualCommands(platform: Platform, missing: readonly Requirement[]): string[] {
   const commands = packageCommands(platform, missing);
@@ -61,7 +61,7 @@ export function manualCommands(platform: Platform, missing: readonly Requirement
     requirement === "nats-server"
       ? RELEASE
       : platform.os === "linux"
-      ? "install a Vulkan driver: that of your GPU, or Mesa's lavapipe"
+      ? "install a Vulkan driver: your GPU's own, or Mesa's lavapipe"
       : "update the system and the GPU's driver: WebGPU needs Metal or Direct3D 12"
   );
 }

@@ -47,7 +47,7 @@ Deno.test("a person gets commands that can be pasted, or words where we know no 
   assertEquals(commandsFor("windows", "", "nats-server"), ["choco install nats-server", `or ${release}`]);
   assertEquals(commandsFor("linux", "ID=nixos", "nats-server", "vulkan"), [
     release,
-    "install a Vulkan driver: that of your GPU, or Mesa's lavapipe",
+    "install a Vulkan driver: your GPU's own, or Mesa's lavapipe",
   ]);
   assertEquals(commandsFor("darwin", "", "vulkan").length, 1);
 });

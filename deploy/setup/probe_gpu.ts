@@ -1,6 +1,6 @@
 /**
- * Asks WebGPU for an adapter and prints one line of JSON. Run as a child process: a broken driver takes the process
- * that asks down with it.
+ * Requests a WebGPU adapter and prints one line of JSON. Runs as a child process, because a broken driver crashes the process
+ * that uses it.
  */
 const gpuAdapter = await navigator.gpu?.requestAdapter() ?? null;
 const { description = "", vendor = "", architecture = "" } = gpuAdapter?.info ?? {};

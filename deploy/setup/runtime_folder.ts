@@ -1,12 +1,12 @@
 /**
- * A home for what the Vulkan loader's window libraries expect. Without it they write "XDG_RUNTIME_DIR is invalid or not
- * set in the environment" for every GPU that is opened, which looks like a failure and is none.
+ * A substitute for XDG_RUNTIME_DIR. Without one the Vulkan loader's window libraries print "XDG_RUNTIME_DIR is invalid or not
+ * set in the environment" for every opened GPU, which looks like a failure and is none.
  */
 
 /**
- * The variables to add to a child's environment; none where the machine has such a folder.
- * @param own the value of XDG_RUNTIME_DIR here
- * @param folder is made where it is needed; the caller removes it
+ * Variables to add to a child's environment; none if this process has such a folder.
+ * @param own this process's XDG_RUNTIME_DIR
+ * @param folder created if needed; the caller removes it
  */
 export async function runtimeFolderVariables(
   own: string | undefined,
@@ -14,7 +14,7 @@ export async function runtimeFolderVariables(
   os: typeof Deno.build.os = Deno.build.os,
 ): Promise<Record<string, string>> {
   if (os !== "linux" || await isFolder(own)) return {};
-  // The specification asks for a folder that nobody else can read.
+  // The specification requires a folder that only its owner can access.
   await Deno.mkdir(folder, { mode: 0o700, recursive: true });
   return { XDG_RUNTIME_DIR: folder };
 }

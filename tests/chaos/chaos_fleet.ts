@@ -82,7 +82,7 @@ export async function startChaosFleet(options: ChaosFleetOptions): Promise<Chaos
     const dying = leader;
     if (standsBy) {
       leader = startCoordinator();
-      await until("its word", () => leader.stderr().includes("stands by"), leader.stderr);
+      await until("its word", () => leader.stderr().includes("standing by"), leader.stderr);
     }
     dying.kill("SIGKILL");
     const killedAt = systemClock.now();

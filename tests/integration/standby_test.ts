@@ -11,7 +11,7 @@ import {
   withFolder,
 } from "./coordinator_child.ts";
 
-const standsBy = /another coordinator has .*: this one stands by, and takes over when that one ends/;
+const standsBy = /another coordinator holds .*: standing by to take over when it ends/;
 
 Deno.test("on one data folder the second one stands by, and takes over when the first one is killed", () =>
   withFolder(async (folder) => {
@@ -33,7 +33,7 @@ Deno.test("on one data folder the second one stands by, and takes over when the 
     assertLess(systemClock.now() - killedAt, 9000);
     assertEquals({ ...after, httpUrl: "" }, { ...before, httpUrl: "" });
     await until("the job", async () => (await jobOf(second.api(), id)).status === "running");
-    assertMatch(second.stderr(), /the other coordinator has ended: this one takes over the data folder/);
+    assertMatch(second.stderr(), /the other coordinator has ended: taking over the data folder/);
     second.kill("SIGTERM");
     assertEquals((await second.ended).code, 0, second.stderr());
   }));
