@@ -1,12 +1,12 @@
-/** Who may join. Pure: what is known of the token and of the worker, and the time → yes, or why not and what to do. */
+/** Who may join. Pure: token, worker and time → yes, or why not and what to do. */
 import type { JoinedWorker, JoinTokenRecord } from "./access_store.ts";
 
 export interface JoinAttempt {
-  /** Of the join URL; null where no token is it. */
+  /** The join URL's token; null if it is unknown. */
   readonly token: JoinTokenRecord | null;
-  /** Who has this public key, where it has joined before. */
+  /** The worker with this public key; null if it has never joined. */
   readonly known: JoinedWorker | null;
-  /** Whether it shows a token of its own that is still good: it is in the fleet, and may stay. */
+  /** Whether it presents a valid credential: it is in the fleet already and may stay. */
   readonly isMember: boolean;
 }
 
@@ -22,7 +22,7 @@ export function decideJoin({ token, known, isMember }: JoinAttempt, now: number)
   if (known !== null && known.revokedAt !== null) {
     return no(`worker ${known.worker} was revoked ${ago(known.revokedAt, now)}: it cannot join any more`);
   }
-  // A token that ends, or is revoked without its workers, keeps new ones out and leaves the others where they are.
+  // A token that expires, or is revoked without its workers, keeps out new workers only.
   if (isMember) return { isAllowed: true, reason: "it is in the fleet already" };
   if (token === null) return no(`the join token is not valid; ${ASK}`);
   const name = `the join token "${token.name}"`;

@@ -1,6 +1,7 @@
 /**
- * What a worker shows the broker and the coordinator: a token, signed for the worker's own public key, that says who it is and
- * what it may say and hear. The secret key never leaves the worker; the broker asks for a signature at each connection.
+ * A worker's credential for the broker and the coordinator: a token, signed for the worker's public key, with its identity and
+ * the subjects that it may publish and subscribe to. The secret key never leaves the worker; the broker challenges it at each
+ * connection.
  */
 import { z } from "zod";
 import { assertUserKey, type NatsKeys } from "../../shared/bus/nats_keys.ts";
@@ -9,19 +10,19 @@ import { workerIdOf } from "../../shared/protocol/ids.ts";
 import { workerRights } from "../../shared/protocol/subjects.ts";
 import { readSigned, signClaims } from "../broker/nats_jwt.ts";
 
-/** A worker as its token names it. */
+/** The worker named by a token. */
 export interface WorkerIdentity {
   readonly worker: string;
   readonly publicKey: string;
-  /** In milliseconds since 1970, as the next one; whole seconds. */
+  /** Like `expiresAt`: in milliseconds since 1970, at whole seconds. */
   readonly issuedAt: number;
   readonly expiresAt: number;
 }
 
-/** A worker may answer each request once, and not later than the one who asked waits for it. */
+/** A worker may answer each request once, before the requester's timeout. */
 const ANSWERS = { max: 1, ttl: 10 * 1e9 };
 
-/** The largest chunk of a gradient (worker/allreduce/chunk_plan.ts) with its header; the broker closes who sends more. */
+/** The largest chunk of a gradient (worker/allreduce/chunk_plan.ts) with its header; the broker disconnects a worker that sends more. */
 const MAX_PAYLOAD_BYTES = 2 * 2 ** 20 + 65_536;
 
 const bodySchema = z.object({
@@ -31,7 +32,7 @@ const bodySchema = z.object({
   nats: z.object({ type: z.literal("user") }),
 });
 
-/** Throws a `LoraFleetError` with code `invalid_request` where the key is none. */
+/** Throws a `LoraFleetError` with code `invalid_request` for a malformed key. */
 export function issueCredential(
   account: NatsKeys,
   publicKey: string,
@@ -59,7 +60,7 @@ export function issueCredential(
   return { worker, publicKey, issuedAt: 1000 * issuedAt, expiresAt: 1000 * expiresAt, token };
 }
 
-/** Whose token it is. Throws a `LoraFleetError` with code `unauthorized` where it is none of ours, or has expired. */
+/** The owner of a token. Throws a `LoraFleetError` with code `unauthorized` if it is not ours or has expired. */
 export function readCredential(accountKey: string, token: string, now: number): WorkerIdentity {
   const body = bodySchema.safeParse(readSigned(accountKey, token));
   if (!body.success) {

@@ -1,6 +1,6 @@
 /**
- * Whether a base model's weights are those that its config.json describes. Workers check it again when they load them;
- * here it costs the headers alone, and the user hears of it at once.
+ * Checks that a base model's weights are those that its config.json describes. Workers check this again on loading; here it
+ * takes only the headers, and the user learns of it at once.
  */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { EMBEDDINGS_NAME, HEAD_NAME, storedTableName } from "../../shared/model/tied_head.ts";
@@ -8,10 +8,10 @@ import { NF4_STATE_SUFFIX as PACKED_STATE } from "../../shared/model/nf4_state.t
 import { linearModules, type TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { TensorHeader } from "./headers.ts";
 
-/** What workers turn into f32. */
+/** Types that workers convert to f32. */
 const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];
 
-/** Throws a `LoraFleetError` with code `invalid_model` that names the first tensor that is missing or has another shape. */
+/** Throws a `LoraFleetError` with code `invalid_model` that names the first tensor that is missing or has the wrong shape. */
 export function checkLayout(spec: TransformerSpec, tensors: readonly TensorHeader[]): void {
   const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   for (const { name: wanted, shape, isLinear } of expectedTensors(spec)) {
@@ -48,7 +48,7 @@ export function checkLayout(spec: TransformerSpec, tensors: readonly TensorHeade
   }
 }
 
-/** Two codes lie in a byte, in whatever shape; the worker that unpacks them checks the rest. */
+/** Two codes per byte, in any shape; workers check the rest when they unpack them. */
 function checkPacked({ name, shape }: TensorHeader, [out, columns]: readonly number[]): void {
   const bytes = Math.ceil(out! * columns! / 2);
   const found = shape.reduce((product, size) => product * size, 1);
@@ -62,8 +62,8 @@ function checkPacked({ name, shape }: TensorHeader, [out, columns]: readonly num
 }
 
 /**
- * Whether linear layers that bitsandbytes stored in NF4 are doubly quantised; null where the checkpoint is not stored in NF4. As
- * workers do (checkpoint_reader.ts), by the first of them.
+ * Whether linear layers that bitsandbytes stored in NF4 are doubly quantised; null if none is stored in NF4. The first one
+ * decides, as in workers (checkpoint_reader.ts).
  */
 export function storedDoubleQuantization(
   spec: TransformerSpec,

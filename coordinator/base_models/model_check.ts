@@ -1,6 +1,6 @@
 /**
- * What can be said of a job and its base model before any data is read: config.json, the headers of the weights, and in one case
- * their bytes. Whatever makes them unusable together is refused here, when the job is created.
+ * Checks a job against its base model before any data is read, by config.json, the headers of the weights and in one case
+ * their bytes. Refuses an unusable combination when the job is created.
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { checkSpecAgainstModel } from "../../shared/job/job_spec.ts";
@@ -18,17 +18,17 @@ import { checkLayout, storedDoubleQuantization } from "./layout.ts";
 import { selectModelFiles } from "./files.ts";
 import { readTensorHeaders, type StoredHeader } from "./headers.ts";
 
-/** A job as its base model lets it be. */
+/** A job adapted to its base model. */
 export interface CheckedJob {
-  /** The job's own, except where the checkpoint decides. */
+  /** The job's own, except for what the checkpoint decides. */
   readonly spec: JobSpec;
   /** One sentence each. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Whether the job can be trained on the base model in `folder`: an architecture that workers compute, sound weight files
- * with the tensors that it needs, adapters on layers that exist. Throws a `LoraFleetError`: `invalid_model` that names the
+ * Checks that the job can be trained on the base model in `folder`: a supported architecture, sound weight files with the
+ * necessary tensors, adapters on existing layers. Throws a `LoraFleetError`: `invalid_model` that names the
  * field, file or tensor, or `invalid_request` with the job's field.
  */
 export async function checkModelForJob(spec: JobSpec, folder: string): Promise<CheckedJob> {

@@ -1,7 +1,7 @@
 /**
- * Starts the own broker again when it runs and stores nothing any more. A nats-server whose disk was full answers nothing about
- * the streams that met it, for as long as it lives (2.9.10 and 2.15.3), and one that crashed over damaged streams may come
- * back with JetStream disabled: a new start helps both, once the disk takes bytes again.
+ * Restarts the own broker when it runs but no longer stores anything. After a full disk, nats-server never answers again for
+ * the affected streams (2.9.10 and 2.15.3); after a crash over damaged streams, it may come back with JetStream disabled. A
+ * restart helps in both cases, once the disk takes bytes again.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
@@ -9,7 +9,7 @@ import type { BrokerHealth, BrokerTrouble } from "./broker_health.ts";
 
 export interface BrokerWatchOptions {
   readonly health: BrokerHealth;
-  /** Rejects while the broker's disk takes nothing: a new start would not help, and could lose what there is. */
+  /** Rejects while the broker's disk is full: a restart would not help and could lose data. */
   readonly assertRoom: () => Promise<void>;
   readonly restart: (reason: string) => Promise<void>;
   readonly clock: Clock;

@@ -24,7 +24,7 @@ Deno.test("on one data folder the second one stands by, and takes over when the 
     assertEquals((await third.ended).code, 1);
     assertMatch(third.stderr(), /^coordinator: ".*coordinator\.sqlite" is in use by another coordinator/m);
     await systemClock.sleep(1000);
-    assertEquals([second.stdout(), second.stderr().match(/stands by/g)?.length], ["", 1]);
+    assertEquals([second.stdout(), second.stderr().match(/standing by/g)?.length], ["", 1]);
 
     const killedAt = systemClock.now();
     first.kill("SIGKILL");
