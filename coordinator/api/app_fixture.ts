@@ -12,8 +12,8 @@ import type { ArtifactStore } from "../storage/artifact_store.ts";
 import { createFileStore } from "../jobs/file_store.ts";
 import type { FileStore } from "../jobs/file_store.ts";
 import type {
+  CheckpointAssignment,
   CheckpointFile,
-  CheckpointOrder,
   ExcludedMicroBatch,
   Fleet,
   JobObserver,
@@ -77,12 +77,12 @@ export class FakeFleet implements Fleet {
   readonly excluded = new Map<number, ExcludedMicroBatch>();
 
   /** What workers may upload. */
-  order: CheckpointOrder | null = null;
+  assignment: CheckpointAssignment | null = null;
   /** Steps that somebody was asked for again. */
   readonly damaged: number[] = [];
 
-  checkpointOrder(): CheckpointOrder | null {
-    return this.order;
+  checkpointAssignment(): CheckpointAssignment | null {
+    return this.assignment;
   }
 
   checkpointDamaged(_jobId: string, step: number): boolean {
@@ -117,7 +117,7 @@ export class FakeFleet implements Fleet {
         learningRate: 1e-4,
         gradientNorm: 0.5,
         tokenCount: 100,
-        targetCount: 60,
+        labelCount: 60,
         workerCount: 2,
         attempt: 1,
         seconds: 0.5,

@@ -33,7 +33,7 @@ export interface PlannedJob {
   microBatchesOf(step: number): readonly MicroBatch[];
   /** Tokens that go through the model in all data steps up to this one (0: none). */
   tokensThrough(dataStep: number): number;
-  /** The lines of the training file, from 1, that a micro-batch of a step, or a phase, was made of. */
+  /** The lines of the training file, from 1, that a micro-batch of a step, or an inner loop, was made of. */
   linesOf(step: number, index: number): readonly number[];
   /** What step 0 is, where the job trains on from an earlier one's adapter; null or left out: what the seed makes. */
   readonly initial?: InitialState | null;
@@ -41,7 +41,7 @@ export interface PlannedJob {
   readonly local?: LocalPlan | null;
 }
 
-/** A micro-batch, or with local steps a phase, that is left out of its step. */
+/** A micro-batch, or with local steps an inner loop, that is left out of its step. */
 export interface ExcludedMicroBatch {
   /** Position within the step. */
   readonly index: number;
@@ -56,7 +56,7 @@ export interface StepReport {
   readonly loss: number;
   readonly learningRate: number;
   readonly gradientNorm: number;
-  /** With local steps: inner steps of its longest phase, and how far the data is. */
+  /** With local steps: inner steps of its longest inner loop, and how far the data is. */
   readonly local?: {
     readonly innerSteps: number;
     readonly dataStep: number;
@@ -64,7 +64,7 @@ export interface StepReport {
   };
   /** All tokens that went through the model in this step, and those that counted in the loss. */
   readonly tokenCount: number;
-  readonly targetCount: number;
+  readonly labelCount: number;
   readonly workerCount: number;
   readonly attempt: number;
   readonly seconds: number;
@@ -148,7 +148,7 @@ export interface WorkerView {
 }
 
 /** A checkpoint that is being written now. */
-export interface CheckpointOrder {
+export interface CheckpointAssignment {
   readonly step: number;
   /** The one worker whose files are taken. */
   readonly writer: string;
@@ -162,7 +162,7 @@ export interface CheckpointOrder {
 
 export interface Fleet {
   /** What the job waits for; null where it is in no checkpoint, and nobody's files are taken. */
-  checkpointOrder(jobId: string): CheckpointOrder | null;
+  checkpointAssignment(jobId: string): CheckpointAssignment | null;
   /**
    * The adapter's file of this step is lost: where workers still hold its state they are asked to write it again. Whether they
    * are.
