@@ -17,7 +17,7 @@ import type {
   UpdateRequest,
   UpdateResult,
 } from "../engine/engine.ts";
-import { gradientCheckOf, tiesUp } from "../step/gradient_check.ts";
+import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import { type InnerLoopOptions, runInnerLoop } from "./inner_loop.ts";
 import { rangeOf } from "../optimizer/adamw.ts";
