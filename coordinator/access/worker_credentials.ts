@@ -21,7 +21,7 @@ export interface WorkerIdentity {
 /** A worker may answer each request once, and not later than the one who asked waits for it. */
 const ANSWERS = { max: 1, ttl: 10 * 1e9 };
 
-/** The largest chunk of a gradient (worker/allreduce/chunk_plan.ts) with its header; the broker closes who sends more. */
+/** The largest chunk of a gradient (worker/allreduce/plan/chunk_plan.ts) with its header; the broker closes who sends more. */
 const MAX_PAYLOAD_BYTES = 2 * 2 ** 20 + 65_536;
 
 const bodySchema = z.object({

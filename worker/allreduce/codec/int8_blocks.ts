@@ -4,7 +4,7 @@
  * A payload has the scales of all blocks, f32, then the codes, i8, filled up to whole words. f32 and not f16: a scale may be
  * as large as 2^31 / 127, which f16 does not reach, and it is 1.5 % of the bytes.
  */
-import type { Grain } from "./chunk_plan.ts";
+import type { Grain } from "../plan/chunk_plan.ts";
 
 /** Values that share a scale. */
 const BLOCK_ELEMENTS = 256;

@@ -1,4 +1,4 @@
-import { jobHash } from "../../shared/protocol/tensor_frame.ts";
+import { jobHash } from "../../../shared/protocol/tensor_frame.ts";
 
 /** Which attempt of which step, under which membership. */
 export interface RoundNumbers {

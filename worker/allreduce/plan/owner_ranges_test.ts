@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import { equalWeights, ownerRanges, RANGE_ALIGNMENT } from "./owner_ranges.ts";
 
 Deno.test("three owners of 1000 elements", () => {

@@ -1,5 +1,5 @@
 /** The deadline of a round has passed: who owes what. */
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import type { MissingFrom } from "./reduce_round.ts";
 import { describeRound, type RoundId } from "./round_id.ts";
 

@@ -1,10 +1,10 @@
 /** The codecs that a job can choose, and what one of them keeps from round to round. */
-import { EXACT_GRAIN, type Grain } from "./chunk_plan.ts";
+import { EXACT_GRAIN, type Grain } from "../plan/chunk_plan.ts";
 import { createErrorFeedback, type SumsUnit } from "./error_feedback.ts";
 import { createExactCodec } from "./exact_codec.ts";
 import { INT8_GRAIN } from "./int8_blocks.ts";
 import { addCarried, createInt8Codec } from "./int8_codec.ts";
-import type { OwnerRange } from "./owner_ranges.ts";
+import type { OwnerRange } from "../plan/owner_ranges.ts";
 import type { RoundCodec } from "./round_codec.ts";
 import { createScratch } from "./scratch.ts";
 

@@ -1,6 +1,6 @@
 /** How ranges are cut into chunks and how many of them may be on their way: the same on all members of a round. */
-import { LoraFleetError } from "../../shared/errors.ts";
-import { FRAME_HEADER_BYTES } from "../../shared/protocol/tensor_frame.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { FRAME_HEADER_BYTES } from "../../../shared/protocol/tensor_frame.ts";
 import { type OwnerRange, RANGE_ALIGNMENT } from "./owner_ranges.ts";
 
 const MIB = 2 ** 20;

@@ -7,7 +7,7 @@
  * a code of 8 bits loses of 32 bits exactly, and a power of two is exact, too.
  */
 import { NO_FRACTION } from "./int8_blocks.ts";
-import type { OwnerRange } from "./owner_ranges.ts";
+import type { OwnerRange } from "../plan/owner_ranges.ts";
 
 /** From element `offset` on, up to the next one's, a sum of 1 stands for 2^exponent of the gradient. */
 export interface SumsUnit {

@@ -1,7 +1,7 @@
 import { assertEquals, assertGreaterOrEqual, assertLessOrEqual, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { FRAME_HEADER_BYTES } from "../../shared/protocol/tensor_frame.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { FRAME_HEADER_BYTES } from "../../../shared/protocol/tensor_frame.ts";
 import { chunkCountOf, chunkPlan, chunkRange, defaultChunkBytes, predictedBytes } from "./chunk_plan.ts";
 
 const MIB = 2 ** 20;

@@ -7,7 +7,7 @@
  */
 import type { ErrorFeedback } from "./error_feedback.ts";
 import { addDequantized, dequantize, int8Words, quantize } from "./int8_blocks.ts";
-import type { OwnerRange } from "./owner_ranges.ts";
+import type { OwnerRange } from "../plan/owner_ranges.ts";
 import type { RoundCodec } from "./round_codec.ts";
 import { createScratch, type Scratch } from "./scratch.ts";
 

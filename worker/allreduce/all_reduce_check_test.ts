@@ -12,7 +12,7 @@ import {
 import { gradientSubjects } from "../../shared/protocol/subjects.ts";
 import { createAllReduce } from "./all_reduce.ts";
 import { drive, faultyBus, randomSums } from "./all_reduce_fixture.ts";
-import type { GradientCodec } from "./codecs.ts";
+import type { GradientCodec } from "./codec/codecs.ts";
 import type { ReduceResult } from "./all_reduce_interface.ts";
 
 const SEED = 4_000_000_001;

@@ -6,8 +6,8 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { gradientSubjects } from "../../shared/protocol/subjects.ts";
 import { createAllReduce } from "./all_reduce.ts";
 import { drive, faultyBus, plainSum, randomSums } from "./all_reduce_fixture.ts";
-import type { GradientCodec } from "./codecs.ts";
-import type { SumsUnit } from "./error_feedback.ts";
+import type { GradientCodec } from "./codec/codecs.ts";
+import type { SumsUnit } from "./codec/error_feedback.ts";
 
 const JOB = "ftjob-a";
 const DEADLINE_MS = 60_000;

@@ -2,8 +2,8 @@
  * What a round's payloads hold, apart from how they travel: how our part of a chunk is written, how an owner adds those of the
  * others, and what the result is. One for each round. A place is a chunk's, in elements of the flat gradient.
  */
-import type { FrameCodec } from "../../shared/protocol/tensor_frame.ts";
-import type { OwnerRange } from "./owner_ranges.ts";
+import type { FrameCodec } from "../../../shared/protocol/tensor_frame.ts";
+import type { OwnerRange } from "../plan/owner_ranges.ts";
 
 export interface RoundCodec {
   /** As the frames say it. */

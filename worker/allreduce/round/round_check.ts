@@ -9,10 +9,10 @@ import {
   type CheckWeights,
   MAX_LOCALISED_MEMBERS,
   sumOfWords,
-} from "../../shared/protocol/linear_check.ts";
-import { encodeChecksums, type RoundCheck as RoundCheckMessage } from "../../shared/protocol/messages.ts";
-import type { OwnerRange } from "./owner_ranges.ts";
-import type { RoundCodec } from "./round_codec.ts";
+} from "../../../shared/protocol/linear_check.ts";
+import { encodeChecksums, type RoundCheck as RoundCheckMessage } from "../../../shared/protocol/messages.ts";
+import type { OwnerRange } from "../plan/owner_ranges.ts";
+import type { RoundCodec } from "../codec/round_codec.ts";
 
 /** Two words for each member, in their order; `total` two in all. */
 export interface RoundChecksums {

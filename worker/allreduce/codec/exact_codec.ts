@@ -3,7 +3,7 @@
  *
  * The loops run over views that begin at 0, and are functions of their own: the compiler then leaves out all checks.
  */
-import type { OwnerRange } from "./owner_ranges.ts";
+import type { OwnerRange } from "../plan/owner_ranges.ts";
 import type { RoundCodec } from "./round_codec.ts";
 import type { Scratch } from "./scratch.ts";
 

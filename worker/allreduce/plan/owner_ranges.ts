@@ -1,5 +1,5 @@
 /** Which worker owns which part of the flat gradient. Pure, so that all members compute the same from the same numbers. */
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 
 /** A contiguous part of the flat gradient, in elements. */
 export interface OwnerRange {
