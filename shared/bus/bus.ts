@@ -23,10 +23,10 @@ export interface WorkItem {
   /** How often it was delivered, this time included. */
   readonly deliveryCount: number;
   ack(): Promise<void>;
-  /** Give it back at once. */
-  release(): void;
-  /** Still at it: starts ackWait anew. */
-  extend(): void;
+  /** Gives it back at once. */
+  nak(): void;
+  /** Still at it: restarts ackWait. */
+  working(): void;
 }
 
 export interface WorkQueue {
@@ -92,11 +92,11 @@ export interface Bus {
   purgeQueue(name: string, subject: string): Promise<void>;
   openQueue(name: string): Promise<WorkQueue>;
   /** Creates the log or finds it. */
-  ensureLog(name: string, subject: string): Promise<void>;
+  ensureStream(name: string, subject: string): Promise<void>;
   /** Appends and returns the new sequence; rejects with code `conflict` unless `expectedLast` is the newest. */
   append(subject: string, data: Uint8Array, expectedLast: number): Promise<number>;
-  readLog(name: string): Promise<readonly LogEntry[]>;
-  deleteLog(name: string): Promise<void>;
+  readStream(name: string): Promise<readonly LogEntry[]>;
+  deleteStream(name: string): Promise<void>;
   /** The lease of this name, or null while somebody else has it. */
   acquireLease(name: string, options: LeaseOptions): Promise<Lease | null>;
   /** Told when the connection to the broker goes and comes. */

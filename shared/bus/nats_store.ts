@@ -18,10 +18,10 @@ type Store = Pick<
   | "enqueue"
   | "purgeQueue"
   | "openQueue"
-  | "ensureLog"
+  | "ensureStream"
   | "append"
-  | "readLog"
-  | "deleteLog"
+  | "readStream"
+  | "deleteStream"
   | "acquireLease"
 >;
 
@@ -132,7 +132,7 @@ export function createNatsStore(
     }
   }
 
-  async function readLog(name: string): Promise<readonly LogEntry[]> {
+  async function readStream(name: string): Promise<readonly LogEntry[]> {
     const attempted = `cannot read the log ${quote(name)}`;
     const { streams } = await manage();
     const { state } = await insist(attempted, () => streams.info(name));
@@ -175,7 +175,7 @@ export function createNatsStore(
       }
       return openNatsQueue(nc, { name, manager, inboxPrefix, onError });
     },
-    ensureLog: (name, subject) =>
+    ensureStream: (name, subject) =>
       ensureStream(name, { subjects: [subject], retention: RetentionPolicy.Limits, deny_delete: true }),
     append: async (subject, data, expectedLast) => {
       const ack = await store(
@@ -186,8 +186,8 @@ export function createNatsStore(
       );
       return ack.seq;
     },
-    readLog,
-    deleteLog: deleteStream,
+    readStream,
+    deleteStream: deleteStream,
     acquireLease: (name, lease) =>
       insist(
         `cannot acquire the lease ${quote(name)}`,

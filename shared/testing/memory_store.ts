@@ -12,10 +12,10 @@ type Store = Pick<
   | "enqueue"
   | "purgeQueue"
   | "openQueue"
-  | "ensureLog"
+  | "ensureStream"
   | "append"
-  | "readLog"
-  | "deleteLog"
+  | "readStream"
+  | "deleteStream"
 >;
 
 /** What a client's calls depend on. */
@@ -117,10 +117,10 @@ export function createMemoryStore(clock: Clock): { client(client: Client): Store
         remove(queue, item);
         return Promise.resolve();
       },
-      release: () => {
+      nak: () => {
         if (isNewest()) putBack(queue, item);
       },
-      extend: () => {
+      working: () => {
         if (isNewest()) startAckWait(queue, item);
       },
     };
@@ -246,7 +246,7 @@ export function createMemoryStore(clock: Clock): { client(client: Client): Store
           queueNamed(name, "open");
           return { pull: (timeoutMs) => pull(name, client, timeoutMs) };
         }),
-      ensureLog: (name, subject) =>
+      ensureStream: (name, subject) =>
         run(`create the log ${quote(name)}`, () => {
           const log = logs.get(name);
           if (log === undefined) logs.set(name, { subject, entries: [] });
@@ -257,13 +257,13 @@ export function createMemoryStore(clock: Clock): { client(client: Client): Store
           assertPayload(subject, data, client.maxPayloadBytes);
           return append(subject, data, expectedLast);
         }),
-      readLog: (name) =>
+      readStream: (name) =>
         run(
           `read the log ${quote(name)}`,
           () =>
             logNamed(name, "read").entries.map(({ sequence, data }) => ({ sequence, data: data.slice() })),
         ),
-      deleteLog: (name) => run(`delete the log ${quote(name)}`, () => void logs.delete(name)),
+      deleteStream: (name) => run(`delete the log ${quote(name)}`, () => void logs.delete(name)),
     };
   }
 

@@ -15,10 +15,8 @@ export const FILE_IMPORTS: readonly string[] = [
 /** "from → to": imports between folders that rooms.ts does not allow, or without which there would be no circle. */
 export const FOLDER_IMPORTS: readonly string[] = [
   "shared/data/tokenizer → shared/data",
-  "worker/engine → worker/step",
   "worker/files → worker/engine",
   "worker/files → worker/model",
-  "worker/local_steps → worker/step",
   "worker/model → worker/engine",
   "worker/optimizer → worker/engine",
 ];

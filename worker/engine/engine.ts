@@ -67,7 +67,7 @@ export interface MicroBatchResult {
   /** Sum of the cross entropy over the tokens that count, in nats. */
   readonly lossSum: number;
   /** Tokens that count in the loss. */
-  readonly targetCount: number;
+  readonly labelCount: number;
   /** Largest |gradient| of each LoRA tensor, in the layout's order. NaN or Infinity where the gradient has one. */
   readonly maxAbs: Float32Array;
 }
@@ -77,7 +77,7 @@ export interface UpdateRequest {
   readonly sums: Int32Array;
   readonly exponents: Int8Array;
   /** Tokens that counted in the loss over all micro-batches of the step; divided by once. */
-  readonly targetCount: number;
+  readonly labelCount: number;
   /** Of an outer step: replicas whose pseudo-gradients are in the sums; it divides by them instead. */
   readonly replicaCount?: number;
   /** This step's learning rate, computed by the coordinator so that all workers use the same bits. */
@@ -113,13 +113,9 @@ export interface TrainingState {
   readonly secondMoment: Float32Array;
 }
 
-export interface Engine {
+/** What any optimizer step asks of the engine, whatever kind of work its gradients come from. */
+export interface StepEngine {
   load(spec: EngineSpec): Promise<LoadedEngine>;
-  /**
-   * Forward and backward of the summed token losses; the gradient stays on the GPU until the next call.
-   * @param microBatchNumber the job-wide number of the micro-batch: keys the dropout masks, whoever does the work.
-   */
-  computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult>;
   /** SHA-256 (hex) over the bits of the current gradient, which stays as it is: equal for equal GPUs and drivers. */
   gradientDigest(): Promise<string>;
   /**
@@ -145,4 +141,13 @@ export interface Engine {
   /** Writes the current adapter and moments into `folder`, for training to go on from (shared/protocol/checkpoint_format.ts). */
   writeState(folder: string): Promise<void>;
   close(): Promise<void>;
+}
+
+/** The engine of micro-batches. */
+export interface Engine extends StepEngine {
+  /**
+   * Forward and backward of the summed token losses; the gradient stays on the GPU until the next call.
+   * @param microBatchNumber the job-wide number of the micro-batch: keys the dropout masks, whoever does the work.
+   */
+  computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult>;
 }
