@@ -6,8 +6,8 @@ import { createChatEncoder } from "./chat_example.ts";
 import { chatOf, turnsOf } from "./chat_fixture.ts";
 import { createChatTemplate } from "./chat_template.ts";
 import type { Example } from "./example.ts";
-import { parseJson } from "../python/parse_json.ts";
-import type { PyValue } from "../python/value.ts";
+import { parseJson } from "../python/json/parse_json.ts";
+import type { PyValue } from "../python/values/value.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 
 const golden = await readGolden(

@@ -1,8 +1,8 @@
 /** Chats for tests, from what JSON can say. */
 import type { Chat } from "./chat_example.ts";
 import { parseMessages } from "./messages.ts";
-import { parseJson } from "../python/parse_json.ts";
-import type { PyValue } from "../python/value.ts";
+import { parseJson } from "../python/json/parse_json.ts";
+import type { PyValue } from "../python/values/value.ts";
 
 /** A value as the reader of a row would have it. */
 export function pyValue(value: unknown): PyValue {

@@ -1,8 +1,8 @@
 /** Chats as transformers renders them; made by scripts in tests/differential. */
 import { LoraFleetError } from "../errors.ts";
 import { createChatTemplate, type Rendered } from "./chat_template.ts";
-import { parseJson } from "../python/parse_json.ts";
-import type { PyValue } from "../python/value.ts";
+import { parseJson } from "../python/json/parse_json.ts";
+import type { PyValue } from "../python/values/value.ts";
 
 /** One chat through one template: a text and what generation blocks wrote (in code points), or an error. */
 export interface ChatGolden {

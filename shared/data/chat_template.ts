@@ -3,7 +3,7 @@ import { LoraFleetError, messageOf } from "../errors.ts";
 import { TemplateSyntaxError } from "./jinja/errors.ts";
 import { createGlobals } from "./jinja/globals.ts";
 import { compileJinja, type JinjaTemplate } from "./jinja/template.ts";
-import { PyError, type PyValue, UnsupportedError, type Value } from "../python/value.ts";
+import { PyError, type PyValue, UnsupportedError, type Value } from "../python/values/value.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** A message as its template sees it: a role and whatever else the dataset has. */

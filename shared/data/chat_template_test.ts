@@ -3,8 +3,8 @@ import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../errors.ts";
 import { type ChatGolden, judge, parseChats, renderChat } from "./chat_goldens.ts";
 import { createChatTemplate } from "./chat_template.ts";
-import { parseJson } from "../python/parse_json.ts";
-import type { PyValue } from "../python/value.ts";
+import { parseJson } from "../python/json/parse_json.ts";
+import type { PyValue } from "../python/values/value.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 
 const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));

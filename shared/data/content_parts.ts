@@ -8,7 +8,7 @@ import type { ChatTemplate, TemplateMessage } from "./chat_template.ts";
 import { invalidLine } from "./jsonl.ts";
 import { roleOf } from "./messages.ts";
 import { withoutNulls } from "./nulls.ts";
-import type { PyValue } from "../python/value.ts";
+import type { PyValue } from "../python/values/value.ts";
 import { quoteValue } from "./quote_value.ts";
 
 const SEPARATOR = "\n";

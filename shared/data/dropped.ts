@@ -6,10 +6,10 @@
 import type { TemplateMessage } from "./chat_template.ts";
 import { markMessages } from "./marks.ts";
 import { roleOf } from "./messages.ts";
-import { dumps } from "../python/dumps.ts";
-import { parseJson } from "../python/parse_json.ts";
-import { repr, str } from "../python/repr.ts";
-import type { PyValue } from "../python/value.ts";
+import { dumps } from "../python/json/dumps.ts";
+import { parseJson } from "../python/json/parse_json.ts";
+import { repr, str } from "../python/values/repr.ts";
+import type { PyValue } from "../python/values/value.ts";
 import type { FoundTurns } from "./turns.ts";
 
 export interface Loss {

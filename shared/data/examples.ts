@@ -18,7 +18,7 @@ import { commonPrefix } from "./lexemes.ts";
 import { parseMessages } from "./messages.ts";
 import { chooseTemplate } from "./named_templates.ts";
 import { hasNullField } from "./nulls.ts";
-import type { PyValue } from "../python/value.ts";
+import type { PyValue } from "../python/values/value.ts";
 import { formOf, type RowForm } from "./row_form.ts";
 import { createRowWarnings } from "./row_warnings.ts";
 import { refuseLoneSurrogates } from "./surrogates.ts";

@@ -5,7 +5,7 @@ import { LoraFleetError } from "../errors.ts";
 import { datasetSchema } from "../job/job_spec.ts";
 import { pyValue } from "./chat_fixture.ts";
 import { createExampleBuilder } from "./examples.ts";
-import type { PyValue } from "../python/value.ts";
+import type { PyValue } from "../python/values/value.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 const golden = await readGolden(

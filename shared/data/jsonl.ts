@@ -1,7 +1,7 @@
 /** JSON lines from a stream of bytes, each with the number of its line, so that an error can name it. */
 import { LoraFleetError, messageOf, quote } from "../errors.ts";
-import { parseJson } from "../python/parse_json.ts";
-import type { PyValue } from "../python/value.ts";
+import { parseJson } from "../python/json/parse_json.ts";
+import type { PyValue } from "../python/values/value.ts";
 import { quoteValue } from "./quote_value.ts";
 
 /** One row of a dataset. */

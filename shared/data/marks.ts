@@ -5,7 +5,7 @@
  */
 import type { TemplateMessage } from "./chat_template.ts";
 import { roleOf } from "./messages.ts";
-import type { PyValue } from "../python/value.ts";
+import type { PyValue } from "../python/values/value.ts";
 
 export type MarkKind = "content" | "reasoning" | "tool call";
 

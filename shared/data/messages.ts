@@ -3,7 +3,7 @@ import { quote } from "../errors.ts";
 import type { TemplateMessage } from "./chat_template.ts";
 import { invalidLine } from "./jsonl.ts";
 import { withoutNulls } from "./nulls.ts";
-import type { PyValue } from "../python/value.ts";
+import type { PyValue } from "../python/values/value.ts";
 import { quoteValue } from "./quote_value.ts";
 
 /**

@@ -2,7 +2,7 @@
  * Null as absence. Tables (Arrow, Parquet) give every row every column and every object every field, and fill what is not
  * there with null; transformers drops such fields of a message before a template sees them.
  */
-import type { PyValue } from "../python/value.ts";
+import type { PyValue } from "../python/values/value.ts";
 
 /** The fields that are not null, one level deep. */
 export function withoutNulls(fields: ReadonlyMap<string, PyValue>): Map<string, PyValue> {

@@ -1,6 +1,6 @@
 /** Values of a row in error messages: as the file has them, but short. */
-import { dumps } from "../python/dumps.ts";
-import type { PyValue } from "../python/value.ts";
+import { dumps } from "../python/json/dumps.ts";
+import type { PyValue } from "../python/values/value.ts";
 
 const MAX_CHARS = 80;
 

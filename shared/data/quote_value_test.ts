@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { parseJson } from "../python/parse_json.ts";
+import { parseJson } from "../python/json/parse_json.ts";
 import { quoteValue } from "./quote_value.ts";
 
 for (

@@ -2,7 +2,7 @@
 import { quote } from "../errors.ts";
 import { invalidLine, type JsonRow } from "./jsonl.ts";
 import { withoutNulls } from "./nulls.ts";
-import type { PyValue } from "../python/value.ts";
+import type { PyValue } from "../python/values/value.ts";
 import { quoteValue } from "./quote_value.ts";
 
 export type RowForm =

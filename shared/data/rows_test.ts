@@ -6,7 +6,7 @@ import { LoraFleetError } from "../errors.ts";
 import { datasetSchema } from "../job/job_spec.ts";
 import { fieldsOf } from "./chat_fixture.ts";
 import { createExampleBuilder } from "./examples.ts";
-import { parseJson } from "../python/parse_json.ts";
+import { parseJson } from "../python/json/parse_json.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));

@@ -3,7 +3,7 @@
  * tokenizers refuse it; decoders would make it U+FFFD, which nobody wrote.
  */
 import { invalidLine } from "./jsonl.ts";
-import type { PyValue } from "../python/value.ts";
+import type { PyValue } from "../python/values/value.ts";
 import { quoteValue } from "./quote_value.ts";
 
 /** Throws a `LoraFleetError` with code `invalid_dataset` that names the line and the place of the first lone surrogate. */

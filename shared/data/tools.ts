@@ -2,8 +2,8 @@
 import { messageOf, quote } from "../errors.ts";
 import { invalidLine } from "./jsonl.ts";
 import { withoutNulls, withoutSchemaNulls } from "./nulls.ts";
-import { parseJson } from "../python/parse_json.ts";
-import type { PyValue } from "../python/value.ts";
+import { parseJson } from "../python/json/parse_json.ts";
+import type { PyValue } from "../python/values/value.ts";
 import { quoteValue } from "./quote_value.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** The filters and tests by name: jinja2/filters.py and jinja2/tests.py. */
-import { hashable } from "../../python/compare.ts";
-import { UnsupportedError } from "../../python/value.ts";
+import { hashable } from "../../python/values/compare.ts";
+import { UnsupportedError } from "../../python/values/value.ts";
 import type { FilterFunction } from "./filter_function.ts";
 import { COLLECTION_FILTERS } from "./filters_collection.ts";
 import { HTML_FILTERS } from "./filters_html.ts";

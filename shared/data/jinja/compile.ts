@@ -1,7 +1,7 @@
 /** A template's syntax tree → a function that renders it. */
-import { truthy } from "../../python/protocols.ts";
-import { str } from "../../python/repr.ts";
-import { PyError, typeName, type Value } from "../../python/value.ts";
+import { truthy } from "../../python/values/protocols.ts";
+import { str } from "../../python/values/repr.ts";
+import { PyError, typeName, type Value } from "../../python/values/value.ts";
 import { compileCall, compileExpression, compileFilter } from "./compile_expression.ts";
 import { collectBlocks, compileBlock, compileBlockCall, compileSelf } from "./compile_block.ts";
 import { compileFor } from "./compile_loop.ts";
@@ -27,7 +27,7 @@ import { Markup } from "./objects.ts";
 import { type Context, Frame, Run } from "./runtime.ts";
 import { type Evaluate, type Execute, FunctionScope, Scope } from "./scope.ts";
 import { analyze, Symbols } from "./symbols.ts";
-import { NO_KWARGS } from "../../python/parameters.ts";
+import { NO_KWARGS } from "../../python/values/parameters.ts";
 
 /** Throws a `TemplateSyntaxError` or an `UnsupportedError`. */
 export function compileTemplate(template: TemplateNode): (context: Context) => Run {

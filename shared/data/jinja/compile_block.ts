@@ -1,5 +1,5 @@
 /** `{% block %}`: without a template that extends this one, a function that the template calls where the block stands. */
-import { PyError, PyObject, type Value } from "../../python/value.ts";
+import { PyError, PyObject, type Value } from "../../python/values/value.ts";
 import { TemplateSyntaxError } from "./errors.ts";
 import { type BlockNode, descendants, type Statement, type TemplateNode } from "./nodes.ts";
 import { PyFunction } from "./objects.ts";

@@ -1,13 +1,13 @@
 /** Expressions → functions of a frame. */
 import { binary, unary } from "../../python/arithmetic.ts";
-import { setItem } from "../../python/container_methods.ts";
-import { contains, equals, ordered } from "../../python/compare.ts";
-import { checkText } from "../../python/limits.ts";
-import { NO_KWARGS } from "../../python/parameters.ts";
-import { iterate, truthy } from "../../python/protocols.ts";
-import { str } from "../../python/repr.ts";
-import { slice } from "../../python/subscript.ts";
-import { type Kwargs, PyError, tuple, typeName, type Value } from "../../python/value.ts";
+import { setItem } from "../../python/methods/container_methods.ts";
+import { contains, equals, ordered } from "../../python/values/compare.ts";
+import { checkText } from "../../python/values/limits.ts";
+import { NO_KWARGS } from "../../python/values/parameters.ts";
+import { iterate, truthy } from "../../python/values/protocols.ts";
+import { str } from "../../python/values/repr.ts";
+import { slice } from "../../python/values/subscript.ts";
+import { type Kwargs, PyError, tuple, typeName, type Value } from "../../python/values/value.ts";
 import { call, callMethod, getAttribute, getItem } from "./environment.ts";
 import { TemplateSyntaxError } from "./errors.ts";
 import { findFilter, findTest } from "./builtins.ts";

@@ -1,5 +1,5 @@
-import { iterate, truthy } from "../../python/protocols.ts";
-import type { Value } from "../../python/value.ts";
+import { iterate, truthy } from "../../python/values/protocols.ts";
+import type { Value } from "../../python/values/value.ts";
 import { compileExpression } from "./compile_expression.ts";
 import { compileTarget } from "./compile_target.ts";
 import { TemplateSyntaxError } from "./errors.ts";

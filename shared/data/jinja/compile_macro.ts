@@ -1,4 +1,4 @@
-import type { Value } from "../../python/value.ts";
+import type { Value } from "../../python/values/value.ts";
 import { compileExpression } from "./compile_expression.ts";
 import { TemplateSyntaxError } from "./errors.ts";
 import { Macro, type MacroShape } from "./macro.ts";

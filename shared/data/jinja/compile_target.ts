@@ -1,5 +1,5 @@
-import { iterate } from "../../python/protocols.ts";
-import { PyError, typeName, type Value } from "../../python/value.ts";
+import { iterate } from "../../python/values/protocols.ts";
+import { PyError, typeName, type Value } from "../../python/values/value.ts";
 import { TemplateSyntaxError } from "./errors.ts";
 import type { Expr } from "./nodes.ts";
 import { Namespace } from "./objects.ts";

@@ -1,7 +1,7 @@
-import { bind, parameters } from "../../python/parameters.ts";
-import { count } from "../../python/protocols.ts";
-import { str } from "../../python/repr.ts";
-import { type Kwargs, PyError, typeName, type Value } from "../../python/value.ts";
+import { bind, parameters } from "../../python/values/parameters.ts";
+import { count } from "../../python/values/protocols.ts";
+import { str } from "../../python/values/repr.ts";
+import { type Kwargs, PyError, typeName, type Value } from "../../python/values/value.ts";
 import { getItem } from "./environment.ts";
 import { Markup } from "./objects.ts";
 import { Undefined } from "./undefined.ts";

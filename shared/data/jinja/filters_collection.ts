@@ -1,7 +1,7 @@
 /** Filters of lists and dicts. */
-import { contains, equals, hashable, ordered, sorted } from "../../python/compare.ts";
-import { DictView } from "../../python/dict_view.ts";
-import { checkItems } from "../../python/limits.ts";
+import { contains, equals, hashable, ordered, sorted } from "../../python/values/compare.ts";
+import { DictView } from "../../python/values/dict_view.ts";
+import { checkItems } from "../../python/values/limits.ts";
 import {
   count,
   iterate,
@@ -11,9 +11,9 @@ import {
   reversedOrNull,
   truthy,
   use,
-} from "../../python/protocols.ts";
-import { slice as sliceOf } from "../../python/subscript.ts";
-import { PyError, tuple, typeName, type Value } from "../../python/value.ts";
+} from "../../python/values/protocols.ts";
+import { slice as sliceOf } from "../../python/values/subscript.ts";
+import { PyError, tuple, typeName, type Value } from "../../python/values/value.ts";
 import {
   type Argument,
   attributeGetter,

@@ -1,6 +1,6 @@
 /** Filters that apply filters and tests to the items of a list: `map`, `select` and their like. */
-import { iterate, truthy } from "../../python/protocols.ts";
-import { type Kwargs, PyError, type Value } from "../../python/value.ts";
+import { iterate, truthy } from "../../python/values/protocols.ts";
+import { type Kwargs, PyError, type Value } from "../../python/values/value.ts";
 import { getAttribute } from "./environment.ts";
 import { attributeGetter, filter, type FilterFunction } from "./filter_function.ts";
 import { PyIterator } from "./objects.ts";

@@ -1,15 +1,15 @@
 /** Filters of texts. */
-import { codePointLength } from "../../python/code_points.ts";
-import { dumps } from "../../python/dumps.ts";
-import { percentFormat } from "../../python/percent_format.ts";
-import { count, iterate, length, truthy } from "../../python/protocols.ts";
-import { str } from "../../python/repr.ts";
-import { replace, STR_METHODS } from "../../python/str_methods.ts";
-import { slice } from "../../python/subscript.ts";
-import { capitalize } from "../../python/text_case.ts";
-import { splitLines, splitRight, strip } from "../../python/text_split.ts";
-import { PyError, tuple, type Value } from "../../python/value.ts";
-import { SPACE_CLASS } from "../../python/whitespace.ts";
+import { codePointLength } from "../../python/text/code_points.ts";
+import { dumps } from "../../python/json/dumps.ts";
+import { percentFormat } from "../../python/format/percent_format.ts";
+import { count, iterate, length, truthy } from "../../python/values/protocols.ts";
+import { str } from "../../python/values/repr.ts";
+import { replace, STR_METHODS } from "../../python/methods/str_methods.ts";
+import { slice } from "../../python/values/subscript.ts";
+import { capitalize } from "../../python/text/case.ts";
+import { splitLines, splitRight, strip } from "../../python/methods/split.ts";
+import { PyError, tuple, type Value } from "../../python/values/value.ts";
+import { SPACE_CLASS } from "../../python/text/whitespace.ts";
 import {
   attributeGetter,
   filter,

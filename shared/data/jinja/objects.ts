@@ -1,6 +1,13 @@
 /** Objects that templates meet besides Python's plain values. */
-import { bind, type Method, type Parameters, parameters } from "../../python/parameters.ts";
-import { type Kwargs, PyError, PyObject, Tuple, UnsupportedError, type Value } from "../../python/value.ts";
+import { bind, type Method, type Parameters, parameters } from "../../python/values/parameters.ts";
+import {
+  type Kwargs,
+  PyError,
+  PyObject,
+  Tuple,
+  UnsupportedError,
+  type Value,
+} from "../../python/values/value.ts";
 
 /** An object whose printed form holds an address in memory, which is another in each run. */
 export abstract class Unprintable extends PyObject {

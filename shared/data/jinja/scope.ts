@@ -1,5 +1,5 @@
 /** Where a template's variables live, known before it runs. */
-import type { Value } from "../../python/value.ts";
+import type { Value } from "../../python/values/value.ts";
 import type { BlockNode } from "./nodes.ts";
 import type { Frame } from "./runtime.ts";
 import { Symbols } from "./symbols.ts";

@@ -1,4 +1,4 @@
-import { PyError, type Value } from "../../python/value.ts";
+import { PyError, type Value } from "../../python/values/value.ts";
 import { compileTemplate } from "./compile.ts";
 import { descendants } from "./nodes.ts";
 import { parse } from "./parser.ts";

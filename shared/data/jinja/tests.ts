@@ -1,11 +1,11 @@
 /** The tests of `is`: jinja2/tests.py. */
 import { binary } from "../../python/arithmetic.ts";
-import { contains, equals, ordered, type OrderOperator } from "../../python/compare.ts";
-import { iterateOrNull, lengthOrNull, numeric } from "../../python/protocols.ts";
-import { str } from "../../python/repr.ts";
-import { CLASSES } from "../../python/text_classes.ts";
-import { PyObject, type Value } from "../../python/value.ts";
-import { Range } from "../../python/range.ts";
+import { contains, equals, ordered, type OrderOperator } from "../../python/values/compare.ts";
+import { iterateOrNull, lengthOrNull, numeric } from "../../python/values/protocols.ts";
+import { str } from "../../python/values/repr.ts";
+import { CLASSES } from "../../python/text/classes.ts";
+import { PyObject, type Value } from "../../python/values/value.ts";
+import { Range } from "../../python/values/range.ts";
 import { Markup } from "./objects.ts";
 import { test, type TestFunction } from "./test_function.ts";
 import { Undefined } from "./undefined.ts";

@@ -1,7 +1,7 @@
 /** `json.dumps`, with the arguments that transformers' `tojson` passes on. */
-import { compareText } from "./compare_text.ts";
-import { floatRepr } from "./float_repr.ts";
-import { PyError, typeName, type Value } from "./value.ts";
+import { compareText } from "../text/compare.ts";
+import { floatRepr } from "../numbers/float_repr.ts";
+import { PyError, typeName, type Value } from "../values/value.ts";
 
 export interface DumpsOptions {
   /** Write everything beyond ASCII as `\uXXXX`. */

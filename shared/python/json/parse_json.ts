@@ -3,7 +3,7 @@
  * comes twice keeps its first place and its last value), and NaN, Infinity and -Infinity are numbers, as Python itself
  * writes them. `JSON.parse` with a reviver sees the digits, but loses the order of keys such as "10".
  */
-import type { PyValue } from "./value.ts";
+import type { PyValue } from "../values/value.ts";
 
 /** Text that is not JSON: `offset` counts UTF-16 units from 0. */
 export class JsonSyntaxError extends Error {

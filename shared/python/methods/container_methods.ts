@@ -1,10 +1,10 @@
 /** The methods of `list`, `tuple` and `dict` that change nothing, and the attributes of numbers. */
-import { equals, findKey, hashable } from "./compare.ts";
-import { DictView } from "./dict_view.ts";
-import { type Method, method } from "./parameters.ts";
-import { count, iterate } from "./protocols.ts";
-import { repr } from "./repr.ts";
-import { PyError, Tuple, tuple, UnsupportedError, type Value } from "./value.ts";
+import { equals, findKey, hashable } from "../values/compare.ts";
+import { DictView } from "../values/dict_view.ts";
+import { type Method, method } from "../values/parameters.ts";
+import { count, iterate } from "../values/protocols.ts";
+import { repr } from "../values/repr.ts";
+import { PyError, Tuple, tuple, UnsupportedError, type Value } from "../values/value.ts";
 
 type Dict = Map<Value, Value>;
 

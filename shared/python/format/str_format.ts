@@ -1,8 +1,8 @@
 /** `text.format(...)`, as string.Formatter reads it. */
 import { asciiRepr } from "./ascii_repr.ts";
 import { formatValue } from "./format_spec.ts";
-import { repr, str } from "./repr.ts";
-import { type Kwargs, PyError, type Value } from "./value.ts";
+import { repr, str } from "../values/repr.ts";
+import { type Kwargs, PyError, type Value } from "../values/value.ts";
 
 /** How a field's `.name` and `[key]` are looked up. */
 export interface FieldLookup {

@@ -2,8 +2,8 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { dumps } from "./dumps.ts";
 import { parseJson } from "./parse_json.ts";
 import { pythonGoldens } from "./python_goldens.ts";
-import { repr, str } from "./repr.ts";
-import { PyError, tuple, type Value } from "./value.ts";
+import { repr, str } from "../values/repr.ts";
+import { PyError, tuple, type Value } from "../values/value.ts";
 
 Deno.test("dumps writes what json.dumps writes", () => {
   for (const golden of pythonGoldens.read) {

@@ -2,7 +2,7 @@
  * Python's regular expressions (`re`, without flags) as a tree: what PEFT takes for `target_modules`. JavaScript's differ in
  * spelling (`(?P<n>…)`, `\Z`, `{,3}`) and in what they let pass, so a pattern is read by Python's rules.
  */
-import { LoraFleetError, quote } from "../errors.ts";
+import { LoraFleetError, quote } from "../../errors.ts";
 
 /** A node of a pattern; what it matches from a position on is in regex.ts. */
 export type Node =

@@ -1,5 +1,5 @@
-import { repr } from "./repr.ts";
-import type { Value } from "./value.ts";
+import { repr } from "../values/repr.ts";
+import type { Value } from "../values/value.ts";
 
 /** `ascii(value)`. */
 export function asciiRepr(value: Value): string {

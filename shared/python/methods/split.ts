@@ -1,6 +1,6 @@
 /** `split`, `rsplit`, `splitlines`, `strip`: how Python takes texts apart. */
-import { PyError } from "./value.ts";
-import { isSpaceUnit } from "./whitespace.ts";
+import { PyError } from "../values/value.ts";
+import { isSpaceUnit } from "../text/whitespace.ts";
 
 /** What ends a line for Python, besides "\r\n". */
 const LINE_BREAK = "[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]";

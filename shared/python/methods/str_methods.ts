@@ -1,13 +1,13 @@
 /** The methods of Python's `str`. */
-import { codePointLength, hasSurrogates, unitsOf } from "./code_points.ts";
-import { checkText } from "./limits.ts";
-import { type Method, method } from "./parameters.ts";
-import { count, iterate, truthy, use } from "./protocols.ts";
-import { sliceIndexes, subscript } from "./subscript.ts";
-import { capitalize, caseFold, swapCase, title } from "./text_case.ts";
-import { CLASSES } from "./text_classes.ts";
-import { type Side, split, splitLines, splitRight, strip } from "./text_split.ts";
-import { PyError, Tuple, tuple, typeName, UnsupportedError, type Value } from "./value.ts";
+import { codePointLength, hasSurrogates, unitsOf } from "../text/code_points.ts";
+import { checkText } from "../values/limits.ts";
+import { type Method, method } from "../values/parameters.ts";
+import { count, iterate, truthy, use } from "../values/protocols.ts";
+import { sliceIndexes, subscript } from "../values/subscript.ts";
+import { capitalize, caseFold, swapCase, title } from "../text/case.ts";
+import { CLASSES } from "../text/classes.ts";
+import { type Side, split, splitLines, splitRight, strip } from "./split.ts";
+import { PyError, Tuple, tuple, typeName, UnsupportedError, type Value } from "../values/value.ts";
 
 type Argument = Value | undefined;
 

@@ -1,5 +1,5 @@
 /** `value[key]` and `value[start:stop:step]`. */
-import { hasSurrogates } from "./code_points.ts";
+import { hasSurrogates } from "../text/code_points.ts";
 import { findKey } from "./compare.ts";
 import { count } from "./protocols.ts";
 import { PyError, PyObject, Tuple, tuple, typeName, type Value } from "./value.ts";

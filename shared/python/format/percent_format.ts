@@ -1,11 +1,11 @@
 /** `text % values`: printf's formats. */
-import { codePointLength } from "./code_points.ts";
-import { exponential, fixed, general } from "./float_format.ts";
-import { numeric, use } from "./protocols.ts";
-import { repr, str } from "./repr.ts";
+import { codePointLength } from "../text/code_points.ts";
+import { exponential, fixed, general } from "../numbers/float_format.ts";
+import { numeric, use } from "../values/protocols.ts";
+import { repr, str } from "../values/repr.ts";
 import { asciiRepr } from "./ascii_repr.ts";
-import { subscript } from "./subscript.ts";
-import { PyError, PyObject, Tuple, typeName, type Value } from "./value.ts";
+import { subscript } from "../values/subscript.ts";
+import { PyError, PyObject, Tuple, typeName, type Value } from "../values/value.ts";
 
 const DIRECTIVE = /%(?:\(((?:[^()]|\([^()]*\))*)\))?([-#0 +]*)(\*|\d*)(?:\.(\*|\d*))?[hlL]?([\s\S]?)/gu;
 /** Objects that may be left over, as dicts and lists may: Python takes them for mappings. */

@@ -1,5 +1,5 @@
 /** `str.isalpha` and its like: what kinds of characters a text consists of. */
-import { NOT_PRINTABLE } from "./repr.ts";
+import { NOT_PRINTABLE } from "./str_repr.ts";
 import { isSpaceUnit } from "./whitespace.ts";
 
 /** Digits beyond the decimal ones (Numeric_Type=Digit): superscripts, circled ones and so on. */

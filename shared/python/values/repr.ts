@@ -1,5 +1,6 @@
 /** `repr` and `str`: how Python prints a value. */
-import { floatRepr } from "./float_repr.ts";
+import { floatRepr } from "../numbers/float_repr.ts";
+import { strRepr } from "../text/str_repr.ts";
 import { PyError, Tuple, type Value } from "./value.ts";
 
 /** Python refuses about as deep a nesting. */
@@ -41,32 +42,4 @@ function scalarRepr(value: null | boolean | bigint | number): string {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   return typeof value === "bigint" ? value.toString() : floatRepr(value);
-}
-
-const SHORT_ESCAPES: Readonly<Record<string, string>> = {
-  "\\": "\\\\",
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-};
-/** What `str.isprintable` is false for: no letter, sign or mark of its own, and no space but U+0020. */
-export const NOT_PRINTABLE = /[\p{C}\p{Z}]/u;
-const ESCAPED = /[\p{C}\p{Z}\\]/gu;
-
-/** `repr` of a text: in single quotes, unless it has those and no double ones. */
-export function strRepr(text: string): string {
-  const mark = text.includes("'") && !text.includes('"') ? '"' : "'";
-  const escaped = text.replace(ESCAPED, (char) => {
-    if (char === " ") return char;
-    const short = SHORT_ESCAPES[char];
-    if (short !== undefined) return short;
-    const point = char.codePointAt(0)!;
-    if (point <= 0xff) return `\\x${hex(point, 2)}`;
-    return point <= 0xffff ? `\\u${hex(point, 4)}` : `\\U${hex(point, 8)}`;
-  });
-  return `${mark}${mark === "'" ? escaped.replaceAll("'", "\\'") : escaped}${mark}`;
-}
-
-function hex(value: number, width: number): string {
-  return value.toString(16).padStart(width, "0");
 }

@@ -2,8 +2,8 @@
  * Python's `re.fullmatch`, in time that no pattern can make explode: instead of trying one way after the other, the set of all
  * positions that a part of the pattern can reach is computed, once for each part and position.
  */
-import { LoraFleetError } from "../errors.ts";
-import { type Node, parseRegex } from "./regex_parse.ts";
+import { LoraFleetError } from "../../errors.ts";
+import { type Node, parseRegex } from "./parse.ts";
 
 /** Steps over all texts that one compiled pattern is matched with; a pattern that a person wrote takes thousands. */
 const MAX_STEPS = 2_000_000;

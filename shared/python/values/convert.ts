@@ -1,6 +1,6 @@
 /** `int(value)` and `float(value)`. */
-import { strRepr } from "./repr.ts";
-import { SPACE_CLASS } from "./whitespace.ts";
+import { strRepr } from "../text/str_repr.ts";
+import { SPACE_CLASS } from "../text/whitespace.ts";
 import { PyError, typeName, type Value } from "./value.ts";
 import { use } from "./protocols.ts";
 

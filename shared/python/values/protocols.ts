@@ -1,5 +1,5 @@
 /** What every value can be asked: truth, length, items. */
-import { codePointLength } from "./code_points.ts";
+import { codePointLength } from "../text/code_points.ts";
 import { PyError, PyObject, typeName, type Value } from "./value.ts";
 
 /** `bool(value)`. */

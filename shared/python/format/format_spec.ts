@@ -1,9 +1,9 @@
 /** `format(value, spec)`: the format specification mini-language. */
-import { codePointLength } from "./code_points.ts";
-import { floatRepr } from "./float_repr.ts";
+import { codePointLength } from "../text/code_points.ts";
+import { floatRepr } from "../numbers/float_repr.ts";
 import { floatBody } from "./percent_format.ts";
-import { str } from "./repr.ts";
-import { PyError, PyObject, typeName, type Value } from "./value.ts";
+import { str } from "../values/repr.ts";
+import { PyError, PyObject, typeName, type Value } from "../values/value.ts";
 
 const SPEC = /^(?:([\s\S])?([<>=^]))?([-+ ])?(z)?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([a-zA-Z%])?$/u;
 

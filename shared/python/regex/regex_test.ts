@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
-import golden from "../../tests/golden/regex.json" with { type: "json" };
-import { LoraFleetError } from "../errors.ts";
+import golden from "../../../tests/golden/regex.json" with { type: "json" };
+import { LoraFleetError } from "../../errors.ts";
 import { compileFullMatch } from "./regex.ts";
 
 /** As golden_regex.py writes it; a pattern that is refused as unsupported has its message instead. */

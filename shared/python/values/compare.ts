@@ -1,5 +1,5 @@
 /** `==`, `<` and `in`. */
-import { compareText } from "./compare_text.ts";
+import { compareText } from "../text/compare.ts";
 import { iterateOrNull, numeric, use } from "./protocols.ts";
 import { PyError, PyObject, Tuple, typeName, type Value } from "./value.ts";
 
