@@ -1,6 +1,6 @@
 /** Chats as text: the base model's Jinja template, with what transformers gives it. */
 import { LoraFleetError, messageOf } from "../errors.ts";
-import { TemplateSyntaxError } from "./jinja/errors.ts";
+import { TemplateSyntaxError } from "./jinja/parse/errors.ts";
 import { createGlobals } from "./jinja/globals.ts";
 import { compileJinja, type JinjaTemplate } from "./jinja/template.ts";
 import { PyError, type PyValue, UnsupportedError, type Value } from "../python/values/value.ts";

@@ -13,7 +13,7 @@ import {
   UnsupportedError,
   type Value,
 } from "../../python/values/value.ts";
-import { Namespace, PyFunction, pyFunction, Unprintable } from "./objects.ts";
+import { Namespace, PyFunction, pyFunction, Unprintable } from "./runtime/objects.ts";
 
 /** Jinja2's sandbox refuses longer ranges. */
 const MAX_RANGE = 100_000;

@@ -1,7 +1,7 @@
 /** Where a template's variables live, known before it runs. */
-import type { Value } from "../../python/values/value.ts";
-import type { BlockNode } from "./nodes.ts";
-import type { Frame } from "./runtime.ts";
+import type { Value } from "../../../python/values/value.ts";
+import type { BlockNode } from "../parse/nodes.ts";
+import type { Frame } from "../runtime/frame.ts";
 import { Symbols } from "./symbols.ts";
 
 export type Evaluate = (frame: Frame) => Value;

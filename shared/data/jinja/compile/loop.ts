@@ -1,12 +1,12 @@
-import { iterate, truthy } from "../../python/values/protocols.ts";
-import type { Value } from "../../python/values/value.ts";
-import { compileExpression } from "./compile_expression.ts";
-import { compileTarget } from "./compile_target.ts";
-import { TemplateSyntaxError } from "./errors.ts";
-import { LoopContext } from "./loop_context.ts";
-import { descendants, type ForNode, type Statement } from "./nodes.ts";
-import { PyIterator } from "./objects.ts";
-import { Frame } from "./runtime.ts";
+import { iterate, truthy } from "../../../python/values/protocols.ts";
+import type { Value } from "../../../python/values/value.ts";
+import { compileExpression } from "./expression.ts";
+import { compileTarget } from "./target.ts";
+import { TemplateSyntaxError } from "../parse/errors.ts";
+import { LoopContext } from "../runtime/loop_context.ts";
+import { descendants, type ForNode, type Statement } from "../parse/nodes.ts";
+import { PyIterator } from "../runtime/objects.ts";
+import { Frame } from "../runtime/frame.ts";
 import { type Execute, FunctionScope, type Scope, type Signal } from "./scope.ts";
 import { analyze, findUndeclared } from "./symbols.ts";
 

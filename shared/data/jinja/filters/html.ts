@@ -1,11 +1,11 @@
 /** Filters that make HTML or parts of addresses. */
-import { iterateOrNull, listOf, truthy, use } from "../../python/values/protocols.ts";
-import { str } from "../../python/values/repr.ts";
-import { PyError, typeName, UnsupportedError, type Value } from "../../python/values/value.ts";
-import { SPACE_CLASS } from "../../python/text/whitespace.ts";
+import { iterateOrNull, listOf, truthy, use } from "../../../python/values/protocols.ts";
+import { str } from "../../../python/values/repr.ts";
+import { PyError, typeName, UnsupportedError, type Value } from "../../../python/values/value.ts";
+import { SPACE_CLASS } from "../../../python/text/whitespace.ts";
 import { filter, type FilterFunction } from "./filter_function.ts";
-import { Markup } from "./objects.ts";
-import { Undefined } from "./undefined.ts";
+import { Markup } from "../runtime/objects.ts";
+import { Undefined } from "../runtime/undefined.ts";
 
 const ENTITIES: Readonly<Record<string, string>> = {
   "&": "&amp;",

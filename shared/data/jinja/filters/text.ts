@@ -1,15 +1,15 @@
 /** Filters of texts. */
-import { codePointLength } from "../../python/text/code_points.ts";
-import { dumps } from "../../python/json/dumps.ts";
-import { percentFormat } from "../../python/format/percent_format.ts";
-import { count, iterate, length, truthy } from "../../python/values/protocols.ts";
-import { str } from "../../python/values/repr.ts";
-import { replace, STR_METHODS } from "../../python/methods/str_methods.ts";
-import { slice } from "../../python/values/subscript.ts";
-import { capitalize } from "../../python/text/case.ts";
-import { splitLines, splitRight, strip } from "../../python/methods/split.ts";
-import { PyError, tuple, type Value } from "../../python/values/value.ts";
-import { SPACE_CLASS } from "../../python/text/whitespace.ts";
+import { codePointLength } from "../../../python/text/code_points.ts";
+import { dumps } from "../../../python/json/dumps.ts";
+import { percentFormat } from "../../../python/format/percent_format.ts";
+import { count, iterate, length, truthy } from "../../../python/values/protocols.ts";
+import { str } from "../../../python/values/repr.ts";
+import { replace, STR_METHODS } from "../../../python/methods/str_methods.ts";
+import { slice } from "../../../python/values/subscript.ts";
+import { capitalize } from "../../../python/text/case.ts";
+import { splitLines, splitRight, strip } from "../../../python/methods/split.ts";
+import { PyError, tuple, type Value } from "../../../python/values/value.ts";
+import { SPACE_CLASS } from "../../../python/text/whitespace.ts";
 import {
   attributeGetter,
   filter,
@@ -19,7 +19,7 @@ import {
   requireText,
   textOf,
 } from "./filter_function.ts";
-import { Markup } from "./objects.ts";
+import { Markup } from "../runtime/objects.ts";
 
 const WORD_BEGIN = new RegExp(`([-({\\[<]|${SPACE_CLASS})+`, "g");
 

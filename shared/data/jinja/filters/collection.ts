@@ -1,7 +1,7 @@
 /** Filters of lists and dicts. */
-import { contains, equals, hashable, ordered, sorted } from "../../python/values/compare.ts";
-import { DictView } from "../../python/values/dict_view.ts";
-import { checkItems } from "../../python/values/limits.ts";
+import { contains, equals, hashable, ordered, sorted } from "../../../python/values/compare.ts";
+import { DictView } from "../../../python/values/dict_view.ts";
+import { checkItems } from "../../../python/values/limits.ts";
 import {
   count,
   iterate,
@@ -11,9 +11,9 @@ import {
   reversedOrNull,
   truthy,
   use,
-} from "../../python/values/protocols.ts";
-import { slice as sliceOf } from "../../python/values/subscript.ts";
-import { PyError, tuple, typeName, type Value } from "../../python/values/value.ts";
+} from "../../../python/values/protocols.ts";
+import { slice as sliceOf } from "../../../python/values/subscript.ts";
+import { PyError, tuple, typeName, type Value } from "../../../python/values/value.ts";
 import {
   type Argument,
   attributeGetter,
@@ -22,8 +22,8 @@ import {
   ignoreCase,
   or,
 } from "./filter_function.ts";
-import { GroupTuple, PyIterator } from "./objects.ts";
-import { Undefined } from "./undefined.ts";
+import { GroupTuple, PyIterator } from "../runtime/objects.ts";
+import { Undefined } from "../runtime/undefined.ts";
 
 const flag = (value: Argument) => value !== undefined && truthy(value);
 const generator = (items: () => Generator<Value>) => new PyIterator(items());

@@ -1,12 +1,12 @@
 /** `{% block %}`: without a template that extends this one, a function that the template calls where the block stands. */
-import { PyError, PyObject, type Value } from "../../python/values/value.ts";
-import { TemplateSyntaxError } from "./errors.ts";
-import { type BlockNode, descendants, type Statement, type TemplateNode } from "./nodes.ts";
-import { PyFunction } from "./objects.ts";
-import { type Context, Frame } from "./runtime.ts";
+import { PyError, PyObject, type Value } from "../../../python/values/value.ts";
+import { TemplateSyntaxError } from "../parse/errors.ts";
+import { type BlockNode, descendants, type Statement, type TemplateNode } from "../parse/nodes.ts";
+import { PyFunction } from "../runtime/objects.ts";
+import { type Context, Frame } from "../runtime/frame.ts";
 import { type Execute, Scope, type TemplateBlocks } from "./scope.ts";
 import { analyze, findUndeclared } from "./symbols.ts";
-import { Undefined } from "./undefined.ts";
+import { Undefined } from "../runtime/undefined.ts";
 
 type CompileBody = (body: readonly Statement[], scope: Scope) => Execute;
 

@@ -1,5 +1,5 @@
 /** Objects that templates meet besides Python's plain values. */
-import { bind, type Method, type Parameters, parameters } from "../../python/values/parameters.ts";
+import { bind, type Method, type Parameters, parameters } from "../../../python/values/parameters.ts";
 import {
   type Kwargs,
   PyError,
@@ -7,7 +7,7 @@ import {
   Tuple,
   UnsupportedError,
   type Value,
-} from "../../python/values/value.ts";
+} from "../../../python/values/value.ts";
 
 /** An object whose printed form holds an address in memory, which is another in each run. */
 export abstract class Unprintable extends PyObject {

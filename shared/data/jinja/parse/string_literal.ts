@@ -1,4 +1,4 @@
-import { UnsupportedError } from "../../python/values/value.ts";
+import { UnsupportedError } from "../../../python/values/value.ts";
 import { TemplateSyntaxError } from "./errors.ts";
 
 const ESCAPE = /\\(?:([0-7]{1,3})|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(N)\{|([\s\S]|$))/g;

@@ -1,4 +1,4 @@
-import { type Kwargs, PyError, PyObject, tuple, type Value } from "../../python/values/value.ts";
+import { type Kwargs, PyError, PyObject, tuple, type Value } from "../../../python/values/value.ts";
 import { Undefined } from "./undefined.ts";
 
 /** What a macro's signature and body ask for. */

@@ -1,9 +1,9 @@
 /** Filters of numbers. */
-import { binary } from "../../python/arithmetic.ts";
-import { parseInteger, toFloatValue, toInt } from "../../python/values/convert.ts";
-import { fixed, roundFloat, roundInteger } from "../../python/numbers/float_format.ts";
-import { count, integer, iterate, numeric, truthy, use } from "../../python/values/protocols.ts";
-import { PyError, typeName, type Value } from "../../python/values/value.ts";
+import { binary } from "../../../python/arithmetic.ts";
+import { parseInteger, toFloatValue, toInt } from "../../../python/values/convert.ts";
+import { fixed, roundFloat, roundInteger } from "../../../python/numbers/float_format.ts";
+import { count, integer, iterate, numeric, truthy, use } from "../../../python/values/protocols.ts";
+import { PyError, typeName, type Value } from "../../../python/values/value.ts";
 import { type Argument, attributeGetter, filter, type FilterFunction, or } from "./filter_function.ts";
 
 function isOf(error: unknown, ...types: string[]): boolean {

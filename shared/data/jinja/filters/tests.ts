@@ -1,14 +1,14 @@
 /** The tests of `is`: jinja2/tests.py. */
-import { binary } from "../../python/arithmetic.ts";
-import { contains, equals, ordered, type OrderOperator } from "../../python/values/compare.ts";
-import { iterateOrNull, lengthOrNull, numeric } from "../../python/values/protocols.ts";
-import { str } from "../../python/values/repr.ts";
-import { CLASSES } from "../../python/text/classes.ts";
-import { PyObject, type Value } from "../../python/values/value.ts";
-import { Range } from "../../python/values/range.ts";
-import { Markup } from "./objects.ts";
+import { binary } from "../../../python/arithmetic.ts";
+import { contains, equals, ordered, type OrderOperator } from "../../../python/values/compare.ts";
+import { iterateOrNull, lengthOrNull, numeric } from "../../../python/values/protocols.ts";
+import { str } from "../../../python/values/repr.ts";
+import { CLASSES } from "../../../python/text/classes.ts";
+import { PyObject, type Value } from "../../../python/values/value.ts";
+import { Range } from "../../../python/values/range.ts";
+import { Markup } from "../runtime/objects.ts";
 import { test, type TestFunction } from "./test_function.ts";
-import { Undefined } from "./undefined.ts";
+import { Undefined } from "../runtime/undefined.ts";
 
 const order = (operator: OrderOperator) =>
   test("other, /", (value, other) => ordered(value, operator, other!));

@@ -1,5 +1,5 @@
-import { repr } from "../../python/values/repr.ts";
-import { PyError, PyObject, typeName, type Value } from "../../python/values/value.ts";
+import { repr } from "../../../python/values/repr.ts";
+import { PyError, PyObject, typeName, type Value } from "../../../python/values/value.ts";
 
 /**
  * Jinja2's undefined value: it prints as nothing, has no items and is false; whatever else is tried with it throws an

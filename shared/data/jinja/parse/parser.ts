@@ -1,5 +1,5 @@
 /** Statements, as jinja2/parser.py parses them, with loop controls and transformers' `generation`. */
-import { UnsupportedError } from "../../python/values/value.ts";
+import { UnsupportedError } from "../../../python/values/value.ts";
 import { ExpressionParser } from "./expression_parser.ts";
 import { tokenize } from "./lexer.ts";
 import type {

@@ -1,20 +1,20 @@
 /** Expressions → functions of a frame. */
-import { binary, unary } from "../../python/arithmetic.ts";
-import { setItem } from "../../python/methods/container_methods.ts";
-import { contains, equals, ordered } from "../../python/values/compare.ts";
-import { checkText } from "../../python/values/limits.ts";
-import { NO_KWARGS } from "../../python/values/parameters.ts";
-import { iterate, truthy } from "../../python/values/protocols.ts";
-import { str } from "../../python/values/repr.ts";
-import { slice } from "../../python/values/subscript.ts";
-import { type Kwargs, PyError, tuple, typeName, type Value } from "../../python/values/value.ts";
-import { call, callMethod, getAttribute, getItem } from "./environment.ts";
-import { TemplateSyntaxError } from "./errors.ts";
-import { findFilter, findTest } from "./builtins.ts";
-import type { Arguments, CallNode, CompareOperator, Expr, FilterNode, TestNode } from "./nodes.ts";
-import type { Frame } from "./runtime.ts";
+import { binary, unary } from "../../../python/arithmetic.ts";
+import { setItem } from "../../../python/methods/container_methods.ts";
+import { contains, equals, ordered } from "../../../python/values/compare.ts";
+import { checkText } from "../../../python/values/limits.ts";
+import { NO_KWARGS } from "../../../python/values/parameters.ts";
+import { iterate, truthy } from "../../../python/values/protocols.ts";
+import { str } from "../../../python/values/repr.ts";
+import { slice } from "../../../python/values/subscript.ts";
+import { type Kwargs, PyError, tuple, typeName, type Value } from "../../../python/values/value.ts";
+import { call, callMethod, getAttribute, getItem } from "../runtime/environment.ts";
+import { TemplateSyntaxError } from "../parse/errors.ts";
+import { findFilter, findTest } from "../filters/builtins.ts";
+import type { Arguments, CallNode, CompareOperator, Expr, FilterNode, TestNode } from "../parse/nodes.ts";
+import type { Frame } from "../runtime/frame.ts";
 import type { Evaluate, Scope } from "./scope.ts";
-import { Undefined, undefinedName } from "./undefined.ts";
+import { Undefined, undefinedName } from "../runtime/undefined.ts";
 
 export function compileExpression(node: Expr, scope: Scope): Evaluate {
   const compile = (child: Expr) => compileExpression(child, scope);

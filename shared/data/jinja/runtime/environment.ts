@@ -7,12 +7,12 @@ import {
   NUMBER_METHODS,
   numberAttribute,
   TUPLE_METHODS,
-} from "../../python/methods/container_methods.ts";
-import { bind, type Method } from "../../python/values/parameters.ts";
-import { strFormat } from "../../python/format/str_format.ts";
-import { STR_METHODS } from "../../python/methods/str_methods.ts";
-import { subscript } from "../../python/values/subscript.ts";
-import { type Kwargs, PyError, PyObject, Tuple, typeName, type Value } from "../../python/values/value.ts";
+} from "../../../python/methods/container_methods.ts";
+import { bind, type Method } from "../../../python/values/parameters.ts";
+import { strFormat } from "../../../python/format/str_format.ts";
+import { STR_METHODS } from "../../../python/methods/str_methods.ts";
+import { subscript } from "../../../python/values/subscript.ts";
+import { type Kwargs, PyError, PyObject, Tuple, typeName, type Value } from "../../../python/values/value.ts";
 import { BoundMethod, GroupTuple, PyFunction, pyFunction } from "./objects.ts";
 import { undefinedItem, unsafeAttribute } from "./undefined.ts";
 

@@ -2,7 +2,7 @@
  * Which variable a name means, as jinja2/idtracking.py finds it. Each scope gives the names that it sets or looks up
  * first a reference of its own, and says what the reference holds when the scope is entered.
  */
-import { children, type Node } from "./nodes.ts";
+import { children, type Node } from "../parse/nodes.ts";
 
 export type Load =
   /** Set by whoever enters the scope. */

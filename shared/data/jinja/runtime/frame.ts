@@ -1,5 +1,5 @@
 /** What one rendering holds. */
-import { PyError, type Value } from "../../python/values/value.ts";
+import { PyError, type Value } from "../../../python/values/value.ts";
 
 /** Passes of loops and calls of macros that one rendering may take: far more than any chat needs. */
 const MAX_STEPS = 20_000_000;

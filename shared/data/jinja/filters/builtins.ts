@@ -1,12 +1,12 @@
 /** The filters and tests by name: jinja2/filters.py and jinja2/tests.py. */
-import { hashable } from "../../python/values/compare.ts";
-import { UnsupportedError } from "../../python/values/value.ts";
+import { hashable } from "../../../python/values/compare.ts";
+import { UnsupportedError } from "../../../python/values/value.ts";
 import type { FilterFunction } from "./filter_function.ts";
-import { COLLECTION_FILTERS } from "./filters_collection.ts";
-import { HTML_FILTERS } from "./filters_html.ts";
-import { NUMBER_FILTERS } from "./filters_number.ts";
-import { selectionFilters } from "./filters_selection.ts";
-import { TEXT_FILTERS } from "./filters_text.ts";
+import { COLLECTION_FILTERS } from "./collection.ts";
+import { HTML_FILTERS } from "./html.ts";
+import { NUMBER_FILTERS } from "./number.ts";
+import { selectionFilters } from "./selection.ts";
+import { TEXT_FILTERS } from "./text.ts";
 import { TESTS } from "./tests.ts";
 import { test, type TestFunction } from "./test_function.ts";
 

@@ -1,11 +1,11 @@
 /** Filters that apply filters and tests to the items of a list: `map`, `select` and their like. */
-import { iterate, truthy } from "../../python/values/protocols.ts";
-import { type Kwargs, PyError, type Value } from "../../python/values/value.ts";
-import { getAttribute } from "./environment.ts";
+import { iterate, truthy } from "../../../python/values/protocols.ts";
+import { type Kwargs, PyError, type Value } from "../../../python/values/value.ts";
+import { getAttribute } from "../runtime/environment.ts";
 import { attributeGetter, filter, type FilterFunction } from "./filter_function.ts";
-import { PyIterator } from "./objects.ts";
+import { PyIterator } from "../runtime/objects.ts";
 import type { TestFunction } from "./test_function.ts";
-import { Undefined, undefinedItem } from "./undefined.ts";
+import { Undefined, undefinedItem } from "../runtime/undefined.ts";
 
 /** How filters and tests are found by name. */
 export interface Registry {

@@ -1,5 +1,5 @@
-import { bind, parameters } from "../../python/values/parameters.ts";
-import type { Kwargs, Value } from "../../python/values/value.ts";
+import { bind, parameters } from "../../../python/values/parameters.ts";
+import type { Kwargs, Value } from "../../../python/values/value.ts";
 
 export type TestFunction = (value: Value, args: readonly Value[], kwargs: Kwargs) => boolean;
 

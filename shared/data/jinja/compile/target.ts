@@ -1,9 +1,9 @@
-import { iterate } from "../../python/values/protocols.ts";
-import { PyError, typeName, type Value } from "../../python/values/value.ts";
-import { TemplateSyntaxError } from "./errors.ts";
-import type { Expr } from "./nodes.ts";
-import { Namespace } from "./objects.ts";
-import type { Frame } from "./runtime.ts";
+import { iterate } from "../../../python/values/protocols.ts";
+import { PyError, typeName, type Value } from "../../../python/values/value.ts";
+import { TemplateSyntaxError } from "../parse/errors.ts";
+import type { Expr } from "../parse/nodes.ts";
+import { Namespace } from "../runtime/objects.ts";
+import type { Frame } from "../runtime/frame.ts";
 import type { Scope } from "./scope.ts";
 
 export type Assign = (frame: Frame, value: Value) => void;

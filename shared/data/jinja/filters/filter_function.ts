@@ -1,10 +1,10 @@
-import { bind, parameters } from "../../python/values/parameters.ts";
-import { count } from "../../python/values/protocols.ts";
-import { str } from "../../python/values/repr.ts";
-import { type Kwargs, PyError, typeName, type Value } from "../../python/values/value.ts";
-import { getItem } from "./environment.ts";
-import { Markup } from "./objects.ts";
-import { Undefined } from "./undefined.ts";
+import { bind, parameters } from "../../../python/values/parameters.ts";
+import { count } from "../../../python/values/protocols.ts";
+import { str } from "../../../python/values/repr.ts";
+import { type Kwargs, PyError, typeName, type Value } from "../../../python/values/value.ts";
+import { getItem } from "../runtime/environment.ts";
+import { Markup } from "../runtime/objects.ts";
+import { Undefined } from "../runtime/undefined.ts";
 
 export type Argument = Value | undefined;
 export type FilterFunction = (value: Value, args: readonly Value[], kwargs: Kwargs) => Value;

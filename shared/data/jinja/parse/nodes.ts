@@ -1,5 +1,5 @@
 /** The syntax tree, as jinja2/nodes.py has it. */
-import type { Value } from "../../python/values/value.ts";
+import type { Value } from "../../../python/values/value.ts";
 
 export type Context = "load" | "store" | "param";
 

@@ -2,7 +2,7 @@
  * Template text → tokens, as jinja2/lexer.py has them with `trim_blocks` and `lstrip_blocks`, without line statements and
  * with the trailing newline dropped.
  */
-import { SPACE_CLASS } from "../../python/text/whitespace.ts";
+import { SPACE_CLASS } from "../../../python/text/whitespace.ts";
 import { TemplateSyntaxError } from "./errors.ts";
 import { unescapeString } from "./string_literal.ts";
 

@@ -1,12 +1,12 @@
-import type { Value } from "../../python/values/value.ts";
-import { compileExpression } from "./compile_expression.ts";
-import { TemplateSyntaxError } from "./errors.ts";
-import { Macro, type MacroShape } from "./macro.ts";
-import type { CallBlockNode, GenerationNode, MacroNode, Statement } from "./nodes.ts";
-import { Frame } from "./runtime.ts";
+import type { Value } from "../../../python/values/value.ts";
+import { compileExpression } from "./expression.ts";
+import { TemplateSyntaxError } from "../parse/errors.ts";
+import { Macro, type MacroShape } from "../runtime/macro.ts";
+import type { CallBlockNode, GenerationNode, MacroNode, Statement } from "../parse/nodes.ts";
+import { Frame } from "../runtime/frame.ts";
 import { type Execute, FunctionScope, type Scope } from "./scope.ts";
 import { analyze, findUndeclared } from "./symbols.ts";
-import { Undefined } from "./undefined.ts";
+import { Undefined } from "../runtime/undefined.ts";
 
 type MacroLike = MacroNode | CallBlockNode | GenerationNode;
 

@@ -1,7 +1,7 @@
-import { equals } from "../../python/values/compare.ts";
-import { bind, parameters } from "../../python/values/parameters.ts";
-import { iterate, lengthOrNull } from "../../python/values/protocols.ts";
-import { type Kwargs, PyError, PyObject, tuple, type Value } from "../../python/values/value.ts";
+import { equals } from "../../../python/values/compare.ts";
+import { bind, parameters } from "../../../python/values/parameters.ts";
+import { iterate, lengthOrNull } from "../../../python/values/protocols.ts";
+import { type Kwargs, PyError, PyObject, tuple, type Value } from "../../../python/values/value.ts";
 import { PyFunction } from "./objects.ts";
 import { Undefined } from "./undefined.ts";
 

@@ -1,13 +1,13 @@
 /** A template's syntax tree → a function that renders it. */
-import { truthy } from "../../python/values/protocols.ts";
-import { str } from "../../python/values/repr.ts";
-import { PyError, typeName, type Value } from "../../python/values/value.ts";
-import { compileCall, compileExpression, compileFilter } from "./compile_expression.ts";
-import { collectBlocks, compileBlock, compileBlockCall, compileSelf } from "./compile_block.ts";
-import { compileFor } from "./compile_loop.ts";
-import { compileMacro } from "./compile_macro.ts";
-import { compileNamespaceCheck, compileTarget } from "./compile_target.ts";
-import { TemplateSyntaxError } from "./errors.ts";
+import { truthy } from "../../../python/values/protocols.ts";
+import { str } from "../../../python/values/repr.ts";
+import { PyError, typeName, type Value } from "../../../python/values/value.ts";
+import { compileCall, compileExpression, compileFilter } from "./expression.ts";
+import { collectBlocks, compileBlock, compileBlockCall, compileSelf } from "./block.ts";
+import { compileFor } from "./loop.ts";
+import { compileMacro } from "./macro.ts";
+import { compileNamespaceCheck, compileTarget } from "./target.ts";
+import { TemplateSyntaxError } from "../parse/errors.ts";
 import {
   type AssignBlockNode,
   type AssignNode,
@@ -22,12 +22,12 @@ import {
   type Statement,
   type TemplateNode,
   type WithNode,
-} from "./nodes.ts";
-import { Markup } from "./objects.ts";
-import { type Context, Frame, Run } from "./runtime.ts";
+} from "../parse/nodes.ts";
+import { Markup } from "../runtime/objects.ts";
+import { type Context, Frame, Run } from "../runtime/frame.ts";
 import { type Evaluate, type Execute, FunctionScope, Scope } from "./scope.ts";
 import { analyze, Symbols } from "./symbols.ts";
-import { NO_KWARGS } from "../../python/values/parameters.ts";
+import { NO_KWARGS } from "../../../python/values/parameters.ts";
 
 /** Throws a `TemplateSyntaxError` or an `UnsupportedError`. */
 export function compileTemplate(template: TemplateNode): (context: Context) => Run {
