@@ -9,7 +9,7 @@ import { downloadFile, HubApiError, listFiles, modelInfo } from "@huggingface/hu
 import { basename, dirname, relative } from "@std/path";
 import { type Clock, systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { isNamedTemplate, TEMPLATE_FOLDER } from "../../shared/data/named_templates.ts";
+import { isNamedTemplate, TEMPLATE_FOLDER } from "../../shared/data/tokenizer/files/named_templates.ts";
 import type { HubSettings } from "../../shared/model/hub_settings.ts";
 import { boundedFetch } from "./bounded_fetch.ts";
 import type { ResponseBounds } from "./bounded_fetch.ts";

@@ -6,7 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { join } from "@std/path";
-import { loadTokenizer } from "../../shared/data/tokenizer.ts";
+import { loadTokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../shared/job/job_spec.ts";
 import { countTargets } from "../../shared/data/micro_batch.ts";

@@ -2,7 +2,7 @@
  * Places in a chat's text at which its tokenisation starts afresh: special tokens, which tokenizers cut out before they
  * look at the rest. What stands between two of them can be tokenised by itself.
  */
-import type { Tokenizer } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 export interface Anchor {
   /** Where the special token's string begins. */

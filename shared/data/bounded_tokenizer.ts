@@ -1,7 +1,7 @@
 /** A tokenizer that gives up on rows with certainly more tokens than a limit, before it has spent any time on them. */
 import type { Example } from "./example.ts";
-import type { TokenBound } from "./token_bound.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { TokenBound } from "./tokenizer/token_bound.ts";
+import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 export interface BoundedTokenizer {
   readonly tokenizer: Tokenizer;

@@ -12,9 +12,9 @@ import { commonPrefix } from "./lexemes.ts";
 import { isUnweighted, roleOf } from "./messages.ts";
 import { dumps } from "../python/json/dumps.ts";
 import type { PyValue } from "../python/values/value.ts";
-import type { Hiding } from "./special_text.ts";
+import type { Hiding } from "./tokenizer/special_text.ts";
 import { createTokenCount, type TokenCount } from "./token_count.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 import { createTurnSplits } from "./turn_splits.ts";
 import { findTurns, type FoundTurns, type RenderedChat } from "./turns.ts";
 

@@ -8,7 +8,7 @@ import { createChatTemplate } from "./chat_template.ts";
 import type { Example } from "./example.ts";
 import { parseJson } from "../python/json/parse_json.ts";
 import type { PyValue } from "../python/values/value.ts";
-import { loadTokenizer } from "./tokenizer.ts";
+import { loadTokenizer } from "./tokenizer/tokenizer.ts";
 
 const golden = await readGolden(
   "data_chat.json",

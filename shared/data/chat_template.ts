@@ -4,7 +4,7 @@ import { TemplateSyntaxError } from "./jinja/parse/errors.ts";
 import { createGlobals } from "./jinja/globals.ts";
 import { compileJinja, type JinjaTemplate } from "./jinja/template.ts";
 import { PyError, type PyValue, UnsupportedError, type Value } from "../python/values/value.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 /** A message as its template sees it: a role and whatever else the dataset has. */
 export type ChatMessage = Readonly<Record<string, unknown>> & { readonly role: string };

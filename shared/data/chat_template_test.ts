@@ -5,7 +5,7 @@ import { type ChatGolden, judge, parseChats, renderChat } from "./chat_goldens.t
 import { createChatTemplate } from "./chat_template.ts";
 import { parseJson } from "../python/json/parse_json.ts";
 import type { PyValue } from "../python/values/value.ts";
-import { loadTokenizer } from "./tokenizer.ts";
+import { loadTokenizer } from "./tokenizer/tokenizer.ts";
 
 const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
 const templateOf = (chatTemplate: string | null) => createChatTemplate({ ...tokenizer, chatTemplate });

@@ -6,8 +6,8 @@ import { countTrained, type Example, truncateExample } from "./example.ts";
 import { createExampleBuilder } from "./examples.ts";
 import { invalidLine, type JsonRow, readJsonLines } from "./jsonl.ts";
 import { resolveSplit, type RowRange } from "./split.ts";
-import type { TokenBound } from "./token_bound.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { TokenBound } from "./tokenizer/token_bound.ts";
+import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 export interface Dataset {
   /** In the order of the file (and of the split's parts). */

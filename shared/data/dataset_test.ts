@@ -3,8 +3,8 @@ import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../errors.ts";
 import { datasetSchema } from "../job/job_spec.ts";
 import { readDataset } from "./dataset.ts";
-import { createTokenBound } from "./token_bound.ts";
-import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { createTokenBound } from "./tokenizer/token_bound.ts";
+import { loadTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
 const real = await loadTokenizer(goldenPath("data_byte_level"));
 const bound = createTokenBound(

@@ -4,7 +4,7 @@ import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import { datasetSchema } from "../job/job_spec.ts";
 import { fieldsOf, pyValue } from "./chat_fixture.ts";
 import { createExampleBuilder } from "./examples.ts";
-import { loadTokenizer } from "./tokenizer.ts";
+import { loadTokenizer } from "./tokenizer/tokenizer.ts";
 
 const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
 

@@ -16,13 +16,13 @@ import { invalidLine, type JsonRow } from "./jsonl.ts";
 import type { Loss } from "./dropped.ts";
 import { commonPrefix } from "./lexemes.ts";
 import { parseMessages } from "./messages.ts";
-import { chooseTemplate } from "./named_templates.ts";
+import { chooseTemplate } from "./tokenizer/files/named_templates.ts";
 import { hasNullField } from "./nulls.ts";
 import type { PyValue } from "../python/values/value.ts";
 import { formOf, type RowForm } from "./row_form.ts";
 import { createRowWarnings } from "./row_warnings.ts";
 import { refuseLoneSurrogates } from "./surrogates.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 import { parseTemplateKwargs, parseTools } from "./tools.ts";
 
 export interface ExampleBuilder {

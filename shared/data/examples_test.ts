@@ -6,7 +6,7 @@ import { datasetSchema } from "../job/job_spec.ts";
 import { pyValue } from "./chat_fixture.ts";
 import { createExampleBuilder } from "./examples.ts";
 import type { PyValue } from "../python/values/value.ts";
-import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
 const golden = await readGolden(
   "data_rows.json",

@@ -7,7 +7,7 @@ import { datasetSchema } from "../job/job_spec.ts";
 import { fieldsOf } from "./chat_fixture.ts";
 import { createExampleBuilder } from "./examples.ts";
 import { parseJson } from "../python/json/parse_json.ts";
-import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
 const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
 const PLAIN = "{% for m in messages %}<{{ m.role }}>{{ m.content + '</s>' }}{% endfor %}" +

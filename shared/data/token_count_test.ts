@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import { createAnchors, isSeamless } from "./anchors.ts";
 import { createTokenCount } from "./token_count.ts";
-import { loadTokenizer } from "./tokenizer.ts";
+import { loadTokenizer } from "./tokenizer/tokenizer.ts";
 
 const MARKERS = ["<|im_start|>", "<|im_end|>", "<s>", "</s>"];
 const parts = fc.array(

@@ -5,7 +5,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { createExampleBuilder } from "../../shared/data/examples.ts";
 import { parseJson } from "../../shared/python/json/parse_json.ts";
 import type { PyValue } from "../../shared/python/values/value.ts";
-import type { Tokenizer } from "../../shared/data/tokenizer.ts";
+import type { Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { datasetSchema } from "../../shared/job/job_spec.ts";
 
 export type Fields = ReadonlyMap<string, PyValue>;

@@ -1,10 +1,10 @@
 /** tokenizer.json's `pre_tokenizer`: a text's pieces, which the model then encodes one by one. */
 import { z } from "zod";
-import { toByteCharacters } from "./bytes.ts";
-import { unsupported } from "./json.ts";
+import { toByteCharacters } from "../text/bytes.ts";
+import { unsupported } from "../files/json.ts";
 import { compilePattern } from "./patterns.ts";
 import { splitText } from "./split.ts";
-import { characters } from "./unicode.ts";
+import { characters } from "../text/unicode.ts";
 
 /** Pieces → smaller pieces. `atStart`: the first of them begins where the whole input begins. */
 export type PreTokenize = (pieces: string[], atStart: boolean) => string[];

@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { join } from "@std/path";
 import { z } from "zod";
-import { goldenPath, readGolden } from "../../tests/golden/data_goldens.ts";
-import { LoraFleetError } from "../errors.ts";
+import { goldenPath, readGolden } from "../../../tests/golden/data_goldens.ts";
+import { LoraFleetError } from "../../errors.ts";
 import { boundTo, loadTokenizer } from "./tokenizer.ts";
 
 const ids = z.array(z.number());

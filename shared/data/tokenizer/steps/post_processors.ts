@@ -1,7 +1,7 @@
 /** tokenizer.json's `post_processor`: the ids that it puts around a text. */
 import { z } from "zod";
-import { LoraFleetError, quote } from "../../errors.ts";
-import { unsupported } from "./json.ts";
+import { LoraFleetError, quote } from "../../../errors.ts";
+import { unsupported } from "../files/json.ts";
 
 export interface Surroundings {
   readonly before: readonly number[];

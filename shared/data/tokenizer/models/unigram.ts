@@ -1,6 +1,6 @@
 /** Unigram language model: the pieces with the highest sum of scores (Kudo 2018), as `models/unigram` finds them. */
 import { z } from "zod";
-import { LoraFleetError } from "../../errors.ts";
+import { LoraFleetError } from "../../../errors.ts";
 import { encodeCached, type Model } from "./model.ts";
 import { PairTable } from "./pair_table.ts";
 

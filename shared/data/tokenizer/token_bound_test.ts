@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { pcg32 } from "../prng.ts";
-import { goldenPath } from "../../tests/golden/data_goldens.ts";
+import { pcg32 } from "../../prng.ts";
+import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { createTokenBound } from "./token_bound.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { join } from "@std/path";
-import { LoraFleetError } from "../errors.ts";
+import { LoraFleetError } from "../../../errors.ts";
 import { chooseTemplate, readChatTemplates } from "./named_templates.ts";
 
 async function folderWith(files: Readonly<Record<string, string>>): Promise<string> {

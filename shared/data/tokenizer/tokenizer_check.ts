@@ -1,8 +1,8 @@
 /** Whether a folder's tokenizer can be read, said before there is any text to tokenise. */
 import { join } from "@std/path";
-import { LoraFleetError, messageOf } from "../errors.ts";
-import { checkParts } from "./tokenizer/pipeline.ts";
-import { noTokenizer, readFilesBeside, readTokenizerJson } from "./tokenizer_files.ts";
+import { LoraFleetError, messageOf } from "../../errors.ts";
+import { checkParts } from "./pipeline.ts";
+import { noTokenizer, readFilesBeside, readTokenizerJson } from "./files/tokenizer_files.ts";
 
 /**
  * Parsing takes about 10 ms for each MiB, in which nobody else is served. A larger tokenizer.json than this, Llama 3's among

@@ -1,5 +1,5 @@
 /** Added tokens: found in a text before anything else, as the Rust library's `AddedVocabulary` finds them. */
-import { characters } from "./unicode.ts";
+import { characters } from "../text/unicode.ts";
 
 export interface AddedToken {
   readonly id: number;

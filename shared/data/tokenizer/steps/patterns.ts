@@ -1,6 +1,6 @@
 /** Oniguruma patterns, as tokenizer.json has them, as JavaScript's. */
 import { SplitPreTokenizer } from "@huggingface/tokenizers";
-import { LoraFleetError, messageOf, quote } from "../../errors.ts";
+import { LoraFleetError, messageOf, quote } from "../../../errors.ts";
 
 /** A pattern in tokenizer.json: a literal text or Oniguruma's syntax. */
 export type PatternJson = { readonly String: string } | { readonly Regex: string };

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { goldenPath } from "../../tests/golden/data_goldens.ts";
-import { LoraFleetError } from "../errors.ts";
+import { goldenPath } from "../../../tests/golden/data_goldens.ts";
+import { LoraFleetError } from "../../errors.ts";
 import { checkTokenizer } from "./tokenizer_check.ts";
 
 const GOLDEN = goldenPath("data_byte_level");

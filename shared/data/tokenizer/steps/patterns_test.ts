@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../../errors.ts";
+import { LoraFleetError } from "../../../errors.ts";
 import { compilePattern, withoutPossessives } from "./patterns.ts";
 
 const found = (pattern: string, text: string): string[] =>

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { type AddedToken, createAddedTokenFinder } from "./added_tokens.ts";
+import { type AddedToken, createAddedTokenFinder } from "./finder.ts";
 
 const NONE = { special: false, single_word: false, lstrip: false, rstrip: false, normalized: false };
 const finder = (...tokens: (Partial<AddedToken> & { content: string })[]) =>

@@ -1,7 +1,7 @@
 /** A tokenizer's files in a folder of Hugging Face layout, parsed: what of them decides about token ids. */
 import { join } from "@std/path";
 import { z } from "zod";
-import { LoraFleetError, messageOf } from "../errors.ts";
+import { LoraFleetError, messageOf } from "../../../errors.ts";
 import { type ChatTemplates, readChatTemplates } from "./named_templates.ts";
 
 const addedTokenFields = {

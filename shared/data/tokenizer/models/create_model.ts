@@ -1,7 +1,7 @@
 /** tokenizer.json's `model`. */
 import { z } from "zod";
 import { createBpe } from "./bpe.ts";
-import { unsupported } from "./json.ts";
+import { unsupported } from "../files/json.ts";
 import type { Model } from "./model.ts";
 import { createUnigram } from "./unigram.ts";
 import { createWordLevel, createWordPiece } from "./word_piece.ts";

@@ -2,7 +2,7 @@
  * A tokenizer's added tokens are declared in up to four files, and their ids are given out anew each time they are read:
  * as transformers' `TokenizersBackend` and the Rust library's `AddedVocabulary.add_tokens` do it.
  */
-import type { AddedToken } from "./added_tokens.ts";
+import type { AddedToken } from "./finder.ts";
 
 /** An added token as a file declares it. Where `normalized` is absent, it is the opposite of `special`. */
 export interface Declaration {

@@ -1,12 +1,12 @@
 /**
  * The base model's tokenizer: text ↔ token ids, as transformers gives them for the same folder.
  */
-import { LoraFleetError, quote } from "../errors.ts";
+import { LoraFleetError, quote } from "../../errors.ts";
 import { createSpecialText, type Hiding, type SpecialText } from "./special_text.ts";
-import { readTokenizerFiles, type TokenizerFiles } from "./tokenizer_files.ts";
-import type { AddedToken } from "./tokenizer/added_tokens.ts";
-import { cleanUpSpaces } from "./tokenizer/decoders.ts";
-import { openPipeline, type Pipeline } from "./tokenizer/pipeline.ts";
+import { readTokenizerFiles, type TokenizerFiles } from "./files/tokenizer_files.ts";
+import type { AddedToken } from "./added_tokens/finder.ts";
+import { cleanUpSpaces } from "./steps/decoders.ts";
+import { openPipeline, type Pipeline } from "./pipeline.ts";
 
 export interface EncodeOptions {
   /** Put BOS (or what the tokenizer says) around the text; true by default, as in transformers. */

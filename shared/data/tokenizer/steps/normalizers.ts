@@ -1,11 +1,11 @@
 /** tokenizer.json's `normalizer` as a function of a text, as the Rust library applies it. */
 import { z } from "zod";
-import { toByteCharacters } from "./bytes.ts";
-import { unsupported } from "./json.ts";
+import { toByteCharacters } from "../text/bytes.ts";
+import { unsupported } from "../files/json.ts";
 import { mapping, type Normalize, replaceAll } from "./normalize.ts";
 import { compilePattern } from "./patterns.ts";
 import { createPrecompiled } from "./precompiled.ts";
-import { characters, normalize, toLowerCase } from "./unicode.ts";
+import { characters, normalize, toLowerCase } from "../text/unicode.ts";
 
 const patternSchema = z.union([z.object({ String: z.string() }), z.object({ Regex: z.string() })]);
 const schemas = {

@@ -1,5 +1,5 @@
 /** What a model of tokenizer.json is: from a piece of text to ids. */
-import { toByteCharacters } from "./bytes.ts";
+import { toByteCharacters } from "../text/bytes.ts";
 
 export interface EncodeMode {
   /** The piece's characters stand for themselves: no merge may put an id of `never` together. */

@@ -1,7 +1,7 @@
 /** tokenizer.json's `decoder`: tokens back to text, as the Rust library puts them together. */
 import { z } from "zod";
-import { CHARACTER_BYTES } from "./bytes.ts";
-import { unsupported } from "./json.ts";
+import { CHARACTER_BYTES } from "../text/bytes.ts";
+import { unsupported } from "../files/json.ts";
 import { compilePattern } from "./patterns.ts";
 
 /** Tokens → texts, which are joined. */

@@ -1,6 +1,6 @@
 /** What the parsers of tokenizer.json's parts share. */
 import { z } from "zod";
-import { LoraFleetError, quote } from "../../errors.ts";
+import { LoraFleetError, quote } from "../../../errors.ts";
 
 export function unsupported(part: string, type: string | undefined): LoraFleetError {
   return new LoraFleetError("invalid_model", `tokenizer.json: the ${part} ${quote(type)} is not supported`, {

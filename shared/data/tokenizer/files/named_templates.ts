@@ -3,7 +3,7 @@
  * (tokenization_utils_base.py: `_from_pretrained` and `get_chat_template`, 5.23).
  */
 import { join } from "@std/path";
-import { LoraFleetError, messageOf, quote } from "../errors.ts";
+import { LoraFleetError, messageOf, quote } from "../../../errors.ts";
 
 /** One template, or several by name. */
 export type ChatTemplates = string | ReadonlyMap<string, string>;

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../../errors.ts";
+import { LoraFleetError } from "../../../errors.ts";
 import { createPreTokenizer } from "./pre_tokenizers.ts";
 
 const split = (json: unknown, text: string) => createPreTokenizer(json).split([text], true);

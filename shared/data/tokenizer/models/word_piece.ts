@@ -1,8 +1,8 @@
 /** Models that look words up: WordPiece (the longest known prefix, again and again) and WordLevel. */
 import { z } from "zod";
-import { LoraFleetError, quote } from "../../errors.ts";
-import { toByteCharacters } from "./bytes.ts";
-import { vocabularySchema } from "./json.ts";
+import { LoraFleetError, quote } from "../../../errors.ts";
+import { toByteCharacters } from "../text/bytes.ts";
+import { vocabularySchema } from "../files/json.ts";
 import { encodeCached, type Model } from "./model.ts";
 
 const wordPieceSchema = z.looseObject({

@@ -3,9 +3,9 @@
  * (Sennrich, Haddow & Birch 2016). Equal to `models/bpe` of the Rust library.
  */
 import { z } from "zod";
-import { LoraFleetError, quote } from "../../errors.ts";
-import { CHARACTER_BYTES, toByteCharacters } from "./bytes.ts";
-import { vocabularySchema } from "./json.ts";
+import { LoraFleetError, quote } from "../../../errors.ts";
+import { CHARACTER_BYTES, toByteCharacters } from "../text/bytes.ts";
+import { vocabularySchema } from "../files/json.ts";
 import { createMerger } from "./merge.ts";
 import { type EncodeMode, type Model, WordCache } from "./model.ts";
 import { PairTable } from "./pair_table.ts";
