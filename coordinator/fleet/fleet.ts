@@ -4,7 +4,7 @@
  */
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import type { AuditCounts, JobEnd } from "../../shared/protocol/messages.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { InitialState } from "../jobs/initial_adapter.ts";
 import type { LocalPlan } from "../planning/local_plan.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";

@@ -1,8 +1,8 @@
 /** A job's dataset as packed rows, and those as the steps that the fleet trains. */
 import { createHash } from "node:crypto";
-import { readDataset } from "../../shared/data/dataset.ts";
-import { countTrained } from "../../shared/data/example.ts";
-import { linesOf, packRows, toMicroBatch } from "../../shared/data/packing.ts";
+import { readDataset } from "../../shared/data/examples/dataset.ts";
+import { countTrained } from "../../shared/data/packing/example.ts";
+import { linesOf, packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
 import type { TokenBound } from "../../shared/data/tokenizer/token_bound.ts";
 import type { Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";

@@ -9,7 +9,7 @@ import { join } from "@std/path";
 import { loadTokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../shared/job/job_spec.ts";
-import { countTargets } from "../../shared/data/micro_batch.ts";
+import { countTargets } from "../../shared/data/packing/micro_batch.ts";
 import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import type { PlannedJob } from "../fleet/fleet.ts";
 import { type PackedRows, rowAt, rowCountOf } from "./packed_rows.ts";

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import fc from "fast-check";
-import { fieldsOf, pyValue } from "../../shared/data/chat_fixture.ts";
+import { fieldsOf, pyValue } from "../../shared/data/chat/masks/chat_fixture.ts";
 import { loadTokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { buildRow, show } from "./mask_rows.ts";
 
