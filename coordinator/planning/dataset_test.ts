@@ -9,7 +9,7 @@ import { join } from "@std/path";
 import { loadTokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../shared/job/job_spec.ts";
-import { countTargets } from "../../shared/data/packing/micro_batch.ts";
+import { countLabels } from "../../shared/data/packing/micro_batch.ts";
 import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import type { PlannedJob } from "../fleet/fleet.ts";
 import { type PackedRows, rowAt, rowCountOf } from "./packed_rows.ts";
@@ -114,7 +114,7 @@ Deno.test("a plan's steps hold every trained token once an epoch, within the siz
   let positions = 0;
   for (let step = 1; step <= plan.totalSteps; step++) {
     for (const batch of plan.microBatchesOf(step)) {
-      targets += countTargets(batch);
+      targets += countLabels(batch);
       largest = Math.max(largest, batch.tokens.length);
       positions = Math.max(positions, ...[...batch.positions].map((position) => position + 1));
     }
@@ -190,7 +190,7 @@ Deno.test("wrapped packing cuts its stream, loses nothing and drops rows without
   const { rows, sha256 } = await prepare([{ prompt: "word ".repeat(60), completion: "x" }], spec);
   const plan = planJob({ id: "j", spec, model: MODEL, modelFolder: "/m", rows, datasetSha256: sha256 });
   for (let step = 1; step <= plan.totalSteps; step++) {
-    assertEquals(plan.microBatchesOf(step).every((batch) => countTargets(batch) > 0), true);
+    assertEquals(plan.microBatchesOf(step).every((batch) => countLabels(batch) > 0), true);
   }
 });
 

@@ -53,7 +53,7 @@ Deno.test("an engine's book has what is in its sums, also after they were taken,
     await engine.computeGradient(
       {
         tokens: one,
-        targets: Int32Array.of(2),
+        labels: Int32Array.of(2),
         positions: Uint32Array.of(0),
         segmentStarts: Uint32Array.of(0),
       },

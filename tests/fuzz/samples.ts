@@ -200,7 +200,7 @@ const OTHER_WORDS: readonly Sample[] = [
 
 const BATCH = {
   tokens: Uint32Array.of(5, 6, 7, 8),
-  targets: Int32Array.of(6, -100, 8, 9),
+  labels: Int32Array.of(6, -100, 8, 9),
   positions: Uint32Array.of(0, 1, 0, 1),
   segmentStarts: Uint32Array.of(0, 0, 2, 2),
 };

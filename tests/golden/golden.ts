@@ -129,7 +129,7 @@ function readBatch(file: SafetensorsFile, index: number) {
   return {
     batch: {
       tokens: Uint32Array.from(integers("tokens")),
-      targets: integers("targets"),
+      labels: integers("targets"),
       positions: Uint32Array.from(integers("positions")),
       segmentStarts: Uint32Array.from(integers("segment_starts")),
     },

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { countTargets } from "../../shared/data/packing/micro_batch.ts";
+import { countLabels } from "../../shared/data/packing/micro_batch.ts";
 import { openCheckpoint } from "../../worker/files/checkpoint_reader.ts";
 import { planLora } from "../../worker/model/lora.ts";
 import { flattenTensors, LADDER_CASES, loadLadderCase, unflattenTensors, writeLogits } from "./golden.ts";
@@ -12,7 +12,7 @@ for (const name of LADDER_CASES) {
     const { layout } = planLora(spec, golden.lora);
     for (const { batch, targetCount, lossSum, logits, hidden, gradients, finalLogits } of golden.batches) {
       const count = batch.tokens.length;
-      assertEquals(countTargets(batch), targetCount);
+      assertEquals(countLabels(batch), targetCount);
       assert(lossSum > 0 && batch.tokens.every((token) => token < spec.vocabSize));
       assertEquals([logits.length, finalLogits.length], [count * spec.vocabSize, count * spec.vocabSize]);
       assertEquals(

@@ -116,7 +116,7 @@ Deno.test("an abort is noticed between two micro-batches", async () => {
 Deno.test("a step whose micro-batches train no token is an error, not a division by 0", async () => {
   const engine = createToyEngine({ clock: createFakeClock() });
   await engine.load({ modelFolder: "", ...JOB.engine, allowCpu: true, memoryBudgetBytes: null });
-  const batch = { ...microBatchOf(1), targets: new Int32Array(4).fill(-100) };
+  const batch = { ...microBatchOf(1), labels: new Int32Array(4).fill(-100) };
   await assertRejects(
     () =>
       runInnerPhase(engine, {

@@ -1,5 +1,5 @@
 /** Brings a micro-batch to the GPU, with what the kernels need to know of it beyond its own arrays. */
-import { countTargets, IGNORED_TARGET, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
+import { countLabels, IGNORED_LABEL, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { LanguageModel } from "./language_model.ts";
 
 /**
@@ -32,11 +32,11 @@ export function writeMicroBatch(model: LanguageModel, batch: MicroBatch): number
 
 /** The tokens that count in the loss, and what each should predict. */
 function headOf(batch: MicroBatch): { rows: Uint32Array; targets: Uint32Array } {
-  const rows = new Uint32Array(countTargets(batch));
+  const rows = new Uint32Array(countLabels(batch));
   const targets = new Uint32Array(rows.length);
   let found = 0;
-  batch.targets.forEach((target, t) => {
-    if (target === IGNORED_TARGET) return;
+  batch.labels.forEach((target, t) => {
+    if (target === IGNORED_LABEL) return;
     targets[found] = target;
     rows[found++] = t;
   });

@@ -2,7 +2,7 @@
 import { LoraFleetError } from "../../errors.ts";
 import type { DatasetSpec } from "../../job/job_spec.ts";
 import { boundTokenizer } from "./bounded_tokenizer.ts";
-import { countTrained, type Example, truncateExample } from "../packing/example.ts";
+import { countExampleLabels, type Example, truncateExample } from "../packing/example.ts";
 import { createExampleBuilder } from "./examples.ts";
 import { invalidLine, type JsonRow, readJsonLines } from "../rows/jsonl.ts";
 import { resolveSplit, type RowRange } from "../rows/split.ts";
@@ -109,7 +109,7 @@ function createLengthLimit(spec: DatasetSpec) {
       note(line, length, false);
       if (spec.truncation === "refuse") return example;
       const cut = truncateExample(example, limit);
-      if (countTrained(cut) === 0) {
+      if (countExampleLabels(cut) === 0) {
         throw invalidLine(
           line,
           `has ${length} tokens, and none of its first ${limit} (dataset.max_seq_length) is trained; raise that or ` +

@@ -11,7 +11,7 @@ import {
 } from "../chat/masks/chat_example.ts";
 import { createChatTemplate, type TemplateMessage } from "../chat/template/chat_template.ts";
 import { type ContentParts, createContentParts } from "../chat/messages/content_parts.ts";
-import { countTrained, type Example } from "../packing/example.ts";
+import { countExampleLabels, type Example } from "../packing/example.ts";
 import { invalidLine, type JsonRow } from "../rows/jsonl.ts";
 import type { Loss } from "../chat/masks/dropped.ts";
 import { commonPrefix } from "../chat/turns/lexemes.ts";
@@ -72,7 +72,7 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
     const body = withoutStop(text);
     noteWrittenText(line, text, body);
     const tokens = withStop(tokenizer.encode(body, { splitSpecialTokens }), body !== text);
-    return { tokens: Uint32Array.from(tokens), trained: new Uint8Array(tokens.length).fill(1) };
+    return { tokens: Uint32Array.from(tokens), completionMask: new Uint8Array(tokens.length).fill(1) };
   };
 
   const buildCompletion = (line: number, prompt: string, completion: string): Example => {
@@ -82,15 +82,15 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
     const body = prompt + withoutStop(completion);
     noteWrittenText(line, whole, body);
     const tokens = withStop(tokenizer.encode(body, { splitSpecialTokens }), body !== whole);
-    const trained = new Uint8Array(tokens.length).fill(1);
+    const completionMask = new Uint8Array(tokens.length).fill(1);
     if (spec.completion_only_loss) {
       const promptIds = tokenizer.encode(prompt, { splitSpecialTokens });
       // As in TRL, the completion starts where the tokens part: the prompt's last ones may have merged with it.
       const shared = commonPrefix(promptIds, tokens);
       if (shared < promptIds.length) warnings.note("split prompt", line);
-      trained.fill(0, 0, shared);
+      completionMask.fill(0, 0, shared);
     }
-    return { tokens: Uint32Array.from(tokens), trained };
+    return { tokens: Uint32Array.from(tokens), completionMask };
   };
 
   const buildChat = (line: number, { fields, hasPrompt }: ChatForm): Example => {
@@ -116,7 +116,7 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
       names.map((name) => fields.get(name)!),
       encode,
     );
-    if (countTrained(example) === 0) throw invalidLine(line, whyChatIsUntrained(example, losses));
+    if (countExampleLabels(example) === 0) throw invalidLine(line, whyChatIsUntrained(example, losses));
     warnings.noteLosses(line, losses);
     if (isPromptSplit) warnings.note("split prompt", line);
     if (names.some((name) => hasNullArguments(fields.get(name)!))) warnings.note("null arguments", line);
@@ -133,7 +133,7 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
       });
       // The stop token is appended by its id, which the tokenizer did not see.
       atLine(row.line, () => tokenizer.assertFits(example.tokens));
-      if (countTrained(example) === 0) throw invalidLine(row.line, whyUntrained(example));
+      if (countExampleLabels(example) === 0) throw invalidLine(row.line, whyUntrained(example));
       warnings.rowDone();
       if (!hasTrainedStop(example, stopIds)) {
         const example = eosText === null ? "the tokenizer names no eos_token" : `such as ${quote(eosText)}`;
@@ -223,8 +223,8 @@ function whyChatIsUntrained(example: Example, losses: readonly Loss[]): string {
   } in message ${lost.message}`;
 }
 
-function hasTrainedStop({ tokens, trained }: Example, stopIds: ReadonlySet<number>): boolean {
-  return tokens.some((token, t) => t > 0 && trained[t] === 1 && stopIds.has(token));
+function hasTrainedStop({ tokens, completionMask }: Example, stopIds: ReadonlySet<number>): boolean {
+  return tokens.some((token, t) => t > 0 && completionMask[t] === 1 && stopIds.has(token));
 }
 
 /** Gives an error about a row's content the number of its line. */
