@@ -19,7 +19,7 @@ import { parseMessages } from "../chat/messages/messages.ts";
 import { chooseTemplate } from "../tokenizer/files/named_templates.ts";
 import { hasNullField } from "../rows/nulls.ts";
 import type { PyValue } from "../../python/values/value.ts";
-import { formOf, type RowForm } from "./row_form.ts";
+import { contentOf, type RowContent } from "./row_forms.ts";
 import { createRowWarnings } from "./row_warnings.ts";
 import { refuseLoneSurrogates } from "../rows/surrogates.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -36,7 +36,7 @@ type BuilderSpec = Pick<
   DatasetSpec,
   "text_field" | "completion_only_loss" | "assistant_only_loss" | "split_special_tokens"
 >;
-type ChatForm = Extract<RowForm, { kind: "chat" }>;
+type ChatContent = Extract<RowContent, { kind: "chat" }>;
 
 /** Nothing is read from the tokenizer's chat template before a row with messages asks for it. */
 export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): ExampleBuilder {
@@ -93,7 +93,7 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
     return { tokens: Uint32Array.from(tokens), completionMask };
   };
 
-  const buildChat = (line: number, { fields, hasPrompt }: ChatForm): Example => {
+  const buildChat = (line: number, { fields, hasPrompt }: ChatContent): Example => {
     const names = hasPrompt ? ["prompt", "completion"] : ["messages"];
     for (const name of [...names, "tools", "chat_template_kwargs"]) {
       refuseLoneSurrogates(line, quote(name), fields.get(name) ?? null);
@@ -125,11 +125,13 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
 
   return {
     build(row) {
-      const form = formOf(row, spec.text_field);
+      const content = contentOf(row, spec.text_field);
       const example = atLine(row.line, () => {
-        if (form.kind === "text") return buildText(row.line, form.text);
-        if (form.kind === "completion") return buildCompletion(row.line, form.prompt, form.completion);
-        return buildChat(row.line, form);
+        if (content.kind === "text") return buildText(row.line, content.text);
+        if (content.kind === "completion") {
+          return buildCompletion(row.line, content.prompt, content.completion);
+        }
+        return buildChat(row.line, content);
       });
       // The stop token is appended by its id, which the tokenizer did not see.
       atLine(row.line, () => tokenizer.assertFits(example.tokens));
