@@ -97,7 +97,7 @@ Deno.test("a tokenizer without a stop token: nothing is appended, and the user i
 
 const USER = { role: "user", content: "q" };
 const REFUSED: readonly [string, Record<string, unknown>, string][] = [
-  ["no known field", { instruction: "x", output: "y" }, 'has "instruction", "output", but neither'],
+  ["no known field", { question: "x", answer: "y" }, 'has "question", "answer", but neither'],
   ["no field at all", {}, "has no fields"],
   ["a prompt alone", { prompt: "x" }, '"prompt", but neither "prompt" and "completion"'],
   ["a text that is a number", { text: 5 }, 'has the "text" 5; a text is needed'],

@@ -4,6 +4,7 @@ import { invalidLine, type JsonRow } from "../rows/jsonl.ts";
 import { withoutNulls } from "../rows/nulls.ts";
 import type { PyValue } from "../../python/values/value.ts";
 import { quoteValue } from "../rows/quote_value.ts";
+import { readAlpaca } from "./alpaca.ts";
 
 /** What a row gives to train on, whatever its form. */
 export type RowContent =
@@ -19,14 +20,18 @@ interface RowForm {
   name(textField: string): string;
   has(fields: Fields, textField: string): boolean;
   read(line: number, fields: Fields, textField: string): RowContent;
+  /** Yields to every other form: Alpaca's own files carry the formatted `text` beside the fields. */
+  readonly isFallback?: true;
 }
 
+const hasAlpaca = (fields: Fields) => fields.has("instruction") && fields.has("output");
 const hasCompletion = (fields: Fields) => fields.has("prompt") && fields.has("completion");
 
 /** All forms, in the order in which errors list them. */
 const ROW_FORMS: readonly RowForm[] = [
   { name: () => `"prompt" with "completion"`, has: hasCompletion, read: readCompletion },
   { name: () => `"messages"`, has: (fields) => fields.has("messages"), read: readMessages },
+  { name: () => `"instruction" with "output"`, has: hasAlpaca, read: readAlpaca, isFallback: true },
   { name: quote, has: hasText, read: readText },
 ];
 
@@ -36,7 +41,8 @@ const ROW_FORMS: readonly RowForm[] = [
  */
 export function contentOf({ line, fields: all }: JsonRow, textField: string): RowContent {
   const fields = withoutNulls(all);
-  const [form, ...others] = ROW_FORMS.filter((form) => form.has(fields, textField));
+  const found = ROW_FORMS.filter((form) => form.has(fields, textField));
+  const [form, ...others] = found.length > 1 ? found.filter(({ isFallback }) => !isFallback) : found;
   if (form === undefined) throw invalidLine(line, `has ${namesOf(all)}, but neither ${formNames(textField)}`);
   if (others.length === 0) return form.read(line, fields, textField);
   const names = [form, ...others].map(({ name }) => name(textField));
