@@ -1,7 +1,7 @@
 /** Steps of a fleet of engines without a network: what the coordinator decides, and who computes what, in one place. */
 import { type Exponents, exponentsFrom, firstMisfit, mergeMaxima } from "../../shared/exponents.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type {
   Engine,
   EngineSpec,

@@ -9,7 +9,7 @@
  *     takeSums → (all-reduce) → update                                once
  *     commit | rollback                                               when all digests are in
  */
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec.ts";
 
 export interface EngineSpec {
