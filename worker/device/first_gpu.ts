@@ -1,7 +1,8 @@
 /** Opens the GPU when a process starts, before anything else counts on it: the machine's own, never its CPU in silence. */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { findGpuHardware, refuseIdleGpu } from "../../shared/gpu_hardware.ts";
-import { Gpu, type GpuOptions } from "./gpu.ts";
+import { Gpu } from "./gpu.ts";
+import type { GpuOptions } from "./open_device.ts";
 import { provideRuntimeFolder } from "./runtime_folder.ts";
 
 export interface FirstGpuOptions extends GpuOptions {

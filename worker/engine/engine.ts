@@ -11,6 +11,9 @@
  */
 import type { MicroBatch } from "../../shared/data/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec.ts";
+import type { UpdateRequest } from "../optimizer/adamw.ts";
+import type { TrainingState } from "../optimizer/adamw_state.ts";
+import type { GradientLayout } from "../optimizer/gradient_layout.ts";
 
 export interface EngineSpec {
   /** A folder in Hugging Face layout. */
@@ -35,24 +38,6 @@ export interface EngineSpec {
   readonly memoryBudgetBytes: number | null;
 }
 
-/** One LoRA tensor in the flat gradient. */
-export interface GradientTensor {
-  /** PEFT's name: `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
-  readonly name: string;
-  readonly shape: readonly [rows: number, columns: number];
-  /** First element in the flat gradient; a multiple of 64, so that every tensor can be bound by itself. */
-  readonly offset: number;
-}
-
-/** How the adapter's tensors lie in one flat array: the order of the adapter, its gradient and both moments. */
-export interface GradientLayout {
-  readonly tensors: readonly GradientTensor[];
-  /** Elements of the flat array, padding included. */
-  readonly elementCount: number;
-  /** LoRA parameters, padding not included. */
-  readonly parameterCount: number;
-}
-
 export interface LoadedEngine {
   readonly layout: GradientLayout;
   /** SHA-256 (hex) over the initial adapter and moments: the same on all workers of a job. */
@@ -72,45 +57,11 @@ export interface MicroBatchResult {
   readonly maxAbs: Float32Array;
 }
 
-export interface UpdateRequest {
-  /** The all-reduced gradient sums: integers, to be multiplied by 2^exponent of their tensor. */
-  readonly sums: Int32Array;
-  readonly exponents: Int8Array;
-  /** Tokens that counted in the loss over all micro-batches of the step; divided by once. */
-  readonly targetCount: number;
-  /** Of an outer step: replicas whose pseudo-gradients are in the sums; it divides by them instead. */
-  readonly replicaCount?: number;
-  /** This step's learning rate, computed by the coordinator so that all workers use the same bits. */
-  readonly learningRate: number;
-  /** 1 for the first update: the exponent of Adam's bias correction. */
-  readonly updateNumber: number;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly epsilon: number;
-  readonly weightDecay: number;
-  /** Clip the global L2 norm to this; 0 does not clip. */
-  readonly maxGradientNorm: number;
-  /**
-   * False where nobody compares this update with another worker's: its digest is not computed, and "". True
-   * if left out.
-   */
-  readonly isCompared?: boolean;
-}
-
 export interface UpdateResult {
   /** Global L2 norm of the averaged gradient before clipping. */
   readonly gradientNorm: number;
   /** SHA-256 (hex) over the new adapter and moments: equal on all workers, or the step aborts. */
   readonly digest: string;
-}
-
-/** All that a step changes; flat arrays in the layout's order. */
-export interface TrainingState {
-  /** Updates that this state has seen. */
-  readonly updateCount: number;
-  readonly adapter: Float32Array;
-  readonly firstMoment: Float32Array;
-  readonly secondMoment: Float32Array;
 }
 
 export interface Engine {

@@ -9,19 +9,17 @@ import { gradientDigestOf } from "./gradient_digest.ts";
 import { writeAdapter } from "../files/adapter_file.ts";
 import { openCheckpoint } from "../files/checkpoint_reader.ts";
 import { LanguageModel } from "../model/language_model.ts";
-import { writeTrainingState } from "../files/training_state_file.ts";
+import { writeTrainingState } from "../optimizer/training_state_file.ts";
 import { initialAdapter } from "../model/lora.ts";
-import { type AdamWState, adamwUpdate } from "../optimizer/adamw.ts";
-import { copyState, digestOf, emptyState } from "../optimizer/adamw_state.ts";
-import type {
-  Engine,
-  EngineSpec,
-  LoadedEngine,
-  MicroBatchResult,
-  TrainingState,
-  UpdateRequest,
-  UpdateResult,
-} from "./engine.ts";
+import {
+  type AdamWState,
+  copyState,
+  digestOf,
+  emptyState,
+  type TrainingState,
+} from "../optimizer/adamw_state.ts";
+import { adamwUpdate, type UpdateRequest } from "../optimizer/adamw.ts";
+import type { Engine, EngineSpec, LoadedEngine, MicroBatchResult, UpdateResult } from "./engine.ts";
 
 export class TrainingEngine implements Engine {
   #gpu: Gpu | null = null;

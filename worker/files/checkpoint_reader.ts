@@ -9,7 +9,11 @@ import { readShards } from "./checkpoint_reader_shards.ts";
 import { type Nf4Weights, quantizeNf4 } from "../nf4/nf4.ts";
 import { isPrequantized, readPrequantized } from "./nf4_checkpoint.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
-import { linearModules, parseTransformerSpec, type TransformerSpec } from "../model/transformer_spec.ts";
+import {
+  linearModules,
+  parseTransformerSpec,
+  type TransformerSpec,
+} from "../../shared/model/transformer_spec.ts";
 
 export interface Checkpoint {
   /** As config.json has it, except that a stored output layer of its own values is not tied. */

@@ -1,13 +1,8 @@
 /** Safetensors files: the header is read and checked at once, a tensor's bytes when they are asked for. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { toFloat32 } from "../model/safetensors_dtype.ts";
+import { toFloat32 } from "../../shared/model/safetensors_dtype.ts";
 import { checkHeaderSize } from "../../shared/model/safetensors_file.ts";
-import { invalidFile, parseHeader, type TensorInfo } from "../model/safetensors_header.ts";
-
-export type { Dtype } from "../model/safetensors_dtype.ts";
-export type { TensorInfo } from "../model/safetensors_header.ts";
-export { writeSafetensors } from "./safetensors_write.ts";
-export type { TensorData } from "./safetensors_write.ts";
+import { invalidFile, parseHeader, type TensorInfo } from "../../shared/model/safetensors_header.ts";
 
 export interface SafetensorsFile {
   readonly path: string;

@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { openSafetensors, type TensorData, writeSafetensors } from "./safetensors.ts";
+import { openSafetensors } from "./safetensors.ts";
+import { type TensorData, writeSafetensors } from "./safetensors_write.ts";
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();

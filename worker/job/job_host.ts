@@ -7,7 +7,8 @@ import { type ErrorCode, LoraFleetError, messageOf } from "../../shared/errors.t
 import { diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
 import type { Heartbeat, JobAnnouncement, WorkerJob } from "../../shared/protocol/messages.ts";
 import { createChange } from "../async/change.ts";
-import type { Engine, EngineSpec, GradientLayout } from "../engine/engine.ts";
+import type { Engine, EngineSpec } from "../engine/engine.ts";
+import type { GradientLayout } from "../optimizer/gradient_layout.ts";
 import { type JobSession, type Membership, startJobSession, type WriteCheckpoint } from "./job_session.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
 import type { Log } from "../../shared/log.ts";

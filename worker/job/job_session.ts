@@ -19,7 +19,8 @@ import {
 } from "../../shared/protocol/messages.ts";
 import { checkpointSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilAnswered } from "../async/ask.ts";
-import type { Engine, GradientLayout } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { GradientLayout } from "../optimizer/gradient_layout.ts";
 import type { Log } from "../../shared/log.ts";
 import { fetchState } from "../recovery/fetch_state.ts";
 import { serveState } from "../recovery/serve_state.ts";

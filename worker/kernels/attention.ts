@@ -2,7 +2,6 @@
 import type { Pass } from "../device/pass.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import { attentionKernels, type AttentionVariant, chooseAttention } from "./attention_kernels.ts";
-import { processorOf } from "./matmul_processor.ts";
 
 /** The widest head: its q and out fill a fair part of a GPU's registers. */
 const MAX_HEAD_DIM = 256;
@@ -103,5 +102,5 @@ function kernelsFor(pass: Pass, { headCount, kvHeadCount, headDim, variant }: He
   if (headDim < 1 || headDim > MAX_HEAD_DIM) {
     throw new RangeError(`attention: heads of ${headDim} values; the kernels take 1 to ${MAX_HEAD_DIM}`);
   }
-  return attentionKernels(headDim, variant ?? chooseAttention(headDim, processorOf(pass)));
+  return attentionKernels(headDim, variant ?? chooseAttention(headDim, pass.processor));
 }

@@ -5,7 +5,7 @@
 import { type BindingType, defineKernel } from "../device/kernel.ts";
 import type { Groups } from "../device/pass.ts";
 import type { TemplateConstants } from "../device/template.ts";
-import type { Processor } from "./matmul_tile.ts";
+import type { Processor } from "../device/processor.ts";
 import rowsForwardSource from "./attention_rows.wgsl" with { type: "text" };
 import rowsDkvSource from "./attention_rows_dkv.wgsl" with { type: "text" };
 import rowsDqSource from "./attention_rows_dq.wgsl" with { type: "text" };

@@ -4,7 +4,6 @@ import type { Pass } from "../device/pass.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import type { TemplateConstants } from "../device/template.ts";
 import source from "./matmul.wgsl" with { type: "text" };
-import { processorOf } from "./matmul_processor.ts";
 import { chooseTile, type Tile, tileConstants, tileGrid } from "./matmul_tile.ts";
 
 /**
@@ -50,7 +49,7 @@ export function encodeMatmul(pass: Pass, call: {
 }): void {
   const { a, b, out, m, n, k, layout, alpha = 1, accumulate = false, bias } = call;
   const shape = { m, n, k };
-  const tile = call.tile ?? chooseTile(shape, processorOf(pass));
+  const tile = call.tile ?? chooseTile(shape, pass.processor);
   const constants = {
     ...tileConstants(tile, shape, { aAlongK: layout !== "tn", bAlongK: layout === "nt" }),
     ACCUMULATE: accumulate,

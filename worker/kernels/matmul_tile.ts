@@ -1,13 +1,6 @@
 /** How a product of matrices is cut up, by its shape and the processor; what the names mean: matmul.wgsl. */
+import type { Processor } from "../device/processor.ts";
 import type { TemplateConstants } from "../device/template.ts";
-
-/** What the choice needs to know of the device. */
-export interface Processor {
-  /** The driver computes on the CPU. */
-  readonly isCpu: boolean;
-  /** Lanes of the smallest subgroup, 0 where kernels cannot use subgroups. */
-  readonly subgroupSize: number;
-}
 
 export interface Tile {
   /** Through workgroup memory. */

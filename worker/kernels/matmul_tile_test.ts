@@ -1,12 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import {
-  chooseTile,
-  type MatmulShape,
-  type Processor,
-  tileConstants,
-  tileGrid,
-  tileSize,
-} from "./matmul_tile.ts";
+import { chooseTile, type MatmulShape, tileConstants, tileGrid, tileSize } from "./matmul_tile.ts";
+import type { Processor } from "../device/processor.ts";
 
 const GPU: Processor = { isCpu: false, subgroupSize: 32 };
 const CPU: Processor = { isCpu: true, subgroupSize: 8 };

@@ -4,7 +4,6 @@ import type { Pass } from "../device/pass.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import type { TemplateConstants } from "../device/template.ts";
 import source from "./matmul.wgsl" with { type: "text" };
-import { processorOf } from "./matmul_processor.ts";
 import { chooseTile, type Tile, tileConstants, tileGrid } from "./matmul_tile.ts";
 
 /** A weight [rows, columns] in NF4, as bitsandbytes packs it. */
@@ -69,7 +68,7 @@ export function encodeNf4Matmul(pass: Pass, call: {
   const { rows, columns, codes, absmax, doubleQuantized, nestedAbsmax, nestedOffset, dynamicMap } = weight;
   const [n, k] = layout === "nt" ? [rows, columns] : [columns, rows];
   const shape = { m, n, k };
-  const tile = call.tile ?? chooseTile(shape, processorOf(pass));
+  const tile = call.tile ?? chooseTile(shape, pass.processor);
   const constants = {
     ...tileConstants(tile, shape, { aAlongK: true, bAlongK: layout === "nt", nf4: { doubleQuantized } }),
     ACCUMULATE: accumulate,

@@ -2,7 +2,8 @@ import type { Prng } from "../../shared/prng.ts";
 import { checkKernel, f32Tolerance, randomNormal, testGpu, testPrng } from "./kernel_contract.ts";
 import { matmulCpu } from "./matmul_cpu.ts";
 import { otherProcessors } from "./matmul_processor.ts";
-import { chooseTile, type Processor } from "./matmul_tile.ts";
+import { chooseTile } from "./matmul_tile.ts";
+import type { Processor } from "../device/processor.ts";
 import { encodeNf4Matmul } from "./nf4_matmul.ts";
 import { CODEBOOK, type Nf4Arrays, nf4DecodeCpu } from "./nf4_matmul_cpu.ts";
 

@@ -38,7 +38,7 @@ const backwardOf = (lanes: number) =>
 
 const forward = { cpu: forwardOf(CPU_LANES), gpu: forwardOf(GPU_LANES) };
 const backward = { cpu: backwardOf(CPU_LANES), gpu: backwardOf(GPU_LANES) };
-const kindOf = (pass: Pass) => pass.gpu.isCpu ? "cpu" : "gpu";
+const kindOf = (pass: Pass) => pass.processor.isCpu ? "cpu" : "gpu";
 
 /** y [rows, columns] = RMSNorm(x [rows, columns]) · weight [columns]; keeps rstd [rows] for the backward pass. */
 export function encodeRmsNorm(pass: Pass, call: {

@@ -7,21 +7,13 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import { CHECK_WORDS } from "../../shared/protocol/linear_check.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
-import type {
-  Engine,
-  EngineSpec,
-  GradientLayout,
-  LoadedEngine,
-  MicroBatchResult,
-  TrainingState,
-  UpdateRequest,
-  UpdateResult,
-} from "../engine/engine.ts";
+import type { Engine, EngineSpec, LoadedEngine, MicroBatchResult, UpdateResult } from "../engine/engine.ts";
+import { type GradientLayout, rangeOf } from "../optimizer/gradient_layout.ts";
+import { copyState, type TrainingState } from "../optimizer/adamw_state.ts";
+import type { UpdateRequest } from "../optimizer/adamw.ts";
 import { gradientCheckOf, tiesUp } from "../step/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import { type InnerPhaseOptions, runInnerPhase } from "./inner_phase.ts";
-import { rangeOf } from "../optimizer/adamw.ts";
-import { copyState } from "../optimizer/adamw_state.ts";
 import { nesterovUpdateTensor } from "./nesterov.ts";
 
 export interface LocalStepsOptions {

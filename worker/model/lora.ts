@@ -1,7 +1,7 @@
 /** Which linear layers carry LoRA, how their tensors lie in the flat gradient, and how a fresh adapter starts. */
 import type { LoraSpec } from "../../shared/job/job_spec.ts";
 import { targetedModules } from "../../shared/job/target_modules.ts";
-import type { GradientLayout, GradientTensor } from "../engine/engine.ts";
+import type { GradientLayout, GradientTensor } from "../optimizer/gradient_layout.ts";
 import { GRADIENT_BLOCK_SIZE } from "../kernels/gradient_sums.ts";
 import { type LinearModule, linearModules, type TransformerSpec } from "./transformer_spec.ts";
 

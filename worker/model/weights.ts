@@ -4,7 +4,8 @@ import type { GpuTensor } from "../device/tensor.ts";
 import type { Nf4GpuWeight } from "../kernels/nf4_matmul.ts";
 import type { TableSlab } from "../kernels/rows.ts";
 import type { Checkpoint } from "../files/checkpoint_reader.ts";
-import { DYNAMIC_MAP, type Nf4Weights } from "../nf4/nf4.ts";
+import { DYNAMIC_MAP } from "../nf4/nf4_absmax.ts";
+import type { Nf4Weights } from "../nf4/nf4.ts";
 import { linearModules, type TransformerSpec } from "./transformer_spec.ts";
 
 /** A frozen linear layer y = W·x + bias. */

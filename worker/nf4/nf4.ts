@@ -7,8 +7,6 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import { dequantizeAbsmax, quantizeAbsmax } from "./nf4_absmax.ts";
 
-export { DYNAMIC_MAP } from "./nf4_absmax.ts";
-
 /** Weights that share one absmax. */
 export const NF4_BLOCK_SIZE = 64;
 

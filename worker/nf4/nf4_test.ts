@@ -2,7 +2,8 @@ import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { pcg32 } from "../../shared/prng.ts";
 import { goldenPath } from "../../tests/golden/golden.ts";
-import { dequantizeNf4, DYNAMIC_MAP, NF4_CODEBOOK, quantizeNf4 } from "./nf4.ts";
+import { dequantizeNf4, NF4_CODEBOOK, quantizeNf4 } from "./nf4.ts";
+import { DYNAMIC_MAP } from "./nf4_absmax.ts";
 import { meanF32 } from "./nf4_mean.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 

@@ -5,13 +5,32 @@
  * Intermediate results are f64 and rounded to f32 where bitsandbytes stores them; JavaScript's arithmetic is IEEE f64
  * everywhere, so the rounding is the same everywhere, too.
  */
-import type { GradientLayout, UpdateRequest } from "../engine/engine.ts";
+import type { AdamWState } from "./adamw_state.ts";
+import { type GradientLayout, rangeOf } from "./gradient_layout.ts";
 
-/** Adapter and moments as flat arrays in the layout's order. */
-export interface AdamWState {
-  readonly adapter: Float32Array;
-  readonly firstMoment: Float32Array;
-  readonly secondMoment: Float32Array;
+export interface UpdateRequest {
+  /** The all-reduced gradient sums: integers, to be multiplied by 2^exponent of their tensor. */
+  readonly sums: Int32Array;
+  readonly exponents: Int8Array;
+  /** Tokens that counted in the loss over all micro-batches of the step; divided by once. */
+  readonly targetCount: number;
+  /** Of an outer step: replicas whose pseudo-gradients are in the sums; it divides by them instead. */
+  readonly replicaCount?: number;
+  /** This step's learning rate, computed by the coordinator so that all workers use the same bits. */
+  readonly learningRate: number;
+  /** 1 for the first update: the exponent of Adam's bias correction. */
+  readonly updateNumber: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  /** Clip the global L2 norm to this; 0 does not clip. */
+  readonly maxGradientNorm: number;
+  /**
+   * False where nobody compares this update with another worker's: its digest is not computed, and "". True
+   * if left out.
+   */
+  readonly isCompared?: boolean;
 }
 
 /** What torch's `clip_grad_norm_` adds to the norm before it divides. */
@@ -23,11 +42,6 @@ const CLIP_EPSILON = 1e-6;
  */
 function factorsOf(request: UpdateRequest): Float64Array {
   return Float64Array.from(request.exponents, (exponent) => 2 ** exponent / request.targetCount);
-}
-
-/** Elements of tensor `index`, padding behind it included: [start, end) in the flat array. */
-export function rangeOf(layout: GradientLayout, index: number): [start: number, end: number] {
-  return [layout.tensors[index]!.offset, layout.tensors[index + 1]?.offset ?? layout.elementCount];
 }
 
 /** The global L2 norm of the mean gradient, before clipping. */

@@ -1,6 +1,21 @@
 /** An optimizer's state as a whole: made, copied, and named by its content. */
 import { createHash } from "node:crypto";
-import type { AdamWState } from "./adamw.ts";
+
+/** Adapter and moments as flat arrays in the layout's order. */
+export interface AdamWState {
+  readonly adapter: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+}
+
+/** All that a step changes; flat arrays in the layout's order. */
+export interface TrainingState {
+  /** Updates that this state has seen. */
+  readonly updateCount: number;
+  readonly adapter: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+}
 
 /** All zero; flat arrays of `elementCount`. */
 export function emptyState(elementCount: number): AdamWState {

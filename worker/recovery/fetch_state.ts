@@ -9,7 +9,7 @@ import { type Limits, recoverWaitMs } from "../../shared/protocol/limits.ts";
 import { type Committed, encodeMessage, recoverRequestSchema } from "../../shared/protocol/messages.ts";
 import { recoverSubject } from "../../shared/protocol/subjects.ts";
 import { unlessAborted, withDeadline } from "../async/abortable.ts";
-import type { TrainingState } from "../engine/engine.ts";
+import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { decodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
 import { type Piece, piecesOf, stateOfWords, stateWordCount } from "./state_words.ts";
 

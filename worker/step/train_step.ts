@@ -14,25 +14,24 @@ import type { Bus, WorkItem } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
-import type {
-  Committed,
-  JobAnnouncement,
-  MemberRef,
-  Order,
-  StepState,
-  WorkItemHeader,
-} from "../../shared/protocol/messages.ts";
 import {
+  type Committed,
   decodeWorkItemHeader,
   decodeWorkItemPhase,
   decodeWorkItemRows,
+  type JobAnnouncement,
+  type MemberRef,
+  type Order,
+  type StepState,
+  type WorkItemHeader,
 } from "../../shared/protocol/messages.ts";
 import { gradientSubjects } from "../../shared/protocol/subjects.ts";
 import { createAllReduce } from "../allreduce/all_reduce.ts";
 import { roundCheckOf } from "../allreduce/round_check.ts";
 import type { RoundId } from "../allreduce/round_id.ts";
 import { RoundTimeout } from "../allreduce/round_timeout.ts";
-import type { Engine, GradientLayout, MicroBatchResult } from "../engine/engine.ts";
+import type { Engine, MicroBatchResult } from "../engine/engine.ts";
+import type { GradientLayout } from "../optimizer/gradient_layout.ts";
 import { exponentBytes } from "../local_steps/inner_phase.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
 import type { Log } from "../../shared/log.ts";
