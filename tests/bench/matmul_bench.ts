@@ -10,8 +10,8 @@ import { pcg32 } from "../../shared/prng.ts";
 import { Gpu } from "../../worker/device/gpu.ts";
 import { defineKernel } from "../../worker/device/kernel.ts";
 import type { GpuTensor } from "../../worker/device/tensor.ts";
-import { encodeMatmul, type MatmulLayout } from "../../worker/kernels/matmul.ts";
-import { encodeNf4Matmul, type Nf4GpuWeight } from "../../worker/kernels/nf4_matmul.ts";
+import { encodeMatmul, type MatmulLayout } from "../../worker/kernels/matmul/matmul.ts";
+import { encodeNf4Matmul, type Nf4GpuWeight } from "../../worker/kernels/matmul/nf4_matmul.ts";
 import naiveSource from "./naive_matmul.wgsl" with { type: "text" };
 import { exitWithHelp } from "../head_help.ts";
 

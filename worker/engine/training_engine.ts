@@ -3,7 +3,7 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import { countTargets, type MicroBatch } from "../../shared/data/micro_batch.ts";
 import { Gpu } from "../device/gpu.ts";
-import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradient_sums.ts";
+import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradients/gradient_sums.ts";
 import { gradientCheckOf, tiesToEven } from "../step/gradient_check.ts";
 import { gradientDigestOf } from "./gradient_digest.ts";
 import { writeAdapter } from "../files/adapter_file.ts";

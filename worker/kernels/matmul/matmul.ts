@@ -1,0 +1,66 @@
+/** Products of f32 matrices, in the three layouts that training needs; matmul.wgsl says how. */
+import { defineKernel } from "../../device/kernel.ts";
+import type { Pass } from "../../device/pass.ts";
+import type { GpuTensor } from "../../device/tensor.ts";
+import type { TemplateConstants } from "../../device/template.ts";
+import source from "./matmul.wgsl" with { type: "text" };
+import { chooseTile, type Tile, tileConstants, tileGrid } from "./tile.ts";
+
+/**
+ * How the operands lie in memory, row-major:
+ * `nt` a [m, k], b [n, k] · `nn` a [m, k], b [k, n] · `tn` a [k, m], b [k, n].
+ */
+export type MatmulLayout = "nt" | "nn" | "tn";
+
+const build = (constants: TemplateConstants) =>
+  defineKernel({
+    label: "matmul",
+    source,
+    params: { m: "u32", n: "u32", k: "u32", alpha: "f32" },
+    bindings: {
+      a: constants["VEC_A"] ? "read vec4<f32>" : "read f32",
+      b: constants["VEC_B"] ? "read vec4<f32>" : "read f32",
+      bias: "read f32",
+      out: constants["VEC_OUT"] ? "read_write vec4<f32>" : "read_write f32",
+    },
+    constants,
+  });
+
+const kernels = new Map<string, ReturnType<typeof build>>();
+
+/**
+ * out [m, n] = alpha · A · B + bias [n], where the rows of `a` and `b` lie as `layout` says; with `accumulate`, that is
+ * added to what `out` holds. Any m, n, k ≥ 1.
+ * @param call.tile another tile than the chosen one, for tests and benchmarks
+ * @throws RangeError where a grid exceeds the device's limits
+ */
+export function encodeMatmul(pass: Pass, call: {
+  a: GpuTensor;
+  b: GpuTensor;
+  out: GpuTensor;
+  m: number;
+  n: number;
+  k: number;
+  layout: MatmulLayout;
+  alpha?: number;
+  accumulate?: boolean;
+  bias?: GpuTensor;
+  tile?: Tile;
+}): void {
+  const { a, b, out, m, n, k, layout, alpha = 1, accumulate = false, bias } = call;
+  const shape = { m, n, k };
+  const tile = call.tile ?? chooseTile(shape, pass.processor);
+  const constants = {
+    ...tileConstants(tile, shape, { aAlongK: layout !== "tn", bAlongK: layout === "nt" }),
+    ACCUMULATE: accumulate,
+    BIAS: bias !== undefined,
+  };
+  const key = Object.values(constants).join();
+  let kernel = kernels.get(key);
+  if (kernel === undefined) kernels.set(key, kernel = build(constants));
+  pass.dispatch(kernel, {
+    params: { m, n, k, alpha },
+    tensors: { a, b, bias: bias ?? b, out },
+    groups: tileGrid(tile, shape),
+  });
+}

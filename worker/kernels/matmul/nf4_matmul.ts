@@ -1,0 +1,99 @@
+/** Products with a frozen NF4 weight, decoded on the way into workgroup memory; matmul.wgsl says how. */
+import { defineKernel } from "../../device/kernel.ts";
+import type { Pass } from "../../device/pass.ts";
+import type { GpuTensor } from "../../device/tensor.ts";
+import type { TemplateConstants } from "../../device/template.ts";
+import source from "./matmul.wgsl" with { type: "text" };
+import { chooseTile, type Tile, tileConstants, tileGrid } from "./tile.ts";
+
+/** A weight [rows, columns] in NF4, as bitsandbytes packs it. */
+export interface Nf4GpuWeight {
+  readonly rows: number;
+  readonly columns: number;
+  /** u32 words of eight codes in flat row-major order; the even element of a byte is its high nibble. */
+  readonly codes: GpuTensor;
+  /** A factor for each block of 64 flat elements: f32, or four u8 codes a word where `doubleQuantized`. */
+  readonly absmax: GpuTensor;
+  readonly doubleQuantized: boolean;
+  /** f32 for each 256 blocks; any tensor where not `doubleQuantized`. */
+  readonly nestedAbsmax: GpuTensor;
+  readonly nestedOffset: number;
+  /** The 256 f32 values of the u8 codes; any tensor where not `doubleQuantized`. */
+  readonly dynamicMap: GpuTensor;
+}
+
+const build = (constants: TemplateConstants) =>
+  defineKernel({
+    label: "nf4_matmul",
+    source,
+    params: {
+      m: "u32",
+      n: "u32",
+      k: "u32",
+      alpha: "f32",
+      nested_offset: "f32",
+    },
+    bindings: {
+      a: constants["VEC_A"] ? "read vec4<f32>" : "read f32",
+      codes: "read u32",
+      absmax: "read u32",
+      nested_absmax: "read f32",
+      dynamic_map: "read f32",
+      bias: "read f32",
+      out: constants["VEC_OUT"] ? "read_write vec4<f32>" : "read_write f32",
+    },
+    constants,
+  });
+
+const kernels = new Map<string, ReturnType<typeof build>>();
+
+/**
+ * `nt`: out [m, rows] = a [m, columns] · Wᵀ + bias [rows], a linear layer's forward pass.
+ * `nn`: out [m, columns] = a [m, rows] · W + bias [columns], its backward pass with respect to the input.
+ * With `accumulate`, the product is added to what `out` holds.
+ * @param call.tile another tile than the chosen one, for tests and benchmarks
+ * @throws RangeError where a grid exceeds the device's limits
+ */
+export function encodeNf4Matmul(pass: Pass, call: {
+  a: GpuTensor;
+  weight: Nf4GpuWeight;
+  out: GpuTensor;
+  m: number;
+  layout: "nt" | "nn";
+  accumulate?: boolean;
+  bias?: GpuTensor;
+  tile?: Tile;
+}): void {
+  const { a, weight, out, m, layout, accumulate = false, bias } = call;
+  const { rows, columns, codes, absmax, doubleQuantized, nestedAbsmax, nestedOffset, dynamicMap } = weight;
+  const [n, k] = layout === "nt" ? [rows, columns] : [columns, rows];
+  const shape = { m, n, k };
+  const tile = call.tile ?? chooseTile(shape, pass.processor);
+  const constants = {
+    ...tileConstants(tile, shape, { aAlongK: true, bAlongK: layout === "nt", nf4: { doubleQuantized } }),
+    ACCUMULATE: accumulate,
+    BIAS: bias !== undefined,
+  };
+  const key = Object.values(constants).join();
+  let kernel = kernels.get(key);
+  if (kernel === undefined) kernels.set(key, kernel = build(constants));
+  pass.dispatch(kernel, {
+    params: {
+      m,
+      n,
+      k,
+      alpha: 1,
+      nested_offset: nestedOffset,
+    },
+    tensors: {
+      a,
+      codes,
+      absmax,
+      nested_absmax: nestedAbsmax,
+      dynamic_map: dynamicMap,
+      bias: bias ?? a,
+      out,
+    },
+    groups: tileGrid(tile, shape),
+  });
+}

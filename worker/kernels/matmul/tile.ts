@@ -1,0 +1,150 @@
+/** How a product of matrices is cut up, by its shape and the processor; what the names mean: matmul.wgsl. */
+import type { Processor } from "../../device/processor.ts";
+import type { TemplateConstants } from "../../device/template.ts";
+
+export interface Tile {
+  /** Through workgroup memory. */
+  readonly staged: boolean;
+  /** Lanes that share A's rows by broadcasting; 0: none. Only where not `staged`, and then in workgroups of one row of threads. */
+  readonly subgroup: 0 | 4 | 8;
+  readonly threadsM: number;
+  readonly threadsN: number;
+  /** Rows of a thread: a multiple of 4, and of `subgroup`. */
+  readonly threadM: number;
+  /** Columns of a thread: `columnGroups` times `groupSize` that lie side by side. */
+  readonly columnGroups: number;
+  readonly groupSize: 1 | 2 | 4;
+  /** Steps of k in workgroup memory; a multiple of 4 · `split`. */
+  readonly tileK: number;
+  /** Threads that share the sum of an element. Only where `staged`. */
+  readonly split: number;
+}
+
+export interface MatmulShape {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+const STAGED = { staged: true, subgroup: 0, groupSize: 4, tileK: 16, split: 1 } as const;
+
+/** GPUs, from large to small. Workgroup memory: (128 + 64) · 16 · 4 bytes = 12 KiB at most. */
+const GPU_128_64: Tile = { ...STAGED, threadsM: 16, threadsN: 8, threadM: 8, columnGroups: 2 };
+const GPU_64_64: Tile = { ...STAGED, threadsM: 8, threadsN: 16, threadM: 8, columnGroups: 1 };
+const GPU_32_32: Tile = { ...STAGED, threadsM: 8, threadsN: 8, threadM: 4, columnGroups: 1 };
+const GPU_TALL: Tile = { ...STAGED, threadsM: 16, threadsN: 4, threadM: 4, columnGroups: 1 };
+const GPU_WIDE: Tile = { ...STAGED, threadsM: 4, threadsN: 16, threadM: 4, columnGroups: 1 };
+
+/** A long sum over few elements, as in LoRA's gradients. Workgroup memory: (16 + 64) · 32 · 4 + 16 · 64 · 4 bytes = 14 KiB. */
+const SPLIT = { tileK: 32, split: 4 } as const;
+const LONG_K = 256;
+
+/** Workgroups that keep a large GPU busy; below, a smaller tile wins although it loads more. */
+const BUSY_WORKGROUPS = 128;
+
+/** The tile for out [m, n] = sums over k. */
+export function chooseTile(shape: MatmulShape, processor: Processor): Tile {
+  return processor.isCpu ? chooseCpuTile(shape, processor.subgroupSize) : chooseGpuTile(shape);
+}
+
+function chooseGpuTile(shape: MatmulShape): Tile {
+  const { m, n, k } = shape;
+  const isBusy = (tile: Tile) => tileGrid(tile, shape).reduce((x, y) => x * y) >= BUSY_WORKGROUPS;
+  if (Math.min(m, n) > 32) {
+    const large = [GPU_128_64, GPU_64_64].find(isBusy);
+    if (large !== undefined) return large;
+  }
+  const small = n <= 16 ? GPU_TALL : m <= 16 ? GPU_WIDE : GPU_32_32;
+  return k >= LONG_K && !isBusy(small) ? { ...small, ...SPLIT } : small;
+}
+
+/** CPU drivers compute one row of threads as one vector, so a workgroup is that row and shares nothing. */
+function chooseCpuTile({ m, n, k }: MatmulShape, subgroupSize: number): Tile {
+  const subgroup = subgroupSize >= 8 ? 8 : subgroupSize >= 4 ? 4 : 0;
+  const lanes = subgroup || 8;
+  const groupSize = n <= lanes ? 1 : n <= 2 * lanes ? 2 : 4;
+  const cpu = {
+    staged: false,
+    subgroup,
+    threadsM: 1,
+    threadsN: lanes,
+    groupSize,
+    tileK: 4,
+    split: 1,
+  } as const;
+  if (subgroup === 0) {
+    return { ...cpu, threadM: 8, columnGroups: n > 4 * lanes && n % 4 === 0 && k % 4 === 0 ? 2 : 1 };
+  }
+  return { ...cpu, threadM: m <= 8 ? 8 : m <= 16 ? 16 : 32, columnGroups: 1 };
+}
+
+/** Elements of the product in a workgroup's tile. */
+export function tileSize(tile: Tile): { readonly rows: number; readonly columns: number } {
+  return {
+    rows: tile.threadsM * tile.threadM,
+    columns: tile.threadsN * tile.columnGroups * tile.groupSize,
+  };
+}
+
+/** Workgroups along x and y. */
+export function tileGrid(tile: Tile, { m, n }: MatmulShape): [number, number] {
+  const { rows, columns } = tileSize(tile);
+  return [Math.ceil(n / columns), Math.ceil(m / rows)];
+}
+
+/** How the operands lie, for the template. */
+export interface OperandLayout {
+  readonly aAlongK: boolean;
+  readonly bAlongK: boolean;
+  /** Set where B is an NF4 weight. */
+  readonly nf4?: { readonly doubleQuantized: boolean };
+}
+
+/** The template's constants. */
+export function tileConstants(
+  tile: Tile,
+  { m, n, k }: MatmulShape,
+  { aAlongK, bAlongK, nf4 }: OperandLayout,
+): TemplateConstants {
+  const { staged, subgroup, threadsM, threadsN, threadM, columnGroups, groupSize, tileK, split } = tile;
+  const threads = threadsM * threadsN * split;
+  const { rows, columns } = tileSize(tile);
+  const rowLengthB = bAlongK ? k : n;
+  // Across k, a vec4 is four rows or columns; neighbouring threads load those of a staged tile better one by one.
+  const vecA = aAlongK ? k % 4 === 0 : !staged && m % 4 === 0;
+  const vecB = rowLengthB % (nf4 ? 8 : 4) === 0 && (bAlongK || (groupSize === 4 && (!staged || !!nf4)));
+  const bQuads = vecB && !bAlongK;
+  const itemsA = rows * tileK / 4;
+  const itemsB = columns * tileK / 4 / (bQuads ? 4 : 1);
+  return {
+    STAGED: staged,
+    SUBGROUP: subgroup,
+    THREADS: threads,
+    THREADS_M: threadsM,
+    THREADS_N: threadsN,
+    TILE_M: rows,
+    TILE_N: columns,
+    TILE_K: tileK,
+    SPLIT: split,
+    SPLIT_K: split > 1,
+    ROW_BLOCKS: threadM / (subgroup || 4),
+    BLOCK_QUADS: (subgroup || 4) / 4,
+    COLUMN_GROUPS: columnGroups,
+    GROUP_SIZE: groupSize,
+    ITEMS_A: itemsA,
+    ITEMS_B: itemsB,
+    LOADS_A: Math.ceil(itemsA / threads),
+    LOADS_B: Math.ceil(itemsB / threads),
+    A_ALONG_K: aAlongK,
+    B_ALONG_K: bAlongK,
+    VEC_A: vecA,
+    VEC_B: vecB,
+    VEC_OUT: groupSize === 4 && n % 4 === 0,
+    A_QUADS: vecA && !aAlongK,
+    B_QUADS: bQuads,
+    NF4: nf4 !== undefined,
+    DOUBLE_QUANTIZED: nf4?.doubleQuantized ?? false,
+    HOISTED_SCALE: nf4 !== undefined && !staged && bAlongK && k % 64 === 0,
+    SHARED_SCALE: nf4 !== undefined && subgroup > 0 && bQuads && n % 64 === 0 && 64 % columns === 0,
+  };
+}
