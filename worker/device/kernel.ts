@@ -64,3 +64,16 @@ export function defineKernel<
     ].join("\n"),
   };
 }
+
+/** Builds a kernel's variants on demand, each once: expanding a large template takes longer than a dispatch. */
+export function kernelVariants<K extends Kernel>(
+  build: (constants: TemplateConstants) => K,
+): (constants: TemplateConstants) => K {
+  const built = new Map<string, K>();
+  return (constants) => {
+    const key = Object.values(constants).join();
+    let kernel = built.get(key);
+    if (kernel === undefined) built.set(key, kernel = build(constants));
+    return kernel;
+  };
+}

@@ -5,7 +5,8 @@
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { NF4_STATE_SUFFIX, parseNf4State } from "../../shared/model/nf4_state.ts";
 import { DYNAMIC_MAP, NESTED_BLOCK_SIZE } from "../nf4/nf4_absmax.ts";
-import { NF4_BLOCK_SIZE, NF4_CODEBOOK, type Nf4Weights } from "../nf4/nf4.ts";
+import { NF4_BLOCK_SIZE, type Nf4Weights } from "../nf4/nf4.ts";
+import { NF4_CODEBOOK } from "../kernels/matmul/nf4_codebook.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 
 const STATE = NF4_STATE_SUFFIX;

@@ -5,30 +5,11 @@
  * With double quantisation the absmax values are themselves quantised to 8 bits (nf4_absmax.ts).
  */
 import { LoraFleetError } from "../../shared/errors.ts";
+import { NF4_CODEBOOK } from "../kernels/matmul/nf4_codebook.ts";
 import { dequantizeAbsmax, quantizeAbsmax } from "./nf4_absmax.ts";
 
 /** Weights that share one absmax. */
 export const NF4_BLOCK_SIZE = 64;
-
-/** The 16 values of a code, in f32 (`get_4bit_type("nf4")` in bitsandbytes/functional.py). */
-export const NF4_CODEBOOK: Float32Array = Float32Array.of(
-  -1,
-  -0.6961928009986877,
-  -0.5250730514526367,
-  -0.39491748809814453,
-  -0.28444138169288635,
-  -0.18477343022823334,
-  -0.09105003625154495,
-  0,
-  0.07958029955625534,
-  0.16093020141124725,
-  0.24611230194568634,
-  0.33791524171829224,
-  0.44070982933044434,
-  0.5626170039176941,
-  0.7229568362236023,
-  1,
-);
 
 /**
  * A weight [rows, columns] in NF4, flattened row by row; block i covers elements 64·i … 64·i+63, across row ends.

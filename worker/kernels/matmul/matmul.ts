@@ -1,10 +1,10 @@
 /** Products of f32 matrices, in the three layouts that training needs; matmul.wgsl says how. */
-import { defineKernel } from "../../device/kernel.ts";
+import { defineKernel, kernelVariants } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";
-import type { TemplateConstants } from "../../device/template.ts";
 import source from "./matmul.wgsl" with { type: "text" };
-import { chooseTile, type Tile, tileConstants, tileGrid } from "./tile.ts";
+import { chooseTile, type Tile, tileGrid } from "./tile.ts";
+import { tileConstants } from "./tile_constants.ts";
 
 /**
  * How the operands lie in memory, row-major:
@@ -12,7 +12,7 @@ import { chooseTile, type Tile, tileConstants, tileGrid } from "./tile.ts";
  */
 export type MatmulLayout = "nt" | "nn" | "tn";
 
-const build = (constants: TemplateConstants) =>
+const variantOf = kernelVariants((constants) =>
   defineKernel({
     label: "matmul",
     source,
@@ -24,9 +24,8 @@ const build = (constants: TemplateConstants) =>
       out: constants["VEC_OUT"] ? "read_write vec4<f32>" : "read_write f32",
     },
     constants,
-  });
-
-const kernels = new Map<string, ReturnType<typeof build>>();
+  })
+);
 
 /**
  * out [m, n] = alpha · A · B + bias [n], where the rows of `a` and `b` lie as `layout` says; with `accumulate`, that is
@@ -55,10 +54,7 @@ export function encodeMatmul(pass: Pass, call: {
     ACCUMULATE: accumulate,
     BIAS: bias !== undefined,
   };
-  const key = Object.values(constants).join();
-  let kernel = kernels.get(key);
-  if (kernel === undefined) kernels.set(key, kernel = build(constants));
-  pass.dispatch(kernel, {
+  pass.dispatch(variantOf(constants), {
     params: { m, n, k, alpha },
     tensors: { a, b, bias: bias ?? b, out },
     groups: tileGrid(tile, shape),

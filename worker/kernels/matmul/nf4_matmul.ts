@@ -1,10 +1,10 @@
 /** Products with a frozen NF4 weight, decoded on the way into workgroup memory; matmul.wgsl says how. */
-import { defineKernel } from "../../device/kernel.ts";
+import { defineKernel, kernelVariants } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";
-import type { TemplateConstants } from "../../device/template.ts";
 import source from "./matmul.wgsl" with { type: "text" };
-import { chooseTile, type Tile, tileConstants, tileGrid } from "./tile.ts";
+import { chooseTile, type Tile, tileGrid } from "./tile.ts";
+import { tileConstants } from "./tile_constants.ts";
 
 /** A weight [rows, columns] in NF4, as bitsandbytes packs it. */
 export interface Nf4GpuWeight {
@@ -22,7 +22,7 @@ export interface Nf4GpuWeight {
   readonly dynamicMap: GpuTensor;
 }
 
-const build = (constants: TemplateConstants) =>
+const variantOf = kernelVariants((constants) =>
   defineKernel({
     label: "nf4_matmul",
     source,
@@ -43,9 +43,8 @@ const build = (constants: TemplateConstants) =>
       out: constants["VEC_OUT"] ? "read_write vec4<f32>" : "read_write f32",
     },
     constants,
-  });
-
-const kernels = new Map<string, ReturnType<typeof build>>();
+  })
+);
 
 /**
  * `nt`: out [m, rows] = a [m, columns] · Wᵀ + bias [rows], a linear layer's forward pass.
@@ -74,10 +73,7 @@ export function encodeNf4Matmul(pass: Pass, call: {
     ACCUMULATE: accumulate,
     BIAS: bias !== undefined,
   };
-  const key = Object.values(constants).join();
-  let kernel = kernels.get(key);
-  if (kernel === undefined) kernels.set(key, kernel = build(constants));
-  pass.dispatch(kernel, {
+  pass.dispatch(variantOf(constants), {
     params: {
       m,
       n,

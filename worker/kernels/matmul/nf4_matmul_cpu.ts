@@ -1,24 +1,5 @@
-/** NF4 weights in f64, in plain loops: what the kernels are checked against. */
-
-/** The values of the 16 codes, see training.md. */
-export const CODEBOOK = [
-  -1,
-  -0.6961928009986877,
-  -0.5250730514526367,
-  -0.39491748809814453,
-  -0.28444138169288635,
-  -0.18477343022823334,
-  -0.09105003625154495,
-  0,
-  0.07958029955625534,
-  0.16093020141124725,
-  0.24611230194568634,
-  0.33791524171829224,
-  0.44070982933044434,
-  0.5626170039176941,
-  0.7229568362236023,
-  1,
-];
+/** NF4 weights in f64, in plain loops: the reference of the kernels. */
+import { NF4_CODEBOOK } from "./nf4_codebook.ts";
 
 /** The arrays behind an `Nf4GpuWeight`; `absmax` holds f32 or, where `doubleQuantized`, u8 codes. */
 export interface Nf4Arrays {
@@ -42,6 +23,6 @@ export function nf4DecodeCpu(weight: Nf4Arrays): Float64Array {
     const scale = doubleQuantized
       ? dynamicMap[absmax[block]!]! * nestedAbsmax[block >> 8]! + nestedOffset
       : absmax[block]!;
-    return CODEBOOK[code]! * scale;
+    return NF4_CODEBOOK[code]! * scale;
   });
 }

@@ -8,7 +8,8 @@ import { otherProcessors } from "../testing/other_processors.ts";
 import { chooseTile } from "./tile.ts";
 import type { Processor } from "../../device/processor.ts";
 import { encodeNf4Matmul } from "./nf4_matmul.ts";
-import { CODEBOOK, type Nf4Arrays, nf4DecodeCpu } from "./nf4_matmul_cpu.ts";
+import { NF4_CODEBOOK } from "./nf4_codebook.ts";
+import { type Nf4Arrays, nf4DecodeCpu } from "./nf4_matmul_cpu.ts";
 
 type Shape = readonly [m: number, rows: number, columns: number];
 
@@ -116,11 +117,11 @@ for (const layout of ["nt", "nn"] as const) {
 Deno.test("nf4_matmul decodes each of the 16 codes in its place", async () => {
   // Words of all codes in rising order: byte i holds element 2i in its high nibble, so the weight is the codebook itself.
   const codes = Uint8Array.from({ length: 8 }, (_, i) => (2 * i) << 4 | (2 * i + 1));
-  const [one, codebook] = [Float32Array.of(1), Float32Array.from(CODEBOOK)];
+  const one = Float32Array.of(1);
   await checkKernel({
     label: "nf4_matmul of the codebook",
     inputs: { a: one, codes, absmax: Float32Array.of(2), rest: one },
-    expected: { out: codebook.map((value) => 2 * value) },
+    expected: { out: NF4_CODEBOOK.map((value) => 2 * value) },
     encode: (pass, t) =>
       encodeNf4Matmul(pass, {
         a: t.a,
