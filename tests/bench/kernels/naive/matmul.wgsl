@@ -1,4 +1,4 @@
-// What anybody writes first: a thread an element, its sum straight from storage. The measure of the tiled kernels.
+// The textbook product: one thread per element, its sum straight from storage.
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3u) {
