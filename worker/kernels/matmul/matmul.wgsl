@@ -35,45 +35,12 @@ var<workgroup> partial: array<f32, TILE_M * TILE_N>;
 
 //! if NF4
 //! if STAGED
-/** The codebook, see training.md; filled at the start. */
+/** `codebook_value` (nf4_codebook.ts) of each code; filled at the start. */
 var<workgroup> codebook: array<f32, 16>;
 fn value_of(code: u32) -> f32 { return codebook[code]; }
 //! end
-fn entry(code: u32) -> f32 {
-  let bit_0 = (code & 1u) != 0u;
-  let bit_1 = (code & 2u) != 0u;
-  let bit_2 = (code & 4u) != 0u;
-  let bit_3 = (code & 8u) != 0u;
-  let low = select(
-    select(
-      select(-1.0, -0.6961928009986877, bit_0),
-      select(-0.5250730514526367, -0.39491748809814453, bit_0),
-      bit_1,
-    ),
-    select(
-      select(-0.28444138169288635, -0.18477343022823334, bit_0),
-      select(-0.09105003625154495, 0.0, bit_0),
-      bit_1,
-    ),
-    bit_2,
-  );
-  let high = select(
-    select(
-      select(0.07958029955625534, 0.16093020141124725, bit_0),
-      select(0.24611230194568634, 0.33791524171829224, bit_0),
-      bit_1,
-    ),
-    select(
-      select(0.44070982933044434, 0.5626170039176941, bit_0),
-      select(0.7229568362236023, 1.0, bit_0),
-      bit_1,
-    ),
-    bit_2,
-  );
-  return select(low, high, bit_3);
-}
 //! if !STAGED
-fn value_of(code: u32) -> f32 { return entry(code); }
+fn value_of(code: u32) -> f32 { return codebook_value(code); }
 //! end
 
 /** The factor of a block of 64 elements. */
@@ -262,7 +229,7 @@ fn main(
 
 //! if STAGED
 //! if NF4
-  if (lane < 16u) { codebook[lane] = entry(lane); }
+  if (lane < 16u) { codebook[lane] = codebook_value(lane); }
   workgroupBarrier();
 //! end
   for (var k_0 = 0u; k_0 < params.k; k_0 += TILE_K) {

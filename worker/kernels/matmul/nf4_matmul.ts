@@ -2,6 +2,7 @@
 import { defineKernel, kernelVariants } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";
+import { CODEBOOK_WGSL } from "./nf4_codebook.ts";
 import source from "./matmul.wgsl" with { type: "text" };
 import { chooseTile, type Tile, tileGrid } from "./tile.ts";
 import { tileConstants } from "./tile_constants.ts";
@@ -25,7 +26,7 @@ export interface Nf4GpuWeight {
 const variantOf = kernelVariants((constants) =>
   defineKernel({
     label: "nf4_matmul",
-    source,
+    source: CODEBOOK_WGSL + source,
     params: {
       m: "u32",
       n: "u32",
