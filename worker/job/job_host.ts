@@ -7,8 +7,7 @@ import { type ErrorCode, LoraFleetError, messageOf } from "../../shared/errors.t
 import { diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
 import type { Heartbeat, JobAnnouncement, WorkerJob } from "../../shared/protocol/messages.ts";
 import { createChange } from "../async/change.ts";
-import type { Engine, EngineSpec } from "../engine/engine.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import type { Engine, EngineSpec, LoadedEngine } from "../engine/engine.ts";
 import { type JobSession, type Membership, startJobSession, type WriteCheckpoint } from "./job_session.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
 import type { Log } from "../../shared/log.ts";
@@ -55,7 +54,7 @@ export interface JobHost {
 interface HostedJob {
   readonly announcement: JobAnnouncement;
   phase: "loading" | "loaded" | "failed" | "over";
-  loaded: { readonly engine: Engine; readonly layout: GradientLayout; held: HeldState } | null;
+  loaded: { readonly engine: Engine; readonly layout: LoadedEngine["layout"]; held: HeldState } | null;
   /** How often its session has failed: the engine's state was not to be trusted any more. */
   failedSessions: number;
   /** How often the disk did not take the base model. */
