@@ -1,12 +1,10 @@
 /** Medians of works that take turns, so that a busy moment hits all of them: their ratios compare within a run. */
+import { median } from "../statistics.ts";
 
 /** Work of about this long is one measurement. */
 const MEASUREMENT_MS = 30;
 const MAX_REPETITIONS = 200;
 const ROUNDS = 3;
-
-export const median = (values: readonly number[]): number =>
-  values.toSorted((x, y) => x - y)[values.length >> 1]!;
 
 /**
  * @param works each runs once, or records one run

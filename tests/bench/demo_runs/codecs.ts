@@ -1,12 +1,12 @@
 /**
- * What a lossy codec costs in loss, and saves in bytes: the demo's job with each codec, and once more with another seed, which
- * shows how much two runs differ anyway.
+ * What a lossy codec costs in loss and saves in bytes: the demo's job with each codec, and once more with a different seed,
+ * which shows how much two runs differ anyway.
  *
  *     deno task bench:codecs [--workers 2] [--steps 40]
  */
 import { parseArgs } from "node:util";
 import { demoOptions, type Run, train, type Trained } from "./demo_run.ts";
-import { exitWithHelp } from "../head_help.ts";
+import { exitWithHelp } from "../../head_help.ts";
 
 exitWithHelp(import.meta.url);
 

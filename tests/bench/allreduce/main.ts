@@ -1,36 +1,37 @@
 /**
- * The all-reduce against the bare pattern of its bytes, over a broker and with workers in processes of their own.
+ * The all-reduce beside the bare pattern of its bytes, over a broker, with each worker in its own process.
  *
  *     deno task bench:allreduce                                       everything
  *     deno task bench:allreduce --workers 2,4 --mib 16 --rounds 3     a part
- *     deno task bench:allreduce --chunk-kib 2048                      another size of chunks than the all-reduce chooses
+ *     deno task bench:allreduce --chunk-kib 2048                      chunks of a given size
  *     deno task bench:allreduce --codec int8                          beside the bare pattern of all four bytes
  *
  * Rounds take turns (all-reduce, bare, all-reduce, …), so that a busy moment hits both: the ratio of their medians compares
- * within a run, absolute times depend on the machine and on what else it does. So does the longest gap between two turns of
- * the event loop; the time on the workers' cores depends on it least.
+ * within a run. Absolute times and the longest gap of the event loop depend on the machine and its load; CPU time
+ * depends on them least.
  */
 import { parseArgs } from "node:util";
 import { fromFileUrl } from "@std/path";
-import type { Bus } from "../../shared/bus/bus.ts";
-import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
-import { startTestNatsServer } from "../../shared/testing/test_nats_server.ts";
-import type { GradientCodec } from "../../worker/allreduce/codecs.ts";
-import { MAX_PAYLOAD_BYTES } from "../../coordinator/broker/nats_server_config.ts";
-import { type BenchOrder, type BenchOutcome, preciseNow } from "./allreduce_bench_worker.ts";
-import { exitWithHelp } from "../head_help.ts";
+import type { Bus } from "../../../shared/bus/bus.ts";
+import { connectNatsBus } from "../../../shared/bus/nats_bus.ts";
+import { startTestNatsServer } from "../../../shared/testing/test_nats_server.ts";
+import type { GradientCodec } from "../../../worker/allreduce/codecs.ts";
+import { MAX_PAYLOAD_BYTES } from "../../../coordinator/broker/nats_server_config.ts";
+import { type BenchOrder, type BenchOutcome, preciseNow } from "./worker.ts";
+import { median } from "../statistics.ts";
+import { exitWithHelp } from "../../head_help.ts";
 
 exitWithHelp(import.meta.url);
 
 const MIB = 2 ** 20;
-/** Enough for every worker to have gone to sleep until then. */
+/** Enough for every worker to receive the order before the round starts. */
 const START_IN_MS = 40;
 const ASK_TIMEOUT_MS = 300_000;
 
 interface Measured {
-  /** Times of the whole round, in ms, of the slowest worker. */
+  /** Times of the whole round, by its slowest worker, in ms. */
   readonly times: number[];
-  /** What all workers together kept the cores busy for, in ms. */
+  /** CPU time of all workers together, in ms. */
   readonly cpu: number[];
   maxGapMs: number;
   chunksRepeated: number;
@@ -43,10 +44,8 @@ interface Cell {
   readonly bare: Measured;
 }
 
-const median = (values: readonly number[]) => values.toSorted((x, y) => x - y)[values.length >> 1]!;
-
 async function startWorkers(url: string, names: readonly string[]): Promise<Deno.ChildProcess[]> {
-  const script = fromFileUrl(new URL("./allreduce_bench_worker.ts", import.meta.url));
+  const script = fromFileUrl(new URL("./worker.ts", import.meta.url));
   return await Promise.all(names.map((name, index) =>
     new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", script, url, name, String(index)],
@@ -64,15 +63,19 @@ async function ask<T>(bus: Bus, worker: string, verb: string, argument: unknown)
   );
 }
 
-/** One round of all members; into `measured` where it is given. */
+/** One round of all members, added to `measured` unless that is null. */
 async function doRound(bus: Bus, order: BenchOrder, measured: Measured | null): Promise<void> {
   await Promise.all(order.members.map((member) => ask(bus, member, "prepare", order)));
   const startAt = preciseNow() + START_IN_MS;
   const outcomes = await Promise.all(
     order.members.map((member) => ask<BenchOutcome>(bus, member, "run", startAt)),
   );
-  if (outcomes.some(({ isRight }) => !isRight)) throw new Error("a worker's result is not the sum");
-  if (new Set(outcomes.map(({ checksum }) => checksum)).size > 1) throw new Error("the results differ");
+  if (outcomes.some(({ isRight }) => !isRight)) {
+    throw new Error("running a round failed: a worker's result is not the sum");
+  }
+  if (new Set(outcomes.map(({ checksum }) => checksum)).size > 1) {
+    throw new Error("running a round failed: the results differ");
+  }
   if (measured === null) return;
   measured.times.push(Math.max(...outcomes.map(({ endedAt }) => endedAt)) - startAt);
   measured.cpu.push(outcomes.reduce((sum, outcome) => sum + outcome.cpuMs, 0));
@@ -82,7 +85,7 @@ async function doRound(bus: Bus, order: BenchOrder, measured: Measured | null): 
 
 const spread = ({ times }: Measured) => `${Math.min(...times).toFixed(0)}–${Math.max(...times).toFixed(0)}`;
 const rounded = (value: number) => value.toFixed(0);
-/** What the broker takes in and sends out: the larger part of its work. */
+/** Bytes that the broker receives and sends. */
 const brokerBytes = ({ workers, mib }: Cell) => (3 * workers - 2) * mib * MIB;
 
 const COLUMNS: readonly (readonly [title: string, width: number, textOf: (cell: Cell) => string])[] = [
@@ -105,7 +108,7 @@ const line = (cells: readonly string[]) => cells.map((cell, i) => cell.padStart(
 const header = line(COLUMNS.map(([title]) => title));
 const rowOf = (cell: Cell) => line(COLUMNS.map(([, , textOf]) => textOf(cell)));
 
-/** What a worker more costs: the time of a round, and what it would be if the broker alone set it. */
+/** How a round's time grows with the fleet, beside the growth of the broker's bytes. */
 function growthOf(cells: readonly Cell[]): string[] {
   return [...new Set(cells.map(({ mib }) => mib))].map((mib) => {
     const ofSize = cells.filter((cell) => cell.mib === mib);
@@ -119,17 +122,14 @@ function growthOf(cells: readonly Cell[]): string[] {
   });
 }
 
-/** How a cell is measured, besides its size. */
+/** How each cell is measured. */
 interface Settings {
   readonly rounds: number;
   readonly chunkBytes: number | null;
   readonly codec: GradientCodec;
 }
 
-/**
- * Measures with workers of its own: those of a larger fleet would go on listening to what is broadcast, and the broker would
- * serve them, too.
- */
+/** Measures with fresh workers: idle ones of a larger fleet would still receive every broadcast. */
 async function measure(
   bus: Bus,
   url: string,

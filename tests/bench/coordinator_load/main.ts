@@ -1,111 +1,28 @@
 /**
- * What users' data costs everybody else: coordinator, broker and a worker are processes; while one job trains, others are
- * submitted, and /healthz is asked again and again.
+ * What users' data costs a training job: coordinator, broker and worker are processes; while one job trains, others are
+ * submitted, and /healthz is polled.
  *
  *     deno task bench:coordinator-load [--engine toy|gpu] [--model <folder>] [--seconds 20] [--only a,b,c]
  *
- * `--model` names another base model whose tokenizer prepares the large file; without it one of 32,000 tokens is made.
+ * `--model` names the base model whose tokenizer prepares the large file; the default is a generated one of 32,000 tokens.
  */
 import { parseArgs } from "node:util";
 import { basename, dirname, fromFileUrl, join, resolve } from "@std/path";
 import { toText } from "@std/streams";
-import { systemClock } from "../../shared/clock.ts";
-import { spawnWorkerProcess } from "../chaos/worker_child.ts";
-import { jobOf, startCoordinatorChild, submitJob, until } from "../integration/coordinator_child.ts";
+import { systemClock } from "../../../shared/clock.ts";
+import { spawnWorkerProcess } from "../../chaos/worker_child.ts";
+import { jobOf, startCoordinatorChild, submitJob, until } from "../../integration/coordinator_child.ts";
+import { type Bench, measure, probe, summaryOf } from "./watch.ts";
 import { wideRows, writeWideModel } from "./wide_model.ts";
-import { exitWithHelp } from "../head_help.ts";
+import { exitWithHelp } from "../../head_help.ts";
 
 exitWithHelp(import.meta.url);
 
-const ASSETS = join(dirname(dirname(dirname(fromFileUrl(import.meta.url)))), "deploy/demo/assets");
+const ASSETS = fromFileUrl(new URL("../../../deploy/demo/assets", import.meta.url));
 const HUGE = JSON.stringify({ text: "a".repeat(3_000_000) }) + "\n";
 const LARGE_BYTES = 50_000_000;
 const ROW_BYTES = 1750;
 const QUEUED = 300;
-
-interface Bench {
-  readonly api: string;
-  /** The one that trains. */
-  readonly running: string;
-  readonly pid: number;
-  readonly seconds: number;
-}
-
-interface Sample {
-  readonly rssMb: number[];
-  /** Of all preparations together. */
-  readonly childRssMb: number[];
-}
-
-const quantile = (values: readonly number[], share: number) =>
-  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(share * values.length))]!;
-
-/** Does something while health, memory and steps are watched, and prints a line of it. */
-async function measure<T>(bench: Bench, name: string, work: () => Promise<T>): Promise<T> {
-  const sample: Sample = { rssMb: [], childRssMb: [] };
-  let isOver = false;
-  const stepBefore = (await jobOf(bench.api, bench.running)).step;
-  const startedAt = performance.now();
-  const askedHealth = askHealth(bench.api);
-  const watching = watchMemory(bench.pid, sample, () => isOver);
-  try {
-    return await work();
-  } finally {
-    const seconds = (performance.now() - startedAt) / 1000;
-    const steps = (await jobOf(bench.api, bench.running)).step - stepBefore;
-    isOver = true;
-    await watching;
-    const healthMs = await askedHealth();
-    const health = [
-      quantile(healthMs, 0.5),
-      quantile(healthMs, 0.95),
-      Math.max(...healthMs),
-    ];
-    console.log(
-      `${name.padEnd(34)}${seconds.toFixed(1).padStart(7)}${(steps / seconds).toFixed(2).padStart(9)}` +
-        `${String(healthMs.length).padStart(8)}${health.map((ms) => ms.toFixed(1).padStart(8)).join("")}` +
-        `${Math.max(...sample.rssMb).toFixed(0).padStart(8)}${
-          Math.max(0, ...sample.childRssMb).toFixed(0).padStart(8)
-        }`,
-    );
-  }
-}
-
-const probe = new Worker(new URL("./health_probe.ts", import.meta.url), { type: "module", name: "probe" });
-
-/** Begins to ask; the result gives the milliseconds that each answer took. */
-function askHealth(api: string): () => Promise<number[]> {
-  probe.postMessage(new URL("/healthz", api).href);
-  return () =>
-    new Promise((resolve) => {
-      probe.onmessage = ({ data }: MessageEvent<number[]>) => resolve(data);
-      probe.postMessage(null);
-    });
-}
-
-async function watchMemory(pid: number, { rssMb, childRssMb }: Sample, isOver: () => boolean): Promise<void> {
-  while (!isOver()) {
-    rssMb.push(await rssOf(pid));
-    // Each thread has its own children.
-    const threads = await Array.fromAsync(Deno.readDir(`/proc/${pid}/task`));
-    const children = (await Promise.all(
-      threads.map(({ name }) => Deno.readTextFile(`/proc/${pid}/task/${name}/children`).catch(() => "")),
-    )).join(" ");
-    const preparations = await Promise.all(
-      children.split(" ").filter((child) => child !== "").map(async (child) => {
-        const command = await Deno.readTextFile(`/proc/${child}/cmdline`).catch(() => "");
-        return command.includes("preparation_process") ? await rssOf(Number(child)) : 0;
-      }),
-    );
-    childRssMb.push(preparations.reduce((sum, rss) => sum + rss, 0));
-    await systemClock.sleep(200);
-  }
-}
-
-async function rssOf(pid: number): Promise<number> {
-  const status = await Deno.readTextFile(`/proc/${pid}/status`).catch(() => "");
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1000;
-}
 
 async function upload(api: string, rows: Blob | string): Promise<string> {
   const form = new FormData();
@@ -163,7 +80,7 @@ async function largeFile(bench: Bench, model: string): Promise<void> {
   });
   const { status, error } = await jobOf(api, id);
   console.log(`   it is ${status} ${error === null ? "" : JSON.stringify(error)}`);
-  const again = await measure(bench, "b: another job on that file", async () => {
+  const again = await measure(bench, "b: a second job on that file", async () => {
     const id = await create(api, request);
     await leaves(api, id, "validating_files");
     return id;
@@ -184,8 +101,9 @@ async function longQueue(bench: Bench): Promise<void> {
     }
     await leaves(api, ids.at(-1)!, "validating_files");
   });
-  const times = [quantile(createMs, 0.5), quantile(createMs, 0.95), Math.max(...createMs)];
-  console.log(`   ms a creation: p50, p95, max: ${times.map((ms) => ms.toFixed(1)).join("  ")}`);
+  console.log(
+    `   ms per creation: p50, p95, max: ${summaryOf(createMs).map((ms) => ms.toFixed(1)).join("  ")}`,
+  );
   await measure(bench, `c: with ${QUEUED} in the queue`, () => systemClock.sleep(1000 * bench.seconds));
   for (const id of ids) await cancel(api, id);
 }
@@ -228,7 +146,7 @@ if (import.meta.main) {
     );
     const bench: Bench = { api, running, pid: coordinator.pid, seconds: Number(values.seconds) };
     console.log(
-      `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores; the worker is a ${engine} one; the large file's ` +
+      `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores; ${engine} worker; the large file's ` +
         `tokenizer: ${basename(modelFolder)}; load average at the start: ${Deno.loadavg()[0]!.toFixed(2)}`,
     );
     console.log(

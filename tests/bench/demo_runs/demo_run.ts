@@ -1,13 +1,12 @@
 /**
- * Whole runs of the demo's job with something about it changed, for comparisons of what it costs in loss and
- * saves in bytes.
+ * Runs of the demo's job with one thing changed, to compare what that costs in loss and saves in bytes.
  */
 import { dirname, join } from "@std/path";
-import { Children } from "../../deploy/demo/children.ts";
-import { evaluate } from "../../deploy/demo/evaluation.ts";
-import { repositoryRoot, startFleet } from "../../deploy/demo/fleet.ts";
-import { type DemoOptions, jobRequest, maxNewTokens } from "../../deploy/demo/options.ts";
-import { systemClock } from "../../shared/clock.ts";
+import { Children } from "../../../deploy/demo/children.ts";
+import { evaluate } from "../../../deploy/demo/evaluation.ts";
+import { repositoryRoot, startFleet } from "../../../deploy/demo/fleet.ts";
+import { type DemoOptions, jobRequest, maxNewTokens } from "../../../deploy/demo/options.ts";
+import { systemClock } from "../../../shared/clock.ts";
 
 export interface Run {
   readonly name: string;
@@ -19,7 +18,7 @@ export interface Run {
 export interface Trained {
   readonly name: string;
   readonly gpuNames: readonly string[];
-  /** Of each committed step, and which data step it ends with: the step itself without local steps. */
+  /** One entry per committed step; `dataStep` is the last data step in it, the step itself without local steps. */
   readonly losses: readonly { readonly loss: number; readonly dataStep: number }[];
   readonly gradientBytes: number;
   readonly heldOutLoss: number;
@@ -28,7 +27,6 @@ export interface Trained {
 
 const assets = join(repositoryRoot, "deploy/demo/assets");
 
-/** The demo, with so many workers and steps. */
 export function demoOptions(workerCount: number, maxSteps: number): DemoOptions {
   return {
     modelFolder: join(assets, "base"),
@@ -44,8 +42,8 @@ export function demoOptions(workerCount: number, maxSteps: number): DemoOptions 
 }
 
 /**
- * From an empty fleet to the finished adapter's score.
- * @param training fields of the job that all runs of a comparison have in common
+ * Starts a fleet, trains and scores the adapter.
+ * @param training job fields that all runs of a comparison share
  */
 export async function train(
   { name, change, training: own = {} }: Run,
@@ -83,7 +81,9 @@ export async function train(
       } else if (event.level !== "info") console.error(event.message);
     }
     const job = await api.job(id);
-    if (job.status !== "succeeded") throw new Error(`${name} has ${job.status}: ${job.error?.message}`);
+    if (job.status !== "succeeded") {
+      throw new Error(`training ${name} failed: the job ended as ${job.status}: ${job.error?.message}`);
+    }
     const adapterFolder = join(folder, "adapter");
     await Deno.mkdir(adapterFolder);
     for (const stored of await Promise.all(job.result_files.map((result) => api.describeFile(result)))) {

@@ -1,6 +1,6 @@
-/** The demo's base model with a vocabulary of 32,000 tokens, and texts that are made of it. */
+/** The demo's base model with a vocabulary of 32,000 tokens, and texts made of its tokens. */
 import { join } from "@std/path";
-import { pcg32 } from "../../shared/prng.ts";
+import { pcg32 } from "../../../shared/prng.ts";
 
 const VOCABULARY = 32_000;
 const SYLLABLES = [
@@ -26,8 +26,8 @@ const SYLLABLES = [
 const HIDDEN = 128;
 
 /**
- * Byte-level BPE as GPT-2 has it. The merges were not learnt from texts: they spell made-up words from left to right until the
- * vocabulary is full, so that most words of `wideText` are one or two tokens, as in a trained vocabulary of that size.
+ * Byte-level BPE as in GPT-2. Its merges are not learnt: they spell made-up words from left to right until the vocabulary
+ * is full, so that most words of `wideRows` are one or two tokens, as with a trained vocabulary of that size.
  */
 export async function writeWideModel(folder: string, demoFolder: string): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
@@ -94,7 +94,7 @@ export async function writeWideModel(folder: string, demoFolder: string): Promis
   await writeWideWeights(join(folder, "model.safetensors"), join(demoFolder, "model.safetensors"));
 }
 
-/** The demo's, with an embedding of zeros: nobody computes with it here. */
+/** The demo's, with an embedding of zeros: nothing here computes with it. */
 async function writeWideWeights(path: string, demoPath: string): Promise<void> {
   const demo = await Deno.readFile(demoPath);
   const headerLength = Number(new DataView(demo.buffer).getBigUint64(0, true));
@@ -137,7 +137,7 @@ export function* wideRows(bytes: number, rowBytes: number): Generator<string> {
   }
 }
 
-/** Of one to four syllables, each once. */
+/** Distinct words of one to four syllables. */
 function* words(): Generator<string> {
   const prng = pcg32(2);
   const seen = new Set<string>();

@@ -1,9 +1,9 @@
 /// <reference lib="deno.worker" />
-/** Asks /healthz in a thread of its own: what keeps the benchmark itself busy is not to be counted. */
-import { systemClock } from "../../shared/clock.ts";
+/** Polls /healthz in a thread of its own, so that the benchmark's own work does not count. */
+import { systemClock } from "../../../shared/clock.ts";
 
-/** Between two questions. */
-const ASK_MS = 20;
+/** Between two polls. */
+const POLL_MS = 20;
 
 let isOver = false;
 let asking: Promise<number[]> | null = null;
@@ -14,12 +14,12 @@ async function ask(url: string): Promise<number[]> {
     const askedAt = performance.now();
     await (await fetch(url)).arrayBuffer();
     times.push(performance.now() - askedAt);
-    await systemClock.sleep(ASK_MS);
+    await systemClock.sleep(POLL_MS);
   }
   return times;
 }
 
-/** A URL begins; null ends, and is answered with what each answer took in milliseconds. */
+/** A URL starts polling; null ends it and is answered with the milliseconds of each answer. */
 self.onmessage = async ({ data }: MessageEvent<string | null>) => {
   if (data !== null) {
     isOver = false;

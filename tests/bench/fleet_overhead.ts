@@ -1,10 +1,10 @@
 /**
- * What a step costs besides computing: coordinator, broker and workers are processes, the model is a toy whose gradient takes next to
- * no time, so that nearly all of a step is the fleet's own: queue, claims, all-reduce, digests, the commit log.
+ * What a step costs besides computing: coordinator, broker and workers are processes, and the model is a toy whose
+ * gradient takes almost no time, so that a step is the fleet's own work: queue, claims, all-reduce, digests, the commit log.
  *
  *     deno task bench:overhead [--workers 1,2,4] [--micro-batches 2,8] [--steps 200]
  *
- * What the toy's arithmetic takes is measured beside it, and is to be taken off.
+ * The time of the toy's arithmetic is measured too: subtract it.
  */
 import { parseArgs } from "node:util";
 import { toText } from "@std/streams";
@@ -13,25 +13,23 @@ import type { MicroBatch } from "../../shared/data/micro_batch.ts";
 import { createToyEngine } from "../../worker/testing/toy_engine.ts";
 import { spawnWorkerProcess } from "../chaos/worker_child.ts";
 import { jobOf, startCoordinatorChild, submitJob, until } from "../integration/coordinator_child.ts";
+import { median, quantile } from "./statistics.ts";
 import { exitWithHelp } from "../head_help.ts";
 
 exitWithHelp(import.meta.url);
 
 /** 8 KiB of gradient. */
 const FACTOR_SIZE = 1024;
-/** The first ones compile code and fill caches. */
+/** The first steps compile code and fill caches. */
 const WARM_UP_STEPS = 20;
 const TOKENS = 64;
 
 interface Cell {
   readonly workers: number;
   readonly microBatches: number;
-  /** Of each step after the warm-up, in milliseconds. */
+  /** Each step after the warm-up, in milliseconds. */
   readonly stepMs: readonly number[];
 }
-
-const quantile = (values: readonly number[], share: number) =>
-  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(share * values.length))]!;
 
 async function measure(workers: number, microBatches: number, steps: number): Promise<Cell> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-overhead-" });
@@ -70,14 +68,14 @@ async function measure(workers: number, microBatches: number, steps: number): Pr
   }
 }
 
-/** In milliseconds, by the steps' order. */
+/** Milliseconds of each step, in order. */
 async function stepTimes(api: string, id: string): Promise<number[]> {
   const page = await (await fetch(`${api}/fine_tuning/jobs/${id}/events?limit=1000`)).json();
   const metrics = page.data.filter(({ type }: { type: string }) => type === "metrics");
   return metrics.map(({ data }: { data: { step_seconds: number } }) => 1000 * data.step_seconds).reverse();
 }
 
-/** What one micro-batch takes the toy, in milliseconds. */
+/** Milliseconds of one micro-batch on the toy. */
 async function arithmeticMs(): Promise<number> {
   const engine = createToyEngine({ clock: systemClock, factorSize: FACTOR_SIZE });
   const lora = { r: 4, alpha: 8, dropout: 0, target_modules: ["q_proj"] } as never;
@@ -98,7 +96,7 @@ async function arithmeticMs(): Promise<number> {
     times.push(performance.now() - startedAt);
   }
   await engine.close();
-  return quantile(times, 0.5);
+  return median(times);
 }
 
 if (import.meta.main) {
@@ -111,14 +109,14 @@ if (import.meta.main) {
   });
   const list = (text: string) => text.split(",").map(Number);
   console.log(
-    `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, ${values.steps} steps a cell`,
+    `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, ${values.steps} steps per cell`,
   );
   console.log(`a micro-batch's own arithmetic: ${(await arithmeticMs()).toFixed(2)} ms`);
-  console.log("workers  micro-batches  ms a step: median   90 %   longest");
+  console.log("workers  micro-batches  ms per step: median   90 %   longest");
   for (const workers of list(values.workers)) {
     for (const microBatches of list(values["micro-batches"])) {
       const { stepMs } = await measure(workers, microBatches, Number(values.steps));
-      const cells = [quantile(stepMs, 0.5), quantile(stepMs, 0.9), Math.max(...stepMs)];
+      const cells = [median(stepMs), quantile(stepMs, 0.9), Math.max(...stepMs)];
       console.log(
         `${String(workers).padStart(7)}${String(microBatches).padStart(15)}            ` +
           cells.map((ms) => ms.toFixed(1).padStart(7)).join(""),

@@ -1,26 +1,25 @@
 /**
- * What local steps cost in loss, and save in bytes: the demo's job, with the same rows for all. Its steps
- * have a quarter of the demo's micro-batches, so that there are enough of them for phases of 50.
+ * What local steps cost in loss and save in bytes: the demo's job, with the same rows in every run. A step has a quarter
+ * of the demo's micro-batches, so that there are enough steps for phases of 50.
  *
  *     deno task bench:local-steps [--workers 2] [--steps 600] [--all | --only "exact|H = 8"]
  *
- * The outer optimizer is the paper's at the demo's learning rate and at a fifth of it, then none (the
- * replicas' mean is taken as it is). At last what beginning with fresh moments costs by itself: one replica
- * whose outer step takes over what it has come to is plain AdamW whose moments are forgotten after so many
- * steps.
+ * The outer optimizer is the paper's, at the demo's learning rate and at a fifth of it; then none: the replicas' plain
+ * mean. The last runs show what fresh moments cost by themselves: one replica without an outer optimizer is plain AdamW
+ * whose moments are reset every H steps.
  */
 import { parseArgs } from "node:util";
 import { demoOptions, type Run, train, type Trained } from "./demo_run.ts";
-import { exitWithHelp } from "../head_help.ts";
+import { exitWithHelp } from "../../head_help.ts";
 
 exitWithHelp(import.meta.url);
 
 const MICRO_BATCHES_PER_STEP = 2;
-/** A fifth of the demo's. */
+/** A fifth of the demo's rate. */
 const LOWER_RATE = { learning_rate: 2e-3 };
-const TAKEN_AS_IT_IS = { outer_learning_rate: 1, outer_momentum: 0 };
-const PAPERS = { outer_learning_rate: 0.7, outer_momentum: 0.9 };
-/** Losses are shown as means over so many data steps. */
+const PLAIN_MEAN = { outer_learning_rate: 1, outer_momentum: 0 };
+const PAPER = { outer_learning_rate: 0.7, outer_momentum: 0.9 };
+/** The table shows mean losses over windows of this many data steps. */
 const WINDOW = 100;
 
 function local(name: string, inner_steps: number, change = {}, training = {}): Run {
@@ -29,19 +28,17 @@ function local(name: string, inner_steps: number, change = {}, training = {}): R
 
 const RUNS: readonly Run[] = [
   { name: "exact", change: {} },
-  ...[8, 25, 50].map((inner) => local(`H = ${inner}`, inner, PAPERS)),
+  ...[8, 25, 50].map((inner) => local(`H = ${inner}`, inner, PAPER)),
   { name: "exact, lr/5", change: {}, training: LOWER_RATE },
-  ...[8, 25, 50].map((inner) => local(`H = ${inner}, lr/5`, inner, PAPERS, LOWER_RATE)),
-  ...[8, 25, 50].map((inner) => local(`H = ${inner}, mean`, inner, TAKEN_AS_IT_IS)),
-  ...[8, 50].map((inner) => local(`fresh, ${inner}`, inner, { ...TAKEN_AS_IT_IS, replicas: 1 })),
+  ...[8, 25, 50].map((inner) => local(`H = ${inner}, lr/5`, inner, PAPER, LOWER_RATE)),
+  ...[8, 25, 50].map((inner) => local(`H = ${inner}, mean`, inner, PLAIN_MEAN)),
+  ...[8, 50].map((inner) => local(`fresh, ${inner}`, inner, { ...PLAIN_MEAN, replicas: 1 })),
 ];
 
 /** Without `--all`: about ten minutes on two cores. */
 const SHORT = "exact|H = 8|H = 25|H = 50|H = 8, mean|H = 25, mean|H = 50, mean";
 
-/**
- * The mean loss of data steps first … last: what is told of an outer step stands for each of its data steps.
- */
+/** The mean loss of data steps first … last; an outer step's loss stands for each of its data steps. */
 function meanLoss({ losses }: Trained, first: number, last: number): number {
   let sum = 0;
   for (let dataStep = first; dataStep <= last; dataStep++) {
