@@ -3,7 +3,7 @@ import { goldenPath, LADDER_CASES, loadLadderCase } from "../../tests/golden/gol
 import { LoraFleetError } from "../../shared/errors.ts";
 import { loraSchema } from "../../shared/job/job_spec.ts";
 import { type Adapter, readAdapter, writeAdapter } from "./adapter_file.ts";
-import { formatAdapterConfig } from "./adapter_file_config.ts";
+import { formatAdapterConfig } from "./adapter_config_write.ts";
 import { diskFileSystem } from "./atomic_file.ts";
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {

@@ -1,12 +1,12 @@
-/** A training state on disk: everything that a step changes, so that training goes on from it with the same bits. */
+/** Writes a training state: everything that a step changes, so that training resumes from it with the same bits. */
 import { STATE_FILE_NAME, STATE_TENSOR_NAMES } from "../../shared/protocol/checkpoint_format.ts";
 import type { TrainingState } from "./adamw_state.ts";
 import type { FileSystem } from "../files/atomic_file.ts";
 import { writeSafetensors } from "../files/safetensors_write.ts";
 
 /**
- * Writes the state into `folder`, which must be there, as shared/protocol/checkpoint_format.ts lays it out.
- * @throws LoraFleetError `storage`; nothing is left behind then
+ * Writes the state into an existing `folder`, in the layout of shared/protocol/checkpoint_format.ts.
+ * @throws LoraFleetError `storage`; nothing is left behind
  */
 export async function writeTrainingState(
   folder: string,

@@ -1,28 +1,28 @@
-/** Which safetensors file holds which tensor of a base model: one file, or several behind an index. */
+/** Maps a base model's tensors to its safetensors files: one file, or the shards of an index. */
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { readFailure } from "./read_failure.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 
 export interface Shards {
   /** By tensor name. */
   readonly files: ReadonlyMap<string, SafetensorsFile>;
-  /** The file to name where a tensor is missing. */
+  /** Names the files in errors. */
   readonly describe: string;
 }
 
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 
-/** Shard names are plain: an index from somewhere else must not reach outside its folder. */
+/** Shard names are plain, so that a hostile index cannot reach outside its folder. */
 const indexSchema = z.looseObject({
   weight_map: z.record(z.string(), z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/)),
 });
 
 /**
- * Opens all files of a base model; `model.safetensors` wins over an index, as in transformers.
- * Of the index the names of the files count alone, as in transformers: which tensors a file holds is what its own header says.
- * @throws LoraFleetError `model_not_found` without either, `invalid_model` for a damaged index or file and a shard that is
- * missing
+ * Opens all files of a base model. As in transformers, `model.safetensors` wins over an index, and of an index only the
+ * file names count: each file's own header says which tensors it holds.
+ * @throws LoraFleetError `model_not_found` without either, `invalid_model` for a damaged index or file or a missing shard
  */
 export async function readShards(folder: string): Promise<Shards> {
   if (await exists(`${folder}/${SINGLE}`)) {
@@ -37,7 +37,7 @@ export async function readShards(folder: string): Promise<Shards> {
     throw new LoraFleetError(
       "model_not_found",
       `Opening the base model in ${quote(folder)} failed: it has neither ${SINGLE} nor ${INDEX}. ` +
-        `Weights in another format have to be converted to safetensors first.`,
+        `Convert weights in other formats to safetensors first.`,
       { param: folder },
     );
   }
@@ -48,7 +48,7 @@ export async function readShards(folder: string): Promise<Shards> {
   return { files, describe: `the files that ${quote(indexPath)} names` };
 }
 
-/** Sorted, so that of a tensor that two shards hold everybody takes the same one. */
+/** Sorted, so that every worker takes a tensor that two shards hold from the same one. */
 function shardNamesOf(weightMap: Readonly<Record<string, string>>): string[] {
   return [...new Set(Object.values(weightMap))].sort();
 }
@@ -60,7 +60,7 @@ function openShard(path: string, indexPath: string): SafetensorsFile {
     if (!(cause instanceof LoraFleetError) || cause.code !== "model_not_found") throw cause;
     throw new LoraFleetError(
       "invalid_model",
-      `Reading ${quote(indexPath)} failed: its shard ${quote(path)} is missing.`,
+      `Reading ${quote(indexPath)} failed: its shard ${quote(path)} is missing`,
       { param: path, cause },
     );
   }
@@ -76,7 +76,7 @@ async function readIndex(path: string): Promise<Record<string, string>> {
   } catch (cause) {
     reason = messageOf(cause);
   }
-  throw new LoraFleetError("invalid_model", `Reading ${quote(path)} failed: ${reason}.`, { param: path });
+  throw new LoraFleetError("invalid_model", `Reading ${quote(path)} failed: ${reason}`, { param: path });
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -84,9 +84,6 @@ async function exists(path: string): Promise<boolean> {
     return (await Deno.stat(path)).isFile;
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) return false;
-    throw new LoraFleetError("storage", `Reading ${quote(path)} failed: ${messageOf(cause)}.`, {
-      param: path,
-      cause,
-    });
+    throw readFailure(path, cause);
   }
 }
