@@ -1,6 +1,6 @@
 /**
- * The errors of a device. WebGPU reports them aside and goes on: unchecked, a kernel that failed leaves what an earlier
- * one computed.
+ * The errors of a device. WebGPU reports them asynchronously and continues: unchecked, a failed kernel leaves an earlier
+ * one's results in place.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
 

@@ -1,7 +1,7 @@
 /**
- * A kernel: WGSL with its params and bindings. Both are declared once, here, and their WGSL declarations are made from
- * that, so that the two sides cannot disagree. A `.wgsl` file therefore starts with its functions:
- * `params.<name>` and the bindings' names are in scope.
+ * A kernel: WGSL with its params and bindings. Both are declared once, in TypeScript, and their WGSL declarations are generated,
+ * so that the two sides cannot disagree. A `.wgsl` file starts with its functions: `params.<name>` and the bindings' names
+ * are in scope.
  */
 import { expandTemplate, type TemplateConstants } from "./template.ts";
 

@@ -30,7 +30,7 @@ export async function openDevice({ allowCpu }: GpuOptions): Promise<OpenedDevice
     throw new LoraFleetError(
       "no_gpu",
       `Opening the GPU failed: the only adapter, "${description}", computes on the CPU. ` +
-        "Install the GPU's Vulkan driver, or pass --allow-cpu to compute on the CPU all the same.",
+        "Install the GPU's Vulkan driver, or pass --allow-cpu to compute on the CPU anyway.",
       { param: description },
     );
   }

@@ -19,7 +19,7 @@ export function allocationSize(byteLength: number): number {
 const BINDING_ALIGNMENT_BYTES = 256;
 
 /**
- * A part of a tensor as a tensor of its own.
+ * A part of a tensor, as a tensor.
  * @param byteOffset from the start of `tensor`; a multiple of 256
  */
 export function sliceTensor(

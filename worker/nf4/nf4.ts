@@ -13,7 +13,7 @@ export const NF4_BLOCK_SIZE = 64;
 
 /**
  * A weight [rows, columns] in NF4, flattened row by row; block i covers elements 64·i … 64·i+63, across row ends.
- * Either `absmax` is there, or the four nested fields are.
+ * Either `absmax` or the nested fields are set.
  */
 export interface Nf4Weights {
   readonly rows: number;
@@ -37,7 +37,7 @@ const SMALLEST_ABSMAX = Math.fround(1e-38);
 const CELL_COUNT = 33;
 /** The code of a cell's low end. */
 const CELL_CODE = new Uint8Array(CELL_COUNT);
-/** Above this value the code is one higher; 2 where the cell holds no midpoint. */
+/** Above this value the code is one higher; 2 if the cell holds no midpoint. */
 const CELL_MIDPOINT = new Float32Array(CELL_COUNT).fill(2);
 for (let code = 0; code < 15; code++) {
   const midpoint = Math.fround((NF4_CODEBOOK[code]! + NF4_CODEBOOK[code + 1]!) / 2);
@@ -48,7 +48,7 @@ for (let code = 0; code < 15; code++) {
 
 /**
  * @param weights f32 [rows, columns], flattened row by row
- * @throws LoraFleetError `invalid_model` where a weight is NaN or infinite
+ * @throws LoraFleetError `invalid_model` if a weight is NaN or infinite
  */
 export function quantizeNf4(
   weights: Float32Array,
@@ -85,7 +85,7 @@ export function quantizeNf4(
 }
 
 /**
- * The last block, where it is short. bitsandbytes treats it differently: it divides instead of multiplying by the
+ * A short last block. bitsandbytes treats it differently: it divides instead of multiplying by the
  * reciprocal, stores the absmax after raising it to 1e-38, and pads an odd count with the code of 0.
  */
 function quantizeTail(weights: Float32Array, start: number, codes: Uint8Array, absmax: Float32Array): void {
@@ -103,7 +103,7 @@ function largestMagnitude(weights: Float32Array, start: number, end: number): nu
   let largest = 0;
   for (let i = start; i < end; i++) {
     const magnitude = Math.abs(weights[i]!);
-    // Written so that a NaN gets in and stays.
+    // Written so that a NaN enters and stays.
     if (!(magnitude <= largest)) largest = magnitude;
     if (magnitude !== magnitude) break;
   }
@@ -111,7 +111,7 @@ function largestMagnitude(weights: Float32Array, start: number, end: number): nu
   throw new LoraFleetError(
     "invalid_model",
     `Quantising to NF4 failed: a weight between elements ${start} and ${end - 1} is ${largest}; ` +
-      `all weights must be finite.`,
+      `all weights must be finite`,
   );
 }
 

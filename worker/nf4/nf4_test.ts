@@ -68,7 +68,7 @@ Deno.test("every code is the nearest of the 16 values", () => {
   });
 });
 
-Deno.test("a weight that is not finite is refused, wherever it stands", () => {
+Deno.test("a weight that is not finite is refused at any place", () => {
   for (const [bad, at] of [[NaN, 0], [Infinity, 63], [-Infinity, 64], [NaN, 70]] as const) {
     const values = new Float32Array(71).fill(0.1);
     values[at] = bad;

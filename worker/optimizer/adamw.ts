@@ -1,9 +1,9 @@
 /**
- * AdamW as bitsandbytes' 32-bit optimizer computes it (the decay comes after the step), on the CPU and in f32 by IEEE rules,
- * so that every worker's adapter has the same bits whatever its GPU is (decision 0001).
+ * AdamW as in bitsandbytes' 32-bit optimizer (decay after the step), on the CPU and in f32 by IEEE rules,
+ * so that every worker's adapter has the same bits on any GPU (decision 0001).
  *
- * Intermediate results are f64 and rounded to f32 where bitsandbytes stores them; JavaScript's arithmetic is IEEE f64
- * everywhere, so the rounding is the same everywhere, too.
+ * Intermediate results are f64, rounded to f32 at bitsandbytes' stores. JavaScript's arithmetic is IEEE f64 on every
+ * machine, so the rounding is the same everywhere.
  */
 import type { AdamWState } from "./adamw_state.ts";
 import { type GradientLayout, rangeOf } from "./gradient_layout.ts";
@@ -12,9 +12,9 @@ export interface UpdateRequest {
   /** The all-reduced gradient sums: integers, to be multiplied by 2^exponent of their tensor. */
   readonly sums: Int32Array;
   readonly exponents: Int8Array;
-  /** Tokens that counted in the loss over all micro-batches of the step; divided by once. */
+  /** Tokens that counted in the loss over all micro-batches of the step: the divisor of the sums. */
   readonly targetCount: number;
-  /** Of an outer step: replicas whose pseudo-gradients are in the sums; it divides by them instead. */
+  /** Replicas whose pseudo-gradients are in the sums of an outer step, which divides by this instead. */
   readonly replicaCount?: number;
   /** This step's learning rate, computed by the coordinator so that all workers use the same bits. */
   readonly learningRate: number;
@@ -27,13 +27,12 @@ export interface UpdateRequest {
   /** Clip the global L2 norm to this; 0 does not clip. */
   readonly maxGradientNorm: number;
   /**
-   * False where nobody compares this update with another worker's: its digest is not computed, and "". True
-   * if left out.
+   * False if no other worker computes this update: its digest is then "". Default: true.
    */
   readonly isCompared?: boolean;
 }
 
-/** What torch's `clip_grad_norm_` adds to the norm before it divides. */
+/** Added to the norm before the division, as in torch's `clip_grad_norm_`. */
 const CLIP_EPSILON = 1e-6;
 
 /**

@@ -48,7 +48,7 @@ export class BareRound {
   }
 
   /**
-   * Stores the next chunk from a member: of its sums for our range, or of its own reduced range.
+   * Stores a member's next chunk: of its sums for our range, or of its own reduced range.
    * @returns whether an ack is due
    */
   receive(kind: "sums" | "range", from: number, data: Uint8Array): boolean {

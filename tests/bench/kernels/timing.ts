@@ -8,7 +8,7 @@ const ROUNDS = 3;
 
 /**
  * @param works each runs once, or records one run
- * @param finish waits for what was recorded; its own time is measured and taken off
+ * @param finish waits for what was recorded; its own time is measured and subtracted
  * @param now a clock in ms
  * @returns the milliseconds of one run of each work
  */

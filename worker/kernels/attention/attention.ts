@@ -1,12 +1,11 @@
-/** Flash attention over key ranges, forward and backward; the sources say how. */
+/** Flash attention over key ranges, forward and backward; the algorithm is in the WGSL. */
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";
 import { attentionKernels, type AttentionVariant, chooseAttention } from "./attention_kernels.ts";
 
-/** The widest head: its q and out fill a fair part of a GPU's registers. */
+/** The widest head: its q and out fill a good part of a GPU's registers. */
 const MAX_HEAD_DIM = 256;
 
-/** Heads and their sizes. */
 interface Heads {
   /** Query heads; a multiple of kvHeadCount. */
   headCount: number;
@@ -15,13 +14,13 @@ interface Heads {
   headDim: number;
   /** Factor of q · k, as a rule 1/√headDim. */
   scale: number;
-  /** Chosen by the head and the processor where it is left out. */
+  /** The default follows from the head size and the processor. */
   variant?: AttentionVariant;
 }
 
 /**
  * out = softmax(scale · q · kᵀ) · v for each query over its own range of keys, and lse, which the backward needs.
- * @throws RangeError where the heads do not fit each other or are wider than 256
+ * @throws RangeError if the head counts do not divide or heads are wider than 256
  */
 export function encodeAttention(
   pass: Pass,
@@ -52,12 +51,12 @@ export function encodeAttention(
 /**
  * Writes dq [tokens, headCount · headDim] and dk, dv [tokens, kvHeadCount · headDim] for causal attention within
  * documents: query t saw the keys keyStarts[t] … t, key j was seen by the queries j … queryEnds[j] − 1.
- * @throws RangeError where the heads do not fit each other or are wider than 256
+ * @throws RangeError if the head counts do not divide or heads are wider than 256
  */
 export function encodeAttentionBackward(
   pass: Pass,
   call: Heads & {
-    /** What the forward read and wrote. */
+    /** The inputs and outputs of the forward. */
     q: GpuTensor;
     k: GpuTensor;
     v: GpuTensor;
@@ -70,9 +69,9 @@ export function encodeAttentionBackward(
     dq: GpuTensor;
     dk: GpuTensor;
     dv: GpuTensor;
-    /** Where each token's document begins [tokens], u32; never decreases. */
+    /** The first token of each token's document [tokens], u32; never decreases. */
     keyStarts: GpuTensor;
-    /** Where each token's document ends [tokens], u32; never decreases. */
+    /** The end of each token's document [tokens], u32; never decreases. */
     queryEnds: GpuTensor;
     tokenCount: number;
   },
@@ -96,11 +95,13 @@ export function encodeAttentionBackward(
 function kernelsFor(pass: Pass, { headCount, kvHeadCount, headDim, variant }: Heads) {
   if (headCount % kvHeadCount !== 0) {
     throw new RangeError(
-      `attention: ${headCount} query heads cannot be shared among ${kvHeadCount} key–value heads`,
+      `encoding attention: ${headCount} query heads cannot be shared among ${kvHeadCount} key–value heads`,
     );
   }
   if (headDim < 1 || headDim > MAX_HEAD_DIM) {
-    throw new RangeError(`attention: heads of ${headDim} values; the kernels take 1 to ${MAX_HEAD_DIM}`);
+    throw new RangeError(
+      `encoding attention: heads of ${headDim} values; the kernels take 1 to ${MAX_HEAD_DIM}`,
+    );
   }
   return attentionKernels(headDim, variant ?? chooseAttention(headDim, pass.processor));
 }

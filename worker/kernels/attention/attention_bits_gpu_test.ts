@@ -1,4 +1,4 @@
-/** The bits of attention: a document has the same ones wherever it lies, and the forward's are the same in all variants. */
+/** Attention's bits: a document's do not depend on its place, and all variants of the forward give the same ones. */
 import { assertEquals } from "@std/assert";
 import { encodeAttention, encodeAttentionBackward } from "./attention.ts";
 import { attentionInputs, documents } from "./attention_cases.ts";
@@ -8,11 +8,11 @@ import { testGpu } from "../../device/test_gpu.ts";
 const HEADS = { headCount: 6, kvHeadCount: 2, headDim: 20, scale: 0.3 };
 const VARIANTS: AttentionVariant[] = ["rows on a CPU", "rows on a GPU", "tiles"];
 
-/** The document under test, and others that may lie before and after it. */
+/** The document under test; others may lie before and after it. */
 const LENGTH = 77;
 const document = attentionInputs({ ...HEADS, name: "the document", lengths: [LENGTH] }, 2);
 
-/** Forward and backward of the document between `before` and `after` tokens of others: the bits of its own rows. */
+/** The bits of the document's rows, forward and backward, between `before` and `after` tokens of other documents. */
 async function bitsOf(variant: AttentionVariant, before: number, after: number) {
   const gpu = await testGpu();
   const tokenCount = before + LENGTH + after;
@@ -61,7 +61,7 @@ async function bitsOf(variant: AttentionVariant, before: number, after: number) 
 }
 
 for (const variant of VARIANTS) {
-  Deno.test(`attention, ${variant}: a document's bits do not depend on where it lies`, async () => {
+  Deno.test(`attention, ${variant}: a document's bits do not depend on its place`, async () => {
     const alone = await bitsOf(variant, 0, 0);
     assertEquals(await bitsOf(variant, 1, 3), alone);
     assertEquals(await bitsOf(variant, 45, 30), alone);

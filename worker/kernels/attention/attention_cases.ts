@@ -11,7 +11,7 @@ export interface AttentionCase {
   readonly headDim: number;
 }
 
-/** Where each token's own document begins and ends, and where its keys end. */
+/** The bounds of each token's document, and the end of its keys. */
 export function documents(lengths: readonly number[]) {
   const keyStarts: number[] = [];
   const queryEnds: number[] = [];

@@ -1,4 +1,4 @@
-/** Attention in f64, in plain loops with the scores of a row in memory: what the kernels are checked against. */
+/** Attention in f64, in plain loops with a row's scores in memory: the reference of the kernels. */
 
 /** Sizes and key ranges: query t attends to the keys keyStarts[t] … keyEnds[t] − 1. */
 export interface AttentionShape {

@@ -10,7 +10,7 @@ import { randomNormal, testPrng } from "../testing/random_inputs.ts";
 import { testGpu } from "../../device/test_gpu.ts";
 
 const VARIANTS: AttentionVariant[] = ["rows on a CPU", "rows on a GPU", "tiles"];
-/** For wide heads, whose rows compile slowly. */
+/** For wide heads, for which the rows variants compile slowly. */
 const TILES: AttentionVariant[] = ["tiles"];
 
 const CASES: [AttentionVariant[], AttentionCase][] = [
@@ -75,7 +75,7 @@ for (const [variants, attentionCase] of CASES) {
 
 const SMALL = { headCount: 4, kvHeadCount: 2, headDim: 16, scale: 0.25 };
 
-/** Ranges into a cache, as generation has them: [first key, end] of each query. */
+/** Ranges into a cache, as in generation: [first key, end] of each query. */
 const RANGES: Record<string, [number, number][]> = {
   "one query a sequence": [[0, 12], [30, 61], [62, 63], [90, 150], [160, 161], [161, 170], [199, 200]],
   "prompts of three sequences": [[10, 11], [10, 12], [10, 13], [100, 180], [100, 181], [188, 200]],
@@ -104,7 +104,7 @@ for (const variant of VARIANTS) {
   }
 
   Deno.test(`attention, ${variant}: huge scores neither overflow nor lose their maximum`, async () => {
-    const magnitude = 1e15; // scores of some 1e30, as far apart
+    const magnitude = 1e15; // scores near ±1e30
     const attentionCase = { ...SMALL, name: "huge scores", lengths: [20, 9] };
     const { q, k, v, keyStarts, keyEnds, tokenCount } = attentionInputs(attentionCase, magnitude);
     const expected = attentionCpu({ q, k, v, keyStarts, keyEnds, ...SMALL });
@@ -118,9 +118,9 @@ for (const variant of VARIANTS) {
     });
   });
 
-  Deno.test(`attention, ${variant}: one score far above the rest takes all, in the backward too`, async () => {
+  Deno.test(`attention, ${variant}: one score far above the rest takes all, also in the backward`, async () => {
     const attentionCase = { ...SMALL, name: "sharp scores", lengths: [23, 8] };
-    const inputs = attentionInputs(attentionCase, 12); // scores of some ±150: most probabilities underflow
+    const inputs = attentionInputs(attentionCase, 12); // scores near ±150: most probabilities underflow
     const { q, k, v, dOut, keyStarts, keyEnds, queryEnds, tokenCount } = inputs;
     const forward = attentionCpu({ q, k, v, keyStarts, keyEnds, ...SMALL });
     const [out, lse] = [Float32Array.from(forward.out), Float32Array.from(forward.lse)];
@@ -161,7 +161,7 @@ Deno.test("attention's backward reference is the derivative of its forward", () 
   checkGradient("dv", loss, v, dv);
 });
 
-Deno.test("heads that do not fit each other, or no kernel, are refused", async () => {
+Deno.test("head counts that do not divide and heads that are too wide are refused", async () => {
   const gpu = await testGpu();
   const t = gpu.allocate("t", 64);
   const call = { q: t, k: t, v: t, out: t, lse: t, keyStarts: t, keyEnds: t, queryCount: 1, scale: 1 };

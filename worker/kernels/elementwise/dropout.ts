@@ -30,14 +30,14 @@ export function dropoutKey(seed: number, microBatchNumber: number, moduleIndex: 
   };
 }
 
-/** Whether an element is kept: the same arithmetic as in dropout.wgsl. */
+/** Whether an element is kept, by the arithmetic of dropout.wgsl. */
 export function isKept(key: DropoutKey, index: number, probability: number): boolean {
   return pcg((pcg((index ^ key.low) >>> 0) ^ key.high) >>> 0) >= thresholdOf(probability);
 }
 
 /**
- * y [count] = x · mask / (1 − probability); with `accumulate` it is added to y, which is the backward: the gradient passes
- * where the value did.
+ * y [count] = x · mask / (1 − probability); with `accumulate` added to y, which is the backward: the gradient passes
+ * through the same mask.
  */
 export function encodeDropout(pass: Pass, call: {
   x: GpuTensor;

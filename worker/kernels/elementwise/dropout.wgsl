@@ -1,5 +1,5 @@
-// Dropout from a counter-based generator: whether element i of a micro-batch is kept depends on (key, i) alone, never on the
-// worker or on what was drawn before. The key stands for seed, micro-batch and module; see dropout.ts.
+// Dropout from a counter-based generator: whether element i of a micro-batch is kept depends on (key, i) alone, never on
+// the worker or on earlier draws. The key stands for seed, micro-batch and module; see dropout.ts.
 //
 // The hash is two rounds of the PCG-RXS-M-XS output function (Jarzynski and Olano, "Hash Functions for GPU Rendering", 2020).
 

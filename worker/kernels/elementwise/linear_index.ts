@@ -1,14 +1,13 @@
-/** The grid of kernels that treat each element by itself. */
+/** The grid of kernels that treat each element separately. */
 import type { Groups } from "../../device/pass.ts";
 
-/** Invocations of a workgroup in such kernels. */
 const LINEAR_WORKGROUP_SIZE = 256;
 
 const MAX_GROUPS_A_DIMENSION = 65535;
 
 /**
- * WGSL that starts such a kernel: `element(index)` is called once for each index below `params.count`. The grid is folded
- * to two dimensions, because one dimension ends at 65,535 workgroups.
+ * The entry point of such a kernel: calls `element(index)` once for each index below `params.count`. The grid folds into two
+ * dimensions, because one ends at 65,535 workgroups.
  */
 export const LINEAR_MAIN = `
 @compute @workgroup_size(${LINEAR_WORKGROUP_SIZE})

@@ -15,7 +15,7 @@ const rope = defineKernel({
 /**
  * Rotates x [rows, headCount · headDim] in place: with h = headDim/2 and the angle of (position, i),
  * out[i] = x[i]·cos − x[i+h]·sin and out[i+h] = x[i+h]·cos + x[i]·sin.
- * @throws RangeError where `headDim` is odd
+ * @throws RangeError if `headDim` is odd
  */
 export function encodeRope(pass: Pass, call: {
   x: GpuTensor;

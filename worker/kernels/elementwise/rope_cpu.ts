@@ -1,4 +1,4 @@
-/** Rotary position embedding in f64, in plain loops: what the kernel is checked against. */
+/** Rotary position embedding in f64, in plain loops: the reference of the kernel. */
 
 /**
  * x [rows, headCount · headDim], rotated by each row's position.

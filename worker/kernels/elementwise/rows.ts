@@ -1,6 +1,6 @@
 /**
- * Moves whole rows by index. Gathering looks up embeddings and picks the rows whose label counts; scattering puts
- * their gradients back and fills the KV cache.
+ * Moves whole rows by index. Gathering looks up embeddings and picks the rows whose label counts; scattering writes their
+ * gradients back and fills the KV cache.
  */
 import { defineKernel } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
@@ -9,7 +9,7 @@ import { LINEAR_MAIN, linearGroups } from "./linear_index.ts";
 
 const gather = defineKernel({
   label: "gather_rows",
-  // Indices outside [firstRow, firstRow + rowCount) belong to another slab of the same table.
+  // Indices outside [firstRow, firstRow + rowCount) belong to a different slab of the same table.
   source: `
 fn element(index: u32) {
   let row = indices[index / params.columns] - params.firstRow;
@@ -29,7 +29,7 @@ fn element(index: u32) {
   bindings: { x: "read f32", indices: "read u32", y: "read_write f32" },
 });
 
-/** A table too large for one binding lies in several tensors, each with whole rows. */
+/** A part of a table that is too large for one binding: whole rows. */
 export interface TableSlab {
   readonly tensor: GpuTensor;
   readonly firstRow: number;

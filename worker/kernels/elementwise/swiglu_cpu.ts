@@ -1,4 +1,4 @@
-/** SwiGLU in f64: what the kernels are checked against. */
+/** SwiGLU in f64: the reference of the kernels. */
 
 /** silu(gate) · up. */
 export function swigluCpu(gate: ArrayLike<number>, up: ArrayLike<number>): Float64Array {

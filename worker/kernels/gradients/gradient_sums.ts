@@ -1,6 +1,6 @@
 /**
- * From a micro-batch's gradient to integer sums that do not depend on order (decision 0001). The flat gradient is made of
- * blocks of 64 elements, each within one LoRA tensor; `tensorOfBlock` says which.
+ * Turns a micro-batch's gradient into integer sums that do not depend on order (decision 0001). The flat gradient consists
+ * of blocks of 64 elements, each within one LoRA tensor; `tensorOfBlock` names it.
  */
 import { defineKernel } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
@@ -8,10 +8,10 @@ import type { GpuTensor } from "../../device/tensor.ts";
 import maxAbsSource from "./max_abs.wgsl" with { type: "text" };
 import { LINEAR_MAIN, linearGroups } from "../elementwise/linear_index.ts";
 
-/** Elements of a block: LoRA tensors start at multiples of it in the flat gradient. */
+/** Elements of a block; LoRA tensors start at multiples of it in the flat gradient. */
 export const GRADIENT_BLOCK_SIZE = 64;
 
-/** Elements that one workgroup of max_abs.wgsl takes. */
+/** Elements per workgroup of max_abs.wgsl. */
 const MAX_ABS_GROUP_SIZE = 1024;
 
 const maxAbs = defineKernel({
@@ -38,8 +38,8 @@ fn element(index: u32) {
 });
 
 /**
- * maxBits [tensors] = the bits of each tensor's largest |gradient|, as an unsigned integer, or more where that is larger
- * already: clear it first. Infinity and NaN come out as such: their bits are above those of all numbers.
+ * Raises maxBits [tensors] to the bits of each tensor's largest |gradient|, as unsigned integers: clear it first. Infinity and
+ * NaN come out as such: their bits are above those of all numbers.
  * @param call.count elements of the flat gradient, a multiple of 64
  */
 export function encodeMaxAbs(pass: Pass, call: {

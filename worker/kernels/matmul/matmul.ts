@@ -1,4 +1,4 @@
-/** Products of f32 matrices, in the three layouts that training needs; matmul.wgsl says how. */
+/** Products of f32 matrices in the three layouts that training needs (matmul.wgsl). */
 import { defineKernel, kernelVariants } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";
@@ -7,7 +7,7 @@ import { chooseTile, type Tile, tileGrid } from "./tile.ts";
 import { tileConstants } from "./tile_constants.ts";
 
 /**
- * How the operands lie in memory, row-major:
+ * The operands in memory, row-major:
  * `nt` a [m, k], b [n, k] · `nn` a [m, k], b [k, n] · `tn` a [k, m], b [k, n].
  */
 export type MatmulLayout = "nt" | "nn" | "tn";
@@ -28,10 +28,10 @@ const variantOf = kernelVariants((constants) =>
 );
 
 /**
- * out [m, n] = alpha · A · B + bias [n], where the rows of `a` and `b` lie as `layout` says; with `accumulate`, that is
- * added to what `out` holds. Any m, n, k ≥ 1.
- * @param call.tile another tile than the chosen one, for tests and benchmarks
- * @throws RangeError where a grid exceeds the device's limits
+ * out [m, n] = alpha · A · B + bias [n], with `a` and `b` in the given layout; with `accumulate`, added to `out`. Any
+ * m, n, k ≥ 1.
+ * @param call.tile replaces the chosen tile, for tests
+ * @throws RangeError if the grid exceeds the device's limits
  */
 export function encodeMatmul(pass: Pass, call: {
   a: GpuTensor;

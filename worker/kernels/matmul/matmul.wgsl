@@ -2,12 +2,12 @@
 //
 // A thread owns THREAD_M × THREAD_N elements, a workgroup THREADS_M × THREADS_N threads. Operands are taken four steps
 // of k at a time, as one vec4 along k for each row of A and each column of B: that is how NF4 is packed, and a load of
-// four values costs little more than a load of one. How they reach the thread depends on the processor:
+// four values costs little more than a load of one. Their way to the thread depends on the processor:
 //
 //   STAGED       GPUs: the workgroup copies TILE_K steps of its rows and columns to workgroup memory, then all threads
 //                read them from there. Slots are ordered so that neighbouring threads read neighbouring vec4s.
 //   SUBGROUP > 0 CPU drivers: a load costs as much as a hundred additions, for each lane, workgroup memory or not. So
-//                each of SUBGROUP lanes loads another part of A and broadcasts it; B's columns belong to one lane each.
+//                each of SUBGROUP lanes loads a different part of A and broadcasts it; each of B's columns belongs to one lane.
 //   neither      each thread loads what it needs.
 //
 // SPLIT > 1 (staged only): that many threads share an element's sum, each with its part of every TILE_K; at the end their

@@ -1,4 +1,4 @@
-/** Products of matrices in f64, in plain loops: what the kernels are checked against. */
+/** Products of matrices in f64, in plain loops: the reference of the kernels. */
 import type { MatmulLayout } from "./matmul.ts";
 
 /** alpha · A · B (+ bias) (+ before), see `encodeMatmul` for the layouts. */

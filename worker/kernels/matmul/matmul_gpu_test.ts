@@ -12,7 +12,7 @@ const LAYOUTS: readonly MatmulLayout[] = ["nt", "nn", "tn"];
 
 type Shape = readonly [m: number, n: number, k: number];
 
-/** Single elements, vectors, LoRA's narrow sides, tails of every tile, several tiles along each side. */
+/** Single elements, vectors, LoRA's narrow sides, the tails of every tile, several tiles along each side. */
 const SHAPES: readonly Shape[] = [
   [1, 1, 1],
   [3, 1, 17],
@@ -34,7 +34,7 @@ interface Variation {
   readonly tile?: Tile;
 }
 
-const ADDED: Variation = { name: "with alpha, added to what is there", alpha: 0.25, accumulate: true };
+const ADDED: Variation = { name: "with alpha, accumulated", alpha: 0.25, accumulate: true };
 const BIASED: Variation = { name: "with a bias", withBias: true };
 
 async function check(layout: MatmulLayout, [m, n, k]: Shape, variation: Variation): Promise<void> {
@@ -91,7 +91,7 @@ for (const variation of [ADDED, BIASED]) {
 }
 
 for (const layout of LAYOUTS) {
-  Deno.test(`matmul ${layout} agrees with its reference in the tiles of other processors`, async () => {
+  Deno.test(`matmul ${layout} agrees with its reference in other processors' tiles`, async () => {
     for (const { name, processor } of otherProcessors(await testGpu())) {
       for (const [m, n, k] of [[65, 68, 36], [67, 67, 33]] as const) {
         await check(layout, [m, n, k], { name, tile: chooseTile({ m, n, k }, processor) });
@@ -116,7 +116,7 @@ for (const layout of LAYOUTS) {
 }
 
 for (const layout of ["nt", "nn"] as const) {
-  Deno.test(`matmul ${layout}: a row gives the same bits wherever it lies`, async () => {
+  Deno.test(`matmul ${layout}: a row gives the same bits at any place`, async () => {
     const [m, n, k] = [131, 70, 75];
     const gpu = await testGpu();
     const prng = testPrng(`matmul ${layout} same bits`);

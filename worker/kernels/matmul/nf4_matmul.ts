@@ -1,4 +1,4 @@
-/** Products with a frozen NF4 weight, decoded on the way into workgroup memory; matmul.wgsl says how. */
+/** Products with a frozen NF4 weight, decoded on its way into workgroup memory (matmul.wgsl). */
 import { defineKernel, kernelVariants } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";
@@ -13,13 +13,13 @@ export interface Nf4GpuWeight {
   readonly columns: number;
   /** u32 words of eight codes in flat row-major order; the even element of a byte is its high nibble. */
   readonly codes: GpuTensor;
-  /** A factor for each block of 64 flat elements: f32, or four u8 codes a word where `doubleQuantized`. */
+  /** A factor for each block of 64 flat elements: f32, or with `doubleQuantized` four u8 codes per word. */
   readonly absmax: GpuTensor;
   readonly doubleQuantized: boolean;
-  /** f32 for each 256 blocks; any tensor where not `doubleQuantized`. */
+  /** f32 for each 256 blocks; ignored unless `doubleQuantized`. */
   readonly nestedAbsmax: GpuTensor;
   readonly nestedOffset: number;
-  /** The 256 f32 values of the u8 codes; any tensor where not `doubleQuantized`. */
+  /** The 256 f32 values of the u8 codes; ignored unless `doubleQuantized`. */
   readonly dynamicMap: GpuTensor;
 }
 
@@ -50,9 +50,9 @@ const variantOf = kernelVariants((constants) =>
 /**
  * `nt`: out [m, rows] = a [m, columns] · Wᵀ + bias [rows], a linear layer's forward pass.
  * `nn`: out [m, columns] = a [m, rows] · W + bias [columns], its backward pass with respect to the input.
- * With `accumulate`, the product is added to what `out` holds.
- * @param call.tile another tile than the chosen one, for tests and benchmarks
- * @throws RangeError where a grid exceeds the device's limits
+ * With `accumulate`, the product is added to `out`.
+ * @param call.tile replaces the chosen tile, for tests
+ * @throws RangeError if the grid exceeds the device's limits
  */
 export function encodeNf4Matmul(pass: Pass, call: {
   a: GpuTensor;

@@ -1,7 +1,7 @@
 /** NF4 weights in f64, in plain loops: the reference of the kernels. */
 import { NF4_CODEBOOK } from "./nf4_codebook.ts";
 
-/** The arrays behind an `Nf4GpuWeight`; `absmax` holds f32 or, where `doubleQuantized`, u8 codes. */
+/** The arrays behind an `Nf4GpuWeight`; `absmax` holds f32 or, with `doubleQuantized`, u8 codes. */
 export interface Nf4Arrays {
   readonly rows: number;
   readonly columns: number;

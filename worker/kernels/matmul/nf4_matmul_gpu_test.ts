@@ -24,7 +24,7 @@ const SHAPES: readonly Shape[] = [
   [130, 64, 257],
 ];
 
-/** A weight of random codes; more than 256 blocks where it is large enough, so that nested scales differ. */
+/** A weight of random codes; large ones have more than 256 blocks, so that nested scales differ. */
 function randomWeight(prng: Prng, rows: number, columns: number, doubleQuantized: boolean): Nf4Arrays {
   const blocks = Math.ceil(rows * columns / 64);
   const bytes = (count: number) => Uint8Array.from({ length: count }, () => prng.below(256));
@@ -43,7 +43,7 @@ function randomWeight(prng: Prng, rows: number, columns: number, doubleQuantized
 interface Variation {
   readonly layout: "nt" | "nn";
   readonly doubleQuantized: boolean;
-  /** With a bias, and added to what is there. */
+  /** With a bias, and accumulated. */
   readonly extras?: boolean;
   readonly processor?: { readonly name: string; readonly processor: Processor };
 }
@@ -100,12 +100,12 @@ for (const layout of ["nt", "nn"] as const) {
     });
   }
 
-  Deno.test(`nf4_matmul ${layout} with a bias, added to what is there, agrees with its reference`, async () => {
+  Deno.test(`nf4_matmul ${layout} with a bias, accumulated, agrees with its reference`, async () => {
     await check([70, 70, 130], { layout, doubleQuantized: true, extras: true });
     await check([40, 128, 192], { layout, doubleQuantized: false, extras: true });
   });
 
-  Deno.test(`nf4_matmul ${layout} agrees with its reference in the tiles of other processors`, async () => {
+  Deno.test(`nf4_matmul ${layout} agrees with its reference in other processors' tiles`, async () => {
     for (const processor of otherProcessors(await testGpu())) {
       for (const shape of [[33, 72, 136], [40, 128, 320], [35, 67, 65]] as const) {
         await check(shape, { layout, doubleQuantized: true, processor });
@@ -115,7 +115,7 @@ for (const layout of ["nt", "nn"] as const) {
 }
 
 Deno.test("nf4_matmul decodes each of the 16 codes in its place", async () => {
-  // Words of all codes in rising order: byte i holds element 2i in its high nibble, so the weight is the codebook itself.
+  // All codes in ascending order: byte i holds element 2i in its high nibble, so the weight is the codebook itself.
   const codes = Uint8Array.from({ length: 8 }, (_, i) => (2 * i) << 4 | (2 * i + 1));
   const one = Float32Array.of(1);
   await checkKernel({

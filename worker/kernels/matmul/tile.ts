@@ -1,21 +1,21 @@
-/** How a product of matrices is cut up, by its shape and the processor; what the names mean: matmul.wgsl. */
+/** Chooses how to tile a product of matrices, by its shape and the processor; matmul.wgsl explains the names. */
 import type { Processor } from "../../device/processor.ts";
 
 export interface Tile {
-  /** Through workgroup memory. */
+  /** Operands pass through workgroup memory. */
   readonly staged: boolean;
-  /** Lanes that share A's rows by broadcasting; 0: none. Only where not `staged`, and then in workgroups of one row of threads. */
+  /** Lanes that share A's rows by broadcasting, 0: none. Only if not `staged`, in workgroups of one row of threads. */
   readonly subgroup: 0 | 4 | 8;
   readonly threadsM: number;
   readonly threadsN: number;
-  /** Rows of a thread: a multiple of 4, and of `subgroup`. */
+  /** Rows per thread: a multiple of 4, and of `subgroup`. */
   readonly threadM: number;
-  /** Columns of a thread: `columnGroups` times `groupSize` that lie side by side. */
+  /** Columns per thread: `columnGroups` groups of `groupSize` neighbours. */
   readonly columnGroups: number;
   readonly groupSize: 1 | 2 | 4;
   /** Steps of k in workgroup memory; a multiple of 4 · `split`. */
   readonly tileK: number;
-  /** Threads that share the sum of an element. Only where `staged`. */
+  /** Threads that share the sum of an element; 1 unless `staged`. */
   readonly split: number;
 }
 
@@ -38,7 +38,7 @@ const GPU_WIDE: Tile = { ...STAGED, threadsM: 4, threadsN: 16, threadM: 4, colum
 const SPLIT = { tileK: 32, split: 4 } as const;
 const LONG_K = 256;
 
-/** Workgroups that keep a large GPU busy; below, a smaller tile wins although it loads more. */
+/** Workgroups that keep a large GPU busy; with fewer, a smaller tile wins although it loads more. */
 const BUSY_WORKGROUPS = 128;
 
 /** The tile for out [m, n] = sums over k. */
@@ -57,7 +57,7 @@ function chooseGpuTile(shape: MatmulShape): Tile {
   return k >= LONG_K && !isBusy(small) ? { ...small, ...SPLIT } : small;
 }
 
-/** CPU drivers compute one row of threads as one vector, so a workgroup is that row and shares nothing. */
+/** CPU drivers compute a row of threads as one vector, so a workgroup is one row and shares nothing. */
 function chooseCpuTile({ m, n, k }: MatmulShape, subgroupSize: number): Tile {
   const subgroup = subgroupSize >= 8 ? 8 : subgroupSize >= 4 ? 4 : 0;
   const lanes = subgroup || 8;

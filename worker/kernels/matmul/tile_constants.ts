@@ -1,16 +1,15 @@
-/** The template constants of matmul.wgsl, whose head says what they mean. */
+/** The template constants of matmul.wgsl, explained at its head. */
 import type { TemplateConstants } from "../../device/template.ts";
 import { type MatmulShape, type Tile, tileSize } from "./tile.ts";
 
-/** How the operands lie, for the template. */
+/** The operands in memory. */
 export interface OperandLayout {
   readonly aAlongK: boolean;
   readonly bAlongK: boolean;
-  /** Set where B is an NF4 weight. */
+  /** B is an NF4 weight. */
   readonly nf4?: { readonly doubleQuantized: boolean };
 }
 
-/** The template's constants. */
 export function tileConstants(
   tile: Tile,
   { m, n, k }: MatmulShape,
@@ -20,7 +19,7 @@ export function tileConstants(
   const threads = threadsM * threadsN * split;
   const { rows, columns } = tileSize(tile);
   const rowLengthB = bAlongK ? k : n;
-  // Across k, a vec4 is four rows or columns; neighbouring threads load those of a staged tile better one by one.
+  // Across k, a vec4 is four rows or columns; for a staged tile, neighbouring threads load these faster one by one.
   const vecA = aAlongK ? k % 4 === 0 : !staged && m % 4 === 0;
   const vecB = rowLengthB % (nf4 ? 8 : 4) === 0 && (bAlongK || (groupSize === 4 && (!staged || !!nf4)));
   const bQuads = vecB && !bAlongK;

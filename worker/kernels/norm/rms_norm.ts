@@ -1,4 +1,4 @@
-/** RMSNorm, forward and backward; the sources say how. */
+/** RMSNorm, forward and backward; the formulas are in the WGSL. */
 import { defineKernel } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";
@@ -6,8 +6,8 @@ import forwardSource from "./rms_norm.wgsl" with { type: "text" };
 import backwardSource from "./rms_norm_backward.wgsl" with { type: "text" };
 
 /**
- * Lanes that share a row. CPU drivers run a workgroup as vectors of 8 lanes and change between them at each barrier, which costs
- * more than the row's arithmetic: one vector has nothing to change to.
+ * Lanes that share a row. CPU drivers run a workgroup as vectors of 8 lanes and switch between them at each barrier, which
+ * costs more than the row's arithmetic; a single vector never switches.
  */
 const GPU_LANES = 64;
 const CPU_LANES = 8;
@@ -49,7 +49,7 @@ export function encodeRmsNorm(pass: Pass, call: {
   rows: number;
   columns: number;
   epsilon: number;
-  /** Chosen by the processor where it is left out. */
+  /** The default follows from the processor. */
   kind?: "cpu" | "gpu";
 }): void {
   const { x, weight, y, rstd, rows, columns, epsilon, kind = kindOf(pass) } = call;

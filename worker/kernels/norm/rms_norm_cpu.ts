@@ -1,4 +1,4 @@
-/** RMSNorm in f64, in plain loops: what the kernels are checked against. */
+/** RMSNorm in f64, in plain loops: the reference of the kernels. */
 
 /** y and rstd of x [rows, columns]. */
 export function rmsNormCpu(

@@ -27,7 +27,7 @@ for (
     });
   });
 
-  Deno.test(`rms_norm_backward for a ${kind}, ${rows}×${columns}, adds what its reference says`, async () => {
+  Deno.test(`rms_norm_backward for a ${kind}, ${rows}×${columns}, agrees with its reference`, async () => {
     const prng = testPrng(`rms_norm_backward ${rows} ${columns}`);
     const [x, dy, before] = [0, 1, 2].map(() => randomNormal(prng, rows * columns));
     const weight = randomNormal(prng, columns);

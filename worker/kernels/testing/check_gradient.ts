@@ -3,7 +3,7 @@ import { assert } from "@std/assert";
 /**
  * Checks a reference's backward against central differences of its forward, in f64.
  * @param loss a scalar function of `x`; must read `x` anew at each call
- * @param gradient what the backward reference says
+ * @param gradient of the backward reference
  */
 export function checkGradient(
   label: string,
@@ -23,7 +23,7 @@ export function checkGradient(
     const allowed = 1e-6 * Math.max(1, Math.abs(difference));
     assert(
       Math.abs(difference - gradient[i]!) <= allowed,
-      `${label}: the gradient of element ${i} is ${gradient[i]}, central differences say ${difference}`,
+      `${label}: the gradient of element ${i} is ${gradient[i]}, central differences give ${difference}`,
     );
   }
 }

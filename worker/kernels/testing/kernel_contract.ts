@@ -1,7 +1,7 @@
 /**
- * What every kernel owes, checked in one place: it agrees with its f64 CPU reference, writes every element of its outputs
- * and nothing behind them, and gives the same bits when it runs again. Outputs are poisoned with NaN first: a kernel that
- * did not run once "passed" on what an earlier one had left.
+ * The contract of every kernel: it agrees with its f64 CPU reference, writes every element of its outputs and nothing
+ * behind them, and gives the same bits on a second run. Outputs are poisoned with NaN first, so that a kernel that did not
+ * run cannot pass on an earlier one's results.
  */
 import { assert } from "@std/assert";
 import type { Gpu } from "../../device/gpu.ts";
@@ -9,7 +9,7 @@ import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";
 import { testGpu } from "../../device/test_gpu.ts";
 
-/** Elements behind each output that must still hold the poison afterwards. */
+/** Elements behind each output that must keep the poison. */
 const GUARD_COUNT = 64;
 
 type InputArray = Float32Array | Uint32Array | Int32Array | Uint8Array | Float16Array;
@@ -18,9 +18,9 @@ export interface KernelCase<I extends string, O extends string> {
   /** Names the case in a failure: the kernel and its sizes. */
   readonly label: string;
   readonly inputs: { readonly [K in I]: InputArray };
-  /** The value before the run for outputs that are added to or changed in place; the others start as NaN. */
+  /** Initial values of outputs that the kernel adds to or changes in place; the others start as NaN. */
   readonly initial?: { readonly [K in O]?: Float32Array | Int32Array };
-  /** What the CPU reference says. */
+  /** The CPU reference's results. */
   readonly expected: { readonly [K in O]: ArrayLike<number> };
   readonly encode: (pass: Pass, tensors: { readonly [K in I | O]: GpuTensor }) => void;
   /** Largest allowed error of an element; see `f32Tolerance`. 0 for bit-exact kernels. */
@@ -47,7 +47,7 @@ export async function checkKernel<I extends string, O extends string>(
       const error = Math.abs(got[i]! - expected[i]!);
       assert(
         error <= tolerance || Object.is(got[i], expected[i]),
-        `${where}[${i}] is ${got[i]}, the reference says ${
+        `${where}[${i}] is ${got[i]}, the reference gives ${
           expected[i]
         } (error ${error}, allowed ${tolerance})`,
       );
@@ -66,7 +66,7 @@ export async function checkKernel<I extends string, O extends string>(
   }
 }
 
-/** A quiet NaN with a payload, so that a NaN which a kernel computes is told from one that it left. */
+/** A quiet NaN with a payload, which distinguishes an untouched element from a computed NaN. */
 const POISON = 0x7fc0_5afe;
 
 async function runOnce<I extends string, O extends string>(

@@ -1,4 +1,4 @@
-/** The most likely next token of each row: only its id has to travel back from the GPU, not a row of the vocabulary's length. */
+/** The most likely next token of each row: its id travels back from the GPU instead of a row as long as the vocabulary. */
 import { defineKernel } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";

@@ -1,6 +1,6 @@
 /**
- * Cross entropy over a vocabulary in chunks, so that the logits of all rows and all columns never exist at once:
- * a first walk over the chunks gathers each row's log-sum-exp, a second one turns each chunk's logits into their gradient.
+ * Cross entropy over a vocabulary in chunks, so that the logits of all rows and columns never exist at once: a first pass
+ * over the chunks gathers each row's log-sum-exp, a second one turns each chunk's logits into their gradient.
  */
 import { defineKernel } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";

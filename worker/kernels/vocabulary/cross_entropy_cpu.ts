@@ -1,4 +1,4 @@
-/** Cross entropy in f64: what the kernels are checked against. */
+/** Cross entropy in f64: the reference of the kernels. */
 
 /** The summed loss of logits [rows, columns] and its gradient. */
 export function crossEntropyCpu(logits: ArrayLike<number>, targets: ArrayLike<number>, columns: number) {
