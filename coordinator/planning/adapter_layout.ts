@@ -4,7 +4,7 @@ import { linearModules, parseTransformerSpec } from "../../shared/model/transfor
 import { checkSpecAgainstModel } from "../../shared/job/target_modules.ts";
 import type { TensorPlace } from "../storage/checkpoint_check.ts";
 
-/** Tensors begin at multiples of so many elements, as the kernels need it (worker/kernels/gradient_sums.ts). */
+/** Tensors begin at multiples of so many elements, as the kernels need it (worker/kernels/gradients/gradient_sums.ts). */
 const BLOCK_ELEMENTS = 64;
 
 /** The adapter in elements; `parameterCount` without padding. */

@@ -1,5 +1,6 @@
 /** A golden base model with something wrong about it, in a folder of its own. */
-import { openSafetensors, type TensorData, writeSafetensors } from "../../worker/files/safetensors.ts";
+import { openSafetensors } from "../../worker/files/safetensors.ts";
+import { type TensorData, writeSafetensors } from "../../worker/files/safetensors_write.ts";
 import { type LadderCaseName, loadLadderCase } from "./golden.ts";
 
 export interface ModelChanges {

@@ -3,7 +3,7 @@
  *
  * 1. The goldens' own distance from the truth, which was measured against f64 (`f32Error`).
  * 2. Ours. Unit roundoff is u = 2^−24. A sum of n products rounds n times; roundings are as good as independent, so its
- *    relative error is about (1 + √n)·u, as in kernel_contract.ts. A logit has passed through many sums one after the other
+ *    relative error is about (1 + √n)·u, as in worker/kernels/testing/tolerance.ts. A logit has passed through many sums one after the other
  *    (in a layer: two norms, q/k/v, scores, the weighted sum of values, o, gate/up, down), whose errors add up as squares:
  *    ρ = u·√Σ(1 + √n)². The residual stream carries each error on at about its own size, so an element of size s is off by
  *    ρ·s, and the largest of N elements by √(2 ln N) times that, as for N normal numbers. A gradient passes through the sums

@@ -1,6 +1,6 @@
 /** What users get wrong, one row each: what is sent or damaged, when it is noticed, and what is said about it. */
-import { openSafetensors, writeSafetensors } from "../../worker/files/safetensors.ts";
-import type { TensorData } from "../../worker/files/safetensors.ts";
+import { openSafetensors } from "../../worker/files/safetensors.ts";
+import { type TensorData, writeSafetensors } from "../../worker/files/safetensors_write.ts";
 
 export interface BadInput {
   readonly name: string;

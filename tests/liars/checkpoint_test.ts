@@ -7,7 +7,7 @@ import { parseJobRequest } from "../../coordinator/job_request/parse.ts";
 import { linearModules, parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { planLora } from "../../worker/model/lora.ts";
 import { writeAdapter } from "../../worker/files/adapter_file.ts";
-import { writeTrainingState } from "../../worker/files/training_state_file.ts";
+import { writeTrainingState } from "../../worker/optimizer/training_state_file.ts";
 import { digestOf } from "../../worker/optimizer/adamw_state.ts";
 
 const FILES = ["adapter_config.json", "adapter_model.safetensors", "training_state.safetensors"];

@@ -4,7 +4,7 @@ import { discoverTests, groupOf, selectTests } from "./discover.ts";
 
 Deno.test("a test's group follows from its path", () => {
   assertEquals(groupOf("shared/prng_test.ts"), "unit");
-  assertEquals(groupOf("worker/kernels/rms_norm_gpu_test.ts"), "gpu");
+  assertEquals(groupOf("worker/kernels/norm/rms_norm_gpu_test.ts"), "gpu");
   assertEquals(groupOf("tests/integration/fleet_test.ts"), "integration");
   assertEquals(groupOf("tests/integration/ladder_gpu_test.ts"), "gpu");
   assertEquals(groupOf("shared/prng.ts"), null);

@@ -1,15 +1,16 @@
-/** Opens the GPU when a process starts, before anything else counts on it: the machine's own, never its CPU in silence. */
+/** Opens the GPU when a process starts; falls back to the CPU only on request. */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { findGpuHardware, refuseIdleGpu } from "../../shared/gpu_hardware.ts";
-import { Gpu, type GpuOptions } from "./gpu.ts";
+import { Gpu } from "./gpu.ts";
+import type { GpuOptions } from "./open_device.ts";
 import { provideRuntimeFolder } from "./runtime_folder.ts";
 
 export interface FirstGpuOptions extends GpuOptions {
-  /** Compute on the CPU although the machine has a GPU, whose driver is missing. */
+  /** Compute on the CPU although the machine has a GPU without a driver. */
   readonly ignoreGpu: boolean;
 }
 
-/** @throws LoraFleetError `no_gpu`; where there is a GPU without its driver, the message says how to install that */
+/** @throws LoraFleetError `no_gpu`; for a GPU without its driver, the message explains how to install that */
 export async function openFirstGpu({ allowCpu, ignoreGpu }: FirstGpuOptions): Promise<Gpu> {
   const refuse = (adapter: string | null) =>
     refuseIdleGpu(adapter, ignoreGpu ? [] : findGpuHardware(), (name) => Deno.env.get(name));

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { testGpu } from "../kernels/kernel_contract.ts";
+import { testGpu } from "./test_gpu.ts";
 import { defineKernel } from "./kernel.ts";
 import { sliceTensor } from "./tensor.ts";
 
@@ -19,7 +19,7 @@ Deno.test("a kernel that does not compile is an error that names it", async () =
   await assertRejects(() => gpu.read(y), LoraFleetError, "broken");
 });
 
-Deno.test("a tensor bound to read and to write in one dispatch is an error, not a silent no-op", async () => {
+Deno.test("binding a tensor to read and to write in one dispatch is an error, not a silent no-op", async () => {
   const gpu = await testGpu();
   const copy = defineKernel({
     label: "copy in place",

@@ -1,7 +1,7 @@
 /**
- * A kernel: WGSL with its params and bindings. Both are declared once, here, and their WGSL declarations are made from
- * that, so that the two sides cannot disagree. A `.wgsl` file therefore starts with its functions:
- * `params.<name>` and the bindings' names are in scope.
+ * A kernel: WGSL with its params and bindings. Both are declared once, in TypeScript, and their WGSL declarations are generated,
+ * so that the two sides cannot disagree. A `.wgsl` file starts with its functions: `params.<name>` and the bindings' names
+ * are in scope.
  */
 import { expandTemplate, type TemplateConstants } from "./template.ts";
 
@@ -62,5 +62,18 @@ export function defineKernel<
       ...consts,
       expandTemplate(definition.source, constants),
     ].join("\n"),
+  };
+}
+
+/** Builds a kernel's variants on demand, each once: expanding a large template takes longer than a dispatch. */
+export function kernelVariants<K extends Kernel>(
+  build: (constants: TemplateConstants) => K,
+): (constants: TemplateConstants) => K {
+  const built = new Map<string, K>();
+  return (constants) => {
+    const key = Object.values(constants).join();
+    let kernel = built.get(key);
+    if (kernel === undefined) built.set(key, kernel = build(constants));
+    return kernel;
   };
 }

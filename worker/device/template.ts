@@ -1,18 +1,18 @@
 /**
- * The one template mechanism for kernels that need unrolling or variants. Directives are WGSL comments, so that a
- * template stays readable as WGSL:
+ * The template mechanism of kernels that need unrolling or variants. Directives are WGSL comments, so that a template
+ * stays readable as WGSL:
  *
  *     //! for i in 0..TILE            repeats the lines, with $i replaced; bounds are integers or constants
  *     //! end
  *     //! if ACCUMULATE               keeps the lines when the constant is true or not zero (`if !NAME`: when it is not)
  *     //! end
  *
- * Loops nest. `$name` or `${name}` of a constant is replaced, too. Arithmetic on loop variables is left to WGSL, which folds constants.
- * naga bounds-checks and never unrolls a loop: unrolled GEMM loops ran 6–8 times faster than rolled ones.
+ * Loops nest. Constants are replaced like loop variables, by `$name` or `${name}`. WGSL itself folds arithmetic on them.
+ * naga bounds-checks loops and never unrolls them: unrolled GEMM loops ran 6–8 times faster.
  */
 export type TemplateConstants = Readonly<Record<string, number | boolean>>;
 
-/** Expands a template. Throws a RangeError that names the line of a directive that cannot be understood. */
+/** @throws RangeError naming the line of a malformed directive */
 export function expandTemplate(source: string, constants: TemplateConstants): string {
   const lines = source.split("\n");
   const out: string[] = [];
@@ -39,7 +39,7 @@ function expandBlock(
     } else {
       const close = expandDirective(directive, lines, index, scope, out, keep);
       if (close >= lines.length) {
-        throw new RangeError(`template line ${index + 1}: "${directive}" is never ended`);
+        throw new RangeError(`template line ${index + 1}: "${directive}" has no "end"`);
       }
       index = close;
     }

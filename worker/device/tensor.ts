@@ -1,6 +1,6 @@
 /**
- * A range of GPU memory with a name. Shapes live with the code that knows them: a kernel is told its rows and columns
- * in its params, so that one buffer sized for the largest micro-batch serves every smaller one.
+ * A named range of GPU memory. Shapes live with the code that knows them: a kernel gets its rows and columns in its
+ * params, so that one buffer sized for the largest micro-batch serves every smaller one.
  */
 export interface GpuTensor {
   readonly label: string;
@@ -10,11 +10,16 @@ export interface GpuTensor {
   readonly byteLength: number;
 }
 
+/** Bytes that a tensor of `byteLength` takes: whole words, and at least one, because an empty buffer cannot be bound. */
+export function allocationSize(byteLength: number): number {
+  return Math.max(4, Math.ceil(byteLength / 4) * 4);
+}
+
 /** WebGPU's `minStorageBufferOffsetAlignment`, at its default, which every device supports. */
 const BINDING_ALIGNMENT_BYTES = 256;
 
 /**
- * A part of a tensor as a tensor of its own.
+ * A part of a tensor, as a tensor.
  * @param byteOffset from the start of `tensor`; a multiple of 256
  */
 export function sliceTensor(

@@ -1,16 +1,19 @@
 /**
- * What a worker's agent asks of the thread that owns the GPU. Nothing here speaks of WebGPU or of NATS, so that the
- * protocol can be tested with a toy engine, and the engine without a network.
+ * The interface between a worker's agent and the thread that owns the GPU. It mentions neither WebGPU nor NATS, so that tests
+ * run the protocol with a toy engine, and the engine without a network.
  *
- * The life of one step:
+ * One step:
  *
- *     computeGradient → (the coordinator counts it) → accumulate      once for each micro-batch this worker got
- *     computeGradient → gradientDigest, gradientCheck                for each that is audited, before it is counted or instead
+ *     computeGradient → (the coordinator counts it) → accumulate      once per micro-batch of this worker
+ *     computeGradient → gradientDigest, gradientCheck                once per audited one, before or instead of counting
  *     takeSums → (all-reduce) → update                                once
- *     commit | rollback                                               when all digests are in
+ *     commit | rollback                                               after all digests arrived
  */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec.ts";
+import type { UpdateRequest } from "../optimizer/adamw.ts";
+import type { TrainingState } from "../optimizer/adamw_state.ts";
+import type { GradientLayout } from "../optimizer/gradient_layout.ts";
 
 export interface EngineSpec {
   /** A folder in Hugging Face layout. */
@@ -21,36 +24,18 @@ export interface EngineSpec {
   /** Whether NF4's absmax is itself quantised to 8 bits. */
   readonly doubleQuantization: boolean;
   /**
-   * Keep the inputs of each layer alone and compute the rest again in the backward pass. Where that saves nothing to speak of,
-   * the engine keeps everything: the gradient has the same bits.
+   * Keep only the inputs of each layer and recompute the rest in the backward pass. If that saves little, the engine keeps
+   * everything; the gradient's bits are the same.
    */
   readonly gradientCheckpointing: boolean;
-  /** The most tokens that one micro-batch will hold; buffers are sized by it. */
+  /** The maximum of tokens in a micro-batch; sizes the buffers. */
   readonly maxTokensPerMicroBatch: number;
-  /** The highest position + 1 that a token will have; the RoPE table is sized by it. */
+  /** The highest position of a token, plus 1; sizes the RoPE table. */
   readonly maxPositions: number;
   /** Accept a software GPU (lavapipe, SwiftShader). */
   readonly allowCpu: boolean;
-  /** Refuse when the memory plan exceeds this many bytes. Null: what the device reports. */
+  /** Refuse a memory plan above this many bytes. Null: the device's limit. */
   readonly memoryBudgetBytes: number | null;
-}
-
-/** One LoRA tensor in the flat gradient. */
-export interface GradientTensor {
-  /** PEFT's name: `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
-  readonly name: string;
-  readonly shape: readonly [rows: number, columns: number];
-  /** First element in the flat gradient; a multiple of 64, so that every tensor can be bound by itself. */
-  readonly offset: number;
-}
-
-/** How the adapter's tensors lie in one flat array: the order of the adapter, its gradient and both moments. */
-export interface GradientLayout {
-  readonly tensors: readonly GradientTensor[];
-  /** Elements of the flat array, padding included. */
-  readonly elementCount: number;
-  /** LoRA parameters, padding not included. */
-  readonly parameterCount: number;
 }
 
 export interface LoadedEngine {
@@ -68,33 +53,8 @@ export interface MicroBatchResult {
   readonly lossSum: number;
   /** Tokens that count in the loss. */
   readonly labelCount: number;
-  /** Largest |gradient| of each LoRA tensor, in the layout's order. NaN or Infinity where the gradient has one. */
+  /** Largest |gradient| of each LoRA tensor, in the layout's order. NaN or Infinity if the gradient has one. */
   readonly maxAbs: Float32Array;
-}
-
-export interface UpdateRequest {
-  /** The all-reduced gradient sums: integers, to be multiplied by 2^exponent of their tensor. */
-  readonly sums: Int32Array;
-  readonly exponents: Int8Array;
-  /** Tokens that counted in the loss over all micro-batches of the step; divided by once. */
-  readonly labelCount: number;
-  /** Of an outer step: replicas whose pseudo-gradients are in the sums; it divides by them instead. */
-  readonly replicaCount?: number;
-  /** This step's learning rate, computed by the coordinator so that all workers use the same bits. */
-  readonly learningRate: number;
-  /** 1 for the first update: the exponent of Adam's bias correction. */
-  readonly updateNumber: number;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly epsilon: number;
-  readonly weightDecay: number;
-  /** Clip the global L2 norm to this; 0 does not clip. */
-  readonly maxGradientNorm: number;
-  /**
-   * False where nobody compares this update with another worker's: its digest is not computed, and "". True
-   * if left out.
-   */
-  readonly isCompared?: boolean;
 }
 
 export interface UpdateResult {
@@ -104,15 +64,6 @@ export interface UpdateResult {
   readonly digest: string;
 }
 
-/** All that a step changes; flat arrays in the layout's order. */
-export interface TrainingState {
-  /** Updates that this state has seen. */
-  readonly updateCount: number;
-  readonly adapter: Float32Array;
-  readonly firstMoment: Float32Array;
-  readonly secondMoment: Float32Array;
-}
-
 /** What any optimizer step asks of the engine, whatever kind of work its gradients come from. */
 export interface StepEngine {
   load(spec: EngineSpec): Promise<LoadedEngine>;
@@ -120,25 +71,25 @@ export interface StepEngine {
   gradientDigest(): Promise<string>;
   /**
    * The checksum of the integers that `accumulate` would add with these exponents, by the weights of a seed
-   * (shared/protocol/linear_check.ts): two words. The gradient stays as it is.
+   * (shared/protocol/linear_check.ts): two words. The gradient stays.
    */
   gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array>;
   /** Adds round(gradient · 2^−exponent), tensor by tensor, to the integer sums. Exact in any order. */
   accumulate(exponents: Int8Array): Promise<void>;
-  /** The integer gradient sums since the last call [elementCount]; they start again from zero. */
+  /** The integer gradient sums since the last call [elementCount]; resets them to zero. */
   takeSums(): Promise<Int32Array>;
-  /** Forgets gradient sums and any update that is not committed. */
+  /** Discards gradient sums and an uncommitted update. */
   rollback(): Promise<void>;
   /** Computes the next adapter and moments beside the current ones. */
   update(request: UpdateRequest): Promise<UpdateResult>;
   /** Makes the updated adapter and moments the current ones. */
   commit(): Promise<void>;
   exportState(): Promise<TrainingState>;
-  /** Makes `state` the current one; gradient sums and any update that is not committed are forgotten. */
+  /** Makes `state` the current one; discards gradient sums and an uncommitted update. */
   importState(state: TrainingState): Promise<{ digest: string }>;
   /** Writes the current adapter as PEFT does (`adapter_model.safetensors`, `adapter_config.json`) into `folder`. */
   writeAdapter(folder: string, baseModelName: string): Promise<void>;
-  /** Writes the current adapter and moments into `folder`, for training to go on from (shared/protocol/checkpoint_format.ts). */
+  /** Writes the current adapter and moments into `folder` as a checkpoint (shared/protocol/checkpoint_format.ts). */
   writeState(folder: string): Promise<void>;
   close(): Promise<void>;
 }

@@ -18,7 +18,7 @@ export interface EngineFailure {
   readonly param: string | null;
 }
 
-/** The cloneable form of anything that was thrown; what is not a `LoraFleetError` counts as a failure of the GPU's code. */
+/** The cloneable form of anything thrown; anything but a `LoraFleetError` counts as a failure of the GPU's code. */
 export function failureOf(thrown: unknown): EngineFailure {
   if (thrown instanceof LoraFleetError) {
     return { code: thrown.code, message: thrown.message, param: thrown.param };
@@ -26,12 +26,12 @@ export function failureOf(thrown: unknown): EngineFailure {
   return { code: "gpu_failure", message: messageOf(thrown), param: null };
 }
 
-/** The error again, on the other side. */
+/** Restores the error in the receiving thread. */
 export function errorOf({ code, message, param }: EngineFailure): LoraFleetError {
   return new LoraFleetError(code, message, param === null ? {} : { param });
 }
 
-/** The array buffers inside a message's arrays, which can move to the other thread instead of being copied. */
+/** The buffers of a message's arrays, which can be transferred instead of copied. */
 export function buffersIn(value: unknown): ArrayBuffer[] {
   if (ArrayBuffer.isView(value)) return value.buffer instanceof ArrayBuffer ? [value.buffer] : [];
   if (value === null || typeof value !== "object") return [];

@@ -9,16 +9,15 @@ interface Caller {
 }
 
 /**
- * Starts the engine thread. Calls are done in order; the large arrays of a call move to the thread, so the caller must not
- * use them afterwards. When the thread dies, calls that wait and calls that come later fail with `gpu_failure`; after `close`
- * they fail with `conflict`.
- * @param script the thread's module; another one in tests
+ * Starts the engine thread. Calls run in order; the large arrays of a call are transferred, so the caller must not use them
+ * afterwards. When the thread dies, pending and later calls fail with `gpu_failure`; after `close` they fail with `conflict`.
+ * @param script the thread's module; tests pass their own
  */
 export function startEngineThread(script: URL = new URL("./engine_thread.ts", import.meta.url)): Engine {
   const thread = new Worker(script, { type: "module", name: "engine" });
   const waiting = new Map<number, Caller>();
   let nextId = 0;
-  /** Why there is no thread any more. */
+  /** Why the thread ended. */
   let ended: LoraFleetError | null = null;
 
   function end(reason: LoraFleetError): void {
@@ -35,7 +34,7 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
     else caller?.reject(errorOf(data.error));
   };
   thread.onerror = (event) => {
-    event.preventDefault(); // or it would end the process
+    event.preventDefault(); // an unhandled error would end the process
     end(new LoraFleetError("gpu_failure", `The engine thread ended: ${event.message}`));
   };
 
@@ -50,9 +49,9 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
       try {
         thread.postMessage({ id, method, args } as EngineCall, transfer);
         waiting.set(id, { resolve, reject });
-      } catch (cause) { // an array that was moved away by an earlier call
-        const words = `Handing ${method} to the engine thread failed: ${messageOf(cause)}`;
-        reject(new LoraFleetError("conflict", words, { cause }));
+      } catch (cause) { // an array that an earlier call transferred
+        const message = `Handing ${method} to the engine thread failed: ${messageOf(cause)}`;
+        reject(new LoraFleetError("conflict", message, { cause }));
       }
     });
     return answer as ReturnType<Engine[K]>;
@@ -77,7 +76,7 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
       try {
         await call("close", []);
       } finally {
-        end(new LoraFleetError("conflict", "The engine was asked to work after it was closed."));
+        end(new LoraFleetError("conflict", "The engine was asked to work after it was closed"));
       }
     },
   };

@@ -13,14 +13,14 @@ function threadOf(body: string): URL {
 
 const ECHO = threadOf("answer({ ok: true, value: [call.method, ...call.args] });");
 
-Deno.test("a call reaches the thread by its name and with its arguments, and the answer its caller", async () => {
+Deno.test("a call reaches the thread with its name and arguments, and the answer its caller", async () => {
   const engine = startEngineThread(ECHO);
   const calls: Promise<unknown>[] = [engine.writeAdapter("folder", "base"), engine.commit()];
   assertEquals(await Promise.all(calls), [["writeAdapter", "folder", "base"], ["commit"]]);
   await engine.close();
 });
 
-Deno.test("an error crosses with its code, its words and its param", async () => {
+Deno.test("an error crosses with its code, message and param", async () => {
   const error = { code: "does_not_fit", message: "too large", param: "lora.r" };
   const engine = startEngineThread(threadOf(`
     if (call.method === "close") answer({ ok: true });
@@ -30,7 +30,7 @@ Deno.test("an error crosses with its code, its words and its param", async () =>
   await engine.close();
 });
 
-Deno.test("when the thread dies, calls that wait and calls that come later fail", async () => {
+Deno.test("when the thread dies, pending and later calls fail", async () => {
   const engine = startEngineThread(
     threadOf(`if (call.method === "commit") throw new Error("the driver is gone");`),
   );
@@ -48,7 +48,7 @@ Deno.test("a thread that cannot start fails its calls", async () => {
   await assertRejects(() => engine.commit(), LoraFleetError, "The engine thread ended");
 });
 
-Deno.test("after close calls fail, and closing again is nothing", async () => {
+Deno.test("after close calls fail, and closing again does nothing", async () => {
   const engine = startEngineThread(ECHO);
   await engine.close();
   await engine.close();
@@ -56,7 +56,7 @@ Deno.test("after close calls fail, and closing again is nothing", async () => {
   assertEquals(thrown.code, "conflict");
 });
 
-Deno.test("an array that was given away already fails the call that wants it, not the engine", async () => {
+Deno.test("an array that was already transferred fails the call, not the engine", async () => {
   const engine = startEngineThread(ECHO);
   const part = () => new Float32Array(4);
   const state = { updateCount: 1, adapter: part(), firstMoment: part(), secondMoment: part() };

@@ -1,7 +1,7 @@
 /// <reference lib="deno.worker" />
 /**
- * The engine's thread. Deno's `mapAsync` blocks the thread that waits for the GPU, so the main thread, which owns the network
- * and the heartbeat, must be another one.
+ * The engine's thread. Deno's `mapAsync` blocks the thread that waits for the GPU, so the network and the heartbeat live in
+ * the main thread.
  */
 import { buffersIn, type EngineAnswer, type EngineCall, failureOf } from "./engine_calls.ts";
 import { TrainingEngine } from "./training_engine.ts";
@@ -9,7 +9,7 @@ import { TrainingEngine } from "./training_engine.ts";
 const engine = new TrainingEngine();
 let last: Promise<void> = Promise.resolve();
 
-/** Calls run one after the other, in the order in which they came. */
+/** Calls run one after another, in order of arrival. */
 self.onmessage = ({ data }: MessageEvent<EngineCall>) => {
   last = last.then(() => answer(data));
 };
@@ -18,7 +18,7 @@ async function answer(call: EngineCall): Promise<void> {
   try {
     const method: (...args: never[]) => Promise<unknown> = engine[call.method];
     const value = await method.apply(engine, call.args as never[]);
-    // The engine hands out copies, never arrays that it still uses: they can move.
+    // The engine returns copies, never arrays that it still uses, so they can be transferred.
     send({ id: call.id, ok: true, value }, buffersIn(value));
   } catch (thrown) {
     send({ id: call.id, ok: false, error: failureOf(thrown) }, []);

@@ -1,7 +1,7 @@
-/** What auditors compare: equal for equal bits, whatever the numbers mean (decision 0012). */
+/** The gradient digest that auditors compare: equal for equal bits (decision 0012). */
 import { createHash } from "node:crypto";
 
-/** SHA-256 (hex) over the bits of a gradient as it lies in the GPU's memory. */
+/** SHA-256 (hex) over the bits of a gradient as read from the GPU. */
 export function gradientDigestOf(gradient: ArrayBufferLike): string {
   return createHash("sha256").update(new Uint8Array(gradient)).digest("hex");
 }

@@ -17,7 +17,7 @@ const MODELS: [what: string, changes: ModelChanges, code: string, words: string[
     ['"model.layers.1.mlp.up_proj.weight" is missing', "model.safetensors"],
   ],
   [
-    "a tensor of another shape",
+    "a tensor of the wrong shape",
     { tensors: changeTensor("model.norm.weight", (tensor) => ({ ...tensor, shape: [48, 2] })) },
     "invalid_model",
     ['"model.norm.weight" is [48, 2], config.json says [96]'],
@@ -81,7 +81,7 @@ for (const [what, changes, code, words] of SPECS) {
   Deno.test(`load refuses ${what}`, () => assertRefused({ ...spec, ...changes }, code, words));
 }
 
-Deno.test("an engine that could not load answers that it has no model, and can load another", async () => {
+Deno.test("an engine that failed to load refuses calls, and can load a different model", async () => {
   const engine = new TrainingEngine();
   await assertRejects(() => engine.load({ ...spec, memoryBudgetBytes: 1 }), LoraFleetError);
   for (const call of [() => engine.commit(), () => engine.takeSums(), () => engine.exportState()]) {

@@ -12,7 +12,7 @@ const documents = golden.batches.flatMap(({ batch }) =>
   [...new Set(batch.segmentStarts)].map((start) => documentAt(batch, start))
 );
 
-/** Loaded once, because a device of its own compiles every kernel anew; each test starts them at `initial`. */
+/** Loaded once, because each new device compiles every kernel again; each test resets them to `initial`. */
 const [engine, other] = [new TrainingEngine(), new TrainingEngine()] as const;
 const initial = await loadGolden(engine, golden);
 await loadGolden(other, golden);
@@ -25,7 +25,7 @@ async function restart(): Promise<void> {
 const stepOf = (which: TrainingEngine, number: number, before: Float32Array | null) =>
   runStep([which], documents, [[0, 1, 2, 3, 4]], optimizerOf(golden, number), before);
 
-Deno.test("the digest does not depend on how many engines did a step, nor on who did what and when", async () => {
+Deno.test("the digest does not depend on how many engines did a step, nor on the assignment or its order", async () => {
   const assignments = [
     [[0, 1, 2, 3, 4]],
     [[4, 2, 0, 3, 1]],
@@ -64,7 +64,7 @@ Deno.test("a rollback leaves nothing of an attempt, before its update and after 
   assertEquals(await stepOf(engine, 2, null), await stepOf(other, 2, null));
 });
 
-Deno.test("an exported state goes on elsewhere, bit for bit, also over another state", async () => {
+Deno.test("an exported state resumes on a different engine, bit for bit, and replaces that engine's state", async () => {
   await restart();
   const first = await stepOf(engine, 2, null);
   const state = await engine.exportState();
@@ -99,7 +99,7 @@ Deno.test("the sums of a gradient are its elements, rounded, times the tensor's 
   assertEquals(await engine.takeSums(), coarse.map((sum) => 2 * sum));
 });
 
-Deno.test("sums of another length than the adapter's are refused", async () => {
+Deno.test("sums with a length other than the adapter's are refused", async () => {
   await restart();
   const request = { exponents: new Int8Array(28), labelCount: 1, ...optimizerOf(golden, 2) };
   await assertRejects(
@@ -110,7 +110,7 @@ Deno.test("sums of another length than the adapter's are refused", async () => {
   await assertRejects(() => engine.commit(), LoraFleetError, "no update");
 });
 
-Deno.test("a gradient's digest: the same on both engines, another one for other rows, and the sums stay right", async () => {
+Deno.test("a gradient's digest is the same on both engines and different for different rows, and leaves the sums right", async () => {
   await restart();
   const digests: string[] = [];
   for (const [which, number] of [[engine, 0], [other, 0], [other, 1], [engine, 0]] as const) {

@@ -1,10 +1,12 @@
 /**
- * An adapter on disk as PEFT's `save_pretrained` writes it: `adapter_model.safetensors` and `adapter_config.json`, so that PEFT
- * and everything that reads its files loads it unchanged.
+ * An adapter on disk as PEFT's `save_pretrained` writes it, `adapter_model.safetensors` and `adapter_config.json`, so that
+ * PEFT and every reader of its files loads it unchanged.
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { LoraSpec } from "../../shared/job/job_spec.ts";
-import { formatAdapterConfig, parseAdapterConfig } from "./adapter_file_config.ts";
+import { parseAdapterConfig } from "./adapter_config_read.ts";
+import { formatAdapterConfig } from "./adapter_config_write.ts";
+import { readText } from "./read_failure.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { type FileSystem, writeFilesAtomically } from "./atomic_file.ts";
 import { encodeSafetensors } from "./safetensors_write.ts";
@@ -30,8 +32,8 @@ const CONFIG = "adapter_config.json";
 const TENSOR_NAME = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
 
 /**
- * Writes both files into `folder`, which is made where it is missing.
- * @throws LoraFleetError `invalid_model` where a tensor holds NaN or Infinity: nothing is written; `storage` where the disk
+ * Writes both files into `folder`, and creates it if necessary.
+ * @throws LoraFleetError `invalid_model` if a tensor holds NaN or Infinity: nothing is written; `storage` if the disk
  * refuses: nothing new is left behind
  */
 export async function writeAdapter(folder: string, adapter: Adapter, fileSystem?: FileSystem): Promise<void> {
@@ -40,7 +42,7 @@ export async function writeAdapter(folder: string, adapter: Adapter, fileSystem?
   try {
     await Deno.mkdir(folder, { recursive: true });
   } catch (cause) {
-    throw new LoraFleetError("storage", `Making the folder ${quote(folder)} failed: ${messageOf(cause)}.`, {
+    throw new LoraFleetError("storage", `Creating the folder ${quote(folder)} failed: ${messageOf(cause)}`, {
       param: folder,
       cause,
     });
@@ -56,22 +58,12 @@ export async function writeAdapter(folder: string, adapter: Adapter, fileSystem?
 
 /**
  * Reads an adapter that lorafleet or PEFT wrote.
- * @throws LoraFleetError `model_not_found` where a file is missing, `invalid_model` where one is damaged, or asks for what is
- * not supported, by the field's name
+ * @throws LoraFleetError `model_not_found` if a file is missing, `invalid_model` if one is damaged or, naming the field, asks
+ * for something unsupported
  */
 export async function readAdapter(folder: string): Promise<Adapter> {
   const configPath = `${folder}/${CONFIG}`;
-  let text: string;
-  try {
-    text = await Deno.readTextFile(configPath);
-  } catch (cause) {
-    throw new LoraFleetError(
-      cause instanceof Deno.errors.NotFound ? "model_not_found" : "storage",
-      `Reading ${quote(configPath)} failed: ${messageOf(cause)}.`,
-      { param: configPath, cause },
-    );
-  }
-  const { lora, baseModelName } = parseAdapterConfig(configPath, text);
+  const { lora, baseModelName } = parseAdapterConfig(configPath, await readText(configPath));
   const file = openSafetensors(`${folder}/${WEIGHTS}`);
   const tensors = [...file.tensors.values()].map(({ name, shape }): AdapterTensor => {
     const [rows, columns] = shape;
@@ -80,7 +72,7 @@ export async function readAdapter(folder: string): Promise<Adapter> {
         "invalid_model",
         `Reading ${quote(file.path)} failed: tensor ${quote(name)} is [${
           shape.join(", ")
-        }], a matrix is needed.`,
+        }], a matrix is needed`,
         { param: name },
       );
     }
@@ -90,12 +82,12 @@ export async function readAdapter(folder: string): Promise<Adapter> {
   return { tensors, lora, baseModelName };
 }
 
-/** Every tensor has PEFT's name, its partner, the rank as one side, and finite values. */
+/** Checks that every tensor has PEFT's name, its partner, the rank as one side, and finite values. */
 function checkTensors(attempt: string, tensors: readonly AdapterTensor[], rank: number): void {
   const refuse = (name: string, reason: string) =>
-    new LoraFleetError("invalid_model", `${attempt}: tensor ${quote(name)} ${reason}.`, { param: name });
+    new LoraFleetError("invalid_model", `${attempt}: tensor ${quote(name)} ${reason}`, { param: name });
   if (tensors.length === 0) {
-    throw new LoraFleetError("invalid_model", `${attempt}: the adapter has no tensors.`);
+    throw new LoraFleetError("invalid_model", `${attempt}: the adapter has no tensors`);
   }
   const names = new Set(tensors.map(({ name }) => name));
   for (const { name, shape, data } of tensors) {

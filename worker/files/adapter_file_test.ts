@@ -3,7 +3,7 @@ import { goldenPath, LADDER_CASES, loadLadderCase } from "../../tests/golden/gol
 import { LoraFleetError } from "../../shared/errors.ts";
 import { loraSchema } from "../../shared/job/job_spec.ts";
 import { type Adapter, readAdapter, writeAdapter } from "./adapter_file.ts";
-import { formatAdapterConfig } from "./adapter_file_config.ts";
+import { formatAdapterConfig } from "./adapter_config_write.ts";
 import { diskFileSystem } from "./atomic_file.ts";
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
@@ -41,7 +41,7 @@ for (
   });
 }
 
-Deno.test("what is written is read", () =>
+Deno.test("writing and reading round-trips", () =>
   inFolder(async (folder) => {
     await writeAdapter(`${folder}/a/b`, adapter);
     assertEquals(await readAdapter(`${folder}/a/b`), adapter);
@@ -62,7 +62,7 @@ for (const name of LADDER_CASES) {
 const TENSORS: [what: string, tensors: Adapter["tensors"], words: string][] = [
   ["no tensors", [], "has no tensors"],
   ["a tensor without its partner", adapter.tensors.slice(1), "has no partner"],
-  ["a rank of another size", [{ ...adapter.tensors[0]!, shape: [3, 2] }, adapter.tensors[1]!], "rank 2"],
+  ["a rank that does not fit", [{ ...adapter.tensors[0]!, shape: [3, 2] }, adapter.tensors[1]!], "rank 2"],
   [
     "a name that is not PEFT's",
     [{ ...adapter.tensors[0]!, name: "q.lora_A" }, adapter.tensors[1]!],
@@ -148,7 +148,7 @@ Deno.test("a pattern stays one in adapter_config.json, with the base model's rev
     assertEquals((await readAdapter(folder)).lora, lora);
   }));
 
-Deno.test("an adapter's folder that lacks a file, or holds another one under its name", () =>
+Deno.test("an adapter folder without a file, or with a wrong one under its name", () =>
   inFolder(async (folder) => {
     const missing = await assertRejects(() => readAdapter(folder), LoraFleetError, "adapter_config.json");
     assertEquals(missing.code, "model_not_found");

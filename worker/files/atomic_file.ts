@@ -1,9 +1,9 @@
-/** A file that appears whole or not at all, whatever fails and whenever the machine stops. */
+/** Writes files whole or not at all, whatever fails and whenever the machine stops. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
-/** The few calls that writing needs, so that a test can let each of them fail. */
+/** The calls that writing needs, so that a test can make each of them fail. */
 export interface FileSystem {
-  /** Creates an empty file beside `path` under a name of its own. */
+  /** Creates an empty file beside `path` under a unique name. */
   createBeside(path: string): Promise<{ path: string; file: WritableFile }>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
@@ -19,18 +19,18 @@ export interface WritableFile {
 
 let lastNumber = 0;
 
-/** The machine's own disk. */
+/** The disk of this machine. */
 export const diskFileSystem: FileSystem = {
   async createBeside(path) {
     const { folder, name } = split(path);
-    // Unique among those that write now; what a killed process of the same number left behind is written over.
+    // Unique among running writers; overwrites the leftover of a killed process with the same pid.
     const partial = `${folder}/.${name}.${Deno.pid}-${++lastNumber}.partial`;
     return { path: partial, file: await Deno.open(partial, { write: true, create: true, truncate: true }) };
   },
   rename: (from, to) => Deno.rename(from, to),
   remove: (path) => Deno.remove(path),
   async syncFolder(folder) {
-    if (Deno.build.os === "windows") return; // A folder cannot be opened there; NTFS journals renames by itself.
+    if (Deno.build.os === "windows") return; // Windows cannot open folders; NTFS journals renames by itself.
     using handle = await Deno.open(folder);
     await handle.sync();
   },
@@ -43,15 +43,15 @@ function split(path: string): { folder: string; name: string } {
 
 export interface FileContent {
   readonly path: string;
-  /** Written one after the other. */
+  /** Written one after another. */
   readonly parts: readonly Uint8Array[];
 }
 
 /**
- * Writes each file beside its path, brings all of them to the disk, and only then gives them their names: what fails, fails
- * before the first name is given.
- * @throws LoraFleetError `storage` (disk full, no permission, no such folder); nothing is left behind, and what was at
- * the paths before stays as it was
+ * Writes each file beside its path, syncs all of them to disk, and only then renames them into place, so that a full disk
+ * fails before the first rename.
+ * @throws LoraFleetError `storage` (disk full, no permission, no such folder); nothing is left behind, and older files at
+ * the paths stay as they were
  */
 export async function writeFilesAtomically(
   files: readonly FileContent[],
@@ -77,7 +77,7 @@ export async function writeFilesAtomically(
   } catch (cause) {
     // The first failure is the one to report.
     for (const { from } of partials) await fileSystem.remove(from).catch(() => {});
-    throw new LoraFleetError("storage", `Writing ${quote(current)} failed: ${messageOf(cause)}.`, {
+    throw new LoraFleetError("storage", `Writing ${quote(current)} failed: ${messageOf(cause)}`, {
       param: current,
       cause,
     });

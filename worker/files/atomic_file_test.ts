@@ -78,7 +78,7 @@ for (
     ["rename", 1],
   ] as const
 ) {
-  Deno.test(`a disk that is full at ${kind} ${failing} leaves everything as it was`, async () => {
+  Deno.test(`a disk that is full at ${kind} ${failing} changes nothing`, async () => {
     const left = await folderAfter(async (folder) => {
       const error = await assertRejects(
         () => write(folder, failingDisk(kind, failing)),

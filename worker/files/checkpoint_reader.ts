@@ -1,31 +1,35 @@
 /**
- * A base model on disk, in Hugging Face's layout: `config.json`, and `model.safetensors` or shards behind
- * `model.safetensors.index.json`. Opening it reads all headers and finds what is missing; tensors are read one at a time.
+ * A base model on disk in Hugging Face layout: `config.json`, and `model.safetensors` or the shards that
+ * `model.safetensors.index.json` lists. Opening reads all headers and finds missing tensors; tensors are read one at a time.
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { StoredTensor } from "../../shared/model/safetensors_file.ts";
-import { EMBEDDINGS_NAME, HEAD_NAME, resolveHead, storedTableName } from "../../shared/model/tied_head.ts";
-import { readShards } from "./checkpoint_reader_shards.ts";
+import { EMBEDDINGS_NAME, HEAD_NAME, resolveHead } from "../../shared/model/tied_head.ts";
+import { createTensorIndex, storedTensor } from "./checkpoint_tensors.ts";
+import { readShards } from "./checkpoint_shards.ts";
+import { readText } from "./read_failure.ts";
 import { type Nf4Weights, quantizeNf4 } from "../nf4/nf4.ts";
 import { isPrequantized, readPrequantized } from "./nf4_checkpoint.ts";
-import type { SafetensorsFile } from "./safetensors.ts";
-import { linearModules, parseTransformerSpec, type TransformerSpec } from "../model/transformer_spec.ts";
+import {
+  linearModules,
+  parseTransformerSpec,
+  type TransformerSpec,
+} from "../../shared/model/transformer_spec.ts";
 
 export interface Checkpoint {
-  /** As config.json has it, except that a stored output layer of its own values is not tied. */
+  /** As config.json says, except that an output layer stored with values of its own is not tied. */
   readonly spec: TransformerSpec;
   /** The names of all tensors in the files, sorted. */
   readonly tensorNames: readonly string[];
-  /** Whether linear layers that are stored in NF4 are doubly quantised; null where they are not stored in NF4. */
+  /** Whether linear layers stored in NF4 are doubly quantised; null if none is stored in NF4. */
   readonly storedDoubleQuantization: boolean | null;
   /**
-   * A tensor in f32, flattened. `lm_head.weight` is the embedding table where they are tied.
+   * A tensor in f32, flattened. A tied `lm_head.weight` is the embedding table.
    * @throws LoraFleetError `invalid_model` naming tensor and file
    */
   readTensor(name: string, expectedShape: readonly number[]): Promise<Float32Array>;
   /**
-   * The weight of linear layer `name` in NF4: quantised here, or as the checkpoint has it where bitsandbytes stored it in
-   * NF4 (then with or without double quantisation as it was stored).
+   * The weight of linear layer `name` in NF4: quantised here, or as bitsandbytes stored it in NF4, with or without double
+   * quantisation.
    * @throws LoraFleetError `invalid_model` naming tensor and file
    */
   readLinear(
@@ -39,38 +43,14 @@ export interface Checkpoint {
 /**
  * @param folder holds the base model's files
  * @throws LoraFleetError `model_not_found` without config.json or weights; `invalid_model` for an unsupported field of
- * config.json, a damaged file, and a tensor that is missing or of another shape than config.json says
+ * config.json, a damaged file, and a tensor that is missing or does not have the shape that config.json implies
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const described = parseTransformerSpec(await readConfig(`${folder}/config.json`));
   const { files, describe } = await readShards(folder);
   const { spec } = await resolveHead(described, (name) => storedTensor(files.get(name), name));
 
-  /** The file and the name under which `name` is stored. */
-  const locate = (name: string): { file: SafetensorsFile; stored: string } => {
-    const stored = storedTableName(name, spec, (table) => files.has(table));
-    const file = files.get(stored);
-    if (file !== undefined) return { file, stored };
-    throw new LoraFleetError(
-      "invalid_model",
-      `Reading the base model failed: tensor ${quote(stored)} is missing from ${describe}.`,
-      { param: stored },
-    );
-  };
-  const expect = (name: string, shape: readonly number[]) => {
-    const { file, stored } = locate(name);
-    const info = file.tensors.get(stored)!;
-    if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
-      throw new LoraFleetError(
-        "invalid_model",
-        `Reading ${quote(file.path)} failed: tensor ${quote(stored)} is [${info.shape.join(", ")}], ` +
-          `config.json says [${shape.join(", ")}].`,
-        { param: stored },
-      );
-    }
-    return { file, stored };
-  };
-
+  const { locate, expect } = createTensorIndex(files, describe, spec);
   for (const [name, shape] of plainTensors(spec)) expect(name, shape);
   let storedDoubleQuantization: boolean | null = null;
   for (const { name, outFeatures, inFeatures } of linearModules(spec)) {
@@ -109,15 +89,7 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   };
 }
 
-/** Where tensor `name` of `file` lies on disk. */
-function storedTensor(file: SafetensorsFile | undefined, name: string): StoredTensor | undefined {
-  if (file === undefined) return undefined;
-  const { dtype, shape, start, end } = file.tensors.get(name)!;
-  const { path, dataStart } = file;
-  return { path, dtype, shape, from: dataStart + start, to: dataStart + end };
-}
-
-/** Everything that stays in f32, with its shape. */
+/** The tensors that stay in f32, with their shapes. */
 function plainTensors(spec: TransformerSpec): [name: string, shape: readonly number[]][] {
   const { vocabSize, hiddenSize } = spec;
   const layerNorms = Array.from({ length: spec.layerCount }, (_, layer) => [
@@ -135,20 +107,11 @@ function plainTensors(spec: TransformerSpec): [name: string, shape: readonly num
 }
 
 async function readConfig(path: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (cause) {
-    throw new LoraFleetError(
-      cause instanceof Deno.errors.NotFound ? "model_not_found" : "storage",
-      `Reading ${quote(path)} failed: ${messageOf(cause)}. A folder in Hugging Face layout is needed.`,
-      { param: path, cause },
-    );
-  }
+  const text = await readText(path, ". A folder in Hugging Face layout is needed.");
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new LoraFleetError("invalid_model", `Reading ${quote(path)} failed: ${messageOf(cause)}.`, {
+    throw new LoraFleetError("invalid_model", `Reading ${quote(path)} failed: ${messageOf(cause)}`, {
       param: path,
       cause,
     });

@@ -3,7 +3,7 @@ import { brokenModel, changeTensor, type ModelChanges } from "../../tests/golden
 import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { openCheckpoint } from "./checkpoint_reader.ts";
-import { linearModules } from "../model/transformer_spec.ts";
+import { linearModules } from "../../shared/model/transformer_spec.ts";
 
 for (const name of LADDER_CASES) {
   Deno.test(`${name}: every tensor of the base model is found, in one file or in shards`, async () => {
@@ -25,7 +25,7 @@ const up = "model.layers.0.mlp.up_proj.weight";
 const BROKEN: [what: string, changes: ModelChanges, words: string][] = [
   ["a linear layer is missing", { tensors: changeTensor(up, () => null) }, `"${up}" is missing`],
   [
-    "a linear layer has another shape",
+    "a linear layer has the wrong shape",
     { tensors: changeTensor(up, (tensor) => ({ ...tensor, shape: [96, 104] })) },
     `"${up}" is [96, 104], config.json says [104, 96]`,
   ],
@@ -35,7 +35,7 @@ const BROKEN: [what: string, changes: ModelChanges, words: string][] = [
     '"model.layers.1.input_layernorm.weight" is missing',
   ],
   ["config.json counts more layers", { config: { num_hidden_layers: 3 } }, '"model.layers.2.'],
-  ["config.json has another vocabulary", { config: { vocab_size: 130 } }, "config.json says [130, 96]"],
+  ["config.json has a different vocabulary", { config: { vocab_size: 130 } }, "config.json says [130, 96]"],
   [
     "the head is untied but missing",
     { config: { tie_word_embeddings: false } },
@@ -106,7 +106,7 @@ Deno.test("folders without a model, with a damaged index, or with a shard that i
       await Deno.copyFile(`${source}/${shard}`, `${folder}/${shard}`);
     }
     await openCheckpoint(folder);
-    // What the index says of single tensors does not count, as in transformers.
+    // The index's entries for single tensors do not count, as in transformers.
     const stale = {
       ...weight_map,
       "model.norm.weight": weight_map["model.embed_tokens.weight"],

@@ -1,22 +1,23 @@
 /**
- * Linear layers that bitsandbytes stored in NF4 already. Behind `….weight` (packed codes) its safetensors files have `.absmax`,
- * `.quant_map`, with double quantisation `.nested_absmax` and `.nested_quant_map`, and a small JSON text as bytes.
+ * Reads linear layers that bitsandbytes stored in NF4. Beside `….weight` (packed codes) its safetensors files have
+ * `.absmax`, `.quant_map`, with double quantisation `.nested_absmax` and `.nested_quant_map`, and a small JSON text as bytes.
  */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { NF4_STATE_SUFFIX, parseNf4State } from "../../shared/model/nf4_state.ts";
-import { DYNAMIC_MAP, NF4_BLOCK_SIZE, NF4_CODEBOOK, type Nf4Weights } from "../nf4/nf4.ts";
-import { NESTED_BLOCK_SIZE } from "../nf4/nf4_absmax.ts";
+import { DYNAMIC_MAP, NESTED_BLOCK_SIZE } from "../nf4/nf4_absmax.ts";
+import { NF4_BLOCK_SIZE, type Nf4Weights } from "../nf4/nf4.ts";
+import { NF4_CODEBOOK } from "../kernels/matmul/nf4_codebook.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 
 const STATE = NF4_STATE_SUFFIX;
 
-/** Whether tensor `weight` (`….q_proj.weight`) is stored in NF4, or in another 4-bit form, which reading will refuse. */
+/** Whether tensor `weight` (`….q_proj.weight`) is stored in NF4, or in a different 4-bit form, which reading refuses. */
 export function isPrequantized(file: SafetensorsFile, weight: string): boolean {
   return file.tensors.get(weight)?.dtype === "U8";
 }
 
 /**
- * Loads what bitsandbytes stored, bit for bit.
+ * Reads a weight bit for bit as bitsandbytes stored it.
  * @throws LoraFleetError `invalid_model` naming the tensor and the file
  */
 export function readPrequantized(
@@ -28,7 +29,7 @@ export function readPrequantized(
   const refuse = (suffix: string, reason: string) =>
     new LoraFleetError(
       "invalid_model",
-      `Reading ${quote(file.path)} failed: tensor ${quote(weight + suffix)}: ${reason}.`,
+      `Reading ${quote(file.path)} failed: tensor ${quote(weight + suffix)}: ${reason}`,
       { param: weight + suffix },
     );
   const read = (suffix: string, dtype: "U8" | "F32", count: number) => {
@@ -73,7 +74,7 @@ export function readPrequantized(
   if (absmaxCodes.every((code) => map[code] === DYNAMIC_MAP[code])) {
     return { ...shape, absmax: null, absmaxCodes, nestedAbsmax, nestedOffset };
   }
-  // Some versions of bitsandbytes changed the map's first value to −1: then f32 says exactly what the file means.
+  // Some versions of bitsandbytes changed the map's first value to −1: f32 then holds exactly what the file means.
   const absmax = Float32Array.from(
     absmaxCodes,
     (code, block) =>

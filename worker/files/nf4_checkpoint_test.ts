@@ -4,8 +4,8 @@ import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { openCheckpoint } from "./checkpoint_reader.ts";
 import { absmaxOf } from "../nf4/nf4.ts";
-import type { TensorData } from "./safetensors.ts";
-import { linearModules } from "../model/transformer_spec.ts";
+import type { TensorData } from "./safetensors_write.ts";
+import { linearModules } from "../../shared/model/transformer_spec.ts";
 
 const golden = loadLadderCase("gqa_tied");
 const folder = "model_nf4";
@@ -16,7 +16,7 @@ const STATE = ".quant_state.bitsandbytes__nf4";
 const readFrom = async (path: string) =>
   (await openCheckpoint(path)).readLinear(layer, 96, 96, { doubleQuantization: false });
 
-Deno.test("what bitsandbytes stored has the bits of quantising here, doubly, whatever is asked for", async () => {
+Deno.test("weights stored by bitsandbytes have the bits of our double quantisation, whatever the options say", async () => {
   const stored = await openCheckpoint(golden.modelFolder.replace(/model$/, folder));
   const plain = await openCheckpoint(golden.modelFolder);
   for (const { name, outFeatures, inFeatures } of linearModules(plain.spec)) {
@@ -44,7 +44,7 @@ const BROKEN: [what: string, tensors: (tensors: TensorData[]) => TensorData[], w
   ],
   ["its codebook is missing", changeTensor(`${weight}.quant_map`, () => null), `"${weight}.quant_map"`],
   [
-    "its codebook is another one",
+    "its codebook is not NF4's",
     changeTensor(`${weight}.quant_map`, (tensor) => ({ ...tensor, data: new Float32Array(16) })),
     "its values are not NF4's",
   ],
@@ -59,7 +59,7 @@ const BROKEN: [what: string, tensors: (tensors: TensorData[]) => TensorData[], w
   ["it is FP4", changeState((state) => ({ ...state, quant_type: "fp4" })), "quant_type"],
   ["its blocks are longer", changeState((state) => ({ ...state, blocksize: 128 })), "blocksize"],
   [
-    "its shape is another one",
+    "its shape is wrong",
     changeState((state) => ({ ...state, shape: [48, 192] })),
     "its shape is [48, 192]",
   ],
@@ -83,7 +83,7 @@ for (const [what, tensors, words] of BROKEN) {
   });
 }
 
-Deno.test("another dynamic map than ours is followed: absmax becomes f32 then", async () => {
+Deno.test("a different dynamic map is honoured: absmax becomes f32", async () => {
   await using model = await brokenModel("gqa_tied", {
     folder,
     tensors: changeTensor(`${weight}.nested_quant_map`, (tensor) => {

@@ -1,36 +1,32 @@
-/** Safetensors files: the header is read and checked at once, a tensor's bytes when they are asked for. */
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { toFloat32 } from "../model/safetensors_dtype.ts";
+/** Reads safetensors files: the header is checked on opening, a tensor's bytes are read on demand. */
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { toFloat32 } from "../../shared/model/safetensors_dtype.ts";
 import { checkHeaderSize } from "../../shared/model/safetensors_file.ts";
-import { invalidFile, parseHeader, type TensorInfo } from "../model/safetensors_header.ts";
-
-export type { Dtype } from "../model/safetensors_dtype.ts";
-export type { TensorInfo } from "../model/safetensors_header.ts";
-export { writeSafetensors } from "./safetensors_write.ts";
-export type { TensorData } from "./safetensors_write.ts";
+import { invalidFile, parseHeader, type TensorInfo } from "../../shared/model/safetensors_header.ts";
+import { readFailure } from "./read_failure.ts";
 
 export interface SafetensorsFile {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: Readonly<Record<string, string>>;
-  /** First byte behind the header. */
+  /** The first byte after the header. */
   readonly dataStart: number;
   /**
-   * A tensor's bytes as they are in the file, little-endian, in memory of their own.
-   * @throws LoraFleetError `invalid_model` where the file has no such tensor or was cut since it was opened
+   * A copy of a tensor's bytes, little-endian as in the file.
+   * @throws LoraFleetError `invalid_model` if the file has no such tensor or was truncated since it was opened
    */
   read(name: string): Uint8Array<ArrayBuffer>;
   /**
    * A floating-point tensor in f32, flattened.
-   * @throws LoraFleetError `invalid_model`, also where the tensor is not floating-point
+   * @throws LoraFleetError `invalid_model`, also if the tensor is not floating-point
    */
   readFloat32(name: string): Float32Array;
 }
 
 /**
  * Opens a file and checks its whole header; no handle stays open.
- * @throws LoraFleetError `model_not_found` where there is no such file, `invalid_model` where it is damaged or lies,
- * `storage` where it cannot be read
+ * @throws LoraFleetError `model_not_found` if there is no such file, `invalid_model` if its header is damaged or wrong,
+ * `storage` if it cannot be read
  */
 export function openSafetensors(path: string): SafetensorsFile {
   const { header, dataStart } = withFile(path, (file) => {
@@ -67,15 +63,11 @@ function withFile<T>(path: string, use: (file: Deno.FsFile) => T): T {
     return use(file);
   } catch (cause) {
     if (cause instanceof LoraFleetError) throw cause;
-    throw new LoraFleetError(
-      cause instanceof Deno.errors.NotFound ? "model_not_found" : "storage",
-      `Reading ${quote(path)} failed: ${messageOf(cause)}.`,
-      { param: path, cause },
-    );
+    throw readFailure(path, cause);
   }
 }
 
-/** Linux and macOS read less than 2 GiB at once; a smaller piece also keeps Deno's own copy small. */
+/** Linux and macOS read less than 2 GiB per call; a small piece also keeps Deno's internal copy small. */
 const PIECE_BYTES = 64 * 2 ** 20;
 
 function readExactly(

@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { openSafetensors, type TensorData, writeSafetensors } from "./safetensors.ts";
+import { openSafetensors } from "./safetensors.ts";
+import { type TensorData, writeSafetensors } from "./safetensors_write.ts";
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
@@ -19,7 +20,7 @@ const TENSORS: TensorData[] = [
   { name: "none", dtype: "F32", shape: [0, 5], data: new Float32Array(0) },
 ];
 
-Deno.test("what is written is read: names, shapes, bytes, metadata", () =>
+Deno.test("writing and reading round-trips names, shapes, bytes and metadata", () =>
   inFolder(async (folder) => {
     const path = `${folder}/file.safetensors`;
     await writeSafetensors(path, TENSORS, { format: "pt", note: "ü" });
@@ -74,7 +75,7 @@ const BROKEN: [what: string, bytes: Uint8Array, words: string][] = [
   ["a missing shape", fileOf(`{"t":{"dtype":"F32","data_offsets":[0,4]}}`, 4), '"t": shape'],
   ["a negative size", fileOf(`{"t":${entry(0, 4, { shape: [-1] })}}`, 4), '"t": shape.0'],
   [
-    "a shape of another size",
+    "a shape of the wrong size",
     fileOf(`{"t":${entry(0, 4, { shape: [2] })}}`, 4),
     "has 4 bytes, but F32 [2] needs 8",
   ],
@@ -106,7 +107,7 @@ for (const [what, bytes, words] of BROKEN) {
     }));
 }
 
-Deno.test("a file that is not there, a folder, and one that is cut after it was opened", () =>
+Deno.test("a missing file, a folder, and a file truncated after it was opened", () =>
   inFolder(async (folder) => {
     const missing = assertThrows(() => openSafetensors(`${folder}/none`), LoraFleetError, `${folder}/none`);
     assertEquals(missing.code, "model_not_found");

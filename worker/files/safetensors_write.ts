@@ -1,18 +1,18 @@
 /** Writes safetensors files with the same bytes as the reference implementation, whole or not at all. */
-import { bytesOf, type Dtype, orderOf } from "../model/safetensors_dtype.ts";
+import { bytesOf, type Dtype, orderOf } from "../../shared/model/safetensors_dtype.ts";
 import { type FileSystem, writeFilesAtomically } from "./atomic_file.ts";
 
 export interface TensorData {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  /** Little-endian elements, as all machines that run WebGPU have them. */
+  /** Little-endian elements, the byte order of all machines that run WebGPU. */
   readonly data: Uint8Array | Float32Array;
 }
 
 /**
  * Writes `tensors` as `encodeSafetensors` lays them out.
- * @throws LoraFleetError `storage` where writing failed; nothing is left behind then and an older file stays as it was
+ * @throws LoraFleetError `storage` if writing fails; nothing is left behind, and an older file stays as it was
  */
 export async function writeSafetensors(
   path: string,
@@ -24,8 +24,8 @@ export async function writeSafetensors(
 }
 
 /**
- * A file's bytes, in parts: the reference implementation's order (types from the end of its list, then names) and a header
- * padded by spaces to a multiple of 8, so that the same tensors always give the same file. Tensor data is not copied.
+ * A file's bytes, in parts: tensors in the reference implementation's order (types from the end of its list, then names),
+ * and a header padded with spaces to a multiple of 8, so that equal tensors give equal files. Tensor data is not copied.
  */
 export function encodeSafetensors(
   tensors: readonly TensorData[],
@@ -38,7 +38,7 @@ export function encodeSafetensors(
   const entries: [name: string, value: unknown][] = [["__metadata__", metadata]];
   sorted.forEach(({ name, dtype, shape, data }, i) => {
     if (name === "__metadata__" || name === sorted[i - 1]?.name) {
-      throw new RangeError(`tensor name twice: ${name}`);
+      throw new RangeError(`encoding tensors: the name ${name} is taken or reserved`);
     }
     const needed = bytesOf(dtype, shape.reduce((product, size) => product * size, 1));
     if (data.byteLength !== needed) {

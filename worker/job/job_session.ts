@@ -4,7 +4,7 @@
  */
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { MemberRef, StepState } from "../../shared/protocol/messages.ts";
-import type { TrainingState } from "../engine/engine.ts";
+import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { recover } from "../recovery/recover.ts";
 import { serveState, type StateServer } from "../recovery/serve_state.ts";
 import { type Decision, mayLeave, nextAction } from "../step/step_action.ts";

@@ -10,19 +10,19 @@ import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
 import type {
   Engine,
   EngineSpec,
-  GradientLayout,
   LoadedEngine,
   MicroBatchResult,
   StepEngine,
-  TrainingState,
-  UpdateRequest,
   UpdateResult,
 } from "../engine/engine.ts";
+import { type GradientLayout, rangeOf } from "../optimizer/gradient_layout.ts";
+import type { TrainingState } from "../optimizer/adamw_state.ts";
+import type { UpdateRequest } from "../optimizer/adamw.ts";
 import { turnOfEventLoop } from "../async/turn.ts";
 import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import { type InnerLoopOptions, runInnerLoop } from "./inner_loop.ts";
-import { rangeOf } from "../optimizer/adamw.ts";
+
 import { copyState } from "../optimizer/adamw_state.ts";
 import { nesterovUpdateTensor } from "./nesterov.ts";
 

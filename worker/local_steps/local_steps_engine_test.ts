@@ -3,9 +3,8 @@ import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { InnerLoop } from "../../shared/protocol/messages.ts";
 import { JOB, microBatchOf } from "../testing/agent_fixture.ts";
-import type { TrainingState } from "../engine/engine.ts";
+import { digestOf, type TrainingState } from "../optimizer/adamw_state.ts";
 import { LocalStepsEngine } from "./local_steps_engine.ts";
-import { digestOf } from "../optimizer/adamw_state.ts";
 import { createToyEngine, type ToyEngineOptions } from "../testing/toy_engine.ts";
 
 const SPEC = { modelFolder: "", ...JOB.engine, allowCpu: true, memoryBudgetBytes: null };

@@ -1,6 +1,6 @@
 /** An adapter's tensors in the flat order in which the GPU has them. */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { GradientLayout } from "../engine/engine.ts";
+import type { GradientLayout } from "../optimizer/gradient_layout.ts";
 import type { Adapter } from "../files/adapter_file.ts";
 
 /**

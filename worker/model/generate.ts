@@ -1,8 +1,8 @@
 /** Greedy generation for many prompts at once, with a KV cache: prompts lie end to end, as in training, without padding. */
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { GpuTensor } from "../device/tensor.ts";
-import { encodeAttention } from "../kernels/attention.ts";
-import { encodeScatterRows } from "../kernels/rows.ts";
+import { encodeAttention } from "../kernels/attention/attention.ts";
+import { encodeScatterRows } from "../kernels/elementwise/rows.ts";
 import { encodeBestToken, encodeHeadInput } from "./head.ts";
 import type { LanguageModel } from "./language_model.ts";
 import type { Attend, PassContext } from "./layer.ts";

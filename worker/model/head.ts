@@ -3,15 +3,15 @@
  * whose label does not count never reach the output layer.
  */
 import type { GpuTensor } from "../device/tensor.ts";
-import { encodeArgmax } from "../kernels/argmax.ts";
+import { encodeArgmax } from "../kernels/vocabulary/argmax.ts";
 import {
   encodeCrossEntropyBackward,
   encodeCrossEntropyLoss,
   encodeCrossEntropyStats,
-} from "../kernels/cross_entropy.ts";
-import { encodeMatmul } from "../kernels/matmul.ts";
-import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/rms_norm.ts";
-import { encodeGatherRows, encodeScatterRows, type TableSlab } from "../kernels/rows.ts";
+} from "../kernels/vocabulary/cross_entropy.ts";
+import { encodeMatmul } from "../kernels/matmul/matmul.ts";
+import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/norm/rms_norm.ts";
+import { encodeGatherRows, encodeScatterRows, type TableSlab } from "../kernels/elementwise/rows.ts";
 import type { PassContext } from "./layer.ts";
 import type { BaseWeights } from "./weights.ts";
 

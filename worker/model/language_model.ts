@@ -6,8 +6,8 @@ import type { LoraSpec } from "../../shared/job/job_spec.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";
-import { dropoutKey } from "../kernels/dropout.ts";
-import { encodeGatherRows } from "../kernels/rows.ts";
+import { dropoutKey } from "../kernels/elementwise/dropout.ts";
+import { encodeGatherRows } from "../kernels/elementwise/rows.ts";
 import type { Checkpoint } from "../files/checkpoint_reader.ts";
 import { encodeHeadInput, encodeLogits, encodeLoss, encodeLossBackward } from "./head.ts";
 import {

@@ -9,7 +9,7 @@ import {
 } from "../../tests/golden/golden_model.ts";
 import { passError } from "../../tests/golden/golden_tolerance.ts";
 import { IGNORE_INDEX } from "../../shared/data/packing/micro_batch.ts";
-import { rms } from "../kernels/kernel_contract.ts";
+import { rms } from "../kernels/testing/tolerance.ts";
 
 const golden = loadLadderCase("gqa_tied");
 const packed = golden.batches[0]!.batch;

@@ -5,10 +5,10 @@
  */
 import type { Pass } from "../device/pass.ts";
 import { type GpuTensor, sliceTensor } from "../device/tensor.ts";
-import { encodeAttention, encodeAttentionBackward } from "../kernels/attention.ts";
-import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/rms_norm.ts";
-import { encodeRope } from "../kernels/rope.ts";
-import { encodeSwiglu, encodeSwigluBackward } from "../kernels/swiglu.ts";
+import { encodeAttention, encodeAttentionBackward } from "../kernels/attention/attention.ts";
+import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/norm/rms_norm.ts";
+import { encodeRope } from "../kernels/elementwise/rope.ts";
+import { encodeSwiglu, encodeSwigluBackward } from "../kernels/elementwise/swiglu.ts";
 import {
   type DropoutPass,
   encodeLinear,

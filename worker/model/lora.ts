@@ -1,8 +1,8 @@
 /** Which linear layers carry LoRA, how their tensors lie in the flat gradient, and how a fresh adapter starts. */
 import type { LoraSpec } from "../../shared/job/job_spec.ts";
 import { targetedModules } from "../../shared/job/target_modules.ts";
-import type { GradientLayout, GradientTensor } from "../engine/engine.ts";
-import { GRADIENT_BLOCK_SIZE } from "../kernels/gradient_sums.ts";
+import type { GradientLayout, GradientTensor } from "../optimizer/gradient_layout.ts";
+import { GRADIENT_BLOCK_SIZE } from "../kernels/gradients/gradient_sums.ts";
 import { type LinearModule, linearModules, type TransformerSpec } from "./transformer_spec.ts";
 
 /** LoRA on one linear layer. */

@@ -4,9 +4,9 @@
  */
 import type { Pass } from "../device/pass.ts";
 import { type GpuTensor, sliceTensor } from "../device/tensor.ts";
-import { type DropoutKey, encodeDropout } from "../kernels/dropout.ts";
-import { encodeMatmul } from "../kernels/matmul.ts";
-import { encodeNf4Matmul } from "../kernels/nf4_matmul.ts";
+import { type DropoutKey, encodeDropout } from "../kernels/elementwise/dropout.ts";
+import { encodeMatmul } from "../kernels/matmul/matmul.ts";
+import { encodeNf4Matmul } from "../kernels/matmul/nf4_matmul.ts";
 import type { LoraPlan } from "./lora.ts";
 import type { BaseLinear } from "./weights.ts";
 

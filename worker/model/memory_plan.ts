@@ -3,10 +3,10 @@
  * "will it fit?", and buffers are allocated from it alone, so that it cannot lie.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
-import { allocationSize } from "../device/gpu.ts";
+import { allocationSize } from "../device/tensor.ts";
 import type { LoraPlan } from "./lora.ts";
 import { adviceFor, adviceOf } from "./memory_plan_advice.ts";
-import { DYNAMIC_MAP } from "../nf4/nf4.ts";
+import { DYNAMIC_MAP } from "../nf4/nf4_absmax.ts";
 import { linearModules, type TransformerSpec } from "./transformer_spec.ts";
 
 /** Byte lengths by buffer name. */

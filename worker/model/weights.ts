@@ -1,10 +1,11 @@
 /** The frozen base model on the GPU: linear layers in NF4, the rest in f32. */
 import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";
-import type { Nf4GpuWeight } from "../kernels/nf4_matmul.ts";
-import type { TableSlab } from "../kernels/rows.ts";
+import type { Nf4GpuWeight } from "../kernels/matmul/nf4_matmul.ts";
+import type { TableSlab } from "../kernels/elementwise/rows.ts";
 import type { Checkpoint } from "../files/checkpoint_reader.ts";
-import { DYNAMIC_MAP, type Nf4Weights } from "../nf4/nf4.ts";
+import { DYNAMIC_MAP } from "../nf4/nf4_absmax.ts";
+import type { Nf4Weights } from "../nf4/nf4.ts";
 import { linearModules, type TransformerSpec } from "./transformer_spec.ts";
 
 /** A frozen linear layer y = W·x + bias. */

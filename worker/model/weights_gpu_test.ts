@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { brokenModel, changeTensor } from "../../tests/golden/broken_model.ts";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { testGpu } from "../kernels/kernel_contract.ts";
+import { testGpu } from "../device/test_gpu.ts";
 import { openCheckpoint } from "../files/checkpoint_reader.ts";
 import { linearModules } from "./transformer_spec.ts";
 import { loadBaseWeights } from "./weights.ts";

@@ -5,36 +5,15 @@
  * With double quantisation the absmax values are themselves quantised to 8 bits (nf4_absmax.ts).
  */
 import { LoraFleetError } from "../../shared/errors.ts";
+import { NF4_CODEBOOK } from "../kernels/matmul/nf4_codebook.ts";
 import { dequantizeAbsmax, quantizeAbsmax } from "./nf4_absmax.ts";
-
-export { DYNAMIC_MAP } from "./nf4_absmax.ts";
 
 /** Weights that share one absmax. */
 export const NF4_BLOCK_SIZE = 64;
 
-/** The 16 values of a code, in f32 (`get_4bit_type("nf4")` in bitsandbytes/functional.py). */
-export const NF4_CODEBOOK: Float32Array = Float32Array.of(
-  -1,
-  -0.6961928009986877,
-  -0.5250730514526367,
-  -0.39491748809814453,
-  -0.28444138169288635,
-  -0.18477343022823334,
-  -0.09105003625154495,
-  0,
-  0.07958029955625534,
-  0.16093020141124725,
-  0.24611230194568634,
-  0.33791524171829224,
-  0.44070982933044434,
-  0.5626170039176941,
-  0.7229568362236023,
-  1,
-);
-
 /**
  * A weight [rows, columns] in NF4, flattened row by row; block i covers elements 64·i … 64·i+63, across row ends.
- * Either `absmax` is there, or the four nested fields are.
+ * Either `absmax` or the nested fields are set.
  */
 export interface Nf4Weights {
   readonly rows: number;
@@ -58,7 +37,7 @@ const SMALLEST_ABSMAX = Math.fround(1e-38);
 const CELL_COUNT = 33;
 /** The code of a cell's low end. */
 const CELL_CODE = new Uint8Array(CELL_COUNT);
-/** Above this value the code is one higher; 2 where the cell holds no midpoint. */
+/** Above this value the code is one higher; 2 if the cell holds no midpoint. */
 const CELL_MIDPOINT = new Float32Array(CELL_COUNT).fill(2);
 for (let code = 0; code < 15; code++) {
   const midpoint = Math.fround((NF4_CODEBOOK[code]! + NF4_CODEBOOK[code + 1]!) / 2);
@@ -69,7 +48,7 @@ for (let code = 0; code < 15; code++) {
 
 /**
  * @param weights f32 [rows, columns], flattened row by row
- * @throws LoraFleetError `invalid_model` where a weight is NaN or infinite
+ * @throws LoraFleetError `invalid_model` if a weight is NaN or infinite
  */
 export function quantizeNf4(
   weights: Float32Array,
@@ -106,7 +85,7 @@ export function quantizeNf4(
 }
 
 /**
- * The last block, where it is short. bitsandbytes treats it differently: it divides instead of multiplying by the
+ * A short last block. bitsandbytes treats it differently: it divides instead of multiplying by the
  * reciprocal, stores the absmax after raising it to 1e-38, and pads an odd count with the code of 0.
  */
 function quantizeTail(weights: Float32Array, start: number, codes: Uint8Array, absmax: Float32Array): void {
@@ -124,7 +103,7 @@ function largestMagnitude(weights: Float32Array, start: number, end: number): nu
   let largest = 0;
   for (let i = start; i < end; i++) {
     const magnitude = Math.abs(weights[i]!);
-    // Written so that a NaN gets in and stays.
+    // Written so that a NaN enters and stays.
     if (!(magnitude <= largest)) largest = magnitude;
     if (magnitude !== magnitude) break;
   }
@@ -132,7 +111,7 @@ function largestMagnitude(weights: Float32Array, start: number, end: number): nu
   throw new LoraFleetError(
     "invalid_model",
     `Quantising to NF4 failed: a weight between elements ${start} and ${end - 1} is ${largest}; ` +
-      `all weights must be finite.`,
+      `all weights must be finite`,
   );
 }
 

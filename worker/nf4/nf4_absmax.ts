@@ -43,7 +43,7 @@ export interface QuantizedAbsmax {
   readonly nestedOffset: number;
 }
 
-/** Codes are looked up in a table over [−1, 1], so one close to a midpoint may differ from the nearest. */
+/** bitsandbytes looks codes up in a table over [−1, 1], so that near a midpoint one may not be the nearest. */
 const TABLE_SIZE = 65536;
 let codeTable: Uint8Array | null = null;
 
@@ -72,18 +72,18 @@ export function quantizeAbsmax(absmax: Float32Array): QuantizedAbsmax {
     let largest = 0;
     for (let i = start; i < end; i++) largest = Math.max(largest, Math.abs(f32(absmax[i]! - nestedOffset)));
     nestedAbsmax[block] = largest;
-    if (largest === 0) continue; // Code 0, as bitsandbytes has it: times 0 it is the offset alone.
+    if (largest === 0) continue; // Code 0, as in bitsandbytes: times 0 it is the offset alone.
     const reciprocal = f32(1 / largest);
     for (let i = start; i < end; i++) {
       const value = Math.max(-1, Math.min(1, f32(f32(absmax[i]! - nestedOffset) * reciprocal)));
-      // The multiplication by 65,535 and the addition are one fused operation there: exact in f64, then rounded once.
+      // bitsandbytes fuses the multiplication by 65,535 and the addition: exact in f64, then rounded once.
       absmaxCodes[i] = table[Math.trunc(f32(f32(value + 1) * 0.5 * (TABLE_SIZE - 1) + 0.5))]!;
     }
   }
   return { absmaxCodes, nestedAbsmax, nestedOffset };
 }
 
-/** The absmax values again: DYNAMIC_MAP[code]·nestedAbsmax + nestedOffset, the product and the sum rounded to f32. */
+/** The decoded absmax values: DYNAMIC_MAP[code]·nestedAbsmax + nestedOffset, the product and the sum rounded to f32. */
 export function dequantizeAbsmax(quantized: QuantizedAbsmax): Float32Array {
   const { absmaxCodes, nestedAbsmax, nestedOffset } = quantized;
   const absmax = new Float32Array(absmaxCodes.length);

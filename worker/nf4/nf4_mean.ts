@@ -1,10 +1,10 @@
 /**
  * The mean of f32 values with the same bits as `torch.mean` on one CPU thread (AVX2 or AVX-512): bitsandbytes takes it as the
- * offset of double quantisation, and a sum in another order would shift every absmax.
+ * offset of double quantisation, and a different order of the sum would shift every absmax.
  *
- * The order is that of aten/src/ATen/native/cpu/SumKernel.cpp: 8 lanes of a vector, 4 such vectors side by side, and a
- * cascade of 4 levels within each. With several threads torch splits more than 32,768 values otherwise; one thread is
- * the reference here.
+ * The order of aten/src/ATen/native/cpu/SumKernel.cpp: 8 lanes of a vector, 4 such vectors side by side, and a
+ * cascade of 4 levels within each. With several threads torch splits more than 32,768 values differently; one thread is
+ * the reference.
  */
 const LANES = 8;
 const PARALLEL_ROWS = 4;
@@ -26,7 +26,7 @@ function sumF32(values: Float32Array): number {
   return total;
 }
 
-/** Adds `count` vectors of `width` lanes: four of them side by side, what is left over to the first, then the four. */
+/** Adds `count` vectors of `width` lanes: into four side by side, the remainder into the first, then the four together. */
 function sumRow(values: Float32Array, width: number, count: number): Float32Array {
   const rows = Math.floor(count / PARALLEL_ROWS);
   const partial = cascadeSum(values, width * PARALLEL_ROWS, rows);

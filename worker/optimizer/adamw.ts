@@ -1,20 +1,38 @@
 /**
- * AdamW as bitsandbytes' 32-bit optimizer computes it (the decay comes after the step), on the CPU and in f32 by IEEE rules,
- * so that every worker's adapter has the same bits whatever its GPU is (decision 0001).
+ * AdamW as in bitsandbytes' 32-bit optimizer (decay after the step), on the CPU and in f32 by IEEE rules,
+ * so that every worker's adapter has the same bits on any GPU (decision 0001).
  *
- * Intermediate results are f64 and rounded to f32 where bitsandbytes stores them; JavaScript's arithmetic is IEEE f64
- * everywhere, so the rounding is the same everywhere, too.
+ * Intermediate results are f64, rounded to f32 at bitsandbytes' stores. JavaScript's arithmetic is IEEE f64 on every
+ * machine, so the rounding is the same everywhere.
  */
-import type { GradientLayout, UpdateRequest } from "../engine/engine.ts";
+import type { AdamWState } from "./adamw_state.ts";
+import { type GradientLayout, rangeOf } from "./gradient_layout.ts";
 
-/** Adapter and moments as flat arrays in the layout's order. */
-export interface AdamWState {
-  readonly adapter: Float32Array;
-  readonly firstMoment: Float32Array;
-  readonly secondMoment: Float32Array;
+export interface UpdateRequest {
+  /** The all-reduced gradient sums: integers, to be multiplied by 2^exponent of their tensor. */
+  readonly sums: Int32Array;
+  readonly exponents: Int8Array;
+  /** Tokens that counted in the loss over all micro-batches of the step: the divisor of the sums. */
+  readonly labelCount: number;
+  /** Replicas whose pseudo-gradients are in the sums of an outer step, which divides by this instead. */
+  readonly replicaCount?: number;
+  /** This step's learning rate, computed by the coordinator so that all workers use the same bits. */
+  readonly learningRate: number;
+  /** 1 for the first update: the exponent of Adam's bias correction. */
+  readonly updateNumber: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  /** Clip the global L2 norm to this; 0 does not clip. */
+  readonly maxGradientNorm: number;
+  /**
+   * False if no other worker computes this update: its digest is then "". Default: true.
+   */
+  readonly isCompared?: boolean;
 }
 
-/** What torch's `clip_grad_norm_` adds to the norm before it divides. */
+/** Added to the norm before the division, as in torch's `clip_grad_norm_`. */
 const CLIP_EPSILON = 1e-6;
 
 /**
@@ -23,11 +41,6 @@ const CLIP_EPSILON = 1e-6;
  */
 function factorsOf(request: UpdateRequest): Float64Array {
   return Float64Array.from(request.exponents, (exponent) => 2 ** exponent / request.labelCount);
-}
-
-/** Elements of tensor `index`, padding behind it included: [start, end) in the flat array. */
-export function rangeOf(layout: GradientLayout, index: number): [start: number, end: number] {
-  return [layout.tensors[index]!.offset, layout.tensors[index + 1]?.offset ?? layout.elementCount];
 }
 
 /** The global L2 norm of the mean gradient, before clipping. */

@@ -1,8 +1,23 @@
-/** An optimizer's state as a whole: made, copied, and named by its content. */
+/** The optimizer's state as a whole: its types, copies and digest. */
 import { createHash } from "node:crypto";
-import type { AdamWState } from "./adamw.ts";
 
-/** All zero; flat arrays of `elementCount`. */
+/** Adapter and moments as flat arrays in the layout's order. */
+export interface AdamWState {
+  readonly adapter: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+}
+
+/** All that a step changes; flat arrays in the layout's order. */
+export interface TrainingState {
+  /** Updates applied so far. */
+  readonly updateCount: number;
+  readonly adapter: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+}
+
+/** Zeros; flat arrays of `elementCount`. */
 export function emptyState(elementCount: number): AdamWState {
   return {
     adapter: new Float32Array(elementCount),
@@ -11,12 +26,11 @@ export function emptyState(elementCount: number): AdamWState {
   };
 }
 
-/** In memory of its own. */
 export function copyState({ adapter, firstMoment, secondMoment }: AdamWState): AdamWState {
   return { adapter: adapter.slice(), firstMoment: firstMoment.slice(), secondMoment: secondMoment.slice() };
 }
 
-/** SHA-256 (hex) over adapter and moments: equal on all replicas, or a step is not committed. */
+/** SHA-256 (hex) over adapter and moments; a step commits only if it is equal on all replicas. */
 export function digestOf({ adapter, firstMoment, secondMoment }: AdamWState): string {
   const hash = createHash("sha256");
   for (const part of [adapter, firstMoment, secondMoment]) {

@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals, assertLess } from "@std/assert";
 import { pcg32 } from "../../shared/prng.ts";
-import type { GradientLayout, UpdateRequest } from "../engine/engine.ts";
-import { adamwUpdate, gradientNormOf } from "./adamw.ts";
+import type { GradientLayout } from "./gradient_layout.ts";
+import { adamwUpdate, gradientNormOf, type UpdateRequest } from "./adamw.ts";
 
 const layout: GradientLayout = {
   tensors: [{ name: "a", shape: [1, 64], offset: 0 }, { name: "b", shape: [2, 32], offset: 64 }],

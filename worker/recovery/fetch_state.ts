@@ -10,7 +10,7 @@ import { type Committed, encodeMessage, recoverRequestSchema } from "../../share
 import { recoverSubject } from "../../shared/protocol/subjects.ts";
 import { withDeadline } from "../async/abortable.ts";
 import { askUntilRead } from "../async/ask.ts";
-import type { TrainingState } from "../engine/engine.ts";
+import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { decodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
 import { type Piece, piecesOf, stateOfWords, stateWordCount } from "./state_words.ts";
 

@@ -8,7 +8,7 @@ import { type Committed, encodeMessage, recoverRequestSchema } from "../../share
 import { pcg32 } from "../../shared/prng.ts";
 import { recoverSubject } from "../../shared/protocol/subjects.ts";
 import { drive, faultyBus } from "../allreduce/all_reduce_fixture.ts";
-import type { TrainingState } from "../engine/engine.ts";
+import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { fetchState } from "./fetch_state.ts";
 import { serveState } from "./serve_state.ts";
 import { decodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";

@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import { messageOf, quote } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
 import type { Committed, MemberRef, StepState } from "../../shared/protocol/messages.ts";
-import type { TrainingState } from "../engine/engine.ts";
+import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { holdersFor, sameCommit } from "../step/step_action.ts";
 import type { StepStates } from "../step/step_states.ts";
 import { fetchState, type FetchStateOptions } from "./fetch_state.ts";

@@ -9,7 +9,7 @@ import {
   recoverRequestSchema,
 } from "../../shared/protocol/messages.ts";
 import { recoverSubject } from "../../shared/protocol/subjects.ts";
-import type { TrainingState } from "../engine/engine.ts";
+import type { TrainingState } from "../optimizer/adamw_state.ts";
 import type { Log } from "../../shared/log.ts";
 import { sameCommit } from "../step/step_action.ts";
 import { encodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";

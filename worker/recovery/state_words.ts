@@ -1,5 +1,5 @@
 /** A training state as one line of 32-bit words, which is how a worker that recovers loads it: adapter, first moment, second. */
-import type { TrainingState } from "../engine/engine.ts";
+import type { TrainingState } from "../optimizer/adamw_state.ts";
 
 /** Words of the whole state, where each of its arrays has `elementCount`. */
 export function stateWordCount(elementCount: number): number {

@@ -9,13 +9,20 @@ import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { countLabels, IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { pcg32 } from "../../shared/prng.ts";
-import type { Engine, EngineSpec, GradientLayout, TrainingState, UpdateRequest } from "../engine/engine.ts";
+import type { Engine, EngineSpec } from "../engine/engine.ts";
+import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import {
+  type AdamWState,
+  copyState,
+  digestOf,
+  emptyState,
+  type TrainingState,
+} from "../optimizer/adamw_state.ts";
+import { adamwUpdate, type UpdateRequest } from "../optimizer/adamw.ts";
 import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import { writeAdapter } from "../files/adapter_file.ts";
-import { writeTrainingState } from "../files/training_state_file.ts";
-import { type AdamWState, adamwUpdate } from "../optimizer/adamw.ts";
-import { copyState, digestOf, emptyState } from "../optimizer/adamw_state.ts";
+import { writeTrainingState } from "../optimizer/training_state_file.ts";
 
 export interface ToyEngineOptions {
   readonly clock: Clock;

@@ -1,0 +1,111 @@
+/**
+ * Runs of the demo's job with one thing changed, to compare what that costs in loss and saves in bytes.
+ */
+import { dirname, join } from "@std/path";
+import { Children } from "../../../deploy/demo/children.ts";
+import { evaluate } from "../../../deploy/demo/evaluation.ts";
+import { repositoryRoot, startFleet } from "../../../deploy/demo/fleet.ts";
+import { type DemoOptions, jobRequest, maxNewTokens } from "../../../deploy/demo/options.ts";
+import { systemClock } from "../../../shared/clock.ts";
+
+export interface Run {
+  readonly name: string;
+  readonly change: Record<string, unknown>;
+  /** Fields of the job's group `training`. */
+  readonly training?: Record<string, unknown>;
+}
+
+export interface Trained {
+  readonly name: string;
+  readonly gpuNames: readonly string[];
+  /** One entry per committed step; `dataStep` is the last data step in it, the step itself without local steps. */
+  readonly losses: readonly { readonly loss: number; readonly dataStep: number }[];
+  readonly gradientBytes: number;
+  readonly heldOutLoss: number;
+  readonly exactMatch: number;
+}
+
+const assets = join(repositoryRoot, "deploy/demo/assets");
+
+export function demoOptions(workerCount: number, maxSteps: number): DemoOptions {
+  return {
+    modelFolder: join(assets, "base"),
+    datasetPath: join(assets, "train.jsonl"),
+    evalDatasetPath: join(assets, "held_out.jsonl"),
+    workerCount,
+    maxSteps,
+    outFolder: "",
+    ignoreGpu: false,
+    ownModel: false,
+    ownDataset: false,
+  };
+}
+
+/**
+ * Starts a fleet, trains and scores the adapter.
+ * @param training job fields that all runs of a comparison share
+ */
+export async function train(
+  { name, change, training: own = {} }: Run,
+  options: DemoOptions,
+  training: Record<string, unknown> = {},
+): Promise<Trained> {
+  const folder = await Deno.makeTempDir({ prefix: "lorafleet-bench-" });
+  const logFolder = join(folder, "logs");
+  await Deno.mkdir(logFolder);
+  const children = new Children(logFolder, systemClock);
+  const stopper = new AbortController();
+  const env = Deno.env.toObject();
+  try {
+    const fleet = await startFleet({
+      ...{ children, env, clock: systemClock, signal: stopper.signal, workerCount: options.workerCount },
+      dataFolder: join(folder, "coordinator"),
+      modelRoot: dirname(options.modelFolder),
+      ignoreGpu: options.ignoreGpu,
+      onWorkerLost: (message) => console.error(message),
+    });
+    const { api } = fleet;
+    const file = await api.uploadDataset(options.datasetPath, "train.jsonl");
+    const request = jobRequest(options, file.id);
+    const { id } = await api.createJob({
+      ...{ ...request, training: { ...request["training"] as object, ...training, ...own } },
+      ...change,
+    });
+    const losses: Trained["losses"][number][] = [];
+    let gradientBytes = 0;
+    for await (const event of api.events(id)) {
+      if (event.kind === "metrics") {
+        const { metrics } = event;
+        losses.push({ loss: metrics.train_loss, dataStep: metrics.data_step ?? metrics.step });
+        gradientBytes = event.metrics.gradient_bytes_sent;
+      } else if (event.level !== "info") console.error(event.message);
+    }
+    const job = await api.job(id);
+    if (job.status !== "succeeded") {
+      throw new Error(`training ${name} failed: the job ended as ${job.status}: ${job.error?.message}`);
+    }
+    const adapterFolder = join(folder, "adapter");
+    await Deno.mkdir(adapterFolder);
+    for (const stored of await Promise.all(job.result_files.map((result) => api.describeFile(result)))) {
+      const path = join(adapterFolder, stored.filename.split("/").at(-1)!);
+      await Deno.writeFile(path, await api.downloadFile(stored.id));
+    }
+    await fleet.stop();
+    const score = await evaluate(children, {
+      name: "evaluate",
+      script: join(repositoryRoot, "worker/evaluate/main.ts"),
+      modelFolder: options.modelFolder,
+      adapterFolder,
+      datasetPath: options.evalDatasetPath!,
+      maxNewTokens: maxNewTokens(options),
+      resultPath: join(folder, "score.json"),
+      ignoreGpu: options.ignoreGpu,
+    }, env);
+    const { eval_loss: heldOutLoss, exact_match: exactMatch } = score;
+    return { name, gpuNames: fleet.gpuNames, losses, gradientBytes, heldOutLoss, exactMatch };
+  } finally {
+    stopper.abort();
+    await children.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+}

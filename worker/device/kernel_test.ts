@@ -1,0 +1,35 @@
+import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
+import { defineKernel, kernelVariants } from "./kernel.ts";
+
+const kernelOf = (source: string, constants = {}) =>
+  defineKernel({
+    label: "sum",
+    source,
+    params: { count: "u32", scale: "f32" },
+    bindings: { x: "read vec4<f32>", y: "read_write f32" },
+    constants,
+  });
+
+Deno.test("params and bindings become WGSL declarations in their order", () => {
+  const { label, wgsl } = kernelOf("fn body() {}");
+  assertEquals(label, "sum");
+  assertStringIncludes(wgsl, "struct Params {\n  count: u32,\n  scale: f32,\n}");
+  assertStringIncludes(wgsl, "@group(1) @binding(0) var<storage, read> x: array<vec4<f32>>;");
+  assertStringIncludes(wgsl, "@group(1) @binding(1) var<storage, read_write> y: array<f32>;");
+});
+
+Deno.test("constants become typed WGSL consts, template variables and a part of the label", () => {
+  const { label, wgsl } = kernelOf("//! if ADD\nvar part_$ROWS;\n//! end", { ROWS: 4, HALF: 0.5, ADD: true });
+  assertEquals(label, "sum[ROWS=4,HALF=0.5,ADD=true]");
+  for (
+    const line of ["const ROWS: u32 = 4;", "const HALF: f32 = 0.5;", "const ADD: bool = true;", "var part_4;"]
+  ) {
+    assertStringIncludes(wgsl, line);
+  }
+});
+
+Deno.test("each variant is built once", () => {
+  const variantOf = kernelVariants((constants) => kernelOf("", constants));
+  assertEquals(variantOf({ ROWS: 1 }) === variantOf({ ROWS: 1 }), true);
+  assertNotEquals(variantOf({ ROWS: 1 }), variantOf({ ROWS: 2 }));
+});

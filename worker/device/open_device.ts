@@ -1,0 +1,58 @@
+/** Finds the machine's GPU and opens it with the largest limits that it has. */
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { Processor } from "./processor.ts";
+
+export interface GpuOptions {
+  /** Accept an adapter that computes on the CPU (lavapipe, SwiftShader). */
+  readonly allowCpu: boolean;
+}
+
+export interface OpenedDevice extends Processor {
+  readonly device: GPUDevice;
+  /** The adapter's name as its driver gives it. */
+  readonly description: string;
+}
+
+/** @throws LoraFleetError `no_gpu`; `param` names the adapter if the only one computes on the CPU and `allowCpu` is false */
+export async function openDevice({ allowCpu }: GpuOptions): Promise<OpenedDevice> {
+  const gpuAdapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (gpuAdapter === null) {
+    throw new LoraFleetError(
+      "no_gpu",
+      "Opening the GPU failed: WebGPU offers no adapter. Install the GPU's Vulkan driver, " +
+        "or Mesa's software driver with `deno task setup` and pass --allow-cpu.",
+    );
+  }
+  const { info } = gpuAdapter;
+  const isCpu = info.isFallbackAdapter;
+  const description = info.description || `${info.vendor} ${info.device}`;
+  if (isCpu && !allowCpu) {
+    throw new LoraFleetError(
+      "no_gpu",
+      `Opening the GPU failed: the only adapter, "${description}", computes on the CPU. ` +
+        "Install the GPU's Vulkan driver, or pass --allow-cpu to compute on the CPU anyway.",
+      { param: description },
+    );
+  }
+  if (isCpu) {
+    // Deno does not list "subgroups" but has them; kernels use them on CPUs alone, where they double the speed.
+    const device = await requestDevice(gpuAdapter, ["subgroups"]).catch(() => null);
+    if (device !== null) return { device, description, isCpu, subgroupSize: info.subgroupMinSize };
+  }
+  return { device: await requestDevice(gpuAdapter, []), description, isCpu, subgroupSize: 0 };
+}
+
+function requestDevice(gpuAdapter: GPUAdapter, requiredFeatures: GPUFeatureName[]): Promise<GPUDevice> {
+  const { limits } = gpuAdapter;
+  return gpuAdapter.requestDevice({
+    requiredFeatures,
+    requiredLimits: {
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+    },
+  });
+}

@@ -1,0 +1,63 @@
+/** Finds a base model's tensors in its files. */
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { StoredTensor } from "../../shared/model/safetensors_file.ts";
+import { storedTableName } from "../../shared/model/tied_head.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import type { SafetensorsFile } from "./safetensors.ts";
+
+interface Located {
+  readonly file: SafetensorsFile;
+  /** The name in the file: a tied head is stored as the embedding table. */
+  readonly stored: string;
+}
+
+export interface TensorIndex {
+  /** @throws LoraFleetError `invalid_model` if no file has the tensor */
+  locate(name: string): Located;
+  /** @throws LoraFleetError `invalid_model`, also if the tensor has a different shape */
+  expect(name: string, shape: readonly number[]): Located;
+}
+
+/**
+ * @param files by tensor name
+ * @param describe names the files in errors
+ */
+export function createTensorIndex(
+  files: ReadonlyMap<string, SafetensorsFile>,
+  describe: string,
+  spec: TransformerSpec,
+): TensorIndex {
+  const locate = (name: string): Located => {
+    const stored = storedTableName(name, spec, (table) => files.has(table));
+    const file = files.get(stored);
+    if (file !== undefined) return { file, stored };
+    throw new LoraFleetError(
+      "invalid_model",
+      `Reading the base model failed: tensor ${quote(stored)} is missing from ${describe}`,
+      { param: stored },
+    );
+  };
+  const expect = (name: string, shape: readonly number[]): Located => {
+    const located = locate(name);
+    const { file, stored } = located;
+    const info = file.tensors.get(stored)!;
+    if (info.shape.length === shape.length && info.shape.every((size, i) => size === shape[i])) {
+      return located;
+    }
+    throw new LoraFleetError(
+      "invalid_model",
+      `Reading ${quote(file.path)} failed: tensor ${quote(stored)} is [${info.shape.join(", ")}], ` +
+        `config.json says [${shape.join(", ")}]`,
+      { param: stored },
+    );
+  };
+  return { locate, expect };
+}
+
+/** The place of tensor `name` of `file` on disk. */
+export function storedTensor(file: SafetensorsFile | undefined, name: string): StoredTensor | undefined {
+  if (file === undefined) return undefined;
+  const { dtype, shape, start, end } = file.tensors.get(name)!;
+  const { path, dataStart } = file;
+  return { path, dtype, shape, from: dataStart + start, to: dataStart + end };
+}

@@ -1,0 +1,70 @@
+/**
+ * Moves whole rows by index. Gathering looks up embeddings and picks the rows whose label counts; scattering writes their
+ * gradients back and fills the KV cache.
+ */
+import { defineKernel } from "../../device/kernel.ts";
+import type { Pass } from "../../device/pass.ts";
+import type { GpuTensor } from "../../device/tensor.ts";
+import { LINEAR_MAIN, linearGroups } from "./linear_index.ts";
+
+const gather = defineKernel({
+  label: "gather_rows",
+  // Indices outside [firstRow, firstRow + rowCount) belong to a different slab of the same table.
+  source: `
+fn element(index: u32) {
+  let row = indices[index / params.columns] - params.firstRow;
+  if (row < params.rowCount) { y[index] = x[row * params.columns + index % params.columns]; }
+}` + LINEAR_MAIN,
+  params: { count: "u32", columns: "u32", firstRow: "u32", rowCount: "u32" },
+  bindings: { x: "read f32", indices: "read u32", y: "read_write f32" },
+});
+
+const scatter = defineKernel({
+  label: "scatter_rows",
+  source: `
+fn element(index: u32) {
+  y[indices[index / params.columns] * params.columns + index % params.columns] = x[index];
+}` + LINEAR_MAIN,
+  params: { count: "u32", columns: "u32" },
+  bindings: { x: "read f32", indices: "read u32", y: "read_write f32" },
+});
+
+/** A part of a table that is too large for one binding: whole rows. */
+export interface TableSlab {
+  readonly tensor: GpuTensor;
+  readonly firstRow: number;
+  readonly rowCount: number;
+}
+
+/** y [rows, columns]: row i becomes row indices[i] of the table. An index outside the table leaves its row as it was. */
+export function encodeGatherRows(pass: Pass, call: {
+  slabs: readonly TableSlab[];
+  indices: GpuTensor;
+  y: GpuTensor;
+  rows: number;
+  columns: number;
+}): void {
+  const { slabs, indices, y, rows, columns } = call;
+  const count = rows * columns;
+  for (const { tensor: x, firstRow, rowCount } of slabs) {
+    const params = { count, columns, firstRow, rowCount };
+    pass.dispatch(gather, { params, tensors: { x, indices, y }, groups: linearGroups(count) });
+  }
+}
+
+/** Row indices[i] of y becomes row i of x [rows, columns]; other rows stay. Indices are distinct and inside y. */
+export function encodeScatterRows(pass: Pass, call: {
+  x: GpuTensor;
+  indices: GpuTensor;
+  y: GpuTensor;
+  rows: number;
+  columns: number;
+}): void {
+  const { x, indices, y, rows, columns } = call;
+  const count = rows * columns;
+  pass.dispatch(scatter, {
+    params: { count, columns },
+    tensors: { x, indices, y },
+    groups: linearGroups(count),
+  });
+}

@@ -1,0 +1,42 @@
+import { encodeGatherRows, encodeScatterRows } from "./rows.ts";
+import { checkKernel } from "../testing/kernel_contract.ts";
+import { randomNormal, testPrng } from "../testing/random_inputs.ts";
+
+Deno.test("gather_rows picks rows across two slabs of a table", async () => {
+  const columns = 37;
+  const table = randomNormal(testPrng("gather"), 9 * columns);
+  const indices = new Uint32Array([8, 0, 4, 5, 5, 3]);
+  const expected = [...indices].flatMap((row) => [...table.subarray(row * columns, (row + 1) * columns)]);
+  await checkKernel({
+    label: "gather_rows",
+    inputs: { low: table.slice(0, 5 * columns), high: table.slice(5 * columns), indices },
+    expected: { y: expected },
+    encode: (pass, { low, high, indices: picked, y }) =>
+      encodeGatherRows(pass, {
+        slabs: [{ tensor: low, firstRow: 0, rowCount: 5 }, { tensor: high, firstRow: 5, rowCount: 4 }],
+        indices: picked,
+        y,
+        rows: 6,
+        columns,
+      }),
+    tolerance: 0,
+  });
+});
+
+Deno.test("scatter_rows writes its rows and leaves the others", async () => {
+  const columns = 65;
+  const prng = testPrng("scatter");
+  const x = randomNormal(prng, 3 * columns);
+  const before = randomNormal(prng, 5 * columns);
+  const indices = new Uint32Array([4, 1, 2]);
+  const y = before.slice();
+  indices.forEach((row, i) => y.set(x.subarray(i * columns, (i + 1) * columns), row * columns));
+  await checkKernel({
+    label: "scatter_rows",
+    inputs: { x, indices },
+    initial: { y: before },
+    expected: { y },
+    encode: (pass, t) => encodeScatterRows(pass, { ...t, rows: 3, columns }),
+    tolerance: 0,
+  });
+});

@@ -1,0 +1,62 @@
+/** Products of f32 matrices in the three layouts that training needs (matmul.wgsl). */
+import { defineKernel, kernelVariants } from "../../device/kernel.ts";
+import type { Pass } from "../../device/pass.ts";
+import type { GpuTensor } from "../../device/tensor.ts";
+import source from "./matmul.wgsl" with { type: "text" };
+import { chooseTile, type Tile, tileGrid } from "./tile.ts";
+import { tileConstants } from "./tile_constants.ts";
+
+/**
+ * The operands in memory, row-major:
+ * `nt` a [m, k], b [n, k] · `nn` a [m, k], b [k, n] · `tn` a [k, m], b [k, n].
+ */
+export type MatmulLayout = "nt" | "nn" | "tn";
+
+const variantOf = kernelVariants((constants) =>
+  defineKernel({
+    label: "matmul",
+    source,
+    params: { m: "u32", n: "u32", k: "u32", alpha: "f32" },
+    bindings: {
+      a: constants["VEC_A"] ? "read vec4<f32>" : "read f32",
+      b: constants["VEC_B"] ? "read vec4<f32>" : "read f32",
+      bias: "read f32",
+      out: constants["VEC_OUT"] ? "read_write vec4<f32>" : "read_write f32",
+    },
+    constants,
+  })
+);
+
+/**
+ * out [m, n] = alpha · A · B + bias [n], with `a` and `b` in the given layout; with `accumulate`, added to `out`. Any
+ * m, n, k ≥ 1.
+ * @param call.tile replaces the chosen tile, for tests
+ * @throws RangeError if the grid exceeds the device's limits
+ */
+export function encodeMatmul(pass: Pass, call: {
+  a: GpuTensor;
+  b: GpuTensor;
+  out: GpuTensor;
+  m: number;
+  n: number;
+  k: number;
+  layout: MatmulLayout;
+  alpha?: number;
+  accumulate?: boolean;
+  bias?: GpuTensor;
+  tile?: Tile;
+}): void {
+  const { a, b, out, m, n, k, layout, alpha = 1, accumulate = false, bias } = call;
+  const shape = { m, n, k };
+  const tile = call.tile ?? chooseTile(shape, pass.processor);
+  const constants = {
+    ...tileConstants(tile, shape, { aAlongK: layout !== "tn", bAlongK: layout === "nt" }),
+    ACCUMULATE: accumulate,
+    BIAS: bias !== undefined,
+  };
+  pass.dispatch(variantOf(constants), {
+    params: { m, n, k, alpha },
+    tensors: { a, b, bias: bias ?? b, out },
+    groups: tileGrid(tile, shape),
+  });
+}

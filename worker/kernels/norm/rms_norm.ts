@@ -1,0 +1,80 @@
+/** RMSNorm, forward and backward; the formulas are in the WGSL. */
+import { defineKernel } from "../../device/kernel.ts";
+import type { Pass } from "../../device/pass.ts";
+import type { GpuTensor } from "../../device/tensor.ts";
+import forwardSource from "./rms_norm.wgsl" with { type: "text" };
+import backwardSource from "./rms_norm_backward.wgsl" with { type: "text" };
+
+/**
+ * Lanes that share a row. CPU drivers run a workgroup as vectors of 8 lanes and switch between them at each barrier, which
+ * costs more than the row's arithmetic; a single vector never switches.
+ */
+const GPU_LANES = 64;
+const CPU_LANES = 8;
+
+const forwardOf = (lanes: number) =>
+  defineKernel({
+    label: "rms_norm",
+    source: forwardSource,
+    constants: { LANES: lanes },
+    params: { columns: "u32", epsilon: "f32" },
+    bindings: { x: "read f32", weight: "read f32", y: "read_write f32", rstd: "read_write f32" },
+  });
+
+const backwardOf = (lanes: number) =>
+  defineKernel({
+    label: "rms_norm_backward",
+    source: backwardSource,
+    constants: { LANES: lanes },
+    params: { columns: "u32" },
+    bindings: {
+      x: "read f32",
+      weight: "read f32",
+      rstd: "read f32",
+      dy: "read f32",
+      dx: "read_write f32",
+    },
+  });
+
+const forward = { cpu: forwardOf(CPU_LANES), gpu: forwardOf(GPU_LANES) };
+const backward = { cpu: backwardOf(CPU_LANES), gpu: backwardOf(GPU_LANES) };
+const kindOf = (pass: Pass) => pass.processor.isCpu ? "cpu" : "gpu";
+
+/** y [rows, columns] = RMSNorm(x [rows, columns]) · weight [columns]; keeps rstd [rows] for the backward pass. */
+export function encodeRmsNorm(pass: Pass, call: {
+  x: GpuTensor;
+  weight: GpuTensor;
+  y: GpuTensor;
+  rstd: GpuTensor;
+  rows: number;
+  columns: number;
+  epsilon: number;
+  /** The default follows from the processor. */
+  kind?: "cpu" | "gpu";
+}): void {
+  const { x, weight, y, rstd, rows, columns, epsilon, kind = kindOf(pass) } = call;
+  pass.dispatch(forward[kind], {
+    params: { columns, epsilon },
+    tensors: { x, weight, y, rstd },
+    groups: [rows],
+  });
+}
+
+/** dx [rows, columns] += the gradient of RMSNorm's input, from dy [rows, columns] and the forward's x and rstd. */
+export function encodeRmsNormBackward(pass: Pass, call: {
+  x: GpuTensor;
+  weight: GpuTensor;
+  rstd: GpuTensor;
+  dy: GpuTensor;
+  dx: GpuTensor;
+  rows: number;
+  columns: number;
+  kind?: "cpu" | "gpu";
+}): void {
+  const { x, weight, rstd, dy, dx, rows, columns, kind = kindOf(pass) } = call;
+  pass.dispatch(backward[kind], {
+    params: { columns },
+    tensors: { x, weight, rstd, dy, dx },
+    groups: [rows],
+  });
+}

@@ -1,0 +1,72 @@
+import {
+  encodeCrossEntropyBackward,
+  encodeCrossEntropyLoss,
+  encodeCrossEntropyStats,
+} from "./cross_entropy.ts";
+import { crossEntropyCpu } from "./cross_entropy_cpu.ts";
+import { checkGradient } from "../testing/check_gradient.ts";
+import { checkKernel } from "../testing/kernel_contract.ts";
+import { f32Tolerance } from "../testing/tolerance.ts";
+import { randomNormal, testPrng } from "../testing/random_inputs.ts";
+
+/** Columns [first, first + width) of a matrix with `columns` columns. */
+function columnsOf(matrix: ArrayLike<number>, columns: number, first: number, width: number): Float32Array {
+  const rows = matrix.length / columns;
+  return Float32Array.from(
+    { length: rows * width },
+    (_, i) => matrix[Math.floor(i / width) * columns + first + i % width]!,
+  );
+}
+
+const CASES: [rows: number, columns: number, split: number][] = [[1, 1, 1], [3, 131, 64], [5, 259, 259], [
+  300,
+  70,
+  33,
+]];
+for (const [rows, columns, split] of CASES) {
+  Deno.test(`cross entropy ${rows}×${columns} in chunks of ${split} agrees with its reference`, async () => {
+    const prng = testPrng(`cross entropy ${rows} ${columns}`);
+    const logits = randomNormal(prng, rows * columns, 5);
+    logits[0] = 120; // exp(120) is beyond f32
+    const labels = Uint32Array.from({ length: rows }, () => prng.below(columns));
+    const { loss, gradient } = crossEntropyCpu(logits, labels, columns);
+    const rest = columns - split;
+    const low = columnsOf(logits, columns, 0, split);
+    const high = rest > 0 ? columnsOf(logits, columns, split, rest) : new Float32Array(1);
+    await checkKernel({
+      label: `cross entropy ${rows}×${columns}`,
+      inputs: { labels, stats: new Float32Array(rows * 3) },
+      initial: { low, high },
+      expected: {
+        loss: [loss],
+        low: columnsOf(gradient, columns, 0, split),
+        high: rest > 0 ? columnsOf(gradient, columns, split, rest) : [0],
+      },
+      encode: (pass, t) => {
+        const chunk = { labels: t.labels, stats: t.stats, rows };
+        const chunks = [{ ...chunk, logits: t.low, columns: split, firstColumn: 0 }];
+        if (rest > 0) chunks.push({ ...chunk, logits: t.high, columns: rest, firstColumn: split });
+        for (const part of chunks) encodeCrossEntropyStats(pass, part);
+        encodeCrossEntropyLoss(pass, { stats: t.stats, loss: t.loss, rows });
+        for (const part of chunks) encodeCrossEntropyBackward(pass, part);
+      },
+      tolerance: {
+        loss: f32Tolerance(columns, 10) + f32Tolerance(rows, Math.max(1, loss)),
+        low: f32Tolerance(columns, 4),
+        high: f32Tolerance(columns, 4),
+      },
+    });
+  });
+}
+
+Deno.test("cross entropy's gradient is the derivative of its loss", () => {
+  const prng = testPrng("cross entropy finite differences");
+  const logits = Float64Array.from(randomNormal(prng, 12));
+  const labels = [3, 0];
+  checkGradient(
+    "logits",
+    (at) => crossEntropyCpu(at, labels, 6).loss,
+    logits,
+    crossEntropyCpu(logits, labels, 6).gradient,
+  );
+});
