@@ -1,9 +1,9 @@
 /** `/v1/files`: uploads, and the results of jobs. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { parseExpiresAfter } from "./expires_after.ts";
-import type { FileStore, ReceivedFile } from "../jobs/file_store.ts";
-import { UPLOAD_PURPOSES } from "../jobs/file_store.ts";
-import type { FileRecord } from "../jobs/job_store.ts";
+import type { FileStore, ReceivedFile } from "../jobs/files/file_store.ts";
+import { UPLOAD_PURPOSES } from "../jobs/files/file_store.ts";
+import type { FileRecord } from "../jobs/stores/job_store.ts";
 import {
   addDescribed,
   bytesContent,

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { parseJobRequest } from "../job_request/parse.ts";
-import { withWorld } from "./app_fixture.ts";
-import type { World } from "./app_fixture.ts";
+import { withWorld } from "../testing/app_fixture.ts";
+import type { World } from "../testing/app_fixture.ts";
 
 function form(fields: Record<string, string | File>): RequestInit {
   const body = new FormData();

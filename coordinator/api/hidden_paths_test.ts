@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { parseJobRequest } from "../job_request/parse.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { withWorld } from "./app_fixture.ts";
-import type { World } from "./app_fixture.ts";
+import { withWorld } from "../testing/app_fixture.ts";
+import type { World } from "../testing/app_fixture.ts";
 import { createPathHider } from "./hidden_paths.ts";
 
 Deno.test("folders are taken out of paths, the longest first, however they are spelled", () => {

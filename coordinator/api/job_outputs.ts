@@ -1,9 +1,9 @@
 /** What a job gives: `/v1/fine_tuning/jobs/{id}/` events, checkpoints and artifacts. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import { isFinished } from "../jobs/job.ts";
-import { unknownPlace } from "../jobs/job_store.ts";
-import type { CheckpointRecord } from "../jobs/job_store.ts";
+import { isFinished } from "../jobs/record/job.ts";
+import { unknownPlace } from "../jobs/stores/job_store.ts";
+import type { CheckpointRecord } from "../jobs/stores/job_store.ts";
 import { DamagedFileError } from "../storage/verified_file.ts";
 import {
   addDescribed,

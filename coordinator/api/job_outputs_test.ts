@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Clock } from "../../shared/clock.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
-import { withWorld } from "./app_fixture.ts";
-import type { World } from "./app_fixture.ts";
+import { withWorld } from "../testing/app_fixture.ts";
+import type { World } from "../testing/app_fixture.ts";
 import { openEventStream } from "./event_stream.ts";
 
 async function submit(world: World, text = "a\nb"): Promise<string> {

@@ -8,7 +8,7 @@ import {
   trainingSchema,
 } from "../../shared/job/job_spec.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { MetadataFilter } from "../jobs/job_store.ts";
+import type { MetadataFilter } from "../jobs/stores/job_store.ts";
 import { addDescribed, errorAnswers, idParameter, jsonContent, pageQuery, userSecurity } from "./services.ts";
 import type { Api, ApiServices } from "./services.ts";
 import { readJson } from "./transport/bodies.ts";

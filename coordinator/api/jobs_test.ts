@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { withWorld } from "./app_fixture.ts";
-import type { World } from "./app_fixture.ts";
+import { withWorld } from "../testing/app_fixture.ts";
+import type { World } from "../testing/app_fixture.ts";
 
 function post(world: World, body: unknown, contentType = "application/json"): Promise<Response> {
   return Promise.resolve(world.app.request("/v1/fine_tuning/jobs", {

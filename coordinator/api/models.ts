@@ -3,7 +3,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { addDescribed, errorAnswers, jsonContent, pathParameter, userSecurity } from "./services.ts";
 import type { Api, ApiServices } from "./services.ts";
-import { findTunedModel } from "../jobs/tuned_models.ts";
+import { findTunedModel } from "../jobs/results/tuned_models.ts";
 import { HttpError } from "./transport/errors.ts";
 import { listSchema, listView, modelSchema, seconds, workerSchema, workerView } from "./views.ts";
 

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { parseJobRequest } from "../job_request/parse.ts";
-import { withWorld } from "./app_fixture.ts";
+import { withWorld } from "../testing/app_fixture.ts";
 
 Deno.test("models are the folders below the roots and the results of jobs, found by ids with slashes", () =>
   withWorld({}, async (world) => {

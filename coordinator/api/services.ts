@@ -6,13 +6,13 @@ import type { Clock } from "../../shared/clock.ts";
 import type { ParsedJobRequest } from "../job_request/parse.ts";
 import type { Access } from "../access/access.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
-import type { FileStore } from "../jobs/file_store.ts";
+import type { FileStore } from "../jobs/files/file_store.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { HidePaths } from "./hidden_paths.ts";
 import type { JobService } from "../jobs/job_service.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
-import type { JobStore } from "../jobs/job_store.ts";
-import type { UploadStore } from "../jobs/upload_store.ts";
+import type { JobStore } from "../jobs/stores/job_store.ts";
+import type { UploadStore } from "../jobs/files/upload_store.ts";
 import { errorSchema, invalidInput } from "./transport/errors.ts";
 
 /** Where a worker finds the fleet. */

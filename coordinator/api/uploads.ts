@@ -1,9 +1,9 @@
 /** `/v1/uploads`: a file in parts. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { parseExpiresAfter } from "./expires_after.ts";
-import { UPLOAD_PURPOSES } from "../jobs/file_store.ts";
-import { MAX_PART_BYTES } from "../jobs/upload_store.ts";
-import type { Upload } from "../jobs/upload_store.ts";
+import { UPLOAD_PURPOSES } from "../jobs/files/file_store.ts";
+import { MAX_PART_BYTES } from "../jobs/files/upload_store.ts";
+import type { Upload } from "../jobs/files/upload_store.ts";
 import {
   addDescribed,
   errorAnswers,

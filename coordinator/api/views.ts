@@ -8,10 +8,10 @@ import {
   trainingSchema,
 } from "../../shared/job/job_spec.ts";
 import type { WorkerView } from "../fleet/fleet.ts";
-import { checkpointModelName, jobErrorSchema, jobStatusSchema } from "../jobs/job.ts";
-import type { JobRecord } from "../jobs/job.ts";
-import { eventLevelSchema, eventTypeSchema } from "../jobs/job_store.ts";
-import type { CheckpointRecord, FileRecord, JobEvent, Page } from "../jobs/job_store.ts";
+import { checkpointModelName, jobErrorSchema, jobStatusSchema } from "../jobs/record/job.ts";
+import type { JobRecord } from "../jobs/record/job.ts";
+import { eventLevelSchema, eventTypeSchema } from "../jobs/stores/job_store.ts";
+import type { CheckpointRecord, FileRecord, JobEvent, Page } from "../jobs/stores/job_store.ts";
 
 export const timestamp = z.int().openapi({ description: "Seconds since the Unix epoch" });
 

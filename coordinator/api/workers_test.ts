@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
 import { workerIdOf } from "../../shared/protocol/ids.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
-import { JOIN_TOKEN, LIFETIME_MS, withWorld } from "./app_fixture.ts";
+import { JOIN_TOKEN, LIFETIME_MS, withWorld } from "../testing/app_fixture.ts";
 import type { Api } from "./services.ts";
 import { sha256Of } from "../storage/streamed_file.ts";
 

@@ -1,7 +1,7 @@
 /** Results of jobs as models of the `openai` package. */
 import { assertEquals, assertRejects } from "@std/assert";
 import OpenAI from "openai";
-import type { World } from "../../coordinator/api/app_fixture.ts";
+import type { World } from "../../coordinator/testing/app_fixture.ts";
 import { withClient } from "./openai_client_fixture.ts";
 
 async function trained(client: OpenAI, world: World, fields: Record<string, unknown> = {}) {
