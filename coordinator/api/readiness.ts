@@ -1,7 +1,7 @@
 /** What /readyz finds: everything that jobs need to be stored is written to, at most once a second however often it is asked. */
 import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
-import type { ReadinessCheck } from "./services.ts";
+import type { ReadinessCheck } from "./routes/services.ts";
 
 /** Each probe costs two syncs of the disk and a message at the broker. */
 const KEPT_MS = 1000;

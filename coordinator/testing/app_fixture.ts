@@ -8,7 +8,8 @@ import { openAccessStore } from "../access/access_store.ts";
 import { createApp } from "../api/app.ts";
 import { createPathHider } from "../api/hidden_paths.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
-import type { Api, ApiServices, ReadinessCheck } from "../api/services.ts";
+import type { Api } from "../api/routes/describe.ts";
+import type { ApiServices, ReadinessCheck } from "../api/routes/services.ts";
 import { createHashCache } from "../base_models/hash_cache.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
@@ -73,6 +74,12 @@ export interface WorldOptions {
   readonly maxUploadBytes?: number;
   /** An earlier world, whose store and folder this one takes over. */
   readonly after?: World;
+}
+
+/** Status, code and field of an answer that is an error. */
+export async function errorOf(response: Response): Promise<[number, string, string | null]> {
+  const { error } = await response.json();
+  return [response.status, error.code, error.param];
 }
 
 /** Runs `body` in a world with the base model "org/tiny", and stops it afterwards. */

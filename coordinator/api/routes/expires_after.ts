@@ -1,5 +1,5 @@
 /** OpenAI's `expires_after`: how long an upload is kept. */
-import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { LoraFleetError, quote } from "../../../shared/errors.ts";
 
 /** OpenAI's bounds: an hour, thirty days. */
 const MIN_SECONDS = 3600;

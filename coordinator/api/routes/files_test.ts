@@ -1,17 +1,12 @@
 import { assertEquals } from "@std/assert";
-import { parseJobRequest } from "../job_request/parse.ts";
-import { withWorld } from "../testing/app_fixture.ts";
-import type { World } from "../testing/app_fixture.ts";
+import { parseJobRequest } from "../../job_request/parse.ts";
+import { errorOf, withWorld } from "../../testing/app_fixture.ts";
+import type { World } from "../../testing/app_fixture.ts";
 
 function form(fields: Record<string, string | File>): RequestInit {
   const body = new FormData();
   for (const [name, value] of Object.entries(fields)) body.append(name, value);
   return { method: "POST", body };
-}
-
-async function errorOf(response: Response): Promise<[number, string, string | null]> {
-  const { error } = await response.json();
-  return [response.status, error.code, error.param];
 }
 
 async function onDisk(world: World): Promise<number> {

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import { createFakeClock } from "../../shared/testing/fake_clock.ts";
-import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
-import { JOIN_TOKEN, withWorld, type World } from "../testing/app_fixture.ts";
+import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
+import { createNatsKeys } from "../../../shared/bus/nats_keys.ts";
+import { JOIN_TOKEN, withWorld, type World } from "../../testing/app_fixture.ts";
 
 const headers = { "content-type": "application/json" };
 

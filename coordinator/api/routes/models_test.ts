@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { parseJobRequest } from "../job_request/parse.ts";
-import { withWorld } from "../testing/app_fixture.ts";
+import { parseJobRequest } from "../../job_request/parse.ts";
+import { withWorld } from "../../testing/app_fixture.ts";
 
 Deno.test("models are the folders below the roots and the results of jobs, found by ids with slashes", () =>
   withWorld({}, async (world) => {
@@ -22,34 +22,4 @@ Deno.test("models are the folders below the roots and the results of jobs, found
     const none = await world.app.request("/v1/models/org/none");
     const { error } = await none.json();
     assertEquals([none.status, error.code, error.param], [404, "model_not_found", "model"]);
-  }));
-
-Deno.test("workers are shown with their state and speed", () =>
-  withWorld({}, async ({ app }) => {
-    const list = await (await app.request("/v1/workers")).json();
-    assertEquals(list, {
-      object: "list",
-      data: [{
-        object: "worker",
-        id: "w1",
-        incarnation: "w1-1",
-        name: "pc",
-        gpu: "a GPU",
-        state: "ready",
-        job_id: null,
-        joined_at: 1_700_000_000,
-        last_heartbeat_at: 1_700_000_001,
-        max_heartbeat_gap_ms: 12.5,
-        micro_batches_done: 7,
-        tokens_per_second: 1000,
-        gradient_bytes_sent: 4096,
-        reason: null,
-        strikes: [],
-        accusations: [],
-        quarantine: null,
-      }],
-      has_more: false,
-      first_id: "w1",
-      last_id: "w1",
-    });
   }));

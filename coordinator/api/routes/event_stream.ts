@@ -1,9 +1,9 @@
 /** A job's events as server-sent events, from any event on, until the job has finished. */
-import type { Clock } from "../../shared/clock.ts";
-import { isFinished } from "../jobs/record/job.ts";
-import type { JobService } from "../jobs/job_service.ts";
-import type { JobStore } from "../jobs/stores/job_store.ts";
-import { eventView } from "./views.ts";
+import type { Clock } from "../../../shared/clock.ts";
+import { isFinished } from "../../jobs/record/job.ts";
+import type { JobService } from "../../jobs/job_service.ts";
+import type { JobStore } from "../../jobs/stores/job_store.ts";
+import { eventView } from "../views/event_view.ts";
 
 /** Proxies cut connections that are silent for a minute or less. */
 const KEEP_ALIVE_MS = 15_000;

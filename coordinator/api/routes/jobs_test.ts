@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { withWorld } from "../testing/app_fixture.ts";
-import type { World } from "../testing/app_fixture.ts";
+import { errorOf, withWorld } from "../../testing/app_fixture.ts";
+import type { World } from "../../testing/app_fixture.ts";
 
 function post(world: World, body: unknown, contentType = "application/json"): Promise<Response> {
   return Promise.resolve(world.app.request("/v1/fine_tuning/jobs", {
@@ -8,11 +8,6 @@ function post(world: World, body: unknown, contentType = "application/json"): Pr
     body: typeof body === "string" ? body : JSON.stringify(body),
     headers: { "content-type": contentType },
   }));
-}
-
-async function errorOf(response: Response): Promise<[number, string, string | null]> {
-  const { error } = await response.json();
-  return [response.status, error.code, error.param];
 }
 
 Deno.test("a job is shown as OpenAI's object with our groups", () =>

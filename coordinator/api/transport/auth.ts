@@ -1,9 +1,9 @@
 /** Who may ask what: API keys for users, signed tokens for workers, and nobody but this machine without a key. */
 import type { Context, MiddlewareHandler } from "hono";
-import { LoraFleetError } from "../../shared/errors.ts";
-import type { Access } from "../access/access.ts";
-import { HttpError } from "./transport/errors.ts";
-import { equalSecrets } from "../access/secrets.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import type { Access } from "../../access/access.ts";
+import { HttpError } from "./errors.ts";
+import { equalSecrets } from "../../access/secrets.ts";
 
 /** The token of `Authorization: Bearer`; the empty text, which no secret is, where there is none. */
 export function bearerOf(c: Context): string {
