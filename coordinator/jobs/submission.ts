@@ -1,7 +1,7 @@
 /** Submitting a job: what can be checked at once is checked before the job exists. */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { ParsedJobRequest } from "../job_request/parse.ts";
-import { RESULT_PURPOSE } from "./files/file_store.ts";
+import { RESULT_PURPOSE } from "./files/result_files.ts";
 import type { FileStore } from "./files/file_store.ts";
 import type { JobContext } from "./job_context.ts";
 import { newJob } from "./record/job.ts";

@@ -1,6 +1,6 @@
 /** `/v1/files`: uploads, and the results of jobs. */
 import { z } from "@hono/zod-openapi";
-import { UPLOAD_PURPOSES } from "../../jobs/files/file_store.ts";
+import { UPLOAD_PURPOSES } from "../../jobs/files/file_rules.ts";
 import type { FileStore, ReceivedFile } from "../../jobs/files/file_store.ts";
 import type { FileRecord } from "../../jobs/stores/job_store.ts";
 import { readText } from "../transport/bodies.ts";

@@ -1,8 +1,8 @@
 /** `/v1/uploads`: a file in parts. */
 import { z } from "@hono/zod-openapi";
-import { UPLOAD_PURPOSES } from "../../jobs/files/file_store.ts";
+import { UPLOAD_PURPOSES } from "../../jobs/files/file_rules.ts";
 import { MAX_PART_BYTES } from "../../jobs/files/upload_store.ts";
-import type { Upload, UploadPart } from "../../jobs/files/upload_store.ts";
+import type { Upload, UploadPart } from "../../jobs/files/upload_registry.ts";
 import { readObject } from "../transport/bodies.ts";
 import { faulty, readForm } from "../transport/form.ts";
 import { fileSchema, fileView } from "../views/file_view.ts";
