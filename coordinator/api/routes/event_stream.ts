@@ -5,7 +5,7 @@ import type { JobService } from "../../jobs/job_service.ts";
 import type { JobStore } from "../../jobs/stores/job_store.ts";
 import { eventView } from "../views/event_view.ts";
 
-/** Proxies cut connections that are silent for a minute or less. */
+/** Proxies close connections that are silent for a minute or less. */
 const KEEP_ALIVE_MS = 15_000;
 const BATCH_SIZE = 100;
 
@@ -17,8 +17,8 @@ export interface EventStreamOptions {
 }
 
 /**
- * Each event is `id:` and `data:` with its JSON; the last one is named `done` and holds the job's status, so that a
- * client knows that there is nothing to reconnect for. Starts after the event with number `after`.
+ * Starts after the event with number `after`. Each event has `id:` and `data:` with its JSON; the last one is named `done` and
+ * has the job's status, so that a client does not reconnect.
  */
 export function openEventStream(
   jobId: string,
@@ -49,7 +49,7 @@ export function openEventStream(
           send(`event: done\ndata: ${JSON.stringify({ status })}\n\n`);
           return end();
         }
-        // No await stands between the look into the store and the watch: no change can slip through.
+        // Without an await between reading the store and watching, no change is missed.
         if (await nextChange(jobs, jobId, clock, signal) === "silence") return send(": still here\n\n");
       }
       end();

@@ -1,4 +1,4 @@
-/** OpenAI's `expires_after`: how long an upload is kept. */
+/** OpenAI's `expires_after`: an upload's lifetime. */
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 
 /** OpenAI's bounds: an hour, thirty days. */
@@ -6,8 +6,8 @@ const MIN_SECONDS = 3600;
 const MAX_SECONDS = 2_592_000;
 
 /**
- * Milliseconds from a file's creation to its end; null where neither part is given. Throws `invalid_request` that names
- * the part at fault, as a form spells it.
+ * A file's lifetime in milliseconds; null if neither part is given. Throws `invalid_request` that names the part at fault as a
+ * form spells it.
  */
 export function parseExpiresAfter(anchor: unknown, seconds: unknown): number | null {
   const isGiven = (value: unknown) => value !== null && value !== undefined;

@@ -87,7 +87,7 @@ Deno.test("events are followed live, to the end", () =>
     assertEquals([last?.name, last?.data], ["done", '{"status":"succeeded"}']);
   }));
 
-Deno.test("a client that comes back gets what it missed, and 204 when that is nothing", () =>
+Deno.test("a client that reconnects gets the events that it missed, or 204 if there are none", () =>
   withWorld({}, async (world) => {
     const id = await submit(world);
     await world.finished(id);

@@ -77,7 +77,7 @@ Deno.test("artifacts that merely lie on the disk are not those of the job", () =
     assertEquals(await errorOf(response), [404, "not_found", "name"]);
   }));
 
-Deno.test("a damaged artifact is not served, as a checkpoint or as a result, and whoever has it is asked again", () =>
+Deno.test("a damaged artifact is served neither as a checkpoint nor as a result, and is requested again from a worker", () =>
   withWorld({}, async (world) => {
     const id = await submit(world);
     const { resultFiles } = await world.finished(id);

@@ -25,7 +25,7 @@ async function join(app: World["app"], token: string): Promise<[number, string]>
 const list = async (app: World["app"]) =>
   (await (await app.request("http://localhost/v1/join-tokens")).json()).data;
 
-Deno.test("a token is told once, lets workers in until its time is over, and says so afterwards", async () => {
+Deno.test("a token is shown once, admits workers until it expires, and is listed as expired afterwards", async () => {
   const clock = createFakeClock(1_700_000_000_000);
   await withWorld({ clock }, async ({ app }) => {
     const { body: made } = await make(app, { name: "pods", expires_in_seconds: 60 });
@@ -45,7 +45,7 @@ Deno.test("a token is told once, lets workers in until its time is over, and say
   });
 });
 
-Deno.test("a revoked token lets nobody in; its workers stay, or go with it", () =>
+Deno.test("a revoked token admits no worker; its workers stay or are revoked with it", () =>
   withWorld({}, async ({ app, revoked, access }) => {
     const { body: made } = await make(app, {});
     assertEquals([made.name, made.expires_at], ["by the API", null]);

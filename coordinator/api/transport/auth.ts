@@ -1,16 +1,16 @@
-/** Who may ask what: API keys for users, signed tokens for workers, and nobody but this machine without a key. */
+/** Authentication: API keys for users, signed tokens for workers; without API keys only this machine is served. */
 import type { Context, MiddlewareHandler } from "hono";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import type { Access } from "../../access/access.ts";
 import { HttpError } from "./errors.ts";
 import { equalSecrets } from "../../access/secrets.ts";
 
-/** The token of `Authorization: Bearer`; the empty text, which no secret is, where there is none. */
+/** The token of `Authorization: Bearer`, or the empty text, which is never a secret. */
 export function bearerOf(c: Context): string {
   return /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1] ?? "";
 }
 
-/** Lets pass who shows one of the API keys. */
+/** Requires one of the API keys. */
 export function requireApiKey(keys: readonly string[]): MiddlewareHandler {
   return async (c, next) => {
     const token = bearerOf(c);
@@ -18,14 +18,14 @@ export function requireApiKey(keys: readonly string[]): MiddlewareHandler {
     if (!keys.some((key) => equalSecrets(token, key))) {
       throw new LoraFleetError(
         "unauthorized",
-        'the API key in the header "Authorization" is none of the coordinator\'s: LORAFLEET_API_KEY, or --api-key, names them when it starts',
+        'the API key in the header "Authorization" is not one of the coordinator\'s, which are set by LORAFLEET_API_KEY or --api-key',
       );
     }
     await next();
   };
 }
 
-/** Lets pass a worker that shows the token which it got when it joined. */
+/** Requires the token that a worker got when it joined. */
 export function requireWorker(access: Pick<Access, "identify">): MiddlewareHandler {
   return async (c, next) => {
     const token = bearerOf(c);
@@ -40,8 +40,8 @@ function missing(what: string): LoraFleetError {
 }
 
 /**
- * Without API keys the server listens on the loopback interface alone, but a web page in a browser on this machine
- * could still reach it: by its own name that resolves to 127.0.0.1, or by a form that needs no permission.
+ * Without API keys the server listens only on the loopback interface. A web page in a browser on this machine could still
+ * reach it, by a name of its own that resolves to 127.0.0.1 or by a form that needs no permission.
  */
 export function requireLocalCaller(): MiddlewareHandler {
   return async (c, next) => {
@@ -52,7 +52,7 @@ export function requireLocalCaller(): MiddlewareHandler {
       throw new HttpError(
         403,
         "forbidden",
-        "without an API key only programs on this machine may use the API, and no page of another site; " +
+        "without an API key only programs on this machine may use the API, not web pages of other sites; " +
           "start the coordinator with --api-key",
       );
     }
@@ -60,7 +60,7 @@ export function requireLocalCaller(): MiddlewareHandler {
   };
 }
 
-/** What is served is data, whoever has written it: a browser is not to run it, guess what it is, or frame it. A page says more. */
+/** All answers are data, possibly from strangers: a browser must not run, sniff or frame them. */
 export const dataForNoBrowser: MiddlewareHandler = async (c, next) => {
   await next();
   c.header("x-content-type-options", "nosniff");
