@@ -89,7 +89,7 @@ Deno.test("what OpenAI has and lorafleet has not is a 404 of OpenAI's shape that
       () => client.batches.list(),
     ];
     for (const call of calls) {
-      const error = await assertRejects(async () => await call(), OpenAI.NotFoundError, "not offered");
+      const error = await assertRejects(async () => await call(), OpenAI.NotFoundError, "lorafleet does not");
       assertEquals([error.code, error.type], ["unknown_url", "invalid_request_error"]);
     }
   }));
