@@ -5,7 +5,7 @@
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { catchUncaught, detailOf, type Logger, processLogger } from "../shared/log.ts";
-import { assertAdapterMoved } from "./jobs/adapter_check.ts";
+import { assertAdapterMoved } from "./jobs/results/adapter_check.ts";
 import { parseConfig, USAGE } from "./config/config.ts";
 import type { CoordinatorConfig } from "./config/config.ts";
 import { connectFleet } from "./start/connect_fleet.ts";

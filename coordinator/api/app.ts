@@ -1,21 +1,41 @@
-/** The HTTP API: who may ask what, the routes, one shape of errors, and its own description. */
-import { knownQueryOnly } from "./transport/known_query.ts";
-import { addDescribed, errorAnswers, jsonContent, newApi } from "./services.ts";
-import type { Api, ApiServices } from "./services.ts";
-import { dataForNoBrowser, requireApiKey, requireLocalCaller, requireWorker } from "./auth.ts";
-import { errorResponse, unknownRoute } from "./transport/errors.ts";
-import { addFileRoutes } from "./files.ts";
-import { addHealthRoutes } from "./health.ts";
-import { addJobOutputRoutes } from "./job_outputs.ts";
-import { addJobRoutes } from "./jobs.ts";
-import { addJoinTokenRoutes } from "./join_tokens.ts";
-import { addModelRoutes } from "./models.ts";
-import { pacedBodies } from "./transport/paced_body.ts";
-import { addUploadRoutes } from "./uploads.ts";
-import { addWorkerRoutes } from "./workers.ts";
+/** The HTTP API: authentication, the routes, one form of errors, and its own description. */
 import { z } from "@hono/zod-openapi";
+import { addBaseModelRoutes } from "./routes/base_models.ts";
+import { addCheckpointUploadRoutes } from "./routes/checkpoint_uploads.ts";
+import { addDescribed, jsonContent, newApi, openRoute } from "./routes/describe.ts";
+import type { Api } from "./routes/describe.ts";
+import { addFileRoutes } from "./routes/files.ts";
+import { addHealthRoutes } from "./routes/health.ts";
+import { addJobEventRoutes } from "./routes/job_events.ts";
+import { addJobOutputRoutes } from "./routes/job_outputs.ts";
+import { addJobRoutes } from "./routes/jobs.ts";
+import { addJoinTokenRoutes } from "./routes/join_tokens.ts";
+import { addJoinRoutes } from "./routes/joining.ts";
+import { addModelRoutes } from "./routes/models.ts";
+import type { ApiServices } from "./routes/services.ts";
+import { addUploadRoutes } from "./routes/uploads.ts";
+import { addWorkerRoutes } from "./routes/workers.ts";
+import { dataForNoBrowser, requireApiKey, requireLocalCaller, requireWorker } from "./transport/auth.ts";
+import { errorResponse, unknownRoute } from "./transport/errors.ts";
+import { knownQueryOnly } from "./transport/known_query.ts";
+import { pacedBodies } from "./transport/paced_body.ts";
 
 const API_VERSION = "0.1.0";
+
+const ROUTES = [
+  addFileRoutes,
+  addUploadRoutes,
+  addJobRoutes,
+  addJobEventRoutes,
+  addJobOutputRoutes,
+  addModelRoutes,
+  addJoinRoutes,
+  addWorkerRoutes,
+  addBaseModelRoutes,
+  addCheckpointUploadRoutes,
+  addJoinTokenRoutes,
+  addHealthRoutes,
+];
 
 /** The app over its services; `app.fetch` serves it, `app.request` tests it. */
 export function createApp(services: ApiServices): Api {
@@ -33,44 +53,29 @@ export function createApp(services: ApiServices): Api {
 
   api.use("*", knownQueryOnly(api));
 
-  addFileRoutes(api, services);
-  addUploadRoutes(api, services);
-  addJobRoutes(api, services);
-  addJobOutputRoutes(api, services);
-  addModelRoutes(api, services);
-  addWorkerRoutes(api, services);
-  addJoinTokenRoutes(api, services);
-  addHealthRoutes(api, {
-    ...services,
-    readiness: async () =>
-      (await services.readiness()).map(({ name, problem }) => ({
-        name,
-        problem: problem === null ? null : hidePaths(problem),
-      })),
-  });
+  for (const addRoutes of ROUTES) addRoutes(api, services);
   addDescription(api);
   return api;
 }
 
+const describe = openRoute({
+  method: "get",
+  path: "/openapi.json",
+  operationId: "describe",
+  summary: "This description",
+  responses: { 200: jsonContent(z.record(z.string(), z.unknown()), "OpenAPI 3.1") },
+});
+
 function addDescription(api: Api): void {
-  const bearer = (description: string) => ({ type: "http", scheme: "bearer", description }) as const;
-  api.openAPIRegistry.registerComponent(
-    "securitySchemes",
-    "apiKey",
-    bearer("A key of LORAFLEET_API_KEY or --api-key; none is asked for where the coordinator has none"),
-  );
-  api.openAPIRegistry.registerComponent(
-    "securitySchemes",
-    "workerToken",
-    bearer("What a worker has got by POST /join/{token}"),
-  );
-  addDescribed(api, {
-    method: "get",
-    path: "/openapi.json",
-    operationId: "describe",
-    summary: "This description",
-    responses: { 200: jsonContent(z.record(z.string(), z.unknown()), "OpenAPI 3.1"), ...errorAnswers },
-  }, (c) => c.json(openApiDocument(api), 200));
+  const addBearer = (name: string, description: string) =>
+    api.openAPIRegistry.registerComponent("securitySchemes", name, {
+      type: "http",
+      scheme: "bearer",
+      description,
+    });
+  addBearer("apiKey", "A key of LORAFLEET_API_KEY or --api-key; not required if the coordinator has none");
+  addBearer("workerToken", "The token that a worker gets from POST /join/{token}");
+  addDescribed(api, describe, (c) => c.json(openApiDocument(api), 200));
 }
 
 function openApiDocument(api: Api) {
@@ -79,7 +84,7 @@ function openApiDocument(api: Api) {
     info: {
       title: "lorafleet",
       version: API_VERSION,
-      description: "Fine-tuning with QLoRA on a fleet of workers, in the shape of OpenAI's fine-tuning API",
+      description: "Fine-tuning with QLoRA on a fleet of workers, in the form of OpenAI's fine-tuning API",
     },
   });
 }

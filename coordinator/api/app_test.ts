@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { z } from "zod";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { JOIN_TOKEN, withWorld } from "./app_fixture.ts";
+import { JOIN_TOKEN, withWorld } from "../testing/app_fixture.ts";
 import { createApp } from "./app.ts";
 
 const errorSchema = z.object({

@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { parseJobRequest } from "../job_request/parse.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { withWorld } from "./app_fixture.ts";
-import type { World } from "./app_fixture.ts";
+import { withWorld } from "../testing/app_fixture.ts";
+import type { World } from "../testing/app_fixture.ts";
 import { createPathHider } from "./hidden_paths.ts";
 
 Deno.test("folders are taken out of paths, the longest first, however they are spelled", () => {
@@ -79,7 +79,7 @@ async function bodies(world: World, jobIds: readonly string[]): Promise<[string,
   return found;
 }
 
-Deno.test("no answer tells where models and files lie, whatever goes wrong with them", () =>
+Deno.test("no answer reveals the paths of models and files, whatever fails", () =>
   withWorld({
     checkModel: async (spec, folder) => {
       if (spec.model === "org/unreadable") await Deno.readTextFile(`${folder}/none.json`);
@@ -124,7 +124,7 @@ Deno.test("no answer tells where models and files lie, whatever goes wrong with 
     for (const status of ["200", "400", "404", "500", "507"]) {
       assertEquals(statuses.has(status), true, `no ${status}`);
     }
-    // Who runs the coordinator is told.
+    // The operator sees the paths.
     assertEquals(
       world.defects.some((defect) => defect.includes(`${world.folder}/files`)),
       true,

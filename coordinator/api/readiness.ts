@@ -1,15 +1,15 @@
-/** What /readyz finds: everything that jobs need to be stored is written to, at most once a second however often it is asked. */
+/** The checks of /readyz: each store that jobs need is written to, at most once a second. */
 import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
-import type { ReadinessCheck } from "./services.ts";
+import type { ReadinessCheck } from "./routes/services.ts";
 
-/** Each probe costs two syncs of the disk and a message at the broker. */
+/** A probe costs two disk syncs and a message to the broker. */
 const KEPT_MS = 1000;
 
-/** Rejects with what is wrong. */
+/** Each one throws or rejects with the problem. */
 export type Probes = Readonly<Record<string, () => unknown>>;
 
-/** The function runs all probes, or gives what it found less than a second ago; whoever asks meanwhile waits for the same. */
+/** Returns a function that runs all probes, or returns the result of a run in the last second. */
 export function createReadiness(
   clock: Pick<Clock, "now">,
   probes: Probes,

@@ -1,23 +1,23 @@
-/** A job request while its fields are collected from the several places where a client may have written them. */
+/** A job request while its fields are collected; clients may set a field in several places. */
 import { invalidField, isAbsent, sameJson, show } from "./errors.ts";
 import { VALUE_ALIASES } from "./fields.ts";
 
 export interface DraftField {
   readonly value: unknown;
   readonly param: string;
-  /** What the client wrote, where that is another value: a batch size that becomes a count of micro-batches. */
+  /** The client's own value if it differs, such as a batch size that becomes a count of micro-batches. */
   readonly written?: unknown;
 }
 
-/** A request on its way to a spec: flat paths (`training.learning_rate`) and how the client spelled them. */
+/** A request on its way to a spec: flat paths (`training.learning_rate`) with the client's spelling. */
 export interface Draft {
   readonly fields: Map<string, DraftField>;
   readonly warnings: string[];
-  /** Paths of fields that were accepted and change nothing. */
+  /** Paths of accepted fields without effect. */
   readonly withoutEffect: string[];
 }
 
-/** Sets a field of the spec; null is absence. Throws where it was given twice with different values. */
+/** Sets a field of the spec unless the value is null. Throws if an earlier value differs. */
 export function put(draft: Draft, path: string, value: unknown, param: string, written = value): void {
   if (isAbsent(value)) return;
   const translated = typeof value === "string" ? VALUE_ALIASES[path]?.[value] ?? value : value;

@@ -1,4 +1,4 @@
-/** Errors of a job request in the words of a person: what is so, and what would be right. */
+/** Errors of a job request: what is so, and what would be right. */
 import type { z } from "zod";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { canonicalJson } from "../../shared/job/job_spec_hash.ts";
@@ -7,7 +7,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Clients send null for what they leave out. */
+/** Clients send null for fields that they leave out. */
 export function isAbsent(value: unknown): value is null | undefined {
   return value === null || value === undefined;
 }
@@ -31,7 +31,7 @@ export function invalidField(param: string, message: string): LoraFleetError {
   return new LoraFleetError("invalid_request", message, { param });
 }
 
-/** The schema's first complaint, about the field that the client called `param` and set to `value`. */
+/** A schema's issue with the field that the client called `param` and set to `value`. */
 export function explainIssue(issue: z.core.$ZodIssue, param: string, value: unknown): LoraFleetError {
   const isQuoted = issue.code === "invalid_type" && typeof value === "string" && value.trim() !== "" &&
     ["number", "int"].includes(issue.expected) && Number.isFinite(Number(value));

@@ -1,20 +1,20 @@
 /**
- * Fields of transformers, PEFT, TRL and bitsandbytes that existing scripts set and that are no fields of a JobSpec:
- * each has another place, is accepted at the values that describe what lorafleet does, or changes nothing here.
+ * Fields of transformers, PEFT, TRL and bitsandbytes that existing scripts set and that a JobSpec does not have: each is an
+ * alias, is accepted only with values that describe what lorafleet does, or has no effect.
  */
 
-/** What becomes of a field. */
+/** How a field is treated. */
 export type FieldRule =
   /** Another spelling of a field of the spec. */
   | { readonly kind: "alias"; readonly to: string }
-  /** Accepted with these values and those of which `means` says that they mean the same, refused with the reason otherwise. */
+  /** Accepted with these values and with equivalent ones by `means`, otherwise refused with the reason. */
   | {
     readonly kind: "only";
     readonly values: readonly unknown[];
     readonly reason: string;
     readonly means: (value: unknown) => boolean;
   }
-  /** Each of `values` stands for a value of the field `to`; others are refused with the reason. */
+  /** Each key of `values` stands for a value of the field `to`; others are refused with the reason. */
   | {
     readonly kind: "translated";
     readonly to: string;
@@ -22,8 +22,8 @@ export type FieldRule =
     readonly reason: string;
   }
   /**
-   * Accepted with any value. The user is told `note`, or without one that the field has no effect, unless the value is one of
-   * `quiet` or the library's own default.
+   * Accepted with any value. Warns with `note`, or else that the field has no effect, unless the value is in `quiet` or the
+   * library's own default.
    */
   | { readonly kind: "unused"; readonly note: string | null; readonly quiet: readonly unknown[] };
 
@@ -42,21 +42,21 @@ const unused = (note: string | null = null, quiet: readonly unknown[] = []): Fie
   quiet,
 });
 
-/** Of names that differ in nothing else. */
-const all = (names: readonly string[], rule: FieldRule): Record<string, FieldRule> =>
-  Object.fromEntries(names.map((name) => [name, rule]));
+/** The same rule for several names. */
+const all = (names: string, rule: FieldRule): Record<string, FieldRule> =>
+  Object.fromEntries(names.trim().split(/\s+/).map((name) => [name, rule]));
 
 const PLAIN_LORA = "only plain LoRA (and rsLoRA) adapters are trained";
 const EVALUATION = "nothing is evaluated while training; evaluate the finished adapter";
 const COMPUTE =
-  "workers compute in float32 whatever the half precision asked for, which is at least as exact";
+  "workers compute in float32, which is at least as exact, whatever half precision is requested";
 const UPLOAD = "lorafleet uploads nothing; download the adapter, whose folder can be uploaded unchanged";
-const PROCESSES = "the fleet's workers share a job by themselves";
+const PROCESSES = "the fleet distributes a job by itself";
 const EVERY_LAYER =
   "every layer gets an adapter; write a pattern of whole names in lora.target_modules to choose among layers";
 const AS_STORED = "the base model and its tokenizer are used as they are stored";
 const CHECKPOINTING =
-  "a worker computes activations again where its memory needs it, and the gradient has the same bits";
+  "a worker recomputes activations if its memory requires it, with bit-identical gradients";
 
 /** transformers' `AcceleratorConfig`, as `TrainingArguments.to_dict` writes it. */
 const ACCELERATOR_DEFAULTS = {
@@ -69,8 +69,8 @@ const ACCELERATOR_DEFAULTS = {
 };
 
 /**
- * Whether a list of modules that are not quantised leaves out lm_head and nothing else of a text model: configurations of models
- * that see, too, name their towers and projectors. As transformers matches them: a name, or a whole one's beginning or end.
+ * Whether a list of modules to skip excludes lm_head and no other layer of a text model; configurations of vision models also
+ * name their towers and projectors. Matches as transformers does: a name, or the beginning or end of a full one.
  */
 function skipsHeadAlone(value: unknown): boolean {
   if (!Array.isArray(value) || !value.includes("lm_head")) return false;
@@ -85,7 +85,7 @@ function skipsHeadAlone(value: unknown): boolean {
   );
 }
 
-/** TRL's `SFTConfig` extends `TrainingArguments`, so a pasted `training` group may describe the dataset, too. */
+/** TRL's `SFTConfig` extends `TrainingArguments`, so a pasted `training` group may also describe the dataset. */
 const DATASET_ALIASES: Record<string, FieldRule> = {
   dataset_text_field: alias("dataset.text_field"),
   max_length: alias("dataset.max_seq_length"),
@@ -95,133 +95,36 @@ const DATASET_ALIASES: Record<string, FieldRule> = {
   padding_free: unused(),
   pad_to_multiple_of: unused(),
   truncation_mode: only(["keep_start"], 'rows are cut at their end (dataset.truncation: "truncate")'),
-  // The order of the file before the trainer's own shuffling, which is dataset.shuffle.
+  // Shuffles the file before the trainer's own shuffling, which is dataset.shuffle.
   shuffle_dataset: unused("the rows are shuffled for each epoch in any case (dataset.shuffle)", [false]),
   dataset_batch_size: unused(),
   num_of_sequences: unused(),
   chars_per_token: unused(),
 };
 
-/** Of TrainingArguments and SFTConfig, old ones too: what logs, loads, evaluates, uploads or computes elsewhere. */
-const WITHOUT_EFFECT = [
-  ...[
-    "output_dir",
-    "overwrite_output_dir",
-    "run_name",
-    "project",
-    "logging_dir",
-    "logging_strategy",
-    "logging_first_step",
-  ],
-  ...[
-    "logging_nan_inf_filter",
-    "log_level",
-    "log_level_replica",
-    "log_on_each_node",
-    "disable_tqdm",
-    "skip_memory_metrics",
-  ],
-  ...["trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "include_num_input_tokens_seen"],
-  ...[
-    "include_tokens_per_second",
-    "include_for_metrics",
-    "include_inputs_for_metrics",
-    "debug",
-    "length_column_name",
-  ],
-  ...[
-    "remove_unused_columns",
-    "label_names",
-    "metric_for_best_model",
-    "greater_is_better",
-    "prediction_loss_only",
-  ],
-  ...[
-    "eval_steps",
-    "eval_delay",
-    "per_device_eval_batch_size",
-    "per_gpu_eval_batch_size",
-    "eval_accumulation_steps",
-  ],
-  ...[
-    "eval_do_concat_batches",
-    "eval_use_gather_object",
-    "batch_eval_metrics",
-    "bf16_full_eval",
-    "fp16_full_eval",
-  ],
-  ...[
-    "fp16_backend",
-    "fp16_opt_level",
-    "half_precision_backend",
-    "save_on_each_node",
-    "enable_jit_checkpoint",
-  ],
-  ...[
-    "ignore_data_skip",
-    "restore_callback_states_from_checkpoint",
-    "full_determinism",
-    "torch_empty_cache_steps",
-  ],
-  ...[
-    "gradient_checkpointing_kwargs",
-    "activation_checkpointing_kwargs",
-    "activation_offloading",
-    "use_cache",
-  ],
-  ...[
-    "torch_compile",
-    "torch_compile_backend",
-    "torch_compile_mode",
-    "use_liger_kernel",
-    "use_liger",
-    "liger_kernel_config",
-  ],
-  ...[
-    "dataloader_num_workers",
-    "dataloader_pin_memory",
-    "dataloader_persistent_workers",
-    "dataloader_prefetch_factor",
-  ],
-  ...["dataloader_multiprocessing_context", "dataloader_in_order", "split_batches", "dispatch_batches"],
-  ...[
-    "ddp_find_unused_parameters",
-    "ddp_bucket_cap_mb",
-    "ddp_broadcast_buffers",
-    "ddp_static_graph",
-    "ddp_backend",
-  ],
-  ...[
-    "ddp_timeout",
-    "local_rank",
-    "_n_gpu",
-    "fsdp_config",
-    "fsdp_min_num_params",
-    "fsdp_transformer_layer_cls_to_wrap",
-  ],
-  ...[
-    "tpu_num_cores",
-    "tpu_metrics_debug",
-    "use_mps_device",
-    "use_ipex",
-    "jit_mode_eval",
-    "mp_parameters",
-    "past_index",
-  ],
-  ...[
-    "ray_scope",
-    "torchdynamo",
-    "hub_model_id",
-    "hub_strategy",
-    "hub_private_repo",
-    "hub_always_push",
-    "hub_revision",
-  ],
-  ...["push_to_hub_model_id", "push_to_hub_organization", "trust_remote_code", "router_aux_loss_coef"],
-  ...["use_legacy_prediction_loop", "xpu_backend", "tp_size", "distributed_state", "vllm_sampling_params"],
-  // What to_sanitized_dict derives, and what Unsloth adds.
-  ...["train_batch_size", "eval_batch_size", "unsloth_num_chunks", "unsloth_logit_chunk_multiplier"],
-];
+/** Fields of TrainingArguments and SFTConfig, old ones included, that log, load, evaluate, upload or compute elsewhere. */
+const WITHOUT_EFFECT = `
+  output_dir overwrite_output_dir run_name project logging_dir logging_strategy logging_first_step
+  logging_nan_inf_filter log_level log_level_replica log_on_each_node disable_tqdm skip_memory_metrics
+  trackio_space_id trackio_bucket_id trackio_static_space_id include_num_input_tokens_seen
+  include_tokens_per_second include_for_metrics include_inputs_for_metrics debug length_column_name
+  remove_unused_columns label_names metric_for_best_model greater_is_better prediction_loss_only eval_steps
+  eval_delay per_device_eval_batch_size per_gpu_eval_batch_size eval_accumulation_steps
+  eval_do_concat_batches eval_use_gather_object batch_eval_metrics bf16_full_eval fp16_full_eval fp16_backend
+  fp16_opt_level half_precision_backend save_on_each_node enable_jit_checkpoint ignore_data_skip
+  restore_callback_states_from_checkpoint full_determinism torch_empty_cache_steps
+  gradient_checkpointing_kwargs activation_checkpointing_kwargs activation_offloading use_cache torch_compile
+  torch_compile_backend torch_compile_mode use_liger_kernel use_liger liger_kernel_config
+  dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor
+  dataloader_multiprocessing_context dataloader_in_order split_batches dispatch_batches
+  ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_backend ddp_timeout
+  local_rank _n_gpu fsdp_config fsdp_min_num_params fsdp_transformer_layer_cls_to_wrap tpu_num_cores
+  tpu_metrics_debug use_mps_device use_ipex jit_mode_eval mp_parameters past_index ray_scope torchdynamo
+  hub_model_id hub_strategy hub_private_repo hub_always_push hub_revision push_to_hub_model_id
+  push_to_hub_organization trust_remote_code router_aux_loss_coef use_legacy_prediction_loop xpu_backend
+  tp_size distributed_state vllm_sampling_params
+  train_batch_size eval_batch_size unsloth_num_chunks unsloth_logit_chunk_multiplier
+`;
 
 export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
   lora: {
@@ -241,45 +144,24 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     target_parameters: only([[]], "adapters are for linear layers, not for single parameters"),
     trainable_token_indices: only([[], {}], "only adapters are trained, no embeddings"),
     lora_bias: only([false], "adapters have no bias"),
-    // Of PEFT's first versions.
-    ...all(["merge_weights", "enable_lora"], only([false, []], PLAIN_LORA)),
-    ...all(
-      [
-        "loftq_config",
-        "eva_config",
-        "corda_config",
-        "lora_ga_config",
-        "velora_config",
-        "monteclora_config",
-        "arrow_config",
-        "kasa_config",
-        "megatron_config",
-      ],
-      only([{}], PLAIN_LORA),
-    ),
-    ...all(["use_bdlora", "use_qalora", "qat_scheme"], only([false], PLAIN_LORA)),
+    // In PEFT's first versions.
+    ...all("merge_weights enable_lora", only([false, []], PLAIN_LORA)),
+    ...all("loftq_config eva_config corda_config lora_ga_config velora_config", only([{}], PLAIN_LORA)),
+    ...all("monteclora_config arrow_config kasa_config megatron_config", only([{}], PLAIN_LORA)),
+    ...all("use_bdlora use_qalora qat_scheme", only([false], PLAIN_LORA)),
     alora_invocation_tokens: only([[]], PLAIN_LORA),
-    ...all(
-      [
-        "megatron_core",
-        "qalora_group_size",
-        "ensure_weight_tying",
-        "runtime_config",
-        "auto_mapping",
-        "peft_version",
-      ],
-      unused(),
-    ),
+    ...all("megatron_core qalora_group_size ensure_weight_tying", unused()),
+    ...all("runtime_config auto_mapping peft_version", unused()),
     // Unsloth's get_peft_model and PEFT's.
     use_gradient_checkpointing: unused(CHECKPOINTING, [true, "unsloth"]),
     random_state: unused("the job's seed starts the adapter"),
     max_seq_length: alias("dataset.max_seq_length"),
     finetune_vision_layers: unused("base models here have no vision layers", [false]),
     ...all(
-      ["finetune_language_layers", "finetune_attention_modules", "finetune_mlp_modules"],
+      "finetune_language_layers finetune_attention_modules finetune_mlp_modules",
       only([], 'name the modules that get an adapter in lora.target_modules ("all-linear" for all of them)'),
     ),
-    ...all(["temporary_location", "adapter_name", "autocast_adapter_dtype", "low_cpu_mem_usage"], unused()),
+    ...all("temporary_location adapter_name autocast_adapter_dtype low_cpu_mem_usage", unused()),
   },
   quantization: {
     use_4bit: alias("quantization.load_in_4bit"),
@@ -287,38 +169,27 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     load_in_8bit: only([false], "base models are quantised to 4 bits (NF4)"),
     _load_in_4bit: alias("quantization.load_in_4bit"),
     _load_in_8bit: only([false], "base models are quantised to 4 bits (NF4)"),
-    ...all(
-      ["load_in_16bit", "full_finetuning"],
-      only([false], "adapters are trained on a base model in NF4"),
-    ),
+    ...all("load_in_16bit full_finetuning", only([false], "adapters are trained on a base model in NF4")),
     bnb_4bit_quant_storage: unused("two codes are packed into a byte", ["uint8", "torch.uint8"]),
     quant_method: only(["bitsandbytes"], "base models are quantised as bitsandbytes does it (NF4)"),
-    ...all(["llm_int8_threshold", "llm_int8_enable_fp32_cpu_offload", "llm_int8_has_fp16_weight"], unused()),
+    ...all("llm_int8_threshold llm_int8_enable_fp32_cpu_offload llm_int8_has_fp16_weight", unused()),
     llm_int8_skip_modules: only(
       [["lm_head"], []],
       "every linear layer except lm_head is quantised",
       skipsHeadAlone,
     ),
-    // Of from_pretrained, transformers' and Unsloth's.
+    // Arguments of from_pretrained, transformers' and Unsloth's.
     max_seq_length: alias("dataset.max_seq_length"),
-    ...all(["dtype", "torch_dtype"], unused(COMPUTE)),
-    ...all(
-      ["device_map", "attn_implementation", "trust_remote_code", "use_cache", "low_cpu_mem_usage"],
-      unused(),
-    ),
+    ...all("dtype torch_dtype", unused(COMPUTE)),
+    ...all("device_map attn_implementation trust_remote_code use_cache low_cpu_mem_usage", unused()),
     model_name: unused("the job's model is the base model"),
     use_gradient_checkpointing: unused(CHECKPOINTING, [true, "unsloth"]),
     random_state: unused("the job's seed starts the adapter"),
-    ...all(["rope_scaling", "resize_model_vocab"], only([], AS_STORED)),
+    ...all("rope_scaling resize_model_vocab", only([], AS_STORED)),
     revision: only(["main"], AS_STORED),
     token: only([], "a token has no place in a job; the coordinator's own reads the hub"),
-    ...all(
-      [
-        ...["fix_tokenizer", "use_exact_model_name", "fast_inference", "gpu_memory_utilization"],
-        ...["float8_kv_cache", "max_lora_rank", "disable_log_stats", "offload_embedding"],
-      ],
-      unused(),
-    ),
+    ...all("fix_tokenizer use_exact_model_name fast_inference gpu_memory_utilization", unused()),
+    ...all("float8_kv_cache max_lora_rank disable_log_stats offload_embedding", unused()),
   },
   training: {
     ...DATASET_ALIASES,
@@ -358,10 +229,10 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     save_safetensors: only([true], "adapters are saved as safetensors"),
     resume_from_checkpoint: only(
       [false],
-      "an interrupted job goes on by itself; another job's state is not loaded",
+      "an interrupted job resumes by itself; the state of other jobs is not loaded",
     ),
     auto_find_batch_size: unused(
-      "the batch size is not changed when memory runs out; the memory plan tells before",
+      "the memory plan checks the batch size before training; it is never changed",
       [false],
     ),
     dataloader_drop_last: only([false], "every row is trained on"),
@@ -385,9 +256,9 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     loss_type: only(["nll"], "the loss is plain cross entropy"),
     neftune_noise_alpha: only([0], "no noise is added to embeddings"),
     push_to_hub: only([false], UPLOAD),
-    ...all(["hub_token", "push_to_hub_token"], only([], `${UPLOAD}; a token has no place in a job`)),
+    ...all("hub_token push_to_hub_token", only([], `${UPLOAD}; a token has no place in a job`)),
     model_init_kwargs: only([{}], AS_STORED),
-    chat_template_path: only([], `${AS_STORED}, the chat template too`),
+    chat_template_path: only([], `${AS_STORED}, including the chat template`),
     eos_token: only([], AS_STORED),
     pad_token: unused("rows are laid end to end without padding"),
     ...all(WITHOUT_EFFECT, unused()),
@@ -401,7 +272,7 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
   fleet: {},
 };
 
-/** Other spellings of values: what scripts write → what the spec calls it. */
+/** Aliases of values: spelling in scripts → spelling in the spec. */
 export const VALUE_ALIASES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "training.gradient_checkpointing": { unsloth: true },
   "quantization.bnb_4bit_compute_dtype": {

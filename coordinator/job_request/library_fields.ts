@@ -5,7 +5,7 @@
 import fields from "./library_fields.json" with { type: "json" };
 import { sameJson } from "./errors.ts";
 
-/** Whether `value` is what one of the libraries has in the field unless told. */
+/** Whether `value` is a library's default for the field. */
 export function isLibraryDefault(group: string, field: string, value: unknown): boolean {
   return Object.values(fields).some((known) => {
     const defaults: Readonly<Record<string, unknown>> = known.fields;
@@ -13,10 +13,10 @@ export function isLibraryDefault(group: string, field: string, value: unknown): 
   });
 }
 
-/** How Python prints a member of an enumeration: `IntervalStrategy.STEPS`. */
+/** How Python prints an enum member: `IntervalStrategy.STEPS`. */
 const ENUM_MEMBER = /^([A-Z][A-Za-z]+)\.([A-Z0-9_]+)$/;
 
-/** Members whose value is not their name in small letters. */
+/** Members whose value is not their name in lower case. */
 const ENUM_VALUES: Readonly<Record<string, string>> = {
   "OptimizerNames.ADAMW_BNB": "adamw_bnb_8bit",
   "OptimizerNames.PAGED_ADAMW": "paged_adamw_32bit",
@@ -28,12 +28,12 @@ const ENUM_VALUES: Readonly<Record<string, string>> = {
 };
 const LOWERED = ["IntervalStrategy", "SaveStrategy", "SchedulerType", "HubStrategy", "OptimizerNames"];
 
-/** How Python's `repr` shows one, with its value: `<IntervalStrategy.STEPS: 'steps'>`. */
+/** How Python's `repr` shows one: `<IntervalStrategy.STEPS: 'steps'>`. */
 const ENUM_REPR = /^<[A-Z][A-Za-z]+\.[A-Z0-9_]+: '([^']*)'>$/;
 
 /**
- * What a dumped field stands for. `TrainingArguments.to_dict` writes `<HUB_TOKEN>` for whatever a field named `…_token` holds,
- * None too (SFTConfig's `eos_token`), and `to_sanitized_dict` writes "None": both are absence.
+ * The value of a dumped field. `TrainingArguments.to_dict` writes `<HUB_TOKEN>` for any value of a field named `…_token`, even
+ * None (SFTConfig's `eos_token`), and `to_sanitized_dict` writes "None": both are absence.
  */
 export function fromPythonDump(field: string, value: unknown): unknown {
   if (typeof value !== "string") return value;
@@ -41,7 +41,7 @@ export function fromPythonDump(field: string, value: unknown): unknown {
   return fromPythonEnum(value);
 }
 
-/** The value that a printed member of the libraries' enumerations stands for; everything else as it is. */
+/** The value of a printed enum member; any other value as it is. */
 function fromPythonEnum(value: string): unknown {
   const [, shown] = ENUM_REPR.exec(value) ?? [];
   if (shown !== undefined) return shown;

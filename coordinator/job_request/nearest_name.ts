@@ -1,11 +1,10 @@
 /** The known name that a misspelled one most likely means. */
 
-/** A name is cut to this many characters, so that a hostile one costs nothing. */
+/** Longer names are cut, so that a hostile one costs nothing. */
 const MAX_LENGTH = 64;
 
 /**
- * The candidate with the smallest edit distance, null where even that one differs in more than a third of the
- * letters. Among equals the first wins.
+ * The first candidate with the smallest edit distance, or null if even that one differs in more than a third of the letters.
  */
 export function nearestName(name: string, candidates: readonly string[]): string | null {
   const readable = name.slice(0, MAX_LENGTH);

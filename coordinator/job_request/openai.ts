@@ -76,7 +76,7 @@ function applyHyperparameters(draft: Draft, hyperparameters: unknown, at: string
 /** OpenAI's batch size is the rows of a whole step: micro-batch rows × micro-batches. */
 function applyBatchSize(draft: Draft, batchSize: number, param: string): void {
   const rows = draft.fields.get("training.per_device_train_batch_size")?.value ?? 1;
-  if (typeof rows !== "number" || !(rows > 0)) return; // the schema refuses that one by its own name
+  if (typeof rows !== "number" || !(rows > 0)) return; // the schema reports that field itself
   if (!Number.isInteger(batchSize) || batchSize % rows !== 0) {
     throw invalidField(
       param,
@@ -107,7 +107,7 @@ function refuseOthers(
   }
 }
 
-/** Null where absent. Up to 64 characters, as OpenAI takes them: what a name cannot hold is replaced when it is made. */
+/** Null if absent. Up to 64 characters, as with OpenAI; the model's name replaces what it cannot contain. */
 export function parseSuffix(value: unknown): string | null {
   if (isAbsent(value) || value === "") return null;
   const isText = typeof value === "string" && !/[\p{Cc}\p{Cs}]/u.test(value);
@@ -120,7 +120,7 @@ export function parseSuffix(value: unknown): string | null {
   );
 }
 
-/** Null where absent. Throws beyond OpenAI's limits. */
+/** Null if absent. Throws beyond OpenAI's limits. */
 export function parseMetadata(value: unknown): Record<string, string> | null {
   if (isAbsent(value)) return null;
   if (!isObject(value)) {

@@ -370,7 +370,7 @@ Deno.test("fields of a prototype are no fields", () => {
   }
 });
 
-Deno.test("a validation file is kept and the user is told that nothing reads it", () => {
+Deno.test("a validation file is kept, with a warning that it is not evaluated", () => {
   const request = parseJobRequest({ ...MINIMAL, validation_file: "file-2" });
   assertEquals(request.validationFile, "file-2");
   assertStringIncludes(request.warnings[0]!, "nothing is evaluated");

@@ -1,20 +1,20 @@
-/** What a user wants to see while a job trains, computed from the committed steps: loss, speed, time left. */
+/** Training metrics computed from committed steps: loss, speed, remaining time. */
 import type { StepReport } from "../fleet/fleet.ts";
 
-/** Steps whose mean duration predicts the rest: long enough to be calm, short enough to notice a lost worker. */
+/** Steps whose mean duration predicts the rest: enough to be stable, few enough to reflect a lost worker. */
 const SPEED_WINDOW_STEPS = 20;
 
 export interface JobProgress {
   readonly totalSteps: number;
-  /** Durations of the newest steps, in seconds, without the first one. */
+  /** Durations of the newest steps in seconds, without the first step. */
   readonly recentSeconds: readonly number[];
-  /** Whether a step was committed: the first one waits for workers that load the model and compile their kernels. */
+  /** Whether a step was committed; the first one includes loading the model and compiling kernels. */
   readonly isWarm: boolean;
-  /** By all workers since the job started. */
+  /** Sent by all workers since the job started. */
   readonly gradientBytesSent: number;
 }
 
-/** The data of a metrics event. All durations are seconds. */
+/** The data of a metrics event. Durations are seconds. */
 export type StepMetrics = Record<string, number | string>;
 
 export interface ProgressDecision {
@@ -23,14 +23,14 @@ export interface ProgressDecision {
   readonly metrics: StepMetrics;
 }
 
-/** Progress before the first step, or before the one after a restart. */
+/** Progress before the first step, or before the first one after a restart. */
 export function startProgress(totalSteps: number, gradientBytesSent = 0): JobProgress {
   return { totalSteps, recentSeconds: [], isWarm: false, gradientBytesSent };
 }
 
-/** Takes a committed step into account. */
+/** Adds a committed step. */
 export function addStep(before: JobProgress, report: StepReport): ProgressDecision {
-  // The first step predicts the others only until there is one of them, and then by what was not thrown away.
+  // The first step predicts only the second one, by the duration of its committed attempt.
   const recentSeconds = before.isWarm
     ? [...before.recentSeconds, report.seconds].slice(-SPEED_WINDOW_STEPS)
     : [];
@@ -54,7 +54,7 @@ export function addStep(before: JobProgress, report: StepReport): ProgressDecisi
       attempt: report.attempt,
       step_seconds: report.seconds,
       eta_seconds: etaSeconds,
-      // Of the whole job, so that the last event tells its cost.
+      // The total of the job, so that the last event has its whole cost.
       gradient_bytes_sent: gradientBytesSent,
       digest: report.digest,
       ...report.local === undefined ? {} : {

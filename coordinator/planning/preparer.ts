@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../../shared/clock.ts";
 import { counted } from "../../shared/counted.ts";
+import { isDiskFull } from "../../shared/disk_errors.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { checkLearnable } from "./learnable.ts";
@@ -204,8 +205,7 @@ function isRefusal(thrown: unknown): thrown is LoraFleetError {
 }
 
 function isFullDisk(thrown: unknown): boolean {
-  return thrown instanceof LoraFleetError && thrown.code === "storage" &&
-    /No space left|os error 28|quota exceeded|os error 122|not enough space/i.test(thrown.message);
+  return thrown instanceof LoraFleetError && thrown.code === "storage" && isDiskFull(thrown);
 }
 
 function tellOfData(report: DatasetReport, { dataset }: JobSpec, event: PrepareRequest["event"]): void {

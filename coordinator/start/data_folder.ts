@@ -1,11 +1,12 @@
 /** The coordinator's data folder: locked against a second coordinator, private, and opened store by store. */
 import { quote } from "../../shared/errors.ts";
 import { type AccessStore, openAccessStore } from "../access/access_store.ts";
-import { createPathHider, type HidePaths, withoutPaths } from "../api/hidden_paths.ts";
+import { createPathHider, type HidePaths } from "../api/hidden_paths.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
-import type { JobStore } from "../jobs/job_store.ts";
-import { logJobEvents } from "../jobs/logged_job_store.ts";
-import { openSqliteJobStore } from "../jobs/sqlite_job_store.ts";
+import type { JobStore } from "../jobs/stores/job_store.ts";
+import { cleanTexts } from "../jobs/stores/clean_texts.ts";
+import { logJobEvents } from "../jobs/stores/logged_job_store.ts";
+import { openSqliteJobStore } from "../jobs/stores/sqlite_job_store.ts";
 import { type Standby, waitToLead } from "../leadership/standby.ts";
 import { type ArtifactStore, createArtifactStore } from "../storage/artifact_store.ts";
 import { makePrivate } from "../storage/private_folder.ts";
@@ -48,7 +49,7 @@ export async function openDataFolder(
     ["the data folder", dataFolder],
   ]);
   // The log wraps the hider because operators need the paths.
-  const store = logJobEvents(withoutPaths(jobStore, hidePaths), clock, log);
+  const store = logJobEvents(cleanTexts(jobStore, hidePaths), clock, log);
   const identity = await loadIdentity(dataFolder);
   await removeUnfinishedFiles(`${dataFolder}/artifacts`);
   const artifacts = createArtifactStore(`${dataFolder}/artifacts`);

@@ -2,7 +2,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import type { Log } from "../../shared/log.ts";
 import type { Broker } from "../broker/broker.ts";
-import type { JobServiceOptions } from "../jobs/job_service.ts";
+import type { JobServiceOptions } from "../jobs/job_context.ts";
 import type { Preparer } from "../planning/preparer.ts";
 import type { ConnectedFleet, ConnectOptions } from "./connect_fleet.ts";
 

@@ -4,9 +4,9 @@ import { createHashCache } from "../base_models/hash_cache.ts";
 import { createModelRegistry, type ModelRegistry } from "../base_models/registry.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
 import type { Fleet } from "../fleet/fleet.ts";
-import { createFileStore, type FileStore } from "../jobs/file_store.ts";
+import { createFileStore, type FileStore } from "../jobs/files/file_store.ts";
 import { createJobService, type JobService } from "../jobs/job_service.ts";
-import { createUploadStore, type UploadStore } from "../jobs/upload_store.ts";
+import { createUploadStore, type UploadStore } from "../jobs/files/upload_store.ts";
 import type { DataFolder } from "./data_folder.ts";
 import type { CoordinatorParts } from "./parts.ts";
 

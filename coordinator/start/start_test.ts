@@ -4,7 +4,9 @@ import { createNatsKeys, type NatsKeys } from "../../shared/bus/nats_keys.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { workerIdOf } from "../../shared/protocol/ids.ts";
-import { FakeFleet, fakePrepare, preparerOf } from "../api/app_fixture.ts";
+import { FakeFleet } from "../testing/fake_fleet.ts";
+import { fakePrepare } from "../testing/fake_preparer.ts";
+import { preparerOf } from "../testing/fake_preparer.ts";
 import { parseConfig } from "../config/config.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
 import type { Broker } from "../broker/broker.ts";
@@ -13,7 +15,7 @@ import type { PlannedJob } from "../planning/planned_job.ts";
 import { startCoordinator } from "./start.ts";
 import type { CoordinatorParts } from "./parts.ts";
 import type { RunningCoordinator } from "./start.ts";
-import type { JoinReply } from "../api/services.ts";
+import type { JoinReply } from "../api/routes/services.ts";
 
 interface Trial {
   readonly config: CoordinatorConfig;

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { openAccessStore } from "../access/access_store.ts";
-import { openSqliteJobStore } from "../jobs/sqlite_job_store.ts";
-import { jobFixture } from "../jobs/job_store_contract.ts";
+import { openSqliteJobStore } from "../jobs/stores/sqlite_job_store.ts";
+import { jobFixture } from "../jobs/record/job_fixture.ts";
 import { writeStreamedFile } from "./streamed_file.ts";
 import { makePrivate } from "./private_folder.ts";
 

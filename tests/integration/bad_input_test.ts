@@ -1,7 +1,7 @@
 /** Each bad input against a coordinator in this process, with the real checks and the real preparation of data. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
-import { withWorld, type World } from "../../coordinator/api/app_fixture.ts";
+import { withWorld, type World } from "../../coordinator/testing/app_fixture.ts";
 import { checkModelForJob } from "../../coordinator/planning/prepare_job.ts";
 import { openPreparer } from "../../coordinator/planning/open_preparer.ts";
 import { runHere } from "../../coordinator/planning/preparation_fixture.ts";

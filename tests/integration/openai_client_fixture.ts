@@ -2,8 +2,8 @@
 import OpenAI from "openai";
 import { systemClock } from "../../shared/clock.ts";
 import { serveHttp } from "../../coordinator/api/transport/http_server.ts";
-import { withWorld } from "../../coordinator/api/app_fixture.ts";
-import type { World, WorldOptions } from "../../coordinator/api/app_fixture.ts";
+import { withWorld } from "../../coordinator/testing/app_fixture.ts";
+import type { World, WorldOptions } from "../../coordinator/testing/app_fixture.ts";
 
 export const API_KEY = "key-of-a-user";
 

@@ -1,7 +1,7 @@
 /** Results of jobs as models of the `openai` package. */
 import { assertEquals, assertRejects } from "@std/assert";
 import OpenAI from "openai";
-import type { World } from "../../coordinator/api/app_fixture.ts";
+import type { World } from "../../coordinator/testing/app_fixture.ts";
 import { withClient } from "./openai_client_fixture.ts";
 
 async function trained(client: OpenAI, world: World, fields: Record<string, unknown> = {}) {
@@ -89,7 +89,7 @@ Deno.test("what OpenAI has and lorafleet has not is a 404 of OpenAI's shape that
       () => client.batches.list(),
     ];
     for (const call of calls) {
-      const error = await assertRejects(async () => await call(), OpenAI.NotFoundError, "not offered");
+      const error = await assertRejects(async () => await call(), OpenAI.NotFoundError, "lorafleet does not");
       assertEquals([error.code, error.type], ["unknown_url", "invalid_request_error"]);
     }
   }));

@@ -75,7 +75,7 @@ Deno.test("the openai package pauses a job, resumes it, and it succeeds", () =>
     const events = await Array.fromAsync(client.fineTuning.jobs.listEvents(id));
     const told = events.map(({ message }) => message);
     assert(told.includes("The job was paused while it was running."), told.join("\n"));
-    assert(told.includes("The job is resumed: it is queued again."), told.join("\n"));
+    assert(told.includes("The job was resumed; it is queued again."), told.join("\n"));
   }));
 
 Deno.test("the openai package understands our errors", () =>

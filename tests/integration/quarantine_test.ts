@@ -58,7 +58,7 @@ Deno.test("the API shows who and what is in quarantine and why, over a restart, 
     assert(sample.examples.length > 0 && sample.examples.every((line: number) => line >= 1 && line <= 64));
     assertMatch(
       (await messagesOf(api, honest.id)).join("\n"),
-      /Micro-batch 2 of step 2 is left out \(lines? [\d, ]+ of the training file\): its loss or gradient is not/,
+      /Micro-batch 2 of step 2 is excluded \(lines? [\d, ]+ of the training file\): its loss or gradient is not/,
     );
 
     start("liar", (gradient, number) => {

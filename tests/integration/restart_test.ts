@@ -97,7 +97,7 @@ Deno.test("whatever happens to coordinator and broker, the job goes on and its l
       await trial.start();
     });
     assertEquals(losses, undisturbed.losses);
-    assertMatch(messages.join("\n"), /Training goes on after step \d+\./);
+    assertMatch(messages.join("\n"), /Training continues after step \d+\./);
     assertNotBegunAnew(messages);
   });
 

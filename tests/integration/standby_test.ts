@@ -22,7 +22,10 @@ Deno.test("on one data folder the second one stands by, and takes over when the 
     await until("the word of the second", () => standsBy.test(second.stderr()), second.stderr);
     await using third = startCoordinatorChild(`${folder}/data`, ["--no-standby"]);
     assertEquals((await third.ended).code, 1);
-    assertMatch(third.stderr(), /^coordinator: ".*coordinator\.sqlite" is in use by another coordinator/m);
+    assertMatch(
+      third.stderr(),
+      /^coordinator: cannot open ".*coordinator\.sqlite": another coordinator uses it/m,
+    );
     await systemClock.sleep(1000);
     assertEquals([second.stdout(), second.stderr().match(/standing by/g)?.length], ["", 1]);
 

@@ -1,6 +1,7 @@
 /** A checkpoint: the adapter as PEFT writes it and the state to go on from, in a folder of its own for as long as the upload takes. */
 import { join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";
+import { isDiskFailure } from "../../shared/disk_errors.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { checkpointWaitMs, diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
@@ -66,7 +67,7 @@ async function onDisk<T>(step: number, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (thrown) {
-    if (!isDiskError(thrown)) throw thrown;
+    if (!isDiskFailure(thrown)) throw thrown;
     const message = `cannot write the adapter of step ${step} to the cache folder: ${reasonOf(thrown)}`;
     throw new LoraFleetError("storage", message, { cause: thrown });
   }
@@ -76,11 +77,6 @@ async function onDisk<T>(step: number, work: () => Promise<T>): Promise<T> {
 function reasonOf(thrown: unknown): string {
   return messageOf(thrown).replace(/^Writing ".*?(?:"|\.\.\.) failed: /, "").replace(/: \w+ '.*$/, "")
     .replace(/\.$/, "");
-}
-
-/** ENOSPC, EDQUOT, EIO and EROFS: a Deno error without a class of its own has the system's code alone. */
-function isDiskError(thrown: unknown): boolean {
-  return thrown instanceof Error && /os error (28|122|5|30)\b|no space left/i.test(thrown.message);
 }
 
 async function filesOf(folder: string, signal: AbortSignal): Promise<StoredFile[]> {

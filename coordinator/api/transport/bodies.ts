@@ -1,4 +1,4 @@
-/** Reads what clients send, with limits. */
+/** Reads request bodies, with limits. */
 import type { Context } from "hono";
 import type { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../../shared/errors.ts";
@@ -6,7 +6,7 @@ import { HttpError, invalidInput } from "./errors.ts";
 
 const MAX_OBJECT_BYTES = 10_000;
 
-/** Collects a stream. Throws 413 where it is longer than `maxBytes`. */
+/** Collects a stream as text. Throws 413 if it is longer than `maxBytes`. */
 export async function readText(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
@@ -23,7 +23,7 @@ function tooLarge(maxBytes: number): HttpError {
   return new HttpError(413, "body_too_large", `the body has more than ${maxBytes} bytes, which is the limit`);
 }
 
-/** The request's JSON. Throws 415 where it is announced as something else, 413, and `invalid_request`. */
+/** The request's JSON. Throws 415 for another content type, 413, and `invalid_request`. */
 export async function readJson(c: Context, maxBytes: number): Promise<unknown> {
   const contentType = c.req.header("content-type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(contentType)) {
@@ -33,7 +33,7 @@ export async function readJson(c: Context, maxBytes: number): Promise<unknown> {
       `the body has the content type ${quote(contentType)}; "application/json" is needed`,
     );
   }
-  // Nobody waits for what would be refused.
+  // Refuses before reading.
   if (Number(c.req.header("content-length") ?? 0) > maxBytes) throw tooLarge(maxBytes);
   const text = c.req.raw.body === null ? "" : await readText(c.req.raw.body, maxBytes);
   try {
@@ -43,7 +43,7 @@ export async function readJson(c: Context, maxBytes: number): Promise<unknown> {
   }
 }
 
-/** A small JSON body. Throws what `readJson` throws, and `invalid_request` with the field at fault. */
+/** A small JSON body. Throws as `readJson`, and `invalid_request` with the field at fault. */
 export async function readObject<S extends z.ZodType>(
   c: Context,
   schema: S,

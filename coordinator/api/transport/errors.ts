@@ -17,7 +17,7 @@ export const errorSchema = z.object({
   }),
 }).openapi("Error");
 
-/** What is wrong with a request as HTTP sees it, before anybody looked at its meaning. */
+/** An error at the level of HTTP, apart from the meaning of the request. */
 export class HttpError extends Error {
   readonly status: ContentfulStatusCode;
   readonly code: string;
@@ -39,7 +39,7 @@ export class HttpError extends Error {
   }
 }
 
-const INTERNAL_ERROR_MESSAGE = "lorafleet itself has failed; the coordinator's log says how";
+const INTERNAL_ERROR_MESSAGE = "an internal error of lorafleet; see the coordinator's log";
 
 const STATUS_OF_CODE: Record<ErrorCode, ContentfulStatusCode> = {
   usage: 400,
@@ -61,7 +61,7 @@ const STATUS_OF_CODE: Record<ErrorCode, ContentfulStatusCode> = {
   aborted: 503,
 };
 
-/** The answer to whatever was thrown; `onDefect` is told of what is no fault of the request. */
+/** The answer to anything thrown; `onDefect` receives what is not the fault of the request. */
 export function errorResponse(
   c: Context,
   thrown: unknown,
@@ -94,11 +94,11 @@ export function errorResponse(
     );
   }
   onDefect(`${c.req.method} ${c.req.path}`, thrown);
-  // What went wrong inside is for the log; it may hold paths and secrets.
+  // The message may contain paths and secrets, so it belongs in the log alone.
   return reply(c, 500, "internal_error", INTERNAL_ERROR_MESSAGE, null);
 }
 
-/** The answer where no context of the application is there; what is thrown by anything else than a request is a 500. */
+/** The answer outside the app; anything but an `HttpError` is a 500. */
 export function plainErrorResponse(thrown: unknown): Response {
   const error = thrown instanceof HttpError
     ? thrown
@@ -127,21 +127,21 @@ function reply(
   param: string | null,
   headers: Record<string, string> = {},
 ): Response {
-  // The openai package repeats a request that got 409; here a conflict does not go away by itself.
+  // The openai package retries on 409, but here a conflict does not resolve itself.
   if (status === 409) c.header("x-should-retry", "false");
   if (status === 401) c.header("www-authenticate", "Bearer");
   for (const [name, value] of Object.entries(headers)) c.header(name, value);
   return c.json(errorBody(status, code, message, param), status);
 }
 
-/** Of OpenAI's API, which its clients may ask for. */
+/** Routes of OpenAI's API that lorafleet does not have. */
 const OPENAI_ONLY = new RegExp(
   "^/v1/(?:fine_tuning/(?:checkpoints|alpha)/|" +
     "(?:assistants|audio|batches|chat|completions|containers|conversations|embeddings|evals|images|moderations|realtime|" +
     "responses|threads|vector_stores|videos)(?:/|$))",
 );
 
-/** 405 where the path is known with other methods, else 404. */
+/** 405 if the path exists with other methods, else 404. */
 export function unknownRoute(app: Pick<Hono, "router">, c: Context): HttpError {
   const methodsOf = (path: string) =>
     ["GET", "POST", "PUT", "DELETE"].filter((method) =>
@@ -151,23 +151,23 @@ export function unknownRoute(app: Pick<Hono, "router">, c: Context): HttpError {
   const allowed = methodsOf(c.req.path);
   if (allowed.length === 0) {
     const hint = OPENAI_ONLY.test(c.req.path)
-      ? ": OpenAI's API has it, and it is not offered here; GET /openapi.json lists what is"
+      ? ": OpenAI's API has it, but lorafleet does not; GET /openapi.json lists all routes"
       : methodsOf(`/v1${c.req.path}`).length > 0
       ? `: it is /v1${c.req.path}; a client's base URL ends with /v1`
-      : "; GET /openapi.json lists what is offered";
+      : "; GET /openapi.json lists all routes";
     return new HttpError(404, "unknown_url", `unknown request URL: ${c.req.method} ${c.req.path}${hint}`);
   }
   if (allowed.includes("GET")) allowed.unshift("HEAD");
   return new HttpError(
     405,
     "method_not_allowed",
-    `${c.req.method} is not possible on ${c.req.path}: use ${allowed.join(" or ")}`,
+    `${c.req.path} does not accept ${c.req.method}: use ${allowed.join(" or ")}`,
     null,
     { allow: allowed.join(", ") },
   );
 }
 
-/** The first problem that zod found, as an invalid request that names the field. */
+/** The first issue as an invalid request that names the field. */
 export function invalidInput(error: z.ZodError, where: string): LoraFleetError {
   const issue = error.issues[0]!;
   const path = issue.path.map(String).join(".");

@@ -1,16 +1,16 @@
-/** Forms that carry a file: what is wrong with one before its first part, and how a field at fault is named. */
+/** Forms that carry a file: checks before the first part, and errors that name a field. */
 import type { Context } from "hono";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import { HttpError } from "./errors.ts";
 import { boundaryOf, readMultipart } from "./multipart.ts";
 import type { Part } from "./multipart.ts";
 
-/** What a form needs around its file. */
+/** Room for the other fields and the boundaries. */
 const FORM_OVERHEAD_BYTES = 64 * 1024;
 
 /**
- * The parts of a form whose file has at most `maxBytes`. Throws 415 where the body is no form, 413 where it is announced to be
- * too long: known before a byte is read. Where no length is announced, whoever reads the parts has to count.
+ * The parts of a form whose file has at most `maxBytes`. Before reading, throws 415 if the body is not a form and 413 if its
+ * announced length is too large. If no length is announced, the caller must count.
  *
  * @param fields the form's fields, for messages
  */
@@ -37,7 +37,7 @@ export function readForm(c: Context, maxBytes: number, fields: string): AsyncGen
   return readMultipart(c.req.raw.body, boundary);
 }
 
-/** A form's field that will not do. */
+/** The error of an invalid field of a form. */
 export function faulty(field: string, what: string): LoraFleetError {
   return new LoraFleetError("invalid_request", `the form's field ${quote(field)} ${what}`, { param: field });
 }

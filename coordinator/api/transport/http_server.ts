@@ -1,6 +1,6 @@
 /**
- * Serves a fetch handler on a socket by node:http: `Deno.serve` never cuts off a client that begins a request and does not
- * finish its header, so that a few thousand idle sockets would take all file descriptors of the coordinator.
+ * Serves a fetch handler with node:http. `Deno.serve` never disconnects a client that does not finish a request's header, so a
+ * few thousand idle sockets would exhaust the coordinator's file descriptors.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
@@ -11,16 +11,16 @@ import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import { HttpError, plainErrorResponse } from "./errors.ts";
 import { assertRequestLine, methodError, methodOf, METHODS } from "./request_line.ts";
 
-/** A request's header has to be complete after this long; 20 s would do over a satellite with lost packets. */
+/** Time to complete a request's header; enough over a satellite link with packet loss. */
 const HEADER_TIMEOUT_MS = 20_000;
-/** Clients keep a connection for the next request; the `openai` package and browsers open a new one where it is gone. */
+/** Clients reuse a connection for the next request; the `openai` package and browsers reopen a closed one. */
 const KEEP_ALIVE_MS = 75_000;
-/** What a client still sends of a body that nobody reads is thrown away for so long, so that it can read the answer. */
+/** The rest of an unread body is discarded for this long, so that the client can read the answer. */
 const UNREAD_BODY_MS = 5_000;
 
 export interface HttpServerOptions {
   readonly hostname: string;
-  /** 0: any that is free. */
+  /** 0: any free port. */
   readonly port: number;
   /** PEM; null: plain HTTP. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
@@ -32,21 +32,21 @@ export interface HttpServerOptions {
 
 export interface HttpServer {
   readonly port: number;
-  /** Takes no new connections, closes idle ones, and resolves when the others have ended. */
+  /** Accepts no new connections, closes idle ones, and resolves once the others have ended. */
   shutdown(): Promise<void>;
 }
 
-/** Resolves once the port is open. Throws a `LoraFleetError`: `port_in_use`, or `usage` where it cannot listen there. */
+/** Resolves once the port is open. Throws a `LoraFleetError`: `port_in_use`, or `usage` for an unusable address. */
 export async function serveHttp(options: HttpServerOptions): Promise<HttpServer> {
   const { hostname, port, tls, headerTimeoutMs = HEADER_TIMEOUT_MS } = options;
   const settings = {
     headersTimeout: headerTimeoutMs,
-    // Bodies may take long; paced_body.ts says how long.
+    // paced_body.ts limits the time for bodies.
     requestTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: Math.min(1000, headerTimeoutMs),
   };
-  /** Open connections, and how many answers each waits for. */
+  /** Open connections with their counts of pending answers. */
   const waiting = new Map<Socket, number>();
   let isClosing = false;
   const count = (socket: Socket, change: number) => {
@@ -67,9 +67,9 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
     ? createServer(settings, onRequest)
     : createTlsServer({ ...settings, ...tls, handshakeTimeout: headerTimeoutMs }, onRequest);
   server.on("clientError", refuseMalformed);
-  // Else node closes the connection without a word.
+  // By default node closes the connection without an answer.
   server.on("connect", (_message, socket) => refuseMethod(socket, methodError("CONNECT")));
-  // With TLS the connection of the request is the one above it.
+  // With TLS a request belongs to the secure connection.
   server.on(tls === null ? "connection" : "secureConnection", (socket: Socket) => {
     waiting.set(socket, 0);
     socket.once("close", () => waiting.delete(socket));
@@ -80,7 +80,7 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
     port: address !== null && typeof address === "object" ? address.port : port,
     shutdown: () =>
       new Promise((resolve) => {
-        // node's own way spares connections that were opened ahead of their first request, for ever.
+        // node itself would keep connections open that never sent a request.
         isClosing = true;
         server.close(() => resolve());
         for (const [socket, answers] of waiting) if (answers === 0) socket.destroySoon();
@@ -96,7 +96,7 @@ function listening(server: Server, hostname: string, port: number): Promise<void
         thrown.code === "EADDRINUSE"
           ? new LoraFleetError(
             "port_in_use",
-            `${what}: the port is taken; stop what holds it, or choose another --port`,
+            `${what}: the port is taken; stop the process that holds it, or choose a different --port`,
             { param: "port", cause: thrown },
           )
           : new LoraFleetError("usage", `${what}: ${messageOf(thrown)}`, { param: "host", cause: thrown }),
@@ -106,7 +106,7 @@ function listening(server: Server, hostname: string, port: number): Promise<void
   });
 }
 
-/** What the parser does not take: nothing of the application has seen it. */
+/** Answers what the parser rejects before it reaches the app. */
 function refuseMalformed(thrown: Error & { code?: string; rawPacket?: Uint8Array }, socket: Socket): void {
   if (!socket.writable || thrown.code === "ECONNRESET") return void socket.destroy();
   const method = methodOf(new TextDecoder().decode(thrown.rawPacket?.subarray(0, 8192)));
@@ -123,7 +123,7 @@ function refuseMethod(socket: Duplex, { message, code, headers }: HttpError): vo
   endWith(socket, "405 Method Not Allowed", message, code, `allow: ${headers["allow"]}\r\n`);
 }
 
-/** An answer where there is no request that a handler could answer. */
+/** Answers without a request that a handler could see. */
 function endWith(socket: Duplex, status: string, message: string, code: string, header = ""): void {
   const body = JSON.stringify({
     error: { message, type: "invalid_request_error", param: null, code },
@@ -139,7 +139,7 @@ async function answer(
   response: ServerResponse,
   { handler, tls, clock, onDefect }: HttpServerOptions,
 ): Promise<void> {
-  // The client may be gone at any time, which is no defect: whoever reads or writes next sees it.
+  // A client may disconnect at any time, which is no defect; the next read or write fails.
   message.on("error", () => {});
   response.on("error", () => {});
   const gone = new AbortController();
@@ -189,7 +189,7 @@ async function send(reply: Response, response: ServerResponse, gone: AbortSignal
   const onGone = () => void reader.cancel().catch(() => {});
   gone.addEventListener("abort", onGone, { once: true });
   try {
-    // What a stream waits for may come late, as events do: its client waits for the header until then.
+    // A stream, such as one of events, may have no bytes for long; its client needs the header now.
     response.flushHeaders();
     for (;;) {
       const { done, value } = await reader.read();
@@ -198,7 +198,7 @@ async function send(reply: Response, response: ServerResponse, gone: AbortSignal
     }
     response.end();
   } catch {
-    // The header is sent: all that can be said of a file that cannot be read to its end is that there is no end.
+    // The header is sent, so a truncated body is the only way to report an unreadable file.
     response.destroy();
   } finally {
     gone.removeEventListener("abort", onGone);
@@ -219,7 +219,7 @@ function drained(response: ServerResponse, gone: AbortSignal): Promise<void> {
   });
 }
 
-/** An answer that came before the body's end must not be lost in a reset, nor keep a connection busy for ever. */
+/** Keeps a reset from losing an answer that precedes the body's end, for a limited time. */
 function dropUnreadBody(message: IncomingMessage, clock: Clock): void {
   if (message.complete) return;
   message.resume();

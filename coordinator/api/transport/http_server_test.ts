@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { systemClock } from "../../../shared/clock.ts";
-import { withWorld } from "../app_fixture.ts";
-import type { World, WorldOptions } from "../app_fixture.ts";
+import { withWorld } from "../../testing/app_fixture.ts";
+import type { World, WorldOptions } from "../../testing/app_fixture.ts";
 import { serveHttp } from "./http_server.ts";
 
 const HEADER_TIMEOUT_MS = 300;

@@ -1,4 +1,4 @@
-/** Query parameters that a route does not have are refused: a filter that is ignored gives more than was asked for. */
+/** Refuses unknown query parameters: an ignored filter would return more than the client requested. */
 import type { OpenAPIHono, RouteConfig } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import { z } from "zod";
@@ -8,7 +8,7 @@ import { nearestName } from "../../job_request/nearest_name.ts";
 /** Parameters that are objects: `name[key]=value`. */
 const DEEP_OBJECTS = ["metadata"];
 
-/** Refuses unknown and repeated query parameters of the routes that `api` has when the first request comes. */
+/** Refuses unknown and repeated query parameters of all routes that `api` has by the first request. */
 export function knownQueryOnly(api: OpenAPIHono): MiddlewareHandler {
   let known: ReadonlyMap<string, readonly string[]> | null = null;
   return async (c, next) => {
@@ -65,7 +65,7 @@ function namesByRoute(api: OpenAPIHono): Map<string, readonly string[]> {
   }));
 }
 
-/** A parameter may have a pattern of its own, which the description does not know. */
+/** A path's parameter may have a pattern, which the description does not have. */
 function keyOf(method: string, path: string): string {
   return `${method} ${path.replaceAll(/(:\w+)\{.+?\}/g, "$1")}`;
 }

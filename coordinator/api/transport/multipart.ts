@@ -1,6 +1,6 @@
 /**
- * Reads `multipart/form-data` (RFC 7578) as it arrives, so that an upload of any size needs one buffer: the parsers of
- * the platform and of Hono hold the whole body in memory.
+ * Reads `multipart/form-data` (RFC 7578) as it arrives, so an upload of any size needs one buffer. The platform's parser and
+ * Hono's hold the whole body in memory.
  */
 import { Buffer } from "node:buffer";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
@@ -11,11 +11,11 @@ export interface Part {
   readonly name: string;
   /** Null for a plain field. */
   readonly filename: string | null;
-  /** To be read before the next part is asked for; what is left is skipped. */
+  /** Read it before requesting the next part; unread bytes are skipped. */
   readonly body: AsyncGenerator<Uint8Array>;
 }
 
-/** The boundary of a content type; null where it is not `multipart/form-data` with a boundary. */
+/** The boundary of a content type; null if it is not `multipart/form-data` with a boundary. */
 export function boundaryOf(contentType: string): string | null {
   const match = /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))/i
     .exec(contentType);
@@ -23,8 +23,8 @@ export function boundaryOf(contentType: string): string | null {
 }
 
 /**
- * The parts in their order. Throws a `LoraFleetError` with code `invalid_request` where the body is not such a form or
- * ends too early; what the stream throws is passed on.
+ * The parts in their order. Throws code `invalid_request` if the body is not such a form or ends early, and any error of the
+ * stream.
  */
 export async function* readMultipart(
   stream: ReadableStream<Uint8Array>,
@@ -33,7 +33,7 @@ export async function* readMultipart(
   const delimiter = Buffer.from(`\r\n--${boundary}`);
   const source = new Source(stream);
   try {
-    for await (const _ of source.until(delimiter)) { /* a preamble means nothing */ }
+    for await (const _ of source.until(delimiter)) { /* the preamble has no meaning */ }
     while (true) {
       const ending = (await source.line()).trimEnd();
       if (ending === "--") return;
@@ -41,17 +41,17 @@ export async function* readMultipart(
       const part = parseHeaders(await source.headers());
       const body = source.until(delimiter);
       yield { ...part, body };
-      for await (const _ of body) { /* what the caller did not want */ }
+      for await (const _ of body) { /* the unread rest */ }
     }
   } finally {
     await source.cancel();
   }
 }
 
-/** The stream with what was read from it and not yet used. */
+/** The stream, with a buffer of unused bytes. */
 class Source {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  // The first boundary stands at the very beginning, without the line break that the others have.
+  // The first boundary has no line break before it, unlike the others.
   #buffer = Buffer.from("\r\n");
   #ended = false;
 
@@ -74,7 +74,7 @@ class Source {
     return taken;
   }
 
-  /** Everything up to `delimiter`, which is consumed too. */
+  /** The bytes up to `delimiter`, which is consumed as well. */
   async *until(delimiter: Buffer): AsyncGenerator<Uint8Array> {
     while (true) {
       const index = this.#buffer.indexOf(delimiter);
@@ -84,7 +84,7 @@ class Source {
         if (last.length > 0) yield last;
         return;
       }
-      // The delimiter may have begun at the end of the buffer.
+      // The end of the buffer may be the beginning of the delimiter.
       const certain = this.#buffer.length - delimiter.length + 1;
       if (certain > 0) yield this.#take(certain);
       await this.#fill();
@@ -94,7 +94,7 @@ class Source {
   async #textUntil(delimiter: string): Promise<string> {
     let index: number;
     while ((index = this.#buffer.indexOf(delimiter)) < 0) {
-      // After the last boundary nothing has to come, not even a line break.
+      // The last boundary may be the end, without a line break.
       if (delimiter === "\r\n" && this.#buffer.subarray(0, 2).toString() === "--") return "--";
       if (this.#buffer.length > MAX_HEADER_BYTES) {
         throw malformed(`a header exceeds ${MAX_HEADER_BYTES} bytes`);
@@ -127,7 +127,7 @@ function parseHeaders(text: string): { name: string; filename: string | null } {
   return { name, filename: parameterOf(disposition ?? "", "filename") };
 }
 
-/** Browsers and `fetch` escape a quotation mark and line breaks in names as %22, %0D and %0A, and nothing else. */
+/** Browsers and `fetch` escape only quotation marks and line breaks in names, as %22, %0D and %0A. */
 function parameterOf(disposition: string, key: string): string | null {
   const match = new RegExp(`(?:^|;)\\s*${key}=(?:"((?:[^"\\\\]|\\\\.)*)"|([^\\s;]+))`, "i").exec(disposition);
   const value = match?.[1] ?? match?.[2];

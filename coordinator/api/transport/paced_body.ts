@@ -1,21 +1,21 @@
-/** Bodies that must keep coming: who opens uploads and hardly sends anything would hold files and memory for ever. */
+/** A minimum rate for request bodies: stalled uploads would hold files and memory indefinitely. */
 import type { MiddlewareHandler } from "hono";
 import type { Clock } from "../../../shared/clock.ts";
 import { messageOf } from "../../../shared/errors.ts";
 import { assertRequestLine } from "./request_line.ts";
 import { HttpError } from "./errors.ts";
 
-/** Half of what a poor upstream gives. */
+/** Half of a poor uplink. */
 const SLOWEST_BYTES_PER_SECOND = 16 * 1024;
-/** A network may be away for so long. */
+/** A network outage may last this long. */
 const PATIENCE_MS = 60_000;
 
-/** How long all the waiting for `bytes` bytes may take. */
+/** The total waiting time allowed for `bytes` bytes. */
 export function allowedWaitMs(bytes: number): number {
   return PATIENCE_MS + 1000 * bytes / SLOWEST_BYTES_PER_SECOND;
 }
 
-/** The same bytes; fails with 408 where they come too slowly. Only waiting counts, not what we do with them. */
+/** The same bytes; fails with 408 if they arrive too slowly. Only waiting counts, not our own processing. */
 export function pacedBody(body: ReadableStream<Uint8Array>, clock: Clock): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   let bytes = 0;
@@ -29,7 +29,7 @@ export function pacedBody(body: ReadableStream<Uint8Array>, clock: Clock): Reada
       throw new HttpError(
         408,
         "too_slow",
-        `only ${bytes} bytes of the body have come in ${Math.round((waitedMs + leftMs) / 1000)} s; ` +
+        `only ${bytes} bytes of the body arrived in ${Math.round((waitedMs + leftMs) / 1000)} s; ` +
           `${SLOWEST_BYTES_PER_SECOND} bytes a second are needed`,
       );
     });
@@ -60,18 +60,18 @@ export function pacedBody(body: ReadableStream<Uint8Array>, clock: Clock): Reada
   }, { highWaterMark: 0 });
 }
 
-/** Only the client's side of a body can fail: it has ended the connection, which is no defect of ours. */
+/** A body fails only if the client disconnects, which is no defect. */
 function hungUp(thrown: unknown): never {
-  throw new HttpError(400, "incomplete_body", `the body has ended early: ${messageOf(thrown)}`);
+  throw new HttpError(400, "incomplete_body", `the body ended early: ${messageOf(thrown)}`);
 }
 
-/** Every body of a request is a paced one. Refuses first what no `Request` can be made of. */
+/** Paces all request bodies, and refuses request lines that no `Request` can be made of. */
 export function pacedBodies(clock: Clock): MiddlewareHandler {
   return async (c, next) => {
     const { url, method, headers, body } = c.req.raw;
     const { target, host } = /^https?:\/\/(?<host>[^/?#]*)(?<target>.*)$/i.exec(url)?.groups ?? {};
     assertRequestLine(method, host, target ?? "", false);
-    // From its parts: a copy of the whole would follow the signal of Deno's request, of which Deno then warns the user.
+    // Copying the whole request would follow the signal of Deno's request, and Deno would warn the user.
     if (body !== null) c.req.raw = new Request(url, { method, headers, body: pacedBody(body, clock) });
     await next();
   };

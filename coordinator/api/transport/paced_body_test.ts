@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
 import { systemClock } from "../../../shared/clock.ts";
-import { withWorld } from "../app_fixture.ts";
+import { withWorld } from "../../testing/app_fixture.ts";
 import { HttpError } from "./errors.ts";
 import { allowedWaitMs, pacedBody } from "./paced_body.ts";
 

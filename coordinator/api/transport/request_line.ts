@@ -1,13 +1,13 @@
-/** Methods and hosts that no URL and no `Request` can be made of: refused before anybody asks who sends them. */
+/** Refuses methods and hosts that no `Request` can be made of, before authentication. */
 import { quote } from "../../../shared/errors.ts";
 import { HttpError } from "./errors.ts";
 
-/** What a `Request` can be made of. */
+/** Methods that a `Request` may have. */
 export const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
-/** Those that some route has. */
+/** Methods of our routes. */
 const SERVED_METHODS = "GET, HEAD, POST, PUT, DELETE";
 
-/** TRACE and TRACK, which `fetch` forbids, and whatever is no method at all, such as "get": methods are upper case. */
+/** For TRACE and TRACK, which `fetch` forbids, and for texts that are no methods, such as "get": methods are upper case. */
 export function methodError(method: string): HttpError {
   return new HttpError(
     405,
@@ -20,7 +20,7 @@ export function methodError(method: string): HttpError {
   );
 }
 
-/** The method of a request that begins like one; null where it does not. */
+/** The method in a request line; null if the text does not begin with one. */
 export function methodOf(text: string): string | null {
   return /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) \S+ HTTP\/1\.[01]\r?\n/.exec(text)?.[1] ?? null;
 }
@@ -34,7 +34,7 @@ export function assertRequestLine(
 ): URL {
   if (!METHODS.includes(method)) throw methodError(method);
   const scheme = isTls ? "https" : "http";
-  // A proxy's client sends the whole URL as its target.
+  // Clients of a proxy send the whole URL as the target.
   const text = /^https?:\/\//i.test(target) ? target : `${scheme}://${host ?? ""}${target}`;
   const isHost = /^(?:[\w.-]+|\[[0-9a-fA-F:.%]+\])(?::[0-9]{1,5})?$/.test(host ?? "");
   const url = isHost && URL.canParse(text) ? new URL(text) : null;

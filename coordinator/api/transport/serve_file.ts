@@ -1,4 +1,4 @@
-/** Sends a file with its length, its hash as ETag, and one byte range where the client asks for it (RFC 9110, 14). */
+/** Sends a file with its length, its hash as ETag, and one byte range on request (RFC 9110, 14). */
 import { LoraFleetError, messageOf, quote } from "../../../shared/errors.ts";
 import { HttpError } from "./errors.ts";
 
@@ -18,8 +18,8 @@ interface ByteRange {
 }
 
 /**
- * Reads a Range header: null where there is none or one that may be ignored (several ranges, another unit). Throws
- * 416 where no byte of the file lies in it.
+ * Parses a Range header: null if there is none, or one that may be ignored (several ranges, a different unit). Throws 416 if
+ * no byte of the file is in it.
  */
 export function parseRange(header: string | null, size: number): ByteRange | null {
   const match = /^bytes=(?:(\d+)-(\d*)|-(\d+))$/.exec(header ?? "");
@@ -42,8 +42,7 @@ export function parseRange(header: string | null, size: number): ByteRange | nul
 }
 
 /**
- * Answers GET and HEAD. Throws `storage` where the file cannot be read, `conflict` where it no longer has the size that
- * it was listed with.
+ * Answers GET and HEAD. Throws `storage` if the file cannot be read, `conflict` if its size is no longer the recorded one.
  */
 export async function serveFile(request: Request, file: ServedFile): Promise<Response> {
   const headers = new Headers({
@@ -88,7 +87,7 @@ async function openPart(file: ServedFile, start: number, end: number): Promise<R
     opened.close();
     throw thrown;
   }
-  // Up to the end the runtime's own stream does, which is several times faster.
+  // The runtime's own stream, several times faster, reads up to the end.
   if (end === file.size) return opened.readable;
   let left = end - start;
   return new ReadableStream({
@@ -100,7 +99,7 @@ async function openPart(file: ServedFile, start: number, end: number): Promise<R
       if (left > 0 && count > 0) return;
       opened.close();
       if (left === 0) controller.close();
-      else controller.error(new LoraFleetError("storage", `${quote(file.filename)} ends too early`));
+      else controller.error(new LoraFleetError("storage", `${quote(file.filename)} ends early`));
     },
     cancel() {
       opened.close();

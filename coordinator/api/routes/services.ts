@@ -1,0 +1,66 @@
+/** The services behind the routes. */
+import type { Clock } from "../../../shared/clock.ts";
+import type { ParsedJobRequest } from "../../job_request/parse.ts";
+import type { Access } from "../../access/access.ts";
+import type { ArtifactStore } from "../../storage/artifact_store.ts";
+import type { FileStore } from "../../jobs/files/file_store.ts";
+import type { Fleet } from "../../fleet/fleet.ts";
+import type { JobService } from "../../jobs/job_service.ts";
+import type { ModelRegistry } from "../../base_models/registry.ts";
+import type { JobStore } from "../../jobs/stores/job_store.ts";
+import type { UploadStore } from "../../jobs/files/upload_store.ts";
+
+/** Where a worker finds the fleet. */
+export interface FleetAddresses {
+  readonly natsUrl: string;
+  readonly httpUrl: string;
+  readonly coordinatorId: string;
+}
+
+/** The reply to a worker that joins. */
+export interface JoinReply extends FleetAddresses {
+  /** Empty if the broker authenticates the worker by its token and key, or not at all. */
+  readonly natsUser: string;
+  readonly natsPassword: string;
+  readonly natsTakesToken: boolean;
+  /** The certificate authority of the broker, if it is a private one. */
+  readonly natsTlsCa?: string;
+  /** Signed for the worker's key: its bearer token here, and its identity at a broker that accepts tokens. */
+  readonly token: string;
+  /** The worker must request the next token before this one ends. */
+  readonly tokenLifetimeMs: number;
+}
+
+export interface ReadinessCheck {
+  readonly name: string;
+  /** Null if all is well. */
+  readonly problem: string | null;
+}
+
+export interface ApiServices {
+  readonly jobs: JobService;
+  readonly store: JobStore;
+  readonly files: FileStore;
+  readonly uploads: UploadStore;
+  readonly artifacts: ArtifactStore;
+  readonly models: ModelRegistry;
+  readonly fleet: Fleet;
+  readonly clock: Clock;
+  /** Parses the body of a request for a job. Throws a `LoraFleetError` that names the field. */
+  readonly parseJobRequest: (body: unknown) => ParsedJobRequest;
+  /** Keys of users; if empty, no key is required and only programs on this machine are served. */
+  readonly apiKeys: readonly string[];
+  /** Join tokens and workers' credentials. */
+  readonly access: Access;
+  /** Default lifetime of a join token; null: unlimited. */
+  readonly joinTokenTtlMs: number | null;
+  /** `requestUrl` is the address that the worker used, so it leads to this coordinator. */
+  readonly addresses: (requestUrl: URL) => Omit<JoinReply, "token" | "tokenLifetimeMs">;
+  readonly readiness: () => Promise<readonly ReadinessCheck[]>;
+  readonly maxUploadBytes: number;
+  /** Ends open event streams. */
+  readonly stopping: AbortSignal;
+  /** Strips paths from texts that leave the coordinator. */
+  readonly hidePaths: (text: string) => string;
+  readonly onDefect: (message: string, thrown: unknown) => void;
+}

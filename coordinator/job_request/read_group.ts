@@ -1,0 +1,65 @@
+/** Reads a group of fields: those of the spec, and those that existing scripts set besides (fields.ts). */
+import { localStepsSchema } from "../../shared/job/job_spec_schema.ts";
+import { type Draft, put } from "./draft.ts";
+import { invalidField, isAbsent, isObject, sameJson, show } from "./errors.ts";
+import { FIELD_RULES, type Group } from "./fields.ts";
+import { SHAPES, unknownField } from "./known_fields.ts";
+import { fromPythonDump, isLibraryDefault } from "./library_fields.ts";
+
+/** Fields whose value no error or log may repeat. */
+const SECRETS: readonly string[] = ["token", "hub_token", "push_to_hub_token"];
+
+/** Adds the fields of a group to the draft. Throws code `invalid_request`. */
+export function readGroup(draft: Draft, group: Group, fields: unknown): void {
+  if (isAbsent(fields)) return;
+  if (!isObject(fields)) {
+    throw invalidField(group, `${group} is ${show(fields)}; an object of fields is needed`);
+  }
+  const entries = Object.entries(fields).map(([field, given]) =>
+    [field, fromPythonDump(field, given)] as const
+  );
+  // quant_method decides on the class of configuration, before fields that only that class has.
+  entries.sort(([left], [right]) => Number(right === "quant_method") - Number(left === "quant_method"));
+  for (const [field, given] of entries) {
+    // The libraries write null for any field that is not set, even for fields unknown to us.
+    if (isAbsent(given) && group !== "fleet") continue;
+    readField(draft, group, field, given);
+  }
+}
+
+function readField(draft: Draft, group: Group, field: string, value: unknown): void {
+  const param = `${group}.${field}`;
+  if (Object.hasOwn(SHAPES[group], field)) return put(draft, param, withoutAbsent(value), param);
+  const rule = Object.hasOwn(FIELD_RULES[group], field) ? FIELD_RULES[group][field] : undefined;
+  if (rule === undefined) throw unknownField(param);
+  switch (rule.kind) {
+    case "alias":
+      return put(draft, rule.to, value, param);
+    case "translated":
+      if (typeof value !== "string" || !Object.hasOwn(rule.values, value)) {
+        throw invalidField(param, `${param} is ${show(value)}; ${rule.reason}`);
+      }
+      return put(draft, rule.to, rule.values[value], param);
+    case "only": {
+      if (isLibraryDefault(group, field, value)) return;
+      if (rule.values.some((allowed) => sameJson(allowed, value)) || rule.means(value)) return;
+      const remedy = rule.values.length === 0
+        ? "leave it out"
+        : `leave it out or set ${show(rule.values[0])}`;
+      const shown = SECRETS.includes(field) ? "set" : show(value);
+      throw invalidField(param, `${param} is ${shown}: ${rule.reason}; ${remedy}`);
+    }
+    case "unused":
+      if (isLibraryDefault(group, field, value) || rule.quiet.some((quiet) => sameJson(quiet, value))) return;
+      if (rule.note === null) draft.withoutEffect.push(param);
+      else draft.warnings.push(`${param} (${show(value)}) has no effect: ${rule.note}.`);
+  }
+}
+
+/** Drops null fields inside local_steps, the only field that is an object of fields. */
+function withoutAbsent(value: unknown): unknown {
+  if (!isObject(value)) return value;
+  const isAbsentField = ([name, inner]: [string, unknown]) =>
+    isAbsent(inner) && Object.hasOwn(localStepsSchema.shape, name);
+  return Object.fromEntries(Object.entries(value).filter((entry) => !isAbsentField(entry)));
+}

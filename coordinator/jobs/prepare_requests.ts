@@ -1,0 +1,49 @@
+/** What preparing a job takes: its base model, downloaded if necessary, and its training file. */
+import { assertWithinBounds } from "../../shared/job/job_bounds.ts";
+import type { JobSpec } from "../../shared/job/job_spec.ts";
+import type { ResolvedModel } from "../base_models/registry.ts";
+import { createKeyedTurns } from "../planning/turns.ts";
+import type { JobContext, RequestOf } from "./job_context.ts";
+
+/** Rejects with a `LoraFleetError` that names the field or file, or with the reason of an aborted signal. */
+export function createRequests(context: JobContext): RequestOf {
+  const { journal, models, files } = context;
+  const modelTurnOf = createKeyedTurns();
+
+  return async (id, signal) => {
+    const { spec: stored } = journal.get(id);
+    assertWithinBounds(stored);
+    const onDownload = (file: string) =>
+      journal.record(id, "info", `Downloading ${file} of ${stored.model}.`);
+    // Two jobs on a missing base model would download it twice.
+    const endTurn = await modelTurnOf(stored.model)(signal);
+    const model = await models.resolve(stored.model, { signal, onDownload }).finally(endTurn);
+    signal.throwIfAborted();
+    const spec = await checkDownloaded(context, id, model);
+    signal.throwIfAborted();
+    const trainingFile = files.get(spec.training_file);
+    return {
+      id,
+      spec,
+      model,
+      trainingFile,
+      trainingFilePath: await files.path(trainingFile),
+      signal,
+      event: (level, message, data) => journal.record(id, level, message, data ?? null),
+    };
+  };
+}
+
+/** The check that a local base model gets at submission comes after the download of any other. */
+async function checkDownloaded(
+  { journal, store, checkModel }: JobContext,
+  id: string,
+  { folder, isFromHub }: ResolvedModel,
+): Promise<JobSpec> {
+  const job = journal.get(id);
+  if (isFromHub !== true || job.status !== "validating_files") return job.spec;
+  const { spec, warnings } = await checkModel(job.spec, folder);
+  if (spec !== job.spec) store.putJob({ ...journal.get(id), spec }, []);
+  for (const warning of warnings) journal.record(id, "warn", warning);
+  return spec;
+}

@@ -1,0 +1,65 @@
+/** A job whose `model` is an earlier job's result trains on from that adapter, on that job's base model. */
+import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import type { ParsedJobRequest } from "../../job_request/parse.ts";
+import type { JobSpec } from "../../../shared/job/job_spec.ts";
+import { canonicalJson } from "../../../shared/job/job_spec.ts";
+import type { JobStore } from "../stores/job_store.ts";
+import { ADAPTER_FILENAME, tunedModel } from "./tuned_models.ts";
+
+/** Fields that the adapter's tensors fix. */
+const FIXED = ["r", "lora_alpha", "use_rslora", "target_modules"] as const;
+
+/**
+ * Replaces `ft:…` by its base model, and fields that the client left out by the adapter's LoRA fields and quantisation. Throws
+ * a `LoraFleetError`: `model_not_found`, or `invalid_request` for a field that contradicts the adapter.
+ */
+export function onTunedBase(store: JobStore, request: ParsedJobRequest): ParsedJobRequest {
+  const { spec, given } = request;
+  if (!spec.model.startsWith("ft:")) return request;
+  const { job, checkpoint } = tunedModel(store, spec.model);
+  const sha256 = checkpoint.files.find(({ name }) => name === ADAPTER_FILENAME)?.sha256;
+  if (sha256 === undefined) {
+    throw new LoraFleetError("model_not_found", `model ${quote(spec.model)} has no ${ADAPTER_FILENAME}`, {
+      param: "model",
+    });
+  }
+  const { lora, quantization } = job.spec;
+  for (const field of FIXED) {
+    const isSame = canonicalJson(sorted(spec.lora[field])) === canonicalJson(sorted(lora[field]));
+    if (isSame || !given.has(`lora.${field}`)) continue;
+    throw new LoraFleetError(
+      "invalid_request",
+      `lora.${field} is ${quote(spec.lora[field])}, but the adapter ${quote(spec.model)} has ${
+        quote(lora[field])
+      }: leave it out, or train on from the base model ${quote(job.spec.model)}`,
+      { param: `lora.${field}` },
+    );
+  }
+  return {
+    ...request,
+    spec: {
+      ...spec,
+      model: job.spec.model,
+      lora: { ...lora, ...givenOf("lora", spec.lora, given), ...fixedOf(lora) },
+      quantization: { ...quantization, ...givenOf("quantization", spec.quantization, given) },
+      initial_adapter: { model: spec.model, sha256 },
+    },
+  };
+}
+
+/** The order of target modules has no meaning. */
+function sorted(value: unknown): unknown {
+  return Array.isArray(value) ? value.toSorted() : value;
+}
+
+function fixedOf(lora: JobSpec["lora"]): Pick<JobSpec["lora"], typeof FIXED[number]> {
+  const { r, lora_alpha, use_rslora, target_modules } = lora;
+  return { r, lora_alpha, use_rslora, target_modules };
+}
+
+/** The fields of a group that the client set. */
+function givenOf<G extends object>(group: string, fields: G, given: ReadonlySet<string>): Partial<G> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([field]) => given.has(`${group}.${field}`)),
+  ) as Partial<G>;
+}

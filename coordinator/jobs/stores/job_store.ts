@@ -1,0 +1,116 @@
+/**
+ * The coordinator's durable records: jobs with their events and checkpoints, and uploaded files.
+ *
+ * Synchronous on purpose: the coordinator is the only writer, so reading, deciding and writing in one turn of the event
+ * loop is a transaction without locks (docs/decisions/0005).
+ */
+import { z } from "zod";
+import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import type { JobRecord } from "../record/job.ts";
+
+export const eventLevelSchema = z.enum(["info", "warn", "error"]);
+export const eventTypeSchema = z.enum(["message", "metrics"]);
+
+/** An event of a job before the store has numbered it. */
+export const newJobEventSchema = z.strictObject({
+  jobId: z.string(),
+  /** Milliseconds since the Unix epoch. */
+  createdAt: z.number(),
+  level: eventLevelSchema,
+  type: eventTypeSchema,
+  message: z.string(),
+  data: z.record(z.string(), z.unknown()).nullable(),
+});
+export type NewJobEvent = z.output<typeof newJobEventSchema>;
+
+/** `number` grows with each event, across all jobs, and is never reused. */
+export const jobEventSchema = newJobEventSchema.extend({ number: z.int().positive() });
+export type JobEvent = z.output<typeof jobEventSchema>;
+
+export const checkpointRecordSchema = z.strictObject({
+  id: z.string(),
+  jobId: z.string(),
+  createdAt: z.number(),
+  step: z.int().positive(),
+  /** The loss of the checkpoint's step; null if unknown. */
+  trainLoss: z.number().nullable(),
+  files: z.array(z.strictObject({ name: z.string(), size: z.int(), sha256: z.string() })),
+});
+export type CheckpointRecord = z.output<typeof checkpointRecordSchema>;
+
+export const fileRecordSchema = z.strictObject({
+  id: z.string(),
+  createdAt: z.number(),
+  filename: z.string(),
+  purpose: z.string(),
+  size: z.int(),
+  sha256: z.string(),
+  /** A job's result in the artifact store; null for bytes in the file store. */
+  artifact: z.strictObject({ jobId: z.string(), step: z.int(), name: z.string() }).nullable(),
+  /** The file is deleted then, or once no unfinished job needs it; null: never. */
+  expiresAt: z.number().nullable().default(null),
+});
+export type FileRecord = z.output<typeof fileRecordSchema>;
+
+/**
+ * `after` is the id of the previous page's last item. Its position outlives it: a client that deletes items while it
+ * pages through the list still sees each of the others once.
+ */
+export interface PageQuery {
+  readonly after: string | null;
+  readonly limit: number;
+  /** Default: `desc`, newest first. */
+  readonly order?: "asc" | "desc";
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly hasMore: boolean;
+}
+
+/** Selects jobs whose metadata has all these pairs; null: jobs without metadata. */
+export type MetadataFilter = Readonly<Record<string, string>> | null;
+
+/**
+ * Lists throw code `not_found` if `after` was never the id of one of their items. Every change throws code `storage` if the
+ * disk refuses it.
+ */
+export interface JobStore {
+  /** Stores or replaces a job and appends events, all or nothing. Returns the numbered events. */
+  putJob(job: JobRecord, events: readonly NewJobEvent[]): readonly JobEvent[];
+  job(id: string): JobRecord | null;
+  jobs(query: PageQuery & { readonly metadata?: MetadataFilter }): Page<JobRecord>;
+  /** Oldest first. */
+  unfinishedJobs(): readonly JobRecord[];
+
+  appendEvents(events: readonly NewJobEvent[]): readonly JobEvent[];
+  /** A page of a job's events, newest first; `after` is an event's number. */
+  events(jobId: string, query: { after: number | null; limit: number }): Page<JobEvent>;
+  /** A job's events above `number`, oldest first. */
+  eventsSince(jobId: string, number: number, limit: number): readonly JobEvent[];
+
+  /** Stores a checkpoint in place of any other of the same job and step. */
+  putCheckpoint(checkpoint: CheckpointRecord): void;
+  checkpoints(jobId: string, query: PageQuery): Page<CheckpointRecord>;
+  deleteCheckpoints(jobId: string): void;
+
+  putFile(file: FileRecord): void;
+  file(id: string): FileRecord | null;
+  files(query: PageQuery & { purpose: string | null }): Page<FileRecord>;
+  /** Returns whether it existed. */
+  deleteFile(id: string): boolean;
+
+  /** Writes to the disk without changing anything. */
+  probe(): void;
+
+  close(): void;
+}
+
+/** The error of a list for an `after` that was never in it. */
+export function unknownPlace(after: string): LoraFleetError {
+  return new LoraFleetError(
+    "not_found",
+    `cannot list what follows ${quote(after)}: this list has never contained that id`,
+    { param: "after" },
+  );
+}

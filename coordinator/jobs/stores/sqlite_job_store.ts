@@ -1,0 +1,112 @@
+/** The job store on disk: one SQLite file in the data folder. */
+import { z } from "zod";
+import { quote } from "../../../shared/errors.ts";
+import { inTransaction, onDatabase } from "../../storage/sqlite.ts";
+import { isFinished, jobRecordSchema } from "../record/job.ts";
+import { openJobDatabase, SCHEMA_VERSION } from "./job_database.ts";
+import { checkpointRecordSchema, fileRecordSchema, jobEventSchema } from "./job_store.ts";
+import type { JobEvent, JobStore, MetadataFilter } from "./job_store.ts";
+import { SqliteRecords } from "./sqlite_records.ts";
+import type { Condition } from "./sqlite_records.ts";
+
+const eventRecordSchema = z.looseObject({});
+
+/**
+ * Opens the store at `path`, or creates it; `:memory:` is one without a file. A record that cannot be read is skipped and
+ * reported once, so that one damaged row keeps neither the coordinator from starting nor others from being read.
+ *
+ * Throws a `LoraFleetError`: `conflict` if another process holds it, `storage` if it cannot be opened or a different
+ * version of lorafleet wrote it.
+ */
+export function openSqliteJobStore(
+  path: string,
+  onUnreadable: (message: string) => void = () => {},
+): JobStore {
+  const db = openJobDatabase(path);
+  const records = new SqliteRecords(db, (table, seq, problem) =>
+    onUnreadable(
+      `skipping row ${seq} of the table ${quote(table)} in ${quote(path)}, which cannot be read: ${problem}`,
+    ));
+  const insertEvent = db.prepare("INSERT INTO events (job_id, record) VALUES (?, ?)");
+  const insertEvents: JobStore["appendEvents"] = (events) =>
+    events.map((event) => {
+      const { lastInsertRowid } = insertEvent.run(event.jobId, JSON.stringify(event));
+      return { ...event, number: Number(lastInsertRowid) };
+    });
+
+  return {
+    putJob: (job, events) =>
+      inTransaction(db, () => {
+        db.prepare(`INSERT INTO jobs (id, finished, record) VALUES (?1, ?2, ?3)
+          ON CONFLICT (id) DO UPDATE SET finished = ?2, record = ?3`)
+          .run(job.id, isFinished(job.status) ? 1 : 0, JSON.stringify(job));
+        return insertEvents(events);
+      }),
+    job: (id) => records.select(jobRecordSchema, "jobs", "WHERE id = ?", id)[0] ?? null,
+    jobs: ({ metadata, ...query }) =>
+      records.page(
+        jobRecordSchema,
+        "jobs",
+        metadata === undefined ? [] : metadataConditions(metadata),
+        query,
+      ),
+    unfinishedJobs: () => records.select(jobRecordSchema, "jobs", "WHERE finished = 0 ORDER BY seq"),
+
+    appendEvents: (events) => inTransaction(db, () => insertEvents(events)),
+    ...eventLists(records),
+
+    putCheckpoint(checkpoint) {
+      const { id, jobId, step } = checkpoint;
+      const sql = "INSERT OR REPLACE INTO checkpoints (id, job_id, step, record) VALUES (?, ?, ?, ?)";
+      records.write(sql, id, jobId, step, JSON.stringify(checkpoint));
+    },
+    checkpoints: (jobId, query) =>
+      records.page(
+        checkpointRecordSchema,
+        "checkpoints",
+        [{ sql: "job_id = ?", parameters: [jobId] }],
+        query,
+      ),
+    deleteCheckpoints: (jobId) =>
+      void records.remove("checkpoints", { sql: "job_id = ?", parameters: [jobId] }),
+
+    putFile(file) {
+      const sql = `INSERT INTO files (id, purpose, record) VALUES (?1, ?2, ?3)
+        ON CONFLICT (id) DO UPDATE SET purpose = ?2, record = ?3`;
+      records.write(sql, file.id, file.purpose, JSON.stringify(file));
+    },
+    file: (id) => records.select(fileRecordSchema, "files", "WHERE id = ?", id)[0] ?? null,
+    files: ({ purpose, ...query }) => {
+      const narrow = purpose === null ? [] : [{ sql: "purpose = ?", parameters: [purpose] }];
+      return records.page(fileRecordSchema, "files", narrow, query);
+    },
+    deleteFile: (id) => records.remove("files", { sql: "id = ?", parameters: [id] }),
+    // Rewriting the version sends a page through the log to the disk, as any record does.
+    probe: () => onDatabase("store a record", () => db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)),
+    close: () => db.close(),
+  };
+}
+
+function eventLists(records: SqliteRecords): Pick<JobStore, "events" | "eventsSince"> {
+  const select = (tail: string, jobId: string, number: number, limit: number): JobEvent[] =>
+    records.rows("events", `WHERE job_id = ? AND ${tail} LIMIT ?`, jobId, number, limit)
+      .map(({ seq, record }) =>
+        jobEventSchema.parse({ ...eventRecordSchema.parse(JSON.parse(record)), number: seq })
+      );
+  return {
+    events(jobId, { after, limit }) {
+      const found = select("seq < ? ORDER BY seq DESC", jobId, after ?? Number.MAX_SAFE_INTEGER, limit + 1);
+      return { items: found.slice(0, limit), hasMore: found.length > limit };
+    },
+    eventsSince: (jobId, number, limit) => select("seq > ? ORDER BY seq", jobId, number, limit),
+  };
+}
+
+function metadataConditions(wanted: MetadataFilter): Condition[] {
+  if (wanted === null) return [{ sql: "json_type(record, '$.metadata') = 'null'", parameters: [] }];
+  return Object.entries(wanted).map((pair) => ({
+    sql:
+      "EXISTS (SELECT 1 FROM json_each(record, '$.metadata') AS pair WHERE pair.key = ? AND pair.value = ?)",
+    parameters: pair,
+  }));
+}

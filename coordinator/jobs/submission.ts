@@ -1,0 +1,50 @@
+/** Submitting a job: what can be checked at once is checked before the job exists. */
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { ParsedJobRequest } from "../job_request/parse.ts";
+import { RESULT_PURPOSE } from "./files/result_files.ts";
+import type { FileStore } from "./files/file_store.ts";
+import type { JobContext } from "./job_context.ts";
+import { newJob } from "./record/job.ts";
+import type { JobRecord } from "./record/job.ts";
+import { onTunedBase } from "./results/tuned_base.ts";
+import type { FileRecord, NewJobEvent } from "./stores/job_store.ts";
+
+export interface Submission {
+  readonly job: JobRecord;
+  readonly events: readonly NewJobEvent[];
+}
+
+/** Makes a request a job that is not stored yet. Throws `invalid_request`, `model_not_found`, `invalid_model`. */
+export async function checkSubmission(
+  context: JobContext,
+  request: ParsedJobRequest,
+): Promise<Submission> {
+  const { store, files, models, clock, newId, checkModel } = context;
+  const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(store, request);
+  const { filename } = uploadOf(files, "training_file", spec.training_file);
+  if (validationFile !== null) uploadOf(files, "validation_file", validationFile);
+  const { folder } = await models.check(spec.model);
+  // A model on a hub is checked once it is downloaded (prepare_requests.ts).
+  const checked = folder === null ? { spec, warnings: [] } : await checkModel(spec, folder);
+  const id = newId("ftjob");
+  const createdAt = clock.now();
+  const event = (level: NewJobEvent["level"], message: string): NewJobEvent => (
+    { jobId: id, createdAt, level, type: "message", message, data: null }
+  );
+  const job = newJob({ id, createdAt, spec: checked.spec, suffix, metadata, validationFile });
+  const events = [
+    event("info", `Created the job ${id}: ${request.spec.model} on ${filename}.`),
+    ...[...warnings, ...checked.warnings].map((warning) => event("warn", warning)),
+  ];
+  return { job, events };
+}
+
+function uploadOf(files: FileStore, param: string, id: string): FileRecord {
+  const file = files.find(id);
+  if (file !== null && file.purpose !== RESULT_PURPOSE) return file;
+  throw new LoraFleetError(
+    "invalid_request",
+    `${param} ${quote(id)} is not an uploaded file: upload it with POST /v1/files, purpose "fine-tune"`,
+    { param },
+  );
+}

@@ -1,0 +1,81 @@
+/** One job's training, from its plan to its result files. */
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { CheckpointFile } from "../storage/checkpoint_file.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
+import { layoutOfJob } from "../planning/adapter_layout.ts";
+import { openInitialAdapter } from "../planning/initial_adapter.ts";
+import type { InitialState } from "../planning/initial_adapter.ts";
+import type { JobContext } from "./job_context.ts";
+import type { PrepareRequest } from "../planning/preparer.ts";
+import { METRICS_FILENAME, stepMetricsCsv } from "./results/step_metrics.ts";
+import { addTokenizerFiles } from "./results/tokenizer_results.ts";
+import { ADAPTER_FILENAME, tunedModel } from "./results/tuned_models.ts";
+import { untilThereIsRoom } from "./stores/patient_writes.ts";
+import { TrainingObserver } from "./training_observer.ts";
+
+/** Rejects with the failure, or with the signal's reason; stores everything else. */
+export async function trainJob(
+  context: JobContext,
+  request: PrepareRequest,
+  signal: AbortSignal,
+): Promise<void> {
+  const { journal, fleet, plan } = context;
+  const { id } = request;
+  const prepared = await plan(request);
+  const job = { ...prepared, initial: await initialOf(context, prepared) };
+  signal.throwIfAborted();
+  await journal.write(() => journal.apply(id, { type: "started" }), signal);
+  signal.throwIfAborted();
+  await fleet.train(job, new TrainingObserver(context, job, signal), signal);
+  signal.throwIfAborted();
+  const adapter = await checkedAdapter(context, job, signal);
+  const resultFiles = await listResults(context, job, adapter, signal);
+  await journal.write(() => journal.apply(id, { type: "trained", resultFiles }), signal);
+}
+
+/** The adapter that the job continues from; null: a fresh one. */
+async function initialOf({ store, artifacts }: JobContext, job: PlannedJob): Promise<InitialState | null> {
+  const { initial_adapter: initial } = job.spec;
+  if (initial === undefined) return null;
+  const { job: source, checkpoint } = tunedModel(store, initial.model);
+  const weights = checkpoint.files.find(({ name }) => name === ADAPTER_FILENAME)!;
+  const path = await artifacts.path(source.id, checkpoint.step, weights);
+  return await openInitialAdapter(path, initial.sha256, await layoutOfJob(job));
+}
+
+/** The files of the last step's checkpoint. Throws `storage` if the adapter is missing, or as `checkAdapter` does. */
+async function checkedAdapter(
+  { artifacts, checkAdapter }: JobContext,
+  { id, totalSteps }: PlannedJob,
+  signal: AbortSignal,
+): Promise<readonly CheckpointFile[]> {
+  const stored = await artifacts.files(id, totalSteps);
+  signal.throwIfAborted();
+  const adapter = stored.find(({ name }) => name === ADAPTER_FILENAME);
+  if (adapter === undefined) {
+    throw new LoraFleetError("storage", `training ended without the adapter of step ${totalSteps}`);
+  }
+  await checkAdapter?.(await artifacts.path(id, totalSteps, adapter), totalSteps);
+  signal.throwIfAborted();
+  return stored;
+}
+
+/** Lists the step metrics (first, as with OpenAI), the adapter's files and the tokenizer's; returns their ids. */
+async function listResults(
+  { store, files, clock, journal }: JobContext,
+  job: PlannedJob,
+  adapter: readonly CheckpointFile[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  const { id, totalSteps } = job;
+  const addMetrics = () => files.addResultText(METRICS_FILENAME, stepMetricsCsv(store, id));
+  const ids = [(await untilThereIsRoom(clock, addMetrics, signal)).id];
+  for (const file of adapter) {
+    ids.push(await journal.write(() => files.addResult(id, totalSteps, file).id, signal));
+  }
+  const addCopy = (name: string, path: string) =>
+    untilThereIsRoom(clock, () => files.addResultCopy(name, path), signal);
+  ids.push(...await addTokenizerFiles(addCopy, job));
+  signal.throwIfAborted();
+  return ids;
+}

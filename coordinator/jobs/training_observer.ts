@@ -1,0 +1,140 @@
+/** Turns what happens in a job's training into its stored state: steps, excluded micro-batches, checkpoints, events. */
+import { tokensUntil } from "../planning/token_count.ts";
+import type { ExcludedMicroBatch, JobObserver, StepReport } from "../fleet/fleet.ts";
+import type { CheckpointFile } from "../storage/checkpoint_file.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
+import type { JobContext } from "./job_context.ts";
+import { addStep, startProgress } from "./job_progress.ts";
+import type { JobProgress } from "./job_progress.ts";
+import { unlessAborted } from "./job_work.ts";
+import type { JobRecord, QuarantinedSample } from "./record/job.ts";
+import type { JobTransition } from "./record/job_transition.ts";
+import type { EventDetails } from "./job_journal.ts";
+
+export class TrainingObserver implements JobObserver {
+  readonly #context: JobContext;
+  readonly #job: PlannedJob;
+  /** Once it is aborted, nothing more is stored. */
+  readonly #signal: AbortSignal;
+  #progress: JobProgress;
+  #newest: { readonly step: number; readonly loss: number } | null = null;
+  #checkpointSteps = new Set<number>();
+
+  constructor(context: JobContext, job: PlannedJob, signal: AbortSignal) {
+    this.#context = context;
+    this.#job = job;
+    this.#signal = signal;
+    this.#progress = startProgress(job.totalSteps, storedGradientBytes(context, job.id));
+  }
+
+  async starting(committedStep: number) {
+    const { artifacts, store, journal } = this.#context;
+    const { id, totalSteps } = this.#job;
+    if (committedStep === 0) {
+      // An earlier start of this job may have left checkpoints.
+      await artifacts.clear(id);
+      this.#signal.throwIfAborted();
+      await journal.write(() => store.deleteCheckpoints(id), this.#signal);
+      this.#progress = startProgress(totalSteps);
+    }
+    await journal.write(() => this.#rollBack(committedStep), this.#signal);
+    this.#checkpointSteps = await storedCheckpointSteps(this.#context, id);
+    return { step: this.#stored().step, checkpointSteps: [...this.#checkpointSteps] };
+  }
+
+  event(level: "info" | "warn" | "error", message: string, data?: Record<string, unknown>): void {
+    if (!this.#signal.aborted) this.#context.journal.record(this.#job.id, level, message, data ?? null);
+  }
+
+  microBatchExcluded(step: number, excluded: ExcludedMicroBatch): void {
+    if (this.#signal.aborted) return;
+    const sample = this.#sampleOf(step, excluded);
+    const { microBatch, examples, workers } = sample;
+    const data = { step, micro_batch: microBatch, examples, workers };
+    this.#context.journal.writeSoon(() => {
+      // A repeated attempt may exclude it again.
+      const isKnown = this.#stored().quarantined.some((known) =>
+        known.step === step && known.microBatch === microBatch
+      );
+      if (!isKnown) this.#apply({ type: "sampleQuarantined", sample }, { level: "warn", data });
+    }, this.#signal);
+  }
+
+  async stepCommitted(report: StepReport): Promise<void> {
+    if (this.#signal.aborted) return;
+    const { step, tokenCount, audits, loss } = report;
+    const { progress, remainingMs, metrics } = addStep(this.#progress, report);
+    this.#progress = progress;
+    this.#newest = report;
+    const quarantined = report.excluded.map((excluded) => this.#sampleOf(step, excluded));
+    const event = {
+      type: "metrics",
+      message: `Step ${step}/${this.#job.totalSteps}: training loss=${loss.toFixed(4)}`,
+      data: metrics,
+    } as const;
+    await this.#write(() =>
+      this.#apply({ type: "stepCommitted", step, tokenCount, remainingMs, quarantined, audits }, event)
+    );
+  }
+
+  async checkpointWritten(step: number, written: readonly CheckpointFile[]): Promise<void> {
+    // After a rollback a step is repeated, with the same outcome.
+    if (this.#signal.aborted || this.#checkpointSteps.has(step)) return;
+    const { newId, clock, store, journal } = this.#context;
+    const checkpoint = {
+      id: newId("ftckpt"),
+      jobId: this.#job.id,
+      createdAt: clock.now(),
+      step,
+      trainLoss: this.#newest?.step === step ? this.#newest.loss : null,
+      files: written.map(({ name, size, sha256 }) => ({ name, size, sha256 })),
+    };
+    this.#checkpointSteps.add(step);
+    await this.#write(() => store.putCheckpoint(checkpoint));
+    journal.record(this.#job.id, "info", `The checkpoint of step ${step} is stored.`, { step });
+  }
+
+  #stored(): JobRecord {
+    return this.#context.journal.get(this.#job.id);
+  }
+
+  #apply(transition: JobTransition, event: EventDetails): void {
+    this.#context.journal.apply(this.#job.id, transition, event);
+  }
+
+  #write(write: () => void): Promise<void> {
+    return unlessAborted(this.#signal, this.#context.journal.write(write, this.#signal));
+  }
+
+  #rollBack(step: number): void {
+    const stored = this.#stored();
+    if (step >= stored.step) return;
+    const trainedTokens = tokensUntil(this.#job, step, stored.quarantined);
+    this.#apply({ type: "rolledBack", step, trainedTokens }, { level: "warn" });
+  }
+
+  #sampleOf(step: number, { index, workers }: ExcludedMicroBatch): QuarantinedSample {
+    const examples = [...this.#job.linesOf(step, index)];
+    const reason = "its loss or gradient is not finite";
+    return { step, microBatch: index, examples, reason, workers: [...workers] };
+  }
+}
+
+/** From the newest stored metrics. */
+function storedGradientBytes({ store }: JobContext, jobId: string): number {
+  const recent = store.events(jobId, { after: null, limit: 100 }).items;
+  const bytes = recent.find(({ type }) => type === "metrics")?.data?.["gradient_bytes_sent"];
+  return typeof bytes === "number" ? bytes : 0;
+}
+
+/** Reads page by page, since a job may have thousands. */
+async function storedCheckpointSteps({ store, clock }: JobContext, jobId: string): Promise<Set<number>> {
+  const steps = new Set<number>();
+  for (let after: string | null = null;;) {
+    const { items, hasMore } = store.checkpoints(jobId, { after, limit: 100 });
+    for (const { step } of items) steps.add(step);
+    if (!hasMore) return steps;
+    after = items.at(-1)!.id;
+    await clock.sleep(0);
+  }
+}

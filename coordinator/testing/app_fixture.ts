@@ -1,0 +1,197 @@
+/** A coordinator for tests: everything is real but the fleet and the preparation of data, in a temporary folder. */
+import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
+import { systemClock } from "../../shared/clock.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { messageOf } from "../../shared/errors.ts";
+import { createAccess } from "../access/access.ts";
+import { openAccessStore } from "../access/access_store.ts";
+import { createApp } from "../api/app.ts";
+import { createPathHider } from "../api/hidden_paths.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
+import type { Api } from "../api/routes/describe.ts";
+import type { ApiServices, ReadinessCheck } from "../api/routes/services.ts";
+import { createHashCache } from "../base_models/hash_cache.ts";
+import { createModelRegistry } from "../base_models/registry.ts";
+import type { ModelRegistry } from "../base_models/registry.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
+import { createFileStore } from "../jobs/files/file_store.ts";
+import type { FileStore } from "../jobs/files/file_store.ts";
+import { createUploadStore } from "../jobs/files/upload_store.ts";
+import type { JobServiceOptions } from "../jobs/job_context.ts";
+import type { PrepareRequest } from "../planning/preparer.ts";
+import { createJobService } from "../jobs/job_service.ts";
+import type { JobService } from "../jobs/job_service.ts";
+import { isFinished } from "../jobs/record/job.ts";
+import type { JobRecord } from "../jobs/record/job.ts";
+import { cleanTexts } from "../jobs/stores/clean_texts.ts";
+import type { FileRecord, JobStore } from "../jobs/stores/job_store.ts";
+import { openSqliteJobStore } from "../jobs/stores/sqlite_job_store.ts";
+import type { Preparer } from "../planning/preparer.ts";
+import { createArtifactStore } from "../storage/artifact_store.ts";
+import type { ArtifactStore } from "../storage/artifact_store.ts";
+import { randomId } from "../storage/ids.ts";
+import { FakeFleet } from "./fake_fleet.ts";
+import { fakePrepare, preparerOf } from "./fake_preparer.ts";
+
+export const JOIN_TOKEN = "join-token-of-the-tests";
+/** The lifetime of workers' tokens. */
+export const LIFETIME_MS = 3_600_000;
+export interface World {
+  readonly app: Api;
+  readonly folder: string;
+  readonly store: JobStore;
+  readonly files: FileStore;
+  readonly artifacts: ArtifactStore;
+  readonly models: ModelRegistry;
+  readonly jobs: JobService;
+  readonly fleet: FakeFleet;
+  readonly services: ApiServices;
+  readonly access: ApiServices["access"];
+  readonly defects: string[];
+  /** The result of /readyz. */
+  readonly checks: ReadinessCheck[];
+  /** Public keys that the broker refuses. */
+  readonly revoked: readonly string[];
+  /** Headers of a worker that has joined. */
+  worker(publicKey?: string): { readonly authorization: string };
+  upload(text: string): Promise<FileRecord>;
+  /** Resolves once the job satisfies the condition. */
+  until(jobId: string, condition: (job: JobRecord) => boolean): Promise<JobRecord>;
+  finished(jobId: string): Promise<JobRecord>;
+  /** The messages of a job's events, oldest first. */
+  messages(jobId: string): readonly string[];
+}
+
+export interface WorldOptions {
+  readonly apiKeys?: readonly string[];
+  readonly clock?: Clock;
+  readonly store?: JobStore;
+  readonly prepare?: (request: PrepareRequest) => Promise<PlannedJob>;
+  /** Instead of `prepare`; the folder is empty. */
+  readonly openPreparer?: (folder: string) => Promise<Preparer>;
+  readonly checkModel?: JobServiceOptions["checkModel"];
+  readonly checkAdapter?: NonNullable<JobServiceOptions["checkAdapter"]>;
+  readonly maxUploadBytes?: number;
+  /** An earlier world, whose store and folder this one takes over. */
+  readonly after?: World;
+}
+
+/** Status, code and field of an answer that is an error. */
+export async function errorOf(response: Response): Promise<[number, string, string | null]> {
+  const { error } = await response.json();
+  return [response.status, error.code, error.param];
+}
+
+/** Runs `body` in a world with the base model "org/tiny", and stops it afterwards. */
+export async function withWorld(options: WorldOptions, body: (world: World) => Promise<void>): Promise<void> {
+  const folder = options.after?.folder ?? await Deno.makeTempDir();
+  const stopping = new AbortController();
+  const world = await createWorld(options, folder, stopping.signal);
+  try {
+    await body(world);
+  } finally {
+    stopping.abort();
+    await world.jobs.stop();
+    if (options.after === undefined) await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function createWorld(options: WorldOptions, folder: string, stopping: AbortSignal): Promise<World> {
+  const services = await createServices(options, folder, stopping);
+  const { jobs, files, store, access } = services;
+  const until: World["until"] = async (jobId, condition) => {
+    while (!condition(jobs.get(jobId))) {
+      const changed = Promise.withResolvers<void>();
+      const unwatch = jobs.watch(jobId, () => changed.resolve());
+      await changed.promise;
+      unwatch();
+    }
+    return jobs.get(jobId);
+  };
+  return {
+    ...services,
+    app: createApp(services),
+    folder,
+    services,
+    worker(publicKey = createNatsKeys("user").publicKey) {
+      const { token } = access.join({ joinToken: JOIN_TOKEN, publicKey, credential: null });
+      return { authorization: `Bearer ${token}` };
+    },
+    async upload(text) {
+      const bytes = ReadableStream.from([new TextEncoder().encode(text)]);
+      return files.keep(await files.receive(bytes), "train.jsonl", "fine-tune");
+    },
+    until,
+    finished: (jobId) => until(jobId, (job) => isFinished(job.status)),
+    messages: (jobId) => store.eventsSince(jobId, 0, 1000).map((event) => event.message),
+  };
+}
+
+async function createServices(options: WorldOptions, folder: string, stopping: AbortSignal) {
+  const { clock = systemClock, maxUploadBytes = 10_000 } = options;
+  const hidePaths = createPathHider([["the model roots", `${folder}/models`], ["the data folder", folder]]);
+  const store = cleanTexts(
+    options.after?.store ?? options.store ?? openSqliteJobStore(":memory:"),
+    hidePaths,
+  );
+  const artifacts = createArtifactStore(`${folder}/artifacts`);
+  const shared = { store, artifacts, clock, newId: randomId };
+  const files = createFileStore({ ...shared, folder: `${folder}/files`, maxUploadBytes });
+  const uploads = createUploadStore({ ...shared, files, folder: `${folder}/uploads`, maxUploadBytes });
+  const models = await createModels(folder);
+  const fleet = new FakeFleet(artifacts);
+  const defects: string[] = [];
+  const onDefect = (message: string, thrown: unknown) =>
+    void defects.push(`${message}: ${messageOf(thrown)}`);
+  const { prepare = fakePrepare, openPreparer = () => Promise.resolve(preparerOf(prepare)) } = options;
+  const jobs = createJobService({
+    ...{ ...shared, files, models, fleet, onDefect },
+    ...await openPreparer(`${folder}/prepared`),
+    checkModel: options.checkModel ?? ((spec) => Promise.resolve({ spec, warnings: [] })),
+    ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
+  });
+  const { access, revoked } = createTestAccess(clock);
+  const checks: ReadinessCheck[] = [{ name: "nats", problem: null }];
+  const services: ApiServices = {
+    ...{ ...shared, jobs, files, uploads, models, fleet, parseJobRequest, maxUploadBytes, stopping },
+    ...{ hidePaths, onDefect, joinTokenTtlMs: null },
+    apiKeys: options.apiKeys ?? [],
+    access,
+    addresses: (requestUrl) => ({
+      natsUrl: `nats://${requestUrl.hostname}:4222`,
+      ...{ natsUser: "", natsPassword: "", natsTakesToken: true },
+      httpUrl: requestUrl.origin,
+      coordinatorId: "c1",
+    }),
+    readiness: () => Promise.resolve(checks),
+  };
+  return { ...services, fleet, defects, checks, revoked };
+}
+
+async function createModels(folder: string): Promise<ModelRegistry> {
+  await Deno.mkdir(`${folder}/models/org/tiny`, { recursive: true });
+  await Deno.writeTextFile(`${folder}/models/org/tiny/config.json`, "{}");
+  await Deno.writeTextFile(`${folder}/models/org/tiny/model.safetensors`, "0123456789");
+  return createModelRegistry({
+    roots: [`${folder}/models`],
+    hub: { endpoint: "http://127.0.0.1:9", token: null, cacheFolder: `${folder}/hub`, offline: true },
+    hashes: createHashCache(`${folder}/hashes.json`),
+  });
+}
+
+/** Real access control; `revoked` are the keys that a broker would refuse. */
+function createTestAccess(clock: Clock) {
+  const revoked: string[] = [];
+  const access = createAccess({
+    store: openAccessStore(":memory:"),
+    account: createNatsKeys("account"),
+    clock,
+    lifetimeMs: LIFETIME_MS,
+    enforce: (revocations) => {
+      revoked.splice(0, Infinity, ...revocations.map(({ publicKey }) => publicKey));
+      return Promise.resolve();
+    },
+  });
+  access.defaultToken(JOIN_TOKEN, "of the tests", null);
+  return { access, revoked };
+}

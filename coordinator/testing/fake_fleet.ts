@@ -1,0 +1,122 @@
+/** A fleet without workers, for tests of everything around it. */
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { JobEnd } from "../../shared/protocol/messages.ts";
+import type { ExcludedMicroBatch, Fleet, JobObserver, WorkerView } from "../fleet/fleet.ts";
+import type { CheckpointFile } from "../storage/checkpoint_file.ts";
+import type { CheckpointAssignment } from "../training/upload_decision.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
+import type { ArtifactStore } from "../storage/artifact_store.ts";
+import { sha256Of } from "../storage/streamed_file.ts";
+
+export const FAKE_WORKER: WorkerView = {
+  id: "w1",
+  incarnation: "w1-1",
+  name: "pc",
+  gpu: "a GPU",
+  state: "ready",
+  jobId: null,
+  joinedAt: 1_700_000_000_000,
+  lastHeartbeatAt: 1_700_000_001_500,
+  maxHeartbeatGapMs: 12.5,
+  microBatchesDone: 7,
+  tokensPerSecond: 1000,
+  gradientBytesSent: 4096,
+  reason: null,
+  strikes: [],
+  accusations: [],
+  quarantine: null,
+};
+
+/** Commits each step as soon as `beforeStep` resolves. */
+export class FakeFleet implements Fleet {
+  readonly trained: string[] = [];
+  /** How each job ended, as reported to its workers. */
+  readonly ends = new Map<string, JobEnd>();
+  beforeStep: (job: PlannedJob, step: number, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
+  /** Its one worker's. */
+  quarantine: WorkerView["quarantine"] = null;
+  /** One micro-batch to exclude, by step. */
+  readonly excluded = new Map<number, ExcludedMicroBatch>();
+
+  /** The checkpoint that workers may upload. */
+  assignment: CheckpointAssignment | null = null;
+  /** Steps whose adapter was requested again. */
+  readonly damaged: number[] = [];
+  readonly #artifacts: ArtifactStore;
+
+  constructor(artifacts: ArtifactStore) {
+    this.#artifacts = artifacts;
+  }
+
+  checkpointAssignment(): CheckpointAssignment | null {
+    return this.assignment;
+  }
+
+  checkpointDamaged(_jobId: string, step: number): boolean {
+    this.damaged.push(step);
+    return false;
+  }
+
+  workers(): readonly WorkerView[] {
+    return [{ ...FAKE_WORKER, quarantine: this.quarantine }];
+  }
+
+  reinstate(worker: string): void {
+    if (this.quarantine?.worker !== worker) {
+      throw new LoraFleetError("not_found", "not in quarantine", { param: "id" });
+    }
+    this.quarantine = null;
+  }
+
+  async train(job: PlannedJob, observer: JobObserver, signal: AbortSignal): Promise<void> {
+    this.trained.push(job.id);
+    await observer.starting(0);
+    observer.event("info", "2 workers have joined.", { workers: 2 });
+    for (let step = 1; step <= job.totalSteps; step++) {
+      await this.beforeStep(job, step, signal);
+      signal.throwIfAborted();
+      const excluded = this.excluded.get(step);
+      if (excluded !== undefined) observer.microBatchExcluded(step, excluded);
+      await observer.stepCommitted({
+        step,
+        epoch: step / job.totalSteps,
+        loss: 2 / step,
+        learningRate: 1e-4,
+        gradientNorm: 0.5,
+        tokenCount: 100,
+        labelCount: 60,
+        workerCount: 2,
+        attempt: 1,
+        seconds: 0.5,
+        attemptSeconds: 0.5,
+        gradientBytesSent: 2048,
+        digest: `digest-${step}`,
+        excluded: excluded === undefined ? [] : [excluded],
+        audits: { passed: step, failed: 0, skipped: 0 },
+      });
+      if (job.checkpointSteps.includes(step)) {
+        await observer.checkpointWritten(step, await this.#upload(job.id, step));
+      }
+    }
+  }
+
+  forget(jobId: string, end: JobEnd): Promise<void> {
+    this.ends.set(jobId, end);
+    return Promise.resolve();
+  }
+
+  async #upload(jobId: string, step: number): Promise<CheckpointFile[]> {
+    const files = [["adapter_config.json", `{"step":${step}}`], [
+      "adapter_model.safetensors",
+      "weights".repeat(step),
+    ]];
+    const stored = await Promise.all(files.map(async ([name, text]) => {
+      const bytes = new TextEncoder().encode(text);
+      const upload = { step, writer: "w1", name: name!, sha256: sha256Of(bytes), maxBytes: 1000 };
+      return await this.#artifacts.put(jobId, upload, ReadableStream.from([bytes]));
+    }));
+    const accepted = await this.#artifacts.accept(jobId, step, "w1", stored, { digest: "", layout: null });
+    if ("fault" in accepted) throw new Error(accepted.fault);
+    return [...accepted.files];
+  }
+}

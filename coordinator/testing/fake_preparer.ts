@@ -1,0 +1,42 @@
+/** The preparation of data for tests: training files of plain lines. */
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
+import type { PrepareRequest } from "../planning/preparer.ts";
+import type { Preparer } from "../planning/preparer.ts";
+
+/** Each line of the training file makes two steps; an empty line is an invalid dataset. */
+export async function fakePrepare(request: PrepareRequest): Promise<PlannedJob> {
+  const lines = (await Deno.readTextFile(request.trainingFilePath)).split("\n");
+  const empty = lines.indexOf("");
+  if (empty >= 0) {
+    throw new LoraFleetError(
+      "invalid_dataset",
+      `${request.trainingFile.filename}, line ${empty + 1} is empty`,
+      {
+        param: "training_file",
+      },
+    );
+  }
+  if (lines[0] === "defect") throw new TypeError("a defect with secrets");
+  const totalSteps = 2 * lines.length;
+  return {
+    id: request.id,
+    spec: request.spec,
+    specHash: "spec",
+    model: request.model.manifest,
+    modelFolder: request.model.folder,
+    totalSteps,
+    checkpointSteps: [totalSteps / 2, totalSteps],
+    maxTokensPerMicroBatch: 1,
+    maxPositions: 1,
+    epochsAfter: (step) => step / totalSteps,
+    microBatchesOf: () => [],
+    tokensThrough: () => 0,
+    linesOf: (_step, index) => [index + 1],
+  };
+}
+
+/** A preparer without a cache. */
+export function preparerOf(prepare: (request: PrepareRequest) => Promise<PlannedJob>): Preparer {
+  return { prepare, plan: prepare, warm: () => Promise.resolve() };
+}
