@@ -23,7 +23,7 @@ import type { JobService, JobServiceOptions } from "../jobs/job_service.ts";
 import type { PrepareRequest } from "../planning/preparer.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
-import { createHashCache } from "../base_models/hash_cache.ts";
+import { createHashCache } from "../../shared/model/hash_cache.ts";
 import type { Api, ApiServices, ReadinessCheck } from "./services.ts";
 import { createUploadStore } from "../jobs/upload_store.ts";
 import type { Preparer } from "../planning/preparer.ts";
