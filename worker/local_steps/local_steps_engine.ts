@@ -18,13 +18,12 @@ import type {
   UpdateRequest,
   UpdateResult,
 } from "../engine/engine.ts";
-import { turnOfEventLoop } from "../async/turn.ts";
 import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import { type InnerLoopOptions, runInnerLoop } from "./inner_loop.ts";
-import { rangeOf } from "../optimizer/adamw.ts";
 import { copyState } from "../optimizer/adamw_state.ts";
-import { nesterovUpdateTensor } from "./nesterov.ts";
+import { nesterovUpdate } from "./nesterov.ts";
+import { addRounded, subtractInPlace } from "./pseudo_gradient.ts";
 
 export interface LocalStepsOptions {
   /** Of the inner steps; its moments begin at zero in each inner loop. */
@@ -89,11 +88,7 @@ export class LocalStepsEngine implements StepEngine {
       return { lossSum: NaN, labelCount: 0, maxAbs };
     }
     const { adapter: end } = await this.#inner.exportState();
-    const maxAbs = new Float32Array(layout.tensors.length);
-    for (let index = 0; index < layout.tensors.length; index++) {
-      maxAbs[index] = subtract(committed.adapter, end, ...rangeOf(layout, index));
-      await turnOfEventLoop();
-    }
+    const maxAbs = await subtractInPlace(layout, committed.adapter, end);
     this.#change({ pseudoGradient: end });
     return { ...loss, maxAbs };
   }
@@ -116,12 +111,7 @@ export class LocalStepsEngine implements StepEngine {
       throw new LoraFleetError("conflict", "There is no inner loop whose pseudo-gradient could be added.");
     }
     const sums = before ?? new Int32Array(layout.elementCount);
-    for (let index = 0; index < layout.tensors.length; index++) {
-      const scale = 2 ** -exponents[index]!;
-      const [start, end] = rangeOf(layout, index);
-      for (let i = start; i < end; i++) sums[i]! += Math.round(pseudoGradient[i]! * scale);
-      await turnOfEventLoop();
-    }
+    await addRounded(layout, pseudoGradient, exponents, sums);
     this.#change({ pseudoGradient: null, sums });
   }
 
@@ -147,16 +137,8 @@ export class LocalStepsEngine implements StepEngine {
       throw new RangeError(`${what}, the adapter has ${layout.elementCount} elements`);
     }
     const from = { adapter: committed.adapter, momentum: committed.firstMoment };
-    const to = {
-      adapter: new Float32Array(layout.elementCount),
-      momentum: new Float32Array(layout.elementCount),
-    };
     const outer = { sums, exponents, replicaCount, learningRate, momentum };
-    let squares = 0;
-    for (let index = 0; index < layout.tensors.length; index++) {
-      squares += nesterovUpdateTensor(layout, index, outer, from, to);
-      await turnOfEventLoop();
-    }
+    const { squares, ...to } = await nesterovUpdate(layout, outer, from);
     const next: TrainingState = {
       ...{ updateCount: committed.updateCount + 1, adapter: to.adapter, firstMoment: to.momentum },
       secondMoment: committed.secondMoment,
@@ -230,18 +212,4 @@ export class LocalStepsEngine implements StepEngine {
     }
     return this.#loaded;
   }
-}
-
-/**
- * `end` becomes start − end between two positions. Returns its largest absolute value, NaN where there is
- * one.
- */
-function subtract(start: Float32Array, end: Float32Array, from: number, to: number): number {
-  let max = 0;
-  for (let i = from; i < to; i++) {
-    const change = Math.fround(start[i]! - end[i]!);
-    end[i] = change;
-    max = Number.isNaN(change) ? NaN : Math.max(max, Math.abs(change));
-  }
-  return max;
 }
