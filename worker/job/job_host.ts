@@ -9,6 +9,7 @@ import { createChange } from "../async/change.ts";
 import type { HeldState } from "../step/own_attempt.ts";
 import { sameCommit } from "../step/step_action.ts";
 import { type HostedJob, isSameStart, jobFailureOf, newHostedJob, workerJobOf } from "./hosted_job.ts";
+import { HostedSession } from "./hosted_session.ts";
 import { type JobSession, type JobSessionOptions, type Membership, startJobSession } from "./job_session.ts";
 import { JobLoader, type JobLoaderOptions, type LoadedJob } from "./load_job.ts";
 
@@ -21,14 +22,6 @@ export interface JobHostOptions
     Pick<JobSessionOptions, "writeCheckpoint" | "clock" | "telemetry" | "onProgress"> {
   /** Called when the next heartbeat has something new to report. */
   readonly onChange: () => void;
-}
-
-interface HostedSession {
-  readonly session: JobSession;
-  readonly membership: Membership;
-  readonly job: HostedJob;
-  isReady: boolean;
-  isStopping: boolean;
 }
 
 export class JobHost {
@@ -50,9 +43,7 @@ export class JobHost {
 
   /** As heartbeats report it. */
   get job(): WorkerJob | null {
-    const current = this.#current;
-    const isServing = current !== null && current.isReady && !current.isStopping;
-    return this.#hosted && workerJobOf(this.#hosted, isServing);
+    return this.#hosted && workerJobOf(this.#hosted, this.#current?.isServing ?? false);
   }
 
   /** Null changes nothing: after a restart the coordinator announces no job for a while. */
@@ -159,32 +150,27 @@ export class JobHost {
   }
 
   #startSession(job: HostedJob, membership: Membership): void {
+    const { log, onChange } = this.#options;
     const loaded = job.loaded!;
+    const onHeld = (held: HeldState) => this.#onHeld(loaded, held);
     let session: JobSession;
     try {
-      session = startJobSession({
-        ...this.#options,
-        ...loaded,
-        job: job.announcement,
-        membership,
-        onHeld: (held) => this.#onHeld(loaded, held),
-      });
+      session = startJobSession({ ...this.#options, ...loaded, job: job.announcement, membership, onHeld });
     } catch (thrown) {
       // The bus was closed meanwhile; the next membership has a new one.
-      return this.#options.log("warn", messageOf(thrown));
+      return log("warn", messageOf(thrown));
     }
-    const started: HostedSession = { session, membership, job, isReady: false, isStopping: false };
-    this.#current = started;
+    const hosted = this.#current = new HostedSession(session, membership, job);
     session.ready.then(() => {
-      started.isReady = true;
-      this.#options.onChange();
+      hosted.isReady = true;
+      onChange();
     }, () => {});
     session.ended.then((outcome) => {
       if (outcome === "over") job.phase = "over";
     }, (thrown) => this.#onBrokenSession(job, thrown)).finally(() => {
-      started.isStopping = true;
+      hosted.isStopping = true;
       this.#change.tell();
-      this.#options.onChange();
+      onChange();
     });
   }
 
@@ -204,12 +190,7 @@ export class JobHost {
   }
 
   async #endSession(): Promise<void> {
-    if (this.#current === null) return;
-    const { session } = this.#current;
-    this.#current.isStopping = true;
-    session.stop();
-    // Its failure is handled in `#startSession`.
-    await session.ended.catch(() => {});
+    await this.#current?.end();
     this.#current = null;
   }
 }

@@ -1,4 +1,4 @@
-/** A coordinator for tests of workers: answers requests, records what it receives, and announces what the test decides. */
+/** A coordinator for tests of workers: answers requests, and records what it receives. */
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import {
@@ -8,19 +8,15 @@ import {
   checkpointReportSchema,
   decodeMessage,
   encodeMessage,
-  fleetStateSchema,
-  type Heartbeat,
   heartbeatSchema,
   helloSchema,
   itemRequestSchema,
-  type JobAnnouncement,
   leaveSchema,
   type MemberRef,
   type MicroBatchReport,
   microBatchReportSchema,
   receivedSchema,
   type StepState,
-  stepStateSchema,
   type UpdateReport,
   updateReportSchema,
   type Verdict,
@@ -30,47 +26,15 @@ import {
   type WorkItemHeader,
 } from "../../shared/protocol/messages.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
-import { JOB, TEST_LIMITS, workItemOf } from "./test_job.ts";
+import { TestAnnouncer } from "./test_announcer.ts";
+import { JOB, workItemOf } from "./test_job.ts";
 
 const RECEIVED = encodeMessage(receivedSchema, { type: "received" });
 
-const INITIAL_STATE: StepState = {
-  jobId: JOB.jobId,
-  startId: JOB.startId,
-  revision: 1,
-  term: 1,
-  step: 1,
-  attempt: 0,
-  generation: 100,
-  phase: "waiting",
-  members: [],
-  weights: [],
-  holders: [],
-  quarantined: [],
-  committed: null,
-  microBatchCount: 2,
-  exponents: null,
-  assignments: [],
-  ledger: [],
-  labelCount: 0,
-  learningRate: 0.01,
-  checkSeed: 7,
-  roundMs: 20_000,
-  checkpointWriter: null,
-};
-
-export class TestCoordinator {
-  readonly #bus: Bus;
+export class TestCoordinator extends TestAnnouncer {
   readonly #counted = new Map<number, MicroBatchReport>();
-  #state = INITIAL_STATE;
-  #members: MemberRef[] = [];
-  #generation = INITIAL_STATE.generation;
-  #isAlive = true;
-  #job: JobAnnouncement | null = null;
   #enqueued = 0;
 
-  /** The newest of each worker. */
-  readonly heartbeats = new Map<string, Heartbeat>();
   readonly claims: MicroBatchReport[] = [];
   readonly updates: UpdateReport[] = [];
   readonly failures: AttemptFailure[] = [];
@@ -81,24 +45,9 @@ export class TestCoordinator {
   givesItems = true;
 
   constructor(bus: Bus, clock: Clock) {
-    this.#bus = bus;
+    super(bus, clock);
     this.#serve();
-    const repeat = async () => {
-      for (;;) {
-        this.#publishFleet();
-        this.#publishState();
-        await clock.sleep(TEST_LIMITS.announcementIntervalMs);
-      }
-    };
-    void repeat();
-  }
-
-  get state(): StepState {
-    return this.#state;
-  }
-
-  get members(): readonly MemberRef[] {
-    return this.#members;
+    void this.repeat();
   }
 
   /** Micro-batches of the attempt that have a claim that counts. */
@@ -115,124 +64,55 @@ export class TestCoordinator {
   };
 
   welcome = (self: MemberRef): Welcome | null => {
-    this.#setMembers([...this.#members.filter(({ worker }) => worker !== self.worker), self]);
-    return { type: "welcome", coordinatorId: "c", term: 1, generation: this.#generation };
+    this.setMembers([...this.members.filter(({ worker }) => worker !== self.worker), self]);
+    return { type: "welcome", coordinatorId: "c", term: 1, generation: this.generation };
   };
 
-  /** Changes the state of the step and announces it. */
-  announce(change: Partial<StepState>): void {
-    const isNewAttempt = change.attempt !== undefined || change.step !== undefined;
-    if (isNewAttempt) this.#counted.clear();
-    const weights = (change.members ?? this.#state.members).map(() => 1);
-    this.#state = { ...this.#state, weights, ...change, revision: this.#state.revision + 1 };
-    this.#publishState();
-  }
-
-  /** Begins an attempt with all members. */
-  begin(step: number, attempt: number, change: Partial<StepState> = {}): void {
-    this.announce({
-      ...{
-        step,
-        attempt,
-        generation: this.#generation,
-        phase: "compute",
-        members: [...this.#members],
-        ledger: [],
-      },
-      ...{ exponents: [-20, -20], ...change },
-    });
+  override announce(change: Partial<StepState>): void {
+    if (change.attempt !== undefined || change.step !== undefined) this.#counted.clear();
+    super.announce(change);
   }
 
   /** All micro-batches are counted: the round begins, with the ledger of the claims. */
   beginRound(): void {
     const owner = (index: number) =>
-      this.#members.findIndex(({ worker }) => worker === this.#counted.get(index)!.worker);
+      this.members.findIndex(({ worker }) => worker === this.#counted.get(index)!.worker);
     this.announce({
       phase: "reduce",
-      ledger: Array.from({ length: this.#state.microBatchCount }, (_, index) => owner(index)),
+      ledger: Array.from({ length: this.state.microBatchCount }, (_, index) => owner(index)),
       labelCount: [...this.#counted.values()].reduce((sum, { labelCount }) => sum + labelCount, 0),
     });
   }
 
   /** Commits the step with the digest that all of the last updates agree on. */
   commit(updates: readonly UpdateReport[]): void {
-    const { step } = this.#state;
+    const { step } = this.state;
     const digests = new Set(updates.map(({ digest }) => digest));
     if (digests.size !== 1) throw new Error(`the digests of step ${step} differ`);
     const [digest] = digests;
     this.announce({
       ...{ step: step + 1, attempt: 0, phase: "waiting", members: [], ledger: [] },
       committed: { step, digest: digest! },
-      holders: this.#members.map(({ worker }) => worker),
+      holders: this.members.map(({ worker }) => worker),
     });
-  }
-
-  /** Publishes nothing and answers nothing from now on. */
-  crash(): void {
-    this.#isAlive = false;
-  }
-
-  /** A new coordinator on the same broker, which knows no worker. */
-  restart(generation = this.#generation + 1000): void {
-    this.#isAlive = true;
-    this.#members = [];
-    this.#generation = generation;
-    this.heartbeats.clear();
-    const { term, revision } = this.#state;
-    this.#state = { ...this.#state, term: term + 1, revision: revision + 1000, phase: "waiting", attempt: 0 };
-    this.#publishFleet();
-  }
-
-  setJob(job: JobAnnouncement | null): void {
-    this.#job = job;
-    if (job !== null) this.#state = { ...this.#state, startId: job.startId };
-    this.#publishFleet();
-  }
-
-  /** Declares a worker lost. */
-  lose(worker: string): void {
-    this.#setMembers(this.#members.filter((member) => member.worker !== worker));
   }
 
   /** Puts a micro-batch of the announced attempt on the queue. */
   enqueue(index: number, change: Partial<WorkItemHeader> = {}): Promise<void> {
-    const { step, attempt } = { ...this.#state, ...change };
+    const { step, attempt } = { ...this.state, ...change };
     const subject = subjects.workSubject(JOB.jobId, step, attempt);
-    return this.#bus.enqueue(subject, this.#itemOf(index, change), `item-${++this.#enqueued}`);
+    return this.bus.enqueue(subject, this.#itemOf(index, change), `item-${++this.#enqueued}`);
   }
 
   #itemOf(index: number, change: Partial<WorkItemHeader> = {}): Uint8Array {
-    const { step, attempt, startId } = this.#state;
+    const { step, attempt, startId } = this.state;
     const number = 100 * step + index;
     return workItemOf({ startId, step, attempt, index, number, ...change }, number);
   }
 
-  #setMembers(next: MemberRef[]): void {
-    this.#members = next.sort((a, b) => a.worker < b.worker ? -1 : 1);
-    this.#generation++;
-    this.#publishFleet();
-  }
-
-  #publishFleet(): void {
-    if (!this.#isAlive) return;
-    const fleet = {
-      coordinatorId: "c",
-      term: 1,
-      generation: this.#generation,
-      members: this.#members,
-      job: this.#job,
-    };
-    this.#bus.publish(subjects.FLEET_SUBJECT, encodeMessage(fleetStateSchema, fleet));
-  }
-
-  #publishState(): void {
-    if (!this.#isAlive || this.#job === null) return;
-    this.#bus.publish(subjects.stateSubject(this.#job.jobId), encodeMessage(stepStateSchema, this.#state));
-  }
-
   #serve(): void {
     const { jobId } = JOB;
-    this.#bus.subscribe(subjects.heartbeatSubject(subjects.ANY), ({ data }) => {
+    this.bus.subscribe(subjects.heartbeatSubject(subjects.ANY), ({ data }) => {
       const heartbeat = decodeMessage(heartbeatSchema, data, "heartbeat");
       this.heartbeats.set(heartbeat.worker, heartbeat);
     });
@@ -272,8 +152,8 @@ export class TestCoordinator {
   }
 
   #answer(subject: string, reply: (data: Uint8Array) => Uint8Array | null): void {
-    this.#bus.subscribe(subject, ({ data, respond }) => {
-      const bytes = this.#isAlive ? reply(data) : null;
+    this.bus.subscribe(subject, ({ data, respond }) => {
+      const bytes = this.isAlive ? reply(data) : null;
       if (bytes !== null) respond(bytes);
     });
   }
