@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { toyLayout } from "../testing/toy_engine.ts";
+import { toyLayout } from "../testing/toy_model.ts";
 import { addRounded, subtractInPlace } from "./pseudo_gradient.ts";
 
 const LAYOUT = toyLayout();

@@ -3,7 +3,7 @@ import { committedOf, createWorld, isLoaded, type World } from "../testing/agent
 import { JOB } from "../testing/test_job.ts";
 import type { GradientCodec } from "../allreduce/codec/codecs.ts";
 import { predictedBytes } from "../allreduce/plan/chunk_plan.ts";
-import { toyLayout } from "../testing/toy_engine.ts";
+import { toyLayout } from "../testing/toy_model.ts";
 
 const STEPS = 4;
 const IDS = ["w-a", "w-b"];
