@@ -8,7 +8,7 @@ import { newIncarnation } from "../shared/protocol/ids.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
 import { catchUncaught, detailOf, type Log, type Logger, processLogger } from "../shared/log.ts";
 import { type Agent, startAgent } from "./fleet/agent.ts";
-import { createBaseModels } from "./transfer/base_model.ts";
+import { BaseModels } from "./transfer/base_model.ts";
 import { createCheckpointWriter } from "./transfer/checkpoint_upload.ts";
 import { parseConfig, USAGE, type WorkerConfig } from "./config.ts";
 import { openFirstGpu } from "./device/first_gpu.ts";
@@ -30,7 +30,7 @@ async function probeGpu(config: WorkerConfig): Promise<string> {
 function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: Log): Agent {
   const { cacheFolder } = config;
   const common = { fetch, clock: systemClock, limits: LIMITS, log };
-  const models = createBaseModels({ ...common, cacheFolder, hub: config.hub });
+  const models = new BaseModels({ ...common, cacheFolder, hub: config.hub });
   const identity = createWorkerIdentity({
     ...common,
     url: config.joinUrl,

@@ -74,7 +74,7 @@ async function selectWeights(
 }
 
 /** Null for text that is no JSON. */
-export function parseJson(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

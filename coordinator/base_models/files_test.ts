@@ -1,9 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { createHashCache } from "./hash_cache.ts";
 import { manifestOf, selectModelFiles } from "./files.ts";
 
-const ABC_SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 const noIndex = () => Promise.reject(new Error("the index was read without need"));
 
 Deno.test("the tokenizer, the config and one set of weights are selected, nothing else", async () => {
@@ -83,32 +81,4 @@ Deno.test("the manifest's hash is that of sha256sum's sorted lines", () => {
     hash: "5d7af0615bd820e7840ddd13729b9a92a8b8bae8e4abc0fffc26bf2e7a35c252",
     files,
   });
-});
-
-Deno.test("a hash is kept until size or time changes, over a restart and a broken cache", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const [path, cachePath] = [`${folder}/file`, `${folder}/hashes.json`];
-    await Deno.writeTextFile(path, "abc");
-    const time = new Date(1_700_000_000_000);
-    await Deno.utime(path, time, time);
-    assertEquals(await createHashCache(cachePath).hash(path), { size: 3, sha256: ABC_SHA256 });
-    await Deno.writeTextFile(path, "abd");
-    await Deno.utime(path, time, time);
-    const restarted = createHashCache(cachePath);
-    assertEquals(
-      (await restarted.hash(path)).sha256,
-      ABC_SHA256,
-      "size and time are the same: the cache answers",
-    );
-    await Deno.utime(path, time, new Date(1_700_000_001_000));
-    const changed = await restarted.hash(path);
-    assertEquals(changed.sha256 === ABC_SHA256, false);
-    await Deno.writeTextFile(cachePath, "{broken");
-    assertEquals(await createHashCache(cachePath).hash(path), changed);
-    const error = await assertRejects(() => restarted.hash(`${folder}/missing`), LoraFleetError, "missing");
-    assertEquals(error.code, "storage");
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 });

@@ -5,7 +5,7 @@
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import { manifestOf, selectModelFiles } from "./files.ts";
-import type { HashCache } from "./hash_cache.ts";
+import type { HashCache } from "../../shared/model/hash_cache.ts";
 import { findHubCommit, type HubOptions } from "./hub_api.ts";
 import { downloadFromHub } from "./hub_download.ts";
 import { type HubName, parseHubName } from "./hub_name.ts";

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { LoraFleetError } from "../../shared/errors.ts";
 import { createModelRegistry } from "./registry.ts";
 import type { ModelRegistry } from "./registry.ts";
-import { createHashCache } from "./hash_cache.ts";
+import { createHashCache } from "../../shared/model/hash_cache.ts";
 import { manifestOf } from "./files.ts";
 
 async function withRoots(

@@ -5,7 +5,7 @@ import { parseJobRequest } from "../job_request/parse.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { checkModelForJob } from "./prepare_job.ts";
 import type { PrepareRequest } from "./preparer.ts";
-import { createHashCache } from "../base_models/hash_cache.ts";
+import { createHashCache } from "../../shared/model/hash_cache.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import { openPreparer } from "./open_preparer.ts";
 import { runHere } from "./preparation_fixture.ts";

@@ -1,6 +1,6 @@
 /** What the API offers: files, uploads, base models and jobs. */
 import { randomId } from "../storage/ids.ts";
-import { createHashCache } from "../base_models/hash_cache.ts";
+import { createHashCache } from "../../shared/model/hash_cache.ts";
 import { createModelRegistry, type ModelRegistry } from "../base_models/registry.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
 import type { Fleet } from "../fleet/fleet.ts";

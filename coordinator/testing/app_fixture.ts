@@ -10,7 +10,7 @@ import { createPathHider } from "../api/hidden_paths.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
 import type { Api } from "../api/routes/describe.ts";
 import type { ApiServices, ReadinessCheck } from "../api/routes/services.ts";
-import { createHashCache } from "../base_models/hash_cache.ts";
+import { createHashCache } from "../../shared/model/hash_cache.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";

@@ -18,7 +18,8 @@ import {
   stepStateSchema,
 } from "../../shared/protocol/messages.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
-import { type ToyEngineOptions, toyLayout } from "../../worker/testing/toy_engine.ts";
+import type { ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
+import { toyLayout } from "../../worker/testing/toy_model.ts";
 import {
   createFleetInMemory,
   type FleetInMemory,

@@ -4,7 +4,7 @@
  *
  * Messages may be lost, duplicated, altered, late or out of order.
  */
-import type { BusMessage, Subscription } from "../../shared/bus/bus.ts";
+import type { BusMessage } from "../../shared/bus/bus.ts";
 import { type Clock, systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
@@ -20,8 +20,9 @@ import { EnteredRounds } from "./entered_rounds.ts";
 import { createLinkMeter, type LinkMeter } from "./link_meter.ts";
 import { chunkPlan, defaultChunkBytes } from "./plan/chunk_plan.ts";
 import { equalWeights, ownerRanges } from "./plan/owner_ranges.ts";
-import { ReduceRound } from "./round/reduce_round.ts";
+import { ReduceRound, type RoundSender } from "./round/reduce_round.ts";
 import { compareRounds, describeRound, type RoundId, termHash } from "./round/round_id.ts";
+import { RoundSubscriptions } from "./round_subscriptions.ts";
 import { RunningRound } from "./running_round.ts";
 
 /** Twice the time of a chunk on the slowest link, so that a slow chunk is not sent again. 1 s for 512 KiB. */
@@ -47,21 +48,17 @@ class BusAllReduce implements AllReduce {
   #current: RunningRound | null = null;
   #isRunning = false;
   #isClosed = false;
-  readonly #direct: readonly Subscription[];
-  /** By subject; one for each other member of the current round. */
-  readonly #allGathers = new Map<string, Subscription>();
+  readonly #subscriptions: RoundSubscriptions;
 
   constructor(options: AllReduceOptions) {
-    const { bus, self, subjects, clock = systemClock, stats = newAllReduceStats() } = options;
+    const { clock = systemClock, stats = newAllReduceStats() } = options;
     this.#options = options;
     this.#clock = clock;
     this.#stats = stats;
     this.#codec = createCodec(options.codec ?? "exact");
     this.#link = createLinkMeter(clock);
     this.#early = createEarlyFrames(options.maxEarlyBytes ?? MAX_EARLY_BYTES);
-    this.#direct = [subjects.reduceScatterTo(self), subjects.ackTo(self)].map((subject) =>
-      bus.subscribe(subject, this.#onMessage)
-    );
+    this.#subscriptions = new RoundSubscriptions(options, this.#onMessage);
   }
 
   get stats(): AllReduceStats {
@@ -108,7 +105,7 @@ class BusAllReduce implements AllReduce {
     this.#isClosed = true;
     if (this.#isRunning) this.#current?.fail(closedError(this.#current.id));
     this.#leave();
-    for (const subscription of [...this.#direct, ...this.#allGathers.values()]) subscription.close();
+    this.#subscriptions.close();
   }
 
   async #reduceWithOthers(request: ReduceRequest, selfIndex: number): Promise<ReduceResult> {
@@ -118,7 +115,7 @@ class BusAllReduce implements AllReduce {
     const [clock, stats] = [this.#clock, this.#stats];
     const { yieldToEventLoop = turnOfEventLoop } = this.#options;
     const running = new RunningRound({ id, hash, members, round, clock, stats, quietMs, yieldToEventLoop });
-    this.#listenToAllGathers(id.generation, members.filter((_, index) => index !== selfIndex));
+    this.#subscriptions.listenTo(id.generation, members);
     this.#entered.add(id, hash);
     this.#current = running;
     this.#link.beginRound();
@@ -135,44 +132,23 @@ class BusAllReduce implements AllReduce {
   }
 
   #prepare(request: ReduceRequest, jobHash: number, selfIndex: number) {
-    const { bus, subjects, self } = this.#options;
+    const { bus, chunkBytes, quietMs } = this.#options;
     const { round: { generation, step, attempt }, members, weights, sums } = request;
     const { grain } = this.#codec;
     const ranges = ownerRanges(sums.length, weights ?? equalWeights(members.length));
-    const chunkBytes = this.#options.chunkBytes ?? defaultChunkBytes(sums.length, members.length, grain);
+    const bytes = chunkBytes ?? defaultChunkBytes(sums.length, members.length, grain);
     const round = new ReduceRound({
       header: { jobHash, generation, step, attempt },
       selfIndex,
       ranges,
-      plan: chunkPlan(members.length, chunkBytes, bus.maxPayloadBytes, grain),
+      plan: chunkPlan(members.length, bytes, bus.maxPayloadBytes, grain),
       codec: this.#codec.begin(request, ranges[selfIndex]!),
       weights: checkWeights(request.checkSeed ?? 0),
       frameScratch: this.#frameScratch,
       stats: this.#stats,
-      sender: {
-        toOwner: (member, frame) =>
-          bus.publish(subjects.reduceScatter(generation, members[member]!, self), frame),
-        toAll: (frame) => bus.publish(subjects.allGather(generation, self), frame),
-        ack: (member, frame) => bus.publish(subjects.ack(generation, members[member]!, self), frame),
-      },
+      sender: senderOf(this.#options, generation, members),
     });
-    return { round, quietMs: this.#options.quietMs ?? quietMsFor(chunkBytes) };
-  }
-
-  /** Subscribes to finished ranges member by member, so that a worker does not receive its own. */
-  #listenToAllGathers(generation: number, others: readonly string[]): void {
-    const { bus, subjects } = this.#options;
-    const wanted = new Set(others.map((member) => subjects.allGather(generation, member)));
-    for (const [subject, subscription] of this.#allGathers) {
-      if (wanted.has(subject)) continue;
-      subscription.close();
-      this.#allGathers.delete(subject);
-    }
-    for (const subject of wanted) {
-      if (!this.#allGathers.has(subject)) {
-        this.#allGathers.set(subject, bus.subscribe(subject, this.#onMessage));
-      }
-    }
+    return { round, quietMs: quietMs ?? quietMsFor(bytes) };
   }
 
   readonly #onMessage = ({ subject, data }: BusMessage): void => {
@@ -202,6 +178,19 @@ class BusAllReduce implements AllReduce {
     return !this.#isRunning && this.#lastEntered?.term === id.term &&
       compareRounds(id, this.#lastEntered) === 0;
   }
+}
+
+function senderOf(
+  { bus, subjects, self }: AllReduceOptions,
+  generation: number,
+  members: readonly string[],
+): RoundSender {
+  return {
+    toOwner: (member, frame) =>
+      bus.publish(subjects.reduceScatter(generation, members[member]!, self), frame),
+    toAll: (frame) => bus.publish(subjects.allGather(generation, self), frame),
+    ack: (member, frame) => bus.publish(subjects.ack(generation, members[member]!, self), frame),
+  };
 }
 
 /** The index of this worker. */

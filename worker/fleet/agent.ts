@@ -3,24 +3,18 @@
  * clock, so that a whole fleet can run in one process. docs/protocol.md says what all of this has to achieve.
  */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import type { Heartbeat, MemberRef, Welcome } from "../../shared/protocol/messages.ts";
+import type { Heartbeat, MemberRef } from "../../shared/protocol/messages.ts";
 import { createChange } from "../async/change.ts";
-import { pauseUnless } from "../async/pause.ts";
 import { JobHost, type JobHostOptions } from "../job/job_host.ts";
 import { createTelemetry, type Telemetry } from "../step/telemetry.ts";
-import {
-  type Connection,
-  type CoordinatorLink,
-  type CoordinatorLinkOptions,
-  createCoordinatorLink,
-} from "./coordinator_link.ts";
-import { CoordinatorSearch } from "./coordinator_search.ts";
-import { Drain, maxDrainMs } from "./drain.ts";
+import { type Connection, CoordinatorLink, type CoordinatorLinkOptions } from "./coordinator_link.ts";
+import { Drain } from "./drain.ts";
 import { type EventLoopGap, measureEventLoopGap } from "./event_loop_gap.ts";
-import { type FleetFeed, listenToFleet } from "./fleet_feed.ts";
+import { listenToFleet } from "./fleet_feed.ts";
 import { startHeartbeats } from "./heartbeat.ts";
 import { sayGoodbye, sayHello } from "./hello.ts";
 import type { JoinReply } from "./join.ts";
+import { stayMember, type StayOutcome } from "./stay_member.ts";
 
 type WithReply<F extends (...args: never[]) => unknown> = (
   reply: JoinReply,
@@ -75,8 +69,8 @@ class FleetAgent implements Agent {
     const { clock, limits } = options;
     this.#options = options;
     this.#gap = measureEventLoopGap(clock, limits.eventLoopTickMs, this.#stopping.signal);
-    this.#link = createCoordinatorLink({ ...options, signal: this.#stopping.signal });
-    this.#drain = new Drain(clock);
+    this.#link = new CoordinatorLink({ ...options, signal: this.#stopping.signal });
+    this.#drain = new Drain(clock, limits);
     this.#telemetry = createTelemetry(clock);
     this.#host = new JobHost({
       ...options,
@@ -153,7 +147,13 @@ class FleetAgent implements Agent {
         throw new LoraFleetError("conflict", `the coordinator refuses this worker: ${welcome.reason}`);
       }
       log("info", `joined as ${worker} (${name}, ${gpu})`);
-      const outcome = await this.#beMember(connection, self, () => this.#stay(fleet, self, welcome));
+      const stay = () =>
+        stayMember({
+          ...{ clock, limits, log, self, welcome, fleet, signal, link: this.#link, change: this.#change },
+          onJob: (job) => this.#host.announce(job),
+          isDrained: (hasOthers, isSilent) => this.#drain.isOver(this.#host, hasOthers, isSilent),
+        });
+      const outcome = await this.#beMember(connection, self, stay);
       if (outcome !== "lost") return outcome;
     }
   }
@@ -162,8 +162,8 @@ class FleetAgent implements Agent {
   async #beMember(
     { control: bus, gradients }: Connection,
     self: MemberRef,
-    stay: () => Promise<"lost" | "moved" | "left">,
-  ): Promise<"lost" | "moved" | "left"> {
+    stay: () => Promise<StayOutcome>,
+  ): Promise<StayOutcome> {
     const { clock, limits, log } = this.#options;
     const intervalMs = limits.heartbeatIntervalMs;
     const member = new AbortController();
@@ -189,44 +189,6 @@ class FleetAgent implements Agent {
       member.abort();
       this.#host.join(null);
     }
-  }
-
-  /** Follows the fleet's state until the worker is no longer a member, has to look for its coordinator, or is to leave. */
-  async #stay(
-    fleet: FleetFeed,
-    self: MemberRef,
-    welcome: Extract<Welcome, { type: "welcome" }>,
-  ): Promise<"lost" | "moved" | "left"> {
-    const { clock, limits, log } = this.#options;
-    const stopping = this.#stopping.signal;
-    const search = new CoordinatorSearch(this.#link, fleet, () => this.#change.tell());
-    for (;;) {
-      const next = this.#change.next();
-      stopping.throwIfAborted();
-      if (search.hasMoved) return "moved";
-      const state = fleet.since(welcome);
-      if (state !== null) {
-        if (!state.members.some(({ incarnation }) => incarnation === self.incarnation)) return "lost";
-        this.#host.announce(state.job);
-      }
-      const isSilent = fleet.silentMs > limits.coordinatorSilentMs;
-      if (this.#isDrained(isSilent, (state?.members.length ?? 1) > 1)) return "left";
-      if (isSilent && !search.isOn) {
-        const seconds = limits.coordinatorSilentMs / 1000;
-        log("warn", `no announcement from the coordinator for ${seconds} s; looking for it`);
-        search.start();
-      }
-      await pauseUnless(clock, limits.announcementIntervalMs, next, stopping);
-    }
-  }
-
-  #isDrained(isSilent: boolean, hasOthers: boolean): boolean {
-    const { since } = this.#drain;
-    if (since === null) return false;
-    // Without a coordinator no attempt comes to an end.
-    if (isSilent || this.#host.mayLeave(hasOthers)) return true;
-    const { clock, limits } = this.#options;
-    return clock.now() - since > maxDrainMs(this.#host.job, !this.#host.mayLeave(false), limits);
   }
 
   #heartbeatOf(self: MemberRef): Heartbeat {

@@ -1,4 +1,4 @@
-/** The way to the coordinator: the join URL, the connections that it leads to, and looking for it again when it is silent. */
+/** The link to the coordinator: the join URL, the connections that it leads to, and the search for a coordinator that is silent. */
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
@@ -8,14 +8,10 @@ import { type JoinReply, sameBroker } from "./join.ts";
 import type { Log } from "../../shared/log.ts";
 
 export interface CoordinatorLinkOptions {
-  /**
-   * Asks the join URL once, with the token that the worker has. Code `unauthorized` ends the worker, anything else is tried
-   * again.
-   */
+  /** Asks the join URL once, with the worker's current token. Code `unauthorized` ends the worker; other failures are retried. */
   readonly join: (signal: AbortSignal, token: string | null) => Promise<JoinReply>;
   /**
-   * Connects to the broker; two connections, so that heartbeats do not queue behind megabytes. `newestToken` is for when it
-   * connects again.
+   * Connects to the broker: twice, so that heartbeats do not queue behind megabytes. `newestToken` is for reconnecting.
    */
   readonly connect: (
     reply: JoinReply,
@@ -35,55 +31,89 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-export interface CoordinatorLink {
-  /** What the join URL has answered last. */
-  readonly reply: JoinReply;
-  /** Tries until there are connections, or until `cancelled` resolves: null. */
-  connect(cancelled: Promise<void>): Promise<Connection | null>;
-  /**
-   * Asks the join URL until it answers, or until the coordinator is heard after all. Whether its broker is another one, so
-   * that new connections are needed.
-   */
-  search(isHeard: () => boolean): Promise<boolean>;
-  /** Asks for the next token at half of each one's life. Rejects where it is refused, or with the signal's reason. */
-  keepToken(): Promise<never>;
-}
-
-/** A machine that has slept looks at its token soon after it wakes. */
+/** A machine that has slept checks its token soon after it wakes. */
 const CHECK_TOKEN_MS = 60_000;
 
-export function createCoordinatorLink(options: CoordinatorLinkOptions): CoordinatorLink {
-  const { clock, limits, log, signal } = options;
-  let reply: JoinReply | null = null;
-  let renewAt = Infinity;
+export class CoordinatorLink {
+  readonly #options: CoordinatorLinkOptions;
+  #reply: JoinReply | null = null;
+  #renewAt = Infinity;
 
-  async function join(): Promise<JoinReply> {
-    const next = await options.join(signal, reply?.token ?? null);
-    renewAt = clock.now() + (next.tokenLifetimeMs ?? Infinity) / 2;
-    return reply = next;
+  constructor(options: CoordinatorLinkOptions) {
+    this.#options = options;
   }
 
-  async function keepToken(): Promise<never> {
+  /** The newest reply of the join URL. */
+  get reply(): JoinReply {
+    return this.#reply!;
+  }
+
+  /** Renews the token at half of its lifetime. Rejects if that is refused, or with the signal's reason. */
+  async keepToken(): Promise<never> {
+    const { clock, limits, signal } = this.#options;
     for (;;) {
-      await clock.sleep(
-        Math.min(CHECK_TOKEN_MS, Math.max(limits.retryIntervalMs, renewAt - clock.now())),
-        signal,
-      );
-      if (clock.now() < renewAt) continue;
+      const dueMs = Math.max(limits.retryIntervalMs, this.#renewAt - clock.now());
+      await clock.sleep(Math.min(CHECK_TOKEN_MS, dueMs), signal);
+      if (clock.now() < this.#renewAt) continue;
       try {
-        await join();
+        await this.#join();
       } catch (thrown) {
-        throwIfFinal(thrown);
+        this.#throwIfFinal(thrown);
       }
     }
   }
 
-  async function connectOnce(): Promise<Connection> {
-    const to = await join();
-    const newestToken = () => reply!.token;
-    const control = await options.connect(to, "control", newestToken);
+  /** Tries until there are connections, or until `cancelled` resolves: null. */
+  async connect(cancelled: Promise<void>): Promise<Connection | null> {
+    const { clock, limits, log, signal } = this.#options;
+    const isCancelled = cancelled.then(() => null);
+    for (let reported = "";;) {
+      const attempt = this.#connectOnce();
+      try {
+        const connection = await Promise.race([attempt, isCancelled]);
+        if (connection === null) attempt.then(({ close }) => close(), () => {});
+        return connection;
+      } catch (thrown) {
+        this.#throwIfFinal(thrown);
+        // Repeated every two seconds, the same line would bury what matters.
+        if (reported !== messageOf(thrown)) log("warn", `${reported = messageOf(thrown)}; trying again`);
+      }
+      if (await pauseUnless(clock, limits.retryIntervalMs, cancelled, signal)) return null;
+    }
+  }
+
+  /**
+   * Asks the join URL until it answers, or until the coordinator is heard after all. Returns whether its broker is a different one,
+   * so that new connections are needed.
+   */
+  async search(isHeard: () => boolean): Promise<boolean> {
+    const { clock, limits, signal } = this.#options;
+    while (!isHeard()) {
+      try {
+        const before = this.reply;
+        return !sameBroker(before, await this.#join());
+      } catch (thrown) {
+        this.#throwIfFinal(thrown);
+      }
+      await clock.sleep(limits.retryIntervalMs, signal);
+    }
+    return false;
+  }
+
+  async #join(): Promise<JoinReply> {
+    const { join, signal, clock } = this.#options;
+    const reply = await join(signal, this.#reply?.token ?? null);
+    this.#renewAt = clock.now() + (reply.tokenLifetimeMs ?? Infinity) / 2;
+    return this.#reply = reply;
+  }
+
+  async #connectOnce(): Promise<Connection> {
+    const { connect } = this.#options;
+    const to = await this.#join();
+    const newestToken = () => this.reply.token;
+    const control = await connect(to, "control", newestToken);
     try {
-      const gradients = await options.connect(to, "gradients", newestToken);
+      const gradients = await connect(to, "gradients", newestToken);
       const close = async () => void await Promise.all([control.close(), gradients.close()]);
       return { control, gradients, close };
     } catch (thrown) {
@@ -92,50 +122,11 @@ export function createCoordinatorLink(options: CoordinatorLinkOptions): Coordina
     }
   }
 
-  async function connect(cancelled: Promise<void>): Promise<Connection | null> {
-    const isCancelled = cancelled.then(() => null);
-    for (let reported = "";;) {
-      const attempt = connectOnce();
-      try {
-        const connection = await Promise.race([attempt, isCancelled]);
-        if (connection === null) attempt.then(({ close }) => close(), () => {});
-        return connection;
-      } catch (thrown) {
-        throwIfFinal(thrown);
-        // Repeated every two seconds, the same line would bury what matters.
-        if (reported !== messageOf(thrown)) log("warn", `${reported = messageOf(thrown)}; trying again`);
-      }
-      if (await pauseUnless(clock, limits.retryIntervalMs, cancelled, signal)) return null;
-    }
-  }
-
-  async function search(isHeard: () => boolean): Promise<boolean> {
-    while (!isHeard()) {
-      try {
-        const before = reply!;
-        return !sameBroker(before, await join());
-      } catch (thrown) {
-        throwIfFinal(thrown);
-      }
-      await clock.sleep(limits.retryIntervalMs, signal);
-    }
-    return false;
-  }
-
-  /** A token that is refused now is refused for ever. */
-  function throwIfFinal(thrown: unknown): void {
-    signal.throwIfAborted();
+  /** A token that is refused now will be refused later. */
+  #throwIfFinal(thrown: unknown): void {
+    this.#options.signal.throwIfAborted();
     if (thrown instanceof LoraFleetError && thrown.code === "unauthorized" && thrown.param === "join") {
       throw thrown;
     }
   }
-
-  return {
-    get reply() {
-      return reply!;
-    },
-    connect,
-    search,
-    keepToken,
-  };
 }

@@ -4,7 +4,7 @@ import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
-import { createCoordinatorLink } from "./coordinator_link.ts";
+import { CoordinatorLink } from "./coordinator_link.ts";
 import type { JoinReply } from "./join.ts";
 
 const REPLY: JoinReply = {
@@ -29,7 +29,7 @@ function linkTo(answers: readonly (JoinReply | LoraFleetError | Promise<never>)[
     log: [] as string[],
   };
   const stop = new AbortController();
-  const link = createCoordinatorLink({
+  const link = new CoordinatorLink({
     join: (_signal, token) => {
       seen.tokens.push(token);
       const answer = answers[Math.min(seen.joins++, answers.length - 1)]!;

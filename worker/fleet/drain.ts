@@ -2,14 +2,17 @@
 import type { Clock } from "../../shared/clock.ts";
 import { type Limits, recoverWaitMs } from "../../shared/protocol/limits.ts";
 import type { WorkerJob } from "../../shared/protocol/messages.ts";
+import type { JobHost } from "../job/job_host.ts";
 
 export class Drain {
   readonly #clock: Clock;
+  readonly #limits: Limits;
   readonly #started = Promise.withResolvers<void>();
   #since: number | null = null;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, limits: Limits) {
     this.#clock = clock;
+    this.#limits = limits;
   }
 
   /** Null before it has begun. */
@@ -24,6 +27,13 @@ export class Drain {
   start(): void {
     this.#since ??= this.#clock.now();
     this.#started.resolve();
+  }
+
+  /** Whether the worker may leave now. `isSilent`: without a coordinator, no attempt comes to an end. */
+  isOver(host: Pick<JobHost, "job" | "mayLeave">, hasOthers: boolean, isSilent: boolean): boolean {
+    if (this.#since === null) return false;
+    if (isSilent || host.mayLeave(hasOthers)) return true;
+    return this.#clock.now() - this.#since > maxDrainMs(host.job, !host.mayLeave(false), this.#limits);
   }
 }
 

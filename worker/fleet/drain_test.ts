@@ -23,13 +23,18 @@ Deno.test("a worker in no attempt waits for peers that fetch its state, but no l
   assertEquals(maxDrainMs(loaded(1e9), false, { ...LIMITS, drainMs: 1 }), 1);
 });
 
-Deno.test("a drain begins once", async () => {
+Deno.test("a drain begins once, and is over when the worker is dispensable, the coordinator silent, or the time up", async () => {
   const clock = createFakeClock(5);
-  const drain = new Drain(clock);
-  assertEquals(drain.since, null);
+  const drain = new Drain(clock, LIMITS);
+  const busy = { job: loaded(64), mayLeave: (_hasOthers: boolean) => false };
+  const isOver = (host = busy, isSilent = false) => drain.isOver(host, true, isSilent);
+  assertEquals([drain.since, isOver(busy, true)], [null, false]);
   drain.start();
   await clock.advance(10);
   drain.start();
   await drain.started;
-  assertEquals(drain.since, 5);
+  assertEquals([drain.since, isOver()], [5, false]);
+  assertEquals([isOver({ ...busy, mayLeave: () => true }), isOver(busy, true)], [true, true]);
+  await clock.advance(LIMITS.drainMs);
+  assertEquals(isOver(), true);
 });

@@ -4,9 +4,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { redactForms } from "../../shared/redact.ts";
 import { withDeadline } from "../async/abortable.ts";
-
-/** What this part of the program needs of `fetch`. */
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+import type { Fetch } from "../transfer/http.ts";
 
 const joinReplySchema = z.object({
   natsUrl: z.string().min(1),

@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { askJoinUrl, type Fetch, sameBroker } from "./join.ts";
+import type { Fetch } from "../transfer/http.ts";
+import { askJoinUrl, sameBroker } from "./join.ts";
 
 const REPLY = {
   natsUrl: "nats://127.0.0.1:4222",

@@ -1,6 +1,6 @@
 /** Which certificates this worker believes: those of the authorities that its system knows, and of one that it was told of. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { Fetch } from "./join.ts";
+import type { Fetch } from "../transfer/http.ts";
 
 export interface TlsTrust {
   readonly fetch: Fetch;

@@ -8,12 +8,18 @@ import type { JobAnnouncement, WorkerJob } from "../../shared/protocol/messages.
 import { createChange } from "../async/change.ts";
 import type { HeldState } from "../step/own_attempt.ts";
 import { sameCommit } from "../step/step_action.ts";
-import { type HostedJob, isSameStart, jobFailureOf, newHostedJob, workerJobOf } from "./hosted_job.ts";
+import {
+  failJob,
+  type HostedJob,
+  isSameStart,
+  isWorthReloading,
+  logStart,
+  newHostedJob,
+  workerJobOf,
+} from "./hosted_job.ts";
+import { HostedSession } from "./hosted_session.ts";
 import { type JobSession, type JobSessionOptions, type Membership, startJobSession } from "./job_session.ts";
 import { JobLoader, type JobLoaderOptions, type LoadedJob } from "./load_job.ts";
-
-/** A job is reloaded up to this often after its GPU failed; its state comes from the other workers. */
-const MAX_FAILED_SESSIONS = 3;
 
 export interface JobHostOptions
   extends
@@ -21,14 +27,6 @@ export interface JobHostOptions
     Pick<JobSessionOptions, "writeCheckpoint" | "clock" | "telemetry" | "onProgress"> {
   /** Called when the next heartbeat has something new to report. */
   readonly onChange: () => void;
-}
-
-interface HostedSession {
-  readonly session: JobSession;
-  readonly membership: Membership;
-  readonly job: HostedJob;
-  isReady: boolean;
-  isStopping: boolean;
 }
 
 export class JobHost {
@@ -50,9 +48,7 @@ export class JobHost {
 
   /** As heartbeats report it. */
   get job(): WorkerJob | null {
-    const current = this.#current;
-    const isServing = current !== null && current.isReady && !current.isStopping;
-    return this.#hosted && workerJobOf(this.#hosted, isServing);
+    return this.#hosted && workerJobOf(this.#hosted, this.#current?.isServing ?? false);
   }
 
   /** Null changes nothing: after a restart the coordinator announces no job for a while. */
@@ -125,13 +121,10 @@ export class JobHost {
     const job = this.#hosted = newHostedJob(announcement, before);
     const { signal } = this.#loading = new AbortController();
     onChange();
-    const { jobId, model, baseModelName } = announcement;
-    const isRestart = before?.announcement.jobId === jobId && !isSameStart(before.announcement, announcement);
-    if (isRestart) log("info", `job ${jobId} starts again`);
-    log("info", `job ${jobId} needs base model ${model.hash.slice(0, 12)} (${baseModelName})`);
+    logStart(announcement, before, log);
     try {
-      job.loaded = await this.#loader.load(announcement, signal);
-      Object.assign(job, { phase: "loaded", failure: null, fullDisks: 0 });
+      const loaded = await this.#loader.load(announcement, signal);
+      Object.assign(job, { phase: "loaded", loaded, failure: null, fullDisks: 0 });
     } catch (thrown) {
       // An abort means that a different start is wanted, which replaces this one.
       if (!signal.aborted) this.#fail(job, thrown);
@@ -141,11 +134,8 @@ export class JobHost {
   }
 
   #fail(job: HostedJob, thrown: unknown): void {
-    job.phase = "failed";
-    job.loaded = null;
-    job.failure = jobFailureOf(thrown);
-    this.#options.log("error", `job ${job.announcement.jobId} does not run here: ${job.failure.message}`);
-    if (job.failure.code === "storage") void this.#retryLater(job);
+    const { code } = failJob(job, thrown, this.#options.log);
+    if (code === "storage") void this.#retryLater(job);
     this.#options.onChange();
   }
 
@@ -159,32 +149,24 @@ export class JobHost {
   }
 
   #startSession(job: HostedJob, membership: Membership): void {
+    const { log, onChange } = this.#options;
     const loaded = job.loaded!;
-    let session: JobSession;
-    try {
-      session = startJobSession({
-        ...this.#options,
-        ...loaded,
-        job: job.announcement,
-        membership,
-        onHeld: (held) => this.#onHeld(loaded, held),
-      });
-    } catch (thrown) {
-      // The bus was closed meanwhile; the next membership has a new one.
-      return this.#options.log("warn", messageOf(thrown));
-    }
-    const started: HostedSession = { session, membership, job, isReady: false, isStopping: false };
-    this.#current = started;
+    const onHeld = (held: HeldState) => this.#onHeld(loaded, held);
+    const session = tryStart({ ...this.#options, ...loaded, job: job.announcement, membership, onHeld });
+    if (session === null) return;
+    const hosted = this.#current = new HostedSession(session, membership, job);
     session.ready.then(() => {
-      started.isReady = true;
-      this.#options.onChange();
+      hosted.isReady = true;
+      onChange();
     }, () => {});
     session.ended.then((outcome) => {
       if (outcome === "over") job.phase = "over";
-    }, (thrown) => this.#onBrokenSession(job, thrown)).finally(() => {
-      started.isStopping = true;
+    }, (thrown) => {
+      if (!isWorthReloading(job, thrown, log)) this.#fail(job, thrown);
+    }).finally(() => {
+      hosted.isStopping = true;
       this.#change.tell();
-      this.#options.onChange();
+      onChange();
     });
   }
 
@@ -194,22 +176,18 @@ export class JobHost {
     if (isNew) this.#options.onChange();
   }
 
-  /** The engine's state is not to be trusted any more: a fresh one may get over what happened to the GPU. */
-  #onBrokenSession(job: HostedJob, thrown: unknown): void {
-    job.failedSessions++;
-    if (job.failedSessions >= MAX_FAILED_SESSIONS) return this.#fail(job, thrown);
-    this.#options.log("error", `${messageOf(thrown)}: loading the job again`);
-    job.phase = "loading";
-    job.loaded = null;
-  }
-
   async #endSession(): Promise<void> {
-    if (this.#current === null) return;
-    const { session } = this.#current;
-    this.#current.isStopping = true;
-    session.stop();
-    // Its failure is handled in `#startSession`.
-    await session.ended.catch(() => {});
+    await this.#current?.end();
     this.#current = null;
+  }
+}
+
+/** Null if the bus was closed meanwhile; the next membership has a new one. */
+function tryStart(options: JobSessionOptions): JobSession | null {
+  try {
+    return startJobSession(options);
+  } catch (thrown) {
+    options.log("warn", messageOf(thrown));
+    return null;
   }
 }

@@ -1,8 +1,7 @@
 /**
- * An engine whose steps are outer steps (decision 0011): its gradient is what a replica's inner loop has changed,
- * its optimizer is the outer one. It keeps the committed state itself and lends the engine below to one inner loop
- * after the other, so that whatever that one holds in the middle of an inner loop is never seen, told, given away
- * or committed.
+ * An engine whose steps are outer steps (decision 0011): its gradient is what a replica's inner loop changes, its optimizer is
+ * the outer one. It keeps the committed state itself and lends the engine below to one inner loop after the other, so that no
+ * state in the middle of an inner loop is ever exported, reported or committed.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { CHECK_WORDS } from "../../shared/protocol/linear_check.ts";
@@ -15,25 +14,24 @@ import type {
   StepEngine,
   UpdateResult,
 } from "../engine/engine.ts";
-import { type GradientLayout, rangeOf } from "../optimizer/gradient_layout.ts";
-import type { TrainingState } from "../optimizer/adamw_state.ts";
-import type { UpdateRequest } from "../optimizer/adamw.ts";
-import { turnOfEventLoop } from "../async/turn.ts";
 import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
+import type { UpdateRequest } from "../optimizer/adamw.ts";
+import { copyState, type TrainingState } from "../optimizer/adamw_state.ts";
+import type { GradientLayout } from "../optimizer/gradient_layout.ts";
 import { type InnerLoopOptions, runInnerLoop } from "./inner_loop.ts";
-
-import { copyState } from "../optimizer/adamw_state.ts";
-import { nesterovUpdateTensor } from "./nesterov.ts";
+import { LentEngine } from "./lent_engine.ts";
+import { nesterovUpdate } from "./nesterov.ts";
+import { addRounded, subtractInPlace } from "./pseudo_gradient.ts";
 
 export interface LocalStepsOptions {
-  /** Of the inner steps; its moments begin at zero in each inner loop. */
+  /** Of the inner steps; each inner loop begins with moments of zero. */
   readonly optimizer: JobAnnouncement["optimizer"];
   readonly outer: NonNullable<JobAnnouncement["localSteps"]>;
   readonly headroomBits: number;
 }
 
-/** What an inner loop needs besides. */
+/** What an inner loop needs besides the options. */
 export type InnerLoopRequest = Omit<InnerLoopOptions, "optimizer" | "headroomBits">;
 
 interface Loaded {
@@ -48,62 +46,50 @@ interface Loaded {
 }
 
 export class LocalStepsEngine implements StepEngine {
-  readonly #inner: Engine;
   readonly #options: LocalStepsOptions;
   #loaded: Loaded | null = null;
-  /** The state that the engine below has; null while that is an inner loop's. */
-  #lent: TrainingState | null = null;
+  readonly #lent: LentEngine;
 
   constructor(inner: Engine, options: LocalStepsOptions) {
-    this.#inner = inner;
+    this.#lent = new LentEngine(inner);
     this.#options = options;
   }
 
   async load(spec: EngineSpec): Promise<LoadedEngine> {
     this.#loaded = null;
-    const loaded = await this.#inner.load(spec);
-    const committed = await this.#inner.exportState();
+    const loaded = await this.#lent.engine.load(spec);
+    const committed = await this.#lent.engine.exportState();
     this.#loaded = { layout: loaded.layout, committed, next: null, pseudoGradient: null, sums: null };
-    this.#lent = committed;
+    this.#lent.holds(committed);
     return loaded;
   }
 
   /**
-   * The pseudo-gradient of an inner loop that starts from the committed adapter: start − end, in f32. It stays here
-   * until the next call. Where something is not finite, `lossSum` and the maxima are NaN. Rejects with the
-   * signal's reason.
+   * The pseudo-gradient of an inner loop that starts from the committed adapter: start − end, in f32, kept until the next call.
+   * If a loss or gradient is not finite, `lossSum` and the maxima are NaN. Rejects with the signal's reason.
    */
   async computeInnerLoop(request: InnerLoopRequest): Promise<MicroBatchResult> {
     const { optimizer, headroomBits } = this.#options;
     const { layout, committed } = this.#ready();
-    const zeros = () => new Float32Array(layout.elementCount);
     this.#change({ pseudoGradient: null });
-    this.#lent = null;
-    await this.#inner.importState({
-      ...{ updateCount: committed.updateCount, adapter: committed.adapter.slice() },
-      ...{ firstMoment: zeros(), secondMoment: zeros() },
-    });
-    const loss = await runInnerLoop(this.#inner, { ...request, optimizer, headroomBits });
+    await this.#lent.giveStart(committed);
+    const loss = await runInnerLoop(this.#lent.engine, { ...request, optimizer, headroomBits });
     if (loss === null) {
       const maxAbs = new Float32Array(layout.tensors.length).fill(NaN);
       return { lossSum: NaN, labelCount: 0, maxAbs };
     }
-    const { adapter: end } = await this.#inner.exportState();
-    const maxAbs = new Float32Array(layout.tensors.length);
-    for (let index = 0; index < layout.tensors.length; index++) {
-      maxAbs[index] = subtract(committed.adapter, end, ...rangeOf(layout, index));
-      await turnOfEventLoop();
-    }
+    const { adapter: end } = await this.#lent.engine.exportState();
+    const maxAbs = await subtractInPlace(layout, committed.adapter, end);
     this.#change({ pseudoGradient: end });
     return { ...loss, maxAbs };
   }
 
-  /** Of the newest inner loop's pseudo-gradient; where that is not finite, of no bits. */
+  /** Of the newest inner loop's pseudo-gradient; of no bits if that is not finite. */
   gradientDigest(): Promise<string> {
     return Promise.resolve(gradientDigestOf((this.#ready().pseudoGradient ?? new Float32Array(0)).buffer));
   }
 
-  /** Of the newest inner loop's; zeros where that is not finite and adds nothing. */
+  /** Of the newest inner loop's; zeros if that is not finite and adds nothing. */
   gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array> {
     const { layout, pseudoGradient } = this.#ready();
     if (pseudoGradient === null) return Promise.resolve(new Int32Array(CHECK_WORDS));
@@ -113,15 +99,13 @@ export class LocalStepsEngine implements StepEngine {
   async accumulate(exponents: Int8Array): Promise<void> {
     const { layout, pseudoGradient, sums: before } = this.#ready();
     if (pseudoGradient === null) {
-      throw new LoraFleetError("conflict", "There is no inner loop whose pseudo-gradient could be added.");
+      throw new LoraFleetError(
+        "conflict",
+        "Accumulating failed: there is no inner loop whose pseudo-gradient could be added",
+      );
     }
     const sums = before ?? new Int32Array(layout.elementCount);
-    for (let index = 0; index < layout.tensors.length; index++) {
-      const scale = 2 ** -exponents[index]!;
-      const [start, end] = rangeOf(layout, index);
-      for (let i = start; i < end; i++) sums[i]! += Math.round(pseudoGradient[i]! * scale);
-      await turnOfEventLoop();
-    }
+    await addRounded(layout, pseudoGradient, exponents, sums);
     this.#change({ pseudoGradient: null, sums });
   }
 
@@ -137,7 +121,7 @@ export class LocalStepsEngine implements StepEngine {
     return Promise.resolve();
   }
 
-  /** The outer optimizer; of the request it needs sums, exponents and replicas. */
+  /** The outer optimizer, which needs the sums, the exponents and the replica count of the request. */
   async update(request: UpdateRequest): Promise<UpdateResult> {
     const { outerLearningRate: learningRate, outerMomentum: momentum } = this.#options.outer;
     const { layout, committed } = this.#ready();
@@ -147,21 +131,13 @@ export class LocalStepsEngine implements StepEngine {
       throw new RangeError(`${what}, the adapter has ${layout.elementCount} elements`);
     }
     const from = { adapter: committed.adapter, momentum: committed.firstMoment };
-    const to = {
-      adapter: new Float32Array(layout.elementCount),
-      momentum: new Float32Array(layout.elementCount),
-    };
     const outer = { sums, exponents, replicaCount, learningRate, momentum };
-    let squares = 0;
-    for (let index = 0; index < layout.tensors.length; index++) {
-      squares += nesterovUpdateTensor(layout, index, outer, from, to);
-      await turnOfEventLoop();
-    }
+    const { squares, ...to } = await nesterovUpdate(layout, outer, from);
     const next: TrainingState = {
       ...{ updateCount: committed.updateCount + 1, adapter: to.adapter, firstMoment: to.momentum },
       secondMoment: committed.secondMoment,
     };
-    const digest = await this.#lend(next);
+    const digest = await this.#lent.give(next);
     this.#change({ next });
     return { gradientNorm: Math.sqrt(squares), digest };
   }
@@ -170,14 +146,14 @@ export class LocalStepsEngine implements StepEngine {
     const { next } = this.#ready();
     if (next === null) {
       return Promise.reject(
-        new LoraFleetError("conflict", "Committing failed: there is no outer update to commit."),
+        new LoraFleetError("conflict", "Committing failed: there is no outer update to commit"),
       );
     }
     this.#change({ committed: next, next: null });
     return Promise.resolve();
   }
 
-  /** At any time, also in the middle of an inner loop: the committed state. */
+  /** The committed state at any time, also in the middle of an inner loop. */
   exportState(): Promise<TrainingState> {
     const { committed } = this.#ready();
     return Promise.resolve({ updateCount: committed.updateCount, ...copyState(committed) });
@@ -185,39 +161,26 @@ export class LocalStepsEngine implements StepEngine {
 
   async importState(state: TrainingState): Promise<{ digest: string }> {
     this.#ready();
-    // First into the engine below, which checks it.
-    const digest = await this.#lend(state);
+    // The engine below checks it first.
+    const digest = await this.#lent.give(state);
     const committed = { updateCount: state.updateCount, ...copyState(state) };
     this.#change({ committed, next: null, pseudoGradient: null, sums: null });
-    this.#lent = committed;
+    this.#lent.holds(committed);
     return { digest };
   }
 
   async writeAdapter(folder: string, baseModelName: string): Promise<void> {
-    await this.#lendCommitted();
-    await this.#inner.writeAdapter(folder, baseModelName);
+    await this.#lent.ensure(this.#ready().committed);
+    await this.#lent.engine.writeAdapter(folder, baseModelName);
   }
 
   async writeState(folder: string): Promise<void> {
-    await this.#lendCommitted();
-    await this.#inner.writeState(folder);
+    await this.#lent.ensure(this.#ready().committed);
+    await this.#lent.engine.writeState(folder);
   }
 
   close(): Promise<void> {
-    return this.#inner.close();
-  }
-
-  async #lendCommitted(): Promise<void> {
-    const { committed } = this.#ready();
-    if (this.#lent !== committed) await this.#lend(committed);
-  }
-
-  /** Gives the engine below a copy of this state; returns its digest, which that engine's thread computes. */
-  async #lend(state: TrainingState): Promise<string> {
-    this.#lent = null;
-    const { digest } = await this.#inner.importState({ updateCount: state.updateCount, ...copyState(state) });
-    this.#lent = state;
-    return digest;
+    return this.#lent.engine.close();
   }
 
   #change(change: Partial<Loaded>): void {
@@ -226,22 +189,8 @@ export class LocalStepsEngine implements StepEngine {
 
   #ready(): Loaded {
     if (this.#loaded === null) {
-      throw new LoraFleetError("conflict", "The engine was asked to work before it loaded a model.");
+      throw new LoraFleetError("conflict", "The engine was asked to work before it loaded a model");
     }
     return this.#loaded;
   }
-}
-
-/**
- * `end` becomes start − end between two positions. Returns its largest absolute value, NaN where there is
- * one.
- */
-function subtract(start: Float32Array, end: Float32Array, from: number, to: number): number {
-  let max = 0;
-  for (let i = from; i < to; i++) {
-    const change = Math.fround(start[i]! - end[i]!);
-    end[i] = change;
-    max = Number.isNaN(change) ? NaN : Math.max(max, Math.abs(change));
-  }
-  return max;
 }

@@ -1,9 +1,10 @@
 /**
- * The outer optimizer of local steps (decision 0011): SGD with Nesterov's momentum on the mean
- * pseudo-gradient, as torch's `SGD(nesterov=True, dampening=0)` has it. On the CPU and in f32 by IEEE rules,
- * for the reasons of adamw.ts: all workers get the same bits.
+ * The outer optimizer of local steps (decision 0011): SGD with Nesterov momentum on the mean pseudo-gradient, as torch's
+ * `SGD(nesterov=True, dampening=0)`. On the CPU and in f32 by IEEE rules, as adamw.ts: all workers get the same bits.
  */
-import { type GradientLayout, rangeOf } from "../optimizer/gradient_layout.ts";
+import { turnOfEventLoop } from "../async/turn.ts";
+import { type GradientLayout } from "../optimizer/gradient_layout.ts";
+import { rangeOf } from "../optimizer/gradient_layout.ts";
 
 export interface OuterState {
   readonly adapter: Float32Array;
@@ -12,16 +13,36 @@ export interface OuterState {
 
 export interface OuterRequest {
   /**
-   * The all-reduced sums of all replicas' pseudo-gradients: integers, to be multiplied by 2^exponent of their
-   * tensor.
+   * The all-reduced sums of the replicas' pseudo-gradients: integers, in units of 2^exponent of their tensor.
    */
   readonly sums: Int32Array;
   readonly exponents: Int8Array;
-  /** Divided by once. */
+  /** The sums are divided by it once. */
   readonly replicaCount: number;
   readonly learningRate: number;
   /** μ, in [0, 1). */
   readonly momentum: number;
+}
+
+/**
+ * The next state beside `from`; heartbeats get their turn between two tensors.
+ * @returns also the sum of the squares of the mean pseudo-gradient
+ */
+export async function nesterovUpdate(
+  layout: GradientLayout,
+  request: OuterRequest,
+  from: OuterState,
+): Promise<OuterState & { readonly squares: number }> {
+  const to = {
+    adapter: new Float32Array(layout.elementCount),
+    momentum: new Float32Array(layout.elementCount),
+  };
+  let squares = 0;
+  for (let index = 0; index < layout.tensors.length; index++) {
+    squares += nesterovUpdateTensor(layout, index, request, from, to);
+    await turnOfEventLoop();
+  }
+  return { ...to, squares };
 }
 
 /**

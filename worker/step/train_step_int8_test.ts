@@ -1,8 +1,9 @@
 import { assertEquals, assertLess } from "@std/assert";
-import { committedOf, createWorld, isLoaded, JOB, type World } from "../testing/agent_fixture.ts";
+import { committedOf, createWorld, isLoaded, type World } from "../testing/agent_fixture.ts";
+import { JOB } from "../testing/test_job.ts";
 import type { GradientCodec } from "../allreduce/codec/codecs.ts";
 import { predictedBytes } from "../allreduce/plan/chunk_plan.ts";
-import { toyLayout } from "../testing/toy_engine.ts";
+import { toyLayout } from "../testing/toy_model.ts";
 
 const STEPS = 4;
 const IDS = ["w-a", "w-b"];
@@ -14,7 +15,7 @@ async function trainWith(world: World, gradientCodec: GradientCodec): Promise<nu
   const workers = IDS.map((id) => world.start(id));
   await world.until("both have loaded", () => workers.every(isLoaded));
   coordinator.announce({ committed: committedOf(workers[0]!), holders: IDS });
-  for (let step = 1; step <= STEPS; step++) await coordinator.doStep(step);
+  for (let step = 1; step <= STEPS; step++) await world.doStep(step);
   await world.until("both have committed", () => workers.every((w) => committedOf(w)?.step === STEPS));
   assertEquals(coordinator.failures, []);
   await world.clock.advance(500);

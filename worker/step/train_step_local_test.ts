@@ -8,15 +8,8 @@ import {
 } from "../../shared/protocol/messages.ts";
 import { type RowsRequest, rowsRequestSchema } from "../../shared/protocol/messages.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
-import {
-  committedOf,
-  createWorld,
-  isLoaded,
-  JOB,
-  maximaOf,
-  microBatchOf,
-  type World,
-} from "../testing/agent_fixture.ts";
+import { committedOf, createWorld, isLoaded, maximaOf, type World } from "../testing/agent_fixture.ts";
+import { JOB, microBatchOf } from "../testing/test_job.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
 import { createToyEngine } from "../testing/toy_engine.ts";
 

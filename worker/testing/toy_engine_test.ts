@@ -1,7 +1,7 @@
 import { assertEquals, assertLess, assertNotEquals, assertRejects } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { JOB, microBatchOf } from "./agent_fixture.ts";
+import { JOB, microBatchOf } from "./test_job.ts";
 import type { EngineSpec } from "../engine/engine.ts";
 import { createToyEngine, type ToyEngineOptions } from "./toy_engine.ts";
 

@@ -5,7 +5,7 @@ import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
-import { type BaseModels, createBaseModels } from "./base_model.ts";
+import { BaseModels } from "./base_model.ts";
 
 const FILES = { "config.json": `{"a": 1}`, "model.safetensors": "weights", "tokenizer.json": "{}" };
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
@@ -44,7 +44,7 @@ async function inWorld(work: (world: World) => Promise<void>): Promise<void> {
     return Promise.resolve(new Response(text, { status: 206, headers }));
   };
   const open = () =>
-    createBaseModels({
+    new BaseModels({
       cacheFolder: cache,
       hub: { endpoint: "http://hub", token: null, offline: false },
       fetch,

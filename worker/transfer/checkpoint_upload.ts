@@ -1,14 +1,14 @@
-/** A checkpoint: the adapter as PEFT writes it and the state to go on from, in a folder of its own for as long as the upload takes. */
+/** A checkpoint: the adapter as PEFT writes it and the state to resume from, in a temporary folder until it is uploaded. */
 import { join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";
 import { isDiskFailure } from "../../shared/disk_errors.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { checkpointWaitMs, diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
+import { sha256Of } from "../../shared/model/hash_cache.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
 import { withDeadline } from "../async/abortable.ts";
-import { hashOf } from "./file_hashes.ts";
-import type { Engine } from "../engine/engine.ts";
-import type { Fetch, JoinReply } from "../fleet/join.ts";
+import type { StepEngine } from "../engine/engine.ts";
+import type { CoordinatorApi, Fetch } from "./http.ts";
 import type { Log } from "../../shared/log.ts";
 
 export interface CheckpointOptions {
@@ -26,14 +26,14 @@ interface StoredFile {
 }
 
 export type WriteCheckpointTo = (
-  target: Pick<JoinReply, "httpUrl" | "token">,
-  engine: Pick<Engine, "writeAdapter" | "writeState">,
+  target: CoordinatorApi,
+  engine: Pick<StepEngine, "writeAdapter" | "writeState">,
   job: Pick<JobAnnouncement, "jobId" | "baseModelName" | "savesState">,
   step: number,
   signal: AbortSignal,
 ) => Promise<StoredFile[]>;
 
-/** The function writes the adapter, uploads its files, and tells what is stored. Rejects with a `LoraFleetError`. */
+/** The function writes the adapter, uploads its files, and returns what is stored. Rejects with a `LoraFleetError`. */
 export function createCheckpointWriter(options: CheckpointOptions): WriteCheckpointTo {
   const { cacheFolder, clock, limits } = options;
   return async (target, engine, job, step, signal) => {
@@ -62,7 +62,7 @@ export function createCheckpointWriter(options: CheckpointOptions): WriteCheckpo
   };
 }
 
-/** What the system says of a disk that is full, with what it means for the checkpoint. */
+/** Turns the system's error of a full or broken disk into one that says what it means for the checkpoint. */
 async function onDisk<T>(step: number, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -73,7 +73,7 @@ async function onDisk<T>(step: number, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Without paths, which the job's events would show to every user of the API. */
+/** Without paths: the job's events would show them to every user of the API. */
 function reasonOf(thrown: unknown): string {
   return messageOf(thrown).replace(/^Writing ".*?(?:"|\.\.\.) failed: /, "").replace(/: \w+ '.*$/, "")
     .replace(/\.$/, "");
@@ -83,11 +83,11 @@ async function filesOf(folder: string, signal: AbortSignal): Promise<StoredFile[
   const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
   return await Promise.all(names.map(async (name) => {
     const path = join(folder, name);
-    return { name, size: (await Deno.stat(path)).size, sha256: await hashOf(path, signal) };
+    return { name, size: (await Deno.stat(path)).size, sha256: await sha256Of(path, signal) };
   }));
 }
 
-/** Until it is stored: the coordinator takes the same bytes again. Pauses grow, as its disk may be full. */
+/** Retries until the file is stored: the coordinator accepts the same bytes again. Pauses grow, as its disk may be full. */
 async function upload(
   { fetch, clock, limits, log }: CheckpointOptions,
   { url, token, path, file, signal }: {

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
-import { JOB } from "../testing/agent_fixture.ts";
+import { JOB } from "../testing/test_job.ts";
 import { drive } from "../allreduce/all_reduce_fixture.ts";
 import { createCheckpointWriter } from "./checkpoint_upload.ts";
 import { createToyEngine } from "../testing/toy_engine.ts";

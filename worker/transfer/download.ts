@@ -1,40 +1,40 @@
-/** Downloads one file over HTTP: in one piece or in several, resumed where it broke off, and never half of it under its name. */
+/** Downloads one file over HTTP, resuming after interruptions; the file gets its name only when it is whole. */
 import { createHash } from "node:crypto";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
 import { withDeadline } from "../async/abortable.ts";
-import type { ManifestFile } from "./file_hashes.ts";
-import type { Fetch } from "../fleet/join.ts";
+import type { Fetch } from "./http.ts";
+import type { ManifestFile } from "./manifest_check.ts";
 import type { Log } from "../../shared/log.ts";
 
-/** A source that gives no byte in so many tries is not tried again. */
-const TRIES_WITHOUT_PROGRESS = 10;
+/** Give up on a source after this many tries without a byte. */
+const MAX_FRUITLESS_TRIES = 10;
 const READ_BYTES = 256 * 1024;
 
 export interface DownloadOptions {
   readonly url: string;
-  /** A bearer token, where the source wants one. */
+  /** Bearer token; null: the source needs none. */
   readonly token: string | null;
-  /** Whether the source may send us elsewhere, as hubs do; a coordinator has no reason to. */
+  /** Follow redirects, which hubs use and a coordinator never does. Default: false. */
   readonly mayRedirect?: boolean;
-  /** Tries without any progress; 10. */
+  /** Tries without any progress. Default: 10. */
   readonly tries?: number;
   readonly file: ManifestFile;
-  /** Where the file will be; what has come so far is kept beside it under `.part`. */
+  /** Where the file will be; until then its bytes are kept beside it under `.part`. */
   readonly path: string;
   readonly fetch: Fetch;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly signal: AbortSignal;
   readonly log: Log;
-  /** Opens the unfinished file; a test passes a device that is full. */
+  /** Opens the unfinished file; a test passes a full device. */
   readonly open?: (path: string) => Promise<Deno.FsFile>;
 }
 
 /**
  * Rejects with the signal's reason, or with a `LoraFleetError` that names the file: `unauthorized`, `not_found`, `timeout`
- * (the source does not answer), `corrupt` (not the announced SHA-256, twice), `storage` (the disk does not take it).
+ * (the source does not answer), `corrupt` (twice not the announced SHA-256), `storage` (the disk is full or broken).
  */
 export async function downloadFile(options: DownloadOptions): Promise<void> {
   const { path, file, clock, limits, signal, log } = options;
@@ -53,14 +53,14 @@ export async function downloadFile(options: DownloadOptions): Promise<void> {
       const message = `${quote(file.name)} has the SHA-256 ${sha256} after its download, the base model's ` +
         `has ${file.sha256}`;
       if (isSecondCopy) throw new LoraFleetError("corrupt", message, { param: file.name });
-      log("warn", `${message}: once more`);
+      log("warn", `${message}; downloading it again`);
       isSecondCopy = true;
       continue;
     } catch (thrown) {
       signal.throwIfAborted();
-      const isTransient = thrown instanceof LoraFleetError && thrown.code === "timeout";
+      const isRetryable = thrown instanceof LoraFleetError && thrown.code === "timeout";
       failures = await sizeOf(part) > before ? 0 : failures + 1;
-      if (!isTransient || failures >= (options.tries ?? TRIES_WITHOUT_PROGRESS)) {
+      if (!isRetryable || failures >= (options.tries ?? MAX_FRUITLESS_TRIES)) {
         if (thrown instanceof LoraFleetError && thrown.code === "storage") {
           await Deno.remove(part).catch(() => {});
         }
@@ -72,7 +72,7 @@ export async function downloadFile(options: DownloadOptions): Promise<void> {
   }
 }
 
-/** Appends what is missing; the hash of the whole. */
+/** Appends the missing bytes. Returns the hash of the whole file. */
 async function continueFile(options: DownloadOptions, part: string): Promise<string> {
   const { file } = options;
   const open = options.open ?? ((path) => Deno.open(path, { read: true, write: true, create: true }));
@@ -81,14 +81,14 @@ async function continueFile(options: DownloadOptions, part: string): Promise<str
   let size = await onDisk(options, () => hashPart(disk, hash, options.signal));
   if (size > file.size) {
     await onDisk(options, () => disk.truncate(0));
-    throw new LoraFleetError("timeout", `${quote(part)} was longer than the file that it begins`);
+    throw new LoraFleetError("timeout", `${quote(part)} was longer than the whole file`);
   }
   if (size < file.size) {
     for await (const chunk of bodyFrom(options, size)) {
       if (size + chunk.length > file.size) {
         throw new LoraFleetError(
           "corrupt",
-          `${quote(file.name)} is longer than the ${file.size} bytes that the manifest says`,
+          `${quote(file.name)} is longer than the ${file.size} bytes of the manifest`,
           { param: file.name },
         );
       }
@@ -104,7 +104,7 @@ async function continueFile(options: DownloadOptions, part: string): Promise<str
   return hash.digest("hex");
 }
 
-/** The file's bytes from `start` on, as they come. */
+/** The file's bytes from `start`, as they arrive. */
 async function* bodyFrom(options: DownloadOptions, start: number): AsyncGenerator<Uint8Array> {
   const { url, token, mayRedirect = false, file, fetch, clock, limits, signal } = options;
   const ended = new AbortController();
@@ -153,8 +153,8 @@ function assertAnswer({ status, body, headers }: Response, file: ManifestFile, s
   const code = status === 401 || status === 403 ? "unauthorized" : status === 404 ? "not_found" : "timeout";
   throw new LoraFleetError(
     code,
-    `downloading ${quote(file.name)} from byte ${start} on failed: the answer is ${status}, ` +
-      "where 206 with that range is expected",
+    `downloading ${quote(file.name)} from byte ${start} failed: the answer is ${status}, ` +
+      "but 206 with that range is expected",
     { param: file.name },
   );
 }

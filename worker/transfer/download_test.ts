@@ -101,14 +101,14 @@ Deno.test("a part that is complete needs no request; one that is too long is beg
     assertEquals(await Deno.readFile(path), BYTES);
   }));
 
-Deno.test("other bytes than the manifest's are fetched once more, then refused by name", async (t) => {
+Deno.test("other bytes than the manifest's are downloaded once more, then refused by name", async (t) => {
   const wrong = BYTES.slice();
   wrong[5]! ^= 1;
   await t.step("once", () =>
     inFolder([{ bytes: wrong }, {}], async (download, { path, log }) => {
       await download();
       assertEquals(await Deno.readFile(path), BYTES);
-      assertStringIncludes(log[0]!, "once more");
+      assertStringIncludes(log[0]!, "downloading it again");
     }));
   await t.step("twice", () =>
     inFolder([{ bytes: wrong }], async (download, { path }) => {
@@ -140,13 +140,13 @@ Deno.test("what the coordinator refuses is not asked for again", async () => {
 
 Deno.test("a coordinator in trouble is asked ten times", () =>
   inFolder([503], async (download, { requests, log }) => {
-    const error = await assertRejects(() => download(), LoraFleetError, "the answer is 503, where 206");
+    const error = await assertRejects(() => download(), LoraFleetError, "the answer is 503, but 206");
     assertEquals([error.code, requests.length, log.length], ["timeout", 10, 9]);
   }));
 
 Deno.test("a range that is not heeded does not spoil the file", () =>
   inFolder([{ until: 10, breaks: true }, { ignoresRange: true }], async (download, { path }) => {
-    const error = await assertRejects(() => download(), LoraFleetError, "from byte 10 on failed");
+    const error = await assertRejects(() => download(), LoraFleetError, "from byte 10 failed");
     assertEquals(error.code, "timeout");
     await assertRejects(() => Deno.stat(path), Deno.errors.NotFound);
   }));

@@ -8,9 +8,11 @@
  */
 import type { CheckWeights } from "../../../shared/protocol/linear_check.ts";
 import type { TensorFrame } from "../../../shared/protocol/tensor_frame.ts";
-import { type ChunkSet, chunkSetOf, createChunkSet } from "./chunk_set.ts";
+import { chunkSetOf } from "./chunk_set.ts";
 import { createOutgoingChunks, type OutgoingChunks, type Sending } from "./outgoing_chunks.ts";
+import { createPeer, type Incoming, type MissingFrom, missingFrom, type Peer } from "./peers.ts";
 import { createRoundCheck, type RoundCheck, type RoundChecksums } from "./round_check.ts";
+import { OutgoingStreams } from "./outgoing_streams.ts";
 import { RoundFrames, type RoundFramesOptions } from "./round_frames.ts";
 
 /** Where a frame goes: to one member, or to all. */
@@ -37,32 +39,8 @@ export interface RoundOptions extends RoundFramesOptions {
 /** What became of a frame. */
 export type Reception = "used" | "duplicate" | "mismatched";
 
-/** Chunks that one member still owes: of its sums for our range, and of its finished range. */
-export interface MissingFrom {
-  readonly member: number;
-  readonly reduceScatterChunks: number;
-  readonly allGatherChunks: number;
-}
-
 /** Acks per window: often enough that the sender need not wait for them. */
 const ACKS_PER_WINDOW = 4;
-
-/** Chunks of one owner's range that one member sends us. */
-interface Incoming {
-  readonly owner: number;
-  readonly arrived: ChunkSet;
-  /** Arrived since the last ack. */
-  unconfirmed: number;
-}
-
-/** What is exchanged with one of the other members. */
-interface Peer {
-  readonly member: number;
-  readonly sums: Incoming;
-  readonly finished: Incoming;
-  /** Our sums for its range. */
-  readonly outgoing: OutgoingChunks;
-}
 
 export class ReduceRound {
   readonly #options: RoundOptions;
@@ -74,9 +52,7 @@ export class ReduceRound {
   /** Addends that each chunk of our range still lacks. */
   readonly #addendsLeft: Uint16Array;
   readonly #ackEvery: number;
-  /** Sent from in turn. */
-  readonly #streams: readonly { readonly owner: number; readonly outgoing: OutgoingChunks }[];
-  #turn = 0;
+  readonly #streams: OutgoingStreams;
   #ownLeft: number;
   #allGatherLeft: number;
 
@@ -92,29 +68,8 @@ export class ReduceRound {
     this.#addendsLeft = new Uint16Array(this.#ownLeft).fill(others.length);
     this.#ackEvery = Math.max(1, Math.floor(windowChunks / ACKS_PER_WINDOW));
     this.#ownOutgoing = createOutgoingChunks(this.#ownLeft, others, windowChunks);
-    this.#peers = new Map(others.map((member) => [member, this.#peerOf(member)]));
-    // Each member begins with a different owner, so that the first one is not flooded.
-    const inOrder = [
-      ...others.filter((member) => member > selfIndex),
-      ...others.filter((member) => member < selfIndex),
-    ];
-    this.#streams = [
-      ...inOrder.map((owner) => ({ owner, outgoing: this.#peers.get(owner)!.outgoing })),
-      { owner: selfIndex, outgoing: this.#ownOutgoing },
-    ];
-  }
-
-  #peerOf(member: number): Peer {
-    const { selfIndex, plan: { windowChunks } } = this.#options;
-    const count = this.#frames.chunkCounts[member]!;
-    const incoming = (owner: number): Incoming => ({
-      owner,
-      arrived: createChunkSet(this.#frames.chunkCounts[owner]!),
-      unconfirmed: 0,
-    });
-    const outgoing = createOutgoingChunks(count, [member], windowChunks);
-    for (let chunk = 0; chunk < count; chunk++) outgoing.offer(chunk);
-    return { member, sums: incoming(selfIndex), finished: incoming(member), outgoing };
+    this.#peers = new Map(others.map((member) => [member, createPeer(member, options, chunkCounts)]));
+    this.#streams = new OutgoingStreams(this.#peers, selfIndex, this.#ownOutgoing);
   }
 
   receive(frame: TensorFrame): Reception {
@@ -181,15 +136,9 @@ export class ReduceRound {
 
   /** Sends at most one chunk; false if there is none to send now. */
   sendNext(): boolean {
-    for (let tried = 0; tried < this.#streams.length; tried++) {
-      const { owner, outgoing } = this.#streams[this.#turn]!;
-      this.#turn = (this.#turn + 1) % this.#streams.length;
-      const sending = outgoing.next();
-      if (sending === null) continue;
-      this.#send(owner, sending);
-      return true;
-    }
-    return false;
+    const next = this.#streams.next();
+    if (next !== null) this.#send(next.owner, next.sending);
+    return next !== null;
   }
 
   #send(owner: number, { chunk, receiver }: Sending): void {
@@ -226,15 +175,7 @@ export class ReduceRound {
   }
 
   missing(): MissingFrom[] {
-    const { chunkCounts } = this.#frames;
-    const leftOf = ({ owner, arrived }: Incoming) => chunkCounts[owner]! - arrived.size;
-    return [...this.#peers.values()]
-      .map(({ member, sums, finished }) => ({
-        member,
-        reduceScatterChunks: leftOf(sums),
-        allGatherChunks: leftOf(finished),
-      }))
-      .filter(({ reduceScatterChunks, allGatherChunks }) => reduceScatterChunks + allGatherChunks > 0);
+    return missingFrom(this.#peers.values(), this.#frames.chunkCounts);
   }
 
   /** The result is whole and our finished range is out. */

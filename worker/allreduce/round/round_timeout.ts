@@ -1,6 +1,6 @@
 /** The deadline of a round has passed: who owes what. */
 import { LoraFleetError } from "../../../shared/errors.ts";
-import type { MissingFrom } from "./reduce_round.ts";
+import type { MissingFrom } from "./peers.ts";
 import { describeRound, type RoundId } from "./round_id.ts";
 
 const NAMED_MEMBERS = 8;

@@ -1,0 +1,53 @@
+/** What a member exchanges with each of the others in a round. */
+import { type ChunkSet, createChunkSet } from "./chunk_set.ts";
+import { createOutgoingChunks, type OutgoingChunks } from "./outgoing_chunks.ts";
+import type { RoundFramesOptions } from "./round_frames.ts";
+
+/** Chunks of one owner's range that one member sends us. */
+export interface Incoming {
+  readonly owner: number;
+  readonly arrived: ChunkSet;
+  /** Arrived since the last ack. */
+  unconfirmed: number;
+}
+
+/** What is exchanged with one of the other members. */
+export interface Peer {
+  readonly member: number;
+  readonly sums: Incoming;
+  readonly finished: Incoming;
+  /** Our sums for its range. */
+  readonly outgoing: OutgoingChunks;
+}
+
+export function createPeer(
+  member: number,
+  { selfIndex, plan: { windowChunks } }: Pick<RoundFramesOptions, "selfIndex" | "plan">,
+  chunkCounts: readonly number[],
+): Peer {
+  const incoming = (owner: number): Incoming => ({
+    owner,
+    arrived: createChunkSet(chunkCounts[owner]!),
+    unconfirmed: 0,
+  });
+  const outgoing = createOutgoingChunks(chunkCounts[member]!, [member], windowChunks);
+  for (let chunk = 0; chunk < chunkCounts[member]!; chunk++) outgoing.offer(chunk);
+  return { member, sums: incoming(selfIndex), finished: incoming(member), outgoing };
+}
+
+/** Chunks that one member still owes: of its sums for our range, and of its finished range. */
+export interface MissingFrom {
+  readonly member: number;
+  readonly reduceScatterChunks: number;
+  readonly allGatherChunks: number;
+}
+
+/** The members that owe something. */
+export function missingFrom(peers: Iterable<Peer>, chunkCounts: readonly number[]): MissingFrom[] {
+  const leftOf = ({ owner, arrived }: Incoming) => chunkCounts[owner]! - arrived.size;
+  return Array.from(peers, ({ member, sums, finished }) => ({
+    member,
+    reduceScatterChunks: leftOf(sums),
+    allGatherChunks: leftOf(finished),
+  })).filter(({ reduceScatterChunks, allGatherChunks }) => reduceScatterChunks + allGatherChunks > 0);
+}

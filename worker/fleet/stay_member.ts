@@ -1,0 +1,54 @@
+/** A membership from its welcome to its end: follows the announced state of the fleet. */
+import type { Clock } from "../../shared/clock.ts";
+import type { Log } from "../../shared/log.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
+import type { JobAnnouncement, MemberRef, Welcome } from "../../shared/protocol/messages.ts";
+import type { Change } from "../async/change.ts";
+import { pauseUnless } from "../async/pause.ts";
+import type { CoordinatorLink } from "./coordinator_link.ts";
+import { CoordinatorSearch } from "./coordinator_search.ts";
+import type { FleetFeed } from "./fleet_feed.ts";
+
+export interface StayOptions {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly self: MemberRef;
+  readonly welcome: Extract<Welcome, { type: "welcome" }>;
+  readonly fleet: FleetFeed;
+  readonly link: CoordinatorLink;
+  /** Signalled when there may be something to do. */
+  readonly change: Change;
+  /** Aborts when the worker stops. */
+  readonly signal: AbortSignal;
+  readonly onJob: (job: JobAnnouncement | null) => void;
+  /** Whether the worker may leave by its drain now. */
+  readonly isDrained: (hasOthers: boolean, isSilent: boolean) => boolean;
+}
+
+/** `lost`: no longer a member. `moved`: new connections are needed. `left`: drained. */
+export type StayOutcome = "lost" | "moved" | "left";
+
+/** Rejects with the signal's reason, or with why the coordinator cannot be found again. */
+export async function stayMember(options: StayOptions): Promise<StayOutcome> {
+  const { clock, limits, log, self, welcome, fleet, change, signal } = options;
+  const search = new CoordinatorSearch(options.link, fleet, () => change.tell());
+  for (;;) {
+    const next = change.next();
+    signal.throwIfAborted();
+    if (search.hasMoved) return "moved";
+    const state = fleet.since(welcome);
+    if (state !== null) {
+      if (!state.members.some(({ incarnation }) => incarnation === self.incarnation)) return "lost";
+      options.onJob(state.job);
+    }
+    const isSilent = fleet.silentMs > limits.coordinatorSilentMs;
+    if (options.isDrained((state?.members.length ?? 1) > 1, isSilent)) return "left";
+    if (isSilent && !search.isOn) {
+      const seconds = limits.coordinatorSilentMs / 1000;
+      log("warn", `no announcement from the coordinator for ${seconds} s; looking for it`);
+      search.start();
+    }
+    await pauseUnless(clock, limits.announcementIntervalMs, next, signal);
+  }
+}

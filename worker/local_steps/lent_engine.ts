@@ -1,0 +1,43 @@
+import type { Engine } from "../engine/engine.ts";
+import { type TrainingState } from "../optimizer/adamw_state.ts";
+import { copyState } from "../optimizer/adamw_state.ts";
+
+/** The engine below local steps, and which of the states above it holds. */
+export class LentEngine {
+  readonly engine: Engine;
+  /** Null while it holds an inner loop's. */
+  #held: TrainingState | null = null;
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+  }
+
+  /** It holds this state already. */
+  holds(state: TrainingState): void {
+    this.#held = state;
+  }
+
+  /** Gives it a copy of a state; returns the digest, which its thread computes. */
+  async give(state: TrainingState): Promise<string> {
+    this.#held = null;
+    const { digest } = await this.engine.importState({ updateCount: state.updateCount, ...copyState(state) });
+    this.#held = state;
+    return digest;
+  }
+
+  async ensure(state: TrainingState): Promise<void> {
+    if (this.#held !== state) await this.give(state);
+  }
+
+  /** Gives it the start of an inner loop: the state's adapter, with moments of zero. */
+  async giveStart({ updateCount, adapter }: TrainingState): Promise<void> {
+    this.#held = null;
+    const zeros = () => new Float32Array(adapter.length);
+    await this.engine.importState({
+      updateCount,
+      adapter: adapter.slice(),
+      firstMoment: zeros(),
+      secondMoment: zeros(),
+    });
+  }
+}
