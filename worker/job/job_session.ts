@@ -11,6 +11,7 @@ import { type Decision, mayLeave, nextAction } from "../step/step_action.ts";
 import type { TrainStepOptions } from "../step/step_context.ts";
 import { listenToStates, type StepStates } from "../step/step_states.ts";
 import { createTrainStep, type TrainStep } from "../step/train_step.ts";
+import { flushed } from "./flushed.ts";
 import { storeCheckpoint, type WriteCheckpoint } from "./store_checkpoint.ts";
 
 /** One membership: who the worker is, and its connections. */
@@ -42,11 +43,11 @@ export interface JobSession {
 const COMMIT_LOG_INTERVAL_MS = 10_000;
 
 export function startJobSession(options: JobSessionOptions): JobSession {
-  const { membership: { self, control, gradients } } = options;
+  const { membership: { self, control, gradients }, clock, limits } = options;
   const session = new Session(options);
   const { states, server } = session;
   return {
-    ready: Promise.all([control.flush(), gradients.flush()]).then(() => {}),
+    ready: flushed([control, gradients], clock, limits.retryIntervalMs, states.closed),
     ended: session.run(),
     mayLeave: (hasOthers) => mayLeave(states.newest, self, { hasOthers, isServing: server.isServing }),
     stop: () => states.close(),
