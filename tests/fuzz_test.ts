@@ -224,7 +224,7 @@ Deno.test("an all-reduce at work: 3000 damaged frames, and the sum is the sum", 
   ));
   const intruder = broker.connect("intruder");
   for (let count = 0; count < 3000; count++) {
-    const kind = (["reduce", "broadcast", "receipt"] as const)[random.below(3)]!;
+    const kind = (["reduce_scatter", "all_gather", "ack"] as const)[random.below(3)]!;
     const target = members[random.below(3)]!;
     // Damaged, or of a size and place that there is not, under a member's name; or whole, under another name than it bears.
     const whole = frameOf(kind, { senderIndex: random.below(4), chunkIndex: random.below(6) });
@@ -232,11 +232,11 @@ Deno.test("an all-reduce at work: 3000 damaged frames, and the sum is the sum", 
     const isForeign = random.below(4) === 0;
     const frame = isForeign ? whole : random.below(2) === 0 ? withChecksum(damaged) : damaged;
     const sender = isForeign ? "w-9" : members[random.below(3)]!;
-    const subject = kind === "receipt"
-      ? places.receipt(7, target, sender)
-      : kind === "broadcast"
-      ? places.broadcast(7, sender)
-      : places.reduce(7, target, sender);
+    const subject = kind === "ack"
+      ? places.ack(7, target, sender)
+      : kind === "all_gather"
+      ? places.allGather(7, sender)
+      : places.reduceScatter(7, target, sender);
     intruder.publish(subject, frame);
   }
   for (const result of await drive(clock, running)) assert(same(result, plainSum(all)), `seed ${SEED + 2}`);

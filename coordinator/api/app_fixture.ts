@@ -12,7 +12,7 @@ import type { ArtifactStore } from "../storage/artifact_store.ts";
 import { createFileStore } from "../jobs/file_store.ts";
 import type { FileStore } from "../jobs/file_store.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
-import type { CheckpointOrder } from "../training/upload_decision.ts";
+import type { CheckpointAssignment } from "../training/upload_decision.ts";
 import type { ExcludedMicroBatch, Fleet, JobObserver, WorkerView } from "../fleet/fleet.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import { createPathHider, withoutPaths } from "./hidden_paths.ts";
@@ -73,12 +73,12 @@ export class FakeFleet implements Fleet {
   readonly excluded = new Map<number, ExcludedMicroBatch>();
 
   /** What workers may upload. */
-  order: CheckpointOrder | null = null;
+  assignment: CheckpointAssignment | null = null;
   /** Steps that somebody was asked for again. */
   readonly damaged: number[] = [];
 
-  checkpointOrder(): CheckpointOrder | null {
-    return this.order;
+  checkpointAssignment(): CheckpointAssignment | null {
+    return this.assignment;
   }
 
   checkpointDamaged(_jobId: string, step: number): boolean {
@@ -113,7 +113,7 @@ export class FakeFleet implements Fleet {
         learningRate: 1e-4,
         gradientNorm: 0.5,
         tokenCount: 100,
-        targetCount: 60,
+        labelCount: 60,
         workerCount: 2,
         attempt: 1,
         seconds: 0.5,

@@ -55,7 +55,7 @@ export const jobSchema = z.object({
     reason: z.string(),
     workers: z.array(z.string()).openapi({ description: "Who tried it" }),
   })).openapi({
-    description: "Micro-batches (with fleet.local_steps: phases) that were left out of their step",
+    description: "Micro-batches (with fleet.local_steps: inner loops) that were left out of their step",
   }),
   audits: z.object({ passed: z.int(), failed: z.int(), skipped: z.int() }).openapi({
     description: "Of committed steps (fleet.audit_rate): the bits were the same, a worker was found wrong, " +

@@ -202,7 +202,7 @@ export function addWorkerRoutes(api: Api, services: ApiServices): void {
       name: pathParameter(c, "file"),
       contentLength: lengthOf(c.req.header("content-length")),
     };
-    const { maxBytes } = allowed(decideUpload(fleet.checkpointOrder(job.id), attempt));
+    const { maxBytes } = allowed(decideUpload(fleet.checkpointAssignment(job.id), attempt));
     const { name } = attempt;
     const upload = {
       step: Number(text),
@@ -213,7 +213,7 @@ export function addWorkerRoutes(api: Api, services: ApiServices): void {
     };
     const stored = await artifacts.put(job.id, upload, c.req.raw.body ?? ReadableStream.from([]));
     // Meanwhile somebody else may have been asked; what this one has sent is then of no use.
-    allowed(decideUpload(fleet.checkpointOrder(job.id), { ...attempt, contentLength: stored.size }));
+    allowed(decideUpload(fleet.checkpointAssignment(job.id), { ...attempt, contentLength: stored.size }));
     return c.json(stored, 200);
   });
 }

@@ -120,7 +120,7 @@ Deno.test("the worker that is asked stores its adapter, and nobody else anything
     const training_file = (await world.upload("a")).id;
     const { id } = await world.jobs.create(parseJobRequest({ model: "org/tiny", training_file }));
     await world.until(id, (job) => job.status === "running");
-    const order = {
+    const assignment = {
       ...{ step: 1, writer: workerIdOf(publicKey), savesState: false },
       layout: { tensorCount: 2, elementCount: 128, parameterCount: 128 },
     };
@@ -132,7 +132,7 @@ Deno.test("the worker that is asked stores its adapter, and nobody else anything
       });
     const file = `${id}/checkpoints/1/adapter_config.json`;
     assertEquals(await errorOf(await put(file, "{}")), [409, "conflict", null]);
-    world.fleet.order = order;
+    world.fleet.assignment = assignment;
     const stored = { name: "adapter_config.json", size: 2, sha256: sha256Of(bytes("{}")) };
     for (let attempt = 0; attempt < 2; attempt++) {
       const response = await put(file, "{}");

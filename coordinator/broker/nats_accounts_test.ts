@@ -131,17 +131,17 @@ Deno.test("a worker says in its own name what it has to say, and hears what is f
       subjects.checkpointSubject(JOB, worker.id),
       subjects.itemSubject(JOB, worker.id),
       subjects.rowsSubject(JOB, worker.id),
-      gradients.reduce(7, "w-other", worker.id),
-      gradients.broadcast(7, worker.id),
-      gradients.receipt(7, "w-other", worker.id),
+      gradients.reduceScatter(7, "w-other", worker.id),
+      gradients.allGather(7, worker.id),
+      gradients.ack(7, "w-other", worker.id),
       subjects.recoverSubject(JOB, "w-other"),
     ];
     const hear = [
       subjects.FLEET_SUBJECT,
       subjects.stateSubject(JOB),
-      gradients.reduceTo(worker.id),
-      gradients.broadcast(7, "w-other"),
-      gradients.receiptTo(worker.id),
+      gradients.reduceScatterTo(worker.id),
+      gradients.allGather(7, "w-other"),
+      gradients.ackTo(worker.id),
       subjects.recoverSubject(JOB, worker.id),
       `${subjects.inboxPrefix(worker.id)}.a.b`,
     ];
@@ -165,10 +165,10 @@ Deno.test("a worker with its own credentials is refused the subjects of another 
       subjects.checkpointSubject(JOB, other),
       subjects.itemSubject(JOB, other),
       subjects.rowsSubject(JOB, other),
-      gradients.reduce(7, worker.id, other),
-      gradients.reduce(7, other, other),
-      gradients.broadcast(7, other),
-      gradients.receipt(7, worker.id, other),
+      gradients.reduceScatter(7, worker.id, other),
+      gradients.reduceScatter(7, other, other),
+      gradients.allGather(7, other),
+      gradients.ack(7, worker.id, other),
       subjects.FLEET_SUBJECT,
       subjects.stateSubject(JOB),
       subjects.commitsSubject(JOB),
@@ -190,8 +190,8 @@ Deno.test("a worker with its own credentials is refused the subjects of another 
       subjects.reportSubject(JOB, subjects.ANY),
       subjects.itemSubject(JOB, subjects.ANY),
       subjects.rowsSubject(JOB, subjects.ANY),
-      gradients.reduceTo(other),
-      gradients.receiptTo(other),
+      gradients.reduceScatterTo(other),
+      gradients.ackTo(other),
       subjects.recoverSubject(JOB, other),
       subjects.recoverSubject(JOB, subjects.ANY),
       `${subjects.inboxPrefix(other)}.>`,
@@ -235,10 +235,10 @@ Deno.test("a worker takes work, acknowledges it, and answers what it is asked, o
     }
     const queue = await worker.openQueue(name);
     const first = await queue.pull(5000);
-    first!.extend();
+    first!.working();
     await first!.ack();
     const second = await queue.pull(5000);
-    second!.release();
+    second!.nak();
     const again = await (await other.openQueue(name)).pull(5000);
     assertEquals([first!.data, again!.data].map(textOf), ["0", "1"]);
     assertEquals(again!.deliveryCount, 2);
@@ -256,7 +256,7 @@ Deno.test("nobody deletes a stream by having the broker's answer, or the coordin
   withBroker(async (broker) => {
     const coordinator = await connectCoordinator(broker);
     const log = subjects.commitLogName(JOB);
-    await coordinator.ensureLog(log, subjects.commitsSubject(JOB));
+    await coordinator.ensureStream(log, subjects.commitsSubject(JOB));
     await coordinator.append(subjects.commitsSubject(JOB), bytes("commit"), 0);
     const queue = subjects.workQueueName(JOB);
     await coordinator.ensureQueue(queue, [subjects.allWorkSubject(JOB)], { ackWaitMs: 60_000 });
@@ -283,7 +283,7 @@ Deno.test("nobody deletes a stream by having the broker's answer, or the coordin
     while (!isLastHeard) await systemClock.sleep(10);
     await coordinator.flush();
     await systemClock.sleep(100);
-    assertEquals((await coordinator.readLog(log)).map(({ data }) => textOf(data)), ["commit"]);
+    assertEquals((await coordinator.readStream(log)).map(({ data }) => textOf(data)), ["commit"]);
     assertEquals(announced, []);
     await connection.close();
     await coordinator.close();

@@ -26,7 +26,7 @@ export async function appendCommit(
     return await append(expectedLast);
   } catch (thrown) {
     if (!(thrown instanceof LoraFleetError) || thrown.code !== "conflict") throw thrown;
-    const log = await bus.readLog(commitLogName(entry.jobId));
+    const log = await bus.readStream(commitLogName(entry.jobId));
     const newest = log.at(-1);
     // An answer may have got lost: then the newest entry is ours.
     if (newest !== undefined && isSame(newest.data, bytes)) return newest.sequence;
@@ -42,8 +42,8 @@ export async function appendCommit(
  * coordinator that leads knows that commit, and its workers hold the state.
  */
 export async function restoreCommitLog(bus: Bus, jobId: string, newest: CommitEntry | null): Promise<void> {
-  await bus.ensureLog(commitLogName(jobId), commitsSubject(jobId));
-  if (newest === null || (await bus.readLog(commitLogName(jobId))).length > 0) return;
+  await bus.ensureStream(commitLogName(jobId), commitsSubject(jobId));
+  if (newest === null || (await bus.readStream(commitLogName(jobId))).length > 0) return;
   await appendCommit(bus, newest, 0);
 }
 
@@ -52,7 +52,7 @@ export async function readCommits(
   bus: Bus,
   jobId: string,
 ): Promise<readonly { readonly sequence: number; readonly entry: CommitEntry }[]> {
-  const entries = await bus.readLog(commitLogName(jobId));
+  const entries = await bus.readStream(commitLogName(jobId));
   return entries.map(({ sequence, data }) => ({
     sequence,
     entry: decodeMessage(commitEntrySchema, data, `commit ${sequence} of ${jobId}`),

@@ -16,7 +16,7 @@ const ENTRY: CommitEntry = {
   generation: 1,
   digest: "0".repeat(64),
   members: ["w-a"],
-  targetCount: 0,
+  labelCount: 0,
   loss: null,
   gradientNorm: null,
   maxAbs: "",
@@ -25,7 +25,7 @@ const ENTRY: CommitEntry = {
 async function createLog() {
   const clock = createFakeClock();
   const bus = createMemoryBroker({ clock }).connect("coordinator");
-  await bus.ensureLog(commitLogName("ftjob-a"), commitsSubject("ftjob-a"));
+  await bus.ensureStream(commitLogName("ftjob-a"), commitsSubject("ftjob-a"));
   return bus;
 }
 
@@ -56,13 +56,13 @@ Deno.test("a log that was lost begins anew with the newest commit, and the next 
   const [first, second] = [{ ...ENTRY, step: 1 }, { ...ENTRY, step: 2 }];
   await appendCommit(bus, ENTRY, 0);
   await appendCommit(bus, first, 1);
-  await bus.deleteLog(commitLogName("ftjob-a"));
+  await bus.deleteStream(commitLogName("ftjob-a"));
   await restoreCommitLog(bus, "ftjob-a", first);
   await restoreCommitLog(bus, "ftjob-a", first);
   assertEquals(await appendCommit(bus, second, 2, first), 2);
   assertEquals((await readCommits(bus, "ftjob-a")).map(({ entry }) => entry.step), [1, 2]);
   // Another one's log is nobody's to go on with.
-  await bus.deleteLog(commitLogName("ftjob-a"));
+  await bus.deleteStream(commitLogName("ftjob-a"));
   await restoreCommitLog(bus, "ftjob-a", { ...ENTRY, startId: "s-2" });
   const error = await assertRejects(() => appendCommit(bus, second, 2, first), LoraFleetError);
   assertEquals(error.code, "conflict");

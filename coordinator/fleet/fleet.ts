@@ -5,10 +5,10 @@
 import type { AuditCounts, JobEnd } from "../../shared/protocol/messages.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { WorkerQuarantine } from "../access/quarantines.ts";
-import type { CheckpointOrder } from "../training/upload_decision.ts";
+import type { CheckpointAssignment } from "../training/upload_decision.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 
-/** A micro-batch, or with local steps a phase, that is left out of its step. */
+/** A micro-batch, or with local steps an inner loop, that is left out of its step. */
 export interface ExcludedMicroBatch {
   /** Position within the step. */
   readonly index: number;
@@ -23,7 +23,7 @@ export interface StepReport {
   readonly loss: number;
   readonly learningRate: number;
   readonly gradientNorm: number;
-  /** With local steps: inner steps of its longest phase, and how far the data is. */
+  /** With local steps: inner steps of its longest inner loop, and how far the data is. */
   readonly local?: {
     readonly innerSteps: number;
     readonly dataStep: number;
@@ -31,7 +31,7 @@ export interface StepReport {
   };
   /** All tokens that went through the model in this step, and those that counted in the loss. */
   readonly tokenCount: number;
-  readonly targetCount: number;
+  readonly labelCount: number;
   readonly workerCount: number;
   readonly attempt: number;
   readonly seconds: number;
@@ -97,7 +97,7 @@ export interface WorkerView {
 
 export interface Fleet {
   /** What the job waits for; null where it is in no checkpoint, and nobody's files are taken. */
-  checkpointOrder(jobId: string): CheckpointOrder | null;
+  checkpointAssignment(jobId: string): CheckpointAssignment | null;
   /**
    * The adapter's file of this step is lost: where workers still hold its state they are asked to write it again. Whether they
    * are.

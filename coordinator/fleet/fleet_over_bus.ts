@@ -313,7 +313,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
     found: { base?: StoredCommit | null },
   ): Promise<Start> {
     const [queue, log] = [subjects.workQueueName(planned.id), subjects.commitLogName(planned.id)];
-    await bus.ensureLog(log, subjects.commitsSubject(planned.id));
+    await bus.ensureStream(log, subjects.commitsSubject(planned.id));
     const commits = await readCommits(bus, planned.id);
     const newest = commits.at(-1);
     const isOurs = commits.every(({ entry }) =>
@@ -337,8 +337,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
     const base = found.base ??=
       (isOurs ? await newestStored(planned.id, commits.map(({ entry }) => entry), told) : null) ??
         initialBase(planned, clock.now());
-    await bus.deleteLog(log);
-    await bus.ensureLog(log, subjects.commitsSubject(planned.id));
+    await bus.deleteStream(log);
+    await bus.ensureStream(log, subjects.commitsSubject(planned.id));
     const startId = startIdOf();
     const known = await told.starting(base?.entry.step ?? 0);
     if (base === null) return { startId, resumed: null };
@@ -458,7 +458,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
   return {
     workers: () =>
       workerViews(membership, quarantines, run?.strikes ?? new Map(), run?.accusations ?? new Map()),
-    checkpointOrder: (jobId) => job?.jobId === jobId ? run?.checkpointOrder ?? null : null,
+    checkpointAssignment: (jobId) => job?.jobId === jobId ? run?.checkpointAssignment ?? null : null,
     checkpointDamaged: (jobId, step) => job?.jobId === jobId && run?.checkpointDamaged(step) === true,
     reinstate(worker) {
       if (!quarantines.lift(worker)) {
@@ -490,7 +490,7 @@ export function createFleet(options: FleetOptions): RunningFleet {
       if (past?.jobId === jobId) past.run.dismiss(end);
       try {
         await bus.deleteQueue(subjects.workQueueName(jobId));
-        await bus.deleteLog(subjects.commitLogName(jobId));
+        await bus.deleteStream(subjects.commitLogName(jobId));
         await artifacts.dropStates(jobId, null);
       } catch (thrown) {
         onDefect(`the queue, the log or the training states of ${jobId} are left behind`, thrown);

@@ -167,11 +167,17 @@ Deno.test("nobody is lost by a silence in which the coordinator was not certain 
   fleet.close();
 });
 
-Deno.test("another version of the protocol is refused with what to do", async () => {
+Deno.test("a hello of another protocol version is refused with both versions and the side to update", async () => {
   const { fleet, hello } = createWorld();
-  const answer = await hello({ protocolVersion: 99 });
-  assertEquals(answer.type, "refused");
-  assertMatch((answer as { reason: string }).reason, /version 99 .* run the same release/);
+  const older = await hello({ protocolVersion: 3 });
+  assertEquals(older, {
+    type: "refused",
+    reason:
+      "the worker speaks protocol version 3, the coordinator version 4: update the worker, so that both run the " +
+      "same release",
+  });
+  const newer = await hello({ protocolVersion: 99 });
+  assertMatch((newer as { reason: string }).reason, /version 99, .* version 4: update the coordinator/);
   fleet.close();
 });
 
@@ -247,10 +253,10 @@ Deno.test("a job without workers says that it waits, and tells who joins", async
 Deno.test("a stored training state that is damaged is told of where training cannot go on from it", async () => {
   const damaged = new DamagedFileError("the training state of step 4", "its SHA-256 is another one");
   const { clock, bus, fleet } = createWorld({ ...NO_ARTIFACTS, state: () => Promise.reject(damaged) });
-  await bus.ensureLog(subjects.commitLogName("ftjob-a"), subjects.commitsSubject("ftjob-a"));
+  await bus.ensureStream(subjects.commitLogName("ftjob-a"), subjects.commitsSubject("ftjob-a"));
   await appendCommit(bus, {
     ...{ jobId: "ftjob-a", startId: "s-0", specHash: "spec", step: 4, attempt: 1, generation: 1 },
-    ...{ digest: "0".repeat(64), members: ["w-a"], targetCount: 1, loss: 1, gradientNorm: 1, maxAbs: "" },
+    ...{ digest: "0".repeat(64), members: ["w-a"], labelCount: 1, loss: 1, gradientNorm: 1, maxAbs: "" },
     ...{ excluded: [], excludedTotal: 0, audits: messages.NO_AUDITS, committedAt: 5 },
   }, 0);
   const cancelling = new AbortController();

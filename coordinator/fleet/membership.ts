@@ -112,8 +112,8 @@ function hello(state: Membership, hello: Hello, now: number): MembershipDecision
   const refused = (reason: string) => ({ state, effects: [{ type: "refused" as const, reason }], reason });
   if (protocolVersion !== PROTOCOL_VERSION) {
     return refused(
-      `the worker speaks version ${protocolVersion} of the protocol, the coordinator version ${PROTOCOL_VERSION}: ` +
-        "run the same release on both",
+      `the worker speaks protocol version ${protocolVersion}, the coordinator version ${PROTOCOL_VERSION}: update the ` +
+        `${protocolVersion < PROTOCOL_VERSION ? "worker" : "coordinator"}, so that both run the same release`,
     );
   }
   if (state.departed.some((gone) => gone.incarnation === incarnation)) {

@@ -1,4 +1,4 @@
-/** The rows of phases, given to the workers that compute them, one micro-batch at a time. */
+/** The rows of inner loops, given to the workers that compute them, one micro-batch at a time. */
 import type { Bus, Subscription } from "../../shared/bus/bus.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../../shared/protocol/messages.ts";

@@ -32,7 +32,7 @@ import type { AdapterLayout } from "../planning/adapter_layout.ts";
 import type { ArtifactStore, StoredState } from "../storage/artifact_store.ts";
 import { appendCommit, restoreCommitLog } from "./commit_log.ts";
 import { isAudited } from "../training/audit_choice.ts";
-import type { CheckpointOrder } from "../training/upload_decision.ts";
+import type { CheckpointAssignment } from "../training/upload_decision.ts";
 import type { JobObserver, StepReport } from "./fleet.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import type { WorkerQuarantine } from "../access/quarantines.ts";
@@ -111,7 +111,7 @@ export interface TrainingRun {
   /** What each has said about others lately, and others about it. */
   readonly accusations: ReadonlyMap<string, readonly string[]>;
   /** The checkpoint that is being written now. */
-  readonly checkpointOrder: CheckpointOrder | null;
+  readonly checkpointAssignment: CheckpointAssignment | null;
   /** A step's adapter is lost; whether a worker is asked to write it again. */
   checkpointDamaged(step: number): boolean;
   /** Nobody could be heard for so long. */
@@ -213,12 +213,12 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       else if (effect.type === "excluded") observer.microBatchExcluded(effect.step, effect);
       else if (effect.type === "quarantine") options.onQuarantine(effect);
       else if (effect.type === "committed" || effect.type === "checkpointed") {
-        told = told.then(() => carryOut(effect)).catch(fail);
+        told = told.then(() => complete(effect)).catch(fail);
       } else if (effect.type === "enqueue" || effect.type === "requeue" || effect.type === "append") {
-        stored = stored.then(() => carryOut(effect)).catch(fail);
+        stored = stored.then(() => complete(effect)).catch(fail);
       } else {
         // The end of the run, before which everything else is to be done.
-        Promise.all([stored, told]).then(() => carryOut(effect)).catch(fail);
+        Promise.all([stored, told]).then(() => complete(effect)).catch(fail);
       }
     }
   }
@@ -243,7 +243,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     );
   }
 
-  async function carryOut(
+  async function complete(
     effect: Exclude<StepEffect, { type: "verdict" | "event" | "excluded" | "quarantine" }>,
   ): Promise<void> {
     if (isClosed) return;
@@ -335,9 +335,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
   function reportOf(
     { entry, seconds, attemptSeconds }: Omit<Extract<StepEffect, { type: "committed" }>, "type">,
   ): StepReport {
-    const { step, attempt, digest, targetCount, excluded, audits } = entry;
+    const { step, attempt, digest, labelCount, excluded, audits } = entry;
     return {
-      ...{ step, attempt, digest, targetCount, seconds, attemptSeconds, excluded, audits },
+      ...{ step, attempt, digest, labelCount, seconds, attemptSeconds, excluded, audits },
       workerCount: entry.members.length,
       epoch: job.epochsAfter(step),
       loss: entry.loss!,
@@ -478,7 +478,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     get accusations() {
       return accusationsOf(training.accusations);
     },
-    get checkpointOrder() {
+    get checkpointAssignment() {
       const { phase, committed, checkpointWriter: writer } = training;
       const { layout } = training;
       if (isClosed || phase !== "checkpoint" || committed === null || writer === null || layout === null) {

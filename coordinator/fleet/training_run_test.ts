@@ -39,7 +39,7 @@ Deno.test("items and rows are given to members of the attempt that is computed, 
   await bus.ensureQueue(subjects.workQueueName(job.id), [subjects.allWorkSubject(job.id)], {
     ackWaitMs: LIMITS.microBatchAckWaitMs,
   });
-  await bus.ensureLog(subjects.commitLogName(job.id), subjects.commitsSubject(job.id));
+  await bus.ensureStream(subjects.commitLogName(job.id), subjects.commitsSubject(job.id));
   const workers = broker.connect("workers");
   let state: messages.StepState | null = null;
   workers.subscribe(subjects.stateSubject(job.id), ({ data }) => {
@@ -103,7 +103,7 @@ Deno.test("a closed run is settled when what it was doing to queue and log is do
   const broker = createMemoryBroker({ clock });
   const bus = broker.connect("coordinator");
   const job = createToyJob({ totalSteps: 4, microBatchesPerStep: 2, checkpointEvery: 1 });
-  await bus.ensureLog(subjects.commitLogName(job.id), subjects.commitsSubject(job.id));
+  await bus.ensureStream(subjects.commitLogName(job.id), subjects.commitsSubject(job.id));
   const slow = Promise.withResolvers<number>();
   const run = startTrainingRun({
     ...{ bus: { ...bus, append: () => slow.promise }, clock, limits: LIMITS, term: TERM, job },
@@ -139,7 +139,7 @@ async function begun(brokenOf: (bus: Bus) => Partial<Bus>) {
   const job = createToyJob({ totalSteps: 4, microBatchesPerStep: 2, checkpointEvery: 1 });
   const [queue, log] = [subjects.workQueueName(job.id), subjects.commitLogName(job.id)];
   await bus.ensureQueue(queue, [subjects.allWorkSubject(job.id)], { ackWaitMs: 60_000 });
-  await bus.ensureLog(log, subjects.commitsSubject(job.id));
+  await bus.ensureStream(log, subjects.commitsSubject(job.id));
   let state: messages.StepState | null = null;
   broker.connect("listener").subscribe(subjects.stateSubject(job.id), ({ data }) => {
     state = decodeMessage(messages.stepStateSchema, data, "state");
@@ -194,7 +194,7 @@ Deno.test("a broker that has lost its streams gets them back: queue and newest c
     enqueue: async (...rest) => {
       if (isLost) {
         isLost = false;
-        await bus.deleteLog(subjects.commitLogName(world.job.id));
+        await bus.deleteStream(subjects.commitLogName(world.job.id));
         await bus.deleteQueue(subjects.workQueueName(world.job.id));
         throw new LoraFleetError("timeout", "no responders");
       }
@@ -202,7 +202,7 @@ Deno.test("a broker that has lost its streams gets them back: queue and newest c
     },
   }));
   await world.pass(2000);
-  const log = await world.bus.readLog(subjects.commitLogName(world.job.id));
+  const log = await world.bus.readStream(subjects.commitLogName(world.job.id));
   const steps = log.map(({ data }) => decodeMessage(messages.commitEntrySchema, data, "commit").step);
   assertEquals([steps, world.state().phase, world.state().attempt], [[0], "compute", 1]);
   const item = await (await world.bus.openQueue(subjects.workQueueName(world.job.id))).pull(1);

@@ -226,7 +226,7 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
       const { sample } = transition;
       const isOther = ({ step, microBatch }: QuarantinedSample) =>
         step !== sample.step || microBatch !== sample.microBatch;
-      const what = job.spec.fleet.local_steps === null ? "Micro-batch" : "Phase";
+      const what = job.spec.fleet.local_steps === null ? "Micro-batch" : "Inner loop";
       return {
         job: { ...job, quarantined: [...job.quarantined.filter(isOther), sample] },
         reason: `${what} ${sample.microBatch} of step ${sample.step} is left out ` +
@@ -290,7 +290,7 @@ function afterStep({ step }: JobRecord): string {
   return step === 0 ? "" : `, after step ${step}`;
 }
 
-/** A phase is made of thousands of lines: the job has them all, and a sentence the first ones. */
+/** An inner loop is made of thousands of lines: the job has them all, and a sentence the first ones. */
 function linesInWords(lines: readonly number[]): string {
   const named = lines.slice(0, MOST_LINES_NAMED).join(", ");
   const more = lines.length - MOST_LINES_NAMED;

@@ -49,7 +49,7 @@ export function addStep(before: JobProgress, report: StepReport): ProgressDecisi
       grad_norm: report.gradientNorm,
       tokens_per_second: report.attemptSeconds > 0 ? report.tokenCount / report.attemptSeconds : 0,
       tokens: report.tokenCount,
-      target_tokens: report.targetCount,
+      target_tokens: report.labelCount,
       workers: report.workerCount,
       attempt: report.attempt,
       step_seconds: report.seconds,

@@ -10,7 +10,7 @@ function report(step: number, changes: Partial<StepReport> = {}): StepReport {
     learningRate: 1e-4,
     gradientNorm: 2,
     tokenCount: 100,
-    targetCount: 40,
+    labelCount: 40,
     workerCount: 2,
     attempt: 1,
     seconds: 2,

@@ -173,17 +173,17 @@ Deno.test("samples that are left out: told once, as the commit has them in the e
   assertEquals([anew.quarantined, anew.audits], [[], { passed: 0, failed: 0, skipped: 0 }]);
 });
 
-Deno.test("a phase that is left out is called one, and not all of its thousands of lines are in the sentence", () => {
+Deno.test("an inner loop that is left out is called one, and not all of its thousands of lines are in the sentence", () => {
   const running = live(fresh, ...toRunning);
-  const inPhases = jobSpecSchema.parse({ ...spec, fleet: { local_steps: {} } });
+  const withLocalSteps = jobSpecSchema.parse({ ...spec, fleet: { local_steps: {} } });
   const examples = Array.from({ length: 1000 }, (_, index) => index + 1);
   const sample = { ...sampleOf(1, 3), examples };
   const { job, reason } = decideJob(
-    { ...running, spec: inPhases },
+    { ...running, spec: withLocalSteps },
     { type: "sampleQuarantined", sample },
     3000,
   );
-  assertStringIncludes(reason, "Phase 3 of step 1 is left out (lines 1, 2, 3");
+  assertStringIncludes(reason, "Inner loop 3 of step 1 is left out (lines 1, 2, 3");
   assertStringIncludes(reason, "19, 20 and 980 more of the training file)");
   assertEquals(job.quarantined, [sample]);
 });

@@ -54,7 +54,7 @@ Deno.test("a broker that is away for a while: nothing is said without a lease, w
   const other = broker.connect("other");
   other.subscribe("said", ({ data }) => void heard!.push(new TextDecoder().decode(data)));
   leading.bus.subscribe("ask", ({ respond }) => respond(bytes("yes")));
-  await leading.bus.ensureLog("log", "entries");
+  await leading.bus.ensureStream("log", "entries");
 
   isThere = false;
   await clock.advance(2 * TTL_MS);
@@ -86,7 +86,7 @@ Deno.test("one that was silent while another took over finds out, and does nothi
   isThere = false;
   await clock.advance(2 * TTL_MS);
   const second = await lead("b");
-  const waiting = assertRejects(() => first.bus.ensureLog("log", "entries"), LoraFleetError, "another");
+  const waiting = assertRejects(() => first.bus.ensureStream("log", "entries"), LoraFleetError, "another");
   isThere = true;
   await clock.advance(1000);
   assertMatch(await first.lost, /another coordinator leads at the broker b: .* longer than the 9 s/);

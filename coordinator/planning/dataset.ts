@@ -152,7 +152,7 @@ export function planJob(options: PlanJobOptions): PlannedJob {
     linesOf: (step, index) => {
       const numbers = local === null
         ? [firstNumberOf(step, training) + index]
-        : numbersOf(local.phasesOf(step)[index]!);
+        : numbersOf(local.innerLoopsOf(step)[index]!);
       return linesOf(numbers.flatMap((number) => {
         const { dataStep, index } = placeOfNumber(number, training);
         return plan.microBatchesOf(dataStep)[index]!.map((row) => rowAt(rows, row));

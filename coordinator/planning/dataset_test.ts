@@ -9,7 +9,7 @@ import { join } from "@std/path";
 import { loadTokenizer } from "../../shared/data/tokenizer.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../shared/job/job_spec.ts";
-import { countTargets } from "../../shared/data/micro_batch.ts";
+import { countLabels } from "../../shared/data/micro_batch.ts";
 import { goldenPath } from "../../tests/golden/data_goldens.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import { type PackedRows, rowAt, rowCountOf } from "./packed_rows.ts";
@@ -109,17 +109,17 @@ Deno.test("a plan's steps hold every trained token once an epoch, within the siz
   });
   const { rows, sha256, report } = await prepare(texts(40), spec);
   const plan = planJob({ id: "job-1", spec, model: MODEL, modelFolder: "/m", rows, datasetSha256: sha256 });
-  let targets = 0;
+  let labels = 0;
   let largest = 0;
   let positions = 0;
   for (let step = 1; step <= plan.totalSteps; step++) {
     for (const batch of plan.microBatchesOf(step)) {
-      targets += countTargets(batch);
+      labels += countLabels(batch);
       largest = Math.max(largest, batch.tokens.length);
       positions = Math.max(positions, ...[...batch.positions].map((position) => position + 1));
     }
   }
-  assertEquals(targets, 2 * report.trainedTokenCount);
+  assertEquals(labels, 2 * report.trainedTokenCount);
   assertEquals([plan.maxTokensPerMicroBatch, plan.maxPositions], [largest, positions]);
   assertEquals(savesOf(plan), [plan.totalSteps / 2, plan.totalSteps]);
   assertEquals(plan.epochsAfter(plan.totalSteps), 2);
@@ -177,7 +177,7 @@ Deno.test("a cut that leaves nothing to train is refused with its line", async (
   assertEquals([error.code, error.param], ["invalid_dataset", "line 2"]);
 });
 
-Deno.test("wrapped packing cuts its stream, loses nothing and drops rows without a target", async () => {
+Deno.test("wrapped packing cuts its stream, loses nothing and drops rows without a label", async () => {
   const wrapped = { packing_strategy: "wrapped", max_seq_length: 16 };
   const long = await prepare([{ text: "word ".repeat(60) }], specOf(wrapped));
   assertEquals(long.report.truncatedRowCount, 0);
@@ -190,11 +190,11 @@ Deno.test("wrapped packing cuts its stream, loses nothing and drops rows without
   const { rows, sha256 } = await prepare([{ prompt: "word ".repeat(60), completion: "x" }], spec);
   const plan = planJob({ id: "j", spec, model: MODEL, modelFolder: "/m", rows, datasetSha256: sha256 });
   for (let step = 1; step <= plan.totalSteps; step++) {
-    assertEquals(plan.microBatchesOf(step).every((batch) => countTargets(batch) > 0), true);
+    assertEquals(plan.microBatchesOf(step).every((batch) => countLabels(batch) > 0), true);
   }
 });
 
-Deno.test("with local steps each data step is in one phase of one outer step; steps and checkpoints are outer ones", async () => {
+Deno.test("with local steps each data step is in one inner loop of one outer step; steps and checkpoints are outer ones", async () => {
   const training = {
     num_train_epochs: 3,
     gradient_accumulation_steps: 2,
@@ -217,7 +217,7 @@ Deno.test("with local steps each data step is in one phase of one outer step; st
     [1, 2, 3].map((step) => plan.epochsAfter(step)),
     [6, 12, 15].map((step) => steps.epochsAfter(step)),
   );
-  const innerSteps = [1, 2, 3].flatMap((step) => plan.local!.phasesOf(step)).flatMap(({ innerSteps }) =>
+  const innerSteps = [1, 2, 3].flatMap((step) => plan.local!.innerLoopsOf(step)).flatMap(({ innerSteps }) =>
     innerSteps
   );
   const micro = innerSteps.map(({ number, microBatchCount }) => [number, microBatchCount] as const)

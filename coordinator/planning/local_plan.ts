@@ -2,11 +2,11 @@
  * How a job with local steps is dealt out (decision 0011): pure, and the same after every restart. The shard
  * plan's steps are called data steps here. An outer step takes the next K·H of them and deals them to K
  * replicas one by one, as cards are: replica r gets every K-th, from the r-th on, and makes an inner step of
- * each. So each data step is done once, and a last outer step with fewer of them has phases that differ by
+ * each. So each data step is done once, and a last outer step with fewer of them has inner loops that differ by
  * one inner step at most.
  */
 import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../../shared/job/job_spec.ts";
-import type { Phase } from "../../shared/protocol/messages.ts";
+import type { InnerLoop } from "../../shared/protocol/messages.ts";
 import { learningRateAt } from "./schedule.ts";
 import { largestMove } from "./update_bound.ts";
 import type { CheckpointSteps, PlannedCheckpoints } from "./shard_plan.ts";
@@ -26,8 +26,8 @@ export interface LocalPlan {
   /** The one in which a data step lies. */
   stepOf(dataStep: number): number;
   /** One for each replica; a last step with few data steps may have fewer than all. */
-  phasesOf(step: number): readonly Phase[];
-  /** Of the step's longest phase. */
+  innerLoopsOf(step: number): readonly InnerLoop[];
+  /** Of the step's longest inner loop. */
   innerStepsOf(step: number): number;
   /** Of the step's last inner step. */
   learningRateOf(step: number): number;
@@ -71,7 +71,7 @@ export function planLocalSteps(options: LocalPlanOptions): LocalPlan {
     totalDataSteps,
     dataStepsOf,
     stepOf: (dataStep) => Math.ceil(dataStep / perStep),
-    phasesOf(step) {
+    innerLoopsOf(step) {
       const { first, last } = dataStepsOf(step);
       return Array.from({ length: Math.min(replicas, last - first + 1) }, (_, replica) => ({
         innerSteps: Array.from(

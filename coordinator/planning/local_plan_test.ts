@@ -28,7 +28,7 @@ Deno.test("two replicas of three steps: data steps are dealt like cards, the las
   const plan = planOf(3, 2, 9);
   assertEquals([plan.totalSteps, plan.totalDataSteps], [2, 9]);
   const dealt = [1, 2].map((step) =>
-    plan.phasesOf(step).map(({ innerSteps }) =>
+    plan.innerLoopsOf(step).map(({ innerSteps }) =>
       innerSteps.map(({ number, microBatchCount }) => [number / 4 + 1, microBatchCount])
     )
   );
@@ -37,9 +37,9 @@ Deno.test("two replicas of three steps: data steps are dealt like cards, the las
   assertEquals(localReportOf(plan, 2), { innerSteps: 2, dataStep: 9, totalDataSteps: 9 });
 });
 
-Deno.test("fewer data steps than replicas: fewer phases", () => {
-  assertEquals(planOf(25, 4, 2).phasesOf(1).map(({ innerSteps }) => innerSteps.length), [1, 1]);
-  assertEquals(planOf(25, 4, 102).phasesOf(2).map(({ innerSteps }) => innerSteps.length), [1, 1]);
+Deno.test("fewer data steps than replicas: fewer inner loops", () => {
+  assertEquals(planOf(25, 4, 2).innerLoopsOf(1).map(({ innerSteps }) => innerSteps.length), [1, 1]);
+  assertEquals(planOf(25, 4, 102).innerLoopsOf(2).map(({ innerSteps }) => innerSteps.length), [1, 1]);
 });
 
 const sizes = fc.tuple(
@@ -48,18 +48,18 @@ const sizes = fc.tuple(
   fc.integer({ min: 1, max: 200 }),
 );
 
-Deno.test("every data step is done once, whatever the sizes, and phases differ by one inner step at most", () => {
+Deno.test("every data step is done once, whatever the sizes, and inner loops differ by one inner step at most", () => {
   fc.assert(
     fc.property(sizes, ([inner, replicas, total]) => {
       const plan = planOf(inner, replicas, total);
       const done: number[] = [];
       for (let step = 1; step <= plan.totalSteps; step++) {
-        const phases = plan.phasesOf(step);
-        const lengths = phases.map(({ innerSteps }) => innerSteps.length);
-        assertLessOrEqual(phases.length, replicas);
+        const innerLoops = plan.innerLoopsOf(step);
+        const lengths = innerLoops.map(({ innerSteps }) => innerSteps.length);
+        assertLessOrEqual(innerLoops.length, replicas);
         assertLessOrEqual(Math.max(...lengths), inner);
         assertLessOrEqual(Math.max(...lengths) - Math.min(...lengths), 1);
-        const ofStep = phases.flatMap(({ innerSteps }) => innerSteps.map(({ number }) => number / 4 + 1));
+        const ofStep = innerLoops.flatMap(({ innerSteps }) => innerSteps.map(({ number }) => number / 4 + 1));
         const { first, last } = plan.dataStepsOf(step);
         assertEquals(
           ofStep.toSorted((a, b) => a - b),
@@ -81,11 +81,13 @@ Deno.test("the schedule goes over inner steps, the same for all replicas, from t
       const plan = planOf(inner, replicas, total);
       const rates: number[] = [];
       for (let step = 1; step <= plan.totalSteps; step++) {
-        const phases = plan.phasesOf(step).map(({ innerSteps }) =>
+        const innerLoops = plan.innerLoopsOf(step).map(({ innerSteps }) =>
           innerSteps.map(({ learningRate }) => learningRate)
         );
-        for (const phase of phases) assertEquals(phase, phases[0]!.slice(0, phase.length));
-        rates.push(...phases[0]!);
+        for (const innerLoop of innerLoops) {
+          assertEquals(innerLoop, innerLoops[0]!.slice(0, innerLoop.length));
+        }
+        rates.push(...innerLoops[0]!);
         assertEquals(plan.learningRateOf(step), rates.at(-1));
       }
       const expected = rates.map((_, index) => learningRateAt(index + 1, rates.length, training));

@@ -11,7 +11,7 @@ export interface PackedRows {
   /** Token ids of all documents, end to end, in the order of their rows [T]. */
   readonly tokens: Uint32Array;
   /** As `Example.trained` [T]. */
-  readonly trained: Uint8Array;
+  readonly completionMask: Uint8Array;
   /** Index in `tokens` of each document's first token [D + 1]. */
   readonly documentStarts: Uint32Array;
   /** Index of each row's first document [R + 1]. */
@@ -28,15 +28,15 @@ export function flattenRows(rows: readonly PackedRow[]): PackedRows {
   const documentStarts = startsOf(documents, ({ tokens }) => tokens.length);
   const lineStarts = startsOf(documents, ({ lines = [] }) => lines.length);
   const tokens = new Uint32Array(documentStarts.at(-1)!);
-  const trained = new Uint8Array(tokens.length);
+  const completionMask = new Uint8Array(tokens.length);
   const lines = new Uint32Array(lineStarts.at(-1)!);
   documents.forEach((document, index) => {
     tokens.set(document.tokens, documentStarts[index]!);
-    trained.set(document.trained, documentStarts[index]!);
+    completionMask.set(document.completionMask, documentStarts[index]!);
     lines.set(document.lines ?? [], lineStarts[index]!);
   });
   const rowStarts = startsOf(rows, (row) => row.documents.length);
-  return { tokens, trained, documentStarts, rowStarts, lines, lineStarts };
+  return { tokens, completionMask, documentStarts, rowStarts, lines, lineStarts };
 }
 
 function startsOf<T>(items: readonly T[], sizeOf: (item: T) => number): Uint32Array {
@@ -80,13 +80,13 @@ export function longestDocumentOf({ documentStarts }: PackedRows): number {
 
 /** One row, whose arrays are views of the dataset's. */
 export function rowAt(rows: PackedRows, row: number): PackedRow {
-  const { tokens, trained, documentStarts, rowStarts, lines, lineStarts } = rows;
+  const { tokens, completionMask, documentStarts, rowStarts, lines, lineStarts } = rows;
   const documents: Example[] = [];
   for (let document = rowStarts[row]!; document < rowStarts[row + 1]!; document++) {
     const [from, to] = [documentStarts[document]!, documentStarts[document + 1]!];
     documents.push({
       tokens: tokens.subarray(from, to),
-      trained: trained.subarray(from, to),
+      completionMask: completionMask.subarray(from, to),
       lines: [...lines.subarray(lineStarts[document]!, lineStarts[document + 1]!)],
     });
   }

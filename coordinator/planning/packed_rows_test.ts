@@ -9,7 +9,7 @@ const examples = Array.from({ length: 200 }, (_, i) => {
   const length = 1 + prng.below(16);
   return {
     tokens: Uint32Array.from({ length }, () => prng.below(2 ** 31)),
-    trained: Uint8Array.from({ length }, () => prng.below(2)),
+    completionMask: Uint8Array.from({ length }, () => prng.below(2)),
     lines: [i + 1],
   };
 });
@@ -27,16 +27,19 @@ for (const strategy of ["none", "bfd", "wrapped"] as const) {
 }
 
 const plain = ({ documents }: PackedRow) =>
-  documents.map(({ tokens, trained, lines }) => [[...tokens], [...trained], lines]);
+  documents.map(({ tokens, completionMask, lines }) => [[...tokens], [...completionMask], lines]);
 
 Deno.test("a document without lines has none, and no rows are none", () => {
-  const document = { tokens: Uint32Array.of(1, 2), trained: Uint8Array.of(0, 1) };
+  const document = { tokens: Uint32Array.of(1, 2), completionMask: Uint8Array.of(0, 1) };
   assertEquals(rowAt(flattenRows([{ documents: [document] }]), 0).documents, [{ ...document, lines: [] }]);
   assertEquals([rowCountOf(flattenRows([])), longestDocumentOf(flattenRows([]))], [0, 0]);
 });
 
 Deno.test("more tokens than 32 bits can count are refused", () => {
-  const huge = { tokens: { length: 2 ** 31 }, trained: [] } as unknown as PackedRow["documents"][number];
+  const huge = {
+    tokens: { length: 2 ** 31 },
+    completionMask: [],
+  } as unknown as PackedRow["documents"][number];
   const error = assertThrows(
     () => flattenRows([{ documents: [huge, huge] }]),
     LoraFleetError,

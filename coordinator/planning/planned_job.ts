@@ -29,7 +29,7 @@ export interface PlannedJob {
   microBatchesOf(step: number): readonly MicroBatch[];
   /** Tokens that go through the model in all data steps up to this one (0: none). */
   tokensThrough(dataStep: number): number;
-  /** The lines of the training file, from 1, that a micro-batch of a step, or a phase, was made of. */
+  /** The lines of the training file, from 1, that a micro-batch of a step, or an inner loop, was made of. */
   linesOf(step: number, index: number): readonly number[];
   /** What step 0 is, where the job trains on from an earlier one's adapter; null or left out: what the seed makes. */
   readonly initial?: InitialState | null;

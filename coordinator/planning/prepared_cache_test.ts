@@ -6,7 +6,7 @@ import type { PreparedRows } from "./prepared_file.ts";
 
 const document = (length: number) => ({
   tokens: Uint32Array.from({ length }, (_, i) => 7 * i),
-  trained: Uint8Array.from({ length }, (_, i) => i % 2),
+  completionMask: Uint8Array.from({ length }, (_, i) => i % 2),
   lines: [length, length + 1],
 });
 const prepared: PreparedRows = {

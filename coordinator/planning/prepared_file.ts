@@ -31,7 +31,7 @@ export interface PreparedRows {
 }
 
 /** Those of 32 bits first, so that each begins at a multiple of its width. */
-const ARRAYS = ["tokens", "documentStarts", "rowStarts", "lines", "lineStarts", "trained"] as const;
+const ARRAYS = ["tokens", "documentStarts", "rowStarts", "lines", "lineStarts", "completionMask"] as const;
 const LENGTH_BYTES = 8;
 const DIGEST_BYTES = 32;
 /** What is read and hashed at once: a millisecond's work. */
@@ -105,7 +105,7 @@ export async function readPrepared(key: string, size: number, read: Read): Promi
   if (!await readAll(read, digest) || !isSame(digest, hash.digest())) return null;
   let at = 0;
   const arrays = Object.fromEntries(ARRAYS.map((name) => {
-    const array = name === "trained"
+    const array = name === "completionMask"
       ? new Uint8Array(data.buffer, at, lengths[name])
       : new Uint32Array(data.buffer, at, lengths[name]);
     at += array.byteLength;
@@ -114,7 +114,7 @@ export async function readPrepared(key: string, size: number, read: Read): Promi
   return { report, rows: arrays as unknown as PackedRows };
 }
 
-const widthOf = (name: typeof ARRAYS[number]) => name === "trained" ? 1 : 4;
+const widthOf = (name: typeof ARRAYS[number]) => name === "completionMask" ? 1 : 4;
 
 async function readHeader(key: string, read: Read) {
   const start = new Uint8Array(LENGTH_BYTES);

@@ -4,7 +4,7 @@ import { placeOfNumber } from "./local_plan.ts";
 
 /**
  * Of a step (1-based).
- * @param leftOut positions of its micro-batches, or phases, that do not count
+ * @param leftOut positions of its micro-batches, or inner loops, that do not count
  */
 export function tokenCountOf(job: PlannedJob, step: number, leftOut: readonly number[]): number {
   const whole = tokensThrough(job, step) - tokensThrough(job, step - 1);
@@ -13,7 +13,7 @@ export function tokenCountOf(job: PlannedJob, step: number, leftOut: readonly nu
 
 /**
  * Of all steps up to and with this one (0: none), however many they are.
- * @param leftOut micro-batches, or phases, that do not count; those of later steps are passed over
+ * @param leftOut micro-batches, or inner loops, that do not count; those of later steps are passed over
  */
 export function tokensUntil(
   job: PlannedJob,
@@ -37,7 +37,7 @@ function tokensOfItem(
   index: number,
 ): number {
   if (local === null || local === undefined) return microBatchesOf(step)[index]!.tokens.length;
-  return local.phasesOf(step)[index]!.innerSteps.reduce((sum, { number }) => {
+  return local.innerLoopsOf(step)[index]!.innerSteps.reduce((sum, { number }) => {
     const { dataStep } = placeOfNumber(number, spec.training);
     return sum + tokensThrough(dataStep) - tokensThrough(dataStep - 1);
   }, 0);

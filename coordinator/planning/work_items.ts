@@ -1,10 +1,10 @@
-/** What is put on the queue for a step: its micro-batches, or with local steps the phases of its replicas. */
-import { encodePhaseItem, encodeWorkItem, type WorkItemHeader } from "../../shared/protocol/messages.ts";
+/** What is put on the queue for a step: its micro-batches, or with local steps the inner loops of its replicas. */
+import { encodeInnerLoopItem, encodeWorkItem, type WorkItemHeader } from "../../shared/protocol/messages.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import { firstNumberOf } from "./local_plan.ts";
 
 export interface StepItem {
-  /** Job-wide number of its micro-batch, or of the first one of its phase. */
+  /** Job-wide number of its micro-batch, or of the first one of its inner loop. */
   readonly number: number;
   /** Its bytes on the queue. */
   readonly encode: (header: WorkItemHeader) => Uint8Array;
@@ -13,9 +13,9 @@ export interface StepItem {
 /** In their order within the step (1-based). */
 export function itemsOf({ spec, local, microBatchesOf }: PlannedJob, step: number): readonly StepItem[] {
   if (local !== null && local !== undefined) {
-    return local.phasesOf(step).map((phase) => ({
-      number: phase.innerSteps[0]!.number,
-      encode: (header) => encodePhaseItem(header, phase),
+    return local.innerLoopsOf(step).map((innerLoop) => ({
+      number: innerLoop.innerSteps[0]!.number,
+      encode: (header) => encodeInnerLoopItem(header, innerLoop),
     }));
   }
   const first = firstNumberOf(step, spec.training);

@@ -18,8 +18,8 @@ import { isComplete } from "./ledger.ts";
 import { blame, quarantine } from "./strikes.ts";
 import { announced, failJob, isOfAttempt, sentence, type StepDecision, unchanged } from "./decision.ts";
 import type { StepEffect } from "./effects.ts";
-import { leastAsked, withOrder, withoutOrders } from "./orders.ts";
-import { type Audit, type AuditOpinion, slowestWith, type Training } from "./state.ts";
+import { leastAsked, withAssignment, withoutAssignments } from "./assignments.ts";
+import { type Audit, type Recheck, slowestWith, type Training } from "./state.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /** What a worker says that tells no digest where one is due: it agrees with nobody's. */
@@ -29,8 +29,8 @@ const NO_DIGEST = "none";
 export function withAuditBegun(plan: TrainingPlan, training: Training, report: MicroBatchReport): Training {
   const { index, worker, gradientCheck: check } = report;
   if (!plan.isAudited(training.step, index)) return training;
-  const opinion: AuditOpinion = { worker, digest: digestOf(training, report), again: null, check };
-  return withAudit(training, index, { status: "open", opinions: [opinion], notFinite: [] });
+  const recheck: Recheck = { worker, digest: digestOf(training, report), again: null, check };
+  return withAudit(training, index, { status: "open", rechecks: [recheck], notFinite: [] });
 }
 
 /** An auditor's digest. What follows is for `settleAudits`. */
@@ -43,23 +43,24 @@ export function decideAuditReport(
   const { worker, index, audit: id, gradientCheck: check, computeMs } = report;
   const digest = digestOf(training, report);
   const answer: readonly StepEffect[] = [{ type: "verdict", verdict: "duplicate" }];
-  const isOrder = (order: Training["orders"][number]) =>
-    order.id === id && order.worker === worker && order.index === index && order.purpose === "audit";
+  const isAssignment = (assignment: Training["assignments"][number]) =>
+    assignment.id === id && assignment.worker === worker && assignment.index === index &&
+    assignment.purpose === "audit";
   const audit = training.audits.get(index);
   const isAsked = training.phase === "compute" && isOfAttempt(training, report) &&
-    training.orders.some(isOrder) && audit?.status === "open";
+    training.assignments.some(isAssignment) && audit?.status === "open";
   if (!isAsked) return unchanged(training, `nobody waits for this audit of ${worker}`, answer);
-  const isSecond = audit.opinions.some((opinion) => opinion.worker === worker);
-  const opinions = isSecond
-    ? audit.opinions.map((opinion) => opinion.worker === worker ? { ...opinion, again: digest } : opinion)
-    : [...audit.opinions, { worker, digest, again: null, check }];
+  const isSecond = audit.rechecks.some((recheck) => recheck.worker === worker);
+  const rechecks = isSecond
+    ? audit.rechecks.map((recheck) => recheck.worker === worker ? { ...recheck, again: digest } : recheck)
+    : [...audit.rechecks, { worker, digest, again: null, check }];
   const slowestMs = slowestWith(training, computeMs);
-  const answered: Training = { ...withoutOrders(training, isOrder), slowestMs, progressAt: now };
+  const answered: Training = { ...withoutAssignments(training, isAssignment), slowestMs, progressAt: now };
   if (!isSecond && !isFiniteReport(report)) {
     return auditorNotFinite(answered, index, audit, worker, answer, limits);
   }
   const reason = `${worker} has audited micro-batch ${index}`;
-  return unchanged(withAudit(answered, index, { ...audit, opinions }), reason, answer);
+  return unchanged(withAudit(answered, index, { ...audit, rechecks }), reason, answer);
 }
 
 /** Of the gradient's bits, and of the integers that it adds: who computes one and adds another differs in the second. */
@@ -82,7 +83,7 @@ function auditorNotFinite(
   limits: Limits,
 ): StepDecision {
   const heard = withAudit(training, index, { ...audit, notFinite: [...audit.notFinite, worker] });
-  const other = audit.opinions[0]!.worker;
+  const other = audit.rechecks[0]!.worker;
   const why =
     `its gradient of micro-batch ${index} of step ${training.step} is not finite, that of ${other} is`;
   const blamed = blame(heard, [worker], why, limits);
@@ -97,7 +98,7 @@ function auditorNotFinite(
 /** The next audit that is decided or that somebody is to be asked for; null where all is settled or waited for. */
 export function settleAudits(plan: TrainingPlan, training: Training): StepDecision | null {
   const asked = new Set(
-    training.orders.filter(({ purpose }) => purpose === "audit").map(({ index }) => index),
+    training.assignments.filter(({ purpose }) => purpose === "audit").map(({ index }) => index),
   );
   for (const [index, audit] of training.audits) {
     if (audit.status === "open" && !asked.has(index)) return nextMove(plan, training, index, audit);
@@ -110,14 +111,14 @@ export function hasOpenAudits({ audits }: Training): boolean {
 }
 
 function nextMove(plan: TrainingPlan, training: Training, index: number, audit: Audit): StepDecision {
-  const { opinions } = audit;
+  const { rechecks } = audit;
   const where = `micro-batch ${index} of step ${training.step}`;
-  const told = opinions.filter(({ digest }) => digest !== NO_DIGEST);
+  const told = rechecks.filter(({ digest }) => digest !== NO_DIGEST);
   const agreed = Map.groupBy(told, ({ digest }) => digest).values().find((group) => group.length > 1);
   if (agreed !== undefined) {
-    const [{ digest: right }] = agreed as [AuditOpinion];
+    const [{ digest: right }] = agreed as [Recheck];
     const names = agreed.map(({ worker }) => worker).join(" and ");
-    const odd = opinions.filter(({ digest }) => digest !== right);
+    const odd = rechecks.filter(({ digest }) => digest !== right);
     const passed = withAudit(training, index, { ...audit, status: "passed" });
     return foundWrong(
       passed,
@@ -126,15 +127,15 @@ function nextMove(plan: TrainingPlan, training: Training, index: number, audit: 
         `its gradient of ${where} has the digest ${short(digest)}, where ${names} agree on ${short(right)}`,
     );
   }
-  const contradictory = opinions.filter(({ digest, again }) => again !== null && again !== digest);
+  const contradictory = rechecks.filter(({ digest, again }) => again !== null && again !== digest);
   if (contradictory.length > 0) {
-    const rest = opinions.filter((opinion) => !contradictory.includes(opinion));
+    const rest = rechecks.filter((recheck) => !contradictory.includes(recheck));
     // What is left has said the same twice, or is asked again.
     const isSettled = rest.length === 1 && rest[0]!.again !== null;
     const status = isSettled ? "passed" : "open";
     const next = rest.length === 0
       ? training
-      : withAudit(training, index, { ...audit, status, opinions: rest });
+      : withAudit(training, index, { ...audit, status, rechecks: rest });
     return foundWrong(
       next,
       contradictory,
@@ -144,15 +145,15 @@ function nextMove(plan: TrainingPlan, training: Training, index: number, audit: 
   }
   const auditor = leastAsked(training, othersLike(training, audit), index);
   if (auditor !== null) return ask(training, index, auditor, `${auditor} audits ${where}`);
-  if (opinions.length === 1) {
+  if (rechecks.length === 1) {
     const skipped = withAudit(training, index, { ...audit, status: "skipped" });
     return unchanged(
       skipped,
-      `nobody else can tell for the GPU of ${opinions[0]!.worker}: ${where} is not audited`,
+      `nobody else can tell for the GPU of ${rechecks[0]!.worker}: ${where} is not audited`,
     );
   }
-  const isThere = ({ worker }: AuditOpinion) => training.members.some((member) => member.worker === worker);
-  const unasked = opinions.find((opinion) => opinion.again === null && isThere(opinion));
+  const isThere = ({ worker }: Recheck) => training.members.some((member) => member.worker === worker);
+  const unasked = rechecks.find((recheck) => recheck.again === null && isThere(recheck));
   if (unasked !== undefined) {
     return ask(training, index, unasked.worker, `${unasked.worker} is asked again for ${where}`);
   }
@@ -160,29 +161,29 @@ function nextMove(plan: TrainingPlan, training: Training, index: number, audit: 
 }
 
 /** Members with the GPU of whoever has the micro-batch, who have not said anything about it. */
-function othersLike({ fleet, members }: Training, { opinions, notFinite }: Audit): readonly string[] {
+function othersLike({ fleet, members }: Training, { rechecks, notFinite }: Audit): readonly string[] {
   const gpuOf = new Map(fleet.members.map(({ worker, gpu }) => [worker, gpu]));
-  const gpu = gpuOf.get(opinions[0]!.worker);
+  const gpu = gpuOf.get(rechecks[0]!.worker);
   return members.map(({ worker }) => worker).filter((worker) =>
     gpuOf.get(worker) === gpu && !notFinite.includes(worker) &&
-    !opinions.some((opinion) => opinion.worker === worker)
+    !rechecks.some((recheck) => recheck.worker === worker)
   );
 }
 
 function ask(training: Training, index: number, worker: string, reason: string): StepDecision {
-  return announced(withOrder(training, { index, worker, purpose: "audit" }), {}, reason);
+  return announced(withAssignment(training, { index, worker, purpose: "audit" }), {}, reason);
 }
 
 /** Announced with the members that are left (step.ts). */
 function foundWrong(
   training: Training,
-  odd: readonly AuditOpinion[],
-  reasonOf: (opinion: AuditOpinion) => string,
+  odd: readonly Recheck[],
+  reasonOf: (recheck: Recheck) => string,
 ): StepDecision {
   let next: Training = { ...training, failedAudits: training.failedAudits + odd.length };
   const effects: StepEffect[] = [];
-  for (const opinion of odd) {
-    const blamed = quarantine(next, opinion.worker, [reasonOf(opinion)], "reinstated");
+  for (const recheck of odd) {
+    const blamed = quarantine(next, recheck.worker, [reasonOf(recheck)], "reinstated");
     next = blamed.training;
     effects.push(...blamed.effects);
   }
@@ -196,8 +197,8 @@ function unresolved(
   audit: Audit,
   where: string,
 ): StepDecision {
-  const said = audit.opinions.map(({ worker, digest }) => `${worker} has ${short(digest)}`).join(", ");
-  const isCertain = audit.opinions.every(({ again }) => again !== null);
+  const said = audit.rechecks.map(({ worker, digest }) => `${worker} has ${short(digest)}`).join(", ");
+  const isCertain = audit.rechecks.every(({ again }) => again !== null);
   const message = `${where} has different bits on machines that describe their GPU alike (${said}), ` +
     (isCertain ? "each the same when asked again" : "and not all of them are there any more") +
     ": one of them is wrong, or their drivers differ, and nobody can tell which is right";
@@ -217,7 +218,7 @@ export function skipLateAudits(training: Training, now: number, limits: Limits):
     return null;
   }
   const isOpen = (index: number) => training.audits.get(index)?.status === "open";
-  const late = training.orders.filter(({ purpose, index }) => purpose === "audit" && isOpen(index));
+  const late = training.assignments.filter(({ purpose, index }) => purpose === "audit" && isOpen(index));
   const names = [...new Set(late.map(({ worker }) => worker))].join(", ");
   const seconds = Math.round(waitMs / 1000);
   const why = `step ${training.step}: it did not compute an audit in ${seconds} s`;
@@ -228,7 +229,10 @@ export function skipLateAudits(training: Training, now: number, limits: Limits):
     ) => [index, audit.status === "open" ? { ...audit, status: "skipped" as const } : audit]),
   );
   const message = `Audits of step ${training.step} are skipped: nothing came from ${names} in ${seconds} s.`;
-  const skipped = withoutOrders({ ...blamed.training, audits }, (order) => order.purpose === "audit");
+  const skipped = withoutAssignments(
+    { ...blamed.training, audits },
+    (assignment) => assignment.purpose === "audit",
+  );
   return unchanged(skipped, message, [{ type: "event", level: "warn", message }, ...blamed.effects]);
 }
 

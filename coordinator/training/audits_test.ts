@@ -16,9 +16,10 @@ function audited(workers: readonly string[], change: Partial<typeof AUDITED> = {
 }
 
 /** Who is asked to audit micro-batch 0 now. */
-const asked = ({ training }: Driver) => training.orders.find(({ purpose }) => purpose === "audit") ?? null;
+const asked = ({ training }: Driver) =>
+  training.assignments.find(({ purpose }) => purpose === "audit") ?? null;
 
-/** Answers the open order with bits. */
+/** Answers the open assignment with bits. */
 function answer(driver: Driver, gradient: string | null): string {
   const { worker, id } = asked(driver)!;
   assertEquals(driver.claim(worker, 0, { audit: id, gradient, claim: 50 + id }), "duplicate");
@@ -41,15 +42,24 @@ Deno.test("an equal digest: passed; the round waits for it, and the auditor has 
 Deno.test("an auditor's word that comes twice or unasked changes nothing", () => {
   const driver = audited(["w-a", "w-b", "w-c"]);
   driver.claim("w-a", 0, { gradient: "g" });
-  const order = asked(driver)!;
+  const assignment = asked(driver)!;
   const before = driver.training;
-  assertEquals(driver.claim("w-a", 0, { audit: order.id, gradient: "h", claim: 9 }), "duplicate");
-  assertEquals(driver.claim(order.worker, 0, { audit: order.id + 1, gradient: "h", claim: 9 }), "duplicate");
-  assertEquals(driver.claim(order.worker, 1, { audit: order.id, gradient: "h", claim: 9 }), "duplicate");
+  assertEquals(driver.claim("w-a", 0, { audit: assignment.id, gradient: "h", claim: 9 }), "duplicate");
+  assertEquals(
+    driver.claim(assignment.worker, 0, { audit: assignment.id + 1, gradient: "h", claim: 9 }),
+    "duplicate",
+  );
+  assertEquals(
+    driver.claim(assignment.worker, 1, { audit: assignment.id, gradient: "h", claim: 9 }),
+    "duplicate",
+  );
   assertEquals(driver.training, before);
   answer(driver, "g");
   const after = driver.training;
-  assertEquals(driver.claim(order.worker, 0, { audit: order.id, gradient: "h", claim: 51 }), "duplicate");
+  assertEquals(
+    driver.claim(assignment.worker, 0, { audit: assignment.id, gradient: "h", claim: 51 }),
+    "duplicate",
+  );
   assertEquals(driver.training, after);
 });
 
@@ -184,11 +194,11 @@ Deno.test("the auditor is gone: another one is asked, and with nobody left it is
 Deno.test("who is audited is gone: so is the audit, until its micro-batch is counted again", () => {
   const driver = audited(["w-a", "w-b", "w-c"]);
   driver.claim("w-a", 0, { gradient: "g" });
-  const order = asked(driver)!;
+  const assignment = asked(driver)!;
   driver.fleet(member("w-b", one), member("w-c", one));
   assertEquals([driver.training.audits.size, asked(driver)], [0, null]);
   // An auditor's late word is none about the micro-batch that is free again.
-  driver.claim(order.worker, 0, { audit: order.id, gradient: "g", claim: 70 });
+  driver.claim(assignment.worker, 0, { audit: assignment.id, gradient: "g", claim: 70 });
   assertEquals(driver.training.ledger.entries[0], null);
   driver.claim("w-b", 0, { gradient: "g", claim: 71 });
   assertEquals(asked(driver)?.worker, "w-c");

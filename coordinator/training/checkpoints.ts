@@ -65,7 +65,7 @@ export function nextCheckpointWriter(
 }
 
 /**
- * Gives the order to the next holder in turn. Without any, or in a pause, the order stands open: the job waits for a holder to
+ * Gives the assignment to the next holder in turn. Without any, or in a pause, the assignment stands open: the job waits for a holder to
  * come back, or for the pause to end.
  */
 export function chooseCheckpointWriter(

@@ -9,7 +9,7 @@ import { announced, failJob, isOfAttempt, unchanged } from "./decision.ts";
 import type { StepDecision } from "./decision.ts";
 import type { StepEffect } from "./effects.ts";
 import { notFinite } from "./non_finite.ts";
-import { withoutOrders } from "./orders.ts";
+import { withoutAssignments } from "./assignments.ts";
 import { NO_HEDGES, slowestWith, type Training } from "./state.ts";
 import type { TrainingPlan } from "./plan.ts";
 
@@ -20,7 +20,7 @@ export function decideClaim(
   now: number,
   limits: Limits,
 ): StepDecision {
-  const { worker, claim, index, lossSum, targetCount, computeMs } = report;
+  const { worker, claim, index, lossSum, labelCount, computeMs } = report;
   if (report.audit !== null) return decideAuditReport(training, report, now, limits);
   const answer = (verdict: "counted" | "duplicate" | "stale" | "unknown"): StepEffect => ({
     type: "verdict",
@@ -45,14 +45,14 @@ export function decideClaim(
     worker,
     claim,
     lossSum,
-    targetCount,
+    labelCount,
     maxAbs,
   });
   if (ledger === training.ledger) return unchanged(training, reason, [answer(verdict)]);
 
   const effects: StepEffect[] = [answer(verdict)];
-  const opinions = (training.nonFinite.get(index) ?? []).map(({ worker }) => worker);
-  const wrong = new Set(opinions.filter((other) => other !== worker));
+  const rechecks = (training.nonFinite.get(index) ?? []).map(({ worker }) => worker);
+  const wrong = new Set(rechecks.filter((other) => other !== worker));
   for (const other of wrong) {
     effects.push({
       type: "event",
@@ -70,9 +70,9 @@ export function decideClaim(
   );
   const nonFinite = new Map(training.nonFinite);
   nonFinite.delete(index);
-  const answered = withoutOrders(
+  const answered = withoutAssignments(
     blamed.training,
-    (order) => order.index === index && order.purpose === "claim",
+    (assignment) => assignment.index === index && assignment.purpose === "claim",
   );
   const slowestMs = slowestWith(training, computeMs);
   const counted: Training = {
@@ -85,9 +85,9 @@ export function decideClaim(
 /** Every micro-batch is counted or excluded: the round begins, unless a sum might have overflowed. */
 export function afterLast(training: Training, now: number, limits: Limits): StepDecision {
   const { ledger } = training;
-  const { maxAbs, targetCount } = totalsOf(ledger);
+  const { maxAbs, labelCount } = totalsOf(ledger);
   const count = ledger.entries.length;
-  if (targetCount === 0) {
+  if (labelCount === 0) {
     const message = `step ${training.step} has no token that counts in the loss`;
     return failJob(training, "aborted", message);
   }

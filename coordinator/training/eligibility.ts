@@ -48,7 +48,7 @@ export function busyMembers({ fleet, members, step, attempt }: Training): readon
   );
 }
 
-/** With local steps: whether a member has computed another micro-batch of its phase. */
+/** With local steps: whether a member has computed another micro-batch of its inner loop. */
 function hasGoneOn(plan: TrainingPlan, training: Training, fleet: FleetView): boolean {
   if (plan.local === null || plan.local === undefined || training.phase !== "compute") return false;
   const doneOf = ({ microBatchesDone = 0 }: FleetMember) => microBatchesDone;

@@ -8,7 +8,7 @@ export interface LedgerEntry {
   /** Tells a report that was sent twice from work that was done twice. */
   readonly claim: number;
   readonly lossSum: number;
-  readonly targetCount: number;
+  readonly labelCount: number;
   /** Largest |gradient| of each LoRA tensor. */
   readonly maxAbs: Float32Array;
 }
@@ -96,13 +96,13 @@ export function isComplete(ledger: Ledger): boolean {
 export interface LedgerTotals {
   /** Added in the micro-batches' order in f64, so that it depends on nothing but their values. */
   readonly lossSum: number;
-  readonly targetCount: number;
+  readonly labelCount: number;
   readonly maxAbs: Float32Array;
 }
 
 /** Tokens that count in the loss, over all micro-batches that are counted. */
-export function targetCountOf({ entries }: Ledger): number {
-  return entries.reduce((sum, entry) => sum + (entry?.targetCount ?? 0), 0);
+export function labelCountOf({ entries }: Ledger): number {
+  return entries.reduce((sum, entry) => sum + (entry?.labelCount ?? 0), 0);
 }
 
 /** The totals of a complete ledger. */
@@ -110,7 +110,7 @@ export function totalsOf(ledger: Ledger): LedgerTotals {
   const entries = ledger.entries.filter((entry) => entry !== null);
   return {
     lossSum: entries.reduce((sum, entry) => sum + entry.lossSum, 0),
-    targetCount: targetCountOf(ledger),
+    labelCount: labelCountOf(ledger),
     maxAbs: mergeMaxima(entries.map((entry) => entry.maxAbs)),
   };
 }

@@ -16,7 +16,7 @@ const entry = (worker: string, claim = 1, lossSum = 1): LedgerEntry => ({
   worker,
   claim,
   lossSum,
-  targetCount: 2,
+  labelCount: 2,
   maxAbs: new Float32Array([lossSum, 1]),
 });
 
@@ -55,7 +55,7 @@ Deno.test("totals do not depend on the order of the reports", () => {
   });
   assertEquals(totals[0], totals[1]!);
   assertEquals(totals[0]!.lossSum, 0.1 + 0.2 + 0.3);
-  assertEquals([totals[0]!.targetCount, totals[0]!.maxAbs], [6, new Float32Array([0.3, 1])]);
+  assertEquals([totals[0]!.labelCount, totals[0]!.maxAbs], [6, new Float32Array([0.3, 1])]);
 });
 
 Deno.test("it is known who did what", () => {
@@ -70,7 +70,7 @@ Deno.test("what is excluded is settled, in nobody's sums, and free again only wi
   const ledger = excludeMicroBatch(counted, 0, ["a", "c"]);
   assertEquals([isComplete(ledger), uncounted(ledger)], [true, []]);
   assertEquals(ownersOf(ledger, [{ worker: "b" }]), [null, 0]);
-  assertEquals([totalsOf(ledger).targetCount, totalsOf(ledger).lossSum], [2, 1]);
+  assertEquals([totalsOf(ledger).labelCount, totalsOf(ledger).lossSum], [2, 1]);
   const late = claimMicroBatch(ledger, 0, entry("b", 2));
   assertEquals([late.verdict, late.reason], ["duplicate", "micro-batch 0 is excluded"]);
   assertEquals(uncounted(releaseWorkers(ledger, new Set(["b"]))), [1]);

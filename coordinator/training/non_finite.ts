@@ -7,11 +7,11 @@ import type { MicroBatchReport } from "../../shared/protocol/messages.ts";
 import { excludeMicroBatch } from "./ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./decision.ts";
 import type { StepEffect } from "./effects.ts";
-import { leastAsked, orderFor, withOrder, withoutOrders } from "./orders.ts";
+import { assignmentFor, leastAsked, withAssignment, withoutAssignments } from "./assignments.ts";
 import type { NonFinite, Training } from "./state.ts";
 import type { TrainingPlan } from "./plan.ts";
 
-/** So many opinions decide where nobody else is there to give one. */
+/** So many rechecks decide where nobody else is there to give one. */
 const OPINIONS_WITHOUT_OTHERS = 2;
 
 /** Takes note of a gradient that is not finite. What follows is for `settleNonFinite`. */
@@ -20,38 +20,39 @@ export function notFinite(training: Training, report: MicroBatchReport): StepDec
   const effects: StepEffect[] = [{ type: "verdict", verdict: "duplicate" }];
   const reason =
     `micro-batch ${index} of step ${training.step} gives a gradient that is not finite on ${worker}`;
-  const opinions = training.nonFinite.get(index) ?? [];
+  const rechecks = training.nonFinite.get(index) ?? [];
   // Somebody's finite gradient may be counted already; a report may come twice.
   const isKnown = training.ledger.entries[index] !== null || training.ledger.excluded.has(index) ||
-    opinions.some((opinion) => opinion.worker === worker && opinion.claim === claim);
+    rechecks.some((recheck) => recheck.worker === worker && recheck.claim === claim);
   if (isKnown) return unchanged(training, reason, effects);
-  const nonFinite = new Map(training.nonFinite).set(index, [...opinions, { worker, claim }]);
-  const answered = withoutOrders(
+  const nonFinite = new Map(training.nonFinite).set(index, [...rechecks, { worker, claim }]);
+  const answered = withoutAssignments(
     training,
-    (order) => order.index === index && order.worker === worker && order.purpose === "claim",
+    (assignment) =>
+      assignment.index === index && assignment.worker === worker && assignment.purpose === "claim",
   );
   return unchanged({ ...answered, nonFinite }, reason, effects);
 }
 
-/** The next micro-batch that needs another opinion or has enough of them; null where there is none. */
+/** The next micro-batch that needs one more recheck or has enough of them; null where there is none. */
 export function settleNonFinite(
   plan: TrainingPlan,
   training: Training,
   now: number,
   limits: Limits,
 ): StepDecision | null {
-  for (const [index, opinions] of training.nonFinite) {
-    const tried = new Set(opinions.map(({ worker }) => worker));
+  for (const [index, rechecks] of training.nonFinite) {
+    const tried = new Set(rechecks.map(({ worker }) => worker));
     const untried = training.members.map(({ worker }) => worker).filter((worker) => !tried.has(worker));
-    const isAsked = orderFor(training, index, "claim") !== undefined;
+    const isAsked = assignmentFor(training, index, "claim") !== undefined;
     // Two have said so: whoever else is asked may be stuck, and is not waited for.
     const isSettled = tried.size > 1 ||
-      (!isAsked && untried.length === 0 && opinions.length >= OPINIONS_WITHOUT_OTHERS);
+      (!isAsked && untried.length === 0 && rechecks.length >= OPINIONS_WITHOUT_OTHERS);
     if (isSettled) return exclude(plan, training, index, [...tried].sort(), now, limits);
     if (isAsked) continue;
     const others = untried.length > 0 ? untried : training.members.map(({ worker }) => worker);
     const worker = leastAsked(training, others, index);
-    if (worker !== null) return anotherOpinion(training, index, opinions, worker);
+    if (worker !== null) return anotherOpinion(training, index, rechecks, worker);
   }
   return null;
 }
@@ -59,12 +60,12 @@ export function settleNonFinite(
 function anotherOpinion(
   training: Training,
   index: number,
-  opinions: readonly NonFinite[],
+  rechecks: readonly NonFinite[],
   worker: string,
 ): StepDecision {
   const reason = `micro-batch ${index} of step ${training.step} gives a gradient that is not finite on ` +
-    `${opinions.at(-1)!.worker}; ${worker} tries it again`;
-  const asked = withOrder(training, { index, worker, purpose: "claim" });
+    `${rechecks.at(-1)!.worker}; ${worker} tries it again`;
+  const asked = withAssignment(training, { index, worker, purpose: "claim" });
   return announced(asked, {}, reason, [{ type: "event", level: "warn", message: sentence(reason) }]);
 }
 
@@ -80,7 +81,10 @@ function exclude(
   const ledger = excludeMicroBatch(training.ledger, index, workers);
   const nonFinite = new Map(training.nonFinite);
   nonFinite.delete(index);
-  const answered = withoutOrders(training, (order) => order.index === index && order.purpose === "claim");
+  const answered = withoutAssignments(
+    training,
+    (assignment) => assignment.index === index && assignment.purpose === "claim",
+  );
   const excluded: Training = { ...answered, ledger, nonFinite, progressAt: now };
   const effects: StepEffect[] = [{ type: "excluded", step, index, workers }];
   const [ofStep, ofAll] = [ledger.excluded.size, ledger.entries.length];

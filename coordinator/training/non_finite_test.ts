@@ -6,9 +6,11 @@ import { stepStateOf } from "./state.ts";
 const EIGHT = { plan: { ...PLAN, microBatchCountOf: () => 8 } };
 const one = { step: 1, digest: digestOf("step 1") };
 
-/** The orders that are announced, without their ids. */
-const orders = ({ training }: Driver) =>
-  stepStateOf(PLAN, training, LIMITS).orders.map(({ index, worker, purpose }) => [index, worker, purpose]);
+/** The assignments that are announced, without their ids. */
+const assignments = ({ training }: Driver) =>
+  stepStateOf(PLAN, training, LIMITS).assignments.map((
+    { index, worker, purpose },
+  ) => [index, worker, purpose]);
 
 Deno.test("NaN from one worker only: another one is asked, its gradient counts, and the first is named", () => {
   const driver = started(["w-a", "w-b"]);
@@ -16,7 +18,7 @@ Deno.test("NaN from one worker only: another one is asked, its gradient counts, 
   driver.drain();
   assertEquals(driver.claim("w-a", 0, { lossSum: null }), "duplicate");
   assertMatch(words(driver.drain())[1]!, /not finite on w-a; w-b tries it again/);
-  assertEquals(orders(driver), [[0, "w-b", "claim"]]);
+  assertEquals(assignments(driver), [[0, "w-b", "claim"]]);
   assertEquals(driver.claim("w-b", 0, { claim: 4 }), "counted");
   assertMatch(
     words(driver.drain())[1]!,
@@ -25,7 +27,7 @@ Deno.test("NaN from one worker only: another one is asked, its gradient counts, 
   assertEquals(driver.training.strikes.get("w-a"), [
     "its gradient of micro-batch 0 of step 2 is not finite, that of w-b is",
   ]);
-  assertEquals(orders(driver), []);
+  assertEquals(assignments(driver), []);
 });
 
 Deno.test("NaN on two workers: left out, the step goes on with the others and their tokens", () => {
@@ -39,8 +41,8 @@ Deno.test("NaN on two workers: left out, the step goes on with the others and th
   assertEquals(driver.claim("w-b", 1, { claim: 9 }), "duplicate");
   driver.claim("w-a", 0);
   assertEquals(driver.training.phase, "reduce");
-  const { ledger, targetCount } = stepStateOf(PLAN, driver.training, LIMITS);
-  assertEquals([ledger, targetCount], [[0, null], 4]);
+  const { ledger, labelCount } = stepStateOf(PLAN, driver.training, LIMITS);
+  assertEquals([ledger, labelCount], [[0, null], 4]);
   for (const worker of ["w-a", "w-b"]) driver.update(worker, digestOf("x"));
   const { excluded, excludedTotal, loss } = driver.training.pending!;
   assertEquals([excluded, excludedTotal, loss], [[{ index: 1, workers: ["w-a", "w-b"] }], 1, 2 / 4]);
@@ -50,7 +52,7 @@ Deno.test("with nobody else to ask the second try decides, and the same word twi
   const driver = started(["w-a"]);
   driver.doStep();
   driver.claim("w-a", 0, { lossSum: null, claim: 7 });
-  assertEquals(orders(driver), [[0, "w-a", "claim"]]);
+  assertEquals(assignments(driver), [[0, "w-a", "claim"]]);
   assertEquals(driver.claim("w-a", 0, { lossSum: null, claim: 7 }), "duplicate");
   assertEquals(driver.training.ledger.excluded.size, 0);
   driver.claim("w-a", 0, { lossSum: null, claim: 8 });
@@ -61,17 +63,17 @@ Deno.test("one worker's word again and again excludes nothing while another has 
   const driver = started(["w-a", "w-b"]);
   driver.doStep();
   for (let claim = 0; claim < 10; claim++) driver.claim("w-a", 0, { lossSum: null, claim });
-  assertEquals([driver.training.ledger.excluded.size, orders(driver)], [0, [[0, "w-b", "claim"]]]);
+  assertEquals([driver.training.ledger.excluded.size, assignments(driver)], [0, [[0, "w-b", "claim"]]]);
 });
 
 Deno.test("two that have tried decide, also while a third one is asked and does not answer", () => {
   const driver = started(["w-a", "w-b", "w-c"]);
   driver.doStep();
   driver.claim("w-a", 0, { lossSum: null });
-  const [[, asked]] = orders(driver) as [[number, string]];
+  const [[, asked]] = assignments(driver) as [[number, string]];
   // The hedge has brought it to somebody else.
   driver.claim(asked === "w-b" ? "w-c" : "w-b", 0, { lossSum: null });
-  assertEquals([[...driver.training.ledger.excluded.keys()], orders(driver)], [[0], []]);
+  assertEquals([[...driver.training.ledger.excluded.keys()], assignments(driver)], [[0], []]);
   assertEquals(driver.claim(asked, 0, { claim: 9 }), "duplicate");
   driver.claim("w-a", 1);
   assertEquals(driver.training.phase, "reduce");
@@ -81,12 +83,12 @@ Deno.test("who was asked is gone: somebody else is", () => {
   const driver = started(["w-a", "w-b", "w-c"]);
   driver.doStep();
   driver.claim("w-a", 0, { lossSum: null });
-  const [[, asked]] = orders(driver) as [[number, string]];
+  const [[, asked]] = assignments(driver) as [[number, string]];
   const other = asked === "w-b" ? "w-c" : "w-b";
   driver.fleet(member("w-a", one), member(other, one));
-  assertEquals(orders(driver), [[0, other, "claim"]]);
+  assertEquals(assignments(driver), [[0, other, "claim"]]);
   driver.fleet(member("w-a", one));
-  assertEquals(orders(driver), [[0, "w-a", "claim"]]);
+  assertEquals(assignments(driver), [[0, "w-a", "claim"]]);
 });
 
 Deno.test("three strikes: in quarantine, what is in its sums is done again, and its word excludes nothing", () => {

@@ -12,7 +12,7 @@ export interface TrainingPlan {
   readonly totalSteps: number;
   readonly checkpointSteps: CheckpointSteps;
   readonly schedule: ScheduleSpec;
-  /** With local steps: phases. */
+  /** With local steps: inner loops. */
   microBatchCountOf(step: number): number;
   /** Of a job with local steps. */
   readonly local?: LocalPlan | null;

@@ -3,12 +3,12 @@
  * was in the sums of those who are gone is done again by the others.
  */
 import type { Limits } from "../../shared/protocol/limits.ts";
-import type { MemberRef, Order } from "../../shared/protocol/messages.ts";
+import type { Assignment, MemberRef } from "../../shared/protocol/messages.ts";
 import { isComplete, type Ledger, releaseWorkers, uncounted, withoutWordOf } from "./ledger.ts";
 import { announced, requeue, sentence, type StepDecision, unchanged } from "./decision.ts";
 import { abortAttempt } from "./decision.ts";
 import type { StepEffect } from "./effects.ts";
-import { withoutOrders } from "./orders.ts";
+import { withoutAssignments } from "./assignments.ts";
 import { busyMembers, loadedJob, membersOf, readyMembers } from "./eligibility.ts";
 import { type FleetMember, NO_HEDGES, type Training } from "./state.ts";
 import type { TrainingPlan } from "./plan.ts";
@@ -71,31 +71,31 @@ export function regroup(
 /** Micro-batches that nobody has counted or, as far as is known, is computing; an auditor adds nothing to its sums. */
 function notInHand(before: Training, training: Training): number[] {
   const isAudit = ({ worker, busy }: FleetMember) =>
-    before.orders.some((order) =>
-      order.worker === worker && order.index === busy!.index && order.purpose === "audit"
+    before.assignments.some((assignment) =>
+      assignment.worker === worker && assignment.index === busy!.index && assignment.purpose === "audit"
     );
   const busy = busyMembers(training).filter((member) => !isAudit(member));
   const inHand = new Set(busy.map(({ busy }) => busy!.index));
   const asked = new Set(
-    training.orders.filter(({ purpose }) => purpose === "claim").map(({ index }) => index),
+    training.assignments.filter(({ purpose }) => purpose === "claim").map(({ index }) => index),
   );
   return uncounted(training.ledger).filter((index) => !inHand.has(index) && !asked.has(index));
 }
 
-/** Orders to those who are gone, what was said about micro-batches that are released, and the words of those in quarantine. */
+/** Assignments to those who are gone, what was said about micro-batches that are released, and the words of those in quarantine. */
 function withoutWordsOfGone(training: Training, ledger: Ledger, members: readonly MemberRef[]): Training {
   const { quarantined } = training;
   const isCounted = (index: number) => ledger.entries[index] !== null;
   const audits = [...training.audits].filter(([index]) => isCounted(index)).map(([index, audit]) => {
-    const opinions = audit.opinions.filter(({ worker }, place) => place === 0 || !quarantined.has(worker));
-    return [index, { ...audit, opinions }] as const;
+    const rechecks = audit.rechecks.filter(({ worker }, place) => place === 0 || !quarantined.has(worker));
+    return [index, { ...audit, rechecks }] as const;
   });
-  const nonFinite = [...training.nonFinite].map(([index, opinions]) =>
-    [index, opinions.filter(({ worker }) => !quarantined.has(worker))] as const
-  ).filter(([, opinions]) => opinions.length > 0);
-  const isOver = ({ worker, purpose, index }: Order) =>
+  const nonFinite = [...training.nonFinite].map(([index, rechecks]) =>
+    [index, rechecks.filter(({ worker }) => !quarantined.has(worker))] as const
+  ).filter(([, rechecks]) => rechecks.length > 0);
+  const isOver = ({ worker, purpose, index }: Assignment) =>
     !members.some((member) => member.worker === worker) || (purpose === "audit" && !isCounted(index));
-  return { ...withoutOrders(training, isOver), audits: new Map(audits), nonFinite: new Map(nonFinite) };
+  return { ...withoutAssignments(training, isOver), audits: new Map(audits), nonFinite: new Map(nonFinite) };
 }
 
 /**

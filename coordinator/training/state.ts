@@ -1,9 +1,9 @@
 /** What is known of a job's training at any moment, and how it is announced. Plain data: decisions are in step.ts. */
 import { createHash } from "node:crypto";
 import type {
+  Assignment,
   CommitEntry,
   MemberRef,
-  Order,
   RoundCheck,
   StepPhase,
   StepState,
@@ -11,7 +11,7 @@ import type {
 } from "../../shared/protocol/messages.ts";
 import { type Limits, roundWaitMs } from "../../shared/protocol/limits.ts";
 import type { Exponents } from "../../shared/exponents.ts";
-import { type Ledger, newLedger, ownersOf, targetCountOf } from "./ledger.ts";
+import { labelCountOf, type Ledger, newLedger, ownersOf } from "./ledger.ts";
 import { learningRateOf } from "./exponents.ts";
 import type { Layout } from "../planning/adapter_layout.ts";
 import type { TrainingPlan } from "./plan.ts";
@@ -25,7 +25,7 @@ export interface FleetMember extends MemberRef {
   /** The micro-batch that it is computing, as far as it has told. */
   readonly busy: { readonly step: number; readonly attempt: number; readonly index: number } | null;
   /**
-   * Micro-batches that it has computed since it joined, those of a phase that is not done included; 0 where
+   * Micro-batches that it has computed since it joined, those of an inner loop that is not done included; 0 where
    * left out.
    */
   readonly microBatchesDone?: number;
@@ -55,7 +55,7 @@ export interface NonFinite {
 }
 
 /** A worker's digest of a gradient. */
-export interface AuditOpinion {
+export interface Recheck {
   readonly worker: string;
   readonly digest: string;
   /** Of the second time that it was asked; null where it was not. */
@@ -68,8 +68,8 @@ export interface AuditOpinion {
 export interface Audit {
   readonly status: "open" | "passed" | "skipped";
   /** That of the worker who has it in its sums is the first. */
-  readonly opinions: readonly AuditOpinion[];
-  /** Auditors whose gradient was not finite, where the counted one is: they have no opinion. */
+  readonly rechecks: readonly Recheck[];
+  /** Auditors whose gradient was not finite, where the counted one is: they have no recheck. */
   readonly notFinite: readonly string[];
 }
 
@@ -113,7 +113,7 @@ export interface Training {
   /** When a micro-batch was last counted, or the attempt's members changed. */
   readonly progressAt: number;
   /**
-   * When a member was last seen to have gone on within a phase, which may take many times as long as a
+   * When a member was last seen to have gone on within an inner loop, which may take many times as long as a
    * micro-batch.
    */
   readonly workedAt: number;
@@ -149,8 +149,8 @@ export interface Training {
   /** Who has computed a gradient of a micro-batch that is not finite, by its index, while it is neither counted nor excluded. */
   readonly nonFinite: ReadonlyMap<number, readonly NonFinite[]>;
   /** What single members are to compute. */
-  readonly orders: readonly Order[];
-  readonly nextOrder: number;
+  readonly assignments: readonly Assignment[];
+  readonly nextAssignment: number;
   /** Of the attempt, by index. */
   readonly audits: ReadonlyMap<number, Audit>;
   /** Since the newest commit: how often an audit has found a worker wrong. */
@@ -230,8 +230,8 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     exponents: null,
     ledger: NO_LEDGER,
     nonFinite: new Map(),
-    orders: [],
-    nextOrder: 0,
+    assignments: [],
+    nextAssignment: 0,
     audits: new Map(),
     failedAudits: 0,
     updates: new Map(),
@@ -314,8 +314,8 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
     microBatchCount: ledger.entries.length,
     exponents: training.exponents === null ? null : [...training.exponents],
     ledger: isSummed ? ownersOf(ledger, members) : [],
-    orders: phase === "compute" ? [...training.orders] : [],
-    targetCount: isSummed ? targetCountOf(ledger) : 0,
+    assignments: phase === "compute" ? [...training.assignments] : [],
+    labelCount: isSummed ? labelCountOf(ledger) : 0,
     learningRate: learningRateOf(plan, step),
     checkSeed: checkSeedOf(plan, training),
     roundMs: roundWaitMs(gradientBytesOf(training), limits),

@@ -121,7 +121,7 @@ export function createDriver(options: DriverOptions = {}): Driver {
         type: "report",
         report: {
           ...{ worker, incarnation: `i-${worker}`, term, step, attempt, index, claim, lossSum },
-          targetCount: 4,
+          labelCount: 4,
           maxAbs: encodeFloats(Float32Array.of(max, max / 2)),
           computeMs,
           gradientDigest: gradient === null ? null : digestOf(gradient),

@@ -1,4 +1,4 @@
-/** What is different about a step where its work items are phases (decision 0011). */
+/** What is different about a step where its work items are inner loops (decision 0011). */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { trainingSchema } from "../../shared/job/job_spec.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
@@ -26,11 +26,11 @@ function planOf(change: Partial<typeof training> = {}, inner_steps = 25): Traini
     ...PLAN,
     local,
     totalSteps: local.totalSteps,
-    microBatchCountOf: (step) => local.phasesOf(step).length,
+    microBatchCountOf: (step) => local.innerLoopsOf(step).length,
   };
 }
 
-Deno.test("exponents are known before the first step: a phase that goes as far as AdamW can fits, and hardly more", () => {
+Deno.test("exponents are known before the first step: an inner loop that goes as far as AdamW can fits, and hardly more", () => {
   const plan = planOf();
   const driver = started(["a"], { plan });
   const furthest = largestMove(new Array(25).fill(1e-3), training);
@@ -50,7 +50,7 @@ Deno.test("exponents are known before the first step: a phase that goes as far a
   assertEquals(driver.training.exponents, [exponents![0]! + 3, exponents![1]! + 2]);
 });
 
-Deno.test("a phase that goes further than was foreseen has its attempt done again", () => {
+Deno.test("an inner loop that goes further than was foreseen has its attempt done again", () => {
   const driver = started(["a"], { plan: planOf() });
   driver.claim("a", 0, { max: 1 });
   driver.claim("a", 1, { max: 1 });
@@ -60,7 +60,7 @@ Deno.test("a phase that goes further than was foreseen has its attempt done agai
   assertEquals(driver.training.phase, "reduce");
 });
 
-Deno.test("where nothing bounds a phase, the first attempt finds the maxima as ever", () => {
+Deno.test("where nothing bounds an inner loop, the first attempt finds the maxima as ever", () => {
   const driver = started(["a"], { plan: planOf({ adam_beta2: 0 }) });
   assertEquals(driver.training.exponents, null);
   driver.claim("a", 0);
@@ -82,7 +82,7 @@ Deno.test("the announced learning rate is that of the last inner step", () => {
   assertEquals(stepStateOf(plan, driver.training, LIMITS).learningRate, 1e-3 * (75 - 24) / 75);
 });
 
-Deno.test("no deadline for who goes on within a phase, as heartbeats tell; the deadline for who does not", () => {
+Deno.test("no deadline for who goes on within an inner loop, as heartbeats tell; the deadline for who does not", () => {
   const driver = started(["a"], { plan: planOf() });
   const held = { step: 0, digest: INITIAL };
   const busy = { step: 1, attempt: 1, index: 0 };

@@ -43,7 +43,7 @@ Deno.test("a step from its first attempt to the next step's", () => {
   assertEquals(driver.training.phase, "reduce");
   const announced = stepStateOf(PLAN, driver.training, LIMITS);
   assertEquals(stepStateSchema.parse(announced), announced);
-  assertEquals([announced.ledger, announced.targetCount], [[1, 0], 8]);
+  assertEquals([announced.ledger, announced.labelCount], [[1, 0], 8]);
   driver.update("w-a", digestOf("one"));
   assertEquals(driver.training.phase, "reduce");
   driver.update("w-b", digestOf("one"));

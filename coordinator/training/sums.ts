@@ -146,7 +146,7 @@ function findAnotherGradient(
     for (const [index, entry] of ledger.entries.entries()) {
       if (entry?.worker !== worker) continue;
       const audit = audits.get(index);
-      const check = audit?.opinions[0]?.check ?? null;
+      const check = audit?.rechecks[0]?.check ?? null;
       if (audit?.status !== "passed" || check === null) return;
       addWords(sum, 0, decodeChecksums(check), 0);
       count++;

@@ -221,7 +221,7 @@ Deno.test("who was audited for all that it has, and gives something else, is fou
   const audited = (given: number) => {
     driver.claim("w-a", 0, { gradient: "g0" });
     driver.claim("w-a", 1, { gradient: "g1" });
-    for (const { id, worker, index } of driver.training.orders) {
+    for (const { id, worker, index } of driver.training.assignments) {
       driver.claim(worker, index, { gradient: `g${index}`, audit: id });
     }
     assertEquals(driver.training.phase, "reduce");

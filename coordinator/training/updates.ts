@@ -32,7 +32,7 @@ export function decideUpdate(
   }
   const fault = sumsFault(plan, updated);
   if (fault !== null) return doAgain(updated, fault, now, limits);
-  const { lossSum, targetCount, maxAbs } = totalsOf(training.ledger);
+  const { lossSum, labelCount, maxAbs } = totalsOf(training.ledger);
   const { excluded } = training.ledger;
   const entry: CommitEntry = {
     jobId: plan.jobId,
@@ -43,8 +43,8 @@ export function decideUpdate(
     generation: training.generation,
     digest,
     members: training.members.map(({ worker }) => worker),
-    targetCount,
-    loss: lossSum / targetCount,
+    labelCount,
+    loss: lossSum / labelCount,
     gradientNorm,
     maxAbs: encodeFloats(maxAbs),
     committedAt: now,

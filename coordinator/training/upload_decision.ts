@@ -10,7 +10,7 @@ const HEADER_BYTES_PER_TENSOR = 512;
 const HEADER_BYTES = 4096;
 
 /** A checkpoint that is being written now. */
-export interface CheckpointOrder {
+export interface CheckpointAssignment {
   readonly step: number;
   /** The one worker whose files are taken. */
   readonly writer: string;
@@ -31,8 +31,11 @@ export type UploadDecision =
   | { readonly isAllowed: true; readonly minBytes: number; readonly maxBytes: number }
   | { readonly isAllowed: false; readonly status: 400 | 403 | 409 | 413; readonly reason: string };
 
-/** @param order the checkpoint that is being written; null: none is */
-export function decideUpload(order: CheckpointOrder | null, attempt: UploadAttempt): UploadDecision {
+/** @param assignment the checkpoint that is being written; null: none is */
+export function decideUpload(
+  assignment: CheckpointAssignment | null,
+  attempt: UploadAttempt,
+): UploadDecision {
   const { worker, step, name, contentLength } = attempt;
   const refuse = (status: 400 | 403 | 409 | 413, reason: string): UploadDecision => (
     { isAllowed: false, status, reason }
@@ -40,18 +43,23 @@ export function decideUpload(order: CheckpointOrder | null, attempt: UploadAttem
   if (typeof step === "string" || !Number.isSafeInteger(step) || step < 1) {
     return refuse(400, `${quote(step)} is not a step: they count from 1`);
   }
-  if (order === null) return refuse(409, `no checkpoint of step ${step} is taken: none is being written now`);
-  if (order.step !== step) {
-    return refuse(409, `no checkpoint of step ${step} is taken: that of step ${order.step} is being written`);
+  if (assignment === null) {
+    return refuse(409, `no checkpoint of step ${step} is taken: none is being written now`);
   }
-  if (order.writer !== worker) {
+  if (assignment.step !== step) {
+    return refuse(
+      409,
+      `no checkpoint of step ${step} is taken: that of step ${assignment.step} is being written`,
+    );
+  }
+  if (assignment.writer !== worker) {
     return refuse(403, `${worker} may not write the checkpoint of step ${step}: another worker was asked to`);
   }
-  const bounds = boundsOf(order, name);
+  const bounds = boundsOf(assignment, name);
   if (bounds === null) {
     return refuse(
       400,
-      `${quote(name)} is not a file of this checkpoint: these are ${filesOf(order).join(", ")}`,
+      `${quote(name)} is not a file of this checkpoint: these are ${filesOf(assignment).join(", ")}`,
     );
   }
   if (contentLength !== null && (contentLength > bounds.maxBytes || contentLength < bounds.minBytes)) {
@@ -64,14 +72,17 @@ export function decideUpload(order: CheckpointOrder | null, attempt: UploadAttem
   return { isAllowed: true, ...bounds };
 }
 
-function filesOf({ savesState }: CheckpointOrder): readonly string[] {
+function filesOf({ savesState }: CheckpointAssignment): readonly string[] {
   return savesState ? [...ADAPTER_FILE_NAMES, STATE_FILE_NAME] : ADAPTER_FILE_NAMES;
 }
 
 /** Data of 4 bytes a number, and a header. */
-function boundsOf(order: CheckpointOrder, name: string): { minBytes: number; maxBytes: number } | null {
-  const { layout: { parameterCount, elementCount, tensorCount } } = order;
-  if (!filesOf(order).includes(name)) return null;
+function boundsOf(
+  assignment: CheckpointAssignment,
+  name: string,
+): { minBytes: number; maxBytes: number } | null {
+  const { layout: { parameterCount, elementCount, tensorCount } } = assignment;
+  if (!filesOf(assignment).includes(name)) return null;
   if (name === "adapter_config.json") return { minBytes: 2, maxBytes: MAX_CONFIG_BYTES };
   const [dataBytes, tensors] = name === STATE_FILE_NAME
     ? [3 * 4 * elementCount, 3]

@@ -1,50 +1,74 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { CheckpointOrder } from "./upload_decision.ts";
+import type { CheckpointAssignment } from "./upload_decision.ts";
 import { decideUpload, type UploadAttempt } from "./upload_decision.ts";
 
-const ORDER: CheckpointOrder = {
+const ASSIGNMENT: CheckpointAssignment = {
   ...{ step: 6, writer: "w-a", savesState: true },
   layout: { tensorCount: 2, elementCount: 128, parameterCount: 120 },
 };
 const GOOD: UploadAttempt = { worker: "w-a", step: 6, name: "adapter_config.json", contentLength: 700 };
 
-const refusals: [string, CheckpointOrder | null, Partial<UploadAttempt>, number, RegExp][] = [
+const refusals: [string, CheckpointAssignment | null, Partial<UploadAttempt>, number, RegExp][] = [
   ["no checkpoint is being written", null, {}, 409, /step 6 is taken: none is being written now/],
-  ["a step far behind the last one", ORDER, { step: 999_999 }, 409, /that of step 6 is being written/],
-  ["the last step, before its writer", { ...ORDER, step: 4 }, {}, 409, /that of step 4 is being written/],
-  ["somebody who was not asked", ORDER, { worker: "w-b" }, 403, /w-b may not write the checkpoint of step 6/],
-  ["no step", ORDER, { step: 0 }, 400, /0 is not a step/],
-  ["no number", ORDER, { step: "1e3" }, 400, /"1e3" is not a step/],
-  ["another file", ORDER, { name: "optimizer.bin" }, 400, /these are adapter_config.json, adapter_model/],
+  ["a step far behind the last one", ASSIGNMENT, { step: 999_999 }, 409, /that of step 6 is being written/],
+  [
+    "the last step, before its writer",
+    { ...ASSIGNMENT, step: 4 },
+    {},
+    409,
+    /that of step 4 is being written/,
+  ],
+  [
+    "somebody who was not asked",
+    ASSIGNMENT,
+    { worker: "w-b" },
+    403,
+    /w-b may not write the checkpoint of step 6/,
+  ],
+  ["no step", ASSIGNMENT, { step: 0 }, 400, /0 is not a step/],
+  ["no number", ASSIGNMENT, { step: "1e3" }, 400, /"1e3" is not a step/],
+  [
+    "another file",
+    ASSIGNMENT,
+    { name: "optimizer.bin" },
+    400,
+    /these are adapter_config.json, adapter_model/,
+  ],
   [
     "a state of a job that keeps none",
-    { ...ORDER, savesState: false },
+    { ...ASSIGNMENT, savesState: false },
     {
       name: "training_state.safetensors",
     },
     400,
     /is not a file of this checkpoint/,
   ],
-  ["a huge adapter", ORDER, { name: "adapter_model.safetensors", contentLength: 2 ** 34 }, 413, /480 to \d+/],
+  [
+    "a huge adapter",
+    ASSIGNMENT,
+    { name: "adapter_model.safetensors", contentLength: 2 ** 34 },
+    413,
+    /480 to \d+/,
+  ],
   [
     "an adapter of too few bytes",
-    ORDER,
+    ASSIGNMENT,
     { name: "adapter_model.safetensors", contentLength: 479 },
     413,
     /480/,
   ],
   [
     "a state of too few bytes",
-    ORDER,
+    ASSIGNMENT,
     { name: "training_state.safetensors", contentLength: 1535 },
     413,
     /1536/,
   ],
-  ["a huge configuration", ORDER, { contentLength: 2 ** 20 + 1 }, 413, /2 to 1048576/],
+  ["a huge configuration", ASSIGNMENT, { contentLength: 2 ** 20 + 1 }, 413, /2 to 1048576/],
 ];
-for (const [what, order, change, status, reason] of refusals) {
+for (const [what, assignment, change, status, reason] of refusals) {
   Deno.test(`an upload is refused: ${what}`, () => {
-    const decision = decideUpload(order, { ...GOOD, ...change });
+    const decision = decideUpload(assignment, { ...GOOD, ...change });
     assert(!decision.isAllowed);
     assertEquals(decision.status, status);
     assertMatch(decision.reason, reason);
@@ -54,7 +78,7 @@ for (const [what, order, change, status, reason] of refusals) {
 Deno.test("the writer's files are taken, within the size that the layout gives them, announced or not", () => {
   const sizes = ["adapter_config.json", "adapter_model.safetensors", "training_state.safetensors"].map(
     (name) => {
-      const decision = decideUpload(ORDER, { ...GOOD, name, contentLength: null });
+      const decision = decideUpload(ASSIGNMENT, { ...GOOD, name, contentLength: null });
       assert(decision.isAllowed);
       return [decision.minBytes, decision.maxBytes];
     },

@@ -36,7 +36,7 @@ Deno.test("a broker that restarts loses nothing that was to be stored, and every
   const heard: string[] = [];
   bus.subscribe("lf.after", ({ data }) => void heard.push(textOf(data)));
   await bus.ensureQueue("work", ["lf.work.>"], { ackWaitMs: 60_000 });
-  await bus.ensureLog("log", "lf.log");
+  await bus.ensureStream("log", "lf.log");
   const queue = await bus.openQueue("work");
   await bus.append("lf.log", bytes("1"), 0);
 
@@ -61,7 +61,7 @@ Deno.test("a broker that restarts loses nothing that was to be stored, and every
   const item = await queue.pull(5000);
   assertEquals(item && textOf(item.data), "a");
   await item!.ack();
-  assertEquals((await bus.readLog("log")).map(({ data }) => textOf(data)), ["1", "2"]);
+  assertEquals((await bus.readStream("log")).map(({ data }) => textOf(data)), ["1", "2"]);
   bus.publish("lf.after", bytes("heard"));
   await bus.flush();
   assertEquals(heard.at(-1), "heard");
@@ -172,7 +172,7 @@ Deno.test("a lease whose bucket the broker has lost goes on, unless somebody els
   const connect = () => connectNatsBus({ servers: server.url, name: "lease", onError: throwIt });
   const [first, second] = [await connect(), await connect()];
   const held = (await first.acquireLease("lost", { holder: "a", ttlMs: 60_000 }))!;
-  await first.deleteLog("KV_lost");
+  await first.deleteStream("KV_lost");
   await held.renew();
   assertEquals([held.isHeld(), await second.acquireLease("lost", { holder: "b", ttlMs: 60_000 })], [
     true,
@@ -181,7 +181,7 @@ Deno.test("a lease whose bucket the broker has lost goes on, unless somebody els
   // nats-server 2.15.3 sometimes brings back what lay in a stream that was deleted and made again twice within a moment.
   let next: Lease | null = null;
   for (let tries = 0; next === null && tries < 50; tries++) {
-    await first.deleteLog("KV_lost");
+    await first.deleteStream("KV_lost");
     next = await second.acquireLease("lost", { holder: "b", ttlMs: 60_000 });
   }
   await next!.release();

@@ -22,8 +22,8 @@ const ABANDONED_INBOXES = 8;
 
 const text = new TextEncoder();
 const ACK = text.encode("+ACK");
-const RELEASE = text.encode("-NAK");
-const EXTEND = text.encode("+WPI");
+const NAK = text.encode("-NAK");
+const WORKING = text.encode("+WPI");
 
 /** Creates the consumer of a stream, or gives it this ackWait. */
 export async function ensureConsumer(
@@ -83,7 +83,7 @@ export function openNatsQueue(
       callback: (error, message) => {
         if (error !== null) return answer.reject(error);
         // An item for a pull that nobody waits for any more goes to somebody else at once.
-        if (isOver && message.reply && statusOf(message) === 0) nc.publish(message.reply, RELEASE);
+        if (isOver && message.reply && statusOf(message) === 0) nc.publish(message.reply, NAK);
         answer.resolve(message);
       },
     });
@@ -171,8 +171,8 @@ function workItem(nc: NatsConnection, message: Msg, onError: BusErrorHandler): W
         throw toLoraFleetError(`cannot acknowledge an item of ${quote(subject)}`, thrown);
       }
     },
-    release: () => say("release", RELEASE),
-    extend: () => say("extend", EXTEND),
+    nak: () => say("nak", NAK),
+    working: () => say("extend", WORKING),
   };
 }
 

@@ -108,31 +108,31 @@ export function createChatEncoder(
   return {
     encodeTurns(original, assistantOnly) {
       const chat = open(original);
-      const trained = new Uint8Array(chat.ids.length).fill(assistantOnly ? 0 : 1);
-      if (assistantOnly && template.hasGenerationBlocks) trainGenerated(chat, trained);
+      const completionMask = new Uint8Array(chat.ids.length).fill(assistantOnly ? 0 : 1);
+      if (assistantOnly && template.hasGenerationBlocks) trainGenerated(chat, completionMask);
       const weighed = chat.messages.some((message) =>
         roleOf(message) === "assistant" && isUnweighted(message)
       );
       if (weighed || (assistantOnly && !template.hasGenerationBlocks)) {
-        weighTurns(chat, trained, { train: assistantOnly && !template.hasGenerationBlocks, stopIds });
+        weighTurns(chat, completionMask, { train: assistantOnly && !template.hasGenerationBlocks, stopIds });
       }
       return {
         tokens: Uint32Array.from(chat.ids),
-        trained,
+        completionMask,
         losses: chat.losses(chat.found),
         isPromptSplit: false,
       };
     },
     encodeCompletion(original, promptLength, completionOnly) {
       const chat = open(original);
-      const trained = new Uint8Array(chat.ids.length).fill(1);
+      const completionMask = new Uint8Array(chat.ids.length).fill(1);
       // As in TRL, the completion starts where the tokens part.
       const prompt = chat.encode(chat.render(chat.messages.slice(0, promptLength), true));
       const shared = commonPrefix(prompt, chat.ids);
-      if (completionOnly) trained.fill(0, 0, shared);
+      if (completionOnly) completionMask.fill(0, 0, shared);
       return {
         tokens: Uint32Array.from(chat.ids),
-        trained,
+        completionMask,
         losses: chat.losses(chat.found),
         isPromptSplit: completionOnly && shared < prompt.length,
       };
@@ -155,16 +155,16 @@ interface OpenChat extends RenderedChat {
 }
 
 /** As transformers maps characters to tokens: from the one that holds the first to the one that holds the last. */
-function trainGenerated({ generated, tokens }: OpenChat, trained: Uint8Array): void {
+function trainGenerated({ generated, tokens }: OpenChat, completionMask: Uint8Array): void {
   for (const [start, end] of generated) {
-    if (start < end) trained.fill(1, tokens.before(start).count, tokens.through(end));
+    if (start < end) completionMask.fill(1, tokens.before(start).count, tokens.through(end));
   }
 }
 
 /** Trains the turns, or only takes those of weight 0 out. */
 function weighTurns(
   { found, messages, tokens, ids }: OpenChat,
-  trained: Uint8Array,
+  completionMask: Uint8Array,
   { train, stopIds }: { readonly train: boolean; readonly stopIds: ReadonlySet<number> },
 ): void {
   if (found === null) {
@@ -179,7 +179,7 @@ function weighTurns(
     // GLM's turns end with the next message's first token, at which its model stops: TRL trains it, too.
     const stopsLater = stopIds.has(ids[through] ?? -1) &&
       !ids.slice(first, through).some((id) => stopIds.has(id));
-    trained.fill(value, first, stopsLater ? through + 1 : through);
+    completionMask.fill(value, first, stopsLater ? through + 1 : through);
   }
 }
 

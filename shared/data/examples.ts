@@ -72,7 +72,7 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
     const body = withoutStop(text);
     noteWrittenText(line, text, body);
     const tokens = withStop(tokenizer.encode(body, { splitSpecialTokens }), body !== text);
-    return { tokens: Uint32Array.from(tokens), trained: new Uint8Array(tokens.length).fill(1) };
+    return { tokens: Uint32Array.from(tokens), completionMask: new Uint8Array(tokens.length).fill(1) };
   };
 
   const buildCompletion = (line: number, prompt: string, completion: string): Example => {
@@ -82,15 +82,15 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
     const body = prompt + withoutStop(completion);
     noteWrittenText(line, whole, body);
     const tokens = withStop(tokenizer.encode(body, { splitSpecialTokens }), body !== whole);
-    const trained = new Uint8Array(tokens.length).fill(1);
+    const completionMask = new Uint8Array(tokens.length).fill(1);
     if (spec.completion_only_loss) {
       const promptIds = tokenizer.encode(prompt, { splitSpecialTokens });
       // As in TRL, the completion starts where the tokens part: the prompt's last ones may have merged with it.
       const shared = commonPrefix(promptIds, tokens);
       if (shared < promptIds.length) warnings.note("split prompt", line);
-      trained.fill(0, 0, shared);
+      completionMask.fill(0, 0, shared);
     }
-    return { tokens: Uint32Array.from(tokens), trained };
+    return { tokens: Uint32Array.from(tokens), completionMask };
   };
 
   const buildChat = (line: number, { fields, hasPrompt }: ChatForm): Example => {
@@ -223,8 +223,8 @@ function whyChatIsUntrained(example: Example, losses: readonly Loss[]): string {
   } in message ${lost.message}`;
 }
 
-function hasTrainedStop({ tokens, trained }: Example, stopIds: ReadonlySet<number>): boolean {
-  return tokens.some((token, t) => t > 0 && trained[t] === 1 && stopIds.has(token));
+function hasTrainedStop({ tokens, completionMask }: Example, stopIds: ReadonlySet<number>): boolean {
+  return tokens.some((token, t) => t > 0 && completionMask[t] === 1 && stopIds.has(token));
 }
 
 /** Gives an error about a row's content the number of its line. */

@@ -18,7 +18,7 @@ function areWhole(spec: object): [chat: boolean, completion: boolean] {
   const messages = [{ role: "user", content: "q" }, { role: "assistant", content: "a" }];
   const rows = [{ messages }, { prompt: "q", completion: " a" }];
   const [chat, completion] = rows.map((fields, line) =>
-    builder.build({ line, fields: fieldsOf(pyValue(fields)) }).trained
+    builder.build({ line, fields: fieldsOf(pyValue(fields)) }).completionMask
   );
   assert(chat!.includes(1) && completion!.includes(1));
   return [!chat!.includes(0), !completion!.includes(0)];

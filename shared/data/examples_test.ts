@@ -35,17 +35,17 @@ Deno.test("text and prompt with completion: ids and mask are those of TRL", () =
     for (const { row, ids, mask } of golden) {
       // A stop string that is not at the end of the text is plain text, unless asked for.
       if (split_special_tokens && row["text"] === "two </s></s>") continue;
-      const { tokens, trained } = builderOf({ split_special_tokens }).row(row);
+      const { tokens, completionMask } = builderOf({ split_special_tokens }).row(row);
       assertEquals([...tokens], ids, JSON.stringify(row));
-      assertEquals([...trained], mask, JSON.stringify(row));
+      assertEquals([...completionMask], mask, JSON.stringify(row));
     }
   }
 });
 
 Deno.test("BOS begins, the stop token ends a text, and both are in the tokens", () => {
-  const { tokens, trained } = builderOf().row({ text: "hi" });
+  const { tokens, completionMask } = builderOf().row({ text: "hi" });
   assertEquals([tokens[0], tokens.at(-1)], [tokenizer.bosTokenId!, EOS]);
-  assertEquals(trained.includes(0), false);
+  assertEquals(completionMask.includes(0), false);
 });
 
 Deno.test("special strings inside a text stay text and are reported", () => {
@@ -62,8 +62,8 @@ Deno.test("special strings inside a text stay text and are reported", () => {
 });
 
 Deno.test("the whole row is trained where completion_only_loss is off", () => {
-  const { trained } = builderOf({ completion_only_loss: false }).row({ prompt: "a", completion: "b" });
-  assertEquals(trained.includes(0), false);
+  const { completionMask } = builderOf({ completion_only_loss: false }).row({ prompt: "a", completion: "b" });
+  assertEquals(completionMask.includes(0), false);
 });
 
 Deno.test("a prompt that merges with its completion is reported", () => {

@@ -7,8 +7,8 @@
 export interface MicroBatch {
   /** Token ids [T]. */
   readonly tokens: Uint32Array;
-  /** For each token the id that the model should predict next, or `IGNORED_TARGET` where none is trained [T]. */
-  readonly targets: Int32Array;
+  /** For each token the id that the model should predict next, or `IGNORE_INDEX` where none is trained [T]. */
+  readonly labels: Int32Array;
   /** Position of each token within its document, for RoPE [T]. */
   readonly positions: Uint32Array;
   /** Index of the first token that each token may attend to: where its document begins. Never decreases [T]. */
@@ -16,11 +16,11 @@ export interface MicroBatch {
 }
 
 /** The label that transformers and PyTorch leave out of the loss. */
-export const IGNORED_TARGET = -100;
+export const IGNORE_INDEX = -100;
 
 /** How many tokens of the micro-batch count in the loss. */
-export function countTargets(batch: MicroBatch): number {
+export function countLabels(batch: MicroBatch): number {
   let count = 0;
-  for (const target of batch.targets) if (target !== IGNORED_TARGET) count++;
+  for (const label of batch.labels) if (label !== IGNORE_INDEX) count++;
   return count;
 }

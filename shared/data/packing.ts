@@ -2,7 +2,7 @@
  * Documents → rows of at most `maxLength` tokens → micro-batches. The strategies are TRL's (`pack_dataset` in
  * trl/data_utils.py), over the whole dataset instead of a thousand documents at a time.
  */
-import { IGNORED_TARGET, type MicroBatch } from "./micro_batch.ts";
+import { IGNORE_INDEX, type MicroBatch } from "./micro_batch.ts";
 import type { Example } from "./example.ts";
 import { createSpaceTree } from "./space_tree.ts";
 
@@ -73,8 +73,11 @@ function packWrapped(documents: readonly Example[], maxLength: number): PackedRo
       lines.push(...documents[i]!.lines ?? []);
       start += documents[i]!.tokens.length;
     }
-    const [tokens, trained] = [stream.tokens.subarray(at, end), stream.trained.subarray(at, end)];
-    rows.push({ documents: [{ tokens, trained, lines }] });
+    const [tokens, completionMask] = [
+      stream.tokens.subarray(at, end),
+      stream.completionMask.subarray(at, end),
+    ];
+    rows.push({ documents: [{ tokens, completionMask, lines }] });
   }
   return rows;
 }
@@ -87,11 +90,11 @@ export function linesOf(rows: readonly PackedRow[]): number[] {
 
 function joinExamples(documents: readonly Example[]): Example {
   const length = documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
-  const joined = { tokens: new Uint32Array(length), trained: new Uint8Array(length) };
+  const joined = { tokens: new Uint32Array(length), completionMask: new Uint8Array(length) };
   let at = 0;
-  for (const { tokens, trained } of documents) {
+  for (const { tokens, completionMask } of documents) {
     joined.tokens.set(tokens, at);
-    joined.trained.set(trained, at);
+    joined.completionMask.set(completionMask, at);
     at += tokens.length;
   }
   return joined;
@@ -103,23 +106,23 @@ export function rowLength(row: PackedRow): number {
 }
 
 /**
- * Lays rows end to end. A token's target is the next token of its document, where that one is trained; a document's
+ * Lays rows end to end. A token's label is the next token of its document, where that one is trained; a document's
  * last token has none.
  */
 export function toMicroBatch(rows: readonly PackedRow[]): MicroBatch {
   const documents = rows.flatMap((row) => row.documents);
   const { tokens } = joinExamples(documents);
-  const targets = new Int32Array(tokens.length).fill(IGNORED_TARGET);
+  const labels = new Int32Array(tokens.length).fill(IGNORE_INDEX);
   const positions = new Uint32Array(tokens.length);
   const segmentStarts = new Uint32Array(tokens.length);
   let start = 0;
-  for (const { tokens: own, trained } of documents) {
+  for (const { tokens: own, completionMask } of documents) {
     segmentStarts.fill(start, start, start + own.length);
     for (let t = 0; t < own.length; t++) {
       positions[start + t] = t;
-      if (t > 0 && trained[t] === 1) targets[start + t - 1] = own[t]!;
+      if (t > 0 && completionMask[t] === 1) labels[start + t - 1] = own[t]!;
     }
     start += own.length;
   }
-  return { tokens, targets, positions, segmentStarts };
+  return { tokens, labels, positions, segmentStarts };
 }

@@ -21,7 +21,7 @@ const golden = await readGolden(
 function documentsOf(lengths: readonly number[]): Example[] {
   return lengths.map((length, index) => ({
     tokens: Uint32Array.from({ length }, (_, place) => index * 100 + place),
-    trained: Uint8Array.from({ length }, (_, place) => place === 0 ? 0 : 1),
+    completionMask: Uint8Array.from({ length }, (_, place) => place === 0 ? 0 : 1),
   }));
 }
 
@@ -77,7 +77,7 @@ Deno.test("a document longer than a row is the caller's to decide", () => {
 Deno.test("a hundred thousand documents fill their rows (a search over all rows would take minutes)", () => {
   const many = Array.from({ length: 100_000 }, (_, i) => {
     const length = 1 + (i * 7919) % 64;
-    return { tokens: new Uint32Array(length), trained: new Uint8Array(length) };
+    return { tokens: new Uint32Array(length), completionMask: new Uint8Array(length) };
   });
   const tokenCount = many.reduce((sum, { tokens }) => sum + tokens.length, 0);
   const rows = packRows(many, "bfd", 64);
@@ -88,21 +88,24 @@ Deno.test("a hundred thousand documents fill their rows (a search over all rows 
   );
 });
 
-Deno.test("rows end to end: targets stay inside a document, positions restart", () => {
+Deno.test("rows end to end: labels stay inside a document, positions restart", () => {
   const [a, b, c] = documentsOf([3, 1, 2]) as [Example, Example, Example];
   const batch = toMicroBatch([{ documents: [a, b] }, {
-    documents: [{ ...c, trained: Uint8Array.of(1, 0) }],
+    documents: [{ ...c, completionMask: Uint8Array.of(1, 0) }],
   }]);
   assertEquals([...batch.tokens], [0, 1, 2, 100, 200, 201]);
-  assertEquals([...batch.targets], [1, 2, -100, -100, -100, -100]);
+  assertEquals([...batch.labels], [1, 2, -100, -100, -100, -100]);
   assertEquals([...batch.positions], [0, 1, 2, 0, 0, 1]);
   assertEquals([...batch.segmentStarts], [0, 0, 0, 3, 4, 4]);
 });
 
 Deno.test("a wrapped row is one segment: its documents see each other, and their first tokens are predicted", () => {
-  const documents = documentsOf([2, 2]).map((document) => ({ ...document, trained: Uint8Array.of(1, 1) }));
+  const documents = documentsOf([2, 2]).map((document) => ({
+    ...document,
+    completionMask: Uint8Array.of(1, 1),
+  }));
   const batch = toMicroBatch(packRows(documents, "wrapped", 4));
-  assertEquals([...batch.targets], [1, 100, 101, -100]);
+  assertEquals([...batch.labels], [1, 100, 101, -100]);
   assertEquals([...batch.positions], [0, 1, 2, 3]);
   assertEquals([...batch.segmentStarts], [0, 0, 0, 0]);
 });

@@ -26,8 +26,8 @@ function build(chatTemplate: Tokenizer["chatTemplate"], ...lines: string[]): Bui
   const examples = lines.map((json, i) => builder.build({ line: i + 1, fields: fieldsOf(parseJson(json)) }));
   return {
     text: examples.map(({ tokens }) => tokenizer.decode(tokens)).join("\n"),
-    trained: examples.map(({ tokens, trained }) =>
-      tokenizer.decode(tokens.filter((_, t) => trained[t] === 1))
+    trained: examples.map(({ tokens, completionMask }) =>
+      tokenizer.decode(tokens.filter((_, t) => completionMask[t] === 1))
     )
       .join("\n"),
     warnings: builder.warnings(),

@@ -102,7 +102,7 @@ export const localStepsSchema = z.strictObject({
     "Optimizer steps of a replica between two exchanges: bytes fall by inner_steps · replicas",
   ),
   replicas: z.int().min(1).max(1000).default(4).describe(
-    "Phases of a step, done beside each other by whoever is there: no more workers than these have work",
+    "Inner loops of a step, done beside each other by whoever is there: no more workers than these have work",
   ),
   outer_learning_rate: z.number().positive().default(1).describe(
     "Of SGD with Nesterov's momentum on the mean change; with 1, and momentum 0, the mean is taken as it is",
@@ -123,7 +123,7 @@ export const fleetSchema = z.strictObject({
   ),
   /** Decision 0012, as the next one. */
   audit_rate: z.number().min(0).max(1).default(0).describe(
-    "The share of micro-batches (with local_steps: of phases) that a second worker with the same GPU computes again, to " +
+    "The share of micro-batches (with local_steps: of inner loops) that a second worker with the same GPU computes again, to " +
       "compare the bits",
   ),
   audit_unresolved: z.enum(["fail", "continue"]).default("fail").describe(

@@ -40,7 +40,7 @@ export const jobAnnouncementSchema = z.strictObject({
   gradientCodec: fleetSchema.shape.gradient_codec.unwrap(),
   /**
    * The outer optimizer; null: each step is an update of AdamW's, and its work items are micro-batches, not
-   * phases.
+   * inner loops.
    */
   localSteps: z.strictObject({
     outerLearningRate: z.number().positive(),
@@ -94,7 +94,7 @@ export function isJobEnd(phase: StepPhase): phase is JobEnd {
 }
 
 /** A micro-batch that one member is to compute, besides those of the queue: its rows are asked for. */
-export const orderSchema = z.strictObject({
+export const assignmentSchema = z.strictObject({
   /** Never given twice by one coordinator's process. */
   id: count,
   /** Position within the step. */
@@ -103,7 +103,7 @@ export const orderSchema = z.strictObject({
   /** `claim`: as one of the queue. `audit`: the digest of the gradient is reported, and nothing is added to the sums. */
   purpose: z.enum(["claim", "audit"]),
 });
-export type Order = z.output<typeof orderSchema>;
+export type Assignment = z.output<typeof assignmentSchema>;
 
 /** Audits of micro-batches by recomputation, as they have ended. */
 export const auditCountsSchema = z.strictObject({
@@ -153,9 +153,9 @@ export const stepStateSchema = z.strictObject({
    */
   ledger: z.array(count.nullable()),
   /** In phase `compute`. */
-  orders: z.array(orderSchema),
+  assignments: z.array(assignmentSchema),
   /** From phase `reduce` on: tokens that count in the loss over all micro-batches. */
-  targetCount: count,
+  labelCount: count,
   learningRate: z.number().min(0),
   /** Seeds the weights of the attempt's checksums (linear_check.ts); nobody can know it before the attempt begins. */
   checkSeed: z.int().min(0).max(0xffff_ffff),
@@ -189,7 +189,7 @@ export const commitEntrySchema = z.strictObject({
   generation: count,
   digest: sha256Schema,
   members: z.array(workerIdSchema),
-  targetCount: count,
+  labelCount: count,
   loss: z.number().nullable(),
   gradientNorm: z.number().nullable(),
   /** Largest |gradient| of each LoRA tensor in this step: the next step's exponents come from it. */

@@ -1,12 +1,12 @@
 /**
  * A piece of work on the queue: a JSON header that says what it is for, then the rows of a micro-batch. With
- * local steps it is a replica's phase, whose rows are asked for one micro-batch at a time, since all of them
+ * local steps it is a replica's inner loop, whose rows are asked for one micro-batch at a time, since all of them
  * may be too much for a message.
  *
  *     offset  bytes  field
  *          0      4  H, bytes of the header, u32 little-endian
  *          4      H  header, JSON
- *        4+H      …  the micro-batch (micro_batch_codec.ts), or the phase (phase_codec.ts)
+ *        4+H      …  the micro-batch (micro_batch_codec.ts), or the inner loop (inner_loop_codec.ts)
  */
 import { z } from "zod";
 import { LoraFleetError } from "../errors.ts";
@@ -14,10 +14,10 @@ import { jobIdSchema, tokenSchema } from "./ids.ts";
 import { decodeMessage, encodeMessage } from "./messages_codec.ts";
 import type { MicroBatch } from "../data/micro_batch.ts";
 import { decodeMicroBatch, encodeMicroBatch } from "./micro_batch_codec.ts";
-import { decodePhase, encodePhase, type Phase } from "./phase_codec.ts";
+import { decodeInnerLoop, encodeInnerLoop, type InnerLoop } from "./inner_loop_codec.ts";
 
-export { numbersOf } from "./phase_codec.ts";
-export type { InnerStep, Phase } from "./phase_codec.ts";
+export { numbersOf } from "./inner_loop_codec.ts";
+export type { InnerLoop, InnerStep } from "./inner_loop_codec.ts";
 
 export const workItemHeaderSchema = z.strictObject({
   jobId: jobIdSchema,
@@ -28,7 +28,7 @@ export const workItemHeaderSchema = z.strictObject({
   /** Position within the step. */
   index: z.int().min(0),
   /**
-   * Of the micro-batch, or the first one of the phase. Job-wide and for life: keys the dropout masks, whoever
+   * Of the micro-batch, or the first one of the inner loop. Job-wide and for life: keys the dropout masks, whoever
    * does the work.
    */
   number: z.int().min(0),
@@ -44,8 +44,8 @@ export function encodeWorkItem(header: WorkItemHeader, batch: MicroBatch): Uint8
   return encodeItem(header, encodeMicroBatch(batch));
 }
 
-export function encodePhaseItem(header: WorkItemHeader, phase: Phase): Uint8Array {
-  return encodeItem(header, encodePhase(phase));
+export function encodeInnerLoopItem(header: WorkItemHeader, innerLoop: InnerLoop): Uint8Array {
+  return encodeItem(header, encodeInnerLoop(innerLoop));
 }
 
 function encodeItem(header: WorkItemHeader, body: Uint8Array): Uint8Array {
@@ -71,9 +71,9 @@ export function decodeWorkItemRows(bytes: Uint8Array): MicroBatch {
   return decodeMicroBatch(bytes.subarray(4 + headerLength(bytes)));
 }
 
-/** The phase. Throws a `LoraFleetError` with code `corrupt`. */
-export function decodeWorkItemPhase(bytes: Uint8Array): Phase {
-  return decodePhase(bytes.subarray(4 + headerLength(bytes)));
+/** The inner loop. Throws a `LoraFleetError` with code `corrupt`. */
+export function decodeWorkItemInnerLoop(bytes: Uint8Array): InnerLoop {
+  return decodeInnerLoop(bytes.subarray(4 + headerLength(bytes)));
 }
 
 function headerLength(bytes: Uint8Array): number {

@@ -5,7 +5,7 @@ import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSche
 import { checksumsSchema, floatsSchema } from "./messages_codec.ts";
 
 /** Grows when an older worker or coordinator would misunderstand a newer one. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 const text = z.string().max(4000);
 const count = z.int().min(0);
@@ -92,7 +92,7 @@ export const microBatchReportSchema = z.strictObject({
   claim: count,
   /** Sum of the cross entropy in nats; null where it is not a finite number. */
   lossSum: z.number().nullable(),
-  targetCount: count,
+  labelCount: count,
   /** Largest |gradient| of each LoRA tensor. */
   maxAbs: floatsSchema,
   computeMs: z.number().min(0),
@@ -100,12 +100,12 @@ export const microBatchReportSchema = z.strictObject({
   gradientDigest: sha256Schema.nullable().default(null),
   /** The checksum of the integers that it adds to its sums, where the micro-batch is audited and exponents are known. */
   gradientCheck: checksumsSchema.nullable().default(null),
-  /** The order that it answers, where it is an audit: such a gradient goes into no sums. */
+  /** The assignment that it answers, where it is an audit: such a gradient goes into no sums. */
   audit: count.nullable().default(null),
 });
 export type MicroBatchReport = z.output<typeof microBatchReportSchema>;
 
-/** The work item of a micro-batch that an order asks to compute, as it would come from the queue. */
+/** The work item of a micro-batch that an assignment asks to compute, as it would come from the queue. */
 export const itemRequestSchema = z.strictObject({ ...attempt, index: count });
 export type ItemRequest = z.output<typeof itemRequestSchema>;
 
@@ -150,17 +150,17 @@ export const attemptFailureSchema = z.strictObject({
 });
 export type AttemptFailure = z.output<typeof attemptFailureSchema>;
 
-/** One micro-batch of a phase, asked of the coordinator. The answer is a work item that names the same. */
+/** One micro-batch of an inner loop, asked of the coordinator. The answer is a work item that names the same. */
 export const rowsRequestSchema = z.strictObject({
   ...attempt,
-  /** Position of the phase within the step. */
+  /** Position of the inner loop within the step. */
   index: count,
   /** Job-wide. */
   number: count,
 });
 export type RowsRequest = z.output<typeof rowsRequestSchema>;
 
-/** The outcome of a checkpoint order. */
+/** The outcome of a checkpoint assignment. */
 export const checkpointReportSchema = z.strictObject({
   ...sender,
   step: z.int().positive(),

@@ -9,14 +9,14 @@
  *         16      4  S, segments
  *         20     4S  first token of each segment: the first is 0, each above the one before
  *     20+4S      4T  token ids, u32
- *  20+4S+4T      4T  targets, i32: an id, or −100
+ *  20+4S+4T      4T  labels, i32: an id, or −100
  *
  * A token's position and the start of its segment follow from the segments, so that they are half as many bytes and
  * cannot contradict each other.
  */
 import { crc32 } from "node:zlib";
 import { LoraFleetError } from "../errors.ts";
-import { IGNORED_TARGET, type MicroBatch } from "../data/micro_batch.ts";
+import { IGNORE_INDEX, type MicroBatch } from "../data/micro_batch.ts";
 
 const MAGIC = 0x424d464c; // "LFMB" read as a little-endian u32
 const VERSION = 1;
@@ -25,10 +25,10 @@ const CHECKED_FROM = 12;
 
 /**
  * Throws a `LoraFleetError` with code `corrupt` where the arrays contradict each other (lengths, a position that is
- * not counted from its segment's start, a target below 0 that is not −100).
+ * not counted from its segment's start, a label below 0 that is not −100).
  */
 export function encodeMicroBatch(batch: MicroBatch): Uint8Array<ArrayBuffer> {
-  const { tokens, targets } = batch;
+  const { tokens, labels } = batch;
   const starts = segmentsOf(batch);
   const bytes = new Uint8Array(HEADER_BYTES + 4 * (starts.length + 2 * tokens.length));
   const view = new DataView(bytes.buffer);
@@ -39,7 +39,7 @@ export function encodeMicroBatch(batch: MicroBatch): Uint8Array<ArrayBuffer> {
   let at = HEADER_BYTES;
   for (const start of starts) at = (view.setUint32(at, start, true), at + 4);
   for (const token of tokens) at = (view.setUint32(at, token, true), at + 4);
-  for (const target of targets) at = (view.setInt32(at, target, true), at + 4);
+  for (const label of labels) at = (view.setInt32(at, label, true), at + 4);
   view.setUint32(8, crc32(bytes.subarray(CHECKED_FROM)), true);
   return bytes;
 }
@@ -68,24 +68,24 @@ export function decodeMicroBatch(
   const starts = new Uint32Array(segmentCount);
   const batch = {
     tokens: new Uint32Array(tokenCount),
-    targets: new Int32Array(tokenCount),
+    labels: new Int32Array(tokenCount),
     positions: new Uint32Array(tokenCount),
     segmentStarts: new Uint32Array(tokenCount),
   };
   let at = HEADER_BYTES;
   for (let i = 0; i < segmentCount; i++, at += 4) starts[i] = view.getUint32(at, true);
   for (let t = 0; t < tokenCount; t++, at += 4) batch.tokens[t] = view.getUint32(at, true);
-  for (let t = 0; t < tokenCount; t++, at += 4) batch.targets[t] = view.getInt32(at, true);
+  for (let t = 0; t < tokenCount; t++, at += 4) batch.labels[t] = view.getInt32(at, true);
   fillSegments(batch, starts);
   checkIds(batch, options.vocabularySize ?? Infinity);
   return batch;
 }
 
 /** Where each segment begins; throws where positions and segment starts do not describe one partition. */
-function segmentsOf({ tokens, targets, positions, segmentStarts }: MicroBatch): number[] {
+function segmentsOf({ tokens, labels, positions, segmentStarts }: MicroBatch): number[] {
   const count = tokens.length;
   if (count === 0) throw corrupt("it has no tokens");
-  for (const [name, array] of Object.entries({ targets, positions, segmentStarts })) {
+  for (const [name, array] of Object.entries({ labels, positions, segmentStarts })) {
     if (array.length !== count) throw corrupt(`${count} tokens, but ${array.length} ${name}`);
   }
   const starts: number[] = [];
@@ -101,7 +101,7 @@ function segmentsOf({ tokens, targets, positions, segmentStarts }: MicroBatch): 
       throw corrupt(`token ${t} has position ${positions[t]}, but its segment begins at ${start}`);
     }
   }
-  checkIds({ tokens, targets }, Infinity);
+  checkIds({ tokens, labels }, Infinity);
   return starts;
 }
 
@@ -123,16 +123,16 @@ function fillSegments(
   }
 }
 
-function checkIds(batch: Pick<MicroBatch, "tokens" | "targets">, vocabularySize: number): void {
+function checkIds(batch: Pick<MicroBatch, "tokens" | "labels">, vocabularySize: number): void {
   for (const token of batch.tokens) {
     if (token >= vocabularySize) throw corrupt(`token id ${token}, but the vocabulary has ${vocabularySize}`);
   }
-  for (const target of batch.targets) {
-    if (target !== IGNORED_TARGET && (target < 0 || target >= vocabularySize)) {
+  for (const label of batch.labels) {
+    if (label !== IGNORE_INDEX && (label < 0 || label >= vocabularySize)) {
       throw corrupt(
-        `target ${target}; an id ${
+        `label ${label}; an id ${
           vocabularySize === Infinity ? "" : `below ${vocabularySize} `
-        }or ${IGNORED_TARGET} is needed`,
+        }or ${IGNORE_INDEX} is needed`,
       );
     }
   }

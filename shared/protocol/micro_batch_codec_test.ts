@@ -15,7 +15,7 @@ const batches: fc.Arbitrary<MicroBatch> = fc.array(
   const starts = segments.map((_, i) => segments.slice(0, i).reduce((sum, { length }) => sum + length, 0));
   return {
     tokens: Uint32Array.from(segments.flat(), ([token]) => token),
-    targets: Int32Array.from(segments.flat(), ([, target]) => target),
+    labels: Int32Array.from(segments.flat(), ([, label]) => label),
     positions: Uint32Array.from(segments.flatMap((segment) => segment.map((_, t) => t))),
     segmentStarts: Uint32Array.from(segments.flatMap((segment, i) => segment.map(() => starts[i]!))),
   };
@@ -23,7 +23,7 @@ const batches: fc.Arbitrary<MicroBatch> = fc.array(
 
 const SMALL: MicroBatch = {
   tokens: Uint32Array.of(7, 8, 9),
-  targets: Int32Array.of(8, -100, -100),
+  labels: Int32Array.of(8, -100, -100),
   positions: Uint32Array.of(0, 1, 0),
   segmentStarts: Uint32Array.of(0, 0, 2),
 };
@@ -76,14 +76,14 @@ Deno.test("ids beyond the vocabulary", () => {
   const bytes = encodeMicroBatch(SMALL);
   assertEquals(decodeMicroBatch(bytes, { vocabularySize: 10 }), SMALL);
   assertStringIncludes(corruptMessage(() => decodeMicroBatch(bytes, { vocabularySize: 9 })), "token id 9");
-  const beyond = encodeMicroBatch({ ...SMALL, targets: Int32Array.of(50, -100, -100) });
-  assertStringIncludes(corruptMessage(() => decodeMicroBatch(beyond, { vocabularySize: 10 })), "target 50");
+  const beyond = encodeMicroBatch({ ...SMALL, labels: Int32Array.of(50, -100, -100) });
+  assertStringIncludes(corruptMessage(() => decodeMicroBatch(beyond, { vocabularySize: 10 })), "label 50");
 });
 
 const CONTRADICTIONS: readonly [string, Partial<MicroBatch>, string][] = [
   ["no tokens", {
     tokens: new Uint32Array(),
-    targets: new Int32Array(),
+    labels: new Int32Array(),
     positions: new Uint32Array(),
     segmentStarts: new Uint32Array(),
   }, "no tokens"],
@@ -94,7 +94,7 @@ const CONTRADICTIONS: readonly [string, Partial<MicroBatch>, string][] = [
     positions: Uint32Array.of(0, 0, 2),
     segmentStarts: Uint32Array.of(0, 1, 0),
   }, "begins at 0, after"],
-  ["a negative target", { targets: Int32Array.of(-1, -100, -100) }, "target -1"],
+  ["a negative label", { labels: Int32Array.of(-1, -100, -100) }, "label -1"],
 ];
 
 for (const [name, change, words] of CONTRADICTIONS) {

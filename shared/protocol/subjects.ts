@@ -7,13 +7,13 @@
  *     lf.fleet                            coordinator → all: who is a member, which job there is
  *     lf.<job>.state                      coordinator → all: the state of the step
  *     lf.<job>.report|update|failure|checkpoint.<worker>    worker → coordinator, requests
- *     lf.<job>.item.<worker>              worker → coordinator, requests for the work item of an order
- *     lf.<job>.rows.<worker>              worker → coordinator, requests for the micro-batches of a phase (local steps)
- *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches, or of phases
+ *     lf.<job>.item.<worker>              worker → coordinator, requests for the work item of an assignment
+ *     lf.<job>.rows.<worker>              worker → coordinator, requests for the micro-batches of an inner loop (local steps)
+ *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches, or of inner loops
  *     lf.<job>.commits                    the log of commits
- *     lf.<job>.gradients.<generation>.rs.<owner>.<sender>      worker → owner, sums of the owner's range
- *     lf.<job>.gradients.<generation>.ag.<owner>               owner → workers, its finished range
- *     lf.<job>.gradients.<generation>.nack.<target>.<sender>   worker → sender, which chunks have come
+ *     lf.<job>.gradients.<generation>.reduce_scatter.<owner>.<sender>      worker → owner, sums of the owner's range
+ *     lf.<job>.gradients.<generation>.all_gather.<owner>               owner → workers, its finished range
+ *     lf.<job>.gradients.<generation>.ack.<target>.<sender>   worker → sender, which chunks have come
  *     lf.<job>.recover.<holder>           worker → worker, requests for the newest committed state
  */
 import { assertToken } from "./ids.ts";
@@ -85,13 +85,14 @@ export const recoverSubject = (job: string, holder: string): string =>
 export function gradientSubjects(job: string) {
   const of = (generation: number | typeof ANY, rest: string) => ofJob(job, `gradients.${generation}.${rest}`);
   return {
-    reduce: (generation: number | typeof ANY, owner: string, sender: string) =>
-      of(generation, `rs.${workerOf(owner)}.${workerOf(sender)}`),
-    reduceTo: (owner: string) => of(ANY, `rs.${workerOf(owner)}.${ANY}`),
-    broadcast: (generation: number | typeof ANY, owner: string) => of(generation, `ag.${workerOf(owner)}`),
-    receipt: (generation: number | typeof ANY, target: string, sender: string) =>
-      of(generation, `nack.${workerOf(target)}.${workerOf(sender)}`),
-    receiptTo: (target: string) => of(ANY, `nack.${workerOf(target)}.${ANY}`),
+    reduceScatter: (generation: number | typeof ANY, owner: string, sender: string) =>
+      of(generation, `reduce_scatter.${workerOf(owner)}.${workerOf(sender)}`),
+    reduceScatterTo: (owner: string) => of(ANY, `reduce_scatter.${workerOf(owner)}.${ANY}`),
+    allGather: (generation: number | typeof ANY, owner: string) =>
+      of(generation, `all_gather.${workerOf(owner)}`),
+    ack: (generation: number | typeof ANY, target: string, sender: string) =>
+      of(generation, `ack.${workerOf(target)}.${workerOf(sender)}`),
+    ackTo: (target: string) => of(ANY, `ack.${workerOf(target)}.${ANY}`),
     senderOf,
   };
 }
@@ -127,9 +128,9 @@ export function workerRights(worker: string): Rights {
       checkpointSubject(ANY, worker),
       itemSubject(ANY, worker),
       rowsSubject(ANY, worker),
-      gradients.reduce(ANY, ANY, worker),
-      gradients.broadcast(ANY, worker),
-      gradients.receipt(ANY, ANY, worker),
+      gradients.reduceScatter(ANY, ANY, worker),
+      gradients.allGather(ANY, worker),
+      gradients.ack(ANY, ANY, worker),
       recoverSubject(ANY, ANY),
       PULL_SUBJECT,
       ACK_SUBJECT,
@@ -137,9 +138,9 @@ export function workerRights(worker: string): Rights {
     subscribe: [
       FLEET_SUBJECT,
       stateSubject(ANY),
-      gradients.reduceTo(worker),
-      gradients.broadcast(ANY, ANY),
-      gradients.receiptTo(worker),
+      gradients.reduceScatterTo(worker),
+      gradients.allGather(ANY, ANY),
+      gradients.ackTo(worker),
       recoverSubject(ANY, worker),
       `${inboxPrefix(worker)}.>`,
     ],

@@ -1,5 +1,5 @@
 /**
- * The binary frame in which 32-bit words travel between workers: gradient chunks, receipts for them, and state for a worker
+ * The binary frame in which 32-bit words travel between workers: gradient chunks, acks for them, and state for a worker
  * that recovers. A header of 48 bytes, then the payload; everything little-endian.
  *
  *     byte  0  u32  magic "LFTF"            byte 28  u32  chunk index
@@ -25,7 +25,7 @@ const FRAME_VERSION = 1;
 const MAGIC = 0x4654_464c;
 const CHECKSUM_AT = 44;
 /** Position in the list = number on the wire. */
-const KINDS = ["reduce", "broadcast", "receipt", "state"] as const;
+const KINDS = ["reduce_scatter", "all_gather", "ack", "state"] as const;
 /**
  * `i32`: integers; `raw`: words whose meaning the receiver knows, such as f32; `i8`: integers of 8 bits and their scales
  * (worker/allreduce/int8_blocks.ts).
@@ -33,8 +33,8 @@ const KINDS = ["reduce", "broadcast", "receipt", "state"] as const;
 const CODECS = ["i32", "raw", "i8"] as const;
 
 /**
- * `reduce`: a chunk of somebody's gradient sums for the owner of its range. `broadcast`: a chunk of an owner's finished
- * range. `receipt`: which chunks arrived. `state`: adapter and moments, or a request for them.
+ * `reduce_scatter`: a chunk of somebody's gradient sums for the owner of its range. `all_gather`: a chunk of an owner's finished
+ * range. `ack`: which chunks arrived. `state`: adapter and moments, or a request for them.
  */
 export type FrameKind = typeof KINDS[number];
 export type FrameCodec = typeof CODECS[number];

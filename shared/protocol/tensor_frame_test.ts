@@ -8,7 +8,7 @@ import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, type FrameHeader, jobHash
 const u32 = fc.nat({ max: 0xffff_ffff });
 const u16 = fc.nat({ max: 0xffff });
 const headers: fc.Arbitrary<FrameHeader> = fc.record({
-  kind: fc.constantFrom("reduce", "broadcast", "receipt", "state"),
+  kind: fc.constantFrom("reduce_scatter", "all_gather", "ack", "state"),
   codec: fc.constantFrom("i32", "raw", "i8"),
   jobHash: u32,
   generation: u32,
@@ -23,7 +23,7 @@ const headers: fc.Arbitrary<FrameHeader> = fc.record({
 const payloads = fc.array(fc.integer(), { maxLength: 40 }).map((words) => Int32Array.from(words));
 
 const KNOWN: FrameHeader = {
-  kind: "broadcast",
+  kind: "all_gather",
   codec: "i32",
   jobHash: 0x0102_0304,
   generation: 5,

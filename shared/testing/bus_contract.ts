@@ -253,7 +253,7 @@ export async function runBusContract(t: Deno.TestContext, broker: BusContractBro
     const bus = await connect();
     const queue = await newQueue(bus, 60_000);
     await bus.enqueue(`${name}.work.1`, bytes("1"), `${name}-1`);
-    (await pullSome(queue)).release();
+    (await pullSome(queue)).nak();
     const again = await pullSome(queue);
     assertEquals(again.deliveryCount, 2);
     await again.ack();
@@ -266,7 +266,7 @@ export async function runBusContract(t: Deno.TestContext, broker: BusContractBro
     const item = await pullSome(queue);
     for (let turn = 0; turn < 4; turn++) {
       await broker.pass(ACK_WAIT_MS / 2);
-      item.extend();
+      item.working();
     }
     assertEquals(await broker.during(60, queue.pull(50)), null);
     const again = await pullSome(queue);
@@ -331,22 +331,22 @@ export async function runBusContract(t: Deno.TestContext, broker: BusContractBro
 
   await clause("a log grows only behind the entry that was expected to be the last", async () => {
     const [first, second] = [await connect(), await connect()];
-    await first.ensureLog(name, `${name}.log`);
+    await first.ensureStream(name, `${name}.log`);
     assertEquals(await first.append(`${name}.log`, bytes("1"), 0), 1);
-    await second.ensureLog(name, `${name}.log`);
+    await second.ensureStream(name, `${name}.log`);
     assertEquals(await second.append(`${name}.log`, bytes("2"), 1), 2);
     await assertCode("conflict", () => first.append(`${name}.log`, bytes("other 2"), 1));
     await assertCode("conflict", () => first.append(`${name}.log`, bytes("4"), 3));
-    const entries = await first.readLog(name);
+    const entries = await first.readStream(name);
     assertEquals(entries.map(({ sequence, data }) => [sequence, textOf(data)]), [[1, "1"], [2, "2"]]);
   });
 
   await clause("a long log is read whole and in order", async () => {
     const bus = await connect();
-    await bus.ensureLog(name, `${name}.log`);
-    assertEquals(await bus.readLog(name), []);
+    await bus.ensureStream(name, `${name}.log`);
+    assertEquals(await bus.readStream(name), []);
     for (let last = 0; last < 70; last++) await bus.append(`${name}.log`, bytes(`${last}`), last);
-    const entries = await bus.readLog(name);
+    const entries = await bus.readStream(name);
     assertEquals(entries.map(({ sequence, data }) => [sequence, textOf(data)]), [
       ...Array.from({ length: 70 }, (_, last): [number, string] => [last + 1, `${last}`]),
     ]);
@@ -354,12 +354,12 @@ export async function runBusContract(t: Deno.TestContext, broker: BusContractBro
 
   await clause("a deleted log begins anew", async () => {
     const bus = await connect();
-    await bus.ensureLog(name, `${name}.log`);
+    await bus.ensureStream(name, `${name}.log`);
     await bus.append(`${name}.log`, bytes("1"), 0);
-    await bus.deleteLog(name);
-    await bus.deleteLog(name);
-    await assertCode("not_found", () => bus.readLog(name));
-    await bus.ensureLog(name, `${name}.log`);
+    await bus.deleteStream(name);
+    await bus.deleteStream(name);
+    await assertCode("not_found", () => bus.readStream(name));
+    await bus.ensureStream(name, `${name}.log`);
     assertEquals(await bus.append(`${name}.log`, bytes("1"), 0), 1);
   });
 
@@ -476,7 +476,7 @@ export async function runBusContract(t: Deno.TestContext, broker: BusContractBro
     );
     assertEquals(assertThrows(() => leaving.subscribe(name, () => {}), LoraFleetError).code, "aborted");
     await assertCode("aborted", () => leaving.request(`${name}.a`, bytes(""), 100));
-    await assertCode("aborted", () => leaving.ensureLog(name, `${name}.log`));
+    await assertCode("aborted", () => leaving.ensureStream(name, `${name}.log`));
   });
 
   assertGreaterOrEqual(names, 20);

@@ -24,8 +24,8 @@ export interface BarePattern {
   run(): Promise<void>;
 }
 
-/** Receipts come as often as in the all-reduce; without them the broker would cut off whoever is slow. */
-const RECEIPTS_PER_WINDOW = 4;
+/** Acks come as often as in the all-reduce; without them the broker would cut off whoever is slow. */
+const ACKS_PER_WINDOW = 4;
 const NOTHING = new Uint8Array();
 
 interface BareState extends BareRound {
@@ -50,7 +50,7 @@ export function createBarePattern(bus: Bus, self: number): BarePattern {
     const [, number, kind, to, from] = subject.split(".");
     if (state === null || Number(number) !== state.number) return;
     const sender = Number(from);
-    const every = Math.max(1, Math.floor(state.plan.windowChunks / RECEIPTS_PER_WINDOW));
+    const every = Math.max(1, Math.floor(state.plan.windowChunks / ACKS_PER_WINDOW));
     switch (kind) {
       case "rs": {
         const count = ++state.sumsIn[sender]!;
@@ -95,7 +95,9 @@ export function createBarePattern(bus: Bus, self: number): BarePattern {
       if (isOwn) state.rangeOut++;
       else state.sumsOut[owner]!++;
       bus.publish(
-        isOwn ? `bare.${state.number}.ag.${self}` : `bare.${state.number}.rs.${owner}.${self}`,
+        isOwn
+          ? `bare.${state.number}.all_gather.${self}`
+          : `bare.${state.number}.reduce_scatter.${owner}.${self}`,
         bytes,
       );
       return true;
@@ -121,7 +123,7 @@ export function createBarePattern(bus: Bus, self: number): BarePattern {
       round.ranges.forEach((_, member) => {
         if (member === self || heard.has(member)) return;
         heard.add(member);
-        bus.subscribe(`bare.*.ag.${member}`, onMessage);
+        bus.subscribe(`bare.*.all_gather.${member}`, onMessage);
       });
       state = {
         ...round,

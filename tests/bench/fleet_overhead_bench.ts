@@ -87,7 +87,7 @@ async function arithmeticMs(): Promise<number> {
   });
   const tokens = Uint32Array.from({ length: TOKENS }, (_, index) => index);
   const batch: MicroBatch = {
-    ...{ tokens, targets: Int32Array.from(tokens), positions: tokens },
+    ...{ tokens, labels: Int32Array.from(tokens), positions: tokens },
     segmentStarts: new Uint32Array(TOKENS),
   };
   const times = [];

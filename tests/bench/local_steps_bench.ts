@@ -1,6 +1,6 @@
 /**
  * What local steps cost in loss, and save in bytes: the demo's job, with the same rows for all. Its steps
- * have a quarter of the demo's micro-batches, so that there are enough of them for phases of 50.
+ * have a quarter of the demo's micro-batches, so that there are enough of them for inner loops of 50.
  *
  *     deno task bench:local-steps [--workers 2] [--steps 600] [--all | --only "exact|H = 8"]
  *

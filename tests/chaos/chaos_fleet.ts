@@ -27,8 +27,8 @@ export interface ChaosFleet extends AsyncDisposable {
   /** Those that neither ended nor were told to. */
   present(): WorkerChild[];
   startWorker(): WorkerChild;
-  /** Calls back as a worker broadcasts the first chunk of the range that it owns, before the chunk is passed on. */
-  atNextBroadcast(callback: (owner: WorkerChild) => void): void;
+  /** Calls back as a worker allGathers the first chunk of the range that it owns, before the chunk is passed on. */
+  atNextAllGather(callback: (owner: WorkerChild) => void): void;
   /** Gives the moment of its death; another one is there or being started when this resolves. */
   killCoordinator(standsBy: boolean): Promise<number>;
   stopCoordinatorFor(milliseconds: number): void;
@@ -48,7 +48,7 @@ export async function startChaosFleet(options: ChaosFleetOptions): Promise<Chaos
   const lines: Line[] = [];
   const workers: WorkerChild[] = [];
   const coordinators: CoordinatorChild[] = [];
-  let atNextBroadcast: ((owner: WorkerChild) => void) | null = null;
+  let atNextAllGather: ((owner: WorkerChild) => void) | null = null;
 
   function startCoordinator(): CoordinatorChild {
     const args = ["--port", String(port), "--nats-port", String(natsPort)];
@@ -68,8 +68,8 @@ export async function startChaosFleet(options: ChaosFleetOptions): Promise<Chaos
       onPublished: (worker, subject, payload) => {
         watch.published(subject, payload);
         if (!/^lf\.[^.]+\.gradients\.\d+\.ag\./.test(subject) || !worker.isThere) return;
-        const callback = atNextBroadcast;
-        atNextBroadcast = null;
+        const callback = atNextAllGather;
+        atNextAllGather = null;
         callback?.(worker);
       },
       onDelivered: watch.delivered,
@@ -100,7 +100,7 @@ export async function startChaosFleet(options: ChaosFleetOptions): Promise<Chaos
     workers,
     present: () => workers.filter((worker) => worker.isThere && !worker.isStopped),
     startWorker,
-    atNextBroadcast: (callback) => void (atNextBroadcast = callback),
+    atNextAllGather: (callback) => void (atNextAllGather = callback),
     killCoordinator,
     stopCoordinatorFor(milliseconds) {
       const stopped = leader;

@@ -31,7 +31,7 @@ export async function inflict(fleet: ChaosFleet, { fault, whom }: PlannedFault):
     case "kill owner":
       // Whoever owns something: one with a slow link may own nothing for long.
       return await new Promise((resolve) =>
-        fleet.atNextBroadcast((worker) => {
+        fleet.atNextAllGather((worker) => {
           worker.kill();
           resolve({ at: now(), worker });
         })

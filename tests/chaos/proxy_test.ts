@@ -18,7 +18,7 @@ Deno.test("a worker behind the proxy is heard, doubled, spoilt, silenced and cut
   const heard: [string, number[]][] = [];
   listener.subscribe("lf.>", ({ subject, data }) => void heard.push([subject, [...data]]));
   await listener.flush();
-  const chunk = "lf.job.gradients.1.rs.b.a";
+  const chunk = "lf.job.gradients.1.reduce_scatter.b.a";
   const said = async (subject: string) => {
     heard.length = 0;
     const count = published.length;

@@ -43,8 +43,8 @@ export type Outcome =
 export function buildRow(tokenizer: Tokenizer, chatTemplate: string, fields: Fields): Outcome {
   const builder = createExampleBuilder({ ...tokenizer, chatTemplate }, datasetSchema.parse({}));
   try {
-    const { tokens, trained } = builder.build({ line: 1, fields });
-    return { ids: [...tokens], mask: trained.join("") };
+    const { tokens, completionMask } = builder.build({ line: 1, fields });
+    return { ids: [...tokens], mask: completionMask.join("") };
   } catch (error) {
     if (error instanceof LoraFleetError) return { refused: error.message };
     throw error;

@@ -88,12 +88,12 @@ export const WORDS = {
   heartbeat: message("heartbeat", messages.heartbeatSchema, HEARTBEAT),
   report: message("report", messages.microBatchReportSchema, {
     ...ATTEMPT,
-    ...{ index: 1, claim: 9, lossSum: 12.5, targetCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
+    ...{ index: 1, claim: 9, lossSum: 12.5, labelCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
     ...{ gradientDigest: null, gradientCheck: null, audit: null },
   }),
   audit: message("audit", messages.microBatchReportSchema, {
     ...ATTEMPT,
-    ...{ index: 1, claim: 9, lossSum: null, targetCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
+    ...{ index: 1, claim: 9, lossSum: null, labelCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
     ...{ gradientDigest: DIGEST, gradientCheck: CHECKSUM, audit: 4 },
   }),
   item: message("item", messages.itemRequestSchema, { ...ATTEMPT, index: 1 }),
@@ -159,16 +159,16 @@ const OTHER_WORDS: readonly Sample[] = [
       exponents: [-4, null],
     },
     ...{
-      orders: [],
+      assignments: [],
       ledger: [0, null],
-      targetCount: 14,
+      labelCount: 14,
       learningRate: 1e-4,
       checkSeed: 4_000_000_000,
       roundMs: 20_000.5,
       checkpointWriter: null,
     },
   }),
-  message("state with orders", messages.stepStateSchema, {
+  message("state with assignments", messages.stepStateSchema, {
     ...{ ...START, revision: 5, step: 3, term: 1, attempt: 2, generation: 4, phase: "compute" },
     ...{
       members: [SELF],
@@ -179,10 +179,10 @@ const OTHER_WORDS: readonly Sample[] = [
       microBatchCount: 2,
       exponents: null,
     },
-    orders: [{ id: 1, index: 0, worker: "w-a", purpose: "audit" }],
+    assignments: [{ id: 1, index: 0, worker: "w-a", purpose: "audit" }],
     ...{
       ledger: [],
-      targetCount: 0,
+      labelCount: 0,
       learningRate: 1e-4,
       checkSeed: 0,
       roundMs: 20_000,
@@ -193,14 +193,14 @@ const OTHER_WORDS: readonly Sample[] = [
   message("received", messages.receivedSchema, { type: "received" }),
   message("commit", messages.commitEntrySchema, {
     ...{ ...START, specHash: "spec", step: 3, attempt: 2, generation: 4, digest: DIGEST, members: ["w-a"] },
-    ...{ targetCount: 14, loss: 1.25, gradientNorm: 0.5, maxAbs: FLOATS, committedAt: 1_700_000_000_000 },
+    ...{ labelCount: 14, loss: 1.25, gradientNorm: 0.5, maxAbs: FLOATS, committedAt: 1_700_000_000_000 },
     ...{ excluded: [{ index: 1, workers: ["w-a"] }], excludedTotal: 1, audits: messages.NO_AUDITS },
   }),
 ];
 
 const BATCH = {
   tokens: Uint32Array.of(5, 6, 7, 8),
-  targets: Int32Array.of(6, -100, 8, 9),
+  labels: Int32Array.of(6, -100, 8, 9),
   positions: Uint32Array.of(0, 1, 0, 1),
   segmentStarts: Uint32Array.of(0, 0, 2, 2),
 };
@@ -212,7 +212,7 @@ export function frameOf(kind: FrameKind, change: Partial<FrameHeader> = {}): Uin
 }
 
 const BINARIES: readonly Sample[] = [
-  ...(["reduce", "broadcast", "receipt"] as const).map((kind) => ({
+  ...(["reduce_scatter", "all_gather", "ack"] as const).map((kind) => ({
     ...{ name: kind, bytes: frameOf(kind), isMessage: false },
     throughDecoder: (bytes: Uint8Array) => {
       const { payload, ...header } = decodeFrame(bytes);
@@ -243,13 +243,16 @@ const BINARIES: readonly Sample[] = [
   },
   {
     name: "phase",
-    bytes: messages.encodePhaseItem(
+    bytes: messages.encodeInnerLoopItem(
       { ...START, specHash: "spec", step: 3, attempt: 2, index: 1, number: 9, audit: false },
       { innerSteps: [{ number: 9, microBatchCount: 2, learningRate: 1e-4 }] },
     ),
     isMessage: false,
     throughDecoder: (bytes) =>
-      messages.encodePhaseItem(messages.decodeWorkItemHeader(bytes), messages.decodeWorkItemPhase(bytes)),
+      messages.encodeInnerLoopItem(
+        messages.decodeWorkItemHeader(bytes),
+        messages.decodeWorkItemInnerLoop(bytes),
+      ),
   },
 ];
 

@@ -20,7 +20,7 @@ export interface GoldenBatch {
   readonly hidden: readonly Float32Array[];
   /** Sum of the cross entropy over the targets that count. */
   readonly lossSum: number;
-  readonly targetCount: number;
+  readonly labelCount: number;
   /** Of `lossSum`. */
   readonly gradients: AdapterTensors;
   /** The logits after the ten steps. */
@@ -103,7 +103,7 @@ export function loadLadderCase(name: LadderCaseName): LadderCase {
     batches: facts.batches.map(({ loss_sum, target_count }, i) => ({
       ...readBatch(file, i),
       lossSum: loss_sum,
-      targetCount: target_count,
+      labelCount: target_count,
     })),
     training: {
       beta1: training.beta1,
@@ -129,7 +129,7 @@ function readBatch(file: SafetensorsFile, index: number) {
   return {
     batch: {
       tokens: Uint32Array.from(integers("tokens")),
-      targets: integers("targets"),
+      labels: integers("targets"),
       positions: Uint32Array.from(integers("positions")),
       segmentStarts: Uint32Array.from(integers("segment_starts")),
     },

@@ -49,13 +49,13 @@ export function allLogits(model: LanguageModel, batch: MicroBatch): Promise<Floa
 
 /** One document of a micro-batch, which begins at token `start`, as a micro-batch of its own. */
 export function documentAt(
-  { tokens, targets, positions, segmentStarts }: MicroBatch,
+  { tokens, labels, positions, segmentStarts }: MicroBatch,
   start: number,
 ): MicroBatch {
   const end = segmentStarts.lastIndexOf(start) + 1;
   return {
     tokens: tokens.slice(start, end),
-    targets: targets.slice(start, end),
+    labels: labels.slice(start, end),
     positions: positions.slice(start, end),
     segmentStarts: new Uint32Array(end - start),
   };

@@ -71,7 +71,7 @@ export async function runStep(
   engines: readonly Engine[],
   batches: readonly MicroBatch[],
   assignment: Assignment,
-  optimizer: Omit<UpdateRequest, "sums" | "exponents" | "targetCount">,
+  optimizer: Omit<UpdateRequest, "sums" | "exponents" | "labelCount">,
   before: Float32Array | null,
 ): Promise<StepOutcome> {
   const exponentsOf = (maxAbs: Float32Array) =>
@@ -83,16 +83,16 @@ export async function runStep(
     exponents = exponentsOf(attempt.maxAbs);
     attempt = await attemptStep(engines, batches, assignment, exponents);
   }
-  const { sums, lossSums, targetCount, maxAbs } = attempt;
+  const { sums, lossSums, labelCount, maxAbs } = attempt;
   const outcomes = [];
   for (const engine of engines) {
-    const request = { ...optimizer, sums: sums.slice(), exponents: bytesOf(exponents), targetCount };
+    const request = { ...optimizer, sums: sums.slice(), exponents: bytesOf(exponents), labelCount };
     outcomes.push(await engine.update(request));
   }
   const [{ gradientNorm, digest }] = outcomes as [typeof outcomes[0] & object];
   if (outcomes.some((outcome) => outcome.digest !== digest)) throw new Error("the engines' digests differ");
   for (const engine of engines) await engine.commit();
-  const meanLoss = lossSums.reduce((sum, loss) => sum + loss, 0) / targetCount;
+  const meanLoss = lossSums.reduce((sum, loss) => sum + loss, 0) / labelCount;
   return { lossSums, meanLoss, gradientNorm, digest, maxAbs };
 }
 
@@ -105,19 +105,19 @@ async function attemptStep(
   const lossSums: number[] = [];
   const maxima: Float32Array[] = [];
   const parts: Int32Array[] = [];
-  let targetCount = 0;
+  let labelCount = 0;
   for (const [worker, engine] of engines.entries()) {
     for (const index of assignment[worker]!) {
       const result = await engine.computeGradient(batches[index]!, index);
       lossSums[index] = result.lossSum;
-      targetCount += result.targetCount;
+      labelCount += result.labelCount;
       maxima.push(result.maxAbs);
       if (exponents !== null) await engine.accumulate(bytesOf(exponents));
     }
     parts.push(await engine.takeSums());
   }
   const sums = parts[0]!.map((_, i) => parts.reduce((sum, part) => sum + part[i]!, 0));
-  return { lossSums, targetCount, sums, maxAbs: mergeMaxima(maxima) };
+  return { lossSums, labelCount, sums, maxAbs: mergeMaxima(maxima) };
 }
 
 function bytesOf(exponents: Exponents): Int8Array {

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { countTargets } from "../../shared/data/micro_batch.ts";
+import { countLabels } from "../../shared/data/micro_batch.ts";
 import { openCheckpoint } from "../../worker/files/checkpoint_reader.ts";
 import { planLora } from "../../worker/model/lora.ts";
 import { flattenTensors, LADDER_CASES, loadLadderCase, unflattenTensors, writeLogits } from "./golden.ts";
@@ -10,9 +10,9 @@ for (const name of LADDER_CASES) {
     const golden = loadLadderCase(name);
     const { spec } = await openCheckpoint(golden.modelFolder);
     const { layout } = planLora(spec, golden.lora);
-    for (const { batch, targetCount, lossSum, logits, hidden, gradients, finalLogits } of golden.batches) {
+    for (const { batch, labelCount, lossSum, logits, hidden, gradients, finalLogits } of golden.batches) {
       const count = batch.tokens.length;
-      assertEquals(countTargets(batch), targetCount);
+      assertEquals(countLabels(batch), labelCount);
       assert(lossSum > 0 && batch.tokens.every((token) => token < spec.vocabSize));
       assertEquals([logits.length, finalLogits.length], [count * spec.vocabSize, count * spec.vocabSize]);
       assertEquals(
@@ -41,8 +41,8 @@ for (const name of LADDER_CASES) {
     ]);
     assertEquals(training.learningRates.slice(0, 3), [0, 0.005, 0.01]);
     const total = batches.reduce((sum, { lossSum }) => sum + lossSum, 0);
-    const targets = batches.reduce((sum, { targetCount }) => sum + targetCount, 0);
-    assert(Math.abs(training.losses[0]! - total / targets) < 1e-6 * training.losses[0]!);
+    const labels = batches.reduce((sum, { labelCount }) => sum + labelCount, 0);
+    assert(Math.abs(training.losses[0]! - total / labels) < 1e-6 * training.losses[0]!);
     assert(training.losses[9]! < 0.5 * training.losses[0]!);
   });
 }

@@ -56,8 +56,8 @@ export function logitTolerance(
  * For the summed loss: d loss / d logits is softmax − one-hot for each target, whose magnitudes add up to at most 2; and the
  * sum itself is rounded once for each target.
  */
-export function lossTolerance(toleranceOfLogits: number, lossSum: number, targetCount: number): number {
-  return 2 * targetCount * toleranceOfLogits + UNIT_ROUNDOFF * (1 + Math.sqrt(targetCount)) * lossSum;
+export function lossTolerance(toleranceOfLogits: number, lossSum: number, labelCount: number): number {
+  return 2 * labelCount * toleranceOfLogits + UNIT_ROUNDOFF * (1 + Math.sqrt(labelCount)) * lossSum;
 }
 
 /** For each element of a LoRA gradient, relative to the tensor's largest. */

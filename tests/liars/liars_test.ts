@@ -203,7 +203,9 @@ Deno.test("with the int8 codec a wrong sum that agrees is found, too", async () 
     sendsOther(
       bus,
       ({ kind, payload }) =>
-        kind === "reduce" ? payload.map((word, i) => i === payload.length - 1 ? word ^ 0x0101 : word) : null,
+        kind === "reduce_scatter"
+          ? payload.map((word, i) => i === payload.length - 1 ? word ^ 0x0101 : word)
+          : null,
     )
   );
   const fleet = await run({ busOf, fleet: { gradient_codec: "int8" } });

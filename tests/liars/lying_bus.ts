@@ -19,7 +19,7 @@ function changed(data: Uint8Array, change: ChangeFrame): Uint8Array {
 
 /** Some chunks of sums get another number, with a checksum that fits. */
 export const another = (isMeant: (frame: TensorFrame) => boolean): ChangeFrame => (frame) =>
-  frame.kind === "reduce" && isMeant(frame)
+  frame.kind === "reduce_scatter" && isMeant(frame)
     ? frame.payload.map((value, i) => i === 3 ? value + 1000 : value)
     : null;
 
@@ -31,7 +31,9 @@ export function sendsOther(bus: Bus, change: ChangeFrame): Bus {
 /** It adds other sums than were sent to it, and gives everybody the same wrong total. */
 export function addsOther(bus: Bus, change: ChangeFrame): Bus {
   const heard = (message: BusMessage): BusMessage =>
-    message.subject.includes(".rs.") ? { ...message, data: changed(message.data, change) } : message;
+    message.subject.includes(".reduce_scatter.")
+      ? { ...message, data: changed(message.data, change) }
+      : message;
   return {
     ...bus,
     subscribe: (subject, handler) => bus.subscribe(subject, (message) => handler(heard(message))),

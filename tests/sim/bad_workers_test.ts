@@ -66,7 +66,7 @@ Deno.test("a sample that is not finite anywhere: left out, and the same digests 
           [],
           [],
         ]);
-        assertEquals(fleet.steps[1]!.targetCount, fleet.steps[0]!.targetCount * 5 / 6);
+        assertEquals(fleet.steps[1]!.labelCount, fleet.steps[0]!.labelCount * 5 / 6);
         assertEquals(fleet.workerViews().flatMap(({ strikes }) => strikes), []);
         return digestsOf(fleet);
       })
@@ -258,7 +258,7 @@ for (const [name, fault] of Object.entries(FAULTS)) {
   });
 }
 
-Deno.test("audits in bad weather: orders and reports are lost, doubled and changed", async () => {
+Deno.test("audits in bad weather: assignments and reports are lost, doubled and changed", async () => {
   await inFleet(3, AUDITED, async (fleet) => {
     for (const { link } of fleet.workers) link.weather = { drop: 0.05, duplicate: 0.05, corrupt: 0.02 };
     await fleet.finish(600_000);

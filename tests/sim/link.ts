@@ -85,8 +85,8 @@ export function createLink(clock: Clock, random: Prng): Link {
     return {
       ...item,
       ack: () => reach(() => item.ack()),
-      release: () => unlessGone(() => item.release()),
-      extend: () => unlessGone(() => item.extend()),
+      nak: () => unlessGone(() => item.nak()),
+      working: () => unlessGone(() => item.working()),
     };
   }
 
@@ -124,7 +124,7 @@ export function createLink(clock: Clock, random: Prng): Link {
       enqueue: (...args) => reach(() => bus.enqueue(...args)),
       purgeQueue: (...args) => reach(() => bus.purgeQueue(...args)),
       append: (...args) => reach(() => bus.append(...args)),
-      readLog: (name) => reach(() => bus.readLog(name)),
+      readStream: (name) => reach(() => bus.readStream(name)),
     };
   }
 

@@ -1,5 +1,5 @@
 /**
- * A fleet in memory with local steps: whoever does the phases, and whatever happens to them, the adapter is
+ * A fleet in memory with local steps: whoever does the inner loops, and whatever happens to them, the adapter is
  * the same.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -65,10 +65,10 @@ Deno.test("what a fleet computes is what the formulas say", async () => {
   const momentum = new Float64Array(theta.length);
   for (let step = 1; step <= local.totalSteps; step++) {
     const mean = new Float64Array(theta.length);
-    const phases = local.phasesOf(step);
-    for (const { innerSteps } of phases) {
+    const innerLoops = local.innerLoopsOf(step);
+    for (const { innerSteps } of innerLoops) {
       const end = adamw(theta, innerSteps);
-      end.forEach((value, i) => mean[i]! += (theta[i]! - value) / phases.length);
+      end.forEach((value, i) => mean[i]! += (theta[i]! - value) / innerLoops.length);
     }
     const norm = Math.hypot(...mean);
     mean.forEach((g, i) => {
@@ -91,7 +91,7 @@ async function initialAdapter(): Promise<Float64Array> {
   return Float64Array.from((await engine.exportState()).adapter);
 }
 
-/** The toy's phase in f64, by the textbook: its gradient is that of toy_engine.ts, written down once more. */
+/** The toy's inner loop in f64, by the textbook: its gradient is that of toy_engine.ts, written down once more. */
 function adamw(
   start: Float64Array,
   innerSteps: readonly {
@@ -138,7 +138,7 @@ Deno.test("bad weather: requests for rows and their answers, too, are lost, doub
   });
 });
 
-Deno.test("a phase may take longer than any deadline: heartbeats show that it goes on", async () => {
+Deno.test("an inner loop may take longer than any deadline: heartbeats show that it goes on", async () => {
   // 8 micro-batches of about 20 s each, by one worker: the first claim comes after 160 s.
   const limits = { ...SIM_LIMITS, firstMicroBatchDeadlineMs: 30_000, microBatchDeadlineMs: 30_000 };
   const slow = await undisturbed(1, { computeMs: [20_000, 20_001], limits, totalSteps: 8 });
@@ -146,7 +146,7 @@ Deno.test("a phase may take longer than any deadline: heartbeats show that it go
   assertEquals(slow.map(({ attempt, digest }) => [attempt, digest]), quick.map(({ digest }) => [1, digest]));
 });
 
-Deno.test("fast and slow workers: whoever does a phase, or does it once more, nobody is blamed", async () => {
+Deno.test("fast and slow workers: whoever does an inner loop, or does it once more, nobody is blamed", async () => {
   for (const seed of [3, 4, 5]) {
     await inFleet(async (fleet) => {
       fleet.startCoordinator();
@@ -194,7 +194,7 @@ Deno.test("faults of a seed: whatever happens, the digest of every outer step is
   }
 });
 
-Deno.test("a worker whose GPU is slightly wrong, all phases audited: in quarantine, and the digests are the others'", async () => {
+Deno.test("a worker whose GPU is slightly wrong, all inner loops audited: in quarantine, and the digests are the others'", async () => {
   const engineOf = (worker: string): Partial<ToyEngineOptions> =>
     worker === "w-2" ? { spoil: (gradient) => void (gradient[80]! *= 1.001) } : {};
   const wrong = await undisturbed(3, { engineOf });
@@ -208,7 +208,7 @@ Deno.test("a worker whose GPU is slightly wrong, all phases audited: in quaranti
   }, { engineOf, fleet: { ...JOB.fleet, audit_rate: 1 } });
 });
 
-Deno.test("a sample that is not finite anywhere: its phase is left out, and the mean is that of the others", async () => {
+Deno.test("a sample that is not finite anywhere: its inner loop is left out, and the mean is that of the others", async () => {
   const engineOf = (): Partial<ToyEngineOptions> => ({
     // The first micro-batch of data step 4, which is dealt to the first of three replicas.
     spoil: (gradient, number) => number === 6 ? gradient.fill(NaN) : undefined,
@@ -218,13 +218,13 @@ Deno.test("a sample that is not finite anywhere: its phase is left out, and the 
   for (const steps of runs) {
     assertEquals(steps.map(({ digest }) => digest), runs[0]!.map(({ digest }) => digest));
     assertEquals(steps.map(({ excluded }) => excluded.map(({ index }) => index)), [[0], []]);
-    // Two of three phases of 8 micro-batches, and the 10 data steps that are left.
+    // Two of three inner loops of 8 micro-batches, and the 10 data steps that are left.
     assertEquals(steps.map(({ tokenCount }) => tokenCount), [64, 80]);
   }
   // Divided by two, not by three.
   const theta = await initialAdapter();
-  const phases = createToyJob({ ...JOB, fleet: change.fleet }).local!.phasesOf(1).slice(1);
-  const ends = phases.map(({ innerSteps }) => adamw(theta, innerSteps));
+  const innerLoops = createToyJob({ ...JOB, fleet: change.fleet }).local!.innerLoopsOf(1).slice(1);
+  const ends = innerLoops.map(({ innerSteps }) => adamw(theta, innerSteps));
   const norm = Math.hypot(...theta.map((start, i) => start - (ends[0]![i]! + ends[1]![i]!) / 2));
   const { gradientNorm } = runs[0]![0]!;
   assert(Math.abs(gradientNorm - norm) < 1e-4 * norm, `${gradientNorm} is not ${norm}`);

@@ -61,7 +61,7 @@ function toyBatch(number: number): MicroBatch {
   const tokens = Uint32Array.from({ length: 4 }, (_, i) => 10 * number + i);
   return {
     tokens,
-    targets: Int32Array.from(tokens, (token) => token + 1),
+    labels: Int32Array.from(tokens, (token) => token + 1),
     positions: Uint32Array.of(0, 1, 2, 3),
     segmentStarts: new Uint32Array(4),
   };

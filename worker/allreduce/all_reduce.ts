@@ -68,11 +68,11 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
   let isRunning = false;
   let isClosed = false;
 
-  const always = [subjects.reduceTo(self), subjects.receiptTo(self)].map((subject) =>
+  const always = [subjects.reduceScatterTo(self), subjects.ackTo(self)].map((subject) =>
     bus.subscribe(subject, onMessage)
   );
   /** Finished ranges are heard member by member: a worker need not hear its own. */
-  const broadcasts = new Map<string, Subscription>();
+  const allGathers = new Map<string, Subscription>();
 
   function onMessage({ subject, data }: BusMessage): void {
     let frame: TensorFrame;
@@ -84,11 +84,11 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
     }
     const sender = subjects.senderOf(subject);
     if (current?.hash === frame.jobHash && compareRounds(frame, current.id) === 0) {
-      if (frame.kind !== "receipt") link.received(data.length);
+      if (frame.kind !== "ack") link.received(data.length);
       take(current, { sender, frame });
     } else if (isOver(frame)) counts.stale++;
-    // Without its round a receipt says nothing; who sent it will say it again.
-    else if (frame.kind !== "receipt" && !early.keep({ sender, frame })) counts.droppedEarly++;
+    // Without its round an ack says nothing; who sent it will say it again.
+    else if (frame.kind !== "ack" && !early.keep({ sender, frame })) counts.droppedEarly++;
   }
 
   function isOver(frame: TensorFrame): boolean {
@@ -100,7 +100,7 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
     if (entered.members[frame.senderIndex] !== sender) return void counts.mismatched++;
     const reception = entered.round.receive(frame);
     if (reception !== "used") return void counts[reception]++;
-    if (frame.kind !== "receipt") entered.lastArrivalAt = clock.now();
+    if (frame.kind !== "ack") entered.lastArrivalAt = clock.now();
     entered.wake();
   }
 
@@ -124,10 +124,10 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
         weights: checkWeights(request.checkSeed ?? 0),
         frameScratch,
         sender: {
-          toOwner: (member, frame) => bus.publish(subjects.reduce(generation, members[member]!, self), frame),
-          toAll: (frame) => bus.publish(subjects.broadcast(generation, self), frame),
-          receipt: (member, frame) =>
-            bus.publish(subjects.receipt(generation, members[member]!, self), frame),
+          toOwner: (member, frame) =>
+            bus.publish(subjects.reduceScatter(generation, members[member]!, self), frame),
+          toAll: (frame) => bus.publish(subjects.allGather(generation, self), frame),
+          ack: (member, frame) => bus.publish(subjects.ack(generation, members[member]!, self), frame),
         },
       }),
       outcome: Promise.withResolvers(),
@@ -135,22 +135,22 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
       lastArrivalAt: clock.now(),
       wake: () => {},
     };
-    listenToBroadcasts(members.map((member) => subjects.broadcast(generation, member)), selfIndex);
+    listenToAllGathers(members.map((member) => subjects.allGather(generation, member)), selfIndex);
     if (newest !== null && newest.hash !== hash) pastHashes.add(newest.hash);
     pastHashes.delete(hash);
     if (newest?.hash !== hash || compareRounds(id, newest.id) > 0) newest = { id, hash };
     return entered;
   }
 
-  function listenToBroadcasts(wanted: readonly string[], selfIndex: number): void {
+  function listenToAllGathers(wanted: readonly string[], selfIndex: number): void {
     const others = new Set(wanted.filter((_, index) => index !== selfIndex));
-    for (const [subject, subscription] of broadcasts) {
+    for (const [subject, subscription] of allGathers) {
       if (others.has(subject)) continue;
       subscription.close();
-      broadcasts.delete(subject);
+      allGathers.delete(subject);
     }
     for (const subject of others) {
-      if (!broadcasts.has(subject)) broadcasts.set(subject, bus.subscribe(subject, onMessage));
+      if (!allGathers.has(subject)) allGathers.set(subject, bus.subscribe(subject, onMessage));
     }
   }
 
@@ -290,7 +290,7 @@ export function createAllReduce(options: AllReduceOptions): AllReduce {
       isClosed = true;
       if (isRunning) current?.outcome.reject(closedError(current.id));
       leave();
-      for (const subscription of [...always, ...broadcasts.values()]) subscription.close();
+      for (const subscription of [...always, ...allGathers.values()]) subscription.close();
     },
   };
 }

@@ -9,14 +9,14 @@ import type { RoundId } from "./round_id.ts";
 /** The subjects of one job. Every one ends with the worker who speaks, so that the broker can tell who may. */
 export interface AllReduceSubjects {
   /** `sender` → `owner`: sums for the owner's range, and chunks of a finished range that `owner` lost. */
-  reduce(generation: number, owner: string, sender: string): string;
+  reduceScatter(generation: number, owner: string, sender: string): string;
   /** All that comes to `owner`, of any generation and sender (wildcards). */
-  reduceTo(owner: string): string;
+  reduceScatterTo(owner: string): string;
   /** `owner` → everybody: its finished range. */
-  broadcast(generation: number, owner: string): string;
+  allGather(generation: number, owner: string): string;
   /** `sender` → `target`: which chunks have arrived. */
-  receipt(generation: number, target: string, sender: string): string;
-  receiptTo(target: string): string;
+  ack(generation: number, target: string, sender: string): string;
+  ackTo(target: string): string;
   /** The worker who spoke, from a subject of any of these forms. */
   senderOf(subject: string): string;
 }

@@ -242,7 +242,7 @@ Deno.test("a worker of a round that was lost can be asked for chunks until the r
   const wrap = (bus: Bus, index: number): Bus => ({
     ...bus,
     publish: (subject, data) => {
-      if (index === 0 && subject.includes(".ag.") && lost.count++ >= 3) return;
+      if (index === 0 && subject.includes(".all_gather.") && lost.count++ >= 3) return;
       bus.publish(subject, data);
     },
   });
@@ -257,10 +257,10 @@ Deno.test("a worker of a round that was lost can be asked for chunks until the r
   assertEquals(fleet.reduces[0]!.stats.chunksRepeated, 1);
 
   fleet.reduces[0]!.release(ROUND);
-  const header = { ...ROUND, kind: "receipt", codec: "i32", jobHash: termHash(JOB, "", ROUND.term) } as const;
+  const header = { ...ROUND, kind: "ack", codec: "i32", jobHash: termHash(JOB, "", ROUND.term) } as const;
   const place = { senderIndex: 1, ownerIndex: 0, chunkIndex: 0, chunkCount: 4, elementOffset: 0 };
   const again = encodeFrame({ ...header, ...place }, Int32Array.of(1, 0));
-  fleet.buses[1]!.publish(gradientSubjects(JOB).receipt(7, "w-0", "w-1"), again);
+  fleet.buses[1]!.publish(gradientSubjects(JOB).ack(7, "w-0", "w-1"), again);
   await fleet.clock.advance(10);
   assertEquals(fleet.reduces[0]!.stats.staleFrames, 1);
   assertEquals(fleet.reduces[0]!.stats.chunksRepeated, 1);
@@ -271,10 +271,10 @@ Deno.test("frames of others, of another start and of impossible places change no
   const fleet = fleetOf(2);
   const all = randomSums(2, 1000, 4);
   const running = Promise.all([0, 1].map((index) => fleet.request(index, all[index]!.slice())));
-  const subject = gradientSubjects(JOB).reduce(7, "w-0", "w-1");
+  const subject = gradientSubjects(JOB).reduceScatter(7, "w-0", "w-1");
   const header = {
     ...ROUND,
-    kind: "reduce",
+    kind: "reduce_scatter",
     codec: "i32",
     jobHash: termHash(JOB, "", ROUND.term),
     senderIndex: 1,
@@ -298,9 +298,9 @@ Deno.test("frames of others, of another start and of impossible places change no
   ) buses[1]!.publish(subject, encodeFrame({ ...header, ...wrong }, payload));
   buses[1]!.publish(subject, encodeFrame(header, payload.subarray(1)));
   // A chunk of a finished range, before our part of it was sent.
-  const early = { kind: "broadcast", ownerIndex: 1, chunkIndex: 1, elementOffset: 768 } as const;
+  const early = { kind: "all_gather", ownerIndex: 1, chunkIndex: 1, elementOffset: 768 } as const;
   buses[1]!.publish(subject, encodeFrame({ ...header, ...early }, payload.subarray(0, 232)));
-  buses[1]!.publish(gradientSubjects(JOB).reduce(7, "w-0", "w-x"), encodeFrame(header, payload));
+  buses[1]!.publish(gradientSubjects(JOB).reduceScatter(7, "w-0", "w-x"), encodeFrame(header, payload));
   buses[1]!.publish(subject, encodeFrame({ ...header, jobHash: termHash(JOB, "s-2", ROUND.term) }, payload));
   buses[1]!.publish(subject, encodeFrame({ ...header, attempt: 0 }, payload));
   buses[1]!.publish(subject, new Uint8Array([1, 2, 3]));
@@ -324,9 +324,14 @@ Deno.test("another term has rounds of its own, also under the same or smaller nu
     // What somebody had under the same numbers, and says late.
     for (const past of [5, 6, 9].filter((other) => other < term)) {
       const place = { senderIndex: 1, ownerIndex: 0, chunkIndex: 0, chunkCount: 2, elementOffset: 0 };
-      const header = { ...round, kind: "reduce", codec: "i32", jobHash: termHash(JOB, "", past) } as const;
+      const header = {
+        ...round,
+        kind: "reduce_scatter",
+        codec: "i32",
+        jobHash: termHash(JOB, "", past),
+      } as const;
       const frame = encodeFrame({ ...header, ...place }, wrong.subarray(0, 256));
-      fleet.buses[1]!.publish(gradientSubjects(JOB).reduce(generation, "w-0", "w-1"), frame);
+      fleet.buses[1]!.publish(gradientSubjects(JOB).reduceScatter(generation, "w-0", "w-1"), frame);
     }
     for (const result of await drive(fleet.clock, running)) assert(equal(result, plainSum(all)));
   }
@@ -334,13 +339,13 @@ Deno.test("another term has rounds of its own, also under the same or smaller nu
   fleet.close();
 });
 
-Deno.test("a sender waits for receipts when its window is full", async () => {
+Deno.test("a sender waits for acks when its window is full", async () => {
   let inFlight = 0;
   let most = 0;
   const wrap = (bus: Bus, index: number): Bus => ({
     ...bus,
     publish: (subject, data) => {
-      if (index === 0 && subject.includes(".rs.")) most = Math.max(most, ++inFlight);
+      if (index === 0 && subject.includes(".reduce_scatter.")) most = Math.max(most, ++inFlight);
       // Nothing that the second worker says is heard.
       if (index === 0) bus.publish(subject, data);
     },
@@ -365,7 +370,7 @@ Deno.test("the event loop turns between two chunks, also between those that came
   const wrap = (bus: Bus, index: number): Bus => ({
     ...bus,
     publish: (subject, data) => {
-      if (!subject.includes(".nack.")) count(index);
+      if (!subject.includes(".ack.")) count(index);
       bus.publish(subject, data);
     },
   });

@@ -13,7 +13,7 @@ const MIN_CHUNKS_OF_RANGE = 16;
 const CREDIT_BYTES = 16 * MIB;
 /** … and all others together to one, which has to stay below the broker's limit for a slow consumer (64 MiB). */
 const SHARED_CREDIT_BYTES = 48 * MIB;
-/** A window of fewer chunks would stand still between a chunk and its receipt. */
+/** A window of fewer chunks would stand still between a chunk and its ack. */
 const MIN_WINDOW_CHUNKS = 4;
 
 /** The fewest elements that a codec sends together, and what they take. */

@@ -1,4 +1,4 @@
-/** Which chunks of a range there are, as a bitmap that can travel in a receipt. */
+/** Which chunks of a range there are, as a bitmap that can travel in an ack. */
 export interface ChunkSet {
   /** False where it was in already. */
   add(chunk: number): boolean;

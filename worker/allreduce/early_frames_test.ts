@@ -7,7 +7,7 @@ function frameOf(step: number, attempt: number, elements = 4): EarlyFrame {
   return {
     sender: "w-a",
     frame: {
-      kind: "reduce",
+      kind: "reduce_scatter",
       codec: "i32",
       jobHash: HASH,
       generation: 1,

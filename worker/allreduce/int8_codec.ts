@@ -1,6 +1,6 @@
 /**
  * A quarter of the bytes: sums as 8 bits each, what that loses carried over to the next step. The owner adds what the payloads
- * say, quantises the total once, and takes what it broadcasts as the result itself: all replicas get the same bits. Its
+ * say, quantises the total once, and takes what it allGathers as the result itself: all replicas get the same bits. Its
  * own loss, that of the total, is carried over with its own sums.
  *
  * Whoever did the work decides what is lost where, so the result depends on it (decision 0008).

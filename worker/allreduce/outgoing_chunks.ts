@@ -37,7 +37,7 @@ export function createOutgoingChunks(
   let inFlight = 0;
 
   function confirmOne(receiver: number, chunk: number): void {
-    // Nobody can have what was not sent: a receipt that says so is not believed.
+    // Nobody can have what was not sent: an ack that says so is not believed.
     if (!sent.has(chunk) || !arrived.get(receiver)?.add(chunk)) return;
     if (--unconfirmed[chunk]! === 0) inFlight--;
   }

@@ -62,7 +62,7 @@ Deno.test("chunks go in the order in which they become ready", () => {
   assertEquals([outgoing.wasSent(2), outgoing.wasSent(1)], [true, false]);
 });
 
-Deno.test("a receipt for what was never sent, or of a stranger, is not believed", () => {
+Deno.test("an ack for what was never sent, or of a stranger, is not believed", () => {
   const outgoing = offered(3, [1], 1);
   outgoing.next();
   outgoing.confirm(1, setOf(3, [1, 2]));

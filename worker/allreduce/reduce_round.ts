@@ -4,7 +4,7 @@
  *
  * Each member owns a range. It adds everybody's chunks of that range as they come, in any order, which is
  * exact because they are integers (`round_codec.ts` says how they travel). As soon as it has one chunk of
- * everybody, it broadcasts the sum of that chunk. A broadcast chunk is also the owner's receipt for our part
+ * everybody, it publishes the sum of that chunk. An all_gather chunk is also the owner's ack for our part
  * of it, so the gradient can be overwritten with the result in place.
  */
 import { encodeFrame, FRAME_HEADER_BYTES } from "../../shared/protocol/tensor_frame.ts";
@@ -22,7 +22,7 @@ import type { Scratch } from "./scratch.ts";
 export interface RoundSender {
   toOwner(member: number, frame: Uint8Array): void;
   toAll(frame: Uint8Array): void;
-  receipt(member: number, frame: Uint8Array): void;
+  ack(member: number, frame: Uint8Array): void;
 }
 
 export interface RoundOptions {
@@ -46,8 +46,8 @@ export type Reception = "used" | "duplicate" | "mismatched";
 /** Chunks that have not come from one member: of its sums for us, and of its finished range. */
 export interface MissingFrom {
   readonly member: number;
-  readonly reduceChunks: number;
-  readonly broadcastChunks: number;
+  readonly reduceScatterChunks: number;
+  readonly allGatherChunks: number;
 }
 
 export interface ReduceRound {
@@ -66,8 +66,8 @@ export interface ReduceRound {
   readonly chunksRepeated: number;
 }
 
-/** Receipts come after so many parts of a window: often enough that the sender need not wait for them. */
-const RECEIPTS_PER_WINDOW = 4;
+/** Acks come after so many parts of a window: often enough that the sender need not wait for them. */
+const ACKS_PER_WINDOW = 4;
 
 /** What comes in from one member: its sums for our range, or its finished range. */
 interface Incoming {
@@ -86,27 +86,27 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     arrived: createChunkSet(chunkCount),
     unconfirmed: 0,
   });
-  const reduceIn = new Map(others.map((member) => [member, incoming(ownCount)]));
-  const broadcastIn = new Map(others.map((member) => [member, incoming(counts[member]!)]));
-  const reduceOut = new Map(
+  const reduceScatterIn = new Map(others.map((member) => [member, incoming(ownCount)]));
+  const allGatherIn = new Map(others.map((member) => [member, incoming(counts[member]!)]));
+  const reduceScatterOut = new Map(
     others.map((member) => [member, createOutgoingChunks(counts[member]!, [member], windowChunks)]),
   );
-  const broadcastOut = createOutgoingChunks(ownCount, others, windowChunks);
-  const receiptEvery = Math.max(1, Math.floor(windowChunks / RECEIPTS_PER_WINDOW));
-  let broadcastsLeft = counts.reduce((sum, count) => sum + count, 0) - ownCount;
+  const allGatherOut = createOutgoingChunks(ownCount, others, windowChunks);
+  const ackEvery = Math.max(1, Math.floor(windowChunks / ACKS_PER_WINDOW));
+  let allGatherLeft = counts.reduce((sum, count) => sum + count, 0) - ownCount;
   let ownLeft = ownCount;
   let bytesSent = 0;
   let chunksRepeated = 0;
 
-  for (const [member, outgoing] of reduceOut) {
+  for (const [member, outgoing] of reduceScatterOut) {
     for (let chunk = 0; chunk < counts[member]!; chunk++) outgoing.offer(chunk);
   }
   // Each member begins with another owner, so that not all of them send to the first one first.
   const streams: { member: number; outgoing: OutgoingChunks }[] = [
     ...others.filter((member) => member > selfIndex),
     ...others.filter((member) => member < selfIndex),
-  ].map((member) => ({ member, outgoing: reduceOut.get(member)! }));
-  streams.push({ member: selfIndex, outgoing: broadcastOut });
+  ].map((member) => ({ member, outgoing: reduceScatterOut.get(member)! }));
+  streams.push({ member: selfIndex, outgoing: allGatherOut });
   let turn = 0;
 
   /** Null where the frame's place is not exactly that of a chunk. */
@@ -122,19 +122,19 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
 
   function receive(frame: TensorFrame): Reception {
     switch (frame.kind) {
-      case "reduce":
+      case "reduce_scatter":
         return receiveReduce(frame);
-      case "broadcast":
-        return receiveBroadcast(frame);
-      case "receipt":
-        return receiveReceipt(frame);
+      case "all_gather":
+        return receiveAllGather(frame);
+      case "ack":
+        return receiveAck(frame);
       case "state":
         return "mismatched";
     }
   }
 
   function receiveReduce(frame: TensorFrame): Reception {
-    const from = reduceIn.get(frame.senderIndex);
+    const from = reduceScatterIn.get(frame.senderIndex);
     const place = placeOf(frame);
     if (from === undefined || place === null || frame.ownerIndex !== selfIndex) return "mismatched";
     const chunk = frame.chunkIndex;
@@ -148,33 +148,33 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
       codec.finish(place);
       check.has(selfIndex, place);
       ownLeft--;
-      broadcastOut.offer(chunk);
+      allGatherOut.offer(chunk);
     }
     return "used";
   }
 
-  function receiveBroadcast(frame: TensorFrame): Reception {
-    const from = broadcastIn.get(frame.senderIndex);
+  function receiveAllGather(frame: TensorFrame): Reception {
+    const from = allGatherIn.get(frame.senderIndex);
     const place = placeOf(frame);
     if (from === undefined || place === null || frame.ownerIndex !== frame.senderIndex) return "mismatched";
-    const ours = reduceOut.get(frame.senderIndex)!;
+    const ours = reduceScatterOut.get(frame.senderIndex)!;
     // A sum without our part is none; and its place still holds our part.
     if (!ours.wasSent(frame.chunkIndex)) return "mismatched";
     if (!from.arrived.add(frame.chunkIndex)) return "duplicate";
     ours.confirmOne(frame.senderIndex, frame.chunkIndex);
     codec.takeResult(place, frame.payload);
     check.has(frame.senderIndex, place);
-    broadcastsLeft--;
+    allGatherLeft--;
     confirm(frame.senderIndex, frame.senderIndex, from);
     return "used";
   }
 
-  function receiveReceipt(frame: TensorFrame): Reception {
+  function receiveAck(frame: TensorFrame): Reception {
     const receiver = frame.senderIndex;
     const isForSums = frame.ownerIndex === receiver;
-    const outgoing = isForSums ? reduceOut.get(receiver) : broadcastOut;
+    const outgoing = isForSums ? reduceScatterOut.get(receiver) : allGatherOut;
     if (outgoing === undefined || (!isForSums && frame.ownerIndex !== selfIndex)) return "mismatched";
-    if (!reduceOut.has(receiver)) return "mismatched";
+    if (!reduceScatterOut.has(receiver)) return "mismatched";
     const [wantsRest, ...words] = frame.payload;
     const arrived = chunkSetOf(Int32Array.from(words), counts[frame.ownerIndex]!);
     if (arrived === null) return "mismatched";
@@ -201,7 +201,7 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     const payload = isOwn ? codec.encodeResult(place) : codec.encodeSums(place);
     if (!isOwn && receiver === null) check.gave(owner, place, payload);
     const memory = frameScratch.take(FRAME_HEADER_BYTES + payload.byteLength);
-    const header = headerOf(isOwn ? "broadcast" : "reduce", owner, chunk, place.offset);
+    const header = headerOf(isOwn ? "all_gather" : "reduce_scatter", owner, chunk, place.offset);
     const frame = encodeFrame(header, payload, memory);
     if (!isOwn) sender.toOwner(owner, frame);
     // A broadcast chunk that one member lost goes to that one alone.
@@ -213,40 +213,40 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
 
   function headerOf(kind: FrameKind, ownerIndex: number, chunkIndex: number, elementOffset: number) {
     const chunkCount = counts[ownerIndex]!;
-    const frameCodec = kind === "receipt" ? "i32" : codec.frameCodec;
+    const frameCodec = kind === "ack" ? "i32" : codec.frameCodec;
     const place = { senderIndex: selfIndex, ownerIndex, chunkIndex, chunkCount, elementOffset };
     return { ...options.header, kind, codec: frameCodec, ...place };
   }
 
-  function sendReceipt(member: number, ownerIndex: number, from: Incoming, wantsRest: boolean): void {
+  function sendAck(member: number, ownerIndex: number, from: Incoming, wantsRest: boolean): void {
     const payload = new Int32Array(1 + from.arrived.words.length);
     payload[0] = wantsRest ? 1 : 0;
     payload.set(from.arrived.words, 1);
     from.unconfirmed = 0;
-    const header = headerOf("receipt", ownerIndex, 0, ranges[ownerIndex]!.offset);
-    sender.receipt(member, encodeFrame(header, payload));
+    const header = headerOf("ack", ownerIndex, 0, ranges[ownerIndex]!.offset);
+    sender.ack(member, encodeFrame(header, payload));
   }
 
   function confirm(member: number, ownerIndex: number, from: Incoming): void {
-    if (++from.unconfirmed >= receiptEvery || from.arrived.isFull) {
-      sendReceipt(member, ownerIndex, from, false);
+    if (++from.unconfirmed >= ackEvery || from.arrived.isFull) {
+      sendAck(member, ownerIndex, from, false);
     }
   }
 
   function askForMissing(): void {
     for (const member of others) {
-      const [sumsIn, rangeIn] = [reduceIn.get(member)!, broadcastIn.get(member)!];
-      if (!sumsIn.arrived.isFull) sendReceipt(member, selfIndex, sumsIn, true);
-      if (!rangeIn.arrived.isFull) sendReceipt(member, member, rangeIn, true);
+      const [sumsIn, rangeIn] = [reduceScatterIn.get(member)!, allGatherIn.get(member)!];
+      if (!sumsIn.arrived.isFull) sendAck(member, selfIndex, sumsIn, true);
+      if (!rangeIn.arrived.isFull) sendAck(member, member, rangeIn, true);
     }
   }
 
   function missing(): MissingFrom[] {
     return others.map((member) => ({
       member,
-      reduceChunks: ownCount - reduceIn.get(member)!.arrived.size,
-      broadcastChunks: counts[member]! - broadcastIn.get(member)!.arrived.size,
-    })).filter(({ reduceChunks, broadcastChunks }) => reduceChunks + broadcastChunks > 0);
+      reduceScatterChunks: ownCount - reduceScatterIn.get(member)!.arrived.size,
+      allGatherChunks: counts[member]! - allGatherIn.get(member)!.arrived.size,
+    })).filter(({ reduceScatterChunks, allGatherChunks }) => reduceScatterChunks + allGatherChunks > 0);
   }
 
   return {
@@ -255,7 +255,7 @@ export function createReduceRound(options: RoundOptions): ReduceRound {
     askForMissing,
     missing,
     get isComplete() {
-      return broadcastsLeft === 0 && ownLeft === 0 && broadcastOut.isSent;
+      return allGatherLeft === 0 && ownLeft === 0 && allGatherOut.isSent;
     },
     checksums: check.sums,
     get bytesSent() {

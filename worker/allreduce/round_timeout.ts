@@ -18,8 +18,8 @@ export class RoundTimeout extends LoraFleetError {
     members: readonly string[],
     missing: readonly MissingFrom[],
   ) {
-    const owed = missing.slice(0, NAMED_MEMBERS).map(({ member, reduceChunks, broadcastChunks }) =>
-      `${members[member]} (${reduceChunks} of its sums, ${broadcastChunks} of its finished range)`
+    const owed = missing.slice(0, NAMED_MEMBERS).map(({ member, reduceScatterChunks, allGatherChunks }) =>
+      `${members[member]} (${reduceScatterChunks} of its sums, ${allGatherChunks} of its finished range)`
     );
     const more = missing.length > NAMED_MEMBERS ? ` and ${missing.length - NAMED_MEMBERS} more` : "";
     super(
@@ -27,9 +27,9 @@ export class RoundTimeout extends LoraFleetError {
       `the all-reduce of ${describeRound(round)} is not done after ${deadlineMs} ms: ` +
         (missing.length > 0
           ? `chunks are missing from ${owed.join(", ")}${more}`
-          : "all has arrived, and the last of the own range waits for receipts"),
+          : "all has arrived, and the last of the own range waits for acks"),
     );
-    const late = missing.filter(({ reduceChunks }) => reduceChunks > 0);
+    const late = missing.filter(({ reduceScatterChunks }) => reduceScatterChunks > 0);
     this.suspects = (late.length > 0 ? late : missing).map(({ member }) => members[member]!);
   }
 }

@@ -67,7 +67,7 @@ export interface MicroBatchResult {
   /** Sum of the cross entropy over the tokens that count, in nats. */
   readonly lossSum: number;
   /** Tokens that count in the loss. */
-  readonly targetCount: number;
+  readonly labelCount: number;
   /** Largest |gradient| of each LoRA tensor, in the layout's order. NaN or Infinity where the gradient has one. */
   readonly maxAbs: Float32Array;
 }
@@ -77,7 +77,7 @@ export interface UpdateRequest {
   readonly sums: Int32Array;
   readonly exponents: Int8Array;
   /** Tokens that counted in the loss over all micro-batches of the step; divided by once. */
-  readonly targetCount: number;
+  readonly labelCount: number;
   /** Of an outer step: replicas whose pseudo-gradients are in the sums; it divides by them instead. */
   readonly replicaCount?: number;
   /** This step's learning rate, computed by the coordinator so that all workers use the same bits. */

@@ -18,7 +18,7 @@ function longDocument(length: number, vocabSize: number): MicroBatch {
   const tokens = Uint32Array.from({ length }, (_, t) => t * 7919 % vocabSize);
   return {
     tokens,
-    targets: Int32Array.from(tokens, (_, t) => tokens[(t + 1) % length]!),
+    labels: Int32Array.from(tokens, (_, t) => tokens[(t + 1) % length]!),
     positions: Uint32Array.from(tokens, (_, t) => t),
     segmentStarts: new Uint32Array(length),
   };

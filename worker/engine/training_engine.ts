@@ -1,7 +1,7 @@
 // deno-lint-ignore-file require-await -- errors are rejections, also where nothing is waited for
 /** The engine: a model on one GPU, its optimizer state in host memory. Runs in a thread of its own (engine_thread.ts). */
 import { LoraFleetError } from "../../shared/errors.ts";
-import { countTargets, type MicroBatch } from "../../shared/data/micro_batch.ts";
+import { countLabels, type MicroBatch } from "../../shared/data/micro_batch.ts";
 import { Gpu } from "../device/gpu.ts";
 import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradient_sums.ts";
 import { gradientCheckOf, tiesToEven } from "../step/gradient_check.ts";
@@ -82,7 +82,7 @@ export class TrainingEngine implements Engine {
     const [loss, maxBits] = await gpu.readAll([workspace.loss, flat.gradientMaxBits]);
     return {
       lossSum: new Float32Array(loss!)[0]!,
-      targetCount: countTargets(batch),
+      labelCount: countLabels(batch),
       maxAbs: new Float32Array(maxBits!),
     };
   }

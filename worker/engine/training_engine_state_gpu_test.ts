@@ -56,7 +56,7 @@ Deno.test("a rollback leaves nothing of an attempt, before its update and after 
   await engine.accumulate(exponents);
   const sums = await engine.takeSums();
   assert(sums.some((sum) => sum !== 0));
-  await engine.update({ sums, exponents, targetCount: 3, ...optimizerOf(golden, 2) });
+  await engine.update({ sums, exponents, labelCount: 3, ...optimizerOf(golden, 2) });
   await engine.rollback();
   const error = await assertRejects(() => engine.commit(), LoraFleetError, "no update");
   assertEquals(error.code, "conflict");
@@ -101,7 +101,7 @@ Deno.test("the sums of a gradient are its elements, rounded, times the tensor's 
 
 Deno.test("sums of another length than the adapter's are refused", async () => {
   await restart();
-  const request = { exponents: new Int8Array(28), targetCount: 1, ...optimizerOf(golden, 2) };
+  const request = { exponents: new Int8Array(28), labelCount: 1, ...optimizerOf(golden, 2) };
   await assertRejects(
     () => engine.update({ ...request, sums: new Int32Array(64) }),
     RangeError,

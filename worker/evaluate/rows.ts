@@ -76,10 +76,10 @@ function endMarksOf(examples: readonly Example[], tokenizer: Tokenizer): Set<num
   const specials = new Set(tokenizer.addedTokens.filter(({ special }) => special).map(({ id }) => id));
   const isBlank = (token: number) => tokenizer.decode([token]).trim() === "";
   const marks = new Set<number>();
-  for (const { tokens, trained } of examples) {
-    let last = trained.lastIndexOf(1);
-    while (trained[last] === 1 && !specials.has(tokens[last]!) && isBlank(tokens[last]!)) last--;
-    if (trained[last] === 1 && specials.has(tokens[last]!)) marks.add(tokens[last]!);
+  for (const { tokens, completionMask } of examples) {
+    let last = completionMask.lastIndexOf(1);
+    while (completionMask[last] === 1 && !specials.has(tokens[last]!) && isBlank(tokens[last]!)) last--;
+    if (completionMask[last] === 1 && specials.has(tokens[last]!)) marks.add(tokens[last]!);
   }
   return marks;
 }
@@ -90,9 +90,12 @@ function endMarksOf(examples: readonly Example[], tokenizer: Tokenizer): Set<num
  * Templates such as ChatML write a line break after the stop token, and training may count it as part of the turn. A
  * model that answers never gets there: it ends with its first stop token, and so does the expected answer.
  */
-export function questionOf({ tokens, trained }: Example, stopTokens: ReadonlySet<number>): Question | null {
-  const end = trained.lastIndexOf(1) + 1;
-  const start = trained.lastIndexOf(0, end - 1) + 1;
+export function questionOf(
+  { tokens, completionMask }: Example,
+  stopTokens: ReadonlySet<number>,
+): Question | null {
+  const end = completionMask.lastIndexOf(1) + 1;
+  const start = completionMask.lastIndexOf(0, end - 1) + 1;
   if (start === 0) return null;
   const answer = tokens.subarray(start, end);
   const stop = answer.findIndex((token) => stopTokens.has(token));

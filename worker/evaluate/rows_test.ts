@@ -48,8 +48,9 @@ Deno.test("of a chat the last assistant turn is asked for, after all that came b
 
 Deno.test("an answer ends with its first stop token, whatever the template writes after it", async () => {
   // 0 is the stop token; 15 stands for the line break that ChatML writes behind it.
-  const question = (tokens: number[], trained: number[]) =>
-    questionOf({ tokens: Uint32Array.from(tokens), trained: Uint8Array.from(trained) }, stop)?.expected;
+  const question = (tokens: number[], completionMask: number[]) =>
+    questionOf({ tokens: Uint32Array.from(tokens), completionMask: Uint8Array.from(completionMask) }, stop)
+      ?.expected;
   assertEquals(question([10, 11, 0, 15], [0, 1, 1, 1]), Uint32Array.of(11));
   assertEquals(question([10, 11, 0, 0, 15], [0, 1, 1, 1, 1]), Uint32Array.of(11));
   assertEquals(question([10, 0, 15], [0, 1, 1]), Uint32Array.of());
@@ -91,7 +92,8 @@ Deno.test("plain text counts in the loss and asks nothing", async () => {
 
 Deno.test("the answer is the last run of trained tokens", () => {
   const tokens = Uint32Array.of(10, 11, 12, 13, 14, 0, 15);
-  const question = (...trained: number[]) => questionOf({ tokens, trained: Uint8Array.from(trained) }, stop);
+  const question = (...completionMask: number[]) =>
+    questionOf({ tokens, completionMask: Uint8Array.from(completionMask) }, stop);
   const found = (prompt: number[], expected: number[]) => ({
     prompt: Uint32Array.from(prompt),
     expected: Uint32Array.from(expected),

@@ -1,7 +1,7 @@
 /** What a model is worth on a dataset: its mean loss, and its greedy answers to the dataset's questions. */
 import type { Example } from "../../shared/data/example.ts";
 import { packRows, toMicroBatch } from "../../shared/data/packing.ts";
-import { countTargets } from "../../shared/data/micro_batch.ts";
+import { countLabels } from "../../shared/data/micro_batch.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { EvaluationRows, Question } from "./rows.ts";
 import { flattenAdapter } from "../model/adapter_flat.ts";
@@ -52,13 +52,13 @@ export async function loadForEvaluation(
 /** Mean cross entropy of the trained tokens of all documents, in nats. */
 export async function meanLossOf(model: LanguageModel, examples: readonly Example[]): Promise<number> {
   let lossSum = 0;
-  let targetCount = 0;
+  let labelCount = 0;
   for (const row of packRows(examples, "bfd", model.maxTokens)) {
     const batch = toMicroBatch([row]);
     lossSum += await model.evaluate(batch);
-    targetCount += countTargets(batch);
+    labelCount += countLabels(batch);
   }
-  return lossSum / targetCount;
+  return lossSum / labelCount;
 }
 
 /** The greedy answer to each question, in tokens. */

@@ -96,7 +96,7 @@ inWorld("a gradient that somebody else's is counted for never gets into the sums
   for (const index of [0, 1]) await coordinator.enqueue(index);
   await world.until("both are claimed", () => coordinator.claims.length === 2);
   await world.until("one is added", () => worker!.engine.callCounts.accumulate === 1);
-  coordinator.announce({ phase: "reduce", ledger: [0, 0], targetCount: 8 });
+  coordinator.announce({ phase: "reduce", ledger: [0, 0], labelCount: 8 });
   await world.until("it objects to the ledger", () => coordinator.failures.length === 1);
   assertMatch(coordinator.failures[0]!.reason, /gives this worker \[0,1\], its sums hold \[1\]/);
   assertEquals(coordinator.failures[0]!.suspects, ["w-a"]);
@@ -183,7 +183,7 @@ inWorld("a new attempt ends what is going on in the old one", async (world) => {
   coordinator.announce({
     phase: "reduce",
     ledger: owner,
-    targetCount: 8,
+    labelCount: 8,
     members: coordinator.state.members,
   });
   await world.until("the round is entered", () => workers[0]!.engine.callCounts.takeSums === 1);
@@ -204,7 +204,7 @@ inWorld("a round that nobody else enters ends at its deadline, and says who is t
   coordinator.begin(1, 1, { members });
   for (const index of [0, 1]) await coordinator.enqueue(index);
   await world.until("both are claimed", () => coordinator.claims.length === 2);
-  coordinator.announce({ phase: "reduce", ledger: [0, 0], targetCount: 8, roundMs: 5000 });
+  coordinator.announce({ phase: "reduce", ledger: [0, 0], labelCount: 8, roundMs: 5000 });
   await world.until("it gives up", () => coordinator.failures.length === 1, 6000);
   assertEquals(coordinator.failures[0]!.suspects, ["w-x"]);
   assertMatch(coordinator.failures[0]!.reason, /not done after 5000 ms/);
@@ -218,7 +218,7 @@ inWorld("a round is done again with other members, and nothing is computed twice
   coordinator.begin(1, 1, { members: both });
   await coordinator.enqueue(0);
   await world.until("it is claimed", () => coordinator.claims.length === 1);
-  coordinator.announce({ phase: "reduce", ledger: [0, 1], targetCount: 8 });
+  coordinator.announce({ phase: "reduce", ledger: [0, 1], labelCount: 8 });
   await world.until("the round is entered", () => worker!.engine.callCounts.takeSums === 1);
   // The other one is lost: its micro-batch is done again, and the round with it.
   coordinator.announce({ phase: "compute", members: alone, generation: 900, ledger: [] });
@@ -313,7 +313,7 @@ inWorld("an update that was committed unheard is committed after joining again",
   coordinator.begin(1, 1);
   for (const index of [0, 1]) await coordinator.enqueue(index);
   await world.until("both are claimed", () => coordinator.claims.length === 2);
-  coordinator.announce({ phase: "reduce", ledger: [0, 0], targetCount: 8 });
+  coordinator.announce({ phase: "reduce", ledger: [0, 0], labelCount: 8 });
   await world.until("the update is there", () => coordinator.updates.length === 1);
   coordinator.crash();
   await world.clock.advance(5000);
@@ -514,7 +514,7 @@ inWorld("draining finishes the attempt first", async (world) => {
   const ledger = [0, 1].map((index) =>
     coordinator.claims.find((claim) => claim.index === index)!.worker === "w-a" ? 0 : 1
   );
-  coordinator.announce({ phase: "reduce", ledger, targetCount: 8 });
+  coordinator.announce({ phase: "reduce", ledger, labelCount: 8 });
   await world.until("both have the update", () => coordinator.updates.length === 2);
   assertEquals(coordinator.left, []);
   const committed = { step: 1, digest: coordinator.updates[0]!.digest };
@@ -617,7 +617,7 @@ inWorld("a step without a target token is a failure, not a division by zero", as
   coordinator.begin(1, 1);
   for (const index of [0, 1]) await coordinator.enqueue(index);
   await world.until("both are claimed", () => coordinator.claims.length === 2);
-  coordinator.announce({ phase: "reduce", ledger: [0, 0], targetCount: 0 });
+  coordinator.announce({ phase: "reduce", ledger: [0, 0], labelCount: 0 });
   await world.until("it says so", () => coordinator.failures.length === 1);
   assertMatch(coordinator.failures[0]!.reason, /norm is NaN over 0 target tokens/);
   assertEquals(coordinator.failures[0]!.suspects, []);
@@ -705,25 +705,25 @@ inWorld(
 );
 
 inWorld(
-  "orders: an audit is computed once and is in no sums, a claim is as good as one of the queue",
+  "assignments: an audit is computed once and is in no sums, a claim is as good as one of the queue",
   async (world) => {
     const { coordinator } = world;
     const [worker, other] = await startFleet(world, ["w-a", "w-b"]);
-    const orders = [
+    const assignments = [
       { id: 5, index: 0, worker: "w-a", purpose: "audit" as const },
       { id: 6, index: 1, worker: "w-a", purpose: "claim" as const },
     ];
-    coordinator.begin(1, 1, { orders });
+    coordinator.begin(1, 1, { assignments });
     await world.until("both are reported", () => coordinator.claims.length === 2);
     // Announced again and again, and done once.
     await world.clock.advance(3000);
-    coordinator.announce({ orders });
+    coordinator.announce({ assignments });
     await world.clock.advance(3000);
     assertEquals(coordinator.claims.map(({ index, audit }) => [index, audit]), [[0, 5], [1, null]]);
     assertMatch(coordinator.claims[0]!.gradientDigest!, /^[0-9a-f]{64}$/);
     const { computeGradient, accumulate } = worker!.engine.callCounts;
     assertEquals([computeGradient, accumulate, other!.engine.callCounts.computeGradient], [2, 1, undefined]);
-    coordinator.announce({ orders: [], phase: "reduce", ledger: [null, 0], targetCount: 4 });
+    coordinator.announce({ assignments: [], phase: "reduce", ledger: [null, 0], labelCount: 4 });
     await world.until("both have the update", () => coordinator.updates.length === 2);
     assertEquals(coordinator.updates[0]!.digest, coordinator.updates[1]!.digest);
     assertEquals(coordinator.failures, []);
@@ -736,26 +736,26 @@ inWorld("a worker that has the micro-batch in its sums audits it without adding 
   coordinator.begin(1, 1);
   await coordinator.enqueue(0, { audit: true });
   await world.until("it is added", () => worker!.engine.callCounts.accumulate === 1);
-  coordinator.announce({ orders: [{ id: 1, index: 0, worker: "w-a", purpose: "audit" }] });
+  coordinator.announce({ assignments: [{ id: 1, index: 0, worker: "w-a", purpose: "audit" }] });
   await world.until("it has answered", () => coordinator.claims.length === 2);
   assertEquals(coordinator.claims[1]!.gradientDigest, coordinator.claims[0]!.gradientDigest);
-  coordinator.announce({ orders: [{ id: 2, index: 0, worker: "w-a", purpose: "claim" }] });
+  coordinator.announce({ assignments: [{ id: 2, index: 0, worker: "w-a", purpose: "claim" }] });
   await world.clock.advance(3000);
   assertEquals([worker!.engine.callCounts.accumulate, coordinator.claims.length], [1, 2]);
 });
 
 inWorld(
-  "an order that stands no more is not waited for: the worker takes part in the round",
+  "an assignment that stands no more is not waited for: the worker takes part in the round",
   async (world) => {
     const { coordinator, clock } = world;
     await startFleet(world, ["w-a", "w-b"]);
     coordinator.givesItems = false;
-    coordinator.begin(1, 1, { orders: [{ id: 1, index: 0, worker: "w-a", purpose: "claim" }] });
+    coordinator.begin(1, 1, { assignments: [{ id: 1, index: 0, worker: "w-a", purpose: "claim" }] });
     await clock.advance(2000);
     // Somebody else's was counted meanwhile.
     for (const index of [0, 1]) await coordinator.enqueue(index);
     await world.until("w-b has both", () => coordinator.claims.length === 2);
-    coordinator.announce({ orders: [], phase: "reduce", ledger: [1, 1], targetCount: 8 });
+    coordinator.announce({ assignments: [], phase: "reduce", ledger: [1, 1], labelCount: 8 });
     const announcedAt = clock.now();
     await world.until("both have the update", () => coordinator.updates.length === 2);
     assertLess(clock.now() - announcedAt, 1000);

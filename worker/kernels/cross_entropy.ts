@@ -13,7 +13,7 @@ const stats = defineKernel({
   label: "cross_entropy_stats",
   source: statsSource,
   params: { columns: "u32", firstColumn: "u32" },
-  bindings: { logits: "read f32", targets: "read u32", stats: "read_write f32" },
+  bindings: { logits: "read f32", labels: "read u32", stats: "read_write f32" },
 });
 
 const loss = defineKernel({
@@ -25,23 +25,23 @@ const loss = defineKernel({
 
 const backward = defineKernel({
   label: "cross_entropy_backward",
-  // d loss / d logit = softmax − one-hot of the target; the loss is a sum over rows, not a mean.
+  // d loss / d logit = softmax − one-hot of the label; the loss is a sum over rows, not a mean.
   source: `
 fn element(index: u32) {
   let row = index / params.columns;
   let softmax = exp(logits[index] - stats[row * 3u]) / stats[row * 3u + 1u];
-  let hit = targets[row] == params.firstColumn + index % params.columns;
+  let hit = labels[row] == params.firstColumn + index % params.columns;
   logits[index] = softmax - select(0.0, 1.0, hit);
 }` + LINEAR_MAIN,
   params: { count: "u32", columns: "u32", firstColumn: "u32" },
-  bindings: { logits: "read_write f32", targets: "read u32", stats: "read f32" },
+  bindings: { logits: "read_write f32", labels: "read u32", stats: "read f32" },
 });
 
 /** A chunk's logits [rows, columns], the columns [firstColumn, firstColumn + columns) of the vocabulary. */
 interface Chunk {
   logits: GpuTensor;
   /** The id that each row should predict [rows]. */
-  targets: GpuTensor;
+  labels: GpuTensor;
   /** [rows, 3] */
   stats: GpuTensor;
   rows: number;
@@ -51,8 +51,8 @@ interface Chunk {
 
 /** Adds a chunk to the stats [rows, 3]; chunks must come in ascending order, starting with column 0. */
 export function encodeCrossEntropyStats(pass: Pass, call: Chunk): void {
-  const { logits, targets, stats: rowStats, rows, columns, firstColumn } = call;
-  const tensors = { logits, targets, stats: rowStats };
+  const { logits, labels, stats: rowStats, rows, columns, firstColumn } = call;
+  const tensors = { logits, labels, stats: rowStats };
   pass.dispatch(stats, { params: { columns, firstColumn }, tensors, groups: [rows] });
 }
 
@@ -67,8 +67,8 @@ export function encodeCrossEntropyLoss(
 
 /** Replaces a chunk's logits by the gradient of the summed loss, after the stats of every chunk. */
 export function encodeCrossEntropyBackward(pass: Pass, call: Chunk): void {
-  const { logits, targets, stats: rowStats, rows, columns, firstColumn } = call;
+  const { logits, labels, stats: rowStats, rows, columns, firstColumn } = call;
   const count = rows * columns;
-  const tensors = { logits, targets, stats: rowStats };
+  const tensors = { logits, labels, stats: rowStats };
   pass.dispatch(backward, { params: { count, columns, firstColumn }, tensors, groups: linearGroups(count) });
 }

@@ -25,14 +25,14 @@ for (const [rows, columns, split] of CASES) {
     const prng = testPrng(`cross entropy ${rows} ${columns}`);
     const logits = randomNormal(prng, rows * columns, 5);
     logits[0] = 120; // exp(120) is beyond f32
-    const targets = Uint32Array.from({ length: rows }, () => prng.below(columns));
-    const { loss, gradient } = crossEntropyCpu(logits, targets, columns);
+    const labels = Uint32Array.from({ length: rows }, () => prng.below(columns));
+    const { loss, gradient } = crossEntropyCpu(logits, labels, columns);
     const rest = columns - split;
     const low = columnsOf(logits, columns, 0, split);
     const high = rest > 0 ? columnsOf(logits, columns, split, rest) : new Float32Array(1);
     await checkKernel({
       label: `cross entropy ${rows}×${columns}`,
-      inputs: { targets, stats: new Float32Array(rows * 3) },
+      inputs: { labels, stats: new Float32Array(rows * 3) },
       initial: { low, high },
       expected: {
         loss: [loss],
@@ -40,7 +40,7 @@ for (const [rows, columns, split] of CASES) {
         high: rest > 0 ? columnsOf(gradient, columns, split, rest) : [0],
       },
       encode: (pass, t) => {
-        const chunk = { targets: t.targets, stats: t.stats, rows };
+        const chunk = { labels: t.labels, stats: t.stats, rows };
         const chunks = [{ ...chunk, logits: t.low, columns: split, firstColumn: 0 }];
         if (rest > 0) chunks.push({ ...chunk, logits: t.high, columns: rest, firstColumn: split });
         for (const part of chunks) encodeCrossEntropyStats(pass, part);
@@ -59,11 +59,11 @@ for (const [rows, columns, split] of CASES) {
 Deno.test("cross entropy's gradient is the derivative of its loss", () => {
   const prng = testPrng("cross entropy finite differences");
   const logits = Float64Array.from(randomNormal(prng, 12));
-  const targets = [3, 0];
+  const labels = [3, 0];
   checkGradient(
     "logits",
-    (at) => crossEntropyCpu(at, targets, 6).loss,
+    (at) => crossEntropyCpu(at, labels, 6).loss,
     logits,
-    crossEntropyCpu(logits, targets, 6).gradient,
+    crossEntropyCpu(logits, labels, 6).gradient,
   );
 });

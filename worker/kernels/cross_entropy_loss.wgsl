@@ -1,4 +1,4 @@
-// loss[0] = Σ over rows of log Σ exp(logits) − logit of the target, from stats [rows, 3] of cross_entropy_stats.wgsl.
+// loss[0] = Σ over rows of log Σ exp(logits) − logit of the label, from stats [rows, 3] of cross_entropy_stats.wgsl.
 // One workgroup: every lane adds every 256th row, then a fixed tree.
 
 const LANES = 256u;

@@ -1,5 +1,5 @@
 // One vocabulary chunk of the cross entropy's running log-sum-exp. logits [rows, columns] are the chunk's; stats [rows, 3] holds
-// each row's running maximum, its Σ exp(logit − maximum), and its target's logit once the chunk with the target has passed.
+// each row's running maximum, its Σ exp(logit − maximum), and its label's logit once the chunk with the label has passed.
 //
 // One workgroup a row, summed in a fixed tree. Chunks come in ascending order; the first one starts the stats.
 
@@ -43,7 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let maximum = max(before, chunkMaximum);
     stats[row * 3u] = maximum;
     stats[row * 3u + 1u] = sumBefore * exp(before - maximum) + partial[0] * exp(chunkMaximum - maximum);
-    let targetColumn = targets[row] - params.firstColumn;
-    if (targetColumn < params.columns) { stats[row * 3u + 2u] = logits[start + targetColumn]; }
+    let labelColumn = labels[row] - params.firstColumn;
+    if (labelColumn < params.columns) { stats[row * 3u + 2u] = logits[start + labelColumn]; }
   }
 }

@@ -1,7 +1,7 @@
 /**
- * An engine whose steps are outer steps (decision 0011): its gradient is what a replica's phase has changed,
- * its optimizer is the outer one. It keeps the committed state itself and lends the engine below to one phase
- * after the other, so that whatever that one holds in the middle of a phase is never seen, told, given away
+ * An engine whose steps are outer steps (decision 0011): its gradient is what a replica's inner loop has changed,
+ * its optimizer is the outer one. It keeps the committed state itself and lends the engine below to one inner loop
+ * after the other, so that whatever that one holds in the middle of an inner loop is never seen, told, given away
  * or committed.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
@@ -19,20 +19,20 @@ import type {
 } from "../engine/engine.ts";
 import { gradientCheckOf, tiesUp } from "../step/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
-import { type InnerPhaseOptions, runInnerPhase } from "./inner_phase.ts";
+import { type InnerLoopOptions, runInnerLoop } from "./inner_loop.ts";
 import { rangeOf } from "../optimizer/adamw.ts";
 import { copyState } from "../optimizer/adamw_state.ts";
 import { nesterovUpdateTensor } from "./nesterov.ts";
 
 export interface LocalStepsOptions {
-  /** Of the inner steps; its moments begin at zero in each phase. */
+  /** Of the inner steps; its moments begin at zero in each inner loop. */
   readonly optimizer: JobAnnouncement["optimizer"];
   readonly outer: NonNullable<JobAnnouncement["localSteps"]>;
   readonly headroomBits: number;
 }
 
-/** What a phase needs besides. */
-export type PhaseRequest = Omit<InnerPhaseOptions, "optimizer" | "headroomBits">;
+/** What an inner loop needs besides. */
+export type InnerLoopRequest = Omit<InnerLoopOptions, "optimizer" | "headroomBits">;
 
 interface Loaded {
   readonly layout: GradientLayout;
@@ -40,7 +40,7 @@ interface Loaded {
   readonly committed: TrainingState;
   /** The outcome of `update`, until it is committed or rolled back. */
   readonly next: TrainingState | null;
-  /** Of the newest phase; null once it is added to the sums. */
+  /** Of the newest inner loop; null once it is added to the sums. */
   readonly pseudoGradient: Float32Array | null;
   readonly sums: Int32Array | null;
 }
@@ -49,7 +49,7 @@ export class LocalStepsEngine implements Engine {
   readonly #inner: Engine;
   readonly #options: LocalStepsOptions;
   #loaded: Loaded | null = null;
-  /** The state that the engine below has; null while that is a phase's. */
+  /** The state that the engine below has; null while that is an inner loop's. */
   #lent: TrainingState | null = null;
 
   constructor(inner: Engine, options: LocalStepsOptions) {
@@ -66,19 +66,22 @@ export class LocalStepsEngine implements Engine {
     return loaded;
   }
 
-  /** Rejects: this engine's work is phases. */
+  /** Rejects: this engine's work is inner loops. */
   computeGradient(): Promise<MicroBatchResult> {
     return Promise.reject(
-      new LoraFleetError("conflict", "A job with local steps has phases, not micro-batches, to compute."),
+      new LoraFleetError(
+        "conflict",
+        "A job with local steps has inner loops, not micro-batches, to compute.",
+      ),
     );
   }
 
   /**
-   * The pseudo-gradient of a phase that starts from the committed adapter: start − end, in f32. It stays here
+   * The pseudo-gradient of an inner loop that starts from the committed adapter: start − end, in f32. It stays here
    * until the next call. Where something is not finite, `lossSum` and the maxima are NaN. Rejects with the
    * signal's reason.
    */
-  async computePhase(request: PhaseRequest): Promise<MicroBatchResult> {
+  async computeInnerLoop(request: InnerLoopRequest): Promise<MicroBatchResult> {
     const { optimizer, headroomBits } = this.#options;
     const { layout, committed } = this.#ready();
     const zeros = () => new Float32Array(layout.elementCount);
@@ -88,10 +91,10 @@ export class LocalStepsEngine implements Engine {
       ...{ updateCount: committed.updateCount, adapter: committed.adapter.slice() },
       ...{ firstMoment: zeros(), secondMoment: zeros() },
     });
-    const loss = await runInnerPhase(this.#inner, { ...request, optimizer, headroomBits });
+    const loss = await runInnerLoop(this.#inner, { ...request, optimizer, headroomBits });
     if (loss === null) {
       const maxAbs = new Float32Array(layout.tensors.length).fill(NaN);
-      return { lossSum: NaN, targetCount: 0, maxAbs };
+      return { lossSum: NaN, labelCount: 0, maxAbs };
     }
     const { adapter: end } = await this.#inner.exportState();
     const maxAbs = new Float32Array(layout.tensors.length);
@@ -103,12 +106,12 @@ export class LocalStepsEngine implements Engine {
     return { ...loss, maxAbs };
   }
 
-  /** Of the newest phase's pseudo-gradient; where that is not finite, of no bits. */
+  /** Of the newest inner loop's pseudo-gradient; where that is not finite, of no bits. */
   gradientDigest(): Promise<string> {
     return Promise.resolve(gradientDigestOf((this.#ready().pseudoGradient ?? new Float32Array(0)).buffer));
   }
 
-  /** Of the newest phase's; zeros where that is not finite and adds nothing. */
+  /** Of the newest inner loop's; zeros where that is not finite and adds nothing. */
   gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array> {
     const { layout, pseudoGradient } = this.#ready();
     if (pseudoGradient === null) return Promise.resolve(new Int32Array(CHECK_WORDS));
@@ -118,7 +121,7 @@ export class LocalStepsEngine implements Engine {
   async accumulate(exponents: Int8Array): Promise<void> {
     const { layout, pseudoGradient, sums: before } = this.#ready();
     if (pseudoGradient === null) {
-      throw new LoraFleetError("conflict", "There is no phase whose pseudo-gradient could be added.");
+      throw new LoraFleetError("conflict", "There is no inner loop whose pseudo-gradient could be added.");
     }
     const sums = before ?? new Int32Array(layout.elementCount);
     for (let index = 0; index < layout.tensors.length; index++) {
@@ -182,7 +185,7 @@ export class LocalStepsEngine implements Engine {
     return Promise.resolve();
   }
 
-  /** At any time, also in the middle of a phase: the committed state. */
+  /** At any time, also in the middle of an inner loop: the committed state. */
   exportState(): Promise<TrainingState> {
     const { committed } = this.#ready();
     return Promise.resolve({ updateCount: committed.updateCount, ...copyState(committed) });

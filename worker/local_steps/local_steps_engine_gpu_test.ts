@@ -1,7 +1,7 @@
-/** Phases on the real engine: the same bits every time, and the committed state untouched. */
+/** Inner loops on the real engine: the same bits every time, and the committed state untouched. */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { Phase } from "../../shared/protocol/messages.ts";
+import type { InnerLoop } from "../../shared/protocol/messages.ts";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { documentAt } from "../../tests/golden/golden_model.ts";
 import { goldenEngineSpec, loadGolden, optimizerOf } from "../../tests/golden/golden_steps.ts";
@@ -20,31 +20,31 @@ const OPTIONS = { optimizer, outer: { outerLearningRate: 0.7, outerMomentum: 0.9
 const exponents = (tensorCount: number) => new Int8Array(tensorCount).fill(-30);
 
 /** Four inner steps over all documents but one, begun at another one each time. */
-const phaseOf = (first: number): Phase => ({
+const innerLoopOf = (first: number): InnerLoop => ({
   innerSteps: [0, 1, 2, 3].map((i) => ({ number: first + i, microBatchCount: 2, learningRate })),
 });
 
 async function loaded() {
   const engine = new LocalStepsEngine(new TrainingEngine(), OPTIONS);
   await loadGolden(engine, golden);
-  const phase = (first: number, signal = new AbortController().signal, onComputed = () => {}) =>
-    engine.computePhase({
-      ...{ phase: phaseOf(first), onComputed, signal },
+  const innerLoop = (first: number, signal = new AbortController().signal, onComputed = () => {}) =>
+    engine.computeInnerLoop({
+      ...{ innerLoop: innerLoopOf(first), onComputed, signal },
       rowsOf: (number) => Promise.resolve(documents[number % documents.length]!),
     });
   const sumsOf = async (first: number) => {
-    const { maxAbs } = await phase(first);
+    const { maxAbs } = await innerLoop(first);
     await engine.accumulate(exponents(maxAbs.length));
     return { maxAbs, sums: await engine.takeSums() };
   };
-  return { engine, phase, sumsOf };
+  return { engine, innerLoop, sumsOf };
 }
 
 const one = await loaded();
 const other = await loaded();
 const initial = await one.engine.exportState();
 
-Deno.test("a phase gives the same bits twice, on two engines, and after others; the committed state stays", async () => {
+Deno.test("an inner loop gives the same bits twice, on two engines, and after others; the committed state stays", async () => {
   const first = await one.sumsOf(0);
   assert(first.sums.some((sum) => sum !== 0));
   assert(first.maxAbs.every((max) => max > 0 && max < 4 * 1.3 * learningRate), first.maxAbs.join());
@@ -56,27 +56,27 @@ Deno.test("a phase gives the same bits twice, on two engines, and after others; 
   assertEquals(await one.engine.exportState(), initial);
 });
 
-Deno.test("outer steps on two engines agree, whoever did which phase; an aborted phase leaves nothing", async () => {
+Deno.test("outer steps on two engines agree, whoever did which inner loop; an aborted inner loop leaves nothing", async () => {
   const digests: string[][] = [[], []];
   for (let step = 0; step < 2; step++) {
     const [a, b] = [await one.sumsOf(step), await other.sumsOf(step + 2)];
     const over = new AbortController();
     await assertRejects(
-      () => one.phase(7, over.signal, () => over.abort(new LoraFleetError("aborted", "over"))),
+      () => one.innerLoop(7, over.signal, () => over.abort(new LoraFleetError("aborted", "over"))),
       LoraFleetError,
       "over",
     );
     const sums = a.sums.map((sum, i) => sum + b.sums[i]!);
     for (const [index, { engine }] of [one, other].entries()) {
       const { digest, gradientNorm } = await engine.update({
-        ...{ ...optimizer, targetCount: 1, learningRate, updateNumber: step + 1, replicaCount: 2 },
+        ...{ ...optimizer, labelCount: 1, learningRate, updateNumber: step + 1, replicaCount: 2 },
         ...{ sums: sums.slice(), exponents: exponents(a.maxAbs.length) },
       });
       assert(gradientNorm > 0);
       digests[index]!.push(digest);
     }
     // The other one computes again before it hears of the commit.
-    await other.phase(3);
+    await other.innerLoop(3);
     for (const { engine } of [one, other]) await engine.commit();
   }
   assertEquals(digests[0], digests[1]);
@@ -88,7 +88,7 @@ Deno.test("outer steps on two engines agree, whoever did which phase; an aborted
 Deno.test("the files that are written in the middle of it all hold the committed adapter", async () => {
   const folders = [await Deno.makeTempDir(), await Deno.makeTempDir()];
   try {
-    await one.phase(5);
+    await one.innerLoop(5);
     await one.engine.writeAdapter(folders[0]!, "base");
     const plain = new TrainingEngine();
     await plain.load(goldenEngineSpec(golden));

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { Phase } from "../../shared/protocol/messages.ts";
+import type { InnerLoop } from "../../shared/protocol/messages.ts";
 import { JOB, microBatchOf } from "../testing/agent_fixture.ts";
 import type { TrainingState } from "../engine/engine.ts";
 import { LocalStepsEngine } from "./local_steps_engine.ts";
@@ -12,23 +12,23 @@ const SPEC = { modelFolder: "", ...JOB.engine, allowCpu: true, memoryBudgetBytes
 const OUTER = { outerLearningRate: 0.7, outerMomentum: 0.9 };
 const EXPONENTS = Int8Array.of(-30, -30);
 /** What every update request has, and an outer one does not look at. */
-const UNUSED = { ...JOB.optimizer, targetCount: 1, learningRate: 0.1, updateNumber: 1 };
+const UNUSED = { ...JOB.optimizer, labelCount: 1, learningRate: 0.1, updateNumber: 1 };
 
 async function loaded(change: Partial<ToyEngineOptions> = {}, outer = OUTER) {
   const below = createToyEngine({ clock: createFakeClock(), ...change });
   const engine = new LocalStepsEngine(below, { optimizer: JOB.optimizer, outer, headroomBits: 3 });
   const { digest } = await engine.load(SPEC);
-  const phase = (first: number, signal = new AbortController().signal, onComputed = () => {}) =>
-    engine.computePhase({
-      phase: phaseOf(first),
+  const innerLoop = (first: number, signal = new AbortController().signal, onComputed = () => {}) =>
+    engine.computeInnerLoop({
+      innerLoop: innerLoopOf(first),
       rowsOf: (n) => Promise.resolve(microBatchOf(n)),
       onComputed,
       signal,
     });
-  /** One outer step over these phases. */
+  /** One outer step over these inner loops. */
   const step = async (...firsts: number[]) => {
     for (const first of firsts) {
-      await phase(first);
+      await innerLoop(first);
       await engine.accumulate(EXPONENTS);
     }
     const request = {
@@ -41,23 +41,23 @@ async function loaded(change: Partial<ToyEngineOptions> = {}, outer = OUTER) {
     await engine.commit();
     return updated;
   };
-  return { engine, below, digest, phase, step };
+  return { engine, below, digest, innerLoop, step };
 }
 
 /** Three inner steps of two micro-batches. */
-function phaseOf(first: number): Phase {
+function innerLoopOf(first: number): InnerLoop {
   return {
     innerSteps: [0, 1, 2].map((i) => ({ number: first + 2 * i, microBatchCount: 2, learningRate: 0.02 })),
   };
 }
 
-Deno.test("a phase's gradient is what it has changed, and the committed state is as it was", async () => {
-  const { engine, below, phase } = await loaded();
+Deno.test("an inner loop's gradient is what it has changed, and the committed state is as it was", async () => {
+  const { engine, below, innerLoop } = await loaded();
   const before = await engine.exportState();
-  const { lossSum, targetCount, maxAbs } = await phase(1);
+  const { lossSum, labelCount, maxAbs } = await innerLoop(1);
   const end = (await below.exportState()).adapter;
   assertEquals(await engine.exportState(), before);
-  assertEquals(targetCount, 24);
+  assertEquals(labelCount, 24);
   assert(lossSum > 0);
   await engine.accumulate(EXPONENTS);
   const sums = await engine.takeSums();
@@ -70,20 +70,20 @@ Deno.test("a phase's gradient is what it has changed, and the committed state is
   assertEquals(await engine.takeSums(), new Int32Array(128));
 });
 
-Deno.test("a phase gives the same bits, whatever the engine has done before", async () => {
-  const { engine, phase } = await loaded();
-  const first = await phase(1);
+Deno.test("an inner loop gives the same bits, whatever the engine has done before", async () => {
+  const { engine, innerLoop } = await loaded();
+  const first = await innerLoop(1);
   await engine.accumulate(EXPONENTS);
   const sums = await engine.takeSums();
-  await phase(7);
-  assertEquals(await phase(1), first);
+  await innerLoop(7);
+  assertEquals(await innerLoop(1), first);
   await engine.accumulate(EXPONENTS);
   assertEquals(await engine.takeSums(), sums);
   const other = await loaded();
-  assertEquals(await other.phase(1), first);
+  assertEquals(await other.innerLoop(1), first);
 });
 
-Deno.test("outer steps do not depend on who did which phase in which order", async () => {
+Deno.test("outer steps do not depend on who did which inner loop in which order", async () => {
   const [one, other, third] = [await loaded(), await loaded(), await loaded()];
   const steps = [await one.step(1, 7), await one.step(13, 19)];
   assertEquals([await other.step(7, 1), await other.step(19, 13)], steps);
@@ -95,37 +95,37 @@ Deno.test("outer steps do not depend on who did which phase in which order", asy
   assertEquals(state.secondMoment, new Float32Array(128));
 });
 
-Deno.test("an abort in the middle of a phase leaves nothing of it", async () => {
-  const { engine, phase, step } = await loaded();
+Deno.test("an abort in the middle of an inner loop leaves nothing of it", async () => {
+  const { engine, innerLoop, step } = await loaded();
   const before = await engine.exportState();
   const over = new AbortController();
   let computed = 0;
   const onComputed = () => void (++computed === 3 && over.abort(new LoraFleetError("aborted", "over")));
-  await assertRejects(() => phase(1, over.signal, onComputed), LoraFleetError, "over");
+  await assertRejects(() => innerLoop(1, over.signal, onComputed), LoraFleetError, "over");
   assertEquals([computed, await engine.exportState()], [3, before]);
-  await assertRejects(() => engine.accumulate(EXPONENTS), LoraFleetError, "no phase");
+  await assertRejects(() => engine.accumulate(EXPONENTS), LoraFleetError, "no inner loop");
   assertEquals(await step(1), await (await loaded()).step(1));
 });
 
-Deno.test("a GPU that fails in the middle of a phase leaves the committed state as it was", async () => {
+Deno.test("a GPU that fails in the middle of an inner loop leaves the committed state as it was", async () => {
   let calls = 0;
-  const { engine, phase } = await loaded({
+  const { engine, innerLoop } = await loaded({
     fault: (call) => {
       if (call === "computeGradient" && ++calls === 4) throw new LoraFleetError("gpu_failure", "lost");
     },
   });
   const before = await engine.exportState();
-  await assertRejects(() => phase(1), LoraFleetError, "lost");
+  await assertRejects(() => innerLoop(1), LoraFleetError, "lost");
   assertEquals(await engine.exportState(), before);
-  assertEquals(await phase(1), await (await loaded()).phase(1));
+  assertEquals(await innerLoop(1), await (await loaded()).innerLoop(1));
 });
 
-Deno.test("in the middle of a phase the committed state is given away, not the phase's", async () => {
-  const { engine, below, phase } = await loaded();
+Deno.test("in the middle of an inner loop the committed state is given away, not the inner loop's", async () => {
+  const { engine, below, innerLoop } = await loaded();
   const before = await engine.exportState();
   const seen: [TrainingState, TrainingState][] = [];
   const reads: Promise<unknown>[] = [];
-  await phase(1, new AbortController().signal, () => {
+  await innerLoop(1, new AbortController().signal, () => {
     reads.push(Promise.all([engine.exportState(), below.exportState()]).then((pair) => seen.push(pair)));
   });
   await Promise.all(reads);
@@ -134,20 +134,20 @@ Deno.test("in the middle of a phase the committed state is given away, not the p
   assertNotEquals(seen.at(-1)![1].adapter, before.adapter);
 });
 
-Deno.test("an update that waits for its commit outlives a phase that is computed meanwhile", async () => {
-  const { engine, phase } = await loaded();
-  await phase(1);
+Deno.test("an update that waits for its commit outlives an inner loop that is computed meanwhile", async () => {
+  const { engine, innerLoop } = await loaded();
+  await innerLoop(1);
   await engine.accumulate(EXPONENTS);
   const request = { ...UNUSED, sums: await engine.takeSums(), exponents: EXPONENTS, replicaCount: 1 };
   const { digest } = await engine.update(request);
-  await phase(7);
+  await innerLoop(7);
   await engine.commit();
   assertEquals(digestOf(await engine.exportState()), digest);
 });
 
-Deno.test("a rollback forgets sums, phase and update", async () => {
-  const { engine, phase, digest } = await loaded();
-  await phase(1);
+Deno.test("a rollback forgets sums, inner loop and update", async () => {
+  const { engine, innerLoop, digest } = await loaded();
+  await innerLoop(1);
   await engine.accumulate(EXPONENTS);
   await engine.update({
     ...UNUSED,
@@ -157,7 +157,7 @@ Deno.test("a rollback forgets sums, phase and update", async () => {
   });
   await engine.rollback();
   assertEquals(await engine.takeSums(), new Int32Array(128));
-  await assertRejects(() => engine.accumulate(EXPONENTS), LoraFleetError, "no phase");
+  await assertRejects(() => engine.accumulate(EXPONENTS), LoraFleetError, "no inner loop");
   await assertRejects(() => engine.commit(), LoraFleetError, "no outer update");
   assertEquals(digestOf(await engine.exportState()), digest);
 });
@@ -166,11 +166,11 @@ Deno.test("a state goes on in another engine as in the first; files hold the com
   const one = await loaded();
   const { digest } = await one.step(1, 7);
   const other = await loaded();
-  await other.phase(30);
+  await other.innerLoop(30);
   assertEquals(await other.engine.importState(await one.engine.exportState()), { digest });
   assertEquals(await other.step(13), await one.step(13));
-  const written = async ({ engine, phase }: Awaited<ReturnType<typeof loaded>>) => {
-    await phase(40);
+  const written = async ({ engine, innerLoop }: Awaited<ReturnType<typeof loaded>>) => {
+    await innerLoop(40);
     const folder = await Deno.makeTempDir({ prefix: "lorafleet-local-steps-" });
     try {
       await engine.writeState(folder);
@@ -190,17 +190,17 @@ Deno.test("a state goes on in another engine as in the first; files hold the com
 });
 
 Deno.test("a gradient that is not finite is told as NaN, and nothing can be added", async () => {
-  const { engine, phase } = await loaded({
+  const { engine, innerLoop } = await loaded({
     spoil: (gradient, number) => void (number === 3 && (gradient[0] = Infinity)),
   });
-  const { lossSum, maxAbs } = await phase(1);
+  const { lossSum, maxAbs } = await innerLoop(1);
   assertEquals([lossSum, [...maxAbs]], [NaN, [NaN, NaN]]);
-  await assertRejects(() => engine.accumulate(EXPONENTS), LoraFleetError, "no phase");
+  await assertRejects(() => engine.accumulate(EXPONENTS), LoraFleetError, "no inner loop");
 });
 
 Deno.test("micro-batches, sums of another length and an unloaded engine are refused", async () => {
   const { engine } = await loaded();
-  await assertRejects(() => engine.computeGradient(), LoraFleetError, "phases");
+  await assertRejects(() => engine.computeGradient(), LoraFleetError, "inner loops");
   const request = { ...UNUSED, exponents: EXPONENTS, replicaCount: 1 };
   await assertRejects(() => engine.update({ ...request, sums: new Int32Array(64) }), RangeError, "64 sums");
   const { replicaCount: _, ...without } = request;

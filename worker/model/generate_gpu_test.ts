@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
 import { allLogits, GOLDEN_MAX_TOKENS, loadGoldenModel } from "../../tests/golden/golden_model.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { IGNORED_TARGET, type MicroBatch } from "../../shared/data/micro_batch.ts";
+import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/micro_batch.ts";
 import { argmaxCpu } from "../kernels/argmax_cpu.ts";
 import { Generator } from "./generate.ts";
 import type { LanguageModel } from "./language_model.ts";
@@ -28,7 +28,7 @@ async function answerSlowly(model: LanguageModel, prompt: Uint32Array, count: nu
 function documentOf(tokens: readonly number[]): MicroBatch {
   return {
     tokens: Uint32Array.from(tokens),
-    targets: new Int32Array(tokens.length).fill(IGNORED_TARGET),
+    labels: new Int32Array(tokens.length).fill(IGNORE_INDEX),
     positions: Uint32Array.from(tokens, (_, position) => position),
     segmentStarts: new Uint32Array(tokens.length),
   };

@@ -62,7 +62,7 @@ export function encodeBestToken(context: PassContext, weights: BaseWeights, rows
   }
 }
 
-/** workspace.loss[0] = the summed cross entropy of the head's rows against workspace.targets [rows]. */
+/** workspace.loss[0] = the summed cross entropy of the head's rows against workspace.labels [rows]. */
 export function encodeLoss(context: PassContext, weights: BaseWeights, rows: number): void {
   const { pass, workspace } = context;
   for (const slab of weights.head) {
@@ -107,6 +107,6 @@ export function encodeLossBackward(context: PassContext, weights: BaseWeights, r
 }
 
 function chunkOf(context: PassContext, slab: TableSlab, rows: number) {
-  const { logits, targets, lossStats: stats } = context.workspace;
-  return { logits, targets, stats, rows, columns: slab.rowCount, firstColumn: slab.firstRow };
+  const { logits, labels, lossStats: stats } = context.workspace;
+  return { logits, labels, stats, rows, columns: slab.rowCount, firstColumn: slab.firstRow };
 }

@@ -8,7 +8,7 @@ import {
   loadGoldenModel,
 } from "../../tests/golden/golden_model.ts";
 import { passError } from "../../tests/golden/golden_tolerance.ts";
-import { IGNORED_TARGET } from "../../shared/data/micro_batch.ts";
+import { IGNORE_INDEX } from "../../shared/data/micro_batch.ts";
 import { rms } from "../kernels/kernel_contract.ts";
 
 const golden = loadLadderCase("gqa_tied");
@@ -61,17 +61,17 @@ Deno.test("a micro-batch of one token has a loss and a gradient", async () => {
   const model = await loadGoldenModel(golden);
   const one = documentAt(packed, 9);
   assertEquals(one.tokens.length, 1);
-  const { lossSum, gradient } = await gradientOf(model, { ...one, targets: Int32Array.of(7) });
+  const { lossSum, gradient } = await gradientOf(model, { ...one, labels: Int32Array.of(7) });
   const logits = await allLogits(model, one);
   const logSumExp = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
   assert(Math.abs(lossSum - (logSumExp - logits[7]!)) < 16 * 2 ** -24 * Math.abs(logSumExp));
   assert(gradient.some((value) => value !== 0) && gradient.every(Number.isFinite));
 });
 
-Deno.test("a micro-batch without any target has loss 0 and gradient 0, whatever came before", async () => {
+Deno.test("a micro-batch without any label has loss 0 and gradient 0, whatever came before", async () => {
   const model = await loadGoldenModel(golden);
   await gradientOf(model, packed);
-  const none = { ...packed, targets: new Int32Array(packed.tokens.length).fill(IGNORED_TARGET) };
+  const none = { ...packed, labels: new Int32Array(packed.tokens.length).fill(IGNORE_INDEX) };
   const { lossSum, gradient } = await gradientOf(model, none);
   assertEquals([lossSum, gradient.findIndex((value) => value !== 0)], [0, -1]);
   assertEquals(await model.evaluate(none), 0);
@@ -95,7 +95,7 @@ Deno.test("what the memory plan or the model has no room for is refused", async 
   await assertRejects(() => model.evaluate(unknown), RangeError, `token 3 of a micro-batch is ${vocabSize}`);
   const far = { ...packed, positions: packed.positions.with(23, 14) };
   await assertRejects(() => model.evaluate(far), RangeError, "position 23 of a micro-batch is 14");
-  const wrong = { ...packed, targets: packed.targets.with(20, -7) };
+  const wrong = { ...packed, labels: packed.labels.with(20, -7) };
   await assertRejects(() => model.evaluate(wrong), RangeError, "of a micro-batch is 4294967289");
   assert(await model.evaluate(packed) > 0);
 });

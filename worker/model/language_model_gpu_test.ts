@@ -12,7 +12,7 @@ for (const name of LADDER_CASES) {
 
   Deno.test(`${name}: logits and losses are those of transformers with bitsandbytes and PEFT`, async () => {
     const model = await loadGoldenModel(golden, { training: false });
-    for (const [index, { batch, logits, lossSum, targetCount }] of golden.batches.entries()) {
+    for (const [index, { batch, logits, lossSum, labelCount }] of golden.batches.entries()) {
       const tolerance = logitTolerance(
         model.spec,
         batch.tokens.length,
@@ -20,7 +20,7 @@ for (const name of LADDER_CASES) {
         golden.f32Error.get(`logits${index}`)!,
       );
       assertWithin(`batch ${index}, logit`, await allLogits(model, batch), logits, tolerance);
-      const allowed = lossTolerance(tolerance, lossSum, targetCount);
+      const allowed = lossTolerance(tolerance, lossSum, labelCount);
       assertWithin(`batch ${index}, loss`, [await model.evaluate(batch)], [lossSum], allowed);
     }
   });

@@ -80,7 +80,7 @@ export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: P
   const indices = tokens * F32;
   return {
     tokens: indices,
-    targets: indices,
+    labels: indices,
     positions: indices,
     keyStarts: indices,
     keyEnds: indices,

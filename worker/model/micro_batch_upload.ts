@@ -1,9 +1,9 @@
 /** Brings a micro-batch to the GPU, with what the kernels need to know of it beyond its own arrays. */
-import { countTargets, IGNORED_TARGET, type MicroBatch } from "../../shared/data/micro_batch.ts";
+import { countLabels, IGNORE_INDEX, type MicroBatch } from "../../shared/data/micro_batch.ts";
 import type { LanguageModel } from "./language_model.ts";
 
 /**
- * Fills the workspace's tokens, positions, ranges of keys and queries, and the head's rows and targets.
+ * Fills the workspace's tokens, positions, ranges of keys and queries, and the head's rows and labels.
  * @returns how many tokens count in the loss: the head's rows
  * @throws RangeError where the micro-batch exceeds the memory plan or the model: on the GPU an index outside its table would
  * read something else, or nothing, without a word
@@ -19,28 +19,28 @@ export function writeMicroBatch(model: LanguageModel, batch: MicroBatch): number
   assertBelow(tokens, spec.vocabSize, "token");
   assertBelow(positions, maxPositions, "position");
   const head = headOf(batch);
-  assertBelow(head.targets, spec.vocabSize, "target");
+  assertBelow(head.labels, spec.vocabSize, "label");
   gpu.write(workspace.tokens, tokens);
   gpu.write(workspace.positions, positions);
   gpu.write(workspace.keyStarts, segmentStarts);
   gpu.write(workspace.keyEnds, Uint32Array.from(tokens, (_, t) => t + 1));
   gpu.write(workspace.queryEnds, documentEnds(segmentStarts));
   gpu.write(workspace.headRows, head.rows);
-  gpu.write(workspace.targets, head.targets);
+  gpu.write(workspace.labels, head.labels);
   return head.rows.length;
 }
 
 /** The tokens that count in the loss, and what each should predict. */
-function headOf(batch: MicroBatch): { rows: Uint32Array; targets: Uint32Array } {
-  const rows = new Uint32Array(countTargets(batch));
-  const targets = new Uint32Array(rows.length);
+function headOf(batch: MicroBatch): { rows: Uint32Array; labels: Uint32Array } {
+  const rows = new Uint32Array(countLabels(batch));
+  const labels = new Uint32Array(rows.length);
   let found = 0;
-  batch.targets.forEach((target, t) => {
-    if (target === IGNORED_TARGET) return;
-    targets[found] = target;
+  batch.labels.forEach((label, t) => {
+    if (label === IGNORE_INDEX) return;
+    labels[found] = label;
     rows[found++] = t;
   });
-  return { rows, targets };
+  return { rows, labels };
 }
 
 /** For each token the end of its document: the queries that see it come before. */

@@ -18,11 +18,11 @@ export interface AdamWState {
 const CLIP_EPSILON = 1e-6;
 
 /**
- * The factor from an integer gradient sum of each tensor to the mean gradient: 2^exponent / targetCount.
+ * The factor from an integer gradient sum of each tensor to the mean gradient: 2^exponent / labelCount.
  * @returns one factor for each tensor of the layout
  */
 function factorsOf(request: UpdateRequest): Float64Array {
-  return Float64Array.from(request.exponents, (exponent) => 2 ** exponent / request.targetCount);
+  return Float64Array.from(request.exponents, (exponent) => 2 ** exponent / request.labelCount);
 }
 
 /** Elements of tensor `index`, padding behind it included: [start, end) in the flat array. */

@@ -14,7 +14,7 @@ function requestOf(overrides: Partial<UpdateRequest> = {}): UpdateRequest {
   return {
     sums: Int32Array.from({ length: 128 }, () => Math.round(prng.normal() * 1e6)),
     exponents: Int8Array.of(-20, -24),
-    targetCount: 10,
+    labelCount: 10,
     learningRate: 1e-2,
     updateNumber: 1,
     beta1: 0.9,
@@ -36,7 +36,7 @@ function stateOf(seed: number) {
 }
 
 const gradientOf = (request: UpdateRequest, i: number) =>
-  request.sums[i]! * 2 ** request.exponents[i < 64 ? 0 : 1]! / request.targetCount;
+  request.sums[i]! * 2 ** request.exponents[i < 64 ? 0 : 1]! / request.labelCount;
 
 Deno.test("the first update moves each parameter by the learning rate against its gradient's sign", () => {
   const [request, state] = [requestOf(), stateOf(1)];

@@ -37,7 +37,7 @@ export interface ReportsOptions {
 }
 
 /** What the queue would have brought. */
-export interface OrderedItem {
+export interface AssignedItem {
   readonly header: WorkItemHeader;
   readonly data: Uint8Array;
 }
@@ -48,7 +48,7 @@ export interface Claimed extends MicroBatchResult {
   readonly gradientDigest: string | null;
   /** Of the integers that are added for it; null as above, or where the exponents are not known yet. */
   readonly gradientCheck: Int32Array | null;
-  /** The order that it answers, where it is an audit: the gradient goes into no sums. */
+  /** The assignment that it answers, where it is an audit: the gradient goes into no sums. */
   readonly audit: number | null;
 }
 
@@ -60,8 +60,8 @@ export interface Reports {
     claimed: Claimed,
     signal: AbortSignal,
   ): Promise<Verdict>;
-  /** The work item of a micro-batch that this worker was ordered to compute. */
-  item(about: AttemptId & { readonly index: number }, signal: AbortSignal): Promise<OrderedItem>;
+  /** The work item of a micro-batch that this worker is assigned to compute. */
+  item(about: AttemptId & { readonly index: number }, signal: AbortSignal): Promise<AssignedItem>;
   updated(
     about: AttemptId & { readonly generation: number },
     result: UpdateResult & { readonly check: RoundCheck | null },
@@ -81,7 +81,7 @@ export function createReports(options: ReportsOptions): Reports {
 
   return {
     async claim({ term, step, attempt, index }, claimed, signal) {
-      const { lossSum, targetCount, maxAbs, computeMs, gradientDigest, gradientCheck, audit } = claimed;
+      const { lossSum, labelCount, maxAbs, computeMs, gradientDigest, gradientCheck, audit } = claimed;
       const report = encodeMessage(microBatchReportSchema, {
         ...self,
         term,
@@ -90,7 +90,7 @@ export function createReports(options: ReportsOptions): Reports {
         index,
         claim: ++lastClaim,
         lossSum: finiteOrNull(lossSum),
-        targetCount,
+        labelCount,
         maxAbs: encodeFloats(maxAbs),
         computeMs,
         gradientDigest,

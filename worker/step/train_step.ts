@@ -2,8 +2,8 @@
  * The hot path: one optimizer step on one worker, as docs/protocol.md has it.
  *
  *     take → computeGradient → claim → accumulate → acknowledge      for each micro-batch that this worker gets; with
- *                                                                    local steps for each phase
- *     computeGradient → gradientDigest → report                      for each that it is ordered to audit
+ *                                                                    local steps for each inner loop
+ *     computeGradient → gradientDigest → report                      for each that it is assigned to audit
  *     takeSums → all-reduce → update → report                        once all of them are counted
  *     commit | rollback                                              as the coordinator announces
  *
@@ -15,16 +15,16 @@ import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
 import type {
+  Assignment,
   Committed,
   JobAnnouncement,
   MemberRef,
-  Order,
   StepState,
   WorkItemHeader,
 } from "../../shared/protocol/messages.ts";
 import {
   decodeWorkItemHeader,
-  decodeWorkItemPhase,
+  decodeWorkItemInnerLoop,
   decodeWorkItemRows,
 } from "../../shared/protocol/messages.ts";
 import { gradientSubjects } from "../../shared/protocol/subjects.ts";
@@ -33,11 +33,11 @@ import { roundCheckOf } from "../allreduce/round_check.ts";
 import type { RoundId } from "../allreduce/round_id.ts";
 import { RoundTimeout } from "../allreduce/round_timeout.ts";
 import type { Engine, GradientLayout, MicroBatchResult } from "../engine/engine.ts";
-import { exponentBytes } from "../local_steps/inner_phase.ts";
+import { exponentBytes } from "../local_steps/inner_loop.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
 import type { Log } from "../../shared/log.ts";
-import { createPhaseRows } from "../local_steps/phase_rows.ts";
-import { createReports, type OrderedItem } from "./reports.ts";
+import { createInnerLoopRows } from "../local_steps/inner_loop_rows.ts";
+import { type AssignedItem, createReports } from "./reports.ts";
 import {
   type AttemptId,
   attemptOf,
@@ -128,8 +128,8 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   const reports = createReports({ bus: control, jobId, self, clock, limits, gradientBytesSent });
   /** Positions within the step of the micro-batches in this worker's sums. */
   const counted = new Set<number>();
-  /** Ids of the attempt's orders to this worker that are carried out. */
-  const carriedOut = new Set<number>();
+  /** Ids of the attempt's assignments to this worker that are carried out. */
+  const completedAssignments = new Set<number>();
   /** What the engine's sums held when they were taken in this attempt: with other members there may be another round. */
   let taken: Int32Array | null = null;
   /** The round that was entered last, whose chunks others may still need. */
@@ -145,10 +145,12 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
 
   async function computeNext(state: StepState): Promise<void> {
     const isAttemptStill = (newer: StepState) => !isOver(attemptOf(state), newer);
-    const order = state.orders.find(({ id, worker }) => worker === self.worker && !carriedOut.has(id));
-    if (order !== undefined) {
-      carriedOut.add(order.id);
-      return await during(state, isAttemptStill, (signal) => carryOut(order, state, signal));
+    const assignment = state.assignments.find(({ id, worker }) =>
+      worker === self.worker && !completedAssignments.has(id)
+    );
+    if (assignment !== undefined) {
+      completedAssignments.add(assignment.id);
+      return await during(state, isAttemptStill, (signal) => complete(assignment, state, signal));
     }
     const item = await source.take(() => states.after(state));
     if (item === null) return;
@@ -181,7 +183,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     } catch (thrown) {
       // Of no use to anybody once the attempt is over; else somebody else takes it at once.
       if (signal.aborted && !states.closed.aborted) acknowledge(item);
-      else item.release();
+      else item.nak();
       throw thrown;
     } finally {
       working.abort();
@@ -189,20 +191,20 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   }
 
   /** What this worker alone is asked to compute. */
-  async function carryOut(order: Order, state: StepState, signal: AbortSignal): Promise<void> {
-    const isAudit = order.purpose === "audit";
-    if (!isAudit && counted.has(order.index)) return;
-    const item = await itemOf(order, state);
+  async function complete(assignment: Assignment, state: StepState, signal: AbortSignal): Promise<void> {
+    const isAudit = assignment.purpose === "audit";
+    if (!isAudit && counted.has(assignment.index)) return;
+    const item = await itemOf(assignment, state);
     signal.throwIfAborted();
     if (item !== null) {
-      await computeAndClaim(item.header, item.data, isAudit ? order.id : null, state, signal);
+      await computeAndClaim(item.header, item.data, isAudit ? assignment.id : null, state, signal);
     }
   }
 
-  /** Null where the order stands no more: somebody else's was counted, or nobody waits for it any longer. */
-  async function itemOf({ id, index }: Order, state: StepState): Promise<OrderedItem | null> {
+  /** Null where the assignment stands no more: somebody else's was counted, or nobody waits for it any longer. */
+  async function itemOf({ id, index }: Assignment, state: StepState): Promise<AssignedItem | null> {
     const stands = (newer: StepState) =>
-      isComputed(attemptOf(state), newer) && newer.orders.some((order) => order.id === id);
+      isComputed(attemptOf(state), newer) && newer.assignments.some((assignment) => assignment.id === id);
     const { signal, end } = states.watch(stands);
     try {
       return await reports.item({ ...attemptOf(state), index }, signal);
@@ -216,7 +218,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
 
   /**
    * @param data the work item
-   * @param audit the order that asks for the digest alone; null: the gradient is for the sums
+   * @param audit the assignment that asks for the digest alone; null: the gradient is for the sums
    */
   async function computeAndClaim(
     header: WorkItemHeader,
@@ -269,7 +271,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   }
 
   /**
-   * A phase takes long: it is left as soon as the round can begin without it, since somebody else's was
+   * An inner loop takes long: it is left as soon as the round can begin without it, since somebody else's was
    * counted.
    */
   async function phaseOf(
@@ -278,12 +280,21 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
     data: Uint8Array,
     state: StepState,
   ): Promise<MicroBatchResult | null> {
-    const phase = decodeWorkItemPhase(data);
+    const innerLoop = decodeWorkItemInnerLoop(data);
     const { signal, end } = states.watch((newer) => isComputed(attemptOf(state), newer));
     const { term } = state;
-    const rowsOf = createPhaseRows({ bus: control, clock, limits, self, term, header, phase, signal });
+    const rowsOf = createInnerLoopRows({
+      bus: control,
+      clock,
+      limits,
+      self,
+      term,
+      header,
+      innerLoop,
+      signal,
+    });
     try {
-      return await engine.computePhase({ phase, rowsOf, onComputed: options.onComputed, signal });
+      return await engine.computeInnerLoop({ innerLoop, rowsOf, onComputed: options.onComputed, signal });
     } catch (thrown) {
       if (!signal.aborted) throw thrown;
       return null;
@@ -295,7 +306,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   function reduce(state: StepState): Promise<void> {
     const isRoundStill = (newer: StepState) => !isRoundOver(state, newer);
     return during(state, isRoundStill, async (signal) => {
-      const { term, step, attempt, generation, exponents, targetCount, learningRate } = state;
+      const { term, step, attempt, generation, exponents, labelCount, learningRate } = state;
       own = { ...own, spentIn: generation };
       assertLedger(state);
       if (exponents === null) throw new AttemptProblem("the round has no exponents: nothing was summed", []);
@@ -320,13 +331,13 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
       const result = await engine.update({
         sums,
         exponents: exponentBytes(exponents),
-        targetCount,
+        labelCount,
         learningRate,
         replicaCount: state.ledger.filter((owner) => owner !== null).length,
         updateNumber: step,
         ...job.optimizer,
       });
-      assertFinite(result.gradientNorm, targetCount);
+      assertFinite(result.gradientNorm, labelCount);
       own = { ...own, pending: { step, digest: result.digest } };
       options.onHeld(heldNow());
       await reports.updated({ term, step, attempt, generation }, { ...result, check }, signal);
@@ -362,7 +373,7 @@ export function createTrainStep(options: TrainStepOptions): TrainStep {
   function forget(committed: Committed): void {
     own = { ...own, committed, attempt: null, pending: null, spentIn: null };
     counted.clear();
-    carriedOut.clear();
+    completedAssignments.clear();
     taken = null;
     if (round !== null) allReduce.release(round);
     round = null;
@@ -459,10 +470,10 @@ function added(before: Int32Array | null, sums: Int32Array): Int32Array {
   return sums;
 }
 
-function assertFinite(gradientNorm: number, targetCount: number): void {
+function assertFinite(gradientNorm: number, labelCount: number): void {
   if (Number.isFinite(gradientNorm)) return;
   throw new AttemptProblem(
-    `the gradient's norm is ${gradientNorm} over ${targetCount} target tokens: the update would spoil the adapter`,
+    `the gradient's norm is ${gradientNorm} over ${labelCount} target tokens: the update would spoil the adapter`,
     [],
   );
 }

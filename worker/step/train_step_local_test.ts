@@ -2,9 +2,9 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import type { Bus } from "../../shared/bus/bus.ts";
 import {
   decodeMessage,
-  encodePhaseItem,
+  encodeInnerLoopItem,
   encodeWorkItem,
-  type Phase,
+  type InnerLoop,
 } from "../../shared/protocol/messages.ts";
 import { type RowsRequest, rowsRequestSchema } from "../../shared/protocol/messages.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
@@ -22,7 +22,7 @@ import { createToyEngine } from "../testing/toy_engine.ts";
 
 const OUTER = { outerLearningRate: 0.7, outerMomentum: 0.9 };
 /** Three inner steps of two micro-batches. */
-const PHASE: Phase = {
+const INNER_LOOP: InnerLoop = {
   innerSteps: [0, 1, 2].map((i) => ({ number: 10 + 2 * i, microBatchCount: 2, learningRate: 0.01 })),
 };
 
@@ -74,16 +74,20 @@ async function startWorker(world: World, computeMs: number) {
   return worker;
 }
 
-/** The phase as the first item of step 1. */
-async function enqueuePhase({ bus }: World): Promise<void> {
+/** The inner loop as the first item of step 1. */
+async function enqueueInnerLoop({ bus }: World): Promise<void> {
   const header = {
     ...{ jobId: JOB.jobId, startId: JOB.startId, specHash: JOB.specHash },
     ...{ step: 1, attempt: 1, index: 0, number: 10, audit: false },
   };
-  await bus.enqueue(subjects.workSubject(JOB.jobId, 1, 1), encodePhaseItem(header, PHASE), "phase");
+  await bus.enqueue(
+    subjects.workSubject(JOB.jobId, 1, 1),
+    encodeInnerLoopItem(header, INNER_LOOP),
+    "inner loop",
+  );
 }
 
-Deno.test("a phase is claimed as a micro-batch is; rows that are lost, damaged or of another are asked for again", async () => {
+Deno.test("an inner loop is claimed as a micro-batch is; rows that are lost, damaged or of another are asked for again", async () => {
   await inWorld(async (world) => {
     const { coordinator, bus } = world;
     const requests = serveRows(bus, (request, times) => {
@@ -94,8 +98,8 @@ Deno.test("a phase is claimed as a micro-batch is; rows that are lost, damaged o
     });
     const worker = await startWorker(world, 0);
     coordinator.begin(1, 1, { microBatchCount: 1 });
-    await enqueuePhase(world);
-    await world.until("the phase is claimed", () => coordinator.claims.length === 1);
+    await enqueueInnerLoop(world);
+    await world.until("the inner loop is claimed", () => coordinator.claims.length === 1);
     assertEquals(requests.map(({ number }) => number), [10, 11, 11, 12, 12, 12, 13, 13, 14, 15]);
     assert(
       requests.every(({ worker, step, attempt, index }) => worker === "w-a" && step + attempt + index === 2),
@@ -105,30 +109,30 @@ Deno.test("a phase is claimed as a micro-batch is; rows that are lost, damaged o
       ...{ optimizer: JOB.optimizer, outer: OUTER, headroomBits: 3 },
     });
     await engine.load({ modelFolder: "", ...JOB.engine, allowCpu: true, memoryBudgetBytes: null });
-    const expected = await engine.computePhase({
-      ...{ phase: PHASE, rowsOf: (number: number) => Promise.resolve(microBatchOf(number)) },
+    const expected = await engine.computeInnerLoop({
+      ...{ innerLoop: INNER_LOOP, rowsOf: (number: number) => Promise.resolve(microBatchOf(number)) },
       ...{ onComputed: () => {}, signal: new AbortController().signal },
     });
     const [claim] = coordinator.claims;
-    assertEquals([claim!.lossSum, claim!.targetCount], [expected.lossSum, expected.targetCount]);
+    assertEquals([claim!.lossSum, claim!.labelCount], [expected.lossSum, expected.labelCount]);
     assertEquals(maximaOf(claim!), [...expected.maxAbs]);
     await world.until("it has told its throughput", () => worker.heartbeat!.microBatchesDone === 6);
   });
 });
 
-Deno.test("a phase that somebody else's was counted for is left for the round, not finished, and nobody is blamed", async () => {
+Deno.test("an inner loop that somebody else's was counted for is left for the round, not finished, and nobody is blamed", async () => {
   await inWorld(async (world) => {
     const { coordinator, bus } = world;
     const requests = serveRows(bus, (request) => rowsFor(request));
     const worker = await startWorker(world, 1000);
     coordinator.begin(1, 1, { microBatchCount: 1 });
-    await enqueuePhase(world);
+    await enqueueInnerLoop(world);
     await world.until("it computes", () => worker.heartbeat!.busy !== null);
     await world.clock.advance(1500);
     const other = { worker: "w-b", incarnation: "i-w-b-1" };
     const members = [...coordinator.members, other];
-    coordinator.announce({ phase: "reduce", members, ledger: [1], targetCount: 24 });
-    await world.until("it has left the phase", () => worker.heartbeat!.busy === null, 2000);
+    coordinator.announce({ phase: "reduce", members, ledger: [1], labelCount: 24 });
+    await world.until("it has left the inner loop", () => worker.heartbeat!.busy === null, 2000);
     await world.clock.advance(10_000);
     assertEquals([coordinator.claims, coordinator.failures], [[], []]);
     assertLess(worker.engine.callCounts.computeGradient!, 4);
@@ -136,24 +140,28 @@ Deno.test("a phase that somebody else's was counted for is left for the round, n
   });
 });
 
-Deno.test("an attempt that is over ends its phase between two micro-batches; the next one is computed from the start", async () => {
+Deno.test("an attempt that is over ends its inner loop between two micro-batches; the next one is computed from the start", async () => {
   await inWorld(async (world) => {
     const { coordinator, bus } = world;
     serveRows(bus, (request) => rowsFor(request));
     const worker = await startWorker(world, 1000);
     coordinator.begin(1, 1, { microBatchCount: 1 });
-    await enqueuePhase(world);
+    await enqueueInnerLoop(world);
     await world.until("it computes", () => worker.heartbeat!.busy !== null);
     await world.clock.advance(2500);
     coordinator.begin(1, 2, { microBatchCount: 1 });
-    await world.until("it has left the phase", () => worker.heartbeat!.busy === null, 2000);
+    await world.until("it has left the inner loop", () => worker.heartbeat!.busy === null, 2000);
     const before = worker.engine.callCounts.computeGradient!;
     const header = {
       ...{ jobId: JOB.jobId, startId: JOB.startId, specHash: JOB.specHash },
       ...{ step: 1, attempt: 2, index: 0, number: 10, audit: false },
     };
-    await bus.enqueue(subjects.workSubject(JOB.jobId, 1, 2), encodePhaseItem(header, PHASE), "phase again");
-    await world.until("the phase is claimed", () => coordinator.claims.length === 1);
+    await bus.enqueue(
+      subjects.workSubject(JOB.jobId, 1, 2),
+      encodeInnerLoopItem(header, INNER_LOOP),
+      "inner loop again",
+    );
+    await world.until("the inner loop is claimed", () => coordinator.claims.length === 1);
     assertEquals(worker.engine.callCounts.computeGradient! - before, 6);
     assertEquals([coordinator.claims[0]!.attempt, coordinator.failures], [2, []]);
   });

@@ -27,7 +27,7 @@ export interface WorkSourceOptions {
   readonly log: Log;
 }
 
-const MOST_RELEASES = 5;
+const MAX_NAKS = 5;
 
 export function createWorkSource({ bus, jobId, clock, limits, signal, log }: WorkSourceOptions): WorkSource {
   let queue: WorkQueue | null = null;
@@ -51,7 +51,7 @@ export function createWorkSource({ bus, jobId, clock, limits, signal, log }: Wor
 
   function putBack(): void {
     // One that is given back again and again would be in the way of others: it may wait for its time to come.
-    if (inHand !== null && inHand.deliveryCount <= MOST_RELEASES) inHand.release();
+    if (inHand !== null && inHand.deliveryCount <= MAX_NAKS) inHand.nak();
     inHand = null;
   }
 
@@ -75,7 +75,7 @@ export function createWorkSource({ bus, jobId, clock, limits, signal, log }: Wor
     putBack,
     letGo() {
       putBack();
-      void pulling?.then((item) => item?.release());
+      void pulling?.then((item) => item?.nak());
       pulling = null;
     },
   };
@@ -83,11 +83,11 @@ export function createWorkSource({ bus, jobId, clock, limits, signal, log }: Wor
 
 /** Extends an item again and again, so that the queue gives it to nobody else, until the signal aborts. */
 export function keepExtended(item: WorkItem, clock: Clock, limits: Limits, signal: AbortSignal): void {
-  const extend = async () => {
+  const working = async () => {
     for (;;) {
       await clock.sleep(limits.microBatchAckWaitMs / 3, signal);
-      item.extend();
+      item.working();
     }
   };
-  extend().catch(() => {});
+  working().catch(() => {});
 }

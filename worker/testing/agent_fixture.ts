@@ -76,7 +76,7 @@ export function microBatchOf(number: number): MicroBatch {
   const tokens = Uint32Array.from({ length: 4 }, (_, i) => 10 * number + i);
   return {
     tokens,
-    targets: Int32Array.from(tokens, (token) => token + 1),
+    labels: Int32Array.from(tokens, (token) => token + 1),
     positions: Uint32Array.of(0, 1, 2, 3),
     segmentStarts: new Uint32Array(4),
   };
@@ -119,7 +119,7 @@ export interface Coordinator {
   readonly left: readonly string[];
   /** What a claim is answered; null: nothing. The first claim of each micro-batch counts unless this is replaced. */
   verdict: (report: MicroBatchReport) => Verdict | null;
-  /** Whether requests for the items of orders are answered. */
+  /** Whether requests for the items of assignments are answered. */
   givesItems: boolean;
   welcome: (self: MemberRef) => Welcome | null;
 }
@@ -268,9 +268,9 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
     committed: null,
     microBatchCount: 2,
     exponents: null,
-    orders: [],
+    assignments: [],
     ledger: [],
-    targetCount: 0,
+    labelCount: 0,
     learningRate: 0.01,
     checkSeed: 7,
     roundMs: 20_000,
@@ -443,7 +443,7 @@ function createCoordinator(bus: Bus, clock: FakeClock, until: World["until"]): C
       coordinator.announce({
         phase: "reduce",
         ledger: Array.from({ length: state.microBatchCount }, (_, index) => owner(index)),
-        targetCount: [...counted.values()].reduce((sum, { targetCount }) => sum + targetCount, 0),
+        labelCount: [...counted.values()].reduce((sum, { labelCount }) => sum + labelCount, 0),
       });
       await until(
         `all updates of step ${step} are there`,

@@ -7,7 +7,7 @@
  */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { countTargets, IGNORED_TARGET, type MicroBatch } from "../../shared/data/micro_batch.ts";
+import { countLabels, IGNORE_INDEX, type MicroBatch } from "../../shared/data/micro_batch.ts";
 import { pcg32 } from "../../shared/prng.ts";
 import type { Engine, EngineSpec, GradientLayout, TrainingState, UpdateRequest } from "../engine/engine.ts";
 import { gradientCheckOf, tiesUp } from "../step/gradient_check.ts";
@@ -75,7 +75,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
     const sum = new Float64Array(layout.elementCount);
     let lossSum = 0;
     batch.tokens.forEach((token, at) => {
-      if (batch.targets[at] === IGNORED_TARGET) return;
+      if (batch.labels[at] === IGNORE_INDEX) return;
       for (let i = 0; i < factorSize; i++) {
         const [a, b] = [adapter[i]!, adapter[factorSize + i]!];
         const error = a * b - wantedFor(token, i);
@@ -114,7 +114,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
           layout.tensors,
           ({ offset }) => maximumOf(gradient!.subarray(offset, offset + factorSize)),
         );
-        return { lossSum: computed.lossSum, targetCount: countTargets(batch), maxAbs };
+        return { lossSum: computed.lossSum, labelCount: countLabels(batch), maxAbs };
       }),
     gradientDigest: () =>
       call("gradientDigest", () => {

@@ -15,18 +15,18 @@ async function loaded(options: Partial<ToyEngineOptions> = {}) {
   /** One step over these micro-batches, in this order. */
   const step = async (updateNumber: number, numbers: readonly number[]) => {
     let lossSum = 0;
-    let targetCount = 0;
+    let labelCount = 0;
     for (const number of numbers) {
       const result = await engine.computeGradient(microBatchOf(number), number);
       await engine.accumulate(EXPONENTS);
       lossSum += result.lossSum;
-      targetCount += result.targetCount;
+      labelCount += result.labelCount;
     }
     const sums = await engine.takeSums();
-    const request = { sums, exponents: EXPONENTS, targetCount, learningRate: 0.05, updateNumber };
+    const request = { sums, exponents: EXPONENTS, labelCount, learningRate: 0.05, updateNumber };
     const result = await engine.update({ ...request, ...JOB.optimizer, maxGradientNorm: 0 });
     await engine.commit();
-    return { ...result, loss: lossSum / targetCount };
+    return { ...result, loss: lossSum / labelCount };
   };
   return { engine, clock, digest, step };
 }

@@ -92,8 +92,8 @@ export function createModelLink({ bus, timetable, random, speed, onReach }: Mode
         send(() => void item.ack());
         return Promise.resolve();
       },
-      release: () => send(() => item.release()),
-      extend: () => send(() => item.extend()),
+      nak: () => send(() => item.nak()),
+      working: () => send(() => item.working()),
     };
   }
 
@@ -196,7 +196,7 @@ export function createModelLink({ bus, timetable, random, speed, onReach }: Mode
         queue.opened.then((opened) => opened.pull(timeoutMs)).then(
           (item) => {
             if (item === null) receive(0, () => finish(null));
-            else receive(item.data.length, () => isOver ? item.release() : finish(wrapItem(item)));
+            else receive(item.data.length, () => isOver ? item.nak() : finish(wrapItem(item)));
           },
           // The queue is made anew when a job starts again; the pull's time goes by.
           () => queue = null,

@@ -93,7 +93,7 @@ interface Doing {
 }
 
 /** As in `worker/step/work_source.ts`. */
-const MOST_RELEASES = 5;
+const MAX_NAKS = 5;
 /** As in `worker/recovery/serve_state.ts`. */
 const SERVING_MS = 10_000;
 
@@ -200,7 +200,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
   }
 
   function letGo(): void {
-    if (inHand !== null && inHand.deliveryCount <= MOST_RELEASES) inHand.release();
+    if (inHand !== null && inHand.deliveryCount <= MAX_NAKS) inHand.nak();
     inHand = null;
   }
 
@@ -209,7 +209,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
     isPulling = true;
     link.pull(subjects.workQueueName(jobId), limits.pullTimeoutMs, (item) => {
       isPulling = false;
-      if (isClosed) return item?.release();
+      if (isClosed) return item?.nak();
       inHand = item;
       look();
     });
@@ -251,7 +251,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
     const computing = begin((newer) => !isOver(attemptOf(state), newer), { isFixed: true, onStop: finish });
     const extend = () => {
       if (!isDoing(computing)) return;
-      item.extend();
+      item.working();
       link.after(limits.microBatchAckWaitMs / 3, extend);
     };
     link.after(limits.microBatchAckWaitMs / 3, extend);
@@ -259,7 +259,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
     link.after(computeMs, () => {
       world.computed();
       microBatchesDone++;
-      if (isClosed) return item.release();
+      if (isClosed) return item.nak();
       computing.isFixed = false;
       if (newest !== null && !computing.isWanted(newest)) return look();
       claiming = item;
@@ -272,7 +272,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
           index,
           claim: ++lastClaim,
           lossSum: lossSumOf(number),
-          targetCount: 4,
+          labelCount: 4,
         },
         ...{ maxAbs: encodeFloats(maxAbsOf(number)), computeMs },
       });
@@ -415,7 +415,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
     isClosed = true;
     busy = null;
     letGo();
-    claiming?.release();
+    claiming?.nak();
     for (const subscription of subscriptions) subscription.close();
   }
 

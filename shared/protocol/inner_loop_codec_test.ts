@@ -1,17 +1,17 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { LoraFleetError } from "../errors.ts";
-import { decodePhase, encodePhase, type Phase } from "./phase_codec.ts";
+import { decodeInnerLoop, encodeInnerLoop, type InnerLoop } from "./inner_loop_codec.ts";
 
-const PHASE: Phase = {
+const INNER_LOOP: InnerLoop = {
   innerSteps: [
     { number: 2 ** 40, microBatchCount: 8, learningRate: 1e-4 / 3 },
     { number: 2 ** 40 + 8, microBatchCount: 1, learningRate: 0 },
   ],
 };
 
-Deno.test("a phase comes back as it was, to the last bit of its learning rates, and small", () => {
-  assertEquals(decodePhase(encodePhase(PHASE)), PHASE);
+Deno.test("an inner loop comes back as it was, to the last bit of its learning rates, and small", () => {
+  assertEquals(decodeInnerLoop(encodeInnerLoop(INNER_LOOP)), INNER_LOOP);
   const innerStep = fc.record({
     number: fc.maxSafeNat(),
     microBatchCount: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
@@ -19,29 +19,29 @@ Deno.test("a phase comes back as it was, to the last bit of its learning rates, 
   });
   fc.assert(
     fc.property(fc.array(innerStep, { minLength: 1, maxLength: 20 }), (innerSteps) => {
-      const bytes = encodePhase({ innerSteps });
+      const bytes = encodeInnerLoop({ innerSteps });
       assertEquals(bytes.length, 16 + 20 * innerSteps.length);
-      assertEquals(decodePhase(bytes), { innerSteps });
+      assertEquals(decodeInnerLoop(bytes), { innerSteps });
     }),
     { seed: 1 },
   );
 });
 
 function refused(bytes: Uint8Array, says: string): void {
-  assertEquals(assertThrows(() => decodePhase(bytes), LoraFleetError, says).code, "corrupt");
+  assertEquals(assertThrows(() => decodeInnerLoop(bytes), LoraFleetError, says).code, "corrupt");
 }
 
-Deno.test("no damage goes unnoticed, and no phase that none of ours would send", () => {
-  const good = encodePhase(PHASE);
+Deno.test("no damage goes unnoticed, and no inner loop that none of ours would send", () => {
+  const good = encodeInnerLoop(INNER_LOOP);
   for (let at = 0; at < good.length; at++) {
     const damaged = good.slice();
     damaged[at]! ^= 1 << at % 8;
-    assertThrows(() => decodePhase(damaged), LoraFleetError);
+    assertThrows(() => decodeInnerLoop(damaged), LoraFleetError);
   }
   refused(good.subarray(0, 15), "the header has 16");
   refused(good.subarray(0, 55), "asks for 56");
-  refused(encodePhase({ innerSteps: [] }), "innerSteps");
-  const [first] = PHASE.innerSteps;
+  refused(encodeInnerLoop({ innerSteps: [] }), "innerSteps");
+  const [first] = INNER_LOOP.innerSteps;
   for (
     const [change, says] of [
       [{ number: -1 }, "innerSteps.0.number"],
@@ -51,5 +51,5 @@ Deno.test("no damage goes unnoticed, and no phase that none of ours would send",
       [{ learningRate: Infinity }, "innerSteps.0.learningRate"],
       [{ learningRate: -1e-4 }, "innerSteps.0.learningRate"],
     ] as const
-  ) refused(encodePhase({ innerSteps: [{ ...first!, ...change }] }), says);
+  ) refused(encodeInnerLoop({ innerSteps: [{ ...first!, ...change }] }), says);
 });

@@ -1,9 +1,9 @@
 /**
- * A phase on the wire: what one replica does between two exchanges (decision 0011). It decides a result as a
+ * An inner loop on the wire: what one replica does between two exchanges (decision 0011). It decides a result as a
  * micro-batch does, and has a checksum for the same reason. All numbers are little-endian:
  *
  *     offset  bytes  field
- *          0      4  magic "LFPH"
+ *          0      4  magic "LFIL"
  *          4      4  version (1)
  *          8      4  CRC-32 of everything that follows
  *         12      4  N, inner steps
@@ -13,7 +13,7 @@ import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { LoraFleetError } from "../errors.ts";
 
-/** One update of AdamW's within a phase. */
+/** One update of AdamW's within an inner loop. */
 export const innerStepSchema = z.strictObject({
   /** Job-wide number of its first micro-batch; those of the others follow. */
   number: z.int().min(0),
@@ -23,23 +23,23 @@ export const innerStepSchema = z.strictObject({
 export type InnerStep = z.output<typeof innerStepSchema>;
 
 /** With the committed state it decides the outcome, bit for bit. */
-export const phaseSchema = z.strictObject({ innerSteps: z.array(innerStepSchema).min(1).max(1000) });
-export type Phase = z.output<typeof phaseSchema>;
+export const innerLoopSchema = z.strictObject({ innerSteps: z.array(innerStepSchema).min(1).max(1000) });
+export type InnerLoop = z.output<typeof innerLoopSchema>;
 
 /** Job-wide numbers of all its micro-batches, in their order. */
-export function numbersOf({ innerSteps }: Phase): number[] {
+export function numbersOf({ innerSteps }: InnerLoop): number[] {
   return innerSteps.flatMap(({ number, microBatchCount }) =>
     Array.from({ length: microBatchCount }, (_, i) => number + i)
   );
 }
 
-const MAGIC = 0x4850464c; // "LFPH" read as a little-endian u32
+const MAGIC = 0x4c49464c; // "LFIL" read as a little-endian u32
 const VERSION = 1;
 const HEADER_BYTES = 16;
 const CHECKED_FROM = 12;
 const STEP_BYTES = 20;
 
-export function encodePhase({ innerSteps }: Phase): Uint8Array<ArrayBuffer> {
+export function encodeInnerLoop({ innerSteps }: InnerLoop): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(HEADER_BYTES + STEP_BYTES * innerSteps.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, MAGIC, true);
@@ -55,11 +55,11 @@ export function encodePhase({ innerSteps }: Phase): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Throws a `LoraFleetError` with code `corrupt` for anything that `encodePhase` would not write. */
-export function decodePhase(bytes: Uint8Array): Phase {
+/** Throws a `LoraFleetError` with code `corrupt` for anything that `encodeInnerLoop` would not write. */
+export function decodeInnerLoop(bytes: Uint8Array): InnerLoop {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < HEADER_BYTES) throw corrupt(`${bytes.length} bytes, but the header has ${HEADER_BYTES}`);
-  if (view.getUint32(0, true) !== MAGIC) throw corrupt(`it does not begin with "LFPH"`);
+  if (view.getUint32(0, true) !== MAGIC) throw corrupt(`it does not begin with "LFIL"`);
   const version = view.getUint32(4, true);
   if (version !== VERSION) throw corrupt(`version ${version}, but only ${VERSION} is understood`);
   const count = view.getUint32(12, true);
@@ -76,7 +76,7 @@ export function decodePhase(bytes: Uint8Array): Phase {
       learningRate: view.getFloat64(at + 12, true),
     };
   });
-  const parsed = phaseSchema.safeParse({ innerSteps });
+  const parsed = innerLoopSchema.safeParse({ innerSteps });
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
   throw corrupt(`${path.join(".")}: ${message}`);

@@ -1,5 +1,5 @@
 /**
- * The rows of a phase, asked of the coordinator one micro-batch at a time, the next one while the GPU
+ * The rows of an inner loop, asked of the coordinator one micro-batch at a time, the next one while the GPU
  * computes.
  */
 import type { Bus } from "../../shared/bus/bus.ts";
@@ -10,9 +10,9 @@ import {
   decodeWorkItemHeader,
   decodeWorkItemRows,
   encodeMessage,
+  type InnerLoop,
   type MemberRef,
   numbersOf,
-  type Phase,
   rowsRequestSchema,
   type WorkItemHeader,
 } from "../../shared/protocol/messages.ts";
@@ -20,26 +20,26 @@ import type { MicroBatch } from "../../shared/data/micro_batch.ts";
 import { rowsSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilRead } from "../async/ask.ts";
 
-export interface PhaseRowsOptions {
+export interface InnerLoopRowsOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly self: MemberRef;
-  /** Of the attempt for which the phase is computed. */
+  /** Of the attempt for which the inner loop is computed. */
   readonly term: number;
   /** Of the work item. */
   readonly header: WorkItemHeader;
-  readonly phase: Phase;
+  readonly innerLoop: InnerLoop;
   /** Ends all asking. */
   readonly signal: AbortSignal;
 }
 
 /**
- * To be called once for each micro-batch of the phase, in their order. Asks until it is answered or the
+ * To be called once for each micro-batch of the inner loop, in their order. Asks until it is answered or the
  * signal aborts, and rejects with its reason then.
  */
-export function createPhaseRows(options: PhaseRowsOptions): (number: number) => Promise<MicroBatch> {
-  const numbers = numbersOf(options.phase);
+export function createInnerLoopRows(options: InnerLoopRowsOptions): (number: number) => Promise<MicroBatch> {
+  const numbers = numbersOf(options.innerLoop);
   let ahead: { readonly number: number; readonly batch: Promise<MicroBatch> } | null = null;
   let position = 0;
 
@@ -47,13 +47,13 @@ export function createPhaseRows(options: PhaseRowsOptions): (number: number) => 
     const batch = await (ahead?.number === number ? ahead.batch : ask(options, number));
     const next = numbers[++position];
     ahead = next === undefined ? null : { number: next, batch: ask(options, next) };
-    // Where the phase ends before, nobody hears what becomes of it.
+    // Where the inner loop ends before, nobody hears what becomes of it.
     ahead?.batch.catch(() => {});
     return batch;
   };
 }
 
-function ask(options: PhaseRowsOptions, number: number): Promise<MicroBatch> {
+function ask(options: InnerLoopRowsOptions, number: number): Promise<MicroBatch> {
   const { bus, clock, limits, self, term, header, signal } = options;
   const { jobId, step, attempt, index } = header;
   const request = {
@@ -62,7 +62,7 @@ function ask(options: PhaseRowsOptions, number: number): Promise<MicroBatch> {
     data: encodeMessage(rowsRequestSchema, { ...self, term, step, attempt, index, number }),
   };
   return askUntilRead(request, (bytes) => {
-    // Whether the phase is audited is no matter of its rows.
+    // Whether the inner loop is audited is no matter of its rows.
     const expected: WorkItemHeader = { ...header, number, audit: false };
     const answered = decodeWorkItemHeader(bytes);
     const names = Object.keys(expected) as (keyof WorkItemHeader)[];

@@ -1,21 +1,21 @@
 /**
- * A replica's phase: optimizer steps of one worker alone, from the engine's current adapter on. What comes
+ * A replica's inner loop: optimizer steps of one worker alone, from the engine's current adapter on. What comes
  * out depends on that adapter, the rows and their order, and on nothing else: gradients are summed as
- * integers here, too, with exponents that follow from the phase itself.
+ * integers here, too, with exponents that follow from the inner loop itself.
  */
 import { exponentsFrom, firstNonFinite, fits, mergeMaxima } from "../../shared/exponents.ts";
 import type { Exponents } from "../../shared/exponents.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { InnerStep, JobAnnouncement, Phase } from "../../shared/protocol/messages.ts";
+import type { InnerLoop, InnerStep, JobAnnouncement } from "../../shared/protocol/messages.ts";
 import type { MicroBatch } from "../../shared/data/micro_batch.ts";
 import type { Engine } from "../engine/engine.ts";
 
-export interface InnerPhaseOptions {
-  readonly phase: Phase;
+export interface InnerLoopOptions {
+  readonly innerLoop: InnerLoop;
   readonly optimizer: JobAnnouncement["optimizer"];
   /** Bits between an inner step's largest gradient and the next one's that still fits. */
   readonly headroomBits: number;
-  /** Called for each micro-batch of the phase once, in their order. */
+  /** Called for each micro-batch of the inner loop once, in their order. */
   readonly rowsOf: (number: number) => Promise<MicroBatch>;
   /** Told of each micro-batch that is computed, also where it is once more. */
   readonly onComputed: (tokenCount: number) => void;
@@ -23,28 +23,28 @@ export interface InnerPhaseOptions {
   readonly signal: AbortSignal;
 }
 
-/** Over all micro-batches of a phase. */
-export interface PhaseLoss {
+/** Over all micro-batches of an inner loop. */
+export interface InnerLoopLoss {
   /**
    * Sum of the cross entropy over the tokens that count, in nats, added in the micro-batches' order in f64.
    */
   readonly lossSum: number;
-  readonly targetCount: number;
+  readonly labelCount: number;
 }
 
 /**
- * Leaves the engine with the phase's last adapter and moments. Null where a loss or a gradient is not finite:
+ * Leaves the engine with the inner loop's last adapter and moments. Null where a loss or a gradient is not finite:
  * what the engine holds then is of no use. Rejects with the signal's reason once it aborts.
  */
-export async function runInnerPhase(engine: Engine, options: InnerPhaseOptions): Promise<PhaseLoss | null> {
-  let total: PhaseLoss = { lossSum: 0, targetCount: 0 };
+export async function runInnerLoop(engine: Engine, options: InnerLoopOptions): Promise<InnerLoopLoss | null> {
+  let total: InnerLoopLoss = { lossSum: 0, labelCount: 0 };
   let maxima: Float32Array | null = null;
-  for (const [index, step] of options.phase.innerSteps.entries()) {
+  for (const [index, step] of options.innerLoop.innerSteps.entries()) {
     const done = await runInnerStep(engine, options, step, index + 1, maxima);
     if (done === null) return null;
     total = {
       lossSum: total.lossSum + done.lossSum,
-      targetCount: total.targetCount + done.targetCount,
+      labelCount: total.labelCount + done.labelCount,
     };
     maxima = done.maxima;
   }
@@ -53,11 +53,11 @@ export async function runInnerPhase(engine: Engine, options: InnerPhaseOptions):
 
 async function runInnerStep(
   engine: Engine,
-  options: InnerPhaseOptions,
+  options: InnerLoopOptions,
   step: InnerStep,
   updateNumber: number,
   before: Float32Array | null,
-): Promise<PhaseLoss & { readonly maxima: Float32Array } | null> {
+): Promise<InnerLoopLoss & { readonly maxima: Float32Array } | null> {
   const { optimizer, headroomBits, rowsOf, onComputed, signal } = options;
   const { number: first, microBatchCount: count, learningRate } = step;
   const exponentsOf = (maxAbs: Float32Array) => exponentsFrom(maxAbs, count, headroomBits);
@@ -65,7 +65,7 @@ async function runInnerStep(
   const all: Float32Array[] = [];
   let exponents: Exponents | null = before === null ? null : exponentsOf(before);
   let isSummed = true;
-  let [lossSum, targetCount] = [0, 0];
+  let [lossSum, labelCount] = [0, 0];
   for (let i = 0; i < count; i++) {
     const batch = await rowsOf(first + i);
     signal.throwIfAborted();
@@ -75,7 +75,7 @@ async function runInnerStep(
     batches.push(batch);
     all.push(result.maxAbs);
     lossSum += result.lossSum;
-    targetCount += result.targetCount;
+    labelCount += result.labelCount;
     // Nothing is in the sums yet: the exponents may still change. Those of the first step come from its first
     // micro-batch.
     if (i === 0 && (exponents === null || !fits(result.maxAbs, exponents, count))) {
@@ -84,7 +84,7 @@ async function runInnerStep(
     isSummed &&= fits(result.maxAbs, exponents!, count);
     if (isSummed) await engine.accumulate(exponentBytes(exponents!));
   }
-  if (targetCount === 0) {
+  if (labelCount === 0) {
     throw new LoraFleetError("aborted", `micro-batches ${first} to ${first + count - 1} train no token`);
   }
   const maxima = mergeMaxima(all);
@@ -101,11 +101,11 @@ async function runInnerStep(
   }
   await engine.update({
     ...optimizer,
-    ...{ sums: await engine.takeSums(), exponents: exponentBytes(exponents!), targetCount },
+    ...{ sums: await engine.takeSums(), exponents: exponentBytes(exponents!), labelCount },
     ...{ learningRate, updateNumber, isCompared: false },
   });
   await engine.commit();
-  return { lossSum, targetCount, maxima };
+  return { lossSum, labelCount, maxima };
 }
 
 /** A tensor without an exponent has had no gradient but 0: any exponent adds nothing. */
