@@ -7,7 +7,7 @@ import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
 import type { Log } from "../../shared/log.ts";
 import type { BrokerHealth } from "../broker/broker_health.ts";
 import type { Fleet } from "../fleet/fleet.ts";
-import { createFleet, type FleetOptions } from "../fleet/fleet_over_bus.ts";
+import { createFleet, type FleetOptions } from "../fleet/over_bus/fleet_over_bus.ts";
 import { tryToLead } from "../leadership/leadership.ts";
 import { type Standby, waitToLead } from "../leadership/standby.ts";
 import type { Broker } from "../broker/broker.ts";

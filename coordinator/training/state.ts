@@ -117,7 +117,7 @@ export interface Training {
    * micro-batch.
    */
   readonly workedAt: number;
-  /** How long nobody could be heard since the attempt began, through no worker's fault (coordinator/fleet/connectivity.ts). */
+  /** How long nobody could be heard since the attempt began, through no worker's fault (coordinator/fleet/over_bus/connectivity.ts). */
   readonly deafMs: number;
   /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
   readonly hedges: { readonly count: number; readonly at: number };

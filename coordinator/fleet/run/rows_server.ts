@@ -1,13 +1,13 @@
 /** The rows of inner loops, given to the workers that compute them, one micro-batch at a time. */
-import type { Bus, Subscription } from "../../shared/bus/bus.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../../shared/protocol/messages.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
-import { ANY, rowsSubject } from "../../shared/protocol/subjects.ts";
-import type { PlannedJob } from "../planning/planned_job.ts";
-import type { FloodGuard } from "./flood_guard.ts";
-import { listenToWorkers } from "./listen.ts";
-import { type LocalPlan, placeOfNumber } from "../planning/local_plan.ts";
+import type { Bus, Subscription } from "../../../shared/bus/bus.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../../../shared/protocol/messages.ts";
+import type { MicroBatch } from "../../../shared/data/micro_batch.ts";
+import { ANY, rowsSubject } from "../../../shared/protocol/subjects.ts";
+import type { PlannedJob } from "../../planning/planned_job.ts";
+import type { FloodGuard } from "../flood_guard.ts";
+import { listenToWorkers } from "../listen.ts";
+import { type LocalPlan, placeOfNumber } from "../../planning/local_plan.ts";
 
 /** Data steps whose micro-batches are kept: each worker goes through its own, one after the other. */
 const KEPT_DATA_STEPS = 32;

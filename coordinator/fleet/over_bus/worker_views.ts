@@ -1,8 +1,8 @@
 /** The fleet as a user sees it. */
 import type { Membership } from "./membership.ts";
 import type { Member } from "./membership.ts";
-import type { WorkerView } from "./fleet.ts";
-import type { Quarantines } from "../access/quarantines.ts";
+import type { WorkerView } from "../fleet.ts";
+import type { Quarantines } from "../../access/quarantines.ts";
 
 /** Members sorted by id, then those that are gone, newest first. */
 export function workerViews(

@@ -3,8 +3,8 @@
  * connection to the broker, or it was not certain to lead there and is deaf then (leased_bus.ts). That silence is
  * no worker's fault, and whoever took it for death would lose the whole fleet's work at once.
  */
-import type { BusStatus } from "../../shared/bus/bus.ts";
-import type { Limits } from "../../shared/protocol/limits.ts";
+import type { BusStatus } from "../../../shared/bus/bus.ts";
+import type { Limits } from "../../../shared/protocol/limits.ts";
 
 export interface Hearing {
   /** The connection to the broker has gone or come. */

@@ -1,18 +1,18 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { createFakeClock } from "../../shared/testing/fake_clock.ts";
-import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import {
   decodeWorkItemHeader,
   decodeWorkItemRows,
   encodeMessage,
   type RowsRequest,
   rowsRequestSchema,
-} from "../../shared/protocol/messages.ts";
-import { rowsSubject } from "../../shared/protocol/subjects.ts";
-import { createToyJob } from "../../tests/sim/toy_job.ts";
-import { LIMITS } from "../../shared/protocol/limits.ts";
-import { createFloodGuard } from "./flood_guard.ts";
+} from "../../../shared/protocol/messages.ts";
+import { rowsSubject } from "../../../shared/protocol/subjects.ts";
+import { createToyJob } from "../../../tests/sim/toy_job.ts";
+import { LIMITS } from "../../../shared/protocol/limits.ts";
+import { createFloodGuard } from "../flood_guard.ts";
 import { serveRows } from "./rows_server.ts";
 
 const JOB = createToyJob({

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { LIMITS } from "../../shared/protocol/limits.ts";
+import { LIMITS } from "../../../shared/protocol/limits.ts";
 import { createHearing } from "./connectivity.ts";
 
 const limits = { ...LIMITS, heartbeatIntervalMs: 250, reconnectGraceMs: 2000 };

@@ -1,13 +1,13 @@
 /** A job's log of commits: appended by compare-and-set, so that no two coordinators can both go on. */
-import type { Bus } from "../../shared/bus/bus.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import type { Bus } from "../../../shared/bus/bus.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import {
   type CommitEntry,
   commitEntrySchema,
   decodeMessage,
   encodeMessage,
-} from "../../shared/protocol/messages.ts";
-import { commitLogName, commitsSubject } from "../../shared/protocol/subjects.ts";
+} from "../../../shared/protocol/messages.ts";
+import { commitLogName, commitsSubject } from "../../../shared/protocol/subjects.ts";
 
 /**
  * Appends a commit and returns its sequence; may be repeated where the broker has not answered. `previous` is the commit before

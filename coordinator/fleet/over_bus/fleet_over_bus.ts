@@ -1,10 +1,10 @@
 /** The fleet over the bus: who is a member, and one job's training at a time. Decisions are in membership.ts and step.ts. */
-import type { Bus } from "../../shared/bus/bus.ts";
-import type { Clock } from "../../shared/clock.ts";
-import { newStartId } from "../../shared/protocol/ids.ts";
-import { LoraFleetError, quote } from "../../shared/errors.ts";
-import { announcementPauseMs, LIMITS, type Limits } from "../../shared/protocol/limits.ts";
-import type { Log } from "../../shared/log.ts";
+import type { Bus } from "../../../shared/bus/bus.ts";
+import type { Clock } from "../../../shared/clock.ts";
+import { newStartId } from "../../../shared/protocol/ids.ts";
+import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import { announcementPauseMs, LIMITS, type Limits } from "../../../shared/protocol/limits.ts";
+import type { Log } from "../../../shared/log.ts";
 import {
   type CommitEntry,
   encodeMessage,
@@ -17,31 +17,31 @@ import {
   receivedSchema,
   type Welcome,
   welcomeSchema,
-} from "../../shared/protocol/messages.ts";
-import * as subjects from "../../shared/protocol/subjects.ts";
-import type { AdapterLayout } from "../planning/adapter_layout.ts";
-import type { ArtifactStore, StoredState } from "../storage/artifact_store.ts";
-import { type BrokerHealth, createBrokerHealth } from "../broker/broker_health.ts";
-import { createBrokerPatience } from "../broker/broker_patience.ts";
-import { appendCommit, readCommits } from "./commit_log.ts";
-import type { Fleet, JobObserver } from "./fleet.ts";
-import type { PlannedJob } from "../planning/planned_job.ts";
-import { createFloodGuard } from "./flood_guard.ts";
+} from "../../../shared/protocol/messages.ts";
+import * as subjects from "../../../shared/protocol/subjects.ts";
+import type { AdapterLayout } from "../../planning/adapter_layout.ts";
+import type { ArtifactStore, StoredState } from "../../storage/artifact_store.ts";
+import { type BrokerHealth, createBrokerHealth } from "../../broker/broker_health.ts";
+import { createBrokerPatience } from "../../broker/broker_patience.ts";
+import { appendCommit, readCommits } from "../run/commit_log.ts";
+import type { Fleet, JobObserver } from "../fleet.ts";
+import type { PlannedJob } from "../../planning/planned_job.ts";
+import { createFloodGuard } from "../flood_guard.ts";
 import { createHearing } from "./connectivity.ts";
-import { announcementOf } from "../planning/job_announcement.ts";
-import { listenToWorkers, type OnDefect, type Word } from "./listen.ts";
-import { createPaced } from "./paced.ts";
+import { announcementOf } from "../../planning/job_announcement.ts";
+import { listenToWorkers, type OnDefect, type Word } from "../listen.ts";
+import { createPaced } from "../paced.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
 import {
   createMemoryQuarantineStore,
   createQuarantines,
   type QuarantineStore,
-} from "../access/quarantines.ts";
-import { sentence } from "../training/decision.ts";
-import type { FleetView } from "../training/state.ts";
-import { type ResumedRun, startTrainingRun, type TrainingRun } from "./training_run.ts";
-import { initialCommit } from "../training/waiting.ts";
-import { DamagedFileError } from "../storage/verified_file.ts";
+} from "../../access/quarantines.ts";
+import { sentence } from "../../training/decision.ts";
+import type { FleetView } from "../../training/state.ts";
+import { type ResumedRun, startTrainingRun, type TrainingRun } from "../run/training_run.ts";
+import { initialCommit } from "../../training/waiting.ts";
+import { DamagedFileError } from "../../storage/verified_file.ts";
 import { workerViews } from "./worker_views.ts";
 
 export interface FleetOptions {

@@ -1,15 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
-import { createFakeClock, type FakeClock } from "../../shared/testing/fake_clock.ts";
-import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
-import type { Bus } from "../../shared/bus/bus.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { LIMITS } from "../../shared/protocol/limits.ts";
-import * as messages from "../../shared/protocol/messages.ts";
-import * as subjects from "../../shared/protocol/subjects.ts";
-import { createMemoryArtifacts } from "../../tests/sim/memory_artifacts.ts";
-import { createToyJob } from "../../tests/sim/toy_job.ts";
-import { createFloodGuard } from "./flood_guard.ts";
-import { INITIAL, member, SILENT_OBSERVER } from "../training/step_fixture.ts";
+import { createFakeClock, type FakeClock } from "../../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
+import type { Bus } from "../../../shared/bus/bus.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { LIMITS } from "../../../shared/protocol/limits.ts";
+import * as messages from "../../../shared/protocol/messages.ts";
+import * as subjects from "../../../shared/protocol/subjects.ts";
+import { createMemoryArtifacts } from "../../../tests/sim/memory_artifacts.ts";
+import { createToyJob } from "../../../tests/sim/toy_job.ts";
+import { createFloodGuard } from "../flood_guard.ts";
+import { INITIAL, member, SILENT_OBSERVER } from "../../training/step_fixture.ts";
 import { startTrainingRun } from "./training_run.ts";
 
 const { encodeMessage, decodeMessage } = messages;

@@ -1,11 +1,11 @@
 import { assertEquals } from "@std/assert";
-import { createFakeClock } from "../../shared/testing/fake_clock.ts";
-import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
-import { encodeMessage, recoverRequestSchema } from "../../shared/protocol/messages.ts";
-import { decodeStateFrame } from "../../shared/protocol/state_frame.ts";
-import { recoverSubject } from "../../shared/protocol/subjects.ts";
+import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
+import { encodeMessage, recoverRequestSchema } from "../../../shared/protocol/messages.ts";
+import { decodeStateFrame } from "../../../shared/protocol/state_frame.ts";
+import { recoverSubject } from "../../../shared/protocol/subjects.ts";
 import { type ServedState, serveStoredState } from "./state_server.ts";
-import { COORDINATOR_HOLDER } from "../training/state.ts";
+import { COORDINATOR_HOLDER } from "../../training/state.ts";
 
 const committed = { step: 3, digest: "a".repeat(64) };
 const start = { jobId: "ftjob-a", startId: "s-1" };

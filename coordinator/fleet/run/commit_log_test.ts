@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { createFakeClock } from "../../shared/testing/fake_clock.ts";
-import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { type CommitEntry, NO_AUDITS } from "../../shared/protocol/messages.ts";
-import { commitLogName, commitsSubject } from "../../shared/protocol/subjects.ts";
+import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { type CommitEntry, NO_AUDITS } from "../../../shared/protocol/messages.ts";
+import { commitLogName, commitsSubject } from "../../../shared/protocol/subjects.ts";
 import { appendCommit, readCommits, restoreCommitLog } from "./commit_log.ts";
 
 const ENTRY: CommitEntry = {

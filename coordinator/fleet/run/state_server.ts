@@ -1,11 +1,11 @@
 /** A stored training state, given away as by a worker that holds it: for workers that come when all others are gone. */
-import type { Bus } from "../../shared/bus/bus.ts";
-import { type Committed, decodeMessage, recoverRequestSchema } from "../../shared/protocol/messages.ts";
-import { encodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
-import { recoverSubject } from "../../shared/protocol/subjects.ts";
-import type { StoredState } from "../storage/artifact_store.ts";
-import { listen, type OnDefect } from "./listen.ts";
-import { COORDINATOR_HOLDER } from "../training/state.ts";
+import type { Bus } from "../../../shared/bus/bus.ts";
+import { type Committed, decodeMessage, recoverRequestSchema } from "../../../shared/protocol/messages.ts";
+import { encodeStateFrame, maxPieceWords } from "../../../shared/protocol/state_frame.ts";
+import { recoverSubject } from "../../../shared/protocol/subjects.ts";
+import type { StoredState } from "../../storage/artifact_store.ts";
+import { listen, type OnDefect } from "../listen.ts";
+import { COORDINATOR_HOLDER } from "../../training/state.ts";
 
 /** Pieces of half a MiB that are read at a time. */
 const MOST_OPEN = 32;

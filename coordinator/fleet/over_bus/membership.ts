@@ -2,9 +2,9 @@
  * Who is in the fleet. Pure: (membership, event, now) → (membership, effects, reason). An attempt of a step runs with the
  * members that it began with (step.ts); what changes here counts from the next one on.
  */
-import { type Limits, lostAt } from "../../shared/protocol/limits.ts";
-import { type Heartbeat, type Hello, PROTOCOL_VERSION } from "../../shared/protocol/messages.ts";
-import { memberAmong, placeAmong } from "../../shared/protocol/sorted_members.ts";
+import { type Limits, lostAt } from "../../../shared/protocol/limits.ts";
+import { type Heartbeat, type Hello, PROTOCOL_VERSION } from "../../../shared/protocol/messages.ts";
+import { memberAmong, placeAmong } from "../../../shared/protocol/sorted_members.ts";
 
 export interface Member {
   readonly worker: string;

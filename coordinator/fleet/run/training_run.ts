@@ -1,10 +1,10 @@
 /** Carries out the decisions of step.ts for one start of one job: messages in, announcements, queue, log and observer out. */
 import type { z } from "zod";
-import type { Bus, Subscription } from "../../shared/bus/bus.ts";
-import type { Clock } from "../../shared/clock.ts";
-import { STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
-import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { announcementPauseMs, type Limits } from "../../shared/protocol/limits.ts";
+import type { Bus, Subscription } from "../../../shared/bus/bus.ts";
+import type { Clock } from "../../../shared/clock.ts";
+import { STATE_FILE_NAME } from "../../../shared/protocol/checkpoint_format.ts";
+import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
+import { announcementPauseMs, type Limits } from "../../../shared/protocol/limits.ts";
 import {
   attemptFailureSchema,
   checkpointReportSchema,
@@ -16,7 +16,7 @@ import {
   stepStateSchema,
   updateReportSchema,
   verdictAnswerSchema,
-} from "../../shared/protocol/messages.ts";
+} from "../../../shared/protocol/messages.ts";
 import type {
   AttemptFailure,
   CheckpointReport,
@@ -26,35 +26,35 @@ import type {
   JobEnd,
   RowsRequest,
   UpdateReport,
-} from "../../shared/protocol/messages.ts";
-import * as subjects from "../../shared/protocol/subjects.ts";
-import type { AdapterLayout } from "../planning/adapter_layout.ts";
-import type { ArtifactStore, StoredState } from "../storage/artifact_store.ts";
+} from "../../../shared/protocol/messages.ts";
+import * as subjects from "../../../shared/protocol/subjects.ts";
+import type { AdapterLayout } from "../../planning/adapter_layout.ts";
+import type { ArtifactStore, StoredState } from "../../storage/artifact_store.ts";
 import { appendCommit, restoreCommitLog } from "./commit_log.ts";
-import { isAudited } from "../training/audit_choice.ts";
-import type { CheckpointAssignment } from "../training/upload_decision.ts";
-import type { JobObserver, StepReport } from "./fleet.ts";
-import type { PlannedJob } from "../planning/planned_job.ts";
-import type { WorkerQuarantine } from "../access/quarantines.ts";
-import type { FloodGuard } from "./flood_guard.ts";
-import { createBrokerPatience } from "../broker/broker_patience.ts";
+import { isAudited } from "../../training/audit_choice.ts";
+import type { CheckpointAssignment } from "../../training/upload_decision.ts";
+import type { JobObserver, StepReport } from "../fleet.ts";
+import type { PlannedJob } from "../../planning/planned_job.ts";
+import type { WorkerQuarantine } from "../../access/quarantines.ts";
+import type { FloodGuard } from "../flood_guard.ts";
+import { createBrokerPatience } from "../../broker/broker_patience.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
-import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "./listen.ts";
-import { localReportOf } from "../planning/local_plan.ts";
+import { listenToWorkers, type OnDefect, type Word, type WorkerWords } from "../listen.ts";
+import { localReportOf } from "../../planning/local_plan.ts";
 import { serveRows } from "./rows_server.ts";
-import { decideStep, resume } from "../training/step.ts";
-import { accusationsOf } from "../training/accusations.ts";
-import { createPaced } from "./paced.ts";
-import { withoutQuarantined } from "../training/strikes.ts";
-import { isOfAttempt } from "../training/decision.ts";
-import { isNews, isSameLayout } from "../training/eligibility.ts";
-import type { StepEffect, StepEvent } from "../training/effects.ts";
-import { learningRateOf } from "../training/exponents.ts";
+import { decideStep, resume } from "../../training/step.ts";
+import { accusationsOf } from "../../training/accusations.ts";
+import { createPaced } from "../paced.ts";
+import { withoutQuarantined } from "../../training/strikes.ts";
+import { isOfAttempt } from "../../training/decision.ts";
+import { isNews, isSameLayout } from "../../training/eligibility.ts";
+import type { StepEffect, StepEvent } from "../../training/effects.ts";
+import { learningRateOf } from "../../training/exponents.ts";
 import { serveStoredState } from "./state_server.ts";
-import { type FleetView, isStateStored, newTraining, stepStateOf, type Training } from "../training/state.ts";
-import type { TrainingPlan } from "../training/plan.ts";
-import { tokenCountOf } from "../planning/token_count.ts";
-import { cachedByStep, itemsOf } from "../planning/work_items.ts";
+import { type FleetView, isStateStored, newTraining, stepStateOf, type Training } from "../../training/state.ts";
+import type { TrainingPlan } from "../../training/plan.ts";
+import { tokenCountOf } from "../../planning/token_count.ts";
+import { cachedByStep, itemsOf } from "../../planning/work_items.ts";
 
 export interface TrainingRunOptions {
   readonly bus: Bus;
