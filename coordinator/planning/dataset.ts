@@ -163,7 +163,7 @@ export function planJob(options: PlanJobOptions): PlannedJob {
 }
 
 /** Rows that are looked at for the exact size of the largest micro-batch: some ten milliseconds. */
-const MOST_LOOKED_AT = 2 ** 17;
+const MAX_EXAMINED_ROWS = 2 ** 17;
 
 /**
  * Buffers are sized by it: the most tokens of any micro-batch that the plan holds. Of a plan with too many to look at each, the
@@ -178,7 +178,7 @@ function largestMicroBatch(
   if (rowsEach === 1) return lengths.reduce((max, length) => Math.max(max, length), 0);
   // Without a new order for each epoch all are like the first.
   const steps = dataset.shuffle ? plan.totalSteps : Math.min(plan.totalSteps, plan.stepsPerEpoch);
-  if (steps * Math.min(rowsEach * microBatches, lengths.length) > MOST_LOOKED_AT) {
+  if (steps * Math.min(rowsEach * microBatches, lengths.length) > MAX_EXAMINED_ROWS) {
     return lengths.toSorted().subarray(-rowsEach).reduce((sum, length) => sum + length, 0);
   }
   let largest = 0;

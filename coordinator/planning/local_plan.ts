@@ -8,7 +8,7 @@
 import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../../shared/job/job_spec.ts";
 import type { InnerLoop } from "../../shared/protocol/messages.ts";
 import { learningRateAt } from "./schedule.ts";
-import { largestMove } from "./update_bound.ts";
+import { updateBound } from "./update_bound.ts";
 import type { CheckpointSteps, PlannedCheckpoints } from "./shard_plan.ts";
 
 /** Data steps of an outer step, both inclusive. */
@@ -35,7 +35,7 @@ export interface LocalPlan {
    * No element of a pseudo-gradient is larger, up to rounding; Infinity where nothing is known
    * (update_bound.ts).
    */
-  largestMoveOf(step: number): number;
+  updateBoundOf(step: number): number;
 }
 
 export interface LocalPlanOptions {
@@ -89,7 +89,7 @@ export function planLocalSteps(options: LocalPlanOptions): LocalPlan {
     },
     innerStepsOf,
     learningRateOf: (step) => ratesOf(step).at(-1)!,
-    largestMoveOf: (step) => largestMove(ratesOf(step), training),
+    updateBoundOf: (step) => updateBound(ratesOf(step), training),
   };
 }
 

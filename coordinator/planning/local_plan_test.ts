@@ -99,7 +99,7 @@ Deno.test("the schedule goes over inner steps, the same for all replicas, from t
 
 Deno.test("a step's largest move is the sum over its own inner steps", () => {
   const plan = planOf(1, 2, 40);
-  for (const step of [1, 2, 20]) assertEquals(plan.largestMoveOf(step), plan.learningRateOf(step));
+  for (const step of [1, 2, 20]) assertEquals(plan.updateBoundOf(step), plan.learningRateOf(step));
 });
 
 Deno.test("checkpoints are due after the outer step in which a data step lies after which one is due", () => {

@@ -29,7 +29,7 @@ export interface PreparationChildOptions {
 /** A row of 64 MiB may take a slow machine this long, a row that anybody trains on does not. */
 const STALL_MS = 1_200_000;
 /** Of what the process said before its end: enough for a stack. */
-const MOST_SAID = 4000;
+const MAX_OUTPUT_CHARS = 4000;
 
 /**
  * Resolves when the rows are written. Rejects with what the preparation has thrown, with the signal's reason, or with a
@@ -75,7 +75,7 @@ export async function runPreparationChild(
     signal.throwIfAborted();
     if (outcome?.type === "done") return;
     if (outcome?.type === "failed") throw errorOf(outcome.failure);
-    throw hasStalled ? stalled(stallMs) : endOf(status, (await said).slice(-MOST_SAID));
+    throw hasStalled ? stalled(stallMs) : endOf(status, (await said).slice(-MAX_OUTPUT_CHARS));
   } finally {
     signal.removeEventListener("abort", kill);
     kill();

@@ -24,11 +24,11 @@ const PREPARATIONS_AT_A_TIME = 2;
 /** A user who waits for minutes shall see that it goes on; nobody needs thousands of such events. */
 const PROGRESS_EVENT_MS = 10_000;
 /** So many processes may end while they prepare the same job: once may be anybody's fault. */
-const MOST_ENDS = 2;
+const MAX_ENDS = 2;
 /** Between two looks at a disk that is full. */
 const FULL_DISK_PAUSE_MS = 5000;
 /** Refusals that are remembered, newest last. */
-const MOST_REFUSALS = 1000;
+const MAX_REFUSALS = 1000;
 
 export interface PrepareRequest {
   readonly id: string;
@@ -84,9 +84,9 @@ export function createPreparer(options: PreparerOptions): Preparer {
     const { id, spec, model, signal } = request;
     const endTurn = await turnOf(key)(signal);
     try {
-      if (await attempts.begin(id) >= MOST_ENDS) {
+      if (await attempts.begin(id) >= MAX_ENDS) {
         throw new Error(
-          `the coordinator has ended ${MOST_ENDS} times while it prepared this job's data, and does not try it again; see its ` +
+          `the coordinator has ended ${MAX_ENDS} times while it prepared this job's data, and does not try it again; see its ` +
             `log for the reason, and create the job anew once that is mended`,
         );
       }
@@ -136,7 +136,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
     } catch (thrown) {
       if (isRefusal(thrown)) {
         refusals.set(key, thrown);
-        if (refusals.size > MOST_REFUSALS) refusals.delete(refusals.keys().next().value!);
+        if (refusals.size > MAX_REFUSALS) refusals.delete(refusals.keys().next().value!);
       }
       throw thrown;
     } finally {
@@ -167,7 +167,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
       const key = await keyOf(request);
       const report = await found(request, key, false, () => cache.report(key));
       signal.throwIfAborted();
-      tellOfData(report, spec, event);
+      reportDataset(report, spec, event);
       await checkWindow(spec, model.folder, report.longestDocument);
       const { local, totalSteps } = planSteps(spec, report.rowCount);
       const dataSteps = local?.totalDataSteps ?? totalSteps;
@@ -208,7 +208,7 @@ function isFullDisk(thrown: unknown): boolean {
     /No space left|os error 28|quota exceeded|os error 122|not enough space/i.test(thrown.message);
 }
 
-function tellOfData(report: DatasetReport, { dataset }: JobSpec, event: PrepareRequest["event"]): void {
+function reportDataset(report: DatasetReport, { dataset }: JobSpec, event: PrepareRequest["event"]): void {
   for (const warning of report.warnings) event("warn", warning);
   const percent = (100 * report.packingEfficiency).toFixed(1);
   event(

@@ -21,7 +21,7 @@ const LARGEST_PARAMETER = 1;
  * size.
  * @param rates the learning rate of each step
  */
-export function largestMove(rates: readonly number[], spec: MoveSpec): number {
+export function updateBound(rates: readonly number[], spec: MoveSpec): number {
   return rates.reduce(
     (sum, rate, index) =>
       // Without the question 0 · Infinity would be NaN.

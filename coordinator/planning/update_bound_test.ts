@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { pcg32 } from "../../shared/prng.ts";
-import { largestMove, largestRatio, type MoveSpec } from "./update_bound.ts";
+import { largestRatio, type MoveSpec, updateBound } from "./update_bound.ts";
 
 const ADAM: MoveSpec = { adam_beta1: 0.9, adam_beta2: 0.999, weight_decay: 0 };
 
@@ -41,16 +41,16 @@ Deno.test("no gradients move a parameter further than it says, and the worst one
 });
 
 Deno.test("the first move is the learning rate, whatever the gradient; a step's moves add up", () => {
-  assertEquals(largestMove([0.01], ADAM), 0.01);
+  assertEquals(updateBound([0.01], ADAM), 0.01);
   assertAlmostEquals(largestRatio(25, ADAM), 1.2278, 1e-4);
-  const both = largestMove([0.01, 0.02], ADAM);
+  const both = updateBound([0.01, 0.02], ADAM);
   assertAlmostEquals(both, 0.01 + 0.02 * largestRatio(2, ADAM), 1e-15);
-  assertEquals(largestMove([0, 0, 0], ADAM), 0);
+  assertEquals(updateBound([0, 0, 0], ADAM), 0);
 });
 
 Deno.test("a decay moves parameters, too; without a second moment nothing is bounded", () => {
-  assertGreater(largestMove([0.01], { ...ADAM, weight_decay: 0.1 }), 0.01);
-  assertEquals(largestMove([0.01, 0.01], { ...ADAM, adam_beta2: 0 }), Infinity);
-  assertEquals(largestMove([0.01, 0], { ...ADAM, adam_beta2: 0 }), 0.01);
-  assertEquals(largestMove([0.01, 0.01], { ...ADAM, adam_beta1: 0, adam_beta2: 0 }), 0.02);
+  assertGreater(updateBound([0.01], { ...ADAM, weight_decay: 0.1 }), 0.01);
+  assertEquals(updateBound([0.01, 0.01], { ...ADAM, adam_beta2: 0 }), Infinity);
+  assertEquals(updateBound([0.01, 0], { ...ADAM, adam_beta2: 0 }), 0.01);
+  assertEquals(updateBound([0.01, 0.01], { ...ADAM, adam_beta1: 0, adam_beta2: 0 }), 0.02);
 });

@@ -11,7 +11,7 @@ import { type FleetMember, liveHolders, type Training } from "./state.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /** Whether the checkpoint that has just failed again is given up, so that the next step begins. */
-export function isGivenUp(plan: TrainingPlan, training: Training, limits: Limits): boolean {
+export function isAbandoned(plan: TrainingPlan, training: Training, limits: Limits): boolean {
   return training.committed!.step < plan.totalSteps &&
     training.checkpointAttempts >= limits.checkpointAttempts;
 }

@@ -60,8 +60,8 @@ export function abortAttempt(
   limits: Limits,
 ): StepDecision {
   const isMember = (suspect: string) => training.members.some(({ worker }) => worker === suspect);
-  const wasDeaf = training.deafMs >= limits.reconnectGraceMs;
-  const suspected = wasDeaf ? [] : suspects.filter(isMember);
+  const wasBlackout = training.blackoutMs >= limits.reconnectGraceMs;
+  const suspected = wasBlackout ? [] : suspects.filter(isMember);
   const failures = training.failures + 1;
   const reason = `step ${training.step} is computed again: ${why}`;
   const watched = watchAccusers(training, false, limits);
@@ -72,7 +72,7 @@ export function abortAttempt(
     phase: "waiting",
     since: now,
     failures,
-    excused: training.excused + Number(wasDeaf),
+    excused: training.excused + Number(wasBlackout),
     notBefore: now + attemptPauseMs(failures, `${term}/${step}/${attempt}`, limits),
     givenUp: { step, attempt, members, weights },
   } as const;

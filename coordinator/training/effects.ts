@@ -24,7 +24,7 @@ export type StepEvent =
   /** The stored adapter of this step was found damaged. */
   | { readonly type: "damaged"; readonly step: number }
   /** For so long nobody can have been heard: the coordinator slept, or had no connection to the broker. */
-  | { readonly type: "deaf"; readonly milliseconds: number }
+  | { readonly type: "blackout"; readonly milliseconds: number }
   /** The attempt's micro-batches could not be put on the queue. */
   | { readonly type: "notQueued"; readonly step: number; readonly attempt: number; readonly reason: string }
   | { readonly type: "tick" };

@@ -35,7 +35,7 @@ export function withFleet(
     fleet,
     layout,
     holders: isSame ? training.holders : holders,
-    workedAt: hasGoneOn(plan, training, fleet) ? now : training.workedAt,
+    workedAt: hasProgressed(plan, training, fleet) ? now : training.workedAt,
     freshAt: isStateLost && isFreshThere ? training.freshAt ?? now : null,
   };
 }
@@ -49,7 +49,7 @@ export function busyMembers({ fleet, members, step, attempt }: Training): readon
 }
 
 /** With local steps: whether a member has computed another micro-batch of its inner loop. */
-function hasGoneOn(plan: TrainingPlan, training: Training, fleet: FleetView): boolean {
+function hasProgressed(plan: TrainingPlan, training: Training, fleet: FleetView): boolean {
   if (plan.local === null || plan.local === undefined || training.phase !== "compute") return false;
   const doneOf = ({ microBatchesDone = 0 }: FleetMember) => microBatchesDone;
   return busyMembers({ ...training, fleet }).some((member) => {

@@ -23,7 +23,7 @@ export function firstExponents(
   limits: Limits,
 ): Exponents | null {
   const count = plan.microBatchCountOf(step);
-  const largest = plan.local?.largestMoveOf(step) ?? Infinity;
+  const largest = plan.local?.updateBoundOf(step) ?? Infinity;
   if (largest !== Infinity) {
     // Where the step before went further than was foreseen, this one may, too.
     const foreseen = Float32Array.from(

@@ -43,7 +43,7 @@ export function regroup(
   const released = releaseWorkers(training.ledger, new Set(gone.map(({ worker }) => worker)));
   const ledger = withoutWordOf(released, training.quarantined);
   const regrouped: Training = {
-    ...withoutWordsOfGone(training, ledger, joined),
+    ...dropDeparted(training, ledger, joined),
     ...membersOf(training, joined),
     generation: training.generation + 1,
     ledger,
@@ -83,7 +83,7 @@ function notInHand(before: Training, training: Training): number[] {
 }
 
 /** Assignments to those who are gone, what was said about micro-batches that are released, and the words of those in quarantine. */
-function withoutWordsOfGone(training: Training, ledger: Ledger, members: readonly MemberRef[]): Training {
+function dropDeparted(training: Training, ledger: Ledger, members: readonly MemberRef[]): Training {
   const { quarantined } = training;
   const isCounted = (index: number) => ledger.entries[index] !== null;
   const audits = [...training.audits].filter(([index]) => isCounted(index)).map(([index, audit]) => {

@@ -118,7 +118,7 @@ export interface Training {
    */
   readonly workedAt: number;
   /** How long nobody could be heard since the attempt began, through no worker's fault (coordinator/fleet/over_bus/connectivity.ts). */
-  readonly deafMs: number;
+  readonly blackoutMs: number;
   /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
   readonly hedges: { readonly count: number; readonly at: number };
   /** When the step's first attempt began, and the one that is going on. */
@@ -213,7 +213,7 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     since: now,
     progressAt: now,
     workedAt: now,
-    deafMs: 0,
+    blackoutMs: 0,
     hedges: NO_HEDGES,
     stepStartedAt: now,
     attemptStartedAt: now,
@@ -256,7 +256,7 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
 }
 
 /** Nobody could be heard for a while until now: every deadline is so much later, as far as it had begun. */
-export function afterSilence(training: Training, milliseconds: number, now: number): Training {
+export function afterBlackout(training: Training, milliseconds: number, now: number): Training {
   const later = (at: number) => Math.min(at + milliseconds, now);
   const laterOrNever = (at: number | null) => at === null ? null : later(at);
   const { since, progressAt, workedAt, hedges, stateLostAt, freshAt } = training;
@@ -268,7 +268,7 @@ export function afterSilence(training: Training, milliseconds: number, now: numb
     hedges: { ...hedges, at: later(hedges.at) },
     stateLostAt: laterOrNever(stateLostAt),
     freshAt: laterOrNever(freshAt),
-    deafMs: training.deafMs + milliseconds,
+    blackoutMs: training.blackoutMs + milliseconds,
   };
 }
 
@@ -276,8 +276,8 @@ export function afterSilence(training: Training, milliseconds: number, now: numb
  * With one more micro-batch computed. A machine that has slept, coordinator and worker together, was not slow:
  * deadlines for the rest of the job follow from this.
  */
-export function slowestWith({ slowestMs, deafMs }: Training, computeMs: number): number {
-  return Math.max(slowestMs ?? 0, computeMs > deafMs ? computeMs - deafMs : computeMs);
+export function slowestWith({ slowestMs, blackoutMs }: Training, computeMs: number): number {
+  return Math.max(slowestMs ?? 0, computeMs > blackoutMs ? computeMs - blackoutMs : computeMs);
 }
 
 /** Bytes of one gradient: what a round moves, and a third of what a recovering worker loads. */

@@ -25,7 +25,7 @@ import {
   checkpointCandidate,
   checkpointFailureEvents,
   chooseCheckpointWriter,
-  isGivenUp,
+  isAbandoned,
   nextCheckpointWriter,
   withCheckpointFailure,
 } from "./checkpoints.ts";
@@ -40,11 +40,11 @@ import { firstExponents } from "./exponents.ts";
 import { newLoadFailures, withFleet, withoutMisfits } from "./eligibility.ts";
 import { settleNonFinite } from "./non_finite.ts";
 import { hedge, regroup } from "./regroup.ts";
-import { afterSilence, type FleetView, gradientBytesOf, liveHolders } from "./state.ts";
+import { afterBlackout, type FleetView, gradientBytesOf, liveHolders } from "./state.ts";
 import type { Training } from "./state.ts";
 import type { TrainingPlan } from "./plan.ts";
 import { decideUpdate } from "./updates.ts";
-import { goOn, restartIfLost } from "./waiting.ts";
+import { restartIfLost, startAttempt } from "./waiting.ts";
 
 /** See the head of the file. An event of another attempt, job or member changes nothing. */
 export function decideStep(
@@ -56,14 +56,14 @@ export function decideStep(
 ): StepDecision {
   let decision = decideEvent(plan, training, event, now, limits);
   for (;;) {
-    const further = whatFollows(plan, training, decision.training, now, limits);
+    const further = nextTransition(plan, training, decision.training, now, limits);
     if (further === null) return decision;
     decision = { ...further, effects: [...decision.effects, ...further.effects] };
   }
 }
 
 /** What is due already, whatever has happened; null where nothing is. */
-function whatFollows(
+function nextTransition(
   plan: TrainingPlan,
   before: Training,
   training: Training,
@@ -78,7 +78,7 @@ function whatFollows(
       `${quarantined.size === 1 ? "is" : "are"} in quarantine; the events say why`;
     return failJob(training, "aborted", message);
   }
-  if (phase === "waiting") return goOn(plan, training, now, limits);
+  if (phase === "waiting") return startAttempt(plan, training, now, limits);
   if (phase !== "compute" && phase !== "reduce") return null;
   if (members.some(({ worker }) => quarantined.has(worker))) return regroup(plan, training, now, limits);
   if (phase === "reduce") return null;
@@ -115,9 +115,9 @@ function decideEvent(
         return unchanged(training, "an attempt that is over could not be queued");
       }
       return abortAttempt(training, event.reason, [], now, limits);
-    case "deaf":
+    case "blackout":
       return unchanged(
-        afterSilence(training, event.milliseconds, now),
+        afterBlackout(training, event.milliseconds, now),
         `nobody could be heard for ${event.milliseconds} ms`,
       );
     case "damaged":
@@ -143,7 +143,7 @@ function decideFailure(
     report.attempt === seen.attempt && memberAmong(seen.members, report) !== undefined;
   if (!isKnown) return unchanged(training, `${worker} failed at an attempt that is over`);
   const why = `${worker}: ${reason}`;
-  const isHeard = training.deafMs < limits.reconnectGraceMs;
+  const isHeard = training.blackoutMs < limits.reconnectGraceMs;
   const { training: told, effects } = isHeard
     ? accuse(training, seen, worker, suspects, reason, limits)
     : { training, effects: [] };
@@ -336,7 +336,7 @@ function afterCheckpointFailure(
   now: number,
   limits: Limits,
 ): StepDecision {
-  if (!isGivenUp(plan, training, limits)) return nextCheckpointWriter(training, why, now, limits);
+  if (!isAbandoned(plan, training, limits)) return nextCheckpointWriter(training, why, now, limits);
   const { committed, checkpointAttempts } = training;
   const message =
     `Training goes on without the checkpoint of step ${committed!.step}: it could not be stored in ` +

@@ -195,7 +195,7 @@ Deno.test("time in which nobody could be heard is in no deadline, and what faile
   const { attempt } = driver.training;
   // The broker was away, or the coordinator slept.
   driver.now += 60_000;
-  driver.apply({ type: "deaf", milliseconds: 60_000 });
+  driver.apply({ type: "blackout", milliseconds: 60_000 });
   driver.apply({ type: "tick" });
   assertEquals([driver.training.phase, driver.training.attempt], ["reduce", attempt]);
   const { term, step } = driver.training;
@@ -214,7 +214,7 @@ Deno.test("a laptop that slept in the middle of a micro-batch does not make the 
   driver.doStep();
   const hours = 8 * 3_600_000;
   driver.now += hours;
-  driver.apply({ type: "deaf", milliseconds: hours });
+  driver.apply({ type: "blackout", milliseconds: hours });
   driver.claim("w-a", 0, { computeMs: hours + 2000 });
   assertEquals(driver.training.slowestMs, 2000);
   driver.claim("w-a", 1, { computeMs: 3000 });
@@ -312,7 +312,7 @@ Deno.test("attempts in which the broker was away do not count towards the step's
     driver.apply({ type: "failure", report: { ...report, reason: "no answer", suspects: [] } });
   };
   for (let time = 0; time < 5; time++) {
-    driver.apply({ type: "deaf", milliseconds: LIMITS.reconnectGraceMs });
+    driver.apply({ type: "blackout", milliseconds: LIMITS.reconnectGraceMs });
     fail();
     assertEquals(driver.training.phase, "compute");
   }

@@ -197,7 +197,7 @@ Deno.test("who has no micro-batch in its sums has nothing to give", () => {
 
 Deno.test("a coordinator that was deaf names nobody", () => {
   const driver = inRound();
-  driver.apply({ type: "deaf", milliseconds: LIMITS.reconnectGraceMs });
+  driver.apply({ type: "blackout", milliseconds: LIMITS.reconnectGraceMs });
   tellAll(driver, { "w-b": { given: checksumOf(7, 2, 7) } });
   assertEquals(driver.training.strikes.size, 0);
 });

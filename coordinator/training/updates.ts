@@ -65,7 +65,7 @@ export function decideUpdate(
 
 /** All have the same result, and it is not the sum of what they gave. */
 function doAgain(training: Training, fault: SumsFault, now: number, limits: Limits): StepDecision {
-  const isHeard = training.deafMs < limits.reconnectGraceMs;
+  const isHeard = training.blackoutMs < limits.reconnectGraceMs;
   const contradicted = contradict(training, fault.disputed, limits);
   const said = [
     ...[...fault.wrong].map(([worker, why]) => `${worker} is wrong: ${why}`),

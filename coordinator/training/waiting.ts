@@ -18,7 +18,7 @@ import type { FleetMember, Training } from "./state.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /** In phase `waiting`: agrees on the initial adapter, or begins the next attempt, as soon as there is somebody for it. */
-export function goOn(
+export function startAttempt(
   plan: TrainingPlan,
   training: Training,
   now: number,
@@ -52,7 +52,7 @@ export function goOn(
       since: now,
       progressAt: now,
       attemptStartedAt: now,
-      deafMs: 0,
+      blackoutMs: 0,
       hedges: NO_HEDGES,
       exponents: training.exponents ?? firstExponents(plan, training.step, null, tensorCount, limits),
       ...membersOf(training, ready),

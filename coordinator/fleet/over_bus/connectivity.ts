@@ -1,35 +1,35 @@
 /**
- * How long the coordinator could have heard nobody: its process slept, its event loop was held up, it had no
- * connection to the broker, or it was not certain to lead there and is deaf then (leased_bus.ts). That silence is
- * no worker's fault, and whoever took it for death would lose the whole fleet's work at once.
+ * How long the coordinator could not hear any worker: its process slept, its event loop was blocked, it had no
+ * connection to the broker, or it did not hold the leader lease (leased_bus.ts). No worker is to blame for that silence;
+ * taking it for death would lose the whole fleet's work at once.
  */
 import type { BusStatus } from "../../../shared/bus/bus.ts";
 import type { Limits } from "../../../shared/protocol/limits.ts";
 
-export interface Hearing {
-  /** The connection to the broker has gone or come. */
+export interface Connectivity {
+  /** The connection to the broker was lost or made. */
   statusChanged(status: BusStatus, now: number): void;
-  /** Of the time since the last call, how much was deaf. To be asked every `heartbeatIntervalMs`. */
-  deafMs(now: number): number;
+  /** The blackout within the time since the last call. To be called every `heartbeatIntervalMs`. */
+  blackoutMs(now: number): number;
 }
 
-/** @param isHeld whether the coordinator is certain to lead */
-export function createHearing(startedAt: number, limits: Limits, isHeld = () => true): Hearing {
+/** @param isHeld whether the coordinator holds the leader lease */
+export function createConnectivity(startedAt: number, limits: Limits, isHeld = () => true): Connectivity {
   let askedAt = startedAt;
-  /** Until when silence says nothing: for ever, while there is no connection. */
-  let deafUntil = -Infinity;
+  /** Infinity while disconnected. */
+  let blackoutUntil = -Infinity;
   return {
     statusChanged(status, now) {
-      deafUntil = status === "disconnected" ? Infinity : now + limits.reconnectGraceMs;
+      blackoutUntil = status === "disconnected" ? Infinity : now + limits.reconnectGraceMs;
     },
-    deafMs(now) {
+    blackoutMs(now) {
       const elapsedMs = now - askedAt;
-      const wasDeafMs = Math.max(0, Math.min(now, deafUntil) - askedAt);
+      const disconnectedMs = Math.max(0, Math.min(now, blackoutUntil) - askedAt);
       askedAt = now;
       if (!isHeld()) return elapsedMs;
-      // What was said meanwhile is heard after this question: it waits in the socket.
+      // Messages sent meanwhile still wait in the socket.
       const lateMs = elapsedMs - limits.heartbeatIntervalMs;
-      return Math.max(wasDeafMs, lateMs > limits.heartbeatIntervalMs ? lateMs : 0);
+      return Math.max(disconnectedMs, lateMs > limits.heartbeatIntervalMs ? lateMs : 0);
     },
   };
 }

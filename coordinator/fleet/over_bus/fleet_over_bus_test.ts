@@ -139,7 +139,7 @@ Deno.test("hello, heartbeats, silence: a worker's way through the fleet", async 
   fleet.close();
 });
 
-Deno.test("hundreds who join within a second are announced some times, and all of them in the end", async () => {
+Deno.test("hundreds of workers that join within a second are announced in few messages, in the end completely", async () => {
   const { clock, broker, fleet, announced, hello } = createWorld();
   let announcements = 0;
   broker.connect("listener").subscribe(subjects.FLEET_SUBJECT, () => announcements++);
@@ -154,7 +154,7 @@ Deno.test("hundreds who join within a second are announced some times, and all o
   fleet.close();
 });
 
-Deno.test("nobody is lost by a silence in which the coordinator was not certain to lead", async () => {
+Deno.test("no worker is lost by silence while the coordinator does not hold the lease", async () => {
   const { clock, fleet, hello, announced, lead } = createWorld();
   await hello();
   lead(false);
@@ -181,7 +181,7 @@ Deno.test("a hello of another protocol version is refused with both versions and
   fleet.close();
 });
 
-Deno.test("states are repeated, garbage and words under a foreign name change nothing", async () => {
+Deno.test("states are repeated; garbage and messages under a foreign name change nothing", async () => {
   const { clock, bus, broker, fleet, hello, heartbeat, defects } = createWorld();
   await hello();
   let announcements = 0;
@@ -204,7 +204,7 @@ Deno.test("states are repeated, garbage and words under a foreign name change no
   fleet.close();
 });
 
-Deno.test("a cancelled job ends at once, and is announced no more", async () => {
+Deno.test("a cancelled job ends at once and is no longer announced", async () => {
   const { clock, bus, fleet, announced, hello } = createWorld();
   await hello();
   const cancelling = new AbortController();
@@ -234,7 +234,7 @@ Deno.test("a cancelled job ends at once, and is announced no more", async () => 
   fleet.close();
 });
 
-Deno.test("a job without workers says that it waits, and tells who joins", async () => {
+Deno.test("a job without workers reports that it waits, and each worker that joins", async () => {
   const { clock, fleet, hello } = createWorld();
   const cancelling = new AbortController();
   const events: string[] = [];
@@ -250,7 +250,7 @@ Deno.test("a job without workers says that it waits, and tells who joins", async
   fleet.close();
 });
 
-Deno.test("a stored training state that is damaged is told of where training cannot go on from it", async () => {
+Deno.test("a damaged training state is reported if training would continue from it", async () => {
   const damaged = new DamagedFileError("the training state of step 4", "its SHA-256 is another one");
   const { clock, bus, fleet } = createWorld({ ...NO_ARTIFACTS, state: () => Promise.reject(damaged) });
   await bus.ensureStream(subjects.commitLogName("ftjob-a"), subjects.commitsSubject("ftjob-a"));

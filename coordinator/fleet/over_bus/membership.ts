@@ -1,6 +1,5 @@
 /**
- * Who is in the fleet. Pure: (membership, event, now) → (membership, effects, reason). An attempt of a step runs with the
- * members that it began with (step.ts); what changes here counts from the next one on.
+ * The fleet's members. Pure: (membership, event, now) → (membership, effects, reason).
  */
 import { type Limits, lostAt } from "../../../shared/protocol/limits.ts";
 import { type Heartbeat, type Hello, PROTOCOL_VERSION } from "../../../shared/protocol/messages.ts";
@@ -13,13 +12,13 @@ export interface Member {
   readonly gpu: string;
   readonly joinedAt: number;
   readonly lastHeartbeatAt: number;
-  /** How long since then the coordinator could have heard nobody. */
-  readonly deafMs: number;
-  /** What it told last; null until its first heartbeat. */
+  /** How long since then the coordinator could not hear any worker. */
+  readonly blackoutMs: number;
+  /** Its last one; null before the first. */
   readonly heartbeat: Heartbeat | null;
 }
 
-/** A member that is gone, kept for a while so that a person can see why. */
+/** A member that is gone, kept for a while so that users see why. */
 export interface Departed extends Member {
   readonly reason: string;
 }
@@ -42,15 +41,15 @@ export type MembershipEvent =
     readonly incarnation: string;
     readonly reason: string;
   }
-  /** For so long nobody can have been heard: the coordinator slept, or had no connection to the broker. */
-  | { readonly type: "deaf"; readonly milliseconds: number }
+  /** The coordinator could not hear any worker for this long: it slept, or had no connection to the broker. */
+  | { readonly type: "blackout"; readonly milliseconds: number }
   | { readonly type: "tick" };
 
 export type MembershipEffect =
   | { readonly type: "joined"; readonly member: Member }
-  /** `before`: what it had told until then; null where this is the first word of the incarnation. */
+  /** `before`: the heartbeat before it; null for the first one of an incarnation. */
   | {
-    readonly type: "told";
+    readonly type: "heartbeat";
     readonly member: Member;
     readonly heartbeat: Heartbeat;
     readonly before: Heartbeat | null;
@@ -84,20 +83,20 @@ export function decideMembership(
       if (member === undefined) return unchanged(state, `${event.worker} leaves, but is no member`);
       return remove(state, [member], () => event.reason);
     }
-    case "deaf": {
-      // Who was heard since then was not silent for so long: what had waited in the socket may come first.
-      const deaf = (member: Member) => ({
+    case "blackout": {
+      // A member heard since then was silent for less: messages that waited in the socket may arrive first.
+      const extended = (member: Member) => ({
         ...member,
-        deafMs: Math.min(member.deafMs + event.milliseconds, now - member.lastHeartbeatAt),
+        blackoutMs: Math.min(member.blackoutMs + event.milliseconds, now - member.lastHeartbeatAt),
       });
-      const reason = `nobody could be heard for ${event.milliseconds} ms`;
-      return unchanged({ ...state, members: state.members.map(deaf) }, reason);
+      const reason = `no worker could be heard for ${event.milliseconds} ms`;
+      return unchanged({ ...state, members: state.members.map(extended) }, reason);
     }
     case "tick": {
-      const silent = state.members.filter(({ lastHeartbeatAt, deafMs }) =>
-        lostAt(lastHeartbeatAt + deafMs, limits) <= now
+      const silent = state.members.filter(({ lastHeartbeatAt, blackoutMs }) =>
+        lostAt(lastHeartbeatAt + blackoutMs, limits) <= now
       );
-      if (silent.length === 0) return unchanged(state, "everybody was heard in time");
+      if (silent.length === 0) return unchanged(state, "all members were heard in time");
       return remove(
         state,
         silent,
@@ -129,7 +128,7 @@ function hello(state: Membership, hello: Hello, now: number): MembershipDecision
     gpu,
     joinedAt: now,
     lastHeartbeatAt: now,
-    deafMs: 0,
+    blackoutMs: 0,
     heartbeat: null,
   };
   const before = present === undefined
@@ -152,14 +151,14 @@ function hello(state: Membership, hello: Hello, now: number): MembershipDecision
 function heartbeat(state: Membership, heartbeat: Heartbeat, now: number): MembershipDecision {
   const place = placeAmong(state.members, heartbeat.worker);
   const member = state.members[place];
-  // It sees from the next announcement that it is no member, and joins again.
+  // The next announcement shows the worker that it is no member, and it joins again.
   if (member?.incarnation !== heartbeat.incarnation) {
     return unchanged(state, `${heartbeat.worker} is no member under this incarnation`);
   }
-  const told = { ...member, gpu: heartbeat.gpu, lastHeartbeatAt: now, deafMs: 0, heartbeat };
+  const updated = { ...member, gpu: heartbeat.gpu, lastHeartbeatAt: now, blackoutMs: 0, heartbeat };
   return {
-    state: { ...state, members: state.members.with(place, told) },
-    effects: [{ type: "told", member: told, heartbeat, before: member.heartbeat }],
+    state: { ...state, members: state.members.with(place, updated) },
+    effects: [{ type: "heartbeat", member: updated, heartbeat, before: member.heartbeat }],
     reason: `${heartbeat.worker} was heard`,
   };
 }

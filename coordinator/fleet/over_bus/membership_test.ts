@@ -39,7 +39,7 @@ Deno.test("members are sorted by id and the generation grows with each of them",
   assertEquals([ids(state), state.generation], [["a", "b", "c"], 3]);
 });
 
-Deno.test("a hello that comes twice changes nothing", () => {
+Deno.test("a repeated hello changes nothing", () => {
   const state = after([hello("a"), 0]);
   const again = decideMembership(state, hello("a"), 5, limits);
   assertEquals([again.state, again.effects, again.reason], [state, [], "a says hello again"]);
@@ -54,8 +54,8 @@ Deno.test("a new incarnation is a loss and a join", () => {
   assert(decision.state.generation > state.generation);
 });
 
-Deno.test("a silence in which nobody could be heard loses nobody; what comes after it counts", () => {
-  const silent = after([hello("a"), 0], [{ type: "deaf", milliseconds: 5000 }, 5000]);
+Deno.test("silence during a blackout loses no worker; silence after it counts", () => {
+  const silent = after([hello("a"), 0], [{ type: "blackout", milliseconds: 5000 }, 5000]);
   assertEquals(ids(decideMembership(silent, { type: "tick" }, 5999, limits).state), ["a"]);
   assertEquals(ids(decideMembership(silent, { type: "tick" }, 6000, limits).state), []);
   const heard = decideMembership(silent, heartbeat("a"), 5500, limits).state;
@@ -63,7 +63,7 @@ Deno.test("a silence in which nobody could be heard loses nobody; what comes aft
   assertEquals(ids(decideMembership(heard, { type: "tick" }, 6500, limits).state), []);
 });
 
-Deno.test("an incarnation that has left does not come back", () => {
+Deno.test("an incarnation that has left is refused", () => {
   const state = after([hello("a"), 0], [
     { type: "leave", worker: "a", incarnation: "i-a", reason: "drained" },
     1,
@@ -83,10 +83,10 @@ Deno.test("another version of the protocol is refused", () => {
   assertEquals(state, NOBODY);
 });
 
-Deno.test("who is silent for too long is lost; who is heard in time stays", () => {
+Deno.test("a worker that is silent for too long is lost; one that is heard in time stays", () => {
   const state = after([hello("a"), 0], [hello("b"), 0], [heartbeat("b"), 400]);
   const early = decideMembership(state, { type: "tick" }, 999, limits);
-  assertEquals([early.state, early.reason], [state, "everybody was heard in time"]);
+  assertEquals([early.state, early.reason], [state, "all members were heard in time"]);
   const late = decideMembership(state, { type: "tick" }, 1000, limits);
   assertEquals([ids(late.state), late.reason], [["b"], "a is gone: no heartbeat for 1.0 s"]);
   assertEquals(late.state.generation, state.generation + 1);
@@ -96,10 +96,10 @@ Deno.test("who is silent for too long is lost; who is heard in time stays", () =
   ]]);
 });
 
-Deno.test("who was heard when the coordinator woke was not silent while it slept", () => {
-  // What had waited in the socket comes before the question how long nobody could be heard.
+Deno.test("a worker heard when the coordinator wakes was not silent while it slept", () => {
+  // Messages that waited in the socket are handled before the blackout is measured.
   const state = after([hello("a"), 0], [heartbeat("a"), 60_000], [
-    { type: "deaf", milliseconds: 59_900 },
+    { type: "blackout", milliseconds: 59_900 },
     60_000,
   ]);
   assertEquals(decideMembership(state, { type: "tick" }, 60_999, limits).effects, []);
@@ -115,7 +115,7 @@ Deno.test("a heartbeat of an incarnation that is no member is ignored", () => {
   assertEquals(decision.reason, "a is no member under this incarnation");
 });
 
-Deno.test("a heartbeat tells the GPU and keeps the generation", () => {
+Deno.test("a heartbeat updates the GPU and keeps the generation", () => {
   const state = after([hello("a"), 0], [heartbeat("a"), 50]);
   assertEquals([state.generation, state.members[0]!.gpu, state.members[0]!.lastHeartbeatAt], [
     1,
@@ -124,7 +124,7 @@ Deno.test("a heartbeat tells the GPU and keeps the generation", () => {
   ]);
 });
 
-Deno.test("leaving is immediate, and leaving twice is nothing", () => {
+Deno.test("leaving is immediate, and leaving twice changes nothing", () => {
   const leave: MembershipEvent = { type: "leave", worker: "a", incarnation: "i-a", reason: "drained" };
   const first = decideMembership(after([hello("a"), 0]), leave, 1, limits);
   assertEquals(first.effects.map(({ type }) => type), ["lost"]);
@@ -132,7 +132,7 @@ Deno.test("leaving is immediate, and leaving twice is nothing", () => {
   assertEquals(decideMembership(first.state, leave, 2, limits).reason, "a leaves, but is no member");
 });
 
-Deno.test("only the newest of those who are gone are kept", () => {
+Deno.test("only the newest departed members are kept", () => {
   let state = NOBODY;
   for (let i = 0; i < 130; i++) {
     state = decideMembership(state, hello("a", `i-${i}`), i, limits).state;

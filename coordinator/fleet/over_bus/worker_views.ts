@@ -1,6 +1,5 @@
-/** The fleet as a user sees it. */
-import type { Membership } from "./membership.ts";
-import type { Member } from "./membership.ts";
+/** The fleet as users see it. */
+import type { Member, Membership } from "./membership.ts";
 import type { WorkerView } from "../fleet.ts";
 import type { Quarantines } from "../../access/quarantines.ts";
 

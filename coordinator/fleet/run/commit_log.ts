@@ -1,4 +1,4 @@
-/** A job's log of commits: appended by compare-and-set, so that no two coordinators can both go on. */
+/** A job's commit log: appended to by compare-and-set, so that two coordinators cannot both continue. */
 import type { Bus } from "../../../shared/bus/bus.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import {
@@ -10,9 +10,9 @@ import {
 import { commitLogName, commitsSubject } from "../../../shared/protocol/subjects.ts";
 
 /**
- * Appends a commit and returns its sequence; may be repeated where the broker has not answered. `previous` is the commit before
- * it: a log that was lost and made anew begins with that one. Throws a `LoraFleetError` with code `conflict` where somebody
- * else has appended.
+ * Appends a commit and returns its sequence. May be repeated if the broker has not answered. `previous` is the commit before
+ * it, with which a log that was lost and restored begins. Throws a `LoraFleetError` with code `conflict` if another
+ * coordinator has appended.
  */
 export async function appendCommit(
   bus: Bus,
@@ -28,18 +28,18 @@ export async function appendCommit(
     if (!(thrown instanceof LoraFleetError) || thrown.code !== "conflict") throw thrown;
     const log = await bus.readStream(commitLogName(entry.jobId));
     const newest = log.at(-1);
-    // An answer may have got lost: then the newest entry is ours.
+    // The answer may have been lost: then the newest entry is ours.
     if (newest !== undefined && isSame(newest.data, bytes)) return newest.sequence;
     const begins = previous === null ? null : encodeMessage(commitEntrySchema, previous);
-    const isAnew = begins !== null && log.length === 1 && isSame(newest!.data, begins);
-    if (!isAnew || newest!.sequence === expectedLast) throw thrown;
+    const isRestored = begins !== null && log.length === 1 && isSame(newest!.data, begins);
+    if (!isRestored || newest!.sequence === expectedLast) throw thrown;
     return await append(newest!.sequence);
   }
 }
 
 /**
- * Makes the log where it is gone, beginning with the newest commit, so that whoever reads it next goes on from there. The
- * coordinator that leads knows that commit, and its workers hold the state.
+ * Recreates a lost log with the newest commit in it, from which its next reader continues: the leading coordinator knows that
+ * commit, and its workers hold the state.
  */
 export async function restoreCommitLog(bus: Bus, jobId: string, newest: CommitEntry | null): Promise<void> {
   await bus.ensureStream(commitLogName(jobId), commitsSubject(jobId));
@@ -47,7 +47,7 @@ export async function restoreCommitLog(bus: Bus, jobId: string, newest: CommitEn
   await appendCommit(bus, newest, 0);
 }
 
-/** All commits, oldest first. Throws a `LoraFleetError` with code `corrupt` for an entry that is none. */
+/** All commits, oldest first. Throws a `LoraFleetError` with code `corrupt` for an entry that is not a commit. */
 export async function readCommits(
   bus: Bus,
   jobId: string,

@@ -37,21 +37,21 @@ Deno.test("commits come back in order", async () => {
   assertEquals(commits.map(({ sequence, entry }) => [sequence, entry.step]), [[1, 0], [2, 1]]);
 });
 
-Deno.test("an answer that got lost: the commit that is there already is ours", async () => {
+Deno.test("after a lost answer the commit in the log is ours", async () => {
   const bus = await createLog();
   await appendCommit(bus, ENTRY, 0);
   assertEquals(await appendCommit(bus, ENTRY, 0), 1);
   assertEquals((await readCommits(bus, "ftjob-a")).length, 1);
 });
 
-Deno.test("somebody else's commit is a conflict", async () => {
+Deno.test("another coordinator's commit is a conflict", async () => {
   const bus = await createLog();
   await appendCommit(bus, { ...ENTRY, startId: "s-2" }, 0);
   const error = await assertRejects(() => appendCommit(bus, ENTRY, 0), LoraFleetError);
   assertEquals(error.code, "conflict");
 });
 
-Deno.test("a log that was lost begins anew with the newest commit, and the next one follows", async () => {
+Deno.test("a lost log is restored with the newest commit, and the next one follows", async () => {
   const bus = await createLog();
   const [first, second] = [{ ...ENTRY, step: 1 }, { ...ENTRY, step: 2 }];
   await appendCommit(bus, ENTRY, 0);
@@ -61,14 +61,14 @@ Deno.test("a log that was lost begins anew with the newest commit, and the next 
   await restoreCommitLog(bus, "ftjob-a", first);
   assertEquals(await appendCommit(bus, second, 2, first), 2);
   assertEquals((await readCommits(bus, "ftjob-a")).map(({ entry }) => entry.step), [1, 2]);
-  // Another one's log is nobody's to go on with.
+  // A log of a different coordinator must not be continued.
   await bus.deleteStream(commitLogName("ftjob-a"));
   await restoreCommitLog(bus, "ftjob-a", { ...ENTRY, startId: "s-2" });
   const error = await assertRejects(() => appendCommit(bus, second, 2, first), LoraFleetError);
   assertEquals(error.code, "conflict");
 });
 
-Deno.test("a commit of before there were exclusions and audits is one without any", async () => {
+Deno.test("a commit written before exclusions and audits existed has none", async () => {
   const bus = await createLog();
   const { excluded: _none, excludedTotal: _zero, audits: _audits, ...old } = ENTRY;
   await bus.append(commitsSubject("ftjob-a"), new TextEncoder().encode(JSON.stringify(old)), 0);

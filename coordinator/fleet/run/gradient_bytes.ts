@@ -1,9 +1,9 @@
-/** What the all-reduce has cost: payload bytes that workers have published, step by step, failed attempts included. */
+/** The cost of the all-reduce: payload bytes that workers publish in a step, failed attempts included. */
 
 export interface GradientBytes {
-  /** A worker's count since it joined, as it tells it; the first word of an incarnation is where its counting begins. */
-  told(incarnation: string, bytesSent: number): void;
-  /** What was added by all since the last call. */
+  /** Takes a worker's count since it joined. The first one of an incarnation is its zero. */
+  record(incarnation: string, bytesSent: number): void;
+  /** The sum over all workers since the last call. */
   take(): number;
 }
 
@@ -11,9 +11,9 @@ export function createGradientBytes(): GradientBytes {
   const counts = new Map<string, number>();
   let untaken = 0;
   return {
-    told(incarnation, bytesSent) {
+    record(incarnation, bytesSent) {
       const before = counts.get(incarnation) ?? bytesSent;
-      // A heartbeat that was overtaken by a newer report tells less.
+      // A heartbeat overtaken by a newer report has a smaller count.
       untaken += Math.max(0, bytesSent - before);
       counts.set(incarnation, Math.max(before, bytesSent));
     },

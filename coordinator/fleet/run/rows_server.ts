@@ -1,4 +1,4 @@
-/** The rows of inner loops, given to the workers that compute them, one micro-batch at a time. */
+/** Serves the rows of inner loops to the workers that compute them, one micro-batch at a time. */
 import type { Bus, Subscription } from "../../../shared/bus/bus.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../../../shared/protocol/messages.ts";
@@ -9,7 +9,7 @@ import type { FloodGuard } from "../flood_guard.ts";
 import { listenToWorkers } from "../listen.ts";
 import { type LocalPlan, placeOfNumber } from "../../planning/local_plan.ts";
 
-/** Data steps whose micro-batches are kept: each worker goes through its own, one after the other. */
+/** Data steps whose micro-batches are cached: each worker goes through its own in order. */
 const KEPT_DATA_STEPS = 32;
 
 export interface RowsServerOptions {
@@ -17,15 +17,15 @@ export interface RowsServerOptions {
   readonly job: PlannedJob;
   readonly local: LocalPlan;
   readonly startId: string;
-  /** Whether the rows are for a member of the attempt that is being computed: nobody else has a use for them. */
-  readonly isAsked: (request: RowsRequest) => boolean;
-  /** The rows cannot be sent: a message may not be as large as they are. */
+  /** Whether a member of the current attempt sent the request. */
+  readonly isCurrent: (request: RowsRequest) => boolean;
+  /** The rows do not fit into a message. */
   readonly onUnanswerable: (request: RowsRequest, thrown: unknown) => void;
   readonly guard: FloodGuard;
 }
 
 export function serveRows(options: RowsServerOptions): Subscription {
-  const { bus, job, local, startId, isAsked, onUnanswerable, guard } = options;
+  const { bus, job, local, startId, isCurrent, onUnanswerable, guard } = options;
   const { training } = job.spec;
   const kept = new Map<number, readonly MicroBatch[]>();
 
@@ -53,9 +53,9 @@ export function serveRows(options: RowsServerOptions): Subscription {
     subject: rowsSubject(job.id, ANY),
     schema: rowsRequestSchema,
     what: "request for rows",
-    handle: ({ said, respond }) => {
-      if (!isAsked(said)) return;
-      const { step, attempt, index, number } = said;
+    handle: ({ payload, respond }) => {
+      if (!isCurrent(payload)) return;
+      const { step, attempt, index, number } = payload;
       const header = {
         jobId: job.id,
         startId,
@@ -66,11 +66,11 @@ export function serveRows(options: RowsServerOptions): Subscription {
         number,
         audit: false,
       };
-      const item = encodeWorkItem(header, batchOf(said));
+      const item = encodeWorkItem(header, batchOf(payload));
       try {
         respond(item);
       } catch (thrown) {
-        onUnanswerable(said, thrown);
+        onUnanswerable(payload, thrown);
       }
     },
   }, guard);

@@ -30,10 +30,9 @@ function createWorld(job = JOB, maxPayloadBytes = 2 ** 20) {
   serveRows({
     bus: broker.connect("coordinator"),
     ...{ job, local: job.local!, startId: "s-1" },
-    isAsked: ({ worker, attempt }) => worker === "w-a" && attempt === 2,
+    isCurrent: ({ worker, attempt }) => worker === "w-a" && attempt === 2,
     onUnanswerable: ({ number }, thrown) => void unanswered.push(`${number}: ${(thrown as Error).message}`),
     guard: createFloodGuard({
-      // Every line is told.
       ...{ clock, limits: { ...LIMITS, floodLogIntervalMs: 0 }, onFlood: () => {} },
       onDefect: (message, thrown) => void defects.push(`${message}: ${(thrown as Error).message}`),
     }),
@@ -53,7 +52,7 @@ function createWorld(job = JOB, maxPayloadBytes = 2 ** 20) {
   return { ask, refused, defects, unanswered };
 }
 
-Deno.test("each micro-batch of the job can be had by its number, in an item that names what it was asked for", async () => {
+Deno.test("the rows of each micro-batch are served by its number, in an item that repeats the request", async () => {
   const { ask } = createWorld();
   for (const number of [0, 7, 11]) {
     const item = await ask({ number });
@@ -73,7 +72,7 @@ Deno.test("each micro-batch of the job can be had by its number, in an item that
   }
 });
 
-Deno.test("a number beyond the job's, another attempt and whoever is no member of it have no answer", async () => {
+Deno.test("a number beyond the job's, a different attempt and a worker that is not a member get no answer", async () => {
   const { refused, defects } = createWorld();
   await refused({ number: 12 });
   assertMatch(defects.join(), /w-a asks for micro-batch 12 of ftjob-sim, which has 6 data steps of up to 2/);
@@ -84,14 +83,14 @@ Deno.test("a number beyond the job's, another attempt and whoever is no member o
   assertMatch(defects[1]!, /a worker speaks for itself alone/);
 });
 
-Deno.test("rows that no message may hold are told of", async () => {
+Deno.test("rows that do not fit into a message are reported", async () => {
   const { refused, defects, unanswered } = createWorld(JOB, 120);
   await refused();
   assertEquals(defects, []);
   assertMatch(unanswered.join(), /^7: /);
 });
 
-Deno.test("rows of many data steps are made when they are asked for, and those of the newest ones are kept", async () => {
+Deno.test("rows of data steps are made on request, and the most recently used are cached", async () => {
   const made: number[] = [];
   const job = {
     ...createToyJob({

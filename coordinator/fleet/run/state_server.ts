@@ -1,4 +1,4 @@
-/** A stored training state, given away as by a worker that holds it: for workers that come when all others are gone. */
+/** Serves a stored training state as a worker that holds it would, to workers that join when all others are gone. */
 import type { Bus } from "../../../shared/bus/bus.ts";
 import { type Committed, decodeMessage, recoverRequestSchema } from "../../../shared/protocol/messages.ts";
 import { encodeStateFrame, maxPieceWords } from "../../../shared/protocol/state_frame.ts";
@@ -7,8 +7,8 @@ import type { StoredState } from "../../storage/artifact_store.ts";
 import { listen, type OnDefect } from "../listen.ts";
 import { COORDINATOR_HOLDER } from "../../training/state.ts";
 
-/** Pieces of half a MiB that are read at a time. */
-const MOST_OPEN = 32;
+/** Concurrent reads, of half a MiB each. */
+const MAX_OPEN = 32;
 const MAX_REQUEST_BYTES = 4096;
 
 /** A stored state and the commit that it belongs to. */
@@ -21,7 +21,7 @@ export interface StateServer {
   close(): void;
 }
 
-/** @param served what is stored at the moment; null where it is not the state of the newest commit */
+/** @param served the stored state; null unless it belongs to the newest commit */
 export function serveStoredState(options: {
   readonly bus: Bus;
   readonly jobId: string;
@@ -32,13 +32,13 @@ export function serveStoredState(options: {
   const { bus, jobId, startId, served } = options;
   let open = 0;
   let defects = 0;
-  /** The first, the tenth, the hundredth …: who asks does not stand in the subject, and shall not fill the log. */
+  /** Reports the 1st, 10th, 100th …: the subject does not name the sender, who must not be able to fill the log. */
   const onDefect: OnDefect = (message, thrown) => {
     if (Number.isInteger(Math.log10(++defects))) options.onDefect(`${message} (time ${defects})`, thrown);
   };
   const subscription = listen(bus, recoverSubject(jobId, COORDINATOR_HOLDER), (message) => {
-    // Who gets no answer asks again: memory for pieces is bounded, whoever asks how fast.
-    if (open >= MOST_OPEN || message.data.byteLength > MAX_REQUEST_BYTES) return;
+    // Bounds the memory, however fast requests arrive: a worker without an answer asks again.
+    if (open >= MAX_OPEN || message.data.byteLength > MAX_REQUEST_BYTES) return;
     const request = decodeMessage(recoverRequestSchema, message.data, "a request for the committed state");
     const { committed: { step, digest }, offset, count } = request;
     const held = served();

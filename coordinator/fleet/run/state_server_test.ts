@@ -10,7 +10,7 @@ import { COORDINATOR_HOLDER } from "../../training/state.ts";
 const committed = { step: 3, digest: "a".repeat(64) };
 const start = { jobId: "ftjob-a", startId: "s-1" };
 
-Deno.test("a stored state is given to whom asks for its commit, and nothing to others", async () => {
+Deno.test("a stored state is served to requests for its commit only", async () => {
   const broker = createMemoryBroker({ clock: createFakeClock() });
   const defects: string[] = [];
   const readWords = (offset: number, count: number) =>

@@ -28,7 +28,7 @@ const guardOf = (clock: FakeClock) =>
     },
   });
 
-Deno.test("items and rows are given to members of the attempt that is computed, and to nobody else", async () => {
+Deno.test("items and rows are served to members of the current attempt only", async () => {
   const clock = createFakeClock();
   const broker = createMemoryBroker({ clock });
   const bus = broker.connect("coordinator");
@@ -98,7 +98,7 @@ Deno.test("items and rows are given to members of the attempt that is computed, 
   run.close();
 });
 
-Deno.test("a closed run is settled when what it was doing to queue and log is done", async () => {
+Deno.test("a closed run settles once it has finished with queue and log", async () => {
   const clock = createFakeClock();
   const broker = createMemoryBroker({ clock });
   const bus = broker.connect("coordinator");
@@ -166,7 +166,7 @@ async function begun(brokenOf: (bus: Bus) => Partial<Bus>) {
   return { bus, job, run, pass, troubles, state: () => state! };
 }
 
-Deno.test("a broker that stores no work for minutes costs the step no attempt, and is asked with pauses", async () => {
+Deno.test("a broker that stores no work for minutes costs the step no attempt, and is retried with pauses", async () => {
   let isFull = true;
   let tries = 0;
   const world = await begun((bus) => ({
@@ -188,7 +188,7 @@ Deno.test("a broker that stores no work for minutes costs the step no attempt, a
   world.run.close();
 });
 
-Deno.test("a broker that has lost its streams gets them back: queue and newest commit, as the coordinator knows them", async () => {
+Deno.test("a broker that has lost its streams gets queue and newest commit back from the coordinator", async () => {
   let isLost = true;
   const world = await begun((bus) => ({
     enqueue: async (...rest) => {
