@@ -22,7 +22,7 @@ export interface WorkerIdentity {
 /** A worker may answer each request once, before the requester's timeout. */
 const ANSWERS = { max: 1, ttl: 10 * 1e9 };
 
-/** The largest chunk of a gradient (worker/allreduce/chunk_plan.ts) with its header; the broker disconnects a worker that sends more. */
+/** The largest chunk of a gradient (worker/allreduce/plan/chunk_plan.ts) with its header; the broker disconnects a worker that sends more. */
 const MAX_PAYLOAD_BYTES = 2 * 2 ** 20 + 65_536;
 
 const bodySchema = z.object({

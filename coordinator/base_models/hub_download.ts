@@ -7,7 +7,7 @@
  */
 import { downloadFile, HubApiError, listFiles } from "@huggingface/hub";
 import { dirname, relative } from "@std/path";
-import { isNamedTemplate, TEMPLATE_FOLDER } from "../../shared/data/named_templates.ts";
+import { isNamedTemplate, TEMPLATE_FOLDER } from "../../shared/data/tokenizer/files/named_templates.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { writeStreamedFile } from "../storage/streamed_file.ts";
 import { isSmallFile, selectModelFiles } from "./files.ts";

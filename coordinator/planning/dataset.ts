@@ -1,10 +1,10 @@
 /** A job's dataset as packed rows, and those as the steps that the fleet trains. */
 import { createHash } from "node:crypto";
-import { readDataset } from "../../shared/data/dataset.ts";
-import { countTrained } from "../../shared/data/example.ts";
-import { linesOf, packRows, toMicroBatch } from "../../shared/data/packing.ts";
-import type { TokenBound } from "../../shared/data/token_bound.ts";
-import type { Tokenizer } from "../../shared/data/tokenizer.ts";
+import { readDataset } from "../../shared/data/examples/dataset.ts";
+import { countExampleLabels } from "../../shared/data/packing/example.ts";
+import { linesOf, packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
+import type { TokenBound } from "../../shared/data/tokenizer/token_bound.ts";
+import type { Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { type JobSpec, specHash } from "../../shared/job/job_spec.ts";
 import { numbersOf } from "../../shared/protocol/messages.ts";
@@ -68,7 +68,7 @@ export async function prepareDataset(
   const strategy = dataset.packing ? dataset.packing_strategy : "none";
   // A stretch of a "wrapped" stream may be all prompt: it has no gradient, and a step of such rows would have none.
   const rows = packRows(examples, strategy, dataset.max_seq_length)
-    .filter((row) => row.documents.some((document) => countTrained(document) > 0));
+    .filter((row) => row.documents.some((document) => countExampleLabels(document) > 0));
   if (rows.length === 0) {
     throw new LoraFleetError(
       "invalid_dataset",
@@ -85,7 +85,8 @@ export async function prepareDataset(
       rowCount: rows.length,
       tokenCount,
       trainedTokenCount: rows.reduce(
-        (sum, { documents }) => documents.reduce((inRow, document) => inRow + countTrained(document), sum),
+        (sum, { documents }) =>
+          documents.reduce((inRow, document) => inRow + countExampleLabels(document), sum),
         0,
       ),
       truncatedRowCount,

@@ -1,5 +1,5 @@
 /** A job with its data ready: what the coordinator trains. */
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import type { InitialState } from "./initial_adapter.ts";

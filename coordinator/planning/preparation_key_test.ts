@@ -78,6 +78,6 @@ Deno.test("another source, another lock file, a file more: another release; a te
 Deno.test("the release covers every module of a preparation", async () => {
   const graph = await readImportGraph();
   const modules = [...reachable(graph, "coordinator/planning/preparation_process.ts")];
-  assertEquals(modules.includes("shared/data/tokenizer.ts"), true);
+  assertEquals(modules.includes("shared/data/tokenizer/tokenizer.ts"), true);
   assertEquals(modules.filter((path) => !/^(coordinator|shared)\//.test(path)), []);
 });

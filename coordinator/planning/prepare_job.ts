@@ -1,7 +1,7 @@
 /** A job's base model and training file, checked and made into rows: everything that can be refused early is. */
-import { createTokenBound } from "../../shared/data/token_bound.ts";
-import { boundTo, loadTokenizer } from "../../shared/data/tokenizer.ts";
-import { checkTokenizer } from "../../shared/data/tokenizer_check.ts";
+import { createTokenBound } from "../../shared/data/tokenizer/token_bound.ts";
+import { boundTo, loadTokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
+import { checkTokenizer } from "../../shared/data/tokenizer/tokenizer_check.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { prepareDataset } from "./dataset.ts";
 import {

@@ -9,8 +9,9 @@ Starts a coordinator and workers on this machine, fine-tunes a model over HTTP a
 tuned model on held-out prompts, and writes the adapter and a report.
 
   --model <folder>        base model in Hugging Face layout      (a tiny Llama of the demo)
-  --dataset <file>        JSONL of {"prompt", "completion"} or   (spelling instructions)
-                          {"messages"}, with a chat model
+  --dataset <file>        JSONL of {"prompt", "completion"},     (spelling instructions)
+                          {"instruction", "input", "output"} or,
+                          with a chat model, {"messages"}
   --eval-dataset <file>   held-out rows of the same form         (with --dataset: every tenth row, at most 200)
   --workers <n>           workers to start                       (2)
   --steps <n>             maximum number of steps                (40; with --dataset: three epochs)

@@ -72,7 +72,10 @@ export type TrainingSpec = z.output<typeof trainingSchema>;
 export const datasetSchema = z.strictObject({
   /** A slice as `datasets` writes it: `train`, `train[:10%]`, `train[100:200]`. */
   split: z.string().default("train"),
-  /** The column of plain text; rows with `prompt` and `completion` or with `messages` are recognised by those names. */
+  /**
+   * The column of plain text. Rows with `prompt` and `completion`, `messages`, or `instruction` and `output` (Alpaca) are
+   * recognised by those names.
+   */
   text_field: z.string().min(1).default("text"),
   /** Several documents in one row of max_seq_length tokens; they do not see each other (except with "wrapped"). */
   packing: z.boolean().default(true),

@@ -1,7 +1,7 @@
 /** Which linear layers get an adapter: PEFT's rules for `target_modules`. */
 import { LoraFleetError, quote } from "../errors.ts";
 import type { JobSpec, LoraSpec } from "./job_spec_schema.ts";
-import { compileFullMatch } from "../python/regex.ts";
+import { compileFullMatch } from "../python/regex/regex.ts";
 
 /** A linear layer of the base model: `model.layers.0.self_attn.q_proj`, weight [out, in]. */
 export interface LinearModule {

@@ -12,7 +12,7 @@ import { z } from "zod";
 import { LoraFleetError } from "../errors.ts";
 import { jobIdSchema, tokenSchema } from "./ids.ts";
 import { decodeMessage, encodeMessage } from "./messages_codec.ts";
-import type { MicroBatch } from "../data/micro_batch.ts";
+import type { MicroBatch } from "../data/packing/micro_batch.ts";
 import { decodeMicroBatch, encodeMicroBatch } from "./micro_batch_codec.ts";
 import { decodeInnerLoop, encodeInnerLoop, type InnerLoop } from "./inner_loop_codec.ts";
 

@@ -16,7 +16,7 @@
  */
 import { crc32 } from "node:zlib";
 import { LoraFleetError } from "../errors.ts";
-import { IGNORE_INDEX, type MicroBatch } from "../data/micro_batch.ts";
+import { IGNORE_INDEX, type MicroBatch } from "../data/packing/micro_batch.ts";
 
 const MAGIC = 0x424d464c; // "LFMB" read as a little-endian u32
 const VERSION = 1;

@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { LoraFleetError } from "../errors.ts";
-import type { MicroBatch } from "../data/micro_batch.ts";
+import type { MicroBatch } from "../data/packing/micro_batch.ts";
 import { decodeMicroBatch, encodeMicroBatch } from "./micro_batch_codec.ts";
 
 /** Segments of 1–5 tokens. */

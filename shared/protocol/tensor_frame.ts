@@ -28,7 +28,7 @@ const CHECKSUM_AT = 44;
 const KINDS = ["reduce_scatter", "all_gather", "ack", "state"] as const;
 /**
  * `i32`: integers; `raw`: words whose meaning the receiver knows, such as f32; `i8`: integers of 8 bits and their scales
- * (worker/allreduce/int8_blocks.ts).
+ * (worker/allreduce/codec/int8_blocks.ts).
  */
 const CODECS = ["i32", "raw", "i8"] as const;
 

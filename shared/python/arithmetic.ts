@@ -1,8 +1,8 @@
 /** `+ - * / // % **`, with Python's errors. */
-import { checkItems, checkText } from "./limits.ts";
-import { percentFormat } from "./percent_format.ts";
-import { integer, numeric, use } from "./protocols.ts";
-import { PyError, Tuple, tuple, typeName, UnsupportedError, type Value } from "./value.ts";
+import { checkItems, checkText } from "./values/limits.ts";
+import { percentFormat } from "./format/percent_format.ts";
+import { integer, numeric, use } from "./values/protocols.ts";
+import { PyError, Tuple, tuple, typeName, UnsupportedError, type Value } from "./values/value.ts";
 
 export type Operator = "+" | "-" | "*" | "/" | "//" | "%" | "**";
 

@@ -15,7 +15,7 @@ import { fromFileUrl } from "@std/path";
 import type { Bus } from "../../shared/bus/bus.ts";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
 import { startTestNatsServer } from "../../shared/testing/test_nats_server.ts";
-import type { GradientCodec } from "../../worker/allreduce/codecs.ts";
+import type { GradientCodec } from "../../worker/allreduce/codec/codecs.ts";
 import { MAX_PAYLOAD_BYTES } from "../../coordinator/broker/nats_server_config.ts";
 import { type BenchOrder, type BenchOutcome, preciseNow } from "./allreduce_bench_worker.ts";
 import { exitWithHelp } from "../head_help.ts";

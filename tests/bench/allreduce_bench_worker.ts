@@ -8,10 +8,11 @@ import type { BusMessage } from "../../shared/bus/bus.ts";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { gradientSubjects } from "../../shared/protocol/subjects.ts";
-import { type AllReduce, createAllReduce } from "../../worker/allreduce/all_reduce.ts";
-import { chunkPlan, defaultChunkBytes } from "../../worker/allreduce/chunk_plan.ts";
-import type { GradientCodec } from "../../worker/allreduce/codecs.ts";
-import { equalWeights, ownerRanges } from "../../worker/allreduce/owner_ranges.ts";
+import { createAllReduce } from "../../worker/allreduce/all_reduce.ts";
+import type { AllReduce } from "../../worker/allreduce/all_reduce_interface.ts";
+import { chunkPlan, defaultChunkBytes } from "../../worker/allreduce/plan/chunk_plan.ts";
+import type { GradientCodec } from "../../worker/allreduce/codec/codecs.ts";
+import { equalWeights, ownerRanges } from "../../worker/allreduce/plan/owner_ranges.ts";
 import { measureEventLoopGap } from "../../worker/fleet/event_loop_gap.ts";
 import { createBarePattern } from "./bare_pattern.ts";
 

@@ -5,8 +5,8 @@
  */
 import { setImmediate } from "node:timers";
 import type { Bus, BusMessage } from "../../shared/bus/bus.ts";
-import { chunkCountOf, type ChunkPlan, chunkRange } from "../../worker/allreduce/chunk_plan.ts";
-import type { OwnerRange } from "../../worker/allreduce/owner_ranges.ts";
+import { chunkCountOf, type ChunkPlan, chunkRange } from "../../worker/allreduce/plan/chunk_plan.ts";
+import type { OwnerRange } from "../../worker/allreduce/plan/owner_ranges.ts";
 
 export interface BareRound {
   /** Rounds in which workers overlap are told apart by it. */

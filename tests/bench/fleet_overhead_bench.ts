@@ -9,7 +9,7 @@
 import { parseArgs } from "node:util";
 import { toText } from "@std/streams";
 import { systemClock } from "../../shared/clock.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { createToyEngine } from "../../worker/testing/toy_engine.ts";
 import { spawnWorkerProcess } from "../chaos/worker_child.ts";
 import { jobOf, startCoordinatorChild, submitJob, until } from "../integration/coordinator_child.ts";

@@ -67,7 +67,7 @@ export async function startChaosFleet(options: ChaosFleetOptions): Promise<Chaos
       onLine: (line) => lines.push(line),
       onPublished: (worker, subject, payload) => {
         watch.published(subject, payload);
-        if (!/^lf\.[^.]+\.gradients\.\d+\.ag\./.test(subject) || !worker.isThere) return;
+        if (!/^lf\.[^.]+\.gradients\.\d+\.all_gather\./.test(subject) || !worker.isThere) return;
         const callback = atNextAllGather;
         atNextAllGather = null;
         callback?.(worker);

@@ -1,4 +1,4 @@
-"""Makes shared/python/python_goldens.json: what CPython (3.11) reads from JSON texts and how it prints the values.
+"""Makes shared/python/json/python_goldens.json: what CPython (3.11) reads from JSON texts and how it prints the values.
 
     python make_python_goldens.py
 
@@ -9,7 +9,7 @@ import json
 import random
 from pathlib import Path
 
-TARGET = Path(__file__).parents[2] / "shared/python/python_goldens.json"
+TARGET = Path(__file__).parents[2] / "shared/python/json/python_goldens.json"
 
 NUMBERS = """0 -0 1 -1 10 007x 9007199254740991 9007199254740992 9007199254740993 -9007199254740993 123456789012345
 1234567890123456 18446744073709551616 123456789012345678901234567890 0.0 -0.0 1.0 -1.0 0.1 0.5 1.5 100.0 1e5 1E5 1e+5 1e-5 1e-4 0.0001 0.00012

@@ -1,11 +1,11 @@
 /** The chats of mask_chats.json as rows, as a file's reader would have them. */
 import { fromFileUrl } from "@std/path";
-import { fieldsOf } from "../../shared/data/chat_fixture.ts";
+import { fieldsOf } from "../../shared/data/chat/masks/chat_fixture.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { createExampleBuilder } from "../../shared/data/examples.ts";
-import { parseJson } from "../../shared/python/parse_json.ts";
-import type { PyValue } from "../../shared/python/value.ts";
-import type { Tokenizer } from "../../shared/data/tokenizer.ts";
+import { createExampleBuilder } from "../../shared/data/examples/examples.ts";
+import { parseJson } from "../../shared/python/json/parse_json.ts";
+import type { PyValue } from "../../shared/python/values/value.ts";
+import type { Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { datasetSchema } from "../../shared/job/job_spec.ts";
 
 export type Fields = ReadonlyMap<string, PyValue>;

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { z } from "zod";
-import { loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { buildRow, type Outcome, readChatRows, show } from "./mask_rows.ts";
 
 const pathOf = (name: string) => fromFileUrl(new URL(name, import.meta.url));

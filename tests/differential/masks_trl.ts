@@ -4,7 +4,7 @@
  *     deno run -A tests/differential/masks_trl.ts /tmp/masks/trl.json [the template whose differences are shown]
  */
 import { z } from "zod";
-import { loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { buildRow, type Outcome, readChatRows, show } from "./mask_rows.ts";
 
 const outcomeSchema = z.union([

@@ -5,7 +5,7 @@ import {
   parseChats,
   renderChat,
   type Verdict,
-} from "../../shared/data/chat_goldens.ts";
+} from "../../shared/data/chat/template/chat_goldens.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 
 const MARKS: Readonly<Record<Verdict, string>> = {

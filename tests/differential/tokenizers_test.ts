@@ -1,12 +1,12 @@
 /** Token ids and decoded texts beside the Rust library's, on seeded texts, for one tokenizer of each family. */
 import { assertEquals } from "@std/assert";
-import { createTokenizer, type Tokenizer } from "../../shared/data/tokenizer.ts";
+import { createTokenizer, type Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import {
   parseTokenizerJson,
   readTokenizerFiles,
   type TokenizerFiles,
-} from "../../shared/data/tokenizer_files.ts";
-import { characters } from "../../shared/data/tokenizer/unicode.ts";
+} from "../../shared/data/tokenizer/files/tokenizer_files.ts";
+import { characters } from "../../shared/data/tokenizer/text/unicode.ts";
 import {
   FAMILIES,
   findDifferences,

@@ -2,8 +2,8 @@
 import { assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import fc from "fast-check";
-import { fieldsOf, pyValue } from "../../shared/data/chat_fixture.ts";
-import { loadTokenizer } from "../../shared/data/tokenizer.ts";
+import { fieldsOf, pyValue } from "../../shared/data/chat/masks/chat_fixture.ts";
+import { loadTokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { buildRow, show } from "./mask_rows.ts";
 
 const pathOf = (name: string) => fromFileUrl(new URL(name, import.meta.url));

@@ -10,7 +10,7 @@ import {
   type FrameHeader,
   type FrameKind,
 } from "../../shared/protocol/tensor_frame.ts";
-import { termHash } from "../../worker/allreduce/round_id.ts";
+import { termHash } from "../../worker/allreduce/round/round_id.ts";
 
 export interface Sample {
   readonly name: string;

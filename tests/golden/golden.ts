@@ -1,7 +1,7 @@
 /** Reads the golden ladder: what transformers, bitsandbytes and PEFT computed for three small models (README.md). */
 import { z } from "zod";
 import { loraSchema, type LoraSpec } from "../../shared/job/job_spec.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { GradientLayout } from "../../worker/engine/engine.ts";
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../../worker/files/safetensors.ts";
 

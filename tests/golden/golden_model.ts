@@ -1,5 +1,5 @@
 /** The models of the golden ladder on the GPU, with the adapter that the goldens start with. */
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { testGpu } from "../../worker/kernels/kernel_contract.ts";
 import { openCheckpoint } from "../../worker/files/checkpoint_reader.ts";
 import { LanguageModel, type ModelOptions } from "../../worker/model/language_model.ts";

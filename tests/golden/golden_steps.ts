@@ -1,7 +1,7 @@
 /** Steps of a fleet of engines without a network: what the coordinator decides, and who computes what, in one place. */
 import { type Exponents, exponentsFrom, firstMisfit, mergeMaxima } from "../../shared/exponents.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type {
   Engine,
   EngineSpec,
@@ -28,7 +28,10 @@ export function goldenEngineSpec(golden: LadderCase): EngineSpec {
 }
 
 /** Loads a case into `engine` and gives it the adapter that the goldens start with; returns that state. */
-export async function loadGolden(engine: Engine, golden: LadderCase): Promise<TrainingState> {
+export async function loadGolden(
+  engine: Pick<Engine, "load" | "importState">,
+  golden: LadderCase,
+): Promise<TrainingState> {
   const { layout } = await engine.load(goldenEngineSpec(golden));
   await engine.importState(goldenState(layout, golden));
   return goldenState(layout, golden);

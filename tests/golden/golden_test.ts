@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { countLabels } from "../../shared/data/micro_batch.ts";
+import { countLabels } from "../../shared/data/packing/micro_batch.ts";
 import { openCheckpoint } from "../../worker/files/checkpoint_reader.ts";
 import { planLora } from "../../worker/model/lora.ts";
 import { flattenTensors, LADDER_CASES, loadLadderCase, unflattenTensors, writeLogits } from "./golden.ts";

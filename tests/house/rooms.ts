@@ -52,7 +52,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
 
   worker: {
     async: [],
-    allreduce: [],
+    allreduce: ["async"],
     device: [],
     nf4: [],
     optimizer: [],
@@ -65,7 +65,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     step: ["allreduce", "async", "engine", "local_steps"],
     recovery: ["async", "engine", "step"],
     job: ["async", "engine", "local_steps", "recovery", "step"],
-    fleet: ["async", "job"],
+    fleet: ["async", "job", "step"],
     transfer: ["async", "engine", "fleet"],
     ".": ALL,
   },

@@ -4,7 +4,7 @@ import { localPlanOf } from "../../coordinator/planning/local_plan.ts";
 import type { z } from "zod";
 import { parseJobRequest } from "../../coordinator/job_request/parse.ts";
 import { type fleetSchema } from "../../shared/job/job_spec.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 
 export interface ToyJobOptions {
   /** With local steps: data steps. */

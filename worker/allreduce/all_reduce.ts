@@ -1,298 +1,207 @@
 /**
- * The all-reduce over the bus: owner reduce-scatter, broadcast fan-out (docs and design call it a round). This file has the
- * time and the network; what a round does with a frame is in `reduce_round.ts`.
+ * The all-reduce over the bus: reduce_scatter to the owners of the ranges, then all_gather from them. This file routes frames to
+ * rounds; `running_round.ts` has a round's time and network, `round/reduce_round.ts` what it does with a frame.
  *
- * Messages may be lost, doubled, changed, late or out of order. A worker that hears nothing for a while tells each member that
- * owes it something which chunks it has, and asks for the rest; senders keep what they sent until the round is released.
+ * Messages may be lost, duplicated, altered, late or out of order.
  */
-import { setImmediate } from "node:timers";
 import type { BusMessage, Subscription } from "../../shared/bus/bus.ts";
-import { systemClock } from "../../shared/clock.ts";
+import { type Clock, systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { checkWeights } from "../../shared/protocol/linear_check.ts";
 import { decodeFrame, type TensorFrame } from "../../shared/protocol/tensor_frame.ts";
+import { turnOfEventLoop } from "../async/turn.ts";
 import type { AllReduce, AllReduceOptions, ReduceRequest, ReduceResult } from "./all_reduce_interface.ts";
-import { chunkPlan, defaultChunkBytes } from "./chunk_plan.ts";
-import { createCodec } from "./codecs.ts";
-import { createEarlyFrames, type EarlyFrame } from "./early_frames.ts";
-import { createLinkMeter } from "./link_meter.ts";
-import { equalWeights, ownerRanges } from "./owner_ranges.ts";
-import { createReduceRound, type ReduceRound } from "./reduce_round.ts";
-import { compareRounds, describeRound, type RoundId, termHash } from "./round_id.ts";
-import { RoundTimeout } from "./round_timeout.ts";
-import { createScratch } from "./scratch.ts";
+import { type AllReduceStats, newAllReduceStats } from "./all_reduce_stats.ts";
+import { type Codec, createCodec } from "./codec/codecs.ts";
+import { createScratch } from "./codec/scratch.ts";
+import { createEarlyFrames, type EarlyFrames } from "./early_frames.ts";
+import { EnteredRounds } from "./entered_rounds.ts";
+import { createLinkMeter, type LinkMeter } from "./link_meter.ts";
+import { chunkPlan, defaultChunkBytes } from "./plan/chunk_plan.ts";
+import { equalWeights, ownerRanges } from "./plan/owner_ranges.ts";
+import { ReduceRound } from "./round/reduce_round.ts";
+import { compareRounds, describeRound, type RoundId, termHash } from "./round/round_id.ts";
+import { RunningRound } from "./running_round.ts";
 
-export type { AllReduce, ReduceRequest };
-
-const LONGEST_QUIET_MS = 4000;
-/** Twice the time of a chunk on the slowest link: what is only slow must not be sent again. 1 s for 512 KiB. */
+/** Twice the time of a chunk on the slowest link, so that a slow chunk is not sent again. 1 s for 512 KiB. */
 const quietMsFor = (chunkBytes: number) => 2 * 1000 * chunkBytes / LIMITS.slowestLinkBytesPerSecond;
 const MAX_EARLY_BYTES = 48 * 2 ** 20;
 
-/** A round from its entry to its release. */
-interface EnteredRound {
-  readonly id: RoundId;
-  /** In the header of its frames: names job, start and term. */
-  readonly hash: number;
-  readonly members: readonly string[];
-  readonly round: ReduceRound;
-  readonly outcome: PromiseWithResolvers<void>;
-  /** Aborts when nobody needs it any more. */
-  readonly left: AbortController;
-  readonly quietMs: number;
-  lastArrivalAt: number;
-  /** Sends on, if it was waiting. */
-  wake: () => void;
+export function createAllReduce(options: AllReduceOptions): AllReduce {
+  return new BusAllReduce(options);
 }
 
-export function createAllReduce(options: AllReduceOptions): AllReduce {
-  const { bus, jobId, self, subjects, clock = systemClock } = options;
-  const { yieldToEventLoop = turnOfEventLoop } = options;
-  const { startId = "" } = options;
-  const codec = createCodec(options.codec ?? "exact");
-  /** Used by one round after the other: entering one leaves the one before. */
-  const frameScratch = createScratch();
-  const link = createLinkMeter(clock);
-  const early = createEarlyFrames(options.maxEarlyBytes ?? MAX_EARLY_BYTES);
-  const counts = { duplicate: 0, stale: 0, corrupt: 0, mismatched: 0, droppedEarly: 0 };
-  /** Of rounds that were left. */
-  const past = { bytesSent: 0, chunksRepeated: 0 };
-  /** Of the rounds that were entered. */
-  let newest: Pick<EnteredRound, "id" | "hash"> | null = null;
-  /** Of terms that are over. */
-  const pastHashes = new Set<number>();
-  /** Whose outcome is to be told by `commit` or `release`. */
-  let lastEntered: RoundId | null = null;
-  let current: EnteredRound | null = null;
-  let isRunning = false;
-  let isClosed = false;
+class BusAllReduce implements AllReduce {
+  readonly #options: AllReduceOptions;
+  readonly #clock: Clock;
+  readonly #stats: AllReduceStats;
+  readonly #codec: Codec;
+  readonly #link: LinkMeter;
+  readonly #early: EarlyFrames;
+  readonly #entered = new EnteredRounds();
+  /** Shared by all rounds: entering one leaves the one before. */
+  readonly #frameScratch = createScratch();
+  /** The round that `commit` and `release` are for. */
+  #lastEntered: RoundId | null = null;
+  #current: RunningRound | null = null;
+  #isRunning = false;
+  #isClosed = false;
+  readonly #direct: readonly Subscription[];
+  /** By subject; one for each other member of the current round. */
+  readonly #allGathers = new Map<string, Subscription>();
 
-  const always = [subjects.reduceScatterTo(self), subjects.ackTo(self)].map((subject) =>
-    bus.subscribe(subject, onMessage)
-  );
-  /** Finished ranges are heard member by member: a worker need not hear its own. */
-  const allGathers = new Map<string, Subscription>();
+  constructor(options: AllReduceOptions) {
+    const { bus, self, subjects, clock = systemClock, stats = newAllReduceStats() } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#stats = stats;
+    this.#codec = createCodec(options.codec ?? "exact");
+    this.#link = createLinkMeter(clock);
+    this.#early = createEarlyFrames(options.maxEarlyBytes ?? MAX_EARLY_BYTES);
+    this.#direct = [subjects.reduceScatterTo(self), subjects.ackTo(self)].map((subject) =>
+      bus.subscribe(subject, this.#onMessage)
+    );
+  }
 
-  function onMessage({ subject, data }: BusMessage): void {
+  get stats(): AllReduceStats {
+    return { ...this.#stats };
+  }
+
+  async reduce(request: ReduceRequest): Promise<ReduceResult> {
+    const { round: id, sums, signal } = request;
+    const selfIndex = assertRequest(request, this.#options.self);
+    signal.throwIfAborted();
+    if (this.#isClosed) throw closedError(id);
+    if (this.#isRunning) {
+      throw new LoraFleetError(
+        "conflict",
+        `cannot enter the round of ${describeRound(id)}: a different one is running`,
+      );
+    }
+    this.#leave();
+    this.#codec.forget();
+    this.#lastEntered = id;
+    this.#isRunning = true;
+    try {
+      if (request.members.length > 1) return await this.#reduceWithOthers(request, selfIndex);
+      await this.#codec.alone(request, this.#options.yieldToEventLoop ?? turnOfEventLoop);
+      signal.throwIfAborted();
+      return { sums, checksums: null };
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  commit(id: RoundId): void {
+    if (this.#isSettled(id)) this.#codec.commit();
+  }
+
+  release(id: RoundId): void {
+    if (!this.#isSettled(id)) return;
+    this.#codec.forget();
+    this.#leave();
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#isRunning) this.#current?.fail(closedError(this.#current.id));
+    this.#leave();
+    for (const subscription of [...this.#direct, ...this.#allGathers.values()]) subscription.close();
+  }
+
+  async #reduceWithOthers(request: ReduceRequest, selfIndex: number): Promise<ReduceResult> {
+    const { round: id, members, sums, signal, deadlineMs } = request;
+    const hash = termHash(this.#options.jobId, this.#options.startId ?? "", id.term);
+    const { round, quietMs } = this.#prepare(request, hash, selfIndex);
+    const [clock, stats] = [this.#clock, this.#stats];
+    const { yieldToEventLoop = turnOfEventLoop } = this.#options;
+    const running = new RunningRound({ id, hash, members, round, clock, stats, quietMs, yieldToEventLoop });
+    this.#listenToAllGathers(id.generation, members.filter((_, index) => index !== selfIndex));
+    this.#entered.add(id, hash);
+    this.#current = running;
+    this.#link.beginRound();
+    try {
+      await running.run(this.#early.take(hash, id), deadlineMs, signal);
+      this.#link.endRound();
+      stats.linkBytesPerSecond = this.#link.bytesPerSecond ?? stats.linkBytesPerSecond;
+      return { sums, checksums: round.checksums };
+    } catch (thrown) {
+      if (this.#current === running) this.#leave();
+      this.#codec.forget();
+      throw thrown;
+    }
+  }
+
+  #prepare(request: ReduceRequest, jobHash: number, selfIndex: number) {
+    const { bus, subjects, self } = this.#options;
+    const { round: { generation, step, attempt }, members, weights, sums } = request;
+    const { grain } = this.#codec;
+    const ranges = ownerRanges(sums.length, weights ?? equalWeights(members.length));
+    const chunkBytes = this.#options.chunkBytes ?? defaultChunkBytes(sums.length, members.length, grain);
+    const round = new ReduceRound({
+      header: { jobHash, generation, step, attempt },
+      selfIndex,
+      ranges,
+      plan: chunkPlan(members.length, chunkBytes, bus.maxPayloadBytes, grain),
+      codec: this.#codec.begin(request, ranges[selfIndex]!),
+      weights: checkWeights(request.checkSeed ?? 0),
+      frameScratch: this.#frameScratch,
+      stats: this.#stats,
+      sender: {
+        toOwner: (member, frame) =>
+          bus.publish(subjects.reduceScatter(generation, members[member]!, self), frame),
+        toAll: (frame) => bus.publish(subjects.allGather(generation, self), frame),
+        ack: (member, frame) => bus.publish(subjects.ack(generation, members[member]!, self), frame),
+      },
+    });
+    return { round, quietMs: this.#options.quietMs ?? quietMsFor(chunkBytes) };
+  }
+
+  /** Subscribes to finished ranges member by member, so that a worker does not receive its own. */
+  #listenToAllGathers(generation: number, others: readonly string[]): void {
+    const { bus, subjects } = this.#options;
+    const wanted = new Set(others.map((member) => subjects.allGather(generation, member)));
+    for (const [subject, subscription] of this.#allGathers) {
+      if (wanted.has(subject)) continue;
+      subscription.close();
+      this.#allGathers.delete(subject);
+    }
+    for (const subject of wanted) {
+      if (!this.#allGathers.has(subject)) {
+        this.#allGathers.set(subject, bus.subscribe(subject, this.#onMessage));
+      }
+    }
+  }
+
+  readonly #onMessage = ({ subject, data }: BusMessage): void => {
     let frame: TensorFrame;
     try {
       frame = decodeFrame(data);
     } catch {
-      counts.corrupt++;
+      this.#stats.corruptFrames++;
       return;
     }
-    const sender = subjects.senderOf(subject);
+    const sender = this.#options.subjects.senderOf(subject);
+    const current = this.#current;
     if (current?.hash === frame.jobHash && compareRounds(frame, current.id) === 0) {
-      if (frame.kind !== "ack") link.received(data.length);
-      take(current, { sender, frame });
-    } else if (isOver(frame)) counts.stale++;
-    // Without its round an ack says nothing; who sent it will say it again.
-    else if (frame.kind !== "ack" && !early.keep({ sender, frame })) counts.droppedEarly++;
-  }
-
-  function isOver(frame: TensorFrame): boolean {
-    if (newest?.hash === frame.jobHash) return compareRounds(frame, newest.id) <= 0;
-    return pastHashes.has(frame.jobHash);
-  }
-
-  function take(entered: EnteredRound, { sender, frame }: EarlyFrame): void {
-    if (entered.members[frame.senderIndex] !== sender) return void counts.mismatched++;
-    const reception = entered.round.receive(frame);
-    if (reception !== "used") return void counts[reception]++;
-    if (frame.kind !== "ack") entered.lastArrivalAt = clock.now();
-    entered.wake();
-  }
-
-  function enter(request: ReduceRequest, selfIndex: number): EnteredRound {
-    const { round: id, members, weights, sums } = request;
-    const { term, generation } = id;
-    const hash = termHash(jobId, startId, term);
-    const ranges = ownerRanges(sums.length, weights ?? equalWeights(members.length));
-    const chunkBytes = options.chunkBytes ?? defaultChunkBytes(sums.length, members.length, codec.grain);
-    const entered: EnteredRound = {
-      quietMs: options.quietMs ?? quietMsFor(chunkBytes),
-      id,
-      hash,
-      members,
-      round: createReduceRound({
-        header: { jobHash: hash, generation, step: id.step, attempt: id.attempt },
-        selfIndex,
-        ranges,
-        plan: chunkPlan(members.length, chunkBytes, bus.maxPayloadBytes, codec.grain),
-        codec: codec.begin(request, ranges[selfIndex]!),
-        weights: checkWeights(request.checkSeed ?? 0),
-        frameScratch,
-        sender: {
-          toOwner: (member, frame) =>
-            bus.publish(subjects.reduceScatter(generation, members[member]!, self), frame),
-          toAll: (frame) => bus.publish(subjects.allGather(generation, self), frame),
-          ack: (member, frame) => bus.publish(subjects.ack(generation, members[member]!, self), frame),
-        },
-      }),
-      outcome: Promise.withResolvers(),
-      left: new AbortController(),
-      lastArrivalAt: clock.now(),
-      wake: () => {},
-    };
-    listenToAllGathers(members.map((member) => subjects.allGather(generation, member)), selfIndex);
-    if (newest !== null && newest.hash !== hash) pastHashes.add(newest.hash);
-    pastHashes.delete(hash);
-    if (newest?.hash !== hash || compareRounds(id, newest.id) > 0) newest = { id, hash };
-    return entered;
-  }
-
-  function listenToAllGathers(wanted: readonly string[], selfIndex: number): void {
-    const others = new Set(wanted.filter((_, index) => index !== selfIndex));
-    for (const [subject, subscription] of allGathers) {
-      if (others.has(subject)) continue;
-      subscription.close();
-      allGathers.delete(subject);
-    }
-    for (const subject of others) {
-      if (!allGathers.has(subject)) allGathers.set(subject, bus.subscribe(subject, onMessage));
-    }
-  }
-
-  function leave(): void {
-    if (current === null) return;
-    past.bytesSent += current.round.bytesSent;
-    past.chunksRepeated += current.round.chunksRepeated;
-    current.left.abort();
-    current.wake();
-    current = null;
-  }
-
-  /** Takes what came early, then sends whatever there is to send, until the round is left. */
-  async function send(entered: EnteredRound): Promise<void> {
-    const { round, left } = entered;
-    for (const frame of early.take(entered.hash, entered.id)) {
-      // The next round sums in the same memory.
-      if (left.signal.aborted) return;
-      take(entered, frame);
-      await yieldToEventLoop();
-    }
-    while (!left.signal.aborted) {
-      const hasSent = round.sendNext();
-      if (round.isComplete) entered.outcome.resolve();
-      if (hasSent) await yieldToEventLoop();
-      else await new Promise<void>((resolve) => void (entered.wake = resolve));
-    }
-  }
-
-  /** Asks for what is missing whenever nothing has come for a while. */
-  async function ask(entered: EnteredRound, signal: AbortSignal): Promise<void> {
-    const { quietMs } = entered;
-    for (let waitMs = quietMs, quietSince = entered.lastArrivalAt;;) {
-      if (entered.lastArrivalAt > quietSince) {
-        quietSince = entered.lastArrivalAt;
-        waitMs = quietMs;
-      }
-      const dueInMs = quietSince + waitMs - clock.now();
-      if (dueInMs > 0) {
-        await clock.sleep(dueInMs, signal);
-        continue;
-      }
-      entered.round.askForMissing();
-      quietSince = clock.now();
-      waitMs = Math.min(2 * waitMs, Math.max(quietMs, LONGEST_QUIET_MS));
-    }
-  }
-
-  async function expire({ id, members, round }: EnteredRound, deadlineMs: number, signal: AbortSignal) {
-    await clock.sleep(deadlineMs, signal);
-    throw new RoundTimeout(id, deadlineMs, members, round.missing());
-  }
-
-  async function reduce(request: ReduceRequest): Promise<ReduceResult> {
-    const { round: id, members, sums, signal } = request;
-    const selfIndex = assertRequest(request, self);
-    signal.throwIfAborted();
-    if (isClosed) throw closedError(id);
-    if (isRunning) {
-      throw new LoraFleetError(
-        "conflict",
-        `cannot enter the round of ${describeRound(id)}: another one is running`,
-      );
-    }
-    leave();
-    codec.forget();
-    lastEntered = id;
-    if (members.length === 1) return await reduceAlone(request);
-
-    const running = current = enter(request, selfIndex);
-    const { round, outcome, left } = running;
-    const ended = new AbortController();
-    const onAbort = () => outcome.reject(signal.reason);
-    const failWith = (thrown: unknown) => outcome.reject(thrown);
-    isRunning = true;
-    link.beginRound();
-    signal.addEventListener("abort", onAbort, { once: true });
-    send(running).catch(failWith);
-    // Both end by the abort of `ended`, after the outcome; before it, what they throw is the outcome.
-    ask(running, ended.signal).catch(failWith);
-    expire(running, request.deadlineMs, ended.signal).catch(failWith);
-    try {
-      await outcome.promise;
-      link.endRound();
-      return { sums, checksums: round.checksums, bytesSent: round.bytesSent };
-    } catch (thrown) {
-      if (!left.signal.aborted) leave();
-      codec.forget();
-      throw thrown;
-    } finally {
-      isRunning = false;
-      signal.removeEventListener("abort", onAbort);
-      ended.abort();
-    }
-  }
-
-  async function reduceAlone(request: ReduceRequest): Promise<ReduceResult> {
-    isRunning = true;
-    try {
-      await codec.alone(request, yieldToEventLoop);
-      request.signal.throwIfAborted();
-      return { sums: request.sums, checksums: null, bytesSent: 0 };
-    } finally {
-      isRunning = false;
-    }
-  }
-
-  const isSettled = (id: RoundId) =>
-    !isRunning && lastEntered?.term === id.term && compareRounds(id, lastEntered) === 0;
-
-  return {
-    reduce,
-    commit: (id) => {
-      if (isSettled(id)) codec.commit();
-    },
-    release: (id) => {
-      if (!isSettled(id)) return;
-      codec.forget();
-      leave();
-    },
-    get stats() {
-      return {
-        bytesSent: past.bytesSent + (current?.round.bytesSent ?? 0),
-        chunksRepeated: past.chunksRepeated + (current?.round.chunksRepeated ?? 0),
-        duplicateFrames: counts.duplicate,
-        staleFrames: counts.stale,
-        corruptFrames: counts.corrupt,
-        mismatchedFrames: counts.mismatched,
-        droppedEarlyFrames: counts.droppedEarly,
-      };
-    },
-    get linkBytesPerSecond() {
-      return link.bytesPerSecond;
-    },
-    close: () => {
-      if (isClosed) return;
-      isClosed = true;
-      if (isRunning) current?.outcome.reject(closedError(current.id));
-      leave();
-      for (const subscription of [...always, ...allGathers.values()]) subscription.close();
-    },
+      if (frame.kind !== "ack") this.#link.received(data.length);
+      current.receive({ sender, frame });
+    } else if (this.#entered.isOver(frame)) this.#stats.staleFrames++;
+    // An ack means nothing outside of its round, and its sender repeats it.
+    else if (frame.kind !== "ack" && !this.#early.keep({ sender, frame })) this.#stats.droppedEarlyFrames++;
   };
+
+  #leave(): void {
+    this.#current?.leave();
+    this.#current = null;
+  }
+
+  #isSettled(id: RoundId): boolean {
+    return !this.#isRunning && this.#lastEntered?.term === id.term &&
+      compareRounds(id, this.#lastEntered) === 0;
+  }
 }
 
 /** The index of this worker. */
@@ -303,7 +212,7 @@ function assertRequest({ round, members, deadlineMs }: ReduceRequest, self: stri
     throw new LoraFleetError(
       "invalid_request",
       `cannot enter the round of ${describeRound(round)} with ${quote({ members, deadlineMs })}: ` +
-        `different members, sorted, ${quote(self)} among them, and a positive deadline are needed`,
+        `distinct sorted members, ${quote(self)} among them, and a positive deadline are needed`,
     );
   }
   return selfIndex;
@@ -312,8 +221,6 @@ function assertRequest({ round, members, deadlineMs }: ReduceRequest, self: stri
 function closedError(id: RoundId): LoraFleetError {
   return new LoraFleetError(
     "aborted",
-    `the round of ${describeRound(id)} has no end: the all-reduce was closed`,
+    `the round of ${describeRound(id)} was cut short: the all-reduce is closed`,
   );
 }
-
-const turnOfEventLoop = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

@@ -6,7 +6,7 @@ import { startTestNatsServer } from "../../shared/testing/test_nats_server.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { createAllReduce } from "./all_reduce.ts";
 import { plainSum, randomSums } from "./all_reduce_fixture.ts";
-import { predictedBytes } from "./chunk_plan.ts";
+import { predictedBytes } from "./plan/chunk_plan.ts";
 
 const members = ["w-a", "w-b", "w-c"];
 
@@ -46,7 +46,7 @@ Deno.test("three workers reduce 16 MiB over a real broker, and their event loop 
   ticking.abort();
   await watching;
   for (const { sums } of results) assert(sums.every((value, index) => value === expected[index]));
-  const bytesSent = results.reduce((sum, result) => sum + result.bytesSent, 0);
+  const bytesSent = reduces.reduce((sum, { stats }) => sum + stats.bytesSent, 0);
   assertEquals(bytesSent, predictedBytes(elementCount, 3));
   // 96 chunks pass through this thread; the clock has to be served between them.
   assert(ticks > 10, `only ${ticks} turns of a timer`);

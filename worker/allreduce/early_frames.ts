@@ -3,7 +3,7 @@
  * what is dropped is asked for when the round is entered and quiet.
  */
 import type { TensorFrame } from "../../shared/protocol/tensor_frame.ts";
-import { compareRounds, type RoundNumbers } from "./round_id.ts";
+import { compareRounds, type RoundNumbers } from "./round/round_id.ts";
 
 export interface EarlyFrame {
   /** Who sent it, as the subject says. */

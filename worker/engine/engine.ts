@@ -9,7 +9,7 @@
  *     takeSums → (all-reduce) → update                                once
  *     commit | rollback                                               when all digests are in
  */
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec.ts";
 
 export interface EngineSpec {
@@ -113,13 +113,9 @@ export interface TrainingState {
   readonly secondMoment: Float32Array;
 }
 
-export interface Engine {
+/** What any optimizer step asks of the engine, whatever kind of work its gradients come from. */
+export interface StepEngine {
   load(spec: EngineSpec): Promise<LoadedEngine>;
-  /**
-   * Forward and backward of the summed token losses; the gradient stays on the GPU until the next call.
-   * @param microBatchNumber the job-wide number of the micro-batch: keys the dropout masks, whoever does the work.
-   */
-  computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult>;
   /** SHA-256 (hex) over the bits of the current gradient, which stays as it is: equal for equal GPUs and drivers. */
   gradientDigest(): Promise<string>;
   /**
@@ -145,4 +141,13 @@ export interface Engine {
   /** Writes the current adapter and moments into `folder`, for training to go on from (shared/protocol/checkpoint_format.ts). */
   writeState(folder: string): Promise<void>;
   close(): Promise<void>;
+}
+
+/** The engine of micro-batches. */
+export interface Engine extends StepEngine {
+  /**
+   * Forward and backward of the summed token losses; the gradient stays on the GPU until the next call.
+   * @param microBatchNumber the job-wide number of the micro-batch: keys the dropout masks, whoever does the work.
+   */
+  computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult>;
 }

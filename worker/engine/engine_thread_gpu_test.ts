@@ -4,7 +4,7 @@ import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { goldenEngineSpec, loadGolden, optimizerOf, runStep } from "../../tests/golden/golden_steps.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { loraSchema } from "../../shared/job/job_spec.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { startEngineThread } from "./engine_client.ts";
 import { TrainingEngine } from "./training_engine.ts";
 

@@ -1,10 +1,10 @@
 // deno-lint-ignore-file require-await -- errors are rejections, also where nothing is waited for
 /** The engine: a model on one GPU, its optimizer state in host memory. Runs in a thread of its own (engine_thread.ts). */
 import { LoraFleetError } from "../../shared/errors.ts";
-import { countLabels, type MicroBatch } from "../../shared/data/micro_batch.ts";
+import { countLabels, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { Gpu } from "../device/gpu.ts";
 import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradient_sums.ts";
-import { gradientCheckOf, tiesToEven } from "../step/gradient_check.ts";
+import { gradientCheckOf, tiesToEven } from "./gradient_check.ts";
 import { gradientDigestOf } from "./gradient_digest.ts";
 import { writeAdapter } from "../files/adapter_file.ts";
 import { openCheckpoint } from "../files/checkpoint_reader.ts";

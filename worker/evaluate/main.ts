@@ -3,7 +3,7 @@
  * is the dataset's. Exit codes: 0 done, 1 failed, 2 usage.
  */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { boundTo, loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer.ts";
+import { boundTo, loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { openFirstGpu } from "../device/first_gpu.ts";
 import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./options.ts";
 import { type EvaluationResult, resultOf } from "./result.ts";

@@ -8,7 +8,7 @@ Says how well a base model, with an adapter or without, predicts and writes the 
 
   --model <folder>        base model in Hugging Face layout
   --adapter <folder>      LoRA adapter as PEFT writes it            (none: the base model alone)
-  --dataset <file>        JSONL of {"prompt", "completion"}, {"messages"} or {"text"}
+  --dataset <file>        JSONL of {"prompt", "completion"}, {"instruction", "input", "output"}, {"messages"} or {"text"}
   --text-field <name>     the field of plain text                   (text)
   --max-new-tokens <n>    longest answer, in tokens; 0: no answers  (64)
   --single-quantization   NF4 without double quantisation           (with it, as jobs by default)

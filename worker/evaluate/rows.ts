@@ -4,10 +4,10 @@
  * its prompt everything before. A row of plain text is trained from its first token on and asks nothing.
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { Example } from "../../shared/data/example.ts";
-import { createExampleBuilder } from "../../shared/data/examples.ts";
-import { readJsonLines } from "../../shared/data/jsonl.ts";
-import type { Tokenizer } from "../../shared/data/tokenizer.ts";
+import type { Example } from "../../shared/data/packing/example.ts";
+import { createExampleBuilder } from "../../shared/data/examples/examples.ts";
+import { readJsonLines } from "../../shared/data/rows/jsonl.ts";
+import type { Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 
 /** A prompt and the answer that the dataset has for it, in tokens. */
 export interface Question {

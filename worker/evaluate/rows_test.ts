@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { questionOf, readEvaluationRows } from "./rows.ts";
 
 const plain = await loadTokenizer(`${import.meta.dirname}/../../deploy/demo/assets/base`);

@@ -1,7 +1,7 @@
 /** What a model is worth on a dataset: its mean loss, and its greedy answers to the dataset's questions. */
-import type { Example } from "../../shared/data/example.ts";
-import { packRows, toMicroBatch } from "../../shared/data/packing.ts";
-import { countLabels } from "../../shared/data/micro_batch.ts";
+import type { Example } from "../../shared/data/packing/example.ts";
+import { packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
+import { countLabels } from "../../shared/data/packing/micro_batch.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { EvaluationRows, Question } from "./rows.ts";
 import { flattenAdapter } from "../model/adapter_flat.ts";

@@ -619,7 +619,7 @@ inWorld("a step without a target token is a failure, not a division by zero", as
   await world.until("both are claimed", () => coordinator.claims.length === 2);
   coordinator.announce({ phase: "reduce", ledger: [0, 0], labelCount: 0 });
   await world.until("it says so", () => coordinator.failures.length === 1);
-  assertMatch(coordinator.failures[0]!.reason, /norm is NaN over 0 target tokens/);
+  assertMatch(coordinator.failures[0]!.reason, /norm is NaN over 0 labels/);
   assertEquals(coordinator.failures[0]!.suspects, []);
 });
 

@@ -3,6 +3,7 @@ import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
+import { pauseUnless } from "../async/pause.ts";
 import { type JoinReply, sameBroker } from "./join.ts";
 import type { Log } from "../../shared/log.ts";
 
@@ -93,7 +94,7 @@ export function createCoordinatorLink(options: CoordinatorLinkOptions): Coordina
 
   async function connect(cancelled: Promise<void>): Promise<Connection | null> {
     const isCancelled = cancelled.then(() => null);
-    for (let said = "";;) {
+    for (let reported = "";;) {
       const attempt = connectOnce();
       try {
         const connection = await Promise.race([attempt, isCancelled]);
@@ -101,15 +102,10 @@ export function createCoordinatorLink(options: CoordinatorLinkOptions): Coordina
         return connection;
       } catch (thrown) {
         throwIfFinal(thrown);
-        // The same again every two seconds would bury what matters.
-        if (said !== messageOf(thrown)) log("warn", `${said = messageOf(thrown)}; trying again`);
+        // Repeated every two seconds, the same line would bury what matters.
+        if (reported !== messageOf(thrown)) log("warn", `${reported = messageOf(thrown)}; trying again`);
       }
-      const waiting = new AbortController();
-      const rest = clock.sleep(limits.retryIntervalMs, AbortSignal.any([signal, waiting.signal]));
-      rest.catch(() => {});
-      const isOver = await Promise.race([rest.then(() => false), isCancelled.then(() => true)]);
-      waiting.abort();
-      if (isOver) return null;
+      if (await pauseUnless(clock, limits.retryIntervalMs, cancelled, signal)) return null;
     }
   }
 

@@ -1,66 +1,26 @@
 /**
- * Which job this worker has: fetches the base model, loads it, and keeps both over memberships and broken connections. Like
- * everything here it compares what is wanted with what is there and does what is missing, one thing at a time.
+ * Which job this worker has: loads the announced one and keeps it over memberships and broken connections. A level-triggered loop
+ * compares what is wanted with what is there, and does what is missing, one thing at a time.
  */
-import type { Clock } from "../../shared/clock.ts";
-import { type ErrorCode, LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
-import type { Heartbeat, JobAnnouncement, WorkerJob } from "../../shared/protocol/messages.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { diskPauseMs } from "../../shared/protocol/limits.ts";
+import type { JobAnnouncement, WorkerJob } from "../../shared/protocol/messages.ts";
 import { createChange } from "../async/change.ts";
-import type { Engine, EngineSpec, GradientLayout } from "../engine/engine.ts";
-import { type JobSession, type Membership, startJobSession, type WriteCheckpoint } from "./job_session.ts";
-import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
-import type { Log } from "../../shared/log.ts";
+import type { HeldState } from "../step/own_attempt.ts";
 import { sameCommit } from "../step/step_action.ts";
-import { createThroughput } from "./throughput.ts";
-import type { HeldState } from "../step/train_step.ts";
+import { type HostedJob, isSameStart, jobFailureOf, newHostedJob, workerJobOf } from "./hosted_job.ts";
+import { type JobSession, type JobSessionOptions, type Membership, startJobSession } from "./job_session.ts";
+import { JobLoader, type JobLoaderOptions, type LoadedJob } from "./load_job.ts";
 
-/** A job is loaded again so often after its GPU has failed; its state comes from the others. */
+/** A job is reloaded up to this often after its GPU failed; its state comes from the other workers. */
 const MAX_FAILED_SESSIONS = 3;
 
-/** A folder with the job's base model and nothing else. */
-export type FindBaseModel = (job: JobAnnouncement, signal: AbortSignal) => Promise<string>;
-
-export interface JobHostOptions {
-  /** An engine for each job: with the old one goes all its memory, and whatever was wrong with its GPU. */
-  readonly newEngine: () => Engine;
-  readonly engineLimits: Pick<EngineSpec, "allowCpu" | "memoryBudgetBytes">;
-  readonly findBaseModel: FindBaseModel;
-  readonly writeCheckpoint: WriteCheckpoint;
-  readonly clock: Clock;
-  readonly limits: Limits;
-  readonly log: Log;
-  /** Told when the heartbeat has something new to say. */
+export interface JobHostOptions
+  extends
+    JobLoaderOptions,
+    Pick<JobSessionOptions, "writeCheckpoint" | "clock" | "telemetry" | "onProgress"> {
+  /** Called when the next heartbeat has something new to report. */
   readonly onChange: () => void;
-  /** Told when the worker may have become dispensable. */
-  readonly onProgress: () => void;
-}
-
-export interface JobHost {
-  readonly telemetry: Pick<
-    Heartbeat,
-    "job" | "busy" | "microBatchesDone" | "tokensPerSecond" | "gradientBytesSent" | "linkBytesPerSecond"
-  >;
-  /** The announced job; null where there is none, which changes nothing: a coordinator that restarts has none for a while. */
-  announce(job: JobAnnouncement | null): void;
-  /** Work as this member; null: as none, at once. */
-  join(membership: Membership | null): void;
-  mayLeave(hasOthers: boolean): boolean;
-  /** Resolves when the engine has nothing more to do. */
-  close(): Promise<void>;
-}
-
-/** The job that is being loaded, is loaded, has failed or is over. */
-interface HostedJob {
-  readonly announcement: JobAnnouncement;
-  phase: "loading" | "loaded" | "failed" | "over";
-  loaded: { readonly engine: Engine; readonly layout: GradientLayout; held: HeldState } | null;
-  /** How often its session has failed: the engine's state was not to be trusted any more. */
-  failedSessions: number;
-  /** How often the disk did not take the base model. */
-  fullDisks: number;
-  /** Told until the job is loaded, also while that is tried again. */
-  failure: { readonly code: ErrorCode; readonly message: string; readonly param: string | null } | null;
 }
 
 interface HostedSession {
@@ -71,250 +31,185 @@ interface HostedSession {
   isStopping: boolean;
 }
 
-export function createJobHost(options: JobHostOptions): JobHost {
-  const { clock, log } = options;
-  const change = createChange();
-  const throughput = createThroughput(clock);
-  let wanted: JobAnnouncement | null = null;
-  let membership: Membership | null = null;
-  let hosted: HostedJob | null = null;
-  let current: HostedSession | null = null;
-  let loading = new AbortController();
-  let engine: Engine | null = null;
-  let busy: {
-    readonly step: number;
-    readonly attempt: number;
-    readonly index: number;
-    readonly since: number;
-  } | null = null;
-  let pastGradientBytes = 0;
-  let pastLinkSpeed: number | null = null;
-  let isClosed = false;
+export class JobHost {
+  readonly #options: JobHostOptions;
+  readonly #loader: JobLoader;
+  readonly #change = createChange();
+  #wanted: JobAnnouncement | null = null;
+  #membership: Membership | null = null;
+  #hosted: HostedJob | null = null;
+  #current: HostedSession | null = null;
+  #loading = new AbortController();
+  #isClosed = false;
 
-  async function run(): Promise<void> {
-    while (!isClosed) {
-      const next = change.next();
-      await settle();
+  constructor(options: JobHostOptions) {
+    this.#options = options;
+    this.#loader = new JobLoader(options);
+    void this.#run();
+  }
+
+  /** As heartbeats report it. */
+  get job(): WorkerJob | null {
+    const current = this.#current;
+    const isServing = current !== null && current.isReady && !current.isStopping;
+    return this.#hosted && workerJobOf(this.#hosted, isServing);
+  }
+
+  /** Null changes nothing: after a restart the coordinator announces no job for a while. */
+  announce(job: JobAnnouncement | null): void {
+    const before = this.#wanted;
+    this.#wanted = job;
+    if (isSameStart(before, job)) return;
+    if (this.#hosted !== null && !this.#isWanted(this.#hosted)) {
+      this.#loading.abort(new LoraFleetError("aborted", "a different job is announced"));
+      this.#current?.session.stop();
+    }
+    this.#change.tell();
+  }
+
+  /** Work as this member; null: stop working at once. */
+  join(next: Membership | null): void {
+    this.#membership = next;
+    // At once: the old session's messages must not look like those of the next membership.
+    if (this.#current !== null && this.#current.membership !== next) this.#current.session.stop();
+    this.#change.tell();
+  }
+
+  mayLeave(hasOthers: boolean): boolean {
+    return this.#current?.session.mayLeave(hasOthers) ?? true;
+  }
+
+  /** Resolves when the engine is idle. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#loading.abort(new LoraFleetError("aborted", "the worker is ending"));
+    this.#current?.session.stop();
+    this.#change.tell();
+    await this.#current?.session.ended.catch(() => {});
+    // Do not wait for a model that is still loading: nothing depends on it.
+    void this.#loader.close();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isClosed) {
+      const next = this.#change.next();
+      await this.#settle();
       await next;
     }
-    await endSession();
+    await this.#endSession();
   }
 
-  async function settle(): Promise<void> {
-    const isFit = current !== null && !current.isStopping && current.membership === membership &&
-      isWanted(current.job);
-    if (!isFit) await endSession();
-    if (hosted?.phase === "over") await closeEngine();
-    const isMissing = hosted === null || !isWanted(hosted) || hosted.phase === "loading";
-    if (wanted !== null && isMissing && !isClosed) await load(wanted);
-    if (hosted?.phase === "loaded" && membership !== null && current === null && !isClosed) {
-      startSession(hosted, membership);
+  async #settle(): Promise<void> {
+    const current = this.#current;
+    const isFit = current !== null && !current.isStopping && current.membership === this.#membership &&
+      this.#isWanted(current.job);
+    if (!isFit) await this.#endSession();
+    if (this.#hosted?.phase === "over") await this.#loader.close();
+    const isMissing = this.#hosted === null || !this.#isWanted(this.#hosted) ||
+      this.#hosted.phase === "loading";
+    if (this.#wanted !== null && isMissing && !this.#isClosed) await this.#load(this.#wanted);
+    const [hosted, membership] = [this.#hosted, this.#membership];
+    if (hosted?.phase === "loaded" && membership !== null && this.#current === null && !this.#isClosed) {
+      this.#startSession(hosted, membership);
     }
   }
 
-  /** No announcement does not mean that the job is not wanted. */
-  function isWanted({ announcement }: HostedJob): boolean {
-    return wanted === null || wanted.startId === announcement.startId && wanted.jobId === announcement.jobId;
+  /** A missing announcement does not mean that the job is unwanted. */
+  #isWanted({ announcement }: HostedJob): boolean {
+    return this.#wanted === null || isSameStart(this.#wanted, announcement);
   }
 
-  function engineFor({ localSteps, optimizer }: JobAnnouncement): Engine {
-    const engine = options.newEngine();
-    if (localSteps === null) return engine;
-    const headroomBits = options.limits.exponentHeadroomBits;
-    return new LocalStepsEngine(engine, { optimizer, outer: localSteps, headroomBits });
-  }
-
-  async function load(announcement: JobAnnouncement): Promise<void> {
-    const { failedSessions, fullDisks, failure } = hosted !== null && isWanted(hosted)
-      ? hosted
-      : { failedSessions: 0, fullDisks: 0, failure: null };
-    const job: HostedJob = {
-      announcement,
-      phase: "loading",
-      loaded: null,
-      failure,
-      failedSessions,
-      fullDisks,
-    };
-    const isAgain = hosted?.announcement.jobId === announcement.jobId && !isWanted(hosted);
-    hosted = job;
-    const { signal } = loading = new AbortController();
-    options.onChange();
-    const { jobId, model } = announcement;
-    if (isAgain) log("info", `job ${jobId} starts again`);
-    log("info", `job ${jobId} needs base model ${model.hash.slice(0, 12)} (${announcement.baseModelName})`);
+  async #load(announcement: JobAnnouncement): Promise<void> {
+    const { log, onChange } = this.#options;
+    const before = this.#hosted;
+    const job = this.#hosted = newHostedJob(announcement, before);
+    const { signal } = this.#loading = new AbortController();
+    onChange();
+    const { jobId, model, baseModelName } = announcement;
+    const isRestart = before?.announcement.jobId === jobId && !isSameStart(before.announcement, announcement);
+    if (isRestart) log("info", `job ${jobId} starts again`);
+    log("info", `job ${jobId} needs base model ${model.hash.slice(0, 12)} (${baseModelName})`);
     try {
-      await closeEngine();
-      const modelFolder = await options.findBaseModel(announcement, signal);
-      signal.throwIfAborted();
-      log("info", `loading ${modelFolder}`);
-      engine = engineFor(announcement);
-      const spec = { modelFolder, ...announcement.engine, ...options.engineLimits };
-      const { layout, digest, planText } = await engine.load(spec);
-      job.loaded = { engine, layout, held: { committed: { step: 0, digest }, pending: null } };
+      job.loaded = await this.#loader.load(announcement, signal);
       Object.assign(job, { phase: "loaded", failure: null, fullDisks: 0 });
-      log("info", `job ${jobId} is loaded: ${layout.parameterCount} LoRA parameters\n${planText}`);
     } catch (thrown) {
-      // Where it is aborted another start is wanted, so that the next look replaces it.
-      if (!signal.aborted) fail(job, thrown);
+      // An abort means that a different start is wanted, which replaces this one.
+      if (!signal.aborted) this.#fail(job, thrown);
     }
-    options.onChange();
-    change.tell();
+    onChange();
+    this.#change.tell();
   }
 
-  async function closeEngine(): Promise<void> {
-    const old = engine;
-    engine = null;
-    await old?.close().catch((thrown) => log("warn", `the engine did not close: ${messageOf(thrown)}`));
-  }
-
-  function fail(job: HostedJob, thrown: unknown): void {
-    const { code, param } = thrown instanceof LoraFleetError
-      ? thrown
-      : { code: "gpu_failure" as const, param: null };
+  #fail(job: HostedJob, thrown: unknown): void {
     job.phase = "failed";
     job.loaded = null;
-    const isFull = code === "storage";
-    const advice = isFull
-      ? "; this worker tries again by itself: make room on the disk of its cache folder"
-      : "";
-    const message = `${messageOf(thrown).slice(0, 3800)}${advice}`;
-    job.failure = { code, message, param };
-    log("error", `job ${job.announcement.jobId} does not run here: ${message}`);
-    if (isFull) void tryAgainLater(job);
-    options.onChange();
+    job.failure = jobFailureOf(thrown);
+    this.#options.log("error", `job ${job.announcement.jobId} does not run here: ${job.failure.message}`);
+    if (job.failure.code === "storage") void this.#retryLater(job);
+    this.#options.onChange();
   }
 
   /** A full disk may have room later; until then other workers do the job. */
-  async function tryAgainLater(job: HostedJob): Promise<void> {
-    await clock.sleep(diskPauseMs(++job.fullDisks, options.limits), loading.signal).catch(() => {});
-    if (isClosed || hosted !== job) return;
+  async #retryLater(job: HostedJob): Promise<void> {
+    const { clock, limits } = this.#options;
+    await clock.sleep(diskPauseMs(++job.fullDisks, limits), this.#loading.signal).catch(() => {});
+    if (this.#isClosed || this.#hosted !== job) return;
     job.phase = "loading";
-    change.tell();
+    this.#change.tell();
   }
 
-  /** The engine's state is not to be trusted any more: a fresh one may get over what has happened to the GPU. */
-  function onBrokenSession(job: HostedJob, thrown: unknown): void {
+  #startSession(job: HostedJob, membership: Membership): void {
+    const loaded = job.loaded!;
+    let session: JobSession;
+    try {
+      session = startJobSession({
+        ...this.#options,
+        ...loaded,
+        job: job.announcement,
+        membership,
+        onHeld: (held) => this.#onHeld(loaded, held),
+      });
+    } catch (thrown) {
+      // The bus was closed meanwhile; the next membership has a new one.
+      return this.#options.log("warn", messageOf(thrown));
+    }
+    const started: HostedSession = { session, membership, job, isReady: false, isStopping: false };
+    this.#current = started;
+    session.ready.then(() => {
+      started.isReady = true;
+      this.#options.onChange();
+    }, () => {});
+    session.ended.then((outcome) => {
+      if (outcome === "over") job.phase = "over";
+    }, (thrown) => this.#onBrokenSession(job, thrown)).finally(() => {
+      started.isStopping = true;
+      this.#change.tell();
+      this.#options.onChange();
+    });
+  }
+
+  #onHeld(loaded: LoadedJob, held: HeldState): void {
+    const isNew = !sameCommit(held.committed, loaded.held.committed);
+    loaded.held = held;
+    if (isNew) this.#options.onChange();
+  }
+
+  /** The engine's state is not to be trusted any more: a fresh one may get over what happened to the GPU. */
+  #onBrokenSession(job: HostedJob, thrown: unknown): void {
     job.failedSessions++;
-    if (job.failedSessions >= MAX_FAILED_SESSIONS) return fail(job, thrown);
-    log("error", `${messageOf(thrown)}: loading the job again`);
+    if (job.failedSessions >= MAX_FAILED_SESSIONS) return this.#fail(job, thrown);
+    this.#options.log("error", `${messageOf(thrown)}: loading the job again`);
     job.phase = "loading";
     job.loaded = null;
   }
 
-  function startSession(job: HostedJob, membership: Membership): void {
-    const loaded = job.loaded!;
-    let session: JobSession;
-    try {
-      session = sessionOf(job, loaded, membership);
-    } catch (thrown) {
-      // The bus was closed meanwhile; the next membership has another one.
-      return log("warn", messageOf(thrown));
-    }
-    const started: HostedSession = current = { session, membership, job, isReady: false, isStopping: false };
-    session.ready.then(() => {
-      started.isReady = true;
-      options.onChange();
-    }, () => {});
-    session.ended.then((outcome) => {
-      if (outcome === "over") job.phase = "over";
-    }, (thrown) => onBrokenSession(job, thrown)).finally(() => {
-      started.isStopping = true;
-      change.tell();
-      options.onChange();
-    });
-  }
-
-  function sessionOf(
-    job: HostedJob,
-    loaded: NonNullable<HostedJob["loaded"]>,
-    membership: Membership,
-  ): JobSession {
-    return startJobSession({
-      ...options,
-      job: job.announcement,
-      engine: loaded.engine,
-      layout: loaded.layout,
-      membership,
-      held: loaded.held,
-      gradientBytesBefore: pastGradientBytes,
-      onHeld: (held) => {
-        const isNews = !sameCommit(held.committed, loaded.held.committed);
-        loaded.held = held;
-        if (isNews) options.onChange();
-      },
-      onBusy: (now) => busy = now === null ? null : { ...now, since: clock.now() },
-      onComputed: (tokenCount) => throughput.add(tokenCount),
-    });
-  }
-
-  async function endSession(): Promise<void> {
-    if (current === null) return;
-    const { session } = current;
-    current.isStopping = true;
+  async #endSession(): Promise<void> {
+    if (this.#current === null) return;
+    const { session } = this.#current;
+    this.#current.isStopping = true;
     session.stop();
-    // What it failed with has been told already.
+    // Its failure is handled in `#startSession`.
     await session.ended.catch(() => {});
-    pastGradientBytes = session.gradientBytesSent;
-    pastLinkSpeed = session.linkBytesPerSecond ?? pastLinkSpeed;
-    busy = null;
-    current = null;
+    this.#current = null;
   }
-
-  function statusOf({ announcement, phase, loaded, failure }: HostedJob): WorkerJob | null {
-    const { jobId, startId } = announcement;
-    if (phase === "over") return null;
-    if (failure !== null) return { phase: "failed", jobId, startId, ...failure };
-    if (loaded === null || current?.isReady !== true || current.isStopping) {
-      return { phase: "loading", jobId, startId };
-    }
-    const { tensors, elementCount, parameterCount } = loaded.layout;
-    const layout = { tensorCount: tensors.length, elementCount, parameterCount };
-    return { phase: "loaded", jobId, startId, layout, committed: loaded.held.committed };
-  }
-
-  void run();
-  return {
-    get telemetry() {
-      return {
-        job: hosted === null ? null : statusOf(hosted),
-        busy: busy === null ? null : {
-          step: busy.step,
-          attempt: busy.attempt,
-          index: busy.index,
-          sinceMs: Math.max(0, clock.now() - busy.since),
-        },
-        microBatchesDone: throughput.microBatchesDone,
-        tokensPerSecond: throughput.tokensPerSecond,
-        gradientBytesSent: current?.session.gradientBytesSent ?? pastGradientBytes,
-        linkBytesPerSecond: current?.session.linkBytesPerSecond ?? pastLinkSpeed,
-      };
-    },
-    announce: (job) => {
-      const before = wanted;
-      wanted = job;
-      if (before?.startId === job?.startId && before?.jobId === job?.jobId) return;
-      if (hosted !== null && !isWanted(hosted)) {
-        loading.abort(new LoraFleetError("aborted", "another job is announced"));
-        current?.session.stop();
-      }
-      change.tell();
-    },
-    join: (next) => {
-      membership = next;
-      // At once: what it still does must not look like the work of the next membership.
-      if (current !== null && current.membership !== next) current.session.stop();
-      change.tell();
-    },
-    mayLeave: (hasOthers) => current?.session.mayLeave(hasOthers) ?? true,
-    close: async () => {
-      isClosed = true;
-      loading.abort(new LoraFleetError("aborted", "the worker is ending"));
-      current?.session.stop();
-      change.tell();
-      await current?.session.ended.catch(() => {});
-      // A model that is being loaded is not waited for: nothing depends on it.
-      void closeEngine();
-    },
-  };
 }

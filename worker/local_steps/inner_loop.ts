@@ -7,7 +7,7 @@ import { exponentsFrom, firstNonFinite, fits, mergeMaxima } from "../../shared/e
 import type { Exponents } from "../../shared/exponents.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { InnerLoop, InnerStep, JobAnnouncement } from "../../shared/protocol/messages.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { Engine } from "../engine/engine.ts";
 
 export interface InnerLoopOptions {

@@ -16,7 +16,7 @@ import {
   rowsRequestSchema,
   type WorkItemHeader,
 } from "../../shared/protocol/messages.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { rowsSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilRead } from "../async/ask.ts";
 

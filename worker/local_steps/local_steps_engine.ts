@@ -13,11 +13,13 @@ import type {
   GradientLayout,
   LoadedEngine,
   MicroBatchResult,
+  StepEngine,
   TrainingState,
   UpdateRequest,
   UpdateResult,
 } from "../engine/engine.ts";
-import { gradientCheckOf, tiesUp } from "../step/gradient_check.ts";
+import { turnOfEventLoop } from "../async/turn.ts";
+import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import { type InnerLoopOptions, runInnerLoop } from "./inner_loop.ts";
 import { rangeOf } from "../optimizer/adamw.ts";
@@ -45,7 +47,7 @@ interface Loaded {
   readonly sums: Int32Array | null;
 }
 
-export class LocalStepsEngine implements Engine {
+export class LocalStepsEngine implements StepEngine {
   readonly #inner: Engine;
   readonly #options: LocalStepsOptions;
   #loaded: Loaded | null = null;
@@ -64,16 +66,6 @@ export class LocalStepsEngine implements Engine {
     this.#loaded = { layout: loaded.layout, committed, next: null, pseudoGradient: null, sums: null };
     this.#lent = committed;
     return loaded;
-  }
-
-  /** Rejects: this engine's work is inner loops. */
-  computeGradient(): Promise<MicroBatchResult> {
-    return Promise.reject(
-      new LoraFleetError(
-        "conflict",
-        "A job with local steps has inner loops, not micro-batches, to compute.",
-      ),
-    );
   }
 
   /**
@@ -253,6 +245,3 @@ function subtract(start: Float32Array, end: Float32Array, from: number, to: numb
   }
   return max;
 }
-
-/** Between two tensors: heartbeats never wait for a whole gradient. */
-const turnOfEventLoop = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
 import { allLogits, GOLDEN_MAX_TOKENS, loadGoldenModel } from "../../tests/golden/golden_model.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/micro_batch.ts";
+import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { argmaxCpu } from "../kernels/argmax_cpu.ts";
 import { Generator } from "./generate.ts";
 import type { LanguageModel } from "./language_model.ts";

@@ -3,7 +3,7 @@
  * plan; nothing is allocated afterwards.
  */
 import type { LoraSpec } from "../../shared/job/job_spec.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import { dropoutKey } from "../kernels/dropout.ts";

@@ -8,7 +8,7 @@ import {
   loadGoldenModel,
 } from "../../tests/golden/golden_model.ts";
 import { passError } from "../../tests/golden/golden_tolerance.ts";
-import { IGNORE_INDEX } from "../../shared/data/micro_batch.ts";
+import { IGNORE_INDEX } from "../../shared/data/packing/micro_batch.ts";
 import { rms } from "../kernels/kernel_contract.ts";
 
 const golden = loadLadderCase("gqa_tied");

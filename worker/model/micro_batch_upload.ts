@@ -1,5 +1,5 @@
 /** Brings a micro-batch to the GPU, with what the kernels need to know of it beyond its own arrays. */
-import { countLabels, IGNORE_INDEX, type MicroBatch } from "../../shared/data/micro_batch.ts";
+import { countLabels, IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { LanguageModel } from "./language_model.ts";
 
 /**

@@ -1,6 +1,6 @@
 /**
- * The joiner's side of recovery: loads the newest committed state from a worker that holds it, piece by piece. It asks for what
- * it wants, so that a lost message costs one piece, and a holder that is gone costs nothing but the deadline.
+ * The joiner's side of recovery: fetches the newest committed state from a worker that holds it, piece by piece. The joiner asks
+ * for each piece, so that a lost message costs one piece, and a lost holder costs no more than the deadline.
  */
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -8,36 +8,35 @@ import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { type Limits, recoverWaitMs } from "../../shared/protocol/limits.ts";
 import { type Committed, encodeMessage, recoverRequestSchema } from "../../shared/protocol/messages.ts";
 import { recoverSubject } from "../../shared/protocol/subjects.ts";
-import { unlessAborted, withDeadline } from "../async/abortable.ts";
+import { withDeadline } from "../async/abortable.ts";
+import { askUntilRead } from "../async/ask.ts";
 import type { TrainingState } from "../engine/engine.ts";
 import { decodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
 import { type Piece, piecesOf, stateOfWords, stateWordCount } from "./state_words.ts";
 
 /** Enough to fill a link of 50 MB/s at 40 ms of delay. */
 const REQUESTS_IN_FLIGHT = 4;
-/** Between two tries of a piece that came back damaged. */
-const PAUSE_MS = 50;
 
-export interface RecoverOptions {
-  /** Better not the connection of the heartbeats. */
+export interface FetchStateOptions {
+  /** Preferably not the connection of the heartbeats. */
   readonly bus: Bus;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly jobId: string;
   readonly startId: string;
-  /** Elements of the adapter's flat array. */
+  /** Of the adapter's flat array. */
   readonly elementCount: number;
   readonly committed: Committed;
   readonly holder: string;
-  /** Aborts when the state has moved on. */
+  /** Aborts when the announced state has moved on. */
   readonly signal: AbortSignal;
 }
 
 /**
- * The state as the holder gives it; nothing has been compared with the commit's digest yet. Rejects with the signal's reason,
- * with code `conflict` where the holder has not got the state any more, and with code `timeout`.
+ * The state as the holder gives it, not yet compared with the commit's digest. Rejects with the signal's reason, with code
+ * `conflict` if the holder no longer has the state, and with code `timeout`.
  */
-export async function fetchState(options: RecoverOptions): Promise<TrainingState> {
+export async function fetchState(options: FetchStateOptions): Promise<TrainingState> {
   const { bus, clock, limits, elementCount, committed, holder, signal } = options;
   const words = new Int32Array(stateWordCount(elementCount));
   const left = [...piecesOf(words.length, maxPieceWords(bus.maxPayloadBytes))].reverse();
@@ -53,32 +52,21 @@ export async function fetchState(options: RecoverOptions): Promise<TrainingState
   return stateOfWords(words, committed.step);
 }
 
-async function fetchPiece(options: RecoverOptions, piece: Piece, signal: AbortSignal): Promise<Int32Array> {
+function fetchPiece(options: FetchStateOptions, piece: Piece, signal: AbortSignal): Promise<Int32Array> {
   const { bus, clock, limits, jobId, startId, committed, holder } = options;
   const { offset, count } = piece;
-  const request = encodeMessage(recoverRequestSchema, { startId, committed, offset, count });
-  for (;;) {
-    signal.throwIfAborted();
-    try {
-      const bytes = await unlessAborted(
-        bus.request(recoverSubject(jobId, holder), request, limits.requestTimeoutMs),
-        signal,
-      );
-      const words = decodeStateFrame({ jobId, startId }, committed.step, offset, bytes);
-      if (words.length === count) return words;
-      throw new LoraFleetError(
-        "conflict",
-        `${
-          quote(holder)
-        } gives ${words.length} of the ${count} words from ${offset} on of step ${committed.step}'s ` +
-          "state: it does not hold that commit any more",
-      );
-    } catch (thrown) {
-      signal.throwIfAborted();
-      const isTransient = thrown instanceof LoraFleetError &&
-        (thrown.code === "timeout" || thrown.code === "corrupt");
-      if (!isTransient) throw thrown;
-    }
-    await clock.sleep(PAUSE_MS, signal);
-  }
+  const request = {
+    ...{ bus, clock, signal, timeoutMs: limits.requestTimeoutMs },
+    subject: recoverSubject(jobId, holder),
+    data: encodeMessage(recoverRequestSchema, { startId, committed, offset, count }),
+  };
+  return askUntilRead(request, (bytes) => {
+    const words = decodeStateFrame({ jobId, startId }, committed.step, offset, bytes);
+    if (words.length === count) return words;
+    throw new LoraFleetError(
+      "conflict",
+      `${quote(holder)} gave ${words.length} of the ${count} words from ${offset} of the state of step ` +
+        `${committed.step}: it no longer holds that commit`,
+    );
+  });
 }

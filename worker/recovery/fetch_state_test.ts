@@ -118,7 +118,7 @@ Deno.test("a holder that has moved on, or does not know yet what it holds, refus
     const committed of [{ step: 4, digest: COMMITTED.digest }, { ...COMMITTED, digest: "f".repeat(64) }, null]
   ) {
     holder.committed = committed;
-    const error = await assertRejects(() => fetch(), LoraFleetError, "does not hold that commit any more");
+    const error = await assertRejects(() => fetch(), LoraFleetError, "no longer holds that commit");
     assertEquals(error.code, "conflict");
   }
   assertEquals(holder.exports, 0);

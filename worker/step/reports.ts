@@ -17,12 +17,12 @@ import {
   updateReportSchema,
   type Verdict,
   verdictAnswerSchema,
-  type WorkItemHeader,
 } from "../../shared/protocol/messages.ts";
 import { failureSubject, itemSubject, reportSubject, updateSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilAnswered, askUntilRead } from "../async/ask.ts";
 import type { MicroBatchResult, UpdateResult } from "../engine/engine.ts";
 import type { AttemptId } from "./step_action.ts";
+import type { ReadItem } from "./work_kinds.ts";
 
 /** As much as the message takes. */
 const MAX_REASON_LENGTH = 4000;
@@ -33,13 +33,8 @@ export interface ReportsOptions {
   readonly self: MemberRef;
   readonly clock: Clock;
   readonly limits: Limits;
-  readonly gradientBytesSent: () => number;
-}
-
-/** What the queue would have brought. */
-export interface AssignedItem {
-  readonly header: WorkItemHeader;
-  readonly data: Uint8Array;
+  /** The gradient bytes so far go with each update and failure. */
+  readonly traffic: { readonly bytesSent: number };
 }
 
 export interface Claimed extends MicroBatchResult {
@@ -61,7 +56,7 @@ export interface Reports {
     signal: AbortSignal,
   ): Promise<Verdict>;
   /** The work item of a micro-batch that this worker is assigned to compute. */
-  item(about: AttemptId & { readonly index: number }, signal: AbortSignal): Promise<AssignedItem>;
+  item(about: AttemptId & { readonly index: number }, signal: AbortSignal): Promise<ReadItem>;
   updated(
     about: AttemptId & { readonly generation: number },
     result: UpdateResult & { readonly check: RoundCheck | null },
@@ -71,7 +66,7 @@ export interface Reports {
 }
 
 export function createReports(options: ReportsOptions): Reports {
-  const { bus, jobId, self, clock, limits, gradientBytesSent } = options;
+  const { bus, jobId, self, clock, limits, traffic } = options;
   let lastClaim = 0;
 
   function ask<S extends z.ZodType>(subject: string, data: Uint8Array, answer: S, signal: AbortSignal) {
@@ -114,7 +109,7 @@ export function createReports(options: ReportsOptions): Reports {
         generation,
         digest,
         gradientNorm: finiteOrNull(gradientNorm),
-        gradientBytesSent: gradientBytesSent(),
+        gradientBytesSent: traffic.bytesSent,
         check,
       });
       await ask(updateSubject(jobId, self.worker), report, receivedSchema, signal);
@@ -127,7 +122,7 @@ export function createReports(options: ReportsOptions): Reports {
         attempt,
         reason: reason.slice(0, MAX_REASON_LENGTH),
         suspects: [...suspects],
-        gradientBytesSent: gradientBytesSent(),
+        gradientBytesSent: traffic.bytesSent,
       });
       await ask(failureSubject(jobId, self.worker), report, receivedSchema, signal);
     },

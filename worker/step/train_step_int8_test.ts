@@ -1,7 +1,7 @@
 import { assertEquals, assertLess } from "@std/assert";
 import { committedOf, createWorld, isLoaded, JOB, type World } from "../testing/agent_fixture.ts";
-import type { GradientCodec } from "../allreduce/codecs.ts";
-import { predictedBytes } from "../allreduce/chunk_plan.ts";
+import type { GradientCodec } from "../allreduce/codec/codecs.ts";
+import { predictedBytes } from "../allreduce/plan/chunk_plan.ts";
 import { toyLayout } from "../testing/toy_engine.ts";
 
 const STEPS = 4;

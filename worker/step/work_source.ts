@@ -82,7 +82,7 @@ export function createWorkSource({ bus, jobId, clock, limits, signal, log }: Wor
 }
 
 /** Extends an item again and again, so that the queue gives it to nobody else, until the signal aborts. */
-export function keepExtended(item: WorkItem, clock: Clock, limits: Limits, signal: AbortSignal): void {
+export function keepWorking(item: WorkItem, clock: Clock, limits: Limits, signal: AbortSignal): void {
   const working = async () => {
     for (;;) {
       await clock.sleep(limits.microBatchAckWaitMs / 3, signal);

@@ -3,7 +3,7 @@ import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { allWorkSubject, workQueueName, workSubject } from "../../shared/protocol/subjects.ts";
-import { createWorkSource, keepExtended } from "./work_source.ts";
+import { createWorkSource, keepWorking } from "./work_source.ts";
 
 const JOB = "ftjob-a";
 const never = () => new Promise<void>(() => {});
@@ -101,7 +101,7 @@ Deno.test("an item that is kept extended comes to nobody else", async () => {
   await enqueue(1);
   const item = await one.take(never);
   const stop = new AbortController();
-  keepExtended(item!, clock, LIMITS, stop.signal);
+  keepWorking(item!, clock, LIMITS, stop.signal);
   await clock.advance(5 * LIMITS.microBatchAckWaitMs);
   const nothing = other.take(never);
   await clock.advance(LIMITS.pullTimeoutMs);

@@ -33,7 +33,7 @@ import {
   type Welcome,
   welcomeSchema,
 } from "../../shared/protocol/messages.ts";
-import type { MicroBatch } from "../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
 import { type Agent, type AgentOptions, startAgent } from "../fleet/agent.ts";
 import type { JoinReply } from "../fleet/join.ts";

@@ -7,10 +7,10 @@
  */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { countLabels, IGNORE_INDEX, type MicroBatch } from "../../shared/data/micro_batch.ts";
+import { countLabels, IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { pcg32 } from "../../shared/prng.ts";
 import type { Engine, EngineSpec, GradientLayout, TrainingState, UpdateRequest } from "../engine/engine.ts";
-import { gradientCheckOf, tiesUp } from "../step/gradient_check.ts";
+import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import { writeAdapter } from "../files/adapter_file.ts";
 import { writeTrainingState } from "../files/training_state_file.ts";

@@ -2,7 +2,7 @@
 import type { Bus, Subscription } from "../../../shared/bus/bus.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../../../shared/protocol/messages.ts";
-import type { MicroBatch } from "../../../shared/data/micro_batch.ts";
+import type { MicroBatch } from "../../../shared/data/packing/micro_batch.ts";
 import { ANY, rowsSubject } from "../../../shared/protocol/subjects.ts";
 import type { PlannedJob } from "../../planning/planned_job.ts";
 import type { FloodGuard } from "../flood_guard.ts";

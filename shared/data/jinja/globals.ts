@@ -1,10 +1,10 @@
 /** The functions that every chat template can call. */
-import { fromKeys, setItem } from "../../python/container_methods.ts";
-import { bind, parameters } from "../../python/parameters.ts";
-import { count, iterate, listOf } from "../../python/protocols.ts";
-import { Range } from "../../python/range.ts";
-import { repr, str } from "../../python/repr.ts";
-import { strftime } from "../../python/strftime.ts";
+import { fromKeys, setItem } from "../../python/methods/container_methods.ts";
+import { bind, parameters } from "../../python/values/parameters.ts";
+import { count, iterate, listOf } from "../../python/values/protocols.ts";
+import { Range } from "../../python/values/range.ts";
+import { repr, str } from "../../python/values/repr.ts";
+import { strftime } from "../../python/format/strftime.ts";
 import {
   type Kwargs,
   PyError,
@@ -12,8 +12,8 @@ import {
   typeName,
   UnsupportedError,
   type Value,
-} from "../../python/value.ts";
-import { Namespace, PyFunction, pyFunction, Unprintable } from "./objects.ts";
+} from "../../python/values/value.ts";
+import { Namespace, PyFunction, pyFunction, Unprintable } from "./runtime/objects.ts";
 
 /** Jinja2's sandbox refuses longer ranges. */
 const MAX_RANGE = 100_000;

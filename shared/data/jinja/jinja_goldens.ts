@@ -1,7 +1,7 @@
 /** What Jinja2 makes of templates of ours; made by tests/differential/make_template_goldens.py. */
-import { parseJson } from "../../python/parse_json.ts";
-import { PyError, UnsupportedError, type Value } from "../../python/value.ts";
-import { TemplateSyntaxError } from "./errors.ts";
+import { parseJson } from "../../python/json/parse_json.ts";
+import { PyError, UnsupportedError, type Value } from "../../python/values/value.ts";
+import { TemplateSyntaxError } from "./parse/errors.ts";
 import { createGlobals } from "./globals.ts";
 import { compileJinja } from "./template.ts";
 

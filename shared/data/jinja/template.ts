@@ -1,8 +1,8 @@
-import { PyError, type Value } from "../../python/value.ts";
-import { compileTemplate } from "./compile.ts";
-import { descendants } from "./nodes.ts";
-import { parse } from "./parser.ts";
-import { Context } from "./runtime.ts";
+import { PyError, type Value } from "../../python/values/value.ts";
+import { compileTemplate } from "./compile/template.ts";
+import { descendants } from "./parse/nodes.ts";
+import { parse } from "./parse/parser.ts";
+import { Context } from "./runtime/frame.ts";
 
 export interface Rendering {
   readonly text: string;

@@ -4,17 +4,17 @@
  */
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../errors.ts";
-import type { Hiding } from "../special_text.ts";
-import type { TokenizerFiles, TokenizerJson } from "../tokenizer_files.ts";
-import { type AddedToken, type AddedTokenFinder, createAddedTokenFinder } from "./added_tokens.ts";
-import { assertModelType, createModel } from "./create_model.ts";
-import { declareTokens } from "./declared_tokens.ts";
-import { createDecoder } from "./decoders.ts";
-import type { Model } from "./model.ts";
-import { type Normalize, startOf } from "./normalize.ts";
-import { createNormalizer } from "./normalizers.ts";
-import { readSurroundings, type Surroundings } from "./post_processors.ts";
-import { createPreTokenizer, type PreTokenizer } from "./pre_tokenizers.ts";
+import type { Hiding } from "./special_text.ts";
+import type { TokenizerFiles, TokenizerJson } from "./files/tokenizer_files.ts";
+import { type AddedToken, type AddedTokenFinder, createAddedTokenFinder } from "./added_tokens/finder.ts";
+import { assertModelType, createModel } from "./models/create_model.ts";
+import { declareTokens } from "./added_tokens/declared.ts";
+import { createDecoder } from "./steps/decoders.ts";
+import type { Model } from "./models/model.ts";
+import { type Normalize, startOf } from "./steps/normalize.ts";
+import { createNormalizer } from "./steps/normalizers.ts";
+import { readSurroundings, type Surroundings } from "./steps/post_processors.ts";
+import { createPreTokenizer, type PreTokenizer } from "./steps/pre_tokenizers.ts";
 
 export interface Pipeline {
   /** The ids of a text, without what the post-processor puts around it. */

@@ -1,6 +1,9 @@
 /** What the Rust library made of the seeded texts (make_goldens.py), to be compared with what we make of them. */
-import { createTokenizer, type Tokenizer } from "../../../shared/data/tokenizer.ts";
-import { parseTokenizerJson, type TokenizerJson } from "../../../shared/data/tokenizer_files.ts";
+import { createTokenizer, type Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
+import {
+  parseTokenizerJson,
+  type TokenizerJson,
+} from "../../../shared/data/tokenizer/files/tokenizer_files.ts";
 import index from "./families.json" with { type: "json" };
 import { makeTexts } from "./texts.ts";
 

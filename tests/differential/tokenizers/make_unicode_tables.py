@@ -4,7 +4,7 @@
     venv/bin/python tests/differential/tokenizers/make_unicode_tables.py
 
 Every code point goes through the library itself, since its crates carry tables of several Unicode versions. Writes
-shared/data/tokenizer/unicode_tables.ts and unicode_sets.json (SHA-256 of each set, for the test of the JavaScript
+shared/data/tokenizer/text/unicode_tables.ts and unicode_sets.json (SHA-256 of each set, for the test of the JavaScript
 engine's own properties). Needs deno on the PATH for the engine's normalisation and case tables.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 HERE = Path(__file__).parent
-TABLES = HERE.parents[2] / "shared/data/tokenizer/unicode_tables.ts"
+TABLES = HERE.parents[2] / "shared/data/tokenizer/text/unicode_tables.ts"
 POINTS = [point for point in range(0x110000) if not 0xD800 <= point < 0xE000]
 EVERYTHING = "".join(map(chr, POINTS))
 FORMS = ["NFC", "NFD", "NFKC", "NFKD"]

@@ -1,6 +1,6 @@
 /** The other half of real_tokenizers.py: prints the texts whose hashes differ. */
-import { createTokenizer } from "../../../shared/data/tokenizer.ts";
-import { parseTokenizerJson } from "../../../shared/data/tokenizer_files.ts";
+import { createTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
+import { parseTokenizerJson } from "../../../shared/data/tokenizer/files/tokenizer_files.ts";
 import { hashText } from "./compare.ts";
 
 const request = JSON.parse(await Deno.readTextFile(Deno.args[0]!));

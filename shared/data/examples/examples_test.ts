@@ -1,0 +1,147 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { z } from "zod";
+import { goldenPath, readGolden } from "../../../tests/golden/data_goldens.ts";
+import { LoraFleetError } from "../../errors.ts";
+import { datasetSchema } from "../../job/job_spec.ts";
+import { pyValue } from "../chat/masks/chat_fixture.ts";
+import { createExampleBuilder } from "./examples.ts";
+import type { PyValue } from "../../python/values/value.ts";
+import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+
+const golden = await readGolden(
+  "data_rows.json",
+  z.array(
+    z.object({ row: z.record(z.string(), z.string()), ids: z.array(z.number()), mask: z.array(z.number()) }),
+  ),
+);
+const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
+const EOS = tokenizer.eosTokenIds[0]!;
+const CHAT: Tokenizer = {
+  ...tokenizer,
+  chatTemplate:
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}{% endfor %}" +
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+};
+
+function builderOf(spec: Record<string, unknown> = {}, own: Tokenizer = tokenizer) {
+  const builder = createExampleBuilder(own, datasetSchema.parse(spec));
+  const row = (fields: Record<string, unknown>, line = 7) =>
+    builder.build({ line, fields: pyValue(fields) as Map<string, PyValue> });
+  return { ...builder, row };
+}
+
+Deno.test("text and prompt with completion: ids and mask are those of TRL", () => {
+  for (const split_special_tokens of [true, false]) {
+    for (const { row, ids, mask } of golden) {
+      // A stop string that is not at the end of the text is plain text, unless asked for.
+      if (split_special_tokens && row["text"] === "two </s></s>") continue;
+      const { tokens, completionMask } = builderOf({ split_special_tokens }).row(row);
+      assertEquals([...tokens], ids, JSON.stringify(row));
+      assertEquals([...completionMask], mask, JSON.stringify(row));
+    }
+  }
+});
+
+Deno.test("BOS begins, the stop token ends a text, and both are in the tokens", () => {
+  const { tokens, completionMask } = builderOf().row({ text: "hi" });
+  assertEquals([tokens[0], tokens.at(-1)], [tokenizer.bosTokenId!, EOS]);
+  assertEquals(completionMask.includes(0), false);
+});
+
+Deno.test("special strings inside a text stay text and are reported", () => {
+  const builder = builderOf();
+  const { tokens } = builder.row({ text: "a</s>b" }, 3);
+  assertEquals(tokens.filter((token) => token === EOS).length, 1);
+  assertStringIncludes(
+    builder.warnings().join(),
+    "1 of 1 rows (the first is line 3) contain the strings of special tokens",
+  );
+  const parsing = builderOf({ split_special_tokens: false });
+  assertEquals(parsing.row({ text: "a</s>b" }).tokens.filter((token) => token === EOS).length, 2);
+  assertEquals(parsing.warnings(), []);
+});
+
+Deno.test("the whole row is trained where completion_only_loss is off", () => {
+  const { completionMask } = builderOf({ completion_only_loss: false }).row({ prompt: "a", completion: "b" });
+  assertEquals(completionMask.includes(0), false);
+});
+
+Deno.test("a prompt that merges with its completion is reported", () => {
+  const builder = builderOf();
+  builder.row({ prompt: "merges i", completion: "nto the completion" });
+  builder.row({ prompt: "line\n", completion: "completion" });
+  assertStringIncludes(builder.warnings().join(), "1 of 2 prompts end in tokens that merge");
+});
+
+Deno.test("chats: the stop token is trained, or the user is told", () => {
+  const messages = [{ role: "user", content: "q" }, { role: "assistant", content: "a" }];
+  const untrained = builderOf({}, CHAT);
+  untrained.row({ messages });
+  assertStringIncludes(untrained.warnings().join(), "1 of 1 rows train no token at which generation stops");
+  const end = tokenizer.encode("<|im_end|>", { addSpecialTokens: false, splitSpecialTokens: false });
+  const trained = builderOf({}, { ...CHAT, eosTokenIds: [EOS, ...end] });
+  trained.row({ messages });
+  trained.row({ prompt: messages.slice(0, 1), completion: messages.slice(1) });
+  assertEquals(trained.warnings(), []);
+});
+
+Deno.test("a tokenizer without a stop token: nothing is appended, and the user is told", () => {
+  const builder = builderOf({}, {
+    ...tokenizer,
+    eosTokenIds: [],
+    specialTokens: { ...tokenizer.specialTokens, eos: null },
+  });
+  assertEquals(builder.row({ text: "hi" }).tokens.includes(EOS), false);
+  assertStringIncludes(builder.warnings().join(), "the tokenizer names no eos_token");
+});
+
+const USER = { role: "user", content: "q" };
+const REFUSED: readonly [string, Record<string, unknown>, string][] = [
+  ["no known field", { question: "x", answer: "y" }, 'has "question", "answer", but neither'],
+  ["no field at all", {}, "has no fields"],
+  ["a prompt alone", { prompt: "x" }, '"prompt", but neither "prompt" and "completion"'],
+  ["a text that is a number", { text: 5 }, 'has the "text" 5; a text is needed'],
+  ["nothing but nulls", { text: null, messages: null }, 'has "text" (null), "messages" (null), but neither'],
+  ["a completion that is a number", { prompt: "x", completion: 1 }, "two texts or two lists"],
+  ["a text with messages", { prompt: "x", completion: [USER] }, "two texts or two lists"],
+  ["no messages", { messages: [] }, "a list of messages"],
+  ["messages as text", { messages: "x" }, "a list of messages"],
+  ["a message that is a text", { messages: ["x"] }, '"x" as message 1'],
+  [
+    "a message without a role",
+    { messages: [USER, { from: "human", value: "x" }] },
+    'no role in message 2 of "messages"',
+  ],
+  ["a content that is a number", { messages: [{ role: "user", content: 3 }] }, "has the content 3"],
+  ["a weight of a half", { messages: [{ ...USER, weight: 0.5 }] }, "has the weight 0.5"],
+  ["no assistant", { messages: [USER] }, "no assistant turn to train on"],
+];
+
+for (const [name, fields, words] of REFUSED) {
+  Deno.test(`refused with its line: ${name}`, () => {
+    const error = assertThrows(() => builderOf({}, CHAT).row(fields), LoraFleetError);
+    assertEquals([error.code, error.param], ["invalid_dataset", "line 7"]);
+    assertStringIncludes(error.message, "line 7 ");
+    assertStringIncludes(error.message, words);
+  });
+}
+
+Deno.test("a row of one token trains nothing: the first is never predicted", () => {
+  const bare: Tokenizer = { ...tokenizer, encode: () => [], eosTokenIds: [EOS] };
+  assertThrows(() => builderOf({}, bare).row({ text: "" }), LoraFleetError, "line 7 has 1 token,");
+});
+
+Deno.test("what a template says about a row is told with the line", () => {
+  const refusing: Tokenizer = { ...tokenizer, chatTemplate: "{{ raise_exception('odd roles') }}" };
+  assertThrows(
+    () => builderOf({}, refusing).row({ messages: [USER] }),
+    LoraFleetError,
+    "line 7 cannot be used",
+  );
+  const error = assertThrows(
+    () => builderOf().row({ messages: [USER] }),
+    LoraFleetError,
+    "has no chat template",
+  );
+  assertEquals(error.code, "invalid_model");
+});

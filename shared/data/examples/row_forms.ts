@@ -1,0 +1,114 @@
+/** The forms of rows. The fields that are not null decide which one a row has; a row in two forms is refused. */
+import { quote } from "../../errors.ts";
+import { invalidLine, type JsonRow } from "../rows/jsonl.ts";
+import { withoutNulls } from "../rows/nulls.ts";
+import type { PyValue } from "../../python/values/value.ts";
+import { quoteValue } from "../rows/quote_value.ts";
+import { readAlpaca } from "./alpaca.ts";
+
+/** What a row gives to train on, whatever its form. */
+export type RowContent =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "completion"; readonly prompt: string; readonly completion: string }
+  /** `prompt` and `completion`, or `messages`, hold messages. */
+  | { readonly kind: "chat"; readonly fields: ReadonlyMap<string, PyValue>; readonly hasPrompt: boolean };
+
+type Fields = ReadonlyMap<string, PyValue>;
+
+interface RowForm {
+  /** Its fields as errors name them. */
+  name(textField: string): string;
+  has(fields: Fields, textField: string): boolean;
+  read(line: number, fields: Fields, textField: string): RowContent;
+  /** Yields to every other form: Alpaca's own files carry the formatted `text` beside the fields. */
+  readonly isFallback?: true;
+}
+
+const hasAlpaca = (fields: Fields) => fields.has("instruction") && fields.has("output");
+const hasCompletion = (fields: Fields) => fields.has("prompt") && fields.has("completion");
+
+/** All forms, in the order in which errors list them. */
+const ROW_FORMS: readonly RowForm[] = [
+  { name: () => `"prompt" with "completion"`, has: hasCompletion, read: readCompletion },
+  { name: () => `"messages"`, has: (fields) => fields.has("messages"), read: readMessages },
+  { name: () => `"instruction" with "output"`, has: hasAlpaca, read: readAlpaca, isFallback: true },
+  { name: quote, has: hasText, read: readText },
+];
+
+/**
+ * Throws a `LoraFleetError` with code `invalid_dataset` that names the line.
+ * @param textField the field that holds the text of a row of plain text
+ */
+export function contentOf({ line, fields: all }: JsonRow, textField: string): RowContent {
+  const fields = withoutNulls(all);
+  const found = ROW_FORMS.filter((form) => form.has(fields, textField));
+  const [form, ...others] = found.length > 1 ? found.filter(({ isFallback }) => !isFallback) : found;
+  if (form === undefined) throw invalidLine(line, `has ${namesOf(all)}, but neither ${formNames(textField)}`);
+  if (others.length === 0) return form.read(line, fields, textField);
+  const names = [form, ...others].map(({ name }) => name(textField));
+  throw invalidLine(
+    line,
+    `has ${
+      names.join(" and ")
+    }, and only one of them can be trained on; leave out the others or make them null`,
+  );
+}
+
+/** A text field that another form claims is that form's. */
+function hasText(fields: Fields, textField: string): boolean {
+  const isClaimed = textField === "messages" ||
+    (hasCompletion(fields) && (textField === "prompt" || textField === "completion"));
+  return fields.has(textField) && !isClaimed;
+}
+
+function readText(line: number, fields: Fields, textField: string): RowContent {
+  const text = fields.get(textField)!;
+  if (typeof text === "string") return { kind: "text", text };
+  throw invalidLine(line, `has the ${quote(textField)} ${quoteValue(text)}; a text is needed`);
+}
+
+function readMessages(line: number, fields: Fields): RowContent {
+  refuseFunctions(line, fields);
+  return { kind: "chat", fields, hasPrompt: false };
+}
+
+function readCompletion(line: number, fields: Fields): RowContent {
+  const prompt = fields.get("prompt")!;
+  const completion = fields.get("completion")!;
+  if (typeof prompt === "string" && typeof completion === "string") {
+    return { kind: "completion", prompt, completion };
+  }
+  if (Array.isArray(prompt) && Array.isArray(completion)) {
+    refuseFunctions(line, fields);
+    return { kind: "chat", fields, hasPrompt: true };
+  }
+  throw invalidLine(
+    line,
+    `has the prompt ${quoteValue(prompt)} and the completion ${
+      quoteValue(completion)
+    }; two texts or two lists of ` +
+      `messages are needed`,
+  );
+}
+
+/** OpenAI's older form of `tools`, which no open template reads. (`parallel_tool_calls` changes no text.) */
+function refuseFunctions(line: number, fields: Fields): void {
+  if (!fields.has("functions")) return;
+  throw invalidLine(
+    line,
+    `has "functions", which OpenAI has replaced by "tools" and chat templates do not read; write each function as ` +
+      `{"type": "function", "function": …} in "tools"`,
+  );
+}
+
+function namesOf(fields: Fields): string {
+  const names = [...fields].slice(0, 10).map(([name, value]) =>
+    quote(name) + (value === null ? " (null)" : "")
+  );
+  return names.join(", ") || "no fields";
+}
+
+function formNames(textField: string): string {
+  const names = ROW_FORMS.slice(0, -1).map(({ name }) => name(textField).replace(" with ", " and "));
+  return `${names.join(" nor ")} nor the text field ${quote(textField)} (dataset.text_field)`;
+}

@@ -1,0 +1,130 @@
+import { equals } from "../../../python/values/compare.ts";
+import { bind, parameters } from "../../../python/values/parameters.ts";
+import { iterate, lengthOrNull } from "../../../python/values/protocols.ts";
+import { type Kwargs, PyError, PyObject, tuple, type Value } from "../../../python/values/value.ts";
+import { PyFunction } from "./objects.ts";
+import { Undefined } from "./undefined.ts";
+
+const RECURSION = parameters("iterable");
+
+/** `loop`: where a loop stands. It looks ahead only where it is asked to. */
+export class LoopContext extends PyObject {
+  readonly typeName = "LoopContext";
+  override readonly callable = true;
+  readonly #recurse: ((items: Value, depth: number) => string) | null;
+  readonly #depth0: number;
+  #iterator: Iterator<Value>;
+  #length: number | null;
+  #index0 = -1;
+  #after: Value | undefined;
+  #current: Value | undefined;
+  #before: Value | undefined;
+  #lastChanged: Value | undefined;
+
+  constructor(
+    items: Value,
+    recurse: ((items: Value, depth: number) => string) | null = null,
+    depth0 = 0,
+  ) {
+    super();
+    this.#iterator = iterate(items)[Symbol.iterator]();
+    this.#length = lengthOrNull(items);
+    this.#recurse = recurse;
+    this.#depth0 = depth0;
+  }
+
+  /** The next item; undefined at the end. */
+  next(): Value | undefined {
+    const item = this.#peek();
+    this.#after = undefined;
+    if (item === undefined) return undefined;
+    this.#index0++;
+    this.#before = this.#current;
+    this.#current = item;
+    return item;
+  }
+
+  #peek(): Value | undefined {
+    if (this.#after !== undefined) return this.#after;
+    const { done, value } = this.#iterator.next();
+    this.#after = done ? undefined : value;
+    return this.#after;
+  }
+
+  override length(): number {
+    if (this.#length === null) {
+      const rest: Value[] = [];
+      for (let next = this.#iterator.next(); !next.done; next = this.#iterator.next()) rest.push(next.value);
+      this.#iterator = rest[Symbol.iterator]();
+      this.#length = rest.length + this.#index0 + 1 + (this.#after === undefined ? 0 : 1);
+    }
+    return this.#length;
+  }
+
+  repr(): string {
+    return `<LoopContext ${this.#index0 + 1}/${this.length()}>`;
+  }
+
+  override *iterate(): Iterable<Value> {
+    for (let item = this.next(); item !== undefined; item = this.next()) yield tuple([item, this]);
+  }
+
+  override call(args: readonly Value[], kwargs: Kwargs): Value {
+    const [items] = bind("loop", RECURSION, args, kwargs);
+    if (this.#recurse === null) {
+      throw new PyError(
+        "TypeError",
+        "The loop must have the 'recursive' marker to be called recursively.",
+      );
+    }
+    return this.#recurse(items!, this.#depth0 + 1);
+  }
+
+  override attribute(name: string): Value | undefined {
+    switch (name) {
+      case "index":
+        return BigInt(this.#index0 + 1);
+      case "index0":
+        return BigInt(this.#index0);
+      case "revindex":
+        return BigInt(this.length() - this.#index0);
+      case "revindex0":
+        return BigInt(this.length() - this.#index0 - 1);
+      case "first":
+        return this.#index0 === 0;
+      case "last":
+        return this.#peek() === undefined;
+      case "length":
+        return BigInt(this.length());
+      case "depth":
+        return BigInt(this.#depth0 + 1);
+      case "depth0":
+        return BigInt(this.#depth0);
+      case "previtem":
+        return this.#index0 === 0 ? new Undefined(() => "there is no previous item") : this.#before!;
+      case "nextitem":
+        return this.#nextItem();
+      case "cycle":
+        return new PyFunction((args) => this.#cycle(args));
+      case "changed":
+        return new PyFunction((args) => this.#changed(tuple(args)));
+    }
+    return undefined;
+  }
+
+  #nextItem(): Value {
+    const item = this.#peek();
+    return item === undefined ? new Undefined(() => "there is no next item") : item;
+  }
+
+  #cycle(values: readonly Value[]): Value {
+    if (values.length === 0) throw new PyError("TypeError", "no items for cycling given");
+    return values[this.#index0 % values.length]!;
+  }
+
+  #changed(value: Value): boolean {
+    if (this.#lastChanged !== undefined && equals(this.#lastChanged, value)) return false;
+    this.#lastChanged = value;
+    return true;
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * One round of the all-reduce as one member sees it, without time and without a network: frames come in through `receive`, one
+ * chunk goes out at every `sendNext`.
+ *
+ * Each member owns a range. It adds every member's chunks of that range as they arrive, in any order, which is exact because they
+ * are integers (`round_codec.ts` says how they travel). Once a chunk has arrived from all members, the owner publishes its total.
+ * That all_gather chunk also acknowledges our part of it, so the gradient can be overwritten with the result in place.
+ */
+import type { CheckWeights } from "../../../shared/protocol/linear_check.ts";
+import type { TensorFrame } from "../../../shared/protocol/tensor_frame.ts";
+import { type ChunkSet, chunkSetOf, createChunkSet } from "./chunk_set.ts";
+import { createOutgoingChunks, type OutgoingChunks, type Sending } from "./outgoing_chunks.ts";
+import { createRoundCheck, type RoundCheck, type RoundChecksums } from "./round_check.ts";
+import { RoundFrames, type RoundFramesOptions } from "./round_frames.ts";
+
+/** Where a frame goes: to one member, or to all. */
+export interface RoundSender {
+  toOwner(member: number, frame: Uint8Array): void;
+  toAll(frame: Uint8Array): void;
+  ack(member: number, frame: Uint8Array): void;
+}
+
+/** Counted over all rounds. */
+export interface SendStats {
+  /** Payload bytes of chunks, failed rounds included. */
+  bytesSent: number;
+  chunksRepeated: number;
+}
+
+/** The codec holds this worker's gradient sums, and turns them into the result. */
+export interface RoundOptions extends RoundFramesOptions {
+  readonly weights: CheckWeights;
+  readonly sender: RoundSender;
+  readonly stats: SendStats;
+}
+
+/** What became of a frame. */
+export type Reception = "used" | "duplicate" | "mismatched";
+
+/** Chunks that one member still owes: of its sums for our range, and of its finished range. */
+export interface MissingFrom {
+  readonly member: number;
+  readonly reduceScatterChunks: number;
+  readonly allGatherChunks: number;
+}
+
+/** Acks per window: often enough that the sender need not wait for them. */
+const ACKS_PER_WINDOW = 4;
+
+/** Chunks of one owner's range that one member sends us. */
+interface Incoming {
+  readonly owner: number;
+  readonly arrived: ChunkSet;
+  /** Arrived since the last ack. */
+  unconfirmed: number;
+}
+
+/** What is exchanged with one of the other members. */
+interface Peer {
+  readonly member: number;
+  readonly sums: Incoming;
+  readonly finished: Incoming;
+  /** Our sums for its range. */
+  readonly outgoing: OutgoingChunks;
+}
+
+export class ReduceRound {
+  readonly #options: RoundOptions;
+  readonly #frames: RoundFrames;
+  readonly #check: RoundCheck;
+  readonly #peers: ReadonlyMap<number, Peer>;
+  /** Our finished range, for all others. */
+  readonly #ownOutgoing: OutgoingChunks;
+  /** Addends that each chunk of our range still lacks. */
+  readonly #addendsLeft: Uint16Array;
+  readonly #ackEvery: number;
+  /** Sent from in turn. */
+  readonly #streams: readonly { readonly owner: number; readonly outgoing: OutgoingChunks }[];
+  #turn = 0;
+  #ownLeft: number;
+  #allGatherLeft: number;
+
+  constructor(options: RoundOptions) {
+    const { selfIndex, ranges, plan: { windowChunks } } = options;
+    this.#options = options;
+    this.#frames = new RoundFrames(options);
+    this.#check = createRoundCheck(options.weights, ranges.length, selfIndex, options.codec);
+    const { chunkCounts } = this.#frames;
+    const others = ranges.map((_, member) => member).filter((member) => member !== selfIndex);
+    this.#ownLeft = chunkCounts[selfIndex]!;
+    this.#allGatherLeft = others.reduce((sum, member) => sum + chunkCounts[member]!, 0);
+    this.#addendsLeft = new Uint16Array(this.#ownLeft).fill(others.length);
+    this.#ackEvery = Math.max(1, Math.floor(windowChunks / ACKS_PER_WINDOW));
+    this.#ownOutgoing = createOutgoingChunks(this.#ownLeft, others, windowChunks);
+    this.#peers = new Map(others.map((member) => [member, this.#peerOf(member)]));
+    // Each member begins with a different owner, so that the first one is not flooded.
+    const inOrder = [
+      ...others.filter((member) => member > selfIndex),
+      ...others.filter((member) => member < selfIndex),
+    ];
+    this.#streams = [
+      ...inOrder.map((owner) => ({ owner, outgoing: this.#peers.get(owner)!.outgoing })),
+      { owner: selfIndex, outgoing: this.#ownOutgoing },
+    ];
+  }
+
+  #peerOf(member: number): Peer {
+    const { selfIndex, plan: { windowChunks } } = this.#options;
+    const count = this.#frames.chunkCounts[member]!;
+    const incoming = (owner: number): Incoming => ({
+      owner,
+      arrived: createChunkSet(this.#frames.chunkCounts[owner]!),
+      unconfirmed: 0,
+    });
+    const outgoing = createOutgoingChunks(count, [member], windowChunks);
+    for (let chunk = 0; chunk < count; chunk++) outgoing.offer(chunk);
+    return { member, sums: incoming(selfIndex), finished: incoming(member), outgoing };
+  }
+
+  receive(frame: TensorFrame): Reception {
+    const peer = this.#peers.get(frame.senderIndex);
+    if (peer === undefined) return "mismatched";
+    switch (frame.kind) {
+      case "reduce_scatter":
+        return this.#receiveSums(peer, frame);
+      case "all_gather":
+        return this.#receiveFinished(peer, frame);
+      case "ack":
+        return this.#receiveAck(peer, frame);
+      case "state":
+        return "mismatched";
+    }
+  }
+
+  #receiveSums(peer: Peer, frame: TensorFrame): Reception {
+    const { selfIndex, codec } = this.#options;
+    const place = this.#frames.placeOf(frame);
+    if (place === null || frame.ownerIndex !== selfIndex) return "mismatched";
+    const chunk = frame.chunkIndex;
+    if (!peer.sums.arrived.add(chunk)) return "duplicate";
+    const isFirst = this.#addendsLeft[chunk] === this.#peers.size;
+    this.#check.takes(peer.member, place, frame.payload, isFirst);
+    codec.add(place, frame.payload, isFirst);
+    this.#confirm(peer, peer.sums);
+    if (--this.#addendsLeft[chunk]! === 0) {
+      this.#check.totals(place);
+      codec.finish(place);
+      this.#check.has(selfIndex, place);
+      this.#ownLeft--;
+      this.#ownOutgoing.offer(chunk);
+    }
+    return "used";
+  }
+
+  #receiveFinished(peer: Peer, frame: TensorFrame): Reception {
+    const { member, finished, outgoing } = peer;
+    const place = this.#frames.placeOf(frame);
+    if (place === null || frame.ownerIndex !== member) return "mismatched";
+    // A total that lacks our part is none, and its place still holds our part.
+    if (!outgoing.wasSent(frame.chunkIndex)) return "mismatched";
+    if (!finished.arrived.add(frame.chunkIndex)) return "duplicate";
+    outgoing.confirmOne(member, frame.chunkIndex);
+    this.#options.codec.takeResult(place, frame.payload);
+    this.#check.has(member, place);
+    this.#allGatherLeft--;
+    this.#confirm(peer, finished);
+    return "used";
+  }
+
+  #receiveAck({ member, outgoing: sums }: Peer, { ownerIndex, payload }: TensorFrame): Reception {
+    const isForSums = ownerIndex === member;
+    if (!isForSums && ownerIndex !== this.#options.selfIndex) return "mismatched";
+    const [wantsRest, ...words] = payload;
+    const arrived = chunkSetOf(Int32Array.from(words), this.#frames.chunkCounts[ownerIndex]!);
+    if (arrived === null) return "mismatched";
+    const outgoing = isForSums ? sums : this.#ownOutgoing;
+    outgoing.confirm(member, arrived);
+    if (wantsRest === 1) outgoing.repeat(member);
+    return "used";
+  }
+
+  /** Sends at most one chunk; false if there is none to send now. */
+  sendNext(): boolean {
+    for (let tried = 0; tried < this.#streams.length; tried++) {
+      const { owner, outgoing } = this.#streams[this.#turn]!;
+      this.#turn = (this.#turn + 1) % this.#streams.length;
+      const sending = outgoing.next();
+      if (sending === null) continue;
+      this.#send(owner, sending);
+      return true;
+    }
+    return false;
+  }
+
+  #send(owner: number, { chunk, receiver }: Sending): void {
+    const { selfIndex, codec, sender, stats } = this.#options;
+    const isOwn = owner === selfIndex;
+    const place = this.#frames.chunkAt(owner, chunk);
+    const payload = isOwn ? codec.encodeResult(place) : codec.encodeSums(place);
+    if (!isOwn && receiver === null) this.#check.gave(owner, place, payload);
+    const frame = this.#frames.encodeChunk(owner, chunk, payload);
+    if (!isOwn) sender.toOwner(owner, frame);
+    // A finished chunk that one member lost goes to that member alone.
+    else if (receiver !== null) sender.toOwner(receiver, frame);
+    else sender.toAll(frame);
+    stats.bytesSent += payload.byteLength;
+    if (receiver !== null) stats.chunksRepeated++;
+  }
+
+  #confirm(peer: Peer, from: Incoming): void {
+    if (++from.unconfirmed >= this.#ackEvery || from.arrived.isFull) this.#sendAck(peer, from, false);
+  }
+
+  #sendAck({ member }: Peer, from: Incoming, wantsRest: boolean): void {
+    from.unconfirmed = 0;
+    this.#options.sender.ack(member, this.#frames.encodeAck(from.owner, from.arrived, wantsRest));
+  }
+
+  /** Sends each member that owes us chunks the set that we have, and asks for the rest. */
+  askForMissing(): void {
+    for (const peer of this.#peers.values()) {
+      for (const from of [peer.sums, peer.finished]) {
+        if (!from.arrived.isFull) this.#sendAck(peer, from, true);
+      }
+    }
+  }
+
+  missing(): MissingFrom[] {
+    const { chunkCounts } = this.#frames;
+    const leftOf = ({ owner, arrived }: Incoming) => chunkCounts[owner]! - arrived.size;
+    return [...this.#peers.values()]
+      .map(({ member, sums, finished }) => ({
+        member,
+        reduceScatterChunks: leftOf(sums),
+        allGatherChunks: leftOf(finished),
+      }))
+      .filter(({ reduceScatterChunks, allGatherChunks }) => reduceScatterChunks + allGatherChunks > 0);
+  }
+
+  /** The result is whole and our finished range is out. */
+  get isComplete(): boolean {
+    return this.#allGatherLeft === 0 && this.#ownLeft === 0 && this.#ownOutgoing.isSent;
+  }
+
+  /** Of what this member gave, received and has; whole when the round is complete. */
+  get checksums(): RoundChecksums {
+    return this.#check.sums;
+  }
+}

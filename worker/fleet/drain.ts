@@ -1,0 +1,36 @@
+/** Leaving in order: the worker finishes its attempt first, but not at any cost. */
+import type { Clock } from "../../shared/clock.ts";
+import { type Limits, recoverWaitMs } from "../../shared/protocol/limits.ts";
+import type { WorkerJob } from "../../shared/protocol/messages.ts";
+
+export class Drain {
+  readonly #clock: Clock;
+  readonly #started = Promise.withResolvers<void>();
+  #since: number | null = null;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Null before it has begun. */
+  get since(): number | null {
+    return this.#since;
+  }
+
+  get started(): Promise<void> {
+    return this.#started.promise;
+  }
+
+  start(): void {
+    this.#since ??= this.#clock.now();
+    this.#started.resolve();
+  }
+}
+
+/** How long a draining worker stays: for its own attempt, or until those that need its state must have fetched it. */
+export function maxDrainMs(job: WorkerJob | null, isInAttempt: boolean, limits: Limits): number {
+  if (job?.phase !== "loaded") return 0;
+  return isInAttempt
+    ? limits.drainMs
+    : Math.min(recoverWaitMs(4 * job.layout.elementCount, limits), limits.drainMs);
+}

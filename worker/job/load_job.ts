@@ -1,0 +1,68 @@
+/** Loading a job: its base model, an engine for its kind of work, and its initial adapter. */
+import { messageOf } from "../../shared/errors.ts";
+import type { Log } from "../../shared/log.ts";
+import type { Limits } from "../../shared/protocol/limits.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
+import type { Engine, EngineSpec, GradientLayout, StepEngine } from "../engine/engine.ts";
+import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
+import type { HeldState } from "../step/own_attempt.ts";
+import { InnerLoopWork, MicroBatchWork, type WorkKind } from "../step/work_kinds.ts";
+
+/** A folder with the job's base model and nothing else. */
+export type FindBaseModel = (job: JobAnnouncement, signal: AbortSignal) => Promise<string>;
+
+export interface JobLoaderOptions {
+  /** A fresh engine for each job: closing the old one frees all its memory, and drops whatever was wrong with its GPU. */
+  readonly newEngine: () => Engine;
+  readonly engineLimits: Pick<EngineSpec, "allowCpu" | "memoryBudgetBytes">;
+  readonly findBaseModel: FindBaseModel;
+  readonly limits: Limits;
+  readonly log: Log;
+}
+
+export interface LoadedJob {
+  readonly engine: StepEngine;
+  readonly work: WorkKind;
+  readonly layout: GradientLayout;
+  held: HeldState;
+}
+
+/** Has at most one engine. */
+export class JobLoader {
+  readonly #options: JobLoaderOptions;
+  #engine: StepEngine | null = null;
+
+  constructor(options: JobLoaderOptions) {
+    this.#options = options;
+  }
+
+  /** Closes the engine before. Rejects with the signal's reason, or with why the model cannot be found or loaded. */
+  async load(job: JobAnnouncement, signal: AbortSignal): Promise<LoadedJob> {
+    const { findBaseModel, engineLimits, log } = this.#options;
+    await this.close();
+    const modelFolder = await findBaseModel(job, signal);
+    signal.throwIfAborted();
+    log("info", `loading ${modelFolder}`);
+    const { engine, work } = this.#trainerFor(job);
+    this.#engine = engine;
+    const { layout, digest, planText } = await engine.load({ modelFolder, ...job.engine, ...engineLimits });
+    log("info", `job ${job.jobId} is loaded: ${layout.parameterCount} LoRA parameters\n${planText}`);
+    return { engine, work, layout, held: { committed: { step: 0, digest }, pending: null } };
+  }
+
+  async close(): Promise<void> {
+    const old = this.#engine;
+    this.#engine = null;
+    await old?.close().catch((thrown) =>
+      this.#options.log("warn", `cannot close the engine: ${messageOf(thrown)}`)
+    );
+  }
+
+  #trainerFor({ localSteps, optimizer }: JobAnnouncement): { engine: StepEngine; work: WorkKind } {
+    const engine = this.#options.newEngine();
+    if (localSteps === null) return { engine, work: new MicroBatchWork(engine) };
+    const headroomBits = this.#options.limits.exponentHeadroomBits;
+    const outer = new LocalStepsEngine(engine, { optimizer, outer: localSteps, headroomBits });
+    return { engine: outer, work: new InnerLoopWork(outer) };
+  }
+}

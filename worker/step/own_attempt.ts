@@ -1,0 +1,84 @@
+/** This worker's side of a job: the state that its engine holds, and what it has done in the attempt under way. */
+import type { Committed, MemberRef, StepState } from "../../shared/protocol/messages.ts";
+import type { RoundId } from "../allreduce/round/round_id.ts";
+import type { AttemptId, OwnState } from "./step_action.ts";
+
+/** What the engine holds. Outlives memberships: a reported update may be committed while this worker is away. */
+export interface HeldState {
+  readonly committed: Committed;
+  /** The update computed beside it, and its attempt. */
+  readonly pending: { readonly attempt: AttemptId; readonly update: Committed } | null;
+}
+
+export class OwnAttempt {
+  #own: OwnState;
+  readonly #onHeld: (held: HeldState) => void;
+  /** Positions within the step of the micro-batches in this worker's sums. */
+  readonly counted = new Set<number>();
+  /** Ids of the attempt's assignments to this worker that it has begun. */
+  readonly begun = new Set<number>();
+  /** The sums taken from the engine in this attempt: a changed membership may need them for a second round. */
+  taken: Int32Array | null = null;
+  /** The round entered last, whose chunks others may still need. */
+  round: RoundId | null = null;
+
+  /** @param onHeld called before the engine is asked to change its committed state */
+  constructor(self: MemberRef, { committed, pending }: HeldState, onHeld: (held: HeldState) => void) {
+    this.#onHeld = onHeld;
+    this.#own = {
+      self,
+      committed,
+      attempt: pending?.attempt ?? null,
+      pending: pending?.update ?? null,
+      spentIn: null,
+      checkpoint: null,
+    };
+  }
+
+  get own(): OwnState {
+    return this.#own;
+  }
+
+  begin(attempt: AttemptId): void {
+    this.#change({ attempt });
+  }
+
+  /** This worker has done its part of the attempt under this generation, or has failed at it. */
+  spend(generation: number): void {
+    this.#change({ spentIn: generation });
+  }
+
+  setPending(pending: Committed | null): void {
+    this.#change({ pending });
+    this.#reportHeld();
+  }
+
+  /** The engine holds a different committed state, loaded from a peer. */
+  recovered(committed: Committed): void {
+    this.#change({ committed });
+    this.#reportHeld();
+  }
+
+  checkpointReported({ term, generation }: StepState, step: number): void {
+    this.#change({ checkpoint: { term, generation, step } });
+  }
+
+  /** The attempt is over and leaves this commit. */
+  end(committed: Committed): void {
+    this.#change({ committed, attempt: null, pending: null, spentIn: null });
+    this.counted.clear();
+    this.begun.clear();
+    this.taken = null;
+    this.round = null;
+    this.#reportHeld();
+  }
+
+  #change(change: Partial<OwnState>): void {
+    this.#own = { ...this.#own, ...change };
+  }
+
+  #reportHeld(): void {
+    const { committed, attempt, pending } = this.#own;
+    this.#onHeld({ committed, pending: pending === null ? null : { attempt: attempt!, update: pending } });
+  }
+}

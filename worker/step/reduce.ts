@@ -1,0 +1,77 @@
+/** The second half of a step: all-reduce of the sums, then the update, then its report. */
+import { quote } from "../../shared/errors.ts";
+import type { StepState } from "../../shared/protocol/messages.ts";
+import { roundCheckOf } from "../allreduce/round/round_check.ts";
+import { exponentBytes } from "../local_steps/inner_loop.ts";
+import { AttemptProblem } from "./in_attempt.ts";
+import type { StepContext } from "./step_context.ts";
+
+/** Rejects with the signal's reason once the round is over. */
+export async function reduceAndUpdate(
+  step: StepContext,
+  state: StepState,
+  signal: AbortSignal,
+): Promise<void> {
+  const { engine, mine, reports, job } = step;
+  const { term, step: number, attempt, generation, exponents, labelCount, learningRate } = state;
+  mine.spend(generation);
+  assertLedger(step, state);
+  if (exponents === null) throw new AttemptProblem("the round has no exponents: nothing was summed", []);
+  mine.taken = added(mine.taken, await engine.takeSums());
+  mine.round = { term, step: number, attempt, generation };
+  const { sums, check } = await allReduce(step, state, mine.taken.slice(), exponents, signal);
+  mine.setPending(null);
+  const result = await engine.update({
+    ...{ sums, exponents: exponentBytes(exponents), labelCount, learningRate, updateNumber: number },
+    replicaCount: state.ledger.filter((owner) => owner !== null).length,
+    ...job.optimizer,
+  });
+  assertFinite(result.gradientNorm, labelCount);
+  mine.setPending({ step: number, digest: result.digest });
+  await reports.updated(mine.round, { ...result, check }, signal);
+}
+
+async function allReduce(
+  { allReduce, layout, mine }: StepContext,
+  { members, weights, checkSeed, roundMs }: StepState,
+  sums: Int32Array,
+  exponents: readonly (number | null)[],
+  signal: AbortSignal,
+) {
+  const reduced = await allReduce.reduce({
+    round: mine.round!,
+    members: members.map(({ worker }) => worker),
+    ...{ weights, sums, checkSeed, signal, deadlineMs: roundMs },
+    units: layout.tensors.map(({ offset }, index) => ({ offset, exponent: exponents[index] ?? 0 })),
+  });
+  return { sums: reduced.sums, check: reduced.checksums === null ? null : roundCheckOf(reduced.checksums) };
+}
+
+/** Sums that disagree with the coordinator's ledger would be wrong on every worker. */
+function assertLedger({ mine, self }: StepContext, { members, ledger, microBatchCount }: StepState): void {
+  const { counted } = mine;
+  const selfIndex = members.findIndex(({ worker }) => worker === self.worker);
+  const expected = ledger.flatMap((owner, microBatch) => owner === selfIndex ? [microBatch] : []);
+  const isSame = expected.length === counted.size && expected.every((microBatch) => counted.has(microBatch));
+  if (isSame && ledger.length === microBatchCount) return;
+  throw new AttemptProblem(
+    `the ledger of ${ledger.length} micro-batches gives this worker ${quote(expected)}, ` +
+      `its sums hold ${quote([...counted].sort((a, b) => a - b))}`,
+    [self.worker],
+  );
+}
+
+/** In place. The exponents keep the sums of one worker within i32, whatever is added. */
+function added(before: Int32Array | null, sums: Int32Array): Int32Array {
+  if (before === null) return sums;
+  for (let i = 0; i < sums.length; i++) sums[i]! += before[i]!;
+  return sums;
+}
+
+function assertFinite(gradientNorm: number, labelCount: number): void {
+  if (Number.isFinite(gradientNorm)) return;
+  throw new AttemptProblem(
+    `the gradient's norm is ${gradientNorm} over ${labelCount} labels: the update would spoil the adapter`,
+    [],
+  );
+}
