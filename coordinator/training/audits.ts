@@ -14,13 +14,13 @@
 import { auditWaitMs, type Limits } from "../../shared/protocol/limits.ts";
 import { firstNonFinite } from "../../shared/exponents.ts";
 import { type AuditCounts, decodeFloats, type MicroBatchReport } from "../../shared/protocol/messages.ts";
-import { isComplete } from "./ledger.ts";
-import { blame, quarantine } from "./strikes.ts";
+import { isComplete } from "./state/ledger.ts";
+import { blame, quarantine } from "./blame/strikes.ts";
 import { announced, failJob, isOfAttempt, sentence, type StepDecision, unchanged } from "./decision.ts";
-import type { StepEffect } from "./effects.ts";
-import { leastAsked, withAssignment, withoutAssignments } from "./assignments.ts";
-import { type Audit, type Recheck, slowestWith, type Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import type { StepEffect } from "./state/effects.ts";
+import { leastAsked, withAssignment, withoutAssignments } from "./state/assignments.ts";
+import { type Audit, type Recheck, slowestWith, type Training } from "./state/training.ts";
+import type { TrainingPlan } from "./state/plan.ts";
 
 /** What a worker says that tells no digest where one is due: it agrees with nobody's. */
 const NO_DIGEST = "none";

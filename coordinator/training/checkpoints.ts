@@ -4,11 +4,11 @@
  * the last step's adapter is insisted on, since without it there is no result.
  */
 import { diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
-import { withStrikes } from "./strikes.ts";
+import { withStrikes } from "./blame/strikes.ts";
 import { announced, failJob, type StepDecision } from "./decision.ts";
-import type { StepEffect } from "./effects.ts";
-import { type FleetMember, liveHolders, type Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import type { StepEffect } from "./state/effects.ts";
+import { type FleetMember, liveHolders, type Training } from "./state/training.ts";
+import type { TrainingPlan } from "./state/plan.ts";
 
 /** Whether the checkpoint that has just failed again is given up, so that the next step begins. */
 export function isAbandoned(plan: TrainingPlan, training: Training, limits: Limits): boolean {

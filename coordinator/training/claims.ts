@@ -2,16 +2,16 @@
 import type { Limits } from "../../shared/protocol/limits.ts";
 import { decodeFloats, type MicroBatchReport } from "../../shared/protocol/messages.ts";
 import { exponentsFrom, firstMisfit, firstNonFinite } from "../../shared/exponents.ts";
-import { claimMicroBatch, totalsOf } from "./ledger.ts";
+import { claimMicroBatch, totalsOf } from "./state/ledger.ts";
 import { decideAuditReport, withAuditBegun } from "./audits.ts";
-import { blame } from "./strikes.ts";
+import { blame } from "./blame/strikes.ts";
 import { announced, failJob, isOfAttempt, unchanged } from "./decision.ts";
 import type { StepDecision } from "./decision.ts";
-import type { StepEffect } from "./effects.ts";
+import type { StepEffect } from "./state/effects.ts";
 import { notFinite } from "./non_finite.ts";
-import { withoutAssignments } from "./assignments.ts";
-import { NO_HEDGES, slowestWith, type Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import { withoutAssignments } from "./state/assignments.ts";
+import { NO_HEDGES, slowestWith, type Training } from "./state/training.ts";
+import type { TrainingPlan } from "./state/plan.ts";
 
 export function decideClaim(
   plan: TrainingPlan,

@@ -2,10 +2,10 @@
 import type { ErrorCode } from "../../shared/errors.ts";
 import { attemptPauseMs, type Limits } from "../../shared/protocol/limits.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
-import { watchAccusers } from "./accusations.ts";
-import { blame } from "./strikes.ts";
-import type { Training } from "./state.ts";
-import type { StepEffect } from "./effects.ts";
+import { watchAccusers } from "./blame/accusations.ts";
+import { blame } from "./blame/strikes.ts";
+import type { Training } from "./state/training.ts";
+import type { StepEffect } from "./state/effects.ts";
 
 export interface StepDecision {
   readonly training: Training;

@@ -4,12 +4,12 @@
  */
 import { type Limits, mostExcludedOfJob, mostExcludedOfStep } from "../../shared/protocol/limits.ts";
 import type { MicroBatchReport } from "../../shared/protocol/messages.ts";
-import { excludeMicroBatch } from "./ledger.ts";
+import { excludeMicroBatch } from "./state/ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./decision.ts";
-import type { StepEffect } from "./effects.ts";
-import { assignmentFor, leastAsked, withAssignment, withoutAssignments } from "./assignments.ts";
-import type { NonFinite, Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import type { StepEffect } from "./state/effects.ts";
+import { assignmentFor, leastAsked, withAssignment, withoutAssignments } from "./state/assignments.ts";
+import type { NonFinite, Training } from "./state/training.ts";
+import type { TrainingPlan } from "./state/plan.ts";
 
 /** So many rechecks decide where nobody else is there to give one. */
 const OPINIONS_WITHOUT_OTHERS = 2;

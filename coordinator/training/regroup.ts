@@ -4,14 +4,14 @@
  */
 import type { Limits } from "../../shared/protocol/limits.ts";
 import type { Assignment, MemberRef } from "../../shared/protocol/messages.ts";
-import { isComplete, type Ledger, releaseWorkers, uncounted, withoutWordOf } from "./ledger.ts";
+import { isComplete, type Ledger, releaseWorkers, uncounted, withoutWordOf } from "./state/ledger.ts";
 import { announced, requeue, sentence, type StepDecision, unchanged } from "./decision.ts";
 import { abortAttempt } from "./decision.ts";
-import type { StepEffect } from "./effects.ts";
-import { withoutAssignments } from "./assignments.ts";
-import { busyMembers, loadedJob, membersOf, readyMembers } from "./eligibility.ts";
-import { type FleetMember, NO_HEDGES, type Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import type { StepEffect } from "./state/effects.ts";
+import { withoutAssignments } from "./state/assignments.ts";
+import { busyMembers, loadedJob, membersOf, readyMembers } from "./members/eligibility.ts";
+import { type FleetMember, NO_HEDGES, type Training } from "./state/training.ts";
+import type { TrainingPlan } from "./state/plan.ts";
 
 /** Members come and go in phase `compute`; in `reduce` only a loss is worth another round. Null where nothing changes. */
 export function regroup(

@@ -20,7 +20,7 @@ import {
 } from "../../shared/protocol/messages.ts";
 import { isJobEnd } from "../../shared/protocol/messages.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
-import { accuse } from "./accusations.ts";
+import { accuse } from "./blame/accusations.ts";
 import {
   checkpointCandidate,
   checkpointFailureEvents,
@@ -29,20 +29,20 @@ import {
   nextCheckpointWriter,
   withCheckpointFailure,
 } from "./checkpoints.ts";
-import { isComplete } from "./ledger.ts";
+import { isComplete } from "./state/ledger.ts";
 import { hasOpenAudits, settleAudits, skipLateAudits } from "./audits.ts";
-import { reinstated, withoutQuarantined } from "./strikes.ts";
+import { reinstated, withoutQuarantined } from "./blame/strikes.ts";
 import { afterLast, decideClaim } from "./claims.ts";
 import { abortAttempt, announced, failJob, isOfAttempt, unchanged } from "./decision.ts";
 import type { StepDecision } from "./decision.ts";
-import type { StepEffect, StepEvent } from "./effects.ts";
-import { firstExponents } from "./exponents.ts";
-import { newLoadFailures, withFleet, withoutMisfits } from "./eligibility.ts";
+import type { StepEffect, StepEvent } from "./state/effects.ts";
+import { firstExponents } from "./state/exponents.ts";
+import { newLoadFailures, withFleet, withoutMisfits } from "./members/eligibility.ts";
 import { settleNonFinite } from "./non_finite.ts";
 import { hedge, regroup } from "./regroup.ts";
-import { afterBlackout, type FleetView, gradientBytesOf, liveHolders } from "./state.ts";
-import type { Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import { afterBlackout, type FleetView, gradientBytesOf, liveHolders } from "./state/training.ts";
+import type { Training } from "./state/training.ts";
+import type { TrainingPlan } from "./state/plan.ts";
 import { decideUpdate } from "./updates.ts";
 import { restartIfLost, startAttempt } from "./waiting.ts";
 

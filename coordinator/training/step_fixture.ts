@@ -9,10 +9,10 @@ import {
   type WorkerJob,
 } from "../../shared/protocol/messages.ts";
 import { decideStep } from "./step.ts";
-import type { StepEffect, StepEvent } from "./effects.ts";
+import type { StepEffect, StepEvent } from "./state/effects.ts";
 import type { JobObserver } from "../fleet/fleet.ts";
-import { type FleetMember, newTraining, type Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import { type FleetMember, newTraining, type Training } from "./state/training.ts";
+import type { TrainingPlan } from "./state/plan.ts";
 
 export const START = "s-1";
 export const INITIAL = digestOf("initial");

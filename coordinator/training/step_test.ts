@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { LIMITS, lostAt } from "../../shared/protocol/limits.ts";
 import { createDriver, digestOf, INITIAL, member, PLAN, started, words } from "./step_fixture.ts";
 import { resume } from "./step.ts";
-import { newTraining, stepStateOf } from "./state.ts";
+import { newTraining, stepStateOf } from "./state/training.ts";
 import { stepStateSchema } from "../../shared/protocol/messages.ts";
 
 const NOTHING = { adapter: false, state: false };

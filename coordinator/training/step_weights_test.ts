@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { type Driver, INITIAL, member, PLAN, started } from "./step_fixture.ts";
-import { type FleetMember, stepStateOf } from "./state.ts";
+import { type FleetMember, stepStateOf } from "./state/training.ts";
 
 const MB = 1e6;
 

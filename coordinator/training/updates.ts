@@ -1,13 +1,13 @@
 /** The end of a round: every member has computed the update, and all of them the same. */
 import type { Limits } from "../../shared/protocol/limits.ts";
 import { type CommitEntry, encodeFloats, type UpdateReport } from "../../shared/protocol/messages.ts";
-import { totalsOf } from "./ledger.ts";
-import { contradict, watchAccusers } from "./accusations.ts";
+import { totalsOf } from "./state/ledger.ts";
+import { contradict, watchAccusers } from "./blame/accusations.ts";
 import { auditTotals } from "./audits.ts";
 import { abortAttempt, announced, isOfAttempt, type StepDecision, unchanged } from "./decision.ts";
-import type { Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
-import { type SumsFault, sumsFault } from "./sums.ts";
+import type { Training } from "./state/training.ts";
+import type { TrainingPlan } from "./state/plan.ts";
+import { type SumsFault, sumsFault } from "./blame/sums.ts";
 
 export function decideUpdate(
   plan: TrainingPlan,

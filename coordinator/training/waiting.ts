@@ -2,7 +2,7 @@
 import { counted } from "../../shared/counted.ts";
 import { type Limits, recoverWaitMs } from "../../shared/protocol/limits.ts";
 import { type CommitEntry, NO_AUDITS } from "../../shared/protocol/messages.ts";
-import { newLedger } from "./ledger.ts";
+import { newLedger } from "./state/ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./decision.ts";
 import {
   isSameLayout,
@@ -11,11 +11,11 @@ import {
   membersOf,
   readyMembers,
   recoveringMembers,
-} from "./eligibility.ts";
-import { firstExponents } from "./exponents.ts";
-import { gradientBytesOf, isStateStored, NO_HEDGES } from "./state.ts";
-import type { FleetMember, Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+} from "./members/eligibility.ts";
+import { firstExponents } from "./state/exponents.ts";
+import { gradientBytesOf, isStateStored, NO_HEDGES } from "./state/training.ts";
+import type { FleetMember, Training } from "./state/training.ts";
+import type { TrainingPlan } from "./state/plan.ts";
 
 /** In phase `waiting`: agrees on the initial adapter, or begins the next attempt, as soon as there is somebody for it. */
 export function startAttempt(

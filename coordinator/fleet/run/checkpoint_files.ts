@@ -2,7 +2,7 @@
 import { messageOf } from "../../../shared/errors.ts";
 import { STATE_FILE_NAME } from "../../../shared/protocol/checkpoint_format.ts";
 import type { CheckpointReport } from "../../../shared/protocol/messages.ts";
-import { isSameLayout } from "../../training/eligibility.ts";
+import { isSameLayout } from "../../training/members/eligibility.ts";
 import type { RunContext } from "./run_context.ts";
 
 /** The report as it arrived, or as a failure if the files do not hold what it claims. */

@@ -1,7 +1,7 @@
 /** Carries out what a run's decisions ask for: queue, log and artifact store, the job's observer, the end of the run. */
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { STATE_FILE_NAME } from "../../../shared/protocol/checkpoint_format.ts";
-import type { StepEffect } from "../../training/effects.ts";
+import type { StepEffect } from "../../training/state/effects.ts";
 import { appendCommit } from "./commit_log.ts";
 import { failRun, type RunContext } from "./run_context.ts";
 import { stepReportOf } from "./step_report.ts";

@@ -1,6 +1,6 @@
 /** The part of a planned job that the decisions of a run need. */
 import { isAudited } from "../../training/audit_choice.ts";
-import type { TrainingPlan } from "../../training/plan.ts";
+import type { TrainingPlan } from "../../training/state/plan.ts";
 import type { TrainingRunOptions } from "./run_context.ts";
 
 export function trainingPlanOf(

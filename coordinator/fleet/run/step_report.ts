@@ -1,9 +1,9 @@
 /** What a job's observer learns of a committed step. */
 import { localReportOf } from "../../planning/local_plan.ts";
 import { tokenCountOf } from "../../planning/token_count.ts";
-import type { StepEffect } from "../../training/effects.ts";
-import { learningRateOf } from "../../training/exponents.ts";
-import type { TrainingPlan } from "../../training/plan.ts";
+import type { StepEffect } from "../../training/state/effects.ts";
+import { learningRateOf } from "../../training/state/exponents.ts";
+import type { TrainingPlan } from "../../training/state/plan.ts";
 import type { PlannedJob } from "../../planning/planned_job.ts";
 import type { StepReport } from "../fleet.ts";
 

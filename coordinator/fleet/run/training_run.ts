@@ -10,19 +10,19 @@ import {
 import * as subjects from "../../../shared/protocol/subjects.ts";
 import { createBrokerPatience } from "../../broker/broker_patience.ts";
 import { cachedByStep, itemsOf } from "../../planning/work_items.ts";
-import { accusationsOf } from "../../training/accusations.ts";
-import type { StepEffect, StepEvent } from "../../training/effects.ts";
-import { isNews } from "../../training/eligibility.ts";
+import { accusationsOf } from "../../training/blame/accusations.ts";
+import type { StepEffect, StepEvent } from "../../training/state/effects.ts";
+import { isNews } from "../../training/members/eligibility.ts";
 import {
   type FleetView,
   isStateStored,
   newTraining,
   stepStateOf,
   type Training,
-} from "../../training/state.ts";
-import type { TrainingPlan } from "../../training/plan.ts";
+} from "../../training/state/training.ts";
+import type { TrainingPlan } from "../../training/state/plan.ts";
 import { decideStep, resume } from "../../training/step.ts";
-import { withoutQuarantined } from "../../training/strikes.ts";
+import { withoutQuarantined } from "../../training/blame/strikes.ts";
 import type { CheckpointAssignment } from "../../training/upload_decision.ts";
 import { createPaced } from "../paced.ts";
 import { restoreCommitLog } from "./commit_log.ts";

@@ -1,7 +1,7 @@
 /** A run's work queue at the broker: one item per micro-batch, or per inner loop with local steps. */
 import { messageOf } from "../../../shared/errors.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
-import type { StepEffect } from "../../training/effects.ts";
+import type { StepEffect } from "../../training/state/effects.ts";
 import { isCurrent, type RunContext } from "./run_context.ts";
 
 interface QueuedItems

@@ -16,7 +16,7 @@ import {
   verdictAnswerSchema,
 } from "../../../shared/protocol/messages.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
-import type { StepEvent } from "../../training/effects.ts";
+import type { StepEvent } from "../../training/state/effects.ts";
 import { listenToWorkers, type WorkerMessage, type WorkerMessages } from "../listen.ts";
 import { asFailure, checkCheckpoint } from "./checkpoint_files.ts";
 import { serveRows } from "./rows_server.ts";

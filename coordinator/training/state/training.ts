@@ -8,12 +8,12 @@ import type {
   StepPhase,
   StepState,
   WorkerJob,
-} from "../../shared/protocol/messages.ts";
-import { type Limits, roundWaitMs } from "../../shared/protocol/limits.ts";
-import type { Exponents } from "../../shared/exponents.ts";
+} from "../../../shared/protocol/messages.ts";
+import { type Limits, roundWaitMs } from "../../../shared/protocol/limits.ts";
+import type { Exponents } from "../../../shared/exponents.ts";
 import { labelCountOf, type Ledger, newLedger, ownersOf } from "./ledger.ts";
 import { learningRateOf } from "./exponents.ts";
-import type { Layout } from "../planning/adapter_layout.ts";
+import type { Layout } from "../../planning/adapter_layout.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /** A member of the fleet, as far as the training minds. */

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { LIMITS } from "../../shared/protocol/limits.ts";
-import { encodeChecksums, type RoundCheck } from "../../shared/protocol/messages.ts";
-import { checksumOf, digestOf, type Driver, PLAN, started, words } from "./step_fixture.ts";
-import type { TrainingPlan } from "./plan.ts";
+import { LIMITS } from "../../../shared/protocol/limits.ts";
+import { encodeChecksums, type RoundCheck } from "../../../shared/protocol/messages.ts";
+import { checksumOf, digestOf, type Driver, PLAN, started, words } from "../step_fixture.ts";
+import type { TrainingPlan } from "../state/plan.ts";
 
 /** What each of three members gave each owner: gave[m][o]. */
 const GAVE = [[10, 20, 30], [1, 2, 3], [100, 200, 300]];

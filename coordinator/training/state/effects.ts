@@ -1,5 +1,5 @@
 /** What can happen to a job's training, and what follows from it. */
-import type { ErrorCode } from "../../shared/errors.ts";
+import type { ErrorCode } from "../../../shared/errors.ts";
 import type {
   AttemptFailure,
   CheckpointReport,
@@ -7,9 +7,9 @@ import type {
   MicroBatchReport,
   UpdateReport,
   Verdict,
-} from "../../shared/protocol/messages.ts";
-import type { WorkerQuarantine } from "../access/quarantines.ts";
-import type { FleetView } from "./state.ts";
+} from "../../../shared/protocol/messages.ts";
+import type { WorkerQuarantine } from "../../access/quarantines.ts";
+import type { FleetView } from "./training.ts";
 
 export type StepEvent =
   | { readonly type: "fleet"; readonly fleet: FleetView }

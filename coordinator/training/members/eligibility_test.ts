@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
-import type { Heartbeat } from "../../shared/protocol/messages.ts";
-import { digestOf, INITIAL, member, PLAN } from "./step_fixture.ts";
+import type { Heartbeat } from "../../../shared/protocol/messages.ts";
+import { digestOf, INITIAL, member, PLAN } from "../step_fixture.ts";
 import { isNews, loadFailureOfAll } from "./eligibility.ts";
-import { newTraining, type Training } from "./state.ts";
+import { newTraining, type Training } from "../state/training.ts";
 
 const beat = (committed: Parameters<typeof member>[1], change: Partial<Heartbeat> = {}): Heartbeat => {
   const { draining, job, busy, linkBytesPerSecond, worker, incarnation } = member("w-a", committed);

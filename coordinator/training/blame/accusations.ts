@@ -11,10 +11,10 @@
  *
  * Whoever accuses itself is believed (step.ts).
  */
-import type { Limits } from "../../shared/protocol/limits.ts";
+import type { Limits } from "../../../shared/protocol/limits.ts";
 import { blame, type Blamed } from "./strikes.ts";
-import type { StepEffect } from "./effects.ts";
-import type { Accusation, AttemptSeen, Training } from "./state.ts";
+import type { StepEffect } from "../state/effects.ts";
+import type { Accusation, AttemptSeen, Training } from "../state/training.ts";
 
 /** A worker's word about others. Its own failure is not among them. */
 export function accuse(

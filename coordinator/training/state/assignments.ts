@@ -1,6 +1,6 @@
 /** Micro-batches that one member is asked to compute, by name: rechecks and audits (docs/protocol.md). */
-import type { Assignment } from "../../shared/protocol/messages.ts";
-import type { Training } from "./state.ts";
+import type { Assignment } from "../../../shared/protocol/messages.ts";
+import type { Training } from "./training.ts";
 
 /** Asks the worker; that is announced with the state. */
 export function withAssignment(training: Training, assignment: Omit<Assignment, "id">): Training {

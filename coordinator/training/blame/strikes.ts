@@ -2,10 +2,10 @@
  * Workers that are to blame: strikes with their reasons, and quarantine. For the training a worker in quarantine is one that is
  * gone: it is in no attempt, what is in its sums is done again by others, and nobody waits for it (decision 0012).
  */
-import type { Limits } from "../../shared/protocol/limits.ts";
-import type { WorkerQuarantine } from "../access/quarantines.ts";
-import type { StepEffect } from "./effects.ts";
-import type { FleetView, Training } from "./state.ts";
+import type { Limits } from "../../../shared/protocol/limits.ts";
+import type { WorkerQuarantine } from "../../access/quarantines.ts";
+import type { StepEffect } from "../state/effects.ts";
+import type { FleetView, Training } from "../state/training.ts";
 
 /** A training with the effects that belong to it. */
 export interface Blamed {

@@ -14,10 +14,10 @@ import {
   MAX_LOCALISED_MEMBERS,
   sameWords,
   sumOfWords,
-} from "../../shared/protocol/linear_check.ts";
-import { decodeChecksums, type RoundCheck } from "../../shared/protocol/messages.ts";
-import type { Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+} from "../../../shared/protocol/linear_check.ts";
+import { decodeChecksums, type RoundCheck } from "../../../shared/protocol/messages.ts";
+import type { Training } from "../state/training.ts";
+import type { TrainingPlan } from "../state/plan.ts";
 
 export interface SumsFault {
   /** Workers that are wrong by their own words, or by those of two others, and why. */

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { LIMITS } from "../../shared/protocol/limits.ts";
+import { LIMITS } from "../../../shared/protocol/limits.ts";
 import { accusationsOf } from "./accusations.ts";
-import { type Driver, started, words } from "./step_fixture.ts";
+import { type Driver, started, words } from "../step_fixture.ts";
 
 const strikes = ({ training }: Driver) => [...training.strikes].map(([worker, all]) => [worker, all.length]);
 

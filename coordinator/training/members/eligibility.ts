@@ -1,11 +1,11 @@
 /** Who of the fleet can take part in a step. */
-import type { Heartbeat, MemberRef, WorkerJob } from "../../shared/protocol/messages.ts";
+import type { Heartbeat, MemberRef, WorkerJob } from "../../../shared/protocol/messages.ts";
 import { rangeWeights } from "./range_weights.ts";
-import { apart } from "./accusations.ts";
-import type { StepEffect } from "./effects.ts";
-import type { FleetMember, FleetView, Training } from "./state.ts";
-import type { Layout } from "../planning/adapter_layout.ts";
-import type { TrainingPlan } from "./plan.ts";
+import { apart } from "../blame/accusations.ts";
+import type { StepEffect } from "../state/effects.ts";
+import type { FleetMember, FleetView, Training } from "../state/training.ts";
+import type { Layout } from "../../planning/adapter_layout.ts";
+import type { TrainingPlan } from "../state/plan.ts";
 
 /**
  * The training with the fleet as it is now. A member is a holder from the commit that it took part in, or from the

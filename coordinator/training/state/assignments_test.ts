@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { assignmentFor, leastAsked, withAssignment, withoutAssignments } from "./assignments.ts";
-import { newTraining } from "./state.ts";
+import { newTraining } from "./training.ts";
 
 const training = newTraining({ generation: 1, members: [] }, 1, 0);
 

@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { LIMITS } from "../../shared/protocol/limits.ts";
+import { LIMITS } from "../../../shared/protocol/limits.ts";
 import { blame, quarantine, reinstated, withStrikes } from "./strikes.ts";
-import { member, words } from "./step_fixture.ts";
-import { newTraining, type Training } from "./state.ts";
+import { member, words } from "../step_fixture.ts";
+import { newTraining, type Training } from "../state/training.ts";
 
 const here = (...workers: string[]): Training =>
   newTraining({ generation: 1, members: workers.map((worker) => member(worker, null)) }, 1, 0);
