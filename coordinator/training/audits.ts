@@ -11,6 +11,7 @@
  *
  * Who is wrong is in quarantine: regroup does again what was in its sums. An audited gradient is added to nobody's sums.
  */
+import type { DecisionContext } from "./state/context.ts";
 import { auditWaitMs, type Limits } from "../../shared/protocol/limits.ts";
 import { firstNonFinite } from "../../shared/exponents.ts";
 import { type AuditCounts, decodeFloats, type MicroBatchReport } from "../../shared/protocol/messages.ts";
@@ -35,11 +36,11 @@ export function withAuditBegun(plan: TrainingPlan, training: Training, report: M
 
 /** An auditor's digest. What follows is for `settleAudits`. */
 export function decideAuditReport(
+  context: DecisionContext,
   training: Training,
   report: MicroBatchReport,
-  now: number,
-  limits: Limits,
 ): StepDecision {
+  const { now, limits } = context;
   const { worker, index, audit: id, gradientCheck: check, computeMs } = report;
   const digest = digestOf(training, report);
   const answer: readonly StepEffect[] = [{ type: "verdict", verdict: "duplicate" }];
@@ -211,7 +212,8 @@ function unresolved(
 }
 
 /** All is counted, and the audits do not come on: they are skipped, and who was asked gets a strike. Null before. */
-export function skipLateAudits(training: Training, now: number, limits: Limits): StepDecision | null {
+export function skipLateAudits(context: DecisionContext, training: Training): StepDecision | null {
+  const { now, limits } = context;
   const waitMs = auditWaitMs(training.slowestMs, limits);
   const quietSince = Math.max(training.progressAt, training.workedAt);
   if (!hasOpenAudits(training) || !isComplete(training.ledger) || now - quietSince < waitMs) {

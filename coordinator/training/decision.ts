@@ -1,6 +1,7 @@
 /** What can happen to a job's training, what follows from it, and the few words in which all decisions are made. */
+import type { DecisionContext } from "./state/context.ts";
 import type { ErrorCode } from "../../shared/errors.ts";
-import { attemptPauseMs, type Limits } from "../../shared/protocol/limits.ts";
+import { attemptPauseMs } from "../../shared/protocol/limits.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
 import { watchAccusers } from "./blame/accusations.ts";
 import { blame } from "./blame/strikes.ts";
@@ -53,12 +54,12 @@ export function announced(
  * away, everybody has waited in vain for everybody.
  */
 export function abortAttempt(
+  context: DecisionContext,
   training: Training,
   why: string,
   suspects: readonly string[],
-  now: number,
-  limits: Limits,
 ): StepDecision {
+  const { now, limits } = context;
   const isMember = (suspect: string) => training.members.some(({ worker }) => worker === suspect);
   const wasBlackout = training.blackoutMs >= limits.reconnectGraceMs;
   const suspected = wasBlackout ? [] : suspects.filter(isMember);

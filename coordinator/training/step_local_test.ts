@@ -6,7 +6,7 @@ import { sumCap } from "../../shared/exponents.ts";
 import { updateBound } from "../planning/update_bound.ts";
 import { planLocalSteps } from "../planning/local_plan.ts";
 import { digestOf, INITIAL, member, PLAN, started } from "./step_fixture.ts";
-import { stepStateOf } from "./state/training.ts";
+import { stepStateOf } from "./state/announcement.ts";
 import type { TrainingPlan } from "./state/plan.ts";
 
 const training = trainingSchema.parse({

@@ -1,5 +1,5 @@
 /** The members as a job's training sees them. */
-import type { FleetView } from "../../training/state/training.ts";
+import type { FleetView } from "../../training/state/fleet_view.ts";
 import type { Membership } from "./membership.ts";
 
 export function fleetViewOf({ generation, members }: Membership): FleetView {

@@ -5,7 +5,7 @@ import { encodeStateFrame, maxPieceWords } from "../../../shared/protocol/state_
 import { recoverSubject } from "../../../shared/protocol/subjects.ts";
 import type { StoredState } from "../../storage/artifact_store.ts";
 import { listen, type OnDefect } from "../listen.ts";
-import { COORDINATOR_HOLDER } from "../../training/state/training.ts";
+import { COORDINATOR_HOLDER } from "../../training/state/announcement.ts";
 
 /** Concurrent reads, of half a MiB each. */
 const MAX_OPEN = 32;

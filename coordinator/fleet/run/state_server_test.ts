@@ -5,7 +5,7 @@ import { encodeMessage, recoverRequestSchema } from "../../../shared/protocol/me
 import { decodeStateFrame } from "../../../shared/protocol/state_frame.ts";
 import { recoverSubject } from "../../../shared/protocol/subjects.ts";
 import { type ServedState, serveStoredState } from "./state_server.ts";
-import { COORDINATOR_HOLDER } from "../../training/state/training.ts";
+import { COORDINATOR_HOLDER } from "../../training/state/announcement.ts";
 
 const committed = { step: 3, digest: "a".repeat(64) };
 const start = { jobId: "ftjob-a", startId: "s-1" };

@@ -13,15 +13,12 @@ import { cachedByStep, itemsOf } from "../../planning/work_items.ts";
 import { accusationsOf } from "../../training/blame/accusations.ts";
 import type { StepEffect, StepEvent } from "../../training/state/effects.ts";
 import { isNews } from "../../training/members/eligibility.ts";
-import {
-  type FleetView,
-  isStateStored,
-  newTraining,
-  stepStateOf,
-  type Training,
-} from "../../training/state/training.ts";
+import type { FleetView } from "../../training/state/fleet_view.ts";
+import { isStateStored, newTraining, type Training } from "../../training/state/training.ts";
+import { stepStateOf } from "../../training/state/announcement.ts";
 import type { TrainingPlan } from "../../training/state/plan.ts";
-import { decideStep, resume } from "../../training/step.ts";
+import { resume } from "../../training/commits.ts";
+import { decideStep } from "../../training/step.ts";
 import { withoutQuarantined } from "../../training/blame/strikes.ts";
 import type { CheckpointAssignment } from "../../training/upload_decision.ts";
 import { createPaced } from "../paced.ts";
@@ -155,13 +152,14 @@ function firstDecision(
   const fresh = { ...newTraining(seen, term, clock.now()), quarantined };
   if (resumed === null) return { training: fresh, effects: [] };
   const stored = { adapter: resumed.stored.adapter, state: resumed.stored.state !== null };
-  return resume(plan, fresh, resumed, stored, clock.now(), limits);
+  return resume({ plan, now: clock.now(), limits }, fresh, resumed, stored);
 }
 
 function apply(run: RunContext, event: StepEvent): readonly StepEffect[] {
   if (run.isClosed) return [];
   const before = run.training;
-  const decision = decideStep(run.plan, before, event, run.clock.now(), run.limits);
+  const { plan, clock, limits } = run;
+  const decision = decideStep({ plan, now: clock.now(), limits }, before, event);
   run.training = decision.training;
   // Announce before the queue is filled: a worker that gets an item should know what it is for.
   if (isUrgent(before, run.training)) run.announcement.now();

@@ -5,7 +5,8 @@
 import type { Limits } from "../../../shared/protocol/limits.ts";
 import type { WorkerQuarantine } from "../../access/quarantines.ts";
 import type { StepEffect } from "../state/effects.ts";
-import type { FleetView, Training } from "../state/training.ts";
+import type { FleetView } from "../state/fleet_view.ts";
+import type { Training } from "../state/training.ts";
 
 /** A training with the effects that belong to it. */
 export interface Blamed {

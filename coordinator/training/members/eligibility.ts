@@ -3,7 +3,8 @@ import type { Heartbeat, MemberRef, WorkerJob } from "../../../shared/protocol/m
 import { rangeWeights } from "./range_weights.ts";
 import { apart } from "../blame/accusations.ts";
 import type { StepEffect } from "../state/effects.ts";
-import type { FleetMember, FleetView, Training } from "../state/training.ts";
+import type { FleetMember, FleetView } from "../state/fleet_view.ts";
+import type { Training } from "../state/training.ts";
 import type { Layout } from "../../planning/adapter_layout.ts";
 import type { TrainingPlan } from "../state/plan.ts";
 

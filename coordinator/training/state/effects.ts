@@ -9,7 +9,7 @@ import type {
   Verdict,
 } from "../../../shared/protocol/messages.ts";
 import type { WorkerQuarantine } from "../../access/quarantines.ts";
-import type { FleetView } from "./training.ts";
+import type { FleetView } from "./fleet_view.ts";
 
 export type StepEvent =
   | { readonly type: "fleet"; readonly fleet: FleetView }

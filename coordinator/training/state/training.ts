@@ -1,46 +1,15 @@
-/** What is known of a job's training at any moment, and how it is announced. Plain data: decisions are in step.ts. */
-import { createHash } from "node:crypto";
+/** A job's training at one moment, as plain data. */
 import type {
   Assignment,
   CommitEntry,
   MemberRef,
   RoundCheck,
   StepPhase,
-  StepState,
-  WorkerJob,
 } from "../../../shared/protocol/messages.ts";
-import { type Limits, roundWaitMs } from "../../../shared/protocol/limits.ts";
 import type { Exponents } from "../../../shared/exponents.ts";
-import { labelCountOf, type Ledger, newLedger, ownersOf } from "./ledger.ts";
-import { learningRateOf } from "./exponents.ts";
 import type { Layout } from "../../planning/adapter_layout.ts";
-import type { TrainingPlan } from "./plan.ts";
-
-/** A member of the fleet, as far as the training minds. */
-export interface FleetMember extends MemberRef {
-  /** As the worker describes it: with equal drivers, the same text, the same bits. */
-  readonly gpu: string;
-  readonly draining: boolean;
-  readonly job: WorkerJob | null;
-  /** The micro-batch that it is computing, as far as it has told. */
-  readonly busy: { readonly step: number; readonly attempt: number; readonly index: number } | null;
-  /**
-   * Micro-batches that it has computed since it joined, those of an inner loop that is not done included; 0 where
-   * left out.
-   */
-  readonly microBatchesDone?: number;
-  /** What its link receives at its best; null where it is not known. */
-  readonly linkBytesPerSecond: number | null;
-}
-
-/** The fleet as the membership knows it now. */
-export interface FleetView {
-  readonly generation: number;
-  readonly members: readonly FleetMember[];
-}
-
-/** Under this name the coordinator is among the holders of a state. No worker has it: theirs begin with "w-". */
-export const COORDINATOR_HOLDER = "coordinator";
+import type { FleetMember, FleetView } from "./fleet_view.ts";
+import { type Ledger, newLedger } from "./ledger.ts";
 
 export interface AttemptUpdate {
   readonly digest: string;
@@ -288,43 +257,4 @@ export function gradientBytesOf({ layout }: Pick<Training, "layout">): number {
 /** Members of the fleet that hold the newest commit. */
 export function liveHolders({ fleet, holders }: Training): readonly FleetMember[] {
   return fleet.members.filter(({ incarnation }) => holders.has(incarnation));
-}
-
-/** The announcement. */
-export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limits): StepState {
-  const { step, phase, members, committed, ledger } = training;
-  const isSummed = phase === "reduce" || phase === "commit";
-  return {
-    jobId: plan.jobId,
-    startId: plan.startId,
-    revision: training.revision,
-    step,
-    term: training.term,
-    attempt: training.attempt,
-    generation: training.generation,
-    phase,
-    members: [...members],
-    weights: [...training.weights],
-    holders: [
-      ...liveHolders(training).map(({ worker }) => worker),
-      ...isStateStored(training) ? [COORDINATOR_HOLDER] : [],
-    ],
-    quarantined: [...training.quarantined],
-    committed: committed === null ? null : { step: committed.step, digest: committed.digest },
-    microBatchCount: ledger.entries.length,
-    exponents: training.exponents === null ? null : [...training.exponents],
-    ledger: isSummed ? ownersOf(ledger, members) : [],
-    assignments: phase === "compute" ? [...training.assignments] : [],
-    labelCount: isSummed ? labelCountOf(ledger) : 0,
-    learningRate: learningRateOf(plan, step),
-    checkSeed: checkSeedOf(plan, training),
-    roundMs: roundWaitMs(gradientBytesOf(training), limits),
-    checkpointWriter: training.checkpointWriter,
-  };
-}
-
-/** Of an attempt, whoever comes and goes in it: micro-batches are checked before the round. */
-function checkSeedOf({ checkKey = "", startId }: TrainingPlan, { term, step, attempt }: Training): number {
-  return createHash("sha256").update(`${checkKey} ${startId} ${term} ${step} ${attempt}`).digest()
-    .readUInt32LE(0);
 }
