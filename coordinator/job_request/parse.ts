@@ -19,7 +19,7 @@ import {
   trainingSchema,
 } from "../../shared/job/job_spec_schema.ts";
 import { type Bound, boundOf, exceededBound } from "../../shared/job/job_bounds.ts";
-import { learnabilityOf } from "../planning/learnable.ts";
+import { learnabilityOf } from "../planning/schedule/learnable.ts";
 import { fromPythonDump, isLibraryDefault } from "./library_fields.ts";
 import { checkTargetPattern } from "../../shared/job/target_modules.ts";
 import { nearestName } from "./nearest_name.ts";

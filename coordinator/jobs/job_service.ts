@@ -24,7 +24,7 @@ import type { ModelRegistry, ResolvedModel } from "../base_models/registry.ts";
 import { METRICS_FILENAME, stepMetricsCsv } from "./step_metrics.ts";
 import type { NewId } from "../storage/ids.ts";
 import type { FileRecord, JobStore, NewJobEvent } from "./job_store.ts";
-import { createKeyedTurns, createTurns } from "../planning/turns.ts";
+import { createKeyedTurns, createTurns } from "../planning/preparation/turns.ts";
 import { tokensUntil } from "../planning/token_count.ts";
 import { addTokenizerFiles } from "./tokenizer_results.ts";
 import { onTunedBase } from "./tuned_base.ts";

@@ -3,8 +3,8 @@ import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import type { InitialState } from "./initial_adapter.ts";
-import type { LocalPlan } from "./local_plan.ts";
-import type { CheckpointSteps } from "./shard_plan.ts";
+import type { LocalPlan } from "./schedule/local_plan.ts";
+import type { CheckpointSteps } from "./schedule/shard_plan.ts";
 
 /** A validated job whose data is ready: everything that the steps need, computed before the first one. */
 export interface PlannedJob {

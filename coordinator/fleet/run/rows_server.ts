@@ -7,7 +7,7 @@ import { ANY, rowsSubject } from "../../../shared/protocol/subjects.ts";
 import type { PlannedJob } from "../../planning/planned_job.ts";
 import type { FloodGuard } from "../flood_guard.ts";
 import { listenToWorkers } from "../listen.ts";
-import { type LocalPlan, placeOfNumber } from "../../planning/local_plan.ts";
+import { type LocalPlan, placeOfNumber } from "../../planning/schedule/local_plan.ts";
 
 /** Data steps whose micro-batches are cached: each worker goes through its own in order. */
 const KEPT_DATA_STEPS = 32;

@@ -1,5 +1,5 @@
 /** What a job's observer learns of a committed step. */
-import { localReportOf } from "../../planning/local_plan.ts";
+import { localReportOf } from "../../planning/schedule/local_plan.ts";
 import { tokenCountOf } from "../../planning/token_count.ts";
 import type { StepEffect } from "../../training/state/effects.ts";
 import { learningRateOf } from "../../training/state/exponents.ts";

@@ -1,7 +1,7 @@
 /** With which exponents a step's first attempt begins. */
 import { type Exponents, exponentsFrom } from "../../../shared/exponents.ts";
 import type { Limits } from "../../../shared/protocol/limits.ts";
-import { learningRateAt } from "../../planning/schedule.ts";
+import { learningRateAt } from "../../planning/schedule/schedule.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /**

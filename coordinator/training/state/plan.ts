@@ -1,8 +1,8 @@
 /** What one start of a job trains by. */
 import type { Layout } from "../../planning/adapter_layout.ts";
-import type { LocalPlan } from "../../planning/local_plan.ts";
-import type { ScheduleSpec } from "../../planning/schedule.ts";
-import type { CheckpointSteps } from "../../planning/shard_plan.ts";
+import type { LocalPlan } from "../../planning/schedule/local_plan.ts";
+import type { ScheduleSpec } from "../../planning/schedule/schedule.ts";
+import type { CheckpointSteps } from "../../planning/schedule/shard_plan.ts";
 
 /** What stays the same for one start of a job's training. */
 export interface TrainingPlan {

@@ -1,7 +1,7 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { datasetSchema } from "../../shared/job/job_spec.ts";
-import { reachable, readImportGraph } from "../../tests/house/import_graph.ts";
-import { manifestOf } from "../base_models/files.ts";
+import { datasetSchema } from "../../../shared/job/job_spec.ts";
+import { reachable, readImportGraph } from "../../../tests/house/import_graph.ts";
+import { manifestOf } from "../../base_models/files.ts";
 import { preparationKey, sourcesHash } from "./preparation_key.ts";
 
 const FILES = [
@@ -77,7 +77,7 @@ Deno.test("another source, another lock file, a file more: another release; a te
 
 Deno.test("the release covers every module of a preparation", async () => {
   const graph = await readImportGraph();
-  const modules = [...reachable(graph, "coordinator/planning/preparation_process.ts")];
+  const modules = [...reachable(graph, "coordinator/planning/preparation/preparation_process.ts")];
   assertEquals(modules.includes("shared/data/tokenizer/tokenizer.ts"), true);
   assertEquals(modules.filter((path) => !/^(coordinator|shared)\//.test(path)), []);
 });

@@ -6,15 +6,15 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { join } from "@std/path";
-import { loadTokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../shared/job/job_spec.ts";
-import { countLabels } from "../../shared/data/packing/micro_batch.ts";
-import { goldenPath } from "../../tests/golden/data_goldens.ts";
-import type { PlannedJob } from "./planned_job.ts";
+import { loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { type JobSpec, jobSpecSchema, localStepsSchema } from "../../../shared/job/job_spec.ts";
+import { countLabels } from "../../../shared/data/packing/micro_batch.ts";
+import { goldenPath } from "../../../tests/golden/data_goldens.ts";
+import type { PlannedJob } from "../planned_job.ts";
 import { type PackedRows, rowAt, rowCountOf } from "./packed_rows.ts";
-import { sha256Of } from "../storage/streamed_file.ts";
-import { tokenCountOf, tokensUntil } from "./token_count.ts";
+import { sha256Of } from "../../storage/streamed_file.ts";
+import { tokenCountOf, tokensUntil } from "../token_count.ts";
 import { planJob, prepareDataset } from "./dataset.ts";
 
 const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));

@@ -3,9 +3,9 @@
  * is that of transformers' `Trainer` on one device: an epoch's last micro-batch may be ragged, its last step may have
  * fewer micro-batches, and no micro-batch crosses from one epoch into the next.
  */
-import { LoraFleetError } from "../../shared/errors.ts";
-import type { TrainingSpec } from "../../shared/job/job_spec.ts";
-import { pcg32 } from "../../shared/prng.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import type { TrainingSpec } from "../../../shared/job/job_spec.ts";
+import { pcg32 } from "../../../shared/prng.ts";
 
 export interface ShardPlanOptions {
   readonly rowCount: number;

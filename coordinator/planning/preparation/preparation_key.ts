@@ -1,9 +1,9 @@
 /** What a dataset's rows depend on: of the same key they are the same, whichever job asks. */
 import { createHash } from "node:crypto";
 import { fromFileUrl } from "@std/path";
-import type { DatasetSpec } from "../../shared/job/job_spec.ts";
-import { canonicalJson } from "../../shared/job/job_spec_hash.ts";
-import type { ResolvedModel } from "../base_models/registry.ts";
+import type { DatasetSpec } from "../../../shared/job/job_spec.ts";
+import { canonicalJson } from "../../../shared/job/job_spec_hash.ts";
+import type { ResolvedModel } from "../../base_models/registry.ts";
 
 export interface KeyOptions {
   readonly fileSha256: string;
@@ -55,7 +55,7 @@ export async function sourcesHash(root: string = REPOSITORY): Promise<string> {
   return hash.digest("hex");
 }
 
-const REPOSITORY = fromFileUrl(new URL("../..", import.meta.url));
+const REPOSITORY = fromFileUrl(new URL("../../..", import.meta.url));
 
 /** All files but tests, sorted. */
 async function sourcesBelow(folder: string): Promise<string[]> {

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
 import { flattenRows, rowAt } from "./packed_rows.ts";
 import { openPreparedCache, type PreparedCache, writePrepared } from "./prepared_cache.ts";
 import type { PreparedRows } from "./prepared_file.ts";

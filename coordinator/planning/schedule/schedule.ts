@@ -1,6 +1,6 @@
 /** The learning rate of each step, as transformers' schedules compute it (transformers/optimization.py). */
-import { LoraFleetError } from "../../shared/errors.ts";
-import type { TrainingSpec } from "../../shared/job/job_spec_schema.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import type { TrainingSpec } from "../../../shared/job/job_spec_schema.ts";
 
 export type ScheduleSpec = Pick<
   TrainingSpec,

@@ -2,9 +2,9 @@
  * A dataset's packed rows as a few flat arrays. A job may have millions of rows: as objects they would cost ten times their
  * bytes and keep the garbage collector busy while steps are planned.
  */
-import type { Example } from "../../shared/data/packing/example.ts";
-import type { PackedRow } from "../../shared/data/packing/packing.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import type { Example } from "../../../shared/data/packing/example.ts";
+import type { PackedRow } from "../../../shared/data/packing/packing.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 
 /** D documents in R rows, T tokens in all. Each `…Starts` has one entry more than there are items, for the end. */
 export interface PackedRows {

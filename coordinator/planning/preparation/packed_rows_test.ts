@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { type PackedRow, packRows, rowLength } from "../../shared/data/packing/packing.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { pcg32 } from "../../shared/prng.ts";
+import { type PackedRow, packRows, rowLength } from "../../../shared/data/packing/packing.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { pcg32 } from "../../../shared/prng.ts";
 import { flattenRows, longestDocumentOf, rowAt, rowCountOf, rowLengthsOf } from "./packed_rows.ts";
 
 const prng = pcg32(1);

@@ -1,22 +1,22 @@
 /** A job's dataset as packed rows, and those as the steps that the fleet trains. */
 import { createHash } from "node:crypto";
-import { readDataset } from "../../shared/data/examples/dataset.ts";
-import { countExampleLabels } from "../../shared/data/packing/example.ts";
-import { linesOf, packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
-import type { TokenBound } from "../../shared/data/tokenizer/token_bound.ts";
-import type { Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
-import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { type JobSpec, specHash } from "../../shared/job/job_spec.ts";
-import { numbersOf } from "../../shared/protocol/messages.ts";
-import type { ModelManifest } from "../../shared/model/model_manifest.ts";
-import type { PlannedJob } from "./planned_job.ts";
+import { readDataset } from "../../../shared/data/examples/dataset.ts";
+import { countExampleLabels } from "../../../shared/data/packing/example.ts";
+import { linesOf, packRows, toMicroBatch } from "../../../shared/data/packing/packing.ts";
+import type { TokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
+import type { Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
+import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
+import { type JobSpec, specHash } from "../../../shared/job/job_spec.ts";
+import { numbersOf } from "../../../shared/protocol/messages.ts";
+import type { ModelManifest } from "../../../shared/model/model_manifest.ts";
+import type { PlannedJob } from "../planned_job.ts";
 import {
   firstNumberOf,
   type LocalPlan,
   localPlanOf,
   outerCheckpointSteps,
   placeOfNumber,
-} from "./local_plan.ts";
+} from "../schedule/local_plan.ts";
 import {
   flattenRows,
   longestDocumentOf,
@@ -26,7 +26,7 @@ import {
   rowLengthsOf,
 } from "./packed_rows.ts";
 import type { PreparedRows } from "./prepared_file.ts";
-import { checkpointSteps, planShards, type ShardPlan } from "./shard_plan.ts";
+import { checkpointSteps, planShards, type ShardPlan } from "../schedule/shard_plan.ts";
 
 export interface PrepareDatasetOptions {
   /** JSON lines. */

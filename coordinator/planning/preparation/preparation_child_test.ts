@@ -1,15 +1,15 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { systemClock } from "../../shared/clock.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { parseJobRequest } from "../job_request/parse.ts";
-import { sha256Of } from "../storage/streamed_file.ts";
+import { systemClock } from "../../../shared/clock.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { parseJobRequest } from "../../job_request/parse.ts";
+import { sha256Of } from "../../storage/streamed_file.ts";
 import { type PreparationChildOptions, runPreparationChild } from "./preparation_child.ts";
 import { runHere } from "./preparation_fixture.ts";
 import { openPreparedCache } from "./prepared_cache.ts";
 
-const MODEL = fromFileUrl(new URL("../../deploy/demo/assets/base", import.meta.url));
-const TRAIN = fromFileUrl(new URL("../../deploy/demo/assets/train.jsonl", import.meta.url));
+const MODEL = fromFileUrl(new URL("../../../deploy/demo/assets/base", import.meta.url));
+const TRAIN = fromFileUrl(new URL("../../../deploy/demo/assets/train.jsonl", import.meta.url));
 const patient = new AbortController().signal;
 
 async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {

@@ -3,8 +3,8 @@
  * waits keeps nothing in memory. What is damaged counts as absent; what was not used for longest goes first.
  */
 import { createHash } from "node:crypto";
-import type { Clock } from "../../shared/clock.ts";
-import { removeUnfinishedFiles, writeStreamedFile } from "../storage/streamed_file.ts";
+import type { Clock } from "../../../shared/clock.ts";
+import { removeUnfinishedFiles, writeStreamedFile } from "../../storage/streamed_file.ts";
 import {
   type DatasetReport,
   encodePrepared,

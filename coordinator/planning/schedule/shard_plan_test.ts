@@ -1,8 +1,8 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { z } from "zod";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { readGolden } from "../../tests/golden/data_goldens.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { readGolden } from "../../../tests/golden/data_goldens.ts";
 import { checkpointSteps, planShards, type ShardPlanOptions } from "./shard_plan.ts";
 
 const OPTIONS: ShardPlanOptions = {

@@ -1,5 +1,5 @@
 /** A preparation in the test's own process: the same work as in one of its own, without a start of it. */
-import { prepareRows } from "./prepare_job.ts";
+import { prepareRows } from "./prepare_rows.ts";
 import type { runPreparationChild } from "./preparation_child.ts";
 import { writePrepared } from "./prepared_cache.ts";
 

@@ -1,8 +1,8 @@
 /** Whether a job's steps can move its adapter at all: pure, from the learning rates that they will have. */
-import { counted } from "../../shared/counted.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { MAX_JOB_STEPS } from "../../shared/job/job_bounds.ts";
-import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
+import { counted } from "../../../shared/counted.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { MAX_JOB_STEPS } from "../../../shared/job/job_bounds.ts";
+import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { learningRateAt, warmupSteps } from "./schedule.ts";
 
 /** Fewer updates than this seldom teach anything. */

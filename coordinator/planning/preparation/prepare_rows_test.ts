@@ -1,17 +1,17 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { parseJobRequest } from "../job_request/parse.ts";
-import { systemClock } from "../../shared/clock.ts";
-import { checkModelForJob } from "./prepare_job.ts";
-import type { PrepareRequest } from "./preparer.ts";
-import { createHashCache } from "../base_models/hash_cache.ts";
-import { createModelRegistry } from "../base_models/registry.ts";
-import { openPreparer } from "./open_preparer.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { parseJobRequest } from "../../job_request/parse.ts";
+import { systemClock } from "../../../shared/clock.ts";
+import { checkModelForJob } from "./prepare_rows.ts";
+import type { PrepareRequest } from "../preparer.ts";
+import { createHashCache } from "../../base_models/hash_cache.ts";
+import { createModelRegistry } from "../../base_models/registry.ts";
+import { openPreparer } from "../open_preparer.ts";
 import { runHere } from "./preparation_fixture.ts";
-import { sha256Of } from "../storage/streamed_file.ts";
+import { sha256Of } from "../../storage/streamed_file.ts";
 
-const DEMO_MODEL = fromFileUrl(new URL("../../deploy/demo/assets/base", import.meta.url));
+const DEMO_MODEL = fromFileUrl(new URL("../../../deploy/demo/assets/base", import.meta.url));
 const DATASET = ["mint", "otter", "lamp"].map((word) =>
   JSON.stringify({ prompt: word, completion: ` ${word}` })
 );

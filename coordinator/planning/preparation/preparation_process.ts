@@ -3,7 +3,7 @@
  * and ends when its input ends, since then nobody waits for it any more.
  */
 import { setPriority } from "node:os";
-import { prepareRows } from "./prepare_job.ts";
+import { prepareRows } from "./prepare_rows.ts";
 import { failureOf, type PreparationMessage, preparationRequestSchema } from "./preparation_messages.ts";
 import { writePrepared } from "./prepared_cache.ts";
 

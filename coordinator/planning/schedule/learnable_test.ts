@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { jobSpecSchema } from "../../shared/job/job_spec_schema.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 import { checkLearnable, learnabilityOf } from "./learnable.ts";
 
 const specOf = (training: object = {}, rest: object = {}) =>

@@ -1,5 +1,5 @@
 import { assertAlmostEquals, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
-import { pcg32 } from "../../shared/prng.ts";
+import { pcg32 } from "../../../shared/prng.ts";
 import { largestRatio, type MoveSpec, updateBound } from "./update_bound.ts";
 
 const ADAM: MoveSpec = { adam_beta1: 0.9, adam_beta2: 0.999, weight_decay: 0 };

@@ -4,8 +4,8 @@
  */
 import { fromFileUrl } from "@std/path";
 import { toText } from "@std/streams";
-import type { Clock } from "../../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import type { Clock } from "../../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import {
   errorOf,
   type PreparationMessage,
@@ -90,7 +90,7 @@ function spawn({ outputPath }: PreparationRequest, options: PreparationChildOpti
   return new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-q", "--no-prompt", "--no-check"],
-      ...["--config", fromFileUrl(new URL("../../deno.json", import.meta.url))],
+      ...["--config", fromFileUrl(new URL("../../../deno.json", import.meta.url))],
       // The folder it works in: a list of paths cannot spell a comma.
       ...["--allow-read", "--allow-write=.", "--allow-sys=setPriority"],
       ...maxHeapMib === undefined ? [] : [`--v8-flags=--max-old-space-size=${maxHeapMib}`],
