@@ -20,7 +20,7 @@ import { isFinished } from "../jobs/job.ts";
 import type { JobRecord } from "../jobs/job.ts";
 import { createJobService } from "../jobs/job_service.ts";
 import type { JobService, JobServiceOptions } from "../jobs/job_service.ts";
-import type { PrepareRequest } from "../planning/preparer.ts";
+import type { PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
 import { createHashCache } from "../base_models/hash_cache.ts";

@@ -29,7 +29,7 @@ import { tokensUntil } from "../planning/token_count.ts";
 import { addTokenizerFiles } from "./tokenizer_results.ts";
 import { onTunedBase } from "./tuned_base.ts";
 import { namesOfAdapter, tunedModel } from "./tuned_models.ts";
-import type { PrepareRequest } from "../planning/preparer.ts";
+import type { PrepareRequest } from "../planning/preparation/prepare_request.ts";
 
 export interface JobServiceOptions {
   readonly store: JobStore;

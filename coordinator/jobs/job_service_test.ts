@@ -14,7 +14,7 @@ import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { fakePrepare, preparerOf, withWorld } from "../api/app_fixture.ts";
 import type { World } from "../api/app_fixture.ts";
 import type { JobRecord } from "./job.ts";
-import type { PrepareRequest } from "../planning/preparer.ts";
+import type { PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import type { JobStore } from "./job_store.ts";
 import { createMemoryJobStore } from "../testing/memory_job_store.ts";
 

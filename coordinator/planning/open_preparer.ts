@@ -1,6 +1,6 @@
 /** The preparer as a coordinator has it, in its data folder. */
 import type { Clock } from "../../shared/clock.ts";
-import { checkModelForJob, checkWindow } from "./preparation/prepare_rows.ts";
+import { checkModelForJob, checkWindow } from "../base_models/model_check.ts";
 import { createAttempts } from "./preparation/attempts.ts";
 import { runPreparationChild } from "./preparation/preparation_child.ts";
 import { sourcesHash } from "./preparation/preparation_key.ts";

@@ -2,7 +2,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { withWorld, type World } from "../../coordinator/api/app_fixture.ts";
-import { checkModelForJob } from "../../coordinator/planning/preparation/prepare_rows.ts";
+import { checkModelForJob } from "../../coordinator/base_models/model_check.ts";
 import { openPreparer } from "../../coordinator/planning/open_preparer.ts";
 import { runHere } from "../../coordinator/planning/preparation/preparation_fixture.ts";
 import { systemClock } from "../../shared/clock.ts";
