@@ -9,7 +9,7 @@ import { assertAdapterMoved } from "./jobs/results/adapter_check.ts";
 import { parseConfig, USAGE } from "./config/config.ts";
 import type { CoordinatorConfig } from "./config/config.ts";
 import { connectFleet } from "./start/connect_fleet.ts";
-import { checkNewJob } from "./planning/prepare_job.ts";
+import { checkNewJob } from "./planning/preparation/prepare_rows.ts";
 import { startCoordinator } from "./start/start.ts";
 import type { CoordinatorParts } from "./start/parts.ts";
 import type { RunningCoordinator } from "./start/start.ts";

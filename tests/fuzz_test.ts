@@ -4,7 +4,7 @@
  */
 import { crc32 } from "node:zlib";
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { createFleet } from "../coordinator/fleet/fleet_over_bus.ts";
+import { createFleet } from "../coordinator/fleet/over_bus/fleet_over_bus.ts";
 import type { JobObserver } from "../coordinator/fleet/fleet.ts";
 import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../shared/testing/memory_bus.ts";

@@ -1,6 +1,6 @@
 /**
- * The border between a job's life (HTTP, files, status, artifacts) and its training (NATS, steps, workers): what the
- * job service asks of the fleet, and what it hears back.
+ * The border between a job's record (HTTP, files, status, artifacts) and its training (NATS, steps, workers): what the
+ * job service calls, and what the fleet reports back.
  */
 import type { AuditCounts, JobEnd } from "../../shared/protocol/messages.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
@@ -8,11 +8,11 @@ import type { WorkerQuarantine } from "../access/quarantines.ts";
 import type { CheckpointAssignment } from "../training/upload_decision.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 
-/** A micro-batch, or with local steps an inner loop, that is left out of its step. */
+/** A micro-batch, or an inner loop with local steps, that is left out of its step. */
 export interface ExcludedMicroBatch {
   /** Position within the step. */
   readonly index: number;
-  /** Who tried it. */
+  /** Workers that tried it. */
   readonly workers: readonly string[];
 }
 
@@ -23,50 +23,50 @@ export interface StepReport {
   readonly loss: number;
   readonly learningRate: number;
   readonly gradientNorm: number;
-  /** With local steps: inner steps of its longest inner loop, and how far the data is. */
+  /** With local steps: inner steps of the longest inner loop, and progress through the data. */
   readonly local?: {
     readonly innerSteps: number;
     readonly dataStep: number;
     readonly totalDataSteps: number;
   };
-  /** All tokens that went through the model in this step, and those that counted in the loss. */
+  /** Tokens that went through the model in this step, and labels in its loss. */
   readonly tokenCount: number;
   readonly labelCount: number;
   readonly workerCount: number;
   readonly attempt: number;
   readonly seconds: number;
-  /** Of the attempt that was committed; the others computed what was thrown away. */
+  /** Duration of the committed attempt; earlier ones were discarded. */
   readonly attemptSeconds: number;
-  /** Payload bytes of gradient frames that all workers published in this step, failed attempts included. */
+  /** Payload bytes of the gradient frames that all workers published, failed attempts included. */
   readonly gradientBytesSent: number;
   /** Digest of adapter and moments, the same on all workers. */
   readonly digest: string;
   readonly excluded: readonly ExcludedMicroBatch[];
-  /** Of this step and all before it. */
+  /** Over all steps so far. */
   readonly audits: AuditCounts;
 }
 
-/** What a job's observer already knows when its training goes on. */
-export interface ToldSoFar {
+/** What a job's observer has on record when training continues. */
+export interface ObservedProgress {
   /** The last committed step. */
   readonly step: number;
   /** Steps whose adapter is stored. */
   readonly checkpointSteps: readonly number[];
 }
 
-/** What the fleet tells the job service while a job trains. */
+/** Receives what happens while a job trains. */
 export interface JobObserver {
   /**
-   * Training begins, or goes on after commit `committedStep`; 0: from the beginning, and whatever an earlier start has
-   * left is void. Resolves with what the observer was told of before.
+   * Training continues after commit `committedStep`, or begins if that is 0, which voids all results of an earlier start.
+   * Resolves with what the observer has on record.
    */
-  starting(committedStep: number): Promise<ToldSoFar>;
-  /** Anything a user should read: workers joining, an attempt done again and why. */
+  starting(committedStep: number): Promise<ObservedProgress>;
+  /** Anything a user should read, such as a worker that joins or an attempt that is repeated. */
   event(level: "info" | "warn" | "error", message: string, data?: Record<string, unknown>): void;
-  /** A micro-batch of the step that is being done is left out; its commit tells which have been in the end. */
+  /** A micro-batch of the current step is left out, unless the step's commit says otherwise. */
   microBatchExcluded(step: number, excluded: ExcludedMicroBatch): void;
   stepCommitted(report: StepReport): Promise<void>;
-  /** A worker has uploaded the adapter of this step; the files are in the artifact store, checked. */
+  /** The adapter of this step is in the artifact store, checked. */
   checkpointWritten(step: number, files: readonly CheckpointFile[]): Promise<void>;
 }
 
@@ -85,32 +85,32 @@ export interface WorkerView {
   readonly microBatchesDone: number;
   readonly tokensPerSecond: number;
   readonly gradientBytesSent: number;
-  /** Why it is lost or was refused, where it is. */
+  /** Why it is lost, or cannot load the job. */
   readonly reason: string | null;
-  /** What it was to blame for in the job that is trained, one sentence each. */
+  /** In the job that trains, one sentence each. */
   readonly strikes: readonly string[];
-  /** What it says about others in the job that is trained, and others about it; one alone costs nobody anything. */
+  /** By and against it in the job that trains. A single one has no consequence. */
   readonly accusations: readonly string[];
-  /** Why it gets no work; null where it does. */
+  /** Why it gets no work; null if it does. */
   readonly quarantine: WorkerQuarantine | null;
 }
 
 export interface Fleet {
-  /** What the job waits for; null where it is in no checkpoint, and nobody's files are taken. */
+  /** The checkpoint that the job waits for; null if none, and then no files are accepted. */
   checkpointAssignment(jobId: string): CheckpointAssignment | null;
   /**
-   * The adapter's file of this step is lost: where workers still hold its state they are asked to write it again. Whether they
-   * are.
+   * The stored adapter of this step is lost. If workers still hold its state, one of them writes it again. Returns whether
+   * one does.
    */
   checkpointDamaged(jobId: string, step: number): boolean;
   workers(): readonly WorkerView[];
-  /** Gives a worker that is in quarantine work again. Throws a `LoraFleetError` with code `not_found` where it is in none. */
+  /** Gives a worker in quarantine work again. Throws a `LoraFleetError` with code `not_found` if it is in none. */
   reinstate(worker: string): void;
   /**
-   * Trains until the last step's checkpoint is stored, from the newest commit on where the job's log has one. Rejects
-   * with a `LoraFleetError`; `signal` interrupts, and leaves to `forget` or a later `train` what is to become of it.
+   * Trains until the last step's checkpoint is stored, from the newest commit in the job's log if there is one. Rejects
+   * with a `LoraFleetError`, or with the reason of `signal`; a later `train` may then continue.
    */
   train(job: PlannedJob, observer: JobObserver, signal: AbortSignal): Promise<void>;
-  /** The job is over: its queue and its log go, and its workers hear how it has ended and may forget it. */
+  /** Deletes the queue and log of a job that is over, and announces its end, so that workers drop it. */
   forget(jobId: string, end: JobEnd): Promise<void>;
 }

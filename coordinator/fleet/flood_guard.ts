@@ -1,6 +1,6 @@
 /**
- * What a misbehaving worker costs: a message that no worker of ours would send is a line in the log, then one line for many of
- * them, and with too many the worker is thrown out. A large one is dropped before anybody reads it (decision 0019).
+ * Bounds what a misbehaving worker costs. A message that no worker of ours would send is logged, further ones are summed up in
+ * one line, and too many of them get the worker cut off. Oversized messages are dropped unread (decision 0019).
  */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
@@ -8,8 +8,7 @@ import type { Limits } from "../../shared/protocol/limits.ts";
 
 export interface FloodGuard {
   /**
-   * Whether a message is to be read. One that is larger than its kind may be, or that comes faster than any worker speaks,
-   * counts as `bad`.
+   * Whether to read a message. One above its kind's size limit, or above the rate of any worker of ours, counts as `bad`.
    */
   admits(worker: string, subject: string, byteLength: number, maxBytes: number): boolean;
   /** A message could not be read. */
@@ -20,28 +19,28 @@ export interface FloodGuardOptions {
   readonly clock: Pick<Clock, "now">;
   readonly limits: Limits;
   readonly onDefect: (message: string, thrown: unknown) => void;
-  /** Told once for each worker. */
+  /** Called once per worker. */
   readonly onFlood: (worker: string, reason: string) => void;
 }
 
-/** Of one worker. */
+/** What one worker has sent. */
 interface Count {
-  /** The second that `messages` are of. */
+  /** The second in which `messages` are counted. */
   second: number;
   messages: number;
-  /** Since when `weight` is counted. */
+  /** Start of the window in which `weight` is counted. */
   since: number;
   weight: number;
-  /** Lines are told at most so often. */
-  toldAt: number;
-  untold: number;
+  loggedAt: number;
+  /** Bad messages since then. */
+  unlogged: number;
   isFlooding: boolean;
 }
 
-/** So many bytes that nobody wanted weigh as much as a message. */
+/** This many bytes of bad messages weigh as much as one message. */
 const BYTES_OF_WEIGHT = 65_536;
-/** Whoever invents ids shall not fill the memory: with another broker than the own one that is possible. */
-const MOST_WORKERS = 20_000;
+/** Invented ids must not fill the memory; an external broker may let them pass. */
+const MAX_WORKERS = 20_000;
 
 export function createFloodGuard({ clock, limits, onDefect, onFlood }: FloodGuardOptions): FloodGuard {
   const counts = new Map<string, Count>();
@@ -49,10 +48,18 @@ export function createFloodGuard({ clock, limits, onDefect, onFlood }: FloodGuar
   function countOf(worker: string): Count {
     const known = counts.get(worker);
     if (known !== undefined) return known;
-    if (counts.size >= MOST_WORKERS) counts.clear();
+    if (counts.size >= MAX_WORKERS) counts.clear();
     const now = clock.now();
     const count: Count = {
-      ...{ second: 0, messages: 0, since: now, weight: 0, toldAt: -Infinity, untold: 0, isFlooding: false },
+      ...{
+        second: 0,
+        messages: 0,
+        since: now,
+        weight: 0,
+        loggedAt: -Infinity,
+        unlogged: 0,
+        isFlooding: false,
+      },
     };
     counts.set(worker, count);
     return count;
@@ -63,11 +70,11 @@ export function createFloodGuard({ clock, limits, onDefect, onFlood }: FloodGuar
     const now = clock.now();
     if (now - count.since >= limits.floodWindowMs) Object.assign(count, { since: now, weight: 0 });
     count.weight += 1 + byteLength / BYTES_OF_WEIGHT;
-    if (now - count.toldAt < limits.floodLogIntervalMs) count.untold++;
+    if (now - count.loggedAt < limits.floodLogIntervalMs) count.unlogged++;
     else {
-      const more = count.untold === 0 ? "" : `; so were ${count.untold} more of ${worker} before it`;
+      const more = count.unlogged === 0 ? "" : `; so were ${count.unlogged} more of ${worker} before it`;
       onDefect(`a message to ${subject} is ignored${more}`, thrown);
-      Object.assign(count, { toldAt: now, untold: 0 });
+      Object.assign(count, { loggedAt: now, unlogged: 0 });
     }
     if (count.weight < limits.badMessagesUntilCut || count.isFlooding) return;
     count.isFlooding = true;

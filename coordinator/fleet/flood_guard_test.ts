@@ -16,7 +16,7 @@ function guarded() {
 }
 const SUBJECT = "lf.heartbeat.w-a";
 
-Deno.test("20,000 malformed messages are a line or two, and throw the worker out, once", async () => {
+Deno.test("20,000 malformed messages make a log line or two and cut the worker off, once", async () => {
   const { clock, guard, lines, thrownOut } = guarded();
   for (let i = 0; i < 20_000; i++) guard.bad("w-a", SUBJECT, new Error("no JSON"), 0);
   assertEquals(lines, [`a message to ${SUBJECT} is ignored: no JSON`]);
@@ -28,7 +28,7 @@ Deno.test("20,000 malformed messages are a line or two, and throw the worker out
   assertEquals([lines.length, thrownOut.length], [2, 1]);
 });
 
-Deno.test("a large message is not read, and a few of them weigh as much as many small ones", () => {
+Deno.test("a large message is dropped unread, and a few of them weigh as much as many small ones", () => {
   const { guard, thrownOut, lines } = guarded();
   let sent = 0;
   for (; thrownOut.length === 0; sent++) {
@@ -38,7 +38,7 @@ Deno.test("a large message is not read, and a few of them weigh as much as many 
   assertMatch(lines[0]!, /7340032 bytes, a message of its kind has 65536 at most/);
 });
 
-Deno.test("a message now and then is no flood, whatever the time; nor is what others send", async () => {
+Deno.test("an occasional bad message is no flood, however long it goes on; workers count separately", async () => {
   const { clock, guard, thrownOut, lines } = guarded();
   for (let minute = 0; minute < 60; minute++) {
     for (let i = 0; i < LIMITS.badMessagesUntilCut - 1; i++) {
@@ -49,7 +49,7 @@ Deno.test("a message now and then is no flood, whatever the time; nor is what ot
   assertEquals([thrownOut, lines.length], [[], 120]);
 });
 
-Deno.test("who speaks faster than any worker is not heard for the rest of the second", async () => {
+Deno.test("a worker that exceeds the message rate is ignored for the rest of the second", async () => {
   const { clock, guard } = guarded();
   const admitted = () => {
     let count = 0;

@@ -1,4 +1,4 @@
-/** Subscriptions whose handlers may throw: a message that no worker of ours would send is told of, and changes nothing. */
+/** Subscriptions whose handlers may throw: a message that no worker of ours would send is reported and ignored. */
 import type { z } from "zod";
 import type { Bus, BusMessage, Subscription } from "../../shared/bus/bus.ts";
 import { decodeMessage } from "../../shared/protocol/messages.ts";
@@ -7,22 +7,21 @@ import type { FloodGuard } from "./flood_guard.ts";
 
 export type OnDefect = (message: string, thrown: unknown) => void;
 
-/** What a worker has said in its own name. */
-export interface Word<T> {
-  readonly said: T;
-  /** Answers it. */
+/** A message whose payload names the worker of its subject. */
+export interface WorkerMessage<T> {
+  readonly payload: T;
   respond(data: Uint8Array): void;
 }
 
-export interface WorkerWords<S extends z.ZodType<{ readonly worker: string }>> {
-  /** The last part stands for the worker who speaks. */
+export interface WorkerMessages<S extends z.ZodType<{ readonly worker: string }>> {
+  /** Its last part is the sending worker. */
   readonly subject: string;
   readonly schema: S;
-  /** For messages: "report of a micro-batch". */
+  /** For error messages: "report of a micro-batch". */
   readonly what: string;
-  /** Far above what a message of this kind has; 64 KiB. */
+  /** Far above the size of such a message; default 64 KiB. */
   readonly maxBytes?: number;
-  readonly handle: (word: Word<z.output<S>>) => void;
+  readonly handle: (message: WorkerMessage<z.output<S>>) => void;
 }
 
 export function listen(
@@ -43,10 +42,10 @@ export function listen(
 /** A message of a kilobyte or two, with texts of 4,000 characters in it, or the ids of a thousand workers. */
 const DEFAULT_MAX_BYTES = 64 * 1024;
 
-/** Hears what workers say for themselves: the broker vouches for the subject, and the message has to agree with it. */
+/** The broker vouches for a subject's worker; a message whose payload names a different one is ignored. */
 export function listenToWorkers<S extends z.ZodType<{ readonly worker: string }>>(
   bus: Bus,
-  { subject, schema, what, handle, maxBytes = DEFAULT_MAX_BYTES }: WorkerWords<S>,
+  { subject, schema, what, handle, maxBytes = DEFAULT_MAX_BYTES }: WorkerMessages<S>,
   guard: FloodGuard,
 ): Subscription {
   return bus.subscribe(subject, (message) => {
@@ -54,9 +53,9 @@ export function listenToWorkers<S extends z.ZodType<{ readonly worker: string }>
     const worker = senderOf(message.subject);
     if (!guard.admits(worker, message.subject, data.byteLength, maxBytes)) return;
     try {
-      const said = decodeMessage(schema, data, what);
-      assertSpokenBy(message.subject, said.worker);
-      handle({ said, respond: (data) => message.respond(data) });
+      const payload = decodeMessage(schema, data, what);
+      assertSpokenBy(message.subject, payload.worker);
+      handle({ payload, respond: (data) => message.respond(data) });
     } catch (thrown) {
       guard.bad(worker, message.subject, thrown, data.byteLength);
     }

@@ -1,24 +1,23 @@
 /**
- * Announcements of a state that may change many times in a moment, and looks at it: at once after a pause, else one for all that
- * has changed by the pause's end. A state may be skipped, since the next one says everything (docs/protocol.md, "Two repeated
- * states").
+ * Announces a state that may change many times in a moment: at once if the pause since the last announcement is over, else
+ * once at its end. A state may be skipped, since the next one is complete (docs/protocol.md, "Two repeated states").
  */
 import type { Clock } from "../../shared/clock.ts";
 
 export interface PacedOptions {
   readonly clock: Clock;
-  /** The state as it is when it is called. */
+  /** Announces the current state. */
   readonly announce: () => void;
-  /** How long the pause after an announcement is now, in milliseconds. */
+  /** The pause after an announcement, in milliseconds, as of now. */
   readonly pauseMs: () => number;
-  /** Ends it: what is put off is not announced any more. */
+  /** Cancels what is put off. */
   readonly signal: AbortSignal;
 }
 
 export interface Paced {
   /** As soon as the pause since the last announcement is over. */
   soon(): void;
-  /** At once, and with it what was put off. */
+  /** At once, which includes what was put off. */
   now(): void;
 }
 
@@ -35,7 +34,7 @@ export function createPaced({ clock, announce, pauseMs, signal }: PacedOptions):
 
   async function wait(): Promise<void> {
     isWaiting = true;
-    // Whatever was announced meanwhile makes the pause begin anew.
+    // An announcement meanwhile restarts the pause.
     for (let restMs = rest(); restMs > 0 && isPutOff; restMs = rest()) await clock.sleep(restMs, signal);
     isWaiting = false;
     if (isPutOff) now();

@@ -18,7 +18,7 @@ function createWorld(pauseMs = 100) {
   return Object.assign(world, { paced, change });
 }
 
-Deno.test("the first change is told at once, what follows in the pause once at its end, as it is then", async () => {
+Deno.test("the first change is announced at once, further ones once at the end of the pause, in their last state", async () => {
   const { clock, change, told } = createWorld();
   change(1);
   for (const value of [2, 3, 4]) {
@@ -31,7 +31,7 @@ Deno.test("the first change is told at once, what follows in the pause once at i
   assertEquals(told.at(-1), [530, 5]);
 });
 
-Deno.test("what is told at once has told what was put off", async () => {
+Deno.test("an immediate announcement includes what was put off", async () => {
   const { clock, change, told, paced } = createWorld();
   change(1);
   change(2);
@@ -41,7 +41,7 @@ Deno.test("what is told at once has told what was put off", async () => {
   assertEquals(told, [[0, 1], [50, 2]]);
 });
 
-Deno.test("a change after that waits for the pause that has begun anew", async () => {
+Deno.test("a later change waits for the restarted pause", async () => {
   const { clock, change, told, paced } = createWorld();
   change(1);
   change(2);
@@ -52,14 +52,14 @@ Deno.test("a change after that waits for the pause that has begun anew", async (
   assertEquals(told, [[0, 1], [50, 2], [150, 3]]);
 });
 
-Deno.test("without a pause every change is told", () => {
+Deno.test("without a pause every change is announced", () => {
   const { change, told } = createWorld(0);
   change(1);
   change(2);
   assertEquals(told, [[0, 1], [0, 2]]);
 });
 
-Deno.test("nothing is told after the end", async () => {
+Deno.test("nothing is announced after the end", async () => {
   const { clock, change, told, closing } = createWorld();
   change(1);
   change(2);

@@ -6,7 +6,7 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { checkTargetPattern } from "../../shared/job/target_modules.ts";
-import { learnabilityOf } from "../planning/learnable.ts";
+import { learnabilityOf } from "../planning/schedule/learnable.ts";
 import { type Draft, put } from "./draft.ts";
 import { invalidField, isAbsent, isObject, show } from "./errors.ts";
 import { isGroup, OPENAI_FIELDS, PLAIN_FIELDS, unknownField } from "./known_fields.ts";

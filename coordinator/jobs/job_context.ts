@@ -7,7 +7,7 @@ import type { Fleet } from "../fleet/fleet.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import type { NewId } from "../storage/ids.ts";
-import type { PrepareRequest } from "../planning/preparer.ts";
+import { type PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import type { FileStore } from "./files/file_store.ts";
 import type { JobJournal } from "./job_journal.ts";
 import type { JobStore } from "./stores/job_store.ts";

@@ -2,7 +2,7 @@
 import { assertWithinBounds } from "../../shared/job/job_bounds.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import type { ResolvedModel } from "../base_models/registry.ts";
-import { createKeyedTurns } from "../planning/turns.ts";
+import { createKeyedTurns } from "../planning/preparation/turns.ts";
 import type { JobContext, RequestOf } from "./job_context.ts";
 
 /** Rejects with a `LoraFleetError` that names the field or file, or with the reason of an aborted signal. */

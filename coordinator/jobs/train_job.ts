@@ -6,7 +6,7 @@ import { layoutOfJob } from "../planning/adapter_layout.ts";
 import { openInitialAdapter } from "../planning/initial_adapter.ts";
 import type { InitialState } from "../planning/initial_adapter.ts";
 import type { JobContext } from "./job_context.ts";
-import type { PrepareRequest } from "../planning/preparer.ts";
+import { type PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import { METRICS_FILENAME, stepMetricsCsv } from "./results/step_metrics.ts";
 import { addTokenizerFiles } from "./results/tokenizer_results.ts";
 import { ADAPTER_FILENAME, tunedModel } from "./results/tuned_models.ts";

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { withWorld } from "../testing/app_fixture.ts";
 import { fakePrepare, preparerOf } from "../testing/fake_preparer.ts";
-import type { PrepareRequest } from "../planning/preparer.ts";
+import { type PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import { holdBefore, submit } from "./job_service_fixture.ts";
 
 Deno.test("one job trains at a time; the others wait in order", () =>

@@ -1,5 +1,5 @@
 /** The first stage of a job's life: its data is prepared, which finds what is wrong with it. */
-import { createTurns } from "../planning/turns.ts";
+import { createTurns } from "../planning/preparation/turns.ts";
 import type { JobContext, RequestOf } from "./job_context.ts";
 import type { JobWork } from "./job_work.ts";
 

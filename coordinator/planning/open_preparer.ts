@@ -1,10 +1,10 @@
 /** The preparer as a coordinator has it, in its data folder. */
 import type { Clock } from "../../shared/clock.ts";
-import { checkModelForJob, checkWindow } from "./prepare_job.ts";
-import { createAttempts } from "./attempts.ts";
-import { runPreparationChild } from "./preparation_child.ts";
-import { sourcesHash } from "./preparation_key.ts";
-import { openPreparedCache } from "./prepared_cache.ts";
+import { checkModelForJob, checkWindow } from "../base_models/model_check.ts";
+import { createAttempts } from "./preparation/attempts.ts";
+import { runPreparationChild } from "./preparation/preparation_child.ts";
+import { sourcesHash } from "./preparation/preparation_key.ts";
+import { openPreparedCache } from "./preparation/prepared_cache.ts";
 import { createPreparer, type Preparer } from "./preparer.ts";
 
 /**

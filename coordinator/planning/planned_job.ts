@@ -3,8 +3,8 @@ import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { JobSpec } from "../../shared/job/job_spec.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import type { InitialState } from "./initial_adapter.ts";
-import type { LocalPlan } from "./local_plan.ts";
-import type { CheckpointSteps } from "./shard_plan.ts";
+import type { LocalPlan } from "./schedule/local_plan.ts";
+import type { CheckpointSteps } from "./schedule/shard_plan.ts";
 
 /** A validated job whose data is ready: everything that the steps need, computed before the first one. */
 export interface PlannedJob {
@@ -29,7 +29,7 @@ export interface PlannedJob {
   microBatchesOf(step: number): readonly MicroBatch[];
   /** Tokens that go through the model in all data steps up to this one (0: none). */
   tokensThrough(dataStep: number): number;
-  /** The lines of the training file, from 1, that a micro-batch of a step, or a phase, was made of. */
+  /** The lines of the training file, from 1, that a micro-batch of a step, or an inner loop, was made of. */
   linesOf(step: number, index: number): readonly number[];
   /** What step 0 is, where the job trains on from an earlier one's adapter; null or left out: what the seed makes. */
   readonly initial?: InitialState | null;

@@ -1,6 +1,6 @@
 /** Tokens that go through the model in steps of a job, counted from the lengths of rows alone. */
 import type { PlannedJob } from "./planned_job.ts";
-import { placeOfNumber } from "./local_plan.ts";
+import { placeOfNumber } from "./schedule/local_plan.ts";
 
 /**
  * Of a step (1-based).

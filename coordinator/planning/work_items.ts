@@ -1,7 +1,7 @@
 /** What is put on the queue for a step: its micro-batches, or with local steps the inner loops of its replicas. */
 import { encodeInnerLoopItem, encodeWorkItem, type WorkItemHeader } from "../../shared/protocol/messages.ts";
 import type { PlannedJob } from "./planned_job.ts";
-import { firstNumberOf } from "./local_plan.ts";
+import { firstNumberOf } from "./schedule/local_plan.ts";
 
 export interface StepItem {
   /** Job-wide number of its micro-batch, or of the first one of its inner loop. */

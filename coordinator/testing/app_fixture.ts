@@ -18,7 +18,7 @@ import { createFileStore } from "../jobs/files/file_store.ts";
 import type { FileStore } from "../jobs/files/file_store.ts";
 import { createUploadStore } from "../jobs/files/upload_store.ts";
 import type { JobServiceOptions } from "../jobs/job_context.ts";
-import type { PrepareRequest } from "../planning/preparer.ts";
+import { type PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import { createJobService } from "../jobs/job_service.ts";
 import type { JobService } from "../jobs/job_service.ts";
 import { isFinished } from "../jobs/record/job.ts";

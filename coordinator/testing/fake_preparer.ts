@@ -1,7 +1,7 @@
 /** The preparation of data for tests: training files of plain lines. */
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
-import type { PrepareRequest } from "../planning/preparer.ts";
+import { type PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import type { Preparer } from "../planning/preparer.ts";
 
 /** Each line of the training file makes two steps; an empty line is an invalid dataset. */

@@ -11,16 +11,17 @@
  *
  * Who is wrong is in quarantine: regroup does again what was in its sums. An audited gradient is added to nobody's sums.
  */
+import type { DecisionContext } from "./state/context.ts";
 import { auditWaitMs, type Limits } from "../../shared/protocol/limits.ts";
 import { firstNonFinite } from "../../shared/exponents.ts";
 import { type AuditCounts, decodeFloats, type MicroBatchReport } from "../../shared/protocol/messages.ts";
-import { isComplete } from "./ledger.ts";
-import { blame, quarantine } from "./strikes.ts";
+import { isComplete } from "./state/ledger.ts";
+import { blame, quarantine } from "./blame/strikes.ts";
 import { announced, failJob, isOfAttempt, sentence, type StepDecision, unchanged } from "./decision.ts";
-import type { StepEffect } from "./effects.ts";
-import { leastAsked, withAssignment, withoutAssignments } from "./assignments.ts";
-import { type Audit, type Recheck, slowestWith, type Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import type { StepEffect } from "./state/effects.ts";
+import { leastAsked, withAssignment, withoutAssignments } from "./state/assignments.ts";
+import { type Audit, type Recheck, slowestWith, type Training } from "./state/training.ts";
+import type { TrainingPlan } from "./state/plan.ts";
 
 /** What a worker says that tells no digest where one is due: it agrees with nobody's. */
 const NO_DIGEST = "none";
@@ -35,11 +36,11 @@ export function withAuditBegun(plan: TrainingPlan, training: Training, report: M
 
 /** An auditor's digest. What follows is for `settleAudits`. */
 export function decideAuditReport(
+  context: DecisionContext,
   training: Training,
   report: MicroBatchReport,
-  now: number,
-  limits: Limits,
 ): StepDecision {
+  const { now, limits } = context;
   const { worker, index, audit: id, gradientCheck: check, computeMs } = report;
   const digest = digestOf(training, report);
   const answer: readonly StepEffect[] = [{ type: "verdict", verdict: "duplicate" }];
@@ -211,7 +212,8 @@ function unresolved(
 }
 
 /** All is counted, and the audits do not come on: they are skipped, and who was asked gets a strike. Null before. */
-export function skipLateAudits(training: Training, now: number, limits: Limits): StepDecision | null {
+export function skipLateAudits(context: DecisionContext, training: Training): StepDecision | null {
+  const { now, limits } = context;
   const waitMs = auditWaitMs(training.slowestMs, limits);
   const quietSince = Math.max(training.progressAt, training.workedAt);
   if (!hasOpenAudits(training) || !isComplete(training.ledger) || now - quietSince < waitMs) {

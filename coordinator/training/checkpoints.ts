@@ -3,15 +3,16 @@
  * same one again after a pause that grows. A full disk costs one checkpoint, never the job: training goes on without it. Only
  * the last step's adapter is insisted on, since without it there is no result.
  */
+import type { DecisionContext } from "./state/context.ts";
 import { diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
-import { withStrikes } from "./strikes.ts";
+import { withStrikes } from "./blame/strikes.ts";
 import { announced, failJob, type StepDecision } from "./decision.ts";
-import type { StepEffect } from "./effects.ts";
-import { type FleetMember, liveHolders, type Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import type { StepEffect } from "./state/effects.ts";
+import type { FleetMember } from "./state/fleet_view.ts";
+import { liveHolders, type Training } from "./state/training.ts";
 
 /** Whether the checkpoint that has just failed again is given up, so that the next step begins. */
-export function isGivenUp(plan: TrainingPlan, training: Training, limits: Limits): boolean {
+export function isAbandoned({ plan, limits }: DecisionContext, training: Training): boolean {
   return training.committed!.step < plan.totalSteps &&
     training.checkpointAttempts >= limits.checkpointAttempts;
 }
@@ -46,11 +47,11 @@ export function checkpointFailureEvents(training: Training, why: string, limits:
 
 /** After a failure that `training` has counted: the next holder in turn, or a pause where it has failed before. */
 export function nextCheckpointWriter(
+  context: DecisionContext,
   training: Training,
   why: string,
-  now: number,
-  limits: Limits,
 ): StepDecision {
+  const { now, limits } = context;
   const { committed, stepStartedAt, checkpointAttempts } = training;
   const triedMs = now - Math.max(committed!.committedAt, stepStartedAt);
   if (triedMs >= limits.finalCheckpointPatienceMs) {

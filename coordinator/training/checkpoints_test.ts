@@ -2,7 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { checkpointWaitMs, LIMITS } from "../../shared/protocol/limits.ts";
 import type { CheckpointReport } from "../../shared/protocol/messages.ts";
 import { digestOf, type Driver, member, PLAN, started, words } from "./step_fixture.ts";
-import { gradientBytesOf } from "./state.ts";
+import { gradientBytesOf } from "./state/training.ts";
 
 const plan = { ...PLAN, totalSteps: 1, checkpointSteps: [1] };
 const HELD = { step: 1, digest: digestOf("step 1") };

@@ -1,27 +1,25 @@
 /** Claims of micro-batches: each is counted once, and what does not fit ends the attempt. */
-import type { Limits } from "../../shared/protocol/limits.ts";
+import type { DecisionContext } from "./state/context.ts";
 import { decodeFloats, type MicroBatchReport } from "../../shared/protocol/messages.ts";
 import { exponentsFrom, firstMisfit, firstNonFinite } from "../../shared/exponents.ts";
-import { claimMicroBatch, totalsOf } from "./ledger.ts";
+import { claimMicroBatch, totalsOf } from "./state/ledger.ts";
 import { decideAuditReport, withAuditBegun } from "./audits.ts";
-import { blame } from "./strikes.ts";
+import { blame } from "./blame/strikes.ts";
 import { announced, failJob, isOfAttempt, unchanged } from "./decision.ts";
 import type { StepDecision } from "./decision.ts";
-import type { StepEffect } from "./effects.ts";
+import type { StepEffect } from "./state/effects.ts";
 import { notFinite } from "./non_finite.ts";
-import { withoutAssignments } from "./assignments.ts";
-import { NO_HEDGES, slowestWith, type Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import { withoutAssignments } from "./state/assignments.ts";
+import { NO_HEDGES, slowestWith, type Training } from "./state/training.ts";
 
 export function decideClaim(
-  plan: TrainingPlan,
+  context: DecisionContext,
   training: Training,
   report: MicroBatchReport,
-  now: number,
-  limits: Limits,
 ): StepDecision {
+  const { plan, now, limits } = context;
   const { worker, claim, index, lossSum, labelCount, computeMs } = report;
-  if (report.audit !== null) return decideAuditReport(training, report, now, limits);
+  if (report.audit !== null) return decideAuditReport(context, training, report);
   const answer = (verdict: "counted" | "duplicate" | "stale" | "unknown"): StepEffect => ({
     type: "verdict",
     verdict,
@@ -83,7 +81,8 @@ export function decideClaim(
 }
 
 /** Every micro-batch is counted or excluded: the round begins, unless a sum might have overflowed. */
-export function afterLast(training: Training, now: number, limits: Limits): StepDecision {
+export function beginRound(context: DecisionContext, training: Training): StepDecision {
+  const { now, limits } = context;
   const { ledger } = training;
   const { maxAbs, labelCount } = totalsOf(ledger);
   const count = ledger.entries.length;

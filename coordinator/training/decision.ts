@@ -1,11 +1,12 @@
 /** What can happen to a job's training, what follows from it, and the few words in which all decisions are made. */
+import type { DecisionContext } from "./state/context.ts";
 import type { ErrorCode } from "../../shared/errors.ts";
-import { attemptPauseMs, type Limits } from "../../shared/protocol/limits.ts";
+import { attemptPauseMs } from "../../shared/protocol/limits.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
-import { watchAccusers } from "./accusations.ts";
-import { blame } from "./strikes.ts";
-import type { Training } from "./state.ts";
-import type { StepEffect } from "./effects.ts";
+import { watchAccusers } from "./blame/accusations.ts";
+import { blame } from "./blame/strikes.ts";
+import type { Training } from "./state/training.ts";
+import type { StepEffect } from "./state/effects.ts";
 
 export interface StepDecision {
   readonly training: Training;
@@ -53,15 +54,15 @@ export function announced(
  * away, everybody has waited in vain for everybody.
  */
 export function abortAttempt(
+  context: DecisionContext,
   training: Training,
   why: string,
   suspects: readonly string[],
-  now: number,
-  limits: Limits,
 ): StepDecision {
+  const { now, limits } = context;
   const isMember = (suspect: string) => training.members.some(({ worker }) => worker === suspect);
-  const wasDeaf = training.deafMs >= limits.reconnectGraceMs;
-  const suspected = wasDeaf ? [] : suspects.filter(isMember);
+  const wasBlackout = training.blackoutMs >= limits.reconnectGraceMs;
+  const suspected = wasBlackout ? [] : suspects.filter(isMember);
   const failures = training.failures + 1;
   const reason = `step ${training.step} is computed again: ${why}`;
   const watched = watchAccusers(training, false, limits);
@@ -72,7 +73,7 @@ export function abortAttempt(
     phase: "waiting",
     since: now,
     failures,
-    excused: training.excused + Number(wasDeaf),
+    excused: training.excused + Number(wasBlackout),
     notBefore: now + attemptPauseMs(failures, `${term}/${step}/${attempt}`, limits),
     givenUp: { step, attempt, members, weights },
   } as const;

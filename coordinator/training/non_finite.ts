@@ -2,14 +2,14 @@
  * Gradients that are not finite: the sample's fault, or the worker's? Another worker is asked. Finite there, and the first one
  * gets a strike (claims.ts); not finite there, too, and the micro-batch is excluded from its step (decision 0012).
  */
-import { type Limits, mostExcludedOfJob, mostExcludedOfStep } from "../../shared/protocol/limits.ts";
+import type { DecisionContext } from "./state/context.ts";
+import { mostExcludedOfJob, mostExcludedOfStep } from "../../shared/protocol/limits.ts";
 import type { MicroBatchReport } from "../../shared/protocol/messages.ts";
-import { excludeMicroBatch } from "./ledger.ts";
+import { excludeMicroBatch } from "./state/ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./decision.ts";
-import type { StepEffect } from "./effects.ts";
-import { assignmentFor, leastAsked, withAssignment, withoutAssignments } from "./assignments.ts";
-import type { NonFinite, Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import type { StepEffect } from "./state/effects.ts";
+import { assignmentFor, leastAsked, withAssignment, withoutAssignments } from "./state/assignments.ts";
+import type { NonFinite, Training } from "./state/training.ts";
 
 /** So many rechecks decide where nobody else is there to give one. */
 const OPINIONS_WITHOUT_OTHERS = 2;
@@ -35,12 +35,7 @@ export function notFinite(training: Training, report: MicroBatchReport): StepDec
 }
 
 /** The next micro-batch that needs one more recheck or has enough of them; null where there is none. */
-export function settleNonFinite(
-  plan: TrainingPlan,
-  training: Training,
-  now: number,
-  limits: Limits,
-): StepDecision | null {
+export function settleNonFinite(context: DecisionContext, training: Training): StepDecision | null {
   for (const [index, rechecks] of training.nonFinite) {
     const tried = new Set(rechecks.map(({ worker }) => worker));
     const untried = training.members.map(({ worker }) => worker).filter((worker) => !tried.has(worker));
@@ -48,7 +43,7 @@ export function settleNonFinite(
     // Two have said so: whoever else is asked may be stuck, and is not waited for.
     const isSettled = tried.size > 1 ||
       (!isAsked && untried.length === 0 && rechecks.length >= OPINIONS_WITHOUT_OTHERS);
-    if (isSettled) return exclude(plan, training, index, [...tried].sort(), now, limits);
+    if (isSettled) return exclude(context, training, index, [...tried].sort());
     if (isAsked) continue;
     const others = untried.length > 0 ? untried : training.members.map(({ worker }) => worker);
     const worker = leastAsked(training, others, index);
@@ -70,13 +65,12 @@ function anotherOpinion(
 }
 
 function exclude(
-  plan: TrainingPlan,
+  context: DecisionContext,
   training: Training,
   index: number,
   workers: readonly string[],
-  now: number,
-  limits: Limits,
 ): StepDecision {
+  const { plan, now, limits } = context;
   const { step } = training;
   const ledger = excludeMicroBatch(training.ledger, index, workers);
   const nonFinite = new Map(training.nonFinite);

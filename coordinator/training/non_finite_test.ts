@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { digestOf, type Driver, member, PLAN, started, words } from "./step_fixture.ts";
-import { stepStateOf } from "./state.ts";
+import { stepStateOf } from "./state/announcement.ts";
 
 const EIGHT = { plan: { ...PLAN, microBatchCountOf: () => 8 } };
 const one = { step: 1, digest: digestOf("step 1") };

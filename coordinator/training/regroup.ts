@@ -2,24 +2,20 @@
  * An attempt that goes on with other members, and work that is handed out twice. Whoever stays keeps its gradient sums; what
  * was in the sums of those who are gone is done again by the others.
  */
-import type { Limits } from "../../shared/protocol/limits.ts";
+import type { DecisionContext } from "./state/context.ts";
 import type { Assignment, MemberRef } from "../../shared/protocol/messages.ts";
-import { isComplete, type Ledger, releaseWorkers, uncounted, withoutWordOf } from "./ledger.ts";
+import { isComplete, type Ledger, releaseWorkers, uncounted, withoutWordOf } from "./state/ledger.ts";
 import { announced, requeue, sentence, type StepDecision, unchanged } from "./decision.ts";
 import { abortAttempt } from "./decision.ts";
-import type { StepEffect } from "./effects.ts";
-import { withoutAssignments } from "./assignments.ts";
-import { busyMembers, loadedJob, membersOf, readyMembers } from "./eligibility.ts";
-import { type FleetMember, NO_HEDGES, type Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import type { StepEffect } from "./state/effects.ts";
+import { withoutAssignments } from "./state/assignments.ts";
+import { busyMembers, loadedJob, membersOf, readyMembers } from "./members/eligibility.ts";
+import type { FleetMember } from "./state/fleet_view.ts";
+import { NO_HEDGES, type Training } from "./state/training.ts";
 
 /** Members come and go in phase `compute`; in `reduce` only a loss is worth another round. Null where nothing changes. */
-export function regroup(
-  plan: TrainingPlan,
-  training: Training,
-  now: number,
-  limits: Limits,
-): StepDecision | null {
+export function regroup(context: DecisionContext, training: Training): StepDecision | null {
+  const { plan, now } = context;
   const { members, fleet, phase } = training;
   const present = new Map(fleet.members.map((member) => [member.incarnation, member]));
   const isPresent = (incarnation: string) => {
@@ -36,14 +32,14 @@ export function regroup(
   const names = gone.map(({ worker }) => worker).join(", ");
   const stay = members.filter((member) => !gone.includes(member));
   if (stay.length === 0) {
-    return abortAttempt(training, `${names} ${gone.length === 1 ? "is" : "are"} gone`, [], now, limits);
+    return abortAttempt(context, training, `${names} ${gone.length === 1 ? "is" : "are"} gone`, []);
   }
   const joined = [...stay, ...fresh].sort((a, b) => a.worker < b.worker ? -1 : 1);
   const out = gone.filter(({ worker }) => training.quarantined.has(worker));
   const released = releaseWorkers(training.ledger, new Set(gone.map(({ worker }) => worker)));
   const ledger = withoutWordOf(released, training.quarantined);
   const regrouped: Training = {
-    ...withoutWordsOfGone(training, ledger, joined),
+    ...dropDeparted(training, ledger, joined),
     ...membersOf(training, joined),
     generation: training.generation + 1,
     ledger,
@@ -83,7 +79,7 @@ function notInHand(before: Training, training: Training): number[] {
 }
 
 /** Assignments to those who are gone, what was said about micro-batches that are released, and the words of those in quarantine. */
-function withoutWordsOfGone(training: Training, ledger: Ledger, members: readonly MemberRef[]): Training {
+function dropDeparted(training: Training, ledger: Ledger, members: readonly MemberRef[]): Training {
   const { quarantined } = training;
   const isCounted = (index: number) => ledger.entries[index] !== null;
   const audits = [...training.audits].filter(([index]) => isCounted(index)).map(([index, audit]) => {
@@ -102,7 +98,8 @@ function withoutWordsOfGone(training: Training, ledger: Ledger, members: readonl
  * The last micro-batches of a step, given to somebody idle as well: whoever has them may be slow, stopped or gone, or they are
  * stuck on their way. The first to finish counts. Null where there is nothing to hedge.
  */
-export function hedge(training: Training, now: number, limits: Limits): StepDecision | null {
+export function hedge(context: DecisionContext, training: Training): StepDecision | null {
+  const { now, limits } = context;
   const { ledger, members, slowestMs, progressAt, hedges } = training;
   const left = uncounted(ledger);
   if (slowestMs === null || left.length === 0 || left.length > members.length) return null;

@@ -1,6 +1,6 @@
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { LIMITS } from "../../shared/protocol/limits.ts";
-import type { StepEffect } from "./effects.ts";
+import type { StepEffect } from "./state/effects.ts";
 import { digestOf, type Driver, member, PLAN, started, words } from "./step_fixture.ts";
 
 const plan = { ...PLAN, microBatchCountOf: () => 4 };

@@ -9,10 +9,11 @@ import {
   type WorkerJob,
 } from "../../shared/protocol/messages.ts";
 import { decideStep } from "./step.ts";
-import type { StepEffect, StepEvent } from "./effects.ts";
+import type { StepEffect, StepEvent } from "./state/effects.ts";
 import type { JobObserver } from "../fleet/fleet.ts";
-import { type FleetMember, newTraining, type Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import type { FleetMember } from "./state/fleet_view.ts";
+import { newTraining, type Training } from "./state/training.ts";
+import type { TrainingPlan } from "./state/plan.ts";
 
 export const START = "s-1";
 export const INITIAL = digestOf("initial");
@@ -102,7 +103,7 @@ export function createDriver(options: DriverOptions = {}): Driver {
     effects: [],
     reason: "",
     apply(event) {
-      const decision = decideStep(plan, driver.training, event, driver.now, limits);
+      const decision = decideStep({ plan, now: driver.now, limits }, driver.training, event);
       driver.training = decision.training;
       driver.reason = decision.reason;
       driver.effects.push(...decision.effects);

@@ -3,11 +3,11 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { trainingSchema } from "../../shared/job/job_spec.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { sumCap } from "../../shared/exponents.ts";
-import { largestMove } from "../planning/update_bound.ts";
-import { planLocalSteps } from "../planning/local_plan.ts";
+import { updateBound } from "../planning/schedule/update_bound.ts";
+import { planLocalSteps } from "../planning/schedule/local_plan.ts";
 import { digestOf, INITIAL, member, PLAN, started } from "./step_fixture.ts";
-import { stepStateOf } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+import { stepStateOf } from "./state/announcement.ts";
+import type { TrainingPlan } from "./state/plan.ts";
 
 const training = trainingSchema.parse({
   lr_scheduler_type: "constant",
@@ -33,7 +33,7 @@ function planOf(change: Partial<typeof training> = {}, inner_steps = 25): Traini
 Deno.test("exponents are known before the first step: an inner loop that goes as far as AdamW can fits, and hardly more", () => {
   const plan = planOf();
   const driver = started(["a"], { plan });
-  const furthest = largestMove(new Array(25).fill(1e-3), training);
+  const furthest = updateBound(new Array(25).fill(1e-3), training);
   assertEquals(driver.training.attempt, 1);
   const { exponents } = stepStateOf(plan, driver.training, LIMITS);
   for (const exponent of exponents!) {

@@ -1,10 +1,12 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { LIMITS, lostAt } from "../../shared/protocol/limits.ts";
 import { createDriver, digestOf, INITIAL, member, PLAN, started, words } from "./step_fixture.ts";
-import { resume } from "./step.ts";
-import { newTraining, stepStateOf } from "./state.ts";
+import { resume } from "./commits.ts";
+import { newTraining } from "./state/training.ts";
+import { stepStateOf } from "./state/announcement.ts";
 import { stepStateSchema } from "../../shared/protocol/messages.ts";
 
+const CONTEXT = { plan: PLAN, now: 0, limits: LIMITS };
 const NOTHING = { adapter: false, state: false };
 const AT_START = { step: 0, digest: INITIAL };
 
@@ -195,7 +197,7 @@ Deno.test("time in which nobody could be heard is in no deadline, and what faile
   const { attempt } = driver.training;
   // The broker was away, or the coordinator slept.
   driver.now += 60_000;
-  driver.apply({ type: "deaf", milliseconds: 60_000 });
+  driver.apply({ type: "blackout", milliseconds: 60_000 });
   driver.apply({ type: "tick" });
   assertEquals([driver.training.phase, driver.training.attempt], ["reduce", attempt]);
   const { term, step } = driver.training;
@@ -214,7 +216,7 @@ Deno.test("a laptop that slept in the middle of a micro-batch does not make the 
   driver.doStep();
   const hours = 8 * 3_600_000;
   driver.now += hours;
-  driver.apply({ type: "deaf", milliseconds: hours });
+  driver.apply({ type: "blackout", milliseconds: hours });
   driver.claim("w-a", 0, { computeMs: hours + 2000 });
   assertEquals(driver.training.slowestMs, 2000);
   driver.claim("w-a", 1, { computeMs: 3000 });
@@ -312,7 +314,7 @@ Deno.test("attempts in which the broker was away do not count towards the step's
     driver.apply({ type: "failure", report: { ...report, reason: "no answer", suspects: [] } });
   };
   for (let time = 0; time < 5; time++) {
-    driver.apply({ type: "deaf", milliseconds: LIMITS.reconnectGraceMs });
+    driver.apply({ type: "blackout", milliseconds: LIMITS.reconnectGraceMs });
     fail();
     assertEquals(driver.training.phase, "compute");
   }
@@ -329,18 +331,17 @@ Deno.test("after a restart the newest commit decides where to go on", () => {
   const one = driver.training.committed!;
   const exponents = driver.training.exponents;
   const fresh = newTraining({ generation: 9, members: [] }, 2, 0);
-  const resumed = resume(PLAN, fresh, { sequence: 2, entry: one }, NOTHING, 0, LIMITS).training;
+  const resumed = resume(CONTEXT, fresh, { sequence: 2, entry: one }, NOTHING).training;
   assertEquals([resumed.step, resumed.phase, resumed.attempt], [2, "waiting", 0]);
   // As if nothing had happened: the same exponents, so the same integers.
   assertEquals(resumed.exponents, exponents);
 
   const last = { ...one, step: PLAN.totalSteps };
-  const unstored = resume(PLAN, fresh, { sequence: 4, entry: last }, NOTHING, 0, LIMITS).training;
+  const unstored = resume(CONTEXT, fresh, { sequence: 4, entry: last }, NOTHING).training;
   assertEquals([unstored.phase, unstored.checkpointWriter], ["checkpoint", null]);
-  const done = resume(PLAN, fresh, { sequence: 4, entry: last }, { adapter: true, state: false }, 0, LIMITS);
+  const done = resume(CONTEXT, fresh, { sequence: 4, entry: last }, { adapter: true, state: false });
   assertEquals(words(done.effects), ["done"]);
-  const initial =
-    resume(PLAN, fresh, { sequence: 1, entry: { ...one, step: 0 } }, NOTHING, 0, LIMITS).training;
+  const initial = resume(CONTEXT, fresh, { sequence: 1, entry: { ...one, step: 0 } }, NOTHING).training;
   assertEquals([initial.step, initial.phase, initial.exponents], [1, "waiting", null]);
 });
 
@@ -349,9 +350,8 @@ Deno.test("fresh workers load a stored state from the coordinator and go on from
   driver.doStep();
   const entry = driver.training.committed!;
   const stored = { adapter: true, state: true };
-  driver.training =
-    resume(PLAN, newTraining(driver.training.fleet, 2, 0), { sequence: 2, entry }, stored, 0, LIMITS)
-      .training;
+  driver.training = resume(CONTEXT, newTraining(driver.training.fleet, 2, 0), { sequence: 2, entry }, stored)
+    .training;
   driver.fleet();
   driver.now += 10 * LIMITS.stateLossGraceMs;
   driver.fleet(member("w-b", AT_START));

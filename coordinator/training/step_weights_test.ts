@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { type Driver, INITIAL, member, PLAN, started } from "./step_fixture.ts";
-import { type FleetMember, stepStateOf } from "./state.ts";
+import type { FleetMember } from "./state/fleet_view.ts";
+import { stepStateOf } from "./state/announcement.ts";
 
 const MB = 1e6;
 

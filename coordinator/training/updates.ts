@@ -1,21 +1,19 @@
 /** The end of a round: every member has computed the update, and all of them the same. */
-import type { Limits } from "../../shared/protocol/limits.ts";
+import type { DecisionContext } from "./state/context.ts";
 import { type CommitEntry, encodeFloats, type UpdateReport } from "../../shared/protocol/messages.ts";
-import { totalsOf } from "./ledger.ts";
-import { contradict, watchAccusers } from "./accusations.ts";
+import { totalsOf } from "./state/ledger.ts";
+import { contradict, watchAccusers } from "./blame/accusations.ts";
 import { auditTotals } from "./audits.ts";
 import { abortAttempt, announced, isOfAttempt, type StepDecision, unchanged } from "./decision.ts";
-import type { Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
-import { type SumsFault, sumsFault } from "./sums.ts";
+import type { Training } from "./state/training.ts";
+import { type SumsFault, sumsFault } from "./blame/sums.ts";
 
 export function decideUpdate(
-  plan: TrainingPlan,
+  context: DecisionContext,
   training: Training,
   report: UpdateReport,
-  now: number,
-  limits: Limits,
 ): StepDecision {
+  const { plan, now, limits } = context;
   const { worker, digest, gradientNorm, check } = report;
   const isOfRound = training.phase === "reduce" && report.generation === training.generation;
   if (!isOfRound || !isOfAttempt(training, report)) {
@@ -28,10 +26,10 @@ export function decideUpdate(
   }
   const odd = minorityOf(updates);
   if (odd !== null) {
-    return abortAttempt(updated, `the updates differ: ${describe(updates)}`, odd, now, limits);
+    return abortAttempt(context, updated, `the updates differ: ${describe(updates)}`, odd);
   }
   const fault = sumsFault(plan, updated);
-  if (fault !== null) return doAgain(updated, fault, now, limits);
+  if (fault !== null) return doAgain(context, updated, fault);
   const { lossSum, labelCount, maxAbs } = totalsOf(training.ledger);
   const { excluded } = training.ledger;
   const entry: CommitEntry = {
@@ -64,8 +62,9 @@ export function decideUpdate(
 }
 
 /** All have the same result, and it is not the sum of what they gave. */
-function doAgain(training: Training, fault: SumsFault, now: number, limits: Limits): StepDecision {
-  const isHeard = training.deafMs < limits.reconnectGraceMs;
+function doAgain(context: DecisionContext, training: Training, fault: SumsFault): StepDecision {
+  const { limits } = context;
+  const isHeard = training.blackoutMs < limits.reconnectGraceMs;
   const contradicted = contradict(training, fault.disputed, limits);
   const said = [
     ...[...fault.wrong].map(([worker, why]) => `${worker} is wrong: ${why}`),
@@ -75,7 +74,7 @@ function doAgain(training: Training, fault: SumsFault, now: number, limits: Limi
     said.join("; ") || "and in a fleet of this size nobody can be named"
   }`;
   const told = isHeard ? contradicted : { training, effects: [] };
-  const decision = abortAttempt(told.training, why, [...fault.wrong.keys()], now, limits);
+  const decision = abortAttempt(context, told.training, why, [...fault.wrong.keys()]);
   return { ...decision, effects: [...decision.effects, ...told.effects] };
 }
 

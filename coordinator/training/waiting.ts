@@ -1,8 +1,9 @@
 /** Between two attempts: who is there, what they hold, and whether the next attempt can begin or the job has to start again. */
+import type { DecisionContext } from "./state/context.ts";
 import { counted } from "../../shared/counted.ts";
-import { type Limits, recoverWaitMs } from "../../shared/protocol/limits.ts";
+import { recoverWaitMs } from "../../shared/protocol/limits.ts";
 import { type CommitEntry, NO_AUDITS } from "../../shared/protocol/messages.ts";
-import { newLedger } from "./ledger.ts";
+import { newLedger } from "./state/ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./decision.ts";
 import {
   isSameLayout,
@@ -11,25 +12,21 @@ import {
   membersOf,
   readyMembers,
   recoveringMembers,
-} from "./eligibility.ts";
-import { firstExponents } from "./exponents.ts";
-import { gradientBytesOf, isStateStored, NO_HEDGES } from "./state.ts";
-import type { FleetMember, Training } from "./state.ts";
-import type { TrainingPlan } from "./plan.ts";
+} from "./members/eligibility.ts";
+import { firstExponents } from "./state/exponents.ts";
+import { gradientBytesOf, isStateStored, NO_HEDGES } from "./state/training.ts";
+import type { FleetMember } from "./state/fleet_view.ts";
+import type { Training } from "./state/training.ts";
 
 /** In phase `waiting`: agrees on the initial adapter, or begins the next attempt, as soon as there is somebody for it. */
-export function goOn(
-  plan: TrainingPlan,
-  training: Training,
-  now: number,
-  limits: Limits,
-): StepDecision | null {
+export function startAttempt(context: DecisionContext, training: Training): StepDecision | null {
+  const { plan, now, limits } = context;
   const failure = loadFailureOfAll(plan, training);
   if (failure !== null) return failJob(training, failure.code, failure.message, [], failure.param);
-  if (training.committed === null) return agreeOnInitial(plan, training, now);
+  if (training.committed === null) return agreeOnInitial(context, training);
 
   const ready = readyMembers(plan, training);
-  if (ready.length === 0) return nobodyReady(training, now, limits);
+  if (ready.length === 0) return nobodyReady(context, training);
   const recovering = recoveringMembers(plan, training);
   const waitMs = recoverWaitMs(gradientBytesOf(training), limits);
   if (recovering.length > 0 && now - training.since < waitMs) return null;
@@ -52,7 +49,7 @@ export function goOn(
       since: now,
       progressAt: now,
       attemptStartedAt: now,
-      deafMs: 0,
+      blackoutMs: 0,
       hedges: NO_HEDGES,
       exponents: training.exponents ?? firstExponents(plan, training.step, null, tensorCount, limits),
       ...membersOf(training, ready),
@@ -72,7 +69,8 @@ export function goOn(
 }
 
 /** The first loaded worker's initial adapter is the one; all others compute the same from the seed. */
-function agreeOnInitial(plan: TrainingPlan, training: Training, now: number): StepDecision | null {
+function agreeOnInitial(context: DecisionContext, training: Training): StepDecision | null {
+  const { plan, now } = context;
   const loaded = training.fleet.members.flatMap((member) => {
     const job = loadedJob(plan, member);
     return job !== null && job.committed.step === 0 && !member.draining ? [{ member, job }] : [];
@@ -123,7 +121,8 @@ export function initialCommit(
 }
 
 /** Nobody can take part: says so once, and gives up on a state that nobody has any more. */
-function nobodyReady(training: Training, now: number, limits: Limits): StepDecision | null {
+function nobodyReady(context: DecisionContext, training: Training): StepDecision | null {
+  const { now } = context;
   const { fleet, stateLostAt, step } = training;
   if (stateLostAt === null) {
     const reason = fleet.members.length === 0
@@ -137,7 +136,7 @@ function nobodyReady(training: Training, now: number, limits: Limits): StepDecis
       { type: "event", level: "warn", message: sentence(reason) },
     ]);
   }
-  return restartIfLost(training, stateLostAt, now, limits);
+  return restartIfLost(context, training, stateLostAt);
 }
 
 function orToBeReinstated({ quarantined }: Training): string {
@@ -146,11 +145,11 @@ function orToBeReinstated({ quarantined }: Training): string {
 
 /** Fresh workers are there and nobody came back with the state for too long: from an earlier state, or from the start. */
 export function restartIfLost(
+  context: DecisionContext,
   training: Training,
   since: number,
-  now: number,
-  limits: Limits,
 ): StepDecision | null {
+  const { now, limits } = context;
   const { freshAt } = training;
   if (freshAt === null) return null;
   const { step } = training.committed!;

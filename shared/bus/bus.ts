@@ -34,7 +34,7 @@ export interface WorkQueue {
   pull(timeoutMs: number): Promise<WorkItem | null>;
 }
 
-export interface LogEntry {
+export interface StreamEntry {
   readonly sequence: number;
   readonly data: Uint8Array;
 }
@@ -68,7 +68,27 @@ export type BusStatus = "disconnected" | "reconnected";
 /** Hears of what has no caller to throw at: a handler's exception, a right that the broker denies. */
 export type BusErrorHandler = (message: string, thrown: unknown) => void;
 
-export interface Bus {
+/** What the broker keeps: work-queue streams, streams with compare-and-set, leases. */
+export interface BusStore {
+  /** Finds or creates the work-queue stream for these subjects. */
+  ensureQueue(name: string, subjects: readonly string[], options: { ackWaitMs: number }): Promise<void>;
+  deleteQueue(name: string): Promise<void>;
+  /** Stores an item; a second one with the same `id` within two minutes is dropped. */
+  enqueue(subject: string, data: Uint8Array, id: string): Promise<void>;
+  /** Drops all items that wait under a subject (wildcards allowed). */
+  purgeQueue(name: string, subject: string): Promise<void>;
+  openQueue(name: string): Promise<WorkQueue>;
+  /** Finds or creates the stream. */
+  ensureStream(name: string, subject: string): Promise<void>;
+  /** Appends and returns the new sequence; rejects with code `conflict` unless `expectedLast` is the newest. */
+  append(subject: string, data: Uint8Array, expectedLast: number): Promise<number>;
+  readStream(name: string): Promise<readonly StreamEntry[]>;
+  deleteStream(name: string): Promise<void>;
+  /** The lease of this name, or null while another holder has it. */
+  acquireLease(name: string, options: LeaseOptions): Promise<Lease | null>;
+}
+
+export interface Bus extends BusStore {
   /** The largest message that the broker takes, in bytes. */
   readonly maxPayloadBytes: number;
   /**
@@ -83,23 +103,7 @@ export interface Bus {
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
   /** Resolves when everything published so far has reached the broker. */
   flush(): Promise<void>;
-  /** Creates the queue for these subjects or finds it. */
-  ensureQueue(name: string, subjects: readonly string[], options: { ackWaitMs: number }): Promise<void>;
-  deleteQueue(name: string): Promise<void>;
-  /** Stores an item; a second one with the same `id` within two minutes is dropped. */
-  enqueue(subject: string, data: Uint8Array, id: string): Promise<void>;
-  /** Drops all items that wait under a subject (wildcards allowed). */
-  purgeQueue(name: string, subject: string): Promise<void>;
-  openQueue(name: string): Promise<WorkQueue>;
-  /** Creates the log or finds it. */
-  ensureStream(name: string, subject: string): Promise<void>;
-  /** Appends and returns the new sequence; rejects with code `conflict` unless `expectedLast` is the newest. */
-  append(subject: string, data: Uint8Array, expectedLast: number): Promise<number>;
-  readStream(name: string): Promise<readonly LogEntry[]>;
-  deleteStream(name: string): Promise<void>;
-  /** The lease of this name, or null while somebody else has it. */
-  acquireLease(name: string, options: LeaseOptions): Promise<Lease | null>;
-  /** Told when the connection to the broker goes and comes. */
+  /** Called when the connection to the broker is lost or restored. */
   onStatus(handler: (status: BusStatus) => void): void;
   close(): Promise<void>;
 }

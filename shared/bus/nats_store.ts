@@ -5,25 +5,11 @@ import { nanos } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError, messageOf, quote } from "../errors.ts";
-import type { Bus, BusErrorHandler, LogEntry } from "./bus.ts";
+import type { BusErrorHandler, BusStore, StreamEntry } from "./bus.ts";
 import { assertPayload, plainBytes } from "./bus_checks.ts";
 import { isNotFound, isTransient, toLoraFleetError } from "./nats_errors.ts";
 import { acquireNatsLease } from "./nats_lease.ts";
 import { assertQueue, ensureConsumer, openNatsQueue } from "./nats_queue.ts";
-
-type Store = Pick<
-  Bus,
-  | "ensureQueue"
-  | "deleteQueue"
-  | "enqueue"
-  | "purgeQueue"
-  | "openQueue"
-  | "ensureStream"
-  | "append"
-  | "readStream"
-  | "deleteStream"
-  | "acquireLease"
->;
 
 /** Within this time the broker drops a second message with the same id. */
 const DUPLICATE_WINDOW_MS = 120_000;
@@ -44,7 +30,7 @@ export function createNatsStore(
     /** Whether nothing is allowed but to take items from queues. */
     readonly mayOnlyPull: boolean;
   },
-): Store {
+): BusStore {
   const { deadlineMs, maxPayloadBytes, onError, inboxPrefix, mayOnlyPull } = options;
   const js = jetstream(nc);
   let manager: Promise<JetStreamManager> | null = null;
@@ -132,11 +118,11 @@ export function createNatsStore(
     }
   }
 
-  async function readStream(name: string): Promise<readonly LogEntry[]> {
+  async function readStream(name: string): Promise<readonly StreamEntry[]> {
     const attempted = `cannot read the log ${quote(name)}`;
     const { streams } = await manage();
     const { state } = await insist(attempted, () => streams.info(name));
-    const entries: LogEntry[] = [];
+    const entries: StreamEntry[] = [];
     for (let first = state.first_seq; first <= state.last_seq && state.messages > 0; first += READ_WINDOW) {
       const count = Math.min(READ_WINDOW, state.last_seq - first + 1);
       const some = await Promise.all(Array.from(

@@ -1,22 +1,9 @@
 /** Work queues and logs of the broker in memory: what JetStream does for `nats_bus.ts`, in plain data and the clock's time. */
 import type { Clock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
-import type { Bus, LogEntry, WorkItem } from "../bus/bus.ts";
+import type { BusStore, StreamEntry, WorkItem } from "../bus/bus.ts";
 import { assertPayload } from "../bus/bus_checks.ts";
 import { subjectMatches } from "./subject_tree.ts";
-
-type Store = Pick<
-  Bus,
-  | "ensureQueue"
-  | "deleteQueue"
-  | "enqueue"
-  | "purgeQueue"
-  | "openQueue"
-  | "ensureStream"
-  | "append"
-  | "readStream"
-  | "deleteStream"
->;
 
 /** What a client's calls depend on. */
 interface Client {
@@ -49,7 +36,7 @@ interface Queue {
 
 interface Log {
   subject: string;
-  readonly entries: LogEntry[];
+  readonly entries: StreamEntry[];
 }
 
 /** A reason of its own for each abort would cost a stack trace. */
@@ -57,7 +44,7 @@ const HANDLED = new LoraFleetError("aborted", "the item or the pull is done with
 
 const DUPLICATE_WINDOW_MS = 120_000;
 
-export function createMemoryStore(clock: Clock): { client(client: Client): Store } {
+export function createMemoryStore(clock: Clock): { client(client: Client): Omit<BusStore, "acquireLease"> } {
   const queues = new Map<string, Queue>();
   const logs = new Map<string, Log>();
 
@@ -200,7 +187,7 @@ export function createMemoryStore(clock: Clock): { client(client: Client): Store
     return log.entries.push({ sequence: last + 1, data: data.slice() });
   }
 
-  function client(client: Client): Store {
+  function client(client: Client): Omit<BusStore, "acquireLease"> {
     /** Every call resolves or rejects; none throws. */
     const run = <T>(attempted: string, action: () => T): Promise<T> =>
       new Promise((resolve) => {

@@ -16,8 +16,6 @@ export const FOLDER_IMPORTS: readonly string[] = [];
 
 /** Folders with more entries than levels.ts allows, and how many they have. */
 export const CROWDED_FOLDERS: Readonly<Record<string, number>> = {
-  "coordinator/planning": 25,
-  "coordinator/training": 23,
   "tests/differential": 22,
   "tests/golden": 35,
 };

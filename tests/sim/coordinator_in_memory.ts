@@ -2,7 +2,8 @@
 import type { ArtifactStore } from "../../coordinator/storage/artifact_store.ts";
 import type { JobObserver, StepReport, WorkerView } from "../../coordinator/fleet/fleet.ts";
 import type { PlannedJob } from "../../coordinator/planning/planned_job.ts";
-import { createFleet, type FleetOptions, type RunningFleet } from "../../coordinator/fleet/fleet_over_bus.ts";
+import { createFleet, type RunningFleet } from "../../coordinator/fleet/over_bus/fleet_over_bus.ts";
+import type { FleetOptions } from "../../coordinator/fleet/over_bus/fleet_context.ts";
 import { createMemoryQuarantineStore } from "../../coordinator/access/quarantines.ts";
 import type { MemoryBroker } from "../../shared/testing/memory_bus.ts";
 import type { Clock } from "../../shared/clock.ts";

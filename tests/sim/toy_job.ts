@@ -1,6 +1,6 @@
 /** A job for the toy engine: small, and with a result that depends on every micro-batch having been counted once. */
 import type { PlannedJob } from "../../coordinator/planning/planned_job.ts";
-import { localPlanOf } from "../../coordinator/planning/local_plan.ts";
+import { localPlanOf } from "../../coordinator/planning/schedule/local_plan.ts";
 import type { z } from "zod";
 import { parseJobRequest } from "../../coordinator/job_request/parse.ts";
 import { type fleetSchema } from "../../shared/job/job_spec.ts";

@@ -1,0 +1,77 @@
+/** Serves the rows of inner loops to the workers that compute them, one micro-batch at a time. */
+import type { Bus, Subscription } from "../../../shared/bus/bus.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../../../shared/protocol/messages.ts";
+import type { MicroBatch } from "../../../shared/data/packing/micro_batch.ts";
+import { ANY, rowsSubject } from "../../../shared/protocol/subjects.ts";
+import type { PlannedJob } from "../../planning/planned_job.ts";
+import type { FloodGuard } from "../flood_guard.ts";
+import { listenToWorkers } from "../listen.ts";
+import { type LocalPlan, placeOfNumber } from "../../planning/schedule/local_plan.ts";
+
+/** Data steps whose micro-batches are cached: each worker goes through its own in order. */
+const KEPT_DATA_STEPS = 32;
+
+export interface RowsServerOptions {
+  readonly bus: Bus;
+  readonly job: PlannedJob;
+  readonly local: LocalPlan;
+  readonly startId: string;
+  /** Whether a member of the current attempt sent the request. */
+  readonly isCurrent: (request: RowsRequest) => boolean;
+  /** The rows do not fit into a message. */
+  readonly onUnanswerable: (request: RowsRequest, thrown: unknown) => void;
+  readonly guard: FloodGuard;
+}
+
+export function serveRows(options: RowsServerOptions): Subscription {
+  const { bus, job, local, startId, isCurrent, onUnanswerable, guard } = options;
+  const { training } = job.spec;
+  const kept = new Map<number, readonly MicroBatch[]>();
+
+  function batchesOf(dataStep: number): readonly MicroBatch[] {
+    const batches = kept.get(dataStep) ?? job.microBatchesOf(dataStep);
+    // The newest is the last in the map's order.
+    kept.delete(dataStep);
+    kept.set(dataStep, batches);
+    if (kept.size > KEPT_DATA_STEPS) kept.delete(kept.keys().next().value!);
+    return batches;
+  }
+
+  function batchOf(request: RowsRequest): MicroBatch {
+    const { dataStep, index } = placeOfNumber(request.number, training);
+    const batch = dataStep <= local.totalDataSteps ? batchesOf(dataStep)[index] : undefined;
+    if (batch !== undefined) return batch;
+    throw new LoraFleetError(
+      "corrupt",
+      `${request.worker} asks for micro-batch ${request.number} of ${job.id}, which has ` +
+        `${local.totalDataSteps} data steps of up to ${training.gradient_accumulation_steps}`,
+    );
+  }
+
+  return listenToWorkers(bus, {
+    subject: rowsSubject(job.id, ANY),
+    schema: rowsRequestSchema,
+    what: "request for rows",
+    handle: ({ payload, respond }) => {
+      if (!isCurrent(payload)) return;
+      const { step, attempt, index, number } = payload;
+      const header = {
+        jobId: job.id,
+        startId,
+        specHash: job.specHash,
+        step,
+        attempt,
+        index,
+        number,
+        audit: false,
+      };
+      const item = encodeWorkItem(header, batchOf(payload));
+      try {
+        respond(item);
+      } catch (thrown) {
+        onUnanswerable(payload, thrown);
+      }
+    },
+  }, guard);
+}

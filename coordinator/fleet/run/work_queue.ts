@@ -1,0 +1,65 @@
+/** A run's work queue at the broker: one item per micro-batch, or per inner loop with local steps. */
+import { messageOf } from "../../../shared/errors.ts";
+import * as subjects from "../../../shared/protocol/subjects.ts";
+import type { StepEffect } from "../../training/state/effects.ts";
+import { isCurrent, type RunContext } from "./run_context.ts";
+
+interface QueuedItems
+  extends Pick<Extract<StepEffect, { type: "requeue" }>, "step" | "attempt" | "time" | "purge"> {
+  /** Null: the whole attempt. */
+  readonly indices: readonly number[] | null;
+}
+
+/**
+ * Enqueues items of an attempt. A broker that does not store them costs time but no attempt: the items of a repeated call have
+ * the same ids.
+ */
+export async function enqueueItems(
+  run: RunContext,
+  { step, attempt, indices, time, purge }: QueuedItems,
+): Promise<void> {
+  const { bus, job, patience, items } = run;
+  const suffix = time === 0 ? "" : `.${time}`;
+  const put = async () => {
+    if (purge) await bus.purgeQueue(subjects.workQueueName(job.id), subjects.allWorkSubject(job.id));
+    await Promise.all(
+      (indices ?? items(step).keys().toArray()).map((index) =>
+        enqueueItem(run, step, attempt, index, suffix)
+      ),
+    );
+  };
+  try {
+    await patience.insist(put, () => !isCurrent(run, step, attempt));
+  } catch (thrown) {
+    const reason = `its micro-batches could not be put on the queue: ${messageOf(thrown)}`;
+    run.apply({ type: "notQueued", step, attempt, reason });
+  }
+}
+
+async function enqueueItem(
+  run: RunContext,
+  step: number,
+  attempt: number,
+  index: number,
+  suffix: string,
+): Promise<void> {
+  if (!isCurrent(run, step, attempt)) return;
+  const { bus, job, startId } = run;
+  await bus.enqueue(
+    subjects.workSubject(job.id, step, attempt),
+    encodeItem(run, step, attempt, index),
+    `${startId}.${subjects.workItemId(job.id, step, attempt, index)}${suffix}`,
+  );
+}
+
+/** An item's bytes on the queue. */
+export function encodeItem(
+  { job, startId, plan, items }: RunContext,
+  step: number,
+  attempt: number,
+  index: number,
+): Uint8Array {
+  const { number, encode } = items(step)[index]!;
+  const audit = plan.isAudited(step, index);
+  return encode({ jobId: job.id, startId, specHash: job.specHash, step, attempt, index, number, audit });
+}

@@ -1,0 +1,134 @@
+/** From packed rows to the job that the fleet trains. Pure: the plan of a job is the same after every restart. */
+import { linesOf, toMicroBatch } from "../../shared/data/packing/packing.ts";
+import { type JobSpec, specHash } from "../../shared/job/job_spec.ts";
+import type { ModelManifest } from "../../shared/model/model_manifest.ts";
+import { numbersOf } from "../../shared/protocol/messages.ts";
+import type { PlannedJob } from "./planned_job.ts";
+import {
+  longestDocumentOf,
+  type PackedRows,
+  rowAt,
+  rowCountOf,
+  rowLengthsOf,
+} from "./preparation/packed_rows.ts";
+import {
+  firstNumberOf,
+  type LocalPlan,
+  localPlanOf,
+  outerCheckpointSteps,
+  placeOfNumber,
+} from "./schedule/local_plan.ts";
+import { checkpointSteps, planShards, type ShardPlan } from "./schedule/shard_plan.ts";
+
+export interface PlanJobOptions {
+  readonly id: string;
+  readonly spec: JobSpec;
+  readonly model: ModelManifest;
+  readonly modelFolder: string;
+  readonly rows: PackedRows;
+  /** Of the dataset's file. */
+  readonly datasetSha256: string;
+}
+
+export interface PlannedSteps {
+  readonly plan: ShardPlan;
+  readonly local: LocalPlan | null;
+  /** With local steps: outer ones. */
+  readonly totalSteps: number;
+}
+
+/** Pure, and at once however many steps there are: all that the number of rows decides. */
+export function planSteps({ training, ...spec }: JobSpec, rowCount: number): PlannedSteps {
+  const plan = planShards({
+    rowCount,
+    epochs: training.num_train_epochs,
+    rowsPerMicroBatch: training.per_device_train_batch_size,
+    microBatchesPerStep: training.gradient_accumulation_steps,
+    seed: spec.seed,
+    maxSteps: training.max_steps,
+    shuffle: spec.dataset.shuffle,
+  });
+  const local = localPlanOf({ training, ...spec }, plan.totalSteps, plan.microBatchCountOf);
+  return { plan, local, totalSteps: local?.totalSteps ?? plan.totalSteps };
+}
+
+/** Pure: the plan of a job is the same after every restart. Takes time for the rows, none for the steps. */
+export function planJob(options: PlanJobOptions): PlannedJob {
+  const { id, spec, model, modelFolder, rows, datasetSha256 } = options;
+  const { training } = spec;
+  const { plan, local, totalSteps } = planSteps(spec, rowCountOf(rows));
+  const lengths = rowLengthsOf(rows);
+  const saves = checkpointSteps(plan, training);
+  return {
+    id,
+    spec,
+    specHash: specHash(spec, { datasetSha256, modelHash: model.hash }),
+    model,
+    modelFolder,
+    totalSteps,
+    checkpointSteps: local === null ? saves : outerCheckpointSteps(saves, local),
+    maxTokensPerMicroBatch: largestMicroBatch(plan, lengths, spec),
+    maxPositions: longestDocumentOf(rows),
+    epochsAfter: (step) => plan.epochsAfter(local?.dataStepsOf(step).last ?? step),
+    microBatchesOf: (step) =>
+      plan.microBatchesOf(step).map((indices) => toMicroBatch(indices.map((index) => rowAt(rows, index)))),
+    tokensThrough: tokenCounter(plan, lengths),
+    linesOf: (step, index) => {
+      const numbers = local === null
+        ? [firstNumberOf(step, training) + index]
+        : numbersOf(local.innerLoopsOf(step)[index]!);
+      return linesOf(numbers.flatMap((number) => {
+        const { dataStep, index } = placeOfNumber(number, training);
+        return plan.microBatchesOf(dataStep)[index]!.map((row) => rowAt(rows, row));
+      }));
+    },
+    local,
+  };
+}
+
+/** Rows that are looked at for the exact size of the largest micro-batch: some ten milliseconds. */
+const MAX_EXAMINED_ROWS = 2 ** 17;
+
+/**
+ * Buffers are sized by it: the most tokens of any micro-batch that the plan holds. Of a plan with too many to look at each, the
+ * tokens of as many of the longest rows, which none exceeds.
+ */
+function largestMicroBatch(
+  plan: ShardPlan,
+  lengths: Uint32Array,
+  { training: { per_device_train_batch_size: rowsEach, gradient_accumulation_steps: microBatches }, dataset }:
+    JobSpec,
+): number {
+  if (rowsEach === 1) return lengths.reduce((max, length) => Math.max(max, length), 0);
+  // Without a new order for each epoch all are like the first.
+  const steps = dataset.shuffle ? plan.totalSteps : Math.min(plan.totalSteps, plan.stepsPerEpoch);
+  if (steps * Math.min(rowsEach * microBatches, lengths.length) > MAX_EXAMINED_ROWS) {
+    return lengths.toSorted().subarray(-rowsEach).reduce((sum, length) => sum + length, 0);
+  }
+  let largest = 0;
+  for (let step = 1; step <= steps; step++) {
+    for (const indices of plan.microBatchesOf(step)) {
+      largest = Math.max(largest, indices.reduce((sum, index) => sum + lengths[index]!, 0));
+    }
+  }
+  return largest;
+}
+
+/** Of data steps from the first on: whole epochs are alike, and of the last one the sums along its order are kept. */
+function tokenCounter(plan: ShardPlan, lengths: Uint32Array): (dataStep: number) => number {
+  const ofEpoch = lengths.reduce((sum, length) => sum + length, 0);
+  let kept: { readonly epoch: number; readonly sums: Float64Array } | null = null;
+  const sumsOf = (epoch: number): Float64Array => {
+    if (kept?.epoch !== epoch) {
+      const sums = new Float64Array(lengths.length + 1);
+      plan.orderOf(epoch).forEach((row, at) => sums[at + 1] = sums[at]! + lengths[row]!);
+      kept = { epoch, sums };
+    }
+    return kept.sums;
+  };
+  return (dataStep) => {
+    if (dataStep === 0) return 0;
+    const epoch = plan.epochOf(dataStep);
+    return epoch * ofEpoch + sumsOf(epoch)[plan.rowsDoneAfter(dataStep)]!;
+  };
+}

@@ -1,0 +1,169 @@
+/**
+ * Prepared rows from the cache, or from a preparation in a process of its own. At most two processes run at a time, and one per
+ * key. The event loop is never blocked for long, however large the dataset is.
+ */
+import type { Clock } from "../../../shared/clock.ts";
+import { isDiskFull } from "../../../shared/disk_errors.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import type { JobSpec } from "../../../shared/job/job_spec.ts";
+import type { Attempts } from "./attempts.ts";
+import type { PrepareRequest } from "./prepare_request.ts";
+import type { runPreparationChild } from "./preparation_child.ts";
+import type { PreparedCache } from "./prepared_cache.ts";
+import { createKeyedTurns, createTurns, type TakeTurn, type Turns } from "./turns.ts";
+
+/** More would take memory from the coordinator, and cores from a worker beside it. */
+const MAX_PROCESSES = 2;
+/** Shows a user who waits for minutes that the preparation goes on. */
+const PROGRESS_EVENT_MS = 10_000;
+/** A coordinator that has ended this often while it prepared a job does not try again; once may be a coincidence. */
+const MAX_ENDS = 2;
+const FULL_DISK_PAUSE_MS = 5000;
+/** The oldest are forgotten. */
+const MAX_REFUSALS = 1000;
+
+export interface PreparationOptions {
+  readonly cache: PreparedCache;
+  readonly attempts: Attempts;
+  readonly clock: Clock;
+  readonly run: typeof runPreparationChild;
+  readonly checkModel: (spec: JobSpec, folder: string) => Promise<unknown>;
+}
+
+export interface Preparations extends PreparationOptions {
+  readonly turnOf: (key: string) => TakeTurn;
+  readonly processes: Turns;
+  /** By key: the same file is refused for the same reason without a new preparation. */
+  readonly refusals: Map<string, LoraFleetError>;
+}
+
+export function createPreparations(options: PreparationOptions): Preparations {
+  return {
+    ...options,
+    turnOf: createKeyedTurns(),
+    processes: createTurns(MAX_PROCESSES),
+    refusals: new Map(),
+  };
+}
+
+/**
+ * The result of `find`, which looks a key up in the cache, after a preparation if it finds nothing.
+ * @param isUrgent whether the preparation goes before all that are not urgent
+ */
+export async function findPrepared<T>(
+  preparations: Preparations,
+  request: PrepareRequest,
+  key: string,
+  isUrgent: boolean,
+  find: () => Promise<T | null>,
+): Promise<T> {
+  const { turnOf, attempts, checkModel, refusals } = preparations;
+  const { id, spec, model, signal } = request;
+  const endTurn = await turnOf(key)(signal);
+  try {
+    if (await attempts.begin(id) >= MAX_ENDS) {
+      throw new Error(
+        `the coordinator has ended ${MAX_ENDS} times while it prepared this job's data, and does not try it again; see its ` +
+          `log for the reason, and create the job anew once that is mended`,
+      );
+    }
+    const known = await find();
+    if (known !== null) {
+      await checkModel(spec, model.folder);
+      return known;
+    }
+    const refusal = refusals.get(key);
+    if (refusal !== undefined) throw refusal;
+    await prepareInProcess(preparations, request, key, isUrgent);
+    const made = await find();
+    if (made !== null) return made;
+    throw new LoraFleetError(
+      "storage",
+      "the prepared rows of the dataset were lost as soon as they were written",
+    );
+  } finally {
+    await attempts.end(id);
+    endTurn();
+  }
+}
+
+async function prepareInProcess(
+  preparations: Preparations,
+  request: PrepareRequest,
+  key: string,
+  isUrgent: boolean,
+): Promise<void> {
+  const { processes, cache, clock, run } = preparations;
+  const { spec, model, trainingFile, trainingFilePath, signal } = request;
+  const end = await (isUrgent ? processes.urgent : processes.next)(signal);
+  try {
+    const preparation = {
+      ...{ spec, trainingFilePath, key },
+      modelFolder: model.folder,
+      fileSha256: trainingFile.sha256,
+      outputPath: cache.pathOf(key),
+    };
+    const onProgress = progressEvents(request, clock);
+    const work = () => run(preparation, { clock, signal, onProgress });
+    await whileDiskIsFull(preparations, request, key, work);
+    await cache.trim(key);
+  } catch (thrown) {
+    if (isRefusal(thrown)) rememberRefusal(preparations, key, thrown);
+    throw thrown;
+  } finally {
+    end();
+  }
+}
+
+function progressEvents(
+  { event, signal, trainingFile }: PrepareRequest,
+  clock: Clock,
+): (bytes: number) => void {
+  let reportedAt = clock.now();
+  return (bytes) => {
+    if (clock.now() - reportedAt < PROGRESS_EVENT_MS || signal.aborted) return;
+    reportedAt = clock.now();
+    const percent = Math.floor(100 * bytes / Math.max(1, trainingFile.size));
+    event(
+      "info",
+      `Preparing the data: ${bytes} of ${trainingFile.size} bytes are tokenised (${percent}%).`,
+      { bytes, total_bytes: trainingFile.size },
+    );
+  };
+}
+
+/** Waits for others to make space, which it takes from the cache first. */
+async function whileDiskIsFull(
+  { cache, clock }: Preparations,
+  { event, signal }: PrepareRequest,
+  key: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await work();
+    } catch (thrown) {
+      if (!isFullDisk(thrown)) throw thrown;
+      if (attempt === 2) {
+        event("warn", "The disk has no space for the prepared data: the job waits until there is some.");
+      }
+      // Without a pause after the first time: the cache may have held enough.
+      if (attempt > 1) await clock.sleep(FULL_DISK_PAUSE_MS, signal);
+      await cache.clear(key);
+    }
+  }
+}
+
+/** A fault of file and settings, which recurs. The base model is checked for each job anew. */
+function isRefusal(thrown: unknown): thrown is LoraFleetError {
+  return thrown instanceof LoraFleetError && thrown.code === "invalid_dataset";
+}
+
+function rememberRefusal({ refusals }: Preparations, key: string, refusal: LoraFleetError): void {
+  refusals.set(key, refusal);
+  if (refusals.size > MAX_REFUSALS) refusals.delete(refusals.keys().next().value!);
+}
+
+function isFullDisk(thrown: unknown): boolean {
+  return thrown instanceof LoraFleetError && thrown.code === "storage" && isDiskFull(thrown);
+}

@@ -1,0 +1,94 @@
+/**
+ * A dataset's packed rows as a few flat arrays. A job may have millions of rows: as objects they would cost ten times their
+ * bytes and keep the garbage collector busy while steps are planned.
+ */
+import type { Example } from "../../../shared/data/packing/example.ts";
+import type { PackedRow } from "../../../shared/data/packing/packing.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+
+/** D documents in R rows, T tokens in all. Each `…Starts` has one entry more than there are items, for the end. */
+export interface PackedRows {
+  /** Token ids of all documents, end to end, in the order of their rows [T]. */
+  readonly tokens: Uint32Array;
+  /** As `Example.trained` [T]. */
+  readonly completionMask: Uint8Array;
+  /** Index in `tokens` of each document's first token [D + 1]. */
+  readonly documentStarts: Uint32Array;
+  /** Index of each row's first document [R + 1]. */
+  readonly rowStarts: Uint32Array;
+  /** Lines of the training file that documents were made of, from 1, document by document. */
+  readonly lines: Uint32Array;
+  /** Index in `lines` of each document's first line [D + 1]. */
+  readonly lineStarts: Uint32Array;
+}
+
+/** Throws a `LoraFleetError` with code `invalid_dataset` for more tokens than 32 bits can count. */
+export function flattenRows(rows: readonly PackedRow[]): PackedRows {
+  const documents = rows.flatMap((row) => row.documents);
+  const documentStarts = startsOf(documents, ({ tokens }) => tokens.length);
+  const lineStarts = startsOf(documents, ({ lines = [] }) => lines.length);
+  const tokens = new Uint32Array(documentStarts.at(-1)!);
+  const completionMask = new Uint8Array(tokens.length);
+  const lines = new Uint32Array(lineStarts.at(-1)!);
+  documents.forEach((document, index) => {
+    tokens.set(document.tokens, documentStarts[index]!);
+    completionMask.set(document.completionMask, documentStarts[index]!);
+    lines.set(document.lines ?? [], lineStarts[index]!);
+  });
+  const rowStarts = startsOf(rows, (row) => row.documents.length);
+  return { tokens, completionMask, documentStarts, rowStarts, lines, lineStarts };
+}
+
+function startsOf<T>(items: readonly T[], sizeOf: (item: T) => number): Uint32Array {
+  const starts = new Uint32Array(items.length + 1);
+  let at = 0;
+  items.forEach((item, index) => {
+    at += sizeOf(item);
+    if (at > 0xffff_ffff) {
+      throw new LoraFleetError(
+        "invalid_dataset",
+        `the dataset has more than ${0xffff_ffff} tokens; split the training file and train on one part after the other`,
+        { param: "training_file" },
+      );
+    }
+    starts[index + 1] = at;
+  });
+  return starts;
+}
+
+export function rowCountOf({ rowStarts }: PackedRows): number {
+  return rowStarts.length - 1;
+}
+
+/** Tokens of each row [R]. */
+export function rowLengthsOf({ rowStarts, documentStarts }: PackedRows): Uint32Array {
+  const lengths = new Uint32Array(rowStarts.length - 1);
+  for (let row = 0; row < lengths.length; row++) {
+    lengths[row] = documentStarts[rowStarts[row + 1]!]! - documentStarts[rowStarts[row]!]!;
+  }
+  return lengths;
+}
+
+/** Tokens of the longest document. */
+export function longestDocumentOf({ documentStarts }: PackedRows): number {
+  let longest = 0;
+  for (let document = 1; document < documentStarts.length; document++) {
+    longest = Math.max(longest, documentStarts[document]! - documentStarts[document - 1]!);
+  }
+  return longest;
+}
+
+/** One row, whose arrays are views of the dataset's. */
+export function rowAt(rows: PackedRows, row: number): PackedRow {
+  const { tokens, completionMask, documentStarts, rowStarts, lines, lineStarts } = rows;
+  const documents: Example[] = [];
+  for (let document = rowStarts[row]!; document < rowStarts[row + 1]!; document++) {
+    const [from, to] = [documentStarts[document]!, documentStarts[document + 1]!];
+    documents.push({
+      tokens: tokens.subarray(from, to),
+      completionMask: completionMask.subarray(from, to),
+      lines: [...lines.subarray(lineStarts[document]!, lineStarts[document + 1]!)],
+    });
+  }
+  return { documents };
+}

@@ -1,0 +1,157 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { systemClock } from "../../../shared/clock.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { parseJobRequest } from "../../job_request/parse.ts";
+import { sha256Of } from "../../storage/streamed_file.ts";
+import { type PreparationChildOptions, runPreparationChild } from "./preparation_child.ts";
+import { runHere } from "./preparation_fixture.ts";
+import { openPreparedCache } from "./prepared_cache.ts";
+
+const MODEL = fromFileUrl(new URL("../../../deploy/demo/assets/base", import.meta.url));
+const TRAIN = fromFileUrl(new URL("../../../deploy/demo/assets/train.jsonl", import.meta.url));
+const patient = new AbortController().signal;
+
+async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function requestFor(
+  folder: string,
+  trainingFilePath: string,
+  dataset: object = {},
+  outputPath = `${folder}/out.rows`,
+) {
+  return {
+    spec: parseJobRequest({ model: "base", training_file: "file-1", dataset }).spec,
+    ...{ modelFolder: MODEL, trainingFilePath, outputPath, key: "k" },
+    fileSha256: sha256Of(await Deno.readFile(trainingFilePath)),
+  };
+}
+
+async function rowsFile(folder: string, text: string): Promise<string> {
+  await Deno.writeTextFile(`${folder}/train.jsonl`, JSON.stringify({ text }) + "\n");
+  return `${folder}/train.jsonl`;
+}
+
+const run = async (
+  folder: string,
+  path: string,
+  dataset: object,
+  options: Partial<PreparationChildOptions> = {},
+) =>
+  await runPreparationChild(await requestFor(folder, path, dataset), {
+    ...{ clock: systemClock, signal: patient, onProgress: () => {} },
+    ...options,
+  });
+
+/** A program in place of the preparation's. */
+async function scripted(folder: string, code: string): Promise<URL> {
+  await Deno.writeTextFile(`${folder}/script.ts`, code);
+  return new URL(`file://${folder}/script.ts`);
+}
+
+Deno.test("a process prepares what this one would, to the byte", () =>
+  withFolder(async (folder) => {
+    const comma = `${folder}/a,b`;
+    await openPreparedCache({ folder: comma, clock: systemClock });
+    const options = { clock: systemClock, signal: patient, onProgress: () => {} };
+    const inChild = await requestFor(folder, TRAIN, { max_seq_length: 64 }, `${comma}/child.rows`);
+    await runPreparationChild(inChild, options);
+    await runHere({ ...inChild, outputPath: `${comma}/here.rows` }, options);
+    assertEquals(await Deno.readFile(`${comma}/child.rows`), await Deno.readFile(`${comma}/here.rows`));
+  }));
+
+Deno.test("what the preparation throws comes across, with code and field", () =>
+  withFolder(async (folder) => {
+    const path = await rowsFile(folder, "a ".repeat(1000));
+    const error = await assertRejects(
+      () => run(folder, path, { max_seq_length: 16 }),
+      LoraFleetError,
+      "1 of 1 rows",
+    );
+    assertEquals([error.code, error.param], ["invalid_dataset", "dataset.max_seq_length"]);
+  }));
+
+Deno.test("a cancelled preparation ends at once, in the middle of a row of megabytes", () =>
+  withFolder(async (folder) => {
+    const path = await rowsFile(folder, "a".repeat(3_000_000));
+    const cancelled = new AbortController();
+    const reason = new LoraFleetError("aborted", "cancelled");
+    const running = run(folder, path, { packing_strategy: "wrapped" }, { signal: cancelled.signal });
+    await systemClock.sleep(800);
+    const abortedAt = performance.now();
+    cancelled.abort(reason);
+    assertEquals(await running.catch((thrown) => thrown), reason);
+    assert(performance.now() - abortedAt < 500);
+  }));
+
+Deno.test("a process that runs out of memory is a failure with its reason, and nobody else's end", () =>
+  withFolder(async (folder) => {
+    const script = await scripted(
+      folder,
+      "const kept = []; while (true) kept.push({ at: kept.length, text: String(Math.random()) });",
+    );
+    const error = await assertRejects(
+      () => run(folder, TRAIN, {}, { script, maxHeapMib: 64 }),
+      LoraFleetError,
+      "more memory",
+    );
+    assertEquals([error.code, error.param], ["does_not_fit", "training_file"]);
+  }));
+
+Deno.test("a process that the system kills is a failure with its reason", () =>
+  withFolder(async (folder) => {
+    const script = await scripted(
+      folder,
+      `import process from "node:process"; process.kill(process.pid, "SIGKILL");`,
+    );
+    const error = await assertRejects(
+      () => run(folder, TRAIN, {}, { script }),
+      LoraFleetError,
+      "the system has ended its process",
+    );
+    assertEquals(error.code, "does_not_fit");
+  }));
+
+Deno.test("a process that makes no progress is ended", () =>
+  withFolder(async (folder) => {
+    const script = await scripted(folder, "while (true);");
+    const error = await assertRejects(
+      () => run(folder, TRAIN, {}, { script, stallMs: 300 }),
+      LoraFleetError,
+      "standstill",
+    );
+    assertEquals([error.code, error.param], ["timeout", "training_file"]);
+  }));
+
+Deno.test("a defect is no user's fault: it is told with what the process said", () =>
+  withFolder(async (folder) => {
+    const script = await scripted(folder, `throw new TypeError("of ours")`);
+    const error = await assertRejects(() => run(folder, TRAIN, {}, { script }), Error, "exit code 1");
+    assert(!(error instanceof LoraFleetError));
+    assert(error.stack!.includes("of ours"), error.stack);
+    const told = await scripted(
+      folder,
+      `console.log(JSON.stringify({ type: "failed", failure: { code: null, message: "of ours", param: null, stack: "at x" } }))`,
+    );
+    const defect = await assertRejects(() => run(folder, TRAIN, {}, { script: told }), Error, "of ours");
+    assertEquals(defect.stack, "at x");
+  }));
+
+Deno.test("a process whose coordinator is gone ends by itself", () =>
+  withFolder(async (folder) => {
+    const script = fromFileUrl(new URL("./preparation_process.ts", import.meta.url));
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-q", "--no-check", "--allow-read", "--allow-sys", script],
+      ...{ stdin: "piped", stdout: "null", stderr: "null" } as const,
+    }).spawn();
+    await child.stdin.close();
+    assertEquals((await child.status).code, 1);
+    assertEquals([...Deno.readDirSync(folder)], []);
+  }));

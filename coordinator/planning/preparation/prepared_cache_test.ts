@@ -1,0 +1,119 @@
+import { assert, assertEquals } from "@std/assert";
+import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
+import { flattenRows, rowAt } from "./packed_rows.ts";
+import { openPreparedCache, type PreparedCache, writePrepared } from "./prepared_cache.ts";
+import type { PreparedRows } from "./prepared_file.ts";
+
+const document = (length: number) => ({
+  tokens: Uint32Array.from({ length }, (_, i) => 7 * i),
+  completionMask: Uint8Array.from({ length }, (_, i) => i % 2),
+  lines: [length, length + 1],
+});
+const prepared: PreparedRows = {
+  rows: flattenRows([{ documents: [document(3), document(5)] }, { documents: [document(2)] }]),
+  report: {
+    ...{ exampleCount: 3, rowCount: 2, tokenCount: 10, trainedTokenCount: 4, truncatedRowCount: 0 },
+    ...{ longestDocument: 5, packingEfficiency: 0.625, warnings: ["Mind the gap."] },
+  },
+};
+
+async function withCache(
+  body: (cache: PreparedCache, folder: string, advance: (ms: number) => Promise<void>) => Promise<void>,
+  maxBytes?: number,
+): Promise<void> {
+  const folder = `${await Deno.makeTempDir()}/prepared`;
+  const clock = createFakeClock();
+  try {
+    const cache = await openPreparedCache({ folder, clock, ...maxBytes === undefined ? {} : { maxBytes } });
+    await body(cache, folder, (ms) => clock.advance(ms));
+  } finally {
+    await Deno.remove(folder.slice(0, folder.lastIndexOf("/")), { recursive: true });
+  }
+}
+
+Deno.test("prepared rows come back as they were, and their report alone", () =>
+  withCache(async (cache) => {
+    assertEquals([await cache.report("k"), await cache.load("k")], [null, null]);
+    await writePrepared(cache.pathOf("k"), "k", prepared);
+    assertEquals(await cache.report("k"), prepared.report);
+    const loaded = (await cache.load("k"))!;
+    assertEquals(loaded, prepared);
+    assertEquals(rowAt(loaded.rows, 1).documents, [document(2)]);
+  }));
+
+Deno.test(
+  "only their owner reads them",
+  { ignore: Deno.build.os === "windows" },
+  () =>
+    withCache(async (cache, folder) => {
+      await writePrepared(cache.pathOf("k"), "k", prepared);
+      const modeOf = async (path: string) => ((await Deno.stat(path)).mode! & 0o777).toString(8);
+      assertEquals([await modeOf(folder), await modeOf(cache.pathOf("k"))], ["700", "600"]);
+    }),
+);
+
+Deno.test("a file that is damaged anywhere, cut, longer, or of another key counts as absent, and goes", () =>
+  withCache(async (cache) => {
+    const path = cache.pathOf("k");
+    await writePrepared(path, "k", prepared);
+    const whole = await Deno.readFile(path);
+    const spoilt = [
+      ...Array.from({ length: whole.length }, (_, at) => {
+        const bytes = whole.slice();
+        bytes[at]! ^= 1;
+        return bytes;
+      }),
+      whole.subarray(0, -1),
+      whole.subarray(0, 20),
+      new Uint8Array([...whole, 0]),
+      new Uint8Array(),
+      new Uint8Array(100).fill(255),
+    ];
+    for (const bytes of spoilt) {
+      await Deno.writeFile(path, bytes);
+      assertEquals(await cache.load("k"), null);
+      await assertGone(path);
+    }
+    await Deno.writeFile(path, whole.with(20, whole[20]! ^ 1));
+    assertEquals(await cache.report("k"), null);
+    await writePrepared(path, "other", prepared);
+    assertEquals([await cache.report("k"), await cache.load("k")], [null, null]);
+  }));
+
+Deno.test("what was not used for longest goes first, and never what was just made", async () => {
+  let size = 0;
+  await withCache(async (cache) => {
+    await writePrepared(cache.pathOf("a"), "a", prepared);
+    size = (await Deno.stat(cache.pathOf("a"))).size;
+  });
+  await withCache(async (cache, _folder, advance) => {
+    for (const key of ["a", "b", "c"]) {
+      await writePrepared(cache.pathOf(key), key, prepared);
+      await cache.load(key);
+      await advance(10_000);
+    }
+    await cache.load("a");
+    await cache.trim("c");
+    const there = await Promise.all(["a", "b", "c"].map(async (key) => await cache.report(key) !== null));
+    assertEquals(there, [true, false, true]);
+    await cache.clear("a");
+    assertEquals([await cache.report("a") !== null, await cache.report("c") !== null], [true, false]);
+  }, 2 * size);
+  await withCache(async (cache) => {
+    await writePrepared(cache.pathOf("a"), "a", prepared);
+    await cache.trim("a");
+    assert(await cache.report("a") !== null, "larger than the bound, and the only one");
+  }, 1);
+});
+
+Deno.test("what an earlier process left half-written goes when the cache is opened", () =>
+  withCache(async (_cache, folder) => {
+    const part = `${folder}/x.rows.1234.part`;
+    await Deno.writeTextFile(part, "half");
+    await openPreparedCache({ folder, clock: createFakeClock() });
+    await assertGone(part);
+  }));
+
+async function assertGone(path: string): Promise<void> {
+  assertEquals(await Deno.stat(path).then(() => "there", () => "gone"), "gone");
+}

@@ -1,0 +1,47 @@
+/** The learning rate of each step, as transformers' schedules compute it (transformers/optimization.py). */
+import { LoraFleetError } from "../../../shared/errors.ts";
+import type { TrainingSpec } from "../../../shared/job/job_spec_schema.ts";
+
+export type ScheduleSpec = Pick<
+  TrainingSpec,
+  "learning_rate" | "lr_scheduler_type" | "warmup_ratio" | "warmup_steps"
+>;
+
+/**
+ * Steps in which the rate rises: `warmup_steps` where it is set (below 1: a share of all steps), else
+ * ceil(`warmup_ratio` · T), as in `TrainingArguments.get_warmup_steps`.
+ */
+export function warmupSteps(totalSteps: number, spec: ScheduleSpec): number {
+  if (spec.warmup_steps >= 1) return Math.floor(spec.warmup_steps);
+  return Math.ceil(totalSteps * (spec.warmup_steps > 0 ? spec.warmup_steps : spec.warmup_ratio));
+}
+
+/**
+ * The rate of step `step` (1 … totalSteps). The scheduler moves after the optimizer, so with a warm-up the first step
+ * has rate 0 and the last one is just above it.
+ */
+export function learningRateAt(step: number, totalSteps: number, spec: ScheduleSpec): number {
+  if (!Number.isInteger(step) || step < 1 || step > totalSteps) {
+    throw new LoraFleetError(
+      "invalid_request",
+      `learning rate of step ${step}: steps go from 1 to ${totalSteps}`,
+    );
+  }
+  return spec.learning_rate * factorAt(step - 1, totalSteps, spec);
+}
+
+/** The factor after `done` updates. */
+function factorAt(done: number, totalSteps: number, spec: ScheduleSpec): number {
+  if (spec.lr_scheduler_type === "constant") return 1;
+  const warmup = warmupSteps(totalSteps, spec);
+  if (done < warmup) return done / Math.max(1, warmup);
+  const remaining = Math.max(1, totalSteps - warmup);
+  switch (spec.lr_scheduler_type) {
+    case "constant_with_warmup":
+      return 1;
+    case "linear":
+      return Math.max(0, (totalSteps - done) / remaining);
+    case "cosine":
+      return Math.max(0, 0.5 * (1 + Math.cos(Math.PI * ((done - warmup) / remaining))));
+  }
+}

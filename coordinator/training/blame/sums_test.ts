@@ -1,0 +1,242 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { LIMITS } from "../../../shared/protocol/limits.ts";
+import { encodeChecksums, type RoundCheck } from "../../../shared/protocol/messages.ts";
+import { checksumOf, digestOf, type Driver, PLAN, started, words } from "../step_fixture.ts";
+import type { TrainingPlan } from "../state/plan.ts";
+
+/** What each of three members gave each owner: gave[m][o]. */
+const GAVE = [[10, 20, 30], [1, 2, 3], [100, 200, 300]];
+const NAMES = ["w-a", "w-b", "w-c"];
+const columnSum = (o: number) => GAVE.reduce((sum, row) => sum + row[o]!, 0);
+
+/** An honest member's words. */
+function honest(m: number): RoundCheck {
+  return {
+    given: checksumOf(...GAVE[m]!),
+    received: checksumOf(...GAVE.map((row) => row[m]!)),
+    total: checksumOf(columnSum(m)),
+    result: checksumOf(...NAMES.map((_, o) => columnSum(o))),
+  };
+}
+
+const THREE: TrainingPlan = { ...PLAN, microBatchCountOf: () => 3 };
+
+/** The second step up to the round; each member has a micro-batch. */
+function inRound(plan: TrainingPlan = THREE): Driver {
+  const driver = started(NAMES, { plan });
+  driver.doStep();
+  claimAll(driver);
+  assertEquals(driver.training.phase, "reduce");
+  driver.drain();
+  return driver;
+}
+
+function claimAll({ claim, training: { members } }: Driver): void {
+  members.forEach(({ worker }, index) => claim(worker, index));
+}
+
+function tellAll(driver: Driver, change: Partial<Record<string, Partial<RoundCheck> | null>> = {}): void {
+  NAMES.forEach((worker, m) => {
+    const other = change[worker];
+    driver.update(worker, digestOf("x"), other === null ? null : { ...honest(m), ...other });
+  });
+}
+
+Deno.test("what adds up is committed", () => {
+  const driver = inRound();
+  tellAll(driver);
+  assertEquals([driver.training.phase, driver.reason], ["commit", "all updates agree"]);
+});
+
+const cases: [string, Partial<Record<string, Partial<RoundCheck> | null>>, string, RegExp][] = [
+  ["no checksums", { "w-b": null }, "w-b", /w-b is wrong: it told no checksums of a round of 3 members/],
+  [
+    "checksums of another round",
+    { "w-b": { given: checksumOf(1, 2) } },
+    "w-b",
+    /told no checksums of a round of 3/,
+  ],
+  [
+    "a result that is not what it got",
+    {
+      "w-b": { total: checksumOf(5), result: checksumOf(columnSum(0), 5, columnSum(2)) },
+    },
+    "w-b",
+    /w-b is wrong: what it says it has got for its range does not add up to the sum that it gave/,
+  ],
+  ["two things about its own part", { "w-b": { given: checksumOf(1, 5, 3) } }, "w-b", /two different things/],
+  [
+    "other sums for all owners than it says",
+    { "w-b": { given: checksumOf(7, 2, 7) } },
+    "w-b",
+    /w-b is wrong: its word stands against those of w-a and w-c/,
+  ],
+  [
+    "other sums from all senders than they say",
+    {
+      "w-b": { received: checksumOf(19, 2, 201) },
+    },
+    "w-b",
+    /w-b is wrong: its word stands against those of w-a and w-c/,
+  ],
+  [
+    "another result of its range than all others",
+    {
+      "w-b": {
+        received: checksumOf(20, 2, 201),
+        total: checksumOf(223),
+        result: checksumOf(columnSum(0), 223, columnSum(2)),
+      },
+    },
+    "w-b",
+    /w-b is wrong: its word stands against/,
+  ],
+];
+for (const [what, change, liar, message] of cases) {
+  Deno.test(`equal digests, but a member tells ${what}: nothing is committed, and it gets a strike`, () => {
+    const driver = inRound();
+    const { attempt } = driver.training;
+    tellAll(driver, change);
+    assertEquals([driver.training.phase, driver.training.attempt], ["compute", attempt + 1]);
+    assertMatch(words(driver.drain())[0]!, message);
+    assertEquals([...driver.training.strikes.keys()], [liar]);
+    assertEquals(driver.training.disputes, []);
+  });
+}
+
+Deno.test("a word against a word: nobody gets a strike, and the two own nothing until a third word decides", () => {
+  const driver = inRound();
+  // The owner w-b says that it got something else from w-a alone, and gave the sum of that.
+  const wrong = (by: number): RoundCheck => ({
+    ...honest(1),
+    received: checksumOf(20 + by, 2, 200),
+    total: checksumOf(222 + by),
+    result: checksumOf(columnSum(0), 222 + by, columnSum(2)),
+  });
+  const result = { result: checksumOf(columnSum(0), 223, columnSum(2)) };
+  tellAll(driver, { "w-a": result, "w-b": wrong(1), "w-c": result });
+  const said = words(driver.drain());
+  assertMatch(said[0]!, /w-a says that it gave w-b other sums than w-b says it has got/);
+  assert(
+    said.some((line) => /The word of w-a stands against that of w-b: until a third/.test(line)),
+    said.join(),
+  );
+  assertEquals([driver.training.strikes.size, driver.training.weights], [0, [0, 0, 1]]);
+  // In the next round it tries the same with the only owner that is left: as a sender.
+  claimAll(driver);
+  const of = (all: readonly number[]): Pick<RoundCheck, "given" | "result"> => ({
+    given: checksumOf(0, 0, all.reduce((sum, x) => sum + x, 0)),
+    result: checksumOf(0, 0, 667),
+  });
+  const none = { received: checksumOf(0, 0, 0), total: checksumOf(0) };
+  tellAll(driver, {
+    "w-a": { ...of(GAVE[0]!), ...none },
+    "w-b": { ...of(GAVE[1]!), ...none },
+    "w-c": {
+      ...of(GAVE[2]!),
+      received: checksumOf(60, 7, 600),
+      total: checksumOf(667),
+      result: checksumOf(0, 0, 667),
+    },
+  });
+  assertEquals([...driver.training.strikes.keys()], ["w-b"]);
+  assertMatch(driver.training.strikes.get("w-b")![0]!, /w-a and w-c accuse it/);
+});
+
+Deno.test("the common one of two disputes gets the strike, and the other two are free again", () => {
+  const driver = inRound();
+  for (const other of ["w-a", "w-c"]) {
+    const owner = NAMES.indexOf(other);
+    // w-b gives one owner other sums than it says.
+    const given = checksumOf(...GAVE[1]!.map((sum, o) => o === owner ? sum + 1 : sum));
+    tellAll(driver, { "w-b": { given } });
+    if (other === "w-a") {
+      assertEquals([driver.training.strikes.size, driver.training.disputes], [0, [["w-b", "w-a"]]]);
+      claimAll(driver);
+    }
+  }
+  assertEquals([...driver.training.strikes.keys()], ["w-b"]);
+  assertMatch(
+    driver.training.strikes.get("w-b")![0]!,
+    /w-a and w-c accuse it: w-b says that it gave w-c other sums/,
+  );
+  assertEquals(driver.training.disputes, []);
+  assertEquals([...driver.training.accusations.map(({ accused }) => accused)], []);
+});
+
+Deno.test("of two members nobody can tell: both are named, neither gets a strike, the attempt is done again", () => {
+  const driver = started(["w-a", "w-b"]);
+  driver.doStep();
+  claimAll(driver);
+  driver.drain();
+  const { attempt } = driver.training;
+  const all = (received: string): RoundCheck => ({
+    ...{ given: checksumOf(1, 1), received, total: checksumOf(2), result: checksumOf(2, 2) },
+  });
+  driver.update("w-a", digestOf("x"), { ...all(checksumOf(1, 1)), given: checksumOf(1, 5) });
+  driver.update("w-b", digestOf("x"), all(checksumOf(1, 1)));
+  assertEquals([driver.training.attempt, driver.training.strikes.size], [attempt + 1, 0]);
+  assert(
+    words(driver.drain()).some((line) =>
+      /words of w-a and w-b contradict each other, and nobody else/.test(line)
+    ),
+  );
+  assertEquals(driver.training.weights, [1, 1]);
+});
+
+Deno.test("who has no micro-batch in its sums has nothing to give", () => {
+  const driver = started(NAMES, { plan: THREE });
+  driver.doStep();
+  for (const index of [0, 1, 2]) driver.claim("w-a", index);
+  tellAll(driver, { "w-c": { given: checksumOf(0, 0, 0) } });
+  assertMatch(
+    driver.training.strikes.get("w-b")![0]!,
+    /w-b is wrong: it gave sums, though it has no micro-batch/,
+  );
+});
+
+Deno.test("a coordinator that was deaf names nobody", () => {
+  const driver = inRound();
+  driver.apply({ type: "blackout", milliseconds: LIMITS.reconnectGraceMs });
+  tellAll(driver, { "w-b": { given: checksumOf(7, 2, 7) } });
+  assertEquals(driver.training.strikes.size, 0);
+});
+
+Deno.test("with a codec that rounds totals the result is not held against the total, the rest is", () => {
+  const plan: TrainingPlan = { ...THREE, gradientCodec: "int8" };
+  const rounded = checksumOf(columnSum(0) + 1, columnSum(1) - 1, columnSum(2));
+  const result = Object.fromEntries(NAMES.map((name) => [name, { result: rounded }]));
+  const driver = inRound(plan);
+  tellAll(driver, result);
+  assertEquals(driver.training.phase, "commit");
+  const other = inRound(plan);
+  tellAll(other, { ...result, "w-b": { result: rounded, total: checksumOf(5) } });
+  assertEquals([...other.training.strikes.keys()], ["w-b"]);
+});
+
+Deno.test("who was audited for all that it has, and gives something else, is found by what the auditor has computed", () => {
+  const plan: TrainingPlan = { ...PLAN, isAudited: (step) => step === 2 };
+  const driver = started(["w-a", "w-b"], { plan });
+  driver.doStep();
+  const audited = (given: number) => {
+    driver.claim("w-a", 0, { gradient: "g0" });
+    driver.claim("w-a", 1, { gradient: "g1" });
+    for (const { id, worker, index } of driver.training.assignments) {
+      driver.claim(worker, index, { gradient: `g${index}`, audit: id });
+    }
+    assertEquals(driver.training.phase, "reduce");
+    const none = encodeChecksums(new Int32Array(4));
+    const total = checksumOf(given);
+    const result = checksumOf(given, 0);
+    driver.update("w-a", digestOf("x"), { given: result, received: result, total, result });
+    driver.update("w-b", digestOf("x"), { given: none, received: none, total: checksumOf(0), result });
+  };
+  // The fixture's gradients add nothing.
+  audited(5);
+  assertMatch(
+    driver.training.strikes.get("w-a")![0]!,
+    /w-a is wrong: it gave other sums than those of the micro-batches/,
+  );
+  audited(0);
+  assertEquals(driver.training.phase, "commit");
+});

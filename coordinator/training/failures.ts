@@ -1,0 +1,29 @@
+/** Attempts that a member gives up: it names suspects. Itself it may accuse; others need a second accuser (accusations.ts). */
+import type { AttemptFailure } from "../../shared/protocol/messages.ts";
+import { memberAmong } from "../../shared/protocol/sorted_members.ts";
+import { accuse } from "./blame/accusations.ts";
+import { abortAttempt, isOfAttempt, type StepDecision, unchanged } from "./decision.ts";
+import type { DecisionContext } from "./state/context.ts";
+import type { Training } from "./state/training.ts";
+
+export function decideFailure(
+  context: DecisionContext,
+  training: Training,
+  report: AttemptFailure,
+): StepDecision {
+  const { limits } = context;
+  const { worker, reason, suspects } = report;
+  const isCurrent = isOfAttempt(training, report);
+  const seen = isCurrent ? training : training.givenUp;
+  const isKnown = seen !== null && report.term === training.term && report.step === seen.step &&
+    report.attempt === seen.attempt && memberAmong(seen.members, report) !== undefined;
+  if (!isKnown) return unchanged(training, `${worker} failed at an attempt that is over`);
+  const isConnected = training.blackoutMs < limits.reconnectGraceMs;
+  const { training: accused, effects } = isConnected
+    ? accuse(training, seen, worker, suspects, reason, limits)
+    : { training, effects: [] };
+  if (!isCurrent) return unchanged(accused, `${worker} reports on an attempt that is given up`, effects);
+  const own = suspects.includes(worker) ? [worker] : [];
+  const decision = abortAttempt(context, accused, `${worker}: ${reason}`, own);
+  return { ...decision, effects: [...decision.effects, ...effects] };
+}

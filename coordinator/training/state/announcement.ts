@@ -1,0 +1,49 @@
+/** The state of a step, as workers see it. */
+import { createHash } from "node:crypto";
+import { type Limits, roundWaitMs } from "../../../shared/protocol/limits.ts";
+import type { StepState } from "../../../shared/protocol/messages.ts";
+import { learningRateOf } from "./exponents.ts";
+import { labelCountOf, ownersOf } from "./ledger.ts";
+import type { TrainingPlan } from "./plan.ts";
+import { gradientBytesOf, isStateStored, liveHolders, type Training } from "./training.ts";
+
+/** The coordinator's name among the holders of a state. Ids of workers begin with "w-". */
+export const COORDINATOR_HOLDER = "coordinator";
+
+export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limits): StepState {
+  const { step, phase, members, committed, ledger } = training;
+  const isSummed = phase === "reduce" || phase === "commit";
+  return {
+    jobId: plan.jobId,
+    startId: plan.startId,
+    revision: training.revision,
+    step,
+    term: training.term,
+    attempt: training.attempt,
+    generation: training.generation,
+    phase,
+    members: [...members],
+    weights: [...training.weights],
+    holders: [
+      ...liveHolders(training).map(({ worker }) => worker),
+      ...isStateStored(training) ? [COORDINATOR_HOLDER] : [],
+    ],
+    quarantined: [...training.quarantined],
+    committed: committed === null ? null : { step: committed.step, digest: committed.digest },
+    microBatchCount: ledger.entries.length,
+    exponents: training.exponents === null ? null : [...training.exponents],
+    ledger: isSummed ? ownersOf(ledger, members) : [],
+    assignments: phase === "compute" ? [...training.assignments] : [],
+    labelCount: isSummed ? labelCountOf(ledger) : 0,
+    learningRate: learningRateOf(plan, step),
+    checkSeed: checkSeedOf(plan, training),
+    roundMs: roundWaitMs(gradientBytesOf(training), limits),
+    checkpointWriter: training.checkpointWriter,
+  };
+}
+
+/** One seed per attempt, whatever its members: micro-batches are checked before the round. */
+function checkSeedOf({ checkKey = "", startId }: TrainingPlan, { term, step, attempt }: Training): number {
+  return createHash("sha256").update(`${checkKey} ${startId} ${term} ${step} ${attempt}`).digest()
+    .readUInt32LE(0);
+}
