@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { loraSchema, type LoraSpec } from "../../shared/job/job_spec.ts";
 import type { MicroBatch } from "../../shared/data/micro_batch.ts";
-import type { GradientLayout } from "../../worker/optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { openSafetensors, type SafetensorsFile } from "../../worker/files/safetensors.ts";
 import { writeSafetensors } from "../../worker/files/safetensors_write.ts";
 

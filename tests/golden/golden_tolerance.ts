@@ -11,7 +11,7 @@
  *
  * A factor of 2 stands for what that leaves out: softmax and SwiGLU pass on an error at up to about twice its size.
  */
-import type { TransformerSpec } from "../../worker/model/transformer_spec.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { F32Error } from "./golden.ts";
 
 const UNIT_ROUNDOFF = 2 ** -24;

@@ -4,16 +4,14 @@
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { StoredTensor } from "../../shared/model/safetensors_file.ts";
-import { EMBEDDINGS_NAME, HEAD_NAME, resolveHead, storedTableName } from "../../shared/model/tied_head.ts";
+import { modelTensors } from "../../shared/model/model_tensors.ts";
+import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
+import { resolveHead, storedTableName } from "../../shared/model/tied_head.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { readShards } from "./checkpoint_reader_shards.ts";
 import { type Nf4Weights, quantizeNf4 } from "../nf4/nf4.ts";
 import { isPrequantized, readPrequantized } from "./nf4_checkpoint.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
-import {
-  linearModules,
-  parseTransformerSpec,
-  type TransformerSpec,
-} from "../../shared/model/transformer_spec.ts";
 
 export interface Checkpoint {
   /** As config.json has it, except that a stored output layer of its own values is not tied. */
@@ -75,11 +73,10 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     return { file, stored };
   };
 
-  for (const [name, shape] of plainTensors(spec)) expect(name, shape);
   let storedDoubleQuantization: boolean | null = null;
-  for (const { name, outFeatures, inFeatures } of linearModules(spec)) {
-    const { file, stored } = locate(`${name}.weight`);
-    if (!isPrequantized(file, stored)) expect(stored, [outFeatures, inFeatures]);
+  for (const { name, shape, kind } of modelTensors(spec)) {
+    const { file, stored } = locate(name);
+    if (kind !== "linear" || !isPrequantized(file, stored)) expect(name, shape);
     else storedDoubleQuantization ??= file.tensors.has(`${stored}.nested_absmax`);
   }
 
@@ -119,23 +116,6 @@ function storedTensor(file: SafetensorsFile | undefined, name: string): StoredTe
   const { dtype, shape, start, end } = file.tensors.get(name)!;
   const { path, dataStart } = file;
   return { path, dtype, shape, from: dataStart + start, to: dataStart + end };
-}
-
-/** Everything that stays in f32, with its shape. */
-function plainTensors(spec: TransformerSpec): [name: string, shape: readonly number[]][] {
-  const { vocabSize, hiddenSize } = spec;
-  const layerNorms = Array.from({ length: spec.layerCount }, (_, layer) => [
-    `model.layers.${layer}.input_layernorm.weight`,
-    `model.layers.${layer}.post_attention_layernorm.weight`,
-  ]).flat();
-  return [
-    [EMBEDDINGS_NAME, [vocabSize, hiddenSize]],
-    [HEAD_NAME, [vocabSize, hiddenSize]],
-    ...["model.norm.weight", ...layerNorms].map((name): [string, number[]] => [name, [hiddenSize]]),
-    ...linearModules(spec).filter(({ hasBias }) => hasBias).map((
-      { name, outFeatures },
-    ): [string, number[]] => [`${name}.bias`, [outFeatures]]),
-  ];
 }
 
 async function readConfig(path: string): Promise<unknown> {

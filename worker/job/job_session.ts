@@ -20,7 +20,7 @@ import {
 import { checkpointSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilAnswered } from "../async/ask.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import type { Log } from "../../shared/log.ts";
 import { fetchState } from "../recovery/fetch_state.ts";
 import { serveState } from "../recovery/serve_state.ts";

@@ -8,7 +8,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { CHECK_WORDS } from "../../shared/protocol/linear_check.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
 import type { Engine, EngineSpec, LoadedEngine, MicroBatchResult, UpdateResult } from "../engine/engine.ts";
-import { type GradientLayout, rangeOf } from "../optimizer/gradient_layout.ts";
+import { type GradientLayout, rangeOf } from "../../shared/model/gradient_layout.ts";
 import { copyState, type TrainingState } from "../optimizer/adamw_state.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
 import { gradientCheckOf, tiesUp } from "../step/gradient_check.ts";

@@ -3,7 +3,7 @@
  * pseudo-gradient, as torch's `SGD(nesterov=True, dampening=0)` has it. On the CPU and in f32 by IEEE rules,
  * for the reasons of adamw.ts: all workers get the same bits.
  */
-import { type GradientLayout, rangeOf } from "../optimizer/gradient_layout.ts";
+import { type GradientLayout, rangeOf } from "../../shared/model/gradient_layout.ts";
 
 export interface OuterState {
   readonly adapter: Float32Array;

@@ -31,7 +31,7 @@ import { roundCheckOf } from "../allreduce/round_check.ts";
 import type { RoundId } from "../allreduce/round_id.ts";
 import { RoundTimeout } from "../allreduce/round_timeout.ts";
 import type { Engine, MicroBatchResult } from "../engine/engine.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { exponentBytes } from "../local_steps/inner_phase.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
 import type { Log } from "../../shared/log.ts";

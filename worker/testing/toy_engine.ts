@@ -10,7 +10,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { countTargets, IGNORED_TARGET, type MicroBatch } from "../../shared/data/micro_batch.ts";
 import { pcg32 } from "../../shared/prng.ts";
 import type { Engine, EngineSpec } from "../engine/engine.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import {
   type AdamWState,
   copyState,
