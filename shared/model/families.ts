@@ -30,7 +30,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     architecture: "LlamaForCausalLM",
     defaults: { ...DEFAULTS, maxPositionEmbeddings: 2048, eosTokenIds: [2] },
     layerTypes: FULL_ATTENTION,
-    traits: (config) => ({ attentionBias: withoutBias(config), slidingWindow: null }),
+    traits: (config) => ({ attentionBias: withoutBias(config), queryKeyNorm: false, slidingWindow: null }),
   },
   mistral: {
     architecture: "MistralForCausalLM",
@@ -38,6 +38,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     layerTypes: FULL_ATTENTION,
     traits: (config) => ({
       attentionBias: withoutBias(config),
+      queryKeyNorm: false,
       slidingWindow: config.sliding_window === undefined ? 4096 : config.sliding_window,
     }),
   },
@@ -45,7 +46,17 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     architecture: "Qwen2ForCausalLM",
     defaults: { ...DEFAULTS, maxPositionEmbeddings: 32768, kvHeadCount: 32 },
     layerTypes: WINDOWED_ATTENTION,
-    traits: (config) => ({ attentionBias: true, slidingWindow: qwenWindow(config) }),
+    traits: (config) => ({ attentionBias: true, queryKeyNorm: false, slidingWindow: qwenWindow(config) }),
+  },
+  qwen3: {
+    architecture: "Qwen3ForCausalLM",
+    defaults: { ...DEFAULTS, maxPositionEmbeddings: 32768, kvHeadCount: 32, headDim: 128 },
+    layerTypes: WINDOWED_ATTENTION,
+    traits: (config) => ({
+      attentionBias: withoutBias(config),
+      queryKeyNorm: true,
+      slidingWindow: qwenWindow(config, 4096),
+    }),
   },
 };
 
@@ -55,9 +66,9 @@ function withoutBias({ attention_bias: bias }: ConfigJson): false {
 }
 
 /** The window of the layers from `max_window_layers` on, or of those that `layer_types` names. */
-function qwenWindow(config: ConfigJson): number | null {
-  const { sliding_window: window } = config;
-  if (config.use_sliding_window !== true || window === undefined || window === null) return null;
+function qwenWindow(config: ConfigJson, ifAbsent: number | null = null): number | null {
+  const window = config.sliding_window === undefined ? ifAbsent : config.sliding_window;
+  if (config.use_sliding_window !== true || window === null) return null;
   const isUsed = config.layer_types?.includes("sliding_attention") ??
     (config.max_window_layers ?? 28) < config.num_hidden_layers;
   return isUsed ? window : null;

@@ -11,8 +11,12 @@ export const HEAD_NAME = "lm_head.weight";
 export const LINEAR_ROLES = ["query", "key", "value", "output", "gate", "up", "down"] as const;
 export type LinearRole = typeof LINEAR_ROLES[number];
 /** The norms of a transformer layer. */
-export type NormRole = "attentionNorm" | "mlpNorm";
-export type ByNormRole<T> = { readonly [R in NormRole]: T };
+export type NormRole = "attentionNorm" | "mlpNorm" | HeadNormRole;
+/** Norms of the query and key heads, which some families have. */
+type HeadNormRole = "queryNorm" | "keyNorm";
+export type ByNormRole<T> =
+  & { readonly [R in Exclude<NormRole, HeadNormRole>]: T }
+  & { readonly [R in HeadNormRole]?: T };
 
 interface Place<Role> {
   /** Hugging Face's tensor name: `model.layers.0.self_attn.q_proj.weight`. */
@@ -64,6 +68,13 @@ function layerNorms(spec: TransformerSpec, layer: number): ModelTensor[] {
     ["attentionNorm", "input_layernorm", spec.hiddenSize],
     ["mlpNorm", "post_attention_layernorm", spec.hiddenSize],
   ];
+  if (spec.queryKeyNorm) {
+    parts.push(["queryNorm", "self_attn.q_norm", spec.headDim], [
+      "keyNorm",
+      "self_attn.k_norm",
+      spec.headDim,
+    ]);
+  }
   return parts.map(([role, module, size]) => (
     { name: `model.layers.${layer}.${module}.weight`, shape: [size], role, kind: "norm", layer }
   ));

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { llama32, qwen2 } from "./config_fixture.ts";
+import { llama32, qwen2, qwen3 } from "./config_fixture.ts";
 import { linearModules, modelModules, modelTensors } from "./model_tensors.ts";
 import { parseTransformerSpec } from "./parse_transformer_spec.ts";
 
@@ -60,4 +60,16 @@ Deno.test("modules without an adapter: containers, embeddings, norms and the out
       "model.layers.0.post_attention_layernorm",
     ]),
   );
+});
+
+Deno.test("Qwen3's norms of q and k are tensors of one head, and no targets of LoRA", () => {
+  const spec = parseTransformerSpec({ ...qwen3, num_hidden_layers: 1 });
+  const norms = modelTensors(spec).filter(({ role }) => role === "queryNorm" || role === "keyNorm");
+  assertEquals(norms.map(({ name, shape, kind }) => [name, shape, kind]), [
+    ["model.layers.0.self_attn.q_norm.weight", [128], "norm"],
+    ["model.layers.0.self_attn.k_norm.weight", [128], "norm"],
+  ]);
+  const { linear, other } = modelModules(spec);
+  assertEquals(linear.length, 7);
+  assertEquals(other.filter((name) => /[qk]_norm$/.test(name)).length, 2);
 });

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { llama2, llama32, qwen2 } from "./config_fixture.ts";
+import { llama2, llama32, qwen2, qwen3 } from "./config_fixture.ts";
 import { modelTensors } from "./model_tensors.ts";
 import { parseTransformerSpec } from "./parse_transformer_spec.ts";
 
@@ -19,6 +19,7 @@ Deno.test("Llama-2's config.json, as transformers 4 wrote it", () => {
     maxPositionEmbeddings: 4096,
     tieWordEmbeddings: false,
     attentionBias: false,
+    queryKeyNorm: false,
     slidingWindow: null,
     torchDtype: "float16",
     eosTokenIds: [2],
@@ -107,4 +108,19 @@ Deno.test("both spellings of RoPE at once: the older one wins unless it is empty
   assertEquals([ropeScaling, ropeTheta], [{ kind: "linear", factor: 3 }, 10000]);
   const empty = parseTransformerSpec({ ...llama2, rope_parameters, rope_scaling: {} });
   assertEquals([empty.ropeScaling, empty.ropeTheta], [{ kind: "linear", factor: 2 }, 5]);
+});
+
+Deno.test("Qwen3's config.json: norms of q and k, heads of their own size, a window only if it is used", () => {
+  const spec = parseTransformerSpec(qwen3);
+  assertEquals(spec.architecture, "Qwen3ForCausalLM");
+  assertEquals([spec.queryKeyNorm, spec.attentionBias, spec.slidingWindow], [true, false, null]);
+  assertEquals([spec.headCount, spec.kvHeadCount, spec.headDim], [16, 8, 128]);
+  assertEquals([spec.tieWordEmbeddings, spec.ropeTheta, spec.eosTokenIds], [true, 1e6, [151645]]);
+  const bare = parseTransformerSpec({ ...qwen3, head_dim: undefined, num_key_value_heads: null });
+  assertEquals([bare.headDim, bare.kvHeadCount], [128, 16]);
+  const windowOf = (changes: object) =>
+    parseTransformerSpec({ ...qwen3, use_sliding_window: true, max_window_layers: 0, ...changes })
+      .slidingWindow;
+  assertEquals([windowOf({ sliding_window: undefined }), windowOf({ sliding_window: null })], [4096, null]);
+  assertEquals(windowOf({ sliding_window: 1000, layer_types: ["full_attention"] }), null);
 });

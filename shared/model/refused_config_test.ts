@@ -24,7 +24,7 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
     "a type that is not known, under a known architecture",
     { ...llama2, model_type: "my_llama" },
     "model_type",
-    '"llama", "mistral", "qwen2"',
+    '"llama", "mistral", "qwen2", "qwen3"',
   ],
   [
     "neither type nor architecture",
@@ -43,6 +43,12 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
   ["a size that is text", { ...llama2, hidden_size: "4096" }, "hidden_size", '"4096"'],
   ["a size of zero", { ...llama2, num_hidden_layers: 0 }, "num_hidden_layers", "0"],
   ["a bias on o_proj", { ...llama2, attention_bias: true }, "attention_bias", "o_proj"],
+  [
+    "a bias on o_proj of Qwen3",
+    { ...llama2, model_type: "qwen3", attention_bias: true },
+    "attention_bias",
+    "o_proj",
+  ],
   ["a bias in the MLP", { ...llama2, mlp_bias: true }, "mlp_bias", "false"],
   ["heads that do not divide", { ...llama2, num_key_value_heads: 5 }, "num_key_value_heads", "32"],
   ["a hidden size that heads do not divide", { ...llama2, hidden_size: 4100 }, "num_attention_heads", "4100"],

@@ -28,6 +28,8 @@ export type RopeScaling =
 export interface FamilyTraits {
   /** q_proj, k_proj and v_proj have a bias; no other linear layer ever has. */
   readonly attentionBias: boolean;
+  /** RMSNorm of each query and key head, before RoPE. */
+  readonly queryKeyNorm: boolean;
   /** Window of attention in tokens; documents up to this length are unaffected. Null: none. */
   readonly slidingWindow: number | null;
 }

@@ -19,10 +19,11 @@ const NONLINEARITY = 2;
 
 /** ρ: the relative error that a pass from the embeddings to the logits leaves. */
 export function passError(spec: TransformerSpec, tokenCount: number): number {
-  const { hiddenSize, intermediateSize, headCount, headDim, layerCount } = spec;
+  const { hiddenSize, intermediateSize, headCount, headDim, layerCount, queryKeyNorm } = spec;
   const ofLayer = [
     hiddenSize, // norm
     hiddenSize, // q, k, v
+    ...(queryKeyNorm ? [headDim] : []), // norms of q and k
     headDim, // scores
     tokenCount, // weighted sum of values
     headCount * headDim, // o

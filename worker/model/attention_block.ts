@@ -2,6 +2,8 @@
  * The first half of a decoder layer:
  *
  *     input → RMSNorm → q, k, v → RoPE → attention → o ⊕ input = middle
+ *
+ * Some families norm each head of q and k before RoPE.
  */
 import type { GpuTensor } from "../device/tensor.ts";
 import { encodeAttention, encodeAttentionBackward } from "../kernels/attention/attention.ts";
@@ -32,8 +34,8 @@ export function encodeAttentionBlock(at: LayerPass, input: GpuTensor, attend: At
     columns,
     epsilon,
   });
-  project(at, "query", kept.attentionInput, kept.query);
-  project(at, "key", kept.attentionInput, kept.key);
+  projectHeads(at, "query");
+  projectHeads(at, "key");
   project(at, "value", kept.attentionInput, kept.value);
   rotate(context, kept.query, spec.headCount, false);
   rotate(context, kept.key, spec.kvHeadCount, false);
@@ -68,8 +70,8 @@ export function encodeAttentionBlockBackward(at: LayerPass, input: GpuTensor): v
   rotate(context, dQuery, spec.headCount, true);
   rotate(context, dKey, spec.kvHeadCount, true);
   const dInput = layer.passesGradient ? workspace.dNormed : null;
-  projectBackward(at, "query", kept.attentionInput, dQuery, dInput);
-  projectBackward(at, "key", kept.attentionInput, dKey, dInput, true);
+  projectHeadsBackward(at, "query", dQuery, dInput);
+  projectHeadsBackward(at, "key", dKey, dInput, true);
   projectBackward(at, "value", kept.attentionInput, dValue, dInput, true);
   if (dInput === null) return;
   encodeRmsNormBackward(pass, {
@@ -81,6 +83,50 @@ export function encodeAttentionBlockBackward(at: LayerPass, input: GpuTensor): v
     rows,
     columns: spec.hiddenSize,
   });
+}
+
+/** kept.query or kept.key, before RoPE. */
+function projectHeads(at: LayerPass, role: "query" | "key"): void {
+  const { context: { pass, spec }, kept } = at;
+  const norm = headNormOf(at, role);
+  project(at, role, kept.attentionInput, norm?.raw ?? kept[role]);
+  if (norm === null) return;
+  const { raw: x, weight, rstd, rows } = norm;
+  encodeRmsNorm(pass, {
+    x,
+    weight,
+    y: kept[role],
+    rstd,
+    rows,
+    columns: spec.headDim,
+    epsilon: spec.rmsNormEpsilon,
+  });
+}
+
+/** The backward of `projectHeads`; `kept[role]` is free to hold the gradient before the norm. */
+function projectHeadsBackward(
+  at: LayerPass,
+  role: "query" | "key",
+  dy: GpuTensor,
+  dInput: GpuTensor | null,
+  accumulate = false,
+): void {
+  const { context: { pass, spec }, kept } = at;
+  const norm = headNormOf(at, role);
+  if (norm !== null) {
+    const { raw: x, weight, rstd, rows } = norm;
+    pass.clear(kept[role], rows * spec.headDim * 4);
+    encodeRmsNormBackward(pass, { x, weight, rstd, dy, dx: kept[role], rows, columns: spec.headDim });
+  }
+  projectBackward(at, role, kept.attentionInput, norm === null ? dy : kept[role], dInput, accumulate);
+}
+
+/** The norm of the heads [tokens · heads, headDim], the norm's input and its rstd; null without it. */
+function headNormOf({ context: { spec, rows }, layer: { norms }, kept }: LayerPass, role: "query" | "key") {
+  if (!spec.queryKeyNorm) return null;
+  return role === "query"
+    ? { weight: norms.queryNorm!, raw: kept.queryRaw!, rstd: kept.queryRstd!, rows: rows * spec.headCount }
+    : { weight: norms.keyNorm!, raw: kept.keyRaw!, rstd: kept.keyRstd!, rows: rows * spec.kvHeadCount };
 }
 
 /** Causal attention over the micro-batch itself, confined to documents. */

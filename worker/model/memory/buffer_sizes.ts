@@ -54,6 +54,14 @@ export function activationSizes(spec: TransformerSpec, lora: LoraPlan, tokens: n
     mlpInner: inner,
     /** A·x of each linear layer [7, T, rank]; slices start at multiples of 256 bytes. */
     loraInner: LINEAR_ROLES.length * loraInnerStride(lora, tokens),
+    ...(spec.queryKeyNorm && {
+      /** Query and key before their norm. */
+      queryRaw: query,
+      keyRaw: keyValue,
+      /** [T, heads] */
+      queryRstd: rows(headCount),
+      keyRstd: rows(kvHeadCount),
+    }),
   } as const satisfies Sizes;
 }
 
