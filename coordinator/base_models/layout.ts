@@ -3,9 +3,10 @@
  * takes only the headers, and the user learns of it at once.
  */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import { EMBEDDINGS_NAME, HEAD_NAME, storedTableName } from "../../shared/model/tied_head.ts";
+import { storedTableName } from "../../shared/model/tied_head.ts";
 import { NF4_STATE_SUFFIX as PACKED_STATE } from "../../shared/model/nf4_state.ts";
-import { linearModules, type TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import { linearModules, modelTensors } from "../../shared/model/model_tensors.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { TensorHeader } from "./headers.ts";
 
 /** Types that workers convert to f32. */
@@ -14,11 +15,11 @@ const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];
 /** Throws a `LoraFleetError` with code `invalid_model` that names the first tensor that is missing or has the wrong shape. */
 export function checkLayout(spec: TransformerSpec, tensors: readonly TensorHeader[]): void {
   const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  for (const { name: wanted, shape, isLinear } of expectedTensors(spec)) {
+  for (const { name: wanted, shape, kind } of modelTensors(spec)) {
     const name = storedTableName(wanted, spec, (table) => found.has(table));
     const tensor = found.get(name);
     if (tensor === undefined) throw invalid(`tensor ${quote(name)} is missing from the safetensors files`);
-    if (isLinear && tensor.dtype === "U8") {
+    if (kind === "linear" && tensor.dtype === "U8") {
       if (found.has(name + PACKED_STATE)) {
         checkPacked(tensor, shape);
         continue;
@@ -72,28 +73,6 @@ export function storedDoubleQuantization(
   const dtypes = new Map(tensors.map(({ name, dtype }) => [name, dtype]));
   const packed = linearModules(spec).find(({ name }) => dtypes.get(`${name}.weight`) === "U8");
   return packed === undefined ? null : dtypes.has(`${packed.name}.weight.nested_absmax`);
-}
-
-interface ExpectedTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly isLinear: boolean;
-}
-
-function* expectedTensors(spec: TransformerSpec): Generator<ExpectedTensor> {
-  const { vocabSize, hiddenSize, layerCount } = spec;
-  const plain = (name: string, ...shape: number[]) => ({ name, shape, isLinear: false });
-  yield plain(EMBEDDINGS_NAME, vocabSize, hiddenSize);
-  yield plain(HEAD_NAME, vocabSize, hiddenSize);
-  yield plain("model.norm.weight", hiddenSize);
-  for (let layer = 0; layer < layerCount; layer++) {
-    yield plain(`model.layers.${layer}.input_layernorm.weight`, hiddenSize);
-    yield plain(`model.layers.${layer}.post_attention_layernorm.weight`, hiddenSize);
-  }
-  for (const { name, outFeatures, inFeatures, hasBias } of linearModules(spec)) {
-    yield { name: `${name}.weight`, shape: [outFeatures, inFeatures], isLinear: true };
-    if (hasBias) yield plain(`${name}.bias`, outFeatures);
-  }
 }
 
 function invalid(message: string): LoraFleetError {

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
+import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
 import { checkLayout } from "./layout.ts";
 import type { TensorHeader } from "./headers.ts";
 

@@ -8,12 +8,10 @@ import type { JobSpec } from "../../shared/job/job_spec.ts";
 import { NF4_STATE_SUFFIX, parseNf4State } from "../../shared/model/nf4_state.ts";
 import { readStored } from "../../shared/model/safetensors_file.ts";
 import { resolveHead } from "../../shared/model/tied_head.ts";
-import {
-  linearModules,
-  parseTransformerSpec,
-  positionLimit,
-  type TransformerSpec,
-} from "../../shared/model/transformer_spec.ts";
+import { linearModules, modelModules } from "../../shared/model/model_tensors.ts";
+import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
+import { exceededLimit } from "../../shared/model/position_limit.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { checkLayout, storedDoubleQuantization } from "./layout.ts";
 import { selectModelFiles } from "./files.ts";
 import { readTensorHeaders, type StoredHeader } from "./headers.ts";
@@ -33,10 +31,7 @@ export interface CheckedJob {
  */
 export async function checkModelForJob(spec: JobSpec, folder: string): Promise<CheckedJob> {
   const model = await aboutModel(spec, () => readModel(folder));
-  const modules = linearModules(model.spec).map(({ name, outFeatures, inFeatures }) => (
-    { name, out: outFeatures, in: inFeatures }
-  ));
-  checkSpecAgainstModel(spec, { modules });
+  checkSpecAgainstModel(spec, modelModules(model.spec));
   const warnings = [...model.warnings, ...lengthWarnings(spec, model.spec)];
   const { doubleQuantization } = model;
   const { bnb_4bit_use_double_quant: wanted } = spec.quantization;
@@ -83,8 +78,8 @@ export async function readModelJson(folder: string, name: string): Promise<unkno
  * @throws LoraFleetError `invalid_request` for `dataset.max_seq_length`
  */
 function assertWithinLimit(positions: number, spec: TransformerSpec): void {
-  const limit = positionLimit(spec);
-  if (limit === null || positions <= limit.positions) return;
+  const limit = exceededLimit(spec, positions);
+  if (limit === null) return;
   throw new LoraFleetError(
     "invalid_request",
     `the longest document has ${positions} tokens, but the base model's ${limit.field} is ${limit.positions}, and ` +
@@ -101,8 +96,8 @@ export async function checkWindow(spec: JobSpec, folder: string, longestDocument
 /** Warns of documents longer than the model was made for; only the prepared data shows whether there are any. */
 function lengthWarnings({ dataset }: JobSpec, model: TransformerSpec): string[] {
   const { max_seq_length: length } = dataset;
-  const limit = positionLimit(model);
-  if (limit !== null && length > limit.positions) {
+  const limit = exceededLimit(model, length);
+  if (limit !== null) {
     return [
       `dataset.max_seq_length is ${length}, but the base model's ${limit.field} is ${limit.positions}, and ${limit.reason}: ` +
       `a document of more than ${limit.positions} tokens will be refused; set dataset.max_seq_length to at most ${limit.positions}.`,

@@ -24,4 +24,3 @@ export type {
 } from "./job_spec_schema.ts";
 export { canonicalJson, specHash } from "./job_spec_hash.ts";
 export { checkSpecAgainstModel } from "./target_modules.ts";
-export type { LinearModule } from "./target_modules.ts";

@@ -1,14 +1,8 @@
 /** Which linear layers get an adapter: PEFT's rules for `target_modules`. */
 import { LoraFleetError, quote } from "../errors.ts";
 import type { JobSpec, LoraSpec } from "./job_spec_schema.ts";
+import type { LinearModule, ModelModules } from "../model/model_tensors.ts";
 import { compileFullMatch } from "../python/regex/regex.ts";
-
-/** A linear layer of the base model: `model.layers.0.self_attn.q_proj`, weight [out, in]. */
-export interface LinearModule {
-  readonly name: string;
-  readonly out: number;
-  readonly in: number;
-}
 
 /** An adapter is one buffer, in f32; WebGPU binds no more than this on any device. */
 const MAX_ADAPTER_BYTES = 2 ** 32 - 4;
@@ -23,11 +17,12 @@ const OUTPUT_EMBEDDING = "lm_head";
  */
 export function checkSpecAgainstModel(
   spec: Pick<JobSpec, "lora">,
-  model: { readonly modules: readonly LinearModule[] },
+  modules: ModelModules,
 ): LinearModule[] {
-  const targeted = targetedModules(spec.lora.target_modules, model.modules);
+  const targeted = targetedModules(spec.lora.target_modules, modules);
   const { r } = spec.lora;
-  const bytesPerRank = 4 * targeted.reduce((sum, { out, in: inSize }) => sum + out + inSize, 0);
+  const bytesPerRank = 4 *
+    targeted.reduce((sum, { outFeatures, inFeatures }) => sum + outFeatures + inFeatures, 0);
   if (r * bytesPerRank <= MAX_ADAPTER_BYTES) return targeted;
   throw new LoraFleetError(
     "invalid_request",
@@ -46,15 +41,15 @@ export function checkSpecAgainstModel(
  * `check_target_module_exists` of peft/tuners/tuners_utils.py: a listed name matches a module of that name, or one that ends in it
  * after a dot; a text is "all-linear", or a regular expression that must match a module's whole name (`re.fullmatch`).
  */
-export function targetedModules<M extends { readonly name: string }>(
+export function targetedModules(
   targets: LoraSpec["target_modules"],
-  modules: readonly M[],
-): M[] {
+  { linear: modules, other: otherNames }: ModelModules,
+): LinearModule[] {
   if (typeof targets !== "string") return listedModules(targets, modules);
   if (isAllLinear(targets)) return modules.filter(({ name }) => lastPart(name) !== OUTPUT_EMBEDDING);
   const matches = compilePattern(targets);
   const found = modules.filter(({ name }) => matches(name));
-  const other = otherModules(modules).find(matches);
+  const other = otherNames.find(matches);
   if (other !== undefined) {
     throw invalid(
       `lora.target_modules: the pattern ${quote(targets)} matches ${
@@ -99,10 +94,7 @@ function compilePattern(pattern: string): (name: string) => boolean {
   return (name) => explain(() => matches(name));
 }
 
-function listedModules<M extends { readonly name: string }>(
-  targets: readonly string[],
-  modules: readonly M[],
-): M[] {
+function listedModules(targets: readonly string[], modules: readonly LinearModule[]): LinearModule[] {
   const matches = (name: string, target: string) => name === target || name.endsWith(`.${target}`);
   const unmatched = targets.filter((target) => !modules.some(({ name }) => matches(name, target)));
   if (unmatched.length === 0) {
@@ -113,25 +105,6 @@ function listedModules<M extends { readonly name: string }>(
     `lora.target_modules: ${unmatched.map(quote).join(", ")} matches no linear layer of the ` +
       `base model; its linear layers are called ${known.map(quote).join(", ")}`,
   );
-}
-
-/** What PEFT would match besides, by transformers' names for the Llama family: containers, embeddings, norms, output layer. */
-function otherModules(modules: readonly { readonly name: string }[]): string[] {
-  const own = new Set(modules.map(({ name }) => name));
-  const layers = new Set(modules.map(({ name }) => /^model\.layers\.\d+/.exec(name)?.[0] ?? ""));
-  const ofLayer = ["", ".self_attn", ".mlp", ".mlp.act_fn", ".input_layernorm", ".post_attention_layernorm"];
-  return [
-    ...[
-      "",
-      "model",
-      "model.embed_tokens",
-      "model.layers",
-      "model.norm",
-      "model.rotary_emb",
-      OUTPUT_EMBEDDING,
-    ],
-    ...[...layers].filter((layer) => layer !== "").flatMap((layer) => ofLayer.map((part) => layer + part)),
-  ].filter((name) => !own.has(name));
 }
 
 function invalid(message: string): LoraFleetError {

@@ -1,9 +1,7 @@
 /** Whether the output layer is the embedding table: config.json proposes, the checkpoint's own tensors decide. */
+import { EMBEDDINGS_NAME, HEAD_NAME } from "./model_tensors.ts";
 import { haveSameValues, type StoredTensor } from "./safetensors_file.ts";
 import type { TransformerSpec } from "./transformer_spec.ts";
-
-export const EMBEDDINGS_NAME = "model.embed_tokens.weight";
-export const HEAD_NAME = "lm_head.weight";
 
 export interface ResolvedHead {
   readonly spec: TransformerSpec;
@@ -34,7 +32,7 @@ export async function resolveHead(
   };
 }
 
-/** The tensor that holds embeddings or output layer: where they are tied, the one that the checkpoint has serves both. */
+/** The tensor that stores `name`: if embeddings and output layer are tied, the one in the checkpoint serves both. */
 export function storedTableName(
   name: string,
   spec: Pick<TransformerSpec, "tieWordEmbeddings">,

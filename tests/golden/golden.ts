@@ -2,11 +2,17 @@
 import { z } from "zod";
 import { loraSchema, type LoraSpec } from "../../shared/job/job_spec.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
-import type { GradientLayout } from "../../worker/optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { openSafetensors, type SafetensorsFile } from "../../worker/files/safetensors.ts";
 import { writeSafetensors } from "../../worker/files/safetensors_write.ts";
 
-export const LADDER_CASES = ["gqa_tied", "llama3_sharded", "qwen2_rslora", "yarn_wide_rank"] as const;
+export const LADDER_CASES = [
+  "gqa_tied",
+  "llama3_sharded",
+  "qwen2_rslora",
+  "yarn_wide_rank",
+  "qwen3_tied",
+] as const;
 export type LadderCaseName = typeof LADDER_CASES[number];
 
 /** LoRA tensors by PEFT's name, flattened row by row. */

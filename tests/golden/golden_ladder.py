@@ -19,6 +19,8 @@ from transformers import (
     LlamaForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
     get_cosine_schedule_with_warmup,
 )
 
@@ -97,6 +99,20 @@ CASES = {
         "double_quantization": True,
         "lora": {"r": 24, "lora_alpha": 24, "target_modules": ["k_proj", "v_proj", "down_proj"], "use_rslora": False},
         "documents": [[13, 4], [9]],
+    },
+    # Norms of q and k, whose heads together are narrower than the hidden size; tied embeddings.
+    "qwen3_tied": {
+        "seed": 5,
+        "model": Qwen3ForCausalLM,
+        "config": Qwen3Config(
+            vocab_size=109, hidden_size=72, intermediate_size=88, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, head_dim=16, tie_word_embeddings=True, max_position_embeddings=256, eos_token_id=2,
+            rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": True,
+        "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
+        "documents": [[11, 1, 7], [6]],
     },
 }
 

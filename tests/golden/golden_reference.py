@@ -36,14 +36,20 @@ def logits(config, weights, adapter, scale, batch, cos, sin):
             y = y + scale * ((x @ a.T) @ adapter[f"base_model.model.{name}.lora_B.weight"].T)
         return y
 
+    def normed(x, name):
+        """Qwen3 norms each head of q and k; other families have no such weight."""
+        weight = weights.get(f"{name}.weight")
+        return x if weight is None else rms_norm(x, weight, config.rms_norm_eps)
+
     index = torch.arange(count)
     visible = (index[None, :] <= index[:, None]) & (index[None, :] >= batch["segment_starts"][:, None])
     x = weights["model.embed_tokens.weight"][batch["tokens"]]
     for layer in range(config.num_hidden_layers):
         prefix = f"model.layers.{layer}"
         h = rms_norm(x, weights[f"{prefix}.input_layernorm.weight"], config.rms_norm_eps)
-        q = linear(h, f"{prefix}.self_attn.q_proj").view(count, heads, size).transpose(0, 1)
-        k = linear(h, f"{prefix}.self_attn.k_proj").view(count, groups, size).transpose(0, 1)
+        q = normed(linear(h, f"{prefix}.self_attn.q_proj").view(count, heads, size), f"{prefix}.self_attn.q_norm")
+        k = normed(linear(h, f"{prefix}.self_attn.k_proj").view(count, groups, size), f"{prefix}.self_attn.k_norm")
+        q, k = q.transpose(0, 1), k.transpose(0, 1)
         v = linear(h, f"{prefix}.self_attn.v_proj").view(count, groups, size).transpose(0, 1)
         q, k = rope(q, cos, sin), rope(k, cos, sin)
         k = k.repeat_interleave(heads // groups, 0)

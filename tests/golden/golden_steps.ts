@@ -3,7 +3,7 @@ import { type Exponents, exponentsFrom, firstMisfit, mergeMaxima } from "../../s
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { Engine, EngineSpec } from "../../worker/engine/engine.ts";
-import type { GradientLayout } from "../../worker/optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import type { TrainingState } from "../../worker/optimizer/adamw_state.ts";
 import type { UpdateRequest } from "../../worker/optimizer/adamw.ts";
 import { flattenTensors, type LadderCase } from "./golden.ts";

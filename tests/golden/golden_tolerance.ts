@@ -11,7 +11,7 @@
  *
  * A factor of 2 stands for what that leaves out: softmax and SwiGLU pass on an error at up to about twice its size.
  */
-import type { TransformerSpec } from "../../worker/model/transformer_spec.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { F32Error } from "./golden.ts";
 
 const UNIT_ROUNDOFF = 2 ** -24;
@@ -19,10 +19,11 @@ const NONLINEARITY = 2;
 
 /** ρ: the relative error that a pass from the embeddings to the logits leaves. */
 export function passError(spec: TransformerSpec, tokenCount: number): number {
-  const { hiddenSize, intermediateSize, headCount, headDim, layerCount } = spec;
+  const { hiddenSize, intermediateSize, headCount, headDim, layerCount, queryKeyNorm } = spec;
   const ofLayer = [
     hiddenSize, // norm
     hiddenSize, // q, k, v
+    ...(queryKeyNorm ? [headDim] : []), // norms of q and k
     headDim, // scores
     tokenCount, // weighted sum of values
     headCount * headDim, // o

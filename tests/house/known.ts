@@ -5,11 +5,7 @@
 import { folderOf, type ImportGraph } from "./import_graph.ts";
 
 /** "from → to": imports between files without which there would be no circle of files. */
-export const FILE_IMPORTS: readonly string[] = [
-  "shared/model/transformer_spec.ts → shared/model/transformer_spec_parse.ts",
-  "worker/model/memory_plan_advice.ts → worker/model/memory_plan.ts",
-  "worker/model/micro_batch_upload.ts → worker/model/language_model.ts",
-];
+export const FILE_IMPORTS: readonly string[] = [];
 
 /** "from → to": imports between folders that rooms.ts does not allow, or without which there would be no circle. */
 export const FOLDER_IMPORTS: readonly string[] = [];

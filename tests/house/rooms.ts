@@ -27,7 +27,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     ".": [],
     python: ["."],
     model: [".", "std"],
-    job: [".", "python"],
+    job: [".", "model", "python"],
     data: [".", "std", "python", "job"],
     protocol: [".", "data", "job", "model"],
     bus: [".", "protocol"],

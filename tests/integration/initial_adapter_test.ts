@@ -12,10 +12,10 @@ import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
 /** Sizes that are no multiples of the block, so that there is padding between the tensors. */
 const lora = loraSchema.parse({ r: 3, target_modules: ["q_proj", "v_proj"] });
 const modules = [0, 1].flatMap((layer) => [
-  { name: `model.layers.${layer}.self_attn.q_proj`, out: 40, in: 24 },
-  { name: `model.layers.${layer}.self_attn.v_proj`, out: 7, in: 24 },
+  { name: `model.layers.${layer}.self_attn.q_proj`, outFeatures: 40, inFeatures: 24 },
+  { name: `model.layers.${layer}.self_attn.v_proj`, outFeatures: 7, inFeatures: 24 },
 ]);
-const layout = adapterLayout({ lora }, modules);
+const layout = adapterLayout({ lora }, { linear: modules, other: [] });
 
 async function withAdapter(
   body: (path: string, adapter: Float32Array, sha256: string) => Promise<void>,
@@ -64,9 +64,9 @@ Deno.test("another file than the one that was recorded, or of another layout, is
       return [error.code, error.param];
     };
     assertEquals(await refusal("0".repeat(64), layout), ["corrupt", "model"]);
-    const wider = adapterLayout({ lora: { ...lora, r: 4 } }, modules);
+    const wider = adapterLayout({ lora: { ...lora, r: 4 } }, { linear: modules, other: [] });
     assertEquals(await refusal(sha256, wider), ["invalid_model", "model"]);
-    assertEquals(await refusal(sha256, adapterLayout({ lora }, modules.slice(2))), [
+    assertEquals(await refusal(sha256, adapterLayout({ lora }, { linear: modules.slice(2), other: [] })), [
       "invalid_model",
       "model",
     ]);
@@ -74,7 +74,10 @@ Deno.test("another file than the one that was recorded, or of another layout, is
       ...module,
       name: module.name.replace("layers.1", "layers.2"),
     }));
-    assertEquals(await refusal(sha256, adapterLayout({ lora }, renamed)), ["invalid_model", "model"]);
+    assertEquals(await refusal(sha256, adapterLayout({ lora }, { linear: renamed, other: [] })), [
+      "invalid_model",
+      "model",
+    ]);
     await Deno.remove(path);
     assertEquals((await refusal(sha256, layout))[0], "storage");
   }));

@@ -4,8 +4,9 @@ import { type AdapterLayout, adapterLayout } from "../../coordinator/planning/ad
 import { createArtifactStore } from "../../coordinator/storage/artifact_store.ts";
 import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
 import { parseJobRequest } from "../../coordinator/job_request/parse.ts";
-import { linearModules, parseTransformerSpec } from "../../shared/model/transformer_spec.ts";
-import { planLora } from "../../worker/model/lora.ts";
+import { modelModules } from "../../shared/model/model_tensors.ts";
+import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
+import { planLora } from "../../worker/model/lora/lora_plan.ts";
 import { writeAdapter } from "../../worker/files/adapter_file.ts";
 import { writeTrainingState } from "../../worker/optimizer/training_state_file.ts";
 import { digestOf } from "../../worker/optimizer/adamw_state.ts";
@@ -74,9 +75,7 @@ Deno.test("the coordinator knows how an adapter lies in memory as workers lay it
     new URL("../golden/ladder/gqa_tied/model/config.json", import.meta.url),
   );
   const transformer = parseTransformerSpec(JSON.parse(config));
-  const modules = linearModules(transformer).map(({ name, outFeatures, inFeatures }) => (
-    { name, out: outFeatures, in: inFeatures }
-  ));
+  const modules = modelModules(transformer);
   for (
     const target_modules of ["all-linear", ["q_proj", "down_proj"], ["layers.1.self_attn.k_proj"]] as const
   ) {

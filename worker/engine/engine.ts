@@ -13,7 +13,7 @@ import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 
 export interface EngineSpec {
   /** A folder in Hugging Face layout. */

@@ -1,6 +1,6 @@
 /** The checksum of the integers that a gradient adds to the sums, from its numbers: what an auditor can compute, too. */
 import { addChecksum, CHECK_BLOCK, CHECK_WORDS, checkWeights } from "../../shared/protocol/linear_check.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 
 /** Added and taken away again it leaves the nearest whole number, ties to even, as WGSL's round() does. */
 const NO_FRACTION = 1.5 * 2 ** 52;

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { addChecksum, checkWeights } from "../../shared/protocol/linear_check.ts";
 import { pcg32 } from "../../shared/prng.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { gradientCheckOf, tiesToEven, tiesUp } from "./gradient_check.ts";
 
 const LAYOUT: GradientLayout = {

@@ -4,12 +4,12 @@ import { packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
 import { countLabels } from "../../shared/data/packing/micro_batch.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { EvaluationRows, Question } from "./rows.ts";
-import { flattenAdapter } from "../model/adapter_flat.ts";
+import { flattenAdapter } from "../model/lora/adapter_flat.ts";
 import type { Adapter } from "../files/adapter_file.ts";
 import type { Checkpoint } from "../files/checkpoint_reader.ts";
 import { Generator } from "../model/generate.ts";
 import { LanguageModel } from "../model/language_model.ts";
-import type { TransformerSpec } from "../model/transformer_spec.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 
 /** Tokens of one pass: enough to keep a GPU busy. */
 const PASS_TOKENS = 4096;

@@ -3,17 +3,15 @@
  * `model.safetensors.index.json` lists. Opening reads all headers and finds missing tensors; tensors are read one at a time.
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { EMBEDDINGS_NAME, HEAD_NAME, resolveHead } from "../../shared/model/tied_head.ts";
+import { modelTensors } from "../../shared/model/model_tensors.ts";
+import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
+import { resolveHead } from "../../shared/model/tied_head.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { createTensorIndex, storedTensor } from "./checkpoint_tensors.ts";
 import { readShards } from "./checkpoint_shards.ts";
 import { readText } from "./read_failure.ts";
 import { type Nf4Weights, quantizeNf4 } from "../nf4/nf4.ts";
 import { isPrequantized, readPrequantized } from "./nf4_checkpoint.ts";
-import {
-  linearModules,
-  parseTransformerSpec,
-  type TransformerSpec,
-} from "../../shared/model/transformer_spec.ts";
 
 export interface Checkpoint {
   /** As config.json says, except that an output layer stored with values of its own is not tied. */
@@ -51,11 +49,10 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const { spec } = await resolveHead(described, (name) => storedTensor(files.get(name), name));
 
   const { locate, expect } = createTensorIndex(files, describe, spec);
-  for (const [name, shape] of plainTensors(spec)) expect(name, shape);
   let storedDoubleQuantization: boolean | null = null;
-  for (const { name, outFeatures, inFeatures } of linearModules(spec)) {
-    const { file, stored } = locate(`${name}.weight`);
-    if (!isPrequantized(file, stored)) expect(stored, [outFeatures, inFeatures]);
+  for (const { name, shape, kind } of modelTensors(spec)) {
+    const { file, stored } = locate(name);
+    if (kind !== "linear" || !isPrequantized(file, stored)) expect(name, shape);
     else storedDoubleQuantization ??= file.tensors.has(`${stored}.nested_absmax`);
   }
 
@@ -87,23 +84,6 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
       }
     },
   };
-}
-
-/** The tensors that stay in f32, with their shapes. */
-function plainTensors(spec: TransformerSpec): [name: string, shape: readonly number[]][] {
-  const { vocabSize, hiddenSize } = spec;
-  const layerNorms = Array.from({ length: spec.layerCount }, (_, layer) => [
-    `model.layers.${layer}.input_layernorm.weight`,
-    `model.layers.${layer}.post_attention_layernorm.weight`,
-  ]).flat();
-  return [
-    [EMBEDDINGS_NAME, [vocabSize, hiddenSize]],
-    [HEAD_NAME, [vocabSize, hiddenSize]],
-    ...["model.norm.weight", ...layerNorms].map((name): [string, number[]] => [name, [hiddenSize]]),
-    ...linearModules(spec).filter(({ hasBias }) => hasBias).map((
-      { name, outFeatures },
-    ): [string, number[]] => [`${name}.bias`, [outFeatures]]),
-  ];
 }
 
 async function readConfig(path: string): Promise<unknown> {

@@ -3,7 +3,7 @@ import { brokenModel, changeTensor, type ModelChanges } from "../../tests/golden
 import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { openCheckpoint } from "./checkpoint_reader.ts";
-import { linearModules } from "../../shared/model/transformer_spec.ts";
+import { linearModules } from "../../shared/model/model_tensors.ts";
 
 for (const name of LADDER_CASES) {
   Deno.test(`${name}: every tensor of the base model is found, in one file or in shards`, async () => {

@@ -5,7 +5,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { openCheckpoint } from "./checkpoint_reader.ts";
 import { absmaxOf } from "../nf4/nf4.ts";
 import type { TensorData } from "./safetensors_write.ts";
-import { linearModules } from "../../shared/model/transformer_spec.ts";
+import { linearModules } from "../../shared/model/model_tensors.ts";
 
 const golden = loadLadderCase("gqa_tied");
 const folder = "model_nf4";

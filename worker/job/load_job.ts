@@ -4,7 +4,7 @@ import type { Log } from "../../shared/log.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
 import type { Engine, EngineSpec, StepEngine } from "../engine/engine.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
 import type { HeldState } from "../step/own_attempt.ts";
 import { InnerLoopWork, MicroBatchWork, type WorkKind } from "../step/work_kinds.ts";

@@ -18,7 +18,7 @@ import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
 import { copyState, type TrainingState } from "../optimizer/adamw_state.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { type InnerLoopOptions, runInnerLoop } from "./inner_loop.ts";
 import { LentEngine } from "./lent_engine.ts";
 import { nesterovUpdate } from "./nesterov.ts";

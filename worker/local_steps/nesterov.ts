@@ -3,8 +3,8 @@
  * `SGD(nesterov=True, dampening=0)`. On the CPU and in f32 by IEEE rules, as adamw.ts: all workers get the same bits.
  */
 import { turnOfEventLoop } from "../async/turn.ts";
-import { type GradientLayout } from "../optimizer/gradient_layout.ts";
-import { rangeOf } from "../optimizer/gradient_layout.ts";
+import { type GradientLayout } from "../../shared/model/gradient_layout.ts";
+import { rangeOf } from "../../shared/model/gradient_layout.ts";
 
 export interface OuterState {
   readonly adapter: Float32Array;

@@ -2,7 +2,7 @@ import { assertAlmostEquals, assertEquals, assertLess } from "@std/assert";
 import { z } from "zod";
 import { pcg32 } from "../../shared/prng.ts";
 import { readGolden } from "../../tests/golden/data_goldens.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { nesterovUpdateTensor, type OuterRequest, type OuterState } from "./nesterov.ts";
 
 const layout: GradientLayout = {

@@ -1,7 +1,7 @@
 /** What an inner loop has changed, as the gradient of an outer step: start − end, in f32 (decision 0011). */
 import { turnOfEventLoop } from "../async/turn.ts";
-import { type GradientLayout } from "../optimizer/gradient_layout.ts";
-import { rangeOf } from "../optimizer/gradient_layout.ts";
+import { type GradientLayout } from "../../shared/model/gradient_layout.ts";
+import { rangeOf } from "../../shared/model/gradient_layout.ts";
 
 /**
  * Turns `end` into start − end, in place.

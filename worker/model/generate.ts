@@ -1,19 +1,20 @@
-/** Greedy generation for many prompts at once, with a KV cache: prompts lie end to end, as in training, without padding. */
+/** Greedy generation for many prompts at once, with a KV cache. Prompts are packed end to end, as in training, without padding. */
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import { encodeAttention } from "../kernels/attention/attention.ts";
 import { encodeScatterRows } from "../kernels/elementwise/rows.ts";
+import { type Attend, headsOf } from "./attention_block.ts";
 import { encodeBestToken, encodeHeadInput } from "./head.ts";
 import type { LanguageModel } from "./language_model.ts";
-import type { Attend, PassContext } from "./layer.ts";
+import type { PassContext } from "./pass_context.ts";
 
 export interface GenerateOptions {
   readonly maxNewTokens: number;
-  /** Ids that end an answer; they are not part of it. */
+  /** Ids that end an answer and are not part of it. */
   readonly stopTokens: ReadonlySet<number>;
 }
 
-/** A prompt on its way: where its keys and values lie in the cache, and what it has said. */
+/** A prompt in progress: the place of its keys and values in the cache, and its answer so far. */
 interface Sequence {
   readonly prompt: Uint32Array;
   readonly cacheStart: number;
@@ -21,7 +22,7 @@ interface Sequence {
   done: boolean;
 }
 
-/** One pass's tokens: each with the sequence that it belongs to and its position there. */
+/** The tokens of one pass with their positions, and the sequences that they belong to. */
 interface Step {
   readonly tokens: number[];
   readonly positions: number[];
@@ -37,7 +38,7 @@ export class Generator {
   readonly #cacheRows: GpuTensor;
 
   /**
-   * @param cacheTokens tokens that the KV cache holds, over all prompts that are answered at the same time
+   * @param cacheTokens capacity of the KV cache, shared by all prompts of a wave
    * @throws LoraFleetError `does_not_fit`
    */
   constructor(model: LanguageModel, cacheTokens: number) {
@@ -53,9 +54,9 @@ export class Generator {
   }
 
   /**
-   * The most likely answer to each prompt, token by token, until a stop token or `maxNewTokens`. An empty prompt has an empty
-   * answer: there is nothing to go on from.
-   * @throws LoraFleetError `does_not_fit`, before any work, where one prompt alone exceeds the cache, a pass or the positions
+   * The most likely answer to each prompt, token by token, until a stop token or `maxNewTokens`. The answer to an empty prompt is
+   * empty.
+   * @throws LoraFleetError `does_not_fit`, before any work, if a prompt alone exceeds the cache, a pass or the positions
    */
   async generate(prompts: readonly Uint32Array[], options: GenerateOptions): Promise<number[][]> {
     prompts.forEach((prompt, index) => this.#assertFits(prompt.length, index, options.maxNewTokens));
@@ -75,7 +76,7 @@ export class Generator {
     throw new LoraFleetError(
       "does_not_fit",
       `Generating failed: prompt ${index} has ${length} tokens and may get ${maxNewTokens} more; a pass takes ` +
-        `${maxTokens} tokens, the cache ${this.#cacheTokens}, and there are ${maxPositions} positions.`,
+        `${maxTokens} tokens, the cache ${this.#cacheTokens}, and there are ${maxPositions} positions`,
     );
   }
 
@@ -138,9 +139,8 @@ export class Generator {
   /** Adds the pass's keys and values to a layer's cache, then attends to the cache. */
   #attendTo(context: PassContext, layer: number): Attend {
     const { pass, spec, workspace, rows } = context;
-    const { headCount, kvHeadCount, headDim } = spec;
     const { key, value } = this.#caches[layer]!;
-    const columns = kvHeadCount * headDim;
+    const columns = spec.kvHeadCount * spec.headDim;
     return (q, k, v, out, lse) => {
       encodeScatterRows(pass, { x: k, indices: this.#cacheRows, y: key, rows, columns });
       encodeScatterRows(pass, { x: v, indices: this.#cacheRows, y: value, rows, columns });
@@ -153,10 +153,7 @@ export class Generator {
         keyStarts: workspace.keyStarts,
         keyEnds: workspace.keyEnds,
         queryCount: rows,
-        headCount,
-        kvHeadCount,
-        headDim,
-        scale: 1 / Math.sqrt(headDim),
+        ...headsOf(context),
       });
     };
   }

@@ -1,7 +1,8 @@
 /**
- * The end of the model: the rows that are wanted, final RMSNorm, the output layer in vocabulary chunks, and the loss. Rows
- * whose label does not count never reach the output layer.
+ * The end of the model: selected rows, final RMSNorm, the output layer in vocabulary chunks, and the loss. Rows without a target
+ * never reach the output layer.
  */
+import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import { encodeArgmax } from "../kernels/vocabulary/argmax.ts";
 import {
@@ -12,7 +13,7 @@ import {
 import { encodeMatmul } from "../kernels/matmul/matmul.ts";
 import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/norm/rms_norm.ts";
 import { encodeGatherRows, encodeScatterRows, type TableSlab } from "../kernels/elementwise/rows.ts";
-import type { PassContext } from "./layer.ts";
+import type { PassContext } from "./pass_context.ts";
 import type { BaseWeights } from "./weights.ts";
 
 /** headNormed [rows, hidden] = RMSNorm of the residual stream's rows `workspace.headRows`. */
@@ -39,7 +40,7 @@ export function encodeHeadInput(
 }
 
 /** logits [rows, slab.rowCount] = headNormed · the slab of the output layer. */
-export function encodeLogits(context: PassContext, slab: TableSlab, rows: number): void {
+function encodeLogits(context: PassContext, slab: TableSlab, rows: number): void {
   const { pass, spec, workspace } = context;
   encodeMatmul(pass, {
     a: workspace.headNormed,
@@ -78,7 +79,7 @@ export function encodeLossBackward(context: PassContext, weights: BaseWeights, r
   const { hiddenSize: columns } = spec;
   const { logits, headInput, headRstd, headRows, dHeadNormed, dHeadInput, dHidden } = workspace;
   weights.head.forEach((slab, index) => {
-    // The only chunk's logits are still there; of several, each is computed again.
+    // A single chunk's logits are still there; several are recomputed one by one.
     if (weights.head.length > 1) encodeLogits(context, slab, rows);
     encodeCrossEntropyBackward(pass, chunkOf(context, slab, rows));
     encodeMatmul(pass, {
@@ -109,4 +110,24 @@ export function encodeLossBackward(context: PassContext, weights: BaseWeights, r
 function chunkOf(context: PassContext, slab: TableSlab, rows: number) {
   const { logits, labels, lossStats: stats } = context.workspace;
   return { logits, labels, stats, rows, columns: slab.rowCount, firstColumn: slab.firstRow };
+}
+
+/** Reads logits [rows, vocabulary] chunk by chunk, after `encodeHeadInput`. */
+export async function readLogits(
+  gpu: Gpu,
+  context: PassContext,
+  weights: BaseWeights,
+  rows: number,
+): Promise<Float32Array> {
+  const { vocabSize } = context.spec;
+  const all = new Float32Array(rows * vocabSize);
+  for (const slab of weights.head) {
+    encodeLogits(context, slab, rows);
+    const chunk = new Float32Array(await gpu.read(context.workspace.logits, rows * slab.rowCount * 4));
+    for (let row = 0; row < rows; row++) {
+      const part = chunk.subarray(row * slab.rowCount, (row + 1) * slab.rowCount);
+      all.set(part, row * vocabSize + slab.firstRow);
+    }
+  }
+  return all;
 }

@@ -1,19 +1,31 @@
-/** Brings a micro-batch to the GPU, with what the kernels need to know of it beyond its own arrays. */
+/** Uploads a micro-batch, together with the ranges and rows that the kernels derive from it. */
 import { countLabels, IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
-import type { LanguageModel } from "./language_model.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import type { Gpu } from "../device/gpu.ts";
+import type { Workspace } from "./pass_context.ts";
+
+/** Where a micro-batch goes, and the limits that it must keep. */
+export interface BatchTarget {
+  readonly gpu: Gpu;
+  readonly spec: TransformerSpec;
+  readonly workspace: Workspace;
+  readonly maxTokens: number;
+  /** The highest position + 1. */
+  readonly maxPositions: number;
+}
 
 /**
  * Fills the workspace's tokens, positions, ranges of keys and queries, and the head's rows and labels.
- * @returns how many tokens count in the loss: the head's rows
- * @throws RangeError where the micro-batch exceeds the memory plan or the model: on the GPU an index outside its table would
- * read something else, or nothing, without a word
+ * @returns the head's rows: tokens that have a label
+ * @throws RangeError if the micro-batch exceeds the memory plan or the model: a GPU reads an index outside its table as
+ * something else, or as nothing, without an error
  */
-export function writeMicroBatch(model: LanguageModel, batch: MicroBatch): number {
+export function writeMicroBatch(model: BatchTarget, batch: MicroBatch): number {
   const { tokens, positions, segmentStarts } = batch;
   const { gpu, workspace, spec, maxTokens, maxPositions } = model;
   if (tokens.length > maxTokens) {
     throw new RangeError(
-      `a micro-batch of ${tokens.length} tokens, and the memory plan is made for ${maxTokens}`,
+      `a micro-batch has ${tokens.length} tokens, the memory plan is made for ${maxTokens}`,
     );
   }
   assertBelow(tokens, spec.vocabSize, "token");
@@ -30,7 +42,7 @@ export function writeMicroBatch(model: LanguageModel, batch: MicroBatch): number
   return head.rows.length;
 }
 
-/** The tokens that count in the loss, and what each should predict. */
+/** The tokens that have a label, and their labels. */
 function headOf(batch: MicroBatch): { rows: Uint32Array; labels: Uint32Array } {
   const rows = new Uint32Array(countLabels(batch));
   const labels = new Uint32Array(rows.length);
@@ -43,7 +55,7 @@ function headOf(batch: MicroBatch): { rows: Uint32Array; labels: Uint32Array } {
   return { rows, labels };
 }
 
-/** For each token the end of its document: the queries that see it come before. */
+/** For each token the end of its document, before which the queries lie that see it. */
 export function documentEnds(segmentStarts: Uint32Array): Uint32Array {
   const ends = new Uint32Array(segmentStarts.length);
   let end = segmentStarts.length;
@@ -58,6 +70,6 @@ function assertBelow(values: Uint32Array, end: number, what: string): void {
   const index = values.findIndex((value) => value >= end);
   if (index < 0) return;
   throw new RangeError(
-    `${what} ${index} of a micro-batch is ${values[index]}, and the model's end at ${end - 1}`,
+    `${what} ${index} of a micro-batch is ${values[index]}, the model's end at ${end - 1}`,
   );
 }

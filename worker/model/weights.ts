@@ -1,4 +1,11 @@
 /** The frozen base model on the GPU: linear layers in NF4, the rest in f32. */
+import {
+  type ByNormRole,
+  type LinearRole,
+  type ModelTensor,
+  modelTensors,
+  moduleOf,
+} from "../../shared/model/model_tensors.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import type { Nf4GpuWeight } from "../kernels/matmul/nf4_matmul.ts";
@@ -6,7 +13,6 @@ import type { TableSlab } from "../kernels/elementwise/rows.ts";
 import type { Checkpoint } from "../files/checkpoint_reader.ts";
 import { DYNAMIC_MAP } from "../nf4/nf4_absmax.ts";
 import type { Nf4Weights } from "../nf4/nf4.ts";
-import { linearModules, type TransformerSpec } from "./transformer_spec.ts";
 
 /** A frozen linear layer y = W·x + bias. */
 export interface BaseLinear {
@@ -14,26 +20,28 @@ export interface BaseLinear {
   readonly bias: GpuTensor | null;
 }
 
-export interface LayerNorms {
-  readonly attention: GpuTensor;
-  readonly mlp: GpuTensor;
+export type LayerNorms = ByNormRole<GpuTensor>;
+
+export interface LayerWeights {
+  readonly norms: LayerNorms;
+  readonly linears: { readonly [R in LinearRole]: BaseLinear };
 }
 
 export interface BaseWeights {
   /** Slabs of [vocabulary, hidden]. */
   readonly embeddings: readonly TableSlab[];
-  /** Slabs of the output layer [vocabulary, hidden]; the embeddings' own where they are tied. */
+  /** Slabs of the output layer [vocabulary, hidden]; the embeddings' own if they are tied. */
   readonly head: readonly TableSlab[];
-  readonly norms: readonly LayerNorms[];
   readonly finalNorm: GpuTensor;
-  /** By Hugging Face's module name. */
-  readonly linears: ReadonlyMap<string, BaseLinear>;
+  readonly layers: readonly LayerWeights[];
 }
+
+type Draft<T> = { -readonly [K in keyof T]?: T[K] };
 
 /**
  * Reads, quantises and uploads a base model, one tensor at a time, so that host memory holds one tensor.
  * @param slabRows vocabulary rows of one slab
- * @throws LoraFleetError `invalid_model` where a tensor is missing or has another shape
+ * @throws LoraFleetError `invalid_model` if a tensor is missing or has the wrong shape
  */
 export async function loadBaseWeights(
   gpu: Gpu,
@@ -42,30 +50,38 @@ export async function loadBaseWeights(
 ): Promise<BaseWeights> {
   const { spec } = checkpoint;
   const dynamicMap = gpu.upload("dynamic map", DYNAMIC_MAP);
-  const linears = new Map<string, BaseLinear>();
-  for (const { name, outFeatures, inFeatures, hasBias } of linearModules(spec)) {
-    const weights = await checkpoint.readLinear(name, outFeatures, inFeatures, options);
-    const bias = hasBias
-      ? gpu.upload(`${name}.bias`, await checkpoint.readTensor(`${name}.bias`, [outFeatures]))
-      : null;
-    linears.set(name, { weight: uploadNf4(gpu, name, weights, dynamicMap), bias });
+  const layers = Array.from({ length: spec.layerCount }, () => (
+    { norms: {} as Draft<LayerNorms>, linears: {} as Draft<LayerWeights["linears"]> }
+  ));
+  const tables: Partial<Record<"embeddings" | "head", TableSlab[]>> = {};
+  let finalNorm: GpuTensor | undefined;
+  for (const tensor of modelTensors(spec)) {
+    const { name, shape } = tensor;
+    const uploadF32 = async () => gpu.upload(name, await checkpoint.readTensor(name, shape));
+    if (tensor.kind === "table") {
+      if (tensor.role === "head" && spec.tieWordEmbeddings) continue;
+      tables[tensor.role] = await loadTable(gpu, checkpoint, tensor, options.slabRows);
+    } else if (tensor.kind === "norm") {
+      if (tensor.layer === null) finalNorm = await uploadF32();
+      else layers[tensor.layer]!.norms[tensor.role] = await uploadF32();
+    } else if (tensor.kind === "linear") {
+      const module = moduleOf(name);
+      const weights = await checkpoint.readLinear(module, shape[0]!, shape[1]!, options);
+      const weight = uploadNf4(gpu, module, weights, dynamicMap);
+      layers[tensor.layer]!.linears[tensor.role] = { weight, bias: null };
+    } else {
+      const { linears } = layers[tensor.layer]!;
+      linears[tensor.role] = { ...linears[tensor.role]!, bias: await uploadF32() };
+    }
   }
-  const norm = async (name: string) =>
-    gpu.upload(name, await checkpoint.readTensor(`${name}.weight`, [spec.hiddenSize]));
-  const norms: LayerNorms[] = [];
-  for (let layer = 0; layer < spec.layerCount; layer++) {
-    norms.push({
-      attention: await norm(`model.layers.${layer}.input_layernorm`),
-      mlp: await norm(`model.layers.${layer}.post_attention_layernorm`),
-    });
-  }
-  const embeddings = await loadTable(gpu, checkpoint, spec, "model.embed_tokens", options.slabRows);
-  const head = spec.tieWordEmbeddings
-    ? embeddings
-    : await loadTable(gpu, checkpoint, spec, "lm_head", options.slabRows);
-  const weights = { embeddings, head, norms, finalNorm: await norm("model.norm"), linears };
   await gpu.throwIfFailed("Uploading the base model");
-  return weights;
+  return {
+    embeddings: tables.embeddings!,
+    head: tables.head ?? tables.embeddings!,
+    finalNorm: finalNorm!,
+    // The table has each role once a layer.
+    layers: layers as LayerWeights[],
+  };
 }
 
 function uploadNf4(gpu: Gpu, name: string, weights: Nf4Weights, dynamicMap: GpuTensor): Nf4GpuWeight {
@@ -86,12 +102,11 @@ function uploadNf4(gpu: Gpu, name: string, weights: Nf4Weights, dynamicMap: GpuT
 async function loadTable(
   gpu: Gpu,
   checkpoint: Checkpoint,
-  spec: TransformerSpec,
-  name: string,
+  { name, shape }: ModelTensor,
   slabRows: number,
 ): Promise<TableSlab[]> {
-  const { vocabSize, hiddenSize } = spec;
-  const table = await checkpoint.readTensor(`${name}.weight`, [vocabSize, hiddenSize]);
+  const [vocabSize, hiddenSize] = shape as [number, number];
+  const table = await checkpoint.readTensor(name, shape);
   const slabs: TableSlab[] = [];
   for (let firstRow = 0; firstRow < vocabSize; firstRow += slabRows) {
     const rowCount = Math.min(slabRows, vocabSize - firstRow);

@@ -2,9 +2,9 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { brokenModel, changeTensor } from "../../tests/golden/broken_model.ts";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
+import { modelTensors, moduleOf } from "../../shared/model/model_tensors.ts";
 import { testGpu } from "../device/test_gpu.ts";
 import { openCheckpoint } from "../files/checkpoint_reader.ts";
-import { linearModules } from "./transformer_spec.ts";
 import { loadBaseWeights } from "./weights.ts";
 
 Deno.test("a base model on the GPU: every part is where its name says, and holds the checkpoint's numbers", async () => {
@@ -14,8 +14,14 @@ Deno.test("a base model on the GPU: every part is where its name says, and holds
   const weights = await loadBaseWeights(gpu, checkpoint, { doubleQuantization: true, slabRows: 50 });
   const floats = async (tensor: typeof weights.finalNorm) => new Float32Array(await gpu.read(tensor));
 
-  for (const { name, outFeatures, inFeatures, hasBias } of linearModules(spec)) {
-    const { weight, bias } = weights.linears.get(name)!;
+  for (const tensor of modelTensors(spec)) {
+    if (tensor.kind !== "linear") continue;
+    const { layer, role, shape: [outFeatures, inFeatures] } = tensor as typeof tensor & {
+      shape: [number, number];
+    };
+    const name = moduleOf(tensor.name);
+    const hasBias = ["query", "key", "value"].includes(role);
+    const { weight, bias } = weights.layers[layer]!.linears[role];
     const stored = await checkpoint.readLinear(name, outFeatures, inFeatures, { doubleQuantization: true });
     assertEquals([weight.rows, weight.columns, weight.doubleQuantized], [outFeatures, inFeatures, true]);
     assertEquals(new Uint8Array(await gpu.read(weight.codes)), stored.codes);
@@ -32,9 +38,9 @@ Deno.test("a base model on the GPU: every part is where its name says, and holds
       assertEquals(await floats(bias), await checkpoint.readTensor(`${name}.bias`, [outFeatures]));
     }
   }
-  const second = weights.norms[1]!;
+  const second = weights.layers[1]!.norms;
   assertEquals(
-    await floats(second.mlp),
+    await floats(second.mlpNorm),
     await checkpoint.readTensor("model.layers.1.post_attention_layernorm.weight", [spec.hiddenSize]),
   );
   const rows = (slabs: typeof weights.head) => slabs.map(({ firstRow, rowCount }) => [firstRow, rowCount]);
@@ -48,7 +54,7 @@ Deno.test("tied embeddings are on the GPU once; single quantisation has its absm
   const checkpoint = await openCheckpoint(loadLadderCase("gqa_tied").modelFolder);
   const weights = await loadBaseWeights(gpu, checkpoint, { doubleQuantization: false, slabRows: 1000 });
   assertEquals(weights.head === weights.embeddings, true);
-  const { weight } = weights.linears.get("model.layers.0.mlp.up_proj")!;
+  const { weight } = weights.layers[0]!.linears.up;
   const stored = await checkpoint.readLinear("model.layers.0.mlp.up_proj", 104, 96, {
     doubleQuantization: false,
   });

@@ -6,7 +6,7 @@
  * machine, so the rounding is the same everywhere.
  */
 import type { AdamWState } from "./adamw_state.ts";
-import { type GradientLayout, rangeOf } from "./gradient_layout.ts";
+import { type GradientLayout, rangeOf } from "../../shared/model/gradient_layout.ts";
 
 export interface UpdateRequest {
   /** The all-reduced gradient sums: integers, to be multiplied by 2^exponent of their tensor. */

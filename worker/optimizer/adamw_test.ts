@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals, assertLess } from "@std/assert";
 import { pcg32 } from "../../shared/prng.ts";
-import type { GradientLayout } from "./gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { adamwUpdate, gradientNormOf, type UpdateRequest } from "./adamw.ts";
 
 const layout: GradientLayout = {

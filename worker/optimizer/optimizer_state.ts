@@ -2,7 +2,7 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import { adamwUpdate, type UpdateRequest } from "./adamw.ts";
 import { type AdamWState, copyState, digestOf, emptyState, type TrainingState } from "./adamw_state.ts";
-import type { GradientLayout } from "./gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 
 export class OptimizerState {
   readonly #layout: GradientLayout;

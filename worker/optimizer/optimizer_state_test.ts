@@ -1,7 +1,7 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { UpdateRequest } from "./adamw.ts";
-import type { GradientLayout } from "./gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { OptimizerState } from "./optimizer_state.ts";
 
 const layout: GradientLayout = {

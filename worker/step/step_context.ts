@@ -6,7 +6,7 @@ import { gradientSubjects } from "../../shared/protocol/subjects.ts";
 import { createAllReduce } from "../allreduce/all_reduce.ts";
 import type { AllReduce } from "../allreduce/all_reduce_interface.ts";
 import type { StepEngine } from "../engine/engine.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { type HeldState, OwnAttempt } from "./own_attempt.ts";
 import { createReports, type Reports } from "./reports.ts";
 import type { WorkContext, WorkKind } from "./work_kinds.ts";

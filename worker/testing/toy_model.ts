@@ -4,7 +4,7 @@
  * while B is 0.
  */
 import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
-import { type GradientLayout } from "../optimizer/gradient_layout.ts";
+import { type GradientLayout } from "../../shared/model/gradient_layout.ts";
 
 /** The flat array of the toy: A, then B. */
 export function toyLayout(rank = 4, factorSize = 64): GradientLayout {

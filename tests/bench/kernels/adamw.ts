@@ -2,7 +2,7 @@
 import { pcg32 } from "../../../shared/prng.ts";
 import { adamwUpdate, type UpdateRequest } from "../../../worker/optimizer/adamw.ts";
 import { type AdamWState, emptyState } from "../../../worker/optimizer/adamw_state.ts";
-import type { GradientLayout } from "../../../worker/optimizer/gradient_layout.ts";
+import type { GradientLayout } from "../../../shared/model/gradient_layout.ts";
 import type { BenchCase } from "./bench_case.ts";
 
 /** The textbook formula, element by element, with the factors of each computed anew. */

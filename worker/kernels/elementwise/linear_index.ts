@@ -23,7 +23,11 @@ fn main(
 
 /** Workgroups for `count` elements. */
 export function linearGroups(count: number): Groups {
-  const groups = Math.ceil(count / LINEAR_WORKGROUP_SIZE);
+  return foldGroups(Math.ceil(count / LINEAR_WORKGROUP_SIZE));
+}
+
+/** At least `groups` workgroups, numbered group.y · groups.x + group.x. */
+export function foldGroups(groups: number): Groups {
   if (groups <= MAX_GROUPS_A_DIMENSION) return [groups];
   return [MAX_GROUPS_A_DIMENSION, Math.ceil(groups / MAX_GROUPS_A_DIMENSION)];
 }

@@ -8,9 +8,6 @@ import type { GpuTensor } from "../../device/tensor.ts";
 import maxAbsSource from "./max_abs.wgsl" with { type: "text" };
 import { LINEAR_MAIN, linearGroups } from "../elementwise/linear_index.ts";
 
-/** Elements of a block; LoRA tensors start at multiples of it in the flat gradient. */
-export const GRADIENT_BLOCK_SIZE = 64;
-
 /** Elements per workgroup of max_abs.wgsl. */
 const MAX_ABS_GROUP_SIZE = 1024;
 

@@ -2,6 +2,7 @@
 import { defineKernel } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";
+import { foldGroups } from "../elementwise/linear_index.ts";
 import forwardSource from "./rms_norm.wgsl" with { type: "text" };
 import backwardSource from "./rms_norm_backward.wgsl" with { type: "text" };
 
@@ -17,7 +18,7 @@ const forwardOf = (lanes: number) =>
     label: "rms_norm",
     source: forwardSource,
     constants: { LANES: lanes },
-    params: { columns: "u32", epsilon: "f32" },
+    params: { rows: "u32", columns: "u32", epsilon: "f32" },
     bindings: { x: "read f32", weight: "read f32", y: "read_write f32", rstd: "read_write f32" },
   });
 
@@ -26,7 +27,7 @@ const backwardOf = (lanes: number) =>
     label: "rms_norm_backward",
     source: backwardSource,
     constants: { LANES: lanes },
-    params: { columns: "u32" },
+    params: { rows: "u32", columns: "u32" },
     bindings: {
       x: "read f32",
       weight: "read f32",
@@ -54,9 +55,9 @@ export function encodeRmsNorm(pass: Pass, call: {
 }): void {
   const { x, weight, y, rstd, rows, columns, epsilon, kind = kindOf(pass) } = call;
   pass.dispatch(forward[kind], {
-    params: { columns, epsilon },
+    params: { rows, columns, epsilon },
     tensors: { x, weight, y, rstd },
-    groups: [rows],
+    groups: foldGroups(rows),
   });
 }
 
@@ -73,8 +74,8 @@ export function encodeRmsNormBackward(pass: Pass, call: {
 }): void {
   const { x, weight, rstd, dy, dx, rows, columns, kind = kindOf(pass) } = call;
   pass.dispatch(backward[kind], {
-    params: { columns },
+    params: { rows, columns },
     tensors: { x, weight, rstd, dy, dx },
-    groups: [rows],
+    groups: foldGroups(rows),
   });
 }

@@ -1,13 +1,13 @@
 /** Which linear layers carry LoRA, how their tensors lie in the flat gradient, and how a fresh adapter starts. */
-import type { LoraSpec } from "../../shared/job/job_spec.ts";
-import { targetedModules } from "../../shared/job/target_modules.ts";
-import type { GradientLayout, GradientTensor } from "../optimizer/gradient_layout.ts";
-import { GRADIENT_BLOCK_SIZE } from "../kernels/gradients/gradient_sums.ts";
-import { type LinearModule, linearModules, type TransformerSpec } from "./transformer_spec.ts";
+import type { LoraSpec } from "../../../shared/job/job_spec.ts";
+import { targetedModules } from "../../../shared/job/target_modules.ts";
+import { type GradientLayout, layoutAdapter } from "../../../shared/model/gradient_layout.ts";
+import { type LinearModule, modelModules } from "../../../shared/model/model_tensors.ts";
+import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
 
 /** LoRA on one linear layer. */
 export interface LoraModule {
-  /** A number for life within the model: keys the dropout masks. */
+  /** Keys the dropout masks; fixed for a model and its `target_modules`. */
   readonly index: number;
   readonly linear: LinearModule;
   /** Indices of its tensors in the layout. */
@@ -21,7 +21,7 @@ export interface LoraPlan {
   /** alpha/r, or alpha/√r with rsLoRA: the factor of B·A·x. */
   readonly scale: number;
   readonly dropout: number;
-  /** LoRA by the linear layer's name; layers without LoRA are absent. */
+  /** By the linear layer's name; layers without LoRA are absent. */
   readonly modules: ReadonlyMap<string, LoraModule>;
   readonly layout: GradientLayout;
 }
@@ -35,42 +35,28 @@ const NO_LORA: LoraPlan = {
 };
 
 /**
- * Places LoRA on the layers that `target_modules` means. The rank may exceed a layer's size, as PEFT lets it.
+ * Places LoRA on the layers that `target_modules` selects. The rank may exceed a layer's size, as in PEFT.
  * @param lora null for the base model alone
- * @throws LoraFleetError `invalid_request` where a name or the pattern matches nothing
+ * @throws LoraFleetError `invalid_request` if a name or the pattern matches nothing
  */
 export function planLora(spec: TransformerSpec, lora: LoraSpec | null): LoraPlan {
   if (lora === null) return NO_LORA;
   const { r: rank } = lora;
-  const chosen = targetedModules(lora.target_modules, linearModules(spec));
-  const modules = new Map<string, LoraModule>();
-  const tensors: GradientTensor[] = [];
-  let offset = 0;
-  let parameterCount = 0;
-  const place = (name: string, rows: number, columns: number): number => {
-    tensors.push({ name, shape: [rows, columns], offset });
-    parameterCount += rows * columns;
-    offset += Math.ceil(rows * columns / GRADIENT_BLOCK_SIZE) * GRADIENT_BLOCK_SIZE;
-    return tensors.length - 1;
-  };
-  chosen.forEach((linear, index) => {
-    const { name, outFeatures, inFeatures } = linear;
-    const a = place(`base_model.model.${name}.lora_A.weight`, rank, inFeatures);
-    const b = place(`base_model.model.${name}.lora_B.weight`, outFeatures, rank);
-    modules.set(name, { index, linear, a, b });
-  });
+  const targeted = targetedModules(lora.target_modules, modelModules(spec));
   return {
     rank,
     scale: lora.use_rslora ? lora.lora_alpha / Math.sqrt(rank) : lora.lora_alpha / rank,
     dropout: lora.lora_dropout,
-    modules,
-    layout: { tensors, elementCount: offset, parameterCount },
+    modules: new Map(
+      targeted.map((linear, index) => [linear.name, { index, linear, a: 2 * index, b: 2 * index + 1 }]),
+    ),
+    layout: layoutAdapter(targeted, rank),
   };
 }
 
 /**
  * A fresh adapter: A from PEFT's Kaiming-uniform with a = √5, that is uniform in ±1/√in; B zero. Each tensor has its own
- * counter-based sequence, so every worker makes the same adapter without any of it travelling.
+ * counter-based sequence, so that every worker draws the same adapter and none has to be sent.
  */
 export function initialAdapter(layout: GradientLayout, seed: number): Float32Array {
   const adapter = new Float32Array(layout.elementCount);

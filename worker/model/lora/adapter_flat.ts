@@ -1,12 +1,12 @@
 /** An adapter's tensors in the flat order in which the GPU has them. */
-import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { GradientLayout } from "../optimizer/gradient_layout.ts";
-import type { Adapter } from "../files/adapter_file.ts";
+import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import type { GradientLayout } from "../../../shared/model/gradient_layout.ts";
+import type { Adapter } from "../../files/adapter_file.ts";
 
 /**
  * @returns [layout.elementCount], padding zero
- * @throws LoraFleetError `invalid_model` where the adapter lacks a tensor, has one too many or one of another shape: then it was
- * made for another base model
+ * @throws LoraFleetError `invalid_model` if a tensor is missing, superfluous or of a different shape: the adapter was made for
+ * a different base model
  */
 export function flattenAdapter(layout: GradientLayout, { tensors }: Adapter): Float32Array {
   const refuse = (name: string, reason: string) =>

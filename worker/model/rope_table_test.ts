@@ -1,7 +1,10 @@
-import { assert, assertLess } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertLess, assertThrows } from "@std/assert";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { llama2, llama32 } from "../../shared/model/config_fixture.ts";
 import { goldenPath } from "../../tests/golden/golden.ts";
 import { openSafetensors } from "../files/safetensors.ts";
-import { inverseFrequencies, parseTransformerSpec, ropeTable } from "./transformer_spec.ts";
+import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
+import { inverseFrequencies, ropeTable } from "./rope_table.ts";
 
 const golden = openSafetensors(goldenPath("rope.safetensors"));
 const positions = new Int32Array(golden.read("positions").buffer);
@@ -90,3 +93,61 @@ for (const [name, shape] of Object.entries(shapes)) {
     );
   });
 }
+
+Deno.test("Mistral: no window where it says null, 4096 where it says nothing, and longer documents are refused", () => {
+  const mistral = {
+    ...llama2,
+    architectures: ["MistralForCausalLM"],
+    model_type: "mistral",
+    num_key_value_heads: 8,
+  };
+  assertEquals(parseTransformerSpec({ ...mistral, sliding_window: null }).slidingWindow, null);
+  const windowed = parseTransformerSpec(mistral);
+  assertEquals(windowed.slidingWindow, 4096);
+  assertEquals(ropeTable(windowed, 4096).cos.length, 4096 * 64);
+  assertThrows(() => ropeTable(windowed, 4097), LoraFleetError, "sliding_window is 4096");
+});
+
+Deno.test("RoPE: position 0 does not turn, angles grow by the frequencies, linear scaling stretches them", () => {
+  const spec = parseTransformerSpec(llama2);
+  const { cos, sin } = ropeTable(spec, 3);
+  const frequencies = inverseFrequencies(spec);
+  assertEquals(frequencies[0], 1);
+  assertAlmostEquals(frequencies[63]!, 10000 ** (-126 / 128), 1e-11);
+  for (let i = 0; i < 64; i++) {
+    assertEquals([cos[i], sin[i]], [1, 0]);
+    assertAlmostEquals(cos[128 + i]!, Math.cos(2 * frequencies[i]!), 1e-7);
+    assertAlmostEquals(sin[128 + i]!, Math.sin(2 * frequencies[i]!), 1e-7);
+  }
+  const stretched = parseTransformerSpec({ ...llama2, rope_scaling: { type: "linear", factor: 4 } });
+  assertEquals(inverseFrequencies(stretched), frequencies.map((frequency) => frequency / 4));
+});
+
+Deno.test("RoPE of llama3: short waves as they are, long ones stretched by the factor, a blend between", () => {
+  const plain = inverseFrequencies(
+    parseTransformerSpec({ ...llama32, rope_parameters: { rope_theta: 500000 } }),
+  );
+  const scaled = inverseFrequencies(parseTransformerSpec(llama32));
+  plain.forEach((frequency, i) => {
+    const turns = 8192 * frequency / (2 * Math.PI);
+    if (turns > 4) assertEquals(scaled[i], frequency);
+    else if (turns < 1) assertEquals(scaled[i], frequency / 32);
+    else {
+      const smooth = (turns - 1) / 3;
+      const blend = (1 - smooth) * frequency / 32 + smooth * frequency;
+      assertAlmostEquals(scaled[i]!, blend, 1e-6 * blend);
+    }
+  });
+  assert(plain.some((frequency, i) => scaled[i]! < frequency && scaled[i]! > frequency / 32));
+});
+
+Deno.test("dynamic RoPE is exact up to max_position_embeddings, and longer documents are refused", () => {
+  const spec = parseTransformerSpec({ ...llama2, rope_scaling: { type: "dynamic", factor: 2 } });
+  assertEquals(inverseFrequencies(spec), inverseFrequencies(parseTransformerSpec(llama2)));
+  assertEquals(ropeTable(spec, 4096).cos.length, 4096 * 64);
+  assertThrows(
+    () => ropeTable(spec, 4097),
+    LoraFleetError,
+    "max_position_embeddings is 4096, and beyond it dynamic RoPE",
+  );
+});

@@ -3,23 +3,19 @@
  * intermediate is f32, because at position 4096 one unit in the last place of a frequency already moves the angle by 2e-4.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
-import {
-  positionLimit,
-  type RopeScaling,
-  type TransformerSpec,
-} from "../../shared/model/transformer_spec.ts";
+import { exceededLimit } from "../../shared/model/position_limit.ts";
+import type { RopeScaling, TransformerSpec } from "../../shared/model/transformer_spec.ts";
 
 const f32 = Math.fround;
 
 /**
- * Refuses documents beyond a sliding window, to whose beginning attention here looks back, and beyond what dynamic RoPE leaves
- * alone.
+ * Refuses documents for which attention or RoPE would not be exact.
  * @param positions the highest position + 1
  * @throws LoraFleetError `invalid_model`
  */
 export function checkPositions(spec: TransformerSpec, positions: number): void {
-  const limit = positionLimit(spec);
-  if (limit === null || positions <= limit.positions) return;
+  const limit = exceededLimit(spec, positions);
+  if (limit === null) return;
   throw new LoraFleetError(
     "invalid_model",
     `Preparing ${positions} positions failed: ${limit.field} is ${limit.positions}, and ${limit.reason}. ` +

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { loraSchema } from "../../shared/job/job_spec.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { loadLadderCase } from "../../tests/golden/golden.ts";
-import { openCheckpoint } from "../files/checkpoint_reader.ts";
-import { initialAdapter, planLora } from "./lora.ts";
-import { linearModules } from "./transformer_spec.ts";
+import { loraSchema } from "../../../shared/job/job_spec.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { linearModules } from "../../../shared/model/model_tensors.ts";
+import { loadLadderCase } from "../../../tests/golden/golden.ts";
+import { openCheckpoint } from "../../files/checkpoint_reader.ts";
+import { initialAdapter, planLora } from "./lora_plan.ts";
 
 const { spec } = await openCheckpoint(loadLadderCase("gqa_tied").modelFolder);
 const plan = (fields: Record<string, unknown>) => planLora(spec, loraSchema.parse({ r: 4, ...fields }));

@@ -1,17 +1,11 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { loraSchema } from "../../shared/job/job_spec.ts";
-import { planLora } from "./lora.ts";
-import {
-  assertFits,
-  chunkColumns,
-  formatBytes,
-  formatPlan,
-  needsCheckpointing,
-  planMemory,
-  type PlanOptions,
-} from "./memory_plan.ts";
-import { parseTransformerSpec } from "./transformer_spec.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { loraSchema } from "../../../shared/job/job_spec.ts";
+import { parseTransformerSpec } from "../../../shared/model/parse_transformer_spec.ts";
+import { planLora } from "../lora/lora_plan.ts";
+import { chunkColumns, type PlanOptions } from "./buffer_sizes.ts";
+import { assertFits, formatBytes, formatPlan } from "./memory_fit.ts";
+import { needsCheckpointing, planMemory } from "./memory_plan.ts";
 
 const llama2 = parseTransformerSpec({
   architectures: ["LlamaForCausalLM"],

@@ -1,0 +1,75 @@
+/** The model families: one record each, with all that distinguishes how their config.json is read. */
+import { type ConfigJson, refuse } from "./config_json.ts";
+import type { FamilyTraits } from "./transformer_spec.ts";
+
+export interface Family {
+  /** The class of transformers with the output layer. */
+  readonly architecture: string;
+  /** What the configuration class of transformers assumes for a field that config.json lacks. */
+  readonly defaults: {
+    readonly maxPositionEmbeddings: number;
+    /** Null: as many as query heads. */
+    readonly kvHeadCount: number | null;
+    /** Null: hidden_size / num_attention_heads. */
+    readonly headDim: number | null;
+    readonly eosTokenIds: readonly number[];
+  };
+  /** Accepted values of `layer_types`. */
+  readonly layerTypes: readonly string[];
+  /** Throws a `LoraFleetError` `invalid_model` for a trait that the kernels do not compute. */
+  traits(config: ConfigJson): FamilyTraits;
+}
+
+const DEFAULTS = { kvHeadCount: null, headDim: null, eosTokenIds: [] };
+const FULL_ATTENTION = ["full_attention"];
+const WINDOWED_ATTENTION = ["full_attention", "sliding_attention"];
+
+/** By config.json's `model_type`, by which transformers decides. */
+export const FAMILIES: Readonly<Record<string, Family>> = {
+  llama: {
+    architecture: "LlamaForCausalLM",
+    defaults: { ...DEFAULTS, maxPositionEmbeddings: 2048, eosTokenIds: [2] },
+    layerTypes: FULL_ATTENTION,
+    traits: (config) => ({ attentionBias: withoutBias(config), queryKeyNorm: false, slidingWindow: null }),
+  },
+  mistral: {
+    architecture: "MistralForCausalLM",
+    defaults: { ...DEFAULTS, maxPositionEmbeddings: 131072, kvHeadCount: 8, eosTokenIds: [2] },
+    layerTypes: FULL_ATTENTION,
+    traits: (config) => ({
+      attentionBias: withoutBias(config),
+      queryKeyNorm: false,
+      slidingWindow: config.sliding_window === undefined ? 4096 : config.sliding_window,
+    }),
+  },
+  qwen2: {
+    architecture: "Qwen2ForCausalLM",
+    defaults: { ...DEFAULTS, maxPositionEmbeddings: 32768, kvHeadCount: 32 },
+    layerTypes: WINDOWED_ATTENTION,
+    traits: (config) => ({ attentionBias: true, queryKeyNorm: false, slidingWindow: qwenWindow(config) }),
+  },
+  qwen3: {
+    architecture: "Qwen3ForCausalLM",
+    defaults: { ...DEFAULTS, maxPositionEmbeddings: 32768, kvHeadCount: 32, headDim: 128 },
+    layerTypes: WINDOWED_ATTENTION,
+    traits: (config) => ({
+      attentionBias: withoutBias(config),
+      queryKeyNorm: true,
+      slidingWindow: qwenWindow(config, 4096),
+    }),
+  },
+};
+
+function withoutBias({ attention_bias: bias }: ConfigJson): false {
+  if (bias) throw refuse("attention_bias", true, "a bias on o_proj is not supported, so only false is");
+  return false;
+}
+
+/** The window of the layers from `max_window_layers` on, or of those that `layer_types` names. */
+function qwenWindow(config: ConfigJson, ifAbsent: number | null = null): number | null {
+  const window = config.sliding_window === undefined ? ifAbsent : config.sliding_window;
+  if (config.use_sliding_window !== true || window === null) return null;
+  const isUsed = config.layer_types?.includes("sliding_attention") ??
+    (config.max_window_layers ?? 28) < config.num_hidden_layers;
+  return isUsed ? window : null;
+}

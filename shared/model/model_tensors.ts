@@ -1,0 +1,138 @@
+/**
+ * The table of a base model's tensors. Everything that must know them reads it here: the coordinator's layout check, the
+ * weights loader, the memory plan, the adapter's layout and the names that `target_modules` matches.
+ */
+import type { TransformerSpec } from "./transformer_spec.ts";
+
+export const EMBEDDINGS_NAME = "model.embed_tokens.weight";
+export const HEAD_NAME = "lm_head.weight";
+
+/** The linear layers of a transformer layer in the order of computation. */
+export const LINEAR_ROLES = ["query", "key", "value", "output", "gate", "up", "down"] as const;
+export type LinearRole = typeof LINEAR_ROLES[number];
+/** The norms of a transformer layer. */
+export type NormRole = "attentionNorm" | "mlpNorm" | HeadNormRole;
+/** Norms of the query and key heads, which some families have. */
+type HeadNormRole = "queryNorm" | "keyNorm";
+export type ByNormRole<T> =
+  & { readonly [R in Exclude<NormRole, HeadNormRole>]: T }
+  & { readonly [R in HeadNormRole]?: T };
+
+interface Place<Role> {
+  /** Hugging Face's tensor name: `model.layers.0.self_attn.q_proj.weight`. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly role: Role;
+}
+
+/** Norms and biases stay in f32, and so do the tables: embeddings and output layer. */
+export type ModelTensor =
+  | Place<"embeddings" | "head"> & { readonly kind: "table"; readonly layer: null }
+  | Place<"finalNorm"> & { readonly kind: "norm"; readonly layer: null }
+  | Place<NormRole> & { readonly kind: "norm"; readonly layer: number }
+  | Place<LinearRole> & { readonly kind: "bias"; readonly layer: number }
+  /** Quantised, and a target of LoRA. Shape [outFeatures, inFeatures]. */
+  | Place<LinearRole> & { readonly kind: "linear"; readonly layer: number };
+
+/** A linear layer, which is quantised and may carry LoRA: weight [outFeatures, inFeatures]. */
+export interface LinearModule {
+  /** Hugging Face's module name: `model.layers.0.self_attn.q_proj`. */
+  readonly name: string;
+  readonly outFeatures: number;
+  readonly inFeatures: number;
+}
+
+/** The modules that `target_modules` may match, in the model's order. */
+export interface ModelModules {
+  readonly linear: readonly LinearModule[];
+  /** Names that PEFT matches as well, but that carry no adapter here: containers, embeddings, norms, output layer. */
+  readonly other: readonly string[];
+}
+
+/** All tensors: tables, norms, then the linear layers, each with its bias. */
+export function modelTensors(spec: TransformerSpec): ModelTensor[] {
+  const { vocabSize, hiddenSize } = spec;
+  const table = [vocabSize, hiddenSize];
+  const layers = Array.from({ length: spec.layerCount }, (_, layer) => layer);
+  return [
+    { name: EMBEDDINGS_NAME, shape: table, role: "embeddings", kind: "table", layer: null },
+    { name: HEAD_NAME, shape: table, role: "head", kind: "table", layer: null },
+    { name: "model.norm.weight", shape: [hiddenSize], role: "finalNorm", kind: "norm", layer: null },
+    ...layers.flatMap((layer) => layerNorms(spec, layer)),
+    ...layers.flatMap((layer) => layerLinears(spec, layer)),
+  ];
+}
+
+function layerNorms(spec: TransformerSpec, layer: number): ModelTensor[] {
+  const parts: [role: NormRole, module: string, size: number][] = [
+    ["attentionNorm", "input_layernorm", spec.hiddenSize],
+    ["mlpNorm", "post_attention_layernorm", spec.hiddenSize],
+  ];
+  if (spec.queryKeyNorm) {
+    parts.push(["queryNorm", "self_attn.q_norm", spec.headDim], [
+      "keyNorm",
+      "self_attn.k_norm",
+      spec.headDim,
+    ]);
+  }
+  return parts.map(([role, module, size]) => (
+    { name: `model.layers.${layer}.${module}.weight`, shape: [size], role, kind: "norm", layer }
+  ));
+}
+
+function layerLinears(spec: TransformerSpec, layer: number): ModelTensor[] {
+  const { hiddenSize: hidden, intermediateSize: inner, attentionBias } = spec;
+  const query = spec.headCount * spec.headDim;
+  const keyValue = spec.kvHeadCount * spec.headDim;
+  const parts: Record<
+    LinearRole,
+    [module: string, outFeatures: number, inFeatures: number, hasBias: boolean]
+  > = {
+    query: ["self_attn.q_proj", query, hidden, attentionBias],
+    key: ["self_attn.k_proj", keyValue, hidden, attentionBias],
+    value: ["self_attn.v_proj", keyValue, hidden, attentionBias],
+    output: ["self_attn.o_proj", hidden, query, false],
+    gate: ["mlp.gate_proj", inner, hidden, false],
+    up: ["mlp.up_proj", inner, hidden, false],
+    down: ["mlp.down_proj", hidden, inner, false],
+  };
+  return LINEAR_ROLES.flatMap((role): ModelTensor[] => {
+    const [module, outFeatures, inFeatures, hasBias] = parts[role];
+    const name = `model.layers.${layer}.${module}`;
+    const weight = {
+      name: `${name}.weight`,
+      shape: [outFeatures, inFeatures],
+      role,
+      kind: "linear",
+      layer,
+    } as const;
+    return hasBias
+      ? [weight, { ...weight, name: `${name}.bias`, shape: [outFeatures], kind: "bias" }]
+      : [weight];
+  });
+}
+
+/** The linear layers of the table. */
+export function linearModules(spec: TransformerSpec): LinearModule[] {
+  return modelTensors(spec).filter(({ kind }) => kind === "linear").map(({ name, shape }) => (
+    { name: moduleOf(name), outFeatures: shape[0]!, inFeatures: shape[1]! }
+  ));
+}
+
+/** The linear layers of the table, and the other modules that transformers builds around them. */
+export function modelModules(spec: TransformerSpec): ModelModules {
+  const plain = modelTensors(spec).filter(({ kind }) => kind === "table" || kind === "norm");
+  const containers = Array.from({ length: spec.layerCount }, (_, layer) => `model.layers.${layer}`).flatMap(
+    (layer) => [layer, `${layer}.self_attn`, `${layer}.mlp`, `${layer}.mlp.act_fn`],
+  );
+  const outer = ["", "model", "model.layers", "model.rotary_emb"];
+  return {
+    linear: linearModules(spec),
+    other: [...outer, ...plain.map(({ name }) => moduleOf(name)), ...containers],
+  };
+}
+
+/** The module of a tensor: its name without `.weight` or `.bias`. */
+export function moduleOf(tensorName: string): string {
+  return tensorName.slice(0, tensorName.lastIndexOf("."));
+}

@@ -1,0 +1,80 @@
+/** RoPE's parameters in config.json, in both spellings. */
+import { quote } from "../errors.ts";
+import { type ConfigJson, refuse, type Rope } from "./config_json.ts";
+import type { RopeScaling } from "./transformer_spec.ts";
+
+export interface RopeSection {
+  readonly name: "rope_scaling" | "rope_parameters";
+  readonly parameters: Rope;
+}
+
+/** As transformers 5 reads a file that has both: the older spelling wins, and an empty one is none. */
+export function ropeOf({ rope_scaling: older, rope_parameters: newer }: ConfigJson): RopeSection | null {
+  const isGiven = (rope: Rope | undefined) =>
+    rope !== undefined && Object.values(rope).some((value) => value !== undefined);
+  if (isGiven(older)) return { name: "rope_scaling", parameters: older! };
+  return isGiven(newer) ? { name: "rope_parameters", parameters: newer! } : null;
+}
+
+export function parseRopeScaling(
+  { name: section, parameters: rope }: RopeSection,
+  config: ConfigJson,
+  maxPositionEmbeddings: number,
+): RopeScaling | null {
+  const kind = rope.rope_type ?? rope.type ?? "default";
+  const need = (key: "factor" | "low_freq_factor" | "high_freq_factor"): number => {
+    const value = rope[key];
+    if (value === undefined) throw refuse(`${section}.${key}`, value, `rope_type ${quote(kind)} needs it`);
+    return value;
+  };
+  const originalMaxPositions = config.original_max_position_embeddings ??
+    rope.original_max_position_embeddings ?? maxPositionEmbeddings;
+  switch (kind) {
+    case "default":
+      return null;
+    case "linear":
+    case "dynamic":
+      return { kind, factor: need("factor") };
+    case "llama3": {
+      const lowFrequencyFactor = need("low_freq_factor");
+      const highFrequencyFactor = need("high_freq_factor");
+      if (highFrequencyFactor <= lowFrequencyFactor) {
+        throw refuse(
+          `${section}.high_freq_factor`,
+          highFrequencyFactor,
+          `it must exceed low_freq_factor, which is ${lowFrequencyFactor}`,
+        );
+      }
+      const factor = need("factor");
+      return { kind, factor, lowFrequencyFactor, highFrequencyFactor, originalMaxPositions };
+    }
+    case "yarn":
+      return parseYarn(rope, maxPositionEmbeddings, originalMaxPositions);
+    default: {
+      const known = ["default", "linear", "dynamic", "yarn", "llama3"].map(quote).join(", ");
+      throw refuse(`${section}.rope_type`, kind, `one of ${known} is supported`);
+    }
+  }
+}
+
+/** `_compute_yarn_parameters` of transformers/modeling_rope_utils.py, up to the frequencies. */
+function parseYarn(
+  rope: Rope,
+  maxPositionEmbeddings: number,
+  originalMaxPositions: number,
+): Extract<RopeScaling, { kind: "yarn" }> {
+  const factor = rope.factor ?? maxPositionEmbeddings / originalMaxPositions;
+  const magnitude = (scale: number) => factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1;
+  const { mscale = 0, mscale_all_dim: allDimensions = 0 } = rope;
+  const attentionFactor = rope.attention_factor ??
+    (mscale !== 0 && allDimensions !== 0 ? magnitude(mscale) / magnitude(allDimensions) : magnitude(1));
+  return {
+    kind: "yarn",
+    factor,
+    attentionFactor,
+    betaFast: rope.beta_fast ?? 32,
+    betaSlow: rope.beta_slow ?? 1,
+    originalMaxPositions,
+    truncate: rope.truncate ?? true,
+  };
+}

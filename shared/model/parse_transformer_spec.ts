@@ -1,0 +1,171 @@
+/** Reads Hugging Face's `config.json` and refuses, by the field's name, what the kernels do not compute. */
+import { LoraFleetError, quote } from "../errors.ts";
+import { checkQuantization } from "./check_quantization.ts";
+import { type ConfigJson, configSchema, refuse } from "./config_json.ts";
+import { FAMILIES, type Family } from "./families.ts";
+import { parseRopeScaling, ropeOf } from "./parse_rope.ts";
+import type { TransformerSpec } from "./transformer_spec.ts";
+
+/**
+ * @param configJson the parsed `config.json`
+ * @throws LoraFleetError `invalid_model`; `param` is the field, such as `hidden_act` or `rope_scaling.rope_type`
+ */
+export function parseTransformerSpec(configJson: unknown): TransformerSpec {
+  const family = parseFamily(configJson);
+  const parsed = configSchema.safeParse(configJson);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    const field = issue.path.join(".");
+    throw refuse(field, valueAt(configJson, issue.path), issue.message);
+  }
+  const config = parsed.data;
+  const { defaults } = family;
+  checkActivation(config);
+  const traits = family.traits(config);
+  checkSupported(config, family);
+  const maxPositionEmbeddings = config.max_position_embeddings ?? defaults.maxPositionEmbeddings;
+  const dtype = config.dtype ?? config.torch_dtype ?? null;
+  const rope = ropeOf(config);
+  return {
+    ...traits,
+    architecture: family.architecture,
+    vocabSize: config.vocab_size,
+    hiddenSize: config.hidden_size,
+    intermediateSize: config.intermediate_size,
+    layerCount: config.num_hidden_layers,
+    ...parseHeads(config, family),
+    rmsNormEpsilon: config.rms_norm_eps ?? 1e-6,
+    ropeTheta: rope?.parameters.rope_theta ?? config.rope_theta ?? 10_000,
+    ropeScaling: rope === null ? null : parseRopeScaling(rope, config, maxPositionEmbeddings),
+    maxPositionEmbeddings,
+    // The default of every family's configuration class.
+    tieWordEmbeddings: config.tie_word_embeddings ?? false,
+    torchDtype: parseDtype(dtype, config.dtype === undefined ? "torch_dtype" : "dtype"),
+    // Some write −1, which is no token's id, for "none".
+    eosTokenIds: config.eos_token_id === undefined
+      ? defaults.eosTokenIds
+      : [config.eos_token_id ?? []].flat().filter((id) => id >= 0),
+  };
+}
+
+function parseFamily(configJson: unknown): Family {
+  if (typeof configJson !== "object" || configJson === null || Array.isArray(configJson)) {
+    throw new LoraFleetError(
+      "invalid_model",
+      `Reading config.json failed: it holds ${quote(configJson)}, a JSON object is needed`,
+      { param: "config.json" },
+    );
+  }
+  const { architectures, model_type: modelType } = configJson as Record<string, unknown>;
+  const names: readonly unknown[] = [architectures ?? []].flat();
+  const families = Object.values(FAMILIES);
+  const known = families.map(({ architecture }) => architecture);
+  if (names.length > 0 && !names.some(isCausal)) {
+    throw refuse(
+      "architectures",
+      architectures,
+      `only causal language models are trained: ${supported(known)}`,
+    );
+  }
+  if (modelType !== undefined && modelType !== null) {
+    const name = typeof modelType === "string" ? modelType.toLowerCase() : "";
+    if (Object.hasOwn(FAMILIES, name)) return FAMILIES[name]!;
+    throw refuse("model_type", modelType, supported(Object.keys(FAMILIES)));
+  }
+  const found = families.find(({ architecture }) =>
+    names.some((name) => typeof name === "string" && name.toLowerCase() === architecture.toLowerCase())
+  );
+  if (found !== undefined) return found;
+  if (names.length > 0) throw refuse("architectures", architectures, supported(known));
+  throw refuse(
+    "model_type",
+    modelType,
+    `${supported(Object.keys(FAMILIES))}; architectures is empty as well`,
+  );
+}
+
+/** In any spelling (LLaMAForCausalLM); a different head (…ForSequenceClassification) has different weights. */
+function isCausal(name: unknown): boolean {
+  if (typeof name !== "string") return false;
+  const family = /^(.+)LMHeadModel$/i.exec(name)?.[1]?.toLowerCase();
+  return /ForCausalLM$/i.test(name) || (family !== undefined && Object.hasOwn(FAMILIES, family));
+}
+
+function supported(names: readonly string[]): string {
+  return `one of ${names.map(quote).join(", ")} is supported`;
+}
+
+function checkActivation({ hidden_act: activation = "silu" }: ConfigJson): void {
+  // ACT2FN of transformers has both names for one function.
+  if (activation !== "silu" && activation !== "swish") {
+    throw refuse("hidden_act", activation, `only "silu" is supported`);
+  }
+}
+
+function checkSupported(config: ConfigJson, { layerTypes }: Family): void {
+  if (config.mlp_bias) throw refuse("mlp_bias", true, "only false is supported");
+  const odd = config.layer_types?.find((type) => !layerTypes.includes(type));
+  if (odd !== undefined) throw refuse("layer_types", odd, `only "full_attention" is supported`);
+  for (
+    const [field, value] of [
+      ["partial_rotary_factor", config.partial_rotary_factor],
+      ["rope_parameters.partial_rotary_factor", config.rope_parameters?.partial_rotary_factor],
+      ["rope_scaling.partial_rotary_factor", config.rope_scaling?.partial_rotary_factor],
+    ] as const
+  ) {
+    if (value !== undefined && value !== 1) throw refuse(field, value, "only 1 is supported");
+  }
+  const quantization = config.quantization_config;
+  if (quantization !== undefined && Object.keys(quantization).length > 0) checkQuantization(quantization);
+}
+
+function parseHeads(
+  config: ConfigJson,
+  { defaults }: Family,
+): Pick<TransformerSpec, "headCount" | "kvHeadCount" | "headDim"> {
+  const headCount = config.num_attention_heads;
+  const kvHeadCount = config.num_key_value_heads === undefined
+    ? defaults.kvHeadCount ?? headCount
+    : config.num_key_value_heads ?? headCount;
+  if (headCount % kvHeadCount !== 0) {
+    throw refuse(
+      "num_key_value_heads",
+      kvHeadCount,
+      `it must divide num_attention_heads, which is ${headCount}`,
+    );
+  }
+  const givenDim = config.head_dim ?? defaults.headDim;
+  if (givenDim === null && config.hidden_size % headCount !== 0) {
+    throw refuse(
+      "num_attention_heads",
+      headCount,
+      `it must divide hidden_size, which is ${config.hidden_size}, unless head_dim is given`,
+    );
+  }
+  const headDim = givenDim ?? config.hidden_size / headCount;
+  if (headDim % 2 !== 0) {
+    throw refuse("head_dim", headDim, "RoPE turns pairs of elements, so it must be even");
+  }
+  return { headCount, kvHeadCount, headDim };
+}
+
+function parseDtype(dtype: string | null, field: string): TransformerSpec["torchDtype"] {
+  switch (dtype) {
+    case null:
+    case "float32":
+    case "float16":
+    case "bfloat16":
+      return dtype;
+    default:
+      throw refuse(field, dtype, `"float32", "float16" and "bfloat16" are supported`);
+  }
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let at: unknown = value;
+  for (const key of path) {
+    if (typeof at !== "object" || at === null) return undefined;
+    at = Reflect.get(at, key);
+  }
+  return at;
+}

@@ -1,0 +1,148 @@
+/**
+ * The first half of a decoder layer:
+ *
+ *     input → RMSNorm → q, k, v → RoPE → attention → o ⊕ input = middle
+ *
+ * Some families norm each head of q and k before RoPE.
+ */
+import type { GpuTensor } from "../device/tensor.ts";
+import { encodeAttention, encodeAttentionBackward } from "../kernels/attention/attention.ts";
+import { encodeRope } from "../kernels/elementwise/rope.ts";
+import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/norm/rms_norm.ts";
+import { type LayerPass, type PassContext, project, projectBackward } from "./pass_context.ts";
+
+/** Attends to the keys and values of the micro-batch itself, or of a KV cache that they are appended to first. */
+export type Attend = (
+  query: GpuTensor,
+  key: GpuTensor,
+  value: GpuTensor,
+  out: GpuTensor,
+  lse: GpuTensor,
+) => void;
+
+/** kept.middle [T, hidden], from the residual stream `input` [T, hidden], which stays unchanged. */
+export function encodeAttentionBlock(at: LayerPass, input: GpuTensor, attend: Attend): void {
+  const { context, layer, kept } = at;
+  const { pass, spec, rows } = context;
+  const { hiddenSize: columns, rmsNormEpsilon: epsilon } = spec;
+  encodeRmsNorm(pass, {
+    x: input,
+    weight: layer.norms.attentionNorm,
+    y: kept.attentionInput,
+    rstd: kept.attentionRstd,
+    rows,
+    columns,
+    epsilon,
+  });
+  projectHeads(at, "query");
+  projectHeads(at, "key");
+  project(at, "value", kept.attentionInput, kept.value);
+  rotate(context, kept.query, spec.headCount, false);
+  rotate(context, kept.key, spec.kvHeadCount, false);
+  attend(kept.query, kept.key, kept.value, kept.attentionOutput, kept.attentionLse);
+  pass.copy(input, kept.middle, rows * columns * 4);
+  project(at, "output", kept.attentionOutput, kept.middle, true);
+}
+
+/** workspace.dHidden, the gradient of `middle`, becomes the gradient of `input`. */
+export function encodeAttentionBlockBackward(at: LayerPass, input: GpuTensor): void {
+  const { context, layer, kept } = at;
+  const { pass, spec, workspace, rows } = context;
+  const { dHidden, dQuery, dKey, dValue, dAttentionOutput } = workspace;
+  projectBackward(at, "output", kept.attentionOutput, dHidden, dAttentionOutput);
+  const { keyStarts, queryEnds, attentionDelta: delta } = workspace;
+  encodeAttentionBackward(pass, {
+    q: kept.query,
+    k: kept.key,
+    v: kept.value,
+    out: kept.attentionOutput,
+    dOut: dAttentionOutput,
+    lse: kept.attentionLse,
+    delta,
+    dq: dQuery,
+    dk: dKey,
+    dv: dValue,
+    keyStarts,
+    queryEnds,
+    tokenCount: rows,
+    ...headsOf(context),
+  });
+  rotate(context, dQuery, spec.headCount, true);
+  rotate(context, dKey, spec.kvHeadCount, true);
+  const dInput = layer.passesGradient ? workspace.dNormed : null;
+  projectHeadsBackward(at, "query", dQuery, dInput);
+  projectHeadsBackward(at, "key", dKey, dInput, true);
+  projectBackward(at, "value", kept.attentionInput, dValue, dInput, true);
+  if (dInput === null) return;
+  encodeRmsNormBackward(pass, {
+    x: input,
+    weight: layer.norms.attentionNorm,
+    rstd: kept.attentionRstd,
+    dy: dInput,
+    dx: dHidden,
+    rows,
+    columns: spec.hiddenSize,
+  });
+}
+
+/** kept.query or kept.key, before RoPE. */
+function projectHeads(at: LayerPass, role: "query" | "key"): void {
+  const { context: { pass, spec }, kept } = at;
+  const norm = headNormOf(at, role);
+  project(at, role, kept.attentionInput, norm?.raw ?? kept[role]);
+  if (norm === null) return;
+  const { raw: x, weight, rstd, rows } = norm;
+  encodeRmsNorm(pass, {
+    x,
+    weight,
+    y: kept[role],
+    rstd,
+    rows,
+    columns: spec.headDim,
+    epsilon: spec.rmsNormEpsilon,
+  });
+}
+
+/** The backward of `projectHeads`; `kept[role]` is free to hold the gradient before the norm. */
+function projectHeadsBackward(
+  at: LayerPass,
+  role: "query" | "key",
+  dy: GpuTensor,
+  dInput: GpuTensor | null,
+  accumulate = false,
+): void {
+  const { context: { pass, spec }, kept } = at;
+  const norm = headNormOf(at, role);
+  if (norm !== null) {
+    const { raw: x, weight, rstd, rows } = norm;
+    pass.clear(kept[role], rows * spec.headDim * 4);
+    encodeRmsNormBackward(pass, { x, weight, rstd, dy, dx: kept[role], rows, columns: spec.headDim });
+  }
+  projectBackward(at, role, kept.attentionInput, norm === null ? dy : kept[role], dInput, accumulate);
+}
+
+/** The norm of the heads [tokens · heads, headDim], the norm's input and its rstd; null without it. */
+function headNormOf({ context: { spec, rows }, layer: { norms }, kept }: LayerPass, role: "query" | "key") {
+  if (!spec.queryKeyNorm) return null;
+  return role === "query"
+    ? { weight: norms.queryNorm!, raw: kept.queryRaw!, rstd: kept.queryRstd!, rows: rows * spec.headCount }
+    : { weight: norms.keyNorm!, raw: kept.keyRaw!, rstd: kept.keyRstd!, rows: rows * spec.kvHeadCount };
+}
+
+/** Causal attention over the micro-batch itself, confined to documents. */
+export function attendWithin(context: PassContext): Attend {
+  const { pass, workspace: { keyStarts, keyEnds }, rows: queryCount } = context;
+  return (q, k, v, out, lse) =>
+    encodeAttention(pass, { q, k, v, out, lse, keyStarts, keyEnds, queryCount, ...headsOf(context) });
+}
+
+/** The parameters of attention that the model fixes. */
+export function headsOf({ spec: { headCount, kvHeadCount, headDim } }: PassContext) {
+  return { headCount, kvHeadCount, headDim, scale: 1 / Math.sqrt(headDim) };
+}
+
+function rotate(context: PassContext, x: GpuTensor, headCount: number, inverse: boolean): void {
+  const { pass, spec, workspace, rows } = context;
+  const { ropeCos: cos, ropeSin: sin, positions } = workspace;
+  encodeRope(pass, { x, cos, sin, positions, rows, headCount, headDim: spec.headDim, inverse });
+}

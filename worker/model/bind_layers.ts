@@ -1,0 +1,31 @@
+/** The decoder layers: base weights and LoRA joined by the names of the table of tensors. */
+import { type LinearRole, modelTensors, moduleOf } from "../../shared/model/model_tensors.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import type { GpuTensor } from "../device/tensor.ts";
+import type { LoraPlan } from "./lora/lora_plan.ts";
+import { bindLora, type Linear } from "./lora_linear.ts";
+import type { DecoderLayer } from "./pass_context.ts";
+import type { BaseWeights } from "./weights.ts";
+
+/** @param gradient null without training */
+export function bindLayers(
+  spec: TransformerSpec,
+  lora: LoraPlan,
+  weights: BaseWeights,
+  adapter: GpuTensor,
+  gradient: GpuTensor | null,
+): DecoderLayer[] {
+  const bound = bindLora(lora, adapter, gradient);
+  const linears = weights.layers.map(() => ({} as Record<LinearRole, Linear>));
+  for (const tensor of modelTensors(spec)) {
+    if (tensor.kind !== "linear") continue;
+    const { layer, role, name } = tensor;
+    linears[layer]![role] = {
+      base: weights.layers[layer]!.linears[role],
+      lora: bound.get(moduleOf(name)) ?? null,
+    };
+  }
+  return weights.layers.map(({ norms }, layer) => (
+    { norms, linears: linears[layer]!, passesGradient: layer > 0 }
+  ));
+}

@@ -1,0 +1,144 @@
+/** The byte length of every GPU buffer besides the base model's weights. */
+import { GRADIENT_BLOCK_SIZE } from "../../../shared/model/gradient_layout.ts";
+import { LINEAR_ROLES } from "../../../shared/model/model_tensors.ts";
+import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
+import type { GpuTensor } from "../../device/tensor.ts";
+import type { LoraPlan } from "../lora/lora_plan.ts";
+
+/** Byte lengths by buffer name. */
+export type Sizes = Readonly<Record<string, number>>;
+/** Tensors by the same names. */
+export type Tensors<S> = { readonly [K in keyof S]: GpuTensor };
+
+export interface PlanOptions {
+  readonly maxTokens: number;
+  readonly maxPositions: number;
+  readonly doubleQuantization: boolean;
+  readonly gradientCheckpointing: boolean;
+  /** The largest buffer that one kernel can bind. */
+  readonly maxTensorBytes: number;
+  /** Whether gradients are needed, which evaluation and generation do without. */
+  readonly training: boolean;
+  /** Logits of at most this size exist at once; a larger vocabulary is processed in chunks. Default: 256 MiB. */
+  readonly logitsChunkBytes?: number;
+}
+
+export const F32 = 4;
+
+const LOGITS_CHUNK_BYTES = 256 * 2 ** 20;
+
+/** What one layer keeps from its forward for its backward pass; T tokens. */
+export function activationSizes(spec: TransformerSpec, lora: LoraPlan, tokens: number) {
+  const { hiddenSize, intermediateSize, headCount, kvHeadCount, headDim } = spec;
+  const rows = (columns: number) => tokens * columns * F32;
+  const [hidden, inner] = [rows(hiddenSize), rows(intermediateSize)];
+  const [query, keyValue] = [rows(headCount * headDim), rows(kvHeadCount * headDim)];
+  return {
+    /** RMSNorm of the layer's input: the input of q, k and v [T, hidden]. */
+    attentionInput: hidden,
+    attentionRstd: tokens * F32,
+    query,
+    key: keyValue,
+    value: keyValue,
+    /** [heads, T] */
+    attentionLse: headCount * tokens * F32,
+    /** Input of o [T, heads·headDim]. */
+    attentionOutput: query,
+    /** The residual stream between attention and MLP [T, hidden]. */
+    middle: hidden,
+    mlpInput: hidden,
+    mlpRstd: tokens * F32,
+    gate: inner,
+    up: inner,
+    /** Input of down [T, intermediate]. */
+    mlpInner: inner,
+    /** A·x of each linear layer [7, T, rank]; slices start at multiples of 256 bytes. */
+    loraInner: LINEAR_ROLES.length * loraInnerStride(lora, tokens),
+    ...(spec.queryKeyNorm && {
+      /** Query and key before their norm. */
+      queryRaw: query,
+      keyRaw: keyValue,
+      /** [T, heads] */
+      queryRstd: rows(headCount),
+      keyRstd: rows(kvHeadCount),
+    }),
+  } as const satisfies Sizes;
+}
+
+/** Bytes from one linear layer's A·x to the next one's. */
+export function loraInnerStride(lora: LoraPlan, tokens: number): number {
+  return Math.ceil(tokens * lora.rank * F32 / 256) * 256;
+}
+
+/** What the model needs besides its weights and the layers' activations. */
+export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: PlanOptions) {
+  const { maxTokens: tokens, training } = options;
+  const { hiddenSize, intermediateSize, headCount, kvHeadCount, headDim } = spec;
+  const widest = Math.max(hiddenSize, intermediateSize, headCount * headDim);
+  const backward = (columns: number) => training ? tokens * columns * F32 : 0;
+  const indices = tokens * F32;
+  return {
+    tokens: indices,
+    labels: indices,
+    positions: indices,
+    keyStarts: indices,
+    keyEnds: indices,
+    queryEnds: indices,
+    /** Rows that have a target, or whose next token is generated. */
+    headRows: indices,
+    ropeCos: options.maxPositions * headDim / 2 * F32,
+    ropeSin: options.maxPositions * headDim / 2 * F32,
+    headInput: tokens * hiddenSize * F32,
+    headNormed: tokens * hiddenSize * F32,
+    headRstd: tokens * F32,
+    logits: tokens * chunkColumns(spec, options) * F32,
+    lossStats: tokens * 3 * F32,
+    loss: F32,
+    /** The most likely next token of each row of the head. */
+    bestLogit: indices,
+    bestToken: indices,
+    /** Dropout's result, and the gradient that dropout will mask [T, widest]. */
+    dropped: lora.dropout > 0 ? tokens * widest * F32 : 0,
+    dHeadNormed: backward(hiddenSize),
+    dHeadInput: backward(hiddenSize),
+    dHidden: backward(hiddenSize),
+    dNormed: backward(hiddenSize),
+    dQuery: backward(headCount * headDim),
+    dKey: backward(kvHeadCount * headDim),
+    dValue: backward(kvHeadCount * headDim),
+    dAttentionOutput: backward(headCount * headDim),
+    attentionDelta: backward(headCount),
+    dMlpInner: backward(intermediateSize),
+    dLoraInner: backward(lora.rank),
+  } as const satisfies Sizes;
+}
+
+/** The adapter, its gradient and the integer sums, flat in the layout's order. */
+export function adapterSizes(lora: LoraPlan, training: boolean) {
+  const flat = lora.layout.elementCount * F32;
+  return {
+    adapter: flat,
+    gradient: training ? flat : 0,
+    gradientSums: training ? flat : 0,
+    tensorOfBlock: training ? flat / GRADIENT_BLOCK_SIZE : 0,
+    gradientMaxBits: training ? lora.layout.tensors.length * F32 : 0,
+    gradientScales: training ? lora.layout.tensors.length * F32 : 0,
+  } as const satisfies Sizes;
+}
+
+/** One linear layer in NF4. */
+export function linearSizes(rows: number, columns: number, options: { doubleQuantization: boolean }) {
+  const blocks = Math.ceil(rows * columns / 64);
+  const codes = Math.ceil(rows * columns / 2);
+  return options.doubleQuantization
+    ? { codes, absmax: blocks, nestedAbsmax: Math.ceil(blocks / 256) * F32 }
+    : { codes, absmax: blocks * F32 };
+}
+
+/** Columns of the vocabulary that one logits chunk holds; also the rows of one slab of the output layer. */
+export function chunkColumns(spec: TransformerSpec, options: PlanOptions): number {
+  const { logitsChunkBytes = LOGITS_CHUNK_BYTES } = options;
+  const byLogits = Math.floor(logitsChunkBytes / (options.maxTokens * F32));
+  const byBinding = Math.floor(options.maxTensorBytes / (Math.max(spec.hiddenSize, options.maxTokens) * F32));
+  return Math.max(1, Math.min(spec.vocabSize, byLogits, byBinding));
+}

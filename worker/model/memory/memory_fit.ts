@@ -1,0 +1,67 @@
+/** Whether a memory plan fits a device, and the plan as text. */
+import { LoraFleetError } from "../../../shared/errors.ts";
+import type { MemoryPlan, PlanGroup } from "./memory_plan.ts";
+
+/** The plan as a table, for the log. */
+export function formatPlan(plan: MemoryPlan): string {
+  const lines = plan.groups.map(({ name, bytes, detail }) =>
+    `  ${name.padEnd(26)}${formatBytes(bytes).padStart(11)}  ${detail}`
+  );
+  return ["memory plan:", ...lines, `  ${"total".padEnd(26)}${formatBytes(plan.totalBytes).padStart(11)}`]
+    .join("\n");
+}
+
+/**
+ * Refuses a plan that cannot be allocated, with its numbers.
+ * @param budgetBytes null if neither the user nor the device states a budget
+ * @throws LoraFleetError `does_not_fit`
+ */
+export function assertFits(
+  plan: MemoryPlan,
+  budgetBytes: number | null,
+  maxTensorBytes: number,
+  device: string,
+): void {
+  const { largest } = plan;
+  if (largest.bytes > maxTensorBytes) {
+    throw new LoraFleetError(
+      "does_not_fit",
+      `Planning memory failed: buffer "${largest.name}" needs ${
+        formatBytes(largest.bytes)
+      }, and ${device} binds at most ` +
+        `${formatBytes(maxTensorBytes)} at once. To make it smaller, ${largest.advice}.`,
+    );
+  }
+  if (budgetBytes !== null && plan.totalBytes > budgetBytes) {
+    throw new LoraFleetError(
+      "does_not_fit",
+      `Planning memory failed: the job needs ${formatBytes(plan.totalBytes)}, and ${device} has ${
+        formatBytes(budgetBytes)
+      } for it. ${adviceFor(plan, budgetBytes)}\n${formatPlan(plan)}`,
+    );
+  }
+}
+
+/** MiB below one GiB, else GiB. */
+export function formatBytes(bytes: number): string {
+  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(2)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+}
+
+/** Advice on the largest part; if that is the base model, which nothing shrinks, on the largest of the others. */
+function adviceFor({ groups, totalBytes }: MemoryPlan, budgetBytes: number): string {
+  const largestOf = (some: readonly PlanGroup[]) =>
+    some.reduce((most, group) => group.bytes > most.bytes ? group : most);
+  const about = ({ name, bytes, advice }: PlanGroup) =>
+    `${name} (${formatBytes(bytes)}): to save memory there, ${advice}.`;
+  const fixed = groups.filter(({ isFixed }) => isFixed);
+  const fixedBytes = fixed.reduce((sum, { bytes }) => sum + bytes, 0);
+  const rest = largestOf(groups.filter(({ isFixed }) => !isFixed));
+  if (fixedBytes > budgetBytes) {
+    return `The base model alone takes ${formatBytes(fixedBytes)}: ${largestOf(fixed).advice}.`;
+  }
+  if (fixedBytes <= totalBytes - fixedBytes) return `The largest part is ${about(rest)}`;
+  return `The largest part is the base model with ${
+    formatBytes(fixedBytes)
+  }, which fits; the largest of what the job adds is ` +
+    about(rest);
+}

@@ -1,0 +1,139 @@
+/**
+ * The static memory plan: every GPU buffer of a fine-tune, known before the first allocation. Buffers are allocated from the same
+ * sizes, so that plan and allocation cannot differ.
+ */
+import { modelTensors } from "../../../shared/model/model_tensors.ts";
+import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
+import { allocationSize } from "../../device/tensor.ts";
+import { DYNAMIC_MAP } from "../../nf4/nf4_absmax.ts";
+import type { LoraPlan } from "../lora/lora_plan.ts";
+import {
+  activationSizes,
+  adapterSizes,
+  chunkColumns,
+  F32,
+  linearSizes,
+  type PlanOptions,
+  type Sizes,
+  workspaceSizes,
+} from "./buffer_sizes.ts";
+import { adviceOf } from "./memory_plan_advice.ts";
+
+/** Below this size a plan keeps activations even without a budget. */
+const EASY_BYTES = 2 ** 30;
+
+export interface PlanGroup {
+  readonly name: string;
+  readonly bytes: number;
+  readonly detail: string;
+  /** How to make it smaller: a clause after "to save memory there". */
+  readonly advice: string;
+  /** No field of a job makes it smaller. */
+  readonly isFixed: boolean;
+}
+
+export interface MemoryPlan {
+  /** In the order in which they are printed. */
+  readonly groups: readonly PlanGroup[];
+  readonly totalBytes: number;
+  /** The largest single buffer, and the advice of its group. */
+  readonly largest: { readonly name: string; readonly bytes: number; readonly advice: string };
+}
+
+/** Adds up all buffers of a fine-tune or, with `training` false, of an evaluation. */
+export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanOptions): MemoryPlan {
+  const { maxTokens, training } = options;
+  const base = baseSizes(spec, options);
+  const layers = training && !options.gradientCheckpointing ? spec.layerCount : 1;
+  const residuals = training ? spec.layerCount + 1 : 2;
+  const activations = activationSizes(spec, lora, maxTokens);
+  const workspace = workspaceSizes(spec, lora, options);
+  const adapter = adapterSizes(lora, training);
+  const advice = adviceOf(spec, lora, options);
+  const groups: PlanGroup[] = [
+    {
+      ...advice.base,
+      name: "base model, NF4",
+      bytes: base.nf4,
+      detail: `${base.linearCount} linear layers${options.doubleQuantization ? ", double quantisation" : ""}`,
+    },
+    {
+      ...advice.base,
+      name: "base model, f32",
+      bytes: base.f32,
+      detail: `embeddings ${spec.vocabSize}×${spec.hiddenSize}${
+        spec.tieWordEmbeddings ? ", tied" : ", output layer"
+      }, norms`,
+    },
+    {
+      ...advice.adapter,
+      name: "adapter and its gradient",
+      bytes: allocated(adapter),
+      detail: `${lora.layout.parameterCount} LoRA parameters; moments stay in host memory`,
+    },
+    {
+      ...advice.activations,
+      name: "activations",
+      bytes: layers * allocated(activations) + residuals * maxTokens * spec.hiddenSize * F32,
+      detail: `${maxTokens} tokens, ${
+        layers === 1 ? "one layer's, computed again in the backward pass" : `${layers} layers'`
+      }`,
+    },
+    {
+      ...advice.workspace,
+      name: "workspace",
+      bytes: allocated(workspace),
+      detail: `logits ${maxTokens}×${chunkColumns(spec, options)}`,
+    },
+  ];
+  const buffers = [
+    ...buffersOf(activations, advice.activations),
+    ...buffersOf(workspace, advice.workspace),
+    ...buffersOf(adapter, advice.adapter),
+    ...buffersOf({ "largest linear layer": base.largestLinear }, advice.base),
+  ];
+  return {
+    groups,
+    totalBytes: groups.reduce((total, group) => total + group.bytes, 0),
+    largest: buffers.reduce((largest, buffer) => buffer.bytes > largest.bytes ? buffer : largest),
+  };
+}
+
+/** Bytes of the weights in each form; a tied output layer is the embeddings' buffer. */
+function baseSizes(spec: TransformerSpec, options: PlanOptions) {
+  const sizes = { nf4: DYNAMIC_MAP.byteLength, f32: 0, linearCount: 0, largestLinear: 0 };
+  for (const { kind, role, shape } of modelTensors(spec)) {
+    if (kind === "linear") {
+      const linear = linearSizes(shape[0]!, shape[1]!, options);
+      sizes.nf4 += allocated(linear);
+      sizes.linearCount++;
+      sizes.largestLinear = Math.max(sizes.largestLinear, linear.codes);
+    } else if (role !== "head" || !spec.tieWordEmbeddings) {
+      sizes.f32 += shape.reduce((product, size) => product * size, F32);
+    }
+  }
+  return sizes;
+}
+
+function allocated(sizes: Sizes): number {
+  return Object.values(sizes).reduce((total, bytes) => total + allocationSize(bytes), 0);
+}
+
+function buffersOf(sizes: Sizes, { advice }: { readonly advice: string }): MemoryPlan["largest"][] {
+  return Object.entries(sizes).map(([name, bytes]) => ({ name, bytes, advice }));
+}
+
+/**
+ * Whether recomputing activations saves memory that matters: if those of all layers are small, keeping them gives the same bits
+ * in two thirds of the time.
+ * @param budgetBytes null if neither the user nor the device states a budget
+ */
+export function needsCheckpointing(
+  spec: TransformerSpec,
+  lora: LoraPlan,
+  options: Omit<PlanOptions, "gradientCheckpointing">,
+  budgetBytes: number | null,
+): boolean {
+  const { totalBytes } = planMemory(spec, lora, { ...options, gradientCheckpointing: false });
+  return totalBytes > Math.min(EASY_BYTES, budgetBytes ?? Infinity);
+}

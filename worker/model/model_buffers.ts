@@ -1,0 +1,63 @@
+/** Allocates the buffers of the memory plan besides the weights, and fills those that never change. */
+import type { Gpu } from "../device/gpu.ts";
+import type { GpuTensor } from "../device/tensor.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import { GRADIENT_BLOCK_SIZE, type GradientLayout } from "../../shared/model/gradient_layout.ts";
+import type { LoraPlan } from "./lora/lora_plan.ts";
+import {
+  activationSizes,
+  adapterSizes,
+  type PlanOptions,
+  type Sizes,
+  type Tensors,
+  workspaceSizes,
+} from "./memory/buffer_sizes.ts";
+import type { Activations, Workspace } from "./pass_context.ts";
+import { ropeTable } from "./rope_table.ts";
+
+export interface ModelBuffers {
+  readonly workspace: Workspace;
+  /** The flat adapter, its gradient and the integer sums. */
+  readonly flat: Tensors<ReturnType<typeof adapterSizes>>;
+  /** One per layer, or one for all with gradient checkpointing. */
+  readonly activations: readonly Activations[];
+  /** The residual stream before each layer and after the last; without training two that alternate. */
+  readonly residuals: readonly GpuTensor[];
+}
+
+export function allocateBuffers(
+  gpu: Gpu,
+  spec: TransformerSpec,
+  lora: LoraPlan,
+  options: PlanOptions,
+): ModelBuffers {
+  const { maxTokens, training } = options;
+  const workspace = allocateAll(gpu, workspaceSizes(spec, lora, options));
+  const flat = allocateAll(gpu, adapterSizes(lora, training));
+  const slabs = training && !options.gradientCheckpointing ? spec.layerCount : 1;
+  const activations = Array.from(
+    { length: slabs },
+    () => allocateAll(gpu, activationSizes(spec, lora, maxTokens)),
+  );
+  const residuals = Array.from(
+    { length: training ? spec.layerCount + 1 : 2 },
+    (_, index) => gpu.allocate(`residual ${index}`, maxTokens * spec.hiddenSize * 4),
+  );
+  const { cos, sin } = ropeTable(spec, options.maxPositions);
+  gpu.write(workspace.ropeCos, cos);
+  gpu.write(workspace.ropeSin, sin);
+  if (training) gpu.write(flat.tensorOfBlock, tensorOfBlock(lora.layout));
+  return { workspace, flat, activations, residuals };
+}
+
+/** The tensor that each block of the flat gradient belongs to. */
+function tensorOfBlock({ tensors, elementCount }: GradientLayout): Uint32Array<ArrayBuffer> {
+  const indices = new Uint32Array(elementCount / GRADIENT_BLOCK_SIZE);
+  tensors.forEach(({ offset }, index) => indices.fill(index, offset / GRADIENT_BLOCK_SIZE));
+  return indices;
+}
+
+function allocateAll<S extends Sizes>(gpu: Gpu, sizes: S): Tensors<S> {
+  const entries = Object.entries(sizes).map(([name, bytes]) => [name, gpu.allocate(name, bytes)] as const);
+  return Object.fromEntries(entries) as Tensors<S>;
+}

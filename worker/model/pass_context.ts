@@ -1,0 +1,79 @@
+/** What all encoders of one pass over a micro-batch share. */
+import type { LinearRole } from "../../shared/model/model_tensors.ts";
+import { LINEAR_ROLES } from "../../shared/model/model_tensors.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import type { Pass } from "../device/pass.ts";
+import { type GpuTensor, sliceTensor } from "../device/tensor.ts";
+import {
+  type DropoutPass,
+  encodeLinear,
+  encodeLinearBackward,
+  encodeLoraInner,
+  type Linear,
+} from "./lora_linear.ts";
+import type { activationSizes, Tensors, workspaceSizes } from "./memory/buffer_sizes.ts";
+import type { LayerNorms } from "./weights.ts";
+
+export type Activations = Tensors<ReturnType<typeof activationSizes>>;
+export type Workspace = Tensors<ReturnType<typeof workspaceSizes>>;
+
+/** A decoder layer's weights. */
+export interface DecoderLayer {
+  readonly norms: LayerNorms;
+  readonly linears: { readonly [R in LinearRole]: Linear };
+  /** Whether anything below this layer learns, so that the gradient must pass through it. */
+  readonly passesGradient: boolean;
+}
+
+export interface PassContext {
+  readonly pass: Pass;
+  readonly spec: TransformerSpec;
+  readonly workspace: Workspace;
+  /** Tokens of this micro-batch. */
+  readonly rows: number;
+  readonly dropout: DropoutPass | null;
+  /** Bytes from one linear layer's A·x to the next one's. */
+  readonly loraInnerStride: number;
+}
+
+/** A layer in one pass: its weights, and the activations that its backward needs. */
+export interface LayerPass {
+  readonly context: PassContext;
+  readonly layer: DecoderLayer;
+  readonly kept: Activations;
+}
+
+/** y = (or +=, with `accumulate`) the result of linear layer `role` for x. */
+export function project(
+  at: LayerPass,
+  role: LinearRole,
+  x: GpuTensor,
+  y: GpuTensor,
+  accumulate = false,
+): void {
+  encodeLinear(at.context.pass, at.layer.linears[role], { ...callOf(at, role, x), y, accumulate });
+}
+
+/** A·x of linear layer `role`, without its result. */
+export function projectInner(at: LayerPass, role: LinearRole, x: GpuTensor): void {
+  encodeLoraInner(at.context.pass, at.layer.linears[role], callOf(at, role, x));
+}
+
+/** The backward of `project`: LoRA's gradients, and dx unless null. */
+export function projectBackward(
+  at: LayerPass,
+  role: LinearRole,
+  x: GpuTensor,
+  dy: GpuTensor,
+  dx: GpuTensor | null,
+  accumulate = false,
+): void {
+  const { pass, workspace: { dLoraInner: dInner } } = at.context;
+  encodeLinearBackward(pass, at.layer.linears[role], { ...callOf(at, role, x), dy, dInner, dx, accumulate });
+}
+
+function callOf({ context, kept }: LayerPass, role: LinearRole, x: GpuTensor) {
+  const { rows, dropout, loraInnerStride: stride } = context;
+  const start = LINEAR_ROLES.indexOf(role) * stride;
+  return { x, rows, inner: sliceTensor(kept.loraInner, `lora inner of ${role}`, start, stride), dropout };
+}

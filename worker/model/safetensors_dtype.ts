@@ -1,2 +1,0 @@
-/** The element types of safetensors files, which both sides read (shared/model/safetensors_dtype.ts). */
-export * from "../../shared/model/safetensors_dtype.ts";
