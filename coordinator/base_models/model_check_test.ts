@@ -162,13 +162,16 @@ Deno.test("a rank above a layer's size is allowed, as PEFT allows it", () =>
 
 Deno.test("Qwen3: the norms of q and k must be there, and are no targets", async () => {
   await withModel("qwen3_tied/model", async (folder) => {
-    const specOf = (target_modules: unknown) =>
-      parseJobRequest({ model: "m", training_file: "f", lora: { target_modules } }).spec;
-    assertEquals((await checkModelForJob(specOf("all-linear"), folder)).warnings, []);
-    await assertRejects(() => checkModelForJob(specOf(".*q_(proj|norm)"), folder), LoraFleetError, "q_norm");
+    const targeting = (target_modules: unknown) => specOf({ lora: { target_modules } });
+    assertEquals((await checkModelForJob(targeting("all-linear"), folder)).warnings, []);
+    await assertRejects(
+      () => checkModelForJob(targeting(".*q_(proj|norm)"), folder),
+      LoraFleetError,
+      "q_norm",
+    );
     const path = `${folder}/model.safetensors`;
     const norm = "model.layers.1.self_attn.k_norm.weight";
     await writeTensors(path, (await readTensors(path)).filter(({ name }) => name !== norm));
-    await assertRejects(() => checkModelForJob(specOf("all-linear"), folder), LoraFleetError, norm);
+    await assertRejects(() => checkModelForJob(targeting("all-linear"), folder), LoraFleetError, norm);
   });
 });
