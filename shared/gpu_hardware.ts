@@ -5,7 +5,7 @@
  */
 import { LoraFleetError } from "./errors.ts";
 
-export type GpuVendor = "NVIDIA" | "AMD";
+type GpuVendor = "NVIDIA" | "AMD";
 
 /** A GPU, or what only a machine with one has. */
 export interface GpuHardware {

@@ -16,7 +16,7 @@ export interface Logger {
   readonly print: (text: string) => void;
 }
 
-export interface LoggerOptions {
+interface LoggerOptions {
   readonly clock: Pick<Clock, "now">;
   /** Lower ones are not written. */
   readonly level: LogLevel;

@@ -46,7 +46,7 @@ export interface Access {
   revocations(): readonly Revocation[];
 }
 
-export interface AccessOptions {
+interface AccessOptions {
   readonly store: AccessStore;
   /** Signs the credentials. */
   readonly account: NatsKeys;

@@ -10,7 +10,7 @@ export interface JoinAttempt {
   readonly isMember: boolean;
 }
 
-export interface JoinDecision {
+interface JoinDecision {
   readonly isAllowed: boolean;
   readonly reason: string;
 }

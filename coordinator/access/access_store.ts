@@ -26,7 +26,7 @@ export const joinTokenSchema = z.strictObject({
 });
 export type JoinTokenRecord = z.output<typeof joinTokenSchema>;
 
-export const joinedWorkerSchema = z.strictObject({
+const joinedWorkerSchema = z.strictObject({
   publicKey: z.string(),
   worker: z.string(),
   /** The join token that it used. */

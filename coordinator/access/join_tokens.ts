@@ -16,7 +16,7 @@ export interface NewJoinToken {
   readonly token: string;
 }
 
-export interface JoinTokens {
+interface JoinTokens {
   /** Newest first. */
   list(): readonly JoinTokenRecord[];
   /** Null for a token that was never made. */

@@ -7,7 +7,7 @@ import type { ReadinessCheck } from "./routes/services.ts";
 const KEPT_MS = 1000;
 
 /** Each one throws or rejects with the problem. */
-export type Probes = Readonly<Record<string, () => unknown>>;
+type Probes = Readonly<Record<string, () => unknown>>;
 
 /** Returns a function that runs all probes, or returns the result of a run in the last second. */
 export function createReadiness(

@@ -10,7 +10,7 @@ import { isIP } from "node:net";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { isPrivateAddress } from "./private_address.ts";
 
-export interface ConfinedFetchOptions {
+interface ConfinedFetchOptions {
   /** The operator's choice, and therefore always allowed; if it is private, so may its mirrors be. */
   readonly endpoint: string;
   readonly fetch?: typeof fetch;

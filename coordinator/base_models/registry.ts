@@ -18,7 +18,7 @@ export interface ResolvedModel {
   readonly manifest: ModelManifest;
 }
 
-export interface ResolveOptions {
+interface ResolveOptions {
   readonly signal?: AbortSignal;
   /** Called before each file that has to be downloaded. */
   readonly onDownload?: (file: string) => void;
@@ -38,7 +38,7 @@ export interface ModelRegistry {
   list(): Promise<readonly ListedModel[]>;
 }
 
-export interface ModelRegistryOptions {
+interface ModelRegistryOptions {
   /** Earlier ones win. */
   readonly roots: readonly string[];
   readonly hub: HubOptions;

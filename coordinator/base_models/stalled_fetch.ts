@@ -2,7 +2,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 
-export interface StallOptions {
+interface StallOptions {
   readonly clock: Clock;
   /** For the header, and for each chunk of the body. */
   readonly stallMs: number;

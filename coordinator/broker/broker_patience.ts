@@ -12,7 +12,7 @@ export interface BrokerPatience {
   insist<T>(work: () => Promise<T>, isOver: () => boolean): Promise<T | null>;
 }
 
-export interface BrokerPatienceOptions {
+interface BrokerPatienceOptions {
   readonly clock: Clock;
   readonly limits: Limits;
   /** Ends the waiting. */

@@ -7,7 +7,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
 import type { BrokerHealth, BrokerTrouble } from "./broker_health.ts";
 
-export interface BrokerWatchOptions {
+interface BrokerWatchOptions {
   readonly health: BrokerHealth;
   /** Rejects while the broker's disk is full: a restart would not help and could lose data. */
   readonly assertRoom: () => Promise<void>;

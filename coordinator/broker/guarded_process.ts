@@ -18,7 +18,7 @@ echo "guarded process: $child" >&2
 exec 3<&-
 wait "$child"`;
 
-export interface GuardedProcess {
+interface GuardedProcess {
   /** The newest lines of its standard error. */
   readonly log: readonly string[];
   /** Resolves with its last lines when it ends, for whatever reason. */

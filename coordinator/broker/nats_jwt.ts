@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { isSignedBy, type NatsKeys } from "../../shared/bus/nats_keys.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 
-export interface NatsClaims {
+interface NatsClaims {
   /** A public key. */
   readonly subject: string;
   readonly name: string;

@@ -6,7 +6,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 
-export type Measure = "wait" | "SIGTERM" | "SIGKILL" | "give up";
+type Measure = "wait" | "SIGTERM" | "SIGKILL" | "give up";
 
 /** What happens to a broker that is still running, each measure once at its time. */
 const MEASURES: readonly (readonly [fromMs: number, measure: Measure])[] = [

@@ -24,7 +24,7 @@ export interface OwnBroker extends SupervisedNatsServer {
   enforce(revocations: readonly Revocation[]): Promise<void>;
 }
 
-export interface OwnBrokerOptions extends Pick<SupervisorOptions, "clock" | "log"> {
+interface OwnBrokerOptions extends Pick<SupervisorOptions, "clock" | "log"> {
   /** Reports whether the broker stores anything; one that does not is restarted. */
   readonly health: BrokerHealth;
   /** Null: without TLS. */

@@ -47,7 +47,7 @@ export interface StepReport {
 }
 
 /** What a job's observer has on record when training continues. */
-export interface ObservedProgress {
+interface ObservedProgress {
   /** The last committed step. */
   readonly step: number;
   /** Steps whose adapter is stored. */

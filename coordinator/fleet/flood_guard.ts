@@ -15,7 +15,7 @@ export interface FloodGuard {
   bad(worker: string, subject: string, thrown: unknown, byteLength: number): void;
 }
 
-export interface FloodGuardOptions {
+interface FloodGuardOptions {
   readonly clock: Pick<Clock, "now">;
   readonly limits: Limits;
   readonly onDefect: (message: string, thrown: unknown) => void;

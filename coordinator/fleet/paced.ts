@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../shared/clock.ts";
 
-export interface PacedOptions {
+interface PacedOptions {
   readonly clock: Clock;
   /** Announces the current state. */
   readonly announce: () => void;

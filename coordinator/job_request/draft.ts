@@ -2,7 +2,7 @@
 import { invalidField, isAbsent, sameJson, show } from "./errors.ts";
 import { VALUE_ALIASES } from "./fields.ts";
 
-export interface DraftField {
+interface DraftField {
   readonly value: unknown;
   readonly param: string;
   /** The client's own value if it differs, such as a batch size that becomes a count of micro-batches. */

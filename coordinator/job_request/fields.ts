@@ -4,7 +4,7 @@
  */
 
 /** How a field is treated. */
-export type FieldRule =
+type FieldRule =
   /** Another spelling of a field of the spec. */
   | { readonly kind: "alias"; readonly to: string }
   /** Accepted with these values and with equivalent ones by `means`, otherwise refused with the reason. */

@@ -30,7 +30,7 @@ export interface JobJournal {
 
 export type EventDetails = Partial<Pick<NewJobEvent, "level" | "type" | "message" | "data">>;
 
-export interface JobJournalOptions {
+interface JobJournalOptions {
   readonly store: JobStore;
   readonly clock: Clock;
   readonly log: PatientWritesOptions["log"];

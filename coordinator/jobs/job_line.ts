@@ -2,7 +2,7 @@
 import { isFinished } from "./record/job.ts";
 import type { JobRecord, JobStatus } from "./record/job.ts";
 
-export type NextJob =
+type NextJob =
   | { readonly kind: "train"; readonly id: string }
   /** Older jobs whose data may be ready soon go first. */
   | { readonly kind: "wait"; readonly older: readonly string[] };

@@ -17,7 +17,7 @@ export interface JobProgress {
 /** The data of a metrics event. Durations are seconds. */
 export type StepMetrics = Record<string, number | string>;
 
-export interface ProgressDecision {
+interface ProgressDecision {
   readonly progress: JobProgress;
   readonly remainingMs: number;
   readonly metrics: StepMetrics;

@@ -9,7 +9,7 @@ import type { JobRecord } from "./record/job.ts";
 import { onTunedBase } from "./results/tuned_base.ts";
 import type { FileRecord, NewJobEvent } from "./stores/job_store.ts";
 
-export interface Submission {
+interface Submission {
   readonly job: JobRecord;
   readonly events: readonly NewJobEvent[];
 }

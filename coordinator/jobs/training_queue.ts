@@ -9,7 +9,7 @@ import { trainJob } from "./train_job.ts";
 /** How long a free fleet waits for the data of an older job while a younger one's is ready. */
 const PATIENCE_MS = 10_000;
 
-export interface TrainingQueue {
+interface TrainingQueue {
   /** Starts the next job if none trains. Call it after every change that may have made a job ready. */
   startNext(): void;
   trainingId(): string | null;
@@ -19,7 +19,7 @@ export interface TrainingQueue {
   ended(): Promise<void>;
 }
 
-export interface TrainingQueueOptions {
+interface TrainingQueueOptions {
   readonly line: JobLine;
   readonly work: JobWork;
   readonly requestOf: RequestOf;

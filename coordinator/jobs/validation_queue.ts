@@ -6,14 +6,14 @@ import type { JobWork } from "./job_work.ts";
 /** So a bad file is reported soon, and no large one holds up all others. */
 const MAX_VALIDATIONS = 2;
 
-export interface ValidationQueue {
+interface ValidationQueue {
   /** Prepares a job in its turn. */
   add(id: string): void;
   /** Resolves once the validations that were added have ended. */
   ended(): Promise<void>;
 }
 
-export interface ValidationOptions {
+interface ValidationOptions {
   readonly work: JobWork;
   readonly requestOf: RequestOf;
   /** Ends the waiting for a turn. */

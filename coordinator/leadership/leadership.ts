@@ -8,7 +8,7 @@ import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { LEADER_LEASE } from "../../shared/protocol/subjects.ts";
 import { leasedBus } from "./leased_bus.ts";
 
-export interface Leadership {
+interface Leadership {
   /** Sends and stores only while the lease is held. */
   readonly bus: Bus;
   readonly term: number;
@@ -21,7 +21,7 @@ export interface Leadership {
   close(): Promise<void>;
 }
 
-export interface LeadershipOptions extends LeaseOptions {
+interface LeadershipOptions extends LeaseOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   /** For messages. */

@@ -20,7 +20,7 @@ import {
 } from "./schedule/local_plan.ts";
 import { checkpointSteps, planShards, type ShardPlan } from "./schedule/shard_plan.ts";
 
-export interface PlanJobOptions {
+interface PlanJobOptions {
   readonly id: string;
   readonly spec: JobSpec;
   readonly model: ModelManifest;
@@ -30,7 +30,7 @@ export interface PlanJobOptions {
   readonly datasetSha256: string;
 }
 
-export interface PlannedSteps {
+interface PlannedSteps {
   readonly plan: ShardPlan;
   readonly local: LocalPlan | null;
   /** With local steps: outer ones. */

@@ -10,7 +10,7 @@ import type { DatasetReport } from "./preparation/prepared_file.ts";
 import { checkLearnable } from "./schedule/learnable.ts";
 import { describeLocal, localWarnings } from "./schedule/local_plan.ts";
 
-export interface PreparerOptions extends PreparationOptions {
+interface PreparerOptions extends PreparationOptions {
   /** As `sourcesHash` returns it. */
   readonly version: string;
   readonly checkWindow: (spec: JobSpec, folder: string, longestDocument: number) => Promise<void>;

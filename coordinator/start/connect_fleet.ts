@@ -39,7 +39,7 @@ export interface ConnectedFleet {
   close(): Promise<void>;
 }
 
-export interface ConnectParts {
+interface ConnectParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Limits;

@@ -16,7 +16,7 @@ import type { CoordinatorParts } from "./parts.ts";
 /** How long open downloads may continue after the coordinator starts to stop. */
 const SHUTDOWN_GRACE_MS = 2000;
 
-export interface ApiParts {
+interface ApiParts {
   readonly config: CoordinatorConfig;
   readonly clock: CoordinatorParts["clock"];
   readonly folder: DataFolder;

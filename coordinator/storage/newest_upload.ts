@@ -2,7 +2,7 @@
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 
 /** Runs `work` once the earlier upload to `path` has ended; `signal` aborts it as soon as a newer one arrives. */
-export type NewestUpload = <T>(
+type NewestUpload = <T>(
   path: string,
   name: string,
   work: (signal: AbortSignal) => Promise<T>,

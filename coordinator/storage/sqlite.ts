@@ -12,7 +12,7 @@ const DISK_MESSAGES =
   /database or disk is full|disk I\/O error|attempt to write a readonly database|unable to open database file/;
 
 /** Whether SQLite reports that the disk failed to read or write. */
-export function isDiskError(thrown: unknown): boolean {
+function isDiskError(thrown: unknown): boolean {
   if (!(thrown instanceof Error)) return false;
   const code = "errcode" in thrown ? thrown.errcode : undefined;
   return typeof code === "number" ? DISK_CODES.has(code & 0xff) : DISK_MESSAGES.test(thrown.message);

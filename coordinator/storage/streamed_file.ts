@@ -14,7 +14,7 @@ export class FileTooLargeError extends LoraFleetError {
 /** The ending of unfinished files, and of no others. */
 const PART_SUFFIX = ".part";
 
-export interface StreamedFileOptions {
+interface StreamedFileOptions {
   /** A larger body is refused and leaves nothing behind. */
   readonly maxBytes: number;
   /** The SHA-256 that the sender announced, in hexadecimal; a different one is refused with code `corrupt`. */
@@ -25,7 +25,7 @@ export interface StreamedFileOptions {
   readonly open?: (path: string) => Promise<Deno.FsFile>;
 }
 
-export interface WrittenFile {
+interface WrittenFile {
   readonly size: number;
   /** In hexadecimal. */
   readonly sha256: string;

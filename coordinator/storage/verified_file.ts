@@ -15,7 +15,7 @@ export interface RecordedFile {
   readonly sha256: string;
 }
 
-export interface FileVerifier {
+interface FileVerifier {
   /**
    * Resolves if the file at `path` has the recorded size and SHA-256. Reads a file only once while its size, time and inode
    * stay. Throws `DamagedFileError` and renames the file to `….damaged`; `storage` if it cannot be read.

@@ -8,7 +8,7 @@ import type { PlannedJob } from "../planning/planned_job.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import { sha256Of } from "../storage/streamed_file.ts";
 
-export const FAKE_WORKER: WorkerView = {
+const FAKE_WORKER: WorkerView = {
   id: "w1",
   incarnation: "w1-1",
   name: "pc",

@@ -87,7 +87,7 @@ export interface Driver {
   doStep(): void;
 }
 
-export interface DriverOptions {
+interface DriverOptions {
   readonly plan?: TrainingPlan;
   readonly limits?: Limits;
   /** Whether the test waits out the pauses after failures itself; without, time passes by itself until they are over. */

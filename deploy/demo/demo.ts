@@ -15,7 +15,7 @@ import type { Progress } from "./progress.ts";
 import { adapterFileNames, checkOutFolder, type Report, sha256Hex, writeResults } from "./report.ts";
 import type { Sample } from "./samples.ts";
 
-export interface DemoContext {
+interface DemoContext {
   readonly children: Children;
   readonly clock: Clock;
   /** For everything but the results; the caller removes it. */
@@ -26,7 +26,7 @@ export interface DemoContext {
   readonly startedAt: number;
 }
 
-export interface DemoResult {
+interface DemoResult {
   readonly report: Report;
   readonly baseSamples: readonly Sample[];
   readonly tunedSamples: readonly Sample[];

@@ -7,9 +7,9 @@ import { scoreSchema } from "./report.ts";
 import { sampleSchema } from "./samples.ts";
 
 const evaluationSchema = scoreSchema.extend({ samples: z.array(sampleSchema) });
-export type Evaluation = z.output<typeof evaluationSchema>;
+type Evaluation = z.output<typeof evaluationSchema>;
 
-export interface EvaluationRequest {
+interface EvaluationRequest {
   /** Also the name of the child's log. */
   readonly name: string;
   readonly script: string;

@@ -30,7 +30,7 @@ export interface Fleet {
   stop(): Promise<void>;
 }
 
-export interface FleetRequest {
+interface FleetRequest {
   readonly children: Children;
   readonly clock: Clock;
   readonly env: Record<string, string>;

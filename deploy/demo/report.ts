@@ -13,7 +13,7 @@ export const scoreSchema = z.object({
   whitespace_tolerant_match: z.number(),
   prompt_count: z.number(),
 });
-export type Score = z.output<typeof scoreSchema>;
+type Score = z.output<typeof scoreSchema>;
 
 export interface Report {
   /** Maximum number of workers in one step. */

@@ -1,6 +1,6 @@
 /** Server-sent events, parsed as in the HTML standard. */
 
-export interface ServerEvent {
+interface ServerEvent {
   /** "message" unless named. */
   readonly name: string;
   readonly data: string;

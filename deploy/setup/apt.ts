@@ -1,6 +1,6 @@
 /** Installs Debian packages non-interactively: as root, or with passwordless sudo. */
 
-export type RunCommand = (command: string, args: readonly string[], show: boolean) => Promise<boolean>;
+type RunCommand = (command: string, args: readonly string[], show: boolean) => Promise<boolean>;
 
 /** The command prefix that gives `apt-get` root; null if that needs a password. */
 export async function rootPrefix(userId: number | null, run: RunCommand): Promise<readonly string[] | null> {

@@ -6,7 +6,7 @@ import { findNatsServer, type ProbedGpu, probeGpu } from "./checks.ts";
 import { describePlatform, manualCommands, packagesFor } from "./platform.ts";
 import type { Platform, Requirement } from "./platform.ts";
 
-export interface SetupResult {
+interface SetupResult {
   readonly natsServerPath: string;
   /** The name of the GPU that WebGPU returns, possibly a software one. */
   readonly gpuName: string;
@@ -23,7 +23,7 @@ export interface Machine {
   aptInstall(packages: readonly string[], announce: () => void): Promise<boolean>;
 }
 
-export interface SetupOptions {
+interface SetupOptions {
   /** Receives one line per action; none if nothing is missing. */
   readonly log: (line: string) => void;
   /** Accept the CPU's driver although the machine has a GPU. */

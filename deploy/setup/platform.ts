@@ -3,7 +3,7 @@
 /** What may be missing: the message broker, and a Vulkan driver (lavapipe, which needs no GPU). */
 export type Requirement = "nats-server" | "vulkan";
 
-export type PackageManager = "apt" | "dnf" | "pacman" | "brew" | "choco";
+type PackageManager = "apt" | "dnf" | "pacman" | "brew" | "choco";
 
 export interface Platform {
   readonly os: "linux" | "macos" | "windows" | "other";

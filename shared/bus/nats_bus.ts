@@ -14,7 +14,7 @@ import { isClosed, isNoResponders, toLoraFleetError } from "./nats_errors.ts";
 import type { NatsIdentity } from "./nats_keys.ts";
 import { createNatsStore } from "./nats_store.ts";
 
-export interface NatsBusOptions extends NatsConnectionOptions {
+interface NatsBusOptions extends NatsConnectionOptions {
   /** Who we are in the account that has the streams, where that is another one. */
   readonly storeIdentity?: NatsIdentity;
   /** Whether this client has no right but to take items from queues, of all that concerns streams. */

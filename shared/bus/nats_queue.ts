@@ -53,7 +53,7 @@ export async function assertQueue(manager: JetStreamManager, name: string): Prom
   await manager.consumers.info(name, WORK_CONSUMER);
 }
 
-export interface NatsQueueOptions {
+interface NatsQueueOptions {
   readonly name: string;
   /** Null for one who may only pull: then a queue that is not there looks empty. */
   readonly manager: JetStreamManager | null;

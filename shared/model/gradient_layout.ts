@@ -5,7 +5,7 @@ import type { LinearModule } from "./model_tensors.ts";
 export const GRADIENT_BLOCK_SIZE = 64;
 
 /** One LoRA tensor in the flat gradient. */
-export interface GradientTensor {
+interface GradientTensor {
   /** PEFT's name: `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
   readonly name: string;
   readonly shape: readonly [rows: number, columns: number];

@@ -11,7 +11,7 @@ export const HEAD_NAME = "lm_head.weight";
 export const LINEAR_ROLES = ["query", "key", "value", "output", "gate", "up", "down"] as const;
 export type LinearRole = typeof LINEAR_ROLES[number];
 /** The norms of a transformer layer. */
-export type NormRole = "attentionNorm" | "mlpNorm" | HeadNormRole;
+type NormRole = "attentionNorm" | "mlpNorm" | HeadNormRole;
 /** Norms of the query and key heads, which some families have. */
 type HeadNormRole = "queryNorm" | "keyNorm";
 export type ByNormRole<T> =

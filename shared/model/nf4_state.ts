@@ -14,7 +14,7 @@ const stateSchema = z.looseObject({
   nested_blocksize: z.literal(256).optional(),
   nested_offset: z.number().optional(),
 });
-export type Nf4State = z.output<typeof stateSchema>;
+type Nf4State = z.output<typeof stateSchema>;
 
 /** The state, or why it is none that workers can use. */
 export function parseNf4State(bytes: Uint8Array): Nf4State | { readonly problem: string } {

@@ -3,7 +3,7 @@ import { quote } from "../errors.ts";
 import { type ConfigJson, refuse, type Rope } from "./config_json.ts";
 import type { RopeScaling } from "./transformer_spec.ts";
 
-export interface RopeSection {
+interface RopeSection {
   readonly name: "rope_scaling" | "rope_parameters";
   readonly parameters: Rope;
 }

@@ -1,7 +1,7 @@
 /** The longest document whose attention is computed exactly: limited by a sliding window or by dynamic RoPE. */
 import type { TransformerSpec } from "./transformer_spec.ts";
 
-export interface PositionLimit {
+interface PositionLimit {
   /** The field of config.json that sets the limit. */
   readonly field: "sliding_window" | "max_position_embeddings";
   readonly positions: number;

@@ -3,7 +3,7 @@ import { EMBEDDINGS_NAME, HEAD_NAME } from "./model_tensors.ts";
 import { haveSameValues, type StoredTensor } from "./safetensors_file.ts";
 import type { TransformerSpec } from "./transformer_spec.ts";
 
-export interface ResolvedHead {
+interface ResolvedHead {
   readonly spec: TransformerSpec;
   /** For the user: the checkpoint contradicts its config.json. */
   readonly warning: string | null;

@@ -32,7 +32,7 @@ export function assertToken(what: string, name: string): string {
 }
 
 /** Fills an array with random bytes. */
-export type RandomBytes = (length: number) => Uint8Array;
+type RandomBytes = (length: number) => Uint8Array;
 
 /** The system's secure generator. */
 const secureBytes: RandomBytes = (length) => crypto.getRandomValues(new Uint8Array(length));

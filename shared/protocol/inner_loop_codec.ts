@@ -14,7 +14,7 @@ import { z } from "zod";
 import { LoraFleetError } from "../errors.ts";
 
 /** One update of AdamW's within an inner loop. */
-export const innerStepSchema = z.strictObject({
+const innerStepSchema = z.strictObject({
   /** Job-wide number of its first micro-batch; those of the others follow. */
   number: z.int().min(0),
   microBatchCount: z.int().positive(),
@@ -23,7 +23,7 @@ export const innerStepSchema = z.strictObject({
 export type InnerStep = z.output<typeof innerStepSchema>;
 
 /** With the committed state it decides the outcome, bit for bit. */
-export const innerLoopSchema = z.strictObject({ innerSteps: z.array(innerStepSchema).min(1).max(1000) });
+const innerLoopSchema = z.strictObject({ innerSteps: z.array(innerStepSchema).min(1).max(1000) });
 export type InnerLoop = z.output<typeof innerLoopSchema>;
 
 /** Job-wide numbers of all its micro-batches, in their order. */

@@ -9,7 +9,7 @@ import { modelManifestSchema } from "../model/model_manifest.ts";
 const count = z.int().min(0);
 
 /** One member of the fleet. */
-export const memberSchema = z.strictObject({ worker: workerIdSchema, incarnation: incarnationSchema });
+const memberSchema = z.strictObject({ worker: workerIdSchema, incarnation: incarnationSchema });
 export type MemberRef = z.output<typeof memberSchema>;
 
 /**
@@ -26,7 +26,7 @@ export const welcomeSchema = z.discriminatedUnion("type", [
 export type Welcome = z.output<typeof welcomeSchema>;
 
 /** What has to be equal on every worker of a job. */
-export const jobAnnouncementSchema = z.strictObject({
+const jobAnnouncementSchema = z.strictObject({
   jobId: jobIdSchema,
   /** Names this start of the training: state that belongs to another one is forgotten. */
   startId: tokenSchema,
@@ -75,10 +75,10 @@ export const fleetStateSchema = z.strictObject({
 export type FleetState = z.output<typeof fleetStateSchema>;
 
 /** How a job ends. */
-export const jobEndSchema = z.enum(["done", "failed", "cancelled"]);
+const jobEndSchema = z.enum(["done", "failed", "cancelled"]);
 export type JobEnd = z.output<typeof jobEndSchema>;
 
-export const stepPhaseSchema = z.enum([
+const stepPhaseSchema = z.enum([
   "waiting",
   "compute",
   "reduce",
@@ -94,7 +94,7 @@ export function isJobEnd(phase: StepPhase): phase is JobEnd {
 }
 
 /** A micro-batch that one member is to compute, besides those of the queue: its rows are asked for. */
-export const assignmentSchema = z.strictObject({
+const assignmentSchema = z.strictObject({
   /** Never given twice by one coordinator's process. */
   id: count,
   /** Position within the step. */
@@ -170,7 +170,7 @@ export type StepState = z.output<typeof stepStateSchema>;
  * `counted`: add it to the sums. `duplicate`: somebody else's is in the sums. `stale`: of an attempt that is over, or
  * from no member of it. `unknown`: there is no such micro-batch.
  */
-export const verdictSchema = z.enum(["counted", "duplicate", "stale", "unknown"]);
+const verdictSchema = z.enum(["counted", "duplicate", "stale", "unknown"]);
 export type Verdict = z.output<typeof verdictSchema>;
 
 export const verdictAnswerSchema = z.strictObject({ verdict: verdictSchema });

@@ -19,7 +19,7 @@ import { decodeInnerLoop, encodeInnerLoop, type InnerLoop } from "./inner_loop_c
 export { numbersOf } from "./inner_loop_codec.ts";
 export type { InnerLoop, InnerStep } from "./inner_loop_codec.ts";
 
-export const workItemHeaderSchema = z.strictObject({
+const workItemHeaderSchema = z.strictObject({
   jobId: jobIdSchema,
   startId: tokenSchema,
   specHash: z.string().min(1),

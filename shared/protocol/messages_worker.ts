@@ -28,14 +28,14 @@ export const committedSchema = z.strictObject({ step: count, digest: sha256Schem
 export type Committed = z.output<typeof committedSchema>;
 
 /** How an adapter lies in memory, as far as it has to be the same everywhere. */
-export const layoutSchema = z.strictObject({
+const layoutSchema = z.strictObject({
   tensorCount: z.int().positive(),
   elementCount: z.int().positive(),
   parameterCount: z.int().positive(),
 });
 
 /** How far a worker is with the announced job. */
-export const workerJobSchema = z.discriminatedUnion("phase", [
+const workerJobSchema = z.discriminatedUnion("phase", [
   z.strictObject({ phase: z.literal("loading"), jobId: jobIdSchema, startId: tokenSchema }),
   z.strictObject({
     phase: z.literal("loaded"),
@@ -113,7 +113,7 @@ export type ItemRequest = z.output<typeof itemRequestSchema>;
  * Checksums of what was summed in a round, by the weights that the state has announced (linear_check.ts): what the
  * coordinator compares before it commits (decision 0019).
  */
-export const roundCheckSchema = z.strictObject({
+const roundCheckSchema = z.strictObject({
   /** Of this worker's sums, by the owner of the range, in the order of the members. */
   given: checksumsSchema,
   /** Of what has come for its own range, by the sender. */

@@ -6,7 +6,7 @@ import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, type FrameHeader, jobHash
 const MAX_PIECE_BYTES = 512 * 1024;
 
 /** The start of a job's training. */
-export interface StartId {
+interface StartId {
   readonly jobId: string;
   readonly startId: string;
 }

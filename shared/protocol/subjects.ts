@@ -109,7 +109,7 @@ export const PULL_SUBJECT = `$JS.API.CONSUMER.MSG.NEXT.${ANY}.${WORK_CONSUMER}`;
 /** Acknowledging, extending and giving back micro-batches. */
 export const ACK_SUBJECT = `$JS.ACK.${ANY}.${WORK_CONSUMER}.>`;
 
-export interface Rights {
+interface Rights {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
 }

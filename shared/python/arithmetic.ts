@@ -4,7 +4,7 @@ import { percentFormat } from "./format/percent_format.ts";
 import { integer, numeric, use } from "./values/protocols.ts";
 import { PyError, Tuple, tuple, typeName, UnsupportedError, type Value } from "./values/value.ts";
 
-export type Operator = "+" | "-" | "*" | "/" | "//" | "%" | "**";
+type Operator = "+" | "-" | "*" | "/" | "//" | "%" | "**";
 
 /** The longest integer that is computed, in bits. */
 const MAX_BITS = 1 << 17;

@@ -6,7 +6,7 @@ import { LoraFleetError } from "../errors.ts";
 import type { Bus, BusErrorHandler, Lease, WorkItem } from "../bus/bus.ts";
 
 /** One broker, with all that depends on whether its time is real. */
-export interface BusContractBroker {
+interface BusContractBroker {
   connect(onError?: BusErrorHandler): Promise<Bus>;
   /** Lets time pass. */
   pass(milliseconds: number): Promise<void>;

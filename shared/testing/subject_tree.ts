@@ -2,7 +2,7 @@
  * Subscriptions by subject with NATS's wildcards: `*` is any one token, a `>` at the end is one or more. A tree over the
  * tokens, so that a publish costs its own length and not the number of subscriptions.
  */
-export interface SubjectTree<T> {
+interface SubjectTree<T> {
   /** Returns how to take it out again, once; more often changes nothing. */
   add(pattern: string, value: T): () => void;
   /** Everything whose pattern matches, in the order in which it was added. */

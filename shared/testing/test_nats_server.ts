@@ -2,7 +2,7 @@
 import { systemClock } from "../clock.ts";
 import { LoraFleetError } from "../errors.ts";
 
-export interface TestNatsServer extends AsyncDisposable {
+interface TestNatsServer extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
   /** Kills the server as a power cut would, and starts it again on the same port and folder. */
@@ -10,7 +10,7 @@ export interface TestNatsServer extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-export interface TestNatsServerOptions {
+interface TestNatsServerOptions {
   readonly maxPayloadBytes?: number;
   /** Further lines of the configuration file. */
   readonly configuration?: string;

@@ -8,7 +8,7 @@ import type { RoundChecksums } from "./round/round_check.ts";
 import type { RoundId } from "./round/round_id.ts";
 
 /** The subjects of one job. Each ends with the publishing worker, so that the broker can check who may publish. */
-export interface AllReduceSubjects {
+interface AllReduceSubjects {
   /** `sender` → `owner`: sums for the owner's range, and chunks of a finished range that `owner` lost. */
   reduceScatter(generation: number, owner: string, sender: string): string;
   /** Everything for `owner`, of any generation and sender (wildcards). */

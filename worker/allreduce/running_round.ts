@@ -11,7 +11,7 @@ import { RoundTimeout } from "./round/round_timeout.ts";
 
 const MAX_QUIET_MS = 4000;
 
-export interface RunningRoundOptions {
+interface RunningRoundOptions {
   readonly id: RoundId;
   /** Names job, start and term in the header of the round's frames. */
   readonly hash: number;

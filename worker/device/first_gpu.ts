@@ -5,7 +5,7 @@ import { Gpu } from "./gpu.ts";
 import type { GpuOptions } from "./open_device.ts";
 import { provideRuntimeFolder } from "./runtime_folder.ts";
 
-export interface FirstGpuOptions extends GpuOptions {
+interface FirstGpuOptions extends GpuOptions {
   /** Compute on the CPU although the machine has a GPU without a driver. */
   readonly ignoreGpu: boolean;
 }

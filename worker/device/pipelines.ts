@@ -1,7 +1,7 @@
 /** Compiled kernels and the layouts that they share. */
 import type { Kernel } from "./kernel.ts";
 
-export interface KernelLayout {
+interface KernelLayout {
   readonly pipeline: GPUPipelineLayout;
   /** Group 1: the kernel's tensors. Group 0 holds its params. */
   readonly bindings: GPUBindGroupLayout;

@@ -12,7 +12,7 @@ export type EngineAnswer =
   | { readonly id: number; readonly ok: false; readonly error: EngineFailure };
 
 /** An error in a form that survives structured cloning. */
-export interface EngineFailure {
+interface EngineFailure {
   readonly code: ErrorCode;
   readonly message: string;
   readonly param: string | null;

@@ -12,7 +12,7 @@ import { type FileSystem, writeFilesAtomically } from "./atomic_file.ts";
 import { encodeSafetensors } from "./safetensors_write.ts";
 
 /** One LoRA tensor under PEFT's name: `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
-export interface AdapterTensor {
+interface AdapterTensor {
   readonly name: string;
   /** lora_A: [r, inFeatures]; lora_B: [outFeatures, r]. */
   readonly shape: readonly [rows: number, columns: number];

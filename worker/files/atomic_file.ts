@@ -11,7 +11,7 @@ export interface FileSystem {
   syncFolder(folder: string): Promise<void>;
 }
 
-export interface WritableFile {
+interface WritableFile {
   write(bytes: Uint8Array): Promise<number>;
   sync(): Promise<void>;
   close(): void;
@@ -41,7 +41,7 @@ function split(path: string): { folder: string; name: string } {
   return { folder: slash < 0 ? "." : path.slice(0, slash) || "/", name: path.slice(slash + 1) };
 }
 
-export interface FileContent {
+interface FileContent {
   readonly path: string;
   /** Written one after another. */
   readonly parts: readonly Uint8Array[];

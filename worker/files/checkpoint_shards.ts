@@ -4,7 +4,7 @@ import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { readFailure } from "./read_failure.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 
-export interface Shards {
+interface Shards {
   /** By tensor name. */
   readonly files: ReadonlyMap<string, SafetensorsFile>;
   /** Names the files in errors. */

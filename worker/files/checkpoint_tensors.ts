@@ -11,7 +11,7 @@ interface Located {
   readonly stored: string;
 }
 
-export interface TensorIndex {
+interface TensorIndex {
   /** @throws LoraFleetError `invalid_model` if no file has the tensor */
   locate(name: string): Located;
   /** @throws LoraFleetError `invalid_model`, also if the tensor has a different shape */

@@ -17,7 +17,7 @@ export interface FleetFeed {
   restartSilence(): void;
 }
 
-export interface FleetFeedOptions {
+interface FleetFeedOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;

@@ -6,7 +6,7 @@ import { encodeMessage, type Heartbeat, heartbeatSchema } from "../../shared/pro
 import { heartbeatSubject } from "../../shared/protocol/subjects.ts";
 import type { Log } from "../../shared/log.ts";
 
-export interface HeartbeatOptions {
+interface HeartbeatOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly intervalMs: number;

@@ -24,7 +24,7 @@ import type { Drain } from "./drain.ts";
 /** A hello that fails at once must not be repeated at once. */
 const HELLO_PAUSE_MS = 50;
 
-export interface HelloOptions {
+interface HelloOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly limits: Limits;

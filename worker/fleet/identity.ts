@@ -12,7 +12,7 @@ export interface WorkerIdentity extends Pick<CoordinatorLinkOptions, "join" | "c
   readonly worker: string;
 }
 
-export interface WorkerIdentityOptions extends Pick<JoinOptions, "url" | "fetch" | "clock" | "timeoutMs"> {
+interface WorkerIdentityOptions extends Pick<JoinOptions, "url" | "fetch" | "clock" | "timeoutMs"> {
   /** Authorities (PEM) that may sign certificates besides those that the system knows; null: none. */
   readonly tlsCa: string | null;
   readonly onBusError: BusErrorHandler;

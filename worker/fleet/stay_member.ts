@@ -9,7 +9,7 @@ import type { CoordinatorLink } from "./coordinator_link.ts";
 import { CoordinatorSearch } from "./coordinator_search.ts";
 import type { FleetFeed } from "./fleet_feed.ts";
 
-export interface StayOptions {
+interface StayOptions {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly log: Log;

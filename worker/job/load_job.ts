@@ -10,7 +10,7 @@ import type { HeldState } from "../step/own_attempt.ts";
 import { InnerLoopWork, MicroBatchWork, type WorkKind } from "../step/work_kinds.ts";
 
 /** A folder with the job's base model and nothing else. */
-export type FindBaseModel = (job: JobAnnouncement, signal: AbortSignal) => Promise<string>;
+type FindBaseModel = (job: JobAnnouncement, signal: AbortSignal) => Promise<string>;
 
 export interface JobLoaderOptions {
   /** A fresh engine for each job: closing the old one frees all its memory, and drops whatever was wrong with its GPU. */

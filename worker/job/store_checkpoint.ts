@@ -20,7 +20,7 @@ export type WriteCheckpoint = (
   signal: AbortSignal,
 ) => Promise<Extract<CheckpointReport["outcome"], { type: "written" }>["files"]>;
 
-export interface StoreCheckpointOptions
+interface StoreCheckpointOptions
   extends
     Pick<TrainStepOptions, "engine" | "job" | "self" | "control" | "states" | "clock" | "limits" | "log"> {
   readonly writeCheckpoint: WriteCheckpoint;

@@ -24,7 +24,7 @@ export interface InnerLoopOptions {
 }
 
 /** Over all micro-batches of an inner loop. */
-export interface InnerLoopLoss {
+interface InnerLoopLoss {
   /**
    * Sum of the cross entropy over the tokens that count, in nats, added in the micro-batches' order in f64.
    */

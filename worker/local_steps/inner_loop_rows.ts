@@ -20,7 +20,7 @@ import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { rowsSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilRead } from "../async/ask.ts";
 
-export interface InnerLoopRowsOptions {
+interface InnerLoopRowsOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly limits: Limits;

@@ -24,7 +24,7 @@ import { LentEngine } from "./lent_engine.ts";
 import { nesterovUpdate } from "./nesterov.ts";
 import { addRounded, subtractInPlace } from "./pseudo_gradient.ts";
 
-export interface LocalStepsOptions {
+interface LocalStepsOptions {
   /** Of the inner steps; each inner loop begins with moments of zero. */
   readonly optimizer: JobAnnouncement["optimizer"];
   readonly outer: NonNullable<JobAnnouncement["localSteps"]>;
@@ -32,7 +32,7 @@ export interface LocalStepsOptions {
 }
 
 /** What an inner loop needs besides the options. */
-export type InnerLoopRequest = Omit<InnerLoopOptions, "optimizer" | "headroomBits">;
+type InnerLoopRequest = Omit<InnerLoopOptions, "optimizer" | "headroomBits">;
 
 interface Loaded {
   readonly layout: GradientLayout;

@@ -8,7 +8,7 @@ import { encodeBestToken, encodeHeadInput } from "./head.ts";
 import type { LanguageModel } from "./language_model.ts";
 import type { PassContext } from "./pass_context.ts";
 
-export interface GenerateOptions {
+interface GenerateOptions {
   readonly maxNewTokens: number;
   /** Ids that end an answer and are not part of it. */
   readonly stopTokens: ReadonlySet<number>;

@@ -11,7 +11,7 @@ import type { LoraPlan } from "./lora/lora_plan.ts";
 import type { BaseLinear } from "./weights.ts";
 
 /** LoRA of one linear layer on the GPU: parts of the flat adapter and of the flat gradient. */
-export interface LoraTensors {
+interface LoraTensors {
   readonly a: GpuTensor;
   readonly b: GpuTensor;
   readonly dA: GpuTensor;

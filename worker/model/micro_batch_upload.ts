@@ -5,7 +5,7 @@ import type { Gpu } from "../device/gpu.ts";
 import type { Workspace } from "./pass_context.ts";
 
 /** Where a micro-batch goes, and the limits that it must keep. */
-export interface BatchTarget {
+interface BatchTarget {
   readonly gpu: Gpu;
   readonly spec: TransformerSpec;
   readonly workspace: Workspace;

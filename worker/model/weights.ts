@@ -22,7 +22,7 @@ export interface BaseLinear {
 
 export type LayerNorms = ByNormRole<GpuTensor>;
 
-export interface LayerWeights {
+interface LayerWeights {
   readonly norms: LayerNorms;
   readonly linears: { readonly [R in LinearRole]: BaseLinear };
 }

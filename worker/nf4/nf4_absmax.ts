@@ -36,7 +36,7 @@ function linspace(start: number, end: number, count: number): number[] {
   );
 }
 
-export interface QuantizedAbsmax {
+interface QuantizedAbsmax {
   readonly absmaxCodes: Uint8Array;
   readonly nestedAbsmax: Float32Array;
   /** The mean of all absmax values, taken off before they are quantised. */

@@ -8,7 +8,7 @@ import { holdersFor, sameCommit } from "../step/step_action.ts";
 import type { StepStates } from "../step/step_states.ts";
 import { fetchState, type FetchStateOptions } from "./fetch_state.ts";
 
-export interface RecoverOptions extends Omit<FetchStateOptions, "committed" | "holder" | "signal"> {
+interface RecoverOptions extends Omit<FetchStateOptions, "committed" | "holder" | "signal"> {
   readonly self: MemberRef;
   readonly states: StepStates;
   /** Makes the state of this step the engine's; returns its digest. */

@@ -18,7 +18,7 @@ import { readStateWords, stateWordCount } from "./state_words.ts";
 /** A copy of the state that nobody asked for any more is let go after this long. */
 const IDLE_MS = 10_000;
 
-export interface StateServerOptions {
+interface StateServerOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly jobId: string;

@@ -43,7 +43,7 @@ export async function inAttempt(
 }
 
 /** @returns ids of workers; empty if the failure is the same for all of them */
-export function suspectsOf(thrown: unknown, self: string): readonly string[] {
+function suspectsOf(thrown: unknown, self: string): readonly string[] {
   if (thrown instanceof RoundTimeout || thrown instanceof AttemptProblem) return thrown.suspects;
   // A micro-batch that cannot be decoded is unreadable for every worker.
   if (thrown instanceof LoraFleetError && thrown.code === "corrupt") return [];

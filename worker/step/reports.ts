@@ -27,7 +27,7 @@ import type { ReadItem } from "./work_kinds.ts";
 /** As much as the message takes. */
 const MAX_REASON_LENGTH = 4000;
 
-export interface ReportsOptions {
+interface ReportsOptions {
   readonly bus: Bus;
   readonly jobId: string;
   readonly self: MemberRef;
@@ -37,7 +37,7 @@ export interface ReportsOptions {
   readonly traffic: { readonly bytesSent: number };
 }
 
-export interface Claimed extends MicroBatchResult {
+interface Claimed extends MicroBatchResult {
   readonly computeMs: number;
   /** Of the gradient's bits; null where nobody wants to know. */
   readonly gradientDigest: string | null;

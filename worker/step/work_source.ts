@@ -18,7 +18,7 @@ export interface WorkSource {
   letGo(): void;
 }
 
-export interface WorkSourceOptions {
+interface WorkSourceOptions {
   readonly bus: Bus;
   readonly jobId: string;
   readonly clock: Clock;

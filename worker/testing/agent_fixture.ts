@@ -26,7 +26,7 @@ const REPLY: JoinReply = {
   coordinatorId: "c",
 };
 
-export interface WorkerUnderTest {
+interface WorkerUnderTest {
   readonly id: string;
   readonly agent: Agent;
   /** Of its current job. */

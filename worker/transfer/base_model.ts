@@ -17,7 +17,7 @@ import type { CoordinatorApi, Fetch } from "./http.ts";
 import { hubUrl } from "./hub_url.ts";
 import { fileProblem, type ManifestFile } from "./manifest_check.ts";
 
-export interface BaseModelOptions {
+interface BaseModelOptions {
   readonly cacheFolder: string;
   readonly hub: HubSettings;
   readonly fetch: Fetch;
@@ -29,7 +29,7 @@ export interface BaseModelOptions {
 /** Few: the coordinator has the files, too, so do not wait long for a hub that does not answer. */
 const HUB_TRIES = 2;
 
-export type NeededModel = Pick<JobAnnouncement, "model" | "modelFolder">;
+type NeededModel = Pick<JobAnnouncement, "model" | "modelFolder">;
 
 export class BaseModels {
   readonly #options: BaseModelOptions;

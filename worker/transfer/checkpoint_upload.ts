@@ -11,7 +11,7 @@ import type { StepEngine } from "../engine/engine.ts";
 import type { CoordinatorApi, Fetch } from "./http.ts";
 import type { Log } from "../../shared/log.ts";
 
-export interface CheckpointOptions {
+interface CheckpointOptions {
   readonly cacheFolder: string;
   readonly fetch: Fetch;
   readonly clock: Clock;
@@ -25,7 +25,7 @@ interface StoredFile {
   readonly sha256: string;
 }
 
-export type WriteCheckpointTo = (
+type WriteCheckpointTo = (
   target: CoordinatorApi,
   engine: Pick<StepEngine, "writeAdapter" | "writeState">,
   job: Pick<JobAnnouncement, "jobId" | "baseModelName" | "savesState">,

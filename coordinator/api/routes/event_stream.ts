@@ -9,7 +9,7 @@ import { eventView } from "../views/event_view.ts";
 const KEEP_ALIVE_MS = 15_000;
 const BATCH_SIZE = 100;
 
-export interface EventStreamOptions {
+interface EventStreamOptions {
   readonly store: JobStore;
   readonly jobs: JobService;
   readonly clock: Clock;

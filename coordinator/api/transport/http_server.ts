@@ -18,7 +18,7 @@ const KEEP_ALIVE_MS = 75_000;
 /** The rest of an unread body is discarded for this long, so that the client can read the answer. */
 const UNREAD_BODY_MS = 5_000;
 
-export interface HttpServerOptions {
+interface HttpServerOptions {
   readonly hostname: string;
   /** 0: any free port. */
   readonly port: number;
@@ -30,7 +30,7 @@ export interface HttpServerOptions {
   readonly onDefect: (message: string, thrown: unknown) => void;
 }
 
-export interface HttpServer {
+interface HttpServer {
   readonly port: number;
   /** Accepts no new connections, closes idle ones, and resolves once the others have ended. */
   shutdown(): Promise<void>;

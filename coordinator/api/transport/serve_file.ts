@@ -4,7 +4,7 @@ import { HttpError } from "./errors.ts";
 
 const CHUNK_BYTES = 256 * 1024;
 
-export interface ServedFile {
+interface ServedFile {
   readonly path: string;
   readonly size: number;
   readonly sha256: string;

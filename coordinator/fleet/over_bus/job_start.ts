@@ -26,7 +26,7 @@ interface StoredCommit {
 }
 
 /** Kept between two tries of `prepareStart`, the first of which may have deleted the log that it read. */
-export interface StartMemo {
+interface StartMemo {
   base?: StoredCommit | null;
 }
 

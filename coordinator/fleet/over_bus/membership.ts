@@ -19,7 +19,7 @@ export interface Member {
 }
 
 /** A member that is gone, kept for a while so that users see why. */
-export interface Departed extends Member {
+interface Departed extends Member {
   readonly reason: string;
 }
 

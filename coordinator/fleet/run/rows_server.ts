@@ -12,7 +12,7 @@ import { type LocalPlan, placeOfNumber } from "../../planning/schedule/local_pla
 /** Data steps whose micro-batches are cached: each worker goes through its own in order. */
 const KEPT_DATA_STEPS = 32;
 
-export interface RowsServerOptions {
+interface RowsServerOptions {
   readonly bus: Bus;
   readonly job: PlannedJob;
   readonly local: LocalPlan;

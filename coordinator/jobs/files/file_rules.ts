@@ -26,7 +26,7 @@ export function assertFilename(filename: string, param = "file"): void {
   );
 }
 
-export interface FileUse {
+interface FileUse {
   readonly job: JobRecord;
   readonly role: "training file" | "validation file";
 }

@@ -44,7 +44,7 @@ export interface FileStore extends ResultFiles {
   sweep(): Promise<void>;
 }
 
-export interface FileStoreOptions extends ResultFilesOptions {
+interface FileStoreOptions extends ResultFilesOptions {
   readonly artifacts: ArtifactStore;
   readonly maxUploadBytes: number;
 }

@@ -35,7 +35,7 @@ export interface UploadStore {
   sweep(): Promise<void>;
 }
 
-export interface UploadStoreOptions {
+interface UploadStoreOptions {
   readonly folder: string;
   readonly files: FileStore;
   readonly clock: Clock;

@@ -41,7 +41,7 @@ export type JobTransition =
   /** The result or a checkpoint was deleted. */
   | { readonly type: "modelDeleted"; readonly name: string };
 
-export interface JobDecision {
+interface JobDecision {
   readonly job: JobRecord;
   /** One sentence for the job's events. */
   readonly reason: string;

@@ -7,7 +7,7 @@ import type { CheckpointRecord, JobStore } from "../stores/job_store.ts";
 /** The file of an adapter's tensors, as PEFT names it. */
 export const ADAPTER_FILENAME = "adapter_model.safetensors";
 
-export interface TunedModel {
+interface TunedModel {
   readonly name: string;
   readonly job: JobRecord;
   /** Holds the model's adapter. */

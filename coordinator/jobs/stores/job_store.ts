@@ -12,7 +12,7 @@ export const eventLevelSchema = z.enum(["info", "warn", "error"]);
 export const eventTypeSchema = z.enum(["message", "metrics"]);
 
 /** An event of a job before the store has numbered it. */
-export const newJobEventSchema = z.strictObject({
+const newJobEventSchema = z.strictObject({
   jobId: z.string(),
   /** Milliseconds since the Unix epoch. */
   createdAt: z.number(),

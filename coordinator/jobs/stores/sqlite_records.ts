@@ -9,7 +9,7 @@ import type { Page, PageQuery } from "./job_store.ts";
 const rowSchema = z.object({ seq: z.int(), record: z.string() });
 const placeSchema = z.object({ seq: z.int() });
 
-export type ListedTable = "jobs" | "checkpoints" | "files";
+type ListedTable = "jobs" | "checkpoints" | "files";
 
 /** A condition on rows, with its parameters. */
 export interface Condition {

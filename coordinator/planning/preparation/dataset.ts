@@ -10,7 +10,7 @@ import type { JobSpec } from "../../../shared/job/job_spec.ts";
 import { flattenRows, longestDocumentOf } from "./packed_rows.ts";
 import type { PreparedRows } from "./prepared_file.ts";
 
-export interface PrepareDatasetOptions {
+interface PrepareDatasetOptions {
   /** JSON lines. */
   readonly filePath: string;
   /** Of the file as it was uploaded. */

@@ -30,7 +30,7 @@ export interface PreparationOptions {
   readonly checkModel: (spec: JobSpec, folder: string) => Promise<unknown>;
 }
 
-export interface Preparations extends PreparationOptions {
+interface Preparations extends PreparationOptions {
   readonly turnOf: (key: string) => TakeTurn;
   readonly processes: Turns;
   /** By key: the same file is refused for the same reason without a new preparation. */

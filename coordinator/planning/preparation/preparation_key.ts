@@ -5,7 +5,7 @@ import type { DatasetSpec } from "../../../shared/job/job_spec.ts";
 import { canonicalJson } from "../../../shared/job/job_spec_hash.ts";
 import type { ResolvedModel } from "../../base_models/registry.ts";
 
-export interface KeyOptions {
+interface KeyOptions {
   readonly fileSha256: string;
   readonly dataset: DatasetSpec;
   readonly model: ResolvedModel;

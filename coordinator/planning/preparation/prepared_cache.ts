@@ -31,7 +31,7 @@ export interface PreparedCache {
   clear(key: string): Promise<void>;
 }
 
-export interface PreparedCacheOptions {
+interface PreparedCacheOptions {
   readonly folder: string;
   readonly clock: Clock;
   readonly maxBytes?: number;

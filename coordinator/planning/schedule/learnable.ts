@@ -9,13 +9,13 @@ import { learningRateAt, warmupSteps } from "./schedule.ts";
 const FEW_UPDATES = 10;
 
 /** What came of the data, where it is known. */
-export interface LearnableData {
+interface LearnableData {
   readonly exampleCount: number;
   /** Packed rows. */
   readonly rowCount: number;
 }
 
-export interface Learnability {
+interface Learnability {
   /** Why the adapter would stay as it is, and what to change; null where it can move. */
   readonly refusal: string | null;
   /** The field that makes it so. */

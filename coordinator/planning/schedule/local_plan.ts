@@ -12,7 +12,7 @@ import { updateBound } from "./update_bound.ts";
 import type { CheckpointSteps, PlannedCheckpoints } from "./shard_plan.ts";
 
 /** Data steps of an outer step, both inclusive. */
-export interface DataSteps {
+interface DataSteps {
   readonly first: number;
   readonly last: number;
 }
@@ -38,7 +38,7 @@ export interface LocalPlan {
   updateBoundOf(step: number): number;
 }
 
-export interface LocalPlanOptions {
+interface LocalPlanOptions {
   readonly localSteps: LocalStepsSpec;
   readonly training: TrainingSpec;
   readonly totalDataSteps: number;

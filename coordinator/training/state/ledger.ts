@@ -21,7 +21,7 @@ export interface Ledger {
   readonly excluded: ReadonlyMap<number, readonly string[]>;
 }
 
-export interface LedgerDecision {
+interface LedgerDecision {
   readonly ledger: Ledger;
   readonly verdict: Exclude<Verdict, "stale">;
   readonly reason: string;
@@ -93,7 +93,7 @@ export function isComplete(ledger: Ledger): boolean {
   return ledger.countedCount + ledger.excluded.size === ledger.entries.length;
 }
 
-export interface LedgerTotals {
+interface LedgerTotals {
   /** Added in the micro-batches' order in f64, so that it depends on nothing but their values. */
   readonly lossSum: number;
   readonly labelCount: number;

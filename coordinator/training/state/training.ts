@@ -11,7 +11,7 @@ import type { Layout } from "../../planning/adapter_layout.ts";
 import type { FleetMember, FleetView } from "./fleet_view.ts";
 import { type Ledger, newLedger } from "./ledger.ts";
 
-export interface AttemptUpdate {
+interface AttemptUpdate {
   readonly digest: string;
   readonly gradientNorm: number | null;
   readonly check: RoundCheck | null;

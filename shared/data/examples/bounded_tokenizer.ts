@@ -3,7 +3,7 @@ import type { Example } from "../packing/example.ts";
 import type { TokenBound } from "../tokenizer/token_bound.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-export interface BoundedTokenizer {
+interface BoundedTokenizer {
   readonly tokenizer: Tokenizer;
   /** What `build` makes of a row, or the number of tokens that the row has at least where that is above the limit. */
   wholeRow(build: () => Example): Example | number;

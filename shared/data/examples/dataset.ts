@@ -9,7 +9,7 @@ import { resolveSplit, type RowRange } from "../rows/split.ts";
 import type { TokenBound } from "../tokenizer/token_bound.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-export interface Dataset {
+interface Dataset {
   /** In the order of the file (and of the split's parts). */
   readonly examples: readonly Example[];
   readonly truncatedRowCount: number;

@@ -25,7 +25,7 @@ import { refuseLoneSurrogates } from "../rows/surrogates.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { parseTemplateKwargs, parseTools } from "../chat/messages/tools.ts";
 
-export interface ExampleBuilder {
+interface ExampleBuilder {
   /** Throws a `LoraFleetError` with code `invalid_dataset` that names the line. */
   build(row: JsonRow): Example;
   /** What a user should know about the rows so far, one sentence each. */

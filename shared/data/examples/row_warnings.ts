@@ -32,10 +32,10 @@ const SENTENCES = {
     `If a table filled them in, leave them out.`,
 } satisfies Record<string, (some: string, found: Count) => string>;
 
-export type Observation = keyof typeof SENTENCES;
+type Observation = keyof typeof SENTENCES;
 const OBSERVATIONS = Object.keys(SENTENCES) as Observation[];
 
-export interface RowWarnings {
+interface RowWarnings {
   /** Counts a row once for each kind. */
   note(observation: Observation, line: number, example?: string): void;
   noteLosses(line: number, losses: readonly Loss[]): void;

@@ -5,7 +5,7 @@ import { TemplateSyntaxError } from "./parse/errors.ts";
 import { createGlobals } from "./globals.ts";
 import { compileJinja } from "./template.ts";
 
-export interface JinjaGoldens {
+interface JinjaGoldens {
   /** The templates' variables as JSON. */
   readonly values: string;
   /** A template, and its text or null where Jinja2 refuses it. */
@@ -17,7 +17,7 @@ export async function readGoldens(path: string | URL): Promise<JinjaGoldens> {
   return await new Response(body!.pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
-export interface Difference {
+interface Difference {
   readonly source: string;
   readonly theirs: string | null;
   readonly ours: string;

@@ -4,7 +4,7 @@ import { descendants } from "./parse/nodes.ts";
 import { parse } from "./parse/parser.ts";
 import { Context } from "./runtime/frame.ts";
 
-export interface Rendering {
+interface Rendering {
   readonly text: string;
   /** What generation blocks wrote: from and to, in UTF-16 units of `text`. */
   readonly generated: readonly (readonly [number, number])[];

@@ -11,7 +11,7 @@ export interface PackedRow {
   readonly documents: readonly Example[];
 }
 
-export type PackingStrategy = "none" | "bfd" | "wrapped";
+type PackingStrategy = "none" | "bfd" | "wrapped";
 
 /**
  * Packs in the order given, always the same way. Documents without tokens are left out. With "bfd" and "none" no

@@ -1,6 +1,6 @@
 /** Rows by the space they have left: finds the one with the least space that suffices in O(log capacity). */
 
-export interface SpaceTree<T> {
+interface SpaceTree<T> {
   /** `space` is 1 … capacity. */
   add(space: number, item: T): void;
   /** Removes the item with the smallest space of at least `needed`, the earliest among equals; null where none. */

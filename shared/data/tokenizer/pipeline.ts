@@ -29,7 +29,7 @@ export interface Pipeline {
   readonly surroundings: Surroundings;
 }
 
-export interface OpenedPipeline {
+interface OpenedPipeline {
   readonly pipeline: Pipeline;
   readonly addedTokens: readonly AddedToken[];
   /** What no plain text may become. */

@@ -8,7 +8,7 @@ import type { AddedToken } from "./added_tokens/finder.ts";
 import { cleanUpSpaces } from "./steps/decoders.ts";
 import { openPipeline, type Pipeline } from "./pipeline.ts";
 
-export interface EncodeOptions {
+interface EncodeOptions {
   /** Put BOS (or what the tokenizer says) around the text; true by default, as in transformers. */
   readonly addSpecialTokens?: boolean;
   /** Encode strings such as "</s>" as plain text; true by default, unlike transformers. */

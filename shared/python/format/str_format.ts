@@ -5,7 +5,7 @@ import { repr, str } from "../values/repr.ts";
 import { type Kwargs, PyError, type Value } from "../values/value.ts";
 
 /** How a field's `.name` and `[key]` are looked up. */
-export interface FieldLookup {
+interface FieldLookup {
   attribute(value: Value, name: string): Value;
   item(value: Value, key: Value): Value;
 }

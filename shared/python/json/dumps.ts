@@ -3,7 +3,7 @@ import { compareText } from "../text/compare.ts";
 import { floatRepr } from "../numbers/float_repr.ts";
 import { PyError, typeName, type Value } from "../values/value.ts";
 
-export interface DumpsOptions {
+interface DumpsOptions {
   /** Write everything beyond ASCII as `\uXXXX`. */
   readonly ensureAscii?: boolean;
   /** Spaces a level, or the text itself; null: all in one line. */

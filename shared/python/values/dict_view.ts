@@ -3,7 +3,7 @@ import { repr } from "./repr.ts";
 import { lengthOrNull } from "./protocols.ts";
 import { PyObject, Tuple, tuple, type Value } from "./value.ts";
 
-export type ViewKind = "keys" | "values" | "items";
+type ViewKind = "keys" | "values" | "items";
 
 /** `dict.keys()`, `dict.values()` and `dict.items()`. */
 export class DictView extends PyObject {

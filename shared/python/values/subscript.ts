@@ -50,7 +50,7 @@ function sliceBound(value: Value): number {
 }
 
 /** An object whose slices are of its own kind. */
-export interface Sliceable {
+interface Sliceable {
   slice(start: Value, stop: Value, step: Value): Value;
 }
 

@@ -15,7 +15,7 @@ import { createScratch } from "./scratch.ts";
 export type GradientCodec = "exact" | "int8";
 
 /** The sums of a round, and what a 1 of them stands for. */
-export interface CodedSums {
+interface CodedSums {
   readonly sums: Int32Array;
   readonly units?: readonly SumsUnit[];
 }

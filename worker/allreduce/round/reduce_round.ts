@@ -30,14 +30,14 @@ export interface SendStats {
 }
 
 /** The codec holds this worker's gradient sums, and turns them into the result. */
-export interface RoundOptions extends RoundFramesOptions {
+interface RoundOptions extends RoundFramesOptions {
   readonly weights: CheckWeights;
   readonly sender: RoundSender;
   readonly stats: SendStats;
 }
 
 /** What became of a frame. */
-export type Reception = "used" | "duplicate" | "mismatched";
+type Reception = "used" | "duplicate" | "mismatched";
 
 /** Acks per window: often enough that the sender need not wait for them. */
 const ACKS_PER_WINDOW = 4;

@@ -1,7 +1,7 @@
 /** Attention in f64, in plain loops with a row's scores in memory: the reference of the kernels. */
 
 /** Sizes and key ranges: query t attends to the keys keyStarts[t] … keyEnds[t] − 1. */
-export interface AttentionShape {
+interface AttentionShape {
   keyStarts: ArrayLike<number>;
   keyEnds: ArrayLike<number>;
   headCount: number;

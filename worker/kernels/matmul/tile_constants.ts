@@ -3,7 +3,7 @@ import type { TemplateConstants } from "../../device/template.ts";
 import { type MatmulShape, type Tile, tileSize } from "./tile.ts";
 
 /** The operands in memory. */
-export interface OperandLayout {
+interface OperandLayout {
   readonly aAlongK: boolean;
   readonly bAlongK: boolean;
   /** B is an NF4 weight. */

@@ -14,7 +14,7 @@ const GUARD_COUNT = 64;
 
 type InputArray = Float32Array | Uint32Array | Int32Array | Uint8Array | Float16Array;
 
-export interface KernelCase<I extends string, O extends string> {
+interface KernelCase<I extends string, O extends string> {
   /** Names the case in a failure: the kernel and its sizes. */
   readonly label: string;
   readonly inputs: { readonly [K in I]: InputArray };

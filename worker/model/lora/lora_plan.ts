@@ -6,7 +6,7 @@ import { type LinearModule, modelModules } from "../../../shared/model/model_ten
 import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
 
 /** LoRA on one linear layer. */
-export interface LoraModule {
+interface LoraModule {
   /** Keys the dropout masks; fixed for a model and its `target_modules`. */
   readonly index: number;
   readonly linear: LinearModule;

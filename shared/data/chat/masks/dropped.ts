@@ -21,7 +21,7 @@ export interface Loss {
   readonly example: string;
 }
 
-export interface RenderedRow {
+interface RenderedRow {
   readonly messages: readonly TemplateMessage[];
   readonly tools: readonly PyValue[] | null;
   readonly text: string;

@@ -15,7 +15,7 @@ export interface TokenCount {
   through(offset: number): number;
 }
 
-export interface TokenizedText {
+interface TokenizedText {
   readonly text: string;
   readonly ids: readonly number[];
   readonly encode: (text: string) => number[];

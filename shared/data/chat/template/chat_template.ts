@@ -12,7 +12,7 @@ export type ChatMessage = Readonly<Record<string, unknown>> & { readonly role: s
 /** A message as its template sees it: `role` and whatever else the row has, in the row's order. */
 export type TemplateMessage = ReadonlyMap<string, PyValue>;
 
-export interface RenderOptions {
+interface RenderOptions {
   /** End with the words that make the model answer. */
   readonly addGenerationPrompt?: boolean;
   readonly tools?: PyValue;

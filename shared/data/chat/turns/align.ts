@@ -11,7 +11,7 @@ export type Item =
   | { readonly kind: "turn"; readonly endsAt: number }
   | { readonly kind: "end" };
 
-export interface Alignment {
+interface Alignment {
   /** Where each item begins; one more for the text's end. Items inside a turn of other words have null. */
   readonly starts: readonly (number | null)[];
 }

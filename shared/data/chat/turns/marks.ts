@@ -7,7 +7,7 @@ import type { TemplateMessage } from "../template/chat_template.ts";
 import { roleOf } from "../messages/messages.ts";
 import type { PyValue } from "../../../python/values/value.ts";
 
-export type MarkKind = "content" | "reasoning" | "tool call";
+type MarkKind = "content" | "reasoning" | "tool call";
 
 export interface Mark {
   readonly char: string;

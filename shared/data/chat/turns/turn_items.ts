@@ -8,7 +8,7 @@ import { type Render, skeletonOf, type TurnGap, type TurnSplits } from "./turn_s
 
 export type MarkedItem = Item & { readonly mark?: Mark };
 
-export interface TurnItems {
+interface TurnItems {
   readonly message: number;
   /** Indices of the items that open and close the turn. */
   readonly from: number;

@@ -24,14 +24,14 @@ export interface RenderedChat {
 }
 
 /** A turn's own text: [start, end) of the chat's. A message may have several (gemma writes answers of tools between). */
-export interface Turn {
+interface Turn {
   readonly message: number;
   readonly start: number;
   readonly end: number;
 }
 
 /** What became of a message's text in the chat's text: it is there (perhaps trimmed), in other words, or not at all. */
-export interface MarkedPlace {
+interface MarkedPlace {
   readonly mark: Mark;
   readonly state: "kept" | "changed" | "absent";
 }

@@ -86,7 +86,7 @@ export class Symbols {
   }
 }
 
-export type ForBranch = "body" | "else" | "test";
+type ForBranch = "body" | "else" | "test";
 
 /** Notes in `symbols` what a node's own scope sets and looks up. */
 export function analyze(symbols: Symbols, node: Node, branch: ForBranch = "body"): void {

@@ -8,7 +8,7 @@ import type { TestFunction } from "./test_function.ts";
 import { Undefined, undefinedItem } from "../runtime/undefined.ts";
 
 /** How filters and tests are found by name. */
-export interface Registry {
+interface Registry {
   findFilter(name: string): FilterFunction | undefined;
   findTest(name: string): TestFunction | undefined;
 }

@@ -10,18 +10,18 @@ export interface NameNode {
   ctx: Context;
 }
 /** `ns.attr` as a target. */
-export interface NSRefNode {
+interface NSRefNode {
   readonly kind: "NSRef";
   readonly line: number;
   readonly name: string;
   readonly attr: string;
 }
-export interface TupleNode {
+interface TupleNode {
   readonly kind: "Tuple";
   readonly line: number;
   readonly items: Expr[];
 }
-export interface SliceNode {
+interface SliceNode {
   readonly kind: "Slice";
   readonly line: number;
   readonly start: Expr | null;

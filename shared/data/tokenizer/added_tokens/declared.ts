@@ -5,7 +5,7 @@
 import type { AddedToken } from "./finder.ts";
 
 /** An added token as a file declares it. Where `normalized` is absent, it is the opposite of `special`. */
-export interface Declaration {
+interface Declaration {
   readonly content: string;
   readonly special?: boolean | undefined;
   readonly single_word?: boolean | undefined;
@@ -15,7 +15,7 @@ export interface Declaration {
 }
 
 /** The files' fields that name tokens. */
-export interface DeclaringFiles {
+interface DeclaringFiles {
   /** tokenizer.json's `added_tokens`. */
   readonly addedTokens: readonly (Declaration & { readonly id: number })[];
   /** tokenizer_config.json. */
@@ -26,7 +26,7 @@ export interface DeclaringFiles {
   readonly addedTokensFile: Readonly<Record<string, number>>;
 }
 
-export interface DeclaredTokens {
+interface DeclaredTokens {
   readonly addedTokens: readonly AddedToken[];
   /** Texts of the named special tokens, by their field. */
   readonly named: ReadonlyMap<string, string>;

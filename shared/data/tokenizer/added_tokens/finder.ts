@@ -18,7 +18,7 @@ export interface AddedToken {
 }
 
 /** A part of a text: the id of an added token, or what lies between them. */
-export type Section = number | { readonly text: string; readonly start: number };
+type Section = number | { readonly text: string; readonly start: number };
 
 export interface AddedTokenFinder {
   /** The parts of a text in order; no empty ones. */

@@ -9,7 +9,7 @@ import { LoraFleetError, messageOf, quote } from "../../../errors.ts";
 export type ChatTemplates = string | ReadonlyMap<string, string>;
 
 /** tokenizer_config.json's `chat_template`. */
-export type ConfiguredTemplate =
+type ConfiguredTemplate =
   | string
   | readonly { readonly name: string; readonly template: string }[]
   | Readonly<Record<string, string>>;

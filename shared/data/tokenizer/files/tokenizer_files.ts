@@ -60,7 +60,7 @@ const tokenizerConfigSchema = z.looseObject({
   ], { error: "a template, a list of {name, template}, or an object of templates by name is needed" })
     .nullish(),
 });
-export type TokenizerConfig = z.output<typeof tokenizerConfigSchema>;
+type TokenizerConfig = z.output<typeof tokenizerConfigSchema>;
 const addedTokensFileSchema = z.record(z.string(), z.int().min(0));
 
 const modelConfigSchema = z.looseObject({ eos_token_id: tokenIdsSchema });

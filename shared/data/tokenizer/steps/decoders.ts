@@ -5,7 +5,7 @@ import { unsupported } from "../files/json.ts";
 import { compilePattern } from "./patterns.ts";
 
 /** Tokens → texts, which are joined. */
-export type Decode = (tokens: readonly string[]) => readonly string[];
+type Decode = (tokens: readonly string[]) => readonly string[];
 
 const schemas = {
   Sequence: z.looseObject({ decoders: z.array(z.unknown()) }),

@@ -3,7 +3,7 @@ import { SplitPreTokenizer } from "@huggingface/tokenizers";
 import { LoraFleetError, messageOf, quote } from "../../../errors.ts";
 
 /** A pattern in tokenizer.json: a literal text or Oniguruma's syntax. */
-export type PatternJson = { readonly String: string } | { readonly Regex: string };
+type PatternJson = { readonly String: string } | { readonly Regex: string };
 
 /**
  * A `RegExp` with the flags `gu` that finds what Oniguruma finds. Throws a `LoraFleetError` with code `invalid_model`

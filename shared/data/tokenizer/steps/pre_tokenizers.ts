@@ -7,7 +7,7 @@ import { splitText } from "./split.ts";
 import { characters } from "../text/unicode.ts";
 
 /** Pieces → smaller pieces. `atStart`: the first of them begins where the whole input begins. */
-export type PreTokenize = (pieces: string[], atStart: boolean) => string[];
+type PreTokenize = (pieces: string[], atStart: boolean) => string[];
 
 export interface PreTokenizer {
   readonly split: PreTokenize;

@@ -1,5 +1,5 @@
 /** How a text falls apart at what a pattern finds: tokenizers' `SplitDelimiterBehavior`. */
-export type SplitBehavior =
+type SplitBehavior =
   | "Removed"
   | "Isolated"
   | "MergedWithPrevious"

@@ -44,7 +44,7 @@ export function toLowerCase(text: string): string {
   return text.replace(LOWERED_OTHERWISE, (letter) => NEWER_LETTERS.get(letter) ?? "σ").toLowerCase();
 }
 
-export type NormalizationForm = "NFC" | "NFD" | "NFKC" | "NFKD";
+type NormalizationForm = "NFC" | "NFD" | "NFKC" | "NFKD";
 
 /** Unassigned in every version, hence starters without a decomposition, as newer characters are to an older table. */
 const STAND_INS = "\\u{e2000}-\\u{effff}";
