@@ -10,12 +10,9 @@ import { createFakeClock } from "../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../shared/testing/memory_bus.ts";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
-import {
-  decodeMessage,
-  encodeMessage,
-  heartbeatSchema,
-  stepStateSchema,
-} from "../shared/protocol/messages.ts";
+import { decodeMessage, encodeMessage } from "../shared/protocol/messages_codec.ts";
+import { stepStateSchema } from "../shared/protocol/messages_coordinator.ts";
+import { heartbeatSchema } from "../shared/protocol/messages_worker.ts";
 import { pcg32, type Prng } from "../shared/prng.ts";
 import * as subjects from "../shared/protocol/subjects.ts";
 import { FRAME_HEADER_BYTES } from "../shared/protocol/tensor_frame.ts";

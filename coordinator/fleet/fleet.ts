@@ -2,7 +2,7 @@
  * The border between a job's record (HTTP, files, status, artifacts) and its training (NATS, steps, workers): what the
  * job service calls, and what the fleet reports back.
  */
-import type { AuditCounts, JobEnd } from "../../shared/protocol/messages.ts";
+import type { AuditCounts, JobEnd } from "../../shared/protocol/messages_coordinator.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { WorkerQuarantine } from "../access/quarantines.ts";
 import type { CheckpointAssignment } from "../training/upload_decision.ts";

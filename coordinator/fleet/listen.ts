@@ -1,7 +1,7 @@
 /** Subscriptions whose handlers may throw: a message that no worker of ours would send is reported and ignored. */
 import type { z } from "zod";
 import type { Bus, BusMessage, Subscription } from "../../shared/bus/bus.ts";
-import { decodeMessage } from "../../shared/protocol/messages.ts";
+import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
 import { assertSpokenBy, senderOf } from "../../shared/protocol/subjects.ts";
 import type { FloodGuard } from "./flood_guard.ts";
 

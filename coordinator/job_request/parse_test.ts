@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { parseJobRequest } from "./parse.ts";
-import { jobSpecSchema } from "../../shared/job/job_spec.ts";
+import { jobSpecSchema } from "../../shared/job/job_spec_schema.ts";
 
 const MINIMAL = { model: "org/llama", training_file: "file-1" };
 

@@ -1,6 +1,6 @@
 /** What the parts of the job service share. */
 import type { Clock } from "../../shared/clock.ts";
-import type { JobSpec } from "../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import type { CheckedJob } from "../base_models/model_check.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
 import type { Fleet } from "../fleet/fleet.ts";

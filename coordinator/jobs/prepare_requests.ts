@@ -1,6 +1,6 @@
 /** What preparing a job takes: its base model, downloaded if necessary, and its training file. */
 import { assertWithinBounds } from "../../shared/job/job_bounds.ts";
-import type { JobSpec } from "../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import type { ResolvedModel } from "../base_models/registry.ts";
 import { createKeyedTurns } from "../planning/preparation/turns.ts";
 import type { JobContext, RequestOf } from "./job_context.ts";

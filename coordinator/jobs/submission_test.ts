@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { JobSpec } from "../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
 import { withWorld } from "../testing/app_fixture.ts";
 import { submit } from "./job_service_fixture.ts";

@@ -1,5 +1,5 @@
 /** How a job's adapter lies in memory, derived from its specification and base model to check what workers report. */
-import type { JobSpec } from "../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { checkSpecAgainstModel } from "../../shared/job/target_modules.ts";
 import { layoutAdapter } from "../../shared/model/gradient_layout.ts";
 import { type ModelModules, modelModules } from "../../shared/model/model_tensors.ts";

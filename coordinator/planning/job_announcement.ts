@@ -1,6 +1,6 @@
 /** A planned job as it is announced to workers: all of it that has to be equal on every one of them. */
-import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
-import type { LoraSpec } from "../../shared/job/job_spec.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
+import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import { hubRepoOf, parseHubName } from "../base_models/hub_name.ts";
 

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { jobSpecSchema } from "../../shared/job/job_spec.ts";
+import { jobSpecSchema } from "../../shared/job/job_spec_schema.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import { announcementOf } from "./job_announcement.ts";
 

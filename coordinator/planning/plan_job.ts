@@ -1,8 +1,9 @@
 /** From packed rows to the job that the fleet trains. Pure: the plan of a job is the same after every restart. */
 import { linesOf, toMicroBatch } from "../../shared/data/packing/packing.ts";
-import { type JobSpec, specHash } from "../../shared/job/job_spec.ts";
+import { specHash } from "../../shared/job/job_spec_hash.ts";
+import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
-import { numbersOf } from "../../shared/protocol/messages.ts";
+import { numbersOf } from "../../shared/protocol/inner_loop_codec.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import {
   longestDocumentOf,

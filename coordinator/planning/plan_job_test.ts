@@ -1,5 +1,5 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { type JobSpec, localStepsSchema } from "../../shared/job/job_spec.ts";
+import { type JobSpec, localStepsSchema } from "../../shared/job/job_spec_schema.ts";
 import { countLabels } from "../../shared/data/packing/micro_batch.ts";
 import { documentsOf, MODEL, prepare, specOf, texts } from "./preparation/dataset_fixture.ts";
 import { planJob } from "./plan_job.ts";

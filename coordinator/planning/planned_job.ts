@@ -1,6 +1,6 @@
 /** A job with its data ready: what the coordinator trains. */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
-import type { JobSpec } from "../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import type { InitialState } from "./initial_adapter.ts";
 import type { LocalPlan } from "./schedule/local_plan.ts";

@@ -1,6 +1,6 @@
 /** From a job to its plan: prepares the data, checks what only the data shows, and plans the steps. */
 import { counted } from "../../shared/counted.ts";
-import type { JobSpec } from "../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { planJob, planSteps } from "./plan_job.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import { createPreparations, findPrepared, type PreparationOptions } from "./preparation/find_prepared.ts";

@@ -1,5 +1,9 @@
 /** What is put on the queue for a step: its micro-batches, or with local steps the inner loops of its replicas. */
-import { encodeInnerLoopItem, encodeWorkItem, type WorkItemHeader } from "../../shared/protocol/messages.ts";
+import {
+  encodeInnerLoopItem,
+  encodeWorkItem,
+  type WorkItemHeader,
+} from "../../shared/protocol/messages_work_item.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import { firstNumberOf } from "./schedule/local_plan.ts";
 

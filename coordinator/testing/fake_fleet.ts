@@ -1,6 +1,6 @@
 /** A fleet without workers, for tests of everything around it. */
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { JobEnd } from "../../shared/protocol/messages.ts";
+import type { JobEnd } from "../../shared/protocol/messages_coordinator.ts";
 import type { ExcludedMicroBatch, Fleet, JobObserver, WorkerView } from "../fleet/fleet.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { CheckpointAssignment } from "../training/upload_decision.ts";

@@ -14,7 +14,9 @@
 import type { DecisionContext } from "./state/context.ts";
 import { auditWaitMs, type Limits } from "../../shared/protocol/limits.ts";
 import { firstNonFinite } from "../../shared/exponents.ts";
-import { type AuditCounts, decodeFloats, type MicroBatchReport } from "../../shared/protocol/messages.ts";
+import { decodeFloats } from "../../shared/protocol/messages_codec.ts";
+import type { AuditCounts } from "../../shared/protocol/messages_coordinator.ts";
+import type { MicroBatchReport } from "../../shared/protocol/messages_worker.ts";
 import { isComplete } from "./state/ledger.ts";
 import { blame, quarantine } from "./blame/strikes.ts";
 import { announced, failJob, isOfAttempt, sentence, type StepDecision, unchanged } from "./decision.ts";

@@ -1,6 +1,6 @@
 /** What becomes of a checkpoint: it is stored, it fails and is tried again or given up, or it is damaged later. */
 import { STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
-import type { CheckpointReport } from "../../shared/protocol/messages.ts";
+import type { CheckpointReport } from "../../shared/protocol/messages_worker.ts";
 import {
   checkpointFailureEvents,
   chooseCheckpointWriter,

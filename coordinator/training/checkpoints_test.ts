@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { checkpointWaitMs, LIMITS } from "../../shared/protocol/limits.ts";
-import type { CheckpointReport } from "../../shared/protocol/messages.ts";
+import type { CheckpointReport } from "../../shared/protocol/messages_worker.ts";
 import { digestOf, type Driver, member, PLAN, started, words } from "./step_fixture.ts";
 import { gradientBytesOf } from "./state/training.ts";
 

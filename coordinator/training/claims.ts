@@ -1,6 +1,7 @@
 /** Claims of micro-batches: each is counted once, and what does not fit ends the attempt. */
 import type { DecisionContext } from "./state/context.ts";
-import { decodeFloats, type MicroBatchReport } from "../../shared/protocol/messages.ts";
+import { decodeFloats } from "../../shared/protocol/messages_codec.ts";
+import type { MicroBatchReport } from "../../shared/protocol/messages_worker.ts";
 import { exponentsFrom, firstMisfit, firstNonFinite } from "../../shared/exponents.ts";
 import { claimMicroBatch, totalsOf } from "./state/ledger.ts";
 import { decideAuditReport, withAuditBegun } from "./audits.ts";

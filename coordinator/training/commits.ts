@@ -1,5 +1,6 @@
 /** After a commit: its checkpoint if one is due, then the next step, or the end of the job. */
-import { type CommitEntry, decodeFloats } from "../../shared/protocol/messages.ts";
+import { decodeFloats } from "../../shared/protocol/messages_codec.ts";
+import type { CommitEntry } from "../../shared/protocol/messages_coordinator.ts";
 import { chooseCheckpointWriter } from "./checkpoints.ts";
 import { announced, type StepDecision, unchanged } from "./decision.ts";
 import type { DecisionContext } from "./state/context.ts";

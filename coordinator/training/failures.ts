@@ -1,5 +1,5 @@
 /** Attempts that a member gives up: it names suspects. Itself it may accuse; others need a second accuser (accusations.ts). */
-import type { AttemptFailure } from "../../shared/protocol/messages.ts";
+import type { AttemptFailure } from "../../shared/protocol/messages_worker.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
 import { accuse } from "./blame/accusations.ts";
 import { abortAttempt, isOfAttempt, type StepDecision, unchanged } from "./decision.ts";

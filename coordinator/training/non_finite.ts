@@ -4,7 +4,7 @@
  */
 import type { DecisionContext } from "./state/context.ts";
 import { mostExcludedOfJob, mostExcludedOfStep } from "../../shared/protocol/limits.ts";
-import type { MicroBatchReport } from "../../shared/protocol/messages.ts";
+import type { MicroBatchReport } from "../../shared/protocol/messages_worker.ts";
 import { excludeMicroBatch } from "./state/ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./decision.ts";
 import type { StepEffect } from "./state/effects.ts";

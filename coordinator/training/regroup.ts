@@ -3,7 +3,7 @@
  * was in the sums of those who are gone is done again by the others.
  */
 import type { DecisionContext } from "./state/context.ts";
-import type { Assignment, MemberRef } from "../../shared/protocol/messages.ts";
+import type { Assignment, MemberRef } from "../../shared/protocol/messages_coordinator.ts";
 import { isComplete, type Ledger, releaseWorkers, uncounted, withoutWordOf } from "./state/ledger.ts";
 import { announced, requeue, sentence, type StepDecision, unchanged } from "./decision.ts";
 import { abortAttempt } from "./decision.ts";

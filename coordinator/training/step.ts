@@ -2,7 +2,7 @@
  * One optimizer step after the other, as pure decisions: (training, event) → (training, effects, reason). docs/protocol.md has
  * the table of phases. Each kind of event has a file of its own; what is due whatever happened is in `nextTransition`.
  */
-import { isJobEnd } from "../../shared/protocol/messages.ts";
+import { isJobEnd } from "../../shared/protocol/messages_coordinator.ts";
 import { hasOpenAudits, settleAudits } from "./audits.ts";
 import { reinstated } from "./blame/strikes.ts";
 import { decideCheckpoint, decideDamaged } from "./checkpoint_reports.ts";

@@ -1,13 +1,9 @@
 /** For tests of the step's decisions: a training that is driven event by event, with the words that workers would say. */
 import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
 import { CHECK_WORDS } from "../../shared/protocol/linear_check.ts";
-import {
-  encodeChecksums,
-  encodeFloats,
-  type RoundCheck,
-  type Verdict,
-  type WorkerJob,
-} from "../../shared/protocol/messages.ts";
+import { encodeChecksums, encodeFloats } from "../../shared/protocol/messages_codec.ts";
+import type { Verdict } from "../../shared/protocol/messages_coordinator.ts";
+import type { RoundCheck, WorkerJob } from "../../shared/protocol/messages_worker.ts";
 import { decideStep } from "./step.ts";
 import type { StepEffect, StepEvent } from "./state/effects.ts";
 import type { JobObserver } from "../fleet/fleet.ts";

@@ -1,6 +1,6 @@
 /** What is different about a step where its work items are inner loops (decision 0011). */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { trainingSchema } from "../../shared/job/job_spec.ts";
+import { trainingSchema } from "../../shared/job/job_spec_schema.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { sumCap } from "../../shared/exponents.ts";
 import { updateBound } from "../planning/schedule/update_bound.ts";

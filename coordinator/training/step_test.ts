@@ -4,7 +4,7 @@ import { createDriver, digestOf, INITIAL, member, PLAN, started, words } from ".
 import { resume } from "./commits.ts";
 import { newTraining } from "./state/training.ts";
 import { stepStateOf } from "./state/announcement.ts";
-import { stepStateSchema } from "../../shared/protocol/messages.ts";
+import { stepStateSchema } from "../../shared/protocol/messages_coordinator.ts";
 
 const CONTEXT = { plan: PLAN, now: 0, limits: LIMITS };
 const NOTHING = { adapter: false, state: false };

@@ -1,6 +1,8 @@
 /** The end of a round: every member has computed the update, and all of them the same. */
 import type { DecisionContext } from "./state/context.ts";
-import { type CommitEntry, encodeFloats, type UpdateReport } from "../../shared/protocol/messages.ts";
+import { encodeFloats } from "../../shared/protocol/messages_codec.ts";
+import type { CommitEntry } from "../../shared/protocol/messages_coordinator.ts";
+import type { UpdateReport } from "../../shared/protocol/messages_worker.ts";
 import { totalsOf } from "./state/ledger.ts";
 import { contradict, watchAccusers } from "./blame/accusations.ts";
 import { auditTotals } from "./audits.ts";

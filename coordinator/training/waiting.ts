@@ -2,7 +2,7 @@
 import type { DecisionContext } from "./state/context.ts";
 import { counted } from "../../shared/counted.ts";
 import { recoverWaitMs } from "../../shared/protocol/limits.ts";
-import { type CommitEntry, NO_AUDITS } from "../../shared/protocol/messages.ts";
+import { type CommitEntry, NO_AUDITS } from "../../shared/protocol/messages_coordinator.ts";
 import { newLedger } from "./state/ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./decision.ts";
 import {

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { datasetSchema, trainingSchema } from "../../shared/job/job_spec.ts";
+import { datasetSchema, trainingSchema } from "../../shared/job/job_spec_schema.ts";
 import { jobRequest, parseOptions } from "./options.ts";
 
 Deno.test("without options the demo takes its own model and dataset", () => {

@@ -1,5 +1,6 @@
 import { assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
-import { canonicalJson, jobSpecSchema, specHash } from "./job_spec.ts";
+import { canonicalJson, specHash } from "./job_spec_hash.ts";
+import { jobSpecSchema } from "./job_spec_schema.ts";
 
 const MINIMAL = { model: "org/llama", training_file: "file-1" };
 

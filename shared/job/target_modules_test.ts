@@ -1,7 +1,8 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../errors.ts";
 import type { LinearModule } from "../model/model_tensors.ts";
-import { checkSpecAgainstModel, jobSpecSchema } from "./job_spec.ts";
+import { jobSpecSchema } from "./job_spec_schema.ts";
+import { checkSpecAgainstModel } from "./target_modules.ts";
 
 const MINIMAL = { model: "org/llama", training_file: "file-1" };
 

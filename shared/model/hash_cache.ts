@@ -30,7 +30,7 @@ export function createHashCache(cachePath: string): HashCache {
     try {
       entries[path] = { ...versionOf(stat ?? await Deno.stat(path)), sha256 };
       await Deno.mkdir(dirname(cachePath), { recursive: true });
-      await Deno.writeTextFile(part, JSON.stringify(entries));
+      await Deno.writeTextFile(part, JSON.stringify(entries), { mode: 0o600 });
       await Deno.rename(part, cachePath);
     } catch {
       await Deno.remove(part).catch(() => {});

@@ -16,9 +16,6 @@ import type { MicroBatch } from "../data/packing/micro_batch.ts";
 import { decodeMicroBatch, encodeMicroBatch } from "./micro_batch_codec.ts";
 import { decodeInnerLoop, encodeInnerLoop, type InnerLoop } from "./inner_loop_codec.ts";
 
-export { numbersOf } from "./inner_loop_codec.ts";
-export type { InnerLoop, InnerStep } from "./inner_loop_codec.ts";
-
 const workItemHeaderSchema = z.strictObject({
   jobId: jobIdSchema,
   startId: tokenSchema,

@@ -2,7 +2,7 @@
  * Which of two announcements is newer. Terms come first: what a later coordinator says is newer, whatever it counts and whatever
  * its clock shows. Pure.
  */
-import type { FleetState, StepState } from "./messages.ts";
+import type { FleetState, StepState } from "./messages_coordinator.ts";
 
 export type FleetAge = Pick<FleetState, "term" | "generation">;
 

@@ -6,7 +6,7 @@ import { createExampleBuilder } from "../../shared/data/examples/examples.ts";
 import { parseJson } from "../../shared/python/json/parse_json.ts";
 import type { PyValue } from "../../shared/python/values/value.ts";
 import type { Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
-import { datasetSchema } from "../../shared/job/job_spec.ts";
+import { datasetSchema } from "../../shared/job/job_spec_schema.ts";
 
 export type Fields = ReadonlyMap<string, PyValue>;
 

@@ -1,6 +1,42 @@
 /** One or more good messages of every kind that travels between coordinator and workers, with what decodes them. */
 import type { z } from "zod";
-import * as messages from "../../shared/protocol/messages.ts";
+import {
+  attemptFailureSchema,
+  checkpointReportSchema,
+  type Heartbeat,
+  heartbeatSchema,
+  helloSchema,
+  itemRequestSchema,
+  leaveSchema,
+  microBatchReportSchema,
+  PROTOCOL_VERSION,
+  recoverRequestSchema,
+  rowsRequestSchema,
+  updateReportSchema,
+} from "../../shared/protocol/messages_worker.ts";
+import {
+  commitEntrySchema,
+  fleetStateSchema,
+  type JobAnnouncement,
+  NO_AUDITS,
+  receivedSchema,
+  stepStateSchema,
+  verdictAnswerSchema,
+  welcomeSchema,
+} from "../../shared/protocol/messages_coordinator.ts";
+import {
+  decodeMessage,
+  encodeChecksums,
+  encodeFloats,
+  encodeMessage,
+} from "../../shared/protocol/messages_codec.ts";
+import {
+  decodeWorkItemHeader,
+  decodeWorkItemInnerLoop,
+  decodeWorkItemRows,
+  encodeInnerLoopItem,
+  encodeWorkItem,
+} from "../../shared/protocol/messages_work_item.ts";
 import { encodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
 import { decodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
 import { decodeStateFrame, encodeStateFrame } from "../../shared/protocol/state_frame.ts";
@@ -27,10 +63,10 @@ const DIGEST = "0a".repeat(32);
 const SELF = { worker: "w-a", incarnation: "i-1" };
 const ATTEMPT = { ...SELF, term: 1, step: 3, attempt: 2 };
 const COMMITTED = { step: 2, digest: DIGEST };
-const CHECKSUM = messages.encodeChecksums(Int32Array.of(-5, 7));
-const FLOATS = messages.encodeFloats(Float32Array.of(0, 1.5, NaN, -Infinity));
+const CHECKSUM = encodeChecksums(Int32Array.of(-5, 7));
+const FLOATS = encodeFloats(Float32Array.of(0, 1.5, NaN, -Infinity));
 
-const ANNOUNCEMENT: messages.JobAnnouncement = {
+const ANNOUNCEMENT: JobAnnouncement = {
   ...START,
   specHash: "spec",
   model: { hash: DIGEST, files: [{ name: "config.json", size: 7, sha256: DIGEST }] },
@@ -53,14 +89,13 @@ const ANNOUNCEMENT: messages.JobAnnouncement = {
 function message<S extends z.ZodType>(name: string, schema: S, value: z.input<S>): Sample {
   return {
     name,
-    bytes: messages.encodeMessage(schema, value),
+    bytes: encodeMessage(schema, value),
     isMessage: true,
-    throughDecoder: (bytes) =>
-      messages.encodeMessage(schema, messages.decodeMessage(schema, bytes, name) as z.input<S>),
+    throughDecoder: (bytes) => encodeMessage(schema, decodeMessage(schema, bytes, name) as z.input<S>),
   };
 }
 
-export const HEARTBEAT: messages.Heartbeat = {
+export const HEARTBEAT: Heartbeat = {
   ...SELF,
   ...{
     name: "pc",
@@ -80,33 +115,33 @@ export const HEARTBEAT: messages.Heartbeat = {
 
 /** What workers say to the coordinator. */
 export const WORDS = {
-  hello: message("hello", messages.helloSchema, {
+  hello: message("hello", helloSchema, {
     ...SELF,
-    ...{ protocolVersion: messages.PROTOCOL_VERSION, name: "pc", gpu: "a GPU" },
+    ...{ protocolVersion: PROTOCOL_VERSION, name: "pc", gpu: "a GPU" },
   }),
-  leave: message("leave", messages.leaveSchema, { ...SELF, reason: "drained" }),
-  heartbeat: message("heartbeat", messages.heartbeatSchema, HEARTBEAT),
-  report: message("report", messages.microBatchReportSchema, {
+  leave: message("leave", leaveSchema, { ...SELF, reason: "drained" }),
+  heartbeat: message("heartbeat", heartbeatSchema, HEARTBEAT),
+  report: message("report", microBatchReportSchema, {
     ...ATTEMPT,
     ...{ index: 1, claim: 9, lossSum: 12.5, labelCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
     ...{ gradientDigest: null, gradientCheck: null, audit: null },
   }),
-  audit: message("audit", messages.microBatchReportSchema, {
+  audit: message("audit", microBatchReportSchema, {
     ...ATTEMPT,
     ...{ index: 1, claim: 9, lossSum: null, labelCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
     ...{ gradientDigest: DIGEST, gradientCheck: CHECKSUM, audit: 4 },
   }),
-  item: message("item", messages.itemRequestSchema, { ...ATTEMPT, index: 1 }),
-  update: message("update", messages.updateReportSchema, {
+  item: message("item", itemRequestSchema, { ...ATTEMPT, index: 1 }),
+  update: message("update", updateReportSchema, {
     ...ATTEMPT,
     ...{ generation: 4, digest: DIGEST, gradientNorm: 0.5, gradientBytesSent: 64 },
     check: { given: CHECKSUM, received: CHECKSUM, total: CHECKSUM, result: CHECKSUM },
   }),
-  failure: message("failure", messages.attemptFailureSchema, {
+  failure: message("failure", attemptFailureSchema, {
     ...ATTEMPT,
     ...{ reason: "the GPU is gone", suspects: ["w-a", "w-b"], gradientBytesSent: 64 },
   }),
-  checkpoint: message("checkpoint", messages.checkpointReportSchema, {
+  checkpoint: message("checkpoint", checkpointReportSchema, {
     ...SELF,
     step: 3,
     outcome: { type: "written", files: [{ name: "adapter_config.json", size: 2, sha256: DIGEST }] },
@@ -115,31 +150,31 @@ export const WORDS = {
 
 /** What the coordinator says, and what workers say to each other, in JSON. */
 const OTHER_WORDS: readonly Sample[] = [
-  message("failed job", messages.heartbeatSchema, {
+  message("failed job", heartbeatSchema, {
     ...HEARTBEAT,
     job: { phase: "failed", ...START, code: "gpu_failure", message: "lost", param: null },
     busy: null,
   }),
-  message("failed checkpoint", messages.checkpointReportSchema, {
+  message("failed checkpoint", checkpointReportSchema, {
     ...SELF,
     ...{ step: 3, outcome: { type: "failed", reason: "disk full" } },
   }),
-  message("recover", messages.recoverRequestSchema, {
+  message("recover", recoverRequestSchema, {
     startId: "s-1",
     committed: COMMITTED,
     offset: 0,
     count: 4,
   }),
-  message("rows", messages.rowsRequestSchema, {
+  message("rows", rowsRequestSchema, {
     ...SELF,
     ...{ term: 1, step: 3, attempt: 2, index: 1, number: 9 },
   }),
-  message("welcome", messages.welcomeSchema, { type: "welcome", coordinatorId: "c", term: 3, generation: 7 }),
-  message("refused", messages.welcomeSchema, { type: "refused", reason: "another release" }),
-  message("fleet", messages.fleetStateSchema, {
+  message("welcome", welcomeSchema, { type: "welcome", coordinatorId: "c", term: 3, generation: 7 }),
+  message("refused", welcomeSchema, { type: "refused", reason: "another release" }),
+  message("fleet", fleetStateSchema, {
     ...{ coordinatorId: "c", term: 3, generation: 7, members: [SELF], job: ANNOUNCEMENT },
   }),
-  message("state", messages.stepStateSchema, {
+  message("state", stepStateSchema, {
     ...{
       ...START,
       revision: 5,
@@ -168,7 +203,7 @@ const OTHER_WORDS: readonly Sample[] = [
       checkpointWriter: null,
     },
   }),
-  message("state with assignments", messages.stepStateSchema, {
+  message("state with assignments", stepStateSchema, {
     ...{ ...START, revision: 5, step: 3, term: 1, attempt: 2, generation: 4, phase: "compute" },
     ...{
       members: [SELF],
@@ -189,12 +224,12 @@ const OTHER_WORDS: readonly Sample[] = [
       checkpointWriter: null,
     },
   }),
-  message("verdict", messages.verdictAnswerSchema, { verdict: "counted" }),
-  message("received", messages.receivedSchema, { type: "received" }),
-  message("commit", messages.commitEntrySchema, {
+  message("verdict", verdictAnswerSchema, { verdict: "counted" }),
+  message("received", receivedSchema, { type: "received" }),
+  message("commit", commitEntrySchema, {
     ...{ ...START, specHash: "spec", step: 3, attempt: 2, generation: 4, digest: DIGEST, members: ["w-a"] },
     ...{ labelCount: 14, loss: 1.25, gradientNorm: 0.5, maxAbs: FLOATS, committedAt: 1_700_000_000_000 },
-    ...{ excluded: [{ index: 1, workers: ["w-a"] }], excludedTotal: 1, audits: messages.NO_AUDITS },
+    ...{ excluded: [{ index: 1, workers: ["w-a"] }], excludedTotal: 1, audits: NO_AUDITS },
   }),
 ];
 
@@ -233,25 +268,24 @@ const BINARIES: readonly Sample[] = [
   },
   {
     name: "work item",
-    bytes: messages.encodeWorkItem(
+    bytes: encodeWorkItem(
       { ...START, specHash: "spec", step: 3, attempt: 2, index: 1, number: 9, audit: true },
       BATCH,
     ),
     isMessage: false,
-    throughDecoder: (bytes) =>
-      messages.encodeWorkItem(messages.decodeWorkItemHeader(bytes), messages.decodeWorkItemRows(bytes)),
+    throughDecoder: (bytes) => encodeWorkItem(decodeWorkItemHeader(bytes), decodeWorkItemRows(bytes)),
   },
   {
     name: "phase",
-    bytes: messages.encodeInnerLoopItem(
+    bytes: encodeInnerLoopItem(
       { ...START, specHash: "spec", step: 3, attempt: 2, index: 1, number: 9, audit: false },
       { innerSteps: [{ number: 9, microBatchCount: 2, learningRate: 1e-4 }] },
     ),
     isMessage: false,
     throughDecoder: (bytes) =>
-      messages.encodeInnerLoopItem(
-        messages.decodeWorkItemHeader(bytes),
-        messages.decodeWorkItemInnerLoop(bytes),
+      encodeInnerLoopItem(
+        decodeWorkItemHeader(bytes),
+        decodeWorkItemInnerLoop(bytes),
       ),
   },
 ];

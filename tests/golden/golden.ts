@@ -1,6 +1,6 @@
 /** Reads the golden ladder: what transformers, bitsandbytes and PEFT computed for three small models (README.md). */
 import { z } from "zod";
-import { loraSchema, type LoraSpec } from "../../shared/job/job_spec.ts";
+import { loraSchema, type LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { openSafetensors, type SafetensorsFile } from "../../worker/files/safetensors.ts";

@@ -63,10 +63,10 @@ Deno.test("boundaries: an example breaks each rule", () => {
   assertEquals(broken("worker/allreduce/a.ts", "worker/device/gpu.ts"), 2);
   const graph = new Map([
     ["worker/kernels/a.ts", ["shared/b.ts"]],
-    ["shared/b.ts", ["shared/protocol/messages.ts"]],
+    ["shared/b.ts", ["shared/protocol/messages_worker.ts"]],
   ]);
   assertEquals(
     brokenDirections(graph)[0],
-    "worker/kernels/a.ts reaches shared/protocol/messages.ts: the GPU's code knows no messages",
+    "worker/kernels/a.ts reaches shared/protocol/messages_worker.ts: the GPU's code knows no messages",
   );
 });

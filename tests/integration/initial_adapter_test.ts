@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { loraSchema } from "../../shared/job/job_spec.ts";
+import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import { writeAdapter } from "../../worker/files/adapter_file.ts";
 import { digestOf, emptyState } from "../../worker/optimizer/adamw_state.ts";
 import { readStateWords } from "../../worker/recovery/state_words.ts";

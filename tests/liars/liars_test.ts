@@ -4,19 +4,14 @@
  */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import type { Bus } from "../../shared/bus/bus.ts";
+import { decodeChecksums } from "../../shared/protocol/messages_codec.ts";
 import {
   type AttemptFailure,
   attemptFailureSchema,
   checkpointReportSchema,
-  decodeChecksums,
-} from "../../shared/protocol/messages.ts";
-import {
-  decodeMessage,
-  encodeChecksums,
-  encodeMessage,
-  type StepState,
-  stepStateSchema,
-} from "../../shared/protocol/messages.ts";
+} from "../../shared/protocol/messages_worker.ts";
+import { decodeMessage, encodeChecksums, encodeMessage } from "../../shared/protocol/messages_codec.ts";
+import { type StepState, stepStateSchema } from "../../shared/protocol/messages_coordinator.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
 import type { ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
 import { toyLayout } from "../../worker/testing/toy_model.ts";

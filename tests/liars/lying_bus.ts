@@ -1,11 +1,7 @@
 /** What a liar's connections do: frames and reports that differ from what its own all-reduce and agent believe. */
 import type { Bus, BusMessage } from "../../shared/bus/bus.ts";
-import {
-  decodeMessage,
-  encodeMessage,
-  type UpdateReport,
-  updateReportSchema,
-} from "../../shared/protocol/messages.ts";
+import { decodeMessage, encodeMessage } from "../../shared/protocol/messages_codec.ts";
+import { type UpdateReport, updateReportSchema } from "../../shared/protocol/messages_worker.ts";
 import { decodeFrame, encodeFrame, type TensorFrame } from "../../shared/protocol/tensor_frame.ts";
 
 /** Null: the frame stays as it is. */

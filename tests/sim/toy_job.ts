@@ -3,7 +3,7 @@ import type { PlannedJob } from "../../coordinator/planning/planned_job.ts";
 import { localPlanOf } from "../../coordinator/planning/schedule/local_plan.ts";
 import type { z } from "zod";
 import { parseJobRequest } from "../../coordinator/job_request/parse.ts";
-import { type fleetSchema } from "../../shared/job/job_spec.ts";
+import type { fleetSchema } from "../../shared/job/job_spec_schema.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 
 export interface ToyJobOptions {

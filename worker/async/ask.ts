@@ -3,7 +3,7 @@ import type { z } from "zod";
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { decodeMessage } from "../../shared/protocol/messages.ts";
+import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
 import { unlessAborted } from "./abortable.ts";
 
 /** A request that fails at once must not be repeated at once. */

@@ -2,7 +2,8 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { encodeMessage, receivedSchema } from "../../shared/protocol/messages.ts";
+import { encodeMessage } from "../../shared/protocol/messages_codec.ts";
+import { receivedSchema } from "../../shared/protocol/messages_coordinator.ts";
 import { askUntilAnswered } from "./ask.ts";
 
 const received = encodeMessage(receivedSchema, { type: "received" });

@@ -10,7 +10,7 @@
  *     commit | rollback                                               after all digests arrived
  */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
-import type { LoraSpec } from "../../shared/job/job_spec.ts";
+import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";

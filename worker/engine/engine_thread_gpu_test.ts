@@ -3,7 +3,7 @@ import { systemClock } from "../../shared/clock.ts";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { goldenEngineSpec, loadGolden, optimizerOf, runStep } from "../../tests/golden/golden_steps.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { loraSchema } from "../../shared/job/job_spec.ts";
+import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { startEngineThread } from "./engine_client.ts";
 import { TrainingEngine } from "./training_engine.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
-import { loraSchema } from "../../shared/job/job_spec.ts";
+import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import { writeAdapter } from "../files/adapter_file.ts";
 import { openCheckpoint } from "../files/checkpoint_reader.ts";
 import { initialAdapter, planLora } from "../model/lora/lora_plan.ts";

@@ -1,7 +1,7 @@
 /** Reads `adapter_config.json`, as lorafleet or PEFT wrote it. */
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { loraSchema, type LoraSpec } from "../../shared/job/job_spec.ts";
+import { loraSchema, type LoraSpec } from "../../shared/job/job_spec_schema.ts";
 
 const configSchema = z.looseObject({
   peft_type: z.literal("LORA"),

@@ -1,5 +1,5 @@
 /** Writes `adapter_config.json`: all fields of PEFT's LoraConfig, in PEFT's formatting. */
-import type { LoraSpec } from "../../shared/job/job_spec.ts";
+import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import { isAllLinear } from "../../shared/job/target_modules.ts";
 import { dumps } from "../../shared/python/json/dumps.ts";
 import type { Value } from "../../shared/python/values/value.ts";

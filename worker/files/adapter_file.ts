@@ -3,7 +3,7 @@
  * PEFT and every reader of its files loads it unchanged.
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { LoraSpec } from "../../shared/job/job_spec.ts";
+import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import { parseAdapterConfig } from "./adapter_config_read.ts";
 import { formatAdapterConfig } from "./adapter_config_write.ts";
 import { readText } from "./read_failure.ts";

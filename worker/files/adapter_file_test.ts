@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { goldenPath, LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { loraSchema } from "../../shared/job/job_spec.ts";
+import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import { type Adapter, readAdapter, writeAdapter } from "./adapter_file.ts";
 import { formatAdapterConfig } from "./adapter_config_write.ts";
 import { diskFileSystem } from "./atomic_file.ts";

@@ -3,7 +3,8 @@
  * clock, so that a whole fleet can run in one process. docs/protocol.md says what all of this has to achieve.
  */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import type { Heartbeat, MemberRef } from "../../shared/protocol/messages.ts";
+import type { MemberRef } from "../../shared/protocol/messages_coordinator.ts";
+import type { Heartbeat } from "../../shared/protocol/messages_worker.ts";
 import { createChange } from "../async/change.ts";
 import { JobHost, type JobHostOptions } from "../job/job_host.ts";
 import { createTelemetry, type Telemetry } from "../step/telemetry.ts";

@@ -1,7 +1,7 @@
 /** Leaving in order: the worker finishes its attempt first, but not at any cost. */
 import type { Clock } from "../../shared/clock.ts";
 import { type Limits, recoverWaitMs } from "../../shared/protocol/limits.ts";
-import type { WorkerJob } from "../../shared/protocol/messages.ts";
+import type { WorkerJob } from "../../shared/protocol/messages_worker.ts";
 import type { JobHost } from "../job/job_host.ts";
 
 export class Drain {

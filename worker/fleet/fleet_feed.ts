@@ -2,7 +2,8 @@
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
-import { decodeMessage, type FleetState, fleetStateSchema } from "../../shared/protocol/messages.ts";
+import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
+import { type FleetState, fleetStateSchema } from "../../shared/protocol/messages_coordinator.ts";
 import { FLEET_SUBJECT } from "../../shared/protocol/subjects.ts";
 import { type FleetAge, isOlderFleet } from "../../shared/protocol/terms.ts";
 import type { Log } from "../../shared/log.ts";

@@ -1,7 +1,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
-import { encodeMessage, fleetStateSchema } from "../../shared/protocol/messages.ts";
+import { encodeMessage } from "../../shared/protocol/messages_codec.ts";
+import { fleetStateSchema } from "../../shared/protocol/messages_coordinator.ts";
 import { FLEET_SUBJECT } from "../../shared/protocol/subjects.ts";
 import { listenToFleet } from "./fleet_feed.ts";
 

@@ -2,7 +2,8 @@
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
-import { encodeMessage, type Heartbeat, heartbeatSchema } from "../../shared/protocol/messages.ts";
+import { encodeMessage } from "../../shared/protocol/messages_codec.ts";
+import { type Heartbeat, heartbeatSchema } from "../../shared/protocol/messages_worker.ts";
 import { heartbeatSubject } from "../../shared/protocol/subjects.ts";
 import type { Log } from "../../shared/log.ts";
 

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
-import { decodeMessage, type Heartbeat, heartbeatSchema } from "../../shared/protocol/messages.ts";
+import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
+import { type Heartbeat, heartbeatSchema } from "../../shared/protocol/messages_worker.ts";
 import { startHeartbeats } from "./heartbeat.ts";
 
 const STATE: Heartbeat = {

@@ -4,17 +4,14 @@ import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
 import { type Limits, lostAt } from "../../shared/protocol/limits.ts";
+import { decodeMessage, encodeMessage } from "../../shared/protocol/messages_codec.ts";
 import {
-  decodeMessage,
-  encodeMessage,
-  helloSchema,
-  leaveSchema,
   type MemberRef,
-  PROTOCOL_VERSION,
   receivedSchema,
   type Welcome,
   welcomeSchema,
-} from "../../shared/protocol/messages.ts";
+} from "../../shared/protocol/messages_coordinator.ts";
+import { helloSchema, leaveSchema, PROTOCOL_VERSION } from "../../shared/protocol/messages_worker.ts";
 import { helloSubject, leaveSubject } from "../../shared/protocol/subjects.ts";
 import { unlessAborted } from "../async/abortable.ts";
 import { isRetryable } from "../async/ask.ts";

@@ -2,7 +2,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import type { Log } from "../../shared/log.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
-import type { JobAnnouncement, MemberRef, Welcome } from "../../shared/protocol/messages.ts";
+import type { JobAnnouncement, MemberRef, Welcome } from "../../shared/protocol/messages_coordinator.ts";
 import type { Change } from "../async/change.ts";
 import { pauseUnless } from "../async/pause.ts";
 import type { CoordinatorLink } from "./coordinator_link.ts";

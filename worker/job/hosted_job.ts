@@ -1,7 +1,8 @@
 /** The job that a worker loads, has loaded, has failed at or is done with, and how heartbeats report it. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
-import type { JobAnnouncement, WorkerJob } from "../../shared/protocol/messages.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
+import type { WorkerJob } from "../../shared/protocol/messages_worker.ts";
 import type { LoadedJob } from "./load_job.ts";
 
 /** A job is reloaded up to this often after its GPU failed; its state comes from the other workers. */

@@ -4,7 +4,8 @@
  */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { diskPauseMs } from "../../shared/protocol/limits.ts";
-import type { JobAnnouncement, WorkerJob } from "../../shared/protocol/messages.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
+import type { WorkerJob } from "../../shared/protocol/messages_worker.ts";
 import { createChange } from "../async/change.ts";
 import type { HeldState } from "../step/own_attempt.ts";
 import { sameCommit } from "../step/step_action.ts";

@@ -3,7 +3,7 @@
  * job is over. The loaded model and the committed state outlive it.
  */
 import type { Bus } from "../../shared/bus/bus.ts";
-import type { MemberRef, StepState } from "../../shared/protocol/messages.ts";
+import type { MemberRef, StepState } from "../../shared/protocol/messages_coordinator.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { recover } from "../recovery/recover.ts";
 import { serveState, type StateServer } from "../recovery/serve_state.ts";

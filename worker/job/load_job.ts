@@ -2,7 +2,7 @@
 import { messageOf } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
-import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import type { Engine, EngineSpec, StepEngine } from "../engine/engine.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";

@@ -1,12 +1,9 @@
 /** This worker's turn to write a checkpoint: stores the adapter of a commit, and reports what became of it. */
 import { messageOf } from "../../shared/errors.ts";
-import {
-  type CheckpointReport,
-  checkpointReportSchema,
-  encodeMessage,
-  receivedSchema,
-} from "../../shared/protocol/messages.ts";
-import type { JobAnnouncement, StepState } from "../../shared/protocol/messages.ts";
+import { encodeMessage } from "../../shared/protocol/messages_codec.ts";
+import { receivedSchema } from "../../shared/protocol/messages_coordinator.ts";
+import { type CheckpointReport, checkpointReportSchema } from "../../shared/protocol/messages_worker.ts";
+import type { JobAnnouncement, StepState } from "../../shared/protocol/messages_coordinator.ts";
 import { checkpointSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilAnswered } from "../async/ask.ts";
 import type { StepEngine } from "../engine/engine.ts";

@@ -6,7 +6,8 @@
 import { exponentsFrom, firstNonFinite, fits, mergeMaxima } from "../../shared/exponents.ts";
 import type { Exponents } from "../../shared/exponents.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { InnerLoop, InnerStep, JobAnnouncement } from "../../shared/protocol/messages.ts";
+import type { InnerLoop, InnerStep } from "../../shared/protocol/inner_loop_codec.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { Engine } from "../engine/engine.ts";
 

@@ -6,16 +6,15 @@ import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
+import { type InnerLoop, numbersOf } from "../../shared/protocol/inner_loop_codec.ts";
+import { encodeMessage } from "../../shared/protocol/messages_codec.ts";
+import type { MemberRef } from "../../shared/protocol/messages_coordinator.ts";
 import {
   decodeWorkItemHeader,
   decodeWorkItemRows,
-  encodeMessage,
-  type InnerLoop,
-  type MemberRef,
-  numbersOf,
-  rowsRequestSchema,
   type WorkItemHeader,
-} from "../../shared/protocol/messages.ts";
+} from "../../shared/protocol/messages_work_item.ts";
+import { rowsRequestSchema } from "../../shared/protocol/messages_worker.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { rowsSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilRead } from "../async/ask.ts";

@@ -5,7 +5,7 @@
  */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { CHECK_WORDS } from "../../shared/protocol/linear_check.ts";
-import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import type {
   Engine,
   EngineSpec,

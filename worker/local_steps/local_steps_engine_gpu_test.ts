@@ -1,7 +1,7 @@
 /** Inner loops on the real engine: the same bits every time, and the committed state untouched. */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { InnerLoop } from "../../shared/protocol/messages.ts";
+import type { InnerLoop } from "../../shared/protocol/inner_loop_codec.ts";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { documentAt } from "../../tests/golden/golden_model.ts";
 import { goldenEngineSpec, loadGolden, optimizerOf } from "../../tests/golden/golden_steps.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { InnerLoop } from "../../shared/protocol/messages.ts";
+import type { InnerLoop } from "../../shared/protocol/inner_loop_codec.ts";
 import { JOB, microBatchOf } from "../testing/test_job.ts";
 import { digestOf, type TrainingState } from "../optimizer/adamw_state.ts";
 import { LocalStepsEngine } from "./local_steps_engine.ts";

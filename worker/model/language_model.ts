@@ -3,7 +3,7 @@
  * plan and allocates nothing afterwards.
  */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
-import type { LoraSpec } from "../../shared/job/job_spec.ts";
+import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";

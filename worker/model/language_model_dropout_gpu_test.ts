@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { flattenTensors, type LadderCaseName, loadLadderCase } from "../../tests/golden/golden.ts";
 import { gradientOf, loadGoldenModel } from "../../tests/golden/golden_model.ts";
-import { loraSchema } from "../../shared/job/job_spec.ts";
+import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import { documentAt } from "../../tests/golden/golden_model.ts";
 
 const golden = loadLadderCase("gqa_tied");

@@ -2,7 +2,8 @@
 import { crc32 } from "node:zlib";
 import { messageOf, quote } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
-import type { Committed, MemberRef, StepState } from "../../shared/protocol/messages.ts";
+import type { MemberRef, StepState } from "../../shared/protocol/messages_coordinator.ts";
+import type { Committed } from "../../shared/protocol/messages_worker.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { holdersFor, sameCommit } from "../step/step_action.ts";
 import type { StepStates } from "../step/step_states.ts";

@@ -2,12 +2,12 @@
 import type { Bus, BusMessage } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
+import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
 import {
   type Committed,
-  decodeMessage,
   type RecoverRequest,
   recoverRequestSchema,
-} from "../../shared/protocol/messages.ts";
+} from "../../shared/protocol/messages_worker.ts";
 import { recoverSubject } from "../../shared/protocol/subjects.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import type { Log } from "../../shared/log.ts";

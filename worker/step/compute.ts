@@ -1,6 +1,6 @@
 /** Computing one gradient and claiming it: it goes into the sums only once the coordinator has counted it for this worker. */
 import type { WorkItem } from "../../shared/bus/bus.ts";
-import type { Assignment, StepState } from "../../shared/protocol/messages.ts";
+import type { Assignment, StepState } from "../../shared/protocol/messages_coordinator.ts";
 import { exponentBytes } from "../local_steps/inner_loop.ts";
 import { attemptOf, isComputed } from "./step_action.ts";
 import type { StepContext } from "./step_context.ts";

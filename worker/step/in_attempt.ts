@@ -1,6 +1,6 @@
 /** A part of an attempt: runs until the attempt needs it no more; a failure is reported, with the workers to blame. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import type { StepState } from "../../shared/protocol/messages.ts";
+import type { StepState } from "../../shared/protocol/messages_coordinator.ts";
 import { RoundTimeout } from "../allreduce/round/round_timeout.ts";
 import { attemptOf } from "./step_action.ts";
 import type { StepContext } from "./step_context.ts";

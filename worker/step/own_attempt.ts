@@ -1,5 +1,6 @@
 /** This worker's side of a job: the state that its engine holds, and what it has done in the attempt under way. */
-import type { Committed, MemberRef, StepState } from "../../shared/protocol/messages.ts";
+import type { MemberRef, StepState } from "../../shared/protocol/messages_coordinator.ts";
+import type { Committed } from "../../shared/protocol/messages_worker.ts";
 import type { RoundId } from "../allreduce/round/round_id.ts";
 import type { AttemptId, OwnState } from "./step_action.ts";
 

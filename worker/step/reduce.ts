@@ -1,6 +1,6 @@
 /** The second half of a step: all-reduce of the sums, then the update, then its report. */
 import { quote } from "../../shared/errors.ts";
-import type { StepState } from "../../shared/protocol/messages.ts";
+import type { StepState } from "../../shared/protocol/messages_coordinator.ts";
 import { roundCheckOf } from "../allreduce/round/round_check.ts";
 import { exponentBytes } from "../local_steps/inner_loop.ts";
 import { AttemptProblem } from "./in_attempt.ts";

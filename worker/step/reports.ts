@@ -3,21 +3,21 @@ import type { z } from "zod";
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
+import { encodeChecksums, encodeFloats, encodeMessage } from "../../shared/protocol/messages_codec.ts";
 import {
-  attemptFailureSchema,
-  decodeWorkItemHeader,
-  encodeChecksums,
-  encodeFloats,
-  encodeMessage,
-  itemRequestSchema,
   type MemberRef,
-  microBatchReportSchema,
   receivedSchema,
-  type RoundCheck,
-  updateReportSchema,
   type Verdict,
   verdictAnswerSchema,
-} from "../../shared/protocol/messages.ts";
+} from "../../shared/protocol/messages_coordinator.ts";
+import { decodeWorkItemHeader } from "../../shared/protocol/messages_work_item.ts";
+import {
+  attemptFailureSchema,
+  itemRequestSchema,
+  microBatchReportSchema,
+  type RoundCheck,
+  updateReportSchema,
+} from "../../shared/protocol/messages_worker.ts";
 import { failureSubject, itemSubject, reportSubject, updateSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilAnswered, askUntilRead } from "../async/ask.ts";
 import type { MicroBatchResult, UpdateResult } from "../engine/engine.ts";

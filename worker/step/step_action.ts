@@ -1,12 +1,8 @@
 /** What a worker does next, from the announced state of the step and its own: pure, so that every case has a test. */
-import { isJobEnd } from "../../shared/protocol/messages.ts";
-import type {
-  Committed,
-  JobEnd,
-  MemberRef,
-  StepState,
-  WorkItemHeader,
-} from "../../shared/protocol/messages.ts";
+import { isJobEnd } from "../../shared/protocol/messages_coordinator.ts";
+import type { JobEnd, MemberRef, StepState } from "../../shared/protocol/messages_coordinator.ts";
+import type { WorkItemHeader } from "../../shared/protocol/messages_work_item.ts";
+import type { Committed } from "../../shared/protocol/messages_worker.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
 
 /** Names an attempt for good: gradient sums are good as long as it stays, whoever else comes and goes. */

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import type { Committed, JobEnd, StepState } from "../../shared/protocol/messages.ts";
+import type { JobEnd, StepState } from "../../shared/protocol/messages_coordinator.ts";
+import type { Committed } from "../../shared/protocol/messages_worker.ts";
 import {
   type Action,
   isOver,

@@ -1,7 +1,7 @@
 /** What the parts of a step share under one membership. */
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Log } from "../../shared/log.ts";
-import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import { gradientSubjects } from "../../shared/protocol/subjects.ts";
 import { createAllReduce } from "../allreduce/all_reduce.ts";
 import type { AllReduce } from "../allreduce/all_reduce_interface.ts";

@@ -1,7 +1,8 @@
 /** The announced states of one start of a job: the newest of them, and what depends on it. */
 import type { Bus } from "../../shared/bus/bus.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { decodeMessage, type StepState, stepStateSchema } from "../../shared/protocol/messages.ts";
+import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
+import { type StepState, stepStateSchema } from "../../shared/protocol/messages_coordinator.ts";
 import { stateSubject } from "../../shared/protocol/subjects.ts";
 import { isNewerState } from "../../shared/protocol/terms.ts";
 import { createChange } from "../async/change.ts";

@@ -2,7 +2,8 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { encodeMessage, type StepState, stepStateSchema } from "../../shared/protocol/messages.ts";
+import { encodeMessage } from "../../shared/protocol/messages_codec.ts";
+import { type StepState, stepStateSchema } from "../../shared/protocol/messages_coordinator.ts";
 import { listenToStates } from "./step_states.ts";
 
 const base: StepState = {

@@ -2,7 +2,8 @@
 import type { WorkItem } from "../../shared/bus/bus.ts";
 import { messageOf } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
-import { type Assignment, decodeWorkItemHeader, type StepState } from "../../shared/protocol/messages.ts";
+import type { Assignment, StepState } from "../../shared/protocol/messages_coordinator.ts";
+import { decodeWorkItemHeader } from "../../shared/protocol/messages_work_item.ts";
 import { pauseUnless } from "../async/pause.ts";
 import { placeOf } from "./step_action.ts";
 import type { StepContext } from "./step_context.ts";

@@ -1,6 +1,6 @@
 /** What heartbeats report of a worker's work: one record that outlives memberships, written where the work is done. */
 import type { Clock } from "../../shared/clock.ts";
-import type { Heartbeat } from "../../shared/protocol/messages.ts";
+import type { Heartbeat } from "../../shared/protocol/messages_worker.ts";
 import { type AllReduceStats, newAllReduceStats } from "../allreduce/all_reduce_stats.ts";
 import { createThroughput, type Throughput } from "./throughput.ts";
 

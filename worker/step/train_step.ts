@@ -10,7 +10,8 @@
  * This folder alone knows both the GPU and the all-reduce. step_action.ts decides what is done when; every call of the engine is
  * awaited before the next.
  */
-import type { Committed, StepState } from "../../shared/protocol/messages.ts";
+import type { StepState } from "../../shared/protocol/messages_coordinator.ts";
+import type { Committed } from "../../shared/protocol/messages_worker.ts";
 import { compute } from "./compute.ts";
 import { inAttempt } from "./in_attempt.ts";
 import { reduceAndUpdate } from "./reduce.ts";

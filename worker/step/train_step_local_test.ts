@@ -1,12 +1,9 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import type { Bus } from "../../shared/bus/bus.ts";
-import {
-  decodeMessage,
-  encodeInnerLoopItem,
-  encodeWorkItem,
-  type InnerLoop,
-} from "../../shared/protocol/messages.ts";
-import { type RowsRequest, rowsRequestSchema } from "../../shared/protocol/messages.ts";
+import type { InnerLoop } from "../../shared/protocol/inner_loop_codec.ts";
+import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
+import { encodeInnerLoopItem, encodeWorkItem } from "../../shared/protocol/messages_work_item.ts";
+import { type RowsRequest, rowsRequestSchema } from "../../shared/protocol/messages_worker.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
 import { committedOf, createWorld, isLoaded, maximaOf, type World } from "../testing/agent_fixture.ts";
 import { JOB, microBatchOf } from "../testing/test_job.ts";

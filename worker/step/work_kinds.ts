@@ -2,13 +2,12 @@
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
+import type { MemberRef, StepState } from "../../shared/protocol/messages_coordinator.ts";
 import {
   decodeWorkItemInnerLoop,
   decodeWorkItemRows,
-  type MemberRef,
-  type StepState,
   type WorkItemHeader,
-} from "../../shared/protocol/messages.ts";
+} from "../../shared/protocol/messages_work_item.ts";
 import type { Engine, MicroBatchResult } from "../engine/engine.ts";
 import { createInnerLoopRows } from "../local_steps/inner_loop_rows.ts";
 import type { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";

@@ -2,12 +2,9 @@
 import type { Bus } from "../../shared/bus/bus.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { LogLevel } from "../../shared/log.ts";
-import {
-  decodeFloats,
-  type Heartbeat,
-  type MicroBatchReport,
-  type StepState,
-} from "../../shared/protocol/messages.ts";
+import { decodeFloats } from "../../shared/protocol/messages_codec.ts";
+import type { StepState } from "../../shared/protocol/messages_coordinator.ts";
+import type { Heartbeat, MicroBatchReport } from "../../shared/protocol/messages_worker.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
 import { createFakeClock, type FakeClock } from "../../shared/testing/fake_clock.ts";
 import { createMemoryBroker, type MemoryBroker } from "../../shared/testing/memory_bus.ts";

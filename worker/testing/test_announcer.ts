@@ -1,15 +1,15 @@
 /** The announcing half of the test coordinator: the fleet, the job and the state of the step, as the test decides. */
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
+import { encodeMessage } from "../../shared/protocol/messages_codec.ts";
 import {
-  encodeMessage,
   fleetStateSchema,
-  type Heartbeat,
   type JobAnnouncement,
   type MemberRef,
   type StepState,
   stepStateSchema,
-} from "../../shared/protocol/messages.ts";
+} from "../../shared/protocol/messages_coordinator.ts";
+import type { Heartbeat } from "../../shared/protocol/messages_worker.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
 import { JOB, TEST_LIMITS } from "./test_job.ts";
 

@@ -1,30 +1,31 @@
 /** A coordinator for tests of workers: answers requests, and records what it receives. */
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
+import { decodeMessage, encodeMessage } from "../../shared/protocol/messages_codec.ts";
+import {
+  type MemberRef,
+  receivedSchema,
+  type StepState,
+  type Verdict,
+  verdictAnswerSchema,
+  type Welcome,
+  welcomeSchema,
+} from "../../shared/protocol/messages_coordinator.ts";
+import type { WorkItemHeader } from "../../shared/protocol/messages_work_item.ts";
 import {
   type AttemptFailure,
   attemptFailureSchema,
   type CheckpointReport,
   checkpointReportSchema,
-  decodeMessage,
-  encodeMessage,
   heartbeatSchema,
   helloSchema,
   itemRequestSchema,
   leaveSchema,
-  type MemberRef,
   type MicroBatchReport,
   microBatchReportSchema,
-  receivedSchema,
-  type StepState,
   type UpdateReport,
   updateReportSchema,
-  type Verdict,
-  verdictAnswerSchema,
-  type Welcome,
-  welcomeSchema,
-  type WorkItemHeader,
-} from "../../shared/protocol/messages.ts";
+} from "../../shared/protocol/messages_worker.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
 import { TestAnnouncer } from "./test_announcer.ts";
 import { JOB, workItemOf } from "./test_job.ts";

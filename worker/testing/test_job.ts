@@ -1,7 +1,8 @@
 /** The job of the tests, its micro-batches and its limits. */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
-import { encodeWorkItem, type JobAnnouncement, type WorkItemHeader } from "../../shared/protocol/messages.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
+import { encodeWorkItem, type WorkItemHeader } from "../../shared/protocol/messages_work_item.ts";
 
 export const TEST_LIMITS: Limits = { ...LIMITS, eventLoopTickMs: 100 };
 

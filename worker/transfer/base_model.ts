@@ -10,7 +10,7 @@ import type { Log } from "../../shared/log.ts";
 import { createHashCache, type HashCache } from "../../shared/model/hash_cache.ts";
 import type { HubSettings } from "../../shared/model/hub_settings.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
-import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import { announcedFolder } from "./announced_folder.ts";
 import { downloadFile, type DownloadOptions } from "./download.ts";
 import type { CoordinatorApi, Fetch } from "./http.ts";

@@ -5,7 +5,7 @@ import { isDiskFailure } from "../../shared/disk_errors.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { checkpointWaitMs, diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
 import { sha256Of } from "../../shared/model/hash_cache.ts";
-import type { JobAnnouncement } from "../../shared/protocol/messages.ts";
+import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import { withDeadline } from "../async/abortable.ts";
 import type { StepEngine } from "../engine/engine.ts";
 import type { CoordinatorApi, Fetch } from "./http.ts";

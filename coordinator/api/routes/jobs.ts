@@ -7,7 +7,7 @@ import {
   loraSchema,
   quantizationSchema,
   trainingSchema,
-} from "../../../shared/job/job_spec.ts";
+} from "../../../shared/job/job_spec_schema.ts";
 import type { MetadataFilter } from "../../jobs/stores/job_store.ts";
 import { readJson } from "../transport/bodies.ts";
 import { jobSchema, jobView } from "../views/job_view.ts";

@@ -6,7 +6,7 @@ import {
   loraSchema,
   quantizationSchema,
   trainingSchema,
-} from "../../../shared/job/job_spec.ts";
+} from "../../../shared/job/job_spec_schema.ts";
 import { jobErrorSchema, jobStatusSchema } from "../../jobs/record/job.ts";
 import type { JobRecord } from "../../jobs/record/job.ts";
 import { seconds, timestamp } from "./list_view.ts";

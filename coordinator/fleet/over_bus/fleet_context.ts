@@ -3,7 +3,7 @@ import type { Bus } from "../../../shared/bus/bus.ts";
 import type { Clock } from "../../../shared/clock.ts";
 import type { Log } from "../../../shared/log.ts";
 import type { Limits } from "../../../shared/protocol/limits.ts";
-import type { JobAnnouncement } from "../../../shared/protocol/messages.ts";
+import type { JobAnnouncement } from "../../../shared/protocol/messages_coordinator.ts";
 import type { Quarantines, QuarantineStore } from "../../access/quarantines.ts";
 import type { BrokerHealth } from "../../broker/broker_health.ts";
 import type { AdapterLayout } from "../../planning/adapter_layout.ts";

@@ -2,7 +2,7 @@
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import { newStartId } from "../../../shared/protocol/ids.ts";
 import { announcementPauseMs, LIMITS } from "../../../shared/protocol/limits.ts";
-import type { JobEnd } from "../../../shared/protocol/messages.ts";
+import type { JobEnd } from "../../../shared/protocol/messages_coordinator.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
 import { createMemoryQuarantineStore, createQuarantines } from "../../access/quarantines.ts";
 import { createBrokerHealth } from "../../broker/broker_health.ts";

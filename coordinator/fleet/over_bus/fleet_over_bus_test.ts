@@ -1,10 +1,25 @@
+import { decodeMessage, encodeMessage } from "../../../shared/protocol/messages_codec.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { createFakeClock, type FakeClock } from "../../../shared/testing/fake_clock.ts";
 import type { Bus } from "../../../shared/bus/bus.ts";
 import { createMemoryBroker, type MemoryBroker } from "../../../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { LIMITS } from "../../../shared/protocol/limits.ts";
-import * as messages from "../../../shared/protocol/messages.ts";
+import {
+  type FleetState,
+  fleetStateSchema,
+  NO_AUDITS,
+  stepStateSchema,
+  type Welcome,
+  welcomeSchema,
+} from "../../../shared/protocol/messages_coordinator.ts";
+import {
+  type Heartbeat,
+  heartbeatSchema,
+  type Hello,
+  helloSchema,
+  PROTOCOL_VERSION,
+} from "../../../shared/protocol/messages_worker.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
 import type { ArtifactStore } from "../../storage/artifact_store.ts";
 import type { PlannedJob } from "../../planning/planned_job.ts";
@@ -14,7 +29,6 @@ import { SILENT_OBSERVER } from "../../training/step_fixture.ts";
 import { createFleet, type RunningFleet } from "./fleet_over_bus.ts";
 import { parseJobRequest } from "../../job_request/parse.ts";
 
-const { encodeMessage, decodeMessage } = messages;
 const NO_ARTIFACTS = { files: () => Promise.resolve([]) } as unknown as ArtifactStore;
 
 interface World {
@@ -28,9 +42,9 @@ interface World {
   /** Whether the coordinator is certain to lead. */
   lead(isHeld: boolean): void;
   /** The newest announcement of the fleet. */
-  announced(): messages.FleetState;
-  hello(change?: Partial<messages.Hello>): Promise<messages.Welcome>;
-  heartbeat(change?: Partial<messages.Heartbeat>): void;
+  announced(): FleetState;
+  hello(change?: Partial<Hello>): Promise<Welcome>;
+  heartbeat(change?: Partial<Heartbeat>): void;
 }
 
 function createWorld(artifacts: ArtifactStore = NO_ARTIFACTS): World {
@@ -52,9 +66,9 @@ function createWorld(artifacts: ArtifactStore = NO_ARTIFACTS): World {
     log: (level, message) => logged.push(`${level} ${message}`),
   });
   const bus = broker.connect("w-a");
-  let newest: messages.FleetState | null = null;
+  let newest: FleetState | null = null;
   bus.subscribe(subjects.FLEET_SUBJECT, ({ data }) => {
-    newest = decodeMessage(messages.fleetStateSchema, data, "fleet state");
+    newest = decodeMessage(fleetStateSchema, data, "fleet state");
   });
   return {
     ...{ clock, broker, bus, fleet, defects, logged },
@@ -65,7 +79,7 @@ function createWorld(artifacts: ArtifactStore = NO_ARTIFACTS): World {
         ...{
           worker: "w-a",
           incarnation: "i-1",
-          protocolVersion: messages.PROTOCOL_VERSION,
+          protocolVersion: PROTOCOL_VERSION,
           name: "pc",
           gpu: "a GPU",
         },
@@ -73,10 +87,10 @@ function createWorld(artifacts: ArtifactStore = NO_ARTIFACTS): World {
       };
       const answer = bus.request(
         subjects.helloSubject(hello.worker),
-        encodeMessage(messages.helloSchema, hello),
+        encodeMessage(helloSchema, hello),
         1000,
       );
-      return decodeMessage(messages.welcomeSchema, await answer, "welcome");
+      return decodeMessage(welcomeSchema, await answer, "welcome");
     },
     heartbeat(change = {}) {
       const heartbeat = {
@@ -87,7 +101,7 @@ function createWorld(artifacts: ArtifactStore = NO_ARTIFACTS): World {
       };
       bus.publish(
         subjects.heartbeatSubject(heartbeat.worker),
-        encodeMessage(messages.heartbeatSchema, heartbeat),
+        encodeMessage(heartbeatSchema, heartbeat),
       );
     },
   };
@@ -227,7 +241,7 @@ Deno.test("a cancelled job ends at once and is no longer announced", async () =>
   // Who has not heard that it is over hears it again.
   const phases: string[] = [];
   bus.subscribe(subjects.stateSubject("ftjob-a"), ({ data }) => {
-    phases.push(decodeMessage(messages.stepStateSchema, data, "state").phase);
+    phases.push(decodeMessage(stepStateSchema, data, "state").phase);
   });
   await clock.advance(2 * LIMITS.announcementIntervalMs);
   assertEquals(phases, ["cancelled", "cancelled"]);
@@ -257,7 +271,7 @@ Deno.test("a damaged training state is reported if training would continue from 
   await appendCommit(bus, {
     ...{ jobId: "ftjob-a", startId: "s-0", specHash: "spec", step: 4, attempt: 1, generation: 1 },
     ...{ digest: "0".repeat(64), members: ["w-a"], labelCount: 1, loss: 1, gradientNorm: 1, maxAbs: "" },
-    ...{ excluded: [], excludedTotal: 0, audits: messages.NO_AUDITS, committedAt: 5 },
+    ...{ excluded: [], excludedTotal: 0, audits: NO_AUDITS, committedAt: 5 },
   }, 0);
   const cancelling = new AbortController();
   const events: string[] = [];

@@ -2,7 +2,7 @@
  * Where a job's training starts. In this order: after the newest commit of its log, if workers may still hold that state; after
  * the newest commit whose state is stored; from the initial adapter; from the seed.
  */
-import type { CommitEntry } from "../../../shared/protocol/messages.ts";
+import type { CommitEntry } from "../../../shared/protocol/messages_coordinator.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
 import type { PlannedJob } from "../../planning/planned_job.ts";
 import type { StoredState } from "../../storage/artifact_store.ts";

@@ -1,16 +1,18 @@
 /** Membership over the bus: hellos, heartbeats and leaves in; welcomes, events and looks at the fleet out. */
 import type { Subscription } from "../../../shared/bus/bus.ts";
+import { encodeMessage } from "../../../shared/protocol/messages_codec.ts";
 import {
-  encodeMessage,
   fleetStateSchema,
+  receivedSchema,
+  type Welcome,
+  welcomeSchema,
+} from "../../../shared/protocol/messages_coordinator.ts";
+import {
   heartbeatSchema,
   type Hello,
   helloSchema,
   leaveSchema,
-  receivedSchema,
-  type Welcome,
-  welcomeSchema,
-} from "../../../shared/protocol/messages.ts";
+} from "../../../shared/protocol/messages_worker.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
 import type { JobObserver } from "../fleet.ts";
 import { listenToWorkers, type WorkerMessage } from "../listen.ts";

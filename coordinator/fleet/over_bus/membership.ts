@@ -2,7 +2,7 @@
  * The fleet's members. Pure: (membership, event, now) → (membership, effects, reason).
  */
 import { type Limits, lostAt } from "../../../shared/protocol/limits.ts";
-import { type Heartbeat, type Hello, PROTOCOL_VERSION } from "../../../shared/protocol/messages.ts";
+import { type Heartbeat, type Hello, PROTOCOL_VERSION } from "../../../shared/protocol/messages_worker.ts";
 import { memberAmong, placeAmong } from "../../../shared/protocol/sorted_members.ts";
 
 export interface Member {

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { LIMITS } from "../../../shared/protocol/limits.ts";
-import { type Heartbeat, PROTOCOL_VERSION } from "../../../shared/protocol/messages.ts";
+import { type Heartbeat, PROTOCOL_VERSION } from "../../../shared/protocol/messages_worker.ts";
 import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
 
 const limits = { ...LIMITS, heartbeatIntervalMs: 100, lostAfterMissedHeartbeats: 10 };

@@ -1,7 +1,7 @@
 /** A worker's checkpoint counts once its files are stored and are the state that was committed. */
 import { messageOf } from "../../../shared/errors.ts";
 import { STATE_FILE_NAME } from "../../../shared/protocol/checkpoint_format.ts";
-import type { CheckpointReport } from "../../../shared/protocol/messages.ts";
+import type { CheckpointReport } from "../../../shared/protocol/messages_worker.ts";
 import { isSameLayout } from "../../training/members/eligibility.ts";
 import type { RunContext } from "./run_context.ts";
 

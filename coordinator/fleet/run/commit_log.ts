@@ -1,12 +1,8 @@
 /** A job's commit log: appended to by compare-and-set, so that two coordinators cannot both continue. */
 import type { Bus } from "../../../shared/bus/bus.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import {
-  type CommitEntry,
-  commitEntrySchema,
-  decodeMessage,
-  encodeMessage,
-} from "../../../shared/protocol/messages.ts";
+import { decodeMessage, encodeMessage } from "../../../shared/protocol/messages_codec.ts";
+import { type CommitEntry, commitEntrySchema } from "../../../shared/protocol/messages_coordinator.ts";
 import { commitLogName, commitsSubject } from "../../../shared/protocol/subjects.ts";
 
 /**

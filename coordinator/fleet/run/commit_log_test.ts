@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { type CommitEntry, NO_AUDITS } from "../../../shared/protocol/messages.ts";
+import { type CommitEntry, NO_AUDITS } from "../../../shared/protocol/messages_coordinator.ts";
 import { commitLogName, commitsSubject } from "../../../shared/protocol/subjects.ts";
 import { appendCommit, readCommits, restoreCommitLog } from "./commit_log.ts";
 

@@ -1,7 +1,8 @@
 /** Serves the rows of inner loops to the workers that compute them, one micro-batch at a time. */
 import type { Bus, Subscription } from "../../../shared/bus/bus.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { encodeWorkItem, type RowsRequest, rowsRequestSchema } from "../../../shared/protocol/messages.ts";
+import { encodeWorkItem } from "../../../shared/protocol/messages_work_item.ts";
+import { type RowsRequest, rowsRequestSchema } from "../../../shared/protocol/messages_worker.ts";
 import type { MicroBatch } from "../../../shared/data/packing/micro_batch.ts";
 import { ANY, rowsSubject } from "../../../shared/protocol/subjects.ts";
 import type { PlannedJob } from "../../planning/planned_job.ts";

@@ -2,13 +2,9 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import {
-  decodeWorkItemHeader,
-  decodeWorkItemRows,
-  encodeMessage,
-  type RowsRequest,
-  rowsRequestSchema,
-} from "../../../shared/protocol/messages.ts";
+import { encodeMessage } from "../../../shared/protocol/messages_codec.ts";
+import { decodeWorkItemHeader, decodeWorkItemRows } from "../../../shared/protocol/messages_work_item.ts";
+import { type RowsRequest, rowsRequestSchema } from "../../../shared/protocol/messages_worker.ts";
 import { rowsSubject } from "../../../shared/protocol/subjects.ts";
 import { createToyJob } from "../../../tests/sim/toy_job.ts";
 import { LIMITS } from "../../../shared/protocol/limits.ts";

@@ -2,7 +2,8 @@
 import type { Bus } from "../../../shared/bus/bus.ts";
 import type { Clock } from "../../../shared/clock.ts";
 import type { Limits } from "../../../shared/protocol/limits.ts";
-import type { CommitEntry, ItemRequest, RowsRequest } from "../../../shared/protocol/messages.ts";
+import type { CommitEntry } from "../../../shared/protocol/messages_coordinator.ts";
+import type { ItemRequest, RowsRequest } from "../../../shared/protocol/messages_worker.ts";
 import type { BrokerPatience } from "../../broker/broker_patience.ts";
 import type { AdapterLayout } from "../../planning/adapter_layout.ts";
 import type { StepItem } from "../../planning/work_items.ts";

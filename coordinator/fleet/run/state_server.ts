@@ -1,6 +1,7 @@
 /** Serves a stored training state as a worker that holds it would, to workers that join when all others are gone. */
 import type { Bus } from "../../../shared/bus/bus.ts";
-import { type Committed, decodeMessage, recoverRequestSchema } from "../../../shared/protocol/messages.ts";
+import { decodeMessage } from "../../../shared/protocol/messages_codec.ts";
+import { type Committed, recoverRequestSchema } from "../../../shared/protocol/messages_worker.ts";
 import { encodeStateFrame, maxPieceWords } from "../../../shared/protocol/state_frame.ts";
 import { recoverSubject } from "../../../shared/protocol/subjects.ts";
 import type { StoredState } from "../../storage/artifact_store.ts";

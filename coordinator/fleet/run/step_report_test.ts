@@ -1,5 +1,5 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import { NO_AUDITS } from "../../../shared/protocol/messages.ts";
+import { NO_AUDITS } from "../../../shared/protocol/messages_coordinator.ts";
 import { createToyJob } from "../../../tests/sim/toy_job.ts";
 import { trainingPlanOf } from "./run_plan.ts";
 import { stepReportOf } from "./step_report.ts";

@@ -1,12 +1,8 @@
 /** One start of one job's training over the bus: carries out the decisions of training/step.ts. */
 import { announcementPauseMs } from "../../../shared/protocol/limits.ts";
-import {
-  encodeMessage,
-  type Heartbeat,
-  isJobEnd,
-  type JobEnd,
-  stepStateSchema,
-} from "../../../shared/protocol/messages.ts";
+import { encodeMessage } from "../../../shared/protocol/messages_codec.ts";
+import { isJobEnd, type JobEnd, stepStateSchema } from "../../../shared/protocol/messages_coordinator.ts";
+import type { Heartbeat } from "../../../shared/protocol/messages_worker.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
 import { createBrokerPatience } from "../../broker/broker_patience.ts";
 import { cachedByStep, itemsOf } from "../../planning/work_items.ts";

@@ -1,10 +1,20 @@
+import { decodeMessage, encodeMessage } from "../../../shared/protocol/messages_codec.ts";
 import { assert, assertEquals } from "@std/assert";
 import { createFakeClock, type FakeClock } from "../../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
 import type { Bus } from "../../../shared/bus/bus.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { LIMITS } from "../../../shared/protocol/limits.ts";
-import * as messages from "../../../shared/protocol/messages.ts";
+import {
+  type ItemRequest,
+  itemRequestSchema,
+  rowsRequestSchema,
+} from "../../../shared/protocol/messages_worker.ts";
+import {
+  commitEntrySchema,
+  type StepState,
+  stepStateSchema,
+} from "../../../shared/protocol/messages_coordinator.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
 import { createMemoryArtifacts } from "../../../tests/sim/memory_artifacts.ts";
 import { createToyJob } from "../../../tests/sim/toy_job.ts";
@@ -12,7 +22,6 @@ import { createFloodGuard } from "../flood_guard.ts";
 import { INITIAL, member, SILENT_OBSERVER } from "../../training/step_fixture.ts";
 import { startTrainingRun } from "./training_run.ts";
 
-const { encodeMessage, decodeMessage } = messages;
 const TERM = 5;
 /** Loaded, with the initial adapter. */
 const memberOf = (jobId: string, worker: string) => {
@@ -41,9 +50,9 @@ Deno.test("items and rows are served to members of the current attempt only", as
   });
   await bus.ensureStream(subjects.commitLogName(job.id), subjects.commitsSubject(job.id));
   const workers = broker.connect("workers");
-  let state: messages.StepState | null = null;
+  let state: StepState | null = null;
   workers.subscribe(subjects.stateSubject(job.id), ({ data }) => {
-    state = decodeMessage(messages.stepStateSchema, data, "state");
+    state = decodeMessage(stepStateSchema, data, "state");
   });
   const run = startTrainingRun({
     ...{ bus, clock, limits: LIMITS, artifacts: createMemoryArtifacts(), job, startId: "s-1", term: TERM },
@@ -61,10 +70,10 @@ Deno.test("items and rows are served to members of the current attempt only", as
     await clock.advance(1000);
   }
   assert(state !== null);
-  const { phase, step, attempt, members } = state as messages.StepState;
+  const { phase, step, attempt, members } = state as StepState;
   assertEquals([phase, members.map(({ worker }) => worker)], ["compute", ["w-a"]]);
 
-  const asked: messages.ItemRequest = {
+  const asked: ItemRequest = {
     ...{ worker: "w-a", incarnation: "i-w-a", term: TERM, step, attempt, index: 1 },
   };
   const isAnswered = async (subject: string, data: Uint8Array) => {
@@ -72,10 +81,10 @@ Deno.test("items and rows are served to members of the current attempt only", as
     await clock.advance(200);
     return await answer;
   };
-  const answered = async (change: Partial<messages.ItemRequest>) => {
+  const answered = async (change: Partial<ItemRequest>) => {
     const request = { ...asked, ...change };
-    const item = encodeMessage(messages.itemRequestSchema, request);
-    const rows = encodeMessage(messages.rowsRequestSchema, { ...request, number: 2 });
+    const item = encodeMessage(itemRequestSchema, request);
+    const rows = encodeMessage(rowsRequestSchema, { ...request, number: 2 });
     return [
       await isAnswered(subjects.itemSubject(job.id, request.worker), item),
       await isAnswered(subjects.rowsSubject(job.id, request.worker), rows),
@@ -140,9 +149,9 @@ async function begun(brokenOf: (bus: Bus) => Partial<Bus>) {
   const [queue, log] = [subjects.workQueueName(job.id), subjects.commitLogName(job.id)];
   await bus.ensureQueue(queue, [subjects.allWorkSubject(job.id)], { ackWaitMs: 60_000 });
   await bus.ensureStream(log, subjects.commitsSubject(job.id));
-  let state: messages.StepState | null = null;
+  let state: StepState | null = null;
   broker.connect("listener").subscribe(subjects.stateSubject(job.id), ({ data }) => {
-    state = decodeMessage(messages.stepStateSchema, data, "state");
+    state = decodeMessage(stepStateSchema, data, "state");
   });
   const troubles: (string | null)[] = [];
   const run = startTrainingRun({
@@ -203,7 +212,7 @@ Deno.test("a broker that has lost its streams gets queue and newest commit back 
   }));
   await world.pass(2000);
   const log = await world.bus.readStream(subjects.commitLogName(world.job.id));
-  const steps = log.map(({ data }) => decodeMessage(messages.commitEntrySchema, data, "commit").step);
+  const steps = log.map(({ data }) => decodeMessage(commitEntrySchema, data, "commit").step);
   assertEquals([steps, world.state().phase, world.state().attempt], [[0], "compute", 1]);
   const item = await (await world.bus.openQueue(subjects.workQueueName(world.job.id))).pull(1);
   assert(item !== null, "the work is on the new queue");

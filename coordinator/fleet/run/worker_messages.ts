@@ -2,19 +2,18 @@
 import type { z } from "zod";
 import type { Subscription } from "../../../shared/bus/bus.ts";
 import { messageOf } from "../../../shared/errors.ts";
+import { encodeMessage } from "../../../shared/protocol/messages_codec.ts";
+import { receivedSchema, verdictAnswerSchema } from "../../../shared/protocol/messages_coordinator.ts";
 import {
   type AttemptFailure,
   attemptFailureSchema,
   type CheckpointReport,
   checkpointReportSchema,
-  encodeMessage,
   itemRequestSchema,
   microBatchReportSchema,
-  receivedSchema,
   type UpdateReport,
   updateReportSchema,
-  verdictAnswerSchema,
-} from "../../../shared/protocol/messages.ts";
+} from "../../../shared/protocol/messages_worker.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
 import type { StepEvent } from "../../training/state/effects.ts";
 import { listenToWorkers, type WorkerMessage, type WorkerMessages } from "../listen.ts";

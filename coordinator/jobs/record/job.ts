@@ -1,7 +1,7 @@
 /** A job as it is stored, and the names of the models that it makes. */
 import { z } from "zod";
-import { jobSpecSchema } from "../../../shared/job/job_spec.ts";
-import { auditCountsSchema, NO_AUDITS } from "../../../shared/protocol/messages.ts";
+import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
+import { auditCountsSchema, NO_AUDITS } from "../../../shared/protocol/messages_coordinator.ts";
 
 export const jobStatusSchema = z.enum([
   "validating_files",

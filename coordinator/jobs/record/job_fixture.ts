@@ -1,5 +1,5 @@
 /** A job's record for tests. */
-import { jobSpecSchema } from "../../../shared/job/job_spec.ts";
+import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 import { newJob } from "./job.ts";
 import type { JobRecord } from "./job.ts";
 

@@ -9,7 +9,7 @@
  */
 import { counted } from "../../../shared/counted.ts";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import { type AuditCounts, NO_AUDITS } from "../../../shared/protocol/messages.ts";
+import { type AuditCounts, NO_AUDITS } from "../../../shared/protocol/messages_coordinator.ts";
 import { fineTunedModelName } from "./job.ts";
 import type { JobError, JobRecord, JobStatus, QuarantinedSample } from "./job.ts";
 

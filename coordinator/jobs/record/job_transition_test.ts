@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { jobSpecSchema } from "../../../shared/job/job_spec.ts";
+import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 import { isFinished, jobRecordSchema, jobStatusSchema, newJob } from "./job.ts";
 import type { JobRecord } from "./job.ts";
 import { decideJob } from "./job_transition.ts";

@@ -1,8 +1,8 @@
 /** A job whose `model` is an earlier job's result trains on from that adapter, on that job's base model. */
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { ParsedJobRequest } from "../../job_request/parse.ts";
-import type { JobSpec } from "../../../shared/job/job_spec.ts";
-import { canonicalJson } from "../../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
+import { canonicalJson } from "../../../shared/job/job_spec_hash.ts";
 import type { JobStore } from "../stores/job_store.ts";
 import { ADAPTER_FILENAME, tunedModel } from "./tuned_models.ts";
 

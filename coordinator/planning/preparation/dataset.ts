@@ -6,7 +6,7 @@ import { packRows } from "../../../shared/data/packing/packing.ts";
 import type { TokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
 import type { Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
-import type { JobSpec } from "../../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { flattenRows, longestDocumentOf } from "./packed_rows.ts";
 import type { PreparedRows } from "./prepared_file.ts";
 

@@ -1,7 +1,7 @@
 /** For tests of datasets: training files of one's own, prepared with a small tokenizer. */
 import { join } from "@std/path";
 import { loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
-import { type JobSpec, jobSpecSchema } from "../../../shared/job/job_spec.ts";
+import { type JobSpec, jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { sha256Of } from "../../storage/streamed_file.ts";
 import { prepareDataset } from "./dataset.ts";

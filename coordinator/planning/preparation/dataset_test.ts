@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { type JobSpec } from "../../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { countLabels } from "../../../shared/data/packing/micro_batch.ts";
 import { documentsOf, fileOf, MODEL, prepare, rowsOf, specOf, texts, tokenizer } from "./dataset_fixture.ts";
 import { sha256Of } from "../../storage/streamed_file.ts";

@@ -5,7 +5,7 @@
 import type { Clock } from "../../../shared/clock.ts";
 import { isDiskFull } from "../../../shared/disk_errors.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import type { JobSpec } from "../../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import type { Attempts } from "./attempts.ts";
 import type { PrepareRequest } from "./prepare_request.ts";
 import type { runPreparationChild } from "./preparation_child.ts";

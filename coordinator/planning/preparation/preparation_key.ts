@@ -1,7 +1,7 @@
 /** What a dataset's rows depend on: of the same key they are the same, whichever job asks. */
 import { createHash } from "node:crypto";
 import { fromFileUrl } from "@std/path";
-import type { DatasetSpec } from "../../../shared/job/job_spec.ts";
+import type { DatasetSpec } from "../../../shared/job/job_spec_schema.ts";
 import { canonicalJson } from "../../../shared/job/job_spec_hash.ts";
 import type { ResolvedModel } from "../../base_models/registry.ts";
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { datasetSchema } from "../../../shared/job/job_spec.ts";
+import { datasetSchema } from "../../../shared/job/job_spec_schema.ts";
 import { reachable, readImportGraph } from "../../../tests/house/import_graph.ts";
 import { manifestOf } from "../../base_models/files.ts";
 import { preparationKey, sourcesHash } from "./preparation_key.ts";

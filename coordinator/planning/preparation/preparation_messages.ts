@@ -1,7 +1,7 @@
 /** What the coordinator and a preparation's process tell each other: one request, lines of progress, one outcome. */
 import { z } from "zod";
 import { ERROR_CODES, LoraFleetError, messageOf } from "../../../shared/errors.ts";
-import { jobSpecSchema } from "../../../shared/job/job_spec.ts";
+import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 
 export const preparationRequestSchema = z.strictObject({
   spec: jobSpecSchema,

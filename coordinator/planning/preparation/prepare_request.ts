@@ -1,5 +1,5 @@
 /** A job whose data is to be prepared. */
-import type { JobSpec } from "../../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import type { ResolvedModel } from "../../base_models/registry.ts";
 import type { RecordedFile } from "../../storage/verified_file.ts";
 

@@ -2,7 +2,7 @@
 import { createTokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
 import { boundTo, loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { checkTokenizer } from "../../../shared/data/tokenizer/tokenizer_check.ts";
-import type { JobSpec } from "../../../shared/job/job_spec.ts";
+import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { prepareDataset } from "./dataset.ts";
 import {
   aboutModel,
@@ -13,8 +13,6 @@ import {
 } from "../../base_models/model_check.ts";
 import type { PreparationRequest } from "./preparation_messages.ts";
 import type { PreparedRows } from "./prepared_file.ts";
-
-export { checkModelForJob, checkWindow } from "../../base_models/model_check.ts";
 
 /** What is said when a job is created: `checkModelForJob`, and whether the base model's tokenizer can be read. */
 export async function checkNewJob(spec: JobSpec, modelFolder: string): Promise<CheckedJob> {

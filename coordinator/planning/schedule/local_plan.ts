@@ -5,8 +5,8 @@
  * each. So each data step is done once, and a last outer step with fewer of them has inner loops that differ by
  * one inner step at most.
  */
-import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../../../shared/job/job_spec.ts";
-import type { InnerLoop } from "../../../shared/protocol/messages.ts";
+import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../../../shared/job/job_spec_schema.ts";
+import type { InnerLoop } from "../../../shared/protocol/inner_loop_codec.ts";
 import { learningRateAt } from "./schedule.ts";
 import { updateBound } from "./update_bound.ts";
 import type { CheckpointSteps, PlannedCheckpoints } from "./shard_plan.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
-import { fleetSchema, type LocalStepsSpec, trainingSchema } from "../../../shared/job/job_spec.ts";
+import { fleetSchema, type LocalStepsSpec, trainingSchema } from "../../../shared/job/job_spec_schema.ts";
 import { learningRateAt } from "./schedule.ts";
 import {
   describeLocal,

@@ -2,7 +2,7 @@ import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { z } from "zod";
 import { readGolden } from "../../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { jobSpecSchema } from "../../../shared/job/job_spec.ts";
+import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 import { learningRateAt, type ScheduleSpec, warmupSteps } from "./schedule.ts";
 
 const kinds = z.enum(["cosine", "linear", "constant", "constant_with_warmup"]);

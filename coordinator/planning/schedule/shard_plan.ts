@@ -4,7 +4,7 @@
  * fewer micro-batches, and no micro-batch crosses from one epoch into the next.
  */
 import { LoraFleetError } from "../../../shared/errors.ts";
-import type { TrainingSpec } from "../../../shared/job/job_spec.ts";
+import type { TrainingSpec } from "../../../shared/job/job_spec_schema.ts";
 import { pcg32 } from "../../../shared/prng.ts";
 
 export interface ShardPlanOptions {

@@ -6,7 +6,7 @@
  * with their bias corrected. By Cauchy and Schwarz (Σ wᵢgᵢ)² ≤ Σ wᵢ²/uᵢ · Σ uᵢgᵢ², so that |m̂|/√v̂ ≤ √(Σ
  * wᵢ²/uᵢ): 1 in the first step, 1.2 in the 25th for β = 0.9, 0.999. Epsilon only makes it less.
  */
-import type { TrainingSpec } from "../../../shared/job/job_spec.ts";
+import type { TrainingSpec } from "../../../shared/job/job_spec_schema.ts";
 
 export type MoveSpec = Pick<TrainingSpec, "adam_beta1" | "adam_beta2" | "weight_decay">;
 

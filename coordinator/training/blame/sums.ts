@@ -15,7 +15,8 @@ import {
   sameWords,
   sumOfWords,
 } from "../../../shared/protocol/linear_check.ts";
-import { decodeChecksums, type RoundCheck } from "../../../shared/protocol/messages.ts";
+import { decodeChecksums } from "../../../shared/protocol/messages_codec.ts";
+import type { RoundCheck } from "../../../shared/protocol/messages_worker.ts";
 import type { Training } from "../state/training.ts";
 import type { TrainingPlan } from "../state/plan.ts";
 

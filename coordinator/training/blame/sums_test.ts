@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { LIMITS } from "../../../shared/protocol/limits.ts";
-import { encodeChecksums, type RoundCheck } from "../../../shared/protocol/messages.ts";
+import { encodeChecksums } from "../../../shared/protocol/messages_codec.ts";
+import type { RoundCheck } from "../../../shared/protocol/messages_worker.ts";
 import { checksumOf, digestOf, type Driver, PLAN, started, words } from "../step_fixture.ts";
 import type { TrainingPlan } from "../state/plan.ts";
 

@@ -1,5 +1,6 @@
 /** Who of the fleet can take part in a step. */
-import type { Heartbeat, MemberRef, WorkerJob } from "../../../shared/protocol/messages.ts";
+import type { MemberRef } from "../../../shared/protocol/messages_coordinator.ts";
+import type { Heartbeat, WorkerJob } from "../../../shared/protocol/messages_worker.ts";
 import { rangeWeights } from "./range_weights.ts";
 import { apart } from "../blame/accusations.ts";
 import type { StepEffect } from "../state/effects.ts";

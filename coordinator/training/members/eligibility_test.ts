@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { Heartbeat } from "../../../shared/protocol/messages.ts";
+import type { Heartbeat } from "../../../shared/protocol/messages_worker.ts";
 import { digestOf, INITIAL, member, PLAN } from "../step_fixture.ts";
 import { isNews, loadFailureOfAll } from "./eligibility.ts";
 import { newTraining, type Training } from "../state/training.ts";

@@ -1,7 +1,7 @@
 /** The state of a step, as workers see it. */
 import { createHash } from "node:crypto";
 import { type Limits, roundWaitMs } from "../../../shared/protocol/limits.ts";
-import type { StepState } from "../../../shared/protocol/messages.ts";
+import type { StepState } from "../../../shared/protocol/messages_coordinator.ts";
 import { learningRateOf } from "./exponents.ts";
 import { labelCountOf, ownersOf } from "./ledger.ts";
 import type { TrainingPlan } from "./plan.ts";

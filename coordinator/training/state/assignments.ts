@@ -1,5 +1,5 @@
 /** Micro-batches that one member is asked to compute, by name: rechecks and audits (docs/protocol.md). */
-import type { Assignment } from "../../../shared/protocol/messages.ts";
+import type { Assignment } from "../../../shared/protocol/messages_coordinator.ts";
 import type { Training } from "./training.ts";
 
 /** Asks the worker; that is announced with the state. */

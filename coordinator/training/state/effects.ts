@@ -1,13 +1,12 @@
 /** What can happen to a job's training, and what follows from it. */
 import type { ErrorCode } from "../../../shared/errors.ts";
+import type { CommitEntry, Verdict } from "../../../shared/protocol/messages_coordinator.ts";
 import type {
   AttemptFailure,
   CheckpointReport,
-  CommitEntry,
   MicroBatchReport,
   UpdateReport,
-  Verdict,
-} from "../../../shared/protocol/messages.ts";
+} from "../../../shared/protocol/messages_worker.ts";
 import type { WorkerQuarantine } from "../../access/quarantines.ts";
 import type { FleetView } from "./fleet_view.ts";
 

@@ -1,5 +1,6 @@
 /** The fleet as a job's training sees it. */
-import type { MemberRef, WorkerJob } from "../../../shared/protocol/messages.ts";
+import type { MemberRef } from "../../../shared/protocol/messages_coordinator.ts";
+import type { WorkerJob } from "../../../shared/protocol/messages_worker.ts";
 
 /** A member of the fleet, as far as the training minds. */
 export interface FleetMember extends MemberRef {

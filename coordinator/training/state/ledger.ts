@@ -1,5 +1,5 @@
 /** Which micro-batches of an attempt are in whose sums: each of them exactly once, or excluded and in nobody's. Pure. */
-import type { Verdict } from "../../../shared/protocol/messages.ts";
+import type { Verdict } from "../../../shared/protocol/messages_coordinator.ts";
 import { mergeMaxima } from "../../../shared/exponents.ts";
 import { placeAmong } from "../../../shared/protocol/sorted_members.ts";
 

@@ -3,9 +3,9 @@ import type {
   Assignment,
   CommitEntry,
   MemberRef,
-  RoundCheck,
   StepPhase,
-} from "../../../shared/protocol/messages.ts";
+} from "../../../shared/protocol/messages_coordinator.ts";
+import type { RoundCheck } from "../../../shared/protocol/messages_worker.ts";
 import type { Exponents } from "../../../shared/exponents.ts";
 import type { Layout } from "../../planning/adapter_layout.ts";
 import type { FleetMember, FleetView } from "./fleet_view.ts";

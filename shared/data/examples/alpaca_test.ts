@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../../errors.ts";
-import { datasetSchema } from "../../job/job_spec.ts";
+import { datasetSchema } from "../../job/job_spec_schema.ts";
 import { fieldsOf, pyValue } from "../chat/masks/chat_fixture.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 import { createExampleBuilder } from "./examples.ts";

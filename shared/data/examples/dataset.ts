@@ -1,6 +1,6 @@
 /** A file of JSON lines → the tokenised documents of a job, each within the longest length that it allows. */
 import { LoraFleetError } from "../../errors.ts";
-import type { DatasetSpec } from "../../job/job_spec.ts";
+import type { DatasetSpec } from "../../job/job_spec_schema.ts";
 import { boundTokenizer } from "./bounded_tokenizer.ts";
 import { countExampleLabels, type Example, truncateExample } from "../packing/example.ts";
 import { createExampleBuilder } from "./examples.ts";

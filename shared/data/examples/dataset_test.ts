@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../../errors.ts";
-import { datasetSchema } from "../../job/job_spec.ts";
+import { datasetSchema } from "../../job/job_spec_schema.ts";
 import { readDataset } from "./dataset.ts";
 import { createTokenBound } from "../tokenizer/token_bound.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";

@@ -1,7 +1,7 @@
 /** Rows of a dataset → token ids and which of them are trained. */
 import { counted } from "../../counted.ts";
 import { LoraFleetError, quote } from "../../errors.ts";
-import type { DatasetSpec } from "../../job/job_spec.ts";
+import type { DatasetSpec } from "../../job/job_spec_schema.ts";
 import {
   allStrings,
   type Chat,

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
-import { datasetSchema } from "../../job/job_spec.ts";
+import { datasetSchema } from "../../job/job_spec_schema.ts";
 import { fieldsOf, pyValue } from "../chat/masks/chat_fixture.ts";
 import { createExampleBuilder } from "./examples.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";

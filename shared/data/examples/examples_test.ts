@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { z } from "zod";
 import { goldenPath, readGolden } from "../../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../../errors.ts";
-import { datasetSchema } from "../../job/job_spec.ts";
+import { datasetSchema } from "../../job/job_spec_schema.ts";
 import { pyValue } from "../chat/masks/chat_fixture.ts";
 import { createExampleBuilder } from "./examples.ts";
 import type { PyValue } from "../../python/values/value.ts";

@@ -3,7 +3,7 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../../errors.ts";
-import { datasetSchema } from "../../job/job_spec.ts";
+import { datasetSchema } from "../../job/job_spec_schema.ts";
 import { fieldsOf } from "../chat/masks/chat_fixture.ts";
 import { createExampleBuilder } from "./examples.ts";
 import { parseJson } from "../../python/json/parse_json.ts";

@@ -1,11 +1,8 @@
 /** How a model worker that is behind loads the newest state: `worker/recovery/fetch_state.ts`, with real requests to holders. */
 import { crc32 } from "node:zlib";
-import {
-  type Committed,
-  encodeMessage,
-  type MemberRef,
-  recoverRequestSchema,
-} from "../../../shared/protocol/messages.ts";
+import { encodeMessage } from "../../../shared/protocol/messages_codec.ts";
+import type { MemberRef } from "../../../shared/protocol/messages_coordinator.ts";
+import { type Committed, recoverRequestSchema } from "../../../shared/protocol/messages_worker.ts";
 import { decodeStateFrame } from "../../../shared/protocol/state_frame.ts";
 import { recoverSubject } from "../../../shared/protocol/subjects.ts";
 import { digestOfWords, wordsOfDigest } from "./contribution.ts";

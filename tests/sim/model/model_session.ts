@@ -4,25 +4,28 @@
  */
 import type { WorkItem } from "../../../shared/bus/bus.ts";
 import {
-  attemptFailureSchema,
-  checkpointReportSchema,
-  type Committed,
   decodeMessage,
-  decodeWorkItemHeader,
   encodeChecksums,
   encodeFloats,
   encodeMessage,
+} from "../../../shared/protocol/messages_codec.ts";
+import {
   type JobAnnouncement,
   type MemberRef,
-  microBatchReportSchema,
   receivedSchema,
+  type StepState,
+  verdictAnswerSchema,
+} from "../../../shared/protocol/messages_coordinator.ts";
+import { decodeWorkItemHeader, type WorkItemHeader } from "../../../shared/protocol/messages_work_item.ts";
+import {
+  attemptFailureSchema,
+  checkpointReportSchema,
+  type Committed,
+  microBatchReportSchema,
   recoverRequestSchema,
   type RoundCheck,
-  type StepState,
   updateReportSchema,
-  verdictAnswerSchema,
-  type WorkItemHeader,
-} from "../../../shared/protocol/messages.ts";
+} from "../../../shared/protocol/messages_worker.ts";
 import { CHECK_WORDS, MAX_LOCALISED_MEMBERS } from "../../../shared/protocol/linear_check.ts";
 import type { Prng } from "../../../shared/prng.ts";
 import { placeAmong } from "../../../shared/protocol/sorted_members.ts";

@@ -3,19 +3,20 @@
  * It is light: no promises, no engine, one link.
  */
 import { lostAt } from "../../../shared/protocol/limits.ts";
+import { decodeMessage, encodeMessage } from "../../../shared/protocol/messages_codec.ts";
 import {
-  decodeMessage,
-  encodeMessage,
   type FleetState,
+  type JobAnnouncement,
+  type MemberRef,
+  welcomeSchema,
+} from "../../../shared/protocol/messages_coordinator.ts";
+import {
   type Heartbeat,
   heartbeatSchema,
   helloSchema,
-  type JobAnnouncement,
   leaveSchema,
-  type MemberRef,
   PROTOCOL_VERSION,
-  welcomeSchema,
-} from "../../../shared/protocol/messages.ts";
+} from "../../../shared/protocol/messages_worker.ts";
 import type { Prng } from "../../../shared/prng.ts";
 import { memberAmong } from "../../../shared/protocol/sorted_members.ts";
 import {

@@ -10,7 +10,8 @@ import {
   MAX_LOCALISED_MEMBERS,
   sumOfWords,
 } from "../../../shared/protocol/linear_check.ts";
-import { encodeChecksums, type RoundCheck as RoundCheckMessage } from "../../../shared/protocol/messages.ts";
+import { encodeChecksums } from "../../../shared/protocol/messages_codec.ts";
+import type { RoundCheck as RoundCheckMessage } from "../../../shared/protocol/messages_worker.ts";
 import type { OwnerRange } from "../plan/owner_ranges.ts";
 import type { RoundCodec } from "../codec/round_codec.ts";
 

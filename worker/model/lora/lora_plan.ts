@@ -1,5 +1,5 @@
 /** Which linear layers carry LoRA, how their tensors lie in the flat gradient, and how a fresh adapter starts. */
-import type { LoraSpec } from "../../../shared/job/job_spec.ts";
+import type { LoraSpec } from "../../../shared/job/job_spec_schema.ts";
 import { targetedModules } from "../../../shared/job/target_modules.ts";
 import { type GradientLayout, layoutAdapter } from "../../../shared/model/gradient_layout.ts";
 import { type LinearModule, modelModules } from "../../../shared/model/model_tensors.ts";

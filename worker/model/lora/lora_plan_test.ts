@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { loraSchema } from "../../../shared/job/job_spec.ts";
+import { loraSchema } from "../../../shared/job/job_spec_schema.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { linearModules } from "../../../shared/model/model_tensors.ts";
 import { loadLadderCase } from "../../../tests/golden/golden.ts";

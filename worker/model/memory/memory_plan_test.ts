@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { loraSchema } from "../../../shared/job/job_spec.ts";
+import { loraSchema } from "../../../shared/job/job_spec_schema.ts";
 import { parseTransformerSpec } from "../../../shared/model/parse_transformer_spec.ts";
 import { planLora } from "../lora/lora_plan.ts";
 import { chunkColumns, type PlanOptions } from "./buffer_sizes.ts";

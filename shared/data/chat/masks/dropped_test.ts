@@ -1,7 +1,7 @@
 /** What a template leaves out is counted and shown; what it writes in its own way is no loss. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { goldenPath } from "../../../../tests/golden/data_goldens.ts";
-import { datasetSchema } from "../../../job/job_spec.ts";
+import { datasetSchema } from "../../../job/job_spec_schema.ts";
 import { fieldsOf, pyValue } from "./chat_fixture.ts";
 import { createExampleBuilder } from "../../examples/examples.ts";
 import { loadTokenizer } from "../../tokenizer/tokenizer.ts";
