@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { systemClock } from "../clock.ts";
 import { LoraFleetError } from "../errors.ts";
 import type { Bus, Lease } from "./bus.ts";
-import { runBusContract } from "../testing/bus_contract.ts";
+import { runBusContract } from "../testing/bus_contract/bus_contract.ts";
 import { connectNatsBus } from "./nats_bus.ts";
 import { deliveryCountOf } from "./nats_queue.ts";
 import { startTestNatsServer } from "../testing/test_nats_server.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { runBusContract } from "./bus_contract.ts";
+import { runBusContract } from "./bus_contract/bus_contract.ts";
 import { createFakeClock } from "./fake_clock.ts";
 import { createMemoryBroker } from "./memory_bus.ts";
 
