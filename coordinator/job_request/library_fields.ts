@@ -1,6 +1,6 @@
 /**
  * The fields of PEFT's, transformers', TRL's, bitsandbytes' and Unsloth's configurations with their defaults, as
- * tests/golden/library_fields.py reads them from the libraries: a whole configuration pasted into a job is mostly these.
+ * tests/golden/make/library_fields.py reads them from the libraries: a whole configuration pasted into a job is mostly these.
  */
 import fields from "./library_fields.json" with { type: "json" };
 import { sameJson } from "./errors.ts";

@@ -20,7 +20,7 @@ const cases = z.array(z.object({
 const rows = await readChatRows();
 const tokenizers: Readonly<Record<string, Tokenizer>> = {
   mask_tokenizer: await loadTokenizer(pathOf("mask_tokenizer")),
-  data_byte_level: await loadTokenizer(pathOf("../golden/data_byte_level")),
+  data_byte_level: await loadTokenizer(pathOf("../golden/data/byte_level")),
 };
 
 /** The same template without its marks of the assistant's words: the turns have to be found. */

@@ -22,7 +22,7 @@ from trl.chat_template_utils import get_training_chat_template, has_generation_m
 from trl.data_utils import _tokenize, common_prefix_length
 
 HERE = Path(__file__).parent
-BASE = HERE.parent / "golden" / "data_byte_level"
+BASE = HERE.parent / "golden" / "data" / "byte_level"
 CHATS = json.loads((HERE / "mask_chats.json").read_text(encoding="utf-8"))
 # Tags such as <think> are left out: models have them as ordinary tokens, since texts may hold them.
 MARKER = re.compile(r"<[|｜][^|｜<>'\" ]*[|｜]>|<start_of_turn>|<end_of_turn>|\[/?[A-Z_]+\]")

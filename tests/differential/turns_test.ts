@@ -9,7 +9,7 @@ import { buildRow, show } from "./mask_rows.ts";
 const pathOf = (name: string) => fromFileUrl(new URL(name, import.meta.url));
 const tokenizers = [
   await loadTokenizer(pathOf("mask_tokenizer")),
-  await loadTokenizer(pathOf("../golden/data_byte_level")),
+  await loadTokenizer(pathOf("../golden/data/byte_level")),
 ];
 const names = [...Deno.readDirSync(pathOf("mask_templates"))].map(({ name }) => name).sort();
 

@@ -1,4 +1,4 @@
-/** Reads what make_data_goldens.py wrote. */
+/** Reads what make/make_data_goldens.py wrote. */
 import { fromFileUrl } from "@std/path";
 import type { z } from "zod";
 

@@ -1,4 +1,4 @@
-/** Reads the golden ladder: what transformers, bitsandbytes and PEFT computed for three small models (README.md). */
+/** Reads the golden ladder: what transformers, bitsandbytes and PEFT computed for small models (README.md). */
 import { z } from "zod";
 import { loraSchema, type LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
@@ -18,23 +18,23 @@ export type LadderCaseName = typeof LADDER_CASES[number];
 /** LoRA tensors by PEFT's name, flattened row by row. */
 export type AdapterTensors = ReadonlyMap<string, Float32Array>;
 
-/** One micro-batch and what it must give with the initial adapter. */
+/** One micro-batch and its expected results with the initial adapter. */
 export interface GoldenBatch {
   readonly batch: MicroBatch;
   /** [tokens, vocabulary]. */
   readonly logits: Float32Array;
   /** The embeddings and the residual stream after each layer [tokens, hidden]; the last is after the final norm. */
   readonly hidden: readonly Float32Array[];
-  /** Sum of the cross entropy over the targets that count. */
+  /** Sum of the cross entropy over the counted targets. */
   readonly lossSum: number;
   readonly labelCount: number;
-  /** Of `lossSum`. */
+  /** Gradients of `lossSum`. */
   readonly gradients: AdapterTensors;
   /** The logits after the ten steps. */
   readonly finalLogits: Float32Array;
 }
 
-/** How far the libraries' own f32 results are from the same computation in f64. */
+/** Error of the libraries' own f32 results against the same computation in f64. */
 export interface F32Error {
   /** Largest difference of an element. */
   readonly maxAbs: number;
@@ -58,7 +58,7 @@ export interface LadderCase {
     readonly epsilon: number;
     readonly weightDecay: number;
     readonly maxGradientNorm: number;
-    /** Of each step; every step does all batches. */
+    /** One per step; each step takes all batches. */
     readonly learningRates: readonly number[];
     /** Mean loss of each step, before its update. */
     readonly losses: readonly number[];
@@ -67,7 +67,7 @@ export interface LadderCase {
   };
   readonly finalAdapter: AdapterTensors;
   /**
-   * By what was computed: `logits0`, `loss0`, `gradient0` (the tensor that is relatively worst) of batch 0, the same of
+   * By result: `logits0`, `loss0`, `gradient0` (the tensor with the largest relative error) of batch 0, the same of
    * batch 1, `losses`, `gradient_norms` and `final` of the ten steps. A tolerance is a multiple of these.
    */
   readonly f32Error: ReadonlyMap<string, F32Error>;
@@ -147,15 +147,15 @@ function readBatch(file: SafetensorsFile, index: number) {
   };
 }
 
-/** All tensors whose name begins with `prefix`, under PEFT's name, which begins with `base_model.`. */
+/** The tensors under `prefix`, by PEFT's name, which begins with `base_model.`. */
 function tensorsUnder(file: SafetensorsFile, prefix: string): AdapterTensors {
   const names = [...file.tensors.keys()].filter((name) => name.startsWith(prefix));
   return new Map(names.map((name) => [name.slice(name.indexOf("base_model.")), file.readFloat32(name)]));
 }
 
 /**
- * LoRA tensors in the engine's flat order, padding zero: what `importState` takes as an adapter.
- * Throws where the layout and the tensors do not have the same names and sizes.
+ * LoRA tensors in the engine's flat order, padding zero, as `importState` takes an adapter.
+ * Throws if the layout and the tensors differ in names or sizes.
  */
 export function flattenTensors(layout: GradientLayout, tensors: AdapterTensors): Float32Array {
   const flat = new Float32Array(layout.elementCount);
@@ -181,7 +181,7 @@ export function unflattenTensors(layout: GradientLayout, flat: Float32Array): Ad
   );
 }
 
-/** Writes a micro-batch and the logits [tokens, vocabulary] that it gave, for check_adapter.py. */
+/** Writes a micro-batch and its logits [tokens, vocabulary] for make/check_adapter.py. */
 export function writeLogits(path: string, batch: MicroBatch, logits: Float32Array): Promise<void> {
   const count = batch.tokens.length;
   const integers = (name: string, values: Uint32Array) => ({

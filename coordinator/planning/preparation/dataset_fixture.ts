@@ -7,7 +7,7 @@ import { sha256Of } from "../../storage/streamed_file.ts";
 import { prepareDataset } from "./dataset.ts";
 import { type PackedRows, rowAt, rowCountOf } from "./packed_rows.ts";
 
-export const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
+export const tokenizer = await loadTokenizer(goldenPath("data/byte_level"));
 export const MODEL = {
   hash: "a".repeat(64),
   files: [{ name: "config.json", size: 1, sha256: "b".repeat(64) }],

@@ -7,7 +7,7 @@ import { learningRateAt, type ScheduleSpec, warmupSteps } from "./schedule.ts";
 
 const kinds = z.enum(["cosine", "linear", "constant", "constant_with_warmup"]);
 const golden = await readGolden(
-  "data_schedule.json",
+  "data/schedule.json",
   z.array(z.object({
     kind: kinds,
     total: z.number(),

@@ -25,7 +25,7 @@ Deno.test("ten rows, two a micro-batch, two micro-batches a step: the last step 
 });
 
 const trainerRuns = await readGolden(
-  "data_steps.json",
+  "data/steps.json",
   z.array(z.object({
     rows: z.number(),
     per_batch: z.number(),

@@ -21,7 +21,7 @@ Deno.test("prompts and completions are those of Stanford's templates", () => {
 });
 
 Deno.test("only the output is trained, unless completion_only_loss is off", async () => {
-  const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
+  const tokenizer = await loadTokenizer(goldenPath("data/byte_level"));
   const row = { instruction: "Swap the ends.", input: "mint", output: "tinm" };
   const trained = (spec: Record<string, unknown>) => {
     const builder = createExampleBuilder(tokenizer, datasetSchema.parse(spec));

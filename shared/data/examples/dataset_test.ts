@@ -6,9 +6,9 @@ import { readDataset } from "./dataset.ts";
 import { createTokenBound } from "../tokenizer/token_bound.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 
-const real = await loadTokenizer(goldenPath("data_byte_level"));
+const real = await loadTokenizer(goldenPath("data/byte_level"));
 const bound = createTokenBound(
-  JSON.parse(await Deno.readTextFile(`${goldenPath("data_byte_level")}/tokenizer.json`)),
+  JSON.parse(await Deno.readTextFile(`${goldenPath("data/byte_level")}/tokenizer.json`)),
 );
 
 /** Reads rows with a tokenizer that counts the characters that it was given. */

@@ -6,7 +6,7 @@ import { createExampleBuilder } from "./examples.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 
 const tokenizer = {
-  ...await loadTokenizer(goldenPath("data_byte_level")),
+  ...await loadTokenizer(goldenPath("data/byte_level")),
   chatTemplate:
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}{% endfor %}" +
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",

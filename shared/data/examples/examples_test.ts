@@ -9,12 +9,12 @@ import type { PyValue } from "../../python/values/value.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 
 const golden = await readGolden(
-  "data_rows.json",
+  "data/rows.json",
   z.array(
     z.object({ row: z.record(z.string(), z.string()), ids: z.array(z.number()), mask: z.array(z.number()) }),
   ),
 );
-const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
+const tokenizer = await loadTokenizer(goldenPath("data/byte_level"));
 const EOS = tokenizer.eosTokenIds[0]!;
 const CHAT: Tokenizer = {
   ...tokenizer,

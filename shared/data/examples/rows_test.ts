@@ -9,7 +9,7 @@ import { createExampleBuilder } from "./examples.ts";
 import { parseJson } from "../../python/json/parse_json.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 
-const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
+const tokenizer = await loadTokenizer(goldenPath("data/byte_level"));
 const PLAIN = "{% for m in messages %}<{{ m.role }}>{{ m.content + '</s>' }}{% endfor %}" +
   "{% if add_generation_prompt %}<assistant>{% endif %}";
 const TOOLS = "{% for t in tools or [] %}{{ t | tojson }}{% endfor %}" + PLAIN;

@@ -7,7 +7,7 @@ import { linesOf, type PackedRow, packRows, rowLength, toMicroBatch } from "./pa
 
 const idRows = z.array(z.array(z.number()));
 const golden = await readGolden(
-  "data_packing.json",
+  "data/packing.json",
   z.array(z.object({
     lengths: z.array(z.number()),
     max_length: z.number(),

@@ -5,7 +5,7 @@ import { LoraFleetError } from "../../errors.ts";
 import { resolveSplit } from "./split.ts";
 
 const golden = await readGolden(
-  "data_split.json",
+  "data/split.json",
   z.array(z.object({
     split: z.string(),
     rows: z.number(),

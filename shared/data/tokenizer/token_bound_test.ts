@@ -25,7 +25,7 @@ function textsFor(vocabulary: readonly string[]): string[] {
   });
 }
 
-for (const name of ["data_byte_level", "data_byte_fallback"]) {
+for (const name of ["data/byte_level", "data/byte_fallback"]) {
   Deno.test(`the bound is never above the number of tokens: ${name}`, async () => {
     const json = await read(name);
     const bound = createTokenBound(json);
@@ -44,7 +44,7 @@ const space = (json: Json) => createTokenBound(json)(" ".repeat(1_000_000));
 const letters = (json: Json) => createTokenBound(json)(A_MEGABYTE);
 
 Deno.test("what a pipeline may drop or shorten is taken off", async () => {
-  const json = await read("data_byte_level");
+  const json = await read("data/byte_level");
   const plain = letters({ ...json, normalizer: null });
   assert(plain > 0);
   const compatible = letters({ ...json, normalizer: { type: "NFKC" } });
@@ -67,7 +67,7 @@ Deno.test("what a pipeline may drop or shorten is taken off", async () => {
 });
 
 Deno.test("where a part of the pipeline is not known, or a text may become unknown tokens, nothing is certain", async () => {
-  const json = await read("data_byte_level");
+  const json = await read("data/byte_level");
   const removing = { type: "Split", pattern: { String: "a" }, behavior: "Removed", invert: false };
   const { a: _, ...lacking } = json.model.vocab;
   const unbounded: Json[] = [

@@ -3,7 +3,7 @@ import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../../errors.ts";
 import { checkTokenizer } from "./tokenizer_check.ts";
 
-const GOLDEN = goldenPath("data_byte_level");
+const GOLDEN = goldenPath("data/byte_level");
 
 /** A copy of the golden tokenizer with other files; null takes one away. */
 async function withFiles(

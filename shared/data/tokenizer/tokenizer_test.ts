@@ -7,7 +7,7 @@ import { boundTo, loadTokenizer } from "./tokenizer.ts";
 
 const ids = z.array(z.number());
 const golden = await readGolden(
-  "data_tokenizer.json",
+  "data/tokenizer.json",
   z.record(
     z.string(),
     z.object({
@@ -29,7 +29,7 @@ const golden = await readGolden(
 
 for (const [folder, { cases, vocab_size, bos, eos, pad }] of Object.entries(golden)) {
   Deno.test(`${folder}: ids and texts are those of transformers`, async () => {
-    const tokenizer = await loadTokenizer(goldenPath(folder));
+    const tokenizer = await loadTokenizer(goldenPath(`data/${folder}`));
     assertEquals(
       [tokenizer.vocabSize, tokenizer.bosTokenId, tokenizer.eosTokenIds[0], tokenizer.padTokenId],
       [vocab_size, bos, eos!, pad],
@@ -44,9 +44,9 @@ for (const [folder, { cases, vocab_size, bos, eos, pad }] of Object.entries(gold
   });
 
   Deno.test(`${folder}: special tokens' strings in a text are text, and no other id changes`, async () => {
-    const tokenizer = await loadTokenizer(goldenPath(folder));
+    const tokenizer = await loadTokenizer(goldenPath(`data/${folder}`));
     const specialIds = new Set(
-      (JSON.parse(await Deno.readTextFile(join(goldenPath(folder), "tokenizer.json")))
+      (JSON.parse(await Deno.readTextFile(join(goldenPath(`data/${folder}`), "tokenizer.json")))
         .added_tokens as unknown[])
         .map((token) => z.object({ id: z.number(), special: z.boolean(), content: z.string() }).parse(token))
         .filter(({ special, content }) => special && content !== "<unk>").map(({ id }) => id),
@@ -78,7 +78,7 @@ async function changedFolder(changes: Record<string, unknown>): Promise<string> 
   const folder = await Deno.makeTempDir();
   folders.push(folder);
   for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
-    await Deno.copyFile(join(goldenPath("data_byte_level"), name), join(folder, name));
+    await Deno.copyFile(join(goldenPath("data/byte_level"), name), join(folder, name));
   }
   for (const [name, content] of Object.entries(changes)) {
     if (content === null) await Deno.remove(join(folder, name));
@@ -92,7 +92,7 @@ async function changedFolder(changes: Record<string, unknown>): Promise<string> 
 
 Deno.test("stop ids: the tokenizer's own first, then the generation config's, which overrules config.json", async () => {
   const folder = await changedFolder({ "config.json": { eos_token_id: 7 } });
-  const eos = golden["data_byte_level"]!.eos!;
+  const eos = golden["byte_level"]!.eos!;
   assertEquals((await loadTokenizer(folder)).eosTokenIds, [eos, 7]);
   await Deno.writeTextFile(
     join(folder, "generation_config.json"),
@@ -174,13 +174,13 @@ Deno.test("a damaged part of tokenizer.json is refused by its field", async () =
 });
 
 Deno.test("half of a surrogate pair is refused, as Python refuses it", async () => {
-  const { encode } = await loadTokenizer(goldenPath("data_byte_level"));
+  const { encode } = await loadTokenizer(goldenPath("data/byte_level"));
   assertThrows(() => encode("a\ud83d b"), LoraFleetError, "surrogate");
   assertThrows(() => encode("a\udc4d"), LoraFleetError, "surrogate");
 });
 
 Deno.test("ids that no token has decode to nothing", async () => {
-  const { decode, encode, vocabSize } = await loadTokenizer(goldenPath("data_byte_level"));
+  const { decode, encode, vocabSize } = await loadTokenizer(goldenPath("data/byte_level"));
   assertEquals(decode([vocabSize + 5]), "");
   assertEquals(decode([]), "");
   assertEquals(decode([...encode("ab", { addSpecialTokens: false }), vocabSize]), "ab");

@@ -11,7 +11,7 @@ import type { PyValue } from "../../../python/values/value.ts";
 import { loadTokenizer } from "../../tokenizer/tokenizer.ts";
 
 const golden = await readGolden(
-  "data_chat.json",
+  "data/chat.json",
   z.object({
     templates: z.record(z.string(), z.string()),
     cases: z.array(z.object({
@@ -24,7 +24,7 @@ const golden = await readGolden(
     })),
   }),
 );
-const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
+const tokenizer = await loadTokenizer(goldenPath("data/byte_level"));
 const templateOf = (source: string) => createChatTemplate({ ...tokenizer, chatTemplate: source });
 const encoderOf = (source: string, splitSpecialTokens = true) =>
   createChatEncoder(tokenizer, templateOf(source), { splitSpecialTokens });

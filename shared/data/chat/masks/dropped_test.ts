@@ -6,7 +6,7 @@ import { fieldsOf, pyValue } from "./chat_fixture.ts";
 import { createExampleBuilder } from "../../examples/examples.ts";
 import { loadTokenizer } from "../../tokenizer/tokenizer.ts";
 
-const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
+const tokenizer = await loadTokenizer(goldenPath("data/byte_level"));
 
 /** The warnings about what was dropped from rows. */
 function drops(chatTemplate: string, ...rows: unknown[]): string[] {

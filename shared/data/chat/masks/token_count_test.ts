@@ -15,11 +15,11 @@ const parts = fc.array(
 );
 
 Deno.test("a tokenizer that puts a space before each text cannot be asked in parts", async () => {
-  assertEquals(isSeamless(await loadTokenizer(goldenPath("data_byte_level"))), true);
-  assertEquals(isSeamless(await loadTokenizer(goldenPath("data_byte_fallback"))), false);
+  assertEquals(isSeamless(await loadTokenizer(goldenPath("data/byte_level"))), true);
+  assertEquals(isSeamless(await loadTokenizer(goldenPath("data/byte_fallback"))), false);
 });
 
-for (const folder of ["data_byte_level", "data_byte_fallback"]) {
+for (const folder of ["data/byte_level", "data/byte_fallback"]) {
   const tokenizer = await loadTokenizer(goldenPath(folder));
   const encode = (text: string) =>
     tokenizer.encode(text, { addSpecialTokens: false, splitSpecialTokens: false });

@@ -7,7 +7,7 @@ import { parseJson } from "../../../python/json/parse_json.ts";
 import type { PyValue } from "../../../python/values/value.ts";
 import { loadTokenizer } from "../../tokenizer/tokenizer.ts";
 
-const tokenizer = await loadTokenizer(goldenPath("data_byte_level"));
+const tokenizer = await loadTokenizer(goldenPath("data/byte_level"));
 const templateOf = (chatTemplate: string | null) => createChatTemplate({ ...tokenizer, chatTemplate });
 const render = (source: string, options = {}) =>
   templateOf(source).render([new Map([["role", "user"], ["content", "x"]])], options).text;

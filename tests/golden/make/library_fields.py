@@ -65,4 +65,4 @@ def write(path):
 if __name__ == "__main__":
     from pathlib import Path
 
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "coordinator/job_request/library_fields.json")
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[3] / "coordinator/job_request/library_fields.json")

@@ -1,4 +1,4 @@
-"""Makes all goldens of this folder anew. See README.md; requirements.txt has the versions."""
+"""Makes the goldens of tests/golden anew, but for data/. See its README.md; requirements.txt has the versions."""
 
 import os
 import sys
@@ -26,11 +26,12 @@ import golden_peft_config
 import golden_regex
 import golden_rope
 
-FOLDER = Path(__file__).parent
+HERE = Path(__file__).parent
+GOLDENS = HERE.parent
 
 
 def check_versions():
-    for line in (FOLDER / "requirements.txt").read_text().split():
+    for line in (HERE / "requirements.txt").read_text().split():
         name, wanted = line.split("==")
         if version(name).split("+")[0] != wanted:
             sys.exit(f"{name} is {version(name)}, requirements.txt says {wanted}")
@@ -38,9 +39,9 @@ def check_versions():
 
 if __name__ == "__main__":
     check_versions()
-    golden_nf4.write(FOLDER / "nf4.safetensors")
-    golden_rope.write(FOLDER / "rope.safetensors")
-    golden_regex.write(FOLDER / "regex.json")
-    golden_outer.write(FOLDER / "outer_sgd.json")
-    golden_peft_config.write(FOLDER / "peft_config")
-    golden_ladder.write(FOLDER / "ladder")
+    golden_nf4.write(GOLDENS / "nf4.safetensors")
+    golden_rope.write(GOLDENS / "rope.safetensors")
+    golden_regex.write(GOLDENS / "regex.json")
+    golden_outer.write(GOLDENS / "outer_sgd.json")
+    golden_peft_config.write(GOLDENS / "peft_config")
+    golden_ladder.write(GOLDENS / "ladder")

@@ -34,4 +34,4 @@ def write(path):
 if __name__ == "__main__":
     from pathlib import Path
 
-    write(Path(__file__).parent / "outer_sgd.json")
+    write(Path(__file__).parents[1] / "outer_sgd.json")

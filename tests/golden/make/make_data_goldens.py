@@ -1,4 +1,4 @@
-"""Makes tests/golden/data_*: what the libraries do with text, chats, rows and steps.
+"""Makes tests/golden/data/: what the libraries do with text, chats, rows and steps.
 
     pip install transformers==5.23.0 tokenizers==0.23.3 torch==2.15.0 accelerate==1.15.0 \
         datasets==5.2.0 pyarrow==26.0.1 trl==1.16.0
@@ -19,7 +19,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, get_scheduler
 from trl.data_utils import _pack_bfd, _pack_wrapped, common_prefix_length
 
-HERE = Path(__file__).parent
+DATA = Path(__file__).parents[1] / "data"
 LLAMA3_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -57,7 +57,7 @@ TEXTS = [
 
 def save(name, value):
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    (HERE / name).write_text(text + "\n", encoding="utf-8")
+    (DATA / name).write_text(text + "\n", encoding="utf-8")
     print(name, len(text))
 
 
@@ -325,16 +325,16 @@ def step_cases():
 
 
 def main():
-    byte_level, byte_fallback = HERE / "data_byte_level", HERE / "data_byte_fallback"
+    byte_level, byte_fallback = DATA / "byte_level", DATA / "byte_fallback"
     make_byte_level(byte_level)
     make_byte_fallback(byte_fallback)
-    save("data_tokenizer.json", {folder.name: tokenizer_cases(folder) for folder in [byte_level, byte_fallback]})
-    save("data_chat.json", chat_cases(byte_level))
-    save("data_rows.json", row_cases(byte_level))
-    save("data_packing.json", packing_cases())
-    save("data_split.json", split_cases())
-    save("data_schedule.json", schedule_cases())
-    save("data_steps.json", step_cases())
+    save("tokenizer.json", {folder.name: tokenizer_cases(folder) for folder in [byte_level, byte_fallback]})
+    save("chat.json", chat_cases(byte_level))
+    save("rows.json", row_cases(byte_level))
+    save("packing.json", packing_cases())
+    save("split.json", split_cases())
+    save("schedule.json", schedule_cases())
+    save("steps.json", step_cases())
 
 
 if __name__ == "__main__":
