@@ -26,12 +26,7 @@ fn element(index: u32) {
   sums[index] += i32(round(gradient[index] * scales[tensorOfBlock[index / 64u]]));
 }` + LINEAR_MAIN,
   params: { count: "u32" },
-  bindings: {
-    gradient: "read f32",
-    tensorOfBlock: "read u32",
-    scales: "read f32",
-    sums: "read_write i32",
-  },
+  bindings: { gradient: "read f32", tensorOfBlock: "read u32", scales: "read f32", sums: "read_write i32" },
 });
 
 /**

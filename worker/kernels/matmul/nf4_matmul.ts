@@ -27,13 +27,7 @@ const variantOf = kernelVariants((constants) =>
   defineKernel({
     label: "nf4_matmul",
     source: CODEBOOK_WGSL + source,
-    params: {
-      m: "u32",
-      n: "u32",
-      k: "u32",
-      alpha: "f32",
-      nested_offset: "f32",
-    },
+    params: { m: "u32", n: "u32", k: "u32", alpha: "f32", nested_offset: "f32" },
     bindings: {
       a: constants["VEC_A"] ? "read vec4<f32>" : "read f32",
       codes: "read u32",
@@ -75,22 +69,8 @@ export function encodeNf4Matmul(pass: Pass, call: {
     BIAS: bias !== undefined,
   };
   pass.dispatch(variantOf(constants), {
-    params: {
-      m,
-      n,
-      k,
-      alpha: 1,
-      nested_offset: nestedOffset,
-    },
-    tensors: {
-      a,
-      codes,
-      absmax,
-      nested_absmax: nestedAbsmax,
-      dynamic_map: dynamicMap,
-      bias: bias ?? a,
-      out,
-    },
+    params: { m, n, k, alpha: 1, nested_offset: nestedOffset },
+    tensors: { a, codes, absmax, nested_absmax: nestedAbsmax, dynamic_map: dynamicMap, bias: bias ?? a, out },
     groups: tileGrid(tile, shape),
   });
 }

@@ -28,13 +28,7 @@ const backwardOf = (lanes: number) =>
     source: backwardSource,
     constants: { LANES: lanes },
     params: { rows: "u32", columns: "u32" },
-    bindings: {
-      x: "read f32",
-      weight: "read f32",
-      rstd: "read f32",
-      dy: "read f32",
-      dx: "read_write f32",
-    },
+    bindings: { x: "read f32", weight: "read f32", rstd: "read f32", dy: "read f32", dx: "read_write f32" },
   });
 
 const forward = { cpu: forwardOf(CPU_LANES), gpu: forwardOf(GPU_LANES) };
