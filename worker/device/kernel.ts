@@ -3,6 +3,7 @@
  * so that the two sides cannot disagree. A `.wgsl` file starts with its functions: `params.<name>` and the bindings' names
  * are in scope.
  */
+import type { Tensors } from "./tensor.ts";
 import { expandTemplate, type TemplateConstants } from "./template.ts";
 
 /** A scalar of the params struct. */
@@ -22,6 +23,11 @@ export interface Kernel<
   /** Complete WGSL with the entry point `main`. */
   readonly wgsl: string;
 }
+
+/** A kernel's params and the tensors for its bindings, by their names. */
+export type KernelArguments<K extends Kernel> =
+  & { readonly [Name in keyof K["params"]]: number }
+  & Tensors<keyof K["bindings"]>;
 
 /**
  * Declares a kernel.

@@ -10,7 +10,7 @@ import type { BindingType, Kernel, ParamType } from "./kernel.ts";
 import { ParamsBuffer } from "./params_buffer.ts";
 import type { Pipelines } from "./pipelines.ts";
 import type { Processor } from "./processor.ts";
-import type { GpuTensor } from "./tensor.ts";
+import type { GpuTensor, Tensors } from "./tensor.ts";
 
 /** Workgroup counts along x, y and z. */
 export type Groups = readonly [x: number, y?: number, z?: number];
@@ -35,17 +35,14 @@ export class Pass {
 
   /**
    * Records one dispatch.
+   * @param args params and tensors; a caller's larger object will do
    * @throws RangeError if a tensor is larger than the device binds or a workgroup count exceeds its limit
    */
   dispatch<P extends Record<string, ParamType>, B extends Record<string, BindingType>>(
     kernel: Kernel<P, B>,
-    call: {
-      readonly params: { readonly [K in keyof P]: number };
-      readonly tensors: { readonly [K in keyof B]: GpuTensor };
-      readonly groups: Groups;
-    },
+    args: { readonly [Name in keyof P]: number } & Tensors<keyof B>,
+    [x, y = 1, z = 1]: Groups,
   ): void {
-    const [x, y = 1, z = 1] = call.groups;
     const limit = this.#device.limits.maxComputeWorkgroupsPerDimension;
     if (Math.max(x, y, z) > limit) {
       throw new RangeError(
@@ -56,8 +53,8 @@ export class Pass {
     if (this.#params.isFull) this.submit();
     const layout = this.#pipelines.layoutOf(kernel).bindings;
     const pipeline = this.#pipelines.pipelineOf(kernel);
-    const group = this.#bindGroups.groupOf(kernel, layout, call.tensors);
-    const offset = this.#params.add(kernel.params, call.params);
+    const group = this.#bindGroups.groupOf(kernel, layout, args);
+    const offset = this.#params.add(kernel.params, args);
     this.#encoder ??= this.#device.createCommandEncoder();
     this.#pass ??= this.#encoder.beginComputePass();
     this.#pass.setPipeline(pipeline);

@@ -23,10 +23,12 @@ export function chooseAttention(headDim: number, processor: Processor): Attentio
   return headDim <= 32 ? "rows on a GPU" : "tiles";
 }
 
-const madeKernels = new Map<string, ReturnType<typeof makeKernels>>();
+export type AttentionKernels = ReturnType<typeof makeKernels>;
+
+const madeKernels = new Map<string, AttentionKernels>();
 
 /** A variant's kernels for one head size, and their grids; made once for each. */
-export function attentionKernels(headDim: number, variant: AttentionVariant) {
+export function attentionKernels(headDim: number, variant: AttentionVariant): AttentionKernels {
   const key = `${variant} ${headDim}`;
   let kernels = madeKernels.get(key);
   if (kernels === undefined) madeKernels.set(key, kernels = makeKernels(headDim, familyOf(headDim, variant)));
