@@ -76,10 +76,5 @@ export function kernelVariants<K extends Kernel>(
   build: (constants: TemplateConstants) => K,
 ): (constants: TemplateConstants) => K {
   const built = new Map<string, K>();
-  return (constants) => {
-    const key = Object.values(constants).join();
-    let kernel = built.get(key);
-    if (kernel === undefined) built.set(key, kernel = build(constants));
-    return kernel;
-  };
+  return (constants) => built.getOrInsertComputed(Object.values(constants).join(), () => build(constants));
 }

@@ -1,9 +1,7 @@
 /**
  * Records dispatches into one compute pass. A dispatch in a pass of its own costs 7–9 µs to encode and one in a submit of
  * its own 90–160 µs, against about 1 µs here. WebGPU orders the dispatches of a pass: each sees the writes of all before it.
- *
- * Params go through one uniform buffer at dynamic offsets, written once per submit, so that bind groups never change
- * and are made once for each set of tensors.
+ * Params go through one uniform buffer at dynamic offsets, written once per submit, so that bind groups never change.
  */
 import { BindGroups } from "./bind_groups.ts";
 import type { BindingType, Kernel, ParamType } from "./kernel.ts";
@@ -74,7 +72,7 @@ export class Pass {
     this.#betweenPasses().clearBuffer(tensor.buffer, tensor.byteOffset, byteLength);
   }
 
-  /** Hands everything recorded to the GPU. */
+  /** Submits everything recorded. */
   submit(): void {
     if (this.#encoder === null) return;
     const encoder = this.#betweenPasses();
@@ -88,7 +86,7 @@ export class Pass {
     this.#bindGroups.clear();
   }
 
-  /** The encoder with its compute pass ended: copies and clears cannot stand inside one. */
+  /** The encoder with its compute pass ended, because copies and clears are not allowed inside one. */
   #betweenPasses(): GPUCommandEncoder {
     this.#pass?.end();
     this.#pass = null;

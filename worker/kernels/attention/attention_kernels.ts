@@ -27,12 +27,12 @@ export type AttentionKernels = ReturnType<typeof makeKernels>;
 
 const madeKernels = new Map<string, AttentionKernels>();
 
-/** A variant's kernels for one head size, and their grids; made once for each. */
+/** The kernels of a variant for one head size, and their grids; made once. */
 export function attentionKernels(headDim: number, variant: AttentionVariant): AttentionKernels {
-  const key = `${variant} ${headDim}`;
-  let kernels = madeKernels.get(key);
-  if (kernels === undefined) madeKernels.set(key, kernels = makeKernels(headDim, familyOf(headDim, variant)));
-  return kernels;
+  return madeKernels.getOrInsertComputed(
+    `${variant} ${headDim}`,
+    () => makeKernels(headDim, familyOf(headDim, variant)),
+  );
 }
 
 function familyOf(headDim: number, variant: AttentionVariant): AttentionFamily {
