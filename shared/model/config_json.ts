@@ -61,9 +61,6 @@ export type ConfigJson = z.output<typeof configSchema>;
 
 /** An error that names the field; `right` states what is accepted. */
 export function refuse(field: string, value: unknown, right: string): LoraFleetError {
-  return new LoraFleetError(
-    "invalid_model",
-    `Reading config.json failed: ${field} is ${quote(value)}; ${right}`,
-    { param: field },
-  );
+  const message = `Reading config.json failed: ${field} is ${quote(value)}; ${right}`;
+  return new LoraFleetError("invalid_model", message, { param: field });
 }

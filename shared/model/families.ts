@@ -16,7 +16,7 @@ export interface Family {
   };
   /** Accepted values of `layer_types`. */
   readonly layerTypes: readonly string[];
-  /** Throws a `LoraFleetError` `invalid_model` for a trait that the kernels do not compute. */
+  /** @throws LoraFleetError `invalid_model` for a trait that the kernels do not compute */
   traits(config: ConfigJson): FamilyTraits;
 }
 
@@ -24,7 +24,7 @@ const DEFAULTS = { kvHeadCount: null, headDim: null, eosTokenIds: [] };
 const FULL_ATTENTION = ["full_attention"];
 const WINDOWED_ATTENTION = ["full_attention", "sliding_attention"];
 
-/** By config.json's `model_type`, by which transformers decides. */
+/** By config.json's `model_type`, as transformers chooses. */
 export const FAMILIES: Readonly<Record<string, Family>> = {
   llama: {
     architecture: "LlamaForCausalLM",

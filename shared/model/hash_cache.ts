@@ -18,8 +18,8 @@ const entriesSchema = z.record(
 type Entries = z.output<typeof entriesSchema>;
 
 /**
- * Keeps the hashes in a JSON file, so that a restart does not read tens of gigabytes again; a cache that cannot be read or written
- * costs no more than that. Several processes may share it: what one of them overwrites is read again.
+ * Keeps the hashes in a JSON file, so that a restart does not read tens of gigabytes again. If the file cannot be read or written,
+ * or a second process overwrites an entry, the files are hashed again.
  */
 export function createHashCache(cachePath: string): HashCache {
   let loaded: Promise<Entries> | null = null;
@@ -37,7 +37,7 @@ export function createHashCache(cachePath: string): HashCache {
     }
   }
 
-  async function hash(path: string, signal?: AbortSignal): Promise<{ size: number; sha256: string }> {
+  async function hash(path: string, signal?: AbortSignal) {
     const entries = await (loaded ??= load(cachePath));
     const stat = await Deno.stat(path).catch((thrown) => Promise.reject(unreadable(path, thrown)));
     const { size, modifiedMs } = versionOf(stat);

@@ -1,4 +1,4 @@
-/** How both sides reach the Hugging Face hub: the environment variables of huggingface_hub, read in one way. */
+/** huggingface_hub's environment variables, read the same way by coordinator and worker. */
 import { LoraFleetError, quote } from "../errors.ts";
 
 export interface HubSettings {
@@ -6,11 +6,11 @@ export interface HubSettings {
   readonly endpoint: string;
   /** `HF_TOKEN`. */
   readonly token: string | null;
-  /** `HF_HUB_OFFLINE`: use what the cache holds and ask nobody. */
+  /** `HF_HUB_OFFLINE`: use only what the cache holds. */
   readonly offline: boolean;
 }
 
-/** @throws LoraFleetError `usage` with param `HF_ENDPOINT` where that is no http(s) URL */
+/** @throws LoraFleetError `usage` with param `HF_ENDPOINT` if that is no http(s) URL */
 export function readHubSettings(env: (name: string) => string | null): HubSettings {
   const endpoint = env("HF_ENDPOINT") ?? "https://huggingface.co";
   const url = URL.parse(endpoint);

@@ -1,6 +1,6 @@
 /**
- * The table of a base model's tensors. Everything that must know them reads it here: the coordinator's layout check, the
- * weights loader, the memory plan, the adapter's layout and the names that `target_modules` matches.
+ * The table of a base model's tensors, read by the coordinator's layout check, the weights loader, the memory plan, the adapter's
+ * layout and the matching of `target_modules`.
  */
 import type { TransformerSpec } from "./transformer_spec.ts";
 
@@ -69,11 +69,8 @@ function layerNorms(spec: TransformerSpec, layer: number): ModelTensor[] {
     ["mlpNorm", "post_attention_layernorm", spec.hiddenSize],
   ];
   if (spec.queryKeyNorm) {
-    parts.push(["queryNorm", "self_attn.q_norm", spec.headDim], [
-      "keyNorm",
-      "self_attn.k_norm",
-      spec.headDim,
-    ]);
+    parts.push(["queryNorm", "self_attn.q_norm", spec.headDim]);
+    parts.push(["keyNorm", "self_attn.k_norm", spec.headDim]);
   }
   return parts.map(([role, module, size]) => (
     { name: `model.layers.${layer}.${module}.weight`, shape: [size], role, kind: "norm", layer }
@@ -84,10 +81,8 @@ function layerLinears(spec: TransformerSpec, layer: number): ModelTensor[] {
   const { hiddenSize: hidden, intermediateSize: inner, attentionBias } = spec;
   const query = spec.headCount * spec.headDim;
   const keyValue = spec.kvHeadCount * spec.headDim;
-  const parts: Record<
-    LinearRole,
-    [module: string, outFeatures: number, inFeatures: number, hasBias: boolean]
-  > = {
+  type Part = [module: string, outFeatures: number, inFeatures: number, hasBias: boolean];
+  const parts: Record<LinearRole, Part> = {
     query: ["self_attn.q_proj", query, hidden, attentionBias],
     key: ["self_attn.k_proj", keyValue, hidden, attentionBias],
     value: ["self_attn.v_proj", keyValue, hidden, attentionBias],
@@ -99,27 +94,22 @@ function layerLinears(spec: TransformerSpec, layer: number): ModelTensor[] {
   return LINEAR_ROLES.flatMap((role): ModelTensor[] => {
     const [module, outFeatures, inFeatures, hasBias] = parts[role];
     const name = `model.layers.${layer}.${module}`;
-    const weight = {
-      name: `${name}.weight`,
-      shape: [outFeatures, inFeatures],
-      role,
-      kind: "linear",
-      layer,
-    } as const;
+    const place = { role, layer };
+    const shape = [outFeatures, inFeatures];
+    const weight: ModelTensor = { name: `${name}.weight`, shape, kind: "linear", ...place };
     return hasBias
-      ? [weight, { ...weight, name: `${name}.bias`, shape: [outFeatures], kind: "bias" }]
+      ? [weight, { name: `${name}.bias`, shape: [outFeatures], kind: "bias", ...place }]
       : [weight];
   });
 }
 
-/** The linear layers of the table. */
 export function linearModules(spec: TransformerSpec): LinearModule[] {
   return modelTensors(spec).filter(({ kind }) => kind === "linear").map(({ name, shape }) => (
     { name: moduleOf(name), outFeatures: shape[0]!, inFeatures: shape[1]! }
   ));
 }
 
-/** The linear layers of the table, and the other modules that transformers builds around them. */
+/** The linear layers, and the other modules that transformers builds around them. */
 export function modelModules(spec: TransformerSpec): ModelModules {
   const plain = modelTensors(spec).filter(({ kind }) => kind === "table" || kind === "norm");
   const containers = Array.from({ length: spec.layerCount }, (_, layer) => `model.layers.${layer}`).flatMap(

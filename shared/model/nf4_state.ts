@@ -1,4 +1,4 @@
-/** What bitsandbytes writes beside a weight that it has stored in NF4: a small JSON text as bytes. */
+/** The quantisation state that bitsandbytes stores beside an NF4 weight: a small JSON text as bytes. */
 import { z } from "zod";
 import { messageOf } from "../errors.ts";
 
@@ -16,7 +16,7 @@ const stateSchema = z.looseObject({
 });
 type Nf4State = z.output<typeof stateSchema>;
 
-/** The state, or why it is none that workers can use. */
+/** The state, or why workers cannot use it. */
 export function parseNf4State(bytes: Uint8Array): Nf4State | { readonly problem: string } {
   try {
     const parsed = stateSchema.safeParse(JSON.parse(new TextDecoder().decode(bytes)));

@@ -8,7 +8,7 @@ interface RopeSection {
   readonly parameters: Rope;
 }
 
-/** As transformers 5 reads a file that has both: the older spelling wins, and an empty one is none. */
+/** Like transformers 5, prefers the older spelling if both are given; an empty section counts as absent. */
 export function ropeOf({ rope_scaling: older, rope_parameters: newer }: ConfigJson): RopeSection | null {
   const isGiven = (rope: Rope | undefined) =>
     rope !== undefined && Object.values(rope).some((value) => value !== undefined);
@@ -39,11 +39,8 @@ export function parseRopeScaling(
       const lowFrequencyFactor = need("low_freq_factor");
       const highFrequencyFactor = need("high_freq_factor");
       if (highFrequencyFactor <= lowFrequencyFactor) {
-        throw refuse(
-          `${section}.high_freq_factor`,
-          highFrequencyFactor,
-          `it must exceed low_freq_factor, which is ${lowFrequencyFactor}`,
-        );
+        const right = `it must exceed low_freq_factor, which is ${lowFrequencyFactor}`;
+        throw refuse(`${section}.high_freq_factor`, highFrequencyFactor, right);
       }
       const factor = need("factor");
       return { kind, factor, lowFrequencyFactor, highFrequencyFactor, originalMaxPositions };

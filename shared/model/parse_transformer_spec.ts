@@ -41,7 +41,7 @@ export function parseTransformerSpec(configJson: unknown): TransformerSpec {
     // The default of every family's configuration class.
     tieWordEmbeddings: config.tie_word_embeddings ?? false,
     torchDtype: parseDtype(dtype, config.dtype === undefined ? "torch_dtype" : "dtype"),
-    // Some write −1, which is no token's id, for "none".
+    // Some files have −1, which is no token's id, for "none".
     eosTokenIds: config.eos_token_id === undefined
       ? defaults.eosTokenIds
       : [config.eos_token_id ?? []].flat().filter((id) => id >= 0),
@@ -106,13 +106,12 @@ function checkSupported(config: ConfigJson, { layerTypes }: Family): void {
   if (config.mlp_bias) throw refuse("mlp_bias", true, "only false is supported");
   const odd = config.layer_types?.find((type) => !layerTypes.includes(type));
   if (odd !== undefined) throw refuse("layer_types", odd, `only "full_attention" is supported`);
-  for (
-    const [field, value] of [
-      ["partial_rotary_factor", config.partial_rotary_factor],
-      ["rope_parameters.partial_rotary_factor", config.rope_parameters?.partial_rotary_factor],
-      ["rope_scaling.partial_rotary_factor", config.rope_scaling?.partial_rotary_factor],
-    ] as const
-  ) {
+  const rotary: [field: string, value: number | undefined][] = [
+    ["partial_rotary_factor", config.partial_rotary_factor],
+    ["rope_parameters.partial_rotary_factor", config.rope_parameters?.partial_rotary_factor],
+    ["rope_scaling.partial_rotary_factor", config.rope_scaling?.partial_rotary_factor],
+  ];
+  for (const [field, value] of rotary) {
     if (value !== undefined && value !== 1) throw refuse(field, value, "only 1 is supported");
   }
   const quantization = config.quantization_config;
@@ -136,11 +135,8 @@ function parseHeads(
   }
   const givenDim = config.head_dim ?? defaults.headDim;
   if (givenDim === null && config.hidden_size % headCount !== 0) {
-    throw refuse(
-      "num_attention_heads",
-      headCount,
-      `it must divide hidden_size, which is ${config.hidden_size}, unless head_dim is given`,
-    );
+    const right = `it must divide hidden_size, which is ${config.hidden_size}, unless head_dim is given`;
+    throw refuse("num_attention_heads", headCount, right);
   }
   const headDim = givenDim ?? config.hidden_size / headCount;
   if (headDim % 2 !== 0) {

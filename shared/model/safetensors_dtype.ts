@@ -37,7 +37,7 @@ export function isDtype(value: unknown): value is Dtype {
   return typeof value === "string" && Object.hasOwn(BITS, value);
 }
 
-/** Bytes of `count` elements; a fraction where they do not fill whole bytes, which the format does not allow. */
+/** Bytes of `count` elements; a fraction if they do not fill whole bytes, which the format does not allow. */
 export function bytesOf(dtype: Dtype, count: number): number {
   return count * BITS[dtype] / 8;
 }
@@ -48,8 +48,8 @@ export function orderOf(dtype: Dtype): number {
 }
 
 /**
- * Floating-point elements as f32, exactly where f32 holds them (f16, bf16, f32), else rounded (f64). Null for a type that
- * is not floating-point, or that no supported base model is stored in.
+ * Floating-point elements as f32: exact from f16, bf16 and f32, rounded from f64. Null for a type that is not floating-point,
+ * or that no supported base model is stored in.
  * @param bytes little-endian elements; may become part of the result
  */
 export function toFloat32(dtype: Dtype, bytes: Uint8Array<ArrayBuffer>): Float32Array | null {

@@ -3,7 +3,7 @@ import { LoraFleetError, messageOf, quote } from "../errors.ts";
 import { type Dtype, toFloat32 } from "./safetensors_dtype.ts";
 import { invalidFile, MAX_HEADER_BYTES, parseHeader, type SafetensorsHeader } from "./safetensors_header.ts";
 
-/** Where a tensor lies. */
+/** A tensor's place on disk. */
 export interface StoredTensor {
   readonly path: string;
   readonly dtype: Dtype;
@@ -16,12 +16,10 @@ export interface StoredTensor {
 /** Tensors are compared in pieces of this many elements, so that two gigabytes cost little memory. */
 const PIECE_ELEMENTS = 2 ** 20;
 
-/** A file's own name, since a user has no business with the paths of the machine that reads it. */
+/** The file's name without its folders: errors must not show users the machine's paths. */
 const nameOf = (path: string) => path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
 
-/**
- * Reads and checks a file's header. Rejects with a `LoraFleetError` with code `invalid_model` that calls the file `name`.
- */
+/** Reads and checks a file's header. Rejects with `invalid_model`; the error calls the file `name`. */
 export async function readSafetensorsHeader(
   path: string,
   name = path,
@@ -52,8 +50,8 @@ export function checkHeaderSize(headerSize: bigint, fileSize: number, name: stri
 }
 
 /**
- * Whether two tensors have the same shape and the same values, as f32 where their types differ. Reads both in pieces and stops
- * at the first difference. Rejects with `invalid_model` where a file ends early or a tensor is not floating-point.
+ * Whether two tensors have the same shape and the same values, compared as f32 if their types differ. Rejects with
+ * `invalid_model` if a file ends early or a tensor is not floating-point.
  */
 export async function haveSameValues(a: StoredTensor, b: StoredTensor): Promise<boolean> {
   if (a.shape.length !== b.shape.length || a.shape.some((size, i) => size !== b.shape[i])) return false;
@@ -74,7 +72,7 @@ export async function haveSameValues(a: StoredTensor, b: StoredTensor): Promise<
   }
 }
 
-/** A tensor's bytes; for small ones. Rejects as `haveSameValues`. */
+/** A small tensor's bytes. Rejects as `haveSameValues`. */
 export async function readStored({ path, from, to }: StoredTensor): Promise<Uint8Array<ArrayBuffer>> {
   const file = await open(path, nameOf(path));
   try {
@@ -116,7 +114,7 @@ function floatsOf({ path, dtype }: StoredTensor, bytes: Uint8Array<ArrayBuffer>)
   return values;
 }
 
-/** Word by word, since a callback for each of a billion bytes would take seconds. */
+/** Compares word by word: a callback per byte would take seconds for a gigabyte. */
 function sameBytes(a: Uint8Array<ArrayBuffer>, b: Uint8Array<ArrayBuffer>): boolean {
   if (a.length !== b.length) return false;
   const count = Math.floor(a.length / 4);
@@ -138,7 +136,7 @@ async function open(path: string, name: string): Promise<Deno.FsFile> {
     return await Deno.open(path);
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) throw invalidFile(name, "there is no such file", { cause });
-    throw new LoraFleetError("storage", `Reading ${quote(name)} failed: ${messageOf(cause)}.`, { cause });
+    throw new LoraFleetError("storage", `Reading ${quote(name)} failed: ${messageOf(cause)}`, { cause });
   }
 }
 

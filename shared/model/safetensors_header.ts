@@ -1,6 +1,6 @@
 /**
  * The header of a safetensors file, parsed and checked in full, so that a damaged or lying file is refused before a byte of
- * it is used. The format: u64 header length, JSON header, then the tensors' bytes without gaps.
+ * its data is used. The format: u64 header length, JSON header, then the tensors' bytes without gaps.
  */
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../errors.ts";
@@ -32,12 +32,14 @@ const tensorSchema = z.object({
 });
 const metadataSchema = z.record(z.string(), z.string());
 
-/** A refusal that names the file, and the tensor where one is at fault. */
-export function invalidFile(path: string, reason: string, options: { cause?: unknown } = {}): LoraFleetError {
-  return new LoraFleetError("invalid_model", `Reading ${quote(path)} failed: ${reason}.`, {
-    param: path,
-    ...options,
-  });
+/** The error for a file whose content is refused; `param` is the path unless given. */
+export function invalidFile(
+  path: string,
+  reason: string,
+  options: { param?: string; cause?: unknown } = {},
+): LoraFleetError {
+  const message = `Reading ${quote(path)} failed: ${reason}`;
+  return new LoraFleetError("invalid_model", message, { param: path, ...options });
 }
 
 /**
@@ -108,10 +110,8 @@ function parseTensor(path: string, name: string, value: unknown): TensorInfo {
   if (!isDtype(dtype)) throw invalidFile(path, `tensor ${quote(name)} has the unknown type ${quote(dtype)}`);
   const needed = bytesOf(dtype, shape.reduce((product, size) => product * size, 1));
   if (end - start !== needed) {
-    throw invalidFile(
-      path,
-      `tensor ${quote(name)} has ${end - start} bytes, but ${dtype} [${shape.join(", ")}] needs ${needed}`,
-    );
+    const has = `tensor ${quote(name)} has ${end - start} bytes`;
+    throw invalidFile(path, `${has}, but ${dtype} [${shape.join(", ")}] needs ${needed}`);
   }
   return { name, dtype, shape, start, end };
 }
@@ -122,12 +122,10 @@ function checkRanges(path: string, tensors: TensorInfo[], dataSize: number): voi
   let position = 0;
   for (const { name, start, end } of tensors) {
     if (end > dataSize) {
+      const where = `tensor ${quote(name)} ends at byte ${end} of the data`;
       throw invalidFile(
         path,
-        `tensor ${
-          quote(name)
-        } ends at byte ${end} of the data, but the file has only ${dataSize}: it is truncated ` +
-          `or its header lies`,
+        `${where}, but the file has only ${dataSize}: it is truncated or its header lies`,
       );
     }
     if (start !== position) {

@@ -3,27 +3,20 @@ import { EMBEDDINGS_NAME, HEAD_NAME } from "./model_tensors.ts";
 import { haveSameValues, type StoredTensor } from "./safetensors_file.ts";
 import type { TransformerSpec } from "./transformer_spec.ts";
 
-interface ResolvedHead {
-  readonly spec: TransformerSpec;
-  /** For the user: the checkpoint contradicts its config.json. */
-  readonly warning: string | null;
-}
-
 /**
  * Merging an adapter that trained the output layer leaves a checkpoint whose head differs from its embeddings under a config.json
- * that still calls them tied. As transformers 5 does (`tie_weights` in modeling_utils.py): what differs is not tied.
- * @param find where a tensor is stored
- * @throws LoraFleetError `invalid_model` where a file is damaged
+ * that still calls them tied. As in transformers 5 (`tie_weights` in modeling_utils.py), tensors that differ are not tied.
+ * @param find a stored tensor by name
+ * @returns `warning` reports to the user that the checkpoint contradicts its config.json
+ * @throws LoraFleetError `invalid_model` if a file is damaged
  */
 export async function resolveHead(
   spec: TransformerSpec,
   find: (name: string) => StoredTensor | undefined,
-): Promise<ResolvedHead> {
+): Promise<{ readonly spec: TransformerSpec; readonly warning: string | null }> {
   const [embeddings, head] = [find(EMBEDDINGS_NAME), find(HEAD_NAME)];
-  if (!spec.tieWordEmbeddings || embeddings === undefined || head === undefined) {
-    return { spec, warning: null };
-  }
-  if (await haveSameValues(embeddings, head)) return { spec, warning: null };
+  const isUndisputed = !spec.tieWordEmbeddings || embeddings === undefined || head === undefined;
+  if (isUndisputed || await haveSameValues(embeddings, head)) return { spec, warning: null };
   return {
     spec: { ...spec, tieWordEmbeddings: false },
     warning: `config.json says tie_word_embeddings: true, but the checkpoint's lm_head.weight differs from ` +

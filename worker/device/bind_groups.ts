@@ -24,22 +24,17 @@ export class BindGroups {
       const { buffer, byteOffset, byteLength } = tensors[name]!;
       key += `|${this.#idOf(buffer)}+${byteOffset}:${byteLength}`;
     }
-    let group = this.#groups.get(key);
-    if (group === undefined) {
+    return this.#groups.getOrInsertComputed(key, () => {
       const entries = names.map((name, binding) => {
         const { buffer, byteOffset: offset, byteLength: size } = tensors[name]!;
         return { binding, resource: { buffer, offset, size } };
       });
-      group = this.#device.createBindGroup({ label: kernel.label, layout, entries });
-      this.#groups.set(key, group);
-    }
-    return group;
+      return this.#device.createBindGroup({ label: kernel.label, layout, entries });
+    });
   }
 
   #idOf(buffer: GPUBuffer): number {
-    let id = this.#bufferIds.get(buffer);
-    if (id === undefined) this.#bufferIds.set(buffer, id = this.#nextBufferId++);
-    return id;
+    return this.#bufferIds.getOrInsertComputed(buffer, () => this.#nextBufferId++);
   }
 
   clear(): void {

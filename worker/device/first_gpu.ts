@@ -5,13 +5,13 @@ import { Gpu } from "./gpu.ts";
 import type { GpuOptions } from "./open_device.ts";
 import { provideRuntimeFolder } from "./runtime_folder.ts";
 
-interface FirstGpuOptions extends GpuOptions {
-  /** Compute on the CPU although the machine has a GPU without a driver. */
-  readonly ignoreGpu: boolean;
-}
-
-/** @throws LoraFleetError `no_gpu`; for a GPU without its driver, the message explains how to install that */
-export async function openFirstGpu({ allowCpu, ignoreGpu }: FirstGpuOptions): Promise<Gpu> {
+/**
+ * @param options.ignoreGpu compute on the CPU although the machine has a GPU without a driver
+ * @throws LoraFleetError `no_gpu`; for a GPU without its driver, the message explains how to install it
+ */
+export async function openFirstGpu(
+  { allowCpu, ignoreGpu }: GpuOptions & { readonly ignoreGpu: boolean },
+): Promise<Gpu> {
   const refuse = (adapter: string | null) =>
     refuseIdleGpu(adapter, ignoreGpu ? [] : findGpuHardware(), (name) => Deno.env.get(name));
   provideRuntimeFolder();

@@ -15,7 +15,7 @@ Deno.test("a kernel that does not compile is an error that names it", async () =
     bindings: { y: "read_write f32" },
   });
   const y = gpu.allocate("y", 4);
-  gpu.pass.dispatch(broken, { params: { n: 1 }, tensors: { y }, groups: [1] });
+  gpu.pass.dispatch(broken, { n: 1, y }, [1]);
   await assertRejects(() => gpu.read(y), LoraFleetError, "broken");
 });
 
@@ -30,7 +30,7 @@ Deno.test("binding a tensor to read and to write in one dispatch is an error, no
   const x = gpu.allocate("x", 4);
   await assertRejects(
     () => {
-      gpu.pass.dispatch(copy, { params: { n: 1 }, tensors: { x, y: x }, groups: [1] });
+      gpu.pass.dispatch(copy, { n: 1, x, y: x }, [1]);
       return gpu.read(x);
     },
     LoraFleetError,
@@ -48,7 +48,7 @@ Deno.test("more dispatches than one submit's params hold run in order", async ()
   const y = gpu.upload("y", new Uint32Array([0]));
   let expected = 0;
   for (let n = 0; n < 5000; n++) {
-    gpu.pass.dispatch(increment, { params: { n }, tensors: { y }, groups: [1] });
+    gpu.pass.dispatch(increment, { n, y }, [1]);
     expected = (Math.imul(expected, 3) + n) >>> 0;
   }
   assertEquals(new Uint32Array(await gpu.read(y))[0], expected);

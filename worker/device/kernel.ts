@@ -3,6 +3,7 @@
  * so that the two sides cannot disagree. A `.wgsl` file starts with its functions: `params.<name>` and the bindings' names
  * are in scope.
  */
+import type { Tensors } from "./tensor.ts";
 import { expandTemplate, type TemplateConstants } from "./template.ts";
 
 /** A scalar of the params struct. */
@@ -22,6 +23,11 @@ export interface Kernel<
   /** Complete WGSL with the entry point `main`. */
   readonly wgsl: string;
 }
+
+/** A kernel's params and the tensors for its bindings, by their names. */
+export type KernelArguments<K extends Kernel> =
+  & { readonly [Name in keyof K["params"]]: number }
+  & Tensors<keyof K["bindings"]>;
 
 /**
  * Declares a kernel.
@@ -70,10 +76,5 @@ export function kernelVariants<K extends Kernel>(
   build: (constants: TemplateConstants) => K,
 ): (constants: TemplateConstants) => K {
   const built = new Map<string, K>();
-  return (constants) => {
-    const key = Object.values(constants).join();
-    let kernel = built.get(key);
-    if (kernel === undefined) built.set(key, kernel = build(constants));
-    return kernel;
-  };
+  return (constants) => built.getOrInsertComputed(Object.values(constants).join(), () => build(constants));
 }

@@ -1,16 +1,14 @@
 /**
  * Records dispatches into one compute pass. A dispatch in a pass of its own costs 7–9 µs to encode and one in a submit of
  * its own 90–160 µs, against about 1 µs here. WebGPU orders the dispatches of a pass: each sees the writes of all before it.
- *
- * Params go through one uniform buffer at dynamic offsets, written once per submit, so that bind groups never change
- * and are made once for each set of tensors.
+ * Params go through one uniform buffer at dynamic offsets, written once per submit, so that bind groups never change.
  */
 import { BindGroups } from "./bind_groups.ts";
 import type { BindingType, Kernel, ParamType } from "./kernel.ts";
 import { ParamsBuffer } from "./params_buffer.ts";
 import type { Pipelines } from "./pipelines.ts";
 import type { Processor } from "./processor.ts";
-import type { GpuTensor } from "./tensor.ts";
+import type { GpuTensor, Tensors } from "./tensor.ts";
 
 /** Workgroup counts along x, y and z. */
 export type Groups = readonly [x: number, y?: number, z?: number];
@@ -35,17 +33,14 @@ export class Pass {
 
   /**
    * Records one dispatch.
+   * @param args params and tensors; a caller's larger object will do
    * @throws RangeError if a tensor is larger than the device binds or a workgroup count exceeds its limit
    */
   dispatch<P extends Record<string, ParamType>, B extends Record<string, BindingType>>(
     kernel: Kernel<P, B>,
-    call: {
-      readonly params: { readonly [K in keyof P]: number };
-      readonly tensors: { readonly [K in keyof B]: GpuTensor };
-      readonly groups: Groups;
-    },
+    args: { readonly [Name in keyof P]: number } & Tensors<keyof B>,
+    [x, y = 1, z = 1]: Groups,
   ): void {
-    const [x, y = 1, z = 1] = call.groups;
     const limit = this.#device.limits.maxComputeWorkgroupsPerDimension;
     if (Math.max(x, y, z) > limit) {
       throw new RangeError(
@@ -56,8 +51,8 @@ export class Pass {
     if (this.#params.isFull) this.submit();
     const layout = this.#pipelines.layoutOf(kernel).bindings;
     const pipeline = this.#pipelines.pipelineOf(kernel);
-    const group = this.#bindGroups.groupOf(kernel, layout, call.tensors);
-    const offset = this.#params.add(kernel.params, call.params);
+    const group = this.#bindGroups.groupOf(kernel, layout, args);
+    const offset = this.#params.add(kernel.params, args);
     this.#encoder ??= this.#device.createCommandEncoder();
     this.#pass ??= this.#encoder.beginComputePass();
     this.#pass.setPipeline(pipeline);
@@ -77,7 +72,7 @@ export class Pass {
     this.#betweenPasses().clearBuffer(tensor.buffer, tensor.byteOffset, byteLength);
   }
 
-  /** Hands everything recorded to the GPU. */
+  /** Submits everything recorded. */
   submit(): void {
     if (this.#encoder === null) return;
     const encoder = this.#betweenPasses();
@@ -91,7 +86,7 @@ export class Pass {
     this.#bindGroups.clear();
   }
 
-  /** The encoder with its compute pass ended: copies and clears cannot stand inside one. */
+  /** The encoder with its compute pass ended, because copies and clears are not allowed inside one. */
   #betweenPasses(): GPUCommandEncoder {
     this.#pass?.end();
     this.#pass = null;

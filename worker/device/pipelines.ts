@@ -28,9 +28,7 @@ export class Pipelines {
   /** The layout of a kernel; kernels whose bindings have the same accesses share one. */
   layoutOf(kernel: Kernel): KernelLayout {
     const accesses = Object.values(kernel.bindings).map((binding) => binding.split(" ")[0]);
-    const key = accesses.join();
-    let layout = this.#layouts.get(key);
-    if (layout === undefined) {
+    return this.#layouts.getOrInsertComputed(accesses.join(), () => {
       const bindings = this.#device.createBindGroupLayout({
         entries: accesses.map((access, binding) => ({
           binding,
@@ -39,30 +37,21 @@ export class Pipelines {
         })),
       });
       const bindGroupLayouts = [this.paramsLayout, bindings];
-      layout = { pipeline: this.#device.createPipelineLayout({ bindGroupLayouts }), bindings };
-      this.#layouts.set(key, layout);
-    }
-    return layout;
+      return { pipeline: this.#device.createPipelineLayout({ bindGroupLayouts }), bindings };
+    });
   }
 
   /** The compiled kernel; compiled once per label. */
   pipelineOf(kernel: Kernel): GPUComputePipeline {
     const { label } = kernel;
-    let pipeline = this.#pipelines.get(label);
-    if (pipeline === undefined) {
+    return this.#pipelines.getOrInsertComputed(label, () => {
       const module = this.#device.createShaderModule({ label, code: kernel.wgsl });
       const layout = this.layoutOf(kernel).pipeline;
-      pipeline = this.#device.createComputePipeline({
-        label,
-        layout,
-        compute: { module, entryPoint: "main" },
-      });
-      this.#pipelines.set(label, pipeline);
-    }
-    return pipeline;
+      return this.#device.createComputePipeline({ label, layout, compute: { module, entryPoint: "main" } });
+    });
   }
 
-  /** Drops all compiled kernels, so that one that failed to compile is not taken for one that works. */
+  /** Drops all compiled kernels, so that one that failed to compile is never reused. */
   forget(): void {
     this.#pipelines.clear();
   }

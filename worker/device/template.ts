@@ -16,7 +16,7 @@ export type TemplateConstants = Readonly<Record<string, number | boolean>>;
 export function expandTemplate(source: string, constants: TemplateConstants): string {
   const lines = source.split("\n");
   const out: string[] = [];
-  const end = expandBlock(lines, 0, { ...constants }, out, true);
+  const end = expandBlock(lines, 0, constants, out, true);
   if (end !== lines.length) throw new RangeError(`template line ${end + 1}: "end" without "for" or "if"`);
   return out.join("\n");
 }
@@ -25,7 +25,7 @@ export function expandTemplate(source: string, constants: TemplateConstants): st
 function expandBlock(
   lines: readonly string[],
   start: number,
-  scope: Record<string, number | boolean>,
+  scope: TemplateConstants,
   out: string[],
   keep: boolean,
 ): number {
@@ -51,7 +51,7 @@ function expandDirective(
   directive: string,
   lines: readonly string[],
   index: number,
-  scope: Record<string, number | boolean>,
+  scope: TemplateConstants,
   out: string[],
   keep: boolean,
 ): number {
@@ -74,18 +74,15 @@ function expandDirective(
   );
 }
 
-function valueOf(name: string, scope: Record<string, number | boolean>, index: number): number {
+function valueOf(name: string, scope: TemplateConstants, index: number): number {
   const value = /^\d+$/.test(name) ? Number(name) : scope[name];
   if (value === undefined) throw new RangeError(`template line ${index + 1}: "${name}" is not a constant`);
   return Number(value);
 }
 
-function substitute(line: string, scope: Record<string, number | boolean>): string {
+function substitute(line: string, scope: TemplateConstants): string {
   return line.replace(
-    /\$\{(\w+)\}|\$(\w+)/g,
-    (text, braced: string | undefined, plain: string | undefined) => {
-      const value = scope[(braced ?? plain)!];
-      return value === undefined ? text : String(value);
-    },
+    /\$(?:\{(\w+)\}|(\w+))/g,
+    (text, braced?: string, plain?: string) => String(scope[(braced ?? plain)!] ?? text),
   );
 }

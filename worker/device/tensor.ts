@@ -10,6 +10,8 @@ export interface GpuTensor {
   readonly byteLength: number;
 }
 
+export type Tensors<Name extends PropertyKey> = { readonly [N in Name]: GpuTensor };
+
 /** Bytes that a tensor of `byteLength` takes: whole words, and at least one, because an empty buffer cannot be bound. */
 export function allocationSize(byteLength: number): number {
   return Math.max(4, Math.ceil(byteLength / 4) * 4);

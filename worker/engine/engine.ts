@@ -23,14 +23,11 @@ export interface EngineSpec {
   readonly seed: number;
   /** Whether NF4's absmax is itself quantised to 8 bits. */
   readonly doubleQuantization: boolean;
-  /**
-   * Keep only the inputs of each layer and recompute the rest in the backward pass. If that saves little, the engine keeps
-   * everything; the gradient's bits are the same.
-   */
+  /** Recompute activations in the backward pass, unless that saves little; the gradient's bits are the same. */
   readonly gradientCheckpointing: boolean;
-  /** The maximum of tokens in a micro-batch; sizes the buffers. */
+  /** Sizes the buffers. */
   readonly maxTokensPerMicroBatch: number;
-  /** The highest position of a token, plus 1; sizes the RoPE table. */
+  /** The highest position of a token + 1; sizes the RoPE table. */
   readonly maxPositions: number;
   /** Accept a software GPU (lavapipe, SwiftShader). */
   readonly allowCpu: boolean;
@@ -64,15 +61,12 @@ export interface UpdateResult {
   readonly digest: string;
 }
 
-/** What any optimizer step asks of the engine, whatever kind of work its gradients come from. */
+/** The part of the engine that every optimizer step uses, whatever work its gradients come from. */
 export interface StepEngine {
   load(spec: EngineSpec): Promise<LoadedEngine>;
-  /** SHA-256 (hex) over the bits of the current gradient, which stays as it is: equal for equal GPUs and drivers. */
+  /** SHA-256 (hex) over the bits of the current gradient: equal on equal GPUs and drivers. The gradient stays as it is. */
   gradientDigest(): Promise<string>;
-  /**
-   * The checksum of the integers that `accumulate` would add with these exponents, by the weights of a seed
-   * (shared/protocol/linear_check.ts): two words. The gradient stays.
-   */
+  /** The two-word checksum (shared/protocol/linear_check.ts) of what `accumulate` would add. The gradient stays as it is. */
   gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array>;
   /** Adds round(gradient · 2^−exponent), tensor by tensor, to the integer sums. Exact in any order. */
   accumulate(exponents: Int8Array): Promise<void>;
@@ -98,7 +92,7 @@ export interface StepEngine {
 export interface Engine extends StepEngine {
   /**
    * Forward and backward of the summed token losses; the gradient stays on the GPU until the next call.
-   * @param microBatchNumber the job-wide number of the micro-batch: keys the dropout masks, whoever does the work.
+   * @param microBatchNumber the job-wide number of the micro-batch: keys the dropout masks on any worker
    */
   computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult>;
 }

@@ -44,7 +44,7 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
     transfer: ArrayBuffer[] = [],
   ): ReturnType<Engine[K]> {
     const id = nextId++;
-    const answer = new Promise<never>((resolve, reject) => {
+    return new Promise<never>((resolve, reject) => {
       if (ended !== null) return reject(ended);
       try {
         thread.postMessage({ id, method, args } as EngineCall, transfer);
@@ -53,8 +53,7 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
         const message = `Handing ${method} to the engine thread failed: ${messageOf(cause)}`;
         reject(new LoraFleetError("conflict", message, { cause }));
       }
-    });
-    return answer as ReturnType<Engine[K]>;
+    }) as ReturnType<Engine[K]>;
   }
 
   return {

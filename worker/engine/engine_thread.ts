@@ -1,8 +1,5 @@
 /// <reference lib="deno.worker" />
-/**
- * The engine's thread. Deno's `mapAsync` blocks the thread that waits for the GPU, so the network and the heartbeat live in
- * the main thread.
- */
+/** The engine's thread. Deno's `mapAsync` blocks the waiting thread, so network and heartbeat live in the main thread. */
 import { buffersIn, type EngineAnswer, type EngineCall, failureOf } from "./engine_calls.ts";
 import { TrainingEngine } from "./training_engine.ts";
 
@@ -21,10 +18,10 @@ async function answer(call: EngineCall): Promise<void> {
     // The engine returns copies, never arrays that it still uses, so they can be transferred.
     send({ id: call.id, ok: true, value }, buffersIn(value));
   } catch (thrown) {
-    send({ id: call.id, ok: false, error: failureOf(thrown) }, []);
+    send({ id: call.id, ok: false, error: failureOf(thrown) });
   }
 }
 
-function send(message: EngineAnswer, transfer: ArrayBuffer[]): void {
+function send(message: EngineAnswer, transfer: ArrayBuffer[] = []): void {
   self.postMessage(message, transfer);
 }

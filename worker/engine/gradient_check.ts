@@ -1,22 +1,22 @@
-/** The checksum of the integers that a gradient adds to the sums, from its numbers: what an auditor can compute, too. */
+/** The checksum of the integers that a gradient adds to the sums, computed from the gradient, so that an auditor can do it too. */
 import { addChecksum, CHECK_BLOCK, CHECK_WORDS, checkWeights } from "../../shared/protocol/linear_check.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 
-/** Added and taken away again it leaves the nearest whole number, ties to even, as WGSL's round() does. */
+/** Adding and subtracting it leaves the nearest whole number, ties to even, as WGSL's round() does. */
 const NO_FRACTION = 1.5 * 2 ** 52;
 
-/** The two ways of rounding to an integer that engines have. Both are exact on f64. */
+/** The engines' two ways of rounding to an integer. Both are exact on f64. */
 export const tiesToEven = (value: number): number => value + NO_FRACTION - NO_FRACTION;
 export const tiesUp = (value: number): number => Math.round(value);
 
-/** Of a checksum's pieces: whole blocks that stay in the cache. */
+/** Elements per piece of the checksum: whole blocks that stay in the cache. */
 const PIECE_ELEMENTS = 64 * CHECK_BLOCK;
 
 /**
  * Two words (shared/protocol/linear_check.ts).
  * @param gradient [layout.elementCount]
  * @param exponents one for each tensor: the integers are round(gradient · 2^−exponent)
- * @param round as the engine rounds that adds the gradient
+ * @param round the rounding of the engine that adds the gradient
  */
 export function gradientCheckOf(
   { tensors, elementCount }: GradientLayout,

@@ -1,4 +1,4 @@
-// deno-lint-ignore-file require-await -- errors are rejections, also where nothing is waited for
+// deno-lint-ignore-file require-await -- errors are rejections, even if nothing is awaited
 /** The engine: a model on one GPU, its optimizer state in host memory. Runs in a thread of its own (engine_thread.ts). */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { countLabels, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
@@ -60,19 +60,12 @@ export class TrainingEngine implements Engine {
     const { gpu, model, spec } = this.#ready();
     const { flat, workspace, lora } = model;
     model.encodeGradient(batch, spec.seed, microBatchNumber);
-    gpu.pass.clear(flat.gradientMaxBits);
-    encodeMaxAbs(gpu.pass, {
-      gradient: flat.gradient,
-      tensorOfBlock: flat.tensorOfBlock,
-      maxBits: flat.gradientMaxBits,
-      count: lora.layout.elementCount,
-    });
-    const [loss, maxBits] = await gpu.readAll([workspace.loss, flat.gradientMaxBits]);
-    return {
-      lossSum: new Float32Array(loss!)[0]!,
-      labelCount: countLabels(batch),
-      maxAbs: new Float32Array(maxBits!),
-    };
+    const { gradientMaxBits: maxBits } = flat;
+    gpu.pass.clear(maxBits);
+    encodeMaxAbs(gpu.pass, { ...flat, maxBits, count: lora.layout.elementCount });
+    const [loss, maxAbs] = await gpu.readAll([workspace.loss, maxBits]);
+    const lossSum = new Float32Array(loss!)[0]!;
+    return { lossSum, labelCount: countLabels(batch), maxAbs: new Float32Array(maxAbs!) };
   }
 
   async gradientDigest(): Promise<string> {
@@ -88,14 +81,9 @@ export class TrainingEngine implements Engine {
 
   async accumulate(exponents: Int8Array): Promise<void> {
     const { gpu, model: { flat, lora } } = this.#ready();
-    gpu.write(flat.gradientScales, Float32Array.from(exponents, (exponent) => 2 ** -exponent));
-    encodeAccumulateGradient(gpu.pass, {
-      gradient: flat.gradient,
-      tensorOfBlock: flat.tensorOfBlock,
-      scales: flat.gradientScales,
-      sums: flat.gradientSums,
-      count: lora.layout.elementCount,
-    });
+    const { gradientScales: scales, gradientSums: sums } = flat;
+    gpu.write(scales, Float32Array.from(exponents, (exponent) => 2 ** -exponent));
+    encodeAccumulateGradient(gpu.pass, { ...flat, scales, sums, count: lora.layout.elementCount });
     gpu.submit();
   }
 
@@ -159,10 +147,7 @@ export class TrainingEngine implements Engine {
 
   #ready(): Loaded {
     if (this.#loaded === null) {
-      throw new LoraFleetError(
-        "conflict",
-        "The engine was asked to work before it loaded a model",
-      );
+      throw new LoraFleetError("conflict", "The engine was asked to work before it loaded a model");
     }
     return this.#loaded;
   }

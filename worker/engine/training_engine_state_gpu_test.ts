@@ -26,12 +26,7 @@ const stepOf = (which: TrainingEngine, number: number, before: Float32Array | nu
   runStep([which], documents, [[0, 1, 2, 3, 4]], optimizerOf(golden, number), before);
 
 Deno.test("the digest does not depend on how many engines did a step, nor on the assignment or its order", async () => {
-  const assignments = [
-    [[0, 1, 2, 3, 4]],
-    [[4, 2, 0, 3, 1]],
-    [[1, 3], [4, 0, 2]],
-    [[], [3, 4, 1, 0, 2]],
-  ];
+  const assignments = [[[0, 1, 2, 3, 4]], [[4, 2, 0, 3, 1]], [[1, 3], [4, 0, 2]], [[], [3, 4, 1, 0, 2]]];
   const outcomes = [];
   for (const assignment of assignments) {
     await restart();

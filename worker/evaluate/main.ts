@@ -1,9 +1,9 @@
 /**
- * Evaluates a base model, with an adapter or without, on a dataset: mean loss, and the share of prompts whose greedy answer
- * is the dataset's. Exit codes: 0 done, 1 failed, 2 usage.
+ * Evaluates a base model, with or without an adapter, on a dataset: mean loss, and the share of prompts whose greedy answer
+ * equals the dataset's. Exit codes: 0 done, 1 failed, 2 usage.
  */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { boundTo, loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
+import { boundTo, loadTokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { openFirstGpu } from "../device/first_gpu.ts";
 import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./options.ts";
 import { type EvaluationResult, resultOf } from "./result.ts";
@@ -28,24 +28,21 @@ async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
     const loss = await meanLossOf(model, rows.examples);
     const questions = maxNewTokens === 0 ? [] : rows.questions;
     const answers = await answersTo(model, questions, maxNewTokens, rows.stopTokens);
-    return resultOf(loss, questions, answers, textOf(tokenizer));
+    return resultOf(loss, questions, answers, (ids) => tokenizer.decode(ids, { skipSpecialTokens: true }));
   } finally {
     gpu.close();
   }
 }
 
-function textOf(tokenizer: Tokenizer): (ids: Iterable<number>) => string {
-  return (ids) => tokenizer.decode(ids, { skipSpecialTokens: true });
-}
-
 async function main(options: EvaluateOptions): Promise<number> {
   try {
     const result = await evaluate(options);
-    const json = `${JSON.stringify(result, null, 2)}\n`;
-    if (options.resultPath === null) console.log(json.trimEnd());
-    else {
-      await writeFilesAtomically([{ path: options.resultPath, parts: [new TextEncoder().encode(json)] }]);
-    }
+    const json = JSON.stringify(result, null, 2);
+    if (options.resultPath === null) console.log(json);
+    else {await writeFilesAtomically([{
+        path: options.resultPath,
+        parts: [new TextEncoder().encode(`${json}\n`)],
+      }]);}
     return 0;
   } catch (error) {
     if (!(error instanceof LoraFleetError)) console.error(error);

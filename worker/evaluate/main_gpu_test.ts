@@ -25,14 +25,7 @@ async function evaluate(
     await adapter?.(join(folder, "adapter"));
     const output = await new Deno.Command(Deno.execPath(), {
       args: [
-        ...[
-          "run",
-          "-q",
-          "--no-prompt",
-          "--no-check",
-          "-P=evaluate",
-          join(import.meta.dirname!, "main.ts"),
-        ],
+        ...["run", "-q", "--no-prompt", "--no-check", "-P=evaluate", join(import.meta.dirname!, "main.ts")],
         ...["--model", base, "--dataset", dataset, "--max-new-tokens", "8", "--allow-cpu"],
         ...(adapter === undefined ? [] : ["--adapter", join(folder, "adapter")]),
         ...["--json", join(folder, "result.json"), ...args],

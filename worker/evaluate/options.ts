@@ -4,7 +4,7 @@ import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
 export const USAGE = `Usage: deno task evaluate --model <folder> --dataset <file> [options]
 
-Says how well a base model, with an adapter or without, predicts and writes the completions of a dataset.
+Measures how well a base model, with or without an adapter, predicts and generates the completions of a dataset.
 
   --model <folder>        base model in Hugging Face layout
   --adapter <folder>      LoRA adapter as PEFT writes it            (none: the base model alone)
@@ -12,13 +12,12 @@ Says how well a base model, with an adapter or without, predicts and writes the 
   --text-field <name>     the field of plain text                   (text)
   --max-new-tokens <n>    longest answer, in tokens; 0: no answers  (64)
   --single-quantization   NF4 without double quantisation           (with it, as jobs by default)
-  --allow-cpu             compute on the CPU where this machine has no GPU
-  --ignore-gpu            with --allow-cpu: although it has one
-  --json <file>           write the result there                    (standard output)
+  --allow-cpu             compute on the CPU if this machine has no GPU
+  --ignore-gpu            with --allow-cpu: even if it has one
+  --json <file>           write the result to it                    (standard output)
   --help
 `;
 
-/** The longest answer that may be asked for. */
 const MAX_NEW_TOKENS = 32_768;
 
 export interface EvaluateOptions {
@@ -26,7 +25,7 @@ export interface EvaluateOptions {
   readonly adapterFolder: string | null;
   readonly datasetPath: string;
   readonly textField: string;
-  /** 0: answers are not asked for. */
+  /** 0: generate no answers. */
   readonly maxNewTokens: number;
   readonly doubleQuantization: boolean;
   readonly allowCpu: boolean;
@@ -36,7 +35,7 @@ export interface EvaluateOptions {
 }
 
 /**
- * Null where help is asked for.
+ * @returns null for --help
  * @throws LoraFleetError `usage`; `param` is the option
  */
 export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions | null {
@@ -87,9 +86,6 @@ function readArguments(args: readonly string[]) {
 function countOf(text: string): number {
   const value = /^\d+$/.test(text) ? Number(text) : -1;
   if (value >= 0 && value <= MAX_NEW_TOKENS) return value;
-  throw new LoraFleetError(
-    "usage",
-    `--max-new-tokens is ${quote(text)}; a whole number from 0 to ${MAX_NEW_TOKENS} is needed`,
-    { param: "max-new-tokens" },
-  );
+  const message = `--max-new-tokens is ${quote(text)}; a whole number from 0 to ${MAX_NEW_TOKENS} is needed`;
+  throw new LoraFleetError("usage", message, { param: "max-new-tokens" });
 }

@@ -1,14 +1,14 @@
-/** The result of an evaluation as it is written: the form that the demo's report has. */
+/** The result of an evaluation, in the form of the demo's report. */
 import type { Question } from "./rows.ts";
 
 export interface EvaluationResult {
-  /** Mean cross entropy of the trained tokens, in nats. */
+  /** Mean cross entropy over the labels, in nats. */
   readonly eval_loss: number;
-  /** Share of prompts whose greedy answer is the dataset's, text for text; 0 where there are no prompts. */
+  /** Share of prompts whose greedy answer equals the dataset's; 0 without prompts. */
   readonly exact_match: number;
-  /** The same where a run of white space equals any other, and none counts at either end. */
+  /** The same, with runs of white space equal and ends trimmed. */
   readonly whitespace_tolerant_match: number;
-  /** Rows with a prompt: 0 for plain text, which asks nothing. */
+  /** Rows with a prompt: plain text has none. */
   readonly prompt_count: number;
   readonly samples: readonly Sample[];
 }

@@ -1,7 +1,7 @@
 /**
- * From a dataset's rows to what an evaluation needs. Documents and their trained tokens are those of training; the question
- * that a row asks follows from them: its answer is the last run of trained tokens (a completion, or the last assistant turn),
- * its prompt everything before. A row of plain text is trained from its first token on and asks nothing.
+ * A dataset's rows as documents and questions. Documents and completion masks are those of training. A question's answer is the
+ * last run of completion tokens (a completion, or the last assistant turn), its prompt everything before. Plain text is all
+ * completion and has no question.
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { Example } from "../../shared/data/packing/example.ts";
@@ -9,27 +9,26 @@ import { createExampleBuilder } from "../../shared/data/examples/examples.ts";
 import { readJsonLines } from "../../shared/data/rows/jsonl.ts";
 import type { Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 
-/** A prompt and the answer that the dataset has for it, in tokens. */
+/** A prompt and the dataset's answer, in tokens. */
 export interface Question {
   readonly prompt: Uint32Array;
-  /** What the model is trained to write before its first stop token. */
+  /** Up to the first stop token. */
   readonly expected: Uint32Array;
 }
 
 export interface EvaluationRows {
   readonly examples: readonly Example[];
-  /** Of the rows that ask something, in their order. */
+  /** In the order of their rows. */
   readonly questions: readonly Question[];
-  /** Ids at which an answer ends: those that are known, and those with which the dataset's own answers end. */
+  /** Ids that end an answer: the known ones, and those with which the dataset's own answers end. */
   readonly stopTokens: ReadonlySet<number>;
   readonly warnings: readonly string[];
 }
 
 /**
- * Reads all rows.
  * @param knownStops ids that end an answer by the model's files
- * @throws LoraFleetError `invalid_dataset` that names the line or says that there are no rows; `storage` where the file cannot
- * be read; `invalid_model` for a chat template that is needed and lacking
+ * @throws LoraFleetError `invalid_dataset` naming the line, or for a file without rows; `storage` if the file cannot be read;
+ * `invalid_model` if rows need a chat template and the model has none
  */
 export async function readEvaluationRows(
   path: string,
@@ -48,29 +47,23 @@ export async function readEvaluationRows(
     for await (const row of readJsonLines(file.readable)) examples.push(builder.build(row));
   } catch (cause) {
     if (cause instanceof LoraFleetError) throw cause;
-    throw new LoraFleetError("storage", `Reading the dataset ${quote(path)} failed: ${messageOf(cause)}.`, {
-      param: path,
-      cause,
-    });
+    const message = `Reading the dataset ${quote(path)} failed: ${messageOf(cause)}`;
+    throw new LoraFleetError("storage", message, { param: path, cause });
   }
   if (examples.length === 0) {
-    throw new LoraFleetError(
-      "invalid_dataset",
-      `Reading the dataset ${quote(path)} failed: it has no rows; one JSON object a line is needed.`,
-      { param: path },
-    );
+    const message = `Reading the dataset ${
+      quote(path)
+    } failed: it has no rows; one JSON object a line is needed`;
+    throw new LoraFleetError("invalid_dataset", message, { param: path });
   }
   const stopTokens = new Set([...knownStops, ...endMarksOf(examples, tokenizer)]);
-  const questions = examples.map((example) => questionOf(example, stopTokens)).filter((found) =>
-    found !== null
-  );
+  const questions = examples.flatMap((example) => questionOf(example, stopTokens) ?? []);
   return { examples, questions, stopTokens, warnings: builder.warnings() };
 }
 
 /**
- * Special tokens with which the last trained turn of a document ends. A chat template may end turns with a token that the
- * model's files do not call a stop token (ChatML on a base model that stops at <|endoftext|>): the tuned model has learned to
- * end with it, and would be asked to go on.
+ * Special tokens that end the last completion of a document. A chat template may end turns with a token that is no stop token in
+ * the model's files (ChatML on a base model that stops at <|endoftext|>); the tuned model has learned to stop there.
  */
 function endMarksOf(examples: readonly Example[], tokenizer: Tokenizer): Set<number> {
   const specials = new Set(tokenizer.addedTokens.filter(({ special }) => special).map(({ id }) => id));
@@ -85,10 +78,10 @@ function endMarksOf(examples: readonly Example[], tokenizer: Tokenizer): Set<num
 }
 
 /**
- * What a document asks; null where there is nothing before its answer, as in plain text.
+ * A document's question; null if nothing precedes the answer, as in plain text.
  *
- * Templates such as ChatML write a line break after the stop token, and training may count it as part of the turn. A
- * model that answers never gets there: it ends with its first stop token, and so does the expected answer.
+ * Templates such as ChatML write a line break after the stop token, and training may count it as part of the turn.
+ * Generation ends at the first stop token, so the expected answer does too.
  */
 export function questionOf(
   { tokens, completionMask }: Example,

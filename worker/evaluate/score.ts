@@ -1,4 +1,4 @@
-/** What a model is worth on a dataset: its mean loss, and its greedy answers to the dataset's questions. */
+/** A model's scores on a dataset: its mean loss, and its greedy answers to the dataset's questions. */
 import type { Example } from "../../shared/data/packing/example.ts";
 import { packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
 import { countLabels } from "../../shared/data/packing/micro_batch.ts";
@@ -14,13 +14,13 @@ import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 /** Tokens of one pass: enough to keep a GPU busy. */
 const PASS_TOKENS = 4096;
 
-/** The most that the KV cache takes, where one question alone does not need more. */
-const CACHE_BYTES = 2 ** 30;
+/** The KV cache's limit, unless a single question needs more. */
+const MAX_CACHE_BYTES = 2 ** 30;
 
 /**
  * Loads a model that is large enough for all rows, one document or one question at a time.
  * @param adapter null for the base model alone
- * @throws LoraFleetError `does_not_fit`, `invalid_model` where the adapter does not fit the base model
+ * @throws LoraFleetError `does_not_fit`; `invalid_model` if the adapter belongs to a different base model
  */
 export async function loadForEvaluation(
   gpu: Gpu,
@@ -31,15 +31,11 @@ export async function loadForEvaluation(
 ): Promise<LanguageModel> {
   const { maxNewTokens, doubleQuantization } = options;
   const lengths = rows.examples.map(({ tokens }) => tokens.length);
-  const longest = lengths.reduce((most, length) => Math.max(most, length), 1);
-  const longestAnswered = rows.questions.reduce(
-    (most, { prompt }) => Math.max(most, prompt.length + maxNewTokens),
-    1,
-  );
+  const answered = rows.questions.map(({ prompt }) => prompt.length + maxNewTokens);
   const model = await LanguageModel.load(gpu, checkpoint, {
     lora: adapter?.lora ?? null,
     maxTokens: passTokensFor(lengths, checkpoint.spec, gpu.maxTensorBytes),
-    maxPositions: Math.max(longest, longestAnswered),
+    maxPositions: maxOf([...lengths, ...answered]),
     doubleQuantization,
     gradientCheckpointing: false,
     training: false,
@@ -49,7 +45,7 @@ export async function loadForEvaluation(
   return model;
 }
 
-/** Mean cross entropy of the trained tokens of all documents, in nats. */
+/** Mean cross entropy over the labels of all documents, in nats. */
 export async function meanLossOf(model: LanguageModel, examples: readonly Example[]): Promise<number> {
   let lossSum = 0;
   let labelCount = 0;
@@ -74,26 +70,33 @@ export async function answersTo(
   return await generator.generate(questions.map(({ prompt }) => prompt), { maxNewTokens, stopTokens });
 }
 
-/** Tokens of one pass: as many as there are, within what a GPU needs and binds; at least the longest document. */
+/** Tokens of one pass: all, up to what keeps a GPU busy and can be bound; at least the longest document. */
 export function passTokensFor(
   lengths: readonly number[],
   spec: Pick<TransformerSpec, "hiddenSize" | "intermediateSize" | "headCount" | "headDim">,
   maxTensorBytes: number,
 ): number {
   const widest = Math.max(spec.hiddenSize, spec.intermediateSize, spec.headCount * spec.headDim);
-  const most = Math.min(PASS_TOKENS, Math.floor(maxTensorBytes / (widest * 4)));
-  const longest = lengths.reduce((largest, length) => Math.max(largest, length), 1);
-  return Math.max(longest, Math.min(most, lengths.reduce((sum, length) => sum + length, 0)));
+  const limit = Math.min(PASS_TOKENS, Math.floor(maxTensorBytes / (widest * 4)));
+  return Math.max(maxOf(lengths), Math.min(limit, sumOf(lengths)));
 }
 
-/** As many tokens as all questions need, within the cache's limits; at least what the longest needs. */
+/** Tokens in the KV cache: what all questions need, within its limits; at least what the longest needs. */
 export function cacheTokensFor(
   needs: readonly number[],
   spec: Pick<TransformerSpec, "layerCount" | "kvHeadCount" | "headDim">,
   maxTensorBytes: number,
 ): number {
   const tensorBytes = spec.kvHeadCount * spec.headDim * 4;
-  const most = Math.floor(Math.min(CACHE_BYTES / (2 * spec.layerCount), maxTensorBytes) / tensorBytes);
-  const longest = needs.reduce((largest, need) => Math.max(largest, need), 0);
-  return Math.max(longest, Math.min(most, needs.reduce((sum, need) => sum + need, 0)));
+  const limit = Math.floor(Math.min(MAX_CACHE_BYTES / (2 * spec.layerCount), maxTensorBytes) / tensorBytes);
+  return Math.max(maxOf(needs), Math.min(limit, sumOf(needs)));
+}
+
+/** Without spreading, since a dataset may have more rows than a call takes arguments; at least 1. */
+function maxOf(values: readonly number[]): number {
+  return values.reduce((max, value) => Math.max(max, value), 1);
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }

@@ -1,7 +1,8 @@
 /** Reads `adapter_config.json`, as lorafleet or PEFT wrote it. */
 import { z } from "zod";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { type LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { loraSchema, type LoraSpec } from "../../shared/job/job_spec_schema.ts";
+import { invalidFile } from "../../shared/model/safetensors_header.ts";
 
 const configSchema = z.looseObject({
   peft_type: z.literal("LORA"),
@@ -38,7 +39,7 @@ const REFUSED_FIELDS = [
   "velora_config",
 ] as const;
 
-/** Any other initialisation changes the base model's weights too, and PEFT repeats that when it loads the adapter. */
+/** Any other initialisation also changes the base model's weights, and PEFT repeats that when it loads the adapter. */
 const INITIAL_WEIGHTS: readonly unknown[] = [undefined, null, true, false, "gaussian", "orthogonal", "eva"];
 
 /**
@@ -47,9 +48,7 @@ const INITIAL_WEIGHTS: readonly unknown[] = [undefined, null, true, false, "gaus
  */
 export function parseAdapterConfig(path: string, text: string): { lora: LoraSpec; baseModelName: string } {
   const refuse = (field: string, reason: string) =>
-    new LoraFleetError("invalid_model", `Reading ${quote(path)} failed: ${field}${reason}`, {
-      param: field || path,
-    });
+    invalidFile(path, `${field}${reason}`, { param: field || path });
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -63,14 +62,8 @@ export function parseAdapterConfig(path: string, text: string): { lora: LoraSpec
   }
   const config = parsed.data;
   refuseUnsupported(config, refuse);
-  const lora = loraSchema.parse({
-    r: config.r,
-    lora_alpha: config.lora_alpha,
-    lora_dropout: config.lora_dropout,
-    bias: config.bias,
-    use_rslora: config.use_rslora,
-    target_modules: config.target_modules,
-  });
+  const { r, lora_alpha, lora_dropout, bias, use_rslora, target_modules } = config;
+  const lora = loraSchema.parse({ r, lora_alpha, lora_dropout, bias, use_rslora, target_modules });
   return { lora, baseModelName: config.base_model_name_or_path ?? "" };
 }
 
@@ -84,10 +77,9 @@ function refuseUnsupported(
     if (used) throw refuse(field, ` is ${quote(value)}, which is not supported`);
   }
   const { init_lora_weights: initial } = config;
-  if (!INITIAL_WEIGHTS.includes(initial)) {
-    throw refuse(
-      "init_lora_weights",
-      ` is ${quote(initial)}, which changes the base model and is not supported`,
-    );
-  }
+  if (INITIAL_WEIGHTS.includes(initial)) return;
+  throw refuse(
+    "init_lora_weights",
+    ` is ${quote(initial)}, which changes the base model and is not supported`,
+  );
 }

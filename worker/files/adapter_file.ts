@@ -1,9 +1,7 @@
-/**
- * An adapter on disk as PEFT's `save_pretrained` writes it, `adapter_model.safetensors` and `adapter_config.json`, so that
- * PEFT and every reader of its files loads it unchanged.
- */
+/** An adapter on disk as PEFT's `save_pretrained` writes it: `adapter_model.safetensors` and `adapter_config.json`. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
+import { invalidFile } from "../../shared/model/safetensors_header.ts";
 import { parseAdapterConfig } from "./adapter_config_read.ts";
 import { formatAdapterConfig } from "./adapter_config_write.ts";
 import { readText } from "./read_failure.ts";
@@ -33,8 +31,8 @@ const TENSOR_NAME = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
 
 /**
  * Writes both files into `folder`, and creates it if necessary.
- * @throws LoraFleetError `invalid_model` if a tensor holds NaN or Infinity: nothing is written; `storage` if the disk
- * refuses: nothing new is left behind
+ * @throws LoraFleetError `invalid_model` if a tensor holds NaN or Infinity, `storage` if writing fails; no partial file is
+ * left behind
  */
 export async function writeAdapter(folder: string, adapter: Adapter, fileSystem?: FileSystem): Promise<void> {
   const { tensors, lora, baseModelName } = adapter;
@@ -42,10 +40,8 @@ export async function writeAdapter(folder: string, adapter: Adapter, fileSystem?
   try {
     await Deno.mkdir(folder, { recursive: true });
   } catch (cause) {
-    throw new LoraFleetError("storage", `Creating the folder ${quote(folder)} failed: ${messageOf(cause)}`, {
-      param: folder,
-      cause,
-    });
+    const message = `Creating the folder ${quote(folder)} failed: ${messageOf(cause)}`;
+    throw new LoraFleetError("storage", message, { param: folder, cause });
   }
   const weights = encodeSafetensors(tensors.map((tensor) => ({ ...tensor, dtype: "F32" })));
   const moduleNames = tensors.map(({ name }) => TENSOR_NAME.exec(name)![1]!);
@@ -58,8 +54,7 @@ export async function writeAdapter(folder: string, adapter: Adapter, fileSystem?
 
 /**
  * Reads an adapter that lorafleet or PEFT wrote.
- * @throws LoraFleetError `model_not_found` if a file is missing, `invalid_model` if one is damaged or, naming the field, asks
- * for something unsupported
+ * @throws LoraFleetError `model_not_found` if a file is missing, `invalid_model` if one is damaged or sets an unsupported field
  */
 export async function readAdapter(folder: string): Promise<Adapter> {
   const configPath = `${folder}/${CONFIG}`;
@@ -68,13 +63,8 @@ export async function readAdapter(folder: string): Promise<Adapter> {
   const tensors = [...file.tensors.values()].map(({ name, shape }): AdapterTensor => {
     const [rows, columns] = shape;
     if (rows === undefined || columns === undefined || shape.length !== 2) {
-      throw new LoraFleetError(
-        "invalid_model",
-        `Reading ${quote(file.path)} failed: tensor ${quote(name)} is [${
-          shape.join(", ")
-        }], a matrix is needed`,
-        { param: name },
-      );
+      const reason = `tensor ${quote(name)} is [${shape.join(", ")}], a matrix is needed`;
+      throw invalidFile(file.path, reason, { param: name });
     }
     return { name, shape: [rows, columns], data: file.readFloat32(name) };
   });

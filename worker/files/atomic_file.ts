@@ -1,7 +1,7 @@
-/** Writes files whole or not at all, whatever fails and whenever the machine stops. */
+/** Writes files whole or not at all, even if the machine stops meanwhile. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
-/** The calls that writing needs, so that a test can make each of them fail. */
+/** The calls that writing makes, so that a test can make each fail. */
 export interface FileSystem {
   /** Creates an empty file beside `path` under a unique name. */
   createBeside(path: string): Promise<{ path: string; file: WritableFile }>;
@@ -41,20 +41,15 @@ function split(path: string): { folder: string; name: string } {
   return { folder: slash < 0 ? "." : path.slice(0, slash) || "/", name: path.slice(slash + 1) };
 }
 
-interface FileContent {
-  readonly path: string;
-  /** Written one after another. */
-  readonly parts: readonly Uint8Array[];
-}
-
 /**
  * Writes each file beside its path, syncs all of them to disk, and only then renames them into place, so that a full disk
  * fails before the first rename.
+ * @param files `parts` are written one after the other
  * @throws LoraFleetError `storage` (disk full, no permission, no such folder); nothing is left behind, and older files at
  * the paths stay as they were
  */
 export async function writeFilesAtomically(
-  files: readonly FileContent[],
+  files: readonly { readonly path: string; readonly parts: readonly Uint8Array[] }[],
   fileSystem: FileSystem = diskFileSystem,
 ): Promise<void> {
   const partials: { from: string; to: string }[] = [];
@@ -77,10 +72,8 @@ export async function writeFilesAtomically(
   } catch (cause) {
     // The first failure is the one to report.
     for (const { from } of partials) await fileSystem.remove(from).catch(() => {});
-    throw new LoraFleetError("storage", `Writing ${quote(current)} failed: ${messageOf(cause)}`, {
-      param: current,
-      cause,
-    });
+    const message = `Writing ${quote(current)} failed: ${messageOf(cause)}`;
+    throw new LoraFleetError("storage", message, { param: current, cause });
   }
 }
 

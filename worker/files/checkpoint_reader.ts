@@ -3,6 +3,7 @@
  * `model.safetensors.index.json` lists. Opening reads all headers and finds missing tensors; tensors are read one at a time.
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { invalidFile } from "../../shared/model/safetensors_header.ts";
 import { modelTensors } from "../../shared/model/model_tensors.ts";
 import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
 import { resolveHead } from "../../shared/model/tied_head.ts";
@@ -26,8 +27,7 @@ export interface Checkpoint {
    */
   readTensor(name: string, expectedShape: readonly number[]): Promise<Float32Array>;
   /**
-   * The weight of linear layer `name` in NF4: quantised here, or as bitsandbytes stored it in NF4, with or without double
-   * quantisation.
+   * The weight of linear layer `name` in NF4: quantised here, or as bitsandbytes stored it, with or without double quantisation.
    * @throws LoraFleetError `invalid_model` naming tensor and file
    */
   readLinear(
@@ -76,24 +76,17 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
         return quantizeNf4(file.readFloat32(weight), { ...shape, doubleQuantization });
       } catch (cause) {
         if (!(cause instanceof LoraFleetError) || cause.param !== null) throw cause;
-        throw new LoraFleetError(
-          "invalid_model",
-          `Reading ${quote(file.path)} failed: tensor ${quote(weight)}: ${cause.message}`,
-          { param: weight, cause },
-        );
+        throw invalidFile(file.path, `tensor ${quote(weight)}: ${cause.message}`, { param: weight, cause });
       }
     },
   };
 }
 
 async function readConfig(path: string): Promise<unknown> {
-  const text = await readText(path, ". A folder in Hugging Face layout is needed.");
+  const text = await readText(path, "; a folder in Hugging Face layout is needed");
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new LoraFleetError("invalid_model", `Reading ${quote(path)} failed: ${messageOf(cause)}`, {
-      param: path,
-      cause,
-    });
+    throw invalidFile(path, messageOf(cause), { cause });
   }
 }

@@ -1,15 +1,9 @@
 /** Maps a base model's tensors to its safetensors files: one file, or the shards of an index. */
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { invalidFile } from "../../shared/model/safetensors_header.ts";
 import { readFailure } from "./read_failure.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
-
-interface Shards {
-  /** By tensor name. */
-  readonly files: ReadonlyMap<string, SafetensorsFile>;
-  /** Names the files in errors. */
-  readonly describe: string;
-}
 
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
@@ -21,16 +15,17 @@ const indexSchema = z.looseObject({
 
 /**
  * Opens all files of a base model. As in transformers, `model.safetensors` wins over an index, and of an index only the
- * file names count: each file's own header says which tensors it holds.
+ * file names count: each file's own header lists its tensors.
+ * @returns the files by tensor name; `describe` names them in errors
  * @throws LoraFleetError `model_not_found` without either, `invalid_model` for a damaged index or file or a missing shard
  */
-export async function readShards(folder: string): Promise<Shards> {
+export async function readShards(
+  folder: string,
+): Promise<{ readonly files: ReadonlyMap<string, SafetensorsFile>; readonly describe: string }> {
   if (await exists(`${folder}/${SINGLE}`)) {
     const file = openSafetensors(`${folder}/${SINGLE}`);
-    return {
-      files: new Map([...file.tensors.keys()].map((name) => [name, file])),
-      describe: quote(file.path),
-    };
+    const files = new Map([...file.tensors.keys()].map((name) => [name, file]));
+    return { files, describe: quote(file.path) };
   }
   const indexPath = `${folder}/${INDEX}`;
   if (!await exists(indexPath)) {
@@ -41,16 +36,11 @@ export async function readShards(folder: string): Promise<Shards> {
       { param: folder },
     );
   }
-  const shards = shardNamesOf(await readIndex(indexPath)).map((name) =>
-    openShard(`${folder}/${name}`, indexPath)
-  );
+  // Sorted, so that every worker takes a tensor that two shards hold from the same one.
+  const names = [...new Set(Object.values(await readIndex(indexPath)))].sort();
+  const shards = names.map((name) => openShard(`${folder}/${name}`, indexPath));
   const files = new Map(shards.flatMap((shard) => [...shard.tensors.keys()].map((name) => [name, shard])));
   return { files, describe: `the files that ${quote(indexPath)} names` };
-}
-
-/** Sorted, so that every worker takes a tensor that two shards hold from the same one. */
-function shardNamesOf(weightMap: Readonly<Record<string, string>>): string[] {
-  return [...new Set(Object.values(weightMap))].sort();
 }
 
 function openShard(path: string, indexPath: string): SafetensorsFile {
@@ -58,11 +48,7 @@ function openShard(path: string, indexPath: string): SafetensorsFile {
     return openSafetensors(path);
   } catch (cause) {
     if (!(cause instanceof LoraFleetError) || cause.code !== "model_not_found") throw cause;
-    throw new LoraFleetError(
-      "invalid_model",
-      `Reading ${quote(indexPath)} failed: its shard ${quote(path)} is missing`,
-      { param: path, cause },
-    );
+    throw invalidFile(indexPath, `its shard ${quote(path)} is missing`, { param: path, cause });
   }
 }
 
@@ -76,7 +62,7 @@ async function readIndex(path: string): Promise<Record<string, string>> {
   } catch (cause) {
     reason = messageOf(cause);
   }
-  throw new LoraFleetError("invalid_model", `Reading ${quote(path)} failed: ${reason}`, { param: path });
+  throw invalidFile(path, reason);
 }
 
 async function exists(path: string): Promise<boolean> {

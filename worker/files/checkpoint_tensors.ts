@@ -1,5 +1,6 @@
 /** Finds a base model's tensors in its files. */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { invalidFile } from "../../shared/model/safetensors_header.ts";
 import type { StoredTensor } from "../../shared/model/safetensors_file.ts";
 import { storedTableName } from "../../shared/model/tied_head.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
@@ -44,17 +45,12 @@ export function createTensorIndex(
     if (info.shape.length === shape.length && info.shape.every((size, i) => size === shape[i])) {
       return located;
     }
-    throw new LoraFleetError(
-      "invalid_model",
-      `Reading ${quote(file.path)} failed: tensor ${quote(stored)} is [${info.shape.join(", ")}], ` +
-        `config.json says [${shape.join(", ")}]`,
-      { param: stored },
-    );
+    const found = `tensor ${quote(stored)} is [${info.shape.join(", ")}]`;
+    throw invalidFile(file.path, `${found}, config.json says [${shape.join(", ")}]`, { param: stored });
   };
   return { locate, expect };
 }
 
-/** The place of tensor `name` of `file` on disk. */
 export function storedTensor(file: SafetensorsFile | undefined, name: string): StoredTensor | undefined {
   if (file === undefined) return undefined;
   const { dtype, shape, start, end } = file.tensors.get(name)!;

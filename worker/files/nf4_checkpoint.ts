@@ -2,8 +2,9 @@
  * Reads linear layers that bitsandbytes stored in NF4. Beside `….weight` (packed codes) its safetensors files have
  * `.absmax`, `.quant_map`, with double quantisation `.nested_absmax` and `.nested_quant_map`, and a small JSON text as bytes.
  */
-import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { quote } from "../../shared/errors.ts";
 import { NF4_STATE_SUFFIX, parseNf4State } from "../../shared/model/nf4_state.ts";
+import { invalidFile } from "../../shared/model/safetensors_header.ts";
 import { DYNAMIC_MAP, NESTED_BLOCK_SIZE } from "../nf4/nf4_absmax.ts";
 import { NF4_BLOCK_SIZE, type Nf4Weights } from "../nf4/nf4.ts";
 import { NF4_CODEBOOK } from "../kernels/matmul/nf4_codebook.ts";
@@ -27,11 +28,7 @@ export function readPrequantized(
   inFeatures: number,
 ): Nf4Weights {
   const refuse = (suffix: string, reason: string) =>
-    new LoraFleetError(
-      "invalid_model",
-      `Reading ${quote(file.path)} failed: tensor ${quote(weight + suffix)}: ${reason}`,
-      { param: weight + suffix },
-    );
+    invalidFile(file.path, `tensor ${quote(weight + suffix)}: ${reason}`, { param: weight + suffix });
   const read = (suffix: string, dtype: "U8" | "F32", count: number) => {
     const info = file.tensors.get(weight + suffix);
     if (info === undefined) throw refuse(suffix, "it is missing, but the weight is stored in NF4");
@@ -50,10 +47,8 @@ export function readPrequantized(
   const state = parseNf4State(file.read(weight + STATE));
   if ("problem" in state) throw refuse(STATE, String(state.problem));
   if (state.shape[0] !== outFeatures || state.shape[1] !== inFeatures) {
-    throw refuse(
-      STATE,
-      `its shape is [${state.shape.join(", ")}], config.json says [${outFeatures}, ${inFeatures}]`,
-    );
+    const found = `its shape is [${state.shape.join(", ")}]`;
+    throw refuse(STATE, `${found}, config.json says [${outFeatures}, ${inFeatures}]`);
   }
   const count = outFeatures * inFeatures;
   const blocks = Math.ceil(count / NF4_BLOCK_SIZE);

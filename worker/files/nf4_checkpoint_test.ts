@@ -58,11 +58,7 @@ const BROKEN: [what: string, tensors: (tensors: TensorData[]) => TensorData[], w
   ],
   ["it is FP4", changeState((state) => ({ ...state, quant_type: "fp4" })), "quant_type"],
   ["its blocks are longer", changeState((state) => ({ ...state, blocksize: 128 })), "blocksize"],
-  [
-    "its shape is wrong",
-    changeState((state) => ({ ...state, shape: [48, 192] })),
-    "its shape is [48, 192]",
-  ],
+  ["its shape is wrong", changeState((state) => ({ ...state, shape: [48, 192] })), "its shape is [48, 192]"],
   [
     "its offset is missing",
     changeState(({ nested_offset: _, ...state }) => state),

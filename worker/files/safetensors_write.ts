@@ -49,10 +49,8 @@ export function encodeSafetensors(
     entries.push([name, { dtype, shape, data_offsets: [position, position += needed] }]);
   });
   // Not JSON.stringify of one object: it would move names that look like numbers to the front.
-  const json = `{${
-    entries.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(",")
-  }}`;
-  const header = new TextEncoder().encode(json);
+  const members = entries.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`);
+  const header = new TextEncoder().encode(`{${members.join(",")}}`);
   const prefix = new Uint8Array(8 + Math.ceil(header.length / 8) * 8).fill(0x20);
   new DataView(prefix.buffer).setBigUint64(0, BigInt(prefix.length - 8), true);
   prefix.set(header, 8);

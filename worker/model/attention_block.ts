@@ -25,15 +25,8 @@ export function encodeAttentionBlock(at: LayerPass, input: GpuTensor, attend: At
   const { context, layer, kept } = at;
   const { pass, spec, rows } = context;
   const { hiddenSize: columns, rmsNormEpsilon: epsilon } = spec;
-  encodeRmsNorm(pass, {
-    x: input,
-    weight: layer.norms.attentionNorm,
-    y: kept.attentionInput,
-    rstd: kept.attentionRstd,
-    rows,
-    columns,
-    epsilon,
-  });
+  const { attentionInput: y, attentionRstd: rstd } = kept;
+  encodeRmsNorm(pass, { x: input, weight: layer.norms.attentionNorm, y, rstd, rows, columns, epsilon });
   projectHeads(at, "query");
   projectHeads(at, "key");
   project(at, "value", kept.attentionInput, kept.value);
@@ -48,25 +41,12 @@ export function encodeAttentionBlock(at: LayerPass, input: GpuTensor, attend: At
 export function encodeAttentionBlockBackward(at: LayerPass, input: GpuTensor): void {
   const { context, layer, kept } = at;
   const { pass, spec, workspace, rows } = context;
-  const { dHidden, dQuery, dKey, dValue, dAttentionOutput } = workspace;
+  const { dHidden, dQuery, dKey, dValue, dAttentionOutput, attentionDelta, keyStarts, queryEnds } = workspace;
   projectBackward(at, "output", kept.attentionOutput, dHidden, dAttentionOutput);
-  const { keyStarts, queryEnds, attentionDelta: delta } = workspace;
-  encodeAttentionBackward(pass, {
-    q: kept.query,
-    k: kept.key,
-    v: kept.value,
-    out: kept.attentionOutput,
-    dOut: dAttentionOutput,
-    lse: kept.attentionLse,
-    delta,
-    dq: dQuery,
-    dk: dKey,
-    dv: dValue,
-    keyStarts,
-    queryEnds,
-    tokenCount: rows,
-    ...headsOf(context),
-  });
+  const { query: q, key: k, value: v, attentionOutput: out, attentionLse: lse } = kept;
+  const gradients = { dOut: dAttentionOutput, delta: attentionDelta, dq: dQuery, dk: dKey, dv: dValue };
+  const documents = { keyStarts, queryEnds, tokenCount: rows };
+  encodeAttentionBackward(pass, { q, k, v, out, lse, ...gradients, ...documents, ...headsOf(context) });
   rotate(context, dQuery, spec.headCount, true);
   rotate(context, dKey, spec.kvHeadCount, true);
   const dInput = layer.passesGradient ? workspace.dNormed : null;
@@ -74,14 +54,15 @@ export function encodeAttentionBlockBackward(at: LayerPass, input: GpuTensor): v
   projectHeadsBackward(at, "key", dKey, dInput, true);
   projectBackward(at, "value", kept.attentionInput, dValue, dInput, true);
   if (dInput === null) return;
+  const { norms: { attentionNorm: weight } } = layer;
+  const sizes = { rows, columns: spec.hiddenSize };
   encodeRmsNormBackward(pass, {
     x: input,
-    weight: layer.norms.attentionNorm,
+    weight,
     rstd: kept.attentionRstd,
     dy: dInput,
     dx: dHidden,
-    rows,
-    columns: spec.hiddenSize,
+    ...sizes,
   });
 }
 
@@ -91,16 +72,8 @@ function projectHeads(at: LayerPass, role: "query" | "key"): void {
   const norm = headNormOf(at, role);
   project(at, role, kept.attentionInput, norm?.raw ?? kept[role]);
   if (norm === null) return;
-  const { raw: x, weight, rstd, rows } = norm;
-  encodeRmsNorm(pass, {
-    x,
-    weight,
-    y: kept[role],
-    rstd,
-    rows,
-    columns: spec.headDim,
-    epsilon: spec.rmsNormEpsilon,
-  });
+  const { headDim: columns, rmsNormEpsilon: epsilon } = spec;
+  encodeRmsNorm(pass, { ...norm, x: norm.raw, y: kept[role], columns, epsilon });
 }
 
 /** The backward of `projectHeads`; `kept[role]` is free to hold the gradient before the norm. */

@@ -144,17 +144,8 @@ export class Generator {
     return (q, k, v, out, lse) => {
       encodeScatterRows(pass, { x: k, indices: this.#cacheRows, y: key, rows, columns });
       encodeScatterRows(pass, { x: v, indices: this.#cacheRows, y: value, rows, columns });
-      encodeAttention(pass, {
-        q,
-        k: key,
-        v: value,
-        out,
-        lse,
-        keyStarts: workspace.keyStarts,
-        keyEnds: workspace.keyEnds,
-        queryCount: rows,
-        ...headsOf(context),
-      });
+      const keys = { k: key, v: value, keyStarts: workspace.keyStarts, keyEnds: workspace.keyEnds };
+      encodeAttention(pass, { q, ...keys, out, lse, queryCount: rows, ...headsOf(context) });
     };
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The end of the model: selected rows, final RMSNorm, the output layer in vocabulary chunks, and the loss. Rows without a target
+ * The end of the model: selected rows, final RMSNorm, the output layer in vocabulary chunks, and the loss. Rows without a label
  * never reach the output layer.
  */
 import type { Gpu } from "../device/gpu.ts";
@@ -28,29 +28,15 @@ export function encodeHeadInput(
   const { headInput, headNormed, headRstd, headRows } = workspace;
   const slabs = [{ tensor: hidden, firstRow: 0, rowCount: context.rows }];
   encodeGatherRows(pass, { slabs, indices: headRows, y: headInput, rows, columns });
-  encodeRmsNorm(pass, {
-    x: headInput,
-    weight: weights.finalNorm,
-    y: headNormed,
-    rstd: headRstd,
-    rows,
-    columns,
-    epsilon,
-  });
+  const norm = { x: headInput, weight: weights.finalNorm, y: headNormed, rstd: headRstd };
+  encodeRmsNorm(pass, { ...norm, rows, columns, epsilon });
 }
 
 /** logits [rows, slab.rowCount] = headNormed · the slab of the output layer. */
 function encodeLogits(context: PassContext, slab: TableSlab, rows: number): void {
   const { pass, spec, workspace } = context;
-  encodeMatmul(pass, {
-    a: workspace.headNormed,
-    b: slab.tensor,
-    out: workspace.logits,
-    m: rows,
-    n: slab.rowCount,
-    k: spec.hiddenSize,
-    layout: "nt",
-  });
+  const { headNormed: a, logits: out } = workspace;
+  encodeMatmul(pass, { a, b: slab.tensor, out, m: rows, n: slab.rowCount, k: spec.hiddenSize, layout: "nt" });
 }
 
 /** workspace.bestToken [rows] = the most likely next token of each of the head's rows. */
@@ -82,27 +68,13 @@ export function encodeLossBackward(context: PassContext, weights: BaseWeights, r
     // A single chunk's logits are still there; several are recomputed one by one.
     if (weights.head.length > 1) encodeLogits(context, slab, rows);
     encodeCrossEntropyBackward(pass, chunkOf(context, slab, rows));
-    encodeMatmul(pass, {
-      a: logits,
-      b: slab.tensor,
-      out: dHeadNormed,
-      m: rows,
-      n: columns,
-      k: slab.rowCount,
-      layout: "nn",
-      accumulate: index > 0,
-    });
+    const shape = { m: rows, n: columns, k: slab.rowCount };
+    const accumulate = index > 0;
+    encodeMatmul(pass, { a: logits, b: slab.tensor, out: dHeadNormed, ...shape, layout: "nn", accumulate });
   });
   pass.clear(dHeadInput, rows * columns * 4);
-  encodeRmsNormBackward(pass, {
-    x: headInput,
-    weight: weights.finalNorm,
-    rstd: headRstd,
-    dy: dHeadNormed,
-    dx: dHeadInput,
-    rows,
-    columns,
-  });
+  const norm = { x: headInput, weight: weights.finalNorm, rstd: headRstd, dy: dHeadNormed, dx: dHeadInput };
+  encodeRmsNormBackward(pass, { ...norm, rows, columns });
   pass.clear(dHidden, context.rows * columns * 4);
   encodeScatterRows(pass, { x: dHeadInput, indices: headRows, y: dHidden, rows, columns });
 }

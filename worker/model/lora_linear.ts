@@ -26,7 +26,7 @@ export interface Linear {
   readonly lora: LoraTensors | null;
 }
 
-/** Dropout of one pass: null where there is none, as in evaluation. */
+/** Dropout of one pass; null without it, as in evaluation. */
 export interface DropoutPass {
   readonly probability: number;
   readonly keyOf: (moduleIndex: number) => DropoutKey;
@@ -76,29 +76,12 @@ export function encodeLinear(
 ): void {
   const { x, y, rows, inner, accumulate } = call;
   const { weight, bias } = linear.base;
-  encodeNf4Matmul(pass, {
-    a: x,
-    weight,
-    out: y,
-    m: rows,
-    layout: "nt",
-    accumulate,
-    ...(bias ? { bias } : {}),
-  });
+  encodeNf4Matmul(pass, { a: x, weight, out: y, m: rows, layout: "nt", accumulate, ...(bias && { bias }) });
   if (linear.lora === null) return;
   encodeLoraInner(pass, linear, call);
   const { b, rank, scale } = linear.lora;
-  encodeMatmul(pass, {
-    a: inner,
-    b,
-    out: y,
-    m: rows,
-    n: weight.rows,
-    k: rank,
-    layout: "nt",
-    alpha: scale,
-    accumulate: true,
-  });
+  const shape = { m: rows, n: weight.rows, k: rank };
+  encodeMatmul(pass, { a: inner, b, out: y, ...shape, layout: "nt", alpha: scale, accumulate: true });
 }
 
 /** inner [rows, rank] = A·dropout(x): all of the forward that the layer's own gradients need. */
@@ -111,10 +94,10 @@ export function encodeLoraInner(pass: Pass, linear: Linear, call: Call): void {
 }
 
 /**
- * The backward of `encodeLinear`: writes LoRA's gradients, and dx [rows, in] where it is wanted.
+ * The backward of `encodeLinear`: writes LoRA's gradients, and dx [rows, in] unless null.
  * @param call.dy [rows, out]
  * @param call.dInner scratch [rows, rank]
- * @param call.dx null where nothing below the layer learns
+ * @param call.dx null if nothing below the layer learns
  */
 export function encodeLinearBackward(
   pass: Pass,
@@ -132,38 +115,21 @@ export function encodeLinearBackward(
   const dropped = encodeDropped(pass, linear, call);
   encodeMatmul(pass, { a: dInner, b: dropped, out: dA, m: rank, n: width, k: rows, layout: "tn" });
   if (dx === null) return;
-  if (dropout === null) {
-    encodeMatmul(pass, {
-      a: dInner,
-      b: a,
-      out: dx,
-      m: rows,
-      n: width,
-      k: rank,
-      layout: "nn",
-      accumulate: true,
-    });
-    return;
-  }
+  const product = { a: dInner, b: a, m: rows, n: width, k: rank, layout: "nn" } as const;
+  if (dropout === null) return encodeMatmul(pass, { ...product, out: dx, accumulate: true });
   const { scratch: dDropped, probability, keyOf } = dropout;
-  encodeMatmul(pass, { a: dInner, b: a, out: dDropped, m: rows, n: width, k: rank, layout: "nn" });
+  encodeMatmul(pass, { ...product, out: dDropped });
   const count = rows * width;
   encodeDropout(pass, { x: dDropped, y: dx, count, key: keyOf(moduleIndex), probability, accumulate: true });
 }
 
-/** dropout(x), in the scratch; x itself where there is no dropout. */
+/** dropout(x), in the scratch; x itself without dropout. */
 function encodeDropped(pass: Pass, linear: Linear, call: Call): GpuTensor {
   const { x, rows, dropout } = call;
   if (dropout === null || linear.lora === null) return x;
-  const { scratch, probability, keyOf } = dropout;
+  const { scratch, probability } = dropout;
+  const key = dropout.keyOf(linear.lora.moduleIndex);
   const count = rows * linear.base.weight.columns;
-  encodeDropout(pass, {
-    x,
-    y: scratch,
-    count,
-    key: keyOf(linear.lora.moduleIndex),
-    probability,
-    accumulate: false,
-  });
+  encodeDropout(pass, { x, y: scratch, count, key, probability, accumulate: false });
   return scratch;
 }

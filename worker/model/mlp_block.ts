@@ -12,15 +12,8 @@ import { type LayerPass, project, projectBackward, projectInner } from "./pass_c
 export function encodeMlpBlock(at: LayerPass, output: GpuTensor | null): void {
   const { context: { pass, spec, rows }, layer, kept } = at;
   const { hiddenSize: columns, rmsNormEpsilon: epsilon } = spec;
-  encodeRmsNorm(pass, {
-    x: kept.middle,
-    weight: layer.norms.mlpNorm,
-    y: kept.mlpInput,
-    rstd: kept.mlpRstd,
-    rows,
-    columns,
-    epsilon,
-  });
+  const { middle: x, mlpInput: y, mlpRstd: rstd } = kept;
+  encodeRmsNorm(pass, { x, weight: layer.norms.mlpNorm, y, rstd, rows, columns, epsilon });
   project(at, "gate", kept.mlpInput, kept.gate);
   project(at, "up", kept.mlpInput, kept.up);
   encodeSwiglu(pass, { gate: kept.gate, up: kept.up, y: kept.mlpInner, count: rows * spec.intermediateSize });
@@ -41,13 +34,7 @@ export function encodeMlpBlockBackward(at: LayerPass): void {
   encodeSwigluBackward(pass, { gate: kept.gate, up: kept.up, dy: dMlpInner, count });
   projectBackward(at, "gate", kept.mlpInput, kept.gate, dNormed);
   projectBackward(at, "up", kept.mlpInput, kept.up, dNormed, true);
-  encodeRmsNormBackward(pass, {
-    x: kept.middle,
-    weight: layer.norms.mlpNorm,
-    rstd: kept.mlpRstd,
-    dy: dNormed,
-    dx: dHidden,
-    rows,
-    columns: spec.hiddenSize,
-  });
+  const { middle: x, mlpRstd: rstd } = kept;
+  const { norms: { mlpNorm: weight } } = layer;
+  encodeRmsNormBackward(pass, { x, weight, rstd, dy: dNormed, dx: dHidden, rows, columns: spec.hiddenSize });
 }

@@ -9,7 +9,7 @@ import {
   adapterSizes,
   type PlanOptions,
   type Sizes,
-  type Tensors,
+  type TensorsFor,
   workspaceSizes,
 } from "./memory/buffer_sizes.ts";
 import type { Activations, Workspace } from "./pass_context.ts";
@@ -18,7 +18,7 @@ import { ropeTable } from "./rope_table.ts";
 export interface ModelBuffers {
   readonly workspace: Workspace;
   /** The flat adapter, its gradient and the integer sums. */
-  readonly flat: Tensors<ReturnType<typeof adapterSizes>>;
+  readonly flat: TensorsFor<ReturnType<typeof adapterSizes>>;
   /** One per layer, or one for all with gradient checkpointing. */
   readonly activations: readonly Activations[];
   /** The residual stream before each layer and after the last; without training two that alternate. */
@@ -57,7 +57,7 @@ function tensorOfBlock({ tensors, elementCount }: GradientLayout): Uint32Array<A
   return indices;
 }
 
-function allocateAll<S extends Sizes>(gpu: Gpu, sizes: S): Tensors<S> {
+function allocateAll<S extends Sizes>(gpu: Gpu, sizes: S): TensorsFor<S> {
   const entries = Object.entries(sizes).map(([name, bytes]) => [name, gpu.allocate(name, bytes)] as const);
-  return Object.fromEntries(entries) as Tensors<S>;
+  return Object.fromEntries(entries) as TensorsFor<S>;
 }

@@ -11,11 +11,11 @@ import {
   encodeLoraInner,
   type Linear,
 } from "./lora_linear.ts";
-import type { activationSizes, Tensors, workspaceSizes } from "./memory/buffer_sizes.ts";
+import type { activationSizes, TensorsFor, workspaceSizes } from "./memory/buffer_sizes.ts";
 import type { LayerNorms } from "./weights.ts";
 
-export type Activations = Tensors<ReturnType<typeof activationSizes>>;
-export type Workspace = Tensors<ReturnType<typeof workspaceSizes>>;
+export type Activations = TensorsFor<ReturnType<typeof activationSizes>>;
+export type Workspace = TensorsFor<ReturnType<typeof workspaceSizes>>;
 
 /** A decoder layer's weights. */
 export interface DecoderLayer {

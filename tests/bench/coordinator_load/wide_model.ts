@@ -99,9 +99,7 @@ async function writeWideWeights(path: string, demoPath: string): Promise<void> {
   const demo = await Deno.readFile(demoPath);
   const headerLength = Number(new DataView(demo.buffer).getBigUint64(0, true));
   const header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }> = JSON
-    .parse(
-      new TextDecoder().decode(demo.subarray(8, 8 + headerLength)),
-    );
+    .parse(new TextDecoder().decode(demo.subarray(8, 8 + headerLength)));
   const [parts, wide]: [Uint8Array[], typeof header] = [[], {}];
   let at = 0;
   for (const [name, tensor] of Object.entries(header)) {

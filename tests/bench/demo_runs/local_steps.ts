@@ -50,11 +50,10 @@ function meanLoss({ losses }: Trained, first: number, last: number): number {
 function table(all: readonly Trained[], stepCount: number): string {
   const cells = (first: string, rest: readonly string[]) =>
     first.padEnd(24) + rest.map((cell) => cell.padStart(15)).join("");
-  const windows = Array.from({ length: Math.ceil(stepCount / WINDOW) }, (_, i) =>
-    [
-      i * WINDOW + 1,
-      Math.min(stepCount, (i + 1) * WINDOW),
-    ] as const);
+  const windows = Array.from(
+    { length: Math.ceil(stepCount / WINDOW) },
+    (_, i) => [i * WINDOW + 1, Math.min(stepCount, (i + 1) * WINDOW)] as const,
+  );
   return [
     cells("", all.map(({ name }) => name)),
     ...windows.map(([first, last]) =>

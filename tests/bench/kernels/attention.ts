@@ -93,11 +93,7 @@ export function* attentionCases(lab: GpuLab): Generator<BenchCase> {
     yield {
       label: labelOf(shape),
       naive: () =>
-        lab.pass.dispatch(naive, {
-          params,
-          tensors: { q, k, v, keyStarts, out: expected! },
-          groups: groupsFor(queryRows),
-        }),
+        lab.pass.dispatch(naive, { ...params, q, k, v, keyStarts, out: expected! }, groupsFor(queryRows)),
       ours: () =>
         encodeAttention(lab.pass, { ...inputs, ...heads, out: out!, queryCount: inputs.tokenCount }),
       outputs: () => lab.readBoth(expected!, out!),
@@ -122,21 +118,13 @@ export function* attentionBackwardCases(lab: GpuLab): Generator<BenchCase> {
     const [expected, got] = [results(), results()];
     const delta = lab.zeros(queryRows);
     const [dqKernel, dkvKernel] = [naiveDq(headDim), naiveDkv(headDim)];
-    const read = { q, k, v, out, dOut, lse };
+    const read = { ...params, q, k, v, out, dOut, lse };
     yield {
       label: labelOf(shape),
       naive: () => {
         const { dq, dk, dv } = expected;
-        lab.pass.dispatch(dqKernel, {
-          params,
-          tensors: { ...read, bounds: keyStarts, dq },
-          groups: groupsFor(queryRows),
-        });
-        lab.pass.dispatch(dkvKernel, {
-          params,
-          tensors: { ...read, bounds: queryEnds, dk, dv },
-          groups: groupsFor(keyRows),
-        });
+        lab.pass.dispatch(dqKernel, { ...read, bounds: keyStarts, dq }, groupsFor(queryRows));
+        lab.pass.dispatch(dkvKernel, { ...read, bounds: queryEnds, dk, dv }, groupsFor(keyRows));
       },
       ours: () => encodeAttentionBackward(lab.pass, { ...inputs, ...heads, ...got, out, delta }),
       outputs: () => lab.readBoth(expected.dk, got.dk),

@@ -56,7 +56,7 @@ function caseOf(
   const groups = [Math.ceil(n / 8), Math.ceil(m / 8)] as const;
   return {
     label: `${name}, ${layout} ${m}×${n}×${k}`,
-    naive: () => lab.pass.dispatch(naive, { params: { m, n, k }, tensors: { a, b, out: expected }, groups }),
+    naive: () => lab.pass.dispatch(naive, { m, n, k, a, b, out: expected }, groups),
     ours: () => encode(out),
     outputs: () => lab.readBoth(expected, out),
     cost: { amount: 2 * m * n * k, unit: "FLOP" },

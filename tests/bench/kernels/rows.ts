@@ -30,11 +30,7 @@ export function* rmsNormCases(lab: GpuLab): Generator<BenchCase> {
     yield {
       label: `${rows}×${columns}`,
       naive: () =>
-        lab.pass.dispatch(naiveRmsNorm, {
-          params: { rows, columns, epsilon },
-          tensors: { x, weight, y: expected },
-          groups: groupsFor(rows),
-        }),
+        lab.pass.dispatch(naiveRmsNorm, { x, weight, y: expected, rows, columns, epsilon }, groupsFor(rows)),
       ours: () => encodeRmsNorm(lab.pass, { x, weight, y, rstd, rows, columns, epsilon }),
       outputs: () => lab.readBoth(expected, y),
       cost: { amount: 8 * rows * columns, unit: "B" },
@@ -59,12 +55,10 @@ export function* ropeCases(lab: GpuLab): Generator<BenchCase> {
     const [expected, x] = [lab.upload(start), lab.upload(start)];
     yield {
       label: `${rows} rows, ${headCount} heads of ${headDim}`,
-      naive: () =>
-        lab.pass.dispatch(naiveRope, {
-          params: { rows, half, headCount },
-          tensors: { x: expected, cos_table: cos, sin_table: sin, positions },
-          groups: groupsFor(rows),
-        }),
+      naive: () => {
+        const tensors = { x: expected, cos_table: cos, sin_table: sin, positions };
+        lab.pass.dispatch(naiveRope, { ...tensors, rows, half, headCount }, groupsFor(rows));
+      },
       ours: () => encodeRope(lab.pass, { x, cos, sin, positions, rows, headCount, headDim, inverse: false }),
       outputs: () => lab.readBoth(expected, x),
       cost: { amount: 8 * start.length, unit: "B" },
@@ -92,12 +86,10 @@ export function* crossEntropyCases(lab: GpuLab): Generator<BenchCase> {
     const chunk = { logits, labels, stats, rows, columns, firstColumn: 0 };
     yield {
       label: `${rows} rows, vocabulary of ${columns}`,
-      naive: () =>
-        lab.pass.dispatch(naiveCrossEntropy, {
-          params: { rows, columns },
-          tensors: { logits: expected, labels, loss: rowLoss },
-          groups: groupsFor(rows),
-        }),
+      naive: () => {
+        const tensors = { logits: expected, labels, loss: rowLoss };
+        lab.pass.dispatch(naiveCrossEntropy, { ...tensors, rows, columns }, groupsFor(rows));
+      },
       ours: () => {
         encodeCrossEntropyStats(lab.pass, chunk);
         encodeCrossEntropyLoss(lab.pass, { stats, loss, rows });

@@ -23,14 +23,16 @@ export function chooseAttention(headDim: number, processor: Processor): Attentio
   return headDim <= 32 ? "rows on a GPU" : "tiles";
 }
 
-const madeKernels = new Map<string, ReturnType<typeof makeKernels>>();
+export type AttentionKernels = ReturnType<typeof makeKernels>;
 
-/** A variant's kernels for one head size, and their grids; made once for each. */
-export function attentionKernels(headDim: number, variant: AttentionVariant) {
-  const key = `${variant} ${headDim}`;
-  let kernels = madeKernels.get(key);
-  if (kernels === undefined) madeKernels.set(key, kernels = makeKernels(headDim, familyOf(headDim, variant)));
-  return kernels;
+const madeKernels = new Map<string, AttentionKernels>();
+
+/** The kernels of a variant for one head size, and their grids; made once. */
+export function attentionKernels(headDim: number, variant: AttentionVariant): AttentionKernels {
+  return madeKernels.getOrInsertComputed(
+    `${variant} ${headDim}`,
+    () => makeKernels(headDim, familyOf(headDim, variant)),
+  );
 }
 
 function familyOf(headDim: number, variant: AttentionVariant): AttentionFamily {

@@ -1,7 +1,7 @@
 /** Dropout on the input of LoRA's A, as PEFT's `lora_dropout`. */
 import { defineKernel } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
-import type { GpuTensor } from "../../device/tensor.ts";
+import type { Tensors } from "../../device/tensor.ts";
 import source from "./dropout.wgsl" with { type: "text" };
 import { LINEAR_MAIN, linearGroups } from "./linear_index.ts";
 
@@ -39,23 +39,19 @@ export function isKept(key: DropoutKey, index: number, probability: number): boo
  * y [count] = x · mask / (1 − probability); with `accumulate` added to y, which is the backward: the gradient passes
  * through the same mask.
  */
-export function encodeDropout(pass: Pass, call: {
-  x: GpuTensor;
-  y: GpuTensor;
-  count: number;
-  key: DropoutKey;
-  probability: number;
-  accumulate: boolean;
-}): void {
-  const { x, y, count, key, probability, accumulate } = call;
+export function encodeDropout(
+  pass: Pass,
+  call: Tensors<"x" | "y"> & { count: number; key: DropoutKey; probability: number; accumulate: boolean },
+): void {
+  const { x, y, count, key: { low: keyLow, high: keyHigh }, probability, accumulate } = call;
   const params = {
     count,
-    keyLow: key.low,
-    keyHigh: key.high,
+    keyLow,
+    keyHigh,
     threshold: thresholdOf(probability),
     scale: 1 / (1 - probability),
   };
-  pass.dispatch(accumulate ? add : overwrite, { params, tensors: { x, y }, groups: linearGroups(count) });
+  pass.dispatch(accumulate ? add : overwrite, { ...params, x, y }, linearGroups(count));
 }
 
 function thresholdOf(probability: number): number {

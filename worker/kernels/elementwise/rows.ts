@@ -4,7 +4,7 @@
  */
 import { defineKernel } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
-import type { GpuTensor } from "../../device/tensor.ts";
+import type { GpuTensor, Tensors } from "../../device/tensor.ts";
 import { LINEAR_MAIN, linearGroups } from "./linear_index.ts";
 
 const gather = defineKernel({
@@ -37,34 +37,22 @@ export interface TableSlab {
 }
 
 /** y [rows, columns]: row i becomes row indices[i] of the table. An index outside the table leaves its row as it was. */
-export function encodeGatherRows(pass: Pass, call: {
-  slabs: readonly TableSlab[];
-  indices: GpuTensor;
-  y: GpuTensor;
-  rows: number;
-  columns: number;
-}): void {
+export function encodeGatherRows(
+  pass: Pass,
+  call: Tensors<"indices" | "y"> & { slabs: readonly TableSlab[]; rows: number; columns: number },
+): void {
   const { slabs, indices, y, rows, columns } = call;
   const count = rows * columns;
   for (const { tensor: x, firstRow, rowCount } of slabs) {
-    const params = { count, columns, firstRow, rowCount };
-    pass.dispatch(gather, { params, tensors: { x, indices, y }, groups: linearGroups(count) });
+    pass.dispatch(gather, { x, indices, y, count, columns, firstRow, rowCount }, linearGroups(count));
   }
 }
 
 /** Row indices[i] of y becomes row i of x [rows, columns]; other rows stay. Indices are distinct and inside y. */
-export function encodeScatterRows(pass: Pass, call: {
-  x: GpuTensor;
-  indices: GpuTensor;
-  y: GpuTensor;
-  rows: number;
-  columns: number;
-}): void {
-  const { x, indices, y, rows, columns } = call;
-  const count = rows * columns;
-  pass.dispatch(scatter, {
-    params: { count, columns },
-    tensors: { x, indices, y },
-    groups: linearGroups(count),
-  });
+export function encodeScatterRows(
+  pass: Pass,
+  call: Tensors<"x" | "indices" | "y"> & { rows: number; columns: number },
+): void {
+  const count = call.rows * call.columns;
+  pass.dispatch(scatter, { ...call, count }, linearGroups(count));
 }

@@ -1,7 +1,6 @@
 /** SwiGLU: silu(gate) · up, element by element, with silu(g) = g · σ(g). */
-import { defineKernel } from "../../device/kernel.ts";
+import { defineKernel, type KernelArguments } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
-import type { GpuTensor } from "../../device/tensor.ts";
 import { LINEAR_MAIN, linearGroups } from "./linear_index.ts";
 
 const forward = defineKernel({
@@ -31,23 +30,11 @@ fn element(index: u32) {
 });
 
 /** y [count] = silu(gate) · up. */
-export function encodeSwiglu(pass: Pass, call: {
-  gate: GpuTensor;
-  up: GpuTensor;
-  y: GpuTensor;
-  count: number;
-}): void {
-  const { gate, up, y, count } = call;
-  pass.dispatch(forward, { params: { count }, tensors: { gate, up, y }, groups: linearGroups(count) });
+export function encodeSwiglu(pass: Pass, call: KernelArguments<typeof forward>): void {
+  pass.dispatch(forward, call, linearGroups(call.count));
 }
 
 /** Replaces gate and up [count] by their gradients, from the gradient dy of SwiGLU's result. */
-export function encodeSwigluBackward(pass: Pass, call: {
-  gate: GpuTensor;
-  up: GpuTensor;
-  dy: GpuTensor;
-  count: number;
-}): void {
-  const { gate, up, dy, count } = call;
-  pass.dispatch(backward, { params: { count }, tensors: { gate, up, dy }, groups: linearGroups(count) });
+export function encodeSwigluBackward(pass: Pass, call: KernelArguments<typeof backward>): void {
+  pass.dispatch(backward, call, linearGroups(call.count));
 }

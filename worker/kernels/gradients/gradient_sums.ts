@@ -2,11 +2,10 @@
  * Turns a micro-batch's gradient into integer sums that do not depend on order (decision 0001). The flat gradient consists
  * of blocks of 64 elements, each within one LoRA tensor; `tensorOfBlock` names it.
  */
-import { defineKernel } from "../../device/kernel.ts";
+import { defineKernel, type KernelArguments } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
-import type { GpuTensor } from "../../device/tensor.ts";
 import maxAbsSource from "./max_abs.wgsl" with { type: "text" };
-import { LINEAR_MAIN, linearGroups } from "../elementwise/linear_index.ts";
+import { foldGroups, LINEAR_MAIN, linearGroups } from "../elementwise/linear_index.ts";
 
 /** Elements per workgroup of max_abs.wgsl. */
 const MAX_ABS_GROUP_SIZE = 1024;
@@ -26,12 +25,7 @@ fn element(index: u32) {
   sums[index] += i32(round(gradient[index] * scales[tensorOfBlock[index / 64u]]));
 }` + LINEAR_MAIN,
   params: { count: "u32" },
-  bindings: {
-    gradient: "read f32",
-    tensorOfBlock: "read u32",
-    scales: "read f32",
-    sums: "read_write i32",
-  },
+  bindings: { gradient: "read f32", tensorOfBlock: "read u32", scales: "read f32", sums: "read_write i32" },
 });
 
 /**
@@ -39,33 +33,14 @@ fn element(index: u32) {
  * NaN come out as such: their bits are above those of all numbers.
  * @param call.count elements of the flat gradient, a multiple of 64
  */
-export function encodeMaxAbs(pass: Pass, call: {
-  gradient: GpuTensor;
-  tensorOfBlock: GpuTensor;
-  maxBits: GpuTensor;
-  count: number;
-}): void {
-  const { gradient, tensorOfBlock, maxBits, count } = call;
-  const groups = Math.ceil(count / MAX_ABS_GROUP_SIZE);
-  pass.dispatch(maxAbs, {
-    params: { count },
-    tensors: { gradient, tensorOfBlock, maxBits },
-    groups: groups <= 65535 ? [groups] : [65535, Math.ceil(groups / 65535)],
-  });
+export function encodeMaxAbs(pass: Pass, call: KernelArguments<typeof maxAbs>): void {
+  pass.dispatch(maxAbs, call, foldGroups(Math.ceil(call.count / MAX_ABS_GROUP_SIZE)));
 }
 
 /**
  * sums [count] += round(gradient · scale of the tensor), as integers.
  * @param call.scales 2^−exponent of each tensor [tensors]
  */
-export function encodeAccumulateGradient(pass: Pass, call: {
-  gradient: GpuTensor;
-  tensorOfBlock: GpuTensor;
-  scales: GpuTensor;
-  sums: GpuTensor;
-  count: number;
-}): void {
-  const { gradient, tensorOfBlock, scales, sums, count } = call;
-  const tensors = { gradient, tensorOfBlock, scales, sums };
-  pass.dispatch(accumulate, { params: { count }, tensors, groups: linearGroups(count) });
+export function encodeAccumulateGradient(pass: Pass, call: KernelArguments<typeof accumulate>): void {
+  pass.dispatch(accumulate, call, linearGroups(call.count));
 }

@@ -1,9 +1,9 @@
 /** Products of f32 matrices in the three layouts that training needs (matmul.wgsl). */
 import { defineKernel, kernelVariants } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
-import type { GpuTensor } from "../../device/tensor.ts";
+import type { GpuTensor, Tensors } from "../../device/tensor.ts";
 import source from "./matmul.wgsl" with { type: "text" };
-import { chooseTile, type Tile, tileGrid } from "./tile.ts";
+import { chooseTile, type MatmulShape, type Tile, tileGrid } from "./tile.ts";
 import { tileConstants } from "./tile_constants.ts";
 
 /**
@@ -33,30 +33,22 @@ const variantOf = kernelVariants((constants) =>
  * @param call.tile replaces the chosen tile, for tests
  * @throws RangeError if the grid exceeds the device's limits
  */
-export function encodeMatmul(pass: Pass, call: {
-  a: GpuTensor;
-  b: GpuTensor;
-  out: GpuTensor;
-  m: number;
-  n: number;
-  k: number;
-  layout: MatmulLayout;
-  alpha?: number;
-  accumulate?: boolean;
-  bias?: GpuTensor;
-  tile?: Tile;
-}): void {
-  const { a, b, out, m, n, k, layout, alpha = 1, accumulate = false, bias } = call;
-  const shape = { m, n, k };
-  const tile = call.tile ?? chooseTile(shape, pass.processor);
+export function encodeMatmul(
+  pass: Pass,
+  call: Tensors<"a" | "b" | "out"> & MatmulShape & {
+    layout: MatmulLayout;
+    alpha?: number;
+    accumulate?: boolean;
+    bias?: GpuTensor;
+    tile?: Tile;
+  },
+): void {
+  const { layout, alpha = 1, accumulate = false, bias } = call;
+  const tile = call.tile ?? chooseTile(call, pass.processor);
   const constants = {
-    ...tileConstants(tile, shape, { aAlongK: layout !== "tn", bAlongK: layout === "nt" }),
+    ...tileConstants(tile, call, { aAlongK: layout !== "tn", bAlongK: layout === "nt" }),
     ACCUMULATE: accumulate,
     BIAS: bias !== undefined,
   };
-  pass.dispatch(variantOf(constants), {
-    params: { m, n, k, alpha },
-    tensors: { a, b, bias: bias ?? b, out },
-    groups: tileGrid(tile, shape),
-  });
+  pass.dispatch(variantOf(constants), { ...call, alpha, bias: bias ?? call.b }, tileGrid(tile, call));
 }

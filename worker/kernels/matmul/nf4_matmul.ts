@@ -27,13 +27,7 @@ const variantOf = kernelVariants((constants) =>
   defineKernel({
     label: "nf4_matmul",
     source: CODEBOOK_WGSL + source,
-    params: {
-      m: "u32",
-      n: "u32",
-      k: "u32",
-      alpha: "f32",
-      nested_offset: "f32",
-    },
+    params: { m: "u32", n: "u32", k: "u32", alpha: "f32", nested_offset: "f32" },
     bindings: {
       a: constants["VEC_A"] ? "read vec4<f32>" : "read f32",
       codes: "read u32",
@@ -64,33 +58,18 @@ export function encodeNf4Matmul(pass: Pass, call: {
   bias?: GpuTensor;
   tile?: Tile;
 }): void {
-  const { a, weight, out, m, layout, accumulate = false, bias } = call;
-  const { rows, columns, codes, absmax, doubleQuantized, nestedAbsmax, nestedOffset, dynamicMap } = weight;
+  const { a, weight, out, m, layout, accumulate = false, bias = a } = call;
+  const { rows, columns, codes, absmax, doubleQuantized } = weight;
+  const { nestedAbsmax: nested_absmax, nestedOffset: nested_offset, dynamicMap: dynamic_map } = weight;
   const [n, k] = layout === "nt" ? [rows, columns] : [columns, rows];
   const shape = { m, n, k };
   const tile = call.tile ?? chooseTile(shape, pass.processor);
   const constants = {
     ...tileConstants(tile, shape, { aAlongK: true, bAlongK: layout === "nt", nf4: { doubleQuantized } }),
     ACCUMULATE: accumulate,
-    BIAS: bias !== undefined,
+    BIAS: call.bias !== undefined,
   };
-  pass.dispatch(variantOf(constants), {
-    params: {
-      m,
-      n,
-      k,
-      alpha: 1,
-      nested_offset: nestedOffset,
-    },
-    tensors: {
-      a,
-      codes,
-      absmax,
-      nested_absmax: nestedAbsmax,
-      dynamic_map: dynamicMap,
-      bias: bias ?? a,
-      out,
-    },
-    groups: tileGrid(tile, shape),
-  });
+  const params = { ...shape, alpha: 1, nested_offset };
+  const tensors = { a, codes, absmax, nested_absmax, dynamic_map, bias, out };
+  pass.dispatch(variantOf(constants), { ...params, ...tensors }, tileGrid(tile, shape));
 }

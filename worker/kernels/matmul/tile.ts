@@ -79,10 +79,7 @@ function chooseCpuTile({ m, n, k }: MatmulShape, subgroupSize: number): Tile {
 
 /** Elements of the product in a workgroup's tile. */
 export function tileSize(tile: Tile): { readonly rows: number; readonly columns: number } {
-  return {
-    rows: tile.threadsM * tile.threadM,
-    columns: tile.threadsN * tile.columnGroups * tile.groupSize,
-  };
+  return { rows: tile.threadsM * tile.threadM, columns: tile.threadsN * tile.columnGroups * tile.groupSize };
 }
 
 /** Workgroups along x and y. */

@@ -1,7 +1,6 @@
 /** RMSNorm, forward and backward; the formulas are in the WGSL. */
-import { defineKernel } from "../../device/kernel.ts";
+import { defineKernel, type Kernel, type KernelArguments } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
-import type { GpuTensor } from "../../device/tensor.ts";
 import { foldGroups } from "../elementwise/linear_index.ts";
 import forwardSource from "./rms_norm.wgsl" with { type: "text" };
 import backwardSource from "./rms_norm_backward.wgsl" with { type: "text" };
@@ -28,54 +27,22 @@ const backwardOf = (lanes: number) =>
     source: backwardSource,
     constants: { LANES: lanes },
     params: { rows: "u32", columns: "u32" },
-    bindings: {
-      x: "read f32",
-      weight: "read f32",
-      rstd: "read f32",
-      dy: "read f32",
-      dx: "read_write f32",
-    },
+    bindings: { x: "read f32", weight: "read f32", rstd: "read f32", dy: "read f32", dx: "read_write f32" },
   });
 
 const forward = { cpu: forwardOf(CPU_LANES), gpu: forwardOf(GPU_LANES) };
 const backward = { cpu: backwardOf(CPU_LANES), gpu: backwardOf(GPU_LANES) };
 const kindOf = (pass: Pass) => pass.processor.isCpu ? "cpu" : "gpu";
 
+/** `kind` replaces the choice by processor, for tests. */
+type Call<K extends Kernel> = KernelArguments<K> & { kind?: "cpu" | "gpu" };
+
 /** y [rows, columns] = RMSNorm(x [rows, columns]) · weight [columns]; keeps rstd [rows] for the backward pass. */
-export function encodeRmsNorm(pass: Pass, call: {
-  x: GpuTensor;
-  weight: GpuTensor;
-  y: GpuTensor;
-  rstd: GpuTensor;
-  rows: number;
-  columns: number;
-  epsilon: number;
-  /** The default follows from the processor. */
-  kind?: "cpu" | "gpu";
-}): void {
-  const { x, weight, y, rstd, rows, columns, epsilon, kind = kindOf(pass) } = call;
-  pass.dispatch(forward[kind], {
-    params: { rows, columns, epsilon },
-    tensors: { x, weight, y, rstd },
-    groups: foldGroups(rows),
-  });
+export function encodeRmsNorm(pass: Pass, call: Call<typeof forward.gpu>): void {
+  pass.dispatch(forward[call.kind ?? kindOf(pass)], call, foldGroups(call.rows));
 }
 
 /** dx [rows, columns] += the gradient of RMSNorm's input, from dy [rows, columns] and the forward's x and rstd. */
-export function encodeRmsNormBackward(pass: Pass, call: {
-  x: GpuTensor;
-  weight: GpuTensor;
-  rstd: GpuTensor;
-  dy: GpuTensor;
-  dx: GpuTensor;
-  rows: number;
-  columns: number;
-  kind?: "cpu" | "gpu";
-}): void {
-  const { x, weight, rstd, dy, dx, rows, columns, kind = kindOf(pass) } = call;
-  pass.dispatch(backward[kind], {
-    params: { rows, columns },
-    tensors: { x, weight, rstd, dy, dx },
-    groups: foldGroups(rows),
-  });
+export function encodeRmsNormBackward(pass: Pass, call: Call<typeof backward.gpu>): void {
+  pass.dispatch(backward[call.kind ?? kindOf(pass)], call, foldGroups(call.rows));
 }

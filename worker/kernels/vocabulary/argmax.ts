@@ -1,7 +1,6 @@
 /** The most likely next token of each row: its id travels back from the GPU instead of a row as long as the vocabulary. */
-import { defineKernel } from "../../device/kernel.ts";
+import { defineKernel, type KernelArguments } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
-import type { GpuTensor } from "../../device/tensor.ts";
 import source from "./argmax.wgsl" with { type: "text" };
 
 const argmax = defineKernel({
@@ -17,15 +16,6 @@ const argmax = defineKernel({
  * @param call.bestLogit f32 [rows]
  * @param call.bestColumn u32 [rows]; of equal logits the first one's
  */
-export function encodeArgmax(pass: Pass, call: {
-  logits: GpuTensor;
-  bestLogit: GpuTensor;
-  bestColumn: GpuTensor;
-  rows: number;
-  columns: number;
-  firstColumn: number;
-}): void {
-  const { logits, bestLogit, bestColumn, rows, columns, firstColumn } = call;
-  const tensors = { logits, bestLogit, bestColumn };
-  pass.dispatch(argmax, { params: { columns, firstColumn }, tensors, groups: [rows] });
+export function encodeArgmax(pass: Pass, call: KernelArguments<typeof argmax> & { rows: number }): void {
+  pass.dispatch(argmax, call, [call.rows]);
 }

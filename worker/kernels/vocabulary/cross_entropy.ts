@@ -2,9 +2,8 @@
  * Cross entropy over a vocabulary in chunks, so that the logits of all rows and columns never exist at once: a first pass
  * over the chunks gathers each row's log-sum-exp, a second one turns each chunk's logits into their gradient.
  */
-import { defineKernel } from "../../device/kernel.ts";
+import { defineKernel, type KernelArguments } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
-import type { GpuTensor } from "../../device/tensor.ts";
 import lossSource from "./cross_entropy_loss.wgsl" with { type: "text" };
 import statsSource from "./cross_entropy_stats.wgsl" with { type: "text" };
 import { LINEAR_MAIN, linearGroups } from "../elementwise/linear_index.ts";
@@ -37,38 +36,24 @@ fn element(index: u32) {
   bindings: { logits: "read_write f32", labels: "read u32", stats: "read f32" },
 });
 
-/** A chunk's logits [rows, columns], the columns [firstColumn, firstColumn + columns) of the vocabulary. */
-interface Chunk {
-  logits: GpuTensor;
-  /** The id that each row should predict [rows]. */
-  labels: GpuTensor;
-  /** [rows, 3] */
-  stats: GpuTensor;
-  rows: number;
-  columns: number;
-  firstColumn: number;
-}
+/**
+ * A chunk's logits [rows, columns], the columns [firstColumn, firstColumn + columns) of the vocabulary, with each row's
+ * label [rows] and stats [rows, 3].
+ */
+type Chunk = KernelArguments<typeof stats> & { rows: number };
 
-/** Adds a chunk to the stats [rows, 3]; chunks must come in ascending order, starting with column 0. */
+/** Adds a chunk to the stats; chunks must come in ascending order, starting with column 0. */
 export function encodeCrossEntropyStats(pass: Pass, call: Chunk): void {
-  const { logits, labels, stats: rowStats, rows, columns, firstColumn } = call;
-  const tensors = { logits, labels, stats: rowStats };
-  pass.dispatch(stats, { params: { columns, firstColumn }, tensors, groups: [rows] });
+  pass.dispatch(stats, call, [call.rows]);
 }
 
 /** loss[0] = the summed cross entropy of all rows, in nats, after the stats of every chunk. */
-export function encodeCrossEntropyLoss(
-  pass: Pass,
-  call: { stats: GpuTensor; loss: GpuTensor; rows: number },
-): void {
-  const { stats: rowStats, loss: sum, rows } = call;
-  pass.dispatch(loss, { params: { rows }, tensors: { stats: rowStats, loss: sum }, groups: [1] });
+export function encodeCrossEntropyLoss(pass: Pass, call: KernelArguments<typeof loss>): void {
+  pass.dispatch(loss, call, [1]);
 }
 
 /** Replaces a chunk's logits by the gradient of the summed loss, after the stats of every chunk. */
 export function encodeCrossEntropyBackward(pass: Pass, call: Chunk): void {
-  const { logits, labels, stats: rowStats, rows, columns, firstColumn } = call;
-  const count = rows * columns;
-  const tensors = { logits, labels, stats: rowStats };
-  pass.dispatch(backward, { params: { count, columns, firstColumn }, tensors, groups: linearGroups(count) });
+  const count = call.rows * call.columns;
+  pass.dispatch(backward, { ...call, count }, linearGroups(count));
 }

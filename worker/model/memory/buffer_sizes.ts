@@ -8,7 +8,7 @@ import type { LoraPlan } from "../lora/lora_plan.ts";
 /** Byte lengths by buffer name. */
 export type Sizes = Readonly<Record<string, number>>;
 /** Tensors by the same names. */
-export type Tensors<S> = { readonly [K in keyof S]: GpuTensor };
+export type TensorsFor<S> = { readonly [K in keyof S]: GpuTensor };
 
 export interface PlanOptions {
   readonly maxTokens: number;

@@ -145,10 +145,7 @@ Deno.test("a buffer that cannot be bound is answered with what makes that buffer
   const wide = planMemory(
     llama2,
     planLora(llama2, loraSchema.parse({ r: 4096, target_modules: "all-linear" })),
-    {
-      ...options,
-      maxTokens: 64,
-    },
+    { ...options, maxTokens: 64 },
   );
   const { message } = assertThrows(() => assertFits(wide, null, 2 ** 30, "GPU"), LoraFleetError);
   assertStringIncludes(message, 'buffer "adapter" needs');
