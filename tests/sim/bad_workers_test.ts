@@ -115,7 +115,7 @@ Deno.test("a lying worker among three, all audited: in quarantine, and the diges
       assertEquals(until, "reinstated");
       assertMatch(
         reasons[0]!,
-        /its gradient of micro-batch \d of step 1 has the digest [0-9a-f]{12}, where w-\d and w-\d agree on/,
+        /its gradient of micro-batch \d of step 1 has the digest [0-9a-f]{12}, but w-\d and w-\d agree on/,
       );
       const { audits } = fleet.steps.at(-1)!;
       assertEquals(audits, { passed: 30, failed: 1, skipped: 0 });

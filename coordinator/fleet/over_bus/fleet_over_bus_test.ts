@@ -76,13 +76,7 @@ function createWorld(artifacts: ArtifactStore = NO_ARTIFACTS): World {
     announced: () => newest!,
     async hello(change = {}) {
       const hello = {
-        ...{
-          worker: "w-a",
-          incarnation: "i-1",
-          protocolVersion: PROTOCOL_VERSION,
-          name: "pc",
-          gpu: "a GPU",
-        },
+        ...{ worker: "w-a", incarnation: "i-1", protocolVersion: PROTOCOL_VERSION, name: "pc", gpu: "a GPU" },
         ...change,
       };
       const answer = bus.request(

@@ -35,12 +35,7 @@ export interface Membership {
 export type MembershipEvent =
   | { readonly type: "hello"; readonly hello: Hello }
   | { readonly type: "heartbeat"; readonly heartbeat: Heartbeat }
-  | {
-    readonly type: "leave";
-    readonly worker: string;
-    readonly incarnation: string;
-    readonly reason: string;
-  }
+  | { readonly type: "leave"; readonly worker: string; readonly incarnation: string; readonly reason: string }
   /** The coordinator could not hear any worker for this long: it slept, or had no connection to the broker. */
   | { readonly type: "blackout"; readonly milliseconds: number }
   | { readonly type: "tick" };
