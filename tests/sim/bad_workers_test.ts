@@ -156,7 +156,7 @@ Deno.test("two workers that disagree for good: the job fails and names both, or 
       message,
       /has different bits on machines that describe their GPU alike \(w-[01] has .*, w-[01] has/,
     );
-    assertMatch(message, /add a third one/);
+    assertMatch(message, /add a third worker/);
     assertEquals([quarantineOf(fleet, "w-0"), quarantineOf(fleet, "w-1")], [null, null]);
   });
   await inFleet(2, { fleet: { audit_rate: 1, audit_unresolved: "continue" }, engineOf }, async (fleet) => {

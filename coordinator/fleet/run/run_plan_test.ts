@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { isAudited } from "./audit_choice.ts";
+import { isAudited } from "./run_plan.ts";
 
 const chosen = (seed: number, rate: number) =>
   Array.from({ length: 4000 }, (_, i) => isAudited(seed, 1 + Math.floor(i / 8), i % 8, rate));
