@@ -7,20 +7,10 @@ import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { Limits } from "../../shared/protocol/limits.ts";
 
 export interface FloodGuard {
-  /**
-   * Whether to read a message. One above its kind's size limit, or above the rate of any worker of ours, counts as `bad`.
-   */
+  /** Whether to read a message. One above its kind's size limit, or above the rate of any worker of ours, counts as `bad`. */
   admits(worker: string, subject: string, byteLength: number, maxBytes: number): boolean;
   /** A message could not be read. */
   bad(worker: string, subject: string, thrown: unknown, byteLength: number): void;
-}
-
-interface FloodGuardOptions {
-  readonly clock: Pick<Clock, "now">;
-  readonly limits: Limits;
-  readonly onDefect: (message: string, thrown: unknown) => void;
-  /** Called once per worker. */
-  readonly onFlood: (worker: string, reason: string) => void;
 }
 
 /** What one worker has sent. */
@@ -42,24 +32,22 @@ const BYTES_OF_WEIGHT = 65_536;
 /** Invented ids must not fill the memory; an external broker may let them pass. */
 const MAX_WORKERS = 20_000;
 
-export function createFloodGuard({ clock, limits, onDefect, onFlood }: FloodGuardOptions): FloodGuard {
+export function createFloodGuard({ clock, limits, onDefect, onFlood }: {
+  readonly clock: Pick<Clock, "now">;
+  readonly limits: Limits;
+  readonly onDefect: (message: string, thrown: unknown) => void;
+  /** Called once per worker. */
+  readonly onFlood: (worker: string, reason: string) => void;
+}): FloodGuard {
   const counts = new Map<string, Count>();
 
   function countOf(worker: string): Count {
     const known = counts.get(worker);
     if (known !== undefined) return known;
     if (counts.size >= MAX_WORKERS) counts.clear();
-    const now = clock.now();
     const count: Count = {
-      ...{
-        second: 0,
-        messages: 0,
-        since: now,
-        weight: 0,
-        loggedAt: -Infinity,
-        unlogged: 0,
-        isFlooding: false,
-      },
+      ...{ second: 0, messages: 0, since: clock.now(), weight: 0 },
+      ...{ loggedAt: -Infinity, unlogged: 0, isFlooding: false },
     };
     counts.set(worker, count);
     return count;
@@ -78,27 +66,28 @@ export function createFloodGuard({ clock, limits, onDefect, onFlood }: FloodGuar
     }
     if (count.weight < limits.badMessagesUntilCut || count.isFlooding) return;
     count.isFlooding = true;
-    const seconds = Math.max(1, Math.round((now - count.since) / 1000));
-    const reason = `${worker} has sent too many messages that no worker sends: ${
-      Math.round(count.weight)
-    } within ${seconds} s, each 64 KiB of them counted once more; the last: ${messageOf(thrown)}`;
+    const [weight, seconds] = [Math.round(count.weight), Math.max(1, Math.round((now - count.since) / 1000))];
+    const reason =
+      `${worker} has sent too many messages that no worker sends: ${weight} within ${seconds} s, each 64 KiB ` +
+      `of them counted once more; the last: ${messageOf(thrown)}`;
     onFlood(worker, reason);
+  }
+
+  /** Why a message is not read; null if it is. */
+  function refusal(worker: string, byteLength: number, maxBytes: number): string | null {
+    const count = countOf(worker);
+    if (byteLength > maxBytes) return `${byteLength} bytes, a message of its kind has ${maxBytes} at most`;
+    const second = Math.floor(clock.now() / 1000);
+    if (count.second !== second) Object.assign(count, { second, messages: 0 });
+    const isWithinRate = ++count.messages <= limits.mostMessagesPerSecond;
+    return isWithinRate ? null : `more than ${limits.mostMessagesPerSecond} messages in a second`;
   }
 
   return {
     admits(worker, subject, byteLength, maxBytes) {
-      const count = countOf(worker);
-      if (byteLength > maxBytes) {
-        const what = `${byteLength} bytes, a message of its kind has ${maxBytes} at most`;
-        bad(worker, subject, new LoraFleetError("corrupt", what), byteLength);
-        return false;
-      }
-      const second = Math.floor(clock.now() / 1000);
-      if (count.second !== second) Object.assign(count, { second, messages: 0 });
-      if (++count.messages <= limits.mostMessagesPerSecond) return true;
-      const what = `more than ${limits.mostMessagesPerSecond} messages in a second`;
-      bad(worker, subject, new LoraFleetError("corrupt", what), byteLength);
-      return false;
+      const reason = refusal(worker, byteLength, maxBytes);
+      if (reason !== null) bad(worker, subject, new LoraFleetError("corrupt", reason), byteLength);
+      return reason === null;
     },
     bad,
   };

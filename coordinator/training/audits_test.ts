@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { LIMITS } from "../../shared/protocol/limits.ts";
-import { digestOf, type Driver, member, PLAN, started, words } from "./step_fixture.ts";
+import { digestOf, type Driver, member, PLAN, started, summarize } from "./step_fixture.ts";
 
 const AUDITED = { ...PLAN, isAudited: (_step: number, index: number) => index === 0 };
 const one = { step: 1, digest: digestOf("step 1") };
@@ -26,7 +26,7 @@ function answer(driver: Driver, gradient: string | null): string {
   return worker;
 }
 
-Deno.test("an equal digest: passed; the round waits for it, and the auditor has nothing in its sums", () => {
+Deno.test("equal digests: passed; the round waits for the audit, and the auditor has nothing in its sums", () => {
   const driver = audited(["w-a", "w-b"]);
   assertEquals(driver.claim("w-a", 0, { gradient: "g" }), "counted");
   assertEquals(asked(driver)?.worker, "w-b");
@@ -39,7 +39,7 @@ Deno.test("an equal digest: passed; the round waits for it, and the auditor has 
   assertEquals(driver.training.pending?.audits, { passed: 1, failed: 0, skipped: 0 });
 });
 
-Deno.test("an auditor's word that comes twice or unasked changes nothing", () => {
+Deno.test("an auditor's report that is repeated or not awaited changes nothing", () => {
   const driver = audited(["w-a", "w-b", "w-c"]);
   driver.claim("w-a", 0, { gradient: "g" });
   const assignment = asked(driver)!;
@@ -63,7 +63,7 @@ Deno.test("an auditor's word that comes twice or unasked changes nothing", () =>
   assertEquals(driver.training, after);
 });
 
-Deno.test("two digests, and a third worker's word: the odd one is in quarantine, its work is done again", () => {
+Deno.test("two digests and a third worker's report: the odd worker is quarantined, its work redone", () => {
   for (const liar of ["w-a", "auditor"]) {
     const driver = audited(["w-a", "w-b", "w-c"]);
     driver.claim("w-a", 1);
@@ -81,9 +81,9 @@ Deno.test("two digests, and a third worker's word: the odd one is in quarantine,
       found.reasons[0]!,
       `its gradient of micro-batch 0 of step 2 has the digest ${
         digestOf("wrong").slice(0, 12)
-      }, where ${agreeing} agree`,
+      }, but ${agreeing} agree`,
     );
-    assertMatch(words(effects)[1]!, /^error: w-\w is in quarantine until it is reinstated: its gradient/);
+    assertMatch(summarize(effects)[1]!, /^error: w-\w is in quarantine until it is reinstated: its gradient/);
     assertEquals(driver.training.members.some(({ worker }) => worker === odd), false);
     const free = driver.training.ledger.entries.flatMap((entry, index) => entry === null ? [index] : []);
     assertEquals(free, liar === "w-a" ? [0, 1] : []);
@@ -92,7 +92,7 @@ Deno.test("two digests, and a third worker's word: the odd one is in quarantine,
   }
 });
 
-Deno.test("two that disagree, nobody else: who contradicts itself is wrong", () => {
+Deno.test("two that disagree without a third worker: the one that contradicts itself is wrong", () => {
   const driver = audited(["w-a", "w-b"]);
   driver.claim("w-b", 1);
   driver.claim("w-a", 0, { gradient: "g" });
@@ -106,7 +106,7 @@ Deno.test("two that disagree, nobody else: who contradicts itself is wrong", () 
   assertEquals(driver.training.audits.get(0)?.status, "passed");
 });
 
-Deno.test("two that disagree for good: the job fails and names both, unless it was told to go on", () => {
+Deno.test("two that keep disagreeing: the job fails and names both, unless it is set to continue", () => {
   for (const failsUnresolved of [true, false]) {
     const driver = audited(["w-a", "w-b"], { failsUnresolved });
     driver.claim("w-b", 1);
@@ -123,7 +123,7 @@ Deno.test("two that disagree for good: the job fails and names both, unless it w
   }
 });
 
-Deno.test("one that disagreed and is gone proves nothing: skipped, and told", () => {
+Deno.test("a worker that disagreed and is gone proves nothing: the audit is skipped, with an event", () => {
   const driver = audited(["w-a", "w-b"]);
   driver.claim("w-a", 1);
   driver.claim("w-a", 0, { gradient: "g" });
@@ -131,10 +131,10 @@ Deno.test("one that disagreed and is gone proves nothing: skipped, and told", ()
   driver.fleet(member("w-a", one));
   answer(driver, "g");
   assertEquals([driver.training.audits.get(0)?.status, driver.training.phase], ["skipped", "reduce"]);
-  assertMatch(words(driver.drain()).at(-1)!, /not all of them are there any more/);
+  assertMatch(summarize(driver.drain()).at(-1)!, /not all of them are still members/);
 });
 
-Deno.test("a worker that tells no digest agrees with nobody, not even with another that tells none", () => {
+Deno.test("a worker without a digest agrees with none, not even with a different worker without one", () => {
   const driver = audited(["w-a", "w-b", "w-c", "w-d"]);
   driver.claim("w-a", 0);
   const second = answer(driver, null);
@@ -144,7 +144,7 @@ Deno.test("a worker that tells no digest agrees with nobody, not even with anoth
   assertEquals([...driver.training.quarantined].sort(), ["w-a", second].sort());
 });
 
-Deno.test("an auditor whose gradient is not finite is wrong: a strike, and another one is asked", () => {
+Deno.test("an auditor whose gradient is not finite is wrong: it gets a strike, and a different worker is asked", () => {
   const driver = audited(["w-a", "w-b", "w-c"]);
   driver.claim("w-b", 1);
   driver.claim("w-a", 0, { gradient: "g" });
@@ -160,7 +160,7 @@ Deno.test("an auditor whose gradient is not finite is wrong: a strike, and anoth
     return worker;
   });
   assertEquals(auditors.toSorted(), ["w-b", "w-c"]);
-  // What is not finite may have the same bits on two workers, and is still no word against one that is.
+  // Equal bits of two gradients that are not finite prove nothing against a finite one.
   assertEquals([driver.training.quarantined.size, driver.training.failedAudits], [0, 0]);
   assertEquals([driver.training.audits.get(0)?.status, driver.training.phase], ["skipped", "reduce"]);
   for (const worker of auditors) {
@@ -170,16 +170,16 @@ Deno.test("an auditor whose gradient is not finite is wrong: a strike, and anoth
   }
 });
 
-Deno.test("only the same GPU can tell: without a partner it is skipped", () => {
+Deno.test("only workers with the same GPU audit: without one the audit is skipped", () => {
   const driver = audited(["w-a", "w-b"]);
-  driver.fleet({ ...member("w-a", one), gpu: "another GPU" }, member("w-b", one));
+  driver.fleet({ ...member("w-a", one), gpu: "a different GPU" }, member("w-b", one));
   driver.claim("w-a", 0, { gradient: "g" });
   assertEquals([asked(driver), driver.training.audits.get(0)?.status], [null, "skipped"]);
   driver.claim("w-b", 1);
   assertEquals(driver.training.phase, "reduce");
 });
 
-Deno.test("the auditor is gone: another one is asked, and with nobody left it is skipped", () => {
+Deno.test("the auditor is gone: a different worker is asked; without one the audit is skipped", () => {
   const driver = audited(["w-a", "w-b", "w-c"]);
   driver.claim("w-a", 0, { gradient: "g" });
   driver.claim("w-a", 1);
@@ -191,20 +191,20 @@ Deno.test("the auditor is gone: another one is asked, and with nobody left it is
   assertEquals([driver.training.audits.get(0)?.status, driver.training.phase], ["skipped", "reduce"]);
 });
 
-Deno.test("who is audited is gone: so is the audit, until its micro-batch is counted again", () => {
+Deno.test("the audited worker is gone: so is the audit, until its micro-batch is counted again", () => {
   const driver = audited(["w-a", "w-b", "w-c"]);
   driver.claim("w-a", 0, { gradient: "g" });
   const assignment = asked(driver)!;
   driver.fleet(member("w-b", one), member("w-c", one));
   assertEquals([driver.training.audits.size, asked(driver)], [0, null]);
-  // An auditor's late word is none about the micro-batch that is free again.
+  // An auditor's late report is not about the micro-batch that was released.
   driver.claim(assignment.worker, 0, { audit: assignment.id, gradient: "g", claim: 70 });
   assertEquals(driver.training.ledger.entries[0], null);
   driver.claim("w-b", 0, { gradient: "g", claim: 71 });
   assertEquals(asked(driver)?.worker, "w-c");
 });
 
-Deno.test("no answer: skipped after a while, and who was asked gets a strike", () => {
+Deno.test("no answer: the audit is skipped after a while, and the auditor gets a strike", () => {
   const driver = audited(["w-a", "w-b"]);
   driver.claim("w-a", 0, { gradient: "g" });
   driver.claim("w-a", 1);
@@ -215,6 +215,8 @@ Deno.test("no answer: skipped after a while, and who was asked gets a strike", (
   driver.now += 1;
   driver.apply({ type: "tick" });
   assertEquals([driver.training.phase, driver.training.audits.get(0)?.status], ["reduce", "skipped"]);
-  assertEquals(words(driver.drain()), ["warn: Audits of step 2 are skipped: nothing came from w-b in 15 s."]);
+  assertEquals(summarize(driver.drain()), [
+    "warn: Audits of step 2 are skipped: nothing came from w-b in 15 s.",
+  ]);
   assertEquals(driver.training.strikes.get("w-b"), ["step 2: it did not compute an audit in 15 s"]);
 });

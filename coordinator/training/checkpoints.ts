@@ -1,52 +1,49 @@
 /**
- * Who writes the adapter after a step that is to be kept, and what happens if that fails: another holder is asked at once, the
- * same one again after a pause that grows. A full disk costs one checkpoint, never the job: training goes on without it. Only
- * the last step's adapter is insisted on, since without it there is no result.
+ * Who writes the adapter after a step that is kept. After a failure a different holder is asked at once, the same one again after
+ * a growing pause. A full disk costs one checkpoint, never the job: training goes on without it. Only the last step's adapter is
+ * insisted on: it is the job's result.
  */
-import type { DecisionContext } from "./state/context.ts";
 import { diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
 import { withStrikes } from "./blame/strikes.ts";
-import { announced, failJob, type StepDecision } from "./decision.ts";
-import type { StepEffect } from "./state/effects.ts";
+import { announced, type Decision, failJob } from "./decision.ts";
+import { type StepEffect, warning } from "./state/effects.ts";
 import type { FleetMember } from "./state/fleet_view.ts";
+import type { StepContext } from "./state/plan.ts";
 import { liveHolders, type Training } from "./state/training.ts";
 
-/** Whether the checkpoint that has just failed again is given up, so that the next step begins. */
-export function isAbandoned({ plan, limits }: DecisionContext, training: Training): boolean {
+/** Whether a checkpoint that has failed again is abandoned, so that the next step begins. */
+export function isAbandoned({ plan, limits }: StepContext, training: Training): boolean {
   return training.committed!.step < plan.totalSteps &&
     training.checkpointAttempts >= limits.checkpointAttempts;
 }
 
-/** One failure more of `worker`; it has a strike where it was silent (`isSuspect`), none where its disk is full. */
+/** Counts a failure of `worker`, with a strike if it was silent (`isSuspect`), without one if its disk is full. */
 export function withCheckpointFailure(
   training: Training,
   worker: string,
   why: string,
   isSuspect: boolean,
 ): Training {
-  const { step } = training.committed!;
-  const failures = new Map(training.checkpointFailures);
-  failures.set(worker, 1 + failuresOf(training, worker));
-  const blamed = isSuspect
-    ? withStrikes(training, [worker], `the adapter of step ${step}: ${why}`)
-    : training;
-  return { ...blamed, checkpointFailures: failures, checkpointAttempts: training.checkpointAttempts + 1 };
+  const { committed, checkpointAttempts, checkpointFailures } = training;
+  const reason = `the adapter of step ${committed!.step}: ${why}`;
+  return {
+    ...isSuspect ? withStrikes(training, [worker], reason) : training,
+    checkpointFailures: new Map(checkpointFailures).set(worker, 1 + failuresOf(training, worker)),
+    checkpointAttempts: checkpointAttempts + 1,
+  };
 }
 
-/** What the user reads of a failure; a disk that stays full for hours is told of ever more rarely. */
+/** An event for the user, ever more rarely if a disk stays full for hours. */
 export function checkpointFailureEvents(training: Training, why: string, limits: Limits): StepEffect[] {
   const { checkpointAttempts: attempts } = training;
-  const isTold = attempts <= limits.checkpointAttempts || Number.isInteger(Math.log2(attempts));
-  const message = `The adapter of step ${training.committed!.step} is not stored: ${why}.`;
-  return isTold ? [{ type: "event", level: "warn", message }] : [];
+  const isReported = attempts <= limits.checkpointAttempts || Number.isInteger(Math.log2(attempts));
+  return isReported
+    ? [warning(`The adapter of step ${training.committed!.step} is not stored: ${why}.`)]
+    : [];
 }
 
-/** After a failure that `training` has counted: the next holder in turn, or a pause where it has failed before. */
-export function nextCheckpointWriter(
-  context: DecisionContext,
-  training: Training,
-  why: string,
-): StepDecision {
+/** After a failure that `training` has counted: the next holder in turn, after a pause if it has failed before. */
+export function nextCheckpointWriter(context: StepContext, training: Training, why: string): Decision {
   const { now, limits } = context;
   const { committed, stepStartedAt, checkpointAttempts } = training;
   const triedMs = now - Math.max(committed!.committedAt, stepStartedAt);
@@ -61,32 +58,25 @@ export function nextCheckpointWriter(
   return chooseCheckpointWriter({ ...training, notBefore: now + pauseMs }, effects, now);
 }
 
-/**
- * Gives the assignment to the next holder in turn. Without any, or in a pause, the assignment stands open: the job waits for a holder to
- * come back, or for the pause to end.
- */
+/** Assigns the next holder in turn. Without one, or in a pause, the job waits for a holder to return or for the pause to end. */
 export function chooseCheckpointWriter(
   training: Training,
   effects: readonly StepEffect[],
   now: number,
-): StepDecision {
+): Decision {
   const writer = checkpointCandidate(training, now)?.worker ?? null;
-  return announced(
-    training,
-    { phase: "checkpoint", since: now, checkpointWriter: writer },
-    writer === null ? "nobody can store the adapter now" : `${writer} stores the adapter`,
-    effects,
-  );
+  const reason = writer === null ? "no worker can store the adapter now" : `${writer} stores the adapter`;
+  return announced(training, { phase: "checkpoint", since: now, checkpointWriter: writer }, reason, effects);
 }
 
-/** Who is to write the checkpoint now; null where nobody holds the state, or whoever does has failed and is to try later. */
+/** The holder that can write the checkpoint now; null if there is none, or if it has failed and has to pause. */
 export function checkpointCandidate(training: Training, now: number): FleetMember | null {
   const next = inTurn(training)[0];
   if (next === undefined) return null;
   return now < training.notBefore && failuresOf(training, next.worker) > 0 ? null : next;
 }
 
-/** Holders: the one with the fewest failures at this checkpoint first, one that stays before one that leaves, then by strikes. */
+/** Holders by failures at this checkpoint, those that leave last, then by strikes. */
 function inTurn(training: Training): readonly FleetMember[] {
   const strikesOf = ({ worker }: FleetMember) => training.strikes.get(worker)?.length ?? 0;
   return [...liveHolders(training)].sort((a, b) =>

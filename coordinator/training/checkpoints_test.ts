@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { checkpointWaitMs, LIMITS } from "../../shared/protocol/limits.ts";
 import type { CheckpointReport } from "../../shared/protocol/messages_worker.ts";
-import { digestOf, type Driver, member, PLAN, started, words } from "./step_fixture.ts";
+import { digestOf, type Driver, member, PLAN, started, summarize } from "./step_fixture.ts";
 import { gradientBytesOf } from "./state/training.ts";
 
 const plan = { ...PLAN, totalSteps: 1, checkpointSteps: [1] };
@@ -26,34 +26,34 @@ Deno.test("the last step's adapter is stored before the job is done", () => {
   assertEquals(driver.training.phase, "checkpoint");
   driver.apply({ type: "checkpoint", report: written("w-a") });
   assertEquals(driver.training.phase, "done");
-  assertEquals(words(driver.drain()), ["checkpointed", "done"]);
+  assertEquals(summarize(driver.drain()), ["checkpointed", "done"]);
 });
 
 Deno.test("a writer that fails, is gone or takes too long is replaced", () => {
   const driver = committed(["w-a", "w-b", "w-c"]);
   const report: CheckpointReport = { ...written("w-a"), outcome: { type: "failed", reason: "disk full" } };
   driver.apply({ type: "checkpoint", report });
-  assertMatch(words(driver.drain())[0]!, /adapter of step 1 is not stored: w-a: disk full/);
+  assertMatch(summarize(driver.drain())[0]!, /adapter of step 1 is not stored: w-a: disk full/);
   assertEquals(driver.training.checkpointWriter, "w-b");
   driver.fleet(member("w-a", HELD), member("w-c", HELD));
   assertEquals(driver.training.checkpointWriter, "w-c");
   driver.now += checkpointWaitMs(gradientBytesOf(driver.training), LIMITS);
   driver.apply({ type: "tick" });
-  assertMatch(words(driver.drain())[0]!, /w-c did not store the adapter in/);
+  assertMatch(summarize(driver.drain())[0]!, /w-c did not store the adapter in/);
 });
 
 const failed = (worker: string): CheckpointReport => (
   { ...written(worker), outcome: { type: "failed", reason: "disk full" } }
 );
 
-Deno.test("the last step's adapter is tried again for as long as a disk may take to be cleared, ever more rarely", () => {
+Deno.test("the last step's adapter is retried for as long as clearing a disk may take, ever more rarely", () => {
   const driver = committed(["w-a"], { pauses: true });
   const fail = () => void driver.apply({ type: "checkpoint", report: failed("w-a") });
   const pauses: number[] = [];
   for (let time = 0; time < 9; time++) {
     fail();
     assertEquals([driver.training.phase, driver.training.checkpointWriter], ["checkpoint", null]);
-    // Nobody is asked before, whoever is heard.
+    // No worker is asked before.
     driver.fleet(member("w-a", HELD));
     assertEquals(driver.training.checkpointWriter, null);
     const { notBefore } = driver.training;
@@ -64,7 +64,7 @@ Deno.test("the last step's adapter is tried again for as long as a disk may take
   }
   assertEquals(pauses, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
   // Five of the nine failures, and the eighth: a disk that is full for hours does not fill the events.
-  assertEquals(words(driver.drain()).filter((word) => word.includes("disk full")).length, 6);
+  assertEquals(summarize(driver.drain()).filter((word) => word.includes("disk full")).length, 6);
   // A disk is no matter of blame.
   assertEquals(driver.training.strikes.size, 0);
   driver.apply({ type: "checkpoint", report: written("w-a") });
@@ -79,7 +79,7 @@ Deno.test("a last adapter that cannot be stored in a whole day fails the job wit
   assertMatch(driver.reason, /could not be stored in 1 attempts over 1440 minutes: w-a: disk full/);
 });
 
-Deno.test("another holder is asked at once, the same one after a pause, and training goes on without the checkpoint", () => {
+Deno.test("a different holder is asked at once, the same one after a pause, and training goes on without the checkpoint", () => {
   const driver = started(["w-a", "w-b"], {
     plan: { ...PLAN, totalSteps: 2, checkpointSteps: [1, 2] },
     pauses: true,
@@ -98,7 +98,7 @@ Deno.test("another holder is asked at once, the same one after a pause, and trai
   assertEquals(writers, ["w-a", "w-b", null, "w-a", null, "w-b", null, "w-a"]);
   assertEquals([driver.training.step, driver.training.phase], [2, "compute"]);
   assertMatch(
-    words(driver.drain()).join("\n"),
+    summarize(driver.drain()).join("\n"),
     /warn: Training goes on without the checkpoint of step 1: it could not be stored in 5 attempts\./,
   );
   // The next checkpoint begins afresh.
@@ -106,7 +106,7 @@ Deno.test("another holder is asked at once, the same one after a pause, and trai
   assertEquals([driver.training.phase, driver.training.checkpointWriter], ["checkpoint", "w-a"]);
 });
 
-Deno.test("everybody is gone before the adapter is stored: a holder that comes back stores it", () => {
+Deno.test("all workers are gone before the adapter is stored: a holder that comes back stores it", () => {
   const driver = committed(["w-a"]);
   driver.fleet();
   assertEquals([driver.training.phase, driver.training.checkpointWriter], ["checkpoint", null]);
@@ -115,11 +115,11 @@ Deno.test("everybody is gone before the adapter is stored: a holder that comes b
   assertEquals(driver.training.checkpointWriter, "w-a");
 });
 
-Deno.test("everybody is gone and only fresh workers come: the job starts again", () => {
+Deno.test("all workers are gone and only fresh ones come: the job starts again", () => {
   const driver = committed(["w-a"]);
   driver.fleet();
   driver.fleet(member("w-b", { step: 0, digest: digestOf("initial") }));
   driver.now += LIMITS.stateLossGraceMs;
   driver.apply({ type: "tick" });
-  assertEquals(words(driver.drain()), ["restart"]);
+  assertEquals(summarize(driver.drain()), ["restart"]);
 });

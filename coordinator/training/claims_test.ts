@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { started } from "./step_fixture.ts";
 
-Deno.test("a claim whose maxima are of another adapter is refused", () => {
+Deno.test("a claim with the maxima of a different adapter is refused", () => {
   const driver = started(["w-a"]);
   const { term, step, attempt } = driver.training;
   const effects = driver.apply({

@@ -2,37 +2,30 @@
 import { decodeFloats } from "../../shared/protocol/messages_codec.ts";
 import type { CommitEntry } from "../../shared/protocol/messages_coordinator.ts";
 import { chooseCheckpointWriter } from "./checkpoints.ts";
-import { announced, type StepDecision, unchanged } from "./decision.ts";
-import type { DecisionContext } from "./state/context.ts";
+import { announced, type Decision, unchanged } from "./decision.ts";
 import type { StepEffect } from "./state/effects.ts";
 import { firstExponents } from "./state/exponents.ts";
-import type { Training } from "./state/training.ts";
+import type { StepContext } from "./state/plan.ts";
+import { NEW_STEP, NO_CHECKPOINT_FAILURES, type Training } from "./state/training.ts";
 
 /** The pending commit is in the log. */
-export function decideStored(context: DecisionContext, training: Training, sequence: number): StepDecision {
+export function decideStored(context: StepContext, training: Training, sequence: number): Decision {
   const { plan, now } = context;
   const entry = training.pending;
   if (training.phase !== "commit" || entry === null) return unchanged(training, "no commit was on its way");
   const committed: Training = {
     ...training,
-    committed: entry,
-    sequence,
-    pending: null,
-    failedAudits: 0,
+    ...{ committed: entry, sequence, pending: null, failedAudits: 0, notWaitedFor: new Set() },
     holders: new Set(training.members.map(({ incarnation }) => incarnation)),
-    notWaitedFor: new Set(),
   };
   if (entry.step === 0) {
     return announced(committed, { phase: "waiting", since: now }, "the initial adapter is agreed on");
   }
-  const effects: StepEffect[] = [{
-    type: "committed",
-    entry,
-    seconds: (now - training.stepStartedAt) / 1000,
-    attemptSeconds: (now - training.attemptStartedAt) / 1000,
-  }];
+  const seconds = (now - training.stepStartedAt) / 1000;
+  const attemptSeconds = (now - training.attemptStartedAt) / 1000;
+  const effects: StepEffect[] = [{ type: "committed", entry, seconds, attemptSeconds }];
   if (!plan.checkpointSteps.includes(entry.step)) return nextStep(context, committed, effects);
-  const begun = { ...committed, checkpointAttempts: 0, checkpointFailures: new Map(), notBefore: now };
+  const begun = { ...committed, ...NO_CHECKPOINT_FAILURES, notBefore: now };
   return chooseCheckpointWriter(begun, effects, now);
 }
 
@@ -42,16 +35,13 @@ export function decideStored(context: DecisionContext, training: Training, seque
  * @param stored whether that step's adapter (if a checkpoint is due) and its training state are stored
  */
 export function resume(
-  context: DecisionContext,
+  context: StepContext,
   fresh: Training,
   { entry, sequence }: { readonly sequence: number; readonly entry: CommitEntry },
   stored: { readonly adapter: boolean; readonly state: boolean },
-): StepDecision {
+): Decision {
   const training: Training = {
-    ...fresh,
-    committed: entry,
-    sequence,
-    step: Math.max(1, entry.step),
+    ...{ ...fresh, committed: entry, sequence, step: Math.max(1, entry.step) },
     storedStep: stored.state ? entry.step : null,
   };
   if (entry.step === 0) return unchanged(training, "continues after step 0");
@@ -63,11 +53,10 @@ export function resume(
 
 /** The next step, before its first attempt, or the end of the job. */
 export function nextStep(
-  context: DecisionContext,
+  { plan, now, limits }: StepContext,
   training: Training,
   effects: readonly StepEffect[],
-): StepDecision {
-  const { plan, now, limits } = context;
+): Decision {
   const entry = training.committed!;
   if (entry.step >= plan.totalSteps) {
     const end = { phase: "done", since: now, members: [], weights: [] } as const;
@@ -75,23 +64,7 @@ export function nextStep(
   }
   const step = entry.step + 1;
   const maxAbs = decodeFloats(entry.maxAbs);
-  return announced(
-    training,
-    {
-      step,
-      attempt: 0,
-      phase: "waiting",
-      since: now,
-      stepStartedAt: now,
-      failures: 0,
-      excused: 0,
-      notBefore: now,
-      members: [],
-      weights: [],
-      checkpointWriter: null,
-      exponents: firstExponents(plan, step, maxAbs, maxAbs.length, limits),
-    },
-    `step ${entry.step} is committed`,
-    effects,
-  );
+  const exponents = firstExponents(plan, step, maxAbs, maxAbs.length, limits);
+  const change = { ...NEW_STEP, step, since: now, stepStartedAt: now, notBefore: now, exponents };
+  return announced(training, change, `step ${entry.step} is committed`, effects);
 }

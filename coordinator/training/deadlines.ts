@@ -3,17 +3,17 @@ import { checkpointWaitMs, microBatchWaitMs, roundWaitMs } from "../../shared/pr
 import { skipLateAudits } from "./audits.ts";
 import { decideCheckpointFailure } from "./checkpoint_reports.ts";
 import { checkpointCandidate, chooseCheckpointWriter } from "./checkpoints.ts";
-import { abortAttempt, type StepDecision, unchanged } from "./decision.ts";
+import { abortAttempt, type Decision, unchanged } from "./decision.ts";
 import { hedge } from "./regroup.ts";
-import type { DecisionContext } from "./state/context.ts";
+import type { StepContext } from "./state/plan.ts";
 import { gradientBytesOf, type Training } from "./state/training.ts";
 import { restartIfLost } from "./waiting.ts";
 
-export function decideTick(context: DecisionContext, training: Training): StepDecision {
+export function decideTick(context: StepContext, training: Training): Decision {
   return overdue(context, training) ?? unchanged(training, "nothing is due");
 }
 
-function overdue(context: DecisionContext, training: Training): StepDecision | null {
+function overdue(context: StepContext, training: Training): Decision | null {
   switch (training.phase) {
     case "compute":
       return hedge(context, training) ?? skipLateAudits(context, training) ?? stalled(context, training);
@@ -26,25 +26,24 @@ function overdue(context: DecisionContext, training: Training): StepDecision | n
   }
 }
 
-function stalled(context: DecisionContext, training: Training): StepDecision | null {
+function stalled(context: StepContext, training: Training): Decision | null {
   const waitMs = microBatchWaitMs(training.slowestMs, context.limits);
   if (context.now - Math.max(training.progressAt, training.workedAt) < waitMs) return null;
   return abortAttempt(context, training, `no micro-batch was counted for ${seconds(waitMs)} s`, []);
 }
 
-/** Workers give up after `roundWaitMs` and name whom they waited for; a worker that has reported nothing by now is the suspect. */
-function lateRound(context: DecisionContext, training: Training): StepDecision | null {
+/** Workers give up after `roundWaitMs` and name those they waited for; a worker without a report by now is the suspect. */
+function lateRound(context: StepContext, training: Training): Decision | null {
   const { now, limits } = context;
   const waitMs = roundWaitMs(gradientBytesOf(training), limits) + limits.transferBaseMs;
   if (now - training.since < waitMs) return null;
-  const silent = training.members.map(({ worker }) => worker).filter((worker) =>
-    !training.updates.has(worker)
-  );
+  const members = training.members.map(({ worker }) => worker);
+  const silent = members.filter((worker) => !training.updates.has(worker));
   const why = `${silent.join(", ")} did not finish the all-reduce in ${seconds(waitMs)} s`;
   return abortAttempt(context, training, why, silent);
 }
 
-function lateCheckpoint(context: DecisionContext, training: Training): StepDecision | null {
+function lateCheckpoint(context: StepContext, training: Training): Decision | null {
   const { now, limits } = context;
   const { checkpointWriter: writer, since } = training;
   if (writer === null) {

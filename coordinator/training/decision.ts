@@ -1,113 +1,94 @@
-/** What can happen to a job's training, what follows from it, and the few words in which all decisions are made. */
-import type { DecisionContext } from "./state/context.ts";
+/** The forms in which all decisions are made. */
 import type { ErrorCode } from "../../shared/errors.ts";
 import { attemptPauseMs } from "../../shared/protocol/limits.ts";
+import type { AttemptFailure } from "../../shared/protocol/messages_worker.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
 import { watchAccusers } from "./blame/accusations.ts";
 import { blame } from "./blame/strikes.ts";
+import { type StepEffect, warning } from "./state/effects.ts";
+import type { StepContext } from "./state/plan.ts";
 import type { Training } from "./state/training.ts";
-import type { StepEffect } from "./state/effects.ts";
 
-export interface StepDecision {
+export interface Decision {
   readonly training: Training;
   readonly effects: readonly StepEffect[];
   readonly reason: string;
 }
 
-/** Whether a worker's word is about the attempt that is going on, and it is a member of it. */
+/** Whether a report is about the current attempt and its sender is a member of it. */
 export function isOfAttempt(
-  training: Training,
-  word: {
-    readonly worker: string;
-    readonly incarnation: string;
-    readonly term: number;
-    readonly step: number;
-    readonly attempt: number;
-  },
+  { phase, term, step, attempt, members }: Training,
+  report: Pick<AttemptFailure, "worker" | "incarnation" | "term" | "step" | "attempt">,
 ): boolean {
-  return (training.phase === "compute" || training.phase === "reduce") && word.term === training.term &&
-    word.step === training.step && word.attempt === training.attempt &&
-    memberAmong(training.members, word) !== undefined;
+  return (phase === "compute" || phase === "reduce") && report.term === term && report.step === step &&
+    report.attempt === attempt && memberAmong(members, report) !== undefined;
 }
 
-export function unchanged(
-  training: Training,
-  reason: string,
-  effects: readonly StepEffect[] = [],
-): StepDecision {
+export function unchanged(training: Training, reason: string, effects: readonly StepEffect[] = []): Decision {
   return { training, effects, reason };
 }
 
-/** A change that is announced. */
+/** A change that is announced to workers. */
 export function announced(
   training: Training,
   change: Partial<Training>,
   reason: string,
   effects: readonly StepEffect[] = [],
-): StepDecision {
+): Decision {
   return { training: { ...training, ...change, revision: training.revision + 1 }, effects, reason };
 }
 
 /**
- * Ends the attempt; the next one begins after a pause that grows with the step's failures. Suspects get a strike, and the
- * attempt counts towards the step's limit, unless the coordinator was deaf for more than a moment: where the broker was
- * away, everybody has waited in vain for everybody.
+ * Ends the attempt; the next one begins after a pause that grows with the step's failures. Suspects get a strike and the attempt
+ * counts towards the step's limit, unless there was a longer blackout: without the broker all members wait in vain.
  */
 export function abortAttempt(
-  context: DecisionContext,
+  { now, limits }: StepContext,
   training: Training,
   why: string,
   suspects: readonly string[],
-): StepDecision {
-  const { now, limits } = context;
-  const isMember = (suspect: string) => training.members.some(({ worker }) => worker === suspect);
+): Decision {
+  const { term, step, attempt, members, weights } = training;
   const wasBlackout = training.blackoutMs >= limits.reconnectGraceMs;
+  const isMember = (suspect: string) => members.some(({ worker }) => worker === suspect);
   const suspected = wasBlackout ? [] : suspects.filter(isMember);
   const failures = training.failures + 1;
-  const reason = `step ${training.step} is computed again: ${why}`;
+  const reason = `step ${step} is computed again: ${why}`;
   const watched = watchAccusers(training, false, limits);
-  const blamed = blame(watched.training, suspected, `step ${training.step}: ${why}`, limits);
-  const event: StepEffect = { type: "event", level: "warn", message: sentence(reason) };
-  const { term, step, attempt, members, weights } = training;
+  const blamed = blame(watched.training, suspected, `step ${step}: ${why}`, limits);
   const change = {
-    phase: "waiting",
-    since: now,
-    failures,
-    excused: training.excused + Number(wasBlackout),
+    ...{ phase: "waiting" as const, since: now, failures, excused: training.excused + Number(wasBlackout) },
     notBefore: now + attemptPauseMs(failures, `${term}/${step}/${attempt}`, limits),
-    givenUp: { step, attempt, members, weights },
-  } as const;
+    abandoned: { step, attempt, members, weights },
+  };
+  const event = warning(sentence(reason));
   return announced(blamed.training, change, reason, [event, ...watched.effects, ...blamed.effects]);
 }
 
-/** Some of the attempt's micro-batches once more; the effect is to be added to a decision with this training. */
+/** Enqueues micro-batches of the attempt again: the effect belongs to a decision with this training. */
 export function requeue(
   training: Training,
   indices: readonly number[],
-  options: { readonly purge: boolean },
+  purge: boolean,
 ): { readonly training: Training; readonly effect: StepEffect } {
-  const { step, attempt } = training;
-  const time = training.requeues + 1;
+  const { step, attempt, requeues } = training;
+  const time = requeues + 1;
   return {
     training: { ...training, requeues: time },
-    effect: { type: "requeue", step, attempt, indices, time, purge: options.purge },
+    effect: { type: "requeue", step, attempt, indices, time, purge },
   };
 }
 
-/** The job is over: it cannot be done. */
+/** Ends the job with an error. */
 export function failJob(
   training: Training,
   code: ErrorCode,
   message: string,
   effects: readonly StepEffect[] = [],
   param: string | null = null,
-): StepDecision {
-  return announced(training, { phase: "failed" }, message, [...effects, {
-    type: "failed",
-    code,
-    message,
-    param,
-  }]);
+): Decision {
+  const failed: StepEffect = { type: "failed", code, message, param };
+  return announced(training, { phase: "failed" }, message, [...effects, failed]);
 }
 
 /** A reason as a sentence for the user. */

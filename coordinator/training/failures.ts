@@ -1,20 +1,16 @@
-/** Attempts that a member gives up: it names suspects. Itself it may accuse; others need a second accuser (accusations.ts). */
+/** Members that abandon an attempt name suspects. They may accuse themselves; others need a second accuser (accusations.ts). */
 import type { AttemptFailure } from "../../shared/protocol/messages_worker.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
 import { accuse } from "./blame/accusations.ts";
-import { abortAttempt, isOfAttempt, type StepDecision, unchanged } from "./decision.ts";
-import type { DecisionContext } from "./state/context.ts";
+import { abortAttempt, type Decision, isOfAttempt, unchanged } from "./decision.ts";
+import type { StepContext } from "./state/plan.ts";
 import type { Training } from "./state/training.ts";
 
-export function decideFailure(
-  context: DecisionContext,
-  training: Training,
-  report: AttemptFailure,
-): StepDecision {
+export function decideFailure(context: StepContext, training: Training, report: AttemptFailure): Decision {
   const { limits } = context;
   const { worker, reason, suspects } = report;
   const isCurrent = isOfAttempt(training, report);
-  const seen = isCurrent ? training : training.givenUp;
+  const seen = isCurrent ? training : training.abandoned;
   const isKnown = seen !== null && report.term === training.term && report.step === seen.step &&
     report.attempt === seen.attempt && memberAmong(seen.members, report) !== undefined;
   if (!isKnown) return unchanged(training, `${worker} failed at an attempt that is over`);
@@ -22,7 +18,7 @@ export function decideFailure(
   const { training: accused, effects } = isConnected
     ? accuse(training, seen, worker, suspects, reason, limits)
     : { training, effects: [] };
-  if (!isCurrent) return unchanged(accused, `${worker} reports on an attempt that is given up`, effects);
+  if (!isCurrent) return unchanged(accused, `${worker} reports on an abandoned attempt`, effects);
   const own = suspects.includes(worker) ? [worker] : [];
   const decision = abortAttempt(context, accused, `${worker}: ${reason}`, own);
   return { ...decision, effects: [...decision.effects, ...effects] };

@@ -1,17 +1,17 @@
-/** What a change of the fleet means for the phase: other members, or a different writer of the checkpoint. */
+/** A change of the fleet may mean other members, or a different writer of the checkpoint. */
 import { withoutQuarantined } from "./blame/strikes.ts";
 import { checkpointCandidate, chooseCheckpointWriter } from "./checkpoints.ts";
-import { type StepDecision, unchanged } from "./decision.ts";
+import { type Decision, unchanged } from "./decision.ts";
 import { newLoadFailures, withFleet, withoutMisfits } from "./members/eligibility.ts";
 import { regroup } from "./regroup.ts";
-import type { DecisionContext } from "./state/context.ts";
+import type { StepContext } from "./state/plan.ts";
 import type { FleetView } from "./state/fleet_view.ts";
 import { liveHolders, type Training } from "./state/training.ts";
 
-export function decideFleet(context: DecisionContext, training: Training, whole: FleetView): StepDecision {
+export function decideFleet(context: StepContext, training: Training, whole: FleetView): Decision {
   const { plan, now } = context;
-  const { training: checked, effects: misfits, ...fitting } = withoutMisfits(plan, training, whole);
-  const fleet = withoutQuarantined(fitting.fleet, training.quarantined);
+  const { training: checked, effects: misfits, fleet: fitting } = withoutMisfits(plan, training, whole);
+  const fleet = withoutQuarantined(fitting, training.quarantined);
   const effects = [...misfits, ...newLoadFailures(plan, training.fleet, fleet)];
   const seen = withFleet(plan, checked, fleet, now);
   const isNews = seen.holders !== training.holders || fleet.generation !== training.fleet.generation;
@@ -21,7 +21,7 @@ export function decideFleet(context: DecisionContext, training: Training, whole:
   return unchanged(next, "the fleet as it is now", effects);
 }
 
-function changeOfPhase(context: DecisionContext, training: Training): StepDecision | null {
+function changeOfPhase(context: StepContext, training: Training): Decision | null {
   const { phase, checkpointWriter: writer } = training;
   if (phase === "compute" || phase === "reduce") return regroup(context, training);
   if (phase !== "checkpoint") return null;

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { LIMITS } from "../../shared/protocol/limits.ts";
-import { digestOf, type Driver, member, PLAN, started, words } from "./step_fixture.ts";
+import { digestOf, type Driver, member, PLAN, started, summarize } from "./step_fixture.ts";
 import { stepStateOf } from "./state/announcement.ts";
 
 const EIGHT = { plan: { ...PLAN, microBatchCountOf: () => 8 } };
@@ -12,16 +12,16 @@ const assignments = ({ training }: Driver) =>
     { index, worker, purpose },
   ) => [index, worker, purpose]);
 
-Deno.test("NaN from one worker only: another one is asked, its gradient counts, and the first is named", () => {
+Deno.test("NaN from one worker only: a different one is asked, its gradient counts, and the first is named", () => {
   const driver = started(["w-a", "w-b"]);
   driver.doStep();
   driver.drain();
   assertEquals(driver.claim("w-a", 0, { lossSum: null }), "duplicate");
-  assertMatch(words(driver.drain())[1]!, /not finite on w-a; w-b tries it again/);
+  assertMatch(summarize(driver.drain())[1]!, /not finite on w-a; w-b tries it again/);
   assertEquals(assignments(driver), [[0, "w-b", "claim"]]);
   assertEquals(driver.claim("w-b", 0, { claim: 4 }), "counted");
   assertMatch(
-    words(driver.drain())[1]!,
+    summarize(driver.drain())[1]!,
     /^warn: w-a computed a gradient of micro-batch 0 that is not finite/,
   );
   assertEquals(driver.training.strikes.get("w-a"), [
@@ -30,7 +30,7 @@ Deno.test("NaN from one worker only: another one is asked, its gradient counts, 
   assertEquals(assignments(driver), []);
 });
 
-Deno.test("NaN on two workers: left out, the step goes on with the others and their tokens", () => {
+Deno.test("NaN on two workers: excluded, and the step goes on with the other micro-batches and their tokens", () => {
   const driver = started(["w-a", "w-b"]);
   driver.doStep();
   driver.claim("w-a", 1, { max: Infinity });
@@ -48,7 +48,7 @@ Deno.test("NaN on two workers: left out, the step goes on with the others and th
   assertEquals([excluded, excludedTotal, loss], [[{ index: 1, workers: ["w-a", "w-b"] }], 1, 2 / 4]);
 });
 
-Deno.test("with nobody else to ask the second try decides, and the same word twice is one", () => {
+Deno.test("without a further worker the second try decides, and a repeated report counts once", () => {
   const driver = started(["w-a"]);
   driver.doStep();
   driver.claim("w-a", 0, { lossSum: null, claim: 7 });
@@ -59,19 +59,19 @@ Deno.test("with nobody else to ask the second try decides, and the same word twi
   assertEquals([...driver.training.ledger.excluded], [[0, ["w-a"]]]);
 });
 
-Deno.test("one worker's word again and again excludes nothing while another has not tried", () => {
+Deno.test("one worker's repeated reports exclude nothing while a different worker has not tried", () => {
   const driver = started(["w-a", "w-b"]);
   driver.doStep();
   for (let claim = 0; claim < 10; claim++) driver.claim("w-a", 0, { lossSum: null, claim });
   assertEquals([driver.training.ledger.excluded.size, assignments(driver)], [0, [[0, "w-b", "claim"]]]);
 });
 
-Deno.test("two that have tried decide, also while a third one is asked and does not answer", () => {
+Deno.test("two tries decide, even while a third worker is asked and does not answer", () => {
   const driver = started(["w-a", "w-b", "w-c"]);
   driver.doStep();
   driver.claim("w-a", 0, { lossSum: null });
   const [[, asked]] = assignments(driver) as [[number, string]];
-  // The hedge has brought it to somebody else.
+  // The hedge has brought it to a different worker.
   driver.claim(asked === "w-b" ? "w-c" : "w-b", 0, { lossSum: null });
   assertEquals([[...driver.training.ledger.excluded.keys()], assignments(driver)], [[0], []]);
   assertEquals(driver.claim(asked, 0, { claim: 9 }), "duplicate");
@@ -79,7 +79,7 @@ Deno.test("two that have tried decide, also while a third one is asked and does 
   assertEquals(driver.training.phase, "reduce");
 });
 
-Deno.test("who was asked is gone: somebody else is", () => {
+Deno.test("the worker that was asked is gone: a different one is asked", () => {
   const driver = started(["w-a", "w-b", "w-c"]);
   driver.doStep();
   driver.claim("w-a", 0, { lossSum: null });
@@ -91,7 +91,7 @@ Deno.test("who was asked is gone: somebody else is", () => {
   assertEquals(assignments(driver), [[0, "w-a", "claim"]]);
 });
 
-Deno.test("three strikes: in quarantine, what is in its sums is done again, and its word excludes nothing", () => {
+Deno.test("three strikes: quarantined, what is in its sums is redone, and its reports exclude nothing", () => {
   const driver = started(["w-a", "w-b", "w-c"], EIGHT);
   driver.doStep();
   driver.claim("w-a", 7);
@@ -105,7 +105,7 @@ Deno.test("three strikes: in quarantine, what is in its sums is done again, and 
   }
   const effects = driver.drain();
   assertMatch(
-    words(effects)[2]!,
+    summarize(effects)[2]!,
     /^error: w-a takes no further part in the job: it was to blame 3 times: its/,
   );
   const found = effects.find((effect) => effect.type === "quarantine")!;
@@ -113,7 +113,7 @@ Deno.test("three strikes: in quarantine, what is in its sums is done again, and 
   const again = effects.findLast((effect) => effect.type === "requeue")!;
   assert(again.indices.includes(7) && again.indices.includes(6), `${again.indices}`);
   assertMatch(
-    words(effects).at(-2)!,
+    summarize(effects).at(-2)!,
     /Without w-a: 2 go on with step 2, and 2 of 8 micro-batches are done again/,
   );
   assertEquals(driver.training.members.map(({ worker }) => worker), ["w-b", "w-c"]);
@@ -131,7 +131,7 @@ Deno.test("three strikes: in quarantine, what is in its sums is done again, and 
   assertEquals([driver.training.members.length, driver.training.attempt], [3, attempt + 1]);
 });
 
-Deno.test("nobody is left: the job fails and says who is in quarantine", () => {
+Deno.test("no worker is left: the job fails and names the quarantined ones", () => {
   const driver = started(["w-a"]);
   driver.doStep();
   for (let time = 0; time < LIMITS.strikesUntilDropped; time++) {
@@ -144,7 +144,7 @@ Deno.test("nobody is left: the job fails and says who is in quarantine", () => {
   assertMatch(end.message, /no worker is left that can do step 2: w-a is in quarantine/);
 });
 
-Deno.test("more than a quarter of a step is no matter of samples: the job fails", () => {
+Deno.test("more than a quarter of a step cannot be the samples' fault: the job fails", () => {
   const driver = started(["w-a"], EIGHT);
   driver.doStep();
   for (const index of [0, 1, 2]) {
@@ -159,7 +159,7 @@ Deno.test("more than a quarter of a step is no matter of samples: the job fails"
   );
 });
 
-Deno.test("one a step is too many in the end; nothing left of a step is, at once", () => {
+Deno.test("one a step is too many in the end; a step with nothing left fails at once", () => {
   const driver = started(["w-a"], { plan: { ...PLAN, totalSteps: 20, checkpointSteps: [20] } });
   const excludeFirst = () => {
     for (const claim of [100, 101]) driver.claim("w-a", 0, { lossSum: null, claim });

@@ -1,31 +1,27 @@
 /**
- * An attempt that goes on with other members, and work that is handed out twice. Whoever stays keeps its gradient sums; what
- * was in the sums of those who are gone is done again by the others.
+ * Attempts that continue with other members, and work that is handed out twice. Members that stay keep their gradient sums; they
+ * redo what was in the sums of those that are gone.
  */
-import type { DecisionContext } from "./state/context.ts";
 import type { Assignment, MemberRef } from "../../shared/protocol/messages_coordinator.ts";
-import { isComplete, type Ledger, releaseWorkers, uncounted, withoutWordOf } from "./state/ledger.ts";
-import { announced, requeue, sentence, type StepDecision, unchanged } from "./decision.ts";
-import { abortAttempt } from "./decision.ts";
-import type { StepEffect } from "./state/effects.ts";
+import { isComplete, type Ledger, releaseWorkers, uncounted, withoutReportsOf } from "./state/ledger.ts";
+import { abortAttempt, announced, type Decision, requeue, sentence, unchanged } from "./decision.ts";
+import { warning } from "./state/effects.ts";
 import { withoutAssignments } from "./state/assignments.ts";
 import { busyMembers, loadedJob, membersOf, readyMembers } from "./members/eligibility.ts";
 import type { FleetMember } from "./state/fleet_view.ts";
+import type { StepContext } from "./state/plan.ts";
 import { NO_HEDGES, type Training } from "./state/training.ts";
 
-/** Members come and go in phase `compute`; in `reduce` only a loss is worth another round. Null where nothing changes. */
-export function regroup(context: DecisionContext, training: Training): StepDecision | null {
+/** Members come and go in phase `compute`; in `reduce` only a loss is worth a new round. Null if nothing changes. */
+export function regroup(context: StepContext, training: Training): Decision | null {
   const { plan, now } = context;
-  const { members, fleet, phase } = training;
-  const present = new Map(fleet.members.map((member) => [member.incarnation, member]));
-  const isPresent = (incarnation: string) => {
-    const member = present.get(incarnation);
-    return member !== undefined && loadedJob(plan, member) !== null;
-  };
-  const gone = members.filter(({ incarnation }) => !isPresent(incarnation));
+  const { members, fleet, phase, quarantined, expelled } = training;
+  const loaded = fleet.members.filter((member) => loadedJob(plan, member) !== null);
+  const present = new Set(loaded.map(({ incarnation }) => incarnation));
+  const gone = members.filter(({ incarnation }) => !present.has(incarnation));
   const known = new Set(members.map(({ incarnation }) => incarnation));
   const fresh = readyMembers(plan, training).filter(({ incarnation }) =>
-    !known.has(incarnation) && !training.expelled.has(incarnation)
+    !known.has(incarnation) && !expelled.has(incarnation)
   );
   if (gone.length === 0 && (fresh.length === 0 || phase === "reduce")) return null;
 
@@ -35,18 +31,20 @@ export function regroup(context: DecisionContext, training: Training): StepDecis
     return abortAttempt(context, training, `${names} ${gone.length === 1 ? "is" : "are"} gone`, []);
   }
   const joined = [...stay, ...fresh].sort((a, b) => a.worker < b.worker ? -1 : 1);
-  const out = gone.filter(({ worker }) => training.quarantined.has(worker));
+  const out = gone.filter(({ worker }) => quarantined.has(worker));
   const released = releaseWorkers(training.ledger, new Set(gone.map(({ worker }) => worker)));
-  const ledger = withoutWordOf(released, training.quarantined);
+  const ledger = withoutReportsOf(released, quarantined);
   const regrouped: Training = {
     ...dropDeparted(training, ledger, joined),
     ...membersOf(training, joined),
-    generation: training.generation + 1,
-    ledger,
-    expelled: new Set([...training.expelled, ...out.map(({ incarnation }) => incarnation)]),
-    updates: new Map(),
-    progressAt: now,
-    hedges: NO_HEDGES,
+    ...{
+      generation: training.generation + 1,
+      ledger,
+      updates: new Map(),
+      progressAt: now,
+      hedges: NO_HEDGES,
+    },
+    expelled: new Set([...expelled, ...out.map(({ incarnation }) => incarnation)]),
   };
   if (gone.length === 0) {
     return announced(regrouped, {}, `${fresh.map(({ worker }) => worker).join(", ")} takes part from now on`);
@@ -57,28 +55,26 @@ export function regroup(context: DecisionContext, training: Training): StepDecis
   const reason =
     `${how} ${names}: ${others} on with step ${training.step}, and ${lost} of ${ledger.entries.length} ` +
     "micro-batches are done again";
-  const event: StepEffect = { type: "event", level: "warn", message: sentence(reason) };
-  // In `compute` audits may be open still, or sums too large.
+  const event = warning(sentence(reason));
+  // In `compute` audits may still be open, or sums too large.
   if (isComplete(ledger)) return announced(regrouped, { since: now }, reason, [event]);
-  const again = requeue(regrouped, notInHand(training, regrouped), { purge: true });
+  const again = requeue(regrouped, notInHand(training, regrouped), true);
   return announced(again.training, { phase: "compute", since: now }, reason, [event, again.effect]);
 }
 
-/** Micro-batches that nobody has counted or, as far as is known, is computing; an auditor adds nothing to its sums. */
+/** Micro-batches that are not counted and that no member is known to compute; an auditor adds nothing to its sums. */
 function notInHand(before: Training, training: Training): number[] {
   const isAudit = ({ worker, busy }: FleetMember) =>
     before.assignments.some((assignment) =>
       assignment.worker === worker && assignment.index === busy!.index && assignment.purpose === "audit"
     );
-  const busy = busyMembers(training).filter((member) => !isAudit(member));
-  const inHand = new Set(busy.map(({ busy }) => busy!.index));
-  const asked = new Set(
-    training.assignments.filter(({ purpose }) => purpose === "claim").map(({ index }) => index),
-  );
-  return uncounted(training.ledger).filter((index) => !inHand.has(index) && !asked.has(index));
+  const busy = busyMembers(training).filter((member) => !isAudit(member)).map(({ busy }) => busy!.index);
+  const asked = training.assignments.filter(({ purpose }) => purpose === "claim").map(({ index }) => index);
+  const inHand = new Set([...busy, ...asked]);
+  return uncounted(training.ledger).filter((index) => !inHand.has(index));
 }
 
-/** Assignments to those who are gone, what was said about micro-batches that are released, and the words of those in quarantine. */
+/** Drops assignments to members that are gone, audits of released micro-batches, and reports of quarantined workers. */
 function dropDeparted(training: Training, ledger: Ledger, members: readonly MemberRef[]): Training {
   const { quarantined } = training;
   const isCounted = (index: number) => ledger.entries[index] !== null;
@@ -95,18 +91,17 @@ function dropDeparted(training: Training, ledger: Ledger, members: readonly Memb
 }
 
 /**
- * The last micro-batches of a step, given to somebody idle as well: whoever has them may be slow, stopped or gone, or they are
- * stuck on their way. The first to finish counts. Null where there is nothing to hedge.
+ * Hands the last micro-batches of a step to idle members as well: their holders may be slow, stopped or gone, or an item may be
+ * stuck on its way. The first to finish counts. Null if there is nothing to hedge.
  */
-export function hedge(context: DecisionContext, training: Training): StepDecision | null {
-  const { now, limits } = context;
+export function hedge({ now, limits }: StepContext, training: Training): Decision | null {
   const { ledger, members, slowestMs, progressAt, hedges } = training;
   const left = uncounted(ledger);
   if (slowestMs === null || left.length === 0 || left.length > members.length) return null;
   if (busyMembers(training).length >= members.length) return null;
   const waitMs = Math.max(limits.hedgeMs, slowestMs * limits.hedgeFactor) * 2 ** hedges.count;
   if (now - Math.max(progressAt, hedges.at) < waitMs) return null;
-  const again = requeue(training, left, { purge: false });
+  const again = requeue(training, left, false);
   const reason = `micro-batches ${left.join(", ")} are handed out once more after ${Math.round(waitMs)} ms`;
   const hedged = { ...again.training, hedges: { count: hedges.count + 1, at: now } };
   return unchanged(hedged, reason, [again.effect]);

@@ -1,7 +1,7 @@
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import type { StepEffect } from "./state/effects.ts";
-import { digestOf, type Driver, member, PLAN, started, words } from "./step_fixture.ts";
+import { digestOf, type Driver, member, PLAN, started, summarize } from "./step_fixture.ts";
 
 const plan = { ...PLAN, microBatchCountOf: () => 4 };
 const HELD = { step: 1, digest: digestOf("step 1") };
@@ -24,7 +24,7 @@ function requeued(effects: readonly StepEffect[]) {
   return effect === undefined ? null : { indices: effect.indices, purge: effect.purge };
 }
 
-Deno.test("a member is lost while others compute: they keep their sums and do its part again", () => {
+Deno.test("a member is lost while others compute: they keep their sums and redo its part", () => {
   const driver = midway();
   const { generation, attempt } = driver.training;
   driver.fleet({ ...a, busy: { step: 2, attempt, index: 2 } });
@@ -38,7 +38,7 @@ Deno.test("a member is lost while others compute: they keep their sums and do it
   ]);
   const effects = driver.drain();
   assertMatch(
-    words(effects)[0]!,
+    summarize(effects)[0]!,
     /^warn: Lost w-b: the other one goes on with step 2, and 1 of 4 micro-batches are done again\.$/,
   );
   // 2 is in the hands of w-a, 3 was still on the queue or on its way to the lost one.
@@ -48,7 +48,7 @@ Deno.test("a member is lost while others compute: they keep their sums and do it
   assertEquals(driver.training.phase, "reduce");
 });
 
-Deno.test("a member is lost in the round: a new round, after its part is done again", () => {
+Deno.test("a member is lost in the round: a new round, after its part is redone", () => {
   const driver = midway();
   driver.claim("w-a", 2);
   driver.claim("w-a", 3);
@@ -81,7 +81,7 @@ Deno.test("a member is lost in the round: a new round, after its part is done ag
   assertEquals(driver.training.pending?.digest, digestOf("alone"));
 });
 
-Deno.test("a lost member that had nothing in its sums: the others go straight into another round", () => {
+Deno.test("a lost member with nothing in its sums: the others go straight into a new round", () => {
   const driver = midway();
   driver.fleet(a, b, c);
   driver.claim("w-a", 2);
@@ -91,7 +91,7 @@ Deno.test("a lost member that had nothing in its sums: the others go straight in
   driver.fleet(a, b);
   assertEquals(driver.training.phase, "reduce");
   assertGreater(driver.training.generation, generation);
-  assertEquals(words(driver.drain()).length, 1);
+  assertEquals(summarize(driver.drain()).length, 1);
 });
 
 Deno.test("a worker that has the newest state takes part at once, but not in a round that has begun", () => {
@@ -108,7 +108,7 @@ Deno.test("a worker that has the newest state takes part at once, but not in a r
   assertEquals([driver.training.phase, driver.training.members.length], ["reduce", 3]);
 });
 
-Deno.test("the same worker again, under another incarnation: what it had is done again, and it helps", () => {
+Deno.test("the same worker under a new incarnation: its part is redone, and it helps", () => {
   const driver = midway();
   driver.fleet(a, { ...b, incarnation: "i-back" });
   assertEquals(driver.training.members.map(({ incarnation }) => incarnation), ["i-w-a", "i-back"]);
@@ -120,7 +120,7 @@ Deno.test("the same worker again, under another incarnation: what it had is done
   ]);
 });
 
-Deno.test("everybody is gone: another attempt, from the committed state", () => {
+Deno.test("all members are gone: a new attempt, from the committed state", () => {
   const driver = midway();
   driver.fleet();
   assertEquals(driver.training.phase, "waiting");
@@ -128,7 +128,7 @@ Deno.test("everybody is gone: another attempt, from the committed state", () => 
   assertEquals([driver.training.attempt, driver.training.ledger.countedCount], [2, 0]);
 });
 
-Deno.test("the last micro-batches are handed out twice where somebody is idle, ever more rarely", () => {
+Deno.test("the last micro-batches are handed out twice if a member is idle, ever more rarely", () => {
   const driver = midway();
   driver.claim("w-a", 2);
   const { attempt } = driver.training;
@@ -147,7 +147,7 @@ Deno.test("the last micro-batches are handed out twice where somebody is idle, e
   assertEquals(driver.claim("w-b", 3, { claim: 77 }), "stale");
 });
 
-Deno.test("nothing is handed out twice while everybody computes, or while much is left", () => {
+Deno.test("nothing is handed out twice while all members compute, or while much is left", () => {
   const driver = midway();
   const { attempt } = driver.training;
   driver.now += 10 * LIMITS.hedgeMs;

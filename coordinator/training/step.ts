@@ -1,6 +1,6 @@
 /**
- * One optimizer step after the other, as pure decisions: (training, event) → (training, effects, reason). docs/protocol.md has
- * the table of phases. Each kind of event has a file of its own; what is due whatever happened is in `nextTransition`.
+ * A job's steps as pure decisions: (training, event) → (training, effects, reason). docs/protocol.md has the table of phases. Each
+ * kind of event has its own file; `nextTransition` has what becomes due after any event.
  */
 import { isJobEnd } from "../../shared/protocol/messages_coordinator.ts";
 import { hasOpenAudits, settleAudits } from "./audits.ts";
@@ -9,20 +9,20 @@ import { decideCheckpoint, decideDamaged } from "./checkpoint_reports.ts";
 import { beginRound, decideClaim } from "./claims.ts";
 import { decideStored } from "./commits.ts";
 import { decideTick } from "./deadlines.ts";
-import { abortAttempt, announced, failJob, type StepDecision, unchanged } from "./decision.ts";
+import { abortAttempt, announced, type Decision, failJob, unchanged } from "./decision.ts";
 import { decideFailure } from "./failures.ts";
 import { decideFleet } from "./fleet_change.ts";
 import { settleNonFinite } from "./non_finite.ts";
 import { regroup } from "./regroup.ts";
-import type { DecisionContext } from "./state/context.ts";
+import type { StepContext } from "./state/plan.ts";
 import type { StepEvent } from "./state/effects.ts";
 import { isComplete } from "./state/ledger.ts";
 import { afterBlackout, type Training } from "./state/training.ts";
 import { decideUpdate } from "./updates.ts";
 import { startAttempt } from "./waiting.ts";
 
-/** Decides on an event and on all that is due after it. An event of a different attempt, job or member changes nothing. */
-export function decideStep(context: DecisionContext, training: Training, event: StepEvent): StepDecision {
+/** Decides on an event and on everything due after it. An event of a different attempt, job or member changes nothing. */
+export function decideStep(context: StepContext, training: Training, event: StepEvent): Decision {
   let decision = decideEvent(context, training, event);
   for (;;) {
     const next = nextTransition(context, training, decision.training);
@@ -32,13 +32,14 @@ export function decideStep(context: DecisionContext, training: Training, event: 
 }
 
 /** What is due in this state; null if nothing is. */
-function nextTransition(context: DecisionContext, before: Training, training: Training): StepDecision | null {
+function nextTransition(context: StepContext, before: Training, training: Training): Decision | null {
   const { phase, quarantined, members, fleet } = training;
   if (isJobEnd(phase)) return null;
   if (quarantined.size > before.quarantined.size && fleet.members.length === 0) {
     const names = [...quarantined].join(", ");
-    const message = `no worker is left that can do step ${training.step}: ${names} ` +
-      `${quarantined.size === 1 ? "is" : "are"} in quarantine; the events say why`;
+    const are = quarantined.size === 1 ? "is" : "are";
+    const message =
+      `no worker is left that can do step ${training.step}: ${names} ${are} in quarantine; the events say why`;
     return failJob(training, "aborted", message);
   }
   if (phase === "waiting") return startAttempt(context, training);
@@ -51,7 +52,7 @@ function nextTransition(context: DecisionContext, before: Training, training: Tr
   return beginRound(context, training);
 }
 
-function decideEvent(context: DecisionContext, training: Training, event: StepEvent): StepDecision {
+function decideEvent(context: StepContext, training: Training, event: StepEvent): Decision {
   switch (event.type) {
     case "fleet":
       return decideFleet(context, training, event.fleet);
@@ -76,9 +77,8 @@ function decideEvent(context: DecisionContext, training: Training, event: StepEv
       return abortAttempt(context, training, event.reason, []);
     }
     case "blackout": {
-      const { milliseconds } = event;
-      const reason = `no worker could be heard for ${milliseconds} ms`;
-      return unchanged(afterBlackout(training, milliseconds, context.now), reason);
+      const reason = `no worker could be heard for ${event.milliseconds} ms`;
+      return unchanged(afterBlackout(training, event.milliseconds, context.now), reason);
     }
     case "reinstate":
       return announced(reinstated(training, event.worker), {}, `${event.worker} is reinstated`);

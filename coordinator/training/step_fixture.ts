@@ -1,9 +1,9 @@
-/** For tests of the step's decisions: a training that is driven event by event, with the words that workers would say. */
+/** For tests of the step's decisions: a training that is driven event by event, with the reports that workers would send. */
 import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
 import { CHECK_WORDS } from "../../shared/protocol/linear_check.ts";
 import { encodeChecksums, encodeFloats } from "../../shared/protocol/messages_codec.ts";
 import type { Verdict } from "../../shared/protocol/messages_coordinator.ts";
-import type { RoundCheck, WorkerJob } from "../../shared/protocol/messages_worker.ts";
+import type { MicroBatchReport, RoundCheck, WorkerJob } from "../../shared/protocol/messages_worker.ts";
 import { decideStep } from "./step.ts";
 import type { StepEffect, StepEvent } from "./state/effects.ts";
 import type { JobObserver } from "../fleet/fleet.ts";
@@ -26,29 +26,32 @@ export const PLAN: TrainingPlan = {
   failsUnresolved: true,
 };
 
-/** 64 hexadecimal digits that belong to a word. */
-export function digestOf(word: string): string {
-  return Array.from(word, (letter) => letter.charCodeAt(0).toString(16)).join("").padEnd(64, "0");
+/** 64 hexadecimal digits that are made of a name. */
+export function digestOf(name: string): string {
+  return Array.from(name, (letter) => letter.charCodeAt(0).toString(16)).join("").padEnd(64, "0");
 }
 
 /** A member that has loaded the job and holds a commit; null: it is still loading. */
 export function member(worker: string, committed: { step: number; digest: string } | null): FleetMember {
-  const job: WorkerJob = committed === null ? { phase: "loading", jobId: PLAN.jobId, startId: START } : {
-    phase: "loaded",
-    jobId: PLAN.jobId,
-    startId: START,
-    layout: { tensorCount: 2, elementCount: 128, parameterCount: 100 },
-    committed,
-  };
+  const loading = { jobId: PLAN.jobId, startId: START };
+  const layout = { tensorCount: 2, elementCount: 128, parameterCount: 100 };
+  const job: WorkerJob = committed === null
+    ? { phase: "loading", ...loading }
+    : { phase: "loaded", ...loading, layout, committed };
   return {
-    worker,
-    incarnation: `i-${worker}`,
-    gpu: "a GPU",
-    draining: false,
-    job,
-    busy: null,
-    linkBytesPerSecond: null,
+    ...{ worker, incarnation: `i-${worker}`, gpu: "a GPU", draining: false, job },
+    ...{ busy: null, linkBytesPerSecond: null },
   };
+}
+
+interface ClaimChange {
+  readonly claim?: number;
+  readonly max?: number;
+  readonly lossSum?: number | null;
+  /** A name for its bits; null: no digest. */
+  readonly gradient?: string | null;
+  readonly audit?: number | null;
+  readonly computeMs?: number;
 }
 
 export interface Driver {
@@ -60,26 +63,14 @@ export interface Driver {
   apply(event: StepEvent): readonly StepEffect[];
   fleet(...members: readonly FleetMember[]): void;
   /** A claim of the current attempt; returns the verdict. */
-  claim(
-    worker: string,
-    index: number,
-    change?: {
-      claim?: number;
-      max?: number;
-      lossSum?: number | null;
-      /** A word for its bits; null: no digest. */
-      gradient?: string | null;
-      audit?: number | null;
-      computeMs?: number;
-    },
-  ): Verdict;
+  claim(worker: string, index: number, change?: ClaimChange): Verdict;
   /** `check` left out: everything adds up, to 0. */
   update(worker: string, digest: string, check?: RoundCheck | null): void;
-  /** `worker` cannot go on with the current attempt, or with another one. */
+  /** `worker` abandons the current attempt, or the one in `change`. */
   failure(worker: string, suspects: readonly string[], change?: { attempt?: number; reason?: string }): void;
   stored(): void;
   drain(): readonly StepEffect[];
-  /** Does the current step with everybody, until its commit is stored. */
+  /** Does the current step with all members, until its commit is stored. */
   doStep(): void;
 }
 
@@ -111,47 +102,20 @@ export function createDriver(options: DriverOptions = {}): Driver {
     fleet(...members) {
       driver.apply({ type: "fleet", fleet: { generation: ++generation, members } });
     },
-    claim(worker, index, change = {}) {
-      const { claim = index, max = 1, lossSum = 2, gradient = null, audit = null, computeMs = 10 } = change;
-      const { term, step, attempt } = driver.training;
-      const effects = driver.apply({
-        type: "report",
-        report: {
-          ...{ worker, incarnation: `i-${worker}`, term, step, attempt, index, claim, lossSum },
-          labelCount: 4,
-          maxAbs: encodeFloats(Float32Array.of(max, max / 2)),
-          computeMs,
-          gradientDigest: gradient === null ? null : digestOf(gradient),
-          // As an honest worker's: it follows from the gradient.
-          gradientCheck: gradient === null || driver.training.exponents === null ? null : checksumOf(0),
-          audit,
-        },
-      });
-      const verdict = effects.find((effect) => effect.type === "verdict");
+    claim(worker, index, change) {
+      const report = claimReport(driver.training, worker, index, change);
+      const verdict = driver.apply({ type: "report", report }).find((effect) => effect.type === "verdict");
       if (verdict === undefined) throw new Error("a claim was not answered");
       return verdict.verdict;
     },
     update(worker, digest, check = checkOfNothing(driver.training.members.length)) {
-      const { term, step, attempt, generation } = driver.training;
-      driver.apply({
-        type: "update",
-        report: {
-          ...{ worker, incarnation: `i-${worker}`, term, step, attempt, generation, digest },
-          gradientNorm: 0.5,
-          gradientBytesSent: 0,
-          check,
-        },
-      });
+      const { generation } = driver.training;
+      const report = { ...reportOf(driver.training, worker), gradientBytesSent: 0, generation, digest };
+      driver.apply({ type: "update", report: { ...report, gradientNorm: 0.5, check } });
     },
     failure(worker, suspects, change = {}) {
-      const { term, step, attempt } = driver.training;
-      driver.apply({
-        type: "failure",
-        report: {
-          ...{ worker, incarnation: `i-${worker}`, term, step, attempt, gradientBytesSent: 0 },
-          ...{ reason: "chunks are missing", suspects: [...suspects], ...change },
-        },
-      });
+      const report = { ...reportOf(driver.training, worker), gradientBytesSent: 0, suspects: [...suspects] };
+      driver.apply({ type: "failure", report: { ...report, reason: "chunks are missing", ...change } });
     },
     stored() {
       driver.apply({ type: "stored", sequence: driver.training.sequence + 1 });
@@ -168,12 +132,33 @@ export function createDriver(options: DriverOptions = {}): Driver {
   return driver;
 }
 
-/** Any number in both of its words. */
+/** What all reports of the current attempt have in common. */
+function reportOf({ term, step, attempt }: Training, worker: string) {
+  return { worker, incarnation: `i-${worker}`, term, step, attempt };
+}
+
+function claimReport(
+  training: Training,
+  worker: string,
+  index: number,
+  change: ClaimChange = {},
+): MicroBatchReport {
+  const { claim = index, max = 1, lossSum = 2, gradient = null, audit = null, computeMs = 10 } = change;
+  return {
+    ...{ ...reportOf(training, worker), index, claim, lossSum, labelCount: 4, computeMs, audit },
+    maxAbs: encodeFloats(Float32Array.of(max, max / 2)),
+    gradientDigest: gradient === null ? null : digestOf(gradient),
+    // An honest worker's check follows from the gradient.
+    gradientCheck: gradient === null || training.exponents === null ? null : checksumOf(0),
+  };
+}
+
+/** Checksums that have each number in both of their words. */
 export function checksumOf(...numbers: number[]): string {
   return encodeChecksums(Int32Array.from(numbers.flatMap((number) => [number, number])));
 }
 
-/** Of a round in which all sums are 0; null where a worker is alone. */
+/** Of a round in which all sums are 0; null for a lone worker. */
 export function checkOfNothing(memberCount: number): RoundCheck | null {
   if (memberCount < 2) return null;
   const all = encodeChecksums(new Int32Array(CHECK_WORDS * memberCount));
@@ -193,13 +178,13 @@ export function started(names: readonly string[], options: DriverOptions = {}): 
 }
 
 /** The types of effects, events with their message. */
-export function words(effects: readonly StepEffect[]): string[] {
+export function summarize(effects: readonly StepEffect[]): string[] {
   return effects.map((effect) =>
     effect.type === "event" ? `${effect.level}: ${effect.message}` : effect.type
   );
 }
 
-/** Of a job that begins, and of which nobody wants to know anything. */
+/** Of a new job; ignores everything. */
 export const SILENT_OBSERVER: JobObserver = {
   starting: () => Promise.resolve({ step: 0, checkpointSteps: [] }),
   event: () => {},

@@ -1,4 +1,4 @@
-/** What is different about a step where its work items are inner loops (decision 0011). */
+/** Steps whose work items are inner loops (decision 0011). */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { trainingSchema } from "../../shared/job/job_spec_schema.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
@@ -30,7 +30,7 @@ function planOf(change: Partial<typeof training> = {}, inner_steps = 25): Traini
   };
 }
 
-Deno.test("exponents are known before the first step: an inner loop that goes as far as AdamW can fits, and hardly more", () => {
+Deno.test("exponents are known before the first step: they fit AdamW's largest update, and hardly more", () => {
   const plan = planOf();
   const driver = started(["a"], { plan });
   const furthest = updateBound(new Array(25).fill(1e-3), training);
@@ -50,7 +50,7 @@ Deno.test("exponents are known before the first step: an inner loop that goes as
   assertEquals(driver.training.exponents, [exponents![0]! + 3, exponents![1]! + 2]);
 });
 
-Deno.test("an inner loop that goes further than was foreseen has its attempt done again", () => {
+Deno.test("an inner loop that exceeds the bound repeats its attempt", () => {
   const driver = started(["a"], { plan: planOf() });
   driver.claim("a", 0, { max: 1 });
   driver.claim("a", 1, { max: 1 });
@@ -60,7 +60,7 @@ Deno.test("an inner loop that goes further than was foreseen has its attempt don
   assertEquals(driver.training.phase, "reduce");
 });
 
-Deno.test("where nothing bounds an inner loop, the first attempt finds the maxima as ever", () => {
+Deno.test("without a bound on an inner loop the first attempt finds the maxima as ever", () => {
   const driver = started(["a"], { plan: planOf({ adam_beta2: 0 }) });
   assertEquals(driver.training.exponents, null);
   driver.claim("a", 0);
@@ -82,30 +82,30 @@ Deno.test("the announced learning rate is that of the last inner step", () => {
   assertEquals(stepStateOf(plan, driver.training, LIMITS).learningRate, 1e-3 * (75 - 24) / 75);
 });
 
-Deno.test("no deadline for who goes on within an inner loop, as heartbeats tell; the deadline for who does not", () => {
+Deno.test("heartbeats that progress within an inner loop extend the deadline; others do not", () => {
   const driver = started(["a"], { plan: planOf() });
   const held = { step: 0, digest: INITIAL };
   const busy = { step: 1, attempt: 1, index: 0 };
-  const told = (microBatchesDone: number) => driver.fleet({ ...member("a", held), busy, microBatchesDone });
+  const beat = (microBatchesDone: number) => driver.fleet({ ...member("a", held), busy, microBatchesDone });
   const wait = (ms: number) => {
     driver.now += ms;
     driver.apply({ type: "tick" });
   };
-  told(0);
+  beat(0);
   for (let done = 1; done <= 5; done++) {
     wait(LIMITS.firstMicroBatchDeadlineMs - 1);
-    told(done);
+    beat(done);
   }
   assertEquals(driver.training.attempt, 1);
   wait(LIMITS.firstMicroBatchDeadlineMs - 1);
-  told(5);
+  beat(5);
   wait(1);
   assertEquals(driver.training.attempt, 2);
   const event = driver.effects.find((effect) => effect.type === "event" && effect.level === "warn");
   assertMatch(event?.type === "event" ? event.message : "", /no micro-batch was counted for 600 s/);
 });
 
-Deno.test("what a worker computes of another attempt, or without being a member, keeps no deadline away", () => {
+Deno.test("work on a different attempt, or by a worker that is no member, extends no deadline", () => {
   for (const change of [{ busy: { step: 1, attempt: 2, index: 0 } }, { busy: null }]) {
     const driver = started(["a"], { plan: planOf() });
     const held = { step: 0, digest: INITIAL };

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { LIMITS, lostAt } from "../../shared/protocol/limits.ts";
-import { createDriver, digestOf, INITIAL, member, PLAN, started, words } from "./step_fixture.ts";
+import { createDriver, digestOf, INITIAL, member, PLAN, started, summarize } from "./step_fixture.ts";
 import { resume } from "./commits.ts";
 import { newTraining } from "./state/training.ts";
 import { stepStateOf } from "./state/announcement.ts";
@@ -19,15 +19,15 @@ Deno.test("the initial adapter is that of the first loaded worker, and a commit 
   );
   assertEquals(driver.training.phase, "commit");
   assertEquals(driver.training.pending?.digest, INITIAL);
-  assertEquals(words(driver.drain()), ["append"]);
+  assertEquals(summarize(driver.drain()), ["append"]);
   driver.stored();
-  // w-c has another initial adapter: it has to recover before it counts, and is waited for.
+  // w-c has a different initial adapter: the attempt waits until it has recovered.
   assertEquals(driver.training.phase, "waiting");
   assertEquals([...driver.training.holders], ["i-w-b"]);
   driver.fleet(member("w-a", null), member("w-b", AT_START), member("w-c", AT_START));
   assertEquals(driver.training.phase, "compute");
   assertEquals(driver.training.members.map(({ worker }) => worker), ["w-b", "w-c"]);
-  assertEquals(words(driver.drain()), ["enqueue"]);
+  assertEquals(summarize(driver.drain()), ["enqueue"]);
 });
 
 Deno.test("a step from its first attempt to the next step's", () => {
@@ -53,7 +53,7 @@ Deno.test("a step from its first attempt to the next step's", () => {
   assertEquals(driver.training.pending?.loss, 4 / 8);
   driver.drain();
   driver.stored();
-  assertEquals(words(driver.drain()), ["committed", "enqueue"]);
+  assertEquals(summarize(driver.drain()), ["committed", "enqueue"]);
   assertEquals([driver.training.step, driver.training.attempt, driver.training.phase], [2, 1, "compute"]);
   // The same maxima fit: no second attempt.
   driver.claim("w-a", 0);
@@ -61,7 +61,7 @@ Deno.test("a step from its first attempt to the next step's", () => {
   assertEquals(driver.training.phase, "reduce");
 });
 
-Deno.test("a gradient that outgrows its exponent: the attempt is done again with those of its own maxima", () => {
+Deno.test("a gradient that outgrows its exponent: the attempt is repeated with exponents of its own maxima", () => {
   const driver = started(["w-a"]);
   driver.doStep();
   const before = driver.training.exponents!;
@@ -90,7 +90,7 @@ Deno.test("each micro-batch is counted once", () => {
   assertEquals(driver.claim("w-a", 1, { claim: 8 }), "stale");
 });
 
-Deno.test("the same worker under another incarnation is not the member that it was", () => {
+Deno.test("the same worker under a new incarnation is not the same member", () => {
   const driver = started(["w-a"]);
   driver.fleet({ ...member("w-a", AT_START), incarnation: "i-new" });
   assertEquals([driver.training.attempt, driver.training.members[0]?.incarnation], [2, "i-new"]);
@@ -106,7 +106,7 @@ Deno.test("updates that differ: nothing is committed, and a clear minority gets 
     driver.update("w-a", digestOf("x"));
     driver.update("w-b", digestOf("y"));
     driver.update("w-c", digestOf("x"));
-    assertMatch(words(driver.drain())[0]!, /the updates differ: w-a has .*, w-b has /);
+    assertMatch(summarize(driver.drain())[0]!, /the updates differ: w-a has .*, w-b has /);
   }
   assertEquals(driver.training.committed?.step, 1);
   assertEquals(driver.training.members.map(({ worker }) => worker), ["w-a", "w-c"]);
@@ -118,16 +118,16 @@ Deno.test("a failure of the attempt ends it; of an earlier one it changes nothin
   const report = { worker: "w-a", incarnation: "i-w-a", term: 1, step: 2, attempt: 1, gradientBytesSent: 0 };
   driver.apply({ type: "failure", report: { ...report, reason: "no GPU", suspects: ["w-b", "w-z"] } });
   assertEquals(driver.training.attempt, 2);
-  // One accuser, and nobody who could confirm it.
+  // One accuser without a second one.
   assertEquals([...driver.training.strikes], []);
   driver.apply({ type: "failure", report: { ...report, reason: "no GPU", suspects: ["w-b"] } });
-  // The same numbers under another coordinator, or before a pause.
+  // The same numbers under a different coordinator, or before a pause.
   const past = { ...report, attempt: 2, term: 0, reason: "no GPU", suspects: ["w-b"] };
   driver.apply({ type: "failure", report: past });
   assertEquals([driver.training.attempt, driver.training.accusations.length], [2, 1]);
 });
 
-Deno.test("a worker that joins while a step is done recovers before the next one, which waits for it", () => {
+Deno.test("a worker that joins during a step recovers before the next one, which waits for it", () => {
   const driver = started(["w-a"]);
   driver.doStep();
   const one = { step: 1, digest: digestOf("step 1") };
@@ -159,7 +159,7 @@ Deno.test("a worker that does not recover in time is waited for once", () => {
   assertEquals(driver.training.phase, "compute");
 });
 
-Deno.test("a draining worker ends its attempt and is in no other", () => {
+Deno.test("a draining worker finishes its attempt and joins no further one", () => {
   const driver = started(["w-a", "w-b"]);
   driver.doStep();
   const one = { step: 1, digest: digestOf("step 1") };
@@ -184,11 +184,11 @@ Deno.test("deadlines: no micro-batch, no update", () => {
   driver.now += 2 * LIMITS.transferBaseMs + 1000;
   driver.drain();
   driver.apply({ type: "tick" });
-  assertMatch(words(driver.drain())[0]!, /w-b did not finish the all-reduce/);
+  assertMatch(summarize(driver.drain())[0]!, /w-b did not finish the all-reduce/);
   assertEquals([driver.training.attempt, driver.training.strikes.get("w-b")?.length], [3, 1]);
 });
 
-Deno.test("time in which nobody could be heard is in no deadline, and what failed by it is nobody's fault", () => {
+Deno.test("a blackout counts in no deadline, and failures due to it are no worker's fault", () => {
   const driver = started(["w-a", "w-b"]);
   driver.doStep();
   driver.claim("w-a", 0);
@@ -211,7 +211,7 @@ Deno.test("time in which nobody could be heard is in no deadline, and what faile
   assertEquals(driver.training.accusations.map(({ accused }) => accused), ["w-b"]);
 });
 
-Deno.test("a laptop that slept in the middle of a micro-batch does not make the job patient for ever", () => {
+Deno.test("a laptop that slept in the middle of a micro-batch does not extend later deadlines", () => {
   const driver = started(["w-a"]);
   driver.doStep();
   const hours = 8 * 3_600_000;
@@ -223,7 +223,7 @@ Deno.test("a laptop that slept in the middle of a micro-batch does not make the 
   assertEquals(driver.training.slowestMs, 3000);
 });
 
-Deno.test("all workers gone: the job says so once, waits, and goes on with whom still has its state", () => {
+Deno.test("all workers gone: the job reports it once, waits, and continues with a worker that still has its state", () => {
   const driver = started(["w-a"]);
   driver.doStep();
   driver.drain();
@@ -231,14 +231,14 @@ Deno.test("all workers gone: the job says so once, waits, and goes on with whom 
   driver.now += lostAt(0, LIMITS);
   driver.apply({ type: "tick" });
   driver.apply({ type: "tick" });
-  const told = words(driver.drain());
-  assertEquals(told.length, 2, told.join());
-  assertMatch(told[1]!, /All workers are gone: the job waits at step 2/);
+  const events = summarize(driver.drain());
+  assertEquals(events.length, 2, events.join());
+  assertMatch(events[1]!, /All workers are gone: the job waits at step 2/);
   driver.fleet({ ...member("w-a", { step: 1, digest: digestOf("step 1") }), incarnation: "i-back" });
   assertEquals([driver.training.phase, driver.training.step], ["compute", 2]);
 });
 
-Deno.test("fresh workers alone never become the truth: after a while the job starts again", () => {
+Deno.test("fresh workers alone never replace the state: after a while the job starts again", () => {
   const driver = started(["w-a"]);
   driver.doStep();
   driver.fleet(member("w-b", AT_START));
@@ -246,7 +246,7 @@ Deno.test("fresh workers alone never become the truth: after a while the job sta
   driver.drain();
   driver.now += LIMITS.stateLossGraceMs;
   driver.apply({ type: "tick" });
-  assertEquals(words(driver.drain()), ["restart"]);
+  assertEquals(summarize(driver.drain()), ["restart"]);
 });
 
 Deno.test("a job that no worker can load fails with the worker's reason; one that can is enough", () => {
@@ -259,10 +259,10 @@ Deno.test("a job that no worker can load fails with the worker's reason; one tha
   });
   const driver = createDriver();
   driver.fleet(failed("w-a"), member("w-b", null));
-  assertEquals(words(driver.drain()), ["warn: w-a cannot take part: 9 GiB do not fit into 8 GiB"]);
+  assertEquals(summarize(driver.drain()), ["warn: w-a cannot take part: 9 GiB do not fit into 8 GiB"]);
   driver.fleet(failed("w-a"), failed("w-b"));
   const effects = driver.drain();
-  assertEquals(words(effects), ["warn: w-b cannot take part: 9 GiB do not fit into 8 GiB", "failed"]);
+  assertEquals(summarize(effects), ["warn: w-b cannot take part: 9 GiB do not fit into 8 GiB", "failed"]);
   const end = effects[1]!;
   assert(end.type === "failed" && end.code === "does_not_fit" && end.param === "model");
 });
@@ -272,7 +272,7 @@ Deno.test("too many attempts fail the job", () => {
   driver.fleet({ ...member("w-a", AT_START), incarnation: "i-2" });
   driver.drain();
   driver.fleet({ ...member("w-a", AT_START), incarnation: "i-3" });
-  assertEquals(words(driver.drain()).at(-1), "failed");
+  assertEquals(summarize(driver.drain()).at(-1), "failed");
   assertStringIncludes(driver.reason, "step 1 could not be done in 2 attempts");
 });
 
@@ -325,7 +325,7 @@ Deno.test("attempts in which the broker was away do not count towards the step's
   assertStringIncludes(driver.reason, "step 2 could not be done in 2 attempts");
 });
 
-Deno.test("after a restart the newest commit decides where to go on", () => {
+Deno.test("after a restart the job continues after the newest commit", () => {
   const driver = started(["w-a"]);
   driver.doStep();
   const one = driver.training.committed!;
@@ -340,12 +340,12 @@ Deno.test("after a restart the newest commit decides where to go on", () => {
   const unstored = resume(CONTEXT, fresh, { sequence: 4, entry: last }, NOTHING).training;
   assertEquals([unstored.phase, unstored.checkpointWriter], ["checkpoint", null]);
   const done = resume(CONTEXT, fresh, { sequence: 4, entry: last }, { adapter: true, state: false });
-  assertEquals(words(done.effects), ["done"]);
+  assertEquals(summarize(done.effects), ["done"]);
   const initial = resume(CONTEXT, fresh, { sequence: 1, entry: { ...one, step: 0 } }, NOTHING).training;
   assertEquals([initial.step, initial.phase, initial.exponents], [1, "waiting", null]);
 });
 
-Deno.test("fresh workers load a stored state from the coordinator and go on from there", () => {
+Deno.test("fresh workers load a stored state from the coordinator and continue from there", () => {
   const driver = started(["w-a"]);
   driver.doStep();
   const entry = driver.training.committed!;
@@ -364,7 +364,7 @@ Deno.test("fresh workers load a stored state from the coordinator and go on from
   assertEquals([driver.training.phase, driver.training.step], ["compute", 2]);
 });
 
-Deno.test("a stored state that nobody can load fails the job: to start from it again would be no better", () => {
+Deno.test("a stored state that no worker can load fails the job: restarting from it would not help", () => {
   const driver = started(["w-a"]);
   driver.doStep();
   driver.training = { ...driver.training, storedStep: 1 };

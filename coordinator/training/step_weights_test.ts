@@ -13,7 +13,7 @@ function linked(worker: string, linkBytesPerSecond: number | null): FleetMember 
 
 const weightsOf = ({ training }: Driver) => stepStateOf(PLAN, training, LIMITS).weights;
 
-Deno.test("weights are fixed with an attempt's members, from what their links had shown by then", () => {
+Deno.test("weights are fixed with an attempt's members, by the link speeds known at that time", () => {
   const driver = started(["w-a", "w-b", "w-c"]);
   assertEquals(weightsOf(driver), [1, 1, 1]);
 
@@ -24,7 +24,7 @@ Deno.test("weights are fixed with an attempt's members, from what their links ha
   assertEquals([driver.training.step, weightsOf(driver)], [2, [16, 16, 0]]);
 });
 
-Deno.test("other members are other weights, one for each", () => {
+Deno.test("a change of members changes the weights", () => {
   const driver = started(["w-a", "w-b", "w-c", "w-d"]);
   const [a, b, c] = [linked("w-a", 100 * MB), linked("w-b", 100 * MB), linked("w-c", 1 * MB)];
   driver.fleet(a, b, c);

@@ -1,20 +1,16 @@
-/** The end of a round: every member has computed the update, and all of them the same. */
-import type { DecisionContext } from "./state/context.ts";
+/** The end of a round: every member has computed the update, and all updates are equal. */
 import { encodeFloats } from "../../shared/protocol/messages_codec.ts";
 import type { CommitEntry } from "../../shared/protocol/messages_coordinator.ts";
 import type { UpdateReport } from "../../shared/protocol/messages_worker.ts";
 import { totalsOf } from "./state/ledger.ts";
 import { contradict, watchAccusers } from "./blame/accusations.ts";
 import { auditTotals } from "./audits.ts";
-import { abortAttempt, announced, isOfAttempt, type StepDecision, unchanged } from "./decision.ts";
+import { abortAttempt, announced, type Decision, isOfAttempt, unchanged } from "./decision.ts";
+import type { StepContext } from "./state/plan.ts";
 import type { Training } from "./state/training.ts";
 import { type SumsFault, sumsFault } from "./blame/sums.ts";
 
-export function decideUpdate(
-  context: DecisionContext,
-  training: Training,
-  report: UpdateReport,
-): StepDecision {
+export function decideUpdate(context: StepContext, training: Training, report: UpdateReport): Decision {
   const { plan, now, limits } = context;
   const { worker, digest, gradientNorm, check } = report;
   const isOfRound = training.phase === "reduce" && report.generation === training.generation;
@@ -31,21 +27,15 @@ export function decideUpdate(
     return abortAttempt(context, updated, `the updates differ: ${describe(updates)}`, odd);
   }
   const fault = sumsFault(plan, updated);
-  if (fault !== null) return doAgain(context, updated, fault);
+  if (fault !== null) return redo(context, updated, fault);
   const { lossSum, labelCount, maxAbs } = totalsOf(training.ledger);
   const { excluded } = training.ledger;
+  const { jobId, startId, specHash } = plan;
+  const { step, attempt, generation } = training;
   const entry: CommitEntry = {
-    jobId: plan.jobId,
-    startId: plan.startId,
-    specHash: plan.specHash,
-    step: training.step,
-    attempt: training.attempt,
-    generation: training.generation,
-    digest,
+    ...{ jobId, startId, specHash, step, attempt, generation, digest, labelCount, gradientNorm },
     members: training.members.map(({ worker }) => worker),
-    labelCount,
     loss: lossSum / labelCount,
-    gradientNorm,
     maxAbs: encodeFloats(maxAbs),
     committedAt: now,
     excluded: [...excluded].sort(([a], [b]) => a - b).map(([index, workers]) => ({
@@ -57,30 +47,25 @@ export function decideUpdate(
   };
   const watched = watchAccusers(updated, true, limits);
   const change = { phase: "commit" as const, since: now, pending: entry };
-  return announced(watched.training, change, "all updates agree", [
-    ...watched.effects,
-    { type: "append", entry, expectedLast: training.sequence },
-  ]);
+  const append = { type: "append" as const, entry, expectedLast: training.sequence };
+  return announced(watched.training, change, "all updates agree", [...watched.effects, append]);
 }
 
-/** All have the same result, and it is not the sum of what they gave. */
-function doAgain(context: DecisionContext, training: Training, fault: SumsFault): StepDecision {
+/** All members have the same result, but it is not the sum of their contributions. */
+function redo(context: StepContext, training: Training, { wrong, disputed }: SumsFault): Decision {
   const { limits } = context;
-  const isHeard = training.blackoutMs < limits.reconnectGraceMs;
-  const contradicted = contradict(training, fault.disputed, limits);
-  const said = [
-    ...[...fault.wrong].map(([worker, why]) => `${worker} is wrong: ${why}`),
-    ...fault.disputed.map(({ why }) => why),
-  ];
+  const found = [...wrong].map(([worker, why]) => `${worker} is wrong: ${why}`);
+  const details = [...found, ...disputed.map(({ why }) => why)].join("; ");
   const why = `the sums do not add up: ${
-    said.join("; ") || "and in a fleet of this size nobody can be named"
+    details || "in a fleet of this size the worker at fault cannot be named"
   }`;
-  const told = isHeard ? contradicted : { training, effects: [] };
-  const decision = abortAttempt(context, told.training, why, [...fault.wrong.keys()]);
-  return { ...decision, effects: [...decision.effects, ...told.effects] };
+  const isConnected = training.blackoutMs < limits.reconnectGraceMs;
+  const blamed = isConnected ? contradict(training, disputed, limits) : { training, effects: [] };
+  const decision = abortAttempt(context, blamed.training, why, [...wrong.keys()]);
+  return { ...decision, effects: [...decision.effects, ...blamed.effects] };
 }
 
-/** Null where all digests are equal; else the workers whose digest is not the most frequent one, or none in a tie. */
+/** Null if all digests are equal; else the workers without the most frequent digest, none in a tie. */
 function minorityOf(updates: Training["updates"]): string[] | null {
   const byDigest = Map.groupBy(updates, ([, { digest }]) => digest);
   if (byDigest.size === 1) return null;

@@ -1,18 +1,18 @@
-/** Who may upload which file of a checkpoint, and how large it has to be: pure, so that every refusal has a test. */
+/** Which worker may upload which file of a checkpoint, and how large it has to be. */
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
 import { quote } from "../../shared/errors.ts";
 import type { Layout } from "../planning/adapter_layout.ts";
 
-/** PEFT's configuration: a kilobyte, and a list of modules for each of a thousand layers at most. */
+/** PEFT's configuration: a kilobyte, and at most a list of modules for each of a thousand layers. */
 const MAX_CONFIG_BYTES = 2 ** 20;
-/** What a safetensors header says of a tensor: name, type, shape, place. */
+/** Name, type, shape and place in a safetensors header. */
 const HEADER_BYTES_PER_TENSOR = 512;
 const HEADER_BYTES = 4096;
 
 /** A checkpoint that is being written now. */
 export interface CheckpointAssignment {
   readonly step: number;
-  /** The one worker whose files are taken. */
+  /** The only worker that may upload. */
   readonly writer: string;
   readonly savesState: boolean;
   readonly layout: Layout;
@@ -20,10 +20,10 @@ export interface CheckpointAssignment {
 
 export interface UploadAttempt {
   readonly worker: string;
-  /** As it was sent where it is no number. */
+  /** A string if what was sent is no number. */
   readonly step: number | string;
   readonly name: string;
-  /** As the request announces it; null where it does not. */
+  /** From the request; null without one. */
   readonly contentLength: number | null;
 }
 
@@ -31,7 +31,7 @@ export type UploadDecision =
   | { readonly isAllowed: true; readonly minBytes: number; readonly maxBytes: number }
   | { readonly isAllowed: false; readonly status: 400 | 403 | 409 | 413; readonly reason: string };
 
-/** @param assignment the checkpoint that is being written; null: none is */
+/** @param assignment the checkpoint that is being written; null for none */
 export function decideUpload(
   assignment: CheckpointAssignment | null,
   attempt: UploadAttempt,
@@ -53,7 +53,10 @@ export function decideUpload(
     );
   }
   if (assignment.writer !== worker) {
-    return refuse(403, `${worker} may not write the checkpoint of step ${step}: another worker was asked to`);
+    return refuse(
+      403,
+      `${worker} may not write the checkpoint of step ${step}: a different worker was asked to`,
+    );
   }
   const bounds = boundsOf(assignment, name);
   if (bounds === null) {
@@ -76,7 +79,7 @@ function filesOf({ savesState }: CheckpointAssignment): readonly string[] {
   return savesState ? [...ADAPTER_FILE_NAMES, STATE_FILE_NAME] : ADAPTER_FILE_NAMES;
 }
 
-/** Data of 4 bytes a number, and a header. */
+/** 4 bytes a number, and a header. */
 function boundsOf(
   assignment: CheckpointAssignment,
   name: string,

@@ -19,7 +19,7 @@ const refusals: [string, CheckpointAssignment | null, Partial<UploadAttempt>, nu
     /that of step 4 is being written/,
   ],
   [
-    "somebody who was not asked",
+    "a worker that was not asked",
     ASSIGNMENT,
     { worker: "w-b" },
     403,
@@ -28,7 +28,7 @@ const refusals: [string, CheckpointAssignment | null, Partial<UploadAttempt>, nu
   ["no step", ASSIGNMENT, { step: 0 }, 400, /0 is not a step/],
   ["no number", ASSIGNMENT, { step: "1e3" }, 400, /"1e3" is not a step/],
   [
-    "another file",
+    "a different file",
     ASSIGNMENT,
     { name: "optimizer.bin" },
     400,
@@ -37,9 +37,7 @@ const refusals: [string, CheckpointAssignment | null, Partial<UploadAttempt>, nu
   [
     "a state of a job that keeps none",
     { ...ASSIGNMENT, savesState: false },
-    {
-      name: "training_state.safetensors",
-    },
+    { name: "training_state.safetensors" },
     400,
     /is not a file of this checkpoint/,
   ],

@@ -73,7 +73,7 @@ Deno.test("the API shows who and what is in quarantine and why, over a restart, 
     assertEquals([quarantine.until, quarantine.job_id], ["reinstated", disturbed.id]);
     assertMatch(
       quarantine.reason,
-      /its gradient of micro-batch \d of step \d+ has the digest \w+, where .* agree on/,
+      /its gradient of micro-batch \d of step \d+ has the digest \w+, but .* agree on/,
     );
     assertEquals((await workerNamed("one")).quarantine, null);
 

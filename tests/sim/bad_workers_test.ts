@@ -115,7 +115,7 @@ Deno.test("a lying worker among three, all audited: in quarantine, and the diges
       assertEquals(until, "reinstated");
       assertMatch(
         reasons[0]!,
-        /its gradient of micro-batch \d of step 1 has the digest [0-9a-f]{12}, where w-\d and w-\d agree on/,
+        /its gradient of micro-batch \d of step 1 has the digest [0-9a-f]{12}, but w-\d and w-\d agree on/,
       );
       const { audits } = fleet.steps.at(-1)!;
       assertEquals(audits, { passed: 30, failed: 1, skipped: 0 });
@@ -156,7 +156,7 @@ Deno.test("two workers that disagree for good: the job fails and names both, or 
       message,
       /has different bits on machines that describe their GPU alike \(w-[01] has .*, w-[01] has/,
     );
-    assertMatch(message, /add a third one/);
+    assertMatch(message, /add a third worker/);
     assertEquals([quarantineOf(fleet, "w-0"), quarantineOf(fleet, "w-1")], [null, null]);
   });
   await inFleet(2, { fleet: { audit_rate: 1, audit_unresolved: "continue" }, engineOf }, async (fleet) => {

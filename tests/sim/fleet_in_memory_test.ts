@@ -77,7 +77,7 @@ Deno.test("all workers are lost after a checkpoint: training goes on from its st
     assertEquals(digestsOf(fleet), expected);
     assertEquals(fleet.steps.map(({ step }) => step), [1, 2, 3, 3, 4, 5, 6]);
     assert(fleet.history.some((line) => /starts after step 2/.test(line)), fleet.history.join("\n"));
-    assertMatch(fleet.history.join("\n"), /nobody has come back with the state of step 3/);
+    assertMatch(fleet.history.join("\n"), /no worker has come back with the state of step 3/);
   });
 });
 

@@ -1,4 +1,4 @@
-/** Tells the user, in the job's events, that the broker stores nothing and so no step comes: once, and when it is over. */
+/** Events of the job for the time in which the broker stores nothing and no step can be committed. */
 import type { Clock } from "../../../shared/clock.ts";
 import type { BrokerHealth } from "../../broker/broker_health.ts";
 import type { JobObserver } from "../fleet.ts";
@@ -7,7 +7,7 @@ import type { JobObserver } from "../fleet.ts";
 const MIN_TROUBLE_MS = 2000;
 
 export interface BrokerNotices {
-  /** To be called at each tick, with the observer of the job that trains. */
+  /** Called at each tick, with the observer of the job that trains. */
   update(observer: JobObserver | null): void;
 }
 

@@ -9,7 +9,7 @@ import type { Limits } from "../../../shared/protocol/limits.ts";
 export interface Connectivity {
   /** The connection to the broker was lost or made. */
   statusChanged(status: BusStatus, now: number): void;
-  /** The blackout within the time since the last call. To be called every `heartbeatIntervalMs`. */
+  /** The blackout within the time since the last call. Called every `heartbeatIntervalMs`. */
   blackoutMs(now: number): number;
 }
 

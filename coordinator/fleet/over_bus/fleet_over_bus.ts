@@ -13,9 +13,8 @@ import { createBrokerNotices } from "./broker_notices.ts";
 import { createConnectivity } from "./connectivity.ts";
 import { keepTime } from "./fleet_clock.ts";
 import type { FleetContext, FleetOptions } from "./fleet_context.ts";
-import { fleetViewOf } from "./fleet_view.ts";
 import { listenToMembers, publishFleet, showFleet } from "./members.ts";
-import { NOBODY } from "./membership.ts";
+import { fleetViewOf, NO_MEMBERS } from "./membership.ts";
 import { trainJob } from "./train_job.ts";
 import { workerViews } from "./worker_views.ts";
 
@@ -35,12 +34,9 @@ export function createFleet(options: FleetOptions): RunningFleet {
   });
 
   return {
-    workers: () => {
-      const { membership, quarantines, run } = fleet;
-      return workerViews(membership, quarantines, run?.strikes ?? new Map(), run?.accusations ?? new Map());
-    },
+    workers: () => workerViews(fleet),
     checkpointAssignment: (jobId) =>
-      fleet.job?.jobId === jobId ? fleet.run?.checkpointAssignment ?? null : null,
+      fleet.job?.jobId === jobId ? fleet.run?.checkpointAssignment() ?? null : null,
     checkpointDamaged: (jobId, step) =>
       fleet.job?.jobId === jobId && fleet.run?.checkpointDamaged(step) === true,
     reinstate: (worker) => reinstate(fleet, worker),
@@ -62,9 +58,7 @@ function createContext(options: FleetOptions, signal: AbortSignal): FleetContext
     else onDefect("a worker floods the coordinator", new LoraFleetError("corrupt", reason));
   };
   const fleet: FleetContext = {
-    ...options,
-    limits,
-    signal,
+    ...{ ...options, limits, signal },
     newStartId: options.newStartId ?? (() => newStartId()),
     newCheckKey: options.newCheckKey ?? (() => crypto.randomUUID()),
     guard: createFloodGuard({ clock, limits, onDefect, onFlood }),
@@ -72,24 +66,18 @@ function createContext(options: FleetOptions, signal: AbortSignal): FleetContext
     quarantines: createQuarantines(options.quarantines ?? createMemoryQuarantineStore()),
     announcement: createPaced({ clock, pauseMs, signal, announce: () => publishFleet(fleet) }),
     look: createPaced({ clock, pauseMs, signal, announce: () => showFleet(fleet) }),
-    membership: NOBODY,
-    runCount: 0,
-    job: null,
-    run: null,
-    closedRun: null,
-    observer: null,
-    hasUnseen: false,
+    membership: NO_MEMBERS,
+    ...{ runCount: 0, job: null, run: null, closedRun: null, observer: null, hasUnseen: false },
   };
   return fleet;
 }
 
 function reinstate({ quarantines, observer, run, membership }: FleetContext, worker: string): void {
   if (!quarantines.lift(worker)) {
-    throw new LoraFleetError(
-      "not_found",
-      `${quote(worker)} is not reinstated: it is not in quarantine; GET /v1/workers lists who is`,
-      { param: "id" },
-    );
+    const message = `cannot reinstate ${
+      quote(worker)
+    }: it is not in quarantine; GET /v1/workers lists the workers that are`;
+    throw new LoraFleetError("not_found", message, { param: "id" });
   }
   observer?.event("info", `${worker} is reinstated.`, { worker });
   run?.reinstate(worker);

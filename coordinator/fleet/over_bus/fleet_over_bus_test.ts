@@ -76,13 +76,7 @@ function createWorld(artifacts: ArtifactStore = NO_ARTIFACTS): World {
     announced: () => newest!,
     async hello(change = {}) {
       const hello = {
-        ...{
-          worker: "w-a",
-          incarnation: "i-1",
-          protocolVersion: PROTOCOL_VERSION,
-          name: "pc",
-          gpu: "a GPU",
-        },
+        ...{ worker: "w-a", incarnation: "i-1", protocolVersion: PROTOCOL_VERSION, name: "pc", gpu: "a GPU" },
         ...change,
       };
       const answer = bus.request(
@@ -146,7 +140,7 @@ Deno.test("hello, heartbeats, silence: a worker's way through the fleet", async 
   assertEquals(announced().generation, 1 + (welcome as { generation: number }).generation);
   assertEquals(fleet.workers()[0]?.state, "lost");
   assertMatch(fleet.workers()[0]!.reason!, /no heartbeat for 2\.\d s/);
-  // No job is trained whose events could tell of it.
+  // No job is training, so there are no events to report it in.
   assertEquals(logged[0], "info w-a (pc, a GPU) has joined.");
   assertMatch(logged[1]!, /^warn w-a \(pc\) is gone: no heartbeat for 2\.\d s/);
   assertEquals(defects, []);
@@ -181,7 +175,7 @@ Deno.test("no worker is lost by silence while the coordinator does not hold the 
   fleet.close();
 });
 
-Deno.test("a hello of another protocol version is refused with both versions and the side to update", async () => {
+Deno.test("a hello of a different protocol version is refused with both versions and the side to update", async () => {
   const { fleet, hello } = createWorld();
   const older = await hello({ protocolVersion: 3 });
   assertEquals(older, {
@@ -210,7 +204,7 @@ Deno.test("states are repeated; garbage and messages under a foreign name change
   await clock.advance(1);
   assertEquals(defects.length, 2);
   assertMatch(defects[1]!, /a message to lf\.heartbeat\.w-a is ignored: LoraFleetError: heartbeat/);
-  // A heartbeat of w-a under another subject.
+  // A heartbeat of w-a under a different subject.
   bus.publish("lf.heartbeat.w-b", new TextEncoder().encode("{}"));
   heartbeat({ worker: "w-b" });
   await clock.advance(1);
@@ -265,7 +259,7 @@ Deno.test("a job without workers reports that it waits, and each worker that joi
 });
 
 Deno.test("a damaged training state is reported if training would continue from it", async () => {
-  const damaged = new DamagedFileError("the training state of step 4", "its SHA-256 is another one");
+  const damaged = new DamagedFileError("the training state of step 4", "its SHA-256 is different");
   const { clock, bus, fleet } = createWorld({ ...NO_ARTIFACTS, state: () => Promise.reject(damaged) });
   await bus.ensureStream(subjects.commitLogName("ftjob-a"), subjects.commitsSubject("ftjob-a"));
   await appendCommit(bus, {
@@ -285,7 +279,7 @@ Deno.test("a damaged training state is reported if training would continue from 
   await clock.advance(10);
   assertEquals(
     events[0],
-    "warn The training state of step 4 is damaged in the coordinator's data folder: its SHA-256 is another one; " +
+    "warn The training state of step 4 is damaged in the coordinator's data folder: its SHA-256 is different; " +
       "training cannot go on from there.",
   );
   cancelling.abort();

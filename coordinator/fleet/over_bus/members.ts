@@ -17,9 +17,9 @@ import * as subjects from "../../../shared/protocol/subjects.ts";
 import type { JobObserver } from "../fleet.ts";
 import { listenToWorkers, type WorkerMessage } from "../listen.ts";
 import type { FleetContext } from "./fleet_context.ts";
-import { fleetViewOf } from "./fleet_view.ts";
 import {
   decideMembership,
+  fleetViewOf,
   type MembershipDecision,
   type MembershipEffect,
   type MembershipEvent,
@@ -69,7 +69,7 @@ export function applyToMembership(fleet: FleetContext, event: MembershipEvent): 
   const isNews = decision.state.generation !== fleet.membership.generation;
   fleet.membership = decision.state;
   let isUrgent = isNews;
-  for (const effect of decision.effects) if (carryOut(fleet, effect)) isUrgent = true;
+  for (const effect of decision.effects) isUrgent = carryOut(fleet, effect) || isUrgent;
   if (isNews) fleet.announcement.soon();
   if (event.type === "tick" && fleet.hasUnseen) fleet.look.now();
   else if (isUrgent) fleet.look.soon();
@@ -122,14 +122,9 @@ export function reportQuarantine(
 }
 
 export function publishFleet({ bus, coordinatorId, term, membership, job }: FleetContext): void {
-  const { generation, members } = membership;
-  bus.publish(
-    subjects.FLEET_SUBJECT,
-    encodeMessage(fleetStateSchema, {
-      ...{ coordinatorId, term, generation, job },
-      members: members.map(({ worker, incarnation }) => ({ worker, incarnation })),
-    }),
-  );
+  const members = membership.members.map(({ worker, incarnation }) => ({ worker, incarnation }));
+  const state = { coordinatorId, term, generation: membership.generation, members, job };
+  bus.publish(subjects.FLEET_SUBJECT, encodeMessage(fleetStateSchema, state));
 }
 
 /** Shows the run the whole fleet, with all heartbeats so far. */

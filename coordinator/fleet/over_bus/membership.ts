@@ -1,9 +1,8 @@
-/**
- * The fleet's members. Pure: (membership, event, now) → (membership, effects, reason).
- */
+/** The fleet's members. Pure: (membership, event, now) → (membership, effects, reason). */
 import { type Limits, lostAt } from "../../../shared/protocol/limits.ts";
 import { type Heartbeat, type Hello, PROTOCOL_VERSION } from "../../../shared/protocol/messages_worker.ts";
 import { memberAmong, placeAmong } from "../../../shared/protocol/sorted_members.ts";
+import type { FleetView } from "../../training/state/fleet_view.ts";
 
 export interface Member {
   readonly worker: string;
@@ -35,12 +34,7 @@ export interface Membership {
 export type MembershipEvent =
   | { readonly type: "hello"; readonly hello: Hello }
   | { readonly type: "heartbeat"; readonly heartbeat: Heartbeat }
-  | {
-    readonly type: "leave";
-    readonly worker: string;
-    readonly incarnation: string;
-    readonly reason: string;
-  }
+  | { readonly type: "leave"; readonly worker: string; readonly incarnation: string; readonly reason: string }
   /** The coordinator could not hear any worker for this long: it slept, or had no connection to the broker. */
   | { readonly type: "blackout"; readonly milliseconds: number }
   | { readonly type: "tick" };
@@ -48,12 +42,7 @@ export type MembershipEvent =
 export type MembershipEffect =
   | { readonly type: "joined"; readonly member: Member }
   /** `before`: the heartbeat before it; null for the first one of an incarnation. */
-  | {
-    readonly type: "heartbeat";
-    readonly member: Member;
-    readonly heartbeat: Heartbeat;
-    readonly before: Heartbeat | null;
-  }
+  | { readonly type: "heartbeat"; readonly heartbeat: Heartbeat; readonly before: Heartbeat | null }
   | { readonly type: "lost"; readonly member: Member; readonly reason: string }
   | { readonly type: "refused"; readonly reason: string };
 
@@ -65,7 +54,7 @@ export interface MembershipDecision {
 
 const KEPT_DEPARTED = 100;
 
-export const NOBODY: Membership = { generation: 0, members: [], departed: [] };
+export const NO_MEMBERS: Membership = { generation: 0, members: [], departed: [] };
 
 export function decideMembership(
   state: Membership,
@@ -97,11 +86,8 @@ export function decideMembership(
         lostAt(lastHeartbeatAt + blackoutMs, limits) <= now
       );
       if (silent.length === 0) return unchanged(state, "all members were heard in time");
-      return remove(
-        state,
-        silent,
-        (member) => `no heartbeat for ${((now - member.lastHeartbeatAt) / 1000).toFixed(1)} s`,
-      );
+      const secondsOf = ({ lastHeartbeatAt }: Member) => ((now - lastHeartbeatAt) / 1000).toFixed(1);
+      return remove(state, silent, (member) => `no heartbeat for ${secondsOf(member)} s`);
     }
   }
 }
@@ -110,9 +96,10 @@ function hello(state: Membership, hello: Hello, now: number): MembershipDecision
   const { worker, incarnation, name, gpu, protocolVersion } = hello;
   const refused = (reason: string) => ({ state, effects: [{ type: "refused" as const, reason }], reason });
   if (protocolVersion !== PROTOCOL_VERSION) {
+    const older = protocolVersion < PROTOCOL_VERSION ? "worker" : "coordinator";
     return refused(
       `the worker speaks protocol version ${protocolVersion}, the coordinator version ${PROTOCOL_VERSION}: update the ` +
-        `${protocolVersion < PROTOCOL_VERSION ? "worker" : "coordinator"}, so that both run the same release`,
+        `${older}, so that both run the same release`,
     );
   }
   if (state.departed.some((gone) => gone.incarnation === incarnation)) {
@@ -121,19 +108,21 @@ function hello(state: Membership, hello: Hello, now: number): MembershipDecision
   const present = state.members[placeAmong(state.members, worker)];
   if (present?.incarnation === incarnation) return unchanged(state, `${worker} says hello again`);
 
-  const member = {
-    worker,
-    incarnation,
-    name,
-    gpu,
-    joinedAt: now,
-    lastHeartbeatAt: now,
-    blackoutMs: 0,
-    heartbeat: null,
+  const member: Member = {
+    ...{
+      worker,
+      incarnation,
+      name,
+      gpu,
+      joinedAt: now,
+      lastHeartbeatAt: now,
+      blackoutMs: 0,
+      heartbeat: null,
+    },
   };
   const before = present === undefined
     ? unchanged(state, "")
-    : remove(state, [present], () => "it has joined again as another incarnation");
+    : remove(state, [present], () => "it has joined again as a new incarnation");
   const { members } = before.state;
   return {
     state: {
@@ -158,7 +147,7 @@ function heartbeat(state: Membership, heartbeat: Heartbeat, now: number): Member
   const updated = { ...member, gpu: heartbeat.gpu, lastHeartbeatAt: now, blackoutMs: 0, heartbeat };
   return {
     state: { ...state, members: state.members.with(place, updated) },
-    effects: [{ type: "heartbeat", member: updated, heartbeat, before: member.heartbeat }],
+    effects: [{ type: "heartbeat", heartbeat, before: member.heartbeat }],
     reason: `${heartbeat.worker} was heard`,
   };
 }
@@ -177,6 +166,18 @@ function remove(
     },
     effects: departed.map(({ reason }, i) => ({ type: "lost", member: gone[i]!, reason })),
     reason: departed.map(({ worker, reason }) => `${worker} is gone: ${reason}`).join("; "),
+  };
+}
+
+/** The members as a job's training sees them. */
+export function fleetViewOf({ generation, members }: Membership): FleetView {
+  return {
+    generation,
+    members: members.map(({ worker, incarnation, gpu, heartbeat }) => ({
+      ...{ worker, incarnation, gpu, draining: heartbeat?.draining ?? false, job: heartbeat?.job ?? null },
+      ...{ busy: heartbeat?.busy ?? null, microBatchesDone: heartbeat?.microBatchesDone ?? 0 },
+      linkBytesPerSecond: heartbeat?.linkBytesPerSecond ?? null,
+    })),
   };
 }
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { LIMITS } from "../../../shared/protocol/limits.ts";
 import { type Heartbeat, PROTOCOL_VERSION } from "../../../shared/protocol/messages_worker.ts";
-import { decideMembership, type Membership, type MembershipEvent, NOBODY } from "./membership.ts";
+import { decideMembership, type Membership, type MembershipEvent, NO_MEMBERS } from "./membership.ts";
 
 const limits = { ...LIMITS, heartbeatIntervalMs: 100, lostAfterMissedHeartbeats: 10 };
 
@@ -11,7 +11,7 @@ const hello = (worker: string, incarnation = `i-${worker}`, protocolVersion = PR
 });
 
 const heartbeat = (worker: string, incarnation = `i-${worker}`): MembershipEvent => {
-  const told: Heartbeat = {
+  const heartbeat: Heartbeat = {
     worker,
     incarnation,
     name: worker,
@@ -25,11 +25,14 @@ const heartbeat = (worker: string, incarnation = `i-${worker}`): MembershipEvent
     job: null,
     busy: null,
   };
-  return { type: "heartbeat", heartbeat: told };
+  return { type: "heartbeat", heartbeat };
 };
 
 function after(...events: [MembershipEvent, number][]): Membership {
-  return events.reduce((state, [event, now]) => decideMembership(state, event, now, limits).state, NOBODY);
+  return events.reduce(
+    (state, [event, now]) => decideMembership(state, event, now, limits).state,
+    NO_MEMBERS,
+  );
 }
 
 const ids = (state: Membership) => state.members.map(({ worker }) => worker);
@@ -77,10 +80,10 @@ Deno.test("an incarnation that has left is refused", () => {
   assertEquals(ids(decision.state), []);
 });
 
-Deno.test("another version of the protocol is refused", () => {
-  const { effects, state } = decideMembership(NOBODY, hello("a", "i-a", 99), 0, limits);
+Deno.test("a different protocol version is refused", () => {
+  const { effects, state } = decideMembership(NO_MEMBERS, hello("a", "i-a", 99), 0, limits);
   assertEquals(effects.map(({ type }) => type), ["refused"]);
-  assertEquals(state, NOBODY);
+  assertEquals(state, NO_MEMBERS);
 });
 
 Deno.test("a worker that is silent for too long is lost; one that is heard in time stays", () => {
@@ -133,7 +136,7 @@ Deno.test("leaving is immediate, and leaving twice changes nothing", () => {
 });
 
 Deno.test("only the newest departed members are kept", () => {
-  let state = NOBODY;
+  let state = NO_MEMBERS;
   for (let i = 0; i < 130; i++) {
     state = decideMembership(state, hello("a", `i-${i}`), i, limits).state;
   }

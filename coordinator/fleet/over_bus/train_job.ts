@@ -4,11 +4,11 @@ import { announcementOf } from "../../planning/job_announcement.ts";
 import type { PlannedJob } from "../../planning/planned_job.ts";
 import type { JobObserver } from "../fleet.ts";
 import type { TrainingRunOptions } from "../run/run_context.ts";
-import { startTrainingRun, type TrainingRun } from "../run/training_run.ts";
+import { startTrainingRun } from "../run/training_run.ts";
 import type { FleetContext } from "./fleet_context.ts";
-import { fleetViewOf } from "./fleet_view.ts";
 import { type JobStart, prepareStart } from "./job_start.ts";
 import { reportQuarantine } from "./members.ts";
+import { fleetViewOf } from "./membership.ts";
 
 /** Runs of one coordinator, which share its term's part of the terms of runs. */
 const MAX_RUNS = 2 ** 20;
@@ -53,7 +53,8 @@ async function trainOnce(
   fleet.announcement.now();
   const run = startTrainingRun(runOptions(fleet, job, observer, { ...start, layout }));
   fleet.run = run;
-  showHeartbeats(fleet, run);
+  // Gradient bytes are counted from a worker's first heartbeat on.
+  for (const { heartbeat } of fleet.membership.members) if (heartbeat !== null) run.heard(heartbeat, null);
   try {
     return await Promise.race([run.outcome, aborted.promise]);
   } finally {
@@ -68,8 +69,7 @@ async function trainOnce(
 /** Waits, but not for a broker that is away: what is not done by then is left behind. */
 async function unlessLate({ clock, limits }: FleetContext, done: Promise<void>): Promise<void> {
   const waiting = new AbortController();
-  const late = clock.sleep(limits.transferBaseMs, waiting.signal).catch(() => {});
-  await Promise.race([done, late]);
+  await Promise.race([done, clock.sleep(limits.transferBaseMs, waiting.signal).catch(() => {})]);
   waiting.abort();
 }
 
@@ -119,9 +119,4 @@ function runOptions(
       }
     },
   };
-}
-
-/** Gradient bytes are counted from a worker's first heartbeat on. */
-function showHeartbeats({ membership }: FleetContext, run: TrainingRun): void {
-  for (const { heartbeat } of membership.members) if (heartbeat !== null) run.heard(heartbeat, null);
 }

@@ -1,21 +1,26 @@
 /** The fleet as users see it. */
-import type { Member, Membership } from "./membership.ts";
+import type { FleetContext } from "./fleet_context.ts";
+import type { Member } from "./membership.ts";
 import type { WorkerView } from "../fleet.ts";
-import type { Quarantines } from "../../access/quarantines.ts";
 
 /** Members sorted by id, then those that are gone, newest first. */
-export function workerViews(
-  { members, departed }: Membership,
-  quarantines: Pick<Quarantines, "of">,
-  strikes: ReadonlyMap<string, readonly string[]>,
-  accusations: ReadonlyMap<string, readonly string[]>,
-): readonly WorkerView[] {
-  const viewOf = (member: Member, state: WorkerView["state"], reason: string | null): WorkerView => ({
-    ...telemetryOf(member, state, reason),
-    strikes: strikes.get(member.worker) ?? [],
-    accusations: accusations.get(member.worker) ?? [],
-    quarantine: quarantines.of(member.worker),
-  });
+export function workerViews({ membership, quarantines, run }: FleetContext): readonly WorkerView[] {
+  const { members, departed } = membership;
+  const [strikes, accusations] = [run?.strikes(), run?.accusations()];
+  const viewOf = (member: Member, state: WorkerView["state"], reason: string | null): WorkerView => {
+    const { worker, incarnation, name, gpu, joinedAt, lastHeartbeatAt, heartbeat } = member;
+    return {
+      ...{ id: worker, incarnation, name, gpu, state, joinedAt, lastHeartbeatAt, reason },
+      jobId: state === "lost" ? null : heartbeat?.job?.jobId ?? null,
+      maxHeartbeatGapMs: heartbeat?.maxGapMs ?? 0,
+      microBatchesDone: heartbeat?.microBatchesDone ?? 0,
+      tokensPerSecond: heartbeat?.tokensPerSecond ?? 0,
+      gradientBytesSent: heartbeat?.gradientBytesSent ?? 0,
+      strikes: strikes?.get(worker) ?? [],
+      accusations: accusations?.get(worker) ?? [],
+      quarantine: quarantines.of(worker),
+    };
+  };
   return [
     ...members.map((member) => viewOf(member, stateOf(member), reasonOf(member))),
     ...departed.toReversed().map((gone) => viewOf(gone, "lost", gone.reason)),
@@ -31,27 +36,4 @@ function stateOf({ heartbeat }: Member): WorkerView["state"] {
 
 function reasonOf({ heartbeat }: Member): string | null {
   return heartbeat?.job?.phase === "failed" ? heartbeat.job.message : null;
-}
-
-function telemetryOf(
-  member: Member,
-  state: WorkerView["state"],
-  reason: string | null,
-): Omit<WorkerView, "strikes" | "accusations" | "quarantine"> {
-  const { heartbeat } = member;
-  return {
-    id: member.worker,
-    incarnation: member.incarnation,
-    name: member.name,
-    gpu: member.gpu,
-    state,
-    jobId: state === "lost" ? null : heartbeat?.job?.jobId ?? null,
-    joinedAt: member.joinedAt,
-    lastHeartbeatAt: member.lastHeartbeatAt,
-    maxHeartbeatGapMs: heartbeat?.maxGapMs ?? 0,
-    microBatchesDone: heartbeat?.microBatchesDone ?? 0,
-    tokensPerSecond: heartbeat?.tokensPerSecond ?? 0,
-    gradientBytesSent: heartbeat?.gradientBytesSent ?? 0,
-    reason,
-  };
 }

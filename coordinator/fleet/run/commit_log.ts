@@ -6,9 +6,9 @@ import { type CommitEntry, commitEntrySchema } from "../../../shared/protocol/me
 import { commitLogName, commitsSubject } from "../../../shared/protocol/subjects.ts";
 
 /**
- * Appends a commit and returns its sequence. May be repeated if the broker has not answered. `previous` is the commit before
- * it, with which a log that was lost and restored begins. Throws a `LoraFleetError` with code `conflict` if another
- * coordinator has appended.
+ * Appends a commit and returns its sequence. May be repeated if the broker has not answered. Throws a `LoraFleetError` with code
+ * `conflict` if a different coordinator has appended.
+ * @param previous the commit before it, with which a log that was lost and restored begins
  */
 export async function appendCommit(
   bus: Bus,
@@ -33,10 +33,7 @@ export async function appendCommit(
   }
 }
 
-/**
- * Recreates a lost log with the newest commit in it, from which its next reader continues: the leading coordinator knows that
- * commit, and its workers hold the state.
- */
+/** Recreates a lost log with the newest commit, which the leading coordinator knows and whose state its workers hold. */
 export async function restoreCommitLog(bus: Bus, jobId: string, newest: CommitEntry | null): Promise<void> {
   await bus.ensureStream(commitLogName(jobId), commitsSubject(jobId));
   if (newest === null || (await bus.readStream(commitLogName(jobId))).length > 0) return;

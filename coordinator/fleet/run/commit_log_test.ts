@@ -44,7 +44,7 @@ Deno.test("after a lost answer the commit in the log is ours", async () => {
   assertEquals((await readCommits(bus, "ftjob-a")).length, 1);
 });
 
-Deno.test("another coordinator's commit is a conflict", async () => {
+Deno.test("a different coordinator's commit is a conflict", async () => {
   const bus = await createLog();
   await appendCommit(bus, { ...ENTRY, startId: "s-2" }, 0);
   const error = await assertRejects(() => appendCommit(bus, ENTRY, 0), LoraFleetError);

@@ -1,28 +1,23 @@
 /** Serves the rows of inner loops to the workers that compute them, one micro-batch at a time. */
-import type { Bus, Subscription } from "../../../shared/bus/bus.ts";
+import type { Subscription } from "../../../shared/bus/bus.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { encodeWorkItem } from "../../../shared/protocol/messages_work_item.ts";
 import { type RowsRequest, rowsRequestSchema } from "../../../shared/protocol/messages_worker.ts";
 import type { MicroBatch } from "../../../shared/data/packing/micro_batch.ts";
 import { ANY, rowsSubject } from "../../../shared/protocol/subjects.ts";
-import type { PlannedJob } from "../../planning/planned_job.ts";
-import type { FloodGuard } from "../flood_guard.ts";
 import { listenToWorkers } from "../listen.ts";
 import { type LocalPlan, placeOfNumber } from "../../planning/schedule/local_plan.ts";
+import type { RunContext } from "./run_context.ts";
 
 /** Data steps whose micro-batches are cached: each worker goes through its own in order. */
 const KEPT_DATA_STEPS = 32;
 
-interface RowsServerOptions {
-  readonly bus: Bus;
-  readonly job: PlannedJob;
+interface RowsServerOptions extends Pick<RunContext, "bus" | "job" | "startId" | "guard"> {
   readonly local: LocalPlan;
-  readonly startId: string;
   /** Whether a member of the current attempt sent the request. */
   readonly isCurrent: (request: RowsRequest) => boolean;
   /** The rows do not fit into a message. */
   readonly onUnanswerable: (request: RowsRequest, thrown: unknown) => void;
-  readonly guard: FloodGuard;
 }
 
 export function serveRows(options: RowsServerOptions): Subscription {
@@ -57,17 +52,8 @@ export function serveRows(options: RowsServerOptions): Subscription {
     handle: ({ payload, respond }) => {
       if (!isCurrent(payload)) return;
       const { step, attempt, index, number } = payload;
-      const header = {
-        jobId: job.id,
-        startId,
-        specHash: job.specHash,
-        step,
-        attempt,
-        index,
-        number,
-        audit: false,
-      };
-      const item = encodeWorkItem(header, batchOf(payload));
+      const start = { jobId: job.id, startId, specHash: job.specHash };
+      const item = encodeWorkItem({ ...start, step, attempt, index, number, audit: false }, batchOf(payload));
       try {
         respond(item);
       } catch (thrown) {

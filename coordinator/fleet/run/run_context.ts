@@ -21,7 +21,6 @@ import type { OnDefect } from "../listen.ts";
 import type { Paced } from "../paced.ts";
 import type { GradientBytes } from "./gradient_bytes.ts";
 
-/** What a run works with. */
 interface RunInputs {
   readonly bus: Bus;
   readonly clock: Clock;
@@ -58,12 +57,8 @@ export interface ResumedRun {
   /** The log's newest commit. */
   readonly sequence: number;
   readonly entry: CommitEntry;
-  readonly stored: {
-    /** Whether the commit's adapter is stored. */
-    readonly adapter: boolean;
-    /** The commit's training state; null if it is not stored. */
-    readonly state: ReadableState | null;
-  };
+  /** Whether the commit's adapter is stored, and its training state; null if it is not stored. */
+  readonly stored: { readonly adapter: boolean; readonly state: ReadableState | null };
   /** Commits that the observer has not seen. */
   readonly unreported: readonly CommitEntry[];
 }

@@ -48,7 +48,12 @@ async function store(run: RunContext, effect: Effect<"enqueue" | "requeue" | "ap
   switch (effect.type) {
     case "enqueue":
       // Workers would fetch items of a failed attempt only to drop them.
-      return await enqueueItems(run, { ...effect, indices: null, time: 0, purge: effect.attempt > 1 });
+      return await enqueueItems(run, {
+        step: effect.step,
+        attempt: effect.attempt,
+        time: 0,
+        purge: effect.attempt > 1,
+      });
     case "requeue":
       return await enqueueItems(run, effect);
     case "append": {

@@ -1,5 +1,5 @@
 /** The part of a planned job that the decisions of a run need. */
-import { isAudited } from "../../training/audit_choice.ts";
+import { createHash } from "node:crypto";
 import type { TrainingPlan } from "../../training/state/plan.ts";
 import type { TrainingRunOptions } from "./run_context.ts";
 
@@ -8,19 +8,32 @@ export function trainingPlanOf(
   microBatchCountOf: (step: number) => number,
 ): TrainingPlan {
   const { seed, training, fleet } = job.spec;
+  const { specHash, totalSteps, checkpointSteps, local = null } = job;
   return {
-    jobId: job.id,
-    startId,
-    specHash: job.specHash,
-    totalSteps: job.totalSteps,
-    checkpointSteps: job.checkpointSteps,
+    ...{
+      jobId: job.id,
+      startId,
+      specHash,
+      totalSteps,
+      checkpointSteps,
+      microBatchCountOf,
+      local,
+      checkKey,
+      layout,
+    },
     schedule: training,
-    microBatchCountOf,
-    local: job.local ?? null,
     isAudited: (step, index) => isAudited(seed, step, index, fleet.audit_rate),
     failsUnresolved: fleet.audit_unresolved === "fail",
     gradientCodec: fleet.gradient_codec,
-    checkKey,
-    layout,
   };
+}
+
+/**
+ * Whether a micro-batch is audited: drawn by a hash, so that every attempt and every coordinator draws the same.
+ * @param rate the share that is audited, 0 to 1
+ */
+export function isAudited(seed: number, step: number, index: number, rate: number): boolean {
+  if (rate === 0) return false;
+  const hash = createHash("sha256").update(`audit ${seed} ${step} ${index}`).digest();
+  return hash.readUInt32BE(0) < rate * 2 ** 32;
 }

@@ -1,5 +1,5 @@
 /** Serves a stored training state as a worker that holds it would, to workers that join when all others are gone. */
-import type { Bus } from "../../../shared/bus/bus.ts";
+import type { Bus, Subscription } from "../../../shared/bus/bus.ts";
 import { decodeMessage } from "../../../shared/protocol/messages_codec.ts";
 import { type Committed, recoverRequestSchema } from "../../../shared/protocol/messages_worker.ts";
 import { encodeStateFrame, maxPieceWords } from "../../../shared/protocol/state_frame.ts";
@@ -18,10 +18,6 @@ export interface ServedState {
   readonly state: Pick<StoredState, "readWords">;
 }
 
-export interface StateServer {
-  close(): void;
-}
-
 /** @param served the stored state; null unless it belongs to the newest commit */
 export function serveStoredState(options: {
   readonly bus: Bus;
@@ -29,7 +25,7 @@ export function serveStoredState(options: {
   readonly startId: string;
   readonly served: () => ServedState | null;
   readonly onDefect: OnDefect;
-}): StateServer {
+}): Subscription {
   const { bus, jobId, startId, served } = options;
   let open = 0;
   let defects = 0;
@@ -37,7 +33,7 @@ export function serveStoredState(options: {
   const onDefect: OnDefect = (message, thrown) => {
     if (Number.isInteger(Math.log10(++defects))) options.onDefect(`${message} (time ${defects})`, thrown);
   };
-  const subscription = listen(bus, recoverSubject(jobId, COORDINATOR_HOLDER), (message) => {
+  return listen(bus, recoverSubject(jobId, COORDINATOR_HOLDER), (message) => {
     // Bounds the memory, however fast requests arrive: a worker without an answer asks again.
     if (open >= MAX_OPEN || message.data.byteLength > MAX_REQUEST_BYTES) return;
     const request = decodeMessage(recoverRequestSchema, message.data, "a request for the committed state");
@@ -52,5 +48,4 @@ export function serveStoredState(options: {
       (thrown) => onDefect(`a request for the stored state of step ${step} has no answer`, thrown),
     );
   }, onDefect);
-  return { close: () => subscription.close() };
 }

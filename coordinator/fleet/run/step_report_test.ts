@@ -12,7 +12,7 @@ const entry = {
   ...{ committedAt: 0, excluded: [], excludedTotal: 0, audits: NO_AUDITS },
 };
 
-Deno.test("a report has what the commit says, what the job knows of the step, and what the gradients cost", () => {
+Deno.test("a report combines the commit, the job's plan of the step, and the cost of the gradients", () => {
   const report = stepReportOf(job, plan, { type: "committed", entry, seconds: 9, attemptSeconds: 4 }, 123);
   const { step, attempt, loss, gradientNorm, labelCount, workerCount, seconds, attemptSeconds } = report;
   assertEquals([step, attempt, loss, gradientNorm, labelCount], [2, 3, 0.5, 2, 7]);

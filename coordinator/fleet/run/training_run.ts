@@ -35,11 +35,11 @@ export interface TrainingRun {
   /** Gives a worker in quarantine work again. */
   reinstate(worker: string): void;
   /** By worker. */
-  readonly strikes: ReadonlyMap<string, readonly string[]>;
+  strikes(): ReadonlyMap<string, readonly string[]>;
   /** Recent accusations by and against each worker. */
-  readonly accusations: ReadonlyMap<string, readonly string[]>;
+  accusations(): ReadonlyMap<string, readonly string[]>;
   /** The checkpoint that is being written now. */
-  readonly checkpointAssignment: CheckpointAssignment | null;
+  checkpointAssignment(): CheckpointAssignment | null;
   /** A step's adapter is lost. Returns whether a worker is asked to write it again. */
   checkpointDamaged(step: number): boolean;
   /** No worker could be heard for this long. */
@@ -74,15 +74,9 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
       return isNews(run.plan, run.training, before, heartbeat);
     },
     reinstate: (worker) => void run.apply({ type: "reinstate", worker }),
-    get strikes() {
-      return run.training.strikes;
-    },
-    get accusations() {
-      return accusationsOf(run.training.accusations);
-    },
-    get checkpointAssignment() {
-      return checkpointAssignmentOf(run);
-    },
+    strikes: () => run.training.strikes,
+    accusations: () => accusationsOf(run.training.accusations),
+    checkpointAssignment: () => checkpointAssignmentOf(run),
     checkpointDamaged: (step) => {
       run.apply({ type: "damaged", step });
       return run.training.phase === "checkpoint" && run.training.committed?.step === step;
@@ -131,10 +125,7 @@ function createContext(
     outcome: Promise.withResolvers(),
     apply: (event) => apply(run, event),
     storedState: resumed?.stored.state ?? null,
-    isClosed: false,
-    mayAnnounceEnd: false,
-    stored: Promise.resolve(),
-    reported: Promise.resolve(),
+    ...{ isClosed: false, mayAnnounceEnd: false, stored: Promise.resolve(), reported: Promise.resolve() },
   };
   return { run, effects };
 }
@@ -166,17 +157,14 @@ function apply(run: RunContext, event: StepEvent): readonly StepEffect[] {
 
 /** Whether workers wait for the change. Members that come, go or have recovered while others compute are not urgent. */
 function isUrgent(before: Training, now: Training): boolean {
-  const isNewRound = now.phase === "reduce" && now.generation !== before.generation;
   return now.phase !== before.phase || now.step !== before.step || now.attempt !== before.attempt ||
-    isNewRound;
+    (now.phase === "reduce" && now.generation !== before.generation);
 }
 
 function publishState({ bus, job, plan, training, limits, mayAnnounceEnd }: RunContext): void {
   if (isJobEnd(training.phase) && !mayAnnounceEnd) return;
-  bus.publish(
-    subjects.stateSubject(job.id),
-    encodeMessage(stepStateSchema, stepStateOf(plan, training, limits)),
-  );
+  const state = stepStateOf(plan, training, limits);
+  bus.publish(subjects.stateSubject(job.id), encodeMessage(stepStateSchema, state));
 }
 
 /** For a broker that has lost its streams: the coordinator and the workers still have all that it takes to go on. */
@@ -189,14 +177,11 @@ async function restoreStreams({ bus, job, limits, training }: RunContext): Promi
 
 function serveState(run: RunContext): { close(): void } {
   const { bus, job, startId, onDefect } = run;
-  return serveStoredState({
-    ...{ bus, startId, onDefect },
-    jobId: job.id,
-    served: () =>
-      isStateStored(run.training) && run.storedState !== null
-        ? { committed: run.training.committed!, state: run.storedState }
-        : null,
-  });
+  const served = () =>
+    isStateStored(run.training) && run.storedState !== null
+      ? { committed: run.training.committed!, state: run.storedState }
+      : null;
+  return serveStoredState({ bus, jobId: job.id, startId, served, onDefect });
 }
 
 function checkpointAssignmentOf({ isClosed, training, savesState }: RunContext): CheckpointAssignment | null {

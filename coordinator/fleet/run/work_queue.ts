@@ -4,29 +4,24 @@ import * as subjects from "../../../shared/protocol/subjects.ts";
 import type { StepEffect } from "../../training/state/effects.ts";
 import { isCurrent, type RunContext } from "./run_context.ts";
 
-interface QueuedItems
-  extends Pick<Extract<StepEffect, { type: "requeue" }>, "step" | "attempt" | "time" | "purge"> {
-  /** Null: the whole attempt. */
-  readonly indices: readonly number[] | null;
-}
+type Requeue = Extract<StepEffect, { type: "requeue" }>;
 
 /**
- * Enqueues items of an attempt. A broker that does not store them costs time but no attempt: the items of a repeated call have
- * the same ids.
+ * Enqueues items of an attempt, or (without `indices`) all of them. A broker that does not store them costs time but no attempt:
+ * the items of a repeated call have the same ids.
  */
 export async function enqueueItems(
   run: RunContext,
-  { step, attempt, indices, time, purge }: QueuedItems,
+  { step, attempt, indices, time, purge }:
+    & Omit<Requeue, "type" | "indices">
+    & Partial<Pick<Requeue, "indices">>,
 ): Promise<void> {
   const { bus, job, patience, items } = run;
   const suffix = time === 0 ? "" : `.${time}`;
   const put = async () => {
     if (purge) await bus.purgeQueue(subjects.workQueueName(job.id), subjects.allWorkSubject(job.id));
-    await Promise.all(
-      (indices ?? items(step).keys().toArray()).map((index) =>
-        enqueueItem(run, step, attempt, index, suffix)
-      ),
-    );
+    const all = indices ?? [...items(step).keys()];
+    await Promise.all(all.map((index) => enqueueItem(run, step, attempt, index, suffix)));
   };
   try {
     await patience.insist(put, () => !isCurrent(run, step, attempt));

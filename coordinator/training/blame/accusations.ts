@@ -1,22 +1,22 @@
 /**
- * What workers say about each other (decision 0019). One accuser never costs anybody anything: a strike needs two who accuse
- * the same worker, independently, within a few steps. Who accuses alone is watched itself.
+ * What workers report about each other (decision 0019). A single accuser never costs the accused anything: a strike needs two
+ * accusers of the same worker, independent of each other, within a few steps. A lone accuser is watched itself.
  *
  *     two different accusers, one accused          a strike for the accused
- *     alone, two workers or more at once           a strike for the accuser, unless somebody confirms it in the next attempt
+ *     alone, two workers or more at once           a strike for the accuser, unless confirmed in the next attempt
  *     alone, one worker, three members or more     the two own nothing of the gradient from now on, so that neither waits for
  *                                                  the other; every second time a strike for the accuser
  *     alone, of one that owes it nothing           a strike for the accuser: it cannot have waited for it
- *     of two members                               nobody can tell: told as unresolved, and the attempt is done again
+ *     of two members                               undecidable: reported as such, and the attempt is repeated
  *
- * Whoever accuses itself is believed (step.ts).
+ * A worker that accuses itself is believed (step.ts).
  */
 import type { Limits } from "../../../shared/protocol/limits.ts";
 import { blame, type Blamed } from "./strikes.ts";
-import type { StepEffect } from "../state/effects.ts";
+import { warning } from "../state/effects.ts";
 import type { Accusation, AttemptSeen, Training } from "../state/training.ts";
 
-/** A worker's word about others. Its own failure is not among them. */
+/** A worker accuses others. Its own failure is not among `suspects`' consequences here. */
 export function accuse(
   training: Training,
   seen: AttemptSeen,
@@ -25,47 +25,49 @@ export function accuse(
   why: string,
   limits: Limits,
 ): Blamed {
-  const memberCount = seen.members.length;
+  const { step, attempt, members } = seen;
+  const isKnown = (worker: string) =>
+    training.accusations.some((one) =>
+      isOf(accuser, worker)(one) && one.step === step && one.attempt === attempt
+    );
   const accused = [...new Set(suspects)].filter((worker) =>
-    worker !== accuser && seen.members.some((member) => member.worker === worker) &&
-    !isSaid(training, seen, accuser, worker)
+    worker !== accuser && members.some((member) => member.worker === worker) && !isKnown(worker)
   );
   if (accused.length === 0) return { training, effects: [] };
   const impossible = accused.filter((worker) => owesNothing(seen, accuser, worker));
   if (impossible.length > 0) {
-    const reason = `step ${seen.step}: it accuses ${impossible.join(", ")}, from whom nothing was due to it`;
+    const reason = `step ${step}: it accuses ${impossible.join(", ")}, from whom nothing was due to it`;
     return blame(training, [accuser], reason, limits);
   }
-  const { step, attempt } = seen;
-  const said = accused.map((worker): Accusation => ({
+  const memberCount = members.length;
+  const added = accused.map((worker): Accusation => ({
     ...{ accuser, accused: worker, step, attempt, why, memberCount, status: "open" },
   }));
-  const heard = { ...training, accusations: [...recent(training, limits), ...said] };
+  const heard = { ...training, accusations: [...recent(training, limits), ...added] };
   const confirmed = strikeConfirmed(heard, accused, limits);
   const alone = accused.filter((worker) => confirmed.training.accusations.some(isOf(accuser, worker)));
   if (alone.length !== 1) return confirmed;
   return unresolved(confirmed, accuser, alone[0]!, memberCount);
 }
 
-/** The coordinator has seen that the words of two contradict each other: each accuses the other. */
+/** Two workers' checksums contradict each other, as the coordinator has seen: each accuses the other. */
 export function contradict(
   training: Training,
   pairs: readonly { readonly one: string; readonly other: string; readonly why: string }[],
   limits: Limits,
 ): Blamed {
   const { step, attempt, members } = training;
-  const said = pairs.flatMap(({ one, other, why }) =>
+  const added = pairs.flatMap(({ one, other, why }) =>
     [[one, other], [other, one]].map(([accuser, accused]): Accusation => ({
       ...{ accuser: accuser!, accused: accused!, step, attempt, why, memberCount: members.length },
       status: "mutual",
     }))
   );
-  const heard = { ...training, accusations: [...recent(training, limits), ...said] };
+  const heard = { ...training, accusations: [...recent(training, limits), ...added] };
   let blamed = strikeConfirmed(heard, pairs.flatMap(({ one, other }) => [one, other]), limits);
   for (const { one, other } of pairs) {
-    if (
-      blamed.training.accusations.some(isOf(one, other)) && blamed.training.accusations.some(isOf(other, one))
-    ) {
+    const { accusations } = blamed.training;
+    if (accusations.some(isOf(one, other)) && accusations.some(isOf(other, one))) {
       blamed = unresolved(blamed, one, other, members.length);
     }
   }
@@ -73,110 +75,102 @@ export function contradict(
 }
 
 /**
- * An attempt ends: whoever accused others in an earlier one has been alone with it by now. Accusers get strikes for as much as
- * nobody else has seen.
- * @param isDone whether the attempt has ended well, so that its own accusations are over, too
+ * An attempt ends: accusations of earlier ones that no second worker has confirmed are lone by now, and may earn the accuser a
+ * strike.
+ * @param isDone whether the attempt has succeeded, which settles its own accusations as well
  */
 export function watchAccusers(training: Training, isDone: boolean, limits: Limits): Blamed {
-  const isPast = ({ step, attempt }: Accusation) =>
-    isDone || step < training.step || attempt < training.attempt;
-  const isDue = (one: Accusation) => one.status === "open" && isPast(one);
+  const isDue = ({ status, step, attempt }: Accusation) =>
+    status === "open" && (isDone || step < training.step || attempt < training.attempt);
   const due = training.accusations.filter(isDue);
   if (due.length === 0) return { training, effects: [] };
   const accusations = training.accusations.map((one) =>
     isDue(one) ? { ...one, status: "watched" as const } : one
   );
   let blamed: Blamed = { training: { ...training, accusations }, effects: [] };
-  // Of two nobody can say who is alone.
+  // Between two members it is undecidable which of them is alone.
   const judged = due.filter(({ memberCount }) => memberCount > 2);
   const attempts = Map.groupBy(judged, ({ accuser, step, attempt }) => `${accuser} ${step} ${attempt}`);
-  for (
-    const [{ accuser, step, attempt }, ...more] of attempts.values() as Iterable<
-      [Accusation, ...Accusation[]]
-    >
-  ) {
+  for (const together of attempts.values()) {
+    const { accuser, step, attempt } = together[0]!;
     const names = due.filter((one) => one.accuser === accuser && one.step === step && one.attempt === attempt)
       .map(({ accused }) => accused);
     const count = (blamed.training.loneAccusations.get(accuser) ?? 0) + 1;
-    const isStruck = more.length > 0 || count >= limits.loneAccusationsUntilStrike;
+    const isStruck = together.length > 1 || count >= limits.loneAccusationsUntilStrike;
     const loneAccusations = new Map(blamed.training.loneAccusations).set(accuser, isStruck ? 0 : count);
     blamed = { ...blamed, training: { ...blamed.training, loneAccusations } };
-    if (!isStruck) continue;
-    const reason = `step ${step}: it alone accuses ${names.join(", ")}, and nobody else does`;
-    const { training: next, effects } = blame(blamed.training, [accuser], reason, limits);
-    const event: StepEffect = {
-      type: "event",
-      level: "warn",
-      message: `A strike for ${accuser}: ${reason}.`,
-    };
-    blamed = { training: next, effects: [...blamed.effects, event, ...effects] };
+    const reason = `step ${step}: it alone accuses ${names.join(", ")}`;
+    if (isStruck) blamed = withStrike(blamed, accuser, reason, limits);
   }
   return blamed;
 }
 
-/** Workers that own nothing of the gradient, since another one's word stands against theirs. */
+/** Workers that own nothing of the gradient, since their report and that of a different worker contradict each other. */
 export function apart({ disputes }: Pick<Training, "disputes">): ReadonlySet<string> {
   return new Set(disputes.flat());
 }
 
-/** What a user reads of a worker: what it says about others, and what others say about it. */
+/** For the user, by worker: whom it accuses, and who accuses it. */
 export function accusationsOf(accusations: readonly Accusation[]): ReadonlyMap<string, readonly string[]> {
   const lines = accusations.flatMap(({ accuser, accused, step, attempt, why }) => {
-    const where = `in attempt ${attempt} of step ${step}`;
-    return [[accuser, `accuses ${accused} ${where}: ${why}`], [
-      accused,
-      `is accused by ${accuser} ${where}: ${why}`,
-    ]];
+    const detail = `in attempt ${attempt} of step ${step}: ${why}`;
+    return [[accuser, `accuses ${accused} ${detail}`], [accused, `is accused by ${accuser} ${detail}`]];
   });
   const byWorker = Map.groupBy(lines, ([worker]) => worker!);
-  return new Map([...byWorker].map(([worker, said]) => [worker, said.map(([, line]) => line!)]));
+  return new Map([...byWorker].map(([worker, own]) => [worker, own.map(([, line]) => line!)]));
 }
 
-/** Everybody of whom two others say the same; what was said about them is used up. */
+/** Strikes for workers with two accusers, whose accusations are thereby used up. */
 function strikeConfirmed(training: Training, accused: readonly string[], limits: Limits): Blamed {
   let blamed: Blamed = { training, effects: [] };
   for (const worker of new Set(accused)) {
-    const against = blamed.training.accusations.filter((one) => one.accused === worker);
+    const { accusations, disputes } = blamed.training;
+    const against = accusations.filter((one) => one.accused === worker);
     const accusers = [...new Set(against.map(({ accuser }) => accuser))].sort();
     if (accusers.length < 2) continue;
     const { step, why } = against.at(-1)!;
-    const reason = `step ${step}: ${accusers.join(" and ")} accuse it: ${why}`;
     const settled: Training = {
       ...blamed.training,
-      // It has contradicted others as well: that they did so is no evidence against them.
-      accusations: blamed.training.accusations.filter((one) =>
+      // Its contradictions with others are no evidence against them.
+      accusations: accusations.filter((one) =>
         one.accused !== worker && !(one.accuser === worker && one.status === "mutual")
       ),
-      disputes: blamed.training.disputes.filter((pair) => !pair.includes(worker)),
+      disputes: disputes.filter((pair) => !pair.includes(worker)),
     };
-    const { training: next, effects } = blame(settled, [worker], reason, limits);
-    const event: StepEffect = { type: "event", level: "warn", message: `A strike for ${worker}: ${reason}.` };
-    blamed = { training: next, effects: [...blamed.effects, event, ...effects] };
+    const reason = `step ${step}: ${accusers.join(" and ")} accuse it: ${why}`;
+    blamed = withStrike({ ...blamed, training: settled }, worker, reason, limits);
   }
   return blamed;
 }
 
-/** One says so and nobody else: the two are kept from each other where there are more of them. */
+/** One strike more, with an event that gives the reason. */
+function withStrike({ training, effects }: Blamed, worker: string, reason: string, limits: Limits): Blamed {
+  const blamed = blame(training, [worker], reason, limits);
+  const event = warning(`A strike for ${worker}: ${reason}.`);
+  return { training: blamed.training, effects: [...effects, event, ...blamed.effects] };
+}
+
+/** Only one worker accuses: with three members or more the two are kept apart. */
 function unresolved(blamed: Blamed, accuser: string, accused: string, memberCount: number): Blamed {
   const { training, effects } = blamed;
   if (memberCount <= 2) {
     const message =
-      `The words of ${accuser} and ${accused} contradict each other, and nobody else is there who could tell ` +
-      `which of the two is wrong: neither gets a strike. A third worker would show it.`;
-    return { training, effects: [...effects, { type: "event", level: "warn", message }] };
+      `The reports of ${accuser} and ${accused} contradict each other. With two members it cannot be decided ` +
+      `which is wrong, so neither gets a strike; a third worker would decide it.`;
+    return { training, effects: [...effects, warning(message)] };
   }
   const isKnown = training.disputes.some((pair) => pair.includes(accuser) && pair.includes(accused));
   if (isKnown) return blamed;
   const message =
-    `The word of ${accuser} stands against that of ${accused}: until a third worker's word decides it, ` +
+    `The reports of ${accuser} and ${accused} contradict each other: until a third worker's report decides it, ` +
     `neither of them owns a part of the gradient.`;
   return {
     training: { ...training, disputes: [...training.disputes, [accuser, accused]] },
-    effects: [...effects, { type: "event", level: "warn", message }],
+    effects: [...effects, warning(message)],
   };
 }
 
-/** Those that still count: of these steps, and by workers whose word counts. */
+/** Accusations that still count: of the last steps, by workers that are not in quarantine. */
 function recent({ accusations, step, quarantined }: Training, limits: Limits): readonly Accusation[] {
   return accusations.filter((one) =>
     one.step > step - limits.accusationWindowSteps && !quarantined.has(one.accuser)
@@ -186,18 +180,7 @@ function recent({ accusations, step, quarantined }: Training, limits: Limits): r
 const isOf = (accuser: string, accused: string) => (one: Accusation) =>
   one.accuser === accuser && one.accused === accused;
 
-function isSaid(
-  { accusations }: Training,
-  { step, attempt }: AttemptSeen,
-  accuser: string,
-  accused: string,
-): boolean {
-  return accusations.some((one) =>
-    isOf(accuser, accused)(one) && one.step === step && one.attempt === attempt
-  );
-}
-
-/** Members send each other what belongs to the range of one of them; two that own nothing have nothing for each other. */
+/** Members exchange only what belongs to the range of one of them: two that own nothing owe each other nothing. */
 function owesNothing({ members, weights }: AttemptSeen, one: string, other: string): boolean {
   const weightOf = (worker: string) => weights[members.findIndex((member) => member.worker === worker)] ?? 1;
   return weightOf(one) === 0 && weightOf(other) === 0;

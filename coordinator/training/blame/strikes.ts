@@ -1,6 +1,6 @@
 /**
- * Workers that are to blame: strikes with their reasons, and quarantine. For the training a worker in quarantine is one that is
- * gone: it is in no attempt, what is in its sums is done again by others, and nobody waits for it (decision 0012).
+ * Strikes with their reasons, and quarantine. To the training a quarantined worker is gone: it is in no attempt, others redo
+ * what is in its sums, and nothing waits for it (decision 0012).
  */
 import type { Limits } from "../../../shared/protocol/limits.ts";
 import type { WorkerQuarantine } from "../../access/quarantines.ts";
@@ -8,13 +8,12 @@ import type { StepEffect } from "../state/effects.ts";
 import type { FleetView } from "../state/fleet_view.ts";
 import type { Training } from "../state/training.ts";
 
-/** A training with the effects that belong to it. */
 export interface Blamed {
   readonly training: Training;
   readonly effects: readonly StepEffect[];
 }
 
-/** One strike more for each of these workers. With too many it is in quarantine for the rest of the job. */
+/** One strike more for each of these workers. With too many a worker is in quarantine for the rest of the job. */
 export function blame(training: Training, workers: Iterable<string>, why: string, limits: Limits): Blamed {
   let blamed: Blamed = { training: withStrikes(training, workers, why), effects: [] };
   for (const worker of new Set(workers)) {
@@ -26,14 +25,14 @@ export function blame(training: Training, workers: Iterable<string>, why: string
   return blamed;
 }
 
-/** Strikes alone, where it is not certain that a worker is to blame at all. */
+/** Strikes without a quarantine, for faults that may not be the worker's. */
 export function withStrikes(training: Training, workers: Iterable<string>, why: string): Training {
   const strikes = new Map(training.strikes);
   for (const worker of new Set(workers)) strikes.set(worker, [...strikes.get(worker) ?? [], why]);
   return { ...training, strikes };
 }
 
-/** No work for a worker from now on; without any effect where it has none already. */
+/** No more work for a worker; changes nothing if it is in quarantine already. */
 export function quarantine(
   training: Training,
   worker: string,
@@ -58,11 +57,9 @@ export function withoutQuarantined(fleet: FleetView, quarantined: ReadonlySet<st
   return { ...fleet, members: fleet.members.filter(({ worker }) => !quarantined.has(worker)) };
 }
 
-/** The worker is as good as any other again; who is there is told by the next view of the fleet. */
+/** Without strikes and quarantine of the worker, which the next view of the fleet adds again. */
 export function reinstated(training: Training, worker: string): Training {
   const strikes = new Map(training.strikes);
   strikes.delete(worker);
-  const quarantined = new Set(training.quarantined);
-  quarantined.delete(worker);
-  return { ...training, strikes, quarantined };
+  return { ...training, strikes, quarantined: training.quarantined.difference(new Set([worker])) };
 }

@@ -1,14 +1,14 @@
 import { assertEquals } from "@std/assert";
 import { LIMITS } from "../../../shared/protocol/limits.ts";
 import { blame, quarantine, reinstated, withStrikes } from "./strikes.ts";
-import { member, words } from "../step_fixture.ts";
+import { member, summarize } from "../step_fixture.ts";
 import { newTraining, type Training } from "../state/training.ts";
 
 const here = (...workers: string[]): Training =>
   newTraining({ generation: 1, members: workers.map((worker) => member(worker, null)) }, 1, 0);
 const present = ({ fleet }: Training) => fleet.members.map(({ worker }) => worker);
 
-Deno.test("strikes keep their reasons; the third one is quarantine for the job, told once", () => {
+Deno.test("strikes keep their reasons; the third one is quarantine for the job, with one event", () => {
   let training = here("w-a", "w-b");
   for (const why of ["slow", "slower"]) {
     const blamed = blame(training, ["w-a", "w-a"], why, LIMITS);
@@ -18,7 +18,7 @@ Deno.test("strikes keep their reasons; the third one is quarantine for the job, 
   const third = blame(training, ["w-a", "w-b"], "gone", LIMITS);
   assertEquals([...third.training.strikes], [["w-a", ["slow", "slower", "gone"]], ["w-b", ["gone"]]]);
   assertEquals(present(third.training), ["w-b"]);
-  assertEquals(words(third.effects), [
+  assertEquals(summarize(third.effects), [
     "error: w-a takes no further part in the job: it was to blame 3 times: slow; slower; gone.",
     "quarantine",
   ]);
@@ -26,14 +26,14 @@ Deno.test("strikes keep their reasons; the third one is quarantine for the job, 
   assertEquals(fourth.effects, []);
 });
 
-Deno.test("strikes alone put nobody into quarantine, and count with the next that does", () => {
+Deno.test("strikes without blame quarantine no worker, but count with the next one that does", () => {
   let training = here("w-a");
   for (let time = 0; time < 5; time++) training = withStrikes(training, ["w-a"], "disk full");
   assertEquals(present(training), ["w-a"]);
   assertEquals(present(blame(training, ["w-a"], "no GPU", LIMITS).training), []);
 });
 
-Deno.test("who is reinstated has no strikes and may come back", () => {
+Deno.test("a reinstated worker has no strikes and may come back", () => {
   const { training } = quarantine(here("w-a", "w-b"), "w-a", ["wrong"], "reinstated");
   assertEquals([present(training), [...training.quarantined]], [["w-b"], ["w-a"]]);
   const back = reinstated(withStrikes(training, ["w-a"], "x"), "w-a");

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { LIMITS } from "../../../shared/protocol/limits.ts";
 import { encodeChecksums } from "../../../shared/protocol/messages_codec.ts";
 import type { RoundCheck } from "../../../shared/protocol/messages_worker.ts";
-import { checksumOf, digestOf, type Driver, PLAN, started, words } from "../step_fixture.ts";
+import { checksumOf, digestOf, type Driver, PLAN, started, summarize } from "../step_fixture.ts";
 import type { TrainingPlan } from "../state/plan.ts";
 
 /** What each of three members gave each owner: gave[m][o]. */
@@ -10,7 +10,7 @@ const GAVE = [[10, 20, 30], [1, 2, 3], [100, 200, 300]];
 const NAMES = ["w-a", "w-b", "w-c"];
 const columnSum = (o: number) => GAVE.reduce((sum, row) => sum + row[o]!, 0);
 
-/** An honest member's words. */
+/** What an honest member reports. */
 function honest(m: number): RoundCheck {
   return {
     given: checksumOf(...GAVE[m]!),
@@ -36,52 +36,53 @@ function claimAll({ claim, training: { members } }: Driver): void {
   members.forEach(({ worker }, index) => claim(worker, index));
 }
 
-function tellAll(driver: Driver, change: Partial<Record<string, Partial<RoundCheck> | null>> = {}): void {
+function updateAll(driver: Driver, change: Partial<Record<string, Partial<RoundCheck> | null>> = {}): void {
   NAMES.forEach((worker, m) => {
     const other = change[worker];
     driver.update(worker, digestOf("x"), other === null ? null : { ...honest(m), ...other });
   });
 }
 
-Deno.test("what adds up is committed", () => {
+Deno.test("sums that add up are committed", () => {
   const driver = inRound();
-  tellAll(driver);
+  updateAll(driver);
   assertEquals([driver.training.phase, driver.reason], ["commit", "all updates agree"]);
 });
 
 const cases: [string, Partial<Record<string, Partial<RoundCheck> | null>>, string, RegExp][] = [
-  ["no checksums", { "w-b": null }, "w-b", /w-b is wrong: it told no checksums of a round of 3 members/],
+  ["no checksums", { "w-b": null }, "w-b", /w-b is wrong: it reported no checksums of a round of 3 members/],
   [
-    "checksums of another round",
+    "checksums of a different round",
     { "w-b": { given: checksumOf(1, 2) } },
     "w-b",
-    /told no checksums of a round of 3/,
+    /reported no checksums of a round of 3/,
   ],
   [
-    "a result that is not what it got",
-    {
-      "w-b": { total: checksumOf(5), result: checksumOf(columnSum(0), 5, columnSum(2)) },
-    },
+    "a result that is not what it received",
+    { "w-b": { total: checksumOf(5), result: checksumOf(columnSum(0), 5, columnSum(2)) } },
     "w-b",
-    /w-b is wrong: what it says it has got for its range does not add up to the sum that it gave/,
+    /w-b is wrong: what it reports to have received for its range does not add up to the sum that it gave/,
   ],
-  ["two things about its own part", { "w-b": { given: checksumOf(1, 5, 3) } }, "w-b", /two different things/],
   [
-    "other sums for all owners than it says",
+    "two sums of its own part",
+    { "w-b": { given: checksumOf(1, 5, 3) } },
+    "w-b",
+    /contradicts itself about its own part/,
+  ],
+  [
+    "other sums for all owners than they received",
     { "w-b": { given: checksumOf(7, 2, 7) } },
     "w-b",
-    /w-b is wrong: its word stands against those of w-a and w-c/,
+    /w-b is wrong: its report contradicts those of w-a and w-c/,
   ],
   [
-    "other sums from all senders than they say",
-    {
-      "w-b": { received: checksumOf(19, 2, 201) },
-    },
+    "other sums from all senders than they gave",
+    { "w-b": { received: checksumOf(19, 2, 201) } },
     "w-b",
-    /w-b is wrong: its word stands against those of w-a and w-c/,
+    /w-b is wrong: its report contradicts those of w-a and w-c/,
   ],
   [
-    "another result of its range than all others",
+    "a different result of its range than all others",
     {
       "w-b": {
         received: checksumOf(20, 2, 201),
@@ -90,22 +91,22 @@ const cases: [string, Partial<Record<string, Partial<RoundCheck> | null>>, strin
       },
     },
     "w-b",
-    /w-b is wrong: its word stands against/,
+    /w-b is wrong: its report contradicts/,
   ],
 ];
 for (const [what, change, liar, message] of cases) {
-  Deno.test(`equal digests, but a member tells ${what}: nothing is committed, and it gets a strike`, () => {
+  Deno.test(`equal digests, but a member reports ${what}: nothing is committed, and it gets a strike`, () => {
     const driver = inRound();
     const { attempt } = driver.training;
-    tellAll(driver, change);
+    updateAll(driver, change);
     assertEquals([driver.training.phase, driver.training.attempt], ["compute", attempt + 1]);
-    assertMatch(words(driver.drain())[0]!, message);
+    assertMatch(summarize(driver.drain())[0]!, message);
     assertEquals([...driver.training.strikes.keys()], [liar]);
     assertEquals(driver.training.disputes, []);
   });
 }
 
-Deno.test("a word against a word: nobody gets a strike, and the two own nothing until a third word decides", () => {
+Deno.test("two contradicting reports: no strike, and the two own nothing until a third report decides", () => {
   const driver = inRound();
   // The owner w-b says that it got something else from w-a alone, and gave the sum of that.
   const wrong = (by: number): RoundCheck => ({
@@ -115,12 +116,12 @@ Deno.test("a word against a word: nobody gets a strike, and the two own nothing 
     result: checksumOf(columnSum(0), 222 + by, columnSum(2)),
   });
   const result = { result: checksumOf(columnSum(0), 223, columnSum(2)) };
-  tellAll(driver, { "w-a": result, "w-b": wrong(1), "w-c": result });
-  const said = words(driver.drain());
-  assertMatch(said[0]!, /w-a says that it gave w-b other sums than w-b says it has got/);
+  updateAll(driver, { "w-a": result, "w-b": wrong(1), "w-c": result });
+  const events = summarize(driver.drain());
+  assertMatch(events[0]!, /w-a reports other sums given to w-b than w-b reports to have received/);
   assert(
-    said.some((line) => /The word of w-a stands against that of w-b: until a third/.test(line)),
-    said.join(),
+    events.some((line) => /The reports of w-a and w-b contradict each other: until a third/.test(line)),
+    events.join(),
   );
   assertEquals([driver.training.strikes.size, driver.training.weights], [0, [0, 0, 1]]);
   // In the next round it tries the same with the only owner that is left: as a sender.
@@ -130,7 +131,7 @@ Deno.test("a word against a word: nobody gets a strike, and the two own nothing 
     result: checksumOf(0, 0, 667),
   });
   const none = { received: checksumOf(0, 0, 0), total: checksumOf(0) };
-  tellAll(driver, {
+  updateAll(driver, {
     "w-a": { ...of(GAVE[0]!), ...none },
     "w-b": { ...of(GAVE[1]!), ...none },
     "w-c": {
@@ -150,7 +151,7 @@ Deno.test("the common one of two disputes gets the strike, and the other two are
     const owner = NAMES.indexOf(other);
     // w-b gives one owner other sums than it says.
     const given = checksumOf(...GAVE[1]!.map((sum, o) => o === owner ? sum + 1 : sum));
-    tellAll(driver, { "w-b": { given } });
+    updateAll(driver, { "w-b": { given } });
     if (other === "w-a") {
       assertEquals([driver.training.strikes.size, driver.training.disputes], [0, [["w-b", "w-a"]]]);
       claimAll(driver);
@@ -159,13 +160,13 @@ Deno.test("the common one of two disputes gets the strike, and the other two are
   assertEquals([...driver.training.strikes.keys()], ["w-b"]);
   assertMatch(
     driver.training.strikes.get("w-b")![0]!,
-    /w-a and w-c accuse it: w-b says that it gave w-c other sums/,
+    /w-a and w-c accuse it: w-b reports other sums given to w-c/,
   );
   assertEquals(driver.training.disputes, []);
   assertEquals([...driver.training.accusations.map(({ accused }) => accused)], []);
 });
 
-Deno.test("of two members nobody can tell: both are named, neither gets a strike, the attempt is done again", () => {
+Deno.test("two members: both are named, neither gets a strike, and the attempt is repeated", () => {
   const driver = started(["w-a", "w-b"]);
   driver.doStep();
   claimAll(driver);
@@ -178,44 +179,44 @@ Deno.test("of two members nobody can tell: both are named, neither gets a strike
   driver.update("w-b", digestOf("x"), all(checksumOf(1, 1)));
   assertEquals([driver.training.attempt, driver.training.strikes.size], [attempt + 1, 0]);
   assert(
-    words(driver.drain()).some((line) =>
-      /words of w-a and w-b contradict each other, and nobody else/.test(line)
+    summarize(driver.drain()).some((line) =>
+      /reports of w-a and w-b contradict each other. With two members/.test(line)
     ),
   );
   assertEquals(driver.training.weights, [1, 1]);
 });
 
-Deno.test("who has no micro-batch in its sums has nothing to give", () => {
+Deno.test("a member without a micro-batch in its sums has nothing to give", () => {
   const driver = started(NAMES, { plan: THREE });
   driver.doStep();
   for (const index of [0, 1, 2]) driver.claim("w-a", index);
-  tellAll(driver, { "w-c": { given: checksumOf(0, 0, 0) } });
+  updateAll(driver, { "w-c": { given: checksumOf(0, 0, 0) } });
   assertMatch(
     driver.training.strikes.get("w-b")![0]!,
     /w-b is wrong: it gave sums, though it has no micro-batch/,
   );
 });
 
-Deno.test("a coordinator that was deaf names nobody", () => {
+Deno.test("after a blackout no worker is named", () => {
   const driver = inRound();
   driver.apply({ type: "blackout", milliseconds: LIMITS.reconnectGraceMs });
-  tellAll(driver, { "w-b": { given: checksumOf(7, 2, 7) } });
+  updateAll(driver, { "w-b": { given: checksumOf(7, 2, 7) } });
   assertEquals(driver.training.strikes.size, 0);
 });
 
-Deno.test("with a codec that rounds totals the result is not held against the total, the rest is", () => {
+Deno.test("with a codec that rounds totals the result is not checked against the total; the rest is", () => {
   const plan: TrainingPlan = { ...THREE, gradientCodec: "int8" };
   const rounded = checksumOf(columnSum(0) + 1, columnSum(1) - 1, columnSum(2));
   const result = Object.fromEntries(NAMES.map((name) => [name, { result: rounded }]));
   const driver = inRound(plan);
-  tellAll(driver, result);
+  updateAll(driver, result);
   assertEquals(driver.training.phase, "commit");
   const other = inRound(plan);
-  tellAll(other, { ...result, "w-b": { result: rounded, total: checksumOf(5) } });
+  updateAll(other, { ...result, "w-b": { result: rounded, total: checksumOf(5) } });
   assertEquals([...other.training.strikes.keys()], ["w-b"]);
 });
 
-Deno.test("who was audited for all that it has, and gives something else, is found by what the auditor has computed", () => {
+Deno.test("a worker audited for all of its micro-batches is found if it gives anything else", () => {
   const plan: TrainingPlan = { ...PLAN, isAudited: (step) => step === 2 };
   const driver = started(["w-a", "w-b"], { plan });
   driver.doStep();

@@ -1,17 +1,17 @@
-/** Who of the fleet can take part in a step. */
+/** Which members of the fleet can take part in a step. */
 import type { MemberRef } from "../../../shared/protocol/messages_coordinator.ts";
 import type { Heartbeat, WorkerJob } from "../../../shared/protocol/messages_worker.ts";
 import { rangeWeights } from "./range_weights.ts";
 import { apart } from "../blame/accusations.ts";
-import type { StepEffect } from "../state/effects.ts";
+import { type StepEffect, warning } from "../state/effects.ts";
 import type { FleetMember, FleetView } from "../state/fleet_view.ts";
 import type { Training } from "../state/training.ts";
 import type { Layout } from "../../planning/adapter_layout.ts";
 import type { TrainingPlan } from "../state/plan.ts";
 
 /**
- * The training with the fleet as it is now. A member is a holder from the commit that it took part in, or from the
- * heartbeat that tells so, until it is gone or has dropped its state; the same set is returned where nothing changed.
+ * The training with the fleet as it is now. A member is a holder from the commit that it took part in, or from the heartbeat
+ * that reports it, until it is gone or has dropped its state. `holders` stays the same object if nothing changed.
  */
 export function withFleet(plan: TrainingPlan, training: Training, fleet: FleetView, now: number): Training {
   const { committed } = training;
@@ -37,7 +37,7 @@ export function withFleet(plan: TrainingPlan, training: Training, fleet: FleetVi
   };
 }
 
-/** Members that compute something of the attempt that goes on. */
+/** Members that compute something of the current attempt. */
 export function busyMembers({ fleet, members, step, attempt }: Training): readonly FleetMember[] {
   const incarnations = new Set(members.map(({ incarnation }) => incarnation));
   return fleet.members.filter(({ incarnation, busy }) =>
@@ -45,7 +45,7 @@ export function busyMembers({ fleet, members, step, attempt }: Training): readon
   );
 }
 
-/** With local steps: whether a member has computed another micro-batch of its inner loop. */
+/** With local steps: whether a member has computed one more micro-batch of its inner loop. */
 function hasProgressed(plan: TrainingPlan, training: Training, fleet: FleetView): boolean {
   if (plan.local === null || plan.local === undefined || training.phase !== "compute") return false;
   const doneOf = ({ microBatchesDone = 0 }: FleetMember) => microBatchesDone;
@@ -56,9 +56,9 @@ function hasProgressed(plan: TrainingPlan, training: Training, fleet: FleetView)
 }
 
 /**
- * Whether a heartbeat tells what no decision should wait for until the next tick: that a worker leaves soon, how far it is
- * with the job, or that it has loaded the newest commit. What else it tells (what it computes, how fast its link is) is
- * looked at when something else happens; `before` is null for an incarnation's first word.
+ * Whether a heartbeat has news that should not wait for the next tick: the worker leaves soon, has reached a new phase of
+ * loading the job, or has loaded the newest commit.
+ * @param before the heartbeat before it; null for an incarnation's first one
  */
 export function isNews(
   plan: TrainingPlan,
@@ -73,19 +73,19 @@ export function isNews(
     job.committed.digest === committed.digest;
 }
 
-/** The job as a member has it loaded; null where it has not. */
+/** The job as a member has loaded it; null if it has not. */
 export function loadedJob(plan: TrainingPlan, { job }: FleetMember) {
   return job?.phase === "loaded" && job.startId === plan.startId ? job : null;
 }
 
-/** Who can take part in an attempt that begins now, sorted by worker id. */
+/** Members that can take part in an attempt that begins now, sorted by worker id. */
 export function readyMembers(plan: TrainingPlan, training: Training): readonly FleetMember[] {
   return training.fleet.members.filter((member) =>
     training.holders.has(member.incarnation) && !member.draining && loadedJob(plan, member) !== null
   );
 }
 
-/** Who has loaded the job and is still to load the newest commit: worth a short wait, once. */
+/** Members that have loaded the job but not yet the newest commit: worth a short wait, once. */
 export function recoveringMembers(plan: TrainingPlan, training: Training): readonly FleetMember[] {
   return training.fleet.members.filter((member) =>
     !training.holders.has(member.incarnation) && !training.notWaitedFor.has(member.incarnation) &&
@@ -94,8 +94,8 @@ export function recoveringMembers(plan: TrainingPlan, training: Training): reado
 }
 
 /**
- * The members of an attempt, with the parts of the gradient that their links are good for. Two whose words stand against each
- * other own nothing, as long as somebody else does: then neither waits for the other.
+ * The members of an attempt, with weights by the speed of their links. Two whose reports contradict each other own nothing as
+ * long as a different member does, so that neither waits for the other.
  */
 export function membersOf(
   training: Training,
@@ -107,7 +107,7 @@ export function membersOf(
   const disputed = apart(training);
   const isDisputed = (index: number) => disputed.has(members[index]!.worker);
   const without = weights.map((weight, index) => isDisputed(index) ? 0 : weight);
-  // The others' links may be slow ones, which own nothing otherwise.
+  // The others' links may be too slow to own anything otherwise.
   const others = weights.map((_, index) => isDisputed(index) ? 0 : 1);
   return {
     members: members.map(({ worker, incarnation }) => ({ worker, incarnation })),
@@ -121,34 +121,30 @@ function loadFailure(plan: TrainingPlan, { job }: FleetMember): LoadFailure | nu
   return job?.phase === "failed" && job.startId === plan.startId ? job : null;
 }
 
-/** Told once for each worker that cannot load the job. */
+/** One event for each worker that cannot load the job. */
 export function newLoadFailures(plan: TrainingPlan, before: FleetView, after: FleetView): StepEffect[] {
   return after.members.flatMap((member): StepEffect[] => {
     const failure = loadFailure(plan, member);
     if (failure === null) return [];
     const known = before.members.find(({ incarnation }) => incarnation === member.incarnation);
     if (known !== undefined && loadFailure(plan, known) !== null) return [];
-    return [{
-      type: "event",
-      level: "warn",
-      message: `${member.worker} cannot take part: ${failure.message}`,
-    }];
+    return [warning(`${member.worker} cannot take part: ${failure.message}`)];
   });
 }
 
 /**
- * The first failure where there are workers and none of them can load the job; null where somebody can or may. A worker whose
- * disk is full may once there is room, and tries by itself: the job waits for it, or for another one.
+ * The first failure if there are workers but none can load the job, else null. A worker with a full disk retries by itself: the
+ * job waits for it, or for a different worker.
  */
 export function loadFailureOfAll(plan: TrainingPlan, { fleet }: Training): LoadFailure | null {
   const failures = fleet.members.map((member) => loadFailure(plan, member));
-  const isForGood = (failure: LoadFailure | null) => failure !== null && failure.code !== "storage";
-  return failures.every(isForGood) ? failures[0] ?? null : null;
+  const isFinal = (failure: LoadFailure | null) => failure !== null && failure.code !== "storage";
+  return failures.every(isFinal) ? failures[0] ?? null : null;
 }
 
 /**
- * The fleet without the words of workers whose adapter does not lie as the job's does, as soon as somebody's does: they have
- * loaded something else, or say so, and are as good as one that has loaded nothing. Each is told of once.
+ * Treats workers whose layout of the adapter is not the job's as if they had loaded nothing, as soon as one worker's is. One
+ * event for each.
  */
 export function withoutMisfits(
   plan: TrainingPlan,
@@ -162,20 +158,18 @@ export function withoutMisfits(
   if (wanted === null || !fleet.members.some(isWanted)) return { training, fleet, effects: [] };
   const found = fleet.members.filter(isMisfit);
   if (found.length === 0) return { training, fleet, effects: [] };
-  const effects = found.filter(({ incarnation }) => !training.misfits.has(incarnation)).map((
-    member,
-  ): StepEffect => ({
-    type: "event",
-    level: "error",
-    message: `${member.worker} takes no part in the job: it says that the adapter has ` +
-      `${describeLayout(layoutOf(member)!)}; by the job and its base model it has ${describeLayout(wanted)}.`,
-  }));
+  const fresh = found.filter(({ incarnation }) => !training.misfits.has(incarnation));
+  const effects = fresh.map((member): StepEffect => {
+    const message = `${member.worker} takes no part in the job: it reports an adapter of ` +
+      `${describeLayout(layoutOf(member)!)}; by the job and its base model it has ${describeLayout(wanted)}.`;
+    return { type: "event", level: "error", message };
+  });
   const misfits = new Set([...training.misfits, ...found.map(({ incarnation }) => incarnation)]);
   const members = fleet.members.map((member) => isMisfit(member) ? { ...member, job: null } : member);
   return { training: { ...training, misfits, layout: wanted }, fleet: { ...fleet, members }, effects };
 }
 
-/** Null is like nothing. */
+/** False if either is null. */
 export function isSameLayout(a: Layout | null, b: Layout | null): boolean {
   return a !== null && b !== null && a.tensorCount === b.tensorCount && a.elementCount === b.elementCount &&
     a.parameterCount === b.parameterCount;

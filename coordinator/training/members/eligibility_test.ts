@@ -23,13 +23,13 @@ const training: Training = {
 const holding: Training = { ...training, holders: new Set(["i-w-a"]) };
 
 const CASES: [string, boolean, Training, Heartbeat | null, Heartbeat][] = [
-  ["its first word", true, training, null, beat(null)],
-  ["the same again", false, training, beat(initial), beat(initial)],
+  ["its first report", true, training, null, beat(null)],
+  ["no change", false, training, beat(initial), beat(initial)],
   ["that it leaves soon", true, training, beat(initial), beat(initial, { draining: true })],
   ["that the job is loaded", true, training, beat(null), beat(initial)],
   ["that it has no job", true, training, beat(initial), beat(initial, { job: null })],
   ["that it has recovered the newest commit", true, training, beat(initial), beat(first)],
-  ["the same once more", true, training, beat(first), beat(first)],
+  ["no change after a recovery", true, training, beat(first), beat(first)],
   ["a commit that it is known to hold", false, holding, beat(initial), beat(first)],
   ["a commit that is not the newest", false, training, beat(first), beat(initial)],
   ["what it computes, how much it has done and how fast its link is", false, training, beat(initial), {
@@ -39,12 +39,12 @@ const CASES: [string, boolean, Training, Heartbeat | null, Heartbeat][] = [
 ];
 
 for (const [what, wanted, training, before, now] of CASES) {
-  Deno.test(`a heartbeat that tells ${what} ${wanted ? "is looked at at once" : "can wait"}`, () => {
+  Deno.test(`a heartbeat with ${what} ${wanted ? "is urgent" : "can wait"}`, () => {
     assertEquals(isNews(PLAN, training, before, now), wanted);
   });
 }
 
-Deno.test("no worker that can load the job fails it, unless a disk is the reason: there may be room later, or another worker", () => {
+Deno.test("a job that no worker can load fails, unless a full disk is the reason: there may be space or a different worker later", () => {
   const failing = (worker: string, code: "storage" | "does_not_fit") => ({
     ...member(worker, null),
     job: {

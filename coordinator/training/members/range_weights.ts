@@ -1,19 +1,18 @@
-/** How much of the flat gradient each member of a round owns, by the speed of its link. Pure. */
+/** How much of the flat gradient each member of a round owns, by the speed of its link. */
 
-/** Speeds are told apart by octaves, so that noise leaves the ranges as they are … */
+/** Speeds are rounded to octaves, so that noise does not change the ranges. */
 const SLOWEST_OCTAVE = -6;
-/** … and weights are whole numbers up to this. */
 const LARGEST_WEIGHT = 16;
 
 /**
- * Weights for `ownerRanges`, one for each member: whole numbers, not all 0, all 1 where the links are alike.
+ * Weights for `ownerRanges`, one for each member: whole numbers, not all 0, all 1 if the links are alike.
  *
- * In a round of W members the owner of a share s of the N elements receives N + (W − 2)·s·N of them: the others' sums for
- * its share W − 1 times, and all other shares once. Everybody sends N, whatever it owns. So the shares are those with
- * which all are ready at the same time T, (1 + (W − 2)·s) / speed = T; who would need longer without any share has
- * none. Two members receive the same, however the gradient is cut.
+ * In a round of W members the owner of a share s of the N elements receives N + (W − 2)·s·N of them: W − 1 sums for its own
+ * share, and all other shares once. Every member sends N, whatever it owns. The shares are chosen so that all finish at the
+ * same time T, (1 + (W − 2)·s) / speed = T; a member that would need longer even without a share has none. Two members
+ * receive the same, however the gradient is cut.
  *
- * @param bytesPerSecond what each link receives at its best; null where it is not known: as the median of the others
+ * @param bytesPerSecond highest rate at which each link has received; null if unknown: taken as the median of the others
  */
 export function rangeWeights(bytesPerSecond: readonly (number | null)[]): number[] {
   const speeds = relativeSpeeds(bytesPerSecond);
@@ -36,7 +35,7 @@ function relativeSpeeds(rates: readonly (number | null)[]): number[] {
   });
 }
 
-/** T of the formula above: the most members that can own something own it. */
+/** T of the formula above, with as many owners as possible. */
 function commonTime(speeds: readonly number[]): number {
   const descending = speeds.toSorted((a, b) => b - a);
   let time = Infinity;

@@ -27,7 +27,7 @@ Deno.test("a link of half the speed owns less than half, one of a tenth owns not
   assertEquals(rangeWeights([100 * MB, 50 * MB, 50 * MB, 10 * MB]).at(-1), 0);
 });
 
-Deno.test("a link that is not known yet is as the others are", () => {
+Deno.test("a link of unknown speed counts as the median", () => {
   assertEquals(rangeWeights([100 * MB, null, 100 * MB]), [1, 1, 1]);
   assertEquals(rangeWeights([100 * MB, 100 * MB, 2 * MB, null]), [16, 16, 0, 16]);
   for (const nonsense of [NaN, Infinity, 0, -1]) assertEquals(rangeWeights([MB, nonsense, MB]), [1, 1, 1]);

@@ -1,4 +1,4 @@
-/** The state of a step, as workers see it. */
+/** The state of a step as announced to workers. */
 import { createHash } from "node:crypto";
 import { type Limits, roundWaitMs } from "../../../shared/protocol/limits.ts";
 import type { StepState } from "../../../shared/protocol/messages_coordinator.ts";
@@ -7,21 +7,15 @@ import { labelCountOf, ownersOf } from "./ledger.ts";
 import type { TrainingPlan } from "./plan.ts";
 import { gradientBytesOf, isStateStored, liveHolders, type Training } from "./training.ts";
 
-/** The coordinator's name among the holders of a state. Ids of workers begin with "w-". */
+/** The coordinator's name among the holders of a state; ids of workers begin with "w-". */
 export const COORDINATOR_HOLDER = "coordinator";
 
 export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limits): StepState {
   const { step, phase, members, committed, ledger } = training;
   const isSummed = phase === "reduce" || phase === "commit";
   return {
-    jobId: plan.jobId,
-    startId: plan.startId,
-    revision: training.revision,
-    step,
-    term: training.term,
-    attempt: training.attempt,
-    generation: training.generation,
-    phase,
+    ...{ jobId: plan.jobId, startId: plan.startId, revision: training.revision, step, term: training.term },
+    ...{ attempt: training.attempt, generation: training.generation, phase },
     members: [...members],
     weights: [...training.weights],
     holders: [
@@ -42,7 +36,7 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
   };
 }
 
-/** One seed per attempt, whatever its members: micro-batches are checked before the round. */
+/** One seed per attempt, independent of its members: micro-batches are checked before the round. */
 function checkSeedOf({ checkKey = "", startId }: TrainingPlan, { term, step, attempt }: Training): number {
   return createHash("sha256").update(`${checkKey} ${startId} ${term} ${step} ${attempt}`).digest()
     .readUInt32LE(0);

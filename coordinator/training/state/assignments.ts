@@ -1,8 +1,7 @@
-/** Micro-batches that one member is asked to compute, by name: rechecks and audits (docs/protocol.md). */
+/** Micro-batches that a certain member is asked to compute: rechecks and audits (docs/protocol.md). */
 import type { Assignment } from "../../../shared/protocol/messages_coordinator.ts";
 import type { Training } from "./training.ts";
 
-/** Asks the worker; that is announced with the state. */
 export function withAssignment(training: Training, assignment: Omit<Assignment, "id">): Training {
   const { assignments, nextAssignment: id } = training;
   return { ...training, assignments: [...assignments, { id, ...assignment }], nextAssignment: id + 1 };
@@ -16,7 +15,6 @@ export function assignmentFor(
   return assignments.find((assignment) => assignment.index === index && assignment.purpose === purpose);
 }
 
-/** Nobody is asked to do this any more. */
 export function withoutAssignments(
   training: Training,
   isOver: (assignment: Assignment) => boolean,
@@ -25,7 +23,7 @@ export function withoutAssignments(
   return assignments.length === training.assignments.length ? training : { ...training, assignments };
 }
 
-/** Who of the candidates has the fewest assignments; those who have equally few take turns with the micro-batches. */
+/** The candidate with the fewest assignments; ties take turns, by the micro-batch. */
 export function leastAsked(
   { assignments }: Training,
   candidates: readonly string[],

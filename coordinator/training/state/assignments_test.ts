@@ -4,7 +4,7 @@ import { newTraining } from "./training.ts";
 
 const training = newTraining({ generation: 1, members: [] }, 1, 0);
 
-Deno.test("assignments have ids that are never given twice, also after they are withdrawn", () => {
+Deno.test("ids of assignments are never reused, even after a withdrawal", () => {
   const first = withAssignment(training, { index: 3, worker: "w-a", purpose: "audit" });
   assertEquals(assignmentFor(first, 3, "audit")?.id, 0);
   assertEquals(assignmentFor(first, 3, "claim"), undefined);
@@ -14,7 +14,7 @@ Deno.test("assignments have ids that are never given twice, also after they are 
   assertEquals(withoutAssignments(none, () => true), none);
 });
 
-Deno.test("who has the fewest assignments is asked; those who have equally few take turns", () => {
+Deno.test("the worker with the fewest assignments is asked; ties take turns", () => {
   const candidates = ["w-a", "w-b", "w-c"];
   assertEquals([0, 1, 2, 3].map((index) => leastAsked(training, candidates, index)), [
     ...candidates,

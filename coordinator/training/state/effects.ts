@@ -18,29 +18,30 @@ export type StepEvent =
   | { readonly type: "checkpoint"; readonly report: CheckpointReport }
   /** The pending commit is in the log. */
   | { readonly type: "stored"; readonly sequence: number }
-  /** Somebody says that a worker in quarantine shall have work again. */
+  /** A user lifts a worker's quarantine. */
   | { readonly type: "reinstate"; readonly worker: string }
   /** The stored adapter of this step was found damaged. */
   | { readonly type: "damaged"; readonly step: number }
-  /** For so long nobody can have been heard: the coordinator slept, or had no connection to the broker. */
+  /** The coordinator could not hear any worker for this long: it slept, or had no connection to the broker. */
   | { readonly type: "blackout"; readonly milliseconds: number }
-  /** The attempt's micro-batches could not be put on the queue. */
+  /** The attempt's micro-batches could not be enqueued. */
   | { readonly type: "notQueued"; readonly step: number; readonly attempt: number; readonly reason: string }
   | { readonly type: "tick" };
 
 export type StepEffect =
   /** Answer the report that is being decided on. */
   | { readonly type: "verdict"; readonly verdict: Verdict }
-  /** Put all micro-batches of the attempt on the queue. */
+  /** Enqueue all micro-batches of the attempt. */
   | { readonly type: "enqueue"; readonly step: number; readonly attempt: number }
-  /** Put some of them on the queue again; `time` tells it from other times. */
+  /** Enqueue some of them again. */
   | {
     readonly type: "requeue";
     readonly step: number;
     readonly attempt: number;
     readonly indices: readonly number[];
+    /** Counts the attempt's requeues. */
     readonly time: number;
-    /** What still waits on the queue is among them. */
+    /** Whether to empty the queue first, since `indices` include what still waits on it. */
     readonly purge: boolean;
   }
   /** A micro-batch is left out of the step. */
@@ -50,7 +51,7 @@ export type StepEffect =
     readonly index: number;
     readonly workers: readonly string[];
   }
-  /** A worker gets no work any more, `until` what is told. */
+  /** A worker gets no more work. */
   | {
     readonly type: "quarantine";
     readonly worker: string;
@@ -61,15 +62,15 @@ export type StepEffect =
   | {
     readonly type: "committed";
     readonly entry: CommitEntry;
-    /** From the step's first attempt to its commit, and of the attempt that was committed. */
+    /** From the step's first attempt to its commit; `attemptSeconds`: from the committed attempt. */
     readonly seconds: number;
     readonly attemptSeconds: number;
   }
   | { readonly type: "checkpointed"; readonly report: CheckpointReport }
-  /** Tell the user. */
+  /** An event for the user. */
   | { readonly type: "event"; readonly level: "info" | "warn" | "error"; readonly message: string }
   | { readonly type: "done" }
-  /** Nobody has the newest state any more. */
+  /** No worker has the newest state any more. */
   | { readonly type: "restart"; readonly reason: string }
   | {
     readonly type: "failed";
@@ -77,3 +78,7 @@ export type StepEffect =
     readonly message: string;
     readonly param?: string | null;
   };
+
+export function warning(message: string): StepEffect {
+  return { type: "event", level: "warn", message };
+}

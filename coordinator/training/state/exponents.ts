@@ -1,18 +1,15 @@
-/** With which exponents a step's first attempt begins. */
+/** The exponents with which a step's first attempt begins. */
 import { type Exponents, exponentsFrom } from "../../../shared/exponents.ts";
 import type { Limits } from "../../../shared/protocol/limits.ts";
 import { learningRateAt } from "../../planning/schedule/schedule.ts";
 import type { TrainingPlan } from "./plan.ts";
 
-/**
- * Rounding to f32 can double a move (where it is a last place of the parameter's); the other bit is for the
- * rest.
- */
+/** Rounding to f32 can double a move that is one last place of its parameter; the other bit is for the rest. */
 const MOVE_HEADROOM_BITS = 2;
 
 /**
- * From the maxima of the step before; with local steps from what is known beforehand, as far as that bounds
- * anything. Null where nothing is known: the attempt only finds the maxima.
+ * From the maxima of the step before; with local steps from the bound on AdamW's updates if it is finite. Null if nothing is
+ * known: the attempt only finds the maxima.
  * @param maxima of the step before; null before the first one
  */
 export function firstExponents(
@@ -25,17 +22,15 @@ export function firstExponents(
   const count = plan.microBatchCountOf(step);
   const largest = plan.local?.updateBoundOf(step) ?? Infinity;
   if (largest !== Infinity) {
-    // Where the step before went further than was foreseen, this one may, too.
-    const foreseen = Float32Array.from(
-      { length: tensorCount },
-      (_, tensor) => Math.max(largest, 2 * (maxima?.[tensor] ?? 0)),
-    );
+    // If the step before exceeded the bound, this one may as well.
+    const maximumOf = (_: unknown, tensor: number) => Math.max(largest, 2 * (maxima?.[tensor] ?? 0));
+    const foreseen = Float32Array.from({ length: tensorCount }, maximumOf);
     return exponentsFrom(foreseen, count, MOVE_HEADROOM_BITS);
   }
   return maxima === null ? null : exponentsFrom(maxima, count, limits.exponentHeadroomBits);
 }
 
-/** As it is announced and shown: with local steps that of the last inner step. */
+/** With local steps: that of the last inner step. */
 export function learningRateOf({ local, totalSteps, schedule }: TrainingPlan, step: number): number {
   return local?.learningRateOf(step) ?? learningRateAt(step, totalSteps, schedule);
 }

@@ -2,24 +2,19 @@
 import type { MemberRef } from "../../../shared/protocol/messages_coordinator.ts";
 import type { WorkerJob } from "../../../shared/protocol/messages_worker.ts";
 
-/** A member of the fleet, as far as the training minds. */
 export interface FleetMember extends MemberRef {
-  /** As the worker describes it: with equal drivers, the same text, the same bits. */
+  /** As the worker describes it: equal text and equal drivers compute equal bits. */
   readonly gpu: string;
   readonly draining: boolean;
   readonly job: WorkerJob | null;
-  /** The micro-batch that it is computing, as far as it has told. */
+  /** The micro-batch that it is computing, by its last report. */
   readonly busy: { readonly step: number; readonly attempt: number; readonly index: number } | null;
-  /**
-   * Micro-batches that it has computed since it joined, those of an inner loop that is not done included; 0 where
-   * left out.
-   */
+  /** Computed since it joined, including those of an unfinished inner loop; left out: 0. */
   readonly microBatchesDone?: number;
-  /** What its link receives at its best; null where it is not known. */
+  /** Highest rate at which its link has received; null if unknown. */
   readonly linkBytesPerSecond: number | null;
 }
 
-/** The fleet as the membership knows it now. */
 export interface FleetView {
   readonly generation: number;
   readonly members: readonly FleetMember[];

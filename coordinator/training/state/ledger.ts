@@ -1,11 +1,11 @@
-/** Which micro-batches of an attempt are in whose sums: each of them exactly once, or excluded and in nobody's. Pure. */
+/** Which worker has which micro-batch of an attempt in its sums: each is counted exactly once, or excluded. Pure. */
 import type { Verdict } from "../../../shared/protocol/messages_coordinator.ts";
 import { mergeMaxima } from "../../../shared/exponents.ts";
 import { placeAmong } from "../../../shared/protocol/sorted_members.ts";
 
 export interface LedgerEntry {
   readonly worker: string;
-  /** Tells a report that was sent twice from work that was done twice. */
+  /** Distinguishes a repeated report from repeated work. */
   readonly claim: number;
   readonly lossSum: number;
   readonly labelCount: number;
@@ -14,10 +14,10 @@ export interface LedgerEntry {
 }
 
 export interface Ledger {
-  /** By position within the step; null where nobody has been counted. */
+  /** By position within the step; null if not counted. */
   readonly entries: readonly (LedgerEntry | null)[];
   readonly countedCount: number;
-  /** Positions that nobody is to be counted for any more, and by whose word. */
+  /** Excluded positions, and the workers whose reports exclude them. */
   readonly excluded: ReadonlyMap<number, readonly string[]>;
 }
 
@@ -35,7 +35,7 @@ export function newLedger(microBatchCount: number): Ledger {
   };
 }
 
-/** Counts a micro-batch for a worker unless it is counted already; the same claim again gets the same answer. */
+/** Counts a micro-batch unless it is counted already; a repeated claim gets the same answer. */
 export function claimMicroBatch(ledger: Ledger, index: number, entry: LedgerEntry): LedgerDecision {
   const present = ledger.entries[index];
   const { worker } = entry;
@@ -64,49 +64,41 @@ export function claimMicroBatch(ledger: Ledger, index: number, entry: LedgerEntr
   };
 }
 
-/** Without what workers had in their sums who are gone: that has to be done again. */
+/** Releases the micro-batches in the sums of workers that are gone. */
 export function releaseWorkers(ledger: Ledger, gone: ReadonlySet<string>): Ledger {
   const entries = ledger.entries.map((entry) => entry !== null && gone.has(entry.worker) ? null : entry);
   return { ...ledger, entries, countedCount: entries.filter((entry) => entry !== null).length };
 }
 
-/** A micro-batch that nobody is to have in their sums, by the word of these workers. */
 export function excludeMicroBatch(ledger: Ledger, index: number, workers: readonly string[]): Ledger {
   return { ...ledger, excluded: new Map(ledger.excluded).set(index, workers) };
 }
 
-/** Without the exclusions that rest on the word of workers who are not trusted any more. */
-export function withoutWordOf(ledger: Ledger, workers: { has(worker: string): boolean }): Ledger {
+/** Without the exclusions that rest on reports of these workers. */
+export function withoutReportsOf(ledger: Ledger, workers: { has(worker: string): boolean }): Ledger {
   const kept = [...ledger.excluded].filter(([, tried]) => !tried.some((worker) => workers.has(worker)));
   return kept.length === ledger.excluded.size ? ledger : { ...ledger, excluded: new Map(kept) };
 }
 
-/** Positions of the micro-batches that nobody has in their sums and that are not excluded. */
+/** Positions that are neither counted nor excluded. */
 export function uncounted(ledger: Ledger): number[] {
   return ledger.entries.flatMap((entry, index) =>
     entry === null && !ledger.excluded.has(index) ? [index] : []
   );
 }
 
-/** Whether every micro-batch is settled: counted or excluded. */
+/** Whether every micro-batch is counted or excluded. */
 export function isComplete(ledger: Ledger): boolean {
   return ledger.countedCount + ledger.excluded.size === ledger.entries.length;
 }
 
-interface LedgerTotals {
-  /** Added in the micro-batches' order in f64, so that it depends on nothing but their values. */
-  readonly lossSum: number;
-  readonly labelCount: number;
-  readonly maxAbs: Float32Array;
-}
-
-/** Tokens that count in the loss, over all micro-batches that are counted. */
+/** Labels of all counted micro-batches. */
 export function labelCountOf({ entries }: Ledger): number {
   return entries.reduce((sum, entry) => sum + (entry?.labelCount ?? 0), 0);
 }
 
-/** The totals of a complete ledger. */
-export function totalsOf(ledger: Ledger): LedgerTotals {
+/** Of a complete ledger. Losses are added in f64 in the micro-batches' order, so that the sum depends on their values alone. */
+export function totalsOf(ledger: Ledger): Pick<LedgerEntry, "lossSum" | "labelCount" | "maxAbs"> {
   const entries = ledger.entries.filter((entry) => entry !== null);
   return {
     lossSum: entries.reduce((sum, entry) => sum + entry.lossSum, 0),
@@ -115,10 +107,7 @@ export function totalsOf(ledger: Ledger): LedgerTotals {
   };
 }
 
-/**
- * For each micro-batch of a complete ledger the position of its worker among the attempt's members, which are sorted by id; null:
- * excluded.
- */
+/** For each micro-batch of a complete ledger the position of its worker among the members, sorted by id; null if excluded. */
 export function ownersOf(ledger: Ledger, members: readonly { readonly worker: string }[]): (number | null)[] {
   return ledger.entries.map((entry) => entry === null ? null : placeAmong(members, entry.worker));
 }

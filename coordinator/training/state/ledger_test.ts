@@ -9,7 +9,7 @@ import {
   releaseWorkers,
   totalsOf,
   uncounted,
-  withoutWordOf,
+  withoutReportsOf,
 } from "./ledger.ts";
 
 const entry = (worker: string, claim = 1, lossSum = 1): LedgerEntry => ({
@@ -31,7 +31,7 @@ Deno.test("a micro-batch is counted once", () => {
   assertEquals(second.ledger, first.ledger);
 });
 
-Deno.test("a report that is sent again gets the same answer, work that is done again does not", () => {
+Deno.test("a repeated report gets the same answer, repeated work does not", () => {
   const { ledger } = claimMicroBatch(newLedger(2), 1, entry("a", 7));
   const again = claimMicroBatch(ledger, 1, entry("a", 7));
   assertEquals([again.verdict, again.reason], ["counted", "a asks again about micro-batch 1"]);
@@ -58,14 +58,14 @@ Deno.test("totals do not depend on the order of the reports", () => {
   assertEquals([totals[0]!.labelCount, totals[0]!.maxAbs], [6, new Float32Array([0.3, 1])]);
 });
 
-Deno.test("it is known who did what", () => {
+Deno.test("owners are the positions of the workers", () => {
   let ledger = claimMicroBatch(newLedger(2), 1, entry("b")).ledger;
   assertEquals(isComplete(ledger), false);
   ledger = claimMicroBatch(ledger, 0, entry("c")).ledger;
   assertEquals(ownersOf(ledger, [{ worker: "a" }, { worker: "b" }, { worker: "c" }]), [2, 1]);
 });
 
-Deno.test("what is excluded is settled, in nobody's sums, and free again only with the words that it rests on", () => {
+Deno.test("an exclusion settles a micro-batch, and ends only with the reports that it rests on", () => {
   const counted = claimMicroBatch(newLedger(2), 1, entry("b")).ledger;
   const ledger = excludeMicroBatch(counted, 0, ["a", "c"]);
   assertEquals([isComplete(ledger), uncounted(ledger)], [true, []]);
@@ -74,6 +74,6 @@ Deno.test("what is excluded is settled, in nobody's sums, and free again only wi
   const late = claimMicroBatch(ledger, 0, entry("b", 2));
   assertEquals([late.verdict, late.reason], ["duplicate", "micro-batch 0 is excluded"]);
   assertEquals(uncounted(releaseWorkers(ledger, new Set(["b"]))), [1]);
-  assertEquals(withoutWordOf(ledger, new Set(["b"])), ledger);
-  assertEquals(uncounted(withoutWordOf(ledger, new Set(["c"]))), [0]);
+  assertEquals(withoutReportsOf(ledger, new Set(["b"])), ledger);
+  assertEquals(uncounted(withoutReportsOf(ledger, new Set(["c"]))), [0]);
 });

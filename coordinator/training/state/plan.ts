@@ -1,8 +1,16 @@
-/** What one start of a job trains by. */
+/** What decisions depend on besides the training and the event. */
 import type { Layout } from "../../planning/adapter_layout.ts";
 import type { LocalPlan } from "../../planning/schedule/local_plan.ts";
 import type { ScheduleSpec } from "../../planning/schedule/schedule.ts";
 import type { CheckpointSteps } from "../../planning/schedule/shard_plan.ts";
+import type { Limits } from "../../../shared/protocol/limits.ts";
+
+export interface StepContext {
+  readonly plan: TrainingPlan;
+  /** The coordinator's clock, in milliseconds. */
+  readonly now: number;
+  readonly limits: Limits;
+}
 
 /** What stays the same for one start of a job's training. */
 export interface TrainingPlan {
@@ -14,16 +22,16 @@ export interface TrainingPlan {
   readonly schedule: ScheduleSpec;
   /** With local steps: inner loops. */
   microBatchCountOf(step: number): number;
-  /** Of a job with local steps. */
+  /** Null or left out: a job without local steps. */
   readonly local?: LocalPlan | null;
-  /** Whether a micro-batch is computed by a second worker, too: the same every time that it is asked. */
+  /** Whether a second worker recomputes a micro-batch; the same on every call. */
   isAudited(step: number, index: number): boolean;
-  /** Whether the job fails where two workers give different bits and nobody can tell who is right. */
+  /** Whether the job fails if two workers compute different bits and it cannot be decided which is right. */
   readonly failsUnresolved: boolean;
-  /** How gradients travel; exact where it is left out. */
+  /** How gradients travel; left out: exact. */
   readonly gradientCodec?: "exact" | "int8";
-  /** Nobody else's: seeds of checksums are made of it, so that no worker knows the next one. */
+  /** Secret from which the seeds of checksums follow, so that no worker can predict the next one. */
   readonly checkKey?: string;
-  /** Of the adapter, by the job and its base model; null or left out: a worker is believed. */
+  /** The adapter's layout, from the job and its base model; null or left out: workers are believed. */
   readonly layout?: Layout | null;
 }

@@ -17,7 +17,7 @@ interface AttemptUpdate {
   readonly check: RoundCheck | null;
 }
 
-/** A gradient that is not finite. */
+/** Report of a gradient that is not finite. */
 export interface NonFinite {
   readonly worker: string;
   readonly claim: number;
@@ -27,22 +27,22 @@ export interface NonFinite {
 export interface Recheck {
   readonly worker: string;
   readonly digest: string;
-  /** Of the second time that it was asked; null where it was not. */
+  /** Its digest of the second time it was asked; null if it was not. */
   readonly again: string | null;
-  /** The checksum of the integers that the gradient adds, as it is told; part of what has to be equal. */
+  /** Reported checksum of the integers that the gradient adds; part of `digest`. */
   readonly check: string | null;
 }
 
-/** A counted micro-batch that others compute, too (audits.ts). */
+/** Of a counted micro-batch (audits.ts). */
 export interface Audit {
   readonly status: "open" | "passed" | "skipped";
-  /** That of the worker who has it in its sums is the first. */
+  /** First that of the worker that has it in its sums. */
   readonly rechecks: readonly Recheck[];
-  /** Auditors whose gradient was not finite, where the counted one is: they have no recheck. */
+  /** Auditors without a recheck: their gradient was not finite, unlike the counted one. */
   readonly notFinite: readonly string[];
 }
 
-/** The attempt that a word is about; one that was given up a moment ago may still be told of. */
+/** The attempt that a report is about: the current one, or the one abandoned last. */
 export interface AttemptSeen {
   readonly step: number;
   readonly attempt: number;
@@ -56,109 +56,99 @@ export interface Accusation {
   readonly step: number;
   readonly attempt: number;
   readonly why: string;
-  /** How many took part in the attempt. */
+  /** Of the attempt. */
   readonly memberCount: number;
-  /**
-   * `open`: the next attempt may bring a second accuser. `watched`: none came, and the accuser was held to it. `mutual`: the
-   * coordinator itself has seen that the words of the two contradict each other.
-   */
+  /** `open`: a second accuser may follow. `watched`: none did. `mutual`: the reports of the two contradict each other. */
   readonly status: "open" | "watched" | "mutual";
 }
 
 export interface Training {
-  /** Grows with every change that is announced, within the term. */
+  /** Grows with every announced change, within the term. */
   readonly revision: number;
-  /** Of this coordinator's run of the job: its attempts and rounds are none of an earlier one's. */
+  /** Of this run of the job: distinguishes its attempts and rounds from those of earlier runs. */
   readonly term: number;
-  /** Without those in quarantine: for the training they are not there. */
+  /** Without the quarantined workers. */
   readonly fleet: FleetView;
   readonly step: number;
   readonly attempt: number;
-  /** Grows whenever the attempt's members change, within the term: names its round. */
+  /** Grows whenever the attempt's members change, within the term. Identifies the round. */
   readonly generation: number;
   readonly phase: StepPhase;
   /** When the phase began. */
   readonly since: number;
   /** When a micro-batch was last counted, or the attempt's members changed. */
   readonly progressAt: number;
-  /**
-   * When a member was last seen to have gone on within an inner loop, which may take many times as long as a
-   * micro-batch.
-   */
+  /** When a member last progressed within an inner loop, which may take many times as long as a micro-batch. */
   readonly workedAt: number;
-  /** How long nobody could be heard since the attempt began, through no worker's fault (coordinator/fleet/over_bus/connectivity.ts). */
+  /** How long no worker could be heard since the attempt began (coordinator/fleet/over_bus/connectivity.ts). */
   readonly blackoutMs: number;
-  /** How often the last micro-batches were handed out once more without any progress since, and when the last time. */
+  /** How often the last micro-batches were handed out again since the last progress, and when last. */
   readonly hedges: { readonly count: number; readonly at: number };
-  /** When the step's first attempt began, and the one that is going on. */
+  /** When the step's first attempt began; `attemptStartedAt`: when the current one did. */
   readonly stepStartedAt: number;
   readonly attemptStartedAt: number;
-  /** Who takes part in the attempt, sorted by worker id. */
+  /** Members of the attempt, sorted by worker id. */
   readonly members: readonly MemberRef[];
-  /** Of each of them: how large a part of the gradient it owns, in proportion. */
+  /** Relative size of the part of the gradient that each of them owns. */
   readonly weights: readonly number[];
   /** Incarnations that hold the newest commit. */
   readonly holders: ReadonlySet<string>;
-  /** Incarnations that an announced recovery is waited for no longer. */
+  /** Incarnations whose recovery we stopped waiting for. */
   readonly notWaitedFor: ReadonlySet<string>;
-  /** Since when nobody of the fleet holds the newest commit; null while somebody does. */
+  /** Since when no worker holds the newest commit; null while one does. */
   readonly stateLostAt: number | null;
-  /** Since when a worker is there that has loaded the job, and nobody with its newest state; null while that is not so. */
+  /** Since when there are workers that have loaded the job, but none with its newest state; null otherwise. */
   readonly freshAt: number | null;
   readonly committed: CommitEntry | null;
   /** The commit log's newest sequence. */
   readonly sequence: number;
   /** On its way to the log, in phase `commit`. */
   readonly pending: CommitEntry | null;
-  /** Of the adapter, in elements; null before a worker has told. */
+  /** Of the adapter, in elements; null before a worker has reported it. */
   readonly layout: Layout | null;
-  /** Null: the attempt finds the maxima alone. */
+  /** Null: the attempt only finds the maxima. */
   readonly exponents: Exponents | null;
   readonly ledger: Ledger;
-  /** Who has computed a gradient of a micro-batch that is not finite, by its index, while it is neither counted nor excluded. */
+  /** By index of a micro-batch that is neither counted nor excluded. */
   readonly nonFinite: ReadonlyMap<number, readonly NonFinite[]>;
-  /** What single members are to compute. */
   readonly assignments: readonly Assignment[];
   readonly nextAssignment: number;
-  /** Of the attempt, by index. */
+  /** By index of the micro-batch. */
   readonly audits: ReadonlyMap<number, Audit>;
-  /** Since the newest commit: how often an audit has found a worker wrong. */
+  /** Workers found wrong by audits since the newest commit. */
   readonly failedAudits: number;
   /** By worker. */
   readonly updates: ReadonlyMap<string, AttemptUpdate>;
-  /** What a worker was to blame for, by worker. */
+  /** Reasons, by worker. */
   readonly strikes: ReadonlyMap<string, readonly string[]>;
-  /** What workers have said about each other in the last steps (accusations.ts). */
+  /** Of the last steps (accusations.ts). */
   readonly accusations: readonly Accusation[];
-  /** By accuser: how often it was alone with one since its last strike for that. */
+  /** Lone accusations since the last strike for one, by accuser. */
   readonly loneAccusations: ReadonlyMap<string, number>;
-  /** Pairs whose words stand against each other. */
+  /** Pairs whose reports contradict each other. */
   readonly disputes: readonly (readonly [string, string])[];
-  /** The attempt that was given up last: its members may still say whom they have waited for. */
-  readonly givenUp: AttemptSeen | null;
-  /** Incarnations that tell another layout than the job's, and of whom the user was told. */
+  /** The attempt abandoned last: its members may still report whom they waited for. */
+  readonly abandoned: AttemptSeen | null;
+  /** Incarnations that reported a layout other than the job's; the user has an event about each. */
   readonly misfits: ReadonlySet<string>;
   /** Workers that get no work. */
   readonly quarantined: ReadonlySet<string>;
-  /**
-   * Incarnations that were put into quarantine while they were members of the attempt. Reinstated, they take part from the next
-   * one on: what they have in their sums was done again by others.
-   */
+  /** Incarnations quarantined during the attempt. Others redid their part: if reinstated, they join only the next attempt. */
   readonly expelled: ReadonlySet<string>;
-  /** The slowest micro-batch so far; null before the first. */
+  /** Of the slowest micro-batch so far; null before the first. */
   readonly slowestMs: number | null;
-  /** How often micro-batches of the attempt were put on the queue again: makes their names new. */
+  /** How often micro-batches of the attempt were enqueued again; makes their message ids unique. */
   readonly requeues: number;
   readonly checkpointWriter: string | null;
   readonly checkpointAttempts: number;
-  /** How often each worker has failed to store the checkpoint that is being written, by worker. */
+  /** Failures to store the current checkpoint, by worker. */
   readonly checkpointFailures: ReadonlyMap<string, number>;
-  /** The step whose training state the coordinator has; null for none. */
+  /** The step of the training state that the coordinator has; null for none. */
   readonly storedStep: number | null;
-  /** Attempts of this step that have failed, and those of them that count for nothing: the broker was away. */
+  /** Failed attempts of this step; `excused`: those that do not count, since the broker was away. */
   readonly failures: number;
   readonly excused: number;
-  /** No further attempt, and no further try of a checkpoint, begins before this time. */
+  /** Earliest time of the next attempt, or of the next try of a checkpoint. */
   readonly notBefore: number;
 }
 
@@ -167,64 +157,38 @@ export function isStateStored({ storedStep, committed }: Training): boolean {
   return storedStep !== null && storedStep === committed?.step;
 }
 
-const NO_LEDGER = newLedger(0);
 export const NO_HEDGES: Training["hedges"] = { count: 0, at: -Infinity };
+export const NO_CHECKPOINT_FAILURES = {
+  checkpointAttempts: 0,
+  checkpointFailures: new Map<string, number>(),
+};
+
+/** What every step begins with. */
+export const NEW_STEP = {
+  ...{ attempt: 0, failures: 0, excused: 0, phase: "waiting", checkpointWriter: null },
+  ...{ members: [], weights: [] },
+} as const satisfies Partial<Training>;
+
+/** What every attempt begins with. */
+export const NEW_ATTEMPT = {
+  ...{ blackoutMs: 0, hedges: NO_HEDGES, requeues: 0, assignments: [] },
+  ...{ nonFinite: new Map(), audits: new Map(), updates: new Map(), expelled: new Set<string>() },
+} satisfies Partial<Training>;
 
 export function newTraining(fleet: FleetView, term: number, now: number): Training {
   return {
-    revision: 0,
-    term,
-    fleet,
-    step: 1,
-    attempt: 0,
-    generation: 0,
-    phase: "waiting",
-    since: now,
-    progressAt: now,
-    workedAt: now,
-    blackoutMs: 0,
-    hedges: NO_HEDGES,
-    stepStartedAt: now,
-    attemptStartedAt: now,
-    members: [],
-    weights: [],
-    holders: new Set(),
-    notWaitedFor: new Set(),
-    stateLostAt: null,
-    freshAt: null,
-    committed: null,
-    sequence: 0,
-    pending: null,
-    layout: null,
-    exponents: null,
-    ledger: NO_LEDGER,
-    nonFinite: new Map(),
-    assignments: [],
-    nextAssignment: 0,
-    audits: new Map(),
-    failedAudits: 0,
-    updates: new Map(),
-    strikes: new Map(),
-    accusations: [],
-    loneAccusations: new Map(),
-    disputes: [],
-    givenUp: null,
-    misfits: new Set(),
-    quarantined: new Set(),
-    expelled: new Set(),
-    slowestMs: null,
-    requeues: 0,
-    checkpointWriter: null,
-    checkpointAttempts: 0,
-    checkpointFailures: new Map(),
-    failures: 0,
-    excused: 0,
-    notBefore: -Infinity,
-    storedStep: null,
+    ...{ ...NEW_STEP, ...NEW_ATTEMPT, ...NO_CHECKPOINT_FAILURES },
+    ...{ revision: 0, term, fleet, step: 1, generation: 0, sequence: 0, nextAssignment: 0, failedAudits: 0 },
+    ...{ since: now, progressAt: now, workedAt: now, stepStartedAt: now, attemptStartedAt: now },
+    ...{ stateLostAt: null, freshAt: null, committed: null, pending: null, storedStep: null },
+    ...{ layout: null, exponents: null, slowestMs: null, abandoned: null, notBefore: -Infinity },
+    ...{ holders: new Set(), notWaitedFor: new Set(), misfits: new Set(), quarantined: new Set() },
+    ...{ strikes: new Map(), accusations: [], loneAccusations: new Map(), disputes: [] },
+    ledger: newLedger(0),
   };
 }
 
-/** Nobody could be heard for a while until now: every deadline is so much later, as far as it had begun. */
+/** No worker could be heard for a while until now: extends every deadline that was running by that time. */
 export function afterBlackout(training: Training, milliseconds: number, now: number): Training {
   const later = (at: number) => Math.min(at + milliseconds, now);
   const laterOrNever = (at: number | null) => at === null ? null : later(at);
@@ -241,15 +205,12 @@ export function afterBlackout(training: Training, milliseconds: number, now: num
   };
 }
 
-/**
- * With one more micro-batch computed. A machine that has slept, coordinator and worker together, was not slow:
- * deadlines for the rest of the job follow from this.
- */
+/** `slowestMs` after one more micro-batch. A machine that slept, coordinator and worker together, was not slow. */
 export function slowestWith({ slowestMs, blackoutMs }: Training, computeMs: number): number {
   return Math.max(slowestMs ?? 0, computeMs > blackoutMs ? computeMs - blackoutMs : computeMs);
 }
 
-/** Bytes of one gradient: what a round moves, and a third of what a recovering worker loads. */
+/** Of one gradient: what a round moves, and a third of what a recovering worker loads. */
 export function gradientBytesOf({ layout }: Pick<Training, "layout">): number {
   return 4 * (layout?.elementCount ?? 0);
 }
