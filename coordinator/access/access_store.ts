@@ -4,8 +4,7 @@
  */
 import { dirname } from "@std/path";
 import { mkdirSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
-import type { SQLInputValue } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { QuarantineStore } from "./quarantines.ts";

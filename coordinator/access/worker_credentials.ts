@@ -69,10 +69,8 @@ export function readCredential(accountKey: string, token: string, now: number): 
   const { sub, iat, exp } = body.data;
   if (1000 * exp <= now) {
     const since = Math.floor((now - 1000 * exp) / 1000);
-    throw new LoraFleetError(
-      "unauthorized",
-      `the worker's token has expired ${since} s ago: join again with the join URL`,
-    );
+    const message = `the worker's token has expired ${since} s ago: join again with the join URL`;
+    throw new LoraFleetError("unauthorized", message);
   }
   return { worker: workerIdOf(sub), publicKey: sub, issuedAt: 1000 * iat, expiresAt: 1000 * exp };
 }

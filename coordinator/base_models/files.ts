@@ -47,12 +47,9 @@ async function selectWeights(
 ): Promise<readonly string[]> {
   if (names.includes(SINGLE_NAME)) return [SINGLE_NAME];
   if (!names.includes(INDEX_NAME)) {
-    throw new LoraFleetError(
-      "invalid_model",
-      `there are no weights: ${quote(SINGLE_NAME)}, or ${
-        quote(INDEX_NAME)
-      } and the files that it names, are needed`,
-    );
+    const message = `there are no weights: ${quote(SINGLE_NAME)}, or ${quote(INDEX_NAME)} and the files ` +
+      "that it names, are needed";
+    throw new LoraFleetError("invalid_model", message);
   }
   const parsed = indexSchema.safeParse(parseJson(await readIndex()));
   if (!parsed.success) {
@@ -61,10 +58,8 @@ async function selectWeights(
   const wanted = [...new Set(Object.values(parsed.data.weight_map))];
   for (const name of wanted) {
     if (!PLAIN_NAME.test(name) || !names.includes(name)) {
-      throw new LoraFleetError(
-        "invalid_model",
-        `${quote(INDEX_NAME)} names ${quote(name)}, which is missing`,
-      );
+      const message = `${quote(INDEX_NAME)} names ${quote(name)}, which is missing`;
+      throw new LoraFleetError("invalid_model", message);
     }
   }
   return wanted;

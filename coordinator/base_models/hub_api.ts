@@ -82,9 +82,7 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 export function notOnHub(name: HubName, hub: HubOptions, why: string, cause?: unknown): LoraFleetError {
-  return new LoraFleetError(
-    "model_not_found",
-    `no base model ${quote(name.repo)} at revision ${quote(name.revision)} on ${hub.endpoint}: ${why}`,
-    { param: "model", cause },
-  );
+  const message = `no base model ${quote(name.repo)} at revision ${quote(name.revision)} on ` +
+    `${hub.endpoint}: ${why}`;
+  return new LoraFleetError("model_not_found", message, { param: "model", cause });
 }

@@ -154,19 +154,14 @@ async function* checked(blob: Blob, size: number, file: string): AsyncGenerator<
     yield chunk;
   }
   if (arrived !== size) {
-    throw new LoraFleetError(
-      "corrupt",
-      `${quote(file)} has ${size} bytes on the hub, but ${arrived}${
-        arrived > size ? " or more" : ""
-      } arrived`,
-    );
+    const message = `${quote(file)} has ${size} bytes on the hub, but ` +
+      `${arrived}${arrived > size ? " or more" : ""} arrived`;
+    throw new LoraFleetError("corrupt", message);
   }
 }
 
 function downloadFailed({ name, hub }: Snapshot, file: string, thrown: unknown): LoraFleetError {
-  return new LoraFleetError(
-    "model_not_found",
-    `cannot download ${quote(file)} of ${quote(name.repo)} from ${hub.endpoint}: ${messageOf(thrown)}`,
-    { param: "model", cause: thrown },
-  );
+  const message = `cannot download ${quote(file)} of ${quote(name.repo)} from ${hub.endpoint}: ` +
+    `${messageOf(thrown)}`;
+  return new LoraFleetError("model_not_found", message, { param: "model", cause: thrown });
 }

@@ -23,16 +23,13 @@ export function findNatsServer(configured: string | null, searchPath: string): s
     }
   });
   if (found !== undefined) return found;
-  throw new LoraFleetError(
-    "missing_dependency",
-    configured === null
-      ? 'nats-server was not found on PATH, in /usr/sbin or in .cache/bin: run "deno task setup", ' +
-        "install the package nats-server, or name a broker with --nats-url"
-      : `LORAFLEET_NATS_SERVER names ${
-        quote(configured)
-      }, which is not a file: correct it, or run "deno task setup"`,
-    { param: "nats-server" },
-  );
+  const message = configured === null
+    ? 'nats-server was not found on PATH, in /usr/sbin or in .cache/bin: run "deno task setup", ' +
+      "install the package nats-server, or name a broker with --nats-url"
+    : `LORAFLEET_NATS_SERVER names ${
+      quote(configured)
+    }, which is not a file: correct it, or run "deno task setup"`;
+  throw new LoraFleetError("missing_dependency", message, { param: "nats-server" });
 }
 
 /** `[2, 9, 10]`. Throws a `LoraFleetError` with code `missing_dependency` if the binary does not run. */
@@ -50,9 +47,6 @@ export async function natsVersion(binary: string): Promise<readonly number[]> {
   }
   const version = parseNatsVersion(output);
   if (version !== null) return version;
-  throw new LoraFleetError(
-    "missing_dependency",
-    `${quote(binary)} is no nats-server: for --version it prints ${quote(output)}`,
-    { param: "nats-server" },
-  );
+  const message = `${quote(binary)} is no nats-server: for --version it prints ${quote(output)}`;
+  throw new LoraFleetError("missing_dependency", message, { param: "nats-server" });
 }

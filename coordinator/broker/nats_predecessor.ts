@@ -37,14 +37,12 @@ export async function awaitPredecessor(pidPath: string, configPath: string, cloc
     const measure = measureDue(lastMs, nowMs);
     lastMs = nowMs;
     if (measure === "give up") {
-      throw new LoraFleetError(
-        "conflict",
+      const message =
         `cannot start nats-server in ${
           quote(configPath)
         }: the one of an earlier coordinator, process ${pid}, ` +
-          "does not end; end it, or choose another --data-folder",
-        { param: "data-folder" },
-      );
+        "does not end; end it, or choose another --data-folder";
+      throw new LoraFleetError("conflict", message, { param: "data-folder" });
     }
     if (measure !== "wait") kill(pid, measure);
     await clock.sleep(CHECK_MS);

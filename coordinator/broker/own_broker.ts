@@ -11,8 +11,7 @@ import { watchBroker } from "./broker_watch.ts";
 import { type AccountKeys, brokerAccounts, fleetToken, masterOf, type Revocation } from "./nats_accounts.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { startNatsServer } from "./nats_server.ts";
-import { superviseNatsServer } from "./nats_supervisor.ts";
-import type { SupervisedNatsServer, SupervisorOptions } from "./nats_supervisor.ts";
+import { type SupervisedNatsServer, superviseNatsServer, type SupervisorOptions } from "./nats_supervisor.ts";
 
 export interface OwnBroker extends SupervisedNatsServer {
   /** How the coordinator reaches it. */

@@ -161,13 +161,12 @@ export function parseConfig(args: readonly string[], environment: Environment): 
 
 function assertApiKeys(apiKeys: readonly string[], host: string): void {
   if (apiKeys.length === 0 && !isLoopback(host)) {
-    throw usage(
-      "host",
+    const message =
       `--host ${
         quote(host)
       } can be reached from other machines and needs an API key: set LORAFLEET_API_KEY; ` +
-        "without one only 127.0.0.1, ::1 and localhost are allowed",
-    );
+      "without one only 127.0.0.1, ::1 and localhost are allowed";
+    throw usage("host", message);
   }
   if (apiKeys.some((key) => key.length < 8)) {
     throw usage("api-key", "an --api-key has fewer than 8 characters");
@@ -212,10 +211,9 @@ function duration(text: string, option: string): number | null {
   const [, count = "", unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
   const milliseconds = Number(count) * (UNITS_MS[unit] ?? 0);
   if (milliseconds > 0) return milliseconds;
-  throw usage(
-    option,
-    `--${option} is ${quote(text)}; a number of minutes, hours or days is needed: 30m, 12h, 7d, or "never"`,
-  );
+  const message = `--${option} is ${quote(text)}; a number of minutes, hours or days is needed: 30m, 12h, ` +
+    `7d, or "never"`;
+  throw usage(option, message);
 }
 
 function urlOf(text: string | null | undefined, option: string, protocols: readonly string[]): string | null {

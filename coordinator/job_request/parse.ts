@@ -102,10 +102,8 @@ function explainArithmetic(draft: Draft, spec: JobSpec): void {
 function parseValidationFile(draft: Draft, value: unknown): string | null {
   if (isAbsent(value)) return null;
   if (typeof value !== "string") {
-    throw invalidField(
-      "validation_file",
-      `validation_file is ${show(value)}; the id of an uploaded file is needed`,
-    );
+    const message = `validation_file is ${show(value)}; the id of an uploaded file is needed`;
+    throw invalidField("validation_file", message);
   }
   draft.warnings.push(
     `validation_file (${

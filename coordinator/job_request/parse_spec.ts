@@ -32,13 +32,12 @@ function explainSpecIssue(draft: Draft, issue: z.core.$ZodIssue): LoraFleetError
     [param, value] = [`${param}.${name}`, value[name]];
   }
   if (param === "training.optim" && typeof value === "string" && value.endsWith("8bit")) {
-    return invalidField(
-      param,
+    const message =
       `training.optim is ${
         show(value)
       }, but moments are kept in 32 bits; set it to "paged_adamw_32bit", which is AdamW ` +
-        `without the rounding of its moments`,
-    );
+      `without the rounding of its moments`;
+    return invalidField(param, message);
   }
   // The schema's own limit, that of exact whole numbers, would be bad advice.
   const bound = issue.code === "too_big" ? boundOf(path) : null;

@@ -41,11 +41,8 @@ export async function tryToLead(options: LeadershipOptions): Promise<Leadership>
   const { bus, brokerName } = options;
   const lease = await bus.acquireLease(LEADER_LEASE, options);
   if (lease !== null) return keepLease(lease, options);
-  throw new LoraFleetError(
-    "conflict",
-    `another coordinator leads at ${brokerName}: stop it, or choose another --nats-url`,
-    { param: "nats-url" },
-  );
+  const message = `another coordinator leads at ${brokerName}: stop it, or choose another --nats-url`;
+  throw new LoraFleetError("conflict", message, { param: "nats-url" });
 }
 
 function keepLease(lease: Lease, options: LeadershipOptions): Leadership {

@@ -18,11 +18,8 @@ export async function assertTakesBytes(folder: string, what = "the data folder")
     for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
     await file.sync();
   } catch (thrown) {
-    throw new LoraFleetError(
-      "storage",
-      `cannot write to ${what}: ${reasonOf(thrown)}; make room on its disk`,
-      { param: "data-folder", cause: thrown },
-    );
+    const message = `cannot write to ${what}: ${reasonOf(thrown)}; make room on its disk`;
+    throw new LoraFleetError("storage", message, { param: "data-folder", cause: thrown });
   } finally {
     await Deno.remove(path).catch(() => {});
   }

@@ -27,13 +27,9 @@ export function onDatabase<T>(attempted: string, work: () => T): T {
     return work();
   } catch (thrown) {
     if (thrown instanceof LoraFleetError || !isDiskError(thrown)) throw thrown;
-    throw new LoraFleetError(
-      "storage",
-      `cannot ${attempted} in the coordinator's data folder: ${
-        messageOf(thrown)
-      }; make room on its disk, and try again`,
-      { cause: thrown },
-    );
+    const message = `cannot ${attempted} in the coordinator's data folder: ${messageOf(thrown)}; make room ` +
+      "on its disk, and try again";
+    throw new LoraFleetError("storage", message, { cause: thrown });
   }
 }
 

@@ -76,11 +76,9 @@ export async function writeStreamedFile(
     }
     const sha256 = hash.digest("hex");
     if (options.expectedSha256 !== undefined && options.expectedSha256 !== sha256) {
-      throw new LoraFleetError(
-        "corrupt",
-        `the file was announced with SHA-256 ${quote(options.expectedSha256)}, ` +
-          `but the ${size} bytes that arrived have ${quote(sha256)}`,
-      );
+      const message = `the file was announced with SHA-256 ${quote(options.expectedSha256)}, ` +
+        `but the ${size} bytes that arrived have ${quote(sha256)}`;
+      throw new LoraFleetError("corrupt", message);
     }
     await onDisk(() => Deno.rename(part, path));
     return { size, sha256 };

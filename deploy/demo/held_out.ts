@@ -11,12 +11,9 @@ const MAX_ROWS = 200;
 export function setRowsAside(text: string, path: string): { train: string; heldOut: string } {
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
   if (lines.length < 2) {
-    throw new LoraFleetError(
-      "invalid_dataset",
-      `${quote(path)} has ${
-        lines.length === 1 ? "one row" : "no rows"
-      }: at least two are needed, one to evaluate with`,
-    );
+    const message = `${quote(path)} has ${lines.length === 1 ? "one row" : "no rows"}: at least two are ` +
+      "needed, one to evaluate with";
+    throw new LoraFleetError("invalid_dataset", message);
   }
   const every = Math.max(Math.min(EVERY, lines.length), Math.ceil(lines.length / MAX_ROWS));
   const isHeldOut = (index: number) => index % every === every - 1;

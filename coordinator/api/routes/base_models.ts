@@ -3,8 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import { modelManifestSchema } from "../../../shared/model/model_manifest.ts";
 import { serveFile } from "../transport/serve_file.ts";
-import { addDescribed, bytesContent, jsonContent, pathParameter, workerRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addDescribed, type Api, bytesContent, jsonContent, pathParameter, workerRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 const params = z.object({ hash: z.string() });

@@ -4,8 +4,7 @@ import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import { decideUpload, type UploadDecision } from "../../training/upload_decision.ts";
 import { bearerOf } from "../transport/auth.ts";
 import { HttpError } from "../transport/errors.ts";
-import { addDescribed, bytesContent, jsonContent, pathParameter, workerRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addDescribed, type Api, bytesContent, jsonContent, pathParameter, workerRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 const storedSchema = z.object({ name: z.string(), size: z.int(), sha256: z.string() }).openapi(

@@ -1,6 +1,5 @@
 /** What the route files share: the app that they add to, and the pieces of its description. */
-import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
-import type { RouteConfig } from "@hono/zod-openapi";
+import { createRoute, OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { errorSchema, invalidInput } from "../transport/errors.ts";
 

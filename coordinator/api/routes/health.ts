@@ -1,7 +1,6 @@
 /** `/healthz` and `/readyz`: whether the coordinator is alive and whether it can work. */
 import { z } from "@hono/zod-openapi";
-import { jsonContent, openRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { type Api, jsonContent, openRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 const healthSchema = z.object({ status: z.literal("ok") });

@@ -7,8 +7,7 @@ import { unknownPlace } from "../../jobs/stores/job_store.ts";
 import { invalidInput } from "../transport/errors.ts";
 import { eventNumberOf, eventSchema, eventView } from "../views/event_view.ts";
 import { listSchema, pageView } from "../views/list_view.ts";
-import { addDescribed, idParameter, pageQuery, pathParameter, userRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addDescribed, type Api, idParameter, pageQuery, pathParameter, userRoute } from "./describe.ts";
 import { openEventStream } from "./event_stream.ts";
 import type { ApiServices } from "./services.ts";
 

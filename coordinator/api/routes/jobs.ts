@@ -63,13 +63,9 @@ function metadataFilter(query: URLSearchParams): MetadataFilter | undefined {
   });
   const whole = query.get("metadata");
   if (whole !== null && (pairs.length > 0 || (whole !== "null" && whole !== ""))) {
-    throw new LoraFleetError(
-      "invalid_request",
-      `metadata is ${
-        quote(whole)
-      }: metadata[key]=value filters by a pair, metadata=null alone finds jobs without any`,
-      { param: "metadata" },
-    );
+    const message = `metadata is ${quote(whole)}: metadata[key]=value filters by a pair, metadata=null ` +
+      "alone finds jobs without any";
+    throw new LoraFleetError("invalid_request", message, { param: "metadata" });
   }
   if (whole !== null) return null;
   return pairs.length === 0 ? undefined : Object.fromEntries(pairs);

@@ -3,8 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { JoinTokenRecord } from "../../access/access_store.ts";
 import { readObject } from "../transport/bodies.ts";
 import { listSchema, listView, seconds, timestamp } from "../views/list_view.ts";
-import { addDescribed, idParameter, jsonBody, jsonContent, userRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addDescribed, type Api, idParameter, jsonBody, jsonContent, userRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 /** Ten years; null is unlimited. */

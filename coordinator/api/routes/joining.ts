@@ -2,8 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { readObject } from "../transport/bodies.ts";
 import { bearerOf } from "../transport/auth.ts";
-import { addDescribed, jsonBody, jsonContent, openRoute, pathParameter } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addDescribed, type Api, jsonBody, jsonContent, openRoute, pathParameter } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 const addressesSchema = z.object({ natsUrl: z.string(), httpUrl: z.string(), coordinatorId: z.string() })

@@ -4,8 +4,7 @@ import { quote } from "../../../shared/errors.ts";
 import { findTunedModel, noModel } from "../../jobs/results/tuned_models.ts";
 import { HttpError } from "../transport/errors.ts";
 import { listSchema, listView, seconds, timestamp } from "../views/list_view.ts";
-import { addDescribed, jsonContent, pathParameter, userRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addDescribed, type Api, jsonContent, pathParameter, userRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 const BASE_MODEL_OWNER = "local";

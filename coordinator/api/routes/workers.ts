@@ -2,8 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { listSchema, listView } from "../views/list_view.ts";
 import { workerSchema, workerView } from "../views/worker_view.ts";
-import { idParameter, jsonContent, userRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { type Api, idParameter, jsonContent, userRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 const listWorkers = userRoute({

@@ -49,12 +49,10 @@ export function requireLocalCaller(): MiddlewareHandler {
     const origin = c.req.header("origin");
     const isLocal = hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
     if (!isLocal || (origin !== undefined && origin !== own)) {
-      throw new HttpError(
-        403,
-        "forbidden",
+      const message =
         "without an API key only programs on this machine may use the API, not web pages of other sites; " +
-          "start the coordinator with --api-key",
-      );
+        "start the coordinator with --api-key";
+      throw new HttpError(403, "forbidden", message);
     }
     await next();
   };

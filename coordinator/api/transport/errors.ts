@@ -3,8 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import type { ErrorCode } from "../../../shared/errors.ts";
+import { type ErrorCode, LoraFleetError, quote } from "../../../shared/errors.ts";
 import { FileTooLargeError } from "../../storage/streamed_file.ts";
 import { DamagedFileError } from "../../storage/verified_file.ts";
 
@@ -158,13 +157,8 @@ export function unknownRoute(app: Pick<Hono, "router">, c: Context): HttpError {
     return new HttpError(404, "unknown_url", `unknown request URL: ${c.req.method} ${c.req.path}${hint}`);
   }
   if (allowed.includes("GET")) allowed.unshift("HEAD");
-  return new HttpError(
-    405,
-    "method_not_allowed",
-    `${c.req.path} does not accept ${c.req.method}: use ${allowed.join(" or ")}`,
-    null,
-    { allow: allowed.join(", ") },
-  );
+  const message = `${c.req.path} does not accept ${c.req.method}: use ${allowed.join(" or ")}`;
+  return new HttpError(405, "method_not_allowed", message, null, { allow: allowed.join(", ") });
 }
 
 /** The first issue as an invalid request that names the field. */

@@ -42,11 +42,8 @@ function assertKnown(given: readonly string[], names: readonly string[], route: 
       });
     }
     if (given.indexOf(name) !== index) {
-      throw new LoraFleetError(
-        "invalid_request",
-        `query parameter ${quote(name)} came twice; once is right`,
-        { param: name },
-      );
+      const message = `query parameter ${quote(name)} came twice; once is right`;
+      throw new LoraFleetError("invalid_request", message, { param: name });
     }
   });
 }

@@ -75,10 +75,8 @@ async function openPart(file: ServedFile, start: number, end: number): Promise<R
   try {
     const { size } = await opened.stat();
     if (size !== file.size) {
-      throw new LoraFleetError(
-        "conflict",
-        `${quote(file.filename)} has changed: ${size} bytes, not ${file.size}`,
-      );
+      const message = `${quote(file.filename)} has changed: ${size} bytes, not ${file.size}`;
+      throw new LoraFleetError("conflict", message);
     }
     await opened.seek(start, Deno.SeekMode.Start);
   } catch (thrown) {

@@ -1,7 +1,6 @@
 /** A checkpoint of a job as OpenAI's object, and its files. */
 import { z } from "@hono/zod-openapi";
-import { checkpointModelName } from "../../jobs/record/job.ts";
-import type { JobRecord } from "../../jobs/record/job.ts";
+import { checkpointModelName, type JobRecord } from "../../jobs/record/job.ts";
 import type { CheckpointRecord } from "../../jobs/stores/job_store.ts";
 import { seconds, timestamp } from "./list_view.ts";
 

@@ -1,7 +1,6 @@
 /** An event of a job as OpenAI's object. */
 import { z } from "@hono/zod-openapi";
-import { eventLevelSchema, eventTypeSchema } from "../../jobs/stores/job_store.ts";
-import type { JobEvent } from "../../jobs/stores/job_store.ts";
+import { eventLevelSchema, eventTypeSchema, type JobEvent } from "../../jobs/stores/job_store.ts";
 import { seconds, timestamp } from "./list_view.ts";
 
 export const eventSchema = z.object({

@@ -50,12 +50,9 @@ export function openJobDatabase(path: string): DatabaseSync {
       .parse(db.prepare("SELECT user_version AS version FROM pragma_user_version").get());
     if (version === 0) db.exec(SCHEMA);
     else if (version !== SCHEMA_VERSION) {
-      throw new LoraFleetError(
-        "storage",
-        `cannot open ${
-          quote(path)
-        }: it has version ${version}; this lorafleet reads version ${SCHEMA_VERSION}`,
-      );
+      const message = `cannot open ${quote(path)}: it has version ${version}; this lorafleet reads version ` +
+        `${SCHEMA_VERSION}`;
+      throw new LoraFleetError("storage", message);
     }
     db.exec(DELETED_TABLE);
     db.exec("COMMIT");
@@ -66,13 +63,9 @@ export function openJobDatabase(path: string): DatabaseSync {
     const message = messageOf(thrown);
     // "Locking protocol": two processes opened it at the same moment.
     if (/locked|locking/.test(message)) {
-      throw new LoraFleetError(
-        "conflict",
-        `cannot open ${
-          quote(path)
-        }: another coordinator uses it; stop that one, or choose a different --data-folder`,
-        { param: "data-folder", cause: thrown },
-      );
+      const message = `cannot open ${quote(path)}: another coordinator uses it; stop that one, or choose a ` +
+        "different --data-folder";
+      throw new LoraFleetError("conflict", message, { param: "data-folder", cause: thrown });
     }
     throw new LoraFleetError("storage", `cannot open ${quote(path)}: ${message}`, {
       param: "data-folder",

@@ -108,9 +108,6 @@ export interface JobStore {
 
 /** The error of a list for an `after` that was never in it. */
 export function unknownPlace(after: string): LoraFleetError {
-  return new LoraFleetError(
-    "not_found",
-    `cannot list what follows ${quote(after)}: this list has never contained that id`,
-    { param: "after" },
-  );
+  const message = `cannot list what follows ${quote(after)}: this list has never contained that id`;
+  return new LoraFleetError("not_found", message, { param: "after" });
 }

@@ -6,8 +6,7 @@ import { isFinished, jobRecordSchema } from "../record/job.ts";
 import { openJobDatabase, SCHEMA_VERSION } from "./job_database.ts";
 import { checkpointRecordSchema, fileRecordSchema, jobEventSchema } from "./job_store.ts";
 import type { JobEvent, JobStore, MetadataFilter } from "./job_store.ts";
-import { SqliteRecords } from "./sqlite_records.ts";
-import type { Condition } from "./sqlite_records.ts";
+import { type Condition, SqliteRecords } from "./sqlite_records.ts";
 
 const eventRecordSchema = z.looseObject({});
 
