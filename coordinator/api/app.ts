@@ -57,10 +57,7 @@ export function createApp(services: ApiServices): Api {
   return api;
 }
 
-const describe = openRoute({
-  method: "get",
-  path: "/openapi.json",
-  operationId: "describe",
+const describe = openRoute("get", "/openapi.json", "describe", {
   summary: "This description",
   responses: { 200: jsonContent(z.record(z.string(), z.unknown()), "OpenAPI 3.1") },
 });

@@ -11,18 +11,20 @@ const storedSchema = z.object({ name: z.string(), size: z.int(), sha256: z.strin
   "CheckpointFile",
 );
 
-const uploadFile = workerRoute({
-  method: "put",
-  path: "/internal/jobs/{id}/checkpoints/{step}/{file}",
-  operationId: "uploadCheckpointFile",
-  summary: "Store a file of the adapter; the same bytes may be sent again",
-  request: {
-    params: z.object({ id: z.string(), step: z.string(), file: z.string() }),
-    headers: z.object({ "x-lorafleet-sha256": z.string() }),
-    body: { required: true, content: bytesContent("").content },
+const uploadFile = workerRoute(
+  "put",
+  "/internal/jobs/{id}/checkpoints/{step}/{file}",
+  "uploadCheckpointFile",
+  {
+    summary: "Store a file of the adapter; the same bytes may be sent again",
+    request: {
+      params: z.object({ id: z.string(), step: z.string(), file: z.string() }),
+      headers: z.object({ "x-lorafleet-sha256": z.string() }),
+      body: { required: true, content: bytesContent("").content },
+    },
+    responses: { 200: jsonContent(storedSchema, "The file is stored and verified") },
   },
-  responses: { 200: jsonContent(storedSchema, "The file is stored and verified") },
-});
+);
 
 export function addCheckpointUploadRoutes(api: Api, { jobs, access, fleet, artifacts }: ApiServices): void {
   addDescribed(api, uploadFile, async (c) => {

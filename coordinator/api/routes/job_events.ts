@@ -17,10 +17,7 @@ const eventsQuery = pageQuery(20, 1000).extend({
   }),
 });
 
-const listEvents = userRoute({
-  method: "get",
-  path: "/v1/fine_tuning/jobs/{id}/events",
-  operationId: "listFineTuningEvents",
+const listEvents = userRoute("get", "/v1/fine_tuning/jobs/{id}/events", "listFineTuningEvents", {
   summary: "List events, newest first, or follow them as they come",
   request: {
     params: idParameter,

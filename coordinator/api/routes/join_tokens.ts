@@ -39,27 +39,18 @@ const revokeQuery = z.object({
   }),
 });
 
-const listTokens = userRoute({
-  method: "get",
-  path: "/v1/join-tokens",
-  operationId: "listJoinTokens",
+const listTokens = userRoute("get", "/v1/join-tokens", "listJoinTokens", {
   summary: "List join tokens, newest first, without the tokens themselves",
   responses: { 200: jsonContent(listSchema(joinTokenSchema), "All join tokens") },
 });
 
-const createToken = userRoute({
-  method: "post",
-  path: "/v1/join-tokens",
-  operationId: "createJoinToken",
+const createToken = userRoute("post", "/v1/join-tokens", "createJoinToken", {
   summary: "Create a join token",
   request: { body: jsonBody(createSchema) },
   responses: { 200: jsonContent(newJoinTokenSchema, "The token, shown only once") },
 });
 
-const revokeToken = userRoute({
-  method: "delete",
-  path: "/v1/join-tokens/{id}",
-  operationId: "revokeJoinToken",
+const revokeToken = userRoute("delete", "/v1/join-tokens/{id}", "revokeJoinToken", {
   summary: "Revoke a join token: no worker joins with it any more",
   request: { params: idParameter, query: revokeQuery },
   responses: { 200: jsonContent(revokedSchema, "The token is revoked") },

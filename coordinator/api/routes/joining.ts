@@ -32,19 +32,13 @@ const requestSchema = z.strictObject({
 
 const params = z.object({ token: z.string() });
 
-const findFleet = openRoute({
-  method: "get",
-  path: "/join/{token}",
-  operationId: "findFleet",
+const findFleet = openRoute("get", "/join/{token}", "findFleet", {
   summary: "The fleet's addresses, for holders of a join token",
   request: { params },
   responses: { 200: jsonContent(addressesSchema, "Addresses") },
 });
 
-const join = openRoute({
-  method: "post",
-  path: "/join/{token}",
-  operationId: "join",
+const join = openRoute("post", "/join/{token}", "join", {
   summary: "Join as a worker with its own key, or get the next token before the last one ends",
   description:
     "A worker with a valid token gets the next one even if the join token has ended or is revoked.",
