@@ -71,7 +71,7 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS workers_by_token ON workers (token_id);
 `;
 
-/** `path` may be ":memory:". Throws a `LoraFleetError` with code `storage`. */
+/** `path` may be ":memory:". Throws `storage`. */
 export function openAccessStore(path: string): AccessStore {
   const db = open(path);
   const write = (sql: string, ...parameters: SQLInputValue[]): void =>

@@ -8,7 +8,7 @@ export interface ResponseBounds {
   readonly maxResponses: number;
 }
 
-/** Beyond a limit throws a `LoraFleetError` with code `invalid_request`, or errors the response's body with it. */
+/** Beyond a limit throws `invalid_request`, or errors the response's body with it. */
 export function boundedFetch(
   plainFetch: typeof fetch,
   { maxBytes, maxResponses }: ResponseBounds,

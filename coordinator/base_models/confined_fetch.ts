@@ -24,7 +24,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const systemResolve = async (hostname: string): Promise<readonly string[]> =>
   (await lookup(hostname, { all: true })).map(({ address }) => address);
 
-/** Throws a `LoraFleetError` with code `invalid_request` for a forbidden address. */
+/** Throws `invalid_request` for a forbidden address. */
 export function createConfinedFetch(options: ConfinedFetchOptions): typeof fetch {
   const { fetch: plainFetch = fetch, resolve = systemResolve } = options;
   const home = new URL(options.endpoint);

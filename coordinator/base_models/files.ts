@@ -28,9 +28,8 @@ export function isSmallFile(name: string): boolean {
 
 /**
  * The files that training needs, sorted. Weights are `model.safetensors` or else the files that the index names, as in
- * transformers and the workers. `readIndex` returns the index's text and is called only if there is one.
- *
- * Throws a `LoraFleetError` with code `invalid_model` if the config or the weights are missing.
+ * transformers and the workers. `readIndex` returns the index's text and is called only if there is one. Throws
+ * `invalid_model` if the config or the weights are missing.
  */
 export async function selectModelFiles(
   names: readonly string[],

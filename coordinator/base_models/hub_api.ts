@@ -20,7 +20,7 @@ const STALL_MS = 30_000;
 /** For a model's metadata; the largest repositories have a few megabytes. */
 const METADATA_BOUNDS: ResponseBounds = { maxBytes: 32 * 2 ** 20, maxResponses: 1000 };
 
-/** The commit of a revision. Throws a `LoraFleetError` with code `model_not_found` that quotes the hub's answer. */
+/** The commit of a revision. Throws `model_not_found` that quotes the hub's answer. */
 export async function findHubCommit(name: HubName, hub: HubOptions, signal?: AbortSignal): Promise<string> {
   if (hub.offline) {
     const cached = await cachedCommit(name, hub);

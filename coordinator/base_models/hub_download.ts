@@ -1,7 +1,6 @@
 /**
  * Downloads base models from a Hugging Face hub into the cache that all its tools share: `blobs/<etag>`, linked from
  * `snapshots/<commit>/<name>`, with `refs/<revision>` holding the commit.
- *
  * @huggingface/hub fetches the bytes. Checking their size and SHA-256 and renaming complete files into place happens here,
  * because the package's own download into the cache does neither.
  */
@@ -39,10 +38,9 @@ interface HubFile {
 }
 
 /**
- * Downloads the files that training needs and the cache lacks. Returns the snapshot's folder.
- *
- * Throws a `LoraFleetError`: `model_not_found`, `invalid_model` (no config or weights), `corrupt` (a file differs from what
- * the hub announced), `storage`; and the reason of `signal`.
+ * Downloads the files that training needs and the cache lacks. Returns the snapshot's folder. Throws `model_not_found`,
+ * `invalid_model` (no config or weights), `corrupt` (a file differs from what the hub announced), `storage`; and the reason
+ * of `signal`.
  */
 export async function downloadFromHub(
   name: HubName,

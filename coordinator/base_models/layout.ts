@@ -12,7 +12,7 @@ import type { TensorHeader } from "./headers.ts";
 /** Types that workers convert to f32. */
 const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];
 
-/** Throws a `LoraFleetError` with code `invalid_model` that names the first tensor that is missing or has the wrong shape. */
+/** Throws `invalid_model` that names the first tensor that is missing or has the wrong shape. */
 export function checkLayout(spec: TransformerSpec, tensors: readonly TensorHeader[]): void {
   const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   for (const { name: wanted, shape, kind } of modelTensors(spec)) {

@@ -26,7 +26,7 @@ export interface CheckedJob {
 
 /**
  * Checks that the job can be trained on the base model in `folder`: a supported architecture, sound weight files with the
- * necessary tensors, adapters on existing layers. Throws a `LoraFleetError`: `invalid_model` that names the
+ * necessary tensors, adapters on existing layers. Throws `invalid_model` that names the
  * field, file or tensor, or `invalid_request` with the job's field.
  */
 export async function checkModelForJob(spec: JobSpec, folder: string): Promise<CheckedJob> {
@@ -56,12 +56,12 @@ export async function aboutModel<T>(spec: JobSpec, body: () => Promise<T>): Prom
   }
 }
 
-/** Reads config.json alone. Throws a `LoraFleetError` with code `invalid_model` that names the field. */
+/** Reads config.json alone. Throws `invalid_model` that names the field. */
 export async function readTransformerSpec(folder: string): Promise<TransformerSpec> {
   return parseTransformerSpec(await readModelJson(folder, "config.json"));
 }
 
-/** Reads one of a base model's JSON files. Throws a `LoraFleetError` with code `invalid_model` that names it. */
+/** Reads one of a base model's JSON files. Throws `invalid_model` that names it. */
 export async function readModelJson(folder: string, name: string): Promise<unknown> {
   try {
     return JSON.parse(await Deno.readTextFile(`${folder}/${name}`));
@@ -71,9 +71,8 @@ export async function readModelJson(folder: string, name: string): Promise<unkno
 }
 
 /**
- * Refuses documents beyond the length that workers compute exactly.
+ * Refuses documents beyond the length that workers compute exactly. Throws `invalid_request` for `dataset.max_seq_length`.
  * @param positions tokens of the longest document
- * @throws LoraFleetError `invalid_request` for `dataset.max_seq_length`
  */
 function assertWithinLimit(positions: number, spec: TransformerSpec): void {
   const limit = exceededLimit(spec, positions);

@@ -8,7 +8,7 @@ interface StallOptions {
   readonly stallMs: number;
 }
 
-/** After a silence of `stallMs` throws a `LoraFleetError` with code `timeout`, or errors the response's body with it. */
+/** After a silence of `stallMs` throws `timeout`, or errors the response's body with it. */
 export function unstalledFetch(plainFetch: typeof fetch, { clock, stallMs }: StallOptions): typeof fetch {
   return async (input, init) => {
     const request = new Request(input, init);

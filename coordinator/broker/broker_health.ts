@@ -42,9 +42,7 @@ function withoutPaths(problem: string): string {
   return problem.replaceAll(/ \/[^\s:]+/g, "");
 }
 
-/**
- * Whether storing failed because of the broker and may succeed later: no answer, no room, or no stream.
- */
+/** Whether storing failed because of the broker and may succeed later: no answer, no room, or no stream. */
 export function isBrokersFault(thrown: unknown): boolean {
   return thrown instanceof LoraFleetError && ["timeout", "storage", "not_found"].includes(thrown.code);
 }

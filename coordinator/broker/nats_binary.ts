@@ -8,7 +8,7 @@ const MORE_FOLDERS = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/ho
 
 /**
  * The path of nats-server: `configured`, or the first in the folders of `searchPath` and in those that packages and
- * `deno task setup` install into. Throws a `LoraFleetError` with code `missing_dependency`.
+ * `deno task setup` install into. Throws `missing_dependency`.
  */
 export function findNatsServer(configured: string | null, searchPath: string): string {
   const candidates = configured === null
@@ -32,7 +32,7 @@ export function findNatsServer(configured: string | null, searchPath: string): s
   throw new LoraFleetError("missing_dependency", message, { param: "nats-server" });
 }
 
-/** `[2, 9, 10]`. Throws a `LoraFleetError` with code `missing_dependency` if the binary does not run. */
+/** `[2, 9, 10]`. Throws `missing_dependency` if the binary does not run. */
 export async function natsVersion(binary: string): Promise<readonly number[]> {
   let output: string;
   try {

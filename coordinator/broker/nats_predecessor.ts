@@ -25,9 +25,7 @@ export function measureDue(lastCheckMs: number, nowMs: number): Measure {
   return due?.[1] ?? "wait";
 }
 
-/**
- * Resolves when no process with this configuration is left. Throws a `LoraFleetError` with code `conflict` if it does not end.
- */
+/** Resolves when no process with this configuration is left. Throws `conflict` if it does not end. */
 export async function awaitPredecessor(pidPath: string, configPath: string, clock: Clock): Promise<void> {
   const pid = Number(await Deno.readTextFile(pidPath).catch(() => "0"));
   if (!(pid > 1)) return;

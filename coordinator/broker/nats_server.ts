@@ -39,9 +39,8 @@ export interface NatsServer {
 }
 
 /**
- * Starts the server once its predecessor in the folder has ended, and waits until it accepts connections.
- * Throws a `LoraFleetError`: `port_in_use`, `missing_dependency` (the binary does not run), `storage` (its
- * folder), `timeout`.
+ * Starts the server once its predecessor in the folder has ended, and waits until it accepts connections. Throws
+ * `port_in_use`, `missing_dependency` (the binary does not run), `storage` (its folder), `timeout`.
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
   const { binary, folder, host, clock } = options;

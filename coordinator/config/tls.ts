@@ -18,7 +18,7 @@ export interface Tls extends TlsFiles {
   readonly serverName: string;
 }
 
-/** Reads and checks the files. Throws a `LoraFleetError` with code `usage` that names the option. */
+/** Reads and checks the files. Throws `usage` that names the option. */
 export async function readTls(files: TlsFiles): Promise<Tls> {
   const [cert, key] = [await read(files.certPath, "tls-cert"), await read(files.keyPath, "tls-key")];
   const ca = files.caPath === null ? null : await read(files.caPath, "tls-ca");

@@ -27,7 +27,7 @@ export interface ParsedJobRequest {
   readonly warnings: readonly string[];
 }
 
-/** Throws a `LoraFleetError` with code `invalid_request` whose `param` is the path of the field at fault. */
+/** Throws `invalid_request` whose `param` is the path of the field at fault. */
 export function parseJobRequest(body: unknown): ParsedJobRequest {
   if (!isObject(body)) {
     throw new LoraFleetError("invalid_request", `a job is a JSON object, not ${show(body)}`);

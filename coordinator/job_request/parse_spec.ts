@@ -8,7 +8,7 @@ import { explainIssue, invalidField, isObject, show } from "./errors.ts";
 import { GROUPS } from "./fields.ts";
 import { unknownField } from "./known_fields.ts";
 
-/** Parses the drafted fields. Throws code `invalid_request` with the field as the client spelled it. */
+/** Parses the drafted fields. Throws `invalid_request` with the field as the client spelled it. */
 export function parseSpec(draft: Draft): JobSpec {
   const nested: Record<string, unknown> = {};
   for (const [path, { value }] of draft.fields) {

@@ -36,7 +36,7 @@ const RENEWALS_PER_TTL = 3;
 /** Between attempts at an unanswered renewal. */
 const RETRY_MS = 500;
 
-/** Tries once. Rejects with code `conflict` while another coordinator leads, and `timeout` if the broker is silent. */
+/** Tries once. Rejects with `conflict` while another coordinator leads, and `timeout` if the broker is silent. */
 export async function tryToLead(options: LeadershipOptions): Promise<Leadership> {
   const { bus, brokerName } = options;
   const lease = await bus.acquireLease(LEADER_LEASE, options);

@@ -6,7 +6,7 @@ import { PRIVATE_FOLDER_MODE } from "./private_folder.ts";
 const PROBE_BYTES = 64 * 1024;
 
 /**
- * Throws a `LoraFleetError` with code `storage` if the folder does not take a small file. Leaves nothing behind.
+ * Throws `storage` if the folder does not take a small file. Leaves nothing behind.
  * @param what names the folder in the message, which clients of the API may read
  */
 export async function assertTakesBytes(folder: string, what = "the data folder"): Promise<void> {

@@ -17,7 +17,7 @@ const PART_SUFFIX = ".part";
 interface StreamedFileOptions {
   /** A larger body is refused and leaves nothing behind. */
   readonly maxBytes: number;
-  /** The SHA-256 that the sender announced, in hexadecimal; a different one is refused with code `corrupt`. */
+  /** The SHA-256 that the sender announced, in hexadecimal; a different one is refused with `corrupt`. */
   readonly expectedSha256?: string;
   /** Readable as the umask allows, for the cache that all tools of a hub share; otherwise by this user alone. */
   readonly isPublic?: boolean;
@@ -32,10 +32,9 @@ interface WrittenFile {
 }
 
 /**
- * Streams `body` to `path` through a temporary file beside it, synced and then renamed over what was there.
- *
- * Throws a `LoraFleetError`: `FileTooLargeError`, `corrupt` when its SHA-256 is not the announced
- * one, `storage` if the disk does not take it. Passes on what `body` throws. In all cases `path` is untouched.
+ * Streams `body` to `path` through a temporary file beside it, synced and then renamed over what was there. Throws
+ * `FileTooLargeError`, `corrupt` when its SHA-256 is not the announced one, `storage` if the disk does not take it. Passes on
+ * what `body` throws. In all cases `path` is untouched.
  */
 export async function writeStreamedFile(
   path: string,

@@ -6,7 +6,7 @@ const MAX_ROWS = 200;
 
 /**
  * Holds out every tenth line, at most 200, and trains on the rest. Does not parse lines: the coordinator reports a bad row.
- * @throws LoraFleetError `invalid_dataset` if there are too few rows for both
+ * Throws `invalid_dataset` if there are too few rows for both
  */
 export function setRowsAside(text: string, path: string): { train: string; heldOut: string } {
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");

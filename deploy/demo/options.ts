@@ -37,10 +37,7 @@ export interface DemoOptions {
   readonly ownDataset: boolean;
 }
 
-/**
- * Reads the command line; null for --help.
- * @throws LoraFleetError `usage`
- */
+/** Reads the command line; null for --help. Throws `usage`. */
 export function parseOptions(args: readonly string[]): DemoOptions | null {
   const values = readArguments(args);
   if (values.help === true) return null;

@@ -34,7 +34,7 @@ const resultNames: readonly string[] = [...adapterFileNames, "report.json"];
 
 /**
  * Checks before any work that results can be written to `folder`.
- * @throws LoraFleetError `usage` if the folder holds anything but earlier results, `storage` if it cannot be created
+ * Throws `usage` if the folder holds anything but earlier results, `storage` if it cannot be created
  */
 export async function checkOutFolder(folder: string): Promise<void> {
   try {
@@ -58,7 +58,7 @@ export async function checkOutFolder(folder: string): Promise<void> {
 
 /**
  * Writes all results beside `folder` and renames them into place, so that the folder never holds only some of them.
- * @throws LoraFleetError `storage`
+ * Throws `storage`
  */
 export async function writeResults(
   folder: string,

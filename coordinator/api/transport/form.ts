@@ -10,7 +10,6 @@ const FORM_OVERHEAD_BYTES = 64 * 1024;
 /**
  * The parts of a form whose file has at most `maxBytes`. Before reading, throws 415 if the body is not a form and 413 if its
  * announced length is too large. If no length is announced, the caller must count.
- *
  * @param fields the form's fields, for messages
  */
 export function readForm(c: Context, maxBytes: number, fields: string): AsyncGenerator<Part> {

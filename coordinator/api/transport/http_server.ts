@@ -36,7 +36,7 @@ interface HttpServer {
   shutdown(): Promise<void>;
 }
 
-/** Resolves once the port is open. Throws a `LoraFleetError`: `port_in_use`, or `usage` for an unusable address. */
+/** Resolves once the port is open. Throws `port_in_use`, or `usage` for an unusable address. */
 export async function serveHttp(options: HttpServerOptions): Promise<HttpServer> {
   const { hostname, port, tls, headerTimeoutMs = HEADER_TIMEOUT_MS } = options;
   const settings = {

@@ -21,7 +21,7 @@ export interface ReceivedFile {
 }
 
 export interface FileStore extends ResultFiles {
-  /** Streams an upload to disk. Throws `FileTooLargeError`, or a `LoraFleetError` with code `storage`. */
+  /** Streams an upload to disk. Throws `FileTooLargeError`, or `storage`. */
   receive(body: AsyncIterable<Uint8Array>): Promise<ReceivedFile>;
   /** Makes the received bytes a file, with a lifetime or without. Throws `invalid_request` for its name or purpose. */
   keep(received: ReceivedFile, filename: string, purpose: string, lifetimeMs?: number | null): FileRecord;

@@ -121,7 +121,7 @@ const RULES: { readonly [T in JobTransition["type"]]: Rule<Of<T>> } = {
   },
 };
 
-/** Applies a transition at `now` (milliseconds). Throws code `conflict` if the job's status does not allow it. */
+/** Applies a transition at `now` (milliseconds). Throws `conflict` if the job's status does not allow it. */
 export function decideJob(job: JobRecord, transition: JobTransition, now: number): JobDecision {
   // A rule's type follows from the transition's, which an index by a union does not express.
   const { from, decide } = RULES[transition.type] as Rule<JobTransition>;

@@ -4,8 +4,7 @@ import { LoraFleetError } from "../../../shared/errors.ts";
 import { hasOtherThanZero, readSafetensorsHeader } from "../../../shared/model/safetensors_file.ts";
 
 /**
- * Throws a `LoraFleetError`: `invalid_request` if every lora_B of the adapter at `path` is 0, `invalid_model` if the file is
- * damaged.
+ * Throws `invalid_request` if every lora_B of the adapter at `path` is 0, `invalid_model` if the file is damaged.
  * @param steps trained steps, for the message
  */
 export async function assertAdapterMoved(path: string, steps: number): Promise<void> {

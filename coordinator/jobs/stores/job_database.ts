@@ -32,7 +32,7 @@ const DELETED_TABLE = `
 `;
 
 /**
- * Opens the database at `path`, or creates it, and locks it until it is closed. Throws a `LoraFleetError`: `conflict` if
+ * Opens the database at `path`, or creates it, and locks it until it is closed. Throws `conflict` if
  * another process holds it, `storage` if it cannot be opened or has a different version.
  */
 export function openJobDatabase(path: string): DatabaseSync {

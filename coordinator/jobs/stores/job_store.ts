@@ -72,7 +72,7 @@ export interface Page<T> {
 export type MetadataFilter = Readonly<Record<string, string>> | null;
 
 /**
- * Lists throw code `not_found` if `after` was never the id of one of their items. Every change throws code `storage` if the
+ * Lists throw code `not_found` if `after` was never the id of one of their items. Every change throws `storage` if the
  * disk refuses it.
  */
 export interface JobStore {

@@ -12,10 +12,8 @@ const eventRecordSchema = z.looseObject({});
 
 /**
  * Opens the store at `path`, or creates it; `:memory:` is one without a file. A record that cannot be read is skipped and
- * reported once, so that one damaged row keeps neither the coordinator from starting nor others from being read.
- *
- * Throws a `LoraFleetError`: `conflict` if another process holds it, `storage` if it cannot be opened or a different
- * version of lorafleet wrote it.
+ * reported once, so that one damaged row keeps neither the coordinator from starting nor others from being read. Throws
+ * `conflict` if another process holds it, `storage` if it cannot be opened or a different version of lorafleet wrote it.
  */
 export function openSqliteJobStore(
   path: string,
