@@ -105,10 +105,9 @@ export function addUploadRoutes(api: Api, { uploads }: ApiServices): void {
     return c.json(uploadView(await uploads.complete(pathParameter(c, "id"), part_ids, md5 ?? null)), 200);
   });
 
-  api.openapi(
-    cancelUpload,
-    async (c) => c.json(uploadView(await uploads.cancel(c.req.valid("param").id)), 200),
-  );
+  api.openapi(cancelUpload, async (c) => {
+    return c.json(uploadView(await uploads.cancel(c.req.valid("param").id)), 200);
+  });
 }
 
 function uploadView(upload: Upload): z.output<typeof uploadSchema> {

@@ -16,10 +16,10 @@ export function requireApiKey(keys: readonly string[]): MiddlewareHandler {
     const token = bearerOf(c);
     if (token === "") throw missing("API key");
     if (!keys.some((key) => equalSecrets(token, key))) {
-      throw new LoraFleetError(
-        "unauthorized",
-        'the API key in the header "Authorization" is not one of the coordinator\'s, which are set by LORAFLEET_API_KEY or --api-key',
-      );
+      const message =
+        'the API key in the header "Authorization" is not one of the coordinator\'s, which are ' +
+        "set by LORAFLEET_API_KEY or --api-key";
+      throw new LoraFleetError("unauthorized", message);
     }
     await next();
   };

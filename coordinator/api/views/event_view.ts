@@ -17,20 +17,10 @@ export const eventSchema = z.object({
   }),
 }).openapi("FineTuningJobEvent");
 
-const EVENT_ID_PREFIX = "ftevent-";
-
 export function eventView(event: JobEvent): z.output<typeof eventSchema> {
-  const { level, type, message, data } = event;
-  const id = `${EVENT_ID_PREFIX}${event.number}`;
-  return {
-    object: "fine_tuning.job.event",
-    id,
-    created_at: seconds(event.createdAt),
-    level,
-    type,
-    message,
-    data,
-  };
+  const { number, createdAt, level, type, message, data } = event;
+  const id = `ftevent-${number}`;
+  return { object: "fine_tuning.job.event", id, created_at: seconds(createdAt), level, type, message, data };
 }
 
 /** The number in an event's id; null if the text is no such id. */
