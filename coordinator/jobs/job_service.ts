@@ -51,8 +51,8 @@ export function createJobService(options: JobServiceOptions): JobService {
   const { journal } = context;
   const work = createJobWork(context);
   const shared = { work, requestOf: createRequests(context), stopped: stopped.signal };
-  const training = createTrainingQueue(context, { ...shared, line });
-  const validation = createValidationQueue(context, { ...shared, onEnd: training.startNext });
+  const training = createTrainingQueue(context, shared, line);
+  const validation = createValidationQueue(context, shared, training.startNext);
 
   const interrupt = (id: string, reason: LoraFleetError): void => {
     work.interrupt(id, reason);

@@ -8,13 +8,11 @@ import { type JobRecord, newJob } from "./record/job.ts";
 import { onTunedBase } from "./results/tuned_base.ts";
 import type { FileRecord, NewJobEvent } from "./stores/job_store.ts";
 
-interface Submission {
-  readonly job: JobRecord;
-  readonly events: readonly NewJobEvent[];
-}
-
 /** Makes a request a job that is not stored yet. Throws `invalid_request`, `model_not_found`, `invalid_model`. */
-export async function checkSubmission(context: JobContext, request: ParsedJobRequest): Promise<Submission> {
+export async function checkSubmission(
+  context: JobContext,
+  request: ParsedJobRequest,
+): Promise<{ job: JobRecord; events: NewJobEvent[] }> {
   const { store, files, models, clock, newId, checkModel } = context;
   const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(store, request);
   const { filename } = uploadOf(files, "training_file", spec.training_file);

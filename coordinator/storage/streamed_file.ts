@@ -3,6 +3,7 @@ import { dirname } from "@std/path";
 import { createHash } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "./private_folder.ts";
+import type { RecordedFile } from "./verified_file.ts";
 
 /** A file exceeds its limit. */
 export class FileTooLargeError extends LoraFleetError {
@@ -25,12 +26,6 @@ interface StreamedFileOptions {
   readonly open?: (path: string) => Promise<Deno.FsFile>;
 }
 
-interface WrittenFile {
-  readonly size: number;
-  /** In hexadecimal. */
-  readonly sha256: string;
-}
-
 /**
  * Streams `body` to `path` through a temporary file beside it, synced and then renamed over what was there. Throws
  * `FileTooLargeError`, `corrupt` when its SHA-256 is not the announced one, `storage` if the disk does not take it. Passes on
@@ -40,7 +35,7 @@ export async function writeStreamedFile(
   path: string,
   body: AsyncIterable<Uint8Array>,
   options: StreamedFileOptions,
-): Promise<WrittenFile> {
+): Promise<RecordedFile> {
   const { isPublic = false } = options;
   const open = options.open ??
     ((part) =>
@@ -50,9 +45,8 @@ export async function writeStreamedFile(
     try {
       return await work();
     } catch (thrown) {
-      throw new LoraFleetError("storage", `cannot write ${quote(path)}: ${messageOf(thrown)}`, {
-        cause: thrown,
-      });
+      const message = `cannot write ${quote(path)}: ${messageOf(thrown)}`;
+      throw new LoraFleetError("storage", message, { cause: thrown });
     }
   };
   await onDisk(() =>

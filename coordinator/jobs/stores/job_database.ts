@@ -1,10 +1,8 @@
 /** The coordinator's database: its tables, its version, and the lock that keeps a second coordinator out. */
-import { dirname } from "@std/path";
-import { mkdirSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../../shared/errors.ts";
-import { createPrivateFile, PRIVATE_FOLDER_MODE } from "../../storage/private_folder.ts";
+import { openPrivateDatabase } from "../../storage/sqlite.ts";
 
 export const SCHEMA_VERSION = 1;
 const SCHEMA = `
@@ -38,11 +36,7 @@ const DELETED_TABLE = `
 export function openJobDatabase(path: string): DatabaseSync {
   let db: DatabaseSync | null = null;
   try {
-    if (path !== ":memory:") {
-      mkdirSync(dirname(path), { recursive: true, mode: PRIVATE_FOLDER_MODE });
-      createPrivateFile(path);
-    }
-    db = new DatabaseSync(path);
+    db = openPrivateDatabase(path);
     // One coordinator per data folder: it holds this lock until it ends.
     db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
     db.exec("BEGIN EXCLUSIVE");
@@ -67,9 +61,7 @@ export function openJobDatabase(path: string): DatabaseSync {
         "different --data-folder";
       throw new LoraFleetError("conflict", message, { param: "data-folder", cause: thrown });
     }
-    throw new LoraFleetError("storage", `cannot open ${quote(path)}: ${message}`, {
-      param: "data-folder",
-      cause: thrown,
-    });
+    const why = `cannot open ${quote(path)}: ${message}`;
+    throw new LoraFleetError("storage", why, { param: "data-folder", cause: thrown });
   }
 }
