@@ -24,11 +24,8 @@ export function checkLayout(spec: TransformerSpec, tensors: readonly TensorHeade
         checkPacked(tensor, shape);
         continue;
       }
-      const message =
-        `tensor ${quote(name)} is U8, but without ${
-          quote(name + PACKED_STATE)
-        }: only NF4 as bitsandbytes stores it ` +
-        `is supported, or weights that are not quantised`;
+      const message = `tensor ${quote(name)} is U8, but without ${quote(name + PACKED_STATE)}: only NF4 as ` +
+        "bitsandbytes stores it is supported, or weights that are not quantised";
       throw invalid(message);
     }
     if (tensor.shape.length !== shape.length || shape.some((size, i) => size !== tensor.shape[i])) {
@@ -37,11 +34,8 @@ export function checkLayout(spec: TransformerSpec, tensors: readonly TensorHeade
       throw invalid(message);
     }
     if (!FLOATS.includes(tensor.dtype)) {
-      const message =
-        `tensor ${quote(name)} is ${tensor.dtype}; one of ${
-          FLOATS.join(", ")
-        } is needed, or weights in NF4 as ` +
-        `bitsandbytes stores them`;
+      const message = `tensor ${quote(name)} is ${tensor.dtype}; one of ${FLOATS.join(", ")} is needed, or ` +
+        "weights in NF4 as bitsandbytes stores them";
       throw invalid(message);
     }
   }
@@ -52,11 +46,8 @@ function checkPacked({ name, shape }: TensorHeader, [out, columns]: readonly num
   const bytes = Math.ceil(out! * columns! / 2);
   const found = shape.reduce((product, size) => product * size, 1);
   if (found === bytes) return;
-  const message =
-    `tensor ${
-      quote(name)
-    } has ${found} bytes of NF4 codes, but by config.json it is [${out}, ${columns}], which is ` +
-    `${bytes} bytes`;
+  const message = `tensor ${quote(name)} has ${found} bytes of NF4 codes, but by config.json it is ` +
+    `[${out}, ${columns}], which is ${bytes} bytes`;
   throw invalid(message);
 }
 

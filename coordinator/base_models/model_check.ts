@@ -77,9 +77,8 @@ export async function readModelJson(folder: string, name: string): Promise<unkno
 function assertWithinLimit(positions: number, spec: TransformerSpec): void {
   const limit = exceededLimit(spec, positions);
   if (limit === null) return;
-  const message =
-    `the longest document has ${positions} tokens, but the base model's ${limit.field} is ${limit.positions}, and ` +
-    `${limit.reason}: set dataset.max_seq_length to at most ${limit.positions}`;
+  const message = `the longest document has ${positions} tokens, but the base model's ${limit.field} is ` +
+    `${limit.positions}, and ${limit.reason}: set dataset.max_seq_length to at most ${limit.positions}`;
   throw new LoraFleetError("invalid_request", message, { param: "dataset.max_seq_length" });
 }
 

@@ -35,11 +35,8 @@ export async function awaitPredecessor(pidPath: string, configPath: string, cloc
     const measure = measureDue(lastMs, nowMs);
     lastMs = nowMs;
     if (measure === "give up") {
-      const message =
-        `cannot start nats-server in ${
-          quote(configPath)
-        }: the one of an earlier coordinator, process ${pid}, ` +
-        "does not end; end it, or choose another --data-folder";
+      const message = `cannot start nats-server in ${quote(configPath)}: the one of an earlier ` +
+        `coordinator, process ${pid}, does not end; end it, or choose another --data-folder`;
       throw new LoraFleetError("conflict", message, { param: "data-folder" });
     }
     if (measure !== "wait") kill(pid, measure);

@@ -161,11 +161,8 @@ export function parseConfig(args: readonly string[], environment: Environment): 
 
 function assertApiKeys(apiKeys: readonly string[], host: string): void {
   if (apiKeys.length === 0 && !isLoopback(host)) {
-    const message =
-      `--host ${
-        quote(host)
-      } can be reached from other machines and needs an API key: set LORAFLEET_API_KEY; ` +
-      "without one only 127.0.0.1, ::1 and localhost are allowed";
+    const message = `--host ${quote(host)} can be reached from other machines and needs an API key: set ` +
+      "LORAFLEET_API_KEY; without one only 127.0.0.1, ::1 and localhost are allowed";
     throw usage("host", message);
   }
   if (apiKeys.some((key) => key.length < 8)) {

@@ -27,9 +27,8 @@ export async function readTls(files: TlsFiles): Promise<Tls> {
   if (ca !== null) parse(files.caPath!, "tls-ca", () => new X509Certificate(ca));
   const serverName = nameIn(certificate.subjectAltName ?? "");
   if (serverName !== null) return { ...files, cert, key, ca, serverName };
-  const message =
-    `the certificate in ${quote(files.certPath)} names no host: it needs a subjectAltName with ` +
-    'the name or address by which workers reach this machine: "DNS:fleet.example" or "IP:10.0.0.1"';
+  const message = `the certificate in ${quote(files.certPath)} names no host: it needs a subjectAltName ` +
+    'with the name or address by which workers reach this machine: "DNS:fleet.example" or "IP:10.0.0.1"';
   throw usage("tls-cert", message);
 }
 

@@ -122,11 +122,8 @@ export function parseMetadata(value: unknown): Record<string, string> | null {
   const parsed: Record<string, string> = Object.create(null);
   for (const [key, text] of pairs) {
     if (key.length > keyLength || typeof text !== "string" || text.length > valueLength) {
-      const message =
-        `metadata[${show(key)}] is ${
-          show(text)
-        }; a key of at most ${keyLength} characters and a text of at most ` +
-        `${valueLength} are needed`;
+      const message = `metadata[${show(key)}] is ${show(text)}; a key of at most ${keyLength} characters ` +
+        `and a text of at most ${valueLength} are needed`;
       throw invalidField("metadata", message);
     }
     parsed[key] = text;

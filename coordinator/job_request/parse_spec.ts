@@ -32,11 +32,8 @@ function explainSpecIssue(draft: Draft, issue: z.core.$ZodIssue): LoraFleetError
     [param, value] = [`${param}.${name}`, value[name]];
   }
   if (param === "training.optim" && typeof value === "string" && value.endsWith("8bit")) {
-    const message =
-      `training.optim is ${
-        show(value)
-      }, but moments are kept in 32 bits; set it to "paged_adamw_32bit", which is AdamW ` +
-      `without the rounding of its moments`;
+    const message = `training.optim is ${show(value)}, but moments are kept in 32 bits; set it to ` +
+      '"paged_adamw_32bit", which is AdamW without the rounding of its moments';
     return invalidField(param, message);
   }
   // The schema's own limit, that of exact whole numbers, would be bad advice.

@@ -14,10 +14,8 @@ export async function assertAdapterMoved(path: string, steps: number): Promise<v
     const stored = { path, dtype, shape, from: dataStart + start, to: dataStart + end };
     if (await hasOtherThanZero(stored)) return;
   }
-  const message =
-    `the adapter did not move: after ${
-      counted(steps, "step")
-    } every lora_B is 0, so that it changes nothing ` +
-    `about the base model. Give it learning rates above 0: more steps, a shorter warm-up, a higher training.learning_rate`;
+  const message = `the adapter did not move: after ${counted(steps, "step")} every lora_B is 0, so that it ` +
+    "changes nothing about the base model. Give it learning rates above 0: more steps, a shorter warm-up, " +
+    "a higher training.learning_rate";
   throw new LoraFleetError("invalid_request", message, { param: "training.learning_rate" });
 }
