@@ -1,7 +1,4 @@
-/**
- * The headers of a base model's safetensors files: enough to refuse a broken file or an unsuitable job before any worker
- * downloads it.
- */
+/** Safetensors headers: enough to refuse a broken file or an unsuitable job before any worker downloads the model. */
 import { readSafetensorsHeader, type StoredTensor } from "../../shared/model/safetensors_file.ts";
 
 export interface TensorHeader {
@@ -18,12 +15,7 @@ export type StoredHeader = TensorHeader & StoredTensor;
  */
 export async function readTensorHeaders(path: string, name: string): Promise<readonly StoredHeader[]> {
   const { tensors, dataStart } = await readSafetensorsHeader(path, name);
-  return [...tensors.values()].map((tensor) => ({
-    name: tensor.name,
-    dtype: tensor.dtype,
-    shape: tensor.shape,
-    path,
-    from: dataStart + tensor.start,
-    to: dataStart + tensor.end,
-  }));
+  return [...tensors.values()].map(({ name, dtype, shape, start, end }) => (
+    { name, dtype, shape, path, from: dataStart + start, to: dataStart + end }
+  ));
 }

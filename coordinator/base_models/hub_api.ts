@@ -28,10 +28,11 @@ export async function findHubCommit(name: HubName, hub: HubOptions, signal?: Abo
     throw notOnHub(name, hub, "it is not in the cache, and HF_HUB_OFFLINE is set");
   }
   try {
+    const { repo, revision } = name;
     const info = await modelInfo({
       ...hubAccess(hub, signal),
-      name: name.repo,
-      revision: name.revision,
+      name: repo,
+      revision,
       additionalFields: ["sha"],
     });
     if (!/^[0-9a-f]{40}$/.test(info.sha)) throw new Error(`its answer has no commit, but ${quote(info.sha)}`);
@@ -54,7 +55,7 @@ export async function findHubCommit(name: HubName, hub: HubOptions, signal?: Abo
 /** The arguments for @huggingface/hub: address, token, and a `fetch` that stalls, redirects and grows within bounds only. */
 export function hubAccess(hub: HubOptions, signal?: AbortSignal, bounds: ResponseBounds = METADATA_BOUNDS) {
   const { endpoint, clock = systemClock } = hub;
-  const unstalled = unstalledFetch(fetch, { clock, stallMs: STALL_MS });
+  const unstalled = unstalledFetch(fetch, clock, STALL_MS);
   const confined = boundedFetch(createConfinedFetch({ endpoint, fetch: unstalled }), bounds);
   const fetchWithSignal: typeof fetch = (input, init) =>
     confined(input, signal === undefined ? init : { ...init, signal });

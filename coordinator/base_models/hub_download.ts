@@ -119,12 +119,8 @@ async function downloadBlob(
 ): Promise<void> {
   onFile(file);
   const bounds = { maxBytes: size + DOWNLOAD_OVERHEAD_BYTES, maxResponses: MAX_DOWNLOAD_RESPONSES };
-  const blob = await downloadFile({
-    ...hubAccess(hub, signal, bounds),
-    repo: name.repo,
-    revision: commit,
-    path: file,
-  });
+  const access = hubAccess(hub, signal, bounds);
+  const blob = await downloadFile({ ...access, repo: name.repo, revision: commit, path: file });
   if (blob === null) throw notOnHub(name, hub, `it lists ${quote(file)} and does not have it`);
   await writeStreamedFile(blobPath, checked(blob, size, file), {
     maxBytes: MAX_FILE_BYTES,

@@ -49,10 +49,8 @@ export async function aboutModel<T>(spec: JobSpec, body: () => Promise<T>): Prom
     return await body();
   } catch (thrown) {
     if (!(thrown instanceof LoraFleetError) || thrown.code !== "invalid_model") throw thrown;
-    throw new LoraFleetError("invalid_model", `base model ${quote(spec.model)}: ${thrown.message}`, {
-      param: "model",
-      cause: thrown,
-    });
+    const message = `base model ${quote(spec.model)}: ${thrown.message}`;
+    throw new LoraFleetError("invalid_model", message, { param: "model", cause: thrown });
   }
 }
 
@@ -117,18 +115,10 @@ async function checkPackedState(
   throw new LoraFleetError("invalid_model", `tensor ${quote(name)}: ${state.problem}`, { param: "model" });
 }
 
-interface ReadModel {
-  readonly spec: TransformerSpec;
-  readonly doubleQuantization: boolean | null;
-  readonly warnings: readonly string[];
-}
-
-async function readModel(folder: string): Promise<ReadModel> {
+async function readModel(folder: string) {
   const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
-  const files = await selectModelFiles(
-    names,
-    () => Deno.readTextFile(`${folder}/model.safetensors.index.json`),
-  );
+  const readIndex = () => Deno.readTextFile(`${folder}/model.safetensors.index.json`);
+  const files = await selectModelFiles(names, readIndex);
   const described = await readTransformerSpec(folder);
   const weights = files.filter((name) => name.endsWith(".safetensors"));
   const tensors = (await Promise.all(

@@ -25,10 +25,8 @@ export function createBrokerHealth(clock: Pick<Clock, "now">): BrokerHealth {
     report(source, problem) {
       if (problem === null) troubles.delete(source);
       else {
-        troubles.set(source, {
-          problem: withoutPaths(problem),
-          since: troubles.get(source)?.since ?? clock.now(),
-        });
+        const since = troubles.get(source)?.since ?? clock.now();
+        troubles.set(source, { problem: withoutPaths(problem), since });
       }
     },
     get trouble() {

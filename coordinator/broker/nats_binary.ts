@@ -40,10 +40,8 @@ export async function natsVersion(binary: string): Promise<readonly number[]> {
       .output();
     output = new TextDecoder().decode(stdout);
   } catch (thrown) {
-    throw new LoraFleetError("missing_dependency", `cannot run ${quote(binary)}: ${messageOf(thrown)}`, {
-      param: "nats-server",
-      cause: thrown,
-    });
+    const message = `cannot run ${quote(binary)}: ${messageOf(thrown)}`;
+    throw new LoraFleetError("missing_dependency", message, { param: "nats-server", cause: thrown });
   }
   const version = parseNatsVersion(output);
   if (version !== null) return version;

@@ -13,17 +13,10 @@ const START_TIMEOUT_MS = 20_000;
 /** JetStream writes its buffers back before it ends. */
 const STOP_TIMEOUT_MS = 10_000;
 
-export interface NatsServerOptions {
+export interface NatsServerOptions extends Omit<NatsServerConfig, "accounts" | "version"> {
   readonly binary: string;
-  /** Holds the configuration, the pid and the streams. */
-  readonly folder: string;
-  readonly host: string;
-  /** 0 for any free port. */
-  readonly port: number;
   /** Read at every start. */
   readonly accounts: () => BrokerAccounts;
-  /** Null: without TLS. */
-  readonly tls: NatsServerConfig["tls"];
   readonly clock: Clock;
 }
 

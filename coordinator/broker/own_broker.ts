@@ -72,12 +72,8 @@ export async function startOwnBroker(
       ...trust,
     },
     async enforce(now) {
-      const system = {
-        servers: server.url,
-        name: "lorafleet accounts",
-        identity: master("system"),
-        ...trust,
-      };
+      const identity = master("system");
+      const system = { servers: server.url, name: "lorafleet accounts", identity, ...trust };
       await updateNatsAccount(system, fleetToken(keys, now, seconds())).catch((thrown) =>
         log("warn", `${messageOf(thrown)}; the broker refuses revoked workers after its next start`)
       );
@@ -98,10 +94,9 @@ async function startOnPort(
     const isTaken = thrown instanceof LoraFleetError && thrown.code === "port_in_use";
     if (lastPort === 0 || !isTaken) throw thrown;
     const server = await superviseNatsServer(0, options);
-    options.log(
-      "warn",
-      `the broker's previous port ${lastPort} is taken: workers find the new one by the join URL`,
-    );
+    const message =
+      `the broker's previous port ${lastPort} is taken: workers find the new one by the join URL`;
+    options.log("warn", message);
     return server;
   }
 }

@@ -55,6 +55,7 @@ function parse<T>(path: string, option: string, work: () => T): T {
   }
 }
 
-function usage(option: string, message: string): LoraFleetError {
+/** The error of an option or its variable. */
+export function usage(option: string, message: string): LoraFleetError {
   return new LoraFleetError("usage", message, { param: option });
 }
