@@ -6,13 +6,11 @@ import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { catchUncaught, detailOf, type Logger, processLogger } from "../shared/log.ts";
 import { assertAdapterMoved } from "./jobs/results/adapter_check.ts";
-import { parseConfig, USAGE } from "./config/config.ts";
-import type { CoordinatorConfig } from "./config/config.ts";
+import { type CoordinatorConfig, parseConfig, USAGE } from "./config/config.ts";
 import { connectFleet } from "./start/connect_fleet.ts";
 import { checkNewJob } from "./planning/preparation/prepare_rows.ts";
-import { startCoordinator } from "./start/start.ts";
+import { type RunningCoordinator, startCoordinator } from "./start/start.ts";
 import type { CoordinatorParts } from "./start/parts.ts";
-import type { RunningCoordinator } from "./start/start.ts";
 import { openPreparer } from "./planning/open_preparer.ts";
 
 /** Whatever takes longer ends with the process. */

@@ -16,7 +16,7 @@ is missing.
   --help
 `;
 
-/** @throws LoraFleetError `usage` */
+/** Throws `usage` */
 function parseOptions(args: readonly string[]) {
   try {
     const { values } = parseArgs({

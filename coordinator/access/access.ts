@@ -22,24 +22,21 @@ export interface Credential {
 }
 
 export interface Access {
-  /** Issues a credential. Throws a `LoraFleetError`: `unauthorized` with what to do, `invalid_request` for a bad key. */
+  /** Issues a credential. Throws `unauthorized` with what to do, `invalid_request` for a bad key. */
   join(request: JoinRequest): Credential;
-  /** Throws a `LoraFleetError` with code `unauthorized` if the token of a join URL admits nobody. */
+  /** Throws `unauthorized` if the token of a join URL admits nobody. */
   assertJoinToken(joinToken: string): void;
-  /** The owner of a credential. Throws a `LoraFleetError` with code `unauthorized`. */
+  /** The owner of a credential. Throws `unauthorized`. */
   identify(credential: string): WorkerIdentity;
   tokens(): readonly JoinTokenRecord[];
   /** @param ttlMs null: never expires */
   createToken(name: string, ttlMs: number | null): NewJoinToken;
-  /**
-   * Ends joining by this token; `withWorkers` also revokes the workers that joined by it. Throws a `LoraFleetError` with code
-   * `not_found`.
-   */
+  /** Ends joining by this token; `withWorkers` also revokes the workers that joined by it. Throws `not_found`. */
   revokeToken(
     id: string,
     withWorkers: boolean,
   ): Promise<{ record: JoinTokenRecord; revokedWorkers: string[] }>;
-  /** Throws a `LoraFleetError` with code `not_found`. */
+  /** Throws `not_found`. */
   revokeWorker(worker: string): Promise<void>;
   /** `joinToken` if it still admits workers, otherwise a new one with this name. */
   defaultToken(joinToken: string | null, name: string, ttlMs: number | null): string;

@@ -2,15 +2,11 @@
  * Join tokens (as hashes), the keys of joined workers, and quarantines, in one SQLite file of the data folder. The lock on the
  * job store beside it keeps a second coordinator away from both.
  */
-import { dirname } from "@std/path";
-import { mkdirSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
-import type { SQLInputValue } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { QuarantineStore } from "./quarantines.ts";
-import { createPrivateFile, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
-import { onDatabase } from "../storage/sqlite.ts";
+import { quarantineSchema, type QuarantineStore } from "./quarantines.ts";
+import { onDatabase, openPrivateDatabase } from "../storage/sqlite.ts";
 
 export const joinTokenSchema = z.strictObject({
   id: z.string(),
@@ -38,14 +34,6 @@ const joinedWorkerSchema = z.strictObject({
 });
 export type JoinedWorker = z.output<typeof joinedWorkerSchema>;
 
-const quarantineSchema = z.strictObject({
-  worker: z.string(),
-  reasons: z.array(z.string()),
-  since: z.number(),
-  jobId: z.string(),
-  until: z.enum(["jobEnds", "reinstated"]),
-});
-
 export interface AccessStore extends QuarantineStore {
   putToken(token: JoinTokenRecord): void;
   /** Newest first. */
@@ -72,7 +60,7 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS workers_by_token ON workers (token_id);
 `;
 
-/** `path` may be ":memory:". Throws a `LoraFleetError` with code `storage`. */
+/** `path` may be ":memory:". Throws `storage`. */
 export function openAccessStore(path: string): AccessStore {
   const db = open(path);
   const write = (sql: string, ...parameters: SQLInputValue[]): void =>
@@ -88,24 +76,15 @@ export function openAccessStore(path: string): AccessStore {
 
   return {
     putToken: (token) => {
-      write(
-        "INSERT INTO join_tokens (id, record) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET record = ?2",
-        token.id,
-        JSON.stringify(token),
-      );
+      const sql =
+        "INSERT INTO join_tokens (id, record) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET record = ?2";
+      write(sql, token.id, JSON.stringify(token));
     },
     tokens: () => select(joinTokenSchema, "join_tokens ORDER BY seq DESC"),
     putWorker: (worker) => {
       const { publicKey, worker: id, tokenId, revokedAt, expiresAt } = worker;
-      write(
-        "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)",
-        publicKey,
-        id,
-        tokenId,
-        revokedAt === null ? 0 : 1,
-        expiresAt,
-        JSON.stringify(worker),
-      );
+      const sql = "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)";
+      write(sql, publicKey, id, tokenId, revokedAt === null ? 0 : 1, expiresAt, JSON.stringify(worker));
     },
     worker: (publicKey) => selectWorkers("WHERE public_key = ?", publicKey)[0] ?? null,
     workerById: (id) => selectWorkers("WHERE id = ?", id)[0] ?? null,
@@ -116,33 +95,22 @@ export function openAccessStore(path: string): AccessStore {
       write("DELETE FROM workers WHERE expires_at < ?", before);
     },
     putQuarantine: (quarantine) => {
-      write(
-        "INSERT OR REPLACE INTO quarantines (worker, record) VALUES (?, ?)",
-        quarantine.worker,
-        JSON.stringify(quarantine),
-      );
+      const sql = "INSERT OR REPLACE INTO quarantines (worker, record) VALUES (?, ?)";
+      write(sql, quarantine.worker, JSON.stringify(quarantine));
     },
     quarantines: () => select(quarantineSchema, "quarantines ORDER BY worker"),
-    deleteQuarantine: (worker) => {
-      write("DELETE FROM quarantines WHERE worker = ?", worker);
-    },
+    deleteQuarantine: (worker) => write("DELETE FROM quarantines WHERE worker = ?", worker),
     close: () => db.close(),
   };
 }
 
 function open(path: string): DatabaseSync {
   try {
-    if (path !== ":memory:") {
-      mkdirSync(dirname(path), { recursive: true, mode: PRIVATE_FOLDER_MODE });
-      createPrivateFile(path);
-    }
-    const db = new DatabaseSync(path);
+    const db = openPrivateDatabase(path);
     db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; ${SCHEMA}`);
     return db;
   } catch (thrown) {
-    throw new LoraFleetError("storage", `cannot open ${quote(path)}: ${messageOf(thrown)}`, {
-      param: "data-folder",
-      cause: thrown,
-    });
+    const message = `cannot open ${quote(path)}: ${messageOf(thrown)}`;
+    throw new LoraFleetError("storage", message, { param: "data-folder", cause: thrown });
   }
 }

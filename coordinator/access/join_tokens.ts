@@ -23,7 +23,7 @@ interface JoinTokens {
   find(token: string): JoinTokenRecord | null;
   /** @param ttlMs null: never expires */
   create(name: string, ttlMs: number | null, token?: string): NewJoinToken;
-  /** Throws a `LoraFleetError` with code `not_found`. */
+  /** Throws `not_found`. */
   revoke(id: string): JoinTokenRecord;
   /** `token` if it still admits workers or is unknown, otherwise a new one with this name. */
   usableOr(token: string | null, name: string, ttlMs: number | null): string;

@@ -2,19 +2,21 @@
  * Workers that get no work. A quarantine after a failed audit survives restarts until the worker is reinstated; strikes count
  * for one job in one process (decision 0012).
  */
+import { z } from "zod";
 
 /** Why a worker gets no work. */
-export interface WorkerQuarantine {
-  readonly worker: string;
+export const quarantineSchema = z.strictObject({
+  worker: z.string(),
   /** One sentence each, oldest first. */
-  readonly reasons: readonly string[];
+  reasons: z.array(z.string()).readonly(),
   /** In milliseconds since 1970. */
-  readonly since: number;
+  since: z.number(),
   /** The job that it was caught in. */
-  readonly jobId: string;
+  jobId: z.string(),
   /** `jobEnds`: it got too many strikes in this job. `reinstated`: it computed wrong bits, which an operator has to look into. */
-  readonly until: "jobEnds" | "reinstated";
-}
+  until: z.enum(["jobEnds", "reinstated"]),
+});
+export type WorkerQuarantine = Readonly<z.output<typeof quarantineSchema>>;
 
 /** Where the list survives restarts. */
 export interface QuarantineStore {

@@ -32,7 +32,7 @@ const bodySchema = z.object({
   nats: z.object({ type: z.literal("user") }),
 });
 
-/** Throws a `LoraFleetError` with code `invalid_request` for a malformed key. */
+/** Throws `invalid_request` for a malformed key. */
 export function issueCredential(
   account: NatsKeys,
   publicKey: string,
@@ -60,7 +60,7 @@ export function issueCredential(
   return { worker, publicKey, issuedAt: 1000 * issuedAt, expiresAt: 1000 * expiresAt, token };
 }
 
-/** The owner of a token. Throws a `LoraFleetError` with code `unauthorized` if it is not ours or has expired. */
+/** The owner of a token. Throws `unauthorized` if it is not ours or has expired. */
 export function readCredential(accountKey: string, token: string, now: number): WorkerIdentity {
   const body = bodySchema.safeParse(readSigned(accountKey, token));
   if (!body.success) {
@@ -69,10 +69,8 @@ export function readCredential(accountKey: string, token: string, now: number): 
   const { sub, iat, exp } = body.data;
   if (1000 * exp <= now) {
     const since = Math.floor((now - 1000 * exp) / 1000);
-    throw new LoraFleetError(
-      "unauthorized",
-      `the worker's token has expired ${since} s ago: join again with the join URL`,
-    );
+    const message = `the worker's token has expired ${since} s ago: join again with the join URL`;
+    throw new LoraFleetError("unauthorized", message);
   }
   return { worker: workerIdOf(sub), publicKey: sub, issuedAt: 1000 * iat, expiresAt: 1000 * exp };
 }

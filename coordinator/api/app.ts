@@ -2,8 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { addBaseModelRoutes } from "./routes/base_models.ts";
 import { addCheckpointUploadRoutes } from "./routes/checkpoint_uploads.ts";
-import { addDescribed, jsonContent, newApi, openRoute } from "./routes/describe.ts";
-import type { Api } from "./routes/describe.ts";
+import { addDescribed, type Api, jsonContent, newApi, openRoute } from "./routes/describe.ts";
 import { addFileRoutes } from "./routes/files.ts";
 import { addHealthRoutes } from "./routes/health.ts";
 import { addJobEventRoutes } from "./routes/job_events.ts";
@@ -58,10 +57,7 @@ export function createApp(services: ApiServices): Api {
   return api;
 }
 
-const describe = openRoute({
-  method: "get",
-  path: "/openapi.json",
-  operationId: "describe",
+const describe = openRoute("get", "/openapi.json", "describe", {
   summary: "This description",
   responses: { 200: jsonContent(z.record(z.string(), z.unknown()), "OpenAPI 3.1") },
 });

@@ -8,7 +8,6 @@ export type HidePaths = (text: string) => string;
 
 /**
  * Strips folders from paths: `<root>/org/tiny` becomes `org/tiny`, and a root alone becomes its name.
- *
  * @param folders with the names that replace them, such as "the data folder"
  */
 export function createPathHider(folders: readonly (readonly [name: string, folder: string])[]): HidePaths {

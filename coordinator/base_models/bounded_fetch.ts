@@ -8,19 +8,22 @@ export interface ResponseBounds {
   readonly maxResponses: number;
 }
 
-/** Beyond a limit throws a `LoraFleetError` with code `invalid_request`, or errors the response's body with it. */
+/** The same response with this body: a new Response alone loses its URL. */
+export function withBody(response: Response, body: ReadableStream<Uint8Array>): Response {
+  return Object.defineProperty(new Response(body, response), "url", { value: response.url });
+}
+
+/** Beyond a limit throws `invalid_request`, or errors the response's body with it. */
 export function boundedFetch(
   plainFetch: typeof fetch,
   { maxBytes, maxResponses }: ResponseBounds,
 ): typeof fetch {
   let leftBytes = maxBytes;
   let leftResponses = maxResponses;
-  const tooMuch = (url: string, what: string) =>
-    new LoraFleetError(
-      "invalid_request",
-      `${quote(new URL(url).origin)} answers with more than ${what}, which is the limit`,
-      { param: "HF_ENDPOINT" },
-    );
+  const tooMuch = (url: string, what: string) => {
+    const message = `${quote(new URL(url).origin)} answers with more than ${what}, which is the limit`;
+    return new LoraFleetError("invalid_request", message, { param: "HF_ENDPOINT" });
+  };
 
   return async (input, init) => {
     const url = input instanceof Request ? input.url : String(input);
@@ -42,9 +45,6 @@ export function boundedFetch(
         },
       }),
     );
-    const bounded = new Response(counted, response);
-    // A new Response loses its URL.
-    Object.defineProperty(bounded, "url", { value: response.url });
-    return bounded;
+    return withBody(response, counted);
   };
 }

@@ -24,7 +24,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const systemResolve = async (hostname: string): Promise<readonly string[]> =>
   (await lookup(hostname, { all: true })).map(({ address }) => address);
 
-/** Throws a `LoraFleetError` with code `invalid_request` for a forbidden address. */
+/** Throws `invalid_request` for a forbidden address. */
 export function createConfinedFetch(options: ConfinedFetchOptions): typeof fetch {
   const { fetch: plainFetch = fetch, resolve = systemResolve } = options;
   const home = new URL(options.endpoint);
@@ -38,13 +38,9 @@ export function createConfinedFetch(options: ConfinedFetchOptions): typeof fetch
   async function assertAllowed(url: URL): Promise<void> {
     if (url.origin === home.origin) return;
     const refuse = (why: string) => {
-      throw new LoraFleetError(
-        "invalid_request",
-        `${home.origin} redirects to ${
-          quote(url.origin)
-        }, ${why}; only redirects to public servers are followed`,
-        { param: "HF_ENDPOINT" },
-      );
+      const message = `${home.origin} redirects to ${quote(url.origin)}, ${why}; only redirects to public ` +
+        "servers are followed";
+      throw new LoraFleetError("invalid_request", message, { param: "HF_ENDPOINT" });
     };
     if (url.protocol !== "https:" && url.protocol !== home.protocol) {
       refuse(`which is not ${home.protocol}//`);
@@ -65,20 +61,16 @@ export function createConfinedFetch(options: ConfinedFetchOptions): typeof fetch
       await response.body?.cancel();
       request = redirected(first, new URL(location, url), url);
     }
-    throw new LoraFleetError(
-      "invalid_request",
-      `${quote(first.url)} redirects more than ${MAX_REDIRECTS} times`,
-    );
+    const message = `${quote(first.url)} redirects more than ${MAX_REDIRECTS} times`;
+    throw new LoraFleetError("invalid_request", message);
   };
 }
 
 /** The next request. Only requests without a body are redirected, and secrets stay with the origin they were meant for. */
 function redirected(first: Request, to: URL, from: URL): Request {
   if (first.method !== "GET" && first.method !== "HEAD") {
-    throw new LoraFleetError(
-      "invalid_request",
-      `${quote(from.origin)} redirects a ${first.method}, which has a body`,
-    );
+    const message = `${quote(from.origin)} redirects a ${first.method}, which has a body`;
+    throw new LoraFleetError("invalid_request", message);
   }
   const headers = new Headers(first.headers);
   if (to.origin !== new URL(first.url).origin) {

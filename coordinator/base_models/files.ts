@@ -28,9 +28,8 @@ export function isSmallFile(name: string): boolean {
 
 /**
  * The files that training needs, sorted. Weights are `model.safetensors` or else the files that the index names, as in
- * transformers and the workers. `readIndex` returns the index's text and is called only if there is one.
- *
- * Throws a `LoraFleetError` with code `invalid_model` if the config or the weights are missing.
+ * transformers and the workers. `readIndex` returns the index's text and is called only if there is one. Throws
+ * `invalid_model` if the config or the weights are missing.
  */
 export async function selectModelFiles(
   names: readonly string[],
@@ -47,12 +46,9 @@ async function selectWeights(
 ): Promise<readonly string[]> {
   if (names.includes(SINGLE_NAME)) return [SINGLE_NAME];
   if (!names.includes(INDEX_NAME)) {
-    throw new LoraFleetError(
-      "invalid_model",
-      `there are no weights: ${quote(SINGLE_NAME)}, or ${
-        quote(INDEX_NAME)
-      } and the files that it names, are needed`,
-    );
+    const message = `there are no weights: ${quote(SINGLE_NAME)}, or ${quote(INDEX_NAME)} and the files ` +
+      "that it names, are needed";
+    throw new LoraFleetError("invalid_model", message);
   }
   const parsed = indexSchema.safeParse(parseJson(await readIndex()));
   if (!parsed.success) {
@@ -61,10 +57,8 @@ async function selectWeights(
   const wanted = [...new Set(Object.values(parsed.data.weight_map))];
   for (const name of wanted) {
     if (!PLAIN_NAME.test(name) || !names.includes(name)) {
-      throw new LoraFleetError(
-        "invalid_model",
-        `${quote(INDEX_NAME)} names ${quote(name)}, which is missing`,
-      );
+      const message = `${quote(INDEX_NAME)} names ${quote(name)}, which is missing`;
+      throw new LoraFleetError("invalid_model", message);
     }
   }
   return wanted;

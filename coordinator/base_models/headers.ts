@@ -1,7 +1,4 @@
-/**
- * The headers of a base model's safetensors files: enough to refuse a broken file or an unsuitable job before any worker
- * downloads it.
- */
+/** Safetensors headers: enough to refuse a broken file or an unsuitable job before any worker downloads the model. */
 import { readSafetensorsHeader, type StoredTensor } from "../../shared/model/safetensors_file.ts";
 
 export interface TensorHeader {
@@ -13,17 +10,12 @@ export interface TensorHeader {
 export type StoredHeader = TensorHeader & StoredTensor;
 
 /**
- * Reads and checks one file's header. Throws a `LoraFleetError` with code `invalid_model` that says what the header
+ * Reads and checks one file's header. Throws `invalid_model` that says what the header
  * promises and what the file holds. It calls the file `name`, because users must not learn paths of this machine.
  */
 export async function readTensorHeaders(path: string, name: string): Promise<readonly StoredHeader[]> {
   const { tensors, dataStart } = await readSafetensorsHeader(path, name);
-  return [...tensors.values()].map((tensor) => ({
-    name: tensor.name,
-    dtype: tensor.dtype,
-    shape: tensor.shape,
-    path,
-    from: dataStart + tensor.start,
-    to: dataStart + tensor.end,
-  }));
+  return [...tensors.values()].map(({ name, dtype, shape, start, end }) => (
+    { name, dtype, shape, path, from: dataStart + start, to: dataStart + end }
+  ));
 }

@@ -20,7 +20,7 @@ const STALL_MS = 30_000;
 /** For a model's metadata; the largest repositories have a few megabytes. */
 const METADATA_BOUNDS: ResponseBounds = { maxBytes: 32 * 2 ** 20, maxResponses: 1000 };
 
-/** The commit of a revision. Throws a `LoraFleetError` with code `model_not_found` that quotes the hub's answer. */
+/** The commit of a revision. Throws `model_not_found` that quotes the hub's answer. */
 export async function findHubCommit(name: HubName, hub: HubOptions, signal?: AbortSignal): Promise<string> {
   if (hub.offline) {
     const cached = await cachedCommit(name, hub);
@@ -28,10 +28,11 @@ export async function findHubCommit(name: HubName, hub: HubOptions, signal?: Abo
     throw notOnHub(name, hub, "it is not in the cache, and HF_HUB_OFFLINE is set");
   }
   try {
+    const { repo, revision } = name;
     const info = await modelInfo({
       ...hubAccess(hub, signal),
-      name: name.repo,
-      revision: name.revision,
+      name: repo,
+      revision,
       additionalFields: ["sha"],
     });
     if (!/^[0-9a-f]{40}$/.test(info.sha)) throw new Error(`its answer has no commit, but ${quote(info.sha)}`);
@@ -54,7 +55,7 @@ export async function findHubCommit(name: HubName, hub: HubOptions, signal?: Abo
 /** The arguments for @huggingface/hub: address, token, and a `fetch` that stalls, redirects and grows within bounds only. */
 export function hubAccess(hub: HubOptions, signal?: AbortSignal, bounds: ResponseBounds = METADATA_BOUNDS) {
   const { endpoint, clock = systemClock } = hub;
-  const unstalled = unstalledFetch(fetch, { clock, stallMs: STALL_MS });
+  const unstalled = unstalledFetch(fetch, clock, STALL_MS);
   const confined = boundedFetch(createConfinedFetch({ endpoint, fetch: unstalled }), bounds);
   const fetchWithSignal: typeof fetch = (input, init) =>
     confined(input, signal === undefined ? init : { ...init, signal });
@@ -82,9 +83,7 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 export function notOnHub(name: HubName, hub: HubOptions, why: string, cause?: unknown): LoraFleetError {
-  return new LoraFleetError(
-    "model_not_found",
-    `no base model ${quote(name.repo)} at revision ${quote(name.revision)} on ${hub.endpoint}: ${why}`,
-    { param: "model", cause },
-  );
+  const message = `no base model ${quote(name.repo)} at revision ${quote(name.revision)} on ` +
+    `${hub.endpoint}: ${why}`;
+  return new LoraFleetError("model_not_found", message, { param: "model", cause });
 }

@@ -1,7 +1,6 @@
 /**
  * Downloads base models from a Hugging Face hub into the cache that all its tools share: `blobs/<etag>`, linked from
  * `snapshots/<commit>/<name>`, with `refs/<revision>` holding the commit.
- *
  * @huggingface/hub fetches the bytes. Checking their size and SHA-256 and renaming complete files into place happens here,
  * because the package's own download into the cache does neither.
  */
@@ -39,10 +38,9 @@ interface HubFile {
 }
 
 /**
- * Downloads the files that training needs and the cache lacks. Returns the snapshot's folder.
- *
- * Throws a `LoraFleetError`: `model_not_found`, `invalid_model` (no config or weights), `corrupt` (a file differs from what
- * the hub announced), `storage`; and the reason of `signal`.
+ * Downloads the files that training needs and the cache lacks. Returns the snapshot's folder. Throws `model_not_found`,
+ * `invalid_model` (no config or weights), `corrupt` (a file differs from what the hub announced), `storage`; and the reason
+ * of `signal`.
  */
 export async function downloadFromHub(
   name: HubName,
@@ -121,12 +119,8 @@ async function downloadBlob(
 ): Promise<void> {
   onFile(file);
   const bounds = { maxBytes: size + DOWNLOAD_OVERHEAD_BYTES, maxResponses: MAX_DOWNLOAD_RESPONSES };
-  const blob = await downloadFile({
-    ...hubAccess(hub, signal, bounds),
-    repo: name.repo,
-    revision: commit,
-    path: file,
-  });
+  const access = hubAccess(hub, signal, bounds);
+  const blob = await downloadFile({ ...access, repo: name.repo, revision: commit, path: file });
   if (blob === null) throw notOnHub(name, hub, `it lists ${quote(file)} and does not have it`);
   await writeStreamedFile(blobPath, checked(blob, size, file), {
     maxBytes: MAX_FILE_BYTES,
@@ -154,19 +148,14 @@ async function* checked(blob: Blob, size: number, file: string): AsyncGenerator<
     yield chunk;
   }
   if (arrived !== size) {
-    throw new LoraFleetError(
-      "corrupt",
-      `${quote(file)} has ${size} bytes on the hub, but ${arrived}${
-        arrived > size ? " or more" : ""
-      } arrived`,
-    );
+    const message = `${quote(file)} has ${size} bytes on the hub, but ` +
+      `${arrived}${arrived > size ? " or more" : ""} arrived`;
+    throw new LoraFleetError("corrupt", message);
   }
 }
 
 function downloadFailed({ name, hub }: Snapshot, file: string, thrown: unknown): LoraFleetError {
-  return new LoraFleetError(
-    "model_not_found",
-    `cannot download ${quote(file)} of ${quote(name.repo)} from ${hub.endpoint}: ${messageOf(thrown)}`,
-    { param: "model", cause: thrown },
-  );
+  const message = `cannot download ${quote(file)} of ${quote(name.repo)} from ${hub.endpoint}: ` +
+    `${messageOf(thrown)}`;
+  return new LoraFleetError("model_not_found", message, { param: "model", cause: thrown });
 }

@@ -12,7 +12,7 @@ import type { TensorHeader } from "./headers.ts";
 /** Types that workers convert to f32. */
 const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];
 
-/** Throws a `LoraFleetError` with code `invalid_model` that names the first tensor that is missing or has the wrong shape. */
+/** Throws `invalid_model` that names the first tensor that is missing or has the wrong shape. */
 export function checkLayout(spec: TransformerSpec, tensors: readonly TensorHeader[]): void {
   const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   for (const { name: wanted, shape, kind } of modelTensors(spec)) {
@@ -24,27 +24,19 @@ export function checkLayout(spec: TransformerSpec, tensors: readonly TensorHeade
         checkPacked(tensor, shape);
         continue;
       }
-      throw invalid(
-        `tensor ${quote(name)} is U8, but without ${
-          quote(name + PACKED_STATE)
-        }: only NF4 as bitsandbytes stores it ` +
-          `is supported, or weights that are not quantised`,
-      );
+      const message = `tensor ${quote(name)} is U8, but without ${quote(name + PACKED_STATE)}: only NF4 as ` +
+        "bitsandbytes stores it is supported, or weights that are not quantised";
+      throw invalid(message);
     }
     if (tensor.shape.length !== shape.length || shape.some((size, i) => size !== tensor.shape[i])) {
-      throw invalid(
-        `tensor ${quote(name)} is [${tensor.shape.join(", ")}], but by config.json it is [${
-          shape.join(", ")
-        }]`,
-      );
+      const message = `tensor ${quote(name)} is [${tensor.shape.join(", ")}], but by config.json it is ` +
+        `[${shape.join(", ")}]`;
+      throw invalid(message);
     }
     if (!FLOATS.includes(tensor.dtype)) {
-      throw invalid(
-        `tensor ${quote(name)} is ${tensor.dtype}; one of ${
-          FLOATS.join(", ")
-        } is needed, or weights in NF4 as ` +
-          `bitsandbytes stores them`,
-      );
+      const message = `tensor ${quote(name)} is ${tensor.dtype}; one of ${FLOATS.join(", ")} is needed, or ` +
+        "weights in NF4 as bitsandbytes stores them";
+      throw invalid(message);
     }
   }
 }
@@ -54,12 +46,9 @@ function checkPacked({ name, shape }: TensorHeader, [out, columns]: readonly num
   const bytes = Math.ceil(out! * columns! / 2);
   const found = shape.reduce((product, size) => product * size, 1);
   if (found === bytes) return;
-  throw invalid(
-    `tensor ${
-      quote(name)
-    } has ${found} bytes of NF4 codes, but by config.json it is [${out}, ${columns}], which is ` +
-      `${bytes} bytes`,
-  );
+  const message = `tensor ${quote(name)} has ${found} bytes of NF4 codes, but by config.json it is ` +
+    `[${out}, ${columns}], which is ${bytes} bytes`;
+  throw invalid(message);
 }
 
 /**

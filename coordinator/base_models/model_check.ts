@@ -26,7 +26,7 @@ export interface CheckedJob {
 
 /**
  * Checks that the job can be trained on the base model in `folder`: a supported architecture, sound weight files with the
- * necessary tensors, adapters on existing layers. Throws a `LoraFleetError`: `invalid_model` that names the
+ * necessary tensors, adapters on existing layers. Throws `invalid_model` that names the
  * field, file or tensor, or `invalid_request` with the job's field.
  */
 export async function checkModelForJob(spec: JobSpec, folder: string): Promise<CheckedJob> {
@@ -49,19 +49,17 @@ export async function aboutModel<T>(spec: JobSpec, body: () => Promise<T>): Prom
     return await body();
   } catch (thrown) {
     if (!(thrown instanceof LoraFleetError) || thrown.code !== "invalid_model") throw thrown;
-    throw new LoraFleetError("invalid_model", `base model ${quote(spec.model)}: ${thrown.message}`, {
-      param: "model",
-      cause: thrown,
-    });
+    const message = `base model ${quote(spec.model)}: ${thrown.message}`;
+    throw new LoraFleetError("invalid_model", message, { param: "model", cause: thrown });
   }
 }
 
-/** Reads config.json alone. Throws a `LoraFleetError` with code `invalid_model` that names the field. */
+/** Reads config.json alone. Throws `invalid_model` that names the field. */
 export async function readTransformerSpec(folder: string): Promise<TransformerSpec> {
   return parseTransformerSpec(await readModelJson(folder, "config.json"));
 }
 
-/** Reads one of a base model's JSON files. Throws a `LoraFleetError` with code `invalid_model` that names it. */
+/** Reads one of a base model's JSON files. Throws `invalid_model` that names it. */
 export async function readModelJson(folder: string, name: string): Promise<unknown> {
   try {
     return JSON.parse(await Deno.readTextFile(`${folder}/${name}`));
@@ -71,19 +69,15 @@ export async function readModelJson(folder: string, name: string): Promise<unkno
 }
 
 /**
- * Refuses documents beyond the length that workers compute exactly.
+ * Refuses documents beyond the length that workers compute exactly. Throws `invalid_request` for `dataset.max_seq_length`.
  * @param positions tokens of the longest document
- * @throws LoraFleetError `invalid_request` for `dataset.max_seq_length`
  */
 function assertWithinLimit(positions: number, spec: TransformerSpec): void {
   const limit = exceededLimit(spec, positions);
   if (limit === null) return;
-  throw new LoraFleetError(
-    "invalid_request",
-    `the longest document has ${positions} tokens, but the base model's ${limit.field} is ${limit.positions}, and ` +
-      `${limit.reason}: set dataset.max_seq_length to at most ${limit.positions}`,
-    { param: "dataset.max_seq_length" },
-  );
+  const message = `the longest document has ${positions} tokens, but the base model's ${limit.field} is ` +
+    `${limit.positions}, and ${limit.reason}: set dataset.max_seq_length to at most ${limit.positions}`;
+  throw new LoraFleetError("invalid_request", message, { param: "dataset.max_seq_length" });
 }
 
 /** The same, before config.json has been read. */
@@ -121,18 +115,10 @@ async function checkPackedState(
   throw new LoraFleetError("invalid_model", `tensor ${quote(name)}: ${state.problem}`, { param: "model" });
 }
 
-interface ReadModel {
-  readonly spec: TransformerSpec;
-  readonly doubleQuantization: boolean | null;
-  readonly warnings: readonly string[];
-}
-
-async function readModel(folder: string): Promise<ReadModel> {
+async function readModel(folder: string) {
   const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
-  const files = await selectModelFiles(
-    names,
-    () => Deno.readTextFile(`${folder}/model.safetensors.index.json`),
-  );
+  const readIndex = () => Deno.readTextFile(`${folder}/model.safetensors.index.json`);
+  const files = await selectModelFiles(names, readIndex);
   const described = await readTransformerSpec(folder);
   const weights = files.filter((name) => name.endsWith(".safetensors"));
   const tensors = (await Promise.all(

@@ -2,32 +2,21 @@
 import { BlockList, isIP } from "node:net";
 
 /** From IANA's special-purpose registries: ranges that may serve secrets. */
-const PRIVATE_IPV4 = [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
+const PRIVATE = {
   // Clouds serve a machine's credentials at 169.254.169.254.
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.0.0.0", 24],
-  ["192.168.0.0", 16],
-  ["198.18.0.0", 15],
-  ["224.0.0.0", 3],
-] as const;
-const PRIVATE_IPV6 = [
-  ["::", 127],
-  // NAT64 and 6to4 lead to any IPv4 address.
-  ["64:ff9b::", 96],
-  ["2002::", 16],
-  ["fc00::", 7],
-  ["fe80::", 10],
-  ["ff00::", 8],
-] as const;
+  ipv4: `0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24
+    192.168.0.0/16 198.18.0.0/15 224.0.0.0/3`,
+  // NAT64 (64:ff9b::) and 6to4 (2002::) lead to any IPv4 address.
+  ipv6: "::/127 64:ff9b::/96 2002::/16 fc00::/7 fe80::/10 ff00::/8",
+} as const;
 
 const blocked = new BlockList();
-for (const [address, prefix] of PRIVATE_IPV4) blocked.addSubnet(address, prefix, "ipv4");
-for (const [address, prefix] of PRIVATE_IPV6) blocked.addSubnet(address, prefix, "ipv6");
+for (const type of ["ipv4", "ipv6"] as const) {
+  for (const range of PRIVATE[type].split(/\s+/)) {
+    const [address, prefix] = range.split("/");
+    blocked.addSubnet(address!, Number(prefix), type);
+  }
+}
 
 /** Whether a numeric address is private; true for any other text. */
 export function isPrivateAddress(address: string): boolean {

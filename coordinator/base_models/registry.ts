@@ -84,7 +84,7 @@ export function createModelRegistry({ roots, hub, hashes }: ModelRegistryOptions
   };
 }
 
-/** Throws a `LoraFleetError` with code `model_not_found` that lists what was tried. */
+/** Throws `model_not_found` that lists what was tried. */
 async function locate(
   model: string,
   modelRoots: ModelRoots,

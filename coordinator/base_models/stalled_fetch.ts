@@ -1,22 +1,19 @@
 /** `fetch` that gives up on a server that does not answer or stops in the middle: jobs and clients wait for it. */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { withBody } from "./bounded_fetch.ts";
 
-interface StallOptions {
-  readonly clock: Clock;
-  /** For the header, and for each chunk of the body. */
-  readonly stallMs: number;
-}
-
-/** After a silence of `stallMs` throws a `LoraFleetError` with code `timeout`, or errors the response's body with it. */
-export function unstalledFetch(plainFetch: typeof fetch, { clock, stallMs }: StallOptions): typeof fetch {
+/**
+ * After a silence of `stallMs` throws `timeout`, or errors the response's body with it. The silence counts from the request
+ * and from each chunk.
+ */
+export function unstalledFetch(plainFetch: typeof fetch, clock: Clock, stallMs: number): typeof fetch {
   return async (input, init) => {
     const request = new Request(input, init);
     const silence = new AbortController();
-    const late = new LoraFleetError(
-      "timeout",
-      `${quote(new URL(request.url).origin)} has sent nothing for ${Math.round(stallMs / 1000)} s`,
-    );
+    const { origin } = new URL(request.url);
+    const message = `${quote(origin)} has sent nothing for ${Math.round(stallMs / 1000)} s`;
+    const late = new LoraFleetError("timeout", message);
 
     async function inTime<T>(promise: Promise<T>): Promise<T> {
       const came = new AbortController();
@@ -44,9 +41,6 @@ export function unstalledFetch(plainFetch: typeof fetch, { clock, stallMs }: Sta
       },
       cancel: (reason) => reader.cancel(reason),
     }, { highWaterMark: 0 });
-    const watched = new Response(body, response);
-    // A new Response loses its URL.
-    Object.defineProperty(watched, "url", { value: response.url });
-    return watched;
+    return withBody(response, body);
   };
 }

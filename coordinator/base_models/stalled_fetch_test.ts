@@ -11,7 +11,7 @@ Deno.test("a server that never answers is given up, and its connection is closed
   let reason: unknown = null;
   const silent: typeof fetch = (_input, init) =>
     new Promise(() => init!.signal!.addEventListener("abort", () => reason = init!.signal!.reason));
-  const asked = unstalledFetch(silent, { clock, stallMs: STALL_MS })(URL);
+  const asked = unstalledFetch(silent, clock, STALL_MS)(URL);
   const refused = assertRejects(
     () => asked,
     LoraFleetError,
@@ -27,7 +27,7 @@ Deno.test("an answer may take its time as long as it goes on, and is given up wh
   const pieces = new TransformStream<Uint8Array, Uint8Array>();
   const writer = pieces.writable.getWriter();
   const answers: typeof fetch = () => Promise.resolve(new Response(pieces.readable));
-  const response = await unstalledFetch(answers, { clock, stallMs: STALL_MS })(URL);
+  const response = await unstalledFetch(answers, clock, STALL_MS)(URL);
   const reader = response.body!.getReader();
   for (let count = 0; count < 3; count++) {
     const next = reader.read();
@@ -45,11 +45,11 @@ Deno.test("the caller's signal still ends it, and an answer comes as it is", asy
   const waits: typeof fetch = (_input, init) =>
     new Promise((_, reject) => init!.signal!.addEventListener("abort", () => reject(init!.signal!.reason)));
   const stopping = new AbortController();
-  const asked = unstalledFetch(waits, { clock, stallMs: STALL_MS })(URL, { signal: stopping.signal });
+  const asked = unstalledFetch(waits, clock, STALL_MS)(URL, { signal: stopping.signal });
   stopping.abort(new LoraFleetError("aborted", "the job was cancelled"));
   await assertRejects(() => asked, LoraFleetError, "cancelled");
   const answers: typeof fetch = () =>
     Promise.resolve(new Response("text", { status: 206, headers: { etag: '"a"' } }));
-  const response = await unstalledFetch(answers, { clock, stallMs: STALL_MS })(URL);
+  const response = await unstalledFetch(answers, clock, STALL_MS)(URL);
   assertEquals([response.status, response.headers.get("etag"), await response.text()], [206, '"a"', "text"]);
 });

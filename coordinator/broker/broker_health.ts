@@ -25,10 +25,8 @@ export function createBrokerHealth(clock: Pick<Clock, "now">): BrokerHealth {
     report(source, problem) {
       if (problem === null) troubles.delete(source);
       else {
-        troubles.set(source, {
-          problem: withoutPaths(problem),
-          since: troubles.get(source)?.since ?? clock.now(),
-        });
+        const since = troubles.get(source)?.since ?? clock.now();
+        troubles.set(source, { problem: withoutPaths(problem), since });
       }
     },
     get trouble() {
@@ -42,9 +40,7 @@ function withoutPaths(problem: string): string {
   return problem.replaceAll(/ \/[^\s:]+/g, "");
 }
 
-/**
- * Whether storing failed because of the broker and may succeed later: no answer, no room, or no stream.
- */
+/** Whether storing failed because of the broker and may succeed later: no answer, no room, or no stream. */
 export function isBrokersFault(thrown: unknown): boolean {
   return thrown instanceof LoraFleetError && ["timeout", "storage", "not_found"].includes(thrown.code);
 }

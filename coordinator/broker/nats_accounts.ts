@@ -49,11 +49,13 @@ const UNLIMITED = {
 const JETSTREAM = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
 
 export function accountKeys(seeds: AccountSeeds): AccountKeys {
+  const { operator, fleet, streams, system } = seeds;
+  const keysOf = natsKeysOfSeed;
   return {
-    operator: natsKeysOfSeed(seeds.operator),
-    fleet: natsKeysOfSeed(seeds.fleet),
-    streams: natsKeysOfSeed(seeds.streams),
-    system: natsKeysOfSeed(seeds.system),
+    operator: keysOf(operator),
+    fleet: keysOf(fleet),
+    streams: keysOf(streams),
+    system: keysOf(system),
   };
 }
 

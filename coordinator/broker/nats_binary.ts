@@ -8,7 +8,7 @@ const MORE_FOLDERS = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/ho
 
 /**
  * The path of nats-server: `configured`, or the first in the folders of `searchPath` and in those that packages and
- * `deno task setup` install into. Throws a `LoraFleetError` with code `missing_dependency`.
+ * `deno task setup` install into. Throws `missing_dependency`.
  */
 export function findNatsServer(configured: string | null, searchPath: string): string {
   const candidates = configured === null
@@ -23,19 +23,16 @@ export function findNatsServer(configured: string | null, searchPath: string): s
     }
   });
   if (found !== undefined) return found;
-  throw new LoraFleetError(
-    "missing_dependency",
-    configured === null
-      ? 'nats-server was not found on PATH, in /usr/sbin or in .cache/bin: run "deno task setup", ' +
-        "install the package nats-server, or name a broker with --nats-url"
-      : `LORAFLEET_NATS_SERVER names ${
-        quote(configured)
-      }, which is not a file: correct it, or run "deno task setup"`,
-    { param: "nats-server" },
-  );
+  const message = configured === null
+    ? 'nats-server was not found on PATH, in /usr/sbin or in .cache/bin: run "deno task setup", ' +
+      "install the package nats-server, or name a broker with --nats-url"
+    : `LORAFLEET_NATS_SERVER names ${
+      quote(configured)
+    }, which is not a file: correct it, or run "deno task setup"`;
+  throw new LoraFleetError("missing_dependency", message, { param: "nats-server" });
 }
 
-/** `[2, 9, 10]`. Throws a `LoraFleetError` with code `missing_dependency` if the binary does not run. */
+/** `[2, 9, 10]`. Throws `missing_dependency` if the binary does not run. */
 export async function natsVersion(binary: string): Promise<readonly number[]> {
   let output: string;
   try {
@@ -43,16 +40,11 @@ export async function natsVersion(binary: string): Promise<readonly number[]> {
       .output();
     output = new TextDecoder().decode(stdout);
   } catch (thrown) {
-    throw new LoraFleetError("missing_dependency", `cannot run ${quote(binary)}: ${messageOf(thrown)}`, {
-      param: "nats-server",
-      cause: thrown,
-    });
+    const message = `cannot run ${quote(binary)}: ${messageOf(thrown)}`;
+    throw new LoraFleetError("missing_dependency", message, { param: "nats-server", cause: thrown });
   }
   const version = parseNatsVersion(output);
   if (version !== null) return version;
-  throw new LoraFleetError(
-    "missing_dependency",
-    `${quote(binary)} is no nats-server: for --version it prints ${quote(output)}`,
-    { param: "nats-server" },
-  );
+  const message = `${quote(binary)} is no nats-server: for --version it prints ${quote(output)}`;
+  throw new LoraFleetError("missing_dependency", message, { param: "nats-server" });
 }

@@ -40,9 +40,7 @@ export function signClaims(issuer: NatsKeys, claims: NatsClaims): string {
   return `${signed}.${issuer.sign(encoder.encode(signed)).toBase64(BASE64)}`;
 }
 
-/**
- * The body of a token signed by `issuerKey`. Throws a `LoraFleetError` with code `unauthorized` for any other text.
- */
+/** The body of a token signed by `issuerKey`. Throws `unauthorized` for any other text. */
 export function readSigned(issuerKey: string, token: string): unknown {
   const parts = token.split(".");
   try {

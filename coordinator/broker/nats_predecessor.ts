@@ -25,9 +25,7 @@ export function measureDue(lastCheckMs: number, nowMs: number): Measure {
   return due?.[1] ?? "wait";
 }
 
-/**
- * Resolves when no process with this configuration is left. Throws a `LoraFleetError` with code `conflict` if it does not end.
- */
+/** Resolves when no process with this configuration is left. Throws `conflict` if it does not end. */
 export async function awaitPredecessor(pidPath: string, configPath: string, clock: Clock): Promise<void> {
   const pid = Number(await Deno.readTextFile(pidPath).catch(() => "0"));
   if (!(pid > 1)) return;
@@ -37,14 +35,9 @@ export async function awaitPredecessor(pidPath: string, configPath: string, cloc
     const measure = measureDue(lastMs, nowMs);
     lastMs = nowMs;
     if (measure === "give up") {
-      throw new LoraFleetError(
-        "conflict",
-        `cannot start nats-server in ${
-          quote(configPath)
-        }: the one of an earlier coordinator, process ${pid}, ` +
-          "does not end; end it, or choose another --data-folder",
-        { param: "data-folder" },
-      );
+      const message = `cannot start nats-server in ${quote(configPath)}: the one of an earlier ` +
+        `coordinator, process ${pid}, does not end; end it, or choose another --data-folder`;
+      throw new LoraFleetError("conflict", message, { param: "data-folder" });
     }
     if (measure !== "wait") kill(pid, measure);
     await clock.sleep(CHECK_MS);

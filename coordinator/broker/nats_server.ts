@@ -13,17 +13,10 @@ const START_TIMEOUT_MS = 20_000;
 /** JetStream writes its buffers back before it ends. */
 const STOP_TIMEOUT_MS = 10_000;
 
-export interface NatsServerOptions {
+export interface NatsServerOptions extends Omit<NatsServerConfig, "accounts" | "version"> {
   readonly binary: string;
-  /** Holds the configuration, the pid and the streams. */
-  readonly folder: string;
-  readonly host: string;
-  /** 0 for any free port. */
-  readonly port: number;
   /** Read at every start. */
   readonly accounts: () => BrokerAccounts;
-  /** Null: without TLS. */
-  readonly tls: NatsServerConfig["tls"];
   readonly clock: Clock;
 }
 
@@ -39,9 +32,8 @@ export interface NatsServer {
 }
 
 /**
- * Starts the server once its predecessor in the folder has ended, and waits until it accepts connections.
- * Throws a `LoraFleetError`: `port_in_use`, `missing_dependency` (the binary does not run), `storage` (its
- * folder), `timeout`.
+ * Starts the server once its predecessor in the folder has ended, and waits until it accepts connections. Throws
+ * `port_in_use`, `missing_dependency` (the binary does not run), `storage` (its folder), `timeout`.
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
   const { binary, folder, host, clock } = options;

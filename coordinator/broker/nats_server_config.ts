@@ -6,7 +6,7 @@ export interface NatsServerConfig {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
-  /** Holds streams, changed accounts and the pid. */
+  /** Holds the configuration, streams, changed accounts and the pid. */
   readonly folder: string;
   readonly accounts: BrokerAccounts;
   /** Null: without TLS. */
@@ -52,15 +52,12 @@ resolver: { type: full, dir: ${quoted(`${folder}/accounts`)} }
 resolver_preload: {
 ${tokens.join("\n")}
 }
-${tlsBlock(tls, quoted)}`;
-}
-
-function tlsBlock(tls: NatsServerConfig["tls"], quoted: (text: string) => string): string {
-  if (tls === null) return "";
-  return `tls {
+${
+    tls === null ? "" : `tls {
   cert_file: ${quoted(tls.certPath)}
   key_file: ${quoted(tls.keyPath)}
   timeout: 5
 }
-`;
+`
+  }`;
 }

@@ -51,14 +51,8 @@ export async function superviseNatsServer(
       for (let isUp = false; !isUp;) {
         if (stopping.signal.aborted) return reason;
         if (cause === "died") deaths.push(clock.now());
-        const waitMs = cause === "died"
-          ? backOffMs(deaths, clock.now())
-          : cause === "asked"
-          ? 0
-          : ROOM_WAIT_MS;
-        if (waitMs === null) {
-          return `${reason}; it has ended ${deaths.length} times and is not restarted`;
-        }
+        const waitMs = { died: backOffMs(deaths, clock.now()), asked: 0, "no room": ROOM_WAIT_MS }[cause];
+        if (waitMs === null) return `${reason}; it has ended ${deaths.length} times and is not restarted`;
         if (cause !== "no room") log("warn", `${reason}; restarting it on port ${first.port}`);
         try {
           await clock.sleep(waitMs, stopping.signal);

@@ -11,8 +11,7 @@ import { watchBroker } from "./broker_watch.ts";
 import { type AccountKeys, brokerAccounts, fleetToken, masterOf, type Revocation } from "./nats_accounts.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { startNatsServer } from "./nats_server.ts";
-import { superviseNatsServer } from "./nats_supervisor.ts";
-import type { SupervisedNatsServer, SupervisorOptions } from "./nats_supervisor.ts";
+import { type SupervisedNatsServer, superviseNatsServer, type SupervisorOptions } from "./nats_supervisor.ts";
 
 export interface OwnBroker extends SupervisedNatsServer {
   /** How the coordinator reaches it. */
@@ -73,12 +72,8 @@ export async function startOwnBroker(
       ...trust,
     },
     async enforce(now) {
-      const system = {
-        servers: server.url,
-        name: "lorafleet accounts",
-        identity: master("system"),
-        ...trust,
-      };
+      const identity = master("system");
+      const system = { servers: server.url, name: "lorafleet accounts", identity, ...trust };
       await updateNatsAccount(system, fleetToken(keys, now, seconds())).catch((thrown) =>
         log("warn", `${messageOf(thrown)}; the broker refuses revoked workers after its next start`)
       );
@@ -99,10 +94,9 @@ async function startOnPort(
     const isTaken = thrown instanceof LoraFleetError && thrown.code === "port_in_use";
     if (lastPort === 0 || !isTaken) throw thrown;
     const server = await superviseNatsServer(0, options);
-    options.log(
-      "warn",
-      `the broker's previous port ${lastPort} is taken: workers find the new one by the join URL`,
-    );
+    const message =
+      `the broker's previous port ${lastPort} is taken: workers find the new one by the join URL`;
+    options.log("warn", message);
     return server;
   }
 }

@@ -3,7 +3,7 @@ import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { type HubSettings, readHubSettings } from "../../shared/model/hub_settings.ts";
-import type { TlsFiles } from "./tls.ts";
+import { type TlsFiles, usage } from "./tls.ts";
 import { isLoopback } from "./loopback.ts";
 
 export interface CoordinatorConfig {
@@ -91,6 +91,8 @@ const OPTIONS = {
   "help": { type: "boolean" },
 } as const;
 
+const NATS_PROTOCOLS = ["nats:", "tls:", "ws:", "wss:"];
+
 type Environment = (name: string) => string | undefined;
 
 /**
@@ -106,17 +108,14 @@ export function parseConfig(args: readonly string[], environment: Environment): 
 
   const host = values.host ?? env("LORAFLEET_HOST") ?? "127.0.0.1";
   const dataFolder = resolve(values["data-folder"] ?? env("LORAFLEET_DATA_FOLDER") ?? "data");
-  const roots = list(values["model-roots"], "LORAFLEET_MODEL_ROOTS");
+  const givenRoots = list(values["model-roots"], "LORAFLEET_MODEL_ROOTS");
+  const roots = givenRoots.length > 0 ? givenRoots : ["."];
   const apiKeys = list(values["api-key"], "LORAFLEET_API_KEY");
   assertApiKeys(apiKeys, host);
-  const natsUrl = urlOf(values["nats-url"] ?? env("NATS_URL"), "nats-url", ["nats:", "tls:", "ws:", "wss:"]);
-  const credsPath = env("NATS_CREDS");
-  const maxUploadMib = integer(
-    values["max-upload-mib"] ?? env("LORAFLEET_MAX_UPLOAD_MIB") ?? "1024",
-    "max-upload-mib",
-    1,
-    2 ** 20,
-  );
+  const natsUrl = urlOf(values["nats-url"] ?? env("NATS_URL"), "nats-url", NATS_PROTOCOLS);
+  const joinTokenTtl = values["join-token-ttl"] ?? env("LORAFLEET_JOIN_TOKEN_TTL") ?? "never";
+  const maxUploadMib = values["max-upload-mib"] ?? env("LORAFLEET_MAX_UPLOAD_MIB") ?? "1024";
+  const natsPublicUrl = values["nats-public-url"] ?? env("LORAFLEET_NATS_PUBLIC_URL");
   return {
     host,
     port: integer(values.port ?? env("LORAFLEET_PORT") ?? "8787", "port", 0, 65535),
@@ -128,28 +127,16 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     ),
     publicUrl: urlOf(values["public-url"] ?? env("LORAFLEET_PUBLIC_URL"), "public-url", ["http:", "https:"]),
     apiKeys,
-    modelRoots: [
-      ...new Set([
-        ...(roots.length > 0 ? roots : ["."]).map((root) => resolve(root)),
-        join(dataFolder, "models"),
-      ]),
-    ],
-    maxUploadBytes: maxUploadMib * 2 ** 20,
-    joinTokenTtlMs: duration(
-      values["join-token-ttl"] ?? env("LORAFLEET_JOIN_TOKEN_TTL") ?? "never",
-      "join-token-ttl",
-    ),
+    modelRoots: [...new Set([...roots.map((root) => resolve(root)), join(dataFolder, "models")])],
+    maxUploadBytes: integer(maxUploadMib, "max-upload-mib", 1, 2 ** 20) * 2 ** 20,
+    joinTokenTtlMs: duration(joinTokenTtl, "join-token-ttl"),
     standby: values["no-standby"] !== true,
     natsUrl,
-    natsCredsPath: natsUrl === null ? null : credsPath,
+    natsCredsPath: natsUrl === null ? null : env("NATS_CREDS"),
     natsHost: values["nats-host"] ?? env("LORAFLEET_NATS_HOST") ??
       (host === "localhost" ? "127.0.0.1" : host),
     natsPort: integer(values["nats-port"] ?? env("LORAFLEET_NATS_PORT") ?? "0", "nats-port", 0, 65535),
-    natsPublicUrl: urlOf(
-      values["nats-public-url"] ?? env("LORAFLEET_NATS_PUBLIC_URL"),
-      "nats-public-url",
-      ["nats:", "tls:", "ws:", "wss:"],
-    ),
+    natsPublicUrl: urlOf(natsPublicUrl, "nats-public-url", NATS_PROTOCOLS),
     natsServerBinary: env("LORAFLEET_NATS_SERVER"),
     searchPath: env("PATH") ?? "",
     hub: { ...readHubSettings(env), cacheFolder: resolve(hubCacheFolder(env)) },
@@ -161,13 +148,9 @@ export function parseConfig(args: readonly string[], environment: Environment): 
 
 function assertApiKeys(apiKeys: readonly string[], host: string): void {
   if (apiKeys.length === 0 && !isLoopback(host)) {
-    throw usage(
-      "host",
-      `--host ${
-        quote(host)
-      } can be reached from other machines and needs an API key: set LORAFLEET_API_KEY; ` +
-        "without one only 127.0.0.1, ::1 and localhost are allowed",
-    );
+    const message = `--host ${quote(host)} can be reached from other machines and needs an API key: set ` +
+      "LORAFLEET_API_KEY; without one only 127.0.0.1, ::1 and localhost are allowed";
+    throw usage("host", message);
   }
   if (apiKeys.some((key) => key.length < 8)) {
     throw usage("api-key", "an --api-key has fewer than 8 characters");
@@ -212,10 +195,9 @@ function duration(text: string, option: string): number | null {
   const [, count = "", unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
   const milliseconds = Number(count) * (UNITS_MS[unit] ?? 0);
   if (milliseconds > 0) return milliseconds;
-  throw usage(
-    option,
-    `--${option} is ${quote(text)}; a number of minutes, hours or days is needed: 30m, 12h, 7d, or "never"`,
-  );
+  const message = `--${option} is ${quote(text)}; a number of minutes, hours or days is needed: 30m, 12h, ` +
+    `7d, or "never"`;
+  throw usage(option, message);
 }
 
 function urlOf(text: string | null | undefined, option: string, protocols: readonly string[]): string | null {
@@ -224,14 +206,6 @@ function urlOf(text: string | null | undefined, option: string, protocols: reado
   if (url !== null && protocols.includes(url.protocol) && url.hostname !== "") {
     return text.replace(/\/+$/, "");
   }
-  throw usage(
-    option,
-    `--${option} is ${quote(text)}; a URL that begins with ${
-      protocols.map((p) => `${p}//`).join(" or ")
-    } is needed`,
-  );
-}
-
-function usage(option: string, message: string): LoraFleetError {
-  return new LoraFleetError("usage", message, { param: option });
+  const beginnings = protocols.map((protocol) => `${protocol}//`).join(" or ");
+  throw usage(option, `--${option} is ${quote(text)}; a URL that begins with ${beginnings} is needed`);
 }

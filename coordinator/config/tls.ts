@@ -18,7 +18,7 @@ export interface Tls extends TlsFiles {
   readonly serverName: string;
 }
 
-/** Reads and checks the files. Throws a `LoraFleetError` with code `usage` that names the option. */
+/** Reads and checks the files. Throws `usage` that names the option. */
 export async function readTls(files: TlsFiles): Promise<Tls> {
   const [cert, key] = [await read(files.certPath, "tls-cert"), await read(files.keyPath, "tls-key")];
   const ca = files.caPath === null ? null : await read(files.caPath, "tls-ca");
@@ -27,11 +27,9 @@ export async function readTls(files: TlsFiles): Promise<Tls> {
   if (ca !== null) parse(files.caPath!, "tls-ca", () => new X509Certificate(ca));
   const serverName = nameIn(certificate.subjectAltName ?? "");
   if (serverName !== null) return { ...files, cert, key, ca, serverName };
-  throw usage(
-    "tls-cert",
-    `the certificate in ${quote(files.certPath)} names no host: it needs a subjectAltName with ` +
-      'the name or address by which workers reach this machine: "DNS:fleet.example" or "IP:10.0.0.1"',
-  );
+  const message = `the certificate in ${quote(files.certPath)} names no host: it needs a subjectAltName ` +
+    'with the name or address by which workers reach this machine: "DNS:fleet.example" or "IP:10.0.0.1"';
+  throw usage("tls-cert", message);
 }
 
 /** The first name of a subjectAltName as text: "DNS:fleet.example, IP Address:10.0.0.1". Null if it has none. */
@@ -57,6 +55,7 @@ function parse<T>(path: string, option: string, work: () => T): T {
   }
 }
 
-function usage(option: string, message: string): LoraFleetError {
+/** The error of an option or its variable. */
+export function usage(option: string, message: string): LoraFleetError {
   return new LoraFleetError("usage", message, { param: option });
 }

@@ -23,12 +23,9 @@ export function put(draft: Draft, path: string, value: unknown, param: string, w
   const translated = typeof value === "string" ? VALUE_ALIASES[path]?.[value] ?? value : value;
   const earlier = draft.fields.get(path);
   if (earlier !== undefined && !sameJson(earlier.value, translated)) {
-    throw invalidField(
-      param,
-      `${param} is ${show(value)}, but ${earlier.param} already says ${
-        show(earlier.value)
-      }; give one of them`,
-    );
+    const message = `${param} is ${show(value)}, but ${earlier.param} already says ${show(earlier.value)}; ` +
+      "give one of them";
+    throw invalidField(param, message);
   }
   if (earlier === undefined) draft.fields.set(path, { value: translated, param, written });
 }

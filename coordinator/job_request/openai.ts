@@ -13,12 +13,9 @@ export function applyOpenAiFields(draft: Draft, body: Readonly<Record<string, un
   applyMethod(draft, body["method"]);
   const integrations = body["integrations"];
   if (!isAbsent(integrations) && !(Array.isArray(integrations) && integrations.length === 0)) {
-    throw invalidField(
-      "integrations",
-      `integrations is ${
-        show(integrations)
-      }: metrics are not sent to other services; leave it out and read the job's events`,
-    );
+    const message = `integrations is ${show(integrations)}: metrics are not sent to other services; leave ` +
+      "it out and read the job's events";
+    throw invalidField("integrations", message);
   }
 }
 
@@ -28,10 +25,8 @@ function applyMethod(draft: Draft, method: unknown): void {
     throw invalidField("method", `method is ${show(method)}; an object with a type is needed`);
   }
   if (method["type"] !== "supervised") {
-    throw invalidField(
-      "method.type",
-      `method.type is ${show(method["type"])}; only "supervised" is supported`,
-    );
+    const message = `method.type is ${show(method["type"])}; only "supervised" is supported`;
+    throw invalidField("method.type", message);
   }
   const supervised = method["supervised"];
   refuseOthers(method, ["type", "supervised"], "method", (value) => !isAbsent(value));
@@ -53,10 +48,9 @@ function applyHyperparameters(draft: Draft, hyperparameters: unknown, at: string
 
   const epochs = numberOrAuto(hyperparameters["n_epochs"], `${at}.n_epochs`);
   if (epochs !== null && !Number.isInteger(epochs)) {
-    throw invalidField(
-      `${at}.n_epochs`,
-      `${at}.n_epochs is ${epochs}; a whole number is needed: training.num_train_epochs takes fractions`,
-    );
+    const message = `${at}.n_epochs is ${epochs}; a whole number is needed: training.num_train_epochs ` +
+      "takes fractions";
+    throw invalidField(`${at}.n_epochs`, message);
   }
   if (epochs !== null) put(draft, "training.num_train_epochs", epochs, `${at}.n_epochs`);
 
@@ -78,10 +72,9 @@ function applyBatchSize(draft: Draft, batchSize: number, param: string): void {
   const rows = draft.fields.get("training.per_device_train_batch_size")?.value ?? 1;
   if (typeof rows !== "number" || !(rows > 0)) return; // the schema reports that field itself
   if (!Number.isInteger(batchSize) || batchSize % rows !== 0) {
-    throw invalidField(
-      param,
-      `${param} is ${batchSize}; a multiple of training.per_device_train_batch_size (${rows}) is needed`,
-    );
+    const message = `${param} is ${batchSize}; a multiple of training.per_device_train_batch_size ` +
+      `(${rows}) is needed`;
+    throw invalidField(param, message);
   }
   put(draft, "training.gradient_accumulation_steps", batchSize / rows, param, batchSize);
 }
@@ -100,10 +93,8 @@ function refuseOthers(
 ): void {
   for (const [name, value] of Object.entries(object)) {
     if (known.includes(name) || !counts(value)) continue;
-    throw invalidField(
-      `${at}.${name}`,
-      `unknown field ${show(`${at}.${name}`)}; known here: ${known.join(", ")}`,
-    );
+    const message = `unknown field ${show(`${at}.${name}`)}; known here: ${known.join(", ")}`;
+    throw invalidField(`${at}.${name}`, message);
   }
 }
 
@@ -112,12 +103,9 @@ export function parseSuffix(value: unknown): string | null {
   if (isAbsent(value) || value === "") return null;
   const isText = typeof value === "string" && !/[\p{Cc}\p{Cs}]/u.test(value);
   if (isText && [...value].length <= MAX_SUFFIX_LENGTH) return value;
-  throw invalidField(
-    "suffix",
-    `suffix is ${
-      show(value)
-    }; a text of up to ${MAX_SUFFIX_LENGTH} characters without control characters is needed`,
-  );
+  const message = `suffix is ${show(value)}; a text of up to ${MAX_SUFFIX_LENGTH} characters without ` +
+    "control characters is needed";
+  throw invalidField("suffix", message);
 }
 
 /** Null if absent. Throws beyond OpenAI's limits. */
@@ -134,13 +122,9 @@ export function parseMetadata(value: unknown): Record<string, string> | null {
   const parsed: Record<string, string> = Object.create(null);
   for (const [key, text] of pairs) {
     if (key.length > keyLength || typeof text !== "string" || text.length > valueLength) {
-      throw invalidField(
-        "metadata",
-        `metadata[${show(key)}] is ${
-          show(text)
-        }; a key of at most ${keyLength} characters and a text of at most ` +
-          `${valueLength} are needed`,
-      );
+      const message = `metadata[${show(key)}] is ${show(text)}; a key of at most ${keyLength} characters ` +
+        `and a text of at most ${valueLength} are needed`;
+      throw invalidField("metadata", message);
     }
     parsed[key] = text;
   }

@@ -27,7 +27,7 @@ export interface ParsedJobRequest {
   readonly warnings: readonly string[];
 }
 
-/** Throws a `LoraFleetError` with code `invalid_request` whose `param` is the path of the field at fault. */
+/** Throws `invalid_request` whose `param` is the path of the field at fault. */
 export function parseJobRequest(body: unknown): ParsedJobRequest {
   if (!isObject(body)) {
     throw new LoraFleetError("invalid_request", `a job is a JSON object, not ${show(body)}`);
@@ -102,10 +102,8 @@ function explainArithmetic(draft: Draft, spec: JobSpec): void {
 function parseValidationFile(draft: Draft, value: unknown): string | null {
   if (isAbsent(value)) return null;
   if (typeof value !== "string") {
-    throw invalidField(
-      "validation_file",
-      `validation_file is ${show(value)}; the id of an uploaded file is needed`,
-    );
+    const message = `validation_file is ${show(value)}; the id of an uploaded file is needed`;
+    throw invalidField("validation_file", message);
   }
   draft.warnings.push(
     `validation_file (${

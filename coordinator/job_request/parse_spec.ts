@@ -8,7 +8,7 @@ import { explainIssue, invalidField, isObject, show } from "./errors.ts";
 import { GROUPS } from "./fields.ts";
 import { unknownField } from "./known_fields.ts";
 
-/** Parses the drafted fields. Throws code `invalid_request` with the field as the client spelled it. */
+/** Parses the drafted fields. Throws `invalid_request` with the field as the client spelled it. */
 export function parseSpec(draft: Draft): JobSpec {
   const nested: Record<string, unknown> = {};
   for (const [path, { value }] of draft.fields) {
@@ -32,13 +32,9 @@ function explainSpecIssue(draft: Draft, issue: z.core.$ZodIssue): LoraFleetError
     [param, value] = [`${param}.${name}`, value[name]];
   }
   if (param === "training.optim" && typeof value === "string" && value.endsWith("8bit")) {
-    return invalidField(
-      param,
-      `training.optim is ${
-        show(value)
-      }, but moments are kept in 32 bits; set it to "paged_adamw_32bit", which is AdamW ` +
-        `without the rounding of its moments`,
-    );
+    const message = `training.optim is ${show(value)}, but moments are kept in 32 bits; set it to ` +
+      '"paged_adamw_32bit", which is AdamW without the rounding of its moments';
+    return invalidField(param, message);
   }
   // The schema's own limit, that of exact whole numbers, would be bad advice.
   const bound = issue.code === "too_big" ? boundOf(path) : null;

@@ -9,7 +9,7 @@ import { fromPythonDump, isLibraryDefault } from "./library_fields.ts";
 /** Fields whose value no error or log may repeat. */
 const SECRETS: readonly string[] = ["token", "hub_token", "push_to_hub_token"];
 
-/** Adds the fields of a group to the draft. Throws code `invalid_request`. */
+/** Adds the fields of a group to the draft. Throws `invalid_request`. */
 export function readGroup(draft: Draft, group: Group, fields: unknown): void {
   if (isAbsent(fields)) return;
   if (!isObject(fields)) {

@@ -5,11 +5,9 @@
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { JobRecord } from "./record/job.ts";
-import { decideJob } from "./record/job_transition.ts";
-import type { JobTransition } from "./record/job_transition.ts";
+import { decideJob, type JobTransition } from "./record/job_transition.ts";
 import type { JobStore, NewJobEvent } from "./stores/job_store.ts";
-import { createPatientWrites } from "./stores/patient_writes.ts";
-import type { PatientWritesOptions } from "./stores/patient_writes.ts";
+import { createPatientWrites, type PatientWritesOptions } from "./stores/patient_writes.ts";
 
 export interface JobJournal {
   /** Throws `not_found`. */

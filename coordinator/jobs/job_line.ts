@@ -1,6 +1,5 @@
 /** The line of unfinished jobs, oldest first, and which of them trains next. Thousands may wait, so it stays in memory. */
-import { isFinished } from "./record/job.ts";
-import type { JobRecord, JobStatus } from "./record/job.ts";
+import { isFinished, type JobRecord, type JobStatus } from "./record/job.ts";
 
 type NextJob =
   | { readonly kind: "train"; readonly id: string }

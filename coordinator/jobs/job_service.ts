@@ -10,8 +10,7 @@ import { JobLine } from "./job_line.ts";
 import { createJobWork } from "./job_work.ts";
 import { deleteTunedModel } from "./model_deletion.ts";
 import { createRequests } from "./prepare_requests.ts";
-import { isFinished } from "./record/job.ts";
-import type { JobRecord } from "./record/job.ts";
+import { isFinished, type JobRecord } from "./record/job.ts";
 import { checkSubmission } from "./submission.ts";
 import { createTrainingQueue } from "./training_queue.ts";
 import { createValidationQueue } from "./validation_queue.ts";
@@ -52,8 +51,8 @@ export function createJobService(options: JobServiceOptions): JobService {
   const { journal } = context;
   const work = createJobWork(context);
   const shared = { work, requestOf: createRequests(context), stopped: stopped.signal };
-  const training = createTrainingQueue(context, { ...shared, line });
-  const validation = createValidationQueue(context, { ...shared, onEnd: training.startNext });
+  const training = createTrainingQueue(context, shared, line);
+  const validation = createValidationQueue(context, shared, training.startNext);
 
   const interrupt = (id: string, reason: LoraFleetError): void => {
     work.interrupt(id, reason);

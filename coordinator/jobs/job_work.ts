@@ -1,6 +1,6 @@
 /** Work in progress on jobs. It can be interrupted, which is no failure; anything else that it throws fails the job. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import type { JobContext } from "./job_context.ts";
+import type { JobContext, RequestOf } from "./job_context.ts";
 import type { JobError } from "./record/job.ts";
 
 export interface JobWork {
@@ -8,6 +8,14 @@ export interface JobWork {
   run(id: string, work: (signal: AbortSignal) => Promise<void>): Promise<void>;
   interrupt(id: string, reason: LoraFleetError): void;
   interruptAll(reason: LoraFleetError): void;
+}
+
+/** What both stages of a job's life need. */
+export interface StageParts {
+  readonly work: JobWork;
+  readonly requestOf: RequestOf;
+  /** Ends all waiting; nothing starts afterwards. */
+  readonly stopped: AbortSignal;
 }
 
 export function createJobWork({ journal, onDefect }: Pick<JobContext, "journal" | "onDefect">): JobWork {
@@ -48,11 +56,9 @@ export async function unlessAborted(signal: AbortSignal, written: Promise<unknow
 }
 
 function jobErrorOf(thrown: unknown): JobError {
-  return thrown instanceof LoraFleetError
-    ? { code: thrown.code, message: thrown.message, param: thrown.param }
-    : {
-      code: "internal_error",
-      message: `an internal error of lorafleet: ${messageOf(thrown)}`,
-      param: null,
-    };
+  if (thrown instanceof LoraFleetError) {
+    return { code: thrown.code, message: thrown.message, param: thrown.param };
+  }
+  const message = `an internal error of lorafleet: ${messageOf(thrown)}`;
+  return { code: "internal_error", message, param: null };
 }

@@ -12,14 +12,9 @@ export async function deleteTunedModel(
   const { job, checkpoint } = model;
   const user = store.unfinishedJobs().find(({ spec }) => spec.initial_adapter?.model === name);
   if (user !== undefined) {
-    throw new LoraFleetError(
-      "conflict",
-      `cannot delete model ${quote(name)}: job ${
-        quote(user.id)
-      }, which is ${user.status}, trains on from it; ` +
-        `cancel that job first`,
-      { param: "model" },
-    );
+    const message = `cannot delete model ${quote(name)}: job ${quote(user.id)}, which is ${user.status}, ` +
+      "trains on from it; cancel that job first";
+    throw new LoraFleetError("conflict", message, { param: "model" });
   }
   journal.apply(job.id, { type: "modelDeleted", name });
   if (namesOfAdapter({ ...model, job: journal.get(job.id) }).length > 0) return;

@@ -4,18 +4,15 @@ import type { ParsedJobRequest } from "../job_request/parse.ts";
 import { RESULT_PURPOSE } from "./files/result_files.ts";
 import type { FileStore } from "./files/file_store.ts";
 import type { JobContext } from "./job_context.ts";
-import { newJob } from "./record/job.ts";
-import type { JobRecord } from "./record/job.ts";
+import { type JobRecord, newJob } from "./record/job.ts";
 import { onTunedBase } from "./results/tuned_base.ts";
 import type { FileRecord, NewJobEvent } from "./stores/job_store.ts";
 
-interface Submission {
-  readonly job: JobRecord;
-  readonly events: readonly NewJobEvent[];
-}
-
 /** Makes a request a job that is not stored yet. Throws `invalid_request`, `model_not_found`, `invalid_model`. */
-export async function checkSubmission(context: JobContext, request: ParsedJobRequest): Promise<Submission> {
+export async function checkSubmission(
+  context: JobContext,
+  request: ParsedJobRequest,
+): Promise<{ job: JobRecord; events: NewJobEvent[] }> {
   const { store, files, models, clock, newId, checkModel } = context;
   const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(store, request);
   const { filename } = uploadOf(files, "training_file", spec.training_file);
@@ -39,9 +36,7 @@ export async function checkSubmission(context: JobContext, request: ParsedJobReq
 function uploadOf(files: FileStore, param: string, id: string): FileRecord {
   const file = files.find(id);
   if (file !== null && file.purpose !== RESULT_PURPOSE) return file;
-  throw new LoraFleetError(
-    "invalid_request",
-    `${param} ${quote(id)} is not an uploaded file: upload it with POST /v1/files, purpose "fine-tune"`,
-    { param },
-  );
+  const message = `${param} ${quote(id)} is not an uploaded file: upload it with POST /v1/files, purpose ` +
+    `"fine-tune"`;
+  throw new LoraFleetError("invalid_request", message, { param });
 }

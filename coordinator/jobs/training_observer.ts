@@ -4,8 +4,7 @@ import type { ExcludedMicroBatch, JobObserver, StepReport } from "../fleet/fleet
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import type { JobContext } from "./job_context.ts";
-import { addStep, startProgress } from "./job_progress.ts";
-import type { JobProgress } from "./job_progress.ts";
+import { addStep, type JobProgress, startProgress } from "./job_progress.ts";
 import { unlessAborted } from "./job_work.ts";
 import type { JobRecord, QuarantinedSample } from "./record/job.ts";
 import type { JobTransition } from "./record/job_transition.ts";

@@ -1,9 +1,9 @@
 /** The second stage of a job's life: one job trains at a time, and the next one's data is kept ready meanwhile. */
 import type { LoraFleetError } from "../../shared/errors.ts";
 import { isFinished } from "./record/job.ts";
-import type { JobContext, RequestOf } from "./job_context.ts";
+import type { JobContext } from "./job_context.ts";
 import type { JobLine } from "./job_line.ts";
-import type { JobWork } from "./job_work.ts";
+import type { StageParts } from "./job_work.ts";
 import { trainJob } from "./train_job.ts";
 
 /** How long a free fleet waits for the data of an older job while a younger one's is ready. */
@@ -19,18 +19,10 @@ interface TrainingQueue {
   ended(): Promise<void>;
 }
 
-interface TrainingQueueOptions {
-  readonly line: JobLine;
-  readonly work: JobWork;
-  readonly requestOf: RequestOf;
-  /** Ends all waiting; nothing starts afterwards. */
-  readonly stopped: AbortSignal;
-}
-
-export function createTrainingQueue(context: JobContext, options: TrainingQueueOptions): TrainingQueue {
+export function createTrainingQueue(context: JobContext, parts: StageParts, line: JobLine): TrainingQueue {
   const { clock, onDefect } = context;
-  const { line, stopped } = options;
-  const warmUp = createWarmUp(context, options);
+  const { stopped } = parts;
+  const warmUp = createWarmUp(context, parts);
   let training: { readonly id: string; readonly ended: Promise<void> } | null = null;
   let isWaiting = false;
 
@@ -39,7 +31,7 @@ export function createTrainingQueue(context: JobContext, options: TrainingQueueO
     if (next === null) return;
     if (next.kind === "wait") return waitFor(next.older);
     const { id } = next;
-    const ended = runTraining(context, options, id).catch((thrown) => onDefect(`job ${id} is stuck`, thrown))
+    const ended = runTraining(context, parts, id).catch((thrown) => onDefect(`job ${id} is stuck`, thrown))
       .finally(() => {
         training = null;
         startNext();
@@ -72,7 +64,7 @@ export function createTrainingQueue(context: JobContext, options: TrainingQueueO
 
 async function runTraining(
   context: JobContext,
-  { work, requestOf }: TrainingQueueOptions,
+  { work, requestOf }: StageParts,
   id: string,
 ): Promise<void> {
   await work.run(id, async (signal) => await trainJob(context, await requestOf(id, signal), signal));
@@ -81,7 +73,7 @@ async function runTraining(
 }
 
 /** Readies one job's data at a time: a long queue may have more data than the cache holds. */
-function createWarmUp({ warm }: JobContext, { requestOf, stopped }: TrainingQueueOptions) {
+function createWarmUp({ warm }: JobContext, { requestOf, stopped }: StageParts) {
   interface Warming {
     readonly id: string;
     readonly controller: AbortController;

@@ -1,7 +1,7 @@
 /** The first stage of a job's life: its data is prepared, which finds what is wrong with it. */
 import { createTurns } from "../planning/preparation/turns.ts";
-import type { JobContext, RequestOf } from "./job_context.ts";
-import type { JobWork } from "./job_work.ts";
+import type { JobContext } from "./job_context.ts";
+import type { StageParts } from "./job_work.ts";
 
 /** So a bad file is reported soon, and no large one holds up all others. */
 const MAX_VALIDATIONS = 2;
@@ -13,18 +13,11 @@ interface ValidationQueue {
   ended(): Promise<void>;
 }
 
-interface ValidationOptions {
-  readonly work: JobWork;
-  readonly requestOf: RequestOf;
-  /** Ends the waiting for a turn. */
-  readonly stopped: AbortSignal;
-  /** Called after each validation, whatever its outcome. */
-  readonly onEnd: () => void;
-}
-
+/** @param onEnd called after each validation, whatever its outcome */
 export function createValidationQueue(
   { journal, prepare, onDefect }: JobContext,
-  { work, requestOf, stopped, onEnd }: ValidationOptions,
+  { work, requestOf, stopped }: StageParts,
+  onEnd: () => void,
 ): ValidationQueue {
   /** By job: one that is paused and resumed may still be ending its first validation. */
   const validations = new Map<string, Promise<void>>();

@@ -36,16 +36,13 @@ const RENEWALS_PER_TTL = 3;
 /** Between attempts at an unanswered renewal. */
 const RETRY_MS = 500;
 
-/** Tries once. Rejects with code `conflict` while another coordinator leads, and `timeout` if the broker is silent. */
+/** Tries once. Rejects with `conflict` while another coordinator leads, and `timeout` if the broker is silent. */
 export async function tryToLead(options: LeadershipOptions): Promise<Leadership> {
   const { bus, brokerName } = options;
   const lease = await bus.acquireLease(LEADER_LEASE, options);
   if (lease !== null) return keepLease(lease, options);
-  throw new LoraFleetError(
-    "conflict",
-    `another coordinator leads at ${brokerName}: stop it, or choose another --nats-url`,
-    { param: "nats-url" },
-  );
+  const message = `another coordinator leads at ${brokerName}: stop it, or choose another --nats-url`;
+  throw new LoraFleetError("conflict", message, { param: "nats-url" });
 }
 
 function keepLease(lease: Lease, options: LeadershipOptions): Leadership {

@@ -12,7 +12,7 @@ export interface Standby {
 }
 
 /**
- * Calls `tryToLead` every `intervalMs` until it succeeds. It rejects with code `conflict` while another coordinator holds
+ * Calls `tryToLead` every `intervalMs` until it succeeds. It rejects with `conflict` while another coordinator holds
  * `what`: "the data folder ./data". Rejects with any other error of `tryToLead`, and with the signal's reason.
  */
 export async function waitToLead<T>(

@@ -1,6 +1,6 @@
 /** The addresses by which others reach the coordinator, which may differ from those it listens on. */
 import type { CoordinatorConfig } from "../config/config.ts";
-import type { JoinReply } from "../api/routes/services.ts";
+import type { JoinReply } from "../api/views/join_view.ts";
 import type { Tls } from "../config/tls.ts";
 
 /** The URL of a server here. If it listens on every interface: by the first address that other machines can reach. */

@@ -27,7 +27,7 @@ export interface DataFolder {
   readonly hidePaths: HidePaths;
 }
 
-/** Waits for the folder's lock if `standby` allows it. Throws a `LoraFleetError`: `storage`, or `conflict` if locked. */
+/** Waits for the folder's lock if `standby` allows it. Throws `storage`, or `conflict` if locked. */
 export async function openDataFolder(
   { dataFolder, modelRoots, hub }: CoordinatorConfig,
   { clock, log }: Pick<CoordinatorParts, "clock" | "log">,

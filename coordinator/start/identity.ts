@@ -30,7 +30,7 @@ const identitySchema = z.object({
 });
 export type Identity = z.output<typeof identitySchema>;
 
-/** Reads the identity or makes one. Throws a `LoraFleetError` with code `storage`. */
+/** Reads the identity or makes one. Throws `storage`. */
 export async function loadIdentity(dataFolder: string): Promise<Identity> {
   const path = identityPath(dataFolder);
   let text: string;

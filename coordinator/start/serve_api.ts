@@ -28,7 +28,7 @@ interface ApiParts {
   readonly onDefect: (message: string, thrown: unknown) => void;
 }
 
-/** Serves until `started` is disposed. Returns the API's URL. Throws a `LoraFleetError` with code `port_in_use`. */
+/** Serves until `started` is disposed. Returns the API's URL. Throws `port_in_use`. */
 export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): Promise<string> {
   const { config, clock, folder, broker, leading, services, tls, stopping, onDefect } = parts;
   const { store, artifacts, hidePaths } = folder;

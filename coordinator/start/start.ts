@@ -26,9 +26,8 @@ export interface RunningCoordinator {
 }
 
 /**
- * Starts everything, after another coordinator has ended if one leads. A failure stops what was started before it.
- * Throws a `LoraFleetError`: `port_in_use`, `missing_dependency`, `storage`, or `conflict` if another coordinator leads
- * and --no-standby is set.
+ * Starts everything, after another coordinator has ended if one leads. A failure stops what was started before it. Throws
+ * `port_in_use`, `missing_dependency`, `storage`, or `conflict` if another coordinator leads and --no-standby is set.
  */
 export async function startCoordinator(
   config: CoordinatorConfig,

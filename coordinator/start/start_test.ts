@@ -15,7 +15,7 @@ import type { PlannedJob } from "../planning/planned_job.ts";
 import { startCoordinator } from "./start.ts";
 import type { CoordinatorParts } from "./parts.ts";
 import type { RunningCoordinator } from "./start.ts";
-import type { JoinReply } from "../api/routes/services.ts";
+import type { JoinReply } from "../api/views/join_view.ts";
 
 interface Trial {
   readonly config: CoordinatorConfig;

@@ -13,10 +13,9 @@ import {
   type CheckpointUploads,
   createCheckpointUploads,
 } from "./checkpoint_uploads.ts";
-import { readIfThere, readStored, removeIfThere } from "./checkpoint_file.ts";
+import { type CheckpointFile, readIfThere, readStored, removeIfThere } from "./checkpoint_file.ts";
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { CheckpointFile } from "./checkpoint_file.ts";
 import { readWords } from "./state_file.ts";
 import { PRIVATE_FOLDER_MODE } from "./private_folder.ts";
 import { createFileVerifier } from "./verified_file.ts";

@@ -3,8 +3,11 @@
  * moments one after the other, which are the data of the state's file; the adapter's file holds the same numbers by name. A job
  * without training state (`save_only_model`) has nothing to check the adapter against.
  */
+import { LoraFleetError } from "../../shared/errors.ts";
+import { readSafetensorsHeader } from "../../shared/model/safetensors_file.ts";
+import type { SafetensorsHeader } from "../../shared/model/safetensors_header.ts";
 import { STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
-import { readWords } from "./state_file.ts";
+import { dataStartOf, readWords } from "./state_file.ts";
 import { sha256OfFile } from "./verified_file.ts";
 
 const WEIGHTS = "adapter_model.safetensors";
@@ -33,7 +36,7 @@ export async function checkpointFault(
 ): Promise<string | null> {
   const statePath = pathOf(STATE_FILE_NAME);
   if (statePath === null) return null;
-  const found = await sha256OfFile(statePath, await dataStart(statePath));
+  const found = await sha256OfFile(statePath, await dataStartOf(statePath));
   if (found !== digest) return `the training state has the digest ${found}, but ${digest} is committed`;
   const weightsPath = pathOf(WEIGHTS);
   if (weightsPath === null || layout === null) return null;
@@ -46,13 +49,13 @@ async function adapterFault(
   statePath: string,
   { tensors }: { readonly tensors: readonly TensorPlace[] },
 ): Promise<string | null> {
-  const places = await tensorPlaces(path);
-  if (places === null) return `${WEIGHTS} has no readable header`;
-  if (places.size !== tensors.length) {
-    return `${WEIGHTS} has ${places.size} tensors, the adapter has ${tensors.length}`;
+  const found = (await readHeader(path))?.tensors;
+  if (found === undefined) return `${WEIGHTS} has no readable header`;
+  if (found.size !== tensors.length) {
+    return `${WEIGHTS} has ${found.size} tensors, the adapter has ${tensors.length}`;
   }
   for (const { name, offset, size } of tensors) {
-    const place = places.get(name);
+    const place = found.get(name);
     if (place === undefined || place.end - place.start !== 4 * size) {
       return `${WEIGHTS} has no tensor ${name} of ${size} numbers`;
     }
@@ -70,46 +73,13 @@ async function adapterFault(
   return null;
 }
 
-async function dataStart(path: string): Promise<number> {
-  using file = await Deno.open(path);
-  const bytes = new Uint8Array(8);
-  await file.read(bytes);
-  return 8 + Number(new DataView(bytes.buffer).getBigUint64(0, true));
-}
-
-/** No header of ours is larger. */
-const MAX_HEADER_BYTES = 64 * 2 ** 20;
-
-/** The tensors of a safetensors file of f32 with their offsets after the header; null for any other file. */
-async function tensorPlaces(
-  path: string,
-): Promise<ReadonlyMap<string, { readonly start: number; readonly end: number }> | null> {
-  const length = await dataStart(path) - 8;
-  if (!(length > 0 && length <= MAX_HEADER_BYTES)) return null;
-  using file = await Deno.open(path);
-  await file.seek(8, Deno.SeekMode.Start);
-  const bytes = new Uint8Array(length);
-  for (let at = 0; at < length;) {
-    const count = await file.read(bytes.subarray(at));
-    if (count === null) return null;
-    at += count;
-  }
-  let header: unknown;
+/** The header of a safetensors file of f32; null for any other file. */
+async function readHeader(path: string): Promise<SafetensorsHeader | null> {
   try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    return null;
+    const header = await readSafetensorsHeader(path, WEIGHTS);
+    return header.tensors.values().every(({ dtype }) => dtype === "F32") ? header : null;
+  } catch (thrown) {
+    if (thrown instanceof LoraFleetError && thrown.code === "invalid_model") return null;
+    throw thrown;
   }
-  if (header === null || typeof header !== "object" || Array.isArray(header)) return null;
-  const places = new Map<string, { start: number; end: number }>();
-  for (const [name, entry] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
-    const { dtype, data_offsets: offsets } = entry as { dtype?: unknown; data_offsets?: unknown };
-    const [start, end] = Array.isArray(offsets) ? offsets : [];
-    if (dtype !== "F32" || !Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start % 4 !== 0) {
-      return null;
-    }
-    places.set(name, { start, end });
-  }
-  return places;
 }

@@ -1,9 +1,8 @@
 /** One stored file of a checkpoint, with its checksum beside it. */
+import type { RecordedFile } from "./verified_file.ts";
 
-export interface CheckpointFile {
+export interface CheckpointFile extends RecordedFile {
   readonly name: string;
-  readonly size: number;
-  readonly sha256: string;
 }
 
 /** A file with the checksum beside it; null if either is missing. */

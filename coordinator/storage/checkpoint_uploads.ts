@@ -28,7 +28,7 @@ export interface CheckpointUploads {
   /**
    * Stores one file. Identical bytes are accepted without writing; others replace the file. A running upload of the same file
    * ends, because its writer has started over. Files of other writers and other steps are removed: the job no longer waits
-   * for them. Throws a `LoraFleetError`: `invalid_request`, `corrupt` (not the announced SHA-256), `conflict` (replaced by a
+   * for them. Throws `invalid_request`, `corrupt` (not the announced SHA-256), `conflict` (replaced by a
    * newer upload), `storage`.
    */
   put(jobFolder: string, upload: CheckpointUpload, body: AsyncIterable<Uint8Array>): Promise<CheckpointFile>;

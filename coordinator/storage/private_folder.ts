@@ -12,7 +12,6 @@ const OTHERS = 0o077;
 /**
  * Removes other users' access to the folder and everything in it: an earlier release left files that every local user can
  * read. Does not follow links. Warns of files that it cannot change, because another user owns them.
- *
  * @param except folders that are the user's own, such as base models
  */
 export async function makePrivate(

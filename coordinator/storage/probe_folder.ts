@@ -6,7 +6,7 @@ import { PRIVATE_FOLDER_MODE } from "./private_folder.ts";
 const PROBE_BYTES = 64 * 1024;
 
 /**
- * Throws a `LoraFleetError` with code `storage` if the folder does not take a small file. Leaves nothing behind.
+ * Throws `storage` if the folder does not take a small file. Leaves nothing behind.
  * @param what names the folder in the message, which clients of the API may read
  */
 export async function assertTakesBytes(folder: string, what = "the data folder"): Promise<void> {
@@ -18,11 +18,8 @@ export async function assertTakesBytes(folder: string, what = "the data folder")
     for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
     await file.sync();
   } catch (thrown) {
-    throw new LoraFleetError(
-      "storage",
-      `cannot write to ${what}: ${reasonOf(thrown)}; make room on its disk`,
-      { param: "data-folder", cause: thrown },
-    );
+    const message = `cannot write to ${what}: ${reasonOf(thrown)}; make room on its disk`;
+    throw new LoraFleetError("storage", message, { param: "data-folder", cause: thrown });
   } finally {
     await Deno.remove(path).catch(() => {});
   }

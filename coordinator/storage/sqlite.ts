@@ -1,6 +1,9 @@
 /** Transactions, and disk errors as `LoraFleetError`s, for the SQLite stores. */
-import type { DatabaseSync } from "node:sqlite";
+import { dirname } from "@std/path";
+import { mkdirSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { createPrivateFile, PRIVATE_FOLDER_MODE } from "./private_folder.ts";
 
 /**
  * Result codes caused by the disk (sqlite.org/rescode.html): READONLY, IOERR, FULL, CANTOPEN, each in the low byte of an
@@ -19,7 +22,7 @@ function isDiskError(thrown: unknown): boolean {
 }
 
 /**
- * Runs `work` on the database. A disk error becomes a `LoraFleetError` with code `storage` that says what to do, without a
+ * Runs `work` on the database. A disk error becomes `storage` that says what to do, without a
  * path, because clients of the API read it.
  */
 export function onDatabase<T>(attempted: string, work: () => T): T {
@@ -27,14 +30,19 @@ export function onDatabase<T>(attempted: string, work: () => T): T {
     return work();
   } catch (thrown) {
     if (thrown instanceof LoraFleetError || !isDiskError(thrown)) throw thrown;
-    throw new LoraFleetError(
-      "storage",
-      `cannot ${attempted} in the coordinator's data folder: ${
-        messageOf(thrown)
-      }; make room on its disk, and try again`,
-      { cause: thrown },
-    );
+    const message = `cannot ${attempted} in the coordinator's data folder: ${messageOf(thrown)}; make room ` +
+      "on its disk, and try again";
+    throw new LoraFleetError("storage", message, { cause: thrown });
   }
+}
+
+/** Opens a database, or creates it readable by its owner alone; ":memory:" has no file. */
+export function openPrivateDatabase(path: string): DatabaseSync {
+  if (path !== ":memory:") {
+    mkdirSync(dirname(path), { recursive: true, mode: PRIVATE_FOLDER_MODE });
+    createPrivateFile(path);
+  }
+  return new DatabaseSync(path);
 }
 
 /** Runs `work` as one transaction: all of it is stored or nothing. */

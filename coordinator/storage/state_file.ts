@@ -9,13 +9,22 @@ export async function readWords(path: string, offset: number, count: number): Pr
   using file = await Deno.open(path).catch((cause) => {
     throw new LoraFleetError("storage", `cannot read ${quote(path)}: ${messageOf(cause)}`, { cause });
   });
-  const length = new DataView(new ArrayBuffer(8));
-  await readFully(file, new Uint8Array(length.buffer));
-  const dataStart = 8 + Number(length.getBigUint64(0, true));
-  await file.seek(dataStart + 4 * offset, Deno.SeekMode.Start);
+  await file.seek(await dataStartIn(file) + 4 * offset, Deno.SeekMode.Start);
   const bytes = new Uint8Array(4 * count);
   const got = await readFully(file, bytes);
   return new Int32Array(bytes.buffer, 0, Math.floor(got / 4));
+}
+
+/** The first byte after the header of a safetensors file. */
+export async function dataStartOf(path: string): Promise<number> {
+  using file = await Deno.open(path);
+  return await dataStartIn(file);
+}
+
+async function dataStartIn(file: Deno.FsFile): Promise<number> {
+  const length = new DataView(new ArrayBuffer(8));
+  await readFully(file, new Uint8Array(length.buffer));
+  return 8 + Number(length.getBigUint64(0, true));
 }
 
 async function readFully(file: Deno.FsFile, bytes: Uint8Array): Promise<number> {

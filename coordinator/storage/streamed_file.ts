@@ -3,6 +3,7 @@ import { dirname } from "@std/path";
 import { createHash } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "./private_folder.ts";
+import type { RecordedFile } from "./verified_file.ts";
 
 /** A file exceeds its limit. */
 export class FileTooLargeError extends LoraFleetError {
@@ -17,7 +18,7 @@ const PART_SUFFIX = ".part";
 interface StreamedFileOptions {
   /** A larger body is refused and leaves nothing behind. */
   readonly maxBytes: number;
-  /** The SHA-256 that the sender announced, in hexadecimal; a different one is refused with code `corrupt`. */
+  /** The SHA-256 that the sender announced, in hexadecimal; a different one is refused with `corrupt`. */
   readonly expectedSha256?: string;
   /** Readable as the umask allows, for the cache that all tools of a hub share; otherwise by this user alone. */
   readonly isPublic?: boolean;
@@ -25,23 +26,16 @@ interface StreamedFileOptions {
   readonly open?: (path: string) => Promise<Deno.FsFile>;
 }
 
-interface WrittenFile {
-  readonly size: number;
-  /** In hexadecimal. */
-  readonly sha256: string;
-}
-
 /**
- * Streams `body` to `path` through a temporary file beside it, synced and then renamed over what was there.
- *
- * Throws a `LoraFleetError`: `FileTooLargeError`, `corrupt` when its SHA-256 is not the announced
- * one, `storage` if the disk does not take it. Passes on what `body` throws. In all cases `path` is untouched.
+ * Streams `body` to `path` through a temporary file beside it, synced and then renamed over what was there. Throws
+ * `FileTooLargeError`, `corrupt` when its SHA-256 is not the announced one, `storage` if the disk does not take it. Passes on
+ * what `body` throws. In all cases `path` is untouched.
  */
 export async function writeStreamedFile(
   path: string,
   body: AsyncIterable<Uint8Array>,
   options: StreamedFileOptions,
-): Promise<WrittenFile> {
+): Promise<RecordedFile> {
   const { isPublic = false } = options;
   const open = options.open ??
     ((part) =>
@@ -51,9 +45,8 @@ export async function writeStreamedFile(
     try {
       return await work();
     } catch (thrown) {
-      throw new LoraFleetError("storage", `cannot write ${quote(path)}: ${messageOf(thrown)}`, {
-        cause: thrown,
-      });
+      const message = `cannot write ${quote(path)}: ${messageOf(thrown)}`;
+      throw new LoraFleetError("storage", message, { cause: thrown });
     }
   };
   await onDisk(() =>
@@ -76,11 +69,9 @@ export async function writeStreamedFile(
     }
     const sha256 = hash.digest("hex");
     if (options.expectedSha256 !== undefined && options.expectedSha256 !== sha256) {
-      throw new LoraFleetError(
-        "corrupt",
-        `the file was announced with SHA-256 ${quote(options.expectedSha256)}, ` +
-          `but the ${size} bytes that arrived have ${quote(sha256)}`,
-      );
+      const message = `the file was announced with SHA-256 ${quote(options.expectedSha256)}, ` +
+        `but the ${size} bytes that arrived have ${quote(sha256)}`;
+      throw new LoraFleetError("corrupt", message);
     }
     await onDisk(() => Deno.rename(part, path));
     return { size, sha256 };

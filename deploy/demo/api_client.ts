@@ -108,7 +108,7 @@ export class ApiClient {
     return new Uint8Array(await (await this.#request(`/v1/files/${id}/content`)).arrayBuffer());
   }
 
-  /** @throws LoraFleetError `invalid_request` with the API's message */
+  /** Throws `invalid_request` with the API's message */
   async json(path: string, init: RequestInit = {}): Promise<unknown> {
     return await (await this.#request(path, init)).json();
   }

@@ -12,7 +12,7 @@ export interface Child {
   lastLine(): string;
   /**
    * The first match of `pattern` in a line of its output, past lines included.
-   * @throws LoraFleetError `aborted` if it ends first, `timeout` after `timeoutMs`
+   * Throws `aborted` if it ends first, `timeout` after `timeoutMs`
    */
   match(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray>;
 }

@@ -106,12 +106,9 @@ export async function runDemo(options: DemoOptions, context: DemoContext): Promi
 async function checkInputs(options: DemoOptions): Promise<void> {
   const config = await Deno.stat(join(options.modelFolder, "config.json")).catch(() => null);
   if (config === null) {
-    throw new LoraFleetError(
-      "usage",
-      `--model ${
-        quote(options.modelFolder)
-      } is no folder with a config.json: name a base model in Hugging Face layout`,
-    );
+    const message = `--model ${quote(options.modelFolder)} is no folder with a config.json: name a base ` +
+      "model in Hugging Face layout";
+    throw new LoraFleetError("usage", message);
   }
   for (
     const [option, path] of [["dataset", options.datasetPath], ["eval-dataset", options.evalDatasetPath]]
@@ -166,10 +163,8 @@ async function train(
   progress.stop();
   const job = await api.job(id);
   if (job.status !== "succeeded") {
-    throw new LoraFleetError(
-      "aborted",
-      `the job has ${job.status}: ${job.error?.message ?? "no reason was given"}`,
-    );
+    const message = `the job has ${job.status}: ${job.error?.message ?? "no reason was given"}`;
+    throw new LoraFleetError("aborted", message);
   }
   return { job, metrics, adapterFiles: await downloadAdapter(api, job) };
 }
@@ -180,10 +175,8 @@ async function downloadAdapter(api: ApiClient, job: Job): Promise<Map<string, Ui
   for (const name of adapterFileNames) {
     const file = stored.find(({ filename }) => filename === name || filename.endsWith(`/${name}`));
     if (!file) {
-      throw new LoraFleetError(
-        "not_found",
-        `the job's results have no ${name}, only ${quote(stored.map((f) => f.filename))}`,
-      );
+      const message = `the job's results have no ${name}, only ${quote(stored.map((f) => f.filename))}`;
+      throw new LoraFleetError("not_found", message);
     }
     const bytes = await api.downloadFile(file.id);
     if (await sha256Hex(bytes) !== file.sha256) {

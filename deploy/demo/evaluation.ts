@@ -23,7 +23,7 @@ interface EvaluationRequest {
   readonly resultPath: string;
 }
 
-/** @throws LoraFleetError `aborted` with the child's last line if it fails */
+/** Throws `aborted` with the child's last line if it fails */
 export async function evaluate(
   children: Children,
   request: EvaluationRequest,

@@ -113,10 +113,8 @@ async function waitForWorkers(
     const workers = await api.workers();
     if (workers.length >= count) return workers.map((worker) => worker.gpu);
     if (clock.now() > deadline) {
-      throw new LoraFleetError(
-        "timeout",
-        `${workers.length} of ${count} workers have joined after ${JOIN_TIMEOUT_MS / 1000} s`,
-      );
+      const message = `${workers.length} of ${count} workers have joined after ${JOIN_TIMEOUT_MS / 1000} s`;
+      throw new LoraFleetError("timeout", message);
     }
     await clock.sleep(POLL_INTERVAL_MS, signal);
   }

@@ -37,19 +37,14 @@ export interface DemoOptions {
   readonly ownDataset: boolean;
 }
 
-/**
- * Reads the command line; null for --help.
- * @throws LoraFleetError `usage`
- */
+/** Reads the command line; null for --help. Throws `usage`. */
 export function parseOptions(args: readonly string[]): DemoOptions | null {
   const values = readArguments(args);
   if (values.help === true) return null;
   const ownDataset = values.dataset !== undefined;
   if (!ownDataset && values["eval-dataset"] !== undefined) {
-    throw new LoraFleetError(
-      "usage",
-      "--eval-dataset needs --dataset: the demo's own dataset has its own held-out rows",
-    );
+    const message = "--eval-dataset needs --dataset: the demo's own dataset has its own held-out rows";
+    throw new LoraFleetError("usage", message);
   }
   const steps = values.steps === undefined ? null : positiveInteger(values.steps, "steps", 1_000_000);
   return {
@@ -132,11 +127,6 @@ function readArguments(args: readonly string[]) {
 function positiveInteger(text: string, option: string, max: number): number {
   const value = /^\d+$/.test(text) ? Number(text) : 0;
   if (value >= 1 && value <= max) return value;
-  throw new LoraFleetError(
-    "usage",
-    `--${option} is ${quote(text)}; a whole number from 1 to ${max} is needed`,
-    {
-      param: option,
-    },
-  );
+  const message = `--${option} is ${quote(text)}; a whole number from 1 to ${max} is needed`;
+  throw new LoraFleetError("usage", message, { param: option });
 }

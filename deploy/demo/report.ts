@@ -34,27 +34,22 @@ const resultNames: readonly string[] = [...adapterFileNames, "report.json"];
 
 /**
  * Checks before any work that results can be written to `folder`.
- * @throws LoraFleetError `usage` if the folder holds anything but earlier results, `storage` if it cannot be created
+ * Throws `usage` if the folder holds anything but earlier results, `storage` if it cannot be created
  */
 export async function checkOutFolder(folder: string): Promise<void> {
   try {
     for await (const entry of Deno.readDir(folder)) {
       if (!resultNames.includes(entry.name)) {
-        throw new LoraFleetError(
-          "usage",
-          `--out ${quote(folder)} holds ${
-            quote(entry.name)
-          }, which is not a result of this demo: choose a different folder`,
-        );
+        const message = `--out ${quote(folder)} holds ${quote(entry.name)}, which is not a result of this ` +
+          "demo: choose a different folder";
+        throw new LoraFleetError("usage", message);
       }
     }
   } catch (error) {
     if (error instanceof LoraFleetError) throw error;
     if (!(error instanceof Deno.errors.NotFound)) {
-      throw new LoraFleetError(
-        "usage",
-        `--out ${quote(folder)} cannot be used: ${messageOf(error)}`,
-      );
+      const message = `--out ${quote(folder)} cannot be used: ${messageOf(error)}`;
+      throw new LoraFleetError("usage", message);
     }
   }
   const probe = await makeNeighbour(folder);
@@ -63,7 +58,7 @@ export async function checkOutFolder(folder: string): Promise<void> {
 
 /**
  * Writes all results beside `folder` and renames them into place, so that the folder never holds only some of them.
- * @throws LoraFleetError `storage`
+ * Throws `storage`
  */
 export async function writeResults(
   folder: string,
@@ -94,13 +89,8 @@ async function makeNeighbour(folder: string): Promise<string> {
     await Deno.mkdir(dirname(folder), { recursive: true });
     return await Deno.makeTempDir({ dir: dirname(folder), prefix: `.${basename(folder)}-` });
   } catch (error) {
-    throw new LoraFleetError(
-      "storage",
-      `cannot create a folder beside ${quote(folder)}: ${messageOf(error)}`,
-      {
-        cause: error,
-      },
-    );
+    const message = `cannot create a folder beside ${quote(folder)}: ${messageOf(error)}`;
+    throw new LoraFleetError("storage", message, { cause: error });
   }
 }
 

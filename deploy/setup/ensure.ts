@@ -31,9 +31,8 @@ interface SetupOptions {
 }
 
 /**
- * Makes sure that nats-server and a GPU driver are installed, with apt if it can run without a password.
- * @throws LoraFleetError `missing_dependency`, whose message ends with the commands to type; `no_gpu` if the driver of the
- * machine's GPU is missing
+ * Makes sure that nats-server and a GPU driver are installed, with apt if it can run without a password. Throws
+ * `missing_dependency`, whose message ends with the commands to type; `no_gpu` if the driver of the machine's GPU is missing.
  */
 export async function ensureSetup(
   { log, ignoreGpu }: SetupOptions,

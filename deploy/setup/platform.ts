@@ -13,11 +13,7 @@ export interface Platform {
   readonly name: string;
 }
 
-/**
- * Describes the machine.
- * @param os `Deno.build.os`
- * @param osRelease the text of /etc/os-release, or ""
- */
+/** Describes the machine. @param os `Deno.build.os` @param osRelease the text of /etc/os-release, or "" */
 export function describePlatform(os: string, osRelease: string): Platform {
   if (os === "darwin") return { os: "macos", packageManager: "brew", name: "macOS" };
   if (os === "windows") return { os: "windows", packageManager: "choco", name: "Windows" };

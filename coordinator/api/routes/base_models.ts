@@ -3,25 +3,18 @@ import { z } from "@hono/zod-openapi";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import { modelManifestSchema } from "../../../shared/model/model_manifest.ts";
 import { serveFile } from "../transport/serve_file.ts";
-import { addDescribed, bytesContent, jsonContent, pathParameter, workerRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addDescribed, type Api, bytesContent, jsonContent, pathParameter, workerRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 const params = z.object({ hash: z.string() });
 
-const retrieveBaseModel = workerRoute({
-  method: "get",
-  path: "/v1/base-models/{hash}",
-  operationId: "retrieveBaseModel",
+const retrieveBaseModel = workerRoute("get", "/v1/base-models/{hash}", "retrieveBaseModel", {
   summary: "The files of a base model with their SHA-256",
   request: { params },
   responses: { 200: jsonContent(modelManifestSchema, "The manifest") },
 });
 
-const downloadFile = workerRoute({
-  method: "get",
-  path: "/v1/base-models/{hash}/files/{name}",
-  operationId: "downloadBaseModelFile",
+const downloadFile = workerRoute("get", "/v1/base-models/{hash}/files/{name}", "downloadBaseModelFile", {
   summary: "Download a file of a base model, whole or in ranges",
   request: {
     params: params.extend({ name: z.string() }),

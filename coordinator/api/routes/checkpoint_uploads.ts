@@ -4,26 +4,27 @@ import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import { decideUpload, type UploadDecision } from "../../training/upload_decision.ts";
 import { bearerOf } from "../transport/auth.ts";
 import { HttpError } from "../transport/errors.ts";
-import { addDescribed, bytesContent, jsonContent, pathParameter, workerRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addDescribed, type Api, bytesContent, jsonContent, pathParameter, workerRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 const storedSchema = z.object({ name: z.string(), size: z.int(), sha256: z.string() }).openapi(
   "CheckpointFile",
 );
 
-const uploadFile = workerRoute({
-  method: "put",
-  path: "/internal/jobs/{id}/checkpoints/{step}/{file}",
-  operationId: "uploadCheckpointFile",
-  summary: "Store a file of the adapter; the same bytes may be sent again",
-  request: {
-    params: z.object({ id: z.string(), step: z.string(), file: z.string() }),
-    headers: z.object({ "x-lorafleet-sha256": z.string() }),
-    body: { required: true, content: bytesContent("").content },
+const uploadFile = workerRoute(
+  "put",
+  "/internal/jobs/{id}/checkpoints/{step}/{file}",
+  "uploadCheckpointFile",
+  {
+    summary: "Store a file of the adapter; the same bytes may be sent again",
+    request: {
+      params: z.object({ id: z.string(), step: z.string(), file: z.string() }),
+      headers: z.object({ "x-lorafleet-sha256": z.string() }),
+      body: { required: true, content: bytesContent("").content },
+    },
+    responses: { 200: jsonContent(storedSchema, "The file is stored and verified") },
   },
-  responses: { 200: jsonContent(storedSchema, "The file is stored and verified") },
-});
+);
 
 export function addCheckpointUploadRoutes(api: Api, { jobs, access, fleet, artifacts }: ApiServices): void {
   addDescribed(api, uploadFile, async (c) => {

@@ -1,6 +1,5 @@
 /** What the route files share: the app that they add to, and the pieces of its description. */
-import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
-import type { RouteConfig } from "@hono/zod-openapi";
+import { createRoute, OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { errorSchema, invalidInput } from "../transport/errors.ts";
 
@@ -17,23 +16,27 @@ export function newApi(): Api {
   });
 }
 
-type Details = Omit<RouteConfig, "security">;
+type Method = "get" | "post" | "put" | "delete";
+type Details = Pick<RouteConfig, "summary" | "description" | "request" | "responses">;
 
-/** A route without authentication. Any route may also answer with an error. */
-export function openRoute<R extends Details>(details: R): R {
-  const responses = { ...details.responses, default: jsonContent(errorSchema, "An error") };
-  return createRoute({ ...details, responses });
-}
+/** Any route may also answer with an error. */
+const routesWith =
+  (security: Pick<RouteConfig, "security">) =>
+  <M extends Method, P extends string, D extends Details>(
+    method: M,
+    path: P,
+    operationId: string,
+    details: D,
+  ): D & { readonly method: M; readonly path: P } => {
+    const responses = { ...details.responses, default: jsonContent(errorSchema, "An error") };
+    return createRoute({ ...details, ...security, method, path, operationId, responses });
+  };
 
-/** A route for users, who show their API key. */
-export function userRoute<R extends Details>(details: R): R {
-  return openRoute({ ...details, security: [{ apiKey: [] }] });
-}
-
-/** A route for workers, who show their token. */
-export function workerRoute<R extends Details>(details: R): R {
-  return openRoute({ ...details, security: [{ workerToken: [] }] });
-}
+export const openRoute = routesWith({});
+/** For users, who show their API key. */
+export const userRoute = routesWith({ security: [{ apiKey: [] }] });
+/** For workers, who show their token. */
+export const workerRoute = routesWith({ security: [{ workerToken: [] }] });
 
 /**
  * Adds a route that reads its body or writes its answer itself, as a stream; `route` is only its description. `pattern`

@@ -2,19 +2,12 @@
 import type { Clock } from "../../../shared/clock.ts";
 import { isFinished } from "../../jobs/record/job.ts";
 import type { JobService } from "../../jobs/job_service.ts";
-import type { JobStore } from "../../jobs/stores/job_store.ts";
 import { eventView } from "../views/event_view.ts";
+import type { ApiServices } from "./services.ts";
 
 /** Proxies close connections that are silent for a minute or less. */
 const KEEP_ALIVE_MS = 15_000;
 const BATCH_SIZE = 100;
-
-interface EventStreamOptions {
-  readonly store: JobStore;
-  readonly jobs: JobService;
-  readonly clock: Clock;
-  readonly stopping: AbortSignal;
-}
 
 /**
  * Starts after the event with number `after`. Each event has `id:` and `data:` with its JSON; the last one is named `done` and
@@ -23,7 +16,7 @@ interface EventStreamOptions {
 export function openEventStream(
   jobId: string,
   after: number,
-  { store, jobs, clock, stopping }: EventStreamOptions,
+  { store, jobs, clock, stopping }: Pick<ApiServices, "store" | "jobs" | "clock" | "stopping">,
 ): ReadableStream<Uint8Array> {
   const closed = new AbortController();
   const signal = AbortSignal.any([closed.signal, stopping]);

@@ -15,11 +15,8 @@ export function parseExpiresAfter(anchor: unknown, seconds: unknown): number | n
   if (anchor !== "created_at") throw invalid("anchor", anchor, '"created_at" is needed');
   const count = typeof seconds === "string" && /^[0-9]{1,10}$/.test(seconds) ? Number(seconds) : seconds;
   if (typeof count !== "number" || !Number.isInteger(count) || count < MIN_SECONDS || count > MAX_SECONDS) {
-    throw invalid(
-      "seconds",
-      seconds,
-      `a whole number from ${MIN_SECONDS} (an hour) to ${MAX_SECONDS} (30 days) is needed`,
-    );
+    const message = `a whole number from ${MIN_SECONDS} (an hour) to ${MAX_SECONDS} (30 days) is needed`;
+    throw invalid("seconds", seconds, message);
   }
   return 1000 * count;
 }

@@ -35,19 +35,13 @@ const formSchema = z.strictObject({
   }),
 });
 
-const createFile = userRoute({
-  method: "post",
-  path: "/v1/files",
-  operationId: "createFile",
+const createFile = userRoute("post", "/v1/files", "createFile", {
   summary: "Upload a dataset",
   request: { body: { required: true, content: { "multipart/form-data": { schema: formSchema } } } },
   responses: { 200: jsonContent(fileSchema, "The stored file") },
 });
 
-const listFiles = userRoute({
-  method: "get",
-  path: "/v1/files",
-  operationId: "listFiles",
+const listFiles = userRoute("get", "/v1/files", "listFiles", {
   summary: "List files, newest first",
   request: {
     query: pageQuery(10_000, 10_000).extend({
@@ -58,29 +52,20 @@ const listFiles = userRoute({
   responses: { 200: jsonContent(listSchema(fileSchema), "A page of files") },
 });
 
-const retrieveFile = userRoute({
-  method: "get",
-  path: "/v1/files/{id}",
-  operationId: "retrieveFile",
+const retrieveFile = userRoute("get", "/v1/files/{id}", "retrieveFile", {
   summary: "Describe a file",
   request: { params: idParameter },
   responses: { 200: jsonContent(fileSchema, "The file") },
 });
 
 const deletedSchema = z.object({ object: z.literal("file"), id: z.string(), deleted: z.literal(true) });
-const deleteFile = userRoute({
-  method: "delete",
-  path: "/v1/files/{id}",
-  operationId: "deleteFile",
+const deleteFile = userRoute("delete", "/v1/files/{id}", "deleteFile", {
   summary: "Delete an upload that no unfinished job needs",
   request: { params: idParameter },
   responses: { 200: jsonContent(deletedSchema, "The file is deleted") },
 });
 
-const downloadFile = userRoute({
-  method: "get",
-  path: "/v1/files/{id}/content",
-  operationId: "downloadFile",
+const downloadFile = userRoute("get", "/v1/files/{id}/content", "downloadFile", {
   summary: "Download a file",
   request: { params: idParameter },
   responses: { 200: bytesContent("The file's bytes") },

@@ -1,14 +1,10 @@
 /** `/healthz` and `/readyz`: whether the coordinator is alive and whether it can work. */
 import { z } from "@hono/zod-openapi";
-import { jsonContent, openRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { type Api, jsonContent, openRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 const healthSchema = z.object({ status: z.literal("ok") });
-const health = openRoute({
-  method: "get",
-  path: "/healthz",
-  operationId: "health",
+const health = openRoute("get", "/healthz", "health", {
   summary: "Whether the process answers",
   responses: { 200: jsonContent(healthSchema, "It does") },
 });
@@ -17,10 +13,7 @@ const readinessSchema = z.object({
   status: z.enum(["ready", "not_ready"]),
   checks: z.record(z.string(), z.string()),
 });
-const ready = openRoute({
-  method: "get",
-  path: "/readyz",
-  operationId: "readiness",
+const ready = openRoute("get", "/readyz", "readiness", {
   summary: "Whether everything that jobs need is available",
   responses: {
     200: jsonContent(readinessSchema, "It is"),

@@ -7,8 +7,7 @@ import { unknownPlace } from "../../jobs/stores/job_store.ts";
 import { invalidInput } from "../transport/errors.ts";
 import { eventNumberOf, eventSchema, eventView } from "../views/event_view.ts";
 import { listSchema, pageView } from "../views/list_view.ts";
-import { addDescribed, idParameter, pageQuery, pathParameter, userRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addDescribed, type Api, idParameter, pageQuery, pathParameter, userRoute } from "./describe.ts";
 import { openEventStream } from "./event_stream.ts";
 import type { ApiServices } from "./services.ts";
 
@@ -18,10 +17,7 @@ const eventsQuery = pageQuery(20, 1000).extend({
   }),
 });
 
-const listEvents = userRoute({
-  method: "get",
-  path: "/v1/fine_tuning/jobs/{id}/events",
-  operationId: "listFineTuningEvents",
+const listEvents = userRoute("get", "/v1/fine_tuning/jobs/{id}/events", "listFineTuningEvents", {
   summary: "List events, newest first, or follow them as they come",
   request: {
     params: idParameter,

@@ -25,28 +25,24 @@ const stepQuery = z.object({
   }),
 });
 
-const listCheckpoints = userRoute({
-  method: "get",
-  path: "/v1/fine_tuning/jobs/{id}/checkpoints",
-  operationId: "listFineTuningCheckpoints",
-  summary: "List checkpoints, newest first",
-  request: { params: idParameter, query: pageQuery(10, 1000) },
-  responses: { 200: jsonContent(listSchema(checkpointSchema), "A page of checkpoints") },
-});
+const listCheckpoints = userRoute(
+  "get",
+  "/v1/fine_tuning/jobs/{id}/checkpoints",
+  "listFineTuningCheckpoints",
+  {
+    summary: "List checkpoints, newest first",
+    request: { params: idParameter, query: pageQuery(10, 1000) },
+    responses: { 200: jsonContent(listSchema(checkpointSchema), "A page of checkpoints") },
+  },
+);
 
-const listArtifacts = userRoute({
-  method: "get",
-  path: "/v1/fine_tuning/jobs/{id}/artifacts",
-  operationId: "listArtifacts",
+const listArtifacts = userRoute("get", "/v1/fine_tuning/jobs/{id}/artifacts", "listArtifacts", {
   summary: "List the adapter's files of a checkpoint",
   request: { params: idParameter, query: stepQuery },
   responses: { 200: jsonContent(listSchema(artifactSchema), "The files") },
 });
 
-const downloadArtifact = userRoute({
-  method: "get",
-  path: "/v1/fine_tuning/jobs/{id}/artifacts/{name}",
-  operationId: "downloadArtifact",
+const downloadArtifact = userRoute("get", "/v1/fine_tuning/jobs/{id}/artifacts/{name}", "downloadArtifact", {
   summary: "Download a file of the adapter",
   request: { params: idParameter.extend({ name: z.string() }), query: stepQuery },
   responses: { 200: bytesContent("The file's bytes") },

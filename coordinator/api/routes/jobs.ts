@@ -63,40 +63,27 @@ function metadataFilter(query: URLSearchParams): MetadataFilter | undefined {
   });
   const whole = query.get("metadata");
   if (whole !== null && (pairs.length > 0 || (whole !== "null" && whole !== ""))) {
-    throw new LoraFleetError(
-      "invalid_request",
-      `metadata is ${
-        quote(whole)
-      }: metadata[key]=value filters by a pair, metadata=null alone finds jobs without any`,
-      { param: "metadata" },
-    );
+    const message = `metadata is ${quote(whole)}: metadata[key]=value filters by a pair, metadata=null ` +
+      "alone finds jobs without any";
+    throw new LoraFleetError("invalid_request", message, { param: "metadata" });
   }
   if (whole !== null) return null;
   return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
 }
 
-const createJob = userRoute({
-  method: "post",
-  path: "/v1/fine_tuning/jobs",
-  operationId: "createFineTuningJob",
+const createJob = userRoute("post", "/v1/fine_tuning/jobs", "createFineTuningJob", {
   summary: "Submit a job",
   request: { body: jsonBody(requestSchema) },
   responses: { 200: jsonContent(jobSchema, "The job, whose data is now prepared") },
 });
 
-const listJobs = userRoute({
-  method: "get",
-  path: "/v1/fine_tuning/jobs",
-  operationId: "listFineTuningJobs",
+const listJobs = userRoute("get", "/v1/fine_tuning/jobs", "listFineTuningJobs", {
   summary: "List jobs, newest first",
   request: { query: jobsQuery },
   responses: { 200: jsonContent(listSchema(jobSchema), "A page of jobs") },
 });
 
-const retrieveJob = userRoute({
-  method: "get",
-  path: "/v1/fine_tuning/jobs/{id}",
-  operationId: "retrieveFineTuningJob",
+const retrieveJob = userRoute("get", "/v1/fine_tuning/jobs/{id}", "retrieveFineTuningJob", {
   summary: "Describe a job",
   request: { params: idParameter },
   responses: { 200: jsonContent(jobSchema, "The job") },
@@ -124,10 +111,7 @@ export function addJobRoutes(api: Api, { jobs, store, parseJobRequest }: ApiServ
   api.openapi(retrieveJob, (c) => c.json(jobView(jobs.get(c.req.valid("param").id)), 200));
 
   for (const [action, summary, answer] of ACTIONS) {
-    const route = userRoute({
-      method: "post",
-      path: `/v1/fine_tuning/jobs/{id}/${action}`,
-      operationId: `${action}FineTuningJob`,
+    const route = userRoute("post", `/v1/fine_tuning/jobs/{id}/${action}`, `${action}FineTuningJob`, {
       summary,
       request: { params: idParameter },
       responses: { 200: jsonContent(jobSchema, answer) },

@@ -3,8 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { JoinTokenRecord } from "../../access/access_store.ts";
 import { readObject } from "../transport/bodies.ts";
 import { listSchema, listView, seconds, timestamp } from "../views/list_view.ts";
-import { addDescribed, idParameter, jsonBody, jsonContent, userRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addDescribed, type Api, idParameter, jsonBody, jsonContent, userRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 /** Ten years; null is unlimited. */
@@ -40,27 +39,18 @@ const revokeQuery = z.object({
   }),
 });
 
-const listTokens = userRoute({
-  method: "get",
-  path: "/v1/join-tokens",
-  operationId: "listJoinTokens",
+const listTokens = userRoute("get", "/v1/join-tokens", "listJoinTokens", {
   summary: "List join tokens, newest first, without the tokens themselves",
   responses: { 200: jsonContent(listSchema(joinTokenSchema), "All join tokens") },
 });
 
-const createToken = userRoute({
-  method: "post",
-  path: "/v1/join-tokens",
-  operationId: "createJoinToken",
+const createToken = userRoute("post", "/v1/join-tokens", "createJoinToken", {
   summary: "Create a join token",
   request: { body: jsonBody(createSchema) },
   responses: { 200: jsonContent(newJoinTokenSchema, "The token, shown only once") },
 });
 
-const revokeToken = userRoute({
-  method: "delete",
-  path: "/v1/join-tokens/{id}",
-  operationId: "revokeJoinToken",
+const revokeToken = userRoute("delete", "/v1/join-tokens/{id}", "revokeJoinToken", {
   summary: "Revoke a join token: no worker joins with it any more",
   request: { params: idParameter, query: revokeQuery },
   responses: { 200: jsonContent(revokedSchema, "The token is revoked") },

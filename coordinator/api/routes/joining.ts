@@ -2,25 +2,9 @@
 import { z } from "@hono/zod-openapi";
 import { readObject } from "../transport/bodies.ts";
 import { bearerOf } from "../transport/auth.ts";
-import { addDescribed, jsonBody, jsonContent, openRoute, pathParameter } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addressesSchema, joinReplySchema } from "../views/join_view.ts";
+import { addDescribed, type Api, jsonBody, jsonContent, openRoute, pathParameter } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
-
-const addressesSchema = z.object({ natsUrl: z.string(), httpUrl: z.string(), coordinatorId: z.string() })
-  .openapi("FleetAddresses");
-
-const replySchema = addressesSchema.extend({
-  natsUser: z.string(),
-  natsPassword: z.string(),
-  natsTakesToken: z.boolean().openapi({
-    description: "Whether the broker identifies the worker by its token",
-  }),
-  natsTlsCa: z.string().optional().openapi({
-    description: "PEM, if the certificate authority is a private one",
-  }),
-  token: z.string().openapi({ description: "Signed for the public key" }),
-  tokenLifetimeMs: z.int().openapi({ description: "Request the next token before this one ends" }),
-}).openapi("JoinReply");
 
 const requestSchema = z.strictObject({
   publicKey: z.string().max(100).openapi({
@@ -33,24 +17,18 @@ const requestSchema = z.strictObject({
 
 const params = z.object({ token: z.string() });
 
-const findFleet = openRoute({
-  method: "get",
-  path: "/join/{token}",
-  operationId: "findFleet",
+const findFleet = openRoute("get", "/join/{token}", "findFleet", {
   summary: "The fleet's addresses, for holders of a join token",
   request: { params },
   responses: { 200: jsonContent(addressesSchema, "Addresses") },
 });
 
-const join = openRoute({
-  method: "post",
-  path: "/join/{token}",
-  operationId: "join",
+const join = openRoute("post", "/join/{token}", "join", {
   summary: "Join as a worker with its own key, or get the next token before the last one ends",
   description:
     "A worker with a valid token gets the next one even if the join token has ended or is revoked.",
   request: { params, body: jsonBody(requestSchema) },
-  responses: { 200: jsonContent(replySchema, "Addresses and credentials") },
+  responses: { 200: jsonContent(joinReplySchema, "Addresses and credentials") },
 });
 
 export function addJoinRoutes(api: Api, { access, addresses }: ApiServices): void {
@@ -64,13 +42,10 @@ export function addJoinRoutes(api: Api, { access, addresses }: ApiServices): voi
   addDescribed(api, join, async (c) => {
     const { publicKey } = await readObject(c, requestSchema);
     const credential = bearerOf(c) || null;
-    const { token, lifetimeMs } = access.join({
-      joinToken: pathParameter(c, "token"),
-      publicKey,
-      credential,
-    });
+    const joinToken = pathParameter(c, "token");
+    const { token, lifetimeMs } = access.join({ joinToken, publicKey, credential });
     c.header("cache-control", "no-store");
     const reply = { ...addresses(new URL(c.req.url)), token, tokenLifetimeMs: lifetimeMs };
-    return c.json(reply satisfies z.output<typeof replySchema>, 200);
+    return c.json(reply satisfies z.output<typeof joinReplySchema>, 200);
   });
 }

@@ -4,8 +4,7 @@ import { quote } from "../../../shared/errors.ts";
 import { findTunedModel, noModel } from "../../jobs/results/tuned_models.ts";
 import { HttpError } from "../transport/errors.ts";
 import { listSchema, listView, seconds, timestamp } from "../views/list_view.ts";
-import { addDescribed, jsonContent, pathParameter, userRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { addDescribed, type Api, jsonContent, pathParameter, userRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
 const BASE_MODEL_OWNER = "local";
@@ -25,28 +24,19 @@ type ModelView = z.output<typeof modelSchema>;
 /** A model's name may contain slashes. */
 const PATTERN = "/v1/models/:id{.+}";
 
-const listModels = userRoute({
-  method: "get",
-  path: "/v1/models",
-  operationId: "listModels",
+const listModels = userRoute("get", "/v1/models", "listModels", {
   summary: "List base models below the model roots, and the results of jobs",
   responses: { 200: jsonContent(listSchema(modelSchema), "All models") },
 });
 
-const retrieveModel = userRoute({
-  method: "get",
-  path: "/v1/models/{id}",
-  operationId: "retrieveModel",
+const retrieveModel = userRoute("get", "/v1/models/{id}", "retrieveModel", {
   summary: "Describe a model",
   request: { params: z.object({ id: z.string().openapi({ description: "May contain slashes" }) }) },
   responses: { 200: jsonContent(modelSchema, "The model") },
 });
 
 const deletedSchema = z.object({ object: z.literal("model"), id: z.string(), deleted: z.literal(true) });
-const deleteModel = userRoute({
-  method: "delete",
-  path: "/v1/models/{id}",
-  operationId: "deleteModel",
+const deleteModel = userRoute("delete", "/v1/models/{id}", "deleteModel", {
   summary: "Delete a job's result or a checkpoint, and its adapter once it has no other name",
   request: { params: z.object({ id: z.string().openapi({ description: "ft:…" }) }) },
   responses: { 200: jsonContent(deletedSchema, "The model is deleted") },

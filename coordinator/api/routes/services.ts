@@ -8,28 +8,8 @@ import type { Fleet } from "../../fleet/fleet.ts";
 import type { JobService } from "../../jobs/job_service.ts";
 import type { ModelRegistry } from "../../base_models/registry.ts";
 import type { JobStore } from "../../jobs/stores/job_store.ts";
+import type { JoinReply } from "../views/join_view.ts";
 import type { UploadStore } from "../../jobs/files/upload_store.ts";
-
-/** Where a worker finds the fleet. */
-export interface FleetAddresses {
-  readonly natsUrl: string;
-  readonly httpUrl: string;
-  readonly coordinatorId: string;
-}
-
-/** The reply to a worker that joins. */
-export interface JoinReply extends FleetAddresses {
-  /** Empty if the broker authenticates the worker by its token and key, or not at all. */
-  readonly natsUser: string;
-  readonly natsPassword: string;
-  readonly natsTakesToken: boolean;
-  /** The certificate authority of the broker, if it is a private one. */
-  readonly natsTlsCa?: string;
-  /** Signed for the worker's key: its bearer token here, and its identity at a broker that accepts tokens. */
-  readonly token: string;
-  /** The worker must request the next token before this one ends. */
-  readonly tokenLifetimeMs: number;
-}
 
 export interface ReadinessCheck {
   readonly name: string;

@@ -54,20 +54,14 @@ const completeSchema = z.strictObject({
 /** Ten thousand ids of 30 characters. */
 const MAX_COMPLETE_BYTES = 2 ** 20;
 
-const createUpload = userRoute({
-  method: "post",
-  path: "/v1/uploads",
-  operationId: "createUpload",
+const createUpload = userRoute("post", "/v1/uploads", "createUpload", {
   summary: "Announce a file that comes in parts",
   request: { body: jsonBody(createSchema) },
   responses: { 200: jsonContent(uploadSchema, "Pending for an hour, or until the coordinator restarts") },
 });
 
 const partBodySchema = z.strictObject({ data: z.string().openapi({ format: "binary" }) });
-const createPart = userRoute({
-  method: "post",
-  path: "/v1/uploads/{id}/parts",
-  operationId: "createUploadPart",
+const createPart = userRoute("post", "/v1/uploads/{id}/parts", "createUploadPart", {
   summary: "Send a part of up to 64 MiB; several may be sent at once",
   request: {
     params: idParameter,
@@ -76,19 +70,13 @@ const createPart = userRoute({
   responses: { 200: jsonContent(partSchema, "The part is stored") },
 });
 
-const completeUpload = userRoute({
-  method: "post",
-  path: "/v1/uploads/{id}/complete",
-  operationId: "completeUpload",
+const completeUpload = userRoute("post", "/v1/uploads/{id}/complete", "completeUpload", {
   summary: "Join the parts",
   request: { params: idParameter, body: jsonBody(completeSchema) },
   responses: { 200: jsonContent(uploadSchema, "Completed, with its file") },
 });
 
-const cancelUpload = userRoute({
-  method: "post",
-  path: "/v1/uploads/{id}/cancel",
-  operationId: "cancelUpload",
+const cancelUpload = userRoute("post", "/v1/uploads/{id}/cancel", "cancelUpload", {
   summary: "Drop an upload and its parts",
   request: { params: idParameter },
   responses: { 200: jsonContent(uploadSchema, "Cancelled") },
@@ -117,10 +105,9 @@ export function addUploadRoutes(api: Api, { uploads }: ApiServices): void {
     return c.json(uploadView(await uploads.complete(pathParameter(c, "id"), part_ids, md5 ?? null)), 200);
   });
 
-  api.openapi(
-    cancelUpload,
-    async (c) => c.json(uploadView(await uploads.cancel(c.req.valid("param").id)), 200),
-  );
+  api.openapi(cancelUpload, async (c) => {
+    return c.json(uploadView(await uploads.cancel(c.req.valid("param").id)), 200);
+  });
 }
 
 function uploadView(upload: Upload): z.output<typeof uploadSchema> {

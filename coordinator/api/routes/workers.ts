@@ -2,34 +2,24 @@
 import { z } from "@hono/zod-openapi";
 import { listSchema, listView } from "../views/list_view.ts";
 import { workerSchema, workerView } from "../views/worker_view.ts";
-import { idParameter, jsonContent, userRoute } from "./describe.ts";
-import type { Api } from "./describe.ts";
+import { type Api, idParameter, jsonContent, userRoute } from "./describe.ts";
 import type { ApiServices } from "./services.ts";
 
-const listWorkers = userRoute({
-  method: "get",
-  path: "/v1/workers",
-  operationId: "listWorkers",
+const listWorkers = userRoute("get", "/v1/workers", "listWorkers", {
   summary: "List the fleet's workers",
   responses: { 200: jsonContent(listSchema(workerSchema), "All workers") },
 });
 
 const identity = { id: z.string(), object: z.literal("worker") };
 const revokedSchema = z.object({ ...identity, revoked: z.boolean() }).openapi("RevokedWorker");
-const revokeWorker = userRoute({
-  method: "delete",
-  path: "/v1/workers/{id}",
-  operationId: "revokeWorker",
+const revokeWorker = userRoute("delete", "/v1/workers/{id}", "revokeWorker", {
   summary: "Expel a worker: its token becomes invalid and its connections are closed",
   request: { params: idParameter },
   responses: { 200: jsonContent(revokedSchema, "The worker is revoked") },
 });
 
 const reinstatedSchema = z.object({ ...identity, reinstated: z.boolean() }).openapi("ReinstatedWorker");
-const reinstateWorker = userRoute({
-  method: "post",
-  path: "/v1/workers/{id}/reinstate",
-  operationId: "reinstateWorker",
+const reinstateWorker = userRoute("post", "/v1/workers/{id}/reinstate", "reinstateWorker", {
   summary: "End a worker's quarantine, so that it gets work again",
   request: { params: idParameter },
   responses: { 200: jsonContent(reinstatedSchema, "The worker is reinstated") },

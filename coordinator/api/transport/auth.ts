@@ -16,10 +16,9 @@ export function requireApiKey(keys: readonly string[]): MiddlewareHandler {
     const token = bearerOf(c);
     if (token === "") throw missing("API key");
     if (!keys.some((key) => equalSecrets(token, key))) {
-      throw new LoraFleetError(
-        "unauthorized",
-        'the API key in the header "Authorization" is not one of the coordinator\'s, which are set by LORAFLEET_API_KEY or --api-key',
-      );
+      const message = `the API key in the header "Authorization" is not one of the coordinator's, which ` +
+        "are set by LORAFLEET_API_KEY or --api-key";
+      throw new LoraFleetError("unauthorized", message);
     }
     await next();
   };
@@ -49,12 +48,9 @@ export function requireLocalCaller(): MiddlewareHandler {
     const origin = c.req.header("origin");
     const isLocal = hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
     if (!isLocal || (origin !== undefined && origin !== own)) {
-      throw new HttpError(
-        403,
-        "forbidden",
-        "without an API key only programs on this machine may use the API, not web pages of other sites; " +
-          "start the coordinator with --api-key",
-      );
+      const message = "without an API key only programs on this machine may use the API, not web pages of " +
+        "other sites; start the coordinator with --api-key";
+      throw new HttpError(403, "forbidden", message);
     }
     await next();
   };

@@ -27,11 +27,8 @@ function tooLarge(maxBytes: number): HttpError {
 export async function readJson(c: Context, maxBytes: number): Promise<unknown> {
   const contentType = c.req.header("content-type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(contentType)) {
-    throw new HttpError(
-      415,
-      "unsupported_media_type",
-      `the body has the content type ${quote(contentType)}; "application/json" is needed`,
-    );
+    const message = `the body has the content type ${quote(contentType)}; "application/json" is needed`;
+    throw new HttpError(415, "unsupported_media_type", message);
   }
   // Refuses before reading.
   if (Number(c.req.header("content-length") ?? 0) > maxBytes) throw tooLarge(maxBytes);

@@ -3,8 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import type { ErrorCode } from "../../../shared/errors.ts";
+import { type ErrorCode, LoraFleetError, quote } from "../../../shared/errors.ts";
 import { FileTooLargeError } from "../../storage/streamed_file.ts";
 import { DamagedFileError } from "../../storage/verified_file.ts";
 
@@ -39,8 +38,6 @@ export class HttpError extends Error {
   }
 }
 
-const INTERNAL_ERROR_MESSAGE = "an internal error of lorafleet; see the coordinator's log";
-
 const STATUS_OF_CODE: Record<ErrorCode, ContentfulStatusCode> = {
   usage: 400,
   invalid_request: 400,
@@ -68,70 +65,44 @@ export function errorResponse(
   onDefect: (message: string, thrown: unknown) => void,
   hidePaths: (text: string) => string,
 ): Response {
-  if (thrown instanceof HttpError) {
-    return reply(c, thrown.status, thrown.code, thrown.message, thrown.param, thrown.headers);
-  }
-  if (thrown instanceof FileTooLargeError) {
-    return reply(c, 413, "file_too_large", thrown.message, thrown.param);
-  }
-  if (thrown instanceof DamagedFileError) {
-    onDefect(`${c.req.method} ${c.req.path}`, thrown);
-    return reply(c, 500, thrown.code, thrown.message, thrown.param);
-  }
-  if (thrown instanceof LoraFleetError) {
-    const status = STATUS_OF_CODE[thrown.code];
-    if (status >= 500) onDefect(`${c.req.method} ${c.req.path}`, thrown);
-    return reply(c, status, thrown.code, hidePaths(thrown.message), thrown.param);
-  }
-  if (thrown instanceof HTTPException) {
-    const status = thrown.getResponse().status === 415 ? 415 : 400;
-    return reply(
-      c,
-      status,
-      status === 415 ? "unsupported_media_type" : "invalid_request",
-      thrown.message,
-      null,
-    );
-  }
-  onDefect(`${c.req.method} ${c.req.path}`, thrown);
-  // The message may contain paths and secrets, so it belongs in the log alone.
-  return reply(c, 500, "internal_error", INTERNAL_ERROR_MESSAGE, null);
-}
-
-/** The answer outside the app; anything but an `HttpError` is a 500. */
-export function plainErrorResponse(thrown: unknown): Response {
-  const error = thrown instanceof HttpError
-    ? thrown
-    : new HttpError(500, "internal_error", INTERNAL_ERROR_MESSAGE);
-  return Response.json(errorBody(error.status, error.code, error.message, error.param), {
-    status: error.status,
-    headers: error.headers,
-  });
-}
-
-function errorBody(
-  status: number,
-  code: string,
-  message: string,
-  param: string | null,
-): z.output<typeof errorSchema> {
-  const type = status >= 500 ? "server_error" : "invalid_request_error";
-  return { error: { message, type, param, code } };
-}
-
-function reply(
-  c: Context,
-  status: ContentfulStatusCode,
-  code: string,
-  message: string,
-  param: string | null,
-  headers: Record<string, string> = {},
-): Response {
+  const error = httpErrorOf(thrown, hidePaths);
+  const { status, headers } = error;
+  if (status >= 500) onDefect(`${c.req.method} ${c.req.path}`, thrown);
   // The openai package retries on 409, but here a conflict does not resolve itself.
   if (status === 409) c.header("x-should-retry", "false");
   if (status === 401) c.header("www-authenticate", "Bearer");
   for (const [name, value] of Object.entries(headers)) c.header(name, value);
-  return c.json(errorBody(status, code, message, param), status);
+  return c.json(errorBody(error), status);
+}
+
+/** The answer outside the app; anything but an `HttpError` is a 500. */
+export function plainErrorResponse(thrown: unknown): Response {
+  const error = thrown instanceof HttpError ? thrown : internalError();
+  return Response.json(errorBody(error), { status: error.status, headers: error.headers });
+}
+
+function httpErrorOf(thrown: unknown, hidePaths: (text: string) => string): HttpError {
+  if (thrown instanceof HttpError) return thrown;
+  if (thrown instanceof LoraFleetError) {
+    const { code, message, param } = thrown;
+    if (thrown instanceof FileTooLargeError) return new HttpError(413, "file_too_large", message, param);
+    if (thrown instanceof DamagedFileError) return new HttpError(500, code, message, param);
+    return new HttpError(STATUS_OF_CODE[code], code, hidePaths(message), param);
+  }
+  if (!(thrown instanceof HTTPException)) return internalError();
+  return thrown.getResponse().status === 415
+    ? new HttpError(415, "unsupported_media_type", thrown.message)
+    : new HttpError(400, "invalid_request", thrown.message);
+}
+
+/** What was thrown may quote paths and secrets, so it belongs in the log alone. */
+function internalError(): HttpError {
+  return new HttpError(500, "internal_error", "an internal error of lorafleet; see the coordinator's log");
+}
+
+function errorBody({ status, code, message, param }: HttpError): z.output<typeof errorSchema> {
+  const type = status >= 500 ? "server_error" : "invalid_request_error";
+  return { error: { message, type, param, code } };
 }
 
 /** Routes of OpenAI's API that lorafleet does not have. */
@@ -158,13 +129,8 @@ export function unknownRoute(app: Pick<Hono, "router">, c: Context): HttpError {
     return new HttpError(404, "unknown_url", `unknown request URL: ${c.req.method} ${c.req.path}${hint}`);
   }
   if (allowed.includes("GET")) allowed.unshift("HEAD");
-  return new HttpError(
-    405,
-    "method_not_allowed",
-    `${c.req.path} does not accept ${c.req.method}: use ${allowed.join(" or ")}`,
-    null,
-    { allow: allowed.join(", ") },
-  );
+  const message = `${c.req.path} does not accept ${c.req.method}: use ${allowed.join(" or ")}`;
+  return new HttpError(405, "method_not_allowed", message, null, { allow: allowed.join(", ") });
 }
 
 /** The first issue as an invalid request that names the field. */

@@ -36,7 +36,7 @@ interface HttpServer {
   shutdown(): Promise<void>;
 }
 
-/** Resolves once the port is open. Throws a `LoraFleetError`: `port_in_use`, or `usage` for an unusable address. */
+/** Resolves once the port is open. Throws `port_in_use`, or `usage` for an unusable address. */
 export async function serveHttp(options: HttpServerOptions): Promise<HttpServer> {
   const { hostname, port, tls, headerTimeoutMs = HEADER_TIMEOUT_MS } = options;
   const settings = {
@@ -91,16 +91,13 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
 function listening(server: Server, hostname: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (thrown: Error & { code?: string }) => {
-      const what = `cannot listen on ${hostname}:${port}`;
-      reject(
-        thrown.code === "EADDRINUSE"
-          ? new LoraFleetError(
-            "port_in_use",
-            `${what}: the port is taken; stop the process that holds it, or choose a different --port`,
-            { param: "port", cause: thrown },
-          )
-          : new LoraFleetError("usage", `${what}: ${messageOf(thrown)}`, { param: "host", cause: thrown }),
-      );
+      const isTaken = thrown.code === "EADDRINUSE";
+      const why = isTaken
+        ? "the port is taken; stop the process that holds it, or choose a different --port"
+        : messageOf(thrown);
+      const options = { param: isTaken ? "port" : "host", cause: thrown };
+      const message = `cannot listen on ${hostname}:${port}: ${why}`;
+      reject(new LoraFleetError(isTaken ? "port_in_use" : "usage", message, options));
     });
     server.listen({ host: hostname, port }, resolve);
   });

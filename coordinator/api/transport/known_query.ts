@@ -37,16 +37,12 @@ function assertKnown(given: readonly string[], names: readonly string[], route: 
         : names.length === 0
         ? `${route} takes none`
         : `${route} takes ${names.map(quote).join(", ")}`;
-      throw new LoraFleetError("invalid_request", `unknown query parameter ${quote(name)}; ${right}`, {
-        param: name,
-      });
+      const message = `unknown query parameter ${quote(name)}; ${right}`;
+      throw new LoraFleetError("invalid_request", message, { param: name });
     }
     if (given.indexOf(name) !== index) {
-      throw new LoraFleetError(
-        "invalid_request",
-        `query parameter ${quote(name)} came twice; once is right`,
-        { param: name },
-      );
+      const message = `query parameter ${quote(name)} came twice; once is right`;
+      throw new LoraFleetError("invalid_request", message, { param: name });
     }
   });
 }

@@ -23,7 +23,7 @@ export function boundaryOf(contentType: string): string | null {
 }
 
 /**
- * The parts in their order. Throws code `invalid_request` if the body is not such a form or ends early, and any error of the
+ * The parts in their order. Throws `invalid_request` if the body is not such a form or ends early, and any error of the
  * stream.
  */
 export async function* readMultipart(

@@ -26,12 +26,9 @@ export function pacedBody(body: ReadableStream<Uint8Array>, clock: Clock): Reada
     const since = clock.now();
     const came = new AbortController();
     const late = clock.sleep(Math.max(0, leftMs), came.signal).then(() => {
-      throw new HttpError(
-        408,
-        "too_slow",
-        `only ${bytes} bytes of the body arrived in ${Math.round((waitedMs + leftMs) / 1000)} s; ` +
-          `${SLOWEST_BYTES_PER_SECOND} bytes a second are needed`,
-      );
+      const message = `only ${bytes} bytes of the body arrived in ` +
+        `${Math.round((waitedMs + leftMs) / 1000)} s; ${SLOWEST_BYTES_PER_SECOND} bytes a second are needed`;
+      throw new HttpError(408, "too_slow", message);
     });
     late.catch(() => {});
     try {

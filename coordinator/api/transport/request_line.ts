@@ -9,13 +9,8 @@ const SERVED_METHODS = "GET, HEAD, POST, PUT, DELETE";
 
 /** For TRACE and TRACK, which `fetch` forbids, and for texts that are no methods, such as "get": methods are upper case. */
 export function methodError(method: string): HttpError {
-  return new HttpError(
-    405,
-    "method_not_allowed",
-    `${quote(method)} is not a method of this server: use ${SERVED_METHODS}`,
-    null,
-    { allow: SERVED_METHODS },
-  );
+  const message = `${quote(method)} is not a method of this server: use ${SERVED_METHODS}`;
+  return new HttpError(405, "method_not_allowed", message, null, { allow: SERVED_METHODS });
 }
 
 /** The method in a request line; null if the text does not begin with one. */
@@ -37,11 +32,7 @@ export function assertRequestLine(
   const isHost = /^(?:[\w.-]+|\[[0-9a-fA-F:.%]+\])(?::[0-9]{1,5})?$/.test(host ?? "");
   const url = isHost && URL.canParse(text) ? new URL(text) : null;
   if (url !== null && url.host !== "") return url;
-  throw new HttpError(
-    400,
-    "invalid_host",
-    `the header "Host" is ${
-      quote(host ?? "")
-    }: a name or an address is needed, with a port up to 65535 or none`,
-  );
+  const message = `the header "Host" is ${quote(host ?? "")}: a name or an address is needed, with a port ` +
+    "up to 65535 or none";
+  throw new HttpError(400, "invalid_host", message);
 }

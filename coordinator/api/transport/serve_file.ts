@@ -1,27 +1,20 @@
 /** Sends a file with its length, its hash as ETag, and one byte range on request (RFC 9110, 14). */
 import { LoraFleetError, messageOf, quote } from "../../../shared/errors.ts";
+import type { RecordedFile } from "../../storage/verified_file.ts";
 import { HttpError } from "./errors.ts";
 
 const CHUNK_BYTES = 256 * 1024;
 
-interface ServedFile {
+interface ServedFile extends RecordedFile {
   readonly path: string;
-  readonly size: number;
-  readonly sha256: string;
   readonly filename: string;
 }
 
-interface ByteRange {
-  readonly start: number;
-  /** Exclusive. */
-  readonly end: number;
-}
-
 /**
- * Parses a Range header: null if there is none, or one that may be ignored (several ranges, a different unit). Throws 416 if
- * no byte of the file is in it.
+ * Parses a Range header; `end` is exclusive. Null if there is none, or one that may be ignored (several ranges, a different
+ * unit). Throws 416 if no byte of the file is in it.
  */
-export function parseRange(header: string | null, size: number): ByteRange | null {
+export function parseRange(header: string | null, size: number): { start: number; end: number } | null {
   const match = /^bytes=(?:(\d+)-(\d*)|-(\d+))$/.exec(header ?? "");
   if (match === null) return null;
   const [, first, last, suffix] = match;
@@ -30,13 +23,8 @@ export function parseRange(header: string | null, size: number): ByteRange | nul
     : { start: Number(first), end: last === "" ? size : Math.min(size, Number(last) + 1) };
   if (last !== undefined && last !== "" && Number(last) < Number(first)) return null;
   if (range.start < range.end) return range;
-  throw new HttpError(
-    416,
-    "range_not_satisfiable",
-    `the range ${quote(header)} lies outside of ${size} bytes`,
-    null,
-    { "content-range": `bytes */${size}` },
-  );
+  const message = `the range ${quote(header)} lies outside of ${size} bytes`;
+  throw new HttpError(416, "range_not_satisfiable", message, null, { "content-range": `bytes */${size}` });
 }
 
 /**
@@ -68,17 +56,14 @@ async function openPart(file: ServedFile, start: number, end: number): Promise<R
   try {
     opened = await Deno.open(file.path);
   } catch (thrown) {
-    throw new LoraFleetError("storage", `cannot read ${quote(file.filename)}: ${messageOf(thrown)}`, {
-      cause: thrown,
-    });
+    const message = `cannot read ${quote(file.filename)}: ${messageOf(thrown)}`;
+    throw new LoraFleetError("storage", message, { cause: thrown });
   }
   try {
     const { size } = await opened.stat();
     if (size !== file.size) {
-      throw new LoraFleetError(
-        "conflict",
-        `${quote(file.filename)} has changed: ${size} bytes, not ${file.size}`,
-      );
+      const message = `${quote(file.filename)} has changed: ${size} bytes, not ${file.size}`;
+      throw new LoraFleetError("conflict", message);
     }
     await opened.seek(start, Deno.SeekMode.Start);
   } catch (thrown) {

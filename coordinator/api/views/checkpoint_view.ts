@@ -1,7 +1,6 @@
 /** A checkpoint of a job as OpenAI's object, and its files. */
 import { z } from "@hono/zod-openapi";
-import { checkpointModelName } from "../../jobs/record/job.ts";
-import type { JobRecord } from "../../jobs/record/job.ts";
+import { checkpointModelName, type JobRecord } from "../../jobs/record/job.ts";
 import type { CheckpointRecord } from "../../jobs/stores/job_store.ts";
 import { seconds, timestamp } from "./list_view.ts";
 
@@ -42,13 +41,8 @@ export const artifactSchema = z.object({
 }).openapi("Artifact");
 
 export function artifactViews({ jobId, step, files }: CheckpointRecord): z.output<typeof artifactSchema>[] {
-  return files.map(({ name, size, sha256 }) => ({
-    object: "artifact",
-    id: name,
-    name,
-    step,
-    bytes: size,
-    sha256,
-    url: `/v1/fine_tuning/jobs/${jobId}/artifacts/${name}?step=${step}`,
-  }));
+  return files.map(({ name, size, sha256 }) => {
+    const url = `/v1/fine_tuning/jobs/${jobId}/artifacts/${name}?step=${step}`;
+    return { object: "artifact", id: name, name, step, bytes: size, sha256, url };
+  });
 }

@@ -1,7 +1,6 @@
 /** An event of a job as OpenAI's object. */
 import { z } from "@hono/zod-openapi";
-import { eventLevelSchema, eventTypeSchema } from "../../jobs/stores/job_store.ts";
-import type { JobEvent } from "../../jobs/stores/job_store.ts";
+import { eventLevelSchema, eventTypeSchema, type JobEvent } from "../../jobs/stores/job_store.ts";
 import { seconds, timestamp } from "./list_view.ts";
 
 export const eventSchema = z.object({
@@ -18,20 +17,10 @@ export const eventSchema = z.object({
   }),
 }).openapi("FineTuningJobEvent");
 
-const EVENT_ID_PREFIX = "ftevent-";
-
 export function eventView(event: JobEvent): z.output<typeof eventSchema> {
-  const { level, type, message, data } = event;
-  const id = `${EVENT_ID_PREFIX}${event.number}`;
-  return {
-    object: "fine_tuning.job.event",
-    id,
-    created_at: seconds(event.createdAt),
-    level,
-    type,
-    message,
-    data,
-  };
+  const { number, createdAt, level, type, message, data } = event;
+  const id = `ftevent-${number}`;
+  return { object: "fine_tuning.job.event", id, created_at: seconds(createdAt), level, type, message, data };
 }
 
 /** The number in an event's id; null if the text is no such id. */

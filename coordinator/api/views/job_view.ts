@@ -7,8 +7,7 @@ import {
   quantizationSchema,
   trainingSchema,
 } from "../../../shared/job/job_spec_schema.ts";
-import { jobErrorSchema, jobStatusSchema } from "../../jobs/record/job.ts";
-import type { JobRecord } from "../../jobs/record/job.ts";
+import { jobErrorSchema, type JobRecord, jobStatusSchema } from "../../jobs/record/job.ts";
 import { seconds, timestamp } from "./list_view.ts";
 
 const hyperparametersSchema = z.object({

@@ -9,21 +9,17 @@ export const UPLOAD_PURPOSES = ["fine-tune"] as const;
 /** Throws `invalid_request` that lists the purposes of uploads. */
 export function assertUploadPurpose(purpose: string): void {
   if (UPLOAD_PURPOSES.some((known) => known === purpose)) return;
-  throw new LoraFleetError(
-    "invalid_request",
-    `${quote(purpose)} is not a purpose of an upload: use ${UPLOAD_PURPOSES.map(quote).join(" or ")}`,
-    { param: "purpose" },
-  );
+  const message = `${quote(purpose)} is not a purpose of an upload: use ` +
+    `${UPLOAD_PURPOSES.map(quote).join(" or ")}`;
+  throw new LoraFleetError("invalid_request", message, { param: "purpose" });
 }
 
 /** Throws `invalid_request` for a name that is not valid on every system. */
 export function assertFilename(filename: string, param = "file"): void {
   if (!/[\p{Cc}/\\]/u.test(filename) && filename.length > 0 && filename.length <= 255) return;
-  throw new LoraFleetError(
-    "invalid_request",
-    `${quote(filename)} is not a file name: 1 to 255 characters, without slashes and control characters`,
-    { param },
-  );
+  const message = `${quote(filename)} is not a file name: 1 to 255 characters, without slashes and control ` +
+    "characters";
+  throw new LoraFleetError("invalid_request", message, { param });
 }
 
 interface FileUse {

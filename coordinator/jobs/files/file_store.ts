@@ -6,7 +6,7 @@ import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { ArtifactStore } from "../../storage/artifact_store.ts";
 import { PRIVATE_FOLDER_MODE } from "../../storage/private_folder.ts";
 import { removeUnfinishedFiles, writeStreamedFile } from "../../storage/streamed_file.ts";
-import { createFileVerifier } from "../../storage/verified_file.ts";
+import { createFileVerifier, type RecordedFile } from "../../storage/verified_file.ts";
 import type { FileRecord, JobStore, Page } from "../stores/job_store.ts";
 import { ExpiringFiles } from "./expiring_files.ts";
 import { assertFilename, assertUploadPurpose, useOfFile } from "./file_rules.ts";
@@ -14,14 +14,12 @@ import { createResultFiles, RESULT_PURPOSE } from "./result_files.ts";
 import type { ResultFiles, ResultFilesOptions } from "./result_files.ts";
 
 /** Bytes on disk that are not a file yet: the form may still turn out to be incomplete. */
-export interface ReceivedFile {
+export interface ReceivedFile extends RecordedFile {
   readonly id: string;
-  readonly size: number;
-  readonly sha256: string;
 }
 
 export interface FileStore extends ResultFiles {
-  /** Streams an upload to disk. Throws `FileTooLargeError`, or a `LoraFleetError` with code `storage`. */
+  /** Streams an upload to disk. Throws `FileTooLargeError`, or `storage`. */
   receive(body: AsyncIterable<Uint8Array>): Promise<ReceivedFile>;
   /** Makes the received bytes a file, with a lifetime or without. Throws `invalid_request` for its name or purpose. */
   keep(received: ReceivedFile, filename: string, purpose: string, lifetimeMs?: number | null): FileRecord;

@@ -106,20 +106,15 @@ export function createUploadStore(options: UploadStoreOptions): UploadStore {
 
 function assertRoomForPart({ id }: Upload, count: number): void {
   if (count < MAX_PARTS) return;
-  throw new LoraFleetError(
-    "invalid_request",
-    `upload ${quote(id)} has ${MAX_PARTS} parts, which is the limit`,
-  );
+  const message = `upload ${quote(id)} has ${MAX_PARTS} parts, which is the limit`;
+  throw new LoraFleetError("invalid_request", message);
 }
 
 /** A part may be sent again under another id, so an upload may hold twice its size. */
 function assertSizeOfParts({ upload, parts }: HeldUpload, added: number): void {
   if (added + sizeOf(parts.values()) <= 2 * upload.bytes) return;
-  throw new LoraFleetError(
-    "invalid_request",
-    `the parts of upload ${quote(upload.id)} have more than twice its ${upload.bytes} bytes`,
-    { param: "data" },
-  );
+  const message = `the parts of upload ${quote(upload.id)} have more than twice its ${upload.bytes} bytes`;
+  throw new LoraFleetError("invalid_request", message, { param: "data" });
 }
 
 /** The parts in the given order, checked. */
@@ -133,11 +128,9 @@ function chooseParts({ upload, parts }: HeldUpload, partIds: readonly string[]):
   });
   const size = sizeOf(chosen);
   if (size === upload.bytes && size > 0) return chosen;
-  throw new LoraFleetError(
-    "invalid_request",
-    `the parts have ${size} bytes together; upload ${quote(upload.id)} was announced with ${upload.bytes}`,
-    { param: "part_ids" },
-  );
+  const message = `the parts have ${size} bytes together; upload ${quote(upload.id)} was announced with ` +
+    `${upload.bytes}`;
+  throw new LoraFleetError("invalid_request", message, { param: "part_ids" });
 }
 
 /** Throws `corrupt` if the MD5 of the joined bytes differs from `md5`. */

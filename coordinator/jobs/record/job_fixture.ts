@@ -1,7 +1,6 @@
 /** A job's record for tests. */
 import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
-import { newJob } from "./job.ts";
-import type { JobRecord } from "./job.ts";
+import { type JobRecord, newJob } from "./job.ts";
 
 const spec = jobSpecSchema.parse({ model: "m", training_file: "file-1" });
 

@@ -121,18 +121,14 @@ const RULES: { readonly [T in JobTransition["type"]]: Rule<Of<T>> } = {
   },
 };
 
-/** Applies a transition at `now` (milliseconds). Throws code `conflict` if the job's status does not allow it. */
+/** Applies a transition at `now` (milliseconds). Throws `conflict` if the job's status does not allow it. */
 export function decideJob(job: JobRecord, transition: JobTransition, now: number): JobDecision {
   // A rule's type follows from the transition's, which an index by a union does not express.
   const { from, decide } = RULES[transition.type] as Rule<JobTransition>;
   if (from.includes(job.status)) return decide(job, transition, now);
-  throw new LoraFleetError(
-    "conflict",
-    `job ${quote(job.id)} cannot be ${transition.type}: it is ${quote(job.status)}, not ${
-      from.map(quote).join(" or ")
-    }`,
-    { param: "status" },
-  );
+  const message = `job ${quote(job.id)} cannot be ${transition.type}: it is ${quote(job.status)}, not ` +
+    `${from.map(quote).join(" or ")}`;
+  throw new LoraFleetError("conflict", message, { param: "status" });
 }
 
 function finish(job: JobRecord, status: JobStatus, now: number): JobRecord {

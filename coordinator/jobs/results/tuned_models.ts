@@ -1,7 +1,6 @@
 /** Jobs' results as models: `ft:<base model>:<suffix>:<job>`, and `:ckpt-step-<step>` after it for each checkpoint. */
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import { checkpointModelName, fineTunedModelName } from "../record/job.ts";
-import type { JobRecord } from "../record/job.ts";
+import { checkpointModelName, fineTunedModelName, type JobRecord } from "../record/job.ts";
 import type { CheckpointRecord, JobStore } from "../stores/job_store.ts";
 
 /** The file of an adapter's tensors, as PEFT names it. */

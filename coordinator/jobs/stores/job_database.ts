@@ -1,10 +1,8 @@
 /** The coordinator's database: its tables, its version, and the lock that keeps a second coordinator out. */
-import { dirname } from "@std/path";
-import { mkdirSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../../shared/errors.ts";
-import { createPrivateFile, PRIVATE_FOLDER_MODE } from "../../storage/private_folder.ts";
+import { openPrivateDatabase } from "../../storage/sqlite.ts";
 
 export const SCHEMA_VERSION = 1;
 const SCHEMA = `
@@ -32,17 +30,13 @@ const DELETED_TABLE = `
 `;
 
 /**
- * Opens the database at `path`, or creates it, and locks it until it is closed. Throws a `LoraFleetError`: `conflict` if
+ * Opens the database at `path`, or creates it, and locks it until it is closed. Throws `conflict` if
  * another process holds it, `storage` if it cannot be opened or has a different version.
  */
 export function openJobDatabase(path: string): DatabaseSync {
   let db: DatabaseSync | null = null;
   try {
-    if (path !== ":memory:") {
-      mkdirSync(dirname(path), { recursive: true, mode: PRIVATE_FOLDER_MODE });
-      createPrivateFile(path);
-    }
-    db = new DatabaseSync(path);
+    db = openPrivateDatabase(path);
     // One coordinator per data folder: it holds this lock until it ends.
     db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
     db.exec("BEGIN EXCLUSIVE");
@@ -50,12 +44,9 @@ export function openJobDatabase(path: string): DatabaseSync {
       .parse(db.prepare("SELECT user_version AS version FROM pragma_user_version").get());
     if (version === 0) db.exec(SCHEMA);
     else if (version !== SCHEMA_VERSION) {
-      throw new LoraFleetError(
-        "storage",
-        `cannot open ${
-          quote(path)
-        }: it has version ${version}; this lorafleet reads version ${SCHEMA_VERSION}`,
-      );
+      const message = `cannot open ${quote(path)}: it has version ${version}; this lorafleet reads version ` +
+        `${SCHEMA_VERSION}`;
+      throw new LoraFleetError("storage", message);
     }
     db.exec(DELETED_TABLE);
     db.exec("COMMIT");
@@ -66,17 +57,11 @@ export function openJobDatabase(path: string): DatabaseSync {
     const message = messageOf(thrown);
     // "Locking protocol": two processes opened it at the same moment.
     if (/locked|locking/.test(message)) {
-      throw new LoraFleetError(
-        "conflict",
-        `cannot open ${
-          quote(path)
-        }: another coordinator uses it; stop that one, or choose a different --data-folder`,
-        { param: "data-folder", cause: thrown },
-      );
+      const message = `cannot open ${quote(path)}: another coordinator uses it; stop that one, or choose a ` +
+        "different --data-folder";
+      throw new LoraFleetError("conflict", message, { param: "data-folder", cause: thrown });
     }
-    throw new LoraFleetError("storage", `cannot open ${quote(path)}: ${message}`, {
-      param: "data-folder",
-      cause: thrown,
-    });
+    const why = `cannot open ${quote(path)}: ${message}`;
+    throw new LoraFleetError("storage", why, { param: "data-folder", cause: thrown });
   }
 }

@@ -72,7 +72,7 @@ export interface Page<T> {
 export type MetadataFilter = Readonly<Record<string, string>> | null;
 
 /**
- * Lists throw code `not_found` if `after` was never the id of one of their items. Every change throws code `storage` if the
+ * Lists throw code `not_found` if `after` was never the id of one of their items. Every change throws `storage` if the
  * disk refuses it.
  */
 export interface JobStore {
@@ -108,9 +108,6 @@ export interface JobStore {
 
 /** The error of a list for an `after` that was never in it. */
 export function unknownPlace(after: string): LoraFleetError {
-  return new LoraFleetError(
-    "not_found",
-    `cannot list what follows ${quote(after)}: this list has never contained that id`,
-    { param: "after" },
-  );
+  const message = `cannot list what follows ${quote(after)}: this list has never contained that id`;
+  return new LoraFleetError("not_found", message, { param: "after" });
 }

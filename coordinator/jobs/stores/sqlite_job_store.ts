@@ -6,17 +6,14 @@ import { isFinished, jobRecordSchema } from "../record/job.ts";
 import { openJobDatabase, SCHEMA_VERSION } from "./job_database.ts";
 import { checkpointRecordSchema, fileRecordSchema, jobEventSchema } from "./job_store.ts";
 import type { JobEvent, JobStore, MetadataFilter } from "./job_store.ts";
-import { SqliteRecords } from "./sqlite_records.ts";
-import type { Condition } from "./sqlite_records.ts";
+import { type Condition, SqliteRecords } from "./sqlite_records.ts";
 
 const eventRecordSchema = z.looseObject({});
 
 /**
  * Opens the store at `path`, or creates it; `:memory:` is one without a file. A record that cannot be read is skipped and
- * reported once, so that one damaged row keeps neither the coordinator from starting nor others from being read.
- *
- * Throws a `LoraFleetError`: `conflict` if another process holds it, `storage` if it cannot be opened or a different
- * version of lorafleet wrote it.
+ * reported once, so that one damaged row keeps neither the coordinator from starting nor others from being read. Throws
+ * `conflict` if another process holds it, `storage` if it cannot be opened or a different version of lorafleet wrote it.
  */
 export function openSqliteJobStore(
   path: string,

@@ -3,8 +3,7 @@ import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { messageOf, quote } from "../../../shared/errors.ts";
 import { inTransaction, onDatabase } from "../../storage/sqlite.ts";
-import { unknownPlace } from "./job_store.ts";
-import type { Page, PageQuery } from "./job_store.ts";
+import { type Page, type PageQuery, unknownPlace } from "./job_store.ts";
 
 const rowSchema = z.object({ seq: z.int(), record: z.string() });
 const placeSchema = z.object({ seq: z.int() });
