@@ -35,7 +35,7 @@ const SENTENCES = {
 type Observation = keyof typeof SENTENCES;
 const OBSERVATIONS = Object.keys(SENTENCES) as Observation[];
 
-interface RowWarnings {
+export interface RowWarnings {
   /** Counts a row once for each kind. */
   note(observation: Observation, line: number, example?: string): void;
   noteLosses(line: number, losses: readonly Loss[]): void;

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { JsonSyntaxError, parseJson } from "./parse_json.ts";
+import { JsonSyntaxError } from "./json_cursor.ts";
+import { parseJson } from "./parse_json.ts";
 import { pythonGoldens } from "./python_goldens.ts";
 
 Deno.test("integers keep all digits, whole floats stay floats", () => {

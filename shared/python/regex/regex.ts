@@ -3,7 +3,8 @@
  * positions that a part of the pattern can reach is computed, once for each part and position.
  */
 import { LoraFleetError } from "../../errors.ts";
-import { type Node, parseRegex } from "./parse.ts";
+import type { Node } from "./node.ts";
+import { parseRegex } from "./parse.ts";
 
 /** Steps over all texts that one compiled pattern is matched with; a pattern that a person wrote takes thousands. */
 const MAX_STEPS = 2_000_000;

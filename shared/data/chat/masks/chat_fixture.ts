@@ -1,5 +1,5 @@
 /** Chats for tests, from what JSON can say. */
-import type { Chat } from "./chat_example.ts";
+import type { Chat } from "./open_chat.ts";
 import { parseMessages } from "../messages/messages.ts";
 import { parseJson } from "../../../python/json/parse_json.ts";
 import type { PyValue } from "../../../python/values/value.ts";

@@ -1,32 +1,16 @@
 /** The syntax tree, as jinja2/nodes.py has it. */
 import type { Value } from "../../../python/values/value.ts";
 
-export type Context = "load" | "store" | "param";
+/** A node of one kind; `line` counts from 1. */
+type NodeOf<Kind extends string, Fields = unknown> =
+  & Readonly<Fields>
+  & { readonly kind: Kind; readonly line: number };
 
 export interface NameNode {
   readonly kind: "Name";
   readonly line: number;
   readonly name: string;
-  ctx: Context;
-}
-/** `ns.attr` as a target. */
-interface NSRefNode {
-  readonly kind: "NSRef";
-  readonly line: number;
-  readonly name: string;
-  readonly attr: string;
-}
-interface TupleNode {
-  readonly kind: "Tuple";
-  readonly line: number;
-  readonly items: Expr[];
-}
-interface SliceNode {
-  readonly kind: "Slice";
-  readonly line: number;
-  readonly start: Expr | null;
-  readonly stop: Expr | null;
-  readonly step: Expr | null;
+  ctx: "load" | "store" | "param";
 }
 /** What a call passes: `f(args, name=kwargs, *dynArgs, **dynKwargs)`. */
 export interface Arguments {
@@ -35,155 +19,60 @@ export interface Arguments {
   readonly dynArgs: Expr | null;
   readonly dynKwargs: Expr | null;
 }
-export interface CallNode extends Arguments {
-  readonly kind: "Call";
-  readonly line: number;
-  readonly node: Expr;
-}
-export interface FilterNode extends Arguments {
-  readonly kind: "Filter";
-  readonly line: number;
-  /** Null: the body of a `filter` or `set` block. */
-  readonly node: Expr | null;
-  readonly name: string;
-}
-export interface TestNode extends Arguments {
-  readonly kind: "Test";
-  readonly line: number;
-  readonly node: Expr;
-  readonly name: string;
-}
+export type CallNode = NodeOf<"Call", Arguments & { node: Expr }>;
+/** `node` null: the body of a `filter` or `set` block. */
+export type FilterNode = NodeOf<"Filter", Arguments & { node: Expr | null; name: string }>;
+export type TestNode = NodeOf<"Test", Arguments & { node: Expr; name: string }>;
 export type BinaryOperator = "+" | "-" | "*" | "/" | "//" | "%" | "**";
 export type CompareOperator = "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "notin";
 
+/** `ns.attr` as a target. */
+type NSRefNode = NodeOf<"NSRef", { name: string; attr: string }>;
+type TupleNode = NodeOf<"Tuple", { items: Expr[] }>;
 export type Target = NameNode | NSRefNode | TupleNode;
 export type Expr =
   | NameNode
   | NSRefNode
   | TupleNode
-  | SliceNode
   | CallNode
   | FilterNode
   | TestNode
-  | { readonly kind: "Const"; readonly line: number; readonly value: Value }
-  | { readonly kind: "TemplateData"; readonly line: number; readonly data: string }
-  | { readonly kind: "List"; readonly line: number; readonly items: Expr[] }
-  | {
-    readonly kind: "Dict";
-    readonly line: number;
-    readonly items: { readonly key: Expr; readonly value: Expr }[];
-  }
-  | {
-    readonly kind: "Condition";
-    readonly line: number;
-    readonly test: Expr;
-    readonly then: Expr;
-    readonly otherwise: Expr | null;
-  }
-  | {
-    readonly kind: "Binary";
-    readonly line: number;
-    readonly op: BinaryOperator;
-    readonly left: Expr;
-    readonly right: Expr;
-  }
-  | {
-    readonly kind: "Logic";
-    readonly line: number;
-    readonly op: "and" | "or";
-    readonly left: Expr;
-    readonly right: Expr;
-  }
-  | { readonly kind: "Unary"; readonly line: number; readonly op: "-" | "+" | "not"; readonly node: Expr }
-  | { readonly kind: "Concat"; readonly line: number; readonly nodes: Expr[] }
-  | {
-    readonly kind: "Compare";
-    readonly line: number;
-    readonly node: Expr;
-    readonly ops: { readonly op: CompareOperator; readonly node: Expr }[];
-  }
-  | { readonly kind: "Getattr"; readonly line: number; readonly node: Expr; readonly attr: string }
-  | { readonly kind: "Getitem"; readonly line: number; readonly node: Expr; readonly arg: Expr };
+  | NodeOf<"Slice", { start: Expr | null; stop: Expr | null; step: Expr | null }>
+  | NodeOf<"Const", { value: Value }>
+  | NodeOf<"TemplateData", { data: string }>
+  | NodeOf<"List", { items: Expr[] }>
+  | NodeOf<"Dict", { items: { readonly key: Expr; readonly value: Expr }[] }>
+  | NodeOf<"Condition", { test: Expr; then: Expr; otherwise: Expr | null }>
+  | NodeOf<"Binary", { op: BinaryOperator; left: Expr; right: Expr }>
+  | NodeOf<"Logic", { op: "and" | "or"; left: Expr; right: Expr }>
+  | NodeOf<"Unary", { op: "-" | "+" | "not"; node: Expr }>
+  | NodeOf<"Concat", { nodes: Expr[] }>
+  | NodeOf<"Compare", { node: Expr; ops: { readonly op: CompareOperator; readonly node: Expr }[] }>
+  | NodeOf<"Getattr", { node: Expr; attr: string }>
+  | NodeOf<"Getitem", { node: Expr; arg: Expr }>;
 
-export interface ForNode {
-  readonly kind: "For";
-  readonly line: number;
-  readonly target: Expr;
-  readonly iter: Expr;
-  readonly body: Statement[];
-  readonly otherwise: Statement[];
-  readonly test: Expr | null;
-  readonly recursive: boolean;
-}
-export interface IfNode {
-  readonly kind: "If";
-  readonly line: number;
-  readonly test: Expr;
-  readonly body: Statement[];
-  readonly elifs: IfNode[];
-  readonly otherwise: Statement[];
-}
 export interface Signature {
   readonly args: NameNode[];
   readonly defaults: Expr[];
 }
-export interface MacroNode extends Signature {
-  readonly kind: "Macro";
-  readonly line: number;
-  readonly name: string;
+interface Body {
   readonly body: Statement[];
 }
-export interface CallBlockNode extends Signature {
-  readonly kind: "CallBlock";
-  readonly line: number;
-  readonly call: CallNode;
-  readonly body: Statement[];
-}
+export type ForNode = NodeOf<
+  "For",
+  Body & { target: Expr; iter: Expr; otherwise: Statement[]; test: Expr | null; recursive: boolean }
+>;
+export type IfNode = NodeOf<"If", Body & { test: Expr; elifs: IfNode[]; otherwise: Statement[] }>;
+export type MacroNode = NodeOf<"Macro", Signature & Body & { name: string }>;
+export type CallBlockNode = NodeOf<"CallBlock", Signature & Body & { call: CallNode }>;
 /** transformers' `{% generation %}`: a call block that notes what it writes. */
-export interface GenerationNode extends Signature {
-  readonly kind: "Generation";
-  readonly line: number;
-  readonly body: Statement[];
-}
-export interface WithNode {
-  readonly kind: "With";
-  readonly line: number;
-  readonly targets: Expr[];
-  readonly values: Expr[];
-  readonly body: Statement[];
-}
-export interface AssignNode {
-  readonly kind: "Assign";
-  readonly line: number;
-  readonly target: Expr;
-  readonly node: Expr;
-}
-export interface AssignBlockNode {
-  readonly kind: "AssignBlock";
-  readonly line: number;
-  readonly target: Expr;
-  readonly filter: FilterNode | null;
-  readonly body: Statement[];
-}
-export interface FilterBlockNode {
-  readonly kind: "FilterBlock";
-  readonly line: number;
-  readonly filter: FilterNode;
-  readonly body: Statement[];
-}
-export interface BlockNode {
-  readonly kind: "Block";
-  readonly line: number;
-  readonly name: string;
-  readonly scoped: boolean;
-  readonly required: boolean;
-  readonly body: Statement[];
-}
-export interface OutputNode {
-  readonly kind: "Output";
-  readonly line: number;
-  readonly nodes: Expr[];
-}
+export type GenerationNode = NodeOf<"Generation", Signature & Body>;
+export type WithNode = NodeOf<"With", Body & { targets: Expr[]; values: Expr[] }>;
+export type AssignNode = NodeOf<"Assign", { target: Expr; node: Expr }>;
+export type AssignBlockNode = NodeOf<"AssignBlock", Body & { target: Expr; filter: FilterNode | null }>;
+export type FilterBlockNode = NodeOf<"FilterBlock", Body & { filter: FilterNode }>;
+export type BlockNode = NodeOf<"Block", Body & { name: string; scoped: boolean; required: boolean }>;
+export type OutputNode = NodeOf<"Output", { nodes: Expr[] }>;
 export type Statement =
   | ForNode
   | IfNode
@@ -196,12 +85,11 @@ export type Statement =
   | FilterBlockNode
   | BlockNode
   | OutputNode
-  | { readonly kind: "Break"; readonly line: number }
-  | { readonly kind: "Continue"; readonly line: number };
+  | NodeOf<"Break">
+  | NodeOf<"Continue">;
 
-export interface TemplateNode {
+export interface TemplateNode extends Body {
   readonly kind: "Template";
-  readonly body: Statement[];
 }
 
 export type Node = Expr | Statement | TemplateNode;
@@ -227,14 +115,13 @@ export function children(node: Node): Node[] {
     case "Logic":
       return [node.left, node.right];
     case "Unary":
+    case "Getattr":
       return [node.node];
     case "Concat":
     case "Output":
       return node.nodes;
     case "Compare":
       return [node.node, ...node.ops.map((operand) => operand.node)];
-    case "Getattr":
-      return [node.node];
     case "Getitem":
       return [node.node, node.arg];
     case "Slice":
@@ -242,13 +129,7 @@ export function children(node: Node): Node[] {
     case "Call":
     case "Filter":
     case "Test":
-      return present(
-        node.node,
-        ...node.args,
-        ...node.kwargs.map(({ value }) => value),
-        node.dynArgs,
-        node.dynKwargs,
-      );
+      return present(node.node, ...node.args, ...values(node.kwargs), node.dynArgs, node.dynKwargs);
     case "For":
       return present(node.target, node.iter, ...node.body, ...node.otherwise, node.test);
     case "If":
@@ -270,6 +151,10 @@ export function children(node: Node): Node[] {
     case "Template":
       return node.body;
   }
+}
+
+function values(kwargs: Arguments["kwargs"]): Expr[] {
+  return kwargs.map(({ value }) => value);
 }
 
 function present(...nodes: (Node | null)[]): Node[] {

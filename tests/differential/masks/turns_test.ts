@@ -2,16 +2,16 @@
 import { assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import fc from "fast-check";
-import { fieldsOf, pyValue } from "../../shared/data/chat/masks/chat_fixture.ts";
-import { loadTokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
-import { buildRow, show } from "./mask_rows.ts";
+import { fieldsOf, pyValue } from "../../../shared/data/chat/masks/chat_fixture.ts";
+import { loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
+import { buildRow, show } from "./rows.ts";
 
 const pathOf = (name: string) => fromFileUrl(new URL(name, import.meta.url));
 const tokenizers = [
-  await loadTokenizer(pathOf("mask_tokenizer")),
-  await loadTokenizer(pathOf("../golden/data/byte_level")),
+  await loadTokenizer(pathOf("tokenizer")),
+  await loadTokenizer(pathOf("../../golden/data/byte_level")),
 ];
-const names = [...Deno.readDirSync(pathOf("mask_templates"))].map(({ name }) => name).sort();
+const names = [...Deno.readDirSync(pathOf("templates"))].map(({ name }) => name).sort();
 
 const text = fc.oneof(
   fc.string({ unit: "grapheme", maxLength: 12 }),
@@ -56,7 +56,7 @@ const chat = fc.tuple(
   .filter((messages) => messages.at(-1)!.role !== "tool");
 
 for (const name of names) {
-  const marked = await Deno.readTextFile(pathOf(`mask_templates/${name}`));
+  const marked = await Deno.readTextFile(pathOf(`templates/${name}`));
   const unmarked = marked.replaceAll(/\{%(-?) (?:end)?generation (-?)%\}/g, "{%$1 set unused = 0 $2%}");
   Deno.test(`${name}: turns that are found are those that the template marks`, () => {
     fc.assert(

@@ -2,8 +2,8 @@
 import { assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { z } from "zod";
-import { loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
-import { buildRow, type Outcome, readChatRows, show } from "./mask_rows.ts";
+import { loadTokenizer, type Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
+import { buildRow, type Outcome, readChatRows, show } from "./rows.ts";
 
 const pathOf = (name: string) => fromFileUrl(new URL(name, import.meta.url));
 
@@ -16,11 +16,11 @@ const cases = z.array(z.object({
   assistant: z.string(),
   /** The first trained token of the chat as prompt and completion; -1 where they refuse. */
   completion: z.number(),
-})).parse(JSON.parse(await Deno.readTextFile(pathOf("mask_goldens.json"))));
+})).parse(JSON.parse(await Deno.readTextFile(pathOf("goldens.json"))));
 const rows = await readChatRows();
 const tokenizers: Readonly<Record<string, Tokenizer>> = {
-  mask_tokenizer: await loadTokenizer(pathOf("mask_tokenizer")),
-  data_byte_level: await loadTokenizer(pathOf("../golden/data/byte_level")),
+  mask_tokenizer: await loadTokenizer(pathOf("tokenizer")),
+  data_byte_level: await loadTokenizer(pathOf("../../golden/data/byte_level")),
 };
 
 /** The same template without its marks of the assistant's words: the turns have to be found. */
@@ -29,7 +29,7 @@ function unmarked(template: string): string {
 }
 
 for (const name of new Set(cases.map(({ template }) => template))) {
-  const template = await Deno.readTextFile(pathOf(`mask_templates/${name}.jinja`));
+  const template = await Deno.readTextFile(pathOf(`templates/${name}.jinja`));
   const own = cases.filter((one) => one.template === name);
   for (const [kind, source] of [["marked", template], ["unmarked", unmarked(template)]] as const) {
     Deno.test(`${name}, ${kind}: ids and masks of ${own.length} rows are those of TRL`, () => {

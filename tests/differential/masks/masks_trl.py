@@ -1,10 +1,10 @@
 """What transformers and TRL make of chats: token ids and which of them they train.
 
     pip install transformers==5.23.0 tokenizers==0.23.3 trl==1.16.0 datasets==5.2.0 jinja2==3.1.6
-    python masks_trl.py goldens           # our templates (mask_templates/) -> mask_goldens.json, which the tests read
+    python masks_trl.py goldens           # our templates (templates/) -> goldens.json, which the tests read
     python masks_trl.py trl /tmp/masks    # TRL's own templates -> a file for masks_trl.ts, which prints the table
 
-TRL's templates are other people's work and stay out of the repository. The chats are ours (mask_chats.json). Today is
+TRL's templates are other people's work and stay out of the repository. The chats are ours (chats.json). Today is
 26 July 2024 here, as in lorafleet, where templates cannot ask for the date.
 """
 
@@ -22,8 +22,8 @@ from trl.chat_template_utils import get_training_chat_template, has_generation_m
 from trl.data_utils import _tokenize, common_prefix_length
 
 HERE = Path(__file__).parent
-BASE = HERE.parent / "golden" / "data" / "byte_level"
-CHATS = json.loads((HERE / "mask_chats.json").read_text(encoding="utf-8"))
+BASE = HERE.parents[1] / "golden" / "data" / "byte_level"
+CHATS = json.loads((HERE / "chats.json").read_text(encoding="utf-8"))
 # Tags such as <think> are left out: models have them as ordinary tokens, since texts may hold them.
 MARKER = re.compile(r"<[|｜][^|｜<>'\" ]*[|｜]>|<start_of_turn>|<end_of_turn>|\[/?[A-Z_]+\]")
 
@@ -128,15 +128,15 @@ def training_template(tokenizer, template):
 
 
 def goldens():
-    templates = {path.stem: path.read_text(encoding="utf-8") for path in sorted((HERE / "mask_templates").glob("*.jinja"))}
+    templates = {path.stem: path.read_text(encoding="utf-8") for path in sorted((HERE / "templates").glob("*.jinja"))}
     markers = {marker for source in templates.values() for marker in MARKER.findall(source)}
-    folder = HERE / "mask_tokenizer"
+    folder = HERE / "tokenizer"
     folder.mkdir(exist_ok=True)
     tokenizers = {"mask_tokenizer": save_tokenizer(folder, markers), "data_byte_level": AutoTokenizer.from_pretrained(BASE)}
     cases = [{"tokenizer": key, **shorter(case)} for key, tokenizer in tokenizers.items()
              for name, source in templates.items() for case in cases_of(tokenizer, name, source, source)]
     lines = ",\n".join(json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in cases)
-    (HERE / "mask_goldens.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    (HERE / "goldens.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     print(len(cases), "cases")
 
 

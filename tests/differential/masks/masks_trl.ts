@@ -1,11 +1,11 @@
 /**
- * Compares lorafleet with what masks_trl.py wrote of TRL's own templates, and prints the table of masks.md:
+ * Compares lorafleet with what masks_trl.py wrote of TRL's own templates, and prints the table of README.md:
  *
- *     deno run -A tests/differential/masks_trl.ts /tmp/masks/trl.json [the template whose differences are shown]
+ *     deno run -A tests/differential/masks/masks_trl.ts /tmp/masks/trl.json [the template whose differences are shown]
  */
 import { z } from "zod";
-import { loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
-import { buildRow, type Outcome, readChatRows, show } from "./mask_rows.ts";
+import { loadTokenizer, type Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
+import { buildRow, type Outcome, readChatRows, show } from "./rows.ts";
 
 const outcomeSchema = z.union([
   z.object({ ids: z.array(z.number()), mask: z.string() }),

@@ -1,21 +1,14 @@
 /** Token ids and decoded texts beside the Rust library's, on seeded texts, for one tokenizer of each family. */
 import { assertEquals } from "@std/assert";
-import { createTokenizer, type Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
+import { createTokenizer, type Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import {
   parseTokenizerJson,
   readTokenizerFiles,
   type TokenizerFiles,
-} from "../../shared/data/tokenizer/files/tokenizer_files.ts";
-import { characters } from "../../shared/data/tokenizer/text/unicode.ts";
-import {
-  FAMILIES,
-  findDifferences,
-  openFamily,
-  readFamily,
-  readGzippedJson,
-  textsOf,
-} from "./tokenizers/compare.ts";
-import unicodeSets from "./tokenizers/unicode_sets.json" with { type: "json" };
+} from "../../../shared/data/tokenizer/files/tokenizer_files.ts";
+import { characters } from "../../../shared/data/tokenizer/text/unicode.ts";
+import { FAMILIES, findDifferences, openFamily, readFamily, readGzippedJson, textsOf } from "./compare.ts";
+import unicodeSets from "./unicode_sets.json" with { type: "json" };
 
 /** A part of the texts; tests/differential/tokenizers/main.ts takes all of them. */
 const SHARE = 5000;

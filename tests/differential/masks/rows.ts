@@ -1,12 +1,12 @@
-/** The chats of mask_chats.json as rows, as a file's reader would have them. */
+/** The chats of chats.json as rows, as a file's reader would have them. */
 import { fromFileUrl } from "@std/path";
-import { fieldsOf } from "../../shared/data/chat/masks/chat_fixture.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { createExampleBuilder } from "../../shared/data/examples/examples.ts";
-import { parseJson } from "../../shared/python/json/parse_json.ts";
-import type { PyValue } from "../../shared/python/values/value.ts";
-import type { Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
-import { datasetSchema } from "../../shared/job/job_spec_schema.ts";
+import { fieldsOf } from "../../../shared/data/chat/masks/chat_fixture.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { createExampleBuilder } from "../../../shared/data/examples/examples.ts";
+import { parseJson } from "../../../shared/python/json/parse_json.ts";
+import type { PyValue } from "../../../shared/python/values/value.ts";
+import type { Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
+import { datasetSchema } from "../../../shared/job/job_spec_schema.ts";
 
 export type Fields = ReadonlyMap<string, PyValue>;
 
@@ -18,7 +18,7 @@ export interface ChatRows {
 }
 
 export async function readChatRows(): Promise<ReadonlyMap<string, ChatRows>> {
-  const text = await Deno.readTextFile(fromFileUrl(new URL("mask_chats.json", import.meta.url)));
+  const text = await Deno.readTextFile(fromFileUrl(new URL("chats.json", import.meta.url)));
   return new Map([...fieldsOf(parseJson(text))].map(([name, chat]) => [name, rowsOf(fieldsOf(chat))]));
 }
 
