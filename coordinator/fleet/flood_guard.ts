@@ -95,8 +95,8 @@ export function createFloodGuard({ clock, limits, onDefect, onFlood }: FloodGuar
       }
       const second = Math.floor(clock.now() / 1000);
       if (count.second !== second) Object.assign(count, { second, messages: 0 });
-      if (++count.messages <= limits.mostMessagesPerSecond) return true;
-      const what = `more than ${limits.mostMessagesPerSecond} messages in a second`;
+      if (++count.messages <= limits.maxMessagesPerSecond) return true;
+      const what = `more than ${limits.maxMessagesPerSecond} messages in a second`;
       bad(worker, subject, new LoraFleetError("corrupt", what), byteLength);
       return false;
     },

@@ -3,7 +3,7 @@
  * gets a strike (claims.ts); not finite there, too, and the micro-batch is excluded from its step (decision 0012).
  */
 import type { DecisionContext } from "./state/context.ts";
-import { mostExcludedOfJob, mostExcludedOfStep } from "../../shared/protocol/limits.ts";
+import { maxExcludedOfJob, maxExcludedOfStep } from "../../shared/protocol/limits.ts";
 import type { MicroBatchReport } from "../../shared/protocol/messages_worker.ts";
 import { excludeMicroBatch } from "./state/ledger.ts";
 import { announced, failJob, sentence, type StepDecision, unchanged } from "./decision.ts";
@@ -91,10 +91,10 @@ function exclude(
         `${workers.join(", ")}): lower training.learning_rate, or look at the rows that are quarantined`,
       effects,
     );
-  if (ofStep === ofAll || ofStep > mostExcludedOfStep(ofAll, limits)) {
+  if (ofStep === ofAll || ofStep > maxExcludedOfStep(ofAll, limits)) {
     return fail(`${ofStep} of ${ofAll} micro-batches of step ${step} give`);
   }
-  if (ofJob > mostExcludedOfJob(ofAll * plan.totalSteps, limits)) {
+  if (ofJob > maxExcludedOfJob(ofAll * plan.totalSteps, limits)) {
     return fail(`${ofJob} micro-batches of the first ${step} of ${plan.totalSteps} steps give`);
   }
   const reason = `micro-batch ${index} of step ${step} is excluded: it is not finite on ${
