@@ -128,7 +128,7 @@ Deno.test("a coordinator at work: 3000 messages that are none, or in another's n
     // Each is to be told of, and nobody is thrown out.
     limits: {
       ...LIMITS,
-      ...{ floodLogIntervalMs: 0, badMessagesUntilCut: Infinity, mostMessagesPerSecond: Infinity },
+      ...{ floodLogIntervalMs: 0, badMessagesUntilCut: Infinity, maxMessagesPerSecond: Infinity },
     },
     onDefect: (_message, thrown) => {
       assert(thrown instanceof LoraFleetError && thrown.code === "corrupt", String(thrown));

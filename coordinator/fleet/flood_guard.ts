@@ -79,8 +79,8 @@ export function createFloodGuard({ clock, limits, onDefect, onFlood }: {
     if (byteLength > maxBytes) return `${byteLength} bytes, a message of its kind has ${maxBytes} at most`;
     const second = Math.floor(clock.now() / 1000);
     if (count.second !== second) Object.assign(count, { second, messages: 0 });
-    const isWithinRate = ++count.messages <= limits.mostMessagesPerSecond;
-    return isWithinRate ? null : `more than ${limits.mostMessagesPerSecond} messages in a second`;
+    const isWithinRate = ++count.messages <= limits.maxMessagesPerSecond;
+    return isWithinRate ? null : `more than ${limits.maxMessagesPerSecond} messages in a second`;
   }
 
   return {

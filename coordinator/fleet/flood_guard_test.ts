@@ -53,13 +53,13 @@ Deno.test("a worker that exceeds the message rate is ignored for the rest of the
   const { clock, guard } = guarded();
   const admitted = () => {
     let count = 0;
-    for (let i = 0; i < 2 * LIMITS.mostMessagesPerSecond; i++) {
+    for (let i = 0; i < 2 * LIMITS.maxMessagesPerSecond; i++) {
       if (guard.admits("w-a", SUBJECT, 10, 100)) count++;
     }
     return count;
   };
-  assertEquals(admitted(), LIMITS.mostMessagesPerSecond);
+  assertEquals(admitted(), LIMITS.maxMessagesPerSecond);
   assert(guard.admits("w-b", SUBJECT, 10, 100));
   await clock.advance(1000);
-  assertEquals(admitted(), LIMITS.mostMessagesPerSecond);
+  assertEquals(admitted(), LIMITS.maxMessagesPerSecond);
 });

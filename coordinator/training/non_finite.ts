@@ -2,7 +2,7 @@
  * Gradients that are not finite: is the sample or the worker at fault? A different worker is asked. If its gradient is finite, the
  * first worker gets a strike (claims.ts); if not, the micro-batch is excluded from its step (decision 0012).
  */
-import { mostExcludedOfJob, mostExcludedOfStep } from "../../shared/protocol/limits.ts";
+import { maxExcludedOfJob, maxExcludedOfStep } from "../../shared/protocol/limits.ts";
 import type { MicroBatchReport } from "../../shared/protocol/messages_worker.ts";
 import { excludeMicroBatch } from "./state/ledger.ts";
 import { announced, type Decision, failJob, sentence, unchanged } from "./decision.ts";
@@ -89,10 +89,10 @@ function exclude(
       `tried by ${names}): lower training.learning_rate, or look at the rows that are quarantined`;
     return failJob(excluded, "gpu_failure", message, effects);
   };
-  if (ofStep === ofAll || ofStep > mostExcludedOfStep(ofAll, limits)) {
+  if (ofStep === ofAll || ofStep > maxExcludedOfStep(ofAll, limits)) {
     return fail(`${ofStep} of ${ofAll} micro-batches of step ${step} give`);
   }
-  if (ofJob > mostExcludedOfJob(ofAll * plan.totalSteps, limits)) {
+  if (ofJob > maxExcludedOfJob(ofAll * plan.totalSteps, limits)) {
     return fail(`${ofJob} micro-batches of the first ${step} of ${plan.totalSteps} steps give`);
   }
   const reason = `micro-batch ${index} of step ${step} is excluded: it is not finite on ${names}`;

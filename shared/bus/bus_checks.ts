@@ -1,17 +1,17 @@
-/** What every implementation of the bus needs: refusals in the same words, bytes of the same class. */
+/** What every implementation of the bus needs. */
 import { LoraFleetError, quote } from "../errors.ts";
 
-/** Throws a `LoraFleetError` with code `invalid_request` for a message that the broker would not take. */
+/** Throws a `LoraFleetError` with code `invalid_request` for a message above the broker's maximum. */
 export function assertPayload(subject: string, data: Uint8Array, maxPayloadBytes: number): void {
   if (data.length <= maxPayloadBytes) return;
   throw new LoraFleetError(
     "invalid_request",
-    `a message to ${quote(subject)} has ${data.length} bytes; the broker takes ${maxPayloadBytes} at most`,
+    `a message to ${quote(subject)} has ${data.length} bytes; the broker takes at most ${maxPayloadBytes}`,
     { param: "data" },
   );
 }
 
-/** The same bytes as a plain `Uint8Array`: a socket gives Node's `Buffer`, whose `slice` is no copy. */
+/** The same bytes as a plain `Uint8Array`: sockets give Node's `Buffer`, and its `slice` is no copy. */
 export function plainBytes(data: Uint8Array): Uint8Array {
   return data.constructor === Uint8Array
     ? data

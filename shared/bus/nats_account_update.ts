@@ -1,4 +1,4 @@
-/** Tells a running broker of a changed account: who is revoked in it loses the connection at once. */
+/** Updates an account on a running broker: clients revoked in it lose their connections at once. */
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../errors.ts";
 import { type NatsConnectionOptions, openConnection } from "./nats_connection.ts";
@@ -11,20 +11,19 @@ const answerSchema = z.object({
   error: z.object({ description: z.string() }).optional(),
 });
 
-/** `options` are those of one who belongs to the broker's system account. Throws a `LoraFleetError` where it is not done. */
+/** `options` connect to the broker's system account. Throws a `LoraFleetError` if the broker refuses. */
 export async function updateNatsAccount(options: NatsConnectionOptions, accountToken: string): Promise<void> {
   const nc = await openConnection(options);
   try {
     const { data } = await nc.request(SUBJECT, accountToken, { timeout: TIMEOUT_MS });
     const answer = answerSchema.parse(JSON.parse(new TextDecoder().decode(data)));
     if (answer.data?.code === 200) return;
-    throw new Error(answer.error?.description ?? "an answer without a reason");
+    throw new Error(answer.error?.description ?? "the answer has no reason");
   } catch (cause) {
-    throw new LoraFleetError(
-      "timeout",
-      `the broker at ${quote(options.servers)} has not taken an account's change: ${messageOf(cause)}`,
-      { cause },
-    );
+    const message = `cannot update an account of the broker at ${quote(options.servers)}: ${
+      messageOf(cause)
+    }`;
+    throw new LoraFleetError("timeout", message, { cause });
   } finally {
     await nc.close();
   }

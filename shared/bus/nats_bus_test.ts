@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError } from "../errors.ts";
-import type { Bus, Lease } from "./bus.ts";
+import type { Lease } from "./bus.ts";
 import { runBusContract } from "../testing/bus_contract/bus_contract.ts";
 import { connectNatsBus } from "./nats_bus.ts";
 import { deliveryCountOf } from "./nats_queue.ts";
@@ -24,7 +24,7 @@ const throwIt = (_message: string, thrown: unknown) => {
   throw thrown;
 };
 
-Deno.test("a broker that restarts loses nothing that was to be stored, and everybody comes back", async () => {
+Deno.test("a broker restart loses no stored message, and every client reconnects", async () => {
   await using server = await startTestNatsServer();
   const bus = await connectNatsBus({ servers: server.url, name: "restart", onError: throwIt });
   const statuses: string[] = [];
@@ -68,7 +68,7 @@ Deno.test("a broker that restarts loses nothing that was to be stored, and every
   await bus.close();
 });
 
-Deno.test("what cannot be stored in time is a timeout, and closing does not wait for a broker that is gone", async () => {
+Deno.test("storing past the deadline is a timeout, and closing does not wait for a broker that is gone", async () => {
   const server = await startTestNatsServer();
   const bus = await connectNatsBus({
     servers: server.url,
@@ -84,7 +84,7 @@ Deno.test("what cannot be stored in time is a timeout, and closing does not wait
   await bus.close();
 });
 
-Deno.test("a lease outlives the broker's restart: unrenewed while it is away, its holder's own afterwards", async () => {
+Deno.test("a lease outlives the broker's restart, and its holder can renew it afterwards", async () => {
   await using server = await startTestNatsServer();
   const [first, second] = await Promise.all(
     ["first", "second"].map((name) => connectNatsBus({ servers: server.url, name, onError: throwIt })),
@@ -106,7 +106,7 @@ Deno.test("a lease outlives the broker's restart: unrenewed while it is away, it
   await Promise.all([first!.close(), second!.close()]);
 });
 
-Deno.test("nobody listens: the first connection is refused with the address", async () => {
+Deno.test("without a broker the first connection is refused, with the address", async () => {
   const error = await assertRejects(
     () => connectNatsBus({ servers: "nats://127.0.0.1:1", name: "early", onError: throwIt }),
     LoraFleetError,
@@ -115,26 +115,7 @@ Deno.test("nobody listens: the first connection is refused with the address", as
   assertStringIncludes(error.message, "127.0.0.1:1");
 });
 
-Deno.test("waitOnFirstConnect waits for a broker that comes later", async () => {
-  await using server = await startTestNatsServer();
-  let connected: Promise<Bus> | null = null;
-  await server.restart({
-    whileDown: async () => {
-      connected = connectNatsBus({
-        servers: server.url,
-        name: "early",
-        onError: throwIt,
-        waitOnFirstConnect: true,
-      });
-      await systemClock.sleep(100);
-    },
-  });
-  const bus = await connected!;
-  await bus.flush();
-  await bus.close();
-});
-
-Deno.test("a wrong password is unauthorized; a subject without the right for it is reported", async () => {
+Deno.test("a wrong password is unauthorized; a denied subject is reported", async () => {
   await using server = await startTestNatsServer({
     configuration: `authorization { users: [
       { user: "worker", password: "secret", permissions: { publish: ["lf.>", "_INBOX.>"], subscribe: ["lf.>", "_INBOX.>"] } }
@@ -167,7 +148,7 @@ Deno.test("the delivery count is read from both forms of the reply subject", () 
   assertEquals(assertThrows(() => deliveryCountOf("_INBOX.abc"), LoraFleetError).code, "corrupt");
 });
 
-Deno.test("a lease whose bucket the broker has lost goes on, unless somebody else has had it since", async () => {
+Deno.test("a lease survives the loss of its bucket unless there was a new holder", async () => {
   await using server = await startTestNatsServer();
   const connect = () => connectNatsBus({ servers: server.url, name: "lease", onError: throwIt });
   const [first, second] = [await connect(), await connect()];
@@ -178,7 +159,7 @@ Deno.test("a lease whose bucket the broker has lost goes on, unless somebody els
     true,
     null,
   ]);
-  // nats-server 2.15.3 sometimes brings back what lay in a stream that was deleted and made again twice within a moment.
+  // nats-server 2.15.3 sometimes restores the content of a stream that is deleted and created again twice in a moment.
   let next: Lease | null = null;
   for (let tries = 0; next === null && tries < 50; tries++) {
     await first.deleteStream("KV_lost");

@@ -1,4 +1,4 @@
-/** What the NATS client throws, as `LoraFleetError`s. */
+/** Sorts the errors of the NATS client and turns them into `LoraFleetError`s. */
 import {
   AuthorizationError,
   ClosedConnectionError,
@@ -10,18 +10,22 @@ import {
 import { JetStreamApiError } from "@nats-io/jetstream";
 import { LoraFleetError, messageOf } from "../errors.ts";
 
-/** Error codes of the JetStream API (nats-server, errors.json). Wrong last sequence: this one; a constant one. */
-const WRONG_LAST_SEQUENCE = new Set([10071, 10164]);
-const CONSUMER_NOT_FOUND = 10014;
-const STREAM_NOT_FOUND = 10059;
-/** A stream takes these subjects already: mostly the same stream, which somebody else is creating at this moment. */
-const OVERLAP = 10065;
+// Error codes of the JetStream API (nats-server, errors.json).
+const WRONG_LAST_SEQUENCE = [10071, 10164];
+/** Of a consumer; of a stream. */
+const NOT_FOUND = [10014, 10059];
+/** A stream has these subjects already: mostly the same one, which a different client is creating right now. */
+const OVERLAP = [10065];
 /** Insufficient resources; storage; storage of the account; maximum of messages or bytes. */
-const NO_ROOM = new Set([10023, 10047, 10028, 10077, 10122]);
+const NO_ROOM = [10023, 10047, 10028, 10077, 10122];
 /** JetStream starts or recovers: temporarily unavailable; not available yet in a cluster; no leader. */
-const NOT_YET = new Set([10008, 10041, 10118]);
+const NOT_YET = [10008, 10041, 10118];
 
-/** Whether the broker found no subscriber, and so delivered the request to nobody. */
+function hasCode(thrown: unknown, codes: readonly number[]): boolean {
+  return thrown instanceof JetStreamApiError && codes.includes(thrown.code);
+}
+
+/** Whether the request had no subscriber. */
 export function isNoResponders(thrown: unknown): boolean {
   for (let at = thrown; at instanceof Error; at = at.cause) {
     if (at instanceof NoRespondersError) return true;
@@ -35,33 +39,31 @@ export function isClosed(thrown: unknown): boolean {
     (thrown instanceof RequestError && thrown.message === "connection closed");
 }
 
-/** Whether the same request may succeed later: no answer, nobody there yet, or a connection that broke meanwhile. */
+/** Whether the same request may succeed later: no answer, no subscriber yet, or a broken connection. */
 export function isTransient(thrown: unknown): boolean {
   if (isClosed(thrown)) return false;
-  if (thrown instanceof JetStreamApiError) return NOT_YET.has(thrown.code);
+  if (thrown instanceof JetStreamApiError) return hasCode(thrown, NOT_YET);
   return thrown instanceof TimeoutError || thrown instanceof RequestError || isNoResponders(thrown);
 }
 
 export function isNotFound(thrown: unknown): boolean {
-  return thrown instanceof JetStreamApiError &&
-    (thrown.code === STREAM_NOT_FOUND || thrown.code === CONSUMER_NOT_FOUND);
+  return hasCode(thrown, NOT_FOUND);
 }
 
-/** Whether another stream has the subjects of one that was to be created. */
+/** Whether a different stream has the subjects of a stream to be created. */
 export function isOverlap(thrown: unknown): boolean {
-  return thrown instanceof JetStreamApiError && thrown.code === OVERLAP;
+  return hasCode(thrown, OVERLAP);
 }
 
-/** Whether a compare-and-set has found another last sequence than the one that it expected. */
+/** Whether a compare-and-set found a different last sequence than expected. */
 export function isWrongRevision(thrown: unknown): boolean {
-  return thrown instanceof JetStreamApiError && WRONG_LAST_SEQUENCE.has(thrown.code);
+  return hasCode(thrown, WRONG_LAST_SEQUENCE);
 }
 
-/** `attempted` begins the message: "cannot append to lf.job.commits". A `LoraFleetError` stays what it is. */
+/** `attempted` begins the message: "cannot append to lf.job.commits". A `LoraFleetError` stays unchanged. */
 export function toLoraFleetError(attempted: string, thrown: unknown): LoraFleetError {
   if (thrown instanceof LoraFleetError) return thrown;
-  const message = `${attempted}: ${messageOf(thrown)}`;
-  return new LoraFleetError(codeOf(thrown), message, { cause: thrown });
+  return new LoraFleetError(codeOf(thrown), `${attempted}: ${messageOf(thrown)}`, { cause: thrown });
 }
 
 function codeOf(thrown: unknown) {
@@ -70,11 +72,11 @@ function codeOf(thrown: unknown) {
   if (isNotFound(thrown)) return "not_found";
   if (thrown instanceof JetStreamApiError) {
     if (isWrongRevision(thrown)) return "conflict";
-    if (NO_ROOM.has(thrown.code) || /no space left|no such file|i\/o error/i.test(thrown.message)) {
+    if (hasCode(thrown, NO_ROOM) || /no space left|no such file|i\/o error/i.test(thrown.message)) {
       return "storage";
     }
-    // What the server cannot do now (5xx) is not wrong with the request (4xx).
-    return NOT_YET.has(thrown.code) || thrown.status >= 500 ? "timeout" : "invalid_request";
+    // What the server cannot do now (5xx) is no fault of the request (4xx).
+    return hasCode(thrown, NOT_YET) || thrown.status >= 500 ? "timeout" : "invalid_request";
   }
   return "timeout";
 }

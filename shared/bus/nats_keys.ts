@@ -1,35 +1,31 @@
-/** Key pairs as NATS spells them (NKeys: Ed25519): who has the secret one proves it at each connection to the broker. */
+/** NKeys, NATS's Ed25519 key pairs: a client proves at each connection to the broker that it has the secret key. */
 import { nkeys } from "@nats-io/transport-node";
 import { LoraFleetError, messageOf, quote } from "../errors.ts";
 
 export type NatsKeyKind = "operator" | "account" | "user";
 
 export interface NatsKeys {
-  /** `O…`, `A…` or `U…`, by its kind. */
+  /** `O…`, `A…` or `U…`, by kind. */
   readonly publicKey: string;
   /** The secret key, as the text `S…`. */
   readonly seed: Uint8Array;
   sign(data: Uint8Array): Uint8Array;
 }
 
-/** What a client shows the broker: a token that somebody has signed for its public key. */
+/** What a client shows the broker: a token signed for its public key. */
 export interface NatsIdentity {
   readonly keys: NatsKeys;
-  /** The newest one: it is asked for at each connection. */
+  /** The newest one; called at each connection. */
   readonly token: () => string;
 }
 
-const CREATE = {
-  operator: nkeys.createOperator,
-  account: nkeys.createAccount,
-  user: nkeys.createUser,
-} as const;
+const CREATE = { operator: nkeys.createOperator, account: nkeys.createAccount, user: nkeys.createUser };
 
 export function createNatsKeys(kind: NatsKeyKind): NatsKeys {
   return keysOf(CREATE[kind]());
 }
 
-/** The keys of a seed as `S…`. Throws a `LoraFleetError` with code `corrupt`; the seed is a secret and not told. */
+/** The keys of a seed `S…`. Throws a `LoraFleetError` with code `corrupt` that does not reveal the seed. */
 export function natsKeysOfSeed(seed: string): NatsKeys {
   try {
     return keysOf(nkeys.fromSeed(new TextEncoder().encode(seed)));
@@ -38,7 +34,7 @@ export function natsKeysOfSeed(seed: string): NatsKeys {
   }
 }
 
-/** Whether `signature` is the one of `data` by this public key. Throws a `LoraFleetError` for a key that is none. */
+/** Whether the owner of this public key signed `data`. Throws a `LoraFleetError` if it is no public key. */
 export function isSignedBy(publicKey: string, data: Uint8Array, signature: Uint8Array): boolean {
   const key = publicPart(publicKey);
   try {
@@ -50,7 +46,7 @@ export function isSignedBy(publicKey: string, data: Uint8Array, signature: Uint8
 
 /** Throws a `LoraFleetError` with code `invalid_request` for anything but the public key of a user. */
 export function assertUserKey(publicKey: string): void {
-  // The library takes a key with more behind it for the same one, and an id follows from the text.
+  // The library ignores text behind a key, but a worker's id depends on all of it.
   if (/^U[A-Z2-7]{55}$/.test(publicKey)) publicPart(publicKey);
   else throw notAKey(publicKey);
 }
@@ -72,9 +68,5 @@ function notAKey(publicKey: string, cause?: unknown): LoraFleetError {
 }
 
 function keysOf(pair: ReturnType<typeof nkeys.createUser>): NatsKeys {
-  return {
-    publicKey: pair.getPublicKey(),
-    seed: pair.getSeed(),
-    sign: (data) => pair.sign(data),
-  };
+  return { publicKey: pair.getPublicKey(), seed: pair.getSeed(), sign: (data) => pair.sign(data) };
 }

@@ -16,7 +16,7 @@ Deno.test("a pair of keys signs, also when it is made again from its seed", () =
   }
 });
 
-Deno.test("what is no key is refused, and a secret is not told", () => {
+Deno.test("what is no key is refused, without revealing a secret", () => {
   const { publicKey, seed } = createNatsKeys("user");
   assertUserKey(publicKey);
   for (

@@ -1,8 +1,8 @@
 /**
- * NATS connections whose sockets cannot end the process. The client's transport takes all listeners from a socket that it
- * is done with, as after a refused password. The broker has closed such a connection already, so that "read ECONNRESET"
- * may still be on its way to the listeners: Deno runs the client's reaction first, and an error without a listener ends
- * the process. A broker that comes back with other passwords would take its whole fleet along.
+ * NATS connections whose sockets cannot end the process. The client's transport removes all listeners of a socket that it
+ * is done with, as after a refused password. The broker has closed that connection already, so that "read ECONNRESET"
+ * may still arrive, and an error without a listener ends the process: a broker that restarts with different passwords
+ * would end its whole fleet.
  */
 import { createConnection } from "node:net";
 import type { Socket } from "node:net";
@@ -11,7 +11,7 @@ import { hasWsProtocol, NatsConnectionImpl, setTransportFactory, wsconnect } fro
 import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
 import { nodeResolveHost, NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
 
-/** Connects as the client's own functions do, and throws what they throw: over TCP, or a web socket for ws:// and wss://. */
+/** Connects and throws as the client's own functions do: over TCP, or a web socket for ws:// and wss://. */
 export function connectToNats(options: ConnectionOptions): Promise<NatsConnection> {
   if (hasWsProtocol(options)) return wsconnect(options);
   setTransportFactory({ factory: () => new GuardedTransport(), dnsResolveFn: nodeResolveHost });
@@ -40,7 +40,7 @@ class GuardedTransport extends NodeTransport {
   }
 }
 
-/** From now on the socket has a listener for errors, also after all of them were removed. */
+/** Keeps an error listener on the socket, also after `removeAllListeners`. */
 function guard<S extends Socket>(socket: S): S {
   const removeAll = socket.removeAllListeners.bind(socket);
   const ignore = () => {};

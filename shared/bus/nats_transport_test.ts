@@ -6,7 +6,7 @@ import { startTestNatsServer } from "../testing/test_nats_server.ts";
 const withPassword = (password: string) => `authorization { user: worker, password: ${password} }`;
 
 // An error without a listener would end this process, and with it the test.
-Deno.test("refused passwords are errors of connecting, each and every time", async () => {
+Deno.test("every refused password is an error of connecting", async () => {
   await using server = await startTestNatsServer({ configuration: withPassword("secret") });
   for (let attempt = 0; attempt < 40; attempt++) {
     await assertRejects(
@@ -17,7 +17,7 @@ Deno.test("refused passwords are errors of connecting, each and every time", asy
   }
 });
 
-Deno.test("a broker that comes back with another password is dialled again until it takes ours", async () => {
+Deno.test("a broker that restarts with a different password is dialled until it accepts ours", async () => {
   await using server = await startTestNatsServer({ configuration: withPassword("secret") });
   const connection = await connectToNats({
     servers: server.url,
@@ -36,7 +36,7 @@ Deno.test("a broker that comes back with another password is dialled again until
       if (status.type === "reconnect") back.resolve();
     }
   })();
-  await server.restart({ configuration: withPassword("another") });
+  await server.restart({ configuration: withPassword("different") });
   await seen.promise;
   await server.restart({ configuration: withPassword("secret") });
   await back.promise;
@@ -45,7 +45,7 @@ Deno.test("a broker that comes back with another password is dialled again until
   await watching;
 });
 
-Deno.test("a web socket is another way to the same broker", async () => {
+Deno.test("a web socket reaches the same broker", async () => {
   const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = free.addr;
   free.close();
@@ -63,7 +63,7 @@ Deno.test("a web socket is another way to the same broker", async () => {
   await socket.close();
 });
 
-Deno.test("what cannot be reached is refused: nobody listens, or nobody who speaks", async () => {
+Deno.test("an address without a listener, or with one that stays silent, is refused", async () => {
   const refused = await assertRejects(() => connectToNats({ servers: "nats://127.0.0.1:1" }), Error);
   assertEquals(refused.message, "connection refused");
   const silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });

@@ -5,9 +5,9 @@ import {
   checkpointWaitMs,
   LIMITS,
   lostAt,
+  maxExcludedOfJob,
+  maxExcludedOfStep,
   microBatchWaitMs,
-  mostExcludedOfJob,
-  mostExcludedOfStep,
   recoverWaitMs,
   roundWaitMs,
 } from "./limits.ts";
@@ -53,6 +53,6 @@ Deno.test("audits are given up before the attempt is", () => {
 });
 
 Deno.test("a few bad samples are left out, one in any case", () => {
-  assertEquals([1, 3, 4, 8, 100].map((count) => mostExcludedOfStep(count, LIMITS)), [1, 1, 1, 2, 25]);
-  assertEquals([1, 100, 1000, 100_000].map((count) => mostExcludedOfJob(count, LIMITS)), [4, 4, 10, 1000]);
+  assertEquals([1, 3, 4, 8, 100].map((count) => maxExcludedOfStep(count, LIMITS)), [1, 1, 1, 2, 25]);
+  assertEquals([1, 100, 1000, 100_000].map((count) => maxExcludedOfJob(count, LIMITS)), [4, 4, 10, 1000]);
 });
