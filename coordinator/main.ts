@@ -13,7 +13,7 @@ import { checkNewJob } from "./planning/preparation/prepare_rows.ts";
 import { startCoordinator } from "./start/start.ts";
 import type { CoordinatorParts } from "./start/parts.ts";
 import type { RunningCoordinator } from "./start/start.ts";
-import { openPreparer } from "./planning/open_preparer.ts";
+import { openPreparer } from "./planning/preparer.ts";
 
 /** Whatever takes longer ends with the process. */
 const STOP_TIMEOUT_MS = 15_000;
