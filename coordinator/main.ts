@@ -11,7 +11,7 @@ import { connectFleet } from "./start/connect_fleet.ts";
 import { checkNewJob } from "./planning/preparation/prepare_rows.ts";
 import { type RunningCoordinator, startCoordinator } from "./start/start.ts";
 import type { CoordinatorParts } from "./start/parts.ts";
-import { openPreparer } from "./planning/open_preparer.ts";
+import { openPreparer } from "./planning/preparer.ts";
 
 /** Whatever takes longer ends with the process. */
 const STOP_TIMEOUT_MS = 15_000;

@@ -1,25 +1,24 @@
 /** From a job to its plan: prepares the data, checks what only the data shows, and plans the steps. */
+import type { Clock } from "../../shared/clock.ts";
 import { counted } from "../../shared/counted.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
+import { checkWindow } from "../base_models/model_check.ts";
 import { planJob, planSteps } from "./plan_job.ts";
 import type { PlannedJob } from "./planned_job.ts";
-import { createPreparations, findPrepared, type PreparationOptions } from "./preparation/find_prepared.ts";
-import { preparationKey } from "./preparation/preparation_key.ts";
+import { createAttempts } from "./preparation/attempts.ts";
+import { createPreparations, findPrepared } from "./preparation/find_prepared.ts";
+import { runPreparationChild } from "./preparation/preparation_child.ts";
+import { preparationKey, sourcesHash } from "./preparation/preparation_key.ts";
 import type { PrepareRequest } from "./preparation/prepare_request.ts";
+import { openPreparedCache } from "./preparation/prepared_cache.ts";
 import type { DatasetReport } from "./preparation/prepared_file.ts";
 import { checkLearnable } from "./schedule/learnable.ts";
 import { describeLocal, localWarnings } from "./schedule/local_plan.ts";
 
-interface PreparerOptions extends PreparationOptions {
-  /** As `sourcesHash` returns it. */
-  readonly version: string;
-  readonly checkWindow: (spec: JobSpec, folder: string, longestDocument: number) => Promise<void>;
-}
-
 export interface Preparer {
   /**
    * Reads the whole dataset, unless that was done before, and reports it to the user. Rejects with a `LoraFleetError` that names
-   * line, field or file at fault, and with the signal's reason.
+   * the line, field or file at fault, or with the signal's reason.
    */
   prepare(request: PrepareRequest): Promise<{ readonly totalSteps: number }>;
   /** Prepares the data of a job again if the cache has lost it, so that `plan` need not wait. */
@@ -28,9 +27,25 @@ export interface Preparer {
   plan(request: PrepareRequest): Promise<PlannedJob>;
 }
 
-export function createPreparer({ version, checkWindow, ...options }: PreparerOptions): Preparer {
-  const { cache } = options;
-  const preparations = createPreparations(options);
+/**
+ * @param folder for prepared rows and pending attempts; used by this process alone
+ * @param run replaces the preparation's process in tests
+ * @param version of the code that prepares
+ */
+export async function openPreparer(
+  folder: string,
+  clock: Clock,
+  run = runPreparationChild,
+  version?: string,
+): Promise<Preparer> {
+  version ??= await sourcesHash();
+  const cache = await openPreparedCache({ folder, clock });
+  const preparations = createPreparations({
+    cache,
+    attempts: createAttempts(`${folder}/attempts`),
+    clock,
+    run,
+  });
   const keyOf = ({ spec, model, trainingFile }: PrepareRequest) =>
     preparationKey({ fileSha256: trainingFile.sha256, dataset: spec.dataset, model, version });
 
@@ -79,18 +94,14 @@ function checkSteps(report: DatasetReport, spec: JobSpec, event: PrepareRequest[
 function reportDataset(report: DatasetReport, { dataset }: JobSpec, event: PrepareRequest["event"]): void {
   for (const warning of report.warnings) event("warn", warning);
   const percent = (100 * report.packingEfficiency).toFixed(1);
+  const { exampleCount: examples, rowCount: rows, tokenCount: tokens, trainedTokenCount: trained_tokens } =
+    report;
   event(
     "info",
-    `${counted(report.exampleCount, "example")} in ${
-      counted(report.rowCount, "row")
-    } of up to ${dataset.max_seq_length} tokens ` +
-      `(${percent}% filled): ${report.tokenCount} tokens an epoch, ${report.trainedTokenCount} of them trained on.`,
+    `${counted(examples, "example")} in ${counted(rows, "row")} of up to ${dataset.max_seq_length} tokens ` +
+      `(${percent}% filled): ${tokens} tokens an epoch, ${trained_tokens} of them trained on.`,
     {
-      examples: report.exampleCount,
-      rows: report.rowCount,
-      tokens: report.tokenCount,
-      trained_tokens: report.trainedTokenCount,
-      truncated_rows: report.truncatedRowCount,
+      ...{ examples, rows, tokens, trained_tokens, truncated_rows: report.truncatedRowCount },
       packing_efficiency: report.packingEfficiency,
     },
   );

@@ -3,7 +3,6 @@ import { fromFileUrl } from "@std/path";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
-import { checkModelForJob, checkWindow } from "../base_models/model_check.ts";
 import type { PrepareRequest } from "./preparation/prepare_request.ts";
 import { manifestOf } from "../base_models/files.ts";
 import { sha256Of } from "../storage/streamed_file.ts";
@@ -12,7 +11,7 @@ import type { runPreparationChild } from "./preparation/preparation_child.ts";
 import { runHere } from "./preparation/preparation_fixture.ts";
 import type { PreparationRequest } from "./preparation/preparation_messages.ts";
 import { openPreparedCache } from "./preparation/prepared_cache.ts";
-import { createPreparer, type Preparer } from "./preparer.ts";
+import { openPreparer, type Preparer } from "./preparer.ts";
 
 const MODEL = fromFileUrl(new URL("../../deploy/demo/assets/base", import.meta.url));
 const GOOD = ["mint", "otter", "lamp"].map((text) => JSON.stringify({ text: `${text} ${text}` })).join("\n");
@@ -45,12 +44,7 @@ async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
     runs.push(request.trainingFilePath.slice(folder.length + 1));
     await (bench.run as typeof runHere)(request, options);
   };
-  const open = async (version = "1") =>
-    createPreparer({
-      cache: await openPreparedCache({ folder: `${folder}/prepared`, clock }),
-      attempts: createAttempts(`${folder}/attempts`),
-      ...{ clock, version, run, checkModel: checkModelForJob, checkWindow },
-    });
+  const open = (version = "1") => openPreparer(`${folder}/prepared`, clock, run, version);
   const bench: Bench = {
     ...{ folder, clock, runs, events, open, run: runHere as Bench["run"] },
     preparer: await open(),
@@ -190,7 +184,7 @@ Deno.test("a job whose preparation has ended two processes is given up, and only
   withBench(async (bench) => {
     // Begun by processes that never came to its end.
     for (const earlier of [0, 1]) {
-      assertEquals(await createAttempts(`${bench.folder}/attempts`).begin("poison"), earlier);
+      assertEquals(await createAttempts(`${bench.folder}/prepared/attempts`).begin("poison"), earlier);
     }
     const error = await assertRejects(
       async () => await bench.preparer.prepare(await bench.request("poison")),

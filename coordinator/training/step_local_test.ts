@@ -4,7 +4,7 @@ import { trainingSchema } from "../../shared/job/job_spec_schema.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { sumCap } from "../../shared/exponents.ts";
 import { updateBound } from "../planning/schedule/update_bound.ts";
-import { planLocalSteps } from "../planning/schedule/local_plan.ts";
+import { localPlanOf } from "../planning/schedule/local_plan.ts";
 import { digestOf, INITIAL, member, PLAN, started } from "./step_fixture.ts";
 import { stepStateOf } from "./state/announcement.ts";
 import type { TrainingPlan } from "./state/plan.ts";
@@ -16,12 +16,8 @@ const training = trainingSchema.parse({
 });
 
 function planOf(change: Partial<typeof training> = {}, inner_steps = 25): TrainingPlan {
-  const local = planLocalSteps({
-    localSteps: { inner_steps, replicas: 2, outer_learning_rate: 0.7, outer_momentum: 0.9 },
-    training: { ...training, ...change },
-    totalDataSteps: 150,
-    microBatchCountOf: () => 1,
-  });
+  const local_steps = { inner_steps, replicas: 2, outer_learning_rate: 0.7, outer_momentum: 0.9 };
+  const local = localPlanOf({ training: { ...training, ...change }, fleet: { local_steps } }, 150, () => 1)!;
   return {
     ...PLAN,
     local,

@@ -3,7 +3,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { withWorld, type World } from "../../coordinator/testing/app_fixture.ts";
 import { checkModelForJob } from "../../coordinator/base_models/model_check.ts";
-import { openPreparer } from "../../coordinator/planning/open_preparer.ts";
+import { openPreparer } from "../../coordinator/planning/preparer.ts";
 import { runHere } from "../../coordinator/planning/preparation/preparation_fixture.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { BAD_INPUTS, type BadInput, GOOD_DATASET } from "./bad_input_cases.ts";

@@ -5,7 +5,7 @@
 import type { Clock } from "../../../shared/clock.ts";
 import { isDiskFull } from "../../../shared/disk_errors.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
+import { checkModelForJob } from "../../base_models/model_check.ts";
 import type { Attempts } from "./attempts.ts";
 import type { PrepareRequest } from "./prepare_request.ts";
 import type { runPreparationChild } from "./preparation_child.ts";
@@ -22,12 +22,11 @@ const FULL_DISK_PAUSE_MS = 5000;
 /** The oldest are forgotten. */
 const MAX_REFUSALS = 1000;
 
-export interface PreparationOptions {
+interface PreparationOptions {
   readonly cache: PreparedCache;
   readonly attempts: Attempts;
   readonly clock: Clock;
   readonly run: typeof runPreparationChild;
-  readonly checkModel: (spec: JobSpec, folder: string) => Promise<unknown>;
 }
 
 interface Preparations extends PreparationOptions {
@@ -38,12 +37,8 @@ interface Preparations extends PreparationOptions {
 }
 
 export function createPreparations(options: PreparationOptions): Preparations {
-  return {
-    ...options,
-    turnOf: createKeyedTurns(),
-    processes: createTurns(MAX_PROCESSES),
-    refusals: new Map(),
-  };
+  const [turnOf, processes] = [createKeyedTurns(), createTurns(MAX_PROCESSES)];
+  return { ...options, turnOf, processes, refusals: new Map() };
 }
 
 /**
@@ -57,19 +52,19 @@ export async function findPrepared<T>(
   isUrgent: boolean,
   find: () => Promise<T | null>,
 ): Promise<T> {
-  const { turnOf, attempts, checkModel, refusals } = preparations;
+  const { turnOf, attempts, refusals } = preparations;
   const { id, spec, model, signal } = request;
   const endTurn = await turnOf(key)(signal);
   try {
     if (await attempts.begin(id) >= MAX_ENDS) {
       throw new Error(
         `the coordinator has ended ${MAX_ENDS} times while it prepared this job's data, and does not try it again; see its ` +
-          `log for the reason, and create the job anew once that is mended`,
+          `log for the reason, and create the job anew once that is fixed`,
       );
     }
     const known = await find();
     if (known !== null) {
-      await checkModel(spec, model.folder);
+      await checkModelForJob(spec, model.folder);
       return known;
     }
     const refusal = refusals.get(key);
@@ -79,7 +74,7 @@ export async function findPrepared<T>(
     if (made !== null) return made;
     throw new LoraFleetError(
       "storage",
-      "the prepared rows of the dataset were lost as soon as they were written",
+      "the prepared rows of the dataset were lost right after they were written",
     );
   } finally {
     await attempts.end(id);
@@ -108,7 +103,7 @@ async function prepareInProcess(
     await whileDiskIsFull(preparations, request, key, work);
     await cache.trim(key);
   } catch (thrown) {
-    if (isRefusal(thrown)) rememberRefusal(preparations, key, thrown);
+    rememberRefusal(preparations, key, thrown);
     throw thrown;
   } finally {
     end();
@@ -124,15 +119,12 @@ function progressEvents(
     if (clock.now() - reportedAt < PROGRESS_EVENT_MS || signal.aborted) return;
     reportedAt = clock.now();
     const percent = Math.floor(100 * bytes / Math.max(1, trainingFile.size));
-    event(
-      "info",
-      `Preparing the data: ${bytes} of ${trainingFile.size} bytes are tokenised (${percent}%).`,
-      { bytes, total_bytes: trainingFile.size },
-    );
+    const message = `Preparing the data: ${bytes} of ${trainingFile.size} bytes are tokenised (${percent}%).`;
+    event("info", message, { bytes, total_bytes: trainingFile.size });
   };
 }
 
-/** Waits for others to make space, which it takes from the cache first. */
+/** Retries while the disk is full: first with space from the cache, then once others have made some. */
 async function whileDiskIsFull(
   { cache, clock }: Preparations,
   { event, signal }: PrepareRequest,
@@ -147,20 +139,17 @@ async function whileDiskIsFull(
       if (attempt === 2) {
         event("warn", "The disk has no space for the prepared data: the job waits until there is some.");
       }
-      // Without a pause after the first time: the cache may have held enough.
+      // The first retry needs no pause: clearing the cache may have been enough.
       if (attempt > 1) await clock.sleep(FULL_DISK_PAUSE_MS, signal);
       await cache.clear(key);
     }
   }
 }
 
-/** A fault of file and settings, which recurs. The base model is checked for each job anew. */
-function isRefusal(thrown: unknown): thrown is LoraFleetError {
-  return thrown instanceof LoraFleetError && thrown.code === "invalid_dataset";
-}
-
-function rememberRefusal({ refusals }: Preparations, key: string, refusal: LoraFleetError): void {
-  refusals.set(key, refusal);
+/** Faults of file and settings recur; the base model is checked for each job anew. */
+function rememberRefusal({ refusals }: Preparations, key: string, thrown: unknown): void {
+  if (!(thrown instanceof LoraFleetError) || thrown.code !== "invalid_dataset") return;
+  refusals.set(key, thrown);
   if (refusals.size > MAX_REFUSALS) refusals.delete(refusals.keys().next().value!);
 }
 

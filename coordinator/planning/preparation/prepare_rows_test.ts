@@ -7,7 +7,7 @@ import { checkModelForJob } from "../../base_models/model_check.ts";
 import type { PrepareRequest } from "./prepare_request.ts";
 import { createHashCache } from "../../../shared/model/hash_cache.ts";
 import { createModelRegistry } from "../../base_models/registry.ts";
-import { openPreparer } from "../open_preparer.ts";
+import { openPreparer } from "../preparer.ts";
 import { runHere } from "./preparation_fixture.ts";
 import { sha256Of } from "../../storage/streamed_file.ts";
 

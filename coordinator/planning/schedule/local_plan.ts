@@ -1,11 +1,10 @@
 /**
- * How a job with local steps is dealt out (decision 0011): pure, and the same after every restart. The shard
- * plan's steps are called data steps here. An outer step takes the next K·H of them and deals them to K
- * replicas one by one, as cards are: replica r gets every K-th, from the r-th on, and makes an inner step of
- * each. So each data step is done once, and a last outer step with fewer of them has inner loops that differ by
- * one inner step at most.
+ * How a job with local steps is dealt out (decision 0011): pure, and the same after every restart. The shard plan's steps are
+ * called data steps here. An outer step takes the next K·H of them and deals them to K replicas like cards: replica r gets every
+ * K-th, from the r-th on, and makes an inner step of each. So each data step is done once, and the inner loops of a shorter last
+ * outer step differ by at most one inner step.
  */
-import type { JobSpec, LocalStepsSpec, TrainingSpec } from "../../../shared/job/job_spec_schema.ts";
+import type { JobSpec, TrainingSpec } from "../../../shared/job/job_spec_schema.ts";
 import type { InnerLoop } from "../../../shared/protocol/inner_loop_codec.ts";
 import { learningRateAt } from "./schedule.ts";
 import { updateBound } from "./update_bound.ts";
@@ -21,34 +20,28 @@ export interface LocalPlan {
   /** Outer steps. */
   readonly totalSteps: number;
   readonly totalDataSteps: number;
-  /** Of outer steps, from 1, as everywhere below. */
+  /** Of an outer step, from 1, as everywhere below. */
   dataStepsOf(step: number): DataSteps;
-  /** The one in which a data step lies. */
+  /** The outer step of a data step. */
   stepOf(dataStep: number): number;
-  /** One for each replica; a last step with few data steps may have fewer than all. */
+  /** One for each replica; fewer in a last step with few data steps. */
   innerLoopsOf(step: number): readonly InnerLoop[];
   /** Of the step's longest inner loop. */
   innerStepsOf(step: number): number;
   /** Of the step's last inner step. */
   learningRateOf(step: number): number;
-  /**
-   * No element of a pseudo-gradient is larger, up to rounding; Infinity where nothing is known
-   * (update_bound.ts).
-   */
+  /** Bound on the elements of a pseudo-gradient, up to rounding; Infinity if there is none (update_bound.ts). */
   updateBoundOf(step: number): number;
 }
 
-interface LocalPlanOptions {
-  readonly localSteps: LocalStepsSpec;
-  readonly training: TrainingSpec;
-  readonly totalDataSteps: number;
-  /** Of a data step. */
-  readonly microBatchCountOf: (dataStep: number) => number;
-}
-
-export function planLocalSteps(options: LocalPlanOptions): LocalPlan {
-  const { localSteps, training, totalDataSteps, microBatchCountOf } = options;
-  const { inner_steps: longest, replicas } = localSteps;
+/** Null for a job without local steps. */
+export function localPlanOf(
+  { training, fleet }: Pick<JobSpec, "training"> & { readonly fleet: Pick<JobSpec["fleet"], "local_steps"> },
+  totalDataSteps: number,
+  microBatchCountOf: (dataStep: number) => number,
+): LocalPlan | null {
+  if (fleet.local_steps === null) return null;
+  const { inner_steps: longest, replicas } = fleet.local_steps;
   const perStep = longest * replicas;
   const totalSteps = Math.ceil(totalDataSteps / perStep);
   const dataStepsOf = (step: number): DataSteps => ({
@@ -60,7 +53,7 @@ export function planLocalSteps(options: LocalPlanOptions): LocalPlan {
     return Math.ceil((last - first + 1) / replicas);
   };
   const totalInnerSteps = (totalSteps - 1) * longest + innerStepsOf(totalSteps);
-  /** All replicas have the same one at the same place. */
+  /** The same for all replicas. */
   const rateOf = (step: number, innerStep: number): number =>
     learningRateAt((step - 1) * longest + innerStep + 1, totalInnerSteps, training);
   const ratesOf = (step: number): number[] =>
@@ -93,34 +86,25 @@ export function planLocalSteps(options: LocalPlanOptions): LocalPlan {
   };
 }
 
+type Accumulation = Pick<TrainingSpec, "gradient_accumulation_steps">;
+
 /** Job-wide number of a data step's first micro-batch. */
 export function firstNumberOf(
   dataStep: number,
-  training: Pick<TrainingSpec, "gradient_accumulation_steps">,
+  { gradient_accumulation_steps: perStep }: Accumulation,
 ): number {
-  return (dataStep - 1) * training.gradient_accumulation_steps;
+  return (dataStep - 1) * perStep;
 }
 
-/** The data step of a micro-batch, and its position therein. */
+/** The data step of a micro-batch, and its position in it. */
 export function placeOfNumber(
   number: number,
-  { gradient_accumulation_steps: perStep }: Pick<TrainingSpec, "gradient_accumulation_steps">,
+  { gradient_accumulation_steps: perStep }: Accumulation,
 ): { readonly dataStep: number; readonly index: number } {
   return { dataStep: Math.floor(number / perStep) + 1, index: number % perStep };
 }
 
-/** Of a job without local steps: null. */
-export function localPlanOf(
-  spec: JobSpec,
-  totalDataSteps: number,
-  microBatchCountOf: (dataStep: number) => number,
-): LocalPlan | null {
-  const { local_steps: localSteps } = spec.fleet;
-  if (localSteps === null) return null;
-  return planLocalSteps({ localSteps, training: spec.training, totalDataSteps, microBatchCountOf });
-}
-
-/** Of outer steps: those in which a data step lies after which a checkpoint is due. */
+/** Outer steps with a data step after which a checkpoint is due. */
 export function outerCheckpointSteps(dataSteps: PlannedCheckpoints, local: LocalPlan): CheckpointSteps {
   return {
     includes(step) {
@@ -130,7 +114,7 @@ export function outerCheckpointSteps(dataSteps: PlannedCheckpoints, local: Local
   };
 }
 
-/** What is told of a committed step besides. */
+/** What a step's report adds. */
 export function localReportOf(local: LocalPlan, step: number) {
   return {
     innerSteps: local.innerStepsOf(step),
@@ -139,7 +123,7 @@ export function localReportOf(local: LocalPlan, step: number) {
   };
 }
 
-/** For the user: what a step is from here on, since `training.max_steps` and others count smaller ones. */
+/** For the user: what a step is from here on, since `training.max_steps` and others count data steps. */
 export function describeLocal(
   { totalSteps, totalDataSteps }: LocalPlan,
   { fleet, training }: Pick<JobSpec, "fleet" | "training">,
@@ -152,7 +136,7 @@ export function describeLocal(
 /** One sentence each. */
 export function localWarnings({ totalSteps }: LocalPlan, { fleet }: Pick<JobSpec, "fleet">): string[] {
   const { outer_momentum: momentum } = fleet.local_steps!;
-  // A change is felt for about so many outer steps.
+  // A change has an effect for about this many outer steps.
   const horizon = Math.round(1 / (1 - momentum));
   if (momentum === 0 || totalSteps >= horizon) return [];
   return [

@@ -6,11 +6,11 @@ import {
   describeLocal,
   firstNumberOf,
   type LocalPlan,
+  localPlanOf,
   localReportOf,
   localWarnings,
   outerCheckpointSteps,
   placeOfNumber,
-  planLocalSteps,
 } from "./local_plan.ts";
 import { checkpointSteps } from "./shard_plan.ts";
 
@@ -19,10 +19,11 @@ const localSteps = (inner_steps: number, replicas: number) => ({
   ...{ inner_steps, replicas, outer_learning_rate: 0.7, outer_momentum: 0.9 },
 });
 const planOf = (inner: number, replicas: number, totalDataSteps: number) =>
-  planLocalSteps({
-    ...{ localSteps: localSteps(inner, replicas), training, totalDataSteps },
-    microBatchCountOf: (dataStep) => dataStep % 5 === 0 ? 1 : 4,
-  });
+  localPlanOf(
+    { training, fleet: { local_steps: localSteps(inner, replicas) } },
+    totalDataSteps,
+    (dataStep) => dataStep % 5 === 0 ? 1 : 4,
+  )!;
 
 Deno.test("two replicas of three steps: data steps are dealt like cards, the last outer step has what is left", () => {
   const plan = planOf(3, 2, 9);
