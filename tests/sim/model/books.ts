@@ -2,7 +2,7 @@
  * The simulation's own books: which micro-batches were in the sums that a commit was made of, as the workers really had them.
  * They know nothing of the coordinator's ledger.
  */
-import type { Sums } from "./contribution.ts";
+import type { Sums } from "./world/contribution.ts";
 
 export interface Books {
   /** The members of a round have this digest of the next state, from these sums. */

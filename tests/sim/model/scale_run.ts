@@ -1,8 +1,8 @@
 /** One run of a large fleet under the faults of a seed, to its end, and what came of it. */
 import { pcg32 } from "../../../shared/prng.ts";
 import { apply, drawFaults, type Fault, type FaultMix } from "../fault_plan.ts";
-import { undisturbedDigests } from "./contribution.ts";
-import { roundMs } from "./link_model.ts";
+import { undisturbedDigests } from "./world/contribution.ts";
+import { roundMs } from "./world/link_model.ts";
 import { createModelFleet, type ModelFleetOptions } from "./model_fleet.ts";
 
 export interface ScaleOptions extends ModelFleetOptions {

@@ -2,9 +2,9 @@
  * What stands between a model worker and the broker: the delay of its link, and the faults that happen to it. As `link.ts`, but
  * with callbacks in place of promises, for thousands of workers.
  */
-import type { Bus, Subscription, WorkItem, WorkQueue } from "../../../shared/bus/bus.ts";
-import type { Prng } from "../../../shared/prng.ts";
-import { FAIR, type Weather } from "../link.ts";
+import type { Bus, Subscription, WorkItem, WorkQueue } from "../../../../shared/bus/bus.ts";
+import type { Prng } from "../../../../shared/prng.ts";
+import { FAIR, type Weather } from "../../link.ts";
 import type { LinkSpeed } from "./link_model.ts";
 import type { Timetable } from "./timetable.ts";
 

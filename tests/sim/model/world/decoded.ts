@@ -1,11 +1,11 @@
 /** Announcements as thousands of workers hear them: the same bytes are parsed once. */
-import { decodeMessage } from "../../../shared/protocol/messages_codec.ts";
+import { decodeMessage } from "../../../../shared/protocol/messages_codec.ts";
 import {
   type FleetState,
   fleetStateSchema,
   type StepState,
   stepStateSchema,
-} from "../../../shared/protocol/messages_coordinator.ts";
+} from "../../../../shared/protocol/messages_coordinator.ts";
 
 export interface Decoded {
   fleet(data: Uint8Array): FleetState;

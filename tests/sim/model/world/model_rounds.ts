@@ -3,7 +3,7 @@
  * them really has. A member that cannot be reached for a while goes on where it was, and asks for what it has missed; without
  * one that is gone the round never ends.
  */
-import type { StepState } from "../../../shared/protocol/messages_coordinator.ts";
+import type { StepState } from "../../../../shared/protocol/messages_coordinator.ts";
 import { digestAfter, type Sums, total } from "./contribution.ts";
 import { type BrokerSpeed, type LinkSpeed, roundMs } from "./link_model.ts";
 import type { Timetable } from "./timetable.ts";

@@ -1,8 +1,8 @@
 /** What all model workers of a simulation share. */
-import type { ArtifactStore } from "../../../coordinator/storage/artifact_store.ts";
-import type { Limits } from "../../../shared/protocol/limits.ts";
-import type { Prng } from "../../../shared/prng.ts";
-import type { MemoryArtifacts } from "../memory_artifacts.ts";
+import type { ArtifactStore } from "../../../../coordinator/storage/artifact_store.ts";
+import type { Limits } from "../../../../shared/protocol/limits.ts";
+import type { Prng } from "../../../../shared/prng.ts";
+import type { MemoryArtifacts } from "../../memory_artifacts.ts";
 import type { Decoded } from "./decoded.ts";
 import type { ModelLink } from "./model_link.ts";
 import type { Rounds } from "./model_rounds.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
-import type { StepState } from "../../../shared/protocol/messages_coordinator.ts";
+import { createFakeClock } from "../../../../shared/testing/fake_clock.ts";
+import type { StepState } from "../../../../shared/protocol/messages_coordinator.ts";
 import { addMicroBatch, digestAfter, emptySums, INITIAL_DIGEST, type Sums, total } from "./contribution.ts";
 import { createRounds, type RoundResult } from "./model_rounds.ts";
 import { createTimetable } from "./timetable.ts";

@@ -2,7 +2,7 @@
  * Things that are to be done at their times, thousands a second: one sleeper of the clock for each millisecond in which
  * something is due, not one for each thing.
  */
-import type { Clock } from "../../../shared/clock.ts";
+import type { Clock } from "../../../../shared/clock.ts";
 
 export interface Timetable {
   readonly now: number;

@@ -1,6 +1,6 @@
 /** A model worker's requests to the coordinator, repeated until they are answered, as in `worker/async/ask.ts`. */
 import type { z } from "zod";
-import { decodeMessage } from "../../../shared/protocol/messages_codec.ts";
+import { decodeMessage } from "../../../../shared/protocol/messages_codec.ts";
 import type { ModelLink } from "./model_link.ts";
 
 const PAUSE_MS = 50;
