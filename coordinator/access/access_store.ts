@@ -112,10 +112,7 @@ export function openAccessStore(path: string): AccessStore {
     workersOf: (tokenId) => selectWorkers("WHERE token_id = ?", tokenId),
     revokedWorkers: () => selectWorkers("WHERE revoked = 1"),
     forgetWorkers: (before) => {
-      write(
-        "DELETE FROM quarantines WHERE worker IN (SELECT id FROM workers WHERE expires_at < ?)",
-        before,
-      );
+      write("DELETE FROM quarantines WHERE worker IN (SELECT id FROM workers WHERE expires_at < ?)", before);
       write("DELETE FROM workers WHERE expires_at < ?", before);
     },
     putQuarantine: (quarantine) => {

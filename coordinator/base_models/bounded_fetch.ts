@@ -19,9 +19,7 @@ export function boundedFetch(
     new LoraFleetError(
       "invalid_request",
       `${quote(new URL(url).origin)} answers with more than ${what}, which is the limit`,
-      {
-        param: "HF_ENDPOINT",
-      },
+      { param: "HF_ENDPOINT" },
     );
 
   return async (input, init) => {

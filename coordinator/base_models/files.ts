@@ -56,10 +56,7 @@ async function selectWeights(
   }
   const parsed = indexSchema.safeParse(parseJson(await readIndex()));
   if (!parsed.success) {
-    throw new LoraFleetError(
-      "invalid_model",
-      `${quote(INDEX_NAME)} has no weight_map from tensors to files`,
-    );
+    throw new LoraFleetError("invalid_model", `${quote(INDEX_NAME)} has no weight_map from tensors to files`);
   }
   const wanted = [...new Set(Object.values(parsed.data.weight_map))];
   for (const name of wanted) {

@@ -66,9 +66,7 @@ export async function readModelJson(folder: string, name: string): Promise<unkno
   try {
     return JSON.parse(await Deno.readTextFile(`${folder}/${name}`));
   } catch (thrown) {
-    throw new LoraFleetError("invalid_model", `cannot read ${name}: ${messageOf(thrown)}`, {
-      cause: thrown,
-    });
+    throw new LoraFleetError("invalid_model", `cannot read ${name}: ${messageOf(thrown)}`, { cause: thrown });
   }
 }
 

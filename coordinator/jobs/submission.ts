@@ -15,10 +15,7 @@ interface Submission {
 }
 
 /** Makes a request a job that is not stored yet. Throws `invalid_request`, `model_not_found`, `invalid_model`. */
-export async function checkSubmission(
-  context: JobContext,
-  request: ParsedJobRequest,
-): Promise<Submission> {
+export async function checkSubmission(context: JobContext, request: ParsedJobRequest): Promise<Submission> {
   const { store, files, models, clock, newId, checkModel } = context;
   const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(store, request);
   const { filename } = uploadOf(files, "training_file", spec.training_file);

@@ -68,9 +68,7 @@ async function assertSha256(path: string, sha256: string): Promise<void> {
   throw new LoraFleetError(
     "corrupt",
     `the adapter to train on from has SHA-256 ${found}, where ${sha256} was recorded`,
-    {
-      param: "model",
-    },
+    { param: "model" },
   );
 }
 

@@ -28,11 +28,7 @@ export interface StoredState extends CheckpointFile {
 
 export interface ArtifactStore {
   /** Stores one file of a checkpoint for its writer (checkpoint_uploads.ts); it counts once it is accepted. */
-  put(
-    jobId: string,
-    upload: CheckpointUpload,
-    body: AsyncIterable<Uint8Array>,
-  ): Promise<CheckpointFile>;
+  put(jobId: string, upload: CheckpointUpload, body: AsyncIterable<Uint8Array>): Promise<CheckpointFile>;
   /**
    * A writer reports its files as complete: they replace the files of the step, and all other uploads of the job are removed.
    * Returns the files, or why they are refused: one has not arrived, or they are not what was committed.

@@ -2,11 +2,7 @@
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 
 /** Runs `work` once the earlier upload to `path` has ended; `signal` aborts it as soon as a newer one arrives. */
-type NewestUpload = <T>(
-  path: string,
-  name: string,
-  work: (signal: AbortSignal) => Promise<T>,
-) => Promise<T>;
+type NewestUpload = <T>(path: string, name: string, work: (signal: AbortSignal) => Promise<T>) => Promise<T>;
 
 export function createNewestUpload(): NewestUpload {
   /** By path. */

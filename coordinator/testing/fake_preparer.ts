@@ -12,9 +12,7 @@ export async function fakePrepare(request: PrepareRequest): Promise<PlannedJob> 
     throw new LoraFleetError(
       "invalid_dataset",
       `${request.trainingFile.filename}, line ${empty + 1} is empty`,
-      {
-        param: "training_file",
-      },
+      { param: "training_file" },
     );
   }
   if (lines[0] === "defect") throw new TypeError("a defect with secrets");

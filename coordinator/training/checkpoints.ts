@@ -30,11 +30,7 @@ export function withCheckpointFailure(
   const blamed = isSuspect
     ? withStrikes(training, [worker], `the adapter of step ${step}: ${why}`)
     : training;
-  return {
-    ...blamed,
-    checkpointFailures: failures,
-    checkpointAttempts: training.checkpointAttempts + 1,
-  };
+  return { ...blamed, checkpointFailures: failures, checkpointAttempts: training.checkpointAttempts + 1 };
 }
 
 /** What the user reads of a failure; a disk that stays full for hours is told of ever more rarely. */

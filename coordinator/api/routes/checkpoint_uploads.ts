@@ -25,10 +25,7 @@ const uploadFile = workerRoute({
   responses: { 200: jsonContent(storedSchema, "The file is stored and verified") },
 });
 
-export function addCheckpointUploadRoutes(
-  api: Api,
-  { jobs, access, fleet, artifacts }: ApiServices,
-): void {
+export function addCheckpointUploadRoutes(api: Api, { jobs, access, fleet, artifacts }: ApiServices): void {
   addDescribed(api, uploadFile, async (c) => {
     const { id, status } = jobs.get(pathParameter(c, "id"));
     if (status !== "running") {

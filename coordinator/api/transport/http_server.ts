@@ -125,9 +125,7 @@ function refuseMethod(socket: Duplex, { message, code, headers }: HttpError): vo
 
 /** Answers without a request that a handler could see. */
 function endWith(socket: Duplex, status: string, message: string, code: string, header = ""): void {
-  const body = JSON.stringify({
-    error: { message, type: "invalid_request_error", param: null, code },
-  });
+  const body = JSON.stringify({ error: { message, type: "invalid_request_error", param: null, code } });
   socket.end(
     `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\n${header}` +
       `content-length: ${new TextEncoder().encode(body).byteLength}\r\n\r\n${body}`,

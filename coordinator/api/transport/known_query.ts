@@ -45,9 +45,7 @@ function assertKnown(given: readonly string[], names: readonly string[], route: 
       throw new LoraFleetError(
         "invalid_request",
         `query parameter ${quote(name)} came twice; once is right`,
-        {
-          param: name,
-        },
+        { param: name },
       );
     }
   });

@@ -14,9 +14,7 @@ export function methodError(method: string): HttpError {
     "method_not_allowed",
     `${quote(method)} is not a method of this server: use ${SERVED_METHODS}`,
     null,
-    {
-      allow: SERVED_METHODS,
-    },
+    { allow: SERVED_METHODS },
   );
 }
 

@@ -35,9 +35,7 @@ export function parseRange(header: string | null, size: number): ByteRange | nul
     "range_not_satisfiable",
     `the range ${quote(header)} lies outside of ${size} bytes`,
     null,
-    {
-      "content-range": `bytes */${size}`,
-    },
+    { "content-range": `bytes */${size}` },
   );
 }
 

@@ -18,9 +18,7 @@ export const workerSchema = z.object({
   tokens_per_second: z.number(),
   gradient_bytes_sent: z.int(),
   reason: z.string().nullable(),
-  strikes: z.array(z.string()).openapi({
-    description: "Its faults in the current job",
-  }),
+  strikes: z.array(z.string()).openapi({ description: "Its faults in the current job" }),
   accusations: z.array(z.string()).openapi({
     description: "Unconfirmed accusations in that job, by and against it",
   }),

@@ -13,12 +13,7 @@ import type { TrainingPlan } from "../state/plan.ts";
  * The training with the fleet as it is now. A member is a holder from the commit that it took part in, or from the
  * heartbeat that tells so, until it is gone or has dropped its state; the same set is returned where nothing changed.
  */
-export function withFleet(
-  plan: TrainingPlan,
-  training: Training,
-  fleet: FleetView,
-  now: number,
-): Training {
+export function withFleet(plan: TrainingPlan, training: Training, fleet: FleetView, now: number): Training {
   const { committed } = training;
   const holders = new Set<string>();
   for (const member of fleet.members) {

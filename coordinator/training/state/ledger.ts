@@ -119,9 +119,6 @@ export function totalsOf(ledger: Ledger): LedgerTotals {
  * For each micro-batch of a complete ledger the position of its worker among the attempt's members, which are sorted by id; null:
  * excluded.
  */
-export function ownersOf(
-  ledger: Ledger,
-  members: readonly { readonly worker: string }[],
-): (number | null)[] {
+export function ownersOf(ledger: Ledger, members: readonly { readonly worker: string }[]): (number | null)[] {
   return ledger.entries.map((entry) => entry === null ? null : placeAmong(members, entry.worker));
 }
