@@ -135,10 +135,13 @@ export class LocalStepsEngine implements StepEngine {
     return { gradientNorm: Math.sqrt(squares), digest };
   }
 
-  async commit(): Promise<void> {
+  commit(): Promise<void> {
     const { next } = this.#ready();
-    if (next === null) throw new LoraFleetError("conflict", "cannot commit: there is no outer update");
+    if (next === null) {
+      return Promise.reject(new LoraFleetError("conflict", "cannot commit: there is no outer update"));
+    }
     this.#change({ committed: next, next: null });
+    return Promise.resolve();
   }
 
   /** The committed state at any time, also in the middle of an inner loop. */
