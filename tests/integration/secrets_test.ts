@@ -97,7 +97,7 @@ Deno.test("a worker whose answer is wrong never writes its join URL", async () =
       "cannot join",
       () => new Response(null, { status: 302, headers: { location: `/join/${SECRETS.join}` } }),
     ],
-    ["the answer is no coordinator's", () => new Response(`<a href="/join/${SECRETS.join}">`)],
+    ["the answer does not come from a coordinator", () => new Response(`<a href="/join/${SECRETS.join}">`)],
     [
       "trying again",
       () =>

@@ -2,7 +2,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 
-/** The promise's outcome, or the signal's reason where that comes first. The promise itself goes on unheard. */
+/** The promise's outcome, or the signal's reason if that comes first; a later outcome is ignored. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const onAbort = () => aborted.reject(signal.reason);
@@ -36,7 +36,7 @@ export async function withDeadline<T>(
     return await unlessAborted(work(either), either);
   } finally {
     done.abort();
-    // Whatever of the work still goes on, nobody waits for it.
+    // Stops whatever part of the work still runs.
     late.abort();
   }
 }

@@ -14,7 +14,7 @@ Deno.test("the outcome counts until the signal aborts", async () => {
   await assertRejects(() => unlessAborted(Promise.reject(new Error("late")), stop.signal), Error, "enough");
 });
 
-Deno.test("work that takes too long is told so, and its signal aborts", async () => {
+Deno.test("work that takes too long fails, and its signal aborts", async () => {
   const clock = createFakeClock();
   const signals: AbortSignal[] = [];
   const outer = new AbortController().signal;
@@ -28,7 +28,7 @@ Deno.test("work that takes too long is told so, and its signal aborts", async ()
   assertEquals(signals[0]!.aborted, true);
 });
 
-Deno.test("nothing is left of a deadline that was kept", async () => {
+Deno.test("a deadline that is met leaves no timer behind", async () => {
   const clock = createFakeClock();
   assertEquals(
     await withDeadline(clock, 100, "reading", new AbortController().signal, () => Promise.resolve(5)),

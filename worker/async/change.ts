@@ -1,14 +1,14 @@
-/** Tells everybody who waits that something is different: level-triggered loops look again and wait again. */
+/** Wakes level-triggered loops: each waiter looks again and waits again. */
 export interface Change {
-  tell(): void;
-  /** Resolves at the next `tell`. Taken before one looks, so that nothing is missed between looking and waiting. */
+  notify(): void;
+  /** Resolves at the next `notify`. Call it before looking, so that no change is missed between looking and waiting. */
   next(): Promise<void>;
 }
 
 export function createChange(): Change {
   let waiting = Promise.withResolvers<void>();
   return {
-    tell: () => {
+    notify: () => {
       waiting.resolve();
       waiting = Promise.withResolvers<void>();
     },

@@ -1,16 +1,16 @@
 import { assertEquals } from "@std/assert";
 import { createChange } from "./change.ts";
 
-Deno.test("everybody who waits is told once; who comes later waits for the next time", async () => {
+Deno.test("each waiter is woken once; a later one waits for the next change", async () => {
   const change = createChange();
-  const heard: string[] = [];
-  change.next().then(() => heard.push("a"));
-  change.next().then(() => heard.push("b"));
-  change.tell();
-  change.next().then(() => heard.push("c"));
+  const woken: string[] = [];
+  change.next().then(() => woken.push("a"));
+  change.next().then(() => woken.push("b"));
+  change.notify();
+  change.next().then(() => woken.push("c"));
   await Promise.resolve();
-  assertEquals(heard, ["a", "b"]);
-  change.tell();
+  assertEquals(woken, ["a", "b"]);
+  change.notify();
   await Promise.resolve();
-  assertEquals(heard, ["a", "b", "c"]);
+  assertEquals(woken, ["a", "b", "c"]);
 });

@@ -1,7 +1,7 @@
 import type { Clock } from "../../shared/clock.ts";
 
 /**
- * Waits until the time is up or `early` resolves, and leaves no timer behind. Rejects with the signal's reason.
+ * Waits until the time is up or `early` resolves. Rejects with the signal's reason.
  * @returns whether `early` came first
  */
 export async function pauseUnless(

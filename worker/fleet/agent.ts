@@ -1,6 +1,6 @@
 /**
- * A worker's life in the fleet: join, heartbeats, membership, the job, leaving. It reads neither the environment nor the system
- * clock, so that a whole fleet can run in one process. docs/protocol.md says what all of this has to achieve.
+ * A worker's life in the fleet: join, heartbeats, membership, the job, leaving (docs/protocol.md). It reads neither the
+ * environment nor the system clock, so that a whole fleet can run in one process.
  */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { MemberRef } from "../../shared/protocol/messages_coordinator.ts";
@@ -17,42 +17,30 @@ import { sayGoodbye, sayHello } from "./hello.ts";
 import type { JoinReply } from "./join.ts";
 import { stayMember, type StayOutcome } from "./stay_member.ts";
 
+/** `F` with the newest reply of the join URL as its first argument. */
 type WithReply<F extends (...args: never[]) => unknown> = (
   reply: JoinReply,
   ...rest: Parameters<F>
 ) => ReturnType<F>;
 
 export interface AgentOptions
-  extends
-    Pick<JobHostOptions, "newEngine" | "engineLimits" | "clock" | "limits" | "log">,
-    Pick<CoordinatorLinkOptions, "join" | "connect"> {
-  /** The worker's id; the same from its start to its end. */
+  extends Pick<JobHostOptions, "newEngine" | "engineLimits">, Omit<CoordinatorLinkOptions, "signal"> {
+  /** The worker's id. */
   readonly worker: string;
-  /** For humans. */
+  /** The worker's display name. */
   readonly name: string;
   readonly gpu: string;
   readonly newIncarnation: () => string;
-  /** As in the job host, with the newest reply of the join URL. */
   readonly findBaseModel: WithReply<JobHostOptions["findBaseModel"]>;
   readonly writeCheckpoint: WithReply<JobHostOptions["writeCheckpoint"]>;
 }
 
-export interface Agent {
-  /** Resolves when the worker has left; rejects with why it cannot stay: code `unauthorized` or `conflict`. */
-  readonly ended: Promise<void>;
-  /** Finishes the attempt that it takes part in, and leaves. */
-  drain(): void;
-  /** Leaves at once. */
-  stop(): Promise<void>;
-}
-
-const DRAINING = "draining: finishes the current step, then leaves";
-
 export function startAgent(options: AgentOptions): Agent {
-  return new FleetAgent(options);
+  return new Agent(options);
 }
 
-class FleetAgent implements Agent {
+export class Agent {
+  /** Resolves when the worker has left; rejects with code `unauthorized` or `conflict` if it cannot stay. */
   readonly ended: Promise<void>;
   readonly #options: AgentOptions;
   readonly #change = createChange();
@@ -80,27 +68,30 @@ class FleetAgent implements Agent {
       writeCheckpoint: (...rest) => options.writeCheckpoint(this.#link.reply, ...rest),
       onChange: () => {
         this.#beat();
-        this.#change.tell();
+        this.#change.notify();
       },
-      onProgress: () => this.#change.tell(),
+      onProgress: () => this.#change.notify(),
     });
     this.ended = this.#run();
-    // A rejection reaches those who await `ended`; until then it is not unhandled.
+    // So that a rejection before anything awaits `ended` is not unhandled.
     this.ended.catch(() => {});
   }
 
+  /** Finishes the current attempt, and leaves. */
   drain(): void {
-    if (this.#drain.since === null) {
-      this.#options.log("info", this.#isMember ? DRAINING : "stopped before joining a fleet");
-    }
+    const message = this.#isMember
+      ? "draining: finishing the current step, then leaving"
+      : "stopped before joining a fleet";
+    if (this.#drain.since === null) this.#options.log("info", message);
     this.#drain.start();
     this.#beat();
-    this.#change.tell();
+    this.#change.notify();
   }
 
+  /** Leaves at once. */
   async stop(): Promise<void> {
     this.#stopping.abort(new LoraFleetError("aborted", "the worker is ending"));
-    this.#change.tell();
+    this.#change.notify();
     await this.ended.catch(() => {});
   }
 
@@ -131,16 +122,15 @@ class FleetAgent implements Agent {
     }
   }
 
-  /** One membership after the other, until the worker has left or has to look for its coordinator again. */
+  /** One membership after the other, until the worker has left or needs new connections. */
   async #serve(connection: Connection): Promise<"left" | "moved"> {
-    const { worker, name, gpu, clock, limits, log } = this.#options;
+    const { worker, name, gpu, limits, log } = this.#options;
     const { control: bus } = connection;
-    const onChange = () => this.#change.tell();
-    const fleet = listenToFleet({ bus, clock, log, onChange });
-    const signal = this.#stopping.signal;
+    const fleet = listenToFleet({ ...this.#options, bus, onChange: () => this.#change.notify() });
+    const common = { ...this.#options, signal: this.#stopping.signal };
     for (;;) {
       const self = { worker, incarnation: this.#options.newIncarnation() };
-      const welcome = await sayHello({ bus, clock, limits, self, name, gpu, signal, drain: this.#drain });
+      const welcome = await sayHello({ ...common, bus, self, drain: this.#drain });
       if (welcome === "left") return welcome;
       if (welcome === null && fleet.silentMs > limits.coordinatorSilentMs) return "moved";
       if (welcome === null) continue;
@@ -150,7 +140,7 @@ class FleetAgent implements Agent {
       log("info", `joined as ${worker} (${name}, ${gpu})`);
       const stay = () =>
         stayMember({
-          ...{ clock, limits, log, self, welcome, fleet, signal, link: this.#link, change: this.#change },
+          ...{ ...common, self, welcome, fleet, link: this.#link, change: this.#change },
           onJob: (job) => this.#host.announce(job),
           isDrained: (hasOthers, isSilent) => this.#drain.isOver(this.#host, hasOthers, isSilent),
         });
@@ -159,26 +149,24 @@ class FleetAgent implements Agent {
     }
   }
 
-  /** With heartbeats and a part in the job while `stay` lasts; says goodbye unless the coordinator has dropped the worker. */
+  /** Sends heartbeats and takes part in the job during `stay`; says goodbye unless the coordinator has dropped the worker. */
   async #beMember(
     { control: bus, gradients }: Connection,
     self: MemberRef,
     stay: () => Promise<StayOutcome>,
   ): Promise<StayOutcome> {
-    const { clock, limits, log } = this.#options;
-    const intervalMs = limits.heartbeatIntervalMs;
     const member = new AbortController();
     const leave = (reason: string) => {
       this.#beat();
-      return sayGoodbye(bus, self, reason, limits, log);
+      return sayGoodbye(bus, self, reason, this.#options);
     };
     this.#isMember = true;
     const describe = () => this.#heartbeatOf(self);
-    this.#beat = startHeartbeats({ bus, clock, intervalMs, describe, signal: member.signal, log });
+    this.#beat = startHeartbeats({ ...this.#options, bus, describe, signal: member.signal });
     this.#host.join({ self, control: bus, gradients });
     try {
       const outcome = await stay();
-      if (outcome === "lost") log("warn", "dropped by the coordinator; rejoining");
+      if (outcome === "lost") this.#options.log("warn", "dropped by the coordinator; rejoining");
       if (outcome === "left") await leave("drained");
       return outcome;
     } catch (thrown) {

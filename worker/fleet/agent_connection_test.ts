@@ -32,7 +32,7 @@ inWorld("a coordinator that is away for a minute finds its workers again", async
 });
 
 inWorld(
-  "a coordinator whose broker has forgotten its terms is heard after a while all the same",
+  "a coordinator whose broker lost its terms is heard again after a while",
   async (world) => {
     const { coordinator } = world;
     const workers = await startFleet(world, ["w-a", "w-b"]);
@@ -45,7 +45,7 @@ inWorld(
   },
 );
 
-inWorld("a broker at another address is found through the join URL", async (world) => {
+inWorld("a broker at a new address is found through the join URL", async (world) => {
   const { coordinator, clock } = world;
   const [worker] = await startFleet(world, ["w-a"]);
   coordinator.crash();
@@ -60,7 +60,7 @@ inWorld("a broker at another address is found through the join URL", async (worl
   assertEquals(worker!.engine.callCounts.load, 1);
 });
 
-inWorld("a connection that has gone deaf is replaced at the second silence", async (world) => {
+inWorld("a connection that receives nothing is replaced at the second silence", async (world) => {
   const { coordinator, clock } = world;
   const [worker] = await startFleet(world, ["w-a"]);
   const before = world.connections;
@@ -82,7 +82,7 @@ inWorld("a worker waits for a coordinator that is not up yet", async (world) => 
   const worker = world.start("w-a");
   await world.clock.advance(20_000);
   assertGreater(world.joins, 8);
-  assertEquals(worker.log.length, 1, "the same trouble is told once");
+  assertEquals(worker.log.length, 1, "the same trouble is logged once");
   world.join = join;
   await world.until("it is a member", () => worker.heartbeat !== undefined);
 });
@@ -105,7 +105,7 @@ inWorld("a refused hello ends the worker", async (world) => {
 });
 
 inWorld(
-  "a hello without an answer is said again, under a new incarnation once the old one may count as lost",
+  "an unanswered hello is repeated, under a new incarnation once the old one may count as lost",
   async (world) => {
     const welcome = world.coordinator.welcome;
     const heard: string[] = [];

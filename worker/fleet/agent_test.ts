@@ -3,7 +3,7 @@ import { committedOf, inWorld, startFleet } from "../testing/agent_fixture.ts";
 import { TEST_LIMITS } from "../testing/test_job.ts";
 
 inWorld(
-  "a worker joins, tells its state four times a second, and leaves when it is drained",
+  "a worker joins, reports its state four times a second, and leaves when it is drained",
   async (world) => {
     const { clock, coordinator } = world;
     const worker = world.start("w-a");
@@ -23,7 +23,7 @@ inWorld(
 );
 
 inWorld(
-  "a worker that is stopped before it has joined says so, and does not speak of a step",
+  "a worker stopped before it joined logs that, and does not mention a step",
   async (world) => {
     world.coordinator.welcome = () => null;
     const worker = world.start("w-a");
@@ -67,7 +67,7 @@ inWorld("draining finishes the attempt first", async (world) => {
   await workers[0]!.agent.ended;
 });
 
-inWorld("draining does not wait for a coordinator that is gone", async (world) => {
+inWorld("draining does not wait for a lost coordinator", async (world) => {
   const { coordinator, clock } = world;
   const [worker] = await startFleet(world, ["w-a"]);
   coordinator.begin(1, 1);
@@ -79,7 +79,7 @@ inWorld("draining does not wait for a coordinator that is gone", async (world) =
   await world.until("it has ended", () => hasEnded, TEST_LIMITS.coordinatorSilentMs + 5000);
 });
 
-inWorld("the only one with the newest state stays until another has it", async (world) => {
+inWorld("the only holder of the newest state stays until a peer has it", async (world) => {
   const { coordinator, clock } = world;
   const [worker] = await startFleet(world, ["w-a"]);
   await world.doStep(1);

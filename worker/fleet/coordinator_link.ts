@@ -1,26 +1,19 @@
-/** The link to the coordinator: the join URL, the connections that it leads to, and the search for a coordinator that is silent. */
+/** The link to the coordinator: the join URL, the connections behind it, and the search for a silent coordinator. */
 import type { Bus } from "../../shared/bus/bus.ts";
-import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import type { Limits } from "../../shared/protocol/limits.ts";
 import { pauseUnless } from "../async/pause.ts";
+import type { Runtime } from "../async/runtime.ts";
 import { type JoinReply, sameBroker } from "./join.ts";
-import type { Log } from "../../shared/log.ts";
 
-export interface CoordinatorLinkOptions {
+export interface CoordinatorLinkOptions extends Runtime {
   /** Asks the join URL once, with the worker's current token. Code `unauthorized` ends the worker; other failures are retried. */
   readonly join: (signal: AbortSignal, token: string | null) => Promise<JoinReply>;
-  /**
-   * Connects to the broker: twice, so that heartbeats do not queue behind megabytes. `newestToken` is for reconnecting.
-   */
+  /** Connects to the broker: twice, so that heartbeats do not queue behind megabytes. `newestToken` is for reconnecting. */
   readonly connect: (
     reply: JoinReply,
     purpose: "control" | "gradients",
     newestToken: () => string,
   ) => Promise<Bus>;
-  readonly clock: Clock;
-  readonly limits: Limits;
-  readonly log: Log;
   /** Ends the worker. */
   readonly signal: AbortSignal;
 }
@@ -31,7 +24,7 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-/** A machine that has slept checks its token soon after it wakes. */
+/** So that a machine checks its token soon after it wakes from sleep. */
 const CHECK_TOKEN_MS = 60_000;
 
 export class CoordinatorLink {
@@ -48,7 +41,7 @@ export class CoordinatorLink {
     return this.#reply!;
   }
 
-  /** Renews the token at half of its lifetime. Rejects if that is refused, or with the signal's reason. */
+  /** Renews the token at half of its lifetime. Rejects if the renewal is refused, or with the signal's reason. */
   async keepToken(): Promise<never> {
     const { clock, limits, signal } = this.#options;
     for (;;) {
@@ -63,7 +56,7 @@ export class CoordinatorLink {
     }
   }
 
-  /** Tries until there are connections, or until `cancelled` resolves: null. */
+  /** Retries until connected; null if `cancelled` resolves first. */
   async connect(cancelled: Promise<void>): Promise<Connection | null> {
     const { clock, limits, log, signal } = this.#options;
     const isCancelled = cancelled.then(() => null);
@@ -75,7 +68,7 @@ export class CoordinatorLink {
         return connection;
       } catch (thrown) {
         this.#throwIfFinal(thrown);
-        // Repeated every two seconds, the same line would bury what matters.
+        // Repeated every two seconds, the same line would bury the rest of the log.
         if (reported !== messageOf(thrown)) log("warn", `${reported = messageOf(thrown)}; trying again`);
       }
       if (await pauseUnless(clock, limits.retryIntervalMs, cancelled, signal)) return null;
@@ -83,8 +76,8 @@ export class CoordinatorLink {
   }
 
   /**
-   * Asks the join URL until it answers, or until the coordinator is heard after all. Returns whether its broker is a different one,
-   * so that new connections are needed.
+   * Asks the join URL until it answers, or until the coordinator is heard after all. Returns whether its broker has changed, so
+   * that new connections are needed.
    */
   async search(isHeard: () => boolean): Promise<boolean> {
     const { clock, limits, signal } = this.#options;

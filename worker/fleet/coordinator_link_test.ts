@@ -54,7 +54,7 @@ function linkTo(answers: readonly (JoinReply | LoraFleetError | Promise<never>)[
 const down = new LoraFleetError("timeout", "connection refused");
 const refused = new LoraFleetError("unauthorized", "the token is wrong", { param: "join" });
 
-Deno.test("two connections, as soon as the join URL answers; the same trouble is told once", async () => {
+Deno.test("two connections, as soon as the join URL answers; a repeated failure is logged once", async () => {
   const { link, clock, seen } = linkTo([down, down, REPLY]);
   const connecting = link.connect(never);
   await clock.advance(2 * LIMITS.retryIntervalMs);
@@ -64,7 +64,7 @@ Deno.test("two connections, as soon as the join URL answers; the same trouble is
   assertEquals(link.reply, REPLY);
 });
 
-Deno.test("a broker that refuses is asked again, with what the join URL says by then", async () => {
+Deno.test("a refusing broker is retried with the join URL's newest reply", async () => {
   const { link, clock, seen } = linkTo([REPLY, { ...REPLY, natsUrl: "nats://b" }], 1);
   const connecting = link.connect(never);
   await clock.advance(LIMITS.retryIntervalMs);
@@ -73,14 +73,14 @@ Deno.test("a broker that refuses is asked again, with what the join URL says by 
   assertEquals(seen.closed, ["control"], "half a connection is none");
 });
 
-Deno.test("a refused token is the end, at first and later", async () => {
+Deno.test("a refused token is final, at first and later", async () => {
   await assertRejects(() => linkTo([refused]).link.connect(never), LoraFleetError, "the token is wrong");
   const { link } = linkTo([REPLY, refused]);
   await link.connect(never);
   await assertRejects(() => link.search(() => false), LoraFleetError, "the token is wrong");
 });
 
-Deno.test("who is to leave waits no longer, neither for an answer nor for the next try", async () => {
+Deno.test("a cancelled connect waits neither for an answer nor for the next try", async () => {
   for (const answer of [never, down]) {
     const { link, clock } = linkTo([answer]);
     const cancelled = Promise.withResolvers<void>();
@@ -92,7 +92,7 @@ Deno.test("who is to leave waits no longer, neither for an answer nor for the ne
   }
 });
 
-Deno.test("a search ends with another broker, the same one, or when the coordinator is heard", async () => {
+Deno.test("a search ends with a different broker, the same one, or when the coordinator is heard", async () => {
   const { link, clock, seen } = linkTo([REPLY, down, { ...REPLY, token: "new" }, {
     ...REPLY,
     natsPassword: "new",
@@ -112,7 +112,7 @@ Deno.test("a search ends with another broker, the same one, or when the coordina
   assertEquals([await third, seen.joins], [false, joins]);
 });
 
-Deno.test("at half of its life a token is renewed with itself, and again until it is; a refusal is the end", async () => {
+Deno.test("a token is renewed with itself at half of its lifetime, with retries; a refusal is final", async () => {
   const first = { ...REPLY, token: "first", tokenLifetimeMs: 100_000 };
   const { link, clock, seen } = linkTo([first, down, { ...first, token: "second" }, refused]);
   await link.connect(never);

@@ -1,4 +1,4 @@
-/** Leaving in order: the worker finishes its attempt first, but not at any cost. */
+/** Leaving in order: the worker finishes its attempt first, within limits. */
 import type { Clock } from "../../shared/clock.ts";
 import { type Limits, recoverWaitMs } from "../../shared/protocol/limits.ts";
 import type { WorkerJob } from "../../shared/protocol/messages_worker.ts";
@@ -15,7 +15,7 @@ export class Drain {
     this.#limits = limits;
   }
 
-  /** Null before it has begun. */
+  /** Null before `start`. */
   get since(): number | null {
     return this.#since;
   }
@@ -29,7 +29,7 @@ export class Drain {
     this.#started.resolve();
   }
 
-  /** Whether the worker may leave now. `isSilent`: without a coordinator, no attempt comes to an end. */
+  /** Whether the worker may leave now: at once if the coordinator is silent, because no attempt can end then. */
   isOver(host: Pick<JobHost, "job" | "mayLeave">, hasOthers: boolean, isSilent: boolean): boolean {
     if (this.#since === null) return false;
     if (isSilent || host.mayLeave(hasOthers)) return true;
@@ -37,10 +37,9 @@ export class Drain {
   }
 }
 
-/** How long a draining worker stays: for its own attempt, or until those that need its state must have fetched it. */
+/** How long a draining worker stays: for its own attempt, or until recovering peers must have fetched its state. */
 export function maxDrainMs(job: WorkerJob | null, isInAttempt: boolean, limits: Limits): number {
   if (job?.phase !== "loaded") return 0;
-  return isInAttempt
-    ? limits.drainMs
-    : Math.min(recoverWaitMs(4 * job.layout.elementCount, limits), limits.drainMs);
+  if (isInAttempt) return limits.drainMs;
+  return Math.min(recoverWaitMs(4 * job.layout.elementCount, limits), limits.drainMs);
 }

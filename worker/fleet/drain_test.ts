@@ -16,14 +16,14 @@ Deno.test("a worker without a loaded job leaves at once, one in an attempt may f
   assertEquals(maxDrainMs(loaded(64), true, LIMITS), LIMITS.drainMs);
 });
 
-Deno.test("a worker in no attempt waits for peers that fetch its state, but no longer than for an attempt", () => {
+Deno.test("a worker in no attempt waits for peers that fetch its state, at most as long as for an attempt", () => {
   const limits = { ...LIMITS, drainMs: 1e12 };
   const small = maxDrainMs(loaded(64), false, limits);
   assertEquals(0 < small && small < maxDrainMs(loaded(1e9), false, limits), true);
   assertEquals(maxDrainMs(loaded(1e9), false, { ...LIMITS, drainMs: 1 }), 1);
 });
 
-Deno.test("a drain begins once, and is over when the worker is dispensable, the coordinator silent, or the time up", async () => {
+Deno.test("a drain begins once; it is over when the worker is dispensable, the coordinator silent, or the time up", async () => {
   const clock = createFakeClock(5);
   const drain = new Drain(clock, LIMITS);
   const busy = { job: loaded(64), mayLeave: (_hasOthers: boolean) => false };

@@ -1,4 +1,4 @@
-/** How long the main thread's event loop stood still: the proof that the GPU's thread does not hold up the heartbeats. */
+/** How long the main thread's event loop stood still: proves that the GPU's thread does not hold up the heartbeats. */
 import type { Clock } from "../../shared/clock.ts";
 
 export interface EventLoopGap {

@@ -6,7 +6,7 @@ import { fleetStateSchema } from "../../shared/protocol/messages_coordinator.ts"
 import { FLEET_SUBJECT } from "../../shared/protocol/subjects.ts";
 import { listenToFleet } from "./fleet_feed.ts";
 
-Deno.test("the newest state counts and ends the silence; what is older or cannot be read does neither", async () => {
+Deno.test("the newest state counts and ends the silence; an older or unreadable one does neither", async () => {
   const clock = createFakeClock();
   const broker = createMemoryBroker({ clock });
   const coordinator = broker.connect("coordinator");
@@ -18,7 +18,7 @@ Deno.test("the newest state counts and ends the silence; what is older or cannot
     log: (_, message) => void log.push(message),
     onChange: () => void changes++,
   });
-  const say = async (generation: number, term = 1) => {
+  const announce = async (generation: number, term = 1) => {
     const state = { coordinatorId: "c", term, generation, members: [], job: null };
     coordinator.publish(FLEET_SUBJECT, encodeMessage(fleetStateSchema, state));
     await coordinator.flush();
@@ -26,22 +26,22 @@ Deno.test("the newest state counts and ends the silence; what is older or cannot
   assertEquals(feed.since({ term: 0, generation: 0 }), null);
   await clock.advance(500);
   assertEquals(feed.silentMs, 500);
-  await say(7);
+  await announce(7);
   await clock.advance(100);
-  await say(6);
+  await announce(6);
   assertEquals([feed.since({ term: 1, generation: 7 })?.generation, feed.since({ term: 1, generation: 8 })], [
     7,
     null,
   ]);
-  assertEquals([feed.silentMs, feed.heardCount, changes], [100, 1, 1]);
-  await say(7);
-  assertEquals([feed.silentMs, feed.heardCount, changes], [0, 2, 2]);
+  assertEquals([feed.silentMs, feed.announcementCount, changes], [100, 1, 1]);
+  await announce(7);
+  assertEquals([feed.silentMs, feed.announcementCount, changes], [0, 2, 2]);
   await clock.advance(300);
   coordinator.publish(FLEET_SUBJECT, new TextEncoder().encode("{}"));
   await coordinator.flush();
   assertMatch(log[0]!, /the state of the fleet/);
-  assertEquals([feed.silentMs, feed.heardCount], [300, 2]);
-  await say(1, 2);
+  assertEquals([feed.silentMs, feed.announcementCount], [300, 2]);
+  await announce(1, 2);
   assertEquals(feed.since({ term: 1, generation: 7 })?.generation, 1);
   await clock.advance(300);
   feed.restartSilence();

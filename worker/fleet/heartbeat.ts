@@ -1,25 +1,20 @@
 /** The heartbeats: a worker's whole state, several times a second and at every change. */
 import type { Bus } from "../../shared/bus/bus.ts";
-import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
 import { encodeMessage } from "../../shared/protocol/messages_codec.ts";
 import { type Heartbeat, heartbeatSchema } from "../../shared/protocol/messages_worker.ts";
 import { heartbeatSubject } from "../../shared/protocol/subjects.ts";
-import type { Log } from "../../shared/log.ts";
+import type { Runtime } from "../async/runtime.ts";
 
-interface HeartbeatOptions {
+interface HeartbeatOptions extends Runtime {
   readonly bus: Bus;
-  readonly clock: Clock;
-  readonly intervalMs: number;
-  /** The state as it is now. */
+  /** The worker's current state. */
   readonly describe: () => Heartbeat;
   readonly signal: AbortSignal;
-  readonly log: Log;
 }
 
-/** Beats until the signal aborts. The returned function beats at once, for a change that nobody should wait for. */
-export function startHeartbeats(options: HeartbeatOptions): () => void {
-  const { bus, clock, intervalMs, describe, signal, log } = options;
+/** Beats until the signal aborts. The returned function beats at once, for a change that must not wait. */
+export function startHeartbeats({ bus, clock, limits, log, describe, signal }: HeartbeatOptions): () => void {
   let isRefused = false;
   const beat = () => {
     if (signal.aborted) return;
@@ -32,12 +27,12 @@ export function startHeartbeats(options: HeartbeatOptions): () => void {
       isRefused = true;
     }
   };
-  const goOn = async () => {
+  const repeat = async () => {
     for (;;) {
       beat();
-      await clock.sleep(intervalMs, signal);
+      await clock.sleep(limits.heartbeatIntervalMs, signal);
     }
   };
-  goOn().catch(() => {});
+  repeat().catch(() => {});
   return beat;
 }

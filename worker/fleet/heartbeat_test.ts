@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
 import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
 import { type Heartbeat, heartbeatSchema } from "../../shared/protocol/messages_worker.ts";
 import { startHeartbeats } from "./heartbeat.ts";
@@ -20,12 +21,12 @@ const STATE: Heartbeat = {
   busy: null,
 };
 
-Deno.test("heartbeats come in their rhythm, and at once where something has changed; none after the end", async () => {
+Deno.test("heartbeats come at their interval, at once after a change, and never after the end", async () => {
   const clock = createFakeClock();
   const broker = createMemoryBroker({ clock });
-  const heard: [number, number][] = [];
+  const received: [number, number][] = [];
   broker.connect("coordinator").subscribe("lf.heartbeat.w-a", ({ data }) => {
-    heard.push([clock.now(), decodeMessage(heartbeatSchema, data, "heartbeat").microBatchesDone]);
+    received.push([clock.now(), decodeMessage(heartbeatSchema, data, "heartbeat").microBatchesDone]);
   });
   const stop = new AbortController();
   let microBatchesDone = 0;
@@ -34,7 +35,7 @@ Deno.test("heartbeats come in their rhythm, and at once where something has chan
   const beat = startHeartbeats({
     bus,
     clock,
-    intervalMs: 250,
+    limits: { ...LIMITS, heartbeatIntervalMs: 250 },
     describe: () => ({ ...STATE, microBatchesDone }),
     signal: stop.signal,
     log: (_, message) => void log.push(message),
@@ -43,12 +44,12 @@ Deno.test("heartbeats come in their rhythm, and at once where something has chan
   microBatchesDone = 1;
   beat();
   await clock.advance(200);
-  assertEquals(heard, [[0, 0], [250, 0], [300, 1], [500, 1]]);
+  assertEquals(received, [[0, 0], [250, 0], [300, 1], [500, 1]]);
   await bus.close();
   await clock.advance(1000);
-  assertEquals(log.length, 1, "a broken connection is told once");
+  assertEquals(log.length, 1, "a broken connection is logged once");
   stop.abort();
   beat();
   await clock.advance(1000);
-  assertEquals([heard.length, log.length], [4, 1]);
+  assertEquals([received.length, log.length], [4, 1]);
 });

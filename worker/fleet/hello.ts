@@ -1,30 +1,23 @@
 /** Entering the fleet and leaving it. */
 import type { Bus } from "../../shared/bus/bus.ts";
-import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
-import type { Log } from "../../shared/log.ts";
-import { type Limits, lostAt } from "../../shared/protocol/limits.ts";
+import { lostAt } from "../../shared/protocol/limits.ts";
 import { decodeMessage, encodeMessage } from "../../shared/protocol/messages_codec.ts";
-import {
-  type MemberRef,
-  receivedSchema,
-  type Welcome,
-  welcomeSchema,
-} from "../../shared/protocol/messages_coordinator.ts";
+import type { MemberRef, Welcome } from "../../shared/protocol/messages_coordinator.ts";
+import { receivedSchema, welcomeSchema } from "../../shared/protocol/messages_coordinator.ts";
 import { helloSchema, leaveSchema, PROTOCOL_VERSION } from "../../shared/protocol/messages_worker.ts";
 import { helloSubject, leaveSubject } from "../../shared/protocol/subjects.ts";
 import { unlessAborted } from "../async/abortable.ts";
 import { isRetryable } from "../async/ask.ts";
 import { pauseUnless } from "../async/pause.ts";
+import type { Runtime } from "../async/runtime.ts";
 import type { Drain } from "./drain.ts";
 
 /** A hello that fails at once must not be repeated at once. */
 const HELLO_PAUSE_MS = 50;
 
-interface HelloOptions {
+interface HelloOptions extends Runtime {
   readonly bus: Bus;
-  readonly clock: Clock;
-  readonly limits: Limits;
   readonly self: MemberRef;
   readonly name: string;
   readonly gpu: string;
@@ -33,7 +26,7 @@ interface HelloOptions {
   readonly drain: Drain;
 }
 
-/** Null after so long without an answer that the incarnation, if the coordinator knows it, may count as lost by now. */
+/** Null once the incarnation, if the coordinator knows it, may count as lost for want of an answer. */
 export async function sayHello(options: HelloOptions): Promise<Welcome | "left" | null> {
   const { bus, clock, limits, self, name, gpu, signal, drain } = options;
   const data = encodeMessage(helloSchema, { ...self, protocolVersion: PROTOCOL_VERSION, name, gpu });
@@ -58,8 +51,7 @@ export async function sayGoodbye(
   bus: Bus,
   self: MemberRef,
   reason: string,
-  limits: Limits,
-  log: Log,
+  { limits, log }: Runtime,
 ): Promise<void> {
   const message = encodeMessage(leaveSchema, { ...self, reason });
   try {

@@ -1,4 +1,4 @@
-/** Who this process is in the fleet: a key pair of its own, the id that follows from it, and how it is shown (decision 0010). */
+/** This process's identity in the fleet: its own key pair and the id derived from it (decision 0010). */
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
 import type { BusErrorHandler } from "../../shared/bus/bus.ts";
 import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
@@ -8,17 +8,16 @@ import type { CoordinatorLinkOptions } from "./coordinator_link.ts";
 import { askJoinUrl, type JoinOptions } from "./join.ts";
 
 export interface WorkerIdentity extends Pick<CoordinatorLinkOptions, "join" | "connect"> {
-  /** The worker's id. */
   readonly worker: string;
 }
 
 interface WorkerIdentityOptions extends Pick<JoinOptions, "url" | "fetch" | "clock" | "timeoutMs"> {
-  /** Authorities (PEM) that may sign certificates besides those that the system knows; null: none. */
+  /** PEM of an authority to trust besides the system's; null: none. */
   readonly tlsCa: string | null;
   readonly onBusError: BusErrorHandler;
 }
 
-/** New keys at each call: what one process is called, no other can be called. The secret part stays in its memory. */
+/** New keys at each call, so that no other process can take this id. The secret part stays in this process's memory. */
 export function createWorkerIdentity(
   { onBusError, tlsCa, ...common }: WorkerIdentityOptions,
 ): WorkerIdentity {

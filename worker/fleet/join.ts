@@ -1,4 +1,4 @@
-/** The join URL: one question over HTTP tells where the broker is and who the worker is there (decision 0002). */
+/** The join URL: one HTTP request returns the broker's address and the worker's credentials for it (decision 0002). */
 import { z } from "zod";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
@@ -8,17 +8,17 @@ import type { Fetch } from "../transfer/http.ts";
 
 const joinReplySchema = z.object({
   natsUrl: z.string().min(1),
-  /** Empty where the broker asks for none. */
+  /** Empty if the broker needs none. */
   natsUser: z.string(),
   natsPassword: z.string(),
-  /** Whether the broker knows this worker by its token and its key (decision 0010). */
+  /** Whether the broker authenticates this worker by token and key (decision 0010). */
   natsTakesToken: z.boolean().optional(),
-  /** The authority that has signed the broker's certificate, where the system does not know it. */
+  /** The authority that signed the broker's certificate, if it is not one of the system's. */
   natsTlsCa: z.string().optional(),
   httpUrl: z.url(),
-  /** Signed for this worker's key: its bearer token at the coordinator. */
+  /** The worker's bearer token for the coordinator, signed for its key. */
   token: z.string().min(1),
-  /** When the next token has to be there. */
+  /** The time until the token expires. */
   tokenLifetimeMs: z.number().positive().optional(),
   coordinatorId: z.string(),
 });
@@ -26,9 +26,9 @@ export type JoinReply = z.output<typeof joinReplySchema>;
 
 export interface JoinOptions {
   readonly url: string;
-  /** Of this worker's key; the secret part is not told. */
+  /** Of this worker's key pair. */
   readonly publicKey: string;
-  /** The token that it has; null before the first. With it a worker that is in the fleet stays there. */
+  /** The worker's current token, which keeps it in the fleet; null before the first. */
   readonly token: string | null;
   readonly fetch: Fetch;
   readonly clock: Clock;
@@ -37,8 +37,8 @@ export interface JoinOptions {
 }
 
 /**
- * Asks once. Rejects with code `unauthorized` where the token is not the right one, which no repetition will change, and
- * with code `timeout` where the coordinator does not answer or answers with something else.
+ * Asks once. Rejects with code `unauthorized` if the token is wrong, which no retry will change, and with code `timeout` if the
+ * coordinator does not answer or answers with something else.
  */
 export async function askJoinUrl(options: JoinOptions): Promise<JoinReply> {
   const { url, publicKey, token, fetch, clock, timeoutMs, signal } = options;
@@ -53,7 +53,7 @@ export async function askJoinUrl(options: JoinOptions): Promise<JoinReply> {
       const response = await fetch(url, {
         method: "POST",
         signal,
-        // A coordinator answers itself; whoever sends us elsewhere wants our token there.
+        // A coordinator answers itself: a redirect could steal the token.
         redirect: "error",
         headers: {
           ...{ accept: "application/json", "content-type": "application/json" },
@@ -68,17 +68,16 @@ export async function askJoinUrl(options: JoinOptions): Promise<JoinReply> {
     throw failed(reasonOfFetch(thrown), thrown);
   }
   if (status === 401 || status === 403) {
-    throw new LoraFleetError(
-      "unauthorized",
-      `cannot join at ${where}: the coordinator refuses this worker (${status}): ${reasonOf(body)}`,
-      { param: "join" },
-    );
+    const message = `cannot join at ${where}: the coordinator refuses this worker (${status}): ${
+      reasonOf(body)
+    }`;
+    throw new LoraFleetError("unauthorized", message, { param: "join" });
   }
-  if (status !== 200) throw failed(`the answer is ${status} ${quote(body)}, where 200 is expected`);
+  if (status !== 200) throw failed(`the answer is ${status} ${quote(body)}, but 200 is expected`);
   const parsed = joinReplySchema.safeParse(parseJson(body));
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
-  throw failed(`the answer is no coordinator's: ${quote(path.join("."))}: ${message}`);
+  throw failed(`the answer does not come from a coordinator: ${quote(path.join("."))}: ${message}`);
 }
 
 /** Whether both replies lead to the same broker as the same user. */
@@ -87,41 +86,44 @@ export function sameBroker(a: JoinReply, b: JoinReply): boolean {
     a.natsTakesToken === b.natsTakesToken;
 }
 
-/** What `fetch` says when it does not come to an answer, and what a person has to look at then. */
+/** Messages of a failing `fetch`, and what the user should check. */
 const FETCH_FAILURES: readonly (readonly [RegExp, string])[] = [
   [/connection refused/i, "nothing listens there: is the coordinator running, and is this its port?"],
-  [/dns error|failed to lookup|name resolution/i, "the host's name is not known: is it spelled right?"],
+  [/dns error|failed to lookup|name resolution/i, "the host name does not resolve: is it spelled right?"],
   [/InvalidContentType/i, "the port does not speak TLS: is it http:// instead of https://?"],
   [
     /unexpected message|invalid HTTP/i,
-    "what listens there speaks no HTTP: is this the coordinator's API port, not its broker's?",
+    "the port does not speak HTTP: is this the API port, not the broker's?",
   ],
   [
     /certificate|UnknownIssuer/i,
-    "its certificate is not trusted: --tls-ca names the authority that has signed it",
+    "its certificate is not trusted: pass the authority that signed it with --tls-ca",
   ],
-  [/no route|unreachable|timed out/i, "no way leads there: is a firewall or a port mapping between?"],
+  [
+    /no route|unreachable|timed out/i,
+    "the host is unreachable: is there a firewall or a port mapping between?",
+  ],
 ];
 
-/** Why `fetch` failed, which it says only in its error's cause, and which holds the URL with its secret. */
+/** Why `fetch` failed: only its error's cause says so, and that holds the URL with its secret. */
 function reasonOfFetch(thrown: unknown): string {
   const message = thrown instanceof Error && thrown.cause instanceof Error
     ? thrown.cause.message
     : messageOf(thrown);
   const hint = FETCH_FAILURES.find(([pattern]) => pattern.test(message))?.[1];
-  // The innermost cause stands behind the last name of a layer: "client error (Connect): tcp connect error: …".
+  // The innermost cause follows the last layer's name: "client error (Connect): tcp connect error: …".
   const cause = message.split(/client error \(\w+\): /).at(-1)!;
   return redactForms(hint === undefined ? cause : `${hint} (${cause})`);
 }
 
 const errorSchema = z.object({ error: z.object({ message: z.string().max(1000) }) });
 
-/** What the coordinator says about it, or what would be right. */
+/** The coordinator's own reason, or advice. */
 function reasonOf(body: string): string {
   const parsed = errorSchema.safeParse(parseJson(body));
   return parsed.success
     ? parsed.data.error.message
-    : "the join token is not the right one; the coordinator prints the line with it when it starts";
+    : "the join token is wrong; the coordinator prints the right line when it starts";
 }
 
 function parseJson(text: string): unknown {

@@ -30,12 +30,12 @@ function ask(fetch: Fetch, token: string | null = null) {
 
 async function refusal(fetch: Fetch): Promise<LoraFleetError> {
   const error = await assertRejects(() => ask(fetch).answer, LoraFleetError);
-  assertEquals(error.message.includes("very-secret"), false, "the token must not be told");
+  assertEquals(error.message.includes("very-secret"), false, "the message must not hold the token");
   assertStringIncludes(error.message, `"http://127.0.0.1:8787/join/…"`);
   return error;
 }
 
-Deno.test("the reply is what the coordinator says; a newer one may say more", async () => {
+Deno.test("the reply is the coordinator's; a newer release may add fields", async () => {
   for (const token of [null, "mine"]) {
     const asked: [string, RequestInit][] = [];
     const { answer } = ask((url, init) => {
@@ -49,22 +49,22 @@ Deno.test("the reply is what the coordinator says; a newer one may say more", as
   }
 });
 
-Deno.test("a token that is refused is no matter of patience", async () => {
+Deno.test("a refused token is final", async () => {
   for (const status of [401, 403]) {
     const error = await refusal(() => Promise.resolve(new Response("{}", { status })));
     assertEquals([error.code, error.param], ["unauthorized", "join"]);
-    assertStringIncludes(error.message, "the join token is not the right one");
+    assertStringIncludes(error.message, "the join token is wrong");
   }
   const body = { error: { message: "it was revoked 5 s ago" } };
-  const told = await refusal(() => Promise.resolve(Response.json(body, { status: 401 })));
-  assertStringIncludes(told.message, "refuses this worker (401): it was revoked 5 s ago");
+  const refused = await refusal(() => Promise.resolve(Response.json(body, { status: 401 })));
+  assertStringIncludes(refused.message, "refuses this worker (401): it was revoked 5 s ago");
 });
 
-Deno.test("anything else may be right later", async () => {
+Deno.test("any other failure can be retried", async () => {
   const answers: [string, Fetch][] = [
     ["connection refused", () => Promise.reject(new TypeError("connection refused"))],
     ["the answer is 502", () => Promise.resolve(new Response("bad gateway", { status: 502 }))],
-    ["no coordinator's", () => Promise.resolve(new Response("<html>"))],
+    ["does not come from a coordinator", () => Promise.resolve(new Response("<html>"))],
     [`"natsUrl"`, () => Promise.resolve(Response.json({ ...REPLY, natsUrl: 7 }))],
   ];
   for (const [words, fetch] of answers) {
@@ -74,14 +74,14 @@ Deno.test("anything else may be right later", async () => {
   }
 });
 
-Deno.test("a coordinator that never answers is given up in time", async () => {
+Deno.test("a coordinator that never answers times out", async () => {
   const { answer, clock } = ask(() => new Promise(() => {}));
   const check = assertRejects(() => answer, LoraFleetError, "took longer than 1000 ms");
   await clock.advance(1000);
   await check;
 });
 
-Deno.test("a broker is another one where address, user or password differ", () => {
+Deno.test("brokers differ if their address, user or password differs", () => {
   assertEquals(sameBroker(REPLY, { ...REPLY, token: "other", httpUrl: "http://other" }), true);
   for (
     const change of [{ natsUrl: "nats://b" }, { natsUser: "b" }, { natsPassword: "b" }, {
@@ -102,7 +102,7 @@ for (
     [
       "a broker's port",
       `error sending request for url (${URL}): client error (SendRequest): invalid HTTP version parsed`,
-      "is this the coordinator's API port, not its broker's?",
+      "is this the API port, not the broker's?",
     ],
     [
       "a port without TLS",
@@ -110,14 +110,14 @@ for (
       "is it http:// instead of https://?",
     ],
     [
-      "a host that is not known",
+      "an unknown host",
       `error sending request for url (${URL}): client error (Connect): dns error: failed to lookup address information`,
       "is it spelled right?",
     ],
     ["anything else", `error sending request for url (${URL}): it rains`, "it rains"],
   ] as const
 ) {
-  Deno.test(`why there is no answer, in one line without the secret: ${what}`, async () => {
+  Deno.test(`the reason for a failed request, in one line without the secret: ${what}`, async () => {
     const error = await refusal(() =>
       Promise.reject(new TypeError("fetch failed", { cause: new Error(cause) }))
     );

@@ -1,18 +1,13 @@
 /** A membership from its welcome to its end: follows the announced state of the fleet. */
-import type { Clock } from "../../shared/clock.ts";
-import type { Log } from "../../shared/log.ts";
-import type { Limits } from "../../shared/protocol/limits.ts";
 import type { JobAnnouncement, MemberRef, Welcome } from "../../shared/protocol/messages_coordinator.ts";
 import type { Change } from "../async/change.ts";
 import { pauseUnless } from "../async/pause.ts";
+import type { Runtime } from "../async/runtime.ts";
 import type { CoordinatorLink } from "./coordinator_link.ts";
-import { CoordinatorSearch } from "./coordinator_search.ts";
+import { createCoordinatorSearch } from "./coordinator_search.ts";
 import type { FleetFeed } from "./fleet_feed.ts";
 
-interface StayOptions {
-  readonly clock: Clock;
-  readonly limits: Limits;
-  readonly log: Log;
+interface StayOptions extends Runtime {
   readonly self: MemberRef;
   readonly welcome: Extract<Welcome, { type: "welcome" }>;
   readonly fleet: FleetFeed;
@@ -22,17 +17,17 @@ interface StayOptions {
   /** Aborts when the worker stops. */
   readonly signal: AbortSignal;
   readonly onJob: (job: JobAnnouncement | null) => void;
-  /** Whether the worker may leave by its drain now. */
+  /** Whether a draining worker may leave now. */
   readonly isDrained: (hasOthers: boolean, isSilent: boolean) => boolean;
 }
 
 /** `lost`: no longer a member. `moved`: new connections are needed. `left`: drained. */
 export type StayOutcome = "lost" | "moved" | "left";
 
-/** Rejects with the signal's reason, or with why the coordinator cannot be found again. */
+/** Rejects with the signal's reason, or if the coordinator refuses this worker's token. */
 export async function stayMember(options: StayOptions): Promise<StayOutcome> {
   const { clock, limits, log, self, welcome, fleet, change, signal } = options;
-  const search = new CoordinatorSearch(options.link, fleet, () => change.tell());
+  const search = createCoordinatorSearch(options.link, fleet, () => change.notify());
   for (;;) {
     const next = change.next();
     signal.throwIfAborted();

@@ -1,28 +1,25 @@
-/** Which certificates this worker believes: those of the authorities that its system knows, and of one that it was told of. */
+/** Which certificates this worker trusts: those signed by the system's authorities, and by one given on the command line. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { Fetch } from "../transfer/http.ts";
 
 export interface TlsTrust {
   readonly fetch: Fetch;
-  /** PEM; null: no other authority than the system's. */
+  /** PEM; null: the system's authorities alone. */
   readonly ca: string | null;
 }
 
-/** Throws a `LoraFleetError` with code `usage` where the file holds no certificate. */
+/** Throws a `LoraFleetError` with code `usage` if the file cannot be read or holds no certificate. */
 export async function readTlsTrust(caPath: string | null): Promise<TlsTrust> {
   if (caPath === null) return { fetch, ca: null };
   try {
     const ca = await Deno.readTextFile(caPath);
-    if (!ca.includes("-----BEGIN CERTIFICATE-----")) throw new Error("there is no certificate in PEM in it");
+    if (!ca.includes("-----BEGIN CERTIFICATE-----")) throw new Error("it holds no certificate in PEM");
     const client = Deno.createHttpClient({ caCerts: [ca] });
     return { fetch: (url, init) => fetch(url, { ...init, client }), ca };
   } catch (thrown) {
-    throw new LoraFleetError(
-      "usage",
-      `--tls-ca ${quote(caPath)} cannot be used: ${
-        messageOf(thrown)
-      }; the PEM file of an authority is needed`,
-      { param: "tls-ca", cause: thrown },
-    );
+    const message = `cannot use --tls-ca ${quote(caPath)}: ${
+      messageOf(thrown)
+    }; the PEM file of an authority is needed`;
+    throw new LoraFleetError("usage", message, { param: "tls-ca", cause: thrown });
   }
 }

@@ -1,22 +1,22 @@
-/** The job that a worker loads, has loaded, has failed at or is done with, and how heartbeats report it. */
+/** A worker's current job, and how heartbeats report it. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import type { WorkerJob } from "../../shared/protocol/messages_worker.ts";
 import type { LoadedJob } from "./load_job.ts";
 
-/** A job is reloaded up to this often after its GPU failed; its state comes from the other workers. */
+/** A job is reloaded until this many sessions have failed; its state comes from the other workers. */
 const MAX_FAILED_SESSIONS = 3;
 
 export interface HostedJob {
   readonly announcement: JobAnnouncement;
   phase: "loading" | "loaded" | "failed" | "over";
   loaded: LoadedJob | null;
-  /** Sessions that failed, after each of which the engine's state was not to be trusted. */
+  /** Sessions after which the engine's state could not be trusted. */
   failedSessions: number;
-  /** Times that the disk had no room for the base model. */
+  /** How often the disk had no room for the base model. */
   fullDisks: number;
-  /** Reported until the job is loaded, also while loading is retried. */
+  /** Reported until the job is loaded, also during retries. */
   failure: Omit<Extract<WorkerJob, { phase: "failed" }>, "phase" | "jobId" | "startId"> | null;
 }
 
@@ -38,7 +38,7 @@ export function logStart(announcement: JobAnnouncement, before: HostedJob | null
   log("info", `job ${jobId} needs base model ${model.hash.slice(0, 12)} (${baseModelName})`);
 }
 
-/** The job does not run on this worker, for a reason that its heartbeats report. */
+/** Marks the job as failed on this worker; heartbeats report the reason. */
 export function failJob(job: HostedJob, thrown: unknown, log: Log): NonNullable<HostedJob["failure"]> {
   job.phase = "failed";
   job.loaded = null;
@@ -49,16 +49,14 @@ export function failJob(job: HostedJob, thrown: unknown, log: Log): NonNullable<
 
 /** The message fits a heartbeat. */
 function failureOf(thrown: unknown): NonNullable<HostedJob["failure"]> {
-  const { code, param } = thrown instanceof LoraFleetError
-    ? thrown
-    : { code: "gpu_failure" as const, param: null };
-  const advice = code === "storage"
-    ? "; this worker tries again by itself: make room on the disk of its cache folder"
-    : "";
-  return { code, message: `${messageOf(thrown).slice(0, 3800)}${advice}`, param };
+  const isOurs = thrown instanceof LoraFleetError;
+  const { code, param } = isOurs ? thrown : { code: "gpu_failure" as const, param: null };
+  const advice = "; this worker tries again by itself: make room on the disk of its cache folder";
+  const message = messageOf(thrown).slice(0, 3800) + (code === "storage" ? advice : "");
+  return { code, message, param };
 }
 
-/** Counts a failed session: a fresh engine may get over what happened to the GPU, but not any number of times. */
+/** Counts a failed session: a fresh engine may survive the GPU's failure, but not forever. */
 export function isWorthReloading(job: HostedJob, thrown: unknown, log: Log): boolean {
   job.failedSessions++;
   if (job.failedSessions >= MAX_FAILED_SESSIONS) return false;
@@ -68,7 +66,7 @@ export function isWorthReloading(job: HostedJob, thrown: unknown, log: Log): boo
   return true;
 }
 
-/** @param isServing a session of the job receives what others send */
+/** @param isServing whether a session of the job receives what others send */
 export function workerJobOf(
   { announcement, phase, loaded, failure }: HostedJob,
   isServing: boolean,

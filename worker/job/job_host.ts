@@ -1,34 +1,19 @@
 /**
- * Which job this worker has: loads the announced one and keeps it over memberships and broken connections. A level-triggered loop
- * compares what is wanted with what is there, and does what is missing, one thing at a time.
+ * Loads the announced job and keeps it over memberships and broken connections. A level-triggered loop compares the wanted job
+ * with the current one and does what is missing, one thing at a time.
  */
-import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { diskPauseMs } from "../../shared/protocol/limits.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import type { WorkerJob } from "../../shared/protocol/messages_worker.ts";
 import { createChange } from "../async/change.ts";
-import type { HeldState } from "../step/own_attempt.ts";
-import { sameCommit } from "../step/step_action.ts";
-import {
-  failJob,
-  type HostedJob,
-  isSameStart,
-  isWorthReloading,
-  logStart,
-  newHostedJob,
-  workerJobOf,
-} from "./hosted_job.ts";
-import { HostedSession } from "./hosted_session.ts";
-import { type JobSession, type JobSessionOptions, type Membership, startJobSession } from "./job_session.ts";
-import { JobLoader, type JobLoaderOptions, type LoadedJob } from "./load_job.ts";
+import type { HostedJob } from "./hosted_job.ts";
+import { failJob, isSameStart, isWorthReloading, logStart, newHostedJob, workerJobOf } from "./hosted_job.ts";
+import { type HostedSession, type HostedSessionOptions, tryHostSession } from "./hosted_session.ts";
+import type { Membership } from "./job_session.ts";
+import { JobLoader, type JobLoaderOptions } from "./load_job.ts";
 
-export interface JobHostOptions
-  extends
-    JobLoaderOptions,
-    Pick<JobSessionOptions, "writeCheckpoint" | "clock" | "telemetry" | "onProgress"> {
-  /** Called when the next heartbeat has something new to report. */
-  readonly onChange: () => void;
-}
+export interface JobHostOptions extends JobLoaderOptions, HostedSessionOptions {}
 
 export class JobHost {
   readonly #options: JobHostOptions;
@@ -47,7 +32,7 @@ export class JobHost {
     void this.#run();
   }
 
-  /** As heartbeats report it. */
+  /** The job as heartbeats report it. */
   get job(): WorkerJob | null {
     return this.#hosted && workerJobOf(this.#hosted, this.#current?.isServing ?? false);
   }
@@ -61,7 +46,7 @@ export class JobHost {
       this.#loading.abort(new LoraFleetError("aborted", "a different job is announced"));
       this.#current?.session.stop();
     }
-    this.#change.tell();
+    this.#change.notify();
   }
 
   /** Work as this member; null: stop working at once. */
@@ -69,7 +54,7 @@ export class JobHost {
     this.#membership = next;
     // At once: the old session's messages must not look like those of the next membership.
     if (this.#current !== null && this.#current.membership !== next) this.#current.session.stop();
-    this.#change.tell();
+    this.#change.notify();
   }
 
   mayLeave(hasOthers: boolean): boolean {
@@ -81,7 +66,7 @@ export class JobHost {
     this.#isClosed = true;
     this.#loading.abort(new LoraFleetError("aborted", "the worker is ending"));
     this.#current?.session.stop();
-    this.#change.tell();
+    this.#change.notify();
     await this.#current?.session.ended.catch(() => {});
     // Do not wait for a model that is still loading: nothing depends on it.
     void this.#loader.close();
@@ -131,7 +116,7 @@ export class JobHost {
       if (!signal.aborted) this.#fail(job, thrown);
     }
     onChange();
-    this.#change.tell();
+    this.#change.notify();
   }
 
   #fail(job: HostedJob, thrown: unknown): void {
@@ -146,49 +131,22 @@ export class JobHost {
     await clock.sleep(diskPauseMs(++job.fullDisks, limits), this.#loading.signal).catch(() => {});
     if (this.#isClosed || this.#hosted !== job) return;
     job.phase = "loading";
-    this.#change.tell();
+    this.#change.notify();
   }
 
   #startSession(job: HostedJob, membership: Membership): void {
     const { log, onChange } = this.#options;
-    const loaded = job.loaded!;
-    const onHeld = (held: HeldState) => this.#onHeld(loaded, held);
-    const session = tryStart({ ...this.#options, ...loaded, job: job.announcement, membership, onHeld });
-    if (session === null) return;
-    const hosted = this.#current = new HostedSession(session, membership, job);
-    session.ready.then(() => {
-      hosted.isReady = true;
-      onChange();
-    }, () => {});
-    session.ended.then((outcome) => {
-      if (outcome === "over") job.phase = "over";
-    }, (thrown) => {
+    this.#current = tryHostSession(this.#options, job, membership);
+    this.#current?.watch((thrown) => {
       if (!isWorthReloading(job, thrown, log)) this.#fail(job, thrown);
-    }).finally(() => {
-      hosted.isStopping = true;
-      this.#change.tell();
+    }, () => {
+      this.#change.notify();
       onChange();
     });
-  }
-
-  #onHeld(loaded: LoadedJob, held: HeldState): void {
-    const isNew = !sameCommit(held.committed, loaded.held.committed);
-    loaded.held = held;
-    if (isNew) this.#options.onChange();
   }
 
   async #endSession(): Promise<void> {
     await this.#current?.end();
     this.#current = null;
-  }
-}
-
-/** Null if the bus was closed meanwhile; the next membership has a new one. */
-function tryStart(options: JobSessionOptions): JobSession | null {
-  try {
-    return startJobSession(options);
-  } catch (thrown) {
-    options.log("warn", messageOf(thrown));
-    return null;
   }
 }

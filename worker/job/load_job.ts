@@ -1,24 +1,19 @@
-/** Loading a job: its base model, an engine for its kind of work, and its initial adapter. */
+/** Loads a job: its base model, an engine for its kind of work, and its initial adapter. */
 import { messageOf } from "../../shared/errors.ts";
-import type { Log } from "../../shared/log.ts";
-import type { Limits } from "../../shared/protocol/limits.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
+import type { Runtime } from "../async/runtime.ts";
 import type { Engine, EngineSpec, StepEngine } from "../engine/engine.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
 import type { HeldState } from "../step/own_attempt.ts";
-import { InnerLoopWork, MicroBatchWork, type WorkKind } from "../step/work_kinds.ts";
+import { innerLoopWork, microBatchWork, type WorkKind } from "../step/work_kinds.ts";
 
-/** A folder with the job's base model and nothing else. */
-type FindBaseModel = (job: JobAnnouncement, signal: AbortSignal) => Promise<string>;
-
-export interface JobLoaderOptions {
-  /** A fresh engine for each job: closing the old one frees all its memory, and drops whatever was wrong with its GPU. */
+export interface JobLoaderOptions extends Runtime {
+  /** A fresh engine for each job: closing the old one frees all its memory and recovers from GPU failures. */
   readonly newEngine: () => Engine;
   readonly engineLimits: Pick<EngineSpec, "allowCpu" | "memoryBudgetBytes">;
-  readonly findBaseModel: FindBaseModel;
-  readonly limits: Limits;
-  readonly log: Log;
+  /** Returns a folder with the job's base model and nothing else. */
+  readonly findBaseModel: (job: JobAnnouncement, signal: AbortSignal) => Promise<string>;
 }
 
 export interface LoadedJob {
@@ -37,7 +32,7 @@ export class JobLoader {
     this.#options = options;
   }
 
-  /** Closes the engine before. Rejects with the signal's reason, or with why the model cannot be found or loaded. */
+  /** Closes the previous engine. Rejects with the signal's reason, or if the model cannot be found or loaded. */
   async load(job: JobAnnouncement, signal: AbortSignal): Promise<LoadedJob> {
     const { findBaseModel, engineLimits, log } = this.#options;
     await this.close();
@@ -54,16 +49,16 @@ export class JobLoader {
   async close(): Promise<void> {
     const old = this.#engine;
     this.#engine = null;
-    await old?.close().catch((thrown) =>
-      this.#options.log("warn", `cannot close the engine: ${messageOf(thrown)}`)
-    );
+    const warn = (thrown: unknown) =>
+      this.#options.log("warn", `cannot close the engine: ${messageOf(thrown)}`);
+    await old?.close().catch(warn);
   }
 
   #trainerFor({ localSteps, optimizer }: JobAnnouncement): { engine: StepEngine; work: WorkKind } {
     const engine = this.#options.newEngine();
-    if (localSteps === null) return { engine, work: new MicroBatchWork(engine) };
+    if (localSteps === null) return { engine, work: microBatchWork(engine) };
     const headroomBits = this.#options.limits.exponentHeadroomBits;
     const outer = new LocalStepsEngine(engine, { optimizer, outer: localSteps, headroomBits });
-    return { engine: outer, work: new InnerLoopWork(outer) };
+    return { engine: outer, work: innerLoopWork(outer) };
   }
 }

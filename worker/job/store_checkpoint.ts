@@ -1,12 +1,16 @@
-/** This worker's turn to write a checkpoint: stores the adapter of a commit, and reports what became of it. */
+/** This worker's turn to write a checkpoint: stores the adapter of a commit, and reports the outcome. */
 import { messageOf } from "../../shared/errors.ts";
 import { encodeMessage } from "../../shared/protocol/messages_codec.ts";
-import { receivedSchema } from "../../shared/protocol/messages_coordinator.ts";
+import {
+  type JobAnnouncement,
+  receivedSchema,
+  type StepState,
+} from "../../shared/protocol/messages_coordinator.ts";
 import { type CheckpointReport, checkpointReportSchema } from "../../shared/protocol/messages_worker.ts";
-import type { JobAnnouncement, StepState } from "../../shared/protocol/messages_coordinator.ts";
 import { checkpointSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilAnswered } from "../async/ask.ts";
 import type { StepEngine } from "../engine/engine.ts";
+import { MAX_REASON_LENGTH } from "../step/reports.ts";
 import type { TrainStepOptions } from "../step/step_context.ts";
 
 /** Writes the engine's adapter and uploads it. */
@@ -17,19 +21,11 @@ export type WriteCheckpoint = (
   signal: AbortSignal,
 ) => Promise<Extract<CheckpointReport["outcome"], { type: "written" }>["files"]>;
 
-interface StoreCheckpointOptions
-  extends
-    Pick<TrainStepOptions, "engine" | "job" | "self" | "control" | "states" | "clock" | "limits" | "log"> {
-  readonly writeCheckpoint: WriteCheckpoint;
-}
+type StoreCheckpointOptions =
+  & Pick<TrainStepOptions, "engine" | "job" | "self" | "control" | "states" | "clock" | "limits" | "log">
+  & { readonly writeCheckpoint: WriteCheckpoint };
 
-/** The longest reason that fits a report. */
-const MAX_REASON_LENGTH = 4000;
-
-/**
- * Whether the adapter is stored and reported. After a reported failure it waits for the next state. Rejects when `states` is
- * closed.
- */
+/** Whether the adapter is stored and reported. Waits for the next state after a failure. Rejects when `states` is closed. */
 export async function storeCheckpoint(options: StoreCheckpointOptions, state: StepState): Promise<boolean> {
   const { job: { jobId }, self, control: bus, states, clock, limits } = options;
   const { step } = state.committed!;
@@ -38,11 +34,9 @@ export async function storeCheckpoint(options: StoreCheckpointOptions, state: St
   );
   try {
     const outcome = await outcomeOf(options, step, signal);
-    await askUntilAnswered({
-      ...{ bus, clock, answer: receivedSchema, timeoutMs: limits.requestTimeoutMs, signal },
-      subject: checkpointSubject(jobId, self.worker),
-      data: encodeMessage(checkpointReportSchema, { ...self, step, outcome }),
-    });
+    const subject = checkpointSubject(jobId, self.worker);
+    const data = encodeMessage(checkpointReportSchema, { ...self, step, outcome });
+    await askUntilAnswered({ bus, clock, limits, subject, data, signal }, receivedSchema);
     if (outcome.type === "written") return true;
     await states.after(state);
   } catch (thrown) {

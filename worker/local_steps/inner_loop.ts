@@ -1,10 +1,8 @@
 /**
- * A replica's inner loop: optimizer steps of one worker alone, from the engine's current adapter on. What comes
- * out depends on that adapter, the rows and their order, and on nothing else: gradients are summed as
- * integers here, too, with exponents that follow from the inner loop itself.
+ * A replica's inner loop: optimizer steps of one worker alone, from the engine's current adapter on. The outcome depends on that
+ * adapter, the rows and their order alone: gradients are summed as integers, with exponents that the inner loop itself determines.
  */
-import { exponentsFrom, firstNonFinite, fits, mergeMaxima } from "../../shared/exponents.ts";
-import type { Exponents } from "../../shared/exponents.ts";
+import { type Exponents, exponentsFrom, firstNonFinite, fits, mergeMaxima } from "../../shared/exponents.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { InnerLoop, InnerStep } from "../../shared/protocol/inner_loop_codec.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
@@ -16,26 +14,23 @@ export interface InnerLoopOptions {
   readonly optimizer: JobAnnouncement["optimizer"];
   /** Bits between an inner step's largest gradient and the next one's that still fits. */
   readonly headroomBits: number;
-  /** Called for each micro-batch of the inner loop once, in their order. */
+  /** Called once for each micro-batch of the inner loop, in order. */
   readonly rowsOf: (number: number) => Promise<MicroBatch>;
-  /** Told of each micro-batch that is computed, also where it is once more. */
+  /** Called for each computed micro-batch, also if it is computed again. */
   readonly onComputed: (tokenCount: number) => void;
-  /** Looked at between two micro-batches. */
+  /** Checked between two micro-batches. */
   readonly signal: AbortSignal;
 }
 
-/** Over all micro-batches of an inner loop. */
 interface InnerLoopLoss {
-  /**
-   * Sum of the cross entropy over the tokens that count, in nats, added in the micro-batches' order in f64.
-   */
+  /** Cross entropy summed over the labels, in nats, in the micro-batches' order in f64. */
   readonly lossSum: number;
   readonly labelCount: number;
 }
 
 /**
- * Leaves the engine with the inner loop's last adapter and moments. Null where a loss or a gradient is not finite:
- * what the engine holds then is of no use. Rejects with the signal's reason once it aborts.
+ * Leaves the engine with the inner loop's last adapter and moments. Null if a loss or gradient is not finite: the engine's state
+ * is useless then. Rejects with the signal's reason.
  */
 export async function runInnerLoop(engine: Engine, options: InnerLoopOptions): Promise<InnerLoopLoss | null> {
   let total: InnerLoopLoss = { lossSum: 0, labelCount: 0 };
@@ -43,10 +38,7 @@ export async function runInnerLoop(engine: Engine, options: InnerLoopOptions): P
   for (const [index, step] of options.innerLoop.innerSteps.entries()) {
     const done = await runInnerStep(engine, options, step, index + 1, maxima);
     if (done === null) return null;
-    total = {
-      lossSum: total.lossSum + done.lossSum,
-      labelCount: total.labelCount + done.labelCount,
-    };
+    total = { lossSum: total.lossSum + done.lossSum, labelCount: total.labelCount + done.labelCount };
     maxima = done.maxima;
   }
   return total;
@@ -77,8 +69,7 @@ async function runInnerStep(
     all.push(result.maxAbs);
     lossSum += result.lossSum;
     labelCount += result.labelCount;
-    // Nothing is in the sums yet: the exponents may still change. Those of the first step come from its first
-    // micro-batch.
+    // Nothing is in the sums yet: the exponents may still change. The first step takes them from its first micro-batch.
     if (i === 0 && (exponents === null || !fits(result.maxAbs, exponents, count))) {
       exponents = exponentsOf(before === null ? result.maxAbs : mergeMaxima([before, result.maxAbs]));
     }
@@ -90,7 +81,7 @@ async function runInnerStep(
   }
   const maxima = mergeMaxima(all);
   if (!isSummed) {
-    // One did not fit. All maxima are known now, and computing again gives the same gradients.
+    // A gradient did not fit. All maxima are known now, and computing again gives the same gradients.
     exponents = exponentsOf(maxima);
     await engine.takeSums();
     for (const [i, batch] of batches.entries()) {
@@ -109,7 +100,7 @@ async function runInnerStep(
   return { lossSum, labelCount, maxima };
 }
 
-/** A tensor without an exponent has had no gradient but 0: any exponent adds nothing. */
+/** A tensor without an exponent had zero gradients only: any exponent adds nothing. */
 export function exponentBytes(exponents: Exponents): Int8Array {
   return Int8Array.from(exponents, (exponent) => exponent ?? 0);
 }

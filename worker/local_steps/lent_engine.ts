@@ -1,11 +1,10 @@
 import type { Engine } from "../engine/engine.ts";
-import { type TrainingState } from "../optimizer/adamw_state.ts";
-import { copyState } from "../optimizer/adamw_state.ts";
+import { copyState, type TrainingState } from "../optimizer/adamw_state.ts";
 
-/** The engine below local steps, and which of the states above it holds. */
+/** The inner engine of local steps, and which outer state it holds. */
 export class LentEngine {
   readonly engine: Engine;
-  /** Null while it holds an inner loop's. */
+  /** Null while it holds an inner loop's state. */
   #held: TrainingState | null = null;
 
   constructor(engine: Engine) {
@@ -33,11 +32,7 @@ export class LentEngine {
   async giveStart({ updateCount, adapter }: TrainingState): Promise<void> {
     this.#held = null;
     const zeros = () => new Float32Array(adapter.length);
-    await this.engine.importState({
-      updateCount,
-      adapter: adapter.slice(),
-      firstMoment: zeros(),
-      secondMoment: zeros(),
-    });
+    const moments = { firstMoment: zeros(), secondMoment: zeros() };
+    await this.engine.importState({ updateCount, adapter: adapter.slice(), ...moments });
   }
 }

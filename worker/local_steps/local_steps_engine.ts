@@ -1,19 +1,13 @@
 /**
- * An engine whose steps are outer steps (decision 0011): its gradient is what a replica's inner loop changes, its optimizer is
- * the outer one. It keeps the committed state itself and lends the engine below to one inner loop after the other, so that no
- * state in the middle of an inner loop is ever exported, reported or committed.
+ * An engine whose steps are outer steps (decision 0011): its gradient is an inner loop's pseudo-gradient, its optimizer the outer
+ * one. It keeps the committed state itself and lends the inner engine to one inner loop after the other, so that no state in the
+ * middle of an inner loop is ever exported, reported or committed.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { CHECK_WORDS } from "../../shared/protocol/linear_check.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
-import type {
-  Engine,
-  EngineSpec,
-  LoadedEngine,
-  MicroBatchResult,
-  StepEngine,
-  UpdateResult,
-} from "../engine/engine.ts";
+import type { Engine, EngineSpec, LoadedEngine, StepEngine } from "../engine/engine.ts";
+import type { MicroBatchResult, UpdateResult } from "../engine/engine.ts";
 import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
@@ -31,14 +25,11 @@ interface LocalStepsOptions {
   readonly headroomBits: number;
 }
 
-/** What an inner loop needs besides the options. */
-type InnerLoopRequest = Omit<InnerLoopOptions, "optimizer" | "headroomBits">;
-
 interface Loaded {
   readonly layout: GradientLayout;
   /** The first moment is the outer momentum; the second one is zero. */
   readonly committed: TrainingState;
-  /** The outcome of `update`, until it is committed or rolled back. */
+  /** The update that is not yet committed or rolled back. */
   readonly next: TrainingState | null;
   /** Of the newest inner loop; null once it is added to the sums. */
   readonly pseudoGradient: Float32Array | null;
@@ -68,7 +59,9 @@ export class LocalStepsEngine implements StepEngine {
    * The pseudo-gradient of an inner loop that starts from the committed adapter: start − end, in f32, kept until the next call.
    * If a loss or gradient is not finite, `lossSum` and the maxima are NaN. Rejects with the signal's reason.
    */
-  async computeInnerLoop(request: InnerLoopRequest): Promise<MicroBatchResult> {
+  async computeInnerLoop(
+    request: Omit<InnerLoopOptions, "optimizer" | "headroomBits">,
+  ): Promise<MicroBatchResult> {
     const { optimizer, headroomBits } = this.#options;
     const { layout, committed } = this.#ready();
     this.#change({ pseudoGradient: null });
@@ -84,12 +77,12 @@ export class LocalStepsEngine implements StepEngine {
     return { ...loss, maxAbs };
   }
 
-  /** Of the newest inner loop's pseudo-gradient; of no bits if that is not finite. */
+  /** Of the newest inner loop's pseudo-gradient; of no bytes if that is not finite. */
   gradientDigest(): Promise<string> {
     return Promise.resolve(gradientDigestOf((this.#ready().pseudoGradient ?? new Float32Array(0)).buffer));
   }
 
-  /** Of the newest inner loop's; zeros if that is not finite and adds nothing. */
+  /** Of the newest pseudo-gradient; zeros if that is not finite and adds nothing. */
   gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array> {
     const { layout, pseudoGradient } = this.#ready();
     if (pseudoGradient === null) return Promise.resolve(new Int32Array(CHECK_WORDS));
@@ -101,7 +94,7 @@ export class LocalStepsEngine implements StepEngine {
     if (pseudoGradient === null) {
       throw new LoraFleetError(
         "conflict",
-        "Accumulating failed: there is no inner loop whose pseudo-gradient could be added",
+        "cannot accumulate: there is no inner loop's pseudo-gradient to add",
       );
     }
     const sums = before ?? new Int32Array(layout.elementCount);
@@ -128,7 +121,7 @@ export class LocalStepsEngine implements StepEngine {
     const { sums, exponents, replicaCount = 0 } = request;
     if (sums.length !== layout.elementCount || replicaCount < 1) {
       const what = `${sums.length} sums of ${replicaCount} replicas`;
-      throw new RangeError(`${what}, the adapter has ${layout.elementCount} elements`);
+      throw new RangeError(`cannot update with ${what}: the adapter has ${layout.elementCount} elements`);
     }
     const from = { adapter: committed.adapter, momentum: committed.firstMoment };
     const outer = { sums, exponents, replicaCount, learningRate, momentum };
@@ -145,9 +138,7 @@ export class LocalStepsEngine implements StepEngine {
   commit(): Promise<void> {
     const { next } = this.#ready();
     if (next === null) {
-      return Promise.reject(
-        new LoraFleetError("conflict", "Committing failed: there is no outer update to commit"),
-      );
+      return Promise.reject(new LoraFleetError("conflict", "cannot commit: there is no outer update"));
     }
     this.#change({ committed: next, next: null });
     return Promise.resolve();
@@ -161,7 +152,7 @@ export class LocalStepsEngine implements StepEngine {
 
   async importState(state: TrainingState): Promise<{ digest: string }> {
     this.#ready();
-    // The engine below checks it first.
+    // The inner engine checks it first.
     const digest = await this.#lent.give(state);
     const committed = { updateCount: state.updateCount, ...copyState(state) };
     this.#change({ committed, next: null, pseudoGradient: null, sums: null });
@@ -189,7 +180,7 @@ export class LocalStepsEngine implements StepEngine {
 
   #ready(): Loaded {
     if (this.#loaded === null) {
-      throw new LoraFleetError("conflict", "The engine was asked to work before it loaded a model");
+      throw new LoraFleetError("conflict", "cannot use the engine before it has loaded a model");
     }
     return this.#loaded;
   }

@@ -1,10 +1,9 @@
 /**
- * The outer optimizer of local steps (decision 0011): SGD with Nesterov momentum on the mean pseudo-gradient, as torch's
- * `SGD(nesterov=True, dampening=0)`. On the CPU and in f32 by IEEE rules, as adamw.ts: all workers get the same bits.
+ * The outer optimizer of local steps (decision 0011): SGD with Nesterov momentum on the mean pseudo-gradient, like torch's
+ * `SGD(nesterov=True, dampening=0)`. On the CPU in IEEE f32, like adamw.ts: all workers get the same bits.
  */
 import { turnOfEventLoop } from "../async/turn.ts";
-import { type GradientLayout } from "../../shared/model/gradient_layout.ts";
-import { rangeOf } from "../../shared/model/gradient_layout.ts";
+import { type GradientLayout, rangeOf } from "../../shared/model/gradient_layout.ts";
 
 export interface OuterState {
   readonly adapter: Float32Array;
@@ -12,31 +11,24 @@ export interface OuterState {
 }
 
 export interface OuterRequest {
-  /**
-   * The all-reduced sums of the replicas' pseudo-gradients: integers, in units of 2^exponent of their tensor.
-   */
+  /** The replicas' pseudo-gradients, all-reduced: integers in units of 2^exponent of their tensor. */
   readonly sums: Int32Array;
   readonly exponents: Int8Array;
-  /** The sums are divided by it once. */
+  /** Divides the sums, once. */
   readonly replicaCount: number;
   readonly learningRate: number;
   /** μ, in [0, 1). */
   readonly momentum: number;
 }
 
-/**
- * The next state beside `from`; heartbeats get their turn between two tensors.
- * @returns also the sum of the squares of the mean pseudo-gradient
- */
+/** The next state beside `from`, and the sum of the squares of the mean pseudo-gradient. */
 export async function nesterovUpdate(
   layout: GradientLayout,
   request: OuterRequest,
   from: OuterState,
 ): Promise<OuterState & { readonly squares: number }> {
-  const to = {
-    adapter: new Float32Array(layout.elementCount),
-    momentum: new Float32Array(layout.elementCount),
-  };
+  const zeros = () => new Float32Array(layout.elementCount);
+  const to = { adapter: zeros(), momentum: zeros() };
   let squares = 0;
   for (let index = 0; index < layout.tensors.length; index++) {
     squares += nesterovUpdateTensor(layout, index, request, from, to);
@@ -46,10 +38,7 @@ export async function nesterovUpdate(
 }
 
 /**
- * One tensor of an update: reads `from`, writes `to` (which may be the same arrays).
- *
- *     b ← μb + g;  p ← p − lr·(g + μb)
- *
+ * Updates one tensor from `from` to `to` (which may be the same arrays): b ← μb + g;  p ← p − lr·(g + μb).
  * @returns the sum of the squares of g
  */
 export function nesterovUpdateTensor(

@@ -1,11 +1,10 @@
-/** What an inner loop has changed, as the gradient of an outer step: start − end, in f32 (decision 0011). */
+/** An inner loop's change as the gradient of an outer step: start − end, in f32 (decision 0011). */
 import { turnOfEventLoop } from "../async/turn.ts";
-import { type GradientLayout } from "../../shared/model/gradient_layout.ts";
-import { rangeOf } from "../../shared/model/gradient_layout.ts";
+import { type GradientLayout, rangeOf } from "../../shared/model/gradient_layout.ts";
 
 /**
  * Turns `end` into start − end, in place.
- * @returns the largest absolute value of each tensor; NaN if it contains one
+ * @returns the largest absolute value of each tensor; NaN if the tensor contains one
  */
 export async function subtractInPlace(
   layout: GradientLayout,

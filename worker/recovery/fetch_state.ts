@@ -1,16 +1,16 @@
 /**
- * The joiner's side of recovery: fetches the newest committed state from a worker that holds it, piece by piece. The joiner asks
- * for each piece, so that a lost message costs one piece, and a lost holder costs no more than the deadline.
+ * The joiner's side of recovery: requests the newest committed state from a holder, piece by piece, so that a lost message costs
+ * one piece, and a lost holder no more than the deadline.
  */
 import type { Bus } from "../../shared/bus/bus.ts";
-import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import { type Limits, recoverWaitMs } from "../../shared/protocol/limits.ts";
+import { recoverWaitMs } from "../../shared/protocol/limits.ts";
 import { encodeMessage } from "../../shared/protocol/messages_codec.ts";
 import { type Committed, recoverRequestSchema } from "../../shared/protocol/messages_worker.ts";
 import { recoverSubject } from "../../shared/protocol/subjects.ts";
 import { withDeadline } from "../async/abortable.ts";
 import { askUntilRead } from "../async/ask.ts";
+import type { Runtime } from "../async/runtime.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { decodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
 import { type Piece, piecesOf, stateOfWords, stateWordCount } from "./state_words.ts";
@@ -18,15 +18,17 @@ import { type Piece, piecesOf, stateOfWords, stateWordCount } from "./state_word
 /** Enough to fill a link of 50 MB/s at 40 ms of delay. */
 const REQUESTS_IN_FLIGHT = 4;
 
-export interface FetchStateOptions {
+/** What both sides of a recovery share. */
+export interface StateTransfer extends Runtime {
   /** Preferably not the connection of the heartbeats. */
   readonly bus: Bus;
-  readonly clock: Clock;
-  readonly limits: Limits;
   readonly jobId: string;
   readonly startId: string;
   /** Of the adapter's flat array. */
   readonly elementCount: number;
+}
+
+export interface FetchStateOptions extends StateTransfer {
   readonly committed: Committed;
   readonly holder: string;
   /** Aborts when the announced state has moved on. */
@@ -34,8 +36,8 @@ export interface FetchStateOptions {
 }
 
 /**
- * The state as the holder gives it, not yet compared with the commit's digest. Rejects with the signal's reason, with code
- * `conflict` if the holder no longer has the state, and with code `timeout`.
+ * The holder's state, not yet compared with the commit's digest. Rejects with the signal's reason, with code `conflict` if the
+ * holder no longer has the state, and with code `timeout`.
  */
 export async function fetchState(options: FetchStateOptions): Promise<TrainingState> {
   const { bus, clock, limits, elementCount, committed, holder, signal } = options;
@@ -57,17 +59,15 @@ function fetchPiece(options: FetchStateOptions, piece: Piece, signal: AbortSigna
   const { bus, clock, limits, jobId, startId, committed, holder } = options;
   const { offset, count } = piece;
   const request = {
-    ...{ bus, clock, signal, timeoutMs: limits.requestTimeoutMs },
+    ...{ bus, clock, limits, signal },
     subject: recoverSubject(jobId, holder),
     data: encodeMessage(recoverRequestSchema, { startId, committed, offset, count }),
   };
   return askUntilRead(request, (bytes) => {
     const words = decodeStateFrame({ jobId, startId }, committed.step, offset, bytes);
     if (words.length === count) return words;
-    throw new LoraFleetError(
-      "conflict",
-      `${quote(holder)} gave ${words.length} of the ${count} words from ${offset} of the state of step ` +
-        `${committed.step}: it no longer holds that commit`,
-    );
+    const what =
+      `${words.length} of the ${count} words from ${offset} of the state of step ${committed.step}`;
+    throw new LoraFleetError("conflict", `${quote(holder)} sent ${what}: it no longer holds that commit`);
   });
 }

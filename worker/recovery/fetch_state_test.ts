@@ -31,7 +31,7 @@ function worldOf(options: { wrap?: (bus: Bus) => Bus } = {}) {
   const holder = { committed: COMMITTED as Committed | null, exports: 0, delayMs: 0 };
   const server = serveState({
     bus: (options.wrap ?? ((bus) => bus))(broker.connect("holder")),
-    clock,
+    ...{ clock, limits: LIMITS, log: () => {} },
     ...START,
     self: "w-h",
     elementCount: ELEMENTS,
@@ -41,13 +41,12 @@ function worldOf(options: { wrap?: (bus: Bus) => Bus } = {}) {
       return state;
     },
     committed: () => holder.committed,
-    log: () => {},
   });
   const bus = broker.connect("joiner");
   const stop = new AbortController();
   const fetch = (change: Partial<Parameters<typeof fetchState>[0]> = {}) =>
     fetchState({
-      ...{ bus, clock, limits: LIMITS, ...START, elementCount: ELEMENTS },
+      ...{ bus, clock, limits: LIMITS, log: () => {}, ...START, elementCount: ELEMENTS },
       ...{ committed: COMMITTED, holder: "w-h", signal: stop.signal, ...change },
     });
   return { clock, state, holder, server, bus, stop, fetch };
@@ -61,7 +60,7 @@ Deno.test("a state arrives bit for bit, from one copy of it", async () => {
   assertEquals(world.holder.exports, 1);
 });
 
-Deno.test("the copy is let go when nobody has asked for a while, and at another commit", async () => {
+Deno.test("the copy is dropped when no request comes for a while, and at a new commit", async () => {
   const { fetch, clock, server, holder } = worldOf();
   assertEquals(server.isServing, false);
   await fetch();
@@ -74,7 +73,7 @@ Deno.test("the copy is let go when nobody has asked for a while, and at another 
   assertEquals(holder.exports, 3);
 });
 
-Deno.test("messages that are lost or changed are asked for again", async () => {
+Deno.test("lost and altered messages are requested again", async () => {
   const clock = createFakeClock();
   const broker = createMemoryBroker({ clock, maxPayloadBytes: 2048 });
   const state = stateOf(2);
@@ -96,24 +95,31 @@ Deno.test("messages that are lost or changed are asked for again", async () => {
             },
           })),
     },
-    clock,
+    ...{ clock, limits: LIMITS, log: () => {} },
     ...START,
     self: "w-h",
     elementCount: ELEMENTS,
     exportState: () => Promise.resolve(state),
     committed: () => COMMITTED,
-    log: () => {},
   });
   const fetching = fetchState({
     ...{ bus: faultyBus(broker.connect("joiner"), { drop: 0, duplicate: 0.3, corrupt: 0, reorder: 0 }, 7) },
-    ...{ clock, limits: LIMITS, ...START, elementCount: ELEMENTS, committed: COMMITTED, holder: "w-h" },
+    ...{
+      clock,
+      limits: LIMITS,
+      log: () => {},
+      ...START,
+      elementCount: ELEMENTS,
+      committed: COMMITTED,
+      holder: "w-h",
+    },
     signal: new AbortController().signal,
   });
   assertEquals(await drive(clock, fetching), state);
   real.close();
 });
 
-Deno.test("a holder that has moved on, or does not know yet what it holds, refuses", async () => {
+Deno.test("a holder that has moved on, or does not know its commit yet, refuses", async () => {
   const { fetch, holder } = worldOf();
   for (
     const committed of [{ step: 4, digest: COMMITTED.digest }, { ...COMMITTED, digest: "f".repeat(64) }, null]
@@ -125,7 +131,7 @@ Deno.test("a holder that has moved on, or does not know yet what it holds, refus
   assertEquals(holder.exports, 0);
 });
 
-Deno.test("a request for what there is not, or for too much at once, gets nothing", async () => {
+Deno.test("a request out of range, or for too much at once, gets nothing", async () => {
   const { bus, holder } = worldOf();
   const ask = async (offset: number, count: number, startId = "s-1") => {
     const request = encodeMessage(recoverRequestSchema, { startId, committed: COMMITTED, offset, count });
@@ -139,7 +145,7 @@ Deno.test("a request for what there is not, or for too much at once, gets nothin
   assertEquals(holder.exports, 1);
 });
 
-Deno.test("a holder that is gone costs the deadline and no more", async () => {
+Deno.test("a lost holder costs the deadline and no more", async () => {
   const { fetch, clock, server } = worldOf();
   server.close();
   const startedAt = clock.now();
@@ -155,7 +161,7 @@ Deno.test("a holder that is gone costs the deadline and no more", async () => {
   assertLess(clock.now() - startedAt, deadlineMs + 10);
 });
 
-Deno.test("it ends when the fleet moves on", async () => {
+Deno.test("fetching ends when the fleet moves on", async () => {
   const { fetch, stop, holder, clock } = worldOf();
   holder.delayMs = 5000;
   const fetching = fetch();
@@ -165,7 +171,7 @@ Deno.test("it ends when the fleet moves on", async () => {
   await check;
 });
 
-Deno.test("a holder that is still computing answers late, and that is fine", async () => {
+Deno.test("a busy holder may answer late", async () => {
   const { fetch, state, holder, clock } = worldOf();
   holder.delayMs = 7000;
   assertEquals(await drive(clock, fetch()), state);

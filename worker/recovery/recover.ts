@@ -1,25 +1,23 @@
-/** Catching up with the newest commit: fetches its state from one of the workers that hold it, and puts it into the engine. */
+/** Catching up with the newest commit: fetches its state from one of its holders and imports it into the engine. */
 import { crc32 } from "node:zlib";
 import { messageOf, quote } from "../../shared/errors.ts";
-import type { Log } from "../../shared/log.ts";
 import type { MemberRef, StepState } from "../../shared/protocol/messages_coordinator.ts";
 import type { Committed } from "../../shared/protocol/messages_worker.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { holdersFor, sameCommit } from "../step/step_action.ts";
 import type { StepStates } from "../step/step_states.ts";
-import { fetchState, type FetchStateOptions } from "./fetch_state.ts";
+import { fetchState, type StateTransfer } from "./fetch_state.ts";
 
-interface RecoverOptions extends Omit<FetchStateOptions, "committed" | "holder" | "signal"> {
+interface RecoverOptions extends StateTransfer {
   readonly self: MemberRef;
   readonly states: StepStates;
   /** Makes the state of this step the engine's; returns its digest. */
   readonly importState: (step: number, state: TrainingState) => Promise<string>;
-  readonly log: Log;
 }
 
 /**
  * Tries one holder after the other, each worker beginning with a different one; pauses if none has the state. Returns once the
- * state is loaded, a try has come to nothing, or a different commit is announced. Rejects when `states` is closed.
+ * state is loaded, all tries have failed, or a different commit is announced. Rejects when `states` is closed.
  */
 export async function recover(options: RecoverOptions, state: StepState): Promise<void> {
   const { self, states, clock, limits } = options;
@@ -46,7 +44,7 @@ async function isRecoveredFrom(
   holder: string,
   committed: Committed,
   wanted: AbortSignal,
-) {
+): Promise<boolean> {
   const listed = options.states.watch((newer) =>
     sameCommit(newer.committed, committed) && newer.holders.includes(holder)
   );
@@ -61,15 +59,16 @@ async function isRecoveredFrom(
 }
 
 async function recoverFrom(
-  { importState, log, clock, ...options }: RecoverOptions,
+  options: RecoverOptions,
   holder: string,
   committed: Committed,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const { importState, log, clock } = options;
   const startedAt = clock.now();
   let fetched;
   try {
-    fetched = await fetchState({ ...options, clock, committed, holder, signal });
+    fetched = await fetchState({ ...options, committed, holder, signal });
   } catch (thrown) {
     signal.throwIfAborted();
     log("warn", messageOf(thrown));
@@ -77,12 +76,12 @@ async function recoverFrom(
   }
   const { step } = committed;
   const digest = await importState(step, fetched);
-  const isRight = digest === committed.digest;
   const elapsedMs = Math.round(clock.now() - startedAt);
-  if (isRight) log("info", `the state of step ${step} is loaded from ${holder} in ${elapsedMs} ms`);
-  else {
-    const message = `${quote(holder)} gave a state of step ${step} with the digest ${digest}`;
-    log("warn", `${message}, but ${committed.digest} is committed`);
+  if (digest === committed.digest) {
+    log("info", `the state of step ${step} is loaded from ${holder} in ${elapsedMs} ms`);
+    return true;
   }
-  return isRight;
+  const what = `a state of step ${step} with the digest ${digest}`;
+  log("warn", `${quote(holder)} sent ${what}, but ${committed.digest} is committed`);
+  return false;
 }

@@ -3,7 +3,7 @@ import { committedOf, inWorld, isLoaded, startFleet } from "../testing/agent_fix
 import { JOB } from "../testing/test_job.ts";
 import { createToyEngine } from "../testing/toy_engine.ts";
 
-inWorld("a worker that joins later recovers the newest commit from one that holds it", async (world) => {
+inWorld("a late joiner recovers the newest commit from a holder", async (world) => {
   const { coordinator } = world;
   const [first] = await startFleet(world, ["w-a"]);
   for (let step = 1; step <= 2; step++) await world.doStep(step);
@@ -16,7 +16,7 @@ inWorld("a worker that joins later recovers the newest commit from one that hold
   assertEquals(coordinator.updates.length, 4);
 });
 
-inWorld("a holder that does not answer is left for another", async (world) => {
+inWorld("a holder that does not answer is skipped for the next", async (world) => {
   const { coordinator } = world;
   await startFleet(world, ["w-a"]);
   await world.doStep(1);
@@ -27,7 +27,7 @@ inWorld("a holder that does not answer is left for another", async (world) => {
   assertEquals(committedOf(late), coordinator.state.committed);
 });
 
-inWorld("a state with another digest than the committed one does not count", async (world) => {
+inWorld("a state whose digest is not the committed one is refused", async (world) => {
   const { coordinator, clock } = world;
   coordinator.setJob(JOB);
   const liar = world.start("w-a", {
@@ -45,14 +45,14 @@ inWorld("a state with another digest than the committed one does not count", asy
   coordinator.announce({ committed: committedOf(liar), holders: ["w-a"] });
   await world.doStep(1);
   const late = world.start("w-b");
-  await world.until("it has tried", () => late.log.some((line) => line.includes("gave a state")));
+  await world.until("it has tried", () => late.log.some((line) => line.includes("sent a state")));
   await clock.advance(500);
   assertEquals(committedOf(late)?.step, 1);
   assertNotEquals(committedOf(late)?.digest, coordinator.state.committed?.digest);
 });
 
 inWorld(
-  "declared lost, a worker joins again with its state, and its gradient sums are gone",
+  "a worker declared lost rejoins with its state, and its gradient sums are gone",
   async (world) => {
     const { coordinator } = world;
     const [worker] = await startFleet(world, ["w-a"]);

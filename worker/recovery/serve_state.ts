@@ -1,38 +1,35 @@
-/** The holder's side of recovery: answers requests for pieces of the committed state that this worker holds. */
-import type { Bus, BusMessage } from "../../shared/bus/bus.ts";
-import type { Clock } from "../../shared/clock.ts";
+/** The holder's side of recovery: answers requests for pieces of this worker's committed state. */
+import type { BusMessage } from "../../shared/bus/bus.ts";
 import { messageOf } from "../../shared/errors.ts";
 import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
-import {
-  type Committed,
-  type RecoverRequest,
-  recoverRequestSchema,
-} from "../../shared/protocol/messages_worker.ts";
+import type { Committed, RecoverRequest } from "../../shared/protocol/messages_worker.ts";
+import { recoverRequestSchema } from "../../shared/protocol/messages_worker.ts";
 import { recoverSubject } from "../../shared/protocol/subjects.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
-import type { Log } from "../../shared/log.ts";
 import { sameCommit } from "../step/step_action.ts";
 import { encodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
+import type { StateTransfer } from "./fetch_state.ts";
 import { readStateWords, stateWordCount } from "./state_words.ts";
 
-/** A copy of the state that nobody asked for any more is let go after this long. */
+/** The copy of the state is dropped after this long without a request. */
 const IDLE_MS = 10_000;
 
-interface StateServerOptions {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly jobId: string;
-  readonly startId: string;
+interface StateServerOptions extends StateTransfer {
   readonly self: string;
-  readonly elementCount: number;
   readonly exportState: () => Promise<TrainingState>;
-  /** What the engine holds, or will hold once it has done what it was asked to do so far; null while that is not known. */
+  /** The commit that the engine holds, or will hold after the calls made so far; null while that is unknown. */
   readonly committed: () => Committed | null;
-  readonly log: Log;
+}
+
+/** A copy of a commit's state. */
+interface Snapshot {
+  readonly of: Committed;
+  readonly state: Promise<TrainingState>;
+  lastAskedAt: number;
 }
 
 export interface StateServer {
-  /** Whether somebody has asked lately. */
+  /** Whether requests arrived lately. */
   readonly isServing: boolean;
   close(): void;
 }
@@ -40,12 +37,10 @@ export interface StateServer {
 export function serveState(options: StateServerOptions): StateServer {
   const { bus, clock, jobId, startId, self, elementCount, committed, log } = options;
   const closed = new AbortController();
-  /** One copy for all who ask, in words of the commit that it belongs to. */
-  let snapshot:
-    | { readonly of: Committed; readonly state: Promise<TrainingState>; lastAskedAt: number }
-    | null = null;
+  /** One copy for all requesters. */
+  let snapshot: Snapshot | null = null;
 
-  /** Null where the request is for anything but the state that is held now. */
+  /** Null if the request is for anything but the state held now. */
   function stateFor(request: RecoverRequest): Promise<TrainingState> | null {
     const held = committed();
     if (held === null || request.startId !== startId || !sameCommit(request.committed, held)) return null;
@@ -54,14 +49,14 @@ export function serveState(options: StateServerOptions): StateServer {
     if (snapshot === null || !sameCommit(snapshot.of, held)) {
       const state = options.exportState();
       snapshot = { of: held, state, lastAskedAt: clock.now() };
-      log("info", `another worker loads the state of step ${held.step} from here`);
+      log("info", `sending the state of step ${held.step} to a recovering worker`);
       dropWhenIdle(snapshot);
     }
     snapshot.lastAskedAt = clock.now();
     return snapshot.state;
   }
 
-  function dropWhenIdle(mine: NonNullable<typeof snapshot>): void {
+  function dropWhenIdle(mine: Snapshot): void {
     const idle = async () => {
       for (let restMs = IDLE_MS; restMs > 0; restMs = mine.lastAskedAt + IDLE_MS - clock.now()) {
         await clock.sleep(restMs, closed.signal);
@@ -84,10 +79,10 @@ export function serveState(options: StateServerOptions): StateServer {
       const bytes = await answer(request);
       if (!closed.signal.aborted) respond(bytes);
     };
-    // Who asked asks again, or somebody else.
+    // The requester repeats its request, here or elsewhere.
     reply().catch((thrown) => {
       snapshot = null;
-      log("warn", `a request for the committed state has no answer: ${messageOf(thrown)}`);
+      log("warn", `cannot answer a request for the committed state: ${messageOf(thrown)}`);
     });
   }
 

@@ -1,12 +1,11 @@
-/** A training state as one line of 32-bit words, which is how a worker that recovers loads it: adapter, first moment, second. */
+/** A training state as one run of 32-bit words for recovery: adapter, first moment, second moment. */
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 
-/** Words of the whole state, where each of its arrays has `elementCount`. */
 export function stateWordCount(elementCount: number): number {
   return 3 * elementCount;
 }
 
-/** The bits of some words of the state, as a copy. */
+/** A copy of the bits of some of the state's words. */
 export function readStateWords(state: TrainingState, offset: number, count: number): Int32Array {
   const words = new Int32Array(count);
   let start = 0;
@@ -14,34 +13,29 @@ export function readStateWords(state: TrainingState, offset: number, count: numb
     const first = Math.max(offset, start);
     const end = Math.min(offset + count, start + part.length);
     if (first < end) {
-      words.set(
-        new Int32Array(part.buffer, part.byteOffset + 4 * (first - start), end - first),
-        first - offset,
-      );
+      const bits = new Int32Array(part.buffer, part.byteOffset + 4 * (first - start), end - first);
+      words.set(bits, first - offset);
     }
     start += part.length;
   }
   return words;
 }
 
-/** The state that all words together are; its arrays share their memory. */
+/** The inverse; the state's arrays share the words' memory. */
 export function stateOfWords(words: Int32Array<ArrayBuffer>, updateCount: number): TrainingState {
   const elementCount = words.length / 3;
   const part = (index: number) => new Float32Array(words.buffer, 4 * index * elementCount, elementCount);
   return { updateCount, adapter: part(0), firstMoment: part(1), secondMoment: part(2) };
 }
 
-/** A piece of the whole. */
 export interface Piece {
-  readonly index: number;
   readonly offset: number;
   readonly count: number;
 }
 
-/** The whole in pieces of at most `maxCount` words. */
+/** All words in pieces of at most `maxCount`. */
 export function piecesOf(wordCount: number, maxCount: number): readonly Piece[] {
   return Array.from({ length: Math.ceil(wordCount / maxCount) }, (_, index) => ({
-    index,
     offset: index * maxCount,
     count: Math.min(maxCount, wordCount - index * maxCount),
   }));

@@ -18,7 +18,7 @@ Deno.test("a state in pieces of any size is the same state, bit for bit", () => 
   );
 });
 
-Deno.test("a piece may reach over all three arrays of a state", () => {
+Deno.test("a piece may span all three arrays of a state", () => {
   const state = {
     updateCount: 1,
     adapter: Float32Array.of(1, 2),

@@ -1,4 +1,4 @@
-/** Computing one gradient and claiming it: it goes into the sums only once the coordinator has counted it for this worker. */
+/** Computes one gradient and claims it: it is added to the sums only once the coordinator has counted it for this worker. */
 import type { WorkItem } from "../../shared/bus/bus.ts";
 import type { Assignment, StepState } from "../../shared/protocol/messages_coordinator.ts";
 import { exponentBytes } from "../local_steps/inner_loop.ts";
@@ -32,14 +32,14 @@ async function computeItem(
   state: StepState,
   signal: AbortSignal,
 ): Promise<void> {
-  const { clock, limits, states, log } = step;
+  const { states, log } = step;
   const done = new AbortController();
-  keepWorking(item, clock, limits, done.signal);
+  keepWorking(item, step, done.signal);
   try {
     await computeAndClaim(step, read, null, state, signal);
     acknowledge(item, log);
   } catch (thrown) {
-    // Once the attempt is over nobody needs the item; until then a peer may take it at once.
+    // Once the attempt is over the item is useless; until then a peer may take it at once.
     if (signal.aborted && !states.closed.aborted) acknowledge(item, log);
     else item.nak();
     throw thrown;
@@ -61,7 +61,7 @@ async function computeAssignment(
   if (read !== null) await computeAndClaim(step, read, isAudit ? assignment.id : null, state, signal);
 }
 
-/** Null when the assignment is withdrawn: a peer's gradient was counted, or nobody waits for it any longer. */
+/** Null when the assignment is withdrawn. */
 async function fetchItem(
   { states, reports }: StepContext,
   { id, index }: Assignment,
@@ -80,7 +80,7 @@ async function fetchItem(
   }
 }
 
-/** @param audit the assignment that asks for the digest alone; null: the gradient is for the sums */
+/** @param audit the assignment that needs the digest alone; null: the gradient is for the sums */
 async function computeAndClaim(
   step: StepContext,
   item: ReadItem,
@@ -114,7 +114,7 @@ async function computeAndClaim(
   }
 }
 
-/** The checksum of the integers that the gradient adds to the sums; null while the attempt only looks for the maxima. */
+/** The checksum of the integers that the gradient adds to the sums; null while the attempt only measures the maxima. */
 async function checkOf(
   { engine }: StepContext,
   { exponents, checkSeed }: StepState,

@@ -1,11 +1,11 @@
-/** A part of an attempt: runs until the attempt needs it no more; a failure is reported, with the workers to blame. */
+/** Runs a part of an attempt until it is no longer needed; reports a failure, with the workers to blame. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { StepState } from "../../shared/protocol/messages_coordinator.ts";
 import { RoundTimeout } from "../allreduce/round/round_timeout.ts";
 import { attemptOf } from "./step_action.ts";
 import type { StepContext } from "./step_context.ts";
 
-/** Why an attempt cannot continue, and who is to blame. */
+/** Why an attempt cannot continue, and which workers are to blame. */
 export class AttemptProblem extends LoraFleetError {
   readonly suspects: readonly string[];
 
@@ -34,9 +34,11 @@ export async function inAttempt(
     mine.spend(state.generation);
     const reason = messageOf(thrown);
     log("warn", `step ${state.step} failed on this worker and is computed again: ${reason}`);
-    await reports.failed(state, reason, suspectsOf(thrown, self.worker), signal).catch((failed) => {
-      if (!signal.aborted) throw failed;
-    });
+    await reports.failed(attemptOf(state), reason, suspectsOf(thrown, self.worker), signal).catch(
+      (failed) => {
+        if (!signal.aborted) throw failed;
+      },
+    );
   } finally {
     end();
   }

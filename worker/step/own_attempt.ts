@@ -1,13 +1,13 @@
-/** This worker's side of a job: the state that its engine holds, and what it has done in the attempt under way. */
+/** This worker's side of a job: its engine's state, and its progress in the current attempt. */
 import type { MemberRef, StepState } from "../../shared/protocol/messages_coordinator.ts";
 import type { Committed } from "../../shared/protocol/messages_worker.ts";
 import type { RoundId } from "../allreduce/round/round_id.ts";
 import type { AttemptId, OwnState } from "./step_action.ts";
 
-/** What the engine holds. Outlives memberships: a reported update may be committed while this worker is away. */
+/** The engine's state. Outlives memberships: a reported update may be committed while this worker is away. */
 export interface HeldState {
   readonly committed: Committed;
-  /** The update computed beside it, and its attempt. */
+  /** The update beside it, and its attempt. */
   readonly pending: { readonly attempt: AttemptId; readonly update: Committed } | null;
 }
 
@@ -16,24 +16,18 @@ export class OwnAttempt {
   readonly #onHeld: (held: HeldState) => void;
   /** Positions within the step of the micro-batches in this worker's sums. */
   readonly counted = new Set<number>();
-  /** Ids of the attempt's assignments to this worker that it has begun. */
+  /** Ids of the attempt's assignments that this worker has begun. */
   readonly begun = new Set<number>();
   /** The sums taken from the engine in this attempt: a changed membership may need them for a second round. */
   taken: Int32Array | null = null;
-  /** The round entered last, whose chunks others may still need. */
+  /** The last entered round, whose chunks others may still need. */
   round: RoundId | null = null;
 
   /** @param onHeld called before the engine is asked to change its committed state */
   constructor(self: MemberRef, { committed, pending }: HeldState, onHeld: (held: HeldState) => void) {
     this.#onHeld = onHeld;
-    this.#own = {
-      self,
-      committed,
-      attempt: pending?.attempt ?? null,
-      pending: pending?.update ?? null,
-      spentIn: null,
-      checkpoint: null,
-    };
+    const [attempt, update] = [pending?.attempt ?? null, pending?.update ?? null];
+    this.#own = { self, committed, attempt, pending: update, spentIn: null, checkpoint: null };
   }
 
   get own(): OwnState {
@@ -44,7 +38,7 @@ export class OwnAttempt {
     this.#change({ attempt });
   }
 
-  /** This worker has done its part of the attempt under this generation, or has failed at it. */
+  /** This worker has done its part of the attempt under this generation, or has failed. */
   spend(generation: number): void {
     this.#change({ spentIn: generation });
   }

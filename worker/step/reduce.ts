@@ -54,14 +54,14 @@ function assertLedger({ mine, self }: StepContext, { members, ledger, microBatch
   const expected = ledger.flatMap((owner, microBatch) => owner === selfIndex ? [microBatch] : []);
   const isSame = expected.length === counted.size && expected.every((microBatch) => counted.has(microBatch));
   if (isSame && ledger.length === microBatchCount) return;
-  throw new AttemptProblem(
-    `the ledger of ${ledger.length} micro-batches gives this worker ${quote(expected)}, ` +
-      `its sums hold ${quote([...counted].sort((a, b) => a - b))}`,
-    [self.worker],
-  );
+  const held = quote([...counted].sort((a, b) => a - b));
+  const message = `the ledger of ${ledger.length} micro-batches gives this worker ${
+    quote(expected)
+  }, its sums hold ${held}`;
+  throw new AttemptProblem(message, [self.worker]);
 }
 
-/** In place. The exponents keep the sums of one worker within i32, whatever is added. */
+/** In place. The exponents keep the sums of one worker within i32. */
 function added(before: Int32Array | null, sums: Int32Array): Int32Array {
   if (before === null) return sums;
   for (let i = 0; i < sums.length; i++) sums[i]! += before[i]!;
@@ -70,8 +70,6 @@ function added(before: Int32Array | null, sums: Int32Array): Int32Array {
 
 function assertFinite(gradientNorm: number, labelCount: number): void {
   if (Number.isFinite(gradientNorm)) return;
-  throw new AttemptProblem(
-    `the gradient's norm is ${gradientNorm} over ${labelCount} labels: the update would spoil the adapter`,
-    [],
-  );
+  const norm = `the gradient's norm is ${gradientNorm} over ${labelCount} labels`;
+  throw new AttemptProblem(`${norm}: the update would spoil the adapter`, []);
 }

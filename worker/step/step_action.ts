@@ -1,11 +1,15 @@
 /** What a worker does next, from the announced state of the step and its own: pure, so that every case has a test. */
-import { isJobEnd } from "../../shared/protocol/messages_coordinator.ts";
-import type { JobEnd, MemberRef, StepState } from "../../shared/protocol/messages_coordinator.ts";
+import {
+  isJobEnd,
+  type JobEnd,
+  type MemberRef,
+  type StepState,
+} from "../../shared/protocol/messages_coordinator.ts";
 import type { WorkItemHeader } from "../../shared/protocol/messages_work_item.ts";
 import type { Committed } from "../../shared/protocol/messages_worker.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
 
-/** Names an attempt for good: gradient sums are good as long as it stays, whoever else comes and goes. */
+/** Names an attempt: gradient sums stay valid for all of it, even if the members change. */
 export interface AttemptId {
   readonly step: number;
   readonly attempt: number;
@@ -16,19 +20,17 @@ export interface AttemptId {
 export interface OwnState {
   readonly self: MemberRef;
   readonly committed: Committed;
-  /** The attempt that the gradient sums and the pending update belong to; null: there are neither. */
+  /** The attempt of the gradient sums and the pending update; null if there are neither. */
   readonly attempt: AttemptId | null;
-  /** The update that is computed and not yet committed. */
+  /** The computed update that is not yet committed. */
   readonly pending: Committed | null;
-  /** The generation in which it has done its part of the attempt: has entered the round, or failed; null for none. */
+  /** The generation in which it entered the attempt's round, or failed; null for none. */
   readonly spentIn: number | null;
   /**
-   * The last checkpoint that it has reported, in which term and generation: a later coordinator may not have heard it, and a
-   * later attempt may have found that it is lost.
+   * The last reported checkpoint, with its term and generation: a later coordinator may have missed the report, and the checkpoint
+   * may have been found lost since.
    */
-  readonly checkpoint:
-    | { readonly term: number; readonly generation: number; readonly step: number }
-    | null;
+  readonly checkpoint: { readonly term: number; readonly generation: number; readonly step: number } | null;
 }
 
 export type Action =
@@ -36,7 +38,7 @@ export type Action =
   | "commit"
   /** Forget sums and pending update. */
   | "rollback"
-  /** Load the newest commit from somebody who holds it. */
+  /** Load the newest commit from a holder. */
   | "recover"
   /** Take a micro-batch. */
   | "compute"
@@ -70,12 +72,11 @@ export function nextAction(state: StepState, own: OwnState): Decision {
     return { action: "wait", reason: "this worker is in quarantine" };
   }
   if (committed !== null && !sameCommit(committed, own.committed)) {
-    return holdersFor(state, own.self).length > 0
-      ? {
-        action: "recover",
-        reason: `step ${committed.step} is committed, this worker has ${own.committed.step}`,
-      }
-      : { action: "wait", reason: `nobody holds step ${committed.step}` };
+    const { step } = committed;
+    if (holdersFor(state, own.self).length === 0) {
+      return { action: "wait", reason: `no worker holds step ${step}` };
+    }
+    return { action: "recover", reason: `step ${step} is committed, this worker has ${own.committed.step}` };
   }
   if (phase === "checkpoint") {
     const isReported = own.checkpoint?.term === state.term &&
@@ -84,7 +85,7 @@ export function nextAction(state: StepState, own: OwnState): Decision {
     const isDue = state.checkpointWriter === own.self.worker && committed !== null && !isReported;
     return isDue
       ? { action: "checkpoint", reason: `this worker writes the adapter of step ${committed.step}` }
-      : { action: "wait", reason: "somebody else writes the adapter, or it is written" };
+      : { action: "wait", reason: "a different worker writes the adapter, or it is written" };
   }
   if (phase !== "compute" && phase !== "reduce") return { action: "wait", reason: `the phase is ${phase}` };
   if (!isMember(state, own.self)) return { action: "wait", reason: "this worker is in no attempt" };
@@ -94,7 +95,7 @@ export function nextAction(state: StepState, own: OwnState): Decision {
   return { action: phase, reason: `attempt ${state.attempt} of step ${state.step}` };
 }
 
-/** For whoever reads the worker's log. */
+/** The job's end, for the worker's log. */
 function endOf(end: JobEnd, { jobId, step, committed }: StepState): string {
   switch (end) {
     case "done":
@@ -106,41 +107,40 @@ function endOf(end: JobEnd, { jobId, step, committed }: StepState): string {
   }
 }
 
-/** Whether nothing that belongs to the attempt can be of use any more, unless it is committed. */
+/** Whether the attempt's sums and update are useless now, unless committed. */
 export function isOver(id: AttemptId, state: StepState): boolean {
-  const isAnother = id.step !== state.step || id.attempt !== state.attempt ||
-    id.term !== state.term;
-  return isAnother || (state.phase !== "compute" && state.phase !== "reduce" && state.phase !== "commit");
+  const isDifferent = id.step !== state.step || id.attempt !== state.attempt || id.term !== state.term;
+  return isDifferent || (state.phase !== "compute" && state.phase !== "reduce" && state.phase !== "commit");
 }
 
-/** Whether micro-batches of the attempt are still computed: that not all of them are counted. */
+/** Whether micro-batches of the attempt are still computed: some are not counted yet. */
 export function isComputed(id: AttemptId, state: StepState): boolean {
   return !isOver(id, state) && state.phase === "compute";
 }
 
-/** Whether the round of `entered` is over: another membership has another one. */
+/** Whether the round of `entered` is over: a new membership starts a new one. */
 export function isRoundOver(entered: StepState, state: StepState): boolean {
   return isOver(attemptOf(entered), state) || state.generation !== entered.generation ||
     state.phase === "compute";
 }
 
-export function attemptOf({ step, attempt, term }: StepState): AttemptId {
-  return { step, attempt, term };
+export function attemptOf({ term, step, attempt }: StepState): AttemptId {
+  return { term, step, attempt };
 }
 
-/** Whether the worker takes part in the attempt, under the incarnation that it has now. */
+/** Whether the worker takes part in the attempt under its current incarnation. */
 export function isMember(state: StepState, self: MemberRef): boolean {
   return memberAmong(state.members, self) !== undefined;
 }
 
-/** Others who hold the newest commit. */
+/** Other workers that hold the newest commit. */
 export function holdersFor(state: StepState, self: MemberRef): readonly string[] {
   return state.holders.filter((worker) => worker !== self.worker);
 }
 
 /**
- * Whether nobody misses the worker: it is in no attempt, and not the only one to have what others still need. `isServing`:
- * somebody loads its state.
+ * Whether the worker is dispensable: in no attempt, and not the only source of what others still need. `isServing`: a peer loads
+ * its state.
  */
 export function mayLeave(
   state: StepState | null,
@@ -158,7 +158,7 @@ export function sameCommit(a: Committed | null, b: Committed | null): boolean {
   return a?.step === b?.step && a?.digest === b?.digest;
 }
 
-/** `older`: nobody needs it any more. `newer`: the state that it belongs to has not been heard yet. */
+/** `older`: no longer needed. `newer`: its state has not arrived yet. */
 export function placeOf(
   { step, attempt }: Pick<WorkItemHeader, "step" | "attempt">,
   state: StepState,

@@ -1,6 +1,5 @@
 /** What the parts of a step share under one membership. */
 import type { Bus } from "../../shared/bus/bus.ts";
-import type { Log } from "../../shared/log.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import { gradientSubjects } from "../../shared/protocol/subjects.ts";
 import { createAllReduce } from "../allreduce/all_reduce.ts";
@@ -8,7 +7,7 @@ import type { AllReduce } from "../allreduce/all_reduce_interface.ts";
 import type { StepEngine } from "../engine/engine.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { type HeldState, OwnAttempt } from "./own_attempt.ts";
-import { createReports, type Reports } from "./reports.ts";
+import { Reports } from "./reports.ts";
 import type { WorkContext, WorkKind } from "./work_kinds.ts";
 import { createWorkSource, type WorkSource } from "./work_source.ts";
 
@@ -21,7 +20,6 @@ export interface TrainStepOptions extends WorkContext {
   readonly held: HeldState;
   /** `control` carries claims and the work queue; the megabytes go over this connection. */
   readonly gradients: Bus;
-  readonly log: Log;
   /** Called before the engine is asked to change its committed state. */
   readonly onHeld: (held: HeldState) => void;
 }
@@ -34,16 +32,16 @@ export interface StepContext extends TrainStepOptions {
 }
 
 export function createStepContext(options: TrainStepOptions): StepContext {
-  const { job: { jobId, startId, gradientCodec }, self, control: bus, clock, limits, states, telemetry } =
+  const { job: { jobId, startId, gradientCodec: codec }, self, gradients, clock, states, telemetry } =
     options;
   return {
     ...options,
     allReduce: createAllReduce({
-      ...{ bus: options.gradients, jobId, startId, self: self.worker, subjects: gradientSubjects(jobId) },
-      ...{ clock, codec: gradientCodec, stats: telemetry.allReduce },
+      ...{ bus: gradients, jobId, startId, self: self.worker, subjects: gradientSubjects(jobId) },
+      ...{ clock, codec, stats: telemetry.allReduce },
     }),
-    source: createWorkSource({ bus, jobId, clock, limits, signal: states.closed, log: options.log }),
-    reports: createReports({ bus, jobId, self, clock, limits, traffic: telemetry.allReduce }),
+    source: createWorkSource({ ...options, bus: options.control, jobId, signal: states.closed }),
+    reports: new Reports(options, jobId),
     mine: new OwnAttempt(self, options.held, options.onHeld),
   };
 }

@@ -1,25 +1,23 @@
-/** The announced states of one start of a job: the newest of them, and what depends on it. */
+/** The announced states of one start of a job: the newest, and what depends on it. */
 import type { Bus } from "../../shared/bus/bus.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import type { Log } from "../../shared/log.ts";
 import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
 import { type StepState, stepStateSchema } from "../../shared/protocol/messages_coordinator.ts";
 import { stateSubject } from "../../shared/protocol/subjects.ts";
 import { isNewerState } from "../../shared/protocol/terms.ts";
 import { createChange } from "../async/change.ts";
-import type { Log } from "../../shared/log.ts";
 
-/** A signal that aborts as soon as a state does not fit any more. */
 export interface Watch {
   readonly signal: AbortSignal;
-  /** Watches no more. */
   end(): void;
 }
 
 export interface StepStates {
   readonly newest: StepState | null;
-  /** Resolves when there is another one than `seen`. Rejects when closed. */
+  /** Resolves when the newest state is not `seen`. Rejects when closed. */
   after(seen: StepState | null): Promise<void>;
-  /** The signal aborts when a state comes for which `holds` is false, and when closed. */
+  /** The signal aborts at the first state for which `holds` is false, and when closed. */
   watch(holds: (state: StepState) => boolean): Watch;
   /** Aborts when closed. */
   readonly closed: AbortSignal;
@@ -28,7 +26,7 @@ export interface StepStates {
 
 export function listenToStates(
   bus: Bus,
-  job: { readonly jobId: string; readonly startId: string },
+  job: Pick<StepState, "jobId" | "startId">,
   log: Log,
 ): StepStates {
   const change = createChange();
@@ -43,13 +41,13 @@ export function listenToStates(
     } catch (thrown) {
       return log("warn", messageOf(thrown));
     }
-    // Announcements may overtake each other, and one of an earlier start may come late.
+    // Announcements may overtake each other, and those of an earlier start may be late.
     if (state.startId !== job.startId || (newest !== null && !isNewerState(state, newest))) return;
     newest = state;
     for (const { holds, over } of watches) {
       if (!holds(state)) over.abort(new LoraFleetError("aborted", "the coordinator has moved on"));
     }
-    change.tell();
+    change.notify();
   });
 
   return {
@@ -77,7 +75,7 @@ export function listenToStates(
     close() {
       subscription.close();
       closed.abort(new LoraFleetError("aborted", "the worker has left this job"));
-      change.tell();
+      change.notify();
     },
   };
 }

@@ -1,4 +1,4 @@
-/** What a worker computes next: an assignment to it alone first, else the next item of the job's queue. */
+/** What a worker computes next: an assignment to it alone, else the next item of the job's queue. */
 import type { WorkItem } from "../../shared/bus/bus.ts";
 import { messageOf } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
@@ -12,7 +12,7 @@ import type { ReadItem } from "./work_kinds.ts";
 export type TakenWork =
   | { readonly type: "assignment"; readonly assignment: Assignment }
   | { readonly type: "item"; readonly item: WorkItem; readonly read: ReadItem }
-  /** An item of the queue whose header cannot be decoded. */
+  /** An item with a damaged header. */
   | { readonly type: "unreadable"; readonly cause: unknown };
 
 /** Null when there is nothing to compute, or the state changes first. */
@@ -29,7 +29,7 @@ export async function takeWork(step: StepContext, state: StepState): Promise<Tak
   return item === null ? null : await sortItem(step, item, state);
 }
 
-/** Keeps a current item, drops one that nobody needs, and waits a while for the attempt of a future one. */
+/** Keeps a current item, drops an obsolete one, and waits a while for the attempt of a future one. */
 async function sortItem(
   { job, log, mine, source, states, clock, limits }: StepContext,
   item: WorkItem,
@@ -46,8 +46,7 @@ async function sortItem(
     drop();
     return { type: "unreadable", cause };
   }
-  const isOurs = header.jobId === job.jobId && header.startId === job.startId &&
-    header.specHash === job.specHash;
+  const isOurs = (["jobId", "startId", "specHash"] as const).every((name) => header[name] === job[name]);
   const place = isOurs ? placeOf(header, state) : "older";
   if (place === "newer") {
     // The coordinator announces an attempt while it fills the queue: either may arrive first.

@@ -1,4 +1,4 @@
-/** What heartbeats report of a worker's work: one record that outlives memberships, written where the work is done. */
+/** What heartbeats report of a worker's progress: one record that outlives memberships. */
 import type { Clock } from "../../shared/clock.ts";
 import type { Heartbeat } from "../../shared/protocol/messages_worker.ts";
 import { type AllReduceStats, newAllReduceStats } from "../allreduce/all_reduce_stats.ts";

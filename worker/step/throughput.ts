@@ -1,10 +1,10 @@
-/** Tokens per second over the last half minute: what a person wants to see move, without the noise of one micro-batch. */
+/** Tokens per second over the last half minute, without the noise of one micro-batch. */
 import type { Clock } from "../../shared/clock.ts";
 
 const WINDOW_MS = 30_000;
 
 export interface Throughput {
-  /** A micro-batch of so many tokens is done. */
+  /** Call it for each finished micro-batch. */
   add(tokenCount: number): void;
   readonly microBatchesDone: number;
   readonly tokensPerSecond: number;
@@ -28,7 +28,7 @@ export function createThroughput(clock: Clock): Throughput {
     },
     get tokensPerSecond() {
       forgetOld();
-      // A worker that is younger than the window is not slower for it.
+      // A worker younger than the window must not look slow.
       const seconds = Math.min(WINDOW_MS, clock.now() - startedAt) / 1000;
       const tokenCount = recent.reduce((sum, entry) => sum + entry.tokenCount, 0);
       return seconds > 0 ? tokenCount / seconds : 0;

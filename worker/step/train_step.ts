@@ -19,60 +19,66 @@ import { attemptOf, isOver, isRoundOver, type OwnState } from "./step_action.ts"
 import { createStepContext, type StepContext, type TrainStepOptions } from "./step_context.ts";
 import { takeWork } from "./take_work.ts";
 
-export interface TrainStep {
-  readonly own: OwnState;
+export class TrainStep {
+  readonly #step: StepContext;
+
+  constructor(options: TrainStepOptions) {
+    this.#step = createStepContext(options);
+  }
+
+  get own(): OwnState {
+    return this.#step.mine.own;
+  }
+
   /** Computes one micro-batch, or waits for one until the state changes. */
-  computeNext(state: StepState): Promise<void>;
+  async computeNext(state: StepState): Promise<void> {
+    const work = await takeWork(this.#step, state);
+    if (work === null) return;
+    const isSameAttempt = (newer: StepState) => !isOver(attemptOf(state), newer);
+    await inAttempt(this.#step, state, isSameAttempt, (signal) => compute(this.#step, work, state, signal));
+  }
+
   /** The round and the update. */
-  reduce(state: StepState): Promise<void>;
-  commit(): Promise<void>;
-  rollback(): Promise<void>;
+  async reduce(state: StepState): Promise<void> {
+    const isSameRound = (newer: StepState) => !isRoundOver(state, newer);
+    await inAttempt(this.#step, state, isSameRound, (signal) => reduceAndUpdate(this.#step, state, signal));
+  }
+
+  async commit(): Promise<void> {
+    const { allReduce, engine, mine } = this.#step;
+    if (mine.round !== null) allReduce.commit(mine.round);
+    // Update `own` before the engine, so that a concurrent export reports the new commit.
+    this.#endAttempt(mine.own.pending!);
+    await engine.commit();
+  }
+
+  async rollback(): Promise<void> {
+    this.#endAttempt(this.own.committed);
+    await this.#step.engine.rollback();
+  }
+
   /** The engine holds a different committed state, loaded from a peer. */
-  recovered(committed: Committed): void;
-  checkpointReported(state: StepState, step: number): void;
+  recovered(committed: Committed): void {
+    this.#step.mine.recovered(committed);
+  }
+
+  checkpointReported(state: StepState, checkpointStep: number): void {
+    this.#step.mine.checkpointReported(state, checkpointStep);
+  }
+
   /** Gives up micro-batches that it will not compute. */
-  letGo(): void;
-  close(): void;
-}
+  letGo(): void {
+    this.#step.source.letGo();
+  }
 
-export function createTrainStep(options: TrainStepOptions): TrainStep {
-  const step = createStepContext(options);
-  const { engine, mine, source, allReduce } = step;
-  return {
-    get own() {
-      return mine.own;
-    },
-    async computeNext(state) {
-      const work = await takeWork(step, state);
-      if (work === null) return;
-      const isSameAttempt = (newer: StepState) => !isOver(attemptOf(state), newer);
-      await inAttempt(step, state, isSameAttempt, (signal) => compute(step, work, state, signal));
-    },
-    async reduce(state) {
-      const isSameRound = (newer: StepState) => !isRoundOver(state, newer);
-      await inAttempt(step, state, isSameRound, (signal) => reduceAndUpdate(step, state, signal));
-    },
-    async commit() {
-      if (mine.round !== null) allReduce.commit(mine.round);
-      // Update `own` before the engine, so that a concurrent export reports the new commit.
-      endAttempt(step, mine.own.pending!);
-      await engine.commit();
-    },
-    async rollback() {
-      endAttempt(step, mine.own.committed);
-      await engine.rollback();
-    },
-    recovered: (committed) => mine.recovered(committed),
-    checkpointReported: (state, checkpointStep) => mine.checkpointReported(state, checkpointStep),
-    letGo: () => source.letGo(),
-    close: () => {
-      source.letGo();
-      allReduce.close();
-    },
-  };
-}
+  close(): void {
+    this.letGo();
+    this.#step.allReduce.close();
+  }
 
-function endAttempt({ mine, allReduce }: StepContext, committed: Committed): void {
-  if (mine.round !== null) allReduce.release(mine.round);
-  mine.end(committed);
+  #endAttempt(committed: Committed): void {
+    const { allReduce, mine } = this.#step;
+    if (mine.round !== null) allReduce.release(mine.round);
+    mine.end(committed);
+  }
 }

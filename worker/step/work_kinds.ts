@@ -1,13 +1,9 @@
 /** The kinds of work that a job's queue holds; one of them is chosen when the job is loaded. */
 import type { Bus } from "../../shared/bus/bus.ts";
-import type { Clock } from "../../shared/clock.ts";
-import type { Limits } from "../../shared/protocol/limits.ts";
 import type { MemberRef, StepState } from "../../shared/protocol/messages_coordinator.ts";
-import {
-  decodeWorkItemInnerLoop,
-  decodeWorkItemRows,
-  type WorkItemHeader,
-} from "../../shared/protocol/messages_work_item.ts";
+import { decodeWorkItemInnerLoop, decodeWorkItemRows } from "../../shared/protocol/messages_work_item.ts";
+import type { WorkItemHeader } from "../../shared/protocol/messages_work_item.ts";
+import type { Runtime } from "../async/runtime.ts";
 import type { Engine, MicroBatchResult } from "../engine/engine.ts";
 import { createInnerLoopRows } from "../local_steps/inner_loop_rows.ts";
 import type { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
@@ -15,7 +11,7 @@ import { attemptOf, isComputed } from "./step_action.ts";
 import type { StepStates } from "./step_states.ts";
 import type { Telemetry } from "./telemetry.ts";
 
-/** A work item whose header is read. */
+/** A work item with its header decoded. */
 export interface ReadItem {
   readonly header: WorkItemHeader;
   /** The whole item. */
@@ -23,12 +19,10 @@ export interface ReadItem {
 }
 
 /** The membership that computes an item. */
-export interface WorkContext {
+export interface WorkContext extends Runtime {
   readonly self: MemberRef;
   readonly control: Bus;
   readonly states: StepStates;
-  readonly clock: Clock;
-  readonly limits: Limits;
   readonly telemetry: Telemetry;
 }
 
@@ -41,54 +35,37 @@ export interface WorkKind {
 }
 
 /** One forward and backward pass over the rows in the item. */
-export class MicroBatchWork implements WorkKind {
-  readonly #engine: Engine;
-
-  constructor(engine: Engine) {
-    this.#engine = engine;
-  }
-
-  async compute(
-    { header, data }: ReadItem,
-    _: StepState,
-    { telemetry }: WorkContext,
-  ): Promise<MicroBatchResult> {
-    const batch = decodeWorkItemRows(data);
-    const result = await this.#engine.computeGradient(batch, header.number);
-    telemetry.throughput.add(batch.tokens.length);
-    return result;
-  }
+export function microBatchWork(engine: Engine): WorkKind {
+  return {
+    compute: async ({ header, data }, _, { telemetry }) => {
+      const batch = decodeWorkItemRows(data);
+      const result = await engine.computeGradient(batch, header.number);
+      telemetry.throughput.add(batch.tokens.length);
+      return result;
+    },
+  };
 }
 
 /**
  * An inner loop, whose rows are requested one micro-batch at a time. It takes long, so it stops as soon as the round can begin
  * without it because a peer's was counted.
  */
-export class InnerLoopWork implements WorkKind {
-  readonly #engine: LocalStepsEngine;
-
-  constructor(engine: LocalStepsEngine) {
-    this.#engine = engine;
-  }
-
-  async compute(
-    { header, data }: ReadItem,
-    state: StepState,
-    context: WorkContext,
-  ): Promise<MicroBatchResult | null> {
-    const { control: bus, clock, limits, self, states, telemetry } = context;
-    const innerLoop = decodeWorkItemInnerLoop(data);
-    const { signal, end } = states.watch((newer) => isComputed(attemptOf(state), newer));
-    const { term } = state;
-    const rowsOf = createInnerLoopRows({ bus, clock, limits, self, term, header, innerLoop, signal });
-    const onComputed = (tokenCount: number) => telemetry.throughput.add(tokenCount);
-    try {
-      return await this.#engine.computeInnerLoop({ innerLoop, rowsOf, onComputed, signal });
-    } catch (thrown) {
-      if (!signal.aborted) throw thrown;
-      return null;
-    } finally {
-      end();
-    }
-  }
+export function innerLoopWork(engine: LocalStepsEngine): WorkKind {
+  return {
+    compute: async ({ header, data }, state, { control: bus, clock, limits, self, states, telemetry }) => {
+      const innerLoop = decodeWorkItemInnerLoop(data);
+      const { signal, end } = states.watch((newer) => isComputed(attemptOf(state), newer));
+      const { term } = state;
+      const rowsOf = createInnerLoopRows({ bus, clock, limits, self, term, header, innerLoop, signal });
+      const onComputed = (tokenCount: number) => telemetry.throughput.add(tokenCount);
+      try {
+        return await engine.computeInnerLoop({ innerLoop, rowsOf, onComputed, signal });
+      } catch (thrown) {
+        if (!signal.aborted) throw thrown;
+        return null;
+      } finally {
+        end();
+      }
+    },
+  };
 }

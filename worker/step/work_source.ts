@@ -1,30 +1,25 @@
-/** The micro-batches of a job's queue, one in hand at a time, and nothing held back from others for longer than needed. */
+/** The micro-batches of a job's queue, one in hand at a time, and none withheld from others longer than needed. */
 import type { Bus, WorkItem, WorkQueue } from "../../shared/bus/bus.ts";
-import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
-import type { Limits } from "../../shared/protocol/limits.ts";
 import { workQueueName } from "../../shared/protocol/subjects.ts";
 import { unlessAborted } from "../async/abortable.ts";
-import type { Log } from "../../shared/log.ts";
+import type { Runtime } from "../async/runtime.ts";
 
 export interface WorkSource {
-  /** The item in hand, or the next one; null where none has come before `changed` resolves or the pull's time is up. */
+  /** The item in hand, or the next one; null if none comes before `changed` resolves or the pull times out. */
   take(changed: () => Promise<void>): Promise<WorkItem | null>;
   /** The item in hand is handled. */
   done(): void;
   /** Gives back the item in hand. */
   putBack(): void;
-  /** The same, and whatever an open pull brings. */
+  /** Gives back the item in hand and the one of an open pull. */
   letGo(): void;
 }
 
-interface WorkSourceOptions {
+interface WorkSourceOptions extends Runtime {
   readonly bus: Bus;
   readonly jobId: string;
-  readonly clock: Clock;
-  readonly limits: Limits;
   readonly signal: AbortSignal;
-  readonly log: Log;
 }
 
 const MAX_NAKS = 5;
@@ -39,10 +34,10 @@ export function createWorkSource({ bus, jobId, clock, limits, signal, log }: Wor
       queue ??= await bus.openQueue(workQueueName(jobId));
       return await queue.pull(limits.pullTimeoutMs);
     } catch (thrown) {
-      // The queue is made anew when a job starts again, and a broker may be away for a while.
+      // A restarted job gets a new queue, and the broker may be away for a while.
       queue = null;
       if (!signal.aborted) {
-        log("warn", `no micro-batch could be taken: ${messageOf(thrown)}`);
+        log("warn", `cannot take a micro-batch: ${messageOf(thrown)}`);
         await clock.sleep(limits.retryIntervalMs, signal).catch(() => {});
       }
       return null;
@@ -50,7 +45,7 @@ export function createWorkSource({ bus, jobId, clock, limits, signal, log }: Wor
   }
 
   function putBack(): void {
-    // One that is given back again and again would be in the way of others: it may wait for its time to come.
+    // After MAX_NAKS let ackWait expire, so that the item cannot starve others.
     if (inHand !== null && inHand.deliveryCount <= MAX_NAKS) inHand.nak();
     inHand = null;
   }
@@ -60,18 +55,14 @@ export function createWorkSource({ bus, jobId, clock, limits, signal, log }: Wor
       if (inHand !== null) return inHand;
       pulling ??= pull();
       const current = pulling;
-      const item = await unlessAborted(
-        Promise.race([current, changed().then(() => "changed" as const)]),
-        signal,
-      );
+      const race = Promise.race([current, changed().then(() => "changed" as const)]);
+      const item = await unlessAborted(race, signal);
       // The pull stays open: the change may have nothing to do with it.
       if (item === "changed") return null;
       if (pulling === current) pulling = null;
       return inHand = item;
     },
-    done() {
-      inHand = null;
-    },
+    done: () => void (inHand = null),
     putBack,
     letGo() {
       putBack();
@@ -81,8 +72,12 @@ export function createWorkSource({ bus, jobId, clock, limits, signal, log }: Wor
   };
 }
 
-/** Extends an item again and again, so that the queue gives it to nobody else, until the signal aborts. */
-export function keepWorking(item: WorkItem, clock: Clock, limits: Limits, signal: AbortSignal): void {
+/** Extends an item's ack deadline until the signal aborts, so that the queue does not redeliver it. */
+export function keepWorking(
+  item: WorkItem,
+  { clock, limits }: Pick<Runtime, "clock" | "limits">,
+  signal: AbortSignal,
+): void {
   const working = async () => {
     for (;;) {
       await clock.sleep(limits.microBatchAckWaitMs / 3, signal);

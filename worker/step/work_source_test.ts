@@ -56,7 +56,7 @@ Deno.test("a change ends the waiting and not the pull; a pull without an item en
   assertEquals(await nothing, null);
 });
 
-Deno.test("what is let go is somebody else's at once, the item of an open pull included", async () => {
+Deno.test("letting go passes the item on at once, and the item of an open pull", async () => {
   const { source, enqueue } = await worldOf();
   const [one, other] = [source(), source()];
   await enqueue(1);
@@ -70,7 +70,7 @@ Deno.test("what is let go is somebody else's at once, the item of an open pull i
   assertEquals((await other.take(never))!.data, Uint8Array.of(2));
 });
 
-Deno.test("an item that is given back again and again waits for its time", async () => {
+Deno.test("an item that is put back repeatedly waits for its ack deadline", async () => {
   const { source, enqueue, clock } = await worldOf();
   const work = source();
   await enqueue(1);
@@ -83,25 +83,25 @@ Deno.test("an item that is given back again and again waits for its time", async
   assertEquals(await waiting, null);
 });
 
-Deno.test("a queue that is not there yet is looked for again", async () => {
+Deno.test("a missing queue is looked for again", async () => {
   const { source, enqueue, ensure, clock, log } = await worldOf({ withQueue: false });
   const work = source();
   const nothing = work.take(never);
   await clock.advance(LIMITS.retryIntervalMs);
   assertEquals(await nothing, null);
-  assertMatch(log[0]!, /no micro-batch could be taken: .*there is none/);
+  assertMatch(log[0]!, /cannot take a micro-batch: .*there is none/);
   await ensure();
   await enqueue(1);
   assertEquals((await work.take(never))!.data, Uint8Array.of(1));
 });
 
-Deno.test("an item that is kept extended comes to nobody else", async () => {
+Deno.test("an item with an extended deadline is not redelivered", async () => {
   const { source, enqueue, clock } = await worldOf();
   const [one, other] = [source(), source()];
   await enqueue(1);
   const item = await one.take(never);
   const stop = new AbortController();
-  keepWorking(item!, clock, LIMITS, stop.signal);
+  keepWorking(item!, { clock, limits: LIMITS }, stop.signal);
   await clock.advance(5 * LIMITS.microBatchAckWaitMs);
   const nothing = other.take(never);
   await clock.advance(LIMITS.pullTimeoutMs);

@@ -1,4 +1,4 @@
-/** The coordinator's own folder of a base model, if this machine has it, too: a shared disk saves the download. */
+/** The coordinator's own folder of a base model, if this machine has it too: a shared disk saves the download. */
 import { dirname, join } from "@std/path";
 import type { HashCache } from "../../shared/model/hash_cache.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
@@ -11,11 +11,9 @@ import { folderProblem, hasOtherFiles } from "./manifest_check.ts";
 export async function announcedFolder(
   { hash, files }: ModelManifest,
   folder: string,
-  { cacheFolder, hashes, signal }: {
-    readonly cacheFolder: string;
-    readonly hashes: HashCache;
-    readonly signal: AbortSignal;
-  },
+  cacheFolder: string,
+  hashes: HashCache,
+  signal: AbortSignal,
 ): Promise<string | null> {
   const isThere = await Deno.stat(folder).then(({ isDirectory }) => isDirectory, () => false);
   if (!isThere || await folderProblem(hashes, folder, files, signal) !== null) return null;

@@ -1,35 +1,30 @@
 /**
  * Finds the base model of a job: in the coordinator's folder if that is on this machine's disk, else in the cache, else by
- * download: from the hub if the coordinator has it from there, and from the coordinator if that fails. In each case every file is
- * compared with the manifest, and the folder holds nothing else.
+ * download: from the hub if the coordinator got it there, and from the coordinator if that fails.
  */
 import { join } from "@std/path";
-import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { Log } from "../../shared/log.ts";
 import { createHashCache, type HashCache } from "../../shared/model/hash_cache.ts";
 import type { HubSettings } from "../../shared/model/hub_settings.ts";
-import type { Limits } from "../../shared/protocol/limits.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
+import type { Runtime } from "../async/runtime.ts";
 import { announcedFolder } from "./announced_folder.ts";
 import { downloadFile, type DownloadOptions } from "./download.ts";
 import type { CoordinatorApi, Fetch } from "./http.ts";
 import { hubUrl } from "./hub_url.ts";
-import { fileProblem, type ManifestFile } from "./manifest_check.ts";
+import { fileProblem } from "./manifest_check.ts";
 
-interface BaseModelOptions {
+interface BaseModelOptions extends Runtime {
   readonly cacheFolder: string;
   readonly hub: HubSettings;
   readonly fetch: Fetch;
-  readonly clock: Clock;
-  readonly limits: Limits;
-  readonly log: Log;
 }
 
-/** Few: the coordinator has the files, too, so do not wait long for a hub that does not answer. */
+/** Few: the coordinator has the files as well, so do not wait long for a hub that does not answer. */
 const HUB_TRIES = 2;
 
 type NeededModel = Pick<JobAnnouncement, "model" | "modelFolder">;
+type DownloadTarget = Pick<DownloadOptions, "file" | "path" | "signal">;
 
 export class BaseModels {
   readonly #options: BaseModelOptions;
@@ -40,7 +35,7 @@ export class BaseModels {
     this.#hashes = createHashCache(join(options.cacheFolder, "hashes.json"));
   }
 
-  /** A folder with the manifest's files and nothing else. Errors name the file. */
+  /** A folder with the manifest's files, each compared with it, and nothing else. Errors name the file. */
   async find(api: CoordinatorApi, needed: NeededModel, signal: AbortSignal): Promise<string> {
     const { model } = needed;
     const near = await this.#announcedFolder(needed, signal);
@@ -52,7 +47,7 @@ export class BaseModels {
       const path = join(folder, file.name);
       const problem = await fileProblem(this.#hashes, path, file, signal);
       if (problem === null) continue;
-      if (!await this.#isFromHub(file, path, needed.modelFolder, signal)) {
+      if (!await this.#isFromHub({ file, path, signal }, needed.modelFolder)) {
         this.#options.log("info", `${problem}: downloading its ${file.size} bytes from ${api.httpUrl}`);
         const url = `${api.httpUrl}/v1/base-models/${model.hash}/files/${encodeURIComponent(file.name)}`;
         await downloadFile({ ...this.#options, file, path, signal, url, token: api.token });
@@ -65,7 +60,7 @@ export class BaseModels {
   async #announcedFolder({ model, modelFolder }: NeededModel, signal: AbortSignal): Promise<string | null> {
     const { cacheFolder, log } = this.#options;
     try {
-      return await announcedFolder(model, modelFolder, { cacheFolder, hashes: this.#hashes, signal });
+      return await announcedFolder(model, modelFolder, cacheFolder, this.#hashes, signal);
     } catch (thrown) {
       signal.throwIfAborted();
       log("warn", `cannot use ${quote(modelFolder)} here: ${messageOf(thrown)}`);
@@ -74,19 +69,15 @@ export class BaseModels {
   }
 
   /** False if the hub does not have the file or does not answer; the coordinator has it in any case. */
-  async #isFromHub(
-    file: ManifestFile,
-    path: string,
-    modelFolder: string,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  async #isFromHub(target: DownloadTarget, modelFolder: string): Promise<boolean> {
+    const { file, signal } = target;
     const { hub, log } = this.#options;
     const url = hubUrl(modelFolder, file.name, hub);
     if (url === null) return false;
     log("info", `downloading ${quote(file.name)}, ${file.size} bytes, from ${hub.endpoint}`);
-    const source: Partial<DownloadOptions> = { mayRedirect: true, tries: HUB_TRIES };
+    const source = { url, token: hub.token, mayRedirect: true, tries: HUB_TRIES };
     try {
-      await downloadFile({ ...this.#options, ...source, file, path, signal, url, token: hub.token });
+      await downloadFile({ ...this.#options, ...target, ...source });
       return true;
     } catch (thrown) {
       signal.throwIfAborted();
@@ -102,7 +93,7 @@ export class BaseModels {
     const file = await onDisk(path, () => Deno.open(path, { create: true, write: true }));
     try {
       for (let isLogged = false; !await file.tryLock(true); isLogged = true) {
-        if (!isLogged) log("info", "another worker on this machine is downloading the base model");
+        if (!isLogged) log("info", "a different worker on this machine is downloading the base model");
         await clock.sleep(limits.retryIntervalMs, signal);
       }
     } catch (thrown) {
@@ -119,9 +110,7 @@ async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (thrown) {
-    throw new LoraFleetError("storage", `cannot write ${quote(path)}: ${messageOf(thrown)}`, {
-      param: path,
-      cause: thrown,
-    });
+    const message = `cannot write ${quote(path)}: ${messageOf(thrown)}`;
+    throw new LoraFleetError("storage", message, { param: path, cause: thrown });
   }
 }

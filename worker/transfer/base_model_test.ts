@@ -17,7 +17,7 @@ const SOURCE = { httpUrl: "http://coordinator", token: "secret" };
 
 interface World {
   readonly cache: string;
-  /** Where the coordinator has the base model. */
+  /** The coordinator's folder of the base model. */
   readonly there: string;
   readonly requests: string[];
   readonly log: string[];
@@ -68,13 +68,13 @@ async function contentsOf(folder: string): Promise<Record<string, string>> {
   );
 }
 
-Deno.test("a folder of the coordinator that is on this machine is used as it is", () =>
+Deno.test("the coordinator's folder on this machine is used as it is", () =>
   inWorld(async ({ there, find, requests }) => {
     assertEquals(await find(there), there);
     assertEquals(requests, []);
   }));
 
-Deno.test("a folder with more in it is used through links to what belongs to the model", () =>
+Deno.test("a folder with additional files is used through links to the model's files", () =>
   inWorld(async ({ there, find, requests }) => {
     await Deno.writeTextFile(join(there, "model-00001-of-00002.safetensors"), "of another model");
     for (let time = 0; time < 2; time++) {
@@ -85,7 +85,7 @@ Deno.test("a folder with more in it is used through links to what belongs to the
     assertEquals(requests, []);
   }));
 
-Deno.test("a folder with other bytes under the same names is not used", () =>
+Deno.test("a folder with different bytes under the same names is not used", () =>
   inWorld(async ({ there, find, requests }) => {
     await Deno.writeTextFile(join(there, "model.safetensors"), "WEIGHTS");
     const folder = await find(there);
@@ -94,7 +94,7 @@ Deno.test("a folder with other bytes under the same names is not used", () =>
     assertEquals(requests.length, 3);
   }));
 
-Deno.test("what is not here is downloaded once, by the model's hash", () =>
+Deno.test("a missing base model is downloaded once, by its hash", () =>
   inWorld(async ({ cache, find, requests, log }) => {
     const folder = await find();
     assertEquals(folder, join(cache, "models", MODEL.hash));
@@ -105,7 +105,7 @@ Deno.test("what is not here is downloaded once, by the model's hash", () =>
     assertEquals(requests.length, 3);
   }));
 
-Deno.test("a file of the cache that was changed is downloaded again", () =>
+Deno.test("a changed file in the cache is downloaded again", () =>
   inWorld(async ({ find, requests, log }) => {
     const folder = await find();
     await Deno.writeTextFile(join(folder, "model.safetensors"), "WEIGHTS");
@@ -115,7 +115,7 @@ Deno.test("a file of the cache that was changed is downloaded again", () =>
     assertMatch(log.at(-1)!, /"model.safetensors" has the SHA-256 .*, the base model's has/);
   }));
 
-Deno.test("workers of a machine that share the cache download it once", () =>
+Deno.test("workers that share a machine's cache download a base model once", () =>
   inWorld(async ({ find, requests }) => {
     const [one, other] = await Promise.all([find(), find()]);
     assertEquals(one, other);
@@ -123,14 +123,14 @@ Deno.test("workers of a machine that share the cache download it once", () =>
     assertEquals(await contentsOf(one), FILES);
   }));
 
-Deno.test("a cache that cannot be written is told as such", () =>
+Deno.test("a cache that cannot be written is reported as such", () =>
   inWorld(async ({ cache, find }) => {
     await Deno.writeTextFile(cache, "a file where the folder should be");
     const error = await assertRejects(() => find(), LoraFleetError, "cannot write");
     assertEquals(error.code, "storage");
   }));
 
-Deno.test("a base model of the hub's comes from the hub, and what it has not got from the coordinator", () =>
+Deno.test("a base model from the hub is downloaded there, and files that the hub lacks from the coordinator", () =>
   inWorld(async ({ requests, find }) => {
     const commit = "0".repeat(40);
     const folder = await find(`/somewhere/models--org--tiny/snapshots/${commit}`);

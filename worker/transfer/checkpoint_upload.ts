@@ -1,22 +1,18 @@
-/** A checkpoint: the adapter as PEFT writes it and the state to resume from, in a temporary folder until it is uploaded. */
+/** Writes a checkpoint, the PEFT adapter and the state to resume from, into a temporary folder and uploads it. */
 import { join } from "@std/path";
-import type { Clock } from "../../shared/clock.ts";
 import { isDiskFailure } from "../../shared/disk_errors.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { checkpointWaitMs, diskPauseMs, type Limits } from "../../shared/protocol/limits.ts";
+import { checkpointWaitMs, diskPauseMs } from "../../shared/protocol/limits.ts";
 import { sha256Of } from "../../shared/model/hash_cache.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import { withDeadline } from "../async/abortable.ts";
+import type { Runtime } from "../async/runtime.ts";
 import type { StepEngine } from "../engine/engine.ts";
 import type { CoordinatorApi, Fetch } from "./http.ts";
-import type { Log } from "../../shared/log.ts";
 
-interface CheckpointOptions {
+interface CheckpointOptions extends Runtime {
   readonly cacheFolder: string;
   readonly fetch: Fetch;
-  readonly clock: Clock;
-  readonly limits: Limits;
-  readonly log: Log;
 }
 
 interface StoredFile {
@@ -33,7 +29,7 @@ type WriteCheckpointTo = (
   signal: AbortSignal,
 ) => Promise<StoredFile[]>;
 
-/** The function writes the adapter, uploads its files, and returns what is stored. Rejects with a `LoraFleetError`. */
+/** The function returns the stored files, and rejects with a `LoraFleetError`. */
 export function createCheckpointWriter(options: CheckpointOptions): WriteCheckpointTo {
   const { cacheFolder, clock, limits } = options;
   return async (target, engine, job, step, signal) => {
@@ -52,7 +48,7 @@ export function createCheckpointWriter(options: CheckpointOptions): WriteCheckpo
       await withDeadline(clock, checkpointWaitMs(bytes, limits), what, signal, async (signal) => {
         for (const file of files) {
           const url = `${target.httpUrl}/internal/jobs/${job.jobId}/checkpoints/${step}/${file.name}`;
-          await upload(options, { url, token: target.token, path: join(folder, file.name), file, signal });
+          await upload(options, url, target.token, join(folder, file.name), file, signal);
         }
       });
       return files;
@@ -62,7 +58,7 @@ export function createCheckpointWriter(options: CheckpointOptions): WriteCheckpo
   };
 }
 
-/** Turns the system's error of a full or broken disk into one that says what it means for the checkpoint. */
+/** Turns the system's error for a full or broken disk into one that names the checkpoint. */
 async function onDisk<T>(step: number, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -87,16 +83,14 @@ async function filesOf(folder: string, signal: AbortSignal): Promise<StoredFile[
   }));
 }
 
-/** Retries until the file is stored: the coordinator accepts the same bytes again. Pauses grow, as its disk may be full. */
+/** Retries until the file is stored: the coordinator accepts the same bytes again. Pauses grow in case its disk is full. */
 async function upload(
   { fetch, clock, limits, log }: CheckpointOptions,
-  { url, token, path, file, signal }: {
-    readonly url: string;
-    readonly token: string;
-    readonly path: string;
-    readonly file: StoredFile;
-    readonly signal: AbortSignal;
-  },
+  url: string,
+  token: string,
+  path: string,
+  file: StoredFile,
+  signal: AbortSignal,
 ): Promise<void> {
   const headers = {
     "authorization": `Bearer ${token}`,

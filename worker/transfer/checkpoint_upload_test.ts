@@ -58,7 +58,7 @@ async function inFolder(
   }
 }
 
-Deno.test("adapter and training state are uploaded with token and hash, and told of", () =>
+Deno.test("adapter and training state are uploaded with token and hash, and returned", () =>
   inFolder([200], async (write, uploads) => {
     const files = await write();
     assertEquals(uploads.map(({ url, method }) => [method, url]), [
@@ -84,21 +84,21 @@ Deno.test("a job may want the adapter alone", () =>
     ]);
   }, false));
 
-Deno.test("a coordinator in trouble is tried again", () =>
+Deno.test("a server error is retried", () =>
   inFolder(["broken", 503, 200], async (write, uploads) => {
     await write();
     assertEquals(uploads.length, 4);
     assertEquals(uploads[0]!.url, uploads[1]!.url);
   }));
 
-Deno.test("what it refuses is not tried again", () =>
+Deno.test("a refused upload is not retried", () =>
   inFolder([409], async (write, uploads) => {
     const error = await assertRejects(() => write(), LoraFleetError);
     assertStringIncludes(error.message, `the coordinator refuses "adapter_config.json": 409`);
     assertEquals(uploads.length, 1);
   }));
 
-Deno.test("it ends at its deadline, and when another worker is to do it", async () => {
+Deno.test("an upload ends at its deadline, and when the coordinator picks a different worker", async () => {
   await inFolder([503], async (write) => {
     await assertRejects(() => write(), LoraFleetError, "uploading the adapter of step 7 took longer than");
   });
@@ -108,7 +108,7 @@ Deno.test("it ends at its deadline, and when another worker is to do it", async 
   });
 });
 
-Deno.test("a cache folder without room is told of without its path, which users of the API would read", async () => {
+Deno.test("a full cache folder is reported without its path, which users of the API would read", async () => {
   const cacheFolder = await Deno.makeTempDir({ prefix: "lorafleet checkpoint-" });
   try {
     const clock = createFakeClock();

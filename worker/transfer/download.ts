@@ -1,33 +1,28 @@
-/** Downloads one file over HTTP, resuming after interruptions; the file gets its name only when it is whole. */
-import { createHash } from "node:crypto";
-import type { Clock } from "../../shared/clock.ts";
+/** Downloads one file over HTTP, resuming after interruptions; the file gets its name only when it is complete. */
+import { createHash, type Hash } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { Limits } from "../../shared/protocol/limits.ts";
 import { withDeadline } from "../async/abortable.ts";
+import type { Runtime } from "../async/runtime.ts";
 import type { Fetch } from "./http.ts";
 import type { ManifestFile } from "./manifest_check.ts";
-import type { Log } from "../../shared/log.ts";
 
 /** Give up on a source after this many tries without a byte. */
 const MAX_FRUITLESS_TRIES = 10;
 const READ_BYTES = 256 * 1024;
 
-export interface DownloadOptions {
+export interface DownloadOptions extends Runtime {
   readonly url: string;
   /** Bearer token; null: the source needs none. */
   readonly token: string | null;
   /** Follow redirects, which hubs use and a coordinator never does. Default: false. */
   readonly mayRedirect?: boolean;
-  /** Tries without any progress. Default: 10. */
+  /** Fruitless tries before giving up. Default: 10. */
   readonly tries?: number;
   readonly file: ManifestFile;
-  /** Where the file will be; until then its bytes are kept beside it under `.part`. */
+  /** The file's final path; until it is complete its bytes are kept beside it under `.part`. */
   readonly path: string;
   readonly fetch: Fetch;
-  readonly clock: Clock;
-  readonly limits: Limits;
   readonly signal: AbortSignal;
-  readonly log: Log;
   /** Opens the unfinished file; a test passes a full device. */
   readonly open?: (path: string) => Promise<Deno.FsFile>;
 }
@@ -50,8 +45,9 @@ export async function downloadFile(options: DownloadOptions): Promise<void> {
         return;
       }
       await Deno.remove(part);
-      const message = `${quote(file.name)} has the SHA-256 ${sha256} after its download, the base model's ` +
-        `has ${file.sha256}`;
+      const message = `${
+        quote(file.name)
+      } has the SHA-256 ${sha256} after its download; expected ${file.sha256}`;
       if (isSecondCopy) throw new LoraFleetError("corrupt", message, { param: file.name });
       log("warn", `${message}; downloading it again`);
       isSecondCopy = true;
@@ -61,9 +57,8 @@ export async function downloadFile(options: DownloadOptions): Promise<void> {
       const isRetryable = thrown instanceof LoraFleetError && thrown.code === "timeout";
       failures = await sizeOf(part) > before ? 0 : failures + 1;
       if (!isRetryable || failures >= (options.tries ?? MAX_FRUITLESS_TRIES)) {
-        if (thrown instanceof LoraFleetError && thrown.code === "storage") {
-          await Deno.remove(part).catch(() => {});
-        }
+        const isStorage = thrown instanceof LoraFleetError && thrown.code === "storage";
+        if (isStorage) await Deno.remove(part).catch(() => {});
         throw thrown;
       }
       log("warn", `${messageOf(thrown)}; trying again`);
@@ -86,11 +81,8 @@ async function continueFile(options: DownloadOptions, part: string): Promise<str
   if (size < file.size) {
     for await (const chunk of bodyFrom(options, size)) {
       if (size + chunk.length > file.size) {
-        throw new LoraFleetError(
-          "corrupt",
-          `${quote(file.name)} is longer than the ${file.size} bytes of the manifest`,
-          { param: file.name },
-        );
+        const message = `${quote(file.name)} is longer than the ${file.size} bytes of the manifest`;
+        throw new LoraFleetError("corrupt", message, { param: file.name });
       }
       await onDisk(options, () => writeAll(disk, chunk));
       hash.update(chunk);
@@ -109,31 +101,23 @@ async function* bodyFrom(options: DownloadOptions, start: number): AsyncGenerato
   const { url, token, mayRedirect = false, file, fetch, clock, limits, signal } = options;
   const ended = new AbortController();
   const either = AbortSignal.any([signal, ended.signal]);
+  const what = `downloading ${quote(file.name)}`;
   const inTime = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
-      return await withDeadline(
-        clock,
-        limits.coordinatorSilentMs,
-        `downloading ${quote(file.name)}`,
-        signal,
-        work,
-      );
+      return await withDeadline(clock, limits.coordinatorSilentMs, what, signal, work);
     } catch (thrown) {
       signal.throwIfAborted();
       if (thrown instanceof LoraFleetError) throw thrown;
-      throw new LoraFleetError("timeout", `downloading ${quote(file.name)} failed: ${messageOf(thrown)}`, {
-        cause: thrown,
-      });
+      throw new LoraFleetError("timeout", `${what} failed: ${messageOf(thrown)}`, { cause: thrown });
     }
   };
   try {
     const headers = {
-      ...token === null ? {} : { authorization: `Bearer ${token}` },
       range: `bytes=${start}-`,
+      ...token === null ? {} : { authorization: `Bearer ${token}` },
     };
-    const response = await inTime(() =>
-      fetch(url, { signal: either, headers, redirect: mayRedirect ? "follow" : "error" })
-    );
+    const redirect = mayRedirect ? "follow" : "error";
+    const response = await inTime(() => fetch(url, { signal: either, headers, redirect }));
     assertAnswer(response, file, start);
     const reader = response.body!.getReader();
     for (;;) {
@@ -151,19 +135,12 @@ function assertAnswer({ status, body, headers }: Response, file: ManifestFile, s
   const isRest = status === 206 && (headers.get("content-range") ?? "").startsWith(`bytes ${start}-`);
   if ((isWhole || isRest) && body !== null) return;
   const code = status === 401 || status === 403 ? "unauthorized" : status === 404 ? "not_found" : "timeout";
-  throw new LoraFleetError(
-    code,
-    `downloading ${quote(file.name)} from byte ${start} failed: the answer is ${status}, ` +
-      "but 206 with that range is expected",
-    { param: file.name },
-  );
+  const what = `downloading ${quote(file.name)} from byte ${start}`;
+  const message = `${what} failed: the answer is ${status}, but 206 with that range is expected`;
+  throw new LoraFleetError(code, message, { param: file.name });
 }
 
-async function hashPart(
-  disk: Deno.FsFile,
-  hash: ReturnType<typeof createHash>,
-  signal: AbortSignal,
-): Promise<number> {
+async function hashPart(disk: Deno.FsFile, hash: Hash, signal: AbortSignal): Promise<number> {
   const buffer = new Uint8Array(READ_BYTES);
   for (let size = 0;;) {
     signal.throwIfAborted();
@@ -187,9 +164,7 @@ async function onDisk<T>({ file, signal }: DownloadOptions, work: () => Promise<
     return await work();
   } catch (thrown) {
     signal.throwIfAborted();
-    throw new LoraFleetError("storage", `cannot store ${quote(file.name)}: ${messageOf(thrown)}`, {
-      param: file.name,
-      cause: thrown,
-    });
+    const message = `cannot store ${quote(file.name)}: ${messageOf(thrown)}`;
+    throw new LoraFleetError("storage", message, { param: file.name, cause: thrown });
   }
 }

@@ -14,7 +14,7 @@ const FILE = {
   sha256: createHash("sha256").update(BYTES).digest("hex"),
 };
 
-/** What one request is answered: the bytes up to `until`, then the end or an error; or a status alone. */
+/** The answer to one request: the bytes up to `until`, then the end or an error; or a status alone. */
 type Answer = { until?: number; breaks?: boolean; bytes?: Uint8Array; ignoresRange?: boolean } | number;
 
 async function inFolder(
@@ -70,7 +70,7 @@ async function inFolder(
   }
 }
 
-Deno.test("a file comes in one piece, with the token", () =>
+Deno.test("a file is downloaded with the token", () =>
   inFolder([{}], async (download, { path, requests }) => {
     await download();
     assertEquals(await Deno.readFile(path), BYTES);
@@ -78,7 +78,7 @@ Deno.test("a file comes in one piece, with the token", () =>
     await assertRejects(() => Deno.stat(`${path}.part`), Deno.errors.NotFound);
   }));
 
-Deno.test("what broke off goes on where it was, also in another process", () =>
+Deno.test("an interrupted download resumes, also in a different process", () =>
   inFolder([{ until: 40_000, breaks: true }, { until: 70_000 }, {}], async (download, { path, requests }) => {
     await download();
     assertEquals(await Deno.readFile(path), BYTES);
@@ -90,7 +90,7 @@ Deno.test("what broke off goes on where it was, also in another process", () =>
     assertEquals(await Deno.readFile(path), BYTES);
   }));
 
-Deno.test("a part that is complete needs no request; one that is too long is begun anew", () =>
+Deno.test("a complete part needs no request; one that is too long starts over", () =>
   inFolder([{}], async (download, { path, requests }) => {
     await Deno.writeFile(`${path}.part`, BYTES);
     await download();
@@ -101,7 +101,7 @@ Deno.test("a part that is complete needs no request; one that is too long is beg
     assertEquals(await Deno.readFile(path), BYTES);
   }));
 
-Deno.test("other bytes than the manifest's are downloaded once more, then refused by name", async (t) => {
+Deno.test("bytes that differ from the manifest's are downloaded once more, then refused by name", async (t) => {
   const wrong = BYTES.slice();
   wrong[5]! ^= 1;
   await t.step("once", () =>
@@ -129,7 +129,7 @@ Deno.test("other bytes than the manifest's are downloaded once more, then refuse
   );
 });
 
-Deno.test("what the coordinator refuses is not asked for again", async () => {
+Deno.test("a refused request is not repeated", async () => {
   for (const [status, code] of [[401, "unauthorized"], [404, "not_found"]] as const) {
     await inFolder([status], async (download, { requests }) => {
       const error = await assertRejects(() => download(), LoraFleetError, `the answer is ${status}`);
@@ -138,20 +138,20 @@ Deno.test("what the coordinator refuses is not asked for again", async () => {
   }
 });
 
-Deno.test("a coordinator in trouble is asked ten times", () =>
+Deno.test("a server error is retried, ten tries in all", () =>
   inFolder([503], async (download, { requests, log }) => {
     const error = await assertRejects(() => download(), LoraFleetError, "the answer is 503, but 206");
     assertEquals([error.code, requests.length, log.length], ["timeout", 10, 9]);
   }));
 
-Deno.test("a range that is not heeded does not spoil the file", () =>
+Deno.test("a server that ignores the range does not spoil the file", () =>
   inFolder([{ until: 10, breaks: true }, { ignoresRange: true }], async (download, { path }) => {
     const error = await assertRejects(() => download(), LoraFleetError, "from byte 10 failed");
     assertEquals(error.code, "timeout");
     await assertRejects(() => Deno.stat(path), Deno.errors.NotFound);
   }));
 
-Deno.test("a full disk is told as such, and nothing is left under the file's name", () =>
+Deno.test("a full disk is reported as such, and nothing is left under the file's name", () =>
   inFolder([{}], async (download, { path }) => {
     const open = () => Deno.open("/dev/full", { read: false, write: true });
     const full = async (part: string) => {
@@ -177,7 +177,7 @@ Deno.test("a full disk is told as such, and nothing is left under the file's nam
     await assertRejects(() => Deno.stat(`${path}.part`), Deno.errors.NotFound);
   }));
 
-Deno.test("a job that is called off ends the download", () =>
+Deno.test("an abort ends the download", () =>
   inFolder([503], async (download, { stop }) => {
     stop.abort(new LoraFleetError("aborted", "another job is announced"));
     await assertRejects(() => download(), LoraFleetError, "another job is announced");

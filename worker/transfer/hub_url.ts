@@ -1,12 +1,12 @@
-/** The hub as a source of a base model's files, where the coordinator has the base model from there, too. */
+/** The hub as a source of a base model's files, if the coordinator got the base model there. */
 import type { HubSettings } from "../../shared/model/hub_settings.ts";
 
-/** The hub's cache as huggingface_hub lays it out: what comes from there, and from which commit. */
+/** A snapshot folder of huggingface_hub's cache: owner, name and commit. */
 const SNAPSHOT = /(?:^|[\\/])models--([\w.-]+?)--([\w.-]+)[\\/]snapshots[\\/]([0-9a-f]{40})[\\/]?$/;
 
 /**
- * Where the hub has a file of the base model in the coordinator's `modelFolder`, of the same commit; null where that folder is
- * no snapshot of the hub's, or the hub is not to be asked.
+ * The hub's URL of a file in the coordinator's `modelFolder`, at the same commit; null if that folder is no snapshot of the
+ * hub's, or the hub is off limits.
  */
 export function hubUrl(modelFolder: string, fileName: string, hub: HubSettings): string | null {
   const [, owner, name, commit] = SNAPSHOT.exec(modelFolder) ?? [];

@@ -11,7 +11,7 @@ Deno.test("a snapshot of the hub's cache names repository and commit", () => {
   );
 });
 
-Deno.test("no other folder leads to the hub, nor does any offline", () => {
+Deno.test("no other folder leads to the hub, and no folder does offline", () => {
   const snapshot = `/hub/models--a--b/snapshots/${COMMIT}`;
   assertEquals(hubUrl(snapshot, "config.json", { ...HUB, offline: true }), null);
   for (

@@ -21,9 +21,8 @@ export async function fileProblem(
     size = (await Deno.stat(path)).size;
   } catch (thrown) {
     if (thrown instanceof Deno.errors.NotFound) return `${quote(file.name)} is missing`;
-    throw new LoraFleetError("storage", `cannot read ${quote(path)}: ${messageOf(thrown)}`, {
-      cause: thrown,
-    });
+    const message = `cannot read ${quote(path)}: ${messageOf(thrown)}`;
+    throw new LoraFleetError("storage", message, { cause: thrown });
   }
   if (size !== file.size) return `${quote(file.name)} has ${size} bytes, the base model's has ${file.size}`;
   const { sha256 } = await hashes.hash(path, signal);

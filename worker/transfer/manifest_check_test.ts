@@ -17,7 +17,7 @@ async function inFolder(work: (folder: string) => Promise<void>): Promise<void> 
   }
 }
 
-Deno.test("a file with the size but not the bytes of the manifest's is a problem", () =>
+Deno.test("a file with the manifest's size but different bytes is a problem", () =>
   inFolder(async (folder) => {
     const path = join(folder, "a.json");
     const hashes = createHashCache(join(folder, "hashes.json"));

@@ -1,4 +1,4 @@
-/** A worker's token goes to the coordinator that gave it, whoever sends the worker elsewhere. */
+/** A worker's token goes to the coordinator that issued it, and no redirect takes it elsewhere. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { systemClock } from "../../shared/clock.ts";
@@ -11,9 +11,9 @@ const limits = { ...LIMITS, retryIntervalMs: 1 };
 const common = { fetch, clock: systemClock, limits, log: () => {} };
 
 interface Elsewhere {
-  /** Sends everybody on to the other one. */
+  /** Redirects every request to the other server. */
   readonly url: string;
-  /** The tokens that the other one was shown; null: none. */
+  /** The tokens that the other server received; null: none. */
   readonly shown: (string | null)[];
 }
 
@@ -33,7 +33,7 @@ async function withElsewhere(body: (elsewhere: Elsewhere) => Promise<void>): Pro
 
 const file = { name: "config.json", size: 1, sha256: createHash("sha256").update("x").digest("hex") };
 
-Deno.test("neither a join, nor a download, nor an upload follows elsewhere", () =>
+Deno.test("neither a join, nor a download, nor an upload follows a redirect", () =>
   withElsewhere(async ({ url, shown }) => {
     const folder = await Deno.makeTempDir();
     const signal = AbortSignal.timeout(2000);
@@ -57,7 +57,7 @@ Deno.test("neither a join, nor a download, nor an upload follows elsewhere", () 
         writeState: () => Promise.resolve(),
       };
       const job = { jobId: "ftjob-a", baseModelName: "base", savesState: false };
-      // It tries again for as long as it may.
+      // It retries until the signal aborts.
       const soon = AbortSignal.timeout(200);
       await assertRejects(() => write({ httpUrl: url, token: "mine" }, engine, job, 1, soon));
       assertEquals(shown, []);
@@ -66,7 +66,7 @@ Deno.test("neither a join, nor a download, nor an upload follows elsewhere", () 
     }
   }));
 
-Deno.test("a hub may send a worker elsewhere, but the token of the hub stays behind", () =>
+Deno.test("a download from a hub follows redirects, without the hub's token", () =>
   withElsewhere(async ({ url, shown }) => {
     const folder = await Deno.makeTempDir();
     const signal = AbortSignal.timeout(5000);
