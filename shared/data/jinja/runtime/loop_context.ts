@@ -21,11 +21,7 @@ export class LoopContext extends PyObject {
   #before: Value | undefined;
   #lastChanged: Value | undefined;
 
-  constructor(
-    items: Value,
-    recurse: ((items: Value, depth: number) => string) | null = null,
-    depth0 = 0,
-  ) {
+  constructor(items: Value, recurse: ((items: Value, depth: number) => string) | null = null, depth0 = 0) {
     super();
     this.#iterator = iterate(items)[Symbol.iterator]();
     this.#length = lengthOrNull(items);
@@ -72,10 +68,7 @@ export class LoopContext extends PyObject {
   override call(args: readonly Value[], kwargs: Kwargs): Value {
     const [items] = bind("loop", RECURSION, args, kwargs);
     if (this.#recurse === null) {
-      throw new PyError(
-        "TypeError",
-        "The loop must have the 'recursive' marker to be called recursively.",
-      );
+      throw new PyError("TypeError", "The loop must have the 'recursive' marker to be called recursively.");
     }
     return this.#recurse(items!, this.#depth0 + 1);
   }
