@@ -74,34 +74,21 @@ export class LoopContext extends PyObject {
   }
 
   override attribute(name: string): Value | undefined {
-    switch (name) {
-      case "index":
-        return BigInt(this.#index0 + 1);
-      case "index0":
-        return BigInt(this.#index0);
-      case "revindex":
-        return BigInt(this.length() - this.#index0);
-      case "revindex0":
-        return BigInt(this.length() - this.#index0 - 1);
-      case "first":
-        return this.#index0 === 0;
-      case "last":
-        return this.#peek() === undefined;
-      case "length":
-        return BigInt(this.length());
-      case "depth":
-        return BigInt(this.#depth0 + 1);
-      case "depth0":
-        return BigInt(this.#depth0);
-      case "previtem":
-        return this.#index0 === 0 ? new Undefined(() => "there is no previous item") : this.#before!;
-      case "nextitem":
-        return this.#nextItem();
-      case "cycle":
-        return new PyFunction((args) => this.#cycle(args));
-      case "changed":
-        return new PyFunction((args) => this.#changed(tuple(args)));
+    if (name === "index") return BigInt(this.#index0 + 1);
+    if (name === "index0") return BigInt(this.#index0);
+    if (name === "revindex") return BigInt(this.length() - this.#index0);
+    if (name === "revindex0") return BigInt(this.length() - this.#index0 - 1);
+    if (name === "first") return this.#index0 === 0;
+    if (name === "last") return this.#peek() === undefined;
+    if (name === "length") return BigInt(this.length());
+    if (name === "depth") return BigInt(this.#depth0 + 1);
+    if (name === "depth0") return BigInt(this.#depth0);
+    if (name === "previtem") {
+      return this.#index0 === 0 ? new Undefined(() => "there is no previous item") : this.#before!;
     }
+    if (name === "nextitem") return this.#nextItem();
+    if (name === "cycle") return new PyFunction((args) => this.#cycle(args));
+    if (name === "changed") return new PyFunction((args) => this.#changed(tuple(args)));
     return undefined;
   }
 
