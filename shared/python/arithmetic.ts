@@ -72,28 +72,27 @@ function repeat(value: string | Value[], times: Value): Value {
 }
 
 function integers(a: bigint, operator: Operator, b: bigint): Value {
-  switch (operator) {
-    case "+":
-      return a + b;
-    case "-":
-      return a - b;
-    case "*":
-      checkBits(bits(a) + bits(b));
-      return a * b;
-    case "/":
-      if (b === 0n) throw new PyError("ZeroDivisionError", "division by zero");
-      return divide(a, b);
-    case "//":
-      if (b === 0n) throw new PyError("ZeroDivisionError", "integer division or modulo by zero");
-      return floorDivide(a, b);
-    case "%":
-      if (b === 0n) throw new PyError("ZeroDivisionError", "integer modulo by zero");
-      return a - floorDivide(a, b) * b;
-    case "**":
-      if (b < 0n) return floats(toFloat(a), "**", toFloat(b));
-      if (a < -1n || a > 1n) checkBits(bits(a) * Number(b));
-      return a ** b;
+  if (operator === "+") return a + b;
+  if (operator === "-") return a - b;
+  if (operator === "*") {
+    checkBits(bits(a) + bits(b));
+    return a * b;
   }
+  if (operator === "/") {
+    if (b === 0n) throw new PyError("ZeroDivisionError", "division by zero");
+    return divide(a, b);
+  }
+  if (operator === "//") {
+    if (b === 0n) throw new PyError("ZeroDivisionError", "integer division or modulo by zero");
+    return floorDivide(a, b);
+  }
+  if (operator === "%") {
+    if (b === 0n) throw new PyError("ZeroDivisionError", "integer modulo by zero");
+    return a - floorDivide(a, b) * b;
+  }
+  if (b < 0n) return floats(toFloat(a), "**", toFloat(b));
+  if (a < -1n || a > 1n) checkBits(bits(a) * Number(b));
+  return a ** b;
 }
 
 function floorDivide(a: bigint, b: bigint): bigint {
@@ -121,25 +120,22 @@ function divide(a: bigint, b: bigint): number {
 }
 
 function floats(a: number, operator: Operator, b: number): Value {
-  switch (operator) {
-    case "+":
-      return a + b;
-    case "-":
-      return a - b;
-    case "*":
-      return a * b;
-    case "/":
-      if (b === 0) throw new PyError("ZeroDivisionError", "float division by zero");
-      return a / b;
-    case "//":
-      if (b === 0) throw new PyError("ZeroDivisionError", "float floor division by zero");
-      return divmod(a, b).quotient;
-    case "%":
-      if (b === 0) throw new PyError("ZeroDivisionError", "float modulo");
-      return divmod(a, b).remainder;
-    case "**":
-      return power(a, b);
+  if (operator === "+") return a + b;
+  if (operator === "-") return a - b;
+  if (operator === "*") return a * b;
+  if (operator === "/") {
+    if (b === 0) throw new PyError("ZeroDivisionError", "float division by zero");
+    return a / b;
   }
+  if (operator === "//") {
+    if (b === 0) throw new PyError("ZeroDivisionError", "float floor division by zero");
+    return divmod(a, b).quotient;
+  }
+  if (operator === "%") {
+    if (b === 0) throw new PyError("ZeroDivisionError", "float modulo");
+    return divmod(a, b).remainder;
+  }
+  return power(a, b);
 }
 
 /** CPython's `float_divmod`. */

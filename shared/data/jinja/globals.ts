@@ -66,20 +66,15 @@ class Cycler extends Unprintable {
   }
 
   override attribute(name: string): Value | undefined {
-    switch (name) {
-      case "current":
-        return this.#items[this.#at]!;
-      case "pos":
-        return BigInt(this.#at);
-      case "items":
-        return [...this.#items];
-      case "next":
-        return pyFunction("next", "", () => this.#next());
-      case "reset":
-        return pyFunction("reset", "", () => {
-          this.#at = 0;
-          return null;
-        });
+    if (name === "current") return this.#items[this.#at]!;
+    if (name === "pos") return BigInt(this.#at);
+    if (name === "items") return [...this.#items];
+    if (name === "next") return pyFunction("next", "", () => this.#next());
+    if (name === "reset") {
+      return pyFunction("reset", "", () => {
+        this.#at = 0;
+        return null;
+      });
     }
     return undefined;
   }

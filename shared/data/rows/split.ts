@@ -51,10 +51,7 @@ function resolvePart(part: string, split: string, rowCount: number): RowRange {
     throw invalidSplit(split, "a percentage is beyond 100%");
   }
   const clamp = (rows: number) => rows < 0 ? Math.max(rowCount + rows, 0) : Math.min(rows, rowCount);
-  return {
-    from: clamp(from === null ? 0 : toRows(from)),
-    to: clamp(to === null ? rowCount : toRows(to)),
-  };
+  return { from: clamp(from === null ? 0 : toRows(from)), to: clamp(to === null ? rowCount : toRows(to)) };
 }
 
 /** Python's int(): single underscores between digits are allowed. */

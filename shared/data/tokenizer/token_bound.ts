@@ -87,24 +87,14 @@ function lossOf(step: Step | null | undefined, ofOne: (step: Step) => Loss | nul
  * safety. Compatibility forms and lower case: 𝐀 (4 bytes) → A (1), with marks that compose beside it.
  */
 function normalizerLoss(step: Step): Loss | null {
-  switch (step.type) {
-    case "Prepend":
-    case "ByteLevel":
-      return LOSSLESS;
-    case "NFC":
-    case "NFD":
-    case "Lowercase":
-      return { shrink: 4, dropsSpace: false };
-    case "NFKC":
-    case "NFKD":
-      return { shrink: 8, dropsSpace: false };
-    case "Strip":
-      return DROPS_SPACE;
-    case "Replace":
-      return replaceLoss(step);
-    default:
-      return null;
+  if (step.type === "Prepend" || step.type === "ByteLevel") return LOSSLESS;
+  if (step.type === "NFC" || step.type === "NFD" || step.type === "Lowercase") {
+    return { shrink: 4, dropsSpace: false };
   }
+  if (step.type === "NFKC" || step.type === "NFKD") return { shrink: 8, dropsSpace: false };
+  if (step.type === "Strip") return DROPS_SPACE;
+  if (step.type === "Replace") return replaceLoss(step);
+  return null;
 }
 
 /** One text for another; what a pattern finds may be of any length. */
@@ -118,19 +108,11 @@ function replaceLoss(step: Step): Loss | null {
 }
 
 function preTokenizerLoss(step: Step): Loss | null {
-  switch (step.type) {
-    case "ByteLevel":
-    case "Metaspace":
-    case "Digits":
-    case "Punctuation":
-    case "Split":
-      return step["behavior"] === "Removed" ? null : LOSSLESS;
-    case "Whitespace":
-    case "WhitespaceSplit":
-      return DROPS_SPACE;
-    default:
-      return null;
+  if (["ByteLevel", "Metaspace", "Digits", "Punctuation", "Split"].includes(step.type)) {
+    return step["behavior"] === "Removed" ? null : LOSSLESS;
   }
+  if (step.type === "Whitespace" || step.type === "WhitespaceSplit") return DROPS_SPACE;
+  return null;
 }
 
 /** Whether each byte has a token, so that no text is lost as unknown. */

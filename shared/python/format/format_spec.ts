@@ -26,10 +26,7 @@ export function formatValue(value: Value, text: string): string {
   if (text === "") return str(value);
   if (value === null || typeof value === "object") {
     if (value instanceof PyObject) value.use();
-    throw new PyError(
-      "TypeError",
-      `unsupported format string passed to ${typeName(value)}.__format__`,
-    );
+    throw new PyError("TypeError", `unsupported format string passed to ${typeName(value)}.__format__`);
   }
   const spec = parseSpec(text, value);
   if (typeof value === "string") return formatText(value, spec);

@@ -92,32 +92,13 @@ function convert(conversion: string, value: Value, flags: string, precision: num
     body: precision === null ? text : Array.from(text).slice(0, precision).join(""),
     numeric: false,
   });
-  switch (conversion) {
-    case "s":
-      return textual(str(value));
-    case "r":
-      return textual(repr(value));
-    case "a":
-      return textual(asciiRepr(value));
-    case "c":
-      return textual(character(value));
-    case "d":
-    case "i":
-    case "u":
-    case "x":
-    case "X":
-    case "o":
-      return convertInteger(conversion, value, flags, precision);
-    case "e":
-    case "E":
-    case "f":
-    case "F":
-    case "g":
-    case "G":
-      return convertFloat(conversion, value, flags, precision ?? 6);
-    default:
-      throw new PyError("ValueError", `unsupported format character '${conversion}'`);
-  }
+  if (conversion === "s") return textual(str(value));
+  if (conversion === "r") return textual(repr(value));
+  if (conversion === "a") return textual(asciiRepr(value));
+  if (conversion === "c") return textual(character(value));
+  if (/^[diuxXo]$/.test(conversion)) return convertInteger(conversion, value, flags, precision);
+  if (/^[eEfFgG]$/.test(conversion)) return convertFloat(conversion, value, flags, precision ?? 6);
+  throw new PyError("ValueError", `unsupported format character '${conversion}'`);
 }
 
 function signOf(negative: boolean, flags: string): string {

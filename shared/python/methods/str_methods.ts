@@ -233,10 +233,7 @@ export const STR_METHODS: ReadonlyMap<string, Method<string>> = new Map(Object.e
     "sep?, maxsplit?",
     (self, sep, limit) => split(self, optionalText(sep, "sep"), optionalCount(limit, -1)),
   ),
-  splitlines: method(
-    "keepends?",
-    (self, keep) => splitLines(self, keep !== undefined && truthy(keep)),
-  ),
+  splitlines: method("keepends?", (self, keep) => splitLines(self, keep !== undefined && truthy(keep))),
   startswith: edge("startswith"),
   strip: stripper("both"),
   swapcase: method("/", swapCase),
@@ -244,7 +241,5 @@ export const STR_METHODS: ReadonlyMap<string, Method<string>> = new Map(Object.e
   translate: method("table, /", (self, table) => translate(self, table!)),
   upper: method("/", (self) => self.toUpperCase()),
   zfill: method("width, /", (self, width) => zeroFill(self, count(width!))),
-  ...Object.fromEntries(
-    Object.entries(CLASSES).map(([name, holds]) => [name, method<string>("/", holds)]),
-  ),
+  ...Object.fromEntries(Object.entries(CLASSES).map(([name, holds]) => [name, method<string>("/", holds)])),
 }));

@@ -5,16 +5,10 @@ import { PyError, PyObject, typeName, type Value } from "./value.ts";
 /** `bool(value)`. */
 export function truthy(value: Value): boolean {
   if (value === null) return false;
-  switch (typeof value) {
-    case "boolean":
-      return value;
-    case "bigint":
-      return value !== 0n;
-    case "number":
-      return value !== 0;
-    case "string":
-      return value !== "";
-  }
+  if (typeof value === "boolean") return value;
+  if (typeof value === "bigint") return value !== 0n;
+  if (typeof value === "number") return value !== 0;
+  if (typeof value === "string") return value !== "";
   if (Array.isArray(value)) return value.length > 0;
   return value instanceof Map ? value.size > 0 : value.truthy();
 }

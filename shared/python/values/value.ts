@@ -97,16 +97,10 @@ export class PyError extends Error {
 /** `type(value).__name__`. */
 export function typeName(value: Value): string {
   if (value === null) return "NoneType";
-  switch (typeof value) {
-    case "boolean":
-      return "bool";
-    case "bigint":
-      return "int";
-    case "number":
-      return "float";
-    case "string":
-      return "str";
-  }
+  if (typeof value === "boolean") return "bool";
+  if (typeof value === "bigint") return "int";
+  if (typeof value === "number") return "float";
+  if (typeof value === "string") return "str";
   if (value instanceof Tuple) return "tuple";
   if (Array.isArray(value)) return "list";
   return value instanceof Map ? "dict" : value.typeName;

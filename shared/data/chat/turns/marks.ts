@@ -95,10 +95,7 @@ function markMessage(
   const content = message.get("content");
   if (typeof content === "string") fields.set("content", replace("content", content, blank || !isMarked));
   if (Array.isArray(content)) {
-    fields.set(
-      "content",
-      content.map((part) => markPart(part, (text) => replace("content", text))),
-    );
+    fields.set("content", content.map((part) => markPart(part, (text) => replace("content", text))));
   }
   return fields;
 }

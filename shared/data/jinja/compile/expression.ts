@@ -18,73 +18,56 @@ import { Undefined, undefinedName } from "../runtime/undefined.ts";
 
 export function compileExpression(node: Expr, scope: Scope): Evaluate {
   const compile = (child: Expr) => compileExpression(child, scope);
-  switch (node.kind) {
-    case "Const": {
-      const { value } = node;
-      return () => value;
-    }
-    case "TemplateData": {
-      const { data } = node;
-      return () => data;
-    }
-    case "Name":
-      return compileName(node.name, scope);
-    case "Tuple":
-    case "List": {
-      const items = node.items.map(compile);
-      return node.kind === "Tuple"
-        ? (frame) => tuple(items.map((item) => item(frame)))
-        : (frame) => items.map((item) => item(frame));
-    }
-    case "Dict":
-      return compileDict(node.items, compile);
-    case "Condition":
-      return compileCondition(node, scope);
-    case "Binary":
-      return compileBinary(node.op, compile(node.left), compile(node.right));
-    case "Logic": {
-      const left = compile(node.left);
-      const right = compile(node.right);
-      const isAnd = node.op === "and";
-      return (frame) => {
-        const value = left(frame);
-        return truthy(value) === isAnd ? right(frame) : value;
-      };
-    }
-    case "Unary": {
-      const { op } = node;
-      const value = compile(node.node);
-      return op === "not" ? (frame) => !truthy(value(frame)) : (frame) => unary(op, value(frame));
-    }
-    case "Concat": {
-      const parts = node.nodes.map(compile);
-      return (frame) => {
-        const values = parts.map((part) => part(frame));
-        return values.map(str).join("");
-      };
-    }
-    case "Compare":
-      return compileCompare(
-        compile(node.node),
-        node.ops.map(({ op, node }) => ({ op, value: compile(node) })),
-      );
-    case "Getattr": {
-      const { attr } = node;
-      const value = compile(node.node);
-      return (frame) => getAttribute(value(frame), attr);
-    }
-    case "Getitem":
-      return compileItem(node.node, node.arg, scope);
-    case "Call":
-      return compileCall(node, scope);
-    case "Filter":
-      return compileFilter(node, scope);
-    case "Test":
-      return compileTest(node, scope);
-    case "NSRef":
-    case "Slice":
-      throw new TemplateSyntaxError("invalid syntax", node.line);
+  if (node.kind === "Const") {
+    const { value } = node;
+    return () => value;
   }
+  if (node.kind === "TemplateData") {
+    const { data } = node;
+    return () => data;
+  }
+  if (node.kind === "Name") return compileName(node.name, scope);
+  if (node.kind === "Tuple" || node.kind === "List") {
+    const items = node.items.map(compile);
+    return node.kind === "Tuple"
+      ? (frame) => tuple(items.map((item) => item(frame)))
+      : (frame) => items.map((item) => item(frame));
+  }
+  if (node.kind === "Dict") return compileDict(node.items, compile);
+  if (node.kind === "Condition") return compileCondition(node, scope);
+  if (node.kind === "Binary") return compileBinary(node.op, compile(node.left), compile(node.right));
+  if (node.kind === "Logic") {
+    const left = compile(node.left);
+    const right = compile(node.right);
+    const isAnd = node.op === "and";
+    return (frame) => {
+      const value = left(frame);
+      return truthy(value) === isAnd ? right(frame) : value;
+    };
+  }
+  if (node.kind === "Unary") {
+    const { op } = node;
+    const value = compile(node.node);
+    return op === "not" ? (frame) => !truthy(value(frame)) : (frame) => unary(op, value(frame));
+  }
+  if (node.kind === "Concat") {
+    const parts = node.nodes.map(compile);
+    return (frame) => parts.map((part) => part(frame)).map(str).join("");
+  }
+  if (node.kind === "Compare") {
+    return compileCompare(compile(node.node), node.ops.map(({ op, node }) => ({ op, value: compile(node) })));
+  }
+  if (node.kind === "Getattr") {
+    const { attr } = node;
+    const value = compile(node.node);
+    return (frame) => getAttribute(value(frame), attr);
+  }
+  if (node.kind === "Getitem") return compileItem(node.node, node.arg, scope);
+  if (node.kind === "Call") return compileCall(node, scope);
+  if (node.kind === "Filter") return compileFilter(node, scope);
+  if (node.kind === "Test") return compileTest(node, scope);
+  node.kind satisfies "NSRef" | "Slice";
+  throw new TemplateSyntaxError("invalid syntax", node.line);
 }
 
 function compileName(name: string, scope: Scope): Evaluate {
@@ -141,18 +124,11 @@ function compileBinary(op: Parameters<typeof binary>[1], left: Evaluate, right: 
 }
 
 function compare(left: Value, op: CompareOperator, right: Value): boolean {
-  switch (op) {
-    case "==":
-      return equals(left, right);
-    case "!=":
-      return !equals(left, right);
-    case "in":
-      return contains(right, left);
-    case "notin":
-      return !contains(right, left);
-    default:
-      return ordered(left, op, right);
-  }
+  if (op === "==") return equals(left, right);
+  if (op === "!=") return !equals(left, right);
+  if (op === "in") return contains(right, left);
+  if (op === "notin") return !contains(right, left);
+  return ordered(left, op, right);
 }
 
 function compileCompare(

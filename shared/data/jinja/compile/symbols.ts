@@ -91,21 +91,16 @@ type ForBranch = "body" | "else" | "test";
 /** Notes in `symbols` what a node's own scope sets and looks up. */
 export function analyze(symbols: Symbols, node: Node, branch: ForBranch = "body"): void {
   const visit = (nodes: readonly Node[]) => nodes.forEach((child) => visitNode(symbols, child));
-  switch (node.kind) {
-    case "For":
-      if (branch !== "else") visitTarget(symbols, node.target);
-      if (branch === "test") visit(node.test === null ? [] : [node.test]);
-      else visit(branch === "body" ? node.body : node.otherwise);
-      return;
-    case "AssignBlock":
-      return visit(node.body);
-    case "CallBlock":
-      return visit([...node.args, ...node.defaults, ...node.body]);
-    case "With":
-      return visit([...node.targets, ...node.body]);
-    default:
-      return visit(children(node));
+  if (node.kind === "For") {
+    if (branch !== "else") visitTarget(symbols, node.target);
+    if (branch === "test") visit(node.test === null ? [] : [node.test]);
+    else visit(branch === "body" ? node.body : node.otherwise);
+    return;
   }
+  if (node.kind === "AssignBlock") return visit(node.body);
+  if (node.kind === "CallBlock") return visit([...node.args, ...node.defaults, ...node.body]);
+  if (node.kind === "With") return visit([...node.targets, ...node.body]);
+  return visit(children(node));
 }
 
 function visitTarget(symbols: Symbols, target: Node): void {
@@ -116,43 +111,31 @@ function visitTarget(symbols: Symbols, target: Node): void {
 /** Stops where a node has a scope of its own; what it evaluates in the outer scope is visited. */
 function visitNode(symbols: Symbols, node: Node): void {
   const visit = (nodes: readonly Node[]) => nodes.forEach((child) => visitNode(symbols, child));
-  switch (node.kind) {
-    case "Name":
-      if (node.ctx === "param") symbols.declareParameter(node.name);
-      else if (node.ctx === "store") symbols.store(node.name);
-      else symbols.load(node.name);
-      return;
-    case "NSRef":
-      return symbols.load(node.name);
-    case "If": {
-      visit([node.test]);
-      const branches = [node.body, node.elifs, node.otherwise].map((nodes) => {
-        const branch = symbols.copy();
-        nodes.forEach((child) => visitNode(branch, child));
-        return branch;
-      });
-      return symbols.updateFromBranches(branches);
-    }
-    case "Macro":
-      return symbols.store(node.name);
-    case "Assign":
-      return visit([node.node, node.target]);
-    case "For":
-      return visit([node.iter]);
-    case "CallBlock":
-      return visit([node.call]);
-    case "FilterBlock":
-      return visit([node.filter]);
-    case "With":
-      return visit(node.values);
-    case "AssignBlock":
-      return visit([node.target]);
-    case "Block":
-    case "Generation":
-      return;
-    default:
-      return visit(children(node));
+  if (node.kind === "Name") {
+    if (node.ctx === "param") symbols.declareParameter(node.name);
+    else if (node.ctx === "store") symbols.store(node.name);
+    else symbols.load(node.name);
+    return;
   }
+  if (node.kind === "NSRef") return symbols.load(node.name);
+  if (node.kind === "If") {
+    visit([node.test]);
+    const branches = [node.body, node.elifs, node.otherwise].map((nodes) => {
+      const branch = symbols.copy();
+      nodes.forEach((child) => visitNode(branch, child));
+      return branch;
+    });
+    return symbols.updateFromBranches(branches);
+  }
+  if (node.kind === "Macro") return symbols.store(node.name);
+  if (node.kind === "Assign") return visit([node.node, node.target]);
+  if (node.kind === "For") return visit([node.iter]);
+  if (node.kind === "CallBlock") return visit([node.call]);
+  if (node.kind === "FilterBlock") return visit([node.filter]);
+  if (node.kind === "With") return visit(node.values);
+  if (node.kind === "AssignBlock") return visit([node.target]);
+  if (node.kind === "Block" || node.kind === "Generation") return;
+  return visit(children(node));
 }
 
 /** Which of the names a body looks up without having set them. */

@@ -55,10 +55,7 @@ function unpack(value: Value, count: number): readonly Value[] {
     items.push(item);
   }
   if (items.length < count) {
-    throw new PyError(
-      "ValueError",
-      `not enough values to unpack (expected ${count}, got ${items.length})`,
-    );
+    throw new PyError("ValueError", `not enough values to unpack (expected ${count}, got ${items.length})`);
   }
   return items;
 }

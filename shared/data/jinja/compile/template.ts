@@ -63,38 +63,22 @@ function compileBody(nodes: readonly Statement[], scope: Scope): Execute {
 }
 
 function compileStatement(node: Statement, scope: Scope): Execute {
-  switch (node.kind) {
-    case "Output":
-      return compileOutput(node, scope);
-    case "If":
-      return compileIf(node, scope);
-    case "For":
-      return compileFor(node, scope, compileBody);
-    case "Assign":
-      return compileAssign(node, scope);
-    case "AssignBlock":
-      return compileAssignBlock(node, scope);
-    case "Macro":
-      return compileMacroDefinition(node, scope);
-    case "CallBlock":
-      return compileCallBlock(node, scope);
-    case "Generation":
-      return compileGeneration(node, scope);
-    case "FilterBlock":
-      return compileFilterBlock(node, scope);
-    case "With":
-      return compileWith(node, scope);
-    case "Block":
-      return compileBlockCall(node, scope);
-    case "Break":
-    case "Continue": {
-      if (scope.func.loops === 0) {
-        throw new TemplateSyntaxError(`'${node.kind.toLowerCase()}' outside loop`, node.line);
-      }
-      const signal = node.kind === "Break" ? 1 : 2;
-      return () => signal;
-    }
+  if (node.kind === "Output") return compileOutput(node, scope);
+  if (node.kind === "If") return compileIf(node, scope);
+  if (node.kind === "For") return compileFor(node, scope, compileBody);
+  if (node.kind === "Assign") return compileAssign(node, scope);
+  if (node.kind === "AssignBlock") return compileAssignBlock(node, scope);
+  if (node.kind === "Macro") return compileMacroDefinition(node, scope);
+  if (node.kind === "CallBlock") return compileCallBlock(node, scope);
+  if (node.kind === "Generation") return compileGeneration(node, scope);
+  if (node.kind === "FilterBlock") return compileFilterBlock(node, scope);
+  if (node.kind === "With") return compileWith(node, scope);
+  if (node.kind === "Block") return compileBlockCall(node, scope);
+  if (scope.func.loops === 0) {
+    throw new TemplateSyntaxError(`'${node.kind.toLowerCase()}' outside loop`, node.line);
   }
+  const signal = node.kind === "Break" ? 1 : 2;
+  return () => signal;
 }
 
 function compileOutput(node: OutputNode, scope: Scope): Execute {

@@ -189,11 +189,7 @@ function primary(stream: TokenStream, withNamespace = false): Expr {
     return { kind: "List", line, items: parseSequence(stream, "]", () => parseExpression(stream)) };
   }
   if (stream.skipIf("{")) {
-    return {
-      kind: "Dict",
-      line,
-      items: parseSequence(stream, "}", () => pair(stream)),
-    };
+    return { kind: "Dict", line, items: parseSequence(stream, "}", () => pair(stream)) };
   }
   throw stream.error(`unexpected '${describeToken(stream.current)}'`, line);
 }

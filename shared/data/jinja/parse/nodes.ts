@@ -96,61 +96,31 @@ export type Node = Expr | Statement | TemplateNode;
 
 /** The nodes right below a node, in the order of Jinja2's fields: the analysis of names depends on it. */
 export function children(node: Node): Node[] {
-  switch (node.kind) {
-    case "Name":
-    case "NSRef":
-    case "Const":
-    case "TemplateData":
-    case "Break":
-    case "Continue":
-      return [];
-    case "Tuple":
-    case "List":
-      return node.items;
-    case "Dict":
-      return node.items.flatMap(({ key, value }) => [key, value]);
-    case "Condition":
-      return present(node.test, node.then, node.otherwise);
-    case "Binary":
-    case "Logic":
-      return [node.left, node.right];
-    case "Unary":
-    case "Getattr":
-      return [node.node];
-    case "Concat":
-    case "Output":
-      return node.nodes;
-    case "Compare":
-      return [node.node, ...node.ops.map((operand) => operand.node)];
-    case "Getitem":
-      return [node.node, node.arg];
-    case "Slice":
-      return present(node.start, node.stop, node.step);
-    case "Call":
-    case "Filter":
-    case "Test":
-      return present(node.node, ...node.args, ...values(node.kwargs), node.dynArgs, node.dynKwargs);
-    case "For":
-      return present(node.target, node.iter, ...node.body, ...node.otherwise, node.test);
-    case "If":
-      return [node.test, ...node.body, ...node.elifs, ...node.otherwise];
-    case "Macro":
-    case "Generation":
-      return [...node.args, ...node.defaults, ...node.body];
-    case "CallBlock":
-      return [node.call, ...node.args, ...node.defaults, ...node.body];
-    case "With":
-      return [...node.targets, ...node.values, ...node.body];
-    case "Assign":
-      return [node.target, node.node];
-    case "AssignBlock":
-      return present(node.target, node.filter, ...node.body);
-    case "FilterBlock":
-      return [...node.body, node.filter];
-    case "Block":
-    case "Template":
-      return node.body;
+  if (node.kind === "Tuple" || node.kind === "List") return node.items;
+  if (node.kind === "Dict") return node.items.flatMap(({ key, value }) => [key, value]);
+  if (node.kind === "Condition") return present(node.test, node.then, node.otherwise);
+  if (node.kind === "Binary" || node.kind === "Logic") return [node.left, node.right];
+  if (node.kind === "Unary" || node.kind === "Getattr") return [node.node];
+  if (node.kind === "Concat" || node.kind === "Output") return node.nodes;
+  if (node.kind === "Compare") return [node.node, ...node.ops.map((operand) => operand.node)];
+  if (node.kind === "Getitem") return [node.node, node.arg];
+  if (node.kind === "Slice") return present(node.start, node.stop, node.step);
+  if (node.kind === "Call" || node.kind === "Filter" || node.kind === "Test") {
+    return present(node.node, ...node.args, ...values(node.kwargs), node.dynArgs, node.dynKwargs);
   }
+  if (node.kind === "For") return present(node.target, node.iter, ...node.body, ...node.otherwise, node.test);
+  if (node.kind === "If") return [node.test, ...node.body, ...node.elifs, ...node.otherwise];
+  if (node.kind === "Macro" || node.kind === "Generation") {
+    return [...node.args, ...node.defaults, ...node.body];
+  }
+  if (node.kind === "CallBlock") return [node.call, ...node.args, ...node.defaults, ...node.body];
+  if (node.kind === "With") return [...node.targets, ...node.values, ...node.body];
+  if (node.kind === "Assign") return [node.target, node.node];
+  if (node.kind === "AssignBlock") return present(node.target, node.filter, ...node.body);
+  if (node.kind === "FilterBlock") return [...node.body, node.filter];
+  if (node.kind === "Block" || node.kind === "Template") return node.body;
+  node.kind satisfies "Name" | "NSRef" | "Const" | "TemplateData" | "Break" | "Continue";
+  return [];
 }
 
 function values(kwargs: Arguments["kwargs"]): Expr[] {

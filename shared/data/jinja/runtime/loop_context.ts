@@ -21,11 +21,7 @@ export class LoopContext extends PyObject {
   #before: Value | undefined;
   #lastChanged: Value | undefined;
 
-  constructor(
-    items: Value,
-    recurse: ((items: Value, depth: number) => string) | null = null,
-    depth0 = 0,
-  ) {
+  constructor(items: Value, recurse: ((items: Value, depth: number) => string) | null = null, depth0 = 0) {
     super();
     this.#iterator = iterate(items)[Symbol.iterator]();
     this.#length = lengthOrNull(items);
@@ -72,43 +68,27 @@ export class LoopContext extends PyObject {
   override call(args: readonly Value[], kwargs: Kwargs): Value {
     const [items] = bind("loop", RECURSION, args, kwargs);
     if (this.#recurse === null) {
-      throw new PyError(
-        "TypeError",
-        "The loop must have the 'recursive' marker to be called recursively.",
-      );
+      throw new PyError("TypeError", "The loop must have the 'recursive' marker to be called recursively.");
     }
     return this.#recurse(items!, this.#depth0 + 1);
   }
 
   override attribute(name: string): Value | undefined {
-    switch (name) {
-      case "index":
-        return BigInt(this.#index0 + 1);
-      case "index0":
-        return BigInt(this.#index0);
-      case "revindex":
-        return BigInt(this.length() - this.#index0);
-      case "revindex0":
-        return BigInt(this.length() - this.#index0 - 1);
-      case "first":
-        return this.#index0 === 0;
-      case "last":
-        return this.#peek() === undefined;
-      case "length":
-        return BigInt(this.length());
-      case "depth":
-        return BigInt(this.#depth0 + 1);
-      case "depth0":
-        return BigInt(this.#depth0);
-      case "previtem":
-        return this.#index0 === 0 ? new Undefined(() => "there is no previous item") : this.#before!;
-      case "nextitem":
-        return this.#nextItem();
-      case "cycle":
-        return new PyFunction((args) => this.#cycle(args));
-      case "changed":
-        return new PyFunction((args) => this.#changed(tuple(args)));
+    if (name === "index") return BigInt(this.#index0 + 1);
+    if (name === "index0") return BigInt(this.#index0);
+    if (name === "revindex") return BigInt(this.length() - this.#index0);
+    if (name === "revindex0") return BigInt(this.length() - this.#index0 - 1);
+    if (name === "first") return this.#index0 === 0;
+    if (name === "last") return this.#peek() === undefined;
+    if (name === "length") return BigInt(this.length());
+    if (name === "depth") return BigInt(this.#depth0 + 1);
+    if (name === "depth0") return BigInt(this.#depth0);
+    if (name === "previtem") {
+      return this.#index0 === 0 ? new Undefined(() => "there is no previous item") : this.#before!;
     }
+    if (name === "nextitem") return this.#nextItem();
+    if (name === "cycle") return new PyFunction((args) => this.#cycle(args));
+    if (name === "changed") return new PyFunction((args) => this.#changed(tuple(args)));
     return undefined;
   }
 

@@ -30,18 +30,11 @@ export class Macro extends PyObject {
   }
 
   override attribute(name: string): Value | undefined {
-    switch (name) {
-      case "name":
-        return this.#shape.name;
-      case "arguments":
-        return tuple(this.#shape.args);
-      case "catch_kwargs":
-        return this.#shape.takesKwargs;
-      case "catch_varargs":
-        return this.#shape.takesVarargs;
-      case "caller":
-        return this.#shape.takesCaller;
-    }
+    if (name === "name") return this.#shape.name;
+    if (name === "arguments") return tuple(this.#shape.args);
+    if (name === "catch_kwargs") return this.#shape.takesKwargs;
+    if (name === "catch_varargs") return this.#shape.takesVarargs;
+    if (name === "caller") return this.#shape.takesCaller;
     return undefined;
   }
 

@@ -22,11 +22,7 @@ export function createWordPiece(json: unknown): Model {
     const ids = characters.length > options.max_input_chars_per_word ? null : pieces(characters);
     return ids ?? [unknownIn(idOf, options.unk_token)];
   };
-  return {
-    type: "WordPiece",
-    idOf,
-    encode: encodeCached(encodeWord),
-  };
+  return { type: "WordPiece", idOf, encode: encodeCached(encodeWord) };
 
   /** Null where a part of the word is unknown, which makes all of it unknown. */
   function pieces(characters: readonly string[]): number[] | null {

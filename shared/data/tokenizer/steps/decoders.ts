@@ -27,47 +27,38 @@ const schemas = {
 /** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
 export function createDecoder(json: unknown): Decode {
   const { type } = z.looseObject({ type: z.string() }).parse(json);
-  switch (type) {
-    case "Sequence": {
-      const steps = schemas.Sequence.parse(json).decoders.map(createDecoder);
-      return (tokens) => steps.reduce((texts, step) => step(texts), tokens);
-    }
-    case "ByteLevel":
-      return createByteLevel();
-    case "ByteFallback":
-      return decodeByteFallback;
-    case "Fuse":
-      return (tokens) => [tokens.join("")];
-    case "WordPiece": {
-      const { prefix, cleanup } = schemas.WordPiece.parse(json);
-      return (tokens) =>
-        tokens.map((token, i) => {
-          const text = i === 0 ? token : token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`;
-          return cleanup ? cleanUpWordPiece(text) : text;
-        });
-    }
-    case "Metaspace": {
-      const { replacement, add_prefix_space, prepend_scheme } = schemas.Metaspace.parse(json);
-      const drops = prepend_scheme !== "never" && add_prefix_space !== false;
-      return (tokens) => tokens.map((token, i) => token.replaceAll(replacement, i === 0 && drops ? "" : " "));
-    }
-    case "BPEDecoder": {
-      const { suffix } = schemas.BPEDecoder.parse(json);
-      return (tokens) =>
-        tokens.map((token, i) => token.replaceAll(suffix, i === tokens.length - 1 ? "" : " "));
-    }
-    case "CTC":
-      return createCtc(schemas.CTC.parse(json));
-    case "Replace": {
-      const { pattern, content } = schemas.Replace.parse(json);
-      const compiled = compilePattern(pattern);
-      return (tokens) => tokens.map((token) => token.replace(compiled, () => content));
-    }
-    case "Strip":
-      return createStrip(schemas.Strip.parse(json));
-    default:
-      throw unsupported("decoder", type);
+  if (type === "Sequence") {
+    const steps = schemas.Sequence.parse(json).decoders.map(createDecoder);
+    return (tokens) => steps.reduce((texts, step) => step(texts), tokens);
   }
+  if (type === "ByteLevel") return createByteLevel();
+  if (type === "ByteFallback") return decodeByteFallback;
+  if (type === "Fuse") return (tokens) => [tokens.join("")];
+  if (type === "WordPiece") {
+    const { prefix, cleanup } = schemas.WordPiece.parse(json);
+    return (tokens) =>
+      tokens.map((token, i) => {
+        const text = i === 0 ? token : token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`;
+        return cleanup ? cleanUpWordPiece(text) : text;
+      });
+  }
+  if (type === "Metaspace") {
+    const { replacement, add_prefix_space, prepend_scheme } = schemas.Metaspace.parse(json);
+    const drops = prepend_scheme !== "never" && add_prefix_space !== false;
+    return (tokens) => tokens.map((token, i) => token.replaceAll(replacement, i === 0 && drops ? "" : " "));
+  }
+  if (type === "BPEDecoder") {
+    const { suffix } = schemas.BPEDecoder.parse(json);
+    return (tokens) => tokens.map((token, i) => token.replaceAll(suffix, i === tokens.length - 1 ? "" : " "));
+  }
+  if (type === "CTC") return createCtc(schemas.CTC.parse(json));
+  if (type === "Replace") {
+    const { pattern, content } = schemas.Replace.parse(json);
+    const compiled = compilePattern(pattern);
+    return (tokens) => tokens.map((token) => token.replace(compiled, () => content));
+  }
+  if (type === "Strip") return createStrip(schemas.Strip.parse(json));
+  throw unsupported("decoder", type);
 }
 
 const encoder = new TextEncoder();

@@ -25,42 +25,31 @@ const schemas = {
 /** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
 export function createNormalizer(json: unknown): Normalize {
   const { type } = z.looseObject({ type: z.string() }).parse(json);
-  switch (type) {
-    case "Sequence": {
-      const steps = schemas.Sequence.parse(json).normalizers.map(createNormalizer);
-      return (text, start) => steps.reduce((done, step) => step(done, start), text);
-    }
-    case "NFC":
-    case "NFD":
-    case "NFKC":
-    case "NFKD":
-      return mapping((text) => normalize(text, type));
-    case "Lowercase":
-      return mapping(toLowerCase);
-    case "StripAccents":
-      return dropping(characters.combiningMarks);
-    case "Strip":
-      return createStrip(schemas.Strip.parse(json));
-    case "Replace":
-      return createReplace(schemas.Replace.parse(json));
-    case "Prepend": {
-      const { prepend } = schemas.Prepend.parse(json);
-      return (text, start) => {
-        if (start.length > 0) start.length += prepend.length;
-        return text === "" ? text : prepend + text;
-      };
-    }
-    case "Nmt":
-      return createNmt();
-    case "BertNormalizer":
-      return createBert(schemas.BertNormalizer.parse(json));
-    case "Precompiled":
-      return createPrecompiled(Uint8Array.fromBase64(schemas.Precompiled.parse(json).precompiled_charsmap));
-    case "ByteLevel":
-      return mapping(toByteCharacters);
-    default:
-      throw unsupported("normalizer", type);
+  if (type === "Sequence") {
+    const steps = schemas.Sequence.parse(json).normalizers.map(createNormalizer);
+    return (text, start) => steps.reduce((done, step) => step(done, start), text);
   }
+  if (type === "NFC" || type === "NFD" || type === "NFKC" || type === "NFKD") {
+    return mapping((text) => normalize(text, type));
+  }
+  if (type === "Lowercase") return mapping(toLowerCase);
+  if (type === "StripAccents") return dropping(characters.combiningMarks);
+  if (type === "Strip") return createStrip(schemas.Strip.parse(json));
+  if (type === "Replace") return createReplace(schemas.Replace.parse(json));
+  if (type === "Prepend") {
+    const { prepend } = schemas.Prepend.parse(json);
+    return (text, start) => {
+      if (start.length > 0) start.length += prepend.length;
+      return text === "" ? text : prepend + text;
+    };
+  }
+  if (type === "Nmt") return createNmt();
+  if (type === "BertNormalizer") return createBert(schemas.BertNormalizer.parse(json));
+  if (type === "Precompiled") {
+    return createPrecompiled(Uint8Array.fromBase64(schemas.Precompiled.parse(json).precompiled_charsmap));
+  }
+  if (type === "ByteLevel") return mapping(toByteCharacters);
+  throw unsupported("normalizer", type);
 }
 
 /** Drops the characters of a class. */

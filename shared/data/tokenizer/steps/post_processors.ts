@@ -25,27 +25,22 @@ const schemas = {
 export function readSurroundings(json: unknown): Surroundings {
   if (json === null || json === undefined) return { before: [], after: [] };
   const { type } = z.looseObject({ type: z.string() }).parse(json);
-  switch (type) {
-    case "ByteLevel":
-      return { before: [], after: [] };
-    case "BertProcessing":
-    case "RobertaProcessing": {
-      const { cls, sep } = schemas.BertProcessing.parse(json);
-      return { before: [cls[1]], after: [sep[1]] };
-    }
-    case "TemplateProcessing":
-      return readTemplate(schemas.TemplateProcessing.parse(json));
-    case "Sequence":
-      return schemas.Sequence.parse(json).processors.map(readSurroundings).reduce(
-        (inner, outer) => ({
-          before: [...outer.before, ...inner.before],
-          after: [...inner.after, ...outer.after],
-        }),
-        { before: [], after: [] },
-      );
-    default:
-      throw unsupported("post_processor", type);
+  if (type === "ByteLevel") return { before: [], after: [] };
+  if (type === "BertProcessing" || type === "RobertaProcessing") {
+    const { cls, sep } = schemas.BertProcessing.parse(json);
+    return { before: [cls[1]], after: [sep[1]] };
   }
+  if (type === "TemplateProcessing") return readTemplate(schemas.TemplateProcessing.parse(json));
+  if (type === "Sequence") {
+    return schemas.Sequence.parse(json).processors.map(readSurroundings).reduce(
+      (inner, outer) => ({
+        before: [...outer.before, ...inner.before],
+        after: [...inner.after, ...outer.after],
+      }),
+      { before: [], after: [] },
+    );
+  }
+  throw unsupported("post_processor", type);
 }
 
 function readTemplate({ single, special_tokens }: z.output<typeof schemas.TemplateProcessing>): Surroundings {

@@ -74,39 +74,33 @@ function createStep(json: unknown): PreTokenizer {
 
 function createSplit(type: string, json: unknown): PreTokenize {
   const { whitespace, punctuation, numeric, word } = characters;
-  switch (type) {
-    case "Split": {
-      const { pattern, behavior, invert } = schemas.Split.parse(json);
-      const compiled = compilePattern(pattern);
-      return each((text) => splitText(text, compiled, behavior, invert));
-    }
-    case "Digits": {
-      const behavior = schemas.Digits.parse(json).individual_digits ? "Isolated" : "Contiguous";
-      const digit = new RegExp(`[${numeric}]`, "gu");
-      return each((text) => splitText(text, digit, behavior, false));
-    }
-    case "Punctuation": {
-      const { behavior } = schemas.Punctuation.parse(json);
-      const mark = new RegExp(`[${punctuation}]`, "gu");
-      return each((text) => splitText(text, mark, behavior, false));
-    }
-    case "BertPreTokenizer":
-      return each(matches(`[${punctuation}]|(?:(?![${punctuation}])\\P{White_Space})+`));
-    case "Whitespace":
-      return each(matches(`[${word}]+|[^${word}${whitespace}]+`));
-    case "WhitespaceSplit":
-      return each(matches("\\P{White_Space}+"));
-    case "CharDelimiterSplit": {
-      const { delimiter } = schemas.CharDelimiterSplit.parse(json);
-      return each((text) => text.split(delimiter).filter((piece) => piece !== ""));
-    }
-    case "FixedLength":
-      return each(matches(`[^]{1,${schemas.FixedLength.parse(json).length}}`));
-    case "Metaspace":
-      return createMetaspace(schemas.Metaspace.parse(json));
-    default:
-      throw unsupported("pre_tokenizer", type);
+  if (type === "Split") {
+    const { pattern, behavior, invert } = schemas.Split.parse(json);
+    const compiled = compilePattern(pattern);
+    return each((text) => splitText(text, compiled, behavior, invert));
   }
+  if (type === "Digits") {
+    const behavior = schemas.Digits.parse(json).individual_digits ? "Isolated" : "Contiguous";
+    const digit = new RegExp(`[${numeric}]`, "gu");
+    return each((text) => splitText(text, digit, behavior, false));
+  }
+  if (type === "Punctuation") {
+    const { behavior } = schemas.Punctuation.parse(json);
+    const mark = new RegExp(`[${punctuation}]`, "gu");
+    return each((text) => splitText(text, mark, behavior, false));
+  }
+  if (type === "BertPreTokenizer") {
+    return each(matches(`[${punctuation}]|(?:(?![${punctuation}])\\P{White_Space})+`));
+  }
+  if (type === "Whitespace") return each(matches(`[${word}]+|[^${word}${whitespace}]+`));
+  if (type === "WhitespaceSplit") return each(matches("\\P{White_Space}+"));
+  if (type === "CharDelimiterSplit") {
+    const { delimiter } = schemas.CharDelimiterSplit.parse(json);
+    return each((text) => text.split(delimiter).filter((piece) => piece !== ""));
+  }
+  if (type === "FixedLength") return each(matches(`[^]{1,${schemas.FixedLength.parse(json).length}}`));
+  if (type === "Metaspace") return createMetaspace(schemas.Metaspace.parse(json));
+  throw unsupported("pre_tokenizer", type);
 }
 
 /** A step that treats its pieces alike. */
