@@ -2,7 +2,7 @@
 import { refuse } from "./config_json.ts";
 
 /**
- * Accepts NF4 as bitsandbytes stores it, which loads unchanged, and refuses every other quantisation.
+ * Accepts bitsandbytes' NF4, which loads unchanged, and refuses every other quantisation.
  * @throws LoraFleetError `invalid_model`
  */
 export function checkQuantization(quantization: Record<string, unknown>): void {
@@ -20,7 +20,7 @@ export function checkQuantization(quantization: Record<string, unknown>): void {
   }
   const is4bit = quantization["load_in_4bit"] ?? quantization["_load_in_4bit"];
   if (is4bit !== true) throw refuse(field("load_in_4bit"), is4bit, `true is needed; use ${remedy}`);
-  // bitsandbytes' own default is another type.
+  // bitsandbytes' own default is a different type.
   const type = quantization["bnb_4bit_quant_type"] ?? "fp4";
   if (type !== "nf4") {
     throw refuse(field("bnb_4bit_quant_type"), type, `only "nf4" is supported; use ${remedy}`);

@@ -1,6 +1,6 @@
 /** config.json of known models, as transformers writes them. */
 
-/** As transformers 4 wrote Llama-2-7B's. */
+/** Llama-2-7B's, from transformers 4. */
 export const llama2 = {
   architectures: ["LlamaForCausalLM"],
   bos_token_id: 1,
@@ -20,7 +20,7 @@ export const llama2 = {
   vocab_size: 32000,
 };
 
-/** As transformers 5 writes Llama-3.2-1B's. */
+/** Llama-3.2-1B's, from transformers 5. */
 export const llama32 = {
   architectures: ["LlamaForCausalLM"],
   attention_bias: false,
@@ -58,7 +58,7 @@ export const qwen2 = {
   use_sliding_window: false,
 };
 
-/** As transformers 4 wrote Qwen3-0.6B's. */
+/** Qwen3-0.6B's, from transformers 4. */
 export const qwen3 = {
   architectures: ["Qwen3ForCausalLM"],
   attention_bias: false,

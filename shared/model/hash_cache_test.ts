@@ -35,7 +35,7 @@ Deno.test("a hash is kept until size or time changes, over a restart and a broke
     assertEquals(await createHashCache(cachePath).hash(path), changed);
   }));
 
-Deno.test("a file that was just hashed is not read again", () =>
+Deno.test("a remembered file is not read again", () =>
   inFolder(async (folder) => {
     const hashes = createHashCache(`${folder}/hashes.json`);
     await Deno.writeTextFile(`${folder}/file`, "abc");
@@ -43,7 +43,7 @@ Deno.test("a file that was just hashed is not read again", () =>
     assertEquals((await hashes.hash(`${folder}/file`)).sha256, "f".repeat(64));
   }));
 
-Deno.test("a cache that cannot be written costs time and nothing else", () =>
+Deno.test("a cache that cannot be written costs only time", () =>
   inFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/file`, "abc");
     assertEquals(

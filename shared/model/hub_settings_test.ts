@@ -4,7 +4,7 @@ import { readHubSettings } from "./hub_settings.ts";
 
 const read = (variables: Record<string, string>) => readHubSettings((name) => variables[name] ?? null);
 
-Deno.test("without variables the hub is the public one, without a token, and asked", () => {
+Deno.test("without variables the hub is the public one, online and without a token", () => {
   assertEquals(read({}), { endpoint: "https://huggingface.co", token: null, offline: false });
 });
 
@@ -15,7 +15,7 @@ Deno.test("a mirror, a token, and no network", () => {
   );
 });
 
-Deno.test("an endpoint that is no URL is refused with what would be one", () => {
+Deno.test("an endpoint that is no URL is refused with what is needed", () => {
   for (const endpoint of ["mirror:1", "ftp://mirror", "/hub", "http://"]) {
     const error = assertThrows(
       () => read({ HF_ENDPOINT: endpoint }),

@@ -1,6 +1,6 @@
 /**
- * A base model as a list of files with their SHA-256: what a worker downloads and checks. The manifest's own hash
- * names the base model, whatever path or hub id it came from.
+ * A base model's files with their SHA-256, for workers to download and check. The manifest's own hash names the base model
+ * independently of its path or hub id.
  */
 import { z } from "zod";
 

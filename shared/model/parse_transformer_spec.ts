@@ -1,4 +1,4 @@
-/** Reads Hugging Face's `config.json` and refuses, by the field's name, what the kernels do not compute. */
+/** Reads Hugging Face's `config.json` and refuses, naming the field, what the kernels do not compute. */
 import { LoraFleetError, quote } from "../errors.ts";
 import { checkQuantization } from "./check_quantization.ts";
 import { type ConfigJson, configSchema, refuse } from "./config_json.ts";
@@ -84,7 +84,7 @@ function parseFamily(configJson: unknown): Family {
   );
 }
 
-/** In any spelling (LLaMAForCausalLM); a different head (…ForSequenceClassification) has different weights. */
+/** Accepts any spelling (LLaMAForCausalLM); other heads (…ForSequenceClassification) have different weights. */
 function isCausal(name: unknown): boolean {
   if (typeof name !== "string") return false;
   const family = /^(.+)LMHeadModel$/i.exec(name)?.[1]?.toLowerCase();

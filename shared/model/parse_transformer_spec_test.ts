@@ -48,7 +48,7 @@ Deno.test("Qwen2 has a bias on q, k and v; its sliding window is off", () => {
   assertEquals(new Set(biased), new Set(["query", "key", "value"]));
 });
 
-Deno.test("model_type decides, as in transformers, whatever the architecture is called", () => {
+Deno.test("model_type decides, as in transformers, under any name of the architecture", () => {
   const spec = parseTransformerSpec(llama2);
   for (
     const architectures of [
@@ -72,7 +72,7 @@ Deno.test("model_type decides, as in transformers, whatever the architecture is 
   assertEquals([architecture, attentionBias], ["Qwen2ForCausalLM", true]);
 });
 
-Deno.test("null is absence, and what is absent is the configuration class's default", () => {
+Deno.test("null means absent, and an absent field has the configuration class's default", () => {
   const nulls = { tie_word_embeddings: null, hidden_act: null, mlp_bias: null, quantization_config: null };
   assertEquals(parseTransformerSpec({ ...llama2, ...nulls }), parseTransformerSpec(llama2));
   for (const model_type of ["llama", "mistral", "qwen2"]) {
@@ -82,16 +82,16 @@ Deno.test("null is absence, and what is absent is the configuration class's defa
   assertEquals(parseTransformerSpec({ ...llama2, quantization_config: {} }), parseTransformerSpec(llama2));
 });
 
-Deno.test("swish is silu, and an eos_token_id of -1 is none", () => {
+Deno.test("swish is silu, and an eos_token_id of -1 means none", () => {
   assertEquals(parseTransformerSpec({ ...llama2, hidden_act: "swish" }), parseTransformerSpec(llama2));
   const eosOf = (eos_token_id: unknown) => parseTransformerSpec({ ...llama2, eos_token_id }).eosTokenIds;
   assertEquals([eosOf(-1), eosOf([2, -1]), eosOf(7)], [[], [2], [7]]);
 });
 
-Deno.test("Qwen2's window counts where a layer has it", () => {
+Deno.test("Qwen2's window counts if any layer has it", () => {
   const windowOf = (changes: object) =>
     parseTransformerSpec({ ...qwen2, use_sliding_window: true, ...changes }).slidingWindow;
-  assertEquals(windowOf({}), 131072); // 32 layers, of which the first 28 have none unless told
+  assertEquals(windowOf({}), 131072); // 32 layers; by default the first 28 have none
   assertEquals(windowOf({ max_window_layers: 32 }), null);
   assertEquals(windowOf({ sliding_window: null }), null);
   assertEquals(windowOf({ layer_types: ["full_attention"] }), null);

@@ -7,19 +7,19 @@ const nf4Config = { quant_method: "bitsandbytes", load_in_4bit: true, bnb_4bit_q
 const refused: [title: string, config: unknown, field: string, words: string][] = [
   ["not an object", [llama2], "config.json", "JSON object"],
   [
-    "another architecture",
+    "a different architecture",
     { ...llama2, architectures: ["GPT2LMHeadModel"] },
     "architectures",
     "GPT2LMHeadModel",
   ],
   [
-    "another head",
+    "a different head",
     { ...llama2, architectures: ["LlamaForSequenceClassification"] },
     "architectures",
     "LlamaForSequenceClassification",
   ],
   ["no head", { ...llama2, architectures: ["LlamaModel"] }, "architectures", "LlamaModel"],
-  ["another type", { ...llama2, model_type: "gemma2" }, "model_type", '"gemma2"'],
+  ["a different type", { ...llama2, model_type: "gemma2" }, "model_type", '"gemma2"'],
   [
     "a type that is not known, under a known architecture",
     { ...llama2, model_type: "my_llama" },
@@ -38,7 +38,7 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
     "architectures",
     "FalconForCausalLM",
   ],
-  ["another activation", { ...llama2, hidden_act: "gelu" }, "hidden_act", '"gelu"'],
+  ["a different activation", { ...llama2, hidden_act: "gelu" }, "hidden_act", '"gelu"'],
   ["a size that is missing", { ...llama2, vocab_size: undefined }, "vocab_size", "undefined"],
   ["a size that is text", { ...llama2, hidden_size: "4096" }, "hidden_size", '"4096"'],
   ["a size of zero", { ...llama2, num_hidden_layers: 0 }, "num_hidden_layers", "0"],
@@ -124,7 +124,7 @@ for (const [title, config, field, words] of refused) {
   });
 }
 
-Deno.test("a checkpoint that is NF4 already is accepted", () => {
+Deno.test("a checkpoint stored in NF4 is accepted", () => {
   assertEquals(
     parseTransformerSpec({ ...llama2, quantization_config: nf4Config }),
     parseTransformerSpec(llama2),

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { bytesOf as sizeOf, isDtype, orderOf, toFloat32 } from "./safetensors_dtype.ts";
 
-/** Bytes that begin at an odd address, as a tensor behind a header may. */
+/** Bytes at an odd address, where a tensor behind a header may start. */
 function unaligned(source: Uint8Array): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(source.length + 1);
   bytes.set(source, 1);
@@ -25,13 +25,13 @@ Deno.test("floating-point types become f32", () => {
   );
 });
 
-Deno.test("other types do not become f32 by accident", () => {
+Deno.test("other types are not converted to f32", () => {
   for (const dtype of ["U8", "I32", "BOOL", "F8_E4M3", "F8_E8M0", "C64"] as const) {
     assertEquals(toFloat32(dtype, new Uint8Array(8)), null);
   }
 });
 
-Deno.test("types have sizes and an order; names that are none are told apart", () => {
+Deno.test("types have sizes and an order; unknown names are recognised", () => {
   assertEquals([sizeOf("BF16", 1), sizeOf("I64", 2), orderOf("BOOL")], [2, 16, 0]);
   assertEquals([sizeOf("F4", 2), sizeOf("F4", 3), sizeOf("F6_E2M3", 4)], [1, 1.5, 3]);
   assertEquals(["F32", "f32", "toString", 3, null].map(isDtype), [true, false, false, false, false]);

@@ -124,7 +124,7 @@ function sameBytes(a: Uint8Array<ArrayBuffer>, b: Uint8Array<ArrayBuffer>): bool
   return true;
 }
 
-/** As torch compares: 0 and -0 are equal, NaN equals nothing. */
+/** Compares as torch does: 0 equals -0, NaN equals nothing. */
 function sameFloats(a: Float32Array, b: Float32Array): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;

@@ -24,7 +24,7 @@ export interface SafetensorsHeader {
 }
 
 const index = z.int().min(0);
-/** As the reference implementation, which ignores keys that it does not know. */
+/** Like the reference implementation, ignores unknown keys. */
 const tensorSchema = z.object({
   dtype: z.string(),
   shape: z.array(index),

@@ -1,4 +1,4 @@
-/** The shape of a base model: one description for all families, so that no code below asks which family it is. */
+/** The shape of a base model, in one form for all families, so that later code never branches on the family. */
 
 /** How RoPE's frequencies are stretched for longer contexts. */
 export type RopeScaling =
@@ -24,9 +24,9 @@ export type RopeScaling =
     readonly truncate: boolean;
   };
 
-/** What distinguishes one family from the next; `FAMILIES` (families.ts) derives it from config.json. */
+/** The differences between families; `FAMILIES` (families.ts) derives them from config.json. */
 export interface FamilyTraits {
-  /** q_proj, k_proj and v_proj have a bias; no other linear layer ever has. */
+  /** q_proj, k_proj and v_proj have a bias; no other linear layer has one. */
   readonly attentionBias: boolean;
   /** RMSNorm of each query and key head, before RoPE. */
   readonly queryKeyNorm: boolean;

@@ -1,5 +1,5 @@
 /**
- * What a step costs besides computing: coordinator, broker and workers are processes, and the model is a toy whose
+ * The cost of a step besides computing: coordinator, broker and workers are processes, and the model is a toy whose
  * gradient takes almost no time, so that a step is the fleet's own work: queue, claims, all-reduce, digests, the commit log.
  *
  *     deno task bench:overhead [--workers 1,2,4] [--micro-batches 2,8] [--steps 200]
@@ -33,7 +33,7 @@ interface Cell {
 
 async function measure(workers: number, microBatches: number, steps: number): Promise<Cell> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-overhead-" });
-  const children: { readonly child: Deno.ChildProcess; readonly said: Promise<string[]> }[] = [];
+  const children: { readonly child: Deno.ChildProcess; readonly output: Promise<string[]> }[] = [];
   try {
     await using coordinator = startCoordinatorChild(`${folder}/data`);
     const joinUrl = await coordinator.joinUrl();
@@ -44,7 +44,7 @@ async function measure(workers: number, microBatches: number, steps: number): Pr
         ...{ name, joinUrl, natsPort, engine: "toy", gradientMs: 0, factorSize: FACTOR_SIZE },
         cacheFolder: `${folder}/${name}`,
       });
-      children.push({ child, said: Promise.all([toText(child.stdout), toText(child.stderr)]) });
+      children.push({ child, output: Promise.all([toText(child.stdout), toText(child.stderr)]) });
     }
     const api = coordinator.api();
     const present = async () => (await (await fetch(`${api}/workers`)).json()).data.length;
@@ -63,7 +63,7 @@ async function measure(workers: number, microBatches: number, steps: number): Pr
     return { workers, microBatches, stepMs: (await stepTimes(api, id)).slice(WARM_UP_STEPS) };
   } finally {
     for (const { child } of children) child.kill("SIGKILL");
-    await Promise.all(children.map(({ child, said }) => Promise.all([said, child.status])));
+    await Promise.all(children.map(({ child, output }) => Promise.all([output, child.status])));
     await Deno.remove(folder, { recursive: true });
   }
 }

@@ -1,6 +1,6 @@
 /** The models of the golden ladder on the GPU, with the adapter that the goldens start with. */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
-import { testGpu } from "../../worker/device/test_gpu.ts";
+import { testGpu } from "../../worker/device/testing/test_gpu.ts";
 import { openCheckpoint } from "../../worker/files/checkpoint_reader.ts";
 import { LanguageModel, type ModelOptions } from "../../worker/model/language_model.ts";
 import { flattenTensors, type LadderCase } from "./golden.ts";

@@ -16,7 +16,7 @@ export class ErrorScopes {
 
   /**
    * Collects the first error since the last call.
-   * @param attempt begins the message: what was attempted, and on which device
+   * @param attempt begins the message with the attempt and the device
    * @returns null if nothing failed; `does_not_fit` if memory ran out, else `gpu_failure`
    */
   async take(attempt: string): Promise<LoraFleetError | null> {

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { testGpu } from "./test_gpu.ts";
+import { testGpu } from "./testing/test_gpu.ts";
 import { defineKernel } from "./kernel.ts";
 import { sliceTensor } from "./tensor.ts";
 

@@ -14,7 +14,7 @@ import type { GpuTensor, Tensors } from "./tensor.ts";
 export type Groups = readonly [x: number, y?: number, z?: number];
 
 export class Pass {
-  /** By which kernels choose their variants. */
+  /** Kernels choose their variants by it. */
   readonly processor: Processor;
   readonly #device: GPUDevice;
   readonly #pipelines: Pipelines;

@@ -6,7 +6,7 @@ import { TrainingEngine } from "./training_engine.ts";
 const engine = new TrainingEngine();
 let last: Promise<void> = Promise.resolve();
 
-/** Calls run one after another, in order of arrival. */
+/** Calls run one at a time, in order of arrival. */
 self.onmessage = ({ data }: MessageEvent<EngineCall>) => {
   last = last.then(() => answer(data));
 };

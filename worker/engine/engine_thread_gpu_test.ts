@@ -13,7 +13,7 @@ const TICK_MS = 10;
 const MAX_GAP_MS = 50;
 const WORK_MS = 600;
 
-/** One document of `length` tokens, all of them trained. */
+/** One document of `length` tokens, all with labels. */
 function longDocument(length: number, vocabSize: number): MicroBatch {
   const tokens = Uint32Array.from({ length }, (_, t) => t * 7919 % vocabSize);
   return {
@@ -24,7 +24,7 @@ function longDocument(length: number, vocabSize: number): MicroBatch {
   };
 }
 
-/** The longest time between two ticks while `work` goes on, beyond the tick itself. */
+/** The longest delay of a tick while `work` runs. */
 async function gapDuring(work: () => Promise<unknown>): Promise<number> {
   let isDone = false;
   const done = work().finally(() => isDone = true);
@@ -39,7 +39,7 @@ async function gapDuring(work: () => Promise<unknown>): Promise<number> {
   return gapMs;
 }
 
-Deno.test("the main thread goes on ticking while the engine thread computes for hundreds of milliseconds", async () => {
+Deno.test("the main thread keeps ticking while the engine thread computes for hundreds of milliseconds", async () => {
   const engine = startEngineThread();
   try {
     await engine.load({
@@ -75,7 +75,7 @@ Deno.test("steps in the engine thread give the digest that they give without one
   assertEquals(digests[1], digests[0]);
 });
 
-Deno.test("errors of the engine cross with their code, and the thread goes on", async () => {
+Deno.test("the engine's errors cross with their code, and the thread keeps working", async () => {
   const engine = startEngineThread();
   try {
     const early = await assertRejects(() => engine.commit(), LoraFleetError, "before it loaded a model");

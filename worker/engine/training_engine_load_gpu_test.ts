@@ -118,7 +118,7 @@ Deno.test("an adapter that cannot be written leaves nothing half-written", async
   const folder = await Deno.makeTempDir();
   try {
     await Deno.writeTextFile(`${folder}/file`, "not a folder");
-    // Neither as root nor as a user can a folder be made in a file, or a file be put in the place of a folder that is full.
+    // Not even root can create a folder inside a file, or replace a non-empty folder by a file.
     await Deno.mkdir(`${folder}/taken/adapter_model.safetensors/full`, { recursive: true });
     for (const target of [`${folder}/file/adapter`, `${folder}/taken`]) {
       const error = await assertRejects(() => engine.writeAdapter(target, "base"), LoraFleetError, target);

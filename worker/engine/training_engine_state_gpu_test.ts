@@ -127,10 +127,10 @@ Deno.test("a gradient's checksum is that of the integers that the GPU adds, tie 
   for (const exponent of [-20, -2, -23]) {
     const { maxAbs } = await engine.computeGradient(documents[0]!, 0);
     const exponents = new Int8Array(maxAbs.length).fill(exponent);
-    const told = await engine.gradientCheck(exponents, 77);
+    const checksum = await engine.gradientCheck(exponents, 77);
     await engine.accumulate(exponents);
     const words = new Int32Array(2);
     addChecksum(checkWeights(77), 0, await engine.takeSums(), words);
-    assertEquals(told, words);
+    assertEquals(checksum, words);
   }
 });

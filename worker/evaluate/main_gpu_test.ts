@@ -12,7 +12,7 @@ const rows = [
   { prompt: 'Drop all vowels from "crown":\n', completion: "crwn" },
 ];
 
-/** Runs the program as the demo does, on `lines`, in a folder of its own. */
+/** Runs the program as the demo does, on `lines`, in its own folder. */
 async function evaluate(
   lines: readonly unknown[],
   adapter?: (folder: string) => Promise<void>,
@@ -43,7 +43,7 @@ async function evaluate(
   }
 }
 
-/** Writes a fresh adapter, whose B is zero but for its first elements, which are `value`. */
+/** Writes a fresh adapter; the first elements of its B are `value`, the rest 0. */
 async function writeSmallAdapter(folder: string, value: number): Promise<void> {
   const lora = loraSchema.parse({ r: 4, lora_alpha: 8, target_modules: "all-linear" });
   const { layout } = planLora((await openCheckpoint(base)).spec, lora);
@@ -56,7 +56,7 @@ async function writeSmallAdapter(folder: string, value: number): Promise<void> {
   await writeAdapter(folder, { tensors, lora, baseModelName: "base" });
 }
 
-Deno.test("the base model alone, and under an adapter that is zero: one result, in the demo's form", async () => {
+Deno.test("the base model alone and with a zero adapter give one result, in the demo's form", async () => {
   const alone = await evaluate(rows);
   assertEquals([alone.code, alone.files], [0, ["result.json", "rows.jsonl"]]);
   const { eval_loss, exact_match, prompt_count, samples } = alone.result;
@@ -78,7 +78,7 @@ Deno.test("rows of plain text have a loss and no matches", async () => {
   assert(result.eval_loss > 0);
 });
 
-Deno.test("failures end with exit code 1, words that name the cause, and no result", async () => {
+Deno.test("failures exit with code 1, name the cause and write no result", async () => {
   const withField = (field: string, value: unknown) => async (folder: string) => {
     await writeSmallAdapter(folder, 0);
     const path = join(folder, "adapter_config.json");

@@ -5,7 +5,7 @@ const textOf = (ids: Iterable<number>) => String.fromCharCode(...ids);
 const question = (prompt: string, expected: string) => ({ prompt: bytes(prompt), expected: bytes(expected) });
 const bytes = (text: string) => Uint32Array.from(text, (character) => character.charCodeAt(0));
 
-Deno.test("exact matches are counted text for text", () => {
+Deno.test("exact matches compare texts unchanged", () => {
   const questions = [question("a", "yes"), question("b", "no"), question("c", "no ")];
   assertEquals(resultOf(0.5, questions, ["yes", "yes", "no"].map((text) => [...bytes(text)]), textOf), {
     eval_loss: 0.5,
@@ -30,7 +30,7 @@ Deno.test("without prompts nothing matches, and the result is still JSON with nu
   });
 });
 
-Deno.test("the tolerant match forgives white space and nothing else", () => {
+Deno.test("the tolerant match ignores white space and nothing else", () => {
   const tolerant = (expected: string, answer: string) =>
     resultOf(0, [question("p", expected)], [[...bytes(answer)]], textOf).whitespace_tolerant_match;
   assertEquals(["a b", " a  b\n", "a\n\tb"].map((answer) => tolerant("a b", answer)), [1, 1, 1]);

@@ -25,14 +25,14 @@ async function rowsOf(lines: readonly unknown[], tokenizer = plain, textField = 
   }
 }
 
-Deno.test("a completion is asked for by its prompt, and expected without the stop token", async () => {
+Deno.test("a completion's question is its prompt; the expected answer has no stop token", async () => {
   assertEquals(await rowsOf([{ prompt: 'Spell "ab":\n', completion: "a b" }]), {
     exampleCount: 1,
     questions: [['Spell "ab":\n', "a b"]],
   });
 });
 
-Deno.test("of a chat the last assistant turn is asked for, after all that came before", async () => {
+Deno.test("a chat's question is everything before the last assistant turn", async () => {
   const messages = [
     { role: "user", content: "one" },
     { role: "assistant", content: "two" },
@@ -46,7 +46,7 @@ Deno.test("of a chat the last assistant turn is asked for, after all that came b
   assertEquals([prompt!.endsWith("[user]three[assistant]"), expected], [true, "four"]);
 });
 
-Deno.test("an answer ends with its first stop token, whatever the template writes after it", async () => {
+Deno.test("an answer ends at its first stop token, even if the template writes more", async () => {
   // 0 is the stop token; 15 stands for the line break that ChatML writes behind it.
   const question = (tokens: number[], completionMask: number[]) =>
     questionOf({ tokens: Uint32Array.from(tokens), completionMask: Uint8Array.from(completionMask) }, stop)
@@ -65,7 +65,7 @@ Deno.test("an answer ends with its first stop token, whatever the template write
   assertEquals(questions.map(([, expected]) => expected), ["four"]);
 });
 
-Deno.test("a turn's own end mark ends the answer where the model's files do not call it a stop token", async () => {
+Deno.test("a turn's end mark ends the answer even if the model's files list no such stop token", async () => {
   // The tokenizer's "</s>" stands for <|im_end|>, and the model stops at something else.
   const path = await Deno.makeTempFile({ suffix: ".jsonl" });
   try {
@@ -85,12 +85,12 @@ Deno.test("a turn's own end mark ends the answer where the model's files do not 
   }
 });
 
-Deno.test("plain text counts in the loss and asks nothing", async () => {
+Deno.test("plain text counts in the loss and has no question", async () => {
   const rows = [{ body: "some words" }, { prompt: "p:\n", completion: "c" }];
   assertEquals(await rowsOf(rows, plain, "body"), { exampleCount: 2, questions: [["p:\n", "c"]] });
 });
 
-Deno.test("the answer is the last run of trained tokens", () => {
+Deno.test("the answer is the last run of completion tokens", () => {
   const tokens = Uint32Array.of(10, 11, 12, 13, 14, 0, 15);
   const question = (...completionMask: number[]) =>
     questionOf({ tokens, completionMask: Uint8Array.from(completionMask) }, stop);
@@ -134,7 +134,7 @@ for (
   });
 }
 
-Deno.test("a dataset that is not there or is a folder is named", async () => {
+Deno.test("a dataset that is missing or a folder is named", async () => {
   for (const path of ["/no/such/rows.jsonl", import.meta.dirname!]) {
     const error = await assertRejects(
       () => readEvaluationRows(path, plain, stop, "text"),

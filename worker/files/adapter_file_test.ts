@@ -49,7 +49,7 @@ Deno.test("writing and reading round-trips", () =>
   }));
 
 for (const name of LADDER_CASES) {
-  Deno.test(`${name}: PEFT's adapter is read, with the configuration that it was made with`, async () => {
+  Deno.test(`${name}: PEFT's adapter is read together with its configuration`, async () => {
     const golden = loadLadderCase(name);
     const { lora, tensors, baseModelName } = await readAdapter(golden.adapterFolder);
     assertEquals(baseModelName, `golden/${name}`);
@@ -138,7 +138,7 @@ for (const [field, value, words] of FIELDS) {
     }));
 }
 
-Deno.test("a pattern stays one in adapter_config.json, with the base model's revision, and is read again", () =>
+Deno.test("a pattern stays a pattern in adapter_config.json, beside the base model's revision, and is read back", () =>
   inFolder(async (folder) => {
     const target_modules = ".*\\.self_attn\\.(q_proj|v_proj)";
     const lora = { ...adapter.lora, target_modules };

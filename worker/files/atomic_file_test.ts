@@ -23,11 +23,11 @@ const write = (folder: string, fileSystem?: FileSystem) =>
     { path: `${folder}/b`, parts: [bytes("b"), new Uint8Array(0)] },
   ], fileSystem);
 
-Deno.test("all files appear, whole, in the place of older ones", async () => {
+Deno.test("all files replace older ones, whole", async () => {
   assertEquals(await folderAfter((folder) => write(folder)), { a: "new a", b: "b" });
 });
 
-Deno.test("a disk that takes a few bytes at a time gets all of them", async () => {
+Deno.test("a disk that takes a few bytes at a time receives them all", async () => {
   const slow: FileSystem = {
     ...diskFileSystem,
     async createBeside(path) {
@@ -45,7 +45,7 @@ Deno.test("a disk that takes a few bytes at a time gets all of them", async () =
 
 const noSpace = () => Promise.reject(new Error("No space left on device (os error 28)"));
 
-/** The disk, whose call number `failing` of that kind fails. */
+/** The disk, except that the nth call of one kind fails. */
 function failingDisk(kind: "createBeside" | "write" | "sync" | "rename", failing: number): FileSystem {
   let count = 0;
   const attempt = <T>(found: typeof kind, body: () => Promise<T>): Promise<T> =>
@@ -91,7 +91,7 @@ for (
   });
 }
 
-Deno.test("a folder that is not there is named", async () => {
+Deno.test("a missing folder is named", async () => {
   const error = await assertRejects(() => write("/no/such/folder"), LoraFleetError, "/no/such/folder/a");
   assertEquals([error.code, error.param], ["storage", "/no/such/folder/a"]);
 });

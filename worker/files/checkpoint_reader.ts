@@ -15,7 +15,7 @@ import { type Nf4Weights, quantizeNf4 } from "../nf4/nf4.ts";
 import { isPrequantized, readPrequantized } from "./nf4_checkpoint.ts";
 
 export interface Checkpoint {
-  /** As config.json says, except that an output layer stored with values of its own is not tied. */
+  /** From config.json, except that an output layer stored with values of its own is not tied. */
   readonly spec: TransformerSpec;
   /** The names of all tensors in the files, sorted. */
   readonly tensorNames: readonly string[];

@@ -41,12 +41,12 @@ const BROKEN: [what: string, changes: ModelChanges, words: string][] = [
     { config: { tie_word_embeddings: false } },
     '"lm_head.weight" is missing',
   ],
-  ["config.json asks for what no kernel computes", { config: { mlp_bias: true } }, "mlp_bias is true"],
+  ["config.json sets a field that no kernel computes", { config: { mlp_bias: true } }, "mlp_bias is true"],
   ["the file is cut", { bytes: (bytes) => bytes.subarray(0, 5000) }, "truncated"],
   ["the header lies", { bytes: lieAboutOffsets }, "starts at byte"],
 ];
 
-/** Moves the first tensor's start by four bytes: all lengths in the header stay as they were. */
+/** Moves the first tensor's start by four bytes: all lengths in the header stay the same. */
 function lieAboutOffsets(bytes: Uint8Array<ArrayBuffer>): Uint8Array {
   const text = new TextDecoder("latin1").decode(bytes);
   const lie = text.replace(
@@ -61,14 +61,14 @@ function lieAboutOffsets(bytes: Uint8Array<ArrayBuffer>): Uint8Array {
 }
 
 for (const [what, changes, words] of BROKEN) {
-  Deno.test(`a base model is refused where ${what}`, async () => {
+  Deno.test(`a base model is refused if ${what}`, async () => {
     await using model = await brokenModel("gqa_tied", changes);
     const error = await assertRejects(() => openCheckpoint(model.folder), LoraFleetError, words);
     assertEquals(error.code, "invalid_model");
   });
 }
 
-Deno.test("a weight that is no number is refused by its tensor's name when it is quantised", async () => {
+Deno.test("quantising a NaN weight is refused by its tensor's name", async () => {
   const bad = (data: Uint8Array | Float32Array) => {
     const values = new Float32Array(data.slice().buffer);
     values[100] = NaN;
@@ -83,7 +83,7 @@ Deno.test("a weight that is no number is refused by its tensor's name when it is
   assertEquals([error.code, error.param], ["invalid_model", up]);
 });
 
-Deno.test("folders without a model, with a damaged index, or with a shard that is not there", async () => {
+Deno.test("folders without a model, with a damaged index, or with a missing shard", async () => {
   const source = loadLadderCase("llama3_sharded").modelFolder;
   const folder = await Deno.makeTempDir();
   try {
@@ -141,14 +141,14 @@ function withHead(
   };
 }
 
-Deno.test("tied by config.json, but with an output layer of other values: not tied, as transformers 5 has it", async () => {
+Deno.test("tied by config.json, but with a different output layer: not tied, as in transformers 5", async () => {
   const head = await headOf(withHead((values) => values.map((value) => -value)));
   assertEquals(head.tied, false);
   assertEquals(head.head, head.embeddings.map((value) => -value));
 });
 
 Deno.test("tied, with the same values stored twice, or under the output layer's name alone: tied", async () => {
-  // 0 and -0 are equal, as torch compares.
+  // 0 equals -0, as in torch.
   for (const names of [["model.embed_tokens.weight"], []]) {
     const head = await headOf(withHead((values) => values.map((value) => value === 0 ? -0 : value), names));
     assertEquals([head.tied, head.head.every((value, i) => value === head.embeddings[i])], [true, true]);

@@ -16,7 +16,7 @@ const STATE = ".quant_state.bitsandbytes__nf4";
 const readFrom = async (path: string) =>
   (await openCheckpoint(path)).readLinear(layer, 96, 96, { doubleQuantization: false });
 
-Deno.test("weights stored by bitsandbytes have the bits of our double quantisation, whatever the options say", async () => {
+Deno.test("weights stored by bitsandbytes have the bits of our double quantisation, under any options", async () => {
   const stored = await openCheckpoint(golden.modelFolder.replace(/model$/, folder));
   const plain = await openCheckpoint(golden.modelFolder);
   for (const { name, outFeatures, inFeatures } of linearModules(plain.spec)) {
@@ -27,7 +27,7 @@ Deno.test("weights stored by bitsandbytes have the bits of our double quantisati
   }
 });
 
-/** Replaces the JSON text that bitsandbytes keeps as bytes. */
+/** Changes the JSON text that bitsandbytes stores as bytes. */
 const changeState = (change: (state: Record<string, unknown>) => unknown) =>
   changeTensor(weight + STATE, (tensor) => {
     const text = new TextDecoder().decode(tensor.data as Uint8Array<ArrayBuffer>);
@@ -72,7 +72,7 @@ const BROKEN: [what: string, tensors: (tensors: TensorData[]) => TensorData[], w
 ];
 
 for (const [what, tensors, words] of BROKEN) {
-  Deno.test(`a stored weight is refused where ${what}`, async () => {
+  Deno.test(`a stored weight is refused if ${what}`, async () => {
     await using model = await brokenModel("gqa_tied", { folder, tensors });
     const error = await assertRejects(() => readFrom(model.folder), LoraFleetError, words);
     assertEquals([error.code, error.param?.startsWith(weight)], ["invalid_model", true]);

@@ -38,7 +38,7 @@ Deno.test("writing and reading round-trips names, shapes, bytes and metadata", (
   }));
 
 for (const name of LADDER_CASES) {
-  Deno.test(`${name}: PEFT's file, read and written again, has the same bytes`, () =>
+  Deno.test(`${name}: PEFT's file has the same bytes after reading and writing it`, () =>
     inFolder(async (folder) => {
       const source = `${loadLadderCase(name).adapterFolder}/adapter_model.safetensors`;
       const file = openSafetensors(source);
@@ -89,7 +89,7 @@ const BROKEN: [what: string, bytes: Uint8Array, words: string][] = [
   ["a gap", fileOf(`{"t":${entry(4, 8)}}`, 8), "leaves a gap"],
   ["an overlap", fileOf(`{"s":${entry(0, 8)},"t":${entry(4, 12)}}`, 12), "overlaps"],
   [
-    "bytes that belong to nothing",
+    "bytes outside every tensor",
     fileOf(`{"t":${entry(0, 4)}}`, 6),
     "end at byte 4 of the data, but the file has 6",
   ],
@@ -119,7 +119,7 @@ Deno.test("a missing file, a folder, and a file truncated after it was opened", 
     assertThrows(() => file.read("bytes"), LoraFleetError, "truncated");
   }));
 
-Deno.test("tensors that cannot be one file are refused before a byte is written", () =>
+Deno.test("tensors that do not form a file are refused before a byte is written", () =>
   inFolder(async (folder) => {
     const [first] = TENSORS as [TensorData];
     for (

@@ -15,7 +15,7 @@ const prompts = [[5, 9, 2, 77, 31, 8], [3], [12, 12, 12, 40], [90, 1, 64, 7, 23,
 
 const generationModel = (changes = {}) => loadGoldenModel(golden, { training: false, ...changes });
 
-/** Greedy generation without a cache: all tokens anew for each new one. */
+/** Greedy generation without a cache: recomputes all tokens for each new one. */
 async function answerSlowly(model: LanguageModel, prompt: Uint32Array, count: number): Promise<number[]> {
   const tokens = [...prompt];
   for (let i = 0; i < count; i++) {
@@ -35,7 +35,7 @@ function documentOf(tokens: readonly number[]): MicroBatch {
 }
 
 for (const name of LADDER_CASES) {
-  Deno.test(`${name}: greedy answers are those of an argmax without a cache`, async () => {
+  Deno.test(`${name}: greedy answers equal an argmax without a cache`, async () => {
     const model = await loadGoldenModel(loadLadderCase(name), { training: false });
     const generator = new Generator(model, 64);
     const answers = await generator.generate(prompts.slice(0, 3), { maxNewTokens: 8, stopTokens: NO_STOP });
@@ -45,7 +45,7 @@ for (const name of LADDER_CASES) {
   });
 }
 
-Deno.test("prompts that are answered together get the answers that they get alone, in waves of any size", async () => {
+Deno.test("prompts answered together get the answers that they get alone, in waves of any size", async () => {
   const model = await generationModel();
   const options = { maxNewTokens: 6, stopTokens: NO_STOP };
   const together = await new Generator(model, 64).generate(prompts, options);
@@ -57,7 +57,7 @@ Deno.test("prompts that are answered together get the answers that they get alon
   assertEquals(inWaves, together);
 });
 
-Deno.test("an answer ends before a stop token; the others go on", async () => {
+Deno.test("an answer ends before a stop token while the others continue", async () => {
   const model = await generationModel();
   const generator = new Generator(model, 64);
   const whole = await generator.generate(prompts, { maxNewTokens: 8, stopTokens: NO_STOP });
@@ -70,7 +70,7 @@ Deno.test("an answer ends before a stop token; the others go on", async () => {
   assert(stopped[0]!.length <= 3);
 });
 
-Deno.test("an empty prompt has an empty answer, as has any when nothing may be said", async () => {
+Deno.test("an empty prompt has an empty answer, and so has any prompt with maxNewTokens 0", async () => {
   const model = await generationModel();
   const generator = new Generator(model, 64);
   const [empty, other] = await generator.generate([new Uint32Array(0), prompts[0]!], {

@@ -115,7 +115,7 @@ export class LanguageModel {
     const last = this.layers.length - 1;
     for (let index = last; index >= 0; index--) {
       const at = this.#layerAt(context, index);
-      // Of activations that layers share, the last layer's are the newest: they are still there.
+      // Shared activations still hold the last layer's forward.
       const isOverwritten = this.#buffers.activations.length === 1 && index !== last;
       if (isOverwritten) encodeLayer(at, this.#residual(index), null, attend);
       encodeLayerBackward(at, this.#residual(index));

@@ -15,7 +15,7 @@ const golden = loadLadderCase("gqa_tied");
 const packed = golden.batches[0]!.batch;
 const short = golden.batches[1]!.batch;
 
-Deno.test("several documents in a row give each the logits that it has alone, bit for bit", async () => {
+Deno.test("each of several documents in a row has the logits that it has alone, bit for bit", async () => {
   const model = await loadGoldenModel(golden);
   const together = await allLogits(model, packed);
   const { vocabSize } = model.spec;
@@ -36,7 +36,7 @@ Deno.test("the gradient of several documents in a row is the sum of theirs alone
     alone.gradient.forEach((value, i) => sum[i]! += value);
   }
   assert(Math.abs(lossSum - together.lossSum) <= 4 * 2 ** -24 * lossSum);
-  // Each side sums over tokens in f32, in another order: a tensor's elements differ by some roundings of its size.
+  // Each side sums over tokens in f32, in a different order: a tensor's elements differ by some roundings of its size.
   const relative = 8 * passError(model.spec, packed.tokens.length);
   for (const { name, shape, offset } of model.lora.layout.tensors) {
     const range = [offset, offset + shape[0] * shape[1]] as const;
@@ -48,7 +48,7 @@ Deno.test("the gradient of several documents in a row is the sum of theirs alone
   }
 });
 
-Deno.test("a shorter micro-batch after a longer one finds nothing of it, nor does a model of another size", async () => {
+Deno.test("a shorter micro-batch after a longer one sees nothing of it, nor does a model of a different size", async () => {
   const model = await loadGoldenModel(golden);
   const fresh = await gradientOf(model, short);
   await gradientOf(model, packed);
@@ -68,7 +68,7 @@ Deno.test("a micro-batch of one token has a loss and a gradient", async () => {
   assert(gradient.some((value) => value !== 0) && gradient.every(Number.isFinite));
 });
 
-Deno.test("a micro-batch without any label has loss 0 and gradient 0, whatever came before", async () => {
+Deno.test("a micro-batch without labels has loss 0 and gradient 0, after any other", async () => {
   const model = await loadGoldenModel(golden);
   await gradientOf(model, packed);
   const none = { ...packed, labels: new Int32Array(packed.tokens.length).fill(IGNORE_INDEX) };
@@ -86,7 +86,7 @@ Deno.test("the output layer in chunks of the vocabulary gives the same logits an
   assert(Math.abs(one.lossSum - other.lossSum) <= 16 * 2 ** -24 * one.lossSum);
 });
 
-Deno.test("what the memory plan or the model has no room for is refused", async () => {
+Deno.test("a micro-batch beyond the memory plan or the model's tables is refused", async () => {
   const small = await loadGoldenModel(golden, { maxTokens: 8 });
   await assertRejects(() => small.evaluate(packed), RangeError, "24 tokens");
   const model = await loadGoldenModel(golden, { maxPositions: 14 });

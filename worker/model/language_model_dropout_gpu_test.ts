@@ -9,7 +9,7 @@ const lora = loraSchema.parse({ ...golden.lora, lora_dropout: 0.3 });
 const { batch } = golden.batches[0]!;
 const keys = { seed: 7, microBatchNumber: 3 };
 
-Deno.test("dropout depends on the seed and the micro-batch's number, and on nothing else", async () => {
+Deno.test("dropout depends on nothing but the seed and the micro-batch's number", async () => {
   const model = await loadGoldenModel(golden, { lora });
   const first = await gradientOf(model, batch, keys);
   const otherSeed = await gradientOf(model, batch, { ...keys, seed: 8 });
@@ -21,7 +21,7 @@ Deno.test("dropout depends on the seed and the micro-batch's number, and on noth
   assertEquals(await gradientOf(keeping, batch, keys), first);
 });
 
-Deno.test("evaluation is without dropout", async () => {
+Deno.test("evaluation applies no dropout", async () => {
   const with_ = await loadGoldenModel(golden, { lora });
   const without = await loadGoldenModel(golden);
   assertEquals(await with_.evaluate(batch), await without.evaluate(batch));

@@ -10,7 +10,7 @@ import {
 for (const name of LADDER_CASES) {
   const golden = loadLadderCase(name);
 
-  Deno.test(`${name}: logits and losses are those of transformers with bitsandbytes and PEFT`, async () => {
+  Deno.test(`${name}: logits and losses equal those of transformers with bitsandbytes and PEFT`, async () => {
     const model = await loadGoldenModel(golden, { training: false });
     for (const [index, { batch, logits, lossSum, labelCount }] of golden.batches.entries()) {
       const tolerance = logitTolerance(
@@ -25,7 +25,7 @@ for (const name of LADDER_CASES) {
     }
   });
 
-  Deno.test(`${name}: every LoRA gradient is that of PEFT, and checkpointing changes no bit`, async () => {
+  Deno.test(`${name}: every LoRA gradient equals PEFT's, and checkpointing changes no bit`, async () => {
     const model = await loadGoldenModel(golden, { gradientCheckpointing: true });
     const keeping = await loadGoldenModel(golden, { gradientCheckpointing: false });
     for (const [index, { batch, gradients }] of golden.batches.entries()) {
@@ -44,7 +44,7 @@ for (const name of LADDER_CASES) {
   });
 }
 
-Deno.test("a base model that bitsandbytes stored in NF4 gives the same bits as one that is quantised here", async () => {
+Deno.test("a base model stored by bitsandbytes in NF4 gives the same bits as one quantised here", async () => {
   const golden = loadLadderCase("gqa_tied");
   const { batch } = golden.batches[0]!;
   const modelFolder = golden.modelFolder.replace(/model$/, "model_nf4");
@@ -53,7 +53,7 @@ Deno.test("a base model that bitsandbytes stored in NF4 gives the same bits as o
   assertEquals(await allLogits(stored, batch), await allLogits(here, batch));
 });
 
-Deno.test("the base model alone is the model whose adapter is zero", async () => {
+Deno.test("the base model alone equals the model with a zero adapter", async () => {
   const golden = loadLadderCase("qwen2_rslora");
   const { batch } = golden.batches[0]!;
   const alone = await loadGoldenModel(golden, { training: false, lora: null });
@@ -79,19 +79,19 @@ function assertWithin(
 }
 
 function largest(values: Float32Array): number {
-  return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
 }
 
 /**
- * The scale for a gradient that is zero in truth, as that of queries and keys where a document is one token: what is left is
- * the rounding of dP − rowsum(dO·O), of which both are as large as the layer's other gradients.
+ * The scale for a gradient that is mathematically zero, such as that of queries and keys in a document of one token: what remains
+ * is the rounding of dP − rowsum(dO·O), whose terms are as large as the layer's other gradients.
  */
 function largestOfLayer(gradients: ReadonlyMap<string, Float32Array>, tensor: string): number {
   const layer = /^.*?layers\.\d+\./.exec(tensor)![0];
   return Math.max(...[...gradients].filter(([name]) => name.startsWith(layer)).map(([, g]) => largest(g)));
 }
 
-/** What lies between the tensors of a flat gradient. */
+/** The padding between the tensors of a flat gradient. */
 function paddingOf(
   { tensors, elementCount }: Awaited<ReturnType<typeof loadGoldenModel>>["lora"]["layout"],
   flat: Float32Array,

@@ -5,7 +5,7 @@ import { encodeMlpBlock, encodeMlpBlockBackward } from "./mlp_block.ts";
 import type { LayerPass } from "./pass_context.ts";
 
 /**
- * Forward of a layer. With `output` null only what the backward needs is computed, not the layer's result.
+ * Forward of a layer. With `output` null, computes only what the backward needs, not the layer's result.
  * @param input residual stream [T, hidden], unchanged
  */
 export function encodeLayer(at: LayerPass, input: GpuTensor, output: GpuTensor | null, attend: Attend): void {

@@ -4,7 +4,7 @@ import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { Workspace } from "./pass_context.ts";
 
-/** Where a micro-batch goes, and the limits that it must keep. */
+/** The model's buffers and limits that a micro-batch needs. */
 interface BatchTarget {
   readonly gpu: Gpu;
   readonly spec: TransformerSpec;
@@ -55,7 +55,7 @@ function headOf(batch: MicroBatch): { rows: Uint32Array; labels: Uint32Array } {
   return { rows, labels };
 }
 
-/** For each token the end of its document, before which the queries lie that see it. */
+/** The end of each token's document: only queries before it see the token. */
 export function documentEnds(segmentStarts: Uint32Array): Uint32Array {
   const ends = new Uint32Array(segmentStarts.length);
   let end = segmentStarts.length;

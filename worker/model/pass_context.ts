@@ -1,4 +1,4 @@
-/** What all encoders of one pass over a micro-batch share. */
+/** The context that all encoders of one pass over a micro-batch share. */
 import type { LinearRole } from "../../shared/model/model_tensors.ts";
 import { LINEAR_ROLES } from "../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";

@@ -57,7 +57,7 @@ function scaleYarn(
   const [first, last] = [dimensionOf(betaFast), dimensionOf(betaSlow)];
   const low = Math.max(truncate ? Math.floor(first) : first, 0);
   const high = Math.min(truncate ? Math.ceil(last) : last, headDim - 1);
-  // Where they are equal, transformers widens the blend by as much to avoid a division by zero.
+  // If both are equal, transformers widens the blend by as much to avoid a division by zero.
   const width = low === high ? 0.001 : high - low;
   return powers.map((power, i) => {
     const ramp = Math.min(1, Math.max(0, f32(f32(i - f32(low)) / f32(width))));

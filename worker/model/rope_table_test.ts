@@ -69,7 +69,7 @@ for (const [name, shape] of Object.entries(shapes)) {
     const half = shape.head_dim / 2;
     const frequencies = inverseFrequencies(spec);
     const expected = golden.readFloat32(`${name}.frequencies`);
-    // torch's power function in f32 is right to one unit in the last place, and the roundings behind it add one each.
+    // torch's f32 power function is accurate to one unit in the last place; each later rounding adds one.
     const unit = 2 ** -23;
     frequencies.forEach((frequency, i) => assertLess(Math.abs(frequency / expected[i]! - 1), 4 * unit));
 
@@ -94,7 +94,7 @@ for (const [name, shape] of Object.entries(shapes)) {
   });
 }
 
-Deno.test("Mistral: no window where it says null, 4096 where it says nothing, and longer documents are refused", () => {
+Deno.test("Mistral: null is no window, an absent field is 4096, and longer documents are refused", () => {
   const mistral = {
     ...llama2,
     architectures: ["MistralForCausalLM"],
@@ -141,7 +141,7 @@ Deno.test("RoPE of llama3: short waves as they are, long ones stretched by the f
   assert(plain.some((frequency, i) => scaled[i]! < frequency && scaled[i]! > frequency / 32));
 });
 
-Deno.test("dynamic RoPE is exact up to max_position_embeddings, and longer documents are refused", () => {
+Deno.test("dynamic RoPE is exact up to max_position_embeddings; longer documents are refused", () => {
   const spec = parseTransformerSpec({ ...llama2, rope_scaling: { type: "dynamic", factor: 2 } });
   assertEquals(inverseFrequencies(spec), inverseFrequencies(parseTransformerSpec(llama2)));
   assertEquals(ropeTable(spec, 4096).cos.length, 4096 * 64);

@@ -3,11 +3,11 @@ import { brokenModel, changeTensor } from "../../tests/golden/broken_model.ts";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { modelTensors, moduleOf } from "../../shared/model/model_tensors.ts";
-import { testGpu } from "../device/test_gpu.ts";
+import { testGpu } from "../device/testing/test_gpu.ts";
 import { openCheckpoint } from "../files/checkpoint_reader.ts";
 import { loadBaseWeights } from "./weights.ts";
 
-Deno.test("a base model on the GPU: every part is where its name says, and holds the checkpoint's numbers", async () => {
+Deno.test("every weight on the GPU holds the checkpoint's numbers under its name", async () => {
   const gpu = await testGpu();
   const checkpoint = await openCheckpoint(loadLadderCase("qwen2_rslora").modelFolder);
   const { spec } = checkpoint;
@@ -64,7 +64,7 @@ Deno.test("tied embeddings are on the GPU once; single quantisation has its absm
   ]);
 });
 
-Deno.test("a weight that cannot be quantised ends the loading, by its name", async () => {
+Deno.test("a weight that cannot be quantised fails the loading by name", async () => {
   const weight = "model.layers.0.self_attn.o_proj.weight";
   await using model = await brokenModel("gqa_tied", {
     tensors: changeTensor(weight, (tensor) => {

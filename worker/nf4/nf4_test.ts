@@ -81,7 +81,7 @@ Deno.test("a weight that is not finite is refused at any place", () => {
   }
 });
 
-Deno.test("a shape that does not fit the weights is a defect", () => {
+Deno.test("a shape that does not fit the weights throws RangeError", () => {
   assertThrows(
     () => quantizeNf4(new Float32Array(6), { rows: 2, columns: 4, doubleQuantization: false }),
     RangeError,

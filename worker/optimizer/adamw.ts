@@ -12,9 +12,9 @@ export interface UpdateRequest {
   /** The all-reduced gradient sums: integers, to be multiplied by 2^exponent of their tensor. */
   readonly sums: Int32Array;
   readonly exponents: Int8Array;
-  /** Tokens that counted in the loss over all micro-batches of the step: the divisor of the sums. */
+  /** Labels in all micro-batches of the step: the divisor of the sums. */
   readonly labelCount: number;
-  /** Replicas whose pseudo-gradients are in the sums of an outer step, which divides by this instead. */
+  /** Replicas that contribute pseudo-gradients to an outer step, which divides by this instead. */
   readonly replicaCount?: number;
   /** This step's learning rate, computed by the coordinator so that all workers use the same bits. */
   readonly learningRate: number;
@@ -26,9 +26,7 @@ export interface UpdateRequest {
   readonly weightDecay: number;
   /** Clip the global L2 norm to this; 0 does not clip. */
   readonly maxGradientNorm: number;
-  /**
-   * False if no other worker computes this update: its digest is then "". Default: true.
-   */
+  /** False if no other worker computes this update: its digest is then "". Default: true. */
   readonly isCompared?: boolean;
 }
 

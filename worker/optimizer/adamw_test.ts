@@ -85,7 +85,7 @@ Deno.test("a gradient within the limit is not clipped, 0 never clips, rate 0 cha
   assertEquals(still.adapter, stateOf(3).adapter);
 });
 
-Deno.test("updating into other arrays leaves the old state as it was", () => {
+Deno.test("an update into separate arrays leaves the old state unchanged", () => {
   const [state, next] = [stateOf(4), stateOf(4)];
   adamwUpdate(layout, requestOf(), state, next);
   assertEquals(state, stateOf(4));

@@ -3,7 +3,7 @@ import { STATE_FILE_NAME, STATE_TENSOR_NAMES } from "../../shared/protocol/check
 import { openSafetensors } from "../files/safetensors.ts";
 import { writeTrainingState } from "./training_state_file.ts";
 
-Deno.test("the three arrays follow one another in the order in which workers recover them", async () => {
+Deno.test("the three arrays follow each other in the order in which workers recover them", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const of = (first: number) => Float32Array.from({ length: 5 }, (_, i) => first + i);

@@ -26,7 +26,7 @@ const REPLY: JoinReply = {
 interface WorkerUnderTest {
   readonly id: string;
   readonly agent: Agent;
-  /** Of its current job. */
+  /** The current job's. */
   readonly engine: ToyEngine;
   readonly log: string[];
   readonly heartbeat: Heartbeat | undefined;
@@ -40,7 +40,7 @@ export class World {
   readonly #workers: WorkerUnderTest[] = [];
   #joins = 0;
   #connections = 0;
-  /** The answer of the join URL; may throw. */
+  /** Answers the join URL; may throw. */
   join = (): JoinReply => REPLY;
 
   constructor(clock: FakeClock, broker: MemoryBroker, bus: Bus) {
@@ -119,7 +119,7 @@ export class World {
     for (let passed = 0; !holds(); passed += 10) {
       if (passed > limitMs) {
         const logs = this.#workers.map(({ id, log }) => `${id}:\n${log.join("\n")}`).join("\n");
-        throw new Error(`after ${limitMs} ms it does not hold that ${what}\n${logs}`);
+        throw new Error(`after ${limitMs} ms it is still not true that ${what}\n${logs}`);
       }
       await this.clock.advance(10);
     }
@@ -165,7 +165,7 @@ export async function createWorld(): Promise<World> {
   return new World(clock, broker, bus);
 }
 
-/** A test in a world of its own. */
+/** A test with its own world. */
 export function inWorld(name: string, work: (world: World) => Promise<void>): void {
   Deno.test(name, async () => {
     const world = await createWorld();
@@ -202,7 +202,7 @@ export function committedOf(worker: WorkerUnderTest) {
   return job?.phase === "loaded" ? job.committed : null;
 }
 
-/** What a promise was rejected with. */
+/** The reason of a promise's rejection. */
 export async function rejection(promise: Promise<unknown>): Promise<LoraFleetError> {
   try {
     await promise;

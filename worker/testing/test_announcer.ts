@@ -62,7 +62,7 @@ export class TestAnnouncer {
     return this.#generation;
   }
 
-  /** Announces again and again, for ever. */
+  /** Announces repeatedly, without end. */
   protected async repeat(): Promise<void> {
     for (;;) {
       this.#publishFleet();

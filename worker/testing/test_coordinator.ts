@@ -51,7 +51,7 @@ export class TestCoordinator extends TestAnnouncer {
     void this.repeat();
   }
 
-  /** Micro-batches of the attempt that have a claim that counts. */
+  /** Micro-batches of the attempt with a counted claim. */
   get countedMicroBatches(): number {
     return this.#counted.size;
   }

@@ -35,7 +35,7 @@ export const JOB: JobAnnouncement = {
   optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1 },
 };
 
-/** Each number has tokens of its own. */
+/** Each number has its own tokens. */
 export function microBatchOf(number: number): MicroBatch {
   const tokens = Uint32Array.from({ length: 4 }, (_, i) => 10 * number + i);
   return {

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file require-await -- errors are rejections
 /**
- * An engine without a GPU, for tests of whole fleets: small, deterministic, and real as far as the protocol sees it: integer sums,
+ * An engine without a GPU, for tests of whole fleets: small, deterministic, with a real protocol: integer sums,
  * AdamW, digests, states that can be exported. Its model is that of toy_model.ts.
  */
 import type { Clock } from "../../shared/clock.ts";
@@ -25,20 +25,20 @@ export interface ToyEngineOptions {
   readonly rank?: number;
   /** Elements of A, and of B: a multiple of 64. Default: 64. */
   readonly factorSize?: number;
-  /** How long a call takes. Default: no time at all. */
+  /** Duration of a call. Default: 0. */
   readonly delayMs?: (call: keyof Engine) => number;
-  /** Called before each call; a call rejects with what it throws. */
+  /** Runs before each call; the call rejects with its error. */
   readonly fault?: (call: keyof Engine, callNumber: number) => void;
   /** Changes a gradient, as a broken GPU would. */
   readonly spoil?: (gradient: Float32Array, microBatchNumber: number) => void;
-  /** Changes the integer sums as they are taken, as bad memory or a liar would: no digest covers it. */
+  /** Changes the integer sums when they are taken, as bad memory or a dishonest worker would: no digest covers them. */
   readonly spoilSums?: (sums: Int32Array) => void;
 }
 
 export interface ToyEngine extends Engine {
   /** How often each call was made. */
   readonly callCounts: Readonly<Partial<Record<keyof Engine, number>>>;
-  /** Calls that are waiting or running. */
+  /** Calls waiting or running. */
   readonly openCalls: number;
 }
 

@@ -39,7 +39,7 @@ Deno.test("training lowers the loss", async () => {
   assertLess(losses.at(-1)!, 0.96 * losses[0]!);
 });
 
-Deno.test("the order of the micro-batches makes no difference, the micro-batches do", async () => {
+Deno.test("the order of micro-batches makes no difference, their content does", async () => {
   const digests = await Promise.all([[1, 2, 3], [3, 1, 2], [1, 2, 4]].map(async (numbers) => {
     const { step } = await loaded();
     return (await step(1, numbers)).digest;
@@ -48,7 +48,7 @@ Deno.test("the order of the micro-batches makes no difference, the micro-batches
   assertNotEquals(digests[0], digests[2]);
 });
 
-Deno.test("a state goes on in another engine as in the first", async () => {
+Deno.test("a state continues in a second engine as in the first", async () => {
   const one = await loaded();
   await one.step(1, [1]);
   const other = await loaded();
@@ -58,7 +58,7 @@ Deno.test("a state goes on in another engine as in the first", async () => {
   assertEquals((await other.engine.exportState()).updateCount, 2);
 });
 
-Deno.test("what is rolled back was never there", async () => {
+Deno.test("a rollback leaves no trace", async () => {
   const { engine, step } = await loaded();
   await engine.computeGradient(microBatchOf(9), 9);
   await engine.accumulate(EXPONENTS);
@@ -68,7 +68,7 @@ Deno.test("what is rolled back was never there", async () => {
   assertEquals((await step(1, [1])).digest, (await other.step(1, [1])).digest);
 });
 
-Deno.test("calls are done in order, take their time, and fail as they are told", async () => {
+Deno.test("calls run in order, take their delay, and fail on request", async () => {
   const { engine, clock } = await loaded({
     delayMs: (call) => call === "computeGradient" ? 100 : 0,
     fault: (call, number) => {
@@ -86,12 +86,12 @@ Deno.test("calls are done in order, take their time, and fail as they are told",
   assertEquals((await engine.takeSums()).length, 128);
 });
 
-Deno.test("an engine that has loaded nothing does nothing", async () => {
+Deno.test("an engine refuses calls before it has loaded", async () => {
   const engine = createToyEngine({ clock: createFakeClock() });
   await assertRejects(() => engine.exportState(), LoraFleetError, "before it was loaded");
 });
 
-Deno.test("the digest of a gradient is that of its bits, and takes nothing away from it", async () => {
+Deno.test("a gradient's digest is that of its bits, and leaves the gradient as it is", async () => {
   const digestOf = async (number: number, options: Partial<ToyEngineOptions> = {}) => {
     const { engine } = await loaded(options);
     await engine.computeGradient(microBatchOf(number), number);

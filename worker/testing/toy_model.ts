@@ -1,7 +1,6 @@
 /**
- * The model of the toy engine. It predicts A[i]·B[i], for each token and element i, of a number in [−1, 1) that belongs to both;
- * the loss is half the squared difference, averaged over the elements, so that it falls. As with LoRA, the gradient of A is 0
- * while B is 0.
+ * The model of the toy engine. For each token and element i, A[i]·B[i] predicts a number in [−1, 1) that depends on both; the
+ * loss is half the squared difference, averaged over the elements. As with LoRA, the gradient of A is 0 while B is 0.
  */
 import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { type GradientLayout } from "../../shared/model/gradient_layout.ts";
@@ -40,12 +39,12 @@ export function toyGradient(
   return { gradient: Float32Array.from(sum), lossSum: Math.fround(lossSum) };
 }
 
-/** Any number in [−1, 1) that depends on both. */
+/** A pseudo-random number in [−1, 1) that depends on both. */
 function targetOf(token: number, i: number): number {
   return (Math.imul(token + 1, 0x9e37_79b1) + Math.imul(i + 1, 0x85eb_ca6b) >>> 16) / 2 ** 15 - 1;
 }
 
-/** Largest absolute value of each tensor. NaN is passed on, as by the GPU's maximum of bits. */
+/** Largest absolute value of each tensor. NaN propagates, as in the GPU's maximum of bits. */
 export function maxAbsOf({ tensors, elementCount }: GradientLayout, gradient: Float32Array): Float32Array {
   return Float32Array.from(tensors, ({ offset }, index) => {
     let max = 0;

@@ -1,7 +1,7 @@
 /**
  * The bytes of an all-reduce without the all-reduce: the same publishes of the same sizes, reduce-scatter and then
- * all-gather, over the same bus. No frames, no checksums, no sums, and no chunk may get lost. What this takes, the broker,
- * the client and the machine take: it is the measured bound of the design.
+ * all-gather, over the same bus. No frames, no checksums, no sums, and no chunk may get lost. Its time is that of broker,
+ * client and machine alone: the measured bound of the design.
  */
 import { setImmediate } from "node:timers";
 import type { Bus, BusMessage } from "../../../shared/bus/bus.ts";

@@ -9,7 +9,7 @@ function memberOf(self: number): BareRound {
   return new BareRound({ number: 1, ranges: RANGES, plan, words: new Int32Array(16) }, self);
 }
 
-Deno.test("a member fills its window, waits for acks, and gathers what it received the sums of", () => {
+Deno.test("a member fills its window, waits for acks, and gathers the ranges that it reduced", () => {
   const member = memberOf(0);
   assertEquals(member.takeNext(1)?.owner, 1);
   assertEquals(member.takeNext(1)?.owner, 1);
@@ -21,7 +21,7 @@ Deno.test("a member fills its window, waits for acks, and gathers what it receiv
   assertEquals(member.takeNext(0)?.owner, 0);
 });
 
-Deno.test("two members exchange everything, and only then are done", () => {
+Deno.test("two members are done only when everything is exchanged", () => {
   const members = [memberOf(0), memberOf(1)];
   let turns = 0;
   while (!members.every((member) => member.isDone)) {

@@ -122,7 +122,7 @@ function growthOf(cells: readonly Cell[]): string[] {
   });
 }
 
-/** How each cell is measured. */
+/** The measurement of each cell. */
 interface Settings {
   readonly rounds: number;
   readonly chunkBytes: number | null;

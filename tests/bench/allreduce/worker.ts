@@ -1,6 +1,6 @@
 /**
- * A worker of the all-reduce's benchmark, in a process of its own as a real one: two connections, the all-reduce in the
- * main thread, and a watched event loop. Takes its orders over the control connection.
+ * A worker of the all-reduce's benchmark, in its own process like a real one: two connections, the all-reduce in the main
+ * thread, and a watched event loop. Receives its orders over the control connection.
  */
 import { cpuUsage } from "node:process";
 import { crc32 } from "node:zlib";

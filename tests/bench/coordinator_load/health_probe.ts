@@ -2,7 +2,7 @@
 /** Polls /healthz in a thread of its own, so that the benchmark's own work does not count. */
 import { systemClock } from "../../../shared/clock.ts";
 
-/** Between two polls. */
+/** Pause between two polls. */
 const POLL_MS = 20;
 
 let isOver = false;
@@ -19,7 +19,7 @@ async function ask(url: string): Promise<number[]> {
   return times;
 }
 
-/** A URL starts polling; null ends it and is answered with the milliseconds of each answer. */
+/** A URL starts polling; null ends it, and the reply is the milliseconds of each answer. */
 self.onmessage = async ({ data }: MessageEvent<string | null>) => {
   if (data !== null) {
     isOver = false;

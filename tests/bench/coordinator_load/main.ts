@@ -1,5 +1,5 @@
 /**
- * What users' data costs a training job: coordinator, broker and worker are processes; while one job trains, others are
+ * The load of users' data on a training job: coordinator, broker and worker are processes; while one job trains, others are
  * submitted, and /healthz is polled.
  *
  *     deno task bench:coordinator-load [--engine toy|gpu] [--model <folder>] [--seconds 20] [--only a,b,c]
@@ -119,7 +119,7 @@ if (import.meta.main) {
   });
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-load-" });
   let worker: Deno.ChildProcess | null = null;
-  const said: Promise<unknown>[] = [];
+  const outputs: Promise<unknown>[] = [];
   try {
     const modelFolder = values.model === undefined ? join(folder, "models/wide") : resolve(values.model);
     if (values.model === undefined) await writeWideModel(modelFolder, join(ASSETS, "base"));
@@ -134,7 +134,7 @@ if (import.meta.main) {
       ...{ name: "worker", joinUrl, natsPort, engine, gradientMs: 50, factorSize: 1024 },
       cacheFolder: `${folder}/worker`,
     });
-    said.push(toText(worker.stdout), toText(worker.stderr));
+    outputs.push(toText(worker.stdout), toText(worker.stderr));
     const api = coordinator.api();
     const training = { max_steps: 1_000_000, gradient_accumulation_steps: 2, save_strategy: "no" };
     const running = await submitJob(api, training);
@@ -162,7 +162,7 @@ if (import.meta.main) {
   } finally {
     probe.terminate();
     worker?.kill("SIGKILL");
-    await Promise.all(said);
+    await Promise.all(outputs);
     await Deno.remove(folder, { recursive: true });
   }
 }

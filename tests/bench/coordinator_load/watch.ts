@@ -55,7 +55,7 @@ export function summaryOf(values: readonly number[]): number[] {
   return [quantile(values, 0.5), quantile(values, 0.95), Math.max(...values)];
 }
 
-/** Starts asking /healthz; the returned function stops and gives the milliseconds of each answer. */
+/** Starts polling /healthz; the returned function stops and resolves to the milliseconds of each answer. */
 function askHealth(api: string): () => Promise<number[]> {
   probe.postMessage(new URL("/healthz", api).href);
   return () =>

@@ -127,7 +127,7 @@ export function* wideRows(bytes: number, rowBytes: number): Generator<string> {
   const list = [...words()].slice(0, 20_000);
   for (let written = 0; written < bytes;) {
     let text = "";
-    // Frequent words are frequent: the square of a uniform number.
+    // The square of a uniform number makes the first words frequent.
     while (text.length < rowBytes) text += ` ${list[Math.floor(prng.uniform() ** 2 * list.length)]}`;
     const row = JSON.stringify({ text: text.slice(1) }) + "\n";
     written += row.length;

@@ -1,6 +1,6 @@
 /**
- * What a lossy codec costs in loss and saves in bytes: the demo's job with each codec, and once more with a different seed,
- * which shows how much two runs differ anyway.
+ * Loss and bytes of each codec: the demo's job with each, and once more with a different seed, which shows how much two
+ * runs differ anyway.
  *
  *     deno task bench:codecs [--workers 2] [--steps 40]
  */

@@ -1,6 +1,4 @@
-/**
- * Runs of the demo's job with one thing changed, to compare what that costs in loss and saves in bytes.
- */
+/** Runs of the demo's job with one thing changed, to compare loss and bytes. */
 import { dirname, join } from "@std/path";
 import { Children } from "../../../deploy/demo/children.ts";
 import { evaluate } from "../../../deploy/demo/evaluation.ts";

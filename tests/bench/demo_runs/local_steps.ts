@@ -1,12 +1,12 @@
 /**
- * What local steps cost in loss and save in bytes: the demo's job, with the same rows in every run. A step has a quarter
- * of the demo's micro-batches, so that there are enough steps for inner loops of 50.
+ * Loss and bytes of local steps: the demo's job, with the same rows in every run. A step has a quarter of the demo's
+ * micro-batches, so that there are enough steps for inner loops of 50.
  *
  *     deno task bench:local-steps [--workers 2] [--steps 600] [--all | --only "exact|H = 8"]
  *
  * The outer optimizer is the paper's, at the demo's learning rate and at a fifth of it; then none: the replicas' plain
- * mean. The last runs show what fresh moments cost by themselves: one replica without an outer optimizer is plain AdamW
- * whose moments are reset every H steps.
+ * mean. The last runs isolate the cost of fresh moments: one replica without an outer optimizer is plain AdamW with its
+ * moments reset every H steps.
  */
 import { parseArgs } from "node:util";
 import { demoOptions, type Run, train, type Trained } from "./demo_run.ts";

@@ -4,7 +4,7 @@ import { LoraFleetError, quote } from "../../../shared/errors.ts";
 
 /**
  * The kernels to bench, each once, in the order of `known`; none without arguments, all for "all".
- * @throws LoraFleetError `usage` for a name that is not known
+ * @throws LoraFleetError `usage` for an unknown name
  */
 export function selectKernels(args: readonly string[], known: readonly string[]): string[] {
   for (const name of args) {

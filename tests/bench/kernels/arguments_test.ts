@@ -11,7 +11,7 @@ Deno.test("names select their kernels, each once and in the catalogue's order", 
   assertEquals(selectKernels(["rope", "all"], KNOWN), KNOWN);
 });
 
-Deno.test("an unknown name is an error with the nearest one, if any is near, and with all of them", () => {
+Deno.test("an unknown name is an error that lists all names, and the nearest if one is near", () => {
   const messageFor = (name: string) =>
     assertThrows(() => selectKernels([name], KNOWN), LoraFleetError).message;
   assertStringIncludes(messageFor("matmull"), 'Did you mean "matmul"?');
@@ -22,7 +22,7 @@ Deno.test("an unknown name is an error with the nearest one, if any is near, and
   );
 });
 
-Deno.test("the catalogue's names are unique and none of them is a word of the command", () => {
+Deno.test("the catalogue's names are unique, and none is a keyword of the command", () => {
   const names = CATALOGUE.map(({ name }) => name);
   assertEquals(new Set([...names, "all"]).size, names.length + 1);
 });

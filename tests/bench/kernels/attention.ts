@@ -1,7 +1,7 @@
 /** Attention within documents, forward and backward. */
 import { defineKernel } from "../../../worker/device/kernel.ts";
 import { encodeAttention, encodeAttentionBackward } from "../../../worker/kernels/attention/attention.ts";
-import { type AttentionCase, attentionInputs } from "../../../worker/kernels/attention/attention_cases.ts";
+import { type AttentionCase, attentionInputs } from "../../../worker/kernels/testing/attention_cases.ts";
 import type { BenchCase } from "./bench_case.ts";
 import type { GpuLab } from "./gpu_lab.ts";
 import naiveBackwardSource from "./naive/attention_backward.wgsl" with { type: "text" };
@@ -102,7 +102,7 @@ export function* attentionCases(lab: GpuLab): Generator<BenchCase> {
   }
 }
 
-/** The outputs that are compared are dk's: the last of the chain, they depend on all keys and queries. */
+/** Compares dk, the last of the chain, which depends on all keys and queries. */
 export function* attentionBackwardCases(lab: GpuLab): Generator<BenchCase> {
   for (const shape of SHAPES) {
     const { headDim, headCount } = shape;

@@ -1,4 +1,4 @@
-/** What is timed: our kernel beside a naive one on the same inputs. */
+/** A timed case: our kernel beside a naive one on the same inputs. */
 import type { GpuLab } from "./gpu_lab.ts";
 
 export interface BenchCase {
@@ -9,7 +9,7 @@ export interface BenchCase {
   readonly ours: () => void;
   /** The results after one run of each. Kernels that disagree are not timed. */
   readonly outputs: () => Promise<{ readonly naive: Float32Array; readonly ours: Float32Array }>;
-  /** What one run costs, for a rate: floating-point operations, or bytes read and written. */
+  /** The cost of one run, for a rate: floating-point operations, or bytes read and written. */
   readonly cost: { readonly amount: number; readonly unit: "FLOP" | "B" };
 }
 

@@ -1,4 +1,4 @@
-/** A GPU with seeded inputs, whose tensors are freed after each case. */
+/** A GPU with seeded inputs; each case's tensors are freed after it. */
 import { pcg32 } from "../../../shared/prng.ts";
 import { Gpu } from "../../../worker/device/gpu.ts";
 import type { Pass } from "../../../worker/device/pass.ts";

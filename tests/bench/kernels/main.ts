@@ -5,8 +5,8 @@
  *     deno task bench matmul rope        benches these
  *     deno task bench all                benches all
  *
- * Ratios compare within a run; absolute times depend on the machine and on what else it does. A kernel whose result
- * differs from the naive one's is an error.
+ * Ratios compare within a run; absolute times depend on the machine and its load. A kernel whose result differs
+ * from the naive one's is an error.
  */
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { exitWithHelp } from "../../head_help.ts";

@@ -43,7 +43,7 @@ const naiveOf = (aAlongK: boolean, bAlongK: boolean) =>
     constants: { A_ALONG_K: aAlongK, B_ALONG_K: bAlongK },
   });
 
-/** A case of `encode`, which is to write a · b to `out`. */
+/** A case of `encode`, which must write a · b to `out`. */
 function caseOf(
   lab: GpuLab,
   shape: Shape,

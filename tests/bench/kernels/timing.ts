@@ -1,14 +1,14 @@
-/** Medians of works that take turns, so that a busy moment hits all of them: their ratios compare within a run. */
+/** Medians of tasks that take turns, so that a busy moment hits all of them: their ratios compare within a run. */
 import { median } from "../statistics.ts";
 
-/** Work of about this long is one measurement. */
+/** A measurement covers about this much work. */
 const MEASUREMENT_MS = 30;
 const MAX_REPETITIONS = 200;
 const ROUNDS = 3;
 
 /**
  * @param works each runs once, or records one run
- * @param finish waits for what was recorded; its own time is measured and subtracted
+ * @param finish waits for the recorded work; its own time is measured and subtracted
  * @param now a clock in ms
  * @returns the milliseconds of one run of each work
  */

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { compareTimes } from "./timing.ts";
 
-Deno.test("times are of one run, without the wait at its end, and a single slow round does not count", async () => {
+Deno.test("times are per run, exclude the final wait, and ignore a single slow round", async () => {
   let now = 0;
   let slowRuns = 1;
   const quick = () => void (now += 3);

@@ -1,9 +1,9 @@
 /** Attention's bits: a document's do not depend on its place, and all variants of the forward give the same ones. */
 import { assertEquals } from "@std/assert";
 import { encodeAttention, encodeAttentionBackward } from "./attention.ts";
-import { attentionInputs, documents } from "./attention_cases.ts";
+import { attentionInputs, documents } from "../testing/attention_cases.ts";
 import type { AttentionVariant } from "./attention_kernels.ts";
-import { testGpu } from "../../device/test_gpu.ts";
+import { testGpu } from "../../device/testing/test_gpu.ts";
 
 const HEADS = { headCount: 6, kvHeadCount: 2, headDim: 20, scale: 0.3 };
 const VARIANTS: AttentionVariant[] = ["rows on a CPU", "rows on a GPU", "tiles"];

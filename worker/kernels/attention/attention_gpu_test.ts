@@ -1,16 +1,16 @@
 import { assert, assertThrows } from "@std/assert";
 import { encodeAttention, encodeAttentionBackward } from "./attention.ts";
-import { type AttentionCase, attentionInputs } from "./attention_cases.ts";
+import { type AttentionCase, attentionInputs } from "../testing/attention_cases.ts";
 import { attentionBackwardCpu, attentionCpu } from "./attention_cpu.ts";
 import { type AttentionVariant, chooseAttention } from "./attention_kernels.ts";
 import { checkGradient } from "../testing/check_gradient.ts";
 import { checkKernel } from "../testing/kernel_contract.ts";
 import { f32Tolerance, rms } from "../testing/tolerance.ts";
 import { randomNormal, testPrng } from "../testing/random_inputs.ts";
-import { testGpu } from "../../device/test_gpu.ts";
+import { testGpu } from "../../device/testing/test_gpu.ts";
 
 const VARIANTS: AttentionVariant[] = ["rows on a CPU", "rows on a GPU", "tiles"];
-/** For wide heads, for which the rows variants compile slowly. */
+/** Wide heads, which make the rows variants compile slowly. */
 const TILES: AttentionVariant[] = ["tiles"];
 
 const CASES: [AttentionVariant[], AttentionCase][] = [
@@ -161,7 +161,7 @@ Deno.test("attention's backward reference is the derivative of its forward", () 
   checkGradient("dv", loss, v, dv);
 });
 
-Deno.test("head counts that do not divide and heads that are too wide are refused", async () => {
+Deno.test("head counts that do not divide, and heads that are too wide, are refused", async () => {
   const gpu = await testGpu();
   const t = gpu.allocate("t", 64);
   const call = { q: t, k: t, v: t, out: t, lse: t, keyStarts: t, keyEnds: t, queryCount: 1, scale: 1 };
@@ -177,7 +177,7 @@ Deno.test("head counts that do not divide and heads that are too wide are refuse
   );
 });
 
-Deno.test("wide heads go through tiles, on a GPU sooner than on a CPU", () => {
+Deno.test("wide heads go through tiles, from a smaller size on a GPU than on a CPU", () => {
   const [cpu, gpu] = [{ isCpu: true, subgroupSize: 8 }, { isCpu: false, subgroupSize: 32 }];
   const chosen = [16, 32, 64, 128].map((headDim) =>
     [cpu, gpu].map((processor) => chooseAttention(headDim, processor))

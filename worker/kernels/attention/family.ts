@@ -14,6 +14,6 @@ export interface AttentionFamily {
   readonly forwardConstants: TemplateConstants;
   readonly backwardConstants: TemplateConstants;
   readonly forwardGroups: AttentionGrid;
-  /** Of dq, with queries as rows, and of dkv, with keys. */
+  /** Rows are queries for dq, keys for dkv. */
   readonly backwardGroups: AttentionGrid;
 }

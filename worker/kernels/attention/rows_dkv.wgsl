@@ -1,4 +1,4 @@
-// Flash attention, backward, second pass: dk and dv, for narrow heads: KEYS neighbouring keys of one key–value head an
+// Flash attention, backward, second pass: dk and dv, for narrow heads: KEYS neighbouring keys of one key–value head per
 // invocation. It walks over the query heads of the group, and for each over the queries that see any of its keys.
 //
 //   P = exp(scale · q · k − lse),  dv = Σ P · dOut,  dk = scale · Σ P · (dOut · v − delta) · q

@@ -1,4 +1,4 @@
-// Flash attention, forward, for narrow heads: QUERIES neighbouring queries of one head an invocation. Their q and out
+// Flash attention, forward, for narrow heads: QUERIES neighbouring queries of one head per invocation. Their q and out
 // stay in registers, and each key and value that is read serves all of them. Nothing goes through workgroup memory.
 //
 // HEADS_INSIDE: neighbouring invocations have the heads of the same queries and walk over equally many keys, which suits

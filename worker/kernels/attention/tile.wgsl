@@ -1,4 +1,4 @@
-// What the tile kernels share. They serve wide heads, whose rows do not fit in an invocation's registers: a workgroup of
+// Shared by the tile kernels, which serve wide heads, whose rows do not fit in an invocation's registers: a workgroup of
 // 8 × 16 invocations works on tiles of 32 rows × 64 columns, every operand passing through workgroup memory (15 KiB).
 
 const THREAD_ROWS = 8u;

@@ -1,4 +1,4 @@
-// Flash attention, backward, second pass: dk and dv, for wide heads: a tile of 32 keys of one key–value head a workgroup.
+// Flash attention, backward, second pass: dk and dv, for wide heads: a tile of 32 keys of one key–value head per workgroup.
 // rows_dkv.wgsl has the formulas. The tile's rows are keys, its columns queries; sums run over the query heads
 // of the group, then over the queries in ascending order.
 

@@ -1,4 +1,4 @@
-// Flash attention, backward, first pass: dq and delta, for wide heads: a tile of 32 queries of one head a workgroup.
+// Flash attention, backward, first pass: dq and delta, for wide heads: a tile of 32 queries of one head per workgroup.
 // rows_dq.wgsl has the formulas. Sums run over keys in ascending order.
 
 @compute @workgroup_size(THREADS)

@@ -1,5 +1,5 @@
 // RESULT += weights · VALUES for one tile: 32 × 64 weights in workgroup memory against 64 rows of VALUES. An invocation
-// keeps 4 rows of the result, and of each the vec4s threadColumn, threadColumn + 16, …: RESULT_i_m. Every element adds
+// keeps 4 rows of the result, and of each row the vec4s threadColumn, threadColumn + 16, …: RESULT_i_m. Every element adds
 // its products in the order of VALUES' rows. With ADD_WEIGHTS, `sum` gathers each row's weights in the same order.
 
 //! for i in 0..4

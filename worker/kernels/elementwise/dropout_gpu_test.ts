@@ -5,7 +5,7 @@ import { randomNormal, testPrng } from "../testing/random_inputs.ts";
 
 const key = dropoutKey(42, 7, 3);
 
-Deno.test("dropout keeps and scales what its reference keeps", async () => {
+Deno.test("dropout keeps the same elements as its reference, scaled", async () => {
   const [count, probability] = [3000, 0.1];
   const prng = testPrng("dropout");
   const [x, before] = [randomNormal(prng, count), randomNormal(prng, count)];

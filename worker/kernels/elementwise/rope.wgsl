@@ -1,7 +1,7 @@
 // Rotary position embedding, in place, in the rotate_half layout of Hugging Face's Llama: within each head of
 // `headDim` values, value i is paired with value i + headDim/2 and the pair is turned by the row's angle i.
 //
-// One invocation a pair: it reads both values before it writes them, so that nothing is read twice.
+// One invocation per pair: it reads both values before it writes them, so that nothing is read twice.
 
 fn element(index: u32) {
   let pair = index % params.half;

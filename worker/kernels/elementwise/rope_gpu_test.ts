@@ -3,7 +3,7 @@ import { checkGradient } from "../testing/check_gradient.ts";
 import { checkKernel } from "../testing/kernel_contract.ts";
 import { f32Tolerance } from "../testing/tolerance.ts";
 import { randomNormal, testPrng } from "../testing/random_inputs.ts";
-import { testGpu } from "../../device/test_gpu.ts";
+import { testGpu } from "../../device/testing/test_gpu.ts";
 import { encodeRope } from "./rope.ts";
 import { ropeCpu } from "./rope_cpu.ts";
 
@@ -60,7 +60,7 @@ Deno.test("rope's inverse is the derivative of its forward", () => {
   checkGradient("rope", loss, x, ropeCpu({ ...call, x: dy, inverse: true }));
 });
 
-Deno.test("a head of an odd number of values is refused", async () => {
+Deno.test("a head with an odd number of values is refused", async () => {
   const gpu = await testGpu();
   const t = gpu.allocate("t", 64);
   const call = { x: t, cos: t, sin: t, positions: t, rows: 1, headCount: 1, headDim: 5, inverse: false };

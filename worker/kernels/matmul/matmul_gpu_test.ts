@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { checkKernel } from "../testing/kernel_contract.ts";
 import { f32Tolerance } from "../testing/tolerance.ts";
 import { randomNormal, testPrng } from "../testing/random_inputs.ts";
-import { testGpu } from "../../device/test_gpu.ts";
+import { testGpu } from "../../device/testing/test_gpu.ts";
 import { encodeMatmul, type MatmulLayout } from "./matmul.ts";
 import { matmulCpu } from "./matmul_cpu.ts";
 import { chooseTile, type Tile } from "./tile.ts";
@@ -116,7 +116,7 @@ for (const layout of LAYOUTS) {
 }
 
 for (const layout of ["nt", "nn"] as const) {
-  Deno.test(`matmul ${layout}: a row gives the same bits at any place`, async () => {
+  Deno.test(`matmul ${layout}: a row gives the same bits wherever it lies`, async () => {
     const [m, n, k] = [131, 70, 75];
     const gpu = await testGpu();
     const prng = testPrng(`matmul ${layout} same bits`);

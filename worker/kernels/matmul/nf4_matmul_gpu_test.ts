@@ -2,7 +2,7 @@ import type { Prng } from "../../../shared/prng.ts";
 import { checkKernel } from "../testing/kernel_contract.ts";
 import { f32Tolerance } from "../testing/tolerance.ts";
 import { randomNormal, testPrng } from "../testing/random_inputs.ts";
-import { testGpu } from "../../device/test_gpu.ts";
+import { testGpu } from "../../device/testing/test_gpu.ts";
 import { matmulCpu } from "./matmul_cpu.ts";
 import { otherProcessors } from "../testing/other_processors.ts";
 import { chooseTile } from "./tile.ts";
@@ -114,7 +114,7 @@ for (const layout of ["nt", "nn"] as const) {
   });
 }
 
-Deno.test("nf4_matmul decodes each of the 16 codes in its place", async () => {
+Deno.test("nf4_matmul decodes each of the 16 codes", async () => {
   // All codes in ascending order: byte i holds element 2i in its high nibble, so the weight is the codebook itself.
   const codes = Uint8Array.from({ length: 8 }, (_, i) => (2 * i) << 4 | (2 * i + 1));
   const one = Float32Array.of(1);

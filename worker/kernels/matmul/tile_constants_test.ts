@@ -5,7 +5,7 @@ import { tileConstants } from "./tile_constants.ts";
 
 const CPU: Processor = { isCpu: true, subgroupSize: 8 };
 
-Deno.test("vec4 access is taken only where rows in memory are whole vec4s", () => {
+Deno.test("vec4 access is used only if rows in memory are whole vec4s", () => {
   const vec = (m: number, n: number, k: number, aAlongK: boolean, bAlongK: boolean) => {
     const shape = { m, n, k };
     const c = tileConstants(chooseTile(shape, CPU), shape, { aAlongK, bAlongK });
@@ -18,7 +18,7 @@ Deno.test("vec4 access is taken only where rows in memory are whole vec4s", () =
   assertEquals(vec(32, 128, 13, false, false), [true, true, true]);
 });
 
-Deno.test("NF4 scales are hoisted or shared only where rows are whole blocks", () => {
+Deno.test("NF4 scales are hoisted or shared only if rows are whole blocks", () => {
   const scales = (n: number, k: number, bAlongK: boolean) => {
     const shape = { m: 32, n, k };
     const c = tileConstants(chooseTile(shape, CPU), shape, {

@@ -34,7 +34,7 @@ Deno.test("every tile keeps WebGPU's default limits and covers the product", () 
   }
 });
 
-Deno.test("lanes share rows only where the subgroup has that many lanes, and never across rows of threads", () => {
+Deno.test("lanes share rows only if the subgroup has that many lanes, and never across rows of threads", () => {
   for (const processor of PROCESSORS) {
     for (const shape of SHAPES) {
       const tile = chooseTile(shape, processor);
@@ -57,7 +57,7 @@ Deno.test("GPUs: large products take large tiles, small ones small tiles, long s
   assertEquals(choose(64, 2048, 2048), { rows: 32, columns: 32, split: 1 });
 });
 
-Deno.test("CPU drivers: blocks of 32 rows, fewer where there are fewer; narrow products give each lane one column", () => {
+Deno.test("CPU drivers: blocks of up to 32 rows; narrow products give each lane one column", () => {
   const choose = (m: number, n: number) => {
     const { threadM, groupSize } = chooseTile({ m, n, k: 128 }, CPU);
     return [threadM, groupSize];

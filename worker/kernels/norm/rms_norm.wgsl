@@ -1,6 +1,6 @@
 // RMSNorm over rows of `columns` values: y = x · rstd · weight, rstd = 1/√(mean(x²) + epsilon).
 //
-// One workgroup of LANES a row. Each lane adds every LANESth square, then the workgroup adds the lanes' sums in a fixed tree, so
+// One workgroup of LANES per row. Each lane adds every LANESth square, then the workgroup adds the lanes' sums in a fixed tree, so
 // that the same row gives the same bits wherever it lies in the micro-batch. rstd [rows] is kept for the backward pass.
 
 var<workgroup> partial: array<f32, LANES>;

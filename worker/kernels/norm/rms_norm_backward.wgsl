@@ -2,7 +2,7 @@
 //
 //   dx += rstd · (g − x · rstd² · mean(g · x)),   g = dy · weight
 //
-// Adds to dx: the residual stream's gradient is already there. One workgroup of LANES a row, summed in a fixed tree.
+// Adds to dx: the residual stream's gradient is already there. One workgroup of LANES per row, summed in a fixed tree.
 
 var<workgroup> partial: array<f32, LANES>;
 

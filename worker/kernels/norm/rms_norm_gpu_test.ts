@@ -7,7 +7,7 @@ import { rmsNormBackwardCpu, rmsNormCpu } from "./rms_norm_cpu.ts";
 
 const EPSILON = 1e-5;
 const SHAPES = [[1, 1], [3, 64], [5, 96], [2, 131], [7, 1024], [65_540, 16]] as const;
-/** Both run on any device. */
+/** Both kinds run on any device. */
 const KINDS = ["cpu", "gpu"] as const;
 
 for (

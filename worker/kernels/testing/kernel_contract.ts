@@ -7,7 +7,7 @@ import { assert } from "@std/assert";
 import type { Gpu } from "../../device/gpu.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";
-import { testGpu } from "../../device/test_gpu.ts";
+import { testGpu } from "../../device/testing/test_gpu.ts";
 
 /** Elements behind each output that must keep the poison. */
 const GUARD_COUNT = 64;

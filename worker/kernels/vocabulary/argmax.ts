@@ -1,4 +1,4 @@
-/** The most likely next token of each row: its id travels back from the GPU instead of a row as long as the vocabulary. */
+/** The most likely next token of each row, so that one id is read back instead of a row of logits. */
 import { defineKernel, type KernelArguments } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import source from "./argmax.wgsl" with { type: "text" };

@@ -1,8 +1,8 @@
 // The largest logit of each row, over a vocabulary in chunks. logits [rows, columns] are a chunk's; bestLogit and bestColumn [rows]
 // hold the largest so far and its column of the vocabulary. Of equal logits the first one wins.
 //
-// One workgroup a row: each lane takes every 64th column, then a fixed tree. Chunks come in ascending order; the first one
-// starts anew.
+// One workgroup per row: each lane takes every 64th column, then a fixed tree. Chunks come in ascending order; the first one
+// initialises the result.
 
 const LANES = 64u;
 var<workgroup> value: array<f32, LANES>;

@@ -1,7 +1,7 @@
 // One vocabulary chunk of the cross entropy's running log-sum-exp. logits [rows, columns] are the chunk's; stats [rows, 3] holds
 // each row's running maximum, its Σ exp(logit − maximum), and its label's logit once the chunk with the label has passed.
 //
-// One workgroup a row, summed in a fixed tree. Chunks come in ascending order; the first one starts the stats.
+// One workgroup per row, summed in a fixed tree. Chunks come in ascending order; the first one starts the stats.
 
 const LANES = 64u;
 var<workgroup> partial: array<f32, LANES>;

@@ -8,7 +8,7 @@ import { openCheckpoint } from "../../files/checkpoint_reader.ts";
 import { planLora } from "./lora_plan.ts";
 
 for (const name of LADDER_CASES) {
-  Deno.test(`${name}: the adapter that PEFT saved lies where its own configuration places it`, async () => {
+  Deno.test(`${name}: PEFT's adapter lies where its own configuration places it`, async () => {
     const golden = loadLadderCase(name);
     const adapter = await readAdapter(golden.adapterFolder);
     const { spec } = await openCheckpoint(golden.modelFolder);
@@ -18,7 +18,7 @@ for (const name of LADDER_CASES) {
   });
 }
 
-Deno.test("an adapter of another base model is refused by the tensor's name", async () => {
+Deno.test("an adapter of a different base model is refused by the tensor's name", async () => {
   const golden = loadLadderCase("gqa_tied");
   const adapter = await readAdapter(golden.adapterFolder);
   const { spec } = await openCheckpoint(golden.modelFolder);

@@ -47,7 +47,7 @@ Deno.test("tensors lie one after the other, each from a multiple of 64 on, A bef
   }
 });
 
-Deno.test("the scale is alpha over r, with rsLoRA over its root; without LoRA there is nothing", () => {
+Deno.test("the scale is alpha over r, with rsLoRA over its root; without LoRA it is 0", () => {
   assertEquals(plan({ lora_alpha: 6 }).scale, 1.5);
   assertEquals(plan({ lora_alpha: 6, use_rslora: true }).scale, 3);
   const none = planLora(spec, null);
@@ -59,7 +59,7 @@ Deno.test("a rank above a layer's size is placed as PEFT places it", () => {
   assertEquals([rank, layout.tensors[0]!.shape, layout.tensors[1]!.shape], [200, [200, 96], [32, 200]]);
 });
 
-Deno.test("a text that is a pattern places LoRA on the layers whose whole names it matches", () => {
+Deno.test("a pattern places LoRA on the layers whose whole names it matches", () => {
   const { modules } = plan({ target_modules: "model\\.layers\\.1\\.(self_attn|mlp)\\.(q|up)_proj" });
   assertEquals([...modules.keys()], ["model.layers.1.self_attn.q_proj", "model.layers.1.mlp.up_proj"]);
 });
@@ -77,7 +77,7 @@ Deno.test("a fresh adapter: A uniform up to 1/√in, each tensor its own numbers
       continue;
     }
     firsts.add(values[0]!);
-    // In units of the bound: uniform numbers have mean 0 and mean square 1/3, here of n ≥ 768 within 5 deviations.
+    // In units of the bound, uniform numbers have mean 0 and mean square 1/3: with n ≥ 768 within 5 standard deviations.
     const scaled = Array.from(values, (value) => value * Math.sqrt(columns));
     const meanOf = (numbers: number[]) => numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
     assert(scaled.every((value) => Math.abs(value) <= 1 + 1e-6));

@@ -17,7 +17,7 @@ export interface PlanOptions {
   readonly gradientCheckpointing: boolean;
   /** The largest buffer that one kernel can bind. */
   readonly maxTensorBytes: number;
-  /** Whether gradients are needed, which evaluation and generation do without. */
+  /** Whether gradients are needed: false for evaluation and generation. */
   readonly training: boolean;
   /** Logits of at most this size exist at once; a larger vocabulary is processed in chunks. Default: 256 MiB. */
   readonly logitsChunkBytes?: number;
@@ -27,7 +27,7 @@ export const F32 = 4;
 
 const LOGITS_CHUNK_BYTES = 256 * 2 ** 20;
 
-/** What one layer keeps from its forward for its backward pass; T tokens. */
+/** The activations that one layer keeps from its forward for its backward pass; T tokens. */
 export function activationSizes(spec: TransformerSpec, lora: LoraPlan, tokens: number) {
   const { hiddenSize, intermediateSize, headCount, kvHeadCount, headDim } = spec;
   const rows = (columns: number) => tokens * columns * F32;
@@ -70,7 +70,7 @@ export function loraInnerStride(lora: LoraPlan, tokens: number): number {
   return Math.ceil(tokens * lora.rank * F32 / 256) * 256;
 }
 
-/** What the model needs besides its weights and the layers' activations. */
+/** The buffers besides weights and the layers' activations. */
 export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: PlanOptions) {
   const { maxTokens: tokens, training } = options;
   const { hiddenSize, intermediateSize, headCount, kvHeadCount, headDim } = spec;
@@ -84,7 +84,7 @@ export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: P
     keyStarts: indices,
     keyEnds: indices,
     queryEnds: indices,
-    /** Rows that have a target, or whose next token is generated. */
+    /** Rows that have a label, or whose next token is generated. */
     headRows: indices,
     ropeCos: options.maxPositions * headDim / 2 * F32,
     ropeSin: options.maxPositions * headDim / 2 * F32,

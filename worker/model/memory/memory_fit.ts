@@ -47,10 +47,10 @@ export function formatBytes(bytes: number): string {
   return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(2)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 }
 
-/** Advice on the largest part; if that is the base model, which nothing shrinks, on the largest of the others. */
+/** Advice on the largest part, or on the largest other part if that is the base model, which nothing shrinks. */
 function adviceFor({ groups, totalBytes }: MemoryPlan, budgetBytes: number): string {
   const largestOf = (some: readonly PlanGroup[]) =>
-    some.reduce((most, group) => group.bytes > most.bytes ? group : most);
+    some.reduce((largest, group) => group.bytes > largest.bytes ? group : largest);
   const about = ({ name, bytes, advice }: PlanGroup) =>
     `${name} (${formatBytes(bytes)}): to save memory there, ${advice}.`;
   const fixed = groups.filter(({ isFixed }) => isFixed);
@@ -62,6 +62,6 @@ function adviceFor({ groups, totalBytes }: MemoryPlan, budgetBytes: number): str
   if (fixedBytes <= totalBytes - fixedBytes) return `The largest part is ${about(rest)}`;
   return `The largest part is the base model with ${
     formatBytes(fixedBytes)
-  }, which fits; the largest of what the job adds is ` +
+  }, which fits; the largest part that the job adds is ` +
     about(rest);
 }

@@ -33,7 +33,7 @@ export interface PlanGroup {
 }
 
 export interface MemoryPlan {
-  /** In the order in which they are printed. */
+  /** In printing order. */
   readonly groups: readonly PlanGroup[];
   readonly totalBytes: number;
   /** The largest single buffer, and the advice of its group. */

@@ -3,7 +3,7 @@ import { brokenModel } from "../../../tests/golden/broken_model.ts";
 import { LADDER_CASES, loadLadderCase } from "../../../tests/golden/golden.ts";
 import { loadGoldenModel } from "../../../tests/golden/golden_model.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { testGpu } from "../../device/test_gpu.ts";
+import { testGpu } from "../../device/testing/test_gpu.ts";
 import type { ModelOptions } from "../language_model.ts";
 
 const CHANGES: [what: string, changes: Partial<ModelOptions>][] = [
@@ -11,7 +11,7 @@ const CHANGES: [what: string, changes: Partial<ModelOptions>][] = [
   ["training, activations kept", { gradientCheckpointing: false }],
   ["evaluation", { training: false }],
   ["the base model alone", { training: false, lora: null }],
-  ["the other quantisation of absmax", {}],
+  ["the opposite quantisation of absmax", {}],
   ["a vocabulary in chunks, odd numbers of tokens", {
     logitsChunkBytes: 2000,
     maxTokens: 29,
@@ -21,10 +21,10 @@ const CHANGES: [what: string, changes: Partial<ModelOptions>][] = [
 
 for (const name of LADDER_CASES) {
   const golden = loadLadderCase(name);
-  Deno.test(`${name}: the plan is what the GPU allocates, to the byte`, async () => {
+  Deno.test(`${name}: the plan equals what the GPU allocates, to the byte`, async () => {
     const gpu = await testGpu();
     for (const [what, changes] of CHANGES) {
-      const doubleQuantization = golden.doubleQuantization !== what.startsWith("the other");
+      const doubleQuantization = golden.doubleQuantization !== what.startsWith("the opposite");
       const before = gpu.allocatedBytes;
       const model = await loadGoldenModel(golden, { ...changes, doubleQuantization });
       assertEquals(gpu.allocatedBytes - before, model.plannedBytes, what);
@@ -32,7 +32,7 @@ for (const name of LADDER_CASES) {
   });
 }
 
-Deno.test("of a checkpoint in NF4 the plan counts what is stored, whatever is asked for", async () => {
+Deno.test("the plan of an NF4 checkpoint counts the stored quantisation, under any options", async () => {
   const gpu = await testGpu();
   const golden = loadLadderCase("gqa_tied");
   const modelFolder = golden.modelFolder.replace(/model$/, "model_nf4");
@@ -43,7 +43,7 @@ Deno.test("of a checkpoint in NF4 the plan counts what is stored, whatever is as
   }
 });
 
-Deno.test("what does not fit is refused before anything is allocated", async () => {
+Deno.test("a plan that does not fit is refused before anything is allocated", async () => {
   const gpu = await testGpu();
   const golden = loadLadderCase("gqa_tied");
   const { plannedBytes } = await loadGoldenModel(golden);
@@ -59,7 +59,7 @@ Deno.test("what does not fit is refused before anything is allocated", async () 
   assertEquals([error.code, gpu.allocatedBytes], ["does_not_fit", after]);
 });
 
-Deno.test("activations are kept where that is easy, and computed again where the budget says so", async () => {
+Deno.test("activations are kept if that is cheap, and recomputed if the budget requires it", async () => {
   const golden = loadLadderCase("gqa_tied");
   const again = await loadGoldenModel(golden, { gradientCheckpointing: true });
   const kept = await loadGoldenModel(golden, { gradientCheckpointing: false });

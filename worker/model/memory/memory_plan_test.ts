@@ -27,7 +27,7 @@ const options: PlanOptions = {
 const bytesOf = (name: string, changes: Partial<PlanOptions> = {}) =>
   planMemory(llama2, lora, { ...options, ...changes }).groups.find((group) => group.name === name)!.bytes;
 
-Deno.test("Llama-2-7B under the tutorial's LoRA: the groups are what one counts by hand", () => {
+Deno.test("Llama-2-7B under the tutorial's LoRA: the groups equal a count by hand", () => {
   const weights = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008);
   const blocks = weights / 64;
   const dynamicMap = 256 * 4;
@@ -46,7 +46,7 @@ Deno.test("Llama-2-7B under the tutorial's LoRA: the groups are what one counts 
   assertEquals(bytesOf("activations", { training: false }), slab + 2 * 2048 * 4096 * 4);
 });
 
-Deno.test("the total is the sum, and the table says all of it", () => {
+Deno.test("the total is the sum, and the table shows all of it", () => {
   const plan = planMemory(llama2, lora, options);
   assertEquals(plan.totalBytes, plan.groups.reduce((sum, { bytes }) => sum + bytes, 0));
   const text = formatPlan(plan);
@@ -89,7 +89,7 @@ Deno.test("the vocabulary is cut so that a chunk's logits and a slab's rows stay
   assertEquals(columns({ logitsChunkBytes: 1 }), 1);
 });
 
-Deno.test("activations are computed again where keeping them would take memory in earnest", () => {
+Deno.test("activations are recomputed if keeping them would take much memory", () => {
   const needs = (maxTokens: number, budgetBytes: number | null) =>
     needsCheckpointing(small, smallLora, { ...options, maxTokens }, budgetBytes);
   const small = {
@@ -113,7 +113,7 @@ Deno.test("activations are computed again where keeping them would take memory i
   assertEquals(needsCheckpointing(llama2, lora, options, 2 ** 40), true);
 });
 
-Deno.test("a plan that does not fit is answered with what makes its largest part smaller", () => {
+Deno.test("a plan that does not fit is refused with advice on its largest part", () => {
   const adviceOn = (changes: Partial<PlanOptions>, fields: object, budgetBytes: number) => {
     const plan = planMemory(llama2, planLora(llama2, loraSchema.parse(fields)), { ...options, ...changes });
     const { message } = assertThrows(() => assertFits(plan, budgetBytes, 2 ** 40, "GPU"), LoraFleetError);
@@ -123,9 +123,9 @@ Deno.test("a plan that does not fit is answered with what makes its largest part
   const base = adviceOn({}, {}, 4 * 2 ** 30);
   assertStringIncludes(base, "The base model alone takes 4.");
   assertStringIncludes(base, "choose a smaller base model");
-  // Another 1.9 GiB for 2048 tokens.
+  // 1.9 GiB more for 2048 tokens.
   const rest = adviceOn({}, {}, 5 * 2 ** 30);
-  assertStringIncludes(rest, "which fits; the largest of what the job adds is activations");
+  assertStringIncludes(rest, "which fits; the largest part that the job adds is activations");
   assertStringIncludes(rest, "micro-batches have up to 2048 tokens");
   assert(!rest.includes("gradient_checkpointing"), rest);
   const kept = adviceOn({ gradientCheckpointing: false }, {}, 8 * 2 ** 30);
@@ -141,7 +141,7 @@ Deno.test("a plan that does not fit is answered with what makes its largest part
   assertStringIncludes(evaluated, "evaluate shorter rows");
 });
 
-Deno.test("a buffer that cannot be bound is answered with what makes that buffer smaller", () => {
+Deno.test("a buffer that cannot be bound is refused with advice on that buffer", () => {
   const wide = planMemory(
     llama2,
     planLora(llama2, loraSchema.parse({ r: 4096, target_modules: "all-linear" })),

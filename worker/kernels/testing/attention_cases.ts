@@ -1,5 +1,5 @@
 /** Inputs for attention's tests and benchmark: documents laid end to end, with seeded normal numbers. */
-import { randomNormal, testPrng } from "../testing/random_inputs.ts";
+import { randomNormal, testPrng } from "./random_inputs.ts";
 
 export interface AttentionCase {
   /** Seeds the numbers. */
