@@ -6,7 +6,7 @@ export type GroupName = "unit" | "gpu" | "integration";
 
 export const groupNames: readonly GroupName[] = ["unit", "gpu", "integration"];
 
-/** Folders that hold no tests of ours: outputs and caches. */
+/** Outputs and caches, which hold no tests of ours: by their paths, so that a room such as shared/data keeps its tests. */
 const skippedFolders = new Set(["node_modules", "data", "demo-out"]);
 
 /** The group of a test file by its path from the repository's root, with `/`; null for a file that is no test. */
@@ -52,7 +52,7 @@ export function discoverTests(root: string): Record<GroupName, string[]> {
     for (const entry of Deno.readDirSync(join(root, relative))) {
       const path = relative === "" ? entry.name : `${relative}/${entry.name}`;
       if (entry.isDirectory) {
-        if (!entry.name.startsWith(".") && !skippedFolders.has(entry.name)) walk(path);
+        if (!entry.name.startsWith(".") && !skippedFolders.has(path)) walk(path);
       } else {
         const group = groupOf(path);
         if (group !== null) found[group].push(path);

@@ -11,15 +11,19 @@ Deno.test("a test's group follows from its path", () => {
   assertEquals(groupOf("shared/test.ts"), null);
 });
 
-Deno.test("outputs and hidden folders hold no tests", () => {
+Deno.test("outputs and hidden folders hold no tests, a room of an output's name does", () => {
   const root = Deno.makeTempDirSync();
   try {
-    for (const folder of ["a", ".cache", "node_modules", "demo-out"]) {
-      Deno.mkdirSync(`${root}/${folder}`);
+    for (const folder of ["a", ".cache", "node_modules", "data", "demo-out", "shared/data/rows"]) {
+      Deno.mkdirSync(`${root}/${folder}`, { recursive: true });
       Deno.writeTextFileSync(`${root}/${folder}/x_test.ts`, "");
     }
     Deno.writeTextFileSync(`${root}/a/b_gpu_test.ts`, "");
-    assertEquals(discoverTests(root), { unit: ["a/x_test.ts"], gpu: ["a/b_gpu_test.ts"], integration: [] });
+    assertEquals(discoverTests(root), {
+      unit: ["a/x_test.ts", "shared/data/rows/x_test.ts"],
+      gpu: ["a/b_gpu_test.ts"],
+      integration: [],
+    });
   } finally {
     Deno.removeSync(root, { recursive: true });
   }
