@@ -15,12 +15,12 @@ Deno.test("an answer to another question is none", () => {
   assertThrows(
     () => decodeStateFrame({ ...start, startId: "s-2" }, 4, 100, frame),
     LoraFleetError,
-    "came where",
+    "requested were",
   );
   assertThrows(
     () => decodeStateFrame(start, 5, 100, frame),
     LoraFleetError,
-    "of step 5's state were asked for",
+    "of step 5's state",
   );
   assertThrows(() => decodeStateFrame(start, 4, 101, frame), LoraFleetError, "from 101 on");
   assertThrows(
