@@ -1,6 +1,4 @@
-/** A number with its noun, as a person writes it. */
-
-/** `1 step`, `2 steps`; `plural` for nouns that take no s. */
+/** A number with its noun: `1 step`, `2 steps`; `plural` for nouns that take no s. */
 export function counted(count: number | bigint, noun: string, plural = `${noun}s`): string {
   return `${count} ${Number(count) === 1 ? noun : plural}`;
 }

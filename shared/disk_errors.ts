@@ -1,4 +1,4 @@
-/** Disk failures by their messages: a Deno error without a class of its own carries the system's code only there. */
+/** Disk failures, by message: Deno errors without a class of their own carry the system's code only there. */
 
 /** ENOSPC and EDQUOT. */
 const FULL = /no space left|not enough space|quota exceeded|os error (28|122)\b/i;

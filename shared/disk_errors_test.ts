@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { isDiskFailure, isDiskFull } from "./disk_errors.ts";
 
-Deno.test("a full disk, a broken one and other errors are told apart by their messages", () => {
+Deno.test("messages distinguish a full disk, a broken one and other errors", () => {
   for (
     const [message, isFull, isFailure] of [
       ["No space left on device (os error 28)", true, true],

@@ -1,5 +1,5 @@
 /**
- * The one kind of error that lorafleet throws on purpose: what was attempted, what is so, and what would be right.
+ * The one error that lorafleet throws on purpose: what was attempted, what is so, and what would be right.
  *
  * `code` is stable and machine-readable (the HTTP API returns it as `error.code`); `param` names the field, file
  * or argument at fault. Anything that is not a `LoraFleetError` is a defect of ours, not of the user's input.
@@ -16,7 +16,7 @@ export class LoraFleetError extends Error {
   }
 }
 
-/** What went wrong, by the part of the world that has to change to put it right. */
+/** By what has to change to put it right. */
 export const ERROR_CODES = [
   "usage", // a wrong command line: exit code 2
   "invalid_request", // a field of a job or an HTTP request
@@ -44,7 +44,6 @@ export function quote(value: unknown): string {
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
 }
 
-/** The message of anything that was thrown. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }

@@ -1,9 +1,9 @@
-/** The exponents of the integer gradient sums (decision 0001, points 1 and 2): pure arithmetic on maxima. */
+/** The exponents of the integer gradient sums (decision 0001, points 1 and 2), from the gradients' maxima. */
 
-/** One exponent for each LoRA tensor; null where no gradient has set it yet. */
+/** One exponent for each LoRA tensor; null until a gradient sets it. */
 export type Exponents = readonly (number | null)[];
 
-/** Beyond these 2^±e is no normal f32, which GPUs may flush to zero. */
+/** Beyond these 2^±e is no normal f32, and GPUs may flush it to zero. */
 export const MIN_EXPONENT = -126;
 export const MAX_EXPONENT = 126;
 
@@ -13,8 +13,8 @@ export function sumCap(microBatchCount: number): number {
 }
 
 /**
- * For each tensor the smallest e with maxAbs · 2^headroomBits ≤ 2^e · ⌊(2^31−1)/N⌋; null where the maximum is 0, which
- * tells nothing about the tensor's size.
+ * For each tensor the smallest e with maxAbs · 2^headroomBits ≤ 2^e · ⌊(2^31−1)/N⌋; null for a maximum of 0, which does
+ * not show the tensor's scale.
  */
 export function exponentsFrom(
   maxAbs: Float32Array,
@@ -33,7 +33,7 @@ export function exponentsFrom(
   });
 }
 
-/** The first tensor whose maximum does not fit its exponent; −1 where all fit. A maximum of 0 fits anything. */
+/** The first tensor whose maximum does not fit its exponent, or −1. A maximum of 0 always fits. */
 export function firstMisfit(maxAbs: Float32Array, exponents: Exponents, microBatchCount: number): number {
   const cap = sumCap(microBatchCount);
   return maxAbs.findIndex((max, tensor) => {
@@ -47,12 +47,12 @@ export function fits(maxAbs: Float32Array, exponents: Exponents, microBatchCount
   return firstMisfit(maxAbs, exponents, microBatchCount) === -1;
 }
 
-/** The first tensor whose gradient has a NaN or an infinity; −1 where there is none. */
+/** The first tensor with a NaN or an infinity in its gradient, or −1. */
 export function firstNonFinite(maxAbs: Float32Array): number {
   return maxAbs.findIndex((max) => !Number.isFinite(max));
 }
 
-/** The maxima over several micro-batches. All arrays have one element for each tensor. */
+/** The maxima over several micro-batches; each array has one element per tensor. */
 export function mergeMaxima(all: readonly Float32Array[]): Float32Array {
   const merged = new Float32Array(all[0]?.length ?? 0);
   for (const maxAbs of all) {

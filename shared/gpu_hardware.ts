@@ -1,27 +1,26 @@
 /**
- * GPUs that a Linux machine has, found without WebGPU: where their Vulkan driver is missing, WebGPU offers Mesa's CPU driver and
- * says nothing of the GPU beside it. Containers are the usual case: NVIDIA's runtime mounts CUDA alone unless it is asked for
- * graphics, too.
+ * Finds a Linux machine's GPUs without WebGPU, which silently offers Mesa's CPU driver if the GPU's Vulkan driver is missing.
+ * Containers are the usual case: by default NVIDIA's runtime mounts only CUDA.
  */
 import { LoraFleetError } from "./errors.ts";
 
 type GpuVendor = "NVIDIA" | "AMD";
 
-/** A GPU, or what only a machine with one has. */
+/** A GPU, or a sure sign of one. */
 export interface GpuHardware {
   readonly vendor: GpuVendor;
-  /** How it was noticed, for a person: "/dev/nvidia0", "NVIDIA Corporation AD102 (PCI 0000:01:00.0)". */
+  /** Shown to the user: "/dev/nvidia0", "NVIDIA Corporation AD102 (PCI 0000:01:00.0)". */
   readonly evidence: string;
 }
 
-/** The files of a machine. Each gives null for what is not there, or not to be read. */
+/** The files of a machine; null, empty or false for what is missing or not readable. */
 export interface MachineFiles {
   exists(path: string): boolean;
   list(folder: string): readonly string[];
   text(path: string): string | null;
 }
 
-/** Where distributions keep libraries that the NVIDIA container runtime mounts. */
+/** Where NVIDIA's container runtime mounts libraries, by distribution. */
 const LIBRARY_FOLDERS = [
   "/usr/lib/x86_64-linux-gnu",
   "/usr/lib/aarch64-linux-gnu",
@@ -35,8 +34,8 @@ const LIBRARY_FOLDERS = [
 const VENDORS: Readonly<Record<string, GpuVendor>> = { "0x10de": "NVIDIA", "0x1002": "AMD" };
 
 /**
- * The first sign of each vendor. A process with narrow permissions sees no device files (Deno guards /dev, /proc and /sys); the
- * udev database and the driver's libraries it does see.
+ * The first sign of each vendor. A process with narrow permissions sees no device files (Deno guards /dev, /proc and /sys),
+ * but it sees the udev database and the driver's libraries.
  */
 export function findGpuHardware(files: MachineFiles = thisMachine): readonly GpuHardware[] {
   const found = new Map<GpuVendor, string>();
@@ -51,7 +50,7 @@ function* signs(files: MachineFiles): Generator<readonly [GpuVendor, string]> {
   for (const name of files.list("/sys/class/drm")) {
     if (!/^renderD\d+$/.test(name)) continue;
     const vendor = VENDORS[files.text(`/sys/class/drm/${name}/device/vendor`)?.trim() ?? ""];
-    // Sysfs shows a container the devices of its host; it can open those in its own /dev.
+    // Sysfs shows a container its host's devices; it can open only those in its own /dev.
     if (vendor !== undefined && files.exists(`/dev/dri/${name}`)) yield [vendor, `/dev/dri/${name}`];
   }
   for (const name of files.list("/run/udev/data")) {
@@ -66,23 +65,19 @@ function* signs(files: MachineFiles): Generator<readonly [GpuVendor, string]> {
   if (files.exists("/opt/rocm/.info/version")) yield ["AMD", "/opt/rocm"];
 }
 
-/** A PCI device of the udev database, where it is a display controller. */
+/** A PCI device of the udev database, if it is a GPU. */
 function signOfUdev(name: string, text: string): readonly [GpuVendor, string] | null {
   const field = (key: string) => new RegExp(`^E:${key}=(.*)$`, "m").exec(text)?.[1] ?? "";
   if (field("ID_PCI_CLASS_FROM_DATABASE") !== "Display controller") return null;
   const maker = field("ID_VENDOR_FROM_DATABASE");
-  const vendor = /NVIDIA/i.test(maker)
-    ? "NVIDIA"
-    : /Advanced Micro Devices|\bATI\b/i.test(maker)
-    ? "AMD"
-    : null;
-  const slot = name.slice("+pci:".length);
-  return vendor === null
-    ? null
-    : [vendor, `${[maker, field("ID_MODEL_FROM_DATABASE")].join(" ").trim()} (PCI ${slot})`];
+  const isAmd = /Advanced Micro Devices|\bATI\b/i.test(maker);
+  const vendor = /NVIDIA/i.test(maker) ? "NVIDIA" : isAmd ? "AMD" : null;
+  if (vendor === null) return null;
+  const model = `${maker} ${field("ID_MODEL_FROM_DATABASE")}`.trim();
+  return [vendor, `${model} (PCI ${name.slice("+pci:".length)})`];
 }
 
-/** What a person has to change, so that WebGPU sees the GPU. */
+/** What the user has to change so that WebGPU sees the GPU. */
 export function fixFor({ vendor }: GpuHardware, environment: (name: string) => string | undefined): string {
   if (vendor === "AMD") {
     return "install Mesa's Vulkan driver (Debian, Ubuntu: mesa-vulkan-drivers), give a container --device /dev/dri, and add the " +
@@ -92,9 +87,7 @@ export function fixFor({ vendor }: GpuHardware, environment: (name: string) => s
   const isContainer = environment("NVIDIA_VISIBLE_DEVICES") !== undefined || capabilities !== undefined;
   const hasGraphics = /(^|,)\s*(all|graphics)\s*(,|$)/.test(capabilities ?? "");
   if (isContainer && !hasGraphics) {
-    const now = capabilities === undefined || capabilities === ""
-      ? "unset, which means utility"
-      : capabilities;
+    const now = capabilities || "unset, which means utility";
     return `start the container with NVIDIA_DRIVER_CAPABILITIES=all (it is ${now}): Vulkan comes with \`graphics\``;
   }
   return "install the Vulkan part of NVIDIA's driver (Debian: nvidia-vulkan-icd; Ubuntu: libnvidia-gl-<version of the driver>) and " +
@@ -102,8 +95,8 @@ export function fixFor({ vendor }: GpuHardware, environment: (name: string) => s
 }
 
 /**
- * Refuses to compute on the CPU beside a GPU that only lacks its driver: a person who rents one pays for it.
- * @param adapter the name of the adapter that computes on the CPU; null where WebGPU has none at all
+ * Refuses to compute on the CPU beside a GPU that only lacks its driver: rented GPUs cost money while idle.
+ * @param adapter name of the CPU adapter; null if WebGPU has no adapter at all
  * @throws LoraFleetError `no_gpu`
  */
 export function refuseIdleGpu(
@@ -129,7 +122,7 @@ const thisMachine: MachineFiles = {
   text: (path) => orNull(() => Deno.readTextFileSync(path)),
 };
 
-/** A machine without Linux's folders has none of these GPUs, and a process that may not look has not found any. */
+/** Null outside Linux, and for what this process must not read. */
 function orNull<T>(read: () => T): T | null {
   if (Deno.build.os !== "linux") return null;
   try {

@@ -21,7 +21,7 @@ function machine(files: Readonly<Record<string, string>>): MachineFiles {
 const udev = (maker: string, model: string, what = "Display controller") =>
   `E:ID_PCI_CLASS_FROM_DATABASE=${what}\nE:ID_VENDOR_FROM_DATABASE=${maker}\nE:ID_MODEL_FROM_DATABASE=${model}\n`;
 
-Deno.test("a machine without a GPU has none, whatever else it has", () => {
+Deno.test("no GPU is found on a machine without one", () => {
   const plain = machine({
     "/dev/null": "",
     "/dev/nvidiactl": "",
@@ -39,7 +39,7 @@ Deno.test("a machine without a GPU has none, whatever else it has", () => {
   assertEquals(findGpuHardware(machine({})), []);
 });
 
-Deno.test("device files, the udev database and the driver's libraries each give a GPU away", () => {
+Deno.test("device files, the udev database and the driver's libraries each reveal a GPU", () => {
   const evidence = (files: Record<string, string>) => findGpuHardware(machine(files));
   assertEquals(evidence({ "/dev/nvidia0": "", "/dev/nvidia1": "" }), [
     { vendor: "NVIDIA", evidence: "/dev/nvidia0" },
@@ -61,7 +61,7 @@ Deno.test("a GPU of the host that the container cannot open is not the container
   assertEquals(findGpuHardware(machine({ "/sys/class/drm/renderD128/device/vendor": "0x1002\n" })), []);
 });
 
-Deno.test("the fix is the one for this machine", () => {
+Deno.test("the fix fits the machine", () => {
   const nvidia = { vendor: "NVIDIA", evidence: "/dev/nvidia0" } as const;
   const fix = (env: Record<string, string>) => fixFor(nvidia, (name) => env[name]);
   assertStringIncludes(
@@ -82,7 +82,7 @@ Deno.test("the fix is the one for this machine", () => {
   );
 });
 
-Deno.test("the CPU is refused beside a GPU, and only then", () => {
+Deno.test("the CPU is refused beside a GPU, and only there", () => {
   refuseIdleGpu("llvmpipe", [], () => undefined);
   for (const [adapter, words] of [["llvmpipe", `only the CPU ("llvmpipe")`], [null, "no adapter"]] as const) {
     const error = assertThrows(

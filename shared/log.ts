@@ -1,9 +1,9 @@
-/** The one way in which a process writes lines for the person at its terminal: time, level, message, and no secret. */
+/** Log lines for the terminal: time, level, message, and no secrets. */
 import type { Clock } from "./clock.ts";
 import { LoraFleetError, quote } from "./errors.ts";
 import { createRedactor, type Redactor } from "./redact.ts";
 
-/** `debug`: what a developer of lorafleet wants to know, and nobody else. */
+/** `debug` is for developers of lorafleet alone. */
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = typeof LOG_LEVELS[number];
 export type Log = (level: LogLevel, message: string) => void;
@@ -12,7 +12,7 @@ export interface Logger {
   readonly log: Log;
   /** Values that no line may show. */
   readonly secrets: Redactor;
-  /** A line without time and level, such as what is wrong with the command line. */
+  /** A line without time and level, such as a usage error. */
   readonly print: (text: string) => void;
 }
 
@@ -23,24 +23,21 @@ interface LoggerOptions {
   readonly write: (line: string) => void;
 }
 
-/** Every line goes through `secrets`; line breaks of a message stay, so that a plan of memory is a table. */
+/** Every line passes `secrets`; a message keeps its line breaks, for tables. */
 export function createLogger({ clock, level, write }: LoggerOptions): Logger {
   const secrets = createRedactor();
-  const least = LOG_LEVELS.indexOf(level);
+  const minLevel = LOG_LEVELS.indexOf(level);
   return {
     secrets,
     log(level, message) {
-      if (LOG_LEVELS.indexOf(level) < least) return;
+      if (LOG_LEVELS.indexOf(level) < minLevel) return;
       write(secrets.redact(`${new Date(clock.now()).toISOString()} ${level.padEnd(5)} ${message}`));
     },
     print: (text) => write(secrets.redact(text)),
   };
 }
 
-/**
- * The level of `LORAFLEET_LOG_LEVEL`; `info` where it is unset.
- * @throws LoraFleetError `usage`
- */
+/** The level of `LORAFLEET_LOG_LEVEL`, `info` if unset. Throws a `LoraFleetError` with code `usage`. */
 export function parseLogLevel(text: string | undefined): LogLevel {
   if (text === undefined || text === "") return "info";
   const level = LOG_LEVELS.find((known) => known === text.toLowerCase());
@@ -52,27 +49,24 @@ export function parseLogLevel(text: string | undefined): LogLevel {
   );
 }
 
-/** What a person can read of what was thrown: the message of an error of ours, else the stack, which a bug report needs. */
+/** An error of ours by its message, any other by its stack, which a bug report needs. */
 export function detailOf(thrown: unknown): string {
   if (thrown instanceof LoraFleetError) return thrown.message;
   return thrown instanceof Error ? thrown.stack ?? thrown.message : String(thrown);
 }
 
-/** Has whatever nobody caught written without secrets, too; the process then ends with exit code 1. */
+/** Logs uncaught errors, without secrets, and exits with code 1. */
 export function catchUncaught({ log }: Logger, exit: (code: number) => void): void {
-  globalThis.addEventListener("error", (event) => {
+  const end = (event: Event, thrown: unknown) => {
     event.preventDefault();
-    log("error", detailOf(event.error ?? event.message));
+    log("error", detailOf(thrown));
     exit(1);
-  });
-  globalThis.addEventListener("unhandledrejection", (event) => {
-    event.preventDefault();
-    log("error", detailOf(event.reason));
-    exit(1);
-  });
+  };
+  globalThis.addEventListener("error", (event) => end(event, event.error ?? event.message));
+  globalThis.addEventListener("unhandledrejection", (event) => end(event, event.reason));
 }
 
-/** A logger on standard error at the level of `LORAFLEET_LOG_LEVEL`; a level that there is not ends the process: exit code 2. */
+/** Logs to standard error at the level of `LORAFLEET_LOG_LEVEL`; exits with code 2 if there is no such level. */
 export function processLogger(
   clock: Pick<Clock, "now">,
   level: string | undefined,

@@ -11,7 +11,7 @@ Deno.test("a line has its time and level, and no secret", () => {
   });
   secrets.add("hunter22");
   log("info", "asking http://h/join/abc");
-  log("debug", "nobody asked");
+  log("debug", "not shown");
   log("error", "the password is hunter22\nin two lines");
   print("usage: hunter22");
   assertEquals(lines, [
@@ -21,12 +21,12 @@ Deno.test("a line has its time and level, and no secret", () => {
   ]);
 });
 
-Deno.test("the level is one that there is", () => {
+Deno.test("an unknown level is refused", () => {
   assertEquals([undefined, "", "debug", "WARN"].map(parseLogLevel), ["info", "info", "debug", "warn"]);
   assertThrows(() => parseLogLevel("loud"), LoraFleetError, `"loud"`);
 });
 
-Deno.test("an error of ours is its message, any other comes with its stack", () => {
+Deno.test("an error of ours shows its message, any other its stack", () => {
   assertEquals(detailOf(new LoraFleetError("timeout", "too late")), "too late");
   assertEquals(detailOf(new TypeError("x is no y")).startsWith("TypeError: x is no y\n    at "), true);
   assertEquals(detailOf("text"), "text");

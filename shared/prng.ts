@@ -1,4 +1,4 @@
-/** Seeded randomness: nothing in lorafleet calls `Math.random`, so every run can be repeated. */
+/** Seeded randomness: nothing in lorafleet calls `Math.random`, so that every run can be repeated. */
 export interface Prng {
   /** A uniform integer in [0, 2^32). */
   uint32(): number;
@@ -17,7 +17,7 @@ export interface Prng {
 export function pcg32(seed: number | bigint, stream: number | bigint = 0): Prng {
   const increment = BigInt.asUintN(64, (BigInt(stream) << 1n) | 1n);
   const [incrementHigh, incrementLow] = halvesOf(increment);
-  // The state in halves of 32 bits: a shuffle of a million rows is not to wait for big integers.
+  // The state in halves of 32 bits: big integers would slow the shuffle of a million rows.
   let high = 0;
   let low = 0;
   const add = (otherHigh: number, otherLow: number): void => {

@@ -1,17 +1,16 @@
 /**
- * Keeps secrets out of what people read: logs, events, error answers. Two nets, since each has holes: the exact values that a
- * process was given, and the forms that secrets have (a URL that lets workers in, bearer tokens, keys of NATS and of hubs).
+ * Keeps secrets out of logs, events and error answers. Two nets, since each has holes: the exact values that a process was
+ * given, and the forms of secrets (join URLs, bearer tokens, keys of NATS and of hubs).
  */
 
-/** What stands in the place of a secret. */
 const REDACTED = "[redacted]";
 
-/** Shorter values are words that occur anywhere; no secret of ours may be so short. */
-const SHORTEST_SECRET = 6;
+/** Shorter values occur anywhere in texts; no secret of ours may be so short. */
+const MIN_SECRET_LENGTH = 6;
 
-/** Forms of secrets, each with what stays of it. */
+/** Forms of secrets, each with its replacement. */
 const FORMS: readonly (readonly [RegExp, string])[] = [
-  // The last part of a join URL lets a worker in; `<token>` stands for it in help.
+  // The last part of a join URL admits a worker; help writes `<token>` for it.
   [/(\/join\/)(?!\[redacted\]|<token>)[^\s/"'`?#)\]}>,;]+/g, `$1${REDACTED}`],
   [/\b(Bearer|Basic)\s+(?=[\w.~+/=-]*[\dA-Z=._-])[\w.~+/=-]{6,}/g, `$1 ${REDACTED}`],
   // User and password of a URL, also without a user or without a password.
@@ -33,31 +32,29 @@ const FORMS: readonly (readonly [RegExp, string])[] = [
 ];
 
 export interface Redactor {
-  /** Values that must not be shown from now on; null and "" are passed over. */
+  /** Values to hide from now on; null and "" are ignored. */
   add(...secrets: readonly (string | null | undefined)[]): void;
-  /** The text without any secret. */
   redact(text: string): string;
 }
 
 export function createRedactor(): Redactor {
-  /** Longest first: a secret may be a part of another. */
+  /** Longest first: one secret may contain a different one. */
   let values: readonly string[] = [];
   return {
     add(...secrets) {
       const given = secrets.filter((secret) =>
-        typeof secret === "string" && secret.length >= SHORTEST_SECRET
+        typeof secret === "string" && secret.length >= MIN_SECRET_LENGTH
       );
       const forms = given.flatMap((secret) => [secret!, encodeURIComponent(secret!), btoaOrSame(secret!)]);
       values = [...new Set([...values, ...forms])].sort((a, b) => b.length - a.length);
     },
     redact(text) {
-      const withoutValues = values.reduce((rest, value) => rest.replaceAll(value, REDACTED), text);
-      return redactForms(withoutValues);
+      return redactForms(values.reduce((rest, value) => rest.replaceAll(value, REDACTED), text));
     },
   };
 }
 
-/** Removes what has the form of a secret; for texts that leave the process where its secrets are not known. */
+/** Removes everything in the form of a secret, for code that does not know the process's secrets. */
 export function redactForms(text: string): string {
   return FORMS.reduce((rest, [form, replacement]) => rest.replace(form, replacement), text);
 }

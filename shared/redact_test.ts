@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { createRedactor, redactForms } from "./redact.ts";
 
-Deno.test("secrets that were told are not shown, plain, in a URL or in a header", () => {
+Deno.test("known secrets are hidden: plain, in a URL and in a header", () => {
   const secrets = createRedactor();
   secrets.add("pass word/1", null, undefined, "", "key-00001");
   assertEquals(
@@ -11,13 +11,13 @@ Deno.test("secrets that were told are not shown, plain, in a URL or in a header"
   assertEquals(secrets.redact("it is key-00001."), "it is [redacted].");
 });
 
-Deno.test("what is redacted by value is not redacted by form once more", () => {
+Deno.test("what is redacted by value is not redacted again by form", () => {
   const secrets = createRedactor();
   secrets.add("abcDEF123");
   assertEquals(secrets.redact("(http://h/join/abcDEF123): no"), "(http://h/join/[redacted]): no");
 });
 
-Deno.test("of two secrets the longer one wins; a word is no secret", () => {
+Deno.test("the longer of two secrets wins; a short word is no secret", () => {
   const secrets = createRedactor();
   secrets.add("abcdef", "abcdefghij", "job");
   assertEquals(secrets.redact("abcdefghij abcdef job"), "[redacted] [redacted] job");
@@ -27,7 +27,7 @@ for (
   const [what, text, expected] of [
     ["a join URL", "http://h:8787/join/Zm9vYmFy failed", "http://h:8787/join/[redacted] failed"],
     [
-      "a join URL in fetch's own words",
+      "a join URL in fetch's own message",
       `error sending request for url (http://127.0.0.1:9/join/abcDEF123): refused`,
       "error sending request for url (http://127.0.0.1:9/join/[redacted]): refused",
     ],
@@ -58,7 +58,7 @@ for (
   Deno.test(`the form of a secret: ${what}`, () => assertEquals(redactForms(text), expected));
 }
 
-Deno.test("what only looks a little like one stays", () => {
+Deno.test("text that only resembles a secret stays", () => {
   for (
     const text of [
       "POST /join/ is missing",

@@ -88,7 +88,7 @@ async function requestWithin(
       const remainingMs = deadline - systemClock.now();
       // Without a subscriber no one has seen it, so it can be sent again.
       if (!isNoResponders(cause) || remainingMs <= 0) {
-        const message = `nobody answered on ${quote(subject)} within ${timeoutMs} ms`;
+        const message = `no answer on ${quote(subject)} within ${timeoutMs} ms`;
         throw new LoraFleetError("timeout", message, { cause });
       }
       await systemClock.sleep(Math.min(NO_RESPONDERS_WAIT_MS, remainingMs));

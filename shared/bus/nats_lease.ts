@@ -1,10 +1,10 @@
 /**
- * A lease in a JetStream key–value bucket of its own: one key, whose value is the holder. The bucket's time to live ends
- * a lease by the broker's clock, never before the holder's own clock does: that one counts from before the request.
+ * A lease in a JetStream key–value bucket of its own, whose one key holds the holder. The bucket's ttl ends a lease by the
+ * broker's clock, never before the holder's own clock does, which counts from before the request.
  *
- * Each write is a compare-and-set on the revision before. Revisions are the stream's sequence numbers, which stay when
- * entries expire: a renewal that gets the very next one has proved that nobody else had the lease in between. So has one
- * that gets the first one of all, in a bucket that was made anew after the broker has lost it.
+ * Each write is a compare-and-set on the last revision. Revisions are the stream's sequence numbers, which stay when
+ * entries expire: a renewal with the very next revision proves that no one else had the lease in between. So does one with
+ * the first revision, in a bucket created anew after the broker lost it.
  */
 import { jetstream } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
@@ -17,16 +17,16 @@ import { isNoResponders, isOverlap, isWrongRevision, toLoraFleetError } from "./
 
 const KEY = "holder";
 const FIRST_REVISION = 1;
-const MOST_RACES = 4;
+const MAX_RACES = 4;
 const CREATION_MS = 100;
 
-/** What lies under the key: `holder` is null where there is nobody; `revision` is 0 where there was nothing for long. */
+/** Without a holder `holder` is null; `revision` is 0 if the key has no entry. */
 interface Entry {
   readonly holder: string | null;
   readonly revision: number;
 }
 
-/** One try; what it rejects with is the client's. The same `holder` may try again when an answer was lost. */
+/** One try, which rejects with the client's errors. The same `holder` may retry after a lost answer. */
 export async function acquireNatsLease(
   nc: NatsConnection,
   name: string,
@@ -34,21 +34,21 @@ export async function acquireNatsLease(
   timeoutMs: number,
 ): Promise<Lease | null> {
   const js = jetstream(nc, { checkAPI: false, timeout: timeoutMs });
-  // Of a cluster's replicas only the leader knows who has the lease: no direct gets.
+  // No direct gets: of a cluster's replicas only the leader knows the holder.
   const tryToCreate = () => new Kvm(js).create(name, { ttl: ttlMs, history: 1, allow_direct: false });
-  // The bucket is found by now where somebody else was creating it at the same moment.
   const create = () =>
     tryToCreate().catch(async (thrown) => {
       if (!isOverlap(thrown)) throw thrown;
+      // A different client is creating the bucket at this moment.
       await systemClock.sleep(CREATION_MS);
       return await tryToCreate();
     });
   const bucket = await create();
-  // Written before it is read: where many create the bucket at once, nats-server 2.9.10 answers some before the stream is
-  // complete. A direct get is lost then, so that whoever asks waits for nothing until its time is up, and a get by the API may
-  // block the stream for ever. Only a complete stream takes or refuses a write.
+  // Write before reading: when many create the bucket at once, nats-server 2.9.10 answers some before the stream is
+  // complete. A direct get then goes unanswered, and a get by the API may block the stream for ever; only a complete stream
+  // takes or refuses a write.
   let entry: Entry = { holder: null, revision: 0 };
-  for (let race = 0; race < MOST_RACES; race++) {
+  for (let race = 0; race < MAX_RACES; race++) {
     const askedAt = systemClock.now();
     if (race > 0) entry = await read(bucket);
     if (entry.holder !== null && ![holder, ...succeeds].includes(entry.holder)) return null;
@@ -56,7 +56,7 @@ export async function acquireNatsLease(
       const revision = await write(bucket, holder, entry.revision, timeoutMs);
       return createLease(bucket, { name, holder, ttlMs, timeoutMs, create }, revision, askedAt);
     } catch (thrown) {
-      // Somebody was quicker, or what was read has expired since: the next look shows which.
+      // A different client was quicker, or the entry has expired since: the next read shows which.
       if (!isWrongRevision(thrown)) throw thrown;
     }
   }
@@ -65,22 +65,21 @@ export async function acquireNatsLease(
 
 function createLease(
   bucket: KV,
-  options: Pick<LeaseOptions, "holder" | "ttlMs"> & {
+  { name, holder, ttlMs, timeoutMs, create }: Pick<LeaseOptions, "holder" | "ttlMs"> & {
     readonly name: string;
     readonly timeoutMs: number;
-    /** Finds the bucket, or makes it. */
+    /** Finds or creates the bucket. */
     readonly create: () => Promise<KV>;
   },
   term: number,
   askedAt: number,
 ): Lease {
-  const { name, holder, ttlMs, timeoutMs, create } = options;
   let revision = term;
   let until = askedAt + ttlMs;
   let isOver = false;
   const attempted = `cannot renew the lease ${quote(name)}`;
 
-  /** The revision of a new write, where only writes of this holder come before it. */
+  /** The revision of a new write; throws if a different holder has written since the last one. */
   async function writeNext(): Promise<number> {
     try {
       return await write(bucket, holder, revision, timeoutMs);
@@ -103,7 +102,7 @@ function createLease(
 
   const lost = () => {
     isOver = true;
-    return new LoraFleetError("conflict", `${attempted}: somebody else has had it`);
+    return new LoraFleetError("conflict", `${attempted}: there was a new holder`);
   };
 
   return {
@@ -115,7 +114,7 @@ function createLease(
       try {
         revision = await writeNext().catch(async (thrown) => {
           if (!isNoResponders(thrown)) throw thrown;
-          // Nobody stores anything under the bucket's subject: it is gone, or JetStream is, which then says so.
+          // No stream has the bucket's subject: the bucket is gone, or JetStream is, and then this fails.
           await create();
           return await writeNext();
         });
@@ -126,7 +125,7 @@ function createLease(
     },
     async release() {
       isOver = true;
-      // Where this fails, the lease ends by itself.
+      // If this fails, the lease expires.
       await bucket.delete(KEY, { previousSeq: revision }).catch(() => {});
     },
   };

@@ -11,7 +11,7 @@ import {
   workerIdSchema,
 } from "./ids.ts";
 
-Deno.test("a made id is valid, random, and says what it names", () => {
+Deno.test("a new id is valid, random, and has the prefix of its kind", () => {
   assertEquals(incarnationSchema.safeParse(newIncarnation()).success, true);
   assertNotEquals(newIncarnation(), newIncarnation());
   const counting = (length: number) => Uint8Array.from({ length }, (_, i) => i);
@@ -25,7 +25,7 @@ Deno.test("a worker's id follows from its public key", () => {
   assertNotEquals(workerIdOf("UA"), workerIdOf("UB"));
 });
 
-Deno.test("what would be more or less than one part of a subject is refused", () => {
+Deno.test("a name that is not exactly one part of a subject is refused", () => {
   for (const bad of ["", "a.b", "a b", "*", ">", "a*", "-a", "ä", "a\n", "a".repeat(65)]) {
     assertEquals(workerIdSchema.safeParse(bad).success, false, bad);
     assertThrows(() => assertToken("the worker's id", bad), LoraFleetError, "the worker's id is");

@@ -1,6 +1,5 @@
 /**
- * An inner loop on the wire: what one replica does between two exchanges (decision 0011). It decides a result as a
- * micro-batch does, and has a checksum for the same reason. All numbers are little-endian:
+ * An inner loop on the wire: what one replica does between two exchanges (decision 0011). All numbers are little-endian:
  *
  *     offset  bytes  field
  *          0      4  magic "LFIL"
@@ -13,20 +12,20 @@ import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { LoraFleetError } from "../errors.ts";
 
-/** One update of AdamW's within an inner loop. */
+/** One AdamW update of an inner loop. */
 const innerStepSchema = z.strictObject({
-  /** Job-wide number of its first micro-batch; those of the others follow. */
+  /** Job-wide number of its first micro-batch; the others' follow. */
   number: z.int().min(0),
   microBatchCount: z.int().positive(),
   learningRate: z.number().min(0),
 });
 export type InnerStep = z.output<typeof innerStepSchema>;
 
-/** With the committed state it decides the outcome, bit for bit. */
+/** Together with the committed state it decides the outcome, bit for bit. */
 const innerLoopSchema = z.strictObject({ innerSteps: z.array(innerStepSchema).min(1).max(1000) });
 export type InnerLoop = z.output<typeof innerLoopSchema>;
 
-/** Job-wide numbers of all its micro-batches, in their order. */
+/** Job-wide numbers of all its micro-batches, in order. */
 export function numbersOf({ innerSteps }: InnerLoop): number[] {
   return innerSteps.flatMap(({ number, microBatchCount }) =>
     Array.from({ length: microBatchCount }, (_, i) => number + i)
@@ -65,9 +64,8 @@ export function decodeInnerLoop(bytes: Uint8Array): InnerLoop {
   const count = view.getUint32(12, true);
   const expected = HEADER_BYTES + STEP_BYTES * count;
   if (bytes.length !== expected) throw corrupt(`${bytes.length} bytes, but its header asks for ${expected}`);
-  if (view.getUint32(8, true) !== crc32(bytes.subarray(CHECKED_FROM))) {
-    throw corrupt("its checksum does not match");
-  }
+  const hasChecksum = view.getUint32(8, true) === crc32(bytes.subarray(CHECKED_FROM));
+  if (!hasChecksum) throw corrupt("its checksum does not match");
   const innerSteps = Array.from({ length: count }, (_, index) => {
     const at = HEADER_BYTES + STEP_BYTES * index;
     return {
@@ -83,5 +81,5 @@ export function decodeInnerLoop(bytes: Uint8Array): InnerLoop {
 }
 
 function corrupt(what: string): LoraFleetError {
-  return new LoraFleetError("corrupt", `phase: ${what}`);
+  return new LoraFleetError("corrupt", `inner loop: ${what}`);
 }

@@ -10,7 +10,7 @@ const INNER_LOOP: InnerLoop = {
   ],
 };
 
-Deno.test("an inner loop comes back as it was, to the last bit of its learning rates, and small", () => {
+Deno.test("an inner loop round-trips, every bit of its learning rates included, and is small", () => {
   assertEquals(decodeInnerLoop(encodeInnerLoop(INNER_LOOP)), INNER_LOOP);
   const innerStep = fc.record({
     number: fc.maxSafeNat(),
@@ -31,7 +31,7 @@ function refused(bytes: Uint8Array, says: string): void {
   assertEquals(assertThrows(() => decodeInnerLoop(bytes), LoraFleetError, says).code, "corrupt");
 }
 
-Deno.test("no damage goes unnoticed, and no inner loop that none of ours would send", () => {
+Deno.test("any damage is noticed, as is any inner loop that our encoder would not write", () => {
   const good = encodeInnerLoop(INNER_LOOP);
   for (let at = 0; at < good.length; at++) {
     const damaged = good.slice();

@@ -1,6 +1,6 @@
 /**
- * A checksum of integers that adds up as they do: that of a sum is the sum of the addends' checksums (decision 0019). So a
- * round's result can be compared with what its members say they gave, without anybody having all of it.
+ * A linear checksum of integers: that of a sum is the sum of the addends' checksums (decision 0019). So a round's result
+ * can be compared with what its members report they gave, without any one of them having all of it.
  *
  *     c_k(x) = Σ_i w_k(i) · x_i  mod 2^32,  k = 1, 2,    w_k(i) = t_k(i mod 64) · m_k(⌊i / 64⌋)
  *
@@ -10,9 +10,9 @@
  */
 import { pcg32 } from "../prng.ts";
 
-/** Elements that share a factor of their weights; a checksum begins at a multiple of it. */
+/** Elements that share a block's factor; a checksum begins at a multiple of it. */
 export const CHECK_BLOCK = 64;
-/** A round of more members tells totals alone: three checksums for each pair of members would be megabytes a step. */
+/** A round of more members reports only totals: three checksums for each pair of members would be megabytes a step. */
 export const MAX_LOCALISED_MEMBERS = 256;
 /** 32-bit words of one checksum. */
 export const CHECK_WORDS = 2;
@@ -32,7 +32,7 @@ export function checkWeights(seed: number): CheckWeights {
 }
 
 /**
- * Adds the checksum of `values`, which lie from element `offset` of the whole on, to two words of `into`.
+ * Adds the checksum of `values`, the elements from `offset` on, to two words of `into`.
  * @param offset a multiple of 64
  * @param at the first of the two words
  */
@@ -78,7 +78,7 @@ export function sameWords(a: Int32Array, at: number, b: Int32Array, from: number
   return a[at] === b[from] && a[at + 1] === b[from + 1];
 }
 
-/** All checksums of a list together. */
+/** The sum of a list of checksums. */
 export function sumOfWords(words: Int32Array): Int32Array {
   const sum = new Int32Array(CHECK_WORDS);
   for (let at = 0; at < words.length; at += CHECK_WORDS) addWords(sum, 0, words, at);

@@ -11,7 +11,7 @@ function checksum(values: Int32Array, seed = 7, offset = 0): Int32Array {
   return words;
 }
 
-Deno.test("the checksum of a sum is the sum of the checksums, whatever overflows", () => {
+Deno.test("the checksum of a sum is the sum of the checksums, overflows included", () => {
   fc.assert(fc.property(pair, fc.nat(), (pairs, seed) => {
     const [a, b] = [Int32Array.from(pairs, ([x]) => x), Int32Array.from(pairs, ([, y]) => y)];
     const total = checksum(a, seed);
@@ -52,7 +52,7 @@ Deno.test("swapped elements, and swapped blocks, are seen", () => {
   for (const other of [swapped, blocks]) assertNotEquals(checksum(other), checksum(values));
 });
 
-Deno.test("another seed has other weights, and the same seed the same everywhere", () => {
+Deno.test("different seeds have different weights, the same seed the same everywhere", () => {
   const values = Int32Array.from({ length: 130 }, (_, i) => i - 65);
   assertNotEquals(checksum(values, 8), checksum(values, 9));
   assertEquals([...checksum(values, 8)], KNOWN);

@@ -5,7 +5,7 @@ import { LoraFleetError, quote } from "../errors.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** The message's bytes. The schema is not asked: what we send is typed. */
+/** The schema serves the type alone: what we send is not validated. */
 export function encodeMessage<S extends z.ZodType>(_schema: S, message: z.input<S>): Uint8Array {
   return encoder.encode(JSON.stringify(message));
 }
@@ -25,13 +25,22 @@ export function decodeMessage<S extends z.ZodType>(schema: S, data: Uint8Array, 
   throw new LoraFleetError("corrupt", `${what}: ${at}${message}`, { cause: parsed.error });
 }
 
-/**
- * f32 values bit for bit, NaN and infinities included, which JSON does not know: base64 of their little-endian bytes.
- */
-export const floatsSchema = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/).refine(
-  (text) => text.length % 4 === 0 && decodedLength(text) % 4 === 0,
-  { error: "base64 of whole f32 values is needed" },
-);
+/** Little-endian 32-bit words in base64, as many as fill whole values of `valueBytes` bytes. */
+function base64Schema(valueBytes: number, what: string) {
+  return z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/).refine(
+    (text) => text.length % 4 === 0 && decodedLength(text) % valueBytes === 0,
+    { error: `base64 of whole ${what} is needed` },
+  );
+}
+
+function decodedLength(text: string): number {
+  return text.length / 4 * 3 - (text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0);
+}
+
+/** f32 values bit for bit, NaN and infinities included, which JSON does not know. */
+export const floatsSchema = base64Schema(4, "f32 values");
+/** Checksums of two 32-bit words each (linear_check.ts). */
+export const checksumsSchema = base64Schema(8, "checksums");
 
 export function encodeFloats(values: Float32Array): string {
   const view = new DataView(new ArrayBuffer(4 * values.length));
@@ -41,20 +50,9 @@ export function encodeFloats(values: Float32Array): string {
 
 /** Takes what `floatsSchema` has accepted. */
 export function decodeFloats(text: string): Float32Array {
-  const bytes = Uint8Array.fromBase64(text);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Float32Array.from({ length: bytes.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
+  const view = viewOf(text);
+  return Float32Array.from({ length: view.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
 }
-
-function decodedLength(text: string): number {
-  return text.length / 4 * 3 - (text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0);
-}
-
-/** Whole checksums of two 32-bit words each (linear_check.ts): base64 of their little-endian bytes. */
-export const checksumsSchema = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/).refine(
-  (text) => text.length % 4 === 0 && decodedLength(text) % 8 === 0,
-  { error: "base64 of whole checksums is needed" },
-);
 
 export function encodeChecksums(words: Int32Array): string {
   const view = new DataView(new ArrayBuffer(4 * words.length));
@@ -64,7 +62,10 @@ export function encodeChecksums(words: Int32Array): string {
 
 /** Takes what `checksumsSchema` has accepted. */
 export function decodeChecksums(text: string): Int32Array {
-  const bytes = Uint8Array.fromBase64(text);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Int32Array.from({ length: bytes.byteLength / 4 }, (_, i) => view.getInt32(4 * i, true));
+  const view = viewOf(text);
+  return Int32Array.from({ length: view.byteLength / 4 }, (_, i) => view.getInt32(4 * i, true));
+}
+
+function viewOf(base64: string): DataView {
+  return new DataView(Uint8Array.fromBase64(base64).buffer);
 }

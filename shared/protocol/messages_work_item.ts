@@ -1,7 +1,6 @@
 /**
- * A piece of work on the queue: a JSON header that says what it is for, then the rows of a micro-batch. With
- * local steps it is a replica's inner loop, whose rows are asked for one micro-batch at a time, since all of them
- * may be too much for a message.
+ * A work item: a JSON header, then the rows of a micro-batch or, with local steps, a replica's inner loop. The inner
+ * loop's rows are requested one micro-batch at a time: together they may exceed a message.
  *
  *     offset  bytes  field
  *          0      4  H, bytes of the header, u32 little-endian
@@ -24,12 +23,9 @@ const workItemHeaderSchema = z.strictObject({
   attempt: z.int().positive(),
   /** Position within the step. */
   index: z.int().min(0),
-  /**
-   * Of the micro-batch, or the first one of the inner loop. Job-wide and for life: keys the dropout masks, whoever
-   * does the work.
-   */
+  /** Job-wide, of the (first) micro-batch: keys the dropout masks, so that every worker computes the same. */
   number: z.int().min(0),
-  /** Whether the claim has to tell the digest of the gradient. */
+  /** Whether the claim must report the digest of the gradient. */
   audit: z.boolean(),
 });
 export type WorkItemHeader = z.output<typeof workItemHeaderSchema>;
@@ -54,21 +50,16 @@ function encodeItem(header: WorkItemHeader, body: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** The header alone: enough to see that an item is stale. Throws a `LoraFleetError` with code `corrupt`. */
+/** Reveals a stale item without decoding its rows. Throws a `LoraFleetError` with code `corrupt`, as all decoders here. */
 export function decodeWorkItemHeader(bytes: Uint8Array): WorkItemHeader {
-  return decodeMessage(
-    workItemHeaderSchema,
-    bytes.subarray(4, 4 + headerLength(bytes)),
-    "work item's header",
-  );
+  const header = bytes.subarray(4, 4 + headerLength(bytes));
+  return decodeMessage(workItemHeaderSchema, header, "work item's header");
 }
 
-/** The rows. Throws a `LoraFleetError` with code `corrupt`. */
 export function decodeWorkItemRows(bytes: Uint8Array): MicroBatch {
   return decodeMicroBatch(bytes.subarray(4 + headerLength(bytes)));
 }
 
-/** The inner loop. Throws a `LoraFleetError` with code `corrupt`. */
 export function decodeWorkItemInnerLoop(bytes: Uint8Array): InnerLoop {
   return decodeInnerLoop(bytes.subarray(4 + headerLength(bytes)));
 }

@@ -23,10 +23,7 @@ const VERSION = 1;
 const HEADER_BYTES = 20;
 const CHECKED_FROM = 12;
 
-/**
- * Throws a `LoraFleetError` with code `corrupt` where the arrays contradict each other (lengths, a position that is
- * not counted from its segment's start, a label below 0 that is not −100).
- */
+/** Throws a `LoraFleetError` with code `corrupt` if the arrays contradict each other or a label is neither an id nor −100. */
 export function encodeMicroBatch(batch: MicroBatch): Uint8Array<ArrayBuffer> {
   const { tokens, labels } = batch;
   const starts = segmentsOf(batch);
@@ -44,14 +41,8 @@ export function encodeMicroBatch(batch: MicroBatch): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/**
- * Throws a `LoraFleetError` with code `corrupt` for anything that `encodeMicroBatch` would not write and, where the
- * vocabulary's size is given, for an id beyond it.
- */
-export function decodeMicroBatch(
-  bytes: Uint8Array,
-  options: { readonly vocabularySize?: number } = {},
-): MicroBatch {
+/** Throws a `LoraFleetError` with code `corrupt` for anything that `encodeMicroBatch` would not write, or an id too large. */
+export function decodeMicroBatch(bytes: Uint8Array, { vocabularySize = Infinity } = {}): MicroBatch {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < HEADER_BYTES) throw corrupt(`${bytes.length} bytes, but the header has ${HEADER_BYTES}`);
   if (view.getUint32(0, true) !== MAGIC) throw corrupt(`it does not begin with "LFMB"`);
@@ -61,9 +52,8 @@ export function decodeMicroBatch(
   const segmentCount = view.getUint32(16, true);
   const expected = HEADER_BYTES + 4 * (segmentCount + 2 * tokenCount);
   if (bytes.length !== expected) throw corrupt(`${bytes.length} bytes, but its header asks for ${expected}`);
-  if (view.getUint32(8, true) !== crc32(bytes.subarray(CHECKED_FROM))) {
-    throw corrupt("its checksum does not match");
-  }
+  const hasChecksum = view.getUint32(8, true) === crc32(bytes.subarray(CHECKED_FROM));
+  if (!hasChecksum) throw corrupt("its checksum does not match");
 
   const starts = new Uint32Array(segmentCount);
   const batch = {
@@ -77,11 +67,11 @@ export function decodeMicroBatch(
   for (let t = 0; t < tokenCount; t++, at += 4) batch.tokens[t] = view.getUint32(at, true);
   for (let t = 0; t < tokenCount; t++, at += 4) batch.labels[t] = view.getInt32(at, true);
   fillSegments(batch, starts);
-  checkIds(batch, options.vocabularySize ?? Infinity);
+  checkIds(batch, vocabularySize);
   return batch;
 }
 
-/** Where each segment begins; throws where positions and segment starts do not describe one partition. */
+/** Where each segment begins; throws unless positions and segment starts describe one partition. */
 function segmentsOf({ tokens, labels, positions, segmentStarts }: MicroBatch): number[] {
   const count = tokens.length;
   if (count === 0) throw corrupt("it has no tokens");
@@ -93,9 +83,7 @@ function segmentsOf({ tokens, labels, positions, segmentStarts }: MicroBatch): n
     const start = segmentStarts[t]!;
     if (start === t) starts.push(t);
     else if (start !== starts.at(-1)) {
-      throw corrupt(
-        `token ${t} is in a segment that begins at ${start}, after one that begins at ${starts.at(-1)}`,
-      );
+      throw corrupt(`token ${t} is in a segment that begins at ${start}, after one at ${starts.at(-1)}`);
     }
     if (positions[t] !== t - start) {
       throw corrupt(`token ${t} has position ${positions[t]}, but its segment begins at ${start}`);
@@ -105,10 +93,7 @@ function segmentsOf({ tokens, labels, positions, segmentStarts }: MicroBatch): n
   return starts;
 }
 
-function fillSegments(
-  batch: { readonly positions: Uint32Array; readonly segmentStarts: Uint32Array },
-  starts: Uint32Array,
-): void {
+function fillSegments(batch: Pick<MicroBatch, "positions" | "segmentStarts">, starts: Uint32Array): void {
   const count = batch.positions.length;
   if (count === 0) throw corrupt("it has no tokens");
   if (starts[0] !== 0) throw corrupt("its first segment does not begin at token 0");
@@ -128,13 +113,9 @@ function checkIds(batch: Pick<MicroBatch, "tokens" | "labels">, vocabularySize: 
     if (token >= vocabularySize) throw corrupt(`token id ${token}, but the vocabulary has ${vocabularySize}`);
   }
   for (const label of batch.labels) {
-    if (label !== IGNORE_INDEX && (label < 0 || label >= vocabularySize)) {
-      throw corrupt(
-        `label ${label}; an id ${
-          vocabularySize === Infinity ? "" : `below ${vocabularySize} `
-        }or ${IGNORE_INDEX} is needed`,
-      );
-    }
+    if (label === IGNORE_INDEX || (label >= 0 && label < vocabularySize)) continue;
+    const bound = vocabularySize === Infinity ? "" : ` below ${vocabularySize}`;
+    throw corrupt(`label ${label}; an id${bound} or ${IGNORE_INDEX} is needed`);
   }
 }
 

@@ -34,7 +34,7 @@ function corruptMessage(body: () => unknown): string {
   return error.message;
 }
 
-Deno.test("a micro-batch survives the wire, wherever its bytes lie", () => {
+Deno.test("a micro-batch round-trips at any byte offset", () => {
   fc.assert(fc.property(batches, fc.nat(7), (batch, shift) => {
     const bytes = encodeMicroBatch(batch);
     const shifted = new Uint8Array(bytes.length + shift);
@@ -49,7 +49,7 @@ Deno.test("the layout is fixed", () => {
   assertEquals(words.toSpliced(2, 1), [0x424d464c, 1, 3, 2, 0, 2, 7, 8, 9, 8, -100, -100]);
 });
 
-Deno.test("a changed bit, a missing or an additional byte is noticed", () => {
+Deno.test("a changed bit and a missing or additional byte are noticed", () => {
   fc.assert(fc.property(batches, fc.nat(), fc.nat(7), (batch, at, bit) => {
     const bytes = encodeMicroBatch(batch);
     const changed = bytes.slice();
@@ -60,13 +60,13 @@ Deno.test("a changed bit, a missing or an additional byte is noticed", () => {
   }));
 });
 
-Deno.test("a header that lies about its size asks for no memory", () => {
+Deno.test("a header with a false size allocates no memory", () => {
   const bytes = encodeMicroBatch(SMALL);
   new DataView(bytes.buffer).setUint32(12, 0xffff_ffff, true);
   assertStringIncludes(corruptMessage(() => decodeMicroBatch(bytes)), "header asks for");
 });
 
-Deno.test("another version is named", () => {
+Deno.test("a different version is named in the error", () => {
   const bytes = encodeMicroBatch(SMALL);
   bytes[4] = 2;
   assertStringIncludes(corruptMessage(() => decodeMicroBatch(bytes)), "version 2");

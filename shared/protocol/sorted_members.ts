@@ -1,6 +1,6 @@
-/** Members are announced and kept sorted by worker id; with thousands of them it matters to look there by halves. */
+/** Binary search among members, which are announced and kept sorted by worker id: there may be thousands. */
 
-/** Where a worker stands among members that are sorted by id; where it is none, −1 − the place at which it would. */
+/** The index of a worker; if it is no member, −1 − the index at which it would be inserted. */
 export function placeAmong(members: readonly { readonly worker: string }[], worker: string): number {
   let [first, end] = [0, members.length];
   while (first < end) {
@@ -13,7 +13,6 @@ export function placeAmong(members: readonly { readonly worker: string }[], work
   return -1 - first;
 }
 
-/** The member of this worker and incarnation; undefined where there is none. */
 export function memberAmong<M extends { readonly worker: string; readonly incarnation: string }>(
   members: readonly M[],
   { worker, incarnation }: { readonly worker: string; readonly incarnation: string },

@@ -1,17 +1,14 @@
-/** The answer to a request for a piece of the committed state: a tensor frame, empty where the holder has not got it. */
+/** A piece of the committed state, the answer to a recover request: a tensor frame, empty if the holder lacks it. */
 import { LoraFleetError } from "../errors.ts";
 import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, type FrameHeader, jobHash } from "./tensor_frame.ts";
 
-/** Large enough that a round trip counts little, small enough that gradients of others get through in between. */
+/** Large enough to amortise the round trip, small enough that gradients get through in between. */
 const MAX_PIECE_BYTES = 512 * 1024;
 
-/** The start of a job's training. */
-interface StartId {
-  readonly jobId: string;
-  readonly startId: string;
-}
+/** A start of a job's training. */
+type StartId = Readonly<Record<"jobId" | "startId", string>>;
 
-/** The most words that one answer may hold. */
+/** The maximum words of one answer. */
 export function maxPieceWords(maxPayloadBytes: number): number {
   return Math.floor(Math.min(MAX_PIECE_BYTES, maxPayloadBytes - FRAME_HEADER_BYTES) / 4);
 }
@@ -25,7 +22,7 @@ export function encodeStateFrame(
   return encodeFrame(headerOf(start, step, offset), words);
 }
 
-/** The words; none where the holder has not got them. Throws a `LoraFleetError` with code `corrupt`. */
+/** The words, none if the holder lacks them. Throws a `LoraFleetError` with code `corrupt`. */
 export function decodeStateFrame(
   start: StartId,
   step: number,
@@ -38,8 +35,8 @@ export function decodeStateFrame(
   if (names.every((name) => frame[name] === expected[name])) return frame.payload;
   throw new LoraFleetError(
     "corrupt",
-    `a frame of kind ${frame.kind}, step ${frame.step}, from word ${frame.elementOffset} on came where words ` +
-      `from ${offset} on of step ${step}'s state were asked for`,
+    `received a frame of kind ${frame.kind}, step ${frame.step}, from word ${frame.elementOffset} on; requested were ` +
+      `words from ${offset} on of step ${step}'s state`,
   );
 }
 

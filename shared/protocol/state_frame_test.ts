@@ -4,23 +4,23 @@ import { decodeStateFrame, encodeStateFrame, maxPieceWords } from "./state_frame
 
 const start = { jobId: "ftjob-a", startId: "s-1" };
 
-Deno.test("words come back as they were sent, an empty answer too", () => {
+Deno.test("words round-trip, an empty answer included", () => {
   const words = Int32Array.of(1, -2, 3);
   assertEquals(decodeStateFrame(start, 4, 100, encodeStateFrame(start, 4, 100, words)), words);
   assertEquals(decodeStateFrame(start, 4, 0, encodeStateFrame(start, 4, 0, new Int32Array(0))).length, 0);
 });
 
-Deno.test("an answer to another question is none", () => {
+Deno.test("an answer to a different request is refused", () => {
   const frame = encodeStateFrame(start, 4, 100, Int32Array.of(1));
   assertThrows(
     () => decodeStateFrame({ ...start, startId: "s-2" }, 4, 100, frame),
     LoraFleetError,
-    "came where",
+    "requested were",
   );
   assertThrows(
     () => decodeStateFrame(start, 5, 100, frame),
     LoraFleetError,
-    "of step 5's state were asked for",
+    "of step 5's state",
   );
   assertThrows(() => decodeStateFrame(start, 4, 101, frame), LoraFleetError, "from 101 on");
   assertThrows(

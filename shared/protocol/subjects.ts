@@ -1,6 +1,6 @@
 /**
- * The only place where a NATS subject is spelled. Every subject on which a worker speaks ends with its id, so that the broker
- * can tell who may (`workerRights`, decision 0010), and whoever hears it can tell who spoke.
+ * All NATS subjects. Every subject on which a worker speaks ends with its id, so that the broker can check the sender's
+ * right (`workerRights`, decision 0010) and receivers know the sender.
  *
  *     lf.hello|leave.<worker>             worker → coordinator, requests
  *     lf.heartbeat.<worker>               worker → coordinator
@@ -13,7 +13,7 @@
  *     lf.<job>.commits                    the log of commits
  *     lf.<job>.gradients.<generation>.reduce_scatter.<owner>.<sender>      worker → owner, sums of the owner's range
  *     lf.<job>.gradients.<generation>.all_gather.<owner>               owner → workers, its finished range
- *     lf.<job>.gradients.<generation>.ack.<target>.<sender>   worker → sender, which chunks have come
+ *     lf.<job>.gradients.<generation>.ack.<target>.<sender>   worker → sender, which chunks have arrived
  *     lf.<job>.recover.<holder>           worker → worker, requests for the newest committed state
  */
 import { assertToken } from "./ids.ts";
@@ -21,12 +21,16 @@ import { LoraFleetError, quote } from "../errors.ts";
 
 const ROOT = "lf";
 
-/** Stands for every worker, job or generation where a subject is listened to or a right is given. */
+/** Every worker, job or generation, in a subscription or a right. */
 export const ANY = "*";
 
 const idOf = (what: string, id: string): string => id === ANY ? ANY : assertToken(what, id);
 const workerOf = (worker: string): string => idOf("the worker's id", worker);
 const ofJob = (job: string, rest: string): string => `${ROOT}.${idOf("the job's id", job)}.${rest}`;
+
+/** Subjects of a job on which a worker speaks. */
+const byWorker = (what: string) => (job: string, worker: string): string =>
+  ofJob(job, `${what}.${workerOf(worker)}`);
 
 export const FLEET_SUBJECT = `${ROOT}.fleet`;
 
@@ -35,24 +39,20 @@ export const leaveSubject = (worker: string): string => `${ROOT}.leave.${workerO
 export const heartbeatSubject = (worker: string): string => `${ROOT}.heartbeat.${workerOf(worker)}`;
 
 export const stateSubject = (job: string): string => ofJob(job, "state");
-export const reportSubject = (job: string, worker: string): string =>
-  ofJob(job, `report.${workerOf(worker)}`);
-export const updateSubject = (job: string, worker: string): string =>
-  ofJob(job, `update.${workerOf(worker)}`);
-export const failureSubject = (job: string, worker: string): string =>
-  ofJob(job, `failure.${workerOf(worker)}`);
-export const checkpointSubject = (job: string, worker: string): string =>
-  ofJob(job, `checkpoint.${workerOf(worker)}`);
-export const itemSubject = (job: string, worker: string): string => ofJob(job, `item.${workerOf(worker)}`);
-export const rowsSubject = (job: string, worker: string): string => ofJob(job, `rows.${workerOf(worker)}`);
+export const reportSubject = byWorker("report");
+export const updateSubject = byWorker("update");
+export const failureSubject = byWorker("failure");
+export const checkpointSubject = byWorker("checkpoint");
+export const itemSubject = byWorker("item");
+export const rowsSubject = byWorker("rows");
 export const commitsSubject = (job: string): string => ofJob(job, "commits");
 
-/** The worker who spoke: the last part of every subject of a worker. */
+/** The worker that sent a message to `subject`. */
 export function senderOf(subject: string): string {
   return subject.slice(subject.lastIndexOf(".") + 1);
 }
 
-/** Throws a `LoraFleetError` with code `corrupt` for a message in the name of another worker than the one who spoke. */
+/** Throws a `LoraFleetError` with code `corrupt` if `worker`, whom the message names, is not its sender. */
 export function assertSpokenBy(subject: string, worker: string): void {
   if (senderOf(subject) === worker) return;
   throw new LoraFleetError(
@@ -63,17 +63,16 @@ export function assertSpokenBy(subject: string, worker: string): void {
 
 export const workSubject = (job: string, step: number, attempt: number): string =>
   ofJob(job, `work.${step}.${attempt}`);
-/** All micro-batches of a job, whatever their step and attempt. */
 export const allWorkSubject = (job: string): string => ofJob(job, "work.>");
 
 /** Names of streams, which must not hold a dot. */
 export const workQueueName = (job: string): string => `${ROOT}_work_${assertToken("the job's id", job)}`;
 export const commitLogName = (job: string): string => `${ROOT}_commits_${assertToken("the job's id", job)}`;
 
-/** The lease of the coordinator that leads: of several at one broker one alone may announce and answer. */
+/** The leading coordinator's lease: of several at one broker only the holder may announce and answer. */
 export const LEADER_LEASE = `${ROOT}_leader`;
 
-/** The name under which the broker drops the same micro-batch of the same attempt where it is sent twice. */
+/** The id by which the broker drops a second copy of an attempt's micro-batch. */
 export const workItemId = (job: string, step: number, attempt: number, index: number): string =>
   `${job}.${step}.${attempt}.${index}`;
 
@@ -81,7 +80,7 @@ export const workItemId = (job: string, step: number, attempt: number, index: nu
 export const recoverSubject = (job: string, holder: string): string =>
   ofJob(job, `recover.${idOf("the holder's id", holder)}`);
 
-/** The all-reduce's subjects of one job (`worker/allreduce/all_reduce.ts`). Each ends with the worker who speaks. */
+/** The subjects of a job's all-reduce (`worker/allreduce/all_reduce.ts`). */
 export function gradientSubjects(job: string) {
   const of = (generation: number | typeof ANY, rest: string) => ofJob(job, `gradients.${generation}.${rest}`);
   return {
@@ -97,25 +96,20 @@ export function gradientSubjects(job: string) {
   };
 }
 
-/** Below it lie the subjects under which answers come: whoever answers a request publishes nowhere else. */
+/** Requests are answered only below this subject. */
 export const INBOXES = "_INBOX";
-/** Where answers to one worker come; nobody else listens there. */
+/** Answers to one worker come here, and only it may subscribe. */
 export const inboxPrefix = (worker: string): string => `${INBOXES}.${workerOf(worker)}`;
 
-/** All workers share the one consumer of a job's queue: a work queue allows no second one for the same subjects. */
+/** The consumer that all workers share: a work queue allows no second one for the same subjects. */
 export const WORK_CONSUMER = "workers";
-/** Asking the broker for micro-batches, of whatever queue. */
+/** Pulling from any work queue. */
 export const PULL_SUBJECT = `$JS.API.CONSUMER.MSG.NEXT.${ANY}.${WORK_CONSUMER}`;
-/** Acknowledging, extending and giving back micro-batches. */
+/** ack, nak and working of its items. */
 export const ACK_SUBJECT = `$JS.ACK.${ANY}.${WORK_CONSUMER}.>`;
 
-interface Rights {
-  readonly publish: readonly string[];
-  readonly subscribe: readonly string[];
-}
-
-/** All that one worker may say and hear. Besides, it may answer what it is asked. */
-export function workerRights(worker: string): Rights {
+/** All that one worker may publish and receive, besides its answers to requests. */
+export function workerRights(worker: string): Readonly<Record<"publish" | "subscribe", readonly string[]>> {
   const gradients = gradientSubjects(ANY);
   return {
     publish: [

@@ -1,6 +1,6 @@
 /**
- * The binary frame in which 32-bit words travel between workers: gradient chunks, acks for them, and state for a worker
- * that recovers. A header of 48 bytes, then the payload; everything little-endian.
+ * The binary frame of 32-bit words between workers: gradient chunks, their acks, and state for a recovering worker. A
+ * header of 48 bytes, then the payload; everything little-endian.
  *
  *     byte  0  u32  magic "LFTF"            byte 28  u32  chunk index
  *           4  u8   version                      32  u32  chunk count
@@ -14,7 +14,7 @@
  *          24  u16  sender index
  *          26  u16  owner index
  *
- * The checksum covers the header, too. CRC-32 finds every burst of up to 32 bits, so no changed byte or bit passes.
+ * The checksum also covers the header. CRC-32 finds every burst of up to 32 bits, so no changed byte or bit passes.
  */
 import { crc32 } from "node:zlib";
 import { LoraFleetError } from "../errors.ts";
@@ -26,24 +26,21 @@ const MAGIC = 0x4654_464c;
 const CHECKSUM_AT = 44;
 /** Position in the list = number on the wire. */
 const KINDS = ["reduce_scatter", "all_gather", "ack", "state"] as const;
-/**
- * `i32`: integers; `raw`: words whose meaning the receiver knows, such as f32; `i8`: integers of 8 bits and their scales
- * (worker/allreduce/codec/int8_blocks.ts).
- */
+/** `i32`: integers; `raw`: words that the receiver interprets, such as f32; `i8`: worker/allreduce/codec/int8_blocks.ts. */
 const CODECS = ["i32", "raw", "i8"] as const;
 
 /**
- * `reduce_scatter`: a chunk of somebody's gradient sums for the owner of its range. `all_gather`: a chunk of an owner's finished
- * range. `ack`: which chunks arrived. `state`: adapter and moments, or a request for them.
+ * `reduce_scatter`: a chunk of a sender's gradient sums for the owner of its range. `all_gather`: a chunk of an owner's
+ * finished range. `ack`: which chunks arrived. `state`: adapter and moments, or a request for them.
  */
 export type FrameKind = typeof KINDS[number];
 export type FrameCodec = typeof CODECS[number];
 
-/** All numbers are u32 except the two indices of workers, which are u16. */
+/** All numbers are u32, but the worker indices are u16. */
 export interface FrameHeader {
   readonly kind: FrameKind;
   readonly codec: FrameCodec;
-  /** `jobHash` of the job's name: frames that went astray are recognised. */
+  /** `jobHash` of the job's name: recognises frames of a different job. */
   readonly jobHash: number;
   readonly generation: number;
   readonly step: number;
@@ -58,7 +55,7 @@ export interface FrameHeader {
 }
 
 export interface TensorFrame extends FrameHeader {
-  /** A view into the message where that is aligned, else a copy: not to be changed. */
+  /** A view into the message if that is aligned, else a copy: do not write to it. */
   readonly payload: Int32Array;
 }
 
@@ -67,10 +64,7 @@ export function jobHash(name: string): number {
   return crc32(new TextEncoder().encode(name));
 }
 
-/**
- * The only copy of the payload is the one into the frame, which lies at the beginning of `memory` where that is given.
- * Throws a `LoraFleetError` for a number out of range.
- */
+/** Copies the payload once, into the frame at the start of `memory`. Throws a `LoraFleetError` for a number out of range. */
 export function encodeFrame(
   header: FrameHeader,
   payload: Int32Array,
@@ -102,14 +96,14 @@ export function decodeFrame(frame: Uint8Array): TensorFrame {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   const u32 = (at: number) => view.getUint32(at, true);
   if (u32(0) !== MAGIC) throw corrupt("it does not begin with LFTF");
-  if (view.getUint8(4) !== FRAME_VERSION) {
-    throw corrupt(`its version is ${view.getUint8(4)}, this program speaks ${FRAME_VERSION}`);
+  const version = view.getUint8(4);
+  if (version !== FRAME_VERSION) {
+    throw corrupt(`its version is ${version}, this program speaks ${FRAME_VERSION}`);
   }
   const wordCount = u32(40);
-  if (frame.length !== FRAME_HEADER_BYTES + 4 * wordCount) {
-    throw corrupt(
-      `it has ${frame.length} bytes, ${wordCount} words need ${FRAME_HEADER_BYTES + 4 * wordCount}`,
-    );
+  const expected = FRAME_HEADER_BYTES + 4 * wordCount;
+  if (frame.length !== expected) {
+    throw corrupt(`it has ${frame.length} bytes, ${wordCount} words need ${expected}`);
   }
   if (u32(CHECKSUM_AT) !== checksum(frame)) throw corrupt("its checksum does not match");
   const kind = KINDS[view.getUint8(5)];
@@ -141,7 +135,7 @@ function wordsOf(frame: Uint8Array): Int32Array {
   const start = frame.byteOffset + FRAME_HEADER_BYTES;
   const count = (frame.length - FRAME_HEADER_BYTES) / 4;
   if (start % 4 === 0) return new Int32Array(frame.buffer, start, count);
-  // Not `frame.slice`: that of Node's Buffer, which is a Uint8Array too, is a view of the whole message.
+  // Not `frame.slice`: for Node's Buffer, a subclass of Uint8Array, that is a view of the whole message.
   const words = new Int32Array(count);
   new Uint8Array(words.buffer).set(frame.subarray(FRAME_HEADER_BYTES));
   return words;

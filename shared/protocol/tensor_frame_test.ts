@@ -40,7 +40,7 @@ function assertCorrupt(frame: Uint8Array): void {
   assertEquals(assertThrows(() => decodeFrame(frame), LoraFleetError).code, "corrupt");
 }
 
-Deno.test("a frame comes back as it was, wherever the message lies in memory", () => {
+Deno.test("a frame round-trips at any offset of the message in memory", () => {
   fc.assert(fc.property(headers, payloads, fc.nat({ max: 7 }), (header, payload, shift) => {
     const frame = encodeFrame(header, payload);
     const message = new Uint8Array(shift + frame.length + 3).subarray(shift, shift + frame.length);
@@ -96,7 +96,7 @@ Deno.test("every truncation, every addition and any other bytes are refused", ()
   fc.assert(fc.property(fc.uint8Array({ maxLength: 2 * FRAME_HEADER_BYTES }), assertCorrupt));
 });
 
-Deno.test("a frame whose checksum is right is refused for an unknown version, kind or codec", () => {
+Deno.test("an unknown version, kind or codec is refused despite a correct checksum", () => {
   const payload = Int32Array.of(1, 2, 3);
   for (
     const [at, value, word] of [[4, 2, "version"], [5, 9, "kind"], [6, 9, "codec"], [
@@ -114,7 +114,7 @@ Deno.test("a frame whose checksum is right is refused for an unknown version, ki
   }
 });
 
-Deno.test("numbers that do not fit the header are refused before they travel", () => {
+Deno.test("numbers that do not fit the header are not encoded", () => {
   fc.assert(fc.property(
     headers,
     fc.constantFrom("jobHash", "step", "senderIndex", "ownerIndex", "chunkCount", "elementOffset"),

@@ -1,17 +1,14 @@
-/**
- * Which of two announcements is newer. Terms come first: what a later coordinator says is newer, whatever it counts and whatever
- * its clock shows. Pure.
- */
+/** Which of two announcements is newer. A later coordinator's term beats any counter and any clock. */
 import type { FleetState, StepState } from "./messages_coordinator.ts";
 
 export type FleetAge = Pick<FleetState, "term" | "generation">;
 
-/** Whether a state of the fleet is older than another, or than a welcome. */
+/** Whether a fleet state or welcome is older than a different one. */
 export function isOlderFleet(a: FleetAge, b: FleetAge): boolean {
   return a.term === b.term ? a.generation < b.generation : a.term < b.term;
 }
 
-/** Whether a state of one start of a job's training is newer than another. */
+/** Compares states of the same start of a job's training. */
 export function isNewerState(
   a: Pick<StepState, "term" | "revision">,
   b: Pick<StepState, "term" | "revision">,

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { isNewerState, isOlderFleet } from "./terms.ts";
 
-Deno.test("a fleet's state is as old as its generation, and older than anything of a later term", () => {
+Deno.test("fleet states are ordered by term, then generation", () => {
   const of = (term: number, generation: number) => ({ term, generation });
   assertEquals(isOlderFleet(of(1, 4), of(1, 5)), true);
   assertEquals(isOlderFleet(of(1, 5), of(1, 5)), false);
@@ -9,7 +9,7 @@ Deno.test("a fleet's state is as old as its generation, and older than anything 
   assertEquals(isOlderFleet(of(1, 1_700_000_000_000), of(2, 0)), true);
 });
 
-Deno.test("a step's state is newer by its revision, and than anything of an earlier term", () => {
+Deno.test("step states are ordered by term, then revision", () => {
   const of = (term: number, revision: number) => ({ term, revision });
   assertEquals(isNewerState(of(1, 5), of(1, 4)), true);
   assertEquals(isNewerState(of(1, 5), of(1, 5)), false);

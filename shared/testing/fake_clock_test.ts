@@ -34,7 +34,7 @@ Deno.test("what a sleeper starts is done before the next one wakes", async () =>
   assertEquals(clock.nextWakeAt, null);
 });
 
-Deno.test("an aborted sleep rejects with the signal's reason and wakes nobody", async () => {
+Deno.test("an aborted sleep rejects with the signal's reason and leaves no sleeper", async () => {
   const clock = createFakeClock();
   const controller = new AbortController();
   const slept = clock.sleep(10, controller.signal);

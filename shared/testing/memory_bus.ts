@@ -161,7 +161,7 @@ class MemoryClient {
       await clock.sleep(Math.min(NO_RESPONDERS_WAIT_MS, deadline - clock.now()), stop);
     }
     await clock.sleep(deadline - clock.now(), stop);
-    throw new LoraFleetError("timeout", `nobody answered on ${quote(subject)} within ${timeoutMs} ms`);
+    throw new LoraFleetError("timeout", `no answer on ${quote(subject)} within ${timeoutMs} ms`);
   }
 }
 

@@ -30,7 +30,7 @@ Deno.test("two runs of the same program see the same sequence", async () => {
         seen.push(`${clock.now()} ${index} ${data[0]}`);
         if (data[0]! < 3) bus.publish(`to.${(index * 7) % 30}`, new Uint8Array([data[0]! + 1]));
       });
-      bus.subscribe(`to.${index}`, ({ data }) => void seen.push(`${index} told ${data[0]}`));
+      bus.subscribe(`to.${index}`, ({ data }) => void seen.push(`${index} received ${data[0]}`));
     });
     for (let turn = 0; turn < 3; turn++) {
       await clock.advance(turn);

@@ -5,7 +5,7 @@ import type { Bus, Lease, LeaseOptions } from "../bus/bus.ts";
 
 interface Held {
   readonly holder: string;
-  /** Counts what was written under this name. */
+  /** Counts the writes of this name. */
   readonly revision: number;
   readonly until: number;
 }
@@ -45,7 +45,7 @@ export function createMemoryLeases(
             until = -Infinity;
             throw new LoraFleetError(
               "conflict",
-              `cannot renew the lease ${quote(name)}: somebody else has had it`,
+              `cannot renew the lease ${quote(name)}: there was a new holder`,
             );
           }
           revision = write(name, holder, ttlMs);

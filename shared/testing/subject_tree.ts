@@ -3,9 +3,9 @@
  * tokens, so that a publish costs its own length and not the number of subscriptions.
  */
 interface SubjectTree<T> {
-  /** Returns how to take it out again, once; more often changes nothing. */
+  /** Returns its removal; calling that again changes nothing. */
   add(pattern: string, value: T): () => void;
-  /** Everything whose pattern matches, in the order in which it was added. */
+  /** All values with a matching pattern, in the order of addition. */
   match(subject: string): T[];
 }
 
@@ -38,7 +38,7 @@ export function createSubjectTree<T>(): SubjectTree<T> {
     const leaves = takesRest ? path.at(-1)!.rest : path.at(-1)!.leaves;
     leaves.add(leaf);
     return () => {
-      // Asked a second time there may be another branch in the place of the one that was pruned.
+      // By the second call a new branch may stand in the place of the pruned one.
       if (!leaves.delete(leaf)) return;
       for (let depth = path.length - 1; depth > 0; depth--) {
         const { leaves, rest, next } = path[depth]!;

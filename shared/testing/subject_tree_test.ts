@@ -46,7 +46,7 @@ Deno.test("the tree agrees with a regular expression on random patterns", () => 
   }
 });
 
-Deno.test("what is taken out twice takes nothing else with it", () => {
+Deno.test("a second removal removes nothing else", () => {
   const tree = createSubjectTree<string>();
   const remove = tree.add("a.b", "first");
   remove();

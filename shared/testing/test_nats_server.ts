@@ -1,4 +1,4 @@
-/** A real nats-server for tests: on a free port, with JetStream in a folder that goes with it. */
+/** A real nats-server for tests: on a free port, with JetStream in a temporary folder. */
 import { systemClock } from "../clock.ts";
 import { LoraFleetError } from "../errors.ts";
 
@@ -17,7 +17,7 @@ interface TestNatsServerOptions {
 }
 
 const START_TIMEOUT_MS = 20_000;
-/** Debian puts the binary where not everybody's PATH leads; `deno task setup` puts it into .cache/bin. */
+/** Debian's folder is not on every PATH; `deno task setup` installs into .cache/bin. */
 const BINARIES = [
   "nats-server",
   "/usr/sbin/nats-server",
@@ -25,7 +25,7 @@ const BINARIES = [
   ".cache/bin/nats-server",
 ];
 
-/** Throws a `LoraFleetError` with code `missing_dependency` where there is no nats-server: a test must not be skipped. */
+/** Throws a `LoraFleetError` with code `missing_dependency` without nats-server: its tests must not be skipped. */
 export async function startTestNatsServer(options: TestNatsServerOptions = {}): Promise<TestNatsServer> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-nats-" });
   let running = await start(folder, -1, options);

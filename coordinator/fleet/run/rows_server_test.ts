@@ -41,7 +41,7 @@ function createWorld(job = JOB, maxPayloadBytes = 2 ** 20) {
       1,
     );
   const refused = async (change: Partial<RowsRequest> = {}, speaker?: string) => {
-    const rejected = assertRejects(() => ask(change, speaker), LoraFleetError, "nobody answered");
+    const rejected = assertRejects(() => ask(change, speaker), LoraFleetError, "no answer on");
     await clock.advance(10);
     await rejected;
   };

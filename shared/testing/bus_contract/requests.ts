@@ -25,7 +25,7 @@ export const REQUEST_CLAUSES: Clauses = {
 
   "a request without a subscriber or without an answer times out": async ({ name, connect, broker }) => {
     const [asker, silent] = [await connect(), await connect()];
-    await assertCode("timeout", () => broker.during(150, asker.request(`${name}.nobody`, bytes(""), 120)));
+    await assertCode("timeout", () => broker.during(150, asker.request(`${name}.none`, bytes(""), 120)));
     silent.subscribe(`${name}.silent`, () => {});
     await silent.flush();
     await assertCode("timeout", () => broker.during(150, asker.request(`${name}.silent`, bytes(""), 120)));
@@ -37,7 +37,7 @@ export const REQUEST_CLAUSES: Clauses = {
     });
     let heard = 0;
     bus.subscribe(`${name}.a`, ({ respond }) => {
-      respond(bytes("to nobody"));
+      respond(bytes("unrequested"));
       heard++;
     });
     bus.publish(`${name}.a`, bytes(""));
