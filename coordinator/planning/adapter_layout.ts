@@ -1,4 +1,4 @@
-/** How a job's adapter lies in memory, derived from its specification and base model to check what workers report. */
+/** The layout of a job's adapter, derived from its specification and base model to check what workers report. */
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { checkSpecAgainstModel } from "../../shared/job/target_modules.ts";
 import { layoutAdapter } from "../../shared/model/gradient_layout.ts";
@@ -20,20 +20,14 @@ export interface AdapterLayout extends Layout {
 
 /** The layout that workers use: lora_A [r, in] and lora_B [out, r] of each targeted layer. */
 export function adapterLayout(spec: Pick<JobSpec, "lora">, modules: ModelModules): AdapterLayout {
-  const { tensors, elementCount, parameterCount } = layoutAdapter(
-    checkSpecAgainstModel(spec, modules),
-    spec.lora.r,
-  );
-  return {
-    tensors: tensors.map(({ name, offset, shape: [rows, columns] }) => ({
-      name,
-      offset,
-      size: rows * columns,
-    })),
-    tensorCount: tensors.length,
-    elementCount,
-    parameterCount,
-  };
+  const targets = checkSpecAgainstModel(spec, modules);
+  const { tensors, elementCount, parameterCount } = layoutAdapter(targets, spec.lora.r);
+  const places = tensors.map(({ name, offset, shape: [rows, columns] }) => ({
+    name,
+    offset,
+    size: rows * columns,
+  }));
+  return { tensors: places, tensorCount: tensors.length, elementCount, parameterCount };
 }
 
 /** Reads the base model's config.json. Rejects if it is unreadable or fits no job. */

@@ -1,12 +1,12 @@
-/** A planned job as it is announced to workers: all of it that has to be equal on every one of them. */
+/** A planned job as it is announced to workers: everything that has to be equal on all of them. */
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import { hubRepoOf, parseHubName } from "../base_models/hub_name.ts";
 
 /**
- * What the adapter's config calls its base model, as PEFT's AutoPeftModel finds it again: what the job says, else the hub's name
- * of a model from there, with its revision where the job asks for one, else the name by which the job has it.
+ * The base model's name in the adapter's config, by which PEFT's AutoPeftModel finds it: the one that the job sets, else a hub
+ * model's id (with its revision if the job asks for one), else the job's own name for it.
  */
 function baseModelOf({ spec, modelFolder }: PlannedJob): { readonly name: string; readonly lora: LoraSpec } {
   const { lora, model } = spec;
@@ -22,12 +22,8 @@ export function announcementOf(job: PlannedJob, startId: string): JobAnnouncemen
   const { seed, quantization, training, fleet } = job.spec;
   const { name: baseModelName, lora } = baseModelOf(job);
   return {
-    jobId: job.id,
-    startId,
-    specHash: job.specHash,
-    model: job.model,
-    modelFolder: job.modelFolder,
-    baseModelName,
+    ...{ jobId: job.id, startId, specHash: job.specHash },
+    ...{ model: job.model, modelFolder: job.modelFolder, baseModelName },
     savesState: !training.save_only_model,
     gradientCodec: fleet.gradient_codec,
     localSteps: fleet.local_steps === null ? null : {
@@ -35,8 +31,7 @@ export function announcementOf(job: PlannedJob, startId: string): JobAnnouncemen
       outerMomentum: fleet.local_steps.outer_momentum,
     },
     engine: {
-      lora,
-      seed,
+      ...{ lora, seed },
       doubleQuantization: quantization.bnb_4bit_use_double_quant,
       gradientCheckpointing: training.gradient_checkpointing,
       maxTokensPerMicroBatch: job.maxTokensPerMicroBatch,

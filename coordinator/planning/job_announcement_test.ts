@@ -5,7 +5,7 @@ import { announcementOf } from "./job_announcement.ts";
 
 const HUB_FOLDER = `/cache/models--org--tiny-llama/snapshots/${"a".repeat(40)}`;
 
-/** What the adapter's config will say of its base model. */
+/** The base model in the adapter's config. */
 function baseOf(model: string, modelFolder: string, lora: object = {}) {
   const job: PlannedJob = {
     id: "ftjob-1",
@@ -35,7 +35,7 @@ Deno.test("the adapter names its base model as AutoPeftModel finds it: hub id an
   assertEquals(baseOf("base", "/models/base"), ["base", undefined]);
 });
 
-Deno.test("lora.base_model_name_or_path and revision set what the adapter says", () => {
+Deno.test("lora.base_model_name_or_path and revision set the name in the adapter's config", () => {
   const named = { base_model_name_or_path: "meta/real" };
   assertEquals(baseOf("base", "/models/base", named), ["meta/real", undefined]);
   assertEquals(baseOf("org/tiny-llama@v2", HUB_FOLDER, named), ["meta/real", undefined]);

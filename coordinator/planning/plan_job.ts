@@ -1,4 +1,4 @@
-/** From packed rows to the job that the fleet trains. Pure: the plan of a job is the same after every restart. */
+/** From packed rows to the job that the fleet trains. Pure: a job has the same plan after every restart. */
 import { linesOf, toMicroBatch } from "../../shared/data/packing/packing.ts";
 import { specHash } from "../../shared/job/job_spec_hash.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
@@ -27,7 +27,6 @@ interface PlanJobOptions {
   readonly model: ModelManifest;
   readonly modelFolder: string;
   readonly rows: PackedRows;
-  /** Of the dataset's file. */
   readonly datasetSha256: string;
 }
 
@@ -38,7 +37,7 @@ interface PlannedSteps {
   readonly totalSteps: number;
 }
 
-/** Pure, and at once however many steps there are: all that the number of rows decides. */
+/** The part of the plan that follows from the number of rows alone. Constant time, for any number of steps. */
 export function planSteps({ training, ...spec }: JobSpec, rowCount: number): PlannedSteps {
   const plan = planShards({
     rowCount,
@@ -53,7 +52,7 @@ export function planSteps({ training, ...spec }: JobSpec, rowCount: number): Pla
   return { plan, local, totalSteps: local?.totalSteps ?? plan.totalSteps };
 }
 
-/** Pure: the plan of a job is the same after every restart. Takes time for the rows, none for the steps. */
+/** Takes time for the rows, none for the steps. */
 export function planJob(options: PlanJobOptions): PlannedJob {
   const { id, spec, model, modelFolder, rows, datasetSha256 } = options;
   const { training } = spec;
@@ -61,12 +60,8 @@ export function planJob(options: PlanJobOptions): PlannedJob {
   const lengths = rowLengthsOf(rows);
   const saves = checkpointSteps(plan, training);
   return {
-    id,
-    spec,
+    ...{ id, spec, model, modelFolder, totalSteps, local },
     specHash: specHash(spec, { datasetSha256, modelHash: model.hash }),
-    model,
-    modelFolder,
-    totalSteps,
     checkpointSteps: local === null ? saves : outerCheckpointSteps(saves, local),
     maxTokensPerMicroBatch: largestMicroBatch(plan, lengths, spec),
     maxPositions: longestDocumentOf(rows),
@@ -83,16 +78,15 @@ export function planJob(options: PlanJobOptions): PlannedJob {
         return plan.microBatchesOf(dataStep)[index]!.map((row) => rowAt(rows, row));
       }));
     },
-    local,
   };
 }
 
-/** Rows that are looked at for the exact size of the largest micro-batch: some ten milliseconds. */
+/** Rows examined for the exact size of the largest micro-batch: some ten milliseconds. */
 const MAX_EXAMINED_ROWS = 2 ** 17;
 
 /**
- * Buffers are sized by it: the most tokens of any micro-batch that the plan holds. Of a plan with too many to look at each, the
- * tokens of as many of the longest rows, which none exceeds.
+ * Tokens of the largest micro-batch of the plan, by which buffers are sized. For a plan with too many of them an upper bound: the
+ * tokens of as many of the longest rows.
  */
 function largestMicroBatch(
   plan: ShardPlan,
@@ -101,7 +95,7 @@ function largestMicroBatch(
     JobSpec,
 ): number {
   if (rowsEach === 1) return lengths.reduce((max, length) => Math.max(max, length), 0);
-  // Without a new order for each epoch all are like the first.
+  // Without a shuffle all epochs are like the first.
   const steps = dataset.shuffle ? plan.totalSteps : Math.min(plan.totalSteps, plan.stepsPerEpoch);
   if (steps * Math.min(rowsEach * microBatches, lengths.length) > MAX_EXAMINED_ROWS) {
     return lengths.toSorted().subarray(-rowsEach).reduce((sum, length) => sum + length, 0);
@@ -115,7 +109,7 @@ function largestMicroBatch(
   return largest;
 }
 
-/** Of data steps from the first on: whole epochs are alike, and of the last one the sums along its order are kept. */
+/** Tokens in all data steps up to a given one. Whole epochs have equal sums; the last one's partial sums are cached. */
 function tokenCounter(plan: ShardPlan, lengths: Uint32Array): (dataStep: number) => number {
   const ofEpoch = lengths.reduce((sum, length) => sum + length, 0);
   let kept: { readonly epoch: number; readonly sums: Float64Array } | null = null;

@@ -9,7 +9,7 @@ import { tokenCountOf, tokensUntil } from "./token_count.ts";
 const savesOf = ({ checkpointSteps, totalSteps }: PlannedJob) =>
   Array.from({ length: totalSteps }, (_, i) => i + 1).filter((step) => checkpointSteps.includes(step));
 
-Deno.test("the same file and spec give the same job, every time", async () => {
+Deno.test("the same file and spec always give the same job", async () => {
   const spec = specOf({ max_seq_length: 32 }, {
     gradient_accumulation_steps: 2,
     per_device_train_batch_size: 2,
@@ -97,7 +97,7 @@ Deno.test("with local steps each data step is in one inner loop of one outer ste
   assertNotEquals(plan.specHash, steps.specHash);
 });
 
-Deno.test("a micro-batch is named by the lines of the file that it was made of", async () => {
+Deno.test("a micro-batch's lines are those of the file that it was made of", async () => {
   // Lines 2 and 5 are blank.
   const file = ["a b", null, "c d e", "f", null, "g h i j k"]
     .map((text) => text === null ? "\n" : JSON.stringify({ text }) + "\n").join("");
@@ -128,7 +128,7 @@ Deno.test("a micro-batch is named by the lines of the file that it was made of",
   assertEquals(new Set(wrapped.flatMap(([lines]) => lines)), new Set([1, 3, 4, 6]));
 });
 
-Deno.test("tokens of steps are counted from lengths as the micro-batches have them, with and without local steps", async () => {
+Deno.test("token counts of steps equal those of their micro-batches, with and without local steps", async () => {
   const training = { num_train_epochs: 3, gradient_accumulation_steps: 2, per_device_train_batch_size: 2 };
   const plain = specOf({ packing: false }, training);
   const spec = {
@@ -155,7 +155,7 @@ Deno.test("tokens of steps are counted from lengths as the micro-batches have th
   assertEquals([tokensUntil(outer, 0, []), tokensUntil(outer, outer.totalSteps, [])], [0, total]);
 });
 
-Deno.test("a million epochs are planned at once, and their buffers hold any micro-batch", async () => {
+Deno.test("a million epochs are planned in constant time, and their buffers hold any micro-batch", async () => {
   for (const rowsEach of [1, 3]) {
     const training = {
       num_train_epochs: 1e6,

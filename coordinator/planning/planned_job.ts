@@ -1,4 +1,3 @@
-/** A job with its data ready: what the coordinator trains. */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
@@ -6,14 +5,14 @@ import type { InitialState } from "./initial_adapter.ts";
 import type { LocalPlan } from "./schedule/local_plan.ts";
 import type { CheckpointSteps } from "./schedule/shard_plan.ts";
 
-/** A validated job whose data is ready: everything that the steps need, computed before the first one. */
+/** A validated job whose data is ready: what the coordinator trains. */
 export interface PlannedJob {
   readonly id: string;
   readonly spec: JobSpec;
-  /** SHA-256 of the canonical spec, data included: state of another spec is never loaded. */
+  /** SHA-256 of the canonical spec, data included: state of a different spec is never loaded. */
   readonly specHash: string;
   readonly model: ModelManifest;
-  /** Where the coordinator found the base model; a worker on the same machine may read it there after checking it. */
+  /** The base model on the coordinator's machine; a worker there may read it after checking it. */
   readonly modelFolder: string;
   /** With local steps: outer steps, as everywhere here. */
   readonly totalSteps: number;
@@ -22,17 +21,14 @@ export interface PlannedJob {
   readonly maxPositions: number;
   /** Epochs done after a step (1-based): 0.5 after half of the first one's micro-batches. */
   epochsAfter(step: number): number;
-  /**
-   * The micro-batches of a step (1-based), with local steps of a data step, in their order; pure, so that an
-   * attempt can be done again.
-   */
+  /** The micro-batches of a step (1-based; with local steps of a data step), the same for every attempt. */
   microBatchesOf(step: number): readonly MicroBatch[];
   /** Tokens that go through the model in all data steps up to this one (0: none). */
   tokensThrough(dataStep: number): number;
-  /** The lines of the training file, from 1, that a micro-batch of a step, or an inner loop, was made of. */
+  /** Lines of the training file (1-based) in a micro-batch of a step, or in an inner loop. */
   linesOf(step: number, index: number): readonly number[];
-  /** What step 0 is, where the job trains on from an earlier one's adapter; null or left out: what the seed makes. */
+  /** The state of step 0 if the job trains on from an earlier one's adapter; null or left out: made from the seed. */
   readonly initial?: InitialState | null;
-  /** How data steps are dealt to replicas; null or left out: a step is one data step. */
+  /** Null or left out: a step is one data step. */
   readonly local?: LocalPlan | null;
 }

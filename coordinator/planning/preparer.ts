@@ -39,7 +39,7 @@ export async function openPreparer(
   version?: string,
 ): Promise<Preparer> {
   version ??= await sourcesHash();
-  const cache = await openPreparedCache({ folder, clock });
+  const cache = await openPreparedCache(folder, clock);
   const preparations = createPreparations({
     cache,
     attempts: createAttempts(`${folder}/attempts`),

@@ -70,7 +70,7 @@ async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
   }
 }
 
-Deno.test("three hundred jobs on one file prepare it once, whatever else differs, and again in another process", () =>
+Deno.test("three hundred jobs on one file prepare it once, even if they differ otherwise and after a restart", () =>
   withBench(async (bench) => {
     const { preparer, runs } = bench;
     const requests = await Promise.all(
@@ -85,7 +85,7 @@ Deno.test("three hundred jobs on one file prepare it once, whatever else differs
     assertEquals([plan.id, plan.totalSteps, runs.length], ["job-7", prepared[7]!.totalSteps, 1]);
   }));
 
-Deno.test("another file, other settings, another release: prepared anew", () =>
+Deno.test("a different file, other settings or a different release are prepared anew", () =>
   withBench(async (bench) => {
     const prepare = async (preparer: Preparer, content: string, fields: object) =>
       await preparer.prepare(await bench.request("job", content, fields));
@@ -105,7 +105,7 @@ Deno.test("another file, other settings, another release: prepared anew", () =>
     assertEquals(bench.runs.length, changes.length + 1);
   }));
 
-Deno.test("what the cache has lost is prepared once more when the job's turn comes", () =>
+Deno.test("rows that the cache has lost are prepared again when the job's turn comes", () =>
   withBench(async (bench) => {
     const request = await bench.request("job");
     await bench.preparer.prepare(request);
@@ -116,7 +116,7 @@ Deno.test("what the cache has lost is prepared once more when the job's turn com
     assertEquals([bench.runs.length, plan.microBatchesOf(1).length], [2, 1]);
   }));
 
-Deno.test("a bad file is refused for each of its jobs, and read once", () =>
+Deno.test("a bad file is refused for each of its jobs, but read only once", () =>
   withBench(async (bench) => {
     for (const id of ["a", "b", "c"]) {
       const error = await assertRejects(
@@ -180,7 +180,7 @@ Deno.test("a cancelled job ends its preparation, and one that waited for the sam
     assertEquals(bench.runs.length, 2);
   }));
 
-Deno.test("a job whose preparation has ended two processes is given up, and only that one", () =>
+Deno.test("a job whose preparation has ended two processes is abandoned, and only that one", () =>
   withBench(async (bench) => {
     // Begun by processes that never came to its end.
     for (const earlier of [0, 1]) {
@@ -191,13 +191,13 @@ Deno.test("a job whose preparation has ended two processes is given up, and only
       Error,
       "has ended 2 times",
     );
-    assert(!(error instanceof LoraFleetError), "a defect of ours, which the log tells");
+    assert(!(error instanceof LoraFleetError), "a defect of ours, which is in the log");
     assert((await bench.preparer.prepare(await bench.request("good"))).totalSteps > 0);
     // Created anew under its old id or not, it has a clean slate once it was given up.
     assert((await bench.preparer.prepare(await bench.request("poison"))).totalSteps > 0);
   }));
 
-Deno.test("failures and cancellations are no ends of the process", () =>
+Deno.test("failures and cancellations do not count as ends of the process", () =>
   withBench(async (bench) => {
     bench.run = () => Promise.reject(new LoraFleetError("does_not_fit", "no memory"));
     for (let attempt = 0; attempt < 4; attempt++) {
@@ -209,7 +209,7 @@ Deno.test("failures and cancellations are no ends of the process", () =>
     }
   }));
 
-Deno.test("a full disk is waited for, once others' rows were cleared away, and told once", () =>
+Deno.test("a full disk: others' rows are removed, then the job waits, with one event", () =>
   withBench(async (bench) => {
     await bench.preparer.prepare(await bench.request("other", GOOD + "\n" + GOOD));
     let fulls = 3;
@@ -231,7 +231,7 @@ Deno.test("a full disk is waited for, once others' rows were cleared away, and t
     assertEquals(bench.runs.length, 6);
   }));
 
-Deno.test("progress is told every ten seconds, in bytes", () =>
+Deno.test("progress is an event every ten seconds, in bytes", () =>
   withBench(async (bench) => {
     bench.run = async (request: PreparationRequest, ...rest) => {
       const [{ onProgress }] = rest as unknown as [{ onProgress: (bytes: number) => void }];
@@ -242,16 +242,16 @@ Deno.test("progress is told every ten seconds, in bytes", () =>
       await (runHere as Bench["run"])(request, ...rest);
     };
     await bench.preparer.prepare(await bench.request("a"));
-    const told = bench.events.filter((event) => event.startsWith("info Preparing the data"));
-    assertEquals(told.length, 2, told.join("\n"));
-    assertStringIncludes(told[0]!, `10 of ${GOOD.length} bytes`);
+    const events = bench.events.filter((event) => event.startsWith("info Preparing the data"));
+    assertEquals(events.length, 2, events.join("\n"));
+    assertStringIncludes(events[0]!, `10 of ${GOOD.length} bytes`);
   }));
 
-Deno.test("what trains next is warm: its rows are in the cache, and are not the first to go", () =>
+Deno.test("the next job is warm: its rows are in the cache, and are not the first to be removed", () =>
   withBench(async (bench) => {
     const request = await bench.request("next");
     await bench.preparer.prepare(request);
-    await (await openPreparedCache({ folder: `${bench.folder}/prepared`, clock: bench.clock })).clear(
+    await (await openPreparedCache(`${bench.folder}/prepared`, bench.clock)).clear(
       "all of it",
     );
     await bench.preparer.warm(request);

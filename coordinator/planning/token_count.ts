@@ -1,26 +1,26 @@
-/** Tokens that go through the model in steps of a job, counted from the lengths of rows alone. */
+/** Tokens that pass through the model in steps of a job, from the lengths of rows alone. */
 import type { PlannedJob } from "./planned_job.ts";
 import { placeOfNumber } from "./schedule/local_plan.ts";
 
 /**
  * Of a step (1-based).
- * @param leftOut positions of its micro-batches, or inner loops, that do not count
+ * @param excluded positions of micro-batches, or inner loops, that do not count
  */
-export function tokenCountOf(job: PlannedJob, step: number, leftOut: readonly number[]): number {
+export function tokenCountOf(job: PlannedJob, step: number, excluded: readonly number[]): number {
   const whole = tokensThrough(job, step) - tokensThrough(job, step - 1);
-  return leftOut.reduce((sum, index) => sum - tokensOfItem(job, step, index), whole);
+  return excluded.reduce((sum, index) => sum - tokensOfItem(job, step, index), whole);
 }
 
 /**
- * Of all steps up to and with this one (0: none), however many they are.
- * @param leftOut micro-batches, or inner loops, that do not count; those of later steps are passed over
+ * Of all steps up to and including this one (0: none).
+ * @param excluded micro-batches, or inner loops, that do not count; those of later steps are ignored
  */
 export function tokensUntil(
   job: PlannedJob,
   lastStep: number,
-  leftOut: readonly { readonly step: number; readonly microBatch: number }[],
+  excluded: readonly { readonly step: number; readonly microBatch: number }[],
 ): number {
-  return leftOut.filter(({ step }) => step <= lastStep).reduce(
+  return excluded.filter(({ step }) => step <= lastStep).reduce(
     (sum, { step, microBatch }) => sum - tokensOfItem(job, step, microBatch),
     tokensThrough(job, lastStep),
   );

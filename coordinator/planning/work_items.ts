@@ -1,4 +1,4 @@
-/** What is put on the queue for a step: its micro-batches, or with local steps the inner loops of its replicas. */
+/** A step's work items: its micro-batches, or with local steps the inner loops of its replicas. */
 import {
   encodeInnerLoopItem,
   encodeWorkItem,
@@ -14,7 +14,7 @@ export interface StepItem {
   readonly encode: (header: WorkItemHeader) => Uint8Array;
 }
 
-/** In their order within the step (1-based). */
+/** In the order of their positions within the step (1-based). */
 export function itemsOf({ spec, local, microBatchesOf }: PlannedJob, step: number): readonly StepItem[] {
   if (local !== null && local !== undefined) {
     return local.innerLoopsOf(step).map((innerLoop) => ({
@@ -29,10 +29,8 @@ export function itemsOf({ spec, local, microBatchesOf }: PlannedJob, step: numbe
   }));
 }
 
-/** Those of the newest step that was asked for are kept. */
-export function cachedByStep(
-  make: (step: number) => readonly StepItem[],
-): (step: number) => readonly StepItem[] {
+/** Caches the items of the step that was last asked for. */
+export function cachedByStep(make: (step: number) => readonly StepItem[]): typeof make {
   let kept: { readonly step: number; readonly items: readonly StepItem[] } | null = null;
   return (step) => {
     if (kept?.step !== step) kept = { step, items: make(step) };

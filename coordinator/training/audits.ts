@@ -77,7 +77,7 @@ function isFiniteReport({ lossSum, maxAbs }: MicroBatchReport): boolean {
   return lossSum !== null && firstNonFinite(decodeFloats(maxAbs)) === -1;
 }
 
-/** Covers the gradient's bits and the integers that it adds: a worker that computes one gradient and adds a different one is found. */
+/** Covers the gradient's bits and the integers that it adds, so that a worker cannot add a different gradient unnoticed. */
 function digestOf({ exponents }: Training, { gradientDigest, gradientCheck }: MicroBatchReport): string {
   if (gradientDigest === null || (exponents !== null && gradientCheck === null)) return NO_DIGEST;
   return gradientCheck === null ? gradientDigest : `${gradientDigest} ${gradientCheck}`;

@@ -64,7 +64,7 @@ Deno.test("the last step's adapter is retried for as long as clearing a disk may
   }
   assertEquals(pauses, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
   // Five of the nine failures, and the eighth: a disk that is full for hours does not fill the events.
-  assertEquals(summarize(driver.drain()).filter((word) => word.includes("disk full")).length, 6);
+  assertEquals(summarize(driver.drain()).filter((line) => line.includes("disk full")).length, 6);
   // A disk is no matter of blame.
   assertEquals(driver.training.strikes.size, 0);
   driver.apply({ type: "checkpoint", report: written("w-a") });

@@ -27,7 +27,7 @@ import { serveStoredState } from "./state_server.ts";
 import { listenDuringRun } from "./worker_messages.ts";
 
 export interface TrainingRun {
-  /** Resolves when everything is stored or the job has to start again. Rejects with a `LoraFleetError` if the job cannot be done. */
+  /** Resolves when everything is stored or the job has to restart. Rejects with a `LoraFleetError` if the job fails. */
   readonly outcome: Promise<"done" | "restart">;
   fleetChanged(fleet: FleetView): void;
   /** Whether to pass on the fleet with this heartbeat at once; else the next tick is soon enough. */

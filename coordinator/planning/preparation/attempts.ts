@@ -1,15 +1,12 @@
-/**
- * Which preparations this process began and has not ended, on disk: one that takes the whole process with it is not tried
- * for ever, at each restart again.
- */
+/** Counts on disk the preparations that were begun but not ended, so that one that kills the process is not retried forever. */
 export interface Attempts {
-  /** How many earlier processes have ended while they prepared the job. */
+  /** Returns how many earlier processes have ended while they prepared the job. */
   begin(jobId: string): Promise<number>;
-  /** However it has ended, the process is still there. */
+  /** The preparation has ended, in whatever way, and the process is still alive. */
   end(jobId: string): Promise<void>;
 }
 
-/** @param folder one small file for each job that is being prepared; made where it is missing */
+/** @param folder one small file for each job that is being prepared; created if missing */
 export function createAttempts(folder: string): Attempts {
   const pathOf = (jobId: string) => `${folder}/${jobId}`;
   return {
@@ -19,7 +16,7 @@ export function createAttempts(folder: string): Attempts {
         await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
         await Deno.writeTextFile(pathOf(jobId), String(earlier + 1), { mode: 0o600 });
       } catch {
-        // A full disk must not keep a job from what may well need none.
+        // A full disk must not stop a preparation that may need none.
       }
       return earlier;
     },

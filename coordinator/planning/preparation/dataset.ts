@@ -13,20 +13,20 @@ import type { PreparedRows } from "./prepared_file.ts";
 interface PrepareDatasetOptions {
   /** JSON lines. */
   readonly filePath: string;
-  /** Of the file as it was uploaded. */
+  /** Of the uploaded file. */
   readonly fileSha256: string;
   readonly spec: JobSpec;
   readonly tokenizer: Tokenizer;
-  /** Of the tokenizer: rows that are too long by it are not tokenised. */
+  /** Of the tokenizer: rows that exceed it are not tokenised. */
   readonly bound?: TokenBound;
   readonly signal?: AbortSignal;
-  /** Told how many bytes of the file have been read, again from 0 each time that it is read. */
+  /** Called with the bytes read so far, from 0 again each time the file is read. */
   readonly onRead?: (bytes: number) => void;
 }
 
 /**
- * The same file, spec and tokenizer always give the same rows in the same order. Throws a `LoraFleetError` as
- * `readDataset` does, `storage` where the file cannot be read, and `corrupt` where it is not the one that was uploaded.
+ * The same file, spec and tokenizer always give the same rows in the same order. Throws a `LoraFleetError` as `readDataset` does,
+ * `storage` if the file cannot be read, and `corrupt` if it is not the uploaded one.
  */
 export async function prepareDataset(
   { filePath, fileSha256, spec, tokenizer, bound, signal, onRead = () => {} }: PrepareDatasetOptions,
@@ -34,11 +34,9 @@ export async function prepareDataset(
   const { dataset } = spec;
   const sha256 = await hashFile(filePath);
   if (fileSha256 !== sha256) {
-    throw new LoraFleetError(
-      "corrupt",
-      `the training file has the SHA-256 ${sha256}, but had ${fileSha256} when it was uploaded; upload it again`,
-      { param: "training_file" },
-    );
+    const message =
+      `the training file has the SHA-256 ${sha256}, but had ${fileSha256} when it was uploaded; upload it again`;
+    throw new LoraFleetError("corrupt", message, { param: "training_file" });
   }
   const { examples, truncatedRowCount, warnings } = await readDataset(
     () => Promise.resolve(readFile(filePath, onRead)),
@@ -48,7 +46,7 @@ export async function prepareDataset(
     bound,
   );
   const strategy = dataset.packing ? dataset.packing_strategy : "none";
-  // A stretch of a "wrapped" stream may be all prompt: it has no gradient, and a step of such rows would have none.
+  // A row of a "wrapped" stream may be all prompt and have no gradient; nor would a step of such rows.
   const rows = packRows(examples, strategy, dataset.max_seq_length)
     .filter((row) => row.documents.some((document) => countExampleLabels(document) > 0));
   if (rows.length === 0) {
@@ -66,11 +64,8 @@ export async function prepareDataset(
       exampleCount: examples.length,
       rowCount: rows.length,
       tokenCount,
-      trainedTokenCount: rows.reduce(
-        (sum, { documents }) =>
-          documents.reduce((inRow, document) => inRow + countExampleLabels(document), sum),
-        0,
-      ),
+      trainedTokenCount: rows.flatMap(({ documents }) => documents)
+        .reduce((sum, document) => sum + countExampleLabels(document), 0),
       truncatedRowCount,
       longestDocument: longestDocumentOf(flat),
       packingEfficiency: tokenCount / (rows.length * dataset.max_seq_length),

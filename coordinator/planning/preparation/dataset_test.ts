@@ -24,7 +24,7 @@ Deno.test("a file becomes rows and a report that adds up", async () => {
   assertEquals(sha256.length, 64);
 });
 
-Deno.test("a file that is not the one that was uploaded is refused", async () => {
+Deno.test("a file that differs from the uploaded one is refused", async () => {
   const options = { filePath: await fileOf(texts(3)), fileSha256: "0".repeat(64), spec: specOf(), tokenizer };
   const error = await assertRejects(
     () => prepareDataset(options),
@@ -34,7 +34,7 @@ Deno.test("a file that is not the one that was uploaded is refused", async () =>
   assertEquals([error.code, error.param], ["corrupt", "training_file"]);
 });
 
-Deno.test("a split takes its rows, and a line outside of it is read all the same", async () => {
+Deno.test("a split takes its rows; lines outside of it are checked as well", async () => {
   const counts = async (split: string) => (await prepare(texts(25), specOf({ split }))).report.exampleCount;
   assertEquals([await counts("train"), await counts("train[:10%]"), await counts("train[20:]+train[:1]")], [
     25,
@@ -104,20 +104,20 @@ const EMPTY: readonly [string, string, Record<string, unknown>, string, string][
   ["blank lines", "\n \n", {}, "training_file", "the dataset is empty"],
   ["an empty slice", '{"text":"a"}\n', { split: "train[5:]" }, "dataset.split", "has no rows"],
 ];
-for (const [name, content, dataset, param, words] of EMPTY) {
+for (const [name, content, dataset, param, part] of EMPTY) {
   Deno.test(`refused: ${name}`, async () => {
     const error = await refusal(content, specOf(dataset));
     assertEquals([error.code, error.param], ["invalid_dataset", param]);
-    assertStringIncludes(error.message, words);
+    assertStringIncludes(error.message, part);
   });
 }
 
-Deno.test("a split of another name is refused before the file is read", async () => {
+Deno.test("a split of a different name is refused before the file is read", async () => {
   const error = await refusal("not JSON", specOf({ split: "test" }));
   assertEquals([error.code, error.param], ["invalid_request", "dataset.split"]);
 });
 
-Deno.test("a file that is not there", async () => {
+Deno.test("a missing file", async () => {
   const error = await assertRejects(
     () => prepareDataset({ filePath: "/nowhere/data.jsonl", fileSha256: "", spec: specOf(), tokenizer }),
     LoraFleetError,

@@ -1,6 +1,6 @@
 /**
- * A dataset's packed rows as a few flat arrays. A job may have millions of rows: as objects they would cost ten times their
- * bytes and keep the garbage collector busy while steps are planned.
+ * A dataset's packed rows as a few flat arrays: as objects, millions of rows would take ten times the memory and keep the garbage
+ * collector busy while steps are planned.
  */
 import type { Example } from "../../../shared/data/packing/example.ts";
 import type { PackedRow } from "../../../shared/data/packing/packing.ts";
@@ -10,13 +10,13 @@ import { LoraFleetError } from "../../../shared/errors.ts";
 export interface PackedRows {
   /** Token ids of all documents, end to end, in the order of their rows [T]. */
   readonly tokens: Uint32Array;
-  /** As `Example.trained` [T]. */
+  /** As `Example.completionMask` [T]. */
   readonly completionMask: Uint8Array;
   /** Index in `tokens` of each document's first token [D + 1]. */
   readonly documentStarts: Uint32Array;
   /** Index of each row's first document [R + 1]. */
   readonly rowStarts: Uint32Array;
-  /** Lines of the training file that documents were made of, from 1, document by document. */
+  /** Lines of the training file (1-based) in each document, end to end. */
   readonly lines: Uint32Array;
   /** Index in `lines` of each document's first line [D + 1]. */
   readonly lineStarts: Uint32Array;
@@ -45,11 +45,9 @@ function startsOf<T>(items: readonly T[], sizeOf: (item: T) => number): Uint32Ar
   items.forEach((item, index) => {
     at += sizeOf(item);
     if (at > 0xffff_ffff) {
-      throw new LoraFleetError(
-        "invalid_dataset",
-        `the dataset has more than ${0xffff_ffff} tokens; split the training file and train on one part after the other`,
-        { param: "training_file" },
-      );
+      const message =
+        `the dataset has more than ${0xffff_ffff} tokens; split the training file and train on one part after the other`;
+      throw new LoraFleetError("invalid_dataset", message, { param: "training_file" });
     }
     starts[index + 1] = at;
   });

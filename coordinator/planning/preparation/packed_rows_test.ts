@@ -15,7 +15,7 @@ const examples = Array.from({ length: 200 }, (_, i) => {
 });
 
 for (const strategy of ["none", "bfd", "wrapped"] as const) {
-  Deno.test(`flat rows give back every row as it was: ${strategy}`, () => {
+  Deno.test(`flat rows contain every row unchanged: ${strategy}`, () => {
     const rows = packRows(examples, strategy, 16);
     const flat = flattenRows(rows);
     assertEquals(rowCountOf(flat), rows.length);

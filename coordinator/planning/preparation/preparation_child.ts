@@ -1,6 +1,6 @@
 /**
- * Runs a preparation in a process of its own. Not in a thread: a thread of Deno whose heap is exhausted takes the whole process
- * with it, and this one is ended at once, gives its memory back and yields to others (docs/decisions/0018).
+ * Runs a preparation in its own process: an exhausted heap in a thread of Deno would kill the coordinator, and a process can be
+ * killed at once, returns its memory and runs at low priority (docs/decisions/0018).
  */
 import { fromFileUrl } from "@std/path";
 import { toText } from "@std/streams";
@@ -16,24 +16,24 @@ import {
 export interface PreparationChildOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** Told now and then how many bytes of the training file are done. */
+  /** Called from time to time with the bytes of the training file done so far. */
   readonly onProgress: (bytes: number) => void;
-  /** Another program, for tests. */
+  /** Replaces the program in tests. */
   readonly script?: URL;
-  /** Of the process's heap; the engine's own limit where it is left out. */
+  /** Left out: the engine's own limit. */
   readonly maxHeapMib?: number;
-  /** Without any progress for so long it has come to a standstill. */
+  /** A process without progress for this long has stalled. */
   readonly stallMs?: number;
 }
 
-/** A row of 64 MiB may take a slow machine this long, a row that anybody trains on does not. */
+/** A slow machine may take this long for a row of 64 MiB; no row that is fit for training takes as long. */
 const STALL_MS = 1_200_000;
-/** Of what the process said before its end: enough for a stack. */
+/** Kept of the process's output: enough for a stack. */
 const MAX_OUTPUT_CHARS = 4000;
 
 /**
- * Resolves when the rows are written. Rejects with what the preparation has thrown, with the signal's reason, or with a
- * `LoraFleetError` that says how the process has ended.
+ * Resolves when the rows are written. Rejects with the preparation's error, with the signal's reason, or with an error that gives
+ * the way in which the process ended.
  */
 export async function runPreparationChild(
   request: PreparationRequest,
@@ -60,9 +60,9 @@ export async function runPreparationChild(
   };
   const watched = watch().catch(() => {});
   try {
-    const said = toText(child.stderr);
+    const output = toText(child.stderr);
     const writer = child.stdin.getWriter();
-    // A process that ends before it has read says why by its end.
+    // If the process ends before it has read, its status gives the reason.
     await writer.write(new TextEncoder().encode(JSON.stringify(request) + "\n")).catch(() => {});
     let outcome: Exclude<PreparationMessage, { type: "progress" }> | null = null;
     for await (const message of messagesOf(child.stdout)) {
@@ -75,7 +75,7 @@ export async function runPreparationChild(
     signal.throwIfAborted();
     if (outcome?.type === "done") return;
     if (outcome?.type === "failed") throw errorOf(outcome.failure);
-    throw hasStalled ? stalled(stallMs) : endOf(status, (await said).slice(-MAX_OUTPUT_CHARS));
+    throw hasStalled ? stalled(stallMs) : endOf(status, (await output).slice(-MAX_OUTPUT_CHARS));
   } finally {
     signal.removeEventListener("abort", kill);
     kill();
@@ -91,16 +91,12 @@ function spawn({ outputPath }: PreparationRequest, options: PreparationChildOpti
     args: [
       ...["run", "-q", "--no-prompt", "--no-check"],
       ...["--config", fromFileUrl(new URL("../../../deno.json", import.meta.url))],
-      // The folder it works in: a list of paths cannot spell a comma.
+      // Relative to its working folder: a path with a comma could not be in the list.
       ...["--allow-read", "--allow-write=.", "--allow-sys=setPriority"],
       ...maxHeapMib === undefined ? [] : [`--v8-flags=--max-old-space-size=${maxHeapMib}`],
       fromFileUrl(script),
     ],
-    cwd: folder,
-    env: { NO_COLOR: "1" },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
+    ...{ cwd: folder, env: { NO_COLOR: "1" }, stdin: "piped", stdout: "piped", stderr: "piped" },
   }).spawn();
 }
 
@@ -114,29 +110,25 @@ async function* messagesOf(stdout: ReadableStream<Uint8Array>): AsyncGenerator<P
 }
 
 function stalled(stallMs: number): LoraFleetError {
-  return new LoraFleetError(
-    "timeout",
+  const message =
     `preparing the training file has come to a standstill: no progress in ${
       stallMs / 1000
-    } s. One of its rows may be too ` +
-      `long for the tokenizer; split it, or lower dataset.max_seq_length so that it is refused`,
-    { param: "training_file" },
-  );
+    } s. One of its rows ` +
+    `may be too long for the tokenizer; split it, or lower dataset.max_seq_length so that it is refused`;
+  return new LoraFleetError("timeout", message, { param: "training_file" });
 }
 
 /** A process that ended without an outcome. */
-function endOf({ code, signal }: Deno.CommandStatus, said: string): Error {
-  if (/out of memory/i.test(said) || signal === "SIGKILL") {
+function endOf({ code, signal }: Deno.CommandStatus, output: string): Error {
+  if (/out of memory/i.test(output) || signal === "SIGKILL") {
     const how = signal === "SIGKILL" ? "the system has ended its process" : "its process has ended";
-    return new LoraFleetError(
-      "does_not_fit",
-      `preparing the training file has taken more memory than there is: ${how}. Split the file and train on one part after ` +
-        `the other, or give the coordinator more memory`,
-      { param: "training_file" },
-    );
+    const message =
+      `preparing the training file has taken more memory than there is: ${how}. Split the file and train on ` +
+      `one part after the other, or give the coordinator more memory`;
+    return new LoraFleetError("does_not_fit", message, { param: "training_file" });
   }
   const how = signal === null ? `exit code ${code}` : signal;
   const defect = new Error(`the process that prepares the training file has ended (${how}) without a result`);
-  defect.stack = `${messageOf(defect)}\n${said}`;
+  defect.stack = `${messageOf(defect)}\n${output}`;
   return defect;
 }

@@ -56,10 +56,10 @@ async function scripted(folder: string, code: string): Promise<URL> {
   return new URL(`file://${folder}/script.ts`);
 }
 
-Deno.test("a process prepares what this one would, to the byte", () =>
+Deno.test("a process prepares the same bytes as this one would", () =>
   withFolder(async (folder) => {
     const comma = `${folder}/a,b`;
-    await openPreparedCache({ folder: comma, clock: systemClock });
+    await openPreparedCache(comma, systemClock);
     const options = { clock: systemClock, signal: patient, onProgress: () => {} };
     const inChild = await requestFor(folder, TRAIN, { max_seq_length: 64 }, `${comma}/child.rows`);
     await runPreparationChild(inChild, options);
@@ -67,7 +67,7 @@ Deno.test("a process prepares what this one would, to the byte", () =>
     assertEquals(await Deno.readFile(`${comma}/child.rows`), await Deno.readFile(`${comma}/here.rows`));
   }));
 
-Deno.test("what the preparation throws comes across, with code and field", () =>
+Deno.test("the preparation's error arrives with code and field", () =>
   withFolder(async (folder) => {
     const path = await rowsFile(folder, "a ".repeat(1000));
     const error = await assertRejects(
@@ -91,7 +91,7 @@ Deno.test("a cancelled preparation ends at once, in the middle of a row of megab
     assert(performance.now() - abortedAt < 500);
   }));
 
-Deno.test("a process that runs out of memory is a failure with its reason, and nobody else's end", () =>
+Deno.test("a process that runs out of memory is a failure with its reason, and ends no other process", () =>
   withFolder(async (folder) => {
     const script = await scripted(
       folder,
@@ -130,17 +130,17 @@ Deno.test("a process that makes no progress is ended", () =>
     assertEquals([error.code, error.param], ["timeout", "training_file"]);
   }));
 
-Deno.test("a defect is no user's fault: it is told with what the process said", () =>
+Deno.test("a defect is not reported as the user's fault, and keeps the process's output", () =>
   withFolder(async (folder) => {
     const script = await scripted(folder, `throw new TypeError("of ours")`);
     const error = await assertRejects(() => run(folder, TRAIN, {}, { script }), Error, "exit code 1");
     assert(!(error instanceof LoraFleetError));
     assert(error.stack!.includes("of ours"), error.stack);
-    const told = await scripted(
+    const failing = await scripted(
       folder,
       `console.log(JSON.stringify({ type: "failed", failure: { code: null, message: "of ours", param: null, stack: "at x" } }))`,
     );
-    const defect = await assertRejects(() => run(folder, TRAIN, {}, { script: told }), Error, "of ours");
+    const defect = await assertRejects(() => run(folder, TRAIN, {}, { script: failing }), Error, "of ours");
     assertEquals(defect.stack, "at x");
   }));
 

@@ -1,4 +1,4 @@
-/** What a dataset's rows depend on: of the same key they are the same, whichever job asks. */
+/** Everything that a dataset's rows depend on: jobs with equal keys share prepared rows. */
 import { createHash } from "node:crypto";
 import { fromFileUrl } from "@std/path";
 import type { DatasetSpec } from "../../../shared/job/job_spec_schema.ts";
@@ -9,11 +9,11 @@ interface KeyOptions {
   readonly fileSha256: string;
   readonly dataset: DatasetSpec;
   readonly model: ResolvedModel;
-  /** Of the code that prepares: see `sourcesHash`. */
+  /** Of the code that prepares (`sourcesHash`). */
   readonly version: string;
 }
 
-/** Templates beside the main one, which a base model's manifest does not name. */
+/** Chat templates that a base model's manifest does not list. */
 const TEMPLATES = "additional_chat_templates";
 
 export async function preparationKey(options: KeyOptions): Promise<string> {
@@ -25,7 +25,7 @@ export async function preparationKey(options: KeyOptions): Promise<string> {
   return canonicalJson({ version, fileSha256, dataset, texts });
 }
 
-/** Of the files of a folder; none where there is no such folder. */
+/** Empty if there is no such folder. */
 async function hashesOf(folder: string) {
   const entries = await Array.fromAsync(Deno.readDir(folder)).catch(() => []);
   return await Promise.all(
@@ -37,18 +37,14 @@ async function hashesOf(folder: string) {
 }
 
 /**
- * A hash of the sources that rows are made by, their dependencies' versions and the engine that runs them: another release may
- * tokenise differently, and nobody has to remember to count up a version.
+ * A hash of our sources, of the versions of their dependencies and of the engine: a different release may tokenise differently,
+ * and this needs no version number that is counted up by hand.
  * @param root the repository's folder
  */
 export async function sourcesHash(root: string = REPOSITORY): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify(Deno.version));
-  const paths = [
-    `${root}/deno.lock`,
-    ...await sourcesBelow(`${root}/coordinator`),
-    ...await sourcesBelow(`${root}/shared`),
-  ];
-  for (const path of paths) {
+  const sources = [...await sourcesBelow(`${root}/coordinator`), ...await sourcesBelow(`${root}/shared`)];
+  for (const path of [`${root}/deno.lock`, ...sources]) {
     const bytes = await Deno.readFile(path).catch(() => new Uint8Array());
     hash.update(`${path.slice(root.length)} ${bytes.length}\n`).update(bytes);
   }

@@ -19,7 +19,7 @@ async function withFolder(body: (folder: string) => Promise<void>): Promise<void
   }
 }
 
-Deno.test("a key is that of the file, the settings, the tokenizer's files and the release; not of weights and order", () =>
+Deno.test("a key depends on the file, the settings, the tokenizer's files and the release, not on weights and order", () =>
   withFolder(async (folder) => {
     const keyOf = (
       change: { files?: typeof FILES; dataset?: object; fileSha256?: string; version?: string } = {},
@@ -53,7 +53,7 @@ Deno.test("a key is that of the file, the settings, the tokenizer's files and th
     assertEquals(new Set([key, ...others]).size, others.length + 1);
   }));
 
-Deno.test("another source, another lock file, a file more: another release; a test is none", () =>
+Deno.test("a change of a source or the lock file, or a new file, is a new release; a change of a test is not", () =>
   withFolder(async (root) => {
     const write = async (path: string, text: string) => {
       await Deno.mkdir(`${root}/${path.slice(0, path.lastIndexOf("/"))}`, { recursive: true });

@@ -1,4 +1,4 @@
-/** What the coordinator and a preparation's process tell each other: one request, lines of progress, one outcome. */
+/** Messages between the coordinator and a preparation's process: one request, lines of progress, one outcome. */
 import { z } from "zod";
 import { ERROR_CODES, LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
@@ -7,17 +7,16 @@ export const preparationRequestSchema = z.strictObject({
   spec: jobSpecSchema,
   modelFolder: z.string(),
   trainingFilePath: z.string(),
-  /** As the file was uploaded. */
+  /** Of the uploaded file. */
   fileSha256: z.string(),
   /** What the rows are made from (preparation_key.ts). */
   key: z.string(),
-  /** Where the rows are to be written. */
   outputPath: z.string(),
 });
 export type PreparationRequest = z.output<typeof preparationRequestSchema>;
 
 const failureSchema = z.strictObject({
-  /** Null: a defect of ours. */
+  /** Null for a defect of ours. */
   code: z.enum(ERROR_CODES).nullable(),
   message: z.string(),
   param: z.string().nullable(),
@@ -25,14 +24,14 @@ const failureSchema = z.strictObject({
 });
 
 export const preparationMessageSchema = z.discriminatedUnion("type", [
-  /** Bytes of the training file that have been read and tokenised. */
+  /** Bytes of the training file that are read and tokenised. */
   z.strictObject({ type: z.literal("progress"), bytes: z.int() }),
   z.strictObject({ type: z.literal("done") }),
   z.strictObject({ type: z.literal("failed"), failure: failureSchema }),
 ]);
 export type PreparationMessage = z.output<typeof preparationMessageSchema>;
 
-/** The form in which anything that was thrown passes from process to process. */
+/** Serialises what was thrown. */
 export function failureOf(thrown: unknown): z.output<typeof failureSchema> {
   if (thrown instanceof LoraFleetError) {
     return { code: thrown.code, message: thrown.message, param: thrown.param, stack: null };
@@ -41,7 +40,7 @@ export function failureOf(thrown: unknown): z.output<typeof failureSchema> {
   return { code: null, message: messageOf(thrown), param: null, stack };
 }
 
-/** The error again, on the other side. */
+/** The inverse of `failureOf`. */
 export function errorOf({ code, message, param, stack }: z.output<typeof failureSchema>): Error {
   if (code !== null) return new LoraFleetError(code, message, param === null ? {} : { param });
   const defect = new Error(message);

@@ -1,28 +1,28 @@
 /**
- * A preparation's process: a request on standard input, messages on standard output, as lines of JSON. It works at low priority,
- * and ends when its input ends, since then nobody waits for it any more.
+ * A preparation's process: a request on standard input, messages on standard output, as lines of JSON. Runs at low priority, and
+ * ends with its input: then the coordinator is gone or no longer waits.
  */
 import { setPriority } from "node:os";
 import { prepareRows } from "./prepare_rows.ts";
 import { failureOf, type PreparationMessage, preparationRequestSchema } from "./preparation_messages.ts";
 import { writePrepared } from "./prepared_cache.ts";
 
-/** A tenth of a core where all are busy: a worker on the same machine keeps its pace, and the queue still gets ahead. */
+/** About a tenth of a core while all are busy: a worker on the same machine keeps its pace, and the queue still advances. */
 const NICENESS = 10;
 const PROGRESS_INTERVAL_MS = 500;
 
-function tell(message: PreparationMessage): void {
+function send(message: PreparationMessage): void {
   const line = new TextEncoder().encode(JSON.stringify(message) + "\n");
   for (let at = 0; at < line.length;) at += Deno.stdout.writeSync(line.subarray(at));
 }
 
 async function prepare(text: string): Promise<void> {
   const request = preparationRequestSchema.parse(JSON.parse(text));
-  let toldAt = performance.now();
+  let sentAt = performance.now();
   const rows = await prepareRows(request, (bytes) => {
-    if (performance.now() - toldAt < PROGRESS_INTERVAL_MS) return;
-    toldAt = performance.now();
-    tell({ type: "progress", bytes });
+    if (performance.now() - sentAt < PROGRESS_INTERVAL_MS) return;
+    sentAt = performance.now();
+    send({ type: "progress", bytes });
   });
   await writePrepared(request.outputPath, request.key, rows);
 }
@@ -30,7 +30,7 @@ async function prepare(text: string): Promise<void> {
 try {
   setPriority(NICENESS);
 } catch {
-  // Where the system does not let it, it works as everybody does.
+  // The system does not permit it: normal priority.
 }
 let text = "";
 let preparing: Promise<void> | null = null;
@@ -38,8 +38,8 @@ for await (const part of Deno.stdin.readable.pipeThrough(new TextDecoderStream()
   text += part;
   if (preparing !== null || !text.includes("\n")) continue;
   preparing = prepare(text).then(
-    () => tell({ type: "done" }),
-    (thrown) => tell({ type: "failed", failure: failureOf(thrown) }),
+    () => send({ type: "done" }),
+    (thrown) => send({ type: "failed", failure: failureOf(thrown) }),
   ).finally(() => Deno.exit(0));
 }
 Deno.exit(1);

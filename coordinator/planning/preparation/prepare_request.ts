@@ -1,8 +1,8 @@
-/** A job whose data is to be prepared. */
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import type { ResolvedModel } from "../../base_models/registry.ts";
 import type { RecordedFile } from "../../storage/verified_file.ts";
 
+/** A job whose data is to be prepared. */
 export interface PrepareRequest {
   readonly id: string;
   readonly spec: JobSpec;
@@ -10,6 +10,6 @@ export interface PrepareRequest {
   readonly trainingFile: RecordedFile & { readonly filename: string };
   readonly trainingFilePath: string;
   readonly signal: AbortSignal;
-  /** For the user: how much data there is, truncated rows, a stop token without a label. */
+  /** Events for the user: the amount of data, truncated rows, a stop token without a label. */
   readonly event: (level: "info" | "warn", message: string, data?: Record<string, unknown>) => void;
 }

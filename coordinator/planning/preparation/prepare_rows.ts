@@ -1,4 +1,4 @@
-/** A job's base model and training file, checked and made into rows: everything that can be refused early is. */
+/** Checks a job's base model and training file, and makes rows: everything that can be refused early is. */
 import { createTokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
 import { boundTo, loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { checkTokenizer } from "../../../shared/data/tokenizer/tokenizer_check.ts";
@@ -14,7 +14,7 @@ import {
 import type { PreparationRequest } from "./preparation_messages.ts";
 import type { PreparedRows } from "./prepared_file.ts";
 
-/** What is said when a job is created: `checkModelForJob`, and whether the base model's tokenizer can be read. */
+/** Checks when a job is created: `checkModelForJob`, and that the base model's tokenizer can be read. */
 export async function checkNewJob(spec: JobSpec, modelFolder: string): Promise<CheckedJob> {
   const checked = await checkModelForJob(spec, modelFolder);
   await aboutModel(spec, () => checkTokenizer(modelFolder));
@@ -22,9 +22,9 @@ export async function checkNewJob(spec: JobSpec, modelFolder: string): Promise<C
 }
 
 /**
- * The dataset's rows: what takes long of a job's preparation, and is done in a process of its own. Throws a `LoraFleetError`
- * that names the line, field or file at fault; `corrupt` where the training file is not the one that was uploaded.
- * @param onRead told how many bytes of the training file have been read
+ * The dataset's rows: the long part of a job's preparation, which runs in its own process. Throws a `LoraFleetError` that names
+ * the line, field or file at fault; `corrupt` if the training file is not the uploaded one.
+ * @param onRead called with the bytes of the training file read so far
  */
 export async function prepareRows(
   request: PreparationRequest,
@@ -36,7 +36,7 @@ export async function prepareRows(
     const { vocabSize } = await readTransformerSpec(modelFolder);
     const tokenizer = boundTo(await loadTokenizer(modelFolder), vocabSize);
     const json = await readModelJson(modelFolder, "tokenizer.json");
-    // Tokens that other files add may be longer than all of tokenizer.json.
+    // Tokens that other files add may be longer than all in tokenizer.json.
     const whole = typeof json === "object" ? { ...json, added_tokens: tokenizer.addedTokens } : json;
     return { tokenizer, bound: createTokenBound(whole) };
   });

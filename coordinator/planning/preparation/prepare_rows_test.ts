@@ -87,7 +87,7 @@ Deno.test("the demo's base model and a dataset become a plan, with a report of t
     assert(events[1]!.startsWith("warn The job makes only 6 updates"), events[1]);
   }));
 
-Deno.test("a job that does not fit the model is refused by its field", () =>
+Deno.test("a job that does not fit the model is refused with its field", () =>
   withModel(async (folder) => {
     const cases: [object, string, string][] = [
       [{ target_modules: ["q_proj", "qq_proj"] }, "lora.target_modules", "qq_proj"],
@@ -105,7 +105,7 @@ Deno.test("a job that does not fit the model is refused by its field", () =>
     await checkModelForJob(specOf({ lora: { r: 400, target_modules: "all-linear" } }), folder);
   }));
 
-Deno.test("a broken model is refused by its file", () =>
+Deno.test("a broken model is refused with the name of its file", () =>
   withModel(async (folder) => {
     const refused = async (message: string) => {
       const error = await assertRejects(() => prepare(folder), LoraFleetError, message);
@@ -176,7 +176,7 @@ Deno.test("a job whose only step has a learning rate of 0 is refused with what t
     await prepare(folder, { training: { num_train_epochs: 1, warmup_ratio: 0 } });
   }));
 
-Deno.test("a line of the dataset that will not do is named", () =>
+Deno.test("an invalid line of the dataset is named", () =>
   withModel(async (folder) => {
     const error = await assertRejects(() => prepare(folder, {}, [...DATASET, "{"]), LoraFleetError, "4");
     assertEquals(error.code, "invalid_dataset");

@@ -1,6 +1,6 @@
 /**
- * The rows of datasets that were prepared before, in a folder: hundreds of jobs on one file prepare it once, and a job that
- * waits keeps nothing in memory. What is damaged counts as absent; what was not used for longest goes first.
+ * A folder of prepared datasets: hundreds of jobs on one file prepare it once, and a waiting job keeps nothing in memory. Damaged
+ * files count as absent; the least recently used are removed first.
  */
 import { createHash } from "node:crypto";
 import type { Clock } from "../../../shared/clock.ts";
@@ -13,35 +13,32 @@ import {
   readReport,
 } from "./prepared_file.ts";
 
-/** As much as the largest uploads of a dozen jobs take. */
+/** Room for the largest uploads of a dozen jobs. */
 const MAX_CACHE_BYTES = 8 * 2 ** 30;
 
 export interface PreparedCache {
-  /** Null where there is none. */
+  /** Null if there is none. */
   report(key: string): Promise<DatasetReport | null>;
-  /** As `report`, and keeps the rows as if they were used now. */
+  /** As `report`, and marks the rows as used now. */
   touch(key: string): Promise<DatasetReport | null>;
-  /** Null where there is none, or it is damaged: then it is removed. */
+  /** Null if there is none, or if it is damaged: then it is removed. */
   load(key: string): Promise<PreparedRows | null>;
-  /** Where the preparation of this key is to write its file. */
+  /** Where the preparation of this key writes its file. */
   pathOf(key: string): string;
-  /** Removes what was not used for longest, until the rest is within the bound; never what `key` has. */
+  /** Removes the least recently used files, but not that of `key`, until the rest is within the bound. */
   trim(key: string): Promise<void>;
-  /** Removes all of it but `key`: the disk is full. */
+  /** Removes all files but that of `key`. */
   clear(key: string): Promise<void>;
-}
-
-interface PreparedCacheOptions {
-  readonly folder: string;
-  readonly clock: Clock;
-  readonly maxBytes?: number;
 }
 
 const SUFFIX = ".rows";
 
-/** Makes the folder, readable by its owner alone, and removes what an earlier process left half-written. */
-export async function openPreparedCache(options: PreparedCacheOptions): Promise<PreparedCache> {
-  const { folder, clock, maxBytes = MAX_CACHE_BYTES } = options;
+/** Creates the folder, readable by its owner alone, and removes files that an earlier process left unfinished. */
+export async function openPreparedCache(
+  folder: string,
+  clock: Clock,
+  maxBytes = MAX_CACHE_BYTES,
+): Promise<PreparedCache> {
   await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
   await removeUnfinishedFiles(folder);
   const pathOf = (key: string) => `${folder}/${fileNameOf(key)}`;
@@ -68,12 +65,10 @@ export async function openPreparedCache(options: PreparedCacheOptions): Promise<
       return found;
     },
     async load(key) {
-      const path = pathOf(key);
-      const prepared = await withFile(
-        path,
-        async (file) => await readPrepared(key, (await file.stat()).size, readerOf(file)),
-      );
-      if (prepared === null) await Deno.remove(path).catch(() => {});
+      const read = async (file: Deno.FsFile) =>
+        await readPrepared(key, (await file.stat()).size, readerOf(file));
+      const prepared = await withFile(pathOf(key), read);
+      if (prepared === null) await Deno.remove(pathOf(key)).catch(() => {});
       else await use(key);
       return prepared;
     },
@@ -82,10 +77,7 @@ export async function openPreparedCache(options: PreparedCacheOptions): Promise<
   };
 }
 
-/**
- * Writes what `openPreparedCache` reads, whole or not at all. Throws a `LoraFleetError` with code `storage`.
- * @param path as `pathOf` gave it
- */
+/** Writes the file at `path` (from `pathOf`) whole or not at all. Throws a `LoraFleetError` with code `storage`. */
 export async function writePrepared(path: string, key: string, prepared: PreparedRows): Promise<void> {
   await writeStreamedFile(path, ReadableStream.from(encodePrepared(key, prepared)), {
     maxBytes: Number.MAX_SAFE_INTEGER,
@@ -93,14 +85,14 @@ export async function writePrepared(path: string, key: string, prepared: Prepare
   });
 }
 
-/** Keys are long and hold paths' characters: files are named by their hash. */
+/** Keys are too long for file names, and contain characters of paths. */
 function fileNameOf(key: string): string {
   return createHash("sha256").update(key).digest("hex") + SUFFIX;
 }
 
 const readerOf = (file: Deno.FsFile) => async (buffer: Uint8Array) => await file.read(buffer) ?? 0;
 
-/** Null where the file is not there or cannot be read: it costs another preparation, nothing else. */
+/** Null if the file is absent or unreadable, which only costs a new preparation. */
 async function withFile<T>(path: string, body: (file: Deno.FsFile) => Promise<T | null>): Promise<T | null> {
   try {
     using file = await Deno.open(path);

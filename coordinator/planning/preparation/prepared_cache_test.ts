@@ -24,14 +24,14 @@ async function withCache(
   const folder = `${await Deno.makeTempDir()}/prepared`;
   const clock = createFakeClock();
   try {
-    const cache = await openPreparedCache({ folder, clock, ...maxBytes === undefined ? {} : { maxBytes } });
+    const cache = await openPreparedCache(folder, clock, maxBytes);
     await body(cache, folder, (ms) => clock.advance(ms));
   } finally {
     await Deno.remove(folder.slice(0, folder.lastIndexOf("/")), { recursive: true });
   }
 }
 
-Deno.test("prepared rows come back as they were, and their report alone", () =>
+Deno.test("prepared rows are read as they were written, and their report alone", () =>
   withCache(async (cache) => {
     assertEquals([await cache.report("k"), await cache.load("k")], [null, null]);
     await writePrepared(cache.pathOf("k"), "k", prepared);
@@ -42,7 +42,7 @@ Deno.test("prepared rows come back as they were, and their report alone", () =>
   }));
 
 Deno.test(
-  "only their owner reads them",
+  "only their owner can read prepared rows",
   { ignore: Deno.build.os === "windows" },
   () =>
     withCache(async (cache, folder) => {
@@ -52,7 +52,7 @@ Deno.test(
     }),
 );
 
-Deno.test("a file that is damaged anywhere, cut, longer, or of another key counts as absent, and goes", () =>
+Deno.test("a file that is damaged, cut, longer, or of a different key counts as absent and is removed", () =>
   withCache(async (cache) => {
     const path = cache.pathOf("k");
     await writePrepared(path, "k", prepared);
@@ -80,7 +80,7 @@ Deno.test("a file that is damaged anywhere, cut, longer, or of another key count
     assertEquals([await cache.report("k"), await cache.load("k")], [null, null]);
   }));
 
-Deno.test("what was not used for longest goes first, and never what was just made", async () => {
+Deno.test("the least recently used file is removed first, the newest never", async () => {
   let size = 0;
   await withCache(async (cache) => {
     await writePrepared(cache.pathOf("a"), "a", prepared);
@@ -106,11 +106,11 @@ Deno.test("what was not used for longest goes first, and never what was just mad
   }, 1);
 });
 
-Deno.test("what an earlier process left half-written goes when the cache is opened", () =>
+Deno.test("opening the cache removes files that an earlier process left unfinished", () =>
   withCache(async (_cache, folder) => {
     const part = `${folder}/x.rows.1234.part`;
     await Deno.writeTextFile(part, "half");
-    await openPreparedCache({ folder, clock: createFakeClock() });
+    await openPreparedCache(folder, createFakeClock());
     await assertGone(part);
   }));
 

@@ -6,13 +6,12 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { PackedRows } from "./packed_rows.ts";
 
-/** What a user is told of a dataset. */
 const datasetReportSchema = z.strictObject({
   /** Rows of the dataset that are trained on. */
   exampleCount: z.int(),
   /** Packed rows. */
   rowCount: z.int(),
-  /** Tokens that go through the model in one epoch, and those of them that are predicted. */
+  /** Tokens that pass through the model in one epoch; `trainedTokenCount`: those with a label. */
   tokenCount: z.int(),
   trainedTokenCount: z.int(),
   truncatedRowCount: z.int(),
@@ -30,31 +29,29 @@ export interface PreparedRows {
   readonly rows: PackedRows;
 }
 
-/** Those of 32 bits first, so that each begins at a multiple of its width. */
+/** Arrays of 32 bits first, so that each begins at a multiple of its width. */
 const ARRAYS = ["tokens", "documentStarts", "rowStarts", "lines", "lineStarts", "completionMask"] as const;
 const LENGTH_BYTES = 8;
 const DIGEST_BYTES = 32;
-/** What is read and hashed at once: a millisecond's work. */
+/** Read and hashed at once: about a millisecond. */
 const PIECE_BYTES = 2 ** 20;
-/** A report has a dozen sentences at most. */
+/** A report has at most a dozen sentences. */
 const MAX_HEADER_BYTES = 2 ** 20;
 
 const headerSchema = z.strictObject({
-  /** What the rows were made from; of another key they are another job's. */
+  /** What the rows were made from (preparation_key.ts). */
   key: z.string(),
   report: datasetReportSchema,
   lengths: z.record(z.enum(ARRAYS), z.int().min(0)),
 });
 
-/** The file's bytes, piece by piece. */
 export function* encodePrepared(
   key: string,
   { report, rows }: PreparedRows,
 ): Generator<Uint8Array<ArrayBuffer>> {
   const hash = createHash("sha256");
   const lengths = Object.fromEntries(ARRAYS.map((name) => [name, rows[name].length]));
-  const json = JSON.stringify({ key, report, lengths });
-  const header = new TextEncoder().encode(json);
+  const header = new TextEncoder().encode(JSON.stringify({ key, report, lengths }));
   const start = new Uint8Array(LENGTH_BYTES);
   new DataView(start.buffer).setBigUint64(0, BigInt(header.length), true);
   const digest = sha256Of([start, header]);
@@ -78,15 +75,15 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
 const bytesOf = ({ buffer, byteOffset, byteLength }: Uint32Array | Uint8Array) =>
   new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 
-/** Reads up to the buffer's end; fewer bytes than it has where the file ends. */
+/** Reads at most the buffer's length; 0 at the end of the file. */
 type Read = (buffer: Uint8Array) => Promise<number>;
 
-/** The report alone; null for what is no such file. The rows behind it are not looked at. */
+/** The report alone, without a look at the rows; null if the file is invalid. */
 export async function readReport(key: string, read: Read): Promise<DatasetReport | null> {
   return (await readHeader(key, read))?.report ?? null;
 }
 
-/** Null for what is no such file, not whole, or damaged. Hashing yields to the event loop after each piece. */
+/** Null if the file is invalid, incomplete or damaged. Hashing yields to the event loop after each piece. */
 export async function readPrepared(key: string, size: number, read: Read): Promise<PreparedRows | null> {
   const header = await readHeader(key, read);
   if (header === null) return null;

@@ -1,12 +1,12 @@
-/** Who may work when: one at a time for each key, and so many at a time in all. Waiting ends with the waiter's signal. */
+/** Limits on concurrent work, in all and for each key. Waiting ends with the waiter's signal. */
 
-/** Resolves when it is the caller's turn, with what ends it. Rejects with the signal's reason. */
+/** Resolves when it is the caller's turn, with a function that ends it. Rejects with the signal's reason. */
 export type TakeTurn = (signal: AbortSignal) => Promise<() => void>;
 
 export interface Turns {
-  /** In the order of their asking. */
+  /** In the order of the calls. */
   readonly next: TakeTurn;
-  /** Before all who ask for `next`. */
+  /** Before all `next` ones. */
   readonly urgent: TakeTurn;
 }
 
@@ -18,13 +18,13 @@ interface Waiter {
 /** At most `count` turns at a time. */
 export function createTurns(count: number): Turns {
   let waiting: readonly Waiter[] = [];
-  let going = 0;
+  let running = 0;
 
   function beginNext(): void {
-    while (going < count && waiting.length > 0) {
+    while (running < count && waiting.length > 0) {
       const next = waiting.find(({ isUrgent }) => isUrgent) ?? waiting[0]!;
       waiting = waiting.filter((waiter) => waiter !== next);
-      going++;
+      running++;
       next.begin();
     }
   }
@@ -36,7 +36,7 @@ export function createTurns(count: number): Turns {
       const end = () => {
         if (hasEnded) return;
         hasEnded = true;
-        going--;
+        running--;
         beginNext();
       };
       const onAbort = () => {
@@ -58,7 +58,7 @@ export function createTurns(count: number): Turns {
   return { next: take(false), urgent: take(true) };
 }
 
-/** One turn at a time for each key, in the order of asking. */
+/** One turn at a time for each key, in the order of the calls. */
 export function createKeyedTurns(): (key: string) => TakeTurn {
   const byKey = new Map<string, { readonly turns: Turns; users: number }>();
   return (key) => async (signal) => {

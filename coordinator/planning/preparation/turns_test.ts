@@ -18,14 +18,14 @@ Deno.test("two turns at a time, in order, the urgent ones first", async () => {
   assertEquals(began, ["a", "b"]);
   for (const name of ["b", "a", "u", "c", "d"]) {
     ends.get(name)!();
-    // A second end of the same turn is none of another's.
+    // Ending a turn twice does not end a different one.
     ends.get(name)!();
     await Promise.resolve();
   }
   assertEquals(began, ["a", "b", "u", "c", "d"]);
 });
 
-Deno.test("who waits no longer is passed over", async () => {
+Deno.test("a waiter that gives up is skipped", async () => {
   const { next } = createTurns(1);
   const end = await next(patient);
   const gone = new AbortController();
@@ -39,7 +39,7 @@ Deno.test("who waits no longer is passed over", async () => {
   (await next(patient))();
 });
 
-Deno.test("of each key one at a time; other keys do not wait", async () => {
+Deno.test("one turn at a time for each key; other keys do not wait", async () => {
   const turnOf = createKeyedTurns();
   const first = await turnOf("a")(patient);
   let hasBegun = false;

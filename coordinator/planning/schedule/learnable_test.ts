@@ -12,7 +12,7 @@ Deno.test("200 short rows that pack into one step are refused with the numbers a
   const error = assertThrows(() => checkLearnable(spec, 1, SHORT), LoraFleetError);
   assertEquals([error.code, error.param], ["invalid_request", "training.warmup_ratio"]);
   for (
-    const words of [
+    const part of [
       "1 update of the adapter",
       "200 rows of the file pack into 4 of up to 1024 tokens",
       "a step takes 8 micro-batches",
@@ -22,10 +22,10 @@ Deno.test("200 short rows that pack into one step are refused with the numbers a
       "set dataset.packing to false",
       "training.warmup_ratio is 0.03",
     ]
-  ) assertStringIncludes(error.message, words);
+  ) assertStringIncludes(error.message, part);
 });
 
-Deno.test("one step with a rate above 0 is allowed, and warned of", () => {
+Deno.test("one step with a rate above 0 is allowed, with a warning", () => {
   for (
     const training of [{ lr_scheduler_type: "constant" }, { warmup_ratio: 0 }, {
       warmup_ratio: 0,
@@ -38,7 +38,7 @@ Deno.test("one step with a rate above 0 is allowed, and warned of", () => {
   }
 });
 
-Deno.test("few updates and long warm-ups are warned of, others are not", () => {
+Deno.test("few updates and long warm-ups get a warning, others do not", () => {
   const warnings = (steps: number, training: object) =>
     learnabilityOf(specOf(training), steps, SHORT).warnings;
   assertEquals(warnings(10, {}), []);
@@ -59,7 +59,7 @@ Deno.test("with local steps a replica's own updates count", () => {
   assertStringIncludes(learnabilityOf(spec, 16, SHORT).warnings[0]!, "fleet.local_steps.replicas (4)");
 });
 
-Deno.test("a job of more steps than can be carried is refused by what makes them", () => {
+Deno.test("a job of too many steps is refused with the field at fault", () => {
   const error = assertThrows(
     () =>
       checkLearnable(specOf({ num_train_epochs: 10_000 }), 1_250_000, { exampleCount: 1000, rowCount: 1000 }),

@@ -25,7 +25,7 @@ const planOf = (inner: number, replicas: number, totalDataSteps: number) =>
     (dataStep) => dataStep % 5 === 0 ? 1 : 4,
   )!;
 
-Deno.test("two replicas of three steps: data steps are dealt like cards, the last outer step has what is left", () => {
+Deno.test("two replicas of three steps: data steps are dealt like cards, the last outer step has the rest", () => {
   const plan = planOf(3, 2, 9);
   assertEquals([plan.totalSteps, plan.totalDataSteps], [2, 9]);
   const dealt = [1, 2].map((step) =>
@@ -49,7 +49,7 @@ const sizes = fc.tuple(
   fc.integer({ min: 1, max: 200 }),
 );
 
-Deno.test("every data step is done once, whatever the sizes, and inner loops differ by one inner step at most", () => {
+Deno.test("every data step is done once for any sizes, and inner loops differ by at most one inner step", () => {
   fc.assert(
     fc.property(sizes, ([inner, replicas, total]) => {
       const plan = planOf(inner, replicas, total);
@@ -76,7 +76,7 @@ Deno.test("every data step is done once, whatever the sizes, and inner loops dif
   );
 });
 
-Deno.test("the schedule goes over inner steps, the same for all replicas, from the first to the last", () => {
+Deno.test("the schedule counts inner steps from first to last, the same for all replicas", () => {
   fc.assert(
     fc.property(sizes, ([inner, replicas, total]) => {
       const plan = planOf(inner, replicas, total);
@@ -103,7 +103,7 @@ Deno.test("a step's largest move is the sum over its own inner steps", () => {
   for (const step of [1, 2, 20]) assertEquals(plan.updateBoundOf(step), plan.learningRateOf(step));
 });
 
-Deno.test("checkpoints are due after the outer step in which a data step lies after which one is due", () => {
+Deno.test("a checkpoint due after a data step is due after the outer step of that data step", () => {
   const plan = planOf(3, 2, 20);
   const due = (plan: LocalPlan, every: number) => {
     const training = { save_strategy: every === 0 ? "no" : "steps", save_steps: every } as const;
@@ -120,14 +120,14 @@ Deno.test("checkpoints are due after the outer step in which a data step lies af
   assertEquals(due(planOf(50, 4, 4), 2), [1]);
 });
 
-Deno.test("a micro-batch's number tells its data step and its place", () => {
+Deno.test("a micro-batch's number determines its data step and its place", () => {
   for (const [dataStep, index] of [[1, 0], [1, 3], [2, 0], [7, 2]] as const) {
     assertEquals(placeOfNumber(firstNumberOf(dataStep, training) + index, training), { dataStep, index });
   }
 });
 
-Deno.test("a user is told what a step is, and of a momentum that the job is too short for", () => {
-  const told = (total: number, change: Partial<LocalStepsSpec> = {}) => {
+Deno.test("events explain what a step is, and warn of a momentum that the job is too short for", () => {
+  const linesOf = (total: number, change: Partial<LocalStepsSpec> = {}) => {
     const local_steps = { ...localSteps(3, 2), ...change };
     const fleet = fleetSchema.parse({ local_steps });
     const plan = planOf(3, 2, total);
@@ -136,12 +136,12 @@ Deno.test("a user is told what a step is, and of a momentum that the job is too 
   const sentence =
     "Local steps: 60 data steps of up to 4 micro-batches make 10 outer steps of up to 2 replicas with up to 3 " +
     "inner steps each.";
-  assertEquals(told(60), [sentence]);
-  const [, warning] = told(54);
+  assertEquals(linesOf(60), [sentence]);
+  const [, warning] = linesOf(54);
   assertStringIncludes(
     warning!,
     "outer_momentum is 0.9, which needs about 10 outer steps to come to rest, and the job has 9",
   );
-  assertEquals(told(54, { outer_momentum: 0 }).length, 1);
-  assertEquals(told(12, { outer_momentum: 0.5 }).length, 1);
+  assertEquals(linesOf(54, { outer_momentum: 0 }).length, 1);
+  assertEquals(linesOf(12, { outer_momentum: 0.5 }).length, 1);
 });

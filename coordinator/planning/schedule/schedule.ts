@@ -8,7 +8,7 @@ export type ScheduleSpec = Pick<
 >;
 
 /**
- * Steps in which the rate rises: `warmup_steps` where it is set (below 1: a share of all steps), else
+ * Steps in which the rate rises: `warmup_steps` if set (below 1: a share of all steps), else
  * ceil(`warmup_ratio` · T), as in `TrainingArguments.get_warmup_steps`.
  */
 export function warmupSteps(totalSteps: number, spec: ScheduleSpec): number {

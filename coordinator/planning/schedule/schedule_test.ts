@@ -44,7 +44,7 @@ Deno.test("with a warm-up the first step has rate 0", () => {
   assertEquals(learningRateAt(1, 100, specOf({ learning_rate: 1, warmup_ratio: 0 })), 1);
 });
 
-Deno.test("warmup_steps overrules warmup_ratio; below 1 it is a share", () => {
+Deno.test("warmup_steps overrides warmup_ratio; below 1 it is a share", () => {
   assertEquals(warmupSteps(100, specOf({ warmup_ratio: 0.5, warmup_steps: 7 })), 7);
   assertEquals(warmupSteps(100, specOf({ warmup_ratio: 0.5, warmup_steps: 0.101 })), 11);
 });

@@ -1,7 +1,6 @@
 /**
- * Which packed rows go into which micro-batch of which step: pure, and the same after every restart. The arithmetic
- * is that of transformers' `Trainer` on one device: an epoch's last micro-batch may be ragged, its last step may have
- * fewer micro-batches, and no micro-batch crosses from one epoch into the next.
+ * Which packed rows go into which micro-batch of which step. The arithmetic is that of transformers' `Trainer` on one device: an
+ * epoch's last micro-batch may be ragged, its last step may have fewer micro-batches, and no micro-batch spans two epochs.
  */
 import { LoraFleetError } from "../../../shared/errors.ts";
 import type { TrainingSpec } from "../../../shared/job/job_spec_schema.ts";
@@ -9,14 +8,14 @@ import { pcg32 } from "../../../shared/prng.ts";
 
 export interface ShardPlanOptions {
   readonly rowCount: number;
-  /** May be a fraction: 1.5 is one epoch and half the steps of another. */
+  /** May be fractional: 1.5 is one epoch and half the steps of the next. */
   readonly epochs: number;
   readonly rowsPerMicroBatch: number;
   readonly microBatchesPerStep: number;
   readonly seed: number;
-  /** Above 0: the number of steps, whatever `epochs` says. */
+  /** Above 0: the number of steps, instead of `epochs`. */
   readonly maxSteps: number;
-  /** A new order for each epoch; else the rows' own. */
+  /** Whether each epoch has a new order. */
   readonly shuffle: boolean;
 }
 
@@ -26,39 +25,34 @@ export interface ShardPlan {
   readonly microBatchesPerEpoch: number;
   /** Row indices of each micro-batch of a step (1 … totalSteps). Throws outside. */
   microBatchesOf(step: number): number[][];
-  /** Of a step. */
   microBatchCountOf(step: number): number;
-  /** Row indices in the order of an epoch (from 0); computed anew where another epoch's was asked for last. */
+  /** Row indices in the order of an epoch (from 0). Only the last epoch asked for is cached. */
   orderOf(epoch: number): Uint32Array;
-  /** How many rows of its epoch are done after a step. */
+  /** Rows of its epoch that are done after a step. */
   rowsDoneAfter(step: number): number;
-  /** The epoch in which a step lies, from 0. */
+  /** The epoch of a step, from 0. */
   epochOf(step: number): number;
   /** Epochs done after a step, as transformers logs it: 0.5 after half of the first epoch's micro-batches. */
   epochsAfter(step: number): number;
 }
 
-/** Stream numbers for the order of epochs; other uses of the job's seed have other streams. */
+/** Random streams for the order of epochs; other uses of the job's seed have other streams. */
 const ORDER_STREAM = 0x6f726465_00000000n;
 
 export function planShards(options: ShardPlanOptions): ShardPlan {
   const { rowCount, epochs, rowsPerMicroBatch, microBatchesPerStep, seed, maxSteps, shuffle } = options;
   for (const [name, value] of Object.entries({ rowCount, rowsPerMicroBatch, microBatchesPerStep })) {
     if (!Number.isInteger(value) || value < 1) {
-      throw new LoraFleetError(
-        "invalid_request",
-        `plan of steps: ${name} is ${value}; a whole number above 0 is needed`,
-      );
+      const message = `plan of steps: ${name} is ${value}; a whole number above 0 is needed`;
+      throw new LoraFleetError("invalid_request", message);
     }
   }
   const microBatchesPerEpoch = Math.ceil(rowCount / rowsPerMicroBatch);
   const stepsPerEpoch = Math.ceil(microBatchesPerEpoch / microBatchesPerStep);
   const totalSteps = maxSteps > 0 ? maxSteps : Math.ceil(epochs * stepsPerEpoch);
   if (!Number.isSafeInteger(totalSteps) || totalSteps < 1) {
-    throw new LoraFleetError(
-      "invalid_request",
-      `plan of steps: ${epochs} epochs of ${stepsPerEpoch} steps are ${totalSteps}`,
-    );
+    const message = `plan of steps: ${epochs} epochs of ${stepsPerEpoch} steps are ${totalSteps}`;
+    throw new LoraFleetError("invalid_request", message);
   }
 
   let kept: { readonly epoch: number; readonly order: Uint32Array } | null = null;
@@ -98,7 +92,7 @@ export function planShards(options: ShardPlanOptions): ShardPlan {
   };
 }
 
-/** Fisher–Yates from the job's seed; each epoch has its own stream, so that any epoch can be had without the others. */
+/** Fisher–Yates from the job's seed. Each epoch has its own stream, so that it can be computed without the others. */
 function orderOfEpoch(
   rowCount: number,
   random: { readonly seed: number; readonly epoch: number } | null,
@@ -108,7 +102,7 @@ function orderOfEpoch(
   if (random === null) return order;
   const prng = pcg32(random.seed, ORDER_STREAM + BigInt(random.epoch));
   for (let i = rowCount - 1; i > 0; i--) {
-    // 2^32 / (i + 1) is far from whole for no dataset that fits into memory; the bias is below rows / 2^32.
+    // The modulo's bias is below rows / 2^32: negligible for any dataset that fits into memory.
     const j = prng.uint32() % (i + 1);
     const row = order[i]!;
     order[i] = order[j]!;
@@ -117,20 +111,19 @@ function orderOfEpoch(
   return order;
 }
 
-/** Steps after which a checkpoint is written, 1-based; the last step always is one. Not a list: a job may have millions. */
+/** Steps (1-based) after which a checkpoint is written, the last one included. Not a list: a job may have millions. */
 export interface CheckpointSteps {
   includes(step: number): boolean;
 }
 
-/** The same of a shard plan, which can tell it of a stretch of steps at once. */
 export interface PlannedCheckpoints extends CheckpointSteps {
-  /** Whether one is written after any of these steps, both inclusive. */
+  /** Whether a checkpoint is written after any of these steps, both inclusive. */
   includesAny(first: number, last: number): boolean;
 }
 
 /**
- * "epoch": the last step of each epoch. "steps": every `save_steps` steps; below 1 it is a share of all steps, rounded up, and
- * 0 is never (`TrainerState.compute_steps` and `DefaultFlowCallback` of transformers).
+ * "epoch": the last step of each epoch. "steps": every `save_steps` steps; below 1 it is a share of all steps, rounded up; 0 means
+ * never (`TrainerState.compute_steps` and `DefaultFlowCallback` of transformers).
  */
 export function checkpointSteps(
   plan: Pick<ShardPlan, "totalSteps" | "stepsPerEpoch">,

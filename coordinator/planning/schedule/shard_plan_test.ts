@@ -69,7 +69,7 @@ Deno.test("a ragged last micro-batch, and fewer rows than one micro-batch", () =
   assertEquals([tiny.totalSteps, tiny.microBatchesOf(1)], [1, [[0]]]);
 });
 
-Deno.test("fractions of epochs round up to whole steps, max_steps overrules them", () => {
+Deno.test("fractions of epochs round up to whole steps; max_steps overrides them", () => {
   assertEquals(planShards({ ...OPTIONS, epochs: 0.1 }).totalSteps, 1);
   assertEquals(planShards({ ...OPTIONS, epochs: 1.5 }).totalSteps, 5);
   const plan = planShards({ ...OPTIONS, maxSteps: 7 });
@@ -102,7 +102,7 @@ Deno.test("each row is in exactly one micro-batch of each epoch", () => {
   }));
 });
 
-Deno.test("the order depends on seed and epoch alone, whatever was asked for before", () => {
+Deno.test("the order depends on seed and epoch alone, not on earlier calls", () => {
   const many = { ...OPTIONS, rowCount: 100, shuffle: true };
   const plan = planShards(many);
   const late = plan.microBatchesOf(30);
@@ -115,7 +115,7 @@ Deno.test("the order depends on seed and epoch alone, whatever was asked for bef
   assertEquals(plan.microBatchesOf(1), [[56, 32], [19, 34]]);
 });
 
-Deno.test("every row comes to every place about equally often", () => {
+Deno.test("every row is in every place about equally often", () => {
   const counts = new Uint32Array(4);
   for (let seed = 0; seed < 4000; seed++) {
     const [[first]] = planShards({ ...OPTIONS, rowCount: 4, seed, shuffle: true }).microBatchesOf(1) as [
@@ -127,7 +127,7 @@ Deno.test("every row comes to every place about equally often", () => {
   for (const count of counts) assertEquals(Math.abs(count - 1000) < 137, true, `counts ${counts}`);
 });
 
-Deno.test("steps outside of the plan, and nonsense", () => {
+Deno.test("steps outside of the plan and invalid plans are refused", () => {
   const plan = planShards(OPTIONS);
   for (const step of [0, 7, 1.5, NaN]) {
     assertThrows(() => plan.microBatchesOf(step), LoraFleetError, "steps go from 1 to 6");
@@ -137,7 +137,7 @@ Deno.test("steps outside of the plan, and nonsense", () => {
   assertThrows(() => planShards({ ...OPTIONS, epochs: Infinity }), LoraFleetError, "Infinity");
 });
 
-Deno.test("checkpoints by save_strategy; the last step always is one", () => {
+Deno.test("checkpoints follow save_strategy; the last step always has one", () => {
   const plan = { totalSteps: 10, stepsPerEpoch: 4 };
   const steps = (save_strategy: "no" | "epoch" | "steps", save_steps = 500) => {
     const due = checkpointSteps(plan, { save_strategy, save_steps });
@@ -158,7 +158,7 @@ Deno.test("checkpoints by save_strategy; the last step always is one", () => {
   assertEquals(steps("steps", 0), [10]);
 });
 
-Deno.test("a plan of any length answers at once", () => {
+Deno.test("a plan of any length takes constant time", () => {
   const plan = planShards({ ...OPTIONS, rowCount: 243, epochs: 1e12, shuffle: true });
   assertEquals(plan.totalSteps, 61e12);
   const due = checkpointSteps(plan, { save_strategy: "steps", save_steps: 1 });

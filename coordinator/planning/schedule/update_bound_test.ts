@@ -18,7 +18,7 @@ function ratioAfter(
   return Math.abs(m / (1 - beta1 ** t)) / Math.sqrt(v / (1 - beta2 ** t));
 }
 
-Deno.test("no gradients move a parameter further than it says, and the worst ones exactly as far", () => {
+Deno.test("no gradients exceed the bound, and the worst ones reach it", () => {
   const random = pcg32(11);
   for (const adam_beta1 of [0, 0.5, 0.9]) {
     for (const adam_beta2 of [0.5, 0.95, 0.999]) {
@@ -40,7 +40,7 @@ Deno.test("no gradients move a parameter further than it says, and the worst one
   }
 });
 
-Deno.test("the first move is the learning rate, whatever the gradient; a step's moves add up", () => {
+Deno.test("the first move is the learning rate for any gradient; moves add up", () => {
   assertEquals(updateBound([0.01], ADAM), 0.01);
   assertAlmostEquals(largestRatio(25, ADAM), 1.2278, 1e-4);
   const both = updateBound([0.01, 0.02], ADAM);
@@ -48,7 +48,7 @@ Deno.test("the first move is the learning rate, whatever the gradient; a step's 
   assertEquals(updateBound([0, 0, 0], ADAM), 0);
 });
 
-Deno.test("a decay moves parameters, too; without a second moment nothing is bounded", () => {
+Deno.test("a decay moves parameters as well; without a second moment there is no bound", () => {
   assertGreater(updateBound([0.01], { ...ADAM, weight_decay: 0.1 }), 0.01);
   assertEquals(updateBound([0.01, 0.01], { ...ADAM, adam_beta2: 0 }), Infinity);
   assertEquals(updateBound([0.01, 0], { ...ADAM, adam_beta2: 0 }), 0.01);

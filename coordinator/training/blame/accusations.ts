@@ -9,14 +9,14 @@
  *     alone, of one that owes it nothing           a strike for the accuser: it cannot have waited for it
  *     of two members                               undecidable: reported as such, and the attempt is repeated
  *
- * A worker that accuses itself is believed (step.ts).
+ * A worker that accuses itself is believed (failures.ts).
  */
 import type { Limits } from "../../../shared/protocol/limits.ts";
 import { blame, type Blamed } from "./strikes.ts";
 import { warning } from "../state/effects.ts";
 import type { Accusation, AttemptSeen, Training } from "../state/training.ts";
 
-/** A worker accuses others. Its own failure is not among `suspects`' consequences here. */
+/** A worker accuses others. An accusation of itself is for the caller (failures.ts). */
 export function accuse(
   training: Training,
   seen: AttemptSeen,

@@ -108,7 +108,7 @@ for (const [what, change, liar, message] of cases) {
 
 Deno.test("two contradicting reports: no strike, and the two own nothing until a third report decides", () => {
   const driver = inRound();
-  // The owner w-b says that it got something else from w-a alone, and gave the sum of that.
+  // The owner w-b reports other sums received from w-a alone, and gives their total.
   const wrong = (by: number): RoundCheck => ({
     ...honest(1),
     received: checksumOf(20 + by, 2, 200),
@@ -149,7 +149,7 @@ Deno.test("the common one of two disputes gets the strike, and the other two are
   const driver = inRound();
   for (const other of ["w-a", "w-c"]) {
     const owner = NAMES.indexOf(other);
-    // w-b gives one owner other sums than it says.
+    // w-b gives one owner other sums than it reports.
     const given = checksumOf(...GAVE[1]!.map((sum, o) => o === owner ? sum + 1 : sum));
     updateAll(driver, { "w-b": { given } });
     if (other === "w-a") {

@@ -1,8 +1,8 @@
 /** How much of the flat gradient each member of a round owns, by the speed of its link. */
 
 /** Speeds are rounded to octaves, so that noise does not change the ranges. */
-const SLOWEST_OCTAVE = -6;
-const LARGEST_WEIGHT = 16;
+const MIN_OCTAVE = -6;
+const MAX_WEIGHT = 16;
 
 /**
  * Weights for `ownerRanges`, one for each member: whole numbers, not all 0, all 1 if the links are alike.
@@ -21,7 +21,7 @@ export function rangeWeights(bytesPerSecond: readonly (number | null)[]): number
   const time = commonTime(speeds);
   const shares = speeds.map((speed) => Math.max(0, (time * speed - 1) / (count - 2)));
   const largest = Math.max(...shares);
-  return shares.map((share) => Math.round(LARGEST_WEIGHT * share / largest));
+  return shares.map((share) => Math.round(MAX_WEIGHT * share / largest));
 }
 
 /** Powers of two, 1 for the fastest. */
@@ -31,7 +31,7 @@ function relativeSpeeds(rates: readonly (number | null)[]): number[] {
   const [fastest, median] = [Math.max(...known), known.toSorted((a, b) => a - b)[known.length >> 1]!];
   return rates.map((rate) => {
     const usable = rate !== null && rate > 0 && Number.isFinite(rate) ? rate : median;
-    return 2 ** Math.max(SLOWEST_OCTAVE, Math.round(Math.log2(usable / fastest)));
+    return 2 ** Math.max(MIN_OCTAVE, Math.round(Math.log2(usable / fastest)));
   });
 }
 
