@@ -78,9 +78,8 @@ export class UploadRegistry {
     const found = this.get(id);
     if (found.upload.status === "pending" && !found.isBusy) return found;
     const status = found.isBusy ? "being completed" : found.upload.status;
-    throw new LoraFleetError("conflict", `upload ${quote(id)} is ${status}: only a pending one can change`, {
-      param: "upload_id",
-    });
+    const message = `upload ${quote(id)} is ${status}: only a pending one can change`;
+    throw new LoraFleetError("conflict", message, { param: "upload_id" });
   }
 
   #dropExpired(): void {
