@@ -117,7 +117,7 @@ async function trySubjects(
   return { heard, refused };
 }
 
-Deno.test("a worker says in its own name what it has to say, and hears what is for it", () =>
+Deno.test("a worker may publish and subscribe to its own subjects", () =>
   withBroker(async (broker) => {
     const worker = broker.worker();
     const gradients = subjects.gradientSubjects(JOB);
@@ -150,7 +150,7 @@ Deno.test("a worker says in its own name what it has to say, and hears what is f
     assertEquals(heard, say);
   }));
 
-Deno.test("a worker with its own credentials is refused the subjects of another one, and the coordinator's", () =>
+Deno.test("a worker is refused the subjects of other workers and of the coordinator", () =>
   withBroker(async (broker) => {
     const worker = broker.worker();
     const other = broker.worker().id;
@@ -203,7 +203,7 @@ Deno.test("a worker with its own credentials is refused the subjects of another 
     assertEquals(new Set(refused), new Set([...say, ...hear]));
   }));
 
-Deno.test("stolen credentials without the key are worth nothing, nor is a token that somebody else has signed", () =>
+Deno.test("stolen credentials without the key are refused, and so is a token signed by someone else", () =>
   withBroker(async (broker) => {
     const victim = broker.worker();
     const thief = createNatsKeys("user");
@@ -221,7 +221,7 @@ Deno.test("stolen credentials without the key are worth nothing, nor is a token 
     assertEquals(anonymous.code, "unauthorized");
   }));
 
-Deno.test("a worker takes work, acknowledges it, and answers what it is asked, once", () =>
+Deno.test("a worker pulls work, acks it, and answers each request once", () =>
   withBroker(async (broker) => {
     const coordinator = await connectCoordinator(broker);
     const { id, ...options } = broker.worker();
@@ -252,7 +252,7 @@ Deno.test("a worker takes work, acknowledges it, and answers what it is asked, o
     await Promise.all([coordinator, worker, other].map((bus) => bus.close()));
   }));
 
-Deno.test("nobody deletes a stream by having the broker's answer, or the coordinator's, go where it must not", () =>
+Deno.test("no reply subject makes the broker or the coordinator delete a stream", () =>
   withBroker(async (broker) => {
     const coordinator = await connectCoordinator(broker);
     const log = subjects.commitLogName(JOB);
@@ -289,7 +289,7 @@ Deno.test("nobody deletes a stream by having the broker's answer, or the coordin
     await coordinator.close();
   }));
 
-Deno.test("who is revoked loses its connection at once and does not come back; the others do not notice", () =>
+Deno.test("a revoked worker is disconnected at once and cannot reconnect; the others are unaffected", () =>
   withBroker(async (broker) => {
     const [pair, stays] = [createNatsKeys("user"), broker.worker()];
     const [bad, good] = [await openConnection(broker.worker(pair)), await openConnection(stays)];
@@ -311,7 +311,7 @@ Deno.test("who is revoked loses its connection at once and does not come back; t
     await good.close();
   }));
 
-Deno.test("a token that ends ends the connection; with the next one its owner comes back by itself", () =>
+Deno.test("an expired token closes the connection; with the next one the worker reconnects by itself", () =>
   withBroker(async (broker) => {
     const pair = createNatsKeys("user");
     let { token } = issueCredential(keys.fleet, pair.publicKey, systemClock.now(), 1000);
