@@ -158,12 +158,12 @@ Deno.test("the OpenAPI document is valid and lists every route", () =>
     assertStringIncludes(text, "lora_alpha");
     // Names of our own that no other library's documentation explains.
     for (
-      const words of [
+      const part of [
         "bytes fall by inner_steps",
         "a second worker with the same GPU",
         "How gradients travel",
       ]
     ) {
-      assertStringIncludes(text, words);
+      assertStringIncludes(text, part);
     }
   }));

@@ -57,9 +57,9 @@ Deno.test("a hub may not redirect to a private address, out of TLS, to a file, o
     ["file:///etc/passwd", "which is not https://"],
     [`${HUB}/file`, "redirects more than"],
   ];
-  for (const [location, words] of cases) {
+  for (const [location, part] of cases) {
     const { get, asked } = fetchFrom(HUB, { [`${HUB}/file`]: location });
-    const error = await assertRejects(() => get(`${HUB}/file`), LoraFleetError, words);
+    const error = await assertRejects(() => get(`${HUB}/file`), LoraFleetError, part);
     assertEquals(error.code, "invalid_request");
     assertEquals(new Set(asked.map(([url]) => url)), new Set([`${HUB}/file`]));
   }

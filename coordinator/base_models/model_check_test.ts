@@ -77,8 +77,8 @@ Deno.test("a tied model with a different stored output layer gets a warning that
     await writeTensors(path, [...tensors, { ...head, bytes: other }]);
     const [warning, ...others] = (await checkModelForJob(specOf(), folder)).warnings;
     assertEquals(others, []);
-    for (const words of ["tie_word_embeddings", "lm_head.weight", "not tied"]) {
-      assertStringIncludes(warning!, words);
+    for (const part of ["tie_word_embeddings", "lm_head.weight", "not tied"]) {
+      assertStringIncludes(warning!, part);
     }
     // Under the output layer's name alone, it serves both.
     await writeTensors(path, [...tensors.filter((tensor) => tensor !== embeddings), head]);

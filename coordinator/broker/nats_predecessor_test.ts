@@ -19,12 +19,12 @@ async function withProcess(
   const pidPath = `${folder}/nats-server.pid`;
   await Deno.writeTextFile(pidPath, String(process.pid));
   try {
-    const said = process.stdout.getReader();
-    await said.read();
-    await said.cancel();
+    const output = process.stdout.getReader();
+    await output.read();
+    await output.cancel();
     await body({ pidPath, configPath }, process);
   } finally {
-    // With its standard input ends whatever of it is left.
+    // Closing its standard input ends what is left of it.
     await process.stdin.close().catch(() => {});
     await process.status;
     await Deno.remove(folder, { recursive: true });

@@ -9,7 +9,7 @@ function setUp(failures: readonly number[] = [], full: readonly number[] = []) {
   const clock = createFakeClock(1_000_000);
   const starts: [port: number, at: number][] = [];
   const logged: string[] = [];
-  const servers: { die(words: string): void; stops: number }[] = [];
+  const servers: { die(log: string): void; stops: number }[] = [];
   const start = (port: number): Promise<NatsServer> => {
     starts.push([port, clock.now() - 1_000_000]);
     if (failures.includes(starts.length)) {
@@ -66,10 +66,10 @@ Deno.test("a broker that keeps dying is given up with its last log lines", async
   const { clock, starts, servers, options } = setUp();
   const supervised = await superviseNatsServer(4333, options);
   for (let death = 0; death < 6; death++) {
-    servers[death]!.die(`words ${death}`);
+    servers[death]!.die(`log ${death}`);
     await clock.advance(5000);
   }
-  assertMatch(await supervised.ended, /^words 5; it has ended 6 times and is not restarted$/);
+  assertMatch(await supervised.ended, /^log 5; it has ended 6 times and is not restarted$/);
   assertEquals(starts.length, 6);
   await supervised.stop();
 });

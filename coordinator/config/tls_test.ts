@@ -10,8 +10,8 @@ const local = {
 Deno.test("one warning lists all unencrypted traffic", () => {
   const [warning = "", ...more] = plaintextWarnings({ ...local, host: "0.0.0.0", natsHost: "0.0.0.0" });
   assertEquals(more, []);
-  for (const words of ["the API on 0.0.0.0", "the broker on 0.0.0.0", "--tls-cert"]) {
-    assertStringIncludes(warning, words);
+  for (const part of ["the API on 0.0.0.0", "the broker on 0.0.0.0", "--tls-cert"]) {
+    assertStringIncludes(warning, part);
   }
 });
 

@@ -75,7 +75,7 @@ Deno.test("every value that a rule allows is accepted, silently unless the rule 
   }
 });
 
-/** Library defaults that ask for another training than lorafleet's, and are refused as any other such value. */
+/** Library defaults for training that lorafleet does not do; refused like any other such value. */
 const OTHER_DEFAULTS: readonly string[] = ["load_in_4bit", "bnb_4bit_quant_type"];
 
 Deno.test("every field of LoraConfig, BitsAndBytesConfig, TrainingArguments, SFTConfig and get_peft_model is known", () => {
@@ -96,8 +96,8 @@ Deno.test("every field of LoraConfig, BitsAndBytesConfig, TrainingArguments, SFT
         if (!(other instanceof LoraFleetError)) continue;
         assertEquals([other.code, other.param], ["invalid_request", `${group}.${field}`], at);
         assertStringIncludes(other.message, field);
-        for (const words of ["unknown field", "did you mean"]) {
-          assert(!other.message.includes(words), other.message);
+        for (const part of ["unknown field", "did you mean"]) {
+          assert(!other.message.includes(part), other.message);
         }
       }
     }
@@ -150,7 +150,7 @@ Deno.test("None and enum members are parsed as to_dict, to_sanitized_dict and re
   const { spec, warnings } = parseJobRequest({
     ...MINIMAL,
     training: {
-      // to_dict hides whatever a field named …_token holds, None too.
+      // to_dict hides the value of any field named …_token, even None.
       ...{ hub_token: "<HUB_TOKEN>", push_to_hub_token: "<PUSH_TO_HUB_TOKEN>" },
       ...{ eos_token: "<EOS_TOKEN>", pad_token: "<PAD_TOKEN>" },
       ...{ lr_scheduler_kwargs: "None", data_seed: "None", max_length: "None" },

@@ -19,7 +19,7 @@ export interface ParsedJobRequest {
   /** The user's part of the fine-tuned model's name. */
   readonly suffix: string | null;
   readonly metadata: Record<string, string> | null;
-  /** Accepted for OpenAI's clients, but not evaluated while training; `warnings` says so. */
+  /** Accepted for OpenAI's clients with a warning, but not evaluated while training. */
   readonly validationFile: string | null;
   /** The paths of the spec's fields that the client set; the others have their defaults. */
   readonly given: ReadonlySet<string>;

@@ -44,7 +44,7 @@ Deno.test("a job chooses local steps; their mean is applied as it is unless an o
   };
   const field = (name: string) => `fleet.local_steps.${name}`;
   for (
-    const [name, value, says] of [
+    const [name, value, part] of [
       ["inner_steps", 0, "at least 1"],
       ["inner_steps", 1001, "at most 1000"],
       ["inner_steps", 2.5, "a whole number"],
@@ -58,7 +58,7 @@ Deno.test("a job chooses local steps; their mean is applied as it is unless an o
     const [param, message] = refused({ [name]: value });
     assertEquals(param, field(name));
     assertStringIncludes(message!, `${field(name)} is ${JSON.stringify(value)}`);
-    assertStringIncludes(message!, says);
+    assertStringIncludes(message!, part);
   }
   assertEquals(refused(8)[0], "fleet.local_steps");
   assertEquals(refused({ inner_step: null })[0], field("inner_step"));
@@ -196,7 +196,7 @@ Deno.test("null means absent, for any field and for a group", () => {
   const { spec, warnings } = parseJobRequest({
     ...MINIMAL,
     lora: { some_field_of_next_year: null },
-    training: { another: null, learning_rate: null },
+    training: { unknown: null, learning_rate: null },
     quantization: null,
     something: null,
   });
@@ -241,7 +241,7 @@ Deno.test("an adapter_config.json of PEFT can be pasted as the lora group", () =
   assertEquals(spec.lora.target_modules, ["k_proj", "q_proj"]);
 });
 
-/** What is refused: the body's difference from the minimal one, the field that is named, words of the message. */
+/** Refused bodies: the change to the minimal one, the field at fault, part of the message. */
 const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
   ["no model", { model: undefined }, "model", "missing"],
   ["model not a text", { model: 5 }, "model", "model is 5; a text is needed"],
@@ -331,7 +331,7 @@ const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
       hyperparameters: { learning_rate_multiplier: 2 },
     },
     "hyperparameters.learning_rate_multiplier",
-    "training.learning_rate already says 1",
+    "training.learning_rate is already 1",
   ],
   [
     "a path in place of objects",
@@ -347,13 +347,13 @@ const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
   ],
 ];
 
-for (const [name, change, param, words] of REFUSED) {
+for (const [name, change, param, part] of REFUSED) {
   Deno.test(`refused: ${name}`, () => {
     const error = refusal({ ...MINIMAL, ...change });
     // Which of two spellings is blamed depends on the order in the body.
     if (name === "two lengths") assertMatch(error.param ?? "", /max_(seq_)?length$/);
     else assertEquals(error.param, param);
-    assertStringIncludes(error.message, words);
+    assertStringIncludes(error.message, part);
   });
 }
 

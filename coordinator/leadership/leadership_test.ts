@@ -50,28 +50,28 @@ Deno.test("during a broker outage nothing is sent without a lease, and stores wa
   const { clock, broker, lead, logged } = setUp();
   let isThere = true;
   const leading = await lead("a", flaky(broker.connect("a"), () => isThere));
-  const [heard, answered]: string[][] = [[], []];
+  const [received, answered]: string[][] = [[], []];
   const other = broker.connect("other");
-  other.subscribe("said", ({ data }) => void heard!.push(new TextDecoder().decode(data)));
+  other.subscribe("topic", ({ data }) => void received!.push(new TextDecoder().decode(data)));
   leading.bus.subscribe("ask", ({ respond }) => respond(bytes("yes")));
   await leading.bus.ensureStream("log", "entries");
 
   isThere = false;
   await clock.advance(2 * TTL_MS);
   assertEquals(leading.isHeld(), false);
-  leading.bus.publish("said", bytes("without"));
+  leading.bus.publish("topic", bytes("without"));
   const asked = assertRejects(() => other.request("ask", bytes(""), 500), LoraFleetError);
   const appended = leading.bus.append("entries", bytes("1"), 0).then(() => answered!.push("stored"));
   await clock.advance(1000);
   await asked;
-  assertEquals([heard, answered], [[], []]);
+  assertEquals([received, answered], [[], []]);
 
   isThere = true;
   await clock.advance(1000);
   await appended;
-  leading.bus.publish("said", bytes("again"));
+  leading.bus.publish("topic", bytes("again"));
   assertEquals(new TextDecoder().decode(await other.request("ask", bytes(""), 500)), "yes");
-  assertEquals([heard, answered], [["again"], ["stored"]]);
+  assertEquals([received, answered], [["again"], ["stored"]]);
   assertEquals(logged, [
     "warn no answer; trying again",
     "info the lease is renewed: this coordinator leads",

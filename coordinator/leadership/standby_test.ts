@@ -3,7 +3,7 @@ import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { isRetryable, type Standby, waitToLead } from "./standby.ts";
 
-const CONFLICT = new LoraFleetError("conflict", "somebody leads");
+const CONFLICT = new LoraFleetError("conflict", "taken");
 
 function setUp(isAllowed = true) {
   const clock = createFakeClock();

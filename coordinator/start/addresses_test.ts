@@ -18,7 +18,7 @@ Deno.test("a server is named by its host, or by the first address that leads to 
   assertEquals(ownAddress("http", "::", 1, () => [loopback]), "http://127.0.0.1:1");
 });
 
-Deno.test("workers reach the own broker by the API's host", () => {
+Deno.test("workers reach our own broker by the API's host", () => {
   const reply = (changes: object) => brokerForWorkers({ ...none, ...changes }, 4333, null)(request);
   assertEquals(reply({}), {
     natsUrl: "nats://fleet.example:4333",

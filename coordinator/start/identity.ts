@@ -23,7 +23,7 @@ const identitySchema = z.object({
     streams: seedSchema,
     system: seedSchema,
   }).prefault(() => newSeeds()),
-  /** The own broker's previous port; 0 before the first start. */
+  /** Our own broker's previous port; 0 before the first start. */
   natsPort: z.int().min(0).max(65535),
   /** Names under which processes on this folder have led or were about to; all but the newest have ended. */
   leaseHolders: z.array(z.string()).default([]),

@@ -21,7 +21,7 @@ interface Trial {
   readonly config: CoordinatorConfig;
   /** What the parts were asked for, and what they will do. */
   readonly brokers: Broker[];
-  /** Of the own brokers that were started. */
+  /** Of our own brokers that were started. */
   readonly pids: number[];
   readonly logged: string[];
   /** Leases that were wanted. */
@@ -94,7 +94,7 @@ async function assertEnded(pid: number): Promise<void> {
   }
 }
 
-/** What a worker with these keys is told. */
+/** The join reply for a worker with these keys. */
 async function join(joinUrl: string, { publicKey }: NatsKeys): Promise<JoinReply> {
   const response = await fetch(joinUrl, {
     method: "POST",
@@ -254,7 +254,7 @@ Deno.test("a broker that dies restarts on its port; one that cannot is reported"
     // What a worker has is still good, and what was revoked is not.
     await (await connectAs(before, keys)).close();
     await assertRejects(() => connectAs(bad, revoked), LoraFleetError);
-    // Its streams cannot be read any more: it is tried some more times.
+    // Its streams are unreadable now: it is restarted a few more times.
     const streams = `${trial.config.dataFolder}/nats/jetstream`;
     await Deno.rename(streams, `${streams}.kept`);
     await Deno.writeTextFile(streams, "a file");

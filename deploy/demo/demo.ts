@@ -103,7 +103,7 @@ export async function runDemo(options: DemoOptions, context: DemoContext): Promi
 async function checkInputs(options: DemoOptions): Promise<void> {
   const config = await Deno.stat(join(options.modelFolder, "config.json")).catch(() => null);
   if (config === null) {
-    const message = `--model ${quote(options.modelFolder)} is no folder with a config.json: name a base ` +
+    const message = `--model ${quote(options.modelFolder)} is not a folder with a config.json: name a base ` +
       "model in Hugging Face layout";
     throw new LoraFleetError("usage", message);
   }

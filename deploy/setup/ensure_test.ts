@@ -92,7 +92,7 @@ Deno.test("a GPU without its driver is an error unless --ignore-gpu is set", asy
   const error = await assertRejects(() => ensure(withGpu), LoraFleetError, "NVIDIA_DRIVER_CAPABILITIES=all");
   assertEquals(error.code, "no_gpu");
   assertEquals((await ensureSetup({ log: () => {}, ignoreGpu: true }, withGpu)).gpuName, "llvmpipe");
-  // With its driver it is used, and nothing is to be said.
+  // With its driver it is used without a message.
   assertEquals(await ensure({ ...withGpu, look: () => Promise.resolve(ALL) }), DONE);
   // A machine without one computes on its CPU.
   assertEquals((await ensure(machineOf([cpu]).machine)).gpuName, "llvmpipe");

@@ -1,4 +1,4 @@
-/** Uploads that are in memory: pending for an hour, and for another hour visible as completed, cancelled or expired. */
+/** Uploads in memory: pending for an hour, then visible for one more as completed, cancelled or expired. */
 import type { Clock } from "../../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { FileRecord } from "../stores/job_store.ts";
