@@ -24,7 +24,7 @@ export interface Credential {
 export interface Access {
   /** Issues a credential. Throws `unauthorized` with what to do, `invalid_request` for a bad key. */
   join(request: JoinRequest): Credential;
-  /** Throws `unauthorized` if the token of a join URL admits nobody. */
+  /** Throws `unauthorized` if the token of a join URL admits no worker. */
   assertJoinToken(joinToken: string): void;
   /** The owner of a credential. Throws `unauthorized`. */
   identify(credential: string): WorkerIdentity;
@@ -60,7 +60,7 @@ export function createAccess(options: AccessOptions): Access {
   const identify = (credential: string): WorkerIdentity => {
     const identity = readCredential(account.publicKey, credential, clock.now());
     if (store.worker(identity.publicKey)?.revokedAt === null) return identity;
-    const message = `worker ${identity.worker} was revoked: it is not served any more`;
+    const message = `worker ${identity.worker} was revoked: it is no longer served`;
     throw new LoraFleetError("unauthorized", message);
   };
   const assertAllowed = (attempt: Parameters<typeof decideJoin>[0]): void => {

@@ -20,7 +20,7 @@ const ASK =
 
 export function decideJoin({ token, known, isMember }: JoinAttempt, now: number): JoinDecision {
   if (known !== null && known.revokedAt !== null) {
-    return no(`worker ${known.worker} was revoked ${ago(known.revokedAt, now)}: it cannot join any more`);
+    return no(`worker ${known.worker} was revoked ${ago(known.revokedAt, now)}: it can no longer join`);
   }
   // A token that expires, or is revoked without its workers, keeps out new workers only.
   if (isMember) return { isAllowed: true, reason: "it is in the fleet already" };

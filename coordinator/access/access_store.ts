@@ -12,7 +12,7 @@ export const joinTokenSchema = z.strictObject({
   id: z.string(),
   /** For people. */
   name: z.string(),
-  /** SHA-256 of the token, so that nobody can join by reading the file. */
+  /** SHA-256 of the token, so that reading the file lets no one join. */
   hash: z.string(),
   /** All times are in milliseconds since 1970. */
   createdAt: z.number(),

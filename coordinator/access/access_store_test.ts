@@ -10,7 +10,7 @@ const worker = (id: string, change: Partial<JoinedWorker> = {}): JoinedWorker =>
   ...change,
 });
 
-Deno.test("tokens and workers are there after a restart, as they were put last", async () => {
+Deno.test("tokens and workers survive a restart as last stored", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const first = openAccessStore(`${folder}/data/access.sqlite`);
@@ -32,7 +32,7 @@ Deno.test("tokens and workers are there after a restart, as they were put last",
   }
 });
 
-Deno.test("workers whose tokens have all ended are forgotten, no others", () => {
+Deno.test("only workers whose tokens have all expired are forgotten", () => {
   const store = openAccessStore(":memory:");
   store.putWorker(worker("w-1", { expiresAt: 99, revokedAt: 1 }));
   store.putWorker(worker("w-2"));
@@ -45,7 +45,7 @@ Deno.test("workers whose tokens have all ended are forgotten, no others", () => 
   store.close();
 });
 
-Deno.test("a file that is no store is named", async () => {
+Deno.test("a file that is not a store is named", async () => {
   const path = await Deno.makeTempFile();
   await Deno.writeTextFile(path, "no database, but long enough to look like one".repeat(100));
   const error = assertThrows(() => openAccessStore(path), LoraFleetError, path);
@@ -53,7 +53,7 @@ Deno.test("a file that is no store is named", async () => {
   await Deno.remove(path);
 });
 
-Deno.test("quarantines are there after a restart, until they are lifted", async () => {
+Deno.test("quarantines survive a restart until they are lifted", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const path = `${folder}/access.sqlite`;

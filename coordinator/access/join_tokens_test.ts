@@ -29,7 +29,7 @@ Deno.test("revoking keeps the first time; an unknown id is an error", () => {
   store.close();
 });
 
-Deno.test("a usable token stays, an unknown one is taken over, an expired or revoked one is replaced", () => {
+Deno.test("a usable token stays, an unknown one is adopted, an expired or revoked one is replaced", () => {
   const { tokens, store, time } = tokensAt();
   assertEquals(tokens.usableOr("remembered", "start", 500), "remembered");
   assertEquals(tokens.usableOr("remembered", "start", 500), "remembered");

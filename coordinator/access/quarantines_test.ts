@@ -7,7 +7,7 @@ const strikes: WorkerQuarantine = {
 };
 const audit: WorkerQuarantine = { ...strikes, reasons: ["wrong"], since: 9, until: "reinstated" };
 
-Deno.test("strikes last as long as the job and its process, an audit until the worker is reinstated", () => {
+Deno.test("a quarantine for strikes ends with the job or the process, one for an audit with reinstatement", () => {
   const store = createMemoryQuarantineStore();
   const list = createQuarantines(store);
   list.add(strikes);

@@ -9,7 +9,7 @@ const account = createNatsKeys("account");
 const { publicKey } = createNatsKeys("user");
 const now = 1_700_000_000_500;
 
-Deno.test("a credential says whose it is until it expires", () => {
+Deno.test("a credential identifies its worker until it expires", () => {
   const { token, ...identity } = issueCredential(account, publicKey, now, 60_000);
   assertEquals(identity, {
     worker: workerIdOf(publicKey),
@@ -26,7 +26,7 @@ Deno.test("a credential says whose it is until it expires", () => {
   assertEquals(late.code, "unauthorized");
 });
 
-Deno.test("whatever was changed, or signed by somebody else or for something else, is no credential", () => {
+Deno.test("an altered token, or one signed by a different key or for a different purpose, is no credential", () => {
   const { token } = issueCredential(account, publicKey, now, 60_000);
   const [header, body, signature] = token.split(".") as [string, string, string];
   const other = issueCredential(createNatsKeys("account"), publicKey, now, 60_000).token;

@@ -21,7 +21,7 @@ async function errorOf(response: Response): Promise<[number, string, string | nu
   return [response.status, error.code, error.param];
 }
 
-Deno.test("an unknown path is 404, a known one with another method 405 with Allow", () =>
+Deno.test("an unknown path is 404; a known path with the wrong method is 405 with Allow", () =>
   withWorld({}, async ({ app }) => {
     assertEquals(await errorOf(await app.request("/v2/files")), [404, "unknown_url", null]);
     const withoutVersion = await app.request("/files");
@@ -37,7 +37,7 @@ Deno.test("an unknown path is 404, a known one with another method 405 with Allo
     assertEquals(put.headers.get("allow"), "HEAD, GET, POST");
   }));
 
-Deno.test("with API keys, one of them is needed for everything but health, join and the description", () =>
+Deno.test("with API keys, every route but health, join and the description needs one", () =>
   withWorld({ apiKeys: ["key-one", "key-two"] }, async ({ app }) => {
     const get = (path: string, token?: string) =>
       app.request(path, { headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
@@ -55,7 +55,7 @@ Deno.test("with API keys, one of them is needed for everything but health, join 
     }
   }));
 
-Deno.test("without API keys only this machine is served, and no web page of another site", () =>
+Deno.test("without API keys only this machine is served, and no web page of a different site", () =>
   withWorld({}, async ({ app }) => {
     const get = (url: string, headers: Record<string, string> = {}) => app.request(url, { headers });
     for (const host of ["localhost:8787", "127.0.0.1", "[::1]:1"]) {
@@ -70,7 +70,7 @@ Deno.test("without API keys only this machine is served, and no web page of anot
     assertEquals(await errorOf(form), [403, "forbidden", null]);
   }));
 
-Deno.test("answers are no pages, whatever they hold", () =>
+Deno.test("browsers never treat a response as a page", () =>
   withWorld({}, async ({ app }) => {
     for (const path of ["/healthz", "/v1/files", "/v1/none", "/join/wrong"]) {
       const { headers } = await app.request(`http://localhost${path}`);
@@ -79,7 +79,7 @@ Deno.test("answers are no pages, whatever they hold", () =>
     }
   }));
 
-Deno.test("a defect is a 500 that keeps its secrets, a full disk a 507", () =>
+Deno.test("a defect is a 500 without details; a full disk is a 507", () =>
   withWorld({}, async ({ services, defects }) => {
     let thrown: unknown = new TypeError("cannot read /secret/path");
     const app = createApp({
@@ -102,7 +102,7 @@ Deno.test("a defect is a 500 that keeps its secrets, a full disk a 507", () =>
     ]);
   }));
 
-Deno.test("health is always well; readiness says what is missing", () =>
+Deno.test("/healthz is always ok; /readyz names what is missing", () =>
   withWorld({}, async ({ app, checks }) => {
     assertEquals(await (await app.request("/healthz")).json(), { status: "ok" });
     const ready = await app.request("/readyz");
@@ -128,7 +128,7 @@ const documentSchema = z.object({
   components: z.record(z.string(), z.record(z.string(), z.unknown())),
 });
 
-Deno.test("the description is valid and holds every route", () =>
+Deno.test("the OpenAPI document is valid and lists every route", () =>
   withWorld({}, async ({ app }) => {
     const response = await app.request("/openapi.json");
     const text = await response.text();
@@ -158,12 +158,12 @@ Deno.test("the description is valid and holds every route", () =>
     assertStringIncludes(text, "lora_alpha");
     // Names of our own that no other library's documentation explains.
     for (
-      const words of [
+      const part of [
         "bytes fall by inner_steps",
         "a second worker with the same GPU",
         "How gradients travel",
       ]
     ) {
-      assertStringIncludes(text, words);
+      assertStringIncludes(text, part);
     }
   }));

@@ -5,7 +5,7 @@ import { withWorld } from "../testing/app_fixture.ts";
 import type { World } from "../testing/app_fixture.ts";
 import { createPathHider } from "./hidden_paths.ts";
 
-Deno.test("folders are taken out of paths, the longest first, however they are spelled", () => {
+Deno.test("folders are stripped from paths in every spelling, longest first", () => {
   const hide = createPathHider([["the data folder", "/srv/data/"], ["the model roots", "/srv/data/models"], [
     "all",
     "/",
@@ -79,7 +79,7 @@ async function bodies(world: World, jobIds: readonly string[]): Promise<[string,
   return found;
 }
 
-Deno.test("no answer reveals the paths of models and files, whatever fails", () =>
+Deno.test("no response reveals the paths of models and files, even on failure", () =>
   withWorld({
     checkModel: async (spec, folder) => {
       if (spec.model === "org/unreadable") await Deno.readTextFile(`${folder}/none.json`);

@@ -4,7 +4,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { createReadiness } from "./readiness.ts";
 import { assertTakesBytes } from "../storage/probe_folder.ts";
 
-Deno.test("each probe says what is wrong, and a second of questions costs one look", async () => {
+Deno.test("each probe reports its problem and runs at most once a second", async () => {
   const clock = createFakeClock(1000);
   let looks = 0;
   let isFull = false;
@@ -30,7 +30,7 @@ Deno.test("each probe says what is wrong, and a second of questions costs one lo
   assertEquals([await readiness(), looks], [well, 3]);
 });
 
-Deno.test("a folder that takes bytes keeps none of them; one that does not is a storage error without its path", async () => {
+Deno.test("probing a folder leaves nothing behind; an unwritable folder is a storage error without its path", async () => {
   const folder = await Deno.makeTempDir();
   try {
     await assertTakesBytes(`${folder}/new`);

@@ -4,7 +4,7 @@ import { LoraFleetError, quote } from "../../shared/errors.ts";
 export interface ResponseBounds {
   /** All responses together. */
   readonly maxBytes: number;
-  /** A paged list may go on for ever with hardly a byte per page. */
+  /** A paged list may be endless with hardly a byte per page. */
   readonly maxResponses: number;
 }
 

@@ -19,7 +19,7 @@ function endless(sent: { bytes: number }): typeof fetch {
 
 const URL = "https://hub.example/api/models/a/b";
 
-Deno.test("an answer without an end is cut off at the limit, and its server is let go", async () => {
+Deno.test("an endless response fails at the limit and is cancelled", async () => {
   const sent = { bytes: 0 };
   const bounded = boundedFetch(endless(sent), { maxBytes: 10_000, maxResponses: 9 });
   const response = await bounded(URL);
@@ -28,7 +28,7 @@ Deno.test("an answer without an end is cut off at the limit, and its server is l
   assertEquals(sent.bytes < 20_000, true, `${sent.bytes}`);
 });
 
-Deno.test("what is announced beyond the limit is not read at all; all answers count together, and how many there are", async () => {
+Deno.test("a response announced beyond the limit is not read; bytes and number of all responses count together", async () => {
   const answer = (size: number): typeof fetch => () =>
     Promise.resolve(
       new Response(new Uint8Array(size), { headers: { "content-length": `${size}`, etag: '"a"' } }),

@@ -45,7 +45,7 @@ export function createConfinedFetch(options: ConfinedFetchOptions): typeof fetch
     if (url.protocol !== "https:" && url.protocol !== home.protocol) {
       refuse(`which is not ${home.protocol}//`);
     }
-    if (url.protocol !== "https:" && url.protocol !== "http:") refuse("which is no web address");
+    if (url.protocol !== "https:" && url.protocol !== "http:") refuse("which is not a web address");
     if (await isPrivate(url.hostname) && !await isPrivate(home.hostname)) refuse("a private address");
   }
 

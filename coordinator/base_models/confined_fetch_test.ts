@@ -33,7 +33,7 @@ function fetchFrom(endpoint: string, places: Record<string, string>) {
   return { get, asked, confined };
 }
 
-Deno.test("a hub may send us to another public server, which does not get our token", async () => {
+Deno.test("a hub may redirect to a different public server, which does not get our token", async () => {
   const { get, asked } = fetchFrom(HUB, {
     [`${HUB}/file`]: "/moved",
     [`${HUB}/moved`]: "https://cdn.example/blob",
@@ -46,7 +46,7 @@ Deno.test("a hub may send us to another public server, which does not get our to
   ]);
 });
 
-Deno.test("it may not send us to a private address, out of TLS, to a file, or round and round", async () => {
+Deno.test("a hub may not redirect to a private address, out of TLS, to a file, or in a loop", async () => {
   const cases: [string, string][] = [
     ["https://169.254.169.254/latest/meta-data", "a private address"],
     ["https://[::1]/x", "a private address"],
@@ -57,21 +57,21 @@ Deno.test("it may not send us to a private address, out of TLS, to a file, or ro
     ["file:///etc/passwd", "which is not https://"],
     [`${HUB}/file`, "redirects more than"],
   ];
-  for (const [location, words] of cases) {
+  for (const [location, part] of cases) {
     const { get, asked } = fetchFrom(HUB, { [`${HUB}/file`]: location });
-    const error = await assertRejects(() => get(`${HUB}/file`), LoraFleetError, words);
+    const error = await assertRejects(() => get(`${HUB}/file`), LoraFleetError, part);
     assertEquals(error.code, "invalid_request");
     assertEquals(new Set(asked.map(([url]) => url)), new Set([`${HUB}/file`]));
   }
 });
 
-Deno.test("a mirror that is private itself may lead to its neighbours", async () => {
+Deno.test("a private mirror may redirect to private addresses", async () => {
   const mirror = "http://mirror.internal:8080";
   const { get } = fetchFrom(mirror, { [`${mirror}/file`]: "http://10.0.0.9/blob" });
   assertEquals((await get(`${mirror}/file`)).status, 200);
 });
 
-Deno.test("what has a body is not sent on", async () => {
+Deno.test("a request with a body is not redirected", async () => {
   const { confined } = fetchFrom(HUB, { [`${HUB}/upload`]: "https://cdn.example/x" });
   await assertRejects(() => confined(`${HUB}/upload`, { method: "POST", body: "x" }), LoraFleetError, "POST");
 });

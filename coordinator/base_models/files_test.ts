@@ -26,7 +26,7 @@ Deno.test("the tokenizer, the config and one set of weights are selected, nothin
   ]);
 });
 
-Deno.test("an index says which files hold the weights", async () => {
+Deno.test("the index names the files of the weights", async () => {
   const index = JSON.stringify({
     weight_map: { a: "x-1.safetensors", b: "x-2.safetensors", c: "x-1.safetensors" },
   });
@@ -40,12 +40,12 @@ Deno.test("an index says which files hold the weights", async () => {
   assertEquals(await selectModelFiles(names, () => Promise.resolve(index)), names.slice(0, 4));
 });
 
-Deno.test("one file of weights wins over an index, as on the workers", async () => {
+Deno.test("a single file of weights takes precedence over an index, as on the workers", async () => {
   const names = ["config.json", "model.safetensors", "model.safetensors.index.json", "x-1.safetensors"];
   assertEquals(await selectModelFiles(names, noIndex), names.slice(0, 3));
 });
 
-Deno.test("what is missing is named", async () => {
+Deno.test("a missing file is named", async () => {
   const broken: [string[], string, string][] = [
     [["model.safetensors"], "{}", "config.json"],
     [["config.json", "adapter_model.safetensors", "weights.safetensors"], "{}", '"model.safetensors", or'],

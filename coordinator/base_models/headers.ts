@@ -10,7 +10,7 @@ export interface TensorHeader {
 export type StoredHeader = TensorHeader & StoredTensor;
 
 /**
- * Reads and checks one file's header. Throws `invalid_model` that says what the header
+ * Reads and checks one file's header. Throws `invalid_model` with what the header
  * promises and what the file holds. It calls the file `name`, because users must not learn paths of this machine.
  */
 export async function readTensorHeaders(path: string, name: string): Promise<readonly StoredHeader[]> {

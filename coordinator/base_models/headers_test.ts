@@ -22,7 +22,7 @@ async function read(bytes: Uint8Array) {
 
 const weight = { dtype: "F16", shape: [2, 3], data_offsets: [0, 12] };
 
-Deno.test("names, types and shapes are read", async () => {
+Deno.test("names, dtypes and shapes are read", async () => {
   const header = {
     __metadata__: { format: "pt" },
     a: weight,
@@ -33,7 +33,7 @@ Deno.test("names, types and shapes are read", async () => {
   assertEquals([b!.name, b!.dtype, b!.shape, b!.from], ["b", "F32", [], a!.to]);
 });
 
-Deno.test("a truncated or lying file is refused with what it promises and holds", async () => {
+Deno.test("a truncated or inconsistent file is refused with its claimed and its actual size", async () => {
   const cases: [Uint8Array<ArrayBuffer>, string][] = [
     [new Uint8Array(5), "it has 5 bytes"],
     [safetensors({ a: weight }, 12).slice(0, 20), "but has 20 in all"],
@@ -57,7 +57,7 @@ Deno.test("a truncated or lying file is refused with what it promises and holds"
   }
 });
 
-Deno.test("every type of the format is known, and keys that the format does not have are ignored, as by the reference", async () => {
+Deno.test("every dtype of the format is known, and unknown keys are ignored, as by the reference", async () => {
   const widths = { F4: 0.5, F6_E2M3: 0.75, F8_E8M0: 1, F8_E4M3FNUZ: 1, BF16: 2, C64: 8 };
   for (const [dtype, width] of Object.entries(widths)) {
     const size = 4 * width;

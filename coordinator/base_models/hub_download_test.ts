@@ -129,7 +129,7 @@ Deno.test("a model is downloaded once, without what training does not need, and 
     );
   }));
 
-Deno.test("bytes that are not what the hub announced are corrupt and not kept", () =>
+Deno.test("bytes that differ from the hub's announcement are corrupt and not kept", () =>
   withHub(async (mock, hub) => {
     mock.sent["model.safetensors"] = WEIGHTS.replace("w", "W");
     const wrong = await assertRejects(
@@ -159,7 +159,7 @@ Deno.test("the token opens a private model", () =>
     await downloadFromHub(name, { ...hub, token: "hf_secret" }, ignore);
   }));
 
-Deno.test("a model or revision that is not there, or not in the cache, is not found", () =>
+Deno.test("an unknown model or revision, or one not in the cache, is not found", () =>
   withHub(async (mock, hub) => {
     const attempts: [typeof tiny, HubOptions, string][] = [
       [{ repo: "org/missing", revision: "main" }, hub, "status 404"],
@@ -194,7 +194,7 @@ Deno.test("hub names", () => {
   }
 });
 
-Deno.test("further chat templates come along, other folders do not", async () => {
+Deno.test("additional chat templates are downloaded, other folders are not", async () => {
   await withHub(async (mock, hub) => {
     mock.files["additional_chat_templates/tool_use.jinja"] = "T";
     mock.files["additional_chat_templates/notes.txt"] = "no template";
@@ -209,7 +209,7 @@ Deno.test("further chat templates come along, other folders do not", async () =>
   });
 });
 
-Deno.test("metadata without an end is cut off at 32 MiB, and the refusal says so", () =>
+Deno.test("endless metadata is refused at 32 MiB, with the limit in the error", () =>
   withHub(async (mock, hub) => {
     const error = await assertRejects(
       () => findHubCommit(parseHubName("org/endless")!, hub),

@@ -39,13 +39,13 @@ const tensors: readonly TensorHeader[] = [
 const check = (list: readonly TensorHeader[], changes: object = {}) =>
   checkLayout(parseTransformerSpec({ ...config, ...changes }), list);
 
-Deno.test("weights that are what config.json describes are taken, and so are more of them", () => {
+Deno.test("weights that match config.json are accepted, with or without additional tensors", () => {
   check(tensors);
   check([...tensors, layer("self_attn.rotary_emb.inv_freq", 1)]);
   check(tensors.filter(({ name }) => name !== "lm_head.weight"), { tie_word_embeddings: true });
 });
 
-Deno.test("each tensor that is missing is named, and each of another shape with both shapes", () => {
+Deno.test("a missing tensor is named, and one of the wrong shape with both shapes", () => {
   for (const { name, shape } of tensors) {
     const missing = assertThrows(
       () => check(tensors.filter((tensor) => tensor.name !== name)),
@@ -64,7 +64,7 @@ Deno.test("each tensor that is missing is named, and each of another shape with 
   }
 });
 
-Deno.test("packed weights are taken with bitsandbytes' state alone", () => {
+Deno.test("packed weights are accepted only with bitsandbytes' state", () => {
   const name = "model.layers.0.mlp.up_proj.weight";
   const packed = tensors.map((tensor) =>
     tensor.name === name ? { name, dtype: "U8", shape: [12, 1] } : tensor
@@ -77,7 +77,7 @@ Deno.test("packed weights are taken with bitsandbytes' state alone", () => {
   assertThrows(() => check(norm), LoraFleetError, '"model.norm.weight" is [2]');
 });
 
-Deno.test("types that workers do not read, and packed weights of another size, are refused by their tensor", () => {
+Deno.test("unsupported dtypes and packed weights of the wrong size are refused with the tensor", () => {
   const name = "model.layers.0.mlp.up_proj.weight";
   const withTensor = (dtype: string, shape: number[]) =>
     tensors.map((tensor) => tensor.name === name ? { name, dtype, shape } : tensor);

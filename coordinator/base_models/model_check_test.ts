@@ -64,7 +64,7 @@ async function edit(folder: string, changes: object): Promise<void> {
   );
 }
 
-Deno.test("tied by config.json with another output layer: a warning that names both, the same values: none", () =>
+Deno.test("a tied model with a different stored output layer gets a warning that names both; one with equal values does not", () =>
   withModel("gqa_tied/model", async (folder) => {
     const path = `${folder}/model.safetensors`;
     const tensors = await readTensors(path);
@@ -77,15 +77,15 @@ Deno.test("tied by config.json with another output layer: a warning that names b
     await writeTensors(path, [...tensors, { ...head, bytes: other }]);
     const [warning, ...others] = (await checkModelForJob(specOf(), folder)).warnings;
     assertEquals(others, []);
-    for (const words of ["tie_word_embeddings", "lm_head.weight", "not tied"]) {
-      assertStringIncludes(warning!, words);
+    for (const part of ["tie_word_embeddings", "lm_head.weight", "not tied"]) {
+      assertStringIncludes(warning!, part);
     }
     // Under the output layer's name alone, it serves both.
     await writeTensors(path, [...tensors.filter((tensor) => tensor !== embeddings), head]);
     assertEquals((await checkModelForJob(specOf(), folder)).warnings, []);
   }));
 
-Deno.test("an output layer of the same values in another type is tied", () =>
+Deno.test("an output layer with the same values in a different dtype counts as tied", () =>
   withModel("gqa_tied/model", async (folder) => {
     const path = `${folder}/model.safetensors`;
     const tensors = await readTensors(path);
@@ -96,7 +96,7 @@ Deno.test("an output layer of the same values in another type is tied", () =>
     assertEquals((await checkModelForJob(specOf(), folder)).warnings, []);
   }));
 
-Deno.test("a checkpoint in NF4 keeps its own quantisation, and the job says so", () =>
+Deno.test("a checkpoint in NF4 keeps its own quantisation, with a warning", () =>
   withModel("gqa_tied/model_nf4", async (folder) => {
     const asked = specOf({ quantization: { bnb_4bit_use_double_quant: false } });
     const { spec, warnings } = await checkModelForJob(asked, folder);
@@ -109,7 +109,7 @@ Deno.test("a checkpoint in NF4 keeps its own quantisation, and the job says so",
     assertEquals(await checkModelForJob(same, folder), { spec: same, warnings: [] });
   }));
 
-Deno.test("NF4 of another block size is refused when the job is created", () =>
+Deno.test("NF4 with an unsupported block size is refused when the job is created", () =>
   withModel("gqa_tied/model_nf4", async (folder) => {
     const path = `${folder}/model.safetensors`;
     const changed = (await readTensors(path)).map((tensor) => {
@@ -122,7 +122,7 @@ Deno.test("NF4 of another block size is refused when the job is created", () =>
     assertEquals(error.param, "model");
   }));
 
-Deno.test("an index is read for its file names alone; a tensor that is nowhere is refused", () =>
+Deno.test("only file names are read from an index; a tensor in no file is refused", () =>
   withModel("llama3_sharded/model", async (folder) => {
     const path = `${folder}/model.safetensors.index.json`;
     const { weight_map } = JSON.parse(await Deno.readTextFile(path));
@@ -137,7 +137,7 @@ Deno.test("an index is read for its file names alone; a tensor that is nowhere i
     assertStringIncludes(error.message, 'tensor "model.norm.weight" is missing');
   }));
 
-Deno.test("documents that may be longer than the model's positions, window or dynamic RoPE are warned of", () =>
+Deno.test("documents that may exceed the model's positions, window or dynamic RoPE get a warning", () =>
   withModel("gqa_tied/model", async (folder) => {
     const warningFor = async (max_seq_length: number) =>
       (await checkModelForJob(specOf({ dataset: { max_seq_length } }), folder)).warnings[0];
@@ -160,7 +160,7 @@ Deno.test("a rank above a layer's size is allowed, as PEFT allows it", () =>
     assert(spec.lora.r === 500);
   }));
 
-Deno.test("Qwen3: the norms of q and k must be there, and are no targets", async () => {
+Deno.test("Qwen3: the norms of q and k are required and cannot be targets", async () => {
   await withModel("qwen3_tied/model", async (folder) => {
     const targeting = (target_modules: unknown) => specOf({ lora: { target_modules } });
     assertEquals((await checkModelForJob(targeting("all-linear"), folder)).warnings, []);

@@ -1,6 +1,6 @@
 /**
  * The folders under which local base models lie. Nothing outside of them and of the hub's cache is read, whatever the name
- * or a link says, and no answer says whether something exists there.
+ * or a link says, and no response reveals whether something exists there.
  */
 import { isAbsolute, join, normalize, resolve } from "@std/path";
 

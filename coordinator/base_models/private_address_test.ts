@@ -14,7 +14,7 @@ Deno.test("addresses of this machine, its networks and its cloud are private", (
   }
 });
 
-Deno.test("all others are public", () => {
+Deno.test("all other addresses are public", () => {
   const addresses = ["1.1.1.1", "9.255.255.255", "172.32.0.1", "192.0.1.1", "223.255.255.255", "100.128.0.1"];
   for (const address of [...addresses, "2606:4700::1111", "::ffff:8.8.8.8"]) {
     assertEquals(isPrivateAddress(address), false, address);

@@ -48,7 +48,7 @@ Deno.test("a folder below a root is found by its relative or absolute path, the 
     assertThrows(() => registry.byHash("0".repeat(64)), LoraFleetError, "0000");
   }));
 
-Deno.test("what lies outside of the roots is not found, however it is named", () =>
+Deno.test("nothing outside of the roots is found under any name", () =>
   withRoots(async ({ registry, one, outside }) => {
     await Deno.symlink(`${outside}/org/tiny`, `${one}/link`);
     assertStringIncludes(await notFound(registry, `${outside}/org/tiny`), "outside of the model roots");
@@ -63,7 +63,7 @@ Deno.test("what lies outside of the roots is not found, however it is named", ()
     assertStringIncludes(await notFound(registry, `${one}-not`), "outside of the model roots");
   }));
 
-Deno.test("a model that is nowhere lists everything that was tried", () =>
+Deno.test("the error for an unknown model lists everything that was tried", () =>
   withRoots(async ({ registry, one, two }) => {
     const message = await notFound(registry, "org/missing");
     assertStringIncludes(message, `${one}/org/missing (no such folder)`);
@@ -85,7 +85,7 @@ Deno.test("a file that is a link out of the roots, or missing weights, make a mo
     assertEquals(bare.code, "invalid_model");
   }));
 
-Deno.test("another content is another hash", () =>
+Deno.test("different content has a different hash", () =>
   withRoots(async ({ registry, one }) => {
     const before = await registry.resolve("org/tiny");
     await Deno.writeTextFile(`${one}/org/tiny/config.json`, "longer than before");

@@ -6,7 +6,7 @@ import { unstalledFetch } from "./stalled_fetch.ts";
 const URL = "https://hub.example/api/models/a/b";
 const STALL_MS = 30_000;
 
-Deno.test("a server that never answers is given up, and its connection is closed", async () => {
+Deno.test("a server that never answers times out and its connection is closed", async () => {
   const clock = createFakeClock();
   let reason: unknown = null;
   const silent: typeof fetch = (_input, init) =>
@@ -22,7 +22,7 @@ Deno.test("a server that never answers is given up, and its connection is closed
   assertEquals(reason instanceof LoraFleetError, true);
 });
 
-Deno.test("an answer may take its time as long as it goes on, and is given up where it stops", async () => {
+Deno.test("a slow response is accepted; one that stalls times out", async () => {
   const clock = createFakeClock();
   const pieces = new TransformStream<Uint8Array, Uint8Array>();
   const writer = pieces.writable.getWriter();
@@ -40,7 +40,7 @@ Deno.test("an answer may take its time as long as it goes on, and is given up wh
   await last;
 });
 
-Deno.test("the caller's signal still ends it, and an answer comes as it is", async () => {
+Deno.test("the caller's signal still aborts, and a response passes unchanged", async () => {
   const clock = createFakeClock();
   const waits: typeof fetch = (_input, init) =>
     new Promise((_, reject) => init!.signal!.addEventListener("abort", () => reject(init!.signal!.reason)));

@@ -7,7 +7,7 @@ export interface Broker {
   readonly user: string | null;
   readonly password: string | null;
   readonly credsPath: string | null;
-  /** Who it is in the own broker's accounts; null at another broker. */
+  /** The coordinator in its own broker's accounts; null for a foreign broker. */
   readonly identities: { readonly fleet: NatsIdentity; readonly streams: NatsIdentity } | null;
   /** As for any connection (nats_connection.ts). */
   readonly tlsCa?: string;

@@ -1,5 +1,5 @@
 /**
- * Restarts the own broker when it runs but no longer stores anything. After a full disk, nats-server never answers again for
+ * Restarts our own broker when it runs but no longer stores anything. After a full disk, nats-server never answers again for
  * the affected streams (2.9.10 and 2.15.3); after a crash over damaged streams, it may come back with JetStream disabled. A
  * restart helps in both cases, once the disk takes bytes again.
  */

@@ -4,7 +4,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { createBrokerHealth } from "./broker_health.ts";
 import { isRestartDue, watchBroker } from "./broker_watch.ts";
 
-Deno.test("a broker is started again after seconds of storing nothing, then ever more rarely", () => {
+Deno.test("a broker that stores nothing for seconds is restarted, then at growing intervals", () => {
   const trouble = { problem: "timeout", since: 0 };
   const none = { count: 0, at: -Infinity };
   assertEquals(isRestartDue(null, none, 1e9), false);
@@ -15,7 +15,7 @@ Deno.test("a broker is started again after seconds of storing nothing, then ever
   assertEquals(waits, [10_000, 20_000, 40_000, 60_000, 60_000]);
 });
 
-Deno.test("health is that of everybody who stores something; the oldest trouble is told", async () => {
+Deno.test("health combines all reporters; the oldest trouble counts", async () => {
   const clock = createFakeClock(100);
   const health = createBrokerHealth(clock);
   assertEquals(health.trouble, null);
@@ -30,7 +30,7 @@ Deno.test("health is that of everybody who stores something; the oldest trouble 
   assertEquals(health.trouble, null);
 });
 
-Deno.test("while its disk is full the broker is left alone, which is said once; with room it is started again", async () => {
+Deno.test("a broker with a full disk is not restarted, with one log line; with room it is", async () => {
   const clock = createFakeClock(1_000_000);
   const health = createBrokerHealth(clock);
   const logged: string[] = [];

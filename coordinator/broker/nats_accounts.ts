@@ -1,5 +1,5 @@
 /**
- * The accounts of the own broker, as tokens that nats-server reads from its configuration (decision 0010).
+ * The accounts of our own broker, as tokens that nats-server reads from its configuration (decision 0010).
  *
  * - `fleet`: the coordinator and all workers, core messages only.
  * - `streams`: the coordinator alone, with JetStream. Workers reach what they need of it, pulling and acknowledging

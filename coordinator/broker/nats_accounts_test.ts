@@ -1,4 +1,4 @@
-/** What the own broker lets a worker do: tried at a real nats-server, with everything that a worker could wish for. */
+/** What our own broker lets a worker do: tried at a real nats-server, with everything that a worker could wish for. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { updateNatsAccount } from "../../shared/bus/nats_account_update.ts";
 import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
@@ -87,16 +87,16 @@ const connectCoordinator = (broker: Broker) =>
     onError: throwIt,
   });
 
-/** What a worker says is heard by the coordinator, or refused by the broker. */
+/** Which published subjects reach the coordinator, and which the broker refuses. */
 async function trySubjects(
   broker: Broker,
   worker: NatsConnectionOptions,
-  say: readonly string[],
-  hear: readonly string[],
-): Promise<{ readonly heard: string[]; readonly refused: string[] }> {
+  publishTo: readonly string[],
+  subscribeTo: readonly string[],
+): Promise<{ readonly received: string[]; readonly refused: string[] }> {
   const coordinator = await openConnection(broker.master("fleet"));
-  const heard: string[] = [];
-  coordinator.subscribe(">", { callback: (_error, { subject }) => void heard.push(subject) });
+  const received: string[] = [];
+  coordinator.subscribe(">", { callback: (_error, { subject }) => void received.push(subject) });
   await coordinator.flush();
   const connection = await openConnection(worker);
   const refused: string[] = [];
@@ -105,23 +105,23 @@ async function trySubjects(
       if (status.type === "error") refused.push(/"([^"]+)"/.exec(status.error.message)![1]!);
     }
   })();
-  for (const subject of say) connection.publish(subject, "x");
-  for (const subject of hear) connection.subscribe(subject, { callback: () => {} });
+  for (const subject of publishTo) connection.publish(subject, "x");
+  for (const subject of subscribeTo) connection.subscribe(subject, { callback: () => {} });
   await connection.flush();
-  // Refusals are told in order, before the answer to the second flush.
+  // Refusals arrive in order, before the answer to the second flush.
   await connection.flush();
   await coordinator.flush();
   await connection.close();
   await watching;
   await coordinator.close();
-  return { heard, refused };
+  return { received, refused };
 }
 
-Deno.test("a worker says in its own name what it has to say, and hears what is for it", () =>
+Deno.test("a worker may publish and subscribe to its own subjects", () =>
   withBroker(async (broker) => {
     const worker = broker.worker();
     const gradients = subjects.gradientSubjects(JOB);
-    const say = [
+    const publishTo = [
       subjects.helloSubject(worker.id),
       subjects.leaveSubject(worker.id),
       subjects.heartbeatSubject(worker.id),
@@ -136,7 +136,7 @@ Deno.test("a worker says in its own name what it has to say, and hears what is f
       gradients.ack(7, "w-other", worker.id),
       subjects.recoverSubject(JOB, "w-other"),
     ];
-    const hear = [
+    const subscribeTo = [
       subjects.FLEET_SUBJECT,
       subjects.stateSubject(JOB),
       gradients.reduceScatterTo(worker.id),
@@ -145,17 +145,17 @@ Deno.test("a worker says in its own name what it has to say, and hears what is f
       subjects.recoverSubject(JOB, worker.id),
       `${subjects.inboxPrefix(worker.id)}.a.b`,
     ];
-    const { heard, refused } = await trySubjects(broker, worker, say, hear);
+    const { received, refused } = await trySubjects(broker, worker, publishTo, subscribeTo);
     assertEquals(refused, []);
-    assertEquals(heard, say);
+    assertEquals(received, publishTo);
   }));
 
-Deno.test("a worker with its own credentials is refused the subjects of another one, and the coordinator's", () =>
+Deno.test("a worker is refused the subjects of other workers and of the coordinator", () =>
   withBroker(async (broker) => {
     const worker = broker.worker();
     const other = broker.worker().id;
     const gradients = subjects.gradientSubjects(JOB);
-    const say = [
+    const publishTo = [
       subjects.helloSubject(other),
       subjects.leaveSubject(other),
       subjects.heartbeatSubject(other),
@@ -183,7 +183,7 @@ Deno.test("a worker with its own credentials is refused the subjects of another 
       "$JS.API.STREAM.CREATE.x",
       `$JS.API.CONSUMER.CREATE.${subjects.workQueueName(JOB)}`,
     ];
-    const hear = [
+    const subscribeTo = [
       ">",
       "lf.>",
       subjects.heartbeatSubject(subjects.ANY),
@@ -198,12 +198,12 @@ Deno.test("a worker with its own credentials is refused the subjects of another 
       "_INBOX.>",
       "$SYS.>",
     ];
-    const { heard, refused } = await trySubjects(broker, worker, say, hear);
-    assertEquals(heard, []);
-    assertEquals(new Set(refused), new Set([...say, ...hear]));
+    const { received, refused } = await trySubjects(broker, worker, publishTo, subscribeTo);
+    assertEquals(received, []);
+    assertEquals(new Set(refused), new Set([...publishTo, ...subscribeTo]));
   }));
 
-Deno.test("stolen credentials without the key are worth nothing, nor is a token that somebody else has signed", () =>
+Deno.test("stolen credentials without the key are refused, and so is a token signed by someone else", () =>
   withBroker(async (broker) => {
     const victim = broker.worker();
     const thief = createNatsKeys("user");
@@ -221,7 +221,7 @@ Deno.test("stolen credentials without the key are worth nothing, nor is a token 
     assertEquals(anonymous.code, "unauthorized");
   }));
 
-Deno.test("a worker takes work, acknowledges it, and answers what it is asked, once", () =>
+Deno.test("a worker pulls work, acks it, and answers each request once", () =>
   withBroker(async (broker) => {
     const coordinator = await connectCoordinator(broker);
     const { id, ...options } = broker.worker();
@@ -252,7 +252,7 @@ Deno.test("a worker takes work, acknowledges it, and answers what it is asked, o
     await Promise.all([coordinator, worker, other].map((bus) => bus.close()));
   }));
 
-Deno.test("nobody deletes a stream by having the broker's answer, or the coordinator's, go where it must not", () =>
+Deno.test("no reply subject makes the broker or the coordinator delete a stream", () =>
   withBroker(async (broker) => {
     const coordinator = await connectCoordinator(broker);
     const log = subjects.commitLogName(JOB);
@@ -289,7 +289,7 @@ Deno.test("nobody deletes a stream by having the broker's answer, or the coordin
     await coordinator.close();
   }));
 
-Deno.test("who is revoked loses its connection at once and does not come back; the others do not notice", () =>
+Deno.test("a revoked worker is disconnected at once and cannot reconnect; the others are unaffected", () =>
   withBroker(async (broker) => {
     const [pair, stays] = [createNatsKeys("user"), broker.worker()];
     const [bad, good] = [await openConnection(broker.worker(pair)), await openConnection(stays)];
@@ -311,7 +311,7 @@ Deno.test("who is revoked loses its connection at once and does not come back; t
     await good.close();
   }));
 
-Deno.test("a token that ends ends the connection; with the next one its owner comes back by itself", () =>
+Deno.test("an expired token closes the connection; with the next one the worker reconnects by itself", () =>
   withBroker(async (broker) => {
     const pair = createNatsKeys("user");
     let { token } = issueCredential(keys.fleet, pair.publicKey, systemClock.now(), 1000);

@@ -1,4 +1,4 @@
-/** For tests of the own broker: every version of nats-server that this machine has, since JetStream's facts differ. */
+/** For tests of our own broker: every version of nats-server that this machine has, since JetStream's facts differ. */
 import { findNatsServer } from "./nats_binary.ts";
 import { parseNatsVersion } from "./nats_server_config.ts";
 

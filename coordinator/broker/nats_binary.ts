@@ -45,6 +45,6 @@ export async function natsVersion(binary: string): Promise<readonly number[]> {
   }
   const version = parseNatsVersion(output);
   if (version !== null) return version;
-  const message = `${quote(binary)} is no nats-server: for --version it prints ${quote(output)}`;
+  const message = `${quote(binary)} is not nats-server: for --version it prints ${quote(output)}`;
   throw new LoraFleetError("missing_dependency", message, { param: "nats-server" });
 }

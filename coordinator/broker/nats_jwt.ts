@@ -12,7 +12,7 @@ interface NatsClaims {
   readonly name: string;
   /** In seconds since 1970, as the next one. */
   readonly issuedAt: number;
-  /** Null: for ever. */
+  /** Null: never. */
   readonly expiresAt: number | null;
   /** The claims of this `nats.type`. */
   readonly nats: Readonly<Record<string, unknown>>;

@@ -36,7 +36,7 @@ export async function awaitPredecessor(pidPath: string, configPath: string, cloc
     lastMs = nowMs;
     if (measure === "give up") {
       const message = `cannot start nats-server in ${quote(configPath)}: the one of an earlier ` +
-        `coordinator, process ${pid}, does not end; end it, or choose another --data-folder`;
+        `coordinator, process ${pid}, does not end; end it, or choose a different --data-folder`;
       throw new LoraFleetError("conflict", message, { param: "data-folder" });
     }
     if (measure !== "wait") kill(pid, measure);

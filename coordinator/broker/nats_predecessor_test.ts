@@ -19,19 +19,19 @@ async function withProcess(
   const pidPath = `${folder}/nats-server.pid`;
   await Deno.writeTextFile(pidPath, String(process.pid));
   try {
-    const said = process.stdout.getReader();
-    await said.read();
-    await said.cancel();
+    const output = process.stdout.getReader();
+    await output.read();
+    await output.cancel();
     await body({ pidPath, configPath }, process);
   } finally {
-    // With its standard input ends whatever of it is left.
+    // Closing its standard input ends what is left of it.
     await process.stdin.close().catch(() => {});
     await process.status;
     await Deno.remove(folder, { recursive: true });
   }
 }
 
-Deno.test("measures are due once, in their order, also when time has jumped", () => {
+Deno.test("each measure is due once and in order, even if time jumps", () => {
   assertEquals(measureDue(0, 50), "wait");
   assertEquals(measureDue(1950, 2000), "SIGTERM");
   assertEquals(measureDue(2000, 2050), "wait");
@@ -39,7 +39,7 @@ Deno.test("measures are due once, in their order, also when time has jumped", ()
   assertEquals(measureDue(2100, 60_000), "give up");
 });
 
-Deno.test("one that ends by itself is waited for, one that does not is ended", async () => {
+Deno.test("a predecessor that ends by itself is awaited; one that does not is killed", async () => {
   await withProcess('echo up; trap "" TERM; sleep 0.3; true', async ({ pidPath, configPath }, process) => {
     const begunAt = systemClock.now();
     const status = process.status;
@@ -54,7 +54,7 @@ Deno.test("one that ends by itself is waited for, one that does not is ended", a
   });
 });
 
-Deno.test("a process that has got its number later is left alone; so is a folder without one", () =>
+Deno.test("a process that reuses the pid is left alone; so is a folder without a pid file", () =>
   withProcess("echo up; read line", async ({ pidPath, configPath }, process) => {
     await awaitPredecessor(pidPath, `${configPath}.other`, systemClock);
     await awaitPredecessor(`${pidPath}.none`, configPath, systemClock);
@@ -62,7 +62,7 @@ Deno.test("a process that has got its number later is left alone; so is a folder
     process.kill("SIGCONT");
   }));
 
-Deno.test("a port that becomes free is waited for, any port is not, nor is one that stays taken for ever", async () => {
+Deno.test("a port that becomes free is awaited, port 0 is not, and a port that stays taken only for a while", async () => {
   const squatter = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = squatter.addr;
   const clock = createFakeClock();

@@ -11,7 +11,7 @@ export interface NatsServerConfig {
   readonly accounts: BrokerAccounts;
   /** Null: without TLS. */
   readonly tls: Pick<TlsFiles, "certPath" | "keyPath"> | null;
-  /** As `nats-server --version` says: [2, 9, 10]. */
+  /** From `nats-server --version`: [2, 9, 10]. */
   readonly version: readonly number[];
 }
 

@@ -51,7 +51,7 @@ async function waitForEnd(pid: number): Promise<void> {
   }
 }
 
-Deno.test("the server is ready when it is said to be, is gone after stop, and takes its port again", () =>
+Deno.test("the server accepts connections once started, is gone after stop, and reuses its port", () =>
   withOptions(async (options) => {
     const server = await startNatsServer(options);
     const pid = Number(await Deno.readTextFile(`${options.folder}/nats-server.pid`));
@@ -93,7 +93,7 @@ Deno.test("when its parent is killed, the server ends too", () =>
     await waitForEnd(Number(await Deno.readTextFile(`${options.folder}/nats-server.pid`)));
   }));
 
-Deno.test("a broker that ends by itself says its last words", () =>
+Deno.test("a broker that ends by itself reports its last log lines", () =>
   withOptions(async (options) => {
     const server = await startNatsServer(options);
     Deno.kill(Number(await Deno.readTextFile(`${options.folder}/nats-server.pid`)), "SIGKILL");
@@ -101,7 +101,7 @@ Deno.test("a broker that ends by itself says its last words", () =>
     await server.stop();
   }));
 
-Deno.test("a missing or wrong binary, or a folder that cannot be used, is named", () =>
+Deno.test("a missing or wrong binary and an unusable folder are named", () =>
   withOptions(async (options) => {
     const missing = assertThrows(
       () => findNatsServer("/no/nats-server", ""),
@@ -131,7 +131,7 @@ Deno.test("the search goes through PATH first", async () => {
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("streams are synced at once where the server knows how", () => {
+Deno.test("streams sync at once if the server supports it", () => {
   const config = { host: "::", port: 4222, folder: "/s", accounts: accounts(), tls: null };
   assertEquals(natsServerConfigText({ ...config, version: [2, 9, 10] }).includes("sync_interval"), false);
   assertStringIncludes(natsServerConfigText({ ...config, version: [2, 10, 0] }), "sync_interval: always");

@@ -1,10 +1,10 @@
-/** Keeps the own broker running: restarts it after a crash, on its port and its streams, a few times. */
+/** Keeps our own broker running: restarts it after a crash, on its port and its streams, a few times. */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { NatsServer } from "./nats_server.ts";
 
 export interface SupervisedNatsServer extends Pick<NatsServer, "port" | "url" | "version"> {
-  /** Resolves with its last log lines when it is not restarted any more. */
+  /** Resolves with its last log lines when it is no longer restarted. */
   readonly ended: Promise<string>;
   /** Replaces the running server and logs the reason. Resolves when the old one has ended. */
   restart(reason: string): Promise<void>;

@@ -9,7 +9,7 @@ function setUp(failures: readonly number[] = [], full: readonly number[] = []) {
   const clock = createFakeClock(1_000_000);
   const starts: [port: number, at: number][] = [];
   const logged: string[] = [];
-  const servers: { die(words: string): void; stops: number }[] = [];
+  const servers: { die(log: string): void; stops: number }[] = [];
   const start = (port: number): Promise<NatsServer> => {
     starts.push([port, clock.now() - 1_000_000]);
     if (failures.includes(starts.length)) {
@@ -35,7 +35,7 @@ function setUp(failures: readonly number[] = [], full: readonly number[] = []) {
   return { clock, starts, logged, servers, options: { start, clock, log } };
 }
 
-Deno.test("the wait grows with deaths that are near each other, and has an end", () => {
+Deno.test("the back-off grows with recent deaths and is bounded", () => {
   assertEquals([1, 2, 3, 4, 5, 6].map((count) => backOffMs(Array(count).fill(1000), 1000)), [
     100,
     500,
@@ -47,7 +47,7 @@ Deno.test("the wait grows with deaths that are near each other, and has an end",
   assertEquals(backOffMs([0, 0, 0, 0, 0, 0, 60_000], 60_000), 100);
 });
 
-Deno.test("a broker that dies comes back on its port; a start that fails counts as a death", async () => {
+Deno.test("a broker that dies restarts on its port; a failed start counts as a death", async () => {
   const { clock, starts, logged, servers, options } = setUp([2]);
   const supervised = await superviseNatsServer(0, options);
   servers[0]!.die("killed");
@@ -62,19 +62,19 @@ Deno.test("a broker that dies comes back on its port; a start that fails counts 
   assertEquals([servers[1]!.stops, await supervised.ended], [1, "stopped"]);
 });
 
-Deno.test("one that dies again and again is given up with its last words", async () => {
+Deno.test("a broker that keeps dying is given up with its last log lines", async () => {
   const { clock, starts, servers, options } = setUp();
   const supervised = await superviseNatsServer(4333, options);
   for (let death = 0; death < 6; death++) {
-    servers[death]!.die(`words ${death}`);
+    servers[death]!.die(`log ${death}`);
     await clock.advance(5000);
   }
-  assertMatch(await supervised.ended, /^words 5; it has ended 6 times and is not restarted$/);
+  assertMatch(await supervised.ended, /^log 5; it has ended 6 times and is not restarted$/);
   assertEquals(starts.length, 6);
   await supervised.stop();
 });
 
-Deno.test("stopped while it waits to start again, it stays down", async () => {
+Deno.test("a broker stopped during its back-off stays down", async () => {
   const { clock, starts, servers, options } = setUp();
   const supervised = await superviseNatsServer(4333, options);
   servers[0]!.die("killed");
@@ -84,12 +84,12 @@ Deno.test("stopped while it waits to start again, it stays down", async () => {
   assertEquals(starts.length, 1);
 });
 
-Deno.test("a first start that fails is the caller's", async () => {
+Deno.test("a failed first start rejects", async () => {
   const { options } = setUp([1]);
   await assertRejects(() => superviseNatsServer(4333, options), LoraFleetError, "taken");
 });
 
-Deno.test("one that is to be restarted comes back at once on its port, and that counts as no death", async () => {
+Deno.test("a requested restart happens at once on the same port and does not count as a death", async () => {
   const { clock, starts, logged, servers, options } = setUp();
   const supervised = await superviseNatsServer(4333, options);
   for (let time = 0; time < 7; time++) {
@@ -101,7 +101,7 @@ Deno.test("one that is to be restarted comes back at once on its port, and that 
   await supervised.stop();
 });
 
-Deno.test("a disk without room is waited for as long as it takes, and said once", async () => {
+Deno.test("a full disk is awaited without limit and logged once", async () => {
   const full = Array.from({ length: 20 }, (_, index) => index + 2);
   const { clock, starts, logged, servers, options } = setUp([], full);
   const supervised = await superviseNatsServer(4333, options);

@@ -11,14 +11,14 @@ export interface CoordinatorConfig {
   /** 0 for any free port. */
   readonly port: number;
   readonly dataFolder: string;
-  /** For the API and the own broker; null: neither is encrypted. */
+  /** For the API and our own broker; null: neither is encrypted. */
   readonly tls: TlsFiles | null;
   /** The API's URL for others behind a proxy or a port mapping, without a trailing slash; null: as it listens. */
   readonly publicUrl: string | null;
   readonly apiKeys: readonly string[];
   readonly modelRoots: readonly string[];
   readonly maxUploadBytes: number;
-  /** How long join tokens admit workers; null: for ever. */
+  /** How long join tokens admit workers; null: without limit. */
   readonly joinTokenTtlMs: number | null;
   /** Whether to wait while another coordinator leads; otherwise the process ends with an error. */
   readonly standby: boolean;
@@ -47,7 +47,7 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
   LORAFLEET_API_KEY       key that clients must send (several with commas
                           between); required unless --host is loopback        or --api-key <key>, which other users of
                                                                               this machine can read
-  --tls-cert <path>       certificate (PEM) of the API and the own broker     LORAFLEET_TLS_CERT
+  --tls-cert <path>       certificate (PEM) for the API and its own broker    LORAFLEET_TLS_CERT
   --tls-key <path>        its key                                             LORAFLEET_TLS_KEY
   --tls-ca <path>         the authority that signed it, if systems do not
                           trust it by default                                 LORAFLEET_TLS_CA
@@ -61,7 +61,7 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
   --no-standby            if another coordinator leads, end with an error
                           instead of waiting for it to end
   --nats-url <url>        an existing broker                                  NATS_URL, NATS_CREDS
-  --nats-host <address>   address of the own broker (as --host)               LORAFLEET_NATS_HOST
+  --nats-host <address>   address of its own broker (as --host)               LORAFLEET_NATS_HOST
   --nats-port <n>         its port (the previous one, or any free one)        LORAFLEET_NATS_PORT
   --nats-public-url <url> URL by which workers reach the broker, if not the
                           API's host                                          LORAFLEET_NATS_PUBLIC_URL

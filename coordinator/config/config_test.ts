@@ -41,7 +41,7 @@ Deno.test("the defaults serve this machine alone", () => {
   });
 });
 
-Deno.test("an option wins over its variable, an empty variable is unset", () => {
+Deno.test("an option overrides its variable; an empty variable counts as unset", () => {
   const env = { LORAFLEET_PORT: "1", LORAFLEET_HOST: "", NATS_URL: "nats://a:4222", NATS_CREDS: "/c" };
   assertEquals(parse([], env).port, 1);
   const config = parse(["--port", "2", "--nats-url", "tls://b", "--data-folder", "/d"], env);
@@ -54,11 +54,11 @@ Deno.test("an option wins over its variable, an empty variable is unset", () => 
   assertEquals(config.modelRoots, [resolve("."), "/d/models"]);
 });
 
-Deno.test("a second coordinator waits unless told not to", () => {
+Deno.test("a second coordinator stands by unless --no-standby is set", () => {
   assertEquals([parse([]).standby, parse(["--no-standby"]).standby], [true, false]);
 });
 
-Deno.test("a certificate comes with its key, and an authority where it needs one", () => {
+Deno.test("a certificate needs its key; an authority is optional", () => {
   const tls = { certPath: resolve("c"), keyPath: "/k", caPath: null };
   assertEquals(parse(["--tls-cert", "c", "--tls-key", "/k"]).tls, tls);
   assertEquals(parse(["--tls-cert", "c", "--tls-key", "/k"], { LORAFLEET_TLS_CA: "/ca" }).tls, {
@@ -68,7 +68,7 @@ Deno.test("a certificate comes with its key, and an authority where it needs one
   assertEquals(parse([], { LORAFLEET_TLS_CA: "/ca" }).tls, null);
 });
 
-Deno.test("join tokens live as long as they are told", () => {
+Deno.test("--join-token-ttl sets the lifetime of join tokens", () => {
   const ttl = (text: string) => parse([], { LORAFLEET_JOIN_TOKEN_TTL: text }).joinTokenTtlMs;
   assertEquals(["30m", "12h", "7d", "never", ""].map(ttl), [1_800_000, 43_200_000, 604_800_000, null, null]);
 });
@@ -134,7 +134,7 @@ Deno.test("an open host needs a key; bad values name their option", () => {
   }
 });
 
-Deno.test("help is asked for", () => {
+Deno.test("--help yields no configuration", () => {
   assertEquals(parseConfig(["--help"], () => undefined), null);
   for (const option of ["--port", "--host", "--data-folder", "--nats-url", "--public-url", "--no-standby"]) {
     assertStringIncludes(USAGE, option);

@@ -1,4 +1,4 @@
-/** The certificate of the API and of the own broker. */
+/** The certificate of the API and of our own broker. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 

@@ -7,15 +7,15 @@ const local = {
   ...{ publicUrl: null, natsUrl: null, natsPublicUrl: null },
 };
 
-Deno.test("what others on the network could read is warned of, in one sentence", () => {
+Deno.test("one warning lists all unencrypted traffic", () => {
   const [warning = "", ...more] = plaintextWarnings({ ...local, host: "0.0.0.0", natsHost: "0.0.0.0" });
   assertEquals(more, []);
-  for (const words of ["the API on 0.0.0.0", "the broker on 0.0.0.0", "--tls-cert"]) {
-    assertStringIncludes(warning, words);
+  for (const part of ["the API on 0.0.0.0", "the broker on 0.0.0.0", "--tls-cert"]) {
+    assertStringIncludes(warning, part);
   }
 });
 
-Deno.test("nothing is said where nobody can, or where somebody else encrypts", () => {
+Deno.test("no warning on loopback or behind a TLS proxy", () => {
   const quiet = [
     local,
     { ...local, host: "0.0.0.0", natsHost: "::", tls: { certPath: "c", keyPath: "k", caPath: null } },
@@ -26,7 +26,7 @@ Deno.test("nothing is said where nobody can, or where somebody else encrypts", (
   for (const config of quiet) assertEquals(plaintextWarnings(config), []);
 });
 
-Deno.test("a certificate's first name", () => {
+Deno.test("the first name of a certificate", () => {
   assertEquals(nameIn("DNS:fleet.example, IP Address:10.0.0.1"), "fleet.example");
   assertEquals(nameIn("email:a@b, IP Address:10.0.0.1"), "10.0.0.1");
   assertEquals(nameIn("DNS:*.fleet.example"), "coordinator.fleet.example");

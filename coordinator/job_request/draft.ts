@@ -23,7 +23,7 @@ export function put(draft: Draft, path: string, value: unknown, param: string, w
   const translated = typeof value === "string" ? VALUE_ALIASES[path]?.[value] ?? value : value;
   const earlier = draft.fields.get(path);
   if (earlier !== undefined && !sameJson(earlier.value, translated)) {
-    const message = `${param} is ${show(value)}, but ${earlier.param} already says ${show(earlier.value)}; ` +
+    const message = `${param} is ${show(value)}, but ${earlier.param} is already ${show(earlier.value)}; ` +
       "give one of them";
     throw invalidField(param, message);
   }

@@ -36,10 +36,7 @@ export function explainIssue(issue: z.core.$ZodIssue, param: string, value: unkn
   const isQuoted = issue.code === "invalid_type" && typeof value === "string" && value.trim() !== "" &&
     ["number", "int"].includes(issue.expected) && Number.isFinite(Number(value));
   const need = needOf(issue) + (isQuoted ? `, without quotes: ${Number(value)}` : "");
-  return invalidField(
-    param,
-    value === undefined ? `${param} is missing; ${need}` : `${param} is ${show(value)}; ${need}`,
-  );
+  return invalidField(param, `${param} is ${value === undefined ? "missing" : show(value)}; ${need}`);
 }
 
 const TYPE_NAMES: Readonly<Record<string, string>> = {

@@ -72,7 +72,7 @@ const ACCELERATOR_DEFAULTS = {
  * Whether a list of modules to skip excludes lm_head and no other layer of a text model; configurations of vision models also
  * name their towers and projectors. Matches as transformers does: a name, or the beginning or end of a full one.
  */
-function skipsHeadAlone(value: unknown): boolean {
+function skipsOnlyHead(value: unknown): boolean {
   if (!Array.isArray(value) || !value.includes("lm_head")) return false;
   const linear = [
     ...["q_proj", "k_proj", "v_proj", "o_proj"].map((name) => `model.layers.0.self_attn.${name}`),
@@ -176,7 +176,7 @@ export const FIELD_RULES: Record<Group, Readonly<Record<string, FieldRule>>> = {
     llm_int8_skip_modules: only(
       [["lm_head"], []],
       "every linear layer except lm_head is quantised",
-      skipsHeadAlone,
+      skipsOnlyHead,
     ),
     // Arguments of from_pretrained, transformers' and Unsloth's.
     max_seq_length: alias("dataset.max_seq_length"),

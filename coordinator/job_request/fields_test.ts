@@ -22,7 +22,7 @@ const SHAPES = {
 const fieldsOf = (group: keyof typeof SHAPES) => Object.keys(SHAPES[group].shape);
 const PATHS = ["seed", ...GROUPS.flatMap((group) => fieldsOf(group).map((field) => `${group}.${field}`))];
 
-Deno.test("aliases lead to fields of the spec, and no rule stands in the way of a field", () => {
+Deno.test("aliases lead to fields of the spec, and no rule shadows a field", () => {
   for (const group of GROUPS) {
     for (const [field, rule] of Object.entries(FIELD_RULES[group])) {
       assertEquals(fieldsOf(group).includes(field), false, `${group}.${field}`);
@@ -54,7 +54,7 @@ function outcomeOf(group: string, field: string, value: unknown): readonly strin
   }
 }
 
-Deno.test("every value that a rule allows is accepted, in silence unless it says why", () => {
+Deno.test("every value that a rule allows is accepted, silently unless the rule has a note", () => {
   for (const group of GROUPS) {
     for (const [field, rule] of Object.entries(FIELD_RULES[group])) {
       assertEquals(outcomeOf(group, field, null), [], field);
@@ -75,7 +75,7 @@ Deno.test("every value that a rule allows is accepted, in silence unless it says
   }
 });
 
-/** Library defaults that ask for another training than lorafleet's, and are refused as any other such value. */
+/** Library defaults for training that lorafleet does not do; refused like any other such value. */
 const OTHER_DEFAULTS: readonly string[] = ["load_in_4bit", "bnb_4bit_quant_type"];
 
 Deno.test("every field of LoraConfig, BitsAndBytesConfig, TrainingArguments, SFTConfig and get_peft_model is known", () => {
@@ -96,8 +96,8 @@ Deno.test("every field of LoraConfig, BitsAndBytesConfig, TrainingArguments, SFT
         if (!(other instanceof LoraFleetError)) continue;
         assertEquals([other.code, other.param], ["invalid_request", `${group}.${field}`], at);
         assertStringIncludes(other.message, field);
-        for (const words of ["unknown field", "did you mean"]) {
-          assert(!other.message.includes(words), other.message);
+        for (const part of ["unknown field", "did you mean"]) {
+          assert(!other.message.includes(part), other.message);
         }
       }
     }
@@ -107,7 +107,7 @@ Deno.test("every field of LoraConfig, BitsAndBytesConfig, TrainingArguments, SFT
 
 const OTHER_VALUES = [true, false, 0, 3, 0.25, "something", [], ["q_proj"], {}, { rho: 2 }];
 
-Deno.test("a whole configuration of each class is accepted, and one sentence lists what changes nothing", () => {
+Deno.test("a whole configuration of each class is accepted, and one warning lists the fields without effect", () => {
   for (const [name, { group, fields }] of Object.entries(libraryFields)) {
     const whole = Object.fromEntries(
       Object.entries<unknown>(fields).filter(([field]) => !OTHER_DEFAULTS.includes(field)),
@@ -124,7 +124,7 @@ Deno.test("a whole configuration of each class is accepted, and one sentence lis
   ]);
 });
 
-Deno.test("values as Python prints its enumerations are read", () => {
+Deno.test("enum members as Python prints them are parsed", () => {
   const { spec } = parseJobRequest({
     ...MINIMAL,
     lora: { task_type: "TaskType.CAUSAL_LM", peft_type: "PeftType.LORA" },
@@ -146,11 +146,11 @@ Deno.test("values as Python prints its enumerations are read", () => {
   assertEquals([spec.lora.task_type, spec.dataset.shuffle], ["CAUSAL_LM", false]);
 });
 
-Deno.test("what to_dict, to_sanitized_dict and repr write in the place of None and of enumerations is read", () => {
+Deno.test("None and enum members are parsed as to_dict, to_sanitized_dict and repr write them", () => {
   const { spec, warnings } = parseJobRequest({
     ...MINIMAL,
     training: {
-      // to_dict hides whatever a field named …_token holds, None too.
+      // to_dict hides the value of any field named …_token, even None.
       ...{ hub_token: "<HUB_TOKEN>", push_to_hub_token: "<PUSH_TO_HUB_TOKEN>" },
       ...{ eos_token: "<EOS_TOKEN>", pad_token: "<PAD_TOKEN>" },
       ...{ lr_scheduler_kwargs: "None", data_seed: "None", max_length: "None" },
@@ -179,7 +179,7 @@ Deno.test("warmup_steps 0 without a ratio is no warm-up, as in transformers; our
   assertEquals(ratio({}), 0.03);
 });
 
-Deno.test("a hint is given for a name that is nearly another one, and for no other", () => {
+Deno.test("only a name close to a known one gets a hint", () => {
   const hint = (group: string, field: string) =>
     (outcomeOf(group, field, 1) as LoraFleetError).message.split("did you mean ")[1];
   assertEquals(hint("training", "learnin_rate"), '"training.learning_rate"?');
@@ -195,7 +195,7 @@ Deno.test("a hint is given for a name that is nearly another one, and for no oth
   }
 });
 
-Deno.test("modules that a text model lacks may stay out of quantisation, its own layers may not", () => {
+Deno.test("llm_int8_skip_modules may name modules that a text model lacks, but not its layers", () => {
   const outcome = (modules: string[]) => outcomeOf("quantization", "llm_int8_skip_modules", modules);
   assertEquals(outcome(["lm_head", "multi_modal_projector", "merger", "vision_tower"]), []);
   for (
@@ -208,14 +208,14 @@ Deno.test("modules that a text model lacks may stay out of quantisation, its own
   }
 });
 
-Deno.test("a token is refused without being repeated", () => {
+Deno.test("a token is refused without being quoted", () => {
   for (const [group, field] of [["training", "hub_token"], ["quantization", "token"]] as const) {
     const refused = outcomeOf(group, field, "hf_secret") as LoraFleetError;
     assertEquals([refused.param, refused.message.includes("hf_secret")], [`${group}.${field}`, false]);
   }
 });
 
-Deno.test("another method of quantisation is refused by that, not by a field that only it has", () => {
+Deno.test("a different quant_method is refused as such, not for a field that only it has", () => {
   const refused = assertThrows(
     () => parseJobRequest({ ...MINIMAL, quantization: { bits: 4, group_size: 128, quant_method: "gptq" } }),
     LoraFleetError,
@@ -223,7 +223,7 @@ Deno.test("another method of quantisation is refused by that, not by a field tha
   assertEquals(refused.param, "quantization.quant_method");
 });
 
-Deno.test("SFTConfig's two masks are two fields: completions by one, chats by the other", () => {
+Deno.test("SFTConfig's two masks are two fields: one for completions, one for chats", () => {
   const lossOf = (training: object) => {
     const { completion_only_loss, assistant_only_loss } =
       parseJobRequest({ ...MINIMAL, training }).spec.dataset;

@@ -77,8 +77,6 @@ export function unknownField(param: string): LoraFleetError {
     ? KNOWN_PATHS.find((path) => lastPart(path) === nearest)
     : prefix + sibling;
   const hint = elsewhere ?? similar;
-  return invalidField(
-    param,
-    `unknown field ${show(param)}` + (hint === undefined ? "" : `; did you mean ${show(hint)}?`),
-  );
+  const question = hint === undefined ? "" : `; did you mean ${show(hint)}?`;
+  return invalidField(param, `unknown field ${show(param)}${question}`);
 }

@@ -19,7 +19,7 @@ export interface ParsedJobRequest {
   /** The user's part of the fine-tuned model's name. */
   readonly suffix: string | null;
   readonly metadata: Record<string, string> | null;
-  /** Accepted for OpenAI's clients, but not evaluated while training; `warnings` says so. */
+  /** Accepted for OpenAI's clients with a warning, but not evaluated while training. */
   readonly validationFile: string | null;
   /** The paths of the spec's fields that the client set; the others have their defaults. */
   readonly given: ReadonlySet<string>;
@@ -85,11 +85,8 @@ const NO_STEPS_KNOWN = { refusal: null, param: "" };
 function explainArithmetic(draft: Draft, spec: JobSpec): void {
   const dtype = spec.quantization.bnb_4bit_compute_dtype;
   if (dtype !== "float32") {
-    draft.warnings.push(
-      `quantization.bnb_4bit_compute_dtype (${
-        show(dtype)
-      }): workers compute in float32, which is at least as exact.`,
-    );
+    const field = `quantization.bnb_4bit_compute_dtype (${show(dtype)})`;
+    draft.warnings.push(`${field}: workers compute in float32, which is at least as exact.`);
   }
   if (draft.fields.has("training.optim") && spec.training.optim === "adamw_torch") {
     draft.warnings.push(
@@ -105,10 +102,7 @@ function parseValidationFile(draft: Draft, value: unknown): string | null {
     const message = `validation_file is ${show(value)}; the id of an uploaded file is needed`;
     throw invalidField("validation_file", message);
   }
-  draft.warnings.push(
-    `validation_file (${
-      show(value)
-    }) has no effect: nothing is evaluated while training; evaluate the finished adapter.`,
-  );
+  const why = "nothing is evaluated while training; evaluate the finished adapter";
+  draft.warnings.push(`validation_file (${show(value)}) has no effect: ${why}.`);
   return value;
 }

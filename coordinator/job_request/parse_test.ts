@@ -19,7 +19,7 @@ Deno.test("a model and a training file are enough; the rest has defaults", () =>
   assertEquals(spec.training.save_strategy, "epoch");
 });
 
-Deno.test("a job chooses how its gradients travel; exact unless it does", () => {
+Deno.test("a job chooses its gradient codec; the default is exact", () => {
   assertEquals(parseJobRequest(MINIMAL).spec.fleet, {
     ...{ gradient_codec: "exact", local_steps: null, audit_rate: 0, audit_unresolved: "fail" },
   });
@@ -31,7 +31,7 @@ Deno.test("a job chooses how its gradients travel; exact unless it does", () => 
   assertEquals(refusal({ ...MINIMAL, fleet: { codec: "int8" } }).param, "fleet.codec");
 });
 
-Deno.test("a job chooses local steps, whose mean is taken as it is unless it names an outer optimizer", () => {
+Deno.test("a job chooses local steps; their mean is applied as it is unless an outer optimizer is named", () => {
   const chosen = (local_steps: unknown) =>
     parseJobRequest({ ...MINIMAL, fleet: { local_steps } }).spec.fleet.local_steps;
   const usual = { inner_steps: 25, replicas: 4, outer_learning_rate: 1, outer_momentum: 0 };
@@ -44,7 +44,7 @@ Deno.test("a job chooses local steps, whose mean is taken as it is unless it nam
   };
   const field = (name: string) => `fleet.local_steps.${name}`;
   for (
-    const [name, value, says] of [
+    const [name, value, part] of [
       ["inner_steps", 0, "at least 1"],
       ["inner_steps", 1001, "at most 1000"],
       ["inner_steps", 2.5, "a whole number"],
@@ -58,7 +58,7 @@ Deno.test("a job chooses local steps, whose mean is taken as it is unless it nam
     const [param, message] = refused({ [name]: value });
     assertEquals(param, field(name));
     assertStringIncludes(message!, `${field(name)} is ${JSON.stringify(value)}`);
-    assertStringIncludes(message!, says);
+    assertStringIncludes(message!, part);
   }
   assertEquals(refused(8)[0], "fleet.local_steps");
   assertEquals(refused({ inner_step: null })[0], field("inner_step"));
@@ -158,7 +158,7 @@ Deno.test("the tutorial's values can be pasted", () => {
   assertEquals(warnings.at(-1), "Without effect here: training.output_dir.");
 });
 
-Deno.test("numbers that are sound and absurd are refused by their field, with the bound and its reason", () => {
+Deno.test("valid but absurd numbers are refused with the field, the bound and its reason", () => {
   for (
     const [group, field, value, most] of [
       ["training", "num_train_epochs", 1e9, 10_000],
@@ -192,11 +192,11 @@ Deno.test("numbers that are sound and absurd are refused by their field, with th
   }
 });
 
-Deno.test("null is absence for any name, and in place of a group", () => {
+Deno.test("null means absent, for any field and for a group", () => {
   const { spec, warnings } = parseJobRequest({
     ...MINIMAL,
     lora: { some_field_of_next_year: null },
-    training: { another: null, learning_rate: null },
+    training: { unknown: null, learning_rate: null },
     quantization: null,
     something: null,
   });
@@ -241,7 +241,7 @@ Deno.test("an adapter_config.json of PEFT can be pasted as the lora group", () =
   assertEquals(spec.lora.target_modules, ["k_proj", "q_proj"]);
 });
 
-/** What is refused: the body's difference from the minimal one, the field that is named, words of the message. */
+/** Refused bodies: the change to the minimal one, the field at fault, part of the message. */
 const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
   ["no model", { model: undefined }, "model", "missing"],
   ["model not a text", { model: 5 }, "model", "model is 5; a text is needed"],
@@ -331,7 +331,7 @@ const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
       hyperparameters: { learning_rate_multiplier: 2 },
     },
     "hyperparameters.learning_rate_multiplier",
-    "training.learning_rate already says 1",
+    "training.learning_rate is already 1",
   ],
   [
     "a path in place of objects",
@@ -347,23 +347,23 @@ const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
   ],
 ];
 
-for (const [name, change, param, words] of REFUSED) {
+for (const [name, change, param, part] of REFUSED) {
   Deno.test(`refused: ${name}`, () => {
     const error = refusal({ ...MINIMAL, ...change });
     // Which of two spellings is blamed depends on the order in the body.
     if (name === "two lengths") assertMatch(error.param ?? "", /max_(seq_)?length$/);
     else assertEquals(error.param, param);
-    assertStringIncludes(error.message, words);
+    assertStringIncludes(error.message, part);
   });
 }
 
-Deno.test("a body that is no object", () => {
+Deno.test("a body that is not an object is refused", () => {
   for (const body of [null, [], "x", 3, undefined]) {
     assertStringIncludes(refusal(body).message, "JSON object");
   }
 });
 
-Deno.test("fields of a prototype are no fields", () => {
+Deno.test("names on Object.prototype are unknown fields", () => {
   for (const name of ["toString", "__proto__", "constructor"]) {
     assertStringIncludes(refusal(JSON.parse(`{"model":"m","${name}":{}}`)).message, "unknown field");
     refusal(JSON.parse(`{"model":"m","training_file":"f","lora":{"${name}":1}}`));
@@ -376,7 +376,7 @@ Deno.test("a validation file is kept, with a warning that it is not evaluated", 
   assertStringIncludes(request.warnings[0]!, "nothing is evaluated");
 });
 
-Deno.test("audits are for who wants them: a share from 0 to 1", () => {
+Deno.test("audits are opt-in: a rate from 0 to 1", () => {
   const { spec } = parseJobRequest({ ...MINIMAL, fleet: { audit_rate: 0.05, audit_unresolved: "continue" } });
   assertEquals([spec.fleet.audit_rate, spec.fleet.audit_unresolved], [0.05, "continue"]);
   for (const audit_rate of [-0.1, 1.1, "all"]) {
@@ -391,7 +391,7 @@ Deno.test("audits are for who wants them: a share from 0 to 1", () => {
   assertStringIncludes(refusal({ ...MINIMAL, fleet: { auditrate: 1 } }).message, "fleet.audit_rate");
 });
 
-Deno.test("a number beyond what is exact is refused by the field's own bound", () => {
+Deno.test("a number beyond the exact integers is refused with the field's own bound", () => {
   for (const steps of [2 ** 53, 2 ** 53 - 1, 1e300]) {
     const { param, message } = refusal({ ...MINIMAL, training: { max_steps: steps } });
     assertEquals(param, "training.max_steps");

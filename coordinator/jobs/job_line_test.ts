@@ -7,7 +7,7 @@ function add(line: JobLine, ...jobs: readonly JobRecord[]): void {
   for (const job of jobs) line.update(job);
 }
 
-Deno.test("the oldest queued job trains next, once no older one is prepared or all of these are overdue", () => {
+Deno.test("the oldest queued job trains next, unless an older one in preparation is not yet overdue", () => {
   const line = new JobLine();
   assertEquals(line.next(), null);
   add(line, jobFixture("a"), jobFixture("b"), jobFixture("c", { status: "queued" }));
@@ -20,7 +20,7 @@ Deno.test("the oldest queued job trains next, once no older one is prepared or a
   assertEquals(line.next(), { kind: "train", id: "a" });
 });
 
-Deno.test("a job that is prepared again is waited for again", () => {
+Deno.test("a job in preparation for a second time is no longer overdue", () => {
   const line = new JobLine();
   add(line, jobFixture("a"), jobFixture("b", { status: "queued" }));
   line.markOverdue(["a"]);
@@ -29,7 +29,7 @@ Deno.test("a job that is prepared again is waited for again", () => {
   assertEquals(line.next(), { kind: "wait", older: ["a"] });
 });
 
-Deno.test("after the job that trains comes the oldest queued one", () => {
+Deno.test("the oldest queued job follows the training one", () => {
   const line = new JobLine();
   add(line, jobFixture("a", { status: "queued" }), jobFixture("b"), jobFixture("c", { status: "queued" }));
   assertEquals([line.queuedBeside("a"), line.queuedBeside("c")], ["c", "a"]);

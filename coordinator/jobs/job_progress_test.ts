@@ -22,7 +22,7 @@ function report(step: number, changes: Partial<StepReport> = {}): StepReport {
   };
 }
 
-Deno.test("an event for each step", () => {
+Deno.test("each step is one event", () => {
   const { metrics, remainingMs } = addStep(startProgress(5), report(1));
   assertEquals(remainingMs, 8000);
   assertEquals(metrics, {
@@ -57,7 +57,7 @@ Deno.test("the time left follows the newest twenty steps", () => {
   assertEquals(decision.remainingMs, 79_000);
 });
 
-Deno.test("an attempt that was thrown away counts neither in the speed nor, of the first step, in the time left", () => {
+Deno.test("a discarded attempt counts neither in the speed nor, for the first step, in the time left", () => {
   const first = addStep(startProgress(11), report(1, { seconds: 60, attemptSeconds: 5 }));
   assertEquals([first.metrics["tokens_per_second"], first.remainingMs], [20, 50_000]);
   const second = addStep(first.progress, report(2, { seconds: 4, attemptSeconds: 2 }));
@@ -65,7 +65,7 @@ Deno.test("an attempt that was thrown away counts neither in the speed nor, of t
   assertEquals([second.metrics["tokens_per_second"], second.remainingMs], [50, 36_000]);
 });
 
-Deno.test("a step of many data steps tells how far the data is", () => {
+Deno.test("with local steps, a step reports its data step", () => {
   const local = { innerSteps: 25, dataStep: 200, totalDataSteps: 450 };
   const { metrics } = addStep(startProgress(5), report(2, { local }));
   assertEquals([metrics["inner_steps"], metrics["data_step"], metrics["total_data_steps"]], [25, 200, 450]);

@@ -23,7 +23,7 @@ Deno.test("a paused job stays paused after a restart; cancelling it leaves nothi
     });
   }));
 
-Deno.test("after a restart stored jobs with absurd numbers fail with the field and hold up no other job", () =>
+Deno.test("after a restart, stored jobs with absurd numbers fail with the field and delay no other job", () =>
   withWorld({}, async (before) => {
     await before.jobs.stop();
     const [good, long, endless] = [await submit(before), await submit(before), await submit(before)];
@@ -45,7 +45,7 @@ Deno.test("after a restart stored jobs with absurd numbers fail with the field a
     });
   }));
 
-Deno.test("after a restart a running job starts again, and the others follow in order", () =>
+Deno.test("after a restart, a running job starts again and the others follow in order", () =>
   withWorld({}, async (before) => {
     const hold = holdBefore(before, 3);
     const [running, queued] = [await submit(before), await submit(before, "a")];

@@ -5,7 +5,7 @@ import { parseJobRequest } from "../job_request/parse.ts";
 import { withWorld } from "../testing/app_fixture.ts";
 import { submit } from "./job_service_fixture.ts";
 
-Deno.test("a request with an unknown model or file is refused, and no job is made", () =>
+Deno.test("a request with an unknown model or file is refused without creating a job", () =>
   withWorld({}, async (world) => {
     const { id } = await world.upload("a");
     const attempts: [object, string, string][] = [

@@ -20,7 +20,7 @@ Deno.test("an excluded micro-batch is reported once, with its lines", () =>
     assertEquals(job.audits, { passed: 4, failed: 0, skipped: 0 });
   }));
 
-Deno.test("after a rollback tokens are counted without visiting each step", async () => {
+Deno.test("after a rollback, tokens are counted without visiting each step", async () => {
   let visits = 0;
   const prepare: typeof fakePrepare = async (request) => ({
     ...await fakePrepare(request),

@@ -13,7 +13,7 @@ interface ValidationQueue {
   ended(): Promise<void>;
 }
 
-/** @param onEnd called after each validation, whatever its outcome */
+/** @param onEnd called after each validation, successful or not */
 export function createValidationQueue(
   { journal, prepare, onDefect }: JobContext,
   { work, requestOf, stopped }: StageParts,

@@ -41,7 +41,7 @@ export async function tryToLead(options: LeadershipOptions): Promise<Leadership>
   const { bus, brokerName } = options;
   const lease = await bus.acquireLease(LEADER_LEASE, options);
   if (lease !== null) return keepLease(lease, options);
-  const message = `another coordinator leads at ${brokerName}: stop it, or choose another --nats-url`;
+  const message = `another coordinator leads at ${brokerName}: stop it, or choose a different --nats-url`;
   throw new LoraFleetError("conflict", message, { param: "nats-url" });
 }
 

@@ -31,7 +31,7 @@ function flaky(bus: Bus, isThere: () => boolean): Bus {
   };
 }
 
-Deno.test("one leads for as long as it lives, the other is refused, and leads when it ends", async () => {
+Deno.test("one coordinator leads until it ends; the other is refused until then", async () => {
   const { clock, lead, logged } = setUp();
   const first = await lead("a");
   await clock.advance(10 * TTL_MS);
@@ -46,32 +46,32 @@ Deno.test("one leads for as long as it lives, the other is refused, and leads wh
   assertEquals(logged, []);
 });
 
-Deno.test("a broker that is away for a while: nothing is said without a lease, what is stored waits for it", async () => {
+Deno.test("during a broker outage nothing is sent without a lease, and stores wait for it", async () => {
   const { clock, broker, lead, logged } = setUp();
   let isThere = true;
   const leading = await lead("a", flaky(broker.connect("a"), () => isThere));
-  const [heard, answered]: string[][] = [[], []];
+  const [received, answered]: string[][] = [[], []];
   const other = broker.connect("other");
-  other.subscribe("said", ({ data }) => void heard!.push(new TextDecoder().decode(data)));
+  other.subscribe("topic", ({ data }) => void received!.push(new TextDecoder().decode(data)));
   leading.bus.subscribe("ask", ({ respond }) => respond(bytes("yes")));
   await leading.bus.ensureStream("log", "entries");
 
   isThere = false;
   await clock.advance(2 * TTL_MS);
   assertEquals(leading.isHeld(), false);
-  leading.bus.publish("said", bytes("without"));
+  leading.bus.publish("topic", bytes("without"));
   const asked = assertRejects(() => other.request("ask", bytes(""), 500), LoraFleetError);
   const appended = leading.bus.append("entries", bytes("1"), 0).then(() => answered!.push("stored"));
   await clock.advance(1000);
   await asked;
-  assertEquals([heard, answered], [[], []]);
+  assertEquals([received, answered], [[], []]);
 
   isThere = true;
   await clock.advance(1000);
   await appended;
-  leading.bus.publish("said", bytes("again"));
+  leading.bus.publish("topic", bytes("again"));
   assertEquals(new TextDecoder().decode(await other.request("ask", bytes(""), 500)), "yes");
-  assertEquals([heard, answered], [["again"], ["stored"]]);
+  assertEquals([received, answered], [["again"], ["stored"]]);
   assertEquals(logged, [
     "warn no answer; trying again",
     "info the lease is renewed: this coordinator leads",
@@ -79,7 +79,7 @@ Deno.test("a broker that is away for a while: nothing is said without a lease, w
   await leading.close();
 });
 
-Deno.test("one that was silent while another took over finds out, and does nothing more", async () => {
+Deno.test("a coordinator that was silent during a takeover notices and stops acting", async () => {
   const { clock, broker, lead } = setUp();
   let isThere = true;
   const first = await lead("a", flaky(broker.connect("a"), () => isThere));
@@ -97,7 +97,7 @@ Deno.test("one that was silent while another took over finds out, and does nothi
   await second.close();
 });
 
-Deno.test("the next process of the same coordinator need not wait for the end of the lease", async () => {
+Deno.test("a successor on the same data folder need not wait for the lease to expire", async () => {
   const { lead } = setUp();
   const first = await lead("a");
   const next = await lead("b", undefined, ["a"]);

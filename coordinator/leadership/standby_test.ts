@@ -3,7 +3,7 @@ import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { isRetryable, type Standby, waitToLead } from "./standby.ts";
 
-const CONFLICT = new LoraFleetError("conflict", "somebody leads");
+const CONFLICT = new LoraFleetError("conflict", "taken");
 
 function setUp(isAllowed = true) {
   const clock = createFakeClock();
@@ -18,13 +18,13 @@ function setUp(isAllowed = true) {
   return { clock, logged, stopping, standby };
 }
 
-Deno.test("who leads at once says nothing", async () => {
+Deno.test("leading at once logs nothing", async () => {
   const { standby, logged } = setUp();
   assertEquals(await waitToLead(standby, "the folder", 100, () => 7), 7);
   assertEquals(logged, []);
 });
 
-Deno.test("who waits says so once, asks at its interval, and takes over", async () => {
+Deno.test("a standby logs once, retries at its interval, and takes over", async () => {
   const { clock, standby, logged } = setUp();
   let tries = 0;
   const answers = [CONFLICT, CONFLICT, new LoraFleetError("timeout", "no answer"), CONFLICT];
@@ -44,7 +44,7 @@ Deno.test("who waits says so once, asks at its interval, and takes over", async 
   ]);
 });
 
-Deno.test("who does not want to wait, and what is no other coordinator, ends with the error", async () => {
+Deno.test("a conflict without standby, and any other error, rejects", async () => {
   const refuse = (error: Error) => () => Promise.reject(error);
   const { standby } = setUp(false);
   assertEquals(await assertRejects(() => waitToLead(standby, "it", 1, refuse(CONFLICT))), CONFLICT);
@@ -52,7 +52,7 @@ Deno.test("who does not want to wait, and what is no other coordinator, ends wit
   assertEquals(await assertRejects(() => waitToLead(setUp().standby, "it", 1, refuse(broken))), broken);
 });
 
-Deno.test("waiting ends with the signal's reason", async () => {
+Deno.test("standing by ends with the signal's reason", async () => {
   const { clock, standby, stopping } = setUp();
   const waiting = waitToLead(standby, "it", 100, () => Promise.reject(CONFLICT));
   await clock.advance(250);
@@ -62,7 +62,7 @@ Deno.test("waiting ends with the signal's reason", async () => {
   assertEquals(await assertRejects(() => waitToLead(standby, "it", 100, () => 1)), reason);
 });
 
-Deno.test("a broker that is away is waited for only by who waits already", () => {
+Deno.test("a silent broker is retried only while standing by", () => {
   const timeout = new LoraFleetError("timeout", "no answer");
   assertEquals([isRetryable(timeout, false), isRetryable(timeout, true)], [false, true]);
   assertEquals([isRetryable(CONFLICT, false), isRetryable(new Error("?"), true)], [true, false]);

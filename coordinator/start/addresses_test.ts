@@ -18,7 +18,7 @@ Deno.test("a server is named by its host, or by the first address that leads to 
   assertEquals(ownAddress("http", "::", 1, () => [loopback]), "http://127.0.0.1:1");
 });
 
-Deno.test("the own broker is found by the host of the API", () => {
+Deno.test("workers reach our own broker by the API's host", () => {
   const reply = (changes: object) => brokerForWorkers({ ...none, ...changes }, 4333, null)(request);
   assertEquals(reply({}), {
     natsUrl: "nats://fleet.example:4333",
@@ -32,7 +32,7 @@ Deno.test("the own broker is found by the host of the API", () => {
   assertEquals(reply({ natsPublicUrl: "tls://tunnel:7" }).natsUrl, "tls://tunnel:7");
 });
 
-Deno.test("another broker keeps its URL, whose credentials are told apart", () => {
+Deno.test("a foreign broker keeps its URL, with the credentials split off", () => {
   const reply = (natsUrl: string) => brokerForWorkers({ ...none, natsUrl }, null, null)(request);
   assertEquals(reply("nats://broker:4222"), {
     natsUrl: "nats://broker:4222",

@@ -23,7 +23,7 @@ const identitySchema = z.object({
     streams: seedSchema,
     system: seedSchema,
   }).prefault(() => newSeeds()),
-  /** The own broker's previous port; 0 before the first start. */
+  /** Our own broker's previous port; 0 before the first start. */
   natsPort: z.int().min(0).max(65535),
   /** Names under which processes on this folder have led or were about to; all but the newest have ended. */
   leaseHolders: z.array(z.string()).default([]),
@@ -38,13 +38,8 @@ export async function loadIdentity(dataFolder: string): Promise<Identity> {
     text = await Deno.readTextFile(path);
   } catch (thrown) {
     if (!(thrown instanceof Deno.errors.NotFound)) throw unusable(path, messageOf(thrown), thrown);
-    const identity = {
-      coordinatorId: randomText(16),
-      joinToken: randomText(32),
-      natsKeys: newSeeds(),
-      natsPort: 0,
-      leaseHolders: [],
-    };
+    const [coordinatorId, joinToken] = [randomText(16), randomText(32)];
+    const identity = { coordinatorId, joinToken, natsKeys: newSeeds(), natsPort: 0, leaseHolders: [] };
     await saveIdentity(dataFolder, identity);
     return identity;
   }
@@ -58,9 +53,8 @@ export async function saveIdentity(dataFolder: string, identity: Identity): Prom
   const path = identityPath(dataFolder);
   try {
     await Deno.mkdir(dataFolder, { recursive: true, mode: PRIVATE_FOLDER_MODE });
-    await Deno.writeTextFile(`${path}.new`, `${JSON.stringify(identity, null, 2)}\n`, {
-      mode: PRIVATE_FILE_MODE,
-    });
+    const text = `${JSON.stringify(identity, null, 2)}\n`;
+    await Deno.writeTextFile(`${path}.new`, text, { mode: PRIVATE_FILE_MODE });
     await Deno.rename(`${path}.new`, path);
   } catch (thrown) {
     throw unusable(path, messageOf(thrown), thrown);
@@ -69,12 +63,13 @@ export async function saveIdentity(dataFolder: string, identity: Identity): Prom
 
 function newSeeds(): AccountSeeds {
   const seed = (kind: NatsKeyKind) => new TextDecoder().decode(createNatsKeys(kind).seed);
-  return {
-    operator: seed("operator"),
-    fleet: seed("account"),
-    streams: seed("account"),
-    system: seed("account"),
-  };
+  const [operator, fleet, streams, system] = [
+    seed("operator"),
+    seed("account"),
+    seed("account"),
+    seed("account"),
+  ];
+  return { operator, fleet, streams, system };
 }
 
 function identityPath(dataFolder: string): string {

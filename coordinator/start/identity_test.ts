@@ -2,7 +2,7 @@ import { assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/
 import { LoraFleetError } from "../../shared/errors.ts";
 import { loadIdentity, saveIdentity } from "./identity.ts";
 
-Deno.test("an identity is made once, kept, private, and not overwritten when broken", async () => {
+Deno.test("an identity is created once, kept private, and not overwritten if damaged", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const data = `${folder}/new/data`;

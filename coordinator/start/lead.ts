@@ -41,7 +41,7 @@ export async function takeLead(
     artifacts,
     quarantines: accessStore,
     onFlood: floodHandler(parts, { own, access }),
-    // Workers cannot load what cannot be read here either, and their error says more.
+    // Workers cannot load what cannot be read here either, and their error has more detail.
     layoutOf: (planned) => layoutOfJob(planned).catch(() => null),
     health,
     coordinatorId: loaded.coordinatorId,

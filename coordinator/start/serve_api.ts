@@ -1,4 +1,4 @@
-/** The API on its socket, with what it says of its own readiness. */
+/** Serves the API and its readiness checks. */
 import { createApp } from "../api/app.ts";
 import { createReadiness } from "../api/readiness.ts";
 import { serveHttp } from "../api/transport/http_server.ts";
@@ -36,17 +36,8 @@ export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): 
   const brokerAddress = brokerForWorkers(config, broker.own?.port ?? null, tls);
   const app = createApp({
     ...services,
-    ...{
-      store,
-      artifacts,
-      clock,
-      hidePaths,
-      parseJobRequest,
-      apiKeys,
-      joinTokenTtlMs,
-      maxUploadBytes,
-      onDefect,
-    },
+    ...{ store, artifacts, clock, hidePaths, onDefect },
+    ...{ parseJobRequest, apiKeys, joinTokenTtlMs, maxUploadBytes },
     access: broker.access,
     fleet: leading.connected.fleet,
     addresses: (requestUrl) => ({

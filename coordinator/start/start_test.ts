@@ -21,7 +21,7 @@ interface Trial {
   readonly config: CoordinatorConfig;
   /** What the parts were asked for, and what they will do. */
   readonly brokers: Broker[];
-  /** Of the own brokers that were started. */
+  /** Of our own brokers that were started. */
   readonly pids: number[];
   readonly logged: string[];
   /** Leases that were wanted. */
@@ -94,7 +94,7 @@ async function assertEnded(pid: number): Promise<void> {
   }
 }
 
-/** What a worker with these keys is told. */
+/** The join reply for a worker with these keys. */
 async function join(joinUrl: string, { publicKey }: NatsKeys): Promise<JoinReply> {
   const response = await fetch(joinUrl, {
     method: "POST",
@@ -168,7 +168,7 @@ Deno.test("the join URL gives a worker what it needs to reach the broker", () =>
     await assertRejects(() => fetch(`${running.url}/healthz`));
   }));
 
-Deno.test("a restart keeps the join token, the broker's port, and the jobs; a stream does not hold it up", () =>
+Deno.test("a restart keeps the join token, the broker's port and the jobs; an open event stream does not delay it", () =>
   withTrial(async (trial) => {
     const reached = Promise.withResolvers<void>();
     trial.beforeStep = (_job, step, signal) => {
@@ -195,7 +195,7 @@ Deno.test("a restart keeps the join token, the broker's port, and the jobs; a st
     await second.stop();
   }));
 
-Deno.test("what cannot start is named, and leaves no process behind", () =>
+Deno.test("a failed start names its cause and leaves no process behind", () =>
   withTrial(async (trial) => {
     const first = await trial.start();
     const locked = await assertRejects(
@@ -220,7 +220,7 @@ Deno.test("what cannot start is named, and leaves no process behind", () =>
     await first.stop();
   }));
 
-Deno.test("when the remembered broker port is taken, another one is used; a chosen one is insisted on", () =>
+Deno.test("if the previous broker port is taken, a different one is used; a configured port is required", () =>
   withTrial(async (trial) => {
     const first = await trial.start();
     await first.stop();
@@ -234,7 +234,7 @@ Deno.test("when the remembered broker port is taken, another one is used; a chos
     squatter.close();
   }));
 
-Deno.test("a broker that dies comes back on its port; one that cannot is told", () =>
+Deno.test("a broker that dies restarts on its port; one that cannot is reported", () =>
   withTrial(async (trial) => {
     const running = await trial.start();
     const pidPath = `${trial.config.dataFolder}/nats/nats-server.pid`;
@@ -254,7 +254,7 @@ Deno.test("a broker that dies comes back on its port; one that cannot is told", 
     // What a worker has is still good, and what was revoked is not.
     await (await connectAs(before, keys)).close();
     await assertRejects(() => connectAs(bad, revoked), LoraFleetError);
-    // Its streams cannot be read any more: it is tried some more times.
+    // Its streams are unreadable now: it is restarted a few more times.
     const streams = `${trial.config.dataFolder}/nats/jetstream`;
     await Deno.rename(streams, `${streams}.kept`);
     await Deno.writeTextFile(streams, "a file");
@@ -263,7 +263,7 @@ Deno.test("a broker that dies comes back on its port; one that cannot is told", 
     await running.stop();
   }));
 
-Deno.test("another broker is only used", () =>
+Deno.test("a foreign broker is only connected to", () =>
   withTrial(async (trial) => {
     const natsUrl = "nats://me:secret@broker.example:4222";
     const other = await trial.start({ natsUrl, natsCredsPath: "/creds" });
@@ -283,7 +283,7 @@ Deno.test("another broker is only used", () =>
     await other.stop();
   }));
 
-Deno.test("whoever comes after processes that led, or died as they began to, waits for none of their leases", () =>
+Deno.test("a successor does not wait for the leases of processes that led or died while taking the lead", () =>
   withTrial(async (trial) => {
     await (await trial.start()).stop();
     trial.diesLeading = true;
@@ -301,7 +301,7 @@ Deno.test("whoever comes after processes that led, or died as they began to, wai
     ]);
   }));
 
-Deno.test("all that a coordinator and its broker leave in the data folder is for its owner alone", () =>
+Deno.test("everything that a coordinator and its broker leave in the data folder is private", () =>
   withTrial(async ({ start, config }) => {
     const open: string[] = [];
     const look = async (path: string): Promise<void> => {

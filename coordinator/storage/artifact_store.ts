@@ -145,7 +145,7 @@ async function acceptUpload(
   if (fault !== null) return { fault };
   await Deno.mkdir(stepFolder, { recursive: true, mode: PRIVATE_FOLDER_MODE });
   for (const { name } of files) {
-    // The old checksum goes first, so that no file ever counts with the checksum of another.
+    // The old checksum goes first, so that no file ever counts with a different file's checksum.
     await removeIfThere(`${stepFolder}/${name}.sha256`);
     await Deno.rename(pathOf(name), `${stepFolder}/${name}`);
     await Deno.rename(`${pathOf(name)}.sha256`, `${stepFolder}/${name}.sha256`);

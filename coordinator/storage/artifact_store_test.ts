@@ -50,7 +50,7 @@ async function leftovers(folder: string): Promise<string[]> {
   return names.sort();
 }
 
-Deno.test("what is accepted is listed, found and there after a restart; what merely has arrived is not", () =>
+Deno.test("accepted files are listed and survive a restart; files that merely arrived do not count", () =>
   withStore(async (store, folder) => {
     const put = putAs(store, "w-a", 7);
     const files = [await put(CONFIG, "{}"), await put(WEIGHTS, "abc")];
@@ -65,7 +65,7 @@ Deno.test("what is accepted is listed, found and there after a restart; what mer
     assertEquals(await restarted.steps("j"), []);
   }));
 
-Deno.test("what a writer left that died before its report does not stand in the next one's way", () =>
+Deno.test("files of a writer that died before its report do not block the next writer", () =>
   withStore(async (store, folder) => {
     await putAs(store, "w-a", 1)(WEIGHTS, "another's bytes");
     assertEquals(await storeStep(store, 1, "abc", "w-b"), { files: await store.files("j", 1) });
@@ -75,7 +75,7 @@ Deno.test("what a writer left that died before its report does not stand in the 
     assertEquals(await leftovers(folder), [CONFIG, `${CONFIG}.sha256`, WEIGHTS, `${WEIGHTS}.sha256`]);
   }));
 
-Deno.test("uploads of others for a step, and of another step, are removed with the next one: nothing piles up", () =>
+Deno.test("an upload removes those of other writers and other steps", () =>
   withStore(async (store, folder) => {
     for (let step = 1; step <= 20; step++) {
       await putAs(store, `w-${step % 3}`, step)(CONFIG, "x".repeat(step));
@@ -85,14 +85,14 @@ Deno.test("uploads of others for a step, and of another step, are removed with t
     assertEquals(await leftovers(folder), []);
   }));
 
-Deno.test("the same upload again is accepted, another one takes its place", () =>
+Deno.test("a repeated upload is accepted; a different one replaces it", () =>
   withStore(async (store) => {
     const put = putAs(store, "w-a", 1);
     assertEquals(await put(CONFIG, "abc"), await put(CONFIG, "abc"));
     assertEquals((await put(CONFIG, "abcd")).size, 4);
   }));
 
-Deno.test("an upload that stands still ends when its writer begins anew", () =>
+Deno.test("a stalled upload ends when its writer starts over", () =>
   withStore(async (store) => {
     const upload = { step: 1, writer: "w-a", name: CONFIG, sha256: shaOf("abc"), maxBytes: 10 };
     const still = new ReadableStream<Uint8Array>({
@@ -111,7 +111,7 @@ Deno.test("a corrupt or too large upload leaves nothing", () =>
     assertEquals(await leftovers(folder), []);
   }));
 
-Deno.test("names, steps, workers and ids that are not ours are refused", () =>
+Deno.test("malformed names, steps, workers and ids are refused", () =>
   withStore(async (store) => {
     const good = { step: 1, writer: "w-a", name: CONFIG, sha256: shaOf("abc"), maxBytes: 10 };
     for (
@@ -146,7 +146,7 @@ Deno.test("a report is not accepted while a file of it has not arrived, or is mi
     assert("files" in await store.accept("j", 1, "w-a", [config, absent], NO_TRUTH));
   }));
 
-Deno.test("one byte that changes on the disk: refused with the reason, and set aside", () =>
+Deno.test("a file with one flipped byte is refused with the reason and set aside", () =>
   withStore(async (store, folder) => {
     await storeStep(store, 3, "abcdef");
     const file = (await store.files("j", 3))[1]!;
@@ -166,7 +166,7 @@ Deno.test("one byte that changes on the disk: refused with the reason, and set a
     assertEquals(await codeOf(() => store.path("j", 3, file)), "not_found");
   }));
 
-Deno.test("training states are kept apart from what a user gets, all but the newest are dropped, damaged ones are none", () =>
+Deno.test("training states are no artifacts, only the newest is kept, and damaged ones do not count", () =>
   withStore(async (store, folder) => {
     for (const step of [2, 4]) {
       const put = putAs(store, "w-a", step);

@@ -23,7 +23,7 @@ async function inFolder(body: (folder: string) => Promise<void>): Promise<void> 
   }
 }
 
-Deno.test("what an earlier release left open is taken from others, base models and links excepted", () =>
+Deno.test("files that an earlier release left readable become private, except base models and links", () =>
   inFolder(async (folder) => {
     const data = `${folder}/data`;
     await Deno.mkdir(`${data}/artifacts/ftjob-1/2`, { recursive: true, mode: 0o755 });
@@ -52,7 +52,7 @@ Deno.test("what an earlier release left open is taken from others, base models a
     assertEquals(warnings, []);
   }));
 
-Deno.test("what is made is the owner's from the first moment, also SQLite's own files", () =>
+Deno.test("new files are private from their creation, SQLite's own included", () =>
   inFolder(async (folder) => {
     const data = `${folder}/data`;
     const jobs = openSqliteJobStore(`${data}/coordinator.sqlite`);

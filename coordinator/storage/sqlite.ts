@@ -22,7 +22,7 @@ function isDiskError(thrown: unknown): boolean {
 }
 
 /**
- * Runs `work` on the database. A disk error becomes `storage` that says what to do, without a
+ * Runs `work` on the database. A disk error becomes `storage` with what to do, without a
  * path, because clients of the API read it.
  */
 export function onDatabase<T>(attempted: string, work: () => T): T {

@@ -18,13 +18,13 @@ async function withStateFile(work: (path: string) => Promise<void>) {
   }
 }
 
-Deno.test("words are read from behind the header, and no more than there are", () =>
+Deno.test("words are read from after the header, up to the end of the file", () =>
   withStateFile(async (path) => {
     assertEquals([...await readWords(path, 0, 3)], [0, 1, 2]);
     assertEquals([...await readWords(path, 297, 10)], [297, 298, 299]);
     assertEquals([...await readWords(path, 1000, 10)], []);
   }));
 
-Deno.test("a file that is gone is named", async () => {
+Deno.test("a missing file is named", async () => {
   await assertRejects(() => readWords("/nowhere/state", 0, 1), LoraFleetError, "/nowhere/state");
 });

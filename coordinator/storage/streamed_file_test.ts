@@ -32,7 +32,7 @@ Deno.test("a stream is written whole, with its size and SHA-256", () =>
     assertEquals(await names(`${folder}/new`), ["abc"]);
   }));
 
-Deno.test("whatever goes wrong, the earlier content stays and no part is left", () =>
+Deno.test("on any failure the earlier content stays and no partial file is left", () =>
   inFolder(async (folder) => {
     const path = `${folder}/abc`;
     await Deno.writeTextFile(path, "old");
@@ -80,7 +80,7 @@ Deno.test("a full disk is a storage error that names the file", () =>
     assertEquals(await names(folder), []);
   }));
 
-Deno.test("a folder that cannot be made is a storage error", () =>
+Deno.test("a folder that cannot be created is a storage error", () =>
   inFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/file`, "");
     const error = await assertRejects(

@@ -61,13 +61,9 @@ export class ApiClient {
   }
 
   async createJob(request: Record<string, unknown>): Promise<Job> {
-    return jobSchema.parse(
-      await this.json("/v1/fine_tuning/jobs", {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify(request),
-      }),
-    );
+    const headers = { "content-type": "application/json" };
+    const init = { method: "POST", headers, body: JSON.stringify(request) };
+    return jobSchema.parse(await this.json("/v1/fine_tuning/jobs", init));
   }
 
   async job(id: string): Promise<Job> {

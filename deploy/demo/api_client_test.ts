@@ -36,7 +36,7 @@ const metricsData = {
 const event = (id: number, type: string, data: unknown) =>
   `id: ftevent-${id}\ndata: ${JSON.stringify({ level: "info", type, message: `m${id}`, data })}\n\n`;
 
-Deno.test("events go on after a broken connection, from where it broke", async () => {
+Deno.test("events resume after a broken connection", async () => {
   const answers = [
     () => new Response(event(1, "message", null) + event(2, "metrics", metricsData)),
     () => new Response(event(3, "message", null) + `event: done\ndata: {"status":"succeeded"}\n\n`),
@@ -50,7 +50,7 @@ Deno.test("events go on after a broken connection, from where it broke", async (
   });
 });
 
-Deno.test("a refused request throws what the coordinator says", async () => {
+Deno.test("a refused request throws the coordinator's message", async () => {
   const body = JSON.stringify({ error: { message: 'line 3 of "d.jsonl" is not JSON' } });
   await withServer([() => new Response(body, { status: 400 })], async (client) => {
     await assertRejects(() => client.createJob({}), LoraFleetError, 'line 3 of "d.jsonl" is not JSON');
@@ -58,7 +58,7 @@ Deno.test("a refused request throws what the coordinator says", async () => {
   assertEquals(messageOfBody("<html>"), "<html>");
 });
 
-Deno.test("a dataset goes up as a form with its name and purpose", async () => {
+Deno.test("a dataset is uploaded as a form with its name and purpose", async () => {
   const path = await Deno.makeTempFile();
   try {
     await Deno.writeTextFile(path, "{}\n");

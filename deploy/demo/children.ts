@@ -44,15 +44,9 @@ export class Children {
     const logPath = join(this.#logFolder, `${name}.log`);
     const log = Deno.openSync(logPath, { write: true, create: true, truncate: true });
     // Its own process group: Ctrl-C reaches the demo alone, which then stops everything in order.
-    const process = new Deno.Command(command, {
-      args: [...args],
-      env,
-      clearEnv: true,
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-      detached: true,
-    }).spawn();
+    const streams = { stdin: "null", stdout: "piped", stderr: "piped" } as const;
+    const options = { args: [...args], env, clearEnv: true, detached: true, ...streams };
+    const process = new Deno.Command(command, options).spawn();
     const output = new Output();
     const drained = Promise.all([output.read(process.stdout, log), output.read(process.stderr, log)]);
     const ended = drained.then(async () => {

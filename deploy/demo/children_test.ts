@@ -29,7 +29,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-Deno.test("a line that a child prints is found, before or after somebody asks for it", async () => {
+Deno.test("a child's line is matched whether printed before or after the call", async () => {
   await withChildren(async (children) => {
     const script = "echo one; printf '\\033[32mjoin http://x/y\\033[0m\\n'; sleep 30";
     const child = children.startCommand("shell", "bash", ["-c", script], env);
@@ -40,7 +40,7 @@ Deno.test("a line that a child prints is found, before or after somebody asks fo
   });
 });
 
-Deno.test("waiting for a line ends with the child, in its own last words", async () => {
+Deno.test("waiting for a line ends when the child does, with its last line", async () => {
   await withChildren(async (children) => {
     const child = children.startCommand("shell", "bash", [
       "-c",
@@ -51,7 +51,7 @@ Deno.test("waiting for a line ends with the child, in its own last words", async
   });
 });
 
-Deno.test("waiting for a line has an end", async () => {
+Deno.test("waiting for a line times out", async () => {
   await withChildren(async (children) => {
     const child = children.startCommand("shell", "sleep", ["30"], env);
     await assertRejects(() => child.match(/join/, 20), LoraFleetError, "did not print");

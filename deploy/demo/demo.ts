@@ -1,6 +1,7 @@
 /** The demo from its first child process to its results; main.ts gives it a terminal, signals and an exit code. */
 import { basename, dirname, join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";
+import { counted } from "../../shared/counted.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { ensureSetup } from "../setup/ensure.ts";
 import { runtimeFolderVariables } from "../setup/runtime_folder.ts";
@@ -45,11 +46,7 @@ export async function runDemo(options: DemoOptions, context: DemoContext): Promi
   };
   const data = await prepareDataset(options, workFolder);
 
-  progress.note(
-    `starting a coordinator and ${options.workerCount} ${
-      options.workerCount === 1 ? "worker" : "workers"
-    }; GPU: ${gpuName}`,
-  );
+  progress.note(`starting a coordinator and ${counted(options.workerCount, "worker")}; GPU: ${gpuName}`);
   const fleet = await startFleet({
     ...{ children, clock, env, signal },
     dataFolder: join(workFolder, "coordinator"),
@@ -106,14 +103,13 @@ export async function runDemo(options: DemoOptions, context: DemoContext): Promi
 async function checkInputs(options: DemoOptions): Promise<void> {
   const config = await Deno.stat(join(options.modelFolder, "config.json")).catch(() => null);
   if (config === null) {
-    const message = `--model ${quote(options.modelFolder)} is no folder with a config.json: name a base ` +
+    const message = `--model ${quote(options.modelFolder)} is not a folder with a config.json: name a base ` +
       "model in Hugging Face layout";
     throw new LoraFleetError("usage", message);
   }
-  for (
-    const [option, path] of [["dataset", options.datasetPath], ["eval-dataset", options.evalDatasetPath]]
-  ) {
-    if (path === null || path === undefined) continue;
+  const datasets = { dataset: options.datasetPath, "eval-dataset": options.evalDatasetPath };
+  for (const [option, path] of Object.entries(datasets)) {
+    if (path === null) continue;
     await Deno.readTextFile(path).catch((error) => {
       throw new LoraFleetError("usage", `--${option} ${quote(path)} cannot be read: ${messageOf(error)}`);
     });
@@ -127,13 +123,10 @@ async function prepareDataset(
   const { datasetPath, evalDatasetPath } = options;
   if (evalDatasetPath !== null) return { trainPath: datasetPath, heldOutPath: evalDatasetPath };
   const { train, heldOut } = setRowsAside(await Deno.readTextFile(datasetPath), datasetPath);
-  const paths = {
-    trainPath: join(folder, basename(datasetPath)),
-    heldOutPath: join(folder, "held-out.jsonl"),
-  };
-  await Deno.writeTextFile(paths.trainPath, train);
-  await Deno.writeTextFile(paths.heldOutPath, heldOut);
-  return paths;
+  const [trainPath, heldOutPath] = [join(folder, basename(datasetPath)), join(folder, "held-out.jsonl")];
+  await Deno.writeTextFile(trainPath, train);
+  await Deno.writeTextFile(heldOutPath, heldOut);
+  return { trainPath, heldOutPath };
 }
 
 interface Training {

@@ -55,11 +55,8 @@ export async function startFleet(request: FleetRequest): Promise<Fleet> {
       env,
     );
 
-  const coordinator = run(
-    "coordinator",
-    "coordinator",
-    ...["--port", "0", "--data-folder", dataFolder, "--model-roots", modelRoot],
-  );
+  const options = ["--port", "0", "--data-folder", dataFolder, "--model-roots", modelRoot];
+  const coordinator = run("coordinator", "coordinator", ...options);
   const joinUrl = (await coordinator.match(/--join\s+(https?:\/\/\S+)/, START_TIMEOUT_MS))[1]!;
   const workers = Array.from(
     { length: workerCount },

@@ -47,15 +47,10 @@ async function main(options: DemoOptions): Promise<number> {
     const { report, baseSamples, tunedSamples } = await Promise.race([demo, interrupted]);
     console.log(`\n${formatSamples(baseSamples, tunedSamples, SAMPLE_COUNT)}\n`);
     const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
-    console.log(
-      `exact match on ${report.tuned.prompt_count} held-out prompts: base ${
-        percent(report.base.exact_match)
-      }, ` +
-        `tuned ${percent(report.tuned.exact_match)}`,
-    );
-    console.log(
-      `${options.outFolder} holds the adapter and report.json, after ${formatDuration(report.wall_seconds)}`,
-    );
+    const [base, tuned] = [percent(report.base.exact_match), percent(report.tuned.exact_match)];
+    console.log(`exact match on ${report.tuned.prompt_count} held-out prompts: base ${base}, tuned ${tuned}`);
+    const duration = formatDuration(report.wall_seconds);
+    console.log(`${options.outFolder} holds the adapter and report.json, after ${duration}`);
     failed = false;
     return 0;
   } catch (error) {

@@ -3,7 +3,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { datasetSchema, trainingSchema } from "../../shared/job/job_spec_schema.ts";
 import { jobRequest, parseOptions } from "./options.ts";
 
-Deno.test("without options the demo takes its own model and dataset", () => {
+Deno.test("without options the demo uses its own model and dataset", () => {
   const options = parseOptions([])!;
   assertEquals(options.workerCount, 2);
   assertEquals(options.maxSteps, 40);
@@ -12,7 +12,7 @@ Deno.test("without options the demo takes its own model and dataset", () => {
   }
 });
 
-Deno.test("a dataset of one's own has its own held-out rows or sets some aside", () => {
+Deno.test("a user's dataset comes with held-out rows or has some set aside", () => {
   const own = parseOptions(["--dataset", "/d.jsonl"])!;
   assertEquals([own.evalDatasetPath, own.maxSteps], [null, null]);
   assertEquals(
@@ -26,7 +26,7 @@ Deno.test("a dataset of one's own has its own held-out rows or sets some aside",
   );
 });
 
-Deno.test("wrong options are named", () => {
+Deno.test("invalid options are named", () => {
   assertThrows(() => parseOptions(["--workers", "0"]), LoraFleetError, '--workers is "0"');
   assertThrows(() => parseOptions(["--steps", "1.5"]), LoraFleetError, '--steps is "1.5"');
   assertThrows(() => parseOptions(["--wokers", "2"]), LoraFleetError, "--wokers");
@@ -34,14 +34,14 @@ Deno.test("wrong options are named", () => {
   assertEquals(parseOptions(["--help"]), null);
 });
 
-Deno.test("a model of one's own is not trained at the tiny model's learning rate", () => {
+Deno.test("a user's model is not trained at the tiny model's learning rate", () => {
   const rate = (...args: string[]) =>
     trainingSchema.parse(jobRequest(parseOptions(args)!, "file-1")["training"]).learning_rate;
   assertEquals(rate(), 1e-2);
   assertEquals(rate("--model", "/llama"), 2e-4);
 });
 
-Deno.test("rows of a dataset of one's own are not packed: few of them would be few steps", () => {
+Deno.test("rows of a user's dataset are not packed, since few rows would make few steps", () => {
   const isPacked = (...args: string[]) =>
     datasetSchema.parse(jobRequest(parseOptions(args)!, "file-1")["dataset"]).packing;
   assertEquals(isPacked(), true);

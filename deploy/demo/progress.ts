@@ -1,6 +1,7 @@
 /** Progress of the training: a bar on a terminal, plain lines elsewhere. */
 // @ts-types="./cli_progress.d.ts"
 import { SingleBar } from "cli-progress";
+import { counted } from "../../shared/counted.ts";
 import type { StepMetrics } from "./api_client.ts";
 
 export interface Progress {
@@ -28,7 +29,7 @@ function describeStep(metrics: StepMetrics): Record<"loss" | "speed" | "workers"
   return {
     loss: metrics.train_loss.toFixed(4),
     speed: `${Math.round(metrics.tokens_per_second)} tokens/s`,
-    workers: `${metrics.workers} ${metrics.workers === 1 ? "worker" : "workers"}`,
+    workers: counted(metrics.workers, "worker"),
     timeLeft: formatDuration(metrics.eta_seconds),
   };
 }

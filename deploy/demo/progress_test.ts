@@ -15,7 +15,7 @@ function metrics(step: number, total_steps: number): StepMetrics {
   };
 }
 
-Deno.test("durations are minutes and seconds, with hours where there are any", () => {
+Deno.test("durations are minutes and seconds, with hours if any", () => {
   assertEquals([0, 9.6, 61, 3599.6, 3661].map(formatDuration), [
     "0:00",
     "0:10",
@@ -31,7 +31,7 @@ Deno.test("a step is one line", () => {
   assertEquals(formatStep({ ...metrics(3, 40), workers: 1 }).includes("1 worker  "), true);
 });
 
-Deno.test("plain progress is about twenty lines, the first and the last among them", () => {
+Deno.test("plain progress is about twenty lines, the first and last step included", () => {
   const lines: string[] = [];
   const progress = plainProgress((line) => lines.push(line));
   for (let step = 1; step <= 1003; step++) progress.step(metrics(step, 1003));
@@ -40,7 +40,7 @@ Deno.test("plain progress is about twenty lines, the first and the last among th
   assertEquals(lines.at(-1)!.startsWith("step 1003/"), true);
 });
 
-Deno.test("the bar shows the coordinator's time left, not one that is guessed from redraws", () => {
+Deno.test("the bar shows the coordinator's ETA, not its own estimate", () => {
   let shown = "";
   const terminal = { isTTY: true, columns: 200, write: (text: string) => void (shown += text) };
   const progress = barProgress(() => {}, terminal);

@@ -78,9 +78,8 @@ export async function writeResults(
   } catch (error) {
     await Deno.remove(fresh, { recursive: true }).catch(() => {});
     if (error instanceof LoraFleetError) throw error;
-    throw new LoraFleetError("storage", `cannot write ${quote(folder)}: ${messageOf(error)}`, {
-      cause: error,
-    });
+    const message = `cannot write ${quote(folder)}: ${messageOf(error)}`;
+    throw new LoraFleetError("storage", message, { cause: error });
   }
 }
 

@@ -28,7 +28,7 @@ async function inTempFolder(test: (folder: string) => Promise<void>) {
   }
 }
 
-Deno.test("results are written whole, and take the place of earlier ones", async () => {
+Deno.test("results are written atomically and replace earlier ones", async () => {
   await inTempFolder(async (folder) => {
     const out = `${folder}/deep/out`;
     await writeResults(out, files, { ...report, steps: 7 });
@@ -39,7 +39,7 @@ Deno.test("results are written whole, and take the place of earlier ones", async
   });
 });
 
-Deno.test("a folder with anything else in it is left alone", async () => {
+Deno.test("a folder with other files is refused and left untouched", async () => {
   await inTempFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/thesis.tex`, "x");
     await assertRejects(() => checkOutFolder(folder), LoraFleetError, '"thesis.tex"');
@@ -49,7 +49,7 @@ Deno.test("a folder with anything else in it is left alone", async () => {
   });
 });
 
-Deno.test("a failed write leaves nothing, neither new nor half", async () => {
+Deno.test("a failed write leaves nothing behind", async () => {
   await inTempFolder(async (folder) => {
     const out = `${folder}/out`;
     await writeResults(out, files, report);
@@ -60,7 +60,7 @@ Deno.test("a failed write leaves nothing, neither new nor half", async () => {
   });
 });
 
-Deno.test("SHA-256 of nothing", async () => {
+Deno.test("the SHA-256 of no bytes", async () => {
   assertEquals(
     await sha256Hex(new Uint8Array()),
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",

@@ -3,7 +3,7 @@ import { formatSamples, type Sample } from "./samples.ts";
 
 const sample = (prompt: string, expected: string, answer: string): Sample => ({ prompt, expected, answer });
 
-Deno.test("both answers stand side by side", () => {
+Deno.test("both answers appear side by side", () => {
   assertEquals(
     formatSamples([sample('Spell "ab":\n', "ba", "ab")], [sample('Spell "ab":\n', "ba", "ba")], 5).split(
       "\n",
@@ -16,7 +16,7 @@ Deno.test("both answers stand side by side", () => {
   );
 });
 
-Deno.test("samples are spread over all prompts, cut, and cannot command a terminal", () => {
+Deno.test("samples are spread over all prompts, truncated, and free of control sequences", () => {
   const many = Array.from({ length: 10 }, (_, i) => sample(`${i}${"x".repeat(100)}`, "é", "\x1b[2Ja\nb"));
   const lines = formatSamples(many, many, 2).split("\n");
   assertEquals([lines[2]![0], lines[3]![0]], ["0", "5"]);

@@ -16,7 +16,7 @@ Deno.test("events, comments, names and ids", async () => {
   ]);
 });
 
-Deno.test("an event may come in pieces, and its letters too", async () => {
+Deno.test("events may be split across chunks, even within a character", async () => {
   const bytes = new TextEncoder().encode("data: grün\r\n\r\ndata: x\n\n");
   const pieces = [...bytes].map((byte) => Uint8Array.of(byte));
   const events = await Array.fromAsync(readServerEvents(async function* () {
@@ -26,7 +26,7 @@ Deno.test("an event may come in pieces, and its letters too", async () => {
   assertEquals(events.map((event) => event.data), ["grün", "x"]);
 });
 
-Deno.test("an event that is cut off is none", async () => {
+Deno.test("an incomplete last event is dropped", async () => {
   assertEquals(await parse("data: a\n\ndata: b\n"), [{ name: "message", data: "a", id: "" }]);
   assertEquals(await parse("event: x\n\n"), []);
 });

@@ -14,7 +14,7 @@ function recorder(answers: readonly boolean[]) {
 const install = "env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends a b";
 const update = "env DEBIAN_FRONTEND=noninteractive apt-get -q update";
 
-Deno.test("lists are fetched only where they are missing or stale", async () => {
+Deno.test("package lists are fetched only if missing or stale", async () => {
   const fresh = recorder([true]);
   assertEquals(await aptInstall(["a", "b"], [], true, fresh.run), true);
   assertEquals(fresh.lines, [install]);
@@ -28,7 +28,7 @@ Deno.test("lists are fetched only where they are missing or stale", async () => 
   assertEquals(stale.lines, [install, update, install]);
 });
 
-Deno.test("root needs no sudo; sudo counts only where it asks for nothing", async () => {
+Deno.test("root needs no sudo; sudo counts only without a password", async () => {
   const root = recorder([]);
   assertEquals(await rootPrefix(0, root.run), []);
   assertEquals(root.lines, []);
@@ -37,7 +37,7 @@ Deno.test("root needs no sudo; sudo counts only where it asks for nothing", asyn
   assertEquals(await rootPrefix(null, recorder([false]).run), null);
 });
 
-Deno.test("an empty folder has no lists, and one that is missing neither", () => {
+Deno.test("neither an empty nor a missing folder has lists", () => {
   const folder = Deno.makeTempDirSync();
   try {
     assertEquals(haveAptLists(`${folder}/none`), false);
@@ -53,6 +53,6 @@ Deno.test("an empty folder has no lists, and one that is missing neither", () =>
   }
 });
 
-Deno.test("a command that does not exist fails without a throw", async () => {
+Deno.test("a missing command fails without throwing", async () => {
   assertEquals(await runCommand("lorafleet-no-such-command", [], false), false);
 });

@@ -40,9 +40,7 @@ export async function probeGpu(timeoutMs = 30_000): Promise<ProbedGpu | null> {
   const script = join(dirname(fromFileUrl(import.meta.url)), "probe_gpu.ts");
   const output = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-config", "--no-lock", "--no-check", "-A", "--unstable-webgpu", script],
-    stdout: "piped",
-    stderr: "null",
-    stdin: "null",
+    ...{ stdin: "null", stdout: "piped", stderr: "null" } as const,
     // Linux may also offer an OpenGL adapter, whose limits are too small for training.
     env: Deno.build.os === "linux" && !Deno.env.has("DENO_WEBGPU_BACKEND")
       ? { DENO_WEBGPU_BACKEND: "vulkan" }

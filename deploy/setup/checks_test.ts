@@ -5,8 +5,7 @@ const posix = { ignore: Deno.build.os === "windows" };
 
 Deno.test({
   ...posix,
-  name:
-    "nats-server is taken from the PATH first, then from where Debian puts it [ignored on Windows: other paths]",
+  name: "nats-server is found on the PATH first, then in Debian's folder [ignored on Windows: other paths]",
   fn: () => {
     const have = (...files: string[]) => (path: string) => files.includes(path);
     const path = "/a::/b/bin";
@@ -30,7 +29,7 @@ Deno.test("a folder named nats-server is not a server", () => {
   }
 });
 
-Deno.test("a probe counts only when it exits well and says so", () => {
+Deno.test("a probe counts only if it succeeds and reports an adapter", () => {
   const line = '{"found":true,"name":"llvmpipe","isCpu":true}\n';
   assertEquals(parseProbe(true, line), { name: "llvmpipe", isCpu: true });
   assertEquals(parseProbe(true, `MESA: warning\n${line}\n`), { name: "llvmpipe", isCpu: true });

@@ -3,8 +3,13 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { findGpuHardware, type GpuHardware, refuseIdleGpu } from "../../shared/gpu_hardware.ts";
 import { aptInstall, haveAptLists, rootPrefix, runCommand } from "./apt.ts";
 import { findNatsServer, type ProbedGpu, probeGpu } from "./checks.ts";
-import { describePlatform, manualCommands, packagesFor } from "./platform.ts";
-import type { Platform, Requirement } from "./platform.ts";
+import {
+  describePlatform,
+  manualCommands,
+  packagesFor,
+  type Platform,
+  type Requirement,
+} from "./platform.ts";
 
 interface SetupResult {
   readonly natsServerPath: string;
@@ -55,10 +60,7 @@ export async function ensureSetup(
     refuseIdleGpu(gpu?.name ?? null, machine.hardware(), (name) => machine.environment(name));
   }
   if (natsServerPath !== null && gpu !== null) return { natsServerPath, gpuName: gpu.name };
-  throw new LoraFleetError(
-    "missing_dependency",
-    missingMessage(platform.name, missing(), manualCommands(platform, missing())),
-  );
+  throw new LoraFleetError("missing_dependency", missingMessage(platform, missing()));
 }
 
 function thisMachine(): Machine {
@@ -82,17 +84,12 @@ function thisMachine(): Machine {
 }
 
 /** What is missing, and the commands to type. */
-function missingMessage(
-  platformName: string,
-  missing: readonly Requirement[],
-  commands: readonly string[],
-): string {
+function missingMessage(platform: Platform, missing: readonly Requirement[]): string {
   const what = missing.map((requirement) =>
     requirement === "nats-server" ? "nats-server is not installed" : "WebGPU finds no GPU driver"
   );
-  return `${what.join(" and ")}. On ${platformName}:\n${
-    commands.map((command) => `  ${command}`).join("\n")
-  }`;
+  const commands = manualCommands(platform, missing).map((command) => `  ${command}`).join("\n");
+  return `${what.join(" and ")}. On ${platform.name}:\n${commands}`;
 }
 
 function readTextOrEmpty(path: string): string {

@@ -38,14 +38,14 @@ async function refusal(machine: Machine): Promise<string[]> {
   return error.message.split("\n");
 }
 
-Deno.test("where all is there, nothing is done and nothing said", async () => {
+Deno.test("if everything is installed, nothing is done or printed", async () => {
   const { machine, installed } = machineOf([ALL]);
   const lines: string[] = [];
   assertEquals(await ensure(machine, (line) => lines.push(line)), DONE);
   assertEquals([lines, installed], [[], []]);
 });
 
-Deno.test("what is missing is installed by apt, and only that", async () => {
+Deno.test("apt installs exactly what is missing", async () => {
   const both = machineOf([NOTHING, ALL]);
   const lines: string[] = [];
   assertEquals(await ensure(both.machine, (line) => lines.push(line)), DONE);
@@ -56,7 +56,7 @@ Deno.test("what is missing is installed by apt, and only that", async () => {
   assertEquals(one.installed, [["nats-server"]]);
 });
 
-Deno.test("where apt does not help, the message names what is still missing and the commands", async () => {
+Deno.test("if apt fails, the message names what is still missing and the commands", async () => {
   const { machine, installed } = machineOf([NOTHING, { ...ALL, gpu: null }]);
   assertEquals(await refusal(machine), [
     "WebGPU finds no GPU driver. On Debian GNU/Linux 12 (bookworm):",
@@ -66,7 +66,7 @@ Deno.test("where apt does not help, the message names what is still missing and 
   assertEquals(installed.length, 1);
 });
 
-Deno.test("without root, or with another package manager, nothing is installed: the commands are printed", async () => {
+Deno.test("without root, or with a different package manager, nothing is installed and the commands are printed", async () => {
   const user = machineOf([NOTHING], "linux", DEBIAN, false);
   assertEquals((await refusal(user.machine)).slice(0, 3), [
     "nats-server is not installed and WebGPU finds no GPU driver. On Debian GNU/Linux 12 (bookworm):",
@@ -81,7 +81,7 @@ Deno.test("without root, or with another package manager, nothing is installed: 
   assertEquals([user.installed, mac.installed], [[], []]);
 });
 
-Deno.test("a GPU without its driver is not passed over for the CPU, unless that is asked for", async () => {
+Deno.test("a GPU without its driver is an error unless --ignore-gpu is set", async () => {
   const cpu: Found = { ...ALL, gpu: { name: "llvmpipe", isCpu: true } };
   const { machine } = machineOf([{ ...ALL, gpu: null }, cpu]);
   const withGpu: Machine = {
@@ -92,7 +92,7 @@ Deno.test("a GPU without its driver is not passed over for the CPU, unless that 
   const error = await assertRejects(() => ensure(withGpu), LoraFleetError, "NVIDIA_DRIVER_CAPABILITIES=all");
   assertEquals(error.code, "no_gpu");
   assertEquals((await ensureSetup({ log: () => {}, ignoreGpu: true }, withGpu)).gpuName, "llvmpipe");
-  // With its driver it is used, and nothing is to be said.
+  // With its driver it is used without a message.
   assertEquals(await ensure({ ...withGpu, look: () => Promise.resolve(ALL) }), DONE);
   // A machine without one computes on its CPU.
   assertEquals((await ensure(machineOf([cpu]).machine)).gpuName, "llvmpipe");

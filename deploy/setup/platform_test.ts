@@ -3,7 +3,7 @@ import { describePlatform, manualCommands, packagesFor, type Requirement } from 
 
 const debian = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n';
 
-Deno.test("os-release decides the package manager, by family where the system itself is unknown", () => {
+Deno.test("os-release decides the package manager, by family if the system is unknown", () => {
   assertEquals(describePlatform("linux", debian), {
     os: "linux",
     packageManager: "apt",
@@ -17,7 +17,7 @@ Deno.test("os-release decides the package manager, by family where the system it
   assertEquals(describePlatform("darwin", "").packageManager, "brew");
 });
 
-Deno.test("only what is missing is asked for", () => {
+Deno.test("only missing packages are requested", () => {
   assertEquals(packagesFor("apt", ["nats-server"]), ["nats-server"]);
   assertEquals(packagesFor("apt", ["nats-server", "vulkan"]), [
     "nats-server",
@@ -27,7 +27,7 @@ Deno.test("only what is missing is asked for", () => {
   assertEquals(packagesFor("brew", ["vulkan"]), []);
 });
 
-Deno.test("a person gets commands that can be pasted, or words where we know no package manager", () => {
+Deno.test("manual instructions are commands to paste, or sentences without a known package manager", () => {
   const commandsFor = (os: string, osRelease: string, ...missing: Requirement[]) =>
     manualCommands(describePlatform(os, osRelease), missing);
   const release =

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { runtimeFolderVariables } from "./runtime_folder.ts";
 
-Deno.test("a private folder stands in where the machine has none, on Linux alone", async () => {
+Deno.test("on Linux a private runtime folder replaces a missing one", async () => {
   const parent = await Deno.makeTempDir();
   try {
     const folder = `${parent}/runtime`;

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { errorOf, withWorld } from "../../testing/app_fixture.ts";
 
-Deno.test("a base model is served by its hash, in ranges, to workers alone", () =>
+Deno.test("a base model is served by hash, in ranges, to workers only", () =>
   withWorld({}, async (world) => {
     const { app, models } = world;
     const worker = world.worker();

@@ -7,7 +7,7 @@ import { sha256Of } from "../../storage/streamed_file.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-Deno.test("the assigned worker stores its adapter, and no other worker anything", () =>
+Deno.test("only the assigned worker can store an adapter", () =>
   withWorld({}, async (world) => {
     const { publicKey } = createNatsKeys("user");
     const writer = world.worker(publicKey);

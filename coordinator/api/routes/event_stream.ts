@@ -33,9 +33,10 @@ export function openEventStream(
         const events = store.eventsSince(jobId, newest, BATCH_SIZE);
         if (events.length > 0) {
           newest = events.at(-1)!.number;
-          return send(
-            events.map(eventView).map((view) => `id: ${view.id}\ndata: ${JSON.stringify(view)}\n\n`).join(""),
+          const texts = events.map(eventView).map((view) =>
+            `id: ${view.id}\ndata: ${JSON.stringify(view)}\n\n`
           );
+          return send(texts.join(""));
         }
         const { status } = jobs.get(jobId);
         if (isFinished(status)) {

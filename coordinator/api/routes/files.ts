@@ -4,7 +4,7 @@ import { UPLOAD_PURPOSES } from "../../jobs/files/file_rules.ts";
 import type { FileStore, ReceivedFile } from "../../jobs/files/file_store.ts";
 import type { FileRecord } from "../../jobs/stores/job_store.ts";
 import { readText } from "../transport/bodies.ts";
-import { faulty, readForm } from "../transport/form.ts";
+import { invalidField, readForm } from "../transport/form.ts";
 import type { Part } from "../transport/multipart.ts";
 import { serveFile } from "../transport/serve_file.ts";
 import { fileSchema, fileView } from "../views/file_view.ts";
@@ -93,7 +93,7 @@ export function addFileRoutes(api: Api, { files, maxUploadBytes }: ApiServices):
 
   addDescribed(api, downloadFile, async (c) => {
     const file = files.get(pathParameter(c, "id"));
-    return await serveFile(c.req.raw, { ...file, path: await files.soundPath(file) });
+    return await serveFile(c.req.raw, { ...file, path: await files.verifiedPath(file) });
   });
 }
 
@@ -105,22 +105,22 @@ async function receiveForm(files: FileStore, parts: AsyncGenerator<Part>): Promi
     const texts = new Map<string, string>();
     for await (const part of parts) {
       if (part.name === "file" && received === null) {
-        if (part.filename === null) throw faulty("file", "is a text, not a file with a name");
+        if (part.filename === null) throw invalidField("file", "is a text, not a file with a name");
         filename = part.filename;
         received = await files.receive(part.body);
       } else if (TEXT_FIELDS.includes(part.name) && !texts.has(part.name)) {
         texts.set(part.name, await readText(part.body, 256));
       } else if (part.name === "file" || TEXT_FIELDS.includes(part.name)) {
-        throw faulty(part.name, "came twice; once is right");
+        throw invalidField(part.name, "is repeated; give it once");
       } else {
-        throw faulty(part.name, `is unknown; the fields are file, ${TEXT_FIELDS.join(", ")}`);
+        throw invalidField(part.name, `is unknown; the fields are file, ${TEXT_FIELDS.join(", ")}`);
       }
     }
     const purpose = texts.get("purpose");
     const lifetimeMs = parseExpiresAfter(texts.get(ANCHOR), texts.get(SECONDS));
-    if (received === null || filename === null) throw faulty("file", "is missing");
-    if (purpose === undefined) throw faulty("purpose", 'is missing; use "fine-tune"');
-    if (received.size === 0) throw faulty("file", "is empty");
+    if (received === null || filename === null) throw invalidField("file", "is missing");
+    if (purpose === undefined) throw invalidField("purpose", 'is missing; use "fine-tune"');
+    if (received.size === 0) throw invalidField("file", "is empty");
     return files.keep(received, filename, purpose, lifetimeMs);
   } catch (thrown) {
     if (received !== null) await files.discard(received);

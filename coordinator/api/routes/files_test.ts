@@ -72,7 +72,7 @@ Deno.test("files come in pages, newest first", () =>
     }
   }));
 
-Deno.test("a form that will not do is refused, and nothing stays on disk", () =>
+Deno.test("an invalid form is refused and leaves nothing on the disk", () =>
   withWorld({ maxUploadBytes: 100 }, async (world) => {
     const { app } = world;
     const file = new File(["abc"], "a.jsonl");
@@ -113,7 +113,7 @@ Deno.test("a form that will not do is refused, and nothing stays on disk", () =>
     assertEquals(world.defects, []);
   }));
 
-Deno.test("the files of an unfinished job cannot be deleted, its results never", () =>
+Deno.test("files of an unfinished job cannot be deleted; results never can", () =>
   withWorld({}, async (world) => {
     const hold = Promise.withResolvers<void>();
     world.fleet.beforeStep = () => hold.promise;

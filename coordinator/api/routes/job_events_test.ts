@@ -149,7 +149,7 @@ Deno.test("a silent stream is kept alive, and ends when the client leaves or the
   });
 });
 
-Deno.test("ids of events that are none are refused", () =>
+Deno.test("malformed event ids are refused", () =>
   withWorld({}, async (world) => {
     const id = await submit(world);
     const url = `/v1/fine_tuning/jobs/${id}/events`;

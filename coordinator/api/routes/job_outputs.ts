@@ -86,17 +86,15 @@ async function findArtifact(services: ApiServices, jobId: string, name: string, 
   const path = await services.artifacts.path(jobId, checkpoint.step, file).catch((thrown) => {
     if (!(thrown instanceof DamagedFileError)) throw thrown;
     const isRequested = services.fleet.checkpointDamaged(jobId, checkpoint.step);
-    throw new DamagedFileError(
-      `${quote(name)} of step ${checkpoint.step}`,
-      isRequested
-        ? "a worker that still holds that step will store it again; try again in a moment"
-        : "no worker holds that step any more; use another checkpoint of the job, or restore the file from a backup",
-    );
+    const remedy = isRequested
+      ? "a worker that still holds that step will store it again; try again in a moment"
+      : "no worker holds that step any longer; use a different checkpoint of the job, or restore the file from a backup";
+    throw new DamagedFileError(`${quote(name)} of step ${checkpoint.step}`, remedy);
   });
   return { ...file, path, filename: name };
 }
 
-/** The job's record of a step's checkpoint, or of the newest one, whatever else the disk holds. Null if there is none. */
+/** The recorded checkpoint of a step, or the newest; null if there is none. Unrecorded files on the disk do not count. */
 function recordedCheckpoint(
   { store }: ApiServices,
   jobId: string,

@@ -40,7 +40,7 @@ Deno.test("checkpoints are listed with their metrics", () =>
     assertEquals((await second.json()).data, [list.data[1]]);
   }));
 
-Deno.test("artifacts are those of the newest checkpoint, or of another one", () =>
+Deno.test("artifacts belong to the newest checkpoint or to the requested one", () =>
   withWorld({}, async (world) => {
     const id = await submit(world);
     await world.finished(id);
@@ -61,7 +61,7 @@ Deno.test("artifacts are those of the newest checkpoint, or of another one", () 
     assertEquals(await errorOf(await world.app.request(`${base}?step=0`)), [400, "invalid_request", "step"]);
   }));
 
-Deno.test("artifacts that merely lie on the disk are not those of the job", () =>
+Deno.test("unrecorded files on the disk are not artifacts of the job", () =>
   withWorld({}, async (world) => {
     const id = await submit(world);
     await world.finished(id);
@@ -100,7 +100,7 @@ Deno.test("a damaged artifact is served neither as a checkpoint nor as a result,
     assertEquals((await world.app.request(`${artifact}?step=2`)).status, 200);
   }));
 
-Deno.test("an upload that has changed on the disk is not given back as what was uploaded", () =>
+Deno.test("an upload altered on the disk is not served", () =>
   withWorld({}, async (world) => {
     const { id } = await world.upload("a row");
     assertEquals(await (await world.app.request(`/v1/files/${id}/content`)).text(), "a row");
@@ -109,7 +109,7 @@ Deno.test("an upload that has changed on the disk is not given back as what was 
     assertEquals((await errorOf(response)).slice(0, 2), [500, "corrupt"]);
   }));
 
-Deno.test("a job without artifacts, and one that is not there", () =>
+Deno.test("artifacts of a job without any, and of an unknown job", () =>
   withWorld({}, async (world) => {
     const id = await submit(world, "");
     await world.finished(id);

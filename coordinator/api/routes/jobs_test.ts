@@ -57,7 +57,7 @@ Deno.test("a job is shown as OpenAI's object with our groups", () =>
     assertEquals([quantization.bnb_4bit_quant_type, dataset.packing], ["nf4", true]);
   }));
 
-Deno.test("a running job says when it will have finished", () =>
+Deno.test("a running job has an estimated finish", () =>
   withWorld({}, async (world) => {
     const hold = Promise.withResolvers<void>();
     world.fleet.beforeStep = (_job, step) => step === 2 ? hold.promise : Promise.resolve();
@@ -88,7 +88,7 @@ Deno.test("jobs come in pages, newest first", () =>
     for (const id of ids) await world.finished(id);
   }));
 
-Deno.test("what is wrong with a request is said at once, by field", () =>
+Deno.test("an invalid request is refused at once with its field", () =>
   withWorld({}, async (world) => {
     const training_file = (await world.upload("a")).id;
     const model = "org/tiny";
@@ -115,7 +115,7 @@ Deno.test("what is wrong with a request is said at once, by field", () =>
     assertEquals((await (await world.app.request("/v1/fine_tuning/jobs")).json()).data, []);
   }));
 
-Deno.test("a bad dataset is found while preparing: the job has failed with the line", () =>
+Deno.test("a bad dataset fails the job during preparation, with the line", () =>
   withWorld({}, async (world) => {
     const training_file = (await world.upload("a\n\nb")).id;
     const { id } = await (await post(world, { model: "org/tiny", training_file })).json();
@@ -129,7 +129,7 @@ Deno.test("a bad dataset is found while preparing: the job has failed with the l
     assertStringIncludes(job.error.message, "line 2");
   }));
 
-Deno.test("a job is cancelled once", () =>
+Deno.test("a job can be cancelled only once", () =>
   withWorld({}, async (world) => {
     world.fleet.beforeStep = (_job, _step, signal) =>
       new Promise((_, reject) => {
@@ -154,7 +154,7 @@ Deno.test("a job is cancelled once", () =>
     ]);
   }));
 
-Deno.test("a job shows what was left out of its steps: lines, reason, and who tried it", () =>
+Deno.test("a job lists its excluded micro-batches with lines, reason and workers", () =>
   withWorld({}, async (world) => {
     world.fleet.excluded.set(2, { index: 0, workers: ["w-a", "w-b"] });
     const body = { model: "org/tiny", training_file: (await world.upload("a")).id };

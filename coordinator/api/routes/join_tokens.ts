@@ -51,7 +51,7 @@ const createToken = userRoute("post", "/v1/join-tokens", "createJoinToken", {
 });
 
 const revokeToken = userRoute("delete", "/v1/join-tokens/{id}", "revokeJoinToken", {
-  summary: "Revoke a join token: no worker joins with it any more",
+  summary: "Revoke a join token: it no longer admits workers",
   request: { params: idParameter, query: revokeQuery },
   responses: { 200: jsonContent(revokedSchema, "The token is revoked") },
 });

@@ -64,7 +64,7 @@ Deno.test("a revoked token admits no worker; its workers stay or are revoked wit
     assertEquals((await revoke("?workers=revoke")).revoked_workers, []);
   }));
 
-Deno.test("what is no token, or none that there is, is named; an API key is needed", () =>
+Deno.test("malformed and unknown join tokens are named in the error; an API key is required", () =>
   withWorld({ apiKeys: ["key-one"] }, async ({ app }) => {
     assertEquals((await make(app, {})).status, 401);
     const user = { ...headers, authorization: "Bearer key-one" };

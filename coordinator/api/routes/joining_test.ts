@@ -11,7 +11,7 @@ const join = (app: Api, publicKey: string, token = JOIN_TOKEN, headers: Record<s
     body: JSON.stringify({ publicKey }),
   });
 
-Deno.test("the join token leads to the broker, by the address that the worker used", () =>
+Deno.test("the join token yields the broker's address, based on the address that the worker used", () =>
   withWorld({}, async ({ app, access }) => {
     const { publicKey } = createNatsKeys("user");
     const response = await join(app, publicKey);
@@ -46,7 +46,7 @@ Deno.test("the join token leads to the broker, by the address that the worker us
     assertEquals(await errorOf(await join(app, "U".repeat(101))), [400, "invalid_request", "publicKey"]);
   }));
 
-Deno.test("a worker in the fleet gets its next token whatever has become of the join token, until it is revoked", () =>
+Deno.test("a member of the fleet renews its token even if the join token is void, until it is revoked", () =>
   withWorld({}, async ({ app, access, revoked }) => {
     const { publicKey } = createNatsKeys("user");
     const { token } = await (await join(app, publicKey)).json();

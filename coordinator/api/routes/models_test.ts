@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { parseJobRequest } from "../../job_request/parse.ts";
 import { withWorld } from "../../testing/app_fixture.ts";
 
-Deno.test("models are the folders below the roots and the results of jobs, found by ids with slashes", () =>
+Deno.test("models are folders below the roots and results of jobs; ids may contain slashes", () =>
   withWorld({}, async (world) => {
     const { id: training_file } = await world.upload("a");
     const { id } = await world.jobs.create(

@@ -4,7 +4,7 @@ import { UPLOAD_PURPOSES } from "../../jobs/files/file_rules.ts";
 import { MAX_PART_BYTES } from "../../jobs/files/upload_store.ts";
 import type { Upload, UploadPart } from "../../jobs/files/upload_registry.ts";
 import { readObject } from "../transport/bodies.ts";
-import { faulty, readForm } from "../transport/form.ts";
+import { invalidField, readForm } from "../transport/form.ts";
 import { fileSchema, fileView } from "../views/file_view.ts";
 import { seconds, timestamp } from "../views/list_view.ts";
 import { addDescribed, idParameter, jsonBody, jsonContent, pathParameter, userRoute } from "./describe.ts";
@@ -94,10 +94,10 @@ export function addUploadRoutes(api: Api, { uploads }: ApiServices): void {
   addDescribed(api, createPart, async (c) => {
     const { id } = uploads.get(pathParameter(c, "id"));
     for await (const part of readForm(c, MAX_PART_BYTES, "data")) {
-      if (part.name !== "data") throw faulty(part.name, "is unknown; the only field is data");
+      if (part.name !== "data") throw invalidField(part.name, "is unknown; the only field is data");
       return c.json(partView(await uploads.addPart(id, part.body)), 200);
     }
-    throw faulty("data", "is missing");
+    throw invalidField("data", "is missing");
   });
 
   addDescribed(api, completeUpload, async (c) => {

@@ -23,7 +23,7 @@ function tooLarge(maxBytes: number): HttpError {
   return new HttpError(413, "body_too_large", `the body has more than ${maxBytes} bytes, which is the limit`);
 }
 
-/** The request's JSON. Throws 415 for another content type, 413, and `invalid_request`. */
+/** The request's JSON. Throws 415 unless the content type is JSON, 413, and `invalid_request`. */
 export async function readJson(c: Context, maxBytes: number): Promise<unknown> {
   const contentType = c.req.header("content-type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(contentType)) {

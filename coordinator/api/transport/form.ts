@@ -28,6 +28,6 @@ export function readForm(c: Context, maxBytes: number, fields: string): AsyncGen
 }
 
 /** The error of an invalid field of a form. */
-export function faulty(field: string, what: string): LoraFleetError {
+export function invalidField(field: string, what: string): LoraFleetError {
   return new LoraFleetError("invalid_request", `the form's field ${quote(field)} ${what}`, { param: field });
 }

@@ -66,7 +66,7 @@ Deno.test("TRACE, TRACK and methods in lower case get 405, with an API key or wi
   }
 });
 
-Deno.test("a malformed Host gets 400, before anybody asks for a key", async () => {
+Deno.test("a malformed Host gets 400 before authentication", async () => {
   for (const apiKeys of [[], ["key"]]) {
     await withServer({ apiKeys }, async ({ port, defects }) => {
       for (const host of ["a b", "127.0.0.1:99999", "[::1", "a/b", "user@a", "a:b", "", "é", "a?b", "a#b"]) {
@@ -83,7 +83,7 @@ Deno.test("a malformed Host gets 400, before anybody asks for a key", async () =
   }
 });
 
-Deno.test("a header that does not come to its end is cut off, on a new connection and on one that is kept", () =>
+Deno.test("an unfinished request header times out, on a new connection and on a reused one", () =>
   withServer({}, async ({ port, url }) => {
     const begun = Date.now();
     const whole = `GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`;
@@ -100,7 +100,7 @@ Deno.test("a header that does not come to its end is cut off, on a new connectio
     assertEquals((await (await fetch(`${url}/healthz`)).json()).status, "ok");
   }));
 
-Deno.test("JSON that is announced as too large is refused before it comes", () =>
+Deno.test("JSON announced as too large is refused before it is read", () =>
   withServer({}, async ({ port }) => {
     const head =
       "POST /v1/fine_tuning/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\ncontent-type: application/json\r\n" +
@@ -108,7 +108,7 @@ Deno.test("JSON that is announced as too large is refused before it comes", () =
     assertMatch(await send(port, head), /^HTTP\/1\.1 413 [^]*"code":"body_too_large"/);
   }));
 
-Deno.test("a client that hangs up while it uploads or downloads is no defect, and leaves no file", () =>
+Deno.test("a client that disconnects mid-transfer is no defect and leaves no file", () =>
   withServer({ maxUploadBytes: 50_000_000 }, async ({ port, defects, world, url }) => {
     const head =
       "POST /v1/files HTTP/1.1\r\nHost: 127.0.0.1\r\ncontent-type: multipart/form-data; boundary=b\r\n" +
@@ -130,7 +130,7 @@ Deno.test("a client that hangs up while it uploads or downloads is no defect, an
     assertEquals(defects, []);
   }));
 
-Deno.test("bodies go both ways whole, an early refusal is read by who still sends, and HEAD has no body", () =>
+Deno.test("bodies arrive whole both ways, an early refusal reaches a client that is still sending, HEAD has no body", () =>
   withServer({ maxUploadBytes: 3_000_000 }, async ({ url }) => {
     const upload = (size: number) => {
       const form = new FormData();

@@ -41,7 +41,7 @@ function assertKnown(given: readonly string[], names: readonly string[], route: 
       throw new LoraFleetError("invalid_request", message, { param: name });
     }
     if (given.indexOf(name) !== index) {
-      const message = `query parameter ${quote(name)} came twice; once is right`;
+      const message = `query parameter ${quote(name)} is repeated; give it once`;
       throw new LoraFleetError("invalid_request", message, { param: name });
     }
   });

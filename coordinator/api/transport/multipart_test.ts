@@ -21,7 +21,7 @@ function inChunks(bytes: Uint8Array, size: number): ReadableStream<Uint8Array> {
 
 const text = (content: string, size = 1000) => inChunks(new TextEncoder().encode(content), size);
 
-Deno.test("what fetch makes of a form is read back, whatever the chunks", async () => {
+Deno.test("a form encoded by fetch is parsed at any chunk size", async () => {
   const form = new FormData();
   form.append("file", new File(["a\r\n--b\r\n", "\r\n-"], 'q"ü\n.jsonl'));
   form.append("purpose", "fine-tune");
@@ -38,7 +38,7 @@ Deno.test("what fetch makes of a form is read back, whatever the chunks", async 
   }
 });
 
-Deno.test("a part that is not read is skipped; preamble, padding and epilogue mean nothing", async () => {
+Deno.test("unread parts are skipped; preamble, padding and epilogue are ignored", async () => {
   const body = text(
     'preamble\r\n--b \t\r\nContent-Disposition: form-data; name=x; filename="f"\r\nContent-Type: a/b\r\n\r\n' +
       'skipped\r\n--b\r\ncontent-disposition: FORM-DATA; name="y"\r\n\r\nkept\r\n--b--\r\nepilogue',
@@ -55,7 +55,7 @@ Deno.test("a part that is not read is skipped; preamble, padding and epilogue me
   assertEquals(fields, [["x", "f", null], ["y", null, true]]);
 });
 
-Deno.test("a body that is not such a form is an invalid request", async () => {
+Deno.test("a malformed form is an invalid request", async () => {
   const head = '--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n';
   for (
     const [body, why] of [
@@ -73,7 +73,7 @@ Deno.test("a body that is not such a form is an invalid request", async () => {
   }
 });
 
-Deno.test("a connection that breaks is passed on", async () => {
+Deno.test("a broken connection surfaces as its own error", async () => {
   const broken = ReadableStream.from((async function* () {
     yield await Promise.resolve(new TextEncoder().encode("--b\r\n"));
     throw new TypeError("connection lost");

@@ -32,7 +32,7 @@ export function pacedBody(body: ReadableStream<Uint8Array>, clock: Clock): Reada
     });
     late.catch(() => {});
     try {
-      const { done, value } = await Promise.race([reader.read().catch(hungUp), late]);
+      const { done, value } = await Promise.race([reader.read().catch(clientDisconnected), late]);
       if (done) return null;
       bytes += value.byteLength;
       return value;
@@ -58,7 +58,7 @@ export function pacedBody(body: ReadableStream<Uint8Array>, clock: Clock): Reada
 }
 
 /** A body fails only if the client disconnects, which is no defect. */
-function hungUp(thrown: unknown): never {
+function clientDisconnected(thrown: unknown): never {
   throw new HttpError(400, "incomplete_body", `the body ended early: ${messageOf(thrown)}`);
 }
 

@@ -20,7 +20,7 @@ function slowBody() {
   };
 }
 
-Deno.test("a body may pause for a minute, and for as long as its bytes pay for", async () => {
+Deno.test("a body may pause for a minute plus the time its bytes allow", async () => {
   assertEquals([0, 16 * 1024].map(allowedWaitMs), [60_000, 61_000]);
   const clock = createFakeClock();
   const source = slowBody();
@@ -40,7 +40,7 @@ Deno.test("a body may pause for a minute, and for as long as its bytes pay for",
   assertEquals(clock.nextWakeAt, null);
 });
 
-Deno.test("one that drips is given up, and its sender is let go", async () => {
+Deno.test("a body that trickles is refused and its source cancelled", async () => {
   const clock = createFakeClock();
   const source = slowBody();
   const reader = pacedBody(source.body, clock).getReader();
@@ -59,7 +59,7 @@ Deno.test("one that drips is given up, and its sender is let go", async () => {
   assertEquals(source.isCancelled(), true);
 });
 
-Deno.test("an upload that stops is a 408, and leaves nothing", async () => {
+Deno.test("a stalled upload is a 408 and leaves nothing behind", async () => {
   const clock = createFakeClock(1_700_000_000_000);
   await withWorld({ clock }, async ({ app, store, folder }) => {
     const source = slowBody();

@@ -3,7 +3,7 @@ import { LoraFleetError } from "../../../shared/errors.ts";
 import { HttpError } from "./errors.ts";
 import { parseRange, serveFile } from "./serve_file.ts";
 
-Deno.test("ranges: from, between, the last bytes, and what may be ignored", () => {
+Deno.test("ranges: open-ended, closed, suffix, and those that may be ignored", () => {
   const cases: [string | null, [number, number] | null][] = [
     [null, null],
     ["bytes=0-", [0, 10]],
@@ -26,7 +26,7 @@ Deno.test("ranges: from, between, the last bytes, and what may be ignored", () =
   }
 });
 
-Deno.test("whole, in parts, by condition, and by HEAD", async () => {
+Deno.test("a file is served whole, in ranges, conditionally, and for HEAD", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const content = "0123456789".repeat(60_000);

@@ -9,7 +9,7 @@ const file = (id: string, expiresAt: number | null): FileRecord => ({
   expiresAt,
 });
 
-Deno.test("expired files are deleted, stored ones and new ones, unless an unfinished job needs them", () => {
+Deno.test("expired files, old and new, are deleted unless an unfinished job needs them", () => {
   const store = openSqliteJobStore(":memory:");
   let now = 0;
   const deleted: string[] = [];

@@ -35,7 +35,7 @@ export interface FileStore extends ResultFiles {
   /** The path of the file's bytes. Throws as `ArtifactStore.path` for an artifact. */
   path(file: FileRecord): Promise<string>;
   /** As `path`, of verified bytes. Throws `DamagedFileError`, `not_found` or `storage`. */
-  soundPath(file: FileRecord): Promise<string>;
+  verifiedPath(file: FileRecord): Promise<string>;
   /** Throws `not_found`, or `conflict` if an unfinished job needs the file or it is a job's result. */
   delete(id: string): Promise<void>;
   /** Removes bytes that an earlier process received but never kept. */
@@ -102,7 +102,7 @@ export function createFileStore(options: FileStoreOptions): FileStore {
       return store.files(query);
     },
 
-    async soundPath(file) {
+    async verifiedPath(file) {
       const found = await path(file);
       if (file.artifact === null) await verifier.verify(found, file, `file ${quote(file.id)}`);
       return found;

@@ -67,7 +67,7 @@ Deno.test("a file that is too large, or has a bad name or purpose, is not kept",
     assertEquals(await Array.fromAsync(Deno.readDir(folder)), []);
   }));
 
-Deno.test("a result is a file of its job, and stays with it", () =>
+Deno.test("a result is a file of its job and cannot be deleted", () =>
   withFiles(async (files) => {
     const file = files.addResult("ftjob-1", 3, { name: "adapter_config.json", size: 3, sha256: ABC_SHA256 });
     assertEquals(file.purpose, "fine-tune-results");
@@ -89,7 +89,7 @@ Deno.test("the training file of an unfinished job cannot be deleted", () =>
     await files.delete(file.id);
   }));
 
-Deno.test("bytes without a record are swept away", () =>
+Deno.test("bytes without a record are removed", () =>
   withFiles(async (files, { folder }) => {
     await files.receive(bytes("lost"));
     const kept = files.keep(await files.receive(bytes("abc")), "a", "fine-tune");

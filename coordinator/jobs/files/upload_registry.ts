@@ -1,4 +1,4 @@
-/** Uploads that are in memory: pending for an hour, and for another hour visible as completed, cancelled or expired. */
+/** Uploads in memory: pending for an hour, then visible for one more as completed, cancelled or expired. */
 import type { Clock } from "../../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { FileRecord } from "../stores/job_store.ts";
@@ -78,9 +78,8 @@ export class UploadRegistry {
     const found = this.get(id);
     if (found.upload.status === "pending" && !found.isBusy) return found;
     const status = found.isBusy ? "being completed" : found.upload.status;
-    throw new LoraFleetError("conflict", `upload ${quote(id)} is ${status}: only a pending one can change`, {
-      param: "upload_id",
-    });
+    const message = `upload ${quote(id)} is ${status}: only a pending one can change`;
+    throw new LoraFleetError("conflict", message, { param: "upload_id" });
   }
 
   #dropExpired(): void {

@@ -110,7 +110,7 @@ function assertRoomForPart({ id }: Upload, count: number): void {
   throw new LoraFleetError("invalid_request", message);
 }
 
-/** A part may be sent again under another id, so an upload may hold twice its size. */
+/** A part may be sent again under a different id, so an upload may hold twice its size. */
 function assertSizeOfParts({ upload, parts }: HeldUpload, added: number): void {
   if (added + sizeOf(parts.values()) <= 2 * upload.bytes) return;
   const message = `the parts of upload ${quote(upload.id)} have more than twice its ${upload.bytes} bytes`;

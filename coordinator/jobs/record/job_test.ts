@@ -4,11 +4,11 @@ import { jobFixture } from "./job_fixture.ts";
 
 const fresh = jobFixture("ftjob-1", { spec: { ...jobFixture("").spec, model: "org/llama" } });
 
-Deno.test("the fine-tuned model's name holds the suffix", () => {
+Deno.test("the fine-tuned model's name contains the suffix", () => {
   assertEquals(fineTunedModelName({ ...fresh, suffix: "mine" }), "ft:org/llama:mine:ftjob-1");
 });
 
-Deno.test("records from before quarantines exist read as records without any", () => {
+Deno.test("a record without quarantines parses as one with an empty list", () => {
   const { quarantined: _none, audits: _zero, ...old } = fresh;
   assertEquals(jobRecordSchema.parse(JSON.parse(JSON.stringify(old))), fresh);
 });

@@ -48,7 +48,7 @@ Deno.test("a job succeeds", () => {
   assertEquals(jobRecordSchema.parse(JSON.parse(JSON.stringify(done.job))), done.job);
 });
 
-Deno.test("the estimated finish lies the remaining time after the step", () => {
+Deno.test("the estimated finish is the step's time plus the remaining time", () => {
   const { job } = decideJob(live(fresh, ...toRunning), {
     type: "stepCommitted",
     step: 1,
@@ -58,7 +58,7 @@ Deno.test("the estimated finish lies the remaining time after the step", () => {
   assertEquals(job.estimatedFinishAt, 5250);
 });
 
-Deno.test("a failure keeps its error, a cancellation has none", () => {
+Deno.test("a failed job keeps its error; a cancelled one has none", () => {
   const failed = decideJob(fresh, { type: "failed", error }, 3000);
   assertEquals([failed.job.status, failed.job.error], ["failed", error]);
   assertStringIncludes(failed.reason, error.message);
@@ -164,7 +164,7 @@ Deno.test("quarantined samples: recorded once, replaced by those of the commit, 
   assertEquals([anew.quarantined, anew.audits], [[], { passed: 0, failed: 0, skipped: 0 }]);
 });
 
-Deno.test("an excluded inner loop is called one, and the sentence lists few of its thousands of lines", () => {
+Deno.test("an excluded inner loop is named as such, and the message lists only its first lines", () => {
   const running = live(fresh, ...toRunning);
   const withLocalSteps = jobSpecSchema.parse({ ...spec, fleet: { local_steps: {} } });
   const examples = Array.from({ length: 1000 }, (_, index) => index + 1);

@@ -23,7 +23,7 @@ async function withAdapter(b: readonly number[], body: (path: string) => Promise
   }
 }
 
-Deno.test("an adapter whose every lora_B is 0 has not moved", () =>
+Deno.test("an adapter whose every lora_B is 0 is refused", () =>
   withAdapter([0, -0, 0, 0, 0, 0], async (path) => {
     const error = await assertRejects(
       () => assertAdapterMoved(path, 1),
@@ -33,5 +33,5 @@ Deno.test("an adapter whose every lora_B is 0 has not moved", () =>
     assertEquals([error.code, error.param], ["invalid_request", "training.learning_rate"]);
   }));
 
-Deno.test("one element of lora_B that is not 0 is enough", () =>
+Deno.test("a single nonzero element of lora_B is enough", () =>
   withAdapter([0, 0, 0, 0, 0, 1e-38], (path) => assertAdapterMoved(path, 1)));

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { stepMetricsCsv } from "./step_metrics.ts";
 import { openSqliteJobStore } from "../stores/sqlite_job_store.ts";
 
-Deno.test("each step is one line of OpenAI's columns, by its newest commit", () => {
+Deno.test("each step is one CSV line of its newest commit, in OpenAI's columns", () => {
   const store = openSqliteJobStore(":memory:");
   const add = (jobId: string, type: "metrics" | "message", data: Record<string, unknown> | null) =>
     void store.appendEvents([{ jobId, createdAt: 1, level: "info", type, message: "m", data }]);

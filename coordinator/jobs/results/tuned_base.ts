@@ -19,21 +19,16 @@ export function onTunedBase(store: JobStore, request: ParsedJobRequest): ParsedJ
   const { job, checkpoint } = tunedModel(store, spec.model);
   const sha256 = checkpoint.files.find(({ name }) => name === ADAPTER_FILENAME)?.sha256;
   if (sha256 === undefined) {
-    throw new LoraFleetError("model_not_found", `model ${quote(spec.model)} has no ${ADAPTER_FILENAME}`, {
-      param: "model",
-    });
+    const message = `model ${quote(spec.model)} has no ${ADAPTER_FILENAME}`;
+    throw new LoraFleetError("model_not_found", message, { param: "model" });
   }
   const { lora, quantization } = job.spec;
   for (const field of FIXED) {
     const isSame = canonicalJson(sorted(spec.lora[field])) === canonicalJson(sorted(lora[field]));
     if (isSame || !given.has(`lora.${field}`)) continue;
-    throw new LoraFleetError(
-      "invalid_request",
-      `lora.${field} is ${quote(spec.lora[field])}, but the adapter ${quote(spec.model)} has ${
-        quote(lora[field])
-      }: leave it out, or train on from the base model ${quote(job.spec.model)}`,
-      { param: `lora.${field}` },
-    );
+    const message = `lora.${field} is ${quote(spec.lora[field])}, but the adapter ${quote(spec.model)} has ` +
+      `${quote(lora[field])}: leave it out, or train on from the base model ${quote(job.spec.model)}`;
+    throw new LoraFleetError("invalid_request", message, { param: `lora.${field}` });
   }
   return {
     ...request,
@@ -59,7 +54,6 @@ function fixedOf(lora: JobSpec["lora"]): Pick<JobSpec["lora"], typeof FIXED[numb
 
 /** The fields of a group that the client set. */
 function givenOf<G extends object>(group: string, fields: G, given: ReadonlySet<string>): Partial<G> {
-  return Object.fromEntries(
-    Object.entries(fields).filter(([field]) => given.has(`${group}.${field}`)),
-  ) as Partial<G>;
+  const set = Object.entries(fields).filter(([field]) => given.has(`${group}.${field}`));
+  return Object.fromEntries(set) as Partial<G>;
 }

@@ -36,9 +36,8 @@ export function tunedModel(store: JobStore, name: string): TunedModel {
 }
 
 export function noModel(name: string): LoraFleetError {
-  return new LoraFleetError("model_not_found", `no model ${quote(name)}; GET /v1/models lists all`, {
-    param: "model",
-  });
+  const message = `no model ${quote(name)}; GET /v1/models lists all`;
+  return new LoraFleetError("model_not_found", message, { param: "model" });
 }
 
 /** The undeleted names of a model's adapter: the last checkpoint and the job's result share one. */
@@ -55,6 +54,6 @@ function finalModel(store: JobStore, job: JobRecord): TunedModel | null {
 }
 
 function checkpointOf(store: JobStore, { id }: JobRecord, step: number): CheckpointRecord | null {
-  return store.checkpoints(id, { after: null, limit: ALL }).items.find((found) => found.step === step) ??
-    null;
+  const { items } = store.checkpoints(id, { after: null, limit: ALL });
+  return items.find((found) => found.step === step) ?? null;
 }

@@ -30,7 +30,7 @@ Deno.test("each event is a log line with the job's id", () => {
   assertEquals(lines, ["info ftjob-1: Training has started.", "warn ftjob-1: w-1 is gone: silent."]);
 });
 
-Deno.test("of five hundred steps in 100 s the first, the last and one every ten seconds are logged", async () => {
+Deno.test("of 500 steps in 100 s, the first, the last and one every 10 s are logged", async () => {
   const { lines, clock, store } = setUp();
   for (let step = 1; step <= 500; step++) {
     store.appendEvents([metrics(step)]);

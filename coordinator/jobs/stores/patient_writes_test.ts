@@ -23,14 +23,14 @@ function setUp() {
   return { clock, disk, written, logged, writes, write };
 }
 
-Deno.test("with an empty queue a write happens in the caller's turn", async () => {
+Deno.test("with an empty queue a write happens synchronously", async () => {
   const { write, written, logged } = setUp();
   const done = write("a");
   assertEquals(written, ["a"]);
   assertEquals([await done, logged], ["a", []]);
 });
 
-Deno.test("after a full disk every write happens in order, none twice, with one log line at each end", async () => {
+Deno.test("after a full disk every write happens in order and once, with one log line at each end", async () => {
   const { clock, disk, write, written, logged } = setUp();
   disk.isFull = true;
   const done = Promise.all(["a", "b", "c"].map((what) => write(what)));

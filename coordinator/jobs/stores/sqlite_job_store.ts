@@ -40,13 +40,10 @@ export function openSqliteJobStore(
         return insertEvents(events);
       }),
     job: (id) => records.select(jobRecordSchema, "jobs", "WHERE id = ?", id)[0] ?? null,
-    jobs: ({ metadata, ...query }) =>
-      records.page(
-        jobRecordSchema,
-        "jobs",
-        metadata === undefined ? [] : metadataConditions(metadata),
-        query,
-      ),
+    jobs: ({ metadata, ...query }) => {
+      const narrow = metadata === undefined ? [] : metadataConditions(metadata);
+      return records.page(jobRecordSchema, "jobs", narrow, query);
+    },
     unfinishedJobs: () => records.select(jobRecordSchema, "jobs", "WHERE finished = 0 ORDER BY seq"),
 
     appendEvents: (events) => inTransaction(db, () => insertEvents(events)),
@@ -57,15 +54,8 @@ export function openSqliteJobStore(
       const sql = "INSERT OR REPLACE INTO checkpoints (id, job_id, step, record) VALUES (?, ?, ?, ?)";
       records.write(sql, id, jobId, step, JSON.stringify(checkpoint));
     },
-    checkpoints: (jobId, query) =>
-      records.page(
-        checkpointRecordSchema,
-        "checkpoints",
-        [{ sql: "job_id = ?", parameters: [jobId] }],
-        query,
-      ),
-    deleteCheckpoints: (jobId) =>
-      void records.remove("checkpoints", { sql: "job_id = ?", parameters: [jobId] }),
+    checkpoints: (jobId, query) => records.page(checkpointRecordSchema, "checkpoints", [ofJob(jobId)], query),
+    deleteCheckpoints: (jobId) => void records.remove("checkpoints", ofJob(jobId)),
 
     putFile(file) {
       const sql = `INSERT INTO files (id, purpose, record) VALUES (?1, ?2, ?3)
@@ -83,6 +73,8 @@ export function openSqliteJobStore(
     close: () => db.close(),
   };
 }
+
+const ofJob = (jobId: string): Condition => ({ sql: "job_id = ?", parameters: [jobId] });
 
 function eventLists(records: SqliteRecords): Pick<JobStore, "events" | "eventsSince"> {
   const select = (tail: string, jobId: string, number: number, limit: number): JobEvent[] =>

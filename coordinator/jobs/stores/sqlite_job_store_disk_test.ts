@@ -46,7 +46,7 @@ Deno.test("a second coordinator on the same data folder is refused until the fir
     openSqliteJobStore(path).close();
   }));
 
-Deno.test("a file that is not a job store is refused and kept", () =>
+Deno.test("a file that is not a job store is refused and left untouched", () =>
   inFolder((folder) => {
     Deno.writeTextFileSync(
       `${folder}/text`,

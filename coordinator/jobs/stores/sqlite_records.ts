@@ -89,9 +89,9 @@ export class SqliteRecords {
   }
 
   #placeOf(table: ListedTable, id: string): number {
-    const found = this.#db.prepare(
-      `SELECT seq FROM ${table} WHERE id = ?1 UNION ALL SELECT seq FROM deleted WHERE kind = ?2 AND id = ?1`,
-    ).get(id, table);
+    const sql =
+      `SELECT seq FROM ${table} WHERE id = ?1 UNION ALL SELECT seq FROM deleted WHERE kind = ?2 AND id = ?1`;
+    const found = this.#db.prepare(sql).get(id, table);
     if (found === undefined) throw unknownPlace(id);
     return placeSchema.parse(found).seq;
   }
