@@ -11,7 +11,7 @@ import type { TensorFrame } from "../../../shared/protocol/tensor_frame.ts";
 import { chunkSetOf } from "./chunk_set.ts";
 import { OutgoingChunks, type Sending } from "./outgoing_chunks.ts";
 import { createPeer, type Incoming, type MissingFrom, missingFrom, type Peer } from "./peers.ts";
-import { createRoundCheck, type RoundCheck, type RoundChecksums } from "./round_check.ts";
+import { RoundCheck, type RoundChecksums } from "./round_check.ts";
 import { OutgoingStreams } from "./outgoing_streams.ts";
 import { RoundFrames, type RoundFramesOptions } from "./round_frames.ts";
 
@@ -60,7 +60,7 @@ export class ReduceRound {
     const { selfIndex, ranges, plan: { windowChunks } } = options;
     this.#options = options;
     this.#frames = new RoundFrames(options);
-    this.#check = createRoundCheck(options.weights, ranges.length, selfIndex, options.codec);
+    this.#check = new RoundCheck(options.weights, ranges.length, selfIndex, options.codec);
     const { chunkCounts } = this.#frames;
     const others = ranges.map((_, member) => member).filter((member) => member !== selfIndex);
     this.#ownLeft = chunkCounts[selfIndex]!;
