@@ -15,9 +15,9 @@ import type { AllReduce, AllReduceOptions, ReduceRequest, ReduceResult } from ".
 import { type AllReduceStats, newAllReduceStats } from "./all_reduce_stats.ts";
 import { type Codec, createCodec } from "./codec/codecs.ts";
 import { createScratch } from "./codec/scratch.ts";
-import { createEarlyFrames, type EarlyFrames } from "./early_frames.ts";
+import { EarlyFrames } from "./early_frames.ts";
 import { EnteredRounds } from "./entered_rounds.ts";
-import { createLinkMeter, type LinkMeter } from "./link_meter.ts";
+import { LinkMeter } from "./link_meter.ts";
 import { chunkPlan, defaultChunkBytes } from "./plan/chunk_plan.ts";
 import { equalWeights, ownerRanges } from "./plan/owner_ranges.ts";
 import { ReduceRound, type RoundSender } from "./round/reduce_round.ts";
@@ -56,8 +56,8 @@ class BusAllReduce implements AllReduce {
     this.#clock = clock;
     this.#stats = stats;
     this.#codec = createCodec(options.codec ?? "exact");
-    this.#link = createLinkMeter(clock);
-    this.#early = createEarlyFrames(options.maxEarlyBytes ?? MAX_EARLY_BYTES);
+    this.#link = new LinkMeter(clock);
+    this.#early = new EarlyFrames(options.maxEarlyBytes ?? MAX_EARLY_BYTES);
     this.#subscriptions = new RoundSubscriptions(options, this.#onMessage);
   }
 
@@ -71,10 +71,8 @@ class BusAllReduce implements AllReduce {
     signal.throwIfAborted();
     if (this.#isClosed) throw closedError(id);
     if (this.#isRunning) {
-      throw new LoraFleetError(
-        "conflict",
-        `cannot enter the round of ${describeRound(id)}: a different one is running`,
-      );
+      const message = `cannot enter the round of ${describeRound(id)}: a different one is running`;
+      throw new LoraFleetError("conflict", message);
     }
     this.#leave();
     this.#codec.forget();
@@ -165,7 +163,7 @@ class BusAllReduce implements AllReduce {
       if (frame.kind !== "ack") this.#link.received(data.length);
       current.receive({ sender, frame });
     } else if (this.#entered.isOver(frame)) this.#stats.staleFrames++;
-    // An ack means nothing outside of its round, and its sender repeats it.
+    // An ack is useless outside its round, and its sender repeats it.
     else if (frame.kind !== "ack" && !this.#early.keep({ sender, frame })) this.#stats.droppedEarlyFrames++;
   };
 
@@ -198,11 +196,9 @@ function assertRequest({ round, members, deadlineMs }: ReduceRequest, self: stri
   const selfIndex = members.indexOf(self);
   const isSorted = members.every((member, index) => index === 0 || members[index - 1]! < member);
   if (selfIndex < 0 || !isSorted || !(deadlineMs > 0)) {
-    throw new LoraFleetError(
-      "invalid_request",
-      `cannot enter the round of ${describeRound(round)} with ${quote({ members, deadlineMs })}: ` +
-        `distinct sorted members, ${quote(self)} among them, and a positive deadline are needed`,
-    );
+    const what = `cannot enter the round of ${describeRound(round)} with ${quote({ members, deadlineMs })}`;
+    const needed = `distinct sorted members, ${quote(self)} among them, and a positive deadline are needed`;
+    throw new LoraFleetError("invalid_request", `${what}: ${needed}`);
   }
   return selfIndex;
 }

@@ -72,3 +72,13 @@ export async function drive<T>(clock: FakeClock, promise: Promise<T>): Promise<T
   if (!isSettled) throw new Error("no outcome after 200 s of the clock's time");
   return await promise;
 }
+
+/**
+ * Payload bytes that all workers together publish in one round without faults, headers apart: 4·N·W for W > 1.
+ *
+ * A worker whose own range has n of the N elements sends the other N − n to their owners and its finished n once, so N
+ * elements of 4 bytes in all, however the ranges are cut; W of them send 4·N·W. A worker that is alone sends nothing.
+ */
+export function predictedBytes(elementCount: number, workerCount: number): number {
+  return workerCount > 1 ? 4 * elementCount * workerCount : 0;
+}

@@ -1,4 +1,4 @@
-/** What an all-reduce is asked and what it answers; `all_reduce.ts` makes one. */
+/** The requests and results of an all-reduce; `all_reduce.ts` implements it. */
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { AllReduceStats } from "./all_reduce_stats.ts";
@@ -7,7 +7,7 @@ import type { SumsUnit } from "./codec/error_feedback.ts";
 import type { RoundChecksums } from "./round/round_check.ts";
 import type { RoundId } from "./round/round_id.ts";
 
-/** The subjects of one job. Each ends with the publishing worker, so that the broker can check who may publish. */
+/** The subjects of one job. Each ends with the publishing worker, so that the broker can check permissions. */
 interface AllReduceSubjects {
   /** `sender` → `owner`: sums for the owner's range, and chunks of a finished range that `owner` lost. */
   reduceScatter(generation: number, owner: string, sender: string): string;
@@ -38,10 +38,7 @@ export interface AllReduceOptions {
   readonly stats?: AllReduceStats;
   /** The same on all members. Default: by the size of the gradient. */
   readonly chunkBytes?: number;
-  /**
-   * Missing chunks are requested after this long without a new one; the time doubles while nothing arrives. Default: by the size
-   * of the chunks.
-   */
+  /** Missing chunks are requested after this long without a new one, doubling while nothing arrives. Default: by chunk size. */
   readonly quietMs?: number;
   /** Capacity for frames of a round that is not entered yet. */
   readonly maxEarlyBytes?: number;
@@ -60,7 +57,7 @@ export interface ReduceRequest {
    * the range of i32 (decision 0001).
    */
   readonly sums: Int32Array;
-  /** What sums of 1 stand for, sorted, from element 0 on; `int8` needs it if that changes between rounds. */
+  /** The units of the sums, sorted, from element 0 on; `int8` needs them if they change between rounds. */
   readonly units?: readonly SumsUnit[];
   /** Seeds the weights of the checksums; the same on all members. Default: 0. */
   readonly checkSeed?: number;
@@ -72,7 +69,7 @@ export interface ReduceRequest {
 export interface ReduceResult {
   /** The array of the request, holding the sums over all members; no longer written to. */
   readonly sums: Int32Array;
-  /** Of what this worker gave, received and has; null if it was alone. */
+  /** Null if this worker was alone. */
   readonly checksums: RoundChecksums | null;
 }
 
@@ -83,11 +80,11 @@ export interface AllReduce {
    * running, or `invalid_request` for members that are not sorted or do not include this worker.
    */
   reduce(request: ReduceRequest): Promise<ReduceResult>;
-  /** The round's step is committed: what a lossy codec lost of this worker's numbers counts in the next round. */
+  /** The round's step is committed: a lossy codec carries its rounding errors into the next round. */
   commit(round: RoundId): void;
   /**
-   * The step is decided: no member needs this round's chunks any more, and what was lost without a commit is forgotten.
-   * Entering another round does the same.
+   * The step is decided: drops this round's chunks, which no member needs any more, and rounding errors without a commit. Entering
+   * a new round does the same.
    */
   release(round: RoundId): void;
   /** A copy of the counts so far. */

@@ -5,8 +5,7 @@ import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
 import { startTestNatsServer } from "../../shared/testing/test_nats_server.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { createAllReduce } from "./all_reduce.ts";
-import { plainSum, randomSums } from "./all_reduce_fixture.ts";
-import { predictedBytes } from "./plan/chunk_plan.ts";
+import { plainSum, predictedBytes, randomSums } from "./all_reduce_fixture.ts";
 
 const members = ["w-a", "w-b", "w-c"];
 

@@ -1,4 +1,4 @@
-/** What all-reduces have sent, received and refused: one record that may outlive them. */
+/** Counts over all-reduces, which the record may outlive. */
 import type { SendStats } from "./round/reduce_round.ts";
 
 export interface AllReduceStats extends SendStats {
@@ -6,7 +6,7 @@ export interface AllReduceStats extends SendStats {
   /** Of a round that is over, or of a different job. */
   staleFrames: number;
   corruptFrames: number;
-  /** The sender is not who the frame names, or the place is not that of a chunk. */
+  /** The frame names a different sender, or the place is not that of a chunk. */
   mismatchedFrames: number;
   /** Arrived before the round was entered and found no room. */
   droppedEarlyFrames: number;
@@ -15,14 +15,13 @@ export interface AllReduceStats extends SendStats {
 }
 
 export function newAllReduceStats(): AllReduceStats {
-  return {
-    bytesSent: 0,
-    chunksRepeated: 0,
+  const sent = { bytesSent: 0, chunksRepeated: 0 };
+  const refused = {
     duplicateFrames: 0,
     staleFrames: 0,
     corruptFrames: 0,
     mismatchedFrames: 0,
     droppedEarlyFrames: 0,
-    linkBytesPerSecond: null,
   };
+  return { ...sent, ...refused, linkBytesPerSecond: null };
 }

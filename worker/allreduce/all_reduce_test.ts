@@ -8,8 +8,7 @@ import { gradientSubjects } from "../../shared/protocol/subjects.ts";
 import { encodeFrame } from "../../shared/protocol/tensor_frame.ts";
 import { createAllReduce } from "./all_reduce.ts";
 import type { AllReduce, ReduceRequest } from "./all_reduce_interface.ts";
-import { drive, faultyBus, plainSum, randomSums } from "./all_reduce_fixture.ts";
-import { predictedBytes } from "./plan/chunk_plan.ts";
+import { drive, faultyBus, plainSum, predictedBytes, randomSums } from "./all_reduce_fixture.ts";
 import { termHash } from "./round/round_id.ts";
 import { RoundTimeout } from "./round/round_timeout.ts";
 

@@ -1,58 +1,57 @@
 /**
- * Frames of a round that this worker has not entered yet. Only the newest round is kept, and no more than so many bytes:
- * what is dropped is asked for when the round is entered and quiet.
+ * Frames of a round that this worker has not entered yet. Only the newest round is kept, within a limit: the worker requests
+ * dropped frames once it has entered the round.
  */
 import type { TensorFrame } from "../../shared/protocol/tensor_frame.ts";
 import { compareRounds, type RoundNumbers } from "./round/round_id.ts";
 
 export interface EarlyFrame {
-  /** Who sent it, as the subject says. */
+  /** The publishing worker, from the subject. */
   readonly sender: string;
   readonly frame: TensorFrame;
 }
 
-export interface EarlyFrames {
-  /**
-   * False where there is no room, or a newer round is waiting. Of two terms the one whose frames come last is taken for the
-   * newer one: those of a term that is known to be over are not brought here.
-   */
-  keep(early: EarlyFrame): boolean;
-  /** Hands over what was kept for this round of the term that `hash` names, and forgets all of older and other ones. */
-  take(hash: number, round: RoundNumbers): EarlyFrame[];
-}
+export class EarlyFrames {
+  readonly #maxBytes: number;
+  #round: (RoundNumbers & { readonly hash: number }) | null = null;
+  #frames: EarlyFrame[] = [];
+  #bytes = 0;
 
-export function createEarlyFrames(maxBytes: number): EarlyFrames {
-  let round: (RoundNumbers & { readonly hash: number }) | null = null;
-  let frames: EarlyFrame[] = [];
-  let bytes = 0;
-
-  function forget(): void {
-    round = null;
-    frames = [];
-    bytes = 0;
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
   }
 
-  return {
-    keep(early) {
-      const { jobHash: hash, step, attempt, generation } = early.frame;
-      const order = round?.hash === hash ? compareRounds(early.frame, round) : 1;
-      if (order < 0) return false;
-      if (order > 0) {
-        forget();
-        round = { hash, step, attempt, generation };
-      }
-      const size = early.frame.payload.byteLength;
-      if (bytes + size > maxBytes) return false;
-      bytes += size;
-      frames.push(early);
-      return true;
-    },
-    take(hash, entered) {
-      const order = round?.hash === hash ? compareRounds(round, entered) : -1;
-      if (order > 0) return [];
-      const kept = order === 0 ? frames : [];
-      forget();
-      return kept;
-    },
-  };
+  /**
+   * False if there is no room, or a newer round is waiting. Of two terms the one whose frames come last counts as newer: the caller
+   * drops frames of terms known to be over.
+   */
+  keep(early: EarlyFrame): boolean {
+    const { jobHash: hash, step, attempt, generation } = early.frame;
+    const order = this.#round?.hash === hash ? compareRounds(early.frame, this.#round) : 1;
+    if (order < 0) return false;
+    if (order > 0) {
+      this.#forget();
+      this.#round = { hash, step, attempt, generation };
+    }
+    const size = early.frame.payload.byteLength;
+    if (this.#bytes + size > this.#maxBytes) return false;
+    this.#bytes += size;
+    this.#frames.push(early);
+    return true;
+  }
+
+  /** Hands over the frames of this round of the term that `hash` names, and forgets those of older rounds and other terms. */
+  take(hash: number, entered: RoundNumbers): EarlyFrame[] {
+    const order = this.#round?.hash === hash ? compareRounds(this.#round, entered) : -1;
+    if (order > 0) return [];
+    const kept = order === 0 ? this.#frames : [];
+    this.#forget();
+    return kept;
+  }
+
+  #forget(): void {
+    this.#round = null;
+    this.#frames = [];
+    this.#bytes = 0;
+  }
 }

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { createEarlyFrames, type EarlyFrame } from "./early_frames.ts";
+import { type EarlyFrame, EarlyFrames } from "./early_frames.ts";
 
 const HASH = 17;
 
@@ -25,9 +25,9 @@ function frameOf(step: number, attempt: number, elements = 4): EarlyFrame {
 const round = (step: number, attempt: number) => ({ step, attempt, generation: 1 });
 
 Deno.test("frames of one round are kept in order, up to the limit", () => {
-  const early = createEarlyFrames(40);
+  const early = new EarlyFrames(40);
   const frames = [frameOf(2, 1), frameOf(2, 1, 5), frameOf(2, 1, 1)];
-  assertEquals(frames.map(early.keep), [true, true, true]);
+  assertEquals(frames.map((frame) => early.keep(frame)), [true, true, true]);
   assertEquals(early.keep(frameOf(2, 1, 1)), false);
   assertEquals(early.take(HASH, round(2, 1)), frames);
   assertEquals(early.take(HASH, round(2, 1)), []);
@@ -35,7 +35,7 @@ Deno.test("frames of one round are kept in order, up to the limit", () => {
 });
 
 Deno.test("a newer round drives out the older one, and not the other way", () => {
-  const early = createEarlyFrames(1000);
+  const early = new EarlyFrames(1000);
   early.keep(frameOf(2, 1));
   const newer = frameOf(2, 2);
   assertEquals([early.keep(newer), early.keep(frameOf(2, 1))], [true, false]);
@@ -45,14 +45,14 @@ Deno.test("a newer round drives out the older one, and not the other way", () =>
 });
 
 Deno.test("what is older than the entered round is forgotten", () => {
-  const early = createEarlyFrames(16);
+  const early = new EarlyFrames(16);
   early.keep(frameOf(2, 1));
   assertEquals(early.take(HASH, round(3, 1)), []);
   assertEquals(early.keep(frameOf(2, 9)), true);
 });
 
 Deno.test("frames of another term drive out those that wait, whatever their numbers, and do not wait for this one's round", () => {
-  const early = createEarlyFrames(1000);
+  const early = new EarlyFrames(1000);
   early.keep(frameOf(5, 1));
   const { sender, frame } = frameOf(2, 1);
   const later = { sender, frame: { ...frame, jobHash: 18 } };

@@ -1,4 +1,4 @@
-/** Which rounds a worker has entered, so that a frame of a round that is over is recognised. */
+/** The rounds that a worker has entered, to recognise frames of a past one. */
 import type { TensorFrame } from "../../shared/protocol/tensor_frame.ts";
 import { compareRounds, type RoundId } from "./round/round_id.ts";
 

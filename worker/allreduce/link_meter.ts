@@ -1,55 +1,57 @@
 /**
- * What this worker's link receives at its best. The whole round's mean would say little: everybody waits for the slowest, so
- * that all members would report about the same. In the best tenth of a second a fast link shows what it can do,
- * provided that others send so fast; a slow one never exceeds itself.
+ * The best rate at which this worker's link receives. The mean of a round would say little, because everyone waits for the slowest
+ * member. In the best tenth of a second a fast link shows its speed, if others send that fast; a slow one never exceeds its own.
  */
 import type { Clock } from "../../shared/clock.ts";
 
 /** Long enough for a clock of whole milliseconds and a few chunks, short enough to be filled by one burst. */
 const WINDOW_MS = 100;
-/** How much a round counts against all before it. */
+/** The newest round's weight in the mean over rounds. */
 const NEWEST_SHARE = 0.25;
 
-export interface LinkMeter {
-  beginRound(): void;
-  /** A frame of the round has come. */
-  received(byteLength: number): void;
-  endRound(): void;
-  /** Smoothed over rounds; null before a round that lasted long enough. */
-  readonly bytesPerSecond: number | null;
-}
+export class LinkMeter {
+  readonly #clock: Clock;
+  #smoothed: number | null = null;
+  #windowBegan = 0;
+  #inWindow = 0;
+  #best = 0;
 
-export function createLinkMeter(clock: Clock): LinkMeter {
-  let smoothed: number | null = null;
-  let windowBegan = 0;
-  let inWindow = 0;
-  let best = 0;
-
-  /** Windows follow each other; one in which nothing comes ends when something does. */
-  function closeWindow(now: number): void {
-    if (now - windowBegan < WINDOW_MS) return;
-    best = Math.max(best, 1000 * inWindow / (now - windowBegan));
-    windowBegan = now;
-    inWindow = 0;
+  constructor(clock: Clock) {
+    this.#clock = clock;
   }
 
-  return {
-    beginRound: () => {
-      windowBegan = clock.now();
-      inWindow = 0;
-      best = 0;
-    },
-    received: (byteLength) => {
-      closeWindow(clock.now());
-      inWindow += byteLength;
-    },
-    endRound: () => {
-      closeWindow(clock.now());
-      if (best === 0) return;
-      smoothed = smoothed === null ? best : smoothed + NEWEST_SHARE * (best - smoothed);
-    },
-    get bytesPerSecond() {
-      return smoothed;
-    },
-  };
+  beginRound(): void {
+    this.#windowBegan = this.#clock.now();
+    this.#inWindow = 0;
+    this.#best = 0;
+  }
+
+  /** A frame of the round has arrived. */
+  received(byteLength: number): void {
+    this.#closeWindow();
+    this.#inWindow += byteLength;
+  }
+
+  endRound(): void {
+    this.#closeWindow();
+    if (this.#best === 0) return;
+    this.#smoothed = this.#smoothed === null
+      ? this.#best
+      : this.#smoothed + NEWEST_SHARE * (this.#best - this.#smoothed);
+  }
+
+  /** Smoothed over rounds; null before a round that lasted long enough. */
+  get bytesPerSecond(): number | null {
+    return this.#smoothed;
+  }
+
+  /** Windows follow each other; an empty one ends at the next arrival. */
+  #closeWindow(): void {
+    const now = this.#clock.now();
+    const elapsedMs = now - this.#windowBegan;
+    if (elapsedMs < WINDOW_MS) return;
+    this.#best = Math.max(this.#best, 1000 * this.#inWindow / elapsedMs);
+    this.#windowBegan = now;
+    this.#inWindow = 0;
+  }
 }

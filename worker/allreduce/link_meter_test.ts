@@ -1,11 +1,11 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import type { Clock } from "../../shared/clock.ts";
-import { createLinkMeter } from "./link_meter.ts";
+import { LinkMeter } from "./link_meter.ts";
 
 function meterAndTime() {
   let now = 1000;
   const clock: Clock = { now: () => now, sleep: () => Promise.reject(new Error("nothing sleeps here")) };
-  const meter = createLinkMeter(clock);
+  const meter = new LinkMeter(clock);
   /** So many frames of 1 MB, one every few milliseconds. */
   const receive = (frames: number, everyMs: number) => {
     for (let frame = 0; frame < frames; frame++) {

@@ -1,18 +1,17 @@
-/** What a worker listens to: frames sent to it alone, and the finished ranges of the other members of the current round. */
+/** A worker's subscriptions: frames for it alone, and the finished ranges of the round's other members. */
 import type { BusMessage, Subscription } from "../../shared/bus/bus.ts";
 import type { AllReduceOptions } from "./all_reduce_interface.ts";
 
+type Options = Pick<AllReduceOptions, "bus" | "subjects" | "self">;
+
 export class RoundSubscriptions {
-  readonly #options: Pick<AllReduceOptions, "bus" | "subjects" | "self">;
+  readonly #options: Options;
   readonly #onMessage: (message: BusMessage) => void;
   readonly #direct: readonly Subscription[];
   /** By subject. */
   readonly #allGathers = new Map<string, Subscription>();
 
-  constructor(
-    options: Pick<AllReduceOptions, "bus" | "subjects" | "self">,
-    onMessage: (message: BusMessage) => void,
-  ) {
+  constructor(options: Options, onMessage: (message: BusMessage) => void) {
     const { bus, subjects, self } = options;
     this.#options = options;
     this.#onMessage = onMessage;
@@ -31,9 +30,8 @@ export class RoundSubscriptions {
       this.#allGathers.delete(subject);
     }
     for (const subject of wanted) {
-      if (!this.#allGathers.has(subject)) {
-        this.#allGathers.set(subject, bus.subscribe(subject, this.#onMessage));
-      }
+      if (this.#allGathers.has(subject)) continue;
+      this.#allGathers.set(subject, bus.subscribe(subject, this.#onMessage));
     }
   }
 

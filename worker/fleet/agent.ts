@@ -7,7 +7,7 @@ import type { MemberRef } from "../../shared/protocol/messages_coordinator.ts";
 import type { Heartbeat } from "../../shared/protocol/messages_worker.ts";
 import { createChange } from "../async/change.ts";
 import { JobHost, type JobHostOptions } from "../job/job_host.ts";
-import { createTelemetry, type Telemetry } from "../step/telemetry.ts";
+import { Telemetry } from "../step/telemetry.ts";
 import { type Connection, CoordinatorLink, type CoordinatorLinkOptions } from "./coordinator_link.ts";
 import { Drain } from "./drain.ts";
 import { type EventLoopGap, measureEventLoopGap } from "./event_loop_gap.ts";
@@ -60,7 +60,7 @@ export class Agent {
     this.#gap = measureEventLoopGap(clock, limits.eventLoopTickMs, this.#stopping.signal);
     this.#link = new CoordinatorLink({ ...options, signal: this.#stopping.signal });
     this.#drain = new Drain(clock, limits);
-    this.#telemetry = createTelemetry(clock);
+    this.#telemetry = new Telemetry(clock);
     this.#host = new JobHost({
       ...options,
       telemetry: this.#telemetry,

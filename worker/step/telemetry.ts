@@ -1,40 +1,39 @@
 /** What heartbeats report of a worker's progress: one record that outlives memberships. */
 import type { Clock } from "../../shared/clock.ts";
 import type { Heartbeat } from "../../shared/protocol/messages_worker.ts";
-import { type AllReduceStats, newAllReduceStats } from "../allreduce/all_reduce_stats.ts";
+import { newAllReduceStats } from "../allreduce/all_reduce_stats.ts";
 import { createThroughput, type Throughput } from "./throughput.ts";
 
-export interface Telemetry {
-  readonly throughput: Throughput;
-  readonly allReduce: AllReduceStats;
-  /** The micro-batch under way; null for none. */
-  setBusy(
-    microBatch: { readonly step: number; readonly attempt: number; readonly index: number } | null,
-  ): void;
-  report(): Pick<
-    Heartbeat,
-    "busy" | "microBatchesDone" | "tokensPerSecond" | "gradientBytesSent" | "linkBytesPerSecond"
-  >;
-}
+type MicroBatch = { readonly step: number; readonly attempt: number; readonly index: number };
 
-export function createTelemetry(clock: Clock): Telemetry {
-  const throughput = createThroughput(clock);
-  const allReduce = newAllReduceStats();
-  let busy: Parameters<Telemetry["setBusy"]>[0] = null;
-  let busySince = 0;
-  return {
-    throughput,
-    allReduce,
-    setBusy: (microBatch) => {
-      busy = microBatch;
-      busySince = clock.now();
-    },
-    report: () => ({
-      busy: busy && { ...busy, sinceMs: Math.max(0, clock.now() - busySince) },
-      microBatchesDone: throughput.microBatchesDone,
-      tokensPerSecond: throughput.tokensPerSecond,
-      gradientBytesSent: allReduce.bytesSent,
-      linkBytesPerSecond: allReduce.linkBytesPerSecond,
-    }),
-  };
+export class Telemetry {
+  readonly throughput: Throughput;
+  readonly allReduce = newAllReduceStats();
+  readonly #clock: Clock;
+  #busy: MicroBatch | null = null;
+  #busySince = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.throughput = createThroughput(clock);
+  }
+
+  /** The current micro-batch; null for none. */
+  setBusy(microBatch: MicroBatch | null): void {
+    this.#busy = microBatch;
+    this.#busySince = this.#clock.now();
+  }
+
+  report() {
+    const { microBatchesDone, tokensPerSecond } = this.throughput;
+    const { bytesSent: gradientBytesSent, linkBytesPerSecond } = this.allReduce;
+    const busy = this.#busy && { ...this.#busy, sinceMs: Math.max(0, this.#clock.now() - this.#busySince) };
+    return {
+      busy,
+      microBatchesDone,
+      tokensPerSecond,
+      gradientBytesSent,
+      linkBytesPerSecond,
+    } satisfies Partial<Heartbeat>;
+  }
 }

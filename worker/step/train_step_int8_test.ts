@@ -2,7 +2,7 @@ import { assertEquals, assertLess } from "@std/assert";
 import { committedOf, createWorld, isLoaded, type World } from "../testing/agent_fixture.ts";
 import { JOB } from "../testing/test_job.ts";
 import type { GradientCodec } from "../allreduce/codec/codecs.ts";
-import { predictedBytes } from "../allreduce/plan/chunk_plan.ts";
+import { predictedBytes } from "../allreduce/all_reduce_fixture.ts";
 import { toyLayout } from "../testing/toy_model.ts";
 
 const STEPS = 4;

@@ -1,6 +1,6 @@
-/** The codecs that a job can choose, and what one of them keeps from round to round. */
+/** The gradient codecs of jobs, and their state between rounds. */
 import { EXACT_GRAIN, type Grain } from "../plan/chunk_plan.ts";
-import { createErrorFeedback, type SumsUnit } from "./error_feedback.ts";
+import { ErrorFeedback, type SumsUnit } from "./error_feedback.ts";
 import { createExactCodec } from "./exact_codec.ts";
 import { INT8_GRAIN } from "./int8_blocks.ts";
 import { addCarried, createInt8Codec } from "./int8_codec.ts";
@@ -9,12 +9,12 @@ import type { RoundCodec } from "./round_codec.ts";
 import { createScratch } from "./scratch.ts";
 
 /**
- * How gradient sums travel. `exact`: as they are. `int8`: a quarter of the bytes; what that loses is carried over to the
- * next step, and the result depends on who did the work (decision 0008).
+ * `exact` sends sums as they are. `int8` takes a quarter of the bytes and carries rounding errors over to the next step, so that the
+ * result depends on the distribution of the work (decision 0008).
  */
 export type GradientCodec = "exact" | "int8";
 
-/** The sums of a round, and what a 1 of them stands for. */
+/** The sums of a round and their units. */
 interface CodedSums {
   readonly sums: Int32Array;
   readonly units?: readonly SumsUnit[];
@@ -22,18 +22,18 @@ interface CodedSums {
 
 export interface Codec {
   readonly grain: Grain;
-  /** For a round that begins; what an earlier one lost without a commit is forgotten. */
+  /** Begins a round and drops rounding errors of an uncommitted one. */
   begin(coded: CodedSums, ownRange: OwnerRange): RoundCodec;
-  /** A round without others: the result may come in pieces, between which the event loop turns. */
+  /** A round of this worker alone; the event loop turns between pieces of the result. */
   alone(coded: CodedSums, yieldToEventLoop: () => Promise<void>): Promise<void>;
-  /** The last round's step is committed: what was lost in it is carried over. */
+  /** The last round's step is committed: its rounding errors are carried over. */
   commit(): void;
   forget(): void;
 }
 
 /** Elements of a piece of a round without others. */
 const PIECE_ELEMENTS = 2 ** 18;
-const ALWAYS_THE_SAME: readonly SumsUnit[] = [{ offset: 0, exponent: 0 }];
+const CONSTANT_UNITS: readonly SumsUnit[] = [{ offset: 0, exponent: 0 }];
 
 export function createCodec(name: GradientCodec): Codec {
   return name === "exact" ? exact() : int8();
@@ -52,14 +52,14 @@ function exact(): Codec {
 
 function int8(): Codec {
   const scratch = createScratch();
-  const feedback = createErrorFeedback();
+  const feedback = new ErrorFeedback();
   return {
     grain: INT8_GRAIN,
-    begin: ({ sums, units = ALWAYS_THE_SAME }, ownRange) => {
+    begin: ({ sums, units = CONSTANT_UNITS }, ownRange) => {
       feedback.begin(sums.length, units);
       return createInt8Codec(sums, ownRange, feedback, scratch);
     },
-    alone: async ({ sums, units = ALWAYS_THE_SAME }, yieldToEventLoop) => {
+    alone: async ({ sums, units = CONSTANT_UNITS }, yieldToEventLoop) => {
       if (!feedback.isCarrying) return;
       feedback.begin(sums.length, units);
       for (let offset = 0; offset < sums.length; offset += PIECE_ELEMENTS) {
@@ -68,7 +68,7 @@ function int8(): Codec {
         await yieldToEventLoop();
       }
     },
-    commit: feedback.commit,
-    forget: feedback.forget,
+    commit: () => feedback.commit(),
+    forget: () => feedback.forget(),
   };
 }

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { createErrorFeedback, type ErrorFeedback } from "./error_feedback.ts";
+import { ErrorFeedback } from "./error_feedback.ts";
 
 const UNITS = [{ offset: 0, exponent: 0 }];
 const whole = { offset: 0, count: 4 };
@@ -17,7 +17,7 @@ function lose(feedback: ErrorFeedback, lost: readonly number[]): void {
 }
 
 Deno.test("what a committed step lost is carried over, until the next one is committed", () => {
-  const feedback = createErrorFeedback();
+  const feedback = new ErrorFeedback();
   lose(feedback, [1, -2, 3, 0]);
   assertEquals(feedback.isCarrying, false);
   feedback.commit();
@@ -30,7 +30,7 @@ Deno.test("what a committed step lost is carried over, until the next one is com
 });
 
 Deno.test("what an attempt lost that was not committed is forgotten, what was carried over stays", () => {
-  const feedback = createErrorFeedback();
+  const feedback = new ErrorFeedback();
   lose(feedback, [1, 1, 1, 1]);
   feedback.forget();
   feedback.commit();
@@ -49,7 +49,7 @@ Deno.test("what an attempt lost that was not committed is forgotten, what was ca
 });
 
 Deno.test("units change from step to step: what is carried over is the same part of the gradient", () => {
-  const feedback = createErrorFeedback();
+  const feedback = new ErrorFeedback();
   const place = { offset: 1, count: 6 };
   feedback.begin(8, [{ offset: 0, exponent: -3 }, { offset: 4, exponent: 2 }, { offset: 6, exponent: 0 }]);
   feedback.keep(place, Float64Array.of(8, 16, 24, 1, 2, 3));
@@ -70,7 +70,7 @@ Deno.test("any places and units: whole numbers come back where they were lost", 
   );
   const lost = fc.array(fc.integer({ min: -(2 ** 24), max: 2 ** 24 }), { minLength: 40, maxLength: 40 });
   fc.assert(fc.property(unitsOf, lost, fc.nat({ max: 40 }), (units, values, cut) => {
-    const feedback = createErrorFeedback();
+    const feedback = new ErrorFeedback();
     const places = [{ offset: 0, count: cut }, { offset: cut, count: 40 - cut }];
     feedback.begin(40, units);
     for (const place of places) {
@@ -83,7 +83,7 @@ Deno.test("any places and units: whole numbers come back where they were lost", 
 });
 
 Deno.test("another adapter begins without anything", () => {
-  const feedback = createErrorFeedback();
+  const feedback = new ErrorFeedback();
   lose(feedback, [1, 2, 3, 4]);
   feedback.commit();
   feedback.begin(5, UNITS);

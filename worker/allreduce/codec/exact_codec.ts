@@ -1,5 +1,5 @@
 /**
- * Integers as they are: 4 bytes an element, and the sum is the same in any order. The default.
+ * Unchanged integers: 4 bytes an element, and the sum is the same in any order. The default.
  *
  * The loops run over views that begin at 0, and are functions of their own: the compiler then leaves out all checks.
  */

@@ -13,10 +13,10 @@ const BLOCK_BYTES = 4 + BLOCK_ELEMENTS;
 
 export const INT8_GRAIN: Grain = { elements: BLOCK_ELEMENTS, bytes: BLOCK_BYTES };
 
-const LARGEST_CODE = 127;
+const MAX_CODE = 127;
 /** An f32 of which 127 are within i32. */
-const LARGEST_SCALE = 16_909_320;
-/** Added and taken away again it leaves the nearest whole number, where f64 has no room for a fraction. */
+const MAX_SCALE = 16_909_320;
+/** Adding and subtracting it rounds to the nearest whole number: f64 has no room for a fraction there. */
 export const NO_FRACTION = 1.5 * 2 ** 52;
 
 /** 32-bit words of a payload. */
@@ -32,10 +32,7 @@ function partsOf(payload: Int32Array, elementCount: number): { scales: Float32Ar
   return { scales, codes };
 }
 
-/**
- * Fills the payload, and leaves in `values` (whole numbers) what it does not say of them: at most half a scale and half a
- * unit, unless they are beyond i32.
- */
+/** Fills the payload and leaves the rounding errors in `values` (whole numbers): at most half a scale and half a unit within i32. */
 export function quantize(values: Float64Array, payload: Int32Array): void {
   const { scales, codes } = partsOf(payload, values.length);
   // The bytes behind the last code would hold whatever was there.
@@ -43,8 +40,8 @@ export function quantize(values: Float64Array, payload: Int32Array): void {
   for (let block = 0; block < scales.length; block++) {
     const start = block * BLOCK_ELEMENTS;
     const end = Math.min(values.length, start + BLOCK_ELEMENTS);
-    // What is read back is the f32 that travels.
-    scales[block] = Math.min(largestOf(values, start, end) / LARGEST_CODE, LARGEST_SCALE);
+    // Read back, to use the f32 that travels.
+    scales[block] = Math.min(largestOf(values, start, end) / MAX_CODE, MAX_SCALE);
     quantizeBlock(values, codes, start, end, scales[block]!);
   }
 }
@@ -69,17 +66,14 @@ function quantizeBlock(
   for (let index = start; index < end; index++) {
     const value = values[index]!;
     let code = value * perUnit + NO_FRACTION - NO_FRACTION;
-    if (code > LARGEST_CODE) code = LARGEST_CODE;
-    if (code < -LARGEST_CODE) code = -LARGEST_CODE;
+    if (code > MAX_CODE) code = MAX_CODE;
+    if (code < -MAX_CODE) code = -MAX_CODE;
     codes[index] = code;
     values[index] = value - (code * scale + NO_FRACTION - NO_FRACTION);
   }
 }
 
-/**
- * Writes what the payload says: whole numbers within i32, so that sums of them are exact in f64, in any order, and numbers
- * of up to 127 come back as they were.
- */
+/** Writes whole numbers within i32, so that their sums are exact in f64 in any order; blocks of at most ±127 come back unchanged. */
 export function dequantize(payload: Int32Array, target: Int32Array): void {
   const { scales, codes } = partsOf(payload, target.length);
   for (let block = 0; block < scales.length; block++) {
@@ -91,7 +85,6 @@ export function dequantize(payload: Int32Array, target: Int32Array): void {
   }
 }
 
-/** Adds what the payload says. */
 export function addDequantized(payload: Int32Array, target: Float64Array): void {
   const { scales, codes } = partsOf(payload, target.length);
   for (let block = 0; block < scales.length; block++) {

@@ -1,9 +1,7 @@
 /**
- * A quarter of the bytes: sums as 8 bits each, what that loses carried over to the next step. The owner adds what the payloads
- * say, quantises the total once, and takes what it allGathers as the result itself: all replicas get the same bits. Its
- * own loss, that of the total, is carried over with its own sums.
- *
- * Whoever did the work decides what is lost where, so the result depends on it (decision 0008).
+ * A quarter of the bytes: 8 bits a sum, with rounding errors carried over to the next step. The owner adds the dequantised
+ * payloads, quantises the total once, and uses the published payload as its own result: all replicas get the same bits. It carries
+ * the total's rounding error over with its own sums. Errors depend on the distribution of the work (decision 0008).
  */
 import type { ErrorFeedback } from "./error_feedback.ts";
 import { addDequantized, dequantize, int8Words, quantize } from "./int8_blocks.ts";
@@ -11,7 +9,7 @@ import type { OwnerRange } from "../plan/owner_ranges.ts";
 import type { RoundCodec } from "./round_codec.ts";
 import { createScratch, type Scratch } from "./scratch.ts";
 
-const LARGEST_I32 = 2 ** 31 - 1;
+const MAX_I32 = 2 ** 31 - 1;
 
 /**
  * @param sums this worker's gradient sums; become the result
@@ -24,7 +22,7 @@ export function createInt8Codec(
   feedback: ErrorFeedback,
   scratch: Scratch,
 ): RoundCodec {
-  /** Whole numbers: exact in f64, also beyond i32, where totals of what is carried over may lead. */
+  /** Whole numbers: exact in f64, also beyond i32, which totals with carried errors may exceed. */
   const own = new Float64Array(scratch.take(8 * ownRange.count), 0, ownRange.count);
   const results = new Map<number, Int32Array>();
   const [valueScratch, payloadScratch, integerScratch] = [createScratch(), createScratch(), createScratch()];
@@ -89,13 +87,13 @@ export function createInt8Codec(
   };
 }
 
-/** A worker that is alone loses nothing, and says what was carried over. */
+/** Adds the carried errors to the sums of a worker that is alone, which loses nothing itself. */
 export function addCarried(sums: Int32Array, place: OwnerRange, feedback: ErrorFeedback): void {
   const own = sums.subarray(place.offset, place.offset + place.count);
   const values = Float64Array.from(own);
   feedback.addTo(place, values);
   for (let index = 0; index < own.length; index++) {
-    own[index] = Math.max(-LARGEST_I32, Math.min(LARGEST_I32, values[index]!));
+    own[index] = Math.max(-MAX_I32, Math.min(MAX_I32, values[index]!));
     values[index]! -= own[index]!;
   }
   feedback.keep(place, values);

@@ -1,9 +1,9 @@
 /**
- * Memory that is used again and again. Fresh pages cost more than what is written into them (adding into a fresh array takes
- * three to four times as long), and a round would need them by the gradient.
+ * Reused memory. Fresh pages cost more than the writes to them (adding into a fresh array takes three to four times as long), and
+ * each round would need a gradient's worth.
  */
 export interface Scratch {
-  /** Of exactly this size or larger; holds whatever was there. The next call may give the same memory. */
+  /** Memory of at least this size, not cleared. The next call may return the same. */
   take(byteLength: number): ArrayBuffer;
 }
 

@@ -7,11 +7,11 @@ const MIB = 2 ** 20;
 const DEFAULT_CHUNK_BYTES = MIB / 2;
 /** Adding or checking a larger chunk would hold up the heartbeats, which share the thread. */
 const MAX_CHUNK_BYTES = 2 * MIB;
-/** Fewer chunks of a range, and owners wait for the first ones longer than larger chunks save. */
+/** With fewer chunks, owners wait longer for the first ones than larger chunks save. */
 const MIN_CHUNKS_OF_RANGE = 16;
 /** What one worker may have in flight to another … */
 const CREDIT_BYTES = 16 * MIB;
-/** … and all others together to one, which has to stay below the broker's limit for a slow consumer (64 MiB). */
+/** … and all others together to one; below the broker's limit for a slow consumer (64 MiB). */
 const SHARED_CREDIT_BYTES = 48 * MIB;
 /** A window of fewer chunks would stand still between a chunk and its ack. */
 const MIN_WINDOW_CHUNKS = 4;
@@ -31,11 +31,11 @@ export interface ChunkPlan {
 }
 
 /**
- * The size of chunks where nobody asks for another: 512 KiB, and up to 2 MiB for large gradients, which spares up to 7 %
- * of the work per byte (decision 0006). A power of two that leaves a range 16 chunks.
+ * The default size of chunks: 512 KiB, and up to 2 MiB for large gradients, which saves up to 7 % of the work per byte (decision
+ * 0006). A power of two that leaves a range 16 chunks.
  *
- * Like all of the plan it depends on nothing but what all members see: the size of the gradient, their number, and the
- * `max_payload` of the broker that they share. Brokers of one cluster have to have the same.
+ * Like all of the plan it depends only on what all members see: the gradient's size, their number, and the broker's `max_payload`,
+ * which must be the same in all of a cluster.
  */
 export function defaultChunkBytes(elementCount: number, workerCount: number, grain = EXACT_GRAIN): number {
   const rangeBytes = elementCount / grain.elements * grain.bytes / Math.max(1, workerCount);
@@ -58,11 +58,9 @@ export function chunkPlan(
 ): ChunkPlan {
   const smallest = EXACT_GRAIN.bytes;
   if (!(chunkBytes >= smallest && chunkBytes <= MAX_CHUNK_BYTES)) {
-    throw new LoraFleetError(
-      "invalid_request",
-      `chunks of ${chunkBytes} bytes were asked for; ${smallest} to ${MAX_CHUNK_BYTES} are possible`,
-      { param: "chunkBytes" },
-    );
+    const message =
+      `chunks of ${chunkBytes} bytes are impossible; ${smallest} to ${MAX_CHUNK_BYTES} are needed`;
+    throw new LoraFleetError("invalid_request", message, { param: "chunkBytes" });
   }
   const creditBytes = Math.min(CREDIT_BYTES, SHARED_CREDIT_BYTES / Math.max(1, workerCount - 1)) / 2;
   const bytes = Math.min(chunkBytes, maxPayloadBytes - FRAME_HEADER_BYTES, creditBytes / MIN_WINDOW_CHUNKS);
@@ -81,14 +79,4 @@ export function chunkCountOf(range: OwnerRange, chunkElements: number): number {
 export function chunkRange(range: OwnerRange, chunkElements: number, chunk: number): OwnerRange {
   const start = chunk * chunkElements;
   return { offset: range.offset + start, count: Math.min(chunkElements, range.count - start) };
-}
-
-/**
- * Payload bytes that all workers together publish in one round without faults, headers apart: 4·N·W for W > 1.
- *
- * A worker whose own range has n of the N elements sends the other N − n to their owners and its finished n once, so N
- * elements of 4 bytes in all, however the ranges are cut; W of them send 4·N·W. A worker that is alone sends nothing.
- */
-export function predictedBytes(elementCount: number, workerCount: number): number {
-  return workerCount > 1 ? 4 * elementCount * workerCount : 0;
 }

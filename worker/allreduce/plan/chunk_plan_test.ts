@@ -2,7 +2,8 @@ import { assertEquals, assertGreaterOrEqual, assertLessOrEqual, assertThrows } f
 import fc from "fast-check";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { FRAME_HEADER_BYTES } from "../../../shared/protocol/tensor_frame.ts";
-import { chunkCountOf, chunkPlan, chunkRange, defaultChunkBytes, predictedBytes } from "./chunk_plan.ts";
+import { predictedBytes } from "../all_reduce_fixture.ts";
+import { chunkCountOf, chunkPlan, chunkRange, defaultChunkBytes } from "./chunk_plan.ts";
 
 const MIB = 2 ** 20;
 

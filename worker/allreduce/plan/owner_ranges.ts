@@ -20,10 +20,8 @@ export const RANGE_ALIGNMENT = 64;
 export function ownerRanges(elementCount: number, weights: readonly number[]): OwnerRange[] {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   if (!(total > 0) || !Number.isFinite(total) || weights.some((weight) => weight < 0)) {
-    throw new LoraFleetError(
-      "invalid_request",
-      `owners' weights are [${weights}]; finite ones, not negative and not all 0, are needed`,
-    );
+    const message = `owners' weights are [${weights}]; finite ones, not negative and not all 0, are needed`;
+    throw new LoraFleetError("invalid_request", message);
   }
   const blockCount = Math.ceil(elementCount / RANGE_ALIGNMENT);
   let weightSoFar = 0;
@@ -39,7 +37,6 @@ export function ownerRanges(elementCount: number, weights: readonly number[]): O
   });
 }
 
-/** Equal shares. */
 export function equalWeights(ownerCount: number): number[] {
   return new Array<number>(ownerCount).fill(1);
 }

@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { chunkSetOf, createChunkSet } from "./chunk_set.ts";
+import { ChunkSet, chunkSetOf } from "./chunk_set.ts";
 
 Deno.test("a set travels as a bitmap", () => {
-  const set = createChunkSet(70);
+  const set = new ChunkSet(70);
   assertEquals([set.add(0), set.add(31), set.add(32), set.add(69), set.add(31)], [
     true,
     true,
@@ -16,15 +16,15 @@ Deno.test("a set travels as a bitmap", () => {
 });
 
 Deno.test("a set is full when every chunk is in", () => {
-  const set = createChunkSet(33);
+  const set = new ChunkSet(33);
   for (let chunk = 0; chunk < 33; chunk++) {
     assertEquals(set.isFull, false);
     set.add(chunk);
   }
-  assertEquals([set.isFull, createChunkSet(0).isFull], [true, true]);
+  assertEquals([set.isFull, new ChunkSet(0).isFull], [true, true]);
 });
 
-Deno.test("bitmaps of another size, or with bits beyond the last chunk, are none", () => {
+Deno.test("bitmaps of the wrong size, or with bits beyond the last chunk, are refused", () => {
   assertEquals(chunkSetOf(new Int32Array(1), 33), null);
   assertEquals(chunkSetOf(new Int32Array(3), 33), null);
   assertEquals(chunkSetOf(Int32Array.of(-1, 2), 33), null);

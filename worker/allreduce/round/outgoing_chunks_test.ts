@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
-import { type ChunkSet, createChunkSet } from "./chunk_set.ts";
-import { createOutgoingChunks, type OutgoingChunks } from "./outgoing_chunks.ts";
+import { ChunkSet } from "./chunk_set.ts";
+import { OutgoingChunks } from "./outgoing_chunks.ts";
 
 function setOf(chunkCount: number, chunks: number[]): ChunkSet {
-  const set = createChunkSet(chunkCount);
+  const set = new ChunkSet(chunkCount);
   chunks.forEach((chunk) => set.add(chunk));
   return set;
 }
@@ -17,7 +17,7 @@ function sendAll(outgoing: OutgoingChunks): [chunk: number, receiver: number | n
 }
 
 function offered(chunkCount: number, receivers: number[], windowChunks: number): OutgoingChunks {
-  const outgoing = createOutgoingChunks(chunkCount, receivers, windowChunks);
+  const outgoing = new OutgoingChunks(chunkCount, receivers, windowChunks);
   for (let chunk = 0; chunk < chunkCount; chunk++) outgoing.offer(chunk);
   return outgoing;
 }
@@ -54,7 +54,7 @@ Deno.test("what is missing goes again, to that one alone, once, and whatever the
 });
 
 Deno.test("chunks go in the order in which they become ready", () => {
-  const outgoing = createOutgoingChunks(3, [1], 3);
+  const outgoing = new OutgoingChunks(3, [1], 3);
   assertEquals(sendAll(outgoing), []);
   outgoing.offer(2);
   outgoing.offer(0);
@@ -74,5 +74,5 @@ Deno.test("an ack for what was never sent, or of a stranger, is not believed", (
 });
 
 Deno.test("nothing to send is sent at once", () => {
-  assertEquals(createOutgoingChunks(0, [1], 1).isSent, true);
+  assertEquals(new OutgoingChunks(0, [1], 1).isSent, true);
 });

@@ -12,10 +12,7 @@ export class OutgoingStreams {
     own: OutgoingChunks,
   ) {
     const owners = [...peers.keys()];
-    const inOrder = [
-      ...owners.filter((owner) => owner > selfIndex),
-      ...owners.filter((owner) => owner < selfIndex),
-    ];
+    const inOrder = [...owners.filter((it) => it > selfIndex), ...owners.filter((it) => it < selfIndex)];
     this.#streams = [
       ...inOrder.map((owner) => ({ owner, outgoing: peers.get(owner)!.outgoing })),
       { owner: selfIndex, outgoing: own },

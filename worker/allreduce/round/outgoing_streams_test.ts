@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
-import { createOutgoingChunks } from "./outgoing_chunks.ts";
+import { OutgoingChunks } from "./outgoing_chunks.ts";
 import { OutgoingStreams } from "./outgoing_streams.ts";
 
 const streamOf = (count: number, receivers: number[]) => {
-  const outgoing = createOutgoingChunks(count, receivers, 4);
+  const outgoing = new OutgoingChunks(count, receivers, 4);
   for (let chunk = 0; chunk < count; chunk++) outgoing.offer(chunk);
   return outgoing;
 };

@@ -1,6 +1,6 @@
 /** What a member exchanges with each of the others in a round. */
-import { type ChunkSet, createChunkSet } from "./chunk_set.ts";
-import { createOutgoingChunks, type OutgoingChunks } from "./outgoing_chunks.ts";
+import { ChunkSet } from "./chunk_set.ts";
+import { OutgoingChunks } from "./outgoing_chunks.ts";
 import type { RoundFramesOptions } from "./round_frames.ts";
 
 /** Chunks of one owner's range that one member sends us. */
@@ -25,12 +25,8 @@ export function createPeer(
   { selfIndex, plan: { windowChunks } }: Pick<RoundFramesOptions, "selfIndex" | "plan">,
   chunkCounts: readonly number[],
 ): Peer {
-  const incoming = (owner: number): Incoming => ({
-    owner,
-    arrived: createChunkSet(chunkCounts[owner]!),
-    unconfirmed: 0,
-  });
-  const outgoing = createOutgoingChunks(chunkCounts[member]!, [member], windowChunks);
+  const incoming = (owner: number) => ({ owner, arrived: new ChunkSet(chunkCounts[owner]!), unconfirmed: 0 });
+  const outgoing = new OutgoingChunks(chunkCounts[member]!, [member], windowChunks);
   for (let chunk = 0; chunk < chunkCounts[member]!; chunk++) outgoing.offer(chunk);
   return { member, sums: incoming(selfIndex), finished: incoming(member), outgoing };
 }

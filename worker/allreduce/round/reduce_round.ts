@@ -9,9 +9,9 @@
 import type { CheckWeights } from "../../../shared/protocol/linear_check.ts";
 import type { TensorFrame } from "../../../shared/protocol/tensor_frame.ts";
 import { chunkSetOf } from "./chunk_set.ts";
-import { createOutgoingChunks, type OutgoingChunks, type Sending } from "./outgoing_chunks.ts";
+import { OutgoingChunks, type Sending } from "./outgoing_chunks.ts";
 import { createPeer, type Incoming, type MissingFrom, missingFrom, type Peer } from "./peers.ts";
-import { createRoundCheck, type RoundCheck, type RoundChecksums } from "./round_check.ts";
+import { RoundCheck, type RoundChecksums } from "./round_check.ts";
 import { OutgoingStreams } from "./outgoing_streams.ts";
 import { RoundFrames, type RoundFramesOptions } from "./round_frames.ts";
 
@@ -60,14 +60,14 @@ export class ReduceRound {
     const { selfIndex, ranges, plan: { windowChunks } } = options;
     this.#options = options;
     this.#frames = new RoundFrames(options);
-    this.#check = createRoundCheck(options.weights, ranges.length, selfIndex, options.codec);
+    this.#check = new RoundCheck(options.weights, ranges.length, selfIndex, options.codec);
     const { chunkCounts } = this.#frames;
     const others = ranges.map((_, member) => member).filter((member) => member !== selfIndex);
     this.#ownLeft = chunkCounts[selfIndex]!;
     this.#allGatherLeft = others.reduce((sum, member) => sum + chunkCounts[member]!, 0);
     this.#addendsLeft = new Uint16Array(this.#ownLeft).fill(others.length);
     this.#ackEvery = Math.max(1, Math.floor(windowChunks / ACKS_PER_WINDOW));
-    this.#ownOutgoing = createOutgoingChunks(this.#ownLeft, others, windowChunks);
+    this.#ownOutgoing = new OutgoingChunks(this.#ownLeft, others, windowChunks);
     this.#peers = new Map(others.map((member) => [member, createPeer(member, options, chunkCounts)]));
     this.#streams = new OutgoingStreams(this.#peers, selfIndex, this.#ownOutgoing);
   }
@@ -111,7 +111,7 @@ export class ReduceRound {
     const { member, finished, outgoing } = peer;
     const place = this.#frames.placeOf(frame);
     if (place === null || frame.ownerIndex !== member) return "mismatched";
-    // A total that lacks our part is none, and its place still holds our part.
+    // A total without our part is invalid, and its place still holds our part.
     if (!outgoing.wasSent(frame.chunkIndex)) return "mismatched";
     if (!finished.arrived.add(frame.chunkIndex)) return "duplicate";
     outgoing.confirmOne(member, frame.chunkIndex);
@@ -149,7 +149,7 @@ export class ReduceRound {
     if (!isOwn && receiver === null) this.#check.gave(owner, place, payload);
     const frame = this.#frames.encodeChunk(owner, chunk, payload);
     if (!isOwn) sender.toOwner(owner, frame);
-    // A finished chunk that one member lost goes to that member alone.
+    // A finished chunk that one member missed goes to that member alone.
     else if (receiver !== null) sender.toOwner(receiver, frame);
     else sender.toAll(frame);
     stats.bytesSent += payload.byteLength;
@@ -183,7 +183,7 @@ export class ReduceRound {
     return this.#allGatherLeft === 0 && this.#ownLeft === 0 && this.#ownOutgoing.isSent;
   }
 
-  /** Of what this member gave, received and has; whole when the round is complete. */
+  /** Complete when the round is. */
   get checksums(): RoundChecksums {
     return this.#check.sums;
   }

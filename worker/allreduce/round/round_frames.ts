@@ -1,6 +1,6 @@
-/** The frames of a round: which chunk a received one holds, and how this member's own are encoded. */
-import { encodeFrame, FRAME_HEADER_BYTES } from "../../../shared/protocol/tensor_frame.ts";
-import type { FrameHeader, TensorFrame } from "../../../shared/protocol/tensor_frame.ts";
+/** A round's frames: the place of a received chunk, and the encoding of this member's own. */
+import { encodeFrame, FRAME_HEADER_BYTES, type FrameHeader } from "../../../shared/protocol/tensor_frame.ts";
+import type { TensorFrame } from "../../../shared/protocol/tensor_frame.ts";
 import type { RoundCodec } from "../codec/round_codec.ts";
 import type { Scratch } from "../codec/scratch.ts";
 import { chunkCountOf, type ChunkPlan, chunkRange } from "../plan/chunk_plan.ts";
@@ -33,10 +33,9 @@ export class RoundFrames {
     return chunkRange(this.#options.ranges[owner]!, this.#options.plan.chunkElements, chunk);
   }
 
-  /** Where the frame's payload belongs; null unless that is exactly the place of a chunk. */
-  placeOf(
-    { ownerIndex, chunkIndex, chunkCount, codec, elementOffset, payload }: TensorFrame,
-  ): OwnerRange | null {
+  /** The place of the frame's payload; null unless that is exactly a chunk's. */
+  placeOf(frame: TensorFrame): OwnerRange | null {
+    const { ownerIndex, chunkIndex, chunkCount, codec, elementOffset, payload } = frame;
     if (chunkCount !== this.chunkCounts[ownerIndex] || chunkIndex >= chunkCount) return null;
     const own = this.#options.codec;
     const place = this.chunkAt(ownerIndex, chunkIndex);
@@ -66,13 +65,7 @@ export class RoundFrames {
 
   #headerOf(ownerIndex: number, chunkIndex: number, elementOffset: number) {
     const { header, selfIndex: senderIndex } = this.#options;
-    return {
-      ...header,
-      senderIndex,
-      ownerIndex,
-      chunkIndex,
-      chunkCount: this.chunkCounts[ownerIndex]!,
-      elementOffset,
-    };
+    const chunkCount = this.chunkCounts[ownerIndex]!;
+    return { ...header, senderIndex, ownerIndex, chunkIndex, chunkCount, elementOffset };
   }
 }

@@ -7,12 +7,12 @@ export interface RoundNumbers {
   readonly generation: number;
 }
 
-/** Of a coordinator's run of the job: what others had under the same numbers is told from it by the term. */
+/** The term tells the rounds of successive coordinators apart. */
 export interface RoundId extends RoundNumbers {
   readonly term: number;
 }
 
-/** Of one term: negative where `a` came before `b`, 0 where they are the same. */
+/** Compares rounds of one term: negative if `a` came before `b`, 0 if they are the same. */
 export function compareRounds(a: RoundNumbers, b: RoundNumbers): number {
   return a.step - b.step || a.attempt - b.attempt || a.generation - b.generation;
 }
@@ -21,7 +21,7 @@ export function describeRound({ step, attempt, generation }: RoundNumbers): stri
   return `step ${step}, attempt ${attempt}, generation ${generation}`;
 }
 
-/** In the header of all frames of a term: those of another job, start or coordinator are told by it. */
+/** In the header of all frames of a term; frames of other jobs, starts and coordinators have a different one. */
 export function termHash(jobId: string, startId: string, term: number): number {
   return jobHash(`${jobId} ${startId} ${term}`);
 }
