@@ -27,21 +27,23 @@ export async function readSafetensorsHeader(
   const file = await open(path, name);
   try {
     const { size } = await file.stat();
-    if (size < 8) throw invalidFile(name, `it has ${size} bytes, a safetensors file has at least 8`);
-    const prefix = await readExactly(file, 0, 8, name);
-    const headerSize = new DataView(prefix.buffer).getBigUint64(0, true);
-    checkHeaderSize(headerSize, size, name);
-    const dataStart = 8 + Number(headerSize);
-    const header = await readExactly(file, 8, Number(headerSize), name);
+    const dataStart = dataStartOf(await readExactly(file, 0, Math.min(8, size), name), size, name);
+    const header = await readExactly(file, 8, dataStart - 8, name);
     return { ...parseHeader(name, header, size - dataStart), dataStart };
   } finally {
     file.close();
   }
 }
 
-/** Refuses a header that is longer than the file or than the format allows. */
-export function checkHeaderSize(headerSize: bigint, fileSize: number, name: string): void {
-  if (headerSize <= MAX_HEADER_BYTES && 8 + Number(headerSize) <= fileSize) return;
+/**
+ * The first byte after the header.
+ * @param prefix the file's first 8 bytes: the header's length
+ * @throws LoraFleetError `invalid_model` if the header is longer than the file or than the format allows
+ */
+export function dataStartOf(prefix: Uint8Array<ArrayBuffer>, fileSize: number, name: string): number {
+  if (fileSize < 8) throw invalidFile(name, `it has ${fileSize} bytes, a safetensors file has at least 8`);
+  const headerSize = new DataView(prefix.buffer).getBigUint64(0, true);
+  if (headerSize <= MAX_HEADER_BYTES && 8 + Number(headerSize) <= fileSize) return 8 + Number(headerSize);
   throw invalidFile(
     name,
     `it claims a header of ${headerSize} bytes, but has ${fileSize} in all (a header has at most ${MAX_HEADER_BYTES}): ` +

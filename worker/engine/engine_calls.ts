@@ -1,5 +1,5 @@
 /** The messages between a worker's main thread and its engine thread: one call, one answer. */
-import { type ErrorCode, LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { Engine } from "./engine.ts";
 
 /** A call of one of the engine's methods. */
@@ -12,18 +12,15 @@ export type EngineAnswer =
   | { readonly id: number; readonly ok: false; readonly error: EngineFailure };
 
 /** An error in a form that survives structured cloning. */
-interface EngineFailure {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly param: string | null;
-}
+type EngineFailure = Pick<LoraFleetError, "code" | "message" | "param">;
 
-/** The cloneable form of anything thrown; anything but a `LoraFleetError` counts as a failure of the GPU's code. */
+/** The cloneable form of any error; anything but a `LoraFleetError` counts as `gpu_failure`. */
 export function failureOf(thrown: unknown): EngineFailure {
-  if (thrown instanceof LoraFleetError) {
-    return { code: thrown.code, message: thrown.message, param: thrown.param };
+  if (!(thrown instanceof LoraFleetError)) {
+    return { code: "gpu_failure", message: messageOf(thrown), param: null };
   }
-  return { code: "gpu_failure", message: messageOf(thrown), param: null };
+  const { code, message, param } = thrown;
+  return { code, message, param };
 }
 
 /** Restores the error in the receiving thread. */

@@ -12,31 +12,22 @@ interface Located {
   readonly stored: string;
 }
 
-interface TensorIndex {
-  /** @throws LoraFleetError `invalid_model` if no file has the tensor */
-  locate(name: string): Located;
-  /** @throws LoraFleetError `invalid_model`, also if the tensor has a different shape */
-  expect(name: string, shape: readonly number[]): Located;
-}
-
 /**
  * @param files by tensor name
  * @param describe names the files in errors
+ * @returns `locate` throws LoraFleetError `invalid_model` if no file has the tensor; `expect`, also if its shape differs
  */
 export function createTensorIndex(
   files: ReadonlyMap<string, SafetensorsFile>,
   describe: string,
   spec: TransformerSpec,
-): TensorIndex {
+) {
   const locate = (name: string): Located => {
     const stored = storedTableName(name, spec, (table) => files.has(table));
     const file = files.get(stored);
     if (file !== undefined) return { file, stored };
-    throw new LoraFleetError(
-      "invalid_model",
-      `Reading the base model failed: tensor ${quote(stored)} is missing from ${describe}`,
-      { param: stored },
-    );
+    const message = `Reading the base model failed: tensor ${quote(stored)} is missing from ${describe}`;
+    throw new LoraFleetError("invalid_model", message, { param: stored });
   };
   const expect = (name: string, shape: readonly number[]): Located => {
     const located = locate(name);

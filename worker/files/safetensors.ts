@@ -1,7 +1,7 @@
 /** Reads safetensors files: the header is checked on opening, a tensor's bytes are read on demand. */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { toFloat32 } from "../../shared/model/safetensors_dtype.ts";
-import { checkHeaderSize } from "../../shared/model/safetensors_file.ts";
+import { dataStartOf } from "../../shared/model/safetensors_file.ts";
 import { invalidFile, parseHeader, type TensorInfo } from "../../shared/model/safetensors_header.ts";
 import { readFailure } from "./read_failure.ts";
 
@@ -31,12 +31,8 @@ export interface SafetensorsFile {
 export function openSafetensors(path: string): SafetensorsFile {
   const { header, dataStart } = withFile(path, (file) => {
     const { size } = file.statSync();
-    if (size < 8) throw invalidFile(path, `it has ${size} bytes, a safetensors file has at least 8`);
-    const prefix = readExactly(path, file, 0, 8);
-    const headerSize = new DataView(prefix.buffer).getBigUint64(0, true);
-    checkHeaderSize(headerSize, size, path);
-    const dataStart = 8 + Number(headerSize);
-    const json = readExactly(path, file, 8, Number(headerSize));
+    const dataStart = dataStartOf(readExactly(path, file, 0, Math.min(8, size)), size, path);
+    const json = readExactly(path, file, 8, dataStart - 8);
     return { header: parseHeader(path, json, size - dataStart), dataStart };
   });
   const find = (name: string): TensorInfo => {

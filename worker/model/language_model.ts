@@ -18,7 +18,7 @@ import { type LoraPlan, planLora } from "./lora/lora_plan.ts";
 import type { DropoutPass } from "./lora_linear.ts";
 import { chunkColumns, loraInnerStride, type PlanOptions } from "./memory/buffer_sizes.ts";
 import { assertFits, formatPlan } from "./memory/memory_fit.ts";
-import { type MemoryPlan, needsCheckpointing, planMemory } from "./memory/memory_plan.ts";
+import { needsCheckpointing, planMemory } from "./memory/memory_plan.ts";
 import { writeMicroBatch } from "./micro_batch_upload.ts";
 import { allocateBuffers, type ModelBuffers } from "./model_buffers.ts";
 import type { DecoderLayer, LayerPass, PassContext, Workspace } from "./pass_context.ts";
@@ -33,11 +33,7 @@ export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "grad
   readonly memoryBudgetBytes: number | null;
 }
 
-interface PlannedModel {
-  readonly lora: LoraPlan;
-  readonly options: PlanOptions;
-  readonly plan: MemoryPlan;
-}
+type PlannedModel = ReturnType<typeof planModel>;
 
 export class LanguageModel {
   readonly gpu: Gpu;
@@ -184,11 +180,7 @@ export class LanguageModel {
   }
 }
 
-function planModel(
-  gpu: Gpu,
-  { spec, storedDoubleQuantization }: Checkpoint,
-  wanted: ModelOptions,
-): PlannedModel {
+function planModel(gpu: Gpu, { spec, storedDoubleQuantization }: Checkpoint, wanted: ModelOptions) {
   const lora = planLora(spec, wanted.lora);
   checkPositions(spec, wanted.maxPositions);
   const doubleQuantization = storedDoubleQuantization ?? wanted.doubleQuantization;
@@ -196,6 +188,6 @@ function planModel(
   const gradientCheckpointing = wanted.gradientCheckpointing === "where needed"
     ? needsCheckpointing(spec, lora, sizes, wanted.memoryBudgetBytes)
     : wanted.gradientCheckpointing;
-  const options = { ...sizes, gradientCheckpointing };
+  const options: PlanOptions = { ...sizes, gradientCheckpointing };
   return { lora, options, plan: planMemory(spec, lora, options) };
 }

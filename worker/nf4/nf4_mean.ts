@@ -2,9 +2,8 @@
  * The mean of f32 values with the same bits as `torch.mean` on one CPU thread (AVX2 or AVX-512): bitsandbytes takes it as the
  * offset of double quantisation, and a different order of the sum would shift every absmax.
  *
- * The order of aten/src/ATen/native/cpu/SumKernel.cpp: 8 lanes of a vector, 4 such vectors side by side, and a
- * cascade of 4 levels within each. With several threads torch splits more than 32,768 values differently; one thread is
- * the reference.
+ * The order of aten/src/ATen/native/cpu/SumKernel.cpp: 8 lanes of a vector, 4 such vectors side by side, and a cascade of 4
+ * levels within each. With several threads torch splits more than 32,768 values differently; one thread is the reference.
  */
 const LANES = 8;
 const PARALLEL_ROWS = 4;

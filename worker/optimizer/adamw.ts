@@ -33,10 +33,7 @@ export interface UpdateRequest {
 /** Added to the norm before the division, as in torch's `clip_grad_norm_`. */
 const CLIP_EPSILON = 1e-6;
 
-/**
- * The factor from an integer gradient sum of each tensor to the mean gradient: 2^exponent / labelCount.
- * @returns one factor for each tensor of the layout
- */
+/** For each tensor the factor from its integer gradient sums to the mean gradient: 2^exponent / labelCount. */
 function factorsOf(request: UpdateRequest): Float64Array {
   return Float64Array.from(request.exponents, (exponent) => 2 ** exponent / request.labelCount);
 }

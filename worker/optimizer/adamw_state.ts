@@ -8,22 +8,16 @@ export interface AdamWState {
   readonly secondMoment: Float32Array;
 }
 
-/** All that a step changes; flat arrays in the layout's order. */
-export interface TrainingState {
+/** All that a step changes. */
+export interface TrainingState extends AdamWState {
   /** Updates applied so far. */
   readonly updateCount: number;
-  readonly adapter: Float32Array;
-  readonly firstMoment: Float32Array;
-  readonly secondMoment: Float32Array;
 }
 
-/** Zeros; flat arrays of `elementCount`. */
+/** Zeros. */
 export function emptyState(elementCount: number): AdamWState {
-  return {
-    adapter: new Float32Array(elementCount),
-    firstMoment: new Float32Array(elementCount),
-    secondMoment: new Float32Array(elementCount),
-  };
+  const zeros = () => new Float32Array(elementCount);
+  return { adapter: zeros(), firstMoment: zeros(), secondMoment: zeros() };
 }
 
 export function copyState({ adapter, firstMoment, secondMoment }: AdamWState): AdamWState {

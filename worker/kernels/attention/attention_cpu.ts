@@ -1,21 +1,18 @@
 /** Attention in f64, in plain loops with a row's scores in memory: the reference of the kernels. */
 
-/** Sizes and key ranges: query t attends to the keys keyStarts[t] … keyEnds[t] − 1. */
-interface AttentionShape {
+interface Inputs {
+  /** [queries, headCount · headDim] */
+  q: ArrayLike<number>;
+  /** [keys, kvHeadCount · headDim], as `v`. */
+  k: ArrayLike<number>;
+  v: ArrayLike<number>;
+  /** Query t attends to the keys keyStarts[t] … keyEnds[t] − 1. */
   keyStarts: ArrayLike<number>;
   keyEnds: ArrayLike<number>;
   headCount: number;
   kvHeadCount: number;
   headDim: number;
   scale: number;
-}
-
-interface Inputs extends AttentionShape {
-  /** [queries, headCount · headDim] */
-  q: ArrayLike<number>;
-  /** [keys, kvHeadCount · headDim], as `v`. */
-  k: ArrayLike<number>;
-  v: ArrayLike<number>;
 }
 
 /** out [queries, headCount · headDim] and lse [headCount, queries], the natural logarithm of Σ exp(scale · q · k). */

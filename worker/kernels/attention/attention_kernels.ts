@@ -50,6 +50,8 @@ function makeKernels(headDim: number, family: AttentionFamily) {
   const { label } = family;
   const read = rowBinding("read", headDim);
   const write = rowBinding("read_write", headDim);
+  const [f32, u32] = ["read f32", "read u32"] as const;
+  const qkv = { q: read, k: read, v: read };
   const loads = (...names: string[]) => names.map((name) => loadRows(name, headDim)).join("");
   const stores = (...names: string[]) => names.map((name) => storeRows(name, headDim)).join("");
   const sizes = { headCount: "u32", kvHeadCount: "u32", scale: "f32" } as const;
@@ -59,15 +61,7 @@ function makeKernels(headDim: number, family: AttentionFamily) {
       label,
       source: loads("q", "k", "v") + stores("out") + family.forward,
       params: { queryCount: "u32", ...sizes },
-      bindings: {
-        q: read,
-        k: read,
-        v: read,
-        keyStarts: "read u32",
-        keyEnds: "read u32",
-        out: write,
-        lse: "read_write f32",
-      },
+      bindings: { ...qkv, keyStarts: u32, keyEnds: u32, out: write, lse: "read_write f32" },
       constants: { ...constants, ...family.forwardConstants },
     }),
     dq: defineKernel({
@@ -75,13 +69,11 @@ function makeKernels(headDim: number, family: AttentionFamily) {
       source: loads("q", "k", "v", "out", "dOut") + stores("dq") + family.dq,
       params: { tokenCount: "u32", ...sizes },
       bindings: {
-        q: read,
-        k: read,
-        v: read,
+        ...qkv,
         out: read,
         dOut: read,
-        lse: "read f32",
-        keyStarts: "read u32",
+        lse: f32,
+        keyStarts: u32,
         dq: write,
         delta: "read_write f32",
       },
@@ -93,17 +85,7 @@ function makeKernels(headDim: number, family: AttentionFamily) {
       params: { tokenCount: "u32", ...sizes },
       // The outputs come first: if two pipelines share a layout, wgpu checks the buffers of the second dispatch against
       // the minimum sizes of the first one's, and refuses an lse of fewer than 16 bytes in the place of dq's vec4.
-      bindings: {
-        dk: write,
-        dv: write,
-        q: read,
-        k: read,
-        v: read,
-        dOut: read,
-        lse: "read f32",
-        delta: "read f32",
-        queryEnds: "read u32",
-      },
+      bindings: { dk: write, dv: write, ...qkv, dOut: read, lse: f32, delta: f32, queryEnds: u32 },
       constants: { ...constants, ...family.backwardConstants },
     }),
     forwardGroups: family.forwardGroups,

@@ -6,10 +6,7 @@ import source from "./matmul.wgsl" with { type: "text" };
 import { chooseTile, type MatmulShape, type Tile, tileGrid } from "./tile.ts";
 import { tileConstants } from "./tile_constants.ts";
 
-/**
- * The operands in memory, row-major:
- * `nt` a [m, k], b [n, k] · `nn` a [m, k], b [k, n] · `tn` a [k, m], b [k, n].
- */
+/** The operands in memory, row-major: `nt` a [m, k], b [n, k] · `nn` a [m, k], b [k, n] · `tn` a [k, m], b [k, n]. */
 export type MatmulLayout = "nt" | "nn" | "tn";
 
 const variantOf = kernelVariants((constants) =>

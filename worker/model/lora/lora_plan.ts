@@ -2,14 +2,13 @@
 import type { LoraSpec } from "../../../shared/job/job_spec_schema.ts";
 import { targetedModules } from "../../../shared/job/target_modules.ts";
 import { type GradientLayout, layoutAdapter } from "../../../shared/model/gradient_layout.ts";
-import { type LinearModule, modelModules } from "../../../shared/model/model_tensors.ts";
+import { modelModules } from "../../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
 
 /** LoRA on one linear layer. */
 interface LoraModule {
   /** Keys the dropout masks; fixed for a model and its `target_modules`. */
   readonly index: number;
-  readonly linear: LinearModule;
   /** Indices of its tensors in the layout. */
   readonly a: number;
   readonly b: number;
@@ -47,9 +46,7 @@ export function planLora(spec: TransformerSpec, lora: LoraSpec | null): LoraPlan
     rank,
     scale: lora.use_rslora ? lora.lora_alpha / Math.sqrt(rank) : lora.lora_alpha / rank,
     dropout: lora.lora_dropout,
-    modules: new Map(
-      targeted.map((linear, index) => [linear.name, { index, linear, a: 2 * index, b: 2 * index + 1 }]),
-    ),
+    modules: new Map(targeted.map(({ name }, index) => [name, { index, a: 2 * index, b: 2 * index + 1 }])),
     layout: layoutAdapter(targeted, rank),
   };
 }

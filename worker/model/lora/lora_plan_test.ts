@@ -31,8 +31,9 @@ Deno.test("tensors lie one after the other, each from a multiple of 64 on, A bef
     parameters += rows * columns;
   }
   assertEquals([layout.elementCount, layout.parameterCount], [Math.ceil(end / 64) * 64, parameters]);
-  for (const [name, { a, b, linear, index }] of modules) {
+  for (const [name, { a, b, index }] of modules) {
     const [first, second] = [layout.tensors[a]!, layout.tensors[b]!];
+    const linear = linearModules(spec).find((module) => module.name === name)!;
     assertEquals(first, {
       ...first,
       name: `base_model.model.${name}.lora_A.weight`,
