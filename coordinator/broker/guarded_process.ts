@@ -65,7 +65,7 @@ export function startGuarded(
     async stop(graceMs) {
       await child.stdin.close().catch(() => {});
       if (await within(ended, graceMs, clock) !== null) return;
-      // The child's pid file is no help: it is empty if the disk was full.
+      // The child's pid file does not help: it is empty if the disk was full.
       if (pid > 1) Deno.kill(pid, "SIGKILL");
       await ended;
     },

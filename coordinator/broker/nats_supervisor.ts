@@ -21,7 +21,7 @@ export interface SupervisorOptions {
 /** Waits before the first, second, … restart; after one more death within the window the broker is given up. */
 const BACK_OFF_MS = [100, 500, 1000, 2000, 4000] as const;
 const WINDOW_MS = 60_000;
-/** Between attempts while its disk is full, which is no death and may last. */
+/** Between attempts while its disk is full, which is not a death and may last. */
 const ROOM_WAIT_MS = 2000;
 /** A stuck broker has nothing to write back, and may not end by itself. */
 const RESTART_GRACE_MS = 2000;

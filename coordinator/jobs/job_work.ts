@@ -1,4 +1,4 @@
-/** Work in progress on jobs. It can be interrupted, which is no failure; anything else that it throws fails the job. */
+/** Work in progress on jobs. It can be interrupted, which is not a failure; anything else that it throws fails the job. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { JobContext, RequestOf } from "./job_context.ts";
 import type { JobError } from "./record/job.ts";
@@ -48,7 +48,7 @@ export function createJobWork({ journal, onDefect }: Pick<JobContext, "journal" 
   };
 }
 
-/** Waits for a write; an interruption that drops it is no error. */
+/** Waits for a write; an interruption that drops it is not an error. */
 export async function unlessAborted(signal: AbortSignal, written: Promise<unknown>): Promise<void> {
   await written.catch((thrown) => {
     if (!signal.aborted) throw thrown;

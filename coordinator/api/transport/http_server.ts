@@ -134,7 +134,7 @@ async function answer(
   response: ServerResponse,
   { handler, tls, clock, onDefect }: HttpServerOptions,
 ): Promise<void> {
-  // A client may disconnect at any time, which is no defect; the next read or write fails.
+  // A client may disconnect at any time, which is not a defect; the next read or write fails.
   message.on("error", () => {});
   response.on("error", () => {});
   const gone = new AbortController();

@@ -57,7 +57,7 @@ export function pacedBody(body: ReadableStream<Uint8Array>, clock: Clock): Reada
   }, { highWaterMark: 0 });
 }
 
-/** A body fails only if the client disconnects, which is no defect. */
+/** A body fails only if the client disconnects, which is not a defect. */
 function clientDisconnected(thrown: unknown): never {
   throw new HttpError(400, "incomplete_body", `the body ended early: ${messageOf(thrown)}`);
 }

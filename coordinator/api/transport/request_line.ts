@@ -7,7 +7,7 @@ export const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATC
 /** Methods of our routes. */
 const SERVED_METHODS = "GET, HEAD, POST, PUT, DELETE";
 
-/** For TRACE and TRACK, which `fetch` forbids, and for texts that are no methods, such as "get": methods are upper case. */
+/** For TRACE and TRACK, which `fetch` forbids, and for texts that are not methods, such as "get": methods are upper case. */
 export function methodError(method: string): HttpError {
   const message = `${quote(method)} is not a method of this server: use ${SERVED_METHODS}`;
   return new HttpError(405, "method_not_allowed", message, null, { allow: SERVED_METHODS });

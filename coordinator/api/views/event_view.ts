@@ -23,7 +23,7 @@ export function eventView(event: JobEvent): z.output<typeof eventSchema> {
   return { object: "fine_tuning.job.event", id, created_at: seconds(createdAt), level, type, message, data };
 }
 
-/** The number in an event's id; null if the text is no such id. */
+/** The number in an event's id; null for any other text. */
 export function eventNumberOf(id: string): number | null {
   const match = /^ftevent-([0-9]{1,15})$/.exec(id);
   return match === null ? null : Number(match[1]);
