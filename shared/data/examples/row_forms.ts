@@ -48,9 +48,8 @@ export function contentOf({ line, fields: all }: JsonRow, textField: string): Ro
   const names = [form, ...others].map(({ name }) => name(textField));
   throw invalidLine(
     line,
-    `has ${
-      names.join(" and ")
-    }, and only one of them can be trained on; leave out the others or make them null`,
+    `has ${names.join(" and ")}, and only one of them can be trained on; leave out the others or make them ` +
+      `null`,
   );
 }
 
@@ -84,10 +83,8 @@ function readCompletion(line: number, fields: Fields): RowContent {
   }
   throw invalidLine(
     line,
-    `has the prompt ${quoteValue(prompt)} and the completion ${
-      quoteValue(completion)
-    }; two texts or two lists of ` +
-      `messages are needed`,
+    `has the prompt ${quoteValue(prompt)} and the completion ${quoteValue(completion)}; two texts or two ` +
+      `lists of messages are needed`,
   );
 }
 

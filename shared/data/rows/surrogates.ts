@@ -12,10 +12,8 @@ export function refuseLoneSurrogates(line: number, field: string, value: PyValue
   if (found === null) return;
   throw invalidLine(
     line,
-    `has half of a surrogate pair in ${found.place}: ${
-      quoteValue(found.text)
-    }; no text can hold it. Write the whole ` +
-      `character (such as "\\ud83d\\ude00") or leave it out`,
+    `has half of a surrogate pair in ${found.place}: ${quoteValue(found.text)}; no text can hold it. Write ` +
+      `the whole character (such as "\\ud83d\\ude00") or leave it out`,
   );
 }
 

@@ -92,10 +92,9 @@ function createPlainCheck(
     if (found === undefined) return;
     throw new LoraFleetError(
       "invalid_dataset",
-      `the text ${quote(text)} contains the special token ${
-        quote(pipeline.tokenOf(found))
-      }, which this tokenizer ` +
-        `cannot encode as plain text; change the text or set dataset.split_special_tokens to false`,
+      `the text ${quote(text)} contains the special token ${quote(pipeline.tokenOf(found))}, which this ` +
+        `tokenizer cannot encode as plain text; change the text or set dataset.split_special_tokens to ` +
+        `false`,
       { param: "dataset.split_special_tokens" },
     );
   };

@@ -122,10 +122,8 @@ function readMerges(
     if (leftId === undefined || rightId === undefined || result === undefined) {
       throw new LoraFleetError(
         "invalid_model",
-        `tokenizer.json: model.merges[${rank}] is ${
-          quote(merge)
-        }; two entries of the vocabulary that together are a ` +
-          `third one are needed`,
+        `tokenizer.json: model.merges[${rank}] is ${quote(merge)}; two entries of the vocabulary that ` +
+          `together are a third one are needed`,
         { param: "tokenizer.json" },
       );
     }
