@@ -6,7 +6,6 @@ import type { PyValue } from "../../python/values/value.ts";
 import { quoteValue } from "../rows/quote_value.ts";
 import { readAlpaca } from "./alpaca.ts";
 
-/** What a row gives to train on, whatever its form. */
 export type RowContent =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "completion"; readonly prompt: string; readonly completion: string }
@@ -27,7 +26,6 @@ interface RowForm {
 const hasAlpaca = (fields: Fields) => fields.has("instruction") && fields.has("output");
 const hasCompletion = (fields: Fields) => fields.has("prompt") && fields.has("completion");
 
-/** All forms, in the order in which errors list them. */
 const ROW_FORMS: readonly RowForm[] = [
   { name: () => `"prompt" with "completion"`, has: hasCompletion, read: readCompletion },
   { name: () => `"messages"`, has: (fields) => fields.has("messages"), read: readMessages },

@@ -1,4 +1,3 @@
-/** What a user should know about the rows as a whole, counted while they are read. */
 import { quote } from "../../errors.ts";
 import type { Loss } from "../chat/masks/dropped.ts";
 

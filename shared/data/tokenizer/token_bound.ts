@@ -16,7 +16,6 @@ const NO_BOUND: TokenBound = () => 0;
 interface Loss {
   /** At most so many bytes become one. */
   readonly shrink: number;
-  /** White space may vanish. */
   readonly dropsSpace: boolean;
 }
 
@@ -47,7 +46,6 @@ const tokenizerSchema = z.looseObject({
 type TokenizerJson = z.output<typeof tokenizerSchema>;
 type Step = z.output<typeof stepSchema>;
 
-/** @param tokenizerJson the content of tokenizer.json */
 export function createTokenBound(tokenizerJson: unknown): TokenBound {
   const parsed = tokenizerSchema.safeParse(tokenizerJson);
   if (!parsed.success) return NO_BOUND;

@@ -27,7 +27,6 @@ export interface Tokenizer {
   readonly padTokenId: number | null;
   /** Highest id + 1, added tokens included. */
   readonly vocabSize: number;
-  /** Jinja; null where the model has none. */
   readonly chatTemplate: TokenizerFiles["chatTemplate"];
   /** Texts of the named special tokens, as chat templates ask for them. */
   readonly specialTokens: Readonly<Record<"bos" | "eos" | "pad" | "unk", string | null>>;

@@ -17,7 +17,6 @@ export interface Loss {
   readonly what: string;
   /** From 1; null for what belongs to no message. */
   readonly message: number | null;
-  /** A part of what is missing. */
   readonly example: string;
 }
 

@@ -5,7 +5,6 @@ import { commonPrefix } from "../turns/lexemes.ts";
 export interface Count {
   /** How many tokens end at or before the place. */
   readonly count: number;
-  /** Whether a token ends right there. */
   readonly isBorder: boolean;
 }
 
@@ -22,7 +21,6 @@ interface TokenizedText {
   readonly decode: (ids: readonly number[]) => string;
   /** What the text looks like once decoded. */
   readonly reveal: (text: string) => string;
-  /** In the text's order. */
   readonly anchors: readonly Anchor[];
   /** Whether it may be tokenised from any token's beginning on (anchors.ts). */
   readonly isSeamless: boolean;

@@ -16,7 +16,6 @@ export interface TurnGap {
   readonly render: Render;
   /** What `render` depends on beside the messages. */
   readonly key: string;
-  /** Index of the assistant's message. */
   readonly turn: number;
   readonly gap: string;
   /** The mark before the gap and the one after it; null at the chat's ends. */

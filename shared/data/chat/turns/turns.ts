@@ -12,7 +12,6 @@ import { itemsOf, type MarkedItem } from "./turn_items.ts";
 import { roleOf } from "../messages/messages.ts";
 import { type Render, skeletonOf, type TurnSplits } from "./turn_splits.ts";
 
-/** A chat as its template renders it. */
 export interface RenderedChat {
   readonly messages: readonly TemplateMessage[];
   readonly text: string;

@@ -14,7 +14,6 @@ export class TokenStream {
     return this.#tokens[this.#at]!;
   }
 
-  /** The token after the current one. */
   look(): Token {
     return this.#tokens[this.#at + 1] ?? this.#tokens.at(-1)!;
   }

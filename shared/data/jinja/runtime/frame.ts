@@ -42,7 +42,6 @@ export class Context {
   }
 }
 
-/** One rendering of a template. */
 export class Run {
   readonly root: Output = { text: "" };
   /** What generation blocks wrote, as places in the root's text. */

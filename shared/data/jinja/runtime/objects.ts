@@ -1,4 +1,3 @@
-/** Objects that templates meet besides Python's plain values. */
 import { bind, type Method, type Parameters, parameters } from "../../../python/values/parameters.ts";
 import {
   type Kwargs,
@@ -36,7 +35,6 @@ export class BoundMethod<Self> extends Unprintable {
   }
 }
 
-/** A function of TypeScript's. */
 export class PyFunction extends Unprintable {
   readonly typeName = "function";
   override readonly callable = true;
@@ -128,7 +126,6 @@ export class Markup extends PyObject {
   }
 }
 
-/** `namespace(...)`, whose attributes a template can set. */
 export class Namespace extends PyObject {
   readonly typeName = "Namespace";
   readonly #fields: Map<Value, Value>;

@@ -1,4 +1,3 @@
-/** tokenizer.json's `model`. */
 import { z } from "zod";
 import { createBpe } from "./bpe.ts";
 import { unsupported } from "../files/json.ts";

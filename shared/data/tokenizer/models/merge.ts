@@ -88,7 +88,6 @@ function mergeLong(ids: number[], rankOf: RankOf, results: Int32Array): number[]
   return Array.from(symbols.filter((id) => id >= 0));
 }
 
-/** A binary heap of numbers. */
 class MinHeap {
   #keys: Float64Array;
   size = 0;

@@ -59,7 +59,6 @@ interface Path {
   readonly idOf: Int32Array;
 }
 
-/** Viterbi's algorithm. */
 function bestPath(text: string, { trie, scores, unknownScore, needUnknown }: Lexicon): Path {
   const bestScore = new Float64Array(text.length + 1);
   const startOf = new Int32Array(text.length + 1).fill(-1);

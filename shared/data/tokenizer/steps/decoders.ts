@@ -4,7 +4,6 @@ import { CHARACTER_BYTES } from "../text/bytes.ts";
 import { unsupported } from "../files/json.ts";
 import { compilePattern } from "./patterns.ts";
 
-/** Tokens → texts, which are joined. */
 type Decode = (tokens: readonly string[]) => readonly string[];
 
 const schemas = {

@@ -1,5 +1,3 @@
-/** What a normalizer of tokenizer.json is. */
-
 /**
  * Of the normalised text's beginning, how many UTF-16 units stem from the first character of what was normalised; 0 where
  * all of it was dropped. Metaspace asks for it: with the scheme "first" it changes what begins where the input begins.

@@ -52,7 +52,6 @@ export function createNormalizer(json: unknown): Normalize {
   throw unsupported("normalizer", type);
 }
 
-/** Drops the characters of a class. */
 function dropping(inClass: string): Normalize {
   const all = new RegExp(`[${inClass}]+`, "gu");
   return (text, start) => replaceAll(text, all, "", start);

@@ -37,7 +37,6 @@ const schemas = {
   }),
 };
 
-/** GPT-2's own pattern. */
 const GPT2 = compilePattern({
   Regex: String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
 });
@@ -103,7 +102,6 @@ function createSplit(type: string, json: unknown): PreTokenize {
   throw unsupported("pre_tokenizer", type);
 }
 
-/** A step that treats its pieces alike. */
 function each(split: (text: string) => string[]): PreTokenize {
   return (pieces) => pieces.length === 1 ? split(pieces[0]!) : pieces.flatMap(split);
 }
