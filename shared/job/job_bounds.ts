@@ -105,7 +105,7 @@ export function exceededBound(spec: JobSpec): Bound | null {
   return BOUNDS.find(({ most, valueOf }) => valueOf(spec) > most) ?? null;
 }
 
-/** For a record that an earlier release, or somebody by hand, has written. Throws a `LoraFleetError` with code `invalid_request`. */
+/** For a record that an earlier release wrote or a person edited. Throws a `LoraFleetError` with code `invalid_request`. */
 export function assertWithinBounds(spec: JobSpec): void {
   const bound = exceededBound(spec);
   if (bound === null) return;

@@ -64,7 +64,7 @@ export function isAllLinear(targets: LoraSpec["target_modules"]): boolean {
   return typeof targets === "string" && targets.toLowerCase() === "all-linear";
 }
 
-/** Throws as `targetedModules` for a text that is no pattern, which can be said before there is a model. */
+/** Throws as `targetedModules` for a text that is no pattern; needs no model. */
 export function checkTargetPattern(targets: LoraSpec["target_modules"]): void {
   if (typeof targets === "string" && !isAllLinear(targets)) compilePattern(targets);
 }

@@ -51,7 +51,7 @@ export function contentOf({ line, fields: all }: JsonRow, textField: string): Ro
   );
 }
 
-/** A text field that another form claims is that form's. */
+/** A field of a different form is not the text field. */
 function hasText(fields: Fields, textField: string): boolean {
   const isClaimed = textField === "messages" ||
     (hasCompletion(fields) && (textField === "prompt" || textField === "completion"));

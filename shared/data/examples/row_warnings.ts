@@ -23,7 +23,7 @@ const SENTENCES = {
     `If they are meant as special tokens, set dataset.split_special_tokens to false.`,
   "split prompt": (some) =>
     `${some.replace("rows", "prompts")} end in tokens that merge with the completion: the model is trained ` +
-    `on another context than it will see. Let prompts end at a token's boundary, for instance with a line ` +
+    `on a different context than it will see. Let prompts end at a token's boundary, for instance with a line ` +
     `break.`,
   "null arguments": (some, { firstLine }) =>
     `${some} (the first is line ${firstLine}) call tools with arguments that are null, and are trained to write null. ` +

@@ -11,7 +11,7 @@ export interface JsonRow {
   readonly fields: ReadonlyMap<string, PyValue>;
 }
 
-/** The longest line that is read: a row larger than this is a file of another format, not a row. */
+/** The longest line that is read: a longer row means a different file format. */
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;

@@ -1,5 +1,5 @@
 /**
- * How many tokens a text has at least, told by its bytes alone: no token is longer than the vocabulary's longest. A row of
+ * A lower bound of a text's tokens, from its bytes alone: no token is longer than the vocabulary's longest. A row of
  * megabytes is refused by it before a tokenizer has spent minutes on it.
  *
  * The bound must never be too high, since a row that fits would be refused. Whatever a tokenizer may drop or shorten before the

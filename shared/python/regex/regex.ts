@@ -10,7 +10,7 @@ import { parseRegex } from "./parse.ts";
 const MAX_STEPS = 2_000_000;
 
 /**
- * Compiles a pattern; the result tells whether it matches the whole of a text. Both throw a `LoraFleetError` with code
+ * Compiles a pattern; the result decides whether it matches the whole of a text. Both throw a `LoraFleetError` with code
  * `invalid_request` and no `param`: for a pattern that Python refuses or that is not supported, and for one that takes too long.
  */
 export function compileFullMatch(pattern: string): (text: string) => boolean {

@@ -138,7 +138,7 @@ function renderingError(cause: unknown): unknown {
 
 function unsupported(cause: UnsupportedError): LoraFleetError {
   return invalidModel(
-    `the base model's chat template uses what is not supported: ${cause.message}; set another chat template`,
+    `the base model's chat template uses what is not supported: ${cause.message}; set a different chat template`,
     cause,
   );
 }

@@ -34,7 +34,7 @@ export class TokenStream {
     return true;
   }
 
-  /** Throws a `TemplateSyntaxError` where another token comes. */
+  /** Throws a `TemplateSyntaxError` for any other token. */
   expect(expression: string): Token {
     if (!this.test(expression)) {
       const wanted = describe(expression);

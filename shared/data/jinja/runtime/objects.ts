@@ -8,7 +8,7 @@ import {
   type Value,
 } from "../../../python/values/value.ts";
 
-/** An object whose printed form holds an address in memory, which is another in each run. */
+/** An object whose printed form holds a memory address, which differs in each run. */
 export abstract class Unprintable extends PyObject {
   repr(): string {
     throw new UnsupportedError(`the printed form of a ${this.typeName}, which holds an address`);
@@ -80,7 +80,7 @@ export class PyIterator extends Unprintable {
     this.typeName = typeName;
   }
 
-  /** Whoever stops in the middle leaves the rest to the next one. */
+  /** A consumer that stops early leaves the rest to the next one. */
   override iterate(): Iterable<Value> {
     const next = () => this.#iterator.next();
     return { [Symbol.iterator]: () => ({ next }) };

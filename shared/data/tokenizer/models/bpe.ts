@@ -32,7 +32,7 @@ const bpeSchema = z.looseObject({
   ignore_merges: z.boolean().nullish(),
 });
 
-/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of a different shape. */
 export function createBpe(json: unknown): Model {
   const options = parseBpe(json);
   const idOf = options.vocab;

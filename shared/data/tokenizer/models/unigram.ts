@@ -22,7 +22,7 @@ interface Lexicon {
   readonly needUnknown: () => number;
 }
 
-/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of a different shape. */
 export function createUnigram(json: unknown): Model {
   const { vocab, unk_id: unknownId = null, byte_fallback: fallsBack } = unigramSchema.parse(json);
   const idOf = new Map(vocab.map(([piece], id) => [piece, id]));

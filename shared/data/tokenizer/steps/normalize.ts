@@ -13,7 +13,7 @@ export function startOf(text: string): NormalizedStart {
   return { length: text === "" ? 0 : String.fromCodePoint(text.codePointAt(0)!).length };
 }
 
-/** A normalizer that changes characters in place: what becomes of the first one is told by normalising it alone. */
+/** A normalizer that changes characters in place: normalising the first one alone shows what becomes of it. */
 export function mapping(map: (text: string) => string): Normalize {
   return (text, start) => {
     if (start.length > 0) start.length = Math.max(1, map(text.slice(0, start.length)).length);

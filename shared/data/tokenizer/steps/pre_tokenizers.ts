@@ -41,7 +41,7 @@ const GPT2 = compilePattern({
   Regex: String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
 });
 
-/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of a different shape. */
 export function createPreTokenizer(json: unknown): PreTokenizer {
   const steps = flatten(json).map(createStep);
   const last = steps.findLastIndex(({ isByteLevel }) => isByteLevel);
