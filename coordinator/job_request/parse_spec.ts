@@ -1,7 +1,7 @@
 /** From drafted fields to a JobSpec, with errors that name a field as the client spelled it. */
 import type { z } from "zod";
 import type { LoraFleetError } from "../../shared/errors.ts";
-import { type Bound, boundOf, exceededBound } from "../../shared/job/job_bounds.ts";
+import { type Bound, boundedValue, boundOf, exceededBound } from "../../shared/job/job_bounds.ts";
 import { type JobSpec, jobSpecSchema } from "../../shared/job/job_spec_schema.ts";
 import type { Draft } from "./draft.ts";
 import { explainIssue, invalidField, isObject, show } from "./errors.ts";
@@ -38,7 +38,7 @@ function explainSpecIssue(draft: Draft, issue: z.core.$ZodIssue): LoraFleetError
   }
   // The schema's own limit, that of exact whole numbers, would be bad advice.
   const bound = issue.code === "too_big" ? boundOf(path) : null;
-  if (bound !== null && typeof value === "number" && value > bound.most) {
+  if (bound !== null && typeof value === "number" && value > bound.max) {
     return beyondBound(bound, param, value);
   }
   if (issue.code === "unrecognized_keys") return unknownField(`${param}.${issue.keys[0]}`);
@@ -50,9 +50,9 @@ export function checkBounds(draft: Draft, spec: JobSpec): void {
   const bound = exceededBound(spec);
   if (bound === null) return;
   const field = draft.fields.get(bound.path);
-  throw beyondBound(bound, field?.param ?? bound.path, field?.written ?? bound.valueOf(spec));
+  throw beyondBound(bound, field?.param ?? bound.path, field?.written ?? boundedValue(spec, bound));
 }
 
-function beyondBound({ path, most, why }: Bound, param: string, value: unknown): LoraFleetError {
-  return invalidField(param, `${param} is ${show(value)}; ${path} may be at most ${most}: ${why}`);
+function beyondBound({ path, max, why }: Bound, param: string, value: unknown): LoraFleetError {
+  return invalidField(param, `${param} is ${show(value)}; ${path} may be at most ${max}: ${why}`);
 }

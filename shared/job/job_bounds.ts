@@ -11,89 +11,43 @@ export const MAX_JOB_STEPS = 1_000_000;
 export interface Bound {
   /** `training.max_steps` */
   readonly path: string;
-  readonly most: number;
+  readonly max: number;
   readonly why: string;
-  readonly valueOf: (spec: JobSpec) => number;
 }
 
-const STEPS = "every step leaves its metrics in the job's record";
+const BOUNDS: readonly Bound[] = Object.entries<readonly [max: number, why: string]>({
+  "training.num_train_epochs": [
+    10_000,
+    "more passes over the data than that train nothing new; training.max_steps takes a count of steps",
+  ],
+  "training.max_steps": [MAX_JOB_STEPS, "every step leaves its metrics in the job's record"],
+  "training.warmup_steps": [MAX_JOB_STEPS, "no job has more steps"],
+  "training.save_steps": [
+    MAX_JOB_STEPS,
+    'no job has more steps; training.save_strategy "no" keeps the last checkpoint alone',
+  ],
+  "training.per_device_train_batch_size": [
+    4096,
+    "the rows of a micro-batch lie in one GPU's memory at the same time; training.gradient_accumulation_steps makes " +
+    "larger steps",
+  ],
+  "training.gradient_accumulation_steps": [
+    16_384,
+    "the coordinator follows every micro-batch of a step by itself",
+  ],
+  "training.learning_rate": [1000, "an update moves a weight by about the learning rate"],
+  "training.weight_decay": [1000, "each update takes learning_rate · weight_decay of every weight away"],
+  "fleet.local_steps.outer_learning_rate": [1000, "the replicas' mean change is multiplied by it"],
+  "dataset.max_seq_length": [2 ** 20, "no supported base model has so many positions"],
+  "lora.r": [16_384, "no supported base model has a layer whose smaller side is larger"],
+  "lora.lora_alpha": [1_000_000, "the adapter's result is multiplied by lora_alpha / r in 32 bits"],
+}).map(([path, [max, why]]) => ({ path, max, why }));
 
-const BOUNDS: readonly Bound[] = [
-  {
-    path: "training.num_train_epochs",
-    most: 10_000,
-    why: "more passes over the data than that train nothing new; training.max_steps takes a count of steps",
-    valueOf: ({ training }) => training.num_train_epochs,
-  },
-  {
-    path: "training.max_steps",
-    most: MAX_JOB_STEPS,
-    why: STEPS,
-    valueOf: ({ training }) => training.max_steps,
-  },
-  {
-    path: "training.warmup_steps",
-    most: MAX_JOB_STEPS,
-    why: "no job has more steps",
-    valueOf: ({ training }) => training.warmup_steps,
-  },
-  {
-    path: "training.save_steps",
-    most: MAX_JOB_STEPS,
-    why: 'no job has more steps; training.save_strategy "no" keeps the last checkpoint alone',
-    valueOf: ({ training }) => training.save_steps,
-  },
-  {
-    path: "training.per_device_train_batch_size",
-    most: 4096,
-    why:
-      "the rows of a micro-batch lie in one GPU's memory at the same time; training.gradient_accumulation_steps makes " +
-      "larger steps",
-    valueOf: ({ training }) => training.per_device_train_batch_size,
-  },
-  {
-    path: "training.gradient_accumulation_steps",
-    most: 16_384,
-    why: "the coordinator follows every micro-batch of a step by itself",
-    valueOf: ({ training }) => training.gradient_accumulation_steps,
-  },
-  {
-    path: "training.learning_rate",
-    most: 1000,
-    why: "an update moves a weight by about the learning rate",
-    valueOf: ({ training }) => training.learning_rate,
-  },
-  {
-    path: "training.weight_decay",
-    most: 1000,
-    why: "each update takes learning_rate · weight_decay of every weight away",
-    valueOf: ({ training }) => training.weight_decay,
-  },
-  {
-    path: "fleet.local_steps.outer_learning_rate",
-    most: 1000,
-    why: "the replicas' mean change is multiplied by it",
-    valueOf: ({ fleet }) => fleet.local_steps?.outer_learning_rate ?? 0,
-  },
-  {
-    path: "dataset.max_seq_length",
-    most: 2 ** 20,
-    why: "no supported base model has so many positions",
-    valueOf: ({ dataset }) => dataset.max_seq_length,
-  },
-  {
-    path: "lora.r",
-    most: 16_384,
-    why: "no supported base model has a layer whose smaller side is larger",
-    valueOf: ({ lora }) => lora.r,
-  },
-  {
-    path: "lora.lora_alpha",
-    most: 1_000_000,
-    why: "the adapter's result is multiplied by lora_alpha / r in 32 bits",
-    valueOf: ({ lora }) => lora.lora_alpha,
-  },
-];
+/** The number at a bound's path; 0 inside a null object (`fleet.local_steps`). */
+export function boundedValue(spec: JobSpec, { path }: Bound): number {
+  const at = (fields: unknown, name: string) => (fields as Record<string, unknown> | null)?.[name];
+  return (path.split(".").reduce(at, spec as unknown) ?? 0) as number;
+}
 
 /** The bound of a field, where it has one. */
 export function boundOf(path: string): Bound | null {
@@ -102,17 +56,17 @@ export function boundOf(path: string): Bound | null {
 
 /** The first bound that the job's configuration exceeds. */
 export function exceededBound(spec: JobSpec): Bound | null {
-  return BOUNDS.find(({ most, valueOf }) => valueOf(spec) > most) ?? null;
+  return BOUNDS.find((bound) => boundedValue(spec, bound) > bound.max) ?? null;
 }
 
-/** For a record that an earlier release, or somebody by hand, has written. Throws a `LoraFleetError` with code `invalid_request`. */
+/** For a record that an earlier release wrote or a person edited. Throws a `LoraFleetError` with code `invalid_request`. */
 export function assertWithinBounds(spec: JobSpec): void {
   const bound = exceededBound(spec);
   if (bound === null) return;
-  const { path, most, why, valueOf } = bound;
+  const { path, max, why } = bound;
   throw new LoraFleetError(
     "invalid_request",
-    `${path} is ${valueOf(spec)}; it may be at most ${most}: ${why}`,
+    `${path} is ${boundedValue(spec, bound)}; it may be at most ${max}: ${why}`,
     { param: path },
   );
 }

@@ -105,7 +105,7 @@ export const localStepsSchema = z.strictObject({
     "Optimizer steps of a replica between two exchanges: bytes fall by inner_steps · replicas",
   ),
   replicas: z.int().min(1).max(1000).default(4).describe(
-    "Inner loops of a step, done beside each other by whoever is there: no more workers than these have work",
+    "Inner loops of a step, done in parallel: no more workers than these have work",
   ),
   outer_learning_rate: z.number().positive().default(1).describe(
     "Of SGD with Nesterov's momentum on the mean change; with 1, and momentum 0, the mean is taken as it is",
@@ -130,7 +130,7 @@ export const fleetSchema = z.strictObject({
       "compare the bits",
   ),
   audit_unresolved: z.enum(["fail", "continue"]).default("fail").describe(
-    "What becomes of the job where two workers give different bits, each the same again, and nobody can tell who is right",
+    "What becomes of the job if two workers give different bits, each reproducibly, so that neither can be proved right",
   ),
 });
 export type FleetSpec = z.output<typeof fleetSchema>;

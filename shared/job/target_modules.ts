@@ -26,13 +26,9 @@ export function checkSpecAgainstModel(
   if (r * bytesPerRank <= MAX_ADAPTER_BYTES) return targeted;
   throw new LoraFleetError(
     "invalid_request",
-    `lora.r is ${r}, with which the adapter of ${targeted.length} layers takes ${
-      (r * bytesPerRank / 2 ** 30).toFixed(1)
-    } GiB; ` +
-      `a GPU binds at most 4 GiB at once: lower it to at most ${
-        Math.floor(MAX_ADAPTER_BYTES / bytesPerRank)
-      }, or name fewer ` +
-      `layers in lora.target_modules`,
+    `lora.r is ${r}, with which the adapter of ${targeted.length} layers takes ` +
+      `${(r * bytesPerRank / 2 ** 30).toFixed(1)} GiB; a GPU binds at most 4 GiB at once: lower it to at ` +
+      `most ${Math.floor(MAX_ADAPTER_BYTES / bytesPerRank)}, or name fewer layers in lora.target_modules`,
     { param: "lora.r" },
   );
 }
@@ -52,18 +48,14 @@ export function targetedModules(
   const other = otherNames.find(matches);
   if (other !== undefined) {
     throw invalid(
-      `lora.target_modules: the pattern ${quote(targets)} matches ${
-        quote(other)
-      }, too, which carries no adapter here; ` +
-        `write one that matches linear layers alone, such as ".*\\\\.(q_proj|v_proj)"`,
+      `lora.target_modules: the pattern ${quote(targets)} matches ${quote(other)}, too, which carries no ` +
+        `adapter here; write one that matches linear layers alone, such as ".*\\\\.(q_proj|v_proj)"`,
     );
   }
   if (found.length > 0) return found;
   throw invalid(
-    `lora.target_modules: no linear layer's whole name matches the pattern ${
-      quote(targets)
-    }; the first one is called ` +
-      `${quote(modules[0]?.name)}, so that a pattern for its last part begins with ".*\\\\."`,
+    `lora.target_modules: no linear layer's whole name matches the pattern ${quote(targets)}; the first ` +
+      `one is called ${quote(modules[0]?.name)}, so that a pattern for its last part begins with ".*\\\\."`,
   );
 }
 
@@ -72,7 +64,7 @@ export function isAllLinear(targets: LoraSpec["target_modules"]): boolean {
   return typeof targets === "string" && targets.toLowerCase() === "all-linear";
 }
 
-/** Throws as `targetedModules` for a text that is no pattern, which can be said before there is a model. */
+/** Throws as `targetedModules` for a text that is no pattern; needs no model. */
 export function checkTargetPattern(targets: LoraSpec["target_modules"]): void {
   if (typeof targets === "string" && !isAllLinear(targets)) compilePattern(targets);
 }
@@ -84,9 +76,8 @@ function compilePattern(pattern: string): (name: string) => boolean {
     } catch (thrown) {
       if (!(thrown instanceof LoraFleetError)) throw thrown;
       throw invalid(
-        `lora.target_modules is ${
-          quote(pattern)
-        }, a regular expression as for Python's re.fullmatch: ${thrown.message}`,
+        `lora.target_modules is ${quote(pattern)}, a regular expression as for Python's re.fullmatch: ` +
+          `${thrown.message}`,
       );
     }
   };

@@ -49,7 +49,7 @@ Deno.test("null and missing inputs are empty; fields that are no texts are refus
   );
 });
 
-Deno.test("a row that another form fits keeps that form", () => {
+Deno.test("a row that fits a different form keeps it", () => {
   const row = { instruction: "Name a colour.", input: "", output: "Red" };
   assertEquals(contentOfRow({ ...row, text: "Name a colour. Red" }).kind, "text");
   assertEquals(contentOfRow(row, "output"), { kind: "text", text: "Red" });

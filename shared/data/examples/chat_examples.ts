@@ -122,7 +122,6 @@ function whyChatIsUntrained(example: Example, losses: readonly Loss[]): string {
   const lost = losses.find(({ what }) => what.startsWith("the assistant's"));
   if (example.tokens.length < 2) return whyUntrained(example);
   if (lost === undefined) return "has no assistant turn to train on; it trains nothing";
-  return `trains nothing: the chat template drops ${lost.what}, such as ${
-    quote(lost.example)
-  } in message ${lost.message}`;
+  return `trains nothing: the chat template drops ${lost.what}, such as ${quote(lost.example)} in message ` +
+    `${lost.message}`;
 }

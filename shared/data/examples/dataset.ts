@@ -127,10 +127,9 @@ function createLengthLimit(spec: DatasetSpec) {
       const ofRows = this.isDecided() ? `of the first ${rows}` : `of ${rows}`;
       throw new LoraFleetError(
         "invalid_dataset",
-        `${tooLong} ${ofRows} rows are longer than dataset.max_seq_length (${limit} tokens); the longest, line ` +
-          `${longestLine}, has ${
-            isBound ? "at least " : ""
-          }${longest}. Raise it, or set dataset.truncation to "truncate" to cut them`,
+        `${tooLong} ${ofRows} rows are longer than dataset.max_seq_length (${limit} tokens); the longest, ` +
+          `line ${longestLine}, has ${isBound ? "at least " : ""}${longest}. Raise it, or set ` +
+          `dataset.truncation to "truncate" to cut them`,
         { param: "dataset.max_seq_length" },
       );
     },

@@ -73,7 +73,7 @@ Deno.test("a prompt that merges with its completion is reported", () => {
   assertStringIncludes(builder.warnings().join(), "1 of 2 prompts end in tokens that merge");
 });
 
-Deno.test("chats: the stop token is trained, or the user is told", () => {
+Deno.test("chats: the stop token is trained, or the user is warned", () => {
   const messages = [{ role: "user", content: "q" }, { role: "assistant", content: "a" }];
   const untrained = builderOf({}, CHAT);
   untrained.row({ messages });
@@ -85,7 +85,7 @@ Deno.test("chats: the stop token is trained, or the user is told", () => {
   assertEquals(trained.warnings(), []);
 });
 
-Deno.test("a tokenizer without a stop token: nothing is appended, and the user is told", () => {
+Deno.test("a tokenizer without a stop token: nothing is appended, and the user is warned", () => {
   const builder = builderOf({}, {
     ...tokenizer,
     eosTokenIds: [],
@@ -131,7 +131,7 @@ Deno.test("a row of one token trains nothing: the first is never predicted", () 
   assertThrows(() => builderOf({}, bare).row({ text: "" }), LoraFleetError, "line 7 has 1 token,");
 });
 
-Deno.test("what a template says about a row is told with the line", () => {
+Deno.test("a template's message about a row names the line", () => {
   const refusing: Tokenizer = { ...tokenizer, chatTemplate: "{{ raise_exception('odd roles') }}" };
   assertThrows(
     () => builderOf({}, refusing).row({ messages: [USER] }),

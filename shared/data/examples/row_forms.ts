@@ -6,7 +6,6 @@ import type { PyValue } from "../../python/values/value.ts";
 import { quoteValue } from "../rows/quote_value.ts";
 import { readAlpaca } from "./alpaca.ts";
 
-/** What a row gives to train on, whatever its form. */
 export type RowContent =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "completion"; readonly prompt: string; readonly completion: string }
@@ -27,7 +26,6 @@ interface RowForm {
 const hasAlpaca = (fields: Fields) => fields.has("instruction") && fields.has("output");
 const hasCompletion = (fields: Fields) => fields.has("prompt") && fields.has("completion");
 
-/** All forms, in the order in which errors list them. */
 const ROW_FORMS: readonly RowForm[] = [
   { name: () => `"prompt" with "completion"`, has: hasCompletion, read: readCompletion },
   { name: () => `"messages"`, has: (fields) => fields.has("messages"), read: readMessages },
@@ -48,13 +46,12 @@ export function contentOf({ line, fields: all }: JsonRow, textField: string): Ro
   const names = [form, ...others].map(({ name }) => name(textField));
   throw invalidLine(
     line,
-    `has ${
-      names.join(" and ")
-    }, and only one of them can be trained on; leave out the others or make them null`,
+    `has ${names.join(" and ")}, and only one of them can be trained on; leave out the others or make them ` +
+      `null`,
   );
 }
 
-/** A text field that another form claims is that form's. */
+/** A field of a different form is not the text field. */
 function hasText(fields: Fields, textField: string): boolean {
   const isClaimed = textField === "messages" ||
     (hasCompletion(fields) && (textField === "prompt" || textField === "completion"));
@@ -84,10 +81,8 @@ function readCompletion(line: number, fields: Fields): RowContent {
   }
   throw invalidLine(
     line,
-    `has the prompt ${quoteValue(prompt)} and the completion ${
-      quoteValue(completion)
-    }; two texts or two lists of ` +
-      `messages are needed`,
+    `has the prompt ${quoteValue(prompt)} and the completion ${quoteValue(completion)}; two texts or two ` +
+      `lists of messages are needed`,
   );
 }
 

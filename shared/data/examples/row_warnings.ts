@@ -1,4 +1,3 @@
-/** What a user should know about the rows as a whole, counted while they are read. */
 import { quote } from "../../errors.ts";
 import type { Loss } from "../chat/masks/dropped.ts";
 
@@ -23,10 +22,9 @@ const SENTENCES = {
     `${some} (the first is line ${firstLine}) contain the strings of special tokens, which were encoded as plain text. ` +
     `If they are meant as special tokens, set dataset.split_special_tokens to false.`,
   "split prompt": (some) =>
-    `${
-      some.replace("rows", "prompts")
-    } end in tokens that merge with the completion: the model is trained on another ` +
-    `context than it will see. Let prompts end at a token's boundary, for instance with a line break.`,
+    `${some.replace("rows", "prompts")} end in tokens that merge with the completion: the model is trained ` +
+    `on a different context than it will see. Let prompts end at a token's boundary, for instance with a line ` +
+    `break.`,
   "null arguments": (some, { firstLine }) =>
     `${some} (the first is line ${firstLine}) call tools with arguments that are null, and are trained to write null. ` +
     `If a table filled them in, leave them out.`,
@@ -64,10 +62,8 @@ export function createRowWarnings(): RowWarnings {
         return found === undefined ? [] : [SENTENCES[kind](some(found), found)];
       }),
       ...[...lost].map(([what, found]) =>
-        `The chat template drops ${what} in ${
-          some(found)
-        }, which are trained without it. The first is line ` +
-        `${found.firstLine}${found.example}.`
+        `The chat template drops ${what} in ${some(found)}, which are trained without it. The first is ` +
+        `line ${found.firstLine}${found.example}.`
       ),
     ],
   };

@@ -1,4 +1,3 @@
-/** The functions that every chat template can call. */
 import { fromKeys, setItem } from "../../python/methods/container_methods.ts";
 import { bind, parameters } from "../../python/values/parameters.ts";
 import { count, iterate, listOf } from "../../python/values/protocols.ts";
@@ -34,7 +33,6 @@ function range(args: readonly Value[]): Value {
   return made;
 }
 
-/** `dict(other, name=value, ...)`. */
 function dict(args: readonly Value[], kwargs: Kwargs): Map<Value, Value> {
   if (args.length > 1) throw new PyError("TypeError", `dict expected at most 1 argument, got ${args.length}`);
   const made = new Map<Value, Value>();

@@ -7,7 +7,7 @@ Deno.test("templates give Jinja2's text, or are refused by both", async () => {
   assertEquals(compareGoldens(goldens).slice(0, 5), []);
 });
 
-Deno.test("the comparison finds another text, and a refusal by one alone", () => {
+Deno.test("the comparison finds a different text, and a refusal by one side alone", () => {
   const cases = [["{{ 1 }}", "2"], ["{{ 1 }}", null], ["{{ nope }", "1"], ["{{ 1 }}", "1"]] as const;
   assertEquals(compareGoldens({ values: "{}", cases }).map(({ source }) => source), [
     "{{ 1 }}",

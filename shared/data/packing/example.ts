@@ -16,7 +16,6 @@ export function countExampleLabels({ completionMask }: Example): number {
   return count;
 }
 
-/** The first `length` tokens. */
 export function truncateExample(example: Example, length: number): Example {
   return {
     ...example,

@@ -18,7 +18,6 @@ export interface MicroBatch {
 /** The label that transformers and PyTorch leave out of the loss. */
 export const IGNORE_INDEX = -100;
 
-/** How many tokens of the micro-batch count in the loss. */
 export function countLabels(batch: MicroBatch): number {
   let count = 0;
   for (const label of batch.labels) if (label !== IGNORE_INDEX) count++;

@@ -100,7 +100,6 @@ function joinExamples(documents: readonly Example[]): Example {
   return joined;
 }
 
-/** Tokens in a row. */
 export function rowLength(row: PackedRow): number {
   return row.documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
 }

@@ -4,7 +4,6 @@ import { parseJson } from "../../python/json/parse_json.ts";
 import type { PyValue } from "../../python/values/value.ts";
 import { quoteValue } from "./quote_value.ts";
 
-/** One row of a dataset. */
 export interface JsonRow {
   /** From 1, as an editor counts. */
   readonly line: number;
@@ -12,7 +11,7 @@ export interface JsonRow {
   readonly fields: ReadonlyMap<string, PyValue>;
 }
 
-/** The longest line that is read: a row larger than this is a file of another format, not a row. */
+/** The longest line that is read: a longer row means a different file format. */
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
@@ -92,7 +91,6 @@ function concat(parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-/** An error about one line of the dataset. */
 export function invalidLine(line: number, what: string, cause?: unknown): LoraFleetError {
   return new LoraFleetError("invalid_dataset", `dataset: line ${line} ${what}`, {
     param: `line ${line}`,

@@ -4,7 +4,6 @@
  */
 import type { PyValue } from "../../python/values/value.ts";
 
-/** The fields that are not null, one level deep. */
 export function withoutNulls(fields: ReadonlyMap<string, PyValue>): Map<string, PyValue> {
   return new Map([...fields].filter(([, value]) => value !== null));
 }

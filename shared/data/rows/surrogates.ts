@@ -1,6 +1,6 @@
 /**
  * Halves of surrogate pairs. JSON can escape one alone ("\ud83d"), but no text that UTF-8 can express holds it, and
- * tokenizers refuse it; decoders would make it U+FFFD, which nobody wrote.
+ * tokenizers refuse it; decoders would replace it by U+FFFD.
  */
 import { invalidLine } from "./jsonl.ts";
 import type { PyValue } from "../../python/values/value.ts";
@@ -12,10 +12,8 @@ export function refuseLoneSurrogates(line: number, field: string, value: PyValue
   if (found === null) return;
   throw invalidLine(
     line,
-    `has half of a surrogate pair in ${found.place}: ${
-      quoteValue(found.text)
-    }; no text can hold it. Write the whole ` +
-      `character (such as "\\ud83d\\ude00") or leave it out`,
+    `has half of a surrogate pair in ${found.place}: ${quoteValue(found.text)}; no text can hold it. Write ` +
+      `the whole character (such as "\\ud83d\\ude00") or leave it out`,
   );
 }
 

@@ -32,7 +32,6 @@ export interface Pipeline {
 interface OpenedPipeline {
   readonly pipeline: Pipeline;
   readonly addedTokens: readonly AddedToken[];
-  /** What no plain text may become. */
   readonly specials: readonly AddedToken[];
   /** Texts of the named special tokens, by their field: "eos_token". */
   readonly named: ReadonlyMap<string, string>;

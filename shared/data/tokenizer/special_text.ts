@@ -13,7 +13,6 @@ export interface Hiding {
 }
 
 export interface SpecialText {
-  /** Whether a text contains a special token's string. */
   includes(text: string): boolean;
   /** A substitution whose characters do not occur in `context`. */
   hidingFor(context: string): Hiding;
@@ -25,7 +24,6 @@ export interface SpecialText {
  */
 const FIRST_SUBSTITUTE = 0xe1000;
 
-/** @param contents the special tokens' strings. */
 export function createSpecialText(contents: readonly string[]): SpecialText {
   // Longest first, so that hiding a short one does not leave the rest of a longer one readable.
   const strings = [...new Set(contents)].sort((a, b) => b.length - a.length);

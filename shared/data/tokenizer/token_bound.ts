@@ -1,5 +1,5 @@
 /**
- * How many tokens a text has at least, told by its bytes alone: no token is longer than the vocabulary's longest. A row of
+ * A lower bound of a text's tokens, from its bytes alone: no token is longer than the vocabulary's longest. A row of
  * megabytes is refused by it before a tokenizer has spent minutes on it.
  *
  * The bound must never be too high, since a row that fits would be refused. Whatever a tokenizer may drop or shorten before the
@@ -16,7 +16,6 @@ const NO_BOUND: TokenBound = () => 0;
 interface Loss {
   /** At most so many bytes become one. */
   readonly shrink: number;
-  /** White space may vanish. */
   readonly dropsSpace: boolean;
 }
 
@@ -47,7 +46,6 @@ const tokenizerSchema = z.looseObject({
 type TokenizerJson = z.output<typeof tokenizerSchema>;
 type Step = z.output<typeof stepSchema>;
 
-/** @param tokenizerJson the content of tokenizer.json */
 export function createTokenBound(tokenizerJson: unknown): TokenBound {
   const parsed = tokenizerSchema.safeParse(tokenizerJson);
   if (!parsed.success) return NO_BOUND;

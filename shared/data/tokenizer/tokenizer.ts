@@ -27,7 +27,6 @@ export interface Tokenizer {
   readonly padTokenId: number | null;
   /** Highest id + 1, added tokens included. */
   readonly vocabSize: number;
-  /** Jinja; null where the model has none. */
   readonly chatTemplate: TokenizerFiles["chatTemplate"];
   /** Texts of the named special tokens, as chat templates ask for them. */
   readonly specialTokens: Readonly<Record<"bos" | "eos" | "pad" | "unk", string | null>>;
@@ -92,10 +91,9 @@ function createPlainCheck(
     if (found === undefined) return;
     throw new LoraFleetError(
       "invalid_dataset",
-      `the text ${quote(text)} contains the special token ${
-        quote(pipeline.tokenOf(found))
-      }, which this tokenizer ` +
-        `cannot encode as plain text; change the text or set dataset.split_special_tokens to false`,
+      `the text ${quote(text)} contains the special token ${quote(pipeline.tokenOf(found))}, which this ` +
+        `tokenizer cannot encode as plain text; change the text or set dataset.split_special_tokens to ` +
+        `false`,
       { param: "dataset.split_special_tokens" },
     );
   };

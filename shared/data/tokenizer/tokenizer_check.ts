@@ -1,19 +1,19 @@
-/** Whether a folder's tokenizer can be read, said before there is any text to tokenise. */
+/** Checks a folder's tokenizer before there is any text to tokenise. */
 import { join } from "@std/path";
 import { LoraFleetError, messageOf } from "../../errors.ts";
 import { checkParts } from "./pipeline.ts";
 import { noTokenizer, readFilesBeside, readTokenizerJson } from "./files/tokenizer_files.ts";
 
 /**
- * Parsing takes about 10 ms for each MiB, in which nobody else is served. A larger tokenizer.json than this, Llama 3's among
+ * Parsing takes about 10 ms per MiB and blocks all requests. A larger tokenizer.json than this, Llama 3's among
  * them, is looked into where the data is prepared.
  */
-const MOST_BYTES = 4 * 1024 * 1024;
+const MAX_BYTES = 4 * 1024 * 1024;
 
 /** Throws a `LoraFleetError` with code `invalid_model` that names the file that is missing, damaged or not supported. */
 export async function checkTokenizer(folder: string): Promise<void> {
   await readFilesBeside(folder);
-  if (await sizeOfTokenizer(folder) <= MOST_BYTES) checkParts(await readTokenizerJson(folder));
+  if (await sizeOfTokenizer(folder) <= MAX_BYTES) checkParts(await readTokenizerJson(folder));
 }
 
 async function sizeOfTokenizer(folder: string): Promise<number> {

@@ -36,8 +36,8 @@ const unreadable: Readonly<Record<string, [file: string, text: string | null, wo
   "an unknown decoder": ["tokenizer.json", other({ decoder: { type: "Odd" } }), 'the decoder "Odd"'],
   "an unknown model": ["tokenizer.json", other({ model: { type: "Odd" } }), 'the model "Odd"'],
   "a config that is not JSON": ["tokenizer_config.json", "nope", "tokenizer_config.json is not JSON"],
-  "a chat template of another shape": ["tokenizer_config.json", `{"chat_template": 5}`, "chat_template"],
-  "added tokens of another shape": ["added_tokens.json", `{"<x>": "1"}`, "added_tokens.json"],
+  "a chat template of a different shape": ["tokenizer_config.json", `{"chat_template": 5}`, "chat_template"],
+  "added tokens of a different shape": ["added_tokens.json", `{"<x>": "1"}`, "added_tokens.json"],
 };
 for (const [name, [file, text, words]] of Object.entries(unreadable)) {
   Deno.test(`refused before there is any text: ${name}`, () =>

@@ -192,7 +192,7 @@ const BROKEN: readonly [string, Record<string, unknown>, string, string][] = [
   ["no model", { "tokenizer.json": { added_tokens: [] } }, "tokenizer.json", "model"],
   ["a list", { "tokenizer.json": [] }, "tokenizer.json", "tokenizer.json"],
   [
-    "a model of another kind",
+    "a model of an unknown kind",
     {
       "tokenizer.json": {
         model: { type: "Odd" },
@@ -206,7 +206,7 @@ const BROKEN: readonly [string, Record<string, unknown>, string, string][] = [
     "Odd",
   ],
   [
-    "a config of another shape",
+    "a config of a different shape",
     { "tokenizer_config.json": { eos_token: 5 } },
     "tokenizer_config.json",
     "eos_token",

@@ -1,7 +1,6 @@
 import { repr } from "../values/repr.ts";
 import type { Value } from "../values/value.ts";
 
-/** `ascii(value)`. */
 export function asciiRepr(value: Value): string {
   return repr(value).replace(/[^ -~]/gu, (char) => {
     const point = char.codePointAt(0)!;

@@ -117,9 +117,8 @@ function convertInteger(
   if (number === null || (typeof number === "number" && !isDecimal)) {
     throw new PyError(
       "TypeError",
-      `%${conversion} format: ${isDecimal ? "a real number" : "an integer"} is required, not ${
-        typeName(value)
-      }`,
+      `%${conversion} format: ${isDecimal ? "a real number" : "an integer"} is required, not ` +
+        `${typeName(value)}`,
     );
   }
   if (typeof number === "number") {

@@ -105,7 +105,6 @@ class Formatter {
     return value;
   }
 
-  /** The next argument by place. */
   #next(): Value {
     if (this.#auto === false) throw mixedNumbering();
     return this.#place(this.#auto++);

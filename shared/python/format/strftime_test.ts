@@ -19,7 +19,7 @@ const WRITTEN: Readonly<Record<string, string>> = {
     "12/26/99 13:00:01 12/26/99 1999-12-26 13:00 13:00:01 01:00:01 PM|26 12 13 SUN 13  1 946213201 0 99",
 };
 
-Deno.test("every directive writes what C writes, also where weeks belong to another year", () => {
+Deno.test("every directive writes what C writes, also if a week belongs to the neighbouring year", () => {
   for (const [date, text] of Object.entries(WRITTEN)) assertEquals(strftime(new Date(date), FORMAT), text);
 });
 

@@ -4,7 +4,6 @@ import { floatRepr } from "../numbers/float_repr.ts";
 import { PyError, typeName, type Value } from "../values/value.ts";
 
 interface DumpsOptions {
-  /** Write everything beyond ASCII as `\uXXXX`. */
   readonly ensureAscii?: boolean;
   /** Spaces a level, or the text itself; null: all in one line. */
   readonly indent?: number | string | null;

@@ -10,7 +10,7 @@ import { parseRegex } from "./parse.ts";
 const MAX_STEPS = 2_000_000;
 
 /**
- * Compiles a pattern; the result tells whether it matches the whole of a text. Both throw a `LoraFleetError` with code
+ * Compiles a pattern; the result decides whether it matches the whole of a text. Both throw a `LoraFleetError` with code
  * `invalid_request` and no `param`: for a pattern that Python refuses or that is not supported, and for one that takes too long.
  */
 export function compileFullMatch(pattern: string): (text: string) => boolean {
@@ -66,15 +66,15 @@ class Matcher {
     }
   }
 
-  /** A match consumes at most the text, so that counts beyond its length change nothing any more. */
+  /** A match consumes at most the text, so counts beyond its length change nothing. */
   #repeat({ item, min, max }: Extract<Node, { kind: "repeat" }>, position: number): ReadonlySet<number> {
-    const most = this.#text.length + 1;
+    const cap = this.#text.length + 1;
     let starts: ReadonlySet<number> = new Set([position]);
-    for (let count = 0; count < Math.min(min, most) && starts.size > 0; count++) {
+    for (let count = 0; count < Math.min(min, cap) && starts.size > 0; count++) {
       starts = this.#fromAll(item, starts);
     }
     const reached = new Set(starts);
-    for (let count = min; count < Math.min(max, min + most) && starts.size > 0; count++) {
+    for (let count = min; count < Math.min(max, min + cap) && starts.size > 0; count++) {
       starts = new Set([...this.#fromAll(item, starts)].filter((end) => !reached.has(end)));
       for (const end of starts) reached.add(end);
     }

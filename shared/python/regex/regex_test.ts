@@ -49,7 +49,7 @@ Deno.test("what is not supported says so and where", () => {
   }
 });
 
-Deno.test("no pattern takes long: what makes others' engines hang is answered or refused at once", () => {
+Deno.test("no pattern takes long: what makes backtracking engines hang is answered or refused at once", () => {
   const names = Array.from({ length: 560 }, (_, i) => `model.layers.${i}.self_attn.q_proj`);
   const began = performance.now();
   for (

@@ -27,7 +27,6 @@ function iotaSubscript(upper: string): string {
   return capital === undefined ? joined : capital + upper.slice(1, -1);
 }
 
-/** `str.title`. */
 export function title(text: string): string {
   let result = "";
   let afterCased = false;
@@ -38,7 +37,6 @@ export function title(text: string): string {
   return result;
 }
 
-/** `str.capitalize`. */
 export function capitalize(text: string): string {
   if (text === "") return "";
   const first = String.fromCodePoint(text.codePointAt(0)!);
@@ -47,7 +45,6 @@ export function capitalize(text: string): string {
   return titleChar(first) + lowered.slice(first.toLowerCase().length);
 }
 
-/** `str.swapcase`. */
 export function swapCase(text: string): string {
   const lowered = /[\u03a3]/.test(text) ? null : true;
   let result = "";
@@ -62,7 +59,6 @@ const FOLDED =
   /[µßŉſǰͅΐΰςϐϑϕϖϰϱϵև\u1c80-\u1c88\u1e96-\u1e9bὐὒὔὖ\u1f80-\u1faf\u1fb2-\u1fb4\u1fb6\u1fb7\u1fbc\u1fbe\u1fc2-\u1fc4\u1fc6\u1fc7\u1fcc\u1fd2\u1fd3\u1fd6\u1fd7\u1fe2-\u1fe4\u1fe6\u1fe7\u1ff2-\u1ff4\u1ff6\u1ff7\u1ffc\ufb00-\ufb06\ufb13-\ufb17]/;
 const CHEROKEE = /[\u13a0-\u13fd\uab70-\uabbf]/;
 
-/** `str.casefold`. */
 export function caseFold(text: string): string {
   let result = "";
   for (const char of text) {

@@ -7,7 +7,6 @@ export function hasSurrogates(text: string): boolean {
   return SURROGATE.test(text);
 }
 
-/** `len(text)`. */
 export function codePointLength(text: string): number {
   if (!hasSurrogates(text)) return text.length;
   let length = 0;

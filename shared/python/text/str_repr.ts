@@ -1,4 +1,3 @@
-/** `repr` of a text. */
 const SHORT_ESCAPES: Readonly<Record<string, string>> = {
   "\\": "\\\\",
   "\n": "\\n",

@@ -3,7 +3,6 @@ import { compareText } from "../text/compare.ts";
 import { iterateOrNull, numeric, use } from "./protocols.ts";
 import { PyError, PyObject, Tuple, typeName, type Value } from "./value.ts";
 
-/** `left == right`. */
 export function equals(left: Value, right: Value): boolean {
   if (left === right) return true;
   if (typeof left === "string" || typeof right === "string") {

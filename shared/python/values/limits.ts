@@ -1,9 +1,7 @@
 /** What one operation may make. Python itself knows no bounds; a template that exceeds these is a mistake or an attack. */
 import { PyError } from "./value.ts";
 
-/** Items of a list. */
 const MAX_ITEMS = 1 << 24;
-/** UTF-16 units of a text. */
 const MAX_TEXT = 1 << 26;
 
 /** Throws a `MemoryError` of Python's. */

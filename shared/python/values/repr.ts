@@ -6,7 +6,6 @@ import { PyError, Tuple, type Value } from "./value.ts";
 /** Python refuses about as deep a nesting. */
 const MAX_DEPTH = 990;
 
-/** `repr(value)`. */
 export function repr(value: Value, depth = 0): string {
   if (typeof value === "string") return strRepr(value);
   if (typeof value !== "object" || value === null) return scalarRepr(value);
@@ -31,7 +30,6 @@ export function repr(value: Value, depth = 0): string {
   return value.repr();
 }
 
-/** `str(value)`. */
 export function str(value: Value): string {
   if (typeof value === "string") return value;
   if (typeof value !== "object" || value === null) return scalarRepr(value);

@@ -24,7 +24,6 @@ export function tuple(items: Iterable<Value>): Tuple {
   return made;
 }
 
-/** Keyword arguments. */
 export type Kwargs = ReadonlyMap<string, Value>;
 
 /** Any other object of Python. What a class does not override, its objects cannot do. */
@@ -33,9 +32,7 @@ export abstract class PyObject {
   abstract readonly typeName: string;
   readonly callable: boolean = false;
 
-  /** `repr(value)`. */
   abstract repr(): string;
-  /** `str(value)`. */
   str(): string {
     return this.repr();
   }

@@ -52,7 +52,7 @@ for (const one of file.cases) {
       ? "TRL cannot"
       : isComparable
       ? difference(ours, theirs)
-      : "TRL trains another text";
+      : "TRL trains a different text";
     const counts = table.get(one.template) ?? new Map<string, number>();
     table.set(one.template, counts);
     const key = word === null ? "equal" : `${kind}: ${word}`;

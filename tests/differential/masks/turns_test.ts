@@ -52,7 +52,7 @@ const chat = fc.tuple(
   fc.array(fc.record({ role: fc.constant("system"), content: text }), { maxLength: 1 }),
   fc.array(round, { minLength: 1, maxLength: 3 }),
 ).map(([system, rounds]) => [...system, ...rounds.flat()])
-  // Where a template drops a last answer of a tool, the chat's end may be said to be the assistant's or not.
+  // Where a template drops a last answer of a tool, the chat's end may or may not count as the assistant's.
   .filter((messages) => messages.at(-1)!.role !== "tool");
 
 for (const name of names) {

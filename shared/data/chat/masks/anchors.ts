@@ -5,9 +5,7 @@
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 
 export interface Anchor {
-  /** Where the special token's string begins. */
   readonly offset: number;
-  /** Its index among the text's ids. */
   readonly index: number;
 }
 

@@ -17,7 +17,6 @@ export interface Loss {
   readonly what: string;
   /** From 1; null for what belongs to no message. */
   readonly message: number | null;
-  /** A part of what is missing. */
   readonly example: string;
 }
 
@@ -31,7 +30,7 @@ interface RenderedRow {
 export function findLosses(row: RenderedRow, found: FoundTurns | null): Loss[] {
   const search = createSearch(row.text);
   const turns = new Map<number, Search>();
-  /** A turn's text is looked for in the turn: another one may say the same. */
+  /** A turn's text is searched for in the turn: a different turn may contain the same. */
   const searchOf = (message: number): Search => {
     const own = found?.turns.filter((turn) => turn.message === message) ?? [];
     if (own.length === 0) return search;

@@ -11,7 +11,6 @@ import { createAnchors, isSeamless } from "./anchors.ts";
 import { findLosses, type Loss } from "./dropped.ts";
 import { createTokenCount, type TokenCount } from "./token_count.ts";
 
-/** What a row gives its template. */
 export interface Chat {
   readonly messages: readonly TemplateMessage[];
   readonly tools: readonly PyValue[] | null;
@@ -28,7 +27,6 @@ export interface OpenChat extends RenderedChat, Pick<Rendered, "generated"> {
   readonly losses: () => Loss[];
 }
 
-/** Opens all chats of one template. */
 export function createChatOpener(
   tokenizer: Tokenizer,
   template: ChatTemplate,

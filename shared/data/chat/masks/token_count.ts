@@ -5,7 +5,6 @@ import { commonPrefix } from "../turns/lexemes.ts";
 export interface Count {
   /** How many tokens end at or before the place. */
   readonly count: number;
-  /** Whether a token ends right there. */
   readonly isBorder: boolean;
 }
 
@@ -22,7 +21,6 @@ interface TokenizedText {
   readonly decode: (ids: readonly number[]) => string;
   /** What the text looks like once decoded. */
   readonly reveal: (text: string) => string;
-  /** In the text's order. */
   readonly anchors: readonly Anchor[];
   /** Whether it may be tokenised from any token's beginning on (anchors.ts). */
   readonly isSeamless: boolean;
@@ -41,7 +39,7 @@ export function createTokenCount(
   /**
    * Counts from a place at which a token begins, so that a long chat is not tokenised from its beginning for each of its
    * turns. The same ids stand for the same text; where the part's last ids differ, because the place lies inside a token,
-   * decoding tells how far the tokens reach. Null where the part by itself is written in other tokens.
+   * decoding shows how far the tokens reach. Null where the part by itself is written in other tokens.
    */
   const countFrom = ({ offset: start, index }: Anchor, offset: number): Count | null => {
     const part = encode(text.slice(start, offset));

@@ -84,10 +84,8 @@ function parseToolCalls(line: number, place: string, calls: PyValue, keepNulls: 
     if (!(call instanceof Map)) {
       throw invalidLine(
         line,
-        `has ${quoteValue(call)} as tool call ${
-          index + 1
-        } in ${place}; an object with "function" (its name and ` +
-          `arguments) is needed`,
+        `has ${quoteValue(call)} as tool call ${index + 1} in ${place}; an object with "function" (its ` +
+          `name and arguments) is needed`,
       );
     }
     const fields = withoutNulls(call);

@@ -24,10 +24,8 @@ export function parseTools(line: number, value: PyValue | undefined): PyValue[] 
     if (tool instanceof Map) return;
     throw invalidLine(
       line,
-      `has ${quoteValue(tool)} as tool ${
-        index + 1
-      } of "tools"; an object such as {"type": "function", "function": ` +
-        `{"name": …}} is needed`,
+      `has ${quoteValue(tool)} as tool ${index + 1} of "tools"; an object such as {"type": "function", ` +
+        `"function": {"name": …}} is needed`,
     );
   });
   // A text says what its author wrote; only a table fills objects with nulls.
@@ -40,10 +38,8 @@ function decode(line: number, text: string): PyValue {
   } catch (cause) {
     throw invalidLine(
       line,
-      `has the "tools" ${quoteValue(text)}, a text that is not JSON (${
-        messageOf(cause)
-      }); a list of tools, or its JSON ` +
-        `text, is needed`,
+      `has the "tools" ${quoteValue(text)}, a text that is not JSON (${messageOf(cause)}); a list of ` +
+        `tools, or its JSON text, is needed`,
       cause,
     );
   }
@@ -80,9 +76,8 @@ export function parseTemplateKwargs(line: number, value: PyValue | undefined): R
   if (!(value instanceof Map)) {
     throw invalidLine(
       line,
-      `has the "chat_template_kwargs" ${
-        quoteValue(value)
-      }; an object with variables of the chat template is needed`,
+      `has the "chat_template_kwargs" ${quoteValue(value)}; an object with variables of the chat template ` +
+        `is needed`,
     );
   }
   const kwargs = withoutNulls(value);

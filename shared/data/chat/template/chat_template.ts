@@ -43,7 +43,6 @@ export interface ChatTemplate {
 
 /** 26 July 2024, the date that Llama 3's own template falls back to. */
 const FIXED_DATE = new Date(Date.UTC(2024, 6, 26));
-/** Names that a row cannot give again. */
 const OWN_NAMES = ["messages", "tools", "documents", "add_generation_prompt"];
 /** Where a message's reasoning may stand; templates read the first, or "thinking". */
 const REASONING_FIELDS = ["reasoning_content", "thinking", "reasoning"];
@@ -139,7 +138,7 @@ function renderingError(cause: unknown): unknown {
 
 function unsupported(cause: UnsupportedError): LoraFleetError {
   return invalidModel(
-    `the base model's chat template uses what is not supported: ${cause.message}; set another chat template`,
+    `the base model's chat template uses what is not supported: ${cause.message}; set a different chat template`,
     cause,
   );
 }

@@ -11,10 +11,8 @@ type MarkKind = "content" | "reasoning" | "tool call";
 
 export interface Mark {
   readonly char: string;
-  /** Index of the message. */
   readonly message: number;
   readonly kind: MarkKind;
-  /** The text that it stands for. */
   readonly original: string;
 }
 

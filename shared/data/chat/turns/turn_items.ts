@@ -96,7 +96,7 @@ function gapAt({ marked, render, key, skeleton }: Source, turn: number, index: n
 
 /**
  * How many marks from `first` on are the turn's. A template may write a called tool's name again in the tool's answer:
- * then the chat up to the turn tells what the turn itself has.
+ * then the chat up to the turn shows what the turn itself has.
  */
 function marksOfTurn({ marked, render, skeleton: { marks } }: Source, first: number): number {
   const turn = marks[first]!.message;

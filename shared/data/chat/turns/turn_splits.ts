@@ -16,7 +16,6 @@ export interface TurnGap {
   readonly render: Render;
   /** What `render` depends on beside the messages. */
   readonly key: string;
-  /** Index of the assistant's message. */
   readonly turn: number;
   readonly gap: string;
   /** The mark before the gap and the one after it; null at the chat's ends. */
@@ -91,7 +90,7 @@ function splitStart(place: TurnGap): number {
     // A chat without messages may lack what the template writes before the first one.
     if (turn > 0 || (prompt !== "" && split === prompt.length)) return split;
   }
-  // The chat up to here tells nothing: what the template writes between header and text in a small chat does.
+  // The chat up to here shows nothing: what the template writes between header and text in a small chat does.
   const between = turn === 1 && chat.messages.length === 2 ? "" : textAfterHeader(place);
   return gap.endsWith(between) ? gap.length - between.length : gap.length;
 }

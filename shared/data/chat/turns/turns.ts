@@ -1,7 +1,7 @@
 /**
  * Finds the assistant's turns in a chat's text. Templates do not say which text is whose, so the chat is rendered again
  * with marks in the place of its texts (marks.ts): what stands between them shows where turns begin and end
- * (turn_splits.ts), and the text is matched with that (align.ts). Nothing is said about what comes before a turn, so a
+ * (turn_splits.ts), and the text is matched with that (align.ts). Nothing is assumed about what precedes a turn, so a
  * template may move or drop other messages as it likes.
  */
 import type { TemplateMessage } from "../template/chat_template.ts";
@@ -12,7 +12,6 @@ import { itemsOf, type MarkedItem } from "./turn_items.ts";
 import { roleOf } from "../messages/messages.ts";
 import { type Render, skeletonOf, type TurnSplits } from "./turn_splits.ts";
 
-/** A chat as its template renders it. */
 export interface RenderedChat {
   readonly messages: readonly TemplateMessage[];
   readonly text: string;

@@ -10,7 +10,6 @@ import { Undefined } from "../runtime/undefined.ts";
 
 type CompileBody = (body: readonly Statement[], scope: Scope) => Execute;
 
-/** The blocks of a template by name. */
 export function collectBlocks(template: TemplateNode): TemplateBlocks {
   const nodes = new Map<string, BlockNode>();
   for (const node of descendants(template)) {

@@ -1,4 +1,3 @@
-/** Expressions → functions of a frame. */
 import { binary, unary } from "../../../python/arithmetic.ts";
 import { setItem } from "../../../python/methods/container_methods.ts";
 import { contains, equals, ordered } from "../../../python/values/compare.ts";

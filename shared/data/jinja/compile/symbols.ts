@@ -5,7 +5,7 @@
 import { children, type Node } from "../parse/nodes.ts";
 
 export type Load =
-  /** Set by whoever enters the scope. */
+  /** Set when the scope is entered. */
   | { readonly kind: "parameter" }
   /** Looked up in what the template was given. */
   | { readonly kind: "resolve"; readonly name: string }

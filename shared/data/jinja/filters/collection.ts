@@ -1,4 +1,3 @@
-/** Filters of lists and dicts. */
 import { contains, equals, hashable, ordered, sorted } from "../../../python/values/compare.ts";
 import { DictView } from "../../../python/values/dict_view.ts";
 import { checkItems } from "../../../python/values/limits.ts";

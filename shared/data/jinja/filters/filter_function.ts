@@ -37,7 +37,6 @@ export function optionalCount(value: Argument, otherwise: number): number {
   return value === undefined ? otherwise : count(value);
 }
 
-/** Texts in lower case, everything else as it is. */
 export function ignoreCase(value: Value): Value {
   return typeof value === "string" ? value.toLowerCase() : value;
 }

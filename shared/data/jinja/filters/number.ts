@@ -1,4 +1,3 @@
-/** Filters of numbers. */
 import { binary } from "../../../python/arithmetic.ts";
 import { parseInteger, toFloatValue, toInt } from "../../../python/values/convert.ts";
 import { fixed, roundFloat, roundInteger } from "../../../python/numbers/float_format.ts";

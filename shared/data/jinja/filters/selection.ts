@@ -7,7 +7,6 @@ import { PyIterator } from "../runtime/objects.ts";
 import type { TestFunction } from "./test_function.ts";
 import { Undefined, undefinedItem } from "../runtime/undefined.ts";
 
-/** How filters and tests are found by name. */
 interface Registry {
   findFilter(name: string): FilterFunction | undefined;
   findTest(name: string): TestFunction | undefined;

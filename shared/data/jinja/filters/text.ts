@@ -1,4 +1,3 @@
-/** Filters of texts. */
 import { codePointLength } from "../../../python/text/code_points.ts";
 import { dumps } from "../../../python/json/dumps.ts";
 import { percentFormat } from "../../../python/format/percent_format.ts";

@@ -33,7 +33,6 @@ const BLOCK_END = new RegExp(`\\+%\\}|-%\\}${SPACE_CLASS}*|%\\}\\n?`, "y");
 const VARIABLE_END = new RegExp(`-\\}\\}${SPACE_CLASS}*|\\}\\}`, "y");
 const CLOSING: Readonly<Record<string, string>> = { "(": ")", "[": "]", "{": "}" };
 
-/** Throws a `TemplateSyntaxError`. */
 export function tokenize(source: string): Token[] {
   return new Lexer(source).tokens();
 }

@@ -14,7 +14,6 @@ export class TokenStream {
     return this.#tokens[this.#at]!;
   }
 
-  /** The token after the current one. */
   look(): Token {
     return this.#tokens[this.#at + 1] ?? this.#tokens.at(-1)!;
   }
@@ -35,7 +34,7 @@ export class TokenStream {
     return true;
   }
 
-  /** Throws a `TemplateSyntaxError` where another token comes. */
+  /** Throws a `TemplateSyntaxError` for any other token. */
   expect(expression: string): Token {
     if (!this.test(expression)) {
       const wanted = describe(expression);

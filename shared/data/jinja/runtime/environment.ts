@@ -70,7 +70,6 @@ function numericAttribute(value: bigint | number | boolean, name: string): Value
   return method === undefined ? numberAttribute(number, name) : new BoundMethod(name, number, method);
 }
 
-/** `value.name`. */
 export function getAttribute(value: Value, name: string): Value {
   const found = attribute(value, name);
   if (found !== undefined) return found;
@@ -78,7 +77,6 @@ export function getAttribute(value: Value, name: string): Value {
   return item === undefined ? undefinedItem(value, name) : item;
 }
 
-/** `value[key]`. */
 export function getItem(value: Value, key: Value): Value {
   const item = subscript(value, key);
   if (item !== undefined) return item;

@@ -5,7 +5,7 @@ import { PyError, type Value } from "../../../python/values/value.ts";
 const MAX_STEPS = 20_000_000;
 /** The longest text that one rendering may write, in UTF-16 units. */
 const MAX_TEXT = 1 << 28;
-/** Python's own stack ends at about so many macros or loops inside one another. */
+/** Python's own stack ends at about this many nested macros or loops. */
 const MAX_DEPTH = 200;
 
 /** Text that is being written: the template's own, or what a block captures. */
@@ -42,7 +42,6 @@ export class Context {
   }
 }
 
-/** One rendering of a template. */
 export class Run {
   readonly root: Output = { text: "" };
   /** What generation blocks wrote, as places in the root's text. */

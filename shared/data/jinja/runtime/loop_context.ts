@@ -29,7 +29,6 @@ export class LoopContext extends PyObject {
     this.#depth0 = depth0;
   }
 
-  /** The next item; undefined at the end. */
   next(): Value | undefined {
     const item = this.#peek();
     this.#after = undefined;

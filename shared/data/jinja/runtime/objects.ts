@@ -1,4 +1,3 @@
-/** Objects that templates meet besides Python's plain values. */
 import { bind, type Method, type Parameters, parameters } from "../../../python/values/parameters.ts";
 import {
   type Kwargs,
@@ -9,7 +8,7 @@ import {
   type Value,
 } from "../../../python/values/value.ts";
 
-/** An object whose printed form holds an address in memory, which is another in each run. */
+/** An object whose printed form holds a memory address, which differs in each run. */
 export abstract class Unprintable extends PyObject {
   repr(): string {
     throw new UnsupportedError(`the printed form of a ${this.typeName}, which holds an address`);
@@ -36,7 +35,6 @@ export class BoundMethod<Self> extends Unprintable {
   }
 }
 
-/** A function of TypeScript's. */
 export class PyFunction extends Unprintable {
   readonly typeName = "function";
   override readonly callable = true;
@@ -82,7 +80,7 @@ export class PyIterator extends Unprintable {
     this.typeName = typeName;
   }
 
-  /** Whoever stops in the middle leaves the rest to the next one. */
+  /** A consumer that stops early leaves the rest to the next one. */
   override iterate(): Iterable<Value> {
     const next = () => this.#iterator.next();
     return { [Symbol.iterator]: () => ({ next }) };
@@ -128,7 +126,6 @@ export class Markup extends PyObject {
   }
 }
 
-/** `namespace(...)`, whose attributes a template can set. */
 export class Namespace extends PyObject {
   readonly typeName = "Namespace";
   readonly #fields: Map<Value, Value>;

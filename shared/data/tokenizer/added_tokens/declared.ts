@@ -14,13 +14,9 @@ interface Declaration {
   readonly normalized?: boolean | undefined;
 }
 
-/** The files' fields that name tokens. */
 interface DeclaringFiles {
-  /** tokenizer.json's `added_tokens`. */
   readonly addedTokens: readonly (Declaration & { readonly id: number })[];
-  /** tokenizer_config.json. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** special_tokens_map.json. */
   readonly specialTokensMap: Readonly<Record<string, unknown>>;
   /** added_tokens.json: texts and ids. */
   readonly addedTokensFile: Readonly<Record<string, number>>;
@@ -38,7 +34,6 @@ type Flags = Omit<AddedToken, "id" | "decodesNormalized">;
 /** A text alone says nothing of flags. */
 type Named = string | Declaration;
 
-/** @param vocabulary the model's. */
 export function declareTokens(
   files: DeclaringFiles,
   vocabulary: ReadonlyMap<string, number>,

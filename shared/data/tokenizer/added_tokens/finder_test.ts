@@ -17,7 +17,7 @@ Deno.test("single_word: a whole word, not a part of one", () => {
   assertEquals(parts("𝒜cat cat𝟘 (cat)", cat), ["𝒜cat cat𝟘 (", 0, ")"]);
 });
 
-Deno.test("lstrip and rstrip take whitespace along, of every kind, but not what another token took", () => {
+Deno.test("lstrip and rstrip take whitespace along, of every kind, but not what a different token took", () => {
   assertEquals(parts("a \u0085\u2028<m> b", { content: "<m>", lstrip: true }), ["a", 0, " b"]);
   assertEquals(parts("a <m>\u3000 b\ufeff", { content: "<m>", rstrip: true }), ["a ", 0, "b\ufeff"]);
   assertEquals(parts("<m>  <m>", { content: "<m>", lstrip: true, rstrip: true }), [0, 0]);

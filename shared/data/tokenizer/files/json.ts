@@ -1,4 +1,3 @@
-/** What the parsers of tokenizer.json's parts share. */
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../../errors.ts";
 

@@ -55,13 +55,9 @@ export function chooseTemplate(templates: ChatTemplates | null, hasTools: boolea
   if (chosen !== undefined) return chosen;
   throw new LoraFleetError(
     "invalid_model",
-    `the base model has the chat templates ${
-      [...templates.keys()].sort().map(quote).join(", ")
-    }, but none called ` +
-      `"default", so rows ${
-        hasTools ? "" : "without tools "
-      }have no template; name one of them "default" in ` +
-      `tokenizer_config.json's chat_template, or save it as ${FILE}`,
+    `the base model has the chat templates ${[...templates.keys()].sort().map(quote).join(", ")}, but none ` +
+      `called "default", so rows ${hasTools ? "" : "without tools "}have no template; name one of them ` +
+      `"default" in tokenizer_config.json's chat_template, or save it as ${FILE}`,
     { param: "chat_template" },
   );
 }

@@ -92,7 +92,6 @@ export async function readTokenizerJson(folder: string): Promise<TokenizerJson> 
   return tokenizer;
 }
 
-/** The error of a folder without a tokenizer.json. */
 export function noTokenizer(folder: string): LoraFleetError {
   return new LoraFleetError(
     "invalid_model",

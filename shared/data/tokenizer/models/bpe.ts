@@ -32,7 +32,7 @@ const bpeSchema = z.looseObject({
   ignore_merges: z.boolean().nullish(),
 });
 
-/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of a different shape. */
 export function createBpe(json: unknown): Model {
   const options = parseBpe(json);
   const idOf = options.vocab;
@@ -122,10 +122,8 @@ function readMerges(
     if (leftId === undefined || rightId === undefined || result === undefined) {
       throw new LoraFleetError(
         "invalid_model",
-        `tokenizer.json: model.merges[${rank}] is ${
-          quote(merge)
-        }; two entries of the vocabulary that together are a ` +
-          `third one are needed`,
+        `tokenizer.json: model.merges[${rank}] is ${quote(merge)}; two entries of the vocabulary that ` +
+          `together are a third one are needed`,
         { param: "tokenizer.json" },
       );
     }

@@ -1,4 +1,3 @@
-/** tokenizer.json's `model`. */
 import { z } from "zod";
 import { createBpe } from "./bpe.ts";
 import { unsupported } from "../files/json.ts";
@@ -10,13 +9,13 @@ const typeSchema = z.looseObject({ type: z.string().optional(), vocab: z.unknown
 
 const TYPES: readonly string[] = ["BPE", "Unigram", "WordPiece", "WordLevel"];
 
-/** Throws a `LoraFleetError` with code `invalid_model` for a model of another type than `createModel` makes. */
+/** Throws a `LoraFleetError` with code `invalid_model` for a type of model that `createModel` does not make. */
 export function assertModelType(json: unknown): void {
   const { type } = typeSchema.parse(json);
   if (type !== undefined && !TYPES.includes(type)) throw unsupported("model", type);
 }
 
-/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of a different shape. */
 export function createModel(json: unknown): Model {
   const parsed = typeSchema.parse(json);
   switch (parsed.type ?? typeOf(parsed)) {

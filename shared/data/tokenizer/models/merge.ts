@@ -74,7 +74,7 @@ function mergeLong(ids: number[], rankOf: RankOf, results: Int32Array): number[]
     const left = key % PLACES;
     const rank = (key - left) / PLACES;
     const right = next[left]!;
-    // Symbols that were merged away are negative, and a pair that changed has another rank.
+    // Symbols that were merged away are negative, and a pair that changed has a different rank.
     if (symbols[left]! < 0 || right >= symbols.length) continue;
     if (rankOf(symbols[left]!, symbols[right]!) !== rank) continue;
     symbols[left] = results[rank]!;
@@ -88,7 +88,6 @@ function mergeLong(ids: number[], rankOf: RankOf, results: Int32Array): number[]
   return Array.from(symbols.filter((id) => id >= 0));
 }
 
-/** A binary heap of numbers. */
 class MinHeap {
   #keys: Float64Array;
   size = 0;

@@ -11,7 +11,6 @@ export interface EncodeMode {
 export interface Model {
   readonly type: "BPE" | "Unigram" | "WordPiece" | "WordLevel";
   readonly idOf: ReadonlyMap<string, number>;
-  /** Appends the ids of a piece that is not empty. */
   encode(piece: string, mode: EncodeMode, ids: number[]): void;
 }
 

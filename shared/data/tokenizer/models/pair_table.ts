@@ -24,7 +24,6 @@ export class PairTable {
     }
   }
 
-  /** Overwrites what the pair had. */
   set(left: number, right: number, value: number): void {
     if (this.#size * 2 > this.#mask) this.#grow();
     let slot = this.#slotOf(left, right);

@@ -22,7 +22,7 @@ interface Lexicon {
   readonly needUnknown: () => number;
 }
 
-/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of a different shape. */
 export function createUnigram(json: unknown): Model {
   const { vocab, unk_id: unknownId = null, byte_fallback: fallsBack } = unigramSchema.parse(json);
   const idOf = new Map(vocab.map(([piece], id) => [piece, id]));
@@ -59,7 +59,6 @@ interface Path {
   readonly idOf: Int32Array;
 }
 
-/** Viterbi's algorithm. */
 function bestPath(text: string, { trie, scores, unknownScore, needUnknown }: Lexicon): Path {
   const bestScore = new Float64Array(text.length + 1);
   const startOf = new Int32Array(text.length + 1).fill(-1);

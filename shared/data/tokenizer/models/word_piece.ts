@@ -13,7 +13,7 @@ const wordPieceSchema = z.looseObject({
 });
 const wordLevelSchema = z.looseObject({ vocab: vocabularySchema, unk_token: z.string().default("<unk>") });
 
-/** Throws a `z.ZodError` for fields of another shape. */
+/** Throws a `z.ZodError` for fields of a different shape. */
 export function createWordPiece(json: unknown): Model {
   const options = wordPieceSchema.parse(json);
   const idOf = options.vocab;
@@ -42,7 +42,7 @@ export function createWordPiece(json: unknown): Model {
   }
 }
 
-/** Throws a `z.ZodError` for fields of another shape. */
+/** Throws a `z.ZodError` for fields of a different shape. */
 export function createWordLevel(json: unknown): Model {
   const { vocab, unk_token } = wordLevelSchema.parse(json);
   const idOf = vocab;

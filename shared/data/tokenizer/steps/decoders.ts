@@ -4,7 +4,6 @@ import { CHARACTER_BYTES } from "../text/bytes.ts";
 import { unsupported } from "../files/json.ts";
 import { compilePattern } from "./patterns.ts";
 
-/** Tokens → texts, which are joined. */
 type Decode = (tokens: readonly string[]) => readonly string[];
 
 const schemas = {
@@ -24,7 +23,7 @@ const schemas = {
   Strip: z.looseObject({ content: z.string(), start: z.int().min(0), stop: z.int().min(0) }),
 };
 
-/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of a different shape. */
 export function createDecoder(json: unknown): Decode {
   const { type } = z.looseObject({ type: z.string() }).parse(json);
   if (type === "Sequence") {

@@ -1,5 +1,3 @@
-/** What a normalizer of tokenizer.json is. */
-
 /**
  * Of the normalised text's beginning, how many UTF-16 units stem from the first character of what was normalised; 0 where
  * all of it was dropped. Metaspace asks for it: with the scheme "first" it changes what begins where the input begins.
@@ -15,7 +13,7 @@ export function startOf(text: string): NormalizedStart {
   return { length: text === "" ? 0 : String.fromCodePoint(text.codePointAt(0)!).length };
 }
 
-/** A normalizer that changes characters in place: what becomes of the first one is told by normalising it alone. */
+/** A normalizer that changes characters in place: normalising the first one alone shows what becomes of it. */
 export function mapping(map: (text: string) => string): Normalize {
   return (text, start) => {
     if (start.length > 0) start.length = Math.max(1, map(text.slice(0, start.length)).length);

@@ -22,7 +22,7 @@ const schemas = {
   Precompiled: z.looseObject({ precompiled_charsmap: z.base64() }),
 };
 
-/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of a different shape. */
 export function createNormalizer(json: unknown): Normalize {
   const { type } = z.looseObject({ type: z.string() }).parse(json);
   if (type === "Sequence") {
@@ -52,7 +52,6 @@ export function createNormalizer(json: unknown): Normalize {
   throw unsupported("normalizer", type);
 }
 
-/** Drops the characters of a class. */
 function dropping(inClass: string): Normalize {
   const all = new RegExp(`[${inClass}]+`, "gu");
   return (text, start) => replaceAll(text, all, "", start);

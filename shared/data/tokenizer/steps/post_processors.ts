@@ -21,7 +21,7 @@ const schemas = {
   }),
 };
 
-/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of a different shape. */
 export function readSurroundings(json: unknown): Surroundings {
   if (json === null || json === undefined) return { before: [], after: [] };
   const { type } = z.looseObject({ type: z.string() }).parse(json);

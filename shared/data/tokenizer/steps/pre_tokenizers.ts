@@ -37,12 +37,11 @@ const schemas = {
   }),
 };
 
-/** GPT-2's own pattern. */
 const GPT2 = compilePattern({
   Regex: String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
 });
 
-/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of another shape. */
+/** Throws a `LoraFleetError` with code `invalid_model`, or a `z.ZodError` for fields of a different shape. */
 export function createPreTokenizer(json: unknown): PreTokenizer {
   const steps = flatten(json).map(createStep);
   const last = steps.findLastIndex(({ isByteLevel }) => isByteLevel);
@@ -103,7 +102,6 @@ function createSplit(type: string, json: unknown): PreTokenize {
   throw unsupported("pre_tokenizer", type);
 }
 
-/** A step that treats its pieces alike. */
 function each(split: (text: string) => string[]): PreTokenize {
   return (pieces) => pieces.length === 1 ? split(pieces[0]!) : pieces.flatMap(split);
 }

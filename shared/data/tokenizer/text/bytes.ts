@@ -1,8 +1,6 @@
 /** Byte-level tokenizers write each byte of UTF-8 as one printable character (GPT-2's `bytes_to_unicode`). */
 
-/** The character of each byte. */
 const BYTE_CHARACTERS: readonly string[] = makeByteCharacters();
-/** The byte of each such character. */
 export const CHARACTER_BYTES: ReadonlyMap<string, number> = new Map(
   BYTE_CHARACTERS.map((character, byte) => [character, byte]),
 );
