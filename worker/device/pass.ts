@@ -33,7 +33,7 @@ export class Pass {
 
   /**
    * Records one dispatch.
-   * @param args params and tensors; a caller's larger object will do
+   * @param args params and tensors by name; other properties are ignored
    * @throws RangeError if a tensor is larger than the device binds or a workgroup count exceeds its limit
    */
   dispatch<P extends Record<string, ParamType>, B extends Record<string, BindingType>>(

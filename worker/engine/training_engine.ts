@@ -147,7 +147,7 @@ export class TrainingEngine implements Engine {
 
   #ready(): Loaded {
     if (this.#loaded === null) {
-      throw new LoraFleetError("conflict", "The engine was asked to work before it loaded a model");
+      throw new LoraFleetError("conflict", "cannot use the engine before it has loaded a model");
     }
     return this.#loaded;
   }

@@ -61,7 +61,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
         if (delayMs > 0) await options.clock.sleep(delayMs);
         options.fault?.(name, number);
         if (!core.isLoaded && name !== "load" && name !== "close") {
-          throw new LoraFleetError("conflict", `the toy engine was asked to ${name} before it was loaded`);
+          throw new LoraFleetError("conflict", `The toy engine was called (${name}) before it was loaded`);
         }
         return await method.apply(core, args);
       }).finally(() => openCalls--);
@@ -167,7 +167,9 @@ class ToyCore implements Engine {
   }
 
   async commit(): Promise<void> {
-    if (this.#next === null) throw new LoraFleetError("conflict", "there is no update to commit");
+    if (this.#next === null) {
+      throw new LoraFleetError("conflict", "Committing failed: there is no update to commit");
+    }
     this.#current = this.#next;
     this.#next = null;
     this.#updateCount++;
@@ -204,7 +206,9 @@ class ToyCore implements Engine {
   }
 
   #gradientTo(verb: string): Float32Array<ArrayBuffer> {
-    if (this.#gradient === null) throw new LoraFleetError("conflict", `there is no gradient to ${verb}`);
+    if (this.#gradient === null) {
+      throw new LoraFleetError("conflict", `The toy engine has no gradient to ${verb}`);
+    }
     return this.#gradient;
   }
 

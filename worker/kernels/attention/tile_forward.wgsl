@@ -1,6 +1,6 @@
 // Flash attention, forward, for wide heads: a tile of 32 queries of one head per workgroup.
 //
-// The workgroup walks over the union of its queries' key ranges, merged where they touch: neither another document's
+// The workgroup walks over the union of its queries' key ranges, merged where they touch: neither a different document's
 // keys nor a cache's gaps cost anything. The online softmax is that of rows_forward.wgsl, and so are the result's bits:
 // sums run over keys in ascending order, shrinking is exact, a key that a query does not see adds an exact 0.
 
