@@ -1,5 +1,5 @@
 /**
- * How large a job's numbers may be. Each bound is what the fleet can carry, far beyond what anybody trains with, so that a typing
+ * How large a job's numbers may be. Each bound is what the fleet can carry, far beyond any real job, so that a typing
  * error of nine zeros is refused by its field at once. Not part of the schema: a record of an earlier version stays readable.
  */
 import { LoraFleetError } from "../errors.ts";
@@ -49,7 +49,7 @@ export function boundedValue(spec: JobSpec, { path }: Bound): number {
   return (path.split(".").reduce(at, spec as unknown) ?? 0) as number;
 }
 
-/** The bound of a field, where it has one. */
+/** The bound of a field, if it has one. */
 export function boundOf(path: string): Bound | null {
   return BOUNDS.find((bound) => bound.path === path) ?? null;
 }

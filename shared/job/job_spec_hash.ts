@@ -24,7 +24,7 @@ export function canonicalJson(value: unknown): string {
 }
 
 /**
- * SHA-256 (hex) over the canonical spec and, where they are known, what the spec only names: the content of the
+ * SHA-256 (hex) over the canonical spec and, if known, what the spec only names: the content of the
  * dataset and of the base model. State with a different hash is never loaded.
  */
 export function specHash(

@@ -19,7 +19,7 @@ export const loraSchema = z.strictObject({
     "q_proj",
     "v_proj",
   ]),
-  /** What the adapter's config calls its base model; the job's `model` where it is left out. */
+  /** What the adapter's config calls its base model; the job's `model` if left out. */
   base_model_name_or_path: z.string().min(1).optional(),
   /** The base model's revision for the adapter's config. */
   revision: z.string().min(1).optional(),
@@ -47,7 +47,7 @@ export const trainingSchema = z.strictObject({
   learning_rate: z.number().min(0).default(2e-4),
   lr_scheduler_type: z.enum(["cosine", "linear", "constant", "constant_with_warmup"]).default("cosine"),
   warmup_ratio: z.number().min(0).max(1).default(0.03),
-  /** Where above 0 it stands in for warmup_ratio: below 1 a share of all steps, else a count of steps. */
+  /** If above 0 it replaces warmup_ratio: below 1 a share of all steps, else a count of steps. */
   warmup_steps: z.number().min(0).default(0),
   weight_decay: z.number().min(0).default(0),
   adam_beta1: z.number().min(0).lt(1).default(0.9),
@@ -61,7 +61,7 @@ export const trainingSchema = z.strictObject({
   save_steps: z.number().min(0).refine((value) => value < 1 || Number.isInteger(value), {
     error: "a whole number of steps, or a share of all steps below 1, is needed",
   }).default(500),
-  /** Checkpoints hold the adapter alone: where all workers are lost at once, training begins anew. */
+  /** Checkpoints hold the adapter alone: if all workers are lost at once, training starts over. */
   save_only_model: z.boolean().default(false),
   /** Accepted as written; every step's metrics are in the job's events. */
   logging_steps: z.number().min(0).default(1),
@@ -84,7 +84,7 @@ export const datasetSchema = z.strictObject({
   max_seq_length: positiveInteger.default(1024),
   /** Train on completions (or assistant turns) alone. */
   completion_only_loss: z.boolean().default(true),
-  /** The same for rows with `messages` alone, as TRL has it; completion_only_loss where it is left out. */
+  /** The same for rows with `messages` alone, as TRL has it; completion_only_loss if left out. */
   assistant_only_loss: z.boolean().optional(),
   /** What happens to a row longer than max_seq_length. */
   truncation: z.enum(["refuse", "truncate"]).default("refuse"),

@@ -11,9 +11,9 @@ const MAX_ADAPTER_BYTES = 2 ** 32 - 4;
 const OUTPUT_EMBEDDING = "lm_head";
 
 /**
- * The modules that get an adapter, in the model's order. Throws `invalid_request` where a listed name matches no module (PEFT
- * refuses only when no name matches; a misspelled one would train less than was asked for), and where a pattern matches none, or
- * one that carries no adapter here, or where the adapter is larger than a GPU can bind.
+ * The modules that get an adapter, in the model's order. Throws `invalid_request` if a listed name matches no module (PEFT
+ * refuses only when no name matches; a misspelled one would train less than was asked for), if a pattern matches none, or
+ * one that carries no adapter here, or if the adapter is larger than a GPU can bind.
  */
 export function checkSpecAgainstModel(
   spec: Pick<JobSpec, "lora">,

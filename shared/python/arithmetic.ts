@@ -9,7 +9,7 @@ type Operator = "+" | "-" | "*" | "/" | "//" | "%" | "**";
 /** The longest integer that is computed, in bits. */
 const MAX_BITS = 1 << 17;
 
-/** Throws a `PyError` where Python raises. */
+/** Throws a `PyError` whenever Python raises. */
 export function binary(left: Value, operator: Operator, right: Value): Value {
   if (operator === "+" && typeof left === "string" && typeof right === "string") return left + right;
   if (operator === "%" && typeof left === "string") return percentFormat(left, right);

@@ -20,7 +20,7 @@ interface Dataset {
 const LOOK_ON = { rows: 1000, tokens: 2 ** 18 };
 
 /**
- * @param open opens the file; it is read once more where the split has to know how many rows there are.
+ * @param open opens the file; it is read twice if the split depends on the row count.
  * @param bound of the tokenizer: what is too long by it is not tokenised at all
  *
  * Throws a `LoraFleetError`: `invalid_dataset` that names the line, or says how many rows are too long;
@@ -93,7 +93,7 @@ function createLengthLimit(spec: DatasetSpec) {
     if (length > longest) [longest, longestLine, isBound] = [length, line, byBound];
   };
   return {
-    /** Rows of more tokens are refused; Infinity where none are. */
+    /** Rows of more tokens are refused; Infinity if none are. */
     refusedAbove: spec.truncation === "refuse" ? limit : Infinity,
     exceeded({ line }: JsonRow, atLeast: number): void {
       if (tooLong > 0) seen.rows++;

@@ -8,7 +8,7 @@ import { compileJinja } from "./template.ts";
 interface JinjaGoldens {
   /** The templates' variables as JSON. */
   readonly values: string;
-  /** A template, and its text or null where Jinja2 refuses it. */
+  /** A template, and its text or null if Jinja2 refuses it. */
   readonly cases: readonly (readonly [source: string, text: string | null])[];
 }
 

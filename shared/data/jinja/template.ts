@@ -12,7 +12,7 @@ interface Rendering {
 
 export interface JinjaTemplate {
   readonly hasGenerationBlocks: boolean;
-  /** Throws a `PyError` where Jinja2 raises, and an `UnsupportedError`. */
+  /** Throws a `PyError` whenever Jinja2 raises, and an `UnsupportedError`. */
   render(variables: ReadonlyMap<string, Value>): Rendering;
 }
 

@@ -7,7 +7,7 @@
 export interface MicroBatch {
   /** Token ids [T]. */
   readonly tokens: Uint32Array;
-  /** For each token the id that the model should predict next, or `IGNORE_INDEX` where none is trained [T]. */
+  /** For each token the id that the model should predict next, or `IGNORE_INDEX` if none is trained [T]. */
   readonly labels: Int32Array;
   /** Position of each token within its document, for RoPE [T]. */
   readonly positions: Uint32Array;

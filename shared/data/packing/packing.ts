@@ -36,7 +36,7 @@ export function packRows(
 
 /**
  * Best-fit decreasing: the longest document first, each into the row with the least space that still takes it; among
- * rows of equal space the one that got there first; a new row where none has space. O(n log maxLength).
+ * rows of equal space the one that got there first; a new row if none has space. O(n log maxLength).
  */
 function packBestFit(documents: readonly Example[], maxLength: number): PackedRow[] {
   const longestFirst = [...documents].sort((a, b) => b.tokens.length - a.tokens.length); // stable

@@ -3,7 +3,7 @@
 interface SpaceTree<T> {
   /** `space` is 1 … capacity. */
   add(space: number, item: T): void;
-  /** Removes the item with the smallest space of at least `needed`, the earliest among equals; null where none. */
+  /** Removes the item with the smallest space of at least `needed`, the earliest among equals; null if none. */
   takeSmallest(needed: number): { readonly space: number; readonly item: T } | null;
 }
 

@@ -3,11 +3,11 @@
  * megabytes is refused by it before a tokenizer has spent minutes on it.
  *
  * The bound must never be too high, since a row that fits would be refused. Whatever a tokenizer may drop or shorten before the
- * vocabulary sees it is taken off, and where a part of its pipeline is not known to this file there is no bound (0).
+ * vocabulary sees it is taken off, and if this file does not know a part of its pipeline, there is no bound (0).
  */
 import { z } from "zod";
 
-/** Of a text; 0 where nothing is certain. */
+/** Of a text; 0 if nothing is certain. */
 export type TokenBound = (text: string) => number;
 
 const NO_BOUND: TokenBound = () => 0;
@@ -65,7 +65,7 @@ export function createTokenBound(tokenizerJson: unknown): TokenBound {
   return (text) => Math.ceil(countBytes(dropsSpace ? text.replaceAll(SPACE, "") : text) / bytesAToken);
 }
 
-/** Of all steps together; null where one is not known. */
+/** Of all steps together; null if one is not known. */
 function lossOf(step: Step | null | undefined, ofOne: (step: Step) => Loss | null): Loss | null {
   if (step === null || step === undefined) return LOSSLESS;
   if (step.type !== "Sequence") return ofOne(step);

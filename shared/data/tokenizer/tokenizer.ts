@@ -101,7 +101,7 @@ function createPlainCheck(
 
 /**
  * A tokenizer may have tokens that its model has no row for, such as the padding token that many fine-tunes of Llama 2
- * added: they are refused where a text uses them.
+ * added: they are refused if a text uses them.
  */
 export function boundTo(tokenizer: Tokenizer, modelVocabSize: number): Tokenizer {
   const assertFits = (ids: Iterable<number>): void => {

@@ -6,7 +6,7 @@ import { noTokenizer, readFilesBeside, readTokenizerJson } from "./files/tokeniz
 
 /**
  * Parsing takes about 10 ms per MiB and blocks all requests. A larger tokenizer.json than this, Llama 3's among
- * them, is looked into where the data is prepared.
+ * them, is checked when the data is prepared.
  */
 const MAX_BYTES = 4 * 1024 * 1024;
 

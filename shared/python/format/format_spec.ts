@@ -21,7 +21,7 @@ interface Spec {
   readonly type: string;
 }
 
-/** Throws a `PyError` where Python raises. */
+/** Throws a `PyError` whenever Python raises. */
 export function formatValue(value: Value, text: string): string {
   if (text === "") return str(value);
   if (value === null || typeof value === "object") {

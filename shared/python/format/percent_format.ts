@@ -13,7 +13,7 @@ const SUBSCRIPTABLE: ReadonlySet<string> = new Set(["Undefined", "range"]);
 /** Wider fields are a mistake or an attack. */
 const MAX_WIDTH = 1 << 20;
 
-/** Throws a `PyError` where Python raises. */
+/** Throws a `PyError` whenever Python raises. */
 export function percentFormat(format: string, values: Value): string {
   const given = values instanceof Tuple ? values : [values];
   let used = 0;

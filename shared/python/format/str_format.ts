@@ -10,7 +10,7 @@ interface FieldLookup {
   item(value: Value, key: Value): Value;
 }
 
-/** Throws a `PyError` where Python raises. */
+/** Throws a `PyError` whenever Python raises. */
 export function strFormat(
   format: string,
   args: readonly Value[],

@@ -15,7 +15,7 @@ interface DumpsOptions {
 /** Python refuses about as deep a nesting. */
 const MAX_DEPTH = 990;
 
-/** Throws a `PyError` where Python raises: values that are not JSON, keys that are none, keys that cannot be sorted. */
+/** Throws a `PyError` whenever Python raises: values that are not JSON, keys that are none, keys that cannot be sorted. */
 export function dumps(value: Value, options: DumpsOptions = {}): string {
   const { ensureAscii = false, indent = null, sortKeys = false } = options;
   const step = typeof indent === "number" ? " ".repeat(Math.max(0, indent)) : indent;

@@ -22,7 +22,7 @@ const optionalText = (value: Argument, what: string) =>
   value === undefined || value === null ? null : text(value, what);
 const optionalCount = (value: Argument, otherwise: number) => value === undefined ? otherwise : count(value);
 
-/** `text[start:stop]`, and how many code points lie before it; null where start lies behind the text's end. */
+/** `text[start:stop]`, and how many code points lie before it; null if start lies behind the text's end. */
 function part(self: string, start: Argument, stop: Argument): { text: string; before: number } | null {
   if (start === undefined && stop === undefined) return { text: self, before: 0 };
   const size = codePointLength(self);

@@ -52,7 +52,7 @@ export function findKey(map: ReadonlyMap<Value, Value>, key: Value): Value | und
   return forms.find((form) => map.has(form) && equals(form, key));
 }
 
-/** Throws a `TypeError` of Python's where a value can be no key of a dict. */
+/** Throws Python's `TypeError` for a value that cannot be a dict's key. */
 export function hashable(value: Value): void {
   if (value instanceof Tuple) value.forEach(hashable);
   else if (Array.isArray(value) || value instanceof Map) {

@@ -13,7 +13,7 @@ export function truthy(value: Value): boolean {
   return value instanceof Map ? value.size > 0 : value.truthy();
 }
 
-/** `len(value)`, or null where it has none. */
+/** `len(value)`, or null if it has none. */
 export function lengthOrNull(value: Value): number | null {
   if (typeof value === "string") return codePointLength(value);
   if (Array.isArray(value)) return value.length;
@@ -28,7 +28,7 @@ export function length(value: Value): number {
   return count;
 }
 
-/** `iter(value)`, or null where it has none: the items of a list, the characters of a text, the keys of a dict. */
+/** `iter(value)`, or null if it has none: the items of a list, the characters of a text, the keys of a dict. */
 export function iterateOrNull(value: Value): Iterable<Value> | null {
   if (typeof value === "string") return value;
   if (Array.isArray(value)) return value;
@@ -48,7 +48,7 @@ export function listOf(value: Value): readonly Value[] {
   return Array.isArray(value) ? value : Array.from(iterate(value));
 }
 
-/** `reversed(value)`, or null where it has none. */
+/** `reversed(value)`, or null if it has none. */
 export function reversedOrNull(value: Value): Iterable<Value> | null {
   if (typeof value === "string") return Array.from(value).reverse();
   if (Array.isArray(value)) return Array.from(value).reverse();

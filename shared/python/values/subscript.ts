@@ -4,7 +4,7 @@ import { findKey } from "./compare.ts";
 import { count } from "./protocols.ts";
 import { PyError, PyObject, Tuple, tuple, typeName, type Value } from "./value.ts";
 
-/** `value[key]`, or undefined where Python raises a LookupError or a TypeError. */
+/** `value[key]`, or undefined if Python raises a LookupError or a TypeError. */
 export function subscript(value: Value, key: Value): Value | undefined {
   if (value instanceof Map) {
     if (typeof key === "string") return value.get(key);

@@ -41,15 +41,15 @@ export abstract class PyObject {
     const length = this.length();
     return length === null || length > 0;
   }
-  /** `len(value)`; null where it has none. */
+  /** `len(value)`; null if it has none. */
   length(): number | null {
     return null;
   }
-  /** `iter(value)`; null where it has none. */
+  /** `iter(value)`; null if it has none. */
   iterate(): Iterable<Value> | null {
     return null;
   }
-  /** `reversed(value)`; null where it has none. */
+  /** `reversed(value)`; null if it has none. */
   reversed(): Iterable<Value> | null {
     return null;
   }
@@ -60,11 +60,11 @@ export abstract class PyObject {
   equals(other: Value): boolean {
     return this === other;
   }
-  /** `value.name`; undefined where there is none. */
+  /** `value.name`; undefined if there is none. */
   attribute(_name: string): Value | undefined {
     return undefined;
   }
-  /** `value[key]`; undefined where there is none. */
+  /** `value[key]`; undefined if there is none. */
   item(_key: Value): Value | undefined {
     return undefined;
   }

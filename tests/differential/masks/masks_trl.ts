@@ -33,7 +33,7 @@ for (const [name, folder] of Object.entries(file.tokenizers)) {
   tokenizers.set(name, await loadTokenizer(folder));
 }
 
-/** What differs, in a word; null where nothing does. */
+/** What differs, in a word; null if nothing does. */
 function difference(ours: Outcome, theirs: Outcome): string | null {
   if ("refused" in theirs) return "refused" in ours ? null : "only ours trains";
   if ("refused" in ours) return "only ours refuses";

@@ -89,7 +89,7 @@ function weighTurns(
     if (value === 1 && !train) continue;
     const first = tokens.before(start).count;
     const through = tokens.through(end);
-    // GLM's turns end with the next message's first token, at which its model stops: TRL trains it, too.
+    // GLM's turns end with the next message's first token, at which its model stops: TRL also trains it.
     const stopsLater = stopIds.has(ids[through] ?? -1) &&
       !ids.slice(first, through).some((id) => stopIds.has(id));
     completionMask.fill(value, first, stopsLater ? through + 1 : through);

@@ -117,7 +117,7 @@ function decodeStructure(text: string): PyValue {
 }
 
 interface Search {
-  /** A part of a text that is not in the chat, in whatever way it is written there; null where all of it is. */
+  /** A part of a text that is not in the chat, in whatever way it is written there; null if all of it is. */
   missingPart(text: string): string | null;
 }
 

@@ -38,8 +38,8 @@ export function createTokenCount(
 
   /**
    * Counts from a place at which a token begins, so that a long chat is not tokenised from its beginning for each of its
-   * turns. The same ids stand for the same text; where the part's last ids differ, because the place lies inside a token,
-   * decoding shows how far the tokens reach. Null where the part by itself is written in other tokens.
+   * turns. The same ids stand for the same text; if the part's last ids differ, because the place lies inside a token,
+   * decoding shows how far the tokens reach. Null if the part by itself is written in other tokens.
    */
   const countFrom = ({ offset: start, index }: Anchor, offset: number): Count | null => {
     const part = encode(text.slice(start, offset));

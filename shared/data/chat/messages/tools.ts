@@ -8,7 +8,7 @@ import { quoteValue } from "../../rows/quote_value.ts";
 
 /**
  * The tools of a row: a list of descriptions, or its JSON text, which TRL decodes (tables hold such lists as text). Null
- * where there are none. Throws a `LoraFleetError` with code `invalid_dataset` that names the line.
+ * if there are none. Throws a `LoraFleetError` with code `invalid_dataset` that names the line.
  */
 export function parseTools(line: number, value: PyValue | undefined): PyValue[] | null {
   const isText = typeof value === "string";

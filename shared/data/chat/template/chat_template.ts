@@ -25,7 +25,7 @@ export interface Rendered {
   readonly text: string;
   /**
    * What `{% generation %}` blocks wrote: from and to, in UTF-16 units of `text`, as `return_assistant_tokens_mask` of
-   * transformers finds them. Empty where the template has no such blocks.
+   * transformers finds them. Empty if the template has no such blocks.
    */
   readonly generated: readonly (readonly [number, number])[];
 }
@@ -35,8 +35,8 @@ export interface ChatTemplate {
   /** Whether the template marks the assistant's words itself, by `{% generation %}`. */
   readonly hasGenerationBlocks: boolean;
   /**
-   * Throws a `LoraFleetError`: `invalid_dataset` where the template refuses the messages (the caller adds the line),
-   * `invalid_model` where the template asks for what is not supported or not allowed.
+   * Throws a `LoraFleetError`: `invalid_dataset` if the template refuses the messages (the caller adds the line),
+   * `invalid_model` if the template asks for what is not supported or not allowed.
    */
   render(messages: readonly TemplateMessage[], options?: RenderOptions): Rendered;
 }
@@ -48,7 +48,7 @@ const OWN_NAMES = ["messages", "tools", "documents", "add_generation_prompt"];
 const REASONING_FIELDS = ["reasoning_content", "thinking", "reasoning"];
 
 /**
- * Throws a `LoraFleetError` with code `invalid_model` where the base model has no chat template or one that does not
+ * Throws a `LoraFleetError` with code `invalid_model` if the base model has no chat template or one that does not
  * parse.
  *
  * Today's date does not exist in it, although transformers gives templates `strftime_now`: the same file would make

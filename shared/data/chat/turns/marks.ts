@@ -36,7 +36,7 @@ export interface MarkedChat {
 
 export interface MarkOptions {
   readonly isMarked?: (message: TemplateMessage, index: number) => boolean;
-  /** Mark contents that are blank, too. */
+  /** Also mark blank contents. */
   readonly blank?: boolean;
   /** Every text of the chat and the template: none of the marks occurs in it. */
   readonly context: string;

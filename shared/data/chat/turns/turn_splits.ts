@@ -53,7 +53,7 @@ export function createTurnSplits(bosText: string | null): TurnSplits {
     return split;
   };
 
-  /** What stands before the text of a message of that role which begins a chat: its header. Null where unknown. */
+  /** What stands before the text of a message of that role which begins a chat: its header. Null if unknown. */
   const openingOf = ({ render, key }: TurnGap, role: string): string | null => {
     const id = JSON.stringify([key, role]);
     let opening = openings.get(id);
@@ -116,7 +116,7 @@ function textAfterHeader({ render, key }: TurnGap): string {
   return gap.slice(split);
 }
 
-/** Null where the template refuses the chat up to the turn, or ends the turn in other words there. */
+/** Null if the template refuses the chat up to the turn, or ends the turn in other words there. */
 function splitEnd(place: TurnGap, openingOf: (place: TurnGap, role: string) => string | null): number | null {
   const { chat, render, turn, gap, before, after } = place;
   if (after === null && turn === chat.messages.length - 1) return gap.length;
@@ -145,7 +145,7 @@ function endBefore({ chat, render, gap }: TurnGap, bosText: string | null): numb
   return gap.slice(0, end).trim() === "" ? 0 : end;
 }
 
-/** Null where the template refuses. */
+/** Null if the template refuses. */
 export function skeletonOf(render: () => string, marks: readonly Mark[]): Skeleton | null {
   try {
     return readSkeleton(render(), marks);

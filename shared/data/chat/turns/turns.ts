@@ -40,7 +40,7 @@ export interface FoundTurns {
   readonly places: readonly MarkedPlace[];
 }
 
-/** Null where the turns cannot be told apart. */
+/** Null if the turns cannot be told apart. */
 export function findTurns(chat: RenderedChat, splits: TurnSplits): FoundTurns | null {
   let partly: FoundTurns | null = null;
   for (const options of MARKINGS) {

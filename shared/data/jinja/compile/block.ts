@@ -44,7 +44,7 @@ export function compileBlock(
   };
 }
 
-/** A block where it stands is a call of it. */
+/** A block is called at its place in the template. */
 export function compileBlockCall(node: BlockNode, scope: Scope): Execute {
   const locals = [...scope.symbols.dumpStores()].map(([name, ref]) => [name, scope.readRef(ref)] as const);
   return (frame) => {
@@ -61,7 +61,7 @@ export function compileBlockCall(node: BlockNode, scope: Scope): Execute {
   };
 }
 
-/** `self`, by which a template calls its own blocks, where it is asked for. */
+/** `self`, by which a template calls its own blocks, if it uses it. */
 export function compileSelf(nodes: readonly Statement[], scope: Scope): (frame: Frame) => void {
   if (!findUndeclared(nodes, ["self"]).has("self")) return () => {};
   scope.symbols.declareParameter("self");

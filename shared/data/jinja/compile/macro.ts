@@ -55,7 +55,7 @@ export function compileMacro(
   return (around) => new Macro(shape, (args) => around.run.nested(() => run(around, args)));
 }
 
-/** `caller`, `kwargs` and `varargs` exist where the body asks for them. */
+/** `caller`, `kwargs` and `varargs` exist if the body asks for them. */
 function specialNames(node: MacroLike, names: readonly string[]): string[] {
   const undeclared = findUndeclared(node.body, ["caller", "kwargs", "varargs"]);
   const explicit = names.indexOf("caller");

@@ -59,7 +59,7 @@ export class Scope {
   readonly func: FunctionScope;
   readonly blocks: TemplateBlocks;
   readonly isTopLevel: boolean;
-  /** Inside a condition: an unknown filter is an error only where it is reached. */
+  /** Inside a condition: an unknown filter is an error only when it is reached. */
   readonly isSoft: boolean;
 
   constructor(

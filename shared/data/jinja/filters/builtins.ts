@@ -33,7 +33,7 @@ function isName(holds: (name: string) => boolean): TestFunction {
   });
 }
 
-/** Undefined where Jinja2 has no such filter. */
+/** Undefined if Jinja2 has no such filter. */
 export function findFilter(name: string): FilterFunction | undefined {
   if (!UNSUPPORTED.has(name)) return FILTERS.get(name);
   return () => {
@@ -41,7 +41,7 @@ export function findFilter(name: string): FilterFunction | undefined {
   };
 }
 
-/** Undefined where Jinja2 has no such test. */
+/** Undefined if Jinja2 has no such test. */
 export function findTest(name: string): TestFunction | undefined {
   return ALL_TESTS.get(name);
 }

@@ -42,7 +42,7 @@ function isHidden(value: Value, name: string): boolean {
   return Array.isArray(value) && !(value instanceof Tuple) && LIST_CHANGES.has(name);
 }
 
-/** Python's `getattr` with the sandbox's rules; undefined where there is no such attribute. */
+/** Python's `getattr` with the sandbox's rules; undefined if there is no such attribute. */
 function attribute(value: Value, name: string): Value | undefined {
   if (value instanceof PyObject) {
     const found = value.attribute(name);
@@ -89,7 +89,7 @@ export function call(callee: Value, args: readonly Value[], kwargs: Kwargs): Val
   throw new PyError("TypeError", `'${typeName(callee)}' object is not callable`);
 }
 
-/** `value.name(...)`, without an object in between where a plain value has the method. */
+/** `value.name(...)`, without an object in between if a plain value has the method. */
 export function callMethod(value: Value, name: string, args: readonly Value[], kwargs: Kwargs): Value {
   if (!(value instanceof PyObject)) {
     const method = methodsOf(value).get(name);

@@ -7,7 +7,7 @@ import { Undefined } from "./undefined.ts";
 
 const RECURSION = parameters("iterable");
 
-/** `loop`: where a loop stands. It looks ahead only where it is asked to. */
+/** `loop`: where a loop stands. It looks ahead only on demand. */
 export class LoopContext extends PyObject {
   readonly typeName = "LoopContext";
   override readonly callable = true;

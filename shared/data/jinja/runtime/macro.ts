@@ -18,7 +18,7 @@ export class Macro extends PyObject {
   readonly #shape: MacroShape;
   readonly #run: (args: readonly (Value | undefined)[]) => string;
 
-  /** `run` gets the arguments in order (undefined: not given), then caller, kwargs and varargs where they are taken. */
+  /** `run` gets the arguments in order (undefined: not given), then caller, kwargs and varargs if they are taken. */
   constructor(shape: MacroShape, run: (args: readonly (Value | undefined)[]) => string) {
     super();
     this.#shape = shape;

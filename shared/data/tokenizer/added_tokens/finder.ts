@@ -52,7 +52,7 @@ export function createAddedTokenFinder(
   for (const unit of root.next.keys()) firstUnits[unit] = 1;
   if (root.next.size === 0) return { split: (text) => text === "" ? [] : [{ text, start: 0 }] };
 
-  /** The longest one that begins at `start`; null where none does. */
+  /** The longest one that begins at `start`; null if none does. */
   const longestAt = (text: string, start: number): { token: AddedToken; end: number } | null => {
     let node: Node | undefined = root;
     let found: { token: AddedToken; end: number } | null = null;

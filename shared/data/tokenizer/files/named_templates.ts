@@ -46,8 +46,8 @@ export async function readChatTemplates(
 }
 
 /**
- * The template of a row: `tool_use` for one with tools, where the model has it, else `default`. Null where the model has
- * no template at all. Throws a `LoraFleetError` with code `invalid_model` where it has several and none of them fits.
+ * The template of a row: `tool_use` for one with tools if the model has it, else `default`. Null if the model has
+ * no template at all. Throws a `LoraFleetError` with code `invalid_model` if it has several and none of them fits.
  */
 export function chooseTemplate(templates: ChatTemplates | null, hasTools: boolean): string | null {
   if (templates === null || typeof templates === "string") return templates;

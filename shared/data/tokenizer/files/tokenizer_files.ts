@@ -77,7 +77,7 @@ export interface TokenizerFiles {
 }
 
 /**
- * Reads tokenizer.json and, where they exist, tokenizer_config.json, special_tokens_map.json, added_tokens.json,
+ * Reads tokenizer.json and, if they exist, tokenizer_config.json, special_tokens_map.json, added_tokens.json,
  * generation_config.json, config.json and the chat templates (named_templates.ts).
  * Throws a `LoraFleetError` with code `invalid_model` that names the file.
  */

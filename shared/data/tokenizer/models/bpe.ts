@@ -91,7 +91,7 @@ function parseBpe(json: unknown): z.output<typeof bpeSchema> {
   return options;
 }
 
-/** Two empty texts where it is no pair: no vocabulary has them. */
+/** Two empty texts if it is no pair: no vocabulary has them. */
 function partsOf(merge: Merge): readonly [string, string] {
   const parts = typeof merge === "string" ? merge.split(" ") : merge;
   return parts.length === 2 ? [parts[0]!, parts[1]!] : ["", ""];
@@ -153,7 +153,7 @@ function createSymbols(
 
   return (word) => {
     const symbols: number[] = [];
-    /** An unknown character waits, since the next one may be unknown, too, and fuse with it. */
+    /** An unknown character waits, since the next one may also be unknown and fuse with it. */
     let unknownWaits = false;
     let at = 0;
     for (const character of word) {

@@ -14,7 +14,7 @@ export class PairTable {
     this.#mask = capacity - 1;
   }
 
-  /** -1 where the pair is unknown. */
+  /** -1 if the pair is unknown. */
   get(left: number, right: number): number {
     const lefts = this.#lefts;
     const rights = this.#rights;

@@ -24,7 +24,7 @@ export function createWordPiece(json: unknown): Model {
   };
   return { type: "WordPiece", idOf, encode: encodeCached(encodeWord) };
 
-  /** Null where a part of the word is unknown, which makes all of it unknown. */
+  /** Null if a part of the word is unknown, which makes all of it unknown. */
   function pieces(characters: readonly string[]): number[] | null {
     const ids: number[] = [];
     for (let start = 0; start < characters.length;) {

@@ -13,7 +13,7 @@ const ASCII = 128;
  * Cuts between characters that stand beside each other in no merge: the same ids as without cutting, since merges within
  * one word do not see those of another.
  * @param merges the two parts of each
- * @returns null where the parts do not tell which characters are merged
+ * @returns null if the parts do not tell which characters are merged
  */
 export function createWordSplitter(
   merges: Iterable<readonly [string, string]>,

@@ -1,5 +1,5 @@
 /**
- * Of the normalised text's beginning, how many UTF-16 units stem from the first character of what was normalised; 0 where
+ * Of the normalised text's beginning, how many UTF-16 units stem from the first character of what was normalised; 0 if
  * all of it was dropped. Metaspace asks for it: with the scheme "first" it changes what begins where the input begins.
  */
 interface NormalizedStart {

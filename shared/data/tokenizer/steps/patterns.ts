@@ -104,7 +104,7 @@ export function withoutPossessives(pattern: string): string {
   return out;
 }
 
-/** The class that begins at `start`, with the classes in it; null where none begins. */
+/** The class that begins at `start`, with the classes in it; null if none begins. */
 function characterClassAt(pattern: string, start: number): string | null {
   if (pattern[start] !== "[") return null;
   let depth = 0;

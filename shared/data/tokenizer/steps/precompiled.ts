@@ -75,7 +75,7 @@ export function createPrecompiled(bytes: Uint8Array): Normalize {
   }
 }
 
-/** The value of the shortest key that the bytes begin with; null where there is none. */
+/** The value of the shortest key that the bytes begin with; null if there is none. */
 function shortestPrefix(units: Uint32Array, key: Uint8Array): number | null {
   const offset = (unit: number) => (unit >>> 10) << ((unit & 0x200) >>> 6);
   let position = offset(units[0] ?? 0);

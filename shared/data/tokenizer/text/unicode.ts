@@ -1,6 +1,6 @@
 /**
  * Classes of characters and mappings as the Rust library has them. Its crates carry Unicode tables of several versions,
- * none of which need be the JavaScript engine's; where they differ, the measured tables decide.
+ * none of which need be the JavaScript engine's; if they differ, the measured tables decide.
  */
 import {
   BERT_ACCENTS,
