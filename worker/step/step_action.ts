@@ -101,7 +101,7 @@ function endOf(end: JobEnd, { jobId, step, committed }: StepState): string {
     case "done":
       return `job ${jobId} is done after step ${committed?.step ?? step}`;
     case "failed":
-      return `job ${jobId} has failed at step ${step}: its events say why`;
+      return `job ${jobId} has failed at step ${step}: its events explain why`;
     case "cancelled":
       return `job ${jobId} was cancelled at step ${step}`;
   }
