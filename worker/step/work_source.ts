@@ -40,7 +40,6 @@ export class WorkSource {
     this.#inHand = null;
   }
 
-  /** Gives back the item in hand. */
   putBack(): void {
     // After MAX_NAKS let ackWait expire, so that the item cannot starve others.
     if (this.#inHand !== null && this.#inHand.deliveryCount <= MAX_NAKS) this.#inHand.nak();

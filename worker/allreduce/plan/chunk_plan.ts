@@ -75,7 +75,6 @@ export function chunkCountOf(range: OwnerRange, chunkElements: number): number {
   return Math.ceil(range.count / chunkElements);
 }
 
-/** The chunk's place in the flat gradient. */
 export function chunkRange(range: OwnerRange, chunkElements: number, chunk: number): OwnerRange {
   const start = chunk * chunkElements;
   return { offset: range.offset + start, count: Math.min(chunkElements, range.count - start) };

@@ -36,7 +36,6 @@ interface RoundOptions extends RoundFramesOptions {
   readonly stats: SendStats;
 }
 
-/** What became of a frame. */
 type Reception = "used" | "duplicate" | "mismatched";
 
 /** Acks per window: often enough that the sender need not wait for them. */
