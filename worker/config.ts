@@ -7,41 +7,41 @@ import { type HubSettings, readHubSettings } from "../shared/model/hub_settings.
 export interface WorkerConfig {
   /** `http(s)://…/join/<token>`. */
   readonly joinUrl: string;
-  /** For a person. */
+  /** The worker's display name. */
   readonly name: string;
   /** Train on the CPU through a software driver. */
   readonly allowCpu: boolean;
-  /** Even where the machine has a GPU whose driver is missing. */
+  /** With `allowCpu`: even if the machine has a GPU. */
   readonly ignoreGpu: boolean;
   /** Base models and unfinished uploads. */
   readonly cacheFolder: string;
-  /** PEM of an authority that has signed the coordinator's certificate; null: those that the system knows. */
+  /** PEM of the authority that signed the coordinator's certificate; null: the system's authorities. */
   readonly tlsCaPath: string | null;
-  /** Where base models that came from the hub are downloaded from: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. */
+  /** The source of base models from the hub: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. */
   readonly hub: HubSettings;
-  /** Null: what the device reports. */
+  /** Null: all that the device reports. */
   readonly memoryBudgetBytes: number | null;
 }
 
 export const USAGE = `Usage: deno task worker --join <url> [options]
 
-Joins a fleet with this machine's GPU, and takes part in its jobs until it is stopped. The coordinator prints the line.
+Joins a fleet with this machine's GPU and works on its jobs until stopped. The coordinator prints the full command.
 
   --join <url>              http://…/join/<token>                             LORAFLEET_JOIN
-  --name <name>             what people call this worker (the host's name)    LORAFLEET_NAME
-  --allow-cpu               train on the CPU where this machine has no GPU,
+  --name <name>             display name (the host's name)                    LORAFLEET_NAME
+  --allow-cpu               train on the CPU if this machine has no GPU,
                             through Mesa's Vulkan driver                      LORAFLEET_ALLOW_CPU=1
-  --ignore-gpu              with --allow-cpu: although it has one             LORAFLEET_IGNORE_GPU=1
-  --tls-ca <path>           trust certificates that this authority has signed LORAFLEET_TLS_CA
+  --ignore-gpu              with --allow-cpu: even if it has one              LORAFLEET_IGNORE_GPU=1
+  --tls-ca <path>           trust certificates signed by this authority       LORAFLEET_TLS_CA
   --cache-folder <path>     base models (~/.cache/lorafleet)                  LORAFLEET_CACHE_FOLDER
   --memory-budget-mib <n>   refuse a job that needs more of the GPU's memory
                             (all that the device has)                         LORAFLEET_MEMORY_BUDGET_MIB
   --help
 
-Also read: HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE, LORAFLEET_LOG_LEVEL (debug, info, warn, error). Other users of this machine see the
-command lines of all processes: LORAFLEET_JOIN keeps the URL, which lets workers in, to yourself.
+Also read: HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE, LORAFLEET_LOG_LEVEL (debug, info, warn, error). Other users of this machine can see
+the command lines of all processes: set LORAFLEET_JOIN instead of --join to keep the URL, which admits workers, secret.
 
-SIGTERM finishes the step in hand and leaves. Exit codes: 0 left, 1 failed, 2 usage, 130 interrupted.
+SIGTERM finishes the current step and leaves. Exit codes: 0 left, 1 failed, 2 usage, 130 interrupted.
 `;
 
 const OPTIONS = {
@@ -55,15 +55,13 @@ const OPTIONS = {
   "help": { type: "boolean" },
 } as const;
 
-type Environment = (name: string) => string | undefined;
-
 /**
- * Null where help is asked for. An option wins over its variable; an empty variable counts as unset. Throws a
- * `LoraFleetError` with code `usage` whose `param` is the option.
+ * Null for --help. An option wins over its variable; an empty variable counts as unset. Throws a `LoraFleetError` with code
+ * `usage` whose `param` is the option.
  */
 export function parseConfig(
   args: readonly string[],
-  environment: Environment,
+  environment: (name: string) => string | undefined,
   hostname: () => string,
 ): WorkerConfig | null {
   const values = readOptions(args);
@@ -81,9 +79,7 @@ export function parseConfig(
     allowCpu: values["allow-cpu"] ?? isOn("LORAFLEET_ALLOW_CPU"),
     ignoreGpu: values["ignore-gpu"] ?? isOn("LORAFLEET_IGNORE_GPU"),
     tlsCaPath: values["tls-ca"] ?? env("LORAFLEET_TLS_CA"),
-    cacheFolder: resolve(
-      values["cache-folder"] ?? env("LORAFLEET_CACHE_FOLDER") ?? defaultCacheFolder(env),
-    ),
+    cacheFolder: resolve(values["cache-folder"] ?? env("LORAFLEET_CACHE_FOLDER") ?? defaultCacheFolder(env)),
     hub: readHubSettings(env),
     memoryBudgetBytes: budget === null ? null : mib(budget) * 2 ** 20,
   };
@@ -108,7 +104,7 @@ function joinUrlOf(text: string | null): string {
   throw usage("join", `--join is ${quote(text)}; a URL of the form http://host:port/join/<token> is needed`);
 }
 
-/** As the XDG base directories say. */
+/** Follows the XDG base directories. */
 function defaultCacheFolder(env: (name: string) => string | null): string {
   const home = env("HOME") ?? env("USERPROFILE") ?? ".";
   return join(env("XDG_CACHE_HOME") ?? join(home, ".cache"), "lorafleet");
@@ -117,10 +113,8 @@ function defaultCacheFolder(env: (name: string) => string | null): string {
 function mib(text: string): number {
   const value = /^\d+$/.test(text) ? Number(text) : NaN;
   if (value >= 1 && value <= 2 ** 24) return value;
-  throw usage(
-    "memory-budget-mib",
-    `--memory-budget-mib is ${quote(text)}; a whole number from 1 to ${2 ** 24} is needed`,
-  );
+  const message = `--memory-budget-mib is ${quote(text)}; a whole number from 1 to ${2 ** 24} is needed`;
+  throw usage("memory-budget-mib", message);
 }
 
 function usage(option: string, message: string): LoraFleetError {

@@ -1,7 +1,4 @@
-/**
- * `deno task worker --join <url>`: reads the command line, looks for the GPU, and takes part in a fleet until a signal ends it.
- * Exit codes: 0 left after SIGTERM, 1 failed, 2 usage, 130 interrupted.
- */
+/** `deno task worker --join <url>`: probes the GPU and works for a fleet until a signal ends it. Exit codes: see `USAGE`. */
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { newIncarnation } from "../shared/protocol/ids.ts";
@@ -16,10 +13,10 @@ import { startEngineThread } from "./engine/engine_client.ts";
 import { createWorkerIdentity } from "./fleet/identity.ts";
 import { readTlsTrust, type TlsTrust } from "./fleet/tls_trust.ts";
 
-/** Whoever interrupts a worker does not want to wait; its fleet notices soon enough. */
+/** An interrupted worker must not keep its user waiting; the fleet notices soon enough. */
 const INTERRUPTED_MS = 1500;
 
-/** The GPU's name. Throws a `LoraFleetError` with code `no_gpu` before anybody counts on this worker. */
+/** The GPU's name. Throws a `LoraFleetError` with code `no_gpu` before the worker joins. */
 async function probeGpu(config: WorkerConfig): Promise<string> {
   const gpu = await openFirstGpu(config);
   const { description } = gpu;
@@ -39,17 +36,11 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: 
     onBusError: (message, thrown) => log("error", `${message}: ${messageOf(thrown)}`),
   });
   return startAgent({
-    ...identity,
-    name: config.name,
-    gpu,
-    newIncarnation,
+    ...{ ...common, ...identity, name: config.name, gpu, newIncarnation },
     newEngine: () => startEngineThread(),
     engineLimits: { allowCpu: config.allowCpu, memoryBudgetBytes: config.memoryBudgetBytes },
     findBaseModel: (reply, job, signal) => models.find(reply, job, signal),
     writeCheckpoint: createCheckpointWriter({ ...common, cacheFolder }),
-    clock: systemClock,
-    limits: LIMITS,
-    log,
   });
 }
 
@@ -61,10 +52,8 @@ async function main(config: WorkerConfig, { log, secrets }: Logger): Promise<num
   const agent = start(config, gpu, trust, log);
   const interrupted = Promise.withResolvers<number>();
   let signalCount = 0;
-  // Windows has no SIGTERM; Ctrl-Break is what it has.
-  Deno.addSignalListener(Deno.build.os === "windows" ? "SIGBREAK" : "SIGTERM", () => {
-    agent.drain();
-  });
+  // Windows has Ctrl-Break instead of SIGTERM.
+  Deno.addSignalListener(Deno.build.os === "windows" ? "SIGBREAK" : "SIGTERM", () => agent.drain());
   Deno.addSignalListener("SIGINT", () => {
     if (++signalCount > 1) Deno.exit(130);
     interrupted.resolve(130);

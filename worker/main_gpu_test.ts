@@ -1,4 +1,4 @@
-/** The worker as a process: what it says and how it ends, as far as that needs no fleet. */
+/** The worker as a process: its messages and exit codes without a fleet. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 
@@ -28,7 +28,7 @@ Deno.test("help and a wrong command line", async () => {
   assertStringIncludes(wrong.stderr, "--join is missing");
 });
 
-Deno.test("without a GPU it says what is missing, and that is no question of the command line", async () => {
+Deno.test("without a GPU the worker names what is missing, and that is not a usage error", async () => {
   // A driver list that names no driver: Vulkan finds no GPU, and not the one that computes on the CPU either.
   const env = { VK_DRIVER_FILES: "/dev/null", VK_ICD_FILENAMES: "/dev/null", LORAFLEET_ALLOW_CPU: "" };
   const { code, stderr } = await run(["--join", "http://127.0.0.1:9/join/token"], env);

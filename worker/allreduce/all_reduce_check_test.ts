@@ -78,7 +78,7 @@ for (const codec of ["exact", "int8"] as const) {
   }
 }
 
-Deno.test("who is alone has nobody to compare with", async () => {
+Deno.test("a worker that is alone has no checksums", async () => {
   const [result] = await reduced(randomSums(1, 100, 1), "exact", (bus) => bus);
   assert(result!.checksums === null);
 });

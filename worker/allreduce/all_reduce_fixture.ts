@@ -18,7 +18,7 @@ export function faultyBus(bus: Bus, faults: Faults, seed: number): Bus {
   const held: { after: number; publish: () => void }[] = [];
 
   function publish(subject: string, published: Uint8Array): void {
-    // Whoever publishes may use the memory again while the message is held.
+    // The publisher may reuse the memory while the message is held.
     const data = published.slice();
     for (const message of held) message.after--;
     const send = () => bus.publish(subject, damaged(data, faults.corrupt, random));

@@ -38,7 +38,7 @@ function fleetOf(
     clock,
     reduces,
     roundOf,
-    /** One attempt of a step, whose outcome nobody has told yet. */
+    /** One attempt of a step, with its outcome still open. */
     attempt: async (
       all: readonly Int32Array[],
       step: number,
@@ -200,7 +200,7 @@ Deno.test("sums in other units at the next step: the same part of the gradient i
   assertLess(errorOf(half, same.map((value) => 2 * value)), 8);
 });
 
-Deno.test("a worker that is alone at last says what was carried over, and loses nothing", async () => {
+Deno.test("a worker left alone adds the carried errors, and loses nothing", async () => {
   const fleet = fleetOf(2);
   const all = randomSums(2, 3000, 4).map((sums) => sums.map((value) => value >> 4));
   const results = await fleet.attempt(all, 1);
@@ -215,7 +215,7 @@ Deno.test("a worker that is alone at last says what was carried over, and loses 
   assert(!isEqual(first, all[0]!), "nothing was carried over");
   assert(isEqual(await alone(3), first), "it was carried over, and not committed");
   fleet.reduces[0]!.commit(fleet.roundOf(3));
-  assert(isEqual(await alone(4), all[0]!), "it was said twice");
+  assert(isEqual(await alone(4), all[0]!), "it was added twice");
   fleet.close();
 });
 

@@ -28,7 +28,6 @@ export interface AllReduceOptions {
   readonly jobId: string;
   /** Names the start of the training: a job may be started again with the same steps. */
   readonly startId?: string;
-  /** This worker's id. */
   readonly self: string;
   readonly subjects: AllReduceSubjects;
   readonly clock?: Clock;
@@ -62,7 +61,6 @@ export interface ReduceRequest {
   /** Seeds the weights of the checksums; the same on all members. Default: 0. */
   readonly checkSeed?: number;
   readonly signal: AbortSignal;
-  /** The longest that the round may take. */
   readonly deadlineMs: number;
 }
 

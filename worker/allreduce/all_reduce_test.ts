@@ -149,7 +149,7 @@ Deno.test("lost, doubled, reordered and changed frames are survived, at any seed
   }
 });
 
-Deno.test("a member that enters late finds what came early; what there was no room for comes again", async (t) => {
+Deno.test("a late member finds the early frames; dropped ones are sent again", async (t) => {
   for (const maxEarlyBytes of [2 ** 20, 2048]) {
     await t.step(`room for ${maxEarlyBytes} bytes`, async () => {
       const fleet = fleetOf(3, { maxEarlyBytes });
@@ -174,7 +174,7 @@ Deno.test("one round follows the other, while some are still in the one before",
     for (const [at, all] of rounds.entries()) {
       const round = { term: 1, step: at + 1, attempt: 1, generation: 7 };
       results.push(await fleet.request(index, all[index]!.slice(), { round }));
-      // Each worker needs another time for its update.
+      // Each worker takes a different time for its update.
       await fleet.clock.sleep(7 * index);
     }
     return results;
@@ -211,7 +211,7 @@ Deno.test("what came early to a round that is left is in no sum of the next one"
   for (let turn = 0; turn < 300; turn++) await fleet.clock.advance(1);
   const late = enter(2);
   await fleet.clock.advance(12);
-  abort.abort(new LoraFleetError("aborted", "somebody is lost"));
+  abort.abort(new LoraFleetError("aborted", "a member is lost"));
   await Promise.all([...first, late]);
   await assertReduces(fleet, all, { round: { ...ROUND, generation: 8 } });
   fleet.close();
@@ -238,7 +238,7 @@ Deno.test("a deadline names the members that are missing", async () => {
 
 Deno.test("a worker of a round that was lost can be asked for chunks until the round is released", async () => {
   const lost = { count: 0 };
-  // The first worker's last broadcast chunk never reaches anybody, until it is asked for.
+  // The first worker's last broadcast chunk is lost until it is requested.
   const wrap = (bus: Bus, index: number): Bus => ({
     ...bus,
     publish: (subject, data) => {
@@ -267,7 +267,7 @@ Deno.test("a worker of a round that was lost can be asked for chunks until the r
   fleet.close();
 });
 
-Deno.test("frames of others, of another start and of impossible places change nothing", async () => {
+Deno.test("frames of other workers, of a different start and of impossible places change nothing", async () => {
   const fleet = fleetOf(2);
   const all = randomSums(2, 1000, 4);
   const running = Promise.all([0, 1].map((index) => fleet.request(index, all[index]!.slice())));
@@ -314,14 +314,14 @@ Deno.test("frames of others, of another start and of impossible places change no
   fleet.close();
 });
 
-Deno.test("another term has rounds of its own, also under the same or smaller numbers", async () => {
+Deno.test("a new term has rounds of its own, also under the same or smaller numbers", async () => {
   const fleet = fleetOf(2);
   const wrong = new Int32Array(500).fill(9);
   for (const [term, generation] of [[5, 7], [6, 7], [9, 2]] as const) {
     const round = { ...ROUND, term, generation };
     const all = randomSums(2, 1000, term);
     const running = Promise.all([0, 1].map((index) => fleet.request(index, all[index]!.slice(), { round })));
-    // What somebody had under the same numbers, and says late.
+    // A late frame of the old term under the same numbers.
     for (const past of [5, 6, 9].filter((other) => other < term)) {
       const place = { senderIndex: 1, ownerIndex: 0, chunkIndex: 0, chunkCount: 2, elementOffset: 0 };
       const header = {
@@ -346,7 +346,7 @@ Deno.test("a sender waits for acks when its window is full", async () => {
     ...bus,
     publish: (subject, data) => {
       if (index === 0 && subject.includes(".reduce_scatter.")) most = Math.max(most, ++inFlight);
-      // Nothing that the second worker says is heard.
+      // All frames of the second worker are lost.
       if (index === 0) bus.publish(subject, data);
     },
   });
@@ -392,7 +392,7 @@ Deno.test("the event loop turns between two chunks, also between those that came
   fleet.close();
 });
 
-Deno.test("requests that make no sense are refused", async (t) => {
+Deno.test("invalid requests are refused", async (t) => {
   const fleet = fleetOf(2);
   const sums = new Int32Array(10);
   const refused = async (code: string, other: Partial<ReduceRequest>) => {
@@ -407,7 +407,7 @@ Deno.test("requests that make no sense are refused", async (t) => {
     await refused("invalid_request", { deadlineMs: 0 });
     await refused("invalid_request", { weights: [0, 0] });
   });
-  await t.step("while another round runs", async () => {
+  await t.step("while a different round runs", async () => {
     const abort = new AbortController();
     const running = fleet.request(0, sums, { signal: abort.signal });
     await refused("conflict", { round: { ...ROUND, attempt: 2 } });

@@ -51,7 +51,7 @@ Deno.test("what is older than the entered round is forgotten", () => {
   assertEquals(early.keep(frameOf(2, 9)), true);
 });
 
-Deno.test("frames of another term drive out those that wait, whatever their numbers, and do not wait for this one's round", () => {
+Deno.test("frames of a new term replace the waiting ones, under any numbers, and are not handed to the old term's round", () => {
   const early = new EarlyFrames(1000);
   early.keep(frameOf(5, 1));
   const { sender, frame } = frameOf(2, 1);

@@ -36,7 +36,7 @@ export async function withDeadline<T>(
     return await unlessAborted(work(either), either);
   } finally {
     done.abort();
-    // Stops whatever part of the work still runs.
+    // Stops the rest of the work.
     late.abort();
   }
 }

@@ -75,7 +75,7 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
       try {
         await call("close", []);
       } finally {
-        end(new LoraFleetError("conflict", "The engine was called after it was closed"));
+        end(new LoraFleetError("conflict", "cannot use the engine after it was closed"));
       }
     },
   };

@@ -78,7 +78,7 @@ Deno.test("steps in the engine thread give the digest that they give without one
 Deno.test("the engine's errors cross with their code, and the thread keeps working", async () => {
   const engine = startEngineThread();
   try {
-    const early = await assertRejects(() => engine.commit(), LoraFleetError, "before it loaded a model");
+    const early = await assertRejects(() => engine.commit(), LoraFleetError, "before it has loaded a model");
     assertEquals(early.code, "conflict");
     const spec = goldenEngineSpec(golden);
     const missing = await assertRejects(

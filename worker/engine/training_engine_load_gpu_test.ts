@@ -85,14 +85,14 @@ Deno.test("an engine that failed to load refuses calls, and can load a different
   const engine = new TrainingEngine();
   await assertRejects(() => engine.load({ ...spec, memoryBudgetBytes: 1 }), LoraFleetError);
   for (const call of [() => engine.commit(), () => engine.takeSums(), () => engine.exportState()]) {
-    const error = await assertRejects(call, LoraFleetError, "before it loaded a model");
+    const error = await assertRejects(call, LoraFleetError, "before it has loaded a model");
     assertEquals(error.code, "conflict");
   }
   const { plannedBytes, planText, layout } = await engine.load(spec);
   assert(plannedBytes > 4 * layout.elementCount);
   assertStringIncludes(planText, `${layout.parameterCount} LoRA parameters`);
   await engine.close();
-  await assertRejects(() => engine.rollback(), LoraFleetError, "before it loaded a model");
+  await assertRejects(() => engine.rollback(), LoraFleetError, "before it has loaded a model");
   await engine.close();
 });
 

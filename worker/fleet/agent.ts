@@ -25,7 +25,6 @@ type WithReply<F extends (...args: never[]) => unknown> = (
 
 export interface AgentOptions
   extends Pick<JobHostOptions, "newEngine" | "engineLimits">, Omit<CoordinatorLinkOptions, "signal"> {
-  /** The worker's id. */
   readonly worker: string;
   /** The worker's display name. */
   readonly name: string;

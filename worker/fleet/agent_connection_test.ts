@@ -11,7 +11,7 @@ inWorld("a coordinator that is away for a minute finds its workers again", async
   coordinator.crash();
   const join = world.join;
   world.join = () => {
-    throw new LoraFleetError("timeout", "nobody is at home");
+    throw new LoraFleetError("timeout", "no answer");
   };
   const joinsBefore = world.joins;
   await clock.advance(60_000);
@@ -82,7 +82,7 @@ inWorld("a worker waits for a coordinator that is not up yet", async (world) => 
   const worker = world.start("w-a");
   await world.clock.advance(20_000);
   assertGreater(world.joins, 8);
-  assertEquals(worker.log.length, 1, "the same trouble is logged once");
+  assertEquals(worker.log.length, 1, "a repeated failure is logged once");
   world.join = join;
   await world.until("it is a member", () => worker.heartbeat !== undefined);
 });

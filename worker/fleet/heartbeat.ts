@@ -8,7 +8,6 @@ import type { Runtime } from "../async/runtime.ts";
 
 interface HeartbeatOptions extends Runtime {
   readonly bus: Bus;
-  /** The worker's current state. */
   readonly describe: () => Heartbeat;
   readonly signal: AbortSignal;
 }

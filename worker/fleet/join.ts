@@ -105,7 +105,7 @@ const FETCH_FAILURES: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** Why `fetch` failed: only its error's cause says so, and that holds the URL with its secret. */
+/** Why `fetch` failed: the reason is in the error's cause, together with the secret URL. */
 function reasonOfFetch(thrown: unknown): string {
   const message = thrown instanceof Error && thrown.cause instanceof Error
     ? thrown.cause.message

@@ -3,7 +3,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { committedOf, inWorld, isLoaded, startFleet } from "../testing/agent_fixture.ts";
 import { JOB } from "../testing/test_job.ts";
 
-inWorld("a job that cannot be loaded is told, and the next one is taken", async (world) => {
+inWorld("a job that cannot be loaded is reported, and the next one is loaded", async (world) => {
   const { coordinator } = world;
   coordinator.setJob(JOB);
   const worker = world.start("w-a", {
@@ -83,7 +83,7 @@ inWorld(
 );
 
 inWorld(
-  "a worker whose disk is full says so, tries again by itself, and takes part when there is room",
+  "a worker with a full disk reports it, retries by itself, and takes part once there is room",
   async (world) => {
     const { coordinator, clock } = world;
     let tries = 0;
@@ -98,7 +98,7 @@ inWorld(
       },
     });
     const jobOf = () => coordinator.heartbeats.get("w-a")?.job;
-    await world.until("it says so", () => jobOf()?.phase === "failed");
+    await world.until("it reports that", () => jobOf()?.phase === "failed");
     const phases = new Set<string | undefined>();
     for (let second = 0; second < 100; second++) {
       await clock.advance(1000);

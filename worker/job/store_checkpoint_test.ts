@@ -4,7 +4,7 @@ import { committedOf, inWorld, isLoaded } from "../testing/agent_fixture.ts";
 import { JOB } from "../testing/test_job.ts";
 
 inWorld(
-  "the checkpoint's writer stores it and says so once; a failure is told with its reason",
+  "the checkpoint's writer stores and reports it once; a failure is reported with its reason",
   async (world) => {
     const { coordinator, clock } = world;
     let tries = 0;

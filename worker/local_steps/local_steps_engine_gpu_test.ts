@@ -19,7 +19,7 @@ const OPTIONS = { optimizer, outer: { outerLearningRate: 0.7, outerMomentum: 0.9
 /** Of the LoRA tensors that the case has. */
 const exponents = (tensorCount: number) => new Int8Array(tensorCount).fill(-30);
 
-/** Four inner steps over all documents but one, begun at another one each time. */
+/** Four inner steps over all documents but one, beginning at a different one each time. */
 const innerLoopOf = (first: number): InnerLoop => ({
   innerSteps: [0, 1, 2, 3].map((i) => ({ number: first + i, microBatchCount: 2, learningRate })),
 });
@@ -56,7 +56,7 @@ Deno.test("an inner loop gives the same bits twice, on two engines, and after ot
   assertEquals(await one.engine.exportState(), initial);
 });
 
-Deno.test("outer steps on two engines agree, whoever did which inner loop; an aborted inner loop leaves nothing", async () => {
+Deno.test("outer steps on two engines agree for any division of the inner loops; an aborted inner loop leaves nothing", async () => {
   const digests: string[][] = [[], []];
   for (let step = 0; step < 2; step++) {
     const [a, b] = [await one.sumsOf(step), await other.sumsOf(step + 2)];
@@ -85,7 +85,7 @@ Deno.test("outer steps on two engines agree, whoever did which inner loop; an ab
   assertEquals(await other.engine.exportState(), state);
 });
 
-Deno.test("the files that are written in the middle of it all hold the committed adapter", async () => {
+Deno.test("files written during an inner loop hold the committed adapter", async () => {
   const folders = [await Deno.makeTempDir(), await Deno.makeTempDir()];
   try {
     await one.innerLoop(5);

@@ -50,7 +50,7 @@ function innerLoopOf(first: number): InnerLoop {
   };
 }
 
-Deno.test("an inner loop's gradient is what it has changed, and the committed state is as it was", async () => {
+Deno.test("an inner loop's gradient is its change, and the committed state stays", async () => {
   const { engine, below, innerLoop } = await loaded();
   const before = await engine.exportState();
   const { lossSum, labelCount, maxAbs } = await innerLoop(1);
@@ -69,7 +69,7 @@ Deno.test("an inner loop's gradient is what it has changed, and the committed st
   assertEquals(await engine.takeSums(), new Int32Array(128));
 });
 
-Deno.test("an inner loop gives the same bits, whatever the engine has done before", async () => {
+Deno.test("an inner loop gives the same bits after any history of the engine", async () => {
   const { engine, innerLoop } = await loaded();
   const first = await innerLoop(1);
   await engine.accumulate(EXPONENTS);
@@ -82,7 +82,7 @@ Deno.test("an inner loop gives the same bits, whatever the engine has done befor
   assertEquals(await other.innerLoop(1), first);
 });
 
-Deno.test("outer steps do not depend on who did which inner loop in which order", async () => {
+Deno.test("outer steps do not depend on which engine did which inner loop in which order", async () => {
   const [one, other, third] = [await loaded(), await loaded(), await loaded()];
   const steps = [await one.step(1, 7), await one.step(13, 19)];
   assertEquals([await other.step(7, 1), await other.step(19, 13)], steps);
@@ -161,7 +161,7 @@ Deno.test("a rollback forgets sums, inner loop and update", async () => {
   assertEquals(digestOf(await engine.exportState()), digest);
 });
 
-Deno.test("a state goes on in another engine as in the first; files hold the committed one", async () => {
+Deno.test("a state continues in a different engine as in the first; files hold the committed one", async () => {
   const one = await loaded();
   const { digest } = await one.step(1, 7);
   const other = await loaded();
@@ -188,7 +188,7 @@ Deno.test("a state goes on in another engine as in the first; files hold the com
   assertEquals(await written(fresh), files);
 });
 
-Deno.test("a gradient that is not finite is told as NaN, and nothing can be added", async () => {
+Deno.test("a gradient that is not finite is reported as NaN, and nothing can be added", async () => {
   const { engine, innerLoop } = await loaded({
     spoil: (gradient, number) => void (number === 3 && (gradient[0] = Infinity)),
   });

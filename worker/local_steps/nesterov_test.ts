@@ -87,7 +87,7 @@ Deno.test("ten updates agree with the textbook formula in f64", () => {
   for (let i = 0; i < 128; i++) assertLess(Math.abs(state.adapter[i]! - p[i]!), 10 * 12 * 2 ** -24 * 16);
 });
 
-Deno.test("rate 1 without momentum lands on the mean of where the replicas have gone", () => {
+Deno.test("rate 1 without momentum lands on the mean of the replicas", () => {
   const [state, request] = [stateOf(3), requestOf(3, { learningRate: 1, momentum: 0 })];
   update(request, state);
   stateOf(3).adapter.forEach((start, i) => {

@@ -64,7 +64,7 @@ inWorld(
     coordinator.lose("w-a");
     await world.until("it is back", () => coordinator.members.length === 1 && isLoaded(worker!));
     assertEquals(coordinator.members[0]!.incarnation, "i-w-a-2");
-    await world.until("it says so", () => worker!.heartbeat!.incarnation === "i-w-a-2");
+    await world.until("it has rejoined", () => worker!.heartbeat!.incarnation === "i-w-a-2");
     assertEquals(committedOf(worker!)?.step, 1);
     assertEquals(worker!.engine.callCounts.load, 1);
     coordinator.announce({ attempt: 1, phase: "waiting" });
@@ -73,7 +73,7 @@ inWorld(
   },
 );
 
-inWorld("an update that was committed unheard is committed after joining again", async (world) => {
+inWorld("an update committed unheard is committed after rejoining", async (world) => {
   const { coordinator } = world;
   const [worker] = await startFleet(world, ["w-a"]);
   coordinator.begin(1, 1);

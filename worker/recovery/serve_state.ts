@@ -21,7 +21,6 @@ interface StateServerOptions extends StateTransfer {
   readonly committed: () => Committed | null;
 }
 
-/** A copy of a commit's state. */
 interface Snapshot {
   readonly of: Committed;
   readonly state: Promise<TrainingState>;

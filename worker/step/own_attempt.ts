@@ -48,7 +48,6 @@ export class OwnAttempt {
     this.#reportHeld();
   }
 
-  /** The engine holds a different committed state, loaded from a peer. */
   recovered(committed: Committed): void {
     this.#change({ committed });
     this.#reportHeld();

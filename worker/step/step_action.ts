@@ -16,7 +16,6 @@ export interface AttemptId {
   readonly term: number;
 }
 
-/** A worker's own side of a job. */
 export interface OwnState {
   readonly self: MemberRef;
   readonly committed: Committed;
@@ -34,22 +33,14 @@ export interface OwnState {
 }
 
 export type Action =
-  /** Make the pending update the current state. */
-  | "commit"
-  /** Forget sums and pending update. */
-  | "rollback"
-  /** Load the newest commit from a holder. */
-  | "recover"
-  /** Take a micro-batch. */
-  | "compute"
-  /** Enter the round. */
-  | "reduce"
-  /** Write and upload the adapter. */
-  | "checkpoint"
-  /** Nothing, until the state changes. */
-  | "wait"
-  /** The job is over. */
-  | "end";
+  | "commit" // make the pending update the current state
+  | "rollback" // forget sums and pending update
+  | "recover" // load the newest commit from a holder
+  | "compute" // take a micro-batch
+  | "reduce" // enter the round
+  | "checkpoint" // write and upload the adapter
+  | "wait" // until the state changes
+  | "end"; // the job is over
 
 export interface Decision {
   readonly action: Action;
@@ -101,7 +92,7 @@ function endOf(end: JobEnd, { jobId, step, committed }: StepState): string {
     case "done":
       return `job ${jobId} is done after step ${committed?.step ?? step}`;
     case "failed":
-      return `job ${jobId} has failed at step ${step}: its events say why`;
+      return `job ${jobId} has failed at step ${step}: its events explain why`;
     case "cancelled":
       return `job ${jobId} was cancelled at step ${step}`;
   }

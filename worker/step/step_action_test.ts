@@ -74,14 +74,17 @@ const cases: [what: string, Action, Partial<StepState>, Partial<OwnState>][] = [
     pending,
   }],
   ["also as the last one", "commit", { phase: "done", committed: commit(3) }, { attempt, pending }],
-  ["another digest was committed", "rollback", { step: 4, committed: commit(3, "f") }, { attempt, pending }],
+  ["a different digest was committed", "rollback", { step: 4, committed: commit(3, "f") }, {
+    attempt,
+    pending,
+  }],
   ["a new attempt", "rollback", { attempt: 2 }, { attempt }],
   ["the attempt has failed", "rollback", { phase: "waiting" }, { attempt, pending }],
-  ["the same numbers of another coordinator's process", "rollback", { term: 2 }, { attempt }],
+  ["the same numbers of a new coordinator's term", "rollback", { term: 2 }, { attempt }],
   ["behind, as a late joiner", "recover", { phase: "waiting" }, { committed: commit(0) }],
   ["behind while others compute", "recover", {}, { committed: commit(1) }],
-  ["the right step with another digest", "recover", {}, { committed: commit(2, "e") }],
-  ["behind and nobody can help", "wait", { holders: ["w-a"] }, { committed: commit(0) }],
+  ["the right step with a different digest", "recover", {}, { committed: commit(2, "e") }],
+  ["behind, without a holder", "wait", { holders: ["w-a"] }, { committed: commit(0) }],
   ["behind, and in quarantine", "wait", { quarantined: ["w-a"] }, { committed: commit(1) }],
   ["before the initial adapter is agreed on", "wait", { phase: "waiting", committed: null }, {}],
   ["it writes the adapter", "checkpoint", { phase: "checkpoint", checkpointWriter: "w-a" }, {}],
@@ -91,7 +94,7 @@ const cases: [what: string, Action, Partial<StepState>, Partial<OwnState>][] = [
   ["who leads now has not heard that it has written it", "checkpoint", {
     ...{ term: 2, phase: "checkpoint", checkpointWriter: "w-a" },
   }, { checkpoint: { term: 1, generation: 7, step: 2 } }],
-  ["another one writes it", "wait", { phase: "checkpoint", checkpointWriter: "w-b" }, {}],
+  ["a peer writes it", "wait", { phase: "checkpoint", checkpointWriter: "w-b" }, {}],
   ["who is behind recovers before it writes", "recover", { phase: "checkpoint", checkpointWriter: "w-a" }, {
     committed: commit(1),
   }],
@@ -107,14 +110,14 @@ for (const [what, action, stateChange, ownChange] of cases) {
   });
 }
 
-Deno.test("a worker's log says how the job has ended, and at which step", () => {
+Deno.test("the log names how the job ended, and at which step", () => {
   const reasonOf = (phase: JobEnd) => nextAction({ ...state, phase }, own).reason;
   assertEquals(reasonOf("done"), "job ftjob-a is done after step 2");
-  assertEquals(reasonOf("failed"), "job ftjob-a has failed at step 3: its events say why");
+  assertEquals(reasonOf("failed"), "job ftjob-a has failed at step 3: its events explain why");
   assertEquals(reasonOf("cancelled"), "job ftjob-a was cancelled at step 3");
 });
 
-Deno.test("an attempt is over when it is another one, or has come to nothing", () => {
+Deno.test("an attempt is over when a new one begins, or it is aborted", () => {
   assertEquals(isOver(attempt, state), false);
   assertEquals(isOver(attempt, { ...state, generation: 99 }), false);
   assertEquals(isOver(attempt, { ...state, phase: "commit" }), false);
@@ -140,7 +143,7 @@ Deno.test("micro-batches by their place", () => {
   assertEquals(placeOf({ step: 4, attempt: 1 }, state), "newer");
 });
 
-Deno.test("a worker that is to leave may do so when nobody misses it", () => {
+Deno.test("a worker may leave when it is dispensable", () => {
   const alone = { holders: [self.worker], members: [] };
   const cases: [string, boolean, Parameters<typeof mayLeave>[0], boolean, boolean][] = [
     ["no state was heard", true, null, true, true],
@@ -154,9 +157,9 @@ Deno.test("a worker that is to leave may do so when nobody misses it", () => {
       true,
       false,
     ],
-    ["somebody loads its state", false, { ...state, phase: "waiting" }, true, true],
+    ["a peer loads its state", false, { ...state, phase: "waiting" }, true, true],
     ["it alone has the state", false, { ...state, phase: "waiting", ...alone }, true, false],
-    ["and there is nobody else", true, { ...state, phase: "waiting", ...alone }, false, false],
+    ["and there are no others", true, { ...state, phase: "waiting", ...alone }, false, false],
     ["the job is done", true, { ...state, phase: "done" }, true, true],
     ["the job was cancelled", true, { ...state, phase: "cancelled" }, true, true],
   ];

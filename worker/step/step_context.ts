@@ -9,7 +9,7 @@ import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { type HeldState, OwnAttempt } from "./own_attempt.ts";
 import { Reports } from "./reports.ts";
 import type { WorkContext, WorkKind } from "./work_kinds.ts";
-import { createWorkSource, type WorkSource } from "./work_source.ts";
+import { WorkSource } from "./work_source.ts";
 
 export interface TrainStepOptions extends WorkContext {
   readonly job: JobAnnouncement;
@@ -40,7 +40,7 @@ export function createStepContext(options: TrainStepOptions): StepContext {
       ...{ bus: gradients, jobId, startId, self: self.worker, subjects: gradientSubjects(jobId) },
       ...{ clock, codec, stats: telemetry.allReduce },
     }),
-    source: createWorkSource({ ...options, bus: options.control, jobId, signal: states.closed }),
+    source: new WorkSource({ ...options, bus: options.control, jobId, signal: states.closed }),
     reports: new Reports(options, jobId),
     mine: new OwnAttempt(self, options.held, options.onHeld),
   };

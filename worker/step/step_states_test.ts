@@ -40,31 +40,31 @@ function listening() {
     { jobId: "ftjob-a", startId: "s-1" },
     (_, message) => void log.push(message),
   );
-  const say = async (change: Partial<StepState>) => {
+  const announce = async (change: Partial<StepState>) => {
     coordinator.publish("lf.ftjob-a.state", encodeMessage(stepStateSchema, { ...base, ...change }));
     await coordinator.flush();
   };
-  return { states, say, log, coordinator };
+  return { states, announce, log, coordinator };
 }
 
 Deno.test("only a newer state of the same start counts, and what cannot be read does not", async () => {
-  const { states, say, log, coordinator } = listening();
-  await say({ revision: 5 });
-  await say({ revision: 4, step: 9 });
-  await say({ revision: 5, step: 9 });
-  await say({ revision: 9, step: 9, startId: "s-0" });
+  const { states, announce, log, coordinator } = listening();
+  await announce({ revision: 5 });
+  await announce({ revision: 4, step: 9 });
+  await announce({ revision: 5, step: 9 });
+  await announce({ revision: 9, step: 9, startId: "s-0" });
   coordinator.publish("lf.ftjob-a.state", new TextEncoder().encode(`{"step":-1}`));
   await coordinator.flush();
   assertEquals([states.newest!.step, states.newest!.revision], [1, 5]);
   assertMatch(log[0]!, /the state of ftjob-a/);
-  await say({ revision: 6, step: 2 });
+  await announce({ revision: 6, step: 2 });
   assertEquals(states.newest!.step, 2);
 });
 
-Deno.test("who waits for another state is woken by it, or by the end", async () => {
-  const { states, say } = listening();
+Deno.test("a waiter is woken by a new state, or by the end", async () => {
+  const { states, announce } = listening();
   const first = states.after(null);
-  await say({});
+  await announce({});
   await first;
   const second = states.after(states.newest);
   const check = assertRejects(() => second, LoraFleetError, "has left this job");
@@ -73,12 +73,12 @@ Deno.test("who waits for another state is woken by it, or by the end", async () 
 });
 
 Deno.test("a watch aborts at the first state that does not fit", async () => {
-  const { states, say } = listening();
-  await say({});
+  const { states, announce } = listening();
+  await announce({});
   const watch = states.watch(({ step }) => step === 1);
-  await say({ revision: 6, phase: "reduce" });
+  await announce({ revision: 6, phase: "reduce" });
   assertEquals(watch.signal.aborted, false);
-  await say({ revision: 7, step: 2 });
+  await announce({ revision: 7, step: 2 });
   assertEquals(watch.signal.aborted, true);
   assertEquals(states.watch(({ step }) => step === 1).signal.aborted, true);
   const ended = states.watch(() => false);

@@ -38,7 +38,6 @@ export class TrainStep {
     await inAttempt(this.#step, state, isSameAttempt, (signal) => compute(this.#step, work, state, signal));
   }
 
-  /** The round and the update. */
   async reduce(state: StepState): Promise<void> {
     const isSameRound = (newer: StepState) => !isRoundOver(state, newer);
     await inAttempt(this.#step, state, isSameRound, (signal) => reduceAndUpdate(this.#step, state, signal));

@@ -64,7 +64,7 @@ inWorld(
     coordinator.givesItems = false;
     coordinator.begin(1, 1, { assignments: [{ id: 1, index: 0, worker: "w-a", purpose: "claim" }] });
     await clock.advance(2000);
-    // Somebody else's was counted meanwhile.
+    // A peer's was counted meanwhile.
     for (const index of [0, 1]) await coordinator.enqueue(index);
     await world.until("w-b has both", () => coordinator.claims.length === 2);
     coordinator.announce({ assignments: [], phase: "reduce", ledger: [1, 1], labelCount: 8 });

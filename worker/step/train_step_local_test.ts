@@ -77,7 +77,7 @@ async function enqueueInnerLoop({ bus }: World): Promise<void> {
   );
 }
 
-Deno.test("an inner loop is claimed as a micro-batch is; rows that are lost, damaged or of another are asked for again", async () => {
+Deno.test("an inner loop is claimed like a micro-batch; lost, damaged or wrong rows are requested again", async () => {
   await inWorld(async (world) => {
     const { coordinator, bus } = world;
     const requests = serveRows(bus, (request, times) => {
@@ -106,11 +106,11 @@ Deno.test("an inner loop is claimed as a micro-batch is; rows that are lost, dam
     const [claim] = coordinator.claims;
     assertEquals([claim!.lossSum, claim!.labelCount], [expected.lossSum, expected.labelCount]);
     assertEquals(maximaOf(claim!), [...expected.maxAbs]);
-    await world.until("it has told its throughput", () => worker.heartbeat!.microBatchesDone === 6);
+    await world.until("it has reported its throughput", () => worker.heartbeat!.microBatchesDone === 6);
   });
 });
 
-Deno.test("an inner loop that somebody else's was counted for is left for the round, not finished, and nobody is blamed", async () => {
+Deno.test("an inner loop that a peer was counted for is left for the round, unfinished, and blames no worker", async () => {
   await inWorld(async (world) => {
     const { coordinator, bus } = world;
     const requests = serveRows(bus, (request) => rowsFor(request));

@@ -39,7 +39,7 @@ Deno.test("who did which micro-batch makes no difference: one worker gives the s
   assertNotEquals(digests[0], undefined);
 });
 
-inWorld("a gradient that somebody else's is counted for never gets into the sums", async (world) => {
+inWorld("a gradient whose micro-batch a peer was counted for never gets into the sums", async (world) => {
   const { coordinator } = world;
   const [worker] = await startFleet(world, ["w-a"]);
   coordinator.verdict = (report) => report.index === 0 ? "duplicate" : "counted";
@@ -148,7 +148,7 @@ inWorld("a new attempt ends what is going on in the old one", async (world) => {
   assertEquals(coordinator.failures, []);
 });
 
-inWorld("a round that nobody else enters ends at its deadline, and says who is to blame", async (world) => {
+inWorld("a round that no peer enters ends at its deadline, and names the members to blame", async (world) => {
   const { coordinator } = world;
   await startFleet(world, ["w-a"]);
   const members = [...coordinator.members, { worker: "w-x", incarnation: "i-x" }];
@@ -199,14 +199,14 @@ inWorld("a GPU that fails in the middle of an attempt blames itself", async (wor
   coordinator.announce({ committed: committedOf(worker), holders: ["w-a"] });
   coordinator.begin(1, 1);
   await coordinator.enqueue(0);
-  await world.until("it says so", () => coordinator.failures.length === 1);
+  await world.until("it reports that", () => coordinator.failures.length === 1);
   assertEquals(coordinator.failures[0]!.suspects, ["w-a"]);
   assertMatch(coordinator.failures[0]!.reason, /device lost/);
   coordinator.announce({ attempt: 1, phase: "waiting" });
   await world.doStep(1);
 });
 
-inWorld("a loss that is not finite is told as null", async (world) => {
+inWorld("a loss that is not finite is reported as null", async (world) => {
   const { coordinator } = world;
   coordinator.setJob(JOB);
   const worker = world.start("w-a", {}, { spoil: (gradient) => void (gradient[70] = NaN) });
@@ -225,7 +225,7 @@ inWorld("a step without a target token is a failure, not a division by zero", as
   for (const index of [0, 1]) await coordinator.enqueue(index);
   await world.until("both are claimed", () => coordinator.claims.length === 2);
   coordinator.announce({ phase: "reduce", ledger: [0, 0], labelCount: 0 });
-  await world.until("it says so", () => coordinator.failures.length === 1);
+  await world.until("it reports that", () => coordinator.failures.length === 1);
   assertMatch(coordinator.failures[0]!.reason, /norm is NaN over 0 labels/);
   assertEquals(coordinator.failures[0]!.suspects, []);
 });

@@ -11,7 +11,6 @@ import { attemptOf, isComputed } from "./step_action.ts";
 import type { StepStates } from "./step_states.ts";
 import type { Telemetry } from "./telemetry.ts";
 
-/** A work item with its header decoded. */
 export interface ReadItem {
   readonly header: WorkItemHeader;
   /** The whole item. */

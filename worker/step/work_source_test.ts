@@ -3,7 +3,7 @@ import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { allWorkSubject, workQueueName, workSubject } from "../../shared/protocol/subjects.ts";
-import { createWorkSource, keepWorking } from "./work_source.ts";
+import { keepWorking, WorkSource } from "./work_source.ts";
 
 const JOB = "ftjob-a";
 const never = () => new Promise<void>(() => {});
@@ -19,7 +19,7 @@ async function worldOf(options: { withQueue: boolean } = { withQueue: true }) {
   if (options.withQueue) await ensure();
   const log: string[] = [];
   const source = () =>
-    createWorkSource({
+    new WorkSource({
       bus: broker.connect("worker"),
       jobId: JOB,
       clock,

@@ -76,7 +76,7 @@ Deno.test("the coordinator's folder on this machine is used as it is", () =>
 
 Deno.test("a folder with additional files is used through links to the model's files", () =>
   inWorld(async ({ there, find, requests }) => {
-    await Deno.writeTextFile(join(there, "model-00001-of-00002.safetensors"), "of another model");
+    await Deno.writeTextFile(join(there, "model-00001-of-00002.safetensors"), "of a different model");
     for (let time = 0; time < 2; time++) {
       const folder = await find(there);
       assertNotEquals(folder, there);

@@ -179,6 +179,6 @@ Deno.test("a full disk is reported as such, and nothing is left under the file's
 
 Deno.test("an abort ends the download", () =>
   inFolder([503], async (download, { stop }) => {
-    stop.abort(new LoraFleetError("aborted", "another job is announced"));
-    await assertRejects(() => download(), LoraFleetError, "another job is announced");
+    stop.abort(new LoraFleetError("aborted", "a different job is announced"));
+    await assertRejects(() => download(), LoraFleetError, "a different job is announced");
   }));

@@ -59,7 +59,7 @@ Deno.test("units change from step to step: what is carried over is the same part
   assertEquals(carriedBy(feedback, { offset: 5, count: 2 }), [4, 6]);
 });
 
-Deno.test("any places and units: whole numbers come back where they were lost", () => {
+Deno.test("any places and units: whole numbers return to their places", () => {
   const unitsOf = fc.uniqueArray(fc.nat({ max: 40 }), { maxLength: 6 }).chain((offsets) =>
     fc.array(fc.integer({ min: -40, max: 40 }), { minLength: 7, maxLength: 7 }).map((exponents) =>
       [...new Set([0, ...offsets])].sort((a, b) => a - b).map((offset, at) => ({
@@ -82,7 +82,7 @@ Deno.test("any places and units: whole numbers come back where they were lost", 
   }));
 });
 
-Deno.test("another adapter begins without anything", () => {
+Deno.test("a different adapter begins without carried errors", () => {
   const feedback = new ErrorFeedback();
   lose(feedback, [1, 2, 3, 4]);
   feedback.commit();

@@ -14,19 +14,19 @@ function coded(values: readonly number[]) {
   // Memory that held something else.
   const payload = new Int32Array(int8Words(values.length)).fill(-1);
   quantize(lost, payload);
-  const said = new Int32Array(values.length);
-  dequantize(payload, said);
-  return { payload, lost, said };
+  const decoded = new Int32Array(values.length);
+  dequantize(payload, decoded);
+  return { payload, lost, decoded };
 }
 
-Deno.test("what is said and what is lost are the value, and half a scale is the most that is lost", () => {
+Deno.test("payload and rounding error add up to the value, and the error is at most half a scale", () => {
   fc.assert(fc.property(numbers, (values) => {
-    const { lost, said } = coded(values);
+    const { lost, decoded } = coded(values);
     for (let start = 0; start < values.length; start += 256) {
       const block = values.slice(start, start + 256);
       const scale = Math.max(...block.map(Math.abs)) / 127;
       block.forEach((value, index) => {
-        assertEquals(said[start + index]! + lost[start + index]!, value);
+        assertEquals(decoded[start + index]! + lost[start + index]!, value);
         assertLessOrEqual(Math.abs(lost[start + index]!), scale / 2 * (1 + 2 ** -20) + 0.5);
       });
     }
@@ -35,16 +35,16 @@ Deno.test("what is said and what is lost are the value, and half a scale is the 
 
 Deno.test("numbers up to 127 come back as they were", () => {
   fc.assert(fc.property(fc.array(fc.integer({ min: -127, max: 127 })), (values) => {
-    assertEquals([...coded(values).said], values);
+    assertEquals([...coded(values).decoded], values);
   }));
 });
 
-Deno.test("a payload says the same wherever it is added", () => {
+Deno.test("adding a payload gives the same as writing it", () => {
   fc.assert(fc.property(numbers, (values) => {
-    const { payload, said } = coded(values);
+    const { payload, decoded } = coded(values);
     const total = new Float64Array(values.length).fill(5);
     addDequantized(payload, total);
-    assertEquals([...total], [...said].map((value) => value + 5));
+    assertEquals([...total], [...decoded].map((value) => value + 5));
   }));
 });
 
@@ -54,14 +54,14 @@ Deno.test("a known payload has the documented bytes", () => {
   assertEquals([...new Uint8Array(payload.buffer)], [0, 0, 0, 64, 127, 192, 2, 0, 0, 0, 0, 0]);
 });
 
-Deno.test("a total beyond i32 is said as the largest multiple of 127 within, and the rest is lost", () => {
+Deno.test("a total beyond i32 is clipped to the largest multiple of 127 within, and the rest is the error", () => {
   const most = 2 ** 31 - 8;
-  const { said, lost } = coded([3 * LARGEST, -3 * LARGEST, 0]);
-  assertEquals([...said], [most, -most, 0]);
+  const { decoded, lost } = coded([3 * LARGEST, -3 * LARGEST, 0]);
+  assertEquals([...decoded], [most, -most, 0]);
   assertEquals([...lost], [3 * LARGEST - most, most - 3 * LARGEST, 0]);
 });
 
-Deno.test("a block of 256 takes 260 bytes, what is left of one a scale and whole words", () => {
+Deno.test("a block of 256 takes 260 bytes, a partial one a scale and whole words", () => {
   assertEquals([0, 1, 4, 5, 256, 257, 512].map(int8Words), [0, 2, 2, 3, 65, 67, 130]);
   assert(coded([]).payload.length === 0);
 });

@@ -9,7 +9,7 @@ const DEFAULT_CHUNK_BYTES = MIB / 2;
 const MAX_CHUNK_BYTES = 2 * MIB;
 /** With fewer chunks, owners wait longer for the first ones than larger chunks save. */
 const MIN_CHUNKS_OF_RANGE = 16;
-/** What one worker may have in flight to another … */
+/** What one worker may have in flight to a peer … */
 const CREDIT_BYTES = 16 * MIB;
 /** … and all others together to one; below the broker's limit for a slow consumer (64 MiB). */
 const SHARED_CREDIT_BYTES = 48 * MIB;
@@ -75,7 +75,6 @@ export function chunkCountOf(range: OwnerRange, chunkElements: number): number {
   return Math.ceil(range.count / chunkElements);
 }
 
-/** The chunk's place in the flat gradient. */
 export function chunkRange(range: OwnerRange, chunkElements: number, chunk: number): OwnerRange {
   const start = chunk * chunkElements;
   return { offset: range.offset + start, count: Math.min(chunkElements, range.count - start) };

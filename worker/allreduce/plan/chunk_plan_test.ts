@@ -15,7 +15,7 @@ Deno.test("chunks grow with the gradient, from 512 KiB to 2 MiB", () => {
   const kib = (mib: number, workers: number) => defaultChunkBytes(mib * MIB / 4, workers) / 1024;
   assertEquals([0, 4, 16, 32, 64, 1024].map((mib) => kib(mib, 2)), [512, 512, 512, 1024, 2048, 2048]);
   assertEquals([2, 4, 8, 64].map((workers) => kib(134, workers)), [2048, 2048, 1024, 512]);
-  // 1 MiB is the most that a broker takes unless it is told otherwise.
+  // 1 MiB is a broker's default max_payload.
   assertEquals(4 * chunkPlan(2, defaultChunkBytes(16 * MIB, 2), MIB).chunkElements, MIB - 256);
 });
 

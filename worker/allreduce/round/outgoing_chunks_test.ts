@@ -41,7 +41,7 @@ Deno.test("a chunk for many is in flight until the last one has it", () => {
   assertEquals(sendAll(outgoing), [[1, null]]);
 });
 
-Deno.test("what is missing goes again, to that one alone, once, and whatever the window", () => {
+Deno.test("a missing chunk is sent again, to its receiver alone, once, regardless of the window", () => {
   const outgoing = offered(4, [1, 2], 3);
   assertEquals(sendAll(outgoing).length, 3);
   outgoing.confirm(2, setOf(4, [1]));

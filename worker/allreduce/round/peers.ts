@@ -11,7 +11,6 @@ export interface Incoming {
   unconfirmed: number;
 }
 
-/** What is exchanged with one of the other members. */
 export interface Peer {
   readonly member: number;
   readonly sums: Incoming;
@@ -38,7 +37,6 @@ export interface MissingFrom {
   readonly allGatherChunks: number;
 }
 
-/** The members that owe something. */
 export function missingFrom(peers: Iterable<Peer>, chunkCounts: readonly number[]): MissingFrom[] {
   const leftOf = ({ owner, arrived }: Incoming) => chunkCounts[owner]! - arrived.size;
   return Array.from(peers, ({ member, sums, finished }) => ({

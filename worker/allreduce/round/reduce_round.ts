@@ -3,7 +3,7 @@
  * chunk goes out at every `sendNext`.
  *
  * Each member owns a range. It adds every member's chunks of that range as they arrive, in any order, which is exact because they
- * are integers (`round_codec.ts` says how they travel). Once a chunk has arrived from all members, the owner publishes its total.
+ * are integers (see `round_codec.ts`). Once a chunk has arrived from all members, the owner publishes its total.
  * That all_gather chunk also acknowledges our part of it, so the gradient can be overwritten with the result in place.
  */
 import type { CheckWeights } from "../../../shared/protocol/linear_check.ts";
@@ -15,7 +15,7 @@ import { RoundCheck, type RoundChecksums } from "./round_check.ts";
 import { OutgoingStreams } from "./outgoing_streams.ts";
 import { RoundFrames, type RoundFramesOptions } from "./round_frames.ts";
 
-/** Where a frame goes: to one member, or to all. */
+/** Sends a frame to one member, or to all. */
 export interface RoundSender {
   toOwner(member: number, frame: Uint8Array): void;
   toAll(frame: Uint8Array): void;
@@ -36,7 +36,6 @@ interface RoundOptions extends RoundFramesOptions {
   readonly stats: SendStats;
 }
 
-/** What became of a frame. */
 type Reception = "used" | "duplicate" | "mismatched";
 
 /** Acks per window: often enough that the sender need not wait for them. */
