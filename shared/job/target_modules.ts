@@ -48,7 +48,7 @@ export function targetedModules(
   const other = otherNames.find(matches);
   if (other !== undefined) {
     throw invalid(
-      `lora.target_modules: the pattern ${quote(targets)} matches ${quote(other)}, too, which carries no ` +
+      `lora.target_modules: the pattern ${quote(targets)} also matches ${quote(other)}, which carries no ` +
         `adapter here; write one that matches linear layers alone, such as ".*\\\\.(q_proj|v_proj)"`,
     );
   }
