@@ -6,7 +6,9 @@ import { checkModelForJob } from "../../coordinator/base_models/model_check.ts";
 import { openPreparer } from "../../coordinator/planning/preparer.ts";
 import { runHere } from "../../coordinator/planning/preparation/preparation_fixture.ts";
 import { systemClock } from "../../shared/clock.ts";
-import { BAD_INPUTS, type BadInput, GOOD_DATASET } from "./bad_input_cases.ts";
+import { type BadInput, GOOD_DATASET } from "./bad_input.ts";
+import { FAILING_INPUTS } from "./bad_input_failing.ts";
+import { REFUSED_INPUTS } from "./bad_input_refused.ts";
 
 const DEMO_MODEL = fromFileUrl(new URL("../../deploy/demo/assets/base", import.meta.url));
 
@@ -65,7 +67,7 @@ async function filesIn(folder: string, below = ""): Promise<string[]> {
   return found.sort();
 }
 
-for (const input of BAD_INPUTS) {
+for (const input of [...REFUSED_INPUTS, ...FAILING_INPUTS]) {
   Deno.test(`bad input: ${input.name}`, () =>
     withBase(input.dataset ?? GOOD_DATASET, async (world, folder, fileId) => {
       await input.damage?.(folder);
