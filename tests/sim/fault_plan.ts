@@ -161,7 +161,7 @@ export function apply<V extends Victim>(fleet: FaultTarget<V>, fault: Fault): st
       return `${id} is drained`;
     case "stall":
       link.stall();
-      later(fault.ms, link.resume);
+      later(fault.ms, () => link.resume());
       return `${id} stands still for ${fault.ms} ms`;
     case "cut":
       link.isCut = true;

@@ -1,6 +1,6 @@
 /**
- * What stands between a model worker and the broker: the delay of its link, and the faults that happen to it. As `link.ts`, but
- * with callbacks in place of promises, for thousands of workers.
+ * The link between a model worker and the broker: its delay, and its faults. As `link.ts`, but with callbacks in place of
+ * promises, for thousands of workers.
  */
 import type { Bus, Subscription, WorkItem, WorkQueue } from "../../../../shared/bus/bus.ts";
 import type { Prng } from "../../../../shared/prng.ts";
@@ -12,24 +12,24 @@ export interface ModelLink {
   readonly speed: LinkSpeed;
   /** Bytes that the broker has sent here. */
   readonly bytesReceived: number;
-  /** Whether the process runs and its network carries. */
+  /** Whether the process runs and its network is up. */
   readonly isReachable: boolean;
-  /** Of core messages in both directions some are lost and some sent out are doubled; none is changed. */
+  /** Loses core messages in both directions and doubles sent ones; changes none. */
   weather: Weather;
   isCut: boolean;
   stall(): void;
   resume(): void;
   kill(): void;
-  /** In the process's own time: a stalled one does it when it goes on, a dead one never. */
+  /** In the process's own time: a stalled process runs it when it resumes, a dead one never. */
   after(milliseconds: number, run: () => void): void;
   publish(subject: string, data: Uint8Array): void;
-  /** Hears announcements. */
+  /** Subscribes to announcements. */
   hear(subject: string, take: (data: Uint8Array) => void): Subscription;
   /** Answers requests. */
   serve(subject: string, answer: (request: Uint8Array) => Uint8Array): Subscription;
-  /** One try of a request; null where no answer has come in time. */
+  /** One try of a request; null if no answer comes in time. */
   ask(subject: string, data: Uint8Array, timeoutMs: number, take: (answer: Uint8Array | null) => void): void;
-  /** One pull; null where nothing has come. What comes later than that is lost until its time at the broker is over. */
+  /** One pull; null if nothing comes in time. An item that comes later goes back to the broker. */
   pull(queue: string, timeoutMs: number, take: (item: WorkItem | null) => void): void;
 }
 
@@ -38,80 +38,136 @@ export interface ModelLinkOptions {
   readonly timetable: Timetable;
   readonly random: Prng;
   readonly speed: LinkSpeed;
-  /** Told at every change of `isReachable`. */
+  /** Called at every change of `isReachable`. */
   readonly onReach: () => void;
 }
 
 /** After the broker's own time for a pull. */
 const PULL_SLACK_MS = 500;
 
-export function createModelLink({ bus, timetable, random, speed, onReach }: ModelLinkOptions): ModelLink {
-  const { latencyMs } = speed;
-  const waiting: (() => void)[] = [];
-  let isStalled = false;
-  let isDead = false;
-  let isCut = false;
-  let weather = FAIR;
-  let bytesReceived = 0;
-  let queue: { readonly name: string; readonly opened: Promise<WorkQueue> } | null = null;
+export function createModelLink(options: ModelLinkOptions): ModelLink {
+  return new FaultyLink(options);
+}
 
-  const isLost = () => isDead || isCut || (weather.drop > 0 && random.uniform() < weather.drop);
-  const later = (run: () => void) => latencyMs > 0 ? timetable.after(latencyMs, run) : run();
+class FaultyLink implements ModelLink {
+  readonly speed: LinkSpeed;
+  weather = FAIR;
+  bytesReceived = 0;
+  readonly #options: ModelLinkOptions;
+  /** What a stalled process does when it resumes. */
+  readonly #waiting: (() => void)[] = [];
+  #isStalled = false;
+  #isDead = false;
+  #isCut = false;
+  #queue: { readonly name: string; readonly opened: Promise<WorkQueue> } | null = null;
 
-  /** In the process, or when it goes on. */
-  function inProcess(run: () => void): void {
-    if (isDead) return;
-    if (isStalled) waiting.push(run);
-    else run();
+  constructor(options: ModelLinkOptions) {
+    this.#options = options;
+    this.speed = options.speed;
   }
 
-  /** To the broker. */
-  function send(deliver: () => void): void {
-    if (isLost()) return;
-    const isDoubled = weather.duplicate > 0 && random.uniform() < weather.duplicate;
-    later(deliver);
-    if (isDoubled) later(deliver);
+  get isReachable(): boolean {
+    return !this.#isDead && !this.#isStalled && !this.#isCut;
   }
 
-  /** From the broker. */
-  function receive(size: number, take: () => void): void {
-    bytesReceived += size;
-    later(() => {
-      if (!isLost()) inProcess(take);
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
+  set isCut(next: boolean) {
+    this.#isCut = next;
+    this.#options.onReach();
+  }
+
+  stall(): void {
+    this.#isStalled = true;
+    this.#options.onReach();
+  }
+
+  resume(): void {
+    if (!this.#isStalled) return;
+    this.#isStalled = false;
+    this.#options.onReach();
+    for (const run of this.#waiting.splice(0)) this.#inProcess(run);
+  }
+
+  kill(): void {
+    this.#isDead = true;
+    this.#waiting.length = 0;
+    this.#options.onReach();
+  }
+
+  after(milliseconds: number, run: () => void): void {
+    this.#options.timetable.after(milliseconds, () => this.#inProcess(run));
+  }
+
+  publish(subject: string, data: Uint8Array): void {
+    this.#send(() => this.#options.bus.publish(subject, data));
+  }
+
+  hear(subject: string, take: (data: Uint8Array) => void): Subscription {
+    return this.#subscribe(subject, take);
+  }
+
+  serve(subject: string, answer: (request: Uint8Array) => Uint8Array): Subscription {
+    return this.#subscribe(subject, (request, respond) => {
+      const bytes = answer(request);
+      this.#send(() => respond(bytes));
     });
   }
 
-  function after(milliseconds: number, run: () => void): void {
-    timetable.after(milliseconds, () => inProcess(run));
+  ask(subject: string, data: Uint8Array, timeoutMs: number, take: (answer: Uint8Array | null) => void): void {
+    const finish = once(take);
+    this.#send(() => {
+      this.#options.bus.request(subject, data, timeoutMs).then(
+        (answer) => this.#receive(answer.length, () => finish.call(answer)),
+        () => {},
+      );
+    });
+    this.after(timeoutMs, () => finish.call(null));
   }
 
-  function wrapItem(item: WorkItem): WorkItem {
+  pull(name: string, timeoutMs: number, take: (item: WorkItem | null) => void): void {
+    const finish = once(take);
+    this.after(timeoutMs + 2 * this.speed.latencyMs + PULL_SLACK_MS, () => finish.call(null));
+    this.#send(() => {
+      if (finish.isOver) return;
+      if (this.#queue?.name !== name) this.#queue = { name, opened: this.#options.bus.openQueue(name) };
+      this.#queue.opened.then((opened) => opened.pull(timeoutMs)).then(
+        (item) => {
+          if (item === null) this.#receive(0, () => finish.call(null));
+          else {this.#receive(item.data.length, () =>
+              finish.isOver ? item.nak() : finish.call(this.#wrap(item)));}
+        },
+        // A job that starts again makes the queue anew; this pull times out.
+        () => this.#queue = null,
+      );
+    });
+  }
+
+  #wrap(item: WorkItem): WorkItem {
     return {
       ...item,
       ack: () => {
-        send(() => void item.ack());
+        this.#send(() => void item.ack());
         return Promise.resolve();
       },
-      nak: () => send(() => item.nak()),
-      working: () => send(() => item.working()),
+      nak: () => this.#send(() => item.nak()),
+      working: () => this.#send(() => item.working()),
     };
   }
 
-  function hear(subject: string, take: (data: Uint8Array) => void): Subscription {
-    return subscribe(subject, take);
-  }
-
-  function subscribe(
+  #subscribe(
     subject: string,
     take: (data: Uint8Array, respond: (answer: Uint8Array) => void) => void,
   ): Subscription {
     let isOpen = true;
-    const subscription = bus.subscribe(subject, ({ data, respond }) => {
-      bytesReceived += data.length;
-      // One closure for each of thousands who hear the same.
-      later(() => {
-        if (!isOpen || isLost()) return;
-        if (isStalled) waiting.push(() => isOpen && take(data, respond));
+    const subscription = this.#options.bus.subscribe(subject, ({ data, respond }) => {
+      this.bytesReceived += data.length;
+      // One closure for each of thousands of subscribers.
+      this.#later(() => {
+        if (!isOpen || this.#isLost()) return;
+        if (this.#isStalled) this.#waiting.push(() => isOpen && take(data, respond));
         else take(data, respond);
       });
     });
@@ -123,86 +179,59 @@ export function createModelLink({ bus, timetable, random, speed, onReach }: Mode
     };
   }
 
-  const link: ModelLink = {
-    speed,
-    get bytesReceived() {
-      return bytesReceived;
+  /** To the broker. */
+  #send(deliver: () => void): void {
+    if (this.#isLost()) return;
+    const { weather } = this;
+    const { random } = this.#options;
+    const isDoubled = weather.duplicate > 0 && random.uniform() < weather.duplicate;
+    this.#later(deliver);
+    if (isDoubled) this.#later(deliver);
+  }
+
+  /** From the broker. */
+  #receive(size: number, take: () => void): void {
+    this.bytesReceived += size;
+    this.#later(() => {
+      if (!this.#isLost()) this.#inProcess(take);
+    });
+  }
+
+  /** In the process, at once or when it resumes. */
+  #inProcess(run: () => void): void {
+    if (this.#isDead) return;
+    if (this.#isStalled) this.#waiting.push(run);
+    else run();
+  }
+
+  #isLost(): boolean {
+    const { drop } = this.weather;
+    return this.#isDead || this.#isCut || (drop > 0 && this.#options.random.uniform() < drop);
+  }
+
+  #later(run: () => void): void {
+    const { latencyMs } = this.speed;
+    if (latencyMs > 0) this.#options.timetable.after(latencyMs, run);
+    else run();
+  }
+}
+
+interface Once<T> {
+  readonly isOver: boolean;
+  call(value: T): void;
+}
+
+/** Calls `take` the first time only. */
+function once<T>(take: (value: T) => void): Once<T> {
+  let isOver = false;
+  return {
+    get isOver() {
+      return isOver;
     },
-    get isReachable() {
-      return !isDead && !isStalled && !isCut;
-    },
-    get weather() {
-      return weather;
-    },
-    set weather(next) {
-      weather = next;
-    },
-    get isCut() {
-      return isCut;
-    },
-    set isCut(next) {
-      isCut = next;
-      onReach();
-    },
-    stall: () => {
-      isStalled = true;
-      onReach();
-    },
-    resume: () => {
-      if (!isStalled) return;
-      isStalled = false;
-      onReach();
-      for (const run of waiting.splice(0)) inProcess(run);
-    },
-    kill: () => {
-      isDead = true;
-      waiting.length = 0;
-      onReach();
-    },
-    after,
-    publish: (subject, data) => send(() => bus.publish(subject, data)),
-    hear,
-    serve: (subject, answer) =>
-      subscribe(subject, (request, respond) => {
-        const bytes = answer(request);
-        send(() => respond(bytes));
-      }),
-    ask: (subject, data, timeoutMs, take) => {
-      let isOver = false;
-      const finish = (answer: Uint8Array | null) => {
-        if (isOver) return;
-        isOver = true;
-        take(answer);
-      };
-      send(() => {
-        bus.request(subject, data, timeoutMs).then(
-          (answer) => receive(answer.length, () => finish(answer)),
-          () => {},
-        );
-      });
-      after(timeoutMs, () => finish(null));
-    },
-    pull: (name, timeoutMs, take) => {
-      let isOver = false;
-      const finish = (item: WorkItem | null) => {
-        if (isOver) return;
-        isOver = true;
-        take(item);
-      };
-      after(timeoutMs + 2 * latencyMs + PULL_SLACK_MS, () => finish(null));
-      send(() => {
-        if (isOver) return;
-        if (queue?.name !== name) queue = { name, opened: bus.openQueue(name) };
-        queue.opened.then((opened) => opened.pull(timeoutMs)).then(
-          (item) => {
-            if (item === null) receive(0, () => finish(null));
-            else receive(item.data.length, () => isOver ? item.nak() : finish(wrapItem(item)));
-          },
-          // The queue is made anew when a job starts again; the pull's time goes by.
-          () => queue = null,
-        );
-      });
+    call: (value) => {
+      if (isOver) return;
+      isOver = true;
+      take(value);
     },
   };
-  return link;
 }
