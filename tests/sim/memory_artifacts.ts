@@ -5,7 +5,7 @@ import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
 import type { CheckpointFile } from "../../coordinator/storage/checkpoint_file.ts";
 
 export interface MemoryArtifacts extends ArtifactStore {
-  /** Uploads a step's adapter and state, and tells the files as a worker would. They count when they are accepted. */
+  /** Uploads a step's adapter and state, and returns the files as a worker reports them. They count once accepted. */
   store(
     jobId: string,
     step: number,
@@ -15,34 +15,26 @@ export interface MemoryArtifacts extends ArtifactStore {
   ): CheckpointFile[];
 }
 
+interface Shelves {
+  /** By job and step. */
+  readonly adapters: Map<string, CheckpointFile>;
+  readonly states: Map<string, { readonly step: number; readonly state: StoredState }>;
+  /** Uploaded and not accepted, by job, step and writer. */
+  readonly staged: Map<string, readonly CheckpointFile[]>;
+  readonly stagedStates: Map<string, StoredState>;
+}
+
+const keyOf = (jobId: string, step: number) => `${jobId}/${step}`;
+const unused = () => Promise.reject(new LoraFleetError("storage", "a simulation stores by `store` alone"));
+
 export function createMemoryArtifacts(): MemoryArtifacts {
-  const adapters = new Map<string, CheckpointFile>();
-  const states = new Map<string, { readonly step: number; readonly state: StoredState }>();
-  /** On their way, by job, step and writer. */
-  const staged = new Map<string, readonly CheckpointFile[]>();
-  const stagedStates = new Map<string, StoredState>();
-  const keyOf = (jobId: string, step: number) => `${jobId}/${step}`;
-  const unused = () => Promise.reject(new LoraFleetError("storage", "a simulation stores by `store` alone"));
+  const shelves: Shelves = {
+    ...{ adapters: new Map(), states: new Map(), staged: new Map(), stagedStates: new Map() },
+  };
+  const { adapters, states } = shelves;
   return {
     put: unused,
-    accept: (jobId, step, writer, wanted, { digest }) => {
-      const from = `${keyOf(jobId, step)}/${writer}`;
-      const files = staged.get(from) ?? [];
-      const missing = wanted.find((file) => !files.some(({ sha256 }) => sha256 === file.sha256));
-      if (missing !== undefined) {
-        return Promise.resolve({ fault: `${missing.name} has not arrived at the coordinator` });
-      }
-      const state = stagedStates.get(from)!;
-      // Of a model of workers, which have no state, the digest is none of these bytes.
-      if (state.size > digest.length / 2 && state.sha256 !== digest) {
-        return Promise.resolve({ fault: `the training state has the digest ${state.sha256}, not ${digest}` });
-      }
-      adapters.set(keyOf(jobId, step), files.find(({ name }) => name === "adapter_model.safetensors")!);
-      states.set(keyOf(jobId, step), { step, state });
-      staged.clear();
-      stagedStates.clear();
-      return Promise.resolve({ files });
-    },
+    accept: (...args) => Promise.resolve(accept(shelves, ...args)),
     path: (jobId, step, { name }) =>
       adapters.get(keyOf(jobId, step))?.name === name ? Promise.resolve(name) : unused(),
     steps: (jobId) =>
@@ -55,7 +47,7 @@ export function createMemoryArtifacts(): MemoryArtifacts {
       const file = adapters.get(keyOf(jobId, step));
       return Promise.resolve(file === undefined ? [] : [file]);
     },
-    // As a disk's: the initial adapter has no checkpoint that could be asked for.
+    // As on a disk: the initial adapter has no checkpoint.
     state: (jobId, step) =>
       step < 1
         ? Promise.reject(new LoraFleetError("invalid_request", `${step} is not a step: they count from 1`))
@@ -76,18 +68,44 @@ export function createMemoryArtifacts(): MemoryArtifacts {
       }
       return Promise.resolve();
     },
-    store: (jobId, step, writer, adapter, state) => {
-      const words = state.slice();
-      const file = { name: "adapter_model.safetensors", size: adapter.length, sha256: sha256Of(adapter) };
-      const bytes = new Uint8Array(words.buffer);
-      const stateFile = { name: "training_state.safetensors", size: bytes.length, sha256: sha256Of(bytes) };
-      const key = `${keyOf(jobId, step)}/${writer}`;
-      staged.set(key, [file, stateFile]);
-      stagedStates.set(key, {
-        ...stateFile,
-        readWords: (offset, count) => Promise.resolve(words.slice(offset, offset + count)),
-      });
-      return [file, stateFile];
-    },
+    store: (jobId, step, writer, adapter, state) =>
+      stage(shelves, `${keyOf(jobId, step)}/${writer}`, adapter, state.slice()),
   };
+}
+
+function accept(
+  { adapters, states, staged, stagedStates }: Shelves,
+  ...[jobId, step, writer, wanted, { digest }]: Parameters<ArtifactStore["accept"]>
+): Awaited<ReturnType<ArtifactStore["accept"]>> {
+  const from = `${keyOf(jobId, step)}/${writer}`;
+  const files = staged.get(from) ?? [];
+  const missing = wanted.find((file) => !files.some(({ sha256 }) => sha256 === file.sha256));
+  if (missing !== undefined) return { fault: `${missing.name} has not arrived at the coordinator` };
+  const state = stagedStates.get(from)!;
+  // Model workers have no state: their bytes are the digest itself, and do not hash to it.
+  if (state.size > digest.length / 2 && state.sha256 !== digest) {
+    return { fault: `the training state has the digest ${state.sha256}, not ${digest}` };
+  }
+  adapters.set(keyOf(jobId, step), files.find(({ name }) => name === "adapter_model.safetensors")!);
+  states.set(keyOf(jobId, step), { step, state });
+  staged.clear();
+  stagedStates.clear();
+  return { files };
+}
+
+function stage(
+  { staged, stagedStates }: Shelves,
+  key: string,
+  adapter: Uint8Array,
+  words: Int32Array<ArrayBuffer>,
+): CheckpointFile[] {
+  const file = { name: "adapter_model.safetensors", size: adapter.length, sha256: sha256Of(adapter) };
+  const bytes = new Uint8Array(words.buffer);
+  const stateFile = { name: "training_state.safetensors", size: bytes.length, sha256: sha256Of(bytes) };
+  staged.set(key, [file, stateFile]);
+  stagedStates.set(key, {
+    ...stateFile,
+    readWords: (offset, count) => Promise.resolve(words.slice(offset, offset + count)),
+  });
+  return [file, stateFile];
 }
