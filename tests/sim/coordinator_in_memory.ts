@@ -1,4 +1,4 @@
-/** The real coordinator's fleet in a process of its own that can be killed and started again, and what a disk remembers of it. */
+/** The real coordinator's fleet as a process that can be killed and started again, and what its disk keeps. */
 import type { ArtifactStore } from "../../coordinator/storage/artifact_store.ts";
 import type { JobObserver, StepReport, WorkerView } from "../../coordinator/fleet/fleet.ts";
 import type { PlannedJob } from "../../coordinator/planning/planned_job.ts";
@@ -22,154 +22,172 @@ export interface CoordinatorInMemoryOptions {
   readonly note: (who: string, what: string) => void;
   readonly layoutOf?: FleetOptions["layoutOf"];
   readonly onCommit?: (report: StepReport) => void;
-  /** Told before it is remembered: not at all where the coordinator is killed by then. */
+  /** Called before the disk keeps it; never if the coordinator is dead by then. */
   readonly onCheckpoint?: (step: number) => void;
 }
 
 export interface CoordinatorInMemory {
   start(): void;
-  /** It dies without a word. */
+  /** As by SIGKILL. */
   kill(): void;
-  /** It stands still, as a process that is stopped; the result makes it go on. Without effect while it is dead. */
+  /** As by SIGSTOP; the returned function is SIGCONT. Without effect while it is dead. */
   stall(): () => void;
-  /** Its user pauses the job, or has it go on; without effect where that is so already. */
+  /** As a user does; without effect if it is so already. */
   pauseJob(): void;
   resumeJob(): void;
   readonly isAlive: boolean;
   readonly isDone: boolean;
-  /** Why the job cannot be done; null while it can. */
+  /** Why the job has failed; null if it has not. */
   readonly failure: unknown;
-  /** What was committed, in order; a step that is committed again after the loss of all state stands here again. */
+  /** All commits in order; a step committed again after the loss of all state is here again. */
   readonly steps: readonly StepReport[];
   /** Empty while it is dead. */
   workerViews(): readonly WorkerView[];
   /** Without effect while it is dead. */
   reinstate(worker: string): void;
-  /** The stored adapter of this step is found damaged; whether a worker is asked for it again. */
+  /** Reports the stored adapter of a step as damaged; returns whether a worker is asked for it again. */
   checkpointDamaged(step: number): boolean;
 }
 
+/** What a disk keeps over the coordinator's restarts. */
+interface Disk {
+  step: number;
+  readonly checkpointSteps: Set<number>;
+}
+
 export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): CoordinatorInMemory {
-  const { broker, clock, random, job, artifacts, limits, note } = options;
-  const steps: StepReport[] = [];
-  /** What a disk remembers over the coordinator's restarts. */
-  const told = { step: 0, checkpointSteps: new Set<number>() };
-  let running: { readonly fleet: RunningFleet; readonly link: Link } | null = null;
-  /** Of the newest training, which may have ended. */
-  let training = { stop: new AbortController(), ended: Promise.resolve() };
-  let isPaused = false;
-  const quarantines = createMemoryQuarantineStore();
-  let starts = 0;
-  let terms = 0;
-  let isDone = false;
-  let failure: unknown = null;
+  return new Coordinator(options);
+}
 
-  const observer: JobObserver = {
-    starting(committedStep) {
-      note("coordinator", `starts after step ${committedStep}`);
-      told.step = Math.min(told.step, committedStep);
-      if (committedStep === 0) told.checkpointSteps.clear();
-      return Promise.resolve({ step: told.step, checkpointSteps: [...told.checkpointSteps] });
-    },
-    microBatchExcluded: (step, { index, workers }) =>
-      note("event", `excluded: micro-batch ${index} of step ${step} by ${workers.join(", ")}`),
-    event: (level, message) => note("event", `${level}: ${message}`),
-    stepCommitted(report) {
-      told.step = report.step;
-      steps.push(report);
-      note("coordinator", `step ${report.step} is committed: ${report.digest.slice(0, 8)}`);
-      options.onCommit?.(report);
-      return Promise.resolve();
-    },
-    checkpointWritten(step) {
-      options.onCheckpoint?.(step);
-      if (running !== null) told.checkpointSteps.add(step);
-      return Promise.resolve();
-    },
-  };
+class Coordinator implements CoordinatorInMemory {
+  readonly steps: StepReport[] = [];
+  isDone = false;
+  failure: unknown = null;
+  readonly #options: CoordinatorInMemoryOptions;
+  readonly #observer: JobObserver;
+  readonly #quarantines = createMemoryQuarantineStore();
+  #running: { readonly fleet: RunningFleet; readonly link: Link } | null = null;
+  /** The newest training, which may have ended. */
+  #training = { stop: new AbortController(), ended: Promise.resolve() };
+  #isPaused = false;
+  #starts = 0;
+  #terms = 0;
 
-  function start(): void {
+  constructor(options: CoordinatorInMemoryOptions) {
+    this.#options = options;
+    this.#observer = observe(options, this.steps, () => this.isAlive);
+  }
+
+  get isAlive(): boolean {
+    return this.#running !== null;
+  }
+
+  start(): void {
+    const { broker, clock, random, artifacts, limits, note, layoutOf } = this.#options;
     const link = createLink(clock, pcg32(random.uint32()));
     const fleet = createFleet({
       bus: link.wrap(broker.connect("coordinator")),
       clock: link.clock,
       coordinatorId: "c-1",
-      term: ++terms,
+      term: ++this.#terms,
       artifacts,
-      quarantines,
+      quarantines: this.#quarantines,
       limits,
-      newStartId: () => `s-${++starts}`,
-      ...options.layoutOf === undefined ? {} : { layoutOf: options.layoutOf },
-      newCheckKey: () => `k-${starts}`,
+      newStartId: () => `s-${++this.#starts}`,
+      ...layoutOf === undefined ? {} : { layoutOf },
+      newCheckKey: () => `k-${this.#starts}`,
       onDefect: (message, thrown) => note("coordinator", `${message}: ${messageOf(thrown)}`),
     });
-    running = { fleet, link };
-    if (!isPaused) train(fleet, Promise.resolve());
+    this.#running = { fleet, link };
+    if (!this.#isPaused) this.#train(fleet, Promise.resolve());
   }
 
-  /** As soon as an earlier training has ended. */
-  function train(fleet: RunningFleet, before: Promise<void>): void {
+  kill(): void {
+    if (this.#running === null) return;
+    const { fleet, link } = this.#running;
+    this.#running = null;
+    link.kill();
+    this.#training.stop.abort(new LoraFleetError("aborted", "killed"));
+    fleet.close();
+  }
+
+  stall(): () => void {
+    const link = this.#running?.link;
+    link?.stall();
+    this.#options.note("coordinator", "stands still");
+    return () => link?.resume();
+  }
+
+  pauseJob(): void {
+    this.#isPaused = true;
+    this.#training.stop.abort(new LoraFleetError("aborted", "paused"));
+    this.#options.note("coordinator", "the job is paused");
+  }
+
+  resumeJob(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#options.note("coordinator", "the job is resumed");
+    if (this.#running !== null) this.#train(this.#running.fleet, this.#training.ended);
+  }
+
+  workerViews(): readonly WorkerView[] {
+    return this.#running?.fleet.workers() ?? [];
+  }
+
+  reinstate(worker: string): void {
+    this.#running?.fleet.reinstate(worker);
+  }
+
+  checkpointDamaged(step: number): boolean {
+    return this.#running?.fleet.checkpointDamaged(this.#options.job.id, step) ?? false;
+  }
+
+  /** Trains as soon as an earlier training has ended. */
+  #train(fleet: RunningFleet, before: Promise<void>): void {
     const stop = new AbortController();
     const work = async () => {
       await before;
       try {
         stop.signal.throwIfAborted();
-        await fleet.train(job, observer, stop.signal);
-        if (!stop.signal.aborted) isDone = true;
+        await fleet.train(this.#options.job, this.#observer, stop.signal);
+        if (!stop.signal.aborted) this.isDone = true;
       } catch (thrown) {
-        if (!stop.signal.aborted) failure = thrown;
+        if (!stop.signal.aborted) this.failure = thrown;
       }
     };
-    training = { stop, ended: work() };
+    this.#training = { stop, ended: work() };
   }
+}
 
-  function stall(): () => void {
-    const link = running?.link;
-    link?.stall();
-    note("coordinator", "stands still");
-    return () => link?.resume();
-  }
-
-  function pauseJob(): void {
-    isPaused = true;
-    training.stop.abort(new LoraFleetError("aborted", "paused"));
-    note("coordinator", "the job is paused");
-  }
-
-  function resumeJob(): void {
-    if (!isPaused) return;
-    isPaused = false;
-    note("coordinator", "the job is resumed");
-    if (running !== null) train(running.fleet, training.ended);
-  }
-
-  function kill(): void {
-    if (running === null) return;
-    const { fleet, link } = running;
-    running = null;
-    link.kill();
-    training.stop.abort(new LoraFleetError("aborted", "killed"));
-    fleet.close();
-  }
-
+/** Keeps commits and checkpoints as a disk does, and notes events. */
+function observe(
+  { note, onCommit, onCheckpoint }: CoordinatorInMemoryOptions,
+  steps: StepReport[],
+  isAlive: () => boolean,
+): JobObserver {
+  const disk: Disk = { step: 0, checkpointSteps: new Set() };
   return {
-    start,
-    kill,
-    stall,
-    pauseJob,
-    resumeJob,
-    get isAlive() {
-      return running !== null;
+    starting(committedStep) {
+      note("coordinator", `starts after step ${committedStep}`);
+      disk.step = Math.min(disk.step, committedStep);
+      if (committedStep === 0) disk.checkpointSteps.clear();
+      return Promise.resolve({ step: disk.step, checkpointSteps: [...disk.checkpointSteps] });
     },
-    get isDone() {
-      return isDone;
+    microBatchExcluded: (step, { index, workers }) =>
+      note("event", `excluded: micro-batch ${index} of step ${step} by ${workers.join(", ")}`),
+    event: (level, message) => note("event", `${level}: ${message}`),
+    stepCommitted(report) {
+      disk.step = report.step;
+      steps.push(report);
+      note("coordinator", `step ${report.step} is committed: ${report.digest.slice(0, 8)}`);
+      onCommit?.(report);
+      return Promise.resolve();
     },
-    get failure() {
-      return failure;
+    checkpointWritten(step) {
+      onCheckpoint?.(step);
+      if (isAlive()) disk.checkpointSteps.add(step);
+      return Promise.resolve();
     },
-    steps,
-    workerViews: () => running?.fleet.workers() ?? [],
-    reinstate: (worker) => void running?.fleet.reinstate(worker),
-    checkpointDamaged: (step) => running?.fleet.checkpointDamaged(job.id, step) ?? false,
   };
 }

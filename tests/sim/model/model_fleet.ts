@@ -144,8 +144,8 @@ export function createModelFleet(options: ModelFleetOptions): ModelFleet {
       passUntil,
     },
     kill: (worker) => worker.kill(),
-    startCoordinator: coordinator.start,
-    killCoordinator: coordinator.kill,
+    startCoordinator: () => coordinator.start(),
+    killCoordinator: () => coordinator.kill(),
     get isDone() {
       return coordinator.isDone;
     },

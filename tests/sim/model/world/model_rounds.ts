@@ -1,16 +1,16 @@
 /**
- * The all-reduce of model workers: a barrier that takes the time of its bytes, and gives all members the sum of what each of
- * them really has. A member that cannot be reached for a while goes on where it was, and asks for what it has missed; without
- * one that is gone the round never ends.
+ * The all-reduce of model workers: a barrier that takes the time of its bytes, and gives all members the sum of the parts that
+ * they really hold. A member that is out of reach for a while continues where it was, and asks again for lost chunks; a round
+ * never ends without a member that is gone.
  */
 import type { StepState } from "../../../../shared/protocol/messages_coordinator.ts";
 import { digestAfter, type Sums, total } from "./contribution.ts";
 import { type BrokerSpeed, type LinkSpeed, roundMs } from "./link_model.ts";
 import type { Timetable } from "./timetable.ts";
 
-/** What the members of a round have after it. */
+/** The result that all members of a round share. */
 export interface RoundResult {
-  /** Of the state that follows from a state with this digest. */
+  /** Digest of the state that follows from the state with digest `before`. */
   digestAfter(before: string): string;
 }
 
@@ -24,7 +24,7 @@ export interface Rounds {
   enter(state: StepState, member: RoundMember, sums: Sums, take: (result: RoundResult) => void): void;
   /** Members that a round waits for. */
   missingIn(state: StepState): string[];
-  /** A worker can be reached again, or no more. */
+  /** Reports that a worker's reachability may have changed. */
   reachChanged(worker: string): void;
 }
 
@@ -33,9 +33,9 @@ export interface RoundsOptions {
   readonly broker: BrokerSpeed;
   /** Bytes of one gradient as it is on the wire. */
   readonly gradientBytes: number;
-  /** After a cut what got lost is asked for again (decision 6, receipts); what waits for a stalled process is not lost. */
+  /** How long after a cut lost chunks are asked for again (decision 6, receipts); a stall loses none. */
   readonly repeatMs: number;
-  /** Told of each sum that is made. */
+  /** Called for each sum. */
   readonly onSummed: (digest: string, parts: readonly Sums[]) => void;
 }
 
@@ -48,39 +48,28 @@ interface Entered {
 interface Round {
   readonly state: StepState;
   readonly entered: Map<string, Entered>;
-  /** Null until everybody has entered. */
+  /** Null until all members have entered. */
   endAt: number | null;
-  /** Who cannot be reached now, how long it would have needed from then on, and what of that may have got lost. */
+  /** Members out of reach: the time that they had left, and whether a cut may have lost chunks of theirs. */
   readonly interrupted: Map<string, { readonly leftMs: number; readonly isCut: boolean }>;
 }
 
 export function createRounds(options: RoundsOptions): Rounds {
-  const { timetable, broker, gradientBytes, repeatMs, onSummed } = options;
-  /** Few: the newest one, and what a coordinator's restart has left. */
-  const rounds = new Map<string, Round>();
-  const keyOf = ({ startId, term, step, attempt, generation }: StepState) =>
-    [startId, term, step, attempt, generation].join(" ");
+  return new ModelRounds(options);
+}
 
-  function roundOf(state: StepState): Round {
-    const key = keyOf(state);
-    const known = rounds.get(key);
-    if (known !== undefined) return known;
-    // Nobody finishes an older one any more: whoever is still in it will hear that it is over.
-    for (const [other, { state: { term, generation } }] of rounds) {
-      if (term < state.term || (term === state.term && generation < state.generation)) rounds.delete(other);
-    }
-    const round: Round = { state, entered: new Map(), endAt: null, interrupted: new Map() };
-    rounds.set(key, round);
-    return round;
+class ModelRounds implements Rounds {
+  readonly #options: RoundsOptions;
+  /** Few: the newest one, and those that a coordinator's restart left. */
+  readonly #rounds = new Map<string, Round>();
+
+  constructor(options: RoundsOptions) {
+    this.#options = options;
   }
 
-  function enter(
-    state: StepState,
-    member: RoundMember,
-    sums: Sums,
-    take: (result: RoundResult) => void,
-  ): void {
-    const round = roundOf(state);
+  enter(state: StepState, member: RoundMember, sums: Sums, take: (result: RoundResult) => void): void {
+    const { timetable, broker, gradientBytes } = this.#options;
+    const round = this.#roundOf(state);
     round.entered.set(member.worker, { member, sums, take });
     if (!member.link.isReachable) {
       round.interrupted.set(member.worker, { leftMs: 0, isCut: member.link.isCut });
@@ -88,65 +77,88 @@ export function createRounds(options: RoundsOptions): Rounds {
     if (round.entered.size < state.members.length) return;
     const links = state.members.map(({ worker }) => round.entered.get(worker)!.member.link.speed);
     round.endAt = timetable.now + Math.ceil(roundMs(links, state.weights, gradientBytes, broker));
-    endInTime(round);
+    this.#endInTime(round);
   }
 
-  /** Ends it when its time has come and nobody is missing. */
-  function endInTime(round: Round): void {
+  missingIn(state: StepState): string[] {
+    const round = this.#rounds.get(keyOf(state));
+    if (round === undefined) return [];
+    return state.members.map(({ worker }) => worker).filter((worker) =>
+      !round.entered.has(worker) || round.interrupted.has(worker)
+    );
+  }
+
+  reachChanged(worker: string): void {
+    const { timetable, repeatMs } = this.#options;
+    for (const round of this.#rounds.values()) {
+      const entered = round.entered.get(worker);
+      if (entered === undefined) continue;
+      const { isReachable, isCut } = entered.member.link;
+      const before = round.interrupted.get(worker);
+      if (!isReachable) {
+        const leftMs = before?.leftMs ?? Math.max(0, (round.endAt ?? 0) - timetable.now);
+        round.interrupted.set(worker, { leftMs, isCut: isCut || before?.isCut === true });
+      } else if (before !== undefined) {
+        round.interrupted.delete(worker);
+        const restMs = Math.max(before.leftMs, before.isCut ? repeatMs : 0);
+        if (round.endAt !== null) round.endAt = Math.max(round.endAt, timetable.now + restMs);
+        this.#endInTime(round);
+      }
+    }
+  }
+
+  #roundOf(state: StepState): Round {
+    const key = keyOf(state);
+    const known = this.#rounds.get(key);
+    if (known !== undefined) return known;
+    // Older rounds can no longer end: their members will learn that they are over.
+    for (const [other, { state: { term, generation } }] of this.#rounds) {
+      if (term < state.term || (term === state.term && generation < state.generation)) {
+        this.#rounds.delete(other);
+      }
+    }
+    const round: Round = { state, entered: new Map(), endAt: null, interrupted: new Map() };
+    this.#rounds.set(key, round);
+    return round;
+  }
+
+  /** Ends the round at its time if no member is missing. */
+  #endInTime(round: Round): void {
+    const { timetable } = this.#options;
     const { endAt, interrupted, state } = round;
     if (endAt === null || interrupted.size > 0) return;
     timetable.after(endAt - timetable.now, () => {
-      // Interrupted meanwhile, it is looked at again when that is over.
-      if (rounds.has(keyOf(state)) && round.interrupted.size === 0 && timetable.now >= round.endAt!) {
-        finish(round);
+      // If it has been interrupted meanwhile, the end of the interruption schedules it again.
+      if (this.#rounds.has(keyOf(state)) && round.interrupted.size === 0 && timetable.now >= round.endAt!) {
+        this.#finish(round);
       }
     });
   }
 
-  function finish(round: Round): void {
-    rounds.delete(keyOf(round.state));
-    const entered = round.state.members.map(({ worker }) => round.entered.get(worker)!);
-    const parts = entered.map(({ sums }) => sums);
-    const words = total(parts);
-    const digests = new Map<string, string>();
-    const result: RoundResult = {
-      digestAfter(before) {
-        const known = digests.get(before);
-        if (known !== undefined) return known;
-        const digest = digestAfter(before, words);
-        digests.set(before, digest);
-        onSummed(digest, parts);
-        return digest;
-      },
-    };
-    for (const { take } of entered) take(result);
+  #finish({ state, entered }: Round): void {
+    this.#rounds.delete(keyOf(state));
+    const members = state.members.map(({ worker }) => entered.get(worker)!);
+    const result = resultOf(members.map(({ sums }) => sums), this.#options.onSummed);
+    for (const { take } of members) take(result);
   }
+}
 
+function keyOf({ startId, term, step, attempt, generation }: StepState): string {
+  return [startId, term, step, attempt, generation].join(" ");
+}
+
+/** Hashes once for each state before. */
+function resultOf(parts: readonly Sums[], onSummed: RoundsOptions["onSummed"]): RoundResult {
+  const words = total(parts);
+  const digests = new Map<string, string>();
   return {
-    enter,
-    missingIn: (state) => {
-      const round = rounds.get(keyOf(state));
-      if (round === undefined) return [];
-      return state.members.map(({ worker }) => worker).filter((worker) =>
-        !round.entered.has(worker) || round.interrupted.has(worker)
-      );
-    },
-    reachChanged: (worker) => {
-      for (const round of rounds.values()) {
-        const entered = round.entered.get(worker);
-        if (entered === undefined) continue;
-        const { isReachable, isCut } = entered.member.link;
-        const before = round.interrupted.get(worker);
-        if (!isReachable) {
-          const leftMs = before?.leftMs ?? Math.max(0, (round.endAt ?? 0) - timetable.now);
-          round.interrupted.set(worker, { leftMs, isCut: isCut || before?.isCut === true });
-        } else if (before !== undefined) {
-          round.interrupted.delete(worker);
-          const restMs = Math.max(before.leftMs, before.isCut ? repeatMs : 0);
-          if (round.endAt !== null) round.endAt = Math.max(round.endAt, timetable.now + restMs);
-          endInTime(round);
-        }
-      }
+    digestAfter(before) {
+      const known = digests.get(before);
+      if (known !== undefined) return known;
+      const digest = digestAfter(before, words);
+      digests.set(before, digest);
+      onSummed(digest, parts);
+      return digest;
     },
   };
 }
