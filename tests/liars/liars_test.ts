@@ -15,11 +15,8 @@ import { type StepState, stepStateSchema } from "../../shared/protocol/messages_
 import * as subjects from "../../shared/protocol/subjects.ts";
 import type { ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
 import { toyLayout } from "../../worker/testing/toy_model.ts";
-import {
-  createFleetInMemory,
-  type FleetInMemory,
-  type FleetInMemoryOptions,
-} from "../sim/fleet_in_memory.ts";
+import { createFleetInMemory, type FleetInMemory } from "../sim/fleet_in_memory.ts";
+import type { FleetInMemoryOptions } from "../sim/sim_worker.ts";
 import { addsOther, another, reportsOther, sendsOther } from "./lying_bus.ts";
 
 const LIAR = "w-1";

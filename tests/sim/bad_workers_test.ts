@@ -1,7 +1,8 @@
 /** Bad samples and bad workers in a fleet in memory: whoever they are, the result is that of the others (decision 0012). */
 import { assert, assertEquals, assertLess, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import type { ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
-import { createFleetInMemory, type FleetInMemory, type FleetInMemoryOptions } from "./fleet_in_memory.ts";
+import { createFleetInMemory, type FleetInMemory } from "./fleet_in_memory.ts";
+import type { FleetInMemoryOptions } from "./sim_worker.ts";
 import { soak } from "./soak.ts";
 
 const JOB = {

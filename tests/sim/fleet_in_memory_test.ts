@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { createFleetInMemory, type FleetInMemory, type FleetInMemoryOptions } from "./fleet_in_memory.ts";
+import { createFleetInMemory, type FleetInMemory } from "./fleet_in_memory.ts";
+import type { FleetInMemoryOptions } from "./sim_worker.ts";
 import { digestsOf, testNamedFaults } from "./named_faults.ts";
 
 const JOB = {

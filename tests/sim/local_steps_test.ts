@@ -6,12 +6,8 @@ import { assert, assertEquals } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
-import {
-  createFleetInMemory,
-  type FleetInMemory,
-  type FleetInMemoryOptions,
-  SIM_LIMITS,
-} from "./fleet_in_memory.ts";
+import { createFleetInMemory, type FleetInMemory } from "./fleet_in_memory.ts";
+import { type FleetInMemoryOptions, SIM_LIMITS } from "./sim_worker.ts";
 import { digestsOf, testNamedFaults } from "./named_faults.ts";
 import { soak } from "./soak.ts";
 import { createToyJob } from "./toy_job.ts";

@@ -1,7 +1,8 @@
 /** One run of a fleet in memory under the faults of a seed, to its end. */
 import { createHash } from "node:crypto";
 import { pcg32 } from "../../shared/prng.ts";
-import { createFleetInMemory, type FleetInMemoryOptions } from "./fleet_in_memory.ts";
+import { createFleetInMemory } from "./fleet_in_memory.ts";
+import type { FleetInMemoryOptions } from "./sim_worker.ts";
 import { apply, drawFaults, type FaultMix } from "./fault_plan.ts";
 
 export interface SoakOptions extends Omit<FleetInMemoryOptions, "seed"> {
