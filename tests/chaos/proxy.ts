@@ -1,6 +1,6 @@
 /**
- * What lies between one worker and the broker: a TCP proxy that can be cut, made silent, and told to double or spoil what the worker
- * sends. It understands NATS, so that a spoilt chunk is one that arrives whole and wrong, as nothing else can make it.
+ * A TCP proxy between one worker and the broker that cuts and silences the connection, and doubles or spoils what the worker
+ * sends. It parses NATS, so that a spoilt chunk arrives whole and wrong.
  */
 import type { Prng } from "../../shared/prng.ts";
 import { createNatsSplitter, type NatsMessage, payloadOf } from "./nats_messages.ts";
@@ -14,12 +14,12 @@ export interface Weather {
 }
 
 export interface ProxyOptions {
-  /** Of the broker. */
+  /** The broker's. */
   readonly port: number;
   readonly random: Prng;
-  /** Told of each message that the worker publishes, before it is passed on. */
+  /** Called for each message that the worker publishes, before it is passed on. */
   readonly onPublished: (subject: string, payload: Uint8Array) => void;
-  /** Told of each message that the worker receives. */
+  /** Called for each message that the worker receives. */
   readonly onDelivered: (subject: string, payload: Uint8Array) => void;
 }
 
@@ -37,93 +37,107 @@ export interface Proxy {
 export const FAIR: Weather = { corrupt: 0, duplicate: 0 };
 const GRADIENTS = /^lf\.[^.]+\.gradients\./;
 
-export function startProxy({ port, random, onPublished, onDelivered }: ProxyOptions): Proxy {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const open = new Set<Deno.Conn>();
-  const counts = { corrupted: 0, duplicated: 0 };
-  let refusedUntil = 0;
-  let silentUntil = 0;
+export function startProxy(options: ProxyOptions): Proxy {
+  return new NatsProxy(options);
+}
 
-  /** The bytes in whose shape the message is passed on. */
-  function spoiled(message: NatsMessage): readonly Uint8Array<ArrayBuffer>[] {
-    if (message.subject === null) return [message.bytes];
-    const payload = payloadOf(message);
-    onPublished(message.subject, payload);
-    if (
-      GRADIENTS.test(message.subject) && payload.byteLength > 0 && random.uniform() < proxy.weather.corrupt
-    ) {
-      payload[random.below(payload.byteLength)]! ^= 1 << random.below(8);
-      counts.corrupted++;
-    }
-    if (!message.subject.startsWith("lf.") || random.uniform() >= proxy.weather.duplicate) {
-      return [message.bytes];
-    }
-    counts.duplicated++;
-    return [message.bytes, message.bytes];
+type Pass = (message: NatsMessage) => readonly Uint8Array<ArrayBuffer>[];
+
+class NatsProxy implements Proxy {
+  readonly port: number;
+  weather = FAIR;
+  readonly counts = { corrupted: 0, duplicated: 0 };
+  readonly #options: ProxyOptions;
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #open = new Set<Deno.Conn>();
+  #refusedUntil = 0;
+  #silentUntil = 0;
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    this.port = this.#listener.addr.port;
+    void this.#accept().catch(() => {});
   }
 
-  function delivered(message: NatsMessage): readonly Uint8Array<ArrayBuffer>[] {
-    if (message.subject !== null) onDelivered(message.subject, payloadOf(message));
-    return [message.bytes];
+  cut(milliseconds: number): void {
+    this.#refusedUntil = Date.now() + milliseconds;
+    for (const connection of this.#open) this.#end(connection);
   }
 
-  async function pump(
-    from: Deno.Conn,
-    to: Deno.Conn,
-    pass: (message: NatsMessage) => readonly Uint8Array<ArrayBuffer>[],
-  ): Promise<void> {
+  silence(milliseconds: number): void {
+    this.#silentUntil = Date.now() + milliseconds;
+  }
+
+  close(): void {
+    this.#listener.close();
+    for (const connection of this.#open) this.#end(connection);
+  }
+
+  async #accept(): Promise<void> {
+    for await (const client of this.#listener) {
+      if (this.#refusedUntil > Date.now()) client.close();
+      else void this.#serve(client);
+    }
+  }
+
+  async #serve(client: Deno.Conn): Promise<void> {
+    this.#open.add(client);
+    let server: Deno.Conn | null = null;
+    try {
+      server = await Deno.connect({ hostname: "127.0.0.1", port: this.#options.port });
+      this.#open.add(server);
+      await Promise.race([
+        this.#pump(client, server, (message) => this.#published(message)),
+        this.#pump(server, client, (message) => this.#delivered(message)),
+      ]);
+    } catch {
+      // One side has ended; the finally ends the other.
+    } finally {
+      for (const connection of [client, server]) if (connection !== null) this.#end(connection);
+    }
+  }
+
+  async #pump(from: Deno.Conn, to: Deno.Conn, pass: Pass): Promise<void> {
     const split = createNatsSplitter();
     for await (const bytes of from.readable) {
-      while (silentUntil > Date.now()) await new Promise((go) => setTimeout(go, silentUntil - Date.now()));
+      while (this.#silentUntil > Date.now()) {
+        await new Promise((go) => setTimeout(go, this.#silentUntil - Date.now()));
+      }
       for (const message of split(bytes)) for (const part of pass(message)) await writeAll(to, part);
     }
   }
 
-  async function serve(client: Deno.Conn): Promise<void> {
-    open.add(client);
-    let server: Deno.Conn | null = null;
-    try {
-      server = await Deno.connect({ hostname: "127.0.0.1", port });
-      open.add(server);
-      await Promise.race([pump(client, server, spoiled), pump(server, client, delivered)]);
-    } catch {
-      // Whichever side has ended: the other one sees it.
-    } finally {
-      for (const connection of [client, server]) if (connection !== null) end(connection);
+  /** A worker's message, spoilt and doubled as the weather has it. */
+  #published(message: NatsMessage): ReturnType<Pass> {
+    if (message.subject === null) return [message.bytes];
+    const { random, onPublished } = this.#options;
+    const payload = payloadOf(message);
+    onPublished(message.subject, payload);
+    const isGradient = GRADIENTS.test(message.subject) && payload.byteLength > 0;
+    if (isGradient && random.uniform() < this.weather.corrupt) {
+      payload[random.below(payload.byteLength)]! ^= 1 << random.below(8);
+      this.counts.corrupted++;
     }
+    if (!message.subject.startsWith("lf.") || random.uniform() >= this.weather.duplicate) {
+      return [message.bytes];
+    }
+    this.counts.duplicated++;
+    return [message.bytes, message.bytes];
   }
 
-  function end(connection: Deno.Conn): void {
-    open.delete(connection);
+  #delivered(message: NatsMessage): ReturnType<Pass> {
+    if (message.subject !== null) this.#options.onDelivered(message.subject, payloadOf(message));
+    return [message.bytes];
+  }
+
+  #end(connection: Deno.Conn): void {
+    this.#open.delete(connection);
     try {
       connection.close();
     } catch {
       // It is closed already.
     }
   }
-
-  (async () => {
-    for await (const client of listener) {
-      if (refusedUntil > Date.now()) client.close();
-      else void serve(client);
-    }
-  })().catch(() => {});
-
-  const proxy: Proxy = {
-    port: listener.addr.port,
-    weather: FAIR,
-    counts,
-    cut(milliseconds) {
-      refusedUntil = Date.now() + milliseconds;
-      for (const connection of open) end(connection);
-    },
-    silence: (milliseconds) => void (silentUntil = Date.now() + milliseconds),
-    close() {
-      listener.close();
-      for (const connection of open) end(connection);
-    },
-  };
-  return proxy;
 }
 
 async function writeAll(to: Deno.Conn, bytes: Uint8Array): Promise<void> {

@@ -67,9 +67,12 @@ export async function run(options: RunOptions): Promise<RunOutcome> {
       ]);
       return await outcomeOf(fleet, jobId, options, done[0], systemClock.now() - startedAt);
     } catch (thrown) {
-      throw new Error(`seed ${seed}: ${thrown instanceof Error ? thrown.message : thrown}\n${fleet.said()}`, {
-        cause: thrown,
-      });
+      throw new Error(
+        `seed ${seed}: ${thrown instanceof Error ? thrown.message : thrown}\n${fleet.stderr()}`,
+        {
+          cause: thrown,
+        },
+      );
     }
   } finally {
     await Deno.remove(folder, { recursive: true });

@@ -1,4 +1,4 @@
-/** One worker process with its proxy, as the harness sees it. */
+/** One worker process with its proxy. */
 import { dirname, fromFileUrl, join } from "@std/path";
 import { TextLineStream } from "@std/streams";
 import type { Prng } from "../../shared/prng.ts";
@@ -7,17 +7,16 @@ import { type Proxy, startProxy } from "./proxy.ts";
 
 export interface WorkerChild {
   readonly name: string;
-  /** Its id in the fleet; null before it has told. */
+  /** Its id in the fleet; null until it reports one. */
   readonly id: string | null;
   readonly proxy: Proxy;
   readonly startedAt: number;
-  /** When its first micro-batch was in its sums; null before. */
+  /** When it added its first micro-batch to its sums; null before. */
   readonly contributedAt: number | null;
   /** Not ended, not killed, and not asked to leave. */
   readonly isThere: boolean;
   readonly isStopped: boolean;
-  /** What it said on standard error. */
-  readonly said: string;
+  readonly stderr: string;
   kill(): void;
   /** SIGSTOP, and SIGCONT after so long. */
   stopFor(milliseconds: number): void;
@@ -26,13 +25,12 @@ export interface WorkerChild {
 }
 
 export interface WorkerProcessOptions {
-  /** For a person. */
   readonly name: string;
   readonly joinUrl: string;
-  /** Of the broker, or of what lies before it. */
+  /** The broker's, or its proxy's. */
   readonly natsPort: number;
   readonly engine: "toy" | "gpu";
-  /** Of the toy: how long a micro-batch takes, besides its arithmetic. */
+  /** Of the toy: delay of each micro-batch. */
   readonly gradientMs: number;
   /** Of the toy: half of the gradient's elements. */
   readonly factorSize: number;
@@ -50,7 +48,7 @@ export interface WorkerChildOptions extends Omit<WorkerProcessOptions, "factorSi
 const FACTOR_SIZE = 2 ** 15;
 const script = join(dirname(fromFileUrl(import.meta.url)), "worker_process.ts");
 
-/** The process alone; both outputs have to be read. */
+/** The process alone. The caller reads both outputs. */
 export function spawnWorkerProcess(options: WorkerProcessOptions): Deno.ChildProcess {
   const { name, joinUrl, natsPort, engine, gradientMs, factorSize, cacheFolder } = options;
   return new Deno.Command(Deno.execPath(), {
@@ -73,35 +71,24 @@ export function startWorkerChild(options: WorkerChildOptions): WorkerChild {
     onPublished: (subject, payload) => options.onPublished(worker, subject, payload),
   });
   const child = spawnWorkerProcess({ ...options, natsPort: proxy.port, factorSize: FACTOR_SIZE });
-  const state = { id: null as string | null, contributedAt: null as number | null, said: "" };
+  const state = { id: null as string | null, contributedAt: null as number | null, stderr: "" };
   let isThere = true;
   let stops = 0;
 
-  async function readLines(): Promise<void> {
-    const lines = child.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
-    for await (const text of lines) {
-      // Who is killed may leave half a line.
-      if (!text.endsWith("}")) continue;
-      const line = lineSchema.parse(JSON.parse(text));
+  const readLines = async (): Promise<void> => {
+    for await (const line of linesOf(child)) {
       if (line.type === "started") state.id = line.worker;
       if (line.type === "added") state.contributedAt ??= Date.now();
       onLine(line);
     }
-  }
-  async function readErrors(): Promise<void> {
-    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) state.said += text;
-  }
+  };
+  const readErrors = async (): Promise<void> => {
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) state.stderr += text;
+  };
   const ended = Promise.all([readLines(), readErrors(), child.status]).then(() => {
     isThere = false;
     proxy.close();
   });
-  function signal(name: Deno.Signal): void {
-    try {
-      child.kill(name);
-    } catch {
-      // It has ended.
-    }
-  }
 
   const worker: WorkerChild = {
     name,
@@ -114,8 +101,8 @@ export function startWorkerChild(options: WorkerChildOptions): WorkerChild {
     get contributedAt() {
       return state.contributedAt;
     },
-    get said() {
-      return state.said;
+    get stderr() {
+      return state.stderr;
     },
     get isThere() {
       return isThere;
@@ -125,19 +112,36 @@ export function startWorkerChild(options: WorkerChildOptions): WorkerChild {
     },
     kill() {
       isThere = false;
-      signal("SIGKILL");
+      signal(child, "SIGKILL");
     },
     stopFor(milliseconds) {
       stops++;
-      signal("SIGSTOP");
+      signal(child, "SIGSTOP");
       setTimeout(() => {
-        if (--stops === 0) signal("SIGCONT");
+        if (--stops === 0) signal(child, "SIGCONT");
       }, milliseconds);
     },
     leave() {
       isThere = false;
-      signal("SIGTERM");
+      signal(child, "SIGTERM");
     },
   };
   return worker;
+}
+
+async function* linesOf(child: Deno.ChildProcess): AsyncGenerator<Line> {
+  for await (
+    const text of child.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream())
+  ) {
+    // A killed process may leave half a line.
+    if (text.endsWith("}")) yield lineSchema.parse(JSON.parse(text));
+  }
+}
+
+function signal(child: Deno.ChildProcess, name: Deno.Signal): void {
+  try {
+    child.kill(name);
+  } catch {
+    // It has ended.
+  }
 }
