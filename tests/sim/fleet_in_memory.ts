@@ -40,10 +40,12 @@ export interface FleetInMemory {
   close(): Promise<void>;
 }
 
+const BEGINNING = 1_700_000_000_000;
+
 export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemory {
   const { seed, limits = SIM_LIMITS } = options;
   const random = pcg32(seed);
-  const clock = createFakeClock(1_700_000_000_000);
+  const clock = createFakeClock(BEGINNING);
   const broker = createMemoryBroker({ clock, maxPayloadBytes: 2 ** 20 });
   const artifacts = createMemoryArtifacts();
   const job = createToyJob(options);
@@ -51,8 +53,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
   const workers: SimWorker[] = [];
   let workerFailure: unknown = null;
 
-  const note = (who: string, what: string) =>
-    void history.push(`${clock.now() - 1_700_000_000_000} ${who}: ${what}`);
+  const note = (who: string, what: string) => void history.push(`${clock.now() - BEGINNING} ${who}: ${what}`);
 
   const { onCheckpoint, layoutOf } = options;
   const coordinator = createCoordinatorInMemory({

@@ -1,7 +1,4 @@
-/**
- * The real coordinator over the broker in memory, and as many model workers as wanted. What is real and what is modelled is in
- * docs/simulation.md.
- */
+/** The real coordinator over the broker in memory, and thousands of model workers; docs/simulation.md says what is modelled. */
 import { createFakeClock, type FakeClock } from "../../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
 import { workerIdOf } from "../../../shared/protocol/ids.ts";
@@ -9,14 +6,14 @@ import { messageOf } from "../../../shared/errors.ts";
 import type { StepReport } from "../../../coordinator/fleet/fleet.ts";
 import { LIMITS, type Limits } from "../../../shared/protocol/limits.ts";
 import { pcg32, type Prng } from "../../../shared/prng.ts";
-import { createCoordinatorInMemory } from "../coordinator_in_memory.ts";
+import { type CoordinatorInMemory, createCoordinatorInMemory } from "../coordinator_in_memory.ts";
 import { createMemoryArtifacts } from "../memory_artifacts.ts";
 import { createToyJob, type ToyJobOptions } from "../toy_job.ts";
 import { type Books, createBooks } from "./books.ts";
 import { createDecoded } from "./world/decoded.ts";
 import type { BrokerSpeed, LinkSpeed } from "./world/link_model.ts";
 import { createModelLink, type ModelLink } from "./world/model_link.ts";
-import { createRounds } from "./world/model_rounds.ts";
+import { createRounds, type RoundsOptions } from "./world/model_rounds.ts";
 import { type ModelWorker, startModelWorker } from "./worker/model_worker.ts";
 import type { ModelWorld } from "./world/model_world.ts";
 import { createTimetable } from "./world/timetable.ts";
@@ -26,20 +23,20 @@ type Range = readonly [least: number, most: number];
 
 export interface ModelFleetOptions extends ToyJobOptions {
   readonly seed: number;
-  /** How long a micro-batch takes on each worker, between these two. */
+  /** Bounds of a micro-batch's mean time on a worker. */
   readonly computeMs: Range;
-  /** Of the adapter. */
+  /** The adapter's. */
   readonly parameterCount: number;
   /** Bytes on the wire for each of the 4 of a parameter: 1, or 260/1024 with int8. */
   readonly wireShare: number;
-  /** Of each worker's link, both ways. */
+  /** Each worker's link, both ways. */
   readonly linkBytesPerSecond: Range;
   readonly latencyMs: Range;
   readonly broker: BrokerSpeed;
   readonly limits?: Limits;
-  /** How often a worker adds a micro-batch that is counted, where a test plants a fault. */
+  /** How often a worker adds a counted micro-batch, for a test that plants a fault. */
   readonly timesAdded?: (worker: string, number: number) => number;
-  /** Told of each line of the history. */
+  /** Called for each line of the history. */
   readonly onLine?: (line: string) => void;
 }
 
@@ -47,16 +44,16 @@ export interface ModelFleet {
   readonly clock: FakeClock;
   readonly workers: readonly ModelWorker[];
   readonly steps: readonly StepReport[];
-  /** When each of them was committed, in milliseconds from the beginning. */
+  /** When each step was committed, in milliseconds from the beginning. */
   readonly committedAt: readonly number[];
   readonly trace: Trace;
   readonly books: Books;
   readonly isDone: boolean;
   readonly isCoordinatorAlive: boolean;
   readonly computedCount: number;
-  /** What the broker has sent to workers besides gradients and states. */
+  /** Bytes that the broker has sent to workers besides gradients and states. */
   readonly controlBytesOut: number;
-  /** Of a gradient. */
+  /** A gradient's. */
   readonly wireBytes: number;
   /** Since the beginning, in milliseconds. */
   readonly elapsedMs: number;
@@ -64,14 +61,14 @@ export interface ModelFleet {
   kill(worker: ModelWorker): void;
   startCoordinator(): void;
   killCoordinator(): void;
-  /** Lets time pass until then, or until the job is done. Throws with the end of the trace where it fails. */
+  /** Lets time pass until then, or until the job is done. Throws with the end of the trace if the job fails. */
   passUntil(elapsedMs: number): Promise<void>;
 }
 
 const BEGINNING = 1_700_000_000_000;
 /** What the coordinator's own broker takes (`coordinator/broker/nats_server.ts`). */
 const MAX_PAYLOAD_BYTES = 8 * 2 ** 20;
-/** As long as a new chunk is waited for (decision 6). */
+/** How long a member waits for a chunk before it asks again (decision 6). */
 const REPEAT_MS = 1000;
 
 export function createModelFleet(options: ModelFleetOptions): ModelFleet {
@@ -86,21 +83,13 @@ export function createModelFleet(options: ModelFleetOptions): ModelFleet {
   const workers: ModelWorker[] = [];
   const links = new Map<string, ModelLink>();
   const committedAt: number[] = [];
-  const gradientBytes = 4 * options.parameterCount;
-  const wireBytes = Math.ceil(gradientBytes * options.wireShare);
   let computedCount = 0;
-
-  const rounds = createRounds({
-    ...{ timetable, broker: options.broker, gradientBytes: wireBytes, repeatMs: REPEAT_MS },
+  const world = createWorld(options, {
+    ...{ random, timetable, artifacts, limits, note: trace.note },
     onSummed: books.summed,
-  });
-  const world: ModelWorld = {
-    ...{ limits, random, artifacts, rounds, gradientBytes, wireBytes, note: trace.note },
-    decoded: createDecoded(),
     linkOf: (worker) => links.get(worker) ?? null,
     computed: () => void computedCount++,
-    timesAdded: options.timesAdded ?? (() => 1),
-  };
+  });
   const coordinator = createCoordinatorInMemory({
     ...{ broker, clock, random, artifacts, limits, note: trace.note, job: createToyJob(options) },
     onCommit: ({ step, digest }) => {
@@ -115,7 +104,7 @@ export function createModelFleet(options: ModelFleetOptions): ModelFleet {
     const paceMs = between(own, options.computeMs);
     const link = createModelLink({
       ...{ bus: broker.connect(id), timetable, random: own, speed: drawLink(own, options) },
-      onReach: () => rounds.reachChanged(id),
+      onReach: () => world.rounds.reachChanged(id),
     });
     links.set(id, link);
     const worker = startModelWorker({ world, id, link, random: own, paceMs, now: () => clock.now() });
@@ -124,25 +113,14 @@ export function createModelFleet(options: ModelFleetOptions): ModelFleet {
   }
 
   async function passUntil(elapsedMs: number): Promise<void> {
-    while (!coordinator.isDone && clock.now() - BEGINNING < elapsedMs) {
-      await clock.advance(Math.min(50, elapsedMs - (clock.now() - BEGINNING)));
-      if (coordinator.failure === null) continue;
-      throw new Error(`seed ${seed}: ${messageOf(coordinator.failure)}\n${trace.last(60).join("\n")}`);
-    }
+    await advance(clock, coordinator, BEGINNING + elapsedMs);
+    if (coordinator.failure === null) return;
+    throw new Error(`seed ${seed}: ${messageOf(coordinator.failure)}\n${trace.last(60).join("\n")}`);
   }
 
   return {
-    ...{
-      clock,
-      workers,
-      steps: coordinator.steps,
-      committedAt,
-      trace,
-      books,
-      wireBytes,
-      startWorker,
-      passUntil,
-    },
+    ...{ clock, workers, committedAt, trace, books, startWorker, passUntil },
+    ...{ steps: coordinator.steps, wireBytes: world.wireBytes },
     kill: (worker) => worker.kill(),
     startCoordinator: () => coordinator.start(),
     killCoordinator: () => coordinator.kill(),
@@ -161,6 +139,31 @@ export function createModelFleet(options: ModelFleetOptions): ModelFleet {
     get elapsedMs() {
       return clock.now() - BEGINNING;
     },
+  };
+}
+
+/** Lets time pass until then, or until the job is done or has failed. */
+async function advance(clock: FakeClock, coordinator: CoordinatorInMemory, until: number): Promise<void> {
+  while (!coordinator.isDone && clock.now() < until) {
+    await clock.advance(Math.min(50, until - clock.now()));
+    if (coordinator.failure !== null) return;
+  }
+}
+
+type FleetParts =
+  & Omit<ModelWorld, "rounds" | "decoded" | "gradientBytes" | "wireBytes" | "timesAdded">
+  & Pick<RoundsOptions, "timetable" | "onSummed">;
+
+function createWorld(
+  { parameterCount, wireShare, broker, timesAdded = () => 1 }: ModelFleetOptions,
+  { timetable, onSummed, ...parts }: FleetParts,
+): ModelWorld {
+  const gradientBytes = 4 * parameterCount;
+  const wireBytes = Math.ceil(gradientBytes * wireShare);
+  return {
+    ...{ ...parts, gradientBytes, wireBytes, timesAdded },
+    decoded: createDecoded(),
+    rounds: createRounds({ timetable, broker, gradientBytes: wireBytes, repeatMs: REPEAT_MS, onSummed }),
   };
 }
 

@@ -137,24 +137,13 @@ class FaultyLink implements ModelLink {
         (item) => {
           if (item === null) this.#receive(0, () => finish.call(null));
           else {this.#receive(item.data.length, () =>
-              finish.isOver ? item.nak() : finish.call(this.#wrap(item)));}
+              finish.isOver ? item.nak() : finish.call(wrapItem(item, (deliver) =>
+                this.#send(deliver))));}
         },
         // A job that starts again makes the queue anew; this pull times out.
         () => this.#queue = null,
       );
     });
-  }
-
-  #wrap(item: WorkItem): WorkItem {
-    return {
-      ...item,
-      ack: () => {
-        this.#send(() => void item.ack());
-        return Promise.resolve();
-      },
-      nak: () => this.#send(() => item.nak()),
-      working: () => this.#send(() => item.working()),
-    };
   }
 
   #subscribe(
@@ -165,7 +154,7 @@ class FaultyLink implements ModelLink {
     const subscription = this.#options.bus.subscribe(subject, ({ data, respond }) => {
       this.bytesReceived += data.length;
       // One closure for each of thousands of subscribers.
-      this.#later(() => {
+      later(this.#options, () => {
         if (!isOpen || this.#isLost()) return;
         if (this.#isStalled) this.#waiting.push(() => isOpen && take(data, respond));
         else take(data, respond);
@@ -185,14 +174,14 @@ class FaultyLink implements ModelLink {
     const { weather } = this;
     const { random } = this.#options;
     const isDoubled = weather.duplicate > 0 && random.uniform() < weather.duplicate;
-    this.#later(deliver);
-    if (isDoubled) this.#later(deliver);
+    later(this.#options, deliver);
+    if (isDoubled) later(this.#options, deliver);
   }
 
   /** From the broker. */
   #receive(size: number, take: () => void): void {
     this.bytesReceived += size;
-    this.#later(() => {
+    later(this.#options, () => {
       if (!this.#isLost()) this.#inProcess(take);
     });
   }
@@ -208,12 +197,24 @@ class FaultyLink implements ModelLink {
     const { drop } = this.weather;
     return this.#isDead || this.#isCut || (drop > 0 && this.#options.random.uniform() < drop);
   }
+}
 
-  #later(run: () => void): void {
-    const { latencyMs } = this.speed;
-    if (latencyMs > 0) this.#options.timetable.after(latencyMs, run);
-    else run();
-  }
+/** Runs after the link's latency. */
+function later({ speed: { latencyMs }, timetable }: ModelLinkOptions, run: () => void): void {
+  if (latencyMs > 0) timetable.after(latencyMs, run);
+  else run();
+}
+
+function wrapItem(item: WorkItem, send: (deliver: () => void) => void): WorkItem {
+  return {
+    ...item,
+    ack: () => {
+      send(() => void item.ack());
+      return Promise.resolve();
+    },
+    nak: () => send(() => item.nak()),
+    working: () => send(() => item.working()),
+  };
 }
 
 interface Once<T> {
