@@ -14,13 +14,13 @@ export const lineSchema = z.discriminatedUnion("type", [
 ]);
 export type Line = z.output<typeof lineSchema>;
 
-/** In one piece and at once: whoever is killed a moment later has said it. */
+/** Written in one piece and at once: a process killed a moment later has reported it. */
 export function writeLine(line: Line): void {
   const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
   for (let from = 0; from < bytes.byteLength;) from += Deno.stdout.writeSync(bytes.subarray(from));
 }
 
-/** @param write another one in tests */
+/** @param write replaced in tests */
 export function keepBook(engine: Engine, worker: string, write: (line: Line) => void = writeLine): Engine {
   let computed = -1;
   /** What was added since the attempt began, whether the sums were taken meanwhile or not. */

@@ -31,7 +31,7 @@ export interface FullDisk {
   readonly name: DiskName;
   /** The step that was committed last when it was filled, and when it was freed. */
   readonly steps: readonly [number, number];
-  /** What /readyz said while it was full, and its status. */
+  /** Answer and status of /readyz while the disk was full. */
   readonly readyWhileFull: string;
   /** From the moment that it was freed to the next commit, and to /readyz 200. */
   readonly nextCommitMs: number;
@@ -51,7 +51,7 @@ interface Trial {
   readonly api: string;
   readonly jobId: string;
   readonly coordinator: CoordinatorChild;
-  /** Another coordinator on the same folder and ports. */
+  /** A second coordinator on the same folder and ports. */
   start(): Promise<CoordinatorChild>;
   step(): Promise<number>;
 }

@@ -6,7 +6,7 @@ export type Fault =
   | { readonly type: "kill worker" }
   /** kill −9 of a worker that has begun to broadcast the range that it owns. */
   | { readonly type: "kill owner" }
-  /** kill −9; another one takes over that stood by, or is started by whoever watches over it. */
+  /** kill −9; a standby takes over, or a supervisor starts a successor. */
   | { readonly type: "kill coordinator"; readonly standsBy: boolean }
   | { readonly type: "kill broker" }
   /** SIGSTOP, and SIGCONT after so long. */

@@ -5,8 +5,8 @@ import type { PlannedFault } from "./faults.ts";
 import { FAIR } from "./proxy.ts";
 import type { WorkerChild } from "./worker_child.ts";
 
-/** With fewer nobody is left to broadcast to. */
-const FEWEST_WORKERS = 3;
+/** The kill of an owner leaves at least two: one alone has no one to broadcast to. */
+const MIN_WORKERS = 3;
 
 export interface Inflicted {
   readonly at: number;
@@ -29,7 +29,7 @@ export async function inflict(fleet: ChaosFleet, { fault, whom }: PlannedFault):
     case "join":
       return { at: now(), worker: fleet.startWorker() };
     case "kill owner":
-      // Whoever owns something: one with a slow link may own nothing for long.
+      // Any owner: a worker with a slow link may own nothing for a long time.
       return await new Promise((resolve) =>
         fleet.atNextAllGather((worker) => {
           worker.kill();
@@ -71,7 +71,7 @@ export async function inflict(fleet: ChaosFleet, { fault, whom }: PlannedFault):
 /** Starts workers until enough are there. Returns those that it has started. */
 export function replenish(fleet: ChaosFleet): WorkerChild[] {
   const started: WorkerChild[] = [];
-  while (fleet.workers.filter(({ isThere }) => isThere).length < FEWEST_WORKERS) {
+  while (fleet.workers.filter(({ isThere }) => isThere).length < MIN_WORKERS) {
     started.push(fleet.startWorker());
   }
   return started;

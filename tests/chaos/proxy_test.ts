@@ -6,7 +6,7 @@ import { pcg32 } from "../../shared/prng.ts";
 import { until } from "../integration/coordinator_child.ts";
 import { FAIR, startProxy } from "./proxy.ts";
 
-Deno.test("a worker behind the proxy is heard, doubled, spoilt, silenced and cut as told", async () => {
+Deno.test("the proxy reports, doubles, spoils, silences and cuts what a worker sends", async () => {
   await using server = await startTestNatsServer();
   const published: string[] = [];
   const proxy = startProxy({
@@ -19,7 +19,7 @@ Deno.test("a worker behind the proxy is heard, doubled, spoilt, silenced and cut
   listener.subscribe("lf.>", ({ subject, data }) => void heard.push([subject, [...data]]));
   await listener.flush();
   const chunk = "lf.job.gradients.1.reduce_scatter.b.a";
-  const said = async (subject: string) => {
+  const received = async (subject: string) => {
     heard.length = 0;
     const count = published.length;
     worker.publish(subject, Uint8Array.of(1, 2, 3));
@@ -30,13 +30,13 @@ Deno.test("a worker behind the proxy is heard, doubled, spoilt, silenced and cut
     return heard.map(([, data]) => data);
   };
   try {
-    assertEquals(await said(chunk), [[1, 2, 3]]);
+    assertEquals(await received(chunk), [[1, 2, 3]]);
     proxy.weather = { corrupt: 0, duplicate: 1 };
-    assertEquals(await said("lf.heartbeat.a"), [[1, 2, 3], [1, 2, 3]]);
+    assertEquals(await received("lf.heartbeat.a"), [[1, 2, 3], [1, 2, 3]]);
     proxy.weather = { corrupt: 1, duplicate: 0 };
-    const [spoilt] = await said(chunk);
+    const [spoilt] = await received(chunk);
     assertEquals(spoilt!.filter((byte, index) => byte !== index + 1).length, 1);
-    assertEquals(await said("lf.heartbeat.a"), [[1, 2, 3]]);
+    assertEquals(await received("lf.heartbeat.a"), [[1, 2, 3]]);
     assertEquals(proxy.counts, { corrupted: 1, duplicated: 1 });
     proxy.weather = FAIR;
 
@@ -54,7 +54,7 @@ Deno.test("a worker behind the proxy is heard, doubled, spoilt, silenced and cut
     await until("the connection", () => statuses.includes("reconnected"));
     assert(systemClock.now() - cutAt >= 700);
     assertEquals(statuses, ["disconnected", "reconnected"]);
-    assertEquals(await said(chunk), [[1, 2, 3]]);
+    assertEquals(await received(chunk), [[1, 2, 3]]);
   } finally {
     await worker.close();
     await listener.close();

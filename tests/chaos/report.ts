@@ -21,7 +21,9 @@ export function tableLine({ step, atMs, fault, worker, nextCommitMs }: FaultOutc
 export function complaintsAbout(outcome: RunOutcome, undisturbedSha256: string): string[] {
   const { adapterSha256, books: { lost, doubled, foreign } } = outcome;
   const complaints = [];
-  if (adapterSha256 !== undisturbedSha256) complaints.push("the adapter is another one than without faults");
+  if (adapterSha256 !== undisturbedSha256) {
+    complaints.push("the adapter differs from that of a run without faults");
+  }
   if (lost.length > 0) complaints.push(`in no committed sum: micro-batches ${lost.join(", ")}`);
   if (doubled.length > 0) {
     complaints.push(`in more than one committed sum: micro-batches ${doubled.join(", ")}`);

@@ -16,7 +16,7 @@ function outcome(nextCommitMs: number, change: Partial<RunOutcome> = {}): RunOut
   };
 }
 
-Deno.test("another adapter, and micro-batches that are not there once, are complained about", () => {
+Deno.test("a different adapter, and micro-batches that are not there once, are complained about", () => {
   assertEquals(complaintsAbout(outcome(1), "aa"), []);
   assertEquals(complaintsAbout(outcome(1), "bb").length, 1);
   for (const what of ["lost", "doubled", "foreign"] as const) {

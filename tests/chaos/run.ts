@@ -15,7 +15,7 @@ export interface RunOptions {
   readonly engine: "toy" | "gpu";
   /** Of the toy: how long a micro-batch takes. */
   readonly gradientMs: number;
-  /** Told of each fault when the next commit has come. */
+  /** Called for each fault once the next commit has arrived. */
   readonly onFault: (outcome: FaultOutcome) => void;
 }
 
@@ -127,8 +127,8 @@ async function outcomeOf(
   const { api, watch, lines, workers } = fleet;
   const job = await jobOf(api, jobId) as Awaited<ReturnType<typeof jobOf>> & { result_files: string[] };
   if (job.status !== "succeeded") {
-    const told = (await messagesOf(api, jobId)).join("\n");
-    throw new Error(`the job has ${job.status}: ${JSON.stringify(job.error)}\n${told}`);
+    const messages = (await messagesOf(api, jobId)).join("\n");
+    throw new Error(`the job has ${job.status}: ${JSON.stringify(job.error)}\n${messages}`);
   }
   const files = await Promise.all(
     job.result_files.map(async (id): Promise<{ filename: string; sha256: string }> =>

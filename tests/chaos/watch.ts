@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { UpdateWord } from "./books.ts";
 
-/** The parts of messages that are looked at. What is looked at has been accepted by nobody yet, so that nothing is trusted. */
+/** The parts of messages that the watch reads. They have passed no check yet, so nothing in them is trusted. */
 const stateSchema = z.object({
   startId: z.string(),
   step: z.int(),

@@ -1,12 +1,12 @@
-/** A golden base model with something wrong about it, in a folder of its own. */
+/** Broken copies of golden base models. */
 import { openSafetensors } from "../../worker/files/safetensors.ts";
 import { type TensorData, writeSafetensors } from "../../worker/files/safetensors_write.ts";
 import { type LadderCaseName, loadLadderCase } from "./golden.ts";
 
 export interface ModelChanges {
-  /** Another of the case's models than the plain one, such as `model_nf4`. */
+  /** Folder of the model to copy, such as `model_nf4`; left out: `model`. */
   readonly folder?: string;
-  /** Overrules fields of config.json. */
+  /** Overrides fields of config.json. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly tensors?: (tensors: TensorData[]) => TensorData[];
   /** The whole file, after `tensors`. */
@@ -33,7 +33,7 @@ export async function brokenModel(name: LadderCaseName, changes: ModelChanges): 
   return { folder, [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
 }
 
-/** Replaces the tensor `name`; with `change` returning null it is left out. */
+/** Replaces the tensor `name`, or drops it if `change` returns null. */
 export function changeTensor(
   name: string,
   change: (tensor: TensorData) => TensorData | null,

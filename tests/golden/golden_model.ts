@@ -1,11 +1,11 @@
-/** The models of the golden ladder on the GPU, with the adapter that the goldens start with. */
+/** The models of the golden ladder on the GPU, with the goldens' initial adapter. */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { testGpu } from "../../worker/device/testing/test_gpu.ts";
 import { openCheckpoint } from "../../worker/files/checkpoint_reader.ts";
 import { LanguageModel, type ModelOptions } from "../../worker/model/language_model.ts";
 import { flattenTensors, type LadderCase } from "./golden.ts";
 
-/** Tokens for which golden models are planned: more than any of their batches has. */
+/** Tokens for which golden models are planned: more than any of their batches holds. */
 export const GOLDEN_MAX_TOKENS = 40;
 
 /** Loads a case's base model; `changes` overrule the options that its goldens were made with. */

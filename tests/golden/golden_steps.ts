@@ -1,4 +1,4 @@
-/** Steps of a fleet of engines without a network: what the coordinator decides, and who computes what, in one place. */
+/** Steps of a fleet of engines without a network or a coordinator. */
 import { type Exponents, exponentsFrom, firstMisfit, mergeMaxima } from "../../shared/exponents.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
@@ -43,7 +43,7 @@ function goldenState(layout: GradientLayout, golden: LadderCase): TrainingState 
   };
 }
 
-/** Which of a step's micro-batches each engine does, in the order in which it does them. */
+/** A step's micro-batches by engine, in their order. */
 export type Assignment = readonly (readonly number[])[];
 
 export interface StepOutcome {

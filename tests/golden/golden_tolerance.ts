@@ -75,7 +75,7 @@ export function relativeGradientTolerance(
 /**
  * For what ten steps make of it: losses, norms, the final adapter. How an error grows from step to step depends on the curvature
  * and on Adam's division by small moments; the goldens' own distance from f64 has gone through both and is the measure. Ours is
- * another draw of the same kind: its sums of up to 136 products run in one sequence, where torch's run in 8 or 16 lanes side
+ * a second draw of the same kind: its sums of up to 136 products run in one sequence, where torch's run in 8 or 16 lanes side
  * by side, which is up to √16 = 4 times the rounding; and a maximum over few values is easily half of the next draw's.
  */
 export function trainingTolerance(goldens: F32Error): number {

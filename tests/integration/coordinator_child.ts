@@ -13,7 +13,7 @@ const PATIENCE_MS = 60_000;
 export interface CoordinatorChild extends AsyncDisposable {
   readonly dataFolder: string;
   readonly pid: number;
-  /** What it said so far. */
+  /** Its output so far. */
   stdout(): string;
   stderr(): string;
   kill(signal: Deno.Signal): void;
@@ -38,25 +38,29 @@ export function startCoordinatorChild(dataFolder: string, args: readonly string[
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const said = { stdout: "", stderr: "" };
+  const output = { stdout: "", stderr: "" };
   const read = async (name: "stdout" | "stderr") => {
-    for await (const text of child[name].pipeThrough(new TextDecoderStream())) said[name] += text;
+    for await (const text of child[name].pipeThrough(new TextDecoderStream())) output[name] += text;
   };
   const ended = Promise.all([read("stdout"), read("stderr")]).then(() => child.status);
   let isOver = false;
   ended.then(() => isOver = true);
-  const match = (pattern: RegExp) => pattern.exec(said.stdout)?.[1];
+  const match = (pattern: RegExp) => pattern.exec(output.stdout)?.[1];
   return {
     dataFolder,
     pid: child.pid,
-    stdout: () => said.stdout,
-    stderr: () => said.stderr,
+    stdout: () => output.stdout,
+    stderr: () => output.stderr,
     kill: (signal) => child.kill(signal),
     ended,
     async joinUrl() {
-      await until("the line to join", () => isOver || match(/--join (\S+)/) !== undefined, () => said.stderr);
+      await until(
+        "the line to join",
+        () => isOver || match(/--join (\S+)/) !== undefined,
+        () => output.stderr,
+      );
       const url = match(/--join (\S+)/);
-      assert(url !== undefined, `the coordinator has ended: ${said.stderr}`);
+      assert(url !== undefined, `the coordinator has ended: ${output.stderr}`);
       return url;
     },
     api: () => match(/API at (\S+)/)!,
@@ -64,7 +68,7 @@ export function startCoordinatorChild(dataFolder: string, args: readonly string[
       if (!isOver) child.kill("SIGKILL");
       await ended;
       // One that has only waited had none.
-      const pid = said.stdout === "" ? null : await natsPidOf(dataFolder);
+      const pid = output.stdout === "" ? null : await natsPidOf(dataFolder);
       if (pid !== null) await until("the end of its broker", () => !isAlive(pid));
     },
   };

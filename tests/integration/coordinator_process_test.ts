@@ -8,7 +8,7 @@ const root = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
 interface Coordinator {
   readonly process: Deno.ChildProcess;
   readonly dataFolder: string;
-  /** Everything that it said so far, on both streams. */
+  /** Its output so far, on both streams. */
   text(): string;
   /** The exit code, once all of its output is read. */
   readonly ended: Promise<number>;

@@ -57,7 +57,7 @@ Deno.test("an adapter's file is a state whose digest and words are a worker's, m
     }
   }));
 
-Deno.test("another file than the one that was recorded, or of another layout, is refused", () =>
+Deno.test("a file other than the recorded one, or of a different layout, is refused", () =>
   withAdapter(async (path, _, sha256) => {
     const refusal = async (given: string, of: AdapterLayout) => {
       const error = await assertRejects(() => openInitialAdapter(path, given, of), LoraFleetError);

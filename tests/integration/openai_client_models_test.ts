@@ -66,7 +66,7 @@ Deno.test("models.delete: the name is gone, and the adapter with its last name",
     assertEquals(events[0]!.message, `The model ${last} was deleted.`);
   }));
 
-Deno.test("a base model is not deleted, and neither is one that nobody has made", () =>
+Deno.test("a base model is not deleted, and neither is one that does not exist", () =>
   withClient({}, async (client) => {
     const base = await assertRejects(() => client.models.delete("org/tiny"), OpenAI.PermissionDeniedError);
     assertEquals(base.param, "model");

@@ -73,9 +73,9 @@ Deno.test("the openai package pauses a job, resumes it, and it succeeds", () =>
     assertEquals((await world.finished(id)).status, "succeeded");
     await assertRejects(() => client.fineTuning.jobs.resume(id), OpenAI.ConflictError);
     const events = await Array.fromAsync(client.fineTuning.jobs.listEvents(id));
-    const told = events.map(({ message }) => message);
-    assert(told.includes("The job was paused while it was running."), told.join("\n"));
-    assert(told.includes("The job was resumed; it is queued again."), told.join("\n"));
+    const messages = events.map(({ message }) => message);
+    assert(messages.includes("The job was paused while it was running."), messages.join("\n"));
+    assert(messages.includes("The job was resumed; it is queued again."), messages.join("\n"));
   }));
 
 Deno.test("the openai package understands our errors", () =>

@@ -34,20 +34,20 @@ interface Trial {
   readonly jobId: string;
   /** The same for all of them. */
   readonly api: string;
-  /** Starts another one on the same folder and port, and resolves when it leads. */
+  /** Starts a second one on the same folder and port, and resolves when it leads. */
   start(): Promise<CoordinatorChild>;
   /** Resolves when a step is committed. */
   reached(step: number): Promise<void>;
 }
 
-interface Told {
+interface Reported {
   /** One line for each step. */
   readonly losses: readonly string[];
   readonly messages: readonly string[];
 }
 
-/** Two workers train a job while `disturb` happens; gives what the job's events have told. */
-async function train(disturb: (trial: Trial) => Promise<void>): Promise<Told> {
+/** Two workers train a job while `disturb` happens; returns what the job's events report. */
+async function train(disturb: (trial: Trial) => Promise<void>): Promise<Reported> {
   let messages: readonly string[] = [];
   await withFolder(async (folder) => {
     const port = freePort();

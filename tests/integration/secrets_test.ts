@@ -56,8 +56,8 @@ async function outputOf(
 }
 
 function assertNoSecret(text: string): void {
-  const told = Object.entries(SECRETS).filter(([, secret]) => text.includes(secret)).map(([name]) => name);
-  assertEquals(told, [], text);
+  const leaked = Object.entries(SECRETS).filter(([, secret]) => text.includes(secret)).map(([name]) => name);
+  assertEquals(leaked, [], text);
 }
 
 /** A server that answers every request in one way, at an address for a join URL. */

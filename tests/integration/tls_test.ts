@@ -53,7 +53,7 @@ Deno.test("API and broker speak TLS; who does not trust the authority reaches ne
     assertEquals((await coordinator.ended).code, 0, coordinator.stderr());
   }));
 
-Deno.test("the coordinator reaches its broker by loopback, though its certificate holds another name", () =>
+Deno.test("the coordinator reaches its broker by loopback, though its certificate holds a different name", () =>
   withFolder(async (folder) => {
     const { caPath, certPath, keyPath } = await makeTestCertificates(folder, "DNS:fleet.example");
     const tls = ["--tls-cert", certPath, "--tls-key", keyPath, "--tls-ca", caPath];

@@ -51,7 +51,7 @@ async function writeToyModel(folder: string): Promise<void> {
   );
 }
 
-Deno.test("model: ft:… trains on from that adapter, with the same bits whoever does the work", () =>
+Deno.test("model: ft:… trains on from that adapter, with the same bits whichever worker does the work", () =>
   withFolder(async (folder) => {
     await writeToyModel(`${folder}/models/toy`);
     const port = String(freePort());

@@ -69,7 +69,7 @@ const gradients = (lie: (bus: Bus) => Bus) =>
   only((bus, purpose) => purpose === "gradients" ? lie(bus) : bus);
 const control = (lie: (bus: Bus) => Bus) => only((bus, purpose) => purpose === "control" ? lie(bus) : bus);
 
-/** Nobody but the liar gets no more work, and the job ends as without it. */
+/** Only the liar loses its work, and the job ends as without it. */
 function assertNamed(fleet: FleetInMemory, why: RegExp): void {
   assertEquals(digestsOf(fleet), honest);
   const dropped = fleet.history.filter((line) => /takes no further part in the job/.test(line));
@@ -131,7 +131,7 @@ Deno.test("a sender that lies to one owner alone: both own nothing then, and the
   assert(fleet.history.some((line) => /A strike for w-1: step \d: w-\d and w-\d accuse it/.test(line)));
 });
 
-Deno.test("an owner that lies about one sender alone: neither gets a strike, and its lies reach nobody any more", async () => {
+Deno.test("an owner that lies about one sender alone: neither gets a strike, and its lies reach no other worker", async () => {
   const busOf = gradients((bus) => addsOther(bus, another(({ senderIndex }) => senderIndex === 0)));
   const fleet = await run({ busOf });
   assertEquals(digestsOf(fleet), honest);
@@ -155,7 +155,7 @@ const REPORTS: Record<
   "fewer members": [(words) => words.subarray(2), "given"],
 };
 for (const [what, [change, field]] of Object.entries(REPORTS)) {
-  Deno.test(`a worker that computes rightly and tells something else about ${what} is named`, async () => {
+  Deno.test(`a worker that computes rightly and misreports ${what} is named`, async () => {
     const busOf = control((bus) =>
       reportsOther(bus, (report) => ({
         ...report,
@@ -168,12 +168,12 @@ for (const [what, [change, field]] of Object.entries(REPORTS)) {
   });
 }
 
-Deno.test("a worker that tells no checksums is named", async () => {
+Deno.test("a worker that reports no checksums is named", async () => {
   const busOf = control((bus) => reportsOther(bus, (report) => ({ ...report, check: null })));
   assertNamed(await run({ busOf }), /w-1 is wrong: it reported no checksums/);
 });
 
-Deno.test("a worker that computes the right gradient for the audit and adds another is named", async () => {
+Deno.test("a worker that computes the right gradient for the audit and adds a different one is named", async () => {
   const engine = { spoilSums: (sums: Int32Array) => void (sums[7]! += 5) };
   assertNotEquals(digestsOf(await run({ engine, fleet: { audit_rate: 0 } })), honest);
   const fleet = await run({ engine, fleet: { audit_rate: 1 } });
@@ -254,7 +254,7 @@ function accusing(fleet: FleetInMemory, victimsOf: (state: StepState) => readonl
   });
 }
 
-Deno.test("a worker that accuses everybody in each attempt is thrown out itself, and nobody else", async () => {
+Deno.test("a worker that accuses all others in each attempt is the only one thrown out", async () => {
   const fleet = await run({
     lie: (fleet) =>
       accusing(
@@ -278,7 +278,7 @@ Deno.test("a worker that accuses one after the other is thrown out, the others s
   assertNamed(fleet, /alone accuses|nothing was due/);
 });
 
-Deno.test("of two workers one accuses the other: told as unresolved, neither is thrown out, the result is right", async () => {
+Deno.test("of two workers one accuses the other: reported as unresolved, neither is thrown out, the result is right", async () => {
   let count = 0;
   const fleet = await run({
     workers: 2,
@@ -291,7 +291,7 @@ Deno.test("of two workers one accuses the other: told as unresolved, neither is 
   assertEquals(views.get(fleet)!.flatMap(({ strikes }) => strikes), []);
 });
 
-Deno.test("a checkpoint that another worker reports is not that of the job, whatever it has uploaded", async () => {
+Deno.test("a checkpoint that a different worker reports is not that of the job, whatever it has uploaded", async () => {
   let reports = 0;
   const fleet = await run({
     lie: (fleet) =>
@@ -320,7 +320,7 @@ Deno.test("a checkpoint that another worker reports is not that of the job, what
   assertEquals([...await fleet.artifacts.steps(JOB_ID)].sort(), [2, 4, 6]);
 });
 
-Deno.test("a writer that stores another state than the committed one is not believed, and another one writes", async () => {
+Deno.test("a writer that stores a state other than the committed one is rejected, and the next one writes", async () => {
   const [writer, evil] = ["w-0", new Int32Array(3 * 2 * FACTOR_SIZE)];
   let artifacts: FleetInMemory["artifacts"] | null = null;
   const busOf = (worker: string, bus: Bus): Bus =>
@@ -343,7 +343,7 @@ Deno.test("a writer that stores another state than the committed one is not beli
   assertEquals([...await fleet.artifacts.steps(JOB_ID)].sort(), [2, 4, 6]);
 });
 
-Deno.test("a worker that floods the coordinator is told of in a line or two, and the job goes on", async () => {
+Deno.test("a worker that floods the coordinator is reported in a line or two, and the job goes on", async () => {
   const fleet = await run({
     lie: (fleet) => {
       let sent = false;
@@ -363,7 +363,7 @@ Deno.test("a worker that floods the coordinator is told of in a line or two, and
   assert(lines.some((line) => /w-1 has sent too many messages that no worker sends/.test(line)));
 });
 
-Deno.test("a worker that tells another layout than the job's takes no part, also where it is the first one", async () => {
+Deno.test("a worker that reports a layout other than the job's takes no part, even if it is the first", async () => {
   const { tensors, ...layout } = toyLayout(4, FACTOR_SIZE);
   const layoutOf = () =>
     Promise.resolve({

@@ -16,7 +16,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Starts a process that outlives its parent unless somebody ends it, says its pid, and goes on with `then`. */
+/** Starts a process that outlives its parent unless it is killed, prints its pid, and continues with `then`. */
 const withGrandchild = (then: string) => `
   const child = new Deno.Command("sleep", { args: ["600"], stdin: "null" }).spawn();
   child.unref();

@@ -30,7 +30,7 @@ const counts = {
   ignored: ['b <x> & "q"'],
 };
 
-Deno.test("passed, failed and ignored tests are told apart, and a failure has its message", () => {
+Deno.test("passed, failed and ignored tests are distinguished, and a failure has its message", () => {
   assertEquals(countTests(report), counts);
   assertEquals(countTests(""), noTests);
 });

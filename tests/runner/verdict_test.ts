@@ -15,7 +15,7 @@ Deno.test("a good run sums up its groups", () => {
   });
 });
 
-Deno.test("a failed test makes the run bad, is counted, and is said again", () => {
+Deno.test("a failed test fails the run, is counted, and is repeated", () => {
   const failures = [
     { name: "a", message: "Error: x\n    at a:1" },
     { name: "b", message: "y\n".repeat(22) },

@@ -1,4 +1,4 @@
-/** Bad samples and bad workers in a fleet in memory: whoever they are, the result is that of the others (decision 0012). */
+/** Bad samples and bad workers in a fleet in memory: the result is that of the good ones (decision 0012). */
 import { assert, assertEquals, assertLess, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import type { ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
 import { createFleetInMemory, type FleetInMemory } from "./fleet_in_memory.ts";
@@ -91,7 +91,7 @@ Deno.test("a model that has diverged fails at once, and says what to look at", a
   }
 });
 
-Deno.test("a GPU that gives NaN: the others' word counts, it is in quarantine for the job, with its reasons", async () => {
+Deno.test("a GPU that gives NaN: the others' results count, and it is in quarantine for the job, with its reasons", async () => {
   await inFleet(3, { engineOf: only("w-1", toNaN) }, async (fleet) => {
     while (quarantineOf(fleet, "w-1") === null) await fleet.clock.advance(50);
     const { reasons, until } = quarantineOf(fleet, "w-1")!;
@@ -100,7 +100,7 @@ Deno.test("a GPU that gives NaN: the others' word counts, it is in quarantine fo
     await fleet.finish(300_000);
     assertEquals(digestsOf(fleet), honest);
     assert(fleet.steps.every(({ excluded }) => excluded.length === 0));
-    // The next job gives it another chance.
+    // The next job starts with a clean slate.
     assertEquals(quarantineOf(fleet, "w-1"), null);
   });
 });
@@ -125,7 +125,7 @@ Deno.test("a lying worker among three, all audited: in quarantine, and the diges
   }
 });
 
-Deno.test("audits change nothing about the result, whatever their rate and whoever is there", async () => {
+Deno.test("audits change nothing about the result, whatever their rate and the number of workers", async () => {
   for (const [count, audit_rate] of [[1, 1], [2, 0.3], [4, 1]] as const) {
     assertEquals(await digests(count, { fleet: { audit_rate } }), honest, `${count} workers, ${audit_rate}`);
   }
@@ -140,8 +140,8 @@ Deno.test("without a second worker of the same GPU audits are skipped, and count
 
 Deno.test("of two workers that disagree the one that contradicts itself is wrong", async () => {
   let times = 0;
-  const another: Spoil = (gradient) => void (gradient[80]! *= 1 + ++times / 1000);
-  await inFleet(2, { ...AUDITED, engineOf: only("w-0", another) }, async (fleet) => {
+  const everDifferent: Spoil = (gradient) => void (gradient[80]! *= 1 + ++times / 1000);
+  await inFleet(2, { ...AUDITED, engineOf: only("w-0", everDifferent) }, async (fleet) => {
     await fleet.finish(300_000);
     assertEquals(digestsOf(fleet), honest);
     assertMatch(quarantineOf(fleet, "w-0")!.reasons[0]!, /it computed micro-batch \d of step 1 twice, with/);
@@ -149,7 +149,7 @@ Deno.test("of two workers that disagree the one that contradicts itself is wrong
   });
 });
 
-Deno.test("two workers that disagree for good: the job fails and names both, or goes on where it was told to", async () => {
+Deno.test("two workers that disagree for good: the job fails and names both, or continues if audit_unresolved says so", async () => {
   const engineOf = only("w-0", slightlyOff);
   await inFleet(2, { ...AUDITED, engineOf }, async (fleet) => {
     const { message } = await assertRejects(() => fleet.finish(300_000), Error);
@@ -182,7 +182,7 @@ Deno.test("an auditor that never answers is waited for no longer than audits are
   });
 });
 
-Deno.test("a quarantine by audit outlives the coordinator and the worker's rejoining, until somebody lifts it", async () => {
+Deno.test("a quarantine by audit outlives the coordinator and the worker's rejoining, until it is reinstated", async () => {
   let isBroken = true;
   const spoil: Spoil = (gradient, number) => isBroken ? slightlyOff(gradient, number) : undefined;
   await inFleet(3, { ...AUDITED, totalSteps: 40, engineOf: only("w-2", spoil) }, async (fleet) => {
@@ -199,7 +199,7 @@ Deno.test("a quarantine by audit outlives the coordinator and the worker's rejoi
     fleet.killCoordinator();
     await fleet.clock.advance(500);
     fleet.startCoordinator();
-    // Everybody has to join again.
+    // All workers have to join again.
     const stepsBefore = fleet.steps.length;
     while (fleet.steps.length < stepsBefore + 3) await fleet.clock.advance(50);
     const view = fleet.workerViews().find(({ id }) => id === "w-2")!;
@@ -232,7 +232,7 @@ const FAULTS: Record<string, (fleet: FleetInMemory) => Promise<void>> = {
     await clock.advance(15_000);
     workers[1]!.link.resume();
   },
-  "another worker joins": async (fleet) => {
+  "a worker joins": async (fleet) => {
     fleet.startWorker();
     await Promise.resolve();
   },

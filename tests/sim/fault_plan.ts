@@ -43,7 +43,7 @@ export const MIX: FaultMix = {
   cutsMs: [500, 12_500],
 };
 
-/** The same with a coordinator that sleeps now and then, and a user who cannot make up their mind. */
+/** The same with a coordinator that stalls now and then, and a user who pauses and resumes. */
 export const MIX_WITH_PAUSES: FaultMix = {
   ...MIX,
   shares: [...MIX.shares, ["pause", 4], ["stallCoordinator", 2]],

@@ -100,7 +100,7 @@ Deno.test("the coordinator dies before it has written down the last checkpoint: 
   }, { onCheckpoint: (step) => step === JOB.totalSteps && deaths === 0 && die() });
 });
 
-Deno.test("a stored adapter that is found damaged is written again while workers hold its state, and by nobody later", async () => {
+Deno.test("a stored adapter that is found damaged is written again while a worker holds its state, and not later", async () => {
   await inFleet(async (fleet) => {
     fleet.startCoordinator();
     for (let index = 0; index < 3; index++) fleet.startWorker();

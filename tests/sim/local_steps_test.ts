@@ -142,7 +142,7 @@ Deno.test("an inner loop may take longer than any deadline: heartbeats show that
   assertEquals(slow.map(({ attempt, digest }) => [attempt, digest]), quick.map(({ digest }) => [1, digest]));
 });
 
-Deno.test("fast and slow workers: whoever does an inner loop, or does it once more, nobody is blamed", async () => {
+Deno.test("fast and slow workers: whichever does an inner loop, or repeats it, none is blamed", async () => {
   for (const seed of [3, 4, 5]) {
     await inFleet(async (fleet) => {
       fleet.startCoordinator();

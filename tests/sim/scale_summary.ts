@@ -1,7 +1,7 @@
-/** A run at scale in words. */
+/** The report of a run at scale. */
 import type { ScaleOptions, ScaleResult } from "./model/scale_run.ts";
 
-/** Whether everything is as it has to be. */
+/** Whether the job has finished with the undisturbed digest, and nothing lost or doubled. */
 export function isRight({ isFinished, lost, doubled, isSameDigest }: ScaleResult): boolean {
   return isFinished && lost === 0 && doubled === 0 && isSameDigest;
 }

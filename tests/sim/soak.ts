@@ -9,26 +9,26 @@ export interface SoakOptions extends Omit<FleetInMemoryOptions, "seed"> {
   readonly seed: number;
   readonly workerCount: number;
   readonly faultCount: number;
-  /** That of a handful of workers where it is left out. */
+  /** Left out: that of a handful of workers. */
   readonly mix?: FaultMix;
-  /** Within which the faults happen. */
+  /** Time over which faults are spread. */
   readonly faultsWithinMs: number;
-  /** How long it may take, in the fleet's time. */
+  /** Limit of the run, in the fleet's time. */
   readonly withinMs: number;
 }
 
 export interface SoakResult {
-  /** Of each step, as it was committed last. */
+  /** One per step, of its last commit. */
   readonly digests: readonly string[];
-  /** Commits, those that were done again after the loss of all state included. */
+  /** Including commits repeated after the loss of all state. */
   readonly commitCount: number;
   readonly faults: readonly string[];
-  /** SHA-256 over everything that happened, with its time. */
+  /** SHA-256 over the history. */
   readonly traceHash: string;
   readonly simulatedMs: number;
 }
 
-/** Throws with the end of the history where the job does not get done. */
+/** Throws with the end of the history if the job does not finish. */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { seed, workerCount, faultCount, faultsWithinMs, withinMs } = options;
   const fleet = createFleetInMemory(options);
@@ -43,7 +43,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       await clock.advance(startedAt + atMs - clock.now());
       faults.push(`${atMs} ${apply(fleet, fault)}`);
     }
-    // Nobody can finish a job without a worker.
+    // A job without a worker never ends.
     if (!fleet.isDone && !fleet.workers.some(({ isAlive, isDrained }) => isAlive && !isDrained)) {
       fleet.startWorker();
     }

@@ -22,14 +22,14 @@ Deno.test("whatever happens, the digest of every step is that of an undisturbed 
   }
 });
 
-Deno.test("also where the job is paused and resumed under the same coordinator, and that one sleeps", async () => {
+Deno.test("also if the job is paused and resumed under the same coordinator, and the coordinator stalls", async () => {
   for (let seed = 1; seed <= 10; seed++) {
     const { digests } = await soak({ ...JOB, seed, mix: MIX_WITH_PAUSES });
     assertEquals(digests, undisturbed.digests, `seed ${seed}`);
   }
 });
 
-Deno.test("a seed replays to the same trace, another one does not", async () => {
+Deno.test("a seed replays to the same trace, a different one does not", async () => {
   const [first, again, other] = [
     await soak({ ...JOB, seed: 7 }),
     await soak({ ...JOB, seed: 7 }),

@@ -5,7 +5,7 @@
 import type { Sums } from "./world/contribution.ts";
 
 export interface Books {
-  /** The members of a round have this digest of the next state, from these sums. */
+  /** A round gave this digest of the next state, from these sums. */
   summed(digest: string, parts: Iterable<Sums>): void;
   /** The coordinator has committed a step; the last commit of a step counts. */
   committed(step: number, digest: string): void;
@@ -13,18 +13,18 @@ export interface Books {
 }
 
 export interface Balance {
-  /** Micro-batches of committed steps that are in no sum; all of a step that is not committed, or of which nobody knows a sum. */
+  /** Micro-batches of committed steps that are in no sum; all of a step without a commit or a known sum. */
   readonly lost: number;
-  /** How often micro-batches are in sums beyond the first time, or of another step. */
+  /** How often micro-batches are in sums beyond the first time, or in a different step's. */
   readonly doubled: number;
-  /** What is wrong, in words, at most a few. */
+  /** The first few faults, in words. */
   readonly faults: readonly string[];
 }
 
-const MOST_FAULTS = 10;
+const MAX_FAULTS = 10;
 
 export function createBooks(totalSteps: number, microBatchesPerStep: number): Books {
-  /** Numbers of the micro-batches behind a digest: of the newest rounds alone, since no other can be committed. */
+  /** Numbers of the micro-batches behind a digest, of the newest rounds: no other can be committed. */
   const rounds = new Map<string, readonly number[]>();
   const steps = new Map<
     number,
@@ -80,7 +80,7 @@ export function createBooks(totalSteps: number, microBatchesPerStep: number): Bo
           { lost: microBatchesPerStep, doubled: 0, faults: [`step ${step} is not committed`] };
         sum.lost += of.lost;
         sum.doubled += of.doubled;
-        sum.faults.push(...of.faults.slice(0, MOST_FAULTS - sum.faults.length));
+        sum.faults.push(...of.faults.slice(0, MAX_FAULTS - sum.faults.length));
       }
       return sum;
     },

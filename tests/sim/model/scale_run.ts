@@ -1,4 +1,4 @@
-/** One run of a large fleet under the faults of a seed, to its end, and what came of it. */
+/** One run of a large fleet under the faults of a seed, and its result. */
 import { pcg32 } from "../../../shared/prng.ts";
 import { apply, drawFaults, type Fault, type FaultMix } from "../fault_plan.ts";
 import { undisturbedDigests } from "./world/contribution.ts";
@@ -9,11 +9,11 @@ export interface ScaleOptions extends ModelFleetOptions {
   readonly workerCount: number;
   readonly faultCount: number;
   readonly faultMix: FaultMix;
-  /** Within which the faults happen, from the moment on at which all workers have started. */
+  /** Time over which faults are spread, once all workers have started. */
   readonly faultsWithinMs: number;
   /** Workers start one after the other within this time. */
   readonly startWithinMs: number;
-  /** How long it may take, in the fleet's time. */
+  /** Limit of the run, in the fleet's time. */
   readonly withinMs: number;
 }
 
@@ -28,9 +28,9 @@ export interface ScaleResult {
   readonly stepMsUnderFaults: readonly number[];
   /** Workers that were ever started. */
   readonly startedCount: number;
-  /** Bytes of a gradient as it is on the wire. */
+  /** Bytes of a gradient on the wire. */
   readonly wireBytes: number;
-  /** What the first round takes if nobody is interrupted. */
+  /** Time of the first round without interruptions. */
   readonly firstRoundMs: number;
   /** From each death of a worker to the next commit. */
   readonly deathToCommitMs: readonly number[];
@@ -38,7 +38,7 @@ export interface ScaleResult {
   readonly neededCount: number;
   readonly lost: number;
   readonly doubled: number;
-  /** What the books have found, in words. */
+  /** Faults that the books have found, in words. */
   readonly bookFaults: readonly string[];
   readonly digest: string | null;
   readonly undisturbedDigest: string;
@@ -74,7 +74,7 @@ export async function runAtScale(options: ScaleOptions): Promise<ScaleResult> {
     faultCounts[fault.type] = (faultCounts[fault.type] ?? 0) + 1;
     if (fault.type === "kill") deaths.push(fleet.elapsedMs);
   }
-  // Nobody can finish a job without a worker.
+  // A job without a worker never ends.
   if (!fleet.isDone && !fleet.workers.some(({ isAlive, isDrained }) => isAlive && !isDrained)) {
     fleet.startWorker();
   }

@@ -41,7 +41,7 @@ Deno.test("whatever happens to a fleet of model workers, nothing is lost, and no
   assertEquals([...types].sort(), wanted);
 });
 
-Deno.test("a seed replays to the same trace, another one does not; the digest is that of the job alone", async () => {
+Deno.test("a seed replays to the same trace, a different one does not; the digest depends on the job alone", async () => {
   const [first, again, other, few] = [
     await runAtScale({ ...JOB, seed: 7 }),
     await runAtScale({ ...JOB, seed: 7 }),

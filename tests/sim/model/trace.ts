@@ -1,4 +1,4 @@
-/** Everything that happens, with its time, as one hash; the last lines are kept for a person who asks why. */
+/** The history, with its times, as one hash; the last lines are kept for a person who asks why. */
 import { createHash } from "node:crypto";
 
 export interface Trace {
@@ -14,7 +14,7 @@ const KEPT = 1000;
 
 /**
  * @param now milliseconds since the beginning
- * @param onLine told of each line
+ * @param onLine called for each line
  */
 export function createTrace(now: () => number, onLine: (line: string) => void = () => {}): Trace {
   const sha256 = createHash("sha256");

@@ -1,13 +1,13 @@
 /**
- * What a micro-batch adds to a gradient, as a few words that stand for all: integers that depend on its number alone, so that
- * one that is missing or there twice gives another sum, and another digest of this step and all that follow.
+ * What a micro-batch adds to a gradient, as a few words: integers that depend on its number alone, so that one that is missing
+ * or there twice changes the sum, and the digest of this step and of all later ones.
  */
 import { createHash } from "node:crypto";
 
 /** 32-bit words of a sum; sums wrap, and 256 bits do not agree by chance. */
 const WORDS = 8;
 
-/** What a worker has added: the words, and by number what they are made of, for the simulation's own books. */
+/** A worker's sums: the words, and the numbers of their micro-batches for the simulation's own books. */
 export interface Sums {
   readonly words: Int32Array;
   readonly numbers: number[];
@@ -23,7 +23,7 @@ export function addMicroBatch({ words, numbers }: Sums, number: number): void {
   numbers.push(number);
 }
 
-/** The sums of all, as the members of a round have them after it. */
+/** The sum over all members of a round. */
 export function total(parts: Iterable<Sums>): Int32Array {
   const words = new Int32Array(WORDS);
   for (const part of parts) part.words.forEach((value, word) => words[word]! += value);
@@ -39,10 +39,10 @@ export function lossSumOf(number: number): number {
   return 1 + (mixed(~number) >>> 8) / 2 ** 24;
 }
 
-/** Of the state before the first step. */
+/** Digest of the state before the first step. */
 export const INITIAL_DIGEST = createHash("sha256").update("the initial adapter").digest("hex");
 
-/** Of the state that follows from a state and the total of a step. */
+/** Digest of the state that follows from a state and a step's total. */
 export function digestAfter(before: string, words: Int32Array): string {
   return createHash("sha256").update(before).update(new Uint8Array(words.buffer)).digest("hex");
 }
@@ -60,7 +60,7 @@ export function undisturbedDigests(totalSteps: number, microBatchesPerStep: numb
   return digests;
 }
 
-/** A state as the words that a worker that recovers loads: its digest stands for it. */
+/** The words that a recovering worker loads: the state's digest stands for the state. */
 export function wordsOfDigest(digest: string): Int32Array<ArrayBuffer> {
   return new Int32Array(Uint8Array.fromHex(digest).buffer);
 }

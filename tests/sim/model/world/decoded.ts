@@ -1,4 +1,4 @@
-/** Announcements as thousands of workers hear them: the same bytes are parsed once. */
+/** Announcements for thousands of workers: the same bytes are parsed once. */
 import { decodeMessage } from "../../../../shared/protocol/messages_codec.ts";
 import {
   type FleetState,
@@ -10,7 +10,7 @@ import {
 export interface Decoded {
   fleet(data: Uint8Array): FleetState;
   step(data: Uint8Array): StepState;
-  /** Positions of the micro-batches that the ledger says a worker has in its sums. */
+  /** Indices of the micro-batches that the ledger assigns to the member at `place`. */
   partOf(state: StepState, place: number): readonly number[];
 }
 

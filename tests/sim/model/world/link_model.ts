@@ -1,6 +1,6 @@
 /** How long transfers take, by the formulas of decision 6: pure arithmetic on bytes, links and one broker. */
 
-/** A worker's way to the broker; full duplex. */
+/** A worker's link to the broker; full duplex. */
 export interface LinkSpeed {
   readonly upBytesPerSecond: number;
   readonly downBytesPerSecond: number;
@@ -9,15 +9,15 @@ export interface LinkSpeed {
 }
 
 export interface BrokerSpeed {
-  /** Of all brokers of a cluster together; `Infinity` for as much as is needed. */
+  /** All brokers of a cluster together; `Infinity` for no limit. */
   readonly outBytesPerSecond: number;
   readonly inBytesPerSecond: number;
 }
 
-/** What is on its way to one worker at most: half of what decision 6 allows for all, as it is for sums and for results. */
+/** Bytes in flight to one worker: half of decision 6's window, which sums and results share. */
 const WINDOW_BYTES = 24 * 2 ** 20;
 
-/** Delays of the two messages that a round is deep, each of them from a worker to the broker and on to another one. */
+/** A round is two messages deep, and each takes two hops: worker to broker, broker to worker. */
 const HOPS = 4;
 
 /**
@@ -54,7 +54,7 @@ export function roundMs(
   return 1000 * seconds + HOPS * latencyMs;
 }
 
-/** From one worker through the broker to another one. */
+/** From worker to worker through the broker. */
 export function transferMs(bytes: number, from: LinkSpeed, to: LinkSpeed): number {
   const rate = Math.min(from.upBytesPerSecond, to.downBytesPerSecond);
   return 1000 * bytes / rate + from.latencyMs + to.latencyMs;

@@ -7,7 +7,7 @@ const link = (bytesPerSecond: number, latencyMs = 0): LinkSpeed => ({
 const FREE = { outBytesPerSecond: Infinity, inBytesPerSecond: Infinity };
 const four = (each: LinkSpeed) => Array.from({ length: 4 }, () => each);
 
-Deno.test("one member has nobody to wait for", () => {
+Deno.test("a round of one member takes no time", () => {
   assertEquals(roundMs([link(1)], [1], 1e9, FREE), 0);
 });
 

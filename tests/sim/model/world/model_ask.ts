@@ -10,9 +10,9 @@ export interface ModelQuestion<S extends z.ZodType> {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly answer: S;
-  /** For one try. */
+  /** Timeout of one try. */
   readonly timeoutMs: number;
-  /** Ends the repetition. */
+  /** False ends the repetition. */
   readonly isWanted: () => boolean;
   readonly take: (answer: z.output<S>) => void;
 }

@@ -40,7 +40,7 @@ function createWorld() {
   return { clock, rounds, state, enter, reach, ended, summed, digest };
 }
 
-Deno.test("all members have the sum of all when the bytes have come, counted from the last one to enter", async () => {
+Deno.test("all members get the total once the bytes have arrived, counted from the last to enter", async () => {
   const { clock, rounds, state, enter, ended, summed, digest } = createWorld();
   enter(0);
   enter(2);
@@ -52,7 +52,7 @@ Deno.test("all members have the sum of all when the bytes have come, counted fro
   assertEquals(summed, [digest]);
 });
 
-Deno.test("a member that cannot be reached for a while makes the others wait for what it has missed", async () => {
+Deno.test("a member out of reach for a while makes the others wait", async () => {
   const { clock, enter, reach, ended, rounds, state } = createWorld();
   for (const index of [0, 1, 2]) enter(index);
   await clock.advance(500);
@@ -64,7 +64,7 @@ Deno.test("a member that cannot be reached for a while makes the others wait for
   assertEquals(ended.map(([at]) => at), [6000, 6000, 6000]);
 });
 
-Deno.test("what was lost in a cut is asked for again; cuts of several members cost no more than the longest", async () => {
+Deno.test("chunks lost in a cut are asked for again; cuts of several members cost no more than the longest", async () => {
   const { clock, enter, reach, ended } = createWorld();
   for (const index of [0, 1, 2]) enter(index);
   await clock.advance(1900);
@@ -75,7 +75,7 @@ Deno.test("what was lost in a cut is asked for again; cuts of several members co
   assertEquals(ended.map(([at]) => at), [3000, 3000, 3000]);
 });
 
-Deno.test("without one of them there is no sum, and another generation has a round of its own", async () => {
+Deno.test("without one of them there is no sum, and each generation has a round of its own", async () => {
   const { clock, enter, ended, summed } = createWorld();
   enter(0);
   enter(1);

@@ -13,19 +13,19 @@ export interface ModelWorld {
   readonly artifacts: MemoryArtifacts & ArtifactStore;
   readonly decoded: Decoded;
   readonly rounds: Rounds;
-  /** Bytes of one gradient, 4 for each parameter, and as it is on the wire. */
+  /** Bytes of one gradient: 4 for each parameter, and on the wire. */
   readonly gradientBytes: number;
   readonly wireBytes: number;
-  /** Between two workers a state passes the broker. */
+  /** For a state's way from worker to worker. */
   linkOf(worker: string): ModelLink | null;
   note(who: string, what: string): void;
-  /** A micro-batch is computed. */
+  /** Counts a computed micro-batch. */
   computed(): void;
-  /** How often a worker adds a micro-batch that is counted: once, unless a test plants a fault. */
+  /** How often a worker adds a counted micro-batch: once, unless a test plants a fault. */
   timesAdded(worker: string, number: number): number;
 }
 
-/** Fetching the base model and loading it. */
+/** Time to fetch and load the base model. */
 export const LOAD_MS = 3000;
 /** The optimizer on the CPU, in parameters a millisecond. */
 const UPDATED_PER_MS = 100_000;

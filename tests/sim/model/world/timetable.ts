@@ -1,12 +1,12 @@
 /**
- * Things that are to be done at their times, thousands a second: one sleeper of the clock for each millisecond in which
- * something is due, not one for each thing.
+ * Runs thousands of timers a second with one sleeper of the clock for each millisecond in which something is due, instead
+ * of one for each timer.
  */
 import type { Clock } from "../../../../shared/clock.ts";
 
 export interface Timetable {
   readonly now: number;
-  /** Does it after so many milliseconds, rounded up; what is due in the same millisecond is done in the order of the calls. */
+  /** Runs it after so many milliseconds, rounded up; runs of one millisecond keep the order of the calls. */
   after(milliseconds: number, run: () => void): void;
 }
 
@@ -17,7 +17,7 @@ export function createTimetable(clock: Clock): Timetable {
     const runs: (() => void)[] = [];
     due.set(at, runs);
     void clock.sleep(at - clock.now()).then(() => {
-      // What they add for this millisecond has another turn.
+      // Runs that they add for this millisecond get a turn of their own.
       due.delete(at);
       for (const run of runs) run();
     });
