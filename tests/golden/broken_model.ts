@@ -1,6 +1,6 @@
 /** Broken copies of golden base models. */
-import { openSafetensors } from "../../worker/files/safetensors.ts";
-import { type TensorData, writeSafetensors } from "../../worker/files/safetensors_write.ts";
+import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
+import { type TensorData, writeSafetensors } from "../../shared/checkpoint/safetensors_write.ts";
 import { type LadderCaseName, loadLadderCase } from "./golden.ts";
 
 export interface ModelChanges {

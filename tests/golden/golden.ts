@@ -3,8 +3,8 @@ import { z } from "zod";
 import { loraSchema, type LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
-import { openSafetensors, type SafetensorsFile } from "../../worker/files/safetensors.ts";
-import { writeSafetensors } from "../../worker/files/safetensors_write.ts";
+import { openSafetensors, type SafetensorsFile } from "../../shared/checkpoint/safetensors.ts";
+import { writeSafetensors } from "../../shared/checkpoint/safetensors_write.ts";
 
 export const LADDER_CASES = [
   "gqa_tied",

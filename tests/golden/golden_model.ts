@@ -1,7 +1,7 @@
 /** The models of the golden ladder on the GPU, with the goldens' initial adapter. */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { testGpu } from "../../worker/device/testing/test_gpu.ts";
-import { openCheckpoint } from "../../worker/files/checkpoint_reader.ts";
+import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { LanguageModel, type ModelOptions } from "../../worker/model/language_model.ts";
 import { flattenTensors, type LadderCase } from "./golden.ts";
 

@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { countLabels } from "../../shared/data/packing/micro_batch.ts";
-import { openCheckpoint } from "../../worker/files/checkpoint_reader.ts";
+import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { planLora } from "../../worker/model/lora/lora_plan.ts";
 import { flattenTensors, LADDER_CASES, loadLadderCase, unflattenTensors, writeLogits } from "./golden.ts";
-import { openSafetensors } from "../../worker/files/safetensors.ts";
+import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
 
 for (const name of LADDER_CASES) {
   Deno.test(`golden ladder, ${name}: batches, logits and LoRA tensors have the sizes of the base model`, async () => {

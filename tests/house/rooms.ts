@@ -27,6 +27,10 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     ".": [],
     python: ["."],
     model: [".", "std"],
+    // NF4 as bitsandbytes has it: workers quantise with it, exports take it apart again.
+    nf4: ["."],
+    // A base model and safetensors files on disk: workers load them, exports merge them.
+    checkpoint: [".", "model", "nf4"],
     job: [".", "model", "python"],
     data: [".", "std", "python", "job"],
     protocol: [".", "data", "job", "model"],
@@ -55,10 +59,9 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     allreduce: ["async"],
     device: [],
     kernels: ["device"],
-    nf4: ["kernels"],
-    files: ["kernels", "nf4"],
+    files: [],
     optimizer: ["files"],
-    model: ["device", "files", "kernels", "nf4", "optimizer"],
+    model: ["device", "files", "kernels", "optimizer"],
     engine: ["device", "files", "kernels", "model", "optimizer"],
     evaluate: ["device", "files", "model"],
     local_steps: ["async", "engine", "optimizer"],

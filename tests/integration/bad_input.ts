@@ -1,6 +1,6 @@
 /** A bad input as one row, and what damages a base model. */
-import { openSafetensors } from "../../worker/files/safetensors.ts";
-import { type TensorData, writeSafetensors } from "../../worker/files/safetensors_write.ts";
+import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
+import { type TensorData, writeSafetensors } from "../../shared/checkpoint/safetensors_write.ts";
 
 export interface BadInput {
   readonly name: string;

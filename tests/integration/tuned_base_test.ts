@@ -7,7 +7,7 @@ import { join } from "@std/path";
 import OpenAI from "openai";
 import { toFile } from "openai";
 import type { Agent } from "../../worker/fleet/agent.ts";
-import { writeSafetensors } from "../../worker/files/safetensors_write.ts";
+import { writeSafetensors } from "../../shared/checkpoint/safetensors_write.ts";
 import { freePort, startCoordinatorChild, until, withFolder } from "./coordinator_child.ts";
 import { startToyWorker } from "./toy_worker.ts";
 

@@ -7,7 +7,7 @@ import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradients/gra
 import { gradientCheckOf, tiesToEven } from "./gradient_check.ts";
 import { gradientDigestOf } from "./gradient_digest.ts";
 import { writeAdapter } from "../files/adapter_file.ts";
-import { openCheckpoint } from "../files/checkpoint_reader.ts";
+import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { LanguageModel } from "../model/language_model.ts";
 import { writeTrainingState } from "../optimizer/training_state_file.ts";
 import { initialAdapter } from "../model/lora/lora_plan.ts";

@@ -10,8 +10,8 @@ import { type EvaluationResult, resultOf } from "./result.ts";
 import { readEvaluationRows } from "./rows.ts";
 import { answersTo, loadForEvaluation, meanLossOf } from "./score.ts";
 import { readAdapter } from "../files/adapter_file.ts";
-import { openCheckpoint } from "../files/checkpoint_reader.ts";
-import { writeFilesAtomically } from "../files/atomic_file.ts";
+import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
+import { writeFilesAtomically } from "../../shared/checkpoint/atomic_file.ts";
 
 async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
   const { modelFolder, adapterFolder, datasetPath, maxNewTokens } = options;

@@ -6,7 +6,7 @@ import type { Gpu } from "../device/gpu.ts";
 import type { EvaluationRows, Question } from "./rows.ts";
 import { flattenAdapter } from "../model/lora/adapter_flat.ts";
 import type { Adapter } from "../files/adapter_file.ts";
-import type { Checkpoint } from "../files/checkpoint_reader.ts";
+import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { Generator } from "../model/generate.ts";
 import { LanguageModel } from "../model/language_model.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";

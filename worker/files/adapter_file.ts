@@ -4,10 +4,10 @@ import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import { invalidFile } from "../../shared/model/safetensors_header.ts";
 import { parseAdapterConfig } from "./adapter_config_read.ts";
 import { formatAdapterConfig } from "./adapter_config_write.ts";
-import { readText } from "./read_failure.ts";
-import { openSafetensors } from "./safetensors.ts";
-import { type FileSystem, writeFilesAtomically } from "./atomic_file.ts";
-import { encodeSafetensors } from "./safetensors_write.ts";
+import { readText } from "../../shared/checkpoint/read_failure.ts";
+import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
+import { type FileSystem, writeFilesAtomically } from "../../shared/checkpoint/atomic_file.ts";
+import { encodeSafetensors } from "../../shared/checkpoint/safetensors_write.ts";
 
 /** One LoRA tensor under PEFT's name: `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
 interface AdapterTensor {

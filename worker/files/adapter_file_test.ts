@@ -4,7 +4,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import { type Adapter, readAdapter, writeAdapter } from "./adapter_file.ts";
 import { formatAdapterConfig } from "./adapter_config_write.ts";
-import { diskFileSystem } from "./atomic_file.ts";
+import { diskFileSystem } from "../../shared/checkpoint/atomic_file.ts";
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();

@@ -7,7 +7,7 @@ import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";
-import type { Checkpoint } from "../files/checkpoint_reader.ts";
+import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { dropoutKey } from "../kernels/elementwise/dropout.ts";
 import { encodeGatherRows } from "../kernels/elementwise/rows.ts";
 import { type Attend, attendWithin } from "./attention_block.ts";

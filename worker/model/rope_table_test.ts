@@ -2,7 +2,7 @@ import { assert, assertAlmostEquals, assertEquals, assertLess, assertThrows } fr
 import { LoraFleetError } from "../../shared/errors.ts";
 import { llama2, llama32 } from "../../shared/model/config_fixture.ts";
 import { goldenPath } from "../../tests/golden/golden.ts";
-import { openSafetensors } from "../files/safetensors.ts";
+import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
 import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
 import { inverseFrequencies, ropeTable } from "./rope_table.ts";
 

@@ -4,7 +4,7 @@ import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { modelTensors, moduleOf } from "../../shared/model/model_tensors.ts";
 import { testGpu } from "../device/testing/test_gpu.ts";
-import { openCheckpoint } from "../files/checkpoint_reader.ts";
+import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { loadBaseWeights } from "./weights.ts";
 
 Deno.test("every weight on the GPU holds the checkpoint's numbers under its name", async () => {

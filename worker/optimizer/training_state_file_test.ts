@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { STATE_FILE_NAME, STATE_TENSOR_NAMES } from "../../shared/protocol/checkpoint_format.ts";
-import { openSafetensors } from "../files/safetensors.ts";
+import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
 import { writeTrainingState } from "./training_state_file.ts";
 
 Deno.test("the three arrays follow each other in the order in which workers recover them", async () => {

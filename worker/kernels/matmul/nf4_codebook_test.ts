@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { CODEBOOK_WGSL, NF4_CODEBOOK } from "./nf4_codebook.ts";
+import { NF4_CODEBOOK } from "../../../shared/nf4/codebook.ts";
+import { CODEBOOK_WGSL } from "./nf4_codebook.ts";
 
 Deno.test("the WGSL names every value once, in the codebook's order and as f32 without rounding", () => {
   const expression = /return (.*);/.exec(CODEBOOK_WGSL)![1]!;

@@ -4,7 +4,7 @@ import { flattenTensors } from "../../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { flattenAdapter } from "./adapter_flat.ts";
 import { type Adapter, readAdapter } from "../../files/adapter_file.ts";
-import { openCheckpoint } from "../../files/checkpoint_reader.ts";
+import { openCheckpoint } from "../../../shared/checkpoint/checkpoint_reader.ts";
 import { planLora } from "./lora_plan.ts";
 
 for (const name of LADDER_CASES) {

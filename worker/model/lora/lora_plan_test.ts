@@ -3,7 +3,7 @@ import { loraSchema } from "../../../shared/job/job_spec_schema.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { linearModules } from "../../../shared/model/model_tensors.ts";
 import { loadLadderCase } from "../../../tests/golden/golden.ts";
-import { openCheckpoint } from "../../files/checkpoint_reader.ts";
+import { openCheckpoint } from "../../../shared/checkpoint/checkpoint_reader.ts";
 import { initialAdapter, planLora } from "./lora_plan.ts";
 
 const { spec } = await openCheckpoint(loadLadderCase("gqa_tied").modelFolder);

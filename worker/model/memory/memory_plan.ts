@@ -5,7 +5,7 @@
 import { modelTensors } from "../../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
 import { allocationSize } from "../../device/tensor.ts";
-import { DYNAMIC_MAP } from "../../nf4/nf4_absmax.ts";
+import { DYNAMIC_MAP } from "../../../shared/nf4/nf4_absmax.ts";
 import type { LoraPlan } from "../lora/lora_plan.ts";
 import {
   activationSizes,

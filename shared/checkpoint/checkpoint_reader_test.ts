@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { brokenModel, changeTensor, type ModelChanges } from "../../tests/golden/broken_model.ts";
 import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import { openCheckpoint } from "./checkpoint_reader.ts";
-import { linearModules } from "../../shared/model/model_tensors.ts";
+import { linearModules } from "../model/model_tensors.ts";
 
 for (const name of LADDER_CASES) {
   Deno.test(`${name}: every tensor of the base model is found, in one file or in shards`, async () => {

@@ -4,8 +4,8 @@
  *
  * With double quantisation the absmax values are themselves quantised to 8 bits (nf4_absmax.ts).
  */
-import { LoraFleetError } from "../../shared/errors.ts";
-import { NF4_CODEBOOK } from "../kernels/matmul/nf4_codebook.ts";
+import { LoraFleetError } from "../errors.ts";
+import { NF4_CODEBOOK } from "./codebook.ts";
 import { dequantizeAbsmax, quantizeAbsmax } from "./nf4_absmax.ts";
 
 /** Weights that share one absmax. */

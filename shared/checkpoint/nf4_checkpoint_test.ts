@@ -1,11 +1,11 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { brokenModel, changeTensor } from "../../tests/golden/broken_model.ts";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import { openCheckpoint } from "./checkpoint_reader.ts";
 import { absmaxOf } from "../nf4/nf4.ts";
 import type { TensorData } from "./safetensors_write.ts";
-import { linearModules } from "../../shared/model/model_tensors.ts";
+import { linearModules } from "../model/model_tensors.ts";
 
 const golden = loadLadderCase("gqa_tied");
 const folder = "model_nf4";

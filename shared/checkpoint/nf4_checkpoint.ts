@@ -2,12 +2,12 @@
  * Reads linear layers that bitsandbytes stored in NF4. Beside `….weight` (packed codes) its safetensors files have
  * `.absmax`, `.quant_map`, with double quantisation `.nested_absmax` and `.nested_quant_map`, and a small JSON text as bytes.
  */
-import { quote } from "../../shared/errors.ts";
-import { NF4_STATE_SUFFIX, parseNf4State } from "../../shared/model/nf4_state.ts";
-import { invalidFile } from "../../shared/model/safetensors_header.ts";
+import { quote } from "../errors.ts";
+import { NF4_STATE_SUFFIX, parseNf4State } from "../model/nf4_state.ts";
+import { invalidFile } from "../model/safetensors_header.ts";
 import { DYNAMIC_MAP, NESTED_BLOCK_SIZE } from "../nf4/nf4_absmax.ts";
 import { NF4_BLOCK_SIZE, type Nf4Weights } from "../nf4/nf4.ts";
-import { NF4_CODEBOOK } from "../kernels/matmul/nf4_codebook.ts";
+import { NF4_CODEBOOK } from "../nf4/codebook.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 
 const STATE = NF4_STATE_SUFFIX;

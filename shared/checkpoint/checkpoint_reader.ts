@@ -2,12 +2,12 @@
  * A base model on disk in Hugging Face layout: `config.json`, and `model.safetensors` or the shards that
  * `model.safetensors.index.json` lists. Opening reads all headers and finds missing tensors; tensors are read one at a time.
  */
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { invalidFile } from "../../shared/model/safetensors_header.ts";
-import { modelTensors } from "../../shared/model/model_tensors.ts";
-import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
-import { resolveHead } from "../../shared/model/tied_head.ts";
-import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import { LoraFleetError, messageOf, quote } from "../errors.ts";
+import { invalidFile } from "../model/safetensors_header.ts";
+import { modelTensors } from "../model/model_tensors.ts";
+import { parseTransformerSpec } from "../model/parse_transformer_spec.ts";
+import { resolveHead } from "../model/tied_head.ts";
+import type { TransformerSpec } from "../model/transformer_spec.ts";
 import { createTensorIndex, storedTensor } from "./checkpoint_tensors.ts";
 import { readShards } from "./checkpoint_shards.ts";
 import { readText } from "./read_failure.ts";

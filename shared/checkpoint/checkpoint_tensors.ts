@@ -1,9 +1,9 @@
 /** Finds a base model's tensors in its files. */
-import { LoraFleetError, quote } from "../../shared/errors.ts";
-import { invalidFile } from "../../shared/model/safetensors_header.ts";
-import type { StoredTensor } from "../../shared/model/safetensors_file.ts";
-import { storedTableName } from "../../shared/model/tied_head.ts";
-import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import { LoraFleetError, quote } from "../errors.ts";
+import { invalidFile } from "../model/safetensors_header.ts";
+import type { StoredTensor } from "../model/safetensors_file.ts";
+import { storedTableName } from "../model/tied_head.ts";
+import type { TransformerSpec } from "../model/transformer_spec.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 
 interface Located {

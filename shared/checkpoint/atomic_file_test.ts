@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import { diskFileSystem, type FileSystem, writeFilesAtomically } from "./atomic_file.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

@@ -1,8 +1,8 @@
 /** Reads safetensors files: the header is checked on opening, a tensor's bytes are read on demand. */
-import { LoraFleetError, quote } from "../../shared/errors.ts";
-import { toFloat32 } from "../../shared/model/safetensors_dtype.ts";
-import { dataStartOf } from "../../shared/model/safetensors_file.ts";
-import { invalidFile, parseHeader, type TensorInfo } from "../../shared/model/safetensors_header.ts";
+import { LoraFleetError, quote } from "../errors.ts";
+import { toFloat32 } from "../model/safetensors_dtype.ts";
+import { dataStartOf } from "../model/safetensors_file.ts";
+import { invalidFile, parseHeader, type TensorInfo } from "../model/safetensors_header.ts";
 import { readFailure } from "./read_failure.ts";
 
 export interface SafetensorsFile {

@@ -1,7 +1,7 @@
 /** Maps a base model's tensors to its safetensors files: one file, or the shards of an index. */
 import { z } from "zod";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { invalidFile } from "../../shared/model/safetensors_header.ts";
+import { LoraFleetError, messageOf, quote } from "../errors.ts";
+import { invalidFile } from "../model/safetensors_header.ts";
 import { readFailure } from "./read_failure.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 

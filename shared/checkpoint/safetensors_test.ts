@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { type TensorData, writeSafetensors } from "./safetensors_write.ts";
 

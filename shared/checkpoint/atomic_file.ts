@@ -1,5 +1,5 @@
 /** Writes files whole or not at all, even if the machine stops meanwhile. */
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../errors.ts";
 
 /** The calls that writing makes, so that a test can make each fail. */
 export interface FileSystem {

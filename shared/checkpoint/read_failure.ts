@@ -1,5 +1,5 @@
 /** The errors of reading a file that the caller named. */
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../errors.ts";
 
 /** `model_not_found` if there is no such file, else `storage`. */
 export function readFailure(path: string, cause: unknown, hint = ""): LoraFleetError {

@@ -1,5 +1,5 @@
 /** Writes safetensors files with the same bytes as the reference implementation, whole or not at all. */
-import { bytesOf, type Dtype, orderOf } from "../../shared/model/safetensors_dtype.ts";
+import { bytesOf, type Dtype, orderOf } from "../model/safetensors_dtype.ts";
 import { type FileSystem, writeFilesAtomically } from "./atomic_file.ts";
 
 export interface TensorData {
