@@ -69,7 +69,7 @@ Deno.test("every value that a rule allows is accepted, silently unless the rule 
         const [warning, ...others] = outcomeOf(group, field, "anything") as readonly string[];
         assertEquals(others, []);
         assertStringIncludes(warning!, `${group}.${field}`);
-        assertStringIncludes(warning!, rule.note ?? "Without effect here");
+        assertStringIncludes(warning!, rule.isExplained ? rule.why : "Without effect here");
       }
     }
   }

@@ -43,16 +43,13 @@ function readField(draft: Draft, group: Group, field: string, value: unknown): v
     case "only": {
       if (isLibraryDefault(group, field, value)) return;
       if (rule.values.some((allowed) => sameJson(allowed, value)) || rule.means(value)) return;
-      const remedy = rule.values.length === 0
-        ? "leave it out"
-        : `leave it out or set ${show(rule.values[0])}`;
       const shown = SECRETS.includes(field) ? "set" : show(value);
-      throw invalidField(param, `${param} is ${shown}: ${rule.reason}; ${remedy}`);
+      throw invalidField(param, `${param} is ${shown}: ${rule.reason}; ${rule.remedy}`);
     }
     case "unused":
       if (isLibraryDefault(group, field, value) || rule.quiet.some((quiet) => sameJson(quiet, value))) return;
-      if (rule.note === null) draft.withoutEffect.push(param);
-      else draft.warnings.push(`${param} (${show(value)}) has no effect: ${rule.note}.`);
+      if (!rule.isExplained) draft.withoutEffect.push(param);
+      else draft.warnings.push(`${param} (${show(value)}) has no effect: ${rule.why}.`);
   }
 }
 

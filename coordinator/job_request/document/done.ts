@@ -1,0 +1,58 @@
+/** What lorafleet does with each field of a job, in a sentence for docs/fields.md. */
+export const DONE: Readonly<Record<string, string>> = {
+  seed: "Starts the adapter, the dropout masks and the order of rows",
+
+  "lora.r": "The rank",
+  "lora.lora_alpha": "The adapter's result is multiplied by lora_alpha / r",
+  "lora.lora_dropout": "From a counter-based generator, so that masks do not depend on the worker",
+  "lora.bias": "Biases stay as they are",
+  "lora.task_type": "Causal language models",
+  "lora.use_rslora": "lora_alpha / √r instead of lora_alpha / r",
+  "lora.target_modules":
+    'Ends of names, "all-linear", or a regular expression for whole names; a name that matches nothing is refused',
+  "lora.base_model_name_or_path": "What the adapter's configuration calls its base model",
+  "lora.revision": "The base model's revision in the adapter's configuration",
+
+  "quantization.load_in_4bit": "Base models are always in NF4",
+  "quantization.bnb_4bit_quant_type": "The same codes and scales as bitsandbytes",
+  "quantization.bnb_4bit_use_double_quant": "The blocks' maxima in 8 bits",
+  "quantization.bnb_4bit_compute_dtype": "Any of them is computed in float32",
+
+  "training.num_train_epochs": "Fractions end within an epoch",
+  "training.max_steps": "Optimizer steps; above 0 it takes precedence over the epochs",
+  "training.per_device_train_batch_size": "Packed rows in a micro-batch",
+  "training.gradient_accumulation_steps":
+    "Micro-batches in a step of the whole fleet: the batch does not grow with the number of workers",
+  "training.learning_rate": "The highest rate of the schedule",
+  "training.lr_scheduler_type": "The rates of transformers' get_scheduler",
+  "training.warmup_ratio": "The share of all steps in which the rate rises",
+  "training.warmup_steps": "Above 0 instead of warmup_ratio: a count of steps, or below 1 a share of them",
+  "training.weight_decay": "Decoupled, after the update, as in bitsandbytes",
+  "training.adam_beta1": "As in AdamW",
+  "training.adam_beta2": "As in AdamW",
+  "training.adam_epsilon": "As in AdamW",
+  "training.max_grad_norm": "Clips the whole gradient's L2 norm; 0 clips nothing",
+  "training.optim":
+    "One AdamW with moments in 32 bits, in bitsandbytes' order; paging is CUDA's way to save memory",
+  "training.gradient_checkpointing": "Allows a worker to recompute activations, with bit-identical gradients",
+  "training.save_strategy": "When checkpoints are kept",
+  "training.save_steps": 'With save_strategy "steps": a count of steps, or below 1 a share of them',
+  "training.save_only_model": "Checkpoints without the optimizer's moments",
+  "training.logging_steps": "Accepted; every step's metrics are in the job's events",
+
+  "dataset.split": "The part of the data that is trained on",
+  "dataset.text_field": "The column of plain text",
+  "dataset.packing": "Several documents in a row of tokens",
+  "dataset.packing_strategy": "bfd keeps documents whole and apart; wrapped cuts one stream of tokens",
+  "dataset.max_seq_length": "The longest row in tokens",
+  "dataset.completion_only_loss": "Trains on completions and assistant turns alone",
+  "dataset.assistant_only_loss": "The same for chats alone",
+  "dataset.truncation": "What becomes of a row that is too long",
+  "dataset.split_special_tokens": "A special token's name within a row's text stays plain text",
+  "dataset.shuffle": "A new order of rows for each epoch",
+
+  "fleet.gradient_codec": "How gradients travel",
+  "fleet.local_steps": "Replicas train by themselves between two exchanges (local_steps.md)",
+  "fleet.audit_rate": "The share of work that a second worker computes again",
+  "fleet.audit_unresolved": "What becomes of a job in which two workers disagree",
+};

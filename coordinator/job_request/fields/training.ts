@@ -1,0 +1,104 @@
+/** Fields of `TrainingArguments` and `SFTConfig` that decide the training. */
+import { DATASET_ALIASES } from "./dataset.ts";
+import { alias, all, explained, type FieldRules, only } from "./rule.ts";
+import { AS_STORED, CHECKPOINTING, COMPUTE, PROCESSES } from "./reasons.ts";
+import { TRAINING_WITHOUT_EFFECT } from "./training_without_effect.ts";
+
+const EVALUATION = "nothing is evaluated while training; evaluate the finished adapter";
+const UPLOAD = "lorafleet uploads nothing; download the adapter, whose folder can be uploaded unchanged";
+const WORKERS_CHOICE = only([false], "a worker's own --allow-cpu decides that");
+
+/** transformers' `AcceleratorConfig`, as `TrainingArguments.to_dict` writes it. */
+const ACCELERATOR_DEFAULTS = {
+  split_batches: false,
+  dispatch_batches: null,
+  even_batches: true,
+  use_seedable_sampler: true,
+  non_blocking: false,
+  gradient_accumulation_kwargs: null,
+};
+
+export const TRAINING_RULES: FieldRules = {
+  ...DATASET_ALIASES,
+  packing: alias("dataset.packing"),
+  packing_strategy: alias("dataset.packing_strategy"),
+  max_seq_length: alias("dataset.max_seq_length"),
+  completion_only_loss: alias("dataset.completion_only_loss"),
+  assistant_only_loss: alias("dataset.assistant_only_loss"),
+  seed: alias("seed"),
+  data_seed: alias("seed"),
+  fp16: explained(COMPUTE, [false]),
+  bf16: explained(COMPUTE, [false]),
+  tf32: explained(COMPUTE, [false]),
+  report_to: explained(
+    "metrics are not sent to an experiment tracker; they are in the job's events",
+    ["none", [], ["none"]],
+  ),
+  train_sampling_strategy: {
+    kind: "translated",
+    to: "dataset.shuffle",
+    values: { random: true, sequential: false },
+    reason:
+      '"random" and "sequential" are supported; rows are laid end to end without padding, so sorting them by ' +
+      "length saves nothing",
+  },
+  group_by_length: explained(
+    "rows are laid end to end without padding, so grouping by length saves nothing",
+    [
+      false,
+    ],
+  ),
+  do_eval: only([false], EVALUATION),
+  do_predict: only([false], EVALUATION),
+  eval_strategy: only(["no"], EVALUATION),
+  evaluation_strategy: only(["no"], EVALUATION),
+  eval_on_start: only([false], EVALUATION),
+  load_best_model_at_end: only([false], EVALUATION),
+  save_total_limit: explained("every checkpoint is kept"),
+  save_safetensors: only([true], "adapters are saved as safetensors"),
+  resume_from_checkpoint: only(
+    [false],
+    "an interrupted job resumes by itself; the state of other jobs is not loaded",
+  ),
+  auto_find_batch_size: explained(
+    "the memory plan checks the batch size before training; it is never changed",
+    [false],
+  ),
+  dataloader_drop_last: only([false], "every row is trained on"),
+  average_tokens_across_devices: explained("a step's loss is the mean over all tokens of all workers", [
+    true,
+  ]),
+  activation_checkpointing: explained(CHECKPOINTING, [true, false]),
+  deepspeed: only([{}, ""], PROCESSES),
+  fsdp: only([[], "", false], PROCESSES),
+  parallelism_config: only([{}], PROCESSES),
+  accelerator_config: explained(PROCESSES, [{}, ACCELERATOR_DEFAULTS]),
+  sharded_ddp: only([[], "", false], PROCESSES),
+  deepspeed_plugin: only([], PROCESSES),
+  per_gpu_train_batch_size: alias("training.per_device_train_batch_size"),
+  adafactor: only([false], "the optimizer is AdamW"),
+  embedding_learning_rate: only([], "only adapters are trained, no embeddings"),
+  use_cpu: WORKERS_CHOICE,
+  no_cuda: WORKERS_CHOICE,
+  lr_scheduler_kwargs: only([{}], "the schedules have no other parameters"),
+  optim_args: only([""], "the optimizer has no other parameters", {
+    instead: "leave it out; adam_beta1, adam_beta2 and adam_epsilon are fields of their own",
+  }),
+  optim_target_modules: only([[]], "the optimizer is AdamW for all of the adapter"),
+  label_smoothing_factor: only([0], "the loss is plain cross entropy"),
+  loss_type: only(["nll"], "the loss is plain cross entropy"),
+  neftune_noise_alpha: only([0], "no noise is added to embeddings"),
+  push_to_hub: only([false], UPLOAD),
+  ...all("hub_token push_to_hub_token", only([], `${UPLOAD}; a token has no place in a job`)),
+  model_init_kwargs: only([{}], AS_STORED, {
+    instead: "leave it out; the job's quantization group takes what from_pretrained takes",
+  }),
+  chat_template_path: only([], `${AS_STORED}, including the chat template`, {
+    instead: "leave it out and store the template in the model's folder",
+  }),
+  eos_token: only([], AS_STORED, {
+    instead: "leave it out and name it in the model's tokenizer_config.json",
+  }),
+  pad_token: explained("rows are laid end to end without padding"),
+  ...TRAINING_WITHOUT_EFFECT,
+};
