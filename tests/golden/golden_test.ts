@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { countLabels } from "../../shared/data/packing/micro_batch.ts";
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
-import { planLora } from "../../worker/model/lora/lora_plan.ts";
+import { planLora } from "../../shared/memory/lora_plan.ts";
 import { flattenTensors, LADDER_CASES, loadLadderCase, unflattenTensors, writeLogits } from "./golden.ts";
 import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
 

@@ -32,6 +32,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     // A base model and safetensors files on disk: workers load them, exports merge them.
     checkpoint: [".", "model", "nf4"],
     job: [".", "model", "python"],
+    // What a fine-tune takes on a GPU: workers allocate by it, the coordinator tells it before anything is rented.
+    memory: [".", "job", "model", "nf4"],
     data: [".", "std", "python", "job"],
     protocol: [".", "data", "job", "model"],
     bus: [".", "protocol"],

@@ -6,7 +6,7 @@ import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
 import { parseJobRequest } from "../../coordinator/job_request/parse.ts";
 import { modelModules } from "../../shared/model/model_tensors.ts";
 import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
-import { planLora } from "../../worker/model/lora/lora_plan.ts";
+import { planLora } from "../../shared/memory/lora_plan.ts";
 import { writeAdapter } from "../../worker/files/adapter_file.ts";
 import { writeTrainingState } from "../../worker/optimizer/training_state_file.ts";
 import { digestOf } from "../../worker/optimizer/adamw_state.ts";

@@ -9,7 +9,8 @@ import { ErrorScopes } from "./error_scopes.ts";
 import { type GpuOptions, openDevice, type OpenedDevice } from "./open_device.ts";
 import { Pass } from "./pass.ts";
 import { Pipelines } from "./pipelines.ts";
-import { allocationSize, type GpuTensor } from "./tensor.ts";
+import { allocationSize } from "../../shared/memory/buffer_sizes.ts";
+import type { GpuTensor } from "./tensor.ts";
 
 export class Gpu {
   /** The adapter's name as its driver gives it. */

@@ -10,12 +10,10 @@ export interface GpuTensor {
   readonly byteLength: number;
 }
 
-export type Tensors<Name extends PropertyKey> = { readonly [N in Name]: GpuTensor };
+/** A tensor for each entry of a record of sizes. */
+export type TensorsFor<S> = { readonly [K in keyof S]: GpuTensor };
 
-/** Bytes that a tensor of `byteLength` takes: whole words, and at least one, because an empty buffer cannot be bound. */
-export function allocationSize(byteLength: number): number {
-  return Math.max(4, Math.ceil(byteLength / 4) * 4);
-}
+export type Tensors<Name extends PropertyKey> = { readonly [N in Name]: GpuTensor };
 
 /** WebGPU's `minStorageBufferOffsetAlignment`, at its default, which every device supports. */
 const BINDING_ALIGNMENT_BYTES = 256;

@@ -10,7 +10,7 @@ import { writeAdapter } from "../files/adapter_file.ts";
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { LanguageModel } from "../model/language_model.ts";
 import { writeTrainingState } from "../optimizer/training_state_file.ts";
-import { initialAdapter } from "../model/lora/lora_plan.ts";
+import { initialAdapter } from "../../shared/memory/lora_plan.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { OptimizerState } from "../optimizer/optimizer_state.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";

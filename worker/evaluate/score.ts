@@ -4,7 +4,7 @@ import { packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
 import { countLabels } from "../../shared/data/packing/micro_batch.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { EvaluationRows, Question } from "./rows.ts";
-import { flattenAdapter } from "../model/lora/adapter_flat.ts";
+import { flattenAdapter } from "../model/adapter_flat.ts";
 import type { Adapter } from "../files/adapter_file.ts";
 import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { Generator } from "../model/generate.ts";

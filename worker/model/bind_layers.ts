@@ -2,7 +2,7 @@
 import { type LinearRole, modelTensors, moduleOf } from "../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { GpuTensor } from "../device/tensor.ts";
-import type { LoraPlan } from "./lora/lora_plan.ts";
+import type { LoraPlan } from "../../shared/memory/lora_plan.ts";
 import { bindLora, type Linear } from "./lora_linear.ts";
 import type { DecoderLayer } from "./pass_context.ts";
 import type { BaseWeights } from "./weights.ts";

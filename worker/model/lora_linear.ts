@@ -7,7 +7,7 @@ import { type GpuTensor, sliceTensor } from "../device/tensor.ts";
 import { type DropoutKey, encodeDropout } from "../kernels/elementwise/dropout.ts";
 import { encodeMatmul } from "../kernels/matmul/matmul.ts";
 import { encodeNf4Matmul } from "../kernels/matmul/nf4_matmul.ts";
-import type { LoraPlan } from "./lora/lora_plan.ts";
+import type { LoraPlan } from "../../shared/memory/lora_plan.ts";
 import type { BaseLinear } from "./weights.ts";
 
 /** LoRA of one linear layer on the GPU: parts of the flat adapter and of the flat gradient. */

@@ -1,17 +1,16 @@
 /** Allocates the buffers of the memory plan besides the weights, and fills those that never change. */
 import type { Gpu } from "../device/gpu.ts";
-import type { GpuTensor } from "../device/tensor.ts";
+import type { GpuTensor, TensorsFor } from "../device/tensor.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { GRADIENT_BLOCK_SIZE, type GradientLayout } from "../../shared/model/gradient_layout.ts";
-import type { LoraPlan } from "./lora/lora_plan.ts";
+import type { LoraPlan } from "../../shared/memory/lora_plan.ts";
 import {
   activationSizes,
   adapterSizes,
   type PlanOptions,
   type Sizes,
-  type TensorsFor,
   workspaceSizes,
-} from "./memory/buffer_sizes.ts";
+} from "../../shared/memory/buffer_sizes.ts";
 import type { Activations, Workspace } from "./pass_context.ts";
 import { ropeTable } from "./rope_table.ts";
 

@@ -3,7 +3,7 @@ import type { LinearRole } from "../../shared/model/model_tensors.ts";
 import { LINEAR_ROLES } from "../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Pass } from "../device/pass.ts";
-import { type GpuTensor, sliceTensor } from "../device/tensor.ts";
+import { type GpuTensor, sliceTensor, type TensorsFor } from "../device/tensor.ts";
 import {
   type DropoutPass,
   encodeLinear,
@@ -11,7 +11,7 @@ import {
   encodeLoraInner,
   type Linear,
 } from "./lora_linear.ts";
-import type { activationSizes, TensorsFor, workspaceSizes } from "./memory/buffer_sizes.ts";
+import type { activationSizes, workspaceSizes } from "../../shared/memory/buffer_sizes.ts";
 import type { LayerNorms } from "./weights.ts";
 
 export type Activations = TensorsFor<ReturnType<typeof activationSizes>>;

@@ -1,9 +1,9 @@
 /** Which linear layers carry LoRA, how their tensors lie in the flat gradient, and how a fresh adapter starts. */
-import type { LoraSpec } from "../../../shared/job/job_spec_schema.ts";
-import { targetedModules } from "../../../shared/job/target_modules.ts";
-import { type GradientLayout, layoutAdapter } from "../../../shared/model/gradient_layout.ts";
-import { modelModules } from "../../../shared/model/model_tensors.ts";
-import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
+import type { LoraSpec } from "../job/job_spec_schema.ts";
+import { targetedModules } from "../job/target_modules.ts";
+import { type GradientLayout, layoutAdapter } from "../model/gradient_layout.ts";
+import { modelModules } from "../model/model_tensors.ts";
+import type { TransformerSpec } from "../model/transformer_spec.ts";
 
 /** LoRA on one linear layer. */
 interface LoraModule {

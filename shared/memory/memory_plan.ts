@@ -2,14 +2,14 @@
  * The static memory plan: every GPU buffer of a fine-tune, known before the first allocation. Buffers are allocated from the same
  * sizes, so that plan and allocation cannot differ.
  */
-import { modelTensors } from "../../../shared/model/model_tensors.ts";
-import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
-import { allocationSize } from "../../device/tensor.ts";
-import { DYNAMIC_MAP } from "../../../shared/nf4/nf4_absmax.ts";
-import type { LoraPlan } from "../lora/lora_plan.ts";
+import { modelTensors } from "../model/model_tensors.ts";
+import type { TransformerSpec } from "../model/transformer_spec.ts";
+import { DYNAMIC_MAP } from "../nf4/nf4_absmax.ts";
+import type { LoraPlan } from "./lora_plan.ts";
 import {
   activationSizes,
   adapterSizes,
+  allocationSize,
   chunkColumns,
   F32,
   linearSizes,

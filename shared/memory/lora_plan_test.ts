@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { loraSchema } from "../../../shared/job/job_spec_schema.ts";
-import { LoraFleetError } from "../../../shared/errors.ts";
-import { linearModules } from "../../../shared/model/model_tensors.ts";
-import { loadLadderCase } from "../../../tests/golden/golden.ts";
-import { openCheckpoint } from "../../../shared/checkpoint/checkpoint_reader.ts";
+import { loraSchema } from "../job/job_spec_schema.ts";
+import { LoraFleetError } from "../errors.ts";
+import { linearModules } from "../model/model_tensors.ts";
+import { loadLadderCase } from "../../tests/golden/golden.ts";
+import { openCheckpoint } from "../checkpoint/checkpoint_reader.ts";
 import { initialAdapter, planLora } from "./lora_plan.ts";
 
 const { spec } = await openCheckpoint(loadLadderCase("gqa_tied").modelFolder);

@@ -1,14 +1,11 @@
 /** The byte length of every GPU buffer besides the base model's weights. */
-import { GRADIENT_BLOCK_SIZE } from "../../../shared/model/gradient_layout.ts";
-import { LINEAR_ROLES } from "../../../shared/model/model_tensors.ts";
-import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
-import type { GpuTensor } from "../../device/tensor.ts";
-import type { LoraPlan } from "../lora/lora_plan.ts";
+import { GRADIENT_BLOCK_SIZE } from "../model/gradient_layout.ts";
+import { LINEAR_ROLES } from "../model/model_tensors.ts";
+import type { TransformerSpec } from "../model/transformer_spec.ts";
+import type { LoraPlan } from "./lora_plan.ts";
 
 /** Byte lengths by buffer name. */
 export type Sizes = Readonly<Record<string, number>>;
-/** Tensors by the same names. */
-export type TensorsFor<S> = { readonly [K in keyof S]: GpuTensor };
 
 export interface PlanOptions {
   readonly maxTokens: number;
@@ -24,6 +21,11 @@ export interface PlanOptions {
 }
 
 export const F32 = 4;
+
+/** Bytes that a tensor of `byteLength` takes: whole words, and at least one, because an empty buffer cannot be bound. */
+export function allocationSize(byteLength: number): number {
+  return Math.max(4, Math.ceil(byteLength / 4) * 4);
+}
 
 const LOGITS_CHUNK_BYTES = 256 * 2 ** 20;
 

@@ -1,7 +1,7 @@
 /** How a user makes each part of the memory plan smaller. */
-import { linearModules } from "../../../shared/model/model_tensors.ts";
-import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
-import type { LoraPlan } from "../lora/lora_plan.ts";
+import { linearModules } from "../model/model_tensors.ts";
+import type { TransformerSpec } from "../model/transformer_spec.ts";
+import type { LoraPlan } from "./lora_plan.ts";
 import type { PlanOptions } from "./buffer_sizes.ts";
 
 /** Advice and fixedness of each group of the plan. */

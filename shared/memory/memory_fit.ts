@@ -1,5 +1,5 @@
 /** Whether a memory plan fits a device, and the plan as text. */
-import { LoraFleetError } from "../../../shared/errors.ts";
+import { LoraFleetError } from "../errors.ts";
 import type { MemoryPlan, PlanGroup } from "./memory_plan.ts";
 
 /** The plan as a table, for the log. */

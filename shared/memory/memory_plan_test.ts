@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../../../shared/errors.ts";
-import { loraSchema } from "../../../shared/job/job_spec_schema.ts";
-import { parseTransformerSpec } from "../../../shared/model/parse_transformer_spec.ts";
-import { planLora } from "../lora/lora_plan.ts";
+import { LoraFleetError } from "../errors.ts";
+import { loraSchema } from "../job/job_spec_schema.ts";
+import { parseTransformerSpec } from "../model/parse_transformer_spec.ts";
+import { planLora } from "./lora_plan.ts";
 import { chunkColumns, type PlanOptions } from "./buffer_sizes.ts";
 import { assertFits, formatBytes, formatPlan } from "./memory_fit.ts";
 import { needsCheckpointing, planMemory } from "./memory_plan.ts";

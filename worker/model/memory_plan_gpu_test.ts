@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { brokenModel } from "../../../tests/golden/broken_model.ts";
-import { LADDER_CASES, loadLadderCase } from "../../../tests/golden/golden.ts";
-import { loadGoldenModel } from "../../../tests/golden/golden_model.ts";
-import { LoraFleetError } from "../../../shared/errors.ts";
-import { testGpu } from "../../device/testing/test_gpu.ts";
-import type { ModelOptions } from "../language_model.ts";
+import { brokenModel } from "../../tests/golden/broken_model.ts";
+import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
+import { loadGoldenModel } from "../../tests/golden/golden_model.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { testGpu } from "../device/testing/test_gpu.ts";
+import type { ModelOptions } from "./language_model.ts";
 
 const CHANGES: [what: string, changes: Partial<ModelOptions>][] = [
   ["training, activations computed again", { gradientCheckpointing: true }],
