@@ -81,7 +81,11 @@ function assertWithinLimit(positions: number, spec: TransformerSpec): void {
 }
 
 /** The same, before config.json has been read. */
-export async function checkWindow(spec: JobSpec, folder: string, longestDocument: number): Promise<void> {
+export async function checkLongestDocument(
+  spec: JobSpec,
+  folder: string,
+  longestDocument: number,
+): Promise<void> {
   assertWithinLimit(longestDocument, await aboutModel(spec, () => readTransformerSpec(folder)));
 }
 

@@ -2,7 +2,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import { counted } from "../../shared/counted.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
-import { checkWindow } from "../base_models/model_check.ts";
+import { checkLongestDocument } from "../base_models/model_check.ts";
 import { planJob, planSteps } from "./plan_job.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import { createAttempts } from "./preparation/attempts.ts";
@@ -56,7 +56,7 @@ export async function openPreparer(
       const report = await findPrepared(preparations, request, key, false, () => cache.report(key));
       signal.throwIfAborted();
       reportDataset(report, spec, event);
-      await checkWindow(spec, model.folder, report.longestDocument);
+      await checkLongestDocument(spec, model.folder, report.longestDocument);
       return { totalSteps: checkSteps(report, spec, event) };
     },
 

@@ -1,6 +1,7 @@
 /** The byte length of every GPU buffer besides the base model's weights. */
 import { GRADIENT_BLOCK_SIZE } from "../model/gradient_layout.ts";
 import { LINEAR_ROLES } from "../model/model_tensors.ts";
+import { windowWithin } from "../model/sliding_window.ts";
 import type { TransformerSpec } from "../model/transformer_spec.ts";
 import type { LoraPlan } from "./lora_plan.ts";
 
@@ -79,6 +80,10 @@ export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: P
   const widest = Math.max(hiddenSize, intermediateSize, headCount * headDim);
   const backward = (columns: number) => training ? tokens * columns * F32 : 0;
   const indices = tokens * F32;
+  const ropeBytes = ropeRanges(spec, options.maxPositions).reduce(
+    (_, range) => range.offset + range.length,
+    0,
+  );
   return {
     tokens: indices,
     labels: indices,
@@ -86,10 +91,15 @@ export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: P
     keyStarts: indices,
     keyEnds: indices,
     queryEnds: indices,
+    ...(windowWithin(spec, options.maxPositions) !== null && {
+      /** keyStarts and queryEnds of windowed layers. */
+      windowKeyStarts: indices,
+      windowQueryEnds: indices,
+    }),
     /** Rows that have a label, or whose next token is generated. */
     headRows: indices,
-    ropeCos: options.maxPositions * headDim / 2 * F32,
-    ropeSin: options.maxPositions * headDim / 2 * F32,
+    ropeCos: ropeBytes,
+    ropeSin: ropeBytes,
     headInput: tokens * hiddenSize * F32,
     headNormed: tokens * hiddenSize * F32,
     headRstd: tokens * F32,
@@ -113,6 +123,17 @@ export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: P
     dMlpInner: backward(intermediateSize),
     dLoraInner: backward(lora.rank),
   } as const satisfies Sizes;
+}
+
+/** The bytes of each rope's cosines, or sines, in the buffer of all; they start at multiples of 256 bytes. */
+export function ropeRanges({ ropes }: Pick<TransformerSpec, "ropes">, maxPositions: number) {
+  let end = 0;
+  return ropes.map(({ dimensions }) => {
+    const offset = Math.ceil(end / 256) * 256;
+    const length = maxPositions * dimensions / 2 * F32;
+    end = offset + length;
+    return { offset, length };
+  });
 }
 
 /** The adapter, its gradient and the integer sums, flat in the layout's order. */

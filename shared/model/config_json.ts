@@ -27,7 +27,7 @@ const ropeSchema = z.looseObject({
   mscale_all_dim: optional(z.number()),
   truncate: optional(z.boolean()),
 });
-export type Rope = z.output<typeof ropeSchema>;
+export type RopeJson = z.output<typeof ropeSchema>;
 
 export const configSchema = z.looseObject({
   vocab_size: size,

@@ -1,5 +1,6 @@
 /** The model families: one record each, with all that distinguishes how their config.json is read. */
 import { type ConfigJson, refuse } from "./config_json.ts";
+import { attentionByLayer, uniformAttention } from "./layer_attention.ts";
 import type { FamilyTraits } from "./transformer_spec.ts";
 
 export interface Family {
@@ -30,32 +31,40 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     architecture: "LlamaForCausalLM",
     defaults: { ...DEFAULTS, maxPositionEmbeddings: 2048, eosTokenIds: [2] },
     layerTypes: FULL_ATTENTION,
-    traits: (config) => ({ attentionBias: withoutBias(config), queryKeyNorm: false, slidingWindow: null }),
+    traits: (config) => ({
+      ...uniformAttention(config, null),
+      attentionBias: withoutBias(config),
+      queryKeyNorm: false,
+    }),
   },
   mistral: {
     architecture: "MistralForCausalLM",
     defaults: { ...DEFAULTS, maxPositionEmbeddings: 131072, kvHeadCount: 8, eosTokenIds: [2] },
     layerTypes: FULL_ATTENTION,
     traits: (config) => ({
+      ...uniformAttention(config, config.sliding_window === undefined ? 4096 : config.sliding_window),
       attentionBias: withoutBias(config),
       queryKeyNorm: false,
-      slidingWindow: config.sliding_window === undefined ? 4096 : config.sliding_window,
     }),
   },
   qwen2: {
     architecture: "Qwen2ForCausalLM",
     defaults: { ...DEFAULTS, maxPositionEmbeddings: 32768, kvHeadCount: 32 },
     layerTypes: WINDOWED_ATTENTION,
-    traits: (config) => ({ attentionBias: true, queryKeyNorm: false, slidingWindow: qwenWindow(config) }),
+    traits: (config) => ({
+      ...attentionByLayer(config, 4096),
+      attentionBias: true,
+      queryKeyNorm: false,
+    }),
   },
   qwen3: {
     architecture: "Qwen3ForCausalLM",
     defaults: { ...DEFAULTS, maxPositionEmbeddings: 32768, kvHeadCount: 32, headDim: 128 },
     layerTypes: WINDOWED_ATTENTION,
     traits: (config) => ({
+      ...attentionByLayer(config, 4096),
       attentionBias: withoutBias(config),
       queryKeyNorm: true,
-      slidingWindow: qwenWindow(config, 4096),
     }),
   },
 };
@@ -63,13 +72,4 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
 function withoutBias({ attention_bias: bias }: ConfigJson): false {
   if (bias) throw refuse("attention_bias", true, "a bias on o_proj is not supported, so only false is");
   return false;
-}
-
-/** The window of the layers from `max_window_layers` on, or of those that `layer_types` names. */
-function qwenWindow(config: ConfigJson, ifAbsent: number | null = null): number | null {
-  const window = config.sliding_window === undefined ? ifAbsent : config.sliding_window;
-  if (config.use_sliding_window !== true || window === null) return null;
-  const isUsed = config.layer_types?.includes("sliding_attention") ??
-    (config.max_window_layers ?? 28) < config.num_hidden_layers;
-  return isUsed ? window : null;
 }

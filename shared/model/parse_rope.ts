@@ -1,22 +1,32 @@
 /** RoPE's parameters in config.json, in both spellings. */
 import { quote } from "../errors.ts";
-import { type ConfigJson, refuse, type Rope } from "./config_json.ts";
-import type { RopeScaling } from "./transformer_spec.ts";
+import { type ConfigJson, refuse, type RopeJson } from "./config_json.ts";
+import type { Rope, RopeScaling } from "./transformer_spec.ts";
 
 interface RopeSection {
   readonly name: "rope_scaling" | "rope_parameters";
-  readonly parameters: Rope;
+  readonly parameters: RopeJson;
+}
+
+/** The one way to rotate that a model's layers share. */
+export function parseRope(config: ConfigJson, headDim: number, maxPositionEmbeddings: number): Rope {
+  const section = ropeOf(config);
+  return {
+    theta: section?.parameters.rope_theta ?? config.rope_theta ?? 10_000,
+    scaling: section === null ? null : parseRopeScaling(section, config, maxPositionEmbeddings),
+    dimensions: headDim,
+  };
 }
 
 /** Like transformers 5, prefers the older spelling if both are given; an empty section counts as absent. */
-export function ropeOf({ rope_scaling: older, rope_parameters: newer }: ConfigJson): RopeSection | null {
-  const isGiven = (rope: Rope | undefined) =>
+function ropeOf({ rope_scaling: older, rope_parameters: newer }: ConfigJson): RopeSection | null {
+  const isGiven = (rope: RopeJson | undefined) =>
     rope !== undefined && Object.values(rope).some((value) => value !== undefined);
   if (isGiven(older)) return { name: "rope_scaling", parameters: older! };
   return isGiven(newer) ? { name: "rope_parameters", parameters: newer! } : null;
 }
 
-export function parseRopeScaling(
+function parseRopeScaling(
   { name: section, parameters: rope }: RopeSection,
   config: ConfigJson,
   maxPositionEmbeddings: number,
@@ -56,7 +66,7 @@ export function parseRopeScaling(
 
 /** `_compute_yarn_parameters` of transformers/modeling_rope_utils.py, up to the frequencies. */
 function parseYarn(
-  rope: Rope,
+  rope: RopeJson,
   maxPositionEmbeddings: number,
   originalMaxPositions: number,
 ): Extract<RopeScaling, { kind: "yarn" }> {

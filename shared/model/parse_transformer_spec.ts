@@ -3,7 +3,7 @@ import { LoraFleetError, quote } from "../errors.ts";
 import { checkQuantization } from "./check_quantization.ts";
 import { type ConfigJson, configSchema, refuse } from "./config_json.ts";
 import { FAMILIES, type Family } from "./families.ts";
-import { parseRopeScaling, ropeOf } from "./parse_rope.ts";
+import { parseRope } from "./parse_rope.ts";
 import type { TransformerSpec } from "./transformer_spec.ts";
 
 /**
@@ -25,7 +25,7 @@ export function parseTransformerSpec(configJson: unknown): TransformerSpec {
   checkSupported(config, family);
   const maxPositionEmbeddings = config.max_position_embeddings ?? defaults.maxPositionEmbeddings;
   const dtype = config.dtype ?? config.torch_dtype ?? null;
-  const rope = ropeOf(config);
+  const heads = parseHeads(config, family);
   return {
     ...traits,
     architecture: family.architecture,
@@ -33,10 +33,9 @@ export function parseTransformerSpec(configJson: unknown): TransformerSpec {
     hiddenSize: config.hidden_size,
     intermediateSize: config.intermediate_size,
     layerCount: config.num_hidden_layers,
-    ...parseHeads(config, family),
+    ...heads,
     rmsNormEpsilon: config.rms_norm_eps ?? 1e-6,
-    ropeTheta: rope?.parameters.rope_theta ?? config.rope_theta ?? 10_000,
-    ropeScaling: rope === null ? null : parseRopeScaling(rope, config, maxPositionEmbeddings),
+    ropes: [parseRope(config, heads.headDim, maxPositionEmbeddings)],
     maxPositionEmbeddings,
     // The default of every family's configuration class.
     tieWordEmbeddings: config.tie_word_embeddings ?? false,
@@ -92,7 +91,7 @@ function isCausal(name: unknown): boolean {
 }
 
 function supported(names: readonly string[]): string {
-  return `one of ${names.map(quote).join(", ")} is supported`;
+  return `${names.length === 1 ? "only" : "one of"} ${names.map(quote).join(", ")} is supported`;
 }
 
 function checkActivation({ hidden_act: activation = "silu" }: ConfigJson): void {
@@ -105,7 +104,7 @@ function checkActivation({ hidden_act: activation = "silu" }: ConfigJson): void 
 function checkSupported(config: ConfigJson, { layerTypes }: Family): void {
   if (config.mlp_bias) throw refuse("mlp_bias", true, "only false is supported");
   const odd = config.layer_types?.find((type) => !layerTypes.includes(type));
-  if (odd !== undefined) throw refuse("layer_types", odd, `only "full_attention" is supported`);
+  if (odd !== undefined) throw refuse("layer_types", odd, supported(layerTypes));
   const rotary: [field: string, value: number | undefined][] = [
     ["partial_rotary_factor", config.partial_rotary_factor],
     ["rope_parameters.partial_rotary_factor", config.rope_parameters?.partial_rotary_factor],

@@ -14,13 +14,13 @@ Deno.test("Llama-2's config.json, as transformers 4 wrote it", () => {
     kvHeadCount: 32,
     headDim: 128,
     rmsNormEpsilon: 1e-5,
-    ropeTheta: 10000,
-    ropeScaling: null,
+    ropes: [{ theta: 10000, scaling: null, dimensions: 128 }],
     maxPositionEmbeddings: 4096,
     tieWordEmbeddings: false,
     attentionBias: false,
     queryKeyNorm: false,
     slidingWindow: null,
+    attention: Array(32).fill({ isWindowed: false, rope: 0 }),
     torchDtype: "float16",
     eosTokenIds: [2],
   });
@@ -28,7 +28,7 @@ Deno.test("Llama-2's config.json, as transformers 4 wrote it", () => {
 
 Deno.test("Llama-3.2's config.json, as transformers 5 writes it, and the same in the older spelling", () => {
   const spec = parseTransformerSpec(llama32);
-  assertEquals(spec.ropeScaling, {
+  assertEquals(spec.ropes[0]!.scaling, {
     kind: "llama3",
     factor: 32,
     lowFrequencyFactor: 1,
@@ -43,7 +43,7 @@ Deno.test("Llama-3.2's config.json, as transformers 5 writes it, and the same in
 
 Deno.test("Qwen2 has a bias on q, k and v; its sliding window is off", () => {
   const spec = parseTransformerSpec(qwen2);
-  assertEquals([spec.attentionBias, spec.slidingWindow, spec.ropeTheta], [true, null, 1e6]);
+  assertEquals([spec.attentionBias, spec.slidingWindow, spec.ropes[0]!.theta], [true, null, 1e6]);
   const biased = modelTensors(spec).filter(({ kind }) => kind === "bias").map(({ role }) => role);
   assertEquals(new Set(biased), new Set(["query", "key", "value"]));
 });
@@ -88,26 +88,13 @@ Deno.test("swish is silu, and an eos_token_id of -1 means none", () => {
   assertEquals([eosOf(-1), eosOf([2, -1]), eosOf(7)], [[], [2], [7]]);
 });
 
-Deno.test("Qwen2's window counts if any layer has it", () => {
-  const windowOf = (changes: object) =>
-    parseTransformerSpec({ ...qwen2, use_sliding_window: true, ...changes }).slidingWindow;
-  assertEquals(windowOf({}), 131072); // 32 layers; by default the first 28 have none
-  assertEquals(windowOf({ max_window_layers: 32 }), null);
-  assertEquals(windowOf({ sliding_window: null }), null);
-  assertEquals(windowOf({ layer_types: ["full_attention"] }), null);
-  assertEquals(windowOf({ layer_types: ["full_attention", "sliding_attention"] }), 131072);
-});
-
 Deno.test("both spellings of RoPE at once: the older one wins unless it is empty, as in transformers 5", () => {
   const rope_parameters = { rope_type: "linear", factor: 2, rope_theta: 5 };
-  const { ropeScaling, ropeTheta } = parseTransformerSpec({
-    ...llama2,
-    rope_parameters,
-    rope_scaling: { type: "linear", factor: 3 },
-  });
-  assertEquals([ropeScaling, ropeTheta], [{ kind: "linear", factor: 3 }, 10000]);
-  const empty = parseTransformerSpec({ ...llama2, rope_parameters, rope_scaling: {} });
-  assertEquals([empty.ropeScaling, empty.ropeTheta], [{ kind: "linear", factor: 2 }, 5]);
+  const ropesOf = (rope_scaling: object) =>
+    parseTransformerSpec({ ...llama2, rope_parameters, rope_scaling }).ropes;
+  const both = ropesOf({ type: "linear", factor: 3 });
+  assertEquals(both, [{ theta: 10000, scaling: { kind: "linear", factor: 3 }, dimensions: 128 }]);
+  assertEquals(ropesOf({}), [{ theta: 5, scaling: { kind: "linear", factor: 2 }, dimensions: 128 }]);
 });
 
 Deno.test("Qwen3's config.json: norms of q and k, heads of their own size, a window only if it is used", () => {
@@ -115,12 +102,7 @@ Deno.test("Qwen3's config.json: norms of q and k, heads of their own size, a win
   assertEquals(spec.architecture, "Qwen3ForCausalLM");
   assertEquals([spec.queryKeyNorm, spec.attentionBias, spec.slidingWindow], [true, false, null]);
   assertEquals([spec.headCount, spec.kvHeadCount, spec.headDim], [16, 8, 128]);
-  assertEquals([spec.tieWordEmbeddings, spec.ropeTheta, spec.eosTokenIds], [true, 1e6, [151645]]);
+  assertEquals([spec.tieWordEmbeddings, spec.ropes[0]!.theta, spec.eosTokenIds], [true, 1e6, [151645]]);
   const bare = parseTransformerSpec({ ...qwen3, head_dim: undefined, num_key_value_heads: null });
   assertEquals([bare.headDim, bare.kvHeadCount], [128, 16]);
-  const windowOf = (changes: object) =>
-    parseTransformerSpec({ ...qwen3, use_sliding_window: true, max_window_layers: 0, ...changes })
-      .slidingWindow;
-  assertEquals([windowOf({ sliding_window: undefined }), windowOf({ sliding_window: null })], [4096, null]);
-  assertEquals(windowOf({ sliding_window: 1000, layer_types: ["full_attention"] }), null);
 });

@@ -24,14 +24,32 @@ export type RopeScaling =
     readonly truncate: boolean;
   };
 
+/** A way to rotate queries and keys by their positions. */
+export interface Rope {
+  readonly theta: number;
+  readonly scaling: RopeScaling | null;
+  /** The first elements of each head, which are rotated; even. */
+  readonly dimensions: number;
+}
+
+/** What distinguishes the attention of a layer from that of the others. */
+export interface LayerAttention {
+  /** Whether a query sees only the last `slidingWindow` tokens of its document, its own included. */
+  readonly isWindowed: boolean;
+  /** Its place in `ropes`; null: the layer knows no positions. */
+  readonly rope: number | null;
+}
+
 /** The differences between families; `FAMILIES` (families.ts) derives them from config.json. */
 export interface FamilyTraits {
   /** q_proj, k_proj and v_proj have a bias; no other linear layer has one. */
   readonly attentionBias: boolean;
   /** RMSNorm of each query and key head, before RoPE. */
   readonly queryKeyNorm: boolean;
-  /** Window of attention in tokens; documents up to this length are unaffected. Null: none. */
+  /** Tokens that a query of a windowed layer sees, its own included; null if no layer is windowed. */
   readonly slidingWindow: number | null;
+  /** One for each layer. */
+  readonly attention: readonly LayerAttention[];
 }
 
 export interface TransformerSpec extends FamilyTraits {
@@ -47,8 +65,8 @@ export interface TransformerSpec extends FamilyTraits {
   readonly kvHeadCount: number;
   readonly headDim: number;
   readonly rmsNormEpsilon: number;
-  readonly ropeTheta: number;
-  readonly ropeScaling: RopeScaling | null;
+  /** Those that `attention` refers to. */
+  readonly ropes: readonly Rope[];
   readonly maxPositionEmbeddings: number;
   /** The output layer is the embedding table, unless the checkpoint stores different values for it (tied_head.ts). */
   readonly tieWordEmbeddings: boolean;

@@ -12,6 +12,8 @@ export const LADDER_CASES = [
   "qwen2_rslora",
   "yarn_wide_rank",
   "qwen3_tied",
+  "mistral_window",
+  "qwen3_window",
 ] as const;
 export type LadderCaseName = typeof LADDER_CASES[number];
 

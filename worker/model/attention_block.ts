@@ -30,8 +30,8 @@ export function encodeAttentionBlock(at: LayerPass, input: GpuTensor, attend: At
   projectHeads(at, "query");
   projectHeads(at, "key");
   project(at, "value", kept.attentionInput, kept.value);
-  rotate(context, kept.query, spec.headCount, false);
-  rotate(context, kept.key, spec.kvHeadCount, false);
+  rotate(at, kept.query, spec.headCount, false);
+  rotate(at, kept.key, spec.kvHeadCount, false);
   attend(kept.query, kept.key, kept.value, kept.attentionOutput, kept.attentionLse);
   pass.copy(input, kept.middle, rows * columns * 4);
   project(at, "output", kept.attentionOutput, kept.middle, true);
@@ -41,14 +41,14 @@ export function encodeAttentionBlock(at: LayerPass, input: GpuTensor, attend: At
 export function encodeAttentionBlockBackward(at: LayerPass, input: GpuTensor): void {
   const { context, layer, kept } = at;
   const { pass, spec, workspace, rows } = context;
-  const { dHidden, dQuery, dKey, dValue, dAttentionOutput, attentionDelta, keyStarts, queryEnds } = workspace;
+  const { dHidden, dQuery, dKey, dValue, dAttentionOutput, attentionDelta } = workspace;
   projectBackward(at, "output", kept.attentionOutput, dHidden, dAttentionOutput);
   const { query: q, key: k, value: v, attentionOutput: out, attentionLse: lse } = kept;
   const gradients = { dOut: dAttentionOutput, delta: attentionDelta, dq: dQuery, dk: dKey, dv: dValue };
-  const documents = { keyStarts, queryEnds, tokenCount: rows };
+  const documents = { ...rangesOf(at), tokenCount: rows };
   encodeAttentionBackward(pass, { q, k, v, out, lse, ...gradients, ...documents, ...headsOf(context) });
-  rotate(context, dQuery, spec.headCount, true);
-  rotate(context, dKey, spec.kvHeadCount, true);
+  rotate(at, dQuery, spec.headCount, true);
+  rotate(at, dKey, spec.kvHeadCount, true);
   const dInput = layer.passesGradient ? workspace.dNormed : null;
   projectHeadsBackward(at, "query", dQuery, dInput);
   projectHeadsBackward(at, "key", dKey, dInput, true);
@@ -102,11 +102,20 @@ function headNormOf({ context: { spec, rows }, layer: { norms }, kept }: LayerPa
     : { weight: norms.keyNorm!, raw: kept.keyRaw!, rstd: kept.keyRstd!, rows: rows * spec.kvHeadCount };
 }
 
-/** Causal attention over the micro-batch itself, confined to documents. */
-export function attendWithin(context: PassContext): Attend {
-  const { pass, workspace: { keyStarts, keyEnds }, rows: queryCount } = context;
+/** Causal attention over the micro-batch itself, confined to documents and to the layer's window. */
+export function attendWithin(at: LayerPass): Attend {
+  const { context } = at;
+  const { pass, workspace: { keyEnds }, rows: queryCount } = context;
+  const { keyStarts } = rangesOf(at);
   return (q, k, v, out, lse) =>
     encodeAttention(pass, { q, k, v, out, lse, keyStarts, keyEnds, queryCount, ...headsOf(context) });
+}
+
+/** The first key that each query of the layer sees, and the end of the queries that see each key. */
+export function rangesOf({ context: { workspace }, layer: { attention } }: LayerPass) {
+  const { keyStarts, queryEnds, windowKeyStarts, windowQueryEnds } = workspace;
+  const isWindowed = attention.isWindowed && windowKeyStarts !== undefined && windowQueryEnds !== undefined;
+  return isWindowed ? { keyStarts: windowKeyStarts, queryEnds: windowQueryEnds } : { keyStarts, queryEnds };
 }
 
 /** The parameters of attention that the model fixes. */
@@ -114,8 +123,10 @@ export function headsOf({ spec: { headCount, kvHeadCount, headDim } }: PassConte
   return { headCount, kvHeadCount, headDim, scale: 1 / Math.sqrt(headDim) };
 }
 
-function rotate(context: PassContext, x: GpuTensor, headCount: number, inverse: boolean): void {
-  const { pass, spec, workspace, rows } = context;
-  const { ropeCos: cos, ropeSin: sin, positions } = workspace;
-  encodeRope(pass, { x, cos, sin, positions, rows, headCount, headDim: spec.headDim, inverse });
+/** Turns queries or keys by their positions, in layers that know positions. */
+function rotate({ context, layer }: LayerPass, x: GpuTensor, headCount: number, inverse: boolean): void {
+  const { rope } = layer.attention;
+  if (rope === null) return;
+  const { pass, spec: { headDim }, workspace: { positions }, ropeTables, rows } = context;
+  encodeRope(pass, { x, ...ropeTables[rope]!, positions, rows, headCount, headDim, inverse });
 }

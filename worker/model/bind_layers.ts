@@ -25,7 +25,10 @@ export function bindLayers(
       lora: bound.get(moduleOf(name)) ?? null,
     };
   }
-  return weights.layers.map(({ norms }, layer) => (
-    { norms, linears: linears[layer]!, passesGradient: layer > 0 }
-  ));
+  return weights.layers.map(({ norms }, layer) => ({
+    norms,
+    linears: linears[layer]!,
+    attention: spec.attention[layer]!,
+    passesGradient: layer > 0,
+  }));
 }

@@ -1,12 +1,13 @@
 /** Greedy generation for many prompts at once, with a KV cache. Prompts are packed end to end, as in training, without padding. */
 import { LoraFleetError } from "../../shared/errors.ts";
+import { windowStart, windowWithin } from "../../shared/model/sliding_window.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import { encodeAttention } from "../kernels/attention/attention.ts";
 import { encodeScatterRows } from "../kernels/elementwise/rows.ts";
-import { type Attend, headsOf } from "./attention_block.ts";
+import { type Attend, headsOf, rangesOf } from "./attention_block.ts";
 import { encodeBestToken, encodeHeadInput } from "./head.ts";
 import type { LanguageModel } from "./language_model.ts";
-import type { PassContext } from "./pass_context.ts";
+import type { LayerPass } from "./pass_context.ts";
 
 interface GenerateOptions {
   readonly maxNewTokens: number;
@@ -127,24 +128,30 @@ export class Generator {
     gpu.write(workspace.positions, Uint32Array.from(step.positions));
     gpu.write(workspace.keyStarts, starts);
     gpu.write(workspace.keyEnds, ends);
+    const window = windowWithin(model.spec, model.maxPositions);
+    if (window !== null) {
+      gpu.write(workspace.windowKeyStarts!, starts.map((start, t) => windowStart(start, ends[t]!, window)));
+    }
     gpu.write(this.#cacheRows, rows);
     gpu.write(workspace.headRows, Uint32Array.from(step.lastRows));
     const context = model.contextFor(step.tokens.length, null);
-    const hidden = model.encodeForward(context, (layer) => this.#attendTo(context, layer));
+    const hidden = model.encodeForward(context, (at, layer) => this.#attendTo(at, layer));
     encodeHeadInput(context, model.weights, hidden, step.lastRows.length);
     encodeBestToken(context, model.weights, step.lastRows.length);
     return [...new Uint32Array(await gpu.read(workspace.bestToken, step.lastRows.length * 4))];
   }
 
   /** Adds the pass's keys and values to a layer's cache, then attends to the cache. */
-  #attendTo(context: PassContext, layer: number): Attend {
+  #attendTo(at: LayerPass, layer: number): Attend {
+    const { context } = at;
     const { pass, spec, workspace, rows } = context;
+    const { keyStarts } = rangesOf(at);
     const { key, value } = this.#caches[layer]!;
     const columns = spec.kvHeadCount * spec.headDim;
     return (q, k, v, out, lse) => {
       encodeScatterRows(pass, { x: k, indices: this.#cacheRows, y: key, rows, columns });
       encodeScatterRows(pass, { x: v, indices: this.#cacheRows, y: value, rows, columns });
-      const keys = { k: key, v: value, keyStarts: workspace.keyStarts, keyEnds: workspace.keyEnds };
+      const keys = { k: key, v: value, keyStarts, keyEnds: workspace.keyEnds };
       encodeAttention(pass, { q, ...keys, out, lse, queryCount: rows, ...headsOf(context) });
     };
   }

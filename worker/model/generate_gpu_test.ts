@@ -38,9 +38,10 @@ for (const name of LADDER_CASES) {
   Deno.test(`${name}: greedy answers equal an argmax without a cache`, async () => {
     const model = await loadGoldenModel(loadLadderCase(name), { training: false });
     const generator = new Generator(model, 64);
-    const answers = await generator.generate(prompts.slice(0, 3), { maxNewTokens: 8, stopTokens: NO_STOP });
+    const known = prompts.slice(0, 3).map((prompt) => prompt.map((token) => token % model.spec.vocabSize));
+    const answers = await generator.generate(known, { maxNewTokens: 8, stopTokens: NO_STOP });
     for (const [index, answer] of answers.entries()) {
-      assertEquals(answer, await answerSlowly(model, prompts[index]!, 8));
+      assertEquals(answer, await answerSlowly(model, known[index]!, 8));
     }
   });
 }

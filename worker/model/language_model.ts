@@ -107,13 +107,12 @@ export class LanguageModel {
     encodeHeadInput(context, this.weights, hidden, headRows);
     encodeLoss(context, this.weights, headRows);
     encodeLossBackward(context, this.weights, headRows);
-    const attend = attendWithin(context);
     const last = this.layers.length - 1;
     for (let index = last; index >= 0; index--) {
       const at = this.#layerAt(context, index);
       // Shared activations still hold the last layer's forward.
       const isOverwritten = this.#buffers.activations.length === 1 && index !== last;
-      if (isOverwritten) encodeLayer(at, this.#residual(index), null, attend);
+      if (isOverwritten) encodeLayer(at, this.#residual(index), null, attendWithin(at));
       encodeLayerBackward(at, this.#residual(index));
     }
   }
@@ -133,6 +132,7 @@ export class LanguageModel {
       pass: this.gpu.pass,
       spec: this.spec,
       workspace: this.workspace,
+      ropeTables: this.#buffers.ropeTables,
       rows,
       dropout,
       loraInnerStride: loraInnerStride(this.lora, this.maxTokens),
@@ -140,7 +140,7 @@ export class LanguageModel {
   }
 
   /** Records embeddings and all layers without keeping activations; returns the residual stream after the last layer. */
-  encodeForward(context: PassContext, attendAt: (layerIndex: number) => Attend): GpuTensor {
+  encodeForward(context: PassContext, attendAt: (at: LayerPass, layerIndex: number) => Attend): GpuTensor {
     encodeGatherRows(context.pass, {
       slabs: this.weights.embeddings,
       indices: this.workspace.tokens,
@@ -150,14 +150,13 @@ export class LanguageModel {
     });
     this.layers.forEach((_, index) => {
       const at = this.#layerAt(context, index);
-      encodeLayer(at, this.#residual(index), this.#residual(index + 1), attendAt(index));
+      encodeLayer(at, this.#residual(index), this.#residual(index + 1), attendAt(at, index));
     });
     return this.#residual(this.layers.length);
   }
 
   #forward(context: PassContext): GpuTensor {
-    const attend = attendWithin(context);
-    return this.encodeForward(context, () => attend);
+    return this.encodeForward(context, attendWithin);
   }
 
   #dropoutOf(seed: number, microBatchNumber: number): DropoutPass | null {

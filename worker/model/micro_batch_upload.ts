@@ -1,5 +1,6 @@
 /** Uploads a micro-batch, together with the ranges and rows that the kernels derive from it. */
 import { countLabels, IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
+import { windowEnd, windowStart, windowWithin } from "../../shared/model/sliding_window.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { Workspace } from "./pass_context.ts";
@@ -36,7 +37,14 @@ export function writeMicroBatch(model: BatchTarget, batch: MicroBatch): number {
   gpu.write(workspace.positions, positions);
   gpu.write(workspace.keyStarts, segmentStarts);
   gpu.write(workspace.keyEnds, Uint32Array.from(tokens, (_, t) => t + 1));
-  gpu.write(workspace.queryEnds, documentEnds(segmentStarts));
+  const ends = documentEnds(segmentStarts);
+  gpu.write(workspace.queryEnds, ends);
+  const window = windowWithin(spec, maxPositions);
+  if (window !== null) {
+    const { windowKeyStarts, windowQueryEnds } = workspace;
+    gpu.write(windowKeyStarts!, segmentStarts.map((start, t) => windowStart(start, t + 1, window)));
+    gpu.write(windowQueryEnds!, ends.map((end, t) => windowEnd(t, end, window)));
+  }
   gpu.write(workspace.headRows, head.rows);
   gpu.write(workspace.labels, head.labels);
   return head.rows.length;

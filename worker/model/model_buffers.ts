@@ -1,6 +1,6 @@
 /** Allocates the buffers of the memory plan besides the weights, and fills those that never change. */
 import type { Gpu } from "../device/gpu.ts";
-import type { GpuTensor, TensorsFor } from "../device/tensor.ts";
+import { type GpuTensor, sliceTensor, type Tensors, type TensorsFor } from "../device/tensor.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { GRADIENT_BLOCK_SIZE, type GradientLayout } from "../../shared/model/gradient_layout.ts";
 import type { LoraPlan } from "../../shared/memory/lora_plan.ts";
@@ -8,6 +8,7 @@ import {
   activationSizes,
   adapterSizes,
   type PlanOptions,
+  ropeRanges,
   type Sizes,
   workspaceSizes,
 } from "../../shared/memory/buffer_sizes.ts";
@@ -16,6 +17,8 @@ import { ropeTable } from "./rope_table.ts";
 
 export interface ModelBuffers {
   readonly workspace: Workspace;
+  /** For each of the model's ropes [maxPositions, dimensions/2]. */
+  readonly ropeTables: readonly Tensors<"cos" | "sin">[];
   /** The flat adapter, its gradient and the integer sums. */
   readonly flat: TensorsFor<ReturnType<typeof adapterSizes>>;
   /** One per layer, or one for all with gradient checkpointing. */
@@ -42,11 +45,22 @@ export function allocateBuffers(
     { length: training ? spec.layerCount + 1 : 2 },
     (_, index) => gpu.allocate(`residual ${index}`, maxTokens * spec.hiddenSize * 4),
   );
-  const { cos, sin } = ropeTable(spec, options.maxPositions);
-  gpu.write(workspace.ropeCos, cos);
-  gpu.write(workspace.ropeSin, sin);
+  const ropeTables = fillRopeTables(gpu, spec, workspace, options.maxPositions);
   if (training) gpu.write(flat.tensorOfBlock, tensorOfBlock(lora.layout));
-  return { workspace, flat, activations, residuals };
+  return { workspace, ropeTables, flat, activations, residuals };
+}
+
+function fillRopeTables(gpu: Gpu, spec: TransformerSpec, workspace: Workspace, maxPositions: number) {
+  const ranges = ropeRanges(spec, maxPositions);
+  return spec.ropes.map((rope, index) => {
+    const { offset, length } = ranges[index]!;
+    const values = ropeTable(rope, maxPositions);
+    const cos = sliceTensor(workspace.ropeCos, `cosines ${index}`, offset, length);
+    const sin = sliceTensor(workspace.ropeSin, `sines ${index}`, offset, length);
+    gpu.write(cos, values.cos);
+    gpu.write(sin, values.sin);
+    return { cos, sin };
+  });
 }
 
 /** The tensor that each block of the flat gradient belongs to. */

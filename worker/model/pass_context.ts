@@ -1,9 +1,9 @@
 /** The context that all encoders of one pass over a micro-batch share. */
 import type { LinearRole } from "../../shared/model/model_tensors.ts";
 import { LINEAR_ROLES } from "../../shared/model/model_tensors.ts";
-import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import type { LayerAttention, TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Pass } from "../device/pass.ts";
-import { type GpuTensor, sliceTensor, type TensorsFor } from "../device/tensor.ts";
+import { type GpuTensor, sliceTensor, type Tensors, type TensorsFor } from "../device/tensor.ts";
 import {
   type DropoutPass,
   encodeLinear,
@@ -17,10 +17,11 @@ import type { LayerNorms } from "./weights.ts";
 export type Activations = TensorsFor<ReturnType<typeof activationSizes>>;
 export type Workspace = TensorsFor<ReturnType<typeof workspaceSizes>>;
 
-/** A decoder layer's weights. */
+/** A decoder layer: its weights, and how it attends. */
 export interface DecoderLayer {
   readonly norms: LayerNorms;
   readonly linears: { readonly [R in LinearRole]: Linear };
+  readonly attention: LayerAttention;
   /** Whether anything below this layer learns, so that the gradient must pass through it. */
   readonly passesGradient: boolean;
 }
@@ -29,6 +30,8 @@ export interface PassContext {
   readonly pass: Pass;
   readonly spec: TransformerSpec;
   readonly workspace: Workspace;
+  /** Of each of the model's ropes. */
+  readonly ropeTables: readonly Tensors<"cos" | "sin">[];
   /** Tokens of this micro-batch. */
   readonly rows: number;
   readonly dropout: DropoutPass | null;

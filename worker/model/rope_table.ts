@@ -4,7 +4,7 @@
  */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { exceededLimit } from "../../shared/model/position_limit.ts";
-import type { RopeScaling, TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import type { Rope, RopeScaling, TransformerSpec } from "../../shared/model/transformer_spec.ts";
 
 const f32 = Math.fround;
 
@@ -24,21 +24,21 @@ export function checkPositions(spec: TransformerSpec, positions: number): void {
   );
 }
 
-/** The angle in radians that each pair of elements turns by from one position to the next, f32 [headDim/2]. */
-export function inverseFrequencies(spec: TransformerSpec): Float32Array {
-  const { headDim, ropeTheta, ropeScaling } = spec;
-  const powers = Float32Array.from({ length: headDim / 2 }, (_, i) => ropeTheta ** f32(2 * i / headDim));
-  if (ropeScaling?.kind === "yarn") return scaleYarn(powers, spec, ropeScaling);
+/** The angle in radians that each pair of elements turns by from one position to the next, f32 [dimensions/2]. */
+export function inverseFrequencies(rope: Rope): Float32Array {
+  const { dimensions, theta, scaling } = rope;
+  const powers = Float32Array.from({ length: dimensions / 2 }, (_, i) => theta ** f32(2 * i / dimensions));
+  if (scaling?.kind === "yarn") return scaleYarn(powers, rope, scaling);
   return powers.map((power) => {
     const frequency = f32(1 / power);
-    switch (ropeScaling?.kind) {
+    switch (scaling?.kind) {
       case undefined:
       case "dynamic":
         return frequency;
       case "linear":
-        return f32(frequency / ropeScaling.factor);
+        return f32(frequency / scaling.factor);
       case "llama3":
-        return scaleLlama3(frequency, ropeScaling);
+        return scaleLlama3(frequency, scaling);
     }
   });
 }
@@ -49,14 +49,14 @@ export function inverseFrequencies(spec: TransformerSpec): Float32Array {
  */
 function scaleYarn(
   powers: Float32Array,
-  { headDim, ropeTheta }: TransformerSpec,
+  { dimensions, theta }: Rope,
   { factor, betaFast, betaSlow, originalMaxPositions, truncate }: Extract<RopeScaling, { kind: "yarn" }>,
 ): Float32Array {
   const dimensionOf = (turns: number) =>
-    headDim * Math.log(originalMaxPositions / (turns * 2 * Math.PI)) / (2 * Math.log(ropeTheta));
+    dimensions * Math.log(originalMaxPositions / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
   const [first, last] = [dimensionOf(betaFast), dimensionOf(betaSlow)];
   const low = Math.max(truncate ? Math.floor(first) : first, 0);
-  const high = Math.min(truncate ? Math.ceil(last) : last, headDim - 1);
+  const high = Math.min(truncate ? Math.ceil(last) : last, dimensions - 1);
   // If both are equal, transformers widens the blend by as much to avoid a division by zero.
   const width = low === high ? 0.001 : high - low;
   return powers.map((power, i) => {
@@ -79,18 +79,16 @@ function scaleLlama3(frequency: number, scaling: Extract<RopeScaling, { kind: "l
 }
 
 /**
- * Cosines and sines of every position's angles, each f32 [positions, headDim/2]. Element i of a head turns together
- * with element i + headDim/2 (`rotate_half`).
+ * Cosines and sines of every position's angles, each f32 [positions, dimensions/2]. Element i of a head turns together
+ * with element i + dimensions/2 (`rotate_half`).
  * @param positions the highest position + 1
- * @throws LoraFleetError `invalid_model` as `checkPositions`
  */
 export function ropeTable(
-  spec: TransformerSpec,
+  rope: Rope,
   positions: number,
 ): { readonly cos: Float32Array; readonly sin: Float32Array } {
-  checkPositions(spec, positions);
-  const frequencies = inverseFrequencies(spec);
-  const scale = spec.ropeScaling?.kind === "yarn" ? f32(spec.ropeScaling.attentionFactor) : 1;
+  const frequencies = inverseFrequencies(rope);
+  const scale = rope.scaling?.kind === "yarn" ? f32(rope.scaling.attentionFactor) : 1;
   const half = frequencies.length;
   const cos = new Float32Array(positions * half);
   const sin = new Float32Array(positions * half);

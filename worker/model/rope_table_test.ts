@@ -4,7 +4,7 @@ import { llama2, llama32 } from "../../shared/model/config_fixture.ts";
 import { goldenPath } from "../../tests/golden/golden.ts";
 import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
 import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
-import { inverseFrequencies, ropeTable } from "./rope_table.ts";
+import { checkPositions, inverseFrequencies, ropeTable } from "./rope_table.ts";
 
 const golden = openSafetensors(goldenPath("rope.safetensors"));
 const positions = new Int32Array(golden.read("positions").buffer);
@@ -67,16 +67,17 @@ for (const [name, shape] of Object.entries(shapes)) {
       ...shape,
     });
     const half = shape.head_dim / 2;
-    const frequencies = inverseFrequencies(spec);
+    const frequencies = inverseFrequencies(spec.ropes[0]!);
     const expected = golden.readFloat32(`${name}.frequencies`);
     // torch's f32 power function is accurate to one unit in the last place; each later rounding adds one.
     const unit = 2 ** -23;
     frequencies.forEach((frequency, i) => assertLess(Math.abs(frequency / expected[i]! - 1), 4 * unit));
 
-    const { cos, sin } = ropeTable(spec, Math.max(...positions) + 1);
+    const { cos, sin } = ropeTable(spec.ropes[0]!, Math.max(...positions) + 1);
     const [expectedCos, expectedSin] = [golden.readFloat32(`${name}.cos`), golden.readFloat32(`${name}.sin`)];
     // YaRN's cosines and sines are up to this much larger than 1.
-    const scale = spec.ropeScaling?.kind === "yarn" ? Math.max(1, spec.ropeScaling.attentionFactor) : 1;
+    const { scaling } = spec.ropes[0]!;
+    const scale = scaling?.kind === "yarn" ? Math.max(1, scaling.attentionFactor) : 1;
     let equal = 0;
     positions.forEach((position, row) => {
       for (let i = 0; i < half; i++) {
@@ -94,24 +95,10 @@ for (const [name, shape] of Object.entries(shapes)) {
   });
 }
 
-Deno.test("Mistral: null is no window, an absent field is 4096, and longer documents are refused", () => {
-  const mistral = {
-    ...llama2,
-    architectures: ["MistralForCausalLM"],
-    model_type: "mistral",
-    num_key_value_heads: 8,
-  };
-  assertEquals(parseTransformerSpec({ ...mistral, sliding_window: null }).slidingWindow, null);
-  const windowed = parseTransformerSpec(mistral);
-  assertEquals(windowed.slidingWindow, 4096);
-  assertEquals(ropeTable(windowed, 4096).cos.length, 4096 * 64);
-  assertThrows(() => ropeTable(windowed, 4097), LoraFleetError, "sliding_window is 4096");
-});
-
 Deno.test("RoPE: position 0 does not turn, angles grow by the frequencies, linear scaling stretches them", () => {
   const spec = parseTransformerSpec(llama2);
-  const { cos, sin } = ropeTable(spec, 3);
-  const frequencies = inverseFrequencies(spec);
+  const { cos, sin } = ropeTable(spec.ropes[0]!, 3);
+  const frequencies = inverseFrequencies(spec.ropes[0]!);
   assertEquals(frequencies[0], 1);
   assertAlmostEquals(frequencies[63]!, 10000 ** (-126 / 128), 1e-11);
   for (let i = 0; i < 64; i++) {
@@ -120,14 +107,14 @@ Deno.test("RoPE: position 0 does not turn, angles grow by the frequencies, linea
     assertAlmostEquals(sin[128 + i]!, Math.sin(2 * frequencies[i]!), 1e-7);
   }
   const stretched = parseTransformerSpec({ ...llama2, rope_scaling: { type: "linear", factor: 4 } });
-  assertEquals(inverseFrequencies(stretched), frequencies.map((frequency) => frequency / 4));
+  assertEquals(inverseFrequencies(stretched.ropes[0]!), frequencies.map((frequency) => frequency / 4));
 });
 
 Deno.test("RoPE of llama3: short waves as they are, long ones stretched by the factor, a blend between", () => {
-  const plain = inverseFrequencies(
-    parseTransformerSpec({ ...llama32, rope_parameters: { rope_theta: 500000 } }),
-  );
-  const scaled = inverseFrequencies(parseTransformerSpec(llama32));
+  const unscaled = parseTransformerSpec({ ...llama32, rope_parameters: { rope_theta: 500000 } });
+  const [plain, scaled] = [unscaled, parseTransformerSpec(llama32)].map(({ ropes }) =>
+    inverseFrequencies(ropes[0]!)
+  ) as [Float32Array, Float32Array];
   plain.forEach((frequency, i) => {
     const turns = 8192 * frequency / (2 * Math.PI);
     if (turns > 4) assertEquals(scaled[i], frequency);
@@ -143,10 +130,11 @@ Deno.test("RoPE of llama3: short waves as they are, long ones stretched by the f
 
 Deno.test("dynamic RoPE is exact up to max_position_embeddings; longer documents are refused", () => {
   const spec = parseTransformerSpec({ ...llama2, rope_scaling: { type: "dynamic", factor: 2 } });
-  assertEquals(inverseFrequencies(spec), inverseFrequencies(parseTransformerSpec(llama2)));
-  assertEquals(ropeTable(spec, 4096).cos.length, 4096 * 64);
+  const [plain] = parseTransformerSpec(llama2).ropes;
+  assertEquals(inverseFrequencies(spec.ropes[0]!), inverseFrequencies(plain!));
+  checkPositions(spec, 4096);
   assertThrows(
-    () => ropeTable(spec, 4097),
+    () => checkPositions(spec, 4097),
     LoraFleetError,
     "max_position_embeddings is 4096, and beyond it dynamic RoPE",
   );

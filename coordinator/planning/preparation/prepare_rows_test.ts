@@ -149,20 +149,29 @@ Deno.test("a token beyond the base model's vocabulary is refused in the row that
     await assertRejects(() => prepare(folder), LoraFleetError, "line 1 cannot be used: the token");
   }));
 
-Deno.test("documents beyond a sliding window are refused, shorter ones are not", () =>
+Deno.test("documents beyond the positions of dynamic RoPE are refused, shorter ones are not", () =>
   withModel(async (folder) => {
-    const window = (size: number) =>
+    const positions = (max_position_embeddings: number) =>
       edit(`${folder}/config.json`, (config) => {
-        config["architectures"] = ["MistralForCausalLM"];
-        config["model_type"] = "mistral";
-        config["sliding_window"] = size;
+        config["rope_parameters"] = { rope_type: "dynamic", rope_theta: 10000, factor: 2 };
+        config["max_position_embeddings"] = max_position_embeddings;
       });
     const lines = [JSON.stringify({ prompt: "mint otter lamp", completion: " mint" })];
-    await window(64);
+    await positions(64);
     await prepare(folder, {}, lines);
-    await window(4);
+    await positions(4);
     const error = await assertRejects(() => prepare(folder, {}, lines), LoraFleetError, "at most 4");
     assertEquals([error.code, error.param], ["invalid_request", "dataset.max_seq_length"]);
+  }));
+
+Deno.test("documents beyond a sliding window are prepared", () =>
+  withModel(async (folder) => {
+    await edit(`${folder}/config.json`, (config) => {
+      config["architectures"] = ["MistralForCausalLM"];
+      config["model_type"] = "mistral";
+      config["sliding_window"] = 2;
+    });
+    await prepare(folder, {}, [JSON.stringify({ prompt: "mint otter lamp", completion: " mint" })]);
   }));
 
 Deno.test("a job whose only step has a learning rate of 0 is refused with what to change", () =>

@@ -17,6 +17,8 @@ from transformers import (
     BitsAndBytesConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -114,6 +116,35 @@ CASES = {
         "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
         "documents": [[11, 1, 7], [6]],
     },
+    # A window shorter than the documents in all layers.
+    "mistral_window": {
+        "seed": 6,
+        "model": MistralForCausalLM,
+        "config": MistralConfig(
+            vocab_size=61, hidden_size=48, intermediate_size=56, num_hidden_layers=2, num_attention_heads=3,
+            num_key_value_heads=1, head_dim=16, tie_word_embeddings=False, max_position_embeddings=256,
+            sliding_window=5, rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": True,
+        "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
+        "documents": [[5, 14, 1], [11, 6]],
+    },
+    # The second layer alone has the window.
+    "qwen3_window": {
+        "seed": 7,
+        "model": Qwen3ForCausalLM,
+        "config": Qwen3Config(
+            vocab_size=67, hidden_size=40, intermediate_size=56, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=16, tie_word_embeddings=True, max_position_embeddings=256, eos_token_id=2,
+            use_sliding_window=True, sliding_window=4, max_window_layers=1,
+            rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": False,
+        "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
+        "documents": [[2, 15, 3], [10]],
+    },
 }
 
 
@@ -174,13 +205,9 @@ def load_quantized(folder, double_quantization):
 
 
 def forward(model, batch, **options):
-    """One packed row: an explicit block-diagonal mask, positions that start anew in each document."""
-    index = torch.arange(len(batch["tokens"]))
-    visible = (index[None, :] <= index[:, None]) & (index[None, :] >= batch["segment_starts"][:, None])
-    mask = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
+    """One packed row: transformers masks by itself what lies in another document, or outside of a layer's window."""
     return model(
-        input_ids=batch["tokens"][None], attention_mask=mask[None, None], position_ids=batch["positions"][None],
-        use_cache=False, **options,
+        input_ids=batch["tokens"][None], position_ids=batch["positions"][None], use_cache=False, **options,
     )
 
 

@@ -22,6 +22,13 @@ def rms_norm(x, weight, epsilon):
     return weight * x / torch.sqrt((x * x).mean(-1, keepdim=True) + epsilon)
 
 
+def window_of(config, layer):
+    """The keys that a query of the layer sees at most, its own included."""
+    window = getattr(config, "sliding_window", None)
+    types = getattr(config, "layer_types", None)
+    return math.inf if window is None or (types is not None and types[layer] != "sliding_attention") else window
+
+
 def logits(config, weights, adapter, scale, batch, cos, sin):
     """weights: base tensors by name; adapter: PEFT tensors by name; all f64. cos, sin: [tokens, head_dim/2]."""
     heads, groups, size = config.num_attention_heads, config.num_key_value_heads, config.head_dim
@@ -42,10 +49,11 @@ def logits(config, weights, adapter, scale, batch, cos, sin):
         return x if weight is None else rms_norm(x, weight, config.rms_norm_eps)
 
     index = torch.arange(count)
-    visible = (index[None, :] <= index[:, None]) & (index[None, :] >= batch["segment_starts"][:, None])
+    before = (index[None, :] <= index[:, None]) & (index[None, :] >= batch["segment_starts"][:, None])
     x = weights["model.embed_tokens.weight"][batch["tokens"]]
     for layer in range(config.num_hidden_layers):
         prefix = f"model.layers.{layer}"
+        visible = before & (index[:, None] - index[None, :] < window_of(config, layer))
         h = rms_norm(x, weights[f"{prefix}.input_layernorm.weight"], config.rms_norm_eps)
         q = normed(linear(h, f"{prefix}.self_attn.q_proj").view(count, heads, size), f"{prefix}.self_attn.q_norm")
         k = normed(linear(h, f"{prefix}.self_attn.k_proj").view(count, groups, size), f"{prefix}.self_attn.k_norm")

@@ -1,5 +1,5 @@
 /** Attention's bits: a document's do not depend on its place, and all variants of the forward give the same ones. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertNotEquals } from "@std/assert";
 import { encodeAttention, encodeAttentionBackward } from "./attention.ts";
 import { attentionInputs, documents } from "../testing/attention_cases.ts";
 import type { AttentionVariant } from "./attention_kernels.ts";
@@ -13,12 +13,12 @@ const LENGTH = 77;
 const document = attentionInputs({ ...HEADS, name: "the document", lengths: [LENGTH] }, 2);
 
 /** The bits of the document's rows, forward and backward, between `before` and `after` tokens of other documents. */
-async function bitsOf(variant: AttentionVariant, before: number, after: number) {
+async function bitsOf(variant: AttentionVariant, before: number, after: number, window?: number) {
   const gpu = await testGpu();
   const tokenCount = before + LENGTH + after;
   const others = attentionInputs({ ...HEADS, name: "others", lengths: [tokenCount] });
   const lengths = [before, LENGTH, after].filter((length) => length > 0);
-  const { keyStarts, keyEnds, queryEnds } = documents(lengths);
+  const { keyStarts, keyEnds, queryEnds } = documents(lengths, window);
   const [queryColumns, keyColumns] = [HEADS.headCount * HEADS.headDim, HEADS.kvHeadCount * HEADS.headDim];
   const place = (around: Float32Array, own: Float32Array, columns: number) => {
     around.set(own, before * columns);
@@ -65,6 +65,13 @@ for (const variant of VARIANTS) {
     const alone = await bitsOf(variant, 0, 0);
     assertEquals(await bitsOf(variant, 1, 3), alone);
     assertEquals(await bitsOf(variant, 45, 30), alone);
+  });
+
+  Deno.test(`attention, ${variant}: so it is within a window, whose bits are those of no window if it is long`, async () => {
+    const alone = await bitsOf(variant, 0, 0, 9);
+    assertEquals(await bitsOf(variant, 45, 30, 9), alone);
+    assertNotEquals(alone, await bitsOf(variant, 0, 0));
+    assertEquals(await bitsOf(variant, 1, 3, LENGTH), await bitsOf(variant, 0, 0));
   });
 }
 

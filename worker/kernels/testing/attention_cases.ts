@@ -6,20 +6,22 @@ export interface AttentionCase {
   readonly name: string;
   /** Tokens of each document. */
   readonly lengths: readonly number[];
+  /** Keys that a query sees at most; all of its document before it without one. */
+  readonly window?: number;
   readonly headCount: number;
   readonly kvHeadCount: number;
   readonly headDim: number;
 }
 
-/** The bounds of each token's document, and the end of its keys. */
-export function documents(lengths: readonly number[]) {
+/** The first key of each token, the end of its keys, and the end of the queries that see it. */
+export function documents(lengths: readonly number[], window = Infinity) {
   const keyStarts: number[] = [];
   const queryEnds: number[] = [];
   for (const length of lengths) {
     const start = keyStarts.length;
     for (let i = 0; i < length; i++) {
-      keyStarts.push(start);
-      queryEnds.push(start + length);
+      keyStarts.push(Math.max(start, start + i + 1 - window));
+      queryEnds.push(Math.min(start + length, start + i + window));
     }
   }
   return {
@@ -31,11 +33,11 @@ export function documents(lengths: readonly number[]) {
 
 /** @param magnitude standard deviation of q and k; v and dOut have 1 */
 export function attentionInputs(attentionCase: AttentionCase, magnitude = 1) {
-  const { name, lengths, headCount, kvHeadCount, headDim } = attentionCase;
+  const { name, lengths, window, headCount, kvHeadCount, headDim } = attentionCase;
   const prng = testPrng(name);
   const tokenCount = lengths.reduce((sum, length) => sum + length, 0);
   return {
-    ...documents(lengths),
+    ...documents(lengths, window),
     q: randomNormal(prng, tokenCount * headCount * headDim, magnitude),
     k: randomNormal(prng, tokenCount * kvHeadCount * headDim, magnitude),
     v: randomNormal(prng, tokenCount * kvHeadCount * headDim),
