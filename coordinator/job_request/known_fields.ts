@@ -6,6 +6,7 @@ import {
   localStepsSchema,
   loraSchema,
   quantizationSchema,
+  scheduleArgumentsSchema,
   trainingSchema,
 } from "../../shared/job/job_spec_schema.ts";
 import { invalidField, show } from "./errors.ts";
@@ -19,6 +20,11 @@ export const SHAPES: Record<Group, Readonly<Record<string, unknown>>> = {
   training: trainingSchema.shape,
   dataset: datasetSchema.shape,
   fleet: fleetSchema.shape,
+};
+/** The fields within fields. */
+export const INNER_FIELDS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  "fleet.local_steps": localStepsSchema.shape,
+  "training.lr_scheduler_kwargs": scheduleArgumentsSchema.shape,
 };
 export const PLAIN_FIELDS = ["model", "training_file", "seed"];
 export const OPENAI_FIELDS = [
@@ -50,7 +56,9 @@ const KNOWN_PATHS: readonly string[] = [
   ...GROUPS,
   ...GROUPS.flatMap((group) => Object.keys(SHAPES[group]).map((field) => `${group}.${field}`)),
   ...GROUPS.flatMap((group) => Object.keys(FIELD_RULES[group]).map((field) => `${group}.${field}`)),
-  ...Object.keys(localStepsSchema.shape).map((field) => `fleet.local_steps.${field}`),
+  ...Object.entries(INNER_FIELDS).flatMap(([path, inner]) =>
+    Object.keys(inner).map((name) => `${path}.${name}`)
+  ),
 ];
 
 export function isGroup(name: string): name is Group {

@@ -21,6 +21,7 @@ const ENUM_VALUES: Readonly<Record<string, string>> = {
   "OptimizerNames.ADAMW_BNB": "adamw_bnb_8bit",
   "OptimizerNames.PAGED_ADAMW": "paged_adamw_32bit",
   "OptimizerNames.PAGED_LION": "paged_lion_32bit",
+  "SchedulerType.REDUCE_ON_PLATEAU": "reduce_lr_on_plateau",
   "QuantizationMethod.BITS_AND_BYTES": "bitsandbytes",
   "TaskType.CAUSAL_LM": "CAUSAL_LM",
   "TaskType.SEQ_CLS": "SEQ_CLS",

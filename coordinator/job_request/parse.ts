@@ -7,6 +7,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { checkTargetPattern } from "../../shared/job/target_modules.ts";
 import { learnabilityOf } from "../planning/schedule/learnable.ts";
+import { checkSchedule } from "./check_schedule.ts";
 import { type Draft, put } from "./draft.ts";
 import { invalidField, isAbsent, isObject, show } from "./errors.ts";
 import { isGroup, OPENAI_FIELDS, PLAIN_FIELDS, unknownField } from "./known_fields.ts";
@@ -51,6 +52,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   const spec = parseSpec(draft);
   checkBounds(draft, spec);
   checkTargetPattern(spec.lora.target_modules);
+  checkSchedule(spec.training);
   checkLearnable(spec);
   explainArithmetic(draft, spec);
   if (draft.withoutEffect.length > 0) {

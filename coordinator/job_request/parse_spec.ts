@@ -6,6 +6,7 @@ import { type JobSpec, jobSpecSchema } from "../../shared/job/job_spec_schema.ts
 import type { Draft } from "./draft.ts";
 import { explainIssue, invalidField, isObject, show } from "./errors.ts";
 import { GROUPS } from "./fields.ts";
+import { whyRefused } from "./fields/refused_values.ts";
 import { unknownField } from "./known_fields.ts";
 
 /** Parses the drafted fields. Throws `invalid_request` with the field as the client spelled it. */
@@ -31,11 +32,8 @@ function explainSpecIssue(draft: Draft, issue: z.core.$ZodIssue): LoraFleetError
     if (typeof name !== "string" || !isObject(value)) break;
     [param, value] = [`${param}.${name}`, value[name]];
   }
-  if (param === "training.optim" && typeof value === "string" && value.endsWith("8bit")) {
-    const message = `training.optim is ${show(value)}, but moments are kept in 32 bits; set it to ` +
-      '"paged_adamw_32bit", which is AdamW without the rounding of its moments';
-    return invalidField(param, message);
-  }
+  const why = whyRefused(path, value);
+  if (why !== null) return invalidField(param, `${param} is ${show(value)}, ${why}`);
   // The schema's own limit, that of exact whole numbers, would be bad advice.
   const bound = issue.code === "too_big" ? boundOf(path) : null;
   if (bound !== null && typeof value === "number" && value > bound.max) {

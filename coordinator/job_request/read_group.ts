@@ -1,9 +1,9 @@
 /** Reads a group of fields: those of the spec, and those that existing scripts set besides (fields.ts). */
-import { localStepsSchema } from "../../shared/job/job_spec_schema.ts";
 import { type Draft, put } from "./draft.ts";
 import { invalidField, isAbsent, isObject, sameJson, show } from "./errors.ts";
 import { FIELD_RULES, type Group } from "./fields.ts";
-import { SHAPES, unknownField } from "./known_fields.ts";
+import { isSameAsAbsent } from "./fields/same_as_absent.ts";
+import { INNER_FIELDS, SHAPES, unknownField } from "./known_fields.ts";
 import { fromPythonDump, isLibraryDefault } from "./library_fields.ts";
 
 /** Fields whose value no error or log may repeat. */
@@ -29,7 +29,10 @@ export function readGroup(draft: Draft, group: Group, fields: unknown): void {
 
 function readField(draft: Draft, group: Group, field: string, value: unknown): void {
   const param = `${group}.${field}`;
-  if (Object.hasOwn(SHAPES[group], field)) return put(draft, param, withoutAbsent(value), param);
+  if (Object.hasOwn(SHAPES[group], field)) {
+    const given = withoutAbsent(param, value);
+    return isSameAsAbsent(param, given) ? undefined : put(draft, param, given, param);
+  }
   const rule = Object.hasOwn(FIELD_RULES[group], field) ? FIELD_RULES[group][field] : undefined;
   if (rule === undefined) throw unknownField(param);
   switch (rule.kind) {
@@ -53,10 +56,10 @@ function readField(draft: Draft, group: Group, field: string, value: unknown): v
   }
 }
 
-/** Drops null fields inside local_steps, the only field that is an object of fields. */
-function withoutAbsent(value: unknown): unknown {
-  if (!isObject(value)) return value;
-  const isAbsentField = ([name, inner]: [string, unknown]) =>
-    isAbsent(inner) && Object.hasOwn(localStepsSchema.shape, name);
+/** Drops null fields inside a field that is an object of known fields. */
+function withoutAbsent(param: string, value: unknown): unknown {
+  const inner = Object.hasOwn(INNER_FIELDS, param) ? INNER_FIELDS[param] : undefined;
+  if (!isObject(value) || inner === undefined) return value;
+  const isAbsentField = ([name, field]: [string, unknown]) => isAbsent(field) && Object.hasOwn(inner, name);
   return Object.fromEntries(Object.entries(value).filter((entry) => !isAbsentField(entry)));
 }

@@ -35,6 +35,25 @@ export const quantizationSchema = z.strictObject({
 });
 export type QuantizationSpec = z.output<typeof quantizationSchema>;
 
+const share = z.number().min(0).max(1);
+const rampSchema = z.enum(["linear", "cosine", "1-sqrt"]);
+
+/** Arguments of transformers' schedules; each kind takes some of them. */
+export const scheduleArgumentsSchema = z.strictObject({
+  num_cycles: z.number().positive().optional(),
+  min_lr: z.number().min(0).optional(),
+  min_lr_rate: share.optional(),
+  warmup_lr_rate: share.optional(),
+  lr_end: z.number().min(0).optional(),
+  power: z.number().positive().optional(),
+  timescale: positiveInteger.optional(),
+  num_decay_steps: z.int().min(0).optional(),
+  num_stable_steps: z.int().min(0).optional(),
+  warmup_type: rampSchema.optional(),
+  decay_type: rampSchema.optional(),
+  min_lr_ratio: share.optional(),
+});
+
 /** Training as transformers' `TrainingArguments` names it. */
 export const trainingSchema = z.strictObject({
   num_train_epochs: z.number().positive().default(3),
@@ -45,7 +64,12 @@ export const trainingSchema = z.strictObject({
   /** Micro-batches in one step, over the whole fleet: the global batch does not grow with the number of workers. */
   gradient_accumulation_steps: positiveInteger.default(8),
   learning_rate: z.number().min(0).default(2e-4),
-  lr_scheduler_type: z.enum(["cosine", "linear", "constant", "constant_with_warmup"]).default("cosine"),
+  lr_scheduler_type: z.enum([
+    ...["cosine", "linear", "constant", "constant_with_warmup", "cosine_with_restarts"] as const,
+    ...["cosine_with_min_lr", "cosine_warmup_with_min_lr", "polynomial", "inverse_sqrt"] as const,
+    "warmup_stable_decay",
+  ]).default("cosine"),
+  lr_scheduler_kwargs: scheduleArgumentsSchema.optional(),
   warmup_ratio: z.number().min(0).max(1).default(0.03),
   /** If above 0 it replaces warmup_ratio: below 1 a share of all steps, else a count of steps. */
   warmup_steps: z.number().min(0).default(0),

@@ -25,6 +25,9 @@ export const DONE: Readonly<Record<string, string>> = {
     "Micro-batches in a step of the whole fleet: the batch does not grow with the number of workers",
   "training.learning_rate": "The highest rate of the schedule",
   "training.lr_scheduler_type": "The rates of transformers' get_scheduler",
+  "training.lr_scheduler_kwargs":
+    "The schedule's arguments: num_cycles, min_lr, min_lr_rate, warmup_lr_rate, lr_end, power, timescale, num_decay_steps, " +
+    "num_stable_steps, warmup_type, decay_type, min_lr_ratio, each where transformers' schedule has it",
   "training.warmup_ratio": "The share of all steps in which the rate rises",
   "training.warmup_steps": "Above 0 instead of warmup_ratio: a count of steps, or below 1 a share of them",
   "training.weight_decay": "Decoupled, after the update, as in bitsandbytes",

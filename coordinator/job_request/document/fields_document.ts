@@ -2,6 +2,7 @@
 import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 import { FIELD_RULES, type Group, GROUPS } from "../fields.ts";
 import type { FieldRule } from "../fields/rule.ts";
+import { REFUSED_VALUES } from "../fields/refused_values.ts";
 import { SHAPES } from "../known_fields.ts";
 import libraryFields from "../library_fields.json" with { type: "json" };
 import { DONE } from "./done.ts";
@@ -69,7 +70,13 @@ export function classify(group: Group, field: string): Omit<Row, "field"> {
 function done(path: string): Omit<Row, "field"> {
   const sentence = DONE[path];
   if (sentence === undefined) throw new RangeError(`${path} has no sentence in DONE`);
-  return { treatment: "done", words: `${sentence}; ${valueWords(schemaAt(path))}` };
+  return { treatment: "done", words: `${sentence}; ${valueWords(schemaAt(path))}${refusedWords(path)}` };
+}
+
+/** Values that the libraries have and a field of a job does not. */
+function refusedWords(path: string): string {
+  const refused = Object.hasOwn(REFUSED_VALUES, path) ? REFUSED_VALUES[path]! : [];
+  return refused.map(({ values, why }) => `. Refused: ${values.map(code).join(", ")}, ${why}`).join("");
 }
 
 function ruled(rule: FieldRule): Omit<Row, "field"> {

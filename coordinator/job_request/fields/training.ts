@@ -80,7 +80,6 @@ export const TRAINING_RULES: FieldRules = {
   embedding_learning_rate: only([], "only adapters are trained, no embeddings"),
   use_cpu: WORKERS_CHOICE,
   no_cuda: WORKERS_CHOICE,
-  lr_scheduler_kwargs: only([{}], "the schedules have no other parameters"),
   optim_args: only([""], "the optimizer has no other parameters", {
     instead: "leave it out; adam_beta1, adam_beta2 and adam_epsilon are fields of their own",
   }),

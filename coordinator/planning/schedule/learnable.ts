@@ -59,6 +59,15 @@ export function learnabilityOf(
       `${part} are warm-up, in which the learning rate has not reached training.learning_rate; lower ${param}.`,
     );
   }
+  const { num_decay_steps: decay = 0, num_stable_steps: stable } = training.lr_scheduler_kwargs ?? {};
+  if (stable === undefined && decay > 0 && decay > updates - warmup) {
+    warnings.push(
+      `training.lr_scheduler_kwargs.num_decay_steps is ${decay}, but after the warm-up there are ` +
+        `${
+          counted(Math.max(0, updates - warmup), "update")
+        }: the decay begins part of the way down, as in transformers.`,
+    );
+  }
   return { refusal: null, param, warnings };
 }
 

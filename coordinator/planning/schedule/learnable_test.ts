@@ -68,3 +68,22 @@ Deno.test("a job of too many steps is refused with the field at fault", () => {
   );
   assertEquals(error.param, "training.num_train_epochs");
 });
+
+Deno.test("a decay longer than what follows the warm-up gets a warning", () => {
+  const warnings = (steps: number, kwargs: object) =>
+    learnabilityOf(
+      specOf({
+        lr_scheduler_type: "warmup_stable_decay",
+        warmup_steps: 10,
+        lr_scheduler_kwargs: { num_decay_steps: 30, ...kwargs },
+      }),
+      steps,
+      SHORT,
+    ).warnings;
+  assertEquals(warnings(40, {}), []);
+  assertEquals(warnings(39, { num_stable_steps: 3 }), []);
+  assertEquals(warnings(39, {}), [
+    "training.lr_scheduler_kwargs.num_decay_steps is 30, but after the warm-up there are 29 updates: the decay begins " +
+    "part of the way down, as in transformers.",
+  ]);
+});

@@ -1,10 +1,11 @@
 /** The learning rate of each step, as transformers' schedules compute it (transformers/optimization.py). */
 import { LoraFleetError } from "../../../shared/errors.ts";
 import type { TrainingSpec } from "../../../shared/job/job_spec_schema.ts";
+import { SCHEDULE_KINDS } from "./schedule_kinds.ts";
 
 export type ScheduleSpec = Pick<
   TrainingSpec,
-  "learning_rate" | "lr_scheduler_type" | "warmup_ratio" | "warmup_steps"
+  "learning_rate" | "lr_scheduler_type" | "lr_scheduler_kwargs" | "warmup_ratio" | "warmup_steps"
 >;
 
 /**
@@ -27,21 +28,7 @@ export function learningRateAt(step: number, totalSteps: number, spec: ScheduleS
       `learning rate of step ${step}: steps go from 1 to ${totalSteps}`,
     );
   }
-  return spec.learning_rate * factorAt(step - 1, totalSteps, spec);
-}
-
-/** The factor after `done` updates. */
-function factorAt(done: number, totalSteps: number, spec: ScheduleSpec): number {
-  if (spec.lr_scheduler_type === "constant") return 1;
-  const warmup = warmupSteps(totalSteps, spec);
-  if (done < warmup) return done / Math.max(1, warmup);
-  const remaining = Math.max(1, totalSteps - warmup);
-  switch (spec.lr_scheduler_type) {
-    case "constant_with_warmup":
-      return 1;
-    case "linear":
-      return Math.max(0, (totalSteps - done) / remaining);
-    case "cosine":
-      return Math.max(0, 0.5 * (1 + Math.cos(Math.PI * ((done - warmup) / remaining))));
-  }
+  const { learning_rate: rate, lr_scheduler_type: type, lr_scheduler_kwargs: args = {} } = spec;
+  const place = { done: step - 1, warmup: warmupSteps(totalSteps, spec), total: totalSteps, rate };
+  return rate * SCHEDULE_KINDS[type].factor(place, args);
 }

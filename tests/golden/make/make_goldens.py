@@ -25,6 +25,7 @@ import golden_outer
 import golden_peft_config
 import golden_regex
 import golden_rope
+import golden_schedules
 
 HERE = Path(__file__).parent
 GOLDENS = HERE.parent
@@ -43,5 +44,6 @@ if __name__ == "__main__":
     golden_rope.write(GOLDENS / "rope.safetensors")
     golden_regex.write(GOLDENS / "regex.json")
     golden_outer.write(GOLDENS / "outer_sgd.json")
+    golden_schedules.write(GOLDENS / "schedules.json")
     golden_peft_config.write(GOLDENS / "peft_config")
     golden_ladder.write(GOLDENS / "ladder")
