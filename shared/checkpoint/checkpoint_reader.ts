@@ -26,6 +26,13 @@ export interface Checkpoint {
    * @throws LoraFleetError `invalid_model` naming tensor and file
    */
   readTensor(name: string, expectedShape: readonly number[]): Promise<Float32Array>;
+  /** As `readTensor`, elements `first` … `first + count − 1` alone. */
+  readTensorRange(
+    name: string,
+    expectedShape: readonly number[],
+    first: number,
+    count: number,
+  ): Promise<Float32Array>;
   /**
    * The weight of linear layer `name` in NF4: quantised here, or as bitsandbytes stored it, with or without double quantisation.
    * @throws LoraFleetError `invalid_model` naming tensor and file
@@ -64,6 +71,11 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     async readTensor(name, expectedShape) {
       const { file, stored } = expect(name, expectedShape);
       return file.readFloat32(stored);
+    },
+    // deno-lint-ignore require-await -- as above
+    async readTensorRange(name, expectedShape, first, count) {
+      const { file, stored } = expect(name, expectedShape);
+      return file.readFloat32Range(stored, first, count);
     },
     // deno-lint-ignore require-await -- as above
     async readLinear(name, outFeatures, inFeatures, { doubleQuantization }) {

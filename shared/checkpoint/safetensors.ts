@@ -1,6 +1,6 @@
 /** Reads safetensors files: the header is checked on opening, a tensor's bytes are read on demand. */
 import { LoraFleetError, quote } from "../errors.ts";
-import { toFloat32 } from "../model/safetensors_dtype.ts";
+import { bytesOf, toFloat32 } from "../model/safetensors_dtype.ts";
 import { dataStartOf } from "../model/safetensors_file.ts";
 import { invalidFile, parseHeader, type TensorInfo } from "../model/safetensors_header.ts";
 import { readFailure } from "./read_failure.ts";
@@ -21,6 +21,11 @@ export interface SafetensorsFile {
    * @throws LoraFleetError `invalid_model`, also if the tensor is not floating-point
    */
   readFloat32(name: string): Float32Array;
+  /**
+   * Elements `first` … `first + count − 1` of a floating-point tensor in f32: a large tensor piece by piece.
+   * @throws as `readFloat32`
+   */
+  readFloat32Range(name: string, first: number, count: number): Float32Array;
 }
 
 /**
@@ -50,7 +55,19 @@ export function openSafetensors(path: string): SafetensorsFile {
     if (values === null) throw invalidFile(path, `tensor ${quote(name)} is ${dtype}, not floating-point`);
     return values;
   };
-  return { path, tensors: header.tensors, metadata: header.metadata, dataStart, read, readFloat32 };
+  const readFloat32Range = (name: string, first: number, count: number) => {
+    const { dtype, start, end } = find(name);
+    const [from, to] = [bytesOf(dtype, first), bytesOf(dtype, first + count)];
+    if (first < 0 || start + to > end) {
+      throw new RangeError(`tensor ${name}: elements ${first} … ${first + count - 1} are not all its own`);
+    }
+    const bytes = withFile(path, (file) => readExactly(path, file, dataStart + start + from, to - from));
+    const values = toFloat32(dtype, bytes);
+    if (values === null) throw invalidFile(path, `tensor ${quote(name)} is ${dtype}, not floating-point`);
+    return values;
+  };
+  const contents = { path, tensors: header.tensors, metadata: header.metadata, dataStart };
+  return { ...contents, read, readFloat32, readFloat32Range };
 }
 
 function withFile<T>(path: string, use: (file: Deno.FsFile) => T): T {

@@ -125,12 +125,20 @@ export function absmaxOf(weights: Nf4Weights): Float32Array {
 
 /** The weight in f32 [rows, columns]: codebook value × absmax, rounded once. */
 export function dequantizeNf4(weights: Nf4Weights): Float32Array {
-  const { rows, columns, codes } = weights;
-  const absmax = absmaxOf(weights);
-  const values = new Float32Array(rows * columns);
-  for (let i = 0; i < values.length; i++) {
-    const byte = codes[i >> 1]!;
-    values[i] = NF4_CODEBOOK[(i & 1) === 0 ? byte >> 4 : byte & 15]! * absmax[i >> 6]!;
-  }
+  const values = new Float32Array(weights.rows * weights.columns);
+  dequantizeNf4Range(weights.codes, absmaxOf(weights), 0, values);
   return values;
+}
+
+/** Fills `values` with the weight's elements from `first` on. */
+export function dequantizeNf4Range(
+  codes: Uint8Array,
+  absmax: Float32Array,
+  first: number,
+  values: Float32Array,
+): void {
+  for (let at = 0, i = first; at < values.length; at++, i++) {
+    const byte = codes[i >> 1]!;
+    values[at] = NF4_CODEBOOK[(i & 1) === 0 ? byte >> 4 : byte & 15]! * absmax[i >> 6]!;
+  }
 }

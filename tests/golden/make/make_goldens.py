@@ -20,6 +20,7 @@ import flat_dequantize
 flat_dequantize.install()
 
 import golden_ladder
+import golden_merge
 import golden_nf4
 import golden_outer
 import golden_peft_config
@@ -47,3 +48,4 @@ if __name__ == "__main__":
     golden_schedules.write(GOLDENS / "schedules.json")
     golden_peft_config.write(GOLDENS / "peft_config")
     golden_ladder.write(GOLDENS / "ladder")
+    golden_merge.write(GOLDENS / "merge.json")

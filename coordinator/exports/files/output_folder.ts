@@ -1,0 +1,67 @@
+/** Writes an export's files one after the other into a folder, hashes them on the way, and counts the bytes for the progress. */
+import { createHash } from "node:crypto";
+import { LoraFleetError, messageOf, quote } from "../../../shared/errors.ts";
+import { isDiskFull } from "../../../shared/disk_errors.ts";
+
+export interface WrittenFile {
+  readonly name: string;
+  readonly size: number;
+  readonly sha256: string;
+}
+
+export interface OutputFolder {
+  /** Writes a file from pieces. @throws LoraFleetError `storage` */
+  write(name: string, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void>;
+  text(name: string, text: string): Promise<void>;
+  copy(name: string, path: string): Promise<void>;
+  readonly files: readonly WrittenFile[];
+}
+
+/** @param onBytes called after each piece with all bytes written so far */
+export function openOutputFolder(folder: string, onBytes: (bytes: number) => void = () => {}): OutputFolder {
+  const files: WrittenFile[] = [];
+  let total = 0;
+  const write: OutputFolder["write"] = async (name, pieces) => {
+    const hash = createHash("sha256");
+    let size = 0;
+    const path = `${folder}/${name}`;
+    using file = onDisk(
+      name,
+      total,
+      () => Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }),
+    );
+    for await (const piece of pieces) {
+      hash.update(piece);
+      onDisk(name, total, () => writeAll(file, piece));
+      size += piece.length;
+      onBytes(total += piece.length);
+    }
+    onDisk(name, total, () => file.syncSync());
+    files.push({ name, size, sha256: hash.digest("hex") });
+  };
+  return {
+    write,
+    text: (name, text) => write(name, [new TextEncoder().encode(text)]),
+    async copy(name, path) {
+      const source = await Deno.open(path).catch((cause) => {
+        throw new LoraFleetError("storage", `cannot read ${quote(name)}: ${messageOf(cause)}`, { cause });
+      });
+      await write(name, source.readable);
+    },
+    files,
+  };
+}
+
+function onDisk<T>(name: string, written: number, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    const full = isDiskFull(cause) ? "the disk is full" : messageOf(cause);
+    const message = `Writing ${quote(name)} of the export failed after ${written} bytes: ${full}`;
+    throw new LoraFleetError("storage", message, { cause });
+  }
+}
+
+function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+}
