@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { addBaseModelRoutes } from "./routes/base_models.ts";
 import { addCheckpointUploadRoutes } from "./routes/checkpoint_uploads.ts";
 import { addDescribed, type Api, jsonContent, newApi, openRoute } from "./routes/describe.ts";
+import { addExportRoutes } from "./routes/exports.ts";
 import { addFileRoutes } from "./routes/files.ts";
 import { addHealthRoutes } from "./routes/health.ts";
 import { addJobEventRoutes } from "./routes/job_events.ts";
@@ -27,6 +28,7 @@ const ROUTES = [
   addJobRoutes,
   addJobEventRoutes,
   addJobOutputRoutes,
+  addExportRoutes,
   addModelRoutes,
   addJoinRoutes,
   addWorkerRoutes,

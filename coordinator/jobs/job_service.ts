@@ -31,6 +31,8 @@ export interface JobService {
    * or `conflict` while the job, or one that trains on from this model, is unfinished.
    */
   deleteModel(name: string): Promise<void>;
+  /** Adds an event. */
+  record(id: string, level: "info" | "warn" | "error", message: string, data?: Record<string, unknown>): void;
   /** Runs `listener` after every change of the job or its events, until the result is called. */
   watch(id: string, listener: () => void): () => void;
   /** Continues the jobs that an earlier process left unfinished. */
@@ -69,6 +71,8 @@ export function createJobService(options: JobServiceOptions): JobService {
     },
 
     get: journal.get,
+    record: journal.record,
+    watch: journal.watch,
 
     cancel(id) {
       const job = journal.apply(id, { type: "cancelled" }, { level: "warn" });
@@ -92,8 +96,6 @@ export function createJobService(options: JobServiceOptions): JobService {
     },
 
     deleteModel: (name) => deleteTunedModel(context, name),
-
-    watch: journal.watch,
 
     start() {
       line.clear();

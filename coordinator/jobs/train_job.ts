@@ -23,7 +23,7 @@ export async function trainJob(
   const prepared = await plan(request);
   const job = { ...prepared, initial: await initialOf(context, prepared) };
   signal.throwIfAborted();
-  await journal.write(() => journal.apply(id, { type: "started" }), signal);
+  await journal.write(() => journal.apply(id, { type: "started", modelHash: prepared.model.hash }), signal);
   signal.throwIfAborted();
   await fleet.train(job, new TrainingObserver(context, job, signal), signal);
   signal.throwIfAborted();

@@ -3,6 +3,9 @@ import { randomId } from "../storage/ids.ts";
 import { createHashCache } from "../../shared/model/hash_cache.ts";
 import { createModelRegistry, type ModelRegistry } from "../base_models/registry.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
+import { createExportService, type ExportService } from "../exports/export_service.ts";
+import { runExportChild } from "../exports/process/export_child.ts";
+import { openExportStore } from "../exports/record/export_store.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import { createFileStore, type FileStore } from "../jobs/files/file_store.ts";
 import { createJobService, type JobService } from "../jobs/job_service.ts";
@@ -15,6 +18,7 @@ export interface Services {
   readonly uploads: UploadStore;
   readonly models: ModelRegistry;
   readonly jobs: JobService;
+  readonly exports: ExportService;
 }
 
 export async function createServices(
@@ -36,5 +40,9 @@ export async function createServices(
     ...await openPreparer(`${dataFolder}/prepared`),
     ...(checkAdapter === undefined ? {} : { checkAdapter }),
   });
-  return { files, uploads, models, jobs };
+  const exports = createExportService({
+    ...{ ...shared, jobs, models, onDefect, run: runExportChild },
+    exports: await openExportStore(`${dataFolder}/exports`, onDefect),
+  });
+  return { files, uploads, models, jobs, exports };
 }

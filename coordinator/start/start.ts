@@ -46,12 +46,14 @@ export async function startCoordinator(
   const onDefect = (message: string, thrown: unknown) => log("error", `${message}: ${detailOf(thrown)}`);
   const services = await createServices(config, parts, folder, leading.connected.fleet, onDefect);
   started.defer(() => services.jobs.stop());
+  started.defer(() => services.exports.stop());
   const stopping = new AbortController();
   const url = await serveApi(
     { config, clock, folder, broker, leading, services, tls, stopping, onDefect },
     started,
   );
   services.jobs.start();
+  services.exports.start();
   expireFiles(services.files, clock, stopping.signal).catch((thrown) => {
     if (!stopping.signal.aborted) onDefect("expired files are no longer deleted", thrown);
   });

@@ -5,7 +5,7 @@ const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 export type NewId = (prefix: IdPrefix) => string;
 
 /** OpenAI's prefixes, which its clients and users know. */
-type IdPrefix = "file" | "ftjob" | "ftckpt" | "upload" | "part";
+type IdPrefix = "file" | "ftjob" | "ftckpt" | "upload" | "part" | "ftexport";
 
 /** `<prefix>-` and 24 random characters: 142 bits. */
 export const randomId: NewId = (prefix) => `${prefix}-${randomText(24)}`;

@@ -11,6 +11,9 @@ import { parseJobRequest } from "../job_request/parse.ts";
 import type { Api } from "../api/routes/describe.ts";
 import type { ApiServices, ReadinessCheck } from "../api/routes/services.ts";
 import { createHashCache } from "../../shared/model/hash_cache.ts";
+import { createExportService } from "../exports/export_service.ts";
+import { type RunExport, runExportChild } from "../exports/process/export_child.ts";
+import { openExportStore } from "../exports/record/export_store.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
@@ -72,6 +75,8 @@ export interface WorldOptions {
   readonly checkModel?: JobServiceOptions["checkModel"];
   readonly checkAdapter?: NonNullable<JobServiceOptions["checkAdapter"]>;
   readonly maxUploadBytes?: number;
+  /** Instead of a process of its own. */
+  readonly runExport?: RunExport;
   /** An earlier world, whose store and folder this one takes over. */
   readonly after?: World;
 }
@@ -91,6 +96,7 @@ export async function withWorld(options: WorldOptions, body: (world: World) => P
     await body(world);
   } finally {
     stopping.abort();
+    await world.services.exports.stop();
     await world.jobs.stop();
     if (options.after === undefined) await Deno.remove(folder, { recursive: true });
   }
@@ -150,10 +156,15 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
     checkModel: options.checkModel ?? ((spec) => Promise.resolve({ spec, warnings: [] })),
     ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
   });
+  const exports = createExportService({
+    ...{ ...shared, jobs, models, onDefect, run: options.runExport ?? runExportChild },
+    exports: await openExportStore(`${folder}/exports`, onDefect),
+  });
+  exports.start();
   const { access, revoked } = createTestAccess(clock);
   const checks: ReadinessCheck[] = [{ name: "nats", problem: null }];
   const services: ApiServices = {
-    ...{ ...shared, jobs, files, uploads, models, fleet, parseJobRequest, maxUploadBytes, stopping },
+    ...{ ...shared, jobs, exports, files, uploads, models, fleet, parseJobRequest, maxUploadBytes, stopping },
     ...{ hidePaths, onDefect, joinTokenTtlMs: null },
     apiKeys: options.apiKeys ?? [],
     access,

@@ -38,6 +38,12 @@ export class FakeFleet implements Fleet {
   /** One micro-batch to exclude, by step. */
   readonly excluded = new Map<number, ExcludedMicroBatch>();
 
+  /** The files of each checkpoint. */
+  adapterFiles = (step: number): readonly (readonly [name: string, bytes: Uint8Array])[] => [
+    ["adapter_config.json", new TextEncoder().encode(`{"step":${step}}`)],
+    ["adapter_model.safetensors", new TextEncoder().encode("weights".repeat(step))],
+  ];
+
   /** The checkpoint that workers may upload. */
   assignment: CheckpointAssignment | null = null;
   /** Steps whose adapter was requested again. */
@@ -106,15 +112,12 @@ export class FakeFleet implements Fleet {
   }
 
   async #upload(jobId: string, step: number): Promise<CheckpointFile[]> {
-    const files = [["adapter_config.json", `{"step":${step}}`], [
-      "adapter_model.safetensors",
-      "weights".repeat(step),
-    ]];
-    const stored = await Promise.all(files.map(async ([name, text]) => {
-      const bytes = new TextEncoder().encode(text);
-      const upload = { step, writer: "w1", name: name!, sha256: sha256Of(bytes), maxBytes: 1000 };
-      return await this.#artifacts.put(jobId, upload, ReadableStream.from([bytes]));
-    }));
+    const stored = await Promise.all(
+      this.adapterFiles(step).map(async ([name, bytes]) => {
+        const upload = { step, writer: "w1", name, sha256: sha256Of(bytes), maxBytes: 2 ** 20 };
+        return await this.#artifacts.put(jobId, upload, ReadableStream.from([bytes]));
+      }),
+    );
     const accepted = await this.#artifacts.accept(jobId, step, "w1", stored, { digest: "", layout: null });
     if ("fault" in accepted) throw new Error(accepted.fault);
     return [...accepted.files];

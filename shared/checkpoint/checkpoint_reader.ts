@@ -4,6 +4,7 @@
  */
 import { LoraFleetError, messageOf, quote } from "../errors.ts";
 import { invalidFile } from "../model/safetensors_header.ts";
+import type { Dtype } from "../model/safetensors_dtype.ts";
 import { modelTensors } from "../model/model_tensors.ts";
 import { parseTransformerSpec } from "../model/parse_transformer_spec.ts";
 import { resolveHead } from "../model/tied_head.ts";
@@ -26,6 +27,8 @@ export interface Checkpoint {
    * @throws LoraFleetError `invalid_model` naming tensor and file
    */
   readTensor(name: string, expectedShape: readonly number[]): Promise<Float32Array>;
+  /** The stored type of a tensor. */
+  dtypeOf(name: string): Dtype;
   /** As `readTensor`, elements `first` … `first + count − 1` alone. */
   readTensorRange(
     name: string,
@@ -67,6 +70,10 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     spec,
     tensorNames: [...files.keys()].sort(),
     storedDoubleQuantization,
+    dtypeOf(name) {
+      const { file, stored } = locate(name);
+      return file.tensors.get(stored)!.dtype;
+    },
     // deno-lint-ignore require-await -- asynchronous, so that an error is a rejection and reading may become so
     async readTensor(name, expectedShape) {
       const { file, stored } = expect(name, expectedShape);

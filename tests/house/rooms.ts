@@ -51,7 +51,9 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     training: ["access", "planning"],
     fleet: ["access", "broker", "planning", "storage", "training"],
     jobs: ["base_models", "fleet", "job_request", "planning", "storage"],
-    api: ["access", "base_models", "fleet", "job_request", "jobs", "storage", "training"],
+    // What people take away from a job: reads its records, its checkpoints and its base model.
+    exports: ["base_models", "jobs", "storage"],
+    api: ["access", "base_models", "exports", "fleet", "job_request", "jobs", "storage", "training"],
     start: ALL,
     ".": ALL,
   },

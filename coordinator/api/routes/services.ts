@@ -4,6 +4,7 @@ import type { ParsedJobRequest } from "../../job_request/parse.ts";
 import type { Access } from "../../access/access.ts";
 import type { ArtifactStore } from "../../storage/artifact_store.ts";
 import type { FileStore } from "../../jobs/files/file_store.ts";
+import type { ExportService } from "../../exports/export_service.ts";
 import type { Fleet } from "../../fleet/fleet.ts";
 import type { JobService } from "../../jobs/job_service.ts";
 import type { ModelRegistry } from "../../base_models/registry.ts";
@@ -23,6 +24,7 @@ export interface ApiServices {
   readonly files: FileStore;
   readonly uploads: UploadStore;
   readonly artifacts: ArtifactStore;
+  readonly exports: ExportService;
   readonly models: ModelRegistry;
   readonly fleet: Fleet;
   readonly clock: Clock;

@@ -17,26 +17,43 @@ export interface OutputFolder {
   readonly files: readonly WrittenFile[];
 }
 
-/** @param onBytes called after each piece with all bytes written so far */
-export function openOutputFolder(folder: string, onBytes: (bytes: number) => void = () => {}): OutputFolder {
+interface OutputOptions {
+  /** Called after each piece with all bytes written so far. */
+  readonly onBytes?: (bytes: number) => void;
+  /** For the error of a full disk. */
+  readonly bytesNeeded?: number;
+  /** Creates a file; a test passes a device that is full. */
+  readonly open?: (path: string) => Deno.FsFile;
+}
+
+export function openOutputFolder(folder: string, options: OutputOptions = {}): OutputFolder {
+  const { onBytes = () => {}, bytesNeeded = null, open = createPrivate } = options;
   const files: WrittenFile[] = [];
   let total = 0;
+  const onDisk = <T>(name: string, work: () => T): T => {
+    try {
+      return work();
+    } catch (cause) {
+      const of = bytesNeeded === null ? "" : ` of the ${bytesNeeded} that the export needs`;
+      const reason = isDiskFull(cause)
+        ? "the disk is full; make room and ask for the export again"
+        : messageOf(cause);
+      const message = `Writing ${quote(name)} failed after ${total} bytes${of}: ${reason}`;
+      throw new LoraFleetError("storage", message, { param: "export", cause });
+    }
+  };
   const write: OutputFolder["write"] = async (name, pieces) => {
     const hash = createHash("sha256");
     let size = 0;
     const path = `${folder}/${name}`;
-    using file = onDisk(
-      name,
-      total,
-      () => Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }),
-    );
+    using file = onDisk(name, () => open(path));
     for await (const piece of pieces) {
       hash.update(piece);
-      onDisk(name, total, () => writeAll(file, piece));
+      onDisk(name, () => writeAll(file, piece));
       size += piece.length;
       onBytes(total += piece.length);
     }
-    onDisk(name, total, () => file.syncSync());
+    onDisk(name, () => file.syncSync());
     files.push({ name, size, sha256: hash.digest("hex") });
   };
   return {
@@ -52,14 +69,8 @@ export function openOutputFolder(folder: string, onBytes: (bytes: number) => voi
   };
 }
 
-function onDisk<T>(name: string, written: number, work: () => T): T {
-  try {
-    return work();
-  } catch (cause) {
-    const full = isDiskFull(cause) ? "the disk is full" : messageOf(cause);
-    const message = `Writing ${quote(name)} of the export failed after ${written} bytes: ${full}`;
-    throw new LoraFleetError("storage", message, { cause });
-  }
+function createPrivate(path: string): Deno.FsFile {
+  return Deno.openSync(path, { write: true, createNew: true, mode: 0o600 });
 }
 
 function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {

@@ -5,10 +5,17 @@
 import { type Checkpoint, openCheckpoint } from "../../../shared/checkpoint/checkpoint_reader.ts";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { LoraSpec } from "../../../shared/job/job_spec_schema.ts";
-import { HEAD_NAME, type ModelTensor, modelTensors, moduleOf } from "../../../shared/model/model_tensors.ts";
+import {
+  EMBEDDINGS_NAME,
+  HEAD_NAME,
+  type ModelTensor,
+  modelTensors,
+  moduleOf,
+} from "../../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
 import { absmaxOf, dequantizeNf4Range } from "../../../shared/nf4/nf4.ts";
 import { addDelta, type LoraDelta, readDeltas } from "./adapter_deltas.ts";
+import type { MergedDtype } from "./round.ts";
 
 /**
  * What the adapter is merged into. "nf4": the values that training computed with, NF4 taken apart again, so that the merged model
@@ -38,7 +45,11 @@ export interface MergedModel {
   readonly spec: TransformerSpec;
   /** By name, as transformers stores a model. A tied output layer is not among them. */
   readonly tensors: readonly MergedTensor[];
+  /** Of the base model's embeddings, for a config.json that names no type. */
+  readonly storedDtype: MergedDtype;
 }
+
+const DTYPES: Readonly<Record<string, MergedDtype>> = { BF16: "bfloat16", F16: "float16" };
 
 /** Elements of a piece, about: 16 MiB in f32. */
 const PIECE_ELEMENTS = 2 ** 22;
@@ -60,7 +71,8 @@ export async function openMerged(source: MergeSource): Promise<MergedModel> {
     elementCount: tensor.shape.reduce((product, size) => product * size, 1),
     pieces: () => piecesOf(checkpoint, source, tensor, deltas.get(moduleOf(tensor.name))),
   }));
-  return { spec, tensors: tensors.sort((a, b) => a.name < b.name ? -1 : 1) };
+  const storedDtype = DTYPES[checkpoint.dtypeOf(EMBEDDINGS_NAME)] ?? "float32";
+  return { spec, storedDtype, tensors: tensors.sort((a, b) => a.name < b.name ? -1 : 1) };
 }
 
 /** Every part of the adapter must find its layer. */

@@ -49,6 +49,8 @@ export const jobRecordSchema = z.strictObject({
   estimatedFinishAt: z.number().nullable(),
   /** Null until the data is prepared. */
   totalSteps: z.int().nullable(),
+  /** Of the base model's manifest, when training started; jobs of earlier versions have none. */
+  modelHash: z.string().optional(),
   /** The newest committed step; 0 before the first. */
   step: z.int(),
   /** All tokens of committed steps, whether they count in the loss or not. */

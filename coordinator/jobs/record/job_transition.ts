@@ -18,7 +18,8 @@ const MAX_LINES_NAMED = 20;
 
 export type JobTransition =
   | { readonly type: "validated"; readonly totalSteps: number }
-  | { readonly type: "started" }
+  /** `modelHash` names the base model's files. */
+  | { readonly type: "started"; readonly modelHash?: string }
   /** The state after a later step is lost: training continues from an earlier one. */
   | { readonly type: "rolledBack"; readonly step: number; readonly trainedTokens: number }
   | {
@@ -64,8 +65,13 @@ const RULES: { readonly [T in JobTransition["type"]]: Rule<Of<T>> } = {
   },
   started: {
     from: ["queued"],
-    decide: (job, _, now) => ({
-      job: { ...job, status: "running", startedAt: job.startedAt ?? now },
+    decide: (job, { modelHash = job.modelHash }, now) => ({
+      job: {
+        ...job,
+        status: "running",
+        startedAt: job.startedAt ?? now,
+        ...modelHash === undefined ? {} : { modelHash },
+      },
       reason: job.step === 0 ? "Training has started." : `Training continues after step ${job.step}.`,
     }),
   },

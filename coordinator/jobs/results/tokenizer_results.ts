@@ -6,7 +6,8 @@ import type { PlannedJob } from "../../planning/planned_job.ts";
 
 const OTHER_NAMES = ["special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"];
 
-function isTokenizerFile(name: string): boolean {
+/** By its name in the base model's folder. */
+export function isTokenizerFile(name: string): boolean {
   return /^(tokenizer|chat_template)[^/]*$/.test(name) || OTHER_NAMES.includes(name);
 }
 

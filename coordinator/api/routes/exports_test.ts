@@ -1,0 +1,186 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { createHash } from "node:crypto";
+import { openSafetensors } from "../../../shared/checkpoint/safetensors.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { goldenPath } from "../../../tests/golden/golden.ts";
+import { GOLDEN_CASE, trainGoldenJob, untilExport } from "../../exports/export_fixture.ts";
+import type { RunExport } from "../../exports/process/export_child.ts";
+import { errorOf, withWorld, type World } from "../../testing/app_fixture.ts";
+
+const GOLDEN = JSON.parse(Deno.readTextFileSync(goldenPath("merge.json")))[GOLDEN_CASE];
+
+const post = (world: World, jobId: string, body: unknown) =>
+  world.app.request(`/v1/fine_tuning/jobs/${jobId}/exports`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+
+/** An export that writes nothing until it is released. */
+function heldExport() {
+  const released = Promise.withResolvers<void>();
+  const run: RunExport = async ({ outputFolder }, { signal, onMessage }) => {
+    onMessage({ type: "planned", bytes: 100 });
+    await Deno.writeTextFile(`${outputFolder}/part`, "half");
+    onMessage({ type: "progress", bytes: 50 });
+    const aborted = Promise.withResolvers<never>();
+    signal.addEventListener("abort", () => aborted.reject(signal.reason));
+    await Promise.race([released.promise, aborted.promise]);
+    return [{ name: "part", size: 4, sha256: "00" }];
+  };
+  return { run, release: () => released.resolve() };
+}
+
+Deno.test("a merged model is written by a process of its own and downloaded file by file", () =>
+  withWorld({}, async (world) => {
+    const jobId = await trainGoldenJob(world);
+    const created = await (await post(world, jobId, { kind: "merged" })).json();
+    assertEquals([created.status, created.base, created.dtype, created.step_number], [
+      "running",
+      "nf4",
+      null,
+      4,
+    ]);
+    const record = await untilExport(world, { jobId, id: created.id });
+    assertEquals([record.status, record.error], ["succeeded", null]);
+
+    const files = await (await world.app.request(`/v1/fine_tuning/jobs/${jobId}/exports/${created.id}/files`))
+      .json();
+    assertEquals(files.data.map(({ name }: { name: string }) => name), [
+      "README.md",
+      "config.json",
+      "generation_config.json",
+      "model.safetensors",
+      "tokenizer_config.json",
+    ]);
+    for (const { name, bytes, sha256, url } of files.data) {
+      const body = new Uint8Array(await (await world.app.request(url)).arrayBuffer());
+      assertEquals([name, body.length], [name, bytes]);
+      assertEquals(createHash("sha256").update(body).digest("hex"), sha256);
+    }
+    const stored = openSafetensors(`${world.folder}/exports/${created.id}/model.safetensors`);
+    for (const [name, sha256] of Object.entries(GOLDEN.nf4)) {
+      assertEquals([name, createHash("sha256").update(stored.read(name)).digest("hex")], [name, sha256]);
+    }
+    const card = await Deno.readTextFile(`${world.folder}/exports/${created.id}/README.md`);
+    assertMatch(card, /^---\nlibrary_name: transformers\n/);
+    assertMatch(card, /# golden-spelling/);
+    assertMatch(card, /\| last training loss \| 0\.5000 \|/);
+    const said = world.messages(jobId).filter((message) => message.startsWith("Export"));
+    assertMatch(said[0]!, /^Export ftexport-\w+ \(merged\) has begun, from step 4\.$/);
+    assertMatch(said.at(-1)!, /is done: 5 files, \d+ bytes\.$/);
+  }));
+
+Deno.test("the same request is the same export; a different one waits for its turn", () => {
+  const held = heldExport();
+  return withWorld({ runExport: held.run }, async (world) => {
+    const jobId = await trainGoldenJob(world);
+    const first = await (await post(world, jobId, { kind: "merged", base: "nf4" })).json();
+    const second = await (await post(world, jobId, { kind: "merged", base: "original" })).json();
+    const again = await (await post(world, jobId, { kind: "merged", step: 4 })).json();
+    assertEquals([again.id, second.id === first.id], [first.id, false]);
+    assertEquals(second.status, "queued");
+    const running = { jobId, id: first.id };
+    await untilExport(world, running, ({ bytesDone }) => bytesDone === 50);
+    const early = await world.app.request(`/v1/fine_tuning/jobs/${jobId}/exports/${first.id}/files/part`);
+    assertEquals(await errorOf(early), [409, "conflict", "export_id"]);
+    held.release();
+    for (const id of [first.id, second.id]) {
+      assertEquals((await untilExport(world, { jobId, id })).status, "succeeded");
+    }
+    const list = await (await world.app.request(`/v1/fine_tuning/jobs/${jobId}/exports`)).json();
+    assertEquals(list.data.map(({ id }: { id: string }) => id), [second.id, first.id]);
+  });
+});
+
+Deno.test("a deleted export is stopped, and its files are gone", () => {
+  const held = heldExport();
+  return withWorld({ runExport: held.run }, async (world) => {
+    const jobId = await trainGoldenJob(world);
+    const { id } = await (await post(world, jobId, { kind: "merged" })).json();
+    await untilExport(world, { jobId, id }, ({ bytesDone }) => bytesDone === 50);
+    const path = `/v1/fine_tuning/jobs/${jobId}/exports/${id}`;
+    assertEquals((await (await world.app.request(path, { method: "DELETE" })).json()).deleted, true);
+    assertEquals(await Array.fromAsync(Deno.readDir(`${world.folder}/exports`)), []);
+    assertEquals(await errorOf(await world.app.request(path)), [404, "not_found", "export_id"]);
+  });
+});
+
+const REFUSED: readonly (readonly [body: unknown, status: number, code: string, param: string])[] = [
+  [{ kind: "onnx" }, 400, "invalid_request", "kind"],
+  [{ kind: "adapter", base: "nf4" }, 400, "invalid_request", "base"],
+  [{ kind: "merged", quantisation: "Q8_0" }, 400, "invalid_request", "quantisation"],
+  [{ kind: "merged", step: 3 }, 400, "invalid_request", "step"],
+  [[], 400, "invalid_request", "body"],
+];
+
+Deno.test("a request that cannot be met is refused by its field", () =>
+  withWorld({ runExport: heldExport().run }, async (world) => {
+    const jobId = await trainGoldenJob(world);
+    for (const [body, ...expected] of REFUSED) {
+      assertEquals(await errorOf(await post(world, jobId, body)), expected);
+    }
+    assertEquals((await errorOf(await post(world, "ftjob-none", { kind: "merged" })))[0], 404);
+  }));
+
+Deno.test("a base model that has changed since the training is refused", () =>
+  withWorld({}, async (world) => {
+    const jobId = await trainGoldenJob(world);
+    await Deno.writeTextFile(`${world.folder}/models/org/golden/tokenizer_config.json`, '{"changed": true}');
+    const { id } = await (await post(world, jobId, { kind: "merged" })).json();
+    const { error } = await untilExport(world, { jobId, id });
+    assertEquals([error?.code, error?.param], ["conflict", "model"]);
+    assertMatch(
+      error!.message,
+      /has changed since the job was trained: the SHA-256 of its files is [0-9a-f]{64}/,
+    );
+  }));
+
+Deno.test("a failure is reported with the bytes needed, leaves no file, and the request may be repeated", () => {
+  let calls = 0;
+  const run: RunExport = async ({ outputFolder }, { onMessage }) => {
+    onMessage({ type: "planned", bytes: 1000 });
+    await Deno.writeTextFile(`${outputFolder}/part`, "half");
+    if (calls++ > 0) return [{ name: "part", size: 4, sha256: "00" }];
+    throw new LoraFleetError("storage", `Writing "part" failed: the disk is full in ${outputFolder}`);
+  };
+  return withWorld({ runExport: run }, async (world) => {
+    const jobId = await trainGoldenJob(world);
+    const { id } = await (await post(world, jobId, { kind: "merged" })).json();
+    await untilExport(world, { jobId, id });
+    const view = await (await world.app.request(`/v1/fine_tuning/jobs/${jobId}/exports/${id}`)).json();
+    assertEquals([view.status, view.bytes_total, view.error.code], ["failed", 1000, "storage"]);
+    assert(!view.error.message.includes(world.folder), view.error.message);
+    const left = (await Array.fromAsync(Deno.readDir(`${world.folder}/exports`))).map(({ name }) => name);
+    assertEquals(left, [`${id}.json`]);
+    const event = world.store.events(jobId, { after: null, limit: 1 }).items[0]!;
+    assertEquals([event.level, event.data?.["bytes_needed"]], ["error", 1000]);
+
+    const again = await (await post(world, jobId, { kind: "merged" })).json();
+    assertEquals([again.id === id, (await untilExport(world, { jobId, id: again.id })).status], [
+      false,
+      "succeeded",
+    ]);
+  });
+});
+
+Deno.test("an export that a stopped coordinator left begins again, and half-written files are gone", () => {
+  const held = heldExport();
+  return withWorld({ runExport: held.run }, async (world) => {
+    const jobId = await trainGoldenJob(world);
+    const { id } = await (await post(world, jobId, { kind: "merged" })).json();
+    await untilExport(world, { jobId, id }, ({ bytesDone }) => bytesDone === 50);
+    await world.services.exports.stop();
+    // As a killed process leaves them.
+    await Deno.mkdir(`${world.folder}/exports/${id}.partial`);
+    await Deno.writeTextFile(`${world.folder}/exports/${id}.partial/model.safetensors`, "half");
+    await Deno.mkdir(`${world.folder}/exports/ftexport-unknown`);
+    await withWorld({ after: world }, async (next) => {
+      const record = await untilExport(next, { jobId, id });
+      assertEquals([record.status, record.files.length], ["succeeded", 5]);
+      const left = (await Array.fromAsync(Deno.readDir(`${world.folder}/exports`))).map(({ name }) => name)
+        .sort();
+      assertEquals(left, [id, `${id}.json`]);
+    });
+  });
+});

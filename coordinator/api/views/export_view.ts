@@ -1,0 +1,70 @@
+/** An export of a job, and its files. */
+import { z } from "@hono/zod-openapi";
+import { EXPORT_STATUSES, type ExportRecord } from "../../exports/record/export_record.ts";
+import { exportRequestSchema } from "../../exports/record/export_request.ts";
+import { seconds, timestamp } from "./list_view.ts";
+
+export const exportFileViewSchema = z.object({
+  object: z.literal("fine_tuning.job.export.file"),
+  id: z.string().openapi({ description: "Same as name" }),
+  name: z.string(),
+  bytes: z.int(),
+  sha256: z.string(),
+  url: z.string().openapi({ description: "Download path on this server" }),
+}).openapi("FineTuningJobExportFile");
+
+const { kind, base, dtype, quantization, step } = exportRequestSchema.shape;
+
+export const exportSchema = z.object({
+  object: z.literal("fine_tuning.job.export"),
+  id: z.string(),
+  fine_tuning_job_id: z.string(),
+  created_at: timestamp,
+  started_at: timestamp.nullable(),
+  finished_at: timestamp.nullable(),
+  status: z.enum(EXPORT_STATUSES),
+  ...{ kind, base, dtype, quantization },
+  step_number: step,
+  bytes_done: z.int(),
+  bytes_total: z.int().nullable().openapi({ description: "Of all files; null before they are planned" }),
+  error: z.object({ code: z.string(), message: z.string(), param: z.string().nullable() }).nullable(),
+  files: z.array(exportFileViewSchema),
+}).openapi("FineTuningJobExport");
+
+/** @param hidePaths strips this machine's paths from the error */
+export function exportView(
+  record: ExportRecord,
+  hidePaths: (text: string) => string,
+): z.output<typeof exportSchema> {
+  const { id, jobId, request, error } = record;
+  const { step, ...asked } = request;
+  const time = (at: number | null) => at === null ? null : seconds(at);
+  return {
+    object: "fine_tuning.job.export",
+    id,
+    fine_tuning_job_id: jobId,
+    created_at: seconds(record.createdAt),
+    started_at: time(record.startedAt),
+    finished_at: time(record.finishedAt),
+    status: record.status,
+    ...asked,
+    step_number: step,
+    bytes_done: record.bytesDone,
+    bytes_total: record.bytesTotal,
+    error: error === null ? null : { ...error, message: hidePaths(error.message) },
+    files: record.files.map(({ name, size, sha256 }) => (
+      {
+        object: "fine_tuning.job.export.file",
+        id: name,
+        name,
+        bytes: size,
+        sha256,
+        url: urlOf(jobId, id, name),
+      }
+    )),
+  };
+}
+
+function urlOf(jobId: string, id: string, name: string): string {
+  return `/v1/fine_tuning/jobs/${jobId}/exports/${id}/files/${name}`;
+}

@@ -1,0 +1,67 @@
+/** The lines that load an export in the tools it is for. */
+import type { ExportRequest } from "../record/export_request.ts";
+import type { CardInput } from "./card_facts.ts";
+
+export function loadingText(input: CardInput): string {
+  return TEXTS[input.request.kind](input);
+}
+
+const code = (language: string, text: string) => `\`\`\`${language}\n${text}\n\`\`\``;
+
+const TEXTS: Readonly<Record<ExportRequest["kind"], (input: CardInput) => string>> = {
+  merged: ({ request }) =>
+    [
+      "transformers:",
+      code(
+        "python",
+        `from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+model = AutoModelForCausalLM.from_pretrained(".", dtype="auto")`,
+      ),
+      "vLLM:",
+      code("sh", "vllm serve ."),
+      baseText(request),
+    ].join("\n\n"),
+
+  adapter: ({ job }) =>
+    [
+      "PEFT, on the base model in NF4, which is what the adapter was trained on:",
+      code("python", nf4Lines(job.spec.model, job.spec.quantization.bnb_4bit_use_double_quant)),
+      "On the base model in 16 bits the answers differ somewhat, because those weights are not the ones that the adapter " +
+      "was trained on. vLLM serves it there:",
+      code(
+        "sh",
+        `vllm serve ${job.spec.model} --enable-lora --max-lora-rank ${
+          maxRank(job.spec.lora.r)
+        } --lora-modules tuned=.`,
+      ),
+    ].join("\n\n"),
+};
+
+/** vLLM accepts these ranks alone. */
+function maxRank(rank: number): number {
+  return [8, 16, 32, 64, 128, 256, 320, 512].find((allowed) => rank <= allowed) ?? rank;
+}
+
+function nf4Lines(model: string, doubleQuantization: boolean): string {
+  return `import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+quantization = BitsAndBytesConfig(
+    load_in_4bit=True, bnb_4bit_quant_type="nf4",
+    bnb_4bit_use_double_quant=${doubleQuantization ? "True" : "False"}, bnb_4bit_compute_dtype=torch.float32,
+)
+base = AutoModelForCausalLM.from_pretrained("${model}", quantization_config=quantization, dtype=torch.float32)
+model = PeftModel.from_pretrained(base, ".")
+tokenizer = AutoTokenizer.from_pretrained(".")`;
+}
+
+export function baseText({ base }: ExportRequest): string {
+  return base === "original"
+    ? "The adapter is merged into the base model's original weights. It was trained on their NF4 form, so the answers may " +
+      "differ from those of the trained model."
+    : "The adapter is merged into the values that NF4 gives the base model's weights: these are the weights that it was " +
+      "trained on.";
+}

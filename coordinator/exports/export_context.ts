@@ -1,0 +1,21 @@
+/** What the parts of the export service share. */
+import type { Clock } from "../../shared/clock.ts";
+import type { ModelRegistry } from "../base_models/registry.ts";
+import type { JobService } from "../jobs/job_service.ts";
+import type { JobStore } from "../jobs/stores/job_store.ts";
+import type { ArtifactStore } from "../storage/artifact_store.ts";
+import type { NewId } from "../storage/ids.ts";
+import type { RunExport } from "./process/export_child.ts";
+import type { ExportStore } from "./record/export_store.ts";
+
+export interface ExportServiceOptions {
+  readonly exports: ExportStore;
+  readonly store: JobStore;
+  readonly jobs: Pick<JobService, "get" | "record">;
+  readonly artifacts: ArtifactStore;
+  readonly models: Pick<ModelRegistry, "resolve">;
+  readonly clock: Pick<Clock, "now">;
+  readonly newId: NewId;
+  readonly run: RunExport;
+  readonly onDefect: (message: string, thrown: unknown) => void;
+}

@@ -1,0 +1,113 @@
+/**
+ * The exports of jobs: asked for over HTTP, written one at a time by a process of their own, listed as files. An export that a
+ * stopped coordinator leaves unfinished begins again at the next start.
+ */
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { JobStore } from "../jobs/stores/job_store.ts";
+import type { RecordedFile } from "../storage/verified_file.ts";
+import type { ExportServiceOptions } from "./export_context.ts";
+import { createExportQueue } from "./export_queue.ts";
+import { type ExportRecord, isEnded } from "./record/export_record.ts";
+import { isSameRequest, parseExportRequest } from "./record/export_request.ts";
+
+export interface ExportService {
+  /**
+   * Begins an export, or returns the one that the same request has begun. Throws `not_found`, `conflict` if the job has no
+   * checkpoint, `invalid_request`, `storage`.
+   */
+  create(jobId: string, body: unknown): ExportRecord;
+  /** Newest first. Throws `not_found`. */
+  list(jobId: string): readonly ExportRecord[];
+  /** Throws `not_found`. */
+  get(jobId: string, id: string): ExportRecord;
+  /** Stops the export and removes its files. Throws `not_found`. */
+  remove(jobId: string, id: string): Promise<void>;
+  /** Throws `not_found`, or `conflict` while the export is unfinished. */
+  file(
+    jobId: string,
+    id: string,
+    name: string,
+  ): RecordedFile & { readonly path: string; readonly filename: string };
+  start(): void;
+  /** Ends the export's process and leaves the rest to the next coordinator. */
+  stop(): Promise<void>;
+}
+
+export function createExportService(options: ExportServiceOptions): ExportService {
+  const { exports, store, jobs, clock, newId } = options;
+  const queue = createExportQueue(options);
+
+  const get = (jobId: string, id: string): ExportRecord => {
+    jobs.get(jobId);
+    const record = exports.get(id);
+    if (record?.jobId === jobId) return record;
+    throw new LoraFleetError("not_found", `job ${quote(jobId)} has no export ${quote(id)}`, {
+      param: "export_id",
+    });
+  };
+
+  return {
+    create(jobId, body) {
+      const { id: job } = jobs.get(jobId);
+      const request = parseExportRequest(body, newestStep(store, job));
+      assertCheckpoint(store, job, request.step);
+      const known = exports.all().find((other) =>
+        other.jobId === job && other.status !== "failed" && isSameRequest(other.request, request)
+      );
+      if (known !== undefined) return known;
+      const record: ExportRecord = {
+        ...{ id: newId("ftexport"), jobId: job, createdAt: clock.now(), startedAt: null, finishedAt: null },
+        ...{ status: "queued", request, bytesTotal: null, bytesDone: 0, files: [], error: null },
+      };
+      exports.put(record);
+      queue.startNext();
+      return exports.get(record.id)!;
+    },
+
+    list(jobId) {
+      const { id: job } = jobs.get(jobId);
+      return exports.all().filter((record) => record.jobId === job).reverse();
+    },
+
+    get,
+
+    async remove(jobId, id) {
+      get(jobId, id);
+      await queue.stop(id);
+      await exports.remove(id);
+    },
+
+    file(jobId, id, name) {
+      const record = get(jobId, id);
+      const file = record.files.find((stored) => stored.name === name);
+      if (file !== undefined) return { ...file, path: `${exports.folderOf(id)}/${name}`, filename: name };
+      if (!isEnded(record)) {
+        throw new LoraFleetError("conflict", `the export ${quote(id)} is ${record.status}`, {
+          param: "export_id",
+        });
+      }
+      const message = `the export ${quote(id)} has no file ${quote(name)}`;
+      throw new LoraFleetError("not_found", message, { param: "name" });
+    },
+
+    start: queue.start,
+    stop: queue.stopAll,
+  };
+}
+
+/** 0 without any. */
+function newestStep(store: JobStore, jobId: string): number {
+  return store.checkpoints(jobId, { after: null, limit: 1 }).items[0]?.step ?? 0;
+}
+
+function assertCheckpoint(store: JobStore, jobId: string, step: number): void {
+  const steps = store.checkpoints(jobId, { after: null, limit: Number.MAX_SAFE_INTEGER }).items;
+  if (steps.some((checkpoint) => checkpoint.step === step)) return;
+  if (steps.length === 0) {
+    const message = `job ${quote(jobId)} has no checkpoint yet: there is nothing to export`;
+    throw new LoraFleetError("conflict", message, { param: "fine_tuning_job_id" });
+  }
+  const has = steps.map((checkpoint) => checkpoint.step).reverse().join(", ");
+  const message = `step is ${step}, but job ${quote(jobId)} has checkpoints of ${has}`;
+  throw new LoraFleetError("invalid_request", message, { param: "step" });
+}

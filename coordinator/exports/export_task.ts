@@ -1,0 +1,78 @@
+/** Everything that an export's process needs: the adapter, and the base model that it was trained on. */
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { parseHubName } from "../base_models/hub_name.ts";
+import type { ResolvedModel } from "../base_models/registry.ts";
+import type { JobRecord } from "../jobs/record/job.ts";
+import { isTokenizerFile } from "../jobs/results/tokenizer_results.ts";
+import { ADAPTER_FILENAME } from "../jobs/results/tuned_models.ts";
+import type { CheckpointRecord } from "../jobs/stores/job_store.ts";
+import { lossesOf } from "./card/card_facts.ts";
+import { modelCard } from "./card/model_card.ts";
+import type { ExportServiceOptions } from "./export_context.ts";
+import type { ExportTask } from "./process/export_messages.ts";
+import type { ExportRecord } from "./record/export_record.ts";
+
+const ADAPTER_CONFIG = "adapter_config.json";
+
+type Parts = Pick<ExportServiceOptions, "store" | "jobs" | "artifacts" | "models">;
+
+/** Rejects with `conflict` if the base model has changed since the training, and as `ModelRegistry.resolve`. */
+export async function exportTaskOf(
+  { store, jobs, artifacts, models }: Parts,
+  { jobId, request }: ExportRecord,
+  signal: AbortSignal,
+): Promise<Omit<ExportTask, "outputFolder">> {
+  const job = jobs.get(jobId);
+  const checkpoint = checkpointAt(
+    store.checkpoints(jobId, { after: null, limit: Number.MAX_SAFE_INTEGER }).items,
+    request.step,
+  );
+  const pathOf = (name: string) => {
+    const file = checkpoint.files.find((stored) => stored.name === name);
+    if (file !== undefined) return artifacts.path(jobId, checkpoint.step, file);
+    throw new LoraFleetError("not_found", `the checkpoint of step ${checkpoint.step} has no ${quote(name)}`);
+  };
+  const [adapterPath, adapterConfigPath] = [await pathOf(ADAPTER_FILENAME), await pathOf(ADAPTER_CONFIG)];
+  const onDownload = (file: string) =>
+    jobs.record(jobId, "info", `Downloading ${file} of ${job.spec.model}.`);
+  const model = await models.resolve(job.spec.model, { signal, onDownload });
+  assertUnchanged(job, model);
+  const name = resultName(job);
+  const card = modelCard({
+    ...{ job, request, name },
+    losses: lossesOf(store, jobId, request.step),
+    hubName: model.isFromHub === true ? parseHubName(job.spec.model)?.repo ?? null : null,
+    trainingFilename: store.file(job.spec.training_file)?.filename ?? null,
+  });
+  return {
+    ...{ request, adapterPath, adapterConfigPath, name, card },
+    modelFolder: model.folder,
+    tokenizerFiles: model.manifest.files.map((file) => file.name).filter(isTokenizerFile),
+    lora: job.spec.lora,
+    doubleQuantization: job.spec.quantization.bnb_4bit_use_double_quant,
+  };
+}
+
+function checkpointAt(checkpoints: readonly CheckpointRecord[], step: number): CheckpointRecord {
+  const found = checkpoints.find((checkpoint) => checkpoint.step === step);
+  if (found !== undefined) return found;
+  throw new LoraFleetError("not_found", `the checkpoint of step ${step} was deleted`, { param: "step" });
+}
+
+/** Jobs of earlier versions have no hash, and are trusted. */
+function assertUnchanged({ spec, modelHash }: JobRecord, { manifest }: ResolvedModel): void {
+  if (modelHash === undefined || modelHash === manifest.hash) return;
+  const message =
+    `the base model ${
+      quote(spec.model)
+    } has changed since the job was trained: the SHA-256 of its files is ` +
+    `${manifest.hash}, the job was trained on ${modelHash}. Restore the files, or name a fixed revision ` +
+    `(org/name@revision) in the next job`;
+  throw new LoraFleetError("conflict", message, { param: "model" });
+}
+
+/** The job's suffix, or the base model's last name and the job: letters, digits, dots and hyphens. */
+function resultName({ id, spec, suffix }: JobRecord): string {
+  const base = spec.model.replace(/@[^@/]*$/, "").split("/").findLast((part) => part !== "") ?? "model";
+  return `${base}-${suffix ?? id.slice(0, 14)}`.replaceAll(/[^A-Za-z0-9._-]+/g, "-");
+}

@@ -1,0 +1,76 @@
+/** What a client may ask an export for, and what is understood. */
+import { z } from "zod";
+import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import { MERGE_BASES } from "../merge/merged_model.ts";
+import { MERGED_DTYPES } from "../merge/round.ts";
+
+export const EXPORT_KINDS = ["merged", "adapter"] as const;
+export type ExportKind = typeof EXPORT_KINDS[number];
+
+/** GGUF's names of the types. */
+export const GGUF_TYPES = ["F32", "F16", "Q8_0"] as const;
+export type GgufType = typeof GGUF_TYPES[number];
+
+/** The fields of each kind beside `kind` and `step`, with their defaults; null: decided by the base model. */
+const FIELDS: Readonly<Record<ExportKind, Partial<Omit<ExportRequest, "kind" | "step">>>> = {
+  merged: { base: "nf4", dtype: null },
+  adapter: {},
+};
+
+const bodySchema = z.strictObject({
+  kind: z.enum(EXPORT_KINDS),
+  base: z.enum(MERGE_BASES).optional(),
+  dtype: z.enum(MERGED_DTYPES).optional(),
+  quantization: z.enum(GGUF_TYPES).optional(),
+  step: z.int().min(1).optional(),
+});
+export const exportBodySchema = bodySchema;
+
+/** A field that the kind does not have is null. */
+export const exportRequestSchema = z.strictObject({
+  kind: z.enum(EXPORT_KINDS),
+  base: z.enum(MERGE_BASES).nullable(),
+  /** Of a merged model; null: the base model's own. */
+  dtype: z.enum(MERGED_DTYPES).nullable(),
+  quantization: z.enum(GGUF_TYPES).nullable(),
+  /** The checkpoint's. */
+  step: z.int(),
+});
+export type ExportRequest = z.output<typeof exportRequestSchema>;
+
+/**
+ * @param newestStep of the job's checkpoints, which is taken if the body names none
+ * @throws LoraFleetError `invalid_request` naming the field
+ */
+export function parseExportRequest(body: unknown, newestStep: number): ExportRequest {
+  const parsed = bodySchema.safeParse(body);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    const unknown = issue.code === "unrecognized_keys" ? issue.keys[0]! : null;
+    const field = unknown ?? issue.path.join(".");
+    const reason = unknown === null
+      ? issue.message
+      : `there is no such field; there are ${Object.keys(bodySchema.shape).join(", ")}`;
+    const message = `the export is refused: ${field || "the body"}: ${reason}`;
+    throw new LoraFleetError("invalid_request", message, { param: field || "body" });
+  }
+  const { kind, step = newestStep, ...given } = parsed.data;
+  const fields = FIELDS[kind];
+  for (const [field, value] of Object.entries(given)) {
+    if (value === undefined || field in fields) continue;
+    const kinds = EXPORT_KINDS.filter((other) => field in FIELDS[other]).map(quote).join(" and ");
+    const message = `${field} is ${quote(value)}, but kind is ${quote(kind)}: ${field} belongs to ${kinds}`;
+    throw new LoraFleetError("invalid_request", message, { param: field });
+  }
+  return { base: null, dtype: null, quantization: null, ...fields, ...withoutUndefined(given), kind, step };
+}
+
+function withoutUndefined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
+}
+
+export function isSameRequest(a: ExportRequest, b: ExportRequest): boolean {
+  return a.kind === b.kind && a.base === b.base && a.dtype === b.dtype && a.step === b.step &&
+    a.quantization === b.quantization;
+}
