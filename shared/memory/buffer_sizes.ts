@@ -65,6 +65,13 @@ export function activationSizes(spec: TransformerSpec, lora: LoraPlan, tokens: n
       queryRstd: rows(headCount),
       keyRstd: rows(kvHeadCount),
     }),
+    ...(spec.postNorms && {
+      /** Results of o and down before their norm [T, hidden]. */
+      attentionResult: hidden,
+      attentionPostRstd: tokens * F32,
+      mlpResult: hidden,
+      mlpPostRstd: tokens * F32,
+    }),
   } as const satisfies Sizes;
 }
 

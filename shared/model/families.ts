@@ -21,6 +21,18 @@ export interface Family {
   traits(config: ConfigJson): FamilyTraits;
 }
 
+/** What most families do. */
+const PLAIN = {
+  queryKeyNorm: false,
+  activation: "silu",
+  postNorms: false,
+  normOffset: 0,
+  embeddingScale: 1,
+  attentionScale: null,
+  attentionSoftCap: null,
+  logitSoftCap: null,
+} as const satisfies Partial<FamilyTraits>;
+
 const DEFAULTS = { kvHeadCount: null, headDim: null, eosTokenIds: [] };
 const FULL_ATTENTION = ["full_attention"];
 const WINDOWED_ATTENTION = ["full_attention", "sliding_attention"];
@@ -32,9 +44,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     defaults: { ...DEFAULTS, maxPositionEmbeddings: 2048, eosTokenIds: [2] },
     layerTypes: FULL_ATTENTION,
     traits: (config) => ({
+      ...PLAIN,
       ...uniformAttention(config, null),
       attentionBias: withoutBias(config),
-      queryKeyNorm: false,
     }),
   },
   mistral: {
@@ -42,26 +54,23 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     defaults: { ...DEFAULTS, maxPositionEmbeddings: 131072, kvHeadCount: 8, eosTokenIds: [2] },
     layerTypes: FULL_ATTENTION,
     traits: (config) => ({
+      ...PLAIN,
       ...uniformAttention(config, config.sliding_window === undefined ? 4096 : config.sliding_window),
       attentionBias: withoutBias(config),
-      queryKeyNorm: false,
     }),
   },
   qwen2: {
     architecture: "Qwen2ForCausalLM",
     defaults: { ...DEFAULTS, maxPositionEmbeddings: 32768, kvHeadCount: 32 },
     layerTypes: WINDOWED_ATTENTION,
-    traits: (config) => ({
-      ...attentionByLayer(config, 4096),
-      attentionBias: true,
-      queryKeyNorm: false,
-    }),
+    traits: (config) => ({ ...PLAIN, ...attentionByLayer(config, 4096), attentionBias: true }),
   },
   qwen3: {
     architecture: "Qwen3ForCausalLM",
     defaults: { ...DEFAULTS, maxPositionEmbeddings: 32768, kvHeadCount: 32, headDim: 128 },
     layerTypes: WINDOWED_ATTENTION,
     traits: (config) => ({
+      ...PLAIN,
       ...attentionByLayer(config, 4096),
       attentionBias: withoutBias(config),
       queryKeyNorm: true,

@@ -11,12 +11,12 @@ export const HEAD_NAME = "lm_head.weight";
 export const LINEAR_ROLES = ["query", "key", "value", "output", "gate", "up", "down"] as const;
 export type LinearRole = typeof LINEAR_ROLES[number];
 /** The norms of a transformer layer. */
-type NormRole = "attentionNorm" | "mlpNorm" | HeadNormRole;
-/** Norms of the query and key heads, which some families have. */
-type HeadNormRole = "queryNorm" | "keyNorm";
+type NormRole = "attentionNorm" | "mlpNorm" | OptionalNormRole;
+/** Norms that some families have: of the query and key heads, and behind attention and MLP. */
+type OptionalNormRole = "queryNorm" | "keyNorm" | "attentionPostNorm" | "mlpPostNorm";
 export type ByNormRole<T> =
-  & { readonly [R in Exclude<NormRole, HeadNormRole>]: T }
-  & { readonly [R in HeadNormRole]?: T };
+  & { readonly [R in Exclude<NormRole, OptionalNormRole>]: T }
+  & { readonly [R in OptionalNormRole]?: T };
 
 interface Place<Role> {
   /** Hugging Face's tensor name: `model.layers.0.self_attn.q_proj.weight`. */
@@ -66,8 +66,12 @@ export function modelTensors(spec: TransformerSpec): ModelTensor[] {
 function layerNorms(spec: TransformerSpec, layer: number): ModelTensor[] {
   const parts: [role: NormRole, module: string, size: number][] = [
     ["attentionNorm", "input_layernorm", spec.hiddenSize],
-    ["mlpNorm", "post_attention_layernorm", spec.hiddenSize],
+    ["mlpNorm", spec.postNorms ? "pre_feedforward_layernorm" : "post_attention_layernorm", spec.hiddenSize],
   ];
+  if (spec.postNorms) {
+    parts.push(["attentionPostNorm", "post_attention_layernorm", spec.hiddenSize]);
+    parts.push(["mlpPostNorm", "post_feedforward_layernorm", spec.hiddenSize]);
+  }
   if (spec.queryKeyNorm) {
     parts.push(["queryNorm", "self_attn.q_norm", spec.headDim]);
     parts.push(["keyNorm", "self_attn.k_norm", spec.headDim]);

@@ -21,6 +21,13 @@ Deno.test("Llama-2's config.json, as transformers 4 wrote it", () => {
     queryKeyNorm: false,
     slidingWindow: null,
     attention: Array(32).fill({ isWindowed: false, rope: 0 }),
+    activation: "silu",
+    postNorms: false,
+    normOffset: 0,
+    embeddingScale: 1,
+    attentionScale: null,
+    attentionSoftCap: null,
+    logitSoftCap: null,
     torchDtype: "float16",
     eosTokenIds: [2],
   });

@@ -50,6 +50,20 @@ export interface FamilyTraits {
   readonly slidingWindow: number | null;
   /** One for each layer. */
   readonly attention: readonly LayerAttention[];
+  /** Of the MLP's gate, by the name that transformers' ACT2FN has for it. */
+  readonly activation: "silu" | "gelu_pytorch_tanh";
+  /** A second norm behind attention and behind the MLP, before the residual stream is added. */
+  readonly postNorms: boolean;
+  /** Added to each norm's stored weight: 1 if a fresh model stores zeros. */
+  readonly normOffset: 0 | 1;
+  /** Factor of the embeddings, which the output layer does not have. */
+  readonly embeddingScale: number;
+  /** Factor of q · k; null: 1/√headDim. */
+  readonly attentionScale: number | null;
+  /** Scores s of attention become c · tanh(s / c); null: they stay. */
+  readonly attentionSoftCap: number | null;
+  /** The same for the logits. */
+  readonly logitSoftCap: number | null;
 }
 
 export interface TransformerSpec extends FamilyTraits {

@@ -3,13 +3,14 @@
  *
  *     input → RMSNorm → q, k, v → RoPE → attention → o ⊕ input = middle
  *
- * Some families norm each head of q and k before RoPE.
+ * Some families norm each head of q and k before RoPE, some norm the result of o.
  */
 import type { GpuTensor } from "../device/tensor.ts";
 import { encodeAttention, encodeAttentionBackward } from "../kernels/attention/attention.ts";
 import { encodeRope } from "../kernels/elementwise/rope.ts";
 import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/norm/rms_norm.ts";
 import { type LayerPass, type PassContext, project, projectBackward } from "./pass_context.ts";
+import { projectToStream, projectToStreamBackward } from "./residual_stream.ts";
 
 /** Attends to the keys and values of the micro-batch itself, or of a KV cache that they are appended to first. */
 export type Attend = (
@@ -33,8 +34,7 @@ export function encodeAttentionBlock(at: LayerPass, input: GpuTensor, attend: At
   rotate(at, kept.query, spec.headCount, false);
   rotate(at, kept.key, spec.kvHeadCount, false);
   attend(kept.query, kept.key, kept.value, kept.attentionOutput, kept.attentionLse);
-  pass.copy(input, kept.middle, rows * columns * 4);
-  project(at, "output", kept.attentionOutput, kept.middle, true);
+  projectToStream(at, "output", kept.attentionOutput, input, kept.middle);
 }
 
 /** workspace.dHidden, the gradient of `middle`, becomes the gradient of `input`. */
@@ -42,7 +42,7 @@ export function encodeAttentionBlockBackward(at: LayerPass, input: GpuTensor): v
   const { context, layer, kept } = at;
   const { pass, spec, workspace, rows } = context;
   const { dHidden, dQuery, dKey, dValue, dAttentionOutput, attentionDelta } = workspace;
-  projectBackward(at, "output", kept.attentionOutput, dHidden, dAttentionOutput);
+  projectToStreamBackward(at, "output", kept.attentionOutput, dAttentionOutput);
   const { query: q, key: k, value: v, attentionOutput: out, attentionLse: lse } = kept;
   const gradients = { dOut: dAttentionOutput, delta: attentionDelta, dq: dQuery, dk: dKey, dv: dValue };
   const documents = { ...rangesOf(at), tokenCount: rows };
@@ -119,8 +119,9 @@ export function rangesOf({ context: { workspace }, layer: { attention } }: Layer
 }
 
 /** The parameters of attention that the model fixes. */
-export function headsOf({ spec: { headCount, kvHeadCount, headDim } }: PassContext) {
-  return { headCount, kvHeadCount, headDim, scale: 1 / Math.sqrt(headDim) };
+export function headsOf({ spec }: PassContext) {
+  const { headCount, kvHeadCount, headDim, attentionScale, attentionSoftCap: softCap } = spec;
+  return { headCount, kvHeadCount, headDim, scale: attentionScale ?? 1 / Math.sqrt(headDim), softCap };
 }
 
 /** Turns queries or keys by their positions, in layers that know positions. */

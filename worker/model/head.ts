@@ -10,6 +10,7 @@ import {
   encodeCrossEntropyLoss,
   encodeCrossEntropyStats,
 } from "../kernels/vocabulary/cross_entropy.ts";
+import { encodeSoftCap } from "../kernels/vocabulary/soft_cap.ts";
 import { encodeMatmul } from "../kernels/matmul/matmul.ts";
 import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/norm/rms_norm.ts";
 import { encodeGatherRows, encodeScatterRows, type TableSlab } from "../kernels/elementwise/rows.ts";
@@ -32,11 +33,13 @@ export function encodeHeadInput(
   encodeRmsNorm(pass, { ...norm, rows, columns, epsilon });
 }
 
-/** logits [rows, slab.rowCount] = headNormed · the slab of the output layer. */
+/** logits [rows, slab.rowCount] = headNormed · the slab of the output layer, capped if the model caps them. */
 function encodeLogits(context: PassContext, slab: TableSlab, rows: number): void {
   const { pass, spec, workspace } = context;
   const { headNormed: a, logits: out } = workspace;
   encodeMatmul(pass, { a, b: slab.tensor, out, m: rows, n: slab.rowCount, k: spec.hiddenSize, layout: "nt" });
+  const { logitSoftCap: cap } = spec;
+  if (cap !== null) encodeSoftCap(pass, { logits: out, count: rows * slab.rowCount, cap });
 }
 
 /** workspace.bestToken [rows] = the most likely next token of each of the head's rows. */
@@ -67,7 +70,7 @@ export function encodeLossBackward(context: PassContext, weights: BaseWeights, r
   weights.head.forEach((slab, index) => {
     // A single chunk's logits are still there; several are recomputed one by one.
     if (weights.head.length > 1) encodeLogits(context, slab, rows);
-    encodeCrossEntropyBackward(pass, chunkOf(context, slab, rows));
+    encodeCrossEntropyBackward(pass, { ...chunkOf(context, slab, rows), softCap: spec.logitSoftCap });
     const shape = { m: rows, n: columns, k: slab.rowCount };
     const accumulate = index > 0;
     encodeMatmul(pass, { a: logits, b: slab.tensor, out: dHeadNormed, ...shape, layout: "nn", accumulate });

@@ -147,6 +147,7 @@ export class LanguageModel {
       y: this.#residual(0),
       rows: context.rows,
       columns: this.spec.hiddenSize,
+      scale: this.spec.embeddingScale,
     });
     this.layers.forEach((_, index) => {
       const at = this.#layerAt(context, index);

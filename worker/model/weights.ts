@@ -57,13 +57,13 @@ export async function loadBaseWeights(
   let finalNorm: GpuTensor | undefined;
   for (const tensor of modelTensors(spec)) {
     const { name, shape } = tensor;
-    const uploadF32 = async () => gpu.upload(name, await checkpoint.readTensor(name, shape));
     if (tensor.kind === "table") {
       if (tensor.role === "head" && spec.tieWordEmbeddings) continue;
       tables[tensor.role] = await loadTable(gpu, checkpoint, tensor, options.slabRows);
     } else if (tensor.kind === "norm") {
-      if (tensor.layer === null) finalNorm = await uploadF32();
-      else layers[tensor.layer]!.norms[tensor.role] = await uploadF32();
+      const weight = gpu.upload(name, await readNorm(checkpoint, tensor));
+      if (tensor.layer === null) finalNorm = weight;
+      else layers[tensor.layer]!.norms[tensor.role] = weight;
     } else if (tensor.kind === "linear") {
       const module = moduleOf(name);
       const weights = await checkpoint.readLinear(module, shape[0]!, shape[1]!, options);
@@ -71,7 +71,10 @@ export async function loadBaseWeights(
       layers[tensor.layer]!.linears[tensor.role] = { weight, bias: null };
     } else {
       const { linears } = layers[tensor.layer]!;
-      linears[tensor.role] = { ...linears[tensor.role]!, bias: await uploadF32() };
+      linears[tensor.role] = {
+        ...linears[tensor.role]!,
+        bias: gpu.upload(name, await checkpoint.readTensor(name, shape)),
+      };
     }
   }
   await gpu.throwIfFailed("Uploading the base model");
@@ -82,6 +85,13 @@ export async function loadBaseWeights(
     // The table has each role once a layer.
     layers: layers as LayerWeights[],
   };
+}
+
+/** A norm's factors: with an offset, the stored weight plus it, added in f32 as transformers does. */
+async function readNorm(checkpoint: Checkpoint, { name, shape }: ModelTensor): Promise<Float32Array> {
+  const stored = await checkpoint.readTensor(name, shape);
+  const { normOffset } = checkpoint.spec;
+  return normOffset === 0 ? stored : stored.map((weight) => weight + normOffset);
 }
 
 function uploadNf4(gpu: Gpu, name: string, weights: Nf4Weights, dynamicMap: GpuTensor): Nf4GpuWeight {

@@ -17,6 +17,8 @@ const MAX_HEAD_DIM = 256;
  */
 type Call<Name extends "forward" | "dq" | "dkv"> = KernelArguments<AttentionKernels[Name]> & {
   headDim: number;
+  /** Scores s = scale · q · k become c · tanh(s / c); null or absent: they stay. */
+  softCap?: number | null;
   variant?: AttentionVariant;
 };
 
@@ -24,7 +26,7 @@ type Call<Name extends "forward" | "dq" | "dkv"> = KernelArguments<AttentionKern
  * out = softmax(scale · q · kᵀ) · v for each query over its own range of keys, and lse, which the backward needs.
  * @param call.q [queryCount, headCount · headDim], as `out`
  * @param call.k [keys, kvHeadCount · headDim], as `v`: any number of keys
- * @param call.lse becomes the natural logarithm of Σ exp(scale · q · k) [headCount, queryCount]
+ * @param call.lse becomes the natural logarithm of Σ exp(score) [headCount, queryCount]
  * @param call.keyStarts query t attends to the keys keyStarts[t] … keyEnds[t] − 1, at least one [queryCount], u32
  * @throws RangeError if the head counts do not divide or heads are wider than 256
  */
@@ -47,9 +49,10 @@ export function encodeAttentionBackward(pass: Pass, call: Call<"dq"> & Call<"dkv
   pass.dispatch(dkv, call, backwardGroups(call.tokenCount, call.kvHeadCount));
 }
 
-type HeadSizes = Pick<Call<"forward">, "headCount" | "kvHeadCount" | "headDim" | "variant">;
+type HeadSizes = Pick<Call<"forward">, "headCount" | "kvHeadCount" | "headDim" | "softCap" | "variant">;
 
-function kernelsFor(pass: Pass, { headCount, kvHeadCount, headDim, variant }: HeadSizes): AttentionKernels {
+function kernelsFor(pass: Pass, sizes: HeadSizes): AttentionKernels {
+  const { headCount, kvHeadCount, headDim, softCap = null, variant } = sizes;
   if (headCount % kvHeadCount !== 0) {
     throw new RangeError(
       `encoding attention: ${headCount} query heads cannot be shared among ${kvHeadCount} key–value heads`,
@@ -60,5 +63,5 @@ function kernelsFor(pass: Pass, { headCount, kvHeadCount, headDim, variant }: He
       `encoding attention: heads of ${headDim} values; the kernels take 1 to ${MAX_HEAD_DIM}`,
     );
   }
-  return attentionKernels(headDim, variant ?? chooseAttention(headDim, pass.processor));
+  return attentionKernels(headDim, variant ?? chooseAttention(headDim, pass.processor), softCap);
 }

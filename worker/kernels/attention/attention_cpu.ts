@@ -13,6 +13,8 @@ interface Inputs {
   kvHeadCount: number;
   headDim: number;
   scale: number;
+  /** Scores s become c · tanh(s / c). */
+  softCap?: number | null;
 }
 
 /** out [queries, headCount · headDim] and lse [headCount, queries], the natural logarithm of Σ exp(scale · q · k). */
@@ -43,10 +45,11 @@ export function attentionCpu(call: Inputs) {
 /**
  * The gradients of q, k and v from the gradient dOut of out; delta [headCount, queries] = rowsum(dOut · out).
  *
- * With P the probabilities: dV = Pᵀ·dOut, dP = dOut·Vᵀ, dS = P ∘ (dP − delta), dQ = scale·dS·K, dK = scale·dSᵀ·Q.
+ * With P the probabilities: dV = Pᵀ·dOut, dP = dOut·Vᵀ, dS = P ∘ (dP − delta), dQ = scale·dS·K, dK = scale·dSᵀ·Q. A soft cap
+ * gives each dS its slope 1 − tanh²(s / c), which is 1 − (score / c)².
  */
 export function attentionBackwardCpu(call: Inputs & { dOut: ArrayLike<number> }) {
-  const { q, k, v, dOut, keyStarts, keyEnds, headCount, kvHeadCount, headDim, scale } = call;
+  const { q, k, v, dOut, keyStarts, keyEnds, headCount, kvHeadCount, headDim, scale, softCap } = call;
   const queryCount = keyStarts.length;
   const { out, lse } = attentionCpu(call);
   const [dq, dk, dv] = [new Float64Array(q.length), new Float64Array(k.length), new Float64Array(v.length)];
@@ -60,10 +63,12 @@ export function attentionBackwardCpu(call: Inputs & { dOut: ArrayLike<number> })
       delta[head * queryCount + t] = rowDelta;
       for (let j = keyStarts[t]!; j < keyEnds[t]!; j++) {
         const column = (j * kvHeadCount + kvHead) * headDim;
-        const p = Math.exp(score(call, head, kvHead, t, j) - lse[head * queryCount + t]!);
+        const capped = score(call, head, kvHead, t, j);
+        const slope = softCap ? 1 - (capped / softCap) ** 2 : 1;
+        const p = Math.exp(capped - lse[head * queryCount + t]!);
         let dp = 0;
         for (let c = 0; c < headDim; c++) dp += dOut[row + c]! * v[column + c]!;
-        const ds = scale * p * (dp - rowDelta);
+        const ds = scale * slope * p * (dp - rowDelta);
         for (let c = 0; c < headDim; c++) {
           dv[column + c]! += p * dOut[row + c]!;
           dq[row + c]! += ds * k[column + c]!;
@@ -76,7 +81,7 @@ export function attentionBackwardCpu(call: Inputs & { dOut: ArrayLike<number> })
 }
 
 function score(
-  { q, k, headCount, kvHeadCount, headDim, scale }: Inputs,
+  { q, k, headCount, kvHeadCount, headDim, scale, softCap }: Inputs,
   head: number,
   kvHead: number,
   t: number,
@@ -86,5 +91,5 @@ function score(
   for (let c = 0; c < headDim; c++) {
     dot += q[(t * headCount + head) * headDim + c]! * k[(j * kvHeadCount + kvHead) * headDim + c]!;
   }
-  return scale * dot;
+  return softCap ? softCap * Math.tanh(scale * dot / softCap) : scale * dot;
 }

@@ -13,7 +13,7 @@ const VARIANTS: AttentionVariant[] = ["rows on a CPU", "rows on a GPU", "tiles"]
 /** Wide heads, which make the rows variants compile slowly. */
 const TILES: AttentionVariant[] = ["tiles"];
 
-const CASES: [AttentionVariant[], AttentionCase][] = [
+const CASES: [AttentionVariant[], AttentionCase & { readonly softCap?: number }][] = [
   [VARIANTS, { name: "one token", lengths: [1], headCount: 1, kvHeadCount: 1, headDim: 16 }],
   [VARIANTS, { name: "tiny documents", lengths: [1, 1, 1, 2, 1], headCount: 2, kvHeadCount: 1, headDim: 16 }],
   [VARIANTS, { name: "one long document", lengths: [197], headCount: 2, kvHeadCount: 1, headDim: 16 }],
@@ -64,11 +64,22 @@ const CASES: [AttentionVariant[], AttentionCase][] = [
   }],
   [TILES, { name: "heads of 138", lengths: [4, 5], headCount: 1, kvHeadCount: 1, headDim: 138 }],
   [TILES, { name: "heads of 256", lengths: [2, 35], headCount: 2, kvHeadCount: 1, headDim: 256 }],
+  // Scores are near ±1: some below the cap, some far above.
+  [VARIANTS, { name: "capped", lengths: [3, 41], headCount: 4, kvHeadCount: 2, headDim: 12, softCap: 0.75 }],
+  [VARIANTS, {
+    name: "a high cap",
+    lengths: [1, 38],
+    headCount: 2,
+    kvHeadCount: 1,
+    headDim: 16,
+    softCap: 50,
+  }],
+  [TILES, { name: "capped, wide", lengths: [35], headCount: 2, kvHeadCount: 1, headDim: 256, softCap: 1.5 }],
 ];
 
 for (const [variants, attentionCase] of CASES) {
-  const { headCount, kvHeadCount, headDim } = attentionCase;
-  const heads = { headCount, kvHeadCount, headDim, scale: 1 / Math.sqrt(headDim) };
+  const { headCount, kvHeadCount, headDim, softCap = null } = attentionCase;
+  const heads = { headCount, kvHeadCount, headDim, softCap, scale: 1 / Math.sqrt(headDim) };
   for (const variant of variants) {
     const name = `${attentionCase.name}, ${variant}`;
 
@@ -150,6 +161,19 @@ for (const variant of VARIANTS) {
     });
   });
 
+  Deno.test(`attention, ${variant}: huge scores stop at the soft cap`, async () => {
+    const attentionCase = { ...SMALL, name: "huge scores, capped", lengths: [20, 9] };
+    const { q, k, v, keyStarts, keyEnds, tokenCount } = attentionInputs(attentionCase, 1e15);
+    const capped = { ...SMALL, softCap: 2 };
+    await checkKernel({
+      label: `attention with huge scores under a soft cap, ${variant}`,
+      inputs: { q, k, v, keyStarts, keyEnds },
+      expected: attentionCpu({ q, k, v, keyStarts, keyEnds, ...capped }),
+      encode: (pass, t) => encodeAttention(pass, { ...t, ...capped, variant, queryCount: tokenCount }),
+      tolerance: f32Tolerance(SMALL.headDim, 3),
+    });
+  });
+
   Deno.test(`attention, ${variant}: one score far above the rest takes all, also in the backward`, async () => {
     const attentionCase = { ...SMALL, name: "sharp scores", lengths: [23, 8] };
     const inputs = attentionInputs(attentionCase, 12); // scores near ±150: most probabilities underflow
@@ -173,25 +197,27 @@ for (const variant of VARIANTS) {
   });
 }
 
-Deno.test("attention's backward reference is the derivative of its forward", () => {
-  const heads = { headCount: 3, kvHeadCount: 1, headDim: 4, scale: 0.7 };
-  const { keyStarts, keyEnds, dOut, ...random } = attentionInputs({
-    ...heads,
-    name: "finite differences",
-    lengths: [3, 1, 4],
+for (const softCap of [null, 1.2]) {
+  Deno.test(`attention's backward reference is the derivative of its forward, soft cap ${softCap}`, () => {
+    const heads = { headCount: 3, kvHeadCount: 1, headDim: 4, scale: 0.7, softCap };
+    const { keyStarts, keyEnds, dOut, ...random } = attentionInputs({
+      ...heads,
+      name: "finite differences",
+      lengths: [3, 1, 4],
+    });
+    const [q, k, v] = [random.q, random.k, random.v].map((x) => Float64Array.from(x)) as [
+      Float64Array,
+      Float64Array,
+      Float64Array,
+    ];
+    const call = { q, k, v, keyStarts, keyEnds, ...heads };
+    const loss = () => attentionCpu(call).out.reduce((sum, value, i) => sum + value * dOut[i]!, 0);
+    const { dq, dk, dv } = attentionBackwardCpu({ ...call, dOut });
+    checkGradient("dq", loss, q, dq);
+    checkGradient("dk", loss, k, dk);
+    checkGradient("dv", loss, v, dv);
   });
-  const [q, k, v] = [random.q, random.k, random.v].map((x) => Float64Array.from(x)) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ];
-  const call = { q, k, v, keyStarts, keyEnds, ...heads };
-  const loss = () => attentionCpu(call).out.reduce((sum, value, i) => sum + value * dOut[i]!, 0);
-  const { dq, dk, dv } = attentionBackwardCpu({ ...call, dOut });
-  checkGradient("dq", loss, q, dq);
-  checkGradient("dk", loss, k, dk);
-  checkGradient("dv", loss, v, dv);
-});
+}
 
 Deno.test("head counts that do not divide, and heads that are too wide, are refused", async () => {
   const gpu = await testGpu();

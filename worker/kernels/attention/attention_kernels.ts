@@ -4,6 +4,7 @@
  */
 import { defineKernel } from "../../device/kernel.ts";
 import type { Processor } from "../../device/processor.ts";
+import { tanhSource } from "../elementwise/tanh.ts";
 import type { AttentionFamily } from "./family.ts";
 import { loadRows, rowBinding, storeRows } from "./row_access.ts";
 import { rowsFamily } from "./rows_family.ts";
@@ -27,11 +28,15 @@ export type AttentionKernels = ReturnType<typeof makeKernels>;
 
 const madeKernels = new Map<string, AttentionKernels>();
 
-/** The kernels of a variant for one head size, and their grids; made once. */
-export function attentionKernels(headDim: number, variant: AttentionVariant): AttentionKernels {
+/** The kernels of a variant for one head size and soft cap, and their grids; made once. */
+export function attentionKernels(
+  headDim: number,
+  variant: AttentionVariant,
+  softCap: number | null,
+): AttentionKernels {
   return madeKernels.getOrInsertComputed(
-    `${variant} ${headDim}`,
-    () => makeKernels(headDim, familyOf(headDim, variant)),
+    `${variant} ${headDim} ${softCap}`,
+    () => makeKernels(headDim, familyOf(headDim, variant), softCap),
   );
 }
 
@@ -46,8 +51,9 @@ function familyOf(headDim: number, variant: AttentionVariant): AttentionFamily {
   }
 }
 
-function makeKernels(headDim: number, family: AttentionFamily) {
+function makeKernels(headDim: number, family: AttentionFamily, softCap: number | null) {
   const { label } = family;
+  const tanh = softCap === null ? "" : tanhSource(family.scoreType);
   const read = rowBinding("read", headDim);
   const write = rowBinding("read_write", headDim);
   const [f32, u32] = ["read f32", "read u32"] as const;
@@ -55,18 +61,18 @@ function makeKernels(headDim: number, family: AttentionFamily) {
   const loads = (...names: string[]) => names.map((name) => loadRows(name, headDim)).join("");
   const stores = (...names: string[]) => names.map((name) => storeRows(name, headDim)).join("");
   const sizes = { headCount: "u32", kvHeadCount: "u32", scale: "f32" } as const;
-  const constants = { HEAD_DIM: headDim, HEAD_DIM4: Math.ceil(headDim / 4) };
+  const constants = { HEAD_DIM: headDim, HEAD_DIM4: Math.ceil(headDim / 4), SOFT_CAP: softCap ?? 0 };
   return {
     forward: defineKernel({
       label,
-      source: loads("q", "k", "v") + stores("out") + family.forward,
+      source: loads("q", "k", "v") + stores("out") + tanh + family.forward,
       params: { queryCount: "u32", ...sizes },
       bindings: { ...qkv, keyStarts: u32, keyEnds: u32, out: write, lse: "read_write f32" },
       constants: { ...constants, ...family.forwardConstants },
     }),
     dq: defineKernel({
       label: `${label}_dq`,
-      source: loads("q", "k", "v", "out", "dOut") + stores("dq") + family.dq,
+      source: loads("q", "k", "v", "out", "dOut") + stores("dq") + tanh + family.dq,
       params: { tokenCount: "u32", ...sizes },
       bindings: {
         ...qkv,
@@ -81,7 +87,7 @@ function makeKernels(headDim: number, family: AttentionFamily) {
     }),
     dkv: defineKernel({
       label: `${label}_dkv`,
-      source: loads("q", "k", "v", "dOut") + stores("dk", "dv") + family.dkv,
+      source: loads("q", "k", "v", "dOut") + stores("dk", "dv") + tanh + family.dkv,
       params: { tokenCount: "u32", ...sizes },
       // The outputs come first: if two pipelines share a layout, wgpu checks the buffers of the second dispatch against
       // the minimum sizes of the first one's, and refuses an lse of fewer than 16 bytes in the place of dq's vec4.

@@ -7,6 +7,8 @@ export type AttentionGrid = (rowCount: number, headCount: number) => Groups;
 
 export interface AttentionFamily {
   readonly label: string;
+  /** What a kernel holds scores in. */
+  readonly scoreType: "f32" | "vec4f";
   /** WGSL of the three kernels, without `load_<tensor>` and `store_<tensor>` (row_access.ts). */
   readonly forward: string;
   readonly dq: string;

@@ -3,6 +3,8 @@
 //
 //   P = exp(scale · q · k − lse),  dv = Σ P · dOut,  dk = scale · Σ P · (dOut · v − delta) · q
 //
+// With SOFT_CAP as in rows_dq.wgsl.
+//
 // Queries come in ascending order and one that does not see a key adds an exact 0: the bits do not depend on a key's
 // neighbours or on its place in the micro-batch.
 
@@ -24,7 +26,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let last = min(key + KEYS, params.tokenCount) - 1u;
   let end = queryEnds[last];
   let headsOfGroup = params.headCount / params.kvHeadCount;
+//! if SOFT_CAP
+  let factor = params.scale / f32(SOFT_CAP);
+//! end
+//! if !SOFT_CAP
   let factor = params.scale * LOG2_E;
+//! end
 //! for i in 0..KEYS
   let key_$i = min(key + ${i}u, last);
   let end_$i = queryEnds[key_$i];
@@ -62,8 +69,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 //! end
 //! for i in 0..KEYS
       let seen_$i = query >= key_$i && query < end_$i;
+//! if SOFT_CAP
+      let tanh_$i = tanh_of(s_$i);
+      s_$i = tanh_$i * (f32(SOFT_CAP) * LOG2_E);
+//! end
       let p_$i = select(0.0, exp2(s_$i - logSum), seen_$i);
+//! if SOFT_CAP
+      let ds_$i = select(0.0, p_$i * (dp_$i - rowDelta) * (1.0 - tanh_$i * tanh_$i), seen_$i);
+//! end
+//! if !SOFT_CAP
       let ds_$i = select(0.0, p_$i * (dp_$i - rowDelta), seen_$i);
+//! end
 //! end
 //! for c in 0..HEAD_DIM4
 //! for i in 0..KEYS

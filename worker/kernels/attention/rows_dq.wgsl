@@ -3,6 +3,8 @@
 //
 //   delta = Σ dOut · out,  P = exp(scale · q · k − lse),  dq = scale · Σ over keys of P · (dOut · v − delta) · k
 //
+// With SOFT_CAP, P comes from the capped scores c · tanh(s / c), and each term of dq has their slope 1 − tanh²(s / c).
+//
 // A query's sums run over its keys in ascending order and keys that it does not see add an exact 0, so that the bits do
 // not depend on its neighbours or on its place in the micro-batch.
 
@@ -23,7 +25,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (query >= params.tokenCount || head >= params.headCount) { return; }
   let keyHead = head / (params.headCount / params.kvHeadCount);
   let last = min(query + QUERIES, params.tokenCount) - 1u;
+//! if SOFT_CAP
+  let factor = params.scale / f32(SOFT_CAP);
+//! end
+//! if !SOFT_CAP
   let factor = params.scale * LOG2_E;
+//! end
 //! for i in 0..QUERIES
   let query_$i = min(query + ${i}u, last);
   let start_$i = keyStarts[query_$i];
@@ -63,8 +70,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 //! end
 //! end
 //! for i in 0..QUERIES
+//! if SOFT_CAP
+    let tanh_$i = tanh_of(s_$i);
+    s_$i = tanh_$i * (f32(SOFT_CAP) * LOG2_E);
+//! end
     let p_$i = exp2(s_$i - logSum_$i);
+//! if SOFT_CAP
+    let ds_$i = select(
+      0.0,
+      p_$i * (dp_$i - delta_$i) * (1.0 - tanh_$i * tanh_$i),
+      key >= start_$i && key <= query_$i,
+    );
+//! end
+//! if !SOFT_CAP
     let ds_$i = select(0.0, p_$i * (dp_$i - delta_$i), key >= start_$i && key <= query_$i);
+//! end
 //! end
 //! for c in 0..HEAD_DIM4
 //! for i in 0..QUERIES

@@ -24,6 +24,7 @@ export function rowsFamily(options: {
   ];
   return {
     label: "attention_rows",
+    scoreType: "f32",
     forward,
     dq,
     dkv,

@@ -8,6 +8,8 @@
 // 2^s = 2^(s − ⌊s⌋) · 2^⌊s⌋, and the running maximum `top` is the largest ⌊s⌋. Whenever it grows, sums shrink by a power
 // of two, which rounds nothing; sums run over keys in ascending order; a key that a query does not see adds an exact 0.
 // So the bits of a query's result depend on its own keys alone, not on its neighbours or its place in the micro-batch.
+//
+// SOFT_CAP, unless 0: scores s become c · tanh(s / c), so that q carries scale / c.
 
 const LOWEST = -3e38;
 const LN_2 = 0.6931471805599453;
@@ -30,7 +32,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 //! end
   if (query >= params.queryCount || head >= params.headCount) { return; }
   let keyHead = head / (params.headCount / params.kvHeadCount);
+//! if SOFT_CAP
+  let factor = params.scale / f32(SOFT_CAP);
+//! end
+//! if !SOFT_CAP
   let factor = params.scale * LOG2_E;
+//! end
   var next = 0xffffffffu;
 //! for i in 0..QUERIES
   // Queries behind the last one see no keys.
@@ -62,6 +69,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 //! end
 //! end
 //! for i in 0..QUERIES
+//! if SOFT_CAP
+    s_$i = tanh_of(s_$i) * (f32(SOFT_CAP) * LOG2_E);
+//! end
     let seen_$i = key >= start_$i && key < end_$i;
     let whole_$i = floor(s_$i);
     let newTop_$i = max(top_$i, select(LOWEST, whole_$i, seen_$i));

@@ -19,7 +19,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var head = group.y * headsOfGroup; head < (group.y + 1u) * headsOfGroup; head++) {
     for (var query = firstKey; query <= lastQuery; query += COLUMNS) {
       let queries = Rows(query, lastQuery + 1u, params.headCount, head);
+//! if SOFT_CAP
+      make_s(lane, params.scale / f32(SOFT_CAP), keys, queries);
+//! end
+//! if !SOFT_CAP
       make_s(lane, params.scale * LOG2_E, keys, queries);
+//! end
       make_dp(lane, 1.0, keys, queries);
       let column = query + threadColumn * 4u + vec4u(0u, 1u, 2u, 3u);
       let at = head * params.tokenCount + min(column, vec4u(lastQuery));
@@ -27,13 +32,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let rowDelta = vec4f(delta[at.x], delta[at.y], delta[at.z], delta[at.w]);
 //! for i in 0..4
       let seen_$i = (column >= vec4u(key_$i)) & (column < vec4u(end_$i));
+//! if SOFT_CAP
+      let tanh_$i = tanh_of(s_$i);
+      s_$i = tanh_$i * (f32(SOFT_CAP) * LOG2_E);
+//! end
       let p_$i = select(vec4f(), exp2(s_$i - logSum), seen_$i);
       weights[$i][threadRow][threadColumn] = p_$i;
 //! end
       workgroupBarrier();
       add_to_dv(lane, queries);
 //! for i in 0..4
+//! if SOFT_CAP
+      dp_$i = (dp_$i - rowDelta) * (1.0 - tanh_$i * tanh_$i);
+      weights[$i][threadRow][threadColumn] = select(vec4f(), p_$i * dp_$i, seen_$i);
+//! end
+//! if !SOFT_CAP
       weights[$i][threadRow][threadColumn] = select(vec4f(), p_$i * (dp_$i - rowDelta), seen_$i);
+//! end
 //! end
       workgroupBarrier();
       add_to_dk(lane, queries);

@@ -37,13 +37,29 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 
   for (var key = keyStarts[firstQuery]; key <= lastQuery; key += COLUMNS) {
     let keys = Rows(key, lastQuery + 1u, params.kvHeadCount, keyHead);
+//! if SOFT_CAP
+    make_s(lane, params.scale / f32(SOFT_CAP), queries, keys);
+//! end
+//! if !SOFT_CAP
     make_s(lane, params.scale * LOG2_E, queries, keys);
+//! end
     make_dp(lane, 1.0, queries, keys);
     let column = key + threadColumn * 4u + vec4u(0u, 1u, 2u, 3u);
 //! for i in 0..4
     let seen_$i = (column >= vec4u(start_$i)) & (column <= vec4u(query_$i));
+//! if SOFT_CAP
+    let tanh_$i = tanh_of(s_$i);
+    s_$i = tanh_$i * (f32(SOFT_CAP) * LOG2_E);
+    weights[$i][threadRow][threadColumn] = select(
+      vec4f(),
+      exp2(s_$i - logSum[$i]) * (dp_$i - rowDelta[$i]) * (1.0 - tanh_$i * tanh_$i),
+      seen_$i,
+    );
+//! end
+//! if !SOFT_CAP
     weights[$i][threadRow][threadColumn] =
       select(vec4f(), exp2(s_$i - logSum[$i]) * (dp_$i - rowDelta[$i]), seen_$i);
+//! end
 //! end
     workgroupBarrier();
     add_to_dq(lane, keys);

@@ -19,6 +19,7 @@ export function tileFamily(headDim: number): AttentionFamily {
   const constants = { HEAD_PARTS: parts, SUM_STEP: step, SUM_STEP4: step / 4 };
   return {
     label: "attention_tile",
+    scoreType: "vec4f",
     forward: tile + dots("s", "q", "k") + sums("out", "v") + tileForward,
     dq: tile + dots("s", "q", "k") + dots("dp", "dOut", "v") + sums("dq", "k") + tileDq,
     dkv: tile + dots("s", "k", "q") + dots("dp", "v", "dOut") + sums("dv", "dOut") + sums("dk", "q") +

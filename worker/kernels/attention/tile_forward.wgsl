@@ -21,11 +21,19 @@ fn attend(lane: u32, queries: Rows, keyHead: u32, first: u32, last: u32) {
   let threadColumn = lane % THREAD_COLUMNS;
   for (var key = first; key < last; key += COLUMNS) {
     let keys = Rows(key, last, params.kvHeadCount, keyHead);
+//! if SOFT_CAP
+    make_s(lane, params.scale / f32(SOFT_CAP), queries, keys);
+//! end
+//! if !SOFT_CAP
     make_s(lane, params.scale * LOG2_E, queries, keys);
+//! end
     let column = key + threadColumn * 4u + vec4u(0u, 1u, 2u, 3u);
     var newTop = top;
 //! for i in 0..4
     let seen_$i = (column >= vec4u(start[$i])) & (column < vec4u(min(end[$i], last)));
+//! if SOFT_CAP
+    s_$i = tanh_of(s_$i) * (f32(SOFT_CAP) * LOG2_E);
+//! end
     let whole_$i = floor(s_$i);
     let tops_$i = select(vec4f(LOWEST), whole_$i, seen_$i);
     newTop[$i] = max(newTop[$i], max(max(tops_$i.x, tops_$i.y), max(tops_$i.z, tops_$i.w)));

@@ -19,6 +19,19 @@ fn element(index: u32) {
   bindings: { x: "read f32", indices: "read u32", y: "read_write f32" },
 });
 
+const gatherScaled = defineKernel({
+  label: "gather_rows_scaled",
+  source: `
+fn element(index: u32) {
+  let row = indices[index / params.columns] - params.firstRow;
+  if (row < params.rowCount) {
+    y[index] = x[row * params.columns + index % params.columns] * params.scale;
+  }
+}` + LINEAR_MAIN,
+  params: { count: "u32", columns: "u32", firstRow: "u32", rowCount: "u32", scale: "f32" },
+  bindings: { x: "read f32", indices: "read u32", y: "read_write f32" },
+});
+
 const scatter = defineKernel({
   label: "scatter_rows",
   source: `
@@ -36,15 +49,25 @@ export interface TableSlab {
   readonly rowCount: number;
 }
 
-/** y [rows, columns]: row i becomes row indices[i] of the table. An index outside the table leaves its row as it was. */
+/**
+ * y [rows, columns]: row i becomes row indices[i] of the table, times `scale`. An index outside the table leaves its row as it
+ * was.
+ */
 export function encodeGatherRows(
   pass: Pass,
-  call: Tensors<"indices" | "y"> & { slabs: readonly TableSlab[]; rows: number; columns: number },
+  call: Tensors<"indices" | "y"> & {
+    slabs: readonly TableSlab[];
+    rows: number;
+    columns: number;
+    scale?: number;
+  },
 ): void {
-  const { slabs, indices, y, rows, columns } = call;
+  const { slabs, indices, y, rows, columns, scale = 1 } = call;
   const count = rows * columns;
   for (const { tensor: x, firstRow, rowCount } of slabs) {
-    pass.dispatch(gather, { x, indices, y, count, columns, firstRow, rowCount }, linearGroups(count));
+    const part = { x, indices, y, count, columns, firstRow, rowCount };
+    if (scale === 1) pass.dispatch(gather, part, linearGroups(count));
+    else pass.dispatch(gatherScaled, { ...part, scale }, linearGroups(count));
   }
 }
 

@@ -2,26 +2,31 @@ import { encodeGatherRows, encodeScatterRows } from "./rows.ts";
 import { checkKernel } from "../testing/kernel_contract.ts";
 import { randomNormal, testPrng } from "../testing/random_inputs.ts";
 
-Deno.test("gather_rows picks rows across two slabs of a table", async () => {
-  const columns = 37;
-  const table = randomNormal(testPrng("gather"), 9 * columns);
-  const indices = new Uint32Array([8, 0, 4, 5, 5, 3]);
-  const expected = [...indices].flatMap((row) => [...table.subarray(row * columns, (row + 1) * columns)]);
-  await checkKernel({
-    label: "gather_rows",
-    inputs: { low: table.slice(0, 5 * columns), high: table.slice(5 * columns), indices },
-    expected: { y: expected },
-    encode: (pass, { low, high, indices: picked, y }) =>
-      encodeGatherRows(pass, {
-        slabs: [{ tensor: low, firstRow: 0, rowCount: 5 }, { tensor: high, firstRow: 5, rowCount: 4 }],
-        indices: picked,
-        y,
-        rows: 6,
-        columns,
-      }),
-    tolerance: 0,
+for (const scale of [1, 9.5]) {
+  Deno.test(`gather_rows picks rows across two slabs of a table, times ${scale}`, async () => {
+    const columns = 37;
+    const table = randomNormal(testPrng("gather"), 9 * columns);
+    const indices = new Uint32Array([8, 0, 4, 5, 5, 3]);
+    const expected = [...indices].flatMap((row) =>
+      Array.from(table.subarray(row * columns, (row + 1) * columns), (value) => Math.fround(value * scale))
+    );
+    await checkKernel({
+      label: "gather_rows",
+      inputs: { low: table.slice(0, 5 * columns), high: table.slice(5 * columns), indices },
+      expected: { y: expected },
+      encode: (pass, { low, high, indices: picked, y }) =>
+        encodeGatherRows(pass, {
+          slabs: [{ tensor: low, firstRow: 0, rowCount: 5 }, { tensor: high, firstRow: 5, rowCount: 4 }],
+          indices: picked,
+          y,
+          rows: 6,
+          columns,
+          scale,
+        }),
+      tolerance: 0,
+    });
   });
-});
+}
 
 Deno.test("scatter_rows writes its rows and leaves the others", async () => {
   const columns = 65;

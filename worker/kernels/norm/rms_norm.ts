@@ -12,11 +12,11 @@ import backwardSource from "./rms_norm_backward.wgsl" with { type: "text" };
 const GPU_LANES = 64;
 const CPU_LANES = 8;
 
-const forwardOf = (lanes: number) =>
+const forwardOf = (lanes: number, accumulate: boolean) =>
   defineKernel({
     label: "rms_norm",
     source: forwardSource,
-    constants: { LANES: lanes },
+    constants: { LANES: lanes, ACCUMULATE: accumulate },
     params: { rows: "u32", columns: "u32", epsilon: "f32" },
     bindings: { x: "read f32", weight: "read f32", y: "read_write f32", rstd: "read_write f32" },
   });
@@ -30,16 +30,21 @@ const backwardOf = (lanes: number) =>
     bindings: { x: "read f32", weight: "read f32", rstd: "read f32", dy: "read f32", dx: "read_write f32" },
   });
 
-const forward = { cpu: forwardOf(CPU_LANES), gpu: forwardOf(GPU_LANES) };
+const forward = { cpu: forwardOf(CPU_LANES, false), gpu: forwardOf(GPU_LANES, false) };
+const forwardAdding = { cpu: forwardOf(CPU_LANES, true), gpu: forwardOf(GPU_LANES, true) };
 const backward = { cpu: backwardOf(CPU_LANES), gpu: backwardOf(GPU_LANES) };
 const kindOf = (pass: Pass) => pass.processor.isCpu ? "cpu" : "gpu";
 
 /** `kind` replaces the choice by processor, for tests. */
 type Call<K extends Kernel> = KernelArguments<K> & { kind?: "cpu" | "gpu" };
 
-/** y [rows, columns] = RMSNorm(x [rows, columns]) · weight [columns]; keeps rstd [rows] for the backward pass. */
-export function encodeRmsNorm(pass: Pass, call: Call<typeof forward.gpu>): void {
-  pass.dispatch(forward[call.kind ?? kindOf(pass)], call, foldGroups(call.rows));
+/** y [rows, columns] = (or +=, with `accumulate`) RMSNorm(x) · weight [columns]; keeps rstd [rows] for the backward pass. */
+export function encodeRmsNorm(
+  pass: Pass,
+  call: Call<typeof forward.gpu> & { readonly accumulate?: boolean },
+): void {
+  const kernels = call.accumulate ? forwardAdding : forward;
+  pass.dispatch(kernels[call.kind ?? kindOf(pass)], call, foldGroups(call.rows));
 }
 
 /** dx [rows, columns] += the gradient of RMSNorm's input, from dy [rows, columns] and the forward's x and rstd. */

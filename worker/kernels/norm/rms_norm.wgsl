@@ -1,4 +1,4 @@
-// RMSNorm over rows of `columns` values: y = x · rstd · weight, rstd = 1/√(mean(x²) + epsilon).
+// RMSNorm over rows of `columns` values: y = x · rstd · weight, rstd = 1/√(mean(x²) + epsilon); y += with ACCUMULATE.
 //
 // One workgroup of LANES per row. Each lane adds every LANESth square, then the workgroup adds the lanes' sums in a fixed tree, so
 // that the same row gives the same bits wherever it lies in the micro-batch. rstd [rows] is kept for the backward pass.
@@ -28,6 +28,11 @@ fn main(
   let scale = 1.0 / sqrt(partial[0] / f32(params.columns) + params.epsilon);
   if (lane == 0u) { rstd[row] = scale; }
   for (var column = lane; column < params.columns; column += LANES) {
+//! if ACCUMULATE
+    y[start + column] += x[start + column] * scale * weight[column];
+//! end
+//! if !ACCUMULATE
     y[start + column] = x[start + column] * scale * weight[column];
+//! end
   }
 }

@@ -27,6 +27,22 @@ for (
     });
   });
 
+  Deno.test(`rms_norm for a ${kind}, ${rows}×${columns}, adds to what is there`, async () => {
+    const prng = testPrng(`rms_norm adds ${rows} ${columns}`);
+    const [x, before] = [0, 1].map(() => randomNormal(prng, rows * columns));
+    const weight = randomNormal(prng, columns);
+    const { y, rstd } = rmsNormCpu(x!, weight, columns, EPSILON);
+    await checkKernel({
+      label: `rms_norm that adds, for a ${kind}, ${rows}×${columns}`,
+      inputs: { x: x!, weight },
+      initial: { y: before! },
+      expected: { y: y.map((value, i) => value + before![i]!), rstd },
+      encode: (pass, t) =>
+        encodeRmsNorm(pass, { ...t, rows, columns, epsilon: EPSILON, kind, accumulate: true }),
+      tolerance: f32Tolerance(columns, 4),
+    });
+  });
+
   Deno.test(`rms_norm_backward for a ${kind}, ${rows}×${columns}, agrees with its reference`, async () => {
     const prng = testPrng(`rms_norm_backward ${rows} ${columns}`);
     const [x, dy, before] = [0, 1, 2].map(() => randomNormal(prng, rows * columns));

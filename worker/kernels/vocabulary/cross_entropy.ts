@@ -22,19 +22,29 @@ const loss = defineKernel({
   bindings: { stats: "read f32", loss: "read_write f32" },
 });
 
-const backward = defineKernel({
-  label: "cross_entropy_backward",
-  // d loss / d logit = softmax − one-hot of the label; the loss is a sum over rows, not a mean.
-  source: `
+const backwardOf = (softCap: number | null) =>
+  defineKernel({
+    label: "cross_entropy_backward",
+    // d loss / d logit = softmax − one-hot of the label; the loss is a sum over rows, not a mean.
+    source: `
 fn element(index: u32) {
   let row = index / params.columns;
   let softmax = exp(logits[index] - stats[row * 3u]) / stats[row * 3u + 1u];
   let hit = labels[row] == params.firstColumn + index % params.columns;
+//! if SOFT_CAP
+  let tanh = logits[index] / f32(SOFT_CAP);
+  logits[index] = (softmax - select(0.0, 1.0, hit)) * (1.0 - tanh * tanh);
+//! end
+//! if !SOFT_CAP
   logits[index] = softmax - select(0.0, 1.0, hit);
+//! end
 }` + LINEAR_MAIN,
-  params: { count: "u32", columns: "u32", firstColumn: "u32" },
-  bindings: { logits: "read_write f32", labels: "read u32", stats: "read f32" },
-});
+    constants: { SOFT_CAP: softCap ?? 0 },
+    params: { count: "u32", columns: "u32", firstColumn: "u32" },
+    bindings: { logits: "read_write f32", labels: "read u32", stats: "read f32" },
+  });
+
+const madeBackwards = new Map<number | null, ReturnType<typeof backwardOf>>();
 
 /**
  * A chunk's logits [rows, columns], the columns [firstColumn, firstColumn + columns) of the vocabulary, with each row's
@@ -52,8 +62,15 @@ export function encodeCrossEntropyLoss(pass: Pass, call: KernelArguments<typeof 
   pass.dispatch(loss, call, [1]);
 }
 
-/** Replaces a chunk's logits by the gradient of the summed loss, after the stats of every chunk. */
-export function encodeCrossEntropyBackward(pass: Pass, call: Chunk): void {
+/**
+ * Replaces a chunk's logits by the gradient of the summed loss, after the stats of every chunk.
+ * @param call.softCap if not null, the logits went through `encodeSoftCap`, and the gradient is that of the logits before
+ */
+export function encodeCrossEntropyBackward(
+  pass: Pass,
+  call: Chunk & { readonly softCap: number | null },
+): void {
+  const backward = madeBackwards.getOrInsertComputed(call.softCap, backwardOf);
   const count = call.rows * call.columns;
   pass.dispatch(backward, { ...call, count }, linearGroups(count));
 }

@@ -1,7 +1,13 @@
 /** Cross entropy in f64: the reference of the kernels. */
 
-/** The summed loss of logits [rows, columns] and its gradient. */
-export function crossEntropyCpu(logits: ArrayLike<number>, labels: ArrayLike<number>, columns: number) {
+/** The summed loss of logits [rows, columns] and its gradient; with a soft cap, logits z count as c · tanh(z / c). */
+export function crossEntropyCpu(
+  uncapped: ArrayLike<number>,
+  labels: ArrayLike<number>,
+  columns: number,
+  softCap: number | null = null,
+) {
+  const logits = Float64Array.from(uncapped, (z) => softCap === null ? z : softCap * Math.tanh(z / softCap));
   const gradient = new Float64Array(logits.length);
   let loss = 0;
   for (let row = 0; row < labels.length; row++) {
@@ -15,7 +21,8 @@ export function crossEntropyCpu(logits: ArrayLike<number>, labels: ArrayLike<num
     }
     for (let column = 0; column < columns; column++) {
       const at = row * columns + column;
-      gradient[at] = Math.exp(logits[at]! - maximum) / sum - Number(column === labels[row]);
+      const slope = softCap === null ? 1 : 1 - (logits[at]! / softCap) ** 2;
+      gradient[at] = (Math.exp(logits[at]! - maximum) / sum - Number(column === labels[row])) * slope;
     }
     loss += maximum + Math.log(sum) - logits[row * columns + labels[row]!]!;
   }

@@ -4,6 +4,7 @@ import {
   encodeCrossEntropyStats,
 } from "./cross_entropy.ts";
 import { crossEntropyCpu } from "./cross_entropy_cpu.ts";
+import { encodeSoftCap } from "./soft_cap.ts";
 import { checkGradient } from "../testing/check_gradient.ts";
 import { checkKernel } from "../testing/kernel_contract.ts";
 import { f32Tolerance } from "../testing/tolerance.ts";
@@ -18,23 +19,27 @@ function columnsOf(matrix: ArrayLike<number>, columns: number, first: number, wi
   );
 }
 
-const CASES: [rows: number, columns: number, split: number][] = [[1, 1, 1], [3, 131, 64], [5, 259, 259], [
-  300,
-  70,
-  33,
-]];
-for (const [rows, columns, split] of CASES) {
-  Deno.test(`cross entropy ${rows}×${columns} in chunks of ${split} agrees with its reference`, async () => {
+const CASES: [rows: number, columns: number, split: number, softCap: number | null][] = [
+  [1, 1, 1, null],
+  [3, 131, 64, null],
+  [5, 259, 259, null],
+  [300, 70, 33, null],
+  [3, 131, 64, 6],
+  [40, 70, 70, 30],
+];
+for (const [rows, columns, split, softCap] of CASES) {
+  const name = `cross entropy ${rows}×${columns} in chunks of ${split}, soft cap ${softCap}`;
+  Deno.test(`${name}: agrees with its reference`, async () => {
     const prng = testPrng(`cross entropy ${rows} ${columns}`);
     const logits = randomNormal(prng, rows * columns, 5);
     logits[0] = 120; // exp(120) is beyond f32
     const labels = Uint32Array.from({ length: rows }, () => prng.below(columns));
-    const { loss, gradient } = crossEntropyCpu(logits, labels, columns);
+    const { loss, gradient } = crossEntropyCpu(logits, labels, columns, softCap);
     const rest = columns - split;
     const low = columnsOf(logits, columns, 0, split);
     const high = rest > 0 ? columnsOf(logits, columns, split, rest) : new Float32Array(1);
     await checkKernel({
-      label: `cross entropy ${rows}×${columns}`,
+      label: name,
       inputs: { labels, stats: new Float32Array(rows * 3) },
       initial: { low, high },
       expected: {
@@ -46,9 +51,13 @@ for (const [rows, columns, split] of CASES) {
         const chunk = { labels: t.labels, stats: t.stats, rows };
         const chunks = [{ ...chunk, logits: t.low, columns: split, firstColumn: 0 }];
         if (rest > 0) chunks.push({ ...chunk, logits: t.high, columns: rest, firstColumn: split });
-        for (const part of chunks) encodeCrossEntropyStats(pass, part);
+        for (const part of chunks) {
+          const count = rows * part.columns;
+          if (softCap !== null) encodeSoftCap(pass, { logits: part.logits, count, cap: softCap });
+          encodeCrossEntropyStats(pass, part);
+        }
         encodeCrossEntropyLoss(pass, { stats: t.stats, loss: t.loss, rows });
-        for (const part of chunks) encodeCrossEntropyBackward(pass, part);
+        for (const part of chunks) encodeCrossEntropyBackward(pass, { ...part, softCap });
       },
       tolerance: {
         loss: f32Tolerance(columns, 10) + f32Tolerance(rows, Math.max(1, loss)),
@@ -59,14 +68,16 @@ for (const [rows, columns, split] of CASES) {
   });
 }
 
-Deno.test("cross entropy's gradient is the derivative of its loss", () => {
-  const prng = testPrng("cross entropy finite differences");
-  const logits = Float64Array.from(randomNormal(prng, 12));
-  const labels = [3, 0];
-  checkGradient(
-    "logits",
-    (at) => crossEntropyCpu(at, labels, 6).loss,
-    logits,
-    crossEntropyCpu(logits, labels, 6).gradient,
-  );
-});
+for (const softCap of [null, 1.5]) {
+  Deno.test(`cross entropy's gradient is the derivative of its loss, soft cap ${softCap}`, () => {
+    const prng = testPrng("cross entropy finite differences");
+    const logits = Float64Array.from(randomNormal(prng, 12));
+    const labels = [3, 0];
+    checkGradient(
+      "logits",
+      (at) => crossEntropyCpu(at, labels, 6, softCap).loss,
+      logits,
+      crossEntropyCpu(logits, labels, 6, softCap).gradient,
+    );
+  });
+}
