@@ -3,6 +3,7 @@ import { randomId } from "../storage/ids.ts";
 import { createHashCache } from "../../shared/model/hash_cache.ts";
 import { createModelRegistry, type ModelRegistry } from "../base_models/registry.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
+import { createDryRuns, type RunDry } from "../estimate/dry_run.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import { createFileStore, type FileStore } from "../jobs/files/file_store.ts";
 import { createJobService, type JobService } from "../jobs/job_service.ts";
@@ -15,6 +16,7 @@ export interface Services {
   readonly uploads: UploadStore;
   readonly models: ModelRegistry;
   readonly jobs: JobService;
+  readonly runDry: RunDry;
 }
 
 export async function createServices(
@@ -31,10 +33,13 @@ export async function createServices(
   await uploads.sweep();
   const hashes = createHashCache(`${dataFolder}/model_hashes.json`);
   const models = createModelRegistry({ roots: modelRoots, hub, hashes });
+  const preparer = await openPreparer(`${dataFolder}/prepared`);
   const jobs = createJobService({
     ...{ ...shared, files, models, fleet, checkModel, onDefect, log },
-    ...await openPreparer(`${dataFolder}/prepared`),
+    ...preparer,
     ...(checkAdapter === undefined ? {} : { checkAdapter }),
   });
-  return { files, uploads, models, jobs };
+  const workers = () => fleet.workers();
+  const runDry = createDryRuns({ ...shared, files, models, checkModel, workers, ...preparer });
+  return { files, uploads, models, jobs, runDry };
 }

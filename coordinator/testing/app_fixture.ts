@@ -14,6 +14,7 @@ import { createHashCache } from "../../shared/model/hash_cache.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
+import { createDryRuns } from "../estimate/dry_run.ts";
 import { createFileStore } from "../jobs/files/file_store.ts";
 import type { FileStore } from "../jobs/files/file_store.ts";
 import { createUploadStore } from "../jobs/files/upload_store.ts";
@@ -144,15 +145,24 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const onDefect = (message: string, thrown: unknown) =>
     void defects.push(`${message}: ${messageOf(thrown)}`);
   const { prepare = fakePrepare, openPreparer = () => Promise.resolve(preparerOf(prepare)) } = options;
+  const preparer = await openPreparer(`${folder}/prepared`);
+  const checkModel = options.checkModel ?? ((spec) => Promise.resolve({ spec, warnings: [] }));
   const jobs = createJobService({
-    ...{ ...shared, files, models, fleet, onDefect },
-    ...await openPreparer(`${folder}/prepared`),
-    checkModel: options.checkModel ?? ((spec) => Promise.resolve({ spec, warnings: [] })),
+    ...{ ...shared, files, models, fleet, onDefect, checkModel },
+    ...preparer,
     ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
   });
   const { access, revoked } = createTestAccess(clock);
   const checks: ReadinessCheck[] = [{ name: "nats", problem: null }];
   const services: ApiServices = {
+    runDry: createDryRuns({
+      ...shared,
+      files,
+      models,
+      checkModel,
+      workers: () => fleet.workers(),
+      ...preparer,
+    }),
     ...{ ...shared, jobs, files, uploads, models, fleet, parseJobRequest, maxUploadBytes, stopping },
     ...{ hidePaths, onDefect, joinTokenTtlMs: null },
     apiKeys: options.apiKeys ?? [],

@@ -51,7 +51,9 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     training: ["access", "planning"],
     fleet: ["access", "broker", "planning", "storage", "training"],
     jobs: ["base_models", "fleet", "job_request", "planning", "storage"],
-    api: ["access", "base_models", "fleet", "job_request", "jobs", "storage", "training"],
+    // A job before it is created: does it fit, how long, how much.
+    estimate: ["base_models", "fleet", "job_request", "jobs", "planning"],
+    api: ["access", "base_models", "estimate", "fleet", "job_request", "jobs", "storage", "training"],
     start: ALL,
     ".": ALL,
   },
