@@ -10,7 +10,7 @@ import type { FileRecord, NewJobEvent } from "./stores/job_store.ts";
 
 /** Makes a request a job that is not stored yet. Throws `invalid_request`, `model_not_found`, `invalid_model`. */
 export async function checkSubmission(
-  context: JobContext,
+  context: Pick<JobContext, "store" | "files" | "models" | "clock" | "newId" | "checkModel">,
   request: ParsedJobRequest,
 ): Promise<{ job: JobRecord; events: NewJobEvent[] }> {
   const { store, files, models, clock, newId, checkModel } = context;

@@ -15,12 +15,17 @@ import type { DatasetReport } from "./preparation/prepared_file.ts";
 import { checkLearnable } from "./schedule/learnable.ts";
 import { describeLocal, localWarnings } from "./schedule/local_plan.ts";
 
+export interface PreparedJob {
+  readonly totalSteps: number;
+  readonly report: DatasetReport;
+}
+
 export interface Preparer {
   /**
    * Reads the whole dataset, unless that was done before, and reports it to the user. Rejects with a `LoraFleetError` that names
    * the line, field or file at fault, or with the signal's reason.
    */
-  prepare(request: PrepareRequest): Promise<{ readonly totalSteps: number }>;
+  prepare(request: PrepareRequest): Promise<PreparedJob>;
   /** Prepares the data of a job again if the cache has lost it, so that `plan` need not wait. */
   warm(request: PrepareRequest): Promise<void>;
   /** The plan of a prepared job; prepares its data again if the cache has lost it. */
@@ -57,7 +62,7 @@ export async function openPreparer(
       signal.throwIfAborted();
       reportDataset(report, spec, event);
       await checkLongestDocument(spec, model.folder, report.longestDocument);
-      return { totalSteps: checkSteps(report, spec, event) };
+      return { totalSteps: checkSteps(report, spec, event), report };
     },
 
     async warm(request) {

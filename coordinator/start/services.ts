@@ -6,6 +6,7 @@ import type { CoordinatorConfig } from "../config/config.ts";
 import { createExportService, type ExportService } from "../exports/export_service.ts";
 import { runExportChild } from "../exports/process/export_child.ts";
 import { openExportStore } from "../exports/record/export_store.ts";
+import { createDryRuns, type RunDry } from "../estimate/dry_run.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import { createFileStore, type FileStore } from "../jobs/files/file_store.ts";
 import { createJobService, type JobService } from "../jobs/job_service.ts";
@@ -19,6 +20,7 @@ export interface Services {
   readonly models: ModelRegistry;
   readonly jobs: JobService;
   readonly exports: ExportService;
+  readonly runDry: RunDry;
 }
 
 export async function createServices(
@@ -35,14 +37,17 @@ export async function createServices(
   await uploads.sweep();
   const hashes = createHashCache(`${dataFolder}/model_hashes.json`);
   const models = createModelRegistry({ roots: modelRoots, hub, hashes });
+  const preparer = await openPreparer(`${dataFolder}/prepared`);
   const jobs = createJobService({
     ...{ ...shared, files, models, fleet, checkModel, onDefect, log },
-    ...await openPreparer(`${dataFolder}/prepared`),
+    ...preparer,
     ...(checkAdapter === undefined ? {} : { checkAdapter }),
   });
   const exports = createExportService({
     ...{ ...shared, jobs, models, onDefect, run: runExportChild },
     exports: await openExportStore(`${dataFolder}/exports`, onDefect),
   });
-  return { files, uploads, models, jobs, exports };
+  const workers = () => fleet.workers();
+  const runDry = createDryRuns({ ...shared, files, models, checkModel, workers, ...preparer });
+  return { files, uploads, models, jobs, runDry, exports };
 }

@@ -17,6 +17,7 @@ import { openExportStore } from "../exports/record/export_store.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
+import { createDryRuns } from "../estimate/dry_run.ts";
 import { createFileStore } from "../jobs/files/file_store.ts";
 import type { FileStore } from "../jobs/files/file_store.ts";
 import { createUploadStore } from "../jobs/files/upload_store.ts";
@@ -150,10 +151,11 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const onDefect = (message: string, thrown: unknown) =>
     void defects.push(`${message}: ${messageOf(thrown)}`);
   const { prepare = fakePrepare, openPreparer = () => Promise.resolve(preparerOf(prepare)) } = options;
+  const preparer = await openPreparer(`${folder}/prepared`);
+  const checkModel = options.checkModel ?? ((spec) => Promise.resolve({ spec, warnings: [] }));
   const jobs = createJobService({
-    ...{ ...shared, files, models, fleet, onDefect },
-    ...await openPreparer(`${folder}/prepared`),
-    checkModel: options.checkModel ?? ((spec) => Promise.resolve({ spec, warnings: [] })),
+    ...{ ...shared, files, models, fleet, onDefect, checkModel },
+    ...preparer,
     ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
   });
   const exports = createExportService({
@@ -165,6 +167,14 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const checks: ReadinessCheck[] = [{ name: "nats", problem: null }];
   const services: ApiServices = {
     ...{ ...shared, jobs, exports, files, uploads, models, fleet, parseJobRequest, maxUploadBytes, stopping },
+    runDry: createDryRuns({
+      ...shared,
+      files,
+      models,
+      checkModel,
+      workers: () => fleet.workers(),
+      ...preparer,
+    }),
     ...{ hidePaths, onDefect, joinTokenTtlMs: null },
     apiKeys: options.apiKeys ?? [],
     access,

@@ -2,6 +2,7 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import { type PrepareRequest } from "../planning/preparation/prepare_request.ts";
+import type { DatasetReport } from "../planning/preparation/prepared_file.ts";
 import type { Preparer } from "../planning/preparer.ts";
 
 /** Each line of the training file makes two steps; an empty line is an invalid dataset. */
@@ -34,7 +35,23 @@ export async function fakePrepare(request: PrepareRequest): Promise<PlannedJob> 
   };
 }
 
+const FAKE_REPORT: DatasetReport = {
+  exampleCount: 4,
+  rowCount: 2,
+  tokenCount: 40,
+  trainedTokenCount: 10,
+  truncatedRowCount: 0,
+  longestDocument: 16,
+  packingEfficiency: 0.5,
+  warnings: [],
+  masks: [{ line: 1, segments: [{ text: "hi", trained: false }], hidden_tokens: 0 }],
+};
+
 /** A preparer without a cache. */
 export function preparerOf(prepare: (request: PrepareRequest) => Promise<PlannedJob>): Preparer {
-  return { prepare, plan: prepare, warm: () => Promise.resolve() };
+  return {
+    prepare: async (request) => ({ ...await prepare(request), report: FAKE_REPORT }),
+    plan: prepare,
+    warm: () => Promise.resolve(),
+  };
 }

@@ -53,7 +53,19 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     jobs: ["base_models", "fleet", "job_request", "planning", "storage"],
     // What people take away from a job: reads its records, its checkpoints and its base model.
     exports: ["base_models", "jobs", "storage"],
-    api: ["access", "base_models", "exports", "fleet", "job_request", "jobs", "storage", "training"],
+    // A job before it is created: does it fit, how long, how much.
+    estimate: ["base_models", "fleet", "job_request", "jobs", "planning"],
+    api: [
+      "access",
+      "base_models",
+      "estimate",
+      "exports",
+      "fleet",
+      "job_request",
+      "jobs",
+      "storage",
+      "training",
+    ],
     start: ALL,
     ".": ALL,
   },

@@ -10,6 +10,7 @@ import {
 } from "../../../shared/job/job_spec_schema.ts";
 import type { MetadataFilter } from "../../jobs/stores/job_store.ts";
 import { readJson } from "../transport/bodies.ts";
+import { dryRunQuery, dryRunQuestion, dryRunSchema, dryRunView } from "../views/dry_run_view.ts";
 import { jobSchema, jobView } from "../views/job_view.ts";
 import { listSchema, pageView } from "../views/list_view.ts";
 import { addDescribed, idParameter, jsonBody, jsonContent, pageQuery, userRoute } from "./describe.ts";
@@ -72,9 +73,14 @@ function metadataFilter(query: URLSearchParams): MetadataFilter | undefined {
 }
 
 const createJob = userRoute("post", "/v1/fine_tuning/jobs", "createFineTuningJob", {
-  summary: "Submit a job",
-  request: { body: jsonBody(requestSchema) },
-  responses: { 200: jsonContent(jobSchema, "The job, whose data is now prepared") },
+  summary: "Submit a job, or with dry_run=true see what it would do",
+  request: { body: jsonBody(requestSchema), query: dryRunQuery },
+  responses: {
+    200: jsonContent(
+      z.union([jobSchema, dryRunSchema]),
+      "The job, whose data is now prepared; or the dry run",
+    ),
+  },
 });
 
 const listJobs = userRoute("get", "/v1/fine_tuning/jobs", "listFineTuningJobs", {
@@ -95,9 +101,11 @@ const ACTIONS = [
   ["resume", "Queue a paused job again; it continues if workers still hold its state", "The queued job"],
 ] as const;
 
-export function addJobRoutes(api: Api, { jobs, store, parseJobRequest }: ApiServices): void {
+export function addJobRoutes(api: Api, { jobs, store, runDry, parseJobRequest }: ApiServices): void {
   addDescribed(api, createJob, async (c) => {
+    const question = dryRunQuestion(new URL(c.req.url).searchParams);
     const request = parseJobRequest(await readJson(c, MAX_BODY_BYTES));
+    if (question !== null) return c.json(dryRunView(await runDry(request, question, c.req.raw.signal)), 200);
     return c.json(jobView(await jobs.create(request)), 200);
   });
 

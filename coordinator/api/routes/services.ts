@@ -5,6 +5,7 @@ import type { Access } from "../../access/access.ts";
 import type { ArtifactStore } from "../../storage/artifact_store.ts";
 import type { FileStore } from "../../jobs/files/file_store.ts";
 import type { ExportService } from "../../exports/export_service.ts";
+import type { RunDry } from "../../estimate/dry_run.ts";
 import type { Fleet } from "../../fleet/fleet.ts";
 import type { JobService } from "../../jobs/job_service.ts";
 import type { ModelRegistry } from "../../base_models/registry.ts";
@@ -20,6 +21,8 @@ export interface ReadinessCheck {
 
 export interface ApiServices {
   readonly jobs: JobService;
+  /** Plans a job without creating it. */
+  readonly runDry: RunDry;
   readonly store: JobStore;
   readonly files: FileStore;
   readonly uploads: UploadStore;

@@ -7,6 +7,7 @@ import type { TokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
 import type { Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
+import { previewMasks } from "./mask_preview.ts";
 import { flattenRows, longestDocumentOf } from "./packed_rows.ts";
 import type { PreparedRows } from "./prepared_file.ts";
 
@@ -70,6 +71,7 @@ export async function prepareDataset(
       longestDocument: longestDocumentOf(flat),
       packingEfficiency: tokenCount / (rows.length * dataset.max_seq_length),
       warnings,
+      masks: previewMasks(examples, tokenizer),
     },
   };
 }

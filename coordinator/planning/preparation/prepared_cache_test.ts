@@ -14,6 +14,7 @@ const prepared: PreparedRows = {
   report: {
     ...{ exampleCount: 3, rowCount: 2, tokenCount: 10, trainedTokenCount: 4, truncatedRowCount: 0 },
     ...{ longestDocument: 5, packingEfficiency: 0.625, warnings: ["Mind the gap."] },
+    masks: [{ line: 3, segments: [{ text: "a", trained: false }], hidden_tokens: 0 }],
   },
 };
 

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { maskPreviewSchema } from "./mask_preview.ts";
 import type { PackedRows } from "./packed_rows.ts";
 
 const datasetReportSchema = z.strictObject({
@@ -21,6 +22,8 @@ const datasetReportSchema = z.strictObject({
   packingEfficiency: z.number(),
   /** One sentence each. */
   warnings: z.array(z.string()).readonly(),
+  /** Of the first rows. */
+  masks: z.array(maskPreviewSchema).readonly(),
 });
 export type DatasetReport = z.output<typeof datasetReportSchema>;
 
@@ -35,7 +38,7 @@ const LENGTH_BYTES = 8;
 const DIGEST_BYTES = 32;
 /** Read and hashed at once: about a millisecond. */
 const PIECE_BYTES = 2 ** 20;
-/** A report has at most a dozen sentences. */
+/** A report has at most a dozen sentences and three previewed rows. */
 const MAX_HEADER_BYTES = 2 ** 20;
 
 const headerSchema = z.strictObject({

@@ -1,0 +1,76 @@
+/** The answer to a dry run, and the query that asks for one. */
+import { z } from "@hono/zod-openapi";
+import type { DryRun, DryRunQuestion } from "../../estimate/dry_run.ts";
+import { invalidInput } from "../transport/errors.ts";
+
+const positive = z.coerce.number().positive().optional();
+
+export const dryRunQuery = z.object({
+  dry_run: z.enum(["true", "false"]).default("false").openapi({
+    description: "true: check, prepare and plan the job without creating it",
+  }),
+  tokens_per_second: positive.openapi({
+    description: "Of the whole fleet; default: as measured on this base model",
+  }),
+  price_per_hour: positive.openapi({ description: "Of one worker, for the cost" }),
+  gpu_gib: positive.openapi({ description: "The memory of a card that the table of cards lacks" }),
+});
+
+const memorySchema = z.object({
+  name: z.string(),
+  available_bytes: z.int().nullable(),
+  needed_bytes: z.int(),
+  fits: z.boolean().nullable(),
+  gradient_checkpointing: z.boolean(),
+  parts: z.array(z.object({ name: z.string(), bytes: z.int(), detail: z.string() })),
+  advice: z.string().nullable(),
+});
+
+export const dryRunSchema = z.object({
+  object: z.literal("fine_tuning.job.dry_run"),
+  model: z.string(),
+  training_file: z.string(),
+  dataset: z.object({
+    examples: z.int(),
+    rows: z.int(),
+    tokens: z.int(),
+    trained_tokens: z.int(),
+    trained_tokens_per_example: z.number(),
+    truncated_rows: z.int(),
+    longest_document: z.int(),
+    packing_efficiency: z.number(),
+  }),
+  masks: z.array(z.object({
+    line: z.int(),
+    segments: z.array(z.object({ text: z.string(), trained: z.boolean() })),
+    hidden_tokens: z.int(),
+  })).openapi({ description: "What is trained of the first rows" }),
+  total_steps: z.int(),
+  total_tokens: z.int(),
+  memory: z.object({ workers: z.array(memorySchema), cards: z.array(memorySchema) }),
+  time: z.object({
+    tokens_per_second: z.number().nullable(),
+    source: z.string(),
+    workers: z.number().nullable(),
+    seconds: z.number().nullable(),
+    cost: z.number().nullable(),
+  }),
+  warnings: z.array(z.string()),
+}).openapi("FineTuningJobDryRun");
+
+/** Null if the request is to create the job. Throws `invalid_request`. */
+export function dryRunQuestion(query: URLSearchParams): DryRunQuestion | null {
+  const parsed = dryRunQuery.safeParse(Object.fromEntries(query));
+  if (!parsed.success) throw invalidInput(parsed.error, "query parameter");
+  const { dry_run, tokens_per_second, price_per_hour, gpu_gib } = parsed.data;
+  if (dry_run === "false") return null;
+  return {
+    tokensPerSecond: tokens_per_second ?? null,
+    pricePerHour: price_per_hour ?? null,
+    gpuGib: gpu_gib ?? null,
+  };
+}
+
+export function dryRunView(dryRun: DryRun): { object: "fine_tuning.job.dry_run" } & DryRun {
+  return { object: "fine_tuning.job.dry_run", ...dryRun };
+}

@@ -1,0 +1,137 @@
+/**
+ * A job that is checked, prepared and planned, and not created: what it would train on, whether it fits, how long it takes
+ * and what it costs. The prepared rows stay in the cache, so that the job itself finds them.
+ */
+import type { ParsedJobRequest } from "../job_request/parse.ts";
+import type { WorkerView } from "../fleet/fleet.ts";
+import { readTransformerSpec } from "../base_models/model_check.ts";
+import type { JobServiceOptions } from "../jobs/job_context.ts";
+import { checkSubmission } from "../jobs/submission.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { PrepareRequest } from "../planning/preparation/prepare_request.ts";
+import type { PreparedJob } from "../planning/preparer.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
+import { cardNamed, cardOf, CARDS, usableBytes } from "./cards.ts";
+import { estimateMemory, type MemoryEstimate } from "./memory_estimate.ts";
+import { estimateTime, measuredSpeed, type Speed, type TimeEstimate } from "./time_estimate.ts";
+
+export interface DryRunQuestion {
+  /** Of the whole fleet; null: as measured. */
+  readonly tokensPerSecond: number | null;
+  /** Of one worker. */
+  readonly pricePerHour: number | null;
+  /** Memory of a card that the table lacks. */
+  readonly gpuGib: number | null;
+}
+
+export interface DryRun {
+  readonly model: string;
+  readonly training_file: string;
+  readonly dataset: {
+    readonly examples: number;
+    readonly rows: number;
+    readonly tokens: number;
+    readonly trained_tokens: number;
+    readonly trained_tokens_per_example: number;
+    readonly truncated_rows: number;
+    readonly longest_document: number;
+    readonly packing_efficiency: number;
+  };
+  readonly masks: PreparedJob["report"]["masks"];
+  readonly total_steps: number;
+  /** Tokens that pass through the model in the whole run. */
+  readonly total_tokens: number;
+  readonly memory: {
+    readonly workers: readonly MemoryEstimate[];
+    readonly cards: readonly MemoryEstimate[];
+  };
+  readonly time: TimeEstimate;
+  /** One sentence each. */
+  readonly warnings: readonly string[];
+}
+
+type DryRunParts =
+  & Pick<JobServiceOptions, "store" | "files" | "models" | "clock" | "newId" | "checkModel" | "plan">
+  & { readonly prepare: (request: PrepareRequest) => Promise<PreparedJob> }
+  & { readonly workers: () => readonly WorkerView[] };
+
+export type RunDry = (
+  request: ParsedJobRequest,
+  question: DryRunQuestion,
+  signal: AbortSignal,
+) => Promise<DryRun>;
+
+/** The result throws what creating or preparing the job would throw, or the signal's reason. */
+export function createDryRuns(parts: DryRunParts): RunDry {
+  const { store, files, models } = parts;
+  return async (parsed, question, signal) => {
+    const warnings: string[] = [];
+    const { job, events } = await checkSubmission(parts, parsed);
+    for (const { level, message } of events) if (level === "warn") warnings.push(message);
+    const { folder } = await models.check(job.spec.model);
+    if (folder === null) throw notHere(job.spec.model);
+    const trainingFile = files.get(job.spec.training_file);
+    const request: PrepareRequest = {
+      id: job.id.replace(/^ftjob/, "dryrun"),
+      spec: job.spec,
+      model: await models.resolve(job.spec.model, { signal }),
+      trainingFile,
+      trainingFilePath: await files.path(trainingFile),
+      signal,
+      event: (level, message) => void (level === "warn" && warnings.push(message)),
+    };
+    const { report, totalSteps } = await parts.prepare(request);
+    const planned = await parts.plan(request);
+    const tokens = planned.tokensThrough(planned.local?.totalDataSteps ?? totalSteps);
+    const speed = givenSpeed(question) ?? measuredSpeed(store, job.spec.model);
+    return {
+      model: parsed.spec.model,
+      training_file: job.spec.training_file,
+      dataset: {
+        examples: report.exampleCount,
+        rows: report.rowCount,
+        tokens: report.tokenCount,
+        trained_tokens: report.trainedTokenCount,
+        trained_tokens_per_example: report.trainedTokenCount / report.exampleCount,
+        truncated_rows: report.truncatedRowCount,
+        longest_document: report.longestDocument,
+        packing_efficiency: report.packingEfficiency,
+      },
+      masks: report.masks,
+      total_steps: totalSteps,
+      total_tokens: tokens,
+      memory: await estimateMemories(planned, folder, parts.workers(), question.gpuGib),
+      time: estimateTime(tokens, speed, question.pricePerHour),
+      warnings,
+    };
+  };
+}
+
+function givenSpeed({ tokensPerSecond }: DryRunQuestion): Speed | null {
+  return tokensPerSecond === null ? null : { tokensPerSecond, workers: 1, source: "given" };
+}
+
+async function estimateMemories(
+  planned: PlannedJob,
+  folder: string,
+  workers: readonly WorkerView[],
+  gpuGib: number | null,
+): Promise<DryRun["memory"]> {
+  const model = await readTransformerSpec(folder);
+  const alive = workers.filter(({ state }) => state !== "lost");
+  const cards = [...gpuGib === null ? [] : [cardOf(gpuGib)], ...CARDS];
+  return {
+    workers: alive.map(({ name, gpu }) => {
+      const card = cardNamed(gpu);
+      return estimateMemory(`${name}: ${gpu}`, model, planned, card === null ? null : usableBytes(card));
+    }),
+    cards: cards.map((card) => estimateMemory(card.name, model, planned, usableBytes(card))),
+  };
+}
+
+function notHere(model: string): LoraFleetError {
+  const message =
+    `the base model ${quote(model)} is not on the coordinator's disk yet, and a dry run downloads ` +
+    "nothing; create the job, whose preparation downloads it, or name a folder below a model root";
+  return new LoraFleetError("model_not_found", message, { param: "model" });
+}

@@ -1,0 +1,61 @@
+/** `POST /v1/fine_tuning/jobs?dry_run=true`: everything about a job before it exists. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import type { World } from "../../coordinator/testing/app_fixture.ts";
+import { GOOD_DATASET } from "./bad_input.ts";
+import { withBase } from "./base_world.ts";
+
+async function post(world: World, query: string, body: object) {
+  const response = await world.app.request(`/v1/fine_tuning/jobs${query}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  return { status: response.status, json: await response.json() };
+}
+
+Deno.test("a dry run tells tokens, masks, steps, memory, time and cost, and creates nothing", () =>
+  withBase(GOOD_DATASET, async (world, _folder, training_file) => {
+    const query = "?dry_run=true&tokens_per_second=1000&price_per_hour=0.29&gpu_gib=8";
+    const body = { model: "base", training_file, training: { num_train_epochs: 2 } };
+    const { status, json } = await post(world, query, body);
+    assertEquals([status, json.object], [200, "fine_tuning.job.dry_run"], JSON.stringify(json));
+    const { dataset, masks, memory, time } = json;
+    assertEquals([dataset.examples, dataset.truncated_rows, json.total_steps], [3, 0, 2]);
+    assertEquals(json.total_tokens, 2 * dataset.tokens);
+    assertEquals(dataset.trained_tokens_per_example, dataset.trained_tokens / 3);
+    assertEquals(masks.map((mask: { line: number }) => mask.line), [1, 2, 3]);
+    const [context, trained] = masks[0].segments;
+    assertEquals([context.trained, trained.trained], [false, true]);
+    assertStringIncludes(context.text, "mint");
+    assertStringIncludes(trained.text, "m i n t");
+    assertEquals(memory.cards[0].name, "a card of 8 GiB");
+    assert(memory.cards.every((card: { fits: boolean }) => card.fits), "the demo's base model is tiny");
+    assertEquals(memory.workers.map((worker: { fits: null }) => worker.fits), [null]);
+    assertEquals(time.seconds, json.total_tokens / 1000);
+    assertEquals(time.cost, time.seconds / 3600 * 0.29);
+    assertEquals((await (await world.app.request("/v1/fine_tuning/jobs")).json()).data, []);
+  }));
+
+Deno.test("a dry run has the job's own warnings and refusals", () =>
+  withBase(GOOD_DATASET, async (world, _folder, training_file) => {
+    const asked = async (fields: object, query = "?dry_run=true") =>
+      (await post(world, query, { model: "base", training_file, ...fields })).json;
+    const warned = await asked({ dataset: { completion_only_loss: false, max_seq_length: 100_000 } });
+    assertStringIncludes(warned.warnings.join(" "), "max_position_embeddings");
+    assertEquals((await asked({ training: { learning_rate: 0 } })).error.param, "training.learning_rate");
+    assertEquals((await asked({ lora: { target_modules: ["nope"] } })).error.param, "lora.target_modules");
+    assertEquals((await asked({ dataset: { max_seq_length: 4 } })).error.code, "invalid_dataset");
+    assertEquals((await asked({}, "?dry_run=perhaps")).error.param, "dry_run");
+    assertEquals((await asked({}, "?dry_run=true&price_per_hour=-1")).error.param, "price_per_hour");
+    assertEquals((await asked({ model: "org/absent" })).error.code, "model_not_found");
+  }));
+
+Deno.test("the job that follows finds the rows that its dry run prepared", () =>
+  withBase(GOOD_DATASET, async (world, _folder, training_file) => {
+    const body = { model: "base", training_file };
+    const { json: plan } = await post(world, "?dry_run=true", body);
+    const { json: job } = await post(world, "", body);
+    assertEquals((await world.finished(job.id)).totalSteps, plan.total_steps);
+    const prepared = await Array.fromAsync(Deno.readDir(`${world.folder}/prepared`));
+    assertEquals(prepared.filter(({ isFile }) => isFile).length, 1);
+  }));
