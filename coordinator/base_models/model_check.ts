@@ -3,7 +3,7 @@
  * their bytes. Refuses an unusable combination when the job is created.
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { checkSpecAgainstModel } from "../../shared/job/target_modules.ts";
+import { checkSpecAgainstModel } from "../../shared/job/adapter_modules.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { NF4_STATE_SUFFIX, parseNf4State } from "../../shared/model/nf4_state.ts";
 import { readStored } from "../../shared/model/safetensors_file.ts";

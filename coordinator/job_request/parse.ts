@@ -5,6 +5,8 @@
  */
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
+import { checkRankPatterns } from "../../shared/job/adapter_modules.ts";
+import { checkModuleChoice } from "../../shared/job/chosen_modules.ts";
 import { checkTargetPattern } from "../../shared/job/target_modules.ts";
 import { learnabilityOf } from "../planning/schedule/learnable.ts";
 import { checkSchedule } from "./check_schedule.ts";
@@ -52,6 +54,8 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   const spec = parseSpec(draft);
   checkBounds(draft, spec);
   checkTargetPattern(spec.lora.target_modules);
+  checkModuleChoice(spec.lora);
+  checkRankPatterns(spec.lora);
   checkSchedule(spec.training);
   checkLearnable(spec);
   explainArithmetic(draft, spec);

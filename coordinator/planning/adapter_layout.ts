@@ -1,6 +1,6 @@
 /** The layout of a job's adapter, derived from its specification and base model to check what workers report. */
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
-import { checkSpecAgainstModel } from "../../shared/job/target_modules.ts";
+import { checkSpecAgainstModel } from "../../shared/job/adapter_modules.ts";
 import { layoutAdapter } from "../../shared/model/gradient_layout.ts";
 import { type ModelModules, modelModules } from "../../shared/model/model_tensors.ts";
 import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
@@ -21,7 +21,7 @@ export interface AdapterLayout extends Layout {
 /** The layout that workers use: lora_A [r, in] and lora_B [out, r] of each targeted layer. */
 export function adapterLayout(spec: Pick<JobSpec, "lora">, modules: ModelModules): AdapterLayout {
   const targets = checkSpecAgainstModel(spec, modules);
-  const { tensors, elementCount, parameterCount } = layoutAdapter(targets, spec.lora.r);
+  const { tensors, elementCount, parameterCount } = layoutAdapter(targets);
   const places = tensors.map(({ name, offset, shape: [rows, columns] }) => ({
     name,
     offset,

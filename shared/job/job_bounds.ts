@@ -40,13 +40,16 @@ const BOUNDS: readonly Bound[] = Object.entries<readonly [max: number, why: stri
   "fleet.local_steps.outer_learning_rate": [1000, "the replicas' mean change is multiplied by it"],
   "dataset.max_seq_length": [2 ** 20, "no supported base model has so many positions"],
   "lora.r": [16_384, "no supported base model has a layer whose smaller side is larger"],
+  "lora.rank_pattern": [16_384, "no supported base model has a layer whose smaller side is larger"],
+  "lora.alpha_pattern": [1_000_000, "the adapter's result is multiplied by alpha / r in 32 bits"],
   "lora.lora_alpha": [1_000_000, "the adapter's result is multiplied by lora_alpha / r in 32 bits"],
 }).map(([path, [max, why]]) => ({ path, max, why }));
 
-/** The number at a bound's path; 0 inside a null object (`fleet.local_steps`). */
+/** The number at a bound's path, or the largest one of its object; 0 inside a null object (`fleet.local_steps`). */
 export function boundedValue(spec: JobSpec, { path }: Bound): number {
   const at = (fields: unknown, name: string) => (fields as Record<string, unknown> | null)?.[name];
-  return (path.split(".").reduce(at, spec as unknown) ?? 0) as number;
+  const found = path.split(".").reduce(at, spec as unknown) ?? 0;
+  return Math.max(...Object.values(typeof found === "object" ? found : { found }) as number[]);
 }
 
 /** The bound of a field, if it has one. */

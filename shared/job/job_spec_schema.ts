@@ -19,6 +19,15 @@ export const loraSchema = z.strictObject({
     "q_proj",
     "v_proj",
   ]),
+  /** Modules without an adapter although `target_modules` names them: name suffixes, or a regular expression. */
+  exclude_modules: z.union([z.array(z.string().min(1)).min(1), z.string().min(1)]).optional(),
+  /** Layers that get an adapter, by number from 0; all of them if left out. */
+  layers_to_transform: z.union([z.int().min(0), z.array(z.int().min(0)).min(1)]).optional(),
+  /** What comes before a layer's number, if not any name: "layers". */
+  layers_pattern: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).optional(),
+  /** Ranks and alphas of single modules, by regular expressions for the ends of their names from a dot on. */
+  rank_pattern: z.record(z.string().min(1), positiveInteger).optional(),
+  alpha_pattern: z.record(z.string().min(1), z.number().positive()).optional(),
   /** What the adapter's config calls its base model; the job's `model` if left out. */
   base_model_name_or_path: z.string().min(1).optional(),
   /** The base model's revision for the adapter's config. */

@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../errors.ts";
 import type { LinearModule } from "../model/model_tensors.ts";
 import { jobSpecSchema } from "./job_spec_schema.ts";
-import { checkSpecAgainstModel } from "./target_modules.ts";
+import { checkSpecAgainstModel } from "./adapter_modules.ts";
 
 const MINIMAL = { model: "org/llama", training_file: "file-1" };
 

@@ -48,9 +48,27 @@ Deno.test("tensors lie one after the other, each from a multiple of 64 on, A bef
   }
 });
 
+Deno.test("modules have ranks of their own; buffers are made for the largest", () => {
+  const { rank, modules, layout } = plan({
+    target_modules: ["q_proj", "down_proj"],
+    rank_pattern: { q_proj: 6, "layers\\.1\\.mlp\\..*": 2 },
+    alpha_pattern: { q_proj: 3 },
+  });
+  assertEquals(rank, 6);
+  assertEquals([...modules.values()].map(({ rank, scale }) => [rank, scale]), [[6, 0.5], [4, 4], [6, 0.5], [
+    2,
+    8,
+  ]]);
+  for (const { a, b, rank } of modules.values()) {
+    assertEquals([layout.tensors[a]!.shape[0], layout.tensors[b]!.shape[1]], [rank, rank]);
+  }
+});
+
 Deno.test("the scale is alpha over r, with rsLoRA over its root; without LoRA it is 0", () => {
-  assertEquals(plan({ lora_alpha: 6 }).scale, 1.5);
-  assertEquals(plan({ lora_alpha: 6, use_rslora: true }).scale, 3);
+  const scales = (fields: Record<string, unknown>) =>
+    new Set([...plan(fields).modules.values()].map(({ scale }) => scale));
+  assertEquals(scales({ lora_alpha: 6 }), new Set([1.5]));
+  assertEquals(scales({ lora_alpha: 6, use_rslora: true }), new Set([3]));
   const none = planLora(spec, null);
   assertEquals([none.rank, none.modules.size, none.layout.elementCount], [0, 0, 0]);
 });

@@ -22,10 +22,12 @@ export interface GradientLayout {
 }
 
 /** Places lora_A [rank, in] and lora_B [out, rank] of each module, one pair after the other. */
-export function layoutAdapter(modules: readonly LinearModule[], rank: number): GradientLayout {
+export function layoutAdapter(
+  modules: readonly (LinearModule & { readonly rank: number })[],
+): GradientLayout {
   const tensors: GradientTensor[] = [];
   let [offset, parameterCount] = [0, 0];
-  for (const { name, outFeatures, inFeatures } of modules) {
+  for (const { name, outFeatures, inFeatures, rank } of modules) {
     for (const [side, rows, columns] of [["A", rank, inFeatures], ["B", outFeatures, rank]] as const) {
       tensors.push({ name: `base_model.model.${name}.lora_${side}.weight`, shape: [rows, columns], offset });
       offset += Math.ceil(rows * columns / GRADIENT_BLOCK_SIZE) * GRADIENT_BLOCK_SIZE;

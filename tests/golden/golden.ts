@@ -14,6 +14,7 @@ export const LADDER_CASES = [
   "qwen3_tied",
   "mistral_window",
   "qwen3_window",
+  "llama_patterns",
 ] as const;
 export type LadderCaseName = typeof LADDER_CASES[number];
 

@@ -14,22 +14,23 @@ const configSchema = z.looseObject({
   task_type: z.literal("CAUSAL_LM").nullish(),
   use_rslora: z.boolean().default(false),
   target_modules: z.union([z.array(z.string()).min(1), z.string().min(1)]),
+  exclude_modules: loraSchema.shape.exclude_modules.nullable(),
+  layers_to_transform: loraSchema.shape.layers_to_transform.nullable(),
+  layers_pattern: loraSchema.shape.layers_pattern.nullable(),
+  rank_pattern: loraSchema.shape.rank_pattern.nullable(),
+  alpha_pattern: loraSchema.shape.alpha_pattern.nullable(),
 });
 
 /** Fields that an adapter may lack (older versions of PEFT) but must not use. */
 const REFUSED_FIELDS = [
-  "alpha_pattern",
-  "rank_pattern",
   "fan_in_fan_out",
   "use_dora",
   "use_qalora",
   "lora_bias",
   "modules_to_save",
-  "layers_to_transform",
   "layer_replication",
   "target_parameters",
   "trainable_token_indices",
-  "exclude_modules",
   "alora_invocation_tokens",
   "arrow_config",
   "kasa_config",
@@ -41,6 +42,24 @@ const REFUSED_FIELDS = [
 
 /** Any other initialisation also changes the base model's weights, and PEFT repeats that when it loads the adapter. */
 const INITIAL_WEIGHTS: readonly unknown[] = [undefined, null, true, false, "gaussian", "orthogonal", "eva"];
+
+/** What decides the adapter's shape and scale; the rest of its configuration is the writer's. */
+const KEPT_FIELDS = new Set([
+  ...["r", "lora_alpha", "lora_dropout", "bias", "use_rslora", "target_modules", "exclude_modules"],
+  ...["layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern"],
+]);
+
+/** PEFT treats empty lists, objects and texts of fields as if they were not set. */
+function withoutEmpty(json: unknown): unknown {
+  if (typeof json !== "object" || json === null) return json;
+  const isEmpty = (field: string, value: unknown) =>
+    OPTIONAL_FIELDS.has(field) && typeof value !== "number" && Object.keys(value ?? {}).length === 0;
+  return Object.fromEntries(Object.entries(json).filter(([field, value]) => !isEmpty(field, value)));
+}
+
+const OPTIONAL_FIELDS = new Set(
+  ["exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern"],
+);
 
 /**
  * @param path names the file in errors
@@ -55,15 +74,17 @@ export function parseAdapterConfig(path: string, text: string): { lora: LoraSpec
   } catch (cause) {
     throw refuse("", messageOf(cause));
   }
-  const parsed = configSchema.safeParse(json);
+  const parsed = configSchema.safeParse(withoutEmpty(json));
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     throw refuse(issue.path.join("."), `: ${issue.message}`);
   }
   const config = parsed.data;
   refuseUnsupported(config, refuse);
-  const { r, lora_alpha, lora_dropout, bias, use_rslora, target_modules } = config;
-  const lora = loraSchema.parse({ r, lora_alpha, lora_dropout, bias, use_rslora, target_modules });
+  const fields = Object.keys(loraSchema.shape).filter((field) =>
+    KEPT_FIELDS.has(field) && (config[field] ?? null) !== null
+  );
+  const lora = loraSchema.parse(Object.fromEntries(fields.map((field) => [field, config[field]])));
   return { lora, baseModelName: config.base_model_name_or_path ?? "" };
 }
 

@@ -10,19 +10,15 @@ const PEFT_VERSION = "0.21.2";
 /** The fields of LoraConfig that a LoraSpec lacks, at their "not used" values. */
 const UNUSED_FIELDS: Readonly<Record<string, Value>> = {
   alora_invocation_tokens: null,
-  alpha_pattern: new Map(),
   arrow_config: null,
   auto_mapping: null,
   corda_config: null,
   ensure_weight_tying: false,
   eva_config: null,
-  exclude_modules: null,
   fan_in_fan_out: false,
   init_lora_weights: true,
   kasa_config: null,
   layer_replication: null,
-  layers_pattern: null,
-  layers_to_transform: null,
   loftq_config: new Map(),
   lora_bias: false,
   lora_ga_config: null,
@@ -31,7 +27,6 @@ const UNUSED_FIELDS: Readonly<Record<string, Value>> = {
   modules_to_save: null,
   monteclora_config: null,
   qalora_group_size: 16n,
-  rank_pattern: new Map(),
   target_parameters: null,
   trainable_token_indices: null,
   use_bdlora: null,
@@ -54,18 +49,40 @@ export function formatAdapterConfig(
   const listed = isAllLinear(targets) ? moduleNames : targets;
   const fields: Record<string, Value> = {
     ...UNUSED_FIELDS,
+    alpha_pattern: valueOf(lora.alpha_pattern ?? {}),
     base_model_name_or_path: baseModelName,
     bias: lora.bias,
+    exclude_modules: setOf(lora.exclude_modules),
     inference_mode: true,
-    lora_alpha: Number.isInteger(alpha) ? BigInt(alpha) : alpha,
+    layers_pattern: valueOf(lora.layers_pattern),
+    layers_to_transform: valueOf(lora.layers_to_transform),
+    lora_alpha: valueOf(alpha),
     lora_dropout: lora.lora_dropout,
     peft_type: "LORA",
     peft_version: PEFT_VERSION,
     r: BigInt(lora.r),
+    rank_pattern: valueOf(lora.rank_pattern ?? {}),
     revision: lora.revision ?? null,
-    target_modules: typeof listed === "string" ? listed : [...new Set(listed)].sort(),
+    target_modules: setOf(listed),
     task_type: lora.task_type,
     use_rslora: lora.use_rslora,
   };
   return dumps(new Map(Object.entries(fields)), { sortKeys: true, indent: 2, ensureAscii: true });
+}
+
+/** Names that PEFT keeps as a set. */
+function setOf(names: string | readonly string[] | undefined): Value {
+  if (names === undefined || typeof names === "string") return names ?? null;
+  return [...new Set(names)].sort();
+}
+
+/** As Python has it: a whole number is an int. */
+function valueOf(
+  value: undefined | string | number | readonly (string | number)[] | Record<string, number>,
+): Value {
+  if (value === undefined) return null;
+  if (typeof value === "string") return value;
+  if (typeof value === "number") return Number.isInteger(value) ? BigInt(value) : value;
+  if (Array.isArray(value)) return value.map(valueOf);
+  return new Map(Object.entries(value).map(([key, inner]) => [key, valueOf(inner)]));
 }

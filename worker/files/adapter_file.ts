@@ -1,5 +1,6 @@
 /** An adapter on disk as PEFT's `save_pretrained` writes it: `adapter_model.safetensors` and `adapter_config.json`. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { rankFunction } from "../../shared/job/adapter_modules.ts";
 import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import { invalidFile } from "../../shared/model/safetensors_header.ts";
 import { parseAdapterConfig } from "./adapter_config_read.ts";
@@ -36,7 +37,7 @@ const TENSOR_NAME = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
  */
 export async function writeAdapter(folder: string, adapter: Adapter, fileSystem?: FileSystem): Promise<void> {
   const { tensors, lora, baseModelName } = adapter;
-  checkTensors(`Writing the adapter into ${quote(folder)} failed`, tensors, lora.r);
+  checkTensors(`Writing the adapter into ${quote(folder)} failed`, tensors, lora);
   try {
     await Deno.mkdir(folder, { recursive: true });
   } catch (cause) {
@@ -68,17 +69,18 @@ export async function readAdapter(folder: string): Promise<Adapter> {
     }
     return { name, shape: [rows, columns], data: file.readFloat32(name) };
   });
-  checkTensors(`Reading ${quote(file.path)} failed`, tensors, lora.r);
+  checkTensors(`Reading ${quote(file.path)} failed`, tensors, lora);
   return { tensors, lora, baseModelName };
 }
 
 /** Checks that every tensor has PEFT's name, its partner, the rank as one side, and finite values. */
-function checkTensors(attempt: string, tensors: readonly AdapterTensor[], rank: number): void {
+function checkTensors(attempt: string, tensors: readonly AdapterTensor[], lora: LoraSpec): void {
   const refuse = (name: string, reason: string) =>
     new LoraFleetError("invalid_model", `${attempt}: tensor ${quote(name)} ${reason}`, { param: name });
   if (tensors.length === 0) {
     throw new LoraFleetError("invalid_model", `${attempt}: the adapter has no tensors`);
   }
+  const rankOf = rankFunction(lora);
   const names = new Set(tensors.map(({ name }) => name));
   for (const { name, shape, data } of tensors) {
     const match = TENSOR_NAME.exec(name);
@@ -88,6 +90,7 @@ function checkTensors(attempt: string, tensors: readonly AdapterTensor[], rank: 
     const [, module, side] = match;
     const partner = `base_model.model.${module}.lora_${side === "A" ? "B" : "A"}.weight`;
     if (!names.has(partner)) throw refuse(name, `has no partner ${quote(partner)}`);
+    const { rank } = rankOf(module!);
     if (shape[side === "A" ? 0 : 1] !== rank) {
       throw refuse(name, `is [${shape.join(", ")}], which does not fit the rank ${rank}`);
     }

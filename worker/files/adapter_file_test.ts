@@ -29,6 +29,12 @@ for (
   const [folder, lora] of [
     ["tutorial", { r: 64, lora_alpha: 16, lora_dropout: 0.1, target_modules: ["v_proj", "q_proj"] }],
     ["rslora", { r: 8, lora_alpha: 16, use_rslora: true, target_modules: ["down_proj"] }],
+    ["patterns", {
+      ...{ r: 4, lora_alpha: 8, use_rslora: true, target_modules: ["up_proj", "q_proj"] },
+      ...{ exclude_modules: ["o_proj", "lm_head"], layers_to_transform: [0, 2], layers_pattern: ["layers"] },
+      rank_pattern: { q_proj: 2, "layers\\.2\\.mlp\\.up_proj": 6 },
+      alpha_pattern: { up_proj: 3, q_proj: 2.5 },
+    }],
   ] as const
 ) {
   Deno.test(`adapter_config.json is PEFT's own, to the byte but for the order of a set: ${folder}`, async () => {
@@ -36,7 +42,10 @@ for (
     const parsed = loraSchema.parse(lora);
     const ours = formatAdapterConfig(parsed, "golden/Grüße", []);
     const sortSet = (text: string) =>
-      text.replace(/"target_modules": \[([^\]]*)\]/, (_, set: string) => set.match(/"\w+"/g)!.sort().join());
+      text.replace(
+        /"(?:target|exclude)_modules": \[([^\]]*)\]/g,
+        (_, set: string) => set.match(/"\w+"/g)!.sort().join(),
+      );
     assertEquals(sortSet(ours), sortSet(golden));
   });
 }
@@ -114,13 +123,10 @@ const FIELDS: [field: string, value: unknown, words: string][] = [
   ["task_type", "SEQ_CLS", "task_type"],
   ["target_modules", [], "target_modules"],
   ["use_dora", true, "use_dora is true"],
-  ["rank_pattern", { q_proj: 4 }, 'rank_pattern is {"q_proj":4}'],
-  ["alpha_pattern", { q_proj: 4 }, "alpha_pattern"],
+  ["layer_replication", [[0, 2]], "layer_replication is [[0,2]]"],
   ["fan_in_fan_out", true, "fan_in_fan_out"],
   ["modules_to_save", ["lm_head"], 'modules_to_save is ["lm_head"]'],
-  ["layers_to_transform", [0], "layers_to_transform"],
   ["lora_bias", true, "lora_bias"],
-  ["exclude_modules", ["v_proj"], "exclude_modules"],
   ["alora_invocation_tokens", [3, 4], "alora_invocation_tokens"],
   ["use_bdlora", { row: 1 }, "use_bdlora"],
   ["init_lora_weights", "pissa", 'init_lora_weights is "pissa"'],
@@ -146,6 +152,23 @@ Deno.test("a pattern stays a pattern in adapter_config.json, beside the base mod
     const config = JSON.parse(await Deno.readTextFile(`${folder}/adapter_config.json`));
     assertEquals([config.target_modules, config.revision], [target_modules, "v2"]);
     assertEquals((await readAdapter(folder)).lora, lora);
+  }));
+
+Deno.test("ranks of single modules are written, read back and checked", () =>
+  inFolder(async (folder) => {
+    const lora = loraSchema.parse({
+      ...{ r: 9, target_modules: ["q_proj"], exclude_modules: ["o_proj"], layers_to_transform: 0 },
+      ...{ rank_pattern: { "layers.0.self_attn.q_proj": 2 }, alpha_pattern: { q_proj: 2.5 } },
+    });
+    await writeAdapter(folder, { ...adapter, lora });
+    assertEquals((await readAdapter(folder)).lora, lora);
+    const path = `${folder}/adapter_config.json`;
+    const config = JSON.parse(await Deno.readTextFile(path));
+    await Deno.writeTextFile(path, JSON.stringify({ ...config, rank_pattern: { q_proj: 3 } }));
+    await assertRejects(() => readAdapter(folder), LoraFleetError, "does not fit the rank 3");
+    const empty = { rank_pattern: {}, alpha_pattern: {}, exclude_modules: [], layers_to_transform: null };
+    await Deno.writeTextFile(path, JSON.stringify({ ...config, ...empty, r: 2 }));
+    assertEquals((await readAdapter(folder)).lora, loraSchema.parse({ r: 2, target_modules: ["q_proj"] }));
   }));
 
 Deno.test("an adapter folder without a file, or with a wrong one under its name", () =>

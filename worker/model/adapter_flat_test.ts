@@ -12,9 +12,9 @@ for (const name of LADDER_CASES) {
     const golden = loadLadderCase(name);
     const adapter = await readAdapter(golden.adapterFolder);
     const { spec } = await openCheckpoint(golden.modelFolder);
-    const { layout, scale } = planLora(spec, adapter.lora);
+    const { layout, modules } = planLora(spec, adapter.lora);
     assertEquals(flattenAdapter(layout, adapter), flattenTensors(layout, golden.finalAdapter));
-    assertEquals(scale, planLora(spec, golden.lora).scale);
+    assertEquals(modules, planLora(spec, golden.lora).modules);
   });
 }
 

@@ -54,14 +54,14 @@ export function bindLora(
     return sliceTensor(flat, name, offset * 4, rows * columns * 4);
   };
   const bound = new Map<string, LoraTensors>();
-  for (const [name, { index, a, b }] of plan.modules) {
+  for (const [name, { index, a, b, rank, scale }] of plan.modules) {
     bound.set(name, {
       a: slice(adapter, a),
       b: slice(adapter, b),
       dA: slice(gradient ?? adapter, a),
       dB: slice(gradient ?? adapter, b),
-      rank: plan.rank,
-      scale: plan.scale,
+      rank,
+      scale,
       moduleIndex: index,
     });
   }

@@ -10,6 +10,12 @@ export const DONE: Readonly<Record<string, string>> = {
   "lora.use_rslora": "lora_alpha / √r instead of lora_alpha / r",
   "lora.target_modules":
     'Ends of names, "all-linear", or a regular expression for whole names; a name that matches nothing is refused',
+  "lora.exclude_modules": "Modules without an adapter, by ends of names or a regular expression",
+  "lora.layers_to_transform": "Numbers of the layers that get an adapter, with listed target_modules",
+  "lora.layers_pattern": "What comes before a layer's number, if not any name",
+  "lora.rank_pattern":
+    "Ranks of single modules by regular expressions for ends of names, as in PEFT; keys that overlap are refused",
+  "lora.alpha_pattern": "The same for lora_alpha; with use_rslora each module's own rank counts",
   "lora.base_model_name_or_path": "What the adapter's configuration calls its base model",
   "lora.revision": "The base model's revision in the adapter's configuration",
 

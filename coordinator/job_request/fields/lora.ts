@@ -3,9 +3,6 @@ import { alias, all, explained, type FieldRules, meaningless, only, without } fr
 import { CHECKPOINTING } from "./reasons.ts";
 
 const PLAIN_LORA = "only plain LoRA (and rsLoRA) adapters are trained";
-const EVERY_LAYER =
-  "every layer gets an adapter; write a pattern of whole names in lora.target_modules to choose among layers";
-
 export const LORA_RULES: FieldRules = {
   lora_r: alias("lora.r"),
   peft_type: only(["LORA"], PLAIN_LORA),
@@ -16,11 +13,6 @@ export const LORA_RULES: FieldRules = {
   inference_mode: meaningless("the adapter's own configuration says true, as PEFT writes it", [true, false]),
   fan_in_fan_out: only([false], "weights are [out, in]"),
   modules_to_save: only([[]], "only adapters are trained, no module of the base model"),
-  layers_to_transform: only([[]], EVERY_LAYER),
-  layers_pattern: only([[], ""], EVERY_LAYER),
-  rank_pattern: only([{}], "all layers have one rank"),
-  alpha_pattern: only([{}], "all layers have one lora_alpha"),
-  exclude_modules: only([[], ""], "name the modules that get an adapter in lora.target_modules"),
   layer_replication: only([[]], "layers are not repeated"),
   target_parameters: only([[]], "adapters are for linear layers, not for single parameters"),
   trainable_token_indices: only([[], {}], "only adapters are trained, no embeddings"),

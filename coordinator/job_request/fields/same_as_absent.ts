@@ -2,6 +2,11 @@
 import { isDeepStrictEqual } from "node:util";
 
 const SAME_AS_ABSENT: Readonly<Record<string, readonly unknown[]>> = {
+  "lora.exclude_modules": [[], ""],
+  "lora.layers_to_transform": [[]],
+  "lora.layers_pattern": [[], ""],
+  "lora.rank_pattern": [{}],
+  "lora.alpha_pattern": [{}],
   "training.lr_scheduler_kwargs": [{}],
 };
 

@@ -7,7 +7,10 @@ import type { JobStore } from "../stores/job_store.ts";
 import { ADAPTER_FILENAME, tunedModel } from "./tuned_models.ts";
 
 /** Fields that the adapter's tensors fix. */
-const FIXED = ["r", "lora_alpha", "use_rslora", "target_modules"] as const;
+const FIXED = [
+  ...["r", "lora_alpha", "use_rslora", "target_modules", "rank_pattern", "alpha_pattern"] as const,
+  ...["exclude_modules", "layers_to_transform", "layers_pattern"] as const,
+] as const;
 
 /**
  * Replaces `ft:…` by its base model, and fields that the client left out by the adapter's LoRA fields and quantisation. Throws
@@ -24,7 +27,8 @@ export function onTunedBase(store: JobStore, request: ParsedJobRequest): ParsedJ
   }
   const { lora, quantization } = job.spec;
   for (const field of FIXED) {
-    const isSame = canonicalJson(sorted(spec.lora[field])) === canonicalJson(sorted(lora[field]));
+    const isSame =
+      canonicalJson([sorted(spec.lora[field]) ?? null]) === canonicalJson([sorted(lora[field]) ?? null]);
     if (isSame || !given.has(`lora.${field}`)) continue;
     const message = `lora.${field} is ${quote(spec.lora[field])}, but the adapter ${quote(spec.model)} has ` +
       `${quote(lora[field])}: leave it out, or train on from the base model ${quote(job.spec.model)}`;
@@ -47,9 +51,10 @@ function sorted(value: unknown): unknown {
   return Array.isArray(value) ? value.toSorted() : value;
 }
 
-function fixedOf(lora: JobSpec["lora"]): Pick<JobSpec["lora"], typeof FIXED[number]> {
-  const { r, lora_alpha, use_rslora, target_modules } = lora;
-  return { r, lora_alpha, use_rslora, target_modules };
+function fixedOf(lora: JobSpec["lora"]): Partial<JobSpec["lora"]> {
+  return Object.fromEntries(
+    FIXED.filter((field) => lora[field] !== undefined).map((field) => [field, lora[field]]),
+  );
 }
 
 /** The fields of a group that the client set. */

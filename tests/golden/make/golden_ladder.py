@@ -145,6 +145,30 @@ CASES = {
         "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
         "documents": [[2, 15, 3], [10]],
     },
+    # Ranks and alphas of single modules under rsLoRA; a layer without an adapter, and a module that is left out.
+    "llama_patterns": {
+        "seed": 6,
+        "model": LlamaForCausalLM,
+        "config": LlamaConfig(
+            vocab_size=101, hidden_size=64, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4,
+            num_key_value_heads=2, head_dim=16, tie_word_embeddings=True, max_position_embeddings=256,
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": True,
+        "lora": {
+            "r": 4, "lora_alpha": 8, "use_rslora": True,
+            "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj"],
+            "exclude_modules": ["o_proj"], "layers_to_transform": [0, 2],
+            "rank_pattern": {"q_proj": 2, r"layers\.2\.mlp\..*": 7}, "alpha_pattern": {"v_proj": 3, "down_proj": 2.5},
+        },
+        # Written by hand: rank and alpha where they are not 4 and 8.
+        "ranks": {
+            "layers.0.self_attn.q_proj": (2, 8), "layers.2.self_attn.q_proj": (2, 8), "layers.0.self_attn.v_proj": (4, 3),
+            "layers.2.self_attn.v_proj": (4, 3), "layers.0.mlp.down_proj": (4, 2.5), "layers.2.mlp.down_proj": (7, 2.5),
+            "layers.2.mlp.up_proj": (7, 8),
+        },
+        "documents": [[8, 3], [6]],
+    },
 }
 
 
@@ -300,7 +324,11 @@ def write_case(name, case, root):
     tensors = {f"initial.{key}": value for key, value in adapter.items()}
 
     lora = case["lora"]
-    scale = lora["lora_alpha"] / (math.sqrt(lora["r"]) if lora["use_rslora"] else lora["r"])
+
+    def scale(name):
+        rank, alpha = case.get("ranks", {}).get(name.removeprefix("model."), (lora["r"], lora["lora_alpha"]))
+        return alpha / (math.sqrt(rank) if lora["use_rslora"] else rank)
+
     config = model.config
     config.head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rotary = model.base_model.model.model.rotary_emb

@@ -40,7 +40,7 @@ def logits(config, weights, adapter, scale, batch, cos, sin):
             y = y + weights[f"{name}.bias"]
         a = adapter.get(f"base_model.model.{name}.lora_A.weight")
         if a is not None:
-            y = y + scale * ((x @ a.T) @ adapter[f"base_model.model.{name}.lora_B.weight"].T)
+            y = y + scale(name) * ((x @ a.T) @ adapter[f"base_model.model.{name}.lora_B.weight"].T)
         return y
 
     def normed(x, name):

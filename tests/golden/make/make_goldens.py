@@ -24,6 +24,7 @@ import golden_merge
 import golden_nf4
 import golden_outer
 import golden_peft_config
+import golden_peft_modules
 import golden_regex
 import golden_rope
 import golden_schedules
@@ -47,5 +48,6 @@ if __name__ == "__main__":
     golden_outer.write(GOLDENS / "outer_sgd.json")
     golden_schedules.write(GOLDENS / "schedules.json")
     golden_peft_config.write(GOLDENS / "peft_config")
+    golden_peft_modules.write(GOLDENS / "peft_modules.json")
     golden_ladder.write(GOLDENS / "ladder")
     golden_merge.write(GOLDENS / "merge.json")
