@@ -10,7 +10,7 @@ import { readStored } from "../../shared/model/safetensors_file.ts";
 import { resolveHead } from "../../shared/model/tied_head.ts";
 import { linearModules, modelModules } from "../../shared/model/model_tensors.ts";
 import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
-import { exceededLimit } from "../../shared/model/position_limit.ts";
+import { exceededLimit } from "../../shared/model/positions/position_limit.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { checkLayout, storedDoubleQuantization } from "./layout.ts";
 import { selectModelFiles } from "./files.ts";

@@ -1,7 +1,8 @@
 /** The byte length of every GPU buffer besides the base model's weights. */
 import { GRADIENT_BLOCK_SIZE } from "../model/gradient_layout.ts";
 import { LINEAR_ROLES } from "../model/model_tensors.ts";
-import { windowWithin } from "../model/sliding_window.ts";
+import { longRopeStart, ropeTableRows } from "../model/positions/long_rope.ts";
+import { windowWithin } from "../model/positions/sliding_window.ts";
 import type { TransformerSpec } from "../model/transformer_spec.ts";
 import type { LoraPlan } from "./lora_plan.ts";
 
@@ -94,7 +95,8 @@ export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: P
   return {
     tokens: indices,
     labels: indices,
-    positions: indices,
+    /** The row of each token's position in the tables of cosines and sines. */
+    ropeRows: indices,
     keyStarts: indices,
     keyEnds: indices,
     queryEnds: indices,
@@ -133,11 +135,12 @@ export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: P
 }
 
 /** The bytes of each rope's cosines, or sines, in the buffer of all; they start at multiples of 256 bytes. */
-export function ropeRanges({ ropes }: Pick<TransformerSpec, "ropes">, maxPositions: number) {
+export function ropeRanges(spec: Pick<TransformerSpec, "ropes">, maxPositions: number) {
+  const rows = ropeTableRows(maxPositions, longRopeStart(spec, maxPositions));
   let end = 0;
-  return ropes.map(({ dimensions }) => {
+  return spec.ropes.map(({ dimensions }) => {
     const offset = Math.ceil(end / 256) * 256;
-    const length = maxPositions * dimensions / 2 * F32;
+    const length = rows * dimensions / 2 * F32;
     end = offset + length;
     return { offset, length };
   });

@@ -26,6 +26,8 @@ const ropeSchema = z.looseObject({
   mscale: optional(z.number()),
   mscale_all_dim: optional(z.number()),
   truncate: optional(z.boolean()),
+  short_factor: optional(z.array(positive)),
+  long_factor: optional(z.array(positive)),
 });
 export type RopeJson = z.output<typeof ropeSchema>;
 

@@ -11,10 +11,11 @@ interface RopeSection {
 /** The one way to rotate that a model's layers share. */
 export function parseRope(config: ConfigJson, headDim: number, maxPositionEmbeddings: number): Rope {
   const section = ropeOf(config);
+  const dimensions = headDim;
   return {
     theta: section?.parameters.rope_theta ?? config.rope_theta ?? 10_000,
-    scaling: section === null ? null : parseRopeScaling(section, config, maxPositionEmbeddings),
-    dimensions: headDim,
+    scaling: section === null ? null : parseRopeScaling(section, config, maxPositionEmbeddings, dimensions),
+    dimensions,
   };
 }
 
@@ -30,6 +31,7 @@ function parseRopeScaling(
   { name: section, parameters: rope }: RopeSection,
   config: ConfigJson,
   maxPositionEmbeddings: number,
+  dimensions: number,
 ): RopeScaling | null {
   const kind = rope.rope_type ?? rope.type ?? "default";
   const need = (key: "factor" | "low_freq_factor" | "high_freq_factor"): number => {
@@ -57,8 +59,10 @@ function parseRopeScaling(
     }
     case "yarn":
       return parseYarn(rope, maxPositionEmbeddings, originalMaxPositions);
+    case "longrope":
+      return parseLongRope(section, rope, dimensions, maxPositionEmbeddings, originalMaxPositions);
     default: {
-      const known = ["default", "linear", "dynamic", "yarn", "llama3"].map(quote).join(", ");
+      const known = ["default", "linear", "dynamic", "yarn", "longrope", "llama3"].map(quote).join(", ");
       throw refuse(`${section}.rope_type`, kind, `one of ${known} is supported`);
     }
   }
@@ -83,5 +87,32 @@ function parseYarn(
     betaSlow: rope.beta_slow ?? 1,
     originalMaxPositions,
     truncate: rope.truncate ?? true,
+  };
+}
+
+/** `_compute_longrope_parameters` of the same file, up to the frequencies. */
+function parseLongRope(
+  section: RopeSection["name"],
+  rope: RopeJson,
+  dimensions: number,
+  maxPositionEmbeddings: number,
+  originalMaxPositions: number,
+): Extract<RopeScaling, { kind: "longrope" }> {
+  const factorsOf = (key: "short_factor" | "long_factor"): readonly number[] => {
+    const factors = rope[key];
+    if (factors?.length === dimensions / 2) return factors;
+    const right = `rope_type "longrope" needs a factor for each of the ${
+      dimensions / 2
+    } rotated pairs of a head`;
+    throw refuse(`${section}.${key}`, factors, right);
+  };
+  const factor = rope.factor ?? maxPositionEmbeddings / originalMaxPositions;
+  return {
+    kind: "longrope",
+    shortFactors: factorsOf("short_factor"),
+    longFactors: factorsOf("long_factor"),
+    attentionFactor: rope.attention_factor ??
+      (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalMaxPositions))),
+    originalMaxPositions,
   };
 }

@@ -54,10 +54,22 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
   ["a hidden size that heads do not divide", { ...llama2, hidden_size: 4100 }, "num_attention_heads", "4100"],
   ["an odd head", { ...llama2, head_dim: 63 }, "head_dim", "even"],
   [
-    "LongRoPE",
-    { ...llama2, rope_scaling: { type: "longrope", factor: 4 } },
+    "a kind of RoPE that is not known",
+    { ...llama2, rope_scaling: { type: "proportional", factor: 4 } },
     "rope_scaling.rope_type",
-    '"longrope"',
+    '"proportional"; one of "default", "linear", "dynamic", "yarn", "longrope", "llama3" is supported',
+  ],
+  [
+    "LongRoPE without its factors",
+    { ...llama2, rope_scaling: { type: "longrope", short_factor: Array(64).fill(1) } },
+    "rope_scaling.long_factor",
+    "a factor for each of the 64 rotated pairs",
+  ],
+  [
+    "LongRoPE with too few factors",
+    { ...llama2, rope_scaling: { type: "longrope", short_factor: [1, 2] } },
+    "rope_scaling.short_factor",
+    "a factor for each of the 64 rotated pairs",
   ],
   [
     "dynamic RoPE in the new spelling, without its factor",

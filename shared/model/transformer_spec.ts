@@ -22,6 +22,16 @@ export type RopeScaling =
     readonly originalMaxPositions: number;
     /** Whether the ends of the blend are rounded to whole dimensions. */
     readonly truncate: boolean;
+  }
+  | {
+    readonly kind: "longrope";
+    /** One divisor of the frequency for each rotated pair, in documents of up to `originalMaxPositions` tokens. */
+    readonly shortFactors: readonly number[];
+    /** The same, in longer documents. */
+    readonly longFactors: readonly number[];
+    /** Scales cosines and sines. */
+    readonly attentionFactor: number;
+    readonly originalMaxPositions: number;
   };
 
 /** A way to rotate queries and keys by their positions. */

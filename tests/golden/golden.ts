@@ -15,6 +15,7 @@ export const LADDER_CASES = [
   "mistral_window",
   "qwen3_window",
   "llama_patterns",
+  "longrope",
 ] as const;
 export type LadderCaseName = typeof LADDER_CASES[number];
 

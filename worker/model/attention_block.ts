@@ -128,6 +128,6 @@ export function headsOf({ spec }: PassContext) {
 function rotate({ context, layer }: LayerPass, x: GpuTensor, headCount: number, inverse: boolean): void {
   const { rope } = layer.attention;
   if (rope === null) return;
-  const { pass, spec: { headDim }, workspace: { positions }, ropeTables, rows } = context;
+  const { pass, spec: { headDim }, workspace: { ropeRows: positions }, ropeTables, rows } = context;
   encodeRope(pass, { x, ...ropeTables[rope]!, positions, rows, headCount, headDim, inverse });
 }

@@ -1,11 +1,13 @@
 /** Greedy generation for many prompts at once, with a KV cache. Prompts are packed end to end, as in training, without padding. */
 import { LoraFleetError } from "../../shared/errors.ts";
-import { windowStart, windowWithin } from "../../shared/model/sliding_window.ts";
+import { longRopeStart } from "../../shared/model/positions/long_rope.ts";
+import { windowStart, windowWithin } from "../../shared/model/positions/sliding_window.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import { encodeAttention } from "../kernels/attention/attention.ts";
 import { encodeScatterRows } from "../kernels/elementwise/rows.ts";
 import { type Attend, headsOf, rangesOf } from "./attention_block.ts";
 import { encodeBestToken, encodeHeadInput } from "./head.ts";
+import { type GenerationPass, planPasses, type Sequence } from "./generation_pass.ts";
 import type { LanguageModel } from "./language_model.ts";
 import type { LayerPass } from "./pass_context.ts";
 
@@ -13,23 +15,6 @@ interface GenerateOptions {
   readonly maxNewTokens: number;
   /** Ids that end an answer and are not part of it. */
   readonly stopTokens: ReadonlySet<number>;
-}
-
-/** A prompt in progress: the place of its keys and values in the cache, and its answer so far. */
-interface Sequence {
-  readonly prompt: Uint32Array;
-  readonly cacheStart: number;
-  readonly answer: number[];
-  done: boolean;
-}
-
-/** The tokens of one pass with their positions, and the sequences that they belong to. */
-interface Step {
-  readonly tokens: number[];
-  readonly positions: number[];
-  readonly sequences: Sequence[];
-  /** The last token of each sequence in this pass: its logits choose the next one. */
-  readonly lastRows: number[];
 }
 
 export class Generator {
@@ -89,7 +74,7 @@ export class Generator {
       const prompt = prompts[index]!;
       const needed = prompt.length + maxNewTokens;
       if (cached + needed > this.#cacheTokens || passTokens + prompt.length > this.#model.maxTokens) break;
-      wave.push({ prompt, cacheStart: cached, answer: [], done: prompt.length === 0 });
+      wave.push({ prompt, cacheStart: cached, answer: [], cached: 0, done: prompt.length === 0 });
       cached += needed;
       passTokens += prompt.length;
     }
@@ -97,48 +82,53 @@ export class Generator {
   }
 
   async #answerWave(wave: readonly Sequence[], { maxNewTokens, stopTokens }: GenerateOptions): Promise<void> {
-    let step = prefill(wave.filter(({ done }) => !done));
-    for (let count = 0; count < maxNewTokens && step.sequences.length > 0; count++) {
-      const chosen = await this.#chooseNext(step);
-      step.sequences.forEach((sequence, index) => {
+    for (let count = 0; count < maxNewTokens; count++) {
+      const sequences = wave.filter(({ done }) => !done);
+      if (sequences.length === 0) return;
+      const chosen = await this.#chooseNext(sequences);
+      sequences.forEach((sequence, index) => {
         const token = chosen[index]!;
         if (stopTokens.has(token)) sequence.done = true;
         else sequence.answer.push(token);
       });
-      step = decode(step.sequences.filter(({ done }) => !done));
     }
   }
 
-  /** Runs one pass and returns the most likely next token of each of its sequences. */
-  async #chooseNext(step: Step): Promise<number[]> {
+  /** The most likely next token of each sequence. */
+  async #chooseNext(sequences: readonly Sequence[]): Promise<number[]> {
+    const { spec, maxTokens, maxPositions } = this.#model;
+    const chosen: number[] = [];
+    for (const pass of planPasses(sequences, maxTokens, longRopeStart(spec, maxPositions))) {
+      chosen.push(...await this.#run(pass));
+    }
+    return chosen;
+  }
+
+  /** Runs one pass and returns the most likely next token of each sequence that ends in it. */
+  async #run({ tokens, ropeRows, keyStarts, cacheRows, lastRows }: GenerationPass): Promise<number[]> {
     const model = this.#model;
     const { gpu, workspace } = model;
-    const starts = new Uint32Array(step.tokens.length);
-    const ends = new Uint32Array(step.tokens.length);
-    const rows = new Uint32Array(step.tokens.length);
-    let row = 0;
-    step.sequences.forEach(({ cacheStart }, index) => {
-      for (; row <= step.lastRows[index]!; row++) {
-        starts[row] = cacheStart;
-        rows[row] = cacheStart + step.positions[row]!;
-        ends[row] = rows[row]! + 1;
-      }
-    });
-    gpu.write(workspace.tokens, Uint32Array.from(step.tokens));
-    gpu.write(workspace.positions, Uint32Array.from(step.positions));
+    const starts = Uint32Array.from(keyStarts);
+    const ends = Uint32Array.from(cacheRows, (row) => row + 1);
+    gpu.write(workspace.tokens, Uint32Array.from(tokens));
+    gpu.write(workspace.ropeRows, Uint32Array.from(ropeRows));
     gpu.write(workspace.keyStarts, starts);
     gpu.write(workspace.keyEnds, ends);
+    gpu.write(this.#cacheRows, Uint32Array.from(cacheRows));
+    gpu.write(workspace.headRows, Uint32Array.from(lastRows));
     const window = windowWithin(model.spec, model.maxPositions);
     if (window !== null) {
       gpu.write(workspace.windowKeyStarts!, starts.map((start, t) => windowStart(start, ends[t]!, window)));
     }
-    gpu.write(this.#cacheRows, rows);
-    gpu.write(workspace.headRows, Uint32Array.from(step.lastRows));
-    const context = model.contextFor(step.tokens.length, null);
+    const context = model.contextFor(tokens.length, null);
     const hidden = model.encodeForward(context, (at, layer) => this.#attendTo(at, layer));
-    encodeHeadInput(context, model.weights, hidden, step.lastRows.length);
-    encodeBestToken(context, model.weights, step.lastRows.length);
-    return [...new Uint32Array(await gpu.read(workspace.bestToken, step.lastRows.length * 4))];
+    if (lastRows.length === 0) {
+      gpu.submit(); // before the next pass is written
+      return [];
+    }
+    encodeHeadInput(context, model.weights, hidden, lastRows.length);
+    encodeBestToken(context, model.weights, lastRows.length);
+    return [...new Uint32Array(await gpu.read(workspace.bestToken, lastRows.length * 4))];
   }
 
   /** Adds the pass's keys and values to a layer's cache, then attends to the cache. */
@@ -155,27 +145,4 @@ export class Generator {
       encodeAttention(pass, { q, ...keys, out, lse, queryCount: rows, ...headsOf(context) });
     };
   }
-}
-
-/** The first pass: all tokens of all prompts. */
-function prefill(sequences: Sequence[]): Step {
-  const step: Step = { tokens: [], positions: [], sequences, lastRows: [] };
-  for (const { prompt } of sequences) {
-    prompt.forEach((token, position) => {
-      step.tokens.push(token);
-      step.positions.push(position);
-    });
-    step.lastRows.push(step.tokens.length - 1);
-  }
-  return step;
-}
-
-/** A later pass: the newest token of each sequence. */
-function decode(sequences: Sequence[]): Step {
-  return {
-    tokens: sequences.map(({ answer }) => answer.at(-1)!),
-    positions: sequences.map(({ prompt, answer }) => prompt.length + answer.length - 1),
-    sequences,
-    lastRows: sequences.map((_, index) => index),
-  };
 }

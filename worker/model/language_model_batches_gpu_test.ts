@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { loadLadderCase } from "../../tests/golden/golden.ts";
+import { type LadderCase, loadLadderCase } from "../../tests/golden/golden.ts";
 import {
   allLogits,
   documentAt,
@@ -8,22 +8,40 @@ import {
   loadGoldenModel,
 } from "../../tests/golden/golden_model.ts";
 import { passError } from "../../tests/golden/golden_tolerance.ts";
-import { IGNORE_INDEX } from "../../shared/data/packing/micro_batch.ts";
+import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { rms } from "../kernels/testing/tolerance.ts";
 
 const golden = loadLadderCase("gqa_tied");
 const packed = golden.batches[0]!.batch;
 const short = golden.batches[1]!.batch;
 
-Deno.test("each of several documents in a row has the logits that it has alone, bit for bit", async () => {
-  const model = await loadGoldenModel(golden);
-  const together = await allLogits(model, packed);
-  const { vocabSize } = model.spec;
-  for (const start of new Set(packed.segmentStarts)) {
-    const alone = await allLogits(model, documentAt(packed, start));
-    assertEquals(alone, together.slice(start * vocabSize, start * vocabSize + alone.length));
-  }
-});
+/** All documents of a case in one micro-batch: with LongRoPE, long ones and short ones. */
+function joined({ batches }: LadderCase): MicroBatch {
+  const parts = batches.map(({ batch }) => batch);
+  const starts = parts.map((_, i) => parts.slice(0, i).reduce((sum, { tokens }) => sum + tokens.length, 0));
+  return {
+    tokens: Uint32Array.from(parts.flatMap(({ tokens }) => [...tokens])),
+    labels: Int32Array.from(parts.flatMap(({ labels }) => [...labels])),
+    positions: Uint32Array.from(parts.flatMap(({ positions }) => [...positions])),
+    segmentStarts: Uint32Array.from(
+      parts.flatMap(({ segmentStarts }, i) => [...segmentStarts].map((start) => start + starts[i]!)),
+    ),
+  };
+}
+
+for (const name of ["gqa_tied", "mistral_window", "longrope"] as const) {
+  Deno.test(`${name}: each of several documents in a row has the logits that it has alone, bit for bit`, async () => {
+    const golden = loadLadderCase(name);
+    const batch = joined(golden);
+    const model = await loadGoldenModel(golden);
+    const together = await allLogits(model, batch);
+    const { vocabSize } = model.spec;
+    for (const start of new Set(batch.segmentStarts)) {
+      const alone = await allLogits(model, documentAt(batch, start));
+      assertEquals(alone, together.slice(start * vocabSize, start * vocabSize + alone.length));
+    }
+  });
+}
 
 Deno.test("the gradient of several documents in a row is the sum of theirs alone", async () => {
   const model = await loadGoldenModel(golden);

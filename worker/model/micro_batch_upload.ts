@@ -1,6 +1,7 @@
 /** Uploads a micro-batch, together with the ranges and rows that the kernels derive from it. */
 import { countLabels, IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
-import { windowEnd, windowStart, windowWithin } from "../../shared/model/sliding_window.ts";
+import { longRopeStart, ropeRow } from "../../shared/model/positions/long_rope.ts";
+import { windowEnd, windowStart, windowWithin } from "../../shared/model/positions/sliding_window.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { Workspace } from "./pass_context.ts";
@@ -34,11 +35,15 @@ export function writeMicroBatch(model: BatchTarget, batch: MicroBatch): number {
   const head = headOf(batch);
   assertBelow(head.labels, spec.vocabSize, "label");
   gpu.write(workspace.tokens, tokens);
-  gpu.write(workspace.positions, positions);
   gpu.write(workspace.keyStarts, segmentStarts);
   gpu.write(workspace.keyEnds, Uint32Array.from(tokens, (_, t) => t + 1));
   const ends = documentEnds(segmentStarts);
   gpu.write(workspace.queryEnds, ends);
+  const longStart = longRopeStart(spec, maxPositions);
+  gpu.write(
+    workspace.ropeRows,
+    positions.map((position, t) => ropeRow(position, ends[t]! - segmentStarts[t]!, longStart)),
+  );
   const window = windowWithin(spec, maxPositions);
   if (window !== null) {
     const { windowKeyStarts, windowQueryEnds } = workspace;

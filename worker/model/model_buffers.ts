@@ -1,6 +1,7 @@
 /** Allocates the buffers of the memory plan besides the weights, and fills those that never change. */
 import type { Gpu } from "../device/gpu.ts";
 import { type GpuTensor, sliceTensor, type Tensors, type TensorsFor } from "../device/tensor.ts";
+import { longRopeStart } from "../../shared/model/positions/long_rope.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { GRADIENT_BLOCK_SIZE, type GradientLayout } from "../../shared/model/gradient_layout.ts";
 import type { LoraPlan } from "../../shared/memory/lora_plan.ts";
@@ -17,7 +18,7 @@ import { ropeTable } from "./rope_table.ts";
 
 export interface ModelBuffers {
   readonly workspace: Workspace;
-  /** For each of the model's ropes [maxPositions, dimensions/2]. */
+  /** For each of the model's ropes, as `ropeTable` makes them. */
   readonly ropeTables: readonly Tensors<"cos" | "sin">[];
   /** The flat adapter, its gradient and the integer sums. */
   readonly flat: TensorsFor<ReturnType<typeof adapterSizes>>;
@@ -52,9 +53,10 @@ export function allocateBuffers(
 
 function fillRopeTables(gpu: Gpu, spec: TransformerSpec, workspace: Workspace, maxPositions: number) {
   const ranges = ropeRanges(spec, maxPositions);
+  const longStart = longRopeStart(spec, maxPositions);
   return spec.ropes.map((rope, index) => {
     const { offset, length } = ranges[index]!;
-    const values = ropeTable(rope, maxPositions);
+    const values = ropeTable(rope, maxPositions, longStart);
     const cos = sliceTensor(workspace.ropeCos, `cosines ${index}`, offset, length);
     const sin = sliceTensor(workspace.ropeSin, `sines ${index}`, offset, length);
     gpu.write(cos, values.cos);

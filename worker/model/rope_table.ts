@@ -3,7 +3,8 @@
  * intermediate is f32, because at position 4096 one unit in the last place of a frequency already moves the angle by 2e-4.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
-import { exceededLimit } from "../../shared/model/position_limit.ts";
+import { ropeTableRows } from "../../shared/model/positions/long_rope.ts";
+import { exceededLimit } from "../../shared/model/positions/position_limit.ts";
 import type { Rope, RopeScaling, TransformerSpec } from "../../shared/model/transformer_spec.ts";
 
 const f32 = Math.fround;
@@ -24,11 +25,18 @@ export function checkPositions(spec: TransformerSpec, positions: number): void {
   );
 }
 
-/** The angle in radians that each pair of elements turns by from one position to the next, f32 [dimensions/2]. */
-export function inverseFrequencies(rope: Rope): Float32Array {
+/**
+ * The angle in radians that each pair of elements turns by from one position to the next, f32 [dimensions/2].
+ * @param isLong of a document beyond the original positions of LongRoPE
+ */
+export function inverseFrequencies(rope: Rope, isLong = false): Float32Array {
   const { dimensions, theta, scaling } = rope;
   const powers = Float32Array.from({ length: dimensions / 2 }, (_, i) => theta ** f32(2 * i / dimensions));
   if (scaling?.kind === "yarn") return scaleYarn(powers, rope, scaling);
+  if (scaling?.kind === "longrope") {
+    const factors = isLong ? scaling.longFactors : scaling.shortFactors;
+    return powers.map((power, i) => f32(1 / f32(f32(factors[i]!) * power)));
+  }
   return powers.map((power) => {
     const frequency = f32(1 / power);
     switch (scaling?.kind) {
@@ -79,25 +87,44 @@ function scaleLlama3(frequency: number, scaling: Extract<RopeScaling, { kind: "l
 }
 
 /**
- * Cosines and sines of every position's angles, each f32 [positions, dimensions/2]. Element i of a head turns together
+ * Cosines and sines of every position's angles, each f32 [ropeTableRows, dimensions/2]. Element i of a head turns together
  * with element i + dimensions/2 (`rotate_half`).
  * @param positions the highest position + 1
+ * @param longStart the row at which the positions of long documents begin (long_rope.ts); null: there are none
  */
 export function ropeTable(
   rope: Rope,
   positions: number,
+  longStart: number | null = null,
 ): { readonly cos: Float32Array; readonly sin: Float32Array } {
-  const frequencies = inverseFrequencies(rope);
-  const scale = rope.scaling?.kind === "yarn" ? f32(rope.scaling.attentionFactor) : 1;
-  const half = frequencies.length;
-  const cos = new Float32Array(positions * half);
-  const sin = new Float32Array(positions * half);
+  const half = rope.dimensions / 2;
+  const count = ropeTableRows(positions, longStart) * half;
+  const table = { cos: new Float32Array(count), sin: new Float32Array(count) };
+  const scale = attentionFactorOf(rope);
+  fillRows(table, 0, longStart ?? positions, inverseFrequencies(rope), scale);
+  if (longStart !== null) {
+    fillRows(table, longStart * half, positions, inverseFrequencies(rope, true), scale);
+  }
+  return table;
+}
+
+function attentionFactorOf({ scaling }: Rope): number {
+  return scaling?.kind === "yarn" || scaling?.kind === "longrope" ? f32(scaling.attentionFactor) : 1;
+}
+
+function fillRows(
+  { cos, sin }: { readonly cos: Float32Array; readonly sin: Float32Array },
+  at: number,
+  positions: number,
+  frequencies: Float32Array,
+  scale: number,
+): void {
   for (let position = 0; position < positions; position++) {
-    for (let i = 0; i < half; i++) {
-      const angle = f32(position * frequencies[i]!);
-      cos[position * half + i] = f32(Math.cos(angle)) * scale;
-      sin[position * half + i] = f32(Math.sin(angle)) * scale;
+    for (const frequency of frequencies) {
+      const angle = f32(position * frequency);
+      cos[at] = f32(Math.cos(angle)) * scale;
+      sin[at] = f32(Math.sin(angle)) * scale;
+      at++;
     }
   }
-  return { cos, sin };
 }

@@ -3,11 +3,17 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { llama2, llama32 } from "../../shared/model/config_fixture.ts";
 import { goldenPath } from "../../tests/golden/golden.ts";
 import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
+import { longRopeStart, ropeRow } from "../../shared/model/positions/long_rope.ts";
 import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
 import { checkPositions, inverseFrequencies, ropeTable } from "./rope_table.ts";
 
 const golden = openSafetensors(goldenPath("rope.safetensors"));
 const positions = new Int32Array(golden.read("positions").buffer);
+
+const FACTORS = {
+  short_factor: Array.from({ length: 16 }, (_, i) => 1 + 0.05 * i),
+  long_factor: Array.from({ length: 16 }, (_, i) => 1 + 2.5 * i),
+};
 
 const shapes = {
   llama2: { head_dim: 128, rope_parameters: { rope_type: "default", rope_theta: 10000 } },
@@ -53,6 +59,17 @@ const shapes = {
     original_max_position_embeddings: 1024,
     rope_parameters: { rope_type: "yarn", rope_theta: 10000, factor: 8, attention_factor: 1.5 },
   },
+  longrope_short: {
+    head_dim: 32,
+    max_position_embeddings: 131072,
+    rope_scaling: { type: "longrope", original_max_position_embeddings: 4096, ...FACTORS },
+  },
+  longrope_long: {
+    head_dim: 32,
+    max_position_embeddings: 8192,
+    original_max_position_embeddings: 4095,
+    rope_parameters: { rope_type: "longrope", factor: 32, ...FACTORS },
+  },
 };
 
 for (const [name, shape] of Object.entries(shapes)) {
@@ -67,22 +84,24 @@ for (const [name, shape] of Object.entries(shapes)) {
       ...shape,
     });
     const half = shape.head_dim / 2;
-    const frequencies = inverseFrequencies(spec.ropes[0]!);
+    const count = Math.max(...positions) + 1;
+    const longStart = longRopeStart(spec, count);
+    const frequencies = inverseFrequencies(spec.ropes[0]!, longStart !== null);
     const expected = golden.readFloat32(`${name}.frequencies`);
     // torch's f32 power function is accurate to one unit in the last place; each later rounding adds one.
     const unit = 2 ** -23;
     frequencies.forEach((frequency, i) => assertLess(Math.abs(frequency / expected[i]! - 1), 4 * unit));
 
-    const { cos, sin } = ropeTable(spec.ropes[0]!, Math.max(...positions) + 1);
+    const { cos, sin } = ropeTable(spec.ropes[0]!, count, longStart);
     const [expectedCos, expectedSin] = [golden.readFloat32(`${name}.cos`), golden.readFloat32(`${name}.sin`)];
-    // YaRN's cosines and sines are up to this much larger than 1.
+    // Cosines and sines are up to this much larger than 1.
     const { scaling } = spec.ropes[0]!;
-    const scale = scaling?.kind === "yarn" ? Math.max(1, scaling.attentionFactor) : 1;
+    const scale = scaling !== null && "attentionFactor" in scaling ? Math.max(1, scaling.attentionFactor) : 1;
     let equal = 0;
     positions.forEach((position, row) => {
       for (let i = 0; i < half; i++) {
         const drift = position * Math.abs(frequencies[i]! - expected[i]!);
-        const at = position * half + i;
+        const at = ropeRow(position, count, longStart) * half + i;
         assertLess(Math.abs(cos[at]! - expectedCos[row * half + i]!), scale * (drift * 1.01 + 3 * unit));
         assertLess(Math.abs(sin[at]! - expectedSin[row * half + i]!), scale * (drift * 1.01 + 3 * unit));
         equal += Number(cos[at] === expectedCos[row * half + i]);

@@ -169,6 +169,24 @@ CASES = {
         },
         "documents": [[8, 3], [6]],
     },
+    # Documents beyond the original length, then documents within it: transformers decides by the longest of a batch.
+    "longrope": {
+        "seed": 8,
+        "model": LlamaForCausalLM,
+        "config": LlamaConfig(
+            vocab_size=59, hidden_size=40, intermediate_size=56, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=16, tie_word_embeddings=True, max_position_embeddings=64,
+            rope_parameters={
+                "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 8,
+                "short_factor": [1.0, 1.1, 1.2, 1.3, 1.5, 1.7, 1.9, 2.1],
+                "long_factor": [1.2, 1.9, 3.1, 5.0, 8.5, 12.0, 20.0, 31.0],
+            },
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": True,
+        "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
+        "documents": [[13, 9], [6, 8, 2]],
+    },
 }
 
 

@@ -28,6 +28,16 @@ SHAPES = {
         "rope_type": "yarn", "rope_theta": 10000.0, "factor": 8.0, "attention_factor": 1.5,
         "original_max_position_embeddings": 1024,
     }),
+    # No position exceeds the original length: the short factors. The attention factor follows from the two lengths.
+    "longrope_short": (32, 131072, {
+        "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 4096,
+        "short_factor": [1.0 + 0.05 * i for i in range(16)], "long_factor": [1.0 + 2.5 * i for i in range(16)],
+    }),
+    # The long factors, and an attention factor by `factor`.
+    "longrope_long": (32, 8192, {
+        "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 4095, "factor": 32.0,
+        "short_factor": [1.0 + 0.05 * i for i in range(16)], "long_factor": [1.0 + 2.5 * i for i in range(16)],
+    }),
 }
 
 

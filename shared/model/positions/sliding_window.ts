@@ -1,5 +1,5 @@
 /** The sliding window in tokens: which part of a document a query of a windowed layer sees. */
-import type { TransformerSpec } from "./transformer_spec.ts";
+import type { TransformerSpec } from "../transformer_spec.ts";
 
 /**
  * The window that shortens documents of up to `positions` tokens; null if none does, since within a longer one each query sees

@@ -1,5 +1,5 @@
 /** The longest document whose attention is computed exactly: limited by dynamic RoPE. */
-import type { TransformerSpec } from "./transformer_spec.ts";
+import type { TransformerSpec } from "../transformer_spec.ts";
 
 interface PositionLimit {
   /** The field of config.json that sets the limit. */
