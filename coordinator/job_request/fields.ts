@@ -22,6 +22,7 @@ export const FIELD_RULES: Record<Group, FieldRules> = {
 
 /** Aliases of values: spelling in scripts → spelling in the spec. */
 export const VALUE_ALIASES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  "lora.init_lora_weights": { Gaussian: "gaussian" },
   "training.gradient_checkpointing": { unsloth: true },
   "quantization.bnb_4bit_compute_dtype": {
     "torch.float32": "float32",

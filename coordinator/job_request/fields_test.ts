@@ -239,3 +239,30 @@ Deno.test("SFTConfig's two masks are two fields: one for completions, one for ch
   assertEquals(lossOf({ completion_only_loss: false, assistant_only_loss: true }), [false, true]);
   assertEquals(lossOf({}), [true, undefined]);
 });
+
+Deno.test("a start of the adapter is gaussian, or PEFT's usual one; others are refused with why and what to do", () => {
+  const lora = (init_lora_weights: unknown) =>
+    parseJobRequest({ ...MINIMAL, lora: { init_lora_weights } }).spec.lora;
+  assertEquals(lora("Gaussian").init_lora_weights, "gaussian");
+  assertEquals([Object.hasOwn(lora(true), "init_lora_weights"), lora(null)], [false, lora(true)]);
+  for (
+    const [value, why] of [
+      ["pissa", "changes the base model's weights"],
+      ["PiSSA_niter_16", "changes the base model's weights"],
+      ["loftq", "changes the base model's weights"],
+      ["olora", "changes the base model's weights"],
+      ["eva", "reads activations"],
+      ["orthogonal", "not one of the starts"],
+      [false, "lora_B is not zero"],
+    ] as const
+  ) {
+    const { param, message } = assertThrows(() => lora(value), LoraFleetError);
+    assertEquals(param, "lora.init_lora_weights");
+    assertStringIncludes(message, `lora.init_lora_weights is ${JSON.stringify(value)}, w`);
+    assertStringIncludes(message, why);
+    assertStringIncludes(message, "true");
+  }
+  const dora = assertThrows(() => parseJobRequest({ ...MINIMAL, lora: { use_dora: true } }), LoraFleetError);
+  assertStringIncludes(dora.message, "only plain LoRA (and rsLoRA) adapters are trained");
+  assertStringIncludes(dora.message, "lora.use_rslora");
+});

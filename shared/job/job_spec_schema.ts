@@ -19,6 +19,8 @@ export const loraSchema = z.strictObject({
     "q_proj",
     "v_proj",
   ]),
+  /** How A starts; Kaiming-uniform if left out. */
+  init_lora_weights: z.literal("gaussian").optional(),
   /** Modules without an adapter although `target_modules` names them: name suffixes, or a regular expression. */
   exclude_modules: z.union([z.array(z.string().min(1)).min(1), z.string().min(1)]).optional(),
   /** Layers that get an adapter, by number from 0; all of them if left out. */

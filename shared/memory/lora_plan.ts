@@ -1,4 +1,4 @@
-/** Which linear layers carry LoRA, how their tensors lie in the flat gradient, and how a fresh adapter starts. */
+/** Which linear layers carry LoRA, and how their tensors lie in the flat gradient. */
 import type { LoraSpec } from "../job/job_spec_schema.ts";
 import { adapterModules } from "../job/adapter_modules.ts";
 import { type GradientLayout, layoutAdapter } from "../model/gradient_layout.ts";
@@ -52,30 +52,4 @@ export function planLora(spec: TransformerSpec, lora: LoraSpec | null): LoraPlan
     ),
     layout: layoutAdapter(adapted),
   };
-}
-
-/**
- * A fresh adapter: A from PEFT's Kaiming-uniform with a = √5, that is uniform in ±1/√in; B zero. Each tensor has its own
- * counter-based sequence, so that every worker draws the same adapter and none has to be sent.
- */
-export function initialAdapter(layout: GradientLayout, seed: number): Float32Array {
-  const adapter = new Float32Array(layout.elementCount);
-  layout.tensors.forEach(({ name, shape: [rows, columns], offset }, index) => {
-    if (!name.endsWith(".lora_A.weight")) return;
-    const bound = 1 / Math.sqrt(columns);
-    for (let i = 0; i < rows * columns; i++) {
-      adapter[offset + i] = (hash(seed, index, i) / 2 ** 31 - 1) * bound;
-    }
-  });
-  return adapter;
-}
-
-/** A uniform u32 from three counters: murmur3's finaliser over their mix. */
-function hash(seed: number, tensor: number, element: number): number {
-  let h = Math.imul(seed ^ Math.imul(tensor + 1, 0x9e37_79b1), 0x85eb_ca6b) ^ element;
-  h = Math.imul(h ^ (h >>> 16), 0x85eb_ca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2_ae35);
-  h = Math.imul(h ^ (h >>> 16), 0x27d4_eb2f) + seed;
-  h = Math.imul(h ^ (h >>> 15), 0x85eb_ca6b);
-  return (h ^ (h >>> 13)) >>> 0;
 }

@@ -10,7 +10,7 @@ import { writeAdapter } from "../files/adapter_file.ts";
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { LanguageModel } from "../model/language_model.ts";
 import { writeTrainingState } from "../optimizer/training_state_file.ts";
-import { initialAdapter } from "../../shared/memory/lora_plan.ts";
+import { initialAdapter } from "../../shared/memory/fresh_adapter.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { OptimizerState } from "../optimizer/optimizer_state.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
@@ -35,7 +35,7 @@ export class TrainingEngine implements Engine {
     });
     const { gpu, planText, plannedBytes } = model;
     const { layout } = model.lora;
-    const state = new OptimizerState(layout, initialAdapter(layout, spec.seed));
+    const state = new OptimizerState(layout, initialAdapter(layout, spec.seed, spec.lora.init_lora_weights));
     this.#loaded = { spec, gpu, model, state };
     gpu.write(model.flat.adapter, state.adapter);
     const digest = state.digest("current");

@@ -3,7 +3,8 @@ import { join } from "@std/path";
 import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import { writeAdapter } from "../files/adapter_file.ts";
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
-import { initialAdapter, planLora } from "../../shared/memory/lora_plan.ts";
+import { initialAdapter } from "../../shared/memory/fresh_adapter.ts";
+import { planLora } from "../../shared/memory/lora_plan.ts";
 
 const base = join(import.meta.dirname!, "../../deploy/demo/assets/base");
 const rows = [

@@ -29,6 +29,7 @@ for (
   const [folder, lora] of [
     ["tutorial", { r: 64, lora_alpha: 16, lora_dropout: 0.1, target_modules: ["v_proj", "q_proj"] }],
     ["rslora", { r: 8, lora_alpha: 16, use_rslora: true, target_modules: ["down_proj"] }],
+    ["gaussian", { r: 2, lora_alpha: 4.5, init_lora_weights: "gaussian", target_modules: ["q_proj"] }],
     ["patterns", {
       ...{ r: 4, lora_alpha: 8, use_rslora: true, target_modules: ["up_proj", "q_proj"] },
       ...{ exclude_modules: ["o_proj", "lm_head"], layers_to_transform: [0, 2], layers_pattern: ["layers"] },

@@ -10,6 +10,8 @@ export const DONE: Readonly<Record<string, string>> = {
   "lora.use_rslora": "lora_alpha / √r instead of lora_alpha / r",
   "lora.target_modules":
     'Ends of names, "all-linear", or a regular expression for whole names; a name that matches nothing is refused',
+  "lora.init_lora_weights":
+    "A from Kaiming-uniform numbers, or normal ones of deviation 1/r, by the job's seed; B zero. `true` is the former",
   "lora.exclude_modules": "Modules without an adapter, by ends of names or a regular expression",
   "lora.layers_to_transform": "Numbers of the layers that get an adapter, with listed target_modules",
   "lora.layers_pattern": "What comes before a layer's number, if not any name",

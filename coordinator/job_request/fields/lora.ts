@@ -9,7 +9,6 @@ export const LORA_RULES: FieldRules = {
   use_dora: only([false], PLAIN_LORA, {
     instead: "leave it out or set false; a larger lora.r, or lora.use_rslora, is the nearest to it",
   }),
-  init_lora_weights: only([true], "lora_A starts from Kaiming-uniform numbers and lora_B from zeros"),
   inference_mode: meaningless("the adapter's own configuration says true, as PEFT writes it", [true, false]),
   fan_in_fan_out: only([false], "weights are [out, in]"),
   modules_to_save: only([[]], "only adapters are trained, no module of the base model"),

@@ -1,13 +1,30 @@
 /** Values of the libraries that a field of a job does not take, with the reason and what to do instead. */
 
 interface RefusedValue {
-  /** "…8bit" stands for all that end so. */
-  readonly values: readonly string[];
+  /** "…8bit" stands for all that end so, "pissa_…" for all that begin so. */
+  readonly values: readonly unknown[];
   /** Continues "the field is "value", …". */
   readonly why: string;
 }
 
 export const REFUSED_VALUES: Readonly<Record<string, readonly RefusedValue[]>> = {
+  "lora.init_lora_weights": [{
+    values: ["pissa", "pissa_niter_…", "olora", "loftq", "corda", "lora_ga"],
+    why:
+      "which changes the base model's weights, so that no worker could check the base model's hash and no server that " +
+      'ignores the field would give the tuned answers; leave it out or set it to "gaussian" or true',
+  }, {
+    values: ["eva"],
+    why:
+      'which reads activations of the whole base model before the first step; leave it out or set it to "gaussian" or true',
+  }, {
+    values: ["orthogonal", "mica"],
+    why: 'which is not one of the starts here; leave it out or set it to "gaussian" or true',
+  }, {
+    values: [false],
+    why:
+      "with which lora_B is not zero and the first step already trains a damaged model; leave it out or set it to true",
+  }],
   "training.optim": [{
     values: ["…8bit"],
     why:
@@ -23,11 +40,14 @@ export const REFUSED_VALUES: Readonly<Record<string, readonly RefusedValue[]>> =
 
 /** Null for any other value. */
 export function whyRefused(path: string, value: unknown): string | null {
-  if (typeof value !== "string" || !Object.hasOwn(REFUSED_VALUES, path)) return null;
+  if (!Object.hasOwn(REFUSED_VALUES, path)) return null;
   return REFUSED_VALUES[path]!.find(({ values }) => values.some((refused) => isMeant(refused, value)))?.why ??
     null;
 }
 
-function isMeant(refused: string, value: string): boolean {
-  return refused.startsWith("…") ? value.endsWith(refused.slice(1)) : value === refused;
+function isMeant(refused: unknown, value: unknown): boolean {
+  if (typeof refused !== "string" || typeof value !== "string") return refused === value;
+  const [written, meant] = [value.toLowerCase(), refused.toLowerCase()];
+  if (meant.startsWith("…")) return written.endsWith(meant.slice(1));
+  return meant.endsWith("…") ? written.startsWith(meant.slice(0, -1)) : written === meant;
 }

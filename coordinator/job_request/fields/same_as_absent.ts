@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 
 const SAME_AS_ABSENT: Readonly<Record<string, readonly unknown[]>> = {
+  "lora.init_lora_weights": [true],
   "lora.exclude_modules": [[], ""],
   "lora.layers_to_transform": [[]],
   "lora.layers_pattern": [[], ""],
