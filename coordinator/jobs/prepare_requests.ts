@@ -1,13 +1,10 @@
 /** What preparing a job takes: its base model, downloaded if necessary, and its training file. */
 import { assertWithinBounds } from "../../shared/job/job_bounds.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
-import { paceProgress } from "../../shared/hub/progress.ts";
+import { downloadEvents } from "../base_models/download_events.ts";
 import type { ResolvedModel } from "../base_models/registry.ts";
 import { createKeyedTurns } from "../planning/preparation/turns.ts";
 import type { JobContext, RequestOf } from "./job_context.ts";
-
-/** Between two events about a download. */
-const PROGRESS_EVERY_MS = 15_000;
 
 /** Rejects with a `LoraFleetError` that names the field or file, or with the reason of an aborted signal. */
 export function createRequests(context: JobContext): RequestOf {
@@ -17,12 +14,11 @@ export function createRequests(context: JobContext): RequestOf {
   return async (id, signal) => {
     const { spec: stored } = journal.get(id);
     assertWithinBounds(stored);
-    const onProgress = paceProgress({
-      clock: context.clock,
-      everyMs: PROGRESS_EVERY_MS,
-      what: stored.model,
-      report: (message, data) => journal.record(id, "info", message, data),
-    });
+    const onProgress = downloadEvents(
+      context.clock,
+      stored.model,
+      (message, data) => journal.record(id, "info", message, data),
+    );
     // Two jobs on a missing base model would download it twice.
     const endTurn = await modelTurnOf(stored.model)(signal);
     const model = await models.resolve(stored.model, { signal, onProgress }).finally(endTurn);
