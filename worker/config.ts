@@ -2,7 +2,7 @@
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
-import { type HubSettings, readHubSettings } from "../shared/model/hub_settings.ts";
+import { type HubSettings, readHubSettings } from "../shared/hub/hub_settings.ts";
 
 export interface WorkerConfig {
   /** `http(s)://…/join/<token>`. */
@@ -17,7 +17,7 @@ export interface WorkerConfig {
   readonly cacheFolder: string;
   /** PEM of the authority that signed the coordinator's certificate; null: the system's authorities. */
   readonly tlsCaPath: string | null;
-  /** The source of base models from the hub: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. */
+  /** The source of base models from the hub, and its cache on this machine. */
   readonly hub: HubSettings;
   /** Null: all that the device reports. */
   readonly memoryBudgetBytes: number | null;
@@ -38,8 +38,9 @@ Joins a fleet with this machine's GPU and works on its jobs until stopped. The c
                             (all that the device has)                         LORAFLEET_MEMORY_BUDGET_MIB
   --help
 
-Also read: HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE, LORAFLEET_LOG_LEVEL (debug, info, warn, error). Other users of this machine can see
-the command lines of all processes: set LORAFLEET_JOIN instead of --join to keep the URL, which admits workers, secret.
+Also read: HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN_PATH, HF_HUB_OFFLINE, LORAFLEET_LOG_LEVEL (debug, info, warn,
+error). Other users of this machine can see the command lines of all processes: set LORAFLEET_JOIN instead of --join to keep the
+URL, which admits workers, secret.
 
 SIGTERM finishes the current step and leaves. Exit codes: 0 left, 1 failed, 2 usage, 130 interrupted.
 `;

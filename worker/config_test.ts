@@ -16,7 +16,12 @@ Deno.test("the join URL is all that is needed", () => {
     ignoreGpu: false,
     tlsCaPath: null,
     cacheFolder: "/home/a/.cache/lorafleet",
-    hub: { endpoint: "https://huggingface.co", token: null, offline: false },
+    hub: {
+      endpoint: "https://huggingface.co",
+      token: null,
+      offline: false,
+      cacheFolder: "/home/a/.cache/huggingface/hub",
+    },
     memoryBudgetBytes: null,
   });
 });
@@ -41,7 +46,12 @@ Deno.test("an option wins over its variable; an empty variable is none", () => {
     ignoreGpu: true,
     tlsCaPath: null,
     cacheFolder: "/cache",
-    hub: { endpoint: "https://hub.example", token: "hf_secret", offline: true },
+    hub: {
+      endpoint: "https://hub.example",
+      token: "hf_secret",
+      offline: true,
+      cacheFolder: "/xdg/huggingface/hub",
+    },
     memoryBudgetBytes: 3 * 2 ** 20,
   });
   const { LORAFLEET_CACHE_FOLDER: _, ...rest } = env;

@@ -27,7 +27,7 @@ async function probeGpu(config: WorkerConfig): Promise<string> {
 function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: Log): Agent {
   const { cacheFolder } = config;
   const common = { fetch, clock: systemClock, limits: LIMITS, log };
-  const models = new BaseModels({ ...common, cacheFolder, hub: config.hub });
+  const models = new BaseModels({ ...common, cacheFolder, hub: { ...config.hub, fetch } });
   const identity = createWorkerIdentity({
     ...common,
     url: config.joinUrl,

@@ -6,9 +6,13 @@ import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import { manifestOf, selectModelFiles } from "./files.ts";
 import type { HashCache } from "../../shared/model/hash_cache.ts";
-import { findHubCommit, type HubOptions } from "./hub_api.ts";
-import { downloadFromHub } from "./hub_download.ts";
-import { type HubName, parseHubName } from "./hub_name.ts";
+import type { DownloadOptions } from "../../shared/hub/download_repo.ts";
+import { HubRefusal, isGated } from "../../shared/hub/hub_error.ts";
+import { findCommit } from "../../shared/hub/repo_files.ts";
+import { parseHubName, type RepoName } from "../../shared/hub/repo_name.ts";
+import type { HubOptions } from "../../shared/hub/requests.ts";
+import { HASTY } from "../../shared/hub/retry_delay.ts";
+import { downloadModel } from "./hub_model.ts";
 import { createModelRoots, type ListedModel, type ModelRoots } from "./model_roots.ts";
 
 export interface ResolvedModel {
@@ -18,12 +22,6 @@ export interface ResolvedModel {
   readonly manifest: ModelManifest;
 }
 
-interface ResolveOptions {
-  readonly signal?: AbortSignal;
-  /** Called before each file that has to be downloaded. */
-  readonly onDownload?: (file: string) => void;
-}
-
 export interface ModelRegistry {
   /**
    * Checks quickly that a base model exists; `folder` is null if a hub has it. Throws a `LoraFleetError` with code
@@ -31,7 +29,7 @@ export interface ModelRegistry {
    */
   check(model: string): Promise<{ readonly folder: string | null }>;
   /** Downloads what is missing and hashes every file. Throws like `check`, and `invalid_model`, `corrupt`, `storage`. */
-  resolve(model: string, options?: ResolveOptions): Promise<ResolvedModel>;
+  resolve(model: string, options?: DownloadOptions): Promise<ResolvedModel>;
   /** A base model that this process has resolved. Throws `not_found`. */
   byHash(hash: string): ResolvedModel;
   /** The base models below the roots, as `check` takes them. */
@@ -52,16 +50,15 @@ export function createModelRegistry({ roots, hub, hashes }: ModelRegistryOptions
 
   return {
     async check(model) {
-      const located = await locate(model, modelRoots, hub);
+      const located = await locate(model, modelRoots, { ...hub, patience: { ...HASTY, ...hub.patience } });
       return { folder: "folder" in located ? located.folder : null };
     },
 
-    async resolve(model, { signal, onDownload } = {}) {
-      const located = await locate(model, modelRoots, hub);
+    async resolve(model, options = {}) {
+      const { signal } = options;
+      const located = await locate(model, modelRoots, hub, signal);
       const isFromHub = !("folder" in located);
-      const folder = isFromHub
-        ? await downloadFromHub(located.hubName, hub, onDownload ?? (() => {}), signal)
-        : located.folder;
+      const folder = isFromHub ? await downloadModel(located.hubName, hub, options) : located.folder;
       try {
         const found = { folder, isFromHub, manifest: await readManifest(folder, modelRoots, hashes, signal) };
         resolved.set(found.manifest.hash, found);
@@ -89,7 +86,8 @@ async function locate(
   model: string,
   modelRoots: ModelRoots,
   hub: HubOptions,
-): Promise<{ readonly folder: string } | { readonly hubName: HubName }> {
+  signal?: AbortSignal,
+): Promise<{ readonly folder: string } | { readonly hubName: RepoName }> {
   const located = await modelRoots.locate(model);
   if ("folder" in located) return located;
   const tried = new Set(located.tried);
@@ -97,14 +95,23 @@ async function locate(
   if (hubName === null) tried.add("no hub, because the name is not org/name or org/name@revision");
   else {
     try {
-      await findHubCommit(hubName, hub);
+      await findCommit(hubName, hub, signal);
       return { hubName };
     } catch (thrown) {
+      signal?.throwIfAborted();
+      if (isThere(thrown)) throw thrown;
       tried.add(`${hub.endpoint}/${hubName.repo} (${messageOf(thrown)})`);
     }
   }
   const message = `no base model ${quote(model)}; tried: ${[...tried].join("; ")}`;
   throw new LoraFleetError("model_not_found", message, { param: "model" });
+}
+
+/** Whether the hub has the repository, and something else is wrong: its licence, or the revision. */
+function isThere(thrown: unknown): boolean {
+  if (isGated(thrown)) return true;
+  const cause = thrown instanceof LoraFleetError ? thrown.cause : null;
+  return cause instanceof HubRefusal && cause.code === "RevisionNotFound";
 }
 
 async function readManifest(

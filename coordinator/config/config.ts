@@ -2,7 +2,7 @@
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import { type HubSettings, readHubSettings } from "../../shared/model/hub_settings.ts";
+import { type HubSettings, readHubSettings } from "../../shared/hub/hub_settings.ts";
 import { type TlsFiles, usage } from "./tls.ts";
 import { isLoopback } from "./loopback.ts";
 
@@ -33,7 +33,7 @@ export interface CoordinatorConfig {
   /** `LORAFLEET_NATS_SERVER`. */
   readonly natsServerBinary: string | null;
   readonly searchPath: string;
-  readonly hub: HubSettings & { readonly cacheFolder: string };
+  readonly hub: HubSettings;
   /** For the log. */
   readonly warnings: readonly string[];
 }
@@ -68,7 +68,7 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
   --help
 
 Also read: LORAFLEET_NATS_SERVER (path of the binary), LORAFLEET_LOG_LEVEL (debug, info, warn, error), HF_TOKEN, HF_ENDPOINT,
-HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE.
+HF_HOME, HF_HUB_CACHE, HF_TOKEN_PATH, HF_HUB_OFFLINE.
 `;
 
 const OPTIONS = {
@@ -139,7 +139,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     natsPublicUrl: urlOf(natsPublicUrl, "nats-public-url", NATS_PROTOCOLS),
     natsServerBinary: env("LORAFLEET_NATS_SERVER"),
     searchPath: env("PATH") ?? "",
-    hub: { ...readHubSettings(env), cacheFolder: resolve(hubCacheFolder(env)) },
+    hub: readHubSettings(env),
     warnings: values["api-key"] === undefined ? [] : [
       "--api-key is on the command line, which every user of this machine can read; set LORAFLEET_API_KEY instead",
     ],
@@ -163,13 +163,6 @@ function readOptions(args: readonly string[]) {
   } catch (thrown) {
     throw new LoraFleetError("usage", messageOf(thrown), { cause: thrown });
   }
-}
-
-/** The same folder as huggingface_hub's. */
-function hubCacheFolder(env: (name: string) => string | null): string {
-  const home = env("HF_HOME") ??
-    join(env("XDG_CACHE_HOME") ?? join(env("HOME") ?? ".", ".cache"), "huggingface");
-  return env("HF_HUB_CACHE") ?? join(home, "hub");
 }
 
 function integer(text: string, option: string, min: number, max: number): number {

@@ -1,6 +1,7 @@
 /** Everything that an export's process needs: the adapter, and the base model that it was trained on. */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import { parseHubName } from "../base_models/hub_name.ts";
+import { parseHubName } from "../../shared/hub/repo_name.ts";
+import { downloadEvents } from "../base_models/download_events.ts";
 import type { ResolvedModel } from "../base_models/registry.ts";
 import type { JobRecord } from "../jobs/record/job.ts";
 import { isTokenizerFile } from "../jobs/results/tokenizer_results.ts";
@@ -14,11 +15,11 @@ import type { ExportRecord } from "./record/export_record.ts";
 
 const ADAPTER_CONFIG = "adapter_config.json";
 
-type Parts = Pick<ExportServiceOptions, "store" | "jobs" | "artifacts" | "models">;
+type Parts = Pick<ExportServiceOptions, "store" | "jobs" | "artifacts" | "models" | "clock">;
 
 /** Rejects with `conflict` if the base model has changed since the training, and as `ModelRegistry.resolve`. */
 export async function exportTaskOf(
-  { store, jobs, artifacts, models }: Parts,
+  { store, jobs, artifacts, models, clock }: Parts,
   { jobId, request }: ExportRecord,
   signal: AbortSignal,
 ): Promise<Omit<ExportTask, "outputFolder">> {
@@ -33,9 +34,8 @@ export async function exportTaskOf(
     throw new LoraFleetError("not_found", `the checkpoint of step ${checkpoint.step} has no ${quote(name)}`);
   };
   const [adapterPath, adapterConfigPath] = [await pathOf(ADAPTER_FILENAME), await pathOf(ADAPTER_CONFIG)];
-  const onDownload = (file: string) =>
-    jobs.record(jobId, "info", `Downloading ${file} of ${job.spec.model}.`);
-  const model = await models.resolve(job.spec.model, { signal, onDownload });
+  const onProgress = downloadEvents(clock, job.spec.model, (message) => jobs.record(jobId, "info", message));
+  const model = await models.resolve(job.spec.model, { signal, onProgress });
   assertUnchanged(job, model);
   const name = resultName(job);
   const card = modelCard({

@@ -1,6 +1,7 @@
 /** What preparing a job takes: its base model, downloaded if necessary, and its training file. */
 import { assertWithinBounds } from "../../shared/job/job_bounds.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
+import { downloadEvents } from "../base_models/download_events.ts";
 import type { ResolvedModel } from "../base_models/registry.ts";
 import { createKeyedTurns } from "../planning/preparation/turns.ts";
 import type { JobContext, RequestOf } from "./job_context.ts";
@@ -13,11 +14,14 @@ export function createRequests(context: JobContext): RequestOf {
   return async (id, signal) => {
     const { spec: stored } = journal.get(id);
     assertWithinBounds(stored);
-    const onDownload = (file: string) =>
-      journal.record(id, "info", `Downloading ${file} of ${stored.model}.`);
+    const onProgress = downloadEvents(
+      context.clock,
+      stored.model,
+      (message, data) => journal.record(id, "info", message, data),
+    );
     // Two jobs on a missing base model would download it twice.
     const endTurn = await modelTurnOf(stored.model)(signal);
-    const model = await models.resolve(stored.model, { signal, onDownload }).finally(endTurn);
+    const model = await models.resolve(stored.model, { signal, onProgress }).finally(endTurn);
     signal.throwIfAborted();
     const spec = await checkDownloaded(context, id, model);
     signal.throwIfAborted();

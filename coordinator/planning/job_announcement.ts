@@ -2,7 +2,7 @@
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { PlannedJob } from "./planned_job.ts";
-import { hubRepoOf, parseHubName } from "../base_models/hub_name.ts";
+import { parseHubName, snapshotOf } from "../../shared/hub/repo_name.ts";
 
 /**
  * The base model's name in the adapter's config, by which PEFT's AutoPeftModel finds it: the one that the job sets, else a hub
@@ -11,8 +11,8 @@ import { hubRepoOf, parseHubName } from "../base_models/hub_name.ts";
 function baseModelOf({ spec, modelFolder }: PlannedJob): { readonly name: string; readonly lora: LoraSpec } {
   const { lora, model } = spec;
   if (lora.base_model_name_or_path !== undefined) return { name: lora.base_model_name_or_path, lora };
-  const repo = hubRepoOf(modelFolder);
-  if (repo === null) return { name: model, lora };
+  const repo = snapshotOf(modelFolder)?.repo;
+  if (repo === undefined) return { name: model, lora };
   const asked = parseHubName(model);
   const revision = asked?.repo === repo && asked.revision !== "main" ? { revision: asked.revision } : {};
   return { name: repo, lora: { ...revision, ...lora } };

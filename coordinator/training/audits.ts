@@ -12,7 +12,7 @@
  * A wrong worker is quarantined, and regroup redoes what is in its sums. An auditor adds its gradient to no sums.
  */
 import { auditWaitMs } from "../../shared/protocol/limits.ts";
-import { firstNonFinite } from "../../shared/exponents.ts";
+import { firstNonFinite } from "../../shared/protocol/exponents.ts";
 import { decodeFloats } from "../../shared/protocol/messages_codec.ts";
 import type { Assignment, AuditCounts } from "../../shared/protocol/messages_coordinator.ts";
 import type { MicroBatchReport } from "../../shared/protocol/messages_worker.ts";

@@ -2,7 +2,7 @@
 import { decodeFloats } from "../../shared/protocol/messages_codec.ts";
 import type { Verdict } from "../../shared/protocol/messages_coordinator.ts";
 import type { MicroBatchReport } from "../../shared/protocol/messages_worker.ts";
-import { exponentsFrom, firstMisfit, firstNonFinite } from "../../shared/exponents.ts";
+import { exponentsFrom, firstMisfit, firstNonFinite } from "../../shared/protocol/exponents.ts";
 import { claimMicroBatch, totalsOf } from "./state/ledger.ts";
 import { decideAuditReport, withAuditBegun } from "./audits.ts";
 import { blame } from "./blame/strikes.ts";

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { trainingSchema } from "../../shared/job/job_spec_schema.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
-import { sumCap } from "../../shared/exponents.ts";
+import { sumCap } from "../../shared/protocol/exponents.ts";
 import { updateBound } from "../planning/schedule/update_bound.ts";
 import { localPlanOf } from "../planning/schedule/local_plan.ts";
 import { digestOf, INITIAL, member, PLAN, started } from "./step_fixture.ts";

@@ -1,5 +1,5 @@
 /** Steps of a fleet of engines without a network or a coordinator. */
-import { type Exponents, exponentsFrom, firstMisfit, mergeMaxima } from "../../shared/exponents.ts";
+import { type Exponents, exponentsFrom, firstMisfit, mergeMaxima } from "../../shared/protocol/exponents.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { Engine, EngineSpec } from "../../worker/engine/engine.ts";

@@ -25,6 +25,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
   shared: {
     std: [],
     ".": [],
+    // A hub's files in the shared cache, and uploads: coordinator and workers alike.
+    hub: [".", "std"],
     python: ["."],
     model: [".", "std"],
     // NF4 as bitsandbytes has it: workers quantise with it, exports take it apart again.

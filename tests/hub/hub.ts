@@ -30,7 +30,7 @@ export interface HubOptions {
 
 export class Hub implements AsyncDisposable {
   readonly faults = new HubFaults();
-  /** Method and path of every request, the storage's too. */
+  /** Method, path and range of every request, the storage's too. */
   readonly requests: string[] = [];
   readonly state: HubState;
   #servers: Deno.HttpServer<Deno.NetAddr>[] = [];
@@ -108,7 +108,8 @@ export class Hub implements AsyncDisposable {
   async #answer(request: Request): Promise<Response> {
     const url = new URL(request.url);
     const line = `${request.method} ${url.pathname}${url.search}`;
-    this.requests.push(`${request.method} ${url.pathname}`);
+    const range = request.headers.get("range");
+    this.requests.push(`${request.method} ${url.pathname}${range === null ? "" : ` ${range}`}`);
     const fault = this.faults.take(line);
     const instead = answerInstead(fault);
     if (instead !== null) return instead;

@@ -26,14 +26,18 @@ export interface CoordinatorChild extends AsyncDisposable {
 }
 
 /** `args` besides the data folder; a free port unless one is given. */
-export function startCoordinatorChild(dataFolder: string, args: readonly string[] = []): CoordinatorChild {
+export function startCoordinatorChild(
+  dataFolder: string,
+  args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): CoordinatorChild {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-q", "--no-prompt", "-P=coordinator", join(root, "coordinator/main.ts")],
       ...["--data-folder", dataFolder],
       ...["--model-roots", assets, ...(args.includes("--port") ? [] : ["--port", "0"]), ...args],
     ],
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -122,6 +126,7 @@ export async function submitJob(
   api: string,
   training: Record<string, unknown>,
   fleet: Record<string, unknown> = {},
+  more: Record<string, unknown> = {},
 ): Promise<string> {
   const rows = (await Deno.readTextFile(join(assets, "train.jsonl"))).split("\n").slice(0, 64).join("\n");
   const form = new FormData();
@@ -137,6 +142,7 @@ export async function submitJob(
       training,
       dataset: { max_seq_length: 64 },
       fleet,
+      ...more,
     }),
   });
   const job = await response.json();

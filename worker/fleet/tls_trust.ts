@@ -1,9 +1,8 @@
 /** Which certificates this worker trusts: those signed by the system's authorities, and by one given on the command line. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { Fetch } from "../transfer/http.ts";
 
 export interface TlsTrust {
-  readonly fetch: Fetch;
+  readonly fetch: typeof globalThis.fetch;
   /** PEM; null: the system's authorities alone. */
   readonly ca: string | null;
 }
@@ -15,7 +14,7 @@ export async function readTlsTrust(caPath: string | null): Promise<TlsTrust> {
     const ca = await Deno.readTextFile(caPath);
     if (!ca.includes("-----BEGIN CERTIFICATE-----")) throw new Error("it holds no certificate in PEM");
     const client = Deno.createHttpClient({ caCerts: [ca] });
-    return { fetch: (url, init) => fetch(url, { ...init, client }), ca };
+    return { fetch: (input, init) => fetch(input, { ...init, client }), ca };
   } catch (thrown) {
     const message = `cannot use --tls-ca ${quote(caPath)}: ${
       messageOf(thrown)

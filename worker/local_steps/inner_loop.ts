@@ -2,7 +2,13 @@
  * A replica's inner loop: optimizer steps of one worker alone, from the engine's current adapter on. The outcome depends on that
  * adapter, the rows and their order alone: gradients are summed as integers, with exponents that the inner loop itself determines.
  */
-import { type Exponents, exponentsFrom, firstNonFinite, fits, mergeMaxima } from "../../shared/exponents.ts";
+import {
+  type Exponents,
+  exponentsFrom,
+  firstNonFinite,
+  fits,
+  mergeMaxima,
+} from "../../shared/protocol/exponents.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { InnerLoop, InnerStep } from "../../shared/protocol/inner_loop_codec.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";

@@ -1,30 +1,28 @@
 /**
- * Finds the base model of a job: in the coordinator's folder if that is on this machine's disk, else in the cache, else by
- * download: from the hub if the coordinator got it there, and from the coordinator if that fails.
+ * Finds the base model of a job: in the coordinator's folder if that is on this machine's disk, else in this machine's caches
+ * (the hub's and our own), else by download: from the hub if the coordinator got it there, and from the coordinator if that
+ * fails.
  */
 import { join } from "@std/path";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { createHashCache, type HashCache } from "../../shared/model/hash_cache.ts";
-import type { HubSettings } from "../../shared/model/hub_settings.ts";
+import type { HubOptions } from "../../shared/hub/requests.ts";
+import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import type { Runtime } from "../async/runtime.ts";
 import { announcedFolder } from "./announced_folder.ts";
-import { downloadFile, type DownloadOptions } from "./download.ts";
+import { downloadFile } from "./download.ts";
 import type { CoordinatorApi, Fetch } from "./http.ts";
-import { hubUrl } from "./hub_url.ts";
-import { fileProblem } from "./manifest_check.ts";
+import { downloadFromHub, hubNameOf, localSnapshot } from "./hub_model.ts";
+import { fileProblem, folderProblem } from "./manifest_check.ts";
 
 interface BaseModelOptions extends Runtime {
   readonly cacheFolder: string;
-  readonly hub: HubSettings;
+  readonly hub: HubOptions;
   readonly fetch: Fetch;
 }
 
-/** Few: the coordinator has the files as well, so do not wait long for a hub that does not answer. */
-const HUB_TRIES = 2;
-
 type NeededModel = Pick<JobAnnouncement, "model" | "modelFolder">;
-type DownloadTarget = Pick<DownloadOptions, "file" | "path" | "signal">;
 
 export class BaseModels {
   readonly #options: BaseModelOptions;
@@ -38,53 +36,55 @@ export class BaseModels {
   /** A folder with the manifest's files, each compared with it, and nothing else. Errors name the file. */
   async find(api: CoordinatorApi, needed: NeededModel, signal: AbortSignal): Promise<string> {
     const { model } = needed;
-    const near = await this.#announcedFolder(needed, signal);
+    const near = await this.#announcedFolder(model, needed.modelFolder, signal);
     if (near !== null) return near;
     const folder = join(this.#options.cacheFolder, "models", model.hash);
     await onDisk(folder, () => Deno.mkdir(folder, { recursive: true }));
     using _mine = await this.#lock(`${folder}.lock`, signal);
+    if (await folderProblem(this.#hashes, folder, model.files, signal) === null) return folder;
+    const fromHub = await this.#fromHub(needed, signal);
+    if (fromHub !== null) return fromHub;
     for (const file of model.files) {
       const path = join(folder, file.name);
       const problem = await fileProblem(this.#hashes, path, file, signal);
       if (problem === null) continue;
-      if (!await this.#isFromHub({ file, path, signal }, needed.modelFolder)) {
-        this.#options.log("info", `${problem}: downloading its ${file.size} bytes from ${api.httpUrl}`);
-        const url = `${api.httpUrl}/v1/base-models/${model.hash}/files/${encodeURIComponent(file.name)}`;
-        await downloadFile({ ...this.#options, file, path, signal, url, token: api.token });
-      }
+      this.#options.log("info", `${problem}: downloading its ${file.size} bytes from ${api.httpUrl}`);
+      const url = `${api.httpUrl}/v1/base-models/${model.hash}/files/${encodeURIComponent(file.name)}`;
+      await downloadFile({ ...this.#options, file, path, signal, url, token: api.token });
       await this.#hashes.remember(path, file.sha256);
     }
     return folder;
   }
 
-  async #announcedFolder({ model, modelFolder }: NeededModel, signal: AbortSignal): Promise<string | null> {
+  /** `folder` if it holds the manifest's files, or links to them; null if it does not. */
+  async #announcedFolder(model: ModelManifest, folder: string, signal: AbortSignal): Promise<string | null> {
     const { cacheFolder, log } = this.#options;
     try {
-      return await announcedFolder(model, modelFolder, cacheFolder, this.#hashes, signal);
+      return await announcedFolder(model, folder, cacheFolder, this.#hashes, signal);
     } catch (thrown) {
       signal.throwIfAborted();
-      log("warn", `cannot use ${quote(modelFolder)} here: ${messageOf(thrown)}`);
+      log("warn", `cannot use ${quote(folder)} here: ${messageOf(thrown)}`);
       return null;
     }
   }
 
-  /** False if the hub does not have the file or does not answer; the coordinator has it in any case. */
-  async #isFromHub(target: DownloadTarget, modelFolder: string): Promise<boolean> {
-    const { file, signal } = target;
+  /** Null if the hub does not have the files or does not answer; the coordinator has them in any case. */
+  async #fromHub({ model, modelFolder }: NeededModel, signal: AbortSignal): Promise<string | null> {
     const { hub, log } = this.#options;
-    const url = hubUrl(modelFolder, file.name, hub);
-    if (url === null) return false;
-    log("info", `downloading ${quote(file.name)}, ${file.size} bytes, from ${hub.endpoint}`);
-    const source = { url, token: hub.token, mayRedirect: true, tries: HUB_TRIES };
+    const name = hubNameOf(modelFolder);
+    if (name === null) return null;
+    const snapshot = localSnapshot(name, hub);
+    const cached = await this.#announcedFolder(model, snapshot, signal);
+    if (cached !== null || hub.offline) return cached;
     try {
-      await downloadFile({ ...this.#options, ...target, ...source });
-      return true;
+      await downloadFromHub(name, model, hub, this.#options, this.#hashes, signal);
     } catch (thrown) {
       signal.throwIfAborted();
       if (thrown instanceof LoraFleetError && thrown.code === "storage") throw thrown;
       log("warn", `not from the hub: ${messageOf(thrown)}`);
-      return false;
+      return null;
     }
+    return await this.#announcedFolder(model, snapshot, signal);
   }
 
   /** Several workers of a machine share the cache: one downloads, the others find its files. */

@@ -5,6 +5,7 @@ import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
+import { type Hub, startHub } from "../../tests/hub/hub.ts";
 import { BaseModels } from "./base_model.ts";
 
 const FILES = { "config.json": `{"a": 1}`, "model.safetensors": "weights", "tokenizer.json": "{}" };
@@ -21,12 +22,16 @@ interface World {
   readonly there: string;
   readonly requests: string[];
   readonly log: string[];
+  readonly hub: Hub;
+  readonly hubCache: string;
   open(): BaseModels;
   find(modelFolder?: string): Promise<string>;
 }
 
 async function inWorld(work: (world: World) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-models-" });
+  await using hub = await startHub();
+  const hubCache = join(folder, "hub");
   const requests: string[] = [];
   const log: string[] = [];
   const cache = join(folder, "cache");
@@ -36,9 +41,7 @@ async function inWorld(work: (world: World) => Promise<void>): Promise<void> {
   const fetch = (url: string, init: RequestInit): Promise<Response> => {
     requests.push(url);
     const name = url.split("/").at(-1)!;
-    const isHub = url.startsWith("http://hub/");
-    assertEquals(new Headers(init.headers).get("authorization"), isHub ? null : "Bearer secret");
-    if (isHub && name !== "model.safetensors") return Promise.resolve(new Response("gone", { status: 404 }));
+    assertEquals(new Headers(init.headers).get("authorization"), "Bearer secret");
     const text = FILES[name as keyof typeof FILES];
     const headers = { "content-range": `bytes 0-${text.length - 1}/${text.length}` };
     return Promise.resolve(new Response(text, { status: 206, headers }));
@@ -46,7 +49,10 @@ async function inWorld(work: (world: World) => Promise<void>): Promise<void> {
   const open = () =>
     new BaseModels({
       cacheFolder: cache,
-      hub: { endpoint: "http://hub", token: null, offline: false },
+      hub: {
+        ...{ endpoint: hub.endpoint, token: null, offline: false, cacheFolder: hubCache },
+        patience: { firstRetryMs: 1 },
+      },
       fetch,
       clock: systemClock,
       limits: { ...LIMITS, retryIntervalMs: 5 },
@@ -55,7 +61,7 @@ async function inWorld(work: (world: World) => Promise<void>): Promise<void> {
   const find = (modelFolder = "/no/such/folder") =>
     open().find(SOURCE, { model: MODEL, modelFolder }, new AbortController().signal);
   try {
-    await work({ cache, there, requests, log, open, find });
+    await work({ cache, there, requests, log, hub, hubCache, open, find });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -130,18 +136,31 @@ Deno.test("a cache that cannot be written is reported as such", () =>
     assertEquals(error.code, "storage");
   }));
 
-Deno.test("a base model from the hub is downloaded there, and files that the hub lacks from the coordinator", () =>
-  inWorld(async ({ requests, find }) => {
-    const commit = "0".repeat(40);
-    const folder = await find(`/somewhere/models--org--tiny/snapshots/${commit}`);
-    for (const [name, text] of Object.entries(FILES)) {
-      assertEquals(await Deno.readTextFile(join(folder, name)), text);
-    }
-    const hub = `http://hub/org/tiny/resolve/${commit}`;
-    assertEquals(requests.filter((url) => url.startsWith("http://hub/")), [
-      `${hub}/config.json`,
-      `${hub}/model.safetensors`,
-      `${hub}/tokenizer.json`,
-    ]);
-    assertEquals(requests.filter((url) => url.startsWith("http://coordinator/")).length, 2);
+/** The coordinator's name of a snapshot. */
+const snapshot = (commit: string) => `/somewhere/models--org--tiny/snapshots/${commit}`;
+
+Deno.test("a base model from the hub is downloaded there, into the cache that Python's tools share, once", () =>
+  inWorld(async ({ cache, requests, log, find, hub, hubCache }) => {
+    const { commits } = await hub.add("model", "org/tiny", { ...FILES, "README.md": "not needed" });
+    const commit = [...commits.keys()].at(-1)!;
+    assertEquals(await find(snapshot(commit)), join(hubCache, "models--org--tiny", "snapshots", commit));
+    assertEquals(await contentsOf(join(hubCache, "models--org--tiny", "snapshots", commit)), FILES);
+    assertEquals([requests, hub.asked(/GET .*\/resolve\//).length], [[], 3]);
+    assertMatch(log[0]!, /Downloading \d+ bytes of org\/tiny from http/);
+    await hub.down();
+    await find(snapshot(commit));
+    assertEquals(await Deno.stat(join(cache, "models", MODEL.hash, "config.json")).catch(() => null), null);
+  }));
+
+Deno.test("a hub that breaks is resumed; one that stays away, or has other bytes, leaves it to the coordinator", () =>
+  inWorld(async ({ requests, log, find, hub, hubCache }) => {
+    const { commits } = await hub.add("model", "org/tiny", FILES);
+    hub.faults.add({ on: /^GET \/cdn\//, kind: "break", bytes: 3 });
+    await find(snapshot([...commits.keys()].at(-1)!));
+    assertEquals(requests, []);
+    await Deno.remove(hubCache, { recursive: true });
+    const other = await hub.repo("model", "org/tiny").add({ "model.safetensors": "WEIGHTS" });
+    assertEquals(await contentsOf(await find(snapshot(other))), FILES);
+    assertEquals(requests.length, 3);
+    assertMatch(log.find((line) => line.startsWith("not from the hub"))!, /is not the base model's on http/);
   }));

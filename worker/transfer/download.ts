@@ -14,8 +14,6 @@ export interface DownloadOptions extends Runtime {
   readonly url: string;
   /** Bearer token; null: the source needs none. */
   readonly token: string | null;
-  /** Follow redirects, which hubs use and a coordinator never does. Default: false. */
-  readonly mayRedirect?: boolean;
   /** Fruitless tries before giving up. Default: 10. */
   readonly tries?: number;
   readonly file: ManifestFile;
@@ -98,7 +96,7 @@ async function continueFile(options: DownloadOptions, part: string): Promise<str
 
 /** The file's bytes from `start`, as they arrive. */
 async function* bodyFrom(options: DownloadOptions, start: number): AsyncGenerator<Uint8Array> {
-  const { url, token, mayRedirect = false, file, fetch, clock, limits, signal } = options;
+  const { url, token, file, fetch, clock, limits, signal } = options;
   const ended = new AbortController();
   const either = AbortSignal.any([signal, ended.signal]);
   const what = `downloading ${quote(file.name)}`;
@@ -116,8 +114,8 @@ async function* bodyFrom(options: DownloadOptions, start: number): AsyncGenerato
       range: `bytes=${start}-`,
       ...token === null ? {} : { authorization: `Bearer ${token}` },
     };
-    const redirect = mayRedirect ? "follow" : "error";
-    const response = await inTime(() => fetch(url, { signal: either, headers, redirect }));
+    // A coordinator never redirects.
+    const response = await inTime(() => fetch(url, { signal: either, headers, redirect: "error" }));
     assertAnswer(response, file, start);
     const reader = response.body!.getReader();
     for (;;) {

@@ -65,16 +65,3 @@ Deno.test("neither a join, nor a download, nor an upload follows a redirect", ()
       await Deno.remove(folder, { recursive: true });
     }
   }));
-
-Deno.test("a download from a hub follows redirects, without the hub's token", () =>
-  withElsewhere(async ({ url, shown }) => {
-    const folder = await Deno.makeTempDir();
-    const signal = AbortSignal.timeout(5000);
-    try {
-      const path = `${folder}/config.json`;
-      await downloadFile({ ...common, url, token: "hf_secret", mayRedirect: true, file, path, signal });
-      assertEquals([await Deno.readTextFile(path), shown], ["x", [null]]);
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  }));

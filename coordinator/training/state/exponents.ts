@@ -1,5 +1,5 @@
 /** The exponents with which a step's first attempt begins. */
-import { type Exponents, exponentsFrom } from "../../../shared/exponents.ts";
+import { type Exponents, exponentsFrom } from "../../../shared/protocol/exponents.ts";
 import type { Limits } from "../../../shared/protocol/limits.ts";
 import { learningRateAt } from "../../planning/schedule/schedule.ts";
 import type { TrainingPlan } from "./plan.ts";

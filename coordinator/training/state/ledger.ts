@@ -1,6 +1,6 @@
 /** Which worker has which micro-batch of an attempt in its sums: each is counted exactly once, or excluded. Pure. */
 import type { Verdict } from "../../../shared/protocol/messages_coordinator.ts";
-import { mergeMaxima } from "../../../shared/exponents.ts";
+import { mergeMaxima } from "../../../shared/protocol/exponents.ts";
 import { placeAmong } from "../../../shared/protocol/sorted_members.ts";
 
 export interface LedgerEntry {

@@ -6,7 +6,7 @@ import type {
   StepPhase,
 } from "../../../shared/protocol/messages_coordinator.ts";
 import type { RoundCheck } from "../../../shared/protocol/messages_worker.ts";
-import type { Exponents } from "../../../shared/exponents.ts";
+import type { Exponents } from "../../../shared/protocol/exponents.ts";
 import type { Layout } from "../../planning/adapter_layout.ts";
 import type { FleetMember, FleetView } from "./fleet_view.ts";
 import { type Ledger, newLedger } from "./ledger.ts";

@@ -1,6 +1,6 @@
 /** `fetch` that gives up on a server that does not answer or stops in the middle: jobs and clients wait for it. */
-import type { Clock } from "../../shared/clock.ts";
-import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { Clock } from "../../clock.ts";
+import { LoraFleetError, quote } from "../../errors.ts";
 import { withBody } from "./bounded_fetch.ts";
 
 /**

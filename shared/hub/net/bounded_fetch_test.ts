@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError } from "../../errors.ts";
 import { boundedFetch } from "./bounded_fetch.ts";
 
 /** A server that sends pieces of 1000 bytes for as long as it is listened to. */

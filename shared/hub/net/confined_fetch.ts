@@ -7,7 +7,7 @@
  */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { LoraFleetError, quote } from "../../errors.ts";
 import { isPrivateAddress } from "./private_address.ts";
 
 interface ConfinedFetchOptions {

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { createFakeClock } from "../../shared/testing/fake_clock.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { createFakeClock } from "../../testing/fake_clock.ts";
+import { LoraFleetError } from "../../errors.ts";
 import { unstalledFetch } from "./stalled_fetch.ts";
 
 const URL = "https://hub.example/api/models/a/b";

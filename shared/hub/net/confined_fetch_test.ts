@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError } from "../../errors.ts";
 import { createConfinedFetch } from "./confined_fetch.ts";
 
 const HUB = "https://hub.example";

@@ -1,5 +1,5 @@
 /** `fetch` with a limit on all responses together: a server that never stops sending would fill our memory. */
-import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { LoraFleetError, quote } from "../../errors.ts";
 
 export interface ResponseBounds {
   /** All responses together. */
