@@ -105,6 +105,12 @@ export type TrainingSpec = z.output<typeof trainingSchema>;
 export const datasetSchema = z.strictObject({
   /** A slice as `datasets` writes it: `train`, `train[:10%]`, `train[100:200]`. */
   split: z.string().default("train"),
+  /** Shuffles the rows before `split` takes its slice, into the order of `datasets`' `shuffle(seed=…)`; left out: the file's order. */
+  shuffle_seed: z.int().min(0).optional(),
+  /** Of a JSON file that is an object: the field that holds the list of rows; left out: its only list of objects. */
+  field: z.string().min(1).optional(),
+  /** What a row of a plain text file is; left out: a line. */
+  sample_by: z.enum(["line", "paragraph", "document"]).optional(),
   /**
    * The column of plain text. Rows with `prompt` and `completion`, `messages`, or `instruction` and `output` (Alpaca) are
    * recognised by those names.

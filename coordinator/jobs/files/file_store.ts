@@ -2,6 +2,8 @@
  * Files of OpenAI's API: uploads and other bytes, stored under the file's id, and jobs' adapters, whose bytes are in the
  * artifact store.
  */
+import { checkDataFile } from "../../../shared/data/files/check_ends.ts";
+import { openDataFile } from "../../../shared/data/files/data_bytes.ts";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { ArtifactStore } from "../../storage/artifact_store.ts";
 import { PRIVATE_FOLDER_MODE } from "../../storage/private_folder.ts";
@@ -23,6 +25,11 @@ export interface FileStore extends ResultFiles {
   receive(body: AsyncIterable<Uint8Array>): Promise<ReceivedFile>;
   /** Makes the received bytes a file, with a lifetime or without. Throws `invalid_request` for its name or purpose. */
   keep(received: ReceivedFile, filename: string, purpose: string, lifetimeMs?: number | null): FileRecord;
+  /**
+   * Looks at the beginning and the end of received bytes. Throws `invalid_dataset` for a file of no known format, or one that
+   * was cut off.
+   */
+  checkData(received: ReceivedFile, filename: string): Promise<void>;
   discard(received: ReceivedFile): Promise<void>;
   /** Null if it never existed, is deleted or has expired. */
   find(id: string): FileRecord | null;
@@ -93,6 +100,11 @@ export function createFileStore(options: FileStoreOptions): FileStore {
       store.putFile(file);
       expiring.add(file);
       return file;
+    },
+
+    async checkData({ id }, filename) {
+      using bytes = await openDataFile(pathOf(id), `file ${quote(filename)}`);
+      await checkDataFile(filename, bytes);
     },
 
     discard: ({ id }) => Deno.remove(pathOf(id)),

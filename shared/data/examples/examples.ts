@@ -1,7 +1,7 @@
 /** Rows of a dataset → token ids and their completion mask. */
 import { LoraFleetError, quote } from "../../errors.ts";
 import { countExampleLabels, type Example } from "../packing/example.ts";
-import { invalidLine, type JsonRow } from "../rows/jsonl.ts";
+import { invalidLine, type Row, type RowUnit } from "../rows/row.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createChatExamples } from "./chat_examples.ts";
 import { contentOf } from "./row_forms.ts";
@@ -10,14 +10,21 @@ import { type BuilderSpec, createTextExamples, whyUntrained } from "./text_examp
 
 interface ExampleBuilder {
   /** Throws a `LoraFleetError` with code `invalid_dataset` that names the line. */
-  build(row: JsonRow): Example;
+  build(row: Row): Example;
   /** What a user should know about the rows so far, one sentence each. */
   warnings(): string[];
 }
 
-/** The tokenizer's chat template is not read before the first row with messages. */
-export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): ExampleBuilder {
-  const warnings = createRowWarnings();
+/**
+ * The tokenizer's chat template is not read before the first row with messages.
+ * @param unit what `Row.line` counts, for the warnings
+ */
+export function createExampleBuilder(
+  tokenizer: Tokenizer,
+  spec: BuilderSpec,
+  unit: RowUnit = "line",
+): ExampleBuilder {
+  const warnings = createRowWarnings(unit);
   const texts = createTextExamples(tokenizer, spec, warnings);
   const fromChat = createChatExamples(tokenizer, spec, warnings);
   const { eos } = tokenizer.specialTokens;

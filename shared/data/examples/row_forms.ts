@@ -1,6 +1,6 @@
 /** The forms of rows. The fields that are not null decide which one a row has; a row in two forms is refused. */
 import { quote } from "../../errors.ts";
-import { invalidLine, type JsonRow } from "../rows/jsonl.ts";
+import { invalidLine, type Row } from "../rows/row.ts";
 import { withoutNulls } from "../rows/nulls.ts";
 import type { PyValue } from "../../python/values/value.ts";
 import { quoteValue } from "../rows/quote_value.ts";
@@ -37,7 +37,7 @@ const ROW_FORMS: readonly RowForm[] = [
  * Throws a `LoraFleetError` with code `invalid_dataset` that names the line.
  * @param textField the field that holds the text of a row of plain text
  */
-export function contentOf({ line, fields: all }: JsonRow, textField: string): RowContent {
+export function contentOf({ line, fields: all }: Row, textField: string): RowContent {
   const fields = withoutNulls(all);
   const found = ROW_FORMS.filter((form) => form.has(fields, textField));
   const [form, ...others] = found.length > 1 ? found.filter(({ isFallback }) => !isFallback) : found;
