@@ -55,9 +55,7 @@ export async function readEvaluationRows(
     throw new LoraFleetError("storage", message, { param: path, cause });
   }
   if (examples.length === 0) {
-    const message = `Reading the dataset ${
-      quote(path)
-    } failed: it has no rows`;
+    const message = `Reading the dataset ${quote(path)} failed: it has no rows`;
     throw new LoraFleetError("invalid_dataset", message, { param: path });
   }
   const stopTokens = new Set([...knownStops, ...endMarksOf(examples, tokenizer)]);

@@ -81,9 +81,7 @@ export function createFileStore(options: FileStoreOptions): FileStore {
 
   return {
     ...createResultFiles(options),
-    find,
-    get,
-    path,
+    ...{ find, get, path },
     dropExpired: () => expiring.deleteExpired(),
 
     async receive(body) {
@@ -102,10 +100,7 @@ export function createFileStore(options: FileStoreOptions): FileStore {
       return file;
     },
 
-    async checkData({ id }, filename) {
-      using bytes = await openDataFile(pathOf(id), `file ${quote(filename)}`);
-      await checkDataFile(filename, bytes);
-    },
+    checkData: ({ id }, filename) => checkData(pathOf(id), filename),
 
     discard: ({ id }) => Deno.remove(pathOf(id)),
 
@@ -129,6 +124,11 @@ export function createFileStore(options: FileStoreOptions): FileStore {
 
     sweep: () => sweep(folder, store),
   };
+}
+
+async function checkData(path: string, filename: string): Promise<void> {
+  using bytes = await openDataFile(path, `file ${quote(filename)}`);
+  await checkDataFile(filename, bytes);
 }
 
 async function sweep(folder: string, store: JobStore): Promise<void> {
