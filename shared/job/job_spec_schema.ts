@@ -101,6 +101,14 @@ export const trainingSchema = z.strictObject({
 });
 export type TrainingSpec = z.output<typeof trainingSchema>;
 
+const column = z.string().min(1).optional();
+/** The columns that make up the forms of rows. */
+export const columnMappingSchema = z.strictObject({
+  ...{ text: column, prompt: column, completion: column, messages: column, conversations: column },
+  ...{ system: column, tools: column, chat_template_kwargs: column },
+  ...{ instruction: column, input: column, output: column },
+});
+
 /** Which text is trained on and how it becomes rows. */
 export const datasetSchema = z.strictObject({
   /** A slice as `datasets` writes it: `train`, `train[:10%]`, `train[100:200]`. */
@@ -116,6 +124,8 @@ export const datasetSchema = z.strictObject({
    * recognised by those names.
    */
   text_field: z.string().min(1).default("text"),
+  /** From the columns of the forms to what the file calls them: `{"prompt": "question", "completion": "answer"}`. */
+  column_mapping: columnMappingSchema.optional(),
   /** Several documents in one row of max_seq_length tokens; they do not see each other (except with "wrapped"). */
   packing: z.boolean().default(true),
   /** "bfd": whole documents, best-fit decreasing. "wrapped": one stream of tokens, cut to exact length. */

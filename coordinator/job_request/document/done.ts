@@ -56,6 +56,7 @@ export const DONE: Readonly<Record<string, string>> = {
   "dataset.sample_by":
     "What a row of plain text is, as in `datasets`' text loader: `line`, `paragraph` or `document`",
   "dataset.split": "The part of the data that is trained on",
+  "dataset.column_mapping": "What the file calls the columns of the forms of rows",
   "dataset.text_field": "The column of plain text",
   "dataset.packing": "Several documents in a row of tokens",
   "dataset.packing_strategy": "bfd keeps documents whole and apart; wrapped cuts one stream of tokens",

@@ -69,6 +69,7 @@ export async function readDataset(options: ReadDatasetOptions): Promise<DatasetS
   }
   if (rowCount === 0) throw noRows(spec, blankLines);
   lengths.finish(rowCount);
+  builder.finish();
   const warnings = [...selection.warnings, ...builder.warnings(), ...lengths.warnings(rowCount)];
   if (blankLines > 0) warnings.push(`${counted(blankLines, "blank line")} of the text are left out.`);
   return { truncatedRowCount: lengths.truncated(), warnings };

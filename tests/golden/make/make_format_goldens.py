@@ -1,12 +1,13 @@
 """Makes tests/golden/data/formats/: small files of every format, and the rows that `datasets` reads from them.
 
-    pip install datasets==5.2.0 pyarrow==26.0.1 pandas==3.1.1 numpy==2.4.6
+    pip install datasets==5.2.0 pyarrow==26.0.1 pandas==3.1.1 numpy==2.4.6 trl==1.16.0
     python make_format_goldens.py
 
 CSV is read with every column as a string and with an empty cell as the only null, which is how lorafleet reads it;
 cases named default_* are read with the loader's defaults, which agree wherever no cell looks like a number or "NA".
 """
 
+import copy
 import datetime
 import json
 import shutil
@@ -17,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, Features, Value, load_dataset
+from trl import maybe_convert_to_chatml
 
 OUT = Path(__file__).parents[1] / "data" / "formats"
 CACHE = tempfile.mkdtemp()
@@ -97,6 +99,24 @@ def parquet_files():
     pq.write_table(pa.table({"turns": [[{"speaker": "a", "words": ["b"]}]], "score": [1.5]}), folder / "no_form.parquet")
 
 
+SHAREGPT = [
+    [("human", "2+2?"), ("gpt", "4")],
+    [("system", "Be brief."), ("human", "안녕"), ("gpt", "네"), ("human", "More?"), ("gpt", "No.")],
+    [("user", "a"), ("assistant", "b")],
+]
+
+
+def sharegpt():
+    """TRL renames the keys; the roles are those of Unsloth's standardize_sharegpt (its default aliases)."""
+    roles = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+    cases = []
+    for turns in SHAREGPT:
+        row = {"conversations": [{"from": speaker, "value": text} for speaker, text in turns]}
+        messages = maybe_convert_to_chatml(copy.deepcopy(row))["messages"]
+        cases.append({"row": row, "messages": [{**message, "role": roles[message["role"]]} for message in messages]})
+    return cases
+
+
 def iso(value):
     return value.isoformat() if isinstance(value, (datetime.date, datetime.datetime)) else value
 
@@ -130,6 +150,7 @@ def main():
             shuffles.append({"seed": seed, "rows": rows, "order": list(order)})
     (OUT / "rows.json").write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n")
     (OUT.parent / "shuffle.json").write_text(json.dumps(shuffles) + "\n")
+    (OUT.parent / "sharegpt.json").write_text(json.dumps(sharegpt(), ensure_ascii=False, indent=1) + "\n")
     print(sum(path.stat().st_size for path in OUT.rglob("*") if path.is_file()), "bytes")
 
 

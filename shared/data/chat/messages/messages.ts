@@ -54,8 +54,7 @@ export function isUnweighted(message: TemplateMessage): boolean {
 
 function checkRole(line: number, place: string, fields: TemplateMessage): void {
   if (typeof fields.get("role") === "string") return;
-  const from = fields.has("from") ? `, not "from" and "value"` : "";
-  throw invalidLine(line, `has no role in ${place}; "role" and "content" are needed${from}`);
+  throw invalidLine(line, `has no role in ${place}; "role" and "content" are needed`);
 }
 
 function checkContent(line: number, place: string, content: PyValue | undefined): void {
