@@ -1,6 +1,7 @@
 /** The fields that a job request may have, and the hint at the right one for any other. */
 import type { LoraFleetError } from "../../shared/errors.ts";
 import {
+  columnMappingSchema,
   datasetSchema,
   fleetSchema,
   localStepsSchema,
@@ -24,6 +25,7 @@ export const SHAPES: Record<Group, Readonly<Record<string, unknown>>> = {
 /** The fields within fields. */
 export const INNER_FIELDS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "fleet.local_steps": localStepsSchema.shape,
+  "dataset.column_mapping": columnMappingSchema.shape,
   "training.lr_scheduler_kwargs": scheduleArgumentsSchema.shape,
 };
 export const PLAIN_FIELDS = ["model", "training_file", "seed"];

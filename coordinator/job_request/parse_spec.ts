@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import type { LoraFleetError } from "../../shared/errors.ts";
 import { type Bound, boundedValue, boundOf, exceededBound } from "../../shared/job/job_bounds.ts";
-import { type JobSpec, jobSpecSchema } from "../../shared/job/job_spec_schema.ts";
+import { columnMappingSchema, type JobSpec, jobSpecSchema } from "../../shared/job/job_spec_schema.ts";
 import type { Draft } from "./draft.ts";
 import { explainIssue, invalidField, isObject, show } from "./errors.ts";
 import { GROUPS } from "./fields.ts";
@@ -39,8 +39,26 @@ function explainSpecIssue(draft: Draft, issue: z.core.$ZodIssue): LoraFleetError
   if (bound !== null && typeof value === "number" && value > bound.max) {
     return beyondBound(bound, param, value);
   }
+  if (issue.code === "unrecognized_keys" && path === "dataset.column_mapping") {
+    return unknownColumn(param, issue.keys[0]!, value);
+  }
   if (issue.code === "unrecognized_keys") return unknownField(`${param}.${issue.keys[0]}`);
   return explainIssue(issue, param, value);
+}
+
+/** `rename_columns` of `datasets` has the file's names on the left, which is easily mixed up. */
+function unknownColumn(param: string, name: string, mapping: unknown): LoraFleetError {
+  const columns = Object.keys(columnMappingSchema.shape);
+  const target = isObject(mapping) ? mapping[name] : undefined;
+  const hint = typeof target === "string" && columns.includes(target)
+    ? `; write {${show(target)}: ${show(name)}}`
+    : "";
+  const message =
+    `${param} has the key ${show(name)}; its keys are columns of the forms of rows (${
+      columns.join(", ")
+    }), ` +
+    `its values what the file calls them${hint}`;
+  return invalidField(`${param}.${name}`, message);
 }
 
 /** Refuses valid values beyond what a fleet can handle. */

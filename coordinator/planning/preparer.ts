@@ -9,7 +9,7 @@ import { createAttempts } from "./preparation/attempts.ts";
 import { createPreparations, findPrepared } from "./preparation/find_prepared.ts";
 import { runPreparationChild } from "./preparation/preparation_child.ts";
 import { preparationKey, sourcesHash } from "./preparation/preparation_key.ts";
-import type { PrepareRequest } from "./preparation/prepare_request.ts";
+import { dataFilesOf, type PrepareRequest } from "./preparation/prepare_request.ts";
 import { openPreparedCache } from "./preparation/prepared_cache.ts";
 import type { DatasetReport } from "./preparation/prepared_file.ts";
 import { checkLearnable } from "./schedule/learnable.ts";
@@ -51,8 +51,10 @@ export async function openPreparer(
     clock,
     run,
   });
-  const keyOf = ({ spec, model, trainingFile }: PrepareRequest) =>
-    preparationKey({ fileSha256: trainingFile.sha256, dataset: spec.dataset, model, version });
+  const keyOf = (request: PrepareRequest) => {
+    const { spec, model } = request;
+    return preparationKey({ files: dataFilesOf(request), dataset: spec.dataset, model, version });
+  };
 
   return {
     async prepare(request) {

@@ -9,7 +9,7 @@ import { sha256Of } from "../storage/streamed_file.ts";
 import { createAttempts } from "./preparation/attempts.ts";
 import type { runPreparationChild } from "./preparation/preparation_child.ts";
 import { runHere } from "./preparation/preparation_fixture.ts";
-import type { PreparationRequest } from "./preparation/preparation_messages.ts";
+import type { PreparationRequest, Progress } from "./preparation/preparation_messages.ts";
 import { openPreparedCache } from "./preparation/prepared_cache.ts";
 import { openPreparer, type Preparer } from "./preparer.ts";
 
@@ -41,7 +41,7 @@ async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
     sha256: name,
   }));
   const run: typeof runPreparationChild = async (request, options) => {
-    runs.push(request.trainingFilePath.slice(folder.length + 1));
+    runs.push(request.files[0]!.path.slice(folder.length + 1));
     await (bench.run as typeof runHere)(request, options);
   };
   const open = (version = "1") => openPreparer(`${folder}/prepared`, clock, run, version);
@@ -231,12 +231,12 @@ Deno.test("a full disk: others' rows are removed, then the job waits, with one e
     assertEquals(bench.runs.length, 6);
   }));
 
-Deno.test("progress is an event every ten seconds, in bytes", () =>
+Deno.test("progress is an event every ten seconds, in bytes, rows and tokens", () =>
   withBench(async (bench) => {
     bench.run = async (request: PreparationRequest, ...rest) => {
-      const [{ onProgress }] = rest as unknown as [{ onProgress: (bytes: number) => void }];
+      const [{ onProgress }] = rest as unknown as [{ onProgress: (progress: Progress) => void }];
       for (let second = 0; second < 25; second++) {
-        onProgress(second);
+        onProgress({ bytes: second, totalBytes: 64, rows: second, tokens: 3 * second });
         await bench.clock.advance(1000);
       }
       await (runHere as Bench["run"])(request, ...rest);
@@ -244,7 +244,7 @@ Deno.test("progress is an event every ten seconds, in bytes", () =>
     await bench.preparer.prepare(await bench.request("a"));
     const events = bench.events.filter((event) => event.startsWith("info Preparing the data"));
     assertEquals(events.length, 2, events.join("\n"));
-    assertStringIncludes(events[0]!, `10 of ${GOOD.length} bytes`);
+    assertStringIncludes(events[0]!, "10 of 64 bytes are read (15%); 10 rows, 30 tokens.");
   }));
 
 Deno.test("the next job is warm: its rows are in the cache, and are not the first to be removed", () =>

@@ -120,7 +120,7 @@ async function until(isSo: () => boolean): Promise<void> {
 async function submit(url: string): Promise<string> {
   const form = new FormData();
   form.append("purpose", "fine-tune");
-  form.append("file", new File(["a\nb"], "train.jsonl"));
+  form.append("file", new File(["a\nb"], "train.txt"));
   const file = await (await fetch(`${url}/v1/files`, { method: "POST", body: form })).json();
   const response = await fetch(`${url}/v1/fine_tuning/jobs`, {
     method: "POST",

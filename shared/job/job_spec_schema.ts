@@ -103,15 +103,31 @@ export const trainingSchema = z.strictObject({
 });
 export type TrainingSpec = z.output<typeof trainingSchema>;
 
+const column = z.string().min(1).optional();
+/** The columns that make up the forms of rows. */
+export const columnMappingSchema = z.strictObject({
+  ...{ text: column, prompt: column, completion: column, messages: column, conversations: column },
+  ...{ system: column, tools: column, chat_template_kwargs: column },
+  ...{ instruction: column, input: column, output: column },
+});
+
 /** Which text is trained on and how it becomes rows. */
 export const datasetSchema = z.strictObject({
   /** A slice as `datasets` writes it: `train`, `train[:10%]`, `train[100:200]`. */
   split: z.string().default("train"),
+  /** Shuffles the rows before `split` takes its slice, into the order of `datasets`' `shuffle(seed=…)`; left out: the file's order. */
+  shuffle_seed: z.int().min(0).optional(),
+  /** Of a JSON file that is an object: the field that holds the list of rows; left out: its only list of objects. */
+  field: z.string().min(1).optional(),
+  /** What a row of a plain text file is; left out: a line. */
+  sample_by: z.enum(["line", "paragraph", "document"]).optional(),
   /**
    * The column of plain text. Rows with `prompt` and `completion`, `messages`, or `instruction` and `output` (Alpaca) are
    * recognised by those names.
    */
   text_field: z.string().min(1).default("text"),
+  /** From the columns of the forms to what the file calls them: `{"prompt": "question", "completion": "answer"}`. */
+  column_mapping: columnMappingSchema.optional(),
   /** Several documents in one row of max_seq_length tokens; they do not see each other (except with "wrapped"). */
   packing: z.boolean().default(true),
   /** "bfd": whole documents, best-fit decreasing. "wrapped": one stream of tokens, cut to exact length. */

@@ -17,7 +17,7 @@ function shiftedClock(): Clock & { forwardMs: number } {
 }
 
 function train(text: string): File {
-  return new File([text], "train.jsonl");
+  return new File([text], "train.txt");
 }
 
 Deno.test("files.create(expires_after) is honoured: the file says when it goes, and goes then", async () => {
@@ -118,7 +118,7 @@ Deno.test("uploads: created, sent in parts in any order, put together, trained o
   withClient({ maxUploadBytes: 100 }, async (client, world) => {
     const create = (bytes: number) =>
       client.uploads.create({
-        ...{ bytes, filename: "train.jsonl", mime_type: "text/jsonl", purpose: "fine-tune" },
+        ...{ bytes, filename: "train.txt", mime_type: "text/jsonl", purpose: "fine-tune" },
         expires_after: { anchor: "created_at", seconds: 7200 },
       });
     const upload = await create(11);
@@ -144,7 +144,7 @@ Deno.test("uploads: created, sent in parts in any order, put together, trained o
       part_ids,
       md5: "cf85fd251b62487d9e3ede7ca7471209",
     });
-    assertEquals([done.status, done.file?.filename, done.file?.bytes], ["completed", "train.jsonl", 11]);
+    assertEquals([done.status, done.file?.filename, done.file?.bytes], ["completed", "train.txt", 11]);
     assertEquals(done.file!.expires_at, done.file!.created_at + 7200);
     assertEquals(await (await client.files.content(done.file!.id)).text(), "a new row\nb");
     await assertRejects(() => client.uploads.complete(upload.id, { part_ids }), OpenAI.ConflictError);

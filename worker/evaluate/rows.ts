@@ -3,10 +3,12 @@
  * last run of completion tokens (a completion, or the last assistant turn), its prompt everything before. Plain text is all
  * completion and has no question.
  */
+import { basename } from "@std/path";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { Example } from "../../shared/data/packing/example.ts";
 import { createExampleBuilder } from "../../shared/data/examples/examples.ts";
-import { readJsonLines } from "../../shared/data/rows/jsonl.ts";
+import { openRowSource } from "../../shared/data/files/data_files.ts";
+import { ONLY_SPLIT } from "../../shared/data/rows/split.ts";
 import type { Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 
 /** A prompt and the dataset's answer, in tokens. */
@@ -43,17 +45,17 @@ export async function readEvaluationRows(
   });
   const examples: Example[] = [];
   try {
-    using file = await Deno.open(path);
-    for await (const row of readJsonLines(file.readable)) examples.push(builder.build(row));
+    const source = await openRowSource([{ path, name: basename(path), sha256: null }], {});
+    for await (const row of source.rows(ONLY_SPLIT)) {
+      if (!source.hasBlankLines || row.fields.get("text") !== "") examples.push(builder.build(row));
+    }
   } catch (cause) {
-    if (cause instanceof LoraFleetError) throw cause;
+    if (cause instanceof LoraFleetError && cause.code !== "storage") throw cause;
     const message = `Reading the dataset ${quote(path)} failed: ${messageOf(cause)}`;
     throw new LoraFleetError("storage", message, { param: path, cause });
   }
   if (examples.length === 0) {
-    const message = `Reading the dataset ${
-      quote(path)
-    } failed: it has no rows; one JSON object a line is needed`;
+    const message = `Reading the dataset ${quote(path)} failed: it has no rows`;
     throw new LoraFleetError("invalid_dataset", message, { param: path });
   }
   const stopTokens = new Set([...knownStops, ...endMarksOf(examples, tokenizer)]);

@@ -1,6 +1,6 @@
 /** `/v1/files`: uploads, and the results of jobs. */
 import { z } from "@hono/zod-openapi";
-import { UPLOAD_PURPOSES } from "../../jobs/files/file_rules.ts";
+import { assertFilename, assertUploadPurpose, UPLOAD_PURPOSES } from "../../jobs/files/file_rules.ts";
 import type { FileStore, ReceivedFile } from "../../jobs/files/file_store.ts";
 import type { FileRecord } from "../../jobs/stores/job_store.ts";
 import { readText } from "../transport/bodies.ts";
@@ -121,6 +121,9 @@ async function receiveForm(files: FileStore, parts: AsyncGenerator<Part>): Promi
     if (received === null || filename === null) throw invalidField("file", "is missing");
     if (purpose === undefined) throw invalidField("purpose", 'is missing; use "fine-tune"');
     if (received.size === 0) throw invalidField("file", "is empty");
+    assertUploadPurpose(purpose);
+    assertFilename(filename);
+    await files.checkData(received, filename);
     return files.keep(received, filename, purpose, lifetimeMs);
   } catch (thrown) {
     if (received !== null) await files.discard(received);

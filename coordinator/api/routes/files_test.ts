@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { parseJobRequest } from "../../job_request/parse.ts";
 import { errorOf, withWorld } from "../../testing/app_fixture.ts";
 import type { World } from "../../testing/app_fixture.ts";
@@ -135,4 +136,60 @@ Deno.test("files of an unfinished job cannot be deleted; results never can", () 
     }
     const content = await world.app.request(`/v1/files/${resultFiles[1]}/content`);
     assertEquals(await content.text(), '{"step":2}');
+  }));
+
+const REFUSED: readonly [string, string | Uint8Array<ArrayBuffer>, string][] = [
+  ["rows.jsonl", '{"text": "a"}\n{"text": "b', "its last line, which begins at byte 14, is not JSON"],
+  ["rows.jsonl", '\n{"text": \n', "line 2 is not JSON"],
+  [
+    "rows.json",
+    '[{"text": "a"}, {"te',
+    'ends with "[{\\"text\\": \\"a\\"}, {\\"te" at byte 20, not with "]"',
+  ],
+  ["rows.csv", 'text\n"a\nb', 'line 2 opens a quote (") that is never closed'],
+  ["rows.csv", "text\na,b\n", "line 2 has 2 cells, but the header names 1 columns"],
+  ["rows.parquet", "text\na\n", "is no Parquet file"],
+  ["rows.parquet", "PAR1 and nothing more", 'does not end with "PAR1"'],
+  ["rows.jsonl.gz", Uint8Array.of(0x1f, 0x8b, 8, 0), "compressed with gzip"],
+  ["rows.bin", Uint8Array.of(1, 2, 0, 3), "byte 2 is 0"],
+  [
+    "rows.dat",
+    "hello",
+    "has no ending that names its format (.jsonl, .ndjson, .json, .csv, .tsv, .tab, .parquet, .txt)",
+  ],
+  ["rows.txt", Uint8Array.of(0x61, 0xff, 0x0a), "is not valid UTF-8"],
+];
+for (const [name, content, words] of REFUSED) {
+  Deno.test(`an upload is refused, and nothing is kept: ${name}, ${words}`, () =>
+    withWorld({}, async (world) => {
+      const file = new File([content], name);
+      const response = await world.app.request("/v1/files", form({ file, purpose: "fine-tune" }));
+      const { error } = await response.json();
+      assertEquals([response.status, error.code, error.param], [400, "invalid_dataset", "file"]);
+      assertStringIncludes(error.message, words);
+      assertStringIncludes(error.message, `file "${name}"`);
+      assertEquals(await onDisk(world), 0);
+    }));
+}
+
+Deno.test("CSV, JSON, Parquet and plain text are accepted", () =>
+  withWorld({}, async ({ app }) => {
+    const parquet = await Deno.readFile(goldenPath("data/formats/parquet/no_form.parquet"));
+    for (
+      const file of [
+        new File(['text,label\n"a, b",c\n'], "rows.CSV"),
+        new File(["text\tlabel\na\tb\n"], "rows.tsv"),
+        new File(['[\n  {"text": "a"}\n]\n'], "rows.json"),
+        new File(['{"text": "a"}\n{"text": "b"}'], "rows.json"),
+        new File(['{"text": "a"}\n'], "rows"),
+        new File([parquet], "rows.parquet"),
+        new File(["안녕\n"], "rows.txt"),
+      ]
+    ) {
+      assertEquals(
+        (await app.request("/v1/files", form({ file, purpose: "fine-tune" }))).status,
+        200,
+        file.name,
+      );
+    }
   }));

@@ -34,7 +34,9 @@ const partSchema = z.object({
 const createSchema = z.strictObject({
   bytes: z.int().min(1),
   filename: z.string().min(1).max(255),
-  mime_type: z.string().max(255).openapi({ description: "Ignored: a dataset is JSON lines" }),
+  mime_type: z.string().max(255).openapi({
+    description: "Ignored: the file's name and content tell its format",
+  }),
   purpose: z.enum(UPLOAD_PURPOSES),
   expires_after: z.strictObject({ anchor: z.unknown(), seconds: z.unknown() }).nullable().optional().openapi({
     type: "object",

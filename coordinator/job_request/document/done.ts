@@ -51,7 +51,14 @@ export const DONE: Readonly<Record<string, string>> = {
   "training.save_only_model": "Checkpoints without the optimizer's moments",
   "training.logging_steps": "Accepted; every step's metrics are in the job's events",
 
+  "dataset.shuffle_seed":
+    "The rows are shuffled by it before `split` takes its slice, into the order of `datasets`' `shuffle(seed=…)`",
+  "dataset.field":
+    "The field of a JSON file's object that holds the rows, as `field` of `datasets`' JSON loader",
+  "dataset.sample_by":
+    "What a row of plain text is, as in `datasets`' text loader: `line`, `paragraph` or `document`",
   "dataset.split": "The part of the data that is trained on",
+  "dataset.column_mapping": "What the file calls the columns of the forms of rows",
   "dataset.text_field": "The column of plain text",
   "dataset.packing": "Several documents in a row of tokens",
   "dataset.packing_strategy": "bfd keeps documents whole and apart; wrapped cuts one stream of tokens",

@@ -2,6 +2,8 @@
  * Files of OpenAI's API: uploads and other bytes, stored under the file's id, and jobs' adapters, whose bytes are in the
  * artifact store.
  */
+import { checkDataFile } from "../../../shared/data/files/check_ends.ts";
+import { openDataFile } from "../../../shared/data/files/data_bytes.ts";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { ArtifactStore } from "../../storage/artifact_store.ts";
 import { PRIVATE_FOLDER_MODE } from "../../storage/private_folder.ts";
@@ -23,6 +25,11 @@ export interface FileStore extends ResultFiles {
   receive(body: AsyncIterable<Uint8Array>): Promise<ReceivedFile>;
   /** Makes the received bytes a file, with a lifetime or without. Throws `invalid_request` for its name or purpose. */
   keep(received: ReceivedFile, filename: string, purpose: string, lifetimeMs?: number | null): FileRecord;
+  /**
+   * Looks at the beginning and the end of received bytes. Throws `invalid_dataset` for a file of no known format, or one that
+   * was cut off.
+   */
+  checkData(received: ReceivedFile, filename: string): Promise<void>;
   discard(received: ReceivedFile): Promise<void>;
   /** Null if it never existed, is deleted or has expired. */
   find(id: string): FileRecord | null;
@@ -74,9 +81,7 @@ export function createFileStore(options: FileStoreOptions): FileStore {
 
   return {
     ...createResultFiles(options),
-    find,
-    get,
-    path,
+    ...{ find, get, path },
     dropExpired: () => expiring.deleteExpired(),
 
     async receive(body) {
@@ -94,6 +99,8 @@ export function createFileStore(options: FileStoreOptions): FileStore {
       expiring.add(file);
       return file;
     },
+
+    checkData: ({ id }, filename) => checkData(pathOf(id), filename),
 
     discard: ({ id }) => Deno.remove(pathOf(id)),
 
@@ -117,6 +124,11 @@ export function createFileStore(options: FileStoreOptions): FileStore {
 
     sweep: () => sweep(folder, store),
   };
+}
+
+async function checkData(path: string, filename: string): Promise<void> {
+  using bytes = await openDataFile(path, `file ${quote(filename)}`);
+  await checkDataFile(filename, bytes);
 }
 
 async function sweep(folder: string, store: JobStore): Promise<void> {

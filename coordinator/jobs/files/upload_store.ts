@@ -26,7 +26,7 @@ export interface UploadStore {
   addPart(id: string, body: AsyncIterable<Uint8Array>): Promise<UploadPart>;
   /**
    * Makes the file. Throws `not_found`, `conflict`, `invalid_request` if the parts are not those of the upload or do not add
-   * up to its size, `corrupt` if their MD5 differs.
+   * up to its size, `corrupt` if their MD5 differs, `invalid_dataset` if they are no dataset.
    */
   complete(id: string, partIds: readonly string[], md5: string | null): Promise<Upload>;
   /** Throws `not_found`, `conflict` if the upload is not pending. */
@@ -84,6 +84,10 @@ export function createUploadStore(options: UploadStoreOptions): UploadStore {
       held.isBusy = true;
       try {
         const received = await joinParts(files, paths, md5);
+        await files.checkData(received, upload.filename).catch(async (thrown) => {
+          await files.discard(received);
+          throw thrown;
+        });
         const file = files.keep(received, upload.filename, upload.purpose, upload.fileLifetimeMs);
         held.upload = { ...upload, status: "completed", file };
       } finally {

@@ -9,7 +9,7 @@ import { createFileStore } from "./file_store.ts";
 import { createUploadStore } from "./upload_store.ts";
 
 const HOUR_MS = 3_600_000;
-const WANTED = { filename: "a.jsonl", purpose: "fine-tune", bytes: 6, fileLifetimeMs: null };
+const WANTED = { filename: "a.txt", purpose: "fine-tune", bytes: 6, fileLifetimeMs: null };
 const body = (text: string) => ReadableStream.from([new TextEncoder().encode(text)]);
 
 async function withUploads(test: (world: ReturnType<typeof open>) => Promise<void>): Promise<void> {
@@ -30,6 +30,7 @@ function open(folder: string) {
   const artifacts = createArtifactStore(`${folder}/artifacts`);
   const files = createFileStore({ ...shared, store, artifacts, folder: `${folder}/files` });
   return {
+    folder,
     clock,
     store,
     files,
@@ -46,7 +47,7 @@ Deno.test("parts are joined in the given order, once", () =>
       [first.id, last.id],
       "E80B5017098950FC58AAD83C8C14978E",
     );
-    assertEquals([status, file?.size, file?.filename], ["completed", 6, "a.jsonl"]);
+    assertEquals([status, file?.size, file?.filename], ["completed", 6, "a.txt"]);
     assertEquals(await Deno.readTextFile(await files.path(file!)), "abcdef");
     const again = await assertRejects(() => uploads.addPart(id, body("x")), LoraFleetError, "completed");
     assertEquals(again.code, "conflict");
@@ -97,4 +98,18 @@ Deno.test("sizes, names and purposes are checked, and only a hundred uploads may
     for (let count = 0; count < 100; count++) uploads.create(WANTED);
     assertEquals(assertThrows(() => uploads.create(WANTED), LoraFleetError).code, "conflict");
     return Promise.resolve();
+  }));
+
+Deno.test("parts that are no dataset make no file, and the upload can still be completed with the right ones", () =>
+  withUploads(async ({ uploads, files, folder }) => {
+    const { id } = uploads.create({ ...WANTED, filename: "a.jsonl", bytes: 7 });
+    const [cut, whole] = [
+      await uploads.addPart(id, body('{"a": 1')),
+      await uploads.addPart(id, body('{"a":1}')),
+    ];
+    const error = await assertRejects(() => uploads.complete(id, [cut.id], null), LoraFleetError, "cut off");
+    assertEquals([error.code, error.param, uploads.get(id).status], ["invalid_dataset", "file", "pending"]);
+    assertEquals((await Array.fromAsync(Deno.readDir(`${folder}/files`))).length, 0);
+    const { file } = await uploads.complete(id, [whole.id], null);
+    assertEquals(await Deno.readTextFile(await files.path(file!)), '{"a":1}');
   }));

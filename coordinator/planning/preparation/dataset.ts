@@ -1,51 +1,54 @@
-/** A job's training file as packed rows. */
+/** A job's data files as packed rows. */
 import { createHash } from "node:crypto";
 import { readDataset } from "../../../shared/data/examples/dataset.ts";
-import { countExampleLabels } from "../../../shared/data/packing/example.ts";
+import { countExampleLabels, type Example } from "../../../shared/data/packing/example.ts";
 import { packRows } from "../../../shared/data/packing/packing.ts";
+import { type DataFile, openRowSource } from "../../../shared/data/files/data_files.ts";
+import { openDataFile, streamOf } from "../../../shared/data/files/data_bytes.ts";
 import type { TokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
 import type { Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
-import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { previewMasks } from "./mask_preview.ts";
 import { flattenRows, longestDocumentOf } from "./packed_rows.ts";
+import type { Progress } from "./preparation_messages.ts";
 import type { PreparedRows } from "./prepared_file.ts";
 
 interface PrepareDatasetOptions {
-  /** JSON lines. */
-  readonly filePath: string;
-  /** Of the uploaded file. */
-  readonly fileSha256: string;
+  readonly files: readonly DataFile[];
   readonly spec: JobSpec;
   readonly tokenizer: Tokenizer;
   /** Of the tokenizer: rows that exceed it are not tokenised. */
   readonly bound?: TokenBound;
   readonly signal?: AbortSignal;
-  /** Called with the bytes read so far, from 0 again each time the file is read. */
-  readonly onRead?: (bytes: number) => void;
+  readonly onProgress?: (progress: Progress) => void;
 }
 
 /**
- * The same file, spec and tokenizer always give the same rows in the same order. Throws a `LoraFleetError` as `readDataset` does,
- * `storage` if the file cannot be read, and `corrupt` if it is not the uploaded one.
+ * The same files, spec and tokenizer always give the same rows in the same order. Throws a `LoraFleetError` as `readDataset` does,
+ * `storage` if a file cannot be read, and `corrupt` if it is not the uploaded one.
  */
 export async function prepareDataset(
-  { filePath, fileSha256, spec, tokenizer, bound, signal, onRead = () => {} }: PrepareDatasetOptions,
+  { files, spec, tokenizer, bound, signal, onProgress = () => {} }: PrepareDatasetOptions,
 ): Promise<PreparedRows> {
   const { dataset } = spec;
-  const sha256 = await hashFile(filePath);
-  if (fileSha256 !== sha256) {
-    const message =
-      `the training file has the SHA-256 ${sha256}, but had ${fileSha256} when it was uploaded; upload it again`;
-    throw new LoraFleetError("corrupt", message, { param: "training_file" });
-  }
-  const { examples, truncatedRowCount, warnings } = await readDataset(
-    () => Promise.resolve(readFile(filePath, onRead)),
+  for (const file of files) await checkHash(file);
+  const done = { rows: 0, tokens: 0 };
+  const source = await openRowSource(
+    files,
     dataset,
-    tokenizer,
-    signal,
-    bound,
+    (bytes, totalBytes) => onProgress({ bytes, totalBytes, ...done }),
   );
+  const placed: Example[] = [];
+  const { truncatedRowCount, warnings } = await readDataset({
+    ...{ source, spec: dataset, tokenizer, signal, bound },
+    add(places, example) {
+      for (const place of places) placed[place] = example;
+      done.rows += places.length;
+      done.tokens += places.length * example.tokens.length;
+    },
+  });
+  const examples = placed.filter((example) => example !== undefined);
   const strategy = dataset.packing ? dataset.packing_strategy : "none";
   // A row of a "wrapped" stream may be all prompt and have no gradient; nor would a step of such rows.
   const rows = packRows(examples, strategy, dataset.max_seq_length)
@@ -76,28 +79,15 @@ export async function prepareDataset(
   };
 }
 
-async function hashFile(path: string): Promise<string> {
+/** Throws `corrupt` if the file is not the one that it was. */
+async function checkHash({ path, sha256 }: DataFile): Promise<void> {
+  if (sha256 === null) return;
   const hash = createHash("sha256");
-  for await (const chunk of readFile(path, () => {})) hash.update(chunk);
-  return hash.digest("hex");
-}
-
-async function* readFile(path: string, onRead: (bytes: number) => void): AsyncGenerator<Uint8Array> {
-  const unreadable = (cause: unknown) =>
-    new LoraFleetError("storage", `cannot read the training file: ${messageOf(cause)}`, {
-      param: "training_file",
-      cause,
-    });
-  const file = await Deno.open(path).catch((cause) => {
-    throw unreadable(cause);
-  });
-  try {
-    let bytes = 0;
-    for await (const chunk of file.readable) {
-      onRead(bytes += chunk.length);
-      yield chunk;
-    }
-  } catch (cause) {
-    throw unreadable(cause);
-  }
+  using bytes = await openDataFile(path, "the training file");
+  for await (const chunk of streamOf(bytes)) hash.update(chunk);
+  const found = hash.digest("hex");
+  if (found === sha256) return;
+  const message =
+    `the training file has the SHA-256 ${found}, but had ${sha256} when it was uploaded; upload it again`;
+  throw new LoraFleetError("corrupt", message, { param: "training_file" });
 }

@@ -37,6 +37,8 @@ export async function fileOf(rows: readonly unknown[] | string): Promise<string>
   return path;
 }
 
+export const filesOf = (path: string, sha256: string) => [{ path, name: "data.jsonl", sha256 }];
+
 export const rowsOf = (rows: PackedRows) =>
   Array.from({ length: rowCountOf(rows) }, (_, index) => rowAt(rows, index));
 export const documentsOf = (rows: PackedRows) => rowsOf(rows).flatMap(({ documents }) => documents);
@@ -46,5 +48,5 @@ export const texts = (count: number) =>
 export const prepare = async (rows: readonly unknown[] | string, spec: JobSpec) => {
   const filePath = await fileOf(rows);
   const sha256 = sha256Of(await Deno.readFile(filePath));
-  return { ...await prepareDataset({ filePath, fileSha256: sha256, spec, tokenizer }), sha256 };
+  return { ...await prepareDataset({ files: filesOf(filePath, sha256), spec, tokenizer }), sha256 };
 };

@@ -2,7 +2,17 @@ import { assertAlmostEquals, assertEquals, assertRejects, assertStringIncludes }
 import { LoraFleetError } from "../../../shared/errors.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { countLabels } from "../../../shared/data/packing/micro_batch.ts";
-import { documentsOf, fileOf, MODEL, prepare, rowsOf, specOf, texts, tokenizer } from "./dataset_fixture.ts";
+import {
+  documentsOf,
+  fileOf,
+  filesOf,
+  MODEL,
+  prepare,
+  rowsOf,
+  specOf,
+  texts,
+  tokenizer,
+} from "./dataset_fixture.ts";
 import { sha256Of } from "../../storage/streamed_file.ts";
 import { planJob } from "../plan_job.ts";
 import { prepareDataset } from "./dataset.ts";
@@ -25,7 +35,7 @@ Deno.test("a file becomes rows and a report that adds up", async () => {
 });
 
 Deno.test("a file that differs from the uploaded one is refused", async () => {
-  const options = { filePath: await fileOf(texts(3)), fileSha256: "0".repeat(64), spec: specOf(), tokenizer };
+  const options = { files: filesOf(await fileOf(texts(3)), "0".repeat(64)), spec: specOf(), tokenizer };
   const error = await assertRejects(
     () => prepareDataset(options),
     LoraFleetError,
@@ -100,7 +110,7 @@ Deno.test("without packing a row is one example", async () => {
 });
 
 const EMPTY: readonly [string, string, Record<string, unknown>, string, string][] = [
-  ["an empty file", "", {}, "training_file", "the dataset is empty"],
+  ["an empty file", "", {}, "training_file", "is empty"],
   ["blank lines", "\n \n", {}, "training_file", "the dataset is empty"],
   ["an empty slice", '{"text":"a"}\n', { split: "train[5:]" }, "dataset.split", "has no rows"],
 ];
@@ -119,7 +129,7 @@ Deno.test("a split of a different name is refused before the file is read", asyn
 
 Deno.test("a missing file", async () => {
   const error = await assertRejects(
-    () => prepareDataset({ filePath: "/nowhere/data.jsonl", fileSha256: "", spec: specOf(), tokenizer }),
+    () => prepareDataset({ files: filesOf("/nowhere/data.jsonl", ""), spec: specOf(), tokenizer }),
     LoraFleetError,
   );
   assertEquals([error.code, error.param], ["storage", "training_file"]);
@@ -130,7 +140,7 @@ Deno.test("an aborted preparation stops with the signal's reason", async () => {
   const fileSha256 = sha256Of(await Deno.readFile(filePath));
   const signal = AbortSignal.abort(new LoraFleetError("aborted", "cancelled"));
   await assertRejects(
-    () => prepareDataset({ filePath, fileSha256, spec: specOf(), tokenizer, signal }),
+    () => prepareDataset({ files: filesOf(filePath, fileSha256), spec: specOf(), tokenizer, signal }),
     LoraFleetError,
     "cancelled",
   );

@@ -3,12 +3,14 @@
  * key. The event loop is never blocked for long, however large the dataset is.
  */
 import type { Clock } from "../../../shared/clock.ts";
+import { counted } from "../../../shared/counted.ts";
 import { isDiskFull } from "../../../shared/disk_errors.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { checkModelForJob } from "../../base_models/model_check.ts";
 import type { Attempts } from "./attempts.ts";
-import type { PrepareRequest } from "./prepare_request.ts";
+import { dataFilesOf, type PrepareRequest } from "./prepare_request.ts";
 import type { runPreparationChild } from "./preparation_child.ts";
+import type { Progress } from "./preparation_messages.ts";
 import type { PreparedCache } from "./prepared_cache.ts";
 import { createKeyedTurns, createTurns, type TakeTurn, type Turns } from "./turns.ts";
 
@@ -89,13 +91,12 @@ async function prepareInProcess(
   isUrgent: boolean,
 ): Promise<void> {
   const { processes, cache, clock, run } = preparations;
-  const { spec, model, trainingFile, trainingFilePath, signal } = request;
+  const { spec, model, signal } = request;
   const end = await (isUrgent ? processes.urgent : processes.next)(signal);
   try {
     const preparation = {
-      ...{ spec, trainingFilePath, key },
+      ...{ spec, key, files: [...dataFilesOf(request)] },
       modelFolder: model.folder,
-      fileSha256: trainingFile.sha256,
       outputPath: cache.pathOf(key),
     };
     const onProgress = progressEvents(request, clock);
@@ -111,16 +112,17 @@ async function prepareInProcess(
 }
 
 function progressEvents(
-  { event, signal, trainingFile }: PrepareRequest,
+  { event, signal }: PrepareRequest,
   clock: Clock,
-): (bytes: number) => void {
+): (progress: Progress) => void {
   let reportedAt = clock.now();
-  return (bytes) => {
+  return ({ bytes, totalBytes, rows, tokens }) => {
     if (clock.now() - reportedAt < PROGRESS_EVENT_MS || signal.aborted) return;
     reportedAt = clock.now();
-    const percent = Math.floor(100 * bytes / Math.max(1, trainingFile.size));
-    const message = `Preparing the data: ${bytes} of ${trainingFile.size} bytes are tokenised (${percent}%).`;
-    event("info", message, { bytes, total_bytes: trainingFile.size });
+    const percent = Math.floor(100 * bytes / Math.max(1, totalBytes));
+    const done = `${counted(rows, "row")}, ${counted(tokens, "token")}`;
+    const message = `Preparing the data: ${bytes} of ${totalBytes} bytes are read (${percent}%); ${done}.`;
+    event("info", message, { bytes, total_bytes: totalBytes, rows, tokens });
   };
 }
 

@@ -11,13 +11,14 @@ import {
   type PreparationMessage,
   preparationMessageSchema,
   type PreparationRequest,
+  type Progress,
 } from "./preparation_messages.ts";
 
 export interface PreparationChildOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** Called from time to time with the bytes of the training file done so far. */
-  readonly onProgress: (bytes: number) => void;
+  /** Called from time to time. */
+  readonly onProgress: (progress: Progress) => void;
   /** Replaces the program in tests. */
   readonly script?: URL;
   /** Left out: the engine's own limit. */
@@ -67,7 +68,7 @@ export async function runPreparationChild(
     let outcome: Exclude<PreparationMessage, { type: "progress" }> | null = null;
     for await (const message of messagesOf(child.stdout)) {
       heardAt = clock.now();
-      if (message.type === "progress") onProgress(message.bytes);
+      if (message.type === "progress") onProgress(message);
       else outcome = message;
     }
     await writer.close().catch(() => {});

@@ -29,8 +29,12 @@ async function requestFor(
 ) {
   return {
     spec: parseJobRequest({ model: "base", training_file: "file-1", dataset }).spec,
-    ...{ modelFolder: MODEL, trainingFilePath, outputPath, key: "k" },
-    fileSha256: sha256Of(await Deno.readFile(trainingFilePath)),
+    ...{ modelFolder: MODEL, outputPath, key: "k" },
+    files: [{
+      path: trainingFilePath,
+      name: "train.jsonl",
+      sha256: sha256Of(await Deno.readFile(trainingFilePath)),
+    }],
   };
 }
 

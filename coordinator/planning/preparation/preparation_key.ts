@@ -1,12 +1,13 @@
 /** Everything that a dataset's rows depend on: jobs with equal keys share prepared rows. */
 import { createHash } from "node:crypto";
 import { fromFileUrl } from "@std/path";
+import { type DataFile, formatHint } from "../../../shared/data/files/data_files.ts";
 import type { DatasetSpec } from "../../../shared/job/job_spec_schema.ts";
 import { canonicalJson } from "../../../shared/job/job_spec_hash.ts";
 import type { ResolvedModel } from "../../base_models/registry.ts";
 
 interface KeyOptions {
-  readonly fileSha256: string;
+  readonly files: readonly DataFile[];
   readonly dataset: DatasetSpec;
   readonly model: ResolvedModel;
   /** Of the code that prepares (`sourcesHash`). */
@@ -17,12 +18,13 @@ interface KeyOptions {
 const TEMPLATES = "additional_chat_templates";
 
 export async function preparationKey(options: KeyOptions): Promise<string> {
-  const { fileSha256, dataset: { shuffle: _, ...dataset }, model, version } = options;
+  const { files: dataFiles, dataset: { shuffle: _, ...dataset }, model, version } = options;
   const files = model.manifest.files.filter(({ name }) => !name.endsWith(".safetensors"))
     .map(({ name, sha256 }) => ({ name, sha256 }));
   const templates = await hashesOf(`${model.folder}/${TEMPLATES}`);
   const texts = [...files, ...templates].sort((a, b) => a.name < b.name ? -1 : 1);
-  return canonicalJson({ version, fileSha256, dataset, texts });
+  const data = dataFiles.map((file) => ({ sha256: file.sha256 ?? file.path, ...formatHint(file) }));
+  return canonicalJson({ version, data, dataset, texts });
 }
 
 /** Empty if there is no such folder. */

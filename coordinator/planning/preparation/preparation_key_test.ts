@@ -22,10 +22,17 @@ async function withFolder(body: (folder: string) => Promise<void>): Promise<void
 Deno.test("a key depends on the file, the settings, the tokenizer's files and the release, not on weights and order", () =>
   withFolder(async (folder) => {
     const keyOf = (
-      change: { files?: typeof FILES; dataset?: object; fileSha256?: string; version?: string } = {},
+      change: {
+        files?: typeof FILES;
+        dataset?: object;
+        fileSha256?: string;
+        name?: string;
+        version?: string;
+      } = {},
     ) =>
       preparationKey({
-        ...{ fileSha256: change.fileSha256 ?? "f", version: change.version ?? "1" },
+        files: [{ path: "/data", name: change.name ?? "a.jsonl", sha256: change.fileSha256 ?? "f" }],
+        version: change.version ?? "1",
         dataset: datasetSchema.parse(change.dataset ?? {}),
         model: { folder, manifest: manifestOf(change.files ?? FILES) },
       });
@@ -35,8 +42,10 @@ Deno.test("a key depends on the file, the settings, the tokenizer's files and th
     assertEquals(await keyOf({ dataset: { shuffle: false, packing: true } }), key);
     assertEquals(await keyOf({ files: changed("model.safetensors") }), key);
     assertEquals(await keyOf({ files: FILES.toReversed() }), key);
+    assertEquals(await keyOf({ name: "b.jsonl" }), key);
     const others = [
       await keyOf({ fileSha256: "g" }),
+      await keyOf({ name: "a.csv" }),
       await keyOf({ version: "2" }),
       await keyOf({ dataset: { text_field: "content" } }),
       await keyOf({ dataset: { split: "train[:1]" } }),

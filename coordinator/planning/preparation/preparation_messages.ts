@@ -1,19 +1,27 @@
 /** Messages between the coordinator and a preparation's process: one request, lines of progress, one outcome. */
 import { z } from "zod";
+import { dataFileSchema } from "../../../shared/data/files/data_files.ts";
 import { ERROR_CODES, LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 
 export const preparationRequestSchema = z.strictObject({
   spec: jobSpecSchema,
   modelFolder: z.string(),
-  trainingFilePath: z.string(),
-  /** Of the uploaded file. */
-  fileSha256: z.string(),
+  files: z.array(dataFileSchema),
   /** What the rows are made from (preparation_key.ts). */
   key: z.string(),
   outputPath: z.string(),
 });
 export type PreparationRequest = z.output<typeof preparationRequestSchema>;
+
+/** What is read and tokenised so far, of how many bytes. */
+const progressSchema = z.strictObject({
+  bytes: z.int(),
+  totalBytes: z.int(),
+  rows: z.int(),
+  tokens: z.int(),
+});
+export type Progress = z.output<typeof progressSchema>;
 
 const failureSchema = z.strictObject({
   /** Null for a defect of ours. */
@@ -24,8 +32,7 @@ const failureSchema = z.strictObject({
 });
 
 export const preparationMessageSchema = z.discriminatedUnion("type", [
-  /** Bytes of the training file that are read and tokenised. */
-  z.strictObject({ type: z.literal("progress"), bytes: z.int() }),
+  progressSchema.extend({ type: z.literal("progress") }),
   z.strictObject({ type: z.literal("done") }),
   z.strictObject({ type: z.literal("failed"), failure: failureSchema }),
 ]);

@@ -19,10 +19,10 @@ function send(message: PreparationMessage): void {
 async function prepare(text: string): Promise<void> {
   const request = preparationRequestSchema.parse(JSON.parse(text));
   let sentAt = performance.now();
-  const rows = await prepareRows(request, (bytes) => {
+  const rows = await prepareRows(request, (progress) => {
     if (performance.now() - sentAt < PROGRESS_INTERVAL_MS) return;
     sentAt = performance.now();
-    send({ type: "progress", bytes });
+    send({ type: "progress", ...progress });
   });
   await writePrepared(request.outputPath, request.key, rows);
 }

@@ -11,7 +11,7 @@ import {
   readModelJson,
   readTransformerSpec,
 } from "../../base_models/model_check.ts";
-import type { PreparationRequest } from "./preparation_messages.ts";
+import type { PreparationRequest, Progress } from "./preparation_messages.ts";
 import type { PreparedRows } from "./prepared_file.ts";
 
 /** Checks when a job is created: `checkModelForJob`, and that the base model's tokenizer can be read. */
@@ -24,11 +24,10 @@ export async function checkNewJob(spec: JobSpec, modelFolder: string): Promise<C
 /**
  * The dataset's rows: the long part of a job's preparation, which runs in its own process. Throws a `LoraFleetError` that names
  * the line, field or file at fault; `corrupt` if the training file is not the uploaded one.
- * @param onRead called with the bytes of the training file read so far
  */
 export async function prepareRows(
   request: PreparationRequest,
-  onRead: (bytes: number) => void = () => {},
+  onProgress: (progress: Progress) => void = () => {},
 ): Promise<PreparedRows> {
   const { spec, modelFolder } = request;
   await checkModelForJob(spec, modelFolder);
@@ -40,6 +39,5 @@ export async function prepareRows(
     const whole = typeof json === "object" ? { ...json, added_tokens: tokenizer.addedTokens } : json;
     return { tokenizer, bound: createTokenBound(whole) };
   });
-  const { trainingFilePath: filePath, fileSha256 } = request;
-  return await prepareDataset({ filePath, fileSha256, spec, tokenizer, bound, onRead });
+  return await prepareDataset({ files: request.files, spec, tokenizer, bound, onProgress });
 }

@@ -1,5 +1,5 @@
 /** Alpaca rows: `instruction`, perhaps `input`, and `output`, with the prompts of Stanford's train.py. */
-import { invalidLine } from "../rows/jsonl.ts";
+import { invalidLine } from "../rows/row.ts";
 import { quoteValue } from "../rows/quote_value.ts";
 import { refuseLoneSurrogates } from "../rows/surrogates.ts";
 import type { PyValue } from "../../python/values/value.ts";

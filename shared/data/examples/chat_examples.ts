@@ -9,7 +9,7 @@ import { parseMessages } from "../chat/messages/messages.ts";
 import { parseTemplateKwargs, parseTools } from "../chat/messages/tools.ts";
 import { createChatTemplate, type TemplateMessage } from "../chat/template/chat_template.ts";
 import { countExampleLabels, type Example } from "../packing/example.ts";
-import { invalidLine } from "../rows/jsonl.ts";
+import { invalidLine } from "../rows/row.ts";
 import { hasNullField } from "../rows/nulls.ts";
 import { refuseLoneSurrogates } from "../rows/surrogates.ts";
 import { chooseTemplate } from "../tokenizer/files/named_templates.ts";

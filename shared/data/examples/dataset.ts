@@ -1,85 +1,100 @@
-/** A file of JSON lines → the tokenised documents of a job, each within the longest length that it allows. */
+/** A dataset's rows → the tokenised documents of a job, each within the longest length that it allows. */
+import { counted } from "../../counted.ts";
 import { LoraFleetError } from "../../errors.ts";
 import type { DatasetSpec } from "../../job/job_spec_schema.ts";
 import { boundTokenizer } from "./bounded_tokenizer.ts";
 import { countExampleLabels, type Example, truncateExample } from "../packing/example.ts";
 import { createExampleBuilder } from "./examples.ts";
-import { invalidLine, type JsonRow, readJsonLines } from "../rows/jsonl.ts";
-import { resolveSplit, type RowRange } from "../rows/split.ts";
+import type { RowSource } from "../files/data_files.ts";
+import { inUnit, invalidLine, type Row, type RowUnit } from "../rows/row.ts";
+import { selectRows } from "../files/selection.ts";
 import type { TokenBound } from "../tokenizer/token_bound.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-interface Dataset {
-  /** In the order of the file (and of the split's parts). */
-  readonly examples: readonly Example[];
+interface DatasetSummary {
   readonly truncatedRowCount: number;
   readonly warnings: readonly string[];
+}
+
+interface ReadDatasetOptions {
+  readonly source: RowSource;
+  readonly spec: DatasetSpec;
+  readonly tokenizer: Tokenizer;
+  readonly signal?: AbortSignal | undefined;
+  /** Of the tokenizer: what is too long by it is not tokenised at all. */
+  readonly bound?: TokenBound | undefined;
+  /**
+   * Takes an example and its places among those that are trained on, from 0. They come in the order of the file, which is
+   * that of the places unless rows are shuffled or slices summed.
+   */
+  readonly add: (places: readonly number[], example: Example) => void;
 }
 
 /** Once a row is too long, the job is refused: so many further rows, or tokens, are read for the sake of the message. */
 const LOOK_ON = { rows: 1000, tokens: 2 ** 18 };
 
 /**
- * @param open opens the file; it is read twice if the split depends on the row count.
- * @param bound of the tokenizer: what is too long by it is not tokenised at all
+ * Reads the rows once, and once more before that to count them if the selection depends on their number.
  *
  * Throws a `LoraFleetError`: `invalid_dataset` that names the line, or says how many rows are too long;
  * `invalid_request` for a split that does not exist; `invalid_model` for a chat template that is needed and lacking.
  */
-export async function readDataset(
-  open: () => Promise<AsyncIterable<Uint8Array>>,
-  spec: DatasetSpec,
-  tokenizer: Tokenizer,
-  signal?: AbortSignal,
-  bound: TokenBound = () => 0,
-): Promise<Dataset> {
-  const lengths = createLengthLimit(spec);
+export async function readDataset(options: ReadDatasetOptions): Promise<DatasetSummary> {
+  const { source, spec, tokenizer, signal, bound = () => 0, add } = options;
+  const { unit } = source;
+  const lengths = createLengthLimit(spec, unit);
   const bounded = boundTokenizer(tokenizer, bound, lengths.refusedAbove);
-  const builder = createExampleBuilder(bounded.tokenizer, spec);
-  const ranges = await rangesOf(open, spec.split);
-  const examples: Example[] = [];
-  let rowCount = 0;
-  reading: for (const range of ranges) {
+  const builder = createExampleBuilder(bounded.tokenizer, spec, unit);
+  const selection = await selectRows(source, spec);
+  let [rowCount, blankLines] = [0, 0];
+  const take = (row: Row, places: readonly number[]): void => {
+    if (source.hasBlankLines && row.fields.get("text") === "") {
+      blankLines += places.length;
+      return;
+    }
+    rowCount += places.length;
+    const built = bounded.wholeRow(() => builder.build(row));
+    if (typeof built === "number") lengths.exceeded(row, built);
+    else add(places, lengths.apply(row, { ...built, lines: [row.line] }));
+  };
+  reading: for (const part of selection.parts) {
     let index = 0;
-    for await (const row of readJsonLines(await open())) {
+    for await (const row of source.rows(part.split)) {
       signal?.throwIfAborted();
-      if (index >= range.from && index < range.to) {
-        rowCount++;
-        const built = bounded.wholeRow(() => builder.build(row));
-        if (typeof built === "number") lengths.exceeded(row, built);
-        else examples.push(lengths.apply(row, { ...built, lines: [row.line] }));
-        if (lengths.isDecided()) break reading;
-      }
-      index++;
+      const places = part.placesOf(index++);
+      if (places.length > 0) inUnitOf(unit, () => take(row, places));
+      if (lengths.isDecided()) break reading;
+      if (index >= part.end) break;
     }
   }
-  if (rowCount === 0) {
-    throw new LoraFleetError(
-      "invalid_dataset",
-      spec.split === "train"
-        ? "the dataset is empty; one JSON object a line is needed"
-        : `dataset.split ${spec.split} has no rows`,
-      { param: spec.split === "train" ? "training_file" : "dataset.split" },
-    );
-  }
+  if (rowCount === 0) throw noRows(spec, blankLines);
   lengths.finish(rowCount);
-  return {
-    examples,
-    truncatedRowCount: lengths.truncated(),
-    warnings: [...builder.warnings(), ...lengths.warnings(examples.length)],
-  };
+  builder.finish();
+  const warnings = [...selection.warnings, ...builder.warnings(), ...lengths.warnings(rowCount)];
+  if (blankLines > 0) warnings.push(`${counted(blankLines, "blank line")} of the text are left out.`);
+  return { truncatedRowCount: lengths.truncated(), warnings };
 }
 
-async function rangesOf(open: () => Promise<AsyncIterable<Uint8Array>>, split: string): Promise<RowRange[]> {
-  const [whole] = resolveSplit(split, Number.MAX_SAFE_INTEGER);
-  if (split === "train") return [whole!];
-  let count = 0;
-  for await (const _ of readJsonLines(await open())) count++;
-  return resolveSplit(split, count);
+function inUnitOf<T>(unit: RowUnit, body: () => T): T {
+  try {
+    return body();
+  } catch (thrown) {
+    throw inUnit(unit, thrown);
+  }
+}
+
+function noRows({ split }: DatasetSpec, blankLines: number): LoraFleetError {
+  const param = split === "train" ? "training_file" : "dataset.split";
+  const what = blankLines > 0
+    ? "the dataset has nothing but blank lines"
+    : split === "train"
+    ? "the dataset is empty; rows are needed"
+    : `dataset.split ${split} has no rows`;
+  return new LoraFleetError("invalid_dataset", what, { param });
 }
 
 /** Cuts or counts rows that are too long. "wrapped" packing cuts its stream of tokens anyway and loses none. */
-function createLengthLimit(spec: DatasetSpec) {
+function createLengthLimit(spec: DatasetSpec, unit: RowUnit) {
   const limit = spec.packing && spec.packing_strategy === "wrapped" ? Infinity : spec.max_seq_length;
   let tooLong = 0;
   let longest = 0;
@@ -95,11 +110,11 @@ function createLengthLimit(spec: DatasetSpec) {
   return {
     /** Rows of more tokens are refused; Infinity if none are. */
     refusedAbove: spec.truncation === "refuse" ? limit : Infinity,
-    exceeded({ line }: JsonRow, atLeast: number): void {
+    exceeded({ line }: Row, atLeast: number): void {
       if (tooLong > 0) seen.rows++;
       note(line, atLeast, true);
     },
-    apply({ line }: JsonRow, example: Example): Example {
+    apply({ line }: Row, example: Example): Example {
       const length = example.tokens.length;
       if (tooLong > 0) {
         seen.rows++;
@@ -128,7 +143,7 @@ function createLengthLimit(spec: DatasetSpec) {
       throw new LoraFleetError(
         "invalid_dataset",
         `${tooLong} ${ofRows} rows are longer than dataset.max_seq_length (${limit} tokens); the longest, ` +
-          `line ${longestLine}, has ${isBound ? "at least " : ""}${longest}. Raise it, or set ` +
+          `${unit} ${longestLine}, has ${isBound ? "at least " : ""}${longest}. Raise it, or set ` +
           `dataset.truncation to "truncate" to cut them`,
         { param: "dataset.max_seq_length" },
       );
@@ -136,7 +151,7 @@ function createLengthLimit(spec: DatasetSpec) {
     truncated: () => tooLong,
     warnings: (rows: number): string[] =>
       tooLong === 0 ? [] : [
-        `${tooLong} of ${rows} rows were cut to dataset.max_seq_length (${limit} tokens); the longest, line ` +
+        `${tooLong} of ${rows} rows were cut to dataset.max_seq_length (${limit} tokens); the longest, ${unit} ` +
         `${longestLine}, had ${longest}.`,
       ],
   };

@@ -2,9 +2,20 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../../errors.ts";
 import { datasetSchema } from "../../job/job_spec_schema.ts";
+import type { Example } from "../packing/example.ts";
+import type { RowSource } from "../files/data_files.ts";
+import { readJsonLines } from "../rows/jsonl.ts";
 import { readDataset } from "./dataset.ts";
 import { createTokenBound } from "../tokenizer/token_bound.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+
+function sourceOf(bytes: Uint8Array): RowSource {
+  const rows = () => readJsonLines(ReadableStream.from([bytes]));
+  return {
+    ...{ splits: ["train"], unit: "line", hasBlankLines: false, rows },
+    count: async () => (await Array.fromAsync(rows())).length,
+  };
+}
 
 const real = await loadTokenizer(goldenPath("data/byte_level"));
 const bound = createTokenBound(
@@ -23,8 +34,12 @@ async function read(rows: readonly unknown[], dataset: object, chatTemplate = re
       return real.encode(text, options);
     },
   };
-  const open = () => Promise.resolve(ReadableStream.from([bytes]));
-  const result = readDataset(open, datasetSchema.parse(dataset), tokenizer, undefined, bound);
+  const examples: Example[] = [];
+  const source = sourceOf(bytes);
+  const add = (places: readonly number[], example: Example) =>
+    places.forEach((place) => examples[place] = example);
+  const result = readDataset({ source, spec: datasetSchema.parse(dataset), tokenizer, bound, add })
+    .then((summary) => ({ ...summary, examples }));
   const error = await result.then(() => null, (thrown) => thrown as LoraFleetError);
   return { error, characters: () => characters, result };
 }

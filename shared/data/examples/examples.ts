@@ -1,31 +1,42 @@
 /** Rows of a dataset → token ids and their completion mask. */
 import { LoraFleetError, quote } from "../../errors.ts";
 import { countExampleLabels, type Example } from "../packing/example.ts";
-import { invalidLine, type JsonRow } from "../rows/jsonl.ts";
+import { invalidLine, type Row, type RowUnit } from "../rows/row.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createChatExamples } from "./chat_examples.ts";
+import { createColumnMapping } from "./column_mapping.ts";
 import { contentOf } from "./row_forms.ts";
 import { createRowWarnings } from "./row_warnings.ts";
 import { type BuilderSpec, createTextExamples, whyUntrained } from "./text_examples.ts";
 
 interface ExampleBuilder {
   /** Throws a `LoraFleetError` with code `invalid_dataset` that names the line. */
-  build(row: JsonRow): Example;
+  build(row: Row): Example;
+  /** After the last row. Throws `invalid_dataset` for settings that no row has needed. */
+  finish(): void;
   /** What a user should know about the rows so far, one sentence each. */
   warnings(): string[];
 }
 
-/** The tokenizer's chat template is not read before the first row with messages. */
-export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): ExampleBuilder {
-  const warnings = createRowWarnings();
+/**
+ * The tokenizer's chat template is not read before the first row with messages.
+ * @param unit what `Row.line` counts, for the warnings
+ */
+export function createExampleBuilder(
+  tokenizer: Tokenizer,
+  spec: BuilderSpec,
+  unit: RowUnit = "line",
+): ExampleBuilder {
+  const warnings = createRowWarnings(unit);
   const texts = createTextExamples(tokenizer, spec, warnings);
   const fromChat = createChatExamples(tokenizer, spec, warnings);
   const { eos } = tokenizer.specialTokens;
+  const mapping = createColumnMapping(spec.column_mapping);
   const stopIds = new Set(tokenizer.eosTokenIds);
   return {
     build(row) {
       const { line } = row;
-      const content = contentOf(row, spec.text_field);
+      const content = contentOf(mapping.rename(row), spec.text_field, mapping.mapped);
       const example = atLine(line, () => {
         if (content.kind === "text") return texts.fromText(line, content.text);
         if (content.kind === "chat") return fromChat(line, content);
@@ -41,6 +52,7 @@ export function createExampleBuilder(tokenizer: Tokenizer, spec: BuilderSpec): E
       }
       return example;
     },
+    finish: mapping.finish,
     warnings: () => warnings.list(),
   };
 }

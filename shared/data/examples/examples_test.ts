@@ -97,9 +97,13 @@ Deno.test("a tokenizer without a stop token: nothing is appended, and the user i
 
 const USER = { role: "user", content: "q" };
 const REFUSED: readonly [string, Record<string, unknown>, string][] = [
-  ["no known field", { question: "x", answer: "y" }, 'has "question", "answer", but neither'],
+  [
+    "no known field",
+    { question: "x", answer: "y" },
+    'has "question" (string), "answer" (string), but neither',
+  ],
   ["no field at all", {}, "has no fields"],
-  ["a prompt alone", { prompt: "x" }, '"prompt", but neither "prompt" and "completion"'],
+  ["a prompt alone", { prompt: "x" }, '"prompt" (string), but neither "prompt" and "completion"'],
   ["a text that is a number", { text: 5 }, 'has the "text" 5; a text is needed'],
   ["nothing but nulls", { text: null, messages: null }, 'has "text" (null), "messages" (null), but neither'],
   ["a completion that is a number", { prompt: "x", completion: 1 }, "two texts or two lists"],
@@ -109,7 +113,7 @@ const REFUSED: readonly [string, Record<string, unknown>, string][] = [
   ["a message that is a text", { messages: ["x"] }, '"x" as message 1'],
   [
     "a message without a role",
-    { messages: [USER, { from: "human", value: "x" }] },
+    { messages: [USER, { content: "x" }] },
     'no role in message 2 of "messages"',
   ],
   ["a content that is a number", { messages: [{ role: "user", content: 3 }] }, "has the content 3"],

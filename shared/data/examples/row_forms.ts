@@ -1,10 +1,12 @@
 /** The forms of rows. The fields that are not null decide which one a row has; a row in two forms is refused. */
 import { quote } from "../../errors.ts";
-import { invalidLine, type JsonRow } from "../rows/jsonl.ts";
+import { invalidLine, type Row } from "../rows/row.ts";
 import { withoutNulls } from "../rows/nulls.ts";
 import type { PyValue } from "../../python/values/value.ts";
 import { quoteValue } from "../rows/quote_value.ts";
 import { readAlpaca } from "./alpaca.ts";
+import { columnTypes } from "./column_types.ts";
+import { fromShareGpt, isShareGpt } from "./sharegpt.ts";
 
 export type RowContent =
   | { readonly kind: "text"; readonly text: string }
@@ -15,11 +17,13 @@ export type RowContent =
 type Fields = ReadonlyMap<string, PyValue>;
 
 interface RowForm {
+  /** Without the text form's, which a job names. */
+  readonly columns: readonly string[];
   /** Its fields as errors name them. */
   name(textField: string): string;
   has(fields: Fields, textField: string): boolean;
   read(line: number, fields: Fields, textField: string): RowContent;
-  /** Yields to every other form: Alpaca's own files carry the formatted `text` beside the fields. */
+  /** Yields to every other form: files of the form often carry the formatted `text`, or `messages`, beside it. */
   readonly isFallback?: true;
 }
 
@@ -27,33 +31,75 @@ const hasAlpaca = (fields: Fields) => fields.has("instruction") && fields.has("o
 const hasCompletion = (fields: Fields) => fields.has("prompt") && fields.has("completion");
 
 const ROW_FORMS: readonly RowForm[] = [
-  { name: () => `"prompt" with "completion"`, has: hasCompletion, read: readCompletion },
-  { name: () => `"messages"`, has: (fields) => fields.has("messages"), read: readMessages },
-  { name: () => `"instruction" with "output"`, has: hasAlpaca, read: readAlpaca, isFallback: true },
-  { name: quote, has: hasText, read: readText },
+  {
+    name: () => `"prompt" with "completion"`,
+    columns: ["prompt", "completion"],
+    has: hasCompletion,
+    read: readCompletion,
+  },
+  {
+    name: () => `"messages"`,
+    columns: ["messages"],
+    has: (fields) => fields.has("messages"),
+    read: (line, fields) => readMessages(line, fields, "messages"),
+  },
+  {
+    name: () => `"conversations"`,
+    columns: ["conversations"],
+    has: (fields) => fields.has("conversations"),
+    read: (line, fields) => readMessages(line, fields, "conversations"),
+    isFallback: true,
+  },
+  {
+    name: () => `"instruction" with "output"`,
+    columns: ["instruction", "input", "output"],
+    has: hasAlpaca,
+    read: readAlpaca,
+    isFallback: true,
+  },
+  { name: quote, columns: [], has: hasText, read: readText },
 ];
 
 /**
- * Throws a `LoraFleetError` with code `invalid_dataset` that names the line.
+ * The content by the one form that a row has. If it has several, a form whose columns are mapped wins, then those that are no
+ * fallback; two that are left are refused. Throws a `LoraFleetError` with code `invalid_dataset` that names the line.
  * @param textField the field that holds the text of a row of plain text
+ * @param mapped columns that the user has named in dataset.column_mapping
  */
-export function contentOf({ line, fields: all }: JsonRow, textField: string): RowContent {
+export function contentOf(
+  { line, fields: all }: Row,
+  textField: string,
+  mapped: ReadonlySet<string> = new Set(),
+): RowContent {
   const fields = withoutNulls(all);
   const found = ROW_FORMS.filter((form) => form.has(fields, textField));
-  const [form, ...others] = found.length > 1 ? found.filter(({ isFallback }) => !isFallback) : found;
-  if (form === undefined) throw invalidLine(line, `has ${namesOf(all)}, but neither ${formNames(textField)}`);
+  const isMapped = ({ columns }: RowForm) =>
+    (columns.length === 0 ? [textField] : columns).some((column) => mapped.has(column));
+  const [form, ...others] = preferred(preferred(found, isMapped), ({ isFallback }) => isFallback !== true);
+  if (form === undefined) {
+    const hint = mapped.size === 0
+      ? "; dataset.column_mapping renames columns"
+      : " (after dataset.column_mapping)";
+    throw invalidLine(line, `has ${columnTypes(all)}, but neither ${formNames(textField)}${hint}`);
+  }
   if (others.length === 0) return form.read(line, fields, textField);
   const names = [form, ...others].map(({ name }) => name(textField));
   throw invalidLine(
     line,
     `has ${names.join(" and ")}, and only one of them can be trained on; leave out the others or make them ` +
-      `null`,
+      `null, or name the one that is meant in dataset.column_mapping`,
   );
+}
+
+/** Those that are so, or all if none is. */
+function preferred<T>(items: readonly T[], isSo: (item: T) => boolean): readonly T[] {
+  const chosen = items.filter(isSo);
+  return chosen.length === 0 ? items : chosen;
 }
 
 /** A field of a different form is not the text field. */
 function hasText(fields: Fields, textField: string): boolean {
-  const isClaimed = textField === "messages" ||
+  const isClaimed = textField === "messages" || textField === "conversations" ||
     (hasCompletion(fields) && (textField === "prompt" || textField === "completion"));
   return fields.has(textField) && !isClaimed;
 }
@@ -64,9 +110,10 @@ function readText(line: number, fields: Fields, textField: string): RowContent {
   throw invalidLine(line, `has the ${quote(textField)} ${quoteValue(text)}; a text is needed`);
 }
 
-function readMessages(line: number, fields: Fields): RowContent {
+function readMessages(line: number, fields: Fields, field: "messages" | "conversations"): RowContent {
   refuseFunctions(line, fields);
-  return { kind: "chat", fields, hasPrompt: false };
+  const isOther = field === "conversations" || isShareGpt(fields.get(field));
+  return { kind: "chat", fields: isOther ? fromShareGpt(line, fields, field) : fields, hasPrompt: false };
 }
 
 function readCompletion(line: number, fields: Fields): RowContent {
@@ -94,13 +141,6 @@ function refuseFunctions(line: number, fields: Fields): void {
     `has "functions", which OpenAI has replaced by "tools" and chat templates do not read; write each function as ` +
       `{"type": "function", "function": …} in "tools"`,
   );
-}
-
-function namesOf(fields: Fields): string {
-  const names = [...fields].slice(0, 10).map(([name, value]) =>
-    quote(name) + (value === null ? " (null)" : "")
-  );
-  return names.join(", ") || "no fields";
 }
 
 function formNames(textField: string): string {

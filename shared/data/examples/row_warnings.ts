@@ -1,5 +1,6 @@
 import { quote } from "../../errors.ts";
 import type { Loss } from "../chat/masks/dropped.ts";
+import type { RowUnit } from "../rows/row.ts";
 
 /** How many rows share something, and where it was seen first. */
 interface Count {
@@ -14,21 +15,21 @@ interface Count {
 const SENTENCES = {
   "stop untrained": (some, { example }) =>
     `${some} train no token at which generation stops (${example}): the tuned model may not know where to end.`,
-  "written specials": (some, { firstLine, example }) =>
-    `${some} (the first is line ${firstLine}) begin with ${example}: they look formatted beforehand, but the strings ` +
+  "written specials": (some, { firstLine, example, unit }) =>
+    `${some} (the first is ${unit} ${firstLine}) begin with ${example}: they look formatted beforehand, but the strings ` +
     `of special tokens in them were encoded as plain text, which the model does not see in use. Set ` +
     `dataset.split_special_tokens to false, so that they become tokens.`,
-  "special text": (some, { firstLine }) =>
-    `${some} (the first is line ${firstLine}) contain the strings of special tokens, which were encoded as plain text. ` +
+  "special text": (some, { firstLine, unit }) =>
+    `${some} (the first is ${unit} ${firstLine}) contain the strings of special tokens, which were encoded as plain text. ` +
     `If they are meant as special tokens, set dataset.split_special_tokens to false.`,
   "split prompt": (some) =>
     `${some.replace("rows", "prompts")} end in tokens that merge with the completion: the model is trained ` +
     `on a different context than it will see. Let prompts end at a token's boundary, for instance with a line ` +
     `break.`,
-  "null arguments": (some, { firstLine }) =>
-    `${some} (the first is line ${firstLine}) call tools with arguments that are null, and are trained to write null. ` +
+  "null arguments": (some, { firstLine, unit }) =>
+    `${some} (the first is ${unit} ${firstLine}) call tools with arguments that are null, and are trained to write null. ` +
     `If a table filled them in, leave them out.`,
-} satisfies Record<string, (some: string, found: Count) => string>;
+} satisfies Record<string, (some: string, found: Count & { readonly unit: RowUnit }) => string>;
 
 type Observation = keyof typeof SENTENCES;
 const OBSERVATIONS = Object.keys(SENTENCES) as Observation[];
@@ -42,7 +43,7 @@ export interface RowWarnings {
   list(): string[];
 }
 
-export function createRowWarnings(): RowWarnings {
+export function createRowWarnings(unit: RowUnit = "line"): RowWarnings {
   let rows = 0;
   const observed = new Map<Observation, Count>();
   const lost = new Map<string, Count>();
@@ -59,11 +60,11 @@ export function createRowWarnings(): RowWarnings {
     list: () => [
       ...OBSERVATIONS.flatMap((kind) => {
         const found = observed.get(kind);
-        return found === undefined ? [] : [SENTENCES[kind](some(found), found)];
+        return found === undefined ? [] : [SENTENCES[kind](some(found), { ...found, unit })];
       }),
       ...[...lost].map(([what, found]) =>
         `The chat template drops ${what} in ${some(found)}, which are trained without it. The first is ` +
-        `line ${found.firstLine}${found.example}.`
+        `${unit} ${found.firstLine}${found.example}.`
       ),
     ],
   };

@@ -10,7 +10,7 @@ import type { RowWarnings } from "./row_warnings.ts";
 
 export type BuilderSpec = Pick<
   DatasetSpec,
-  "text_field" | "completion_only_loss" | "assistant_only_loss" | "split_special_tokens"
+  "text_field" | "completion_only_loss" | "assistant_only_loss" | "split_special_tokens" | "column_mapping"
 >;
 
 interface TextExamples {

@@ -1,15 +1,9 @@
 /** JSON lines from a stream of bytes, each with the number of its line, so that an error can name it. */
-import { LoraFleetError, messageOf, quote } from "../../errors.ts";
+import { messageOf, quote } from "../../errors.ts";
 import { parseJson } from "../../python/json/parse_json.ts";
 import type { PyValue } from "../../python/values/value.ts";
 import { quoteValue } from "./quote_value.ts";
-
-export interface JsonRow {
-  /** From 1, as an editor counts. */
-  readonly line: number;
-  /** In the file's order, with its numbers as it writes them. */
-  readonly fields: ReadonlyMap<string, PyValue>;
-}
+import { invalidLine, type Row } from "./row.ts";
 
 /** The longest line that is read: a longer row means a different file format. */
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
@@ -21,7 +15,7 @@ const CARRIAGE_RETURN = 0x0d;
  * are passed over. Throws a `LoraFleetError` with code `invalid_dataset` that names the line where one is not UTF-8,
  * not JSON or not an object.
  */
-export async function* readJsonLines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<JsonRow> {
+export async function* readJsonLines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Row> {
   let number = 0;
   for await (const bytes of readLines(stream)) {
     number++;
@@ -55,7 +49,7 @@ async function* readLines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
   if (pendingBytes > 0) yield concat(pending);
 }
 
-function parseLine(bytes: Uint8Array, number: number): JsonRow | null {
+function parseLine(bytes: Uint8Array, number: number): Row | null {
   let text: string;
   try {
     // The decoder drops a byte order mark, which is only valid where the file begins.
@@ -89,11 +83,4 @@ function concat(parts: readonly Uint8Array[]): Uint8Array {
     at += part.length;
   }
   return whole;
-}
-
-export function invalidLine(line: number, what: string, cause?: unknown): LoraFleetError {
-  return new LoraFleetError("invalid_dataset", `dataset: line ${line} ${what}`, {
-    param: `line ${line}`,
-    cause,
-  });
 }

@@ -1,15 +1,16 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
 import { LoraFleetError } from "../../errors.ts";
-import { type JsonRow, readJsonLines } from "./jsonl.ts";
+import { readJsonLines } from "./jsonl.ts";
+import { type Row } from "./row.ts";
 
 async function* chunks(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 
-async function read(content: string | Uint8Array, size = 1 << 16): Promise<JsonRow[]> {
+async function read(content: string | Uint8Array, size = 1 << 16): Promise<Row[]> {
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
-  const rows: JsonRow[] = [];
+  const rows: Row[] = [];
   for await (const row of readJsonLines(chunks(bytes, size))) rows.push(row);
   return rows;
 }

@@ -2,7 +2,7 @@
  * Halves of surrogate pairs. JSON can escape one alone ("\ud83d"), but no text that UTF-8 can express holds it, and
  * tokenizers refuse it; decoders would replace it by U+FFFD.
  */
-import { invalidLine } from "./jsonl.ts";
+import { invalidLine } from "./row.ts";
 import type { PyValue } from "../../python/values/value.ts";
 import { quoteValue } from "./quote_value.ts";
 

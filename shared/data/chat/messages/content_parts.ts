@@ -5,7 +5,7 @@
  */
 import { LoraFleetError, quote } from "../../../errors.ts";
 import type { ChatTemplate, TemplateMessage } from "../template/chat_template.ts";
-import { invalidLine } from "../../rows/jsonl.ts";
+import { invalidLine } from "../../rows/row.ts";
 import { roleOf } from "./messages.ts";
 import { withoutNulls } from "../../rows/nulls.ts";
 import type { PyValue } from "../../../python/values/value.ts";

@@ -1,7 +1,7 @@
 /** The messages of a row, parsed: what every chat template relies on, as transformers hands it to one. */
 import { quote } from "../../../errors.ts";
 import type { TemplateMessage } from "../template/chat_template.ts";
-import { invalidLine } from "../../rows/jsonl.ts";
+import { invalidLine } from "../../rows/row.ts";
 import { withoutNulls } from "../../rows/nulls.ts";
 import type { PyValue } from "../../../python/values/value.ts";
 import { quoteValue } from "../../rows/quote_value.ts";
@@ -54,8 +54,7 @@ export function isUnweighted(message: TemplateMessage): boolean {
 
 function checkRole(line: number, place: string, fields: TemplateMessage): void {
   if (typeof fields.get("role") === "string") return;
-  const from = fields.has("from") ? `, not "from" and "value"` : "";
-  throw invalidLine(line, `has no role in ${place}; "role" and "content" are needed${from}`);
+  throw invalidLine(line, `has no role in ${place}; "role" and "content" are needed`);
 }
 
 function checkContent(line: number, place: string, content: PyValue | undefined): void {

@@ -1,6 +1,6 @@
 /** What a row gives its chat template beside the messages: tools and further variables. */
 import { messageOf, quote } from "../../../errors.ts";
-import { invalidLine } from "../../rows/jsonl.ts";
+import { invalidLine } from "../../rows/row.ts";
 import { withoutNulls, withoutSchemaNulls } from "../../rows/nulls.ts";
 import { parseJson } from "../../../python/json/parse_json.ts";
 import type { PyValue } from "../../../python/values/value.ts";

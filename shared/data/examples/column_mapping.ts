@@ -1,0 +1,53 @@
+/** `dataset.column_mapping`: what a file calls the columns that the forms of rows know by their own names. */
+import { LoraFleetError, quote } from "../../errors.ts";
+import type { PyValue } from "../../python/values/value.ts";
+import type { Row } from "../rows/row.ts";
+
+export interface ColumnMapping {
+  /** Names of forms that the user has mapped. */
+  readonly mapped: ReadonlySet<string>;
+  /** The row with its columns renamed; a column of the file that had such a name by itself is left out. */
+  rename(row: Row): Row;
+  /** Throws a `LoraFleetError` with code `invalid_dataset` for a column that no row has had. */
+  finish(): void;
+}
+
+/** @param mapping from the forms' names to the file's */
+export function createColumnMapping(
+  mapping: Readonly<Record<string, string | undefined>> = {},
+): ColumnMapping {
+  const pairs = Object.entries(mapping).filter((pair): pair is [string, string] => pair[1] !== undefined);
+  const names = new Set(pairs.map(([name]) => name));
+  const sources = new Set(pairs.map(([, source]) => source));
+  const missing = new Map(pairs.map(([name, source]) => [source, name]));
+  const columns = new Set<string>();
+  return {
+    mapped: names,
+    rename(row) {
+      if (pairs.length === 0) return row;
+      if (missing.size > 0) {
+        for (const column of row.fields.keys()) {
+          columns.add(column);
+          missing.delete(column);
+        }
+      }
+      const kept = [...row.fields].filter(([column]) => !sources.has(column) && !names.has(column));
+      const renamed = pairs.filter(([, source]) => row.fields.has(source))
+        .map(([name, source]): [string, PyValue] => [name, row.fields.get(source)!]);
+      return { line: row.line, fields: new Map([...renamed, ...kept]) };
+    },
+    finish() {
+      const [first] = missing;
+      if (first === undefined) return;
+      const [source, name] = first;
+      throw new LoraFleetError(
+        "invalid_dataset",
+        `dataset.column_mapping takes ${quote(name)} from the column ${
+          quote(source)
+        }, which no row has; the columns are ` +
+          [...columns].slice(0, 20).map(quote).join(", "),
+        { param: "dataset.column_mapping" },
+      );
+    },
+  };
+}

@@ -1,0 +1,109 @@
+/** Parquet files, one row group after the other. */
+import {
+  type Compressors,
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  parquetSchema,
+} from "hyparquet";
+import { compressors as allCompressors } from "hyparquet-compressors";
+import { LoraFleetError, messageOf, quote } from "../../errors.ts";
+import { invalidRow, type Row } from "../rows/row.ts";
+import type { DataBytes } from "./data_bytes.ts";
+import { describeSchema, ParquetBytesError, TEXT_PARSERS, toPyValue } from "./parquet_values.ts";
+
+export const PARQUET_MAGIC = "PAR1";
+
+/** hyparquet-compressors 1.1.2 reads an offset behind the end of an empty LZ4 block. */
+const compressors: Compressors = {
+  ...allCompressors,
+  LZ4_RAW: (input, length) => length === 0 ? new Uint8Array() : allCompressors.LZ4_RAW!(input, length),
+};
+
+/** Decoded at once within a row group: rows of a few MB each must not fill the memory. */
+const ROWS_AT_ONCE = 10_000;
+
+/** `line` is the number of the row. Throws a `LoraFleetError` with code `invalid_dataset`. */
+export async function* readParquetRows(bytes: DataBytes): AsyncGenerator<Row> {
+  const metadata = await readMetadata(bytes);
+  const schema = parquetSchema(metadata);
+  const file = asyncBufferOf(bytes);
+  let start = 0;
+  for (const group of metadata.row_groups) {
+    const end = start + Number(group.num_rows);
+    for (let from = start; from < end; from += ROWS_AT_ONCE) {
+      const range = { rowStart: from, rowEnd: Math.min(end, from + ROWS_AT_ONCE) };
+      const rows = await parquetReadObjects({
+        file,
+        metadata,
+        compressors,
+        parsers: TEXT_PARSERS,
+        utf8: false,
+        ...range,
+      })
+        .catch((cause) => {
+          throw unreadable(`rows ${from + 1} to ${range.rowEnd}: ${messageOf(cause)}`, cause);
+        });
+      for (const [index, row] of rows.entries()) yield toRow(from + index + 1, row);
+    }
+    start = end;
+  }
+
+  function toRow(line: number, row: Record<string, unknown>): Row {
+    try {
+      return {
+        line,
+        fields: new Map(schema.children.map((node) => {
+          const { name } = node.element;
+          return [name, toPyValue(row[name], node)];
+        })),
+      };
+    } catch (thrown) {
+      if (!(thrown instanceof ParquetBytesError)) throw thrown;
+      throw invalidRow(
+        "row",
+        line,
+        `has bytes in ${quote(thrown.path)}; leave that column out (columns: ${describeSchema(schema)})`,
+      );
+    }
+  }
+}
+
+/** The number of rows, from the file's footer. */
+export async function countParquetRows(bytes: DataBytes): Promise<number> {
+  return Number((await readMetadata(bytes)).num_rows);
+}
+
+/** The columns with their types, for errors. */
+export async function parquetColumns(bytes: DataBytes): Promise<string> {
+  return describeSchema(parquetSchema(await readMetadata(bytes)));
+}
+
+async function readMetadata(bytes: DataBytes): Promise<FileMetaData> {
+  const end = bytes.size < 12 ? "" : new TextDecoder().decode(await bytes.slice(bytes.size - 4, bytes.size));
+  if (end !== PARQUET_MAGIC) {
+    throw unreadable(
+      `it does not end with ${quote(PARQUET_MAGIC)}: it has ${bytes.size} bytes, and the end is missing`,
+    );
+  }
+  try {
+    return await parquetMetadataAsync(asyncBufferOf(bytes));
+  } catch (cause) {
+    throw unreadable(`its footer is damaged: ${messageOf(cause)}`, cause);
+  }
+}
+
+function asyncBufferOf(bytes: DataBytes) {
+  return {
+    byteLength: bytes.size,
+    slice: async (from: number, to = bytes.size) =>
+      (await bytes.slice(from, Math.min(to, bytes.size))).buffer,
+  };
+}
+
+function unreadable(what: string, cause?: unknown): LoraFleetError {
+  return new LoraFleetError("invalid_dataset", `cannot read the Parquet file: ${what}`, {
+    param: "training_file",
+    cause,
+  });
+}
