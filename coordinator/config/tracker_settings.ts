@@ -1,5 +1,7 @@
 /** Experiment trackers as their own clients are set up: by the environment. */
 import { join, resolve } from "@std/path";
+import { quote } from "../../shared/errors.ts";
+import { usage } from "./tls.ts";
 
 /** Settings, or what to set. */
 export type Configured<T> = { readonly settings: T } | { readonly missing: string };
@@ -25,6 +27,9 @@ export interface WandbSettings {
   readonly entity: string | null;
   readonly tags: readonly string[];
   readonly group: string | null;
+  /** Of the user, for the server's logs; empty if unknown. */
+  readonly username: string;
+  readonly email: string;
   /** WANDB_MODE=offline: points wait until the coordinator is started without it. */
   readonly isOffline: boolean;
 }
@@ -44,14 +49,16 @@ const WANDB_URL = "https://api.wandb.ai";
 
 type Environment = (name: string) => string | null;
 
-/** Does not throw: a coordinator runs without trackers, and a job that asks for one gets the reason. */
+/**
+ * Without settings of a tracker a coordinator runs, and a job that asks for it gets the reason. Throws a `LoraFleetError` with
+ * code `usage` for a price that is none.
+ */
 export function readTrackerSettings(env: Environment, dataFolder: string): TrackerSettings {
-  const price = Number(env("LORAFLEET_WORKER_HOUR_PRICE") ?? NaN);
   return {
     runsFolder: resolve(env("TENSORBOARD_LOGGING_DIR") ?? join(dataFolder, "runs")),
     mlflow: readMlflow(env),
     wandb: readWandb(env),
-    workerHourPrice: Number.isFinite(price) && price >= 0 ? price : null,
+    workerHourPrice: readPrice(env("LORAFLEET_WORKER_HOUR_PRICE")),
   };
 }
 
@@ -61,6 +68,14 @@ export function trackerSecrets({ mlflow, wandb }: TrackerSettings): (string | nu
     ...("settings" in mlflow ? [mlflow.settings.token, mlflow.settings.password] : []),
     ...("settings" in wandb ? [wandb.settings.apiKey] : []),
   ];
+}
+
+function readPrice(text: string | null): number | null {
+  if (text === null) return null;
+  const price = Number(text);
+  if (Number.isFinite(price) && price >= 0) return price;
+  const message = `LORAFLEET_WORKER_HOUR_PRICE is ${quote(text)}; a number of at least 0 is needed`;
+  throw usage("LORAFLEET_WORKER_HOUR_PRICE", message);
 }
 
 function readMlflow(env: Environment): Configured<MlflowSettings> {
@@ -116,6 +131,8 @@ function readWandb(env: Environment): Configured<WandbSettings> {
       entity: env("WANDB_ENTITY"),
       tags: (env("WANDB_TAGS") ?? "").split(",").map((tag) => tag.trim()).filter((tag) => tag !== ""),
       group: env("WANDB_RUN_GROUP"),
+      username: env("WANDB_USERNAME") ?? "",
+      email: env("WANDB_USER_EMAIL") ?? "",
       isOffline,
     },
   };

@@ -26,8 +26,8 @@ function openRun(facts: RunFacts, path: string): TrackedRun {
   };
 }
 
-function startOf({ name, jobId, createdAt, config }: RunFacts): object {
-  return { event: "start", time: timeOf(createdAt), job: jobId, name, config };
+function startOf({ name, jobId, startedAt, config }: RunFacts): object {
+  return { event: "start", time: timeOf(startedAt), job: jobId, name, config };
 }
 
 function linesOf({ points, end }: Batch): object[] {

@@ -9,6 +9,7 @@ import {
 } from "../job_request/tracking.ts";
 import { metricsJsonl } from "./metrics_jsonl.ts";
 import { mlflow } from "./mlflow/mlflow.ts";
+import { wandb } from "./wandb/wandb.ts";
 import { tensorboard } from "./tensorboard/tensorboard.ts";
 import type { Tracker } from "./run/tracker.ts";
 
@@ -23,7 +24,7 @@ export function createTrackers(settings: TrackerSettings): Trackers {
   return {
     tensorboard: { settings: tensorboard(runsFolder) },
     mlflow: configured(settings.mlflow, mlflow),
-    wandb: "missing" in settings.wandb ? settings.wandb : { missing: "W&B is not supported yet" },
+    wandb: configured(settings.wandb, wandb),
     jsonl: { settings: metricsJsonl(runsFolder) },
   };
 }

@@ -80,7 +80,7 @@ function openRun(api: Api, facts: RunFacts): TrackedRun {
 
 /** Creates the run, or finds the one of an attempt that was not noted, and logs the hyperparameters. */
 async function startRun(api: Api, facts: RunFacts, signal: AbortSignal): Promise<MlflowState> {
-  const { jobId, name, createdAt, config } = facts;
+  const { jobId, name, startedAt, config } = facts;
   const experimentId = api.settings.experimentId ?? await experimentOf(api, signal);
   const filter = `tags.\`${JOB_TAG}\` = '${jobId.replaceAll("'", "")}'`;
   const search = { experiment_ids: [experimentId], filter, max_results: 1, run_view_type: "ACTIVE_ONLY" };
@@ -94,7 +94,7 @@ async function startRun(api: Api, facts: RunFacts, signal: AbortSignal): Promise
   const run = {
     experiment_id: experimentId,
     run_name: name,
-    start_time: createdAt,
+    start_time: startedAt,
     tags: Object.entries(tags).map(([key, value]) => ({ key, value })),
   };
   const created = found ?? createdSchema.parse(await post(api, "runs/create", run, signal)).run;

@@ -17,6 +17,7 @@ export interface HttpOptions {
 
 export interface HttpRequest {
   readonly method: "GET" | "POST" | "PUT";
+  /** Below the server's URL, or an address that it has given out for this one request, which gets no key. */
   readonly path: string;
   readonly body?: string | Uint8Array<ArrayBuffer>;
   readonly headers?: Readonly<Record<string, string>>;
@@ -39,32 +40,31 @@ export class TrackerHttp {
    */
   async request({ method, path, body, headers, accept }: HttpRequest, signal: AbortSignal): Promise<unknown> {
     const { url, headers: always, remedy } = this.#options;
+    const isOwn = path.startsWith("/");
+    const at = isOwn ? `${url}${path}` : path;
     const limited = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
     let response: Response;
     let text: string;
     try {
-      response = await fetch(`${url}${path}`, {
-        ...{
-          method,
-          signal: limited,
-          headers: { "content-type": "application/json", ...always, ...headers },
-        },
+      response = await fetch(at, {
+        ...{ method, signal: limited },
+        headers: isOwn ? { "content-type": "application/json", ...always, ...headers } : headers ?? {},
         ...body === undefined ? {} : { body },
       });
       text = await response.text();
     } catch (thrown) {
       if (signal.aborted) throw thrown;
       const why = limited.aborted ? `no answer in ${TIMEOUT_MS / 1000} s` : messageOf(thrown);
-      throw this.#error("timeout", `cannot reach ${url}: ${why}`);
+      throw this.#error("timeout", `cannot reach ${isOwn ? url : new URL(path).origin}: ${why}`);
     }
     const { status } = response;
     if (response.ok) return parseJson(text);
     if (status === accept) return null;
-    if (status === 401 || status === 403) {
+    if (isOwn && (status === 401 || status === 403)) {
       throw this.#error("unauthorized", `${url} refuses the key (HTTP ${status}); ${remedy}`);
     }
     const code = status >= 500 || status === 429 || status === 408 ? "timeout" : "invalid_request";
-    throw this.#error(code, `${url}${path.split("?")[0]} answers HTTP ${status}: ${shorten(text)}`);
+    throw this.#error(code, `${at.split("?")[0]} answers HTTP ${status}: ${shorten(text)}`);
   }
 
   #error(code: LoraFleetError["code"], message: string): LoraFleetError {

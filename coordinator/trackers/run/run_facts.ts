@@ -4,7 +4,7 @@ import type { Tracking } from "../../job_request/tracking.ts";
 import type { RunFacts } from "./tracker.ts";
 
 export function runFacts(job: JobRecord, tracking: Tracking): RunFacts {
-  const { id, spec, createdAt, suffix, metadata, totalSteps } = job;
+  const { id, spec, createdAt, startedAt, suffix, metadata, totalSteps } = job;
   const { initial_adapter: initial, ...fields } = spec;
   const config = {
     ...flatten(fields, ""),
@@ -14,7 +14,13 @@ export function runFacts(job: JobRecord, tracking: Tracking): RunFacts {
     ...flatten(metadata ?? {}, "metadata."),
     job_id: id,
   };
-  return { jobId: id, name: tracking.runName ?? suffix ?? id, createdAt, config, tracking };
+  return {
+    jobId: id,
+    name: tracking.runName ?? suffix ?? id,
+    startedAt: startedAt ?? createdAt,
+    config,
+    tracking,
+  };
 }
 
 function flatten(fields: object, prefix: string): Record<string, unknown> {

@@ -6,7 +6,7 @@ export interface RunFacts {
   readonly jobId: string;
   readonly name: string;
   /** Milliseconds since the Unix epoch. */
-  readonly createdAt: number;
+  readonly startedAt: number;
   /** Hyperparameters under flat names: `training.learning_rate`. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly tracking: Tracking;

@@ -21,7 +21,7 @@ export function tensorboard(runsFolder: string): Tracker {
 
 function openRun(facts: RunFacts, folder: string): TrackedRun {
   // TensorBoard reads any file with "tfevents" in its name; several in one folder would be one run, in the order of the names.
-  const second = String(Math.floor(facts.createdAt / 1000)).padStart(10, "0");
+  const second = String(Math.floor(facts.startedAt / 1000)).padStart(10, "0");
   const file = new AppendedFile(`${folder}/events.out.tfevents.${second}.lorafleet`, wholeRecords);
   return {
     placeOf: () => folder,
@@ -32,12 +32,12 @@ function openRun(facts: RunFacts, folder: string): TrackedRun {
   };
 }
 
-function startOf({ createdAt, config, name }: RunFacts): Uint8Array {
+function startOf({ startedAt, config, name }: RunFacts): Uint8Array {
   const markdown = Object.entries(config).map(([key, value]) => `    ${key}: ${JSON.stringify(value)}`).join(
     "\n",
   );
   return concat(
-    [fileVersion(createdAt), text(createdAt, "args", markdown), sessionStart(createdAt, name, config)]
+    [fileVersion(startedAt), text(startedAt, "args", markdown), sessionStart(startedAt, name, config)]
       .map(encodeRecord),
   );
 }

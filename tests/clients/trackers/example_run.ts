@@ -14,7 +14,7 @@ export const TRACKING: Tracking = {
 export const FACTS: RunFacts = {
   jobId: "ftjob-example",
   name: "Größe 7: a run",
-  createdAt: 1_700_000_000_000,
+  startedAt: 1_700_000_000_000,
   config: {
     model: "org/tiny",
     seed: 42,
@@ -26,7 +26,7 @@ export const FACTS: RunFacts = {
   tracking: TRACKING,
 };
 
-const at = (second: number) => FACTS.createdAt + 1000 * second;
+const at = (second: number) => FACTS.startedAt + 1000 * second;
 
 export const BATCHES: readonly Batch[] = [
   {

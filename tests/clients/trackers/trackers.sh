@@ -11,3 +11,6 @@ trap 'rm -r "$folder"' EXIT
 run=$(deno run -A -q "$here/write_files.ts" "$folder")
 "$python" "$here/tensorboard_reader.py" "$run" > "$here/tensorboard.json"
 "$python" "$here/mlflow_reader.py" > "$here/mlflow.json"
+# About two minutes, most of them a wait for heartbeats.
+HOME=$folder deno run -A -q "$here/wandb_recorder.ts" "$folder/wandb.json" -- "$python" "$here/wandb_client.py"
+deno run -A -q "$here/wandb_fields.ts" "$folder/wandb.json" > "$here/wandb.json"
