@@ -7,6 +7,7 @@ import { LoraFleetError } from "../shared/errors.ts";
 import { catchUncaught, detailOf, type Logger, processLogger } from "../shared/log.ts";
 import { assertAdapterMoved } from "./jobs/results/adapter_check.ts";
 import { type CoordinatorConfig, parseConfig, USAGE } from "./config/config.ts";
+import { trackerSecrets } from "./config/tracker_settings.ts";
 import { connectFleet } from "./start/connect_fleet.ts";
 import { checkNewJob } from "./planning/preparation/prepare_rows.ts";
 import { type RunningCoordinator, startCoordinator } from "./start/start.ts";
@@ -17,7 +18,7 @@ import { openPreparer } from "./planning/preparer.ts";
 const STOP_TIMEOUT_MS = 15_000;
 
 async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promise<number> {
-  secrets.add(...config.apiKeys, config.hub.token);
+  secrets.add(...config.apiKeys, config.hub.token, ...trackerSecrets(config.trackers));
   for (const warning of config.warnings) log("warn", warning);
   const signalled = Promise.withResolvers<number>();
   let signalCount = 0;

@@ -3,6 +3,7 @@ import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { type HubSettings, readHubSettings } from "../../shared/hub/hub_settings.ts";
+import { readTrackerSettings, type TrackerSettings } from "./tracker_settings.ts";
 import { type TlsFiles, usage } from "./tls.ts";
 import { isLoopback } from "./loopback.ts";
 
@@ -34,6 +35,7 @@ export interface CoordinatorConfig {
   readonly natsServerBinary: string | null;
   readonly searchPath: string;
   readonly hub: HubSettings;
+  readonly trackers: TrackerSettings;
   /** For the log. */
   readonly warnings: readonly string[];
 }
@@ -68,7 +70,8 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
   --help
 
 Also read: LORAFLEET_NATS_SERVER (path of the binary), LORAFLEET_LOG_LEVEL (debug, info, warn, error), HF_TOKEN, HF_ENDPOINT,
-HF_HOME, HF_HUB_CACHE, HF_TOKEN_PATH, HF_HUB_OFFLINE.
+HF_HOME, HF_HUB_CACHE, HF_TOKEN_PATH, HF_HUB_OFFLINE; and for experiment trackers (docs/trackers.md) TENSORBOARD_LOGGING_DIR,
+MLFLOW_…, WANDB_…, LORAFLEET_WORKER_HOUR_PRICE.
 `;
 
 const OPTIONS = {
@@ -140,6 +143,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     natsServerBinary: env("LORAFLEET_NATS_SERVER"),
     searchPath: env("PATH") ?? "",
     hub: readHubSettings(env),
+    trackers: readTrackerSettings(env, dataFolder),
     warnings: values["api-key"] === undefined ? [] : [
       "--api-key is on the command line, which every user of this machine can read; set LORAFLEET_API_KEY instead",
     ],

@@ -37,6 +37,17 @@ Deno.test("the defaults serve this machine alone", () => {
       cacheFolder: "/home/me/.cache/huggingface/hub",
       offline: false,
     },
+    trackers: {
+      runsFolder: resolve("data/runs"),
+      mlflow: {
+        missing:
+          "set MLFLOW_TRACKING_URI for the coordinator: the address of an MLflow server, such as http://127.0.0.1:5000",
+      },
+      wandb: {
+        missing: "set WANDB_API_KEY for the coordinator, or WANDB_MODE=offline to send the points later",
+      },
+      workerHourPrice: null,
+    },
     warnings: [],
   });
 });

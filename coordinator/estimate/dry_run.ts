@@ -51,7 +51,10 @@ export interface DryRun {
 }
 
 type DryRunParts =
-  & Pick<JobServiceOptions, "store" | "files" | "models" | "clock" | "newId" | "checkModel" | "plan">
+  & Pick<
+    JobServiceOptions,
+    "store" | "files" | "models" | "clock" | "newId" | "checkModel" | "admitTracking" | "plan"
+  >
   & { readonly prepare: (request: PrepareRequest) => Promise<PreparedJob> }
   & { readonly workers: () => readonly WorkerView[] };
 

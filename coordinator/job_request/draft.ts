@@ -13,6 +13,8 @@ interface DraftField {
 export interface Draft {
   readonly fields: Map<string, DraftField>;
   readonly warnings: string[];
+  /** Fields about trackers, which are not part of the spec (tracking.ts). */
+  readonly tracking: Map<string, unknown>;
   /** Paths of accepted fields without effect. */
   readonly withoutEffect: string[];
 }

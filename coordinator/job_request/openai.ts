@@ -7,16 +7,10 @@ import { trainingSchema } from "../../shared/job/job_spec_schema.ts";
 const METADATA_LIMITS = { pairs: 16, keyLength: 64, valueLength: 512 };
 const MAX_SUFFIX_LENGTH = 64;
 
-/** Applies `hyperparameters`, `method` and `integrations` to the draft. */
+/** Applies `hyperparameters` and `method` to the draft. */
 export function applyOpenAiFields(draft: Draft, body: Readonly<Record<string, unknown>>): void {
   applyHyperparameters(draft, body["hyperparameters"], "hyperparameters");
   applyMethod(draft, body["method"]);
-  const integrations = body["integrations"];
-  if (!isAbsent(integrations) && !(Array.isArray(integrations) && integrations.length === 0)) {
-    const message = `integrations is ${show(integrations)}: metrics are not sent to other services; leave ` +
-      "it out and read the job's events";
-    throw invalidField("integrations", message);
-  }
 }
 
 function applyMethod(draft: Draft, method: unknown): void {

@@ -16,6 +16,7 @@ import { isGroup, OPENAI_FIELDS, PLAIN_FIELDS, unknownField } from "./known_fiel
 import { applyOpenAiFields, parseMetadata, parseSuffix } from "./openai.ts";
 import { checkBounds, parseSpec } from "./parse_spec.ts";
 import { readGroup } from "./read_group.ts";
+import { parseTracking, type TrackingRequest } from "./tracking.ts";
 
 export interface ParsedJobRequest {
   readonly spec: JobSpec;
@@ -24,6 +25,8 @@ export interface ParsedJobRequest {
   readonly metadata: Record<string, string> | null;
   /** Accepted for OpenAI's clients with a warning, but not evaluated while training. */
   readonly validationFile: string | null;
+  /** Null if no tracker is asked for. */
+  readonly tracking: TrackingRequest | null;
   /** The paths of the spec's fields that the client set; the others have their defaults. */
   readonly given: ReadonlySet<string>;
   /** One sentence for each setting that is ignored or treated differently. */
@@ -35,7 +38,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   if (!isObject(body)) {
     throw new LoraFleetError("invalid_request", `a job is a JSON object, not ${show(body)}`);
   }
-  const draft: Draft = { fields: new Map(), warnings: [], withoutEffect: [] };
+  const draft: Draft = { fields: new Map(), warnings: [], tracking: new Map(), withoutEffect: [] };
   for (const [name, value] of Object.entries(body)) {
     if (isAbsent(value)) continue;
     if (isGroup(name)) readGroup(draft, name, value);
@@ -59,6 +62,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   checkSchedule(spec.training);
   checkLearnable(spec);
   explainArithmetic(draft, spec);
+  const tracking = parseTracking(draft, body["integrations"]);
   if (draft.withoutEffect.length > 0) {
     draft.warnings.push(`Without effect here: ${draft.withoutEffect.join(", ")}.`);
   }
@@ -67,6 +71,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     suffix: parseSuffix(body["suffix"]),
     metadata: parseMetadata(body["metadata"]),
     validationFile: parseValidationFile(draft, body["validation_file"]),
+    tracking,
     given: new Set(draft.fields.keys()),
     warnings: draft.warnings,
   };

@@ -108,7 +108,7 @@ Deno.test("OpenAI's batch size is the rows of a step: rows of a micro-batch time
 });
 
 Deno.test("the tutorial's values can be pasted", () => {
-  const { spec, warnings } = parseJobRequest({
+  const { spec, warnings, tracking } = parseJobRequest({
     model: "org/Llama-2-7b",
     training_file: "file-1",
     lora: { r: 64, lora_alpha: 16, lora_dropout: 0.1, bias: "none", task_type: "CAUSAL_LM" },
@@ -151,11 +151,11 @@ Deno.test("the tutorial's values can be pasted", () => {
   assertEquals([spec.training.save_strategy, spec.training.save_steps, spec.seed], ["epoch", 0, 42]);
   assertEquals(warnings.map((warning) => warning.split(" ")[0]), [
     "training.group_by_length",
-    "training.report_to",
     "quantization.bnb_4bit_compute_dtype",
     "Without",
   ]);
   assertEquals(warnings.at(-1), "Without effect here: training.output_dir.");
+  assertEquals(tracking?.reportTo, ["wandb"]);
 });
 
 Deno.test("valid but absurd numbers are refused with the field, the bound and its reason", () => {
@@ -312,7 +312,7 @@ const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
     '"auto" or a number',
   ],
   ["an unknown hyperparameter", { hyperparameters: { beta: 1 } }, "hyperparameters.beta", "n_epochs"],
-  ["an integration", { integrations: [{ type: "wandb" }] }, "integrations", "not sent"],
+  ["an unknown integration", { integrations: [{ type: "mlflow" }] }, "integrations[0].type", 'only "wandb"'],
   ["a seed below 0", { seed: -1 }, "seed", "at least 0"],
   ["a suffix that is too long", { suffix: "x".repeat(65) }, "suffix", "64 characters"],
   ["a suffix with a control character", { suffix: "a\nb" }, "suffix", '"a\\nb"'],

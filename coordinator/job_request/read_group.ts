@@ -43,6 +43,9 @@ function readField(draft: Draft, group: Group, field: string, value: unknown): v
         throw invalidField(param, `${param} is ${show(value)}; ${rule.reason}`);
       }
       return put(draft, rule.to, rule.values[value], param);
+    case "tracking":
+      draft.tracking.set(field, value);
+      return;
     case "only": {
       if (isLibraryDefault(group, field, value)) return;
       if (rule.values.some((allowed) => sameJson(allowed, value)) || rule.means(value)) return;

@@ -10,22 +10,26 @@ import type { FileRecord, NewJobEvent } from "./stores/job_store.ts";
 
 /** Makes a request a job that is not stored yet. Throws `invalid_request`, `model_not_found`, `invalid_model`. */
 export async function checkSubmission(
-  context: Pick<JobContext, "store" | "files" | "models" | "clock" | "newId" | "checkModel">,
+  context: Pick<
+    JobContext,
+    "store" | "files" | "models" | "clock" | "newId" | "checkModel" | "admitTracking"
+  >,
   request: ParsedJobRequest,
 ): Promise<{ job: JobRecord; events: NewJobEvent[] }> {
-  const { store, files, models, clock, newId, checkModel } = context;
+  const { store, files, models, clock, newId, checkModel, admitTracking } = context;
   const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(store, request);
   const { filename } = uploadOf(files, "training_file", spec.training_file);
   if (validationFile !== null) uploadOf(files, "validation_file", validationFile);
   const { folder } = await models.check(spec.model);
   // A model on a hub is checked once it is downloaded (prepare_requests.ts).
   const checked = folder === null ? { spec, warnings: [] } : await checkModel(spec, folder);
+  const tracking = request.tracking === null ? null : await admitTracking(request.tracking);
   const id = newId("ftjob");
   const createdAt = clock.now();
   const event = (level: NewJobEvent["level"], message: string): NewJobEvent => (
     { jobId: id, createdAt, level, type: "message", message, data: null }
   );
-  const job = newJob({ id, createdAt, spec: checked.spec, suffix, metadata, validationFile });
+  const job = newJob({ id, createdAt, spec: checked.spec, suffix, metadata, validationFile, tracking });
   const events = [
     event("info", `Created the job ${id}: ${request.spec.model} on ${filename}.`),
     ...[...warnings, ...checked.warnings].map((warning) => event("warn", warning)),

@@ -11,6 +11,7 @@ import type { Fleet } from "../fleet/fleet.ts";
 import { createFileStore, type FileStore } from "../jobs/files/file_store.ts";
 import { createJobService, type JobService } from "../jobs/job_service.ts";
 import { createUploadStore, type UploadStore } from "../jobs/files/upload_store.ts";
+import { openTrackers } from "../trackers/open_trackers.ts";
 import type { DataFolder } from "./data_folder.ts";
 import type { CoordinatorParts } from "./parts.ts";
 
@@ -24,7 +25,7 @@ export interface Services {
 }
 
 export async function createServices(
-  { dataFolder, maxUploadBytes, modelRoots, hub }: CoordinatorConfig,
+  { dataFolder, maxUploadBytes, modelRoots, hub, trackers: trackerSettings }: CoordinatorConfig,
   { clock, log, openPreparer, checkModel, checkAdapter }: CoordinatorParts,
   { store, artifacts }: DataFolder,
   fleet: Fleet,
@@ -38,16 +39,18 @@ export async function createServices(
   const hashes = createHashCache(`${dataFolder}/model_hashes.json`);
   const models = createModelRegistry({ roots: modelRoots, hub, hashes });
   const preparer = await openPreparer(`${dataFolder}/prepared`);
-  const jobs = createJobService({
-    ...{ ...shared, files, models, fleet, checkModel, onDefect, log },
+  const tracking = { store, clock, onDefect, folder: `${dataFolder}/trackers` };
+  const { admitTracking, track } = openTrackers(trackerSettings, tracking);
+  const jobs = track(createJobService({
+    ...{ ...shared, admitTracking, files, models, fleet, checkModel, onDefect, log },
     ...preparer,
     ...(checkAdapter === undefined ? {} : { checkAdapter }),
-  });
+  }));
   const exports = createExportService({
     ...{ ...shared, jobs, models, onDefect, run: runExportChild },
     exports: await openExportStore(`${dataFolder}/exports`, onDefect),
   });
   const workers = () => fleet.workers();
-  const runDry = createDryRuns({ ...shared, files, models, checkModel, workers, ...preparer });
+  const runDry = createDryRuns({ ...shared, admitTracking, files, models, checkModel, workers, ...preparer });
   return { files, uploads, models, jobs, runDry, exports };
 }

@@ -34,6 +34,8 @@ import type { Preparer } from "../planning/preparer.ts";
 import { createArtifactStore } from "../storage/artifact_store.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import { randomId } from "../storage/ids.ts";
+import { readTrackerSettings } from "../config/tracker_settings.ts";
+import { openTrackers } from "../trackers/open_trackers.ts";
 import { FakeFleet } from "./fake_fleet.ts";
 import { fakePrepare, preparerOf } from "./fake_preparer.ts";
 
@@ -78,6 +80,8 @@ export interface WorldOptions {
   readonly maxUploadBytes?: number;
   /** Instead of a process of its own. */
   readonly runExport?: RunExport;
+  /** For trackers. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** An earlier world, whose store and folder this one takes over. */
   readonly after?: World;
 }
@@ -153,11 +157,14 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const { prepare = fakePrepare, openPreparer = () => Promise.resolve(preparerOf(prepare)) } = options;
   const preparer = await openPreparer(`${folder}/prepared`);
   const checkModel = options.checkModel ?? ((spec) => Promise.resolve({ spec, warnings: [] }));
-  const jobs = createJobService({
-    ...{ ...shared, files, models, fleet, onDefect, checkModel },
+  const settings = readTrackerSettings((name) => options.environment?.[name] ?? null, folder);
+  const tracking = { store, clock, onDefect, folder: `${folder}/trackers` };
+  const { admitTracking, track } = openTrackers(settings, tracking);
+  const jobs = track(createJobService({
+    ...{ ...shared, admitTracking, files, models, fleet, onDefect, checkModel },
     ...preparer,
     ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
-  });
+  }));
   const exports = createExportService({
     ...{ ...shared, jobs, models, onDefect, run: options.runExport ?? runExportChild },
     exports: await openExportStore(`${folder}/exports`, onDefect),
@@ -168,10 +175,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const services: ApiServices = {
     ...{ ...shared, jobs, exports, files, uploads, models, fleet, parseJobRequest, maxUploadBytes, stopping },
     runDry: createDryRuns({
-      ...shared,
-      files,
-      models,
-      checkModel,
+      ...{ ...shared, admitTracking, files, models, checkModel },
       workers: () => fleet.workers(),
       ...preparer,
     }),

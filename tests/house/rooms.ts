@@ -57,6 +57,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     exports: ["base_models", "jobs", "storage"],
     // A job before it is created: does it fit, how long, how much.
     estimate: ["base_models", "fleet", "job_request", "jobs", "planning"],
+    // Watches jobs from outside; nothing but the start knows it.
+    trackers: ["config", "job_request", "jobs", "storage"],
     api: [
       "access",
       "base_models",

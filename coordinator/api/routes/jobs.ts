@@ -22,6 +22,18 @@ const MAX_BODY_BYTES = 2 ** 20;
 const number = z.union([z.literal("auto"), z.number()]).optional();
 const hyperparameters = z.object({ n_epochs: number, batch_size: number, learning_rate_multiplier: number });
 
+const trackingFields = {
+  report_to: z.union([z.string(), z.array(z.string())]).optional().openapi({
+    description: 'Trackers: "tensorboard", "mlflow", "wandb", "jsonl", a list of them, "all" or "none"',
+  }),
+  run_name: z.string().max(128).optional(),
+  logging_dir: z.string().optional().openapi({
+    description: "A folder below the coordinator's folder of runs",
+  }),
+  logging_strategy: z.enum(["no", "steps", "epoch"]).optional(),
+  logging_first_step: z.boolean().optional(),
+};
+
 /** Only describes the body: `parseJobRequest` parses it and knows the defaults. */
 const requestSchema = z.object({
   model: z.string().min(1).openapi({
@@ -36,6 +48,15 @@ const requestSchema = z.object({
   seed: z.int().optional(),
   suffix: z.string().max(64).optional(),
   metadata: z.record(z.string(), z.string()).optional(),
+  integrations: z.array(z.object({
+    type: z.literal("wandb"),
+    wandb: z.object({
+      project: z.string(),
+      name: z.string().optional(),
+      entity: z.string().optional(),
+      tags: z.array(z.string()).optional(),
+    }),
+  })).optional(),
   hyperparameters: hyperparameters.optional(),
   method: z.object({
     type: z.literal("supervised"),
@@ -44,7 +65,7 @@ const requestSchema = z.object({
     .optional(),
   lora: loraSchema.partial().optional(),
   quantization: quantizationSchema.partial().optional(),
-  training: trainingSchema.partial().optional(),
+  training: trainingSchema.partial().extend(trackingFields).optional(),
   dataset: datasetSchema.partial().optional(),
   fleet: fleetSchema.partial().optional(),
 }).openapi("CreateFineTuningJob");

@@ -44,6 +44,7 @@ Deno.test("a job is shown as OpenAI's object with our groups", () =>
       training_file: file.id,
       validation_file: null,
       integrations: null,
+      report_to: [],
       seed: 7,
       metadata: { team: "one" },
       fleet: { gradient_codec: "exact", local_steps: null, audit_rate: 0, audit_unresolved: "fail" },

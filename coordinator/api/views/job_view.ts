@@ -40,7 +40,18 @@ export const jobSchema = z.object({
   result_files: z.array(z.string()).openapi({
     description: "Ids of files: step_metrics.csv first, then the adapter's and the tokenizer's",
   }),
-  integrations: z.null(),
+  integrations: z.array(z.object({
+    type: z.literal("wandb"),
+    wandb: z.object({
+      project: z.string(),
+      name: z.string().nullable(),
+      entity: z.string().nullable(),
+      tags: z.array(z.string()),
+    }),
+  })).nullable(),
+  report_to: z.array(z.string()).openapi({
+    description: "The trackers that show this job (training.report_to)",
+  }),
   seed: z.int(),
   metadata: z.record(z.string(), z.string()).nullable(),
   quarantined: z.array(z.object({
@@ -97,7 +108,8 @@ export function jobView(job: JobRecord): z.output<typeof jobSchema> {
     training_file: spec.training_file,
     validation_file: job.validationFile,
     result_files: job.resultFiles,
-    integrations: null,
+    integrations: integrationsOf(job),
+    report_to: job.tracking?.reportTo ?? [],
     seed: spec.seed,
     metadata: job.metadata,
     quarantined: job.quarantined.map(({ microBatch, ...sample }) => ({ ...sample, micro_batch: microBatch })),
@@ -110,4 +122,11 @@ export function jobView(job: JobRecord): z.output<typeof jobSchema> {
     dataset: spec.dataset,
     fleet: spec.fleet,
   };
+}
+
+/** As the client wrote them. */
+function integrationsOf({ tracking }: JobRecord): z.output<typeof jobSchema>["integrations"] {
+  const wandb = tracking?.wandb ?? null;
+  if (wandb === null || wandb.project === null) return null;
+  return [{ type: "wandb", wandb: { ...wandb, project: wandb.project } }];
 }

@@ -49,7 +49,8 @@ export const DONE: Readonly<Record<string, string>> = {
   "training.save_strategy": "When checkpoints are kept",
   "training.save_steps": 'With save_strategy "steps": a count of steps, or below 1 a share of them',
   "training.save_only_model": "Checkpoints without the optimizer's moments",
-  "training.logging_steps": "Accepted; every step's metrics are in the job's events",
+  "training.logging_steps":
+    "How often trackers get a point: a count of steps, or below 1 a share of them; every step's metrics are in the job's events",
 
   "dataset.shuffle_seed":
     "The rows are shuffled by it before `split` takes its slice, into the order of `datasets`' `shuffle(seed=…)`",

@@ -81,6 +81,8 @@ function refusedWords(path: string): string {
 
 function ruled(rule: FieldRule): Omit<Row, "field"> {
   switch (rule.kind) {
+    case "tracking":
+      return { treatment: "done", words: rule.words };
     case "alias":
       return { treatment: "done", words: `Another name of \`${rule.to}\`` };
     case "translated": {

@@ -18,6 +18,8 @@ export type FieldRule =
     readonly values: Readonly<Record<string, unknown>>;
     readonly reason: string;
   }
+  /** Read by tracking.ts; `words` say for what. */
+  | { readonly kind: "tracking"; readonly words: string }
   /**
    * Accepted with any value, and without effect because of `why`. The job's events list it; with `isExplained` they say why, unless
    * the value is in `quiet` or the library's own default.
@@ -58,6 +60,8 @@ export const explained = (why: string, quiet: readonly unknown[] = []): FieldRul
   isExplained: true,
   quiet,
 });
+
+export const tracked = (words: string): FieldRule => ({ kind: "tracking", words });
 
 /** The same rule for several names. */
 export const all = (names: string, rule: FieldRule): Record<string, FieldRule> =>

@@ -2,6 +2,7 @@
 import { DATASET_ALIASES } from "./dataset.ts";
 import { alias, all, explained, type FieldRules, only } from "./rule.ts";
 import { AS_STORED, CHECKPOINTING, COMPUTE, PROCESSES } from "./reasons.ts";
+import { TRACKING_RULES } from "./tracked.ts";
 import { TRAINING_WITHOUT_EFFECT } from "./training_without_effect.ts";
 
 const EVALUATION = "nothing is evaluated while training; evaluate the finished adapter";
@@ -30,10 +31,7 @@ export const TRAINING_RULES: FieldRules = {
   fp16: explained(COMPUTE, [false]),
   bf16: explained(COMPUTE, [false]),
   tf32: explained(COMPUTE, [false]),
-  report_to: explained(
-    "metrics are not sent to an experiment tracker; they are in the job's events",
-    ["none", [], ["none"]],
-  ),
+  ...TRACKING_RULES,
   train_sampling_strategy: {
     kind: "translated",
     to: "dataset.shuffle",

@@ -18,11 +18,11 @@ export const TRAINING_WITHOUT_EFFECT: FieldRules = {
   ),
   ...without(
     TRACKING,
-    "run_name project logging_dir trackio_space_id trackio_bucket_id trackio_static_space_id",
+    "project trackio_space_id trackio_bucket_id trackio_static_space_id",
   ),
   ...without(
     LOGGING,
-    `logging_strategy logging_first_step logging_nan_inf_filter log_level log_level_replica log_on_each_node
+    `logging_nan_inf_filter log_level log_level_replica log_on_each_node
      disable_tqdm skip_memory_metrics include_num_input_tokens_seen include_tokens_per_second debug`,
   ),
   ...without(

@@ -1,5 +1,6 @@
 /** A job as it is stored, and the names of the models that it makes. */
 import { z } from "zod";
+import { trackingSchema } from "../../job_request/tracking.ts";
 import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 import { auditCountsSchema, NO_AUDITS } from "../../../shared/protocol/messages_coordinator.ts";
 
@@ -44,6 +45,8 @@ export const jobRecordSchema = z.strictObject({
   suffix: z.string().nullable(),
   metadata: z.record(z.string(), z.string()).nullable(),
   validationFile: z.string().nullable(),
+  /** Null: no tracker. */
+  tracking: trackingSchema.nullable().default(null),
   startedAt: z.number().nullable(),
   finishedAt: z.number().nullable(),
   estimatedFinishAt: z.number().nullable(),
@@ -75,9 +78,12 @@ export function isFinished(status: JobStatus): status is "succeeded" | "failed" 
 
 /** A job at its creation. */
 export function newJob(
-  fields: Pick<JobRecord, "id" | "createdAt" | "spec" | "suffix" | "metadata" | "validationFile">,
+  fields:
+    & Pick<JobRecord, "id" | "createdAt" | "spec" | "suffix" | "metadata" | "validationFile">
+    & Partial<Pick<JobRecord, "tracking">>,
 ): JobRecord {
   return {
+    tracking: null,
     ...fields,
     status: "validating_files",
     startedAt: null,
