@@ -8,7 +8,7 @@ import { type ExportRecord, isEnded } from "./record/export_record.ts";
 interface ExportQueue {
   /** Starts the next export if none runs. Call it after every change that may have added one. */
   startNext(): void;
-  /** Ends an export if it runs. */
+  /** Ends an export if it runs; it never runs again. */
   stop(id: string): Promise<void>;
   start(): void;
   stopAll(): Promise<void>;
@@ -26,9 +26,12 @@ interface Running {
 export function createExportQueue(options: ExportServiceOptions): ExportQueue {
   const { exports, onDefect } = options;
   let [running, isStarted]: [Running | null, boolean] = [null, false];
+  /** Stopped, but their records may still be there: they must not begin again. */
+  const stopped = new Set<string>();
 
   const startNext = (): void => {
-    const next = running === null && isStarted ? exports.all().find((record) => !isEnded(record)) : undefined;
+    const isNext = (record: ExportRecord) => !isEnded(record) && !stopped.has(record.id);
+    const next = running === null && isStarted ? exports.all().find(isNext) : undefined;
     if (next === undefined) return;
     const controller = new AbortController();
     const ended = runOne(options, next.id, controller.signal)
@@ -41,6 +44,7 @@ export function createExportQueue(options: ExportServiceOptions): ExportQueue {
   return {
     startNext,
     async stop(id) {
+      stopped.add(id);
       if (running?.id !== id) return;
       running.controller.abort(DELETED);
       await running.ended;
