@@ -5,16 +5,17 @@ import { counted } from "../../shared/counted.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { ensureSetup } from "../setup/ensure.ts";
 import { runtimeFolderVariables } from "../setup/runtime_folder.ts";
-import type { ApiClient, Job, StepMetrics } from "./api_client.ts";
-import type { Children } from "./children.ts";
-import { childEnvironment } from "./environment.ts";
-import { evaluate } from "./evaluation.ts";
-import { repositoryRoot, startFleet } from "./fleet.ts";
+import type { ApiClient, Job, StepMetrics } from "../client/api_client.ts";
+import type { Children } from "../machine/children.ts";
+import { childEnvironment } from "../machine/environment.ts";
+import { evaluate } from "../machine/evaluation.ts";
+import { repositoryRoot, startFleet } from "../machine/fleet.ts";
 import { setRowsAside } from "./held_out.ts";
 import { type DemoOptions, jobRequest, maxNewTokens } from "./options.ts";
-import type { Progress } from "./progress.ts";
-import { adapterFileNames, checkOutFolder, type Report, sha256Hex, writeResults } from "./report.ts";
-import type { Sample } from "./samples.ts";
+import type { Progress } from "../terminal/progress.ts";
+import { checkOutFolder, type Report, writeResults } from "./report.ts";
+import { downloadAdapter, sha256Hex } from "../client/result_files.ts";
+import type { Sample } from "../terminal/samples.ts";
 
 interface DemoContext {
   readonly children: Children;
@@ -160,22 +161,4 @@ async function train(
     throw new LoraFleetError("aborted", message);
   }
   return { job, metrics, adapterFiles: await downloadAdapter(api, job) };
-}
-
-async function downloadAdapter(api: ApiClient, job: Job): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
-  const stored = await Promise.all(job.result_files.map((id) => api.describeFile(id)));
-  const files = new Map<string, Uint8Array<ArrayBuffer>>();
-  for (const name of adapterFileNames) {
-    const file = stored.find(({ filename }) => filename === name || filename.endsWith(`/${name}`));
-    if (!file) {
-      const message = `the job's results have no ${name}, only ${quote(stored.map((f) => f.filename))}`;
-      throw new LoraFleetError("not_found", message);
-    }
-    const bytes = await api.downloadFile(file.id);
-    if (await sha256Hex(bytes) !== file.sha256) {
-      throw new LoraFleetError("corrupt", `the downloaded ${name} does not have the SHA-256 ${file.sha256}`);
-    }
-    files.set(name, bytes);
-  }
-  return files;
 }

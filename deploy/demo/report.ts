@@ -1,19 +1,8 @@
 /** The demo's results: PEFT's two files and a report, complete or not at all. */
 import { basename, dirname, join } from "@std/path";
-import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-
-/** A model's scores on the held-out prompts. */
-export const scoreSchema = z.object({
-  /** Mean cross entropy per token of the completions, in nats. */
-  eval_loss: z.number(),
-  /** Share of prompts whose greedy answer is the completion. */
-  exact_match: z.number(),
-  /** The same, with all runs of white space treated as equal. */
-  whitespace_tolerant_match: z.number(),
-  prompt_count: z.number(),
-});
-type Score = z.output<typeof scoreSchema>;
+import { ADAPTER_FILES } from "../client/result_files.ts";
+import type { Score } from "../machine/evaluation.ts";
 
 export interface Report {
   /** Maximum number of workers in one step. */
@@ -29,8 +18,7 @@ export interface Report {
   readonly tuned: Score;
 }
 
-export const adapterFileNames = ["adapter_model.safetensors", "adapter_config.json"] as const;
-const resultNames: readonly string[] = [...adapterFileNames, "report.json"];
+const resultNames: readonly string[] = [...ADAPTER_FILES, "report.json"];
 
 /**
  * Checks before any work that results can be written to `folder`.
@@ -91,9 +79,4 @@ async function makeNeighbour(folder: string): Promise<string> {
     const message = `cannot create a folder beside ${quote(folder)}: ${messageOf(error)}`;
     throw new LoraFleetError("storage", message, { cause: error });
   }
-}
-
-/** SHA-256 in hex. */
-export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
 }

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { checkOutFolder, type Report, sha256Hex, writeResults } from "./report.ts";
+import { checkOutFolder, type Report, writeResults } from "./report.ts";
+import { sha256Hex } from "../client/result_files.ts";
 
 const score = { eval_loss: 1, exact_match: 0.5, whitespace_tolerant_match: 0.5, prompt_count: 2 };
 const report: Report = {

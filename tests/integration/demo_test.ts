@@ -3,61 +3,8 @@
  * succeeds is shown by `deno task demo` itself, which takes minutes.
  */
 import { assertEquals, assertMatch } from "@std/assert";
-import { dirname, fromFileUrl, join } from "@std/path";
-import { systemClock } from "../../shared/clock.ts";
-
-const root = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
-
-interface Demo {
-  readonly process: Deno.ChildProcess;
-  /** Whether it has ended. */
-  isOver(): boolean;
-  /** Everything on stderr so far. */
-  text(): string;
-  readonly drained: Promise<void>;
-}
-
-/** Starts the demo with a temporary folder of its own, by whose name its children can be told from all others. */
-function startDemo(tempFolder: string, ...args: string[]): Demo {
-  const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", join(root, "deploy/demo/main.ts"), ...args],
-    env: { TMPDIR: tempFolder, NO_COLOR: "1" },
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  let text = "";
-  const drained = (async () => {
-    for await (const chunk of process.stderr.pipeThrough(new TextDecoderStream())) text += chunk;
-  })();
-  let isOver = false;
-  void process.status.then(() => isOver = true);
-  return { process, isOver: () => isOver, text: () => text, drained };
-}
-
-/** The command lines of living processes whose environment names the folder. */
-function processesOf(tempFolder: string): string[] {
-  const found: string[] = [];
-  for (const { name } of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      if (!Deno.readTextFileSync(`/proc/${name}/environ`).includes(`TMPDIR=${tempFolder}\0`)) continue;
-      found.push(Deno.readTextFileSync(`/proc/${name}/cmdline`).replaceAll("\0", " ").trim());
-    } catch {
-      // It has ended while we looked, or is not ours.
-    }
-  }
-  return found.filter((line) => line !== "");
-}
-
-async function inTempFolder(test: (folder: string) => Promise<void>) {
-  const folder = await Deno.makeTempDir({ prefix: "lorafleet-demo-test-" });
-  try {
-    await test(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { join } from "@std/path";
+import { inTempFolder, processesOf, startCommand, until } from "./command_child.ts";
 
 Deno.test({
   name: "Ctrl-C ends the demo with 130 and leaves no child and no result [ignored off Linux: no /proc]",
@@ -65,13 +12,8 @@ Deno.test({
   fn: () =>
     inTempFolder(async (folder) => {
       const out = join(folder, "out");
-      const demo = startDemo(folder, "--workers", "1", "--out", out);
-      const deadline = systemClock.now() + 120_000;
-      while (
-        !demo.text().includes("workers have joined") && !demo.isOver() && systemClock.now() < deadline
-      ) {
-        await systemClock.sleep(50);
-      }
+      const demo = startCommand("deploy/demo/main.ts", folder, "--workers", "1", "--out", out);
+      await until(demo, "workers have joined");
       assertMatch(demo.text(), /workers have joined/);
       assertEquals(processesOf(folder).some((line) => line.includes("worker/main.ts")), true);
       demo.process.kill("SIGINT");
@@ -90,7 +32,8 @@ Deno.test({
     inTempFolder(async (folder) => {
       const [dataset, out] = [join(folder, "rows.jsonl"), join(folder, "out")];
       await Deno.writeTextFile(dataset, '{"prompt":"a","completion":"b"}\n{"prompt":\n');
-      const demo = startDemo(
+      const demo = startCommand(
+        "deploy/demo/main.ts",
         folder,
         "--workers",
         "1",

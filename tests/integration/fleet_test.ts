@@ -5,8 +5,8 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { dirname, join } from "@std/path";
 import { z } from "zod";
-import { Children } from "../../deploy/demo/children.ts";
-import { repositoryRoot, startFleet } from "../../deploy/demo/fleet.ts";
+import { Children } from "../../deploy/machine/children.ts";
+import { repositoryRoot, startFleet } from "../../deploy/machine/fleet.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { measureEventLoopGap } from "../../worker/fleet/event_loop_gap.ts";
 

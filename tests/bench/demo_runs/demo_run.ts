@@ -1,8 +1,8 @@
 /** Runs of the demo's job with one thing changed, to compare loss and bytes. */
 import { dirname, join } from "@std/path";
-import { Children } from "../../../deploy/demo/children.ts";
-import { evaluate } from "../../../deploy/demo/evaluation.ts";
-import { repositoryRoot, startFleet } from "../../../deploy/demo/fleet.ts";
+import { Children } from "../../../deploy/machine/children.ts";
+import { evaluate } from "../../../deploy/machine/evaluation.ts";
+import { repositoryRoot, startFleet } from "../../../deploy/machine/fleet.ts";
 import { type DemoOptions, jobRequest, maxNewTokens } from "../../../deploy/demo/options.ts";
 import { systemClock } from "../../../shared/clock.ts";
 

@@ -2,7 +2,7 @@
 // @ts-types="./cli_progress.d.ts"
 import { SingleBar } from "cli-progress";
 import { counted } from "../../shared/counted.ts";
-import type { StepMetrics } from "./api_client.ts";
+import type { StepMetrics } from "../client/api_client.ts";
 
 export interface Progress {
   step(metrics: StepMetrics): void;

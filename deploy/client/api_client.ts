@@ -1,4 +1,4 @@
-/** The demo's requests to the coordinator, as any client of OpenAI's API makes them. */
+/** Requests to the coordinator, as any client of OpenAI's API makes them. */
 import { z } from "zod";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { readServerEvents } from "./sse.ts";
@@ -36,6 +36,11 @@ export type Job = z.output<typeof jobSchema>;
 
 const fileSchema = z.object({ id: z.string(), filename: z.string(), sha256: z.string() });
 export type StoredFile = z.output<typeof fileSchema>;
+const idSchema = z.object({ id: z.string() });
+const listSchema = z.object({ data: z.array(idSchema) });
+const uploadSchema = z.object({ file: fileSchema });
+/** Larger files are uploaded in parts; OpenAI allows up to 64 MB each. */
+const [MAX_FORM_BYTES, PART_BYTES] = [2 ** 26, 2 ** 25];
 const workersSchema = z.object({ data: z.array(z.object({ state: z.string(), gpu: z.string() })) });
 const errorSchema = z.object({ error: z.object({ message: z.string() }) });
 
@@ -46,24 +51,48 @@ export type JobEvent =
 export class ApiClient {
   readonly #baseUrl: string;
   readonly #signal: AbortSignal;
+  readonly #apiKey: string | null;
 
   /** @param signal ends every request */
-  constructor(baseUrl: string, signal: AbortSignal) {
+  constructor(baseUrl: string, signal: AbortSignal, apiKey: string | null = null) {
     this.#baseUrl = baseUrl;
     this.#signal = signal;
+    this.#apiKey = apiKey;
   }
 
   async uploadDataset(path: string, name: string): Promise<StoredFile> {
+    if ((await Deno.stat(path)).size > MAX_FORM_BYTES) return await this.#uploadParts(path, name);
     const form = new FormData();
     form.set("purpose", "fine-tune");
     form.set("file", new File([await Deno.readFile(path)], name));
     return fileSchema.parse(await this.json("/v1/files", { method: "POST", body: form }));
   }
 
+  /** A large file piece by piece, so that it never lies in memory as a whole. */
+  async #uploadParts(path: string, filename: string): Promise<StoredFile> {
+    const { size: bytes } = await Deno.stat(path);
+    const asked = { bytes, filename, purpose: "fine-tune", mime_type: "application/octet-stream" };
+    const { id } = idSchema.parse(await this.post("/v1/uploads", asked));
+    const part_ids: string[] = [];
+    using file = await Deno.open(path);
+    for (let at = 0; at < bytes; at += PART_BYTES) {
+      const piece = new Uint8Array(Math.min(PART_BYTES, bytes - at));
+      for (let filled = 0; filled < piece.length;) {
+        const count = await file.read(piece.subarray(filled));
+        if (count === null) throw new LoraFleetError("storage", `${path} was cut while it was uploaded`);
+        filled += count;
+      }
+      const form = new FormData();
+      form.set("data", new Blob([piece]));
+      part_ids.push(
+        idSchema.parse(await this.json(`/v1/uploads/${id}/parts`, { method: "POST", body: form })).id,
+      );
+    }
+    return uploadSchema.parse(await this.post(`/v1/uploads/${id}/complete`, { part_ids })).file;
+  }
+
   async createJob(request: Record<string, unknown>): Promise<Job> {
-    const headers = { "content-type": "application/json" };
-    const init = { method: "POST", headers, body: JSON.stringify(request) };
-    return jobSchema.parse(await this.json("/v1/fine_tuning/jobs", init));
+    return jobSchema.parse(await this.post("/v1/fine_tuning/jobs", request));
   }
 
   async job(id: string): Promise<Job> {
@@ -76,9 +105,18 @@ export class ApiClient {
     return data.filter((worker) => worker.state !== "lost");
   }
 
-  /** The job's events from first to last; resumes after a broken connection. */
-  async *events(id: string): AsyncGenerator<JobEvent> {
-    let lastEventId = "";
+  /** The newest event of a job, from which `events` continues; "" if there is none. */
+  async newestEvent(id: string): Promise<string> {
+    const { data } = listSchema.parse(await this.json(`/v1/fine_tuning/jobs/${id}/events?limit=1`));
+    return data[0]?.id ?? "";
+  }
+
+  /**
+   * The job's events to the last; resumes after a broken connection.
+   * @param after an event's id; "" for all
+   */
+  async *events(id: string, after = ""): AsyncGenerator<JobEvent> {
+    let lastEventId = after;
     for (;;) {
       const response = await this.#request(`/v1/fine_tuning/jobs/${id}/events?stream=true`, {
         headers: lastEventId === "" ? {} : { "last-event-id": lastEventId },
@@ -104,13 +142,27 @@ export class ApiClient {
     return new Uint8Array(await (await this.#request(`/v1/files/${id}/content`)).arrayBuffer());
   }
 
+  /** Writes the answer's bytes to `path`, whatever their number. */
+  async downloadTo(url: string, path: string): Promise<void> {
+    const { body } = await this.#request(url);
+    const file = await Deno.open(path, { write: true, create: true, truncate: true });
+    await (body ?? ReadableStream.from([])).pipeTo(file.writable);
+  }
+
+  async post(path: string, body: unknown): Promise<unknown> {
+    const headers = { "content-type": "application/json" };
+    return await this.json(path, { method: "POST", headers, body: JSON.stringify(body) });
+  }
+
   /** Throws `invalid_request` with the API's message */
   async json(path: string, init: RequestInit = {}): Promise<unknown> {
     return await (await this.#request(path, init)).json();
   }
 
   async #request(path: string, init: RequestInit = {}): Promise<Response> {
-    const response = await fetch(`${this.#baseUrl}${path}`, { ...init, signal: this.#signal });
+    const headers = new Headers(init.headers);
+    if (this.#apiKey !== null) headers.set("authorization", `Bearer ${this.#apiKey}`);
+    const response = await fetch(`${this.#baseUrl}${path}`, { ...init, headers, signal: this.#signal });
     if (response.ok) return response;
     const text = await response.text();
     throw new LoraFleetError("invalid_request", `${init.method ?? "GET"} ${path}: ${messageOfBody(text)}`);

@@ -1,4 +1,4 @@
-/** The environment of the demo's children: ours, without variables that would point them at a different fleet. */
+/** The environment of child processes: ours, without variables that would point them at a different fleet. */
 
 const foreign = ["NATS_URL", "NATS_CREDS"];
 

@@ -2,7 +2,7 @@
 import { dirname, fromFileUrl, join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { ApiClient } from "./api_client.ts";
+import { ApiClient } from "../client/api_client.ts";
 import type { Child, Children } from "./children.ts";
 
 const START_TIMEOUT_MS = 120_000;
@@ -35,8 +35,8 @@ interface FleetRequest {
   readonly clock: Clock;
   readonly env: Record<string, string>;
   readonly dataFolder: string;
-  /** A folder that the coordinator may take base models from. */
-  readonly modelRoot: string;
+  /** A folder that the coordinator may take base models from; null: it takes them from the hub. */
+  readonly modelRoot: string | null;
   readonly workerCount: number;
   /** Compute on the CPU although the machine has a GPU. */
   readonly ignoreGpu: boolean;
@@ -45,22 +45,29 @@ interface FleetRequest {
   readonly onWorkerLost: (message: string) => void;
 }
 
+/** Starts a coordinator alone. */
+export async function startCoordinator(
+  children: Children,
+  env: Record<string, string>,
+  { dataFolder, modelRoot }: Pick<FleetRequest, "dataFolder" | "modelRoot">,
+): Promise<{ readonly coordinator: Child; readonly joinUrl: string }> {
+  const roots = modelRoot === null ? [] : ["--model-roots", modelRoot];
+  const args = ["--port", "0", "--data-folder", dataFolder, ...roots];
+  const script = join(repositoryRoot, "coordinator/main.ts");
+  const coordinator = children.start("coordinator", [...runWith("coordinator"), script, ...args], env);
+  const [, joinUrl] = await coordinator.match(/--join\s+(https?:\/\/\S+)/, START_TIMEOUT_MS);
+  return { coordinator, joinUrl: joinUrl! };
+}
+
 /** Starts everything and waits until all workers have joined. */
 export async function startFleet(request: FleetRequest): Promise<Fleet> {
-  const { children, clock, env, dataFolder, modelRoot, workerCount, ignoreGpu, signal } = request;
-  const run = (name: string, permissions: "coordinator" | "worker", ...args: string[]) =>
-    children.start(
-      name,
-      [...runWith(permissions), join(repositoryRoot, permissions, "main.ts"), ...args],
-      env,
-    );
-
-  const options = ["--port", "0", "--data-folder", dataFolder, "--model-roots", modelRoot];
-  const coordinator = run("coordinator", "coordinator", ...options);
-  const joinUrl = (await coordinator.match(/--join\s+(https?:\/\/\S+)/, START_TIMEOUT_MS))[1]!;
+  const { children, clock, env, workerCount, ignoreGpu, signal } = request;
+  const { coordinator, joinUrl } = await startCoordinator(children, env, request);
+  const script = join(repositoryRoot, "worker/main.ts");
+  const args = [...runWith("worker"), script, "--join", joinUrl, ...cpuOptions(ignoreGpu)];
   const workers = Array.from(
     { length: workerCount },
-    (_, index) => run(`worker-${index + 1}`, "worker", "--join", joinUrl, ...cpuOptions(ignoreGpu)),
+    (_, index) => children.start(`worker-${index + 1}`, args, env),
   );
   let stopping = false;
   const broken = watch(coordinator, workers, (message) => {
@@ -81,7 +88,7 @@ function watch(
   onWorkerLost: (message: string) => void,
 ): Promise<never> {
   const broken = Promise.withResolvers<never>();
-  // Not an unhandled rejection while the demo awaits something else.
+  // Not an unhandled rejection while the caller awaits something else.
   broken.promise.catch(() => {});
   const describe = (child: Child, code: number) =>
     `${child.name} ended with exit code ${code}: ${child.lastLine()}`;

@@ -3,8 +3,19 @@ import { z } from "zod";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { Children } from "./children.ts";
 import { cpuOptions, runWith } from "./fleet.ts";
-import { scoreSchema } from "./report.ts";
-import { sampleSchema } from "./samples.ts";
+import { sampleSchema } from "../terminal/samples.ts";
+
+/** A model's scores on the held-out prompts. */
+const scoreSchema = z.object({
+  /** Mean cross entropy per token of the completions, in nats. */
+  eval_loss: z.number(),
+  /** Share of prompts whose greedy answer is the completion. */
+  exact_match: z.number(),
+  /** The same, with all runs of white space treated as equal. */
+  whitespace_tolerant_match: z.number(),
+  prompt_count: z.number(),
+});
+export type Score = z.output<typeof scoreSchema>;
 
 const evaluationSchema = scoreSchema.extend({ samples: z.array(sampleSchema) });
 type Evaluation = z.output<typeof evaluationSchema>;

@@ -68,7 +68,7 @@ Deno.test("stopping ends all children, and nothing starts after it", async () =>
     await two.match(/up/, 5000);
     await children.close();
     assertEquals([await one.ended, await two.ended], [143, 7]);
-    assertThrows(() => children.startCommand("three", "true", [], env), LoraFleetError, "ending");
+    assertThrows(() => children.startCommand("three", "true", [], env), LoraFleetError, "being stopped");
   });
 });
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import type { StepMetrics } from "./api_client.ts";
+import type { StepMetrics } from "../client/api_client.ts";
 import { barProgress, formatDuration, formatStep, plainProgress } from "./progress.ts";
 
 function metrics(step: number, total_steps: number): StepMetrics {

@@ -1,4 +1,4 @@
-/** The demo's child processes: each has a log, and none outlives the demo. */
+/** Child processes of a command: each has a log, and none outlives the command. */
 import { join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
@@ -40,10 +40,12 @@ export class Children {
   }
 
   startCommand(name: string, command: string, args: readonly string[], env: Record<string, string>): Child {
-    if (this.#closed) throw new LoraFleetError("aborted", `cannot start ${name}: the demo is ending`);
+    if (this.#closed) {
+      throw new LoraFleetError("aborted", `cannot start ${name}: everything is being stopped`);
+    }
     const logPath = join(this.#logFolder, `${name}.log`);
     const log = Deno.openSync(logPath, { write: true, create: true, truncate: true });
-    // Its own process group: Ctrl-C reaches the demo alone, which then stops everything in order.
+    // Its own process group: Ctrl-C reaches the command alone, which then stops everything in order.
     const streams = { stdin: "null", stdout: "piped", stderr: "piped" } as const;
     const options = { args: [...args], env, clearEnv: true, detached: true, ...streams };
     const process = new Deno.Command(command, options).spawn();

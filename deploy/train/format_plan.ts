@@ -1,0 +1,102 @@
+/** A dry run as text for the terminal. */
+import { z } from "zod";
+import { formatDuration } from "../terminal/progress.ts";
+
+const memorySchema = z.object({
+  name: z.string(),
+  available_bytes: z.number().nullable(),
+  needed_bytes: z.number(),
+  fits: z.boolean().nullable(),
+  advice: z.string().nullable(),
+});
+
+export const planSchema = z.object({
+  model: z.string(),
+  dataset: z.object({
+    examples: z.number(),
+    rows: z.number(),
+    tokens: z.number(),
+    trained_tokens: z.number(),
+    trained_tokens_per_example: z.number(),
+    truncated_rows: z.number(),
+    longest_document: z.number(),
+  }),
+  masks: z.array(z.object({
+    line: z.number(),
+    segments: z.array(z.object({ text: z.string(), trained: z.boolean() })),
+    hidden_tokens: z.number(),
+  })),
+  total_steps: z.number(),
+  total_tokens: z.number(),
+  memory: z.object({ workers: z.array(memorySchema), cards: z.array(memorySchema) }),
+  time: z.object({
+    tokens_per_second: z.number().nullable(),
+    source: z.string(),
+    workers: z.number().nullable(),
+    seconds: z.number().nullable(),
+    cost: z.number().nullable(),
+  }),
+  warnings: z.array(z.string()),
+});
+export type Plan = z.output<typeof planSchema>;
+
+export function formatPlan(plan: Plan): string {
+  return [
+    dataLines(plan),
+    maskLines(plan),
+    memoryLines(plan),
+    timeLines(plan),
+    plan.warnings.map((text) => `warning: ${text}`),
+  ]
+    .filter((lines) => lines.length > 0).map((lines) => lines.join("\n")).join("\n\n");
+}
+
+function dataLines({ model, dataset, total_steps, total_tokens }: Plan): string[] {
+  const share = (100 * dataset.trained_tokens / dataset.tokens).toFixed(1);
+  return [
+    `${model}: ${total_steps} steps, ${total_tokens} tokens`,
+    `${dataset.examples} examples in ${dataset.rows} packed rows, the longest of ${dataset.longest_document} tokens, ` +
+    `${dataset.truncated_rows} truncated`,
+    `an epoch has ${dataset.tokens} tokens, ${share} % of them trained (${
+      dataset.trained_tokens_per_example.toFixed(1)
+    } for each example)`,
+  ];
+}
+
+/** What is trained stands in brackets. */
+function maskLines({ masks }: Plan): string[] {
+  const lines = masks.map(({ line, segments, hidden_tokens }) => {
+    const text = segments.map(({ text, trained }) => trained ? `⟦${text}⟧` : text).join("");
+    const rest = hidden_tokens > 0 ? ` … ${hidden_tokens} more tokens` : "";
+    return `  line ${line}: ${printable(text)}${rest}`;
+  });
+  return lines.length === 0 ? [] : ["the first rows; ⟦trained⟧:", ...lines];
+}
+
+/** A row's control characters must not steer the terminal. */
+function printable(text: string): string {
+  // deno-lint-ignore no-control-regex -- these are the ones
+  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => JSON.stringify(character).slice(1, -1));
+}
+
+function memoryLines({ memory: { workers, cards } }: Plan): string[] {
+  const size = (bytes: number) =>
+    bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  const lines = [...workers, ...cards].map(({ name, available_bytes, needed_bytes, fits, advice }) => {
+    const of = available_bytes === null ? "memory unknown" : `of ${size(available_bytes)}`;
+    const verdict = fits === null ? "" : fits ? "  fits" : `  does not fit: ${advice}`;
+    return `  ${name.padEnd(24)} ${size(needed_bytes).padStart(9)} ${of}${verdict}`;
+  });
+  return ["GPU memory:", ...lines];
+}
+
+function timeLines({ time: { tokens_per_second, source, workers, seconds, cost } }: Plan): string[] {
+  if (seconds === null || tokens_per_second === null) return [`time: unknown; ${source}`];
+  const price = cost === null ? "" : `, ${cost.toFixed(2)} at the given price`;
+  const fleet = workers === 1 ? "" : ` of ${workers} workers`;
+  return [
+    `time: ${formatDuration(seconds)} at ${
+      Math.round(tokens_per_second)
+    } tokens/s${fleet} (${source})${price}`,
+  ];
+}

@@ -1,0 +1,58 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { formatPlan, type Plan } from "./format_plan.ts";
+import { nextSteps } from "./next_steps.ts";
+
+const GIB = 2 ** 30;
+const PLAN: Plan = {
+  model: "org/m",
+  dataset: {
+    ...{ examples: 10, rows: 4, tokens: 1000, trained_tokens: 250, trained_tokens_per_example: 25 },
+    ...{ truncated_rows: 1, longest_document: 99 },
+  },
+  masks: [{
+    line: 3,
+    segments: [{ text: "Q\x1b[2J\n", trained: false }, { text: "A", trained: true }],
+    hidden_tokens: 7,
+  }],
+  total_steps: 12,
+  total_tokens: 36_000,
+  memory: {
+    workers: [{ name: "w: a GPU", available_bytes: null, needed_bytes: GIB / 2, fits: null, advice: null }],
+    cards: [
+      { name: "large", available_bytes: 8 * GIB, needed_bytes: 5 * GIB, fits: true, advice: null },
+      { name: "small", available_bytes: 4 * GIB, needed_bytes: 5 * GIB, fits: false, advice: "lower lora.r" },
+    ],
+  },
+  time: { tokens_per_second: 10, source: "given", workers: 1, seconds: 3600, cost: 0.29 },
+  warnings: ["Mind the gap."],
+};
+
+Deno.test("a plan as text: data, masks, memory, time, warnings", () => {
+  const text = formatPlan(PLAN);
+  for (
+    const part of [
+      "org/m: 12 steps, 36000 tokens",
+      "25.0 % of them trained (25.0 for each example)",
+      "line 3: Q\\u001b[2J\\n⟦A⟧ … 7 more tokens",
+      "512 MiB memory unknown",
+      "5.0 GiB of 8.0 GiB  fits",
+      "5.0 GiB of 4.0 GiB  does not fit: lower lora.r",
+      "time: 1:00:00 at 10 tokens/s (given), 0.29 at the given price",
+      "warning: Mind the gap.",
+    ]
+  ) assertStringIncludes(text, part);
+});
+
+Deno.test("without a speed the plan says what would give one", () => {
+  const time = { tokens_per_second: null, source: "train first", workers: null, seconds: null, cost: null };
+  assertStringIncludes(formatPlan({ ...PLAN, time }), "time: unknown; train first");
+});
+
+Deno.test("the next steps name only what was made", () => {
+  const results = { model: "/m", outFolder: "/o", exports: [] };
+  assertEquals(/gguf|merged/.test(nextSteps(results)), false);
+  const text = nextSteps({ ...results, exports: ["merged", "gguf"] });
+  for (const part of ["vllm serve /o/merged", "/o/gguf", "--lora-modules tuned=/o"]) {
+    assertStringIncludes(text, part);
+  }
+});

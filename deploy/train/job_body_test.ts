@@ -1,0 +1,88 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { LoraFleetError } from "../../shared/errors.ts";
+import { jobBody, mergeBodies } from "./job_body.ts";
+import type { JobOptions } from "./options.ts";
+
+const OPTIONS: JobOptions = {
+  model: "m",
+  data: "d",
+  split: null,
+  validationPath: null,
+  configPath: null,
+  settings: [],
+  maxSteps: null,
+  coordinatorUrl: null,
+};
+
+async function withConfig(text: string, body: (configPath: string) => Promise<void>): Promise<void> {
+  const configPath = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(configPath, text);
+    await body(configPath);
+  } finally {
+    await Deno.remove(configPath);
+  }
+}
+
+Deno.test("defaults, configuration, settings and flags: the later one wins, field by field", () =>
+  withConfig(
+    "seed: 7\nlora: {r: 64}\ntraining: {learning_rate: 2e-4, max_steps: 9}\n",
+    async (configPath) => {
+      const settings = ["lora.lora_dropout=0.1", "dataset.packing=false", "training.learning_rate=1e-5"];
+      const body = await jobBody(
+        { ...OPTIONS, configPath, settings, split: "train[:10%]", maxSteps: 3 },
+        "/m",
+      );
+      assertEquals(body, {
+        model: "/m",
+        seed: 7,
+        lora: { r: 64, lora_alpha: 32, target_modules: "all-linear", lora_dropout: 0.1 },
+        training: { save_strategy: "steps", save_steps: 0.1, learning_rate: 1e-5, max_steps: 3 },
+        dataset: { packing: false, split: "train[:10%]" },
+      });
+    },
+  ));
+
+Deno.test("numbers with an exponent are numbers, which YAML's text is not", () =>
+  withConfig(
+    "training: {learning_rate: 2e-4, adam_epsilon: 1E-8}\nlora: {target_modules: [q_proj]}",
+    async (configPath) => {
+      const { training, lora } = await jobBody({ ...OPTIONS, configPath }, "m");
+      assertEquals((training as Record<string, unknown>)["learning_rate"], 2e-4);
+      assertEquals((training as Record<string, unknown>)["adam_epsilon"], 1e-8);
+      assertEquals((lora as Record<string, unknown>)["target_modules"], ["q_proj"]);
+    },
+  ));
+
+Deno.test("a JSON configuration is YAML, too, and one call never changes the next one's defaults", async () => {
+  await withConfig('{"lora": {"r": 2}}', async (configPath) => {
+    await jobBody({ ...OPTIONS, configPath, settings: ["lora.r=99"] }, "m");
+  });
+  const { lora } = await jobBody(OPTIONS, "m");
+  assertEquals((lora as Record<string, unknown>)["r"], 16);
+});
+
+Deno.test("groups are merged one level deep, everything else is replaced", () => {
+  assertEquals(mergeBodies({ a: { x: 1, y: [1] }, b: 1 }, { a: { y: [2] }, b: { z: 1 } }), {
+    a: { x: 1, y: [2] },
+    b: { z: 1 },
+  });
+});
+
+Deno.test("what cannot be read is a usage error that quotes it", async () => {
+  for (const settings of [["no value"], ["=1"], ["model.x=1", "seed.y=2"], ["lora.r.x=[1"]]) {
+    const configured = { ...OPTIONS, settings: ["model=m", "seed=1", ...settings] };
+    const error = await assertRejects(() => jobBody(configured, "m"), LoraFleetError, "--set");
+    assertEquals(error.code, "usage");
+  }
+  await assertRejects(
+    () => jobBody({ ...OPTIONS, configPath: "/none.yaml" }, "m"),
+    LoraFleetError,
+    "/none.yaml",
+  );
+  for (const text of ["- a\n- b", "text", "a: [1", ""]) {
+    await withConfig(text, async (configPath) => {
+      await assertRejects(() => jobBody({ ...OPTIONS, configPath }, "m"), LoraFleetError, "--config");
+    });
+  }
+});

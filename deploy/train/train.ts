@@ -1,0 +1,215 @@
+/** A fine-tune from the command line to its results; main.ts gives it a terminal, signals and an exit code. */
+import { basename, dirname, join, resolve } from "@std/path";
+import type { Clock } from "../../shared/clock.ts";
+import { counted } from "../../shared/counted.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { ApiClient, type Job } from "../client/api_client.ts";
+import { downloadAdapter } from "../client/result_files.ts";
+import type { Children } from "../machine/children.ts";
+import { childEnvironment } from "../machine/environment.ts";
+import { evaluate } from "../machine/evaluation.ts";
+import { repositoryRoot, startFleet } from "../machine/fleet.ts";
+import { ensureSetup } from "../setup/ensure.ts";
+import { runtimeFolderVariables } from "../setup/runtime_folder.ts";
+import type { Progress } from "../terminal/progress.ts";
+import { formatSamples } from "../terminal/samples.ts";
+import { exportInto } from "./exports.ts";
+import { type JobBody, jobBody, mergeBodies } from "./job_body.ts";
+import type { TrainOptions } from "./options.ts";
+import { hashOf, openRunState, type RunState } from "./run_state.ts";
+
+export interface TrainContext {
+  readonly children: Children;
+  readonly clock: Clock;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  readonly apiKey: string | null;
+}
+
+/** Coordinator and workers, ours or somebody's. */
+interface Connection {
+  readonly api: ApiClient;
+  /** Rejects when our own fleet ends; never resolves. */
+  readonly broken: Promise<never>;
+  readonly env: Record<string, string> | null;
+}
+
+const SAMPLE_COUNT = 8;
+const MAX_NEW_TOKENS = 64;
+
+/** Trains and writes the results. An interrupted run is resumed by the same options. */
+export async function train(options: TrainOptions, context: TrainContext): Promise<void> {
+  const { progress } = context;
+  const model = await localFolder(options.model) ?? options.model;
+  const body = await jobBody(options, model);
+  await assertFiles(options);
+  const asked = hashOf({ body, data: options.data, validation: options.validationPath });
+  const state = await openRunState(options.outFolder, asked, options.coordinatorUrl, options.isFresh);
+  const connection = await connect(options, context, state);
+  const { api, broken, env } = connection;
+  const job = await Promise.race([runJob(options, context, api, state, body), broken]);
+  progress.note(`downloading the adapter into ${options.outFolder}`);
+  await writeAdapter(options.outFolder, await downloadAdapter(api, job));
+  for (const kind of options.exports) {
+    progress.note(`exporting: ${kind}`);
+    const folder = join(options.outFolder, kind);
+    await Promise.race([exportInto(api, job.id, kind, folder, context.clock, context.signal), broken]);
+  }
+  if (options.validationPath !== null && env !== null) {
+    await context.children.stopAll();
+    await compare(options, context, state, model, env);
+  }
+  await context.children.stopAll();
+  await state.forget();
+}
+
+async function connect(options: TrainOptions, context: TrainContext, state: RunState): Promise<Connection> {
+  const { children, clock, progress, signal, apiKey } = context;
+  const { coordinatorUrl, workerCount, ignoreGpu } = options;
+  if (coordinatorUrl !== null) {
+    const api = new ApiClient(coordinatorUrl, signal, apiKey);
+    const { length } = await api.workers();
+    progress.note(`${coordinatorUrl} has ${counted(length, "worker")}`);
+    return { api, broken: new Promise<never>(() => {}), env: null };
+  }
+  const { natsServerPath, gpuName } = await ensureSetup({ log: progress.note, ignoreGpu });
+  signal.throwIfAborted();
+  const env = {
+    ...childEnvironment(Deno.env.toObject(), natsServerPath),
+    ...await runtimeFolderVariables(Deno.env.get("XDG_RUNTIME_DIR"), join(state.folder, "runtime")),
+  };
+  progress.note(`starting a coordinator and ${counted(workerCount, "worker")}; GPU: ${gpuName}`);
+  const folder = await localFolder(options.model);
+  const fleet = await startFleet({
+    ...{ children, clock, env, signal, workerCount, ignoreGpu },
+    dataFolder: join(state.folder, "coordinator"),
+    modelRoot: folder === null ? null : dirname(folder),
+    onWorkerLost: (message) => progress.note(message),
+  });
+  return { api: fleet.api, broken: fleet.broken, env };
+}
+
+/** Creates the job, or finds the one that was interrupted, and follows it to its end. */
+async function runJob(
+  options: TrainOptions,
+  { children, progress }: TrainContext,
+  api: ApiClient,
+  state: RunState,
+  body: JobBody,
+): Promise<Job> {
+  let [id, after] = [state.jobId, ""];
+  if (id === null) {
+    id = (await api.createJob(mergeBodies(body, await uploaded(options, api, progress)))).id;
+    await state.created(id);
+  } else {
+    progress.note(`resuming ${id}`);
+    after = await api.newestEvent(id);
+    const { status } = await api.job(id);
+    if (status === "paused") await api.post(`/v1/fine_tuning/jobs/${id}/resume`, {});
+  }
+  for await (const event of api.events(id, after)) {
+    if (event.kind === "metrics") progress.step(event.metrics);
+    else progress.note(event.level === "info" ? event.message : `${event.level}: ${event.message}`);
+  }
+  progress.stop();
+  const job = await api.job(id);
+  if (job.status === "succeeded") return job;
+  // The coordinator writes into the folder until it has ended.
+  await children.stopAll();
+  await state.forget();
+  throw new LoraFleetError(
+    "aborted",
+    `the job has ${job.status}: ${job.error?.message ?? "no reason was given"}`,
+  );
+}
+
+/** The job's fields for its rows: uploaded files, or a dataset on the hub. */
+export async function uploaded(
+  { data, validationPath }: Pick<TrainOptions, "data" | "validationPath">,
+  api: ApiClient,
+  progress: Pick<Progress, "note">,
+): Promise<JobBody> {
+  const upload = async (path: string) => {
+    progress.note(`uploading ${path}`);
+    return (await api.uploadDataset(path, basename(path))).id;
+  };
+  const rows = await isFile(data)
+    ? { training_file: await upload(resolve(data)) }
+    : { dataset: hubDataset(data) };
+  return validationPath === null ? rows : { ...rows, validation_file: await upload(validationPath) };
+}
+
+function hubDataset(data: string): JobBody {
+  const [path, revision] = data.split("@");
+  return revision === undefined ? { path } : { path, revision };
+}
+
+async function assertFiles({ data, validationPath }: TrainOptions): Promise<void> {
+  const isHubId = /^[\w.-]+\/[\w.-]+(@\S+)?$/.test(data);
+  if (!await isFile(data) && !isHubId) {
+    throw new LoraFleetError(
+      "usage",
+      `--data ${quote(data)} is neither a file nor a dataset's id on the hub`,
+    );
+  }
+  if (validationPath !== null && !await isFile(validationPath)) {
+    throw new LoraFleetError("usage", `--validation ${quote(validationPath)} is not a file`);
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await Deno.stat(path).catch(() => null))?.isFile === true;
+}
+
+/** The folder of a base model on this machine; null for a hub id. */
+export async function localFolder(model: string): Promise<string | null> {
+  const folder = resolve(model);
+  return await isFile(join(folder, "config.json")) ? folder : null;
+}
+
+async function writeAdapter(folder: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    for (const [name, bytes] of files) {
+      await Deno.writeFile(join(folder, `${name}.part`), bytes);
+      await Deno.rename(join(folder, `${name}.part`), join(folder, name));
+    }
+  } catch (cause) {
+    throw new LoraFleetError("storage", `cannot write into ${quote(folder)}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Answers of base and tuned model to the validation rows, side by side. */
+async function compare(
+  { validationPath, outFolder, ignoreGpu }: TrainOptions,
+  { children, progress }: TrainContext,
+  state: RunState,
+  model: string,
+  env: Record<string, string>,
+): Promise<void> {
+  const modelFolder = await localFolder(model);
+  if (modelFolder === null) {
+    progress.note(
+      "base and tuned answers are not compared: the base model is in the hub's cache, not in a folder",
+    );
+    return;
+  }
+  progress.note("answering the validation rows with the base and the tuned model");
+  const answersOf = (name: string, adapterFolder: string | null) =>
+    evaluate(children, {
+      name: `evaluate-${name}`,
+      script: join(repositoryRoot, "worker/evaluate/main.ts"),
+      ...{ modelFolder, adapterFolder, ignoreGpu, maxNewTokens: MAX_NEW_TOKENS },
+      datasetPath: validationPath!,
+      resultPath: join(state.folder, `${name}.json`),
+    }, env);
+  const [base, tuned] = [await answersOf("base", null), await answersOf("tuned", outFolder)];
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  progress.note(`\n${formatSamples(base.samples, tuned.samples, SAMPLE_COUNT)}\n`);
+  progress.note(
+    `loss: base ${base.eval_loss.toFixed(4)}, tuned ${
+      tuned.eval_loss.toFixed(4)
+    }; exact match on ${tuned.prompt_count} rows: ` +
+      `base ${percent(base.exact_match)}, tuned ${percent(tuned.exact_match)}`,
+  );
+}

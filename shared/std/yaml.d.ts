@@ -1,0 +1,2 @@
+/** Parses one YAML document. Throws `SyntaxError`. */
+export function parse(content: string): unknown;

@@ -1,0 +1,119 @@
+/** `deno task train` with a real coordinator, a real worker and the demo's base model: interrupted, resumed, compared, exported. */
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { join } from "@std/path";
+import { inTempFolder, processesOf, root, startCommand, until } from "./command_child.ts";
+
+const assets = join(root, "deploy/demo/assets");
+const TRAIN = "deploy/train/main.ts";
+
+async function withRun(
+  body: (
+    run: (...more: string[]) => ReturnType<typeof startCommand>,
+    folder: string,
+    out: string,
+  ) => Promise<void>,
+): Promise<void> {
+  await inTempFolder(async (folder) => {
+    const out = join(folder, "out");
+    const validation = join(folder, "validation.jsonl");
+    const rows = (await Deno.readTextFile(join(assets, "held_out.jsonl"))).split("\n").slice(0, 6);
+    await Deno.writeTextFile(validation, rows.join("\n"));
+    const config = join(folder, "job.yaml");
+    await Deno.writeTextFile(
+      config,
+      "lora: {r: 4}\ntraining: {learning_rate: 1e-2}\ndataset: {max_seq_length: 256}\n",
+    );
+    const args = [
+      "--model",
+      join(assets, "base"),
+      "--data",
+      join(assets, "train.jsonl"),
+      "--validation",
+      validation,
+    ];
+    const run = (...more: string[]) =>
+      startCommand(
+        TRAIN,
+        folder,
+        ...args,
+        "--config",
+        config,
+        "--steps",
+        "10",
+        "--out",
+        out,
+        "--ignore-gpu",
+        ...more,
+      );
+    await body(run, folder, out);
+  });
+}
+
+Deno.test({
+  name:
+    "train: Ctrl-C and the same command again give adapter, comparison and export [ignored off Linux: no /proc]",
+  ignore: Deno.build.os !== "linux",
+  fn: () =>
+    withRun(async (run, folder, out) => {
+      const first = run();
+      await until(first, "The checkpoint of step 2 is stored");
+      assertStringIncludes(first.text(), "The checkpoint of step 2 is stored");
+      first.process.kill("SIGINT");
+      assertEquals((await first.process.status).code, 130);
+      await first.drained;
+      assertStringIncludes(first.text(), "the same command resumes");
+      assertEquals(processesOf(folder), []);
+
+      const other = run("--set", "lora.r=2");
+      assertEquals((await other.process.status).code, 1);
+      await other.drained;
+      assertMatch(other.text(), /is a different run that was interrupted \(ftjob-\w+\)/);
+
+      const second = run("--export", "merged");
+      const { code } = await second.process.status;
+      await second.drained;
+      assertEquals(code, 0, second.text());
+      assertMatch(second.text(), /resuming ftjob-/);
+      assertMatch(second.text(), /exact match on 6 rows: base [\d.]+ %, tuned [\d.]+ %/);
+      assertEquals(processesOf(folder), []);
+      const files = [...Deno.readDirSync(out)].map(({ name }) => name).sort();
+      assertEquals(files, ["adapter_config.json", "adapter_model.safetensors", "merged"]);
+      assertEquals((await Deno.stat(join(out, "merged/model.safetensors"))).isFile, true);
+      assertEquals(await Deno.stat(`${out}.run`).catch(() => null), null);
+    }),
+});
+
+Deno.test("train: what is missing or unreadable is named before anything starts", async () => {
+  for (
+    const [args, message] of [
+      [["--model", "m", "--out", "o"], "--data is missing"],
+      [["--model", "m", "--data", "no/such/file.jsonl", "--out", "o"], "neither a file nor a dataset's id"],
+      [["--model", "m", "--data", "a/b", "--validation", "none", "--out", "o"], "--validation"],
+      [["--model", "m", "--data", "a/b", "--config", "none.yaml", "--out", "o"], "--config"],
+    ] as const
+  ) {
+    await inTempFolder(async (folder) => {
+      const command = startCommand(TRAIN, folder, ...args);
+      assertEquals((await command.process.status).code, 2);
+      await command.drained;
+      assertStringIncludes(command.text(), message);
+    });
+  }
+});
+
+Deno.test("plan: the terminal shows rows, masks, memory, time and cost", () =>
+  inTempFolder(async (folder) => {
+    const process = new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "-A", join(root, "deploy/train/plan_main.ts"), "--model", join(assets, "base")],
+        ...["--data", join(assets, "train.jsonl"), "--tokens-per-second", "3000", "--price", "3600"],
+      ],
+      env: { TMPDIR: folder, NO_COLOR: "1" },
+    });
+    const { code, stdout, stderr } = await process.output();
+    const text = new TextDecoder().decode(stdout);
+    assertEquals(code, 0, new TextDecoder().decode(stderr));
+    assertStringIncludes(text, "⟦tinm</s>⟧");
+    assertMatch(text, /RTX 3090 \(24 GB\) +\d+ MiB of 22\.8 GiB {2}fits/);
+    assertMatch(text, /time: 0:29 at 3000 tokens\/s \(given\), 29\.\d\d at the given price/);
+  }));
