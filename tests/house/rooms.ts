@@ -97,9 +97,9 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     setup: [],
     // The HTTP API as any client of OpenAI's sees it.
     client: [],
+    terminal: ["client"],
     // Child processes on this machine: coordinator, workers, evaluations.
     machine: ["client", "setup", "terminal"],
-    terminal: ["client"],
     demo: ["client", "machine", "setup", "terminal"],
     train: ["client", "machine", "setup", "terminal"],
     ".": ALL,
