@@ -1,6 +1,6 @@
 /** The byte length of every GPU buffer besides the base model's weights. */
 import { GRADIENT_BLOCK_SIZE } from "../model/gradient_layout.ts";
-import { LINEAR_ROLES } from "../model/model_tensors.ts";
+import { linearRoles } from "../model/model_tensors.ts";
 import { longRopeStart, ropeTableRows } from "../model/positions/long_rope.ts";
 import { windowWithin } from "../model/positions/sliding_window.ts";
 import type { TransformerSpec } from "../model/transformer_spec.ts";
@@ -56,8 +56,8 @@ export function activationSizes(spec: TransformerSpec, lora: LoraPlan, tokens: n
     up: inner,
     /** Input of down [T, intermediate]. */
     mlpInner: inner,
-    /** A·x of each linear layer [7, T, rank]; slices start at multiples of 256 bytes. */
-    loraInner: LINEAR_ROLES.length * loraInnerStride(lora, tokens),
+    /** A·x of each linear layer [layers, T, rank]; slices start at multiples of 256 bytes. */
+    loraInner: linearRoles(spec).length * loraInnerStride(lora, tokens),
     ...(spec.queryKeyNorm && {
       /** Query and key before their norm. */
       queryRaw: query,
@@ -118,6 +118,10 @@ export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: P
     /** The most likely next token of each row of the head. */
     bestLogit: indices,
     bestToken: indices,
+    ...(spec.fusedProjections && {
+      /** Results of a fused layer side by side, or their gradients. */
+      fused: tokens * fusedColumns(spec) * F32,
+    }),
     /** Dropout's result, and the gradient that dropout will mask [T, widest]. */
     dropped: lora.dropout > 0 ? tokens * widest * F32 : 0,
     dHeadNormed: backward(hiddenSize),
@@ -132,6 +136,17 @@ export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: P
     dMlpInner: backward(intermediateSize),
     dLoraInner: backward(lora.rank),
   } as const satisfies Sizes;
+}
+
+/** The widest result of a fused layer; 0 without fused layers. */
+export function fusedColumns(
+  spec: Pick<
+    TransformerSpec,
+    "fusedProjections" | "headCount" | "kvHeadCount" | "headDim" | "intermediateSize"
+  >,
+): number {
+  const { fusedProjections, headCount, kvHeadCount, headDim, intermediateSize } = spec;
+  return fusedProjections ? Math.max((headCount + 2 * kvHeadCount) * headDim, 2 * intermediateSize) : 0;
 }
 
 /** The bytes of each rope's cosines, or sines, in the buffer of all; they start at multiples of 256 bytes. */

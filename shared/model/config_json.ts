@@ -50,6 +50,8 @@ export const configSchema = z.looseObject({
   tie_word_embeddings: optional(z.boolean()),
   attention_bias: optional(z.boolean()),
   mlp_bias: optional(z.boolean()),
+  attention_dropout: optional(z.number()),
+  resid_pdrop: optional(z.number()),
   sliding_window: size.nullish(),
   use_sliding_window: optional(z.boolean()),
   max_window_layers: optional(z.int().min(0)),

@@ -1,6 +1,7 @@
 /** The model families: one record each, with all that distinguishes how their config.json is read. */
 import { type ConfigJson, refuse } from "./config_json.ts";
 import { attentionByLayer, uniformAttention } from "./layer_attention.ts";
+import { phi3Ropes } from "./phi3.ts";
 import type { FamilyTraits } from "./transformer_spec.ts";
 
 export interface Family {
@@ -14,15 +15,25 @@ export interface Family {
     /** Null: hidden_size / num_attention_heads. */
     readonly headDim: number | null;
     readonly eosTokenIds: readonly number[];
+    /** Of fields that other families' config.json always has, by their names there. */
+    readonly fields?: Readonly<Record<string, unknown>>;
   };
   /** Accepted values of `layer_types`. */
   readonly layerTypes: readonly string[];
   /** @throws LoraFleetError `invalid_model` for a trait that the kernels do not compute */
   traits(config: ConfigJson): FamilyTraits;
+  /**
+   * If layers rotate in different ways: config.json as a model with each of them alone would have it, in the order of the places
+   * that `traits` gives to the layers.
+   */
+  ropes?(config: ConfigJson): readonly ConfigJson[];
+  /** Whether `partial_rotary_factor` may leave a part of each head as it is. */
+  readonly isPartlyRotated?: boolean;
 }
 
 /** What most families do. */
 const PLAIN = {
+  fusedProjections: false,
   queryKeyNorm: false,
   activation: "silu",
   postNorms: false,
@@ -75,6 +86,24 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
       attentionBias: withoutBias(config),
       queryKeyNorm: true,
     }),
+  },
+  phi3: {
+    architecture: "Phi3ForCausalLM",
+    defaults: {
+      ...DEFAULTS,
+      maxPositionEmbeddings: 4096,
+      eosTokenIds: [32000],
+      fields: { original_max_position_embeddings: 4096, rms_norm_eps: 1e-5 },
+    },
+    layerTypes: FULL_ATTENTION,
+    traits: (config) => ({
+      ...PLAIN,
+      ...uniformAttention(config, config.sliding_window ?? null),
+      attentionBias: withoutBias(config),
+      fusedProjections: true,
+    }),
+    ropes: phi3Ropes,
+    isPartlyRotated: true,
   },
 };
 

@@ -7,9 +7,11 @@ import type { TransformerSpec } from "./transformer_spec.ts";
 export const EMBEDDINGS_NAME = "model.embed_tokens.weight";
 export const HEAD_NAME = "lm_head.weight";
 
-/** The linear layers of a transformer layer in the order of computation. */
-export const LINEAR_ROLES = ["query", "key", "value", "output", "gate", "up", "down"] as const;
-export type LinearRole = typeof LINEAR_ROLES[number];
+const SEPARATE_ROLES = ["query", "key", "value", "output", "gate", "up", "down"] as const;
+const FUSED_ROLES = ["queryKeyValue", "output", "gateUp", "down"] as const;
+export type LinearRole = typeof SEPARATE_ROLES[number] | typeof FUSED_ROLES[number];
+/** One for each linear layer of a transformer layer. */
+export type ByLinearRole<T> = { readonly [R in LinearRole]?: T };
 /** The norms of a transformer layer. */
 type NormRole = "attentionNorm" | "mlpNorm" | OptionalNormRole;
 /** Norms that some families have: of the query and key heads, and behind attention and MLP. */
@@ -47,6 +49,13 @@ export interface ModelModules {
   readonly linear: readonly LinearModule[];
   /** Names that PEFT matches as well, but that carry no adapter here: containers, embeddings, norms, output layer. */
   readonly other: readonly string[];
+}
+
+/** The linear layers of a transformer layer in the order of computation. */
+export function linearRoles(
+  { fusedProjections }: Pick<TransformerSpec, "fusedProjections">,
+): readonly LinearRole[] {
+  return fusedProjections ? FUSED_ROLES : SEPARATE_ROLES;
 }
 
 /** All tensors: tables, norms, then the linear layers, each with its bias. */
@@ -90,12 +99,14 @@ function layerLinears(spec: TransformerSpec, layer: number): ModelTensor[] {
     query: ["self_attn.q_proj", query, hidden, attentionBias],
     key: ["self_attn.k_proj", keyValue, hidden, attentionBias],
     value: ["self_attn.v_proj", keyValue, hidden, attentionBias],
+    queryKeyValue: ["self_attn.qkv_proj", query + 2 * keyValue, hidden, attentionBias],
     output: ["self_attn.o_proj", hidden, query, false],
     gate: ["mlp.gate_proj", inner, hidden, false],
     up: ["mlp.up_proj", inner, hidden, false],
+    gateUp: ["mlp.gate_up_proj", 2 * inner, hidden, false],
     down: ["mlp.down_proj", hidden, inner, false],
   };
-  return LINEAR_ROLES.flatMap((role): ModelTensor[] => {
+  return linearRoles(spec).flatMap((role): ModelTensor[] => {
     const [module, outFeatures, inFeatures, hasBias] = parts[role];
     const name = `model.layers.${layer}.${module}`;
     const place = { role, layer };
@@ -116,8 +127,11 @@ export function linearModules(spec: TransformerSpec): LinearModule[] {
 /** The linear layers, and the other modules that transformers builds around them. */
 export function modelModules(spec: TransformerSpec): ModelModules {
   const plain = modelTensors(spec).filter(({ kind }) => kind === "table" || kind === "norm");
+  const inLayer = spec.fusedProjections
+    ? ["mlp.activation_fn", "resid_attn_dropout", "resid_mlp_dropout"]
+    : ["mlp.act_fn"];
   const containers = Array.from({ length: spec.layerCount }, (_, layer) => `model.layers.${layer}`).flatMap(
-    (layer) => [layer, `${layer}.self_attn`, `${layer}.mlp`, `${layer}.mlp.act_fn`],
+    (layer) => [layer, ...["self_attn", "mlp", ...inLayer].map((module) => `${layer}.${module}`)],
   );
   const outer = ["", "model", "model.layers", "model.rotary_emb"];
   return {

@@ -8,15 +8,27 @@ interface RopeSection {
   readonly parameters: RopeJson;
 }
 
-/** The one way to rotate that a model's layers share. */
+/** A way to rotate, as config.json has it for all layers. */
 export function parseRope(config: ConfigJson, headDim: number, maxPositionEmbeddings: number): Rope {
   const section = ropeOf(config);
-  const dimensions = headDim;
+  const dimensions = rotatedDimensions(section, config, headDim);
   return {
     theta: section?.parameters.rope_theta ?? config.rope_theta ?? 10_000,
     scaling: section === null ? null : parseRopeScaling(section, config, maxPositionEmbeddings, dimensions),
     dimensions,
   };
+}
+
+/** `partial_rotary_factor` of each head, without the fraction of an element. */
+function rotatedDimensions(section: RopeSection | null, config: ConfigJson, headDim: number): number {
+  const given = section?.parameters.partial_rotary_factor;
+  const factor = given ?? config.partial_rotary_factor ?? 1;
+  const dimensions = Math.trunc(headDim * factor);
+  if (dimensions >= 2 && dimensions <= headDim && dimensions % 2 === 0) return dimensions;
+  const field = given === undefined ? "partial_rotary_factor" : `${section!.name}.partial_rotary_factor`;
+  const right =
+    `it rotates ${dimensions} of a head's ${headDim} elements; an even number from 2 to ${headDim} is needed`;
+  throw refuse(field, factor, right);
 }
 
 /** Like transformers 5, prefers the older spelling if both are given; an empty section counts as absent. */

@@ -4,7 +4,7 @@ import { checkQuantization } from "./check_quantization.ts";
 import { type ConfigJson, configSchema, refuse } from "./config_json.ts";
 import { FAMILIES, type Family } from "./families.ts";
 import { parseRope } from "./parse_rope.ts";
-import type { TransformerSpec } from "./transformer_spec.ts";
+import type { Rope, TransformerSpec } from "./transformer_spec.ts";
 
 /**
  * @param configJson the parsed `config.json`
@@ -12,7 +12,7 @@ import type { TransformerSpec } from "./transformer_spec.ts";
  */
 export function parseTransformerSpec(configJson: unknown): TransformerSpec {
   const family = parseFamily(configJson);
-  const parsed = configSchema.safeParse(configJson);
+  const parsed = configSchema.safeParse({ ...family.defaults.fields, ...configJson as object });
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     const field = issue.path.join(".");
@@ -35,7 +35,7 @@ export function parseTransformerSpec(configJson: unknown): TransformerSpec {
     layerCount: config.num_hidden_layers,
     ...heads,
     rmsNormEpsilon: config.rms_norm_eps ?? 1e-6,
-    ropes: [parseRope(config, heads.headDim, maxPositionEmbeddings)],
+    ropes: ropesOf(config, family, heads.headDim, maxPositionEmbeddings),
     maxPositionEmbeddings,
     // The default of every family's configuration class.
     tieWordEmbeddings: config.tie_word_embeddings ?? false,
@@ -94,6 +94,11 @@ function supported(names: readonly string[]): string {
   return `${names.length === 1 ? "only" : "one of"} ${names.map(quote).join(", ")} is supported`;
 }
 
+function ropesOf(config: ConfigJson, family: Family, headDim: number, maxPositions: number): Rope[] {
+  const ways = family.ropes?.(config) ?? [config];
+  return ways.map((way) => parseRope(way, headDim, maxPositions));
+}
+
 function checkActivation({ hidden_act: activation = "silu" }: ConfigJson): void {
   // ACT2FN of transformers has both names for one function.
   if (activation !== "silu" && activation !== "swish") {
@@ -101,7 +106,7 @@ function checkActivation({ hidden_act: activation = "silu" }: ConfigJson): void 
   }
 }
 
-function checkSupported(config: ConfigJson, { layerTypes }: Family): void {
+function checkSupported(config: ConfigJson, { layerTypes, isPartlyRotated }: Family): void {
   if (config.mlp_bias) throw refuse("mlp_bias", true, "only false is supported");
   const odd = config.layer_types?.find((type) => !layerTypes.includes(type));
   if (odd !== undefined) throw refuse("layer_types", odd, supported(layerTypes));
@@ -110,8 +115,13 @@ function checkSupported(config: ConfigJson, { layerTypes }: Family): void {
     ["rope_parameters.partial_rotary_factor", config.rope_parameters?.partial_rotary_factor],
     ["rope_scaling.partial_rotary_factor", config.rope_scaling?.partial_rotary_factor],
   ];
-  for (const [field, value] of rotary) {
+  for (const [field, value] of isPartlyRotated ? [] : rotary) {
     if (value !== undefined && value !== 1) throw refuse(field, value, "only 1 is supported");
+  }
+  for (const field of ["attention_dropout", "resid_pdrop"] as const) {
+    if (config[field]) {
+      throw refuse(field, config[field], "only 0 is supported, so that training drops nothing");
+    }
   }
   const quantization = config.quantization_config;
   if (quantization !== undefined && Object.keys(quantization).length > 0) checkQuantization(quantization);

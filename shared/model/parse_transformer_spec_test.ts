@@ -18,6 +18,7 @@ Deno.test("Llama-2's config.json, as transformers 4 wrote it", () => {
     maxPositionEmbeddings: 4096,
     tieWordEmbeddings: false,
     attentionBias: false,
+    fusedProjections: false,
     queryKeyNorm: false,
     slidingWindow: null,
     attention: Array(32).fill({ isWindowed: false, rope: 0 }),

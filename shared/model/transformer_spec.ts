@@ -54,6 +54,8 @@ export interface LayerAttention {
 export interface FamilyTraits {
   /** q_proj, k_proj and v_proj have a bias; no other linear layer has one. */
   readonly attentionBias: boolean;
+  /** q_proj, k_proj and v_proj are one matrix, and so are gate_proj and up_proj; then heads have no norms. */
+  readonly fusedProjections: boolean;
   /** RMSNorm of each query and key head, before RoPE. */
   readonly queryKeyNorm: boolean;
   /** Tokens that a query of a windowed layer sees, its own included; null if no layer is windowed. */

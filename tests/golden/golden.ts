@@ -16,6 +16,8 @@ export const LADDER_CASES = [
   "qwen3_window",
   "llama_patterns",
   "longrope",
+  "phi3_window",
+  "phi3_longrope",
 ] as const;
 export type LadderCaseName = typeof LADDER_CASES[number];
 

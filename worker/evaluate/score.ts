@@ -9,6 +9,7 @@ import type { Adapter } from "../files/adapter_file.ts";
 import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { Generator } from "../model/generate.ts";
 import { LanguageModel } from "../model/language_model.ts";
+import { fusedColumns } from "../../shared/memory/buffer_sizes.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 
 /** Tokens of one pass: enough to keep a GPU busy. */
@@ -73,10 +74,15 @@ export async function answersTo(
 /** Tokens of one pass: all, up to what keeps a GPU busy and can be bound; at least the longest document. */
 export function passTokensFor(
   lengths: readonly number[],
-  spec: Pick<TransformerSpec, "hiddenSize" | "intermediateSize" | "headCount" | "headDim">,
+  spec: Parameters<typeof fusedColumns>[0] & Pick<TransformerSpec, "hiddenSize">,
   maxTensorBytes: number,
 ): number {
-  const widest = Math.max(spec.hiddenSize, spec.intermediateSize, spec.headCount * spec.headDim);
+  const widest = Math.max(
+    spec.hiddenSize,
+    spec.intermediateSize,
+    spec.headCount * spec.headDim,
+    fusedColumns(spec),
+  );
   const limit = Math.min(PASS_TOKENS, Math.floor(maxTensorBytes / (widest * 4)));
   return Math.max(maxOf(lengths), Math.min(limit, sumOf(lengths)));
 }

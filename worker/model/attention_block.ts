@@ -5,10 +5,12 @@
  *
  * Some families norm each head of q and k before RoPE, some norm the result of o.
  */
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import { encodeAttention, encodeAttentionBackward } from "../kernels/attention/attention.ts";
 import { encodeRope } from "../kernels/elementwise/rope.ts";
 import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/norm/rms_norm.ts";
+import { type FusedPart, projectApart, projectApartBackward } from "./fused_projection.ts";
 import { type LayerPass, type PassContext, project, projectBackward } from "./pass_context.ts";
 import { projectToStream, projectToStreamBackward } from "./residual_stream.ts";
 
@@ -28,9 +30,13 @@ export function encodeAttentionBlock(at: LayerPass, input: GpuTensor, attend: At
   const { hiddenSize: columns, rmsNormEpsilon: epsilon } = spec;
   const { attentionInput: y, attentionRstd: rstd } = kept;
   encodeRmsNorm(pass, { x: input, weight: layer.norms.attentionNorm, y, rstd, rows, columns, epsilon });
-  projectHeads(at, "query");
-  projectHeads(at, "key");
-  project(at, "value", kept.attentionInput, kept.value);
+  if (spec.fusedProjections) {
+    projectApart(at, "queryKeyValue", y, headParts(spec, kept.query, kept.key, kept.value));
+  } else {
+    projectHeads(at, "query");
+    projectHeads(at, "key");
+    project(at, "value", y, kept.value);
+  }
   rotate(at, kept.query, spec.headCount, false);
   rotate(at, kept.key, spec.kvHeadCount, false);
   attend(kept.query, kept.key, kept.value, kept.attentionOutput, kept.attentionLse);
@@ -50,9 +56,14 @@ export function encodeAttentionBlockBackward(at: LayerPass, input: GpuTensor): v
   rotate(at, dQuery, spec.headCount, true);
   rotate(at, dKey, spec.kvHeadCount, true);
   const dInput = layer.passesGradient ? workspace.dNormed : null;
-  projectHeadsBackward(at, "query", dQuery, dInput);
-  projectHeadsBackward(at, "key", dKey, dInput, true);
-  projectBackward(at, "value", kept.attentionInput, dValue, dInput, true);
+  if (spec.fusedProjections) {
+    const gradients = headParts(spec, dQuery, dKey, dValue);
+    projectApartBackward(at, "queryKeyValue", kept.attentionInput, gradients, dInput);
+  } else {
+    projectHeadsBackward(at, "query", dQuery, dInput);
+    projectHeadsBackward(at, "key", dKey, dInput, true);
+    projectBackward(at, "value", kept.attentionInput, dValue, dInput, true);
+  }
   if (dInput === null) return;
   const { norms: { attentionNorm: weight } } = layer;
   const sizes = { rows, columns: spec.hiddenSize };
@@ -64,6 +75,20 @@ export function encodeAttentionBlockBackward(at: LayerPass, input: GpuTensor): v
     dx: dHidden,
     ...sizes,
   });
+}
+
+/** Queries, keys and values, or their gradients, in the order in which one matrix makes them. */
+function headParts(
+  { headCount, kvHeadCount, headDim }: TransformerSpec,
+  query: GpuTensor,
+  key: GpuTensor,
+  value: GpuTensor,
+): FusedPart[] {
+  const columns = kvHeadCount * headDim;
+  return [{ tensor: query, columns: headCount * headDim }, { tensor: key, columns }, {
+    tensor: value,
+    columns,
+  }];
 }
 
 /** kept.query or kept.key, before RoPE. */
@@ -128,6 +153,7 @@ export function headsOf({ spec }: PassContext) {
 function rotate({ context, layer }: LayerPass, x: GpuTensor, headCount: number, inverse: boolean): void {
   const { rope } = layer.attention;
   if (rope === null) return;
-  const { pass, spec: { headDim }, workspace: { ropeRows: positions }, ropeTables, rows } = context;
-  encodeRope(pass, { x, ...ropeTables[rope]!, positions, rows, headCount, headDim, inverse });
+  const { pass, spec: { headDim, ropes }, workspace: { ropeRows: positions }, ropeTables, rows } = context;
+  const { dimensions } = ropes[rope]!;
+  encodeRope(pass, { x, ...ropeTables[rope]!, positions, rows, headCount, headDim, dimensions, inverse });
 }

@@ -16,12 +16,12 @@ export function bindLayers(
   gradient: GpuTensor | null,
 ): DecoderLayer[] {
   const bound = bindLora(lora, adapter, gradient);
-  const linears = weights.layers.map(() => ({} as Record<LinearRole, Linear>));
+  const linears = weights.layers.map(() => ({} as Partial<Record<LinearRole, Linear>>));
   for (const tensor of modelTensors(spec)) {
     if (tensor.kind !== "linear") continue;
     const { layer, role, name } = tensor;
     linears[layer]![role] = {
-      base: weights.layers[layer]!.linears[role],
+      base: weights.layers[layer]!.linears[role]!,
       lora: bound.get(moduleOf(name)) ?? null,
     };
   }

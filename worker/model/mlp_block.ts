@@ -6,6 +6,7 @@
 import type { GpuTensor } from "../device/tensor.ts";
 import { encodeGlu, encodeGluBackward } from "../kernels/elementwise/glu.ts";
 import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/norm/rms_norm.ts";
+import { type FusedPart, projectApart, projectApartBackward } from "./fused_projection.ts";
 import { type LayerPass, project, projectBackward } from "./pass_context.ts";
 import { projectToStream, projectToStreamBackward } from "./residual_stream.ts";
 
@@ -15,8 +16,12 @@ export function encodeMlpBlock(at: LayerPass, output: GpuTensor | null): void {
   const { hiddenSize: columns, rmsNormEpsilon: epsilon } = spec;
   const { middle: x, mlpInput: y, mlpRstd: rstd } = kept;
   encodeRmsNorm(pass, { x, weight: layer.norms.mlpNorm, y, rstd, rows, columns, epsilon });
-  project(at, "gate", kept.mlpInput, kept.gate);
-  project(at, "up", kept.mlpInput, kept.up);
+  if (spec.fusedProjections) {
+    projectApart(at, "gateUp", y, gateUpParts(at));
+  } else {
+    project(at, "gate", y, kept.gate);
+    project(at, "up", y, kept.up);
+  }
   const unit = { gate: kept.gate, up: kept.up, count: rows * spec.intermediateSize };
   encodeGlu(pass, { ...unit, y: kept.mlpInner, activation: spec.activation });
   projectToStream(at, "down", kept.mlpInner, kept.middle, output);
@@ -29,9 +34,18 @@ export function encodeMlpBlockBackward(at: LayerPass): void {
   projectToStreamBackward(at, "down", kept.mlpInner, dMlpInner);
   const unit = { gate: kept.gate, up: kept.up, count: rows * spec.intermediateSize };
   encodeGluBackward(pass, { ...unit, dy: dMlpInner, activation: spec.activation });
-  projectBackward(at, "gate", kept.mlpInput, kept.gate, dNormed);
-  projectBackward(at, "up", kept.mlpInput, kept.up, dNormed, true);
+  if (spec.fusedProjections) {
+    projectApartBackward(at, "gateUp", kept.mlpInput, gateUpParts(at), dNormed);
+  } else {
+    projectBackward(at, "gate", kept.mlpInput, kept.gate, dNormed);
+    projectBackward(at, "up", kept.mlpInput, kept.up, dNormed, true);
+  }
   const { middle: x, mlpRstd: rstd } = kept;
   const { norms: { mlpNorm: weight } } = layer;
   encodeRmsNormBackward(pass, { x, weight, rstd, dy: dNormed, dx: dHidden, rows, columns: spec.hiddenSize });
+}
+
+/** Gate and up, or the gradients in their place, in the order in which one matrix makes them. */
+function gateUpParts({ context: { spec: { intermediateSize: columns } }, kept }: LayerPass): FusedPart[] {
+  return [{ tensor: kept.gate, columns }, { tensor: kept.up, columns }];
 }

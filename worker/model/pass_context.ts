@@ -1,6 +1,5 @@
 /** The context that all encoders of one pass over a micro-batch share. */
-import type { LinearRole } from "../../shared/model/model_tensors.ts";
-import { LINEAR_ROLES } from "../../shared/model/model_tensors.ts";
+import { type ByLinearRole, type LinearRole, linearRoles } from "../../shared/model/model_tensors.ts";
 import type { LayerAttention, TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Pass } from "../device/pass.ts";
 import { type GpuTensor, sliceTensor, type Tensors, type TensorsFor } from "../device/tensor.ts";
@@ -20,7 +19,7 @@ export type Workspace = TensorsFor<ReturnType<typeof workspaceSizes>>;
 /** A decoder layer: its weights, and how it attends. */
 export interface DecoderLayer {
   readonly norms: LayerNorms;
-  readonly linears: { readonly [R in LinearRole]: Linear };
+  readonly linears: ByLinearRole<Linear>;
   readonly attention: LayerAttention;
   /** Whether anything below this layer learns, so that the gradient must pass through it. */
   readonly passesGradient: boolean;
@@ -54,12 +53,12 @@ export function project(
   y: GpuTensor,
   accumulate = false,
 ): void {
-  encodeLinear(at.context.pass, at.layer.linears[role], { ...callOf(at, role, x), y, accumulate });
+  encodeLinear(at.context.pass, at.layer.linears[role]!, { ...callOf(at, role, x), y, accumulate });
 }
 
 /** A·x of linear layer `role`, without its result. */
 export function projectInner(at: LayerPass, role: LinearRole, x: GpuTensor): void {
-  encodeLoraInner(at.context.pass, at.layer.linears[role], callOf(at, role, x));
+  encodeLoraInner(at.context.pass, at.layer.linears[role]!, callOf(at, role, x));
 }
 
 /** The backward of `project`: LoRA's gradients, and dx unless null. */
@@ -72,11 +71,11 @@ export function projectBackward(
   accumulate = false,
 ): void {
   const { pass, workspace: { dLoraInner: dInner } } = at.context;
-  encodeLinearBackward(pass, at.layer.linears[role], { ...callOf(at, role, x), dy, dInner, dx, accumulate });
+  encodeLinearBackward(pass, at.layer.linears[role]!, { ...callOf(at, role, x), dy, dInner, dx, accumulate });
 }
 
 function callOf({ context, kept }: LayerPass, role: LinearRole, x: GpuTensor) {
-  const { rows, dropout, loraInnerStride: stride } = context;
-  const start = LINEAR_ROLES.indexOf(role) * stride;
+  const { spec, rows, dropout, loraInnerStride: stride } = context;
+  const start = linearRoles(spec).indexOf(role) * stride;
   return { x, rows, inner: sliceTensor(kept.loraInner, `lora inner of ${role}`, start, stride), dropout };
 }

@@ -1,7 +1,7 @@
 /** The frozen base model on the GPU: linear layers in NF4, the rest in f32. */
 import {
+  type ByLinearRole,
   type ByNormRole,
-  type LinearRole,
   type ModelTensor,
   modelTensors,
   moduleOf,
@@ -24,7 +24,7 @@ export type LayerNorms = ByNormRole<GpuTensor>;
 
 interface LayerWeights {
   readonly norms: LayerNorms;
-  readonly linears: { readonly [R in LinearRole]: BaseLinear };
+  readonly linears: ByLinearRole<BaseLinear>;
 }
 
 export interface BaseWeights {

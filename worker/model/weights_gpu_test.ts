@@ -21,7 +21,7 @@ Deno.test("every weight on the GPU holds the checkpoint's numbers under its name
     };
     const name = moduleOf(tensor.name);
     const hasBias = ["query", "key", "value"].includes(role);
-    const { weight, bias } = weights.layers[layer]!.linears[role];
+    const { weight, bias } = weights.layers[layer]!.linears[role]!;
     const stored = await checkpoint.readLinear(name, outFeatures, inFeatures, { doubleQuantization: true });
     assertEquals([weight.rows, weight.columns, weight.doubleQuantized], [outFeatures, inFeatures, true]);
     assertEquals(new Uint8Array(await gpu.read(weight.codes)), stored.codes);
@@ -54,7 +54,7 @@ Deno.test("tied embeddings are on the GPU once; single quantisation has its absm
   const checkpoint = await openCheckpoint(loadLadderCase("gqa_tied").modelFolder);
   const weights = await loadBaseWeights(gpu, checkpoint, { doubleQuantization: false, slabRows: 1000 });
   assertEquals(weights.head === weights.embeddings, true);
-  const { weight } = weights.layers[0]!.linears.up;
+  const { weight } = weights.layers[0]!.linears.up!;
   const stored = await checkpoint.readLinear("model.layers.0.mlp.up_proj", 104, 96, {
     doubleQuantization: false,
   });

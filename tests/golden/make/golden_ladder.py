@@ -19,6 +19,8 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -129,6 +131,41 @@ CASES = {
         "double_quantization": True,
         "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
         "documents": [[5, 14, 1], [11, 6]],
+    },
+    # Fused q, k, v and gate, up; a window in all layers.
+    "phi3_window": {
+        "seed": 9,
+        "model": Phi3ForCausalLM,
+        "config": Phi3Config(
+            vocab_size=53, hidden_size=48, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3,
+            num_key_value_heads=1, tie_word_embeddings=False, max_position_embeddings=64,
+            original_max_position_embeddings=64, sliding_window=6, eos_token_id=2, pad_token_id=0,
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": True,
+        "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
+        "documents": [[4, 13, 1], [9]],
+    },
+    # The same under LongRoPE, which turns three quarters of each head; the output layer has no adapter, nor has o.
+    "phi3_longrope": {
+        "seed": 10,
+        "model": Phi3ForCausalLM,
+        "config": Phi3Config(
+            vocab_size=47, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, tie_word_embeddings=True, max_position_embeddings=64,
+            original_max_position_embeddings=7, eos_token_id=2, pad_token_id=0, partial_rotary_factor=0.75,
+            rope_parameters={
+                "rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 0.75,
+                "short_factor": [1.0, 1.05, 1.1, 1.3, 1.6, 2.0], "long_factor": [1.1, 1.7, 3.5, 8.0, 15.0, 30.0],
+            },
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": True,
+        "lora": {
+            "r": 4, "lora_alpha": 8, "target_modules": ["qkv_proj", "gate_up_proj", "down_proj"], "use_rslora": False,
+        },
+        "documents": [[12, 8], [5, 1, 7]],
     },
     # The second layer alone has the window.
     "qwen3_window": {
@@ -353,7 +390,7 @@ def write_case(name, case, root):
 
     def reference_logits(adapter, batch):
         cos, sin = rotary(torch.zeros(1), batch["positions"][None])
-        half = config.head_dim // 2
+        half = cos.shape[-1] // 2
         return reference.logits(
             config, weights, adapter, scale, batch, cos[0, :, :half].double(), sin[0, :, :half].double()
         )

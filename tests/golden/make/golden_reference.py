@@ -13,9 +13,9 @@ IGNORED = -100
 
 
 def rope(x, cos, sin):
-    half = x.shape[-1] // 2
-    turned = torch.cat([-x[..., half:], x[..., :half]], -1)
-    return x * torch.cat([cos, cos], -1) + turned * torch.cat([sin, sin], -1)
+    half = cos.shape[-1]
+    low, high, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    return torch.cat([low * cos - high * sin, high * cos + low * sin, rest], -1)
 
 
 def rms_norm(x, weight, epsilon):
@@ -30,7 +30,7 @@ def window_of(config, layer):
 
 
 def logits(config, weights, adapter, scale, batch, cos, sin):
-    """weights: base tensors by name; adapter: PEFT tensors by name; all f64. cos, sin: [tokens, head_dim/2]."""
+    """weights: base tensors by name; adapter: PEFT tensors by name; all f64. cos, sin: [tokens, rotated/2]."""
     heads, groups, size = config.num_attention_heads, config.num_key_value_heads, config.head_dim
     count = len(batch["tokens"])
 
@@ -42,6 +42,12 @@ def logits(config, weights, adapter, scale, batch, cos, sin):
         if a is not None:
             y = y + scale(name) * ((x @ a.T) @ adapter[f"base_model.model.{name}.lora_B.weight"].T)
         return y
+
+    def parts(x, module, fused, widths):
+        """The results of several layers, which Phi-3 has side by side in one."""
+        if f"{module}.{fused}.weight" in weights:
+            return linear(x, f"{module}.{fused}").split(list(widths.values()), -1)
+        return [linear(x, f"{module}.{name}") for name in widths]
 
     def normed(x, name):
         """Qwen3 norms each head of q and k; other families have no such weight."""
@@ -55,10 +61,12 @@ def logits(config, weights, adapter, scale, batch, cos, sin):
         prefix = f"model.layers.{layer}"
         visible = before & (index[:, None] - index[None, :] < window_of(config, layer))
         h = rms_norm(x, weights[f"{prefix}.input_layernorm.weight"], config.rms_norm_eps)
-        q = normed(linear(h, f"{prefix}.self_attn.q_proj").view(count, heads, size), f"{prefix}.self_attn.q_norm")
-        k = normed(linear(h, f"{prefix}.self_attn.k_proj").view(count, groups, size), f"{prefix}.self_attn.k_norm")
+        widths = {"q_proj": heads * size, "k_proj": groups * size, "v_proj": groups * size}
+        q, k, v = parts(h, f"{prefix}.self_attn", "qkv_proj", widths)
+        q = normed(q.reshape(count, heads, size), f"{prefix}.self_attn.q_norm")
+        k = normed(k.reshape(count, groups, size), f"{prefix}.self_attn.k_norm")
         q, k = q.transpose(0, 1), k.transpose(0, 1)
-        v = linear(h, f"{prefix}.self_attn.v_proj").view(count, groups, size).transpose(0, 1)
+        v = v.reshape(count, groups, size).transpose(0, 1)
         q, k = rope(q, cos, sin), rope(k, cos, sin)
         k = k.repeat_interleave(heads // groups, 0)
         v = v.repeat_interleave(heads // groups, 0)
@@ -66,8 +74,9 @@ def logits(config, weights, adapter, scale, batch, cos, sin):
         attended = (scores.softmax(-1) @ v).transpose(0, 1).reshape(count, heads * size)
         x = x + linear(attended, f"{prefix}.self_attn.o_proj")
         h = rms_norm(x, weights[f"{prefix}.post_attention_layernorm.weight"], config.rms_norm_eps)
-        gate = functional.silu(linear(h, f"{prefix}.mlp.gate_proj"))
-        x = x + linear(gate * linear(h, f"{prefix}.mlp.up_proj"), f"{prefix}.mlp.down_proj")
+        inner = config.intermediate_size
+        gate, up = parts(h, f"{prefix}.mlp", "gate_up_proj", {"gate_proj": inner, "up_proj": inner})
+        x = x + linear(functional.silu(gate) * up, f"{prefix}.mlp.down_proj")
     x = rms_norm(x, weights["model.norm.weight"], config.rms_norm_eps)
     head = weights["model.embed_tokens.weight"] if config.tie_word_embeddings else weights["lm_head.weight"]
     return x @ head.T

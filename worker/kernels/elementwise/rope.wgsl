@@ -1,5 +1,5 @@
-// Rotary position embedding, in place, in the rotate_half layout of Hugging Face's Llama: within each head of
-// `headDim` values, value i is paired with value i + headDim/2 and the pair is turned by the row's angle i.
+// Rotary position embedding, in place, in the rotate_half layout of Hugging Face's Llama: of the first 2 · half
+// values of each head, value i is paired with value i + half and the pair is turned by the row's angle i.
 //
 // One invocation per pair: it reads both values before it writes them, so that nothing is read twice.
 
@@ -9,7 +9,7 @@ fn element(index: u32) {
   let position = positions[head / params.headCount];
   let c = cos_table[position * params.half + pair];
   let s = params.sign * sin_table[position * params.half + pair];
-  let at = head * params.half * 2u + pair;
+  let at = head * params.headDim + pair;
   let low = x[at];
   let high = x[at + params.half];
   x[at] = low * c - high * s;

@@ -1,8 +1,8 @@
 /** Rotary position embedding in f64, in plain loops: the reference of the kernel. */
 
 /**
- * x [rows, headCount · headDim], rotated by each row's position.
- * @param cos table [maxPositions, headDim / 2], as `sin`
+ * x [rows, headCount · headDim], the first `dimensions` values of each head rotated by the row's position.
+ * @param cos table [maxPositions, dimensions / 2], as `sin`
  * @param inverse rotates backwards, which is also the gradient
  */
 export function ropeCpu(call: {
@@ -12,11 +12,12 @@ export function ropeCpu(call: {
   positions: ArrayLike<number>;
   headCount: number;
   headDim: number;
+  dimensions?: number;
   inverse: boolean;
 }): Float64Array {
   const { x, cos, sin, positions, headCount, headDim, inverse } = call;
-  const half = headDim / 2;
-  const y = new Float64Array(x.length);
+  const half = (call.dimensions ?? headDim) / 2;
+  const y = Float64Array.from(x);
   for (let head = 0; head < positions.length * headCount; head++) {
     const position = positions[Math.floor(head / headCount)]!;
     for (let i = 0; i < half; i++) {

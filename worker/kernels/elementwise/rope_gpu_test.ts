@@ -18,22 +18,31 @@ function tables(headDim: number) {
   return { cos: Float32Array.from(angles, Math.cos), sin: Float32Array.from(angles, Math.sin) };
 }
 
-const SHAPES = [[1, 1, 2], [7, 3, 16], [5, 4, 32], [300, 2, 6], [3, 1, 128]] as const;
+const SHAPES: [rows: number, headCount: number, headDim: number, dimensions?: number][] = [
+  [1, 1, 2],
+  [7, 3, 16],
+  [5, 4, 32],
+  [300, 2, 6],
+  [3, 1, 128],
+  [9, 3, 16, 12],
+  [4, 2, 128, 96],
+];
 
-for (const [rows, headCount, headDim] of SHAPES) {
+for (const [rows, headCount, headDim, dimensions = headDim] of SHAPES) {
   for (const inverse of [false, true]) {
-    const label = `rope ${rows}×${headCount}×${headDim}${inverse ? " inverse" : ""}`;
+    const part = dimensions === headDim ? "" : `, ${dimensions} rotated`;
+    const label = `rope ${rows}×${headCount}×${headDim}${part}${inverse ? " inverse" : ""}`;
     Deno.test(`${label} agrees with its reference`, async () => {
       const prng = testPrng(label);
       const x = randomNormal(prng, rows * headCount * headDim);
       const positions = Uint32Array.from({ length: rows }, () => prng.below(MAX_POSITIONS));
-      const { cos, sin } = tables(headDim);
+      const { cos, sin } = tables(dimensions);
       await checkKernel({
         label,
         inputs: { cos, sin, positions },
         initial: { x },
-        expected: { x: ropeCpu({ x, cos, sin, positions, headCount, headDim, inverse }) },
-        encode: (pass, t) => encodeRope(pass, { ...t, rows, headCount, headDim, inverse }),
+        expected: { x: ropeCpu({ x, cos, sin, positions, headCount, headDim, dimensions, inverse }) },
+        encode: (pass, t) => encodeRope(pass, { ...t, rows, headCount, headDim, dimensions, inverse }),
         tolerance: f32Tolerance(2, 4),
       });
     });

@@ -1,6 +1,6 @@
 /**
- * Moves whole rows by index. Gathering looks up embeddings and picks the rows whose label counts; scattering writes their
- * gradients back and fills the KV cache.
+ * Moves rows, or columns of rows, as they are. Gathering looks up embeddings and picks the rows whose label counts; scattering writes their
+ * gradients back and fills the KV cache. Copying columns separates results that lie side by side.
  */
 import { defineKernel } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
@@ -42,6 +42,18 @@ fn element(index: u32) {
   bindings: { x: "read f32", indices: "read u32", y: "read_write f32" },
 });
 
+const copyColumns = defineKernel({
+  label: "copy_columns",
+  source: `
+fn element(index: u32) {
+  let row = index / params.columns;
+  let column = index % params.columns;
+  y[row * params.yWidth + params.yFirst + column] = x[row * params.xWidth + params.xFirst + column];
+}` + LINEAR_MAIN,
+  params: { count: "u32", columns: "u32", xWidth: "u32", xFirst: "u32", yWidth: "u32", yFirst: "u32" },
+  bindings: { x: "read f32", y: "read_write f32" },
+});
+
 /** A part of a table that is too large for one binding: whole rows. */
 export interface TableSlab {
   readonly tensor: GpuTensor;
@@ -78,4 +90,21 @@ export function encodeScatterRows(
 ): void {
   const count = call.rows * call.columns;
   pass.dispatch(scatter, { ...call, count }, linearGroups(count));
+}
+
+/** Columns of a matrix: `width` columns a row, of which those from `first` on are meant. */
+interface Columns {
+  readonly width: number;
+  readonly first: number;
+}
+
+/** In each of the first `rows` rows, `columns` columns of y become those of x; the others stay. */
+export function encodeCopyColumns(
+  pass: Pass,
+  call: Tensors<"x" | "y"> & { rows: number; columns: number; from: Columns; to: Columns },
+): void {
+  const { x, y, rows, columns, from, to } = call;
+  const count = rows * columns;
+  const places = { xWidth: from.width, xFirst: from.first, yWidth: to.width, yFirst: to.first };
+  pass.dispatch(copyColumns, { x, y, count, columns, ...places }, linearGroups(count));
 }

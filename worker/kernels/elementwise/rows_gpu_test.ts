@@ -1,4 +1,4 @@
-import { encodeGatherRows, encodeScatterRows } from "./rows.ts";
+import { encodeCopyColumns, encodeGatherRows, encodeScatterRows } from "./rows.ts";
 import { checkKernel } from "../testing/kernel_contract.ts";
 import { randomNormal, testPrng } from "../testing/random_inputs.ts";
 
@@ -42,6 +42,26 @@ Deno.test("scatter_rows writes its rows and leaves the others", async () => {
     initial: { y: before },
     expected: { y },
     encode: (pass, t) => encodeScatterRows(pass, { ...t, rows: 3, columns }),
+    tolerance: 0,
+  });
+});
+
+Deno.test("copy_columns moves columns from one place of each row to another and leaves the others", async () => {
+  const prng = testPrng("columns");
+  const [rows, columns, from, to] = [7, 5, { width: 13, first: 6 }, { width: 9, first: 3 }];
+  const x = randomNormal(prng, rows * from.width);
+  const before = randomNormal(prng, rows * to.width);
+  const y = before.slice();
+  for (let row = 0; row < rows; row++) {
+    const start = row * from.width + from.first;
+    y.set(x.subarray(start, start + columns), row * to.width + to.first);
+  }
+  await checkKernel({
+    label: "copy_columns",
+    inputs: { x },
+    initial: { y: before },
+    expected: { y },
+    encode: (pass, t) => encodeCopyColumns(pass, { ...t, rows, columns, from, to }),
     tolerance: 0,
   });
 });
