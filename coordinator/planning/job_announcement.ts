@@ -1,6 +1,6 @@
 /** A planned job as it is announced to workers: everything that has to be equal on all of them. */
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
-import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
+import type { LoraSpec, TrainingSpec } from "../../shared/job/job_spec_schema.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import { parseHubName, snapshotOf } from "../../shared/hub/repo_name.ts";
 
@@ -16,6 +16,12 @@ function baseModelOf({ spec, modelFolder }: PlannedJob): { readonly name: string
   const asked = parseHubName(model);
   const revision = asked?.repo === repo && asked.revision !== "main" ? { revision: asked.revision } : {};
   return { name: repo, lora: { ...revision, ...lora } };
+}
+
+/** Left out where a job asks for neither, so that its announcement stays as it was. */
+function regularisationOf({ neftune_noise_alpha: noise, label_smoothing_factor: smoothing }: TrainingSpec) {
+  if (noise === undefined && smoothing === undefined) return {};
+  return { regularisation: { noiseAlpha: noise ?? 0, labelSmoothing: smoothing ?? 0 } };
 }
 
 export function announcementOf(job: PlannedJob, startId: string): JobAnnouncement {
@@ -36,6 +42,7 @@ export function announcementOf(job: PlannedJob, startId: string): JobAnnouncemen
       gradientCheckpointing: training.gradient_checkpointing,
       maxTokensPerMicroBatch: job.maxTokensPerMicroBatch,
       maxPositions: job.maxPositions,
+      ...regularisationOf(training),
     },
     optimizer: {
       beta1: training.adam_beta1,

@@ -5,11 +5,10 @@ import { announcementOf } from "./job_announcement.ts";
 
 const HUB_FOLDER = `/cache/models--org--tiny-llama/snapshots/${"a".repeat(40)}`;
 
-/** The base model in the adapter's config. */
-function baseOf(model: string, modelFolder: string, lora: object = {}) {
-  const job: PlannedJob = {
+function jobOf(model: string, modelFolder: string, groups: object): PlannedJob {
+  return {
     id: "ftjob-1",
-    spec: jobSpecSchema.parse({ model, training_file: "file-1", lora }),
+    spec: jobSpecSchema.parse({ model, training_file: "file-1", ...groups }),
     specHash: "",
     model: { hash: "", files: [] },
     modelFolder,
@@ -22,7 +21,11 @@ function baseOf(model: string, modelFolder: string, lora: object = {}) {
     tokensThrough: () => 0,
     linesOf: () => [],
   };
-  const { baseModelName, engine } = announcementOf(job, "start");
+}
+
+/** The base model in the adapter's config. */
+function baseOf(model: string, modelFolder: string, lora: object = {}) {
+  const { baseModelName, engine } = announcementOf(jobOf(model, modelFolder, { lora }), "start");
   return [baseModelName, engine.lora.revision];
 }
 
@@ -40,4 +43,15 @@ Deno.test("lora.base_model_name_or_path and revision set the name in the adapter
   assertEquals(baseOf("base", "/models/base", named), ["meta/real", undefined]);
   assertEquals(baseOf("org/tiny-llama@v2", HUB_FOLDER, named), ["meta/real", undefined]);
   assertEquals(baseOf("org/tiny-llama@v2", HUB_FOLDER, { revision: "v3" }), ["org/tiny-llama", "v3"]);
+});
+
+Deno.test("noise and smoothed labels are announced; a job without them is announced as ever", () => {
+  const engineOf = (training: object) =>
+    announcementOf(jobOf("base", "/models/base", { training }), "start").engine;
+  assertEquals(Object.hasOwn(engineOf({}), "regularisation"), false);
+  assertEquals(engineOf({ neftune_noise_alpha: 5 }).regularisation, { noiseAlpha: 5, labelSmoothing: 0 });
+  assertEquals(engineOf({ label_smoothing_factor: 0.1 }).regularisation, {
+    noiseAlpha: 0,
+    labelSmoothing: 0.1,
+  });
 });

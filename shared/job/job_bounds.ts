@@ -36,6 +36,10 @@ const BOUNDS: readonly Bound[] = Object.entries<readonly [max: number, why: stri
     "the coordinator follows every micro-batch of a step by itself",
   ],
   "training.learning_rate": [1000, "an update moves a weight by about the learning rate"],
+  "training.neftune_noise_alpha": [
+    1000,
+    "the paper's values are 5 to 15, and noise beyond that drowns the embeddings",
+  ],
   "training.weight_decay": [1000, "each update takes learning_rate · weight_decay of every weight away"],
   "fleet.local_steps.outer_learning_rate": [1000, "the replicas' mean change is multiplied by it"],
   "dataset.max_seq_length": [2 ** 20, "no supported base model has so many positions"],

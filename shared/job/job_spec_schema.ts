@@ -90,6 +90,10 @@ export const trainingSchema = z.strictObject({
   adam_epsilon: z.number().positive().default(1e-8),
   max_grad_norm: z.number().min(0).default(0.3),
   optim: z.enum(["adamw_torch", "adamw_bnb_32bit", "paged_adamw_32bit"]).default("paged_adamw_32bit"),
+  /** NEFTune: uniform noise on embeddings in training, up to alpha / √(tokens of the document · hidden size). */
+  neftune_noise_alpha: z.number().positive().optional(),
+  /** The share of a label's probability that is spread over the whole vocabulary. */
+  label_smoothing_factor: z.number().positive().lt(1).optional(),
   gradient_checkpointing: z.boolean().default(true),
   save_strategy: z.enum(["no", "epoch", "steps"]).default("epoch"),
   /** For save_strategy "steps": a count of steps, below 1 a share of all steps; 0 saves after the last step alone. */

@@ -47,6 +47,10 @@ const jobAnnouncementSchema = z.strictObject({
     gradientCheckpointing: z.boolean(),
     maxTokensPerMicroBatch: z.int().positive(),
     maxPositions: z.int().positive(),
+    regularisation: z.strictObject({
+      noiseAlpha: z.number().min(0),
+      labelSmoothing: z.number().min(0).max(1),
+    }).optional(),
   }),
   optimizer: z.strictObject({
     beta1: z.number(),

@@ -11,6 +11,7 @@
  */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
+import type { Regularisation } from "../model/regularisation.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
@@ -29,6 +30,8 @@ export interface EngineSpec {
   readonly maxTokensPerMicroBatch: number;
   /** The highest position of a token + 1; sizes the RoPE table. */
   readonly maxPositions: number;
+  /** NEFTune's noise and smoothed labels; left out: neither. */
+  readonly regularisation?: Regularisation | undefined;
   /** Accept a software GPU (lavapipe, SwiftShader). */
   readonly allowCpu: boolean;
   /** Refuse a memory plan above this many bytes. Null: the device's limit. */

@@ -52,6 +52,7 @@ export class TrainingEngine implements Engine {
       doubleQuantization: spec.doubleQuantization,
       gradientCheckpointing: spec.gradientCheckpointing && "where needed",
       training: true,
+      ...(spec.regularisation && { regularisation: spec.regularisation }),
       memoryBudgetBytes: spec.memoryBudgetBytes ?? (gpu.isCpu ? Deno.systemMemoryInfo().available : null),
     });
   }

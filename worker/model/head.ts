@@ -84,7 +84,9 @@ export function encodeLossBackward(context: PassContext, weights: BaseWeights, r
 
 function chunkOf(context: PassContext, slab: TableSlab, rows: number) {
   const { logits, labels, lossStats: stats } = context.workspace;
-  return { logits, labels, stats, rows, columns: slab.rowCount, firstColumn: slab.firstRow };
+  const share = context.training?.labelSmoothing ?? 0;
+  const smoothing = share === 0 ? null : { share, vocabulary: context.spec.vocabSize };
+  return { smoothing, logits, labels, stats, rows, columns: slab.rowCount, firstColumn: slab.firstRow };
 }
 
 /** Reads logits [rows, vocabulary] chunk by chunk, after `encodeHeadInput`. */

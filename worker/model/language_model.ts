@@ -8,21 +8,21 @@ import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
-import { dropoutKey } from "../kernels/elementwise/dropout.ts";
+import { encodeEmbeddingNoise } from "../kernels/elementwise/embedding_noise.ts";
 import { encodeGatherRows } from "../kernels/elementwise/rows.ts";
 import { type Attend, attendWithin } from "./attention_block.ts";
 import { bindLayers } from "./bind_layers.ts";
 import { encodeHeadInput, encodeLoss, encodeLossBackward, readLogits } from "./head.ts";
 import { encodeLayer, encodeLayerBackward } from "./layer.ts";
 import { type LoraPlan, planLora } from "../../shared/memory/lora_plan.ts";
-import type { DropoutPass } from "./lora_linear.ts";
 import { chunkColumns, loraInnerStride, type PlanOptions } from "../../shared/memory/buffer_sizes.ts";
 import { assertFits, formatPlan } from "../../shared/memory/memory_fit.ts";
 import { needsCheckpointing, planMemory } from "../../shared/memory/memory_plan.ts";
 import { writeMicroBatch } from "./micro_batch_upload.ts";
 import { allocateBuffers, type ModelBuffers } from "./model_buffers.ts";
-import type { DecoderLayer, LayerPass, PassContext, Workspace } from "./pass_context.ts";
+import type { DecoderLayer, LayerPass, PassContext, TrainingPass, Workspace } from "./pass_context.ts";
 import { checkPositions } from "./rope_table.ts";
+import { NO_REGULARISATION, type Regularisation, trainingPass } from "./regularisation.ts";
 import { type BaseWeights, loadBaseWeights } from "./weights.ts";
 
 export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "gradientCheckpointing"> {
@@ -31,6 +31,8 @@ export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "grad
   /** Null: the base model alone, which cannot be trained. */
   readonly lora: LoraSpec | null;
   readonly memoryBudgetBytes: number | null;
+  /** Left out: none. */
+  readonly regularisation?: Regularisation;
 }
 
 type PlannedModel = ReturnType<typeof planModel>;
@@ -49,6 +51,7 @@ export class LanguageModel {
   readonly maxTokens: number;
   /** The highest position of a token + 1. */
   readonly maxPositions: number;
+  readonly regularisation: Regularisation;
   readonly #buffers: ModelBuffers;
 
   private constructor(gpu: Gpu, spec: TransformerSpec, planned: PlannedModel, weights: BaseWeights) {
@@ -61,6 +64,7 @@ export class LanguageModel {
     this.plannedBytes = plan.totalBytes;
     this.maxTokens = options.maxTokens;
     this.maxPositions = options.maxPositions;
+    this.regularisation = planned.regularisation;
     this.#buffers = allocateBuffers(gpu, spec, lora, options);
     const { workspace, flat } = this.#buffers;
     this.workspace = workspace;
@@ -102,7 +106,7 @@ export class LanguageModel {
    */
   encodeGradient(batch: MicroBatch, seed: number, microBatchNumber: number): void {
     const headRows = writeMicroBatch(this, batch);
-    const context = this.contextFor(batch.tokens.length, this.#dropoutOf(seed, microBatchNumber));
+    const context = this.contextFor(batch.tokens.length, trainingPass(this, seed, microBatchNumber));
     const hidden = this.#forward(context);
     encodeHeadInput(context, this.weights, hidden, headRows);
     encodeLoss(context, this.weights, headRows);
@@ -127,28 +131,29 @@ export class LanguageModel {
   }
 
   /** The context of one pass over `rows` tokens. */
-  contextFor(rows: number, dropout: DropoutPass | null): PassContext {
+  contextFor(rows: number, training: TrainingPass | null): PassContext {
     return {
       pass: this.gpu.pass,
       spec: this.spec,
       workspace: this.workspace,
       ropeTables: this.#buffers.ropeTables,
       rows,
-      dropout,
+      training,
       loraInnerStride: loraInnerStride(this.lora, this.maxTokens),
     };
   }
 
   /** Records embeddings and all layers without keeping activations; returns the residual stream after the last layer. */
   encodeForward(context: PassContext, attendAt: (at: LayerPass, layerIndex: number) => Attend): GpuTensor {
-    encodeGatherRows(context.pass, {
-      slabs: this.weights.embeddings,
-      indices: this.workspace.tokens,
-      y: this.#residual(0),
-      rows: context.rows,
-      columns: this.spec.hiddenSize,
-      scale: this.spec.embeddingScale,
-    });
+    const { pass, workspace, rows, training } = context;
+    const { hiddenSize: columns, embeddingScale: scale } = this.spec;
+    const [embedded, { embeddings: slabs }] = [this.#residual(0), this.weights];
+    encodeGatherRows(pass, { slabs, indices: workspace.tokens, y: embedded, rows, columns, scale });
+    const { keyStarts: documentStarts, queryEnds: documentEnds } = workspace;
+    const noise = training?.embeddingNoise ?? null;
+    if (noise !== null) {
+      encodeEmbeddingNoise(pass, { x: embedded, documentStarts, documentEnds, rows, columns, ...noise });
+    }
     this.layers.forEach((_, index) => {
       const at = this.#layerAt(context, index);
       encodeLayer(at, this.#residual(index), this.#residual(index + 1), attendAt(at, index));
@@ -158,15 +163,6 @@ export class LanguageModel {
 
   #forward(context: PassContext): GpuTensor {
     return this.encodeForward(context, attendWithin);
-  }
-
-  #dropoutOf(seed: number, microBatchNumber: number): DropoutPass | null {
-    if (this.lora.dropout === 0) return null;
-    return {
-      probability: this.lora.dropout,
-      keyOf: (moduleIndex) => dropoutKey(seed, microBatchNumber, moduleIndex),
-      scratch: this.workspace.dropped,
-    };
   }
 
   #layerAt(context: PassContext, index: number): LayerPass {
@@ -189,5 +185,6 @@ function planModel(gpu: Gpu, { spec, storedDoubleQuantization }: Checkpoint, wan
     ? needsCheckpointing(spec, lora, sizes, wanted.memoryBudgetBytes)
     : wanted.gradientCheckpointing;
   const options: PlanOptions = { ...sizes, gradientCheckpointing };
-  return { lora, options, plan: planMemory(spec, lora, options) };
+  const { regularisation = NO_REGULARISATION } = wanted;
+  return { lora, options, regularisation, plan: planMemory(spec, lora, options) };
 }

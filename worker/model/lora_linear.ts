@@ -4,7 +4,8 @@
  */
 import type { Pass } from "../device/pass.ts";
 import { type GpuTensor, sliceTensor } from "../device/tensor.ts";
-import { type DropoutKey, encodeDropout } from "../kernels/elementwise/dropout.ts";
+import type { CounterKey } from "../kernels/elementwise/counter_hash.ts";
+import { encodeDropout } from "../kernels/elementwise/dropout.ts";
 import { encodeMatmul } from "../kernels/matmul/matmul.ts";
 import { encodeNf4Matmul } from "../kernels/matmul/nf4_matmul.ts";
 import type { LoraPlan } from "../../shared/memory/lora_plan.ts";
@@ -29,7 +30,7 @@ export interface Linear {
 /** Dropout of one pass; null without it, as in evaluation. */
 export interface DropoutPass {
   readonly probability: number;
-  readonly keyOf: (moduleIndex: number) => DropoutKey;
+  readonly keyOf: (moduleIndex: number) => CounterKey;
   /** [T, widest input] */
   readonly scratch: GpuTensor;
 }

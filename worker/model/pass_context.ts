@@ -2,6 +2,7 @@
 import { type ByLinearRole, type LinearRole, linearRoles } from "../../shared/model/model_tensors.ts";
 import type { LayerAttention, TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Pass } from "../device/pass.ts";
+import type { CounterKey } from "../kernels/elementwise/counter_hash.ts";
 import { type GpuTensor, sliceTensor, type Tensors, type TensorsFor } from "../device/tensor.ts";
 import {
   type DropoutPass,
@@ -25,6 +26,14 @@ export interface DecoderLayer {
   readonly passesGradient: boolean;
 }
 
+/** What makes training differ from evaluation. */
+export interface TrainingPass {
+  readonly dropout: DropoutPass | null;
+  readonly embeddingNoise: { readonly key: CounterKey; readonly alpha: number } | null;
+  /** The share of a target's probability that all tokens have alike. */
+  readonly labelSmoothing: number;
+}
+
 export interface PassContext {
   readonly pass: Pass;
   readonly spec: TransformerSpec;
@@ -33,7 +42,8 @@ export interface PassContext {
   readonly ropeTables: readonly Tensors<"cos" | "sin">[];
   /** Tokens of this micro-batch. */
   readonly rows: number;
-  readonly dropout: DropoutPass | null;
+  /** Null: evaluation and generation. */
+  readonly training: TrainingPass | null;
   /** Bytes from one linear layer's A·x to the next one's. */
   readonly loraInnerStride: number;
 }
@@ -75,7 +85,8 @@ export function projectBackward(
 }
 
 function callOf({ context, kept }: LayerPass, role: LinearRole, x: GpuTensor) {
-  const { spec, rows, dropout, loraInnerStride: stride } = context;
+  const { spec, rows, training, loraInnerStride: stride } = context;
+  const dropout = training?.dropout ?? null;
   const start = linearRoles(spec).indexOf(role) * stride;
   return { x, rows, inner: sliceTensor(kept.loraInner, `lora inner of ${role}`, start, stride), dropout };
 }

@@ -45,6 +45,11 @@ export const DONE: Readonly<Record<string, string>> = {
   "training.max_grad_norm": "Clips the whole gradient's L2 norm; 0 clips nothing",
   "training.optim":
     "One AdamW with moments in 32 bits, in bitsandbytes' order; paging is CUDA's way to save memory",
+  "training.neftune_noise_alpha":
+    "Noise on embeddings while training, in ±alpha/√(L·d) with L the tokens of the document, not of a padded batch; from the " +
+    "job's seed, so that it does not depend on the worker",
+  "training.label_smoothing_factor":
+    "As transformers' LabelSmoother; the loss that is reported is the smoothed one",
   "training.gradient_checkpointing": "Allows a worker to recompute activations, with bit-identical gradients",
   "training.save_strategy": "When checkpoints are kept",
   "training.save_steps": 'With save_strategy "steps": a count of steps, or below 1 a share of them',

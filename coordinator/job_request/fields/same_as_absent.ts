@@ -8,6 +8,8 @@ const SAME_AS_ABSENT: Readonly<Record<string, readonly unknown[]>> = {
   "lora.layers_pattern": [[], ""],
   "lora.rank_pattern": [{}],
   "lora.alpha_pattern": [{}],
+  "training.neftune_noise_alpha": [0],
+  "training.label_smoothing_factor": [0],
   "training.lr_scheduler_kwargs": [{}],
 };
 

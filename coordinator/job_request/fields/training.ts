@@ -82,9 +82,7 @@ export const TRAINING_RULES: FieldRules = {
     instead: "leave it out; adam_beta1, adam_beta2 and adam_epsilon are fields of their own",
   }),
   optim_target_modules: only([[]], "the optimizer is AdamW for all of the adapter"),
-  label_smoothing_factor: only([0], "the loss is plain cross entropy"),
   loss_type: only(["nll"], "the loss is plain cross entropy"),
-  neftune_noise_alpha: only([0], "no noise is added to embeddings"),
   push_to_hub: only([false], UPLOAD),
   ...all("hub_token push_to_hub_token", only([], `${UPLOAD}; a token has no place in a job`)),
   model_init_kwargs: only([{}], AS_STORED, {

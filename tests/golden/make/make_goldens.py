@@ -28,6 +28,7 @@ import golden_peft_modules
 import golden_regex
 import golden_rope
 import golden_schedules
+import golden_smoothing
 
 HERE = Path(__file__).parent
 GOLDENS = HERE.parent
@@ -50,4 +51,5 @@ if __name__ == "__main__":
     golden_peft_config.write(GOLDENS / "peft_config")
     golden_peft_modules.write(GOLDENS / "peft_modules.json")
     golden_ladder.write(GOLDENS / "ladder")
+    golden_smoothing.write(GOLDENS / "label_smoothing.safetensors", GOLDENS / "ladder")
     golden_merge.write(GOLDENS / "merge.json")

@@ -2,13 +2,14 @@
 import { defineKernel } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { Tensors } from "../../device/tensor.ts";
+import { COUNTER_HASH, counterHash, type CounterKey } from "./counter_hash.ts";
 import source from "./dropout.wgsl" with { type: "text" };
 import { LINEAR_MAIN, linearGroups } from "./linear_index.ts";
 
 const variant = (accumulate: boolean) =>
   defineKernel({
     label: "dropout",
-    source: source + LINEAR_MAIN,
+    source: COUNTER_HASH + source + LINEAR_MAIN,
     constants: { ACCUMULATE: accumulate },
     params: { count: "u32", keyLow: "u32", keyHigh: "u32", threshold: "u32", scale: "f32" },
     bindings: { x: "read f32", y: "read_write f32" },
@@ -16,23 +17,9 @@ const variant = (accumulate: boolean) =>
 const overwrite = variant(false);
 const add = variant(true);
 
-/** Identifies one dropout mask of a job. */
-export interface DropoutKey {
-  readonly low: number;
-  readonly high: number;
-}
-
-/** The key of one module's mask in one micro-batch. Every u32 triple gives its own key: no two masks are shared. */
-export function dropoutKey(seed: number, microBatchNumber: number, moduleIndex: number): DropoutKey {
-  return {
-    low: (pcg(seed) ^ Math.imul(microBatchNumber, 0x9e37_79b1)) >>> 0,
-    high: pcg((Math.imul(moduleIndex, 0x85eb_ca6b) ^ pcg(microBatchNumber)) >>> 0),
-  };
-}
-
 /** Whether an element is kept, by the arithmetic of dropout.wgsl. */
-export function isKept(key: DropoutKey, index: number, probability: number): boolean {
-  return pcg((pcg((index ^ key.low) >>> 0) ^ key.high) >>> 0) >= thresholdOf(probability);
+export function isKept(key: CounterKey, index: number, probability: number): boolean {
+  return counterHash(key, index) >= thresholdOf(probability);
 }
 
 /**
@@ -41,7 +28,7 @@ export function isKept(key: DropoutKey, index: number, probability: number): boo
  */
 export function encodeDropout(
   pass: Pass,
-  call: Tensors<"x" | "y"> & { count: number; key: DropoutKey; probability: number; accumulate: boolean },
+  call: Tensors<"x" | "y"> & { count: number; key: CounterKey; probability: number; accumulate: boolean },
 ): void {
   const { x, y, count, key: { low: keyLow, high: keyHigh }, probability, accumulate } = call;
   const params = {
@@ -56,10 +43,4 @@ export function encodeDropout(
 
 function thresholdOf(probability: number): number {
   return Math.min(2 ** 32 - 1, Math.round(probability * 2 ** 32));
-}
-
-function pcg(value: number): number {
-  const state = (Math.imul(value, 747796405) + 2891336453) >>> 0;
-  const word = Math.imul((state >>> ((state >>> 28) + 4)) ^ state, 277803737) >>> 0;
-  return ((word >>> 22) ^ word) >>> 0;
 }

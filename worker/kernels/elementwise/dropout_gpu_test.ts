@@ -1,9 +1,10 @@
 import { assert, assertNotEquals } from "@std/assert";
-import { dropoutKey, encodeDropout, isKept } from "./dropout.ts";
+import { counterKey } from "./counter_hash.ts";
+import { encodeDropout, isKept } from "./dropout.ts";
 import { checkKernel } from "../testing/kernel_contract.ts";
 import { randomNormal, testPrng } from "../testing/random_inputs.ts";
 
-const key = dropoutKey(42, 7, 3);
+const key = counterKey(42, 7, 3);
 
 Deno.test("dropout keeps the same elements as its reference, scaled", async () => {
   const [count, probability] = [3000, 0.1];
@@ -30,7 +31,7 @@ Deno.test("dropout keeps the same elements as its reference, scaled", async () =
 
 Deno.test("dropout drops its share, and masks of other modules, micro-batches and seeds are independent", () => {
   const count = 100_000;
-  const agreement = (a: ReturnType<typeof dropoutKey>, b: ReturnType<typeof dropoutKey>) => {
+  const agreement = (a: ReturnType<typeof counterKey>, b: ReturnType<typeof counterKey>) => {
     let equal = 0;
     for (let i = 0; i < count; i++) equal += Number(isKept(a, i, 0.5) === isKept(b, i, 0.5));
     return equal / count;
@@ -39,7 +40,7 @@ Deno.test("dropout drops its share, and masks of other modules, micro-batches an
   for (let i = 0; i < count; i++) kept += Number(isKept(key, i, 0.1));
   // Four standard deviations of a binomial share: 4·√(0.1·0.9/100,000) and 4·√(0.25/100,000).
   assert(Math.abs(kept / count - 0.9) < 0.0038, `kept ${kept / count}`);
-  for (const other of [dropoutKey(42, 7, 4), dropoutKey(42, 8, 3), dropoutKey(43, 7, 3)]) {
+  for (const other of [counterKey(42, 7, 4), counterKey(42, 8, 3), counterKey(43, 7, 3)]) {
     assertNotEquals(other, key);
     assert(Math.abs(agreement(key, other) - 0.5) < 0.0064);
   }

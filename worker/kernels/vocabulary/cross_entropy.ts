@@ -8,12 +8,20 @@ import lossSource from "./cross_entropy_loss.wgsl" with { type: "text" };
 import statsSource from "./cross_entropy_stats.wgsl" with { type: "text" };
 import { LINEAR_MAIN, linearGroups } from "../elementwise/linear_index.ts";
 
-const stats = defineKernel({
-  label: "cross_entropy_stats",
-  source: statsSource,
-  params: { columns: "u32", firstColumn: "u32" },
-  bindings: { logits: "read f32", labels: "read u32", stats: "read_write f32" },
-});
+const statsOf = (smoothed: boolean) =>
+  defineKernel({
+    label: "cross_entropy_stats",
+    source: statsSource,
+    constants: { SMOOTHED: smoothed },
+    params: { columns: "u32", firstColumn: "u32", ...(smoothed && SMOOTHING_PARAMS) },
+    bindings: { logits: "read f32", labels: "read u32", stats: "read_write f32" },
+  });
+
+/** The probability that the target has at the label beyond `rest`, which it has everywhere. */
+const SMOOTHING_PARAMS = { peak: "f32", rest: "f32" } as const;
+
+const plainStats = statsOf(false);
+const smoothedStats = statsOf(true);
 
 const loss = defineKernel({
   label: "cross_entropy_loss",
@@ -22,39 +30,60 @@ const loss = defineKernel({
   bindings: { stats: "read f32", loss: "read_write f32" },
 });
 
-const backwardOf = (softCap: number | null) =>
+const backwardOf = (softCap: number | null, smoothed: boolean) =>
   defineKernel({
     label: "cross_entropy_backward",
-    // d loss / d logit = softmax − one-hot of the label; the loss is a sum over rows, not a mean.
+    // d loss / d logit = softmax − target, the one-hot of the label or its smoothed form; the loss is a sum over rows.
     source: `
 fn element(index: u32) {
   let row = index / params.columns;
   let softmax = exp(logits[index] - stats[row * 3u]) / stats[row * 3u + 1u];
   let hit = labels[row] == params.firstColumn + index % params.columns;
+//! if SMOOTHED
+  let expected = params.rest + select(0.0, params.peak, hit);
+//! end
+//! if !SMOOTHED
+  let expected = select(0.0, 1.0, hit);
+//! end
 //! if SOFT_CAP
   let tanh = logits[index] / f32(SOFT_CAP);
-  logits[index] = (softmax - select(0.0, 1.0, hit)) * (1.0 - tanh * tanh);
+  logits[index] = (softmax - expected) * (1.0 - tanh * tanh);
 //! end
 //! if !SOFT_CAP
-  logits[index] = softmax - select(0.0, 1.0, hit);
+  logits[index] = softmax - expected;
 //! end
 }` + LINEAR_MAIN,
-    constants: { SOFT_CAP: softCap ?? 0 },
-    params: { count: "u32", columns: "u32", firstColumn: "u32" },
+    constants: { SOFT_CAP: softCap ?? 0, SMOOTHED: smoothed },
+    params: { count: "u32", columns: "u32", firstColumn: "u32", ...(smoothed && SMOOTHING_PARAMS) },
     bindings: { logits: "read_write f32", labels: "read u32", stats: "read f32" },
   });
 
-const madeBackwards = new Map<number | null, ReturnType<typeof backwardOf>>();
+const madeBackwards = new Map<string, ReturnType<typeof backwardOf>>();
 
 /**
  * A chunk's logits [rows, columns], the columns [firstColumn, firstColumn + columns) of the vocabulary, with each row's
  * label [rows] and stats [rows, 3].
  */
-type Chunk = KernelArguments<typeof stats> & { rows: number };
+type Chunk = KernelArguments<typeof plainStats> & { rows: number; smoothing?: Smoothing | null };
+
+/** Label smoothing as in transformers: of the target's probability, `share` is spread over the whole vocabulary. */
+export interface Smoothing {
+  readonly share: number;
+  readonly vocabulary: number;
+}
+
+/** The target's probability at the label beyond `rest`, which it has everywhere. */
+function smoothingParams(smoothing: Smoothing | null) {
+  return smoothing === null
+    ? {}
+    : { peak: 1 - smoothing.share, rest: smoothing.share / smoothing.vocabulary };
+}
 
 /** Adds a chunk to the stats; chunks must come in ascending order, starting with column 0. */
 export function encodeCrossEntropyStats(pass: Pass, call: Chunk): void {
-  pass.dispatch(stats, call, [call.rows]);
+  const { smoothing = null } = call;
+  const kernel = smoothing === null ? plainStats : smoothedStats;
+  pass.dispatch(kernel, { ...call, ...smoothingParams(smoothing) }, [call.rows]);
 }
 
 /** loss[0] = the summed cross entropy of all rows, in nats, after the stats of every chunk. */
@@ -70,7 +99,11 @@ export function encodeCrossEntropyBackward(
   pass: Pass,
   call: Chunk & { readonly softCap: number | null },
 ): void {
-  const backward = madeBackwards.getOrInsertComputed(call.softCap, backwardOf);
+  const { softCap, smoothing = null } = call;
+  const backward = madeBackwards.getOrInsertComputed(
+    `${softCap} ${smoothing !== null}`,
+    () => backwardOf(softCap, smoothing !== null),
+  );
   const count = call.rows * call.columns;
-  pass.dispatch(backward, { ...call, count }, linearGroups(count));
+  pass.dispatch(backward, { ...call, ...smoothingParams(smoothing), count }, linearGroups(count));
 }

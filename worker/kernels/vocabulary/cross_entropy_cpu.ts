@@ -1,11 +1,15 @@
 /** Cross entropy in f64: the reference of the kernels. */
 
-/** The summed loss of logits [rows, columns] and its gradient; with a soft cap, logits z count as c · tanh(z / c). */
+/**
+ * The summed loss of logits [rows, columns] and its gradient; with a soft cap, logits z count as c · tanh(z / c).
+ * @param smoothing the share of the target's probability that is spread over all columns
+ */
 export function crossEntropyCpu(
   uncapped: ArrayLike<number>,
   labels: ArrayLike<number>,
   columns: number,
   softCap: number | null = null,
+  smoothing = 0,
 ) {
   const logits = Float64Array.from(uncapped, (z) => softCap === null ? z : softCap * Math.tanh(z / softCap));
   const gradient = new Float64Array(logits.length);
@@ -22,9 +26,11 @@ export function crossEntropyCpu(
     for (let column = 0; column < columns; column++) {
       const at = row * columns + column;
       const slope = softCap === null ? 1 : 1 - (logits[at]! / softCap) ** 2;
-      gradient[at] = (Math.exp(logits[at]! - maximum) / sum - Number(column === labels[row])) * slope;
+      const target = smoothing / columns + (column === labels[row] ? 1 - smoothing : 0);
+      gradient[at] = (Math.exp(logits[at]! - maximum) / sum - target) * slope;
+      loss -= target * logits[at]!;
     }
-    loss += maximum + Math.log(sum) - logits[row * columns + labels[row]!]!;
+    loss += maximum + Math.log(sum);
   }
   return { loss, gradient };
 }

@@ -19,22 +19,26 @@ function columnsOf(matrix: ArrayLike<number>, columns: number, first: number, wi
   );
 }
 
-const CASES: [rows: number, columns: number, split: number, softCap: number | null][] = [
+const CASES: [rows: number, columns: number, split: number, softCap: number | null, smoothing?: number][] = [
   [1, 1, 1, null],
   [3, 131, 64, null],
   [5, 259, 259, null],
   [300, 70, 33, null],
   [3, 131, 64, 6],
   [40, 70, 70, 30],
+  [3, 131, 64, null, 0.1],
+  [300, 70, 70, null, 0.25],
+  [5, 259, 100, 6, 0.1],
 ];
-for (const [rows, columns, split, softCap] of CASES) {
-  const name = `cross entropy ${rows}×${columns} in chunks of ${split}, soft cap ${softCap}`;
+for (const [rows, columns, split, softCap, share = 0] of CASES) {
+  const name =
+    `cross entropy ${rows}×${columns} in chunks of ${split}, soft cap ${softCap}, smoothing ${share}`;
   Deno.test(`${name}: agrees with its reference`, async () => {
     const prng = testPrng(`cross entropy ${rows} ${columns}`);
     const logits = randomNormal(prng, rows * columns, 5);
     logits[0] = 120; // exp(120) is beyond f32
     const labels = Uint32Array.from({ length: rows }, () => prng.below(columns));
-    const { loss, gradient } = crossEntropyCpu(logits, labels, columns, softCap);
+    const { loss, gradient } = crossEntropyCpu(logits, labels, columns, softCap, share);
     const rest = columns - split;
     const low = columnsOf(logits, columns, 0, split);
     const high = rest > 0 ? columnsOf(logits, columns, split, rest) : new Float32Array(1);
@@ -48,7 +52,8 @@ for (const [rows, columns, split, softCap] of CASES) {
         high: rest > 0 ? columnsOf(gradient, columns, split, rest) : [0],
       },
       encode: (pass, t) => {
-        const chunk = { labels: t.labels, stats: t.stats, rows };
+        const smoothing = share === 0 ? null : { share, vocabulary: columns };
+        const chunk = { labels: t.labels, stats: t.stats, rows, smoothing };
         const chunks = [{ ...chunk, logits: t.low, columns: split, firstColumn: 0 }];
         if (rest > 0) chunks.push({ ...chunk, logits: t.high, columns: rest, firstColumn: split });
         for (const part of chunks) {
@@ -68,16 +73,16 @@ for (const [rows, columns, split, softCap] of CASES) {
   });
 }
 
-for (const softCap of [null, 1.5]) {
-  Deno.test(`cross entropy's gradient is the derivative of its loss, soft cap ${softCap}`, () => {
+for (const [softCap, smoothing] of [[null, 0], [1.5, 0], [null, 0.1], [1.5, 0.3]] as const) {
+  Deno.test(`cross entropy's gradient is the derivative of its loss, soft cap ${softCap}, smoothing ${smoothing}`, () => {
     const prng = testPrng("cross entropy finite differences");
     const logits = Float64Array.from(randomNormal(prng, 12));
     const labels = [3, 0];
     checkGradient(
       "logits",
-      (at) => crossEntropyCpu(at, labels, 6, softCap).loss,
+      (at) => crossEntropyCpu(at, labels, 6, softCap, smoothing).loss,
       logits,
-      crossEntropyCpu(logits, labels, 6, softCap).gradient,
+      crossEntropyCpu(logits, labels, 6, softCap, smoothing).gradient,
     );
   });
 }
