@@ -37,6 +37,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     // What a fine-tune takes on a GPU: workers allocate by it, the coordinator tells it before anything is rented.
     memory: [".", "job", "model", "nf4"],
     data: [".", "std", "python", "job"],
+    // Files for llama.cpp: the format, its names of tensors, the tokenizer in it.
+    gguf: [".", "data", "model"],
     protocol: [".", "data", "job", "model"],
     bus: [".", "protocol"],
   },
