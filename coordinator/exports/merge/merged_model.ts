@@ -13,7 +13,7 @@ import {
   moduleOf,
 } from "../../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
-import { absmaxOf, dequantizeNf4Range } from "../../../shared/nf4/nf4.ts";
+import { absmaxOf, dequantizeNf4Range } from "../../../shared/checkpoint/nf4/nf4.ts";
 import { addDelta, type LoraDelta, readDeltas } from "./adapter_deltas.ts";
 import type { MergedDtype } from "./round.ts";
 
