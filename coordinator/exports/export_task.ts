@@ -47,6 +47,7 @@ export async function exportTaskOf(
   return {
     ...{ request, adapterPath, adapterConfigPath, name, card },
     modelFolder: model.folder,
+    modelName: job.spec.model,
     tokenizerFiles: model.manifest.files.map((file) => file.name).filter(isTokenizerFile),
     lora: job.spec.lora,
     doubleQuantization: job.spec.quantization.bnb_4bit_use_double_quant,

@@ -12,7 +12,7 @@ import type { TransformerSpec } from "../model/transformer_spec.ts";
 import { createTensorIndex, storedTensor } from "./checkpoint_tensors.ts";
 import { readShards } from "./checkpoint_shards.ts";
 import { readText } from "./read_failure.ts";
-import { type Nf4Weights, quantizeNf4 } from "../nf4/nf4.ts";
+import { type Nf4Weights, quantizeNf4 } from "./nf4/nf4.ts";
 import { isPrequantized, readPrequantized } from "./nf4_checkpoint.ts";
 
 export interface Checkpoint {

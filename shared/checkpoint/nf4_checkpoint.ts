@@ -5,9 +5,9 @@
 import { quote } from "../errors.ts";
 import { NF4_STATE_SUFFIX, parseNf4State } from "../model/nf4_state.ts";
 import { invalidFile } from "../model/safetensors_header.ts";
-import { DYNAMIC_MAP, NESTED_BLOCK_SIZE } from "../nf4/nf4_absmax.ts";
-import { NF4_BLOCK_SIZE, type Nf4Weights } from "../nf4/nf4.ts";
-import { NF4_CODEBOOK } from "../nf4/codebook.ts";
+import { DYNAMIC_MAP, NESTED_BLOCK_SIZE } from "./nf4/nf4_absmax.ts";
+import { NF4_BLOCK_SIZE, type Nf4Weights } from "./nf4/nf4.ts";
+import { NF4_CODEBOOK } from "./nf4/codebook.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 
 const STATE = NF4_STATE_SUFFIX;

@@ -3,7 +3,7 @@ import { brokenModel, changeTensor } from "../../tests/golden/broken_model.ts";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../errors.ts";
 import { openCheckpoint } from "./checkpoint_reader.ts";
-import { absmaxOf } from "../nf4/nf4.ts";
+import { absmaxOf } from "./nf4/nf4.ts";
 import type { TensorData } from "./safetensors_write.ts";
 import { linearModules } from "../model/model_tensors.ts";
 

@@ -4,7 +4,7 @@
  */
 import { modelTensors } from "../model/model_tensors.ts";
 import type { TransformerSpec } from "../model/transformer_spec.ts";
-import { DYNAMIC_MAP } from "../nf4/nf4_absmax.ts";
+import { DYNAMIC_MAP } from "../checkpoint/nf4/nf4_absmax.ts";
 import type { LoraPlan } from "./lora_plan.ts";
 import {
   activationSizes,

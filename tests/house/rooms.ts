@@ -29,14 +29,14 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     hub: [".", "std"],
     python: ["."],
     model: [".", "std"],
-    // NF4 as bitsandbytes has it: workers quantise with it, exports take it apart again.
-    nf4: ["."],
-    // A base model and safetensors files on disk: workers load them, exports merge them.
-    checkpoint: [".", "model", "nf4"],
+    // A base model on disk, and NF4 as bitsandbytes has it: workers load and quantise, exports merge.
+    checkpoint: [".", "model"],
     job: [".", "model", "python"],
     // What a fine-tune takes on a GPU: workers allocate by it, the coordinator tells it before anything is rented.
-    memory: [".", "job", "model", "nf4"],
+    memory: [".", "job", "model", "checkpoint"],
     data: [".", "std", "python", "job"],
+    // Files for llama.cpp: the format, its names of tensors, the tokenizer in it.
+    gguf: [".", "data", "model"],
     protocol: [".", "data", "job", "model"],
     bus: [".", "protocol"],
   },

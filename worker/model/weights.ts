@@ -11,8 +11,8 @@ import type { GpuTensor } from "../device/tensor.ts";
 import type { Nf4GpuWeight } from "../kernels/matmul/nf4_matmul.ts";
 import type { TableSlab } from "../kernels/elementwise/rows.ts";
 import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
-import { DYNAMIC_MAP } from "../../shared/nf4/nf4_absmax.ts";
-import type { Nf4Weights } from "../../shared/nf4/nf4.ts";
+import { DYNAMIC_MAP } from "../../shared/checkpoint/nf4/nf4_absmax.ts";
+import type { Nf4Weights } from "../../shared/checkpoint/nf4/nf4.ts";
 
 /** A frozen linear layer y = W·x + bias. */
 export interface BaseLinear {

@@ -24,6 +24,24 @@ model = AutoModelForCausalLM.from_pretrained(".", dtype="auto")`,
       baseText(request),
     ].join("\n\n"),
 
+  gguf: ({ request, name }) =>
+    [
+      code(
+        "sh",
+        `llama-cli -m ${name}-${request.quantization}.gguf
+ollama create ${name} -f Modelfile`,
+      ),
+      baseText(request),
+    ].join("\n\n"),
+
+  adapter_gguf: ({ request, name }) =>
+    [
+      "With a GGUF file of the base model:",
+      code("sh", `llama-cli -m base.gguf --lora ${name}-lora-${request.quantization}.gguf`),
+      "For Ollama, name the base model in the line `FROM` of the Modelfile: a model of Ollama's, or a GGUF file.",
+      code("sh", `ollama create ${name} -f Modelfile`),
+    ].join("\n\n"),
+
   adapter: ({ job }) =>
     [
       "PEFT, on the base model in NF4, which is what the adapter was trained on:",

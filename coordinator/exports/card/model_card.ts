@@ -24,13 +24,15 @@ export function modelCard(input: CardInput): string {
 
 const WHAT: Readonly<Record<ExportRequest["kind"], (base: string) => string>> = {
   merged: (base) => `${base} with a LoRA adapter merged into its weights.`,
+  gguf: (base) => `${base} with a LoRA adapter merged into its weights, as GGUF for llama.cpp and Ollama.`,
+  adapter_gguf: (base) => `A LoRA adapter for ${base}, as GGUF for llama.cpp and Ollama.`,
   adapter: (base) => `A LoRA adapter for ${base}.`,
 };
 
 /** The hub reads these fields: https://huggingface.co/docs/hub/model-cards. */
 function header({ request, hubName }: CardInput): string {
   const isAdapter = request.kind.startsWith("adapter");
-  const library = isAdapter ? "peft" : "transformers";
+  const library = request.kind.endsWith("gguf") ? "llama.cpp" : isAdapter ? "peft" : "transformers";
   const lines = [
     ...hubName === null
       ? []

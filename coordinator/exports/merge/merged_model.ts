@@ -13,7 +13,7 @@ import {
   moduleOf,
 } from "../../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
-import { absmaxOf, dequantizeNf4Range } from "../../../shared/nf4/nf4.ts";
+import { absmaxOf, dequantizeNf4Range } from "../../../shared/checkpoint/nf4/nf4.ts";
 import { addDelta, type LoraDelta, readDeltas } from "./adapter_deltas.ts";
 import type { MergedDtype } from "./round.ts";
 
@@ -32,14 +32,14 @@ export interface MergeSource {
   readonly base: MergeBase;
 }
 
-export interface MergedTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly kind: ModelTensor["kind"];
+export type MergedTensor = Pick<ModelTensor, "name" | "shape" | "kind" | "role" | "layer"> & {
   readonly elementCount: number;
-  /** All values in f32, whole rows at a time; a piece is valid until the next one. */
-  pieces(): AsyncGenerator<Float32Array>;
-}
+  /**
+   * All values in f32, whole rows at a time; a piece is valid until the next one.
+   * @param rowGroup a piece has a multiple of so many rows; 1 if left out
+   */
+  pieces(rowGroup?: number): AsyncGenerator<Float32Array>;
+};
 
 export interface MergedModel {
   readonly spec: TransformerSpec;
@@ -67,9 +67,10 @@ export async function openMerged(source: MergeSource): Promise<MergedModel> {
   const stored = modelTensors(spec).filter(({ name }) => name !== HEAD_NAME || !spec.tieWordEmbeddings);
   checkModules(stored, deltas);
   const tensors = stored.map((tensor): MergedTensor => ({
-    ...{ name: tensor.name, shape: tensor.shape, kind: tensor.kind },
+    ...tensor,
     elementCount: tensor.shape.reduce((product, size) => product * size, 1),
-    pieces: () => piecesOf(checkpoint, source, tensor, deltas.get(moduleOf(tensor.name))),
+    pieces: (rowGroup = 1) =>
+      piecesOf(checkpoint, source, tensor, deltas.get(moduleOf(tensor.name)), rowGroup),
   }));
   const storedDtype = DTYPES[checkpoint.dtypeOf(EMBEDDINGS_NAME)] ?? "float32";
   return { spec, storedDtype, tensors: tensors.sort((a, b) => a.name < b.name ? -1 : 1) };
@@ -96,9 +97,10 @@ async function* piecesOf(
   { base, doubleQuantization }: MergeSource,
   { name, shape, kind }: ModelTensor,
   delta: LoraDelta | undefined,
+  rowGroup: number,
 ): AsyncGenerator<Float32Array> {
   const [rows, columns] = shape.length === 2 ? shape as [number, number] : [1, shape[0]!];
-  const rowsOfPiece = Math.max(1, Math.floor(PIECE_ELEMENTS / columns));
+  const rowsOfPiece = Math.max(1, Math.floor(PIECE_ELEMENTS / columns / rowGroup)) * rowGroup;
   const readInto = base === "nf4" && kind === "linear"
     ? await dequantizer(checkpoint, name, rows, columns, doubleQuantization)
     : async (first: number, count: number) => await checkpoint.readTensorRange(name, shape, first, count);

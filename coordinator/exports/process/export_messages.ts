@@ -16,6 +16,8 @@ export const exportTaskSchema = z.strictObject({
   doubleQuantization: z.boolean(),
   /** A short name for GGUF's metadata and file names. */
   name: z.string(),
+  /** The base model as the job names it. */
+  modelName: z.string(),
   /** The text of README.md. */
   card: z.string(),
   /** Empty. */

@@ -1,4 +1,12 @@
 /** Writes the files of an export: what each kind consists of. */
+import { openCheckpoint } from "../../../shared/checkpoint/checkpoint_reader.ts";
+import { chooseTemplate } from "../../../shared/data/tokenizer/files/named_templates.ts";
+import { loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
+import { tokenizerMetadata } from "../../../shared/gguf/tokenizer/tokenizer_metadata.ts";
+import { planAdapterGguf } from "../gguf/adapter_gguf.ts";
+import { modelfile } from "../gguf/modelfile.ts";
+import { planModelGguf } from "../gguf/model_gguf.ts";
+import { readDeltas } from "../merge/adapter_deltas.ts";
 import { planMergedFiles } from "../merge/write_merged.ts";
 import { openMerged } from "../merge/merged_model.ts";
 import { derivedGenerationConfig, mergedConfig } from "../merge/model_configs.ts";
@@ -16,6 +24,8 @@ interface PlannedFiles {
 
 const PLANS: Readonly<Record<ExportKind, (task: ExportTask) => Promise<PlannedFiles>>> = {
   merged: planMerged,
+  gguf: planGgufModel,
+  adapter_gguf: planGgufAdapter,
   adapter: planAdapter,
 };
 
@@ -57,6 +67,43 @@ async function planMerged(task: ExportTask): Promise<PlannedFiles> {
       for (const name of tokenizerFiles) await output.copy(name, `${modelFolder}/${name}`);
     },
   };
+}
+
+async function planGgufModel(task: ExportTask): Promise<PlannedFiles> {
+  const { request, modelFolder, name } = task;
+  const model = await openMerged({ ...task, base: request.base ?? "nf4" });
+  const tokenizer = await tokenizerMetadata(modelFolder, model.spec.vocabSize);
+  const type = request.quantization ?? "F16";
+  const gguf = planModelGguf(model, type, name, tokenizer);
+  const filename = `${name}-${type}.gguf`;
+  const ollama = modelfile(`./${filename}`, null, await chatTemplateOf(modelFolder));
+  return {
+    bytes: gguf.totalBytes + ollama.length,
+    async write(output) {
+      await output.write(filename, gguf.bytes());
+      await output.text("Modelfile", ollama);
+    },
+  };
+}
+
+async function planGgufAdapter(task: ExportTask): Promise<PlannedFiles> {
+  const { request, modelFolder, name, adapterPath, lora, modelName } = task;
+  const { spec } = await openCheckpoint(modelFolder);
+  const type = request.quantization === "F16" ? "F16" : "F32";
+  const gguf = planAdapterGguf(spec, readDeltas(adapterPath, lora), type, name);
+  const filename = `${name}-lora-${type}.gguf`;
+  const ollama = modelfile(modelName, `./${filename}`, await chatTemplateOf(modelFolder));
+  return {
+    bytes: gguf.totalBytes + ollama.length,
+    async write(output) {
+      await output.write(filename, gguf.bytes());
+      await output.text("Modelfile", ollama);
+    },
+  };
+}
+
+async function chatTemplateOf(modelFolder: string): Promise<string | null> {
+  return chooseTemplate((await loadTokenizer(modelFolder)).chatTemplate, false);
 }
 
 /** The adapter as PEFT saves it, with the tokenizer and the model card beside it. */

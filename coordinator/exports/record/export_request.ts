@@ -1,19 +1,18 @@
 /** What a client may ask an export for, and what is understood. */
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import { GGUF_TYPES } from "../../../shared/gguf/tensor_types.ts";
 import { MERGE_BASES } from "../merge/merged_model.ts";
 import { MERGED_DTYPES } from "../merge/round.ts";
 
-export const EXPORT_KINDS = ["merged", "adapter"] as const;
+export const EXPORT_KINDS = ["merged", "gguf", "adapter_gguf", "adapter"] as const;
 export type ExportKind = typeof EXPORT_KINDS[number];
-
-/** GGUF's names of the types. */
-export const GGUF_TYPES = ["F32", "F16", "Q8_0"] as const;
-export type GgufType = typeof GGUF_TYPES[number];
 
 /** The fields of each kind beside `kind` and `step`, with their defaults; null: decided by the base model. */
 const FIELDS: Readonly<Record<ExportKind, Partial<Omit<ExportRequest, "kind" | "step">>>> = {
   merged: { base: "nf4", dtype: null },
+  gguf: { base: "nf4", quantization: "F16" },
+  adapter_gguf: { quantization: "F32" },
   adapter: {},
 };
 
@@ -61,6 +60,10 @@ export function parseExportRequest(body: unknown, newestStep: number): ExportReq
     const kinds = EXPORT_KINDS.filter((other) => field in FIELDS[other]).map(quote).join(" and ");
     const message = `${field} is ${quote(value)}, but kind is ${quote(kind)}: ${field} belongs to ${kinds}`;
     throw new LoraFleetError("invalid_request", message, { param: field });
+  }
+  if (kind === "adapter_gguf" && given.quantization === "Q8_0") {
+    const message = `quantization is "Q8_0", but llama.cpp reads adapters in "F32" or "F16" alone`;
+    throw new LoraFleetError("invalid_request", message, { param: "quantization" });
   }
   return { base: null, dtype: null, quantization: null, ...fields, ...withoutUndefined(given), kind, step };
 }

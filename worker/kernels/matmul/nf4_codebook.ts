@@ -1,5 +1,5 @@
 /** The codebook of NF4 in WGSL. */
-import { NF4_CODEBOOK } from "../../../shared/nf4/codebook.ts";
+import { NF4_CODEBOOK } from "../../../shared/checkpoint/nf4/codebook.ts";
 
 /**
  * WGSL of `codebook_value(code)`: selects by the code's bits, because a CPU driver loads from an array lane by lane, while

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { NF4_CODEBOOK } from "../../../shared/nf4/codebook.ts";
+import { NF4_CODEBOOK } from "../../../shared/checkpoint/nf4/codebook.ts";
 import { CODEBOOK_WGSL } from "./nf4_codebook.ts";
 
 Deno.test("the WGSL names every value once, in the codebook's order and as f32 without rounding", () => {

@@ -1,5 +1,5 @@
 /** NF4 weights in f64, in plain loops: the reference of the kernels. */
-import { NF4_CODEBOOK } from "../../../shared/nf4/codebook.ts";
+import { NF4_CODEBOOK } from "../../../shared/checkpoint/nf4/codebook.ts";
 
 /** The arrays behind an `Nf4GpuWeight`; `absmax` holds f32 or, with `doubleQuantized`, u8 codes. */
 export interface Nf4Arrays {

@@ -8,7 +8,7 @@ import { otherProcessors } from "../testing/other_processors.ts";
 import { chooseTile } from "./tile.ts";
 import type { Processor } from "../../device/processor.ts";
 import { encodeNf4Matmul } from "./nf4_matmul.ts";
-import { NF4_CODEBOOK } from "../../../shared/nf4/codebook.ts";
+import { NF4_CODEBOOK } from "../../../shared/checkpoint/nf4/codebook.ts";
 import { type Nf4Arrays, nf4DecodeCpu } from "./nf4_matmul_cpu.ts";
 
 type Shape = readonly [m: number, rows: number, columns: number];

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../errors.ts";
-import { pcg32 } from "../prng.ts";
-import { goldenPath } from "../../tests/golden/golden.ts";
+import { LoraFleetError } from "../../errors.ts";
+import { pcg32 } from "../../prng.ts";
+import { goldenPath } from "../../../tests/golden/golden.ts";
 import { dequantizeNf4, quantizeNf4 } from "./nf4.ts";
 import { NF4_CODEBOOK } from "./codebook.ts";
 import { DYNAMIC_MAP } from "./nf4_absmax.ts";
 import { meanF32 } from "./nf4_mean.ts";
-import { openSafetensors } from "../checkpoint/safetensors.ts";
+import { openSafetensors } from "../safetensors.ts";
 
 const golden = openSafetensors(goldenPath("nf4.safetensors"));
 

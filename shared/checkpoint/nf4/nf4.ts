@@ -4,7 +4,7 @@
  *
  * With double quantisation the absmax values are themselves quantised to 8 bits (nf4_absmax.ts).
  */
-import { LoraFleetError } from "../errors.ts";
+import { LoraFleetError } from "../../errors.ts";
 import { NF4_CODEBOOK } from "./codebook.ts";
 import { dequantizeAbsmax, quantizeAbsmax } from "./nf4_absmax.ts";
 
