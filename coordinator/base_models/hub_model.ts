@@ -42,6 +42,20 @@ export async function downloadModel(
   return repo.folder;
 }
 
+/** Downloads everything but the weights. Returns the snapshot's folder. Throws as `downloadModel`. */
+export async function downloadDescription(
+  name: RepoName,
+  hub: HubOptions,
+  { signal, onProgress }: DownloadOptions = {},
+): Promise<string> {
+  const repo = await openRepo(name, hub, signal);
+  if (!repo.isOnline) return repo.folder;
+  const listed = await listModel(repo);
+  const wanted = [...listed.keys()].filter((path) => isSmallFile(path) || isNamedTemplate(path));
+  await repo.fetch(wanted.map((path) => listed.get(path)!), onProgress);
+  return repo.folder;
+}
+
 /** The repository's own folder and the one with named templates: others may hold thousands of files. */
 async function listModel(repo: OpenRepo): Promise<ReadonlyMap<string, RepoFile>> {
   const { files, folders } = await repo.list();

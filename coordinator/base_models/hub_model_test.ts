@@ -6,7 +6,7 @@ import { findCommit } from "../../shared/hub/repo_files.ts";
 import { parseHubName } from "../../shared/hub/repo_name.ts";
 import type { HubOptions } from "../../shared/hub/requests.ts";
 import { type Hub, startHub } from "../../tests/hub/hub.ts";
-import { downloadModel } from "./hub_model.ts";
+import { downloadDescription, downloadModel } from "./hub_model.ts";
 
 const WEIGHTS = "weights ".repeat(1000);
 const FILES = {
@@ -54,6 +54,18 @@ Deno.test("a model is downloaded once, without what training does not need, and 
     assertEquals(hub.requests.length, before);
     const away = { ...options, endpoint: "http://127.0.0.1:9" };
     assertEquals(await downloadModel(NAME, away), folder, "a hub that is away: the cache is good enough");
+  }));
+
+Deno.test("a plan's description has no weights, and is no base model yet", () =>
+  withHub(async (_hub, options) => {
+    const files: string[] = [];
+    const onProgress = ({ path }: HubProgress) => void files.push(path);
+    const folder = await downloadDescription(NAME, options, { onProgress });
+    assertEquals([...new Set(files)], ["config.json", "tokenizer.json"]);
+    await assertRejects(() => Deno.stat(`${folder}/model.safetensors`), Deno.errors.NotFound);
+    await assertRejects(() => downloadModel(NAME, { ...options, offline: true }), LoraFleetError);
+    assertEquals(await downloadModel(NAME, options), folder);
+    assertEquals(await Deno.readTextFile(`${folder}/model.safetensors`), WEIGHTS);
   }));
 
 Deno.test("additional chat templates are downloaded, other folders are not", () =>

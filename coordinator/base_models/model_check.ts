@@ -24,13 +24,20 @@ export interface CheckedJob {
   readonly warnings: readonly string[];
 }
 
+/** Whether a base model without weights passes: a plan needs none. */
+type Weights = "needed" | "if there";
+
 /**
  * Checks that the job can be trained on the base model in `folder`: a supported architecture, sound weight files with the
  * necessary tensors, adapters on existing layers. Throws `invalid_model` that names the
  * field, file or tensor, or `invalid_request` with the job's field.
  */
-export async function checkModelForJob(spec: JobSpec, folder: string): Promise<CheckedJob> {
-  const model = await aboutModel(spec, () => readModel(folder));
+export async function checkModelForJob(
+  spec: JobSpec,
+  folder: string,
+  weights: Weights = "needed",
+): Promise<CheckedJob> {
+  const model = await aboutModel(spec, () => readModel(folder, weights));
   checkSpecAgainstModel(spec, modelModules(model.spec));
   const warnings = [...model.warnings, ...lengthWarnings(spec, model.spec)];
   const { doubleQuantization } = model;
@@ -119,11 +126,15 @@ async function checkPackedState(
   throw new LoraFleetError("invalid_model", `tensor ${quote(name)}: ${state.problem}`, { param: "model" });
 }
 
-async function readModel(folder: string) {
+async function readModel(folder: string, need: Weights) {
   const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
   const readIndex = () => Deno.readTextFile(`${folder}/model.safetensors.index.json`);
-  const files = await selectModelFiles(names, readIndex);
+  const files = await selectModelFiles(names, readIndex).catch((thrown) => {
+    if (need === "needed" || !names.includes("config.json")) throw thrown;
+    return null;
+  });
   const described = await readTransformerSpec(folder);
+  if (files === null) return { spec: described, doubleQuantization: null, warnings: [] };
   const weights = files.filter((name) => name.endsWith(".safetensors"));
   const tensors = (await Promise.all(
     weights.map((name) => readTensorHeaders(`${folder}/${name}`, name)),

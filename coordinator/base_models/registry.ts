@@ -4,7 +4,7 @@
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
-import { manifestOf, selectModelFiles } from "./files.ts";
+import { isSmallFile, manifestOf, selectModelFiles } from "./files.ts";
 import type { HashCache } from "../../shared/model/hash_cache.ts";
 import type { DownloadOptions } from "../../shared/hub/download_repo.ts";
 import { HubRefusal, isGated } from "../../shared/hub/hub_error.ts";
@@ -12,7 +12,7 @@ import { findCommit } from "../../shared/hub/repo_files.ts";
 import { parseHubName, type RepoName } from "../../shared/hub/repo_name.ts";
 import type { HubOptions } from "../../shared/hub/requests.ts";
 import { HASTY } from "../../shared/hub/retry_delay.ts";
-import { downloadModel } from "./hub_model.ts";
+import { downloadDescription, downloadModel } from "./hub_model.ts";
 import { createModelRoots, type ListedModel, type ModelRoots } from "./model_roots.ts";
 
 export interface ResolvedModel {
@@ -30,6 +30,11 @@ export interface ModelRegistry {
   check(model: string): Promise<{ readonly folder: string | null }>;
   /** Downloads what is missing and hashes every file. Throws like `check`, and `invalid_model`, `corrupt`, `storage`. */
   resolve(model: string, options?: DownloadOptions): Promise<ResolvedModel>;
+  /**
+   * What a plan needs: config and tokenizer, downloaded if necessary, and a manifest without the weights, which may be missing.
+   * Throws like `resolve`.
+   */
+  describe(model: string, options?: DownloadOptions): Promise<ResolvedModel>;
   /** A base model that this process has resolved. Throws `not_found`. */
   byHash(hash: string): ResolvedModel;
   /** The base models below the roots, as `check` takes them. */
@@ -68,6 +73,15 @@ export function createModelRegistry({ roots, hub, hashes }: ModelRegistryOptions
         const message = `base model ${quote(model)}: ${thrown.message}`;
         throw new LoraFleetError(thrown.code, message, { param: "model", cause: thrown });
       }
+    },
+
+    async describe(model, options = {}) {
+      const located = await locate(model, modelRoots, hub, options.signal);
+      const isFromHub = !("folder" in located);
+      const folder = isFromHub ? await downloadDescription(located.hubName, hub, options) : located.folder;
+      const names = (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name);
+      const manifest = await manifestOfFiles(folder, names.filter(isSmallFile).sort(), modelRoots, hashes);
+      return { folder, isFromHub, manifest };
     },
 
     byHash(hash) {
@@ -122,8 +136,18 @@ async function readManifest(
 ): Promise<ModelManifest> {
   const names = (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name);
   const readIndex = () => Deno.readTextFile(`${folder}/model.safetensors.index.json`);
+  return await manifestOfFiles(folder, await selectModelFiles(names, readIndex), modelRoots, hashes, signal);
+}
+
+async function manifestOfFiles(
+  folder: string,
+  names: readonly string[],
+  modelRoots: ModelRoots,
+  hashes: HashCache,
+  signal?: AbortSignal,
+): Promise<ModelManifest> {
   const files: ModelManifest["files"] = [];
-  for (const name of await selectModelFiles(names, readIndex)) {
+  for (const name of names) {
     const path = await modelRoots.realFile(`${folder}/${name}`);
     if (path === null) {
       const message = `${quote(name)} is a link to nowhere or out of the model roots`;

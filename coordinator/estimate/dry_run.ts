@@ -1,13 +1,13 @@
 /**
  * A job that is checked, prepared and planned, and not created: what it would train on, whether it fits, how long it takes
- * and what it costs. The prepared rows stay in the cache, so that the job itself finds them.
+ * and what it costs. Config and tokenizer are enough; the base model's weights are neither needed nor downloaded. The prepared
+ * rows stay in the cache, so that the job itself finds them.
  */
 import type { ParsedJobRequest } from "../job_request/parse.ts";
 import type { WorkerView } from "../fleet/fleet.ts";
 import { readTransformerSpec } from "../base_models/model_check.ts";
 import type { JobServiceOptions } from "../jobs/job_context.ts";
 import { checkSubmission } from "../jobs/submission.ts";
-import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import type { PreparedJob } from "../planning/preparer.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
@@ -69,15 +69,17 @@ export function createDryRuns(parts: DryRunParts): RunDry {
   const { store, files, models } = parts;
   return async (parsed, question, signal) => {
     const warnings: string[] = [];
-    const { job, events } = await checkSubmission(parts, parsed);
+    const checkModel: typeof parts.checkModel = (spec, folder) => parts.checkModel(spec, folder, "if there");
+    const { job, events } = await checkSubmission({ ...parts, checkModel }, parsed);
     for (const { level, message } of events) if (level === "warn") warnings.push(message);
-    const { folder } = await models.check(job.spec.model);
-    if (folder === null) throw notHere(job.spec.model);
+    const model = await models.describe(job.spec.model, { signal });
+    const checked = await checkModel(job.spec, model.folder);
+    if (model.isFromHub === true) warnings.push(...checked.warnings);
     const trainingFile = files.get(job.spec.training_file);
     const request: PrepareRequest = {
       id: job.id.replace(/^ftjob/, "dryrun"),
-      spec: job.spec,
-      model: await models.resolve(job.spec.model, { signal }),
+      spec: checked.spec,
+      model,
       trainingFile,
       trainingFilePath: await files.path(trainingFile),
       signal,
@@ -103,7 +105,7 @@ export function createDryRuns(parts: DryRunParts): RunDry {
       masks: report.masks,
       total_steps: totalSteps,
       total_tokens: tokens,
-      memory: await estimateMemories(planned, folder, parts.workers(), question.gpuGib),
+      memory: await estimateMemories(planned, model.folder, parts.workers(), question.gpuGib),
       time: estimateTime(tokens, speed, question.pricePerHour),
       warnings,
     };
@@ -130,11 +132,4 @@ async function estimateMemories(
     }),
     cards: cards.map((card) => estimateMemory(card.name, model, planned, usableBytes(card))),
   };
-}
-
-function notHere(model: string): LoraFleetError {
-  const message =
-    `the base model ${quote(model)} is not on the coordinator's disk yet, and a dry run downloads ` +
-    "nothing; create the job, whose preparation downloads it, or name a folder below a model root";
-  return new LoraFleetError("model_not_found", message, { param: "model" });
 }

@@ -22,7 +22,7 @@ export interface JobServiceOptions {
   readonly clock: Clock;
   readonly newId: NewId;
   /** The spec as the local base model allows it. Rejects with a `LoraFleetError` that names the field or file. */
-  readonly checkModel: (spec: JobSpec, folder: string) => Promise<CheckedJob>;
+  readonly checkModel: (spec: JobSpec, folder: string, weights?: "if there") => Promise<CheckedJob>;
   /** Prepares the whole dataset. Rejects with a `LoraFleetError` that names the line or field at fault. */
   readonly prepare: (request: PrepareRequest) => Promise<{ readonly totalSteps: number }>;
   /** Makes the plan of a prepared job available without delay. */

@@ -130,8 +130,8 @@ export const REFUSED_INPUTS: readonly BadInput[] = [
   },
   {
     name: "a scaling of RoPE that is not supported",
-    damage: config({ rope_scaling: { rope_type: "longrope", factor: 4 } }),
-    ...{ status: 400, code: "invalid_model", param: "model", says: ["rope_scaling.rope_type", '"longrope"'] },
+    damage: config({ rope_scaling: { rope_type: "xpos", factor: 4 } }),
+    ...{ status: 400, code: "invalid_model", param: "model", says: ["rope_scaling.rope_type", '"xpos"'] },
   },
   {
     name: "a quantisation that is not supported",

@@ -59,3 +59,13 @@ Deno.test("the job that follows finds the rows that its dry run prepared", () =>
     const prepared = await Array.fromAsync(Deno.readDir(`${world.folder}/prepared`));
     assertEquals(prepared.filter(({ isFile }) => isFile).length, 1);
   }));
+
+Deno.test("config and tokenizer are enough: without weights the plan is the same, and a job is refused", () =>
+  withBase(GOOD_DATASET, async (world, folder, training_file) => {
+    const body = { model: "base", training_file };
+    const { json: whole } = await post(world, "?dry_run=true", body);
+    await Deno.remove(`${folder}/model.safetensors`);
+    const { json: plan } = await post(world, "?dry_run=true", body);
+    assertEquals(plan, whole);
+    assertStringIncludes((await post(world, "", body)).json.error.message, "there are no weights");
+  }));

@@ -66,7 +66,8 @@ export async function findPrepared<T>(
     }
     const known = await find();
     if (known !== null) {
-      await checkModelForJob(spec, model.folder);
+      // The weights were checked when the job was created; a plan has none.
+      await checkModelForJob(spec, model.folder, "if there");
       return known;
     }
     const refusal = refusals.get(key);

@@ -14,9 +14,16 @@ import {
 import type { PreparationRequest, Progress } from "./preparation_messages.ts";
 import type { PreparedRows } from "./prepared_file.ts";
 
-/** Checks when a job is created: `checkModelForJob`, and that the base model's tokenizer can be read. */
-export async function checkNewJob(spec: JobSpec, modelFolder: string): Promise<CheckedJob> {
-  const checked = await checkModelForJob(spec, modelFolder);
+/**
+ * Checks when a job is created: `checkModelForJob`, and that the base model's tokenizer can be read.
+ * @param weights as in `checkModelForJob`
+ */
+export async function checkNewJob(
+  spec: JobSpec,
+  modelFolder: string,
+  weights: "needed" | "if there" = "needed",
+): Promise<CheckedJob> {
+  const checked = await checkModelForJob(spec, modelFolder, weights);
   await aboutModel(spec, () => checkTokenizer(modelFolder));
   return checked;
 }
@@ -30,7 +37,7 @@ export async function prepareRows(
   onProgress: (progress: Progress) => void = () => {},
 ): Promise<PreparedRows> {
   const { spec, modelFolder } = request;
-  await checkModelForJob(spec, modelFolder);
+  await checkModelForJob(spec, modelFolder, "if there");
   const { tokenizer, bound } = await aboutModel(spec, async () => {
     const { vocabSize } = await readTransformerSpec(modelFolder);
     const tokenizer = boundTo(await loadTokenizer(modelFolder), vocabSize);
