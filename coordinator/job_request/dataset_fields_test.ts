@@ -33,3 +33,22 @@ Deno.test("a job without the new fields of its data has none of them, so that it
     ...["truncation", "split_special_tokens", "shuffle"],
   ]);
 });
+
+Deno.test("templates may have the names of Unsloth, and are refused where they could have no effect", () => {
+  const { spec } = parseJobRequest({
+    ...MINIMAL,
+    dataset: { instruction_part: "<usr>", response_part: "<bot>" },
+  });
+  assertEquals([spec.dataset.instruction_template, spec.dataset.response_template], ["<usr>", "<bot>"]);
+  const refused = (dataset: Record<string, unknown>) => {
+    const { param, message } = refusal({ ...MINIMAL, dataset });
+    return `${param}: ${message}`;
+  };
+  assertStringIncludes(refused({ instruction_template: "<usr>" }), "dataset.response_template is not set");
+  assertStringIncludes(
+    refused({ response_template: "<bot>", completion_only_loss: false }),
+    "dataset.completion_only_loss: dataset.response_template",
+  );
+  assertStringIncludes(refused({ response_template: "a", instruction_template: "a" }), "they have to differ");
+  assertStringIncludes(refused({ response_template: "" }), "must not be empty");
+});

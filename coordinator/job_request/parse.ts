@@ -10,6 +10,7 @@ import { checkModuleChoice } from "../../shared/job/chosen_modules.ts";
 import { checkTargetPattern } from "../../shared/job/target_modules.ts";
 import { learnabilityOf } from "../planning/schedule/learnable.ts";
 import { checkSchedule } from "./check_schedule.ts";
+import { checkDatasetFields } from "./dataset_fields.ts";
 import { type Draft, put } from "./draft.ts";
 import { invalidField, isAbsent, isObject, show } from "./errors.ts";
 import { isGroup, OPENAI_FIELDS, PLAIN_FIELDS, unknownField } from "./known_fields.ts";
@@ -57,6 +58,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   const spec = parseSpec(draft);
   checkBounds(draft, spec);
   checkTargetPattern(spec.lora.target_modules);
+  checkDatasetFields(spec);
   checkModuleChoice(spec.lora);
   checkRankPatterns(spec.lora);
   checkSchedule(spec.training);

@@ -137,6 +137,10 @@ export const datasetSchema = z.strictObject({
   /** "bfd": whole documents, best-fit decreasing. "wrapped": one stream of tokens, cut to exact length. */
   packing_strategy: z.enum(["bfd", "wrapped"]).default("bfd"),
   max_seq_length: positiveInteger.default(1024),
+  /** Plain text: what precedes a response. Only responses are trained, each up to the next instruction_template. */
+  response_template: z.string().min(1).optional(),
+  /** Plain text: what precedes an instruction; left out: the text has one response, which goes to its end. */
+  instruction_template: z.string().min(1).optional(),
   /** Train on completions (or assistant turns) alone. */
   completion_only_loss: z.boolean().default(true),
   /** The same for rows with `messages` alone, as TRL has it; completion_only_loss if left out. */

@@ -69,6 +69,9 @@ export const DONE: Readonly<Record<string, string>> = {
   "dataset.packing": "Several documents in a row of tokens",
   "dataset.packing_strategy": "bfd keeps documents whole and apart; wrapped cuts one stream of tokens",
   "dataset.max_seq_length": "The longest row in tokens",
+  "dataset.response_template":
+    "Plain text is trained from each response template on; found in the text, not in its tokens",
+  "dataset.instruction_template": "Up to which a response is trained",
   "dataset.completion_only_loss": "Trains on completions and assistant turns alone",
   "dataset.assistant_only_loss": "The same for chats alone",
   "dataset.truncation": "What becomes of a row that is too long",

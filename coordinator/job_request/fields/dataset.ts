@@ -30,5 +30,8 @@ export const DATASET_RULES: FieldRules = {
   ...DATASET_ALIASES,
   path: only([], UPLOAD),
   name: only([], UPLOAD),
+  // Unsloth's train_on_responses_only.
+  instruction_part: alias("dataset.instruction_template"),
+  response_part: alias("dataset.response_template"),
   format: meaningless("the file's name and content tell its format"),
 };

@@ -5,6 +5,7 @@ import type { DatasetSpec } from "../../job/job_spec_schema.ts";
 import { boundTokenizer } from "./bounded_tokenizer.ts";
 import { countExampleLabels, type Example, truncateExample } from "../packing/example.ts";
 import { createExampleBuilder } from "./examples.ts";
+import { ResponseNotFoundError } from "./responses.ts";
 import type { RowSource } from "../files/data_files.ts";
 import { inUnit, invalidLine, type Row, type RowUnit } from "../rows/row.ts";
 import { selectRows } from "../files/selection.ts";
@@ -46,14 +47,20 @@ export async function readDataset(options: ReadDatasetOptions): Promise<DatasetS
   const bounded = boundTokenizer(tokenizer, bound, lengths.refusedAbove);
   const builder = createExampleBuilder(bounded.tokenizer, spec, unit);
   const selection = await selectRows(source, spec);
-  let [rowCount, blankLines] = [0, 0];
+  let [rowCount, blankLines, leftOut] = [0, 0, 0];
+  let firstLeftOut: ResponseNotFoundError | null = null;
   const take = (row: Row, places: readonly number[]): void => {
     if (source.hasBlankLines && row.fields.get("text") === "") {
       blankLines += places.length;
       return;
     }
     rowCount += places.length;
-    const built = bounded.wholeRow(() => builder.build(row));
+    const built = orLeftOut(() => bounded.wholeRow(() => builder.build(row)));
+    if (built instanceof ResponseNotFoundError) {
+      leftOut += places.length;
+      firstLeftOut ??= built;
+      return;
+    }
     if (typeof built === "number") lengths.exceeded(row, built);
     else add(places, lengths.apply(row, { ...built, lines: [row.line] }));
   };
@@ -68,11 +75,21 @@ export async function readDataset(options: ReadDatasetOptions): Promise<DatasetS
     }
   }
   if (rowCount === 0) throw noRows(spec, blankLines);
+  if (leftOut === rowCount) throw inUnit(unit, firstLeftOut);
   lengths.finish(rowCount);
   builder.finish();
   const warnings = [...selection.warnings, ...builder.warnings(), ...lengths.warnings(rowCount)];
   if (blankLines > 0) warnings.push(`${counted(blankLines, "blank line")} of the text are left out.`);
   return { truncatedRowCount: lengths.truncated(), warnings };
+}
+
+function orLeftOut<T>(build: () => T): T | ResponseNotFoundError {
+  try {
+    return build();
+  } catch (thrown) {
+    if (thrown instanceof ResponseNotFoundError) return thrown;
+    throw thrown;
+  }
 }
 
 function inUnitOf<T>(unit: RowUnit, body: () => T): T {

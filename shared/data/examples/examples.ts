@@ -6,11 +6,15 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createChatExamples } from "./chat_examples.ts";
 import { createColumnMapping } from "./column_mapping.ts";
 import { contentOf } from "./row_forms.ts";
+import { ResponseNotFoundError } from "./responses.ts";
 import { createRowWarnings } from "./row_warnings.ts";
 import { type BuilderSpec, createTextExamples, whyUntrained } from "./text_examples.ts";
 
 interface ExampleBuilder {
-  /** Throws a `LoraFleetError` with code `invalid_dataset` that names the line. */
+  /**
+   * Throws a `LoraFleetError` with code `invalid_dataset` that names the line; a `ResponseNotFoundError` for one that may be
+   * left out.
+   */
   build(row: Row): Example;
   /** After the last row. Throws `invalid_dataset` for settings that no row has needed. */
   finish(): void;
@@ -33,13 +37,27 @@ export function createExampleBuilder(
   const { eos } = tokenizer.specialTokens;
   const mapping = createColumnMapping(spec.column_mapping);
   const stopIds = new Set(tokenizer.eosTokenIds);
+  const fromText = (line: number, text: string): Example => {
+    try {
+      return texts.fromText(line, text);
+    } catch (thrown) {
+      if (thrown instanceof ResponseNotFoundError) {
+        warnings.note("no response", line);
+        warnings.rowDone();
+      }
+      throw thrown;
+    }
+  };
   return {
     build(row) {
       const { line } = row;
       const content = contentOf(mapping.rename(row), spec.text_field, mapping.mapped);
       const example = atLine(line, () => {
-        if (content.kind === "text") return texts.fromText(line, content.text);
-        if (content.kind === "chat") return fromChat(line, content);
+        if (content.kind === "text") return fromText(line, content.text);
+        if (content.kind === "chat") {
+          if (spec.response_template !== undefined) warnings.note("templates of chats", line);
+          return fromChat(line, content);
+        }
         return texts.fromCompletion(line, content.prompt, content.completion);
       });
       // The stop token is appended by its id, which the tokenizer did not see.

@@ -22,6 +22,11 @@ const SENTENCES = {
   "special text": (some, { firstLine, unit }) =>
     `${some} (the first is ${unit} ${firstLine}) contain the strings of special tokens, which were encoded as plain text. ` +
     `If they are meant as special tokens, set dataset.split_special_tokens to false.`,
+  "no response": (some, { firstLine, unit }) =>
+    `${some} (the first is ${unit} ${firstLine}) are left out: they do not contain dataset.response_template.`,
+  "templates of chats": (some) =>
+    `${some} hold messages, whose turns the chat template marks: dataset.response_template is for plain text and has no ` +
+    `effect on them.`,
   "split prompt": (some) =>
     `${some.replace("rows", "prompts")} end in tokens that merge with the completion: the model is trained ` +
     `on a different context than it will see. Let prompts end at a token's boundary, for instance with a line ` +

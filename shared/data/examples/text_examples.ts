@@ -6,11 +6,18 @@ import { commonPrefix } from "../chat/turns/lexemes.ts";
 import type { Example } from "../packing/example.ts";
 import { refuseLoneSurrogates } from "../rows/surrogates.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { createResponseMasks } from "./responses.ts";
 import type { RowWarnings } from "./row_warnings.ts";
 
 export type BuilderSpec = Pick<
   DatasetSpec,
-  "text_field" | "completion_only_loss" | "assistant_only_loss" | "split_special_tokens" | "column_mapping"
+  | "text_field"
+  | "column_mapping"
+  | "completion_only_loss"
+  | "assistant_only_loss"
+  | "instruction_template"
+  | "response_template"
+  | "split_special_tokens"
 >;
 
 interface TextExamples {
@@ -24,6 +31,7 @@ export function createTextExamples(
   warnings: RowWarnings,
 ): TextExamples {
   const splitSpecialTokens = spec.split_special_tokens;
+  const maskResponses = createResponseMasks(tokenizer, spec);
   const { bos, eos } = tokenizer.specialTokens;
   const eosId = tokenizer.eosTokenIds[0] ?? null;
   /** The stop token's string at the end of a text means the stop token: TRL does not append a second one. */
@@ -41,8 +49,10 @@ export function createTextExamples(
   return {
     fromText(line, text) {
       refuseLoneSurrogates(line, quote(spec.text_field), text);
-      const tokens = Uint32Array.from(encode(line, text, withoutStop(text)));
-      return { tokens, completionMask: new Uint8Array(tokens.length).fill(1) };
+      const body = withoutStop(text);
+      const ids = encode(line, text, body);
+      const completionMask = maskResponses?.(line, body, ids) ?? new Uint8Array(ids.length).fill(1);
+      return { tokens: Uint32Array.from(ids), completionMask };
     },
     fromCompletion(line, prompt, completion) {
       refuseLoneSurrogates(line, `"prompt"`, prompt);
