@@ -9,11 +9,14 @@ import { checkSchedule } from "../../job_request/check_schedule.ts";
 import type { ParsedJobRequest } from "../../job_request/parse.ts";
 import { checkpointModelName, type JobRecord } from "../record/job.ts";
 import type { CheckpointRecord, JobStore } from "../stores/job_store.ts";
-import type { JobContext } from "../job_context.ts";
+import type { ArtifactStore } from "../../storage/artifact_store.ts";
 import { checkFixed, givenOf } from "./tuned_base.ts";
 import { findTunedModel } from "./tuned_models.ts";
 
-type Parts = Pick<JobContext, "store" | "artifacts">;
+interface Parts {
+  readonly store: JobStore;
+  readonly artifacts: Pick<ArtifactStore, "state">;
+}
 
 interface Source {
   readonly job: JobRecord;
