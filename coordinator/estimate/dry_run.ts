@@ -53,7 +53,7 @@ export interface DryRun {
 type DryRunParts =
   & Pick<
     JobServiceOptions,
-    "store" | "files" | "models" | "clock" | "newId" | "checkModel" | "admitTracking" | "plan"
+    "store" | "files" | "artifacts" | "models" | "clock" | "newId" | "checkModel" | "admitTracking" | "plan"
   >
   & { readonly prepare: (request: PrepareRequest) => Promise<PreparedJob> }
   & { readonly workers: () => readonly WorkerView[] };

@@ -41,6 +41,8 @@ export interface StepReport {
   readonly gradientBytesSent: number;
   /** Digest of adapter and moments, the same on all workers. */
   readonly digest: string;
+  /** Encoded: the largest magnitude of each tensor of the gradient. */
+  readonly maxAbs: string;
   readonly excluded: readonly ExcludedMicroBatch[];
   /** Over all steps so far. */
   readonly audits: AuditCounts;

@@ -17,6 +17,8 @@ export interface Draft {
   readonly tracking: Map<string, unknown>;
   /** Paths of accepted fields without effect. */
   readonly withoutEffect: string[];
+  /** `training.resume_from_checkpoint`. */
+  resumeFrom: string | null;
 }
 
 /** Sets a field of the spec unless the value is null. Throws if an earlier value differs. */

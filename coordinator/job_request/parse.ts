@@ -28,6 +28,8 @@ export interface ParsedJobRequest {
   readonly validationFile: string | null;
   /** Null if no tracker is asked for. */
   readonly tracking: TrackingRequest | null;
+  /** The job, checkpoint or model whose training goes on; null: a new start. */
+  readonly resumeFrom: string | null;
   /** The paths of the spec's fields that the client set; the others have their defaults. */
   readonly given: ReadonlySet<string>;
   /** One sentence for each setting that is ignored or treated differently. */
@@ -39,7 +41,13 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   if (!isObject(body)) {
     throw new LoraFleetError("invalid_request", `a job is a JSON object, not ${show(body)}`);
   }
-  const draft: Draft = { fields: new Map(), warnings: [], tracking: new Map(), withoutEffect: [] };
+  const draft: Draft = {
+    fields: new Map(),
+    warnings: [],
+    tracking: new Map(),
+    withoutEffect: [],
+    resumeFrom: null,
+  };
   for (const [name, value] of Object.entries(body)) {
     if (isAbsent(value)) continue;
     if (isGroup(name)) readGroup(draft, name, value);
@@ -74,6 +82,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     metadata: parseMetadata(body["metadata"]),
     validationFile: parseValidationFile(draft, body["validation_file"]),
     tracking,
+    resumeFrom: draft.resumeFrom,
     given: new Set(draft.fields.keys()),
     warnings: draft.warnings,
   };

@@ -43,6 +43,9 @@ function readField(draft: Draft, group: Group, field: string, value: unknown): v
         throw invalidField(param, `${param} is ${show(value)}; ${rule.reason}`);
       }
       return put(draft, rule.to, rule.values[value], param);
+    case "resumed":
+      draft.resumeFrom = resumeFromOf(param, value);
+      return;
     case "tracking":
       draft.tracking.set(field, value);
       return;
@@ -57,6 +60,19 @@ function readField(draft: Draft, group: Group, field: string, value: unknown): v
       if (!rule.isExplained) draft.withoutEffect.push(param);
       else draft.warnings.push(`${param} (${show(value)}) has no effect: ${rule.why}.`);
   }
+}
+
+/** As transformers has it, but there is no output folder whose newest checkpoint `true` could mean. */
+function resumeFromOf(param: string, value: unknown): string | null {
+  if (value === false || value === "") return null;
+  if (typeof value === "string") return value;
+  throw invalidField(
+    param,
+    `${param} is ${
+      show(value)
+    }; the id of a job ("ftjob-…"), of a checkpoint ("ftckpt-…") or of a model ("ft:…") is ` +
+      "needed. A job that is interrupted goes on by itself",
+  );
 }
 
 /** Drops null fields inside a field that is an object of known fields. */

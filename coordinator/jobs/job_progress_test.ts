@@ -18,6 +18,7 @@ function report(step: number, changes: Partial<StepReport> = {}): StepReport {
     gradientBytesSent: 1000,
     ...{ excluded: [], audits: { passed: 0, failed: 0, skipped: 0 } },
     digest: "d",
+    maxAbs: "",
     ...changes,
   };
 }

@@ -10,7 +10,9 @@ export async function deleteTunedModel(
 ): Promise<void> {
   const model = tunedModel(store, name);
   const { job, checkpoint } = model;
-  const user = store.unfinishedJobs().find(({ spec }) => spec.initial_adapter?.model === name);
+  const user = store.unfinishedJobs().find(({ spec }) =>
+    [spec.initial_adapter?.model, spec.resumed_state?.model].includes(name)
+  );
   if (user !== undefined) {
     const message = `cannot delete model ${quote(name)}: job ${quote(user.id)}, which is ${user.status}, ` +
       "trains on from it; cancel that job first";

@@ -5,6 +5,7 @@ import { RESULT_PURPOSE } from "./files/result_files.ts";
 import type { FileStore } from "./files/file_store.ts";
 import type { JobContext } from "./job_context.ts";
 import { type JobRecord, newJob } from "./record/job.ts";
+import { onResumed } from "./results/resumed.ts";
 import { onTunedBase } from "./results/tuned_base.ts";
 import type { FileRecord, NewJobEvent } from "./stores/job_store.ts";
 
@@ -12,12 +13,15 @@ import type { FileRecord, NewJobEvent } from "./stores/job_store.ts";
 export async function checkSubmission(
   context: Pick<
     JobContext,
-    "store" | "files" | "models" | "clock" | "newId" | "checkModel" | "admitTracking"
+    "store" | "files" | "artifacts" | "models" | "clock" | "newId" | "checkModel" | "admitTracking"
   >,
   request: ParsedJobRequest,
 ): Promise<{ job: JobRecord; events: NewJobEvent[] }> {
   const { store, files, models, clock, newId, checkModel, admitTracking } = context;
-  const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(store, request);
+  const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(
+    store,
+    await onResumed(context, request),
+  );
   const { filename } = uploadOf(files, "training_file", spec.training_file);
   if (validationFile !== null) uploadOf(files, "validation_file", validationFile);
   const { folder } = await models.check(spec.model);

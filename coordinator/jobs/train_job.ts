@@ -1,9 +1,11 @@
 /** One job's training, from its plan to its result files. */
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import { layoutOfJob } from "../planning/adapter_layout.ts";
 import { type InitialState, openInitialAdapter } from "../planning/initial_adapter.ts";
+import type { JobRecord } from "./record/job.ts";
+import { openResumedState } from "./results/resumed_state.ts";
 import type { JobContext } from "./job_context.ts";
 import { type PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import { METRICS_FILENAME, stepMetricsCsv } from "./results/step_metrics.ts";
@@ -32,14 +34,33 @@ export async function trainJob(
   await journal.write(() => journal.apply(id, { type: "trained", resultFiles }), signal);
 }
 
-/** The adapter that the job continues from; null: a fresh one. */
-async function initialOf({ store, artifacts }: JobContext, job: PlannedJob): Promise<InitialState | null> {
-  const { initial_adapter: initial } = job.spec;
-  if (initial === undefined) return null;
-  const { job: source, checkpoint } = tunedModel(store, initial.model);
+/** The state or the adapter that the job continues from; null: a fresh one. */
+async function initialOf(context: JobContext, job: PlannedJob): Promise<InitialState | null> {
+  const { initial_adapter: adapter, resumed_state: resumed } = job.spec;
+  const name = resumed?.model ?? adapter?.model;
+  if (name === undefined) return null;
+  const { job: source, checkpoint } = tunedModel(context.store, name);
+  checkBase(source, job);
+  const layout = await layoutOfJob(job);
+  if (resumed !== undefined) {
+    return await openResumedState(context.artifacts, source.id, checkpoint, resumed.digest, layout);
+  }
   const weights = checkpoint.files.find(({ name }) => name === ADAPTER_FILENAME)!;
-  const path = await artifacts.path(source.id, checkpoint.step, weights);
-  return await openInitialAdapter(path, initial.sha256, await layoutOfJob(job));
+  const path = await context.artifacts.path(source.id, checkpoint.step, weights);
+  return await openInitialAdapter(path, adapter!.sha256, layout);
+}
+
+/** Throws `invalid_model` if the base model is not the one that the earlier job was trained on. */
+function checkBase({ id, modelHash }: JobRecord, { model, spec }: PlannedJob): void {
+  if (modelHash === undefined || modelHash === model.hash) return;
+  throw new LoraFleetError(
+    "invalid_model",
+    `the base model ${
+      quote(spec.model)
+    } has been changed since job ${id} was trained on it (its files' hash was ` +
+      `${modelHash}, it is ${model.hash}); restore its files, or train a new adapter`,
+    { param: "model" },
+  );
 }
 
 /** The files of the last step's checkpoint. Throws `storage` if the adapter is missing, or as `checkAdapter` does. */

@@ -16,7 +16,7 @@ export class TrainingObserver implements JobObserver {
   /** Once it is aborted, nothing more is stored. */
   readonly #signal: AbortSignal;
   #progress: JobProgress;
-  #newest: { readonly step: number; readonly loss: number } | null = null;
+  #newest: Pick<StepReport, "step" | "loss" | "digest" | "maxAbs"> | null = null;
   #checkpointSteps = new Set<number>();
 
   constructor(context: JobContext, job: PlannedJob, signal: AbortSignal) {
@@ -28,8 +28,9 @@ export class TrainingObserver implements JobObserver {
 
   async starting(committedStep: number) {
     const { artifacts, store, journal } = this.#context;
-    const { id, totalSteps } = this.#job;
-    if (committedStep === 0) {
+    const { id, totalSteps, initial } = this.#job;
+    const first = initial?.step ?? 0;
+    if (committedStep === first) {
       // An earlier start of this job may have left checkpoints.
       await artifacts.clear(id);
       this.#signal.throwIfAborted();
@@ -37,6 +38,7 @@ export class TrainingObserver implements JobObserver {
       this.#progress = startProgress(totalSteps);
     }
     await journal.write(() => this.#rollBack(committedStep), this.#signal);
+    if (this.#stored().step < first) await journal.write(() => this.#continueAfter(first), this.#signal);
     this.#checkpointSteps = await storedCheckpointSteps(this.#context, id);
     return { step: this.#stored().step, checkpointSteps: [...this.#checkpointSteps] };
   }
@@ -80,13 +82,15 @@ export class TrainingObserver implements JobObserver {
     // After a rollback a step is repeated, with the same outcome.
     if (this.#signal.aborted || this.#checkpointSteps.has(step)) return;
     const { newId, clock, store, journal } = this.#context;
+    const newest = this.#newest?.step === step ? this.#newest : null;
     const checkpoint = {
       id: newId("ftckpt"),
       jobId: this.#job.id,
       createdAt: clock.now(),
       step,
-      trainLoss: this.#newest?.step === step ? this.#newest.loss : null,
+      trainLoss: newest?.loss ?? null,
       files: written.map(({ name, size, sha256 }) => ({ name, size, sha256 })),
+      commit: newest === null ? null : { digest: newest.digest, maxAbs: newest.maxAbs },
     };
     this.#checkpointSteps.add(step);
     await this.#write(() => store.putCheckpoint(checkpoint));
@@ -110,6 +114,13 @@ export class TrainingObserver implements JobObserver {
     if (step >= stored.step) return;
     const trainedTokens = tokensUntil(this.#job, step, stored.quarantined);
     this.#apply({ type: "rolledBack", step, trainedTokens }, { level: "warn" });
+  }
+
+  /** The steps before are an earlier job's. */
+  #continueAfter(step: number): void {
+    this.#apply({ type: "continued", step, trainedTokens: tokensUntil(this.#job, step, []) }, {
+      level: "info",
+    });
   }
 
   #sampleOf(step: number, { index, workers }: ExcludedMicroBatch): QuarantinedSample {

@@ -1,6 +1,7 @@
 /** The first stage of a job's life: its data is prepared, which finds what is wrong with it. */
 import { createTurns } from "../planning/preparation/turns.ts";
 import type { JobContext } from "./job_context.ts";
+import { checkStepsLeft } from "./results/resumed.ts";
 import type { StageParts } from "./job_work.ts";
 
 /** So a bad file is reported soon, and no large one holds up all others. */
@@ -26,8 +27,10 @@ export function createValidationQueue(
   const validate = async (id: string): Promise<void> => {
     if (stopped.aborted || journal.get(id).status !== "validating_files") return;
     await work.run(id, async (signal) => {
-      const { totalSteps } = await prepare(await requestOf(id, signal));
+      const request = await requestOf(id, signal);
+      const { totalSteps } = await prepare(request);
       signal.throwIfAborted();
+      checkStepsLeft(request.spec, totalSteps);
       await journal.write(() => journal.apply(id, { type: "validated", totalSteps }), signal);
     });
     onEnd();

@@ -13,6 +13,10 @@ import type { AdapterLayout } from "./adapter_layout.ts";
 export interface InitialState {
   /** SHA-256 (hex) of adapter and moments, as workers compute it. */
   readonly digest: string;
+  /** The step of an earlier job after which this one goes on; left out: 0. */
+  readonly step?: number;
+  /** Of that step's commit, encoded; left out: unknown. */
+  readonly maxAbs?: string;
   /** 32-bit words of adapter, first moment and second moment, end to end; fewer at their end. */
   readWords(offset: number, count: number): Promise<Int32Array>;
 }

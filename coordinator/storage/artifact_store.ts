@@ -55,6 +55,8 @@ export interface ArtifactStore {
   state(jobId: string, step: number): Promise<StoredState | null>;
   /** Drops the training states of all steps but one; null: of all. */
   dropStates(jobId: string, exceptStep: number | null): Promise<void>;
+  /** After a job's end: drops uploads in progress, and all training states but the newest, from which other jobs may go on. */
+  finish(jobId: string): Promise<void>;
   drop(jobId: string, step: number): Promise<void>;
   /** Drops everything of a job, so that a restarted job does not find its own earlier files. */
   clear(jobId: string): Promise<void>;
@@ -103,17 +105,35 @@ export function createArtifactStore(folder: string): ArtifactStore {
       return { ...file, readWords: (offset, count) => readWords(path, offset, count) };
     },
     async dropStates(jobId, exceptStep) {
-      for (const step of await stepsIn(folderOfJob(jobId))) {
-        if (step === exceptStep) continue;
-        const path = `${folderOfStep(jobId, step)}/${STATE_FILE_NAME}`;
-        // The checksum goes first: without it the file does not count.
-        for (const left of [`${path}.sha256`, path, `${path}.damaged`]) await removeIfThere(left);
-      }
+      await dropStates(folderOfJob(jobId), exceptStep);
       if (exceptStep === null) await uploads.clear(folderOfJob(jobId));
+    },
+    async finish(jobId) {
+      const folder = folderOfJob(jobId);
+      const newest = await newestState(folder);
+      if (newest !== null) await dropStates(folder, newest);
+      await uploads.clear(folder);
     },
     drop: async (jobId, step) => await removeIfThere(folderOfStep(jobId, step)),
     clear: async (jobId) => await removeIfThere(folderOfJob(jobId)),
   };
+}
+
+async function dropStates(jobFolder: string, exceptStep: number | null): Promise<void> {
+  for (const step of await stepsIn(jobFolder)) {
+    if (step === exceptStep) continue;
+    const path = `${stepFolder(jobFolder, step)}/${STATE_FILE_NAME}`;
+    // The checksum goes first: without it the file does not count.
+    for (const left of [`${path}.sha256`, path, `${path}.damaged`]) await removeIfThere(left);
+  }
+}
+
+async function newestState(jobFolder: string): Promise<number | null> {
+  for (const step of (await stepsIn(jobFolder)).toSorted((a, b) => b - a)) {
+    const path = `${stepFolder(jobFolder, step)}/${STATE_FILE_NAME}`;
+    if (await readStored(path, STATE_FILE_NAME) !== null) return step;
+  }
+  return null;
 }
 
 interface ReportedUpload {

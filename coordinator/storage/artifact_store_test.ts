@@ -185,6 +185,22 @@ Deno.test("training states are no artifacts, only the newest is kept, and damage
     assertEquals([await store.state("j", 4), await store.steps("j")], [null, [2, 4]]);
   }));
 
+Deno.test("after a job's end its newest training state is left, and no upload", () =>
+  withStore(async (store, folder) => {
+    await store.finish("none");
+    for (const step of [2, 10]) {
+      const put = putAs(store, "w-a", step);
+      const files = [await put(CONFIG, "{}"), await put(WEIGHTS, "abc"), await put(STATE, stateBytes("st"))];
+      assert("files" in await store.accept("j", step, "w-a", files, { digest: shaOf("st"), layout: null }));
+    }
+    await storeStep(store, 11);
+    await putAs(store, "w-a", 12)(STATE, stateBytes("st"));
+    await store.finish("j");
+    assertEquals([await store.state("j", 2), (await store.state("j", 10))?.size], [null, 12]);
+    assertEquals(await store.steps("j"), [2, 10, 11]);
+    assertEquals((await leftovers(folder)).filter((name) => name === STATE).length, 1);
+  }));
+
 /** A header of two bytes, then the data. */
 function stateBytes(data: string): Uint8Array {
   const bytes = new TextEncoder().encode(`........{}${data}`);

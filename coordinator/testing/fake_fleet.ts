@@ -91,6 +91,7 @@ export class FakeFleet implements Fleet {
         gradientNorm: 0.5,
         tokenCount: 100,
         labelCount: 60,
+        maxAbs: "",
         workerCount: 2,
         attempt: 1,
         seconds: 0.5,

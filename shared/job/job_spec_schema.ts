@@ -208,5 +208,11 @@ export const jobSpecSchema = z.strictObject({
   fleet: fleetSchema.prefault({}),
   /** An earlier job's result that is trained on from; left out: a fresh adapter. No client writes it: `model` names it. */
   initial_adapter: z.strictObject({ model: z.string(), sha256: z.string() }).optional(),
+  /**
+   * The checkpoint of an earlier job whose whole training state this one goes on from, after that step. No client writes it:
+   * `training.resume_from_checkpoint` names it. The digest is the state's.
+   */
+  resumed_state: z.strictObject({ model: z.string(), step: z.int().positive(), digest: z.string() })
+    .optional(),
 });
 export type JobSpec = z.output<typeof jobSpecSchema>;

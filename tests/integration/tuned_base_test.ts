@@ -3,15 +3,12 @@
  * no GPU. The base model is small enough that the toy engine's adapter is one of it.
  */
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
-import { join } from "@std/path";
 import OpenAI from "openai";
-import { toFile } from "openai";
 import type { Agent } from "../../worker/fleet/agent.ts";
-import { writeSafetensors } from "../../shared/checkpoint/safetensors_write.ts";
 import { freePort, startCoordinatorChild, until, withFolder } from "./coordinator_child.ts";
+import { toyFile, writeToyModel } from "./toy_model.ts";
 import { startToyWorker } from "./toy_worker.ts";
 
-const assets = new URL("../../deploy/demo/assets", import.meta.url).pathname;
 const TRAINING = {
   max_steps: 12,
   gradient_accumulation_steps: 4,
@@ -21,35 +18,6 @@ const TRAINING = {
   save_strategy: "steps",
   save_steps: 6,
 };
-
-/** A Llama whose q_proj is 16×16: LoRA of rank 4 has 64 elements a factor, as the toy engine's. */
-async function writeToyModel(folder: string): Promise<void> {
-  await Deno.mkdir(folder, { recursive: true });
-  const config = JSON.parse(await Deno.readTextFile(`${assets}/base/config.json`));
-  const [hidden, vocab] = [16, config.vocab_size];
-  const sizes = { hidden_size: hidden, intermediate_size: hidden, head_dim: hidden, num_hidden_layers: 1 };
-  const heads = { num_attention_heads: 1, num_key_value_heads: 1 };
-  await Deno.writeTextFile(`${folder}/config.json`, JSON.stringify({ ...config, ...sizes, ...heads }));
-  for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
-    await Deno.copyFile(`${assets}/base/${name}`, `${folder}/${name}`);
-  }
-  const layer = "model.layers.0.";
-  const shapes: Record<string, number[]> = {
-    "model.embed_tokens.weight": [vocab, hidden],
-    "model.norm.weight": [hidden],
-    [`${layer}input_layernorm.weight`]: [hidden],
-    [`${layer}post_attention_layernorm.weight`]: [hidden],
-  };
-  for (const name of ["q", "k", "v", "o"]) shapes[`${layer}self_attn.${name}_proj.weight`] = [hidden, hidden];
-  for (const name of ["gate", "up", "down"]) shapes[`${layer}mlp.${name}_proj.weight`] = [hidden, hidden];
-  await writeSafetensors(
-    `${folder}/model.safetensors`,
-    Object.entries(shapes).map(([name, shape]) => ({
-      ...{ name, shape, dtype: "F32" as const },
-      data: new Float32Array(shape.reduce((a, b) => a * b)).map((_, index) => Math.sin(index)),
-    })),
-  );
-}
 
 Deno.test("model: ft:… trains on from that adapter, with the same bits whichever worker does the work", () =>
   withFolder(async (folder) => {
@@ -65,11 +33,8 @@ Deno.test("model: ft:… trains on from that adapter, with the same bits whichev
     const workers: Agent[] = ["w-a", "w-b"].map(worker);
     children.defer(async () => void await Promise.all(workers.map((agent) => agent.stop())));
     const client = new OpenAI({ apiKey: "none", baseURL: coordinator.api(), maxRetries: 3 });
-    const rows = (await Deno.readTextFile(join(assets, "train.jsonl"))).split("\n").slice(0, 64).join("\n");
-    const { id: training_file } = await client.files.create({
-      file: await toFile(new TextEncoder().encode(rows), "train.jsonl"),
-      purpose: "fine-tune",
-    });
+    const file = await toyFile(0, 64);
+    const { id: training_file } = await client.files.create({ file, purpose: "fine-tune" });
 
     const create = (model: string, fields: Record<string, unknown> = {}) => {
       const body = { model, training_file, training: TRAINING, dataset: { max_seq_length: 64 }, ...fields };

@@ -58,6 +58,11 @@ export function createMemoryArtifacts(): MemoryArtifacts {
       }
       return Promise.resolve();
     },
+    finish: (jobId) => {
+      const steps = [...states].flatMap(([key, { step }]) => key.startsWith(`${jobId}/`) ? [step] : []);
+      for (const step of steps) if (step !== Math.max(...steps)) states.delete(keyOf(jobId, step));
+      return Promise.resolve();
+    },
     drop: (jobId, step) => {
       for (const map of [adapters, states]) map.delete(keyOf(jobId, step));
       return Promise.resolve();

@@ -92,7 +92,7 @@ async function forget(fleet: FleetContext, jobId: string, end: JobEnd): Promise<
   try {
     await bus.deleteQueue(subjects.workQueueName(jobId));
     await bus.deleteStream(subjects.commitLogName(jobId));
-    await artifacts.dropStates(jobId, null);
+    await artifacts.finish(jobId);
   } catch (thrown) {
     onDefect(`the queue, the log or the training states of ${jobId} are left behind`, thrown);
   }

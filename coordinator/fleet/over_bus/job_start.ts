@@ -58,7 +58,8 @@ export async function prepareStart(
     const unreported = entries.filter(({ step }) => step > reportedStep);
     const adapter = checkpointSteps.includes(entry.step) &&
       await isAdapterStored(context, job.id, entry.step);
-    const state = entry.step === 0 ? job.initial ?? null : await stateOf(context, job.id, entry, observer);
+    const isInitial = entry.step === (job.initial?.step ?? 0);
+    const state = isInitial ? job.initial ?? null : await stateOf(context, job.id, entry, observer);
     return { startId: entry.startId, resumed: { entry, sequence, unreported, stored: { adapter, state } } };
   }
 
@@ -75,11 +76,15 @@ export async function prepareStart(
   return { startId, resumed: { entry, sequence, unreported: [], stored: { adapter, state: base.state } } };
 }
 
-/** The commit of step 0 of a job that trains on from an earlier job's adapter: workers load it from the coordinator. */
+/**
+ * The first commit of a job that trains on from an earlier job's adapter (step 0), or from its whole state: workers load it from the
+ * coordinator.
+ */
 function initialBase({ id, specHash, initial }: PlannedJob, now: number): StoredCommit | null {
   if (initial === null || initial === undefined) return null;
   const entry = initialCommit({ jobId: id, startId: "", specHash }, initial.digest, now);
-  return { entry, state: initial };
+  const { step = 0, maxAbs = "" } = initial;
+  return { entry: { ...entry, step, maxAbs }, state: initial };
 }
 
 /** Whether the adapter's files are as they were stored; if not, a worker writes them again. */

@@ -15,10 +15,21 @@ export function stepReportOf(
   { entry, seconds, attemptSeconds }: Committed,
   gradientBytesSent: number,
 ): StepReport {
-  const { step, attempt, digest, labelCount, excluded, audits } = entry;
+  const { step, attempt, digest, maxAbs, labelCount, excluded, audits } = entry;
   const { local = null } = job;
   return {
-    ...{ step, attempt, digest, labelCount, seconds, attemptSeconds, excluded, audits, gradientBytesSent },
+    ...{
+      step,
+      attempt,
+      digest,
+      maxAbs,
+      labelCount,
+      seconds,
+      attemptSeconds,
+      excluded,
+      audits,
+      gradientBytesSent,
+    },
     workerCount: entry.members.length,
     epoch: job.epochsAfter(step),
     loss: entry.loss!,

@@ -83,6 +83,13 @@ function ruled(rule: FieldRule): Omit<Row, "field"> {
   switch (rule.kind) {
     case "tracking":
       return { treatment: "done", words: rule.words };
+    case "resumed":
+      return {
+        treatment: "done",
+        words:
+          "The id of a job, checkpoint or model of this coordinator; goes on from its whole training state if that is " +
+          "there and the data is the same, else from its adapter (training.md)",
+      };
     case "alias":
       return { treatment: "done", words: `Another name of \`${rule.to}\`` };
     case "translated": {

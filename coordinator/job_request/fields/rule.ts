@@ -11,6 +11,8 @@ export type FieldRule =
     /** What to do instead. */
     readonly remedy: string;
   }
+  /** Names the checkpoint of an earlier job to go on from. */
+  | { readonly kind: "resumed" }
   /** Each key of `values` stands for a value of the field `to`; others are refused with the reason. */
   | {
     readonly kind: "translated";

@@ -54,10 +54,7 @@ export const TRAINING_RULES: FieldRules = {
   load_best_model_at_end: only([false], EVALUATION),
   save_total_limit: explained("every checkpoint is kept"),
   save_safetensors: only([true], "adapters are saved as safetensors"),
-  resume_from_checkpoint: only(
-    [false],
-    "an interrupted job resumes by itself; the state of other jobs is not loaded",
-  ),
+  resume_from_checkpoint: { kind: "resumed" },
   auto_find_batch_size: explained(
     "the memory plan checks the batch size before training; it is never changed",
     [false],

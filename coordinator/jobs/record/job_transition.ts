@@ -22,6 +22,8 @@ export type JobTransition =
   | { readonly type: "started"; readonly modelHash?: string }
   /** The state after a later step is lost: training continues from an earlier one. */
   | { readonly type: "rolledBack"; readonly step: number; readonly trainedTokens: number }
+  /** Training begins after a step of an earlier job, whose state it takes. */
+  | { readonly type: "continued"; readonly step: number; readonly trainedTokens: number }
   | {
     readonly type: "stepCommitted";
     readonly step: number;
@@ -76,6 +78,15 @@ const RULES: { readonly [T in JobTransition["type"]]: Rule<Of<T>> } = {
     }),
   },
   rolledBack: { from: ["running"], decide: rollBack },
+  continued: {
+    from: ["running"],
+    decide: (job, { step, trainedTokens }) => ({
+      job: { ...job, step, trainedTokens },
+      reason: `Training goes on after step ${step}, whose state is ${
+        job.spec.resumed_state?.model ?? "an earlier job's"
+      }.`,
+    }),
+  },
   stepCommitted: { from: ["running"], decide: commitStep },
   sampleQuarantined: { from: ["running"], decide: quarantineSample },
   trained: {

@@ -3,6 +3,7 @@ import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { ParsedJobRequest } from "../../job_request/parse.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { canonicalJson } from "../../../shared/job/job_spec_hash.ts";
+import type { JobRecord } from "../record/job.ts";
 import type { JobStore } from "../stores/job_store.ts";
 import { ADAPTER_FILENAME, tunedModel } from "./tuned_models.ts";
 
@@ -25,15 +26,8 @@ export function onTunedBase(store: JobStore, request: ParsedJobRequest): ParsedJ
     const message = `model ${quote(spec.model)} has no ${ADAPTER_FILENAME}`;
     throw new LoraFleetError("model_not_found", message, { param: "model" });
   }
+  checkFixed(request, job, spec.model);
   const { lora, quantization } = job.spec;
-  for (const field of FIXED) {
-    const isSame =
-      canonicalJson([sorted(spec.lora[field]) ?? null]) === canonicalJson([sorted(lora[field]) ?? null]);
-    if (isSame || !given.has(`lora.${field}`)) continue;
-    const message = `lora.${field} is ${quote(spec.lora[field])}, but the adapter ${quote(spec.model)} has ` +
-      `${quote(lora[field])}: leave it out, or train on from the base model ${quote(job.spec.model)}`;
-    throw new LoraFleetError("invalid_request", message, { param: `lora.${field}` });
-  }
   return {
     ...request,
     spec: {
@@ -44,6 +38,22 @@ export function onTunedBase(store: JobStore, request: ParsedJobRequest): ParsedJ
       initial_adapter: { model: spec.model, sha256 },
     },
   };
+}
+
+/** Throws `invalid_request` for a field of the request that contradicts the adapter called `name`. */
+export function checkFixed(
+  { spec, given }: ParsedJobRequest,
+  { spec: { lora, model } }: JobRecord,
+  name: string,
+): void {
+  for (const field of FIXED) {
+    const isSame =
+      canonicalJson([sorted(spec.lora[field]) ?? null]) === canonicalJson([sorted(lora[field]) ?? null]);
+    if (isSame || !given.has(`lora.${field}`)) continue;
+    const message = `lora.${field} is ${quote(spec.lora[field])}, but the adapter ${quote(name)} has ` +
+      `${quote(lora[field])}: leave it out, or train on from the base model ${quote(model)}`;
+    throw new LoraFleetError("invalid_request", message, { param: `lora.${field}` });
+  }
 }
 
 /** The order of target modules has no meaning. */
@@ -58,7 +68,7 @@ function fixedOf(lora: JobSpec["lora"]): Partial<JobSpec["lora"]> {
 }
 
 /** The fields of a group that the client set. */
-function givenOf<G extends object>(group: string, fields: G, given: ReadonlySet<string>): Partial<G> {
+export function givenOf<G extends object>(group: string, fields: G, given: ReadonlySet<string>): Partial<G> {
   const set = Object.entries(fields).filter(([field]) => given.has(`${group}.${field}`));
   return Object.fromEntries(set) as Partial<G>;
 }

@@ -35,6 +35,8 @@ export const checkpointRecordSchema = z.strictObject({
   /** The loss of the checkpoint's step; null if unknown. */
   trainLoss: z.number().nullable(),
   files: z.array(z.strictObject({ name: z.string(), size: z.int(), sha256: z.string() })),
+  /** What another job needs to go on from the checkpoint's training state; null or left out: unknown. */
+  commit: z.strictObject({ digest: z.string(), maxAbs: z.string() }).nullable().optional(),
 });
 export type CheckpointRecord = z.output<typeof checkpointRecordSchema>;
 
