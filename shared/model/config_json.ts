@@ -11,7 +11,7 @@ function optional<T extends z.ZodType>(schema: T) {
 }
 
 /** Both spellings: `rope_theta` + `rope_scaling` (up to transformers 4) and `rope_parameters` (from 5 on). */
-const ropeSchema = z.looseObject({
+const ropeFields = {
   rope_theta: optional(positive),
   rope_type: optional(z.string()),
   type: optional(z.string()),
@@ -28,14 +28,14 @@ const ropeSchema = z.looseObject({
   truncate: optional(z.boolean()),
   short_factor: optional(z.array(positive)),
   long_factor: optional(z.array(positive)),
+};
+/** Gemma 3's layers with and without a window rotate differently: in `rope_parameters` they have a section each. */
+const ropeSchema = z.looseObject({
+  ...ropeFields,
+  full_attention: optional(z.looseObject(ropeFields)),
+  sliding_attention: optional(z.looseObject(ropeFields)),
 });
 export type RopeJson = z.output<typeof ropeSchema>;
-
-/** The newer spelling; families whose layers rotate differently have a section for each type of layer. */
-const ropeParametersSchema = ropeSchema.extend({
-  full_attention: optional(ropeSchema),
-  sliding_attention: optional(ropeSchema),
-});
 
 export const configSchema = z.looseObject({
   vocab_size: size,
@@ -52,7 +52,7 @@ export const configSchema = z.looseObject({
   original_max_position_embeddings: optional(size),
   rope_theta: optional(positive),
   rope_scaling: optional(ropeSchema),
-  rope_parameters: optional(ropeParametersSchema),
+  rope_parameters: optional(ropeSchema),
   rope_local_base_freq: optional(positive),
   partial_rotary_factor: optional(z.number()),
   tie_word_embeddings: optional(z.boolean()),

@@ -31,6 +31,7 @@ function commonTraits(config: ConfigJson) {
     throw refuse("use_bidirectional_attention", true, "only causal attention is trained, so only false is");
   }
   return {
+    fusedProjections: false,
     activation: "gelu_pytorch_tanh",
     postNorms: true,
     normOffset: 1,
