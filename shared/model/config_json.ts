@@ -11,7 +11,7 @@ function optional<T extends z.ZodType>(schema: T) {
 }
 
 /** Both spellings: `rope_theta` + `rope_scaling` (up to transformers 4) and `rope_parameters` (from 5 on). */
-const ropeSchema = z.looseObject({
+const ropeFields = {
   rope_theta: optional(positive),
   rope_type: optional(z.string()),
   type: optional(z.string()),
@@ -28,6 +28,12 @@ const ropeSchema = z.looseObject({
   truncate: optional(z.boolean()),
   short_factor: optional(z.array(positive)),
   long_factor: optional(z.array(positive)),
+};
+/** Gemma 3's layers with and without a window rotate differently: in `rope_parameters` they have a section each. */
+const ropeSchema = z.looseObject({
+  ...ropeFields,
+  full_attention: optional(z.looseObject(ropeFields)),
+  sliding_attention: optional(z.looseObject(ropeFields)),
 });
 export type RopeJson = z.output<typeof ropeSchema>;
 
@@ -40,12 +46,14 @@ export const configSchema = z.looseObject({
   num_key_value_heads: size.nullish(),
   head_dim: optional(size),
   hidden_act: optional(z.string()),
+  hidden_activation: optional(z.string()),
   rms_norm_eps: optional(positive),
   max_position_embeddings: optional(size),
   original_max_position_embeddings: optional(size),
   rope_theta: optional(positive),
   rope_scaling: optional(ropeSchema),
   rope_parameters: optional(ropeSchema),
+  rope_local_base_freq: optional(positive),
   partial_rotary_factor: optional(z.number()),
   tie_word_embeddings: optional(z.boolean()),
   attention_bias: optional(z.boolean()),
@@ -56,6 +64,11 @@ export const configSchema = z.looseObject({
   use_sliding_window: optional(z.boolean()),
   max_window_layers: optional(z.int().min(0)),
   layer_types: optional(z.array(z.string())),
+  sliding_window_pattern: optional(size),
+  use_bidirectional_attention: optional(z.boolean()),
+  query_pre_attn_scalar: optional(positive),
+  attn_logit_softcapping: optional(positive),
+  final_logit_softcapping: optional(positive),
   torch_dtype: optional(z.string()),
   dtype: optional(z.string()),
   eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),

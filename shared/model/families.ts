@@ -1,5 +1,6 @@
 /** The model families: one record each, with all that distinguishes how their config.json is read. */
 import { type ConfigJson, refuse } from "./config_json.ts";
+import { gemma2Traits, gemma3Ropes, gemma3Traits } from "./gemma.ts";
 import { attentionByLayer, uniformAttention } from "./layer_attention.ts";
 import { phi3Ropes } from "./phi3.ts";
 import type { FamilyTraits } from "./transformer_spec.ts";
@@ -45,6 +46,16 @@ const PLAIN = {
 } as const satisfies Partial<FamilyTraits>;
 
 const DEFAULTS = { kvHeadCount: null, headDim: null, eosTokenIds: [] };
+/** The parts of Gemma's configuration classes that config.json may leave out. */
+const GEMMA_FIELDS = {
+  hidden_size: 2304,
+  intermediate_size: 9216,
+  num_hidden_layers: 26,
+  num_attention_heads: 8,
+  tie_word_embeddings: true,
+  query_pre_attn_scalar: 256,
+  sliding_window: 4096,
+};
 const FULL_ATTENTION = ["full_attention"];
 const WINDOWED_ATTENTION = ["full_attention", "sliding_attention"];
 
@@ -104,6 +115,36 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     }),
     ropes: phi3Ropes,
     isPartlyRotated: true,
+  },
+  gemma2: {
+    architecture: "Gemma2ForCausalLM",
+    defaults: {
+      maxPositionEmbeddings: 8192,
+      kvHeadCount: 4,
+      headDim: 256,
+      eosTokenIds: [1],
+      fields: {
+        ...GEMMA_FIELDS,
+        vocab_size: 256_000,
+        attn_logit_softcapping: 50,
+        final_logit_softcapping: 30,
+      },
+    },
+    layerTypes: WINDOWED_ATTENTION,
+    traits: (config) => ({ ...gemma2Traits(config), attentionBias: withoutBias(config) }),
+  },
+  gemma3_text: {
+    architecture: "Gemma3ForCausalLM",
+    defaults: {
+      maxPositionEmbeddings: 131_072,
+      kvHeadCount: 4,
+      headDim: 256,
+      eosTokenIds: [1],
+      fields: { ...GEMMA_FIELDS, vocab_size: 262_208 },
+    },
+    layerTypes: WINDOWED_ATTENTION,
+    traits: (config) => ({ ...gemma3Traits(config), attentionBias: withoutBias(config) }),
+    ropes: gemma3Ropes,
   },
 };
 

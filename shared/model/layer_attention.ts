@@ -30,6 +30,27 @@ export function attentionByLayer(config: ConfigJson, ifAbsent: number | null): A
   return attentionOf(window, named ?? Array.from({ length: count }, (_, layer) => layer >= first));
 }
 
+/**
+ * The layers that `layer_types` calls "sliding_attention"; without it, all but each `pattern`th.
+ * @param local.localRope the windowed layers' place in `ropes`
+ */
+export function alternatingAttention(
+  config: ConfigJson,
+  { pattern, localRope }: { readonly pattern: number; readonly localRope: number },
+): Attention {
+  const { num_hidden_layers: count, layer_types: types, sliding_window: window } = config;
+  const layers = namedLayers(types, count) ??
+    Array.from({ length: count }, (_, layer) => (layer + 1) % pattern !== 0);
+  if (layers.includes(true) && (window === undefined || window === null)) {
+    throw refuse("sliding_window", window, "layers of sliding_attention need a number of tokens");
+  }
+  const { slidingWindow, attention } = attentionOf(window ?? null, layers);
+  return {
+    slidingWindow,
+    attention: attention.map((layer) => layer.isWindowed ? { ...layer, rope: localRope } : layer),
+  };
+}
+
 /** Whether `layer_types` gives each layer a window; null if it is absent. */
 function namedLayers(types: readonly string[] | undefined, count: number): boolean[] | null {
   if (types === undefined) return null;

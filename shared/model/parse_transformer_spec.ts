@@ -4,7 +4,7 @@ import { checkQuantization } from "./check_quantization.ts";
 import { type ConfigJson, configSchema, refuse } from "./config_json.ts";
 import { FAMILIES, type Family } from "./families.ts";
 import { parseRope } from "./parse_rope.ts";
-import type { Rope, TransformerSpec } from "./transformer_spec.ts";
+import type { FamilyTraits, Rope, TransformerSpec } from "./transformer_spec.ts";
 
 /**
  * @param configJson the parsed `config.json`
@@ -20,8 +20,8 @@ export function parseTransformerSpec(configJson: unknown): TransformerSpec {
   }
   const config = parsed.data;
   const { defaults } = family;
-  checkActivation(config);
   const traits = family.traits(config);
+  checkActivation(config, traits);
   checkSupported(config, family);
   const maxPositionEmbeddings = config.max_position_embeddings ?? defaults.maxPositionEmbeddings;
   const dtype = config.dtype ?? config.torch_dtype ?? null;
@@ -99,11 +99,13 @@ function ropesOf(config: ConfigJson, family: Family, headDim: number, maxPositio
   return ways.map((way) => parseRope(way, headDim, maxPositions));
 }
 
-function checkActivation({ hidden_act: activation = "silu" }: ConfigJson): void {
+/** Gemma reads `hidden_activation` and ignores `hidden_act`, which some of its files have besides. */
+function checkActivation(config: ConfigJson, { activation }: FamilyTraits): void {
+  const field = activation === "silu" ? "hidden_act" : "hidden_activation";
+  const given = config[field] ?? activation;
   // ACT2FN of transformers has both names for one function.
-  if (activation !== "silu" && activation !== "swish") {
-    throw refuse("hidden_act", activation, `only "silu" is supported`);
-  }
+  const accepted = activation === "silu" ? ["silu", "swish"] : [activation];
+  if (!accepted.includes(given)) throw refuse(field, given, `only ${quote(activation)} is supported`);
 }
 
 function checkSupported(config: ConfigJson, { layerTypes, isPartlyRotated }: Family): void {

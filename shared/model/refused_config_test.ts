@@ -19,7 +19,7 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
     "LlamaForSequenceClassification",
   ],
   ["no head", { ...llama2, architectures: ["LlamaModel"] }, "architectures", "LlamaModel"],
-  ["a different type", { ...llama2, model_type: "gemma2" }, "model_type", '"gemma2"'],
+  ["a different type", { ...llama2, model_type: "gpt2" }, "model_type", '"gpt2"'],
   [
     "a type that is not known, under a known architecture",
     { ...llama2, model_type: "my_llama" },

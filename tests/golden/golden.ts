@@ -18,6 +18,8 @@ export const LADDER_CASES = [
   "longrope",
   "phi3_window",
   "phi3_longrope",
+  "gemma2_caps",
+  "gemma3_ropes",
 ] as const;
 export type LadderCaseName = typeof LADDER_CASES[number];
 

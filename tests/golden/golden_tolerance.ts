@@ -19,7 +19,7 @@ const NONLINEARITY = 2;
 
 /** ρ: the relative error that a pass from the embeddings to the logits leaves. */
 export function passError(spec: TransformerSpec, tokenCount: number): number {
-  const { hiddenSize, intermediateSize, headCount, headDim, layerCount, queryKeyNorm } = spec;
+  const { hiddenSize, intermediateSize, headCount, headDim, layerCount, queryKeyNorm, postNorms } = spec;
   const ofLayer = [
     hiddenSize, // norm
     hiddenSize, // q, k, v
@@ -27,6 +27,7 @@ export function passError(spec: TransformerSpec, tokenCount: number): number {
     headDim, // scores
     tokenCount, // weighted sum of values
     headCount * headDim, // o
+    ...(postNorms ? [hiddenSize, hiddenSize] : []), // norms behind o and down
     hiddenSize, // norm
     hiddenSize, // gate, up
     intermediateSize, // down

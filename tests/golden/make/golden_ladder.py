@@ -15,6 +15,10 @@ from safetensors.torch import save_file
 from transformers import (
     AutoModelForCausalLM,
     BitsAndBytesConfig,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -224,7 +228,45 @@ CASES = {
         "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
         "documents": [[13, 9], [6, 8, 2]],
     },
+    # Post-norms, scaled embeddings, GeGLU, a window in every second layer; both soft caps low enough to bend.
+    "gemma2_caps": {
+        "seed": 21,
+        "model": Gemma2ForCausalLM,
+        "config": Gemma2Config(
+            vocab_size=73, hidden_size=48, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, head_dim=16, max_position_embeddings=256, query_pre_attn_scalar=24,
+            sliding_window=5, attn_logit_softcapping=4.0, final_logit_softcapping=5.0, pad_token_id=0,
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        ),
+        "dtype": torch.float32,
+        "double_quantization": True,
+        "lora": {"r": 4, "lora_alpha": 24, "target_modules": "all-linear", "use_rslora": False},
+        "documents": [[12, 1, 6], [9]],
+    },
+    # Norms of q and k; a layer with a window and one without, which rotate in ways of their own, one of them scaled.
+    "gemma3_ropes": {
+        "seed": 22,
+        "model": Gemma3ForCausalLM,
+        "config": Gemma3TextConfig(
+            vocab_size=71, hidden_size=40, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=16, max_position_embeddings=256, query_pre_attn_scalar=10,
+            sliding_window=4, sliding_window_pattern=2, pad_token_id=0,
+            rope_parameters={
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": False,
+        "lora": {"r": 4, "lora_alpha": 24, "target_modules": "all-linear", "use_rslora": False},
+        "documents": [[3, 14, 1], [10]],
+    },
 }
+
+
+def is_gemma(config):
+    """Gemma stores a norm's weight less 1, and multiplies embeddings by the root of the hidden size."""
+    return config.model_type.startswith("gemma")
 
 
 def make_base_model(case, folder):
@@ -235,11 +277,11 @@ def make_base_model(case, folder):
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             if name.endswith("norm.weight"):
-                parameter.copy_(1 + 0.1 * noise)
+                parameter.copy_((0 if is_gemma(case["config"]) else 1) + 0.1 * noise)
             elif name.endswith("bias"):
                 parameter.copy_(0.2 * noise)
             elif name in ("model.embed_tokens.weight", "lm_head.weight"):
-                parameter.copy_(0.3 * noise)
+                parameter.copy_((0.16 if is_gemma(case["config"]) else 0.3) * noise)
             else:
                 parameter.copy_(1.5 / math.sqrt(parameter.shape[1]) * noise)
     model.to(case["dtype"]).save_pretrained(folder, max_shard_size=case.get("shard", "5GB"))
@@ -388,12 +430,16 @@ def write_case(name, case, root):
     config.head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rotary = model.base_model.model.model.rotary_emb
 
+    def angles(batch, *layer_type):
+        tables = rotary(torch.zeros(1), batch["positions"][None], *layer_type)
+        return [x[0, :, : x.shape[-1] // 2].double() for x in tables]
+
     def reference_logits(adapter, batch):
-        cos, sin = rotary(torch.zeros(1), batch["positions"][None])
-        half = cos.shape[-1] // 2
-        return reference.logits(
-            config, weights, adapter, scale, batch, cos[0, :, :half].double(), sin[0, :, :half].double()
-        )
+        if config.model_type == "gemma3_text":
+            ropes = [angles(batch, layer_type) for layer_type in config.layer_types]
+        else:
+            ropes = [angles(batch)] * config.num_hidden_layers
+        return reference.logits(config, weights, adapter, scale, batch, ropes)
 
     def reference_loss(adapter, batch):
         return reference.loss_sum(reference_logits(adapter, batch), batch["targets"])

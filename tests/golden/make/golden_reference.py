@@ -29,8 +29,23 @@ def window_of(config, layer):
     return math.inf if window is None or (types is not None and types[layer] != "sliding_attention") else window
 
 
-def logits(config, weights, adapter, scale, batch, cos, sin):
-    """weights: base tensors by name; adapter: PEFT tensors by name; all f64. cos, sin: [tokens, rotated/2]."""
+def soft_cap(x, cap):
+    return x if cap is None else cap * torch.tanh(x / cap)
+
+
+def gelu_tanh(x):
+    return x / 2 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def logits(config, weights, adapter, scale, batch, ropes):
+    """weights: base tensors by name; adapter: PEFT tensors by name; all f64. ropes: each layer's cos, sin [tokens, rotated/2]."""
+    is_gemma = config.model_type.startswith("gemma")
+    act = gelu_tanh if is_gemma else functional.silu
+    score_cap = config.attn_logit_softcapping if config.model_type == "gemma2" else None
+    score_divisor = math.sqrt(config.query_pre_attn_scalar if is_gemma else config.head_dim)
+    # Gemma stores a norm's weight less 1 and has a norm before the MLP, so that post_attention_layernorm is what its name says.
+    offset = 1 if is_gemma else 0
+    before_mlp = "pre_feedforward_layernorm" if is_gemma else "post_attention_layernorm"
     heads, groups, size = config.num_attention_heads, config.num_key_value_heads, config.head_dim
     count = len(batch["tokens"])
 
@@ -50,36 +65,42 @@ def logits(config, weights, adapter, scale, batch, cos, sin):
         return [linear(x, f"{module}.{name}") for name in widths]
 
     def normed(x, name):
-        """Qwen3 norms each head of q and k; other families have no such weight."""
+        """Some families have no such norm."""
         weight = weights.get(f"{name}.weight")
-        return x if weight is None else rms_norm(x, weight, config.rms_norm_eps)
+        return x if weight is None else rms_norm(x, weight + offset, config.rms_norm_eps)
+
+    def post_normed(x, name):
+        return normed(x, name) if is_gemma else x
 
     index = torch.arange(count)
     before = (index[None, :] <= index[:, None]) & (index[None, :] >= batch["segment_starts"][:, None])
     x = weights["model.embed_tokens.weight"][batch["tokens"]]
+    if is_gemma:
+        # The factor is f32's.
+        x = x * float(torch.tensor(math.sqrt(config.hidden_size), dtype=torch.float32))
     for layer in range(config.num_hidden_layers):
         prefix = f"model.layers.{layer}"
         visible = before & (index[:, None] - index[None, :] < window_of(config, layer))
-        h = rms_norm(x, weights[f"{prefix}.input_layernorm.weight"], config.rms_norm_eps)
+        h = normed(x, f"{prefix}.input_layernorm")
         widths = {"q_proj": heads * size, "k_proj": groups * size, "v_proj": groups * size}
         q, k, v = parts(h, f"{prefix}.self_attn", "qkv_proj", widths)
         q = normed(q.reshape(count, heads, size), f"{prefix}.self_attn.q_norm")
         k = normed(k.reshape(count, groups, size), f"{prefix}.self_attn.k_norm")
         q, k = q.transpose(0, 1), k.transpose(0, 1)
         v = v.reshape(count, groups, size).transpose(0, 1)
-        q, k = rope(q, cos, sin), rope(k, cos, sin)
+        q, k = rope(q, *ropes[layer]), rope(k, *ropes[layer])
         k = k.repeat_interleave(heads // groups, 0)
         v = v.repeat_interleave(heads // groups, 0)
-        scores = (q @ k.transpose(1, 2) / math.sqrt(size)).masked_fill(~visible, -math.inf)
+        scores = soft_cap(q @ k.transpose(1, 2) / score_divisor, score_cap).masked_fill(~visible, -math.inf)
         attended = (scores.softmax(-1) @ v).transpose(0, 1).reshape(count, heads * size)
-        x = x + linear(attended, f"{prefix}.self_attn.o_proj")
-        h = rms_norm(x, weights[f"{prefix}.post_attention_layernorm.weight"], config.rms_norm_eps)
+        x = x + post_normed(linear(attended, f"{prefix}.self_attn.o_proj"), f"{prefix}.post_attention_layernorm")
+        h = normed(x, f"{prefix}.{before_mlp}")
         inner = config.intermediate_size
         gate, up = parts(h, f"{prefix}.mlp", "gate_up_proj", {"gate_proj": inner, "up_proj": inner})
-        x = x + linear(functional.silu(gate) * up, f"{prefix}.mlp.down_proj")
-    x = rms_norm(x, weights["model.norm.weight"], config.rms_norm_eps)
+        x = x + post_normed(linear(act(gate) * up, f"{prefix}.mlp.down_proj"), f"{prefix}.post_feedforward_layernorm")
+    x = normed(x, "model.norm")
     head = weights["model.embed_tokens.weight"] if config.tie_word_embeddings else weights["lm_head.weight"]
-    return x @ head.T
+    return soft_cap(x @ head.T, getattr(config, "final_logit_softcapping", None))
 
 
 def loss_sum(all_logits, targets):
