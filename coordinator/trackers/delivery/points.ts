@@ -39,7 +39,8 @@ export type Folding = z.output<typeof foldingSchema>;
 
 export const NOTHING_FOLDED: Folding = {
   trainStep: 0,
-  evalStep: 0,
+  // Before the first step there may be an evaluation.
+  evalStep: -1,
   epochs: 0,
   means: {},
   tokens: 0,
@@ -56,26 +57,36 @@ const MEANS: Readonly<Record<string, string>> = {
   train_mean_token_accuracy: "mean_token_accuracy",
 };
 /** Those of which the newest value counts. */
-const NEWEST: Readonly<Record<string, string>> = {
-  learning_rate: "learning_rate",
-  grad_norm: "grad_norm",
-  epoch: "epoch",
-  workers: "workers",
+const NEWEST = ["learning_rate", "grad_norm", "epoch", "workers"];
+
+/** OpenAI's names in the event of an evaluation, and the Trainers'; names that begin with `eval_` are these already. */
+const EVALUATIONS: Readonly<Record<string, string>> = {
+  valid_loss: "eval_loss",
+  full_valid_loss: "eval_loss",
+  valid_mean_token_accuracy: "eval_mean_token_accuracy",
+  full_valid_mean_token_accuracy: "eval_mean_token_accuracy",
+  eval_seconds: "eval_runtime",
+  eval_tokens: "eval_num_tokens",
 };
 
 type Data = Readonly<Record<string, unknown>>;
 type Folded = { readonly folding: Folding; readonly point: Point | null };
 
 /**
- * Any metrics event is taken: one with `train_loss` is a committed step; one with `eval_…` numbers an evaluation after `step`.
+ * Any metrics event is taken: one with `valid_…` or `eval_…` numbers is an evaluation after `step`, one with `train_loss` a
+ * committed step.
  * A step that was repeated after a rollback has the bits it had before and appears once.
  */
 export function foldEvent(folding: Folding, event: JobEvent, rule: LoggingRule): Folded {
   const { type, data, createdAt } = event;
   const step = data?.["step"];
   if (type !== "metrics" || data === null || typeof step !== "number") return { folding, point: null };
+  // An evaluation's event repeats the training loss of its step.
+  if (Object.keys(data).some((field) => field.startsWith("eval_") || Object.hasOwn(EVALUATIONS, field))) {
+    return foldEvaluation(folding, data, step, createdAt);
+  }
   if (Object.hasOwn(data, "train_loss")) return foldStep(folding, data, step, createdAt, rule);
-  return foldEvaluation(folding, data, step, createdAt);
+  return { folding, point: null };
 }
 
 function foldStep(before: Folding, data: Data, step: number, at: number, rule: LoggingRule): Folded {
@@ -118,10 +129,16 @@ function isLogged(folding: Folding, epoch: number, totalSteps: number, rule: Log
 }
 
 function foldEvaluation(before: Folding, data: Data, step: number, at: number): Folded {
-  const names = Object.keys(data).filter((name) => name.startsWith("eval_"));
-  const values = valuesOf(data, Object.fromEntries([...names, "epoch"].map((name) => [name, name])));
-  if (names.length === 0 || step <= before.evalStep) return { folding: before, point: null };
-  return { folding: { ...before, evalStep: step }, point: { step, at, values } };
+  if (step <= before.evalStep) return { folding: before, point: null };
+  const named = Object.entries(data).map(([field, value]) => [EVALUATIONS[field] ?? field, value] as const)
+    .filter(([name]) => name.startsWith("eval_"));
+  const values = valuesOf({ ...data, ...Object.fromEntries(named) }, [
+    ...named.map(([name]) => name),
+    "epoch",
+  ]);
+  // A loss that is not finite is left out of the event.
+  const loss = Object.hasOwn(values, "eval_mean_token_accuracy") ? { eval_loss: NaN } : {};
+  return { folding: { ...before, evalStep: step }, point: { step, at, values: { ...loss, ...values } } };
 }
 
 function addMeans(before: Folding["means"], data: Data): Folding["means"] {
@@ -169,11 +186,9 @@ export function summaryOf(folding: Folding): Record<string, number> {
   };
 }
 
-function valuesOf(data: Data, names: Readonly<Record<string, string>>): Record<string, number> {
-  const present = Object.entries(names).filter(([field]) =>
-    data[field] === null || typeof data[field] === "number"
-  );
-  return Object.fromEntries(present.map(([field, name]) => [name, numberOf(data[field])]));
+function valuesOf(data: Data, names: readonly string[]): Record<string, number> {
+  const present = names.filter((name) => data[name] === null || typeof data[name] === "number");
+  return Object.fromEntries(present.map((name) => [name, numberOf(data[name])]));
 }
 
 /** Events are stored as JSON, in which a number that is not finite is null. */

@@ -94,6 +94,28 @@ Deno.test("an evaluation is a point of its own, once for each step", () => {
   assertEquals(points[2]!.values, { eval_loss: 1.5, eval_mean_token_accuracy: 0.25, epoch: 0.4 });
 });
 
+Deno.test("an evaluation under OpenAI's names, before the first step as well, and with a loss that is not finite", () => {
+  const evaluation = (step: number, more: object) =>
+    metrics({
+      step,
+      epoch: 0,
+      workers: 2,
+      valid_mean_token_accuracy: 0.5,
+      full_valid_mean_token_accuracy: 0.5,
+      ...more,
+    });
+  const { points, folding } = fold([
+    evaluation(0, { valid_loss: 2, full_valid_loss: 2, eval_tokens: 9, eval_seconds: 3 }),
+    step(1),
+    evaluation(1, { train_loss: 1 }),
+  ]);
+  assertEquals(stepsOf(points), [0, 1, 1]);
+  const shared = { eval_mean_token_accuracy: 0.5, epoch: 0 };
+  assertEquals(points[0]!.values, { ...shared, eval_loss: 2, eval_num_tokens: 9, eval_runtime: 3 });
+  assertEquals(points[2]!.values, { ...shared, eval_loss: NaN });
+  assertEquals(folding.allTokens, 100);
+});
+
 Deno.test("messages and metrics without a step are no points", () => {
   const message = { ...step(1), type: "message" as const };
   assertEquals(fold([message, metrics({ eval_loss: 1 }), metrics({ step: 1, other: 2 })]).points, []);
