@@ -31,18 +31,14 @@ Deno.test({
   fn: () =>
     inTempFolder(async (folder) => {
       const [dataset, out] = [join(folder, "rows.jsonl"), join(folder, "out")];
-      await Deno.writeTextFile(dataset, '{"prompt":"a","completion":"b"}\n{"prompt":\n');
+      await Deno.writeTextFile(
+        dataset,
+        '{"prompt":"a","completion":"b"}\n{"prompt":\n{"prompt":"a","completion":"b"}\n',
+      );
       const demo = startCommand(
         "deploy/demo/main.ts",
         folder,
-        "--workers",
-        "1",
-        "--out",
-        out,
-        "--dataset",
-        dataset,
-        "--eval-dataset",
-        dataset,
+        ...["--workers", "1", "--out", out, "--dataset", dataset, "--eval-dataset", dataset],
       );
       assertEquals((await demo.process.status).code, 1);
       await demo.drained;

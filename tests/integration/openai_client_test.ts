@@ -3,11 +3,13 @@ import OpenAI from "openai";
 import { API_KEY, withClient } from "./openai_client_fixture.ts";
 import { trainWithOpenAi } from "./openai_client_steps.ts";
 
+const ROWS = '{"text":"row 1"}\n{"text":"row 2"}';
+
 Deno.test("the openai package trains an adapter: upload, create, events, succeeded, download", () =>
   withClient({}, async (client) => {
     const result = await trainWithOpenAi(client, {
       model: "org/tiny",
-      dataset: "row 1\nrow 2",
+      dataset: ROWS,
       fields: { suffix: "mine", lora: { r: 4 }, hyperparameters: { n_epochs: 1 } },
       timeoutMs: 10_000,
     });
@@ -26,7 +28,7 @@ Deno.test("the openai package trains an adapter: upload, create, events, succeed
     const lines = ["step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"];
     for (let step = 1; step <= 4; step++) lines.push(`${step},${2 / step},,,`);
     assertEquals(texts, [`${lines.join("\n")}\n`, '{"step":4}', "weights".repeat(4)]);
-    assertEquals(await (await client.files.content(job.training_file)).text(), "row 1\nrow 2");
+    assertEquals(await (await client.files.content(job.training_file)).text(), ROWS);
 
     const listed = await Array.fromAsync(client.fineTuning.jobs.list());
     assertEquals(listed.map(({ id }) => id), [job.id]);
