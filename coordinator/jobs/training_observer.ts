@@ -1,9 +1,11 @@
 /** Turns what happens in a job's training into its stored state: steps, excluded micro-batches, checkpoints, events. */
+import { LoraFleetError } from "../../shared/errors.ts";
 import { tokensUntil } from "../planning/token_count.ts";
 import type { ExcludedMicroBatch, JobObserver, StepReport } from "../fleet/fleet.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import type { JobContext } from "./job_context.ts";
+import { type LossWatch, NO_LOSSES, storedLosses, watchLoss } from "./divergence.ts";
 import { addStep, type JobProgress, startProgress } from "./job_progress.ts";
 import { unlessAborted } from "./job_work.ts";
 import type { JobRecord, QuarantinedSample } from "./record/job.ts";
@@ -18,6 +20,7 @@ export class TrainingObserver implements JobObserver {
   #progress: JobProgress;
   #newest: Pick<StepReport, "step" | "loss" | "digest" | "maxAbs"> | null = null;
   #checkpointSteps = new Set<number>();
+  #losses: LossWatch = NO_LOSSES;
 
   constructor(context: JobContext, job: PlannedJob, signal: AbortSignal) {
     this.#context = context;
@@ -40,6 +43,7 @@ export class TrainingObserver implements JobObserver {
     await journal.write(() => this.#rollBack(committedStep), this.#signal);
     if (this.#stored().step < first) await journal.write(() => this.#continueAfter(first), this.#signal);
     this.#checkpointSteps = await storedCheckpointSteps(this.#context, id);
+    this.#losses = storedLosses(store, id, committedStep);
     return { step: this.#stored().step, checkpointSteps: [...this.#checkpointSteps] };
   }
 
@@ -76,6 +80,7 @@ export class TrainingObserver implements JobObserver {
     await this.#write(() =>
       this.#apply({ type: "stepCommitted", step, tokenCount, remainingMs, quarantined, audits }, event)
     );
+    this.#assertConverging(step, loss);
   }
 
   async checkpointWritten(step: number, written: readonly CheckpointFile[]): Promise<void> {
@@ -95,6 +100,17 @@ export class TrainingObserver implements JobObserver {
     this.#checkpointSteps.add(step);
     await this.#write(() => store.putCheckpoint(checkpoint));
     journal.record(this.#job.id, "info", `The checkpoint of step ${step} is stored.`, { step });
+  }
+
+  /** Throws a `LoraFleetError` that ends the job. Rows that are not shuffled may become harder. */
+  #assertConverging(step: number, loss: number): void {
+    const { training, dataset } = this.#job.spec;
+    const { watch, reason } = watchLoss(this.#losses, step, loss);
+    this.#losses = watch;
+    if (reason === null || !dataset.shuffle) return;
+    const message = `${reason}; lower training.learning_rate, which is ${training.learning_rate}, or raise ` +
+      "training.warmup_ratio; the checkpoints stay";
+    throw new LoraFleetError("gpu_failure", message, { param: "training.learning_rate" });
   }
 
   #stored(): JobRecord {

@@ -33,6 +33,7 @@ export class FakeFleet implements Fleet {
   /** How each job ended, as reported to its workers. */
   readonly ends = new Map<string, JobEnd>();
   beforeStep: (job: PlannedJob, step: number, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
+  lossOf: (step: number) => number = (step) => 2 / step;
   /** Its one worker's. */
   quarantine: WorkerView["quarantine"] = null;
   /** One micro-batch to exclude, by step. */
@@ -86,7 +87,7 @@ export class FakeFleet implements Fleet {
       await observer.stepCommitted({
         step,
         epoch: step / job.totalSteps,
-        loss: 2 / step,
+        loss: this.lossOf(step),
         learningRate: 1e-4,
         gradientNorm: 0.5,
         tokenCount: 100,

@@ -1,0 +1,60 @@
+/**
+ * Whether a training diverges, as a pure decision: (watch, step, loss) → (watch, reason). A diverged model does not come back by
+ * itself: it would only use up GPU time until the last step.
+ */
+import type { JobStore } from "./stores/job_store.ts";
+
+export interface LossWatch {
+  /** Losses of the first steps. */
+  readonly first: readonly number[];
+  /** Losses of the newest steps, as many. */
+  readonly recent: readonly number[];
+}
+
+export const NO_LOSSES: LossWatch = { first: [], recent: [] };
+
+/** Enough that neither a few bad rows nor one step that overshoots counts. */
+const WINDOW_STEPS = 20;
+/** What each loss of a whole window has to exceed the mean of the first ones by: both of them. */
+const FACTOR = 2;
+/** In nats; a loss that begins near 0 may well double. */
+const MARGIN = 2;
+
+/** `reason` is null unless all of the newest steps are far worse than the first ones. */
+export function watchLoss(
+  { first, recent }: LossWatch,
+  step: number,
+  loss: number,
+): { readonly watch: LossWatch; readonly reason: string | null } {
+  if (first.length < WINDOW_STEPS) return { watch: { first: [...first, loss], recent }, reason: null };
+  const newest = [...recent, loss].slice(-WINDOW_STEPS);
+  const watch = { first, recent: newest };
+  const start = meanOf(first);
+  const bound = Math.max(FACTOR * start, start + MARGIN);
+  if (newest.length < WINDOW_STEPS || newest.some((value) => value <= bound)) return { watch, reason: null };
+  const reason = `the training diverges: the mean loss of steps ${step - WINDOW_STEPS + 1} to ${step} is ` +
+    `${meanOf(newest).toFixed(2)}, that of the first ${WINDOW_STEPS} steps was ${start.toFixed(2)}`;
+  return { watch, reason };
+}
+
+/** What an earlier process had watched up to a step; the newest losses begin anew. */
+export function storedLosses(store: Pick<JobStore, "eventsSince">, jobId: string, step: number): LossWatch {
+  const losses = new Map<number, number>();
+  const end = Math.min(step, WINDOW_STEPS);
+  for (let newest = 0; losses.size < end;) {
+    const events = store.eventsSince(jobId, newest, 100);
+    if (events.length === 0) break;
+    newest = events.at(-1)!.number;
+    for (const { type, data } of events) {
+      const [at, loss] = [data?.["step"], data?.["train_loss"]];
+      if (type === "metrics" && typeof at === "number" && at <= end && typeof loss === "number") {
+        losses.set(at, loss);
+      }
+    }
+  }
+  return { first: [...losses].sort(([a], [b]) => a - b).map(([, loss]) => loss), recent: [] };
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0) / values.length;
+}
