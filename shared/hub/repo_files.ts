@@ -14,6 +14,10 @@ export interface RepoFile {
   readonly etag: string;
   /** Null outside LFS, where git's id is the checksum. */
   readonly sha256: string | null;
+  /** Git's id of the blob; in LFS of the pointer. */
+  readonly gitId: string;
+  /** Null if the file is not in xet's storage. */
+  readonly xetHash: string | null;
 }
 
 const infoSchema = z.object({ sha: z.string(), gated: z.unknown() });
@@ -23,6 +27,7 @@ const entrySchema = z.object({
   size: z.int().min(0).default(0),
   oid: z.string().optional(),
   lfs: z.object({ oid: z.string() }).optional(),
+  xetHash: z.string().nullish(),
 });
 
 /** A commit, and whether the hub itself named it; else the cache did, because the hub is away or off limits. */
@@ -92,10 +97,13 @@ export async function listFiles(
     const { body, headers } = await askJson(hub, next, signal, fetch);
     const entries = z.array(entrySchema).safeParse(body);
     if (!entries.success) throw repoError(name.type, `${hub.endpoint} lists no files of ${quote(name.repo)}`);
-    for (const { type, path, size, oid, lfs } of entries.data) {
+    for (const { type, path, size, oid, lfs, xetHash } of entries.data) {
       if (type === "directory") folders.push(path);
-      const etag = lfs?.oid ?? oid;
-      if (type === "file" && etag !== undefined) files.set(path, fileOf(path, size, etag, lfs?.oid ?? null));
+      if (type !== "file" || oid === undefined) continue;
+      files.set(
+        path,
+        asRepoFile(path, size, { gitId: oid, sha256: lfs?.oid ?? null, xetHash: xetHash ?? null }),
+      );
     }
     next = nextPage(headers, hub);
   }
@@ -103,10 +111,15 @@ export async function listFiles(
 }
 
 /** Names become paths on our disk, so none may lead out of their folder. */
-function fileOf(path: string, size: number, etag: string, sha256: string | null): RepoFile {
+export function asRepoFile(
+  path: string,
+  size: number,
+  ids: Pick<RepoFile, "gitId" | "sha256" | "xetHash">,
+): RepoFile {
   const parts = path.split("/");
   const isSound = parts.every((part) => part !== "" && part !== "." && part !== "..") && !/[\\\0]/.test(path);
-  if (isSound && /^[\w-]+$/.test(etag)) return { path, size, etag, sha256 };
+  const etag = ids.sha256 ?? ids.gitId;
+  if (isSound && /^[\w-]+$/.test(etag)) return { path, size, etag, ...ids };
   throw new LoraFleetError("corrupt", `the hub lists a file ${quote(path)} with the id ${quote(etag)}`);
 }
 

@@ -48,6 +48,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     broker: ["config", "storage"],
     access: ["broker", "storage"],
     base_models: ["storage"],
+    // Datasets on a hub become files on this disk.
+    datasets: [],
     planning: ["base_models", "storage"],
     job_request: ["planning"],
     training: ["access", "planning"],
