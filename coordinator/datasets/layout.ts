@@ -12,7 +12,7 @@ export interface DatasetConfig {
   readonly otherSettings: readonly string[];
 }
 
-/** Endings that one reader reads; a dataset's files are all of one kind. */
+/** Endings that one reader reads; a split's files are all of one kind. */
 const KINDS: readonly (readonly string[])[] = [
   ["jsonl", "ndjson", "json"],
   ["csv"],
@@ -96,19 +96,17 @@ function filesOf(
   return [...found];
 }
 
-/** Only the kind that most files of the splits have; null if none can be read. */
+/** Of each split only the kind that most of its files have; null if no file can be read. */
 function ofOneKind(
   splits: ReadonlyMap<string, readonly string[]>,
 ): ReadonlyMap<string, readonly string[]> | null {
-  const all = [...splits.values()].flat();
-  const counts = KINDS.map((kind) => all.filter((path) => isOf(path, kind)).length);
-  const most = Math.max(...counts);
-  if (most === 0) return null;
-  const kind = KINDS[counts.indexOf(most)]!;
-  return new Map(
-    [...splits].map(([split, files]) => [split, files.filter((path) => isOf(path, kind))] as const)
-      .filter(([, files]) => files.length > 0),
-  );
+  const readable = new Map<string, readonly string[]>();
+  for (const [split, files] of splits) {
+    const kinds = KINDS.map((kind) => files.filter((path) => isOf(path, kind)));
+    const most = kinds.reduce((best, kind) => kind.length > best.length ? kind : best);
+    if (most.length > 0) readable.set(split, most);
+  }
+  return readable.size === 0 ? null : readable;
 }
 
 function isOf(path: string, kind: readonly string[]): boolean {

@@ -5,6 +5,7 @@ import { explain, HubRefusal, repoError } from "./hub_error.ts";
 import { cachedCommit } from "./cache.ts";
 import { apiPathOf, isCommit, pathOf, type RepoName } from "./repo_name.ts";
 import { ask, askJson, hubFetch, type HubOptions } from "./requests.ts";
+import { HASTY } from "./retry_delay.ts";
 
 /** A file as the hub lists it. */
 export interface RepoFile {
@@ -47,9 +48,14 @@ export async function findCommit(
     if (commit !== null) return { commit, isFromHub: false };
     throw explain(new Error("it is not in the cache, and HF_HUB_OFFLINE is set"), name, hub);
   }
+  const cached = await cachedCommit(name, hub);
+  // A commit is what it was, so that nobody has to be asked.
+  if (cached !== null && cached === name.revision) return { commit: cached, isFromHub: true };
   try {
     const path = `${apiPathOf(name)}/revision/${encodeURIComponent(name.revision)}`;
-    const { body } = await askJson(hub, path, signal);
+    // With a copy in the cache, a hub that is away is not waited for.
+    const patient = cached === null ? hub : { ...hub, patience: { ...hub.patience, ...HASTY } };
+    const { body } = await askJson(patient, path, signal);
     const { data } = infoSchema.safeParse(body);
     if (data === undefined || !isCommit(data.sha)) {
       throw new Error(`its answer has no commit, but ${quote(data?.sha)}`);
@@ -60,8 +66,7 @@ export async function findCommit(
   } catch (thrown) {
     signal?.throwIfAborted();
     const isRefused = thrown instanceof HubRefusal && thrown.status < 500 && thrown.status !== 429;
-    const commit = isRefused ? null : await cachedCommit(name, hub);
-    if (commit !== null) return { commit, isFromHub: false };
+    if (!isRefused && cached !== null) return { commit: cached, isFromHub: false };
     throw explain(thrown, name, hub);
   }
 }
