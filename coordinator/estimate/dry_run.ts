@@ -7,6 +7,7 @@ import type { ParsedJobRequest } from "../job_request/parse.ts";
 import type { WorkerView } from "../fleet/fleet.ts";
 import { readTransformerSpec } from "../base_models/model_check.ts";
 import type { JobServiceOptions } from "../jobs/job_context.ts";
+import { dataOf } from "../jobs/job_data.ts";
 import { checkSubmission } from "../jobs/submission.ts";
 import type { PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import type { PreparedJob } from "../planning/preparer.ts";
@@ -53,7 +54,16 @@ export interface DryRun {
 type DryRunParts =
   & Pick<
     JobServiceOptions,
-    "store" | "files" | "artifacts" | "models" | "clock" | "newId" | "checkModel" | "admitTracking" | "plan"
+    | "store"
+    | "files"
+    | "artifacts"
+    | "models"
+    | "datasets"
+    | "clock"
+    | "newId"
+    | "checkModel"
+    | "admitTracking"
+    | "plan"
   >
   & { readonly prepare: (request: PrepareRequest) => Promise<PreparedJob> }
   & { readonly workers: () => readonly WorkerView[] };
@@ -66,7 +76,7 @@ export type RunDry = (
 
 /** The result throws what creating or preparing the job would throw, or the signal's reason. */
 export function createDryRuns(parts: DryRunParts): RunDry {
-  const { store, files, models } = parts;
+  const { store, models } = parts;
   return async (parsed, question, signal) => {
     const warnings: string[] = [];
     const checkModel: typeof parts.checkModel = (spec, folder) => parts.checkModel(spec, folder, "if there");
@@ -75,13 +85,11 @@ export function createDryRuns(parts: DryRunParts): RunDry {
     const model = await models.describe(job.spec.model, { signal });
     const checked = await checkModel(job.spec, model.folder);
     if (model.isFromHub === true) warnings.push(...checked.warnings);
-    const trainingFile = files.get(job.spec.training_file);
     const request: PrepareRequest = {
       id: job.id.replace(/^ftjob/, "dryrun"),
       spec: checked.spec,
       model,
-      trainingFile,
-      trainingFilePath: await files.path(trainingFile),
+      ...await dataOf(parts, job.spec, { signal }),
       signal,
       event: (level, message) => void (level === "warn" && warnings.push(message)),
     };

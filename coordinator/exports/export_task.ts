@@ -42,7 +42,7 @@ export async function exportTaskOf(
     ...{ job, request, name },
     losses: lossesOf(store, jobId, request.step),
     hubName: model.isFromHub === true ? parseHubName(job.spec.model)?.repo ?? null : null,
-    trainingFilename: store.file(job.spec.training_file)?.filename ?? null,
+    trainingFilename: job.spec.dataset.path ?? store.file(job.spec.training_file)?.filename ?? null,
   });
   return {
     ...{ request, adapterPath, adapterConfigPath, name, card },

@@ -15,6 +15,7 @@ import { type Draft, put } from "./draft.ts";
 import { invalidField, isAbsent, isObject, show } from "./errors.ts";
 import { isGroup, OPENAI_FIELDS, PLAIN_FIELDS, unknownField } from "./known_fields.ts";
 import { applyOpenAiFields, parseMetadata, parseSuffix } from "./openai.ts";
+import { nameHubDataset } from "./hub_dataset_fields.ts";
 import { checkBounds, parseSpec } from "./parse_spec.ts";
 import { readGroup } from "./read_group.ts";
 import { parseTracking, type TrackingRequest } from "./tracking.ts";
@@ -63,6 +64,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   if (draft.fields.get("training.warmup_steps")?.value === 0 && !draft.fields.has("training.warmup_ratio")) {
     put(draft, "training.warmup_ratio", 0, "training.warmup_ratio");
   }
+  nameHubDataset(draft);
   const spec = parseSpec(draft);
   checkBounds(draft, spec);
   checkTargetPattern(spec.lora.target_modules);

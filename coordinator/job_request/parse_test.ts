@@ -303,7 +303,9 @@ const REFUSED: readonly [string, Record<string, unknown>, string, string][] = [
   ],
   ["a field outside of its group", { learning_rate: 1 }, "learning_rate", '"training.learning_rate"'],
   ["a misspelled group", { quantisation: {} }, "quantisation", '"quantization"'],
-  ["a dataset's path", { dataset: { path: "a/b" } }, "dataset.path", "POST /v1/files"],
+  ["two sources of rows", { dataset: { path: "a/b" } }, "dataset.path", "give one of them"],
+  ["a path that is no hub id", { dataset: { path: "rows.csv" } }, "dataset.path", "POST /v1/files"],
+  ["a configuration of nothing", { dataset: { name: "en" } }, "dataset.name", "no dataset.path"],
   ["DPO", { method: { type: "dpo" } }, "method.type", 'only "supervised"'],
   [
     "epochs of a text",

@@ -4,6 +4,7 @@ import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import type { Tracking, TrackingRequest } from "../job_request/tracking.ts";
 import type { CheckedJob } from "../base_models/model_check.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
+import type { HubDatasets } from "../datasets/hub_dataset.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
@@ -18,6 +19,7 @@ export interface JobServiceOptions {
   readonly files: FileStore;
   readonly artifacts: ArtifactStore;
   readonly models: ModelRegistry;
+  readonly datasets: HubDatasets;
   readonly fleet: Fleet;
   readonly clock: Clock;
   readonly newId: NewId;

@@ -5,33 +5,32 @@ import { downloadEvents } from "../base_models/download_events.ts";
 import type { ResolvedModel } from "../base_models/registry.ts";
 import { createKeyedTurns } from "../planning/preparation/turns.ts";
 import type { JobContext, RequestOf } from "./job_context.ts";
+import { dataOf } from "./job_data.ts";
 
 /** Rejects with a `LoraFleetError` that names the field or file, or with the reason of an aborted signal. */
 export function createRequests(context: JobContext): RequestOf {
-  const { journal, models, files } = context;
+  const { journal, models } = context;
   const modelTurnOf = createKeyedTurns();
 
   return async (id, signal) => {
     const { spec: stored } = journal.get(id);
     assertWithinBounds(stored);
-    const onProgress = downloadEvents(
-      context.clock,
-      stored.model,
-      (message, data) => journal.record(id, "info", message, data),
-    );
+    const progressOf = (what: string) =>
+      downloadEvents(context.clock, what, (message, data) => journal.record(id, "info", message, data));
     // Two jobs on a missing base model would download it twice.
     const endTurn = await modelTurnOf(stored.model)(signal);
-    const model = await models.resolve(stored.model, { signal, onProgress }).finally(endTurn);
+    const model = await models.resolve(stored.model, { signal, onProgress: progressOf(stored.model) })
+      .finally(endTurn);
     signal.throwIfAborted();
     const spec = await checkDownloaded(context, id, model);
     signal.throwIfAborted();
-    const trainingFile = files.get(spec.training_file);
+    const onProgress = progressOf(spec.dataset.path ?? "");
+    const data = await dataOf(context, spec, { signal, onProgress });
     return {
       id,
       spec,
       model,
-      trainingFile,
-      trainingFilePath: await files.path(trainingFile),
+      ...data,
       signal,
       event: (level, message, data) => journal.record(id, level, message, data ?? null),
     };

@@ -1,5 +1,7 @@
 /** Submitting a job: what can be checked at once is checked before the job exists. */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
+import { hubDatasetOf } from "../datasets/job_dataset.ts";
 import type { ParsedJobRequest } from "../job_request/parse.ts";
 import { RESULT_PURPOSE } from "./files/result_files.ts";
 import type { FileStore } from "./files/file_store.ts";
@@ -13,16 +15,24 @@ import type { FileRecord, NewJobEvent } from "./stores/job_store.ts";
 export async function checkSubmission(
   context: Pick<
     JobContext,
-    "store" | "files" | "artifacts" | "models" | "clock" | "newId" | "checkModel" | "admitTracking"
+    | "store"
+    | "files"
+    | "artifacts"
+    | "models"
+    | "datasets"
+    | "clock"
+    | "newId"
+    | "checkModel"
+    | "admitTracking"
   >,
   request: ParsedJobRequest,
 ): Promise<{ job: JobRecord; events: NewJobEvent[] }> {
   const { store, files, models, clock, newId, checkModel, admitTracking } = context;
-  const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(
+  const { spec: asked, suffix, metadata, validationFile, warnings } = onTunedBase(
     store,
     await onResumed(context, request),
   );
-  const { filename } = uploadOf(files, "training_file", spec.training_file);
+  const { spec, data, notes } = await checkData(context, asked);
   if (validationFile !== null) uploadOf(files, "validation_file", validationFile);
   const { folder } = await models.check(spec.model);
   // A model on a hub is checked once it is downloaded (prepare_requests.ts).
@@ -35,10 +45,24 @@ export async function checkSubmission(
   );
   const job = newJob({ id, createdAt, spec: checked.spec, suffix, metadata, validationFile, tracking });
   const events = [
-    event("info", `Created the job ${id}: ${request.spec.model} on ${filename}.`),
-    ...[...warnings, ...checked.warnings].map((warning) => event("warn", warning)),
+    event("info", `Created the job ${id}: ${request.spec.model} on ${data}.`),
+    ...[...warnings, ...notes, ...checked.warnings].map((warning) => event("warn", warning)),
   ];
   return { job, events };
+}
+
+/** The job's rows exist. A dataset on a hub is pinned: what the job trains on must not change under it. */
+async function checkData(
+  { files, datasets }: Pick<JobContext, "files" | "datasets">,
+  spec: JobSpec,
+): Promise<{ readonly spec: JobSpec; readonly data: string; readonly notes: readonly string[] }> {
+  const dataset = hubDatasetOf(spec);
+  if (dataset === null) {
+    return { spec, data: uploadOf(files, "training_file", spec.training_file).filename, notes: [] };
+  }
+  const { commit, warnings } = await datasets.check(dataset);
+  const pinned = { ...spec, dataset: { ...spec.dataset, revision: commit } };
+  return { spec: pinned, data: `${dataset.path} at commit ${commit}`, notes: warnings };
 }
 
 function uploadOf(files: FileStore, param: string, id: string): FileRecord {

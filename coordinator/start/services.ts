@@ -2,6 +2,7 @@
 import { randomId } from "../storage/ids.ts";
 import { createHashCache } from "../../shared/model/hash_cache.ts";
 import { createModelRegistry, type ModelRegistry } from "../base_models/registry.ts";
+import { createHubDatasets } from "../datasets/hub_dataset.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
 import { createExportService, type ExportService } from "../exports/export_service.ts";
 import { runExportChild } from "../exports/process/export_child.ts";
@@ -38,11 +39,12 @@ export async function createServices(
   await uploads.sweep();
   const hashes = createHashCache(`${dataFolder}/model_hashes.json`);
   const models = createModelRegistry({ roots: modelRoots, hub, hashes });
+  const datasets = createHubDatasets(hub);
   const preparer = await openPreparer(`${dataFolder}/prepared`);
   const tracking = { store, clock, onDefect, folder: `${dataFolder}/trackers` };
   const { admitTracking, track } = openTrackers(trackerSettings, tracking);
   const jobs = track(createJobService({
-    ...{ ...shared, admitTracking, files, models, fleet, checkModel, onDefect, log },
+    ...{ ...shared, admitTracking, files, models, datasets, fleet, checkModel, onDefect, log },
     ...preparer,
     ...(checkAdapter === undefined ? {} : { checkAdapter }),
   }));
@@ -51,6 +53,9 @@ export async function createServices(
     exports: await openExportStore(`${dataFolder}/exports`, onDefect),
   });
   const workers = () => fleet.workers();
-  const runDry = createDryRuns({ ...shared, admitTracking, files, models, checkModel, workers, ...preparer });
+  const runDry = createDryRuns({
+    ...{ ...shared, admitTracking, files, models, datasets, checkModel, workers },
+    ...preparer,
+  });
   return { files, uploads, models, jobs, runDry, exports };
 }

@@ -17,6 +17,7 @@ import { openExportStore } from "../exports/record/export_store.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
+import { createHubDatasets, type HubDatasets } from "../datasets/hub_dataset.ts";
 import { createDryRuns } from "../estimate/dry_run.ts";
 import { createFileStore } from "../jobs/files/file_store.ts";
 import type { FileStore } from "../jobs/files/file_store.ts";
@@ -76,6 +77,8 @@ export interface WorldOptions {
   /** Instead of `prepare`; the folder is empty. */
   readonly openPreparer?: (folder: string) => Promise<Preparer>;
   readonly checkModel?: JobServiceOptions["checkModel"];
+  /** Default: a hub that is off limits. */
+  readonly datasets?: HubDatasets;
   readonly checkAdapter?: NonNullable<JobServiceOptions["checkAdapter"]>;
   readonly maxUploadBytes?: number;
   /** Instead of a process of its own. */
@@ -150,6 +153,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const files = createFileStore({ ...shared, folder: `${folder}/files`, maxUploadBytes });
   const uploads = createUploadStore({ ...shared, files, folder: `${folder}/uploads`, maxUploadBytes });
   const models = await createModels(folder);
+  const datasets = options.datasets ?? createHubDatasets(noHub(folder));
   const fleet = new FakeFleet(artifacts);
   const defects: string[] = [];
   const onDefect = (message: string, thrown: unknown) =>
@@ -161,7 +165,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const tracking = { store, clock, onDefect, folder: `${folder}/trackers` };
   const { admitTracking, track } = openTrackers(settings, tracking);
   const jobs = track(createJobService({
-    ...{ ...shared, admitTracking, files, models, fleet, onDefect, checkModel },
+    ...{ ...shared, admitTracking, files, models, datasets, fleet, onDefect, checkModel },
     ...preparer,
     ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
   }));
@@ -175,7 +179,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const services: ApiServices = {
     ...{ ...shared, jobs, exports, files, uploads, models, fleet, parseJobRequest, maxUploadBytes, stopping },
     runDry: createDryRuns({
-      ...{ ...shared, admitTracking, files, models, checkModel },
+      ...{ ...shared, admitTracking, files, models, datasets, checkModel },
       workers: () => fleet.workers(),
       ...preparer,
     }),
@@ -193,13 +197,17 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   return { ...services, fleet, defects, checks, revoked };
 }
 
+const noHub = (folder: string) => (
+  { endpoint: "http://127.0.0.1:9", token: null, cacheFolder: `${folder}/hub`, offline: true }
+);
+
 async function createModels(folder: string): Promise<ModelRegistry> {
   await Deno.mkdir(`${folder}/models/org/tiny`, { recursive: true });
   await Deno.writeTextFile(`${folder}/models/org/tiny/config.json`, "{}");
   await Deno.writeTextFile(`${folder}/models/org/tiny/model.safetensors`, "0123456789");
   return createModelRegistry({
     roots: [`${folder}/models`],
-    hub: { endpoint: "http://127.0.0.1:9", token: null, cacheFolder: `${folder}/hub`, offline: true },
+    hub: noHub(folder),
     hashes: createHashCache(`${folder}/hashes.json`),
   });
 }

@@ -80,7 +80,7 @@ async function tagCache(folder: string): Promise<void> {
 }
 
 /** Through a temporary file, so that no reader sees a part. */
-async function writeWhole(path: string, text: string): Promise<void> {
+export async function writeWhole(path: string, text: string): Promise<void> {
   await Deno.mkdir(dirname(path), { recursive: true });
   const part = `${path}.${crypto.randomUUID()}`;
   try {

@@ -6,6 +6,7 @@ import { assertFreeSpace } from "./free_space.ts";
 import { explain, repoError } from "./hub_error.ts";
 import { findCommit, listFiles, type RepoFile } from "./repo_files.ts";
 import type { RepoName } from "./repo_name.ts";
+import { readTree, writeTree } from "./tree_cache.ts";
 import type { HubOptions } from "./requests.ts";
 
 /** Of one call of `fetch`. */
@@ -29,7 +30,7 @@ export interface OpenRepo {
   readonly folder: string;
   /** False if the hub is away or off limits: only what the cache holds is there. */
   readonly isOnline: boolean;
-  /** Files of a folder and the names of the folders in it; with `isDeep` everything below. */
+  /** Files of a folder and the names of the folders in it; with `isDeep` all files below, for which the cache may do. */
   list(folder?: string, isDeep?: boolean): ReturnType<typeof listFiles>;
   /** Downloads what the cache lacks. Returns the files' paths, in order. */
   fetch(files: readonly RepoFile[], onProgress?: (progress: HubProgress) => void): Promise<readonly string[]>;
@@ -47,12 +48,15 @@ export async function openRepo(name: RepoName, hub: HubOptions, signal?: AbortSi
   return {
     ...{ name, commit, folder, isOnline: isFromHub },
     async list(folder = "", isDeep = false) {
+      const isWhole = folder === "" && isDeep;
+      const cached = isWhole ? await readTree(name, commit, hub) : null;
+      if (cached !== null) return { files: cached, folders: [] };
       try {
-        return await listFiles(name, commit, hub, {
-          folder,
-          isDeep,
-          ...(signal === undefined ? {} : { signal }),
-        });
+        if (hub.offline) throw new Error("the cache has no list of them, and HF_HUB_OFFLINE is set");
+        const limits = { folder, isDeep, ...(signal === undefined ? {} : { signal }) };
+        const listed = await listFiles(name, commit, hub, limits);
+        if (isWhole) await writeTree(name, commit, hub, listed.files);
+        return listed;
       } catch (thrown) {
         throw explained(thrown, name, hub, signal, "cannot list the files");
       }
@@ -77,6 +81,13 @@ async function fetchFiles(
 ): Promise<readonly string[]> {
   const missing: RepoFile[] = [];
   for (const file of files) if (!await exists(`${snapshot.folder}/${file.path}`)) missing.push(file);
+  if (snapshot.hub.offline && missing.length > 0) {
+    const { type, repo } = snapshot.name;
+    const message = `${quote(missing[0]!.path)} of ${
+      quote(repo)
+    } is not in the cache, and HF_HUB_OFFLINE is set`;
+    throw repoError(type, message);
+  }
   const totalBytes = missing.reduce((sum, { size }) => sum + size, 0);
   await assertFreeSpace(
     snapshot.hub.cacheFolder,

@@ -5,6 +5,7 @@ import { explain, HubRefusal, repoError } from "./hub_error.ts";
 import { cachedCommit } from "./cache.ts";
 import { apiPathOf, isCommit, pathOf, type RepoName } from "./repo_name.ts";
 import { ask, askJson, hubFetch, type HubOptions } from "./requests.ts";
+import { HASTY } from "./retry_delay.ts";
 
 /** A file as the hub lists it. */
 export interface RepoFile {
@@ -14,6 +15,10 @@ export interface RepoFile {
   readonly etag: string;
   /** Null outside LFS, where git's id is the checksum. */
   readonly sha256: string | null;
+  /** Git's id of the blob; in LFS of the pointer. */
+  readonly gitId: string;
+  /** Null if the file is not in xet's storage. */
+  readonly xetHash: string | null;
 }
 
 const infoSchema = z.object({ sha: z.string(), gated: z.unknown() });
@@ -23,6 +28,7 @@ const entrySchema = z.object({
   size: z.int().min(0).default(0),
   oid: z.string().optional(),
   lfs: z.object({ oid: z.string() }).optional(),
+  xetHash: z.string().nullish(),
 });
 
 /** A commit, and whether the hub itself named it; else the cache did, because the hub is away or off limits. */
@@ -42,9 +48,14 @@ export async function findCommit(
     if (commit !== null) return { commit, isFromHub: false };
     throw explain(new Error("it is not in the cache, and HF_HUB_OFFLINE is set"), name, hub);
   }
+  const cached = await cachedCommit(name, hub);
+  // A commit is what it was, so that nobody has to be asked.
+  if (cached !== null && cached === name.revision) return { commit: cached, isFromHub: true };
   try {
     const path = `${apiPathOf(name)}/revision/${encodeURIComponent(name.revision)}`;
-    const { body } = await askJson(hub, path, signal);
+    // With a copy in the cache, a hub that is away is not waited for.
+    const patient = cached === null ? hub : { ...hub, patience: { ...hub.patience, ...HASTY } };
+    const { body } = await askJson(patient, path, signal);
     const { data } = infoSchema.safeParse(body);
     if (data === undefined || !isCommit(data.sha)) {
       throw new Error(`its answer has no commit, but ${quote(data?.sha)}`);
@@ -55,8 +66,7 @@ export async function findCommit(
   } catch (thrown) {
     signal?.throwIfAborted();
     const isRefused = thrown instanceof HubRefusal && thrown.status < 500 && thrown.status !== 429;
-    const commit = isRefused ? null : await cachedCommit(name, hub);
-    if (commit !== null) return { commit, isFromHub: false };
+    if (!isRefused && cached !== null) return { commit: cached, isFromHub: false };
     throw explain(thrown, name, hub);
   }
 }
@@ -92,10 +102,13 @@ export async function listFiles(
     const { body, headers } = await askJson(hub, next, signal, fetch);
     const entries = z.array(entrySchema).safeParse(body);
     if (!entries.success) throw repoError(name.type, `${hub.endpoint} lists no files of ${quote(name.repo)}`);
-    for (const { type, path, size, oid, lfs } of entries.data) {
+    for (const { type, path, size, oid, lfs, xetHash } of entries.data) {
       if (type === "directory") folders.push(path);
-      const etag = lfs?.oid ?? oid;
-      if (type === "file" && etag !== undefined) files.set(path, fileOf(path, size, etag, lfs?.oid ?? null));
+      if (type !== "file" || oid === undefined) continue;
+      files.set(
+        path,
+        asRepoFile(path, size, { gitId: oid, sha256: lfs?.oid ?? null, xetHash: xetHash ?? null }),
+      );
     }
     next = nextPage(headers, hub);
   }
@@ -103,10 +116,15 @@ export async function listFiles(
 }
 
 /** Names become paths on our disk, so none may lead out of their folder. */
-function fileOf(path: string, size: number, etag: string, sha256: string | null): RepoFile {
+export function asRepoFile(
+  path: string,
+  size: number,
+  ids: Pick<RepoFile, "gitId" | "sha256" | "xetHash">,
+): RepoFile {
   const parts = path.split("/");
   const isSound = parts.every((part) => part !== "" && part !== "." && part !== "..") && !/[\\\0]/.test(path);
-  if (isSound && /^[\w-]+$/.test(etag)) return { path, size, etag, sha256 };
+  const etag = ids.sha256 ?? ids.gitId;
+  if (isSound && /^[\w-]+$/.test(etag)) return { path, size, etag, ...ids };
   throw new LoraFleetError("corrupt", `the hub lists a file ${quote(path)} with the id ${quote(etag)}`);
 }
 

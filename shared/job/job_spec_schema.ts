@@ -117,6 +117,12 @@ export const columnMappingSchema = z.strictObject({
 
 /** Which text is trained on and how it becomes rows. */
 export const datasetSchema = z.strictObject({
+  /** A dataset on the hub, `org/name`, in place of a training file. */
+  path: z.string().min(1).optional(),
+  /** Its configuration; left out: the only one, or the default. */
+  name: z.string().min(1).optional(),
+  /** A branch, a tag or a commit of it; the job keeps the commit. Left out: `main`. */
+  revision: z.string().min(1).optional(),
   /** A slice as `datasets` writes it: `train`, `train[:10%]`, `train[100:200]`. */
   split: z.string().default("train"),
   /** Shuffles the rows before `split` takes its slice, into the order of `datasets`' `shuffle(seed=…)`; left out: the file's order. */

@@ -48,11 +48,13 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     broker: ["config", "storage"],
     access: ["broker", "storage"],
     base_models: ["storage"],
+    // Datasets on a hub become files on this disk.
+    datasets: [],
     planning: ["base_models", "storage"],
     job_request: ["planning"],
     training: ["access", "planning"],
     fleet: ["access", "broker", "planning", "storage", "training"],
-    jobs: ["base_models", "fleet", "job_request", "planning", "storage"],
+    jobs: ["base_models", "datasets", "fleet", "job_request", "planning", "storage"],
     // What people take away from a job: reads its records, its checkpoints and its base model.
     exports: ["base_models", "jobs", "storage"],
     // A job before it is created: does it fit, how long, how much.

@@ -12,6 +12,8 @@ export type HubFault = {
 export type HubFaultKind =
   /** An answer instead of the true one, as a balancer or a rate limit gives it. */
   | { readonly kind: "status"; readonly status: number; readonly headers?: Record<string, string> }
+  /** The request is carried out, and its answer is lost on the way. */
+  | { readonly kind: "lost" }
   /** The connection breaks after so many bytes of a body, the client's or the server's. */
   | { readonly kind: "break"; readonly bytes: number }
   /** The body ends after so many bytes as if it was whole. */

@@ -127,7 +127,8 @@ export class Hub implements AsyncDisposable {
             ? null
             : accountOf(this.state, request);
         const asked: HubRequest = { request, url, account, parts };
-        return await answer(this.state, asked, fault);
+        const response = await answer(this.state, asked, fault);
+        return fault?.kind === "lost" ? Response.json({ error: "Bad gateway" }, { status: 502 }) : response;
       }
       throw refuse.notFound();
     } catch (thrown) {

@@ -138,6 +138,8 @@ function assertSigned({ request, url }: HubRequest, what: string): void {
 }
 
 async function bodyOf(request: Request, fault: HubFault | null): Promise<Uint8Array<ArrayBuffer>> {
+  // The storage takes no chunked bodies, as S3.
+  if (!request.headers.has("content-length")) throw refuse.badRequest("MissingContentLength", 411);
   if (request.body === null) return new Uint8Array();
   const chunks = request.body as unknown as AsyncIterable<Uint8Array<ArrayBuffer>>;
   return await new Response(ReadableStream.from(faulty(chunks, fault, request.signal))).bytes();

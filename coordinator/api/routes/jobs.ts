@@ -41,7 +41,9 @@ const requestSchema = z.object({
       "A folder below a model root, org/name[@revision] on the hub, or ft:…, an earlier job's result or checkpoint " +
       "to train on from",
   }),
-  training_file: z.string().min(1).openapi({ description: "The id of an uploaded file" }),
+  training_file: z.string().min(1).optional().openapi({
+    description: "The id of an uploaded file; without it dataset.path names a dataset on the hub",
+  }),
   validation_file: z.string().optional().openapi({
     description: "Accepted, but not evaluated while training",
   }),

@@ -35,7 +35,9 @@ export const jobSchema = z.object({
     supervised: z.object({ hyperparameters: hyperparametersSchema }),
   }),
   trained_tokens: z.int().nullable(),
-  training_file: z.string(),
+  training_file: z.string().openapi({
+    description: "The id of an uploaded file, or hf://datasets/org/name",
+  }),
   validation_file: z.string().nullable(),
   result_files: z.array(z.string()).openapi({
     description: "Ids of files: step_metrics.csv first, then the adapter's and the tokenizer's",

@@ -63,6 +63,9 @@ export const DONE: Readonly<Record<string, string>> = {
     "The field of a JSON file's object that holds the rows, as `field` of `datasets`' JSON loader",
   "dataset.sample_by":
     "What a row of plain text is, as in `datasets`' text loader: `line`, `paragraph` or `document`",
+  "dataset.path": "A dataset on the hub in place of a training file",
+  "dataset.name": "Its configuration, as `datasets` names it",
+  "dataset.revision": "A branch, a tag or a commit of it; the job keeps the commit",
   "dataset.split": "The part of the data that is trained on",
   "dataset.column_mapping": "What the file calls the columns of the forms of rows",
   "dataset.text_field": "The column of plain text",

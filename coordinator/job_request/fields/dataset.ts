@@ -24,12 +24,8 @@ export const DATASET_ALIASES: FieldRules = {
   ),
 };
 
-const UPLOAD = "upload the file (POST /v1/files) and give its id as training_file";
-
 export const DATASET_RULES: FieldRules = {
   ...DATASET_ALIASES,
-  path: only([], UPLOAD),
-  name: only([], UPLOAD),
   // Unsloth's train_on_responses_only.
   instruction_part: alias("dataset.instruction_template"),
   response_part: alias("dataset.response_template"),
