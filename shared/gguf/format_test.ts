@@ -4,7 +4,7 @@ import { interleaveHeads } from "./architectures.ts";
 import { encodeGgufHeader, type GgufMetadata, ggufSize, paddingAfter } from "./format.ts";
 import { TENSOR_TYPES, tensorBytes } from "./tensor_types.ts";
 
-const GOLDEN = JSON.parse(Deno.readTextFileSync(goldenPath("gguf.json")));
+const GOLDEN = JSON.parse(Deno.readTextFileSync(goldenPath("exports/gguf.json")));
 const bytesOf = (key: string) => Uint8Array.fromBase64(GOLDEN[key]);
 
 Deno.test("a GGUF file has the bytes of Python's own writer", () => {

@@ -8,13 +8,17 @@ import { openFirstGpu } from "../device/first_gpu.ts";
 import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./options.ts";
 import { type EvaluationResult, resultOf } from "./result.ts";
 import { readEvaluationRows } from "./rows.ts";
-import { answersTo, loadForEvaluation, meanLossOf } from "./score.ts";
+import { answersTo, loadForEvaluation, meanLossOf, withoutAdapter } from "./score.ts";
+import { formatSideBySide, type SideBySide } from "./side_by_side.ts";
 import { readAdapter } from "../files/adapter_file.ts";
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { writeFilesAtomically } from "../../shared/checkpoint/atomic_file.ts";
 
-async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
-  const { modelFolder, adapterFolder, datasetPath, maxNewTokens } = options;
+/** One result, or that of the base model beside the tuned one's. */
+type Evaluated = EvaluationResult | SideBySide;
+
+async function evaluate(options: EvaluateOptions): Promise<Evaluated> {
+  const { modelFolder, adapterFolder, datasetPath, maxNewTokens, sampling } = options;
   const checkpoint = await openCheckpoint(modelFolder);
   const adapter = adapterFolder === null ? null : await readAdapter(adapterFolder);
   const tokenizer = boundTo(await loadTokenizer(modelFolder), checkpoint.spec.vocabSize);
@@ -25,10 +29,17 @@ async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
   const gpu = await openFirstGpu(options);
   try {
     const model = await loadForEvaluation(gpu, checkpoint, adapter, rows, options);
-    const loss = await meanLossOf(model, rows.examples);
     const questions = maxNewTokens === 0 ? [] : rows.questions;
-    const answers = await answersTo(model, questions, maxNewTokens, rows.stopTokens);
-    return resultOf(loss, questions, answers, (ids) => tokenizer.decode(ids, { skipSpecialTokens: true }));
+    const textOf = (ids: Iterable<number>) => tokenizer.decode(ids, { skipSpecialTokens: true });
+    const score = async () => {
+      const loss = await meanLossOf(model, rows.examples);
+      const answers = await answersTo(model, questions, maxNewTokens, rows.stopTokens, sampling);
+      return resultOf(loss, questions, answers, textOf);
+    };
+    const tuned = await score();
+    if (!options.sideBySide) return tuned;
+    withoutAdapter(model);
+    return { base: await score(), tuned };
   } finally {
     gpu.close();
   }
@@ -37,12 +48,12 @@ async function evaluate(options: EvaluateOptions): Promise<EvaluationResult> {
 async function main(options: EvaluateOptions): Promise<number> {
   try {
     const result = await evaluate(options);
+    if ("base" in result) console.log(formatSideBySide(result));
     const json = JSON.stringify(result, null, 2);
-    if (options.resultPath === null) console.log(json);
-    else {await writeFilesAtomically([{
-        path: options.resultPath,
-        parts: [new TextEncoder().encode(`${json}\n`)],
-      }]);}
+    if (options.resultPath !== null) {
+      const parts = [new TextEncoder().encode(`${json}\n`)];
+      await writeFilesAtomically([{ path: options.resultPath, parts }]);
+    } else if (!("base" in result)) console.log(json);
     return 0;
   } catch (error) {
     if (!(error instanceof LoraFleetError)) console.error(error);

@@ -104,3 +104,16 @@ Deno.test("failures exit with code 1, name the cause and write no result", async
   }
   assertEquals((await evaluate(rows, undefined, ["--surplus"])).code, 2);
 });
+
+Deno.test("side by side: both models answer, and sampled answers repeat with their seed", async () => {
+  const adapter = (folder: string) => writeSmallAdapter(folder, 0.5);
+  const run = (seed: string) =>
+    evaluate(rows, adapter, ["--side-by-side", "--temperature", "1.5", "--top-k", "50", "--seed", seed]);
+  const [first, again, other] = [await run("1"), await run("1"), await run("2")];
+  assertEquals([first.code, first.result.base.prompt_count, first.result.tuned.prompt_count], [0, 3, 3]);
+  assert(first.result.base.eval_loss !== first.result.tuned.eval_loss);
+  assertEquals(again.result, first.result);
+  assert(JSON.stringify(other.result.tuned.samples) !== JSON.stringify(first.result.tuned.samples));
+  const alone = await evaluate(rows);
+  assertEquals(first.result.base.eval_loss, alone.result.eval_loss);
+});

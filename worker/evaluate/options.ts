@@ -1,16 +1,23 @@
 /** The command line of `worker/evaluate/main.ts`. */
 import { parseArgs } from "node:util";
+import type { Sampling } from "../model/sampling.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
 export const USAGE = `Usage: deno task evaluate --model <folder> --dataset <file> [options]
 
 Measures how well a base model, with or without an adapter, predicts and generates the completions of a dataset.
+Answers are greedy unless --temperature is above 0.
 
   --model <folder>        base model in Hugging Face layout
   --adapter <folder>      LoRA adapter as PEFT writes it            (none: the base model alone)
   --dataset <file>        JSONL of {"prompt", "completion"}, {"instruction", "input", "output"}, {"messages"} or {"text"}
   --text-field <name>     the field of plain text                   (text)
   --max-new-tokens <n>    longest answer, in tokens; 0: no answers  (64)
+  --side-by-side          print the answers of the base model and of the tuned one beside each other; needs --adapter
+  --temperature <t>       choose each token by chance; 0: the most likely one  (0)
+  --top-p <p>             among the most likely ones with this probability  (1)
+  --top-k <k>             among the k most likely ones; 0: all      (0)
+  --seed <n>              of the choice; the same seed gives the same answers  (42)
   --single-quantization   NF4 without double quantisation           (with it, as jobs by default)
   --allow-cpu             compute on the CPU if this machine has no GPU
   --ignore-gpu            with --allow-cpu: even if it has one
@@ -30,6 +37,10 @@ export interface EvaluateOptions {
   readonly doubleQuantization: boolean;
   readonly allowCpu: boolean;
   readonly ignoreGpu: boolean;
+  /** Null: greedy answers. */
+  readonly sampling: Sampling | null;
+  /** Print the answers of both models. */
+  readonly sideBySide: boolean;
   /** Null: standard output. */
   readonly resultPath: string | null;
 }
@@ -46,6 +57,10 @@ export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions |
     if (value !== undefined && value !== "") return value;
     throw new LoraFleetError("usage", `--${option} is missing`, { param: option });
   };
+  if (values["side-by-side"] === true && values.adapter === undefined) {
+    const message = "--side-by-side compares the base model with the tuned one: --adapter is missing";
+    throw new LoraFleetError("usage", message, { param: "adapter" });
+  }
   return {
     modelFolder: required("model"),
     adapterFolder: values.adapter ?? null,
@@ -55,8 +70,34 @@ export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions |
     doubleQuantization: values["single-quantization"] !== true,
     allowCpu: values["allow-cpu"] === true,
     ignoreGpu: values["ignore-gpu"] === true,
+    sampling: samplingOf(values),
+    sideBySide: values["side-by-side"] === true,
     resultPath: values.json ?? null,
   };
+}
+
+/** @throws LoraFleetError `usage` for a value out of range, and for one that has no effect on greedy answers */
+function samplingOf(values: ReturnType<typeof readArguments>): Sampling | null {
+  const temperature = numberOf("temperature", values.temperature ?? "0", 0, 100);
+  const topP = numberOf("top-p", values["top-p"] ?? "1", 0, 1);
+  const topK = numberOf("top-k", values["top-k"] ?? "0", 0, 1e9, true);
+  const seed = numberOf("seed", values.seed ?? "42", 0, 2 ** 32 - 1, true);
+  if (temperature > 0) return { temperature, topP, topK, seed };
+  const useless = (["top-p", "top-k", "seed"] as const).find((option) => values[option] !== undefined);
+  if (useless === undefined) return null;
+  const message = `--${useless} has no effect on greedy answers; set --temperature above 0 with it`;
+  throw new LoraFleetError("usage", message, { param: useless });
+}
+
+function numberOf(option: string, text: string, min: number, max: number, isWhole = false): number {
+  const value = text.trim() === "" ? NaN : Number(text);
+  if (value >= min && value <= max && (!isWhole || Number.isInteger(value))) return value;
+  const kind = isWhole ? "whole number" : "number";
+  throw new LoraFleetError(
+    "usage",
+    `--${option} is ${quote(text)}; a ${kind} from ${min} to ${max} is needed`,
+    { param: option },
+  );
 }
 
 function readArguments(args: readonly string[]) {
@@ -71,6 +112,11 @@ function readArguments(args: readonly string[]) {
         "dataset": text,
         "text-field": text,
         "max-new-tokens": text,
+        "side-by-side": flag,
+        "temperature": text,
+        "top-p": text,
+        "top-k": text,
+        "seed": text,
         "single-quantization": flag,
         "allow-cpu": flag,
         "ignore-gpu": flag,

@@ -14,6 +14,8 @@ Deno.test("the options' defaults, and all options", () => {
     doubleQuantization: true,
     allowCpu: false,
     ignoreGpu: false,
+    sampling: null,
+    sideBySide: false,
     resultPath: null,
   });
   const given = ["--adapter", "a", "--text-field", "body", "--max-new-tokens", "0", "--json", "o.json"];
@@ -28,6 +30,8 @@ Deno.test("the options' defaults, and all options", () => {
       doubleQuantization: false,
       allowCpu: true,
       ignoreGpu: true,
+      sampling: null,
+      sideBySide: false,
       resultPath: "o.json",
     },
   );
@@ -52,3 +56,21 @@ for (
     assertStringIncludes(error.message, words);
   });
 }
+
+Deno.test("sampling is off unless there is a temperature, and out-of-range or useless values are refused", () => {
+  const parse = (...args: string[]) => parseEvaluateOptions(["--model", "m", "--dataset", "d", ...args]);
+  assertEquals(parse()?.sampling, null);
+  const sampling = { temperature: 0.7, topP: 0.9, topK: 40, seed: 1 };
+  const args = ["--temperature", "0.7", "--top-p", "0.9", "--top-k", "40", "--seed", "1"];
+  assertEquals(parse(...args)?.sampling, sampling);
+  const refused: readonly (readonly [param: string, args: readonly string[]])[] = [
+    ["temperature", ["--temperature", "hot"]],
+    ["top-p", ["--temperature", "1", "--top-p", "1.5"]],
+    ["top-k", ["--temperature", "1", "--top-k", "2.5"]],
+    ["seed", ["--seed", "3"]],
+    ["adapter", ["--side-by-side"]],
+  ];
+  for (const [param, given] of refused) {
+    assertEquals(assertThrows(() => parse(...given), LoraFleetError).param, param);
+  }
+});

@@ -10,6 +10,7 @@ import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { Generator } from "../model/generate.ts";
 import { LanguageModel } from "../model/language_model.ts";
 import { fusedColumns } from "../../shared/memory/buffer_sizes.ts";
+import type { Sampling } from "../model/sampling.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 
 /** Tokens of one pass: enough to keep a GPU busy. */
@@ -46,6 +47,11 @@ export async function loadForEvaluation(
   return model;
 }
 
+/** Replaces the adapter by zeros: the model is then the base model, bit for bit. */
+export function withoutAdapter(model: LanguageModel): void {
+  model.gpu.write(model.flat.adapter, new Float32Array(model.lora.layout.elementCount));
+}
+
 /** Mean cross entropy over the labels of all documents, in nats. */
 export async function meanLossOf(model: LanguageModel, examples: readonly Example[]): Promise<number> {
   let lossSum = 0;
@@ -58,17 +64,22 @@ export async function meanLossOf(model: LanguageModel, examples: readonly Exampl
   return lossSum / labelCount;
 }
 
-/** The greedy answer to each question, in tokens. */
+/** The answer to each question, in tokens. */
 export async function answersTo(
   model: LanguageModel,
   questions: readonly Question[],
   maxNewTokens: number,
   stopTokens: ReadonlySet<number>,
+  sampling: Sampling | null = null,
 ): Promise<number[][]> {
   if (questions.length === 0) return [];
   const needs = questions.map(({ prompt }) => prompt.length + maxNewTokens);
   const generator = new Generator(model, cacheTokensFor(needs, model.spec, model.gpu.maxTensorBytes));
-  return await generator.generate(questions.map(({ prompt }) => prompt), { maxNewTokens, stopTokens });
+  return await generator.generate(questions.map(({ prompt }) => prompt), {
+    maxNewTokens,
+    stopTokens,
+    sampling,
+  });
 }
 
 /** Tokens of one pass: all, up to what keeps a GPU busy and can be bound; at least the longest document. */

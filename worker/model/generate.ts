@@ -1,4 +1,4 @@
-/** Greedy generation for many prompts at once, with a KV cache. Prompts are packed end to end, as in training, without padding. */
+/** Generation for many prompts at once, greedy or by chance, with a KV cache. Prompts are packed end to end, as in training, without padding. */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { longRopeStart } from "../../shared/model/positions/long_rope.ts";
 import { windowStart, windowWithin } from "../../shared/model/positions/sliding_window.ts";
@@ -6,15 +6,18 @@ import type { GpuTensor } from "../device/tensor.ts";
 import { encodeAttention } from "../kernels/attention/attention.ts";
 import { encodeScatterRows } from "../kernels/elementwise/rows.ts";
 import { type Attend, headsOf, rangesOf } from "./attention_block.ts";
-import { encodeBestToken, encodeHeadInput } from "./head.ts";
+import { encodeBestToken, encodeHeadInput, readLogits } from "./head.ts";
 import { type GenerationPass, planPasses, type Sequence } from "./generation_pass.ts";
 import type { LanguageModel } from "./language_model.ts";
 import type { LayerPass } from "./pass_context.ts";
+import { type Chooser, createChooser, type Sampling } from "./sampling.ts";
 
 interface GenerateOptions {
   readonly maxNewTokens: number;
   /** Ids that end an answer and are not part of it. */
   readonly stopTokens: ReadonlySet<number>;
+  /** Null or left out: the most likely token each time. */
+  readonly sampling?: Sampling | null;
 }
 
 export class Generator {
@@ -40,7 +43,7 @@ export class Generator {
   }
 
   /**
-   * The most likely answer to each prompt, token by token, until a stop token or `maxNewTokens`. The answer to an empty prompt is
+   * An answer to each prompt, token by token, until a stop token or `maxNewTokens`. The answer to an empty prompt is
    * empty.
    * @throws LoraFleetError `does_not_fit`, before any work, if a prompt alone exceeds the cache, a pass or the positions
    */
@@ -49,7 +52,9 @@ export class Generator {
     const answers: number[][] = [];
     for (let next = 0; next < prompts.length;) {
       const wave = this.#waveFrom(prompts, next, options.maxNewTokens);
-      await this.#answerWave(wave, options);
+      const { sampling = null } = options;
+      const choosers = sampling === null ? null : wave.map((_, i) => createChooser(sampling, next + i));
+      await this.#answerWave(wave, options, choosers);
       answers.push(...wave.map(({ answer }) => answer));
       next += wave.length;
     }
@@ -81,11 +86,16 @@ export class Generator {
     return wave;
   }
 
-  async #answerWave(wave: readonly Sequence[], { maxNewTokens, stopTokens }: GenerateOptions): Promise<void> {
+  async #answerWave(
+    wave: readonly Sequence[],
+    { maxNewTokens, stopTokens }: GenerateOptions,
+    choosers: readonly Chooser[] | null,
+  ): Promise<void> {
     for (let count = 0; count < maxNewTokens; count++) {
       const sequences = wave.filter(({ done }) => !done);
       if (sequences.length === 0) return;
-      const chosen = await this.#chooseNext(sequences);
+      const active = choosers?.filter((_, index) => !wave[index]!.done) ?? null;
+      const chosen = await this.#chooseNext(sequences, active);
       sequences.forEach((sequence, index) => {
         const token = chosen[index]!;
         if (stopTokens.has(token)) sequence.done = true;
@@ -94,18 +104,20 @@ export class Generator {
     }
   }
 
-  /** The most likely next token of each sequence. */
-  async #chooseNext(sequences: readonly Sequence[]): Promise<number[]> {
+  /** The next token of each sequence. */
+  async #chooseNext(sequences: readonly Sequence[], choosers: readonly Chooser[] | null): Promise<number[]> {
     const { spec, maxTokens, maxPositions } = this.#model;
     const chosen: number[] = [];
     for (const pass of planPasses(sequences, maxTokens, longRopeStart(spec, maxPositions))) {
-      chosen.push(...await this.#run(pass));
+      const ending = choosers?.slice(chosen.length, chosen.length + pass.lastRows.length) ?? null;
+      chosen.push(...await this.#run(pass, ending));
     }
     return chosen;
   }
 
-  /** Runs one pass and returns the most likely next token of each sequence that ends in it. */
-  async #run({ tokens, ropeRows, keyStarts, cacheRows, lastRows }: GenerationPass): Promise<number[]> {
+  /** Runs one pass and returns the next token of each sequence that ends in it: the most likely one, or by `choosers`. */
+  async #run(generation: GenerationPass, choosers: readonly Chooser[] | null): Promise<number[]> {
+    const { tokens, ropeRows, keyStarts, cacheRows, lastRows } = generation;
     const model = this.#model;
     const { gpu, workspace } = model;
     const starts = Uint32Array.from(keyStarts);
@@ -127,6 +139,11 @@ export class Generator {
       return [];
     }
     encodeHeadInput(context, model.weights, hidden, lastRows.length);
+    if (choosers !== null) {
+      const logits = await readLogits(gpu, context, model.weights, lastRows.length);
+      const size = model.spec.vocabSize;
+      return choosers.map((choose, row) => choose(logits.subarray(row * size, (row + 1) * size)));
+    }
     encodeBestToken(context, model.weights, lastRows.length);
     return [...new Uint32Array(await gpu.read(workspace.bestToken, lastRows.length * 4))];
   }

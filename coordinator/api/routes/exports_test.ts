@@ -7,7 +7,7 @@ import { GOLDEN_CASE, trainGoldenJob, untilExport } from "../../exports/export_f
 import type { RunExport } from "../../exports/process/export_child.ts";
 import { errorOf, withWorld, type World } from "../../testing/app_fixture.ts";
 
-const GOLDEN = JSON.parse(Deno.readTextFileSync(goldenPath("merge.json")))[GOLDEN_CASE];
+const GOLDEN = JSON.parse(Deno.readTextFileSync(goldenPath("exports/merge.json")))[GOLDEN_CASE];
 
 const post = (world: World, jobId: string, body: unknown) =>
   world.app.request(`/v1/fine_tuning/jobs/${jobId}/exports`, {

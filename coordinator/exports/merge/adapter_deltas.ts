@@ -1,6 +1,7 @@
 /** What an adapter adds to each linear layer: scale · B · A, in f32 and in the order in which PEFT computes it. */
 import { openSafetensors } from "../../../shared/checkpoint/safetensors.ts";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import { rankFunction } from "../../../shared/job/adapter_modules.ts";
 import type { LoraSpec } from "../../../shared/job/job_spec_schema.ts";
 import { invalidFile } from "../../../shared/model/safetensors_header.ts";
 
@@ -24,6 +25,7 @@ const NAME = /^base_model\.model\.(.+)\.lora_A\.weight$/;
 export function readDeltas(path: string, lora: LoraSpec): Map<string, LoraDelta> {
   const file = openSafetensors(path);
   const deltas = new Map<string, LoraDelta>();
+  const rankOf = rankFunction(lora);
   const read = (name: string) => {
     const { shape } = file.tensors.get(name) ?? missing(path, name);
     const values = file.readFloat32(name);
@@ -35,10 +37,13 @@ export function readDeltas(path: string, lora: LoraSpec): Map<string, LoraDelta>
     const module = NAME.exec(name)?.[1];
     if (module === undefined) continue;
     const [a, b] = [read(name), read(name.replace(".lora_A.", ".lora_B."))];
-    if (a.rows !== b.columns) throw invalidFile(path, `A and B of ${quote(module)} have different ranks`);
+    const { rank, scale } = rankOf(module);
+    if (a.rows !== rank || b.columns !== rank) {
+      const ranks = `A and B of ${quote(module)} have the ranks ${a.rows} and ${b.columns}`;
+      throw invalidFile(path, `${ranks}, the job's is ${rank}`, { param: module });
+    }
     deltas.set(module, {
-      ...{ rank: a.rows, a: a.values, b: b.values, outFeatures: b.rows, inFeatures: a.columns },
-      scale: scaleOf(lora, a.rows),
+      ...{ rank, scale, a: a.values, b: b.values, outFeatures: b.rows, inFeatures: a.columns },
     });
   }
   if (deltas.size === 0) throw invalidFile(path, "it has no LoRA tensors");
@@ -47,11 +52,6 @@ export function readDeltas(path: string, lora: LoraSpec): Map<string, LoraDelta>
 
 function missing(path: string, name: string): never {
   throw invalidFile(path, `tensor ${quote(name)} is missing`, { param: name });
-}
-
-/** alpha/r, or alpha/√r with rsLoRA. */
-function scaleOf({ lora_alpha: alpha, use_rslora }: LoraSpec, rank: number): number {
-  return use_rslora ? alpha / Math.sqrt(rank) : alpha / rank;
 }
 
 /**

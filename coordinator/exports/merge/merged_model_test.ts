@@ -5,6 +5,7 @@ import { openSafetensors } from "../../../shared/checkpoint/safetensors.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { goldenPath, LADDER_CASES, loadLadderCase } from "../../../tests/golden/golden.ts";
 import { openOutputFolder } from "../files/output_folder.ts";
+import { readDeltas } from "./adapter_deltas.ts";
 import { type MergeBase, type MergeSource, openMerged } from "./merged_model.ts";
 import type { MergedDtype } from "./round.ts";
 import { planMergedFiles } from "./write_merged.ts";
@@ -20,7 +21,7 @@ const goldenSchema = z.record(
     sizes: z.record(z.string(), z.number()),
   }),
 );
-const GOLDEN = goldenSchema.parse(JSON.parse(Deno.readTextFileSync(goldenPath("merge.json"))));
+const GOLDEN = goldenSchema.parse(JSON.parse(Deno.readTextFileSync(goldenPath("exports/merge.json"))));
 
 function sourceOf(name: typeof LADDER_CASES[number], base: MergeBase): MergeSource {
   const { modelFolder, adapterFolder, lora, doubleQuantization } = loadLadderCase(name);
@@ -97,4 +98,15 @@ Deno.test("a base model that is stored in NF4 has no original weights; its NF4 b
   assertEquals([error.code, error.param], ["invalid_request", "base"]);
   const nf4 = { ...source, modelFolder, base: "nf4" } as const;
   assertEquals(await mergeInto(nf4, "float32", undefined, tensorHashes), GOLDEN["gqa_tied"]!.nf4_float32);
+});
+
+Deno.test("rank_pattern and alpha_pattern: each layer has its own scale, and its rank must be the adapter's", async () => {
+  const source = sourceOf("gqa_tied", "nf4");
+  const q_proj = source.lora.lora_alpha * 3;
+  const deltas = readDeltas(source.adapterPath, { ...source.lora, alpha_pattern: { q_proj } });
+  const [query, key] = ["q_proj", "k_proj"].map((name) => deltas.get(`model.layers.0.self_attn.${name}`)!);
+  assertEquals([query!.scale, key!.scale], [6, 2]);
+  const lora = { ...source.lora, rank_pattern: { q_proj: 2 } };
+  const error = await assertRejects(() => openMerged({ ...source, lora }), LoraFleetError, "the job's is 2");
+  assertEquals(error.code, "invalid_model");
 });

@@ -4,7 +4,7 @@ import { parseTransformerSpec } from "../../../shared/model/parse_transformer_sp
 import { goldenPath, LADDER_CASES, loadLadderCase } from "../../../tests/golden/golden.ts";
 import { derivedGenerationConfig, mergedConfig } from "./model_configs.ts";
 
-const GOLDEN = JSON.parse(Deno.readTextFileSync(goldenPath("merge.json")));
+const GOLDEN = JSON.parse(Deno.readTextFileSync(goldenPath("exports/merge.json")));
 
 for (const name of LADDER_CASES.filter((name) => name in GOLDEN)) {
   Deno.test(`${name}: config.json and generation_config.json are those of save_pretrained`, () => {

@@ -61,10 +61,10 @@ def small_files(model, shard):
     return {"texts": texts, "sizes": sizes}
 
 
-def write(path):
+def write(goldens):
     golden = {}
     for name, case in golden_ladder.CASES.items():
-        folder = path.parent / "ladder" / name
+        folder = goldens / "ladder" / name
         model, adapter, dtype = folder / "model", folder / "adapter", case["dtype"]
         golden[name] = {
             "dtype": str(dtype).removeprefix("torch."),
@@ -75,4 +75,4 @@ def write(path):
             "shard": case.get("shard", "5GB"),
             **small_files(merged(load(model, dtype), adapter), case.get("shard", "5GB")),
         }
-    path.write_text(json.dumps(golden, indent=1) + "\n")
+    (goldens / "exports" / "merge.json").write_text(json.dumps(golden, indent=1) + "\n")

@@ -52,4 +52,4 @@ if __name__ == "__main__":
     golden_peft_modules.write(GOLDENS / "peft_modules.json")
     golden_ladder.write(GOLDENS / "ladder")
     golden_smoothing.write(GOLDENS / "label_smoothing.safetensors", GOLDENS / "ladder")
-    golden_merge.write(GOLDENS / "merge.json")
+    golden_merge.write(GOLDENS)

@@ -13,7 +13,7 @@ from pathlib import Path
 import gguf
 import numpy
 
-PATH = Path(__file__).parent.parent / "gguf.json"
+PATH = Path(__file__).parents[2] / "exports" / "gguf.json"
 
 
 def text(array):

@@ -1,0 +1,33 @@
+import { assertEquals } from "@std/assert";
+import { resultOf } from "./result.ts";
+import { formatSideBySide } from "./side_by_side.ts";
+
+/** Letters by their codes. */
+const textOf = (ids: Iterable<number>) => String.fromCharCode(...ids);
+const ids = (text: string) => Uint32Array.from(text, (letter) => letter.charCodeAt(0));
+
+Deno.test("base and tuned answers stand below each other, exact ones are marked, long prompts keep their end", () => {
+  const questions = [
+    { prompt: ids("Say\nA:"), expected: ids("A") },
+    { prompt: ids(`${"x".repeat(200)}?`), expected: ids("B") },
+  ];
+  const resultFor = (loss: number, answers: readonly string[]) =>
+    resultOf(loss, questions, answers.map((answer) => [...ids(answer)]), textOf);
+  const lines = formatSideBySide({ base: resultFor(2, ["a", "B"]), tuned: resultFor(0.5, ["A", "B"]) }).split(
+    "\n",
+  );
+  assertEquals(lines, [
+    "prompt    Say⏎A:",
+    "expected  A",
+    "base      a",
+    "tuned     A =",
+    "",
+    `prompt    …${"x".repeat(98)}?`,
+    "expected  B",
+    "base      B =",
+    "tuned     B =",
+    "",
+    "exact match on 2 prompts (=): base 50.0%, tuned 100.0%",
+    "loss: base 2.0000, tuned 0.5000",
+  ]);
+});
