@@ -19,7 +19,8 @@ import { FRAME_HEADER_BYTES } from "../shared/protocol/tensor_frame.ts";
 import { createAllReduce } from "../worker/allreduce/all_reduce.ts";
 import { drive, plainSum, randomSums } from "../worker/allreduce/all_reduce_fixture.ts";
 import { mutateBytes, mutateMessage } from "./fuzz/mutate.ts";
-import { frameOf, HEARTBEAT, type Sample, SAMPLES, WORDS } from "./fuzz/samples.ts";
+import type { Sample } from "./fuzz/sample.ts";
+import { frameOf, HEARTBEAT, SAMPLES, WORDS } from "./fuzz/samples.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
 import { createMemoryArtifacts } from "./sim/memory_artifacts.ts";
 import { createToyJob } from "./sim/toy_job.ts";
@@ -108,6 +109,7 @@ const OBSERVER: JobObserver = {
   starting: () => Promise.resolve({ step: 0, checkpointSteps: [] }),
   event: () => {},
   stepCommitted: () => Promise.resolve(),
+  evaluated: () => Promise.resolve(),
   checkpointWritten: () => Promise.resolve(),
 };
 
@@ -164,6 +166,7 @@ Deno.test("a coordinator at work: 3000 messages that are none, or in another's n
     [WORDS.heartbeat, subjects.heartbeatSubject],
     [WORDS.report, (worker) => subjects.reportSubject(job.id, worker)],
     [WORDS.audit, (worker) => subjects.reportSubject(job.id, worker)],
+    [WORDS.evaluation, (worker) => subjects.evaluationSubject(job.id, worker)],
     [WORDS.item, (worker) => subjects.itemSubject(job.id, worker)],
     [WORDS.update, (worker) => subjects.updateSubject(job.id, worker)],
     [WORDS.failure, (worker) => subjects.failureSubject(job.id, worker)],

@@ -7,7 +7,7 @@ import type { ParsedJobRequest } from "../job_request/parse.ts";
 import type { WorkerView } from "../fleet/fleet.ts";
 import { readTransformerSpec } from "../base_models/model_check.ts";
 import type { JobServiceOptions } from "../jobs/job_context.ts";
-import { dataOf } from "../jobs/job_data.ts";
+import { dataOf, validationFilesOf } from "../jobs/job_data.ts";
 import { checkSubmission } from "../jobs/submission.ts";
 import type { PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import type { PreparedJob } from "../planning/preparer.ts";
@@ -90,6 +90,7 @@ export function createDryRuns(parts: DryRunParts): RunDry {
       spec: checked.spec,
       model,
       ...await dataOf(parts, job.spec, { signal }),
+      validationFiles: await validationFilesOf(parts, job, { signal }),
       signal,
       event: (level, message) => void (level === "warn" && warnings.push(message)),
     };

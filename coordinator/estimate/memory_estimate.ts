@@ -21,17 +21,18 @@ export interface MemoryEstimate {
 }
 
 /** What of a planned job decides its memory. */
-type Sizes = Pick<PlannedJob, "spec" | "maxTokensPerMicroBatch" | "maxPositions">;
+type Sizes = Pick<PlannedJob, "spec" | "maxTokensPerMicroBatch" | "maxPositions" | "evaluation">;
 
 /** @param availableBytes null if unknown */
 export function estimateMemory(
   name: string,
   model: TransformerSpec,
-  { spec, maxTokensPerMicroBatch: maxTokens, maxPositions }: Sizes,
+  { spec, maxTokensPerMicroBatch: maxHeadRows, maxPositions, evaluation }: Sizes,
   availableBytes: number | null,
 ): MemoryEstimate {
   const options = {
-    maxTokens,
+    maxTokens: Math.max(maxHeadRows, evaluation?.maxTokens ?? 0),
+    maxHeadRows,
     maxPositions,
     doubleQuantization: spec.quantization.bnb_4bit_use_double_quant,
     maxTensorBytes: CARD_TENSOR_BYTES,

@@ -5,6 +5,7 @@
 import type { AuditCounts, JobEnd } from "../../shared/protocol/messages_coordinator.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { WorkerQuarantine } from "../access/quarantines.ts";
+import type { Evaluated, EvaluationOutcome } from "../evaluation/selection.ts";
 import type { CheckpointAssignment } from "../training/upload_decision.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 
@@ -32,6 +33,8 @@ export interface StepReport {
   /** Tokens that went through the model in this step, and labels in its loss. */
   readonly tokenCount: number;
   readonly labelCount: number;
+  /** Share of the labels that were the most likely token; null if a different version computed the step, or with smoothed labels. */
+  readonly tokenAccuracy: number | null;
   readonly workerCount: number;
   readonly attempt: number;
   readonly seconds: number;
@@ -50,6 +53,8 @@ export interface StepReport {
 
 /** What a job's observer has on record when training continues. */
 interface ObservedProgress {
+  /** Outcomes of evaluations, oldest first; left out: none. */
+  readonly evaluations?: readonly Evaluated[];
   /** The last committed step. */
   readonly step: number;
   /** Steps whose adapter is stored. */
@@ -68,6 +73,8 @@ export interface JobObserver {
   /** A micro-batch of the current step is left out, unless the step's commit says otherwise. */
   microBatchExcluded(step: number, excluded: ExcludedMicroBatch): void;
   stepCommitted(report: StepReport): Promise<void>;
+  /** The validation rows are evaluated on the state of the newest commit. */
+  evaluated(report: EvaluationOutcome): Promise<void>;
   /** The adapter of this step is in the artifact store, checked. */
   checkpointWritten(step: number, files: readonly CheckpointFile[]): Promise<void>;
 }

@@ -24,6 +24,10 @@ export const FIELD_RULES: Record<Group, FieldRules> = {
 export const VALUE_ALIASES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "lora.init_lora_weights": { Gaussian: "gaussian" },
   "training.gradient_checkpointing": { unsloth: true },
+  "training.metric_for_best_model": {
+    eval_loss: "loss",
+    eval_mean_token_accuracy: "mean_token_accuracy",
+  },
   "quantization.bnb_4bit_compute_dtype": {
     "torch.float32": "float32",
     "torch.float16": "float16",

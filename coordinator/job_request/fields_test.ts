@@ -123,10 +123,10 @@ Deno.test("a whole configuration of each class is accepted, and one warning list
   }
   const noted = parseJobRequest({
     ...MINIMAL,
-    training: { output_dir: "out", label_names: ["labels"], greater_is_better: true, learning_rate: 1e-4 },
+    training: { output_dir: "out", label_names: ["labels"], eval_accumulation_steps: 4, learning_rate: 1e-4 },
   });
   assertEquals(noted.warnings, [
-    "Without effect here: training.output_dir, training.label_names, training.greater_is_better.",
+    "Without effect here: training.output_dir, training.label_names, training.eval_accumulation_steps.",
   ]);
 });
 

@@ -12,6 +12,7 @@ import { learnabilityOf } from "../planning/schedule/learnable.ts";
 import { checkSchedule } from "./check_schedule.ts";
 import { checkDatasetFields } from "./dataset_fields.ts";
 import { type Draft, put } from "./draft.ts";
+import { applyEvaluation, checkEvaluation } from "./evaluation.ts";
 import { invalidField, isAbsent, isObject, show } from "./errors.ts";
 import { isGroup, OPENAI_FIELDS, PLAIN_FIELDS, unknownField } from "./known_fields.ts";
 import { applyOpenAiFields, parseMetadata, parseSuffix } from "./openai.ts";
@@ -25,7 +26,7 @@ export interface ParsedJobRequest {
   /** The user's part of the fine-tuned model's name. */
   readonly suffix: string | null;
   readonly metadata: Record<string, string> | null;
-  /** Accepted for OpenAI's clients with a warning, but not evaluated while training. */
+  /** The id of an uploaded file with the rows to evaluate; null without one. */
   readonly validationFile: string | null;
   /** Null if no tracker is asked for. */
   readonly tracking: TrackingRequest | null;
@@ -65,6 +66,8 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     put(draft, "training.warmup_ratio", 0, "training.warmup_ratio");
   }
   nameHubDataset(draft);
+  const validationFile = parseValidationFile(body["validation_file"]);
+  applyEvaluation(draft, validationFile);
   const spec = parseSpec(draft);
   checkBounds(draft, spec);
   checkTargetPattern(spec.lora.target_modules);
@@ -73,6 +76,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   checkRankPatterns(spec.lora);
   checkSchedule(spec.training);
   checkLearnable(spec);
+  checkEvaluation(draft, spec, validationFile);
   explainArithmetic(draft, spec);
   const tracking = parseTracking(draft, body["integrations"]);
   if (draft.withoutEffect.length > 0) {
@@ -82,7 +86,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     spec,
     suffix: parseSuffix(body["suffix"]),
     metadata: parseMetadata(body["metadata"]),
-    validationFile: parseValidationFile(draft, body["validation_file"]),
+    validationFile,
     tracking,
     resumeFrom: draft.resumeFrom,
     given: new Set(draft.fields.keys()),
@@ -120,13 +124,9 @@ function explainArithmetic(draft: Draft, spec: JobSpec): void {
   }
 }
 
-function parseValidationFile(draft: Draft, value: unknown): string | null {
+function parseValidationFile(value: unknown): string | null {
   if (isAbsent(value)) return null;
-  if (typeof value !== "string") {
-    const message = `validation_file is ${show(value)}; the id of an uploaded file is needed`;
-    throw invalidField("validation_file", message);
-  }
-  const why = "nothing is evaluated while training; evaluate the finished adapter";
-  draft.warnings.push(`validation_file (${show(value)}) has no effect: ${why}.`);
-  return value;
+  if (typeof value === "string") return value;
+  const message = `validation_file is ${show(value)}; the id of an uploaded file is needed`;
+  throw invalidField("validation_file", message);
 }

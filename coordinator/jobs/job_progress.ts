@@ -45,6 +45,7 @@ export function addStep(before: JobProgress, report: StepReport): ProgressDecisi
       total_steps: before.totalSteps,
       epoch: report.epoch,
       train_loss: report.loss,
+      ...report.tokenAccuracy === null ? {} : { train_mean_token_accuracy: report.tokenAccuracy },
       learning_rate: report.learningRate,
       grad_norm: report.gradientNorm,
       tokens_per_second: report.attemptSeconds > 0 ? report.tokenCount / report.attemptSeconds : 0,

@@ -5,7 +5,7 @@ import { downloadEvents } from "../base_models/download_events.ts";
 import type { ResolvedModel } from "../base_models/registry.ts";
 import { createKeyedTurns } from "../planning/preparation/turns.ts";
 import type { JobContext, RequestOf } from "./job_context.ts";
-import { dataOf } from "./job_data.ts";
+import { dataOf, validationFilesOf } from "./job_data.ts";
 
 /** Rejects with a `LoraFleetError` that names the field or file, or with the reason of an aborted signal. */
 export function createRequests(context: JobContext): RequestOf {
@@ -13,7 +13,7 @@ export function createRequests(context: JobContext): RequestOf {
   const modelTurnOf = createKeyedTurns();
 
   return async (id, signal) => {
-    const { spec: stored } = journal.get(id);
+    const { spec: stored, validationFile } = journal.get(id);
     assertWithinBounds(stored);
     const progressOf = (what: string) =>
       downloadEvents(context.clock, what, (message, data) => journal.record(id, "info", message, data));
@@ -31,6 +31,7 @@ export function createRequests(context: JobContext): RequestOf {
       spec,
       model,
       ...data,
+      validationFiles: await validationFilesOf(context, { spec, validationFile }, { signal, onProgress }),
       signal,
       event: (level, message, data) => journal.record(id, level, message, data ?? null),
     };

@@ -29,9 +29,10 @@ export async function trainJob(
   signal.throwIfAborted();
   await fleet.train(job, new TrainingObserver(context, job, signal), signal);
   signal.throwIfAborted();
-  const adapter = await checkedAdapter(context, job, signal);
-  const resultFiles = await listResults(context, job, adapter, signal);
-  await journal.write(() => journal.apply(id, { type: "trained", resultFiles }), signal);
+  const resultStep = await resultStepAfter(context, job);
+  const adapter = await checkedAdapter(context, job, resultStep, signal);
+  const resultFiles = await listResults(context, job, resultStep, adapter, signal);
+  await journal.write(() => journal.apply(id, { type: "trained", resultFiles, resultStep }), signal);
 }
 
 /** The state or the adapter that the job continues from; null: a fresh one. */
@@ -63,19 +64,37 @@ function checkBase({ id, modelHash }: JobRecord, { model, spec }: PlannedJob): v
   );
 }
 
-/** The files of the last step's checkpoint. Throws `storage` if the adapter is missing, or as `checkAdapter` does. */
+/** The step whose adapter is the result: the best one, or that after which training ended. */
+async function resultStepAfter(
+  { journal, artifacts }: JobContext,
+  { id, totalSteps }: PlannedJob,
+): Promise<number> {
+  const { spec: { training }, best, step } = journal.get(id);
+  const last = training.early_stopping_patience === undefined ? totalSteps : step;
+  if (training.load_best_model_at_end !== true || best === null) return last;
+  const stored = await artifacts.files(id, best.step);
+  if (stored.some(({ name }) => name === ADAPTER_FILENAME)) return best.step;
+  const message =
+    `Step ${best.step} has the best evaluation, but its adapter could not be stored: the result is that of ` +
+    `step ${last}.`;
+  journal.record(id, "warn", message);
+  return last;
+}
+
+/** The files of a step's checkpoint. Throws `storage` if the adapter is missing, or as `checkAdapter` does. */
 async function checkedAdapter(
   { artifacts, checkAdapter }: JobContext,
-  { id, totalSteps }: PlannedJob,
+  { id }: PlannedJob,
+  step: number,
   signal: AbortSignal,
 ): Promise<readonly CheckpointFile[]> {
-  const stored = await artifacts.files(id, totalSteps);
+  const stored = await artifacts.files(id, step);
   signal.throwIfAborted();
   const adapter = stored.find(({ name }) => name === ADAPTER_FILENAME);
   if (adapter === undefined) {
-    throw new LoraFleetError("storage", `training ended without the adapter of step ${totalSteps}`);
+    throw new LoraFleetError("storage", `training ended without the adapter of step ${step}`);
   }
-  await checkAdapter?.(await artifacts.path(id, totalSteps, adapter), totalSteps);
+  await checkAdapter?.(await artifacts.path(id, step, adapter), step);
   signal.throwIfAborted();
   return stored;
 }
@@ -84,14 +103,15 @@ async function checkedAdapter(
 async function listResults(
   { store, files, clock, journal }: JobContext,
   job: PlannedJob,
+  step: number,
   adapter: readonly CheckpointFile[],
   signal: AbortSignal,
 ): Promise<string[]> {
-  const { id, totalSteps } = job;
+  const { id } = job;
   const addMetrics = () => files.addResultText(METRICS_FILENAME, stepMetricsCsv(store, id));
   const ids = [(await untilThereIsRoom(clock, addMetrics, signal)).id];
   for (const file of adapter) {
-    ids.push(await journal.write(() => files.addResult(id, totalSteps, file).id, signal));
+    ids.push(await journal.write(() => files.addResult(id, step, file).id, signal));
   }
   const addCopy = (name: string, path: string) =>
     untilThereIsRoom(clock, () => files.addResultCopy(name, path), signal);

@@ -2,6 +2,9 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import { tokensUntil } from "../planning/token_count.ts";
 import type { ExcludedMicroBatch, JobObserver, StepReport } from "../fleet/fleet.ts";
+import type { Evaluated, EvaluationOutcome } from "../evaluation/selection.ts";
+import { selectionOf, selectionRuleOf } from "../evaluation/selection.ts";
+import { evaluationEvent, ROLLED_BACK_TO, storedEvaluations } from "./results/evaluations.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import type { JobContext } from "./job_context.ts";
@@ -18,7 +21,9 @@ export class TrainingObserver implements JobObserver {
   /** Once it is aborted, nothing more is stored. */
   readonly #signal: AbortSignal;
   #progress: JobProgress;
-  #newest: Pick<StepReport, "step" | "loss" | "digest" | "maxAbs"> | null = null;
+  #newest: Pick<StepReport, "step" | "loss" | "tokenAccuracy" | "digest" | "maxAbs"> | null = null;
+  /** Outcomes of evaluations, oldest first. */
+  #evaluations: readonly Evaluated[] = [];
   #checkpointSteps = new Set<number>();
   #losses: LossWatch = NO_LOSSES;
 
@@ -40,11 +45,14 @@ export class TrainingObserver implements JobObserver {
       await journal.write(() => store.deleteCheckpoints(id), this.#signal);
       this.#progress = startProgress(totalSteps);
     }
+    const evaluations = this.#job.evaluation ? await storedEvaluations(this.#context, id) : [];
+    this.#evaluations = evaluations.filter(({ step }) => step <= committedStep);
     await journal.write(() => this.#rollBack(committedStep), this.#signal);
     if (this.#stored().step < first) await journal.write(() => this.#continueAfter(first), this.#signal);
     this.#checkpointSteps = await storedCheckpointSteps(this.#context, id);
     this.#losses = storedLosses(store, id, committedStep);
-    return { step: this.#stored().step, checkpointSteps: [...this.#checkpointSteps] };
+    const checkpointSteps = [...this.#checkpointSteps];
+    return { step: this.#stored().step, checkpointSteps, evaluations: this.#evaluations };
   }
 
   event(level: "info" | "warn" | "error", message: string, data?: Record<string, unknown>): void {
@@ -83,17 +91,32 @@ export class TrainingObserver implements JobObserver {
     this.#assertConverging(step, loss);
   }
 
+  async evaluated(outcome: EvaluationOutcome): Promise<void> {
+    if (this.#signal.aborted) return;
+    const { step, best } = outcome;
+    const { totalSteps, epochsAfter } = this.#job;
+    this.#evaluations = [...this.#evaluations.filter((known) => known.step < step), outcome];
+    const trainLoss = this.#newest?.step === step ? this.#newest.loss : null;
+    const epoch = step === 0 ? 0 : epochsAfter(step);
+    const event = evaluationEvent({ step, totalSteps, epoch, trainLoss }, outcome);
+    await this.#write(() => this.#apply({ type: "evaluated", step, best }, event));
+  }
+
   async checkpointWritten(step: number, written: readonly CheckpointFile[]): Promise<void> {
     // After a rollback a step is repeated, with the same outcome.
     if (this.#signal.aborted || this.#checkpointSteps.has(step)) return;
     const { newId, clock, store, journal } = this.#context;
     const newest = this.#newest?.step === step ? this.#newest : null;
+    const evaluated = this.#evaluations.find((known) => known.step === step);
     const checkpoint = {
       id: newId("ftckpt"),
       jobId: this.#job.id,
       createdAt: clock.now(),
       step,
       trainLoss: newest?.loss ?? null,
+      trainAccuracy: newest?.tokenAccuracy ?? null,
+      validLoss: evaluated?.loss ?? null,
+      validAccuracy: evaluated?.accuracy ?? null,
       files: written.map(({ name, size, sha256 }) => ({ name, size, sha256 })),
       commit: newest === null ? null : { digest: newest.digest, maxAbs: newest.maxAbs },
     };
@@ -129,7 +152,10 @@ export class TrainingObserver implements JobObserver {
     const stored = this.#stored();
     if (step >= stored.step) return;
     const trainedTokens = tokensUntil(this.#job, step, stored.quarantined);
-    this.#apply({ type: "rolledBack", step, trainedTokens }, { level: "warn" });
+    const rule = selectionRuleOf(this.#job.spec.training);
+    const { best } = selectionOf(rule, this.#evaluations, step);
+    const data = { [ROLLED_BACK_TO]: step };
+    this.#apply({ type: "rolledBack", step, trainedTokens, best }, { level: "warn", data });
   }
 
   /** The steps before are an earlier job's. */
@@ -149,7 +175,7 @@ export class TrainingObserver implements JobObserver {
 /** From the newest stored metrics. */
 function storedGradientBytes({ store }: JobContext, jobId: string): number {
   const recent = store.events(jobId, { after: null, limit: 100 }).items;
-  const bytes = recent.find(({ type }) => type === "metrics")?.data?.["gradient_bytes_sent"];
+  const bytes = recent.map(({ data }) => data?.["gradient_bytes_sent"]).find((sent) => sent !== undefined);
   return typeof bytes === "number" ? bytes : 0;
 }
 

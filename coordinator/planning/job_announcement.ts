@@ -27,6 +27,7 @@ function regularisationOf({ neftune_noise_alpha: noise, label_smoothing_factor: 
 export function announcementOf(job: PlannedJob, startId: string): JobAnnouncement {
   const { seed, quantization, training, fleet } = job.spec;
   const { name: baseModelName, lora } = baseModelOf(job);
+  const evaluated = job.evaluation?.maxTokens ?? 0;
   return {
     ...{ jobId: job.id, startId, specHash: job.specHash },
     ...{ model: job.model, modelFolder: job.modelFolder, baseModelName },
@@ -41,6 +42,7 @@ export function announcementOf(job: PlannedJob, startId: string): JobAnnouncemen
       doubleQuantization: quantization.bnb_4bit_use_double_quant,
       gradientCheckpointing: training.gradient_checkpointing,
       maxTokensPerMicroBatch: job.maxTokensPerMicroBatch,
+      ...evaluated > job.maxTokensPerMicroBatch ? { maxTokensPerEvaluation: evaluated } : {},
       maxPositions: job.maxPositions,
       ...regularisationOf(training),
     },

@@ -19,6 +19,7 @@ import {
   outerCheckpointSteps,
   placeOfNumber,
 } from "./schedule/local_plan.ts";
+import { evaluationSteps, planEvaluation } from "./schedule/evaluation_plan.ts";
 import { checkpointSteps, planShards, type ShardPlan } from "./schedule/shard_plan.ts";
 
 interface PlanJobOptions {
@@ -28,6 +29,8 @@ interface PlanJobOptions {
   readonly modelFolder: string;
   readonly rows: PackedRows;
   readonly datasetSha256: string;
+  /** The rows to evaluate, and the SHA-256 of their file; null or left out: none. */
+  readonly validation?: { readonly rows: PackedRows; readonly sha256: string } | null;
 }
 
 interface PlannedSteps {
@@ -54,17 +57,34 @@ export function planSteps({ training, ...spec }: JobSpec, rowCount: number): Pla
 
 /** Takes time for the rows, none for the steps. */
 export function planJob(options: PlanJobOptions): PlannedJob {
-  const { id, spec, model, modelFolder, rows, datasetSha256 } = options;
+  const { id, spec, model, modelFolder, rows, datasetSha256, validation = null } = options;
   const { training } = spec;
   const { plan, local, totalSteps } = planSteps(spec, rowCountOf(rows));
   const lengths = rowLengthsOf(rows);
   const saves = checkpointSteps(plan, training);
+  const saved = local === null ? saves : outerCheckpointSteps(saves, local);
+  const maxTokensPerMicroBatch = largestMicroBatch(plan, lengths, spec);
+  const evaluation = validation === null ? null : planEvaluation(
+    validation.rows,
+    spec,
+    evaluationSteps(plan, training, local),
+    maxTokensPerMicroBatch,
+  );
+  const keepsBest = training.load_best_model_at_end === true && evaluation !== null;
   return {
-    ...{ id, spec, model, modelFolder, totalSteps, local },
-    specHash: specHash(spec, { datasetSha256, modelHash: model.hash }),
-    checkpointSteps: local === null ? saves : outerCheckpointSteps(saves, local),
-    maxTokensPerMicroBatch: largestMicroBatch(plan, lengths, spec),
-    maxPositions: longestDocumentOf(rows),
+    ...{ id, spec, model, modelFolder, totalSteps, local, evaluation, maxTokensPerMicroBatch },
+    specHash: specHash(spec, {
+      ...{ datasetSha256, modelHash: model.hash },
+      ...validation === null ? {} : { validationSha256: validation.sha256 },
+    }),
+    // The best of all evaluations can only be the result if its adapter is stored.
+    checkpointSteps: keepsBest
+      ? { includes: (step) => saved.includes(step) || (step > 0 && evaluation.steps.includes(step)) }
+      : saved,
+    maxPositions: Math.max(
+      longestDocumentOf(rows),
+      validation === null ? 0 : longestDocumentOf(validation.rows),
+    ),
     epochsAfter: (step) => plan.epochsAfter(local?.dataStepsOf(step).last ?? step),
     microBatchesOf: (step) =>
       plan.microBatchesOf(step).map((indices) => toMicroBatch(indices.map((index) => rowAt(rows, index)))),

@@ -2,6 +2,7 @@ import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import type { InitialState } from "./initial_adapter.ts";
+import type { EvaluationPlan } from "./schedule/evaluation_plan.ts";
 import type { LocalPlan } from "./schedule/local_plan.ts";
 import type { CheckpointSteps } from "./schedule/shard_plan.ts";
 
@@ -29,6 +30,8 @@ export interface PlannedJob {
   linesOf(step: number, index: number): readonly number[];
   /** The state of step 0 if the job trains on from an earlier one's adapter; null or left out: made from the seed. */
   readonly initial?: InitialState | null;
+  /** Null or left out: nothing is evaluated. */
+  readonly evaluation?: EvaluationPlan | null;
   /** Null or left out: a step is one data step. */
   readonly local?: LocalPlan | null;
 }

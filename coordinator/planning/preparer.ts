@@ -5,11 +5,13 @@ import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { checkLongestDocument } from "../base_models/model_check.ts";
 import { planJob, planSteps } from "./plan_job.ts";
 import type { PlannedJob } from "./planned_job.ts";
+import { datasetOf, heldOutOf } from "./preparation/dataset_part.ts";
 import { createAttempts } from "./preparation/attempts.ts";
 import { createPreparations, findPrepared } from "./preparation/find_prepared.ts";
 import { runPreparationChild } from "./preparation/preparation_child.ts";
 import { preparationKey, sourcesHash } from "./preparation/preparation_key.ts";
-import { dataFilesOf, type PrepareRequest } from "./preparation/prepare_request.ts";
+import type { PartRequest, PrepareRequest } from "./preparation/prepare_request.ts";
+import { trainingPart, validationPart } from "./preparation/prepare_request.ts";
 import { openPreparedCache } from "./preparation/prepared_cache.ts";
 import type { DatasetReport } from "./preparation/prepared_file.ts";
 import { checkLearnable } from "./schedule/learnable.ts";
@@ -51,39 +53,64 @@ export async function openPreparer(
     clock,
     run,
   });
-  const keyOf = (request: PrepareRequest) => {
-    const { spec, model } = request;
-    return preparationKey({ files: dataFilesOf(request), dataset: spec.dataset, model, version });
+  const keyOf = ({ spec, part, model, files }: PartRequest) => {
+    const held = heldOutOf(spec);
+    return preparationKey({
+      ...{ files, dataset: datasetOf(spec, part), model, version },
+      drawn: held === null ? null : { ...held, part },
+    });
+  };
+  /** What `find` finds for a part of the job's data, after its preparation if necessary. */
+  const find = async <T>(
+    request: PartRequest,
+    isUrgent: boolean,
+    find: (key: string) => Promise<T | null>,
+  ): Promise<T> => {
+    const key = await keyOf(request);
+    const found = await findPrepared(preparations, request, key, isUrgent, () => find(key));
+    request.signal.throwIfAborted();
+    return found;
   };
 
   return {
     async prepare(request) {
-      const { spec, model, signal, event } = request;
-      const key = await keyOf(request);
-      const report = await findPrepared(preparations, request, key, false, () => cache.report(key));
-      signal.throwIfAborted();
+      const { spec, model, event } = request;
+      const report = await find(trainingPart(request), false, cache.report);
       reportDataset(report, spec, event);
-      await checkLongestDocument(spec, model.folder, report.longestDocument);
+      const validation = validationPart(request);
+      const evaluated = validation === null ? null : await find(validation, false, cache.report);
+      if (evaluated !== null) reportEvaluated(evaluated, spec, event);
+      const longest = Math.max(report.longestDocument, evaluated?.longestDocument ?? 0);
+      await checkLongestDocument(spec, model.folder, longest);
       return { totalSteps: checkSteps(report, spec, event), report };
     },
 
     async warm(request) {
-      const key = await keyOf(request);
-      await findPrepared(preparations, request, key, false, () => cache.touch(key));
+      await find(trainingPart(request), false, cache.touch);
+      const validation = validationPart(request);
+      if (validation !== null) await find(validation, false, cache.touch);
     },
 
     async plan(request) {
-      const { id, spec, model, trainingFile, signal } = request;
-      const key = await keyOf(request);
-      const { rows } = await findPrepared(preparations, request, key, true, () => cache.load(key));
-      signal.throwIfAborted();
+      const { id, spec, model, trainingFile } = request;
+      const { rows } = await find(trainingPart(request), true, cache.load);
+      const validation = validationPart(request);
+      const evaluated = validation === null ? null : await find(validation, true, cache.load);
       return planJob({
         ...{ id, spec, rows, model: model.manifest },
         modelFolder: model.folder,
         datasetSha256: trainingFile.sha256,
+        validation: evaluated === null
+          ? null
+          : { rows: evaluated.rows, sha256: validationSha256(validation!) },
       });
     },
   };
+}
+
+/** Of the files with the rows to evaluate. */
+function validationSha256({ files }: PartRequest): string {
+  return files.map(({ sha256, path }) => sha256 ?? path).join(" ");
 }
 
 /** Returns the number of steps. Throws if they cannot move the adapter. */
@@ -96,6 +123,26 @@ function checkSteps(report: DatasetReport, spec: JobSpec, event: PrepareRequest[
     for (const warning of localWarnings(local, spec)) event("warn", warning);
   }
   return totalSteps;
+}
+
+/** The rows that are evaluated. */
+function reportEvaluated(
+  { exampleCount: rows, trainedTokenCount: tokens, warnings }: DatasetReport,
+  { training }: JobSpec,
+  event: PrepareRequest["event"],
+): void {
+  for (const warning of warnings) event("warn", `The rows to evaluate: ${warning}`);
+  const { eval_strategy: strategy, eval_steps: every = 0 } = training;
+  const share = every < 1 ? `${100 * every}% of the steps` : counted(every, "step");
+  const when = strategy === "epoch" ? "each epoch" : every === 1 ? "each step" : `every ${share}`;
+  event(
+    "info",
+    `${counted(rows, "row")} with ${counted(tokens, "token")} that ${
+      tokens === 1 ? "counts" : "count"
+    } in the loss ` +
+      `will be evaluated after ${when}, and at the end.`,
+    { eval_rows: rows, eval_tokens: tokens },
+  );
 }
 
 function reportDataset(report: DatasetReport, { dataset }: JobSpec, event: PrepareRequest["event"]): void {

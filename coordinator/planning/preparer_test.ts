@@ -261,3 +261,46 @@ Deno.test("the next job is warm: its rows are in the cache, and are not the firs
     const reports = bench.events.filter((event) => event.includes(" examples in "));
     assertEquals([bench.runs.length, reports.length], [2, 1]);
   }));
+
+Deno.test("rows to evaluate are prepared like those of training, and shared with jobs that train on them", () =>
+  withBench(async (bench) => {
+    const { preparer, runs, events, folder } = bench;
+    const content = GOOD + "\n" + JSON.stringify({ text: "plum plum plum" });
+    const path = `${folder}/validation`;
+    await Deno.writeTextFile(path, content);
+    const validationFiles = [{
+      name: "valid.jsonl",
+      sha256: sha256Of(new TextEncoder().encode(content)),
+      path,
+    }];
+    const request = {
+      ...await bench.request("job", GOOD, { validation_file: "file-2" }),
+      validationFiles,
+    };
+    await preparer.prepare(request);
+    assertEquals(runs.length, 2);
+    assert(events.some((event) => event.startsWith("info 4 rows with ")), events.join("\n"));
+    const { evaluation, specHash } = await preparer.plan(request);
+    assertEquals([evaluation!.microBatchCount > 0, runs.length], [true, 2]);
+    assertEquals(evaluation!.steps.includes(0), false);
+    await preparer.prepare(await bench.request("other", content));
+    assertEquals(runs.length, 2);
+    const without = await preparer.plan(await bench.request("job", GOOD));
+    assertEquals([without.evaluation, without.specHash === specHash], [null, false]);
+  }));
+
+Deno.test("a validation file without a token that counts is refused before the start, by its field", () =>
+  withBench(async (bench) => {
+    const path = `${bench.folder}/validation`;
+    const content = JSON.stringify({ text: "" });
+    await Deno.writeTextFile(path, content);
+    const validationFiles = [{
+      name: "valid.jsonl",
+      sha256: sha256Of(new TextEncoder().encode(content)),
+      path,
+    }];
+    const request = { ...await bench.request("job", GOOD, { validation_file: "file-2" }), validationFiles };
+    const error = await assertRejects(() => bench.preparer.prepare(request), LoraFleetError);
+    assertStringIncludes(error.message, "the rows to evaluate (validation_file)");
+    assertEquals([error.code, error.param], ["invalid_dataset", "line 1"]);
+  }));

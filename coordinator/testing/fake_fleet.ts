@@ -4,6 +4,8 @@ import type { JobEnd } from "../../shared/protocol/messages_coordinator.ts";
 import type { ExcludedMicroBatch, Fleet, JobObserver, WorkerView } from "../fleet/fleet.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { CheckpointAssignment } from "../training/upload_decision.ts";
+import type { EvaluationOutcome } from "../evaluation/selection.ts";
+import { NO_SELECTION, selectionRuleOf, withEvaluation } from "../evaluation/selection.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import type { ArtifactStore } from "../storage/artifact_store.ts";
 import { sha256Of } from "../storage/streamed_file.ts";
@@ -49,6 +51,7 @@ export class FakeFleet implements Fleet {
   assignment: CheckpointAssignment | null = null;
   /** Steps whose adapter was requested again. */
   readonly damaged: number[] = [];
+  #selection = NO_SELECTION;
   readonly #artifacts: ArtifactStore;
 
   constructor(artifacts: ArtifactStore) {
@@ -78,6 +81,8 @@ export class FakeFleet implements Fleet {
   async train(job: PlannedJob, observer: JobObserver, signal: AbortSignal): Promise<void> {
     this.trained.push(job.id);
     await observer.starting(0);
+    this.#selection = NO_SELECTION;
+    if (job.evaluation?.steps.includes(0)) await observer.evaluated(this.#evaluate(job, 0));
     observer.event("info", "2 workers have joined.", { workers: 2 });
     for (let step = 1; step <= job.totalSteps; step++) {
       await this.beforeStep(job, step, signal);
@@ -93,6 +98,7 @@ export class FakeFleet implements Fleet {
         tokenCount: 100,
         labelCount: 60,
         maxAbs: "",
+        tokenAccuracy: 1 - 1 / step,
         workerCount: 2,
         attempt: 1,
         seconds: 0.5,
@@ -102,6 +108,7 @@ export class FakeFleet implements Fleet {
         excluded: excluded === undefined ? [] : [excluded],
         audits: { passed: step, failed: 0, skipped: 0 },
       });
+      if (job.evaluation?.steps.includes(step)) await observer.evaluated(this.#evaluate(job, step));
       if (job.checkpointSteps.includes(step)) {
         await observer.checkpointWritten(step, await this.#upload(job.id, step));
       }
@@ -111,6 +118,13 @@ export class FakeFleet implements Fleet {
   forget(jobId: string, end: JobEnd): Promise<void> {
     this.ends.set(jobId, end);
     return Promise.resolve();
+  }
+
+  /** The loss falls until the middle of the job and rises again. */
+  #evaluate({ totalSteps, spec }: PlannedJob, step: number): EvaluationOutcome {
+    const outcome = { step, loss: 1 + Math.abs(step - totalSteps / 2), accuracy: 1 / (1 + step) };
+    this.#selection = withEvaluation(selectionRuleOf(spec.training), this.#selection, outcome);
+    return { ...outcome, labelCount: 12, best: this.#selection.best, seconds: 0.25, workerCount: 2 };
   }
 
   async #upload(jobId: string, step: number): Promise<CheckpointFile[]> {

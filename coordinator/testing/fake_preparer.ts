@@ -1,5 +1,6 @@
 /** The preparation of data for tests: training files of plain lines. */
 import { LoraFleetError } from "../../shared/errors.ts";
+import { isEvaluated } from "../planning/preparation/dataset_part.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import { type PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import type { DatasetReport } from "../planning/preparation/prepared_file.ts";
@@ -26,6 +27,13 @@ export async function fakePrepare(request: PrepareRequest): Promise<PlannedJob> 
     modelFolder: request.model.folder,
     totalSteps,
     checkpointSteps: [totalSteps / 2, totalSteps],
+    evaluation: !isEvaluated(request.spec) ? null : {
+      steps: { includes: (step) => step % 2 === 0 && step > 0 },
+      ...{ microBatchCount: 1, maxTokens: 1 },
+      microBatchAt: () => {
+        throw new Error("the fake fleet computes nothing");
+      },
+    },
     maxTokensPerMicroBatch: 1,
     maxPositions: 1,
     epochsAfter: (step) => step / totalSteps,

@@ -9,11 +9,11 @@ import { announced, type Decision, failJob } from "./decision.ts";
 import { type StepEffect, warning } from "./state/effects.ts";
 import type { FleetMember } from "./state/fleet_view.ts";
 import type { StepContext } from "./state/plan.ts";
-import { liveHolders, type Training } from "./state/training.ts";
+import { lastStepOf, liveHolders, type Training } from "./state/training.ts";
 
 /** Whether a checkpoint that has failed again is abandoned, so that the next step begins. */
 export function isAbandoned({ plan, limits }: StepContext, training: Training): boolean {
-  return training.committed!.step < plan.totalSteps &&
+  return training.committed!.step < lastStepOf(plan, training) &&
     training.checkpointAttempts >= limits.checkpointAttempts;
 }
 

@@ -13,7 +13,7 @@ import type { StepContext } from "./state/plan.ts";
 import { NO_HEDGES, slowestWith, type Training } from "./state/training.ts";
 
 export function decideClaim(context: StepContext, training: Training, report: MicroBatchReport): Decision {
-  const { worker, claim, index, lossSum, labelCount, computeMs } = report;
+  const { worker, claim, index, lossSum, labelCount, correctCount, computeMs } = report;
   if (report.audit !== null) return decideAuditReport(context, training, report);
   const answer = (verdict: Verdict): StepEffect => ({ type: "verdict", verdict });
   const isRepeated = training.phase === "reduce" && training.ledger.entries[index]?.claim === claim;
@@ -29,7 +29,7 @@ export function decideClaim(context: StepContext, training: Training, report: Mi
     return unchanged(training, `there is no micro-batch ${index}`, [answer("unknown")]);
   }
   if (lossSum === null || firstNonFinite(maxAbs) !== -1) return notFinite(training, report);
-  const entry = { worker, claim, lossSum, labelCount, maxAbs };
+  const entry = { worker, claim, lossSum, labelCount, correctCount, maxAbs };
   const { ledger, verdict, reason } = claimMicroBatch(training.ledger, index, entry);
   if (ledger === training.ledger) return unchanged(training, reason, [answer(verdict)]);
 

@@ -8,7 +8,14 @@ Deno.test("a claim with the maxima of a different adapter is refused", () => {
     type: "report",
     report: {
       ...{ worker: "w-a", incarnation: "i-w-a", term, step, attempt, index: 0, claim: 0 },
-      ...{ lossSum: 1, labelCount: 1, maxAbs: "AACAPw==", computeMs: 1, gradientDigest: null },
+      ...{
+        lossSum: 1,
+        labelCount: 1,
+        correctCount: 1,
+        maxAbs: "AACAPw==",
+        computeMs: 1,
+        gradientDigest: null,
+      },
       ...{ gradientCheck: null, audit: null },
     },
   });

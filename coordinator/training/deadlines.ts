@@ -4,6 +4,7 @@ import { skipLateAudits } from "./audits.ts";
 import { decideCheckpointFailure } from "./checkpoint_reports.ts";
 import { checkpointCandidate, chooseCheckpointWriter } from "./checkpoints.ts";
 import { abortAttempt, type Decision, unchanged } from "./decision.ts";
+import { overdueEvaluation } from "./evaluations.ts";
 import { hedge } from "./regroup.ts";
 import type { StepContext } from "./state/plan.ts";
 import { gradientBytesOf, type Training } from "./state/training.ts";
@@ -19,6 +20,8 @@ function overdue(context: StepContext, training: Training): Decision | null {
       return hedge(context, training) ?? skipLateAudits(context, training) ?? stalled(context, training);
     case "reduce":
       return lateRound(context, training);
+    case "evaluate":
+      return overdueEvaluation(context, training);
     case "checkpoint":
       return lateCheckpoint(context, training);
     default:

@@ -2,6 +2,7 @@
 import { withoutQuarantined } from "./blame/strikes.ts";
 import { checkpointCandidate, chooseCheckpointWriter } from "./checkpoints.ts";
 import { type Decision, unchanged } from "./decision.ts";
+import { regroupEvaluation } from "./evaluations.ts";
 import { newLoadFailures, withFleet, withoutMisfits } from "./members/eligibility.ts";
 import { regroup } from "./regroup.ts";
 import type { StepContext } from "./state/plan.ts";
@@ -16,14 +17,15 @@ export function decideFleet(context: StepContext, training: Training, whole: Fle
   const seen = withFleet(plan, checked, fleet, now);
   const isNews = seen.holders !== training.holders || fleet.generation !== training.fleet.generation;
   const next = isNews ? { ...seen, revision: training.revision + 1 } : seen;
-  const change = changeOfPhase(context, next);
+  const change = changeOfPhase(context, next, training);
   if (change !== null) return { ...change, effects: [...effects, ...change.effects] };
   return unchanged(next, "the fleet as it is now", effects);
 }
 
-function changeOfPhase(context: StepContext, training: Training): Decision | null {
+function changeOfPhase(context: StepContext, training: Training, before: Training): Decision | null {
   const { phase, checkpointWriter: writer } = training;
   if (phase === "compute" || phase === "reduce") return regroup(context, training);
+  if (phase === "evaluate") return regroupEvaluation(training, before);
   if (phase !== "checkpoint") return null;
   const isWriterNeeded = writer === null
     ? checkpointCandidate(training, context.now) !== null

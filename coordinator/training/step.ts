@@ -10,6 +10,7 @@ import { beginRound, decideClaim } from "./claims.ts";
 import { decideStored } from "./commits.ts";
 import { decideTick } from "./deadlines.ts";
 import { abortAttempt, announced, type Decision, failJob, unchanged } from "./decision.ts";
+import { decideEvaluation, decideNotHandedOut } from "./evaluations.ts";
 import { decideFailure } from "./failures.ts";
 import { decideFleet } from "./fleet_change.ts";
 import { settleNonFinite } from "./non_finite.ts";
@@ -62,6 +63,10 @@ function decideEvent(context: StepContext, training: Training, event: StepEvent)
       return decideUpdate(context, training, event.report);
     case "failure":
       return decideFailure(context, training, event.report);
+    case "evaluation":
+      return decideEvaluation(context, training, event.report);
+    case "notHandedOut":
+      return decideNotHandedOut(context, training, event.step, event.reason);
     case "checkpoint":
       return decideCheckpoint(context, training, event.report);
     case "stored":

@@ -145,7 +145,16 @@ function claimReport(
 ): MicroBatchReport {
   const { claim = index, max = 1, lossSum = 2, gradient = null, audit = null, computeMs = 10 } = change;
   return {
-    ...{ ...reportOf(training, worker), index, claim, lossSum, labelCount: 4, computeMs, audit },
+    ...{
+      ...reportOf(training, worker),
+      index,
+      claim,
+      lossSum,
+      labelCount: 4,
+      correctCount: 1,
+      computeMs,
+      audit,
+    },
     maxAbs: encodeFloats(Float32Array.of(max, max / 2)),
     gradientDigest: gradient === null ? null : digestOf(gradient),
     // An honest worker's check follows from the gradient.
@@ -190,5 +199,6 @@ export const SILENT_OBSERVER: JobObserver = {
   event: () => {},
   microBatchExcluded: () => {},
   stepCommitted: () => Promise.resolve(),
+  evaluated: () => Promise.resolve(),
   checkpointWritten: () => Promise.resolve(),
 };

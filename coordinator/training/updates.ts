@@ -28,12 +28,23 @@ export function decideUpdate(context: StepContext, training: Training, report: U
   }
   const fault = sumsFault(plan, updated);
   if (fault !== null) return redo(context, updated, fault);
-  const { lossSum, labelCount, maxAbs } = totalsOf(training.ledger);
+  const { lossSum, labelCount, correctCount, maxAbs } = totalsOf(training.ledger);
   const { excluded } = training.ledger;
   const { jobId, startId, specHash } = plan;
   const { step, attempt, generation } = training;
   const entry: CommitEntry = {
-    ...{ jobId, startId, specHash, step, attempt, generation, digest, labelCount, gradientNorm },
+    ...{
+      jobId,
+      startId,
+      specHash,
+      step,
+      attempt,
+      generation,
+      digest,
+      labelCount,
+      correctCount,
+      gradientNorm,
+    },
     members: training.members.map(({ worker }) => worker),
     loss: lossSum / labelCount,
     maxAbs: encodeFloats(maxAbs),

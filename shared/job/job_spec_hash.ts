@@ -29,7 +29,11 @@ export function canonicalJson(value: unknown): string {
  */
 export function specHash(
   spec: JobSpec,
-  content: { readonly datasetSha256?: string; readonly modelHash?: string } = {},
+  content: {
+    readonly datasetSha256?: string;
+    readonly modelHash?: string;
+    readonly validationSha256?: string;
+  } = {},
 ): string {
   return createHash("sha256").update(canonicalJson({ spec, ...content })).digest("hex");
 }

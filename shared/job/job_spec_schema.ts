@@ -65,6 +65,34 @@ export const scheduleArgumentsSchema = z.strictObject({
   min_lr_ratio: share.optional(),
 });
 
+/**
+ * Evaluation as `TrainingArguments` and `EarlyStoppingCallback` name it. Optional without defaults, as all later fields: a job
+ * without them keeps its hash.
+ */
+const evaluationFields = {
+  /** After which steps the validation rows are evaluated; the last step is one of them unless it is "no". */
+  eval_strategy: z.enum(["no", "steps", "epoch"]).optional(),
+  /** For eval_strategy "steps": a count of steps, below 1 a share of all steps. */
+  eval_steps: z.number().positive().refine((value) => value < 1 || Number.isInteger(value), {
+    error: "a whole number of steps, or a share of all steps below 1, is needed",
+  }).optional(),
+  /** No evaluation before so many steps, or epochs with eval_strategy "epoch". */
+  eval_delay: z.number().min(0).optional(),
+  /** Also before the first step. */
+  eval_on_start: z.boolean().optional(),
+  /** Packed rows in one micro-batch of an evaluation; fewer if they are longer than a micro-batch of training. */
+  per_device_eval_batch_size: positiveInteger.optional(),
+  /** The result is the adapter of the best evaluation, not that of the last step. */
+  load_best_model_at_end: z.boolean().optional(),
+  metric_for_best_model: z.enum(["loss", "mean_token_accuracy"]).optional(),
+  greater_is_better: z.boolean().optional(),
+  /** Training ends after so many evaluations in a row that are not better than the best by early_stopping_threshold. */
+  early_stopping_patience: positiveInteger.optional(),
+  early_stopping_threshold: z.number().min(0).optional(),
+  /** Older checkpoints are deleted, but never the best or the newest. */
+  save_total_limit: positiveInteger.optional(),
+};
+
 /** Training as transformers' `TrainingArguments` names it. */
 export const trainingSchema = z.strictObject({
   num_train_epochs: z.number().positive().default(3),
@@ -104,6 +132,7 @@ export const trainingSchema = z.strictObject({
   save_only_model: z.boolean().default(false),
   /** Accepted as written; every step's metrics are in the job's events. */
   logging_steps: z.number().min(0).default(1),
+  ...evaluationFields,
 });
 export type TrainingSpec = z.output<typeof trainingSchema>;
 
@@ -157,6 +186,12 @@ export const datasetSchema = z.strictObject({
   split_special_tokens: z.boolean().default(true),
   /** A new order of the packed rows for each epoch, from the job's seed; else the order of the file. */
   shuffle: z.boolean().default(true),
+  /** The slice of the training file that is evaluated. */
+  eval_split: z.string().min(1).optional(),
+  /** Rows that are drawn by the seed, evaluated and not trained on: below 1 a share of all, else a count. */
+  test_size: z.number().positive().refine((value) => value < 1 || Number.isInteger(value), {
+    error: "a share of the rows below 1, or a whole number of rows, is needed",
+  }).optional(),
 });
 export type DatasetSpec = z.output<typeof datasetSchema>;
 

@@ -11,6 +11,8 @@ export type Sizes = Readonly<Record<string, number>>;
 
 export interface PlanOptions {
   readonly maxTokens: number;
+  /** Rows of the logits; more are processed one block after the other, without a gradient. Default: maxTokens. */
+  readonly maxHeadRows?: number;
   readonly maxPositions: number;
   readonly doubleQuantization: boolean;
   readonly gradientCheckpointing: boolean;
@@ -112,9 +114,10 @@ export function workspaceSizes(spec: TransformerSpec, lora: LoraPlan, options: P
     headInput: tokens * hiddenSize * F32,
     headNormed: tokens * hiddenSize * F32,
     headRstd: tokens * F32,
-    logits: tokens * chunkColumns(spec, options) * F32,
+    logits: headRowsOf(options) * chunkColumns(spec, options) * F32,
     lossStats: tokens * 3 * F32,
-    loss: F32,
+    /** The summed loss, and the number of hits. */
+    loss: 2 * F32,
     /** The most likely next token of each row of the head. */
     bestLogit: indices,
     bestToken: indices,
@@ -183,10 +186,15 @@ export function linearSizes(rows: number, columns: number, options: { doubleQuan
     : { codes, absmax: blocks * F32 };
 }
 
+export function headRowsOf({ maxTokens, maxHeadRows = maxTokens }: PlanOptions): number {
+  return Math.min(maxTokens, maxHeadRows);
+}
+
 /** Columns of the vocabulary that one logits chunk holds; also the rows of one slab of the output layer. */
 export function chunkColumns(spec: TransformerSpec, options: PlanOptions): number {
   const { logitsChunkBytes = LOGITS_CHUNK_BYTES } = options;
-  const byLogits = Math.floor(logitsChunkBytes / (options.maxTokens * F32));
-  const byBinding = Math.floor(options.maxTensorBytes / (Math.max(spec.hiddenSize, options.maxTokens) * F32));
+  const rows = headRowsOf(options);
+  const byLogits = Math.floor(logitsChunkBytes / (rows * F32));
+  const byBinding = Math.floor(options.maxTensorBytes / (Math.max(spec.hiddenSize, rows) * F32));
   return Math.max(1, Math.min(spec.vocabSize, byLogits, byBinding));
 }

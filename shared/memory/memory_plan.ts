@@ -12,6 +12,7 @@ import {
   allocationSize,
   chunkColumns,
   F32,
+  headRowsOf,
   linearSizes,
   type PlanOptions,
   type Sizes,
@@ -83,7 +84,7 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
       ...advice.workspace,
       name: "workspace",
       bytes: allocated(workspace),
-      detail: `logits ${maxTokens}×${chunkColumns(spec, options)}`,
+      detail: `logits ${headRowsOf(options)}×${chunkColumns(spec, options)}`,
     },
   ];
   const buffers = [

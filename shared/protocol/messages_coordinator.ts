@@ -46,6 +46,8 @@ const jobAnnouncementSchema = z.strictObject({
     doubleQuantization: z.boolean(),
     gradientCheckpointing: z.boolean(),
     maxTokensPerMicroBatch: z.int().positive(),
+    /** Of the largest micro-batch that is evaluated, if that is larger. */
+    maxTokensPerEvaluation: z.int().positive().optional(),
     maxPositions: z.int().positive(),
     regularisation: z.strictObject({
       noiseAlpha: z.number().min(0),
@@ -80,6 +82,7 @@ const stepPhaseSchema = z.enum([
   "compute",
   "reduce",
   "commit",
+  "evaluate",
   "checkpoint",
   ...jobEndSchema.options,
 ]);
@@ -178,6 +181,8 @@ export const commitEntrySchema = z.strictObject({
   digest: sha256Schema,
   members: z.array(workerIdSchema),
   labelCount: count,
+  /** Labels that were the most likely token; left out by earlier versions. */
+  correctCount: count.optional(),
   loss: z.number().nullable(),
   gradientNorm: z.number().nullable(),
   /** Largest |gradient| of each LoRA tensor in this step: yields the next step's exponents. */

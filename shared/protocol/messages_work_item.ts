@@ -19,9 +19,13 @@ const workItemHeaderSchema = z.strictObject({
   jobId: jobIdSchema,
   startId: tokenSchema,
   specHash: z.string().min(1),
-  step: z.int().positive(),
-  attempt: z.int().positive(),
-  /** Position within the step. */
+  /** `evaluation`: a micro-batch of the validation rows, for the committed state; left out: a part of a step. */
+  kind: z.literal("evaluation").optional(),
+  /** Of an evaluation: the committed step. */
+  step: z.int().min(0),
+  /** Of an evaluation: 0. */
+  attempt: z.int().min(0),
+  /** Position within the step, or the evaluation. */
   index: z.int().min(0),
   /** Job-wide, of the (first) micro-batch: keys the dropout masks, so that every worker computes the same. */
   number: z.int().min(0),

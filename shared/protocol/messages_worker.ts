@@ -5,7 +5,7 @@ import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSche
 import { checksumsSchema, floatsSchema } from "./messages_codec.ts";
 
 /** Raised when an older worker or coordinator would misunderstand a newer one. */
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 const text = z.string().max(4000);
 const count = z.int().min(0);
@@ -88,6 +88,8 @@ export const microBatchReportSchema = z.strictObject({
   /** Sum of the cross entropy in nats; null if not finite. */
   lossSum: z.number().nullable(),
   labelCount: count,
+  /** Labels that are the most likely token. */
+  correctCount: count.default(0),
   /** Largest |gradient| of each LoRA tensor. */
   maxAbs: floatsSchema,
   computeMs: z.number().min(0),
@@ -141,6 +143,28 @@ export const attemptFailureSchema = z.strictObject({
   gradientBytesSent: count,
 });
 export type AttemptFailure = z.output<typeof attemptFailureSchema>;
+
+/** A micro-batch of the validation rows is evaluated on the committed state, or this worker cannot do so. */
+export const evaluationReportSchema = z.strictObject({
+  ...sender,
+  term: count,
+  /** The committed step. */
+  step: count,
+  /** Position within the evaluation. */
+  index: count,
+  outcome: z.discriminatedUnion("type", [
+    z.strictObject({
+      type: z.literal("evaluated"),
+      /** Sum of the cross entropy in nats; null if not finite. */
+      lossSum: z.number().nullable(),
+      labelCount: count,
+      correctCount: count,
+      computeMs: z.number().min(0),
+    }),
+    z.strictObject({ type: z.literal("failed"), reason: text }),
+  ]),
+});
+export type EvaluationReport = z.output<typeof evaluationReportSchema>;
 
 /** A request for one micro-batch of an inner loop; the answer is its work item. */
 export const rowsRequestSchema = z.strictObject({

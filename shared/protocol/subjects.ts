@@ -6,10 +6,11 @@
  *     lf.heartbeat.<worker>               worker → coordinator
  *     lf.fleet                            coordinator → all: who is a member, which job there is
  *     lf.<job>.state                      coordinator → all: the state of the step
- *     lf.<job>.report|update|failure|checkpoint.<worker>    worker → coordinator, requests
+ *     lf.<job>.report|update|failure|checkpoint|evaluation.<worker>    worker → coordinator, requests
  *     lf.<job>.item.<worker>              worker → coordinator, requests for the work item of an assignment
  *     lf.<job>.rows.<worker>              worker → coordinator, requests for the micro-batches of an inner loop (local steps)
  *     lf.<job>.work.<step>.<attempt>      the work queue of micro-batches, or of inner loops
+ *     lf.<job>.work.<step>.evaluation     the same queue: micro-batches to evaluate after that step
  *     lf.<job>.commits                    the log of commits
  *     lf.<job>.gradients.<generation>.reduce_scatter.<owner>.<sender>      worker → owner, sums of the owner's range
  *     lf.<job>.gradients.<generation>.all_gather.<owner>               owner → workers, its finished range
@@ -43,6 +44,7 @@ export const reportSubject = byWorker("report");
 export const updateSubject = byWorker("update");
 export const failureSubject = byWorker("failure");
 export const checkpointSubject = byWorker("checkpoint");
+export const evaluationSubject = byWorker("evaluation");
 export const itemSubject = byWorker("item");
 export const rowsSubject = byWorker("rows");
 export const commitsSubject = (job: string): string => ofJob(job, "commits");
@@ -63,6 +65,8 @@ export function assertSpokenBy(subject: string, worker: string): void {
 
 export const workSubject = (job: string, step: number, attempt: number): string =>
   ofJob(job, `work.${step}.${attempt}`);
+export const evaluationWorkSubject = (job: string, step: number): string =>
+  ofJob(job, `work.${step}.evaluation`);
 export const allWorkSubject = (job: string): string => ofJob(job, "work.>");
 
 /** Names of streams, which must not hold a dot. */
@@ -75,6 +79,8 @@ export const LEADER_LEASE = `${ROOT}_leader`;
 /** The id by which the broker drops a second copy of an attempt's micro-batch. */
 export const workItemId = (job: string, step: number, attempt: number, index: number): string =>
   `${job}.${step}.${attempt}.${index}`;
+export const evaluationItemId = (job: string, step: number, index: number): string =>
+  `${job}.${step}.evaluation.${index}`;
 
 /** Where a worker that holds the newest commit answers requests for pieces of it. */
 export const recoverSubject = (job: string, holder: string): string =>
@@ -120,6 +126,7 @@ export function workerRights(worker: string): Readonly<Record<"publish" | "subsc
       updateSubject(ANY, worker),
       failureSubject(ANY, worker),
       checkpointSubject(ANY, worker),
+      evaluationSubject(ANY, worker),
       itemSubject(ANY, worker),
       rowsSubject(ANY, worker),
       gradients.reduceScatter(ANY, ANY, worker),

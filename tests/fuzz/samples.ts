@@ -1,8 +1,8 @@
 /** One or more good messages of every kind that travels between coordinator and workers, with what decodes them. */
-import type { z } from "zod";
 import {
   attemptFailureSchema,
   checkpointReportSchema,
+  evaluationReportSchema,
   type Heartbeat,
   heartbeatSchema,
   helloSchema,
@@ -24,12 +24,7 @@ import {
   verdictAnswerSchema,
   welcomeSchema,
 } from "../../shared/protocol/messages_coordinator.ts";
-import {
-  decodeMessage,
-  encodeChecksums,
-  encodeFloats,
-  encodeMessage,
-} from "../../shared/protocol/messages_codec.ts";
+import { encodeChecksums, encodeFloats } from "../../shared/protocol/messages_codec.ts";
 import {
   decodeWorkItemHeader,
   decodeWorkItemInnerLoop,
@@ -46,16 +41,8 @@ import {
   type FrameHeader,
   type FrameKind,
 } from "../../shared/protocol/tensor_frame.ts";
+import { message, type Sample } from "./sample.ts";
 import { termHash } from "../../worker/allreduce/round/round_id.ts";
-
-export interface Sample {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-  /** Whether its bytes are JSON. */
-  readonly isMessage: boolean;
-  /** The bytes again, from what the real decoder has made of them. */
-  readonly throughDecoder: (bytes: Uint8Array) => Uint8Array;
-}
 
 const JOB = "ftjob-a";
 const START = { jobId: JOB, startId: "s-1" };
@@ -86,15 +73,6 @@ const ANNOUNCEMENT: JobAnnouncement = {
   optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1 },
 };
 
-function message<S extends z.ZodType>(name: string, schema: S, value: z.input<S>): Sample {
-  return {
-    name,
-    bytes: encodeMessage(schema, value),
-    isMessage: true,
-    throughDecoder: (bytes) => encodeMessage(schema, decodeMessage(schema, bytes, name) as z.input<S>),
-  };
-}
-
 export const HEARTBEAT: Heartbeat = {
   ...SELF,
   ...{
@@ -123,13 +101,33 @@ export const WORDS = {
   heartbeat: message("heartbeat", heartbeatSchema, HEARTBEAT),
   report: message("report", microBatchReportSchema, {
     ...ATTEMPT,
-    ...{ index: 1, claim: 9, lossSum: 12.5, labelCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
+    ...{
+      index: 1,
+      claim: 9,
+      lossSum: 12.5,
+      labelCount: 7,
+      correctCount: 2,
+      maxAbs: FLOATS,
+      computeMs: 100.5,
+    },
     ...{ gradientDigest: null, gradientCheck: null, audit: null },
   }),
   audit: message("audit", microBatchReportSchema, {
     ...ATTEMPT,
-    ...{ index: 1, claim: 9, lossSum: null, labelCount: 7, maxAbs: FLOATS, computeMs: 100.5 },
+    ...{
+      index: 1,
+      claim: 9,
+      lossSum: null,
+      labelCount: 7,
+      correctCount: 2,
+      maxAbs: FLOATS,
+      computeMs: 100.5,
+    },
     ...{ gradientDigest: DIGEST, gradientCheck: CHECKSUM, audit: 4 },
+  }),
+  evaluation: message("evaluation", evaluationReportSchema, {
+    ...{ ...SELF, term: 1, step: 0, index: 2 },
+    outcome: { type: "evaluated", lossSum: 12.5, labelCount: 7, correctCount: 3, computeMs: 100.5 },
   }),
   item: message("item", itemRequestSchema, { ...ATTEMPT, index: 1 }),
   update: message("update", updateReportSchema, {

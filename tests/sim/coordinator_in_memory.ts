@@ -1,6 +1,7 @@
 /** The real coordinator's fleet as a process that can be killed and started again, and what its disk keeps. */
 import type { ArtifactStore } from "../../coordinator/storage/artifact_store.ts";
 import type { JobObserver, StepReport, WorkerView } from "../../coordinator/fleet/fleet.ts";
+import type { EvaluationOutcome } from "../../coordinator/evaluation/selection.ts";
 import type { PlannedJob } from "../../coordinator/planning/planned_job.ts";
 import { createFleet, type RunningFleet } from "../../coordinator/fleet/over_bus/fleet_over_bus.ts";
 import type { FleetOptions } from "../../coordinator/fleet/over_bus/fleet_context.ts";
@@ -41,6 +42,8 @@ export interface CoordinatorInMemory {
   readonly failure: unknown;
   /** All commits in order; a step committed again after the loss of all state is here again. */
   readonly steps: readonly StepReport[];
+  /** In order of their ends; one whose record a death prevented is here again. */
+  readonly evaluations: readonly EvaluationOutcome[];
   /** Empty while it is dead. */
   workerViews(): readonly WorkerView[];
   /** Without effect while it is dead. */
@@ -53,6 +56,7 @@ export interface CoordinatorInMemory {
 interface Disk {
   step: number;
   readonly checkpointSteps: Set<number>;
+  evaluations: EvaluationOutcome[];
 }
 
 export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): CoordinatorInMemory {
@@ -61,6 +65,7 @@ export function createCoordinatorInMemory(options: CoordinatorInMemoryOptions): 
 
 class Coordinator implements CoordinatorInMemory {
   readonly steps: StepReport[] = [];
+  readonly evaluations: EvaluationOutcome[] = [];
   isDone = false;
   failure: unknown = null;
   readonly #options: CoordinatorInMemoryOptions;
@@ -75,7 +80,7 @@ class Coordinator implements CoordinatorInMemory {
 
   constructor(options: CoordinatorInMemoryOptions) {
     this.#options = options;
-    this.#observer = observe(options, this.steps, () => this.isAlive);
+    this.#observer = observe(options, this.steps, this.evaluations, () => this.isAlive);
   }
 
   get isAlive(): boolean {
@@ -164,15 +169,18 @@ class Coordinator implements CoordinatorInMemory {
 function observe(
   { note, onCommit, onCheckpoint }: CoordinatorInMemoryOptions,
   steps: StepReport[],
+  evaluations: EvaluationOutcome[],
   isAlive: () => boolean,
 ): JobObserver {
-  const disk: Disk = { step: 0, checkpointSteps: new Set() };
+  const disk: Disk = { step: 0, checkpointSteps: new Set(), evaluations: [] };
   return {
     starting(committedStep) {
       note("coordinator", `starts after step ${committedStep}`);
       disk.step = Math.min(disk.step, committedStep);
+      disk.evaluations = disk.evaluations.filter(({ step }) => step <= committedStep);
       if (committedStep === 0) disk.checkpointSteps.clear();
-      return Promise.resolve({ step: disk.step, checkpointSteps: [...disk.checkpointSteps] });
+      const { step, checkpointSteps, evaluations } = disk;
+      return Promise.resolve({ step, checkpointSteps: [...checkpointSteps], evaluations });
     },
     microBatchExcluded: (step, { index, workers }) =>
       note("event", `excluded: micro-batch ${index} of step ${step} by ${workers.join(", ")}`),
@@ -182,6 +190,13 @@ function observe(
       steps.push(report);
       note("coordinator", `step ${report.step} is committed: ${report.digest.slice(0, 8)}`);
       onCommit?.(report);
+      return Promise.resolve();
+    },
+    evaluated(outcome) {
+      if (!isAlive()) return Promise.resolve();
+      disk.evaluations.push(outcome);
+      evaluations.push(outcome);
+      note("coordinator", `step ${outcome.step} is evaluated: ${outcome.loss}`);
       return Promise.resolve();
     },
     checkpointWritten(step) {

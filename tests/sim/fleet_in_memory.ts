@@ -20,6 +20,7 @@ export interface FleetInMemory {
   readonly workers: readonly SimWorker[];
   /** All commits in order; a step committed again after the loss of all state is here again. */
   readonly steps: readonly StepReport[];
+  readonly evaluations: CoordinatorInMemory["evaluations"];
   /** As the API shows them. */
   workerViews(): readonly WorkerView[];
   reinstate(worker: string): void;
@@ -90,7 +91,7 @@ export function createFleetInMemory(options: FleetInMemoryOptions): FleetInMemor
 
   return {
     ...{ clock, broker, artifacts, random, workers, history, startWorker, kill, finish },
-    steps: coordinator.steps,
+    ...{ steps: coordinator.steps, evaluations: coordinator.evaluations },
     startCoordinator: () => coordinator.start(),
     killCoordinator: () => coordinator.kill(),
     stallCoordinator: () => coordinator.stall(),

@@ -112,7 +112,10 @@ function engineOptions(
     newEngine: () =>
       createToyEngine({
         clock: link.clock,
-        delayMs: (call) => call === "computeGradient" ? Math.round(pace * (0.8 + 0.4 * random.uniform())) : 0,
+        delayMs: (call) =>
+          call === "computeGradient" || call === "evaluate"
+            ? Math.round(pace * (0.8 + 0.4 * random.uniform()))
+            : 0,
         ...fleet.engineOf?.(id),
       }),
     engineLimits: { allowCpu: true, memoryBudgetBytes: null },

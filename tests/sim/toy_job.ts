@@ -1,5 +1,6 @@
 /** A job for the toy engine: small, and with a result that depends on every micro-batch having been counted once. */
 import type { PlannedJob } from "../../coordinator/planning/planned_job.ts";
+import type { EvaluationPlan } from "../../coordinator/planning/schedule/evaluation_plan.ts";
 import { localPlanOf } from "../../coordinator/planning/schedule/local_plan.ts";
 import type { z } from "zod";
 import { parseJobRequest } from "../../coordinator/job_request/parse.ts";
@@ -12,10 +13,19 @@ export interface ToyJobOptions {
   readonly microBatchesPerStep: number;
   readonly checkpointEvery: number;
   readonly fleet?: z.input<typeof fleetSchema>;
+  /** Micro-batches that are evaluated, and after which steps. */
+  readonly evaluation?: {
+    readonly microBatchCount: number;
+    readonly every: number;
+    readonly onStart?: boolean;
+  };
+  /** Further fields of the request's `training`. */
+  readonly training?: Record<string, unknown>;
 }
 
 export function createToyJob(
-  { totalSteps: totalDataSteps, microBatchesPerStep, checkpointEvery, fleet = {} }: ToyJobOptions,
+  { totalSteps: totalDataSteps, microBatchesPerStep, checkpointEvery, fleet = {}, evaluation, training = {} }:
+    ToyJobOptions,
 ): PlannedJob {
   const { spec } = parseJobRequest({
     model: "toy",
@@ -23,11 +33,13 @@ export function createToyJob(
     seed: 7,
     lora: { r: 4, target_modules: ["q_proj"] },
     fleet,
+    ...evaluation === undefined ? {} : { validation_file: "file-valid" },
     training: {
       learning_rate: 0.01,
       warmup_ratio: 0,
       lr_scheduler_type: "constant",
       gradient_accumulation_steps: microBatchesPerStep,
+      ...training,
     },
   });
   const local = localPlanOf(spec, totalDataSteps, () => microBatchesPerStep);
@@ -53,6 +65,19 @@ export function createToyJob(
     tokensThrough: (dataStep) => 4 * microBatchesPerStep * dataStep,
     linesOf: (step, index) => [(step - 1) * microBatchesPerStep + index + 1],
     local,
+    evaluation: evaluation === undefined ? null : toyEvaluation(evaluation, totalSteps),
+  };
+}
+
+function toyEvaluation(
+  { microBatchCount, every, onStart = false }: NonNullable<ToyJobOptions["evaluation"]>,
+  totalSteps: number,
+): EvaluationPlan {
+  return {
+    steps: { includes: (step) => step === 0 ? onStart : step % every === 0 || step === totalSteps },
+    microBatchCount,
+    microBatchAt: (index) => toyBatch(10_000 + index),
+    maxTokens: 4,
   };
 }
 

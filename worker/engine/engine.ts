@@ -8,6 +8,7 @@
  *     computeGradient → gradientDigest, gradientCheck                once per audited one, before or instead of counting
  *     takeSums → (all-reduce) → update                                once
  *     commit | rollback                                               after all digests arrived
+ *     evaluate                                                        between two steps, once per micro-batch of the validation rows
  */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
@@ -28,6 +29,8 @@ export interface EngineSpec {
   readonly gradientCheckpointing: boolean;
   /** Sizes the buffers. */
   readonly maxTokensPerMicroBatch: number;
+  /** Of the largest micro-batch that is evaluated, if that is larger. Has no effect on the bits of training. */
+  readonly maxTokensPerEvaluation?: number | undefined;
   /** The highest position of a token + 1; sizes the RoPE table. */
   readonly maxPositions: number;
   /** NEFTune's noise and smoothed labels; left out: neither. */
@@ -48,11 +51,16 @@ export interface LoadedEngine {
   readonly plannedBytes: number;
 }
 
-export interface MicroBatchResult {
+export interface EvaluationResult {
   /** Sum of the cross entropy over the tokens that count, in nats. */
   readonly lossSum: number;
   /** Tokens that count in the loss. */
   readonly labelCount: number;
+  /** Those of them that the model finds most likely; of no meaning in training with smoothed labels. */
+  readonly correctCount: number;
+}
+
+export interface MicroBatchResult extends EvaluationResult {
   /** Largest |gradient| of each LoRA tensor, in the layout's order. NaN or Infinity if the gradient has one. */
   readonly maxAbs: Float32Array;
 }
@@ -81,6 +89,11 @@ export interface StepEngine {
   update(request: UpdateRequest): Promise<UpdateResult>;
   /** Makes the updated adapter and moments the current ones. */
   commit(): Promise<void>;
+  /**
+   * Loss and hits of the committed adapter, without dropout. Changes neither the adapter nor its moments; not while there is a
+   * gradient or an uncommitted update.
+   */
+  evaluate(batch: MicroBatch): Promise<EvaluationResult>;
   exportState(): Promise<TrainingState>;
   /** Makes `state` the current one; discards gradient sums and an uncommitted update. */
   importState(state: TrainingState): Promise<{ digest: string }>;

@@ -66,6 +66,7 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
     rollback: () => call("rollback", []),
     update: (request) => call("update", [request], buffersIn(request.sums)),
     commit: () => call("commit", []),
+    evaluate: (batch) => call("evaluate", [batch]),
     exportState: () => call("exportState", []),
     importState: (state) => call("importState", [state], buffersIn(state)),
     writeAdapter: (folder, baseModelName) => call("writeAdapter", [folder, baseModelName]),

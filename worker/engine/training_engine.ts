@@ -14,7 +14,14 @@ import { initialAdapter } from "../../shared/memory/fresh_adapter.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { OptimizerState } from "../optimizer/optimizer_state.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
-import type { Engine, EngineSpec, LoadedEngine, MicroBatchResult, UpdateResult } from "./engine.ts";
+import type {
+  Engine,
+  EngineSpec,
+  EvaluationResult,
+  LoadedEngine,
+  MicroBatchResult,
+  UpdateResult,
+} from "./engine.ts";
 
 interface Loaded {
   readonly spec: EngineSpec;
@@ -47,7 +54,8 @@ export class TrainingEngine implements Engine {
     const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu });
     return await LanguageModel.load(gpu, checkpoint, {
       lora: spec.lora,
-      maxTokens: spec.maxTokensPerMicroBatch,
+      maxTokens: Math.max(spec.maxTokensPerMicroBatch, spec.maxTokensPerEvaluation ?? 0),
+      maxHeadRows: spec.maxTokensPerMicroBatch,
       maxPositions: spec.maxPositions,
       doubleQuantization: spec.doubleQuantization,
       gradientCheckpointing: spec.gradientCheckpointing && "where needed",
@@ -65,8 +73,9 @@ export class TrainingEngine implements Engine {
     gpu.pass.clear(maxBits);
     encodeMaxAbs(gpu.pass, { ...flat, maxBits, count: lora.layout.elementCount });
     const [loss, maxAbs] = await gpu.readAll([workspace.loss, maxBits]);
-    const lossSum = new Float32Array(loss!)[0]!;
-    return { lossSum, labelCount: countLabels(batch), maxAbs: new Float32Array(maxAbs!) };
+    const [lossSum, correctCount] = new Float32Array(loss!);
+    const counts = { labelCount: countLabels(batch), correctCount: correctCount! };
+    return { lossSum: lossSum!, ...counts, maxAbs: new Float32Array(maxAbs!) };
   }
 
   async gradientDigest(): Promise<string> {
@@ -111,6 +120,10 @@ export class TrainingEngine implements Engine {
     const { gpu, model, state } = this.#ready();
     state.commit();
     gpu.write(model.flat.adapter, state.adapter);
+  }
+
+  async evaluate(batch: MicroBatch): Promise<EvaluationResult> {
+    return await this.#ready().model.evaluate(batch);
   }
 
   async exportState(): Promise<TrainingState> {

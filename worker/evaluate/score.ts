@@ -1,7 +1,6 @@
 /** A model's scores on a dataset: its mean loss, and its greedy answers to the dataset's questions. */
 import type { Example } from "../../shared/data/packing/example.ts";
 import { packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
-import { countLabels } from "../../shared/data/packing/micro_batch.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { EvaluationRows, Question } from "./rows.ts";
 import { flattenAdapter } from "../model/adapter_flat.ts";
@@ -58,8 +57,9 @@ export async function meanLossOf(model: LanguageModel, examples: readonly Exampl
   let labelCount = 0;
   for (const row of packRows(examples, "bfd", model.maxTokens)) {
     const batch = toMicroBatch([row]);
-    lossSum += await model.evaluate(batch);
-    labelCount += countLabels(batch);
+    const evaluated = await model.evaluate(batch);
+    lossSum += evaluated.lossSum;
+    labelCount += evaluated.labelCount;
   }
   return lossSum / labelCount;
 }

@@ -111,7 +111,9 @@ export class JobSession {
     const { log, self } = this.#options;
     const [train, states] = [this.#train, this.#states];
     // Only a computing worker holds micro-batches; commit and rollback may lead straight to the next attempt.
-    if (action !== "compute" && action !== "commit" && action !== "rollback") train.letGo();
+    const mayHold = action === "compute" || action === "evaluate" || action === "commit" ||
+      action === "rollback";
+    if (!mayHold) train.letGo();
     switch (action) {
       case "commit":
         await train.commit();
@@ -122,6 +124,8 @@ export class JobSession {
         return log("debug", reason);
       case "compute":
         return await train.computeNext(state);
+      case "evaluate":
+        return await train.evaluateNext(state);
       case "reduce":
         return await train.reduce(state);
       case "recover": {

@@ -32,6 +32,7 @@ interface InnerLoopLoss {
   /** Cross entropy summed over the labels, in nats, in the micro-batches' order in f64. */
   readonly lossSum: number;
   readonly labelCount: number;
+  readonly correctCount: number;
 }
 
 /**
@@ -39,12 +40,16 @@ interface InnerLoopLoss {
  * is useless then. Rejects with the signal's reason.
  */
 export async function runInnerLoop(engine: Engine, options: InnerLoopOptions): Promise<InnerLoopLoss | null> {
-  let total: InnerLoopLoss = { lossSum: 0, labelCount: 0 };
+  let total: InnerLoopLoss = { lossSum: 0, labelCount: 0, correctCount: 0 };
   let maxima: Float32Array | null = null;
   for (const [index, step] of options.innerLoop.innerSteps.entries()) {
     const done = await runInnerStep(engine, options, step, index + 1, maxima);
     if (done === null) return null;
-    total = { lossSum: total.lossSum + done.lossSum, labelCount: total.labelCount + done.labelCount };
+    total = {
+      lossSum: total.lossSum + done.lossSum,
+      labelCount: total.labelCount + done.labelCount,
+      correctCount: total.correctCount + done.correctCount,
+    };
     maxima = done.maxima;
   }
   return total;
@@ -64,7 +69,7 @@ async function runInnerStep(
   const all: Float32Array[] = [];
   let exponents: Exponents | null = before === null ? null : exponentsOf(before);
   let isSummed = true;
-  let [lossSum, labelCount] = [0, 0];
+  let [lossSum, labelCount, correctCount] = [0, 0, 0];
   for (let i = 0; i < count; i++) {
     const batch = await rowsOf(first + i);
     signal.throwIfAborted();
@@ -75,6 +80,7 @@ async function runInnerStep(
     all.push(result.maxAbs);
     lossSum += result.lossSum;
     labelCount += result.labelCount;
+    correctCount += result.correctCount;
     // Nothing is in the sums yet: the exponents may still change. The first step takes them from its first micro-batch.
     if (i === 0 && (exponents === null || !fits(result.maxAbs, exponents, count))) {
       exponents = exponentsOf(before === null ? result.maxAbs : mergeMaxima([before, result.maxAbs]));
@@ -103,7 +109,7 @@ async function runInnerStep(
     ...{ learningRate, updateNumber, isCompared: false },
   });
   await engine.commit();
-  return { lossSum, labelCount, maxima };
+  return { lossSum, labelCount, correctCount, maxima };
 }
 
 /** A tensor without an exponent had zero gradients only: any exponent adds nothing. */

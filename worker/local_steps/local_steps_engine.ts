@@ -7,7 +7,8 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { CHECK_WORDS } from "../../shared/protocol/linear_check.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import type { Engine, EngineSpec, LoadedEngine, StepEngine } from "../engine/engine.ts";
-import type { MicroBatchResult, UpdateResult } from "../engine/engine.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
+import type { EvaluationResult, MicroBatchResult, UpdateResult } from "../engine/engine.ts";
 import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
@@ -69,7 +70,7 @@ export class LocalStepsEngine implements StepEngine {
     const loss = await runInnerLoop(this.#lent.engine, { ...request, optimizer, headroomBits });
     if (loss === null) {
       const maxAbs = new Float32Array(layout.tensors.length).fill(NaN);
-      return { lossSum: NaN, labelCount: 0, maxAbs };
+      return { lossSum: NaN, labelCount: 0, correctCount: 0, maxAbs };
     }
     const { adapter: end } = await this.#lent.engine.exportState();
     const maxAbs = await subtractInPlace(layout, committed.adapter, end);
@@ -92,10 +93,7 @@ export class LocalStepsEngine implements StepEngine {
   async accumulate(exponents: Int8Array): Promise<void> {
     const { layout, pseudoGradient, sums: before } = this.#ready();
     if (pseudoGradient === null) {
-      throw new LoraFleetError(
-        "conflict",
-        "cannot accumulate: there is no inner loop's pseudo-gradient to add",
-      );
+      throw new LoraFleetError("conflict", "cannot accumulate: there is no pseudo-gradient to add");
     }
     const sums = before ?? new Int32Array(layout.elementCount);
     await addRounded(layout, pseudoGradient, exponents, sums);
@@ -109,7 +107,6 @@ export class LocalStepsEngine implements StepEngine {
   }
 
   rollback(): Promise<void> {
-    this.#ready();
     this.#change({ pseudoGradient: null, sums: null, next: null });
     return Promise.resolve();
   }
@@ -142,6 +139,11 @@ export class LocalStepsEngine implements StepEngine {
     }
     this.#change({ committed: next, next: null });
     return Promise.resolve();
+  }
+
+  async evaluate(batch: MicroBatch): Promise<EvaluationResult> {
+    await this.#lent.ensure(this.#ready().committed);
+    return await this.#lent.engine.evaluate(batch);
   }
 
   /** The committed state at any time, also in the middle of an inner loop. */

@@ -52,7 +52,7 @@ export function encodeBestToken(context: PassContext, weights: BaseWeights, rows
   }
 }
 
-/** workspace.loss[0] = the summed cross entropy of the head's rows against workspace.labels [rows]. */
+/** workspace.loss = the summed cross entropy of the head's rows against workspace.labels [rows], and how many of them are hits. */
 export function encodeLoss(context: PassContext, weights: BaseWeights, rows: number): void {
   const { pass, workspace } = context;
   for (const slab of weights.head) {
@@ -60,6 +60,34 @@ export function encodeLoss(context: PassContext, weights: BaseWeights, rows: num
     encodeCrossEntropyStats(pass, chunkOf(context, slab, rows));
   }
   encodeCrossEntropyLoss(pass, { stats: workspace.lossStats, loss: workspace.loss, rows });
+}
+
+/**
+ * The summed loss of the head's rows, and how many labels are the most likely token: block by block if there are more rows than
+ * the logits have. The first block is uploaded already.
+ */
+export async function readLoss(
+  gpu: Gpu,
+  context: PassContext,
+  weights: BaseWeights,
+  hidden: GpuTensor,
+  { rows, blockRows, writeBlock }: {
+    readonly rows: number;
+    readonly blockRows: number;
+    readonly writeBlock: (from: number, to: number) => void;
+  },
+): Promise<{ readonly lossSum: number; readonly correctCount: number }> {
+  let [lossSum, correctCount] = [0, 0];
+  for (let from = 0; from < rows; from += blockRows) {
+    const to = Math.min(rows, from + blockRows);
+    if (from > 0) writeBlock(from, to);
+    encodeHeadInput(context, weights, hidden, to - from);
+    encodeLoss(context, weights, to - from);
+    const [loss, hits] = new Float32Array(await gpu.read(context.workspace.loss));
+    lossSum += loss!;
+    correctCount += hits!;
+  }
+  return { lossSum, correctCount };
 }
 
 /** workspace.dHidden [T, hidden] = the gradient of the summed loss with respect to the residual stream; after `encodeLoss`. */

@@ -12,13 +12,18 @@ import { encodeEmbeddingNoise } from "../kernels/elementwise/embedding_noise.ts"
 import { encodeGatherRows } from "../kernels/elementwise/rows.ts";
 import { type Attend, attendWithin } from "./attention_block.ts";
 import { bindLayers } from "./bind_layers.ts";
-import { encodeHeadInput, encodeLoss, encodeLossBackward, readLogits } from "./head.ts";
+import { encodeHeadInput, encodeLoss, encodeLossBackward, readLogits, readLoss } from "./head.ts";
 import { encodeLayer, encodeLayerBackward } from "./layer.ts";
 import { type LoraPlan, planLora } from "../../shared/memory/lora_plan.ts";
-import { chunkColumns, loraInnerStride, type PlanOptions } from "../../shared/memory/buffer_sizes.ts";
+import {
+  chunkColumns,
+  headRowsOf,
+  loraInnerStride,
+  type PlanOptions,
+} from "../../shared/memory/buffer_sizes.ts";
 import { assertFits, formatPlan } from "../../shared/memory/memory_fit.ts";
 import { needsCheckpointing, planMemory } from "../../shared/memory/memory_plan.ts";
-import { writeMicroBatch } from "./micro_batch_upload.ts";
+import { writeHeadBlock, writeMicroBatch } from "./micro_batch_upload.ts";
 import { allocateBuffers, type ModelBuffers } from "./model_buffers.ts";
 import type { DecoderLayer, LayerPass, PassContext, TrainingPass, Workspace } from "./pass_context.ts";
 import { checkPositions } from "./rope_table.ts";
@@ -33,6 +38,13 @@ export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "grad
   readonly memoryBudgetBytes: number | null;
   /** Left out: none. */
   readonly regularisation?: Regularisation;
+}
+
+/** A micro-batch's summed loss, the tokens that count in it, and those that the model finds most likely. */
+export interface Evaluated {
+  readonly lossSum: number;
+  readonly labelCount: number;
+  readonly correctCount: number;
 }
 
 type PlannedModel = ReturnType<typeof planModel>;
@@ -53,6 +65,7 @@ export class LanguageModel {
   readonly maxPositions: number;
   readonly regularisation: Regularisation;
   readonly #buffers: ModelBuffers;
+  readonly #maxHeadRows: number;
 
   private constructor(gpu: Gpu, spec: TransformerSpec, planned: PlannedModel, weights: BaseWeights) {
     const { lora, options, plan } = planned;
@@ -65,6 +78,7 @@ export class LanguageModel {
     this.maxTokens = options.maxTokens;
     this.maxPositions = options.maxPositions;
     this.regularisation = planned.regularisation;
+    this.#maxHeadRows = headRowsOf(options);
     this.#buffers = allocateBuffers(gpu, spec, lora, options);
     const { workspace, flat } = this.#buffers;
     this.workspace = workspace;
@@ -88,15 +102,15 @@ export class LanguageModel {
     return model;
   }
 
-  /** The summed cross entropy of a micro-batch, in nats, without gradients. */
-  async evaluate(batch: MicroBatch): Promise<number> {
-    const headRows = writeMicroBatch(this, batch);
-    if (headRows === 0) return 0;
+  /** The summed cross entropy of a micro-batch, in nats, and its labels that are the most likely token; without gradients. */
+  async evaluate(batch: MicroBatch): Promise<Evaluated> {
+    const labelCount = writeMicroBatch(this, batch);
+    if (labelCount === 0) return { lossSum: 0, labelCount, correctCount: 0 };
     const context = this.contextFor(batch.tokens.length, null);
     const hidden = this.#forward(context);
-    encodeHeadInput(context, this.weights, hidden, headRows);
-    encodeLoss(context, this.weights, headRows);
-    return new Float32Array(await this.gpu.read(this.workspace.loss))[0]!;
+    const writeBlock = (from: number, to: number) => writeHeadBlock(this, batch, from, to);
+    const blocks = { rows: labelCount, blockRows: this.#maxHeadRows, writeBlock };
+    return { labelCount, ...await readLoss(this.gpu, context, this.weights, hidden, blocks) };
   }
 
   /**

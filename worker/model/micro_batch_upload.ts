@@ -50,9 +50,19 @@ export function writeMicroBatch(model: BatchTarget, batch: MicroBatch): number {
     gpu.write(windowKeyStarts!, segmentStarts.map((start, t) => windowStart(start, t + 1, window)));
     gpu.write(windowQueryEnds!, ends.map((end, t) => windowEnd(t, end, window)));
   }
-  gpu.write(workspace.headRows, head.rows);
-  gpu.write(workspace.labels, head.labels);
+  writeHead(model, head);
   return head.rows.length;
+}
+
+/** Fills the head's rows and labels from the `from`-th on, without those after `to`. */
+export function writeHeadBlock(model: BatchTarget, batch: MicroBatch, from: number, to: number): void {
+  const { rows, labels } = headOf(batch);
+  writeHead(model, { rows: rows.subarray(from, to), labels: labels.subarray(from, to) });
+}
+
+function writeHead({ gpu, workspace }: BatchTarget, { rows, labels }: ReturnType<typeof headOf>): void {
+  gpu.write(workspace.headRows, rows);
+  gpu.write(workspace.labels, labels);
 }
 
 /** The tokens that have a label, and their labels. */

@@ -27,7 +27,15 @@ export class OwnAttempt {
   constructor(self: MemberRef, { committed, pending }: HeldState, onHeld: (held: HeldState) => void) {
     this.#onHeld = onHeld;
     const [attempt, update] = [pending?.attempt ?? null, pending?.update ?? null];
-    this.#own = { self, committed, attempt, pending: update, spentIn: null, checkpoint: null };
+    this.#own = {
+      self,
+      committed,
+      attempt,
+      pending: update,
+      spentIn: null,
+      checkpoint: null,
+      failedEvaluation: null,
+    };
   }
 
   get own(): OwnState {
@@ -51,6 +59,10 @@ export class OwnAttempt {
   recovered(committed: Committed): void {
     this.#change({ committed });
     this.#reportHeld();
+  }
+
+  failEvaluation({ term, committed }: StepState): void {
+    this.#change({ failedEvaluation: { term, step: committed!.step } });
   }
 
   checkpointReported({ term, generation }: StepState, step: number): void {

@@ -3,14 +3,25 @@ import type { z } from "zod";
 import { encodeChecksums, encodeFloats, encodeMessage } from "../../shared/protocol/messages_codec.ts";
 import {
   receivedSchema,
+  type StepState,
   type Verdict,
   verdictAnswerSchema,
 } from "../../shared/protocol/messages_coordinator.ts";
 import { decodeWorkItemHeader } from "../../shared/protocol/messages_work_item.ts";
 import { attemptFailureSchema, itemRequestSchema } from "../../shared/protocol/messages_worker.ts";
-import { microBatchReportSchema, updateReportSchema } from "../../shared/protocol/messages_worker.ts";
-import type { RoundCheck } from "../../shared/protocol/messages_worker.ts";
-import { failureSubject, itemSubject, reportSubject, updateSubject } from "../../shared/protocol/subjects.ts";
+import {
+  evaluationReportSchema,
+  microBatchReportSchema,
+  updateReportSchema,
+} from "../../shared/protocol/messages_worker.ts";
+import type { EvaluationReport, RoundCheck } from "../../shared/protocol/messages_worker.ts";
+import {
+  evaluationSubject,
+  failureSubject,
+  itemSubject,
+  reportSubject,
+  updateSubject,
+} from "../../shared/protocol/subjects.ts";
 import { askUntilAnswered, askUntilRead } from "../async/ask.ts";
 import type { MicroBatchResult, UpdateResult } from "../engine/engine.ts";
 import type { RoundId } from "../allreduce/round/round_id.ts";
@@ -45,13 +56,15 @@ export class Reports {
 
   /** A gradient is computed and in no sum yet. Each call is a claim of its own. */
   async claim(about: MicroBatchId, claimed: Claimed, signal: AbortSignal): Promise<Verdict> {
-    const { lossSum, labelCount, maxAbs, computeMs, gradientDigest, gradientCheck, audit } = claimed;
+    const { lossSum, labelCount, correctCount, maxAbs, computeMs, gradientDigest, gradientCheck, audit } =
+      claimed;
     const report = encodeMessage(microBatchReportSchema, {
       ...this.#context.self,
       ...about,
       claim: ++this.#lastClaim,
       lossSum: finiteOrNull(lossSum),
       labelCount,
+      correctCount,
       maxAbs: encodeFloats(maxAbs),
       computeMs,
       gradientDigest,
@@ -59,6 +72,17 @@ export class Reports {
       audit,
     });
     return (await this.#report(reportSubject, report, verdictAnswerSchema, signal)).verdict;
+  }
+
+  async evaluated(
+    { term, committed }: StepState,
+    index: number,
+    outcome: EvaluationReport["outcome"],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const report = { ...this.#context.self, term, step: committed!.step, index, outcome };
+    const data = encodeMessage(evaluationReportSchema, report);
+    await this.#report(evaluationSubject, data, receivedSchema, signal);
   }
 
   /** The work item of a micro-batch that this worker is assigned to compute. */
@@ -107,6 +131,6 @@ export class Reports {
 }
 
 /** JSON has no NaN and no infinity. */
-function finiteOrNull(value: number): number | null {
+export function finiteOrNull(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }

@@ -23,6 +23,8 @@ export interface OwnState {
   readonly attempt: AttemptId | null;
   /** The computed update that is not yet committed. */
   readonly pending: Committed | null;
+  /** The evaluation that this worker cannot take part in, by its committed step; null for none. */
+  readonly failedEvaluation: Pick<AttemptId, "term" | "step"> | null;
   /** The generation in which it entered the attempt's round, or failed; null for none. */
   readonly spentIn: number | null;
   /**
@@ -38,6 +40,7 @@ export type Action =
   | "recover" // load the newest commit from a holder
   | "compute" // take a micro-batch
   | "reduce" // enter the round
+  | "evaluate" // take a micro-batch of the validation rows
   | "checkpoint" // write and upload the adapter
   | "wait" // until the state changes
   | "end"; // the job is over
@@ -68,6 +71,12 @@ export function nextAction(state: StepState, own: OwnState): Decision {
       return { action: "wait", reason: `no worker holds step ${step}` };
     }
     return { action: "recover", reason: `step ${step} is committed, this worker has ${own.committed.step}` };
+  }
+  if (phase === "evaluate" && committed !== null) {
+    const { failedEvaluation: failed } = own;
+    return failed?.term === state.term && failed.step === committed.step
+      ? { action: "wait", reason: `this worker cannot evaluate step ${committed.step}` }
+      : { action: "evaluate", reason: `the rows to evaluate after step ${committed.step}` };
   }
   if (phase === "checkpoint") {
     const isReported = own.checkpoint?.term === state.term &&
@@ -151,10 +160,28 @@ export function sameCommit(a: Committed | null, b: Committed | null): boolean {
 
 /** `older`: no longer needed. `newer`: its state has not arrived yet. */
 export function placeOf(
-  { step, attempt }: Pick<WorkItemHeader, "step" | "attempt">,
+  { kind, step, attempt }: Pick<WorkItemHeader, "kind" | "step" | "attempt">,
   state: StepState,
 ): "older" | "current" | "newer" {
+  if (kind === "evaluation") return placeOfEvaluation(step, state);
   const order = step - state.step || attempt - state.attempt;
   if (order !== 0) return order < 0 ? "older" : "newer";
   return state.phase === "compute" ? "current" : "older";
+}
+
+/** An evaluation follows the commit of its step, and precedes the next step. */
+function placeOfEvaluation(
+  step: number,
+  { phase, committed, ...state }: StepState,
+): "older" | "current" | "newer" {
+  const newest = committed?.step ?? -1;
+  if (step !== newest) return step < newest ? "older" : "newer";
+  if (phase === "evaluate") return "current";
+  // Before it the state of the commit may still be on its way; step 0 has none of its own.
+  return state.step === step && phase === "commit" ? "newer" : "older";
+}
+
+/** Whether the evaluation of `state` still goes on. */
+export function isEvaluating({ term, committed }: StepState, newer: StepState): boolean {
+  return newer.phase === "evaluate" && newer.term === term && sameCommit(newer.committed, committed);
 }

@@ -46,6 +46,7 @@ const own: OwnState = {
   pending: null,
   spentIn: null,
   checkpoint: null,
+  failedEvaluation: null,
 };
 const attempt = { step: 3, attempt: 1, term: 1 };
 const pending = commit(3);

@@ -52,7 +52,7 @@ async function sortItem(
     // The coordinator announces an attempt while it fills the queue: either may arrive first.
     const waitMs = 2 * limits.announcementIntervalMs;
     if (!await pauseUnless(clock, waitMs, states.after(state), states.closed)) source.putBack();
-  } else if (place === "older" || mine.counted.has(header.index)) {
+  } else if (place === "older" || (header.kind === undefined && mine.counted.has(header.index))) {
     // Its attempt is over, or it was redelivered because its ack was lost.
     drop();
   } else {

@@ -5,6 +5,7 @@
  *                                                        job with local steps
  *     takeWork → compute → gradientDigest → claim        for each micro-batch that it is assigned to audit
  *     takeSums → all-reduce → update → report            once all micro-batches are counted
+ *     takeWork → evaluate → report → ack                  for each micro-batch of the validation rows that this worker gets
  *     commit | rollback                                  as the coordinator announces
  *
  * This folder alone knows both the GPU and the all-reduce. step_action.ts decides what is done when; every call of the engine is
@@ -13,6 +14,7 @@
 import type { StepState } from "../../shared/protocol/messages_coordinator.ts";
 import type { Committed } from "../../shared/protocol/messages_worker.ts";
 import { compute } from "./compute.ts";
+import { evaluate } from "./evaluate.ts";
 import { inAttempt } from "./in_attempt.ts";
 import { reduceAndUpdate } from "./reduce.ts";
 import { attemptOf, isOver, isRoundOver, type OwnState } from "./step_action.ts";
@@ -36,6 +38,12 @@ export class TrainStep {
     if (work === null) return;
     const isSameAttempt = (newer: StepState) => !isOver(attemptOf(state), newer);
     await inAttempt(this.#step, state, isSameAttempt, (signal) => compute(this.#step, work, state, signal));
+  }
+
+  /** Evaluates one micro-batch of the validation rows, or waits for one until the state changes. */
+  async evaluateNext(state: StepState): Promise<void> {
+    const work = await takeWork(this.#step, state);
+    if (work !== null) await evaluate(this.#step, work, state);
   }
 
   async reduce(state: StepState): Promise<void> {

@@ -7,7 +7,14 @@ import type { Clock } from "../../shared/clock.ts";
 import { countLabels, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { pcg32 } from "../../shared/prng.ts";
-import type { Engine, EngineSpec, LoadedEngine, MicroBatchResult, UpdateResult } from "../engine/engine.ts";
+import type {
+  Engine,
+  EngineSpec,
+  EvaluationResult,
+  LoadedEngine,
+  MicroBatchResult,
+  UpdateResult,
+} from "../engine/engine.ts";
 import { type TrainingState } from "../optimizer/adamw_state.ts";
 import { type UpdateRequest } from "../optimizer/adamw.ts";
 import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
@@ -84,6 +91,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
     rollback: inOrder("rollback"),
     update: inOrder("update"),
     commit: inOrder("commit"),
+    evaluate: inOrder("evaluate"),
     exportState: inOrder("exportState"),
     importState: inOrder("importState"),
     writeAdapter: inOrder("writeAdapter"),
@@ -126,10 +134,20 @@ class ToyCore implements Engine {
   }
 
   async computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult> {
-    const { gradient, lossSum } = toyGradient(this.#current.adapter, batch);
+    const { gradient, lossSum, correctCount } = toyGradient(this.#current.adapter, batch);
     this.#gradient = gradient;
     this.#options.spoil?.(gradient, microBatchNumber);
-    return { lossSum, labelCount: countLabels(batch), maxAbs: maxAbsOf(this.#layout, gradient) };
+    return {
+      lossSum,
+      labelCount: countLabels(batch),
+      correctCount,
+      maxAbs: maxAbsOf(this.#layout, gradient),
+    };
+  }
+
+  async evaluate(batch: MicroBatch): Promise<EvaluationResult> {
+    const { lossSum, correctCount } = toyGradient(this.#current.adapter, batch);
+    return { lossSum, labelCount: countLabels(batch), correctCount };
   }
 
   async gradientDigest(): Promise<string> {

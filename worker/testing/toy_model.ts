@@ -18,16 +18,21 @@ export function toyLayout(rank = 4, factorSize = 64): GradientLayout {
   };
 }
 
+/** A token counts as predicted if its loss is below this: about half of them at first. */
+const CORRECT_BELOW = 1 / 6;
+
 /** @param adapter A, then B [2 · factorSize] */
 export function toyGradient(
   adapter: Float32Array,
   batch: MicroBatch,
-): { gradient: Float32Array<ArrayBuffer>; lossSum: number } {
+): { gradient: Float32Array<ArrayBuffer>; lossSum: number; correctCount: number } {
   const factorSize = adapter.length / 2;
   const sum = new Float64Array(adapter.length);
   let lossSum = 0;
+  let correctCount = 0;
   batch.tokens.forEach((token, at) => {
     if (batch.labels[at] === IGNORE_INDEX) return;
+    const before = lossSum;
     for (let i = 0; i < factorSize; i++) {
       const [a, b] = [adapter[i]!, adapter[factorSize + i]!];
       const error = a * b - targetOf(token, i);
@@ -35,8 +40,9 @@ export function toyGradient(
       sum[i]! += error * b / factorSize;
       sum[factorSize + i]! += error * a / factorSize;
     }
+    if (lossSum - before < CORRECT_BELOW) correctCount++;
   });
-  return { gradient: Float32Array.from(sum), lossSum: Math.fround(lossSum) };
+  return { gradient: Float32Array.from(sum), lossSum: Math.fround(lossSum), correctCount };
 }
 
 /** A pseudo-random number in [−1, 1) that depends on both. */

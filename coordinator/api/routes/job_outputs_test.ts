@@ -23,7 +23,7 @@ Deno.test("checkpoints are listed with their metrics", () =>
           fine_tuned_model_checkpoint: `ft:org/tiny::${id}:ckpt-step-4`,
           fine_tuning_job_id: id,
           step_number: 4,
-          metrics: { step: 4, train_loss: 0.5 },
+          metrics: { step: 4, train_loss: 0.5, train_mean_token_accuracy: 0.75 },
         },
         {
           object: "fine_tuning.job.checkpoint",
@@ -32,7 +32,7 @@ Deno.test("checkpoints are listed with their metrics", () =>
           fine_tuned_model_checkpoint: `ft:org/tiny::${id}:ckpt-step-2`,
           fine_tuning_job_id: id,
           step_number: 2,
-          metrics: { step: 2, train_loss: 1 },
+          metrics: { step: 2, train_loss: 1, train_mean_token_accuracy: 0.5 },
         },
       ],
     );

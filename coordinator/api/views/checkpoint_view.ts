@@ -4,6 +4,16 @@ import { checkpointModelName, type JobRecord } from "../../jobs/record/job.ts";
 import type { CheckpointRecord } from "../../jobs/stores/job_store.ts";
 import { seconds, timestamp } from "./list_view.ts";
 
+/** OpenAI's; those that are not measured are left out. */
+const METRICS = [
+  "train_loss",
+  "train_mean_token_accuracy",
+  "valid_loss",
+  "valid_mean_token_accuracy",
+  "full_valid_loss",
+  "full_valid_mean_token_accuracy",
+] as const;
+
 export const checkpointSchema = z.object({
   object: z.literal("fine_tuning.job.checkpoint"),
   id: z.string(),
@@ -11,14 +21,20 @@ export const checkpointSchema = z.object({
   fine_tuned_model_checkpoint: z.string(),
   fine_tuning_job_id: z.string(),
   step_number: z.int(),
-  metrics: z.object({ step: z.int(), train_loss: z.number().optional() }),
+  metrics: z.object({
+    step: z.int(),
+    ...Object.fromEntries(METRICS.map((name) => [name, z.number().optional()])) as Record<
+      typeof METRICS[number],
+      z.ZodOptional<z.ZodNumber>
+    >,
+  }),
 }).openapi("FineTuningJobCheckpoint");
 
 export function checkpointView(
   checkpoint: CheckpointRecord,
   job: JobRecord,
 ): z.output<typeof checkpointSchema> {
-  const { id, step, trainLoss } = checkpoint;
+  const { id, step } = checkpoint;
   return {
     object: "fine_tuning.job.checkpoint",
     id,
@@ -26,8 +42,14 @@ export function checkpointView(
     fine_tuned_model_checkpoint: checkpointModelName(job, step),
     fine_tuning_job_id: job.id,
     step_number: step,
-    metrics: trainLoss === null ? { step } : { step, train_loss: trainLoss },
+    metrics: { step, ...metricsOf(checkpoint) },
   };
+}
+
+function metricsOf({ trainLoss, trainAccuracy, validLoss, validAccuracy }: CheckpointRecord) {
+  // An evaluation is always one of all rows.
+  const values = [trainLoss, trainAccuracy, validLoss, validAccuracy, validLoss, validAccuracy];
+  return Object.fromEntries(METRICS.flatMap((name, at) => values[at] === null ? [] : [[name, values[at]!]]));
 }
 
 export const artifactSchema = z.object({

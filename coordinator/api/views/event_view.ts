@@ -11,9 +11,11 @@ export const eventSchema = z.object({
   type: eventTypeSchema,
   message: z.string(),
   data: z.record(z.string(), z.unknown()).nullable().openapi({
-    description: "In a metrics event: step, total_steps, train_loss, learning_rate, grad_norm, " +
+    description:
+      "In a metrics event: step, total_steps, train_loss, train_mean_token_accuracy, learning_rate, grad_norm, " +
       "tokens_per_second, workers, eta_seconds, and more; with fleet.local_steps also inner_steps, data_step and " +
-      "total_data_steps",
+      "total_data_steps; after an evaluation: step, total_steps, train_loss, full_valid_loss, " +
+      "full_valid_mean_token_accuracy, and the same as valid_loss and valid_mean_token_accuracy",
   }),
 }).openapi("FineTuningJobEvent");
 

@@ -54,13 +54,14 @@ export async function prepareStart(
   const entries = commits.map(({ entry }) => entry);
   if (mayResume && isOurs && newest !== undefined) {
     const { entry, sequence } = newest;
-    const { step: reportedStep, checkpointSteps } = await observer.starting(entry.step);
+    const { step: reportedStep, checkpointSteps, evaluations = [] } = await observer.starting(entry.step);
     const unreported = entries.filter(({ step }) => step > reportedStep);
     const adapter = checkpointSteps.includes(entry.step) &&
       await isAdapterStored(context, job.id, entry.step);
     const isInitial = entry.step === (job.initial?.step ?? 0);
     const state = isInitial ? job.initial ?? null : await stateOf(context, job.id, entry, observer);
-    return { startId: entry.startId, resumed: { entry, sequence, unreported, stored: { adapter, state } } };
+    const stored = { adapter, state };
+    return { startId: entry.startId, resumed: { entry, sequence, unreported, stored, evaluations } };
   }
 
   const base = memo.base ??= (isOurs ? await newestStored(context, job.id, entries, observer) : null) ??
@@ -68,12 +69,13 @@ export async function prepareStart(
   await bus.deleteStream(log);
   await bus.ensureStream(log, subjects.commitsSubject(job.id));
   const startId = newStartId();
-  const { checkpointSteps } = await observer.starting(base?.entry.step ?? 0);
+  const { checkpointSteps, evaluations = [] } = await observer.starting(base?.entry.step ?? 0);
   if (base === null) return { startId, resumed: null };
   const entry = { ...base.entry, startId };
   const sequence = await appendCommit(bus, entry, 0);
   const adapter = checkpointSteps.includes(entry.step) && await isAdapterStored(context, job.id, entry.step);
-  return { startId, resumed: { entry, sequence, unreported: [], stored: { adapter, state: base.state } } };
+  const stored = { adapter, state: base.state };
+  return { startId, resumed: { entry, sequence, unreported: [], stored, evaluations } };
 }
 
 /**

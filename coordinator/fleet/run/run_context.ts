@@ -11,6 +11,7 @@ import type { ArtifactStore, StoredState } from "../../storage/artifact_store.ts
 import { isOfAttempt } from "../../training/decision.ts";
 import type { StepEffect, StepEvent } from "../../training/state/effects.ts";
 import type { TrainingPlan } from "../../training/state/plan.ts";
+import type { Evaluated } from "../../evaluation/selection.ts";
 import type { FleetView } from "../../training/state/fleet_view.ts";
 import type { Training } from "../../training/state/training.ts";
 import type { WorkerQuarantine } from "../../access/quarantines.ts";
@@ -59,6 +60,8 @@ export interface ResumedRun {
   readonly entry: CommitEntry;
   /** Whether the commit's adapter is stored, and its training state; null if it is not stored. */
   readonly stored: { readonly adapter: boolean; readonly state: ReadableState | null };
+  /** Outcomes of evaluations on record. */
+  readonly evaluations: readonly Evaluated[];
   /** Commits that the observer has not seen. */
   readonly unreported: readonly CommitEntry[];
 }

@@ -5,7 +5,7 @@ import type { StepEffect } from "../../training/state/effects.ts";
 import { appendCommit } from "./commit_log.ts";
 import { failRun, type RunContext } from "./run_context.ts";
 import { stepReportOf } from "./step_report.ts";
-import { enqueueItems } from "./work_queue.ts";
+import { enqueueEvaluation, enqueueItems } from "./work_queue.ts";
 
 type Effect<T extends StepEffect["type"]> = Extract<StepEffect, { type: T }>;
 
@@ -28,10 +28,12 @@ export function carryOut(run: RunContext, effects: readonly StepEffect[]): void 
         break;
       case "enqueue":
       case "requeue":
+      case "enqueueEvaluation":
       case "append":
         run.stored = run.stored.then(() => store(run, effect)).catch(fail);
         break;
       case "committed":
+      case "evaluated":
       case "checkpointed":
         run.reported = run.reported.then(() => report(run, effect)).catch(fail);
         break;
@@ -43,7 +45,10 @@ export function carryOut(run: RunContext, effects: readonly StepEffect[]): void 
   }
 }
 
-async function store(run: RunContext, effect: Effect<"enqueue" | "requeue" | "append">): Promise<void> {
+async function store(
+  run: RunContext,
+  effect: Effect<"enqueue" | "requeue" | "enqueueEvaluation" | "append">,
+): Promise<void> {
   if (run.isClosed) return;
   switch (effect.type) {
     case "enqueue":
@@ -56,6 +61,8 @@ async function store(run: RunContext, effect: Effect<"enqueue" | "requeue" | "ap
       });
     case "requeue":
       return await enqueueItems(run, effect);
+    case "enqueueEvaluation":
+      return await enqueueEvaluation(run, effect);
     case "append": {
       const { entry, expectedLast } = effect;
       const append = () => appendCommit(run.bus, entry, expectedLast, run.training.committed);
@@ -65,12 +72,16 @@ async function store(run: RunContext, effect: Effect<"enqueue" | "requeue" | "ap
   }
 }
 
-async function report(run: RunContext, effect: Effect<"committed" | "checkpointed">): Promise<void> {
+async function report(
+  run: RunContext,
+  effect: Effect<"committed" | "evaluated" | "checkpointed">,
+): Promise<void> {
   if (run.isClosed) return;
   const { job, plan, observer, artifacts, gradientBytes, onDefect } = run;
   if (effect.type === "committed") {
     return await observer.stepCommitted(stepReportOf(job, plan, effect, gradientBytes.take()));
   }
+  if (effect.type === "evaluated") return await observer.evaluated(effect.report);
   const { step, outcome } = effect.report;
   if (outcome.type !== "written") return;
   await observer.checkpointWritten(step, outcome.files.filter(({ name }) => name !== STATE_FILE_NAME));

@@ -1,5 +1,6 @@
 /** The part of a planned job that the decisions of a run need. */
 import { createHash } from "node:crypto";
+import { selectionRuleOf } from "../../evaluation/selection.ts";
 import type { TrainingPlan } from "../../training/state/plan.ts";
 import type { TrainingRunOptions } from "./run_context.ts";
 
@@ -8,7 +9,7 @@ export function trainingPlanOf(
   microBatchCountOf: (step: number) => number,
 ): TrainingPlan {
   const { seed, training, fleet } = job.spec;
-  const { specHash, totalSteps, checkpointSteps, local = null } = job;
+  const { specHash, totalSteps, checkpointSteps, local = null, evaluation = null } = job;
   return {
     ...{
       jobId: job.id,
@@ -20,6 +21,11 @@ export function trainingPlanOf(
       local,
       checkKey,
       layout,
+    },
+    evaluation: evaluation === null ? null : {
+      steps: evaluation.steps,
+      microBatchCount: evaluation.microBatchCount,
+      rule: selectionRuleOf(training),
     },
     schedule: training,
     isAudited: (step, index) => isAudited(seed, step, index, fleet.audit_rate),

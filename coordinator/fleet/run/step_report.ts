@@ -15,7 +15,7 @@ export function stepReportOf(
   { entry, seconds, attemptSeconds }: Committed,
   gradientBytesSent: number,
 ): StepReport {
-  const { step, attempt, digest, maxAbs, labelCount, excluded, audits } = entry;
+  const { step, attempt, digest, maxAbs, labelCount, correctCount, excluded, audits } = entry;
   const { local = null } = job;
   return {
     ...{
@@ -33,6 +33,9 @@ export function stepReportOf(
     workerCount: entry.members.length,
     epoch: job.epochsAfter(step),
     loss: entry.loss!,
+    tokenAccuracy: correctCount === undefined || job.spec.training.label_smoothing_factor !== undefined
+      ? null
+      : correctCount / labelCount,
     learningRate: learningRateOf(plan, step),
     gradientNorm: entry.gradientNorm!,
     tokenCount: tokenCountOf(job, step, excluded.map(({ index }) => index)),

@@ -139,7 +139,7 @@ function firstDecision(
   const fresh = { ...newTraining(seen, term, clock.now()), quarantined };
   if (resumed === null) return { training: fresh, effects: [] };
   const stored = { adapter: resumed.stored.adapter, state: resumed.stored.state !== null };
-  return resume({ plan, now: clock.now(), limits }, fresh, resumed, stored);
+  return resume({ plan, now: clock.now(), limits }, fresh, resumed, stored, resumed.evaluations);
 }
 
 function apply(run: RunContext, event: StepEvent): readonly StepEffect[] {
@@ -195,7 +195,7 @@ function checkpointAssignmentOf({ isClosed, training, savesState }: RunContext):
 /** A closed run answers no claims. A commit on its way may already be in the log; workers with that update keep it. */
 function releaseMembers(run: RunContext): void {
   const { phase } = run.training;
-  if (phase !== "compute" && phase !== "reduce") return;
+  if (phase !== "compute" && phase !== "reduce" && phase !== "evaluate") return;
   changeAndAnnounceLater(run, { phase: "waiting", members: [], weights: [] });
   try {
     publishState(run);

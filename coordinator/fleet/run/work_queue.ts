@@ -1,5 +1,6 @@
 /** A run's work queue at the broker: one item per micro-batch, or per inner loop with local steps. */
 import { messageOf } from "../../../shared/errors.ts";
+import { encodeWorkItem } from "../../../shared/protocol/messages_work_item.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
 import type { StepEffect } from "../../training/state/effects.ts";
 import { isCurrent, type RunContext } from "./run_context.ts";
@@ -45,6 +46,46 @@ async function enqueueItem(
     encodeItem(run, step, attempt, index),
     `${startId}.${subjects.workItemId(job.id, step, attempt, index)}${suffix}`,
   );
+}
+
+/** Enqueues micro-batches of the validation rows; as with `enqueueItems`, a broker that does not store costs time alone. */
+export async function enqueueEvaluation(
+  run: RunContext,
+  { step, indices, time, purge }: Extract<StepEffect, { type: "enqueueEvaluation" }>,
+): Promise<void> {
+  const { bus, job, startId, patience } = run;
+  const isOver = () =>
+    run.isClosed || run.training.phase !== "evaluate" || run.training.committed?.step !== step;
+  const suffix = time === 0 ? "" : `.${time}`;
+  const put = async () => {
+    if (purge) await bus.purgeQueue(subjects.workQueueName(job.id), subjects.allWorkSubject(job.id));
+    await Promise.all(indices.map(async (index) => {
+      if (isOver()) return;
+      const id = `${startId}.${subjects.evaluationItemId(job.id, step, index)}${suffix}`;
+      const subject = subjects.evaluationWorkSubject(job.id, step);
+      await bus.enqueue(subject, encodeEvaluationItem(run, step, index), id);
+    }));
+  };
+  try {
+    await patience.insist(put, isOver);
+  } catch (thrown) {
+    const reason = `its rows could not be put on the queue: ${messageOf(thrown)}`;
+    run.apply({ type: "notHandedOut", step, reason });
+  }
+}
+
+function encodeEvaluationItem({ job, startId }: RunContext, step: number, index: number): Uint8Array {
+  const start = { jobId: job.id, startId, specHash: job.specHash };
+  const header = {
+    ...start,
+    kind: "evaluation",
+    step,
+    attempt: 0,
+    index,
+    number: index,
+    audit: false,
+  } as const;
+  return encodeWorkItem(header, job.evaluation!.microBatchAt(index));
 }
 
 /** An item's bytes on the queue. */

@@ -9,6 +9,7 @@ import {
   attemptFailureSchema,
   type CheckpointReport,
   checkpointReportSchema,
+  evaluationReportSchema,
   itemRequestSchema,
   microBatchReportSchema,
   type UpdateReport,
@@ -42,6 +43,7 @@ export function listenDuringRun(run: RunContext): readonly Subscription[] {
       what: "report of a failure",
     }, (report) => ({ type: "failure", report })),
     listenToCheckpoints(run),
+    listenToEvaluations(run),
     ...answerRowsRequests(run),
   ];
 }
@@ -89,6 +91,18 @@ function listenToOutcomes<S extends z.ZodType<Outcome>>(
     respond(RECEIVED);
   };
   return listenToWorkers(bus, { ...messages, handle }, guard);
+}
+
+function listenToEvaluations({ bus, job, guard, apply }: RunContext): Subscription {
+  return listenToWorkers(bus, {
+    subject: subjects.evaluationSubject(job.id, subjects.ANY),
+    schema: evaluationReportSchema,
+    what: "report of an evaluation",
+    handle: ({ payload: report, respond }) => {
+      apply({ type: "evaluation", report });
+      respond(RECEIVED);
+    },
+  }, guard);
 }
 
 function listenToCheckpoints(run: RunContext): Subscription {

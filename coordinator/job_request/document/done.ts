@@ -54,6 +54,23 @@ export const DONE: Readonly<Record<string, string>> = {
   "training.save_strategy": "When checkpoints are kept",
   "training.save_steps": 'With save_strategy "steps": a count of steps, or below 1 a share of them',
   "training.save_only_model": "Checkpoints without the optimizer's moments",
+  "training.eval_strategy":
+    "Rows of validation_file, dataset.eval_split or dataset.test_size are evaluated after each epoch or every eval_steps, and at " +
+    "the end",
+  "training.eval_steps": "A count of steps, or below 1 a share of them; logging_steps if left out",
+  "training.eval_delay": "No evaluation before so many epochs or steps",
+  "training.eval_on_start": "Also before the first step",
+  "training.per_device_eval_batch_size":
+    "Rows of a micro-batch of an evaluation, within the tokens of one of training",
+  "training.load_best_model_at_end":
+    "The result is the adapter of the best evaluation; a checkpoint is kept after each, whatever save_strategy says",
+  "training.metric_for_best_model": "eval_loss or eval_mean_token_accuracy",
+  "training.greater_is_better": "By the metric if left out",
+  "training.early_stopping_patience":
+    "Of `EarlyStoppingCallback`: evaluations in a row without improvement after which training ends",
+  "training.early_stopping_threshold": "How much an improvement is at least",
+  "training.save_total_limit":
+    "Older checkpoints are deleted, but never the best, the newest, or one that is being read",
   "training.logging_steps":
     "How often trackers get a point: a count of steps, or below 1 a share of them; every step's metrics are in the job's events",
 
@@ -79,6 +96,9 @@ export const DONE: Readonly<Record<string, string>> = {
   "dataset.assistant_only_loss": "The same for chats alone",
   "dataset.truncation": "What becomes of a row that is too long",
   "dataset.split_special_tokens": "A special token's name within a row's text stays plain text",
+  "dataset.eval_split": "The part of the data that is evaluated",
+  "dataset.test_size":
+    "Rows that are evaluated instead of trained on, drawn by the job's seed as `train_test_split` draws them: a share or a count",
   "dataset.shuffle": "A new order of rows for each epoch",
 
   "fleet.gradient_codec": "How gradients travel",

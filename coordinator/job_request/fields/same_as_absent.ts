@@ -11,6 +11,10 @@ const SAME_AS_ABSENT: Readonly<Record<string, readonly unknown[]>> = {
   "training.neftune_noise_alpha": [0],
   "training.label_smoothing_factor": [0],
   "training.lr_scheduler_kwargs": [{}],
+  "training.eval_delay": [0],
+  "training.eval_on_start": [false],
+  "training.per_device_eval_batch_size": [8],
+  "training.load_best_model_at_end": [false],
 };
 
 export function isSameAsAbsent(path: string, value: unknown): boolean {

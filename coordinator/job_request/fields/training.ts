@@ -5,7 +5,6 @@ import { AS_STORED, CHECKPOINTING, COMPUTE, PROCESSES } from "./reasons.ts";
 import { TRACKING_RULES } from "./tracked.ts";
 import { TRAINING_WITHOUT_EFFECT } from "./training_without_effect.ts";
 
-const EVALUATION = "nothing is evaluated while training; evaluate the finished adapter";
 const UPLOAD = "lorafleet uploads nothing; download the adapter, whose folder can be uploaded unchanged";
 const WORKERS_CHOICE = only([false], "a worker's own --allow-cpu decides that");
 
@@ -46,13 +45,10 @@ export const TRAINING_RULES: FieldRules = {
       false,
     ],
   ),
-  do_eval: only([false], EVALUATION),
-  do_predict: only([false], EVALUATION),
-  eval_strategy: only(["no"], EVALUATION),
-  evaluation_strategy: only(["no"], EVALUATION),
-  eval_on_start: only([false], EVALUATION),
-  load_best_model_at_end: only([false], EVALUATION),
-  save_total_limit: explained("every checkpoint is kept"),
+  do_eval: explained("eval_strategy decides whether and when rows are evaluated", [true, false]),
+  do_predict: only([false], "nothing is predicted after training; `deno task evaluate` does it"),
+  evaluation_strategy: alias("training.eval_strategy"),
+  per_gpu_eval_batch_size: alias("training.per_device_eval_batch_size"),
   save_safetensors: only([true], "adapters are saved as safetensors"),
   resume_from_checkpoint: { kind: "resumed" },
   auto_find_batch_size: explained(

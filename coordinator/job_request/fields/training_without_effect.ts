@@ -2,7 +2,7 @@
 import { type FieldRules, meaningless, without } from "./rule.ts";
 import { CHECKPOINTING, COMPUTE, IN_FLIGHT, OWN_KERNELS, PROCESSES, REMOTE_CODE } from "./reasons.ts";
 
-const EVALUATION = "it is for evaluation while training";
+const EVALUATION = "loss and token accuracy of all rows are computed, each micro-batch by itself";
 const LOGGING = "every step's metrics are in the job's events";
 const LOADING = "workers take micro-batches from a queue; there is no data loader";
 const RESTORING = "an interrupted job goes on from its last step by itself, bit by bit";
@@ -31,8 +31,7 @@ export const TRAINING_WITHOUT_EFFECT: FieldRules = {
   ),
   ...without(
     EVALUATION,
-    `include_for_metrics include_inputs_for_metrics metric_for_best_model greater_is_better prediction_loss_only
-     eval_steps eval_delay per_device_eval_batch_size per_gpu_eval_batch_size eval_accumulation_steps
+    `include_for_metrics include_inputs_for_metrics prediction_loss_only eval_accumulation_steps
      eval_do_concat_batches eval_use_gather_object batch_eval_metrics eval_batch_size`,
   ),
   ...without(COMPUTE, "bf16_full_eval fp16_full_eval fp16_backend fp16_opt_level half_precision_backend"),

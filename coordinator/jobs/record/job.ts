@@ -62,10 +62,14 @@ export const jobRecordSchema = z.strictObject({
   quarantined: z.array(quarantinedSampleSchema).default([]),
   /** Of committed steps. */
   audits: auditCountsSchema.default(NO_AUDITS),
+  /** The best evaluation of committed steps; null before the first. */
+  best: z.strictObject({ step: z.int(), value: z.number() }).nullable().default(null),
   error: jobErrorSchema.nullable(),
   /** Ids of the step metrics, the adapter's files and the tokenizer's. */
   resultFiles: z.array(z.string()),
   fineTunedModel: z.string().nullable(),
+  /** The step whose adapter is the result, if it is not the last of `totalSteps`. */
+  resultStep: z.int().optional(),
   /** Deleted names of the result and of checkpoints. */
   deletedModels: z.array(z.string()).default([]),
 });
@@ -94,11 +98,17 @@ export function newJob(
     trainedTokens: 0,
     quarantined: [],
     audits: NO_AUDITS,
+    best: null,
     error: null,
     resultFiles: [],
     fineTunedModel: null,
     deletedModels: [],
   };
+}
+
+/** The step whose adapter is the job's result; null until the data is prepared. */
+export function resultStepOf({ resultStep, totalSteps }: JobRecord): number | null {
+  return resultStep ?? totalSteps;
 }
 
 /** The name of a job's result in OpenAI's form: `ft:<base model>:<suffix>:<job>`. */

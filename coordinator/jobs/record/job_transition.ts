@@ -20,10 +20,18 @@ export type JobTransition =
   | { readonly type: "validated"; readonly totalSteps: number }
   /** `modelHash` names the base model's files. */
   | { readonly type: "started"; readonly modelHash?: string }
-  /** The state after a later step is lost: training continues from an earlier one. */
-  | { readonly type: "rolledBack"; readonly step: number; readonly trainedTokens: number }
   /** Training begins after a step of an earlier job, whose state it takes. */
   | { readonly type: "continued"; readonly step: number; readonly trainedTokens: number }
+  /** The state after a later step is lost: training continues from an earlier one. */
+  | {
+    readonly type: "rolledBack";
+    readonly step: number;
+    readonly trainedTokens: number;
+    /** Of the evaluations up to that step; left out: there are none. */
+    readonly best?: JobRecord["best"];
+  }
+  /** The newest committed step is evaluated. */
+  | { readonly type: "evaluated"; readonly step: number; readonly best: JobRecord["best"] }
   | {
     readonly type: "stepCommitted";
     readonly step: number;
@@ -35,7 +43,12 @@ export type JobTransition =
     readonly audits?: AuditCounts;
   }
   | { readonly type: "sampleQuarantined"; readonly sample: QuarantinedSample }
-  | { readonly type: "trained"; readonly resultFiles: readonly string[] }
+  | {
+    readonly type: "trained";
+    readonly resultFiles: readonly string[];
+    /** The step whose adapter is the result; left out: the last one. */
+    readonly resultStep?: number;
+  }
   | { readonly type: "failed"; readonly error: JobError }
   | { readonly type: "cancelled" }
   | { readonly type: "paused" }
@@ -88,16 +101,22 @@ const RULES: { readonly [T in JobTransition["type"]]: Rule<Of<T>> } = {
     }),
   },
   stepCommitted: { from: ["running"], decide: commitStep },
+  evaluated: {
+    from: ["running"],
+    decide: (job, { step, best }) => ({ job: { ...job, best }, reason: `Step ${step} is evaluated.` }),
+  },
   sampleQuarantined: { from: ["running"], decide: quarantineSample },
   trained: {
     from: ["running"],
-    decide: (job, { resultFiles }, now) => ({
+    decide: (job, { resultFiles, resultStep = job.totalSteps }, now) => ({
       job: {
         ...finish(job, "succeeded", now),
+        ...resultStep === null || resultStep === job.totalSteps ? {} : { resultStep },
         resultFiles: [...resultFiles],
         fineTunedModel: fineTunedModelName(job),
       },
-      reason: `The job has succeeded: ${counted(job.step, "step")}, ${counted(job.trainedTokens, "token")}.`,
+      reason: `The job has succeeded: ${counted(job.step, "step")}, ${counted(job.trainedTokens, "token")}` +
+        `${resultStep === job.step ? "" : `; the result is the adapter of step ${resultStep}`}.`,
     }),
   },
   failed: {
@@ -152,12 +171,13 @@ function finish(job: JobRecord, status: JobStatus, now: number): JobRecord {
   return { ...job, status, finishedAt: now, estimatedFinishAt: null };
 }
 
-function rollBack(job: JobRecord, { step, trainedTokens }: Of<"rolledBack">): JobDecision {
+function rollBack(job: JobRecord, { step, trainedTokens, best = null }: Of<"rolledBack">): JobDecision {
   return {
     job: {
       ...job,
       step,
       trainedTokens,
+      best,
       quarantined: job.quarantined.filter((sample) => sample.step <= step),
       // The next commit brings the totals up to it.
       audits: step === 0 ? NO_AUDITS : job.audits,

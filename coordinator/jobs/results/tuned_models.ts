@@ -1,6 +1,6 @@
 /** Jobs' results as models: `ft:<base model>:<suffix>:<job>`, and `:ckpt-step-<step>` after it for each checkpoint. */
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import { checkpointModelName, fineTunedModelName, type JobRecord } from "../record/job.ts";
+import { checkpointModelName, fineTunedModelName, type JobRecord, resultStepOf } from "../record/job.ts";
 import type { CheckpointRecord, JobStore } from "../stores/job_store.ts";
 
 /** The file of an adapter's tensors, as PEFT names it. */
@@ -43,12 +43,13 @@ export function noModel(name: string): LoraFleetError {
 /** The undeleted names of a model's adapter: the last checkpoint and the job's result share one. */
 export function namesOfAdapter({ job, checkpoint: { step } }: TunedModel): readonly string[] {
   const names = [checkpointModelName(job, step)];
-  if (job.fineTunedModel !== null && step === job.totalSteps) names.push(job.fineTunedModel);
+  if (job.fineTunedModel !== null && step === resultStepOf(job)) names.push(job.fineTunedModel);
   return names.filter((name) => !job.deletedModels.includes(name));
 }
 
 function finalModel(store: JobStore, job: JobRecord): TunedModel | null {
-  const checkpoint = job.totalSteps === null ? null : checkpointOf(store, job, job.totalSteps);
+  const step = resultStepOf(job);
+  const checkpoint = step === null ? null : checkpointOf(store, job, step);
   if (checkpoint === null) return null;
   return { name: fineTunedModelName(job), job, checkpoint, createdAt: job.finishedAt ?? job.createdAt };
 }

@@ -34,6 +34,10 @@ export const checkpointRecordSchema = z.strictObject({
   step: z.int().positive(),
   /** The loss of the checkpoint's step; null if unknown. */
   trainLoss: z.number().nullable(),
+  trainAccuracy: z.number().nullable().default(null),
+  /** Of the evaluation after the checkpoint's step; null without one. */
+  validLoss: z.number().nullable().default(null),
+  validAccuracy: z.number().nullable().default(null),
   files: z.array(z.strictObject({ name: z.string(), size: z.int(), sha256: z.string() })),
   /** What another job needs to go on from the checkpoint's training state; null or left out: unknown. */
   commit: z.strictObject({ digest: z.string(), maxAbs: z.string() }).nullable().optional(),

@@ -36,11 +36,12 @@ export function logJobEvents(store: JobStore, clock: Pick<Clock, "now">, log: Lo
   return cleanTexts(logged, redactForms);
 }
 
-/** Whether to log an event: all messages, few of the steps. */
+/** Whether to log an event: all messages and evaluations, few of the steps. */
 function createPace(clock: Pick<Clock, "now">): (event: NewJobEvent) => boolean {
   let logged: { readonly jobId: string; readonly at: number } | null = null;
   return ({ jobId, type, data }) => {
     if (type !== "metrics") return true;
+    if (data?.["full_valid_mean_token_accuracy"] !== undefined) return true;
     const isFirst = logged?.jobId !== jobId;
     const isLast = data?.["step"] === data?.["total_steps"];
     const isLate = logged !== null && clock.now() - logged.at >= STEP_INTERVAL_MS;
@@ -52,7 +53,7 @@ function createPace(clock: Pick<Clock, "now">): (event: NewJobEvent) => boolean 
 
 /** Speed, workers and remaining time of a step. */
 function detailsOf({ type, data }: NewJobEvent): string {
-  if (type !== "metrics" || data === null) return "";
+  if (type !== "metrics" || data?.["tokens_per_second"] === undefined) return "";
   const number = (name: string) => typeof data[name] === "number" ? Math.round(data[name]) : 0;
   const workers = counted(number("workers"), "worker");
   return `, ${number("tokens_per_second")} tokens/s with ${workers}, ${number("eta_seconds")} s left`;

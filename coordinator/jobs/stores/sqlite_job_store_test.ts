@@ -24,7 +24,8 @@ function event(jobId: string, message: string): NewJobEvent {
 
 function checkpoint(id: string, jobId: string, step: number): CheckpointRecord {
   const files = [{ name: "adapter_config.json", size: 2, sha256: "ab" }];
-  return { id, jobId, createdAt: 5, step, trainLoss: 1.5, files };
+  const none = { trainAccuracy: null, validLoss: null, validAccuracy: null };
+  return { id, jobId, createdAt: 5, step, trainLoss: 1.5, ...none, files };
 }
 
 function file(id: string, purpose = "fine-tune"): FileRecord {

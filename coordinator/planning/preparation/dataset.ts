@@ -10,6 +10,7 @@ import type { Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { previewMasks } from "./mask_preview.ts";
+import { datasetOf, type DatasetPart, heldOutOf, rowsOfPart } from "./dataset_part.ts";
 import { flattenRows, longestDocumentOf } from "./packed_rows.ts";
 import type { Progress } from "./preparation_messages.ts";
 import type { PreparedRows } from "./prepared_file.ts";
@@ -17,6 +18,8 @@ import type { PreparedRows } from "./prepared_file.ts";
 interface PrepareDatasetOptions {
   readonly files: readonly DataFile[];
   readonly spec: JobSpec;
+  /** Left out: the rows that are trained on. */
+  readonly part?: DatasetPart;
   readonly tokenizer: Tokenizer;
   /** Of the tokenizer: rows that exceed it are not tokenised. */
   readonly bound?: TokenBound;
@@ -29,9 +32,9 @@ interface PrepareDatasetOptions {
  * `storage` if a file cannot be read, and `corrupt` if it is not the uploaded one.
  */
 export async function prepareDataset(
-  { files, spec, tokenizer, bound, signal, onProgress = () => {} }: PrepareDatasetOptions,
+  { files, spec, part = "training", tokenizer, bound, signal, onProgress = () => {} }: PrepareDatasetOptions,
 ): Promise<PreparedRows> {
-  const { dataset } = spec;
+  const dataset = datasetOf(spec, part);
   for (const file of files) await checkHash(file);
   const done = { rows: 0, tokens: 0 };
   const source = await openRowSource(
@@ -48,7 +51,8 @@ export async function prepareDataset(
       done.tokens += places.length * example.tokens.length;
     },
   });
-  const examples = placed.filter((example) => example !== undefined);
+  const all = placed.filter((example) => example !== undefined);
+  const examples = rowsOfPart(all, heldOutOf(spec), part);
   const strategy = dataset.packing ? dataset.packing_strategy : "none";
   // A row of a "wrapped" stream may be all prompt and have no gradient; nor would a step of such rows.
   const rows = packRows(examples, strategy, dataset.max_seq_length)
@@ -56,7 +60,7 @@ export async function prepareDataset(
   if (rows.length === 0) {
     throw new LoraFleetError(
       "invalid_dataset",
-      `packed into rows of ${dataset.max_seq_length} tokens, no row has a token to train; raise dataset.max_seq_length`,
+      `packed into rows of ${dataset.max_seq_length} tokens, no row has a token that counts in the loss; raise dataset.max_seq_length`,
       { param: "dataset.max_seq_length" },
     );
   }

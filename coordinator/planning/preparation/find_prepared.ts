@@ -8,7 +8,7 @@ import { isDiskFull } from "../../../shared/disk_errors.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { checkModelForJob } from "../../base_models/model_check.ts";
 import type { Attempts } from "./attempts.ts";
-import { dataFilesOf, type PrepareRequest } from "./prepare_request.ts";
+import type { PartRequest } from "./prepare_request.ts";
 import type { runPreparationChild } from "./preparation_child.ts";
 import type { Progress } from "./preparation_messages.ts";
 import type { PreparedCache } from "./prepared_cache.ts";
@@ -49,7 +49,7 @@ export function createPreparations(options: PreparationOptions): Preparations {
  */
 export async function findPrepared<T>(
   preparations: Preparations,
-  request: PrepareRequest,
+  request: PartRequest,
   key: string,
   isUrgent: boolean,
   find: () => Promise<T | null>,
@@ -87,16 +87,16 @@ export async function findPrepared<T>(
 
 async function prepareInProcess(
   preparations: Preparations,
-  request: PrepareRequest,
+  request: PartRequest,
   key: string,
   isUrgent: boolean,
 ): Promise<void> {
   const { processes, cache, clock, run } = preparations;
-  const { spec, model, signal } = request;
+  const { spec, part, files, model, signal } = request;
   const end = await (isUrgent ? processes.urgent : processes.next)(signal);
   try {
     const preparation = {
-      ...{ spec, key, files: [...dataFilesOf(request)] },
+      ...{ spec, part, key, files: [...files] },
       modelFolder: model.folder,
       outputPath: cache.pathOf(key),
     };
@@ -113,7 +113,7 @@ async function prepareInProcess(
 }
 
 function progressEvents(
-  { event, signal }: PrepareRequest,
+  { event, signal }: PartRequest,
   clock: Clock,
 ): (progress: Progress) => void {
   let reportedAt = clock.now();
@@ -130,7 +130,7 @@ function progressEvents(
 /** Retries while the disk is full: first with space from the cache, then once others have made some. */
 async function whileDiskIsFull(
   { cache, clock }: Preparations,
-  { event, signal }: PrepareRequest,
+  { event, signal }: PartRequest,
   key: string,
   work: () => Promise<void>,
 ): Promise<void> {

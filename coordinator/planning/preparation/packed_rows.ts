@@ -76,17 +76,22 @@ export function longestDocumentOf({ documentStarts }: PackedRows): number {
   return longest;
 }
 
+/** One document, whose arrays are views of the dataset's. */
+export function documentAt(rows: PackedRows, document: number): Example {
+  const { tokens, completionMask, documentStarts, lines, lineStarts } = rows;
+  const [from, to] = [documentStarts[document]!, documentStarts[document + 1]!];
+  return {
+    tokens: tokens.subarray(from, to),
+    completionMask: completionMask.subarray(from, to),
+    lines: [...lines.subarray(lineStarts[document]!, lineStarts[document + 1]!)],
+  };
+}
+
 /** One row, whose arrays are views of the dataset's. */
 export function rowAt(rows: PackedRows, row: number): PackedRow {
-  const { tokens, completionMask, documentStarts, rowStarts, lines, lineStarts } = rows;
   const documents: Example[] = [];
-  for (let document = rowStarts[row]!; document < rowStarts[row + 1]!; document++) {
-    const [from, to] = [documentStarts[document]!, documentStarts[document + 1]!];
-    documents.push({
-      tokens: tokens.subarray(from, to),
-      completionMask: completionMask.subarray(from, to),
-      lines: [...lines.subarray(lineStarts[document]!, lineStarts[document + 1]!)],
-    });
+  for (let at = rows.rowStarts[row]!; at < rows.rowStarts[row + 1]!; at++) {
+    documents.push(documentAt(rows, at));
   }
   return { documents };
 }

@@ -4,11 +4,15 @@ import { fromFileUrl } from "@std/path";
 import { type DataFile, formatHint } from "../../../shared/data/files/data_files.ts";
 import type { DatasetSpec } from "../../../shared/job/job_spec_schema.ts";
 import { canonicalJson } from "../../../shared/job/job_spec_hash.ts";
+import type { DatasetPart, HeldOut } from "./dataset_part.ts";
 import type { ResolvedModel } from "../../base_models/registry.ts";
 
 interface KeyOptions {
   readonly files: readonly DataFile[];
+  /** Of the part (dataset_part.ts). */
   readonly dataset: DatasetSpec;
+  /** The part of a file of which rows are held out; null or left out: all of its rows. */
+  readonly drawn?: (HeldOut & { readonly part: DatasetPart }) | null;
   readonly model: ResolvedModel;
   /** Of the code that prepares (`sourcesHash`). */
   readonly version: string;
@@ -18,13 +22,13 @@ interface KeyOptions {
 const TEMPLATES = "additional_chat_templates";
 
 export async function preparationKey(options: KeyOptions): Promise<string> {
-  const { files: dataFiles, dataset: { shuffle: _, ...dataset }, model, version } = options;
+  const { files: dataFiles, dataset: { shuffle: _, ...dataset }, drawn, model, version } = options;
   const files = model.manifest.files.filter(({ name }) => !name.endsWith(".safetensors"))
     .map(({ name, sha256 }) => ({ name, sha256 }));
   const templates = await hashesOf(`${model.folder}/${TEMPLATES}`);
   const texts = [...files, ...templates].sort((a, b) => a.name < b.name ? -1 : 1);
   const data = dataFiles.map((file) => ({ sha256: file.sha256 ?? file.path, ...formatHint(file) }));
-  return canonicalJson({ version, data, dataset, texts });
+  return canonicalJson({ version, data, dataset, drawn: drawn ?? undefined, texts });
 }
 
 /** Empty if there is no such folder. */

@@ -6,6 +6,7 @@ import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 
 export const preparationRequestSchema = z.strictObject({
   spec: jobSpecSchema,
+  part: z.enum(["training", "validation"]).optional(),
   modelFolder: z.string(),
   files: z.array(dataFileSchema),
   /** What the rows are made from (preparation_key.ts). */

@@ -3,6 +3,7 @@ import { createTokenBound } from "../../../shared/data/tokenizer/token_bound.ts"
 import { boundTo, loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { checkTokenizer } from "../../../shared/data/tokenizer/tokenizer_check.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
+import { aboutPart } from "./dataset_part.ts";
 import { prepareDataset } from "./dataset.ts";
 import {
   aboutModel,
@@ -36,7 +37,7 @@ export async function prepareRows(
   request: PreparationRequest,
   onProgress: (progress: Progress) => void = () => {},
 ): Promise<PreparedRows> {
-  const { spec, modelFolder } = request;
+  const { spec, part = "training", files, modelFolder } = request;
   await checkModelForJob(spec, modelFolder, "if there");
   const { tokenizer, bound } = await aboutModel(spec, async () => {
     const { vocabSize } = await readTransformerSpec(modelFolder);
@@ -46,5 +47,9 @@ export async function prepareRows(
     const whole = typeof json === "object" ? { ...json, added_tokens: tokenizer.addedTokens } : json;
     return { tokenizer, bound: createTokenBound(whole) };
   });
-  return await prepareDataset({ files: request.files, spec, tokenizer, bound, onProgress });
+  return await aboutPart(
+    spec,
+    part,
+    () => prepareDataset({ files, spec, part, tokenizer, bound, onProgress }),
+  );
 }

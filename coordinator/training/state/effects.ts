@@ -4,10 +4,12 @@ import type { CommitEntry, Verdict } from "../../../shared/protocol/messages_coo
 import type {
   AttemptFailure,
   CheckpointReport,
+  EvaluationReport,
   MicroBatchReport,
   UpdateReport,
 } from "../../../shared/protocol/messages_worker.ts";
 import type { WorkerQuarantine } from "../../access/quarantines.ts";
+import type { EvaluationOutcome } from "../../evaluation/selection.ts";
 import type { FleetView } from "./fleet_view.ts";
 
 export type StepEvent =
@@ -16,6 +18,7 @@ export type StepEvent =
   | { readonly type: "update"; readonly report: UpdateReport }
   | { readonly type: "failure"; readonly report: AttemptFailure }
   | { readonly type: "checkpoint"; readonly report: CheckpointReport }
+  | { readonly type: "evaluation"; readonly report: EvaluationReport }
   /** The pending commit is in the log. */
   | { readonly type: "stored"; readonly sequence: number }
   /** A user lifts a worker's quarantine. */
@@ -26,6 +29,8 @@ export type StepEvent =
   | { readonly type: "blackout"; readonly milliseconds: number }
   /** The attempt's micro-batches could not be enqueued. */
   | { readonly type: "notQueued"; readonly step: number; readonly attempt: number; readonly reason: string }
+  /** The rows to evaluate after a step could not be enqueued. */
+  | { readonly type: "notHandedOut"; readonly step: number; readonly reason: string }
   | { readonly type: "tick" };
 
 export type StepEffect =
@@ -44,6 +49,15 @@ export type StepEffect =
     /** Whether to empty the queue first, since `indices` include what still waits on it. */
     readonly purge: boolean;
   }
+  /** Enqueue micro-batches to evaluate; see `requeue`. */
+  | {
+    readonly type: "enqueueEvaluation";
+    readonly step: number;
+    readonly indices: readonly number[];
+    readonly time: number;
+    readonly purge: boolean;
+  }
+  | { readonly type: "evaluated"; readonly report: EvaluationOutcome }
   /** A micro-batch is left out of the step. */
   | {
     readonly type: "excluded";

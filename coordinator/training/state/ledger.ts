@@ -9,6 +9,7 @@ export interface LedgerEntry {
   readonly claim: number;
   readonly lossSum: number;
   readonly labelCount: number;
+  readonly correctCount: number;
   /** Largest |gradient| of each LoRA tensor. */
   readonly maxAbs: Float32Array;
 }
@@ -98,11 +99,14 @@ export function labelCountOf({ entries }: Ledger): number {
 }
 
 /** Of a complete ledger. Losses are added in f64 in the micro-batches' order, so that the sum depends on their values alone. */
-export function totalsOf(ledger: Ledger): Pick<LedgerEntry, "lossSum" | "labelCount" | "maxAbs"> {
+export function totalsOf(
+  ledger: Ledger,
+): Pick<LedgerEntry, "lossSum" | "labelCount" | "correctCount" | "maxAbs"> {
   const entries = ledger.entries.filter((entry) => entry !== null);
   return {
     lossSum: entries.reduce((sum, entry) => sum + entry.lossSum, 0),
     labelCount: labelCountOf(ledger),
+    correctCount: entries.reduce((sum, entry) => sum + entry.correctCount, 0),
     maxAbs: mergeMaxima(entries.map((entry) => entry.maxAbs)),
   };
 }

@@ -17,6 +17,7 @@ const entry = (worker: string, claim = 1, lossSum = 1): LedgerEntry => ({
   claim,
   lossSum,
   labelCount: 2,
+  correctCount: 1,
   maxAbs: new Float32Array([lossSum, 1]),
 });
 

@@ -1,5 +1,6 @@
 /** What decisions depend on besides the training and the event. */
 import type { Layout } from "../../planning/adapter_layout.ts";
+import type { SelectionRule } from "../../evaluation/selection.ts";
 import type { LocalPlan } from "../../planning/schedule/local_plan.ts";
 import type { ScheduleSpec } from "../../planning/schedule/schedule.ts";
 import type { CheckpointSteps } from "../../planning/schedule/shard_plan.ts";
@@ -24,6 +25,13 @@ export interface TrainingPlan {
   microBatchCountOf(step: number): number;
   /** Null or left out: a job without local steps. */
   readonly local?: LocalPlan | null;
+  /** Null or left out: nothing is evaluated. */
+  readonly evaluation?: {
+    /** Steps after which there is an evaluation; 0: before the first. */
+    readonly steps: CheckpointSteps;
+    readonly microBatchCount: number;
+    readonly rule: SelectionRule;
+  } | null;
   /** Whether a second worker recomputes a micro-batch; the same on every call. */
   isAudited(step: number, index: number): boolean;
   /** Whether the job fails if two workers compute different bits and it cannot be decided which is right. */

@@ -8,7 +8,10 @@ import type {
 import type { RoundCheck } from "../../../shared/protocol/messages_worker.ts";
 import type { Exponents } from "../../../shared/protocol/exponents.ts";
 import type { Layout } from "../../planning/adapter_layout.ts";
+import { NO_SELECTION, type Selection } from "../../evaluation/selection.ts";
+import type { EvaluationProgress } from "./evaluation_progress.ts";
 import type { FleetMember, FleetView } from "./fleet_view.ts";
+import type { TrainingPlan } from "./plan.ts";
 import { type Ledger, newLedger } from "./ledger.ts";
 
 interface AttemptUpdate {
@@ -139,6 +142,11 @@ export interface Training {
   readonly slowestMs: number | null;
   /** How often micro-batches of the attempt were enqueued again; makes their message ids unique. */
   readonly requeues: number;
+  /** In phase `evaluate`. */
+  readonly evaluation: EvaluationProgress | null;
+  readonly selection: Selection;
+  /** The step after which training ends early; null while it does not. */
+  readonly lastStep: number | null;
   readonly checkpointWriter: string | null;
   readonly checkpointAttempts: number;
   /** Failures to store the current checkpoint, by worker. */
@@ -150,6 +158,10 @@ export interface Training {
   readonly excused: number;
   /** Earliest time of the next attempt, or of the next try of a checkpoint. */
   readonly notBefore: number;
+}
+
+export function lastStepOf({ totalSteps }: Pick<TrainingPlan, "totalSteps">, { lastStep }: Training): number {
+  return lastStep ?? totalSteps;
 }
 
 /** Whether workers can load the newest commit's state from the coordinator. */
@@ -181,6 +193,7 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     ...{ revision: 0, term, fleet, step: 1, generation: 0, sequence: 0, nextAssignment: 0, failedAudits: 0 },
     ...{ since: now, progressAt: now, workedAt: now, stepStartedAt: now, attemptStartedAt: now },
     ...{ stateLostAt: null, freshAt: null, committed: null, pending: null, storedStep: null },
+    ...{ evaluation: null, selection: NO_SELECTION, lastStep: null },
     ...{ layout: null, exponents: null, slowestMs: null, abandoned: null, notBefore: -Infinity },
     ...{ holders: new Set(), notWaitedFor: new Set(), misfits: new Set(), quarantined: new Set() },
     ...{ strikes: new Map(), accusations: [], loneAccusations: new Map(), disputes: [] },

@@ -82,7 +82,7 @@ export function* crossEntropyCases(lab: GpuLab): Generator<BenchCase> {
     const start = lab.random(rows * columns);
     const [expected, logits] = [lab.upload(start), lab.upload(start)];
     const labels = lab.upload(Uint32Array.from({ length: rows }, (_, row) => row * 7 % columns));
-    const [rowLoss, stats, loss] = [lab.zeros(rows), lab.zeros(3 * rows), lab.zeros(1)];
+    const [rowLoss, stats, loss] = [lab.zeros(rows), lab.zeros(3 * rows), lab.zeros(2)];
     const chunk = { logits, labels, stats, rows, columns, firstColumn: 0 };
     yield {
       label: `${rows} rows, vocabulary of ${columns}`,

@@ -19,6 +19,7 @@ import flat_dequantize
 
 flat_dequantize.install()
 
+import golden_evaluation
 import golden_ladder
 import golden_merge
 import golden_nf4

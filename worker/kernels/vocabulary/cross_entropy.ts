@@ -86,7 +86,10 @@ export function encodeCrossEntropyStats(pass: Pass, call: Chunk): void {
   pass.dispatch(kernel, { ...call, ...smoothingParams(smoothing) }, [call.rows]);
 }
 
-/** loss[0] = the summed cross entropy of all rows, in nats, after the stats of every chunk. */
+/**
+ * loss[0] = the summed cross entropy of all rows, in nats, loss[1] = the rows whose label has the largest logit, after the stats of
+ * every chunk. The stats have both logits already, so the count costs nothing.
+ */
 export function encodeCrossEntropyLoss(pass: Pass, call: KernelArguments<typeof loss>): void {
   pass.dispatch(loss, call, [1]);
 }

@@ -2,6 +2,7 @@
 
 /**
  * The summed loss of logits [rows, columns] and its gradient; with a soft cap, logits z count as c · tanh(z / c).
+ * `hits`: rows whose label has the largest logit; not counted with smoothed labels.
  * @param smoothing the share of the target's probability that is spread over all columns
  */
 export function crossEntropyCpu(
@@ -14,6 +15,7 @@ export function crossEntropyCpu(
   const logits = Float64Array.from(uncapped, (z) => softCap === null ? z : softCap * Math.tanh(z / softCap));
   const gradient = new Float64Array(logits.length);
   let loss = 0;
+  let hits = 0;
   for (let row = 0; row < labels.length; row++) {
     let maximum = -Infinity;
     for (let column = 0; column < columns; column++) {
@@ -30,7 +32,8 @@ export function crossEntropyCpu(
       gradient[at] = (Math.exp(logits[at]! - maximum) / sum - target) * slope;
       loss -= target * logits[at]!;
     }
+    hits += Number(smoothing === 0 && logits[row * columns + labels[row]!] === maximum);
     loss += maximum + Math.log(sum);
   }
-  return { loss, gradient };
+  return { loss, hits, gradient };
 }

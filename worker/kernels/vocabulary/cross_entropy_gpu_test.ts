@@ -38,7 +38,7 @@ for (const [rows, columns, split, softCap, share = 0] of CASES) {
     const logits = randomNormal(prng, rows * columns, 5);
     logits[0] = 120; // exp(120) is beyond f32
     const labels = Uint32Array.from({ length: rows }, () => prng.below(columns));
-    const { loss, gradient } = crossEntropyCpu(logits, labels, columns, softCap, share);
+    const { loss, hits, gradient } = crossEntropyCpu(logits, labels, columns, softCap, share);
     const rest = columns - split;
     const low = columnsOf(logits, columns, 0, split);
     const high = rest > 0 ? columnsOf(logits, columns, split, rest) : new Float32Array(1);
@@ -47,7 +47,7 @@ for (const [rows, columns, split, softCap, share = 0] of CASES) {
       inputs: { labels, stats: new Float32Array(rows * 3) },
       initial: { low, high },
       expected: {
-        loss: [loss],
+        loss: [loss, hits],
         low: columnsOf(gradient, columns, 0, split),
         high: rest > 0 ? columnsOf(gradient, columns, split, rest) : [0],
       },

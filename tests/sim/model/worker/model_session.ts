@@ -115,6 +115,7 @@ function act(context: SessionContext, action: Action, state: StepState, close: (
     case "checkpoint":
       checkpoint(context, state);
       return true;
+    case "evaluate": // no job of the model evaluates
     case "wait":
       return false;
     case "end":

@@ -79,7 +79,7 @@ export class SessionContext {
     this.look = look;
     const { self, held, gradientBytesBefore } = options;
     this.own = {
-      ...{ self, committed: held.committed, spentIn: null, checkpoint: null },
+      ...{ self, committed: held.committed, spentIn: null, checkpoint: null, failedEvaluation: null },
       attempt: held.pending?.attempt ?? null,
       pending: held.pending?.update ?? null,
     };
