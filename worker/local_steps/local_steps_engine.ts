@@ -93,7 +93,7 @@ export class LocalStepsEngine implements StepEngine {
   async accumulate(exponents: Int8Array): Promise<void> {
     const { layout, pseudoGradient, sums: before } = this.#ready();
     if (pseudoGradient === null) {
-      throw new LoraFleetError("conflict", "cannot accumulate: there is no pseudo-gradient to add");
+      throw new LoraFleetError("conflict", "cannot accumulate: there is no inner loop's result to add");
     }
     const sums = before ?? new Int32Array(layout.elementCount);
     await addRounded(layout, pseudoGradient, exponents, sums);
