@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { goldenEngineSpec, loadGolden, optimizerOf, runStep } from "../../tests/golden/golden_steps.ts";
-import evaluations from "../../tests/golden/evaluation.json" with { type: "json" };
+import evaluations from "../../tests/golden/ladder/evaluation/evaluation.json" with { type: "json" };
 import type { Example } from "../../shared/data/packing/example.ts";
 import { packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
 import { readAdapter } from "../files/adapter_file.ts";

@@ -19,7 +19,6 @@ import flat_dequantize
 
 flat_dequantize.install()
 
-import golden_evaluation
 import golden_ladder
 import golden_merge
 import golden_nf4

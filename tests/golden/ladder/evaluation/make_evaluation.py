@@ -2,6 +2,7 @@
 batch, so that its mean is one over tokens."""
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import torch
 from peft import PeftModel
 from transformers import Trainer, TrainingArguments
 
+HERE = Path(__file__).parent
+LADDER = HERE.parent
+sys.path.append(str(LADDER.parent / "make"))
+
 import flat_dequantize
 from golden_ladder import CASES, load_quantized
 
-LADDER = Path(__file__).parent.parent / "ladder"
 NAMES = ["gqa_tied", "qwen2_rslora"]
 ROWS, LONGEST, IGNORED = 20, 38, -100
 
@@ -87,11 +91,8 @@ def evaluate(name):
     }
 
 
-def write(path):
-    path.write_text(json.dumps({name: evaluate(name) for name in NAMES}) + "\n")
-
-
 if __name__ == "__main__":
     flat_dequantize.install()
     torch.set_num_threads(1)
-    write(LADDER.parent / "evaluation.json")
+    goldens = {name: evaluate(name) for name in NAMES}
+    (HERE / "evaluation.json").write_text(json.dumps(goldens) + "\n")
