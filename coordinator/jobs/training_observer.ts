@@ -13,7 +13,10 @@ import { addStep, type JobProgress, startProgress } from "./job_progress.ts";
 import { unlessAborted } from "./job_work.ts";
 import type { JobRecord, QuarantinedSample } from "./record/job.ts";
 import type { JobTransition } from "./record/job_transition.ts";
+import type { CheckpointRecord } from "./stores/job_store.ts";
 import type { EventDetails } from "./job_journal.ts";
+
+type NewestStep = Pick<StepReport, "step" | "loss" | "tokenAccuracy" | "digest" | "maxAbs">;
 
 export class TrainingObserver implements JobObserver {
   readonly #context: JobContext;
@@ -21,7 +24,7 @@ export class TrainingObserver implements JobObserver {
   /** Once it is aborted, nothing more is stored. */
   readonly #signal: AbortSignal;
   #progress: JobProgress;
-  #newest: Pick<StepReport, "step" | "loss" | "tokenAccuracy" | "digest" | "maxAbs"> | null = null;
+  #newest: NewestStep | null = null;
   /** Outcomes of evaluations, oldest first. */
   #evaluations: readonly Evaluated[] = [];
   #checkpointSteps = new Set<number>();
@@ -105,20 +108,10 @@ export class TrainingObserver implements JobObserver {
   async checkpointWritten(step: number, written: readonly CheckpointFile[]): Promise<void> {
     // After a rollback a step is repeated, with the same outcome.
     if (this.#signal.aborted || this.#checkpointSteps.has(step)) return;
-    const { newId, clock, store, journal } = this.#context;
-    const newest = this.#newest?.step === step ? this.#newest : null;
-    const evaluated = this.#evaluations.find((known) => known.step === step);
+    const { store, journal } = this.#context;
     const checkpoint = {
-      id: newId("ftckpt"),
-      jobId: this.#job.id,
-      createdAt: clock.now(),
-      step,
-      trainLoss: newest?.loss ?? null,
-      trainAccuracy: newest?.tokenAccuracy ?? null,
-      validLoss: evaluated?.loss ?? null,
-      validAccuracy: evaluated?.accuracy ?? null,
+      ...newCheckpoint(this.#context, this.#job.id, step, this.#newest, this.#evaluations),
       files: written.map(({ name, size, sha256 }) => ({ name, size, sha256 })),
-      commit: newest === null ? null : { digest: newest.digest, maxAbs: newest.maxAbs },
     };
     this.#checkpointSteps.add(step);
     await this.#write(() => store.putCheckpoint(checkpoint));
@@ -170,6 +163,26 @@ export class TrainingObserver implements JobObserver {
     const reason = "its loss or gradient is not finite";
     return { step, microBatch: index, examples, reason, workers: [...workers] };
   }
+}
+
+/** A checkpoint's record without its files; metrics that are unknown after a restart are null. */
+function newCheckpoint(
+  { newId, clock }: JobContext,
+  jobId: string,
+  step: number,
+  newest: NewestStep | null,
+  evaluations: readonly Evaluated[],
+): Omit<CheckpointRecord, "files"> {
+  const known = newest?.step === step ? newest : null;
+  const evaluated = evaluations.find((evaluated) => evaluated.step === step);
+  return {
+    ...{ id: newId("ftckpt"), jobId, createdAt: clock.now(), step },
+    trainLoss: known?.loss ?? null,
+    trainAccuracy: known?.tokenAccuracy ?? null,
+    validLoss: evaluated?.loss ?? null,
+    validAccuracy: evaluated?.accuracy ?? null,
+    commit: known === null ? null : { digest: known.digest, maxAbs: known.maxAbs },
+  };
 }
 
 /** From the newest stored metrics. */
