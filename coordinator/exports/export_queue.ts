@@ -1,9 +1,9 @@
 /** Exports one after the other, oldest first. One that is interrupted stays as it is. */
-import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import type { ExportServiceOptions } from "./export_context.ts";
-import { exportTaskOf } from "./export_task.ts";
-import { createProgressEvents } from "./progress_events.ts";
-import { type ExportRecord, isEnded } from "./record/export_record.ts";
+import { type ExportRecord, isIdle, isPushing } from "./record/export_record.ts";
+import { runExportOf } from "./run_export_of.ts";
+import { runPushOf } from "./run_push_of.ts";
 
 interface ExportQueue {
   /** Starts the next export if none runs. Call it after every change that may have added one. */
@@ -30,11 +30,12 @@ export function createExportQueue(options: ExportServiceOptions): ExportQueue {
   const stopped = new Set<string>();
 
   const startNext = (): void => {
-    const isNext = (record: ExportRecord) => !isEnded(record) && !stopped.has(record.id);
+    const isNext = (record: ExportRecord) => !isIdle(record) && !stopped.has(record.id);
     const next = running === null && isStarted ? exports.all().find(isNext) : undefined;
     if (next === undefined) return;
     const controller = new AbortController();
-    const ended = runOne(options, next.id, controller.signal)
+    const work = isPushing(next) ? runPushOf : runExportOf;
+    const ended = work(options, next.id, controller.signal)
       .catch((thrown) => onDefect(`export ${next.id} is stuck`, thrown))
       .finally(() => running = null);
     running = { id: next.id, controller, ended };
@@ -59,58 +60,4 @@ export function createExportQueue(options: ExportServiceOptions): ExportQueue {
       await running?.ended;
     },
   };
-}
-
-/** One export, from queued to ended. With an aborted signal it stays as it is, for the next coordinator. */
-async function runOne(options: ExportServiceOptions, id: string, signal: AbortSignal): Promise<void> {
-  const { exports, clock, run } = options;
-  const update = (changes: Partial<ExportRecord>, isDurable = true) =>
-    exports.put({ ...exports.get(id)!, ...changes }, isDurable);
-  const events = createProgressEvents(options.jobs, () => exports.get(id)!);
-  try {
-    update({ status: "running", startedAt: clock.now(), bytesTotal: null, bytesDone: 0, error: null });
-    events.began();
-    const task = await exportTaskOf(options, exports.get(id)!, signal);
-    const outputFolder = await exports.begin(id);
-    const files = await run({ ...task, outputFolder }, {
-      signal,
-      onMessage(message) {
-        if (message.type === "planned") update({ bytesTotal: message.bytes });
-        else update({ bytesDone: message.bytes }, false);
-        events.progressed();
-      },
-    });
-    signal.throwIfAborted();
-    await exports.complete(id);
-    const bytes = files.reduce((sum, { size }) => sum + size, 0);
-    update({
-      status: "succeeded",
-      finishedAt: clock.now(),
-      files: [...files],
-      bytesTotal: bytes,
-      bytesDone: bytes,
-    });
-    events.succeeded();
-  } catch (thrown) {
-    await exports.discard(id);
-    if (signal.aborted) return;
-    if (!(thrown instanceof LoraFleetError)) options.onDefect(`export ${id} failed`, thrown);
-    const { code, param } = thrown instanceof LoraFleetError
-      ? thrown
-      : { code: "internal_error", param: null };
-    const error = { code, message: messageOf(thrown), param };
-    fail(options, id, { status: "failed", finishedAt: clock.now(), error, files: [] });
-    events.failed();
-  }
-}
-
-/** The disk may be too full even for the record: then the memory has it, and the next coordinator tries again. */
-function fail({ exports, onDefect }: ExportServiceOptions, id: string, changes: Partial<ExportRecord>): void {
-  const record = { ...exports.get(id)!, ...changes };
-  try {
-    exports.put(record);
-  } catch (thrown) {
-    exports.put(record, false);
-    onDefect(`the failure of export ${id} is not stored`, thrown);
-  }
 }

@@ -3,12 +3,15 @@
  * stopped coordinator leaves unfinished begins again at the next start.
  */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { assertToken } from "../../shared/hub/push_target.ts";
 import type { JobStore } from "../jobs/stores/job_store.ts";
 import type { RecordedFile } from "../storage/verified_file.ts";
+import { storeDrift } from "./drift_in_card.ts";
 import type { ExportServiceOptions } from "./export_context.ts";
 import { createExportQueue } from "./export_queue.ts";
 import { type ExportRecord, isEnded } from "./record/export_record.ts";
-import { isSameRequest, parseExportRequest } from "./record/export_request.ts";
+import { type ExportRequest, isSameRequest, parseExportRequest } from "./record/export_request.ts";
+import { parsePush } from "./record/push_request.ts";
 
 export interface ExportService {
   /**
@@ -28,13 +31,17 @@ export interface ExportService {
     id: string,
     name: string,
   ): RecordedFile & { readonly path: string; readonly filename: string };
+  /** Stores how far the merged model is from the trained one, and writes it into the model card. Throws `conflict`, `not_found`. */
+  setDrift(jobId: string, id: string, body: unknown): Promise<ExportRecord>;
+  /** Pushes the files to the hub. Throws `unauthorized` without a token, `invalid_request`, `conflict`, `not_found`. */
+  push(jobId: string, id: string, body: unknown): ExportRecord;
   start(): void;
   /** Ends the export's process and leaves the rest to the next coordinator. */
   stop(): Promise<void>;
 }
 
 export function createExportService(options: ExportServiceOptions): ExportService {
-  const { exports, store, jobs, clock, newId } = options;
+  const { exports, store, jobs, clock, newId, hub } = options;
   const queue = createExportQueue(options);
 
   const get = (jobId: string, id: string): ExportRecord => {
@@ -55,10 +62,7 @@ export function createExportService(options: ExportServiceOptions): ExportServic
         other.jobId === job && other.status !== "failed" && isSameRequest(other.request, request)
       );
       if (known !== undefined) return known;
-      const record: ExportRecord = {
-        ...{ id: newId("ftexport"), jobId: job, createdAt: clock.now(), startedAt: null, finishedAt: null },
-        ...{ status: "queued", request, bytesTotal: null, bytesDone: 0, files: [], error: null },
-      };
+      const record = newRecord(newId("ftexport"), job, request, clock.now());
       exports.put(record);
       queue.startNext();
       return exports.get(record.id)!;
@@ -90,8 +94,26 @@ export function createExportService(options: ExportServiceOptions): ExportServic
       throw new LoraFleetError("not_found", message, { param: "name" });
     },
 
+    setDrift: (jobId, id, body) => storeDrift(options, get(jobId, id), body),
+
+    push(jobId, id, body) {
+      const record = get(jobId, id);
+      const push = parsePush(body, record, exports.all());
+      assertToken(hub);
+      if (push !== null) exports.put({ ...record, push });
+      queue.startNext();
+      return exports.get(id)!;
+    },
+
     start: queue.start,
     stop: queue.stopAll,
+  };
+}
+
+function newRecord(id: string, jobId: string, request: ExportRequest, createdAt: number): ExportRecord {
+  return {
+    ...{ id, jobId, createdAt, startedAt: null, finishedAt: null, status: "queued", request },
+    ...{ bytesTotal: null, bytesDone: 0, files: [], error: null, drift: null, push: null },
   };
 }
 

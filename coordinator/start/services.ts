@@ -6,6 +6,7 @@ import { createHubDatasets } from "../datasets/hub_dataset.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
 import { createExportService, type ExportService } from "../exports/export_service.ts";
 import { runExportChild } from "../exports/process/export_child.ts";
+import { runPushChild } from "../exports/process/push_child.ts";
 import { openExportStore } from "../exports/record/export_store.ts";
 import { createDryRuns, type RunDry } from "../estimate/dry_run.ts";
 import type { Fleet } from "../fleet/fleet.ts";
@@ -49,7 +50,7 @@ export async function createServices(
     ...(checkAdapter === undefined ? {} : { checkAdapter }),
   }));
   const exports = createExportService({
-    ...{ ...shared, jobs, models, onDefect, run: runExportChild },
+    ...{ ...shared, jobs, models, onDefect, run: runExportChild, runPush: runPushChild, hub },
     exports: await openExportStore(`${dataFolder}/exports`, onDefect),
   });
   const workers = () => fleet.workers();

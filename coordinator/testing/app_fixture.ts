@@ -10,9 +10,11 @@ import { createPathHider } from "../api/hidden_paths.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
 import type { Api } from "../api/routes/describe.ts";
 import type { ApiServices, ReadinessCheck } from "../api/routes/services.ts";
+import type { HubSettings } from "../../shared/hub/hub_settings.ts";
 import { createHashCache } from "../../shared/model/hash_cache.ts";
 import { createExportService } from "../exports/export_service.ts";
 import { type RunExport, runExportChild } from "../exports/process/export_child.ts";
+import { runPushChild } from "../exports/process/push_child.ts";
 import { openExportStore } from "../exports/record/export_store.ts";
 import { createModelRegistry } from "../base_models/registry.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
@@ -41,6 +43,8 @@ import { FakeFleet } from "./fake_fleet.ts";
 import { fakePrepare, preparerOf } from "./fake_preparer.ts";
 
 export const JOIN_TOKEN = "join-token-of-the-tests";
+/** A hub that is not there. */
+const NO_HUB = { endpoint: "http://127.0.0.1:9", token: null, offline: true };
 /** The lifetime of workers' tokens. */
 export const LIFETIME_MS = 3_600_000;
 export interface World {
@@ -83,6 +87,8 @@ export interface WorldOptions {
   readonly maxUploadBytes?: number;
   /** Instead of a process of its own. */
   readonly runExport?: RunExport;
+  /** Where exports are pushed; left out: no hub. */
+  readonly hub?: HubSettings;
   /** For trackers. */
   readonly environment?: Readonly<Record<string, string>>;
   /** An earlier world, whose store and folder this one takes over. */
@@ -171,6 +177,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   }));
   const exports = createExportService({
     ...{ ...shared, jobs, models, onDefect, run: options.runExport ?? runExportChild },
+    ...{ runPush: runPushChild, hub: options.hub ?? { ...NO_HUB, cacheFolder: `${folder}/hub` } },
     exports: await openExportStore(`${folder}/exports`, onDefect),
   });
   exports.start();
@@ -198,7 +205,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
 }
 
 const noHub = (folder: string) => (
-  { endpoint: "http://127.0.0.1:9", token: null, cacheFolder: `${folder}/hub`, offline: true }
+  { ...NO_HUB, cacheFolder: `${folder}/hub` }
 );
 
 async function createModels(folder: string): Promise<ModelRegistry> {

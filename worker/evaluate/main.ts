@@ -3,52 +3,86 @@
  * equals the dataset's. Exit codes: 0 done, 1 failed, 2 usage.
  */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { boundTo, loadTokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
+import { boundTo, loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { openFirstGpu } from "../device/first_gpu.ts";
 import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./options.ts";
 import { type EvaluationResult, resultOf } from "./result.ts";
-import { readEvaluationRows } from "./rows.ts";
+import { type Drift, driftOf, logitsOf, rowsForDrift } from "./drift.ts";
+import { type EvaluationRows, readEvaluationRows } from "./rows.ts";
 import { answersTo, loadForEvaluation, meanLossOf, withoutAdapter } from "./score.ts";
 import { formatSideBySide, type SideBySide } from "./side_by_side.ts";
+import type { LanguageModel } from "../model/language_model.ts";
 import { readAdapter } from "../files/adapter_file.ts";
-import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
+import { type Checkpoint, openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { writeFilesAtomically } from "../../shared/checkpoint/atomic_file.ts";
 
 /** One result, or that of the base model beside the tuned one's. */
-type Evaluated = EvaluationResult | SideBySide;
+type Evaluated = (EvaluationResult | SideBySide) & { readonly drift?: Drift };
 
 async function evaluate(options: EvaluateOptions): Promise<Evaluated> {
-  const { modelFolder, adapterFolder, datasetPath, maxNewTokens, sampling } = options;
+  const { modelFolder, datasetPath, driftFolder } = options;
   const checkpoint = await openCheckpoint(modelFolder);
-  const adapter = adapterFolder === null ? null : await readAdapter(adapterFolder);
-  const tokenizer = boundTo(await loadTokenizer(modelFolder), checkpoint.spec.vocabSize);
-  const knownStops = new Set([...tokenizer.eosTokenIds, ...checkpoint.spec.eosTokenIds]);
+  const { vocabSize, eosTokenIds } = checkpoint.spec;
+  const tokenizer = boundTo(await loadTokenizer(modelFolder), vocabSize);
+  const knownStops = new Set([...tokenizer.eosTokenIds, ...eosTokenIds]);
   const rows = await readEvaluationRows(datasetPath, tokenizer, knownStops, options.textField);
   rows.warnings.forEach((warning) => console.error(`evaluate: ${warning}`));
+  const compared = rowsForDrift(rows.examples, vocabSize);
 
+  const { logits, result } = await withModel(options, checkpoint, rows, async (model) => ({
+    logits: driftFolder === null ? null : await logitsOf(model, compared),
+    result: await scoresOf(model, rows, options, tokenizer),
+  }));
+  if (logits === null || driftFolder === null) return result;
+  const merged = { ...options, modelFolder: driftFolder, adapterFolder: null, fullPrecision: true };
+  const mergedCheckpoint = await openCheckpoint(driftFolder);
+  const other = await withModel(merged, mergedCheckpoint, rows, (model) => logitsOf(model, compared));
+  return { ...result, drift: driftOf(logits, other) };
+}
+
+async function withModel<T>(
+  options: EvaluateOptions,
+  checkpoint: Checkpoint,
+  rows: EvaluationRows,
+  use: (model: LanguageModel) => Promise<T>,
+): Promise<T> {
+  const { adapterFolder } = options;
+  const adapter = adapterFolder === null ? null : await readAdapter(adapterFolder);
   const gpu = await openFirstGpu(options);
   try {
-    const model = await loadForEvaluation(gpu, checkpoint, adapter, rows, options);
-    const questions = maxNewTokens === 0 ? [] : rows.questions;
-    const textOf = (ids: Iterable<number>) => tokenizer.decode(ids, { skipSpecialTokens: true });
-    const score = async () => {
-      const loss = await meanLossOf(model, rows.examples);
-      const answers = await answersTo(model, questions, maxNewTokens, rows.stopTokens, sampling);
-      return resultOf(loss, questions, answers, textOf);
-    };
-    const tuned = await score();
-    if (!options.sideBySide) return tuned;
-    withoutAdapter(model);
-    return { base: await score(), tuned };
+    return await use(await loadForEvaluation(gpu, checkpoint, adapter, rows, options));
   } finally {
     gpu.close();
   }
 }
 
+/** Afterwards the model may be without its adapter. */
+async function scoresOf(
+  model: LanguageModel,
+  rows: EvaluationRows,
+  { maxNewTokens, sampling, sideBySide }: EvaluateOptions,
+  tokenizer: Tokenizer,
+): Promise<EvaluationResult | SideBySide> {
+  const questions = maxNewTokens === 0 ? [] : rows.questions;
+  const textOf = (ids: Iterable<number>) => tokenizer.decode(ids, { skipSpecialTokens: true });
+  const score = async () => {
+    const loss = await meanLossOf(model, rows.examples);
+    const answers = await answersTo(model, questions, maxNewTokens, rows.stopTokens, sampling);
+    return resultOf(loss, questions, answers, textOf);
+  };
+  const tuned = await score();
+  if (!sideBySide) return tuned;
+  withoutAdapter(model);
+  return { base: await score(), tuned };
+}
+
 async function main(options: EvaluateOptions): Promise<number> {
   try {
     const result = await evaluate(options);
-    if ("base" in result) console.log(formatSideBySide(result));
+    if ("base" in result) {
+      console.log(formatSideBySide(result));
+      if (result.drift !== undefined) console.log(JSON.stringify({ drift: result.drift }, null, 2));
+    }
     const json = JSON.stringify(result, null, 2);
     if (options.resultPath !== null) {
       const parts = [new TextEncoder().encode(`${json}\n`)];

@@ -13,6 +13,8 @@ Answers are greedy unless --temperature is above 0.
   --dataset <file>        JSONL of {"prompt", "completion"}, {"instruction", "input", "output"}, {"messages"} or {"text"}
   --text-field <name>     the field of plain text                   (text)
   --max-new-tokens <n>    longest answer, in tokens; 0: no answers  (64)
+  --full-precision        compute with the weights as they are stored, in f32: for a merged model  (quantised to NF4)
+  --drift <folder>        a merged model: how far its logits are from those of --model with --adapter
   --side-by-side          print the answers of the base model and of the tuned one beside each other; needs --adapter
   --temperature <t>       choose each token by chance; 0: the most likely one  (0)
   --top-p <p>             among the most likely ones with this probability  (1)
@@ -37,6 +39,10 @@ export interface EvaluateOptions {
   readonly doubleQuantization: boolean;
   readonly allowCpu: boolean;
   readonly ignoreGpu: boolean;
+  /** Weights as stored, in f32, instead of NF4. */
+  readonly fullPrecision: boolean;
+  /** A merged model to compare with; null: none. */
+  readonly driftFolder: string | null;
   /** Null: greedy answers. */
   readonly sampling: Sampling | null;
   /** Print the answers of both models. */
@@ -57,8 +63,9 @@ export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions |
     if (value !== undefined && value !== "") return value;
     throw new LoraFleetError("usage", `--${option} is missing`, { param: option });
   };
-  if (values["side-by-side"] === true && values.adapter === undefined) {
-    const message = "--side-by-side compares the base model with the tuned one: --adapter is missing";
+  for (const option of ["side-by-side", "drift"] as const) {
+    if (values[option] === undefined || values.adapter !== undefined) continue;
+    const message = `--${option} compares with the tuned model: --adapter is missing`;
     throw new LoraFleetError("usage", message, { param: "adapter" });
   }
   return {
@@ -70,6 +77,8 @@ export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions |
     doubleQuantization: values["single-quantization"] !== true,
     allowCpu: values["allow-cpu"] === true,
     ignoreGpu: values["ignore-gpu"] === true,
+    fullPrecision: values["full-precision"] === true,
+    driftFolder: values.drift ?? null,
     sampling: samplingOf(values),
     sideBySide: values["side-by-side"] === true,
     resultPath: values.json ?? null,
@@ -112,6 +121,8 @@ function readArguments(args: readonly string[]) {
         "dataset": text,
         "text-field": text,
         "max-new-tokens": text,
+        "full-precision": flag,
+        "drift": text,
         "side-by-side": flag,
         "temperature": text,
         "top-p": text,

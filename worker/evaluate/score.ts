@@ -10,6 +10,7 @@ import { Generator } from "../model/generate.ts";
 import { LanguageModel } from "../model/language_model.ts";
 import { fusedColumns } from "../../shared/memory/buffer_sizes.ts";
 import type { Sampling } from "../model/sampling.ts";
+import { linearModules } from "../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 
 /** Tokens of one pass: enough to keep a GPU busy. */
@@ -28,9 +29,13 @@ export async function loadForEvaluation(
   checkpoint: Checkpoint,
   adapter: Adapter | null,
   rows: EvaluationRows,
-  options: { readonly maxNewTokens: number; readonly doubleQuantization: boolean },
+  options: {
+    readonly maxNewTokens: number;
+    readonly doubleQuantization: boolean;
+    readonly fullPrecision: boolean;
+  },
 ): Promise<LanguageModel> {
-  const { maxNewTokens, doubleQuantization } = options;
+  const { maxNewTokens, doubleQuantization, fullPrecision } = options;
   const lengths = rows.examples.map(({ tokens }) => tokens.length);
   const answered = rows.questions.map(({ prompt }) => prompt.length + maxNewTokens);
   const model = await LanguageModel.load(gpu, checkpoint, {
@@ -40,10 +45,18 @@ export async function loadForEvaluation(
     doubleQuantization,
     gradientCheckpointing: false,
     training: false,
-    memoryBudgetBytes: gpu.isCpu ? Deno.systemMemoryInfo().available : null,
+    memoryBudgetBytes: gpu.isCpu
+      ? Deno.systemMemoryInfo().available - (fullPrecision ? denseBytes(checkpoint.spec) : 0)
+      : null,
+    fullPrecision,
   });
   if (adapter !== null) gpu.write(model.flat.adapter, flattenAdapter(model.lora.layout, adapter));
   return model;
+}
+
+/** The bytes of all linear layers in f32. */
+function denseBytes(spec: TransformerSpec): number {
+  return 4 * linearModules(spec).reduce((sum, layer) => sum + layer.outFeatures * layer.inFeatures, 0);
 }
 
 /** Replaces the adapter by zeros: the model is then the base model, bit for bit. */

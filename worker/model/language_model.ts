@@ -36,6 +36,8 @@ export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "grad
   /** Null: the base model alone, which cannot be trained. */
   readonly lora: LoraSpec | null;
   readonly memoryBudgetBytes: number | null;
+  /** The weights as they are stored, in f32, for evaluation; the plan counts them as NF4. */
+  readonly fullPrecision?: boolean;
   /** Left out: none. */
   readonly regularisation?: Regularisation;
 }
@@ -96,7 +98,8 @@ export class LanguageModel {
     assertFits(planned.plan, options.memoryBudgetBytes, gpu.maxTensorBytes, gpu.description);
     const { doubleQuantization } = planned.options;
     const slabRows = chunkColumns(spec, planned.options);
-    const weights = await loadBaseWeights(gpu, checkpoint, { doubleQuantization, slabRows });
+    const { fullPrecision = false } = options;
+    const weights = await loadBaseWeights(gpu, checkpoint, { doubleQuantization, slabRows, fullPrecision });
     const model = new LanguageModel(gpu, spec, planned, weights);
     await gpu.throwIfFailed("Allocating the memory plan");
     return model;

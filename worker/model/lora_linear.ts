@@ -77,12 +77,23 @@ export function encodeLinear(
 ): void {
   const { x, y, rows, inner, accumulate } = call;
   const { weight, bias } = linear.base;
-  encodeNf4Matmul(pass, { a: x, weight, out: y, m: rows, layout: "nt", accumulate, ...(bias && { bias }) });
+  encodeBase(pass, weight, { a: x, out: y, m: rows, layout: "nt", accumulate, ...(bias && { bias }) });
   if (linear.lora === null) return;
   encodeLoraInner(pass, linear, call);
   const { b, rank, scale } = linear.lora;
   const shape = { m: rows, n: weight.rows, k: rank };
   encodeMatmul(pass, { a: inner, b, out: y, ...shape, layout: "nt", alpha: scale, accumulate: true });
+}
+
+/** The product with the frozen weight, in the form that it has. */
+function encodeBase(
+  pass: Pass,
+  weight: BaseLinear["weight"],
+  call: Omit<Parameters<typeof encodeNf4Matmul>[1], "weight">,
+): void {
+  if ("codes" in weight) return encodeNf4Matmul(pass, { ...call, weight });
+  const [n, k] = call.layout === "nt" ? [weight.rows, weight.columns] : [weight.columns, weight.rows];
+  encodeMatmul(pass, { ...call, b: weight.values, n, k });
 }
 
 /** inner [rows, rank] = A·dropout(x): all of the forward that the layer's own gradients need. */
@@ -108,7 +119,7 @@ export function encodeLinearBackward(
   const { rows, inner, dropout, dy, dInner, dx, accumulate } = call;
   const { weight } = linear.base;
   const { rows: out, columns: width } = weight;
-  if (dx !== null) encodeNf4Matmul(pass, { a: dy, weight, out: dx, m: rows, layout: "nn", accumulate });
+  if (dx !== null) encodeBase(pass, weight, { a: dy, out: dx, m: rows, layout: "nn", accumulate });
   if (linear.lora === null) return;
   const { a, b, dA, dB, rank, scale, moduleIndex } = linear.lora;
   encodeMatmul(pass, { a: dy, b, out: dInner, m: rows, n: rank, k: out, layout: "nn", alpha: scale });

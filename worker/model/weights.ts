@@ -1,4 +1,4 @@
-/** The frozen base model on the GPU: linear layers in NF4, the rest in f32. */
+/** The frozen base model on the GPU: linear layers in NF4, or in f32 to evaluate a merged model; the rest in f32. */
 import {
   type ByLinearRole,
   type ByNormRole,
@@ -14,9 +14,16 @@ import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { DYNAMIC_MAP } from "../../shared/checkpoint/nf4/nf4_absmax.ts";
 import type { Nf4Weights } from "../../shared/checkpoint/nf4/nf4.ts";
 
+/** A weight [rows, columns] that is not quantised. */
+export interface DenseGpuWeight {
+  readonly rows: number;
+  readonly columns: number;
+  readonly values: GpuTensor;
+}
+
 /** A frozen linear layer y = W·x + bias. */
 export interface BaseLinear {
-  readonly weight: Nf4GpuWeight;
+  readonly weight: Nf4GpuWeight | DenseGpuWeight;
   readonly bias: GpuTensor | null;
 }
 
@@ -41,12 +48,13 @@ type Draft<T> = { -readonly [K in keyof T]?: T[K] };
 /**
  * Reads, quantises and uploads a base model, one tensor at a time, so that host memory holds one tensor.
  * @param slabRows vocabulary rows of one slab
+ * @param fullPrecision linear layers in f32 as they are stored
  * @throws LoraFleetError `invalid_model` if a tensor is missing or has the wrong shape
  */
 export async function loadBaseWeights(
   gpu: Gpu,
   checkpoint: Checkpoint,
-  options: { doubleQuantization: boolean; slabRows: number },
+  options: { doubleQuantization: boolean; slabRows: number; fullPrecision?: boolean },
 ): Promise<BaseWeights> {
   const { spec } = checkpoint;
   const dynamicMap = gpu.upload("dynamic map", DYNAMIC_MAP);
@@ -66,8 +74,10 @@ export async function loadBaseWeights(
       else layers[tensor.layer]!.norms[tensor.role] = weight;
     } else if (tensor.kind === "linear") {
       const module = moduleOf(name);
-      const weights = await checkpoint.readLinear(module, shape[0]!, shape[1]!, options);
-      const weight = uploadNf4(gpu, module, weights, dynamicMap);
+      const [rows, columns] = shape as [number, number];
+      const weight = options.fullPrecision === true
+        ? { rows, columns, values: gpu.upload(name, await checkpoint.readTensor(name, shape)) }
+        : uploadNf4(gpu, module, await checkpoint.readLinear(module, rows, columns, options), dynamicMap);
       layers[tensor.layer]!.linears[tensor.role] = { weight, bias: null };
     } else {
       const { linears } = layers[tensor.layer]!;

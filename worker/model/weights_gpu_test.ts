@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { brokenModel, changeTensor } from "../../tests/golden/broken_model.ts";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
@@ -22,6 +22,7 @@ Deno.test("every weight on the GPU holds the checkpoint's numbers under its name
     const name = moduleOf(tensor.name);
     const hasBias = ["query", "key", "value"].includes(role);
     const { weight, bias } = weights.layers[layer]!.linears[role]!;
+    assert("codes" in weight);
     const stored = await checkpoint.readLinear(name, outFeatures, inFeatures, { doubleQuantization: true });
     assertEquals([weight.rows, weight.columns, weight.doubleQuantized], [outFeatures, inFeatures, true]);
     assertEquals(new Uint8Array(await gpu.read(weight.codes)), stored.codes);
@@ -55,6 +56,7 @@ Deno.test("tied embeddings are on the GPU once; single quantisation has its absm
   const weights = await loadBaseWeights(gpu, checkpoint, { doubleQuantization: false, slabRows: 1000 });
   assertEquals(weights.head === weights.embeddings, true);
   const { weight } = weights.layers[0]!.linears.up!;
+  assert("codes" in weight);
   const stored = await checkpoint.readLinear("model.layers.0.mlp.up_proj", 104, 96, {
     doubleQuantization: false,
   });

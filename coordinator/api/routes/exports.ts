@@ -1,5 +1,7 @@
 /** `/v1/fine_tuning/jobs/{id}/exports`: merged models and other forms of a job's adapter, made on request. */
 import { z } from "@hono/zod-openapi";
+import { driftSchema } from "../../exports/record/export_record.ts";
+import { pushBodySchema } from "../../exports/record/push_request.ts";
 import { exportBodySchema } from "../../exports/record/export_request.ts";
 import { readJson } from "../transport/bodies.ts";
 import { serveFile } from "../transport/serve_file.ts";
@@ -68,6 +70,20 @@ const downloadExportFile = userRoute("get", `${PATH}/{export_id}/files/{name}`, 
   responses: { 200: bytesContent("The file's bytes") },
 });
 
+const setDrift = userRoute("put", `${PATH}/{export_id}/drift`, "setExportDrift", {
+  summary: "Store how far a merged model is from the trained one, also in its model card",
+  description: "The body is what `deno task evaluate --drift` writes as `drift`.",
+  request: { params: exportParameters, body: jsonBody(driftSchema) },
+  responses: { 200: jsonContent(exportSchema, "The export") },
+});
+
+const pushExport = userRoute("post", `${PATH}/{export_id}/push`, "pushExport", {
+  summary: "Push an export's files to the hub as one commit",
+  description: "With the coordinator's HF_TOKEN, into a private repository unless hub_private_repo is false.",
+  request: { params: exportParameters, body: jsonBody(pushBodySchema) },
+  responses: { 200: jsonContent(exportSchema, "The export, whose push is now queued") },
+});
+
 export function addExportRoutes(api: Api, { exports, hidePaths }: ApiServices): void {
   addDescribed(api, createExport, async (c) => {
     const body = await readJson(c, MAX_BODY_BYTES);
@@ -93,6 +109,17 @@ export function addExportRoutes(api: Api, { exports, hidePaths }: ApiServices): 
   api.openapi(listExportFiles, (c) => {
     const { id, export_id: exportId } = c.req.valid("param");
     return c.json(listView([...exportView(exports.get(id, exportId), hidePaths).files]), 200);
+  });
+
+  addDescribed(api, setDrift, async (c) => {
+    const [id, exportId] = [pathParameter(c, "id"), pathParameter(c, "export_id")];
+    const body = await readJson(c, MAX_BODY_BYTES);
+    return c.json(exportView(await exports.setDrift(id, exportId, body), hidePaths), 200);
+  });
+
+  addDescribed(api, pushExport, async (c) => {
+    const [id, exportId] = [pathParameter(c, "id"), pathParameter(c, "export_id")];
+    return c.json(exportView(exports.push(id, exportId, await readJson(c, MAX_BODY_BYTES)), hidePaths), 200);
   });
 
   addDescribed(api, downloadExportFile, (c) => {

@@ -16,6 +16,11 @@ const post = (world: World, jobId: string, body: unknown) =>
     body: JSON.stringify(body),
   });
 
+const DRIFT = {
+  ...{ rows: 40, tokens: 400, logit_mean_abs: 0.001, logit_max_abs: 0.25, kl_mean: 1e-6, top1_agreement: 1 },
+  ...{ exact_match_trained: 0.975, exact_match_merged: 0.95, same_rows: 0.9 },
+};
+
 /** An export that writes nothing until it is released. */
 function heldExport() {
   const released = Promise.withResolvers<void>();
@@ -187,3 +192,32 @@ Deno.test("an export that a stopped coordinator left begins again, and half-writ
     });
   });
 });
+
+Deno.test("a measured drift is in the result and in the model card, once", () =>
+  withWorld({}, async (world) => {
+    const jobId = await trainGoldenJob(world);
+    const { id } = await (await post(world, jobId, { kind: "merged" })).json();
+    await untilExport(world, { jobId, id });
+    const put = (body: unknown) =>
+      world.app.request(`/v1/fine_tuning/jobs/${jobId}/exports/${id}/drift`, {
+        method: "PUT",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+    await put({ ...DRIFT, exact_match_merged: 0.5 });
+    const view = await (await put(DRIFT)).json();
+    assertEquals(view.drift, DRIFT);
+    const file = view.files.find(({ name }: { name: string }) => name === "README.md");
+    const card = new Uint8Array(await (await world.app.request(file.url)).arrayBuffer());
+    assertEquals(createHash("sha256").update(card).digest("hex"), file.sha256);
+    const text = new TextDecoder().decode(card);
+    assertEquals(text.split("## How close it is to the trained model").length, 2);
+    assertMatch(text, /\| rows answered exactly by this model \| 95\.0% \|/);
+    assertEquals(await errorOf(await put({ ...DRIFT, rows: 0 })), [400, "invalid_request", "rows"]);
+    const adapter = await (await post(world, jobId, { kind: "adapter" })).json();
+    await untilExport(world, { jobId, id: adapter.id });
+    const path = `/v1/fine_tuning/jobs/${jobId}/exports/${adapter.id}/drift`;
+    const headers = { "content-type": "application/json" };
+    const refused = await world.app.request(path, { method: "PUT", headers, body: JSON.stringify(DRIFT) });
+    assertEquals(await errorOf(refused), [409, "conflict", "export_id"]);
+  }));

@@ -1,6 +1,11 @@
 /** An export of a job, and its files. */
 import { z } from "@hono/zod-openapi";
-import { EXPORT_STATUSES, type ExportRecord } from "../../exports/record/export_record.ts";
+import {
+  driftSchema,
+  EXPORT_STATUSES,
+  type ExportRecord,
+  pushSchema,
+} from "../../exports/record/export_record.ts";
 import { exportRequestSchema } from "../../exports/record/export_request.ts";
 import { seconds, timestamp } from "./list_view.ts";
 
@@ -29,6 +34,8 @@ export const exportSchema = z.object({
   bytes_total: z.int().nullable().openapi({ description: "Of all files; null before they are planned" }),
   error: z.object({ code: z.string(), message: z.string(), param: z.string().nullable() }).nullable(),
   files: z.array(exportFileViewSchema),
+  drift: driftSchema.nullable(),
+  push: pushSchema.nullable(),
 }).openapi("FineTuningJobExport");
 
 /** @param hidePaths strips this machine's paths from the error */
@@ -36,7 +43,10 @@ export function exportView(
   record: ExportRecord,
   hidePaths: (text: string) => string,
 ): z.output<typeof exportSchema> {
-  const { id, jobId, request, error } = record;
+  const { id, jobId, request, error, drift, push } = record;
+  const hidden = (failure: ExportRecord["error"]) => (
+    failure === null ? null : { ...failure, message: hidePaths(failure.message) }
+  );
   const { step, ...asked } = request;
   const time = (at: number | null) => at === null ? null : seconds(at);
   return {
@@ -51,7 +61,9 @@ export function exportView(
     step_number: step,
     bytes_done: record.bytesDone,
     bytes_total: record.bytesTotal,
-    error: error === null ? null : { ...error, message: hidePaths(error.message) },
+    error: hidden(error),
+    drift,
+    push: push === null ? null : { ...push, error: hidden(push.error) },
     files: record.files.map(({ name, size, sha256 }) => (
       {
         object: "fine_tuning.job.export.file",

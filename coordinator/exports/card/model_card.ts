@@ -30,7 +30,8 @@ const WHAT: Readonly<Record<ExportRequest["kind"], (base: string) => string>> = 
 };
 
 /** The hub reads these fields: https://huggingface.co/docs/hub/model-cards. */
-function header({ request, hubName }: CardInput): string {
+function header({ job, request, hubName }: CardInput): string {
+  const dataset = job.spec.dataset.path;
   const isAdapter = request.kind.startsWith("adapter");
   const library = request.kind.endsWith("gguf") ? "llama.cpp" : isAdapter ? "peft" : "transformers";
   const lines = [
@@ -39,6 +40,7 @@ function header({ request, hubName }: CardInput): string {
       : [`base_model: ${hubName}`, `base_model_relation: ${isAdapter ? "adapter" : "finetune"}`],
     `library_name: ${library}`,
     "pipeline_tag: text-generation",
+    ...dataset === undefined ? [] : ["datasets:", `- ${dataset}`],
     "tags:",
     ...["lorafleet", "qlora", "lora", "text-generation"].map((tag) => `- ${tag}`),
   ];
@@ -46,7 +48,12 @@ function header({ request, hubName }: CardInput): string {
 }
 
 function trainingText({ job, losses, trainingFilename }: CardInput): string {
-  const data = trainingFilename === null ? "a file that is deleted" : `\`${trainingFilename}\``;
+  const { path, split, revision } = job.spec.dataset;
+  const onHub = `[${path}](https://huggingface.co/datasets/${path}), split \`${split}\``;
+  const file = trainingFilename === null ? "a file that is deleted" : `\`${trainingFilename}\``;
+  const data = path === undefined
+    ? file
+    : onHub + (revision === undefined ? "" : `, revision \`${revision}\``);
   const { firstTrainLoss, lastTrainLoss, evalLoss } = losses;
   const results = [
     ["first training loss", firstTrainLoss],

@@ -1,91 +1,19 @@
-/** Runs an export in a process of its own, with bounded memory, so that the coordinator's event loop and heap stay free. */
-import { fromFileUrl } from "@std/path";
-import { toText } from "@std/streams";
-import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
+/** Runs an export in a process of its own. */
 import type { WrittenFile } from "../files/output_folder.ts";
-import { errorOf, type ExportMessage, exportMessageSchema, type ExportTask } from "./export_messages.ts";
+import { type ChildOptions, runChild } from "./child.ts";
+import type { ExportTask } from "./export_messages.ts";
 
-interface ExportChildOptions {
-  readonly signal: AbortSignal;
-  readonly onMessage: (message: Extract<ExportMessage, { type: "planned" | "progress" }>) => void;
-}
+export type RunExport = (task: ExportTask, options: ChildOptions) => Promise<readonly WrittenFile[]>;
 
-export type RunExport = (task: ExportTask, options: ExportChildOptions) => Promise<readonly WrittenFile[]>;
-
-/** Of V8's heap; the tensors lie outside of it, one layer at a time. */
-const MAX_HEAP_MIB = 1024;
-/** Kept of the process's output: enough for a stack. */
-const MAX_OUTPUT_CHARS = 4000;
-
-/** Rejects with the export's error, with the signal's reason, or with how the process ended. */
-export const runExportChild: RunExport = async (task, { signal, onMessage }) => {
-  signal.throwIfAborted();
-  const child = spawn(task);
-  const kill = () => {
-    try {
-      child.kill("SIGKILL");
-    } catch {
-      // It has ended.
-    }
+/** Rejects as `runChild`. */
+export const runExportChild: RunExport = async (task, options) => {
+  const program = {
+    script: new URL("./export_process.ts", import.meta.url),
+    // Relative to its working folder: a path with a comma could not be in the list.
+    permissions: ["--allow-read", "--allow-write=.", "--allow-sys=setPriority,statfs"],
+    cwd: task.outputFolder,
   };
-  signal.addEventListener("abort", kill, { once: true });
-  try {
-    const output = toText(child.stderr);
-    const writer = child.stdin.getWriter();
-    // If the process ends before it has read, its status gives the reason.
-    await writer.write(new TextEncoder().encode(JSON.stringify(task) + "\n")).catch(() => {});
-    let outcome: Extract<ExportMessage, { type: "done" | "failed" }> | null = null;
-    for await (const message of messagesOf(child.stdout)) {
-      if (message.type === "done" || message.type === "failed") outcome = message;
-      else onMessage(message);
-    }
-    await writer.close().catch(() => {});
-    const status = await child.status;
-    signal.throwIfAborted();
-    if (outcome?.type === "done") return outcome.files;
-    if (outcome?.type === "failed") throw errorOf(outcome.failure);
-    throw endOf(status, (await output).slice(-MAX_OUTPUT_CHARS));
-  } finally {
-    signal.removeEventListener("abort", kill);
-    kill();
-    await child.status;
-  }
+  const outcome = await runChild(program, task, options);
+  if (outcome.type === "done") return outcome.files;
+  throw new Error(`an export's process reports ${outcome.type}`);
 };
-
-function spawn({ outputFolder }: ExportTask): Deno.ChildProcess {
-  return new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["run", "-q", "--no-prompt", "--no-check"],
-      ...["--config", fromFileUrl(new URL("../../../deno.json", import.meta.url))],
-      // Relative to its working folder: a path with a comma could not be in the list.
-      ...["--allow-read", "--allow-write=.", "--allow-sys=setPriority,statfs"],
-      `--v8-flags=--max-old-space-size=${MAX_HEAP_MIB}`,
-      fromFileUrl(new URL("./export_process.ts", import.meta.url)),
-    ],
-    ...{ cwd: outputFolder, env: { NO_COLOR: "1" }, stdin: "piped", stdout: "piped", stderr: "piped" },
-  }).spawn();
-}
-
-async function* messagesOf(stdout: ReadableStream<Uint8Array>): AsyncGenerator<ExportMessage> {
-  let text = "";
-  for await (const part of stdout.pipeThrough(new TextDecoderStream())) {
-    const lines = (text + part).split("\n");
-    text = lines.pop()!;
-    for (const line of lines) yield exportMessageSchema.parse(JSON.parse(line));
-  }
-}
-
-/** A process that ended without an outcome. */
-function endOf({ code, signal }: Deno.CommandStatus, output: string): Error {
-  if (/out of memory/i.test(output) || signal === "SIGKILL") {
-    const message =
-      "the export has taken more memory than there is: its process was ended. Give the coordinator " +
-      "more memory, or export on a machine that has it";
-    return new LoraFleetError("does_not_fit", message, { param: "export" });
-  }
-  const defect = new Error(
-    `the export's process has ended (${signal ?? `exit code ${code}`}) without a result`,
-  );
-  defect.stack = `${messageOf(defect)}\n${output}`;
-  return defect;
-}

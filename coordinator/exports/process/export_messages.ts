@@ -25,6 +25,18 @@ export const exportTaskSchema = z.strictObject({
 });
 export type ExportTask = z.output<typeof exportTaskSchema>;
 
+export const pushTaskSchema = z.strictObject({
+  folder: z.string(),
+  repo: z.string(),
+  isPrivate: z.boolean(),
+  branch: z.string(),
+  title: z.string(),
+  hub: z.strictObject({
+    ...{ endpoint: z.string(), token: z.string().nullable(), offline: z.boolean(), cacheFolder: z.string() },
+  }),
+});
+export type PushTask = z.output<typeof pushTaskSchema>;
+
 const failureSchema = z.strictObject({
   /** Null for a defect of ours. */
   code: z.enum(ERROR_CODES).nullable(),
@@ -38,6 +50,7 @@ export const exportMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("planned"), bytes: z.int() }),
   z.strictObject({ type: z.literal("progress"), bytes: z.int() }),
   z.strictObject({ type: z.literal("done"), files: z.array(exportFileSchema) }),
+  z.strictObject({ type: z.literal("pushed"), url: z.string(), commit: z.string() }),
   z.strictObject({ type: z.literal("failed"), failure: failureSchema }),
 ]);
 export type ExportMessage = z.output<typeof exportMessageSchema>;

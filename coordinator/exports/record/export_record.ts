@@ -6,6 +6,41 @@ export const exportFileSchema = z.strictObject({ name: z.string(), size: z.int()
 
 export const EXPORT_STATUSES = ["queued", "running", "succeeded", "failed"] as const;
 
+/** How far a merged model is from the trained one, as `deno task evaluate --drift` measures it. */
+export const driftSchema = z.strictObject({
+  rows: z.int().positive(),
+  tokens: z.int().positive(),
+  logit_mean_abs: z.number().min(0),
+  logit_max_abs: z.number().min(0),
+  kl_mean: z.number().min(0),
+  ...{
+    top1_agreement: share(),
+    exact_match_trained: share(),
+    exact_match_merged: share(),
+    same_rows: share(),
+  },
+});
+export type Drift = z.output<typeof driftSchema>;
+
+function share() {
+  return z.number().min(0).max(1);
+}
+
+const errorSchema = z.strictObject({ code: z.string(), message: z.string(), param: z.string().nullable() });
+
+/** The newest push of an export to the hub. */
+export const pushSchema = z.strictObject({
+  status: z.enum(EXPORT_STATUSES),
+  hub_model_id: z.string(),
+  /** Of a repository that the push makes. */
+  hub_private_repo: z.boolean(),
+  hub_revision: z.string(),
+  url: z.string().nullable(),
+  commit: z.string().nullable(),
+  error: errorSchema.nullable(),
+});
+export type ExportPush = z.output<typeof pushSchema>;
+
 export const exportRecordSchema = z.strictObject({
   id: z.string(),
   jobId: z.string(),
@@ -18,9 +53,20 @@ export const exportRecordSchema = z.strictObject({
   bytesTotal: z.int().nullable(),
   bytesDone: z.int(),
   files: z.array(exportFileSchema),
-  error: z.strictObject({ code: z.string(), message: z.string(), param: z.string().nullable() }).nullable(),
+  error: errorSchema.nullable(),
+  drift: driftSchema.nullable().default(null),
+  push: pushSchema.nullable().default(null),
 });
 export type ExportRecord = z.output<typeof exportRecordSchema>;
+
+/** Whether there is nothing left to do. */
+export function isIdle(record: ExportRecord): boolean {
+  return isEnded(record) && !isPushing(record);
+}
+
+export function isPushing({ push }: ExportRecord): boolean {
+  return push?.status === "queued" || push?.status === "running";
+}
 
 export function isEnded({ status }: ExportRecord): boolean {
   return status === "succeeded" || status === "failed";

@@ -1,0 +1,31 @@
+/** The model card's section on how far the merged model is from the trained one. */
+import type { Drift } from "../record/export_record.ts";
+
+const TITLE = "## How close it is to the trained model";
+
+/** Adds the section at the end of a card, in place of an earlier one. */
+export function withDrift(card: string, drift: Drift): string {
+  const start = card.indexOf(TITLE);
+  return `${(start === -1 ? card : card.slice(0, start)).trimEnd()}\n\n${section(drift)}\n`;
+}
+
+function section(drift: Drift): string {
+  const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
+  const rows: readonly (readonly [string, string])[] = [
+    ["rows answered exactly by the trained model", percent(drift.exact_match_trained)],
+    ["rows answered exactly by this model", percent(drift.exact_match_merged)],
+    ["rows with the same greedy answer", percent(drift.same_rows)],
+    ["tokens with the same most likely choice", percent(drift.top1_agreement)],
+    ["difference of a logit, mean", drift.logit_mean_abs.toPrecision(3)],
+    ["difference of a logit, largest", drift.logit_max_abs.toPrecision(3)],
+    ["Kullback-Leibler divergence per token, mean", drift.kl_mean.toPrecision(3)],
+  ];
+  return [
+    TITLE,
+    "",
+    `On ${drift.rows} validation rows with ${drift.tokens} labels, against the NF4 base with the adapter beside it:`,
+    "",
+    ...["| | |", "| --- | --- |"],
+    ...rows.map(([name, value]) => `| ${name} | ${value} |`),
+  ].join("\n");
+}

@@ -1,0 +1,41 @@
+/** A merge's measured drift: in the record, and in the model card beside the weights. */
+import { createHash } from "node:crypto";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { PRIVATE_FILE_MODE } from "../storage/private_folder.ts";
+import { withDrift } from "./card/drift_section.ts";
+import type { ExportServiceOptions } from "./export_context.ts";
+import { driftSchema, type ExportRecord } from "./record/export_record.ts";
+
+const CARD = "README.md";
+
+export async function storeDrift(
+  { exports }: Pick<ExportServiceOptions, "exports">,
+  record: ExportRecord,
+  body: unknown,
+): Promise<ExportRecord> {
+  const parsed = driftSchema.safeParse(body);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    const field = issue.code === "unrecognized_keys" ? issue.keys[0]! : issue.path.join(".") || "body";
+    const message =
+      `the drift is refused: ${field}: ${issue.message}; send what "evaluate --drift" writes as "drift"`;
+    throw new LoraFleetError("invalid_request", message, { param: field });
+  }
+  if (record.status !== "succeeded" || record.request.base === null) {
+    const state = record.status === "succeeded" ? `of kind ${quote(record.request.kind)}` : record.status;
+    const message = `the export ${quote(record.id)} is ${state}; a merged model that is done has a drift`;
+    throw new LoraFleetError("conflict", message, { param: "export_id" });
+  }
+  const path = `${exports.folderOf(record.id)}/${CARD}`;
+  const text = withDrift(await Deno.readTextFile(path), parsed.data);
+  const bytes = new TextEncoder().encode(text);
+  await Deno.writeFile(`${path}.new`, bytes, { mode: PRIVATE_FILE_MODE });
+  await Deno.rename(`${path}.new`, path);
+  const card = { name: CARD, size: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
+  // Read again: a push may have begun meanwhile.
+  const now = exports.get(record.id) ?? record;
+  const files = now.files.map((file) => file.name === CARD ? card : file);
+  const stored = { ...now, files, drift: parsed.data };
+  exports.put(stored);
+  return stored;
+}

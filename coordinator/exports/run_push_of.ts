@@ -1,0 +1,39 @@
+/** Pushes one export to the hub. A push that is interrupted goes on with the next coordinator: nothing is sent twice. */
+import type { ExportServiceOptions } from "./export_context.ts";
+import { errorOf, putAnyway } from "./end_of_work.ts";
+import type { ExportPush } from "./record/export_record.ts";
+
+export async function runPushOf(
+  options: ExportServiceOptions,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { exports, jobs, hub, runPush } = options;
+  const { jobId, push } = exports.get(id)!;
+  if (push === null) return;
+  const { hub_model_id: repo, hub_private_repo: isPrivate, hub_revision: branch } = push;
+  const update = (changes: Partial<ExportPush>) => putAnyway(options, id, { push: { ...push, ...changes } });
+  const event = (level: "info" | "error", text: string) =>
+    jobs.record(jobId, level, `Export ${id} ${text}`, { export_id: id, hub_model_id: repo });
+  update({ status: "running" });
+  event("info", `is being pushed to ${repo}.`);
+  try {
+    const task = {
+      folder: exports.folderOf(id),
+      repo,
+      isPrivate,
+      branch,
+      title: `Upload of job ${jobId}`,
+      hub,
+    };
+    const { url, commit } = await runPush(task, { signal, onMessage: () => {} });
+    signal.throwIfAborted();
+    update({ status: "succeeded", url, commit, error: null });
+    event("info", `is pushed: ${url}`);
+  } catch (thrown) {
+    if (signal.aborted) return;
+    const error = errorOf(options, `the push of export ${id} failed`, thrown);
+    update({ status: "failed", error });
+    event("error", `is not pushed: ${error.message}`);
+  }
+}
