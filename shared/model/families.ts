@@ -2,7 +2,6 @@
 import type { ConfigJson } from "./config_json.ts";
 import { gemma2Traits, gemma3Ropes, gemma3Traits } from "./gemma.ts";
 import { attentionByLayer, uniformAttention } from "./layer_attention.ts";
-import { phi3Ropes } from "./phi3.ts";
 import { smollm3Attention } from "./smollm3.ts";
 import type { FamilyTraits } from "./transformer_spec.ts";
 
@@ -29,6 +28,8 @@ export interface Family {
    * that `traits` gives to the layers.
    */
   ropes?(config: ConfigJson): readonly ConfigJson[];
+  /** `rope_type` by the names in this family's files, if they are not those of all families. */
+  readonly ropeKinds?: Readonly<Record<string, string>>;
   /** Whether `partial_rotary_factor` may leave a part of each head as it is. */
   readonly isPartlyRotated?: boolean;
 }
@@ -116,7 +117,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
       ...uniformAttention(config, config.sliding_window ?? null),
       fusedProjections: true,
     }),
-    ropes: phi3Ropes,
+    ropeKinds: { default: "default", longrope: "longrope", su: "longrope", yarn: "longrope" },
     isPartlyRotated: true,
   },
   gemma2: {

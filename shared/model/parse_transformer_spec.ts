@@ -97,7 +97,7 @@ function supported(names: readonly string[]): string {
 
 function ropesOf(config: ConfigJson, family: Family, headDim: number, maxPositions: number): Rope[] {
   const ways = family.ropes?.(config) ?? [config];
-  return ways.map((way) => parseRope(way, headDim, maxPositions));
+  return ways.map((way) => parseRope(way, headDim, maxPositions, family.ropeKinds));
 }
 
 /** Gemma reads `hidden_activation` and ignores `hidden_act`, which some of its files have besides. */
