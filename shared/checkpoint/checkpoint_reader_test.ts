@@ -41,7 +41,11 @@ const BROKEN: [what: string, changes: ModelChanges, words: string][] = [
     { config: { tie_word_embeddings: false } },
     '"lm_head.weight" is missing',
   ],
-  ["config.json sets a field that no kernel computes", { config: { mlp_bias: true } }, "mlp_bias is true"],
+  [
+    "config.json sets a field that no kernel computes",
+    { config: { hidden_act: "relu" } },
+    'hidden_act is "relu"',
+  ],
   ["the file is cut", { bytes: (bytes) => bytes.subarray(0, 5000) }, "truncated"],
   ["the header lies", { bytes: lieAboutOffsets }, "starts at byte"],
 ];

@@ -170,3 +170,33 @@ export const gemma3 = {
   torch_dtype: "bfloat16",
   vocab_size: 262144,
 };
+
+/** SmolLM3-3B's, from transformers 4. */
+export const smollm3 = {
+  architectures: ["SmolLM3ForCausalLM"],
+  attention_bias: false,
+  attention_dropout: 0.0,
+  bos_token_id: null,
+  eos_token_id: 128012,
+  hidden_act: "silu",
+  hidden_size: 2048,
+  intermediate_size: 11008,
+  layer_types: Array(36).fill("full_attention"),
+  max_position_embeddings: 65536,
+  max_window_layers: 28,
+  mlp_bias: false,
+  model_type: "smollm3",
+  no_rope_layer_interval: 4,
+  no_rope_layers: Array.from({ length: 36 }, (_, layer) => (layer + 1) % 4 === 0 ? 0 : 1),
+  num_attention_heads: 16,
+  num_hidden_layers: 36,
+  num_key_value_heads: 4,
+  rms_norm_eps: 1e-6,
+  rope_scaling: null,
+  rope_theta: 5000000.0,
+  sliding_window: null,
+  tie_word_embeddings: true,
+  torch_dtype: "bfloat16",
+  use_sliding_window: false,
+  vocab_size: 128256,
+};

@@ -69,6 +69,8 @@ export const configSchema = z.looseObject({
   query_pre_attn_scalar: optional(positive),
   attn_logit_softcapping: optional(positive),
   final_logit_softcapping: optional(positive),
+  no_rope_layers: optional(z.array(z.int())),
+  no_rope_layer_interval: optional(size),
   torch_dtype: optional(z.string()),
   dtype: optional(z.string()),
   eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),

@@ -1,8 +1,8 @@
 /** The model families: one record each, with all that distinguishes how their config.json is read. */
-import { type ConfigJson, refuse } from "./config_json.ts";
+import type { ConfigJson } from "./config_json.ts";
 import { gemma2Traits, gemma3Ropes, gemma3Traits } from "./gemma.ts";
 import { attentionByLayer, uniformAttention } from "./layer_attention.ts";
-import { phi3Ropes } from "./phi3.ts";
+import { smollm3Attention } from "./smollm3.ts";
 import type { FamilyTraits } from "./transformer_spec.ts";
 
 export interface Family {
@@ -28,12 +28,17 @@ export interface Family {
    * that `traits` gives to the layers.
    */
   ropes?(config: ConfigJson): readonly ConfigJson[];
+  /** `rope_type` by the names in this family's files, if they are not those of all families. */
+  readonly ropeKinds?: Readonly<Record<string, string>>;
   /** Whether `partial_rotary_factor` may leave a part of each head as it is. */
   readonly isPartlyRotated?: boolean;
 }
 
 /** What most families do. */
 const PLAIN = {
+  attentionBias: false,
+  outputBias: false,
+  mlpBias: false,
   fusedProjections: false,
   queryKeyNorm: false,
   activation: "silu",
@@ -67,8 +72,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     layerTypes: FULL_ATTENTION,
     traits: (config) => ({
       ...PLAIN,
+      ...attentionBiases(config),
+      mlpBias: config.mlp_bias ?? false,
       ...uniformAttention(config, null),
-      attentionBias: withoutBias(config),
     }),
   },
   mistral: {
@@ -78,7 +84,6 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     traits: (config) => ({
       ...PLAIN,
       ...uniformAttention(config, config.sliding_window === undefined ? 4096 : config.sliding_window),
-      attentionBias: withoutBias(config),
     }),
   },
   qwen2: {
@@ -93,8 +98,8 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     layerTypes: WINDOWED_ATTENTION,
     traits: (config) => ({
       ...PLAIN,
+      ...attentionBiases(config),
       ...attentionByLayer(config, 4096),
-      attentionBias: withoutBias(config),
       queryKeyNorm: true,
     }),
   },
@@ -110,10 +115,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     traits: (config) => ({
       ...PLAIN,
       ...uniformAttention(config, config.sliding_window ?? null),
-      attentionBias: withoutBias(config),
       fusedProjections: true,
     }),
-    ropes: phi3Ropes,
+    ropeKinds: { default: "default", longrope: "longrope", su: "longrope", yarn: "longrope" },
     isPartlyRotated: true,
   },
   gemma2: {
@@ -131,7 +135,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
       },
     },
     layerTypes: WINDOWED_ATTENTION,
-    traits: (config) => ({ ...gemma2Traits(config), attentionBias: withoutBias(config) }),
+    traits: (config) => ({ ...gemma2Traits(config), ...attentionBiases(config) }),
   },
   gemma3_text: {
     architecture: "Gemma3ForCausalLM",
@@ -143,12 +147,29 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
       fields: { ...GEMMA_FIELDS, vocab_size: 262_208 },
     },
     layerTypes: WINDOWED_ATTENTION,
-    traits: (config) => ({ ...gemma3Traits(config), attentionBias: withoutBias(config) }),
+    traits: (config) => ({ ...gemma3Traits(config), ...attentionBiases(config) }),
     ropes: gemma3Ropes,
+  },
+  smollm3: {
+    architecture: "SmolLM3ForCausalLM",
+    defaults: {
+      ...DEFAULTS,
+      maxPositionEmbeddings: 32768,
+      kvHeadCount: 4,
+      eosTokenIds: [128001],
+      fields: { rope_theta: 2e6, tie_word_embeddings: true },
+    },
+    layerTypes: WINDOWED_ATTENTION,
+    traits: (config) => ({
+      ...PLAIN,
+      ...attentionBiases(config),
+      mlpBias: config.mlp_bias ?? false,
+      ...smollm3Attention(config),
+    }),
   },
 };
 
-function withoutBias({ attention_bias: bias }: ConfigJson): false {
-  if (bias) throw refuse("attention_bias", true, "a bias on o_proj is not supported, so only false is");
-  return false;
+/** Those of `attention_bias`, in classes that read it. */
+function attentionBiases({ attention_bias: has = false }: ConfigJson) {
+  return { attentionBias: has, outputBias: has };
 }

@@ -3,7 +3,7 @@ import { type ConfigJson, refuse } from "./config_json.ts";
 import { alternatingAttention } from "./layer_attention.ts";
 import type { FamilyTraits } from "./transformer_spec.ts";
 
-type GemmaTraits = Omit<FamilyTraits, "attentionBias">;
+type GemmaTraits = Omit<FamilyTraits, "attentionBias" | "outputBias">;
 
 /** Every second layer has a window, the first one among them. */
 export function gemma2Traits(config: ConfigJson): GemmaTraits {
@@ -31,6 +31,7 @@ function commonTraits(config: ConfigJson) {
     throw refuse("use_bidirectional_attention", true, "only causal attention is trained, so only false is");
   }
   return {
+    mlpBias: false,
     fusedProjections: false,
     activation: "gelu_pytorch_tanh",
     postNorms: true,

@@ -95,7 +95,6 @@ const refused: [title: string, config: object, field: string, words: string][] =
     "use_bidirectional_attention",
     "causal",
   ],
-  ["a bias on o_proj", { ...gemma2, attention_bias: true }, "attention_bias", "o_proj"],
   ["a cap of 0", { ...gemma2, final_logit_softcapping: 0 }, "final_logit_softcapping", "0"],
   [
     "a type of layer that is not known",

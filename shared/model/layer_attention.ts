@@ -52,7 +52,7 @@ export function alternatingAttention(
 }
 
 /** Whether `layer_types` gives each layer a window; null if it is absent. */
-function namedLayers(types: readonly string[] | undefined, count: number): boolean[] | null {
+export function namedLayers(types: readonly string[] | undefined, count: number): boolean[] | null {
   if (types === undefined) return null;
   if (types.length !== count) {
     throw refuse("layer_types", types, `it names ${types.length} layers, and num_hidden_layers is ${count}`);

@@ -91,7 +91,7 @@ function layerNorms(spec: TransformerSpec, layer: number): ModelTensor[] {
 }
 
 function layerLinears(spec: TransformerSpec, layer: number): ModelTensor[] {
-  const { hiddenSize: hidden, intermediateSize: inner, attentionBias } = spec;
+  const { hiddenSize: hidden, intermediateSize: inner, attentionBias, outputBias, mlpBias } = spec;
   const query = spec.headCount * spec.headDim;
   const keyValue = spec.kvHeadCount * spec.headDim;
   type Part = [module: string, outFeatures: number, inFeatures: number, hasBias: boolean];
@@ -100,11 +100,11 @@ function layerLinears(spec: TransformerSpec, layer: number): ModelTensor[] {
     key: ["self_attn.k_proj", keyValue, hidden, attentionBias],
     value: ["self_attn.v_proj", keyValue, hidden, attentionBias],
     queryKeyValue: ["self_attn.qkv_proj", query + 2 * keyValue, hidden, attentionBias],
-    output: ["self_attn.o_proj", hidden, query, false],
-    gate: ["mlp.gate_proj", inner, hidden, false],
-    up: ["mlp.up_proj", inner, hidden, false],
-    gateUp: ["mlp.gate_up_proj", 2 * inner, hidden, false],
-    down: ["mlp.down_proj", hidden, inner, false],
+    output: ["self_attn.o_proj", hidden, query, outputBias],
+    gate: ["mlp.gate_proj", inner, hidden, mlpBias],
+    up: ["mlp.up_proj", inner, hidden, mlpBias],
+    gateUp: ["mlp.gate_up_proj", 2 * inner, hidden, mlpBias],
+    down: ["mlp.down_proj", hidden, inner, mlpBias],
   };
   return linearRoles(spec).flatMap((role): ModelTensor[] => {
     const [module, outFeatures, inFeatures, hasBias] = parts[role];

@@ -6,11 +6,25 @@ import type { Rope, RopeScaling } from "./transformer_spec.ts";
 interface RopeSection {
   readonly name: "rope_scaling" | "rope_parameters";
   readonly parameters: RopeJson;
+  readonly kind: string;
 }
 
-/** A way to rotate, as config.json has it for all layers. */
-export function parseRope(config: ConfigJson, headDim: number, maxPositionEmbeddings: number): Rope {
-  const section = ropeOf(config);
+/** The names of `rope_type` and what they mean, in most families. */
+const KINDS = Object.fromEntries(
+  ["default", "linear", "dynamic", "yarn", "longrope", "llama3"].map((kind) => [kind, kind]),
+);
+
+/**
+ * A way to rotate, as config.json has it for all layers.
+ * @param kinds the family's own names of `rope_type`, and those above that they mean
+ */
+export function parseRope(
+  config: ConfigJson,
+  headDim: number,
+  maxPositionEmbeddings: number,
+  kinds: Readonly<Record<string, string>> = KINDS,
+): Rope {
+  const section = ropeOf(config, kinds);
   const dimensions = rotatedDimensions(section, config, headDim);
   return {
     theta: section?.parameters.rope_theta ?? config.rope_theta ?? 10_000,
@@ -32,20 +46,27 @@ function rotatedDimensions(section: RopeSection | null, config: ConfigJson, head
 }
 
 /** Like transformers 5, prefers the older spelling if both are given; an empty section counts as absent. */
-function ropeOf({ rope_scaling: older, rope_parameters: newer }: ConfigJson): RopeSection | null {
-  const isGiven = (rope: RopeJson | undefined) =>
-    rope !== undefined && Object.values(rope).some((value) => value !== undefined);
-  if (isGiven(older)) return { name: "rope_scaling", parameters: older! };
-  return isGiven(newer) ? { name: "rope_parameters", parameters: newer! } : null;
+function ropeOf(config: ConfigJson, kinds: Readonly<Record<string, string>>): RopeSection | null {
+  for (const name of ["rope_scaling", "rope_parameters"] as const) {
+    const parameters = config[name];
+    if (parameters === undefined || Object.values(parameters).every((value) => value === undefined)) continue;
+    const given = parameters.rope_type ?? parameters.type ?? "default";
+    if (Object.hasOwn(kinds, given)) return { name, parameters, kind: kinds[given]! };
+    throw refuse(
+      `${name}.rope_type`,
+      given,
+      `one of ${Object.keys(kinds).map(quote).join(", ")} is supported`,
+    );
+  }
+  return null;
 }
 
 function parseRopeScaling(
-  { name: section, parameters: rope }: RopeSection,
+  { name: section, parameters: rope, kind }: RopeSection,
   config: ConfigJson,
   maxPositionEmbeddings: number,
   dimensions: number,
 ): RopeScaling | null {
-  const kind = rope.rope_type ?? rope.type ?? "default";
   const need = (key: "factor" | "low_freq_factor" | "high_freq_factor"): number => {
     const value = rope[key];
     if (value === undefined) throw refuse(`${section}.${key}`, value, `rope_type ${quote(kind)} needs it`);
@@ -73,10 +94,8 @@ function parseRopeScaling(
       return parseYarn(rope, maxPositionEmbeddings, originalMaxPositions);
     case "longrope":
       return parseLongRope(section, rope, dimensions, maxPositionEmbeddings, originalMaxPositions);
-    default: {
-      const known = ["default", "linear", "dynamic", "yarn", "longrope", "llama3"].map(quote).join(", ");
-      throw refuse(`${section}.rope_type`, kind, `one of ${known} is supported`);
-    }
+    default:
+      throw new Error(`a family's rope_type means ${quote(kind)}, which is not known`);
   }
 }
 

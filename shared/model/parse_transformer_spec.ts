@@ -23,6 +23,7 @@ export function parseTransformerSpec(configJson: unknown): TransformerSpec {
   const traits = family.traits(config);
   checkActivation(config, traits);
   checkSupported(config, family);
+  checkBiases(config, traits);
   const maxPositionEmbeddings = config.max_position_embeddings ?? defaults.maxPositionEmbeddings;
   const dtype = config.dtype ?? config.torch_dtype ?? null;
   const heads = parseHeads(config, family);
@@ -96,7 +97,7 @@ function supported(names: readonly string[]): string {
 
 function ropesOf(config: ConfigJson, family: Family, headDim: number, maxPositions: number): Rope[] {
   const ways = family.ropes?.(config) ?? [config];
-  return ways.map((way) => parseRope(way, headDim, maxPositions));
+  return ways.map((way) => parseRope(way, headDim, maxPositions, family.ropeKinds));
 }
 
 /** Gemma reads `hidden_activation` and ignores `hidden_act`, which some of its files have besides. */
@@ -109,7 +110,6 @@ function checkActivation(config: ConfigJson, { activation }: FamilyTraits): void
 }
 
 function checkSupported(config: ConfigJson, { layerTypes, isPartlyRotated }: Family): void {
-  if (config.mlp_bias) throw refuse("mlp_bias", true, "only false is supported");
   const odd = config.layer_types?.find((type) => !layerTypes.includes(type));
   if (odd !== undefined) throw refuse("layer_types", odd, supported(layerTypes));
   const rotary: [field: string, value: number | undefined][] = [
@@ -127,6 +127,13 @@ function checkSupported(config: ConfigJson, { layerTypes, isPartlyRotated }: Fam
   }
   const quantization = config.quantization_config;
   if (quantization !== undefined && Object.keys(quantization).length > 0) checkQuantization(quantization);
+}
+
+/** transformers ignores the fields where the class has no biases; the checkpoint's would then be left out. */
+function checkBiases(config: ConfigJson, { attentionBias, mlpBias }: FamilyTraits): void {
+  const right = "the class of this model_type has no such biases, so only false is supported";
+  if (config.attention_bias && !attentionBias) throw refuse("attention_bias", true, right);
+  if (config.mlp_bias && !mlpBias) throw refuse("mlp_bias", true, right);
 }
 
 function parseHeads(

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { llama2, llama32, qwen2, qwen3 } from "./config_fixture.ts";
+import { llama2, llama32, qwen2, qwen3, smollm3 } from "./config_fixture.ts";
 import { modelTensors } from "./model_tensors.ts";
 import { parseTransformerSpec } from "./parse_transformer_spec.ts";
 
@@ -18,6 +18,8 @@ Deno.test("Llama-2's config.json, as transformers 4 wrote it", () => {
     maxPositionEmbeddings: 4096,
     tieWordEmbeddings: false,
     attentionBias: false,
+    outputBias: false,
+    mlpBias: false,
     fusedProjections: false,
     queryKeyNorm: false,
     slidingWindow: null,
@@ -54,6 +56,22 @@ Deno.test("Qwen2 has a bias on q, k and v; its sliding window is off", () => {
   assertEquals([spec.attentionBias, spec.slidingWindow, spec.ropes[0]!.theta], [true, null, 1e6]);
   const biased = modelTensors(spec).filter(({ kind }) => kind === "bias").map(({ role }) => role);
   assertEquals(new Set(biased), new Set(["query", "key", "value"]));
+});
+
+Deno.test("attention_bias adds biases to q, k, v and o, mlp_bias to gate, up and down", () => {
+  const biasedRoles = (config: object) =>
+    modelTensors(parseTransformerSpec(config)).filter(({ kind, layer }) => kind === "bias" && layer === 0)
+      .map(({ role }) => role);
+  const attention = ["query", "key", "value", "output"];
+  assertEquals(biasedRoles({ ...llama2, attention_bias: true }), attention);
+  assertEquals(biasedRoles({ ...llama2, mlp_bias: true }), ["gate", "up", "down"]);
+  assertEquals(biasedRoles({ ...qwen3, attention_bias: true }), attention);
+  assertEquals(biasedRoles({ ...smollm3, attention_bias: true, mlp_bias: true }), [
+    ...attention,
+    "gate",
+    "up",
+    "down",
+  ]);
 });
 
 Deno.test("model_type decides, as in transformers, under any name of the architecture", () => {

@@ -86,7 +86,7 @@ const REFUSED: [title: string, changes: object, field: string, words: string][] 
     "a different kind of RoPE",
     { rope_scaling: { type: "linear", factor: 2 } },
     "rope_scaling.rope_type",
-    "Phi-3 has",
+    'one of "default", "longrope", "su", "yarn" is supported',
   ],
   [
     "factors for whole heads",

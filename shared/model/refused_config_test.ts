@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../errors.ts";
-import { llama2 } from "./config_fixture.ts";
+import { llama2, phi3, qwen3 } from "./config_fixture.ts";
 import { parseTransformerSpec } from "./parse_transformer_spec.ts";
 
 const nf4Config = { quant_method: "bitsandbytes", load_in_4bit: true, bnb_4bit_quant_type: "nf4" };
+const mistral = { ...llama2, architectures: ["MistralForCausalLM"], model_type: "mistral" };
 const refused: [title: string, config: unknown, field: string, words: string][] = [
   ["not an object", [llama2], "config.json", "JSON object"],
   [
@@ -24,7 +25,7 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
     "a type that is not known, under a known architecture",
     { ...llama2, model_type: "my_llama" },
     "model_type",
-    '"llama", "mistral", "qwen2", "qwen3"',
+    '"llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text", "smollm3" is supported',
   ],
   [
     "neither type nor architecture",
@@ -42,14 +43,14 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
   ["a size that is missing", { ...llama2, vocab_size: undefined }, "vocab_size", "undefined"],
   ["a size that is text", { ...llama2, hidden_size: "4096" }, "hidden_size", '"4096"'],
   ["a size of zero", { ...llama2, num_hidden_layers: 0 }, "num_hidden_layers", "0"],
-  ["a bias on o_proj", { ...llama2, attention_bias: true }, "attention_bias", "o_proj"],
   [
-    "a bias on o_proj of Qwen3",
-    { ...llama2, model_type: "qwen3", attention_bias: true },
+    "biases that Mistral's class has not",
+    { ...mistral, attention_bias: true },
     "attention_bias",
-    "o_proj",
+    "no such biases",
   ],
-  ["a bias in the MLP", { ...llama2, mlp_bias: true }, "mlp_bias", "false"],
+  ["biases of Phi-3's attention", { ...phi3, attention_bias: true }, "attention_bias", "no such biases"],
+  ["biases of Qwen3's MLP", { ...qwen3, mlp_bias: true }, "mlp_bias", "no such biases"],
   ["heads that do not divide", { ...llama2, num_key_value_heads: 5 }, "num_key_value_heads", "32"],
   ["a hidden size that heads do not divide", { ...llama2, hidden_size: 4100 }, "num_attention_heads", "4100"],
   ["an odd head", { ...llama2, head_dim: 63 }, "head_dim", "even"],

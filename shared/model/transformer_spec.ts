@@ -52,8 +52,12 @@ export interface LayerAttention {
 
 /** The differences between families; `FAMILIES` (families.ts) derives them from config.json. */
 export interface FamilyTraits {
-  /** q_proj, k_proj and v_proj have a bias; no other linear layer has one. */
+  /** Of q_proj, k_proj and v_proj. */
   readonly attentionBias: boolean;
+  /** Of o_proj. */
+  readonly outputBias: boolean;
+  /** Of gate_proj, up_proj and down_proj. */
+  readonly mlpBias: boolean;
   /** q_proj, k_proj and v_proj are one matrix, and so are gate_proj and up_proj; then heads have no norms. */
   readonly fusedProjections: boolean;
   /** RMSNorm of each query and key head, before RoPE. */

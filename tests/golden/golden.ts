@@ -20,6 +20,8 @@ export const LADDER_CASES = [
   "phi3_longrope",
   "gemma2_caps",
   "gemma3_ropes",
+  "llama_biased",
+  "smollm3",
 ] as const;
 export type LadderCaseName = typeof LADDER_CASES[number];
 

@@ -29,6 +29,8 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
     get_cosine_schedule_with_warmup,
 )
 
@@ -170,6 +172,35 @@ CASES = {
             "r": 4, "lora_alpha": 8, "target_modules": ["qkv_proj", "gate_up_proj", "down_proj"], "use_rslora": False,
         },
         "documents": [[12, 8], [5, 1, 7]],
+    },
+    # Biases everywhere, and heads that together are wider than the hidden size.
+    "llama_biased": {
+        "seed": 11,
+        "model": LlamaForCausalLM,
+        "config": LlamaConfig(
+            vocab_size=51, hidden_size=40, intermediate_size=56, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=2, head_dim=24, tie_word_embeddings=True, max_position_embeddings=64,
+            attention_bias=True, mlp_bias=True,
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": False,
+        "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
+        "documents": [[10, 3], [7]],
+    },
+    # The second layer has no positions, but a window; biases in attention.
+    "smollm3": {
+        "seed": 12,
+        "model": SmolLM3ForCausalLM,
+        "config": SmolLM3Config(
+            vocab_size=57, hidden_size=48, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3,
+            num_key_value_heads=1, tie_word_embeddings=True, max_position_embeddings=64, eos_token_id=2,
+            pad_token_id=0, bos_token_id=1, no_rope_layer_interval=2, use_sliding_window=True, sliding_window=6,
+            attention_bias=True, rope_parameters={"rope_type": "default", "rope_theta": 2000000.0},
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": True,
+        "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "use_rslora": False},
+        "documents": [[11, 4], [1, 8]],
     },
     # The second layer alone has the window.
     "qwen3_window": {

@@ -88,7 +88,8 @@ def logits(config, weights, adapter, scale, batch, ropes):
         k = normed(k.reshape(count, groups, size), f"{prefix}.self_attn.k_norm")
         q, k = q.transpose(0, 1), k.transpose(0, 1)
         v = v.reshape(count, groups, size).transpose(0, 1)
-        q, k = rope(q, *ropes[layer]), rope(k, *ropes[layer])
+        if getattr(config, "no_rope_layers", None) is None or config.no_rope_layers[layer]:
+            q, k = rope(q, *ropes[layer]), rope(k, *ropes[layer])
         k = k.repeat_interleave(heads // groups, 0)
         v = v.repeat_interleave(heads // groups, 0)
         scores = soft_cap(q @ k.transpose(1, 2) / score_divisor, score_cap).masked_fill(~visible, -math.inf)
