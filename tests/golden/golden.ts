@@ -20,6 +20,7 @@ export const LADDER_CASES = [
   "phi3_longrope",
   "gemma2_caps",
   "gemma3_ropes",
+  "gemma3_vision",
 ] as const;
 export type LadderCaseName = typeof LADDER_CASES[number];
 
