@@ -3,7 +3,7 @@
  * takes only the headers, and the user learns of it at once.
  */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import { storedTableName } from "../../shared/model/tied_head.ts";
+import { storedName } from "../../shared/model/tied_head.ts";
 import { NF4_STATE_SUFFIX as PACKED_STATE } from "../../shared/model/nf4_state.ts";
 import { linearModules, modelTensors } from "../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
@@ -16,7 +16,7 @@ const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];
 export function checkLayout(spec: TransformerSpec, tensors: readonly TensorHeader[]): void {
   const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   for (const { name: wanted, shape, kind } of modelTensors(spec)) {
-    const name = storedTableName(wanted, spec, (table) => found.has(table));
+    const name = storedName(wanted, spec, (table) => found.has(table));
     const tensor = found.get(name);
     if (tensor === undefined) throw invalid(`tensor ${quote(name)} is missing from the safetensors files`);
     if (kind === "linear" && tensor.dtype === "U8") {
@@ -60,8 +60,11 @@ export function storedDoubleQuantization(
   tensors: readonly TensorHeader[],
 ): boolean | null {
   const dtypes = new Map(tensors.map(({ name, dtype }) => [name, dtype]));
-  const packed = linearModules(spec).find(({ name }) => dtypes.get(`${name}.weight`) === "U8");
-  return packed === undefined ? null : dtypes.has(`${packed.name}.weight.nested_absmax`);
+  const weights = linearModules(spec).map(({ name }) =>
+    storedName(`${name}.weight`, spec, (weight) => dtypes.has(weight))
+  );
+  const packed = weights.find((weight) => dtypes.get(weight) === "U8");
+  return packed === undefined ? null : dtypes.has(`${packed}.nested_absmax`);
 }
 
 function invalid(message: string): LoraFleetError {

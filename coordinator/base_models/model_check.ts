@@ -7,7 +7,7 @@ import { checkSpecAgainstModel } from "../../shared/job/adapter_modules.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { NF4_STATE_SUFFIX, parseNf4State } from "../../shared/model/nf4_state.ts";
 import { readStored } from "../../shared/model/safetensors_file.ts";
-import { resolveHead } from "../../shared/model/tied_head.ts";
+import { resolveHead, storedName } from "../../shared/model/tied_head.ts";
 import { linearModules, modelModules } from "../../shared/model/model_tensors.ts";
 import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
 import { exceededLimit } from "../../shared/model/positions/position_limit.ts";
@@ -113,12 +113,23 @@ function lengthWarnings({ dataset }: JobSpec, model: TransformerSpec): string[] 
   ];
 }
 
+/** Says what of a model that sees images is trained. */
+function visionWarnings({ architecture, textModule }: TransformerSpec): string[] {
+  if (textModule === "model") return [];
+  return [
+    `the base model is a ${architecture}, which sees images as well: its language model alone is trained, on text; the vision ` +
+    `part is left as it is.`,
+  ];
+}
+
 /** Checks the first linear layer that is stored in NF4; the others have the same settings. */
 async function checkPackedState(
   spec: TransformerSpec,
   stored: ReadonlyMap<string, StoredHeader>,
 ): Promise<void> {
-  const names = linearModules(spec).map(({ name }) => `${name}.weight${NF4_STATE_SUFFIX}`);
+  const names = linearModules(spec).map(({ name }) =>
+    storedName(`${name}.weight`, spec, (weight) => stored.has(weight)) + NF4_STATE_SUFFIX
+  );
   const name = names.find((state) => stored.has(state));
   if (name === undefined) return;
   const state = parseNf4State(await readStored(stored.get(name)!));
@@ -134,7 +145,9 @@ async function readModel(folder: string, need: Weights) {
     return null;
   });
   const described = await readTransformerSpec(folder);
-  if (files === null) return { spec: described, doubleQuantization: null, warnings: [] };
+  if (files === null) {
+    return { spec: described, doubleQuantization: null, warnings: visionWarnings(described) };
+  }
   const weights = files.filter((name) => name.endsWith(".safetensors"));
   const tensors = (await Promise.all(
     weights.map((name) => readTensorHeaders(`${folder}/${name}`, name)),
@@ -147,6 +160,6 @@ async function readModel(folder: string, need: Weights) {
   return {
     spec,
     doubleQuantization: storedDoubleQuantization(spec, tensors),
-    warnings: warning === null ? [] : [warning],
+    warnings: [...visionWarnings(spec), ...(warning === null ? [] : [warning])],
   };
 }

@@ -176,3 +176,12 @@ Deno.test("Qwen3: the norms of q and k are required and cannot be targets", asyn
     await assertRejects(() => checkModelForJob(targeting("all-linear"), folder), LoraFleetError, norm);
   });
 });
+
+Deno.test("a base model that sees images is accepted, with a warning that only its language model is trained", () =>
+  withModel("gemma3_vision/model", async (folder) => {
+    const { warnings } = await checkModelForJob(specOf(), folder);
+    assertEquals(warnings.length, 1);
+    for (const part of ["Gemma3ForConditionalGeneration", "its language model alone", "vision part"]) {
+      assertStringIncludes(warnings[0]!, part);
+    }
+  }));

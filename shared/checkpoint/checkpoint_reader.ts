@@ -29,6 +29,8 @@ export interface Checkpoint {
   readTensor(name: string, expectedShape: readonly number[]): Promise<Float32Array>;
   /** The stored type of a tensor. */
   dtypeOf(name: string): Dtype;
+  /** A tensor's shape and its name in the files. */
+  placeOf(name: string): { readonly shape: readonly number[]; readonly stored: string };
   /** As `readTensor`, elements `first` … `first + count − 1` alone. */
   readTensorRange(
     name: string,
@@ -74,6 +76,10 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
       const { file, stored } = locate(name);
       return file.tensors.get(stored)!.dtype;
     },
+    placeOf(name) {
+      const { file, stored } = locate(name);
+      return { stored, shape: file.tensors.get(stored)!.shape };
+    },
     // deno-lint-ignore require-await -- asynchronous, so that an error is a rejection and reading may become so
     async readTensor(name, expectedShape) {
       const { file, stored } = expect(name, expectedShape);
@@ -87,15 +93,15 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     // deno-lint-ignore require-await -- as above
     async readLinear(name, outFeatures, inFeatures, { doubleQuantization }) {
       const weight = `${name}.weight`;
-      const { file } = locate(weight);
-      if (isPrequantized(file, weight)) return readPrequantized(file, weight, outFeatures, inFeatures);
+      const { file, stored } = locate(weight);
+      if (isPrequantized(file, stored)) return readPrequantized(file, stored, outFeatures, inFeatures);
       expect(weight, [outFeatures, inFeatures]);
       try {
         const shape = { rows: outFeatures, columns: inFeatures };
-        return quantizeNf4(file.readFloat32(weight), { ...shape, doubleQuantization });
+        return quantizeNf4(file.readFloat32(stored), { ...shape, doubleQuantization });
       } catch (cause) {
         if (!(cause instanceof LoraFleetError) || cause.param !== null) throw cause;
-        throw invalidFile(file.path, `tensor ${quote(weight)}: ${cause.message}`, { param: weight, cause });
+        throw invalidFile(file.path, `tensor ${quote(stored)}: ${cause.message}`, { param: stored, cause });
       }
     },
   };

@@ -3,14 +3,14 @@ import { brokenModel, changeTensor, type ModelChanges } from "../../tests/golden
 import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
 import { LoraFleetError } from "../errors.ts";
 import { openCheckpoint } from "./checkpoint_reader.ts";
-import { linearModules } from "../model/model_tensors.ts";
+import { embeddingsName, linearModules } from "../model/model_tensors.ts";
 
 for (const name of LADDER_CASES) {
   Deno.test(`${name}: every tensor of the base model is found, in one file or in shards`, async () => {
     const { spec, readTensor, readLinear, tensorNames } = await openCheckpoint(
       loadLadderCase(name).modelFolder,
     );
-    const embeddings = await readTensor("model.embed_tokens.weight", [spec.vocabSize, spec.hiddenSize]);
+    const embeddings = await readTensor(embeddingsName(spec), [spec.vocabSize, spec.hiddenSize]);
     const head = await readTensor("lm_head.weight", [spec.vocabSize, spec.hiddenSize]);
     assertEquals(head.every((value, i) => value === embeddings[i]), spec.tieWordEmbeddings);
     for (const { name, outFeatures, inFeatures } of linearModules(spec)) {

@@ -2,7 +2,7 @@
 import { LoraFleetError, quote } from "../errors.ts";
 import { invalidFile } from "../model/safetensors_header.ts";
 import type { StoredTensor } from "../model/safetensors_file.ts";
-import { storedTableName } from "../model/tied_head.ts";
+import { storedName } from "../model/tied_head.ts";
 import type { TransformerSpec } from "../model/transformer_spec.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 
@@ -23,7 +23,7 @@ export function createTensorIndex(
   spec: TransformerSpec,
 ) {
   const locate = (name: string): Located => {
-    const stored = storedTableName(name, spec, (table) => files.has(table));
+    const stored = storedName(name, spec, (table) => files.has(table));
     const file = files.get(stored);
     if (file !== undefined) return { file, stored };
     const message = `Reading the base model failed: tensor ${quote(stored)} is missing from ${describe}`;

@@ -124,7 +124,7 @@ const NAMES: Readonly<Record<string, string>> = {
   down: "ffn_down",
 };
 
-type Placed = Pick<ModelTensor, "name" | "role" | "layer">;
+type Placed = Pick<ModelTensor, "name" | "layer"> & { readonly role: string };
 
 /** llama.cpp's name: `blk.0.attn_q.weight`. */
 export function ggufTensorName({ name, role, layer }: Placed): string {

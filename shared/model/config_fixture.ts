@@ -200,3 +200,25 @@ export const smollm3 = {
   use_sliding_window: false,
   vocab_size: 128256,
 };
+
+/** Gemma-3-4B's, which sees images as well, from transformers 4. */
+export const gemma3Vision = {
+  architectures: ["Gemma3ForConditionalGeneration"],
+  boi_token_index: 255999,
+  eoi_token_index: 256000,
+  eos_token_id: [1, 106],
+  image_token_index: 262144,
+  initializer_range: 0.02,
+  mm_tokens_per_image: 256,
+  model_type: "gemma3",
+  text_config: {
+    hidden_size: 2560,
+    intermediate_size: 10240,
+    model_type: "gemma3_text",
+    num_hidden_layers: 34,
+    rope_scaling: { factor: 8.0, rope_type: "linear" },
+    sliding_window: 1024,
+  },
+  torch_dtype: "bfloat16",
+  vision_config: { hidden_size: 1152, image_size: 896, model_type: "siglip_vision_model", patch_size: 14 },
+};

@@ -8,6 +8,8 @@ import type { FamilyTraits } from "./transformer_spec.ts";
 export interface Family {
   /** The class of transformers with the output layer. */
   readonly architecture: string;
+  /** The part of config.json that describes the language model, if the model sees images as well. */
+  readonly section?: "text_config";
   /** What the configuration class of transformers assumes for a field that config.json lacks. */
   readonly defaults: {
     readonly maxPositionEmbeddings: number;
@@ -63,6 +65,20 @@ const GEMMA_FIELDS = {
 };
 const FULL_ATTENTION = ["full_attention"];
 const WINDOWED_ATTENTION = ["full_attention", "sliding_attention"];
+
+const GEMMA3: Family = {
+  architecture: "Gemma3ForCausalLM",
+  defaults: {
+    maxPositionEmbeddings: 131_072,
+    kvHeadCount: 4,
+    headDim: 256,
+    eosTokenIds: [1],
+    fields: { ...GEMMA_FIELDS, vocab_size: 262_208 },
+  },
+  layerTypes: WINDOWED_ATTENTION,
+  traits: (config) => ({ ...gemma3Traits(config), ...attentionBiases(config) }),
+  ropes: gemma3Ropes,
+};
 
 /** By config.json's `model_type`, as transformers chooses. */
 export const FAMILIES: Readonly<Record<string, Family>> = {
@@ -137,19 +153,8 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     layerTypes: WINDOWED_ATTENTION,
     traits: (config) => ({ ...gemma2Traits(config), ...attentionBiases(config) }),
   },
-  gemma3_text: {
-    architecture: "Gemma3ForCausalLM",
-    defaults: {
-      maxPositionEmbeddings: 131_072,
-      kvHeadCount: 4,
-      headDim: 256,
-      eosTokenIds: [1],
-      fields: { ...GEMMA_FIELDS, vocab_size: 262_208 },
-    },
-    layerTypes: WINDOWED_ATTENTION,
-    traits: (config) => ({ ...gemma3Traits(config), ...attentionBiases(config) }),
-    ropes: gemma3Ropes,
-  },
+  gemma3_text: GEMMA3,
+  gemma3: { ...GEMMA3, architecture: "Gemma3ForConditionalGeneration", section: "text_config" },
   smollm3: {
     architecture: "SmolLM3ForCausalLM",
     defaults: {

@@ -1,8 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../errors.ts";
-import { gemma2, gemma3 } from "./config_fixture.ts";
-import { modelTensors } from "./model_tensors.ts";
+import { gemma2, gemma3, gemma3Vision } from "./config_fixture.ts";
+import { modelModules, modelTensors } from "./model_tensors.ts";
 import { parseTransformerSpec } from "./parse_transformer_spec.ts";
+import { storedName } from "./tied_head.ts";
 
 Deno.test("Gemma 2's config.json: post-norms, scaled embeddings, soft caps, a window in every second layer", () => {
   const spec = parseTransformerSpec(gemma2);
@@ -67,6 +68,44 @@ Deno.test("what Gemma's config.json leaves out comes from the configuration clas
   assertEquals([attentionSoftCap, logitSoftCap], [null, null]);
 });
 
+Deno.test("Gemma 3 with images: text_config describes the language model, which lies in a module of its own", () => {
+  const spec = parseTransformerSpec(gemma3Vision);
+  assertEquals(spec.architecture, "Gemma3ForConditionalGeneration");
+  assertEquals([spec.hiddenSize, spec.layerCount, spec.headCount, spec.kvHeadCount], [2560, 34, 8, 4]);
+  assertEquals([spec.vocabSize, spec.slidingWindow, spec.tieWordEmbeddings], [262_208, 1024, true]);
+  assertEquals([spec.torchDtype, spec.eosTokenIds], ["bfloat16", [1, 106]]);
+  assertEquals(spec.ropes.map(({ theta, scaling }) => [theta, scaling?.kind]), [[1e6, "linear"], [
+    1e4,
+    undefined,
+  ]]);
+  const names = modelTensors(spec).map(({ name }) => name);
+  assertEquals(names.filter((name) => !name.startsWith("model.language_model.")), ["lm_head.weight"]);
+  assertEquals(modelModules(spec).other.slice(0, 5), [
+    "",
+    "model",
+    "model.language_model",
+    "model.language_model.layers",
+    "model.language_model.rotary_emb",
+  ]);
+});
+
+Deno.test("a tensor of a model with images is found under its name in transformers 4 and 5", () => {
+  const { textModule, tieWordEmbeddings } = parseTransformerSpec(gemma3Vision);
+  const spec = { textModule, tieWordEmbeddings };
+  const storedAs = (name: string, stored: string) => storedName(name, spec, (there) => there === stored);
+  const older = "language_model.model.layers.0.mlp.up_proj.weight";
+  const newer = "model.language_model.layers.0.mlp.up_proj.weight";
+  assertEquals([storedAs(newer, older), storedAs(newer, newer)], [older, newer]);
+  const table = "language_model.model.embed_tokens.weight";
+  assertEquals(storedAs("lm_head.weight", table), table);
+  const head = "language_model.lm_head.weight";
+  assertEquals(
+    storedName("lm_head.weight", { ...spec, tieWordEmbeddings: false }, (name) => name === head),
+    head,
+  );
+  assertEquals(storedAs(newer, "nothing"), newer);
+});
+
 Deno.test("Gemma's norms: two around attention, two around the MLP, and in Gemma 3 those of q and k", () => {
   const normsOf = (config: object) =>
     modelTensors(parseTransformerSpec(config))
@@ -95,6 +134,7 @@ const refused: [title: string, config: object, field: string, words: string][] =
     "use_bidirectional_attention",
     "causal",
   ],
+  ["no text_config", { ...gemma3Vision, text_config: undefined }, "text_config", "undefined"],
   ["a cap of 0", { ...gemma2, final_logit_softcapping: 0 }, "final_logit_softcapping", "0"],
   [
     "a type of layer that is not known",

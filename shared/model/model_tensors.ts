@@ -4,8 +4,9 @@
  */
 import type { TransformerSpec } from "./transformer_spec.ts";
 
-export const EMBEDDINGS_NAME = "model.embed_tokens.weight";
 export const HEAD_NAME = "lm_head.weight";
+export const embeddingsName = ({ textModule }: Pick<TransformerSpec, "textModule">): string =>
+  `${textModule}.embed_tokens.weight`;
 
 const SEPARATE_ROLES = ["query", "key", "value", "output", "gate", "up", "down"] as const;
 const FUSED_ROLES = ["queryKeyValue", "output", "gateUp", "down"] as const;
@@ -64,9 +65,15 @@ export function modelTensors(spec: TransformerSpec): ModelTensor[] {
   const table = [vocabSize, hiddenSize];
   const layers = Array.from({ length: spec.layerCount }, (_, layer) => layer);
   return [
-    { name: EMBEDDINGS_NAME, shape: table, role: "embeddings", kind: "table", layer: null },
+    { name: embeddingsName(spec), shape: table, role: "embeddings", kind: "table", layer: null },
     { name: HEAD_NAME, shape: table, role: "head", kind: "table", layer: null },
-    { name: "model.norm.weight", shape: [hiddenSize], role: "finalNorm", kind: "norm", layer: null },
+    {
+      name: `${spec.textModule}.norm.weight`,
+      shape: [hiddenSize],
+      role: "finalNorm",
+      kind: "norm",
+      layer: null,
+    },
     ...layers.flatMap((layer) => layerNorms(spec, layer)),
     ...layers.flatMap((layer) => layerLinears(spec, layer)),
   ];
@@ -86,7 +93,7 @@ function layerNorms(spec: TransformerSpec, layer: number): ModelTensor[] {
     parts.push(["keyNorm", "self_attn.k_norm", spec.headDim]);
   }
   return parts.map(([role, module, size]) => (
-    { name: `model.layers.${layer}.${module}.weight`, shape: [size], role, kind: "norm", layer }
+    { name: `${spec.textModule}.layers.${layer}.${module}.weight`, shape: [size], role, kind: "norm", layer }
   ));
 }
 
@@ -108,7 +115,7 @@ function layerLinears(spec: TransformerSpec, layer: number): ModelTensor[] {
   };
   return linearRoles(spec).flatMap((role): ModelTensor[] => {
     const [module, outFeatures, inFeatures, hasBias] = parts[role];
-    const name = `model.layers.${layer}.${module}`;
+    const name = `${spec.textModule}.layers.${layer}.${module}`;
     const place = { role, layer };
     const shape = [outFeatures, inFeatures];
     const weight: ModelTensor = { name: `${name}.weight`, shape, kind: "linear", ...place };
@@ -126,14 +133,15 @@ export function linearModules(spec: TransformerSpec): LinearModule[] {
 
 /** The linear layers, and the other modules that transformers builds around them. */
 export function modelModules(spec: TransformerSpec): ModelModules {
+  const { textModule: text } = spec;
   const plain = modelTensors(spec).filter(({ kind }) => kind === "table" || kind === "norm");
   const inLayer = spec.fusedProjections
     ? ["mlp.activation_fn", "resid_attn_dropout", "resid_mlp_dropout"]
     : ["mlp.act_fn"];
-  const containers = Array.from({ length: spec.layerCount }, (_, layer) => `model.layers.${layer}`).flatMap(
+  const containers = Array.from({ length: spec.layerCount }, (_, layer) => `${text}.layers.${layer}`).flatMap(
     (layer) => [layer, ...["self_attn", "mlp", ...inLayer].map((module) => `${layer}.${module}`)],
   );
-  const outer = ["", "model", "model.layers", "model.rotary_emb"];
+  const outer = ["", ...new Set(["model", text]), `${text}.layers`, `${text}.rotary_emb`];
   return {
     linear: linearModules(spec),
     other: [...outer, ...plain.map(({ name }) => moduleOf(name)), ...containers],

@@ -12,7 +12,10 @@ import type { FamilyTraits, Rope, TransformerSpec } from "./transformer_spec.ts"
  */
 export function parseTransformerSpec(configJson: unknown): TransformerSpec {
   const family = parseFamily(configJson);
-  const parsed = configSchema.safeParse({ ...family.defaults.fields, ...configJson as object });
+  const parsed = configSchema.safeParse({
+    ...family.defaults.fields,
+    ...textConfig(configJson as Record<string, unknown>, family),
+  });
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     const field = issue.path.join(".");
@@ -30,6 +33,7 @@ export function parseTransformerSpec(configJson: unknown): TransformerSpec {
   return {
     ...traits,
     architecture: family.architecture,
+    textModule: family.section === undefined ? "model" : "model.language_model",
     vocabSize: config.vocab_size,
     hiddenSize: config.hidden_size,
     intermediateSize: config.intermediate_size,
@@ -48,6 +52,18 @@ export function parseTransformerSpec(configJson: unknown): TransformerSpec {
   };
 }
 
+/** What describes the language model: all of config.json, or a section, of which some files have parts outside. */
+function textConfig(config: Record<string, unknown>, { section }: Family): Record<string, unknown> {
+  if (section === undefined) return config;
+  const text = config[section];
+  if (typeof text !== "object" || text === null || Array.isArray(text)) {
+    throw refuse(section, text, "an object that describes the language model is needed");
+  }
+  const outer = ["torch_dtype", "dtype", "eos_token_id", "tie_word_embeddings", "quantization_config"];
+  const given = outer.filter((field) => config[field] !== undefined && config[field] !== null);
+  return { ...text, ...Object.fromEntries(given.map((field) => [field, config[field]])) };
+}
+
 function parseFamily(configJson: unknown): Family {
   if (typeof configJson !== "object" || configJson === null || Array.isArray(configJson)) {
     throw new LoraFleetError(
@@ -60,7 +76,7 @@ function parseFamily(configJson: unknown): Family {
   const names: readonly unknown[] = [architectures ?? []].flat();
   const families = Object.values(FAMILIES);
   const known = families.map(({ architecture }) => architecture);
-  if (names.length > 0 && !names.some(isCausal)) {
+  if (names.length > 0 && !names.some((name) => isCausal(name) || known.includes(String(name)))) {
     throw refuse(
       "architectures",
       architectures,

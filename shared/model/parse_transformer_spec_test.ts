@@ -6,6 +6,7 @@ import { parseTransformerSpec } from "./parse_transformer_spec.ts";
 Deno.test("Llama-2's config.json, as transformers 4 wrote it", () => {
   assertEquals(parseTransformerSpec(llama2), {
     architecture: "LlamaForCausalLM",
+    textModule: "model",
     vocabSize: 32000,
     hiddenSize: 4096,
     intermediateSize: 11008,

@@ -1,5 +1,5 @@
 /** Whether the output layer is the embedding table: config.json proposes, the checkpoint's own tensors decide. */
-import { EMBEDDINGS_NAME, HEAD_NAME } from "./model_tensors.ts";
+import { embeddingsName, HEAD_NAME } from "./model_tensors.ts";
 import { haveSameValues, type StoredTensor } from "./safetensors_file.ts";
 import type { TransformerSpec } from "./transformer_spec.ts";
 
@@ -14,23 +14,49 @@ export async function resolveHead(
   spec: TransformerSpec,
   find: (name: string) => StoredTensor | undefined,
 ): Promise<{ readonly spec: TransformerSpec; readonly warning: string | null }> {
-  const [embeddings, head] = [find(EMBEDDINGS_NAME), find(HEAD_NAME)];
+  const [embeddings, head] = [embeddingsName(spec), HEAD_NAME].map((name) =>
+    find(name) ?? find(storedPrefix(name, spec))
+  );
   const isUndisputed = !spec.tieWordEmbeddings || embeddings === undefined || head === undefined;
   if (isUndisputed || await haveSameValues(embeddings, head)) return { spec, warning: null };
   return {
     spec: { ...spec, tieWordEmbeddings: false },
     warning: `config.json says tie_word_embeddings: true, but the checkpoint's lm_head.weight differs from ` +
-      `model.embed_tokens.weight: they are not tied, and the output layer is lm_head.weight, as transformers has it. Set ` +
+      `${
+        embeddingsName(spec)
+      }: they are not tied, and the output layer is lm_head.weight, as transformers has it. Set ` +
       `tie_word_embeddings to false to silence this.`,
   };
 }
 
-/** The tensor that stores `name`: if embeddings and output layer are tied, the one in the checkpoint serves both. */
-export function storedTableName(
+/**
+ * The tensor that stores `name`: if embeddings and output layer are tied, the one in the checkpoint serves both; and in the files
+ * of models that see images, names begin with `language_model`, as they did in transformers 4.
+ */
+export function storedName(
   name: string,
-  spec: Pick<TransformerSpec, "tieWordEmbeddings">,
+  spec: Pick<TransformerSpec, "tieWordEmbeddings" | "textModule">,
   has: (name: string) => boolean,
 ): string {
-  if (!spec.tieWordEmbeddings || (name !== HEAD_NAME && name !== EMBEDDINGS_NAME)) return name;
-  return has(EMBEDDINGS_NAME) || !has(HEAD_NAME) ? EMBEDDINGS_NAME : HEAD_NAME;
+  const isThere = (candidate: string) => has(candidate) || has(storedPrefix(candidate, spec));
+  const wanted = storedTableName(name, spec, isThere);
+  const older = storedPrefix(wanted, spec);
+  return !has(wanted) && has(older) ? older : wanted;
+}
+
+/** The name as transformers stores it, in both versions. */
+function storedPrefix(name: string, { textModule }: Pick<TransformerSpec, "textModule">): string {
+  if (textModule === "model") return name;
+  if (name === HEAD_NAME) return `language_model.${name}`;
+  return name.replace(`${textModule}.`, "language_model.model.");
+}
+
+function storedTableName(
+  name: string,
+  spec: Pick<TransformerSpec, "tieWordEmbeddings" | "textModule">,
+  has: (name: string) => boolean,
+): string {
+  const embeddings = embeddingsName(spec);
+  if (!spec.tieWordEmbeddings || (name !== HEAD_NAME && name !== embeddings)) return name;
+  return has(embeddings) || !has(HEAD_NAME) ? embeddings : HEAD_NAME;
 }

@@ -85,6 +85,8 @@ export interface FamilyTraits {
 export interface TransformerSpec extends FamilyTraits {
   /** The class of transformers: `LlamaForCausalLM`. */
   readonly architecture: string;
+  /** The module with embeddings, layers and final norm. The second one lies beside a part that sees images. */
+  readonly textModule: "model" | "model.language_model";
   readonly vocabSize: number;
   readonly hiddenSize: number;
   readonly intermediateSize: number;

@@ -22,6 +22,7 @@ export const LADDER_CASES = [
   "gemma3_ropes",
   "llama_biased",
   "smollm3",
+  "gemma3_vision",
 ] as const;
 export type LadderCaseName = typeof LADDER_CASES[number];
 

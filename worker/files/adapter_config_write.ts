@@ -45,7 +45,9 @@ export function formatAdapterConfig(
   moduleNames: readonly string[],
 ): string {
   const { target_modules: targets, lora_alpha: alpha } = lora;
-  const listed = isAllLinear(targets) ? moduleNames : targets;
+  // Beside a part that sees images, a short name or a pattern would match layers there, which carry no LoRA.
+  const hasVision = moduleNames.some((name) => name.startsWith("model.language_model."));
+  const listed = isAllLinear(targets) || hasVision ? moduleNames : targets;
   const fields: Record<string, Value> = {
     ...UNUSED_FIELDS,
     alpha_pattern: valueOf(lora.alpha_pattern ?? {}),

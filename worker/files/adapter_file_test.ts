@@ -188,3 +188,11 @@ Deno.test("an adapter folder without a file, or with a wrong one under its name"
     );
     assertEquals(weights.code, "model_not_found");
   }));
+
+Deno.test("beside a vision part, target_modules are the modules' full names, so that PEFT matches no others", () => {
+  const lora = loraSchema.parse({ r: 2, lora_alpha: 4, target_modules: ["q_proj"] });
+  const names = [0, 1].map((layer) => `model.language_model.layers.${layer}.self_attn.q_proj`);
+  assertEquals(JSON.parse(formatAdapterConfig(lora, "some/model", names)).target_modules, names);
+  const plain = ["model.layers.0.self_attn.q_proj"];
+  assertEquals(JSON.parse(formatAdapterConfig(lora, "some/model", plain)).target_modules, ["q_proj"]);
+});

@@ -6,7 +6,7 @@ import { type Checkpoint, openCheckpoint } from "../../../shared/checkpoint/chec
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { LoraSpec } from "../../../shared/job/job_spec_schema.ts";
 import {
-  EMBEDDINGS_NAME,
+  embeddingsName,
   HEAD_NAME,
   type ModelTensor,
   modelTensors,
@@ -32,7 +32,10 @@ export interface MergeSource {
   readonly base: MergeBase;
 }
 
-export type MergedTensor = Pick<ModelTensor, "name" | "shape" | "kind" | "role" | "layer"> & {
+export type MergedTensor = Pick<ModelTensor, "name" | "shape" | "layer"> & {
+  /** "vision": of the part that sees images, which stays as it is. */
+  readonly kind: ModelTensor["kind"] | "vision";
+  readonly role: ModelTensor["role"] | "vision";
   readonly elementCount: number;
   /**
    * All values in f32, whole rows at a time; a piece is valid until the next one.
@@ -68,12 +71,33 @@ export async function openMerged(source: MergeSource): Promise<MergedModel> {
   checkModules(stored, deltas);
   const tensors = stored.map((tensor): MergedTensor => ({
     ...tensor,
+    // Models that see images are stored under different names than transformers computes with.
+    name: spec.textModule === "model" ? tensor.name : checkpoint.placeOf(tensor.name).stored,
     elementCount: tensor.shape.reduce((product, size) => product * size, 1),
     pieces: (rowGroup = 1) =>
       piecesOf(checkpoint, source, tensor, deltas.get(moduleOf(tensor.name)), rowGroup),
   }));
-  const storedDtype = DTYPES[checkpoint.dtypeOf(EMBEDDINGS_NAME)] ?? "float32";
+  const storedDtype = DTYPES[checkpoint.dtypeOf(embeddingsName(spec))] ?? "float32";
+  tensors.push(...visionTensors(checkpoint));
   return { spec, storedDtype, tensors: tensors.sort((a, b) => a.name < b.name ? -1 : 1) };
+}
+
+function visionTensors(checkpoint: Checkpoint): MergedTensor[] {
+  if (checkpoint.spec.textModule === "model") return [];
+  const names = checkpoint.tensorNames.filter((name) =>
+    /^(model\.)?(vision_tower|multi_modal_projector)\./.test(name)
+  );
+  return names.map((name) => {
+    const { shape } = checkpoint.placeOf(name);
+    const elementCount = shape.reduce((product, size) => product * size, 1);
+    async function* pieces() {
+      for (let first = 0; first < elementCount; first += PIECE_ELEMENTS) {
+        const count = Math.min(PIECE_ELEMENTS, elementCount - first);
+        yield await checkpoint.readTensorRange(name, shape, first, count);
+      }
+    }
+    return { name, shape, kind: "vision", role: "vision", layer: null, elementCount, pieces };
+  });
 }
 
 /** Every part of the adapter must find its layer. */

@@ -110,3 +110,17 @@ Deno.test("rank_pattern and alpha_pattern: each layer has its own scale, and its
   const error = await assertRejects(() => openMerged({ ...source, lora }), LoraFleetError, "the job's is 2");
   assertEquals(error.code, "invalid_model");
 });
+
+Deno.test("a model that sees images keeps its names, and its vision part bit by bit", async () => {
+  const source = sourceOf("gemma3_vision", "nf4");
+  const before = openSafetensors(`${source.modelFolder}/model.safetensors`);
+  await mergeInto(source, "bfloat16", undefined, (folder) => {
+    const after = openSafetensors(`${folder}/model.safetensors`);
+    assertEquals([...after.tensors.keys()].sort(), [...before.tensors.keys()].sort());
+    const vision = [...before.tensors.keys()].filter((name) => !name.startsWith("language_model."));
+    assertEquals(vision.length > 20, true);
+    for (const name of vision) assertEquals(after.read(name), before.read(name), name);
+    const trained = "language_model.model.layers.0.self_attn.q_proj.weight";
+    assertEquals(after.read(trained).every((byte, i) => byte === before.read(trained)[i]), false);
+  });
+});

@@ -17,7 +17,9 @@ from transformers import (
     BitsAndBytesConfig,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3Config,
     Gemma3ForCausalLM,
+    Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
@@ -292,6 +294,33 @@ CASES = {
         "lora": {"r": 4, "lora_alpha": 24, "target_modules": "all-linear", "use_rslora": False},
         "documents": [[3, 14, 1], [10]],
     },
+    # Gemma 3 with a part that sees images, which stays out of the training.
+    "gemma3_vision": {
+        "seed": 23,
+        "model": Gemma3ForConditionalGeneration,
+        "config": Gemma3Config(
+            text_config={
+                "vocab_size": 59, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2,
+                "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 256,
+                "query_pre_attn_scalar": 16, "sliding_window": 6, "sliding_window_pattern": 2, "pad_token_id": 0,
+            },
+            vision_config={
+                "model_type": "siglip_vision_model", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+                "num_attention_heads": 1, "image_size": 4, "patch_size": 2,
+            },
+            mm_tokens_per_image=4, image_token_index=58, boi_token_index=56, eoi_token_index=57,
+        ),
+        "dtype": torch.bfloat16,
+        "double_quantization": True,
+        "lora": {
+            "r": 4, "lora_alpha": 64, "use_rslora": False,
+            "target_modules": [
+                f"model.language_model.layers.{layer}.{module}" for layer in (0, 1)
+                for module in ("self_attn.q_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.down_proj")
+            ],
+        },
+        "documents": [[13, 4], [8]],
+    },
 }
 
 
@@ -311,10 +340,12 @@ def make_base_model(case, folder):
                 parameter.copy_((0 if is_gemma(case["config"]) else 1) + 0.1 * noise)
             elif name.endswith("bias"):
                 parameter.copy_(0.2 * noise)
-            elif name in ("model.embed_tokens.weight", "lm_head.weight"):
+            elif name.endswith("embed_tokens.weight") or name == "lm_head.weight":
                 parameter.copy_((0.16 if is_gemma(case["config"]) else 0.3) * noise)
-            else:
+            elif ".language_model." in name or isinstance(model.get_submodule(name.rpartition(".")[0]), torch.nn.Linear):
                 parameter.copy_(1.5 / math.sqrt(parameter.shape[1]) * noise)
+            else:
+                parameter.copy_(noise)
     model.to(case["dtype"]).save_pretrained(folder, max_shard_size=case.get("shard", "5GB"))
     (folder / "generation_config.json").unlink()
 
@@ -324,7 +355,7 @@ def make_batches(case):
     generator = torch.Generator().manual_seed(100 + case["seed"])
     batches = []
     for lengths in case["documents"]:
-        tokens = torch.randint(0, case["config"].vocab_size, (sum(lengths),), generator=generator)
+        tokens = torch.randint(0, case["config"].get_text_config().vocab_size, (sum(lengths),), generator=generator)
         targets, positions, starts, start = [], [], [], 0
         for length in lengths:
             document = tokens[start : start + length].tolist() + [2]
@@ -457,9 +488,10 @@ def write_case(name, case, root):
         rank, alpha = case.get("ranks", {}).get(name.removeprefix("model."), (lora["r"], lora["lora_alpha"]))
         return alpha / (math.sqrt(rank) if lora["use_rslora"] else rank)
 
-    config = model.config
+    config = model.config.get_text_config()
+    text_module = "model" if config is model.config else "model.language_model"
     config.head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    rotary = model.base_model.model.model.rotary_emb
+    rotary = model.base_model.model.get_submodule(text_module).rotary_emb
 
     def angles(batch, *layer_type):
         tables = rotary(torch.zeros(1), batch["positions"][None], *layer_type)
@@ -470,7 +502,7 @@ def write_case(name, case, root):
             ropes = [angles(batch, layer_type) for layer_type in config.layer_types]
         else:
             ropes = [angles(batch)] * config.num_hidden_layers
-        return reference.logits(config, weights, adapter, scale, batch, ropes)
+        return reference.logits(config, weights, adapter, scale, batch, ropes, text_module)
 
     def reference_loss(adapter, batch):
         return reference.loss_sum(reference_logits(adapter, batch), batch["targets"])

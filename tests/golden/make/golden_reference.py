@@ -37,7 +37,7 @@ def gelu_tanh(x):
     return x / 2 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
-def logits(config, weights, adapter, scale, batch, ropes):
+def logits(config, weights, adapter, scale, batch, ropes, text_module):
     """weights: base tensors by name; adapter: PEFT tensors by name; all f64. ropes: each layer's cos, sin [tokens, rotated/2]."""
     is_gemma = config.model_type.startswith("gemma")
     act = gelu_tanh if is_gemma else functional.silu
@@ -74,12 +74,12 @@ def logits(config, weights, adapter, scale, batch, ropes):
 
     index = torch.arange(count)
     before = (index[None, :] <= index[:, None]) & (index[None, :] >= batch["segment_starts"][:, None])
-    x = weights["model.embed_tokens.weight"][batch["tokens"]]
+    x = weights[f"{text_module}.embed_tokens.weight"][batch["tokens"]]
     if is_gemma:
         # The factor is f32's.
         x = x * float(torch.tensor(math.sqrt(config.hidden_size), dtype=torch.float32))
     for layer in range(config.num_hidden_layers):
-        prefix = f"model.layers.{layer}"
+        prefix = f"{text_module}.layers.{layer}"
         visible = before & (index[:, None] - index[None, :] < window_of(config, layer))
         h = normed(x, f"{prefix}.input_layernorm")
         widths = {"q_proj": heads * size, "k_proj": groups * size, "v_proj": groups * size}
@@ -99,8 +99,8 @@ def logits(config, weights, adapter, scale, batch, ropes):
         inner = config.intermediate_size
         gate, up = parts(h, f"{prefix}.mlp", "gate_up_proj", {"gate_proj": inner, "up_proj": inner})
         x = x + post_normed(linear(act(gate) * up, f"{prefix}.mlp.down_proj"), f"{prefix}.post_feedforward_layernorm")
-    x = normed(x, "model.norm")
-    head = weights["model.embed_tokens.weight"] if config.tie_word_embeddings else weights["lm_head.weight"]
+    x = normed(x, f"{text_module}.norm")
+    head = weights[f"{text_module}.embed_tokens.weight"] if config.tie_word_embeddings else weights["lm_head.weight"]
     return soft_cap(x @ head.T, getattr(config, "final_logit_softcapping", None))
 
 
