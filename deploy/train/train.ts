@@ -5,6 +5,9 @@ import { counted } from "../../shared/counted.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { ApiClient, type Job } from "../client/api_client.ts";
 import { downloadAdapter } from "../client/result_files.ts";
+import { openRepo } from "../../shared/hub/download_repo.ts";
+import { readHubSettings } from "../../shared/hub/hub_settings.ts";
+import { parseHubName } from "../../shared/hub/repo_name.ts";
 import type { Children } from "../machine/children.ts";
 import { childEnvironment } from "../machine/environment.ts";
 import { evaluate } from "../machine/evaluation.ts";
@@ -167,6 +170,15 @@ export async function localFolder(model: string): Promise<string | null> {
   return await isFile(join(folder, "config.json")) ? folder : null;
 }
 
+/** A base model's own folder, or the one that the coordinator has downloaded into the hub's cache. */
+async function folderOnDisk(model: string): Promise<string> {
+  const name = parseHubName(model);
+  const local = await localFolder(model);
+  if (local !== null || name === null) return local ?? model;
+  const hub = readHubSettings((variable) => Deno.env.get(variable) || null);
+  return (await openRepo(name, { ...hub, offline: true })).folder;
+}
+
 async function writeAdapter(folder: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
   try {
     await Deno.mkdir(folder, { recursive: true });
@@ -187,13 +199,7 @@ async function compare(
   model: string,
   env: Record<string, string>,
 ): Promise<void> {
-  const modelFolder = await localFolder(model);
-  if (modelFolder === null) {
-    progress.note(
-      "base and tuned answers are not compared: the base model is in the hub's cache, not in a folder",
-    );
-    return;
-  }
+  const modelFolder = await folderOnDisk(model);
   progress.note("answering the validation rows with the base and the tuned model");
   const answersOf = (name: string, adapterFolder: string | null) =>
     evaluate(children, {
