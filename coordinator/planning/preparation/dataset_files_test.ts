@@ -2,13 +2,20 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { documentsOf, fileOf, prepare, specOf, texts, tokenizer } from "./dataset_fixture.ts";
-import { prepareDataset } from "./dataset.ts";
+import {
+  documentsOf,
+  fileOf,
+  prepare,
+  prepareInMemory,
+  specOf,
+  texts,
+  tokenizer,
+} from "./dataset_fixture.ts";
 
 async function prepareFile(name: string, content: string | null, dataset: Record<string, unknown> = {}) {
   const folder = name.slice(name.lastIndexOf(".") + 1);
   const path = content === null ? goldenPath(`data/formats/${folder}/${name}`) : await fileOf(content);
-  return await prepareDataset({ files: [{ path, name, sha256: null }], spec: specOf(dataset), tokenizer });
+  return await prepareInMemory({ files: [{ path, name, sha256: null }], spec: specOf(dataset), tokenizer });
 }
 
 const ALPACA = [
@@ -103,18 +110,18 @@ Deno.test("several files are one dataset, and errors name the file", async () =>
         }),
       ),
   );
-  const train = await prepareDataset({ files, spec: specOf({ packing: false }), tokenizer });
+  const train = await prepareInMemory({ files, spec: specOf({ packing: false }), tokenizer });
   assertEquals(documentsOf(train.rows).map(({ lines }) => lines), [[1], [2]]);
-  const test = await prepareDataset({ files, spec: specOf({ split: "test[:1]" }), tokenizer });
+  const test = await prepareInMemory({ files, spec: specOf({ split: "test[:1]" }), tokenizer });
   assertEquals(test.report.exampleCount, 1);
   const error = await assertRejects(
-    () => prepareDataset({ files, spec: specOf({ split: "test" }), tokenizer }),
+    () => prepareInMemory({ files, spec: specOf({ split: "test" }), tokenizer }),
     LoraFleetError,
   );
   assertStringIncludes(error.message, "row 2 has");
   const broken = [...files, { path: await fileOf("{"), name: "d.jsonl", sha256: null, split: "test" }];
   const named = await assertRejects(
-    () => prepareDataset({ files: broken, spec: specOf({ split: "test[:1]" }), tokenizer }),
+    () => prepareInMemory({ files: broken, spec: specOf({ split: "test[:1]" }), tokenizer }),
     LoraFleetError,
   );
   assertStringIncludes(named.message, 'file "d.jsonl": dataset: line 1 is not JSON');
