@@ -25,7 +25,7 @@ const refused: [title: string, config: unknown, field: string, words: string][] 
     "a type that is not known, under a known architecture",
     { ...llama2, model_type: "my_llama" },
     "model_type",
-    '"llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text", "smollm3" is supported',
+    '"llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text", "gemma3", "smollm3" is supported',
   ],
   [
     "neither type nor architecture",

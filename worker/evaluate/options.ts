@@ -10,7 +10,7 @@ Answers are greedy unless --temperature is above 0.
 
   --model <folder>        base model in Hugging Face layout
   --adapter <folder>      LoRA adapter as PEFT writes it            (none: the base model alone)
-  --dataset <file>        JSONL of {"prompt", "completion"}, {"instruction", "input", "output"}, {"messages"} or {"text"}
+  --dataset <file>        JSONL, JSON, CSV or Parquet of {"prompt", "completion"}, {"instruction", "input", "output"}, {"messages"} or {"text"}
   --text-field <name>     the field of plain text                   (text)
   --max-new-tokens <n>    longest answer, in tokens; 0: no answers  (64)
   --full-precision        compute with the weights as they are stored, in f32: for a merged model  (quantised to NF4)

@@ -1,19 +1,19 @@
 /** A job's data files as packed rows. */
 import { createHash } from "node:crypto";
 import { readDataset } from "../../../shared/data/examples/dataset.ts";
-import { countExampleLabels, type Example } from "../../../shared/data/packing/example.ts";
-import { packRows } from "../../../shared/data/packing/packing.ts";
 import { type DataFile, openRowSource } from "../../../shared/data/files/data_files.ts";
 import { openDataFile, streamOf } from "../../../shared/data/files/data_bytes.ts";
 import type { TokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
 import type { Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
-import { previewMasks } from "./mask_preview.ts";
 import { datasetOf, type DatasetPart, heldOutOf, rowsOfPart } from "./dataset_part.ts";
-import { flattenRows, longestDocumentOf } from "./packed_rows.ts";
+import { PREVIEWED_ROWS, previewMasks } from "./mask_preview.ts";
+import { longestDocumentOf } from "./packed_rows.ts";
 import type { Progress } from "./preparation_messages.ts";
-import type { PreparedRows } from "./prepared_file.ts";
+import type { PreparedStream } from "./prepared_file.ts";
+import { layOut } from "./row_layout.ts";
+import { Numbers, TokenStore } from "./token_store.ts";
 
 interface PrepareDatasetOptions {
   readonly files: readonly DataFile[];
@@ -24,16 +24,30 @@ interface PrepareDatasetOptions {
   /** Of the tokenizer: rows that exceed it are not tokenised. */
   readonly bound?: TokenBound;
   readonly signal?: AbortSignal;
+  /** Where a large dataset's tokens may lie until they are written; left out: in memory. */
+  readonly spoolFolder?: string;
   readonly onProgress?: (progress: Progress) => void;
 }
+
+/** Prepared rows that may be in a file: dispose of them when they are written. */
+export interface PreparedDataset extends PreparedStream, Disposable {}
 
 /**
  * The same files, spec and tokenizer always give the same rows in the same order. Throws a `LoraFleetError` as `readDataset` does,
  * `storage` if a file cannot be read, and `corrupt` if it is not the uploaded one.
  */
-export async function prepareDataset(
-  { files, spec, part = "training", tokenizer, bound, signal, onProgress = () => {} }: PrepareDatasetOptions,
-): Promise<PreparedRows> {
+export async function prepareDataset(options: PrepareDatasetOptions): Promise<PreparedDataset> {
+  const store = new TokenStore(options.spoolFolder ?? null);
+  try {
+    return { ...await fillStore(store, options), [Symbol.dispose]: () => store[Symbol.dispose]() };
+  } catch (thrown) {
+    store[Symbol.dispose]();
+    throw thrown;
+  }
+}
+
+async function fillStore(store: TokenStore, options: PrepareDatasetOptions): Promise<PreparedStream> {
+  const { files, spec, part = "training", tokenizer, bound, signal, onProgress = () => {} } = options;
   const dataset = datasetOf(spec, part);
   for (const file of files) await checkHash(file);
   const done = { rows: 0, tokens: 0 };
@@ -42,43 +56,38 @@ export async function prepareDataset(
     dataset,
     (bytes, totalBytes) => onProgress({ bytes, totalBytes, ...done }),
   );
-  const placed: Example[] = [];
+  /** For each place the index of its document plus 1; 0 for a row that is left out. */
+  const places = new Numbers();
   const { truncatedRowCount, warnings } = await readDataset({
     ...{ source, spec: dataset, tokenizer, signal, bound },
-    add(places, example) {
-      for (const place of places) placed[place] = example;
-      done.rows += places.length;
-      done.tokens += places.length * example.tokens.length;
+    add(taken, example) {
+      const document = store.add(example);
+      for (const place of taken) places.set(place, document + 1);
+      done.rows += taken.length;
+      done.tokens += taken.length * example.tokens.length;
     },
   });
-  const all = placed.filter((example) => example !== undefined);
-  const examples = rowsOfPart(all, heldOutOf(spec), part);
+  const all = places.toArray().filter((place) => place > 0).map((place) => place - 1);
+  const documents = rowsOfPart(all, heldOutOf(spec), part);
   const strategy = dataset.packing ? dataset.packing_strategy : "none";
-  // A row of a "wrapped" stream may be all prompt and have no gradient; nor would a step of such rows.
-  const rows = packRows(examples, strategy, dataset.max_seq_length)
-    .filter((row) => row.documents.some((document) => countExampleLabels(document) > 0));
-  if (rows.length === 0) {
+  const { rows, rowCount, trainedTokenCount } = layOut(store, documents, strategy, dataset.max_seq_length);
+  if (rowCount === 0) {
     throw new LoraFleetError(
       "invalid_dataset",
       `packed into rows of ${dataset.max_seq_length} tokens, no row has a token that counts in the loss; raise dataset.max_seq_length`,
       { param: "dataset.max_seq_length" },
     );
   }
-  const flat = flattenRows(rows);
-  const tokenCount = flat.tokens.length;
+  const { tokenCount } = rows;
+  const previewed = Array.from(documents.subarray(0, PREVIEWED_ROWS), (document) => store.example(document));
   return {
-    rows: flat,
+    rows,
     report: {
-      exampleCount: examples.length,
-      rowCount: rows.length,
-      tokenCount,
-      trainedTokenCount: rows.flatMap(({ documents }) => documents)
-        .reduce((sum, document) => sum + countExampleLabels(document), 0),
-      truncatedRowCount,
-      longestDocument: longestDocumentOf(flat),
-      packingEfficiency: tokenCount / (rows.length * dataset.max_seq_length),
-      warnings,
-      masks: previewMasks(examples, tokenizer),
+      exampleCount: documents.length,
+      ...{ rowCount, tokenCount, trainedTokenCount, truncatedRowCount, warnings },
+      longestDocument: longestDocumentOf(rows),
+      packingEfficiency: tokenCount / (rowCount * dataset.max_seq_length),
+      masks: previewMasks(previewed, tokenizer),
     },
   };
 }

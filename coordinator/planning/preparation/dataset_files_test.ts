@@ -2,13 +2,20 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { documentsOf, fileOf, prepare, specOf, texts, tokenizer } from "./dataset_fixture.ts";
-import { prepareDataset } from "./dataset.ts";
+import {
+  documentsOf,
+  fileOf,
+  prepare,
+  prepareInMemory,
+  specOf,
+  texts,
+  tokenizer,
+} from "./dataset_fixture.ts";
 
 async function prepareFile(name: string, content: string | null, dataset: Record<string, unknown> = {}) {
   const folder = name.slice(name.lastIndexOf(".") + 1);
   const path = content === null ? goldenPath(`data/formats/${folder}/${name}`) : await fileOf(content);
-  return await prepareDataset({ files: [{ path, name, sha256: null }], spec: specOf(dataset), tokenizer });
+  return await prepareInMemory({ files: [{ path, name, sha256: null }], spec: specOf(dataset), tokenizer });
 }
 
 const ALPACA = [
@@ -48,7 +55,10 @@ Deno.test("a text file trains each line, and leaves blank ones out", async () =>
 Deno.test("an unusable row of Parquet is named by its number, with the file's columns", async () => {
   const error = await assertRejects(() => prepareFile("no_form.parquet", null), LoraFleetError);
   assertEquals([error.code, error.param], ["invalid_dataset", "row 1"]);
-  assertStringIncludes(error.message, 'dataset: row 1 has "turns"');
+  assertStringIncludes(
+    error.message,
+    'dataset: row 1 has "turns" (list<{speaker: string, words: list<string>}>), "score" (float), but neither',
+  );
 });
 
 Deno.test("bytes in a Parquet column are refused with the schema", async () => {
@@ -103,19 +113,49 @@ Deno.test("several files are one dataset, and errors name the file", async () =>
         }),
       ),
   );
-  const train = await prepareDataset({ files, spec: specOf({ packing: false }), tokenizer });
+  const train = await prepareInMemory({ files, spec: specOf({ packing: false }), tokenizer });
   assertEquals(documentsOf(train.rows).map(({ lines }) => lines), [[1], [2]]);
-  const test = await prepareDataset({ files, spec: specOf({ split: "test[:1]" }), tokenizer });
+  const test = await prepareInMemory({ files, spec: specOf({ split: "test[:1]" }), tokenizer });
   assertEquals(test.report.exampleCount, 1);
   const error = await assertRejects(
-    () => prepareDataset({ files, spec: specOf({ split: "test" }), tokenizer }),
+    () => prepareInMemory({ files, spec: specOf({ split: "test" }), tokenizer }),
     LoraFleetError,
   );
   assertStringIncludes(error.message, "row 2 has");
   const broken = [...files, { path: await fileOf("{"), name: "d.jsonl", sha256: null, split: "test" }];
   const named = await assertRejects(
-    () => prepareDataset({ files: broken, spec: specOf({ split: "test[:1]" }), tokenizer }),
+    () => prepareInMemory({ files: broken, spec: specOf({ split: "test[:1]" }), tokenizer }),
     LoraFleetError,
   );
   assertStringIncludes(named.message, 'file "d.jsonl": dataset: line 1 is not JSON');
+});
+
+Deno.test("a CSV file with a quote that is never closed is refused with its line", async () => {
+  const rows = Array.from({ length: 20_000 }, (_, index) => `"text ${index}"\n`);
+  rows[15_000] = '"broken\n';
+  const error = await assertRejects(() => prepareFile("rows.csv", "text\n" + rows.join("")), LoraFleetError);
+  assertEquals([error.code, error.param], ["invalid_dataset", "line 15002"]);
+  assertStringIncludes(error.message, "closes in line 15003 in the middle of a cell; a quote is missing");
+  rows[15_000] = '"a "b" c"\n';
+  const inner = await assertRejects(() => prepareFile("rows.csv", "text\n" + rows.join("")), LoraFleetError);
+  assertStringIncludes(inner.message, 'line 15002 opens a quote (") that closes in the middle of a cell');
+  rows[15_000] = "x\n";
+  const last = await assertRejects(
+    () => prepareFile("rows.csv", `text\n${rows.join("")}"end`),
+    LoraFleetError,
+  );
+  assertEquals(last.param, "line 20002");
+  rows[15_000] = "a,b\n";
+  const cells = await assertRejects(() => prepareFile("rows.csv", "text\n" + rows.join("")), LoraFleetError);
+  assertEquals(cells.param, "line 15002");
+  assertStringIncludes(cells.message, 'has 2 cells, but the header names 1 columns ("text")');
+});
+
+Deno.test("a row of a JSON list that is no JSON is refused with its number and line", async () => {
+  const error = await assertRejects(
+    () => prepareFile("rows.json", '[\n{"text": "a b"},\n{"text": nope}\n]'),
+    LoraFleetError,
+  );
+  assertEquals(error.param, "row 2");
+  assertStringIncludes(error.message, "row 2 (in line 3) is not JSON");
 });

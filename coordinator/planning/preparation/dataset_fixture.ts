@@ -5,7 +5,7 @@ import { type JobSpec, jobSpecSchema } from "../../../shared/job/job_spec_schema
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { sha256Of } from "../../storage/streamed_file.ts";
 import { prepareDataset } from "./dataset.ts";
-import { type PackedRows, rowAt, rowCountOf } from "./packed_rows.ts";
+import { collectRows, type PackedRows, rowAt, rowCountOf } from "./packed_rows.ts";
 
 export const tokenizer = await loadTokenizer(goldenPath("data/byte_level"));
 export const MODEL = {
@@ -37,6 +37,12 @@ export async function fileOf(rows: readonly unknown[] | string): Promise<string>
   return path;
 }
 
+/** A dataset's rows and report, read back at once. */
+export async function prepareInMemory(options: Parameters<typeof prepareDataset>[0]) {
+  using prepared = await prepareDataset(options);
+  return { report: prepared.report, rows: collectRows(prepared.rows) };
+}
+
 export const filesOf = (path: string, sha256: string) => [{ path, name: "data.jsonl", sha256 }];
 
 export const rowsOf = (rows: PackedRows) =>
@@ -48,5 +54,5 @@ export const texts = (count: number) =>
 export const prepare = async (rows: readonly unknown[] | string, spec: JobSpec) => {
   const filePath = await fileOf(rows);
   const sha256 = sha256Of(await Deno.readFile(filePath));
-  return { ...await prepareDataset({ files: filesOf(filePath, sha256), spec, tokenizer }), sha256 };
+  return { ...await prepareInMemory({ files: filesOf(filePath, sha256), spec, tokenizer }), sha256 };
 };

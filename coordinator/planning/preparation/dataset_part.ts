@@ -1,5 +1,4 @@
 /** The two parts of a job's data: rows that are trained on, and rows that are evaluated. */
-import type { Example } from "../../../shared/data/packing/example.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import type { DatasetSpec, JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { shuffledOrder } from "../../../shared/data/rows/shuffled_order.ts";
@@ -37,14 +36,10 @@ export function heldOutOf({ dataset, seed }: Pick<JobSpec, "dataset" | "seed">):
 }
 
 /**
- * The part's rows, in the order of the file: those that `datasets`' `train_test_split` takes with this seed. A share is rounded up.
+ * The part's rows by their indices, in the order of the file: those that `datasets`' `train_test_split` takes with this seed. A share is rounded up.
  * Throws `invalid_request` if no row is left to train on.
  */
-export function rowsOfPart(
-  examples: readonly Example[],
-  held: HeldOut | null,
-  part: DatasetPart,
-): readonly Example[] {
+export function rowsOfPart(examples: Uint32Array, held: HeldOut | null, part: DatasetPart): Uint32Array {
   if (held === null) return examples;
   const { size, seed } = held;
   const count = size < 1 ? Math.ceil(size * examples.length) : size;

@@ -1,7 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { prepareDataset } from "./dataset.ts";
-import { documentsOf, fileOf, specOf, texts, tokenizer } from "./dataset_fixture.ts";
+import { documentsOf, fileOf, prepareInMemory, specOf, texts, tokenizer } from "./dataset_fixture.ts";
 import { aboutPart, type DatasetPart } from "./dataset_part.ts";
 import { sha256Of } from "../../storage/streamed_file.ts";
 
@@ -9,7 +8,7 @@ const linesOf = async (dataset: Record<string, unknown>, part: DatasetPart, seed
   const filePath = await fileOf(texts(count));
   const spec = specOf(dataset, {}, seed);
   const files = [{ path: filePath, name: "data.jsonl", sha256: sha256Of(await Deno.readFile(filePath)) }];
-  const prepare = () => prepareDataset({ files, spec, part, tokenizer });
+  const prepare = () => prepareInMemory({ files, spec, part, tokenizer });
   const { rows } = await aboutPart(spec, part, prepare);
   return documentsOf(rows).flatMap(({ lines }) => lines!).sort((a, b) => a - b);
 };

@@ -13,7 +13,7 @@ export const maskPreviewSchema = z.strictObject({
 });
 export type MaskPreview = z.output<typeof maskPreviewSchema>;
 
-const PREVIEWED_ROWS = 3;
+export const PREVIEWED_ROWS = 3;
 /** A screen of text. */
 const MAX_TOKENS = 600;
 

@@ -22,6 +22,41 @@ export interface PackedRows {
   readonly lineStarts: Uint32Array;
 }
 
+/** Packed rows that are written rather than held, since a dataset may be larger than the memory. */
+export interface RowStream extends Omit<PackedRows, "tokens" | "completionMask"> {
+  readonly tokenCount: number;
+  /** In blocks of any length, anew for each call. */
+  tokens(): Iterable<Uint32Array>;
+  completionMask(): Iterable<Uint8Array>;
+}
+
+export function streamRows({ tokens, completionMask, ...rest }: PackedRows): RowStream {
+  return {
+    ...rest,
+    tokenCount: tokens.length,
+    tokens: () => [tokens],
+    completionMask: () => [completionMask],
+  };
+}
+
+export function collectRows(stream: RowStream): PackedRows {
+  const { documentStarts, rowStarts, lines, lineStarts, tokenCount } = stream;
+  const rows = { documentStarts, rowStarts, lines, lineStarts };
+  const collect = <T extends Uint32Array | Uint8Array>(whole: T, blocks: Iterable<T>): T => {
+    let at = 0;
+    for (const block of blocks) {
+      whole.set(block, at);
+      at += block.length;
+    }
+    return whole;
+  };
+  return {
+    ...rows,
+    tokens: collect(new Uint32Array(tokenCount), stream.tokens()),
+    completionMask: collect(new Uint8Array(tokenCount), stream.completionMask()),
+  };
+}
+
 /** Throws a `LoraFleetError` with code `invalid_dataset` for more tokens than 32 bits can count. */
 export function flattenRows(rows: readonly PackedRow[]): PackedRows {
   const documents = rows.flatMap((row) => row.documents);
@@ -68,7 +103,7 @@ export function rowLengthsOf({ rowStarts, documentStarts }: PackedRows): Uint32A
 }
 
 /** Tokens of the longest document. */
-export function longestDocumentOf({ documentStarts }: PackedRows): number {
+export function longestDocumentOf({ documentStarts }: Pick<PackedRows, "documentStarts">): number {
   let longest = 0;
   for (let document = 1; document < documentStarts.length; document++) {
     longest = Math.max(longest, documentStarts[document]! - documentStarts[document - 1]!);

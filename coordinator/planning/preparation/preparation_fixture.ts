@@ -5,5 +5,6 @@ import { writePrepared } from "./prepared_cache.ts";
 
 export const runHere: typeof runPreparationChild = async (request, { signal, onProgress }) => {
   signal.throwIfAborted();
-  await writePrepared(request.outputPath, request.key, await prepareRows(request, onProgress));
+  using rows = await prepareRows(request, onProgress);
+  await writePrepared(request.outputPath, request.key, rows);
 };

@@ -19,7 +19,7 @@ function send(message: PreparationMessage): void {
 async function prepare(text: string): Promise<void> {
   const request = preparationRequestSchema.parse(JSON.parse(text));
   let sentAt = performance.now();
-  const rows = await prepareRows(request, (progress) => {
+  using rows = await prepareRows(request, (progress) => {
     if (performance.now() - sentAt < PROGRESS_INTERVAL_MS) return;
     sentAt = performance.now();
     send({ type: "progress", ...progress });

@@ -1,10 +1,11 @@
 /** Checks a job's base model and training file, and makes rows: everything that can be refused early is. */
+import { dirname } from "@std/path";
 import { createTokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
 import { boundTo, loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { checkTokenizer } from "../../../shared/data/tokenizer/tokenizer_check.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { aboutPart } from "./dataset_part.ts";
-import { prepareDataset } from "./dataset.ts";
+import { prepareDataset, type PreparedDataset } from "./dataset.ts";
 import {
   aboutModel,
   type CheckedJob,
@@ -13,7 +14,6 @@ import {
   readTransformerSpec,
 } from "../../base_models/model_check.ts";
 import type { PreparationRequest, Progress } from "./preparation_messages.ts";
-import type { PreparedRows } from "./prepared_file.ts";
 
 /**
  * Checks when a job is created: `checkModelForJob`, and that the base model's tokenizer can be read.
@@ -36,7 +36,7 @@ export async function checkNewJob(
 export async function prepareRows(
   request: PreparationRequest,
   onProgress: (progress: Progress) => void = () => {},
-): Promise<PreparedRows> {
+): Promise<PreparedDataset> {
   const { spec, part = "training", files, modelFolder } = request;
   await checkModelForJob(spec, modelFolder, "if there");
   const { tokenizer, bound } = await aboutModel(spec, async () => {
@@ -47,9 +47,10 @@ export async function prepareRows(
     const whole = typeof json === "object" ? { ...json, added_tokens: tokenizer.addedTokens } : json;
     return { tokenizer, bound: createTokenBound(whole) };
   });
+  const spoolFolder = dirname(request.outputPath);
   return await aboutPart(
     spec,
     part,
-    () => prepareDataset({ files, spec, part, tokenizer, bound, onProgress }),
+    () => prepareDataset({ files, spec, part, tokenizer, bound, onProgress, spoolFolder }),
   );
 }

@@ -9,6 +9,7 @@ import {
   type DatasetReport,
   encodePrepared,
   type PreparedRows,
+  type PreparedStream,
   readPrepared,
   readReport,
 } from "./prepared_file.ts";
@@ -78,7 +79,7 @@ export async function openPreparedCache(
 }
 
 /** Writes the file at `path` (from `pathOf`) whole or not at all. Throws a `LoraFleetError` with code `storage`. */
-export async function writePrepared(path: string, key: string, prepared: PreparedRows): Promise<void> {
+export async function writePrepared(path: string, key: string, prepared: PreparedStream): Promise<void> {
   await writeStreamedFile(path, ReadableStream.from(encodePrepared(key, prepared)), {
     maxBytes: Number.MAX_SAFE_INTEGER,
     open: (part) => Deno.open(part, { write: true, createNew: true, mode: 0o600 }),

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
-import { flattenRows, rowAt } from "./packed_rows.ts";
+import { flattenRows, rowAt, streamRows } from "./packed_rows.ts";
 import { openPreparedCache, type PreparedCache, writePrepared } from "./prepared_cache.ts";
 import type { PreparedRows } from "./prepared_file.ts";
 
@@ -17,6 +17,7 @@ const prepared: PreparedRows = {
     masks: [{ line: 3, segments: [{ text: "a", trained: false }], hidden_tokens: 0 }],
   },
 };
+const stream = { ...prepared, rows: streamRows(prepared.rows) };
 
 async function withCache(
   body: (cache: PreparedCache, folder: string, advance: (ms: number) => Promise<void>) => Promise<void>,
@@ -35,7 +36,7 @@ async function withCache(
 Deno.test("prepared rows are read as they were written, and their report alone", () =>
   withCache(async (cache) => {
     assertEquals([await cache.report("k"), await cache.load("k")], [null, null]);
-    await writePrepared(cache.pathOf("k"), "k", prepared);
+    await writePrepared(cache.pathOf("k"), "k", stream);
     assertEquals(await cache.report("k"), prepared.report);
     const loaded = (await cache.load("k"))!;
     assertEquals(loaded, prepared);
@@ -47,7 +48,7 @@ Deno.test(
   { ignore: Deno.build.os === "windows" },
   () =>
     withCache(async (cache, folder) => {
-      await writePrepared(cache.pathOf("k"), "k", prepared);
+      await writePrepared(cache.pathOf("k"), "k", stream);
       const modeOf = async (path: string) => ((await Deno.stat(path)).mode! & 0o777).toString(8);
       assertEquals([await modeOf(folder), await modeOf(cache.pathOf("k"))], ["700", "600"]);
     }),
@@ -56,7 +57,7 @@ Deno.test(
 Deno.test("a file that is damaged, cut, longer, or of a different key counts as absent and is removed", () =>
   withCache(async (cache) => {
     const path = cache.pathOf("k");
-    await writePrepared(path, "k", prepared);
+    await writePrepared(path, "k", stream);
     const whole = await Deno.readFile(path);
     const spoilt = [
       ...Array.from({ length: whole.length }, (_, at) => {
@@ -77,19 +78,19 @@ Deno.test("a file that is damaged, cut, longer, or of a different key counts as 
     }
     await Deno.writeFile(path, whole.with(20, whole[20]! ^ 1));
     assertEquals(await cache.report("k"), null);
-    await writePrepared(path, "other", prepared);
+    await writePrepared(path, "other", stream);
     assertEquals([await cache.report("k"), await cache.load("k")], [null, null]);
   }));
 
 Deno.test("the least recently used file is removed first, the newest never", async () => {
   let size = 0;
   await withCache(async (cache) => {
-    await writePrepared(cache.pathOf("a"), "a", prepared);
+    await writePrepared(cache.pathOf("a"), "a", stream);
     size = (await Deno.stat(cache.pathOf("a"))).size;
   });
   await withCache(async (cache, _folder, advance) => {
     for (const key of ["a", "b", "c"]) {
-      await writePrepared(cache.pathOf(key), key, prepared);
+      await writePrepared(cache.pathOf(key), key, stream);
       await cache.load(key);
       await advance(10_000);
     }
@@ -101,7 +102,7 @@ Deno.test("the least recently used file is removed first, the newest never", asy
     assertEquals([await cache.report("a") !== null, await cache.report("c") !== null], [true, false]);
   }, 2 * size);
   await withCache(async (cache) => {
-    await writePrepared(cache.pathOf("a"), "a", prepared);
+    await writePrepared(cache.pathOf("a"), "a", stream);
     await cache.trim("a");
     assert(await cache.report("a") !== null, "larger than the bound, and the only one");
   }, 1);

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { maskPreviewSchema } from "./mask_preview.ts";
-import type { PackedRows } from "./packed_rows.ts";
+import type { PackedRows, RowStream } from "./packed_rows.ts";
 
 const datasetReportSchema = z.strictObject({
   /** Rows of the dataset that are trained on. */
@@ -32,6 +32,12 @@ export interface PreparedRows {
   readonly rows: PackedRows;
 }
 
+/** Prepared rows on their way into the file. */
+export interface PreparedStream {
+  readonly report: DatasetReport;
+  readonly rows: RowStream;
+}
+
 /** Arrays of 32 bits first, so that each begins at a multiple of its width. */
 const ARRAYS = ["tokens", "documentStarts", "rowStarts", "lines", "lineStarts", "completionMask"] as const;
 const LENGTH_BYTES = 8;
@@ -50,19 +56,34 @@ const headerSchema = z.strictObject({
 
 export function* encodePrepared(
   key: string,
-  { report, rows }: PreparedRows,
+  { report, rows }: PreparedStream,
 ): Generator<Uint8Array<ArrayBuffer>> {
   const hash = createHash("sha256");
-  const lengths = Object.fromEntries(ARRAYS.map((name) => [name, rows[name].length]));
+  const lengths = Object.fromEntries(ARRAYS.map((name) => [name, lengthOf(rows, name)]));
   const header = new TextEncoder().encode(JSON.stringify({ key, report, lengths }));
   const start = new Uint8Array(LENGTH_BYTES);
   new DataView(start.buffer).setBigUint64(0, BigInt(header.length), true);
   const digest = sha256Of([start, header]);
-  for (const part of [start, header, digest, ...ARRAYS.map((name) => bytesOf(rows[name]))]) {
+  for (const part of [start, header, digest]) {
     hash.update(part);
     yield part;
   }
+  for (const name of ARRAYS) {
+    for (const block of blocksOf(rows, name)) {
+      const part = bytesOf(block);
+      hash.update(part);
+      yield part;
+    }
+  }
   yield new Uint8Array(hash.digest());
+}
+
+function lengthOf(rows: RowStream, name: typeof ARRAYS[number]): number {
+  return name === "tokens" || name === "completionMask" ? rows.tokenCount : rows[name].length;
+}
+
+function blocksOf(rows: RowStream, name: typeof ARRAYS[number]): Iterable<Uint32Array | Uint8Array> {
+  return name === "tokens" || name === "completionMask" ? rows[name]() : [rows[name]];
 }
 
 function sha256Of(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

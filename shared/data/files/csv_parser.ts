@@ -1,7 +1,9 @@
 /**
  * CSV cell by cell, with pandas' C parser as the reference (pandas/_libs/src/parser/tokenizer.c), which `datasets` uses: a
- * quote opens a quoted part only at a cell's beginning, two quotes inside are one, text after the closing quote is appended.
+ * quote opens a quoted part only at a cell's beginning, and two quotes inside are one. Unlike there, text after the closing
+ * quote is refused: it shows that a quote is missing.
  */
+import type { LoraFleetError } from "../../errors.ts";
 import { invalidLine } from "../rows/row.ts";
 import { MAX_ITEM_CHARS } from "./lines.ts";
 
@@ -95,9 +97,20 @@ export class CsvParser {
   #readUnquoted(text: string, at: number): number {
     this.#special.lastIndex = at;
     const end = this.#special.exec(text)?.index ?? text.length;
+    if (this.#state === "quote in quoted" && text.slice(at, end).trim() !== "") throw this.#brokenQuote();
     this.#cell += text.slice(at, end);
     this.#state = "unquoted";
     return end;
+  }
+
+  /** A missing quote makes the next one end the cell, with two rows in it: the library would take that for one. */
+  #brokenQuote(): LoraFleetError {
+    const closes = this.#line === this.#quoteLine ? "" : ` in line ${this.#line}`;
+    return invalidLine(
+      this.#quoteLine,
+      `opens a quote (") that closes${closes} in the middle of a cell; a quote is missing, or quotes inside the cell are not ` +
+        `doubled ("")`,
+    );
   }
 
   #endCell(): void {

@@ -47,7 +47,7 @@ export const FORMATS: Readonly<Record<DataFormat, FormatRecord>> = {
     name: "Parquet",
     endings: ["parquet"],
     unit: "row",
-    read: readParquetRows,
+    read: (bytes) => readParquetRows(bytes),
     count: countParquetRows,
   },
   text: {

@@ -4,6 +4,7 @@ import { parseJson } from "../../python/json/parse_json.ts";
 import type { PyValue } from "../../python/values/value.ts";
 import { bytesInMemory, openDataFile } from "./data_bytes.ts";
 import { formatOfName, FORMATS, type ReadOptions } from "./formats.ts";
+import { readParquetRows } from "./parquet.ts";
 import { recogniseFormat } from "./recognise.ts";
 import { checkDataFile } from "./check_ends.ts";
 
@@ -69,5 +70,16 @@ Deno.test("every committed file passes the check of an upload", async () => {
   for (const name of [...golden.keys(), "bytes.parquet"]) {
     using bytes = await openDataFile(pathOf(name), name);
     await checkDataFile(name, bytes);
+  }
+});
+
+Deno.test("a row group that is read in several ranges has the rows that it has as a whole", async () => {
+  for (const name of ["types_v2.parquet", "chat_zstd.parquet"]) {
+    using bytes = await openDataFile(pathOf(name), name);
+    for (const maxRangeBytes of [1, 300]) {
+      const rows = await Array.fromAsync(readParquetRows(bytes, maxRangeBytes));
+      assertEquals(rows.map(({ fields }) => fields), golden.get(name) as never);
+      assertEquals(rows.map(({ line }) => line), [1, 2, 3]);
+    }
   }
 });

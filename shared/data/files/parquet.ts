@@ -20,33 +20,28 @@ const compressors: Compressors = {
   LZ4_RAW: (input, length) => length === 0 ? new Uint8Array() : allCompressors.LZ4_RAW!(input, length),
 };
 
-/** Decoded at once within a row group: rows of a few MB each must not fill the memory. */
-const ROWS_AT_ONCE = 10_000;
+/**
+ * Decoded at once: a row group of more bytes is read in several ranges of rows, for each of which the library reads the group
+ * from its beginning.
+ */
+const MAX_RANGE_BYTES = 2 ** 27;
 
 /** `line` is the number of the row. Throws a `LoraFleetError` with code `invalid_dataset`. */
-export async function* readParquetRows(bytes: DataBytes): AsyncGenerator<Row> {
+export async function* readParquetRows(
+  bytes: DataBytes,
+  maxRangeBytes = MAX_RANGE_BYTES,
+): AsyncGenerator<Row> {
   const metadata = await readMetadata(bytes);
   const schema = parquetSchema(metadata);
   const file = asyncBufferOf(bytes);
-  let start = 0;
-  for (const group of metadata.row_groups) {
-    const end = start + Number(group.num_rows);
-    for (let from = start; from < end; from += ROWS_AT_ONCE) {
-      const range = { rowStart: from, rowEnd: Math.min(end, from + ROWS_AT_ONCE) };
-      const rows = await parquetReadObjects({
-        file,
-        metadata,
-        compressors,
-        parsers: TEXT_PARSERS,
-        utf8: false,
-        ...range,
-      })
-        .catch((cause) => {
-          throw unreadable(`rows ${from + 1} to ${range.rowEnd}: ${messageOf(cause)}`, cause);
-        });
-      for (const [index, row] of rows.entries()) yield toRow(from + index + 1, row);
-    }
-    start = end;
+  for (const range of rangesOf(metadata, maxRangeBytes)) {
+    const rows = await parquetReadObjects({
+      ...{ file, metadata, compressors, parsers: TEXT_PARSERS, utf8: false },
+      ...range,
+    }).catch((cause) => {
+      throw unreadable(`rows ${range.rowStart + 1} to ${range.rowEnd}: ${messageOf(cause)}`, cause);
+    });
+    for (const [index, row] of rows.entries()) yield toRow(range.rowStart + index + 1, row);
   }
 
   function toRow(line: number, row: Record<string, unknown>): Row {
@@ -66,6 +61,23 @@ export async function* readParquetRows(bytes: DataBytes): AsyncGenerator<Row> {
         `has bytes in ${quote(thrown.path)}; leave that column out (columns: ${describeSchema(schema)})`,
       );
     }
+  }
+}
+
+/** Row groups, and parts of those that are too large. */
+function* rangesOf(
+  { row_groups }: FileMetaData,
+  maxBytes: number,
+): Generator<{ rowStart: number; rowEnd: number }> {
+  let start = 0;
+  for (const { num_rows, total_byte_size } of row_groups) {
+    const end = start + Number(num_rows);
+    const parts = Math.ceil(Number(total_byte_size) / maxBytes);
+    const step = Math.max(1, Math.ceil(Number(num_rows) / Math.max(1, parts)));
+    for (let from = start; from < end; from += step) {
+      yield { rowStart: from, rowEnd: Math.min(end, from + step) };
+    }
+    start = end;
   }
 }
 

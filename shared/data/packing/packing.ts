@@ -34,24 +34,69 @@ export function packRows(
     : filled.map((document) => ({ documents: [document] }));
 }
 
+function packBestFit(documents: readonly Example[], maxLength: number): PackedRow[] {
+  const { order, rowStarts } = packLengths(
+    Uint32Array.from(documents, ({ tokens }) => tokens.length),
+    maxLength,
+  );
+  return Array.from({ length: rowStarts.length - 1 }, (_, row) => ({
+    documents: Array.from(order.subarray(rowStarts[row], rowStarts[row + 1]), (index) => documents[index]!),
+  }));
+}
+
+/** Documents by their index, row after row; `rowStarts` has one entry more than there are rows. */
+export interface PackedOrder {
+  readonly order: Uint32Array;
+  readonly rowStarts: Uint32Array;
+}
+
 /**
  * Best-fit decreasing: the longest document first, each into the row with the least space that still takes it; among
  * rows of equal space the one that got there first; a new row if none has space. O(n log maxLength).
+ * @param lengths of the documents, each from 1 to `maxLength`
  */
-function packBestFit(documents: readonly Example[], maxLength: number): PackedRow[] {
-  const longestFirst = [...documents].sort((a, b) => b.tokens.length - a.tokens.length); // stable
-  const rows: { documents: Example[] }[] = [];
-  const rowsWithSpace = createSpaceTree<{ documents: Example[] }>(maxLength);
-  for (const document of longestFirst) {
-    const length = document.tokens.length;
+export function packLengths(lengths: Uint32Array, maxLength: number): PackedOrder {
+  const none = 0xffff_ffff;
+  /** The documents of a row are a list: its first and last, and for each document the next one. */
+  const first = new Uint32Array(lengths.length);
+  const last = new Uint32Array(lengths.length);
+  const next = new Uint32Array(lengths.length).fill(none);
+  const rowsWithSpace = createSpaceTree<number>(maxLength);
+  let rowCount = 0;
+  for (const document of longestFirst(lengths, maxLength)) {
+    const length = lengths[document]!;
     const found = rowsWithSpace.takeSmallest(length);
-    const row = found?.item ?? { documents: [] };
-    if (found === null) rows.push(row);
-    row.documents.push(document);
+    const row = found?.item ?? rowCount++;
+    if (found === null) first[row] = document;
+    else next[last[row]!] = document;
+    last[row] = document;
     const space = (found?.space ?? maxLength) - length;
     if (space > 0) rowsWithSpace.add(space, row);
   }
-  return rows;
+  const order = new Uint32Array(lengths.length);
+  const rowStarts = new Uint32Array(rowCount + 1);
+  let at = 0;
+  for (let row = 0; row < rowCount; row++) {
+    for (let document = first[row]!; document !== none; document = next[document]!) order[at++] = document;
+    rowStarts[row + 1] = at;
+  }
+  return { order, rowStarts };
+}
+
+/** Documents by descending length, and in their own order among equals. */
+function longestFirst(lengths: Uint32Array, maxLength: number): Uint32Array {
+  /** Where the next document of a length goes. */
+  const places = new Uint32Array(maxLength + 2);
+  for (const length of lengths) places[length - 1]!++;
+  let at = 0;
+  for (let length = maxLength; length > 0; length--) {
+    const count = places[length - 1]!;
+    places[length - 1] = at;
+    at += count;
+  }
+  const sorted = new Uint32Array(lengths.length);
+  lengths.forEach((length, document) => sorted[places[length - 1]!++] = document);
+  return sorted;
 }
 
 /**

@@ -24,7 +24,7 @@ OUT = Path(__file__).parents[1] / "data" / "formats"
 CACHE = tempfile.mkdtemp()
 
 CSV = {
-    "quotes.csv": 'prompt,completion\r\n"a, b","say ""hi"""\r\n"two\nlines",x"y"z\r\n"q"tail,\r\n,"" \r\n',
+    "quotes.csv": 'prompt,completion\r\n"a, b","say ""hi"""\r\n"two\nlines",x"y"z\r\n"q" ,\r\n,"" \r\n',
     "bom_blank.csv": "\ufefftext,label\n\na,1\n   \nb\n\n  c, 2 \n",
     "returns.csv": 'a,b\r1,2\r"x\ry",3\r',
     "header.csv": ",a,a,a.1\n0,1,2,3\n",

@@ -1,0 +1,140 @@
+/** A coordinator that prepares a large file, watched: time, memory of both processes, answers of /healthz. */
+import { systemClock } from "../../../shared/clock.ts";
+import { jobOf, startCoordinatorChild, until } from "../../integration/coordinator_child.ts";
+import { quantile } from "../statistics.ts";
+
+const PART_BYTES = 32 * 2 ** 20;
+/** What the coordinator does with the rows after the preparation is watched as long. */
+const AFTER_SECONDS = 30;
+const PATIENCE_MS = 3 * 3_600_000;
+
+export async function prepareLargeFile(
+  path: string,
+  dataFolder: string,
+  modelRoot: string,
+  model: string,
+): Promise<void> {
+  await using coordinator = startCoordinatorChild(dataFolder, [
+    "--model-roots",
+    modelRoot,
+    "--max-upload-mib",
+    "4096",
+  ]);
+  await coordinator.joinUrl();
+  const api = coordinator.api();
+  const watch = startWatch(api, coordinator.pid);
+  const { size } = await Deno.stat(path);
+  const training_file = await watch.during("the upload, in parts", size, () => upload(api, path, size));
+  const id = await watch.during("the preparation", size, async () => {
+    const dataset = { max_seq_length: 2048, truncation: "truncate" };
+    const job = await post(`${api}/fine_tuning/jobs`, { model, training_file, dataset });
+    const isOver = async () => (await jobOf(api, job.id)).status !== "validating_files";
+    await until("the end of the preparation", isOver, coordinator.stderr, PATIENCE_MS);
+    return job.id;
+  });
+  await watch.during(`${AFTER_SECONDS} s after it`, null, () => systemClock.sleep(1000 * AFTER_SECONDS));
+  const { status, error } = await jobOf(api, id);
+  console.log(`the job is ${status} ${error === null ? "" : JSON.stringify(error)}`);
+  const { data } = await (await fetch(`${api}/fine_tuning/jobs/${id}/events?limit=100`)).json();
+  for (
+    const { message } of data.toReversed().filter(({ message }: { message: string }) =>
+      /rows of up|were cut/.test(message)
+    )
+  ) {
+    console.log(`  ${message}`);
+  }
+  await watch.end();
+}
+
+async function upload(api: string, path: string, bytes: number): Promise<string> {
+  const request = { bytes, filename: "rows.jsonl", mime_type: "application/jsonl", purpose: "fine-tune" };
+  const { id } = await post(`${api}/uploads`, request);
+  using file = await Deno.open(path);
+  const part_ids: string[] = [];
+  for (let at = 0; at < bytes;) {
+    const part = new Uint8Array(Math.min(PART_BYTES, bytes - at));
+    for (let read = 0; read < part.length;) read += await file.read(part.subarray(read)) ?? 0;
+    const form = new FormData();
+    form.append("data", new File([part], "part"));
+    const response = await fetch(`${api}/uploads/${id}/parts`, { method: "POST", body: form });
+    part_ids.push((await response.json()).id);
+    at += part.length;
+  }
+  return (await post(`${api}/uploads/${id}/complete`, { part_ids })).file.id;
+}
+
+async function post(url: string, body: object) {
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+  const json = await response.json();
+  if (response.status !== 200) throw new Error(JSON.stringify(json));
+  return json;
+}
+
+/** Asks /healthz every 20 ms in a thread of its own, and reads the resident memory five times a second. */
+function startWatch(api: string, pid: number) {
+  const probe = new Worker(new URL("../coordinator_load/health_probe.ts", import.meta.url), {
+    type: "module",
+  });
+  console.log(
+    `${
+      "".padEnd(24)
+    }  seconds    MB/s   asked   /healthz ms: p50, p95, max      MB at most: coordinator, preparation`,
+  );
+  return {
+    async during<T>(name: string, bytes: number | null, work: () => Promise<T>): Promise<T> {
+      const peaks = { coordinator: 0, preparation: 0 };
+      const over = new AbortController();
+      const watching = watchMemory(pid, peaks, over.signal);
+      probe.postMessage(new URL("/healthz", api).href);
+      const startedAt = performance.now();
+      try {
+        return await work();
+      } finally {
+        const seconds = (performance.now() - startedAt) / 1000;
+        over.abort();
+        await watching;
+        const times = await new Promise<number[]>((resolve) => {
+          probe.onmessage = ({ data }) => resolve(data);
+          probe.postMessage(null);
+        });
+        const cells = [
+          seconds.toFixed(1).padStart(9),
+          (bytes === null ? "" : (bytes / 1e6 / seconds).toFixed(2)).padStart(8),
+          String(times.length).padStart(8),
+          ...[quantile(times, 0.5), quantile(times, 0.95), Math.max(...times)].map((ms) =>
+            ms.toFixed(1).padStart(9)
+          ),
+          peaks.coordinator.toFixed(0).padStart(18),
+          peaks.preparation.toFixed(0).padStart(13),
+        ];
+        console.log(name.padEnd(24) + cells.join(""));
+      }
+    },
+    end: () => Promise.resolve(probe.terminate()),
+  };
+}
+
+async function watchMemory(
+  pid: number,
+  peaks: { coordinator: number; preparation: number },
+  over: AbortSignal,
+): Promise<void> {
+  while (!over.aborted) {
+    peaks.coordinator = Math.max(peaks.coordinator, await rssOf(pid));
+    for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
+      const children = await Deno.readTextFile(`/proc/${pid}/task/${name}/children`).catch(() => "");
+      for (const child of children.trim().split(" ").filter((child) => child !== "")) {
+        const command = await Deno.readTextFile(`/proc/${child}/cmdline`).catch(() => "");
+        if (!command.includes("preparation_process")) continue;
+        peaks.preparation = Math.max(peaks.preparation, await rssOf(Number(child)));
+      }
+    }
+    await systemClock.sleep(200);
+  }
+}
+
+async function rssOf(pid: number): Promise<number> {
+  const status = await Deno.readTextFile(`/proc/${pid}/status`).catch(() => "");
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1000;
+}
