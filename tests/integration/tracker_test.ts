@@ -98,7 +98,9 @@ Deno.test("a tracker that is down and a killed coordinator lose no point and dou
     );
     assertEquals(lines.filter(({ event }) => event === undefined).map(({ loss }) => loss), losses);
     const notes = await messagesOf(api, tracked);
-    assertEquals(notes.filter((text) => text.includes("takes no points")).length, 1, notes.join("\n"));
+    // Once for each coordinator at most: the first may be killed between the event and the note that it was written.
+    const failures = notes.filter((text) => text.includes("takes no points")).length;
+    assert(failures >= 1 && failures <= 2, notes.join("\n"));
     assertEquals(notes.filter((text) => text.includes("takes points again")).length, 1);
     for (const text of [first, second].flatMap((child) => [child.stdout(), child.stderr()])) {
       assert(!text.includes(TOKEN), "the token is in no log");
