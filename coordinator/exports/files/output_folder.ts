@@ -18,8 +18,8 @@ export interface OutputFolder {
 }
 
 interface OutputOptions {
-  /** Called after each piece with all bytes written so far. */
-  readonly onBytes?: (bytes: number) => void;
+  /** Called after each piece with all bytes written so far, and waited for. */
+  readonly onBytes?: (bytes: number) => void | Promise<void>;
   /** For the error of a full disk. */
   readonly bytesNeeded?: number;
   /** Creates a file; a test passes a device that is full. */
@@ -51,7 +51,7 @@ export function openOutputFolder(folder: string, options: OutputOptions = {}): O
       hash.update(piece);
       onDisk(name, () => writeAll(file, piece));
       size += piece.length;
-      onBytes(total += piece.length);
+      await onBytes(total += piece.length);
     }
     onDisk(name, () => file.syncSync());
     files.push({ name, size, sha256: hash.digest("hex") });

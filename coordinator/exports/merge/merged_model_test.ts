@@ -40,7 +40,7 @@ async function mergeInto<T>(
   try {
     const files = planMergedFiles(await openMerged(source), dtype, shardBytes);
     let written = 0;
-    const output = openOutputFolder(folder, { onBytes: (bytes) => written = bytes });
+    const output = openOutputFolder(folder, { onBytes: (bytes) => void (written = bytes) });
     await files.write(output);
     const weights = output.files.filter(({ name }) => name.endsWith(".safetensors"));
     assertEquals(files.totalBytes, weights.reduce((total, { size }) => total + size, 0));

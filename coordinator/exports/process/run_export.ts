@@ -31,12 +31,14 @@ const PLANS: Readonly<Record<ExportKind, (task: ExportTask) => Promise<PlannedFi
 
 interface RunOptions {
   readonly report: (message: Extract<ExportMessage, { type: "planned" | "progress" }>) => void;
+  /** Lets the process notice that nobody waits any longer: the work itself never returns to the event loop. */
+  readonly pause?: () => Promise<void>;
   readonly freeBytes?: (folder: string) => number;
 }
 
 /** @throws LoraFleetError `storage` before anything is written if the disk lacks room, and what the kinds throw */
 export async function runExport(task: ExportTask, options: RunOptions): Promise<readonly WrittenFile[]> {
-  const { report, freeBytes = freeBytesOf } = options;
+  const { report, pause, freeBytes = freeBytesOf } = options;
   const planned = await PLANS[task.request.kind](task);
   const copies = task.tokenizerFiles.map((name) => Deno.statSync(`${task.modelFolder}/${name}`).size);
   const bytes = planned.bytes + task.card.length + copies.reduce((sum, size) => sum + size, 0);
@@ -44,7 +46,10 @@ export async function runExport(task: ExportTask, options: RunOptions): Promise<
   report({ type: "planned", bytes });
   const output = openOutputFolder(task.outputFolder, {
     bytesNeeded: bytes,
-    onBytes: (done) => report({ type: "progress", bytes: done }),
+    async onBytes(done) {
+      report({ type: "progress", bytes: done });
+      await pause?.();
+    },
   });
   await planned.write(output);
   await output.text("README.md", task.card);

@@ -19,24 +19,17 @@ import flat_dequantize
 flat_dequantize.install()
 
 import bitsandbytes
+import golden_merge
 import peft
 import transformers
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 MAX_NEW_TOKENS = 32
 
 
 def load(folder):
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-
-
-def load_nf4(folder):
-    config = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.float32,
-    )
-    return AutoModelForCausalLM.from_pretrained(folder, quantization_config=config, dtype=torch.float32).eval()
 
 
 def answer(model, prompt, stop):
@@ -54,6 +47,7 @@ def main():
     for name in ("model", "adapter", "exports", "rows", "answers"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--only", default="", help="models whose title contains this")
     options = parser.parse_args()
     torch.set_num_threads(2)
 
@@ -76,10 +70,12 @@ def main():
         f"{name}": lambda name=name: load(exports / name)
         for name in ("merged-nf4-bfloat16", "merged-nf4-float32", "merged-original-bfloat16")
     }
-    models["adapter by PEFT on the NF4 base"] = lambda: PeftModel.from_pretrained(load_nf4(options.model), options.adapter)
+    models["adapter by PEFT on the NF4 base"] = lambda: PeftModel.from_pretrained(golden_merge.dequantized(options.model, True), options.adapter)
     models["adapter by PEFT on the 16-bit base"] = lambda: PeftModel.from_pretrained(load(options.model), options.adapter)
     models["base model alone"] = lambda: load(options.model)
     for name, make in models.items():
+        if options.only not in name:
+            continue
         model = make()
         found = [answer(model, prompt, stop) for prompt in prompts]
         same = sum(a == b for a, b in zip(found, ours))
