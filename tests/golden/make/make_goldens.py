@@ -29,6 +29,7 @@ import golden_regex
 import golden_rope
 import golden_schedules
 import golden_smoothing
+import golden_weights
 
 HERE = Path(__file__).parent
 GOLDENS = HERE.parent
@@ -53,3 +54,5 @@ if __name__ == "__main__":
     golden_ladder.write(GOLDENS / "ladder")
     golden_smoothing.write(GOLDENS / "label_smoothing.safetensors", GOLDENS / "ladder")
     golden_merge.write(GOLDENS)
+    golden_weights.write(GOLDENS / "row_weights.safetensors", GOLDENS / "ladder")
+    golden_merge.write(GOLDENS / "merge.json")
