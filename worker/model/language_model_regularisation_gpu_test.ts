@@ -32,14 +32,14 @@ Deno.test("evaluation has neither noise nor smoothed labels", async () => {
 });
 
 Deno.test("loss and gradients under smoothed labels are those of transformers' LabelSmoother with PEFT", async () => {
-  const file = openSafetensors(goldenPath("label_smoothing.safetensors"));
+  const file = openSafetensors(goldenPath("losses/label_smoothing.safetensors"));
   const factor = file.readFloat32("factor")[0]!;
   const model = await loadGoldenModel(golden, { regularisation: { noiseAlpha: 0, labelSmoothing: factor } });
   await assertGolden(model, batch, file, 1);
 });
 
 Deno.test("loss and gradients of weighted rows are torch's, whatever the micro-batch before had; evaluation has no weights", async () => {
-  const file = openSafetensors(goldenPath("row_weights.safetensors"));
+  const file = openSafetensors(goldenPath("losses/row_weights.safetensors"));
   const model = await loadGoldenModel(golden);
   const plain = await gradientOf(model, batch);
   const weights = file.readFloat32("weights");
