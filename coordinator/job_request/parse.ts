@@ -74,6 +74,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   checkDatasetFields(spec);
   checkModuleChoice(spec.lora);
   checkRankPatterns(spec.lora);
+  checkWeights(spec);
   checkSchedule(spec.training);
   checkLearnable(spec);
   checkEvaluation(draft, spec, validationFile);
@@ -92,6 +93,19 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     given: new Set(draft.fields.keys()),
     warnings: draft.warnings,
   };
+}
+
+/** A stream of tokens that is cut anywhere has no rows any more. */
+function checkWeights(
+  { dataset: { weight_field: field, packing, packing_strategy: strategy } }: JobSpec,
+): void {
+  if (field === undefined || !packing || strategy !== "wrapped") return;
+  const message =
+    `dataset.weight_field is ${
+      show(field)
+    }, but dataset.packing_strategy "wrapped" joins all rows into one ` +
+    'stream without weights; set it to "bfd"';
+  throw invalidField("dataset.weight_field", message);
 }
 
 /** Refuses a job whose steps cannot change the adapter, whatever its data is. */

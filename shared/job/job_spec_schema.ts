@@ -165,6 +165,8 @@ export const datasetSchema = z.strictObject({
    * recognised by those names.
    */
   text_field: z.string().min(1).default("text"),
+  /** The column with each row's weight in the loss; a row without it has 1. */
+  weight_field: z.string().min(1).optional(),
   /** From the columns of the forms to what the file calls them: `{"prompt": "question", "completion": "answer"}`. */
   column_mapping: columnMappingSchema.optional(),
   /** Several documents in one row of max_seq_length tokens; they do not see each other (except with "wrapped"). */

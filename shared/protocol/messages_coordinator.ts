@@ -147,8 +147,8 @@ export const stepStateSchema = z.strictObject({
   ledger: z.array(count.nullable()),
   /** In phase `compute`. */
   assignments: z.array(assignmentSchema),
-  /** From phase `reduce` on: labels that count in the loss, over all micro-batches. */
-  labelCount: count,
+  /** From phase `reduce` on: labels that count in the loss, over all micro-batches, each by its weight. */
+  labelCount: z.number().min(0),
   learningRate: z.number().min(0),
   /** Seeds the weights of the attempt's checksums (linear_check.ts); unpredictable before the attempt. */
   checkSeed: z.int().min(0).max(0xffff_ffff),
@@ -180,9 +180,9 @@ export const commitEntrySchema = z.strictObject({
   generation: count,
   digest: sha256Schema,
   members: z.array(workerIdSchema),
-  labelCount: count,
-  /** Labels that were the most likely token; left out by earlier versions. */
-  correctCount: count.optional(),
+  labelCount: z.number().min(0),
+  /** Labels that were the most likely token, each by its weight; left out by earlier versions. */
+  correctCount: z.number().min(0).optional(),
   loss: z.number().nullable(),
   gradientNorm: z.number().nullable(),
   /** Largest |gradient| of each LoRA tensor in this step: yields the next step's exponents. */

@@ -87,9 +87,10 @@ export const microBatchReportSchema = z.strictObject({
   claim: count,
   /** Sum of the cross entropy in nats; null if not finite. */
   lossSum: z.number().nullable(),
-  labelCount: count,
-  /** Labels that are the most likely token. */
-  correctCount: count.default(0),
+  /** Labels that count in the loss, each by its weight. */
+  labelCount: z.number().min(0),
+  /** Labels that are the most likely token, each by its weight. */
+  correctCount: z.number().min(0).default(0),
   /** Largest |gradient| of each LoRA tensor. */
   maxAbs: floatsSchema,
   computeMs: z.number().min(0),

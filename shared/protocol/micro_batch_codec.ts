@@ -3,13 +3,14 @@
  *
  *     offset  bytes  field
  *          0      4  magic "LFMB"
- *          4      4  version (1)
+ *          4      4  version: 1, or 2 with weights
  *          8      4  CRC-32 of everything that follows
  *         12      4  T, tokens
  *         16      4  S, segments
  *         20     4S  first token of each segment: the first is 0, each above the one before
  *     20+4S      4T  token ids, u32
  *  20+4S+4T      4T  labels, i32: an id, or −100
+ *  20+4S+8T      4T  weights, f32, in version 2
  *
  * A token's position and the start of its segment follow from the segments, so that they are half as many bytes and
  * cannot contradict each other.
@@ -19,24 +20,27 @@ import { LoraFleetError } from "../errors.ts";
 import { IGNORE_INDEX, type MicroBatch } from "../data/packing/micro_batch.ts";
 
 const MAGIC = 0x424d464c; // "LFMB" read as a little-endian u32
-const VERSION = 1;
+const [PLAIN, WEIGHTED] = [1, 2];
 const HEADER_BYTES = 20;
 const CHECKED_FROM = 12;
 
 /** Throws a `LoraFleetError` with code `corrupt` if the arrays contradict each other or a label is neither an id nor −100. */
 export function encodeMicroBatch(batch: MicroBatch): Uint8Array<ArrayBuffer> {
-  const { tokens, labels } = batch;
+  const { tokens, labels, weights } = batch;
   const starts = segmentsOf(batch);
-  const bytes = new Uint8Array(HEADER_BYTES + 4 * (starts.length + 2 * tokens.length));
+  if (weights !== undefined) checkWeights(weights, tokens.length);
+  const columns = weights === undefined ? 2 : 3;
+  const bytes = new Uint8Array(HEADER_BYTES + 4 * (starts.length + columns * tokens.length));
   const view = new DataView(bytes.buffer);
   view.setUint32(0, MAGIC, true);
-  view.setUint32(4, VERSION, true);
+  view.setUint32(4, weights === undefined ? PLAIN : WEIGHTED, true);
   view.setUint32(12, tokens.length, true);
   view.setUint32(16, starts.length, true);
   let at = HEADER_BYTES;
   for (const start of starts) at = (view.setUint32(at, start, true), at + 4);
   for (const token of tokens) at = (view.setUint32(at, token, true), at + 4);
   for (const label of labels) at = (view.setInt32(at, label, true), at + 4);
+  for (const weight of weights ?? []) at = (view.setFloat32(at, weight, true), at + 4);
   view.setUint32(8, crc32(bytes.subarray(CHECKED_FROM)), true);
   return bytes;
 }
@@ -47,10 +51,13 @@ export function decodeMicroBatch(bytes: Uint8Array, { vocabularySize = Infinity 
   if (bytes.length < HEADER_BYTES) throw corrupt(`${bytes.length} bytes, but the header has ${HEADER_BYTES}`);
   if (view.getUint32(0, true) !== MAGIC) throw corrupt(`it does not begin with "LFMB"`);
   const version = view.getUint32(4, true);
-  if (version !== VERSION) throw corrupt(`version ${version}, but only ${VERSION} is understood`);
+  if (version !== PLAIN && version !== WEIGHTED) {
+    throw corrupt(`version ${version}, but only ${PLAIN} and ${WEIGHTED} are understood`);
+  }
   const tokenCount = view.getUint32(12, true);
   const segmentCount = view.getUint32(16, true);
-  const expected = HEADER_BYTES + 4 * (segmentCount + 2 * tokenCount);
+  const columns = version === WEIGHTED ? 3 : 2;
+  const expected = HEADER_BYTES + 4 * (segmentCount + columns * tokenCount);
   if (bytes.length !== expected) throw corrupt(`${bytes.length} bytes, but its header asks for ${expected}`);
   const hasChecksum = view.getUint32(8, true) === crc32(bytes.subarray(CHECKED_FROM));
   if (!hasChecksum) throw corrupt("its checksum does not match");
@@ -68,7 +75,11 @@ export function decodeMicroBatch(bytes: Uint8Array, { vocabularySize = Infinity 
   for (let t = 0; t < tokenCount; t++, at += 4) batch.labels[t] = view.getInt32(at, true);
   fillSegments(batch, starts);
   checkIds(batch, vocabularySize);
-  return batch;
+  if (version === PLAIN) return batch;
+  const weights = new Float32Array(tokenCount);
+  for (let t = 0; t < tokenCount; t++, at += 4) weights[t] = view.getFloat32(at, true);
+  checkWeights(weights, tokenCount);
+  return { ...batch, weights };
 }
 
 /** Where each segment begins; throws unless positions and segment starts describe one partition. */
@@ -116,6 +127,13 @@ function checkIds(batch: Pick<MicroBatch, "tokens" | "labels">, vocabularySize: 
     if (label === IGNORE_INDEX || (label >= 0 && label < vocabularySize)) continue;
     const bound = vocabularySize === Infinity ? "" : ` below ${vocabularySize}`;
     throw corrupt(`label ${label}; an id${bound} or ${IGNORE_INDEX} is needed`);
+  }
+}
+
+function checkWeights(weights: Float32Array, tokenCount: number): void {
+  if (weights.length !== tokenCount) throw corrupt(`${tokenCount} tokens, but ${weights.length} weights`);
+  for (const weight of weights) {
+    if (!(weight > 0 && weight < Infinity)) throw corrupt(`weight ${weight}; a number above 0 is needed`);
   }
 }
 

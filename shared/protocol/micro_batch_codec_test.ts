@@ -49,6 +49,21 @@ Deno.test("the layout is fixed", () => {
   assertEquals(words.toSpliced(2, 1), [0x424d464c, 1, 3, 2, 0, 2, 7, 8, 9, 8, -100, -100]);
 });
 
+Deno.test("weights follow the labels, in a version of their own, and are positive", () => {
+  const weighted = { ...SMALL, weights: Float32Array.of(0.5, 0.5, 3) };
+  const bytes = encodeMicroBatch(weighted);
+  assertEquals([bytes[4], bytes.length], [2, encodeMicroBatch(SMALL).length + 12]);
+  assertEquals(decodeMicroBatch(bytes), weighted);
+  for (const weights of [Float32Array.of(1, 0, 1), Float32Array.of(1, NaN, 1), Float32Array.of(1, -1, 1)]) {
+    assertStringIncludes(corruptMessage(() => encodeMicroBatch({ ...SMALL, weights })), "above 0 is needed");
+  }
+  assertStringIncludes(
+    corruptMessage(() => encodeMicroBatch({ ...SMALL, weights: Float32Array.of(1) })),
+    "1 weights",
+  );
+  corruptMessage(() => decodeMicroBatch(bytes.subarray(0, -12)));
+});
+
 Deno.test("a changed bit and a missing or additional byte are noticed", () => {
   fc.assert(fc.property(batches, fc.nat(), fc.nat(7), (batch, at, bit) => {
     const bytes = encodeMicroBatch(batch);
@@ -68,8 +83,8 @@ Deno.test("a header with a false size allocates no memory", () => {
 
 Deno.test("a different version is named in the error", () => {
   const bytes = encodeMicroBatch(SMALL);
-  bytes[4] = 2;
-  assertStringIncludes(corruptMessage(() => decodeMicroBatch(bytes)), "version 2");
+  bytes[4] = 3;
+  assertStringIncludes(corruptMessage(() => decodeMicroBatch(bytes)), "version 3");
 });
 
 Deno.test("ids beyond the vocabulary", () => {

@@ -105,17 +105,19 @@ async function attemptStep(
   const lossSums: number[] = [];
   const maxima: Float32Array[] = [];
   const parts: Int32Array[] = [];
-  let labelCount = 0;
+  const labelCounts: number[] = [];
   for (const [worker, engine] of engines.entries()) {
     for (const index of assignment[worker]!) {
       const result = await engine.computeGradient(batches[index]!, index);
       lossSums[index] = result.lossSum;
-      labelCount += result.labelCount;
+      labelCounts[index] = result.labelCount;
       maxima.push(result.maxAbs);
       if (exponents !== null) await engine.accumulate(bytesOf(exponents));
     }
     parts.push(await engine.takeSums());
   }
+  // As the coordinator adds them: by their places in the step, whoever computed them.
+  const labelCount = labelCounts.reduce((sum, count) => sum + count, 0);
   const sums = parts[0]!.map((_, i) => parts.reduce((sum, part) => sum + part[i]!, 0));
   return { lossSums, labelCount, sums, maxAbs: mergeMaxima(maxima) };
 }

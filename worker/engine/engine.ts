@@ -52,11 +52,11 @@ export interface LoadedEngine {
 }
 
 export interface EvaluationResult {
-  /** Sum of the cross entropy over the tokens that count, in nats. */
+  /** Sum of the cross entropy over the tokens that count, in training each by its weight, in nats. */
   readonly lossSum: number;
-  /** Tokens that count in the loss. */
+  /** Tokens that count in the loss, in training each by its weight. */
   readonly labelCount: number;
-  /** Those of them that the model finds most likely; of no meaning in training with smoothed labels. */
+  /** Those of them that the model finds most likely, by the same weights; of no meaning in training with smoothed labels. */
   readonly correctCount: number;
 }
 

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file require-await -- errors are rejections, even if nothing is awaited
 /** The engine: a model on one GPU, its optimizer state in host memory. Runs in a thread of its own (engine_thread.ts). */
 import { LoraFleetError } from "../../shared/errors.ts";
-import { countLabels, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
+import { labelWeight, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { Gpu } from "../device/gpu.ts";
 import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradients/gradient_sums.ts";
 import { gradientCheckOf, tiesToEven } from "./gradient_check.ts";
@@ -74,7 +74,7 @@ export class TrainingEngine implements Engine {
     encodeMaxAbs(gpu.pass, { ...flat, maxBits, count: lora.layout.elementCount });
     const [loss, maxAbs] = await gpu.readAll([workspace.loss, maxBits]);
     const [lossSum, correctCount] = new Float32Array(loss!);
-    const counts = { labelCount: countLabels(batch), correctCount: correctCount! };
+    const counts = { labelCount: labelWeight(batch), correctCount: correctCount! };
     return { lossSum: lossSum!, ...counts, maxAbs: new Float32Array(maxAbs!) };
   }
 

@@ -1,5 +1,6 @@
-import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { loadLadderCase } from "../../tests/golden/golden.ts";
+import { countLabels } from "../../shared/data/packing/micro_batch.ts";
 import { documentAt } from "../../tests/golden/golden_model.ts";
 import { loadGolden, optimizerOf, runStep } from "../../tests/golden/golden_steps.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
@@ -37,6 +38,27 @@ Deno.test("the digest does not depend on how many engines did a step, nor on the
   }
   for (const outcome of outcomes) assertEquals(outcome, outcomes[0]);
   assertNotEquals(outcomes[0]![0]!.digest, outcomes[0]![1]!.digest);
+});
+
+Deno.test("weighted rows: a step's loss is the weighted mean, and the digest does not depend on who did which", async () => {
+  const weights = [0.3, 1, 2.7, 1, 0.1];
+  const weighted = documents.map((document, i) => ({
+    ...document,
+    ...weights[i] === 1 ? {} : { weights: new Float32Array(document.tokens.length).fill(weights[i]!) },
+  }));
+  const outcomes = [];
+  for (const assignment of [[[0, 1, 2, 3, 4]], [[4, 1], [3, 0, 2]], [[], [2, 4, 0, 1, 3]]]) {
+    await restart();
+    const engines = [engine, other].slice(0, assignment.length);
+    outcomes.push(await runStep(engines, weighted, assignment, optimizerOf(golden, 2), null));
+  }
+  for (const outcome of outcomes) assertEquals(outcome, outcomes[0]);
+  await restart();
+  const { lossSums, digest } = await stepOf(engine, 2, null);
+  assertNotEquals(digest, outcomes[0]!.digest);
+  const sumOf = (values: readonly number[]) => values.reduce((sum, value, i) => sum + weights[i]! * value, 0);
+  const mean = sumOf(lossSums) / sumOf(documents.map(countLabels));
+  assertAlmostEquals(outcomes[0]!.meanLoss, mean, 1e-5 * mean);
 });
 
 Deno.test("a rollback leaves nothing of an attempt, before its update and after it", async () => {

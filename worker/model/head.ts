@@ -59,7 +59,8 @@ export function encodeLoss(context: PassContext, weights: BaseWeights, rows: num
     encodeLogits(context, slab, rows);
     encodeCrossEntropyStats(pass, chunkOf(context, slab, rows));
   }
-  encodeCrossEntropyLoss(pass, { stats: workspace.lossStats, loss: workspace.loss, rows });
+  const { lossStats: stats, loss } = workspace;
+  encodeCrossEntropyLoss(pass, { stats, loss, rows, weights: weightsOf(context) });
 }
 
 /**
@@ -114,7 +115,21 @@ function chunkOf(context: PassContext, slab: TableSlab, rows: number) {
   const { logits, labels, lossStats: stats } = context.workspace;
   const share = context.training?.labelSmoothing ?? 0;
   const smoothing = share === 0 ? null : { share, vocabulary: context.spec.vocabSize };
-  return { smoothing, logits, labels, stats, rows, columns: slab.rowCount, firstColumn: slab.firstRow };
+  return {
+    smoothing,
+    weights: weightsOf(context),
+    logits,
+    labels,
+    stats,
+    rows,
+    columns: slab.rowCount,
+    firstColumn: slab.firstRow,
+  };
+}
+
+/** The weights of the head's rows in the loss, in a buffer that only generation needs besides; null: all 1. */
+function weightsOf({ training, workspace }: PassContext): GpuTensor | null {
+  return training?.isWeighted ? workspace.bestLogit : null;
 }
 
 /** Reads logits [rows, vocabulary] chunk by chunk, after `encodeHeadInput`. */

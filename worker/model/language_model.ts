@@ -23,7 +23,7 @@ import {
 } from "../../shared/memory/buffer_sizes.ts";
 import { assertFits, formatPlan } from "../../shared/memory/memory_fit.ts";
 import { needsCheckpointing, planMemory } from "../../shared/memory/memory_plan.ts";
-import { writeHeadBlock, writeMicroBatch } from "./micro_batch_upload.ts";
+import { writeHeadBlock, writeMicroBatch, writeWeights } from "./micro_batch_upload.ts";
 import { allocateBuffers, type ModelBuffers } from "./model_buffers.ts";
 import type { DecoderLayer, LayerPass, PassContext, TrainingPass, Workspace } from "./pass_context.ts";
 import { checkPositions } from "./rope_table.ts";
@@ -123,7 +123,8 @@ export class LanguageModel {
    */
   encodeGradient(batch: MicroBatch, seed: number, microBatchNumber: number): void {
     const headRows = writeMicroBatch(this, batch);
-    const context = this.contextFor(batch.tokens.length, trainingPass(this, seed, microBatchNumber));
+    writeWeights(this, batch);
+    const context = this.contextFor(batch.tokens.length, trainingPass(this, batch, seed, microBatchNumber));
     const hidden = this.#forward(context);
     encodeHeadInput(context, this.weights, hidden, headRows);
     encodeLoss(context, this.weights, headRows);

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
+import { openSafetensors, type SafetensorsFile } from "../../shared/checkpoint/safetensors.ts";
+import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
+import type { LanguageModel } from "./language_model.ts";
 import { goldenPath, loadLadderCase, unflattenTensors } from "../../tests/golden/golden.ts";
 import { gradientOf, loadGoldenModel } from "../../tests/golden/golden_model.ts";
 import {
@@ -30,17 +32,40 @@ Deno.test("evaluation has neither noise nor smoothed labels", async () => {
 });
 
 Deno.test("loss and gradients under smoothed labels are those of transformers' LabelSmoother with PEFT", async () => {
-  const file = openSafetensors(goldenPath("label_smoothing.safetensors"));
-  const [factor, loss] = [file.readFloat32("factor")[0]!, file.readFloat32("loss")[0]!];
+  const file = openSafetensors(goldenPath("losses/label_smoothing.safetensors"));
+  const factor = file.readFloat32("factor")[0]!;
   const model = await loadGoldenModel(golden, { regularisation: { noiseAlpha: 0, labelSmoothing: factor } });
+  await assertGolden(model, batch, file, 1);
+});
+
+Deno.test("loss and gradients of weighted rows are torch's, whatever the micro-batch before had; evaluation has no weights", async () => {
+  const file = openSafetensors(goldenPath("losses/row_weights.safetensors"));
+  const model = await loadGoldenModel(golden);
+  const plain = await gradientOf(model, batch);
+  const weights = file.readFloat32("weights");
+  const weighted = { ...batch, weights };
+  await assertGolden(model, weighted, file, Math.max(...weights));
+  assertEquals(await gradientOf(model, batch), plain);
+  assertEquals(await gradientOf(model, { ...batch, weights: weights.map(() => 1) }), plain);
+  assertEquals(await model.evaluate(weighted), await model.evaluate(batch));
+});
+
+async function assertGolden(
+  model: LanguageModel,
+  batch: MicroBatch,
+  file: SafetensorsFile,
+  largestWeight: number,
+): Promise<void> {
   const { lossSum, gradient } = await gradientOf(model, batch);
+  const loss = file.readFloat32("loss")[0]!;
+  const { logits: expectedLogits } = golden.batches[0]!;
   const logits = logitTolerance(
     model.spec,
     batch.tokens.length,
-    golden.batches[0]!.logits,
+    expectedLogits,
     golden.f32Error.get("logits0")!,
   );
-  const allowed = lossTolerance(logits, loss, labelCount);
+  const allowed = largestWeight * lossTolerance(logits, loss, labelCount);
   assert(Math.abs(lossSum - loss) <= allowed, `${lossSum} is not ${loss} ± ${allowed}`);
   const goldens = golden.f32Error.get("gradient0")!;
   for (const [name, found] of unflattenTensors(model.lora.layout, gradient)) {
@@ -54,4 +79,4 @@ Deno.test("loss and gradients under smoothed labels are those of transformers' L
       );
     });
   }
-});
+}

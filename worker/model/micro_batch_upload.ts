@@ -54,6 +54,13 @@ export function writeMicroBatch(model: BatchTarget, batch: MicroBatch): number {
   return head.rows.length;
 }
 
+/** Fills the weights of the head's rows for a training pass, if the micro-batch has any. */
+export function writeWeights({ gpu, workspace }: BatchTarget, batch: MicroBatch): void {
+  const { weights } = batch;
+  if (weights === undefined) return;
+  gpu.write(workspace.bestLogit, Float32Array.from(headOf(batch).rows, (row) => weights[row]!));
+}
+
 /** Fills the head's rows and labels from the `from`-th on, without those after `to`. */
 export function writeHeadBlock(model: BatchTarget, batch: MicroBatch, from: number, to: number): void {
   const { rows, labels } = headOf(batch);

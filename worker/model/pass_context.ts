@@ -32,6 +32,8 @@ export interface TrainingPass {
   readonly embeddingNoise: { readonly key: CounterKey; readonly alpha: number } | null;
   /** The share of a target's probability that all tokens have alike. */
   readonly labelSmoothing: number;
+  /** Whether labels have weights of their own in the loss. */
+  readonly isWeighted: boolean;
 }
 
 export interface PassContext {

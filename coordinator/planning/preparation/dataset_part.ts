@@ -28,7 +28,9 @@ export function sourceOf({ dataset }: Pick<JobSpec, "dataset">, part: DatasetPar
 export function datasetOf({ dataset }: Pick<JobSpec, "dataset">, part: DatasetPart): DatasetSpec {
   const { eval_split, test_size, ...shared } = dataset;
   if (part === "training" || test_size !== undefined) return shared;
-  return { ...shared, split: eval_split ?? "train" };
+  // An evaluation is a plain mean, and its file need not have the column.
+  const { weight_field: _, ...unweighted } = shared;
+  return { ...unweighted, split: eval_split ?? "train" };
 }
 
 export function heldOutOf({ dataset, seed }: Pick<JobSpec, "dataset" | "seed">): HeldOut | null {

@@ -20,6 +20,8 @@ export interface PackedRows {
   readonly lines: Uint32Array;
   /** Index in `lines` of each document's first line [D + 1]. */
   readonly lineStarts: Uint32Array;
+  /** As `Example.weight` [D]; left out: all 1. */
+  readonly documentWeights?: Float32Array;
 }
 
 /** Packed rows that are written rather than held, since a dataset may be larger than the memory. */
@@ -40,8 +42,7 @@ export function streamRows({ tokens, completionMask, ...rest }: PackedRows): Row
 }
 
 export function collectRows(stream: RowStream): PackedRows {
-  const { documentStarts, rowStarts, lines, lineStarts, tokenCount } = stream;
-  const rows = { documentStarts, rowStarts, lines, lineStarts };
+  const { tokens, completionMask, tokenCount, ...rows } = stream;
   const collect = <T extends Uint32Array | Uint8Array>(whole: T, blocks: Iterable<T>): T => {
     let at = 0;
     for (const block of blocks) {
@@ -52,8 +53,8 @@ export function collectRows(stream: RowStream): PackedRows {
   };
   return {
     ...rows,
-    tokens: collect(new Uint32Array(tokenCount), stream.tokens()),
-    completionMask: collect(new Uint8Array(tokenCount), stream.completionMask()),
+    tokens: collect(new Uint32Array(tokenCount), tokens()),
+    completionMask: collect(new Uint8Array(tokenCount), completionMask()),
   };
 }
 
@@ -71,7 +72,9 @@ export function flattenRows(rows: readonly PackedRow[]): PackedRows {
     lines.set(document.lines ?? [], lineStarts[index]!);
   });
   const rowStarts = startsOf(rows, (row) => row.documents.length);
-  return { tokens, completionMask, documentStarts, rowStarts, lines, lineStarts };
+  const flat = { tokens, completionMask, documentStarts, rowStarts, lines, lineStarts };
+  const weights = Float32Array.from(documents, ({ weight = 1 }) => weight);
+  return weights.every((weight) => weight === 1) ? flat : { ...flat, documentWeights: weights };
 }
 
 function startsOf<T>(items: readonly T[], sizeOf: (item: T) => number): Uint32Array {
@@ -113,11 +116,12 @@ export function longestDocumentOf({ documentStarts }: Pick<PackedRows, "document
 
 /** One document, whose arrays are views of the dataset's. */
 export function documentAt(rows: PackedRows, document: number): Example {
-  const { tokens, completionMask, documentStarts, lines, lineStarts } = rows;
+  const { tokens, completionMask, documentStarts, lines, lineStarts, documentWeights } = rows;
   const [from, to] = [documentStarts[document]!, documentStarts[document + 1]!];
   return {
     tokens: tokens.subarray(from, to),
     completionMask: completionMask.subarray(from, to),
+    ...documentWeights === undefined ? {} : { weight: documentWeights[document]! },
     lines: [...lines.subarray(lineStarts[document]!, lineStarts[document + 1]!)],
   };
 }

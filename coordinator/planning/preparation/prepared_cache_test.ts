@@ -43,6 +43,22 @@ Deno.test("prepared rows are read as they were written, and their report alone",
     assertEquals(rowAt(loaded.rows, 1).documents, [document(2)]);
   }));
 
+Deno.test("rows with weights are read as they were written, and rows without them take no more bytes", () =>
+  withCache(async (cache) => {
+    const weighted = {
+      ...prepared,
+      rows: flattenRows([{ documents: [document(3), { ...document(5), weight: 2.5 }] }, {
+        documents: [document(2)],
+      }]),
+    };
+    await writePrepared(cache.pathOf("k"), "k", { ...weighted, rows: streamRows(weighted.rows) });
+    await writePrepared(cache.pathOf("plain"), "plain", stream);
+    const loaded = (await cache.load("k"))!;
+    assertEquals(loaded, weighted);
+    assertEquals(rowAt(loaded.rows, 0).documents.map(({ weight }) => weight), [1, 2.5]);
+    assertEquals(Object.hasOwn((await cache.load("plain"))!.rows, "documentWeights"), false);
+  }));
+
 Deno.test(
   "only their owner can read prepared rows",
   { ignore: Deno.build.os === "windows" },

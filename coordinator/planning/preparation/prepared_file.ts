@@ -39,7 +39,13 @@ export interface PreparedStream {
 }
 
 /** Arrays of 32 bits first, so that each begins at a multiple of its width. */
-const ARRAYS = ["tokens", "documentStarts", "rowStarts", "lines", "lineStarts", "completionMask"] as const;
+const ARRAYS = [
+  ...["tokens", "documentStarts", "rowStarts", "lines", "lineStarts"] as const,
+  "documentWeights",
+  "completionMask",
+] as const;
+type ArrayName = typeof ARRAYS[number];
+const OPTIONAL: ArrayName = "documentWeights";
 const LENGTH_BYTES = 8;
 const DIGEST_BYTES = 32;
 /** Read and hashed at once: about a millisecond. */
@@ -51,7 +57,9 @@ const headerSchema = z.strictObject({
   /** What the rows were made from (preparation_key.ts). */
   key: z.string(),
   report: datasetReportSchema,
-  lengths: z.record(z.enum(ARRAYS), z.int().min(0)),
+  lengths: z.partialRecord(z.enum(ARRAYS), z.int().min(0)).refine(
+    (lengths) => ARRAYS.every((name) => name === OPTIONAL || lengths[name] !== undefined),
+  ),
 });
 
 export function* encodePrepared(
@@ -59,7 +67,10 @@ export function* encodePrepared(
   { report, rows }: PreparedStream,
 ): Generator<Uint8Array<ArrayBuffer>> {
   const hash = createHash("sha256");
-  const lengths = Object.fromEntries(ARRAYS.map((name) => [name, lengthOf(rows, name)]));
+  const names = ARRAYS.filter((name) =>
+    name === "tokens" || name === "completionMask" || rows[name] !== undefined
+  );
+  const lengths = Object.fromEntries(names.map((name) => [name, lengthOf(rows, name)]));
   const header = new TextEncoder().encode(JSON.stringify({ key, report, lengths }));
   const start = new Uint8Array(LENGTH_BYTES);
   new DataView(start.buffer).setBigUint64(0, BigInt(header.length), true);
@@ -68,7 +79,7 @@ export function* encodePrepared(
     hash.update(part);
     yield part;
   }
-  for (const name of ARRAYS) {
+  for (const name of names) {
     for (const block of blocksOf(rows, name)) {
       const part = bytesOf(block);
       hash.update(part);
@@ -78,12 +89,14 @@ export function* encodePrepared(
   yield new Uint8Array(hash.digest());
 }
 
-function lengthOf(rows: RowStream, name: typeof ARRAYS[number]): number {
-  return name === "tokens" || name === "completionMask" ? rows.tokenCount : rows[name].length;
+function lengthOf(rows: RowStream, name: ArrayName): number {
+  return name === "tokens" || name === "completionMask" ? rows.tokenCount : rows[name]?.length ?? 0;
 }
 
-function blocksOf(rows: RowStream, name: typeof ARRAYS[number]): Iterable<Uint32Array | Uint8Array> {
-  return name === "tokens" || name === "completionMask" ? rows[name]() : [rows[name]];
+function blocksOf(rows: RowStream, name: ArrayName): Iterable<Uint32Array | Uint8Array | Float32Array> {
+  if (name === "tokens" || name === "completionMask") return rows[name]();
+  const array = rows[name];
+  return array === undefined ? [] : [array];
 }
 
 function sha256Of(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
@@ -96,7 +109,7 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: Uint32Array | Uint8Array) =>
+const bytesOf = ({ buffer, byteOffset, byteLength }: Uint32Array | Uint8Array | Float32Array) =>
   new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 
 /** Reads at most the buffer's length; 0 at the end of the file. */
@@ -112,7 +125,8 @@ export async function readPrepared(key: string, size: number, read: Read): Promi
   const header = await readHeader(key, read);
   if (header === null) return null;
   const { report, lengths, bytes } = header;
-  const dataBytes = ARRAYS.reduce((sum, name) => sum + lengths[name] * widthOf(name), 0);
+  const names = ARRAYS.filter((name) => lengths[name] !== undefined);
+  const dataBytes = names.reduce((sum, name) => sum + lengths[name]! * widthOf(name), 0);
   if (size !== bytes.length + dataBytes + DIGEST_BYTES) return null;
   const data = new Uint8Array(dataBytes);
   const digest = new Uint8Array(DIGEST_BYTES);
@@ -125,17 +139,19 @@ export async function readPrepared(key: string, size: number, read: Read): Promi
   }
   if (!await readAll(read, digest) || !isSame(digest, hash.digest())) return null;
   let at = 0;
-  const arrays = Object.fromEntries(ARRAYS.map((name) => {
-    const array = name === "completionMask"
-      ? new Uint8Array(data.buffer, at, lengths[name])
-      : new Uint32Array(data.buffer, at, lengths[name]);
+  const arrays = Object.fromEntries(names.map((name) => {
+    const array = new KINDS[name](data.buffer, at, lengths[name]!);
     at += array.byteLength;
     return [name, array];
   }));
   return { report, rows: arrays as unknown as PackedRows };
 }
 
-const widthOf = (name: typeof ARRAYS[number]) => name === "completionMask" ? 1 : 4;
+const KINDS = {
+  ...{ tokens: Uint32Array, documentStarts: Uint32Array, rowStarts: Uint32Array, lines: Uint32Array },
+  ...{ lineStarts: Uint32Array, documentWeights: Float32Array, completionMask: Uint8Array },
+} as const satisfies Record<ArrayName, unknown>;
+const widthOf = (name: ArrayName) => KINDS[name].BYTES_PER_ELEMENT;
 
 async function readHeader(key: string, read: Read) {
   const start = new Uint8Array(LENGTH_BYTES);

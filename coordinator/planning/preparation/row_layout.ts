@@ -68,8 +68,10 @@ function layOutDocuments(store: TokenStore, documents: Uint32Array, maxLength: n
     }
   }
   const lines = Uint32Array.from({ length: order.length }, (_, index) => store.lines.at(order.at(index)));
+  const documentWeights = store.weightsOf(order.toArray());
   const rows = {
     ...{ tokenCount, lines },
+    ...documentWeights === null ? {} : { documentWeights },
     documentStarts: documentStarts.toArray(),
     rowStarts: rowStarts.toArray(),
     lineStarts: Uint32Array.from({ length: order.length + 1 }, (_, index) => index),

@@ -48,6 +48,25 @@ function* documents(): Generator<Example> {
   }
 }
 
+Deno.test("weights go with their documents into rows", () => {
+  using store = new TokenStore(null);
+  const examples = [4, 2, 3, 5].map((length, index) => ({
+    tokens: new Uint32Array(length).fill(index),
+    completionMask: new Uint8Array(length).fill(1),
+    lines: [index + 1],
+    ...index % 2 === 1 ? { weight: index / 4 } : {},
+  }));
+  for (const one of examples) store.add(one);
+  const layout = (documents: number[]) =>
+    collectRows(layOut(store, Uint32Array.from(documents), "bfd", MAX_LENGTH).rows);
+  assertEquals(
+    layout([3, 1, 0, 2]),
+    flattenRows(packRows([3, 1, 0, 2].map((at) => examples[at]!), "bfd", MAX_LENGTH)),
+  );
+  assertEquals([...layout([3, 1, 0, 2]).documentWeights!].sort(), [0.25, 0.75, 1, 1]);
+  assertEquals(Object.hasOwn(layout([0, 2]), "documentWeights"), false);
+});
+
 Deno.test("a large dataset goes to a file and comes back the same; nothing is left of the file", async () => {
   const folder = await Deno.makeTempDir();
   const names = () => [...Deno.readDirSync(folder)].length;

@@ -64,6 +64,8 @@ export class TokenStore implements Disposable {
   readonly lengths = new Numbers();
   readonly labels = new Numbers();
   readonly lines = new Numbers();
+  /** The bits of each weight in f32; 0, or no entry, for 1. */
+  readonly #weights = new Numbers();
 
   /** @param folder for files; null keeps everything in memory */
   constructor(folder: string | null, maxChunks = MAX_CHUNKS_IN_MEMORY) {
@@ -73,7 +75,7 @@ export class TokenStore implements Disposable {
 
   /** Returns the document's index. Throws a `LoraFleetError`: `invalid_dataset` for too many tokens, `storage`. */
   add(example: Example): number {
-    const { tokens, completionMask, lines = [] } = example;
+    const { tokens, completionMask, lines = [], weight = 1 } = example;
     if (this.#tokenCount + tokens.length > MAX_TOKENS) {
       const message =
         `the dataset has more than ${MAX_TOKENS} tokens; split the training file and train on one part after the other`;
@@ -83,6 +85,7 @@ export class TokenStore implements Disposable {
     this.lengths.push(tokens.length);
     this.labels.push(countExampleLabels(example));
     this.lines.push(lines[0] ?? 0);
+    if (weight !== 1) this.#weights.set(this.lines.length - 1, floatBits(weight));
     for (let from = 0; from < tokens.length;) {
       const used = (this.#tokenCount - this.#spooled) % CHUNK_TOKENS;
       const count = Math.min(tokens.length - from, CHUNK_TOKENS - used);
@@ -103,6 +106,16 @@ export class TokenStore implements Disposable {
     this.readTokens(at, tokens);
     this.readMask(at, completionMask);
     return { tokens, completionMask, lines: [this.lines.at(document)] };
+  }
+
+  /** The weights of documents; null if all are 1. */
+  weightsOf(documents: Uint32Array): Float32Array | null {
+    if (this.#weights.length === 0) return null;
+    const weights = Float32Array.from(documents, (document) => {
+      const bits = document < this.#weights.length ? this.#weights.at(document) : 0;
+      return bits === 0 ? 1 : floatOf(bits);
+    });
+    return weights.every((weight) => weight === 1) ? null : weights;
   }
 
   /** Copies the tokens from the place `at` on. */
@@ -149,6 +162,19 @@ export class TokenStore implements Disposable {
     this.#spooled = this.#tokenCount;
     this.#chunks = [newChunk()];
   }
+}
+
+const word = new Uint32Array(1);
+const float = new Float32Array(word.buffer);
+
+function floatBits(value: number): number {
+  float[0] = value;
+  return word[0]!;
+}
+
+function floatOf(bits: number): number {
+  word[0] = bits;
+  return float[0]!;
 }
 
 /** A file without a name where the system allows it: it is gone with the process, however that ends. */

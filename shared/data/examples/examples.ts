@@ -7,6 +7,7 @@ import { createChatExamples } from "./chat_examples.ts";
 import { createColumnMapping } from "./column_mapping.ts";
 import { contentOf } from "./row_forms.ts";
 import { ResponseNotFoundError } from "./responses.ts";
+import { createRowWeights } from "./row_weight.ts";
 import { createRowWarnings } from "./row_warnings.ts";
 import { type BuilderSpec, createTextExamples, whyUntrained } from "./text_examples.ts";
 
@@ -36,6 +37,7 @@ export function createExampleBuilder(
   const fromChat = createChatExamples(tokenizer, spec, warnings);
   const { eos } = tokenizer.specialTokens;
   const mapping = createColumnMapping(spec.column_mapping);
+  const weights = createRowWeights(spec.weight_field);
   const stopIds = new Set(tokenizer.eosTokenIds);
   const fromText = (line: number, text: string): Example => {
     try {
@@ -60,6 +62,7 @@ export function createExampleBuilder(
         }
         return texts.fromCompletion(line, content.prompt, content.completion);
       });
+      const weight = weights.of(row);
       // The stop token is appended by its id, which the tokenizer did not see.
       atLine(line, () => tokenizer.assertFits(example.tokens));
       if (countExampleLabels(example) === 0) throw invalidLine(line, whyUntrained(example));
@@ -68,9 +71,12 @@ export function createExampleBuilder(
         const why = eos === null ? "the tokenizer names no eos_token" : `such as ${quote(eos)}`;
         warnings.note("stop untrained", line, why);
       }
-      return example;
+      return weight === 1 ? example : { ...example, weight };
     },
-    finish: mapping.finish,
+    finish() {
+      mapping.finish();
+      weights.finish();
+    },
     warnings: () => warnings.list(),
   };
 }

@@ -149,3 +149,31 @@ Deno.test("a template's message about a row names the line", () => {
   );
   assertEquals(error.code, "invalid_model");
 });
+
+Deno.test("the column that weight_field names weighs a row; CSV's texts are numbers, null and 1 leave no trace", () => {
+  const { row, finish } = builderOf({ weight_field: "importance" });
+  const weightOf = (importance: unknown) => row({ text: "a b", importance }).weight;
+  assertEquals([weightOf(2), weightOf(0.5), weightOf("2.5e0")], [2, 0.5, 2.5]);
+  assertEquals([weightOf(1), weightOf(null), weightOf(1.0)], [undefined, undefined, undefined]);
+  finish();
+  for (const value of [0, -1, "much", true, 1001, [1]]) {
+    const { param, message } = assertThrows(() => weightOf(value), LoraFleetError);
+    assertEquals(param, "line 7");
+    assertStringIncludes(
+      message,
+      `has the "importance" ${JSON.stringify(value)} (dataset.weight_field); a number above 0`,
+    );
+  }
+  assertStringIncludes(assertThrows(() => weightOf(0), LoraFleetError).message, "leave out a row");
+});
+
+Deno.test("a weight_field that no row has is refused, and a column called weight means nothing by itself", () => {
+  const { row, finish } = builderOf({ weight_field: "wieght" });
+  row({ text: "a b", weight: 2 });
+  const { param, message } = assertThrows(finish, LoraFleetError);
+  assertEquals(param, "dataset.weight_field");
+  assertStringIncludes(message, '"wieght", but no row has that column');
+  const plain = builderOf();
+  assertEquals(Object.hasOwn(plain.row({ text: "a b", weight: 2 }), "weight"), false);
+  plain.finish();
+});

@@ -18,6 +18,7 @@ export type BuilderSpec = Pick<
   | "instruction_template"
   | "response_template"
   | "split_special_tokens"
+  | "weight_field"
 >;
 
 interface TextExamples {

@@ -5,6 +5,8 @@ export interface Example {
   readonly tokens: Uint32Array;
   /** TRL's `completion_mask`: 1 for a token to predict, 0 for context [n]. The first token is never predicted. */
   readonly completionMask: Uint8Array;
+  /** Of each of its labels in the loss; 1 if left out. */
+  readonly weight?: number;
   /** The lines of the training file that it comes from, from 1; several if a stream of documents was cut. */
   readonly lines?: readonly number[];
 }

@@ -13,10 +13,21 @@ export interface MicroBatch {
   readonly positions: Uint32Array;
   /** Index of the first token that each token may attend to: where its document begins. Never decreases [T]. */
   readonly segmentStarts: Uint32Array;
+  /** Of each token's label in the loss [T]; left out: all 1. */
+  readonly weights?: Float32Array;
 }
 
 /** The label that transformers and PyTorch leave out of the loss. */
 export const IGNORE_INDEX = -100;
+
+/** The sum of the labels' weights, by which losses and gradients are divided; their number if all weights are 1. */
+export function labelWeight({ labels, weights }: MicroBatch): number {
+  let sum = 0;
+  labels.forEach((label, t) => {
+    if (label !== IGNORE_INDEX) sum += weights?.[t] ?? 1;
+  });
+  return sum;
+}
 
 export function countLabels(batch: MicroBatch): number {
   let count = 0;

@@ -159,8 +159,11 @@ export function toMicroBatch(rows: readonly PackedRow[]): MicroBatch {
   const labels = new Int32Array(tokens.length).fill(IGNORE_INDEX);
   const positions = new Uint32Array(tokens.length);
   const segmentStarts = new Uint32Array(tokens.length);
+  const isWeighted = documents.some(({ weight = 1 }) => weight !== 1);
+  const weights = isWeighted ? new Float32Array(tokens.length) : null;
   let start = 0;
-  for (const { tokens: own, completionMask } of documents) {
+  for (const { tokens: own, completionMask, weight = 1 } of documents) {
+    weights?.fill(weight, start, start + own.length);
     segmentStarts.fill(start, start, start + own.length);
     for (let t = 0; t < own.length; t++) {
       positions[start + t] = t;
@@ -168,5 +171,5 @@ export function toMicroBatch(rows: readonly PackedRow[]): MicroBatch {
     }
     start += own.length;
   }
-  return { tokens, labels, positions, segmentStarts };
+  return { tokens, labels, positions, segmentStarts, ...weights === null ? {} : { weights } };
 }

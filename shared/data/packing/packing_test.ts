@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { z } from "zod";
 import { readGolden } from "../../../tests/golden/data_goldens.ts";
 import type { Example } from "./example.ts";
+import { countLabels, labelWeight } from "./micro_batch.ts";
 import { linesOf, type PackedRow, packRows, rowLength, toMicroBatch } from "./packing.ts";
 
 const idRows = z.array(z.array(z.number()));
@@ -118,4 +119,15 @@ Deno.test("a row knows the lines that it was made of, also where it begins and e
   assertEquals(packed.map((row) => linesOf([row])), [[21], [1, 11, 31]]);
   assertEquals(linesOf([...packed, ...packed]), [1, 11, 21, 31]);
   assertEquals(packRows(documentsOf([2]), "wrapped", 4).map((row) => linesOf([row])), [[]]);
+});
+
+Deno.test("a micro-batch has weights if a document has one that is not 1; labels are counted by them", () => {
+  const [a, b, c] = documentsOf([3, 2, 4]);
+  const plain = toMicroBatch([{ documents: [a!, b!] }, { documents: [{ ...c!, weight: 1 }] }]);
+  assertEquals([Object.hasOwn(plain, "weights"), labelWeight(plain), countLabels(plain)], [false, 6, 6]);
+  const weighted = toMicroBatch([{ documents: [a!, { ...b!, weight: 0.5 }] }, {
+    documents: [{ ...c!, weight: 3 }],
+  }]);
+  assertEquals([...weighted.weights!], [1, 1, 1, 0.5, 0.5, 3, 3, 3, 3]);
+  assertEquals([labelWeight(weighted), countLabels(weighted)], [2 + 0.5 + 9, 6]);
 });

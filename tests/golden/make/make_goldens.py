@@ -20,6 +20,7 @@ import flat_dequantize
 flat_dequantize.install()
 
 import golden_ladder
+import golden_losses
 import golden_merge
 import golden_nf4
 import golden_outer
@@ -28,7 +29,6 @@ import golden_peft_modules
 import golden_regex
 import golden_rope
 import golden_schedules
-import golden_smoothing
 
 HERE = Path(__file__).parent
 GOLDENS = HERE.parent
@@ -51,5 +51,5 @@ if __name__ == "__main__":
     golden_peft_config.write(GOLDENS / "peft_config")
     golden_peft_modules.write(GOLDENS / "peft_modules.json")
     golden_ladder.write(GOLDENS / "ladder")
-    golden_smoothing.write(GOLDENS / "label_smoothing.safetensors", GOLDENS / "ladder")
+    golden_losses.write(GOLDENS / "losses", GOLDENS / "ladder")
     golden_merge.write(GOLDENS)

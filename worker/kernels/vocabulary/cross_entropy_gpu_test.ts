@@ -19,7 +19,14 @@ function columnsOf(matrix: ArrayLike<number>, columns: number, first: number, wi
   );
 }
 
-const CASES: [rows: number, columns: number, split: number, softCap: number | null, smoothing?: number][] = [
+const CASES: [
+  rows: number,
+  columns: number,
+  split: number,
+  softCap: number | null,
+  smoothing?: number,
+  weighted?: true,
+][] = [
   [1, 1, 1, null],
   [3, 131, 64, null],
   [5, 259, 259, null],
@@ -29,22 +36,27 @@ const CASES: [rows: number, columns: number, split: number, softCap: number | nu
   [3, 131, 64, null, 0.1],
   [300, 70, 70, null, 0.25],
   [5, 259, 100, 6, 0.1],
+  [300, 70, 33, null, 0, true],
+  [5, 131, 131, 6, 0.1, true],
 ];
-for (const [rows, columns, split, softCap, share = 0] of CASES) {
+for (const [rows, columns, split, softCap, share = 0, weighted = false] of CASES) {
   const name =
-    `cross entropy ${rows}×${columns} in chunks of ${split}, soft cap ${softCap}, smoothing ${share}`;
+    `cross entropy ${rows}×${columns} in chunks of ${split}, soft cap ${softCap}, smoothing ${share}${
+      weighted ? ", weighted" : ""
+    }`;
   Deno.test(`${name}: agrees with its reference`, async () => {
     const prng = testPrng(`cross entropy ${rows} ${columns}`);
     const logits = randomNormal(prng, rows * columns, 5);
     logits[0] = 120; // exp(120) is beyond f32
     const labels = Uint32Array.from({ length: rows }, () => prng.below(columns));
-    const { loss, hits, gradient } = crossEntropyCpu(logits, labels, columns, softCap, share);
+    const rowWeights = weighted ? Float32Array.from({ length: rows }, () => 0.25 + 2 * prng.uniform()) : null;
+    const { loss, hits, gradient } = crossEntropyCpu(logits, labels, columns, softCap, share, rowWeights);
     const rest = columns - split;
     const low = columnsOf(logits, columns, 0, split);
     const high = rest > 0 ? columnsOf(logits, columns, split, rest) : new Float32Array(1);
     await checkKernel({
       label: name,
-      inputs: { labels, stats: new Float32Array(rows * 3) },
+      inputs: { labels, stats: new Float32Array(rows * 3), weights: rowWeights ?? new Float32Array(1) },
       initial: { low, high },
       expected: {
         loss: [loss, hits],
@@ -53,7 +65,13 @@ for (const [rows, columns, split, softCap, share = 0] of CASES) {
       },
       encode: (pass, t) => {
         const smoothing = share === 0 ? null : { share, vocabulary: columns };
-        const chunk = { labels: t.labels, stats: t.stats, rows, smoothing };
+        const chunk = {
+          labels: t.labels,
+          stats: t.stats,
+          rows,
+          smoothing,
+          weights: weighted ? t.weights : null,
+        };
         const chunks = [{ ...chunk, logits: t.low, columns: split, firstColumn: 0 }];
         if (rest > 0) chunks.push({ ...chunk, logits: t.high, columns: rest, firstColumn: split });
         for (const part of chunks) {
@@ -61,7 +79,12 @@ for (const [rows, columns, split, softCap, share = 0] of CASES) {
           if (softCap !== null) encodeSoftCap(pass, { logits: part.logits, count, cap: softCap });
           encodeCrossEntropyStats(pass, part);
         }
-        encodeCrossEntropyLoss(pass, { stats: t.stats, loss: t.loss, rows });
+        encodeCrossEntropyLoss(pass, {
+          stats: t.stats,
+          loss: t.loss,
+          rows,
+          weights: weighted ? t.weights : null,
+        });
         for (const part of chunks) encodeCrossEntropyBackward(pass, { ...part, softCap });
       },
       tolerance: {
