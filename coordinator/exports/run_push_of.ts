@@ -1,20 +1,29 @@
 /** Pushes one export to the hub. A push that is interrupted goes on with the next coordinator: nothing is sent twice. */
 import type { ExportServiceOptions } from "./export_context.ts";
 import { errorOf, putAnyway } from "./end_of_work.ts";
+import { paceProgress } from "../../shared/hub/progress.ts";
 import type { ExportPush } from "./record/export_record.ts";
+
+/** Between two events about the bytes. */
+const PROGRESS_EVERY_MS = 15_000;
 
 export async function runPushOf(
   options: ExportServiceOptions,
   id: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const { exports, jobs, hub, runPush } = options;
+  const { exports, jobs, hub, clock, runPush } = options;
   const { jobId, push } = exports.get(id)!;
   if (push === null) return;
   const { hub_model_id: repo, hub_private_repo: isPrivate, hub_revision: branch } = push;
   const update = (changes: Partial<ExportPush>) => putAnyway(options, id, { push: { ...push, ...changes } });
   const event = (level: "info" | "error", text: string) =>
     jobs.record(jobId, level, `Export ${id} ${text}`, { export_id: id, hub_model_id: repo });
+  let totalBytes = 0;
+  const progressed = paceProgress({
+    ...{ clock, everyMs: PROGRESS_EVERY_MS, what: repo, verbs: ["Pushing", "Pushed"] },
+    report: (message, data) => jobs.record(jobId, "info", message, { export_id: id, ...data }),
+  });
   update({ status: "running" });
   event("info", `is being pushed to ${repo}.`);
   try {
@@ -26,7 +35,13 @@ export async function runPushOf(
       title: `Upload of job ${jobId}`,
       hub,
     };
-    const { url, commit } = await runPush(task, { signal, onMessage: () => {} });
+    const { url, commit } = await runPush(task, {
+      signal,
+      onMessage({ type, bytes }) {
+        if (type === "planned") totalBytes = bytes;
+        progressed({ path: repo, doneBytes: type === "planned" ? 0 : bytes, totalBytes });
+      },
+    });
     signal.throwIfAborted();
     update({ status: "succeeded", url, commit, error: null });
     event("info", `is pushed: ${url}`);

@@ -28,11 +28,11 @@ export async function checkSubmission(
   request: ParsedJobRequest,
 ): Promise<{ job: JobRecord; events: NewJobEvent[] }> {
   const { store, files, models, clock, newId, checkModel, admitTracking } = context;
-  const { spec: asked, suffix, metadata, validationFile, warnings } = onTunedBase(
+  const { spec: pinned, data, notes } = await checkData(context, request.spec);
+  const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(
     store,
-    await onResumed(context, request),
+    await onResumed(context, { ...request, spec: pinned }),
   );
-  const { spec, data, notes } = await checkData(context, asked);
   if (validationFile !== null) uploadOf(files, "validation_file", validationFile);
   const { folder } = await models.check(spec.model);
   // A model on a hub is checked once it is downloaded (prepare_requests.ts).

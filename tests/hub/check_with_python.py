@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 root = Path(__file__).resolve().parents[2]
@@ -50,6 +51,7 @@ os.environ.update(
 )
 os.environ.pop("HF_TOKEN", None)
 
+import filelock  # noqa: E402
 import huggingface_hub  # noqa: E402
 from huggingface_hub import HfApi, errors, hf_hub_download, snapshot_download  # noqa: E402
 
@@ -109,6 +111,32 @@ try:
     url = answer["default"]["train"][0]
     body = huggingface_hub.utils.get_session().get(url, follow_redirects=True).content
     check("the Parquet conversion's list", body == b"PAR1 rows PAR1")
+
+    def ours(kind: str, repo: str, cache: Path, *more: str) -> str:
+        command = ["deno", "run", "-A", "-q", "--no-check", str(root / "tests/hub/download_child.ts")]
+        return subprocess.run([*command, endpoint, str(cache), kind, repo, *more],
+                              capture_output=True, text=True, check=True).stdout.strip()
+
+    shared = folder / "shared"
+    mine = Path(ours("model", "org/tiny", shared))
+    theirs = Path(snapshot_download("org/tiny", cache_dir=shared, local_files_only=True))
+    check("a cache that lorafleet filled, found offline", theirs == mine)
+    check("and whole", (theirs / "model.safetensors").read_bytes() == WEIGHTS)
+    check("its list of files, too", len(huggingface_hub.get_cached_repo_tree("org/tiny", cache_dir=shared)) == 3)
+    rows = Path(snapshot_download("org/rows", repo_type="dataset", cache_dir=shared))
+    check("a cache that Python filled, found by lorafleet offline", ours("dataset", "org/rows", shared, "offline") == str(rows))
+    report = huggingface_hub.scan_cache_dir(shared)
+    check("scan_cache_dir knows both and warns of nothing", len(report.repos) == 2 and not report.warnings)
+    empty = folder / "empty"
+    lock = empty / ".locks/models--org--tiny" / f"{hashlib.sha256(WEIGHTS).hexdigest()}.lock"
+    lock.parent.mkdir(parents=True)
+    command = ["deno", "run", "-A", "-q", "--no-check", str(root / "tests/hub/download_child.ts")]
+    with filelock.FileLock(lock):
+        waiting = subprocess.Popen([*command, endpoint, str(empty), "model", "org/tiny"], stdout=subprocess.DEVNULL)
+        time.sleep(2)
+        blobs = [path.name for path in (empty / "models--org--tiny/blobs").glob("*")]
+        is_waiting = waiting.poll() is None and not any(name.startswith(lock.stem) for name in blobs)
+    check("lorafleet waits for a blob that Python has locked", is_waiting and waiting.wait(10) == 0)
 
     check("whoami", api.whoami(token=WRITER)["name"] == "tester")
     refused("whoami with a wrong token", errors.HfHubHTTPError, lambda: api.whoami(token="hf_wrongwrongwrong"))

@@ -41,7 +41,9 @@ Deno.test("an export is pushed to a private repository of the hub, with its mode
       const bytes = await bytesOf(repo.tree().get(name)!.content);
       assertEquals([name, createHash("sha256").update(bytes).digest("hex")], [name, sha256]);
     }
-    assertMatch(world.messages(place.jobId).at(-1)!, /is pushed: http/);
+    const messages = world.messages(place.jobId);
+    assertMatch(messages.at(-1)!, /is pushed: http/);
+    assertMatch(messages.join("\n"), /^Pushing [\d.]+ kB of org\/tuned\.$/m);
     assertEquals(world.messages(place.jobId).some((message) => message.includes(WRITER_TOKEN)), false);
   });
 });

@@ -5,7 +5,8 @@ import { AS_STORED, CHECKPOINTING, COMPUTE, PROCESSES } from "./reasons.ts";
 import { TRACKING_RULES } from "./tracked.ts";
 import { TRAINING_WITHOUT_EFFECT } from "./training_without_effect.ts";
 
-const UPLOAD = "lorafleet uploads nothing; download the adapter, whose folder can be uploaded unchanged";
+const UPLOAD =
+  "a finished job is pushed on request: POST /v1/fine_tuning/jobs/{id}/exports, and then …/exports/{export_id}/push";
 const WORKERS_CHOICE = only([false], "a worker's own --allow-cpu decides that");
 
 /** transformers' `AcceleratorConfig`, as `TrainingArguments.to_dict` writes it. */
@@ -77,7 +78,10 @@ export const TRAINING_RULES: FieldRules = {
   optim_target_modules: only([[]], "the optimizer is AdamW for all of the adapter"),
   loss_type: only(["nll"], "the loss is plain cross entropy"),
   push_to_hub: only([false], UPLOAD),
-  ...all("hub_token push_to_hub_token", only([], `${UPLOAD}; a token has no place in a job`)),
+  ...all(
+    "hub_token push_to_hub_token",
+    only([], "a token has no place in a job; the coordinator's HF_TOKEN is used"),
+  ),
   model_init_kwargs: only([{}], AS_STORED, {
     instead: "leave it out; the job's quantization group takes what from_pretrained takes",
   }),

@@ -7,7 +7,7 @@ const LOGGING = "every step's metrics are in the job's events";
 const LOADING = "workers take micro-batches from a queue; there is no data loader";
 const RESTORING = "an interrupted job goes on from its last step by itself, bit by bit";
 const TRACKING = "it is for an experiment tracker";
-const HUB = "it is for the upload to the hub, which is a step after training";
+const HUB = "it is for the push to the hub, which is a request after training (…/exports/{export_id}/push)";
 const GONE = "transformers has dropped it, and it names hardware or code that workers do not use";
 
 export const TRAINING_WITHOUT_EFFECT: FieldRules = {
