@@ -1,4 +1,4 @@
-/** Further results of a finished job: asked for, waited for, downloaded. */
+/** Further results of a finished job: asked for, waited for, downloaded, pushed. */
 import { join } from "@std/path";
 import { z } from "zod";
 import type { Clock } from "../../shared/clock.ts";
@@ -7,37 +7,63 @@ import type { ApiClient } from "../client/api_client.ts";
 
 const POLL_MS = 500;
 
+const statusSchema = z.enum(["queued", "running", "succeeded", "failed"]);
+const failureSchema = z.object({ message: z.string() }).nullable();
 const exportSchema = z.object({
   id: z.string(),
-  status: z.enum(["queued", "running", "succeeded", "failed"]),
-  error: z.object({ message: z.string() }).nullable(),
+  status: statusSchema,
+  error: failureSchema,
   files: z.array(z.object({ name: z.string(), url: z.string(), sha256: z.string() })),
+  push: z.object({ status: statusSchema, url: z.string().nullable(), error: failureSchema }).nullable(),
 });
+type Export = z.output<typeof exportSchema>;
 
-/**
- * Writes one kind of export into `folder`. The same request finds an export that an interrupted run has begun. Throws
- * `invalid_request` for a kind that the coordinator does not know, `aborted` for an export that failed.
- */
-export async function exportInto(
-  api: ApiClient,
-  jobId: string,
-  kind: string,
-  folder: string,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<void> {
-  const path = `/v1/fine_tuning/jobs/${jobId}/exports`;
-  let found = exportSchema.parse(await api.post(path, { kind }));
-  while (found.status === "queued" || found.status === "running") {
-    await clock.sleep(POLL_MS, signal);
-    found = exportSchema.parse(await api.json(`${path}/${found.id}`));
+/** Exports of one job. The same request finds an export that an interrupted run has begun. */
+export class JobExports {
+  readonly #api: ApiClient;
+  readonly #path: string;
+  readonly #clock: Clock;
+  readonly #signal: AbortSignal;
+
+  constructor(api: ApiClient, jobId: string, clock: Clock, signal: AbortSignal) {
+    this.#api = api;
+    this.#path = `/v1/fine_tuning/jobs/${jobId}/exports`;
+    this.#clock = clock;
+    this.#signal = signal;
   }
-  if (found.status === "failed") {
-    throw new LoraFleetError(
-      "aborted",
-      `the export ${kind} failed: ${found.error?.message ?? "no reason was given"}`,
+
+  /** Throws `invalid_request` for a kind that the coordinator does not know, `aborted` for an export that failed. */
+  async make(kind: string): Promise<Export> {
+    const begun = exportSchema.parse(await this.#api.post(this.#path, { kind }));
+    const made = await this.#until(begun, ({ status }) => status);
+    if (made.status === "succeeded") return made;
+    throw failed(`the export ${kind}`, made.error);
+  }
+
+  async download({ files }: Export, folder: string): Promise<void> {
+    await Deno.mkdir(folder, { recursive: true });
+    for (const { name, url } of files) await this.#api.downloadTo(url, join(folder, name));
+  }
+
+  /** Pushes an export to the hub with the coordinator's token. Returns the repository's URL. */
+  async push({ id }: Export, repo: string): Promise<string> {
+    const begun = exportSchema.parse(
+      await this.#api.post(`${this.#path}/${id}/push`, { hub_model_id: repo }),
     );
+    const { push } = await this.#until(begun, ({ push }) => push!.status);
+    if (push!.status === "succeeded") return push!.url ?? repo;
+    throw failed(`the push to ${repo}`, push!.error);
   }
-  await Deno.mkdir(folder, { recursive: true });
-  for (const { name, url } of found.files) await api.downloadTo(url, join(folder, name));
+
+  async #until(found: Export, statusOf: (found: Export) => Export["status"]): Promise<Export> {
+    while (["queued", "running"].includes(statusOf(found))) {
+      await this.#clock.sleep(POLL_MS, this.#signal);
+      found = exportSchema.parse(await this.#api.json(`${this.#path}/${found.id}`));
+    }
+    return found;
+  }
+}
+
+function failed(what: string, error: z.output<typeof failureSchema>): LoraFleetError {
+  return new LoraFleetError("aborted", `${what} failed: ${error?.message ?? "no reason was given"}`);
 }

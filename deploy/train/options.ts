@@ -16,6 +16,7 @@ coordinator. Ctrl-C interrupts; the same command again resumes.
   --set <field=value>     one of these fields, such as training.learning_rate=1e-4; may be given several times
   --steps <n>             maximum number of steps
   --export <kinds>        further results, with commas between: merged, gguf, …
+  --push <repo>           a repository on the hub for the first of them, or for the adapter; private if it is new
   --out <folder>          folder for the results
   --workers <n>           workers to start on this machine                 (1)
   --join-existing <url>   a running coordinator; its key is LORAFLEET_API_KEY
@@ -53,6 +54,8 @@ export interface JobOptions {
 export interface TrainOptions extends JobOptions {
   readonly outFolder: string;
   readonly exports: readonly string[];
+  /** Null: nothing is pushed. */
+  readonly pushTo: string | null;
   readonly workerCount: number;
   readonly isFresh: boolean;
   readonly ignoreGpu: boolean;
@@ -81,6 +84,7 @@ const TRAIN = {
   ...JOB,
   "out": text,
   "export": text,
+  "push": text,
   "workers": text,
   "fresh": flag,
   "ignore-gpu": flag,
@@ -97,6 +101,7 @@ export function parseTrainOptions(args: readonly string[]): TrainOptions | null 
     ...job,
     outFolder: resolve(values.out),
     exports: (values.export ?? "").split(",").map((kind) => kind.trim()).filter((kind) => kind !== ""),
+    pushTo: values.push || null,
     workerCount: numberOf("workers", values.workers, { isWhole: true, max: 64 }) ?? 1,
     isFresh: values.fresh === true,
     ignoreGpu: values["ignore-gpu"] === true,

@@ -16,7 +16,7 @@ import { ensureSetup } from "../setup/ensure.ts";
 import { runtimeFolderVariables } from "../setup/runtime_folder.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { formatSamples } from "../terminal/samples.ts";
-import { exportInto } from "./exports.ts";
+import { JobExports } from "./exports.ts";
 import { type JobBody, jobBody, mergeBodies } from "./job_body.ts";
 import type { TrainOptions } from "./options.ts";
 import { hashOf, openRunState, type RunState } from "./run_state.ts";
@@ -53,11 +53,7 @@ export async function train(options: TrainOptions, context: TrainContext): Promi
   const job = await Promise.race([runJob(options, context, api, state, body), broken]);
   progress.note(`downloading the adapter into ${options.outFolder}`);
   await writeAdapter(options.outFolder, await downloadAdapter(api, job));
-  for (const kind of options.exports) {
-    progress.note(`exporting: ${kind}`);
-    const folder = join(options.outFolder, kind);
-    await Promise.race([exportInto(api, job.id, kind, folder, context.clock, context.signal), broken]);
-  }
+  await Promise.race([writeExports(options, context, api, job.id), broken]);
   if (options.validationPath !== null && env !== null) {
     await context.children.stopAll();
     await compare(options, context, state, model, env);
@@ -168,6 +164,23 @@ async function isFile(path: string): Promise<boolean> {
 export async function localFolder(model: string): Promise<string | null> {
   const folder = resolve(model);
   return await isFile(join(folder, "config.json")) ? folder : null;
+}
+
+/** What is asked for beside the adapter; the first export is pushed, or the adapter itself. */
+async function writeExports(
+  { exports: kinds, outFolder, pushTo }: TrainOptions,
+  { clock, progress, signal }: TrainContext,
+  api: ApiClient,
+  jobId: string,
+): Promise<void> {
+  const exports = new JobExports(api, jobId, clock, signal);
+  for (const kind of kinds) {
+    progress.note(`exporting: ${kind}`);
+    await exports.download(await exports.make(kind), join(outFolder, kind));
+  }
+  if (pushTo === null) return;
+  progress.note(`pushing to ${pushTo}`);
+  progress.note(`pushed: ${await exports.push(await exports.make(kinds[0] ?? "adapter"), pushTo)}`);
 }
 
 /** A base model's own folder, or the one that the coordinator has downloaded into the hub's cache. */

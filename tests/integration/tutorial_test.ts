@@ -54,7 +54,7 @@ Deno.test("the tutorial: plan, train on a slice, watch, merge, push, and answers
   inTempFolder(async (folder) => {
     await using hub = await startHub();
     await hub.add("model", MODEL, await modelFiles());
-    await hub.add("dataset", "my-org/korean-chat", { "train.jsonl": `${rows.join("\n")}\n` });
+    await hub.add("dataset", "org/korean-chat", { "train.jsonl": `${rows.join("\n")}\n` });
     await Deno.writeTextFile(join(folder, "job.yaml"), jobYaml);
     await Deno.writeTextFile(join(folder, "held-out.jsonl"), heldOut.join("\n"));
     const run = async (command: readonly string[]) => {
@@ -92,10 +92,16 @@ Deno.test("the tutorial: plan, train on a slice, watch, merge, push, and answers
     const [, base, tuned] = /loss: base ([\d.]+), tuned ([\d.]+)/.exec(trained)!;
     assertEquals(Number(tuned) < Number(base), true, `the tuned model is better: ${base} → ${tuned}`);
 
+    assertStringIncludes(trained, `pushed: ${hub.endpoint}/org/llama-2-7b-korean`);
+    const pushed = hub.repo("model", "org/llama-2-7b-korean");
+    assertEquals(pushed.isPrivate, true);
+    const names = await Array.fromAsync(Deno.readDir(join(folder, "tuned/merged")), ({ name }) => name);
+    assertEquals(names.filter((name) => !pushed.tree().has(name)), [], "the merged model is on the hub");
+
     const config = JSON.parse(await Deno.readTextFile(join(folder, "tuned/adapter_config.json")));
     assertEquals([config.r, config.lora_alpha, config.base_model_name_or_path], [64, 16, MODEL]);
     const card = await Deno.readTextFile(join(folder, "tuned/merged/README.md"));
-    for (const part of [`base_model: ${MODEL}`, "my-org/korean-chat", "2e-4", "cosine"]) {
+    for (const part of [`base_model: ${MODEL}`, "org/korean-chat", "0.0002", "cosine"]) {
       assertStringIncludes(card, part);
     }
     assertEquals((await Deno.stat(join(folder, "tuned/merged/model.safetensors"))).size > 100_000, true);
