@@ -148,6 +148,7 @@ const REFUSED: readonly [string, string | Uint8Array<ArrayBuffer>, string][] = [
   ],
   ["rows.csv", 'text\n"a\nb', 'line 2 opens a quote (") that is never closed'],
   ["rows.csv", "text\na,b\n", "line 2 has 2 cells, but the header names 1 columns"],
+  ["rows.csv", "prompt;completion\na;b\n", 'line 1 is the header "prompt;completion", one column'],
   ["rows.parquet", "text\na\n", "is no Parquet file"],
   ["rows.parquet", "PAR1 and nothing more", 'does not end with "PAR1"'],
   ["rows.jsonl.gz", Uint8Array.of(0x1f, 0x8b, 8, 0), "compressed with gzip"],

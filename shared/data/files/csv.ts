@@ -21,7 +21,18 @@ async function* readRecords(bytes: DataBytes, delimiter: "," | "\t"): AsyncGener
 }
 
 /** pandas' names: an empty one is `Unnamed: 0`, by its place, and a repeated one gets `.1`, `.2`, … */
-function headerOf({ cells }: CsvRecord): string[] {
+function headerOf({ line, cells }: CsvRecord): string[] {
+  const [first = ""] = cells;
+  const other = [";", "\t", "|"].find((separator) => first.includes(separator));
+  if (cells.length === 1 && other !== undefined) {
+    throw invalidLine(
+      line,
+      `is the header ${quote(first)}, one column whose name contains ${
+        quote(other)
+      }; separate the columns by commas (in a ` +
+        `.tsv file by tabs)`,
+    );
+  }
   const taken = new Set<string>();
   return cells.map((cell, index) => {
     const name = cell === "" ? `Unnamed: ${index}` : cell;

@@ -117,7 +117,7 @@ async function* keysOf(cursor: JsonTextCursor): AsyncGenerator<string> {
   cursor.skip();
   while (await cursor.peek() !== "}") {
     if (await cursor.peek() !== '"') throw notJson(cursor, "the name of a field is needed");
-    const name = parseJson(await cursor.value()) as string;
+    const name = nameOf(cursor, await cursor.value());
     if (await cursor.peek() !== ":") throw notJson(cursor, `":" is needed after the name of a field`);
     cursor.skip();
     if (await cursor.peek() === "") throw notJson(cursor, `the value of ${quote(name)} is missing`);
@@ -126,6 +126,14 @@ async function* keysOf(cursor: JsonTextCursor): AsyncGenerator<string> {
     else if (await cursor.peek() !== "}") throw notJson(cursor, `"," or "}" is needed after ${quote(name)}`);
   }
   cursor.skip();
+}
+
+function nameOf(cursor: JsonTextCursor, text: string): string {
+  try {
+    return parseJson(text) as string;
+  } catch (cause) {
+    throw notJson(cursor, `the name ${quote(text)} is no JSON text: ${messageOf(cause)}`);
+  }
 }
 
 function notJson({ line }: JsonTextCursor, what: string): LoraFleetError {

@@ -5,6 +5,7 @@ import {
   parquetMetadataAsync,
   parquetReadObjects,
   parquetSchema,
+  type SchemaTree,
 } from "hyparquet";
 import { compressors as allCompressors } from "hyparquet-compressors";
 import { LoraFleetError, messageOf, quote } from "../../errors.ts";
@@ -99,9 +100,29 @@ async function readMetadata(bytes: DataBytes): Promise<FileMetaData> {
     );
   }
   try {
-    return await parquetMetadataAsync(asyncBufferOf(bytes));
+    const metadata = await parquetMetadataAsync(asyncBufferOf(bytes));
+    assertColumns(metadata);
+    return metadata;
   } catch (cause) {
     throw unreadable(`its footer is damaged: ${messageOf(cause)}`, cause);
+  }
+}
+
+/**
+ * Every row group has the schema's columns. The library would read a column that the schema lacks and leave its failure
+ * unhandled.
+ */
+function assertColumns(metadata: FileMetaData): void {
+  const leaves = (node: SchemaTree): string[] =>
+    node.children.length === 0 ? [node.path.join(".")] : node.children.flatMap(leaves);
+  const expected = parquetSchema(metadata).children.flatMap(leaves).join();
+  for (const [index, { columns }] of metadata.row_groups.entries()) {
+    const found = columns.map(({ meta_data }) => meta_data?.path_in_schema.join(".")).join();
+    if (found !== expected) {
+      throw new Error(
+        `row group ${index + 1} has the columns ${quote(found)}, the schema ${quote(expected)}`,
+      );
+    }
   }
 }
 

@@ -6,6 +6,8 @@ import { quantile } from "../statistics.ts";
 const PART_BYTES = 32 * 2 ** 20;
 /** What the coordinator does with the rows after the preparation is watched as long. */
 const AFTER_SECONDS = 30;
+const IDLE_SECONDS = 60;
+const SLOW_MS = 100;
 const PATIENCE_MS = 3 * 3_600_000;
 
 export async function prepareLargeFile(
@@ -24,6 +26,7 @@ export async function prepareLargeFile(
   const api = coordinator.api();
   const watch = startWatch(api, coordinator.pid);
   const { size } = await Deno.stat(path);
+  await watch.during("nothing, for comparison", null, () => systemClock.sleep(1000 * IDLE_SECONDS));
   const training_file = await watch.during("the upload, in parts", size, () => upload(api, path, size));
   const id = await watch.during("the preparation", size, async () => {
     const dataset = { max_seq_length: 2048, truncation: "truncate" };
@@ -79,7 +82,7 @@ function startWatch(api: string, pid: number) {
   console.log(
     `${
       "".padEnd(24)
-    }  seconds    MB/s   asked   /healthz ms: p50, p95, max      MB at most: coordinator, preparation`,
+    }  seconds    MB/s   asked   /healthz ms: p50, p95, p99.9, max; over 100 ms      MB at most: coordinator, preparation`,
   );
   return {
     async during<T>(name: string, bytes: number | null, work: () => Promise<T>): Promise<T> {
@@ -102,9 +105,10 @@ function startWatch(api: string, pid: number) {
           seconds.toFixed(1).padStart(9),
           (bytes === null ? "" : (bytes / 1e6 / seconds).toFixed(2)).padStart(8),
           String(times.length).padStart(8),
-          ...[quantile(times, 0.5), quantile(times, 0.95), Math.max(...times)].map((ms) =>
-            ms.toFixed(1).padStart(9)
-          ),
+          ...[quantile(times, 0.5), quantile(times, 0.95), quantile(times, 0.999), Math.max(...times)].map((
+            ms,
+          ) => ms.toFixed(1).padStart(9)),
+          String(times.filter((ms) => ms > SLOW_MS).length).padStart(6),
           peaks.coordinator.toFixed(0).padStart(18),
           peaks.preparation.toFixed(0).padStart(13),
         ];
