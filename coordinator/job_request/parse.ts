@@ -78,6 +78,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   checkSchedule(spec.training);
   checkLearnable(spec);
   checkEvaluation(draft, spec, validationFile);
+  checkDivergence(spec);
   explainArithmetic(draft, spec);
   const tracking = parseTracking(draft, body["integrations"]);
   if (draft.withoutEffect.length > 0) {
@@ -119,6 +120,15 @@ function checkLearnable(spec: JobSpec): void {
   }
   const { refusal, param } = steps > 0 ? learnabilityOf(spec, steps, null) : NO_STEPS_KNOWN;
   if (refusal !== null) throw invalidField(param, `training.max_steps is ${steps}: ${refusal}`);
+}
+
+/** Inner loops have learning rates of their own, which are planned before the start. */
+function checkDivergence({ training, fleet }: JobSpec): void {
+  if (training.on_divergence !== "halve_learning_rate" || fleet.local_steps === null) return;
+  const message =
+    'training.on_divergence is "halve_learning_rate", which does not go with fleet.local_steps; leave one of ' +
+    "them out";
+  throw invalidField("training.on_divergence", message);
 }
 
 const NO_STEPS_KNOWN = { refusal: null, param: "" };

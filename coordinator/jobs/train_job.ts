@@ -1,5 +1,5 @@
 /** One job's training, from its plan to its result files. */
-import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import { layoutOfJob } from "../planning/adapter_layout.ts";
@@ -11,6 +11,7 @@ import { type PrepareRequest } from "../planning/preparation/prepare_request.ts"
 import { METRICS_FILENAME, stepMetricsCsv } from "./results/step_metrics.ts";
 import { addTokenizerFiles } from "./results/tokenizer_results.ts";
 import { ADAPTER_FILENAME, tunedModel } from "./results/tuned_models.ts";
+import { planAfterRollback, rollbackAfter } from "./rollback.ts";
 import { untilThereIsRoom } from "./stores/patient_writes.ts";
 import { TrainingObserver } from "./training_observer.ts";
 
@@ -20,19 +21,36 @@ export async function trainJob(
   request: PrepareRequest,
   signal: AbortSignal,
 ): Promise<void> {
-  const { journal, fleet, plan } = context;
+  const { journal, plan } = context;
   const { id } = request;
   const prepared = await plan(request);
   const job = { ...prepared, initial: await initialOf(context, prepared) };
   signal.throwIfAborted();
   await journal.write(() => journal.apply(id, { type: "started", modelHash: prepared.model.hash }), signal);
   signal.throwIfAborted();
-  await fleet.train(job, new TrainingObserver(context, job, signal), signal);
+  await trainUntilDone(context, job, signal);
   signal.throwIfAborted();
   const resultStep = await resultStepAfter(context, job);
   const adapter = await checkedAdapter(context, job, resultStep, signal);
   const resultFiles = await listResults(context, job, resultStep, adapter, signal);
   await journal.write(() => journal.apply(id, { type: "trained", resultFiles, resultStep }), signal);
+}
+
+/** Trains, once more with half the learning rate if the job asks for it and diverges. */
+async function trainUntilDone(context: JobContext, planned: PlannedJob, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const job = await planAfterRollback(context, planned);
+    const observer = new TrainingObserver(context, job, signal);
+    try {
+      return await context.fleet.train(job, observer, signal);
+    } catch (thrown) {
+      const rollback = await rollbackAfter(context, planned, thrown, observer.lastGoodStep(), signal);
+      if (rollback === null) throw thrown;
+      const change = { type: "learningRateHalved", rollback, why: messageOf(thrown) } as const;
+      await context.journal.write(() => context.journal.apply(job.id, change, { level: "warn" }), signal);
+      signal.throwIfAborted();
+    }
+  }
 }
 
 /** The state or the adapter that the job continues from; null: a fresh one. */

@@ -8,7 +8,8 @@ import { evaluationEvent, ROLLED_BACK_TO, storedEvaluations } from "./results/ev
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import type { JobContext } from "./job_context.ts";
-import { type LossWatch, NO_LOSSES, storedLosses, watchLoss } from "./divergence.ts";
+import { DIVERGENCE_PARAM } from "./rollback.ts";
+import { badSteps, type LossWatch, NO_LOSSES, storedLosses, watchLoss } from "./results/divergence.ts";
 import { addStep, type JobProgress, startProgress } from "./job_progress.ts";
 import { unlessAborted } from "./job_work.ts";
 import type { JobRecord, QuarantinedSample } from "./record/job.ts";
@@ -41,7 +42,9 @@ export class TrainingObserver implements JobObserver {
     const { artifacts, store, journal } = this.#context;
     const { id, totalSteps, initial } = this.#job;
     const first = initial?.step ?? 0;
-    if (committedStep === first) {
+    // After a rollback the job's own checkpoint is what it goes on from.
+    const isRollback = committedStep > 0 && committedStep === this.#job.halvedAfter;
+    if (!isRollback && committedStep === first) {
       // An earlier start of this job may have left checkpoints.
       await artifacts.clear(id);
       this.#signal.throwIfAborted();
@@ -118,15 +121,16 @@ export class TrainingObserver implements JobObserver {
     journal.record(this.#job.id, "info", `The checkpoint of step ${step} is stored.`, { step });
   }
 
+  /** The newest step whose loss, and those of the steps before, are no part of a divergence. */
+  lastGoodStep(): number {
+    return Math.max(0, this.#stored().step - badSteps(this.#losses));
+  }
+
   /** Throws a `LoraFleetError` that ends the job. Rows that are not shuffled may become harder. */
   #assertConverging(step: number, loss: number): void {
-    const { training, dataset } = this.#job.spec;
     const { watch, reason } = watchLoss(this.#losses, step, loss);
     this.#losses = watch;
-    if (reason === null || !dataset.shuffle) return;
-    const message = `${reason}; lower training.learning_rate, which is ${training.learning_rate}, or raise ` +
-      "training.warmup_ratio; the checkpoints stay";
-    throw new LoraFleetError("gpu_failure", message, { param: "training.learning_rate" });
+    if (reason !== null && this.#job.spec.dataset.shuffle) throw diverged(reason, this.#job);
   }
 
   #stored(): JobRecord {
@@ -202,4 +206,11 @@ async function storedCheckpointSteps({ store, clock }: JobContext, jobId: string
     after = items.at(-1)!.id;
     await clock.sleep(0);
   }
+}
+
+function diverged(reason: string, { spec }: PlannedJob): LoraFleetError {
+  const message =
+    `${reason}; lower training.learning_rate, which is ${spec.training.learning_rate}, or raise ` +
+    "training.warmup_ratio; the checkpoints stay";
+  return new LoraFleetError("gpu_failure", message, { param: DIVERGENCE_PARAM });
 }

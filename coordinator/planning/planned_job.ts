@@ -32,6 +32,8 @@ export interface PlannedJob {
   readonly initial?: InitialState | null;
   /** Null or left out: nothing is evaluated. */
   readonly evaluation?: EvaluationPlan | null;
+  /** Learning rates of steps after this one are half of the schedule's; null or left out: none. */
+  readonly halvedAfter?: number | null;
   /** Null or left out: a step is one data step. */
   readonly local?: LocalPlan | null;
 }

@@ -87,7 +87,7 @@ function exclude(
     const message =
       `${what} a loss or a gradient that is not finite (micro-batch ${index} of step ${step} was ` +
       `tried by ${names}): lower training.learning_rate, or look at the rows that are quarantined`;
-    return failJob(excluded, "gpu_failure", message, effects);
+    return failJob(excluded, "gpu_failure", message, effects, "training.learning_rate");
   };
   if (ofStep === ofAll || ofStep > maxExcludedOfStep(ofAll, limits)) {
     return fail(`${ofStep} of ${ofAll} micro-batches of step ${step} give`);

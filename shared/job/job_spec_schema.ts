@@ -130,6 +130,8 @@ export const trainingSchema = z.strictObject({
   }).default(500),
   /** Checkpoints hold the adapter alone: if all workers are lost at once, training starts over. */
   save_only_model: z.boolean().default(false),
+  /** What follows when the loss explodes or is not finite: the end, or once a new try with half the learning rate. */
+  on_divergence: z.enum(["stop", "halve_learning_rate"]).optional(),
   /** Accepted as written; every step's metrics are in the job's events. */
   logging_steps: z.number().min(0).default(1),
   ...evaluationFields,

@@ -6,6 +6,7 @@ import { LIMITS } from "../../shared/protocol/limits.ts";
 import { type Agent, startAgent } from "../../worker/fleet/agent.ts";
 import { createCheckpointWriter } from "../../worker/transfer/checkpoint_upload.ts";
 import { createWorkerIdentity } from "../../worker/fleet/identity.ts";
+import type { Engine } from "../../worker/engine/engine.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
 
 export interface ToyWorkerOptions {
@@ -17,10 +18,12 @@ export interface ToyWorkerOptions {
   readonly gradientMs: number;
   /** Changes a gradient, as a broken GPU would. */
   readonly spoil?: ToyEngineOptions["spoil"];
+  /** Runs before each call of its engine. */
+  readonly onCall?: (call: keyof Engine) => void;
 }
 
 export function startToyWorker(
-  { name, joinUrl, cacheFolder, gradientMs, spoil = () => {} }: ToyWorkerOptions,
+  { name, joinUrl, cacheFolder, gradientMs, spoil = () => {}, onCall = () => {} }: ToyWorkerOptions,
 ): Agent {
   const common = { fetch, clock: systemClock, limits: LIMITS, log: () => {} };
   return startAgent({
@@ -39,7 +42,10 @@ export function startToyWorker(
       createToyEngine({
         clock: systemClock,
         spoil,
-        delayMs: (call) => call === "computeGradient" ? gradientMs : 0,
+        delayMs(call) {
+          onCall(call);
+          return call === "computeGradient" ? gradientMs : 0;
+        },
       }),
     engineLimits: { allowCpu: true, memoryBudgetBytes: null },
     findBaseModel: (_reply, job) => Promise.resolve(job.modelFolder),

@@ -9,7 +9,7 @@ export function trainingPlanOf(
   microBatchCountOf: (step: number) => number,
 ): TrainingPlan {
   const { seed, training, fleet } = job.spec;
-  const { specHash, totalSteps, checkpointSteps, local = null, evaluation = null } = job;
+  const { specHash, totalSteps, checkpointSteps, local = null, evaluation = null, halvedAfter = null } = job;
   return {
     ...{
       jobId: job.id,
@@ -19,6 +19,7 @@ export function trainingPlanOf(
       checkpointSteps,
       microBatchCountOf,
       local,
+      halvedAfter,
       checkKey,
       layout,
     },

@@ -71,6 +71,9 @@ export const DONE: Readonly<Record<string, string>> = {
   "training.early_stopping_threshold": "How much an improvement is at least",
   "training.save_total_limit":
     "Older checkpoints are deleted, but never the best, the newest, or one that is being read",
+  "training.on_divergence":
+    "What follows when the loss explodes or is not finite: the job fails with the reason, or once goes on from the last good " +
+    'training state with half the learning rate; "stop" if left out',
   "training.logging_steps":
     "How often trackers get a point: a count of steps, or below 1 a share of them; every step's metrics are in the job's events",
 

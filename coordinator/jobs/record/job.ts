@@ -64,6 +64,12 @@ export const jobRecordSchema = z.strictObject({
   audits: auditCountsSchema.default(NO_AUDITS),
   /** The best evaluation of committed steps; null before the first. */
   best: z.strictObject({ step: z.int(), value: z.number() }).nullable().default(null),
+  /** The training diverged and went on from this step (0: the beginning) with half the learning rate; null: it did not. */
+  rollback: z.strictObject({
+    step: z.int(),
+    /** Of the training state; null for the beginning. */
+    digest: z.string().nullable(),
+  }).nullable().default(null),
   error: jobErrorSchema.nullable(),
   /** Ids of the step metrics, the adapter's files and the tokenizer's. */
   resultFiles: z.array(z.string()),
@@ -88,6 +94,7 @@ export function newJob(
 ): JobRecord {
   return {
     tracking: null,
+    rollback: null,
     ...fields,
     status: "validating_files",
     startedAt: null,

@@ -42,6 +42,12 @@ export type JobTransition =
     /** Totals of all steps up to this one. */
     readonly audits?: AuditCounts;
   }
+  /** The training diverged: it goes on from an earlier step with half the learning rate. */
+  | {
+    readonly type: "learningRateHalved";
+    readonly rollback: NonNullable<JobRecord["rollback"]>;
+    readonly why: string;
+  }
   | { readonly type: "sampleQuarantined"; readonly sample: QuarantinedSample }
   | {
     readonly type: "trained";
@@ -104,6 +110,16 @@ const RULES: { readonly [T in JobTransition["type"]]: Rule<Of<T>> } = {
   evaluated: {
     from: ["running"],
     decide: (job, { step, best }) => ({ job: { ...job, best }, reason: `Step ${step} is evaluated.` }),
+  },
+  learningRateHalved: {
+    from: ["running"],
+    decide: (job, { rollback, why }) => ({
+      job: { ...job, rollback },
+      reason: `${why[0]!.toUpperCase()}${why.slice(1)}. The job goes on ` +
+        `${
+          rollback.step === 0 ? "from the beginning" : `from step ${rollback.step}`
+        } with half the learning rate.`,
+    }),
   },
   sampleQuarantined: { from: ["running"], decide: quarantineSample },
   trained: {

@@ -31,6 +31,8 @@ export function firstExponents(
 }
 
 /** With local steps: that of the last inner step. */
-export function learningRateOf({ local, totalSteps, schedule }: TrainingPlan, step: number): number {
-  return local?.learningRateOf(step) ?? learningRateAt(step, totalSteps, schedule);
+export function learningRateOf(plan: TrainingPlan, step: number): number {
+  const { local, totalSteps, schedule, halvedAfter = null } = plan;
+  const rate = local?.learningRateOf(step) ?? learningRateAt(step, totalSteps, schedule);
+  return halvedAfter !== null && step > halvedAfter ? rate / 2 : rate;
 }

@@ -21,6 +21,8 @@ export interface TrainingPlan {
   readonly totalSteps: number;
   readonly checkpointSteps: CheckpointSteps;
   readonly schedule: ScheduleSpec;
+  /** Rates of steps after this one are half of the schedule's; null or left out: none. */
+  readonly halvedAfter?: number | null;
   /** With local steps: inner loops. */
   microBatchCountOf(step: number): number;
   /** Null or left out: a job without local steps. */

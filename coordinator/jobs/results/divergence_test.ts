@@ -1,9 +1,9 @@
 import { assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
-import { pcg32 } from "../../shared/prng.ts";
-import { withWorld } from "../testing/app_fixture.ts";
-import { fakePrepare } from "../testing/fake_preparer.ts";
+import { pcg32 } from "../../../shared/prng.ts";
+import { withWorld } from "../../testing/app_fixture.ts";
+import { fakePrepare } from "../../testing/fake_preparer.ts";
 import { NO_LOSSES, storedLosses, watchLoss } from "./divergence.ts";
-import { submit } from "./job_service_fixture.ts";
+import { submit } from "../job_service_fixture.ts";
 
 const range = (count: number) => Array.from({ length: count }, (_, index) => index);
 

@@ -2,7 +2,7 @@
  * Whether a training diverges, as a pure decision: (watch, step, loss) → (watch, reason). A diverged model does not come back by
  * itself: it would only use up GPU time until the last step.
  */
-import type { JobStore } from "./stores/job_store.ts";
+import type { JobStore } from "../stores/job_store.ts";
 
 export interface LossWatch {
   /** Losses of the first steps. */
@@ -29,12 +29,17 @@ export function watchLoss(
   if (first.length < WINDOW_STEPS) return { watch: { first: [...first, loss], recent }, reason: null };
   const newest = [...recent, loss].slice(-WINDOW_STEPS);
   const watch = { first, recent: newest };
+  if (badSteps(watch) < WINDOW_STEPS) return { watch, reason: null };
+  const reason = `the training diverges: the mean loss of steps ${step - WINDOW_STEPS + 1} to ${step} is ` +
+    `${meanOf(newest).toFixed(2)}, that of the first ${WINDOW_STEPS} steps was ${meanOf(first).toFixed(2)}`;
+  return { watch, reason };
+}
+
+/** How many of the newest steps in a row are far worse than the first ones. */
+export function badSteps({ first, recent }: LossWatch): number {
   const start = meanOf(first);
   const bound = Math.max(FACTOR * start, start + MARGIN);
-  if (newest.length < WINDOW_STEPS || newest.some((value) => value <= bound)) return { watch, reason: null };
-  const reason = `the training diverges: the mean loss of steps ${step - WINDOW_STEPS + 1} to ${step} is ` +
-    `${meanOf(newest).toFixed(2)}, that of the first ${WINDOW_STEPS} steps was ${start.toFixed(2)}`;
-  return { watch, reason };
+  return recent.length - 1 - recent.findLastIndex((loss) => loss <= bound);
 }
 
 /** What an earlier process had watched up to a step; the newest losses begin anew. */
