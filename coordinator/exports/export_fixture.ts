@@ -1,12 +1,11 @@
 /** A world with a job that has trained a golden adapter on its golden base model. */
-import { loadLadderCase } from "../../tests/golden/golden.ts";
+import { goldenPath, loadLadderCase } from "../../tests/golden/golden.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
 import type { World } from "../testing/app_fixture.ts";
 import type { ExportRecord } from "./record/export_record.ts";
 import { isEnded } from "./record/export_record.ts";
 
 export const GOLDEN_CASE = "gqa_tied";
-const TOKENIZER = '{"tokenizer_class": "LlamaTokenizerFast"}';
 
 /** Trains the job with the fake fleet, whose checkpoints are PEFT's own. Returns its id. */
 export async function trainGoldenJob(world: World): Promise<string> {
@@ -16,7 +15,9 @@ export async function trainGoldenJob(world: World): Promise<string> {
   for await (const { name } of Deno.readDir(modelFolder)) {
     await Deno.copyFile(`${modelFolder}/${name}`, `${folder}/${name}`);
   }
-  await Deno.writeTextFile(`${folder}/tokenizer_config.json`, TOKENIZER);
+  for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
+    await Deno.copyFile(goldenPath(`data/byte_fallback/${name}`), `${folder}/${name}`);
+  }
   const names = ["adapter_config.json", "adapter_model.safetensors"];
   const files = await Promise.all(
     names.map(async (name) => [name, await Deno.readFile(`${adapterFolder}/${name}`)] as const),

@@ -56,6 +56,7 @@ Deno.test("a merged model is written by a process of its own and downloaded file
       "config.json",
       "generation_config.json",
       "model.safetensors",
+      "tokenizer.json",
       "tokenizer_config.json",
     ]);
     for (const { name, bytes, sha256, url } of files.data) {
@@ -76,7 +77,7 @@ Deno.test("a merged model is written by a process of its own and downloaded file
     assertMatch(card, /\| last training loss \| 0\.5000 \|/);
     const said = world.messages(jobId).filter((message) => message.startsWith("Export"));
     assertMatch(said[0]!, /^Export ftexport-\w+ \(merged\) has begun, from step 4\.$/);
-    assertMatch(said.at(-1)!, /is done: 5 files, \d+ bytes\.$/);
+    assertMatch(said.at(-1)!, /is done: 6 files, \d+ bytes\.$/);
   }));
 
 Deno.test("the same request is the same export; a different one waits for its turn", () => {
@@ -185,7 +186,7 @@ Deno.test("an export that a stopped coordinator left begins again, and half-writ
     await Deno.mkdir(`${world.folder}/exports/ftexport-unknown`);
     await withWorld({ after: world }, async (next) => {
       const record = await untilExport(next, { jobId, id });
-      assertEquals([record.status, record.files.length], ["succeeded", 5]);
+      assertEquals([record.status, record.files.length], ["succeeded", 6]);
       const left = (await Array.fromAsync(Deno.readDir(`${world.folder}/exports`))).map(({ name }) => name)
         .sort();
       assertEquals(left, [id, `${id}.json`]);
@@ -220,4 +221,27 @@ Deno.test("a measured drift is in the result and in the model card, once", () =>
     const headers = { "content-type": "application/json" };
     const refused = await world.app.request(path, { method: "PUT", headers, body: JSON.stringify(DRIFT) });
     assertEquals(await errorOf(refused), [409, "conflict", "export_id"]);
+  }));
+
+Deno.test("GGUF of the merged model and of the adapter, each with its Modelfile and card", () =>
+  withWorld({}, async (world) => {
+    const jobId = await trainGoldenJob(world);
+    const kinds = [["gguf", "Q8_0", "golden-spelling-Q8_0.gguf"], [
+      "adapter_gguf",
+      "F16",
+      "golden-spelling-lora-F16.gguf",
+    ]];
+    for (const [kind, quantization, filename] of kinds) {
+      const { id } = await (await post(world, jobId, { kind, quantization })).json();
+      const { files, error } = await untilExport(world, { jobId, id });
+      assertEquals([error, files.map(({ name }) => name)], [null, ["Modelfile", "README.md", filename!]]);
+      const folder = `${world.folder}/exports/${id}`;
+      const bytes = await Deno.readFile(`${folder}/${filename}`);
+      assertEquals([new TextDecoder().decode(bytes.subarray(0, 4)), bytes[4]], ["GGUF", 3]);
+      const modelfile = await Deno.readTextFile(`${folder}/Modelfile`);
+      assert(modelfile.includes(`./${filename}`), modelfile);
+      assertMatch(await Deno.readTextFile(`${folder}/README.md`), /library_name: llama\.cpp/);
+    }
+    const refused = await post(world, jobId, { kind: "adapter_gguf", quantization: "Q8_0" });
+    assertEquals(await errorOf(refused), [400, "invalid_request", "quantization"]);
   }));
