@@ -70,8 +70,8 @@ def main():
         f"{name}": lambda name=name: load(exports / name)
         for name in ("merged-nf4-bfloat16", "merged-nf4-float32", "merged-original-bfloat16")
     }
-    models["adapter by PEFT on the NF4 base"] = lambda: PeftModel.from_pretrained(golden_merge.dequantized(options.model, True), options.adapter)
-    models["adapter by PEFT on the 16-bit base"] = lambda: PeftModel.from_pretrained(load(options.model), options.adapter)
+    models["adapter, PEFT, dequantised NF4 base"] = lambda: PeftModel.from_pretrained(golden_merge.dequantized(options.model, True), options.adapter)
+    models["adapter, PEFT, 16-bit base"] = lambda: PeftModel.from_pretrained(load(options.model), options.adapter)
     models["base model alone"] = lambda: load(options.model)
     for name, make in models.items():
         if options.only not in name:
