@@ -26,6 +26,7 @@ Deno.test("a checkpoint is a model by its own name", () =>
       assertEquals(checkpoint.metrics, {
         step: checkpoint.step_number,
         train_loss: 2 / checkpoint.step_number,
+        train_mean_token_accuracy: 1 - 1 / checkpoint.step_number,
       });
     }
     const none = [

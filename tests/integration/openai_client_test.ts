@@ -26,7 +26,7 @@ Deno.test("the openai package trains an adapter: upload, create, events, succeed
     // Both files of the last step, byte for byte as the worker stored them, and the dataset as it was uploaded.
     const texts = [...files.values()].map((bytes) => new TextDecoder().decode(bytes));
     const lines = ["step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"];
-    for (let step = 1; step <= 4; step++) lines.push(`${step},${2 / step},,,`);
+    for (let step = 1; step <= 4; step++) lines.push(`${step},${2 / step},${1 - 1 / step},,`);
     assertEquals(texts, [`${lines.join("\n")}\n`, '{"step":4}', "weights".repeat(4)]);
     assertEquals(await (await client.files.content(job.training_file)).text(), ROWS);
 
