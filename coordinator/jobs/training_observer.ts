@@ -10,7 +10,7 @@ import type { PlannedJob } from "../planning/planned_job.ts";
 import type { JobContext } from "./job_context.ts";
 import { DIVERGENCE_PARAM } from "./rollback.ts";
 import { LossGuard } from "./results/loss_guard.ts";
-import { rotateCheckpoints } from "./results/rotation.ts";
+import { describeDeleted, rotateCheckpoints } from "./results/rotation.ts";
 import { addStep, type JobProgress, startProgress } from "./job_progress.ts";
 import { unlessAborted } from "./job_work.ts";
 import type { JobRecord, QuarantinedSample } from "./record/job.ts";
@@ -126,9 +126,7 @@ export class TrainingObserver implements JobObserver {
     const parts = { ...this.#context, write: (write: () => void) => this.#write(write) };
     for (const old of await rotateCheckpoints(parts, this.#stored(), this.#checkpointSteps)) {
       this.#checkpointSteps.delete(old);
-      this.event("info", `The checkpoint of step ${old} is deleted (training.save_total_limit).`, {
-        step: old,
-      });
+      this.event("info", describeDeleted(old), { step: old });
     }
   }
 
@@ -161,9 +159,8 @@ export class TrainingObserver implements JobObserver {
 
   /** The steps before are an earlier job's. */
   #continueAfter(step: number): void {
-    this.#apply({ type: "continued", step, trainedTokens: tokensUntil(this.#job, step, []) }, {
-      level: "info",
-    });
+    const trainedTokens = tokensUntil(this.#job, step, []);
+    this.#apply({ type: "continued", step, trainedTokens }, { level: "info" });
   }
 
   #sampleOf(step: number, { index, workers }: ExcludedMicroBatch): QuarantinedSample {

@@ -53,3 +53,7 @@ function isNeeded(unfinished: readonly JobRecord[], name: string): boolean {
     [spec.initial_adapter?.model, spec.resumed_state?.model].includes(name)
   );
 }
+
+export function describeDeleted(step: number): string {
+  return `The checkpoint of step ${step} is deleted (training.save_total_limit).`;
+}
