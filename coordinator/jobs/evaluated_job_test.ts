@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { withWorld, type World } from "../testing/app_fixture.ts";
+import { fakePrepare } from "../testing/fake_preparer.ts";
 import { submit } from "./job_service_fixture.ts";
 
 /** The fake fleet evaluates every second step; its loss is the lowest in the middle of the job. */
@@ -93,3 +94,23 @@ Deno.test("evaluations on record survive a restart of training; those after a ro
       (progress as { evaluations: { step: number }[] }).evaluations.map(({ step }) => step);
     assertEquals(seen.map(stepsOf), [[2, 4, 6, 8], [2, 4], [2, 4]]);
   }));
+
+Deno.test("a loss that does not move off its start is warned of once, after a fifth of the steps", async () => {
+  const prepare: typeof fakePrepare = async (request) => ({
+    ...await fakePrepare(request),
+    totalSteps: 60,
+    checkpointSteps: [60],
+  });
+  await withWorld({ prepare }, async (world) => {
+    world.fleet.lossOf = () => 2.25;
+    const stuck = await world.finished((await submit(world)).id);
+    const warned = world.messages(stuck.id).filter((message) =>
+      message.includes("has not moved off its start")
+    );
+    assertEquals([stuck.status, warned.length], ["succeeded", 1]);
+    assertEquals(warned[0]!.startsWith("After 12 steps, a fifth of all, the loss"), true, warned[0]);
+    world.fleet.lossOf = (step) => 2 / step;
+    const moving = await world.finished((await submit(world)).id);
+    assertEquals(world.messages(moving.id).some((message) => message.includes("has not moved")), false);
+  });
+});

@@ -9,7 +9,8 @@ import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import type { JobContext } from "./job_context.ts";
 import { DIVERGENCE_PARAM } from "./rollback.ts";
-import { badSteps, type LossWatch, NO_LOSSES, storedLosses, watchLoss } from "./results/divergence.ts";
+import { LossGuard } from "./results/loss_guard.ts";
+import { describeDeleted, rotateCheckpoints } from "./results/rotation.ts";
 import { addStep, type JobProgress, startProgress } from "./job_progress.ts";
 import { unlessAborted } from "./job_work.ts";
 import type { JobRecord, QuarantinedSample } from "./record/job.ts";
@@ -29,13 +30,14 @@ export class TrainingObserver implements JobObserver {
   /** Outcomes of evaluations, oldest first. */
   #evaluations: readonly Evaluated[] = [];
   #checkpointSteps = new Set<number>();
-  #losses: LossWatch = NO_LOSSES;
+  readonly #losses: LossGuard;
 
   constructor(context: JobContext, job: PlannedJob, signal: AbortSignal) {
     this.#context = context;
     this.#job = job;
     this.#signal = signal;
     this.#progress = startProgress(job.totalSteps, storedGradientBytes(context, job.id));
+    this.#losses = new LossGuard(context, job, (message, step) => this.event("warn", message, { step }));
   }
 
   async starting(committedStep: number) {
@@ -56,7 +58,7 @@ export class TrainingObserver implements JobObserver {
     await journal.write(() => this.#rollBack(committedStep), this.#signal);
     if (this.#stored().step < first) await journal.write(() => this.#continueAfter(first), this.#signal);
     this.#checkpointSteps = await storedCheckpointSteps(this.#context, id);
-    this.#losses = storedLosses(store, id, committedStep);
+    this.#losses.starting(committedStep);
     const checkpointSteps = [...this.#checkpointSteps];
     return { step: this.#stored().step, checkpointSteps, evaluations: this.#evaluations };
   }
@@ -94,7 +96,9 @@ export class TrainingObserver implements JobObserver {
     await this.#write(() =>
       this.#apply({ type: "stepCommitted", step, tokenCount, remainingMs, quarantined, audits }, event)
     );
-    this.#assertConverging(step, loss);
+    const reason = await this.#losses.committed(step, loss);
+    // Rows that are not shuffled may become harder.
+    if (reason !== null && this.#job.spec.dataset.shuffle) throw diverged(reason, this.#job);
   }
 
   async evaluated(outcome: EvaluationOutcome): Promise<void> {
@@ -119,18 +123,16 @@ export class TrainingObserver implements JobObserver {
     this.#checkpointSteps.add(step);
     await this.#write(() => store.putCheckpoint(checkpoint));
     journal.record(this.#job.id, "info", `The checkpoint of step ${step} is stored.`, { step });
+    const parts = { ...this.#context, write: (write: () => void) => this.#write(write) };
+    for (const old of await rotateCheckpoints(parts, this.#stored(), this.#checkpointSteps)) {
+      this.#checkpointSteps.delete(old);
+      this.event("info", describeDeleted(old), { step: old });
+    }
   }
 
   /** The newest step whose loss, and those of the steps before, are no part of a divergence. */
   lastGoodStep(): number {
-    return Math.max(0, this.#stored().step - badSteps(this.#losses));
-  }
-
-  /** Throws a `LoraFleetError` that ends the job. Rows that are not shuffled may become harder. */
-  #assertConverging(step: number, loss: number): void {
-    const { watch, reason } = watchLoss(this.#losses, step, loss);
-    this.#losses = watch;
-    if (reason !== null && this.#job.spec.dataset.shuffle) throw diverged(reason, this.#job);
+    return Math.max(0, this.#stored().step - this.#losses.badSteps);
   }
 
   #stored(): JobRecord {
@@ -157,9 +159,8 @@ export class TrainingObserver implements JobObserver {
 
   /** The steps before are an earlier job's. */
   #continueAfter(step: number): void {
-    this.#apply({ type: "continued", step, trainedTokens: tokensUntil(this.#job, step, []) }, {
-      level: "info",
-    });
+    const trainedTokens = tokensUntil(this.#job, step, []);
+    this.#apply({ type: "continued", step, trainedTokens }, { level: "info" });
   }
 
   #sampleOf(step: number, { index, workers }: ExcludedMicroBatch): QuarantinedSample {

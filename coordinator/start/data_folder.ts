@@ -52,7 +52,7 @@ export async function openDataFolder(
   const store = logJobEvents(cleanTexts(jobStore, hidePaths), clock, log);
   const identity = await loadIdentity(dataFolder);
   await removeUnfinishedFiles(`${dataFolder}/artifacts`);
-  const artifacts = createArtifactStore(`${dataFolder}/artifacts`);
+  const artifacts = createArtifactStore(`${dataFolder}/artifacts`, clock);
   const accessStore = openAccessStore(`${dataFolder}/access.sqlite`);
   started.defer(() => accessStore.close());
   return { store, accessStore, artifacts, identity, hidePaths };

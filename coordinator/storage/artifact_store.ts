@@ -14,6 +14,7 @@ import {
   createCheckpointUploads,
 } from "./checkpoint_uploads.ts";
 import { type CheckpointFile, readIfThere, readStored, removeIfThere } from "./checkpoint_file.ts";
+import type { Clock } from "../../shared/clock.ts";
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { readWords } from "./state_file.ts";
@@ -48,6 +49,8 @@ export interface ArtifactStore {
    * The path of a recorded file, whose size and SHA-256 are checked. Throws `not_found`, `DamagedFileError` or `storage`.
    */
   path(jobId: string, step: number, file: CheckpointFile): Promise<string>;
+  /** Whether the path of one of the step's files was asked for a short while ago: its reader may still need the others. */
+  isRead(jobId: string, step: number): boolean;
   /**
    * The training state of a step; null if none is stored. Throws `DamagedFileError` once and sets the file aside, because a
    * worker that loads it would find the wrong digest.
@@ -62,8 +65,13 @@ export interface ArtifactStore {
   clear(jobId: string): Promise<void>;
 }
 
+/** A reader takes the next file of a checkpoint within this time; what is open stays readable when it is deleted. */
+const READING_MS = 600_000;
+
 /** Keeps artifacts in a folder of the coordinator's disk. */
-export function createArtifactStore(folder: string): ArtifactStore {
+export function createArtifactStore(folder: string, clock: Pick<Clock, "now">): ArtifactStore {
+  /** By folder of a step: when a path in it was last asked for. */
+  const readAt = new Map<string, number>();
   const uploads = createCheckpointUploads();
   const verifier = createFileVerifier();
   const folderOfJob = (jobId: string) => jobFolder(folder, jobId);
@@ -94,8 +102,13 @@ export function createArtifactStore(folder: string): ArtifactStore {
         const message = `job ${quote(jobId)} has no file ${quote(file.name)} of step ${step}`;
         throw new LoraFleetError("not_found", message, { param: "name" });
       }
+      readAt.set(folderOfStep(jobId, step), clock.now());
       await verifier.verify(path, file, `${quote(file.name)} of step ${step} of job ${quote(jobId)}`);
       return path;
+    },
+    isRead(jobId, step) {
+      const at = readAt.get(folderOfStep(jobId, step));
+      return at !== undefined && clock.now() - at < READING_MS;
     },
     async state(jobId, step) {
       const path = `${folderOfStep(jobId, step)}/${STATE_FILE_NAME}`;
@@ -114,7 +127,10 @@ export function createArtifactStore(folder: string): ArtifactStore {
       if (newest !== null) await dropStates(folder, newest);
       await uploads.clear(folder);
     },
-    drop: async (jobId, step) => await removeIfThere(folderOfStep(jobId, step)),
+    async drop(jobId, step) {
+      readAt.delete(folderOfStep(jobId, step));
+      await removeIfThere(folderOfStep(jobId, step));
+    },
     clear: async (jobId) => await removeIfThere(folderOfJob(jobId)),
   };
 }

@@ -1,3 +1,4 @@
+import { systemClock } from "../../shared/clock.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { createHash } from "node:crypto";
 import { LoraFleetError } from "../../shared/errors.ts";
@@ -17,7 +18,7 @@ const streamOf = (data: string | Uint8Array) =>
 async function withStore(body: (store: ArtifactStore, folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {
-    await body(createArtifactStore(folder), folder);
+    await body(createArtifactStore(folder, systemClock), folder);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -56,7 +57,7 @@ Deno.test("accepted files are listed and survive a restart; files that merely ar
     const files = [await put(CONFIG, "{}"), await put(WEIGHTS, "abc")];
     assertEquals([await store.files("j", 7), await store.steps("j")], [[], []]);
     assertEquals(await store.accept("j", 7, "w-a", files, NO_TRUTH), { files });
-    const restarted = createArtifactStore(folder);
+    const restarted = createArtifactStore(folder, systemClock);
     assertEquals([await restarted.files("j", 7), await restarted.steps("j")], [files, [7]]);
     assertEquals(await Deno.readTextFile(await restarted.path("j", 7, files[1]!)), "abc");
     assertEquals([await restarted.files("j", 8), await restarted.steps("other")], [[], []]);

@@ -154,7 +154,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
     options.after?.store ?? options.store ?? openSqliteJobStore(":memory:"),
     hidePaths,
   );
-  const artifacts = createArtifactStore(`${folder}/artifacts`);
+  const artifacts = createArtifactStore(`${folder}/artifacts`, clock);
   const shared = { store, artifacts, clock, newId: randomId };
   const files = createFileStore({ ...shared, folder: `${folder}/files`, maxUploadBytes });
   const uploads = createUploadStore({ ...shared, files, folder: `${folder}/uploads`, maxUploadBytes });

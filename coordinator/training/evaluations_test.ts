@@ -188,6 +188,17 @@ Deno.test("the last rows are hedged; rows that never come back are given up afte
   assertStringIncludes(summarize(driver.effects).join("\n"), "Step 1 is left without an evaluation");
 });
 
+Deno.test("time in which no worker could be heard is no stall", () => {
+  const driver = evaluating();
+  report(driver, "w-a", 0);
+  for (let second = 0; second < 600; second++) {
+    driver.now += 1000;
+    driver.apply({ type: "blackout", milliseconds: 1000 });
+    driver.apply({ type: "tick" });
+  }
+  assertEquals([driver.training.phase, driver.training.evaluation!.stalls], ["evaluate", 0]);
+});
+
 Deno.test("rows that the broker does not take are left without a result", () => {
   const driver = evaluating();
   driver.apply({ type: "notHandedOut", step: 0, reason: "late" });

@@ -1,4 +1,5 @@
 /** What a worker writes as a checkpoint, and what the coordinator holds it against. */
+import { systemClock } from "../../shared/clock.ts";
 import { assertEquals, assertMatch } from "@std/assert";
 import { type AdapterLayout, adapterLayout } from "../../coordinator/planning/adapter_layout.ts";
 import { createArtifactStore } from "../../coordinator/storage/artifact_store.ts";
@@ -45,7 +46,7 @@ Deno.test("an adapter and a state that are not what was committed are not accept
       await writeTrainingState(to, { updateCount: 1, ...state });
     };
     const upload = async (from: string, digest: string) => {
-      const store = createArtifactStore(`${folder}/artifacts`);
+      const store = createArtifactStore(`${folder}/artifacts`, systemClock);
       const files = await Promise.all(FILES.map(async (name) => {
         const data = await Deno.readFile(`${from}/${name}`);
         const upload = { step: 1, writer: "w-a", name, sha256: sha256Of(data), maxBytes: 10_000 };

@@ -37,6 +37,7 @@ export function createMemoryArtifacts(): MemoryArtifacts {
     accept: (...args) => Promise.resolve(accept(shelves, ...args)),
     path: (jobId, step, { name }) =>
       adapters.get(keyOf(jobId, step))?.name === name ? Promise.resolve(name) : unused(),
+    isRead: () => false,
     steps: (jobId) =>
       Promise.resolve(
         [...adapters.keys()].filter((key) => key.startsWith(`${jobId}/`)).map((key) =>

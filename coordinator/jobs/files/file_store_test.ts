@@ -21,7 +21,7 @@ async function withFiles(
 ): Promise<void> {
   const folder = await Deno.makeTempDir();
   const store = openSqliteJobStore(":memory:");
-  const artifacts = createArtifactStore(`${folder}/artifacts`);
+  const artifacts = createArtifactStore(`${folder}/artifacts`, systemClock);
   const options = { store, artifacts, clock: systemClock, newId: randomId, maxUploadBytes: 10 };
   const files = createFileStore({ ...options, folder: `${folder}/files` });
   try {

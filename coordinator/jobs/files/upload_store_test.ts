@@ -27,7 +27,7 @@ function open(folder: string) {
   const clock = createFakeClock();
   const store = openSqliteJobStore(":memory:");
   const shared = { clock, newId: randomId, maxUploadBytes: 10 };
-  const artifacts = createArtifactStore(`${folder}/artifacts`);
+  const artifacts = createArtifactStore(`${folder}/artifacts`, clock);
   const files = createFileStore({ ...shared, store, artifacts, folder: `${folder}/files` });
   return {
     folder,

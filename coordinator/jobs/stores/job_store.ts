@@ -99,6 +99,7 @@ export interface JobStore {
   putCheckpoint(checkpoint: CheckpointRecord): void;
   checkpoints(jobId: string, query: PageQuery): Page<CheckpointRecord>;
   deleteCheckpoints(jobId: string): void;
+  deleteCheckpoint(jobId: string, step: number): void;
 
   putFile(file: FileRecord): void;
   file(id: string): FileRecord | null;

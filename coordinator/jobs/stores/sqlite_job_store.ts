@@ -56,6 +56,8 @@ export function openSqliteJobStore(
     },
     checkpoints: (jobId, query) => records.page(checkpointRecordSchema, "checkpoints", [ofJob(jobId)], query),
     deleteCheckpoints: (jobId) => void records.remove("checkpoints", ofJob(jobId)),
+    deleteCheckpoint: (jobId, step) =>
+      void records.remove("checkpoints", { sql: "job_id = ? AND step = ?", parameters: [jobId, step] }),
 
     putFile(file) {
       const sql = `INSERT INTO files (id, purpose, record) VALUES (?1, ?2, ?3)

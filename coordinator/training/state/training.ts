@@ -205,13 +205,14 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
 export function afterBlackout(training: Training, milliseconds: number, now: number): Training {
   const later = (at: number) => Math.min(at + milliseconds, now);
   const laterOrNever = (at: number | null) => at === null ? null : later(at);
-  const { since, progressAt, workedAt, hedges, stateLostAt, freshAt } = training;
+  const { since, progressAt, workedAt, hedges, stateLostAt, freshAt, evaluation } = training;
   return {
     ...training,
     since: later(since),
     progressAt: later(progressAt),
     workedAt: later(workedAt),
     hedges: { ...hedges, at: later(hedges.at) },
+    evaluation: evaluation && { ...evaluation, progressAt: later(evaluation.progressAt) },
     stateLostAt: laterOrNever(stateLostAt),
     freshAt: laterOrNever(freshAt),
     blackoutMs: training.blackoutMs + milliseconds,
