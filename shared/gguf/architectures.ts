@@ -28,6 +28,8 @@ export function ggufArchitecture(spec: TransformerSpec): GgufArchitecture {
   if (found === undefined) throw refuse(`the base model is a ${spec.architecture}; there are ${known}`);
   const hasOneRope = spec.ropes.length === 1 && spec.attention.every(({ rope }) => rope === 0);
   if (!hasOneRope) throw refuse("its layers have different RoPEs, or none");
+  if (spec.ropes[0]!.scaling?.kind === "longrope") throw refuse("its RoPE is scaled by longrope");
+  if (spec.outputBias && found.name !== "llama") throw refuse(`its ${spec.architecture} has attention_bias`);
   return found;
 }
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
+import { flattenTensors, goldenPath, LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
 import { allLogits, GOLDEN_MAX_TOKENS, loadGoldenModel } from "../../tests/golden/golden_model.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
@@ -43,6 +43,20 @@ for (const name of LADDER_CASES) {
     for (const [index, answer] of answers.entries()) {
       assertEquals(answer, await answerSlowly(model, known[index]!, 8));
     }
+  });
+}
+
+for (const name of LADDER_CASES) {
+  Deno.test(`${name}: greedy answers with the trained adapter equal those of transformers`, async () => {
+    const { prompts, answers } = JSON.parse(await Deno.readTextFile(goldenPath("generation.json")));
+    const golden = loadLadderCase(name);
+    const model = await loadGoldenModel(golden, { training: false });
+    model.gpu.write(model.flat.adapter, flattenTensors(model.lora.layout, golden.finalAdapter));
+    const known = prompts.map((prompt: number[]) =>
+      Uint32Array.from(prompt, (token) => token % model.spec.vocabSize)
+    );
+    const options = { maxNewTokens: answers[name][0].length, stopTokens: NO_STOP };
+    assertEquals(await new Generator(model, 64).generate(known, options), answers[name]);
   });
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import bitsandbytes
 import torch
 from bitsandbytes import functional as bnb_functional
-from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import (
@@ -578,3 +578,36 @@ def write_case(name, case, root):
 def write(root):
     for name, case in CASES.items():
         write_case(name, case, root)
+
+
+PROMPTS = [[5, 9, 2, 77, 31, 8], [3], [90, 1, 64, 7, 23, 55, 101, 4, 18]]
+NEW_TOKENS = 12
+
+
+def answers(folder, case):
+    """Greedy answers under the final adapter, by transformers with its KV cache, one prompt at a time."""
+    # Of the classes that take LongRoPE, Phi-3's alone starts anew where the long factors begin; in others keys that were
+    # turned by the short ones would stay in the cache.
+    rope = getattr(case["config"], "rope_parameters", None) or {}
+    use_cache = rope.get("rope_type") != "longrope" or case["model"].__name__ == "Phi3ForCausalLM"
+    model = load_quantized(folder / "model", case["double_quantization"])
+    model = PeftModel.from_pretrained(model, folder / "adapter").eval()
+    # No token ends an answer.
+    model.generation_config.eos_token_id = None
+    found = []
+    for prompt in PROMPTS:
+        tokens = torch.tensor([[token % model.get_input_embeddings().num_embeddings for token in prompt]])
+        with torch.no_grad():
+            whole = model.generate(
+                input_ids=tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=NEW_TOKENS, do_sample=False,
+                pad_token_id=0, use_cache=use_cache,
+            )
+        found.append(whole[0, len(prompt) :].tolist())
+    return found
+
+
+def write_answers(goldens):
+    result = {name: answers(goldens / "ladder" / name, case) for name, case in CASES.items()}
+    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in result.items())
+    text = f'{{\n"prompts": {json.dumps(PROMPTS)},\n"answers": {{\n{lines}\n}}\n}}\n'
+    (goldens / "generation.json").write_text(text)

@@ -52,4 +52,6 @@ if __name__ == "__main__":
     golden_peft_modules.write(GOLDENS / "peft_modules.json")
     golden_ladder.write(GOLDENS / "ladder")
     golden_losses.write(GOLDENS / "losses", GOLDENS / "ladder")
+    golden_ladder.write_answers(GOLDENS)
+    golden_smoothing.write(GOLDENS / "label_smoothing.safetensors", GOLDENS / "ladder")
     golden_merge.write(GOLDENS)
