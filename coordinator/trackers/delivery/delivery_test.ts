@@ -68,12 +68,29 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
   const start = () =>
     deliverRun({
       ...{ jobId: job.id, title: "Fake", open: () => run, rule: RULE, store, clock, signal: stopped.signal },
-      file: deliveryFile(folder, job.id, "fake"),
+      file: counted(deliveryFile(folder, job.id, "fake")),
       watch(listener) {
         listeners.add(listener);
         return () => listeners.delete(listener);
       },
       note: (level, message) => notes.push(`${level}: ${message}`),
+    });
+  let operations = 0;
+  /** The same file, whose unfinished operations are counted. */
+  const counted = <T extends object>(file: T): T =>
+    new Proxy(file, {
+      get(target, name) {
+        const method = Reflect.get(target, name);
+        if (typeof method !== "function") return method;
+        return async (...args: unknown[]) => {
+          operations++;
+          try {
+            return await Reflect.apply(method, target, args);
+          } finally {
+            operations--;
+          }
+        };
+      },
     });
   const notify = () => [...listeners].forEach((listener) => listener());
   store.putJob(job, []);
@@ -103,9 +120,11 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
         notify();
       },
       async settle(milliseconds = 0) {
-        for (let turn = 0; turn < 20; turn++) {
-          await clock.advance(turn === 0 ? milliseconds : 0);
+        await clock.advance(milliseconds);
+        // Quiet for ten turns: a busy disk may take its time, and then the delivery goes on at once.
+        for (let quiet = 0; quiet < 10; quiet = operations > 0 ? 0 : quiet + 1) {
           await new Promise((resolve) => setTimeout(resolve, 1));
+          await clock.advance(0);
         }
       },
       async restart() {
