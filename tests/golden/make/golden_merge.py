@@ -22,12 +22,12 @@ def load(folder, dtype):
 
 
 def dequantized(folder, double_quantization):
-    """A plain f32 model with the values of the NF4 one."""
+    """A plain f32 model with the values of the NF4 one; a job leaves a model's vision part as it is stored."""
     quantized = golden_ladder.load_quantized(folder, double_quantization)
     plain = load(folder, torch.float32)
     state = {}
     for name, module in quantized.named_modules():
-        if type(module).__name__ == "Linear4bit":
+        if type(module).__name__ == "Linear4bit" and "vision_tower" not in name:
             state[name] = golden_ladder.bnb_functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
     for name, module in plain.named_modules():
         if name in state:
