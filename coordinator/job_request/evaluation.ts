@@ -9,7 +9,7 @@ const DEFAULT_EVAL_STEPS = 500;
 const SOURCES = "validation_file, dataset.eval_split or dataset.test_size";
 
 /** Fields that need an evaluation. */
-const DEPENDENT = [
+export const DEPENDENT_ON_EVALUATION = [
   "eval_on_start",
   "load_best_model_at_end",
   "early_stopping_patience",
@@ -32,7 +32,11 @@ export function applyEvaluation(draft: Draft, validationFile: string | null): vo
 }
 
 /** Refuses what contradicts itself; warns of what is prepared for nothing. */
-export function checkEvaluation(draft: Draft, spec: JobSpec, validationFile: string | null): void {
+export function checkEvaluation(
+  draft: Pick<Draft, "warnings">,
+  spec: JobSpec,
+  validationFile: string | null,
+): void {
   const { training, dataset } = spec;
   const given = [
     ...validationFile === null ? [] : ["validation_file"],
@@ -56,8 +60,14 @@ export function checkEvaluation(draft: Draft, spec: JobSpec, validationFile: str
 }
 
 /** Nothing is evaluated. */
-function checkWithout(draft: Draft, { training, dataset }: JobSpec, source: string | null): void {
-  const needy = DEPENDENT.find((field) => training[field] !== undefined && training[field] !== false);
+function checkWithout(
+  draft: Pick<Draft, "warnings">,
+  { training, dataset }: JobSpec,
+  source: string | null,
+): void {
+  const needy = DEPENDENT_ON_EVALUATION.find((field) =>
+    training[field] !== undefined && training[field] !== false
+  );
   if (needy !== undefined) {
     const what = training.eval_strategy === undefined
       ? "nothing is evaluated"

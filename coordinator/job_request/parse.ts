@@ -75,10 +75,8 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   checkModuleChoice(spec.lora);
   checkRankPatterns(spec.lora);
   checkWeights(spec);
-  checkSchedule(spec.training);
+  checkTraining(draft, spec, validationFile);
   checkLearnable(spec);
-  checkEvaluation(draft, spec, validationFile);
-  checkDivergence(spec);
   explainArithmetic(draft, spec);
   const tracking = parseTracking(draft, body["integrations"]);
   if (draft.withoutEffect.length > 0) {
@@ -94,6 +92,17 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     given: new Set(draft.fields.keys()),
     warnings: draft.warnings,
   };
+}
+
+/** What must hold of the training fields together, also once those of an earlier job are added. */
+export function checkTraining(
+  draft: Pick<Draft, "warnings">,
+  spec: JobSpec,
+  validationFile: string | null,
+): void {
+  checkSchedule(spec.training);
+  checkEvaluation(draft, spec, validationFile);
+  checkDivergence(spec);
 }
 
 /** A stream of tokens that is cut anywhere has no rows any more. */

@@ -5,8 +5,9 @@
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import { canonicalJson } from "../../../shared/job/job_spec_hash.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
-import { checkSchedule } from "../../job_request/check_schedule.ts";
-import type { ParsedJobRequest } from "../../job_request/parse.ts";
+import { DEPENDENT_ON_EVALUATION } from "../../job_request/evaluation.ts";
+import { checkTraining, type ParsedJobRequest } from "../../job_request/parse.ts";
+import { isEvaluated } from "../../planning/preparation/dataset_part.ts";
 import { checkpointModelName, type JobRecord } from "../record/job.ts";
 import type { CheckpointRecord, JobStore } from "../stores/job_store.ts";
 import type { ArtifactStore } from "../../storage/artifact_store.ts";
@@ -43,12 +44,14 @@ export async function onResumed(
     throw new LoraFleetError("invalid_request", message, { param: "model" });
   }
   checkFixed(request, job, name);
-  const merged = mergedSpec(request, job.spec);
+  const merged = withEvaluation(request, mergedSpec(request, job.spec));
   const state = await artifacts.state(job.id, step).catch(() => null);
   const reason = otherData(store, merged, job.spec) ??
     (state === null || commit === null ? `the training state of step ${step} is not stored` : null);
   if (reason !== null) return fromAdapter(request, from, name, reason);
-  checkSchedule(merged.training);
+  const validationFile = request.validationFile ?? (isEvaluatedAsBefore(merged) ? job.validationFile : null);
+  const warnings = [...request.warnings];
+  checkTraining({ warnings }, merged, validationFile);
   const note =
     `${PARAM} (${
       quote(from)
@@ -57,7 +60,8 @@ export async function onResumed(
   return {
     ...request,
     spec: { ...merged, resumed_state: { model: name, step, digest: commit!.digest } },
-    warnings: [...request.warnings, note],
+    validationFile,
+    warnings: [...warnings, note],
   };
 }
 
@@ -135,6 +139,26 @@ function mergedSpec({ spec, given }: ParsedJobRequest, earlier: JobSpec): JobSpe
   };
 }
 
+/** Evaluation's fields also depend on where its rows come from, and on whether there is one at all. */
+function withEvaluation({ spec, given, validationFile }: ParsedJobRequest, merged: JobSpec): JobSpec {
+  const isGiven = (field: string) => given.has(`training.${field}`);
+  const { eval_split, ...dataset } = merged.dataset;
+  const keepsSplit = eval_split !== undefined && (validationFile === null || given.has("dataset.eval_split"));
+  const training = { ...merged.training };
+  if (isGiven("eval_strategy") && spec.training.eval_strategy === "no") {
+    for (const field of DEPENDENT_ON_EVALUATION) if (!isGiven(field)) delete training[field];
+  } else if (isGiven("eval_steps") && !isGiven("eval_strategy") && isEvaluated(merged)) {
+    training.eval_strategy = "steps";
+  }
+  return { ...merged, training, dataset: keepsSplit ? { ...dataset, eval_split } : dataset };
+}
+
+/** Whether the rows to evaluate are those of the earlier job's file, if it has one. */
+function isEvaluatedAsBefore(merged: JobSpec): boolean {
+  const { eval_split, test_size } = merged.dataset;
+  return isEvaluated(merged) && eval_split === undefined && test_size === undefined;
+}
+
 /** Why a place in the earlier job's data is none in this one's; null if it is the same place. */
 function otherData(store: JobStore, spec: JobSpec, earlier: JobSpec): string | null {
   const sha256Of = (id: string) => store.file(id)?.sha256 ?? id;
@@ -143,7 +167,8 @@ function otherData(store: JobStore, spec: JobSpec, earlier: JobSpec): string | n
   }
   const places: Record<string, (spec: JobSpec) => unknown> = {
     seed: ({ seed }) => seed,
-    dataset: ({ dataset }) => dataset,
+    // Not of the rows that are trained on.
+    dataset: ({ dataset: { eval_split: _, ...dataset } }) => dataset,
     quantization: ({ quantization }) => quantization.bnb_4bit_use_double_quant,
     "training.per_device_train_batch_size": ({ training }) => training.per_device_train_batch_size,
     "training.gradient_accumulation_steps": ({ training }) => training.gradient_accumulation_steps,
