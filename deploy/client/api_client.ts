@@ -100,6 +100,12 @@ export class ApiClient {
     return jobSchema.parse(await this.post("/v1/fine_tuning/jobs", request));
   }
 
+  /** Its id; null without any. */
+  async newestJob(): Promise<string | null> {
+    const { data } = listSchema.parse(await this.json("/v1/fine_tuning/jobs?limit=1"));
+    return data[0]?.id ?? null;
+  }
+
   async job(id: string): Promise<Job> {
     return jobSchema.parse(await this.json(`/v1/fine_tuning/jobs/${id}`));
   }

@@ -17,6 +17,7 @@ import { runtimeFolderVariables } from "../setup/runtime_folder.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { formatSamples } from "../terminal/samples.ts";
 import { JobExports } from "./exports.ts";
+import { checkResults, checkRows, contentOf, isFile } from "./first_checks.ts";
 import { type JobBody, jobBody, mergeBodies } from "./job_body.ts";
 import type { TrainOptions } from "./options.ts";
 import { hashOf, openRunState, type RunState } from "./run_state.ts";
@@ -45,8 +46,11 @@ export async function train(options: TrainOptions, context: TrainContext): Promi
   const { progress } = context;
   const model = await localFolder(options.model) ?? options.model;
   const body = await jobBody(options, model);
-  await assertFiles(options);
-  const asked = hashOf({ body, data: options.data, validation: options.validationPath });
+  await checkRows(options);
+  await checkResults(options, hubSettings());
+  const { data, validationPath } = options;
+  const contents = [await contentOf(data), await contentOf(validationPath)];
+  const asked = hashOf({ body, data, validation: validationPath, contents });
   const state = await openRunState(options.outFolder, asked, options.coordinatorUrl, options.isFresh);
   const connection = await connect(options, context, state);
   const { api, broken, env } = connection;
@@ -54,9 +58,13 @@ export async function train(options: TrainOptions, context: TrainContext): Promi
   progress.note(`downloading the adapter into ${options.outFolder}`);
   await writeAdapter(options.outFolder, await downloadAdapter(api, job));
   await Promise.race([writeExports(options, context, api, job.id), broken]);
-  if (options.validationPath !== null && env !== null) {
+  if (validationPath !== null && env !== null) {
     await context.children.stopAll();
     await compare(options, context, state, model, env);
+  } else if (validationPath !== null) {
+    progress.note(
+      "base and tuned model are not compared here with --join-existing; deno task evaluate does it",
+    );
   }
   await context.children.stopAll();
   await state.forget();
@@ -96,11 +104,13 @@ async function runJob(
   state: RunState,
   body: JobBody,
 ): Promise<Job> {
-  let [id, after] = [state.jobId, ""];
+  // A job that nobody has recorded is ours, too, in our own coordinator.
+  let [id, after] = [state.jobId ?? (options.coordinatorUrl === null ? await api.newestJob() : null), ""];
   if (id === null) {
     id = (await api.createJob(mergeBodies(body, await uploaded(options, api, progress)))).id;
     await state.created(id);
   } else {
+    await state.created(id);
     progress.note(`resuming ${id}`);
     after = await api.newestEvent(id);
     const { status } = await api.job(id);
@@ -143,23 +153,6 @@ function hubDataset(data: string): JobBody {
   return revision === undefined ? { path } : { path, revision };
 }
 
-async function assertFiles({ data, validationPath }: TrainOptions): Promise<void> {
-  const isHubId = /^[\w.-]+\/[\w.-]+(@\S+)?$/.test(data);
-  if (!await isFile(data) && !isHubId) {
-    throw new LoraFleetError(
-      "usage",
-      `--data ${quote(data)} is neither a file nor a dataset's id on the hub`,
-    );
-  }
-  if (validationPath !== null && !await isFile(validationPath)) {
-    throw new LoraFleetError("usage", `--validation ${quote(validationPath)} is not a file`);
-  }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return (await Deno.stat(path).catch(() => null))?.isFile === true;
-}
-
 /** The folder of a base model on this machine; null for a hub id. */
 export async function localFolder(model: string): Promise<string | null> {
   const folder = resolve(model);
@@ -188,8 +181,11 @@ async function folderOnDisk(model: string): Promise<string> {
   const name = parseHubName(model);
   const local = await localFolder(model);
   if (local !== null || name === null) return local ?? model;
-  const hub = readHubSettings((variable) => Deno.env.get(variable) || null);
-  return (await openRepo(name, { ...hub, offline: true })).folder;
+  return (await openRepo(name, { ...hubSettings(), offline: true })).folder;
+}
+
+function hubSettings() {
+  return readHubSettings((variable) => Deno.env.get(variable) || null);
 }
 
 async function writeAdapter(folder: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
