@@ -51,7 +51,7 @@ export async function train(options: TrainOptions, context: TrainContext): Promi
   const { data, validationPath } = options;
   const contents = [await contentOf(data), await contentOf(validationPath)];
   const asked = hashOf({ body, data, validation: validationPath, contents });
-  const state = await openRunState(options.outFolder, asked, options.coordinatorUrl, options.isFresh);
+  using state = await openRunState(options.outFolder, asked, options.coordinatorUrl, options.isFresh);
   const connection = await connect(options, context, state);
   const { api, broken, env } = connection;
   const job = await Promise.race([runJob(options, context, api, state, body), broken]);
