@@ -30,6 +30,7 @@ export async function plan(
   const given = {
     gpu_gib: options.gpuGib,
     tokens_per_second: options.tokensPerSecond,
+    workers: options.workerCount,
     price_per_hour: options.price,
   };
   for (const [name, value] of Object.entries(given)) if (value !== null) query.set(name, String(value));

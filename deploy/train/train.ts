@@ -18,7 +18,7 @@ import type { Progress } from "../terminal/progress.ts";
 import { formatSamples } from "../terminal/samples.ts";
 import { JobExports } from "./exports.ts";
 import { checkResults, checkRows, contentOf, isFile } from "./first_checks.ts";
-import { type JobBody, jobBody, mergeBodies } from "./job_body.ts";
+import { evaluationOf, type JobBody, jobBody, mergeBodies } from "./job_body.ts";
 import type { TrainOptions } from "./options.ts";
 import { hashOf, openRunState, type RunState } from "./run_state.ts";
 
@@ -60,7 +60,7 @@ export async function train(options: TrainOptions, context: TrainContext): Promi
   await Promise.race([writeExports(options, context, api, job.id), broken]);
   if (validationPath !== null && env !== null) {
     await context.children.stopAll();
-    await compare(options, context, state, model, env);
+    await compare(options, context, state, body, env);
   } else if (validationPath !== null) {
     progress.note(
       "base and tuned model are not compared here with --join-existing; deno task evaluate does it",
@@ -205,16 +205,17 @@ async function compare(
   { validationPath, outFolder, ignoreGpu }: TrainOptions,
   { children, progress }: TrainContext,
   state: RunState,
-  model: string,
+  body: JobBody,
   env: Record<string, string>,
 ): Promise<void> {
-  const modelFolder = await folderOnDisk(model);
+  const modelFolder = await folderOnDisk(String(body["model"]));
   progress.note("answering the validation rows with the base and the tuned model");
   const answersOf = (name: string, adapterFolder: string | null) =>
     evaluate(children, {
       name: `evaluate-${name}`,
       script: join(repositoryRoot, "worker/evaluate/main.ts"),
       ...{ modelFolder, adapterFolder, ignoreGpu, maxNewTokens: MAX_NEW_TOKENS },
+      ...evaluationOf(body),
       datasetPath: validationPath!,
       resultPath: join(state.folder, `${name}.json`),
     }, env);
