@@ -19,6 +19,8 @@ import { estimateTime, measuredSpeed, type Speed, type TimeEstimate } from "./ti
 export interface DryRunQuestion {
   /** Of the whole fleet; null: as measured. */
   readonly tokensPerSecond: number | null;
+  /** That the given speed is of; null: one. */
+  readonly workers: number | null;
   /** Of one worker. */
   readonly pricePerHour: number | null;
   /** Memory of a card that the table lacks. */
@@ -121,8 +123,8 @@ export function createDryRuns(parts: DryRunParts): RunDry {
   };
 }
 
-function givenSpeed({ tokensPerSecond }: DryRunQuestion): Speed | null {
-  return tokensPerSecond === null ? null : { tokensPerSecond, workers: 1, source: "given" };
+function givenSpeed({ tokensPerSecond, workers }: DryRunQuestion): Speed | null {
+  return tokensPerSecond === null ? null : { tokensPerSecond, workers: workers ?? 1, source: "given" };
 }
 
 async function estimateMemories(

@@ -1,6 +1,9 @@
 /** Requests to the coordinator, as any client of OpenAI's API makes them. */
 import { z } from "zod";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { type Clock, systemClock } from "../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { writeChecked } from "./checked_file.ts";
+import { Reconnection } from "./reconnection.ts";
 import { readServerEvents } from "./sse.ts";
 
 const metricsSchema = z.object({
@@ -52,12 +55,14 @@ export class ApiClient {
   readonly #baseUrl: string;
   readonly #signal: AbortSignal;
   readonly #apiKey: string | null;
+  readonly #clock: Clock;
 
   /** @param signal ends every request */
-  constructor(baseUrl: string, signal: AbortSignal, apiKey: string | null = null) {
+  constructor(baseUrl: string, signal: AbortSignal, apiKey: string | null = null, clock = systemClock) {
     this.#baseUrl = baseUrl;
     this.#signal = signal;
     this.#apiKey = apiKey;
+    this.#clock = clock;
   }
 
   async uploadDataset(path: string, name: string): Promise<StoredFile> {
@@ -95,6 +100,12 @@ export class ApiClient {
     return jobSchema.parse(await this.post("/v1/fine_tuning/jobs", request));
   }
 
+  /** Its id; null without any. */
+  async newestJob(): Promise<string | null> {
+    const { data } = listSchema.parse(await this.json("/v1/fine_tuning/jobs?limit=1"));
+    return data[0]?.id ?? null;
+  }
+
   async job(id: string): Promise<Job> {
     return jobSchema.parse(await this.json(`/v1/fine_tuning/jobs/${id}`));
   }
@@ -117,20 +128,24 @@ export class ApiClient {
    */
   async *events(id: string, after = ""): AsyncGenerator<JobEvent> {
     let lastEventId = after;
+    const reconnection = new Reconnection(this.#clock, this.#signal);
     for (;;) {
-      const response = await this.#request(`/v1/fine_tuning/jobs/${id}/events?stream=true`, {
-        headers: lastEventId === "" ? {} : { "last-event-id": lastEventId },
-      });
-      if (response.status === 204 || response.body === null) return;
-      for await (const event of readServerEvents(response.body)) {
-        if (event.name === "done") return;
-        lastEventId = event.id;
-        const { level, type, message, data } = eventSchema.parse(JSON.parse(event.data));
-        const metrics = type === "metrics" ? metricsSchema.safeParse(data) : null;
-        yield metrics?.success
-          ? { kind: "metrics", metrics: metrics.data }
-          : { kind: "message", level, message };
+      let broken: unknown = null;
+      try {
+        const response = await this.#request(`/v1/fine_tuning/jobs/${id}/events?stream=true`, {
+          headers: lastEventId === "" ? {} : { "last-event-id": lastEventId },
+        });
+        if (response.status === 204 || response.body === null) return;
+        for await (const event of readServerEvents(response.body)) {
+          if (event.name === "done") return;
+          reconnection.arrived();
+          lastEventId = event.id;
+          yield jobEventOf(event.data);
+        }
+      } catch (thrown) {
+        broken = thrown;
       }
+      await reconnection.wait(broken);
     }
   }
 
@@ -142,11 +157,9 @@ export class ApiClient {
     return new Uint8Array(await (await this.#request(`/v1/files/${id}/content`)).arrayBuffer());
   }
 
-  /** Writes the answer's bytes to `path`, whatever their number. */
-  async downloadTo(url: string, path: string): Promise<void> {
-    const { body } = await this.#request(url);
-    const file = await Deno.open(path, { write: true, create: true, truncate: true });
-    await (body ?? ReadableStream.from([])).pipeTo(file.writable);
+  /** Writes the answer's bytes to `path`, whatever their number, once all are there. Throws `corrupt`, `storage`. */
+  async downloadTo(url: string, path: string, sha256: string): Promise<void> {
+    await writeChecked((await this.#request(url)).body, path, sha256);
   }
 
   async post(path: string, body: unknown): Promise<unknown> {
@@ -154,7 +167,7 @@ export class ApiClient {
     return await this.json(path, { method: "POST", headers, body: JSON.stringify(body) });
   }
 
-  /** Throws `invalid_request` with the API's message */
+  /** Throws `invalid_request` with the API's message, `timeout` if nobody answers */
   async json(path: string, init: RequestInit = {}): Promise<unknown> {
     return await (await this.#request(path, init)).json();
   }
@@ -162,11 +175,24 @@ export class ApiClient {
   async #request(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
     if (this.#apiKey !== null) headers.set("authorization", `Bearer ${this.#apiKey}`);
-    const response = await fetch(`${this.#baseUrl}${path}`, { ...init, headers, signal: this.#signal });
+    const response = await fetch(`${this.#baseUrl}${path}`, { ...init, headers, signal: this.#signal })
+      .catch((thrown) => {
+        this.#signal.throwIfAborted();
+        const message = `the coordinator at ${this.#baseUrl} cannot be reached: ${messageOf(thrown)}`;
+        throw new LoraFleetError("timeout", message, { cause: thrown });
+      });
     if (response.ok) return response;
     const text = await response.text();
-    throw new LoraFleetError("invalid_request", `${init.method ?? "GET"} ${path}: ${messageOfBody(text)}`);
+    // What stands before a coordinator says that it is being restarted.
+    const code = [502, 503, 504].includes(response.status) ? "timeout" : "invalid_request";
+    throw new LoraFleetError(code, `${init.method ?? "GET"} ${path}: ${messageOfBody(text)}`);
   }
+}
+
+function jobEventOf(text: string): JobEvent {
+  const { level, type, message, data } = eventSchema.parse(JSON.parse(text));
+  const metrics = type === "metrics" ? metricsSchema.safeParse(data) : null;
+  return metrics?.success ? { kind: "metrics", metrics: metrics.data } : { kind: "message", level, message };
 }
 
 /** The message in an error's body, or the body itself. */

@@ -50,6 +50,57 @@ Deno.test("events resume after a broken connection", async () => {
   });
 });
 
+Deno.test("events go on after a connection that breaks within an event, and after a restart's refusals", async () => {
+  const broken = new ReadableStream({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode(event(1, "message", null)));
+      setTimeout(() => controller.error(new Error("killed")), 50);
+    },
+  });
+  const answers = [
+    () => new Response(broken),
+    () => new Response("restarting", { status: 503 }),
+    () => new Response(event(2, "message", null) + `event: done\ndata: {}\n\n`),
+  ];
+  await withServer(answers, async (client, lastEventIds) => {
+    assertEquals((await Array.fromAsync(client.events("ftjob-1"))).length, 2);
+    assertEquals(lastEventIds, [null, "ftevent-1", "ftevent-1"]);
+  });
+});
+
+Deno.test("events give up on a coordinator that stays away, with one sentence", async () => {
+  let now = 0;
+  const clock = {
+    now: () => now,
+    sleep: (milliseconds: number) => Promise.resolve(void (now += milliseconds)),
+  };
+  const client = new ApiClient("http://127.0.0.1:1", new AbortController().signal, null, clock);
+  const error = await assertRejects(
+    () => Array.fromAsync(client.events("ftjob-1")),
+    LoraFleetError,
+    "the coordinator at http://127.0.0.1:1 cannot be reached",
+  );
+  assertEquals([error.code, now], ["timeout", 120_000]);
+});
+
+Deno.test("a download that is not what is announced leaves an earlier file as it is, and nothing beside it", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/model.gguf`;
+  // Of "abc".
+  const sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  try {
+    await withServer([() => new Response("abc"), () => new Response("abd")], async (client) => {
+      await client.downloadTo("/x", path, sha256);
+      const error = await assertRejects(() => client.downloadTo("/x", path, sha256), LoraFleetError, sha256);
+      assertEquals(error.code, "corrupt");
+    });
+    assertEquals(await Deno.readTextFile(path), "abc");
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["model.gguf"]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("a refused request throws the coordinator's message", async () => {
   const body = JSON.stringify({ error: { message: 'line 3 of "d.jsonl" is not JSON' } });
   await withServer([() => new Response(body, { status: 400 })], async (client) => {

@@ -30,6 +30,10 @@ interface EvaluationRequest {
   readonly maxNewTokens: number;
   /** Compute on the CPU although the machine has a GPU. */
   readonly ignoreGpu: boolean;
+  /** The field of plain text. Default: as in a job. */
+  readonly textField?: string;
+  /** How the adapter's base was quantised. Default: as in a job. */
+  readonly doubleQuantization?: boolean;
   /** Where the child writes its answer. */
   readonly resultPath: string;
 }
@@ -41,6 +45,7 @@ export async function evaluate(
   env: Record<string, string>,
 ): Promise<Evaluation> {
   const { name, script, modelFolder, adapterFolder, datasetPath, maxNewTokens, resultPath } = request;
+  const { textField, doubleQuantization = true } = request;
   const child = children.start(name, [
     ...runWith("evaluate"),
     script,
@@ -49,6 +54,8 @@ export async function evaluate(
     ...["--dataset", datasetPath],
     ...["--max-new-tokens", String(maxNewTokens)],
     ...cpuOptions(request.ignoreGpu),
+    ...(textField === undefined ? [] : ["--text-field", textField]),
+    ...(doubleQuantization ? [] : ["--single-quantization"]),
     ...["--json", resultPath],
   ], env);
   const code = await child.ended;

@@ -1,5 +1,6 @@
 /** A table of a few held-out prompts with both models' answers. */
 import { z } from "zod";
+import { columnsOf, cutTo, padTo } from "./cells.ts";
 
 export const sampleSchema = z.object({ prompt: z.string(), expected: z.string(), answer: z.string() });
 export type Sample = z.output<typeof sampleSchema>;
@@ -18,8 +19,10 @@ export function formatSamples(base: readonly Sample[], tuned: readonly Sample[],
     const { prompt, expected, answer } = base[index]!;
     rows.push([prompt, expected, answer, tuned[index]!.answer].map(cell));
   }
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => [...row[column]!].length)));
-  const lines = rows.map((row) => row.map((text, column) => pad(text, widths[column]!)).join("  ").trimEnd());
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => columnsOf(row[column]!))));
+  const lines = rows.map((row) =>
+    row.map((text, column) => padTo(text, widths[column]!)).join("  ").trimEnd()
+  );
   lines.splice(1, 0, widths.map((width) => "-".repeat(width)).join("  "));
   return lines.join("\n");
 }
@@ -27,12 +30,5 @@ export function formatSamples(base: readonly Sample[], tuned: readonly Sample[],
 /** One line without control characters, cut to its width. */
 function cell(text: string): string {
   // deno-lint-ignore no-control-regex -- a model's answer may contain terminal control sequences
-  const characters = [...text.trim().replace(/[\x00-\x1f\x7f-\x9f]+/g, " ")];
-  return characters.length <= MAX_CELL
-    ? characters.join("")
-    : `${characters.slice(0, MAX_CELL - 1).join("")}…`;
-}
-
-function pad(text: string, width: number): string {
-  return text + " ".repeat(width - [...text].length);
+  return cutTo(text.trim().replace(/[\x00-\x1f\x7f-\x9f]+/g, " "), MAX_CELL);
 }

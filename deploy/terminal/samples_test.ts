@@ -24,3 +24,11 @@ Deno.test("samples are spread over all prompts, truncated, and free of control s
   assertEquals(lines[2]!.endsWith("[2Ja b"), true);
   assertEquals(formatSamples([], many, 2).split("\n").length, 2);
 });
+
+Deno.test("wide characters keep the columns under each other", () => {
+  const rows = [sample("수도는?", "서울", "부산"), sample("2+2", "4", "5")];
+  assertEquals(formatSamples(rows, rows, 2).split("\n").slice(2), [
+    "수도는?  서울      부산  부산",
+    "2+2      4         5     5",
+  ]);
+});

@@ -2,7 +2,7 @@
 import { join } from "@std/path";
 import { z } from "zod";
 import type { Clock } from "../../shared/clock.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { ApiClient } from "../client/api_client.ts";
 
 const POLL_MS = 500;
@@ -42,7 +42,9 @@ export class JobExports {
 
   async download({ files }: Export, folder: string): Promise<void> {
     await Deno.mkdir(folder, { recursive: true });
-    for (const { name, url } of files) await this.#api.downloadTo(url, join(folder, name));
+    for (const { name, url, sha256 } of files) {
+      await this.#api.downloadTo(url, join(folder, assertName(name)), sha256);
+    }
   }
 
   /** Pushes an export to the hub with the coordinator's token. Returns the repository's URL. */
@@ -62,6 +64,15 @@ export class JobExports {
     }
     return found;
   }
+}
+
+/** A coordinator may be somebody's: its files stay in the folder. */
+function assertName(name: string): string {
+  if (/^(?!\.)[^/\\\0]+$/.test(name)) return name;
+  throw new LoraFleetError(
+    "invalid_request",
+    `an export's file is called ${quote(name)}; a plain name is needed`,
+  );
 }
 
 function failed(what: string, error: z.output<typeof failureSchema>): LoraFleetError {

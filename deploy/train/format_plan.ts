@@ -1,5 +1,6 @@
 /** A dry run as text for the terminal. */
 import { z } from "zod";
+import { padTo, visible } from "../terminal/cells.ts";
 import { formatDuration } from "../terminal/progress.ts";
 
 const memorySchema = z.object({
@@ -68,15 +69,9 @@ function maskLines({ masks }: Plan): string[] {
   const lines = masks.map(({ line, segments, hidden_tokens }) => {
     const text = segments.map(({ text, trained }) => trained ? `⟦${text}⟧` : text).join("");
     const rest = hidden_tokens > 0 ? ` … ${hidden_tokens} more tokens` : "";
-    return `  line ${line}: ${printable(text)}${rest}`;
+    return `  line ${line}: ${visible(text)}${rest}`;
   });
   return lines.length === 0 ? [] : ["the first rows; ⟦trained⟧:", ...lines];
-}
-
-/** A row's control characters must not steer the terminal. */
-function printable(text: string): string {
-  // deno-lint-ignore no-control-regex -- these are the ones
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => JSON.stringify(character).slice(1, -1));
 }
 
 function memoryLines({ memory: { workers, cards } }: Plan): string[] {
@@ -85,7 +80,7 @@ function memoryLines({ memory: { workers, cards } }: Plan): string[] {
   const lines = [...workers, ...cards].map(({ name, available_bytes, needed_bytes, fits, advice }) => {
     const of = available_bytes === null ? "memory unknown" : `of ${size(available_bytes)}`;
     const verdict = fits === null ? "" : fits ? "  fits" : `  does not fit: ${advice}`;
-    return `  ${name.padEnd(24)} ${size(needed_bytes).padStart(9)} ${of}${verdict}`;
+    return `  ${padTo(visible(name), 24)} ${size(needed_bytes).padStart(9)} ${of}${verdict}`;
   });
   return ["GPU memory:", ...lines];
 }

@@ -90,6 +90,15 @@ export function mergeBodies(base: JobBody, over: JobBody): JobBody {
   return result;
 }
 
+/** What of a job an evaluation has to know to measure the same thing. */
+export function evaluationOf(
+  { dataset, quantization }: JobBody,
+): { readonly textField?: string; readonly doubleQuantization: boolean } {
+  const textField = isObject(dataset) ? dataset["text_field"] : undefined;
+  const isDouble = isObject(quantization) ? quantization["bnb_4bit_use_double_quant"] : undefined;
+  return { ...(typeof textField === "string" ? { textField } : {}), doubleQuantization: isDouble !== false };
+}
+
 function isObject(value: unknown): value is JobBody {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

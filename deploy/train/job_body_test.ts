@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { jobBody, mergeBodies } from "./job_body.ts";
+import { evaluationOf, jobBody, mergeBodies } from "./job_body.ts";
 import type { JobOptions } from "./options.ts";
 
 const OPTIONS: JobOptions = {
@@ -60,6 +60,14 @@ Deno.test("a JSON configuration is YAML, too, and one call never changes the nex
   });
   const { lora } = await jobBody(OPTIONS, "m");
   assertEquals((lora as Record<string, unknown>)["r"], 16);
+});
+
+Deno.test("the comparison reads the rows, and quantises the base, as the job did", () => {
+  assertEquals(evaluationOf({}), { doubleQuantization: true });
+  assertEquals(
+    evaluationOf({ dataset: { text_field: "body" }, quantization: { bnb_4bit_use_double_quant: false } }),
+    { textField: "body", doubleQuantization: false },
+  );
 });
 
 Deno.test("groups are merged one level deep, everything else is replaced", () => {

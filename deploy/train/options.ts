@@ -32,6 +32,7 @@ Says whether a fine-tune fits, how long it takes and what it costs. Trains nothi
   --model, --data, --split, --validation, --config, --set, --steps, --join-existing: as for deno task train
   --gpu-gib <n>           memory of a GPU that is not in the table
   --tokens-per-second <n> speed of the whole fleet            (as measured by an earlier job on this base model)
+  --workers <n>           workers that have this speed together            (1)
   --price <n>             price of one worker's hour
   --help
 `;
@@ -64,6 +65,8 @@ export interface TrainOptions extends JobOptions {
 export interface PlanOptions extends JobOptions {
   readonly gpuGib: number | null;
   readonly tokensPerSecond: number | null;
+  /** Null: one, if a speed is given. */
+  readonly workerCount: number | null;
   readonly price: number | null;
 }
 
@@ -89,7 +92,7 @@ const TRAIN = {
   "fresh": flag,
   "ignore-gpu": flag,
 } as const;
-const PLAN = { ...JOB, "gpu-gib": text, "tokens-per-second": text, "price": text } as const;
+const PLAN = { ...JOB, "gpu-gib": text, "tokens-per-second": text, "workers": text, "price": text } as const;
 
 /** Null for --help. Throws `usage`. */
 export function parseTrainOptions(args: readonly string[]): TrainOptions | null {
@@ -116,6 +119,7 @@ export function parsePlanOptions(args: readonly string[]): PlanOptions | null {
     ...jobOptions(values),
     gpuGib: numberOf("gpu-gib", values["gpu-gib"], { max: 100_000 }),
     tokensPerSecond: numberOf("tokens-per-second", values["tokens-per-second"], { max: 1e12 }),
+    workerCount: numberOf("workers", values.workers, { isWhole: true, max: 1e6 }),
     price: numberOf("price", values.price, { max: 1e9 }),
   };
 }

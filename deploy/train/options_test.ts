@@ -37,8 +37,10 @@ Deno.test("all options", () => {
     "0.29",
     "--tokens-per-second",
     "1198",
+    "--workers",
+    "4",
   ])!;
-  assertEquals([plan.gpuGib, plan.price, plan.tokensPerSecond], [24, 0.29, 1198]);
+  assertEquals([plan.gpuGib, plan.price, plan.tokensPerSecond, plan.workerCount], [24, 0.29, 1198, 4]);
 });
 
 Deno.test("--help is no error, and needs nothing else", () => {

@@ -8,6 +8,7 @@ import { childEnvironment } from "../machine/environment.ts";
 import { startCoordinator } from "../machine/fleet.ts";
 import { ensureSetup } from "../setup/ensure.ts";
 import { formatPlan, planSchema } from "./format_plan.ts";
+import { checkRows } from "./first_checks.ts";
 import { jobBody, mergeBodies } from "./job_body.ts";
 import type { PlanOptions } from "./options.ts";
 import { localFolder, uploaded } from "./train.ts";
@@ -19,17 +20,17 @@ export async function plan(
 ): Promise<string> {
   const { progress, signal, apiKey, workFolder } = context;
   const folder = await localFolder(options.model);
+  await checkRows(options);
+  const fields = await jobBody(options, folder ?? options.model);
   const api = options.coordinatorUrl === null
     ? await startOwn(folder, context, workFolder)
     : new ApiClient(options.coordinatorUrl, signal, apiKey);
-  const body = mergeBodies(
-    await jobBody(options, folder ?? options.model),
-    await uploaded(options, api, progress),
-  );
+  const body = mergeBodies(fields, await uploaded(options, api, progress));
   const query = new URLSearchParams({ dry_run: "true" });
   const given = {
     gpu_gib: options.gpuGib,
     tokens_per_second: options.tokensPerSecond,
+    workers: options.workerCount,
     price_per_hour: options.price,
   };
   for (const [name, value] of Object.entries(given)) if (value !== null) query.set(name, String(value));

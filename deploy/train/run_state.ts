@@ -5,6 +5,8 @@ import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { canonicalJson } from "../../shared/job/job_spec_hash.ts";
 
+const LOCK = "lock";
+
 const stateSchema = z.strictObject({
   version: z.literal(1),
   /** SHA-256 of what the run was asked to do. */
@@ -16,7 +18,7 @@ const stateSchema = z.strictObject({
 });
 type State = z.output<typeof stateSchema>;
 
-export interface RunState {
+export interface RunState extends Disposable {
   readonly folder: string;
   readonly jobId: string | null;
   /** Records the job before anything can be lost. */
@@ -31,7 +33,8 @@ export function hashOf(asked: unknown): string {
 }
 
 /**
- * Opens the state beside `outFolder`. Throws `conflict` if a different run was interrupted there, `storage` if it cannot be read.
+ * Opens the state beside `outFolder`, until it is disposed of. A run that has no job yet gives way to a different one. Throws
+ * `conflict` if a different run was interrupted there, or any goes on; `storage` if it cannot be read.
  * @param isFresh forgets an interrupted run
  */
 export async function openRunState(
@@ -41,22 +44,49 @@ export async function openRunState(
   isFresh: boolean,
 ): Promise<RunState> {
   const folder = `${outFolder}.run`;
-  if (isFresh) await remove(folder);
-  const found = await readState(folder);
-  if (found !== null && (found.asked !== asked || found.coordinatorUrl !== coordinatorUrl)) {
-    const message = `${quote(folder)} is a different run that was interrupted (${
-      found.jobId ?? "before its job was created"
-    }): repeat its command to resume it, pass --fresh to forget it, or choose a different --out`;
-    throw new LoraFleetError("conflict", message, { param: "out" });
+  const lock = await lockRun(folder);
+  try {
+    const found = isFresh ? null : await readState(folder);
+    const isSame = found !== null && found.asked === asked && found.coordinatorUrl === coordinatorUrl;
+    if (found !== null && found.jobId !== null && !isSame) {
+      const message = `${quote(folder)} is a different run that was interrupted (${found.jobId}): ` +
+        "repeat its command to resume it, pass --fresh to forget it, or choose a different --out";
+      throw new LoraFleetError("conflict", message, { param: "out" });
+    }
+    if (!isSame) await removeRun(folder);
+    const state: State = isSame ? found : { version: 1, asked, coordinatorUrl, jobId: null };
+    await writeState(folder, state);
+    return {
+      folder,
+      jobId: state.jobId,
+      created: (jobId) => writeState(folder, { ...state, jobId }),
+      forget: () => remove(folder),
+      [Symbol.dispose]: () => lock.close(),
+    };
+  } catch (thrown) {
+    lock.close();
+    throw thrown;
   }
-  const state: State = found ?? { version: 1, asked, coordinatorUrl, jobId: null };
-  await writeState(folder, state);
-  return {
-    folder,
-    jobId: state.jobId,
-    created: (jobId) => writeState(folder, { ...state, jobId }),
-    forget: () => remove(folder),
-  };
+}
+
+/** Two commands must not write into one folder. A process that ends releases its lock, however it ends. */
+async function lockRun(folder: string): Promise<Deno.FsFile> {
+  let file: Deno.FsFile;
+  try {
+    await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+    file = await Deno.open(join(folder, LOCK), { create: true, write: true });
+  } catch (cause) {
+    throw new LoraFleetError("storage", `cannot write into ${quote(folder)}: ${messageOf(cause)}`, { cause });
+  }
+  if (await file.tryLock(true)) return file;
+  file.close();
+  const message = `another command is at work in ${quote(folder)}: wait for it, or choose a different --out`;
+  throw new LoraFleetError("conflict", message, { param: "out" });
+}
+
+/** All but the lock, which is held. */
+async function removeRun(folder: string): Promise<void> {
+  for await (const { name } of Deno.readDir(folder)) if (name !== LOCK) await remove(join(folder, name));
 }
 
 async function readState(folder: string): Promise<State | null> {

@@ -11,37 +11,70 @@ async function inFolder(body: (out: string) => Promise<void>): Promise<void> {
   }
 }
 
+/** Opens the state as a command does that ends. */
+async function jobIn(out: string, asked: string, url: string | null = null, isFresh = false) {
+  using state = await openRunState(out, asked, url, isFresh);
+  return state.jobId;
+}
+
+async function create(out: string, asked: string, jobId: string): Promise<void> {
+  using state = await openRunState(out, asked, null, false);
+  await state.created(jobId);
+}
+
 Deno.test("a run that was interrupted is found by the same question, with its job", () =>
   inFolder(async (out) => {
-    const first = await openRunState(out, "a", null, false);
-    assertEquals(first.jobId, null);
-    await first.created("ftjob-1");
-    assertEquals((await openRunState(out, "a", null, false)).jobId, "ftjob-1");
-    await first.forget();
-    assertEquals((await openRunState(out, "a", null, false)).jobId, null);
+    assertEquals(await jobIn(out, "a"), null);
+    await create(out, "a", "ftjob-1");
+    {
+      using second = await openRunState(out, "a", null, false);
+      assertEquals(second.jobId, "ftjob-1");
+      await second.forget();
+    }
+    assertEquals(await jobIn(out, "a"), null);
   }));
 
 Deno.test("a different question, or a different coordinator, does not take it over", () =>
   inFolder(async (out) => {
-    await (await openRunState(out, "a", null, false)).created("ftjob-1");
+    await create(out, "a", "ftjob-1");
     for (const [asked, url] of [["b", null], ["a", "http://c"]] as const) {
-      const error = await assertRejects(
-        () => openRunState(out, asked, url, false),
-        LoraFleetError,
-        "ftjob-1",
-      );
+      const error = await assertRejects(() => jobIn(out, asked, url), LoraFleetError, "ftjob-1");
       assertEquals(error.code, "conflict");
     }
-    assertEquals((await openRunState(out, "b", null, true)).jobId, null);
+    assertEquals(await jobIn(out, "b", null, true), null);
+  }));
+
+Deno.test("a run that never had a job gives way to a corrected command, with all that it left", () =>
+  inFolder(async (out) => {
+    assertEquals(await jobIn(out, "a", "http://typo"), null);
+    await Deno.mkdir(`${out}.run/coordinator`);
+    assertEquals(await jobIn(out, "a", "http://right"), null);
+    assertEquals([...Deno.readDirSync(`${out}.run`)].map(({ name }) => name).sort(), ["lock", "run.json"]);
+  }));
+
+Deno.test("a second command waits for the first to end, whatever it asks and however", () =>
+  inFolder(async (out) => {
+    {
+      using _first = await openRunState(out, "a", null, false);
+      for (const isFresh of [false, true]) {
+        const error = await assertRejects(
+          () => openRunState(out, "a", null, isFresh),
+          LoraFleetError,
+          "another command is at work",
+        );
+        assertEquals(error.code, "conflict");
+      }
+    }
+    assertEquals(await jobIn(out, "a"), null);
   }));
 
 Deno.test("a damaged state is not overwritten without being asked", () =>
   inFolder(async (out) => {
-    await openRunState(out, "a", null, false);
+    await jobIn(out, "a");
     await Deno.writeTextFile(`${out}.run/run.json`, "{");
-    const error = await assertRejects(() => openRunState(out, "a", null, false), LoraFleetError, "--fresh");
+    const error = await assertRejects(() => jobIn(out, "a"), LoraFleetError, "--fresh");
     assertEquals(error.code, "storage");
-    await openRunState(out, "a", null, true);
+    await jobIn(out, "a", null, true);
   }));
 
 Deno.test("the question's hash depends on values alone", () => {

@@ -17,7 +17,8 @@ import { runtimeFolderVariables } from "../setup/runtime_folder.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { formatSamples } from "../terminal/samples.ts";
 import { JobExports } from "./exports.ts";
-import { type JobBody, jobBody, mergeBodies } from "./job_body.ts";
+import { checkResults, checkRows, contentOf, isFile } from "./first_checks.ts";
+import { evaluationOf, type JobBody, jobBody, mergeBodies } from "./job_body.ts";
 import type { TrainOptions } from "./options.ts";
 import { hashOf, openRunState, type RunState } from "./run_state.ts";
 
@@ -45,18 +46,25 @@ export async function train(options: TrainOptions, context: TrainContext): Promi
   const { progress } = context;
   const model = await localFolder(options.model) ?? options.model;
   const body = await jobBody(options, model);
-  await assertFiles(options);
-  const asked = hashOf({ body, data: options.data, validation: options.validationPath });
-  const state = await openRunState(options.outFolder, asked, options.coordinatorUrl, options.isFresh);
+  await checkRows(options);
+  await checkResults(options, hubSettings());
+  const { data, validationPath } = options;
+  const contents = [await contentOf(data), await contentOf(validationPath)];
+  const asked = hashOf({ body, data, validation: validationPath, contents });
+  using state = await openRunState(options.outFolder, asked, options.coordinatorUrl, options.isFresh);
   const connection = await connect(options, context, state);
   const { api, broken, env } = connection;
   const job = await Promise.race([runJob(options, context, api, state, body), broken]);
   progress.note(`downloading the adapter into ${options.outFolder}`);
   await writeAdapter(options.outFolder, await downloadAdapter(api, job));
   await Promise.race([writeExports(options, context, api, job.id), broken]);
-  if (options.validationPath !== null && env !== null) {
+  if (validationPath !== null && env !== null) {
     await context.children.stopAll();
-    await compare(options, context, state, model, env);
+    await compare(options, context, state, body, env);
+  } else if (validationPath !== null) {
+    progress.note(
+      "base and tuned model are not compared here with --join-existing; deno task evaluate does it",
+    );
   }
   await context.children.stopAll();
   await state.forget();
@@ -96,11 +104,13 @@ async function runJob(
   state: RunState,
   body: JobBody,
 ): Promise<Job> {
-  let [id, after] = [state.jobId, ""];
+  // A job that nobody has recorded is ours, too, in our own coordinator.
+  let [id, after] = [state.jobId ?? (options.coordinatorUrl === null ? await api.newestJob() : null), ""];
   if (id === null) {
     id = (await api.createJob(mergeBodies(body, await uploaded(options, api, progress)))).id;
     await state.created(id);
   } else {
+    await state.created(id);
     progress.note(`resuming ${id}`);
     after = await api.newestEvent(id);
     const { status } = await api.job(id);
@@ -143,23 +153,6 @@ function hubDataset(data: string): JobBody {
   return revision === undefined ? { path } : { path, revision };
 }
 
-async function assertFiles({ data, validationPath }: TrainOptions): Promise<void> {
-  const isHubId = /^[\w.-]+\/[\w.-]+(@\S+)?$/.test(data);
-  if (!await isFile(data) && !isHubId) {
-    throw new LoraFleetError(
-      "usage",
-      `--data ${quote(data)} is neither a file nor a dataset's id on the hub`,
-    );
-  }
-  if (validationPath !== null && !await isFile(validationPath)) {
-    throw new LoraFleetError("usage", `--validation ${quote(validationPath)} is not a file`);
-  }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return (await Deno.stat(path).catch(() => null))?.isFile === true;
-}
-
 /** The folder of a base model on this machine; null for a hub id. */
 export async function localFolder(model: string): Promise<string | null> {
   const folder = resolve(model);
@@ -188,8 +181,11 @@ async function folderOnDisk(model: string): Promise<string> {
   const name = parseHubName(model);
   const local = await localFolder(model);
   if (local !== null || name === null) return local ?? model;
-  const hub = readHubSettings((variable) => Deno.env.get(variable) || null);
-  return (await openRepo(name, { ...hub, offline: true })).folder;
+  return (await openRepo(name, { ...hubSettings(), offline: true })).folder;
+}
+
+function hubSettings() {
+  return readHubSettings((variable) => Deno.env.get(variable) || null);
 }
 
 async function writeAdapter(folder: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
@@ -209,16 +205,17 @@ async function compare(
   { validationPath, outFolder, ignoreGpu }: TrainOptions,
   { children, progress }: TrainContext,
   state: RunState,
-  model: string,
+  body: JobBody,
   env: Record<string, string>,
 ): Promise<void> {
-  const modelFolder = await folderOnDisk(model);
+  const modelFolder = await folderOnDisk(String(body["model"]));
   progress.note("answering the validation rows with the base and the tuned model");
   const answersOf = (name: string, adapterFolder: string | null) =>
     evaluate(children, {
       name: `evaluate-${name}`,
       script: join(repositoryRoot, "worker/evaluate/main.ts"),
       ...{ modelFolder, adapterFolder, ignoreGpu, maxNewTokens: MAX_NEW_TOKENS },
+      ...evaluationOf(body),
       datasetPath: validationPath!,
       resultPath: join(state.folder, `${name}.json`),
     }, env);

@@ -33,6 +33,8 @@ Deno.test("a dry run tells tokens, masks, steps, memory, time and cost, and crea
     assertEquals(memory.workers.map((worker: { fits: null }) => worker.fits), [null]);
     assertEquals(time.seconds, json.total_tokens / 1000);
     assertEquals(time.cost, time.seconds / 3600 * 0.29);
+    const ofFour = (await post(world, `${query}&workers=4`, body)).json.time;
+    assertEquals([ofFour.workers, ofFour.cost], [4, time.seconds / 3600 * 4 * 0.29]);
     assertEquals((await (await world.app.request("/v1/fine_tuning/jobs")).json()).data, []);
   }));
 
@@ -47,6 +49,9 @@ Deno.test("a dry run has the job's own warnings and refusals", () =>
     assertEquals((await asked({ dataset: { max_seq_length: 4 } })).error.code, "invalid_dataset");
     assertEquals((await asked({}, "?dry_run=perhaps")).error.param, "dry_run");
     assertEquals((await asked({}, "?dry_run=true&price_per_hour=-1")).error.param, "price_per_hour");
+    // Not a job that nobody wanted.
+    assertEquals((await asked({}, "?price_per_hour=1")).error.param, "price_per_hour");
+    assertEquals((await asked({}, "?dry_run=true&workers=2")).error.param, "workers");
     assertEquals((await asked({ model: "org/absent" })).error.code, "model_not_found");
   }));
 

@@ -35,6 +35,7 @@ export function formatSideBySide({ base, tuned }: SideBySide): string {
 
 /** One line; of a long text the end, which a prompt's question is at. */
 function shown(text: string): string {
-  const line = text.trim().replaceAll("\n", "⏎");
-  return line.length <= LINE_CHARS ? line : `…${line.slice(1 - LINE_CHARS)}`;
+  // deno-lint-ignore no-control-regex -- a model's answer may contain terminal control sequences
+  const line = [...text.trim().replaceAll("\n", "⏎").replace(/[\x00-\x1f\x7f-\x9f]+/g, " ")];
+  return line.length <= LINE_CHARS ? line.join("") : `…${line.slice(1 - LINE_CHARS).join("")}`;
 }

@@ -8,7 +8,7 @@ const ids = (text: string) => Uint32Array.from(text, (letter) => letter.charCode
 
 Deno.test("base and tuned answers stand below each other, exact ones are marked, long prompts keep their end", () => {
   const questions = [
-    { prompt: ids("Say\nA:"), expected: ids("A") },
+    { prompt: ids("Say\nA\x1b\x9b:"), expected: ids("A") },
     { prompt: ids(`${"x".repeat(200)}?`), expected: ids("B") },
   ];
   const resultFor = (loss: number, answers: readonly string[]) =>
@@ -17,7 +17,7 @@ Deno.test("base and tuned answers stand below each other, exact ones are marked,
     "\n",
   );
   assertEquals(lines, [
-    "prompt    Say⏎A:",
+    "prompt    Say⏎A :",
     "expected  A",
     "base      a",
     "tuned     A =",

@@ -1,6 +1,7 @@
 /** The answer to a dry run, and the query that asks for one. */
 import { z } from "@hono/zod-openapi";
 import type { DryRun, DryRunQuestion } from "../../estimate/dry_run.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import { invalidInput } from "../transport/errors.ts";
 
 const positive = z.coerce.number().positive().optional();
@@ -11,6 +12,9 @@ export const dryRunQuery = z.object({
   }),
   tokens_per_second: positive.openapi({
     description: "Of the whole fleet; default: as measured on this base model",
+  }),
+  workers: z.coerce.number().int().positive().optional().openapi({
+    description: "That tokens_per_second is of; default: 1",
   }),
   price_per_hour: positive.openapi({ description: "Of one worker, for the cost" }),
   gpu_gib: positive.openapi({ description: "The memory of a card that the table of cards lacks" }),
@@ -62,13 +66,31 @@ export const dryRunSchema = z.object({
 export function dryRunQuestion(query: URLSearchParams): DryRunQuestion | null {
   const parsed = dryRunQuery.safeParse(Object.fromEntries(query));
   if (!parsed.success) throw invalidInput(parsed.error, "query parameter");
-  const { dry_run, tokens_per_second, price_per_hour, gpu_gib } = parsed.data;
-  if (dry_run === "false") return null;
+  const { dry_run, ...asked } = parsed.data;
+  const { tokens_per_second, workers, price_per_hour, gpu_gib } = asked;
+  if (dry_run === "false") {
+    assertNothingAsked(asked);
+    return null;
+  }
+  if (workers !== undefined && tokens_per_second === undefined) {
+    throw refused("workers", "belongs to tokens_per_second, which is missing: a measured speed has its own");
+  }
   return {
+    workers: workers ?? null,
     tokensPerSecond: tokens_per_second ?? null,
     pricePerHour: price_per_hour ?? null,
     gpuGib: gpu_gib ?? null,
   };
+}
+
+/** Who asks for a plan does not want a job. */
+function assertNothingAsked(asked: Readonly<Record<string, number | undefined>>): void {
+  const param = Object.keys(asked).find((name) => asked[name] !== undefined);
+  if (param !== undefined) throw refused(param, "belongs to a dry run; dry_run=true is missing");
+}
+
+function refused(param: string, why: string): LoraFleetError {
+  return new LoraFleetError("invalid_request", `the query parameter ${param} ${why}`, { param });
 }
 
 export function dryRunView(dryRun: DryRun): { object: "fine_tuning.job.dry_run" } & DryRun {
