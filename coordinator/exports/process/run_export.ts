@@ -11,7 +11,7 @@ import { planMergedFiles } from "../merge/write_merged.ts";
 import { openMerged } from "../merge/merged_model.ts";
 import { derivedGenerationConfig, mergedConfig } from "../merge/model_configs.ts";
 import type { MergedDtype } from "../merge/round.ts";
-import type { ExportKind } from "../record/export_request.ts";
+import type { ExportKind } from "../../../shared/job/export_kinds.ts";
 import type { ExportMessage, ExportTask } from "./export_messages.ts";
 import { assertRoomFor, freeBytesOf } from "../files/free_space.ts";
 import { openOutputFolder, type OutputFolder, type WrittenFile } from "../files/output_folder.ts";

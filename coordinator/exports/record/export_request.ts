@@ -2,11 +2,9 @@
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import { GGUF_TYPES } from "../../../shared/gguf/tensor_types.ts";
+import { EXPORT_KINDS, type ExportKind } from "../../../shared/job/export_kinds.ts";
 import { MERGE_BASES } from "../merge/merged_model.ts";
 import { MERGED_DTYPES } from "../merge/round.ts";
-
-export const EXPORT_KINDS = ["merged", "gguf", "adapter_gguf", "adapter"] as const;
-export type ExportKind = typeof EXPORT_KINDS[number];
 
 /** The fields of each kind beside `kind` and `step`, with their defaults; null: decided by the base model. */
 const FIELDS: Readonly<Record<ExportKind, Partial<Omit<ExportRequest, "kind" | "step">>>> = {

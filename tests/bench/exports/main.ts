@@ -9,7 +9,8 @@ import { parseArgs } from "node:util";
 import { parseAdapterConfig } from "../../../worker/files/adapter_config_read.ts";
 import { isTokenizerFile } from "../../../coordinator/jobs/results/tokenizer_results.ts";
 import { runExportChild } from "../../../coordinator/exports/process/export_child.ts";
-import { type ExportKind, parseExportRequest } from "../../../coordinator/exports/record/export_request.ts";
+import { parseExportRequest } from "../../../coordinator/exports/record/export_request.ts";
+import type { ExportKind } from "../../../shared/job/export_kinds.ts";
 
 const EXPORTS: readonly (readonly [folder: string, body: Record<string, string> & { kind: ExportKind }])[] = [
   ["merged-nf4-bfloat16", { kind: "merged" }],
