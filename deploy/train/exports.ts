@@ -3,7 +3,9 @@ import { join } from "@std/path";
 import { z } from "zod";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
+import type { ExportKind } from "../../shared/job/export_kinds.ts";
 import type { ApiClient } from "../client/api_client.ts";
+import type { TrainOptions } from "./options.ts";
 
 const POLL_MS = 500;
 
@@ -32,8 +34,8 @@ export class JobExports {
     this.#signal = signal;
   }
 
-  /** Throws `invalid_request` for a kind that the coordinator does not know, `aborted` for an export that failed. */
-  async make(kind: string): Promise<Export> {
+  /** Throws `invalid_request` for an export that is refused, `aborted` for one that failed. */
+  async make(kind: ExportKind): Promise<Export> {
     const begun = exportSchema.parse(await this.#api.post(this.#path, { kind }));
     const made = await this.#until(begun, ({ status }) => status);
     if (made.status === "succeeded") return made;
@@ -77,4 +79,48 @@ function assertName(name: string): string {
 
 function failed(what: string, error: z.output<typeof failureSchema>): LoraFleetError {
   return new LoraFleetError("aborted", `${what} failed: ${error?.message ?? "no reason was given"}`);
+}
+
+export interface FurtherResults {
+  /** Those that were made. */
+  readonly exports: readonly ExportKind[];
+  /** Of the first export that failed, or of the push. */
+  readonly failure: LoraFleetError | null;
+}
+
+/**
+ * What is asked for beside the adapter; the first export is pushed, or the adapter itself. One that fails costs neither the others
+ * nor what comes after them: the training is done.
+ */
+export async function writeExports(
+  { exports: kinds, outFolder, pushTo }: Pick<TrainOptions, "exports" | "outFolder" | "pushTo">,
+  jobExports: Pick<JobExports, "make" | "download" | "push">,
+  note: (line: string) => void,
+): Promise<FurtherResults> {
+  const exports: ExportKind[] = [];
+  let failure: LoraFleetError | null = null;
+  const attempt = async (work: () => Promise<void>) => {
+    try {
+      await work();
+    } catch (thrown) {
+      if (!(thrown instanceof LoraFleetError)) throw thrown;
+      note(`error: ${thrown.message}`);
+      failure ??= thrown;
+    }
+  };
+  for (const kind of kinds) {
+    note(`exporting: ${kind}`);
+    await attempt(async () => {
+      await jobExports.download(await jobExports.make(kind), join(outFolder, kind));
+      exports.push(kind);
+    });
+  }
+  const pushed = kinds[0] ?? "adapter";
+  if (pushTo !== null && (kinds.length === 0 || exports.includes(pushed))) {
+    note(`pushing to ${pushTo}`);
+    await attempt(async () =>
+      note(`pushed: ${await jobExports.push(await jobExports.make(pushed), pushTo)}`)
+    );
+  }
+  return { exports, failure };
 }

@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { HubSettings } from "../../shared/hub/hub_settings.ts";
 import { assertToken, checkTarget } from "../../shared/hub/push_target.ts";
-import { EXPORT_KINDS } from "../../shared/job/export_kinds.ts";
 import type { JobOptions, TrainOptions } from "./options.ts";
 
 const HUB_DATASET = /^[\w.-]+\/[\w.-]+(@[^@\s]+)?$/;
@@ -29,19 +28,12 @@ export async function checkRows(
  * @param hub as the coordinator that the run starts has it
  */
 export async function checkResults(
-  { outFolder, exports: kinds, pushTo, coordinatorUrl }: Pick<
-    TrainOptions,
-    "outFolder" | "exports" | "pushTo" | "coordinatorUrl"
-  >,
+  { outFolder, pushTo, coordinatorUrl }: Pick<TrainOptions, "outFolder" | "pushTo" | "coordinatorUrl">,
   hub: HubSettings,
 ): Promise<void> {
   const out = await Deno.stat(outFolder).catch(() => null);
   if (out !== null && !out.isDirectory) {
     throw usage("out", `--out ${quote(outFolder)} is a file; a folder for the results is needed`);
-  }
-  const unknown = kinds.find((kind) => !EXPORT_KINDS.some((known) => known === kind));
-  if (unknown !== undefined) {
-    throw usage("export", `--export has ${quote(unknown)}; the kinds are ${EXPORT_KINDS.join(", ")}`);
   }
   if (pushTo === null) return;
   try {

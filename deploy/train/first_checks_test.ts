@@ -38,14 +38,13 @@ Deno.test("rows are a file or a dataset on the hub", () =>
 
 Deno.test("results that cannot come to be are refused before the training", () =>
   inFolder(async (folder, file) => {
-    const good = { outFolder: `${folder}/out`, exports: ["merged"], pushTo: null, coordinatorUrl: null };
+    const good = { outFolder: `${folder}/out`, pushTo: null, coordinatorUrl: null };
     await checkResults(good, HUB);
     await checkResults({ ...good, pushTo: "org/name" }, { ...HUB, token: "hf_x" });
     // Somebody's coordinator has a token of its own.
     await checkResults({ ...good, pushTo: "org/name", coordinatorUrl: "http://c" }, HUB);
     const cases: [object, string, RegExp][] = [
       [{ outFolder: file }, "out", /is a file; a folder/],
-      [{ exports: ["merged", "ggfu"] }, "export", /"ggfu"; the kinds are merged, gguf, /],
       [{ pushTo: "org/name" }, "push", /set HF_TOKEN/],
       [{ pushTo: "a/b/c" }, "push", /hub_model_id is "a\/b\/c"/],
     ];

@@ -49,10 +49,18 @@ Deno.test("without a speed the plan says what would give one", () => {
 });
 
 Deno.test("the next steps name only what was made", () => {
-  const results = { model: "/m", outFolder: "/o", exports: [] };
+  const job = { lora: { r: 64 }, quantization: { bnb_4bit_use_double_quant: false } };
+  const results = { model: "/m", outFolder: "/o", exports: [], job };
   assertEquals(/gguf|merged/.test(nextSteps(results)), false);
   const text = nextSteps({ ...results, exports: ["merged", "gguf"] });
-  for (const part of ["vllm serve /o/merged", "/o/gguf", "--lora-modules tuned=/o"]) {
+  for (
+    const part of [
+      "vllm serve /o/merged",
+      "/o/gguf",
+      "--max-lora-rank 64 --lora-modules tuned=/o",
+      "use_double_quant=False",
+    ]
+  ) {
     assertStringIncludes(text, part);
   }
 });

@@ -9,8 +9,10 @@ function main(options: TrainOptions): Promise<number> {
   return runCommand(
     "train",
     async (context) => {
-      await train(options, { ...context, apiKey: Deno.env.get("LORAFLEET_API_KEY") || null });
-      console.log(`\n${nextSteps({ ...options, model: await localFolder(options.model) ?? options.model })}`);
+      const trained = await train(options, { ...context, apiKey: Deno.env.get("LORAFLEET_API_KEY") || null });
+      const model = await localFolder(options.model) ?? options.model;
+      console.log(`\n${nextSteps({ ...options, ...trained, model })}`);
+      if (trained.failure !== null) throw trained.failure;
     },
     isOurs
       ? "interrupted: stopping coordinator and workers; the same command resumes from the newest checkpoint"

@@ -1,21 +1,30 @@
 /** What to do with the results, as lines to paste. */
+import type { ExportKind } from "../../shared/job/export_kinds.ts";
+import { vllmRank } from "../../shared/job/vllm_rank.ts";
+import type { Job } from "../client/api_client.ts";
 
 export interface Results {
   readonly model: string;
   readonly outFolder: string;
-  readonly exports: readonly string[];
+  readonly exports: readonly ExportKind[];
+  readonly job: Pick<Job, "lora" | "quantization">;
 }
 
-export function nextSteps({ model, outFolder, exports }: Results): string {
+export function nextSteps({ model, outFolder, exports, job: { lora, quantization } }: Results): string {
+  const isDouble = quantization.bnb_4bit_use_double_quant ? "True" : "False";
   const lines = [
     `The adapter lies in ${outFolder}. To use it:`,
     "",
     "  PEFT   from peft import AutoPeftModelForCausalLM",
+    "         from transformers import BitsAndBytesConfig",
+    `         nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=${isDouble})`,
     `         model = AutoPeftModelForCausalLM.from_pretrained(${
       JSON.stringify(outFolder)
-    }, load_in_4bit=True)`,
-    `  vLLM   vllm serve ${model} --enable-lora --lora-modules tuned=${outFolder}`,
-    `  here   deno task evaluate --model ${model} --adapter ${outFolder} --dataset <file>`,
+    }, quantization_config=nf4)`,
+    `  vLLM   vllm serve ${model} --enable-lora --max-lora-rank ${
+      vllmRank(lora)
+    } --lora-modules tuned=${outFolder}`,
+    `  here   deno task evaluate --model ${model} --adapter ${outFolder} --dataset <file> --side-by-side`,
   ];
   if (exports.includes("merged")) lines.push(`  merged vllm serve ${outFolder}/merged`);
   if (exports.includes("gguf")) {

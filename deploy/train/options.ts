@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { resolve } from "@std/path";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { EXPORT_KINDS, type ExportKind } from "../../shared/job/export_kinds.ts";
 
 export const TRAIN_USAGE = `Usage: deno task train --model <model> --data <data> --out <folder> [options]
 
@@ -15,7 +16,7 @@ coordinator. Ctrl-C interrupts; the same command again resumes.
   --config <file>         YAML or JSON with the job's fields: lora, quantization, training, dataset, …
   --set <field=value>     one of these fields, such as training.learning_rate=1e-4; may be given several times
   --steps <n>             maximum number of steps
-  --export <kinds>        further results, with commas between: merged, gguf, …
+  --export <kinds>        further results, with commas between: merged, gguf, adapter_gguf, adapter
   --push <repo>           a repository on the hub for the first of them, or for the adapter; private if it is new
   --out <folder>          folder for the results
   --workers <n>           workers to start on this machine                 (1)
@@ -54,7 +55,7 @@ export interface JobOptions {
 
 export interface TrainOptions extends JobOptions {
   readonly outFolder: string;
-  readonly exports: readonly string[];
+  readonly exports: readonly ExportKind[];
   /** Null: nothing is pushed. */
   readonly pushTo: string | null;
   readonly workerCount: number;
@@ -103,12 +104,23 @@ export function parseTrainOptions(args: readonly string[]): TrainOptions | null 
   return {
     ...job,
     outFolder: resolve(values.out),
-    exports: (values.export ?? "").split(",").map((kind) => kind.trim()).filter((kind) => kind !== ""),
+    exports: exportKinds(values.export ?? ""),
     pushTo: values.push || null,
     workerCount: numberOf("workers", values.workers, { isWhole: true, max: 64 }) ?? 1,
     isFresh: values.fresh === true,
     ignoreGpu: values["ignore-gpu"] === true,
   };
+}
+
+/** A wrong one is found here: after the training it would be too late. */
+function exportKinds(given: string): ExportKind[] {
+  const names = given.split(",").map((name) => name.trim()).filter((name) => name !== "");
+  return [...new Set(names)].map((name) => {
+    const kind = EXPORT_KINDS.find((known) => known === name);
+    if (kind !== undefined) return kind;
+    const message = `--export has ${quote(name)}; there are ${EXPORT_KINDS.join(", ")}`;
+    throw new LoraFleetError("usage", message, { param: "export" });
+  });
 }
 
 /** Null for --help. Throws `usage`. */

@@ -53,6 +53,7 @@ Deno.test("a wrong value is refused with the option's name", () => {
       [["--data", "d", "--out", "o"], "model"],
       [["--model", "m", "--out", "o"], "data"],
       [JOB, "out"],
+      [[...JOB, "--out", "o", "--export", "merged,mergd"], "export"],
       [[...JOB, "--out", "o", "--steps", "0"], "steps"],
       [[...JOB, "--out", "o", "--steps", "1.5"], "steps"],
       [[...JOB, "--out", "o", "--workers", "many"], "workers"],

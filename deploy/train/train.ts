@@ -16,7 +16,7 @@ import { ensureSetup } from "../setup/ensure.ts";
 import { runtimeFolderVariables } from "../setup/runtime_folder.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { formatSamples } from "../terminal/samples.ts";
-import { JobExports } from "./exports.ts";
+import { type FurtherResults, JobExports, writeExports } from "./exports.ts";
 import { checkResults, checkRows, contentOf, isFile } from "./first_checks.ts";
 import { evaluationOf, type JobBody, jobBody, mergeBodies } from "./job_body.ts";
 import type { TrainOptions } from "./options.ts";
@@ -41,8 +41,11 @@ interface Connection {
 const SAMPLE_COUNT = 8;
 const MAX_NEW_TOKENS = 64;
 
-/** Trains and writes the results. An interrupted run is resumed by the same options. */
-export async function train(options: TrainOptions, context: TrainContext): Promise<void> {
+/** Trains and writes the results. The same options resume an interrupted run, and try again what failed after the training. */
+export async function train(
+  options: TrainOptions,
+  context: TrainContext,
+): Promise<FurtherResults & { job: Job }> {
   const { progress } = context;
   const model = await localFolder(options.model) ?? options.model;
   const body = await jobBody(options, model);
@@ -57,7 +60,8 @@ export async function train(options: TrainOptions, context: TrainContext): Promi
   const job = await Promise.race([runJob(options, context, api, state, body), broken]);
   progress.note(`downloading the adapter into ${options.outFolder}`);
   await writeAdapter(options.outFolder, await downloadAdapter(api, job));
-  await Promise.race([writeExports(options, context, api, job.id), broken]);
+  const exports = new JobExports(api, job.id, context.clock, context.signal);
+  const further = await Promise.race([writeExports(options, exports, progress.note), broken]);
   if (validationPath !== null && env !== null) {
     await context.children.stopAll();
     await compare(options, context, state, body, env);
@@ -67,7 +71,8 @@ export async function train(options: TrainOptions, context: TrainContext): Promi
     );
   }
   await context.children.stopAll();
-  await state.forget();
+  if (further.failure === null) await state.forget();
+  return { ...further, job };
 }
 
 async function connect(options: TrainOptions, context: TrainContext, state: RunState): Promise<Connection> {
@@ -157,23 +162,6 @@ function hubDataset(data: string): JobBody {
 export async function localFolder(model: string): Promise<string | null> {
   const folder = resolve(model);
   return await isFile(join(folder, "config.json")) ? folder : null;
-}
-
-/** What is asked for beside the adapter; the first export is pushed, or the adapter itself. */
-async function writeExports(
-  { exports: kinds, outFolder, pushTo }: TrainOptions,
-  { clock, progress, signal }: TrainContext,
-  api: ApiClient,
-  jobId: string,
-): Promise<void> {
-  const exports = new JobExports(api, jobId, clock, signal);
-  for (const kind of kinds) {
-    progress.note(`exporting: ${kind}`);
-    await exports.download(await exports.make(kind), join(outFolder, kind));
-  }
-  if (pushTo === null) return;
-  progress.note(`pushing to ${pushTo}`);
-  progress.note(`pushed: ${await exports.push(await exports.make(kinds[0] ?? "adapter"), pushTo)}`);
 }
 
 /** A base model's own folder, or the one that the coordinator has downloaded into the hub's cache. */

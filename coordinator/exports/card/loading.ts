@@ -1,4 +1,5 @@
 /** The lines that load an export in the tools it is for. */
+import { vllmRank } from "../../../shared/job/vllm_rank.ts";
 import type { ExportRequest } from "../record/export_request.ts";
 import type { CardInput } from "./card_facts.ts";
 
@@ -51,16 +52,11 @@ ollama create ${name} -f Modelfile`,
       code(
         "sh",
         `vllm serve ${job.spec.model} --enable-lora --max-lora-rank ${
-          maxRank(job.spec.lora.r)
+          vllmRank(job.spec.lora)
         } --lora-modules tuned=.`,
       ),
     ].join("\n\n"),
 };
-
-/** vLLM accepts these ranks alone. */
-function maxRank(rank: number): number {
-  return [8, 16, 32, 64, 128, 256, 320, 512].find((allowed) => rank <= allowed) ?? rank;
-}
 
 function nf4Lines(model: string, doubleQuantization: boolean): string {
   return `import torch
