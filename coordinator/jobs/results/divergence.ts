@@ -42,11 +42,19 @@ export function badSteps({ first, recent }: LossWatch): number {
   return recent.length - 1 - recent.findLastIndex((loss) => loss <= bound);
 }
 
-/** What an earlier process had watched up to a step; the newest losses begin anew. */
-export function storedLosses(store: Pick<JobStore, "eventsSince">, jobId: string, step: number): LossWatch {
+/**
+ * What an earlier process had watched up to a step; the newest losses begin anew.
+ * @param before the step of an earlier job that this one goes on from, or 0
+ */
+export function storedLosses(
+  store: Pick<JobStore, "eventsSince">,
+  jobId: string,
+  step: number,
+  before = 0,
+): LossWatch {
   const losses = new Map<number, number>();
-  const end = Math.min(step, WINDOW_STEPS);
-  for (let newest = 0; losses.size < end;) {
+  const end = Math.min(step, before + WINDOW_STEPS);
+  for (let newest = 0; losses.size < end - before;) {
     const events = store.eventsSince(jobId, newest, 100);
     if (events.length === 0) break;
     newest = events.at(-1)!.number;

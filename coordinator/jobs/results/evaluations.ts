@@ -5,7 +5,7 @@ import type { JobEvent, JobStore } from "../stores/job_store.ts";
 
 const BATCH_SIZE = 1000;
 
-/** In the data of the event of a rollback: what was evaluated after this step is void. */
+/** In the data of the event of a rollback: what was committed and evaluated after this step is void. */
 export const ROLLED_BACK_TO = "rolled_back_to";
 
 interface EvaluationEvent {
@@ -71,6 +71,7 @@ export async function storedEvaluations(
   return [...found.values()].sort((a, b) => a.step - b.step);
 }
 
-function dropAfter(found: Map<number, unknown>, kept: number): void {
+/** By step. */
+export function dropAfter(found: Map<number, unknown>, kept: number): void {
   for (const step of [...found.keys()]) if (step > kept) found.delete(step);
 }

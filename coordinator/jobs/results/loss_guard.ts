@@ -25,7 +25,7 @@ export class LossGuard {
 
   /** Training continues after this step. */
   starting(step: number): void {
-    this.#watch = storedLosses(this.#parts.store, this.#job.id, step);
+    this.#watch = storedLosses(this.#parts.store, this.#job.id, step, this.#job.spec.resumed_state?.step);
   }
 
   /** Newest steps that are part of a divergence. */
@@ -37,7 +37,9 @@ export class LossGuard {
   async committed(step: number, loss: number): Promise<string | null> {
     const { watch, reason } = watchLoss(this.#watch, step, loss);
     this.#watch = watch;
-    if (reason !== null || step !== stuckLossStep(this.#job.totalSteps)) return reason;
+    // A job that goes on from an earlier one's state begins where that one's loss had come down to.
+    const isOfStart = this.#job.spec.resumed_state === undefined;
+    if (reason !== null || !isOfStart || step !== stuckLossStep(this.#job.totalSteps)) return reason;
     const warning = stuckLoss(await committedLosses(this.#parts, this.#job.id, step));
     if (warning !== null) this.#warn(warning, step);
     return null;

@@ -22,3 +22,13 @@ Deno.test("each step is one CSV line of its newest commit, in OpenAI's columns",
   assertEquals(lines.length, 1203);
   assertEquals([...stepMetricsCsv(store, "c")].length, 1);
 });
+
+Deno.test("steps that a rollback has made void are no lines, unless they are committed again", () => {
+  const store = openSqliteJobStore(":memory:");
+  const add = (data: Record<string, unknown>, type: "metrics" | "message" = "metrics") =>
+    void store.appendEvents([{ jobId: "a", createdAt: 1, level: "info", type, message: "m", data }]);
+  for (let step = 1; step <= 6; step++) add({ step, train_loss: step, valid_loss: 9 });
+  add({ rolled_back_to: 2 }, "message");
+  add({ step: 3, train_loss: 0.5 });
+  assertEquals([...stepMetricsCsv(store, "a")].slice(1), ["1,1,,9,\n", "2,2,,9,\n", "3,0.5,,,\n"]);
+});
