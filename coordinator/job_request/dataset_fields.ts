@@ -2,8 +2,17 @@
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { invalidField, show } from "./errors.ts";
 
-/** Throws `invalid_request` for templates that could have no effect. */
+/** Throws `invalid_request` for templates and columns that could have no effect. */
 export function checkDatasetFields({ dataset }: JobSpec): void {
+  const { text_field: text, column_mapping: mapping = {} } = dataset;
+  if (mapping.text !== undefined && text !== "text") {
+    const message =
+      `dataset.column_mapping takes "text" from ${show(mapping.text)}, but dataset.text_field is ${
+        show(text)
+      }; ` +
+      `leave one of them out`;
+    throw invalidField("dataset.column_mapping", message);
+  }
   const { response_template: response, instruction_template: instruction, completion_only_loss } = dataset;
   if (instruction !== undefined && response === undefined) {
     const message =

@@ -52,3 +52,14 @@ Deno.test("templates may have the names of Unsloth, and are refused where they c
   assertStringIncludes(refused({ response_template: "a", instruction_template: "a" }), "they have to differ");
   assertStringIncludes(refused({ response_template: "" }), "must not be empty");
 });
+
+Deno.test("the text's column is named once: a mapping beside text_field would have no effect", () => {
+  const error = refusal({ ...MINIMAL, dataset: { text_field: "body", column_mapping: { text: "content" } } });
+  assertEquals(error.param, "dataset.column_mapping");
+  assertStringIncludes(error.message, 'takes "text" from "content", but dataset.text_field is "body"');
+  const { dataset } = parseJobRequest({
+    ...MINIMAL,
+    dataset: { text_field: "text", column_mapping: { text: "content" } },
+  }).spec;
+  assertEquals(dataset.column_mapping, { text: "content" });
+});

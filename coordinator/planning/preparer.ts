@@ -128,10 +128,15 @@ function checkSteps(report: DatasetReport, spec: JobSpec, event: PrepareRequest[
 /** The rows that are evaluated. */
 function reportEvaluated(
   { exampleCount: rows, trainedTokenCount: tokens, warnings }: DatasetReport,
-  { training }: JobSpec,
+  { training, dataset }: JobSpec,
   event: PrepareRequest["event"],
 ): void {
-  for (const warning of warnings) event("warn", `The rows to evaluate: ${warning}`);
+  for (const warning of warnings) {
+    const named = dataset.eval_split === undefined
+      ? warning
+      : warning.replace("dataset.split", "dataset.eval_split");
+    event("warn", `The rows to evaluate: ${named}`);
+  }
   const { eval_strategy: strategy, eval_steps: every = 0 } = training;
   const share = every < 1 ? `${100 * every}% of the steps` : counted(every, "step");
   const when = strategy === "epoch" ? "each epoch" : every === 1 ? "each step" : `every ${share}`;

@@ -114,11 +114,10 @@ const RULES: { readonly [T in JobTransition["type"]]: Rule<Of<T>> } = {
   learningRateHalved: {
     from: ["running"],
     decide: (job, { rollback, why }) => ({
-      job: { ...job, rollback },
+      // The checkpoint of a later step is deleted; the start recounts the evaluations before.
+      job: { ...job, rollback, best: job.best !== null && job.best.step > rollback.step ? null : job.best },
       reason: `${why[0]!.toUpperCase()}${why.slice(1)}. The job goes on ` +
-        `${
-          rollback.step === 0 ? "from the beginning" : `from step ${rollback.step}`
-        } with half the learning rate.`,
+        `${rollback.step > 0 ? `from step ${rollback.step}` : beginningOf(job)} with half the learning rate.`,
     }),
   },
   sampleQuarantined: { from: ["running"], decide: quarantineSample },
@@ -181,6 +180,10 @@ export function decideJob(job: JobRecord, transition: JobTransition, now: number
   const message = `job ${quote(job.id)} cannot be ${transition.type}: it is ${quote(job.status)}, not ` +
     `${from.map(quote).join(" or ")}`;
   throw new LoraFleetError("conflict", message, { param: "status" });
+}
+
+function beginningOf({ spec: { resumed_state: resumed } }: JobRecord): string {
+  return resumed === undefined ? "from the beginning" : `from step ${resumed.step}, where it began,`;
 }
 
 function finish(job: JobRecord, status: JobStatus, now: number): JobRecord {

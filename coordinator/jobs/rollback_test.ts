@@ -1,0 +1,67 @@
+import { assert, assertEquals } from "@std/assert";
+import { withWorld } from "../testing/app_fixture.ts";
+import { fakePrepare } from "../testing/fake_preparer.ts";
+import { submit } from "./job_service_fixture.ts";
+import { decideJob } from "./record/job_transition.ts";
+import { newJob } from "./record/job.ts";
+import { parseJobRequest } from "../job_request/parse.ts";
+
+const prepare: typeof fakePrepare = async (request) => ({
+  ...await fakePrepare(request),
+  totalSteps: 60,
+  checkpointSteps: [10, 30, 60],
+});
+
+Deno.test("a rollback voids the best evaluation, checkpoints and metrics of the steps that it repeats", () =>
+  withWorld({ prepare }, async (world) => {
+    const validation = await world.upload("rows");
+    let starts = 0;
+    const seen: unknown[] = [];
+    world.fleet.beforeStep = ({ id }, step) => {
+      if (step === 1) {
+        starts++;
+        const { best, step: stored } = world.jobs.get(id);
+        const { items } = world.store.checkpoints(id, { after: null, limit: 9 });
+        seen.push([stored, best, items.length]);
+      }
+      return Promise.resolve();
+    };
+    world.fleet.lossOf = (step) => starts === 1 && step > 30 ? 9 : 1.5 - step / 1000;
+    const { id } = await submit(world, "a", {
+      validation_file: validation.id,
+      training: { on_divergence: "halve_learning_rate", load_best_model_at_end: true },
+    });
+    const job = await world.finished(id);
+    assertEquals(seen, [[0, null, 0], [0, null, 0]]);
+    assertEquals([job.status, job.rollback, job.best], [
+      "succeeded",
+      { step: 0, digest: null },
+      { step: 30, value: 1 },
+    ]);
+    assertEquals(await world.artifacts.steps(id), [10, 30, 60]);
+    const csv = await Deno.readTextFile(await world.files.path(world.files.get(job.resultFiles[0]!)));
+    assertEquals(csv.split("\n").filter((line) => /^\d+,9,/.test(line)), []);
+    assert(world.messages(id).some((message) => message.includes("goes on from the beginning with half")));
+  }));
+
+Deno.test("a job that went on from an earlier one's state begins there again", () => {
+  const { spec } = parseJobRequest({ model: "org/tiny", training_file: "file-a" });
+  const resumed_state = { model: "ft:org/tiny::ftjob-b:ckpt-step-6", step: 6, digest: "d" };
+  const job = newJob({
+    ...{ id: "ftjob-a", createdAt: 1, suffix: null, metadata: null, validationFile: null },
+    spec: { ...spec, resumed_state },
+  });
+  const change = {
+    type: "learningRateHalved",
+    rollback: { step: 0, digest: null },
+    why: "it diverges",
+  } as const;
+  const best = { step: 8, value: 1 };
+  const decision = decideJob({ ...job, status: "running", step: 9, best }, change, 2);
+  assertEquals(
+    decision.reason,
+    "It diverges. The job goes on from step 6, where it began, with half the learning rate.",
+  );
+  // Its checkpoint is deleted already.
+  assertEquals(decision.job.best, null);
+});
