@@ -32,8 +32,13 @@ export async function storeDrift(
   await Deno.writeFile(`${path}.new`, bytes, { mode: PRIVATE_FILE_MODE });
   await Deno.rename(`${path}.new`, path);
   const card = { name: CARD, size: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
-  // Read again: a push may have begun meanwhile.
-  const now = exports.get(record.id) ?? record;
+  // Read again: a push may have begun meanwhile, and a deleted export must not come back.
+  const now = exports.get(record.id);
+  if (now === null) {
+    throw new LoraFleetError("not_found", `the export ${quote(record.id)} was deleted`, {
+      param: "export_id",
+    });
+  }
   const files = now.files.map((file) => file.name === CARD ? card : file);
   const stored = { ...now, files, drift: parsed.data };
   exports.put(stored);

@@ -10,6 +10,8 @@ interface ExportQueue {
   startNext(): void;
   /** Ends an export if it runs; it never runs again. */
   stop(id: string): Promise<void>;
+  /** Whether the export is on its way out, if it is there at all. */
+  isStopped(id: string): boolean;
   start(): void;
   stopAll(): Promise<void>;
 }
@@ -44,6 +46,7 @@ export function createExportQueue(options: ExportServiceOptions): ExportQueue {
 
   return {
     startNext,
+    isStopped: (id) => stopped.has(id),
     async stop(id) {
       stopped.add(id);
       if (running?.id !== id) return;

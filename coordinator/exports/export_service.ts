@@ -58,9 +58,8 @@ export function createExportService(options: ExportServiceOptions): ExportServic
       const { id: job } = jobs.get(jobId);
       const request = parseExportRequest(body, newestStep(store, job));
       assertCheckpoint(store, job, request.step);
-      const known = exports.all().find((other) =>
-        other.jobId === job && other.status !== "failed" && isSameRequest(other.request, request)
-      );
+      const candidates = exports.all().filter(({ id, jobId }) => jobId === job && !queue.isStopped(id));
+      const known = candidates.find((other) => isOf(other, request));
       if (known !== undefined) return known;
       const record = newRecord(newId("ftexport"), job, request, clock.now());
       exports.put(record);
@@ -115,6 +114,10 @@ function newRecord(id: string, jobId: string, request: ExportRequest, createdAt:
     ...{ id, jobId, createdAt, startedAt: null, finishedAt: null, status: "queued", request },
     ...{ bytesTotal: null, bytesDone: 0, files: [], error: null, drift: null, push: null },
   };
+}
+
+function isOf({ status, request }: ExportRecord, asked: ExportRequest): boolean {
+  return status !== "failed" && isSameRequest(request, asked);
 }
 
 /** 0 without any. */

@@ -185,3 +185,14 @@ Deno.test("a file's blob has its bytes, in slices too", async () => {
   assertEquals(hash.digest("hex"), createHash("sha256").update(WEIGHTS).digest("hex"));
   await Deno.remove(path);
 });
+
+Deno.test("a token that may make no repository pushes to one that is there", () =>
+  withHub(async ({ hub, push }) => {
+    await push({ isPrivate: false });
+    const noCreation = { on: /^POST \/api\/repos\/create/, kind: "status", status: 403 } as const;
+    hub.faults.add(noCreation, noCreation);
+    const { isNew, isPrivate, files } = await push();
+    assertEquals([isNew, isPrivate, files], [false, false, []]);
+    const error = await assertRejects(() => push({ repo: "org/absent" }), LoraFleetError);
+    assertEquals([error.code, error.param], ["unauthorized", "HF_TOKEN"]);
+  }));

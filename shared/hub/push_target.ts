@@ -83,7 +83,14 @@ async function createRepo(
 ): Promise<boolean> {
   const [organization, name] = repo.split("/");
   const visibility = isPrivate ? "private" : "public";
-  return await postOnce(hub, "api/repos/create", { type: "model", organization, name, visibility }, signal);
+  try {
+    return await postOnce(hub, "api/repos/create", { type: "model", organization, name, visibility }, signal);
+  } catch (thrown) {
+    // A token may write to a repository without the right to make any beside it.
+    const isForbidden = thrown instanceof HubRefusal && thrown.status === 403;
+    if (isForbidden && await isPrivateRepo(repo, hub, signal).then(() => true, () => false)) return false;
+    throw thrown;
+  }
 }
 
 async function createBranch(

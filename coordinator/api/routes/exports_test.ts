@@ -115,6 +115,36 @@ Deno.test("a deleted export is stopped, and its files are gone", () => {
   });
 });
 
+Deno.test("the same request while its export is being deleted begins a new one", () => {
+  const held = heldExport();
+  return withWorld({ runExport: held.run }, async (world) => {
+    const jobId = await trainGoldenJob(world);
+    const { id } = await (await post(world, jobId, { kind: "merged" })).json();
+    await untilExport(world, { jobId, id }, ({ bytesDone }) => bytesDone === 50);
+    const removed = world.services.exports.remove(jobId, id);
+    const { id: next } = world.services.exports.create(jobId, { kind: "merged" });
+    assertEquals(next === id, false);
+    await removed;
+    held.release();
+    assertEquals((await untilExport(world, { jobId, id: next })).status, "succeeded");
+  });
+});
+
+Deno.test("an export that is deleted while its drift is stored does not come back", () =>
+  withWorld({}, async (world) => {
+    const jobId = await trainGoldenJob(world);
+    const { id } = await (await post(world, jobId, { kind: "merged" })).json();
+    await untilExport(world, { jobId, id });
+    const { exports } = world.services;
+    const stored = exports.setDrift(jobId, id, DRIFT);
+    const [drift] = await Promise.allSettled([stored, exports.remove(jobId, id)]);
+    assertEquals(drift.status, "rejected");
+    assertEquals([exports.list(jobId), await Array.fromAsync(Deno.readDir(`${world.folder}/exports`))], [
+      [],
+      [],
+    ]);
+  }));
+
 const REFUSED: readonly (readonly [body: unknown, status: number, code: string, param: string])[] = [
   [{ kind: "onnx" }, 400, "invalid_request", "kind"],
   [{ kind: "adapter", base: "nf4" }, 400, "invalid_request", "base"],
