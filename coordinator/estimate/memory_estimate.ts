@@ -9,7 +9,7 @@ import { CARD_TENSOR_BYTES } from "./cards.ts";
 
 export interface MemoryEstimate {
   readonly name: string;
-  /** Null if nobody states the GPU's memory. */
+  /** Null if the GPU's memory is unknown. */
   readonly available_bytes: number | null;
   readonly needed_bytes: number;
   /** Null if `available_bytes` is. */

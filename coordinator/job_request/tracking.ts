@@ -103,7 +103,7 @@ function nameOf(param: string, value: unknown): string | null {
   throw invalidField(param, `${param} is ${show(value)}; ${need}`);
 }
 
-/** A relative folder without `.` and `..`: whoever submits a job must not write elsewhere on the coordinator's machine. */
+/** A relative folder without `.` and `..`: a job must not write elsewhere on the coordinator's machine. */
 function folderOf(value: unknown): string | null {
   const text = nameOf("training.logging_dir", value);
   if (text === null) return null;

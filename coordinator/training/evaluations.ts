@@ -151,7 +151,7 @@ export function overdueEvaluation(context: StepContext, training: Training): Dec
     const message = `No worker holds the state of step ${
       training.committed!.step
     }: its evaluation waits for one.`;
-    return unchanged({ ...training, stateLostAt: now }, "nobody can evaluate", [warning(message)]);
+    return unchanged({ ...training, stateLostAt: now }, "no worker can evaluate", [warning(message)]);
   }
   // Those that came back have nothing in hand.
   if (stateLostAt !== null) {

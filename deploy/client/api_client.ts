@@ -169,7 +169,7 @@ export class ApiClient {
     return await this.json(path, { method: "POST", headers, body: JSON.stringify(body) });
   }
 
-  /** Throws `invalid_request` with the API's message, `timeout` if nobody answers */
+  /** Throws `invalid_request` with the API's message, `timeout` without an answer */
   async json(path: string, init: RequestInit = {}): Promise<unknown> {
     return await (await this.#request(path, init)).json();
   }

@@ -36,7 +36,7 @@ export function cutTo(text: string, columns: number): string {
   return `${kept}…`;
 }
 
-/** Control characters, those of C1 included, as escapes: somebody's text must not steer the terminal. */
+/** Control characters, those of C1 included, as escapes: a row's text must not steer the terminal. */
 export function visible(text: string): string {
   // deno-lint-ignore no-control-regex -- these are the ones
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => {

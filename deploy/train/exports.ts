@@ -68,7 +68,7 @@ export class JobExports {
   }
 }
 
-/** A coordinator may be somebody's: its files stay in the folder. */
+/** The coordinator may be a stranger's: its files stay in the folder. */
 function assertName(name: string): string {
   if (/^(?!\.)[^/\\\0]+$/.test(name)) return name;
   throw new LoraFleetError(

@@ -30,7 +30,7 @@ export interface TrainContext {
   readonly apiKey: string | null;
 }
 
-/** Coordinator and workers, ours or somebody's. */
+/** Coordinator and workers, our own or running ones. */
 interface Connection {
   readonly api: ApiClient;
   /** Rejects when our own fleet ends; never resolves. */
@@ -109,7 +109,7 @@ async function runJob(
   state: RunState,
   body: JobBody,
 ): Promise<Job> {
-  // A job that nobody has recorded is ours, too, in our own coordinator.
+  // In our own coordinator, a job that is not recorded is ours as well.
   let [id, after] = [state.jobId ?? (options.coordinatorUrl === null ? await api.newestJob() : null), ""];
   if (id === null) {
     id = (await api.createJob(mergeBodies(body, await uploaded(options, api, progress)))).id;

@@ -49,7 +49,7 @@ export async function findCommit(
     throw explain(new Error("it is not in the cache, and HF_HUB_OFFLINE is set"), name, hub);
   }
   const cached = await cachedCommit(name, hub);
-  // A commit is what it was, so that nobody has to be asked.
+  // A commit never changes, so the hub need not be asked.
   if (cached !== null && cached === name.revision) return { commit: cached, isFromHub: true };
   try {
     const path = `${apiPathOf(name)}/revision/${encodeURIComponent(name.revision)}`;

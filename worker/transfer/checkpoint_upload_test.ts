@@ -66,13 +66,13 @@ Deno.test("adapter and training state are uploaded with token and hash, and retu
       ["PUT", "http://coordinator/internal/jobs/ftjob-a/checkpoints/7/adapter_model.safetensors"],
       ["PUT", "http://coordinator/internal/jobs/ftjob-a/checkpoints/7/training_state.safetensors"],
     ]);
-    const told = uploads.map(({ url, headers, bytes }) => {
+    const sent = uploads.map(({ url, headers, bytes }) => {
       assertEquals(headers.get("authorization"), "Bearer secret");
       const sha256 = createHash("sha256").update(bytes).digest("hex");
       assertEquals(headers.get("x-lorafleet-sha256"), sha256);
       return { name: url.split("/").at(-1), size: bytes.length, sha256 };
     });
-    assertEquals(files, told);
+    assertEquals(files, sent);
   }));
 
 Deno.test("a job may want the adapter alone", () =>

@@ -31,7 +31,7 @@ const PLANS: Readonly<Record<ExportKind, (task: ExportTask) => Promise<PlannedFi
 
 interface RunOptions {
   readonly report: (message: Extract<ExportMessage, { type: "planned" | "progress" }>) => void;
-  /** Lets the process notice that nobody waits any longer: the work itself never returns to the event loop. */
+  /** Lets the process notice that its coordinator is gone: the work itself never returns to the event loop. */
   readonly pause?: () => Promise<void>;
   readonly freeBytes?: (folder: string) => number;
 }

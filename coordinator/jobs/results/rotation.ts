@@ -24,7 +24,7 @@ export function surplusCheckpoints(steps: Iterable<number>, limit: number, best:
 }
 
 /**
- * Deletes what is too many and returns their steps. A checkpoint that somebody reads, or from which a job that has not finished
+ * Deletes what is too many and returns their steps. A checkpoint that a client is reading, or from which a job that has not finished
  * trains on, is left for the next time.
  */
 export async function rotateCheckpoints(

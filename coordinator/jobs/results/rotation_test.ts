@@ -40,9 +40,9 @@ Deno.test("save_total_limit deletes older checkpoints, records and files, but ne
     const plain = await world.finished((await rotated(world, { save_total_limit: 1 }, false)).id);
     assertEquals([stepsOf(world, plain.id), await world.artifacts.steps(plain.id)], [[8], [8]]);
     assertEquals(plain.status, "succeeded");
-    const told = world.messages(plain.id).filter((message) => message.includes("is deleted"));
-    assertEquals(told[0], "The checkpoint of step 2 is deleted (training.save_total_limit).");
-    assertEquals(told.length, 3);
+    const deletions = world.messages(plain.id).filter((message) => message.includes("is deleted"));
+    assertEquals(deletions[0], "The checkpoint of step 2 is deleted (training.save_total_limit).");
+    assertEquals(deletions.length, 3);
     assertEquals(world.defects, []);
   }));
 

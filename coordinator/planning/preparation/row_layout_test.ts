@@ -88,7 +88,7 @@ Deno.test("a large dataset goes to a file and comes back the same; nothing is le
   }
 });
 
-Deno.test("a disk that takes no file is told as such", () => {
+Deno.test("a disk that takes no file is a storage error", () => {
   using store = new TokenStore("/nowhere", 1);
   const error = assertThrows(() => {
     for (const document of documents()) store.add(document);

@@ -104,7 +104,7 @@ class Delivery {
     if (before === null) note("info", `${title} shows this run: ${run.placeOf(state)}.`);
   }
 
-  /** Until the job changes; a tracker that wants to hear of silent runs is told every half minute. */
+  /** Until the job changes; a tracker with heartbeats gets one every half minute. */
   async #wait(): Promise<boolean> {
     const { clock, signal } = this.#options;
     const woken = new AbortController();
