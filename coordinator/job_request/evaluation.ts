@@ -15,6 +15,12 @@ export const DEPENDENT_ON_EVALUATION = [
   "early_stopping_patience",
 ] as const;
 
+/** Fields that say how an evaluation is done, and nothing without one. */
+const MANNER = [
+  ...["eval_steps", "eval_delay", "per_device_eval_batch_size", "metric_for_best_model"] as const,
+  ...["greater_is_better", "early_stopping_threshold"] as const,
+] as const;
+
 /** Fills in what follows from the fields that are set. */
 export function applyEvaluation(draft: Draft, validationFile: string | null): void {
   const { fields } = draft;
@@ -76,6 +82,12 @@ function checkWithout(
       `training.${needy} is ${show(training[needy])}, but ${what}; set training.eval_strategy ` +
       `to "epoch" or "steps", and one of ${SOURCES}`;
     throw invalidField(`training.${needy}`, message);
+  }
+  const idle = MANNER.filter((field) => training[field] !== undefined).map((field) => `training.${field}`);
+  if (idle.length > 0) {
+    draft.warnings.push(
+      `${idle.join(", ")} ${idle.length === 1 ? "has" : "have"} no effect: nothing is evaluated.`,
+    );
   }
   if (source === null) return;
   if (dataset.test_size !== undefined) {

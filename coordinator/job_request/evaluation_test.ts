@@ -139,3 +139,13 @@ for (const [name, change, param, part] of REFUSED) {
     assertStringIncludes(error.message, part);
   });
 }
+
+Deno.test("fields about an evaluation that does not take place are named in a warning", () => {
+  const request = { model: "org/llama", training_file: "file-1" };
+  const training = { eval_steps: 5, early_stopping_threshold: 0.1 };
+  const { warnings } = parseJobRequest({ ...request, training });
+  assertEquals(warnings, [
+    "training.eval_steps, training.early_stopping_threshold have no effect: nothing is evaluated.",
+  ]);
+  assertEquals(parseJobRequest({ ...request, training, validation_file: "file-2" }).warnings, []);
+});

@@ -75,7 +75,8 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   checkModuleChoice(spec.lora);
   checkRankPatterns(spec.lora);
   checkWeights(spec);
-  checkTraining(draft, spec, validationFile);
+  // A job that goes on from an earlier one also has that one's settings, and is checked with them.
+  if (draft.resumeFrom === null) checkTraining(draft, spec, validationFile);
   checkLearnable(spec);
   explainArithmetic(draft, spec);
   const tracking = parseTracking(draft, body["integrations"]);

@@ -74,7 +74,9 @@ function fromAdapter(
   const note =
     `${PARAM} (${quote(from)}): only the adapter is taken, with fresh moments and from step 1 on, because ` +
     `${reason}.`;
-  return { ...request, spec: { ...request.spec, model: name }, warnings: [...request.warnings, note] };
+  const warnings = [...request.warnings, note];
+  checkTraining({ warnings }, request.spec, request.validationFile);
+  return { ...request, spec: { ...request.spec, model: name }, warnings };
 }
 
 function sourceOf(store: JobStore, from: string): Source {

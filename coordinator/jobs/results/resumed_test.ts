@@ -41,6 +41,12 @@ Deno.test("a resumed job evaluates as the earlier one did, on the same file, unl
     assertEquals((await resume({}, { validation_file: other.id })).validationFile, other.id);
     const moreOften = (await resume({ eval_steps: 2 })).spec.training;
     assertEquals([moreOften.eval_strategy, moreOften.eval_steps], ["steps", 2]);
+    const patient = await resume({ early_stopping_patience: 7 });
+    assertEquals([patient.spec.training.early_stopping_patience, patient.spec.training.eval_strategy], [
+      7,
+      "epoch",
+    ]);
+    assertEquals(patient.warnings.filter((warning) => warning.includes("no effect")), []);
     const none = await resume({ eval_strategy: "no" });
     assertEquals([none.validationFile, none.spec.training.load_best_model_at_end], [null, undefined]);
     assertEquals(none.spec.training.early_stopping_patience, undefined);
@@ -69,6 +75,22 @@ Deno.test("rows to evaluate may come from elsewhere: the place in the data is th
     const held = await resumable(world, { dataset: { test_size: 1 } });
     const both = await assertRejects(() => held({}, { validation_file: rows.id }), LoraFleetError);
     assertEquals(both.param, "dataset.test_size");
+  }));
+
+Deno.test("an argument of the earlier job's schedule needs no schedule beside it; what fits neither is refused", () =>
+  withWorld({}, async (world) => {
+    const resume = await resumable(world, {
+      training: { lr_scheduler_type: "cosine_with_min_lr", lr_scheduler_kwargs: { min_lr_rate: 0.1 } },
+    });
+    const { training } = (await resume({ lr_scheduler_kwargs: { min_lr_rate: 0.2 } })).spec;
+    assertEquals(training.lr_scheduler_kwargs, { min_lr_rate: 0.2 });
+    // With different data the job has its own settings alone.
+    const { id: training_file } = await world.upload("c");
+    const error = await assertRejects(
+      () => resume({ lr_scheduler_kwargs: { min_lr_rate: 0.2 } }, { training_file }),
+      LoraFleetError,
+    );
+    assertEquals(error.param, "training.lr_scheduler_kwargs.min_lr_rate");
   }));
 
 Deno.test("fields that do not go together are refused though one of them is the earlier job's", () =>
