@@ -8,6 +8,8 @@ export interface Child {
   readonly logPath: string;
   /** Resolves with the exit code when the child has ended and its log is complete. */
   readonly ended: Promise<number>;
+  /** Whether it was told to end. */
+  isStopped(): boolean;
   /** Its last line of output, for error messages. */
   lastLine(): string;
   /**
@@ -27,6 +29,7 @@ export class Children {
   readonly #logFolder: string;
   readonly #clock: Clock;
   readonly #running = new Map<Deno.ChildProcess, Promise<number>>();
+  readonly #stopped = new WeakSet<Deno.ChildProcess>();
   #closed = false;
 
   constructor(logFolder: string, clock: Clock) {
@@ -63,6 +66,7 @@ export class Children {
       name,
       logPath,
       ended,
+      isStopped: () => this.#stopped.has(process),
       lastLine: () => output.lastLine(),
       match: (pattern, timeoutMs) => this.#match(name, output, pattern, timeoutMs),
     };
@@ -90,6 +94,7 @@ export class Children {
   /** Ends all running children: SIGTERM first, then SIGKILL for a child and its own children. */
   async stopAll(): Promise<void> {
     await Promise.all([...this.#running].map(async ([process, ended]) => {
+      this.#stopped.add(process);
       signalProcess(process.pid, "SIGTERM");
       const over = new AbortController();
       const late = this.#clock.sleep(STOP_TIMEOUT_MS, over.signal).then(() => true, () => false);

@@ -69,20 +69,14 @@ export async function startFleet(request: FleetRequest): Promise<Fleet> {
     { length: workerCount },
     (_, index) => children.start(`worker-${index + 1}`, args, env),
   );
-  let stopping = false;
-  const broken = watch(coordinator, workers, (message) => {
-    if (!stopping) request.onWorkerLost(message);
-  });
+  const broken = watchFleet(coordinator, workers, request.onWorkerLost);
   const api = new ApiClient(new URL(joinUrl).origin, signal);
   const gpuNames = await Promise.race([waitForWorkers(api, workerCount, clock, signal), broken]);
-  const stop = () => {
-    stopping = true;
-    return children.stopAll();
-  };
-  return { api, gpuNames, broken, stop };
+  return { api, gpuNames, broken, stop: () => children.stopAll() };
 }
 
-function watch(
+/** Rejects when the coordinator or the last worker ends. @param onWorkerLost of a worker that nobody has told to end */
+export function watchFleet(
   coordinator: Child,
   workers: readonly Child[],
   onWorkerLost: (message: string) => void,
@@ -99,7 +93,7 @@ function watch(
     worker.ended.then((code) => {
       left--;
       if (left === 0) fail(describe(worker, code));
-      else onWorkerLost(`${describe(worker, code)}; ${left} left`);
+      else if (!worker.isStopped()) onWorkerLost(`${describe(worker, code)}; ${left} left`);
     });
   }
   return broken.promise;

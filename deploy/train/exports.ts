@@ -96,6 +96,7 @@ export async function writeExports(
   { exports: kinds, outFolder, pushTo }: Pick<TrainOptions, "exports" | "outFolder" | "pushTo">,
   jobExports: Pick<JobExports, "make" | "download" | "push">,
   note: (line: string) => void,
+  signal: AbortSignal,
 ): Promise<FurtherResults> {
   const exports: ExportKind[] = [];
   let failure: LoraFleetError | null = null;
@@ -103,6 +104,8 @@ export async function writeExports(
     try {
       await work();
     } catch (thrown) {
+      // Ctrl-C is no failure of an export.
+      signal.throwIfAborted();
       if (!(thrown instanceof LoraFleetError)) throw thrown;
       note(`error: ${thrown.message}`);
       failure ??= thrown;

@@ -61,7 +61,7 @@ export async function train(
   progress.note(`downloading the adapter into ${options.outFolder}`);
   await writeAdapter(options.outFolder, await downloadAdapter(api, job));
   const exports = new JobExports(api, job.id, context.clock, context.signal);
-  const further = await Promise.race([writeExports(options, exports, progress.note), broken]);
+  const further = await Promise.race([writeExports(options, exports, progress.note, context.signal), broken]);
   if (validationPath !== null && env !== null) {
     await context.children.stopAll();
     await compare(options, context, state, body, env);
