@@ -79,7 +79,7 @@ Deno.test("the tutorial: plan, train on a slice, watch, merge, push, and answers
     assertMatch(plan, /^200 examples in 6 packed rows, .* 0 truncated$/m);
     assertStringIncludes(plan, "강아지는 어떻게 우나요? 0\\n<bot>⟦ 멍멍</s>⟧");
     assertMatch(plan, /RTX 3090 \(24 GB\) .* fits/);
-    assertMatch(plan, /time: 0:\d\d at 1198 tokens\/s \(given\)/);
+    assertMatch(plan, /time: 0:\d\d at 1198 tokens\/s of 2 workers \(given\)/);
     assertEquals(hub.asked(/resolve.*model\.safetensors/), [], "a plan downloads no weights");
 
     const trained = await run(commandOf("deno task train"));
