@@ -2,8 +2,8 @@
 
 export interface Card {
   readonly name: string;
-  /** Matches what WebGPU calls it. */
-  readonly pattern: RegExp;
+  /** Matches what WebGPU calls it; null if the name does not tell the memory. */
+  readonly pattern: RegExp | null;
   readonly memoryGib: number;
   /** Share of the memory that one process can have. */
   readonly usable: number;
@@ -24,11 +24,11 @@ export const CARDS: readonly Card[] = [
   { name: "A100 (80 GB)", pattern: /A100.*80\s?GB/, memoryGib: 80, usable: DEDICATED },
   { name: "H100 (80 GB)", pattern: /H100/, memoryGib: 80, usable: DEDICATED },
   { name: "H200 (141 GB)", pattern: /H200/, memoryGib: 139, usable: DEDICATED },
-  { name: "Apple silicon, 16 GB", pattern: /^$/, memoryGib: 16, usable: UNIFIED },
-  { name: "Apple silicon, 24 GB", pattern: /^$/, memoryGib: 24, usable: UNIFIED },
-  { name: "Apple silicon, 32 GB", pattern: /^$/, memoryGib: 32, usable: UNIFIED },
-  { name: "Apple silicon, 48 GB", pattern: /^$/, memoryGib: 48, usable: LARGE_UNIFIED },
-  { name: "Apple silicon, 64 GB", pattern: /^$/, memoryGib: 64, usable: LARGE_UNIFIED },
+  { name: "Apple silicon, 16 GB", pattern: null, memoryGib: 16, usable: UNIFIED },
+  { name: "Apple silicon, 24 GB", pattern: null, memoryGib: 24, usable: UNIFIED },
+  { name: "Apple silicon, 32 GB", pattern: null, memoryGib: 32, usable: UNIFIED },
+  { name: "Apple silicon, 48 GB", pattern: null, memoryGib: 48, usable: LARGE_UNIFIED },
+  { name: "Apple silicon, 64 GB", pattern: null, memoryGib: 64, usable: LARGE_UNIFIED },
 ];
 
 /** Bytes that a job may take on a card. */
@@ -38,10 +38,10 @@ export function usableBytes({ memoryGib, usable }: Pick<Card, "memoryGib" | "usa
 
 /** A card of `gib` of memory that is not in the table. */
 export function cardOf(gib: number): Card {
-  return { name: `a card of ${gib} GiB`, pattern: /^$/, memoryGib: gib, usable: DEDICATED };
+  return { name: `a card of ${gib} GiB`, pattern: null, memoryGib: gib, usable: DEDICATED };
 }
 
 /** The card of a worker by its GPU's name; null if the table lacks it, or if its memory does not follow from the name. */
 export function cardNamed(gpu: string): Card | null {
-  return CARDS.find(({ pattern }) => pattern.source !== "^$" && pattern.test(gpu)) ?? null;
+  return CARDS.find(({ pattern }) => pattern?.test(gpu)) ?? null;
 }

@@ -85,11 +85,12 @@ export function createDryRuns(parts: DryRunParts): RunDry {
     const { job, events } = await checkSubmission({ ...parts, checkModel }, parsed);
     for (const { level, message } of events) if (level === "warn") warnings.push(message);
     const model = await models.describe(job.spec.model, { signal });
-    const checked = await checkModel(job.spec, model.folder);
-    if (model.isFromHub === true) warnings.push(...checked.warnings);
+    // The submission has checked a local base model; one on a hub has only now a folder.
+    const checked = model.isFromHub === true ? await checkModel(job.spec, model.folder) : null;
+    warnings.push(...checked?.warnings ?? []);
     const request: PrepareRequest = {
       id: job.id.replace(/^ftjob/, "dryrun"),
-      spec: checked.spec,
+      spec: checked?.spec ?? job.spec,
       model,
       ...await dataOf(parts, job.spec, { signal }),
       validationFiles: await validationFilesOf(parts, job, { signal }),

@@ -2,7 +2,8 @@
 import { fromFileUrl } from "@std/path";
 import { toText } from "@std/streams";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
-import { errorOf, type ExportMessage, exportMessageSchema } from "./export_messages.ts";
+import { errorOf } from "../../../shared/protocol/failure.ts";
+import { type ExportMessage, exportMessageSchema } from "./export_messages.ts";
 
 export type Outcome = Extract<ExportMessage, { type: "done" | "pushed" }>;
 

@@ -1,9 +1,9 @@
 /** Messages between the coordinator and an export's process: one request, lines of progress, one outcome. */
 import { z } from "zod";
-import { ERROR_CODES, LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import { loraSchema } from "../../../shared/job/job_spec_schema.ts";
 import { exportFileSchema } from "../record/export_record.ts";
 import { exportRequestSchema } from "../record/export_request.ts";
+import { failureSchema } from "../../../shared/protocol/failure.ts";
 
 export const exportTaskSchema = z.strictObject({
   request: exportRequestSchema,
@@ -37,14 +37,6 @@ export const pushTaskSchema = z.strictObject({
 });
 export type PushTask = z.output<typeof pushTaskSchema>;
 
-const failureSchema = z.strictObject({
-  /** Null for a defect of ours. */
-  code: z.enum(ERROR_CODES).nullable(),
-  message: z.string(),
-  param: z.string().nullable(),
-  stack: z.string().nullable(),
-});
-
 export const exportMessageSchema = z.discriminatedUnion("type", [
   /** How many bytes the export will have; there is room for them. */
   z.strictObject({ type: z.literal("planned"), bytes: z.int() }),
@@ -54,19 +46,3 @@ export const exportMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("failed"), failure: failureSchema }),
 ]);
 export type ExportMessage = z.output<typeof exportMessageSchema>;
-
-export function failureOf(thrown: unknown): z.output<typeof failureSchema> {
-  if (thrown instanceof LoraFleetError) {
-    return { code: thrown.code, message: thrown.message, param: thrown.param, stack: null };
-  }
-  const stack = thrown instanceof Error ? thrown.stack ?? null : null;
-  return { code: null, message: messageOf(thrown), param: null, stack };
-}
-
-/** The inverse of `failureOf`. */
-export function errorOf({ code, message, param, stack }: z.output<typeof failureSchema>): Error {
-  if (code !== null) return new LoraFleetError(code, message, param === null ? {} : { param });
-  const defect = new Error(message);
-  if (stack !== null) defect.stack = stack;
-  return defect;
-}

@@ -3,7 +3,8 @@
  * priority, and ends with its input: then the coordinator is gone or no longer waits.
  */
 import { setPriority } from "node:os";
-import { type ExportMessage, failureOf } from "./export_messages.ts";
+import { failureOf } from "../../../shared/protocol/failure.ts";
+import type { ExportMessage } from "./export_messages.ts";
 
 const NICENESS = 10;
 const PROGRESS_INTERVAL_MS = 500;

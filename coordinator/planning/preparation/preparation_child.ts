@@ -6,8 +6,8 @@ import { fromFileUrl } from "@std/path";
 import { toText } from "@std/streams";
 import type { Clock } from "../../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
+import { errorOf } from "../../../shared/protocol/failure.ts";
 import {
-  errorOf,
   type PreparationMessage,
   preparationMessageSchema,
   type PreparationRequest,

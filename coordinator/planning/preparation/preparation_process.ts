@@ -3,8 +3,9 @@
  * ends with its input: then the coordinator is gone or no longer waits.
  */
 import { setPriority } from "node:os";
+import { failureOf } from "../../../shared/protocol/failure.ts";
 import { prepareRows } from "./prepare_rows.ts";
-import { failureOf, type PreparationMessage, preparationRequestSchema } from "./preparation_messages.ts";
+import { type PreparationMessage, preparationRequestSchema } from "./preparation_messages.ts";
 import { writePrepared } from "./prepared_cache.ts";
 
 /** About a tenth of a core while all are busy: a worker on the same machine keeps its pace, and the queue still advances. */
