@@ -18,7 +18,7 @@ import { type PlannedProcess, planProcesses } from "./runner/plan.ts";
 import { runPool } from "./runner/pool.ts";
 import { countProcess, diedAfterItsTests, type ProcessResult } from "./runner/result.ts";
 import { judge } from "./runner/verdict.ts";
-import { exitWithHelp } from "./head_help.ts";
+import { exitWithHelp } from "./documents/head_help.ts";
 
 exitWithHelp(import.meta.url);
 

@@ -5,7 +5,7 @@
 import type { AuditCounts, JobEnd } from "../../shared/protocol/messages_coordinator.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { WorkerQuarantine } from "../access/quarantines.ts";
-import type { Evaluated, EvaluationOutcome } from "../evaluation/selection.ts";
+import type { Evaluated, EvaluationOutcome } from "../planning/evaluation/selection.ts";
 import type { CheckpointAssignment } from "../training/upload_decision.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 

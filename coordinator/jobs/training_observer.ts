@@ -2,8 +2,8 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import { tokensUntil } from "../planning/token_count.ts";
 import type { ExcludedMicroBatch, JobObserver, StepReport } from "../fleet/fleet.ts";
-import type { Evaluated, EvaluationOutcome } from "../evaluation/selection.ts";
-import { selectionOf, selectionRuleOf } from "../evaluation/selection.ts";
+import type { Evaluated, EvaluationOutcome } from "../planning/evaluation/selection.ts";
+import { selectionOf, selectionRuleOf } from "../planning/evaluation/selection.ts";
 import { evaluationEvent, ROLLED_BACK_TO, storedEvaluations } from "./results/evaluations.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";

@@ -9,8 +9,8 @@ import type { BrokerHealth } from "../broker/broker_health.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import { createFleet } from "../fleet/over_bus/fleet_over_bus.ts";
 import type { FleetOptions } from "../fleet/over_bus/fleet_context.ts";
-import { tryToLead } from "../leadership/leadership.ts";
-import { type Standby, waitToLead } from "../leadership/standby.ts";
+import { tryToLead } from "./leadership/leadership.ts";
+import { type Standby, waitToLead } from "./leadership/standby.ts";
 import type { Broker } from "../broker/broker.ts";
 
 /** A broker that is silent for this long is not ready. */

@@ -7,7 +7,7 @@ import type { JobStore } from "../jobs/stores/job_store.ts";
 import { cleanTexts } from "../jobs/stores/clean_texts.ts";
 import { logJobEvents } from "../jobs/stores/logged_job_store.ts";
 import { openSqliteJobStore } from "../jobs/stores/sqlite_job_store.ts";
-import { type Standby, waitToLead } from "../leadership/standby.ts";
+import { type Standby, waitToLead } from "./leadership/standby.ts";
 import { type ArtifactStore, createArtifactStore } from "../storage/artifact_store.ts";
 import { makePrivate } from "../storage/private_folder.ts";
 import { removeUnfinishedFiles } from "../storage/streamed_file.ts";

@@ -1,7 +1,7 @@
 /** Takes the lead at the broker; the data folder remembers under which names its coordinators have led. */
 import { messageOf } from "../../shared/errors.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
-import type { Standby } from "../leadership/standby.ts";
+import type { Standby } from "./leadership/standby.ts";
 import { layoutOfJob } from "../planning/adapter_layout.ts";
 import { randomText } from "../storage/ids.ts";
 import type { BrokerAccess } from "./broker_access.ts";

@@ -5,7 +5,7 @@ import type { CoordinatorConfig } from "../config/config.ts";
 import { plaintextWarnings } from "../config/plaintext_warnings.ts";
 import { readTls } from "../config/tls.ts";
 import type { FileStore } from "../jobs/files/file_store.ts";
-import type { Standby } from "../leadership/standby.ts";
+import type { Standby } from "./leadership/standby.ts";
 import { openBroker } from "./broker_access.ts";
 import { openDataFolder } from "./data_folder.ts";
 import { takeLead } from "./lead.ts";

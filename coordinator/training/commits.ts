@@ -1,8 +1,8 @@
 /** After a commit: its evaluation and its checkpoint if they are due, then the next step, or the end of the job. */
 import { decodeFloats } from "../../shared/protocol/messages_codec.ts";
 import type { CommitEntry } from "../../shared/protocol/messages_coordinator.ts";
-import { isExhausted, NO_SELECTION, selectionOf } from "../evaluation/selection.ts";
-import type { Evaluated } from "../evaluation/selection.ts";
+import { isExhausted, NO_SELECTION, selectionOf } from "../planning/evaluation/selection.ts";
+import type { Evaluated } from "../planning/evaluation/selection.ts";
 import { newProgress, openPositions } from "./state/evaluation_progress.ts";
 import { chooseCheckpointWriter } from "./checkpoints.ts";
 import { announced, type Decision, unchanged } from "./decision.ts";

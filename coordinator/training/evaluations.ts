@@ -5,7 +5,7 @@
  */
 import type { EvaluationReport } from "../../shared/protocol/messages_worker.ts";
 import { microBatchWaitMs } from "../../shared/protocol/limits.ts";
-import { describeRule, isExhausted, withEvaluation } from "../evaluation/selection.ts";
+import { describeRule, isExhausted, withEvaluation } from "../planning/evaluation/selection.ts";
 import { blame } from "./blame/strikes.ts";
 import { type Decision, unchanged } from "./decision.ts";
 import { afterEvaluation } from "./commits.ts";

@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import type { EvaluationReport } from "../../shared/protocol/messages_worker.ts";
-import { selectionRuleOf } from "../evaluation/selection.ts";
+import { selectionRuleOf } from "../planning/evaluation/selection.ts";
 import { trainingSchema } from "../../shared/job/job_spec_schema.ts";
 import {
   createDriver,

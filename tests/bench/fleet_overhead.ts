@@ -14,7 +14,7 @@ import { createToyEngine } from "../../worker/testing/toy_engine.ts";
 import { spawnWorkerProcess } from "../chaos/worker_child.ts";
 import { jobOf, startCoordinatorChild, submitJob, until } from "../integration/coordinator_child.ts";
 import { median, quantile } from "./statistics.ts";
-import { exitWithHelp } from "../head_help.ts";
+import { exitWithHelp } from "../documents/head_help.ts";
 
 exitWithHelp(import.meta.url);
 

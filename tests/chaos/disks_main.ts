@@ -12,7 +12,7 @@ import {
   type JobSize,
   trainDisturbed,
 } from "./disks.ts";
-import { exitWithHelp } from "../head_help.ts";
+import { exitWithHelp } from "../documents/head_help.ts";
 
 exitWithHelp(import.meta.url);
 

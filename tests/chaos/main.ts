@@ -15,7 +15,7 @@ import { pcg32 } from "../../shared/prng.ts";
 import { drawFaults } from "./faults.ts";
 import { complaintsAbout, seconds, summarise, TABLE_HEAD, tableLine } from "./report.ts";
 import { run, type RunOptions, type RunOutcome } from "./run.ts";
-import { exitWithHelp } from "../head_help.ts";
+import { exitWithHelp } from "../documents/head_help.ts";
 
 exitWithHelp(import.meta.url);
 

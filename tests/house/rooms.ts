@@ -44,9 +44,6 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
   coordinator: {
     storage: [],
     config: [],
-    // What a job makes of its evaluations and losses: pure rules that need nothing else.
-    evaluation: [],
-    leadership: [],
     broker: ["config", "storage"],
     access: ["broker", "storage"],
     base_models: ["storage"],
@@ -54,9 +51,9 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     datasets: [],
     planning: ["base_models", "storage"],
     job_request: ["planning"],
-    training: ["access", "evaluation", "planning"],
-    fleet: ["access", "broker", "evaluation", "planning", "storage", "training"],
-    jobs: ["base_models", "datasets", "evaluation", "fleet", "job_request", "planning", "storage"],
+    training: ["access", "planning"],
+    fleet: ["access", "broker", "planning", "storage", "training"],
+    jobs: ["base_models", "datasets", "fleet", "job_request", "planning", "storage"],
     // What people take away from a job: reads its records, its checkpoints and its base model.
     exports: ["base_models", "jobs", "storage"],
     // A job before it is created: does it fit, how long, how much.

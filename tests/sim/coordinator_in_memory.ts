@@ -1,7 +1,7 @@
 /** The real coordinator's fleet as a process that can be killed and started again, and what its disk keeps. */
 import type { ArtifactStore } from "../../coordinator/storage/artifact_store.ts";
 import type { JobObserver, StepReport, WorkerView } from "../../coordinator/fleet/fleet.ts";
-import type { EvaluationOutcome } from "../../coordinator/evaluation/selection.ts";
+import type { EvaluationOutcome } from "../../coordinator/planning/evaluation/selection.ts";
 import type { PlannedJob } from "../../coordinator/planning/planned_job.ts";
 import { createFleet, type RunningFleet } from "../../coordinator/fleet/over_bus/fleet_over_bus.ts";
 import type { FleetOptions } from "../../coordinator/fleet/over_bus/fleet_context.ts";

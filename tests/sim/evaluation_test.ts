@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import type { EvaluationOutcome } from "../../coordinator/evaluation/selection.ts";
+import type { EvaluationOutcome } from "../../coordinator/planning/evaluation/selection.ts";
 import { createFleetInMemory, type FleetInMemory } from "./fleet_in_memory.ts";
 import type { FleetInMemoryOptions } from "./sim_worker.ts";
 

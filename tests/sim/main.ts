@@ -15,7 +15,7 @@ import { runAtScale } from "./model/scale_run.ts";
 import { parseOptions, type SimOptions } from "./scale_options.ts";
 import { isRight, summaryOf } from "./scale_summary.ts";
 import { soak } from "./soak.ts";
-import { exitWithHelp } from "../head_help.ts";
+import { exitWithHelp } from "../documents/head_help.ts";
 
 exitWithHelp(import.meta.url);
 

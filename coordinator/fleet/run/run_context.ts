@@ -11,7 +11,7 @@ import type { ArtifactStore, StoredState } from "../../storage/artifact_store.ts
 import { isOfAttempt } from "../../training/decision.ts";
 import type { StepEffect, StepEvent } from "../../training/state/effects.ts";
 import type { TrainingPlan } from "../../training/state/plan.ts";
-import type { Evaluated } from "../../evaluation/selection.ts";
+import type { Evaluated } from "../../planning/evaluation/selection.ts";
 import type { FleetView } from "../../training/state/fleet_view.ts";
 import type { Training } from "../../training/state/training.ts";
 import type { WorkerQuarantine } from "../../access/quarantines.ts";

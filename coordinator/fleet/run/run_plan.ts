@@ -1,6 +1,6 @@
 /** The part of a planned job that the decisions of a run need. */
 import { createHash } from "node:crypto";
-import { selectionRuleOf } from "../../evaluation/selection.ts";
+import { selectionRuleOf } from "../../planning/evaluation/selection.ts";
 import type { TrainingPlan } from "../../training/state/plan.ts";
 import type { TrainingRunOptions } from "./run_context.ts";
 

@@ -1,6 +1,6 @@
 /** The evaluations of a job, as its events have them. */
 import type { Clock } from "../../../shared/clock.ts";
-import type { Evaluated, EvaluationOutcome } from "../../evaluation/selection.ts";
+import type { Evaluated, EvaluationOutcome } from "../../planning/evaluation/selection.ts";
 import type { JobEvent, JobStore } from "../stores/job_store.ts";
 
 const BATCH_SIZE = 1000;

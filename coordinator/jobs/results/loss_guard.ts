@@ -1,6 +1,6 @@
 /** Watches a job's losses: whether they diverge, and a warning if they do not move. */
 import type { Clock } from "../../../shared/clock.ts";
-import { stuckLoss, stuckLossStep } from "../../evaluation/stuck_loss.ts";
+import { stuckLoss, stuckLossStep } from "../../planning/evaluation/stuck_loss.ts";
 import type { PlannedJob } from "../../planning/planned_job.ts";
 import type { JobStore } from "../stores/job_store.ts";
 import { committedLosses } from "./committed_losses.ts";

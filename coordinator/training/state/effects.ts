@@ -9,7 +9,7 @@ import type {
   UpdateReport,
 } from "../../../shared/protocol/messages_worker.ts";
 import type { WorkerQuarantine } from "../../access/quarantines.ts";
-import type { EvaluationOutcome } from "../../evaluation/selection.ts";
+import type { EvaluationOutcome } from "../../planning/evaluation/selection.ts";
 import type { FleetView } from "./fleet_view.ts";
 
 export type StepEvent =

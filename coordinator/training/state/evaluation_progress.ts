@@ -1,5 +1,5 @@
 /** How far an evaluation is: the results of its micro-batches, each taken once. Pure. */
-import type { Evaluated } from "../../evaluation/selection.ts";
+import type { Evaluated } from "../../planning/evaluation/selection.ts";
 
 /** Micro-batches on the queue or in work at a time: a large file of rows must not fill the broker. */
 const WINDOW = 256;

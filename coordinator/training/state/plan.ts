@@ -1,6 +1,6 @@
 /** What decisions depend on besides the training and the event. */
 import type { Layout } from "../../planning/adapter_layout.ts";
-import type { SelectionRule } from "../../evaluation/selection.ts";
+import type { SelectionRule } from "../../planning/evaluation/selection.ts";
 import type { LocalPlan } from "../../planning/schedule/local_plan.ts";
 import type { ScheduleSpec } from "../../planning/schedule/schedule.ts";
 import type { CheckpointSteps } from "../../planning/schedule/shard_plan.ts";

@@ -8,7 +8,7 @@ import type {
 import type { RoundCheck } from "../../../shared/protocol/messages_worker.ts";
 import type { Exponents } from "../../../shared/protocol/exponents.ts";
 import type { Layout } from "../../planning/adapter_layout.ts";
-import { NO_SELECTION, type Selection } from "../../evaluation/selection.ts";
+import { NO_SELECTION, type Selection } from "../../planning/evaluation/selection.ts";
 import type { EvaluationProgress } from "./evaluation_progress.ts";
 import type { FleetMember, FleetView } from "./fleet_view.ts";
 import type { TrainingPlan } from "./plan.ts";

@@ -19,7 +19,7 @@ import type { GradientCodec } from "../../../worker/allreduce/codec/codecs.ts";
 import { MAX_PAYLOAD_BYTES } from "../../../coordinator/broker/nats_server_config.ts";
 import { type BenchOrder, type BenchOutcome, preciseNow } from "./worker.ts";
 import { median } from "../statistics.ts";
-import { exitWithHelp } from "../../head_help.ts";
+import { exitWithHelp } from "../../documents/head_help.ts";
 
 exitWithHelp(import.meta.url);
 

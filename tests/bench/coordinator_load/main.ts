@@ -14,7 +14,7 @@ import { spawnWorkerProcess } from "../../chaos/worker_child.ts";
 import { jobOf, startCoordinatorChild, submitJob, until } from "../../integration/coordinator_child.ts";
 import { type Bench, measure, probe, summaryOf } from "./watch.ts";
 import { wideRows, writeWideModel } from "./wide_model.ts";
-import { exitWithHelp } from "../../head_help.ts";
+import { exitWithHelp } from "../../documents/head_help.ts";
 
 exitWithHelp(import.meta.url);
 

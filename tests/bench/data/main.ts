@@ -8,7 +8,7 @@
  */
 import { parseArgs } from "node:util";
 import { basename, dirname, fromFileUrl, join, resolve } from "@std/path";
-import { exitWithHelp } from "../../head_help.ts";
+import { exitWithHelp } from "../../documents/head_help.ts";
 import { writeCorpus } from "./corpus.ts";
 import { prepareLargeFile } from "./prepare.ts";
 

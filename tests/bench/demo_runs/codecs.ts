@@ -6,7 +6,7 @@
  */
 import { parseArgs } from "node:util";
 import { demoOptions, type Run, train, type Trained } from "./demo_run.ts";
-import { exitWithHelp } from "../../head_help.ts";
+import { exitWithHelp } from "../../documents/head_help.ts";
 
 exitWithHelp(import.meta.url);
 

@@ -9,7 +9,7 @@
  * from the naive one's is an error.
  */
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { exitWithHelp } from "../../head_help.ts";
+import { exitWithHelp } from "../../documents/head_help.ts";
 import { selectKernels } from "./arguments.ts";
 import type { BenchCase, KernelBench } from "./bench_case.ts";
 import { CATALOGUE } from "./catalogue.ts";

@@ -1,6 +1,6 @@
 /** Exactly one coordinator leads on a data folder and at a broker; the others stand by until it has ended. */
-import type { Clock } from "../../shared/clock.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import type { Clock } from "../../../shared/clock.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 
 export interface Standby {
   /** Otherwise the conflict is thrown. */

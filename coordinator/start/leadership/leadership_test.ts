@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import type { Bus } from "../../shared/bus/bus.ts";
-import { createFakeClock } from "../../shared/testing/fake_clock.ts";
-import { createMemoryBroker } from "../../shared/testing/memory_bus.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import type { Bus } from "../../../shared/bus/bus.ts";
+import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
+import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import { tryToLead } from "./leadership.ts";
 
 const TTL_MS = 9000;

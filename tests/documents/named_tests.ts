@@ -1,7 +1,7 @@
 /** Tests that a document's table names, and whether they are there. */
 import { dirname, fromFileUrl, join } from "@std/path";
 
-export const root = dirname(dirname(fromFileUrl(import.meta.url)));
+export const root = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
 
 const HAS_TESTS = /\b(Deno\.test\(|inWorld\(|t\.step\(|contract\(|test[A-Z]\w*\(|Clauses\b)/;
 

@@ -2,10 +2,10 @@
  * Leading at a broker: one coordinator holds the lease, renews it, and sends only while it certainly holds it. A coordinator
  * that was paused or cut off for longer than the lease lasts sends nothing until a renewal shows that no other has led since.
  */
-import type { Bus, Lease, LeaseOptions } from "../../shared/bus/bus.ts";
-import type { Clock } from "../../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { LEADER_LEASE } from "../../shared/protocol/subjects.ts";
+import type { Bus, Lease, LeaseOptions } from "../../../shared/bus/bus.ts";
+import type { Clock } from "../../../shared/clock.ts";
+import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
+import { LEADER_LEASE } from "../../../shared/protocol/subjects.ts";
 import { leasedBus } from "./leased_bus.ts";
 
 interface Leadership {

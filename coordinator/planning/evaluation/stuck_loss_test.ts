@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { pcg32 } from "../../shared/prng.ts";
+import { pcg32 } from "../../../shared/prng.ts";
 import { stuckLoss, stuckLossStep } from "./stuck_loss.ts";
 
 const losses = (count: number, of: (step: number) => number) =>

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { trainingSchema } from "../../shared/job/job_spec_schema.ts";
+import { trainingSchema } from "../../../shared/job/job_spec_schema.ts";
 import {
   type Evaluated,
   isExhausted,

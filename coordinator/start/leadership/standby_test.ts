@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { createFakeClock } from "../../shared/testing/fake_clock.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import { isRetryable, type Standby, waitToLead } from "./standby.ts";
 
 const CONFLICT = new LoraFleetError("conflict", "taken");

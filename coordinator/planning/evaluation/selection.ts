@@ -2,7 +2,7 @@
  * What a job makes of its evaluations, as transformers does (`Trainer._determine_best_metric`, `EarlyStoppingCallback`): which step
  * is the best so far, and when training ends early. Pure.
  */
-import type { TrainingSpec } from "../../shared/job/job_spec_schema.ts";
+import type { TrainingSpec } from "../../../shared/job/job_spec_schema.ts";
 
 /** The outcome of one evaluation. */
 export interface Evaluated {

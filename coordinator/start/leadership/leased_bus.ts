@@ -1,6 +1,6 @@
 /** The leader's bus. Drops all traffic while the leader lease is not held; permanently once it is lost. */
-import type { Bus, Lease } from "../../shared/bus/bus.ts";
-import type { Clock } from "../../shared/clock.ts";
+import type { Bus, Lease } from "../../../shared/bus/bus.ts";
+import type { Clock } from "../../../shared/clock.ts";
 
 /** How often waiting calls check whether the lease is held again. */
 const CHECK_MS = 100;

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { dirname, fromFileUrl, join } from "@std/path";
 
-const root = dirname(dirname(fromFileUrl(import.meta.url)));
+const root = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
 
 /** What a program tries; each name with what it needs. */
 const PROBES = {
