@@ -29,9 +29,10 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     hub: [".", "std"],
     python: ["."],
     model: [".", "std"],
-    // A base model on disk, and NF4 as bitsandbytes has it: workers load and quantise, exports merge.
-    checkpoint: [".", "model"],
     job: [".", "model", "python"],
+    // A base model on disk, NF4 as bitsandbytes has it, and an adapter merged into it: workers load, quantise and measure,
+    // exports write.
+    checkpoint: [".", "job", "model"],
     // What a fine-tune takes on a GPU: workers allocate by it, the coordinator tells it before anything is rented.
     memory: [".", "job", "model", "checkpoint"],
     data: [".", "std", "python", "job"],

@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { openOutputFolder } from "../../coordinator/exports/files/output_folder.ts";
-import { type MergeBase, openMerged } from "../../coordinator/exports/merge/merged_model.ts";
+import { type MergeBase, openMerged } from "../../shared/checkpoint/merge/merged_model.ts";
 import { mergedConfig } from "../../coordinator/exports/merge/model_configs.ts";
-import type { MergedDtype } from "../../coordinator/exports/merge/round.ts";
+import type { MergedDtype } from "../../shared/checkpoint/merge/round.ts";
 import { planMergedFiles } from "../../coordinator/exports/merge/write_merged.ts";
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { loraSchema } from "../../shared/job/job_spec_schema.ts";

@@ -9,7 +9,7 @@ import type { GgufMetadata } from "../../../shared/gguf/format.ts";
 import { type GgufType, TENSOR_TYPES } from "../../../shared/gguf/tensor_types.ts";
 import { modelTensors, moduleOf } from "../../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
-import type { LoraDelta } from "../merge/adapter_deltas.ts";
+import type { LoraDelta } from "../../../shared/checkpoint/merge/adapter_deltas.ts";
 import { type GgufFile, type GgufTensor, planGguf } from "./gguf_file.ts";
 
 /** llama.cpp computes alpha/rank · B · A · x with one alpha; what a layer's own scale differs from that goes into its B. */

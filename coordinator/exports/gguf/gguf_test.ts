@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { type LadderCaseName, loadLadderCase } from "../../../tests/golden/golden.ts";
-import { readDeltas } from "../merge/adapter_deltas.ts";
-import { type MergedModel, openMerged } from "../merge/merged_model.ts";
+import { readDeltas } from "../../../shared/checkpoint/merge/adapter_deltas.ts";
+import { type MergedModel, openMerged } from "../../../shared/checkpoint/merge/merged_model.ts";
 import { planAdapterGguf } from "./adapter_gguf.ts";
 import { planGguf, typeFor } from "./gguf_file.ts";
 import { planModelGguf } from "./model_gguf.ts";

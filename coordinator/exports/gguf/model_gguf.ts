@@ -10,7 +10,7 @@ import {
 import type { GgufMetadata } from "../../../shared/gguf/format.ts";
 import { type GgufType, TENSOR_TYPES } from "../../../shared/gguf/tensor_types.ts";
 import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
-import type { MergedModel, MergedTensor } from "../merge/merged_model.ts";
+import type { MergedModel, MergedTensor } from "../../../shared/checkpoint/merge/merged_model.ts";
 import { type GgufFile, type GgufTensor, planGguf, typeFor } from "./gguf_file.ts";
 
 /** ggml's version of the quantised types. */

@@ -5,9 +5,13 @@ import { openSafetensors } from "../../../shared/checkpoint/safetensors.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { goldenPath, LADDER_CASES, loadLadderCase } from "../../../tests/golden/golden.ts";
 import { openOutputFolder } from "../files/output_folder.ts";
-import { readDeltas } from "./adapter_deltas.ts";
-import { type MergeBase, type MergeSource, openMerged } from "./merged_model.ts";
-import type { MergedDtype } from "./round.ts";
+import { readDeltas } from "../../../shared/checkpoint/merge/adapter_deltas.ts";
+import {
+  type MergeBase,
+  type MergeSource,
+  openMerged,
+} from "../../../shared/checkpoint/merge/merged_model.ts";
+import type { MergedDtype } from "../../../shared/checkpoint/merge/round.ts";
 import { planMergedFiles } from "./write_merged.ts";
 
 const hashes = z.record(z.string(), z.string());

@@ -4,7 +4,7 @@ import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts"
 import { dumps } from "../../../shared/python/json/dumps.ts";
 import { parseJson } from "../../../shared/python/json/parse_json.ts";
 import type { PyValue, Value } from "../../../shared/python/values/value.ts";
-import type { MergedDtype } from "./round.ts";
+import type { MergedDtype } from "../../../shared/checkpoint/merge/round.ts";
 
 type Fields = Map<string, PyValue>;
 

@@ -1,8 +1,8 @@
 /** Writes a merged model's weights as transformers' `save_pretrained` does: one file, or shards with their index. */
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { OutputFolder } from "../files/output_folder.ts";
-import type { MergedModel, MergedTensor } from "./merged_model.ts";
-import { type MergedDtype, ROUNDINGS } from "./round.ts";
+import type { MergedModel, MergedTensor } from "../../../shared/checkpoint/merge/merged_model.ts";
+import { type MergedDtype, ROUNDINGS } from "../../../shared/checkpoint/merge/round.ts";
 import { MAX_SHARD_BYTES, planShards, type Shard, shardIndex } from "./shards.ts";
 
 type Sized = MergedTensor & { readonly bytes: number };

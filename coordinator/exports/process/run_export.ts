@@ -6,11 +6,11 @@ import { tokenizerMetadata } from "../../../shared/gguf/tokenizer/tokenizer_meta
 import { planAdapterGguf } from "../gguf/adapter_gguf.ts";
 import { modelfile } from "../gguf/modelfile.ts";
 import { planModelGguf } from "../gguf/model_gguf.ts";
-import { readDeltas } from "../merge/adapter_deltas.ts";
+import { readDeltas } from "../../../shared/checkpoint/merge/adapter_deltas.ts";
 import { planMergedFiles } from "../merge/write_merged.ts";
-import { openMerged } from "../merge/merged_model.ts";
+import { openMerged } from "../../../shared/checkpoint/merge/merged_model.ts";
 import { derivedGenerationConfig, mergedConfig } from "../merge/model_configs.ts";
-import type { MergedDtype } from "../merge/round.ts";
+import type { MergedDtype } from "../../../shared/checkpoint/merge/round.ts";
 import type { ExportKind } from "../../../shared/job/export_kinds.ts";
 import type { ExportMessage, ExportTask } from "./export_messages.ts";
 import { assertRoomFor, freeBytesOf } from "../files/free_space.ts";

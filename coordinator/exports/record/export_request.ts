@@ -3,8 +3,8 @@ import { z } from "zod";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import { GGUF_TYPES } from "../../../shared/gguf/tensor_types.ts";
 import { EXPORT_KINDS, type ExportKind } from "../../../shared/job/export_kinds.ts";
-import { MERGE_BASES } from "../merge/merged_model.ts";
-import { MERGED_DTYPES } from "../merge/round.ts";
+import { MERGE_BASES } from "../../../shared/checkpoint/merge/merged_model.ts";
+import { MERGED_DTYPES } from "../../../shared/checkpoint/merge/round.ts";
 
 /** The fields of each kind beside `kind` and `step`, with their defaults; null: decided by the base model. */
 const FIELDS: Readonly<Record<ExportKind, Partial<Omit<ExportRequest, "kind" | "step">>>> = {

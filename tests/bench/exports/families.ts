@@ -8,8 +8,8 @@ import { openOutputFolder } from "../../../coordinator/exports/files/output_fold
 import { planAdapterGguf } from "../../../coordinator/exports/gguf/adapter_gguf.ts";
 import { planGguf } from "../../../coordinator/exports/gguf/gguf_file.ts";
 import { planModelGguf } from "../../../coordinator/exports/gguf/model_gguf.ts";
-import { readDeltas } from "../../../coordinator/exports/merge/adapter_deltas.ts";
-import { type MergeSource, openMerged } from "../../../coordinator/exports/merge/merged_model.ts";
+import { readDeltas } from "../../../shared/checkpoint/merge/adapter_deltas.ts";
+import { type MergeSource, openMerged } from "../../../shared/checkpoint/merge/merged_model.ts";
 import { mergedConfig } from "../../../coordinator/exports/merge/model_configs.ts";
 import { planMergedFiles } from "../../../coordinator/exports/merge/write_merged.ts";
 import { loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";

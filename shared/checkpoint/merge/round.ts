@@ -1,5 +1,5 @@
 /** f32 values as the bytes of a checkpoint's type, rounded to nearest even as torch does. */
-import type { Dtype } from "../../../shared/model/safetensors_dtype.ts";
+import type { Dtype } from "../../model/safetensors_dtype.ts";
 
 /** The types that a merged model can have, by transformers' names. */
 export const MERGED_DTYPES = ["bfloat16", "float16", "float32"] as const;

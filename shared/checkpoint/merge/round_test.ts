@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { toFloat32 } from "../../../shared/model/safetensors_dtype.ts";
+import { toFloat32 } from "../../model/safetensors_dtype.ts";
 import { type MergedDtype, ROUNDINGS } from "./round.ts";
 
 /** Values as `tensor.to(dtype).float()` of torch gives them. */

@@ -2,18 +2,18 @@
  * A base model with an adapter merged into it, as a list of tensors whose values come piece by piece: the memory is that of the
  * largest linear layer, not of the model.
  */
-import { type Checkpoint, openCheckpoint } from "../../../shared/checkpoint/checkpoint_reader.ts";
-import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import type { LoraSpec } from "../../../shared/job/job_spec_schema.ts";
+import { type Checkpoint, openCheckpoint } from "../checkpoint_reader.ts";
+import { LoraFleetError, quote } from "../../errors.ts";
+import type { LoraSpec } from "../../job/job_spec_schema.ts";
 import {
   embeddingsName,
   HEAD_NAME,
   type ModelTensor,
   modelTensors,
   moduleOf,
-} from "../../../shared/model/model_tensors.ts";
-import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
-import { absmaxOf, dequantizeNf4Range } from "../../../shared/checkpoint/nf4/nf4.ts";
+} from "../../model/model_tensors.ts";
+import type { TransformerSpec } from "../../model/transformer_spec.ts";
+import { absmaxOf, dequantizeNf4Range } from "../nf4/nf4.ts";
 import { addDelta, type LoraDelta, readDeltas } from "./adapter_deltas.ts";
 import type { MergedDtype } from "./round.ts";
 

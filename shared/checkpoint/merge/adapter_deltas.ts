@@ -1,9 +1,9 @@
 /** What an adapter adds to each linear layer: scale · B · A, in f32 and in the order in which PEFT computes it. */
-import { openSafetensors } from "../../../shared/checkpoint/safetensors.ts";
-import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import { rankFunction } from "../../../shared/job/adapter_modules.ts";
-import type { LoraSpec } from "../../../shared/job/job_spec_schema.ts";
-import { invalidFile } from "../../../shared/model/safetensors_header.ts";
+import { openSafetensors } from "../safetensors.ts";
+import { LoraFleetError, quote } from "../../errors.ts";
+import { rankFunction } from "../../job/adapter_modules.ts";
+import type { LoraSpec } from "../../job/job_spec_schema.ts";
+import { invalidFile } from "../../model/safetensors_header.ts";
 
 /** LoRA of one linear layer: A [rank, in], B [out, rank]. */
 export interface LoraDelta {
