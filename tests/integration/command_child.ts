@@ -33,17 +33,23 @@ export function startCommand(script: string, tempFolder: string, ...args: string
 
 /** The command lines of living processes whose environment names the folder. */
 export function processesOf(tempFolder: string): string[] {
-  const found: string[] = [];
+  return livingIn(tempFolder).map(({ command }) => command);
+}
+
+/** Living processes whose environment names the folder; only Linux has them. */
+export function livingIn(tempFolder: string): { readonly pid: number; readonly command: string }[] {
+  const found: { readonly pid: number; readonly command: string }[] = [];
   for (const { name } of Deno.readDirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     try {
       if (!Deno.readTextFileSync(`/proc/${name}/environ`).includes(`TMPDIR=${tempFolder}\0`)) continue;
-      found.push(Deno.readTextFileSync(`/proc/${name}/cmdline`).replaceAll("\0", " ").trim());
+      const command = Deno.readTextFileSync(`/proc/${name}/cmdline`).replaceAll("\0", " ").trim();
+      found.push({ pid: Number(name), command });
     } catch {
       // It has ended while we looked, or is not ours.
     }
   }
-  return found.filter((line) => line !== "");
+  return found.filter(({ command }) => command !== "");
 }
 
 export async function inTempFolder(test: (folder: string) => Promise<void>) {

@@ -1,6 +1,7 @@
 /** A coordinator that is killed while it exports: the next one writes the export anew, and nothing half-written stays. */
 import { assert, assertEquals } from "@std/assert";
 import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
+import { processesOf } from "./command_child.ts";
 import { freePort, startCoordinatorChild, until, withFolder } from "./coordinator_child.ts";
 import { toyFile, writeToyModel } from "./toy_model.ts";
 import { startToyWorker } from "./toy_worker.ts";
@@ -12,7 +13,8 @@ Deno.test("kill the coordinator during an export: it begins again at the next st
     await writeToyModel(`${folder}/models/toy`);
     const args = ["--port", String(freePort()), "--model-roots", `${folder}/models`];
     await using children = new AsyncDisposableStack();
-    let coordinator = children.use(startCoordinatorChild(`${folder}/data`, args));
+    const env = { TMPDIR: `${folder}/temp` };
+    let coordinator = children.use(startCoordinatorChild(`${folder}/data`, args, env));
     const joinUrl = await coordinator.joinUrl();
     const worker = startToyWorker({ name: "w", joinUrl, cacheFolder: `${folder}/cache`, gradientMs: 0 });
     children.defer(() => worker.stop());
@@ -48,8 +50,11 @@ Deno.test("kill the coordinator during an export: it begins again at the next st
       !await Deno.stat(`${exports}/${created.id}`).then(() => true, () => false),
       "it was killed too late",
     );
+    if (Deno.build.os === "linux") {
+      await until("the end of its children", () => processesOf(env.TMPDIR).length === 0);
+    }
 
-    coordinator = children.use(startCoordinatorChild(`${folder}/data`, args));
+    coordinator = children.use(startCoordinatorChild(`${folder}/data`, args, env));
     await coordinator.joinUrl();
     const path = `${jobPath}/exports/${created.id}`;
     await until("the export", async () => (await ask(path)).status === "succeeded");
