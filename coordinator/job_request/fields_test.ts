@@ -267,11 +267,13 @@ Deno.test("a start of the adapter is gaussian, or PEFT's usual one; others are r
   assertStringIncludes(dora.message, "lora.use_rslora");
 });
 
-Deno.test("rows' weights and a stream of tokens that is cut anywhere do not go together", () => {
-  const dataset = { weight_field: "weight", packing_strategy: "wrapped" };
-  const { param, message } = assertThrows(() => parseJobRequest({ ...MINIMAL, dataset }), LoraFleetError);
-  assertEquals(param, "dataset.weight_field");
-  assertStringIncludes(message, 'set it to "bfd"');
-  const { spec } = parseJobRequest({ ...MINIMAL, dataset: { ...dataset, packing: false } });
-  assertEquals(spec.dataset.weight_field, "weight");
-});
+for (const field of ["weight_field", "message_weight_field"] as const) {
+  Deno.test(`${field} and a stream of tokens that is cut anywhere do not go together`, () => {
+    const dataset = { [field]: "weight", packing_strategy: "wrapped" };
+    const { param, message } = assertThrows(() => parseJobRequest({ ...MINIMAL, dataset }), LoraFleetError);
+    assertEquals(param, `dataset.${field}`);
+    assertStringIncludes(message, 'set it to "bfd"');
+    const { spec } = parseJobRequest({ ...MINIMAL, dataset: { ...dataset, packing: false } });
+    assertEquals(spec.dataset[field], "weight");
+  });
+}

@@ -107,16 +107,15 @@ export function checkTraining(
 }
 
 /** A stream of tokens that is cut anywhere has no rows any more. */
-function checkWeights(
-  { dataset: { weight_field: field, packing, packing_strategy: strategy } }: JobSpec,
-): void {
-  if (field === undefined || !packing || strategy !== "wrapped") return;
-  const message =
-    `dataset.weight_field is ${
-      show(field)
-    }, but dataset.packing_strategy "wrapped" joins all rows into one ` +
-    'stream without weights; set it to "bfd"';
-  throw invalidField("dataset.weight_field", message);
+function checkWeights({ dataset }: JobSpec): void {
+  if (!dataset.packing || dataset.packing_strategy !== "wrapped") return;
+  for (const name of ["weight_field", "message_weight_field"] as const) {
+    if (dataset[name] === undefined) continue;
+    const message =
+      `dataset.${name} is ${show(dataset[name])}, but dataset.packing_strategy "wrapped" joins all ` +
+      'rows into one stream without weights; set it to "bfd"';
+    throw invalidField(`dataset.${name}`, message);
+  }
 }
 
 /** Refuses a job whose steps cannot change the adapter, whatever its data is. */

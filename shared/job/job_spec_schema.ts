@@ -169,6 +169,8 @@ export const datasetSchema = z.strictObject({
   text_field: z.string().min(1).default("text"),
   /** The column with each row's weight in the loss; a row without it has 1. */
   weight_field: z.string().min(1).optional(),
+  /** The key with an assistant message's weight in the loss, 0 or more; left out: OpenAI's `weight`, which is 0 or 1. */
+  message_weight_field: z.string().min(1).optional(),
   /** From the columns of the forms to what the file calls them: `{"prompt": "question", "completion": "answer"}`. */
   column_mapping: columnMappingSchema.optional(),
   /** Several documents in one row of max_seq_length tokens; they do not see each other (except with "wrapped"). */

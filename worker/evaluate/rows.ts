@@ -42,6 +42,9 @@ export async function readEvaluationRows(
     text_field: textField,
     completion_only_loss: true,
     split_special_tokens: true,
+    // An evaluation has no weights, but the rows of a training file may have them.
+    message_weight_field: "weight",
+    isEvaluated: true,
   });
   const examples: Example[] = [];
   try {

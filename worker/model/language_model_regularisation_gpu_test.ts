@@ -50,6 +50,12 @@ Deno.test("loss and gradients of weighted rows are torch's, whatever the micro-b
   assertEquals(await model.evaluate(weighted), await model.evaluate(batch));
 });
 
+Deno.test("loss and gradients are those of an f64 reference under weights that change within a document", async () => {
+  const file = openSafetensors(goldenPath("losses/message_weights.safetensors"));
+  const weights = file.readFloat32("weights");
+  await assertGolden(await loadGoldenModel(golden), { ...batch, weights }, file, Math.max(...weights));
+});
+
 async function assertGolden(
   model: LanguageModel,
   batch: MicroBatch,

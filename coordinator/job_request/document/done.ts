@@ -90,8 +90,10 @@ export const DONE: Readonly<Record<string, string>> = {
   "dataset.column_mapping": "What the file calls the columns of the forms of rows",
   "dataset.text_field": "The column of plain text",
   "dataset.weight_field":
-    "The column with each row's weight in the loss: a step's loss is Σ weight · loss / Σ weight over all labels; OpenAI's 0 or " +
-    "1 of single messages needs no setting",
+    "The column with each row's weight in the loss: a step's loss is Σ weight · loss / Σ weight over all labels",
+  "dataset.message_weight_field":
+    "The key with an assistant message's weight in the loss, a number from 0 to 1000, times its row's; left out: OpenAI's " +
+    "`weight`, which is 0 or 1",
   "dataset.packing": "Several documents in a row of tokens",
   "dataset.packing_strategy": "bfd keeps documents whole and apart; wrapped cuts one stream of tokens",
   "dataset.max_seq_length": "The longest row in tokens",

@@ -59,7 +59,7 @@ async function fillStore(store: TokenStore, options: PrepareDatasetOptions): Pro
   /** For each place the index of its document plus 1; 0 for a row that is left out. */
   const places = new Numbers();
   const { truncatedRowCount, warnings } = await readDataset({
-    ...{ source, spec: dataset, tokenizer, signal, bound },
+    ...{ source, spec: { ...dataset, isEvaluated: part === "validation" }, tokenizer, signal, bound },
     add(taken, example) {
       const document = store.add(example);
       for (const place of taken) places.set(place, document + 1);

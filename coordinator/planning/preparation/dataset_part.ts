@@ -28,7 +28,7 @@ export function sourceOf({ dataset }: Pick<JobSpec, "dataset">, part: DatasetPar
 export function datasetOf({ dataset }: Pick<JobSpec, "dataset">, part: DatasetPart): DatasetSpec {
   const { eval_split, test_size, ...shared } = dataset;
   if (part === "training" || test_size !== undefined) return shared;
-  // An evaluation is a plain mean, and its file need not have the column.
+  // An evaluation is a plain mean, and its file need not have the column. The key of messages stays, as a 0 there is context.
   const { weight_field: _, ...unweighted } = shared;
   return { ...unweighted, split: eval_split ?? "train" };
 }

@@ -5,6 +5,7 @@
 import type { Example } from "../../../shared/data/packing/example.ts";
 import type { PackedRow } from "../../../shared/data/packing/packing.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
+import { flattenSpans, SPAN_WORDS, spansAt } from "./weight_spans.ts";
 
 /** D documents in R rows, T tokens in all. Each `…Starts` has one entry more than there are items, for the end. */
 export interface PackedRows {
@@ -22,6 +23,10 @@ export interface PackedRows {
   readonly lineStarts: Uint32Array;
   /** As `Example.weight` [D]; left out: all 1. */
   readonly documentWeights?: Float32Array;
+  /** `Example.weightSpans` of all documents, end to end: start, end, and the weight's bits in f32 [3 · S]; left out: none. */
+  readonly weightSpans?: Uint32Array;
+  /** Index of each document's first span among all of them [D + 1]. */
+  readonly weightSpanStarts?: Uint32Array;
 }
 
 /** Packed rows that are written rather than held, since a dataset may be larger than the memory. */
@@ -74,7 +79,8 @@ export function flattenRows(rows: readonly PackedRow[]): PackedRows {
   const rowStarts = startsOf(rows, (row) => row.documents.length);
   const flat = { tokens, completionMask, documentStarts, rowStarts, lines, lineStarts };
   const weights = Float32Array.from(documents, ({ weight = 1 }) => weight);
-  return weights.every((weight) => weight === 1) ? flat : { ...flat, documentWeights: weights };
+  const documentWeights = weights.every((weight) => weight === 1) ? {} : { documentWeights: weights };
+  return { ...flat, ...documentWeights, ...flattenSpans(documents) };
 }
 
 function startsOf<T>(items: readonly T[], sizeOf: (item: T) => number): Uint32Array {
@@ -117,11 +123,16 @@ export function longestDocumentOf({ documentStarts }: Pick<PackedRows, "document
 /** One document, whose arrays are views of the dataset's. */
 export function documentAt(rows: PackedRows, document: number): Example {
   const { tokens, completionMask, documentStarts, lines, lineStarts, documentWeights } = rows;
+  const { weightSpans, weightSpanStarts: spanStarts } = rows;
   const [from, to] = [documentStarts[document]!, documentStarts[document + 1]!];
   return {
     tokens: tokens.subarray(from, to),
     completionMask: completionMask.subarray(from, to),
     ...documentWeights === undefined ? {} : { weight: documentWeights[document]! },
+    ...weightSpans === undefined ? {} : spansAt(weightSpans.subarray(
+      SPAN_WORDS * spanStarts![document]!,
+      SPAN_WORDS * spanStarts![document + 1]!,
+    )),
     lines: [...lines.subarray(lineStarts[document]!, lineStarts[document + 1]!)],
   };
 }

@@ -45,10 +45,11 @@ Deno.test("prepared rows are read as they were written, and their report alone",
 
 Deno.test("rows with weights are read as they were written, and rows without them take no more bytes", () =>
   withCache(async (cache) => {
+    const weightSpans = [{ start: 0, end: 2, weight: 0.75 }];
     const weighted = {
       ...prepared,
       rows: flattenRows([{ documents: [document(3), { ...document(5), weight: 2.5 }] }, {
-        documents: [document(2)],
+        documents: [{ ...document(2), weightSpans }],
       }]),
     };
     await writePrepared(cache.pathOf("k"), "k", { ...weighted, rows: streamRows(weighted.rows) });
@@ -56,7 +57,10 @@ Deno.test("rows with weights are read as they were written, and rows without the
     const loaded = (await cache.load("k"))!;
     assertEquals(loaded, weighted);
     assertEquals(rowAt(loaded.rows, 0).documents.map(({ weight }) => weight), [1, 2.5]);
-    assertEquals(Object.hasOwn((await cache.load("plain"))!.rows, "documentWeights"), false);
+    assertEquals(rowAt(loaded.rows, 1).documents[0]!.weightSpans, weightSpans);
+    assertEquals(rowAt(loaded.rows, 0).documents[0]!.weightSpans, undefined);
+    const plain = (await cache.load("plain"))!.rows;
+    for (const name of ["documentWeights", "weightSpans"]) assertEquals(Object.hasOwn(plain, name), false);
   }));
 
 Deno.test(

@@ -41,11 +41,11 @@ export interface PreparedStream {
 /** Arrays of 32 bits first, so that each begins at a multiple of its width. */
 const ARRAYS = [
   ...["tokens", "documentStarts", "rowStarts", "lines", "lineStarts"] as const,
-  "documentWeights",
+  ...["documentWeights", "weightSpans", "weightSpanStarts"] as const,
   "completionMask",
 ] as const;
 type ArrayName = typeof ARRAYS[number];
-const OPTIONAL: ArrayName = "documentWeights";
+const OPTIONAL: readonly ArrayName[] = ["documentWeights", "weightSpans", "weightSpanStarts"];
 const LENGTH_BYTES = 8;
 const DIGEST_BYTES = 32;
 /** Read and hashed at once: about a millisecond. */
@@ -58,7 +58,7 @@ const headerSchema = z.strictObject({
   key: z.string(),
   report: datasetReportSchema,
   lengths: z.partialRecord(z.enum(ARRAYS), z.int().min(0)).refine(
-    (lengths) => ARRAYS.every((name) => name === OPTIONAL || lengths[name] !== undefined),
+    (lengths) => ARRAYS.every((name) => OPTIONAL.includes(name) || lengths[name] !== undefined),
   ),
 });
 
@@ -150,6 +150,7 @@ export async function readPrepared(key: string, size: number, read: Read): Promi
 const KINDS = {
   ...{ tokens: Uint32Array, documentStarts: Uint32Array, rowStarts: Uint32Array, lines: Uint32Array },
   ...{ lineStarts: Uint32Array, documentWeights: Float32Array, completionMask: Uint8Array },
+  ...{ weightSpans: Uint32Array, weightSpanStarts: Uint32Array },
 } as const satisfies Record<ArrayName, unknown>;
 const widthOf = (name: ArrayName) => KINDS[name].BYTES_PER_ELEMENT;
 

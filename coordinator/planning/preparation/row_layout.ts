@@ -72,6 +72,7 @@ function layOutDocuments(store: TokenStore, documents: Uint32Array, maxLength: n
   const rows = {
     ...{ tokenCount, lines },
     ...documentWeights === null ? {} : { documentWeights },
+    ...store.spansOf(order.toArray()),
     documentStarts: documentStarts.toArray(),
     rowStarts: rowStarts.toArray(),
     lineStarts: Uint32Array.from({ length: order.length + 1 }, (_, index) => index),

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { countExampleLabels, type Example } from "../../../shared/data/packing/example.ts";
 import { packRows } from "../../../shared/data/packing/packing.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { collectRows, flattenRows } from "./packed_rows.ts";
+import { collectRows, flattenRows, rowAt } from "./packed_rows.ts";
 import { layOut } from "./row_layout.ts";
 import { TokenStore } from "./token_store.ts";
 
@@ -94,4 +94,25 @@ Deno.test("a disk that takes no file is a storage error", () => {
     for (const document of documents()) store.add(document);
   }, LoraFleetError);
   assertEquals(error.code, "storage");
+});
+
+Deno.test("spans of weights go with their documents into rows, and come back from the store", () => {
+  using store = new TokenStore(null);
+  const spans = [{ start: 1, end: 2, weight: 0.5 }, { start: 2, end: 3, weight: Math.fround(0.1) }];
+  const examples = [4, 2, 3, 5].map((length, index) => ({
+    tokens: new Uint32Array(length).fill(index),
+    completionMask: new Uint8Array(length).fill(1),
+    lines: [index + 1],
+    ...index === 2 ? { weightSpans: spans } : index === 0 ? { weightSpans: spans.slice(1) } : {},
+  }));
+  for (const one of examples) store.add(one);
+  const rowsOf = (documents: number[]) =>
+    collectRows(layOut(store, Uint32Array.from(documents), "bfd", MAX_LENGTH).rows);
+  for (const order of [[3, 1, 0, 2], [2, 2, 1], [0]]) {
+    const expected = packRows(order.map((at) => examples[at]!), "bfd", MAX_LENGTH);
+    assertEquals(rowsOf(order), flattenRows(expected));
+    assertEquals(expected.map((_, at) => rowAt(rowsOf(order), at)), expected);
+  }
+  assertEquals(examples.map((_, at) => store.example(at)), examples);
+  assertEquals(Object.hasOwn(rowsOf([1, 3]), "weightSpans"), false);
 });

@@ -4,6 +4,8 @@
  */
 import { countExampleLabels, type Example } from "../../../shared/data/packing/example.ts";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
+import type { PackedRows } from "./packed_rows.ts";
+import { floatBits, floatOf, SPAN_WORDS, spansAt, wordsOf } from "./weight_spans.ts";
 
 /** Tokens that are written or kept at once. */
 const CHUNK_TOKENS = 2 ** 20;
@@ -35,8 +37,8 @@ export class Numbers {
     return this.#values[index]!;
   }
 
-  toArray(): Uint32Array<ArrayBuffer> {
-    return this.#values.slice(0, this.length);
+  toArray(from = 0, to = this.length): Uint32Array<ArrayBuffer> {
+    return this.#values.slice(from, to);
   }
 }
 
@@ -66,6 +68,9 @@ export class TokenStore implements Disposable {
   readonly lines = new Numbers();
   /** The bits of each weight in f32; 0, or no entry, for 1. */
   readonly #weights = new Numbers();
+  /** As `PackedRows.weightSpans`; by document: where its spans end among all. */
+  readonly #spans = new Numbers();
+  readonly #spanEnds = new Numbers();
 
   /** @param folder for files; null keeps everything in memory */
   constructor(folder: string | null, maxChunks = MAX_CHUNKS_IN_MEMORY) {
@@ -75,7 +80,7 @@ export class TokenStore implements Disposable {
 
   /** Returns the document's index. Throws a `LoraFleetError`: `invalid_dataset` for too many tokens, `storage`. */
   add(example: Example): number {
-    const { tokens, completionMask, lines = [], weight = 1 } = example;
+    const { tokens, completionMask, lines = [], weight = 1, weightSpans = [] } = example;
     if (this.#tokenCount + tokens.length > MAX_TOKENS) {
       const message =
         `the dataset has more than ${MAX_TOKENS} tokens; split the training file and train on one part after the other`;
@@ -86,6 +91,8 @@ export class TokenStore implements Disposable {
     this.labels.push(countExampleLabels(example));
     this.lines.push(lines[0] ?? 0);
     if (weight !== 1) this.#weights.set(this.lines.length - 1, floatBits(weight));
+    for (const number of weightSpans.flatMap(wordsOf)) this.#spans.push(number);
+    this.#spanEnds.push(this.#spans.length / SPAN_WORDS);
     for (let from = 0; from < tokens.length;) {
       const used = (this.#tokenCount - this.#spooled) % CHUNK_TOKENS;
       const count = Math.min(tokens.length - from, CHUNK_TOKENS - used);
@@ -105,7 +112,24 @@ export class TokenStore implements Disposable {
     const [tokens, completionMask] = [new Uint32Array(length), new Uint8Array(length)];
     this.readTokens(at, tokens);
     this.readMask(at, completionMask);
-    return { tokens, completionMask, lines: [this.lines.at(document)] };
+    const spans = this.#spansOf(document);
+    return { tokens, completionMask, ...spansAt(spans), lines: [this.lines.at(document)] };
+  }
+
+  /** As in `PackedRows`; without fields if no document has a span. */
+  spansOf(documents: Uint32Array): Pick<PackedRows, "weightSpans" | "weightSpanStarts"> {
+    if (this.#spans.length === 0) return {};
+    const [spans, starts] = [new Numbers(), new Uint32Array(documents.length + 1)];
+    documents.forEach((document, at) => {
+      for (const number of this.#spansOf(document)) spans.push(number);
+      starts[at + 1] = spans.length / SPAN_WORDS;
+    });
+    return spans.length === 0 ? {} : { weightSpans: spans.toArray(), weightSpanStarts: starts };
+  }
+
+  #spansOf(document: number): Uint32Array {
+    const first = document === 0 ? 0 : this.#spanEnds.at(document - 1);
+    return this.#spans.toArray(SPAN_WORDS * first, SPAN_WORDS * this.#spanEnds.at(document));
   }
 
   /** The weights of documents; null if all are 1. */
@@ -162,19 +186,6 @@ export class TokenStore implements Disposable {
     this.#spooled = this.#tokenCount;
     this.#chunks = [newChunk()];
   }
-}
-
-const word = new Uint32Array(1);
-const float = new Float32Array(word.buffer);
-
-function floatBits(value: number): number {
-  float[0] = value;
-  return word[0]!;
-}
-
-function floatOf(bits: number): number {
-  word[0] = bits;
-  return float[0]!;
 }
 
 /** A file without a name where the system allows it: it is gone with the process, however that ends. */

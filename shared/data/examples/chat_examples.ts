@@ -1,10 +1,16 @@
 /** Rows of messages → token ids and their completion mask, by the base model's chat templates. */
 import { LoraFleetError, quote } from "../../errors.ts";
 import type { PyValue } from "../../python/values/value.ts";
-import { type ChatEncoder, createChatEncoder, type EncodedChat } from "../chat/masks/chat_example.ts";
+import {
+  type ChatEncoder,
+  createChatEncoder,
+  type EncodedChat,
+  type WeightedChat,
+} from "../chat/masks/chat_example.ts";
 import type { Loss } from "../chat/masks/dropped.ts";
-import { allStrings, type Chat } from "../chat/masks/open_chat.ts";
+import { allStrings } from "../chat/masks/open_chat.ts";
 import { type ContentParts, createContentParts } from "../chat/messages/content_parts.ts";
+import type { MessageWeights } from "../chat/messages/message_weights.ts";
 import { parseMessages } from "../chat/messages/messages.ts";
 import { parseTemplateKwargs, parseTools } from "../chat/messages/tools.ts";
 import { createChatTemplate, type TemplateMessage } from "../chat/template/chat_template.ts";
@@ -25,6 +31,7 @@ export function createChatExamples(
   tokenizer: Tokenizer,
   spec: BuilderSpec,
   warnings: RowWarnings,
+  weights: MessageWeights,
 ): (line: number, content: ChatContent) => Example {
   const templateFor = createTemplates(tokenizer, spec.split_special_tokens);
   return (line, { fields, hasPrompt }) => {
@@ -39,10 +46,12 @@ export function createChatExamples(
     if (spec.split_special_tokens) noteSpecials(tokenizer, warnings, line, allStrings([...values, tools]));
     const { encoder, parts } = templateFor(tools !== null);
     const encode = (keepNulls: boolean): EncodedChat => {
-      const lists = names.map((name): TemplateMessage[] =>
-        parts.fit(line, name, parseMessages(line, name, fields.get(name), keepNulls))
-      );
-      const chat: Chat = { messages: lists.flat(), tools, kwargs };
+      const parsed = names.map((name) => parseMessages(line, name, fields.get(name), keepNulls));
+      const weighed = parsed.map((messages, at) => weights.of(line, names[at]!, messages));
+      const lists = parsed.map((messages, at): TemplateMessage[] => parts.fit(line, names[at]!, messages));
+      // OpenAI's format has no prompts, so its rule is not for them.
+      const own = hasPrompt && !weights.isChosen ? weighed.flat().map(() => 1) : weighed.flat();
+      const chat: WeightedChat = { messages: lists.flat(), tools, kwargs, weights: own };
       return hasPrompt
         ? encoder.encodeCompletion(chat, lists[0]!.length, spec.completion_only_loss)
         : encoder.encodeTurns(chat, spec.assistant_only_loss ?? spec.completion_only_loss);

@@ -19,7 +19,7 @@ interface DatasetSummary {
 
 interface ReadDatasetOptions {
   readonly source: RowSource;
-  readonly spec: DatasetSpec;
+  readonly spec: DatasetSpec & { readonly isEvaluated?: boolean };
   readonly tokenizer: Tokenizer;
   readonly signal?: AbortSignal | undefined;
   /** Of the tokenizer: what is too long by it is not tokenised at all. */

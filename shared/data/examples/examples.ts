@@ -4,6 +4,7 @@ import { countExampleLabels, type Example } from "../packing/example.ts";
 import { invalidLine, type Row, type RowUnit } from "../rows/row.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createChatExamples } from "./chat_examples.ts";
+import { createMessageWeights } from "../chat/messages/message_weights.ts";
 import { createColumnMapping } from "./column_mapping.ts";
 import { contentOf } from "./row_forms.ts";
 import { ResponseNotFoundError } from "./responses.ts";
@@ -34,7 +35,8 @@ export function createExampleBuilder(
 ): ExampleBuilder {
   const warnings = createRowWarnings(unit);
   const texts = createTextExamples(tokenizer, spec, warnings);
-  const fromChat = createChatExamples(tokenizer, spec, warnings);
+  const messageWeights = createMessageWeights(spec.message_weight_field);
+  const fromChat = createChatExamples(tokenizer, spec, warnings, messageWeights);
   const { eos } = tokenizer.specialTokens;
   const mapping = createColumnMapping(spec.column_mapping);
   const weights = createRowWeights(spec.weight_field);
@@ -75,7 +77,9 @@ export function createExampleBuilder(
     },
     finish() {
       mapping.finish();
+      if (spec.isEvaluated === true) return;
       weights.finish();
+      messageWeights.finish();
     },
     warnings: () => warnings.list(),
   };

@@ -96,6 +96,7 @@ Deno.test("a tokenizer without a stop token: nothing is appended, and the user i
 });
 
 const USER = { role: "user", content: "q" };
+const ANSWER = { role: "assistant", content: "a b" };
 const REFUSED: readonly [string, Record<string, unknown>, string][] = [
   [
     "no known field",
@@ -118,6 +119,12 @@ const REFUSED: readonly [string, Record<string, unknown>, string][] = [
   ],
   ["a content that is a number", { messages: [{ role: "user", content: 3 }] }, "has the content 3"],
   ["a weight of a half", { messages: [{ ...USER, weight: 0.5 }] }, "has the weight 0.5"],
+  [
+    "an answer's weight of a half",
+    { messages: [USER, { ...ANSWER, weight: 0.5 }] },
+    'the weight 0.5 in message 2 of "messages"; 0 or 1 is needed, or the job\'s dataset.message_weight_field set to ',
+  ],
+  ["a weight that is true", { messages: [USER, { ...ANSWER, weight: true }] }, "has the weight true"],
   ["no assistant", { messages: [USER] }, "no assistant turn to train on"],
 ];
 
@@ -176,4 +183,47 @@ Deno.test("a weight_field that no row has is refused, and a column called weight
   const plain = builderOf();
   assertEquals(Object.hasOwn(plain.row({ text: "a b", weight: 2 }), "weight"), false);
   plain.finish();
+});
+
+Deno.test("message_weight_field weighs an assistant's messages by any number, beside OpenAI's weight or in its place", () => {
+  const messages = [USER, { ...ANSWER, weight: 0.5, loss: 2 }, USER, { ...ANSWER, loss: 1 }];
+  const spansOf = (field: string, own: readonly unknown[]) =>
+    (builderOf({ message_weight_field: field }, CHAT).row({ messages: own }).weightSpans ?? [])
+      .map(({ weight }) => weight);
+  assertEquals(spansOf("weight", messages), [0.5]);
+  assertThrows(() => spansOf("loss", messages), LoraFleetError, "has the weight 0.5");
+  const plain = messages.map((message) => ({ ...message, weight: null }));
+  assertEquals(spansOf("loss", plain), [2]);
+  const off = plain.map((message, at) => ({ ...message, weight: at === 1 ? 0 : 1 }));
+  assertEquals(spansOf("loss", off), []);
+  const conversations = [{ from: "human", value: "x" }, { from: "gpt", value: "y", loss: 1e-3 }];
+  const builder = builderOf({ message_weight_field: "loss" }, CHAT);
+  const example = builder.row({ conversations });
+  assertEquals(example.weightSpans!.map(({ weight }) => weight), [Math.fround(1e-3)]);
+  builder.finish();
+});
+
+Deno.test("a message's weight that is no number from 0 to 1000, or not the assistant's, is refused with its place", () => {
+  const row = (own: readonly unknown[]) =>
+    builderOf({ message_weight_field: "w" }, CHAT).row({ messages: own });
+  for (const value of [-1, "2", true, 1001, [1], 1e-60]) {
+    const { param, message } = assertThrows(() => row([USER, { ...ANSWER, w: value }]), LoraFleetError);
+    assertEquals(param, "line 7");
+    const words =
+      'in message 2 of "messages" (dataset.message_weight_field); a number from 0 to 1000 is needed';
+    assertStringIncludes(message, words);
+  }
+  const error = assertThrows(() => row([{ ...USER, w: 0.5 }, ANSWER]), LoraFleetError);
+  assertStringIncludes(error.message, 'whose role is "user"; only messages of "assistant" have a weight');
+  assertThrows(() => row([USER, { ...ANSWER, w: 0 }]), LoraFleetError, "it trains nothing");
+});
+
+Deno.test("a message_weight_field that no message has is refused, but not where rows are evaluated", () => {
+  const { row, finish } = builderOf({ message_weight_field: "wieght" }, CHAT);
+  row({ messages: [USER, { ...ANSWER, weight: 1 }] });
+  const { param, message } = assertThrows(finish, LoraFleetError);
+  assertEquals(param, "dataset.message_weight_field");
+  assertStringIncludes(message, '"wieght", but no message has that key');
+  const spec = { ...datasetSchema.parse({ message_weight_field: "wieght" }), isEvaluated: true };
+  createExampleBuilder(CHAT, spec).finish();
 });

@@ -9,7 +9,12 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createResponseMasks } from "./responses.ts";
 import type { RowWarnings } from "./row_warnings.ts";
 
-export type BuilderSpec = Pick<
+export interface BuilderSpec extends BuilderFields {
+  /** The rows are evaluated, where weights do not count: they may be absent. */
+  readonly isEvaluated?: boolean;
+}
+
+type BuilderFields = Pick<
   DatasetSpec,
   | "text_field"
   | "column_mapping"
@@ -19,6 +24,7 @@ export type BuilderSpec = Pick<
   | "response_template"
   | "split_special_tokens"
   | "weight_field"
+  | "message_weight_field"
 >;
 
 interface TextExamples {

@@ -149,6 +149,9 @@ export function rowLength(row: PackedRow): number {
   return row.documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
 }
 
+/** In f32, and above 0: two tiny weights do not make a label without one. */
+const SMALLEST_WEIGHT = 2 ** -126;
+
 /**
  * Lays rows end to end. A token's label is the next token of its document, where that one is trained; a document's
  * last token has none.
@@ -159,11 +162,18 @@ export function toMicroBatch(rows: readonly PackedRow[]): MicroBatch {
   const labels = new Int32Array(tokens.length).fill(IGNORE_INDEX);
   const positions = new Uint32Array(tokens.length);
   const segmentStarts = new Uint32Array(tokens.length);
-  const isWeighted = documents.some(({ weight = 1 }) => weight !== 1);
+  const isWeighted = documents.some(({ weight = 1, weightSpans }) =>
+    weight !== 1 || weightSpans !== undefined
+  );
   const weights = isWeighted ? new Float32Array(tokens.length) : null;
   let start = 0;
-  for (const { tokens: own, completionMask, weight = 1 } of documents) {
+  for (const { tokens: own, completionMask, weight = 1, weightSpans = [] } of documents) {
     weights?.fill(weight, start, start + own.length);
+    // The label of a token is the next one.
+    for (const span of weightSpans) {
+      const product = Math.max(weight * span.weight, SMALLEST_WEIGHT);
+      weights?.fill(product, start + Math.max(0, span.start - 1), start + span.end - 1);
+    }
     segmentStarts.fill(start, start, start + own.length);
     for (let t = 0; t < own.length; t++) {
       positions[start + t] = t;

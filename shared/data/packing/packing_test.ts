@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { z } from "zod";
 import { readGolden } from "../../../tests/golden/data_goldens.ts";
 import type { Example } from "./example.ts";
+import { truncateExample } from "./example.ts";
 import { countLabels, labelWeight } from "./micro_batch.ts";
 import { linesOf, type PackedRow, packRows, rowLength, toMicroBatch } from "./packing.ts";
 
@@ -130,4 +131,23 @@ Deno.test("a micro-batch has weights if a document has one that is not 1; labels
   }]);
   assertEquals([...weighted.weights!], [1, 1, 1, 0.5, 0.5, 3, 3, 3, 3]);
   assertEquals([labelWeight(weighted), countLabels(weighted)], [2 + 0.5 + 9, 6]);
+});
+
+Deno.test("spans weigh the labels of their own tokens, times the document's weight; a cut document keeps what is left", () => {
+  const [a, b] = documentsOf([5, 3]);
+  const spans = [{ start: 1, end: 3, weight: 0.25 }, { start: 4, end: 5, weight: 3 }];
+  const weighted = { ...a!, weight: 2, weightSpans: spans };
+  const batch = toMicroBatch([{ documents: [b!, weighted] }]);
+  // The label of a token is the next token, which the span is of.
+  assertEquals([...batch.weights!], [1, 1, 1, 0.5, 0.5, 2, 6, 2]);
+  assertEquals(labelWeight(batch), 2 + 0.5 + 0.5 + 2 + 6);
+  assertEquals(truncateExample(weighted, 4).weightSpans, [spans[0]!]);
+  assertEquals(truncateExample(weighted, 2).weightSpans, [{ start: 1, end: 2, weight: 0.25 }]);
+  assertEquals(Object.hasOwn(truncateExample(weighted, 1), "weightSpans"), false);
+  const tiny = {
+    ...a!,
+    weight: Math.fround(1e-40),
+    weightSpans: [{ start: 0, end: 5, weight: Math.fround(1e-40) }],
+  };
+  assertEquals(toMicroBatch([{ documents: [tiny] }]).weights!.every((weight) => weight > 0), true);
 });

@@ -3,8 +3,8 @@
  * are trained, as transformers' assistant mask has it; otherwise the turns that turns.ts finds.
  */
 import { LoraFleetError } from "../../../errors.ts";
-import type { Example } from "../../packing/example.ts";
-import { isUnweighted, roleOf } from "../messages/messages.ts";
+import type { Example, WeightSpan } from "../../packing/example.ts";
+import { roleOf } from "../messages/messages.ts";
 import type { ChatTemplate } from "../template/chat_template.ts";
 import { commonPrefix } from "../turns/lexemes.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
@@ -18,11 +18,16 @@ export interface EncodedChat extends Example {
   readonly isPromptSplit: boolean;
 }
 
+/** A chat and the weights of its messages: an assistant's turn of weight 0 is context, all others' have 1. */
+export interface WeightedChat extends Chat {
+  readonly weights: readonly number[];
+}
+
 export interface ChatEncoder {
-  /** Trains the assistant's turns (each with the tokens that end it), or everything. A turn of weight 0 is context. */
-  encodeTurns(chat: Chat, assistantOnly: boolean): EncodedChat;
+  /** Trains the assistant's turns (each with the tokens that end it), or everything. */
+  encodeTurns(chat: WeightedChat, assistantOnly: boolean): EncodedChat;
   /** Trains what follows the first `promptLength` messages, or everything. */
-  encodeCompletion(chat: Chat, promptLength: number, completionOnly: boolean): EncodedChat;
+  encodeCompletion(chat: WeightedChat, promptLength: number, completionOnly: boolean): EncodedChat;
 }
 
 /**
@@ -37,9 +42,15 @@ export function createChatEncoder(
 ): ChatEncoder {
   const open = createChatOpener(tokenizer, template, options);
   const stopIds = new Set(tokenizer.eosTokenIds);
-  const encoded = (chat: OpenChat, completionMask: Uint8Array, isPromptSplit: boolean): EncodedChat => ({
+  const encoded = (
+    chat: OpenChat,
+    completionMask: Uint8Array,
+    weightSpans: readonly WeightSpan[],
+    isPromptSplit: boolean,
+  ): EncodedChat => ({
     tokens: Uint32Array.from(chat.ids),
     completionMask,
+    ...weightSpans.length === 0 ? {} : { weightSpans },
     losses: chat.losses(),
     isPromptSplit,
   });
@@ -49,11 +60,11 @@ export function createChatEncoder(
       const completionMask = new Uint8Array(chat.ids.length).fill(assistantOnly ? 0 : 1);
       if (assistantOnly && template.hasGenerationBlocks) trainGenerated(chat, completionMask);
       const train = assistantOnly && !template.hasGenerationBlocks;
-      const hasUnweighted = chat.messages.some((message) =>
-        roleOf(message) === "assistant" && isUnweighted(message)
-      );
-      if (hasUnweighted || train) weighTurns(chat, completionMask, { train, stopIds });
-      return encoded(chat, completionMask, false);
+      const { weights } = original;
+      const spans = train || isWeighted(weights)
+        ? weighTurns(chat, completionMask, { train, stopIds, weights })
+        : [];
+      return encoded(chat, completionMask, spans, false);
     },
     encodeCompletion(original, promptLength, completionOnly) {
       const chat = open(original);
@@ -62,7 +73,11 @@ export function createChatEncoder(
       const prompt = chat.encode(chat.render(chat.messages.slice(0, promptLength), true));
       const shared = commonPrefix(prompt, chat.ids);
       if (completionOnly) completionMask.fill(0, 0, shared);
-      return encoded(chat, completionMask, completionOnly && shared < prompt.length);
+      const { weights } = original;
+      const spans = isWeighted(weights)
+        ? weighTurns(chat, completionMask, { train: false, stopIds, weights })
+        : [];
+      return encoded(chat, completionMask, spans, completionOnly && shared < prompt.length);
     },
   };
 }
@@ -74,26 +89,36 @@ function trainGenerated({ generated, tokens }: OpenChat, completionMask: Uint8Ar
   }
 }
 
-/** Trains the turns, or only takes those of weight 0 out. */
+const isWeighted = (weights: readonly number[]) => weights.some((weight) => weight !== 1);
+
+/** Trains the turns, or only takes those of weight 0 out. Returns where other weights than 0 and 1 are. */
 function weighTurns(
   { found, messages, tokens, ids }: OpenChat,
   completionMask: Uint8Array,
-  { train, stopIds }: { readonly train: boolean; readonly stopIds: ReadonlySet<number> },
-): void {
+  { train, stopIds, weights }: {
+    readonly train: boolean;
+    readonly stopIds: ReadonlySet<number>;
+    readonly weights: readonly number[];
+  },
+): WeightSpan[] {
   if (found === null) {
-    if (messages.every((message) => roleOf(message) !== "assistant")) return;
+    if (messages.every((message) => roleOf(message) !== "assistant")) return [];
     throw unfound();
   }
+  const spans: WeightSpan[] = [];
   for (const { message, start, end } of found.turns) {
-    const value = isUnweighted(messages[message]!) ? 0 : 1;
-    if (value === 1 && !train) continue;
+    const weight = weights[message]!;
+    if (weight === 1 && !train) continue;
     const first = tokens.before(start).count;
     const through = tokens.through(end);
     // GLM's turns end with the next message's first token, at which its model stops: TRL also trains it.
     const stopsLater = stopIds.has(ids[through] ?? -1) &&
       !ids.slice(first, through).some((id) => stopIds.has(id));
-    completionMask.fill(value, first, stopsLater ? through + 1 : through);
+    const after = stopsLater ? through + 1 : through;
+    if (weight === 0 || train) completionMask.fill(weight === 0 ? 0 : 1, first, after);
+    if (weight !== 0 && weight !== 1) spans.push({ start: first, end: after, weight });
   }
+  return spans;
 }
 
 function unfound(): LoraFleetError {

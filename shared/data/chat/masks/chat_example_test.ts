@@ -191,3 +191,36 @@ Deno.test("weight 0 holds where the template marks the assistant's words itself"
   ];
   assertEquals(trainedText(encoderOf(MARKED).encodeTurns(chatOf(messages), true)), "|second<|im_end|>\n");
 });
+
+/** What the spans of an example cover, with their weights. */
+function weighed({ tokens, weightSpans = [] }: Example): [string, number][] {
+  return weightSpans.map(({ start, end, weight }) => [tokenizer.decode(tokens.subarray(start, end)), weight]);
+}
+
+Deno.test("an assistant's message with a weight is a span of that weight, in every mode and kind of template", () => {
+  const messages = [
+    { role: "user", content: "a" },
+    { role: "assistant", content: "first", w: 0.25 },
+    { role: "user", content: "b" },
+    { role: "assistant", content: "second", w: 0 },
+    { role: "user", content: "c" },
+    { role: "assistant", content: "third", w: 3 },
+    { role: "user", content: "d", w: 1 },
+    { role: "assistant", content: "fourth" },
+  ];
+  const chat = chatOf(messages, { weightKey: "w" });
+  const spans = [["first<|im_end|>\n", 0.25], ["third<|im_end|>\n", 3]] as [string, number][];
+  const trained = "|first<|im_end|>\n|third<|im_end|>\n|fourth<|im_end|>\n";
+  for (const template of [CHATML, MARKED]) {
+    const example = encoderOf(template).encodeTurns(chat, true);
+    assertEquals([trainedText(example), weighed(example)], [trained, spans]);
+    const everything = encoderOf(template).encodeTurns(chat, false);
+    assertEquals(weighed(everything), spans);
+    assertEquals(trainedText(everything).split("|second").length, 1);
+    const completion = encoderOf(template).encodeCompletion(chat, 5, true);
+    assertEquals(weighed(completion), spans);
+    assertEquals(trainedText(completion).startsWith("|third<|im_end|>\n"), true);
+  }
+  const plain = encoderOf(CHATML).encodeTurns(chatOf(messages), true);
+  assertEquals(Object.hasOwn(plain, "weightSpans"), false);
+});

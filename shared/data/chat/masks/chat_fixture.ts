@@ -1,5 +1,6 @@
 /** Chats for tests, from what JSON can say. */
-import type { Chat } from "./open_chat.ts";
+import type { WeightedChat } from "./chat_example.ts";
+import { createMessageWeights } from "../messages/message_weights.ts";
 import { parseMessages } from "../messages/messages.ts";
 import { parseJson } from "../../../python/json/parse_json.ts";
 import type { PyValue } from "../../../python/values/value.ts";
@@ -16,18 +17,20 @@ export function fieldsOf(value: PyValue): Map<string, PyValue> {
 }
 
 export function chatOf(
-  messages: unknown,
-  others: { readonly tools?: unknown; readonly kwargs?: unknown } = {},
-): Chat {
+  value: unknown,
+  others: { readonly tools?: unknown; readonly kwargs?: unknown; readonly weightKey?: string } = {},
+): WeightedChat {
   const kwargs = pyValue(others.kwargs ?? {});
+  const messages = parseMessages(1, "messages", pyValue(value));
   return {
-    messages: parseMessages(1, "messages", pyValue(messages)),
+    messages,
+    weights: createMessageWeights(others.weightKey).of(1, "messages", messages),
     tools: others.tools === undefined ? null : pyValue(others.tools) as PyValue[],
     kwargs: kwargs as Map<string, PyValue>,
   };
 }
 
 /** User and assistant take turns. */
-export function turnsOf(...contents: string[]): Chat {
+export function turnsOf(...contents: string[]): WeightedChat {
   return chatOf(contents.map((content, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content })));
 }

@@ -36,7 +36,6 @@ export function parseMessages(
     if (keepNulls && message.get("content") === null) fields.set("content", null);
     checkRole(line, place, fields);
     checkContent(line, place, fields.get("content"));
-    checkWeight(line, place, fields.get("weight"));
     const calls = fields.get("tool_calls");
     if (calls !== undefined) fields.set("tool_calls", parseToolCalls(line, place, calls, keepNulls));
     return fields;
@@ -45,11 +44,6 @@ export function parseMessages(
 
 export function roleOf(message: TemplateMessage): string {
   return message.get("role") as string;
-}
-
-/** Whether a turn is context by the wish of its row (`"weight": 0`). */
-export function isUnweighted(message: TemplateMessage): boolean {
-  return isNumber(message.get("weight"), 0);
 }
 
 function checkRole(line: number, place: string, fields: TemplateMessage): void {
@@ -62,16 +56,6 @@ function checkContent(line: number, place: string, content: PyValue | undefined)
     return;
   }
   throw invalidLine(line, `has the content ${quoteValue(content)} in ${place}; a text is needed`);
-}
-
-function checkWeight(line: number, place: string, weight: PyValue | undefined): void {
-  if (weight === undefined || isNumber(weight, 0) || isNumber(weight, 1)) return;
-  throw invalidLine(line, `has the weight ${quoteValue(weight)} in ${place}; 0 or 1 is needed`);
-}
-
-/** Whether a value is that number, as an int or as a float. */
-function isNumber(value: PyValue | undefined, wanted: number): boolean {
-  return (typeof value === "bigint" || typeof value === "number") && Number(value) === wanted;
 }
 
 /** Arguments stay as they are: what is a text and what an object is between the row and its template. */
