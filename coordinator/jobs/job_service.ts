@@ -11,13 +11,18 @@ import { createJobWork } from "./job_work.ts";
 import { deleteTunedModel } from "./model_deletion.ts";
 import { createRequests } from "./prepare_requests.ts";
 import { isFinished, type JobRecord } from "./record/job.ts";
+import type { KeyedRequest } from "./stores/job_store.ts";
+import { createOnce } from "./stores/once.ts";
 import { checkSubmission } from "./submission.ts";
 import { createTrainingQueue } from "./training_queue.ts";
 import { createValidationQueue } from "./validation_queue.ts";
 
 export interface JobService {
-  /** Stores the job and returns at once. Throws `invalid_request`, `model_not_found`, `invalid_model`. */
-  create(request: ParsedJobRequest): Promise<JobRecord>;
+  /**
+   * Stores the job and returns at once. Throws `invalid_request`, `model_not_found`, `invalid_model`.
+   * @param keyed gives the job that an earlier request with this key made, if any; throws `conflict` if its body was another
+   */
+  create(request: ParsedJobRequest, keyed?: KeyedRequest | null): Promise<JobRecord>;
   /** Throws `not_found`. */
   get(id: string): JobRecord;
   /** Throws `not_found`, or `conflict` if the job has finished. */
@@ -56,19 +61,21 @@ export function createJobService(options: JobServiceOptions): JobService {
   const training = createTrainingQueue(context, shared, line);
   const validation = createValidationQueue(context, shared, training.startNext);
 
+  const once = createOnce(options.store, stopped.signal);
+  const admit = (job: JobRecord): JobRecord => {
+    line.update(job);
+    validation.add(job.id);
+    return job;
+  };
+
   const interrupt = (id: string, reason: LoraFleetError): void => {
     work.interrupt(id, reason);
     training.interrupt(id, reason);
   };
 
   return {
-    async create(request) {
-      const { job, events } = await checkSubmission(context, request);
-      options.store.putJob(job, events);
-      line.update(job);
-      validation.add(job.id);
-      return job;
-    },
+    create: (request, keyed = null) =>
+      once(keyed, async () => admit(await storeNew(context, request, keyed))),
 
     get: journal.get,
     record: journal.record,
@@ -115,6 +122,16 @@ export function createJobService(options: JobServiceOptions): JobService {
       await training.ended();
     },
   };
+}
+
+async function storeNew(
+  context: JobContext,
+  request: ParsedJobRequest,
+  keyed: KeyedRequest | null,
+): Promise<JobRecord> {
+  const { job, events } = await checkSubmission(context, request);
+  context.store.putJob(job, events, keyed);
+  return job;
 }
 
 function createContext(

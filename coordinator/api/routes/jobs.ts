@@ -10,6 +10,7 @@ import {
 } from "../../../shared/job/job_spec_schema.ts";
 import type { MetadataFilter } from "../../jobs/stores/job_store.ts";
 import { readJson } from "../transport/bodies.ts";
+import { idempotencyHeader, keyedRequest } from "../transport/idempotency.ts";
 import { dryRunQuery, dryRunQuestion, dryRunSchema, dryRunView } from "../views/dry_run_view.ts";
 import { jobSchema, jobView } from "../views/job_view.ts";
 import { listSchema, pageView } from "../views/list_view.ts";
@@ -97,7 +98,7 @@ function metadataFilter(query: URLSearchParams): MetadataFilter | undefined {
 
 const createJob = userRoute("post", "/v1/fine_tuning/jobs", "createFineTuningJob", {
   summary: "Submit a job, or with dry_run=true see what it would do",
-  request: { body: jsonBody(requestSchema), query: dryRunQuery },
+  request: { body: jsonBody(requestSchema), query: dryRunQuery, headers: idempotencyHeader },
   responses: {
     200: jsonContent(
       z.union([jobSchema, dryRunSchema]),
@@ -127,9 +128,10 @@ const ACTIONS = [
 export function addJobRoutes(api: Api, { jobs, store, runDry, parseJobRequest }: ApiServices): void {
   addDescribed(api, createJob, async (c) => {
     const question = dryRunQuestion(new URL(c.req.url).searchParams);
-    const request = parseJobRequest(await readJson(c, MAX_BODY_BYTES));
+    const body = await readJson(c, MAX_BODY_BYTES);
+    const request = parseJobRequest(body);
     if (question !== null) return c.json(dryRunView(await runDry(request, question, c.req.raw.signal)), 200);
-    return c.json(jobView(await jobs.create(request)), 200);
+    return c.json(jobView(await jobs.create(request, keyedRequest(c, body))), 200);
   });
 
   api.openapi(listJobs, (c) => {

@@ -9,7 +9,7 @@ export function cleanTexts(store: JobStore, clean: (text: string) => string): Jo
     job.error === null ? job : { ...job, error: { ...job.error, message: clean(job.error.message) } };
   return {
     ...store,
-    putJob: (job, events) => store.putJob(cleanJob(job), events.map(cleanEvent)),
+    putJob: (job, events, request) => store.putJob(cleanJob(job), events.map(cleanEvent), request),
     appendEvents: (events) => store.appendEvents(events.map(cleanEvent)),
   };
 }

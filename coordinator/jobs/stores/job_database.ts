@@ -29,6 +29,12 @@ const DELETED_TABLE = `
     STRICT, WITHOUT ROWID;
 `;
 
+/** Since 0.2: requests for jobs that may be repeated, by their key. Older versions ignore the table. */
+const REQUESTS_TABLE = `
+  CREATE TABLE IF NOT EXISTS requests (key TEXT PRIMARY KEY, body_sha256 TEXT NOT NULL, job_id TEXT NOT NULL)
+    STRICT, WITHOUT ROWID;
+`;
+
 /**
  * Opens the database at `path`, or creates it, and locks it until it is closed. Throws `conflict` if
  * another process holds it, `storage` if it cannot be opened or has a different version.
@@ -48,7 +54,7 @@ export function openJobDatabase(path: string): DatabaseSync {
         `${SCHEMA_VERSION}`;
       throw new LoraFleetError("storage", message);
     }
-    db.exec(DELETED_TABLE);
+    db.exec(DELETED_TABLE + REQUESTS_TABLE);
     db.exec("COMMIT");
     return db;
   } catch (thrown) {

@@ -74,6 +74,14 @@ export interface Page<T> {
   readonly hasMore: boolean;
 }
 
+/** A request for a job that its client may repeat. */
+export interface KeyedRequest {
+  /** The client's. */
+  readonly key: string;
+  /** In hexadecimal. */
+  readonly bodySha256: string;
+}
+
 /** Selects jobs whose metadata has all these pairs; null: jobs without metadata. */
 export type MetadataFilter = Readonly<Record<string, string>> | null;
 
@@ -82,9 +90,14 @@ export type MetadataFilter = Readonly<Record<string, string>> | null;
  * disk refuses it.
  */
 export interface JobStore {
-  /** Stores or replaces a job and appends events, all or nothing. Returns the numbered events. */
-  putJob(job: JobRecord, events: readonly NewJobEvent[]): readonly JobEvent[];
+  /**
+   * Stores or replaces a job and appends events, all or nothing. Returns the numbered events.
+   * @param request that made the job, to be found by its key from now on
+   */
+  putJob(job: JobRecord, events: readonly NewJobEvent[], request?: KeyedRequest | null): readonly JobEvent[];
   job(id: string): JobRecord | null;
+  /** The request with this key that made a job; null if there is none. */
+  requestOf(key: string): (KeyedRequest & { readonly jobId: string }) | null;
   jobs(query: PageQuery & { readonly metadata?: MetadataFilter }): Page<JobRecord>;
   /** Oldest first. */
   unfinishedJobs(): readonly JobRecord[];

@@ -22,8 +22,8 @@ export function logJobEvents(store: JobStore, clock: Pick<Clock, "now">, log: Lo
   };
   const logged: JobStore = {
     ...store,
-    putJob(job, events) {
-      const stored = store.putJob(job, events);
+    putJob(job, events, request) {
+      const stored = store.putJob(job, events, request);
       logDue(events);
       return stored;
     },

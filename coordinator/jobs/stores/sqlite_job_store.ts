@@ -8,6 +8,7 @@ import { checkpointRecordSchema, fileRecordSchema, jobEventSchema } from "./job_
 import type { JobEvent, JobStore, MetadataFilter } from "./job_store.ts";
 import { type Condition, SqliteRecords } from "./sqlite_records.ts";
 
+const requestSchema = z.object({ key: z.string(), bodySha256: z.string(), jobId: z.string() });
 const eventRecordSchema = z.looseObject({});
 
 /**
@@ -32,13 +33,22 @@ export function openSqliteJobStore(
     });
 
   return {
-    putJob: (job, events) =>
+    putJob: (job, events, request = null) =>
       inTransaction(db, () => {
         db.prepare(`INSERT INTO jobs (id, finished, record) VALUES (?1, ?2, ?3)
           ON CONFLICT (id) DO UPDATE SET finished = ?2, record = ?3`)
           .run(job.id, isFinished(job.status) ? 1 : 0, JSON.stringify(job));
+        if (request !== null) {
+          db.prepare("INSERT INTO requests (key, body_sha256, job_id) VALUES (?, ?, ?)")
+            .run(request.key, request.bodySha256, job.id);
+        }
         return insertEvents(events);
       }),
+    requestOf(key) {
+      const sql = "SELECT key, body_sha256 AS bodySha256, job_id AS jobId FROM requests WHERE key = ?";
+      const found = onDatabase("read a record", () => db.prepare(sql).get(key));
+      return found === undefined ? null : requestSchema.parse(found);
+    },
     job: (id) => records.select(jobRecordSchema, "jobs", "WHERE id = ?", id)[0] ?? null,
     jobs: ({ metadata, ...query }) => {
       const narrow = metadata === undefined ? [] : metadataConditions(metadata);
