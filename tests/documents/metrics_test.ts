@@ -54,7 +54,9 @@ Deno.test("docs/metrics.md lists all metrics with their labels (deno task metric
   const page = await Deno.readTextFile(join(root, "docs/metrics.md"));
   const start = page.indexOf("| metric");
   const rows = (await describedMetrics()).toSorted((a, b) => a.name < b.name ? -1 : 1)
-    .map(({ name, type, labels, help }) => [`\`${name}\``, type, labels.map((label) => `\`${label}\``).join(", "), help]);
+    .map((
+      { name, type, labels, help },
+    ) => [`\`${name}\``, type, labels.map((label) => `\`${label}\``).join(", "), help]);
   const cellsOf = (line: string) => line.split("|").slice(1, -1).map((cell) => cell.trim());
   if (Deno.args.includes("--write")) {
     const header = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"];
