@@ -86,6 +86,6 @@ async function run(logger: Logger): Promise<number> {
   }
 }
 
-const logger = processLogger(systemClock, Deno.env.get("LORAFLEET_LOG_LEVEL"), Deno.exit);
+const logger = processLogger(systemClock, (name) => Deno.env.get(name), Deno.exit);
 catchUncaught(logger, Deno.exit);
 Deno.exit(await run(logger));

@@ -1,4 +1,4 @@
-/** Log lines for the terminal: time, level, message, and no secrets. */
+/** Log lines, as text for people or as JSON for log collectors: time, level, message, and no secrets. */
 import type { Clock } from "./clock.ts";
 import { LoraFleetError, quote } from "./errors.ts";
 import { createRedactor, type Redactor } from "./redact.ts";
@@ -6,7 +6,15 @@ import { createRedactor, type Redactor } from "./redact.ts";
 /** `debug` is for developers of lorafleet alone. */
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = typeof LOG_LEVELS[number];
-export type Log = (level: LogLevel, message: string) => void;
+export const LOG_FORMATS = ["text", "json"] as const;
+export type LogFormat = typeof LOG_FORMATS[number];
+
+/** What a line is about, for a search in many of them; a line of text shows none of it. */
+export interface LogSubject {
+  readonly job?: string;
+  readonly worker?: string;
+}
+export type Log = (level: LogLevel, message: string, about?: LogSubject) => void;
 
 export interface Logger {
   readonly log: Log;
@@ -20,18 +28,31 @@ interface LoggerOptions {
   readonly clock: Pick<Clock, "now">;
   /** Lower ones are not written. */
   readonly level: LogLevel;
+  readonly format?: LogFormat;
   readonly write: (line: string) => void;
 }
 
-/** Every line passes `secrets`; a message keeps its line breaks, for tables. */
-export function createLogger({ clock, level, write }: LoggerOptions): Logger {
+/** The same log, whose lines are about this. */
+export function logAbout(log: Log, subject: LogSubject): Log {
+  return (level, message, about) => log(level, message, { ...subject, ...about });
+}
+
+/** Every line passes `secrets`; a message of a line of text keeps its line breaks, for tables. */
+export function createLogger({ clock, level, format = "text", write }: LoggerOptions): Logger {
   const secrets = createRedactor();
   const minLevel = LOG_LEVELS.indexOf(level);
   return {
     secrets,
-    log(level, message) {
+    log(level, message, about) {
       if (LOG_LEVELS.indexOf(level) < minLevel) return;
-      write(secrets.redact(`${new Date(clock.now()).toISOString()} ${level.padEnd(5)} ${message}`));
+      const time = new Date(clock.now()).toISOString();
+      // Redacted before it is quoted: a secret with a quotation mark looks different in JSON.
+      const shown = secrets.redact(message);
+      write(
+        format === "text"
+          ? `${time} ${level.padEnd(5)} ${shown}`
+          : JSON.stringify({ time, level, message: shown, ...about }),
+      );
     },
     print: (text) => write(secrets.redact(text)),
   };
@@ -39,14 +60,20 @@ export function createLogger({ clock, level, write }: LoggerOptions): Logger {
 
 /** The level of `LORAFLEET_LOG_LEVEL`, `info` if unset. Throws a `LoraFleetError` with code `usage`. */
 export function parseLogLevel(text: string | undefined): LogLevel {
-  if (text === undefined || text === "") return "info";
-  const level = LOG_LEVELS.find((known) => known === text.toLowerCase());
-  if (level !== undefined) return level;
-  throw new LoraFleetError(
-    "usage",
-    `LORAFLEET_LOG_LEVEL is ${quote(text)}; one of ${LOG_LEVELS.join(", ")} is needed`,
-    { param: "LORAFLEET_LOG_LEVEL" },
-  );
+  return oneOf("LORAFLEET_LOG_LEVEL", text, LOG_LEVELS, "info");
+}
+
+/** The format of `LORAFLEET_LOG_FORMAT`, `text` if unset. Throws a `LoraFleetError` with code `usage`. */
+export function parseLogFormat(text: string | undefined): LogFormat {
+  return oneOf("LORAFLEET_LOG_FORMAT", text, LOG_FORMATS, "text");
+}
+
+function oneOf<T extends string>(name: string, text: string | undefined, all: readonly T[], unset: T): T {
+  if (text === undefined || text === "") return unset;
+  const known = all.find((known) => known === text.toLowerCase());
+  if (known !== undefined) return known;
+  const message = `${name} is ${quote(text)}; one of ${all.join(", ")} is needed`;
+  throw new LoraFleetError("usage", message, { param: name });
 }
 
 /** An error of ours by its message, any other by its stack, which a bug report needs. */
@@ -66,15 +93,19 @@ export function catchUncaught({ log }: Logger, exit: (code: number) => void): vo
   globalThis.addEventListener("unhandledrejection", (event) => end(event, event.reason));
 }
 
-/** Logs to standard error at the level of `LORAFLEET_LOG_LEVEL`; exits with code 2 if there is no such level. */
+/**
+ * Logs to standard error as `LORAFLEET_LOG_LEVEL` and `LORAFLEET_LOG_FORMAT` say; exits with code 2 if there is no such level
+ * or format.
+ */
 export function processLogger(
   clock: Pick<Clock, "now">,
-  level: string | undefined,
+  env: (name: string) => string | undefined,
   exit: (code: number) => never,
 ): Logger {
   const write = (line: string) => console.error(line);
   try {
-    return createLogger({ clock, level: parseLogLevel(level), write });
+    const level = parseLogLevel(env("LORAFLEET_LOG_LEVEL"));
+    return createLogger({ clock, level, format: parseLogFormat(env("LORAFLEET_LOG_FORMAT")), write });
   } catch (thrown) {
     write(detailOf(thrown));
     return exit(2);

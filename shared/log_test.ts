@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "./errors.ts";
-import { createLogger, detailOf, parseLogLevel } from "./log.ts";
+import { createLogger, detailOf, logAbout, parseLogFormat, parseLogLevel } from "./log.ts";
 
 Deno.test("a line has its time and level, and no secret", () => {
   const lines: string[] = [];
@@ -21,9 +21,35 @@ Deno.test("a line has its time and level, and no secret", () => {
   ]);
 });
 
-Deno.test("an unknown level is refused", () => {
+Deno.test("a line of JSON has what it is about, and no secret, not even one that JSON escapes", () => {
+  const lines: string[] = [];
+  const { log, secrets } = createLogger({
+    clock: { now: () => 0 },
+    level: "info",
+    format: "json",
+    write: (line) => lines.push(line),
+  });
+  secrets.add('hunter"22');
+  const about = logAbout(log, { worker: "w1" });
+  about("warn", 'the password is "hunter"22"\nin two lines', { job: "ftjob-1" });
+  log("info", "ready");
+  const time = "1970-01-01T00:00:00.000Z";
+  const message = 'the password is "[redacted]"\nin two lines';
+  assertEquals(lines.map((line) => JSON.parse(line)), [
+    { time, level: "warn", message, worker: "w1", job: "ftjob-1" },
+    { time, level: "info", message: "ready" },
+  ]);
+});
+
+Deno.test("an unknown level or format is refused", () => {
   assertEquals([undefined, "", "debug", "WARN"].map(parseLogLevel), ["info", "info", "debug", "warn"]);
-  assertThrows(() => parseLogLevel("loud"), LoraFleetError, `"loud"`);
+  assertThrows(() => parseLogLevel("loud"), LoraFleetError, `LORAFLEET_LOG_LEVEL is "loud"`);
+  assertEquals([undefined, "JSON"].map(parseLogFormat), ["text", "json"]);
+  assertThrows(
+    () => parseLogFormat("xml"),
+    LoraFleetError,
+    `LORAFLEET_LOG_FORMAT is "xml"; one of text, json`,
+  );
 });
 
 Deno.test("an error of ours shows its message, any other its stack", () => {

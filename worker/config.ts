@@ -39,7 +39,7 @@ Joins a fleet with this machine's GPU and works on its jobs until stopped. The c
   --help
 
 Also read: HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN_PATH, HF_HUB_OFFLINE, LORAFLEET_LOG_LEVEL (debug, info, warn,
-error). Other users of this machine can see the command lines of all processes: set LORAFLEET_JOIN instead of --join to keep the
+error), LORAFLEET_LOG_FORMAT (text, json). Other users of this machine can see the command lines of all processes: set LORAFLEET_JOIN instead of --join to keep the
 URL, which admits workers, secret.
 
 SIGTERM finishes the current step and leaves. Exit codes: 0 left, 1 failed, 2 usage, 130 interrupted.

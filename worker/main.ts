@@ -3,7 +3,7 @@ import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../shared/errors.ts";
 import { newIncarnation } from "../shared/protocol/ids.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
-import { catchUncaught, detailOf, type Log, type Logger, processLogger } from "../shared/log.ts";
+import { catchUncaught, detailOf, type Log, logAbout, type Logger, processLogger } from "../shared/log.ts";
 import { type Agent, startAgent } from "./fleet/agent.ts";
 import { BaseModels } from "./transfer/base_model.ts";
 import { createCheckpointWriter } from "./transfer/checkpoint_upload.ts";
@@ -36,7 +36,14 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: 
     onBusError: (message, thrown) => log("error", `${message}: ${messageOf(thrown)}`),
   });
   return startAgent({
-    ...{ ...common, ...identity, name: config.name, gpu, newIncarnation },
+    ...{
+      ...common,
+      ...identity,
+      log: logAbout(log, { worker: identity.worker }),
+      name: config.name,
+      gpu,
+      newIncarnation,
+    },
     newEngine: () => startEngineThread(),
     engineLimits: { allowCpu: config.allowCpu, memoryBudgetBytes: config.memoryBudgetBytes },
     findBaseModel: (reply, job, signal) => models.find(reply, job, signal),
@@ -79,7 +86,7 @@ async function run(logger: Logger): Promise<number> {
 }
 
 if (import.meta.main) {
-  const logger = processLogger(systemClock, Deno.env.get("LORAFLEET_LOG_LEVEL"), Deno.exit);
+  const logger = processLogger(systemClock, (name) => Deno.env.get(name), Deno.exit);
   catchUncaught(logger, Deno.exit);
   Deno.exit(await run(logger));
 }

@@ -11,16 +11,18 @@ import { addJobOutputRoutes } from "./routes/job_outputs.ts";
 import { addJobRoutes } from "./routes/jobs.ts";
 import { addJoinTokenRoutes } from "./routes/join_tokens.ts";
 import { addJoinRoutes } from "./routes/joining.ts";
+import { addMetricsRoute } from "./routes/metrics.ts";
 import { addModelRoutes } from "./routes/models.ts";
 import type { ApiServices } from "./routes/services.ts";
 import { addUploadRoutes } from "./routes/uploads.ts";
 import { addWorkerRoutes } from "./routes/workers.ts";
+import { httpMetrics } from "../metrics/http_metrics.ts";
 import { dataForNoBrowser, requireApiKey, requireLocalCaller, requireWorker } from "./transport/auth.ts";
 import { errorResponse, unknownRoute } from "./transport/errors.ts";
 import { knownQueryOnly } from "./transport/known_query.ts";
 import { pacedBodies } from "./transport/paced_body.ts";
 
-const API_VERSION = "0.1.0";
+export const API_VERSION = "0.1.0";
 
 const ROUTES = [
   addFileRoutes,
@@ -36,6 +38,7 @@ const ROUTES = [
   addCheckpointUploadRoutes,
   addJoinTokenRoutes,
   addHealthRoutes,
+  addMetricsRoute,
 ];
 
 /** The app over its services; `app.fetch` serves it, `app.request` tests it. */
@@ -45,12 +48,15 @@ export function createApp(services: ApiServices): Api {
   api.onError((thrown, c) => errorResponse(c, thrown, onDefect, hidePaths));
   api.notFound((c) => errorResponse(c, unknownRoute(api, c), onDefect, hidePaths));
 
+  api.use("*", httpMetrics(services.metrics, services.clock));
   api.use("*", dataForNoBrowser, pacedBodies(services.clock));
 
   const user = services.apiKeys.length === 0 ? requireLocalCaller() : requireApiKey(services.apiKeys);
   const worker = requireWorker(services.access);
   api.use("/internal/*", worker);
   api.use("/v1/*", (c, next) => (c.req.path.startsWith("/v1/base-models/") ? worker : user)(c, next));
+
+  api.use("/metrics", user);
 
   api.use("*", knownQueryOnly(api));
 

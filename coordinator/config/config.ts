@@ -69,9 +69,9 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
                           API's host                                          LORAFLEET_NATS_PUBLIC_URL
   --help
 
-Also read: LORAFLEET_NATS_SERVER (path of the binary), LORAFLEET_LOG_LEVEL (debug, info, warn, error), HF_TOKEN, HF_ENDPOINT,
-HF_HOME, HF_HUB_CACHE, HF_TOKEN_PATH, HF_HUB_OFFLINE; and for experiment trackers (docs/trackers.md) TENSORBOARD_LOGGING_DIR,
-MLFLOW_…, WANDB_…, LORAFLEET_WORKER_HOUR_PRICE.
+Also read: LORAFLEET_NATS_SERVER (path of the binary), LORAFLEET_LOG_LEVEL (debug, info, warn, error),
+LORAFLEET_LOG_FORMAT (text, json), HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN_PATH, HF_HUB_OFFLINE; and for experiment trackers (docs/trackers.md) TENSORBOARD_LOGGING_DIR, MLFLOW_…, WANDB_…,
+LORAFLEET_WORKER_HOUR_PRICE.
 `;
 
 const OPTIONS = {

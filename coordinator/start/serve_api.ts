@@ -1,7 +1,9 @@
 /** Serves the API and its readiness checks. */
-import { createApp } from "../api/app.ts";
+import { API_VERSION, createApp } from "../api/app.ts";
 import { createReadiness } from "../api/readiness.ts";
 import { serveHttp } from "../api/transport/http_server.ts";
+import { addProcessMetrics } from "../metrics/process_metrics.ts";
+import type { Metrics } from "../metrics/registry.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
 import type { Tls } from "../config/tls.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
@@ -23,6 +25,7 @@ interface ApiParts {
   readonly broker: BrokerAccess;
   readonly leading: Leading;
   readonly services: Services;
+  readonly metrics: Metrics;
   readonly tls: Tls | null;
   readonly stopping: AbortController;
   readonly onDefect: (message: string, thrown: unknown) => void;
@@ -30,10 +33,13 @@ interface ApiParts {
 
 /** Serves until `started` is disposed. Returns the API's URL. Throws `port_in_use`. */
 export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): Promise<string> {
-  const { config, clock, folder, broker, leading, services, tls, stopping, onDefect } = parts;
+  const { config, clock, folder, broker, leading, services, metrics, tls, stopping, onDefect } = parts;
   const { store, artifacts, hidePaths } = folder;
   const { apiKeys, joinTokenTtlMs, maxUploadBytes, publicUrl } = config;
   const brokerAddress = brokerForWorkers(config, broker.own?.port ?? null, tls);
+  const readiness = readinessOf(parts);
+  const process = { clock, dataFolder: config.dataFolder, version: API_VERSION, readiness };
+  addProcessMetrics(metrics, { ...process, signal: stopping.signal });
   const app = createApp({
     ...services,
     ...{ store, artifacts, clock, hidePaths, onDefect },
@@ -45,7 +51,7 @@ export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): 
       httpUrl: publicUrl ?? requestUrl.origin,
       coordinatorId: leading.identity.coordinatorId,
     }),
-    readiness: readinessOf(parts),
+    ...{ readiness, metrics },
     stopping: stopping.signal,
   });
   const handler = (request: Request) => app.fetch(request);

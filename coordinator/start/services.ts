@@ -13,6 +13,10 @@ import type { Fleet } from "../fleet/fleet.ts";
 import { createFileStore, type FileStore } from "../jobs/files/file_store.ts";
 import { createJobService, type JobService } from "../jobs/job_service.ts";
 import { createUploadStore, type UploadStore } from "../jobs/files/upload_store.ts";
+import { addFleetMetrics } from "../metrics/fleet_metrics.ts";
+import type { Metrics } from "../metrics/registry.ts";
+import { measuredFleet } from "../metrics/training_metrics.ts";
+import { addJobMetrics, measuredPreparer } from "../metrics/work_metrics.ts";
 import { openTrackers } from "../trackers/open_trackers.ts";
 import type { DataFolder } from "./data_folder.ts";
 import type { CoordinatorParts } from "./parts.ts";
@@ -30,9 +34,13 @@ export async function createServices(
   { dataFolder, maxUploadBytes, modelRoots, hub, trackers: trackerSettings }: CoordinatorConfig,
   { clock, log, openPreparer, checkModel, checkAdapter }: CoordinatorParts,
   { store, artifacts }: DataFolder,
-  fleet: Fleet,
+  connectedFleet: Fleet,
+  metrics: Metrics,
   onDefect: (message: string, thrown: unknown) => void,
 ): Promise<Services> {
+  const fleet = measuredFleet(connectedFleet, metrics);
+  addFleetMetrics(metrics, () => fleet.workers(), clock);
+  addJobMetrics(metrics, store);
   const shared = { store, artifacts, clock, newId: randomId };
   const files = createFileStore({ ...shared, folder: `${dataFolder}/files`, maxUploadBytes });
   await files.sweep();
@@ -41,7 +49,7 @@ export async function createServices(
   const hashes = createHashCache(`${dataFolder}/model_hashes.json`);
   const models = createModelRegistry({ roots: modelRoots, hub, hashes });
   const datasets = createHubDatasets(hub);
-  const preparer = await openPreparer(`${dataFolder}/prepared`);
+  const preparer = measuredPreparer(await openPreparer(`${dataFolder}/prepared`), metrics, clock);
   const tracking = { store, clock, onDefect, folder: `${dataFolder}/trackers` };
   const { admitTracking, track } = openTrackers(trackerSettings, tracking);
   const jobs = track(createJobService({

@@ -5,6 +5,7 @@ import type { CoordinatorConfig } from "../config/config.ts";
 import { plaintextWarnings } from "../config/plaintext_warnings.ts";
 import { readTls } from "../config/tls.ts";
 import type { FileStore } from "../jobs/files/file_store.ts";
+import { createMetrics } from "../metrics/registry.ts";
 import type { Standby } from "./leadership/standby.ts";
 import { openBroker } from "./broker_access.ts";
 import { openDataFolder } from "./data_folder.ts";
@@ -44,12 +45,13 @@ export async function startCoordinator(
   started.defer(() => leading.connected.close());
 
   const onDefect = (message: string, thrown: unknown) => log("error", `${message}: ${detailOf(thrown)}`);
-  const services = await createServices(config, parts, folder, leading.connected.fleet, onDefect);
+  const metrics = createMetrics(onDefect);
+  const services = await createServices(config, parts, folder, leading.connected.fleet, metrics, onDefect);
   started.defer(() => services.jobs.stop());
   started.defer(() => services.exports.stop());
   const stopping = new AbortController();
   const url = await serveApi(
-    { config, clock, folder, broker, leading, services, tls, stopping, onDefect },
+    { config, clock, folder, broker, leading, services, metrics, tls, stopping, onDefect },
     started,
   );
   services.jobs.start();

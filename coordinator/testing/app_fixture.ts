@@ -39,6 +39,10 @@ import type { ArtifactStore } from "../storage/artifact_store.ts";
 import { randomId } from "../storage/ids.ts";
 import { readTrackerSettings } from "../config/tracker_settings.ts";
 import { openTrackers } from "../trackers/open_trackers.ts";
+import { addFleetMetrics } from "../metrics/fleet_metrics.ts";
+import { createMetrics } from "../metrics/registry.ts";
+import { measuredFleet } from "../metrics/training_metrics.ts";
+import { addJobMetrics, measuredPreparer } from "../metrics/work_metrics.ts";
 import { FakeFleet } from "./fake_fleet.ts";
 import { fakePrepare, preparerOf } from "./fake_preparer.ts";
 
@@ -165,13 +169,17 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const onDefect = (message: string, thrown: unknown) =>
     void defects.push(`${message}: ${messageOf(thrown)}`);
   const { prepare = fakePrepare, openPreparer = () => Promise.resolve(preparerOf(prepare)) } = options;
-  const preparer = await openPreparer(`${folder}/prepared`);
+  const metrics = createMetrics(onDefect);
+  const measured = measuredFleet(fleet, metrics);
+  addFleetMetrics(metrics, () => fleet.workers(), clock);
+  addJobMetrics(metrics, store);
+  const preparer = measuredPreparer(await openPreparer(`${folder}/prepared`), metrics, clock);
   const checkModel = options.checkModel ?? ((spec) => Promise.resolve({ spec, warnings: [] }));
   const settings = readTrackerSettings((name) => options.environment?.[name] ?? null, folder);
   const tracking = { store, clock, onDefect, folder: `${folder}/trackers` };
   const { admitTracking, track } = openTrackers(settings, tracking);
   const jobs = track(createJobService({
-    ...{ ...shared, admitTracking, files, models, datasets, fleet, onDefect, checkModel },
+    ...{ ...shared, admitTracking, files, models, datasets, fleet: measured, onDefect, checkModel },
     ...preparer,
     ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
   }));
@@ -199,6 +207,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
       httpUrl: requestUrl.origin,
       coordinatorId: "c1",
     }),
+    metrics,
     readiness: () => Promise.resolve(checks),
   };
   return { ...services, fleet, defects, checks, revoked };

@@ -4,6 +4,7 @@ import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSche
 import { fleetSchema, loraSchema } from "../job/job_spec_schema.ts";
 import { floatsSchema } from "./messages_codec.ts";
 import { committedSchema } from "./messages_worker.ts";
+import { TRACEPARENT } from "./spans.ts";
 import { modelManifestSchema } from "../model/model_manifest.ts";
 
 const count = z.int().min(0);
@@ -155,6 +156,8 @@ export const stepStateSchema = z.strictObject({
   roundMs: z.number().min(0),
   /** In phase `checkpoint`: the member that writes and uploads the adapter. */
   checkpointWriter: workerIdSchema.nullable(),
+  /** Of the coordinator's span, while one is recorded. */
+  traceparent: z.string().regex(TRACEPARENT).optional(),
 });
 export type StepState = z.output<typeof stepStateSchema>;
 

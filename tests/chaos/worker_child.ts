@@ -35,6 +35,7 @@ export interface WorkerProcessOptions {
   /** Of the toy: half of the gradient's elements. */
   readonly factorSize: number;
   readonly cacheFolder: string;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface WorkerChildOptions extends Omit<WorkerProcessOptions, "factorSize"> {
@@ -57,7 +58,7 @@ export function spawnWorkerProcess(options: WorkerProcessOptions): Deno.ChildPro
       ...["--nats-port", String(natsPort), "--engine", engine, "--gradient-ms", String(gradientMs)],
       ...["--cache-folder", cacheFolder, "--factor-size", String(factorSize)],
     ],
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...options.env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

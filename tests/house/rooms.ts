@@ -59,6 +59,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     exports: ["base_models", "jobs", "storage"],
     // A job before it is created: does it fit, how long, how much.
     estimate: ["base_models", "fleet", "job_request", "jobs", "planning"],
+    // Numbers for Prometheus, counted around the services, which do not know of it.
+    metrics: ["fleet", "jobs", "planning"],
     // Watches jobs from outside; nothing but the start knows it.
     trackers: ["config", "job_request", "jobs", "storage"],
     api: [
@@ -69,6 +71,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
       "fleet",
       "job_request",
       "jobs",
+      "metrics",
       "storage",
       "training",
     ],

@@ -1,6 +1,6 @@
 /** A worker's current job, and how heartbeats report it. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import type { Log } from "../../shared/log.ts";
+import { type Log, logAbout } from "../../shared/log.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import type { WorkerJob } from "../../shared/protocol/messages_worker.ts";
 import type { LoadedJob } from "./load_job.ts";
@@ -33,9 +33,10 @@ export function isSameStart(a: JobAnnouncement | null, b: JobAnnouncement | null
 
 export function logStart(announcement: JobAnnouncement, before: HostedJob | null, log: Log): void {
   const { jobId, model, baseModelName } = announcement;
+  const say = logAbout(log, { job: jobId });
   const isRestart = before?.announcement.jobId === jobId && !isSameStart(before.announcement, announcement);
-  if (isRestart) log("info", `job ${jobId} starts again`);
-  log("info", `job ${jobId} needs base model ${model.hash.slice(0, 12)} (${baseModelName})`);
+  if (isRestart) say("info", `job ${jobId} starts again`);
+  say("info", `job ${jobId} needs base model ${model.hash.slice(0, 12)} (${baseModelName})`);
 }
 
 /** Marks the job as failed on this worker; heartbeats report the reason. */
@@ -43,7 +44,8 @@ export function failJob(job: HostedJob, thrown: unknown, log: Log): NonNullable<
   job.phase = "failed";
   job.loaded = null;
   job.failure = failureOf(thrown);
-  log("error", `job ${job.announcement.jobId} does not run here: ${job.failure.message}`);
+  const { jobId } = job.announcement;
+  log("error", `job ${jobId} does not run here: ${job.failure.message}`, { job: jobId });
   return job.failure;
 }
 
@@ -60,7 +62,7 @@ function failureOf(thrown: unknown): NonNullable<HostedJob["failure"]> {
 export function isWorthReloading(job: HostedJob, thrown: unknown, log: Log): boolean {
   job.failedSessions++;
   if (job.failedSessions >= MAX_FAILED_SESSIONS) return false;
-  log("error", `${messageOf(thrown)}: loading the job again`);
+  log("error", `${messageOf(thrown)}: loading the job again`, { job: job.announcement.jobId });
   job.phase = "loading";
   job.loaded = null;
   return true;

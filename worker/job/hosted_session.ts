@@ -1,5 +1,6 @@
 /** The session of a hosted job under one membership. */
 import { messageOf } from "../../shared/errors.ts";
+import { logAbout } from "../../shared/log.ts";
 import type { HeldState } from "../step/own_attempt.ts";
 import { sameCommit } from "../step/step_action.ts";
 import type { HostedJob } from "./hosted_job.ts";
@@ -29,7 +30,8 @@ export class HostedSession {
     };
     this.job = job;
     this.membership = membership;
-    this.session = new JobSession({ ...options, ...loaded, job: job.announcement, membership, onHeld });
+    const log = logAbout(options.log, { job: job.announcement.jobId });
+    this.session = new JobSession({ ...options, ...loaded, log, job: job.announcement, membership, onHeld });
     this.session.ready.then(() => {
       this.#isReady = true;
       options.onChange();

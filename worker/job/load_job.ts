@@ -1,5 +1,6 @@
 /** Loads a job: its base model, an engine for its kind of work, and its initial adapter. */
 import { messageOf } from "../../shared/errors.ts";
+import { logAbout } from "../../shared/log.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
 import type { Runtime } from "../async/runtime.ts";
 import type { Engine, EngineSpec, StepEngine } from "../engine/engine.ts";
@@ -34,7 +35,8 @@ export class JobLoader {
 
   /** Closes the previous engine. Rejects with the signal's reason, or if the model cannot be found or loaded. */
   async load(job: JobAnnouncement, signal: AbortSignal): Promise<LoadedJob> {
-    const { findBaseModel, engineLimits, log } = this.#options;
+    const { findBaseModel, engineLimits } = this.#options;
+    const log = logAbout(this.#options.log, { job: job.jobId });
     await this.close();
     const modelFolder = await findBaseModel(job, signal);
     signal.throwIfAborted();

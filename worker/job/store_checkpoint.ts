@@ -11,6 +11,7 @@ import { checkpointSubject } from "../../shared/protocol/subjects.ts";
 import { askUntilAnswered } from "../async/ask.ts";
 import type { StepEngine } from "../engine/engine.ts";
 import { MAX_REASON_LENGTH } from "../step/reports.ts";
+import { inStepSpan } from "../step/step_spans.ts";
 import type { TrainStepOptions } from "../step/step_context.ts";
 
 /** Writes the engine's adapter and uploads it. */
@@ -33,7 +34,8 @@ export async function storeCheckpoint(options: StoreCheckpointOptions, state: St
     newer.phase === "checkpoint" && newer.committed?.step === step && newer.checkpointWriter === self.worker
   );
   try {
-    const outcome = await outcomeOf(options, step, signal);
+    const writing = () => outcomeOf(options, step, signal);
+    const outcome = await inStepSpan(options, state, "checkpoint", { step }, writing);
     const subject = checkpointSubject(jobId, self.worker);
     const data = encodeMessage(checkpointReportSchema, { ...self, step, outcome });
     await askUntilAnswered({ bus, clock, limits, subject, data, signal }, receivedSchema);

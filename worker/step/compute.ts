@@ -4,6 +4,7 @@ import type { Assignment, StepState } from "../../shared/protocol/messages_coord
 import { exponentBytes } from "../local_steps/inner_loop.ts";
 import { attemptOf, isComputed } from "./step_action.ts";
 import type { StepContext } from "./step_context.ts";
+import { inStepSpan } from "./step_spans.ts";
 import { acknowledge, type TakenWork } from "./take_work.ts";
 import type { ReadItem } from "./work_kinds.ts";
 import { keepWorking } from "./work_source.ts";
@@ -93,7 +94,7 @@ async function computeAndClaim(
   telemetry.setBusy({ step: number, attempt, index });
   try {
     const startedAt = clock.now();
-    const result = await work.compute(item, state, step);
+    const result = await inStepSpan(step, state, "compute", { index }, () => work.compute(item, state, step));
     signal.throwIfAborted();
     if (result === null) return;
     const isAudited = isClaimAudited || audit !== null;

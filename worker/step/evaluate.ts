@@ -9,6 +9,7 @@ import { decodeWorkItemRows } from "../../shared/protocol/messages_work_item.ts"
 import { finiteOrNull, MAX_REASON_LENGTH } from "./reports.ts";
 import { isEvaluating } from "./step_action.ts";
 import type { StepContext } from "./step_context.ts";
+import { inStepSpan } from "./step_spans.ts";
 import { acknowledge, type TakenWork } from "./take_work.ts";
 import type { ReadItem } from "./work_kinds.ts";
 import { keepWorking } from "./work_source.ts";
@@ -58,7 +59,14 @@ async function computeAndReport(
   try {
     const startedAt = clock.now();
     const batch = decodeWorkItemRows(data);
-    const { lossSum, labelCount, correctCount } = await engine.evaluate(batch);
+    const evaluating = () => engine.evaluate(batch);
+    const { lossSum, labelCount, correctCount } = await inStepSpan(
+      step,
+      state,
+      "evaluate",
+      { index },
+      evaluating,
+    );
     telemetry.throughput.add(batch.tokens.length);
     signal.throwIfAborted();
     const computeMs = clock.now() - startedAt;

@@ -5,6 +5,7 @@ import { roundCheckOf } from "../allreduce/round/round_check.ts";
 import { exponentBytes } from "../local_steps/inner_loop.ts";
 import { AttemptProblem } from "./in_attempt.ts";
 import type { StepContext } from "./step_context.ts";
+import { inStepSpan } from "./step_spans.ts";
 
 /** Rejects with the signal's reason once the round is over. */
 export async function reduceAndUpdate(
@@ -19,13 +20,18 @@ export async function reduceAndUpdate(
   if (exponents === null) throw new AttemptProblem("the round has no exponents: nothing was summed", []);
   mine.taken = added(mine.taken, await engine.takeSums());
   mine.round = { term, step: number, attempt, generation };
-  const { sums, check } = await allReduce(step, state, mine.taken.slice(), exponents, signal);
+  const ownSums = mine.taken.slice();
+  const { sums, check } = await inStepSpan(
+    ...[step, state, "all-reduce", { generation, bytes: ownSums.byteLength }] as const,
+    () => allReduce(step, state, ownSums, exponents, signal),
+  );
   mine.setPending(null);
-  const result = await engine.update({
+  const replicaCount = state.ledger.filter((owner) => owner !== null).length;
+  const update = {
     ...{ sums, exponents: exponentBytes(exponents), labelCount, learningRate, updateNumber: number },
-    replicaCount: state.ledger.filter((owner) => owner !== null).length,
-    ...job.optimizer,
-  });
+    ...{ replicaCount, ...job.optimizer },
+  };
+  const result = await inStepSpan(step, state, "update", {}, () => engine.update(update));
   assertFinite(result.gradientNorm, labelCount);
   mine.setPending({ step: number, digest: result.digest });
   await reports.updated(mine.round, { ...result, check }, signal);

@@ -11,6 +11,7 @@ import type { JobService } from "../../jobs/job_service.ts";
 import type { ModelRegistry } from "../../base_models/registry.ts";
 import type { JobStore } from "../../jobs/stores/job_store.ts";
 import type { JoinReply } from "../views/join_view.ts";
+import type { Metrics } from "../../metrics/registry.ts";
 import type { UploadStore } from "../../jobs/files/upload_store.ts";
 
 export interface ReadinessCheck {
@@ -41,6 +42,7 @@ export interface ApiServices {
   readonly joinTokenTtlMs: number | null;
   /** `requestUrl` is the address that the worker used, so it leads to this coordinator. */
   readonly addresses: (requestUrl: URL) => Omit<JoinReply, "token" | "tokenLifetimeMs">;
+  readonly metrics: Metrics;
   readonly readiness: () => Promise<readonly ReadinessCheck[]>;
   readonly maxUploadBytes: number;
   /** Ends open event streams. */

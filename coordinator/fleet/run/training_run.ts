@@ -22,6 +22,7 @@ import { restoreCommitLog } from "./commit_log.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
 import type { RunContext, TrainingRunOptions } from "./run_context.ts";
 import { announceEnd, carryOut } from "./run_effects.ts";
+import { createStepSpan } from "./step_span.ts";
 import { trainingPlanOf } from "./run_plan.ts";
 import { serveStoredState } from "./state_server.ts";
 import { listenDuringRun } from "./worker_messages.ts";
@@ -93,6 +94,7 @@ export function startTrainingRun(options: TrainingRunOptions): TrainingRun {
     close: () => {
       releaseMembers(run);
       run.isClosed = true;
+      run.span.end();
       closing.abort();
       for (const server of servers) server.close();
     },
@@ -112,6 +114,7 @@ function createContext(
     ...{ plan, items, training },
     savesState: !job.spec.training.save_only_model,
     gradientBytes: createGradientBytes(),
+    span: createStepSpan(job.id),
     patience: createBrokerPatience({
       ...{ clock, limits, signal },
       mend: () => restoreStreams(run),
@@ -148,6 +151,7 @@ function apply(run: RunContext, event: StepEvent): readonly StepEffect[] {
   const { plan, clock, limits } = run;
   const decision = decideStep({ plan, now: clock.now(), limits }, before, event);
   run.training = decision.training;
+  run.span.follow(run.training);
   // Announce before the queue is filled: a worker that gets an item should know what it is for.
   if (isUrgent(before, run.training)) run.announcement.now();
   else if (run.training.revision !== before.revision) run.announcement.soon();
@@ -161,9 +165,13 @@ function isUrgent(before: Training, now: Training): boolean {
     (now.phase === "reduce" && now.generation !== before.generation);
 }
 
-function publishState({ bus, job, plan, training, limits, mayAnnounceEnd }: RunContext): void {
+function publishState({ bus, job, plan, training, limits, mayAnnounceEnd, span }: RunContext): void {
   if (isJobEnd(training.phase) && !mayAnnounceEnd) return;
-  const state = stepStateOf(plan, training, limits);
+  const { traceparent } = span;
+  const state = {
+    ...stepStateOf(plan, training, limits),
+    ...traceparent === undefined ? {} : { traceparent },
+  };
   bus.publish(subjects.stateSubject(job.id), encodeMessage(stepStateSchema, state));
 }
 

@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import type { JobRecord } from "../record/job.ts";
+import type { JobRecord, JobStatus } from "../record/job.ts";
 
 export const eventLevelSchema = z.enum(["info", "warn", "error"]);
 export const eventTypeSchema = z.enum(["message", "metrics"]);
@@ -99,6 +99,8 @@ export interface JobStore {
   /** The request with this key that made a job; null if there is none. */
   requestOf(key: string): (KeyedRequest & { readonly jobId: string }) | null;
   jobs(query: PageQuery & { readonly metadata?: MetadataFilter }): Page<JobRecord>;
+  /** Of all jobs, the finished ones included; a status without jobs may be left out. */
+  jobCounts(): ReadonlyMap<JobStatus, number>;
   /** Oldest first. */
   unfinishedJobs(): readonly JobRecord[];
 

@@ -17,7 +17,11 @@ export function logJobEvents(store: JobStore, clock: Pick<Clock, "now">, log: Lo
   const isDue = createPace(clock);
   const logDue = (events: readonly NewJobEvent[]) => {
     for (const event of events) {
-      if (isDue(event)) log(event.level, `${event.jobId}: ${event.message}${detailsOf(event)}`);
+      if (!isDue(event)) continue;
+      const { level, jobId, message, data } = event;
+      const worker = data?.["worker"];
+      const about = { job: jobId, ...typeof worker === "string" ? { worker } : {} };
+      log(level, `${jobId}: ${message}${detailsOf(event)}`, about);
     }
   };
   const logged: JobStore = {

@@ -1,8 +1,9 @@
 /** The job store on disk: one SQLite file in the data folder. */
+import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { quote } from "../../../shared/errors.ts";
 import { inTransaction, onDatabase } from "../../storage/sqlite.ts";
-import { isFinished, jobRecordSchema } from "../record/job.ts";
+import { isFinished, jobRecordSchema, type JobStatus, jobStatusSchema } from "../record/job.ts";
 import { openJobDatabase, SCHEMA_VERSION } from "./job_database.ts";
 import { checkpointRecordSchema, fileRecordSchema, jobEventSchema } from "./job_store.ts";
 import type { JobEvent, JobStore, MetadataFilter } from "./job_store.ts";
@@ -54,6 +55,7 @@ export function openSqliteJobStore(
       const narrow = metadata === undefined ? [] : metadataConditions(metadata);
       return records.page(jobRecordSchema, "jobs", narrow, query);
     },
+    jobCounts: () => countJobs(db),
     unfinishedJobs: () => records.select(jobRecordSchema, "jobs", "WHERE finished = 0 ORDER BY seq"),
 
     appendEvents: (events) => inTransaction(db, () => insertEvents(events)),
@@ -84,6 +86,14 @@ export function openSqliteJobStore(
     probe: () => onDatabase("store a record", () => db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)),
     close: () => db.close(),
   };
+}
+
+const countSchema = z.array(z.object({ status: jobStatusSchema, count: z.int() }));
+
+/** Counts in SQL, since there may be thousands and their records are long. */
+function countJobs(db: DatabaseSync): Map<JobStatus, number> {
+  const sql = "SELECT record ->> '$.status' AS status, count(*) AS count FROM jobs GROUP BY status";
+  return new Map(countSchema.parse(db.prepare(sql).all()).map(({ status, count }) => [status, count]));
 }
 
 const ofJob = (jobId: string): Condition => ({ sql: "job_id = ?", parameters: [jobId] });
