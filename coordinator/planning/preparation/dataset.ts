@@ -10,12 +10,19 @@ import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { datasetOf, type DatasetPart, heldOutOf, rowsOfPart } from "./dataset_part.ts";
 import { PREVIEWED_ROWS, previewMasks } from "./mask_preview.ts";
 import { longestDocumentOf } from "./packed_rows.ts";
-import type { Progress } from "./preparation_messages.ts";
+import type { Decoding, Progress } from "./preparation_messages.ts";
 import type { PreparedStream } from "./prepared_file.ts";
 import { layOut } from "./row_layout.ts";
 import { Numbers, TokenStore } from "./token_store.ts";
 
-interface PrepareDatasetOptions {
+/** Tells how far a preparation is. */
+export interface PreparationWatch {
+  readonly onProgress?: (progress: Progress) => void;
+  /** As `ReadOptions.onDecode`. */
+  readonly onDecode?: (decoding: Decoding | null) => void;
+}
+
+interface PrepareDatasetOptions extends PreparationWatch {
   readonly files: readonly DataFile[];
   readonly spec: JobSpec;
   /** Left out: the rows that are trained on. */
@@ -26,7 +33,6 @@ interface PrepareDatasetOptions {
   readonly signal?: AbortSignal;
   /** Where a large dataset's tokens may lie until they are written; left out: in memory. */
   readonly spoolFolder?: string;
-  readonly onProgress?: (progress: Progress) => void;
 }
 
 /** Prepared rows that may be in a file: dispose of them when they are written. */
@@ -47,13 +53,14 @@ export async function prepareDataset(options: PrepareDatasetOptions): Promise<Pr
 }
 
 async function fillStore(store: TokenStore, options: PrepareDatasetOptions): Promise<PreparedStream> {
-  const { files, spec, part = "training", tokenizer, bound, signal, onProgress = () => {} } = options;
+  const { files, spec, part = "training", tokenizer, bound, signal, onProgress = () => {}, onDecode } =
+    options;
   const dataset = datasetOf(spec, part);
   for (const file of files) await checkHash(file);
   const done = { rows: 0, tokens: 0 };
   const source = await openRowSource(
     files,
-    dataset,
+    { ...dataset, onDecode },
     (bytes, totalBytes) => onProgress({ bytes, totalBytes, ...done }),
   );
   /** For each place the index of its document plus 1; 0 for a row that is left out. */

@@ -8,11 +8,14 @@ import type { Clock } from "../../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import { errorOf } from "../../../shared/protocol/failure.ts";
 import {
+  type Decoding,
   type PreparationMessage,
   preparationMessageSchema,
   type PreparationRequest,
   type Progress,
 } from "./preparation_messages.ts";
+
+type Outcome = Extract<PreparationMessage, { type: "done" | "failed" }>;
 
 export interface PreparationChildOptions {
   readonly clock: Clock;
@@ -25,10 +28,15 @@ export interface PreparationChildOptions {
   readonly maxHeapMib?: number;
   /** A process without progress for this long has stalled. */
   readonly stallMs?: number;
+  /** While it decodes a few rows, this long, and a second more for each megabyte of their group. */
+  readonly decodeMs?: number;
 }
 
 /** A slow machine may take this long for a row of 64 MiB; no row that is fit for training takes as long. */
 const STALL_MS = 1_200_000;
+const DECODE_MS = 60_000;
+/** A megabyte a second: on a quiet core it is a hundred times as fast, at low priority beside busy ones a tenth of that. */
+const DECODED_BYTES_PER_MS = 1000;
 /** Kept of the process's output: enough for a stack. */
 const MAX_OUTPUT_CHARS = 4000;
 
@@ -40,7 +48,7 @@ export async function runPreparationChild(
   request: PreparationRequest,
   options: PreparationChildOptions,
 ): Promise<void> {
-  const { clock, signal, onProgress, stallMs = STALL_MS } = options;
+  const { clock, signal, onProgress, stallMs = STALL_MS, decodeMs = DECODE_MS } = options;
   signal.throwIfAborted();
   const child = spawn(request, options);
   const kill = () => {
@@ -53,9 +61,13 @@ export async function runPreparationChild(
   signal.addEventListener("abort", kill, { once: true });
   const watching = new AbortController();
   let heardAt = clock.now();
+  let decoding: Decoding | null = null;
+  const limitMs = () =>
+    decoding === null ? stallMs : Math.min(stallMs, decodeMs + decoding.bytes / DECODED_BYTES_PER_MS);
   let hasStalled = false;
   const watch = async () => {
-    while (clock.now() - heardAt < stallMs) await clock.sleep(stallMs / 20, watching.signal);
+    const intervalMs = Math.min(stallMs, decodeMs) / 20;
+    while (clock.now() - heardAt < limitMs()) await clock.sleep(intervalMs, watching.signal);
     hasStalled = true;
     kill();
   };
@@ -65,10 +77,11 @@ export async function runPreparationChild(
     const writer = child.stdin.getWriter();
     // If the process ends before it has read, its status gives the reason.
     await writer.write(new TextEncoder().encode(JSON.stringify(request) + "\n")).catch(() => {});
-    let outcome: Exclude<PreparationMessage, { type: "progress" }> | null = null;
+    let outcome: Outcome | null = null;
     for await (const message of messagesOf(child.stdout)) {
       heardAt = clock.now();
       if (message.type === "progress") onProgress(message);
+      else if (message.type === "decoding") decoding = message.decoding;
       else outcome = message;
     }
     await writer.close().catch(() => {});
@@ -76,7 +89,9 @@ export async function runPreparationChild(
     signal.throwIfAborted();
     if (outcome?.type === "done") return;
     if (outcome?.type === "failed") throw errorOf(outcome.failure);
-    throw hasStalled ? stalled(stallMs) : endOf(status, (await output).slice(-MAX_OUTPUT_CHARS));
+    throw hasStalled
+      ? stalled(limitMs(), decoding)
+      : endOf(status, (await output).slice(-MAX_OUTPUT_CHARS), decoding);
   } finally {
     signal.removeEventListener("abort", kill);
     kill();
@@ -110,22 +125,30 @@ async function* messagesOf(stdout: ReadableStream<Uint8Array>): AsyncGenerator<P
   }
 }
 
-function stalled(stallMs: number): LoraFleetError {
-  const message =
-    `preparing the training file has come to a standstill: no progress in ${
-      stallMs / 1000
-    } s. One of its rows ` +
-    `may be too long for the tokenizer; split it, or lower dataset.max_seq_length so that it is refused`;
+function stalled(limitMs: number, decoding: Decoding | null): LoraFleetError {
+  const limit = `${Math.round(limitMs / 1000)} s`;
+  const message = decoding === null
+    ? `preparing the training file has come to a standstill: no progress in ${limit}. One of its rows may be too long for ` +
+      `the tokenizer; split it, or lower dataset.max_seq_length so that it is refused`
+    : `preparing the data has come to a standstill: ${decoding.what} were not decoded in ${limit}. The file is ${DAMAGED}`;
   return new LoraFleetError("timeout", message, { param: "training_file" });
 }
 
+const DAMAGED =
+  "probably damaged there; see whether a different reader (pyarrow.parquet.read_table) reads it, and write it anew";
+
 /** A process that ended without an outcome. */
-function endOf({ code, signal }: Deno.CommandStatus, output: string): Error {
+function endOf(
+  { code, signal }: Deno.CommandStatus,
+  output: string,
+  decoding: Decoding | null,
+): Error {
   if (/out of memory/i.test(output) || signal === "SIGKILL") {
     const how = signal === "SIGKILL" ? "the system has ended its process" : "its process has ended";
     const message =
       `preparing the training file has taken more memory than there is: ${how}. Split the file and train on ` +
-      `one part after the other, or give the coordinator more memory`;
+      `one part after the other, or give the coordinator more memory` +
+      (decoding === null ? "" : `. It was decoding ${decoding.what}, which is perhaps damaged`);
     return new LoraFleetError("does_not_fit", message, { param: "training_file" });
   }
   const how = signal === null ? `exit code ${code}` : signal;

@@ -1,7 +1,8 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { systemClock } from "../../../shared/clock.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
+import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { parseJobRequest } from "../../job_request/parse.ts";
 import { sha256Of } from "../../storage/streamed_file.ts";
 import { type PreparationChildOptions, runPreparationChild } from "./preparation_child.ts";
@@ -132,6 +133,20 @@ Deno.test("a process that makes no progress is ended", () =>
       "standstill",
     );
     assertEquals([error.code, error.param], ["timeout", "training_file"]);
+  }));
+
+Deno.test("a damaged Parquet file in which the reader hangs ends the preparation with its name", () =>
+  withFolder(async (folder) => {
+    const bytes = await Deno.readFile(goldenPath("data/formats/parquet/delta_v2.parquet"));
+    // One byte within a page: the reader's loop does not end.
+    bytes[473] = 184;
+    await Deno.writeFile(`${folder}/rows.parquet`, bytes);
+    const request = await requestFor(folder, `${folder}/rows.parquet`);
+    const named = { ...request, files: request.files.map((file) => ({ ...file, name: "rows.parquet" })) };
+    const options = { clock: systemClock, signal: patient, onProgress: () => {}, decodeMs: 500 };
+    const error = await assertRejects(() => runPreparationChild(named, options), LoraFleetError);
+    assertEquals([error.code, error.param], ["timeout", "training_file"]);
+    assertStringIncludes(error.message, `rows 1 to 20 of the file "rows.parquet" were not decoded in 1 s`);
   }));
 
 Deno.test("a defect is not reported as the user's fault, and keeps the process's output", () =>

@@ -5,6 +5,6 @@ import { writePrepared } from "./prepared_cache.ts";
 
 export const runHere: typeof runPreparationChild = async (request, { signal, onProgress }) => {
   signal.throwIfAborted();
-  using rows = await prepareRows(request, onProgress);
+  using rows = await prepareRows(request, { onProgress });
   await writePrepared(request.outputPath, request.key, rows);
 };

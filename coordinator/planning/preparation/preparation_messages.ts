@@ -24,8 +24,14 @@ const progressSchema = z.strictObject({
 });
 export type Progress = z.output<typeof progressSchema>;
 
+/** Rows of a file that are decoded in one go, and the bytes that their group has decoded. */
+const decodingSchema = z.strictObject({ what: z.string(), bytes: z.number() });
+export type Decoding = z.output<typeof decodingSchema>;
+
 export const preparationMessageSchema = z.discriminatedUnion("type", [
   progressSchema.extend({ type: z.literal("progress") }),
+  /** Rows are being decoded; null: they are. */
+  z.strictObject({ type: z.literal("decoding"), decoding: decodingSchema.nullable() }),
   z.strictObject({ type: z.literal("done") }),
   z.strictObject({ type: z.literal("failed"), failure: failureSchema }),
 ]);

@@ -20,10 +20,13 @@ function send(message: PreparationMessage): void {
 async function prepare(text: string): Promise<void> {
   const request = preparationRequestSchema.parse(JSON.parse(text));
   let sentAt = performance.now();
-  using rows = await prepareRows(request, (progress) => {
-    if (performance.now() - sentAt < PROGRESS_INTERVAL_MS) return;
-    sentAt = performance.now();
-    send({ type: "progress", ...progress });
+  using rows = await prepareRows(request, {
+    onProgress(progress) {
+      if (performance.now() - sentAt < PROGRESS_INTERVAL_MS) return;
+      sentAt = performance.now();
+      send({ type: "progress", ...progress });
+    },
+    onDecode: (decoding) => send({ type: "decoding", decoding }),
   });
   await writePrepared(request.outputPath, request.key, rows);
 }

@@ -5,7 +5,7 @@ import { boundTo, loadTokenizer } from "../../../shared/data/tokenizer/tokenizer
 import { checkTokenizer } from "../../../shared/data/tokenizer/tokenizer_check.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { aboutPart } from "./dataset_part.ts";
-import { prepareDataset, type PreparedDataset } from "./dataset.ts";
+import { type PreparationWatch, prepareDataset, type PreparedDataset } from "./dataset.ts";
 import {
   aboutModel,
   type CheckedJob,
@@ -13,7 +13,7 @@ import {
   readModelJson,
   readTransformerSpec,
 } from "../../base_models/model_check.ts";
-import type { PreparationRequest, Progress } from "./preparation_messages.ts";
+import type { PreparationRequest } from "./preparation_messages.ts";
 
 /**
  * Checks when a job is created: `checkModelForJob`, and that the base model's tokenizer can be read.
@@ -35,7 +35,7 @@ export async function checkNewJob(
  */
 export async function prepareRows(
   request: PreparationRequest,
-  onProgress: (progress: Progress) => void = () => {},
+  watch: PreparationWatch = {},
 ): Promise<PreparedDataset> {
   const { spec, part = "training", files, modelFolder } = request;
   await checkModelForJob(spec, modelFolder, "if there");
@@ -51,6 +51,6 @@ export async function prepareRows(
   return await aboutPart(
     spec,
     part,
-    () => prepareDataset({ files, spec, part, tokenizer, bound, onProgress, spoolFolder }),
+    () => prepareDataset({ files, spec, part, tokenizer, bound, spoolFolder, ...watch }),
   );
 }

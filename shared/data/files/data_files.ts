@@ -110,8 +110,14 @@ async function* readFile(
   onRead: (bytes: number) => void,
 ): AsyncGenerator<Row> {
   using bytes = await openDataFile(file.path, describe(file, areSeveral), onRead);
+  const { onDecode = () => {}, ...others } = options;
+  const ofFile: ReadOptions = {
+    ...others,
+    onDecode: (decoding) =>
+      onDecode(decoding && { ...decoding, what: `${decoding.what} of the file ${quote(file.name)}` }),
+  };
   try {
-    yield* FORMATS[file.format].read(bytes, options);
+    yield* FORMATS[file.format].read(bytes, ofFile);
   } catch (thrown) {
     throw areSeveral ? inFile(file.name, thrown) : thrown;
   }

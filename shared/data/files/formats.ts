@@ -4,7 +4,7 @@ import type { Row, RowUnit } from "../rows/row.ts";
 import { readCsvRows } from "./csv.ts";
 import { type DataBytes, streamOf } from "./data_bytes.ts";
 import { readJsonList } from "./json_list.ts";
-import { countParquetRows, readParquetRows } from "./parquet.ts";
+import { countParquetRows, type Decoding, readParquetRows } from "./parquet.ts";
 import { readTextRows, type SampleBy } from "./text.ts";
 
 export const DATA_FORMATS = ["jsonl", "json", "csv", "tsv", "parquet", "text"] as const;
@@ -15,6 +15,8 @@ export interface ReadOptions {
   readonly field?: string | undefined;
   /** What a row of plain text is; lines if left out. */
   readonly sample_by?: SampleBy | undefined;
+  /** Is called before rows are decoded that nothing in this process can interrupt, and with null once they are. */
+  readonly onDecode?: ((decoding: Decoding | null) => void) | undefined;
 }
 
 interface FormatRecord {
@@ -47,7 +49,7 @@ export const FORMATS: Readonly<Record<DataFormat, FormatRecord>> = {
     name: "Parquet",
     endings: ["parquet"],
     unit: "row",
-    read: (bytes) => readParquetRows(bytes),
+    read: (bytes, { onDecode }) => readParquetRows(bytes, { onDecode }),
     count: countParquetRows,
   },
   text: {

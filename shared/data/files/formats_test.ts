@@ -77,7 +77,7 @@ Deno.test("a row group that is read in several ranges has the rows that it has a
   for (const name of ["types_v2.parquet", "chat_zstd.parquet"]) {
     using bytes = await openDataFile(pathOf(name), name);
     for (const maxRangeBytes of [1, 300]) {
-      const rows = await Array.fromAsync(readParquetRows(bytes, maxRangeBytes));
+      const rows = await Array.fromAsync(readParquetRows(bytes, { maxRangeBytes }));
       assertEquals(rows.map(({ fields }) => fields), golden.get(name) as never);
       assertEquals(rows.map(({ line }) => line), [1, 2, 3]);
     }

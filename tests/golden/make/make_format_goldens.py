@@ -88,6 +88,19 @@ def parquet_files():
     })
     pq.write_table(types, folder / "types.parquet", row_group_size=1)
     pq.write_table(types, folder / "types_v2.parquet", version="2.6", data_page_version="2.0", use_dictionary=False)
+    pages = pa.table({
+        "messages": [[{"role": "user", "content": f"{i}?"}, {"role": "assistant", "content": "yes"}] for i in range(20)],
+        "count": pa.array([i * i % 7 for i in range(20)], pa.int32()),
+        "large": pa.array([None if i % 5 == 0 else i * 10**12 for i in range(20)], pa.int64()),
+        "text": [f"word {i // 2}" for i in range(20)],
+    })
+    encodings = {"count": "DELTA_BINARY_PACKED", "large": "DELTA_BINARY_PACKED", "text": "DELTA_BYTE_ARRAY"}
+    pq.write_table(pages, folder / "pages_v2.parquet", data_page_version="2.0", compression="brotli")
+    pq.write_table(
+        pages, folder / "delta_v2.parquet", data_page_version="2.0", use_dictionary=False, column_encoding={
+            **encodings, "messages.list.element.role": "PLAIN", "messages.list.element.content": "PLAIN",
+        },
+    )
     moment = datetime.datetime(2024, 2, 29, 12, 30, 15, 250)
     times = pa.table({
         "us": pa.array([moment, None], pa.timestamp("us")),
