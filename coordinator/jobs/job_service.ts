@@ -61,12 +61,10 @@ export function createJobService(options: JobServiceOptions): JobService {
   const training = createTrainingQueue(context, shared, line);
   const validation = createValidationQueue(context, shared, training.startNext);
 
-  const once = createOnce(options.store, stopped.signal);
-  const admit = (job: JobRecord): JobRecord => {
+  const once = createOnce(options.store, stopped.signal, (job) => {
     line.update(job);
     validation.add(job.id);
-    return job;
-  };
+  });
 
   const interrupt = (id: string, reason: LoraFleetError): void => {
     work.interrupt(id, reason);
@@ -74,8 +72,7 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   return {
-    create: (request, keyed = null) =>
-      once(keyed, async () => admit(await storeNew(context, request, keyed))),
+    create: (request, keyed = null) => once(keyed, () => storeNew(context, request, keyed)),
 
     get: journal.get,
     record: journal.record,

@@ -10,15 +10,27 @@ import type { JobStore, KeyedRequest } from "./job_store.ts";
 /** `create` has to store the request with the job. A request that is refused leaves nothing: it may be repeated with its key. */
 type Once = (keyed: KeyedRequest | null, create: () => Promise<JobRecord>) => Promise<JobRecord>;
 
-/** @param signal ends the wait for an equal request that is being served */
-export function createOnce(store: Pick<JobStore, "requestOf" | "job">, signal: AbortSignal): Once {
+/**
+ * @param signal ends the wait for an equal request that is being served
+ * @param onCreated gets each new job
+ */
+export function createOnce(
+  store: Pick<JobStore, "requestOf" | "job">,
+  signal: AbortSignal,
+  onCreated: (job: JobRecord) => void,
+): Once {
   const turnOf = createKeyedTurns();
+  const createNew = async (create: () => Promise<JobRecord>) => {
+    const job = await create();
+    onCreated(job);
+    return job;
+  };
   return async (keyed, create) => {
-    if (keyed === null) return await create();
+    if (keyed === null) return await createNew(create);
     // The first may still be on its way when the second comes.
     const endTurn = await turnOf(keyed.key)(signal);
     try {
-      return earlierJob(store, keyed) ?? await create();
+      return earlierJob(store, keyed) ?? await createNew(create);
     } finally {
       endTurn();
     }
