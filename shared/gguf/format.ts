@@ -12,6 +12,7 @@ export type GgufValue =
   | { readonly type: "bool"; readonly value: boolean }
   | { readonly type: "string"; readonly value: string }
   | { readonly type: "strings"; readonly value: readonly string[] }
+  | { readonly type: "bools"; readonly value: readonly boolean[] }
   | { readonly type: "i32s" | "f32s"; readonly value: readonly number[] };
 
 export type GgufMetadata = readonly (readonly [key: string, value: GgufValue])[];
@@ -76,6 +77,9 @@ function writeValue(out: Bytes, { type, value }: GgufValue): void {
     case "strings":
       writeArrayHead(out, TYPE_IDS.string, value.length);
       return value.forEach((text) => out.text(text));
+    case "bools":
+      writeArrayHead(out, TYPE_IDS.bool, value.length);
+      return out.raw(Uint8Array.from(value, Number));
     case "i32s":
       writeArrayHead(out, TYPE_IDS.i32, value.length);
       return out.raw(new Uint8Array(Int32Array.from(value).buffer));

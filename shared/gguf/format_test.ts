@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { goldenPath } from "../../tests/golden/golden.ts";
-import { interleaveHeads } from "./architectures.ts";
 import { encodeGgufHeader, type GgufMetadata, ggufSize, paddingAfter } from "./format.ts";
+import { interleaveHeads } from "./tensor_names.ts";
 import { TENSOR_TYPES, tensorBytes } from "./tensor_types.ts";
 
 const GOLDEN = JSON.parse(Deno.readTextFileSync(goldenPath("exports/gguf.json")));

@@ -1,10 +1,6 @@
 /** A LoRA adapter as a GGUF file, for `llama-cli --lora` and Ollama's ADAPTER (convert_lora_to_gguf.py). */
-import {
-  ggufArchitecture,
-  ggufTensorName,
-  interleavedHeads,
-  interleaveHeads,
-} from "../../../shared/gguf/architectures.ts";
+import { ggufArchitecture } from "../../../shared/gguf/architectures.ts";
+import { ggufTensorName, interleavedHeads, interleaveHeads } from "../../../shared/gguf/tensor_names.ts";
 import type { GgufMetadata } from "../../../shared/gguf/format.ts";
 import { type GgufType, TENSOR_TYPES } from "../../../shared/gguf/tensor_types.ts";
 import { modelTensors, moduleOf } from "../../../shared/model/model_tensors.ts";

@@ -18,6 +18,9 @@ export interface GgufTensor {
 }
 
 export interface GgufFile {
+  readonly metadata: GgufMetadata;
+  /** In the file's order. */
+  readonly tensors: readonly GgufTensor[];
   readonly totalBytes: number;
   bytes(): AsyncGenerator<Uint8Array>;
 }
@@ -29,6 +32,7 @@ export function planGguf(metadata: GgufMetadata, tensors: readonly GgufTensor[])
   }));
   const header = encodeGgufHeader(metadata, infos);
   return {
+    ...{ metadata, tensors },
     totalBytes: ggufSize(header, infos),
     async *bytes() {
       yield header;

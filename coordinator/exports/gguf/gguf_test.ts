@@ -71,11 +71,11 @@ Deno.test("a value beyond the type's range is refused by its tensor", async () =
 
 Deno.test("a family that llama.cpp computes otherwise is refused by name", async () => {
   const model = await merged("gqa_tied");
-  const spec = { ...model.spec, architecture: "Gemma2ForCausalLM" };
+  const spec = { ...model.spec, architecture: "OlmoForCausalLM" };
   assertThrows(
     () => planModelGguf({ ...model, spec }, "F16", "tuned", []),
     LoraFleetError,
-    "Gemma2ForCausalLM",
+    "OlmoForCausalLM",
   );
 });
 

@@ -1,14 +1,11 @@
 /** A merged model as one GGUF file, with its tokenizer. */
-import {
-  architectureMetadata,
-  ggufArchitecture,
-  ggufTensorName,
-  interleavedHeads,
-  interleaveHeads,
-  ropeFactors,
-} from "../../../shared/gguf/architectures.ts";
+import { architectureMetadata } from "../../../shared/gguf/architecture_metadata.ts";
+import { ggufArchitecture } from "../../../shared/gguf/architectures.ts";
 import type { GgufMetadata } from "../../../shared/gguf/format.ts";
+import { ropeFactors } from "../../../shared/gguf/rope_factors.ts";
+import { ggufTensorName, interleavedHeads, interleaveHeads } from "../../../shared/gguf/tensor_names.ts";
 import { type GgufType, TENSOR_TYPES } from "../../../shared/gguf/tensor_types.ts";
+import type { ModelTensor } from "../../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../../shared/model/transformer_spec.ts";
 import type { MergedModel, MergedTensor } from "../../../shared/checkpoint/merge/merged_model.ts";
 import { type GgufFile, type GgufTensor, planGguf, typeFor } from "./gguf_file.ts";
@@ -33,20 +30,38 @@ export function planModelGguf(
     ...architectureMetadata(spec),
     ...tokenizer,
   ];
-  const factors = ropeFactors(spec);
-  const ropes: GgufTensor[] = factors === null ? [] : [
-    { name: "rope_freqs.weight", shape: [factors.length], type: "F32", pieces: () => [factors] },
-  ];
-  return planGguf(metadata, [...ropes, ...model.tensors.map((tensor) => tensorOf(tensor, spec, type))]);
+  const ropes = [...ropeFactors(spec)].map(([name, factors]): GgufTensor => (
+    { name, shape: [factors.length], type: "F32", pieces: () => [factors] }
+  ));
+  const tensors = model.tensors.filter(isOfLanguage);
+  return planGguf(metadata, [...ropes, ...tensors.map((tensor) => tensorOf(tensor, spec, type))]);
 }
 
-function tensorOf(tensor: MergedTensor, spec: TransformerSpec, wanted: GgufType): GgufTensor {
+type LanguageTensor = MergedTensor & Pick<ModelTensor, "role" | "kind">;
+
+/** What sees images is not in the file of the language model. */
+function isOfLanguage(tensor: MergedTensor): tensor is LanguageTensor {
+  return tensor.kind !== "vision";
+}
+
+function tensorOf(tensor: LanguageTensor, spec: TransformerSpec, wanted: GgufType): GgufTensor {
   const { shape } = tensor;
-  const isInterleaved = interleavedHeads(tensor, spec) > 0;
   return {
-    ...{ name: ggufTensorName(tensor), shape, type: typeFor(shape, wanted) },
-    pieces: () => isInterleaved ? interleaved(tensor, spec.headDim) : tensor.pieces(),
+    name: ggufTensorName(tensor),
+    shape,
+    type: typeFor(shape, wanted),
+    pieces: () => piecesOf(tensor, spec),
   };
+}
+
+/** The values as llama.cpp computes with them. */
+function piecesOf(tensor: LanguageTensor, spec: TransformerSpec): AsyncGenerator<Float32Array> {
+  if (interleavedHeads(tensor, spec) > 0) return interleaved(tensor, spec.headDim);
+  return tensor.kind === "norm" && spec.normOffset !== 0 ? shifted(tensor, spec.normOffset) : tensor.pieces();
+}
+
+async function* shifted(tensor: MergedTensor, offset: number): AsyncGenerator<Float32Array> {
+  for await (const piece of tensor.pieces()) yield piece.map((value) => value + offset);
 }
 
 async function* interleaved(tensor: MergedTensor, headDim: number): AsyncGenerator<Float32Array> {

@@ -2,6 +2,7 @@
 import { openCheckpoint } from "../../../shared/checkpoint/checkpoint_reader.ts";
 import { chooseTemplate } from "../../../shared/data/tokenizer/files/named_templates.ts";
 import { loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
+import { ggufModelName } from "../../../shared/gguf/tokenizer/model_name.ts";
 import { tokenizerMetadata } from "../../../shared/gguf/tokenizer/tokenizer_metadata.ts";
 import { planAdapterGguf } from "../gguf/adapter_gguf.ts";
 import { modelfile } from "../gguf/modelfile.ts";
@@ -79,9 +80,10 @@ async function planGgufModel(task: ExportTask): Promise<PlannedFiles> {
   const model = await openMerged({ ...task, base: request.base ?? "nf4" });
   const tokenizer = await tokenizerMetadata(modelFolder, model.spec.vocabSize);
   const type = request.quantization ?? "F16";
-  const gguf = planModelGguf(model, type, name, tokenizer);
+  const { addedTokens, chatTemplate } = await loadTokenizer(modelFolder);
+  const gguf = planModelGguf(model, type, ggufModelName(name, addedTokens), tokenizer);
   const filename = `${name}-${type}.gguf`;
-  const ollama = modelfile(`./${filename}`, null, await chatTemplateOf(modelFolder));
+  const ollama = modelfile(`./${filename}`, null, chooseTemplate(chatTemplate, false));
   return {
     bytes: gguf.totalBytes + ollama.length,
     async write(output) {

@@ -20,22 +20,28 @@ const QWEN2 = String
   .raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
 const TEKKEN = String
   .raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
+const GPT4O = String
+  .raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
 
 /** By the expression that splits the text. */
 const BY_REGEX: Readonly<Record<string, string>> = {
   [QWEN2]: "qwen2",
   [QWEN2.replace(String.raw`|\p{N}|`, String.raw`|\p{N}{1,3}|`)]: "llama-bpe",
   [TEKKEN]: "tekken",
+  // Phi-4-mini's. SmolLM3 cuts as Llama 3 does.
+  [GPT4O]: "gpt-4o",
 };
 
 /** @throws LoraFleetError `invalid_request` if llama.cpp has no such rule */
-export function preTokenizerName({ pre_tokenizer: root }: TokenizerJson): string {
+export function preTokenizerName({ pre_tokenizer: root, model }: TokenizerJson): string {
   const steps = flatten(root);
   const described = steps.map(describe).join(" ");
   if (described === "ByteLevel+regex") return "gpt-2";
   if (described === "Digits ByteLevel+regex") return "smollm";
   const pattern = steps[0]?.pattern?.Regex ?? "";
   const name = described === "Split ByteLevel" ? BY_REGEX[pattern] : undefined;
+  // Under the name of Llama 3 a word that is a token stays whole, whatever its merges say; Phi-4 cuts alike without that.
+  if (name === "llama-bpe" && model["ignore_merges"] !== true) return "dbrx";
   if (name !== undefined) return name;
   const message = `GGUF is not possible for this model: llama.cpp has no name for its pre-tokenizer ${
     quote(root)

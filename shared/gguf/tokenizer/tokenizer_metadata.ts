@@ -45,10 +45,16 @@ interface Vocabulary {
   readonly types: number[];
 }
 
-function tokensOf({ vocab, unk_token: unknown }: Bpe, tokenizer: Tokenizer, size: number): Vocabulary {
+/** Some conversions of a SentencePiece model name the token in tokenizer_config.json alone. */
+function unknownOf({ unk_token: own, byte_fallback: isSentencePiece }: Bpe, { specialTokens }: Tokenizer) {
+  return own ?? (isSentencePiece === true ? specialTokens.unk : null);
+}
+
+function tokensOf(bpe: Bpe, tokenizer: Tokenizer, size: number): Vocabulary {
+  const unknown = unknownOf(bpe, tokenizer);
   const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
   const types = tokens.map((): number => TYPES.unused);
-  for (const [token, id] of Object.entries(vocab)) {
+  for (const [token, id] of Object.entries(bpe.vocab)) {
     if (id >= size) continue;
     tokens[id] = token;
     types[id] = token === unknown ? TYPES.unknown : TYPES.normal;
@@ -85,19 +91,32 @@ function sentencePiece({ merges }: Bpe, json: TokenizerJson, { tokens, types }: 
     const made = typeof merge === "string" ? merge.replace(" ", "") : merge.join("");
     if (!ranks.has(made)) ranks.set(made, ranks.size);
   }
-  const isByte = (token: string) => /^<0x[0-9A-F]{2}>$/.test(token);
-  const ownTypes = types.map((type, id) => type === TYPES.normal && isByte(tokens[id]!) ? TYPES.byte : type);
+  const ownTypes = types.map((type, id) => ownType(type, tokens[id]!));
   const scores = tokens.map((token, id) => (
     ownTypes[id] === TYPES.normal ? -(ranks.get(token) ?? ranks.size + id) : 0
   ));
   return [
     ["ggml.model", text("llama")],
     ["ggml.pre", text("default")],
-    ["ggml.tokens", { type: "strings", value: tokens }],
+    ["ggml.tokens", { type: "strings", value: tokens.map((token, id) => ownText(token, ownTypes[id]!)) }],
     ["ggml.scores", { type: "f32s", value: scores }],
     ["ggml.token_type", { type: "i32s", value: ownTypes }],
     ["ggml.add_space_prefix", { type: "bool", value: prependsSpace(json) }],
   ];
+}
+
+/** Some files mark tokens as plain that stand for no text (`does_token_look_special` of llama.cpp's conversion/base.py). */
+const LOOKS_SPECIAL = /^(<pad>|<mask>|<2mass>|\[@BOS@\]|<\|.*\|>|<｜.*｜>|<unused.*>)$/s;
+const BYTE = /^<0x[0-9A-F]{2}>$/;
+
+function ownType(type: number, token: string): number {
+  if (type === TYPES.normal) return BYTE.test(token) ? TYPES.byte : type;
+  return type === TYPES.userDefined && LOOKS_SPECIAL.test(token) ? TYPES.control : type;
+}
+
+/** llama.cpp looks for added tokens in the text as it is, before its spaces become ▁. */
+function ownText(token: string, type: number): string {
+  return type === TYPES.userDefined ? token.replaceAll("▁", " ") : token;
 }
 
 /** Old files prepend ▁ when they normalise, newer ones when they cut into words. */
@@ -106,13 +125,14 @@ function prependsSpace({ normalizer, pre_tokenizer }: TokenizerJson): boolean {
   return written.includes('"Prepend"') || /"prepend_scheme":"(first|always)"/.test(written);
 }
 
-function specials(tokenizer: Tokenizer, { vocab, unk_token: unknown }: Bpe, vocabSize: number): GgufMetadata {
+function specials(tokenizer: Tokenizer, bpe: Bpe, vocabSize: number): GgufMetadata {
+  const unknown = unknownOf(bpe, tokenizer);
   const around = tokenizer.encode("a");
   const plain = tokenizer.encode("a", { addSpecialTokens: false });
   const ids: readonly (readonly [name: string, id: number | null | undefined])[] = [
     ["bos", tokenizer.bosTokenId],
     ["eos", tokenizer.eosTokenIds[0]],
-    ["unknown", unknown === null || unknown === undefined ? null : vocab[unknown]],
+    ["unknown", unknown === null ? null : bpe.vocab[unknown]],
     ["padding", tokenizer.padTokenId],
   ];
   const template = chooseTemplate(tokenizer.chatTemplate, false);
