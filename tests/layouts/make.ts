@@ -23,7 +23,7 @@ const store = openSqliteJobStore(`${folder}/coordinator.sqlite`);
 await withWorld({ store }, async (world) => {
   const { id: training_file } = await world.upload("abc");
   const request = parseJobRequest({ model: "org/tiny", training_file, metadata: { team: "red" } });
-  const { id } = await world.jobs.create(request, OWNER);
+  const { id } = await world.jobs.create(request, null, OWNER);
   await world.finished(id);
   store.deleteFile((await world.upload("abcd")).id);
   const cancelled = await world.jobs.create(parseJobRequest({ model: "org/tiny", training_file }));

@@ -72,18 +72,7 @@ export function openSqliteJobStore(
     deleteCheckpoint: (jobId, step) =>
       void records.remove("checkpoints", { sql: "job_id = ? AND step = ?", parameters: [jobId, step] }),
 
-    putFile(file) {
-      const sql = `INSERT INTO files (id, purpose, record, owner, size) VALUES (?1, ?2, ?3, ?4, ?5)
-        ON CONFLICT (id) DO UPDATE SET purpose = ?2, record = ?3, owner = ?4, size = ?5`;
-      records.write(sql, file.id, file.purpose, JSON.stringify(file), file.owner ?? null, file.size);
-    },
-    file: (id) => records.select(fileRecordSchema, "files", "WHERE id = ?", id)[0] ?? null,
-    files: ({ purpose, ...query }) => {
-      const narrow = purpose === null ? [] : [{ sql: "purpose = ?", parameters: [purpose] }];
-      return records.page(fileRecordSchema, "files", narrow, query);
-    },
-    uploadedBytes: (owner) => records.sum("files", "size", { sql: "owner = ?", parameters: [owner] }),
-    deleteFile: (id) => records.remove("files", { sql: "id = ?", parameters: [id] }),
+    ...fileLists(records),
     // Rewriting the version sends a page through the log to the disk, as any record does.
     probe: () => onDatabase("store a record", () => db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)),
     close: () => db.close(),
@@ -99,6 +88,25 @@ function countJobs(db: DatabaseSync): Map<JobStatus, number> {
 }
 
 const ofJob = (jobId: string): Condition => ({ sql: "job_id = ?", parameters: [jobId] });
+
+function fileLists(
+  records: SqliteRecords,
+): Pick<JobStore, "putFile" | "file" | "files" | "uploadedBytes" | "deleteFile"> {
+  return {
+    putFile(file) {
+      const sql = `INSERT INTO files (id, purpose, record, owner, size) VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (id) DO UPDATE SET purpose = ?2, record = ?3, owner = ?4, size = ?5`;
+      records.write(sql, file.id, file.purpose, JSON.stringify(file), file.owner ?? null, file.size);
+    },
+    file: (id) => records.select(fileRecordSchema, "files", "WHERE id = ?", id)[0] ?? null,
+    files: ({ purpose, ...query }) => {
+      const narrow = purpose === null ? [] : [{ sql: "purpose = ?", parameters: [purpose] }];
+      return records.page(fileRecordSchema, "files", narrow, query);
+    },
+    uploadedBytes: (owner) => records.sum("files", "size", { sql: "owner = ?", parameters: [owner] }),
+    deleteFile: (id) => records.remove("files", { sql: "id = ?", parameters: [id] }),
+  };
+}
 
 function eventLists(records: SqliteRecords): Pick<JobStore, "events" | "eventsSince"> {
   const select = (tail: string, jobId: string, number: number, limit: number): JobEvent[] =>
