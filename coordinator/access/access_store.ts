@@ -1,11 +1,13 @@
 /**
- * Join tokens (as hashes), the keys of joined workers, and quarantines, in one SQLite file of the data folder. The lock on the
+ * Join tokens and API keys (as hashes), the keys of joined workers, and quarantines, in one SQLite file of the data folder. The lock on the
  * job store beside it keeps a second coordinator away from both.
  */
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { apiKeySchema, type ApiKeyStore } from "./api_keys.ts";
 import { quarantineSchema, type QuarantineStore } from "./quarantines.ts";
+import { migrate, type Migration } from "../storage/migrations.ts";
 import { onDatabase, openPrivateDatabase } from "../storage/sqlite.ts";
 
 export const joinTokenSchema = z.strictObject({
@@ -34,7 +36,7 @@ const joinedWorkerSchema = z.strictObject({
 });
 export type JoinedWorker = z.output<typeof joinedWorkerSchema>;
 
-export interface AccessStore extends QuarantineStore {
+export interface AccessStore extends QuarantineStore, ApiKeyStore {
   putToken(token: JoinTokenRecord): void;
   /** Newest first. */
   tokens(): readonly JoinTokenRecord[];
@@ -48,8 +50,10 @@ export interface AccessStore extends QuarantineStore {
   close(): void;
 }
 
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS join_tokens (
+/** Version n is reached by the n-th; never changed once released. */
+export const ACCESS_MIGRATIONS: readonly Migration[] = [
+  // The first releases gave it no version.
+  `CREATE TABLE IF NOT EXISTS join_tokens (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, record TEXT NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS workers (
@@ -57,8 +61,11 @@ const SCHEMA = `
     expires_at REAL NOT NULL, record TEXT NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS quarantines (worker TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
-  CREATE INDEX IF NOT EXISTS workers_by_token ON workers (token_id);
-`;
+  CREATE INDEX IF NOT EXISTS workers_by_token ON workers (token_id);`,
+  `CREATE TABLE api_keys (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, record TEXT NOT NULL
+  ) STRICT;`,
+];
 
 /** `path` may be ":memory:". Throws `storage`. */
 export function openAccessStore(path: string): AccessStore {
@@ -81,6 +88,12 @@ export function openAccessStore(path: string): AccessStore {
       write(sql, token.id, JSON.stringify(token));
     },
     tokens: () => select(joinTokenSchema, "join_tokens ORDER BY seq DESC"),
+    putApiKey: (key) => {
+      const sql =
+        "INSERT INTO api_keys (id, record) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET record = ?2";
+      write(sql, key.id, JSON.stringify(key));
+    },
+    apiKeys: () => select(apiKeySchema, "api_keys ORDER BY seq DESC"),
     putWorker: (worker) => {
       const { publicKey, worker: id, tokenId, revokedAt, expiresAt } = worker;
       const sql = "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)";
@@ -107,9 +120,11 @@ export function openAccessStore(path: string): AccessStore {
 function open(path: string): DatabaseSync {
   try {
     const db = openPrivateDatabase(path);
-    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; ${SCHEMA}`);
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
+    migrate(db, path, ACCESS_MIGRATIONS);
     return db;
   } catch (thrown) {
+    if (thrown instanceof LoraFleetError) throw thrown;
     const message = `cannot open ${quote(path)}: ${messageOf(thrown)}`;
     throw new LoraFleetError("storage", message, { param: "data-folder", cause: thrown });
   }

@@ -1,5 +1,6 @@
 /** The HTTP API: authentication, the routes, one form of errors, and its own description. */
 import { z } from "@hono/zod-openapi";
+import { addApiKeyRoutes } from "./routes/api_keys.ts";
 import { addBaseModelRoutes } from "./routes/base_models.ts";
 import { addCheckpointUploadRoutes } from "./routes/checkpoint_uploads.ts";
 import { addDescribed, type Api, jsonContent, newApi, openRoute } from "./routes/describe.ts";
@@ -17,7 +18,9 @@ import type { ApiServices } from "./routes/services.ts";
 import { addUploadRoutes } from "./routes/uploads.ts";
 import { addWorkerRoutes } from "./routes/workers.ts";
 import { httpMetrics } from "../metrics/http_metrics.ts";
-import { dataForNoBrowser, requireApiKey, requireLocalCaller, requireWorker } from "./transport/auth.ts";
+import { auditChanges } from "./transport/audit.ts";
+import { dataForNoBrowser, requireUser, requireWorker } from "./transport/auth.ts";
+import { requireRole } from "./transport/authorize.ts";
 import { errorResponse, unknownRoute } from "./transport/errors.ts";
 import { knownQueryOnly } from "./transport/known_query.ts";
 import { pacedBodies } from "./transport/paced_body.ts";
@@ -37,9 +40,13 @@ const ROUTES = [
   addBaseModelRoutes,
   addCheckpointUploadRoutes,
   addJoinTokenRoutes,
+  addApiKeyRoutes,
   addHealthRoutes,
   addMetricsRoute,
 ];
+
+/** The only one below /v1 that is not for users. */
+const WORKERS_PATH = "/v1/base-models/";
 
 /** The app over its services; `app.fetch` serves it, `app.request` tests it. */
 export function createApp(services: ApiServices): Api {
@@ -51,12 +58,17 @@ export function createApp(services: ApiServices): Api {
   api.use("*", httpMetrics(services.metrics, services.clock));
   api.use("*", dataForNoBrowser, pacedBodies(services.clock));
 
-  const user = services.apiKeys.length === 0 ? requireLocalCaller() : requireApiKey(services.apiKeys);
   const worker = requireWorker(services.access);
   api.use("/internal/*", worker);
-  api.use("/v1/*", (c, next) => (c.req.path.startsWith("/v1/base-models/") ? worker : user)(c, next));
-
-  api.use("/metrics", user);
+  api.use(`${WORKERS_PATH}*`, worker);
+  // The audit comes first: it sees what the others refuse.
+  const { audit, configuredKeys, apiKeys } = services;
+  for (
+    const check of [auditChanges(api, audit), requireUser(configuredKeys, apiKeys), requireRole(services)]
+  ) {
+    api.use("/v1/*", (c, next) => c.req.path.startsWith(WORKERS_PATH) ? next() : check(c, next));
+    api.use("/metrics", check);
+  }
 
   api.use("*", knownQueryOnly(api));
 
@@ -77,7 +89,10 @@ function addDescription(api: Api): void {
       scheme: "bearer",
       description,
     });
-  addBearer("apiKey", "A key of LORAFLEET_API_KEY or --api-key; not required if the coordinator has none");
+  addBearer(
+    "apiKey",
+    "A key of LORAFLEET_API_KEY, --api-key or POST /v1/api-keys; not required if none is configured",
+  );
   addBearer("workerToken", "The token that a worker gets from POST /join/{token}");
   addDescribed(api, describe, (c) => c.json(openApiDocument(api), 200));
 }

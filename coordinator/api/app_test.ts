@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { z } from "zod";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { JOIN_TOKEN, withWorld } from "../testing/app_fixture.ts";
+import { createMetrics } from "../metrics/registry.ts";
 import { createApp } from "./app.ts";
 
 const errorSchema = z.object({
@@ -84,6 +85,7 @@ Deno.test("a defect is a 500 without details; a full disk is a 507", () =>
     let thrown: unknown = new TypeError("cannot read /secret/path");
     const app = createApp({
       ...services,
+      metrics: createMetrics(services.onDefect),
       fleet: {
         ...services.fleet,
         workers: () => {

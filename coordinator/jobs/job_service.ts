@@ -11,6 +11,7 @@ import { createJobWork } from "./job_work.ts";
 import { deleteTunedModel } from "./model_deletion.ts";
 import { createRequests } from "./prepare_requests.ts";
 import { isFinished, type JobRecord } from "./record/job.ts";
+import { assertMayQueue, type Owner } from "./record/owner.ts";
 import type { KeyedRequest } from "./stores/job_store.ts";
 import { createOnce } from "./stores/once.ts";
 import { checkSubmission } from "./submission.ts";
@@ -19,10 +20,11 @@ import { createValidationQueue } from "./validation_queue.ts";
 
 export interface JobService {
   /**
-   * Stores the job and returns at once. Throws `invalid_request`, `model_not_found`, `invalid_model`.
+   * Stores the job and returns at once. Throws `invalid_request`, `model_not_found`, `invalid_model`, and `QuotaError` if
+   * `owner` may not have more.
    * @param keyed gives the job that an earlier request with this key made, if any; throws `conflict` if its body was another
    */
-  create(request: ParsedJobRequest, keyed?: KeyedRequest | null): Promise<JobRecord>;
+  create(request: ParsedJobRequest, keyed?: KeyedRequest | null, owner?: Owner | null): Promise<JobRecord>;
   /** Throws `not_found`. */
   get(id: string): JobRecord;
   /** Throws `not_found`, or `conflict` if the job has finished. */
@@ -72,11 +74,10 @@ export function createJobService(options: JobServiceOptions): JobService {
   };
 
   return {
-    create: (request, keyed = null) => once(keyed, () => storeNew(context, request, keyed)),
+    create: (request, keyed = null, owner = null) =>
+      once(keyed, () => storeNew(context, request, keyed, owner)),
 
-    get: journal.get,
-    record: journal.record,
-    watch: journal.watch,
+    ...{ get: journal.get, record: journal.record, watch: journal.watch },
 
     cancel(id) {
       const job = journal.apply(id, { type: "cancelled" }, { level: "warn" });
@@ -125,8 +126,10 @@ async function storeNew(
   context: JobContext,
   request: ParsedJobRequest,
   keyed: KeyedRequest | null,
+  owner: Owner | null,
 ): Promise<JobRecord> {
-  const { job, events } = await checkSubmission(context, request);
+  const { job, events } = await checkSubmission(context, request, owner);
+  assertMayQueue(context.store, owner);
   context.store.putJob(job, events, keyed);
   return job;
 }

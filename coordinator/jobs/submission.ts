@@ -7,6 +7,7 @@ import { RESULT_PURPOSE } from "./files/result_files.ts";
 import type { FileStore } from "./files/file_store.ts";
 import type { JobContext } from "./job_context.ts";
 import { type JobRecord, newJob } from "./record/job.ts";
+import type { Owner } from "./record/owner.ts";
 import { onResumed } from "./results/resumed.ts";
 import { onTunedBase } from "./results/tuned_base.ts";
 import type { FileRecord, NewJobEvent } from "./stores/job_store.ts";
@@ -26,6 +27,7 @@ export async function checkSubmission(
     | "admitTracking"
   >,
   request: ParsedJobRequest,
+  owner: Pick<Owner, "id"> | null = null,
 ): Promise<{ job: JobRecord; events: NewJobEvent[] }> {
   const { store, files, models, clock, newId, checkModel, admitTracking } = context;
   const { spec: pinned, data, notes } = await checkData(context, request.spec);
@@ -43,7 +45,10 @@ export async function checkSubmission(
   const event = (level: NewJobEvent["level"], message: string): NewJobEvent => (
     { jobId: id, createdAt, level, type: "message", message, data: null }
   );
-  const job = newJob({ id, createdAt, spec: checked.spec, suffix, metadata, validationFile, tracking });
+  const job = newJob({
+    ...{ id, createdAt, spec: checked.spec, suffix, metadata, validationFile, tracking },
+    ...owner === null ? {} : { owner: owner.id },
+  });
   const events = [
     event("info", `Created the job ${id}: ${request.spec.model} on ${data}.`),
     ...[...warnings, ...notes, ...checked.warnings].map((warning) => event("warn", warning)),

@@ -11,6 +11,7 @@ import { type Standby, waitToLead } from "./leadership/standby.ts";
 import { type ArtifactStore, createArtifactStore } from "../storage/artifact_store.ts";
 import { makePrivate } from "../storage/private_folder.ts";
 import { removeUnfinishedFiles } from "../storage/streamed_file.ts";
+import { layoutOf, migrateLayout } from "../upkeep/layout.ts";
 import { type Identity, loadIdentity } from "./identity.ts";
 import type { CoordinatorParts } from "./parts.ts";
 
@@ -34,14 +35,22 @@ export async function openDataFolder(
   standby: Standby,
   started: AsyncDisposableStack,
 ): Promise<DataFolder> {
+  // Before anything in a folder of a newer lorafleet is touched.
+  await layoutOf(dataFolder);
   // The job store comes first: its lock keeps a second coordinator from touching anything else in the folder.
   const jobStore = await waitToLead(
     standby,
     `the data folder ${quote(dataFolder)}`,
     LOCK_INTERVAL_MS,
-    () => openSqliteJobStore(`${dataFolder}/coordinator.sqlite`, (message) => log("error", message)),
+    () =>
+      openSqliteJobStore(
+        `${dataFolder}/coordinator.sqlite`,
+        (message) => log("error", message),
+        (from, to) => log("info", `the job store is brought from version ${from} to ${to}`),
+      ),
   );
   started.defer(() => jobStore.close());
+  await migrateLayout(dataFolder);
   await makePrivate(dataFolder, modelRoots, (message) => log("warn", message));
   const hidePaths = createPathHider([
     ...modelRoots.map((root) => ["the model roots", root] as const),

@@ -1,4 +1,6 @@
 /** Serves the API and its readiness checks. */
+import { createApiKeys } from "../access/api_keys.ts";
+import { createAuditLog } from "../access/audit_log.ts";
 import { API_VERSION, createApp } from "../api/app.ts";
 import { createReadiness } from "../api/readiness.ts";
 import { serveHttp } from "../api/transport/http_server.ts";
@@ -35,7 +37,7 @@ interface ApiParts {
 export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): Promise<string> {
   const { config, clock, folder, broker, leading, services, metrics, tls, stopping, onDefect } = parts;
   const { store, artifacts, hidePaths } = folder;
-  const { apiKeys, joinTokenTtlMs, maxUploadBytes, publicUrl } = config;
+  const { apiKeys: configuredKeys, joinTokenTtlMs, maxUploadBytes, publicUrl } = config;
   const brokerAddress = brokerForWorkers(config, broker.own?.port ?? null, tls);
   const readiness = readinessOf(parts);
   const process = { clock, dataFolder: config.dataFolder, version: API_VERSION, readiness };
@@ -43,7 +45,9 @@ export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): 
   const app = createApp({
     ...services,
     ...{ store, artifacts, clock, hidePaths, onDefect },
-    ...{ parseJobRequest, apiKeys, joinTokenTtlMs, maxUploadBytes },
+    ...{ parseJobRequest, configuredKeys, joinTokenTtlMs, maxUploadBytes },
+    apiKeys: createApiKeys(folder.accessStore, clock),
+    audit: createAuditLog(`${config.dataFolder}/audit.jsonl`, clock, onDefect),
     access: broker.access,
     fleet: leading.connected.fleet,
     addresses: (requestUrl) => ({

@@ -3,6 +3,8 @@ import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
 import { systemClock } from "../../shared/clock.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
+import { createApiKeys } from "../access/api_keys.ts";
+import { createAuditLog } from "../access/audit_log.ts";
 import { createAccess } from "../access/access.ts";
 import { openAccessStore } from "../access/access_store.ts";
 import { createApp } from "../api/app.ts";
@@ -199,8 +201,10 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
       ...preparer,
     }),
     ...{ hidePaths, onDefect, joinTokenTtlMs: null },
-    apiKeys: options.apiKeys ?? [],
+    configuredKeys: options.apiKeys ?? [],
     access,
+    apiKeys: createApiKeys(openAccessStore(":memory:"), clock),
+    audit: createAuditLog(`${folder}/audit.jsonl`, clock, onDefect),
     addresses: (requestUrl) => ({
       natsUrl: `nats://${requestUrl.hostname}:4222`,
       ...{ natsUser: "", natsPassword: "", natsTakesToken: true },

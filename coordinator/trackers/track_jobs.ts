@@ -46,8 +46,8 @@ export function trackJobs(jobs: JobService, options: TrackingOptions): JobServic
 
   return {
     ...jobs,
-    async create(request, keyed) {
-      const job = await jobs.create(request, keyed);
+    async create(...request) {
+      const job = await jobs.create(...request);
       follow(job, job.tracking?.reportTo ?? []);
       return job;
     },

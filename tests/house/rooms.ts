@@ -61,6 +61,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     estimate: ["base_models", "fleet", "job_request", "jobs", "planning"],
     // Numbers for Prometheus, counted around the services, which do not know of it.
     metrics: ["fleet", "jobs", "planning"],
+    // Keeps a data folder for months: its versions, backups, retention, room on its disk.
+    upkeep: ["access", "exports", "jobs", "storage"],
     // Watches jobs from outside; nothing but the start knows it.
     trackers: ["config", "job_request", "jobs", "storage"],
     api: [
@@ -107,6 +109,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     machine: ["client", "setup", "terminal"],
     demo: ["client", "machine", "setup", "terminal"],
     train: ["client", "machine", "setup", "terminal"],
+    keys: ["client", "machine", "terminal"],
     ".": ALL,
   },
 };

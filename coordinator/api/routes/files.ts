@@ -2,7 +2,9 @@
 import { z } from "@hono/zod-openapi";
 import { assertFilename, assertUploadPurpose, UPLOAD_PURPOSES } from "../../jobs/files/file_rules.ts";
 import type { FileStore, ReceivedFile } from "../../jobs/files/file_store.ts";
+import { assertMayStore, type Owner } from "../../jobs/record/owner.ts";
 import type { FileRecord } from "../../jobs/stores/job_store.ts";
+import { ownerFor } from "../transport/authorize.ts";
 import { readText } from "../transport/bodies.ts";
 import { invalidField, readForm } from "../transport/form.ts";
 import type { Part } from "../transport/multipart.ts";
@@ -71,10 +73,13 @@ const downloadFile = userRoute("get", "/v1/files/{id}/content", "downloadFile", 
   responses: { 200: bytesContent("The file's bytes") },
 });
 
-export function addFileRoutes(api: Api, { files, maxUploadBytes }: ApiServices): void {
+export function addFileRoutes(api: Api, { files, store, maxUploadBytes }: ApiServices): void {
   addDescribed(api, createFile, async (c) => {
+    const owner = ownerFor(c);
+    // Before megabytes arrive.
+    assertMayStore(store, owner, 1);
     const form = readForm(c, maxUploadBytes, "file and purpose");
-    return c.json(fileView(await receiveForm(files, form)), 200);
+    return c.json(fileView(await receiveForm(files, form, owner)), 200);
   });
 
   api.openapi(listFiles, (c) => {
@@ -98,7 +103,11 @@ export function addFileRoutes(api: Api, { files, maxUploadBytes }: ApiServices):
 }
 
 /** Accepts the fields in any order: the file may be on disk before its purpose is known. */
-async function receiveForm(files: FileStore, parts: AsyncGenerator<Part>): Promise<FileRecord> {
+async function receiveForm(
+  files: FileStore,
+  parts: AsyncGenerator<Part>,
+  owner: Owner | null,
+): Promise<FileRecord> {
   let received: ReceivedFile | null = null;
   try {
     let filename: string | null = null;
@@ -124,7 +133,7 @@ async function receiveForm(files: FileStore, parts: AsyncGenerator<Part>): Promi
     assertUploadPurpose(purpose);
     assertFilename(filename);
     await files.checkData(received, filename);
-    return files.keep(received, filename, purpose, lifetimeMs);
+    return files.keep(received, filename, purpose, lifetimeMs, owner);
   } catch (thrown) {
     if (received !== null) await files.discard(received);
     throw thrown;

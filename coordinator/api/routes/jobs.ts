@@ -9,6 +9,7 @@ import {
   trainingSchema,
 } from "../../../shared/job/job_spec_schema.ts";
 import type { MetadataFilter } from "../../jobs/stores/job_store.ts";
+import { ownerFor } from "../transport/authorize.ts";
 import { readJson } from "../transport/bodies.ts";
 import { idempotencyHeader, keyedRequest } from "../transport/idempotency.ts";
 import { dryRunQuery, dryRunQuestion, dryRunSchema, dryRunView } from "../views/dry_run_view.ts";
@@ -131,7 +132,8 @@ export function addJobRoutes(api: Api, { jobs, store, runDry, parseJobRequest }:
     const body = await readJson(c, MAX_BODY_BYTES);
     const request = parseJobRequest(body);
     if (question !== null) return c.json(dryRunView(await runDry(request, question, c.req.raw.signal)), 200);
-    return c.json(jobView(await jobs.create(request, keyedRequest(c, body))), 200);
+    const owner = ownerFor(c);
+    return c.json(jobView(await jobs.create(request, keyedRequest(c, body, owner?.id), owner)), 200);
   });
 
   api.openapi(listJobs, (c) => {

@@ -2,6 +2,8 @@
 import type { Clock } from "../../../shared/clock.ts";
 import type { ParsedJobRequest } from "../../job_request/parse.ts";
 import type { Access } from "../../access/access.ts";
+import type { ApiKeys } from "../../access/api_keys.ts";
+import type { AuditLog } from "../../access/audit_log.ts";
 import type { ArtifactStore } from "../../storage/artifact_store.ts";
 import type { FileStore } from "../../jobs/files/file_store.ts";
 import type { ExportService } from "../../exports/export_service.ts";
@@ -34,8 +36,11 @@ export interface ApiServices {
   readonly clock: Clock;
   /** Parses the body of a request for a job. Throws a `LoraFleetError` that names the field. */
   readonly parseJobRequest: (body: unknown) => ParsedJobRequest;
-  /** Keys of users; if empty, no key is required and only programs on this machine are served. */
-  readonly apiKeys: readonly string[];
+  /** The operator's keys; if empty, programs on this machine need none, and only they are served without. */
+  readonly configuredKeys: readonly string[];
+  /** Keys with roles and quotas, made over the API. */
+  readonly apiKeys: ApiKeys;
+  readonly audit: AuditLog;
   /** Join tokens and workers' credentials. */
   readonly access: Access;
   /** Default lifetime of a join token; null: unlimited. */

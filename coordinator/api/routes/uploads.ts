@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { UPLOAD_PURPOSES } from "../../jobs/files/file_rules.ts";
 import { MAX_PART_BYTES } from "../../jobs/files/upload_store.ts";
 import type { Upload, UploadPart } from "../../jobs/files/upload_registry.ts";
+import { ownerFor } from "../transport/authorize.ts";
 import { readObject } from "../transport/bodies.ts";
 import { invalidField, readForm } from "../transport/form.ts";
 import { fileSchema, fileView } from "../views/file_view.ts";
@@ -90,7 +91,10 @@ export function addUploadRoutes(api: Api, { uploads }: ApiServices): void {
     const fileLifetimeMs = expires_after === null || expires_after === undefined
       ? null
       : parseExpiresAfter(expires_after.anchor ?? "", expires_after.seconds);
-    return c.json(uploadView(uploads.create({ bytes, filename, purpose, fileLifetimeMs })), 200);
+    return c.json(
+      uploadView(uploads.create({ bytes, filename, purpose, fileLifetimeMs, owner: ownerFor(c) })),
+      200,
+    );
   });
 
   addDescribed(api, createPart, async (c) => {

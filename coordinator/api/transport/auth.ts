@@ -1,7 +1,8 @@
-/** Authentication: API keys for users, signed tokens for workers; without API keys only this machine is served. */
+/** Authentication: API keys for users, signed tokens for workers; without a configured key this machine needs none. */
 import type { Context, MiddlewareHandler } from "hono";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import type { Access } from "../../access/access.ts";
+import { type ApiKeys, type Caller, NO_QUOTAS } from "../../access/api_keys.ts";
 import { HttpError } from "./errors.ts";
 import { equalSecrets } from "../../access/secrets.ts";
 
@@ -10,18 +11,44 @@ export function bearerOf(c: Context): string {
   return /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1] ?? "";
 }
 
-/** Requires one of the API keys. */
-export function requireApiKey(keys: readonly string[]): MiddlewareHandler {
+declare module "hono" {
+  interface ContextVariableMap {
+    /** Who asks: set for every route of users. */
+    caller: Caller;
+  }
+}
+
+/** What programs on this machine, and configured keys, may do: everything. */
+const admin = (name: string): Caller => ({ keyId: null, name, role: "admin", quotas: NO_QUOTAS });
+
+/**
+ * Finds who asks: the holder of a configured key, or of one that was made here. Without a configured key, programs on this
+ * machine need none. Throws `unauthorized`, or 403 for another machine or a web page.
+ */
+export function requireUser(
+  configured: readonly string[],
+  apiKeys: Pick<ApiKeys, "identify">,
+): MiddlewareHandler {
   return async (c, next) => {
-    const token = bearerOf(c);
-    if (token === "") throw missing("API key");
-    if (!keys.some((key) => equalSecrets(token, key))) {
-      const message = `the API key in the header "Authorization" is not one of the coordinator's, which ` +
-        "are set by LORAFLEET_API_KEY or --api-key";
-      throw new LoraFleetError("unauthorized", message);
-    }
+    c.set("caller", callerOf(c, configured, apiKeys));
     await next();
   };
+}
+
+function callerOf(c: Context, configured: readonly string[], apiKeys: Pick<ApiKeys, "identify">): Caller {
+  const token = bearerOf(c);
+  const known = token === "" ? null : apiKeys.identify(token);
+  if (known !== null) return known;
+  if (configured.length === 0) {
+    assertLocalCaller(c);
+    return admin("this machine");
+  }
+  if (token === "") throw missing("API key");
+  const index = configured.findIndex((key) => equalSecrets(token, key));
+  if (index >= 0) return admin(configured.length === 1 ? "configured" : `configured ${index + 1}`);
+  const message = `the API key in the header "Authorization" is not one of the coordinator's, which ` +
+    "are set by LORAFLEET_API_KEY or --api-key, or made by deno task keys";
+  throw new LoraFleetError("unauthorized", message);
 }
 
 /** Requires the token that a worker got when it joined. */
@@ -42,18 +69,14 @@ function missing(what: string): LoraFleetError {
  * Without API keys the server listens only on the loopback interface. A web page in a browser on this machine could still
  * reach it, by a name of its own that resolves to 127.0.0.1 or by a form that needs no permission.
  */
-export function requireLocalCaller(): MiddlewareHandler {
-  return async (c, next) => {
-    const { hostname, origin: own } = new URL(c.req.url);
-    const origin = c.req.header("origin");
-    const isLocal = hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
-    if (!isLocal || (origin !== undefined && origin !== own)) {
-      const message = "without an API key only programs on this machine may use the API, not web pages of " +
-        "other sites; start the coordinator with --api-key";
-      throw new HttpError(403, "forbidden", message);
-    }
-    await next();
-  };
+function assertLocalCaller(c: Context): void {
+  const { hostname, origin: own } = new URL(c.req.url);
+  const origin = c.req.header("origin");
+  const isLocal = hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+  if (isLocal && (origin === undefined || origin === own)) return;
+  const message = "without an API key only programs on this machine may use the API, not web pages of " +
+    "other sites; start the coordinator with --api-key";
+  throw new HttpError(403, "forbidden", message);
 }
 
 /** All answers are data, possibly from strangers: a browser must not run, sniff or frame them. */

@@ -4,6 +4,7 @@ import type { Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { type ErrorCode, LoraFleetError, quote } from "../../../shared/errors.ts";
+import { QuotaError } from "../../jobs/record/owner.ts";
 import { FileTooLargeError } from "../../storage/streamed_file.ts";
 import { DamagedFileError } from "../../storage/verified_file.ts";
 
@@ -68,8 +69,8 @@ export function errorResponse(
   const error = httpErrorOf(thrown, hidePaths);
   const { status, headers } = error;
   if (status >= 500) onDefect(`${c.req.method} ${c.req.path}`, thrown);
-  // The openai package retries on 409, but here a conflict does not resolve itself.
-  if (status === 409) c.header("x-should-retry", "false");
+  // The openai package retries on these, but here a conflict or a used-up quota does not resolve itself.
+  if (status === 409 || status === 429) c.header("x-should-retry", "false");
   if (status === 401) c.header("www-authenticate", "Bearer");
   for (const [name, value] of Object.entries(headers)) c.header(name, value);
   return c.json(errorBody(error), status);
@@ -86,6 +87,7 @@ function httpErrorOf(thrown: unknown, hidePaths: (text: string) => string): Http
   if (thrown instanceof LoraFleetError) {
     const { code, message, param } = thrown;
     if (thrown instanceof FileTooLargeError) return new HttpError(413, "file_too_large", message, param);
+    if (thrown instanceof QuotaError) return new HttpError(429, "quota_exceeded", message, param);
     if (thrown instanceof DamagedFileError) return new HttpError(500, code, message, param);
     return new HttpError(STATUS_OF_CODE[code], code, hidePaths(message), param);
   }

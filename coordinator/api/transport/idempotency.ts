@@ -18,8 +18,11 @@ export const idempotencyHeader = z.object({
   }),
 });
 
-/** Null without the header. Throws `invalid_request`. */
-export function keyedRequest(c: Context, body: unknown): KeyedRequest | null {
+/**
+ * Null without the header. Throws `invalid_request`.
+ * @param owner the API key's id: people who chose the same key mean different jobs
+ */
+export function keyedRequest(c: Context, body: unknown, owner?: string): KeyedRequest | null {
   const key = c.req.header(NAME);
   if (key === undefined) return null;
   if (!KEY.test(key)) {
@@ -30,5 +33,8 @@ export function keyedRequest(c: Context, body: unknown): KeyedRequest | null {
   }
   // What JSON cannot say, such as the Infinity that 1e999 is read as, becomes null.
   const canonical = canonicalJson(JSON.parse(JSON.stringify(body)));
-  return { key, bodySha256: createHash("sha256").update(canonical).digest("hex") };
+  return {
+    key: owner === undefined ? key : `${owner} ${key}`,
+    bodySha256: createHash("sha256").update(canonical).digest("hex"),
+  };
 }

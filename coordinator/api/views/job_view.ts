@@ -80,6 +80,9 @@ export const jobSchema = z.object({
   training: trainingSchema,
   dataset: datasetSchema,
   fleet: fleetSchema,
+  owner: z.string().optional().openapi({
+    description: "The id of the API key that submitted it, if it was made here",
+  }),
 }).openapi("FineTuningJob");
 
 /** The learning rate that a multiplier of 1 stands for: the default of `training.learning_rate`. */
@@ -123,6 +126,7 @@ export function jobView(job: JobRecord): z.output<typeof jobSchema> {
     training: spec.training,
     dataset: spec.dataset,
     fleet: spec.fleet,
+    ...job.owner === undefined ? {} : { owner: job.owner },
   };
 }
 

@@ -9,6 +9,7 @@ import type { ArtifactStore } from "../../storage/artifact_store.ts";
 import { PRIVATE_FOLDER_MODE } from "../../storage/private_folder.ts";
 import { removeUnfinishedFiles, writeStreamedFile } from "../../storage/streamed_file.ts";
 import { createFileVerifier, type RecordedFile } from "../../storage/verified_file.ts";
+import { assertMayStore, type Owner } from "../record/owner.ts";
 import type { FileRecord, JobStore, Page } from "../stores/job_store.ts";
 import { ExpiringFiles } from "./expiring_files.ts";
 import { assertFilename, assertUploadPurpose, useOfFile } from "./file_rules.ts";
@@ -23,8 +24,17 @@ export interface ReceivedFile extends RecordedFile {
 export interface FileStore extends ResultFiles {
   /** Streams an upload to disk. Throws `FileTooLargeError`, or `storage`. */
   receive(body: AsyncIterable<Uint8Array>): Promise<ReceivedFile>;
-  /** Makes the received bytes a file, with a lifetime or without. Throws `invalid_request` for its name or purpose. */
-  keep(received: ReceivedFile, filename: string, purpose: string, lifetimeMs?: number | null): FileRecord;
+  /**
+   * Makes the received bytes a file, with a lifetime or without. Throws `invalid_request` for its name or purpose, and
+   * `QuotaError` if `owner` may not have more.
+   */
+  keep(
+    received: ReceivedFile,
+    filename: string,
+    purpose: string,
+    lifetimeMs?: number | null,
+    owner?: Owner | null,
+  ): FileRecord;
   /**
    * Looks at the beginning and the end of received bytes. Throws `invalid_dataset` for a file of no known format, or one that
    * was cut off.
@@ -89,12 +99,11 @@ export function createFileStore(options: FileStoreOptions): FileStore {
       return { id, ...await writeStreamedFile(pathOf(id), body, { maxBytes: maxUploadBytes }) };
     },
 
-    keep(received, filename, purpose, lifetimeMs = null) {
+    keep(received, filename, purpose, lifetimeMs = null, owner = null) {
       assertUploadPurpose(purpose);
       assertFilename(filename);
-      const createdAt = clock.now();
-      const expiresAt = lifetimeMs === null ? null : createdAt + lifetimeMs;
-      const file = { ...received, createdAt, filename, purpose, artifact: null, expiresAt };
+      assertMayStore(store, owner, received.size);
+      const file = uploadedFile({ ...received, filename, purpose }, clock.now(), lifetimeMs, owner);
       store.putFile(file);
       expiring.add(file);
       return file;
@@ -124,6 +133,16 @@ export function createFileStore(options: FileStoreOptions): FileStore {
 
     sweep: () => sweep(folder, store),
   };
+}
+
+function uploadedFile(
+  received: ReceivedFile & Pick<FileRecord, "filename" | "purpose">,
+  createdAt: number,
+  lifetimeMs: number | null,
+  owner: Owner | null,
+): FileRecord {
+  const expiresAt = lifetimeMs === null ? null : createdAt + lifetimeMs;
+  return { ...received, createdAt, artifact: null, expiresAt, ...owner === null ? {} : { owner: owner.id } };
 }
 
 async function checkData(path: string, filename: string): Promise<void> {

@@ -1,6 +1,7 @@
 /** Uploads in memory: pending for an hour, then visible for one more as completed, cancelled or expired. */
 import type { Clock } from "../../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import type { Owner } from "../record/owner.ts";
 import type { FileRecord } from "../stores/job_store.ts";
 
 const LIFETIME_MS = 3_600_000;
@@ -14,6 +15,8 @@ export interface NewUpload {
   readonly bytes: number;
   /** The lifetime of the file from its creation; null: unlimited. */
   readonly fileLifetimeMs: number | null;
+  /** Left out or null: a configured key, or none. */
+  readonly owner?: Owner | null;
 }
 
 export interface Upload extends NewUpload {
@@ -63,6 +66,21 @@ export class UploadRegistry {
     const upload: Upload = { ...wanted, id, createdAt, expiresAt, status: "pending", file: null };
     this.#held.set(id, { upload, parts: new Map(), isBusy: false });
     return upload;
+  }
+
+  /** Bytes that an owner has announced and not completed. */
+  announcedBy(owner: string | undefined): number {
+    if (owner === undefined) return 0;
+    this.#dropExpired();
+    return this.#held.values().map(({ upload }) => upload)
+      .filter((upload) => upload.status === "pending" && upload.owner?.id === owner)
+      .reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** Null: a configured key or none; undefined: there is no such upload. */
+  ownerOf(id: string): string | null | undefined {
+    const held = this.#held.get(id);
+    return held === undefined ? undefined : held.upload.owner?.id ?? null;
   }
 
   /** Throws `not_found`. */

@@ -8,6 +8,8 @@ import type { Clock } from "../../../shared/clock.ts";
 import type { NewId } from "../../storage/ids.ts";
 import { FileTooLargeError, writeStreamedFile } from "../../storage/streamed_file.ts";
 import { assertFilename, assertUploadPurpose } from "./file_rules.ts";
+import { assertMayStore } from "../record/owner.ts";
+import type { JobStore } from "../stores/job_store.ts";
 import type { FileStore, ReceivedFile } from "./file_store.ts";
 import { UploadRegistry } from "./upload_registry.ts";
 import type { HeldUpload, NewUpload, Upload, UploadPart } from "./upload_registry.ts";
@@ -18,10 +20,15 @@ export const MAX_PART_BYTES = 64 * 2 ** 20;
 const MAX_PARTS = 10_000;
 
 export interface UploadStore {
-  /** Throws `invalid_request` for the name, purpose or size, `conflict` if too many uploads are pending. */
+  /**
+   * Throws `invalid_request` for the name, purpose or size, `conflict` if too many uploads are pending, and `QuotaError` if
+   * its owner may not have more.
+   */
   create(upload: NewUpload): Upload;
   /** Throws `not_found`. */
   get(id: string): Upload;
+  /** The key that announced it; null: a configured key or none; undefined: there is no such upload. */
+  ownerOf(id: string): string | null | undefined;
   /** Throws `not_found`, `conflict` if the upload is not pending, `FileTooLargeError`, `storage`. */
   addPart(id: string, body: AsyncIterable<Uint8Array>): Promise<UploadPart>;
   /**
@@ -36,6 +43,7 @@ export interface UploadStore {
 }
 
 interface UploadStoreOptions {
+  readonly store: Pick<JobStore, "uploadedBytes">;
   readonly folder: string;
   readonly files: FileStore;
   readonly clock: Clock;
@@ -45,7 +53,7 @@ interface UploadStoreOptions {
 
 /** Keeps the parts of each upload in a subfolder of `folder`. */
 export function createUploadStore(options: UploadStoreOptions): UploadStore {
-  const { folder, files, clock, newId, maxUploadBytes } = options;
+  const { folder, store, files, clock, newId, maxUploadBytes } = options;
   const dropParts = (id: string) => removeFolder(`${folder}/${id}`);
   const registry = new UploadRegistry(clock, (id) => void dropParts(id).catch(() => {}));
 
@@ -53,12 +61,13 @@ export function createUploadStore(options: UploadStoreOptions): UploadStore {
     create(wanted) {
       assertUploadPurpose(wanted.purpose);
       assertFilename(wanted.filename, "filename");
-      if (wanted.bytes <= maxUploadBytes) return registry.add(newId("upload"), wanted);
-      const message = `bytes is ${wanted.bytes}: a file may have up to ${maxUploadBytes} bytes`;
-      throw new LoraFleetError("invalid_request", message, { param: "bytes" });
+      assertSize(wanted.bytes, maxUploadBytes);
+      assertMayStore(store, wanted.owner ?? null, wanted.bytes, registry.announcedBy(wanted.owner?.id));
+      return registry.add(newId("upload"), wanted);
     },
 
     get: (id) => registry.get(id).upload,
+    ownerOf: (id) => registry.ownerOf(id),
 
     async addPart(id, body) {
       const { upload, parts } = registry.pending(id);
@@ -88,7 +97,13 @@ export function createUploadStore(options: UploadStoreOptions): UploadStore {
           await files.discard(received);
           throw thrown;
         });
-        const file = files.keep(received, upload.filename, upload.purpose, upload.fileLifetimeMs);
+        const file = files.keep(
+          received,
+          upload.filename,
+          upload.purpose,
+          upload.fileLifetimeMs,
+          upload.owner,
+        );
         held.upload = { ...upload, status: "completed", file };
       } finally {
         held.isBusy = false;
@@ -106,6 +121,12 @@ export function createUploadStore(options: UploadStoreOptions): UploadStore {
 
     sweep: () => removeFolder(folder),
   };
+}
+
+function assertSize(bytes: number, maxUploadBytes: number): void {
+  if (bytes <= maxUploadBytes) return;
+  const message = `bytes is ${bytes}: a file may have up to ${maxUploadBytes} bytes`;
+  throw new LoraFleetError("invalid_request", message, { param: "bytes" });
 }
 
 function assertRoomForPart({ id }: Upload, count: number): void {

@@ -34,7 +34,7 @@ function open(folder: string) {
     clock,
     store,
     files,
-    uploads: createUploadStore({ ...shared, files, folder: `${folder}/uploads` }),
+    uploads: createUploadStore({ ...shared, store, files, folder: `${folder}/uploads` }),
   };
 }
 

@@ -78,6 +78,8 @@ export const jobRecordSchema = z.strictObject({
   resultStep: z.int().optional(),
   /** Deleted names of the result and of checkpoints. */
   deletedModels: z.array(z.string()).default([]),
+  /** The id of the API key that submitted it; left out: a configured key, or none. */
+  owner: z.string().optional(),
 });
 export type JobRecord = z.output<typeof jobRecordSchema>;
 
@@ -90,7 +92,7 @@ export function isFinished(status: JobStatus): status is "succeeded" | "failed" 
 export function newJob(
   fields:
     & Pick<JobRecord, "id" | "createdAt" | "spec" | "suffix" | "metadata" | "validationFile">
-    & Partial<Pick<JobRecord, "tracking">>,
+    & Partial<Pick<JobRecord, "tracking" | "owner">>,
 ): JobRecord {
   return {
     tracking: null,

@@ -1,12 +1,15 @@
-/** The coordinator's database: its tables, its version, and the lock that keeps a second coordinator out. */
+/** The coordinator's database: its tables by version, and the lock that keeps a second coordinator out. */
 import type { DatabaseSync } from "node:sqlite";
-import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../../shared/errors.ts";
+import { migrate, type Migration } from "../../storage/migrations.ts";
 import { openPrivateDatabase } from "../../storage/sqlite.ts";
 
-export const SCHEMA_VERSION = 1;
-const SCHEMA = `
-  CREATE TABLE jobs (
+/**
+ * Version n is reached by the n-th. Never changed once released: fixtures of each version lie in testdata/. A record's new
+ * field counts as a version too, because earlier releases refuse fields that they do not know.
+ */
+export const JOB_MIGRATIONS: readonly Migration[] = [
+  `CREATE TABLE jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, finished INTEGER NOT NULL, record TEXT NOT NULL
   ) STRICT;
   CREATE TABLE events (
@@ -19,43 +22,36 @@ const SCHEMA = `
   ) STRICT;
   CREATE TABLE files (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, purpose TEXT NOT NULL, record TEXT NOT NULL
-  ) STRICT;
-  PRAGMA user_version = ${SCHEMA_VERSION};
-`;
-
-/** Since 0.2: the positions of deleted items in their lists. Older versions ignore the table. */
-const DELETED_TABLE = `
-  CREATE TABLE IF NOT EXISTS deleted (kind TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (kind, id))
+  ) STRICT;`,
+  // 0.2 added two tables without a version: the positions of deleted items in their lists, and requests for jobs that may be
+  // repeated, by their key. Then who owns a file, and its size for the owner's quota.
+  `CREATE TABLE IF NOT EXISTS deleted (kind TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (kind, id))
     STRICT, WITHOUT ROWID;
-`;
-
-/** Since 0.2: requests for jobs that may be repeated, by their key. Older versions ignore the table. */
-const REQUESTS_TABLE = `
   CREATE TABLE IF NOT EXISTS requests (key TEXT PRIMARY KEY, body_sha256 TEXT NOT NULL, job_id TEXT NOT NULL)
     STRICT, WITHOUT ROWID;
-`;
+  ALTER TABLE files ADD COLUMN owner TEXT;
+  ALTER TABLE files ADD COLUMN size INTEGER;
+  CREATE INDEX files_by_owner ON files (owner) WHERE owner IS NOT NULL;`,
+];
+export const SCHEMA_VERSION = JOB_MIGRATIONS.length;
 
 /**
  * Opens the database at `path`, or creates it, and locks it until it is closed. Throws `conflict` if
- * another process holds it, `storage` if it cannot be opened or has a different version.
+ * another process holds it, `storage` if it cannot be opened or a newer lorafleet wrote it.
+ * @param onMigrated receives the versions before and after, unless the database is new
  */
-export function openJobDatabase(path: string): DatabaseSync {
+export function openJobDatabase(
+  path: string,
+  onMigrated: (from: number, to: number) => void = () => {},
+): DatabaseSync {
   let db: DatabaseSync | null = null;
   try {
     db = openPrivateDatabase(path);
     // One coordinator per data folder: it holds this lock until it ends.
     db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
-    db.exec("BEGIN EXCLUSIVE");
-    const { version } = z.object({ version: z.int() })
-      .parse(db.prepare("SELECT user_version AS version FROM pragma_user_version").get());
-    if (version === 0) db.exec(SCHEMA);
-    else if (version !== SCHEMA_VERSION) {
-      const message = `cannot open ${quote(path)}: it has version ${version}; this lorafleet reads version ` +
-        `${SCHEMA_VERSION}`;
-      throw new LoraFleetError("storage", message);
-    }
-    db.exec(DELETED_TABLE + REQUESTS_TABLE);
-    db.exec("COMMIT");
+    db.exec("BEGIN EXCLUSIVE; COMMIT");
+    const from = migrate(db, path, JOB_MIGRATIONS);
+    if (from > 0 && from < SCHEMA_VERSION) onMigrated(from, SCHEMA_VERSION);
     return db;
   } catch (thrown) {
     db?.close();

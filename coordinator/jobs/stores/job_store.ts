@@ -55,6 +55,8 @@ export const fileRecordSchema = z.strictObject({
   artifact: z.strictObject({ jobId: z.string(), step: z.int(), name: z.string() }).nullable(),
   /** The file is deleted then, or once no unfinished job needs it; null: never. */
   expiresAt: z.number().nullable().default(null),
+  /** The id of the API key that uploaded it; left out: a configured key, or none. */
+  owner: z.string().optional(),
 });
 export type FileRecord = z.output<typeof fileRecordSchema>;
 
@@ -119,6 +121,8 @@ export interface JobStore {
   putFile(file: FileRecord): void;
   file(id: string): FileRecord | null;
   files(query: PageQuery & { purpose: string | null }): Page<FileRecord>;
+  /** Bytes of all files of an owner. */
+  uploadedBytes(owner: string): number;
   /** Returns whether it existed. */
   deleteFile(id: string): boolean;
 

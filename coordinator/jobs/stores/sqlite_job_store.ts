@@ -15,13 +15,14 @@ const eventRecordSchema = z.looseObject({});
 /**
  * Opens the store at `path`, or creates it; `:memory:` is one without a file. A record that cannot be read is skipped and
  * reported once, so that one damaged row keeps neither the coordinator from starting nor others from being read. Throws
- * `conflict` if another process holds it, `storage` if it cannot be opened or a different version of lorafleet wrote it.
+ * `conflict` if another process holds it, `storage` if it cannot be opened or a newer lorafleet wrote it.
  */
 export function openSqliteJobStore(
   path: string,
   onUnreadable: (message: string) => void = () => {},
+  onMigrated?: (from: number, to: number) => void,
 ): JobStore {
-  const db = openJobDatabase(path);
+  const db = openJobDatabase(path, onMigrated);
   const records = new SqliteRecords(db, (table, seq, problem) =>
     onUnreadable(
       `skipping row ${seq} of the table ${quote(table)} in ${quote(path)}, which cannot be read: ${problem}`,
@@ -71,17 +72,7 @@ export function openSqliteJobStore(
     deleteCheckpoint: (jobId, step) =>
       void records.remove("checkpoints", { sql: "job_id = ? AND step = ?", parameters: [jobId, step] }),
 
-    putFile(file) {
-      const sql = `INSERT INTO files (id, purpose, record) VALUES (?1, ?2, ?3)
-        ON CONFLICT (id) DO UPDATE SET purpose = ?2, record = ?3`;
-      records.write(sql, file.id, file.purpose, JSON.stringify(file));
-    },
-    file: (id) => records.select(fileRecordSchema, "files", "WHERE id = ?", id)[0] ?? null,
-    files: ({ purpose, ...query }) => {
-      const narrow = purpose === null ? [] : [{ sql: "purpose = ?", parameters: [purpose] }];
-      return records.page(fileRecordSchema, "files", narrow, query);
-    },
-    deleteFile: (id) => records.remove("files", { sql: "id = ?", parameters: [id] }),
+    ...fileLists(records),
     // Rewriting the version sends a page through the log to the disk, as any record does.
     probe: () => onDatabase("store a record", () => db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)),
     close: () => db.close(),
@@ -97,6 +88,25 @@ function countJobs(db: DatabaseSync): Map<JobStatus, number> {
 }
 
 const ofJob = (jobId: string): Condition => ({ sql: "job_id = ?", parameters: [jobId] });
+
+function fileLists(
+  records: SqliteRecords,
+): Pick<JobStore, "putFile" | "file" | "files" | "uploadedBytes" | "deleteFile"> {
+  return {
+    putFile(file) {
+      const sql = `INSERT INTO files (id, purpose, record, owner, size) VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (id) DO UPDATE SET purpose = ?2, record = ?3, owner = ?4, size = ?5`;
+      records.write(sql, file.id, file.purpose, JSON.stringify(file), file.owner ?? null, file.size);
+    },
+    file: (id) => records.select(fileRecordSchema, "files", "WHERE id = ?", id)[0] ?? null,
+    files: ({ purpose, ...query }) => {
+      const narrow = purpose === null ? [] : [{ sql: "purpose = ?", parameters: [purpose] }];
+      return records.page(fileRecordSchema, "files", narrow, query);
+    },
+    uploadedBytes: (owner) => records.sum("files", "size", { sql: "owner = ?", parameters: [owner] }),
+    deleteFile: (id) => records.remove("files", { sql: "id = ?", parameters: [id] }),
+  };
+}
 
 function eventLists(records: SqliteRecords): Pick<JobStore, "events" | "eventsSince"> {
   const select = (tail: string, jobId: string, number: number, limit: number): JobEvent[] =>

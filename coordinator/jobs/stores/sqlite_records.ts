@@ -64,6 +64,13 @@ export class SqliteRecords {
     return { items: items.filter((item) => item !== null), hasMore: found.length > query.limit };
   }
 
+  /** The sum of a column over the rows that meet a condition. */
+  sum(table: ListedTable, column: string, { sql, parameters }: Condition): number {
+    const query = `SELECT COALESCE(SUM(${column}), 0) AS total FROM ${table} WHERE ${sql}`;
+    const row = onDatabase("read a record", () => this.#db.prepare(query).get(...parameters));
+    return z.object({ total: z.int() }).parse(row).total;
+  }
+
   /** Deletes rows and keeps their positions, so that a client can page past them. Returns whether there were any. */
   remove(table: ListedTable, { sql, parameters }: Condition): boolean {
     return inTransaction(this.#db, () => {
