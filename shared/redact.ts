@@ -25,6 +25,7 @@ const FORMS: readonly (readonly [RegExp, string])[] = [
   [/\bS[AUONCXP][A-Z2-7]{56}\b/g, REDACTED],
   [/\bhf_[A-Za-z\d]{8,}/g, REDACTED],
   [/\bsk-[\w-]{8,}/g, REDACTED],
+  [/\brpa_[A-Za-z\d]{8,}/g, REDACTED],
   [
     /-----BEGIN [A-Z ]*(?:PRIVATE KEY|NKEY SEED|NATS USER JWT)-----[\s\S]*?(?:-----END [A-Z ]*-----|------END [A-Z ]*------|$)/g,
     REDACTED,

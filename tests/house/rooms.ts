@@ -107,6 +107,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     machine: ["client", "setup", "terminal"],
     demo: ["client", "machine", "setup", "terminal"],
     train: ["client", "machine", "setup", "terminal"],
+    // Rented pods: RunPod's API, prices, a budget; asks the coordinator about a job as any client does.
+    runpod: ["client"],
     ".": ALL,
   },
 };
