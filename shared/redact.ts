@@ -27,6 +27,7 @@ const FORMS: readonly (readonly [RegExp, string])[] = [
   [/\bsk-[\w-]{8,}/g, REDACTED],
   // API keys of users (coordinator/access/api_keys.ts).
   [/\blfkey-[A-Za-z\d]{8,}/g, REDACTED],
+  [/\brpa_[A-Za-z\d]{8,}/g, REDACTED],
   [
     /-----BEGIN [A-Z ]*(?:PRIVATE KEY|NKEY SEED|NATS USER JWT)-----[\s\S]*?(?:-----END [A-Z ]*-----|------END [A-Z ]*------|$)/g,
     REDACTED,

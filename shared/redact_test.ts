@@ -48,6 +48,7 @@ for (
     ["an NKey seed", `seed SU${"A".repeat(56)} end`, "seed [redacted] end"],
     ["a hub's token", "hf_abcDEF123456", "[redacted]"],
     ["an API key", "sk-proj-abc_123-XYZ", "[redacted]"],
+    ["a key of RunPod", "rpa_ABC123DEF456", "[redacted]"],
     [
       "a credentials file",
       "x -----BEGIN USER NKEY SEED-----\nSUA\n------END USER NKEY SEED------ y",

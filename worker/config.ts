@@ -2,6 +2,8 @@
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import type { LeaveRules } from "./fleet/leaving.ts";
+import type { OwnPod } from "./fleet/own_pod.ts";
 import { type HubSettings, readHubSettings } from "../shared/hub/hub_settings.ts";
 
 export interface WorkerConfig {
@@ -21,6 +23,10 @@ export interface WorkerConfig {
   readonly hub: HubSettings;
   /** Null: all that the device reports. */
   readonly memoryBudgetBytes: number | null;
+  /** When it leaves by itself. */
+  readonly leaving: LeaveRules;
+  /** The pod to remove when it leaves by itself; null: none. */
+  readonly pod: OwnPod | null;
 }
 
 export const USAGE = `Usage: deno task worker --join <url> [options]
@@ -36,6 +42,11 @@ Joins a fleet with this machine's GPU and works on its jobs until stopped. The c
   --cache-folder <path>     base models (~/.cache/lorafleet)                  LORAFLEET_CACHE_FOLDER
   --memory-budget-mib <n>   refuse a job that needs more of the GPU's memory
                             (all that the device has)                         LORAFLEET_MEMORY_BUDGET_MIB
+  --leave-when-idle <min>   leave after so long without a job that runs here  LORAFLEET_LEAVE_WHEN_IDLE
+  --leave-at <time>         leave at this time: 2026-01-31T18:00:00Z          LORAFLEET_LEAVE_AT
+  --remove-pod              on RunPod: remove this pod when leaving by itself,
+                            with RUNPOD_POD_ID and RUNPOD_API_KEY, which
+                            RunPod sets                                       LORAFLEET_REMOVE_POD=1
   --help
 
 Also read: HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN_PATH, HF_HUB_OFFLINE, LORAFLEET_LOG_LEVEL (debug, info, warn,
@@ -53,8 +64,13 @@ const OPTIONS = {
   "tls-ca": { type: "string" },
   "cache-folder": { type: "string" },
   "memory-budget-mib": { type: "string" },
+  "leave-when-idle": { type: "string" },
+  "leave-at": { type: "string" },
+  "remove-pod": { type: "boolean" },
   "help": { type: "boolean" },
 } as const;
+
+export const RUNPOD_API = "https://api.runpod.io";
 
 /**
  * Null for --help. An option wins over its variable; an empty variable counts as unset. Throws a `LoraFleetError` with code
@@ -83,7 +99,39 @@ export function parseConfig(
     cacheFolder: resolve(values["cache-folder"] ?? env("LORAFLEET_CACHE_FOLDER") ?? defaultCacheFolder(env)),
     hub: readHubSettings(env),
     memoryBudgetBytes: budget === null ? null : mib(budget) * 2 ** 20,
+    leaving: {
+      idleMs: idleMsOf(values["leave-when-idle"] ?? env("LORAFLEET_LEAVE_WHEN_IDLE")),
+      at: timeOf(values["leave-at"] ?? env("LORAFLEET_LEAVE_AT")),
+    },
+    pod: values["remove-pod"] ?? isOn("LORAFLEET_REMOVE_POD") ? ownPodOf(env) : null,
   };
+}
+
+/** Null where RunPod has not said which pod this is: a worker that cannot remove it works all the same. */
+function ownPodOf(env: (name: string) => string | null): OwnPod | null {
+  const [id, apiKey] = [env("RUNPOD_POD_ID"), env("RUNPOD_API_KEY")];
+  if (id === null || apiKey === null) return null;
+  return { id, apiKey, apiUrl: env("LORAFLEET_RUNPOD_API") ?? RUNPOD_API };
+}
+
+function idleMsOf(text: string | null): number | null {
+  if (text === null) return null;
+  const minutes = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
+  if (minutes > 0 && minutes <= 100_000) return minutes * 60_000;
+  const message = `--leave-when-idle is ${quote(text)}; minutes above 0 and up to 100000 are needed`;
+  throw usage("leave-when-idle", message);
+}
+
+function timeOf(text: string | null): number | null {
+  if (text === null) return null;
+  const at = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text)
+    ? Date.parse(text)
+    : NaN;
+  if (Number.isFinite(at)) return at;
+  const message = `--leave-at is ${
+    quote(text)
+  }; a time with its zone is needed, such as 2026-01-31T18:00:00Z`;
+  throw usage("leave-at", message);
 }
 
 function readOptions(args: readonly string[]) {

@@ -23,6 +23,8 @@ Deno.test("the join URL is all that is needed", () => {
       cacheFolder: "/home/a/.cache/huggingface/hub",
     },
     memoryBudgetBytes: null,
+    leaving: { idleMs: null, at: null },
+    pod: null,
   });
 });
 
@@ -53,10 +55,28 @@ Deno.test("an option wins over its variable; an empty variable is none", () => {
       cacheFolder: "/xdg/huggingface/hub",
     },
     memoryBudgetBytes: 3 * 2 ** 20,
+    leaving: { idleMs: null, at: null },
+    pod: null,
   });
   const { LORAFLEET_CACHE_FOLDER: _, ...rest } = env;
   assertEquals(parse([], { ...rest, LORAFLEET_ALLOW_CPU: "0" })!.cacheFolder, "/xdg/lorafleet");
   assertEquals(parse([], { ...rest, LORAFLEET_ALLOW_CPU: "0" })!.allowCpu, false);
+});
+
+Deno.test("a worker leaves by itself when its owner says so; only where RunPod says which pod this is, it can be removed", () => {
+  const env = {
+    LORAFLEET_JOIN: JOIN,
+    LORAFLEET_LEAVE_WHEN_IDLE: "10",
+    LORAFLEET_LEAVE_AT: "2026-01-31T19:00+01:00",
+    LORAFLEET_REMOVE_POD: "1",
+  };
+  const { leaving, pod } = parse([], env)!;
+  assertEquals(leaving, { idleMs: 600_000, at: Date.UTC(2026, 0, 31, 18) });
+  assertEquals(pod, null);
+  const onPod = { ...env, RUNPOD_POD_ID: "7h9k", RUNPOD_API_KEY: "rpa_key" };
+  assertEquals(parse([], onPod)!.pod, { id: "7h9k", apiKey: "rpa_key", apiUrl: "https://api.runpod.io" });
+  assertEquals(parse([], { ...onPod, LORAFLEET_REMOVE_POD: "" })!.pod, null);
+  assertEquals(parse(["--leave-when-idle", "0.5"], onPod)!.leaving.idleMs, 30_000);
 });
 
 Deno.test("help asks for nothing else", () => assertEquals(parse(["--help"]), null));
@@ -70,6 +90,9 @@ Deno.test("what is wrong is named with what would be right", () => {
     [["--join", JOIN, "--name", "a".repeat(201)], "name", "1 to 200 characters"],
     [["--join", JOIN, "--memory-budget-mib", "1.5"], "memory-budget-mib", `is "1.5"; a whole number from 1`],
     [["--join", JOIN, "--memory-budget-mib", "0"], "memory-budget-mib", "whole number"],
+    [["--join", JOIN, "--leave-when-idle", "0"], "leave-when-idle", `is "0"; minutes above 0`],
+    [["--join", JOIN, "--leave-at", "2026-01-31 18:00"], "leave-at", "a time with its zone is needed"],
+    [["--join", JOIN, "--leave-at", "2026-13-31T18:00Z"], "leave-at", `is "2026-13-31T18:00Z"`],
     [["--join", JOIN, "--gpu", "1"], null, "--gpu"],
     [["--join", JOIN, "extra"], null, "extra"],
   ];

@@ -11,10 +11,14 @@ import { parseConfig, USAGE, type WorkerConfig } from "./config.ts";
 import { openFirstGpu } from "./device/first_gpu.ts";
 import { startEngineThread } from "./engine/engine_client.ts";
 import { createWorkerIdentity } from "./fleet/identity.ts";
+import { waitUntilLeaving } from "./fleet/leaving.ts";
+import { type OwnPod, removeOwnPod } from "./fleet/own_pod.ts";
 import { readTlsTrust, type TlsTrust } from "./fleet/tls_trust.ts";
 
 /** An interrupted worker must not keep its user waiting; the fleet notices soon enough. */
 const INTERRUPTED_MS = 1500;
+/** How long the log of a failed worker can be read before its pod is removed. */
+const FAILED_POD_MS = 300_000;
 
 /** The GPU's name. Throws a `LoraFleetError` with code `no_gpu` before the worker joins. */
 async function probeGpu(config: WorkerConfig): Promise<string> {
@@ -51,8 +55,25 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: 
   });
 }
 
-async function main(config: WorkerConfig, { log, secrets }: Logger): Promise<number> {
-  secrets.add(new URL(config.joinUrl).pathname.split("/").at(-1), config.hub.token);
+async function main(config: WorkerConfig, logger: Logger): Promise<number> {
+  const { joinUrl, hub, pod } = config;
+  logger.secrets.add(new URL(joinUrl).pathname.split("/").at(-1), hub.token, pod?.apiKey);
+  try {
+    return await work(config, logger);
+  } catch (thrown) {
+    if (pod !== null) await removeFailedPod(pod, thrown, logger);
+    throw thrown;
+  }
+}
+
+/** RunPod starts a program that has ended again, for ever. */
+async function removeFailedPod(pod: OwnPod, thrown: unknown, { log }: Logger): Promise<void> {
+  log("error", `${messageOf(thrown)}; this pod is removed in ${FAILED_POD_MS / 60_000} min`);
+  await systemClock.sleep(FAILED_POD_MS);
+  await removeOwnPod(pod, { fetch, clock: systemClock, log });
+}
+
+async function work(config: WorkerConfig, { log }: Logger): Promise<number> {
   const trust = await readTlsTrust(config.tlsCaPath);
   const gpu = await probeGpu(config);
   log("info", `GPU: ${gpu}`);
@@ -65,9 +86,29 @@ async function main(config: WorkerConfig, { log, secrets }: Logger): Promise<num
     if (++signalCount > 1) Deno.exit(130);
     interrupted.resolve(130);
   });
+  const ended = new AbortController();
+  const leaving = leaveByItself(agent, config, log, ended.signal);
   const exitCode = await Promise.race([agent.ended.then(() => 0), interrupted.promise]);
+  ended.abort();
   await Promise.race([agent.stop(), systemClock.sleep(INTERRUPTED_MS)]);
+  if (await leaving && config.pod !== null) {
+    await removeOwnPod(config.pod, { fetch, clock: systemClock, log });
+  }
   return exitCode;
+}
+
+/** Drains the worker when its rules say so. @returns whether they did */
+async function leaveByItself(
+  agent: Agent,
+  { leaving: rules }: WorkerConfig,
+  log: Log,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const reason = await waitUntilLeaving({ clock: systemClock, rules, isIdle: () => agent.isIdle, signal });
+  if (reason === null) return false;
+  log("info", `leaving: ${reason}`);
+  agent.drain();
+  return true;
 }
 
 /** @returns the exit code */

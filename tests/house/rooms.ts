@@ -110,6 +110,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     demo: ["client", "machine", "setup", "terminal"],
     train: ["client", "machine", "setup", "terminal"],
     keys: ["client", "machine", "terminal"],
+    // Rented pods: RunPod's API, prices, a budget; asks the coordinator about a job as any client does.
+    runpod: ["client"],
     ".": ALL,
   },
 };

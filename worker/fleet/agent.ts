@@ -34,6 +34,9 @@ export interface AgentOptions
   readonly writeCheckpoint: WithReply<JobHostOptions["writeCheckpoint"]>;
 }
 
+const DRAINING = "draining: finishing the current step, then leaving";
+const NOT_JOINED = "stopped before joining a fleet";
+
 export function startAgent(options: AgentOptions): Agent {
   return new Agent(options);
 }
@@ -76,12 +79,13 @@ export class Agent {
     this.ended.catch(() => {});
   }
 
+  get isIdle(): boolean {
+    return this.#host.isIdle;
+  }
+
   /** Finishes the current attempt, and leaves. */
   drain(): void {
-    const message = this.#isMember
-      ? "draining: finishing the current step, then leaving"
-      : "stopped before joining a fleet";
-    if (this.#drain.since === null) this.#options.log("info", message);
+    if (this.#drain.since === null) this.#options.log("info", this.#isMember ? DRAINING : NOT_JOINED);
     this.#drain.start();
     this.#beat();
     this.#change.notify();

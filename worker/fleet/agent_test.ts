@@ -36,6 +36,16 @@ inWorld(
   },
 );
 
+inWorld("a worker is idle before a job, not during it, and again when it is over", async (world) => {
+  const { coordinator } = world;
+  assertEquals(world.start("w-b").agent.isIdle, true, "it has not joined yet");
+  const [worker] = await startFleet(world, ["w-a"]);
+  await world.doStep(1);
+  assertEquals(worker!.agent.isIdle, false);
+  coordinator.announce({ phase: "done" });
+  await world.until("it has heard that", () => worker!.agent.isIdle);
+});
+
 inWorld("draining finishes the attempt first", async (world) => {
   const { coordinator, clock } = world;
   const workers = await startFleet(world, ["w-a", "w-b"]);

@@ -37,6 +37,11 @@ export class JobHost {
     return this.#hosted && workerJobOf(this.#hosted, this.#current?.isServing ?? false);
   }
 
+  /** Whether no job runs here: none is announced, it is over, or it cannot run on this GPU. */
+  get isIdle(): boolean {
+    return this.#wanted === null || this.#hosted?.phase === "over" || this.#hosted?.phase === "failed";
+  }
+
   /** Null changes nothing: after a restart the coordinator announces no job for a while. */
   announce(job: JobAnnouncement | null): void {
     const before = this.#wanted;

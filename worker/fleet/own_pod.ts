@@ -1,0 +1,59 @@
+/** A worker that leaves by itself removes the RunPod pod it runs on: a pod whose program ends starts it again, and goes on costing. */
+import type { Clock } from "../../shared/clock.ts";
+import { messageOf } from "../../shared/errors.ts";
+import type { Log } from "../../shared/log.ts";
+
+export interface OwnPod {
+  readonly id: string;
+  /** The pod's own key, which RunPod puts into its environment. */
+  readonly apiKey: string;
+  /** Without a path. */
+  readonly apiUrl: string;
+}
+
+interface RemovalOptions {
+  readonly fetch: typeof fetch;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const [ATTEMPTS, FIRST_PAUSE_MS] = [6, 2000];
+
+/**
+ * Whether RunPod has confirmed it. The pod ends with everything on it, this process included, so that a caller may never see
+ * the answer.
+ */
+export async function removeOwnPod(pod: OwnPod, { fetch, clock, log }: RemovalOptions): Promise<boolean> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const answer = await removeOnce(pod, fetch);
+    if (answer === null) {
+      log("info", `pod ${pod.id} is removed`);
+      return true;
+    }
+    const isLast = attempt === ATTEMPTS || answer.isFinal;
+    log("warn", `removing pod ${pod.id} failed: ${answer.message}${isLast ? "" : "; trying again"}`);
+    if (isLast) break;
+    await clock.sleep(FIRST_PAUSE_MS * 2 ** (attempt - 1));
+  }
+  log("error", `pod ${pod.id} still costs money: remove it with deno task deploy:runpod down`);
+  return false;
+}
+
+/** Null: it is gone. */
+async function removeOnce(
+  { id, apiKey, apiUrl }: OwnPod,
+  fetch: RemovalOptions["fetch"],
+): Promise<{ readonly message: string; readonly isFinal: boolean } | null> {
+  try {
+    const response = await fetch(`${apiUrl}/v2/pods/${encodeURIComponent(id)}`, {
+      method: "DELETE",
+      headers: { authorization: `Bearer ${apiKey}` },
+      signal: AbortSignal.timeout(30_000),
+    });
+    await response.body?.cancel();
+    if (response.ok || response.status === 404) return null;
+    return { message: `RunPod answers ${response.status}`, isFinal: [401, 403].includes(response.status) };
+  } catch (thrown) {
+    return { message: messageOf(thrown), isFinal: false };
+  }
+}
