@@ -4,7 +4,8 @@ import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { PRIVATE_FILE_MODE } from "../storage/private_folder.ts";
 import { withDrift } from "./card/drift_section.ts";
 import type { ExportServiceOptions } from "./export_context.ts";
-import { driftSchema, type ExportRecord } from "./record/export_record.ts";
+import { driftSchema } from "../../shared/protocol/messages_measure.ts";
+import type { ExportRecord } from "./record/export_record.ts";
 
 const CARD = "README.md";
 

@@ -5,6 +5,7 @@
  *     lf.hello|leave.<worker>             worker → coordinator, requests
  *     lf.heartbeat.<worker>               worker → coordinator
  *     lf.fleet                            coordinator → all: who is a member, which job there is
+ *     lf.measurement                      coordinator → all: which worker measures which export
  *     lf.<job>.state                      coordinator → all: the state of the step
  *     lf.<job>.report|update|failure|checkpoint|evaluation.<worker>    worker → coordinator, requests
  *     lf.<job>.item.<worker>              worker → coordinator, requests for the work item of an assignment
@@ -34,6 +35,7 @@ const byWorker = (what: string) => (job: string, worker: string): string =>
   ofJob(job, `${what}.${workerOf(worker)}`);
 
 export const FLEET_SUBJECT = `${ROOT}.fleet`;
+export const MEASUREMENT_SUBJECT = `${ROOT}.measurement`;
 
 export const helloSubject = (worker: string): string => `${ROOT}.hello.${workerOf(worker)}`;
 export const leaveSubject = (worker: string): string => `${ROOT}.leave.${workerOf(worker)}`;
@@ -138,6 +140,7 @@ export function workerRights(worker: string): Readonly<Record<"publish" | "subsc
     ],
     subscribe: [
       FLEET_SUBJECT,
+      MEASUREMENT_SUBJECT,
       stateSubject(ANY),
       gradients.reduceScatterTo(worker),
       gradients.allGather(ANY, ANY),

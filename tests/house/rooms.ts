@@ -38,7 +38,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     data: [".", "std", "python", "job"],
     // Files for llama.cpp: the format, its names of tensors, the tokenizer in it.
     gguf: [".", "data", "model"],
-    protocol: [".", "data", "job", "model"],
+    protocol: [".", "checkpoint", "data", "job", "model"],
     bus: [".", "protocol"],
   },
 

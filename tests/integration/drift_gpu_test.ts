@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { openOutputFolder } from "../../coordinator/exports/files/output_folder.ts";
-import { type MergeBase, openMerged } from "../../shared/checkpoint/merge/merged_model.ts";
+import { type MergeBase, type MergeSource, openMerged } from "../../shared/checkpoint/merge/merged_model.ts";
 import { mergedConfig } from "../../coordinator/exports/merge/model_configs.ts";
 import type { MergedDtype } from "../../shared/checkpoint/merge/round.ts";
 import { planMergedFiles } from "../../coordinator/exports/merge/write_merged.ts";
@@ -10,6 +10,14 @@ import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import { initialAdapter } from "../../shared/memory/fresh_adapter.ts";
 import { planLora } from "../../shared/memory/lora_plan.ts";
 import { pcg32 } from "../../shared/prng.ts";
+import { toMicroBatch } from "../../shared/data/packing/packing.ts";
+import { loadTokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
+import { modelTensors } from "../../shared/model/model_tensors.ts";
+import type { Drift } from "../../shared/protocol/messages_measure.ts";
+import { encodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
+import { measureInThread } from "../../worker/evaluate/measure_client.ts";
+import { openMergedCheckpoint } from "../../worker/evaluate/merged_checkpoint.ts";
+import { readEvaluationRows } from "../../worker/evaluate/rows.ts";
 import { writeAdapter } from "../../worker/files/adapter_file.ts";
 
 const root = join(import.meta.dirname!, "../..");
@@ -29,16 +37,17 @@ async function writeTrainedAdapter(folder: string): Promise<void> {
   await writeAdapter(folder, { tensors, lora, baseModelName: "base" });
 }
 
+const sourceOf = (adapter: string, into: MergeBase): MergeSource => ({
+  modelFolder: base,
+  adapterPath: `${adapter}/adapter_model.safetensors`,
+  lora,
+  doubleQuantization: true,
+  base: into,
+});
+
 async function merge(adapter: string, folder: string, into: MergeBase, dtype: MergedDtype): Promise<void> {
   await Deno.mkdir(folder);
-  const adapterPath = `${adapter}/adapter_model.safetensors`;
-  const model = await openMerged({
-    modelFolder: base,
-    adapterPath,
-    lora,
-    doubleQuantization: true,
-    base: into,
-  });
+  const model = await openMerged(sourceOf(adapter, into));
   const output = openOutputFolder(folder);
   await planMergedFiles(model, dtype).write(output);
   const config = await Deno.readTextFile(`${base}/config.json`);
@@ -57,6 +66,50 @@ async function driftOf(folder: string, adapter: string, merged: string) {
   }).output();
   assertEquals(output.code, 0, new TextDecoder().decode(output.stderr));
   return JSON.parse(await Deno.readTextFile(result)).drift;
+}
+
+const MERGES = [["nf4", "bfloat16"], ["original", "float32"], ["nf4", "float16"], [
+  "original",
+  null,
+]] as const;
+
+Deno.test("what a worker measures are the values in the export's files, bit by bit", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "lorafleet-drift-" });
+  try {
+    const adapter = join(folder, "adapter");
+    await writeTrainedAdapter(adapter);
+    for (const [into, dtype] of MERGES) {
+      const written = join(folder, `${into}-${dtype}`);
+      await merge(adapter, written, into, dtype);
+      const [there, here] = [
+        await openCheckpoint(written),
+        await openMergedCheckpoint(sourceOf(adapter, into), dtype),
+      ];
+      const stored = modelTensors(there.spec).filter(({ name }) => there.tensorNames.includes(name));
+      assert(stored.length > 10);
+      for (const { name, shape } of stored) {
+        assertEquals(await here.readTensor(name, shape), await there.readTensor(name, shape), name);
+      }
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+/** As a worker measures it, from the adapter alone. */
+async function measured(
+  folder: string,
+  adapter: string,
+  into: MergeBase,
+  dtype: MergedDtype,
+): Promise<Drift> {
+  const tokenizer = await loadTokenizer(base);
+  const { examples } = await readEvaluationRows(join(folder, "rows.jsonl"), tokenizer, new Set(), "text");
+  const batch = toMicroBatch([{ documents: examples }]);
+  const rowsPath = join(folder, "rows.bin");
+  await Deno.writeFile(rowsPath, encodeMicroBatch(batch));
+  const input = { ...sourceOf(adapter, into), adapterFolder: adapter, rowsPath, dtype, allowCpu: true };
+  return await measureInThread({ ...input, maxMilliseconds: 60_000 }, new AbortController().signal);
 }
 
 Deno.test("a merge into the NF4 base answers as the trained model, one into the original base drifts", async () => {
@@ -80,6 +133,10 @@ Deno.test("a merge into the NF4 base answers as the trained model, one into the 
     assert(close.logit_max_abs < 1e-3, `${close.logit_max_abs}`);
     assert(far.logit_mean_abs > 20 * close.logit_mean_abs, `${far.logit_mean_abs}, ${close.logit_mean_abs}`);
     assert(far.kl_mean > close.kl_mean);
+    for (const [into, drift] of [["nf4", close], ["original", far]] as const) {
+      const { exact_match_base, ...found } = await measured(folder, adapter, into, "float32");
+      assertEquals([found, typeof exact_match_base], [drift, "number"]);
+    }
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

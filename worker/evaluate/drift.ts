@@ -2,25 +2,9 @@
 import { IGNORE_INDEX } from "../../shared/data/packing/micro_batch.ts";
 import type { Example } from "../../shared/data/packing/example.ts";
 import { packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
+import type { Drift } from "../../shared/protocol/messages_measure.ts";
 import type { LanguageModel } from "../model/language_model.ts";
-
-export interface Drift {
-  readonly rows: number;
-  /** Labels: tokens that count in the loss. */
-  readonly tokens: number;
-  /** Of the difference of two logits. */
-  readonly logit_mean_abs: number;
-  readonly logit_max_abs: number;
-  /** Mean divergence of the merged model's next token from the trained one's, in nats. */
-  readonly kl_mean: number;
-  /** Share of labels at which both models find the same token most likely. */
-  readonly top1_agreement: number;
-  /** Share of rows whose labels are all most likely: the rows that greedy generation answers exactly. */
-  readonly exact_match_trained: number;
-  readonly exact_match_merged: number;
-  /** Share of rows in which both models find the same tokens most likely throughout. */
-  readonly same_rows: number;
-}
+import type { WantedLogits } from "../model/layerwise.ts";
 
 /** One row's logits [labels, vocabulary]. */
 export interface RowLogits {
@@ -38,18 +22,32 @@ export function rowsForDrift(examples: readonly Example[], vocabSize: number): r
   return count === -1 ? examples : examples.slice(0, Math.max(1, count));
 }
 
+/** A row by itself, and its labels; null if it has none. */
+export function wantedOf(
+  example: Example,
+  maxTokens: number,
+): WantedLogits & Pick<RowLogits, "labels"> | null {
+  const [row] = packRows([example], "bfd", maxTokens);
+  const batch = toMicroBatch([row!]);
+  const rows = Uint32Array.from(batch.labels.keys()).filter((t) => batch.labels[t] !== IGNORE_INDEX);
+  return rows.length === 0 ? null : { batch, rows, labels: Int32Array.from(rows, (t) => batch.labels[t]!) };
+}
+
 /** Each row is computed by itself. */
 export async function logitsOf(model: LanguageModel, examples: readonly Example[]): Promise<RowLogits[]> {
   const rows: RowLogits[] = [];
   for (const example of examples) {
-    const [row] = packRows([example], "bfd", model.maxTokens);
-    const batch = toMicroBatch([row!]);
-    const at = [...batch.labels.keys()].filter((t) => batch.labels[t] !== IGNORE_INDEX);
-    if (at.length === 0) continue;
-    const logits = await model.logitsAt(batch, Uint32Array.from(at));
-    rows.push({ labels: Int32Array.from(at, (t) => batch.labels[t]!), logits });
+    const wanted = wantedOf(example, model.maxTokens);
+    if (wanted === null) continue;
+    rows.push({ labels: wanted.labels, logits: await model.logitsAt(wanted.batch, wanted.rows) });
   }
   return rows;
+}
+
+/** Whether each label of a row is the most likely token. */
+export function isExact({ labels, logits }: RowLogits): boolean {
+  const size = logits.length / labels.length;
+  return labels.every((label, t) => largestAt(logits.subarray(t * size, (t + 1) * size)) === label);
 }
 
 /** Both models' logits at one label. */
@@ -60,7 +58,15 @@ interface Pair {
 }
 
 export function driftOf(trained: readonly RowLogits[], merged: readonly RowLogits[]): Drift {
-  const rows = trained.map((row, index) => pairsOf(row, merged[index]!).map(compare));
+  return driftOfRows(trained.map((row, index) => compareRow(row, merged[index]!)));
+}
+
+/** Both models at each label of a row. */
+export function compareRow(trained: RowLogits, merged: RowLogits): readonly Comparison[] {
+  return pairsOf(trained, merged).map(compare);
+}
+
+export function driftOfRows(rows: readonly (readonly Comparison[])[]): Drift {
   const pairs = rows.flat();
   const mean = (of: (pair: Comparison) => number) =>
     pairs.reduce((sum, pair) => sum + of(pair), 0) / pairs.length;
@@ -84,7 +90,7 @@ function pairsOf({ labels, logits }: RowLogits, other: RowLogits): Pair[] {
   return Array.from(labels, (label, t) => ({ label, trained: at(logits, t), merged: at(other.logits, t) }));
 }
 
-type Comparison = ReturnType<typeof compare>;
+export type Comparison = ReturnType<typeof compare>;
 
 function compare({ label, trained, merged }: Pair) {
   let [sum, maxAbs] = [0, 0];

@@ -7,7 +7,8 @@ import { boundTo, loadTokenizer, type Tokenizer } from "../../shared/data/tokeni
 import { openFirstGpu } from "../device/first_gpu.ts";
 import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./options.ts";
 import { type EvaluationResult, resultOf } from "./result.ts";
-import { type Drift, driftOf, logitsOf, rowsForDrift } from "./drift.ts";
+import type { Drift } from "../../shared/protocol/messages_measure.ts";
+import { driftOf, logitsOf, rowsForDrift } from "./drift.ts";
 import { type EvaluationRows, readEvaluationRows } from "./rows.ts";
 import { answersTo, loadForEvaluation, meanLossOf, withoutAdapter } from "./score.ts";
 import { formatSideBySide, type SideBySide } from "./side_by_side.ts";

@@ -5,9 +5,9 @@ import type { Gpu } from "../device/gpu.ts";
 import type { EvaluationRows, Question } from "./rows.ts";
 import { flattenAdapter } from "../model/adapter_flat.ts";
 import type { Adapter } from "../files/adapter_file.ts";
-import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { Generator } from "../model/generate.ts";
 import { LanguageModel } from "../model/language_model.ts";
+import type { LoadableCheckpoint } from "../model/weights.ts";
 import { fusedColumns } from "../../shared/memory/buffer_sizes.ts";
 import type { Sampling } from "../model/sampling.ts";
 import { linearModules } from "../../shared/model/model_tensors.ts";
@@ -26,13 +26,13 @@ const MAX_CACHE_BYTES = 2 ** 30;
  */
 export async function loadForEvaluation(
   gpu: Gpu,
-  checkpoint: Checkpoint,
+  checkpoint: LoadableCheckpoint,
   adapter: Adapter | null,
-  rows: EvaluationRows,
+  rows: Pick<EvaluationRows, "examples" | "questions">,
   options: {
     readonly maxNewTokens: number;
     readonly doubleQuantization: boolean;
-    readonly fullPrecision: boolean;
+    readonly fullPrecision: boolean | "by layer";
   },
 ): Promise<LanguageModel> {
   const { maxNewTokens, doubleQuantization, fullPrecision } = options;
@@ -46,7 +46,7 @@ export async function loadForEvaluation(
     gradientCheckpointing: false,
     training: false,
     memoryBudgetBytes: gpu.isCpu
-      ? Deno.systemMemoryInfo().available - (fullPrecision ? denseBytes(checkpoint.spec) : 0)
+      ? Deno.systemMemoryInfo().available - (fullPrecision === true ? denseBytes(checkpoint.spec) : 0)
       : null,
     fullPrecision,
   });

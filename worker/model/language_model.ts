@@ -7,11 +7,9 @@ import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { GpuTensor } from "../device/tensor.ts";
-import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
-import { encodeEmbeddingNoise } from "../kernels/elementwise/embedding_noise.ts";
-import { encodeGatherRows } from "../kernels/elementwise/rows.ts";
 import { type Attend, attendWithin } from "./attention_block.ts";
 import { bindLayers } from "./bind_layers.ts";
+import { encodeEmbeddings } from "./residual_stream.ts";
 import { encodeHeadInput, encodeLoss, encodeLossBackward, readLogits, readLoss } from "./head.ts";
 import { encodeLayer, encodeLayerBackward } from "./layer.ts";
 import { type LoraPlan, planLora } from "../../shared/memory/lora_plan.ts";
@@ -28,7 +26,7 @@ import { allocateBuffers, type ModelBuffers } from "./model_buffers.ts";
 import type { DecoderLayer, LayerPass, PassContext, TrainingPass, Workspace } from "./pass_context.ts";
 import { checkPositions } from "./rope_table.ts";
 import { NO_REGULARISATION, type Regularisation, trainingPass } from "./regularisation.ts";
-import { type BaseWeights, loadBaseWeights } from "./weights.ts";
+import { type BaseWeights, type LoadableCheckpoint, loadBaseWeights } from "./weights.ts";
 
 export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "gradientCheckpointing"> {
   /** The gradient has the same bits either way. */
@@ -36,8 +34,11 @@ export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "grad
   /** Null: the base model alone, which cannot be trained. */
   readonly lora: LoraSpec | null;
   readonly memoryBudgetBytes: number | null;
-  /** The weights as they are stored, in f32, for evaluation; the plan counts them as NF4. */
-  readonly fullPrecision?: boolean;
+  /**
+   * The weights as they are stored, in f32, for evaluation; the plan counts them as NF4. "by layer": room for one layer's, which
+   * layerwise.ts fills.
+   */
+  readonly fullPrecision?: boolean | "by layer";
   /** Left out: none. */
   readonly regularisation?: Regularisation;
 }
@@ -92,7 +93,7 @@ export class LanguageModel {
    * Plans, checks, loads and allocates.
    * @throws LoraFleetError `does_not_fit` before anything is allocated, `invalid_model`, `invalid_request`
    */
-  static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions): Promise<LanguageModel> {
+  static async load(gpu: Gpu, checkpoint: LoadableCheckpoint, options: ModelOptions): Promise<LanguageModel> {
     const { spec } = checkpoint;
     const planned = planModel(gpu, checkpoint, options);
     assertFits(planned.plan, options.memoryBudgetBytes, gpu.maxTensorBytes, gpu.description);
@@ -131,11 +132,11 @@ export class LanguageModel {
     encodeLossBackward(context, this.weights, headRows);
     const last = this.layers.length - 1;
     for (let index = last; index >= 0; index--) {
-      const at = this.#layerAt(context, index);
+      const at = this.layerAt(context, index);
       // Shared activations still hold the last layer's forward.
       const isOverwritten = this.#buffers.activations.length === 1 && index !== last;
-      if (isOverwritten) encodeLayer(at, this.#residual(index), null, attendWithin(at));
-      encodeLayerBackward(at, this.#residual(index));
+      if (isOverwritten) encodeLayer(at, this.residual(index), null, attendWithin(at));
+      encodeLayerBackward(at, this.residual(index));
     }
   }
 
@@ -163,38 +164,32 @@ export class LanguageModel {
 
   /** Records embeddings and all layers without keeping activations; returns the residual stream after the last layer. */
   encodeForward(context: PassContext, attendAt: (at: LayerPass, layerIndex: number) => Attend): GpuTensor {
-    const { pass, workspace, rows, training } = context;
-    const { hiddenSize: columns, embeddingScale: scale } = this.spec;
-    const [embedded, { embeddings: slabs }] = [this.#residual(0), this.weights];
-    encodeGatherRows(pass, { slabs, indices: workspace.tokens, y: embedded, rows, columns, scale });
-    const { keyStarts: documentStarts, queryEnds: documentEnds } = workspace;
-    const noise = training?.embeddingNoise ?? null;
-    if (noise !== null) {
-      encodeEmbeddingNoise(pass, { x: embedded, documentStarts, documentEnds, rows, columns, ...noise });
-    }
+    encodeEmbeddings(context, this.weights, this.residual(0));
     this.layers.forEach((_, index) => {
-      const at = this.#layerAt(context, index);
-      encodeLayer(at, this.#residual(index), this.#residual(index + 1), attendAt(at, index));
+      const at = this.layerAt(context, index);
+      encodeLayer(at, this.residual(index), this.residual(index + 1), attendAt(at, index));
     });
-    return this.#residual(this.layers.length);
+    return this.residual(this.layers.length);
   }
 
   #forward(context: PassContext): GpuTensor {
     return this.encodeForward(context, attendWithin);
   }
 
-  #layerAt(context: PassContext, index: number): LayerPass {
+  /** A layer in a pass. */
+  layerAt(context: PassContext, index: number): LayerPass {
     const { activations } = this.#buffers;
     return { context, layer: this.layers[index]!, kept: activations[index % activations.length]! };
   }
 
-  #residual(index: number): GpuTensor {
+  /** The residual stream before a layer [maxTokens, hidden]; of the last one's index + 1: after all. */
+  residual(index: number): GpuTensor {
     const { residuals } = this.#buffers;
     return residuals[index % residuals.length]!;
   }
 }
 
-function planModel(gpu: Gpu, { spec, storedDoubleQuantization }: Checkpoint, wanted: ModelOptions) {
+function planModel(gpu: Gpu, { spec, storedDoubleQuantization }: LoadableCheckpoint, wanted: ModelOptions) {
   const lora = planLora(spec, wanted.lora);
   checkPositions(spec, wanted.maxPositions);
   const doubleQuantization = storedDoubleQuantization ?? wanted.doubleQuantization;

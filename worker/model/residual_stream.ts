@@ -1,13 +1,31 @@
 /**
- * The last linear layer of attention and of the MLP, whose result is added to the residual stream:
+ * The residual stream: it begins as the tokens' embeddings, and the last linear layer of attention and of the MLP is added to it:
  *
  *     y = x ⊕ linear(inner)          or, with post-norms,          y = x ⊕ RMSNorm(linear(inner))
  */
 import type { GpuTensor } from "../device/tensor.ts";
+import { encodeEmbeddingNoise } from "../kernels/elementwise/embedding_noise.ts";
+import { encodeGatherRows } from "../kernels/elementwise/rows.ts";
 import { encodeRmsNorm, encodeRmsNormBackward } from "../kernels/norm/rms_norm.ts";
-import { type LayerPass, project, projectBackward, projectInner } from "./pass_context.ts";
+import { type LayerPass, type PassContext, project, projectBackward, projectInner } from "./pass_context.ts";
+import type { BaseWeights } from "./weights.ts";
 
 type StreamRole = "output" | "down";
+
+/** The tokens' embeddings, with NEFTune's noise in training: `embedded` [T, hidden]. */
+export function encodeEmbeddings(
+  { pass, spec, workspace, rows, training }: PassContext,
+  { embeddings: slabs }: Pick<BaseWeights, "embeddings">,
+  embedded: GpuTensor,
+): void {
+  const { hiddenSize: columns, embeddingScale: scale } = spec;
+  encodeGatherRows(pass, { slabs, indices: workspace.tokens, y: embedded, rows, columns, scale });
+  const { keyStarts: documentStarts, queryEnds: documentEnds } = workspace;
+  const noise = training?.embeddingNoise ?? null;
+  if (noise !== null) {
+    encodeEmbeddingNoise(pass, { x: embedded, documentStarts, documentEnds, rows, columns, ...noise });
+  }
+}
 
 /**
  * `y` [T, hidden] from `inner`, the input of linear layer `role`, and the residual stream `x`, which stays unchanged.

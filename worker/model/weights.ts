@@ -43,18 +43,24 @@ export interface BaseWeights {
   readonly layers: readonly LayerWeights[];
 }
 
+/** What loading reads of a checkpoint. */
+export type LoadableCheckpoint = Pick<
+  Checkpoint,
+  "spec" | "storedDoubleQuantization" | "readTensor" | "readLinear"
+>;
+
 type Draft<T> = { -readonly [K in keyof T]?: T[K] };
 
 /**
  * Reads, quantises and uploads a base model, one tensor at a time, so that host memory holds one tensor.
  * @param slabRows vocabulary rows of one slab
- * @param fullPrecision linear layers in f32 as they are stored
+ * @param fullPrecision linear layers in f32 as they are stored; "by layer": room for those of one layer, without values
  * @throws LoraFleetError `invalid_model` if a tensor is missing or has the wrong shape
  */
 export async function loadBaseWeights(
   gpu: Gpu,
-  checkpoint: Checkpoint,
-  options: { doubleQuantization: boolean; slabRows: number; fullPrecision?: boolean },
+  checkpoint: LoadableCheckpoint,
+  options: { doubleQuantization: boolean; slabRows: number; fullPrecision?: boolean | "by layer" },
 ): Promise<BaseWeights> {
   const { spec } = checkpoint;
   const dynamicMap = gpu.upload("dynamic map", DYNAMIC_MAP);
@@ -63,6 +69,13 @@ export async function loadBaseWeights(
   ));
   const tables: Partial<Record<"embeddings" | "head", TableSlab[]>> = {};
   let finalNorm: GpuTensor | undefined;
+  const rooms = new Map<string, GpuTensor>();
+  const roomFor = (role: string, rows: number, columns: number) => {
+    const label = `${role} [${rows}, ${columns}]`;
+    const room = rooms.get(label) ?? gpu.allocate(label, 4 * rows * columns);
+    rooms.set(label, room);
+    return room;
+  };
   for (const tensor of modelTensors(spec)) {
     const { name, shape } = tensor;
     if (tensor.kind === "table") {
@@ -75,7 +88,9 @@ export async function loadBaseWeights(
     } else if (tensor.kind === "linear") {
       const module = moduleOf(name);
       const [rows, columns] = shape as [number, number];
-      const weight = options.fullPrecision === true
+      const weight = options.fullPrecision === "by layer"
+        ? { rows, columns, values: roomFor(tensor.role, rows, columns) }
+        : options.fullPrecision === true
         ? { rows, columns, values: gpu.upload(name, await checkpoint.readTensor(name, shape)) }
         : uploadNf4(gpu, module, await checkpoint.readLinear(module, rows, columns, options), dynamicMap);
       layers[tensor.layer]!.linears[tensor.role] = { weight, bias: null };
@@ -98,7 +113,7 @@ export async function loadBaseWeights(
 }
 
 /** A norm's factors: with an offset, the stored weight plus it, added in f32 as transformers does. */
-async function readNorm(checkpoint: Checkpoint, { name, shape }: ModelTensor): Promise<Float32Array> {
+async function readNorm(checkpoint: LoadableCheckpoint, { name, shape }: ModelTensor): Promise<Float32Array> {
   const stored = await checkpoint.readTensor(name, shape);
   const { normOffset } = checkpoint.spec;
   return normOffset === 0 ? stored : stored.map((weight) => weight + normOffset);
@@ -121,7 +136,7 @@ function uploadNf4(gpu: Gpu, name: string, weights: Nf4Weights, dynamicMap: GpuT
 
 async function loadTable(
   gpu: Gpu,
-  checkpoint: Checkpoint,
+  checkpoint: LoadableCheckpoint,
   { name, shape }: ModelTensor,
   slabRows: number,
 ): Promise<TableSlab[]> {

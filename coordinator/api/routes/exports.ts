@@ -1,6 +1,6 @@
 /** `/v1/fine_tuning/jobs/{id}/exports`: merged models and other forms of a job's adapter, made on request. */
 import { z } from "@hono/zod-openapi";
-import { driftSchema } from "../../exports/record/export_record.ts";
+import { driftSchema } from "../../../shared/protocol/messages_measure.ts";
 import { pushBodySchema } from "../../exports/record/push_request.ts";
 import { exportBodySchema } from "../../exports/record/export_request.ts";
 import { readJson } from "../transport/bodies.ts";

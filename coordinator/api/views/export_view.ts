@@ -1,11 +1,7 @@
 /** An export of a job, and its files. */
 import { z } from "@hono/zod-openapi";
-import {
-  driftSchema,
-  EXPORT_STATUSES,
-  type ExportRecord,
-  pushSchema,
-} from "../../exports/record/export_record.ts";
+import { EXPORT_STATUSES, type ExportRecord, pushSchema } from "../../exports/record/export_record.ts";
+import { driftSchema } from "../../../shared/protocol/messages_measure.ts";
 import { exportRequestSchema } from "../../exports/record/export_request.ts";
 import { seconds, timestamp } from "./list_view.ts";
 

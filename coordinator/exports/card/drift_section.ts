@@ -1,5 +1,5 @@
 /** The model card's section on how far the merged model is from the trained one. */
-import type { Drift } from "../record/export_record.ts";
+import type { Drift } from "../../../shared/protocol/messages_measure.ts";
 
 const TITLE = "## How close it is to the trained model";
 

@@ -9,9 +9,8 @@ import { modelfile } from "../gguf/modelfile.ts";
 import { planModelGguf } from "../gguf/model_gguf.ts";
 import { readDeltas } from "../../../shared/checkpoint/merge/adapter_deltas.ts";
 import { planMergedFiles } from "../merge/write_merged.ts";
-import { openMerged } from "../../../shared/checkpoint/merge/merged_model.ts";
+import { mergedDtypeOf, openMerged } from "../../../shared/checkpoint/merge/merged_model.ts";
 import { derivedGenerationConfig, mergedConfig } from "../merge/model_configs.ts";
-import type { MergedDtype } from "../../../shared/checkpoint/merge/round.ts";
 import type { ExportKind } from "../../../shared/job/export_kinds.ts";
 import type { ExportMessage, ExportTask } from "./export_messages.ts";
 import { assertRoomFor, freeBytesOf } from "../files/free_space.ts";
@@ -60,7 +59,7 @@ export async function runExport(task: ExportTask, options: RunOptions): Promise<
 async function planMerged(task: ExportTask): Promise<PlannedFiles> {
   const { request, modelFolder, tokenizerFiles } = task;
   const model = await openMerged({ ...task, base: request.base ?? "nf4" });
-  const dtype: MergedDtype = request.dtype ?? model.spec.torchDtype ?? model.storedDtype;
+  const dtype = mergedDtypeOf(model, request.dtype);
   const weights = planMergedFiles(model, dtype);
   const configText = await Deno.readTextFile(`${modelFolder}/config.json`);
   const generation = await readIfThere(`${modelFolder}/generation_config.json`);

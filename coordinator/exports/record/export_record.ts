@@ -1,30 +1,11 @@
 /** An export as it is stored: one JSON file each, beside the folders with the exports' own files. */
 import { z } from "zod";
+import { driftSchema } from "../../../shared/protocol/messages_measure.ts";
 import { exportRequestSchema } from "./export_request.ts";
 
 export const exportFileSchema = z.strictObject({ name: z.string(), size: z.int(), sha256: z.string() });
 
 export const EXPORT_STATUSES = ["queued", "running", "succeeded", "failed"] as const;
-
-/** How far a merged model is from the trained one, as `deno task evaluate --drift` measures it. */
-export const driftSchema = z.strictObject({
-  rows: z.int().positive(),
-  tokens: z.int().positive(),
-  logit_mean_abs: z.number().min(0),
-  logit_max_abs: z.number().min(0),
-  kl_mean: z.number().min(0),
-  ...{
-    top1_agreement: share(),
-    exact_match_trained: share(),
-    exact_match_merged: share(),
-    same_rows: share(),
-  },
-});
-export type Drift = z.output<typeof driftSchema>;
-
-function share() {
-  return z.number().min(0).max(1);
-}
 
 const errorSchema = z.strictObject({ code: z.string(), message: z.string(), param: z.string().nullable() });
 

@@ -82,6 +82,14 @@ export async function openMerged(source: MergeSource): Promise<MergedModel> {
   return { spec, storedDtype, tensors: tensors.sort((a, b) => a.name < b.name ? -1 : 1) };
 }
 
+/** The type of the merged weights: as asked, else as config.json names it, else as they are stored. */
+export function mergedDtypeOf(
+  { spec, storedDtype }: Pick<MergedModel, "spec" | "storedDtype">,
+  asked: MergedDtype | null,
+): MergedDtype {
+  return asked ?? spec.torchDtype ?? storedDtype;
+}
+
 function visionTensors(checkpoint: Checkpoint): MergedTensor[] {
   if (checkpoint.spec.textModule === "model") return [];
   const names = checkpoint.tensorNames.filter((name) =>
