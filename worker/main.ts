@@ -9,6 +9,7 @@ import { BaseModels } from "./transfer/base_model.ts";
 import { createCheckpointWriter } from "./transfer/checkpoint_upload.ts";
 import { parseConfig, USAGE, type WorkerConfig } from "./config.ts";
 import { openFirstGpu } from "./device/first_gpu.ts";
+import { createExportMeasurer } from "./evaluate/measure_export.ts";
 import { startEngineThread } from "./engine/engine_client.ts";
 import { createWorkerIdentity } from "./fleet/identity.ts";
 import { waitUntilLeaving } from "./fleet/leaving.ts";
@@ -52,6 +53,7 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: 
     engineLimits: { allowCpu: config.allowCpu, memoryBudgetBytes: config.memoryBudgetBytes },
     findBaseModel: (reply, job, signal) => models.find(reply, job, signal),
     writeCheckpoint: createCheckpointWriter({ ...common, cacheFolder }),
+    measure: createExportMeasurer({ ...common, cacheFolder, models, allowCpu: config.allowCpu }),
   });
 }
 

@@ -15,6 +15,7 @@ import { listenToFleet } from "./fleet_feed.ts";
 import { startHeartbeats } from "./heartbeat.ts";
 import { sayGoodbye, sayHello } from "./hello.ts";
 import type { JoinReply } from "./join.ts";
+import { type Measure, Measuring } from "./measuring.ts";
 import { stayMember, type StayOutcome } from "./stay_member.ts";
 
 /** `F` with the newest reply of the join URL as its first argument. */
@@ -32,6 +33,8 @@ export interface AgentOptions
   readonly newIncarnation: () => string;
   readonly findBaseModel: WithReply<JobHostOptions["findBaseModel"]>;
   readonly writeCheckpoint: WithReply<JobHostOptions["writeCheckpoint"]>;
+  /** Left out: this worker measures no merges. */
+  readonly measure?: (reply: () => JoinReply, ...rest: Parameters<Measure>) => ReturnType<Measure>;
 }
 
 const DRAINING = "draining: finishing the current step, then leaving";
@@ -52,6 +55,7 @@ export class Agent {
   readonly #drain: Drain;
   readonly #telemetry: Telemetry;
   readonly #host: JobHost;
+  readonly #measuring: Measuring;
   #isMember = false;
   /** Sends a heartbeat at once. */
   #beat = () => {};
@@ -74,13 +78,14 @@ export class Agent {
       },
       onProgress: () => this.#change.notify(),
     });
+    this.#measuring = measuringOf(options, this.#link, this.#host);
     this.ended = this.#run();
     // So that a rejection before anything awaits `ended` is not unhandled.
     this.ended.catch(() => {});
   }
 
   get isIdle(): boolean {
-    return this.#host.isIdle;
+    return this.#host.isIdle && !this.#measuring.isRunning;
   }
 
   /** Finishes the current attempt, and leaves. */
@@ -130,6 +135,7 @@ export class Agent {
     const { worker, name, gpu, limits, log } = this.#options;
     const { control: bus } = connection;
     const fleet = listenToFleet({ ...this.#options, bus, onChange: () => this.#change.notify() });
+    this.#measuring.listen(bus);
     const common = { ...this.#options, signal: this.#stopping.signal };
     for (;;) {
       const self = { worker, incarnation: this.#options.newIncarnation() };
@@ -144,7 +150,10 @@ export class Agent {
       const stay = () =>
         stayMember({
           ...{ ...common, self, welcome, fleet, link: this.#link, change: this.#change },
-          onJob: (job) => this.#host.announce(job),
+          onJob: (job) => {
+            this.#host.announce(job);
+            this.#measuring.settle();
+          },
           isDrained: (hasOthers, isSilent) => this.#drain.isOver(this.#host, hasOthers, isSilent),
         });
       const outcome = await this.#beMember(connection, self, stay);
@@ -164,9 +173,11 @@ export class Agent {
       return sayGoodbye(bus, self, reason, this.#options);
     };
     this.#isMember = true;
-    const describe = () => this.#heartbeatOf(self);
+    const describe = () =>
+      heartbeatOf(this.#options, self, this.#drain, this.#gap, this.#host, this.#telemetry);
     this.#beat = startHeartbeats({ ...this.#options, bus, describe, signal: member.signal });
     this.#host.join({ self, control: bus, gradients });
+    this.#measuring.join(self);
     try {
       const outcome = await stay();
       if (outcome === "lost") this.#options.log("warn", "dropped by the coordinator; rejoining");
@@ -180,13 +191,26 @@ export class Agent {
       this.#beat = () => {};
       member.abort();
       this.#host.join(null);
+      this.#measuring.join(null);
     }
   }
+}
 
-  #heartbeatOf(self: MemberRef): Heartbeat {
-    const { name, gpu } = this.#options;
-    const draining = this.#drain.since !== null;
-    const { maxGapMs } = this.#gap;
-    return { ...self, name, gpu, draining, maxGapMs, job: this.#host.job, ...this.#telemetry.report() };
-  }
+function measuringOf({ measure, ...options }: AgentOptions, link: CoordinatorLink, host: JobHost): Measuring {
+  return new Measuring({
+    ...options,
+    ...measure === undefined ? {} : { measure: (...rest) => measure(() => link.reply, ...rest) },
+    isIdle: () => host.isGpuFree,
+  });
+}
+
+function heartbeatOf(
+  { name, gpu }: AgentOptions,
+  self: MemberRef,
+  { since }: Drain,
+  { maxGapMs }: EventLoopGap,
+  { job }: JobHost,
+  telemetry: Telemetry,
+): Heartbeat {
+  return { ...self, name, gpu, draining: since !== null, maxGapMs, job, ...telemetry.report() };
 }

@@ -31,6 +31,11 @@ export function isSameStart(a: JobAnnouncement | null, b: JobAnnouncement | null
   return a?.startId === b?.startId && a?.jobId === b?.jobId;
 }
 
+/** Whether nothing is left to do for it here. */
+export function isDone({ phase }: HostedJob): boolean {
+  return phase === "over" || phase === "failed";
+}
+
 export function logStart(announcement: JobAnnouncement, before: HostedJob | null, log: Log): void {
   const { jobId, model, baseModelName } = announcement;
   const say = logAbout(log, { job: jobId });

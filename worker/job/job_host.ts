@@ -8,7 +8,15 @@ import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator
 import type { WorkerJob } from "../../shared/protocol/messages_worker.ts";
 import { createChange } from "../async/change.ts";
 import type { HostedJob } from "./hosted_job.ts";
-import { failJob, isSameStart, isWorthReloading, logStart, newHostedJob, workerJobOf } from "./hosted_job.ts";
+import {
+  failJob,
+  isDone,
+  isSameStart,
+  isWorthReloading,
+  logStart,
+  newHostedJob,
+  workerJobOf,
+} from "./hosted_job.ts";
 import { type HostedSession, type HostedSessionOptions, tryHostSession } from "./hosted_session.ts";
 import type { Membership } from "./job_session.ts";
 import { JobLoader, type JobLoaderOptions } from "./load_job.ts";
@@ -40,6 +48,13 @@ export class JobHost {
   /** Whether no job runs here: none is announced, it is over, or it cannot run on this GPU. */
   get isIdle(): boolean {
     return this.#wanted === null || this.#hosted?.phase === "over" || this.#hosted?.phase === "failed";
+  }
+
+  /** Whether no job has the GPU or is about to: there is none, the last one is over, or it does not run here. */
+  get isGpuFree(): boolean {
+    const isStarting = this.#wanted !== null &&
+      !isSameStart(this.#wanted, this.#hosted?.announcement ?? null);
+    return !isStarting && (this.#hosted === null || isDone(this.#hosted));
   }
 
   /** Null changes nothing: after a restart the coordinator announces no job for a while. */
