@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { addApiKeyRoutes } from "./routes/api_keys.ts";
 import { addBaseModelRoutes } from "./routes/base_models.ts";
 import { addCheckpointUploadRoutes } from "./routes/checkpoint_uploads.ts";
+import { addMeasurementRoutes } from "./routes/measurements.ts";
 import { addDescribed, type Api, jsonContent, newApi, openRoute } from "./routes/describe.ts";
 import { addExportRoutes } from "./routes/exports.ts";
 import { addFileRoutes } from "./routes/files.ts";
@@ -39,6 +40,7 @@ const ROUTES = [
   addWorkerRoutes,
   addBaseModelRoutes,
   addCheckpointUploadRoutes,
+  addMeasurementRoutes,
   addJoinTokenRoutes,
   addApiKeyRoutes,
   addHealthRoutes,

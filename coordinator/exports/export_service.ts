@@ -6,10 +6,11 @@ import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { assertToken } from "../../shared/hub/push_target.ts";
 import type { JobStore } from "../jobs/stores/job_store.ts";
 import type { RecordedFile } from "../storage/verified_file.ts";
-import { storeDrift } from "./drift_in_card.ts";
-import type { ExportServiceOptions } from "./export_context.ts";
+import { storeDrift } from "./work/drift_in_card.ts";
+import type { ExportServiceOptions } from "./work/export_context.ts";
 import { createExportQueue } from "./export_queue.ts";
-import { type ExportRecord, isEnded } from "./record/export_record.ts";
+import { createMeasurer, type Measurer } from "./measure/measurer.ts";
+import { type ExportRecord, isUnmeasured } from "./record/export_record.ts";
 import { type ExportRequest, isSameRequest, parseExportRequest } from "./record/export_request.ts";
 import { parsePush } from "./record/push_request.ts";
 
@@ -35,6 +36,8 @@ export interface ExportService {
   setDrift(jobId: string, id: string, body: unknown): Promise<ExportRecord>;
   /** Pushes the files to the hub. Throws `unauthorized` without a token, `invalid_request`, `conflict`, `not_found`. */
   push(jobId: string, id: string, body: unknown): ExportRecord;
+  /** Has merges measured by workers. */
+  readonly measurer: Measurer;
   start(): void;
   /** Ends the export's process and leaves the rest to the next coordinator. */
   stop(): Promise<void>;
@@ -42,7 +45,8 @@ export interface ExportService {
 
 export function createExportService(options: ExportServiceOptions): ExportService {
   const { exports, store, jobs, clock, newId, hub } = options;
-  const queue = createExportQueue(options);
+  const measurer = createMeasurer(options, () => queue.startNext());
+  const queue = createExportQueue(options, measurer);
 
   const get = (jobId: string, id: string): ExportRecord => {
     jobs.get(jobId);
@@ -80,20 +84,12 @@ export function createExportService(options: ExportServiceOptions): ExportServic
       await exports.remove(id);
     },
 
-    file(jobId, id, name) {
-      const record = get(jobId, id);
-      const file = record.files.find((stored) => stored.name === name);
-      if (file !== undefined) return { ...file, path: `${exports.folderOf(id)}/${name}`, filename: name };
-      if (!isEnded(record)) {
-        throw new LoraFleetError("conflict", `the export ${quote(id)} is ${record.status}`, {
-          param: "export_id",
-        });
-      }
-      const message = `the export ${quote(id)} has no file ${quote(name)}`;
-      throw new LoraFleetError("not_found", message, { param: "name" });
-    },
+    file: (jobId, id, name) => fileOf(exports, get(jobId, id), name),
 
-    setDrift: (jobId, id, body) => storeDrift(options, get(jobId, id), body),
+    setDrift: async (jobId, id, body) =>
+      measuredByHand(options, await storeDrift(options, get(jobId, id), body)),
+
+    measurer,
 
     push(jobId, id, body) {
       const record = get(jobId, id);
@@ -104,15 +100,52 @@ export function createExportService(options: ExportServiceOptions): ExportServic
       return exports.get(id)!;
     },
 
-    start: queue.start,
-    stop: queue.stopAll,
+    ...startAndStop(queue, measurer),
   };
+}
+
+function fileOf(
+  { folderOf }: ExportServiceOptions["exports"],
+  { id, status, files }: ExportRecord,
+  name: string,
+): ReturnType<ExportService["file"]> {
+  const file = files.find((stored) => stored.name === name);
+  if (file !== undefined) return { ...file, path: `${folderOf(id)}/${name}`, filename: name };
+  if (status === "queued" || status === "running") {
+    throw new LoraFleetError("conflict", `the export ${quote(id)} is ${status}`, { param: "export_id" });
+  }
+  const message = `the export ${quote(id)} has no file ${quote(name)}`;
+  throw new LoraFleetError("not_found", message, { param: "name" });
+}
+
+function startAndStop(
+  queue: ReturnType<typeof createExportQueue>,
+  measurer: Measurer,
+): Pick<ExportService, "start" | "stop"> {
+  return {
+    start() {
+      queue.start();
+      measurer.start();
+    },
+    async stop() {
+      measurer.stop();
+      await queue.stopAll();
+    },
+  };
+}
+
+/** Nobody needs to measure it any more. */
+function measuredByHand({ exports }: ExportServiceOptions, record: ExportRecord): ExportRecord {
+  if (!isUnmeasured(record)) return record;
+  const measured = { ...record.measurement!, status: "succeeded", worker: null, reason: null } as const;
+  exports.put({ ...record, measurement: measured });
+  return exports.get(record.id)!;
 }
 
 function newRecord(id: string, jobId: string, request: ExportRequest, createdAt: number): ExportRecord {
   return {
     ...{ id, jobId, createdAt, startedAt: null, finishedAt: null, status: "queued", request },
-    ...{ bytesTotal: null, bytesDone: 0, files: [], error: null, drift: null, push: null },
+    ...{ bytesTotal: null, bytesDone: 0, files: [], error: null, drift: null, measurement: null, push: null },
   };
 }
 

@@ -2,7 +2,8 @@
  * The border between a job's record (HTTP, files, status, artifacts) and its training (NATS, steps, workers): what the
  * job service calls, and what the fleet reports back.
  */
-import type { AuditCounts, JobEnd } from "../../shared/protocol/messages_coordinator.ts";
+import type { AuditCounts, JobEnd, MemberRef } from "../../shared/protocol/messages_coordinator.ts";
+import type { Measurement } from "../../shared/protocol/messages_measure.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { WorkerQuarantine } from "../access/quarantines.ts";
 import type { Evaluated, EvaluationOutcome } from "../planning/evaluation/selection.ts";
@@ -113,6 +114,10 @@ export interface Fleet {
    */
   checkpointDamaged(jobId: string, step: number): boolean;
   workers(): readonly WorkerView[];
+  /** Members that could measure a merge: neither leaving nor in quarantine. While a job trains they do not. */
+  measurers(): { readonly isTraining: boolean; readonly workers: readonly MemberRef[] };
+  /** Asks a worker for a measurement. To be repeated every second while it is wanted. */
+  askToMeasure(measurement: Omit<Measurement, "coordinatorId">): void;
   /** Gives a worker in quarantine work again. Throws a `LoraFleetError` with code `not_found` if it is in none. */
   reinstate(worker: string): void;
   /**

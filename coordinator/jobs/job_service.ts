@@ -3,6 +3,7 @@
  * Two jobs are prepared at a time and one trains; the others wait in the order of their creation.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
+import type { PlannedJob } from "../planning/planned_job.ts";
 import type { ParsedJobRequest } from "../job_request/parse.ts";
 import type { JobContext, JobServiceOptions } from "./job_context.ts";
 import { createJobJournal } from "./job_journal.ts";
@@ -38,6 +39,10 @@ export interface JobService {
    * or `conflict` while the job, or one that trains on from this model, is unfinished.
    */
   deleteModel(name: string): Promise<void>;
+  /**
+   * The job as it is trained, its data prepared again if necessary. Rejects with what preparing it throws: its files may be gone.
+   */
+  plan(id: string, signal: AbortSignal): Promise<PlannedJob>;
   /** Adds an event. */
   record(id: string, level: "info" | "warn" | "error", message: string, data?: Record<string, unknown>): void;
   /** Runs `listener` after every change of the job or its events, until the result is called. */
@@ -59,7 +64,8 @@ export function createJobService(options: JobServiceOptions): JobService {
   const context = createContext(options, line, () => training.trainingId());
   const { journal } = context;
   const work = createJobWork(context);
-  const shared = { work, requestOf: createRequests(context), stopped: stopped.signal };
+  const requestOf = createRequests(context);
+  const shared = { work, requestOf, stopped: stopped.signal };
   const training = createTrainingQueue(context, shared, line);
   const validation = createValidationQueue(context, shared, training.startNext);
 
@@ -68,16 +74,15 @@ export function createJobService(options: JobServiceOptions): JobService {
     validation.add(job.id);
   });
 
-  const interrupt = (id: string, reason: LoraFleetError): void => {
-    work.interrupt(id, reason);
-    training.interrupt(id, reason);
-  };
+  const interrupt = (id: string, reason: LoraFleetError): void =>
+    [work, training].forEach((stage) => stage.interrupt(id, reason));
 
   return {
     create: (request, keyed = null, owner = null) =>
       once(keyed, () => storeNew(context, request, keyed, owner)),
 
     ...{ get: journal.get, record: journal.record, watch: journal.watch },
+    plan: async (id, signal) => await context.plan(await requestOf(id, signal)),
 
     cancel(id) {
       const job = journal.apply(id, { type: "cancelled" }, { level: "warn" });

@@ -29,6 +29,8 @@ export function measuredFleet(fleet: Fleet, metrics: Metrics): Fleet {
     checkpointAssignment: (jobId) => fleet.checkpointAssignment(jobId),
     checkpointDamaged: (jobId, step) => fleet.checkpointDamaged(jobId, step),
     workers: () => fleet.workers(),
+    measurers: () => fleet.measurers(),
+    askToMeasure: (measurement) => fleet.askToMeasure(measurement),
     reinstate: (worker) => fleet.reinstate(worker),
     train: (job, observer, signal) => fleet.train(job, observed(observer), signal),
     forget: (jobId, end) => fleet.forget(jobId, end),

@@ -58,7 +58,7 @@ export async function createServices(
     ...(checkAdapter === undefined ? {} : { checkAdapter }),
   }));
   const exports = createExportService({
-    ...{ ...shared, jobs, models, onDefect, run: runExportChild, runPush: runPushChild, hub },
+    ...{ ...shared, jobs, models, fleet, onDefect, run: runExportChild, runPush: runPushChild, hub },
     exports: await openExportStore(`${dataFolder}/exports`, onDefect),
   });
   const workers = () => fleet.workers();

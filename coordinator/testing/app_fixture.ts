@@ -186,7 +186,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
     ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
   }));
   const exports = createExportService({
-    ...{ ...shared, jobs, models, onDefect, run: options.runExport ?? runExportChild },
+    ...{ ...shared, jobs, models, fleet, onDefect, run: options.runExport ?? runExportChild },
     ...{ runPush: runPushChild, hub: options.hub ?? { ...NO_HUB, cacheFolder: `${folder}/hub` } },
     exports: await openExportStore(`${folder}/exports`, onDefect),
   });

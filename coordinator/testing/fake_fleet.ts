@@ -71,6 +71,19 @@ export class FakeFleet implements Fleet {
     return [{ ...FAKE_WORKER, quarantine: this.quarantine }];
   }
 
+  /** Who could measure merges: nobody, unless a test says so. */
+  measuring: ReturnType<Fleet["measurers"]> = { isTraining: false, workers: [] };
+  /** Requests to measure, repeated ones too. */
+  readonly asked: Parameters<Fleet["askToMeasure"]>[0][] = [];
+
+  measurers(): ReturnType<Fleet["measurers"]> {
+    return this.measuring;
+  }
+
+  askToMeasure(measurement: Parameters<Fleet["askToMeasure"]>[0]): void {
+    this.asked.push(measurement);
+  }
+
   reinstate(worker: string): void {
     if (this.quarantine?.worker !== worker) {
       throw new LoraFleetError("not_found", "not in quarantine", { param: "id" });

@@ -46,8 +46,8 @@ export const measureTaskSchema = z.strictObject({
   /** The adapter's two files, and the rows. */
   files: z.array(fileSchema).min(1).max(8),
   rowsOf: z.enum(ROWS_OF),
-  /** Rows that there are; the file may have fewer. */
-  rowsAvailable: z.int().positive(),
+  /** Rows that there are, of which the file may have fewer; null: they are not counted. */
+  rowsAvailable: z.int().positive().nullable(),
 });
 export type MeasureTask = z.output<typeof measureTaskSchema>;
 

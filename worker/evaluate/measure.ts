@@ -7,7 +7,7 @@ import { type MergeSource } from "../../shared/checkpoint/merge/merged_model.ts"
 import type { MergedDtype } from "../../shared/checkpoint/merge/round.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { Example } from "../../shared/data/packing/example.ts";
-import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
+import { documentsIn } from "../../shared/data/packing/packing.ts";
 import { decodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
 import type { Drift } from "../../shared/protocol/messages_measure.ts";
 import type { Gpu } from "../device/gpu.ts";
@@ -48,7 +48,7 @@ export async function measureMerge(input: MeasureInput, outside: Outside): Promi
   const checkpoint = await openCheckpoint(input.modelFolder);
   const { vocabSize } = checkpoint.spec;
   const batch = decodeMicroBatch(await Deno.readFile(input.rowsPath), { vocabularySize: vocabSize });
-  const examples = rowsForDrift(examplesOf(batch), vocabSize);
+  const examples = rowsForDrift(documentsIn(batch), vocabSize);
   const options = { maxNewTokens: 0, doubleQuantization: input.doubleQuantization };
   const adapter = await readAdapter(input.adapterFolder);
   const { trained, exactOfBase } = await onGpu(input, outside, async (gpu) => {
@@ -118,16 +118,4 @@ async function compareWith(
     compared.push(compareRow(row, { labels: row.labels, logits }));
   }
   return compared;
-}
-
-/** The documents of a micro-batch. A label belongs to the token after it. */
-export function examplesOf({ tokens, labels, segmentStarts }: MicroBatch): Example[] {
-  const examples: Example[] = [];
-  for (let start = 0, end = 0; start < tokens.length; start = end) {
-    while (end < tokens.length && segmentStarts[end] === start) end++;
-    const completionMask = new Uint8Array(end - start);
-    for (let t = start; t + 1 < end; t++) completionMask[t + 1 - start] = Number(labels[t] !== IGNORE_INDEX);
-    examples.push({ tokens: tokens.slice(start, end), completionMask });
-  }
-  return examples;
 }

@@ -68,8 +68,8 @@ async function outcomeOf(
       adapterFolder: folder,
       rowsPath: join(folder, ROWS_FILENAME),
     }, signal);
-    const measured = { ...drift, rows_available: rowsAvailable, rows_of: rowsOf };
-    return { type: "measured", attempt: task.attempt, drift: measured };
+    const available = rowsAvailable === null ? {} : { rows_available: rowsAvailable };
+    return { type: "measured", attempt: task.attempt, drift: { ...drift, ...available, rows_of: rowsOf } };
   } finally {
     await Deno.remove(folder, { recursive: true }).catch(() => {});
   }

@@ -3,7 +3,7 @@
  * environment nor the system clock, so that a whole fleet can run in one process.
  */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import type { MemberRef } from "../../shared/protocol/messages_coordinator.ts";
+import type { JobAnnouncement, MemberRef } from "../../shared/protocol/messages_coordinator.ts";
 import type { Heartbeat } from "../../shared/protocol/messages_worker.ts";
 import { createChange } from "../async/change.ts";
 import { JobHost, type JobHostOptions } from "../job/job_host.ts";
@@ -150,10 +150,7 @@ export class Agent {
       const stay = () =>
         stayMember({
           ...{ ...common, self, welcome, fleet, link: this.#link, change: this.#change },
-          onJob: (job) => {
-            this.#host.announce(job);
-            this.#measuring.settle();
-          },
+          onJob: announcer(this.#host, this.#measuring),
           isDrained: (hasOthers, isSilent) => this.#drain.isOver(this.#host, hasOthers, isSilent),
         });
       const outcome = await this.#beMember(connection, self, stay);
@@ -194,6 +191,14 @@ export class Agent {
       this.#measuring.join(null);
     }
   }
+}
+
+/** What is announced concerns both: a job comes before a measurement. */
+function announcer(host: JobHost, measuring: Measuring): (job: JobAnnouncement | null) => void {
+  return (job) => {
+    host.announce(job);
+    measuring.settle();
+  };
 }
 
 function measuringOf({ measure, ...options }: AgentOptions, link: CoordinatorLink, host: JobHost): Measuring {

@@ -1,6 +1,11 @@
 /** An export of a job, and its files. */
 import { z } from "@hono/zod-openapi";
-import { EXPORT_STATUSES, type ExportRecord, pushSchema } from "../../exports/record/export_record.ts";
+import {
+  EXPORT_STATUSES,
+  type ExportRecord,
+  measurementStateSchema,
+  pushSchema,
+} from "../../exports/record/export_record.ts";
 import { driftSchema } from "../../../shared/protocol/messages_measure.ts";
 import { exportRequestSchema } from "../../exports/record/export_request.ts";
 import { seconds, timestamp } from "./list_view.ts";
@@ -31,6 +36,7 @@ export const exportSchema = z.object({
   error: z.object({ code: z.string(), message: z.string(), param: z.string().nullable() }).nullable(),
   files: z.array(exportFileViewSchema),
   drift: driftSchema.nullable(),
+  measurement: measurementStateSchema.nullable(),
   push: pushSchema.nullable(),
 }).openapi("FineTuningJobExport");
 
@@ -39,7 +45,7 @@ export function exportView(
   record: ExportRecord,
   hidePaths: (text: string) => string,
 ): z.output<typeof exportSchema> {
-  const { id, jobId, request, error, drift, push } = record;
+  const { id, jobId, request, error, drift, measurement, push } = record;
   const hidden = (failure: ExportRecord["error"]) => (
     failure === null ? null : { ...failure, message: hidePaths(failure.message) }
   );
@@ -59,6 +65,11 @@ export function exportView(
     bytes_total: record.bytesTotal,
     error: hidden(error),
     drift,
+    measurement: measurement === null ? null : {
+      ...measurement,
+      reason: measurement.reason === null ? null : hidePaths(measurement.reason),
+      failures: measurement.failures.map((failure) => ({ ...failure, reason: hidePaths(failure.reason) })),
+    },
     push: push === null ? null : { ...push, error: hidden(push.error) },
     files: record.files.map(({ name, size, sha256 }) => (
       {

@@ -9,6 +9,18 @@ export const EXPORT_STATUSES = ["queued", "running", "succeeded", "failed"] as c
 
 const errorSchema = z.strictObject({ code: z.string(), message: z.string(), param: z.string().nullable() });
 
+/** How far the measurement of a merge is: by a worker, because this machine has no GPU. */
+export const measurementStateSchema = z.strictObject({
+  status: z.enum(["waiting", "running", "succeeded", "failed"]),
+  /** The worker that measures or has measured. */
+  worker: z.string().nullable(),
+  /** Why there are no numbers yet, or none at all. */
+  reason: z.string().nullable(),
+  /** Workers that could not measure it, oldest first. */
+  failures: z.array(z.strictObject({ worker: z.string(), reason: z.string() })),
+});
+export type MeasurementState = z.output<typeof measurementStateSchema>;
+
 /** The newest push of an export to the hub. */
 export const pushSchema = z.strictObject({
   status: z.enum(EXPORT_STATUSES),
@@ -36,9 +48,16 @@ export const exportRecordSchema = z.strictObject({
   files: z.array(exportFileSchema),
   error: errorSchema.nullable(),
   drift: driftSchema.nullable().default(null),
+  /** Null for what is not measured. */
+  measurement: measurementStateSchema.nullable().default(null),
   push: pushSchema.nullable().default(null),
 });
 export type ExportRecord = z.output<typeof exportRecordSchema>;
+
+/** Whether its merge still has to be measured. */
+export function isUnmeasured({ status, measurement }: ExportRecord): boolean {
+  return status === "succeeded" && (measurement?.status === "waiting" || measurement?.status === "running");
+}
 
 /** Whether there is nothing left to do. */
 export function isIdle(record: ExportRecord): boolean {

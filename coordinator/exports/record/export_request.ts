@@ -75,3 +75,8 @@ export function isSameRequest(a: ExportRequest, b: ExportRequest): boolean {
   return a.kind === b.kind && a.base === b.base && a.dtype === b.dtype && a.step === b.step &&
     a.quantization === b.quantization;
 }
+
+/** Whether workers measure it: merged weights, not what GGUF rounds them to. */
+export function isMeasured({ kind }: ExportRequest): boolean {
+  return kind === "merged";
+}

@@ -4,6 +4,7 @@
  *     <folder>/<export>.json        the record
  *     <folder>/<export>/            its files, complete
  *     <folder>/<export>.partial/    its files while they are being written
+ *     <folder>/<export>.rows.new    the rows on which it is being measured
  */
 import { messageOf } from "../../../shared/errors.ts";
 import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "../../storage/private_folder.ts";
@@ -17,6 +18,8 @@ export interface ExportStore {
   put(record: ExportRecord, isDurable?: boolean): void;
   folderOf(id: string): string;
   partialOf(id: string): string;
+  /** Of a file that goes with the export, and at the next start. */
+  rowsPathOf(id: string): string;
   /** Creates an empty folder for the files of an export that begins. */
   begin(id: string): Promise<string>;
   /** Makes the files of an export visible. */
@@ -36,6 +39,7 @@ export async function openExportStore(
   const recordPath = (id: string) => `${folder}/${id}.json`;
   const folderOf = (id: string) => `${folder}/${id}`;
   const partialOf = (id: string) => `${folder}/${id}.partial`;
+  const rowsPathOf = (id: string) => `${folder}/${id}.rows.new`;
   for (const record of await readRecords(folder, onDefect)) records.set(record.id, record);
   await removeLeftovers(folder, records);
 
@@ -58,6 +62,7 @@ export async function openExportStore(
     },
     folderOf,
     partialOf,
+    rowsPathOf,
     async begin(id) {
       await discard(id);
       await Deno.mkdir(partialOf(id), { mode: PRIVATE_FOLDER_MODE });
@@ -73,6 +78,7 @@ export async function openExportStore(
       records.delete(id);
       await removeIfThere(recordPath(id));
       await removeIfThere(partialOf(id));
+      await removeIfThere(rowsPathOf(id));
       await removeIfThere(folderOf(id));
     },
   };

@@ -14,6 +14,7 @@ import { createConnectivity } from "./connectivity.ts";
 import { keepTime } from "./fleet_clock.ts";
 import type { FleetContext, FleetOptions } from "./fleet_context.ts";
 import { listenToMembers, publishFleet, showFleet } from "./members.ts";
+import { askToMeasure, measurersOf } from "./measurers.ts";
 import { fleetViewOf, NO_MEMBERS } from "./membership.ts";
 import { trainJob } from "./train_job.ts";
 import { workerViews } from "./worker_views.ts";
@@ -39,6 +40,8 @@ export function createFleet(options: FleetOptions): RunningFleet {
       fleet.job?.jobId === jobId ? fleet.run?.checkpointAssignment() ?? null : null,
     checkpointDamaged: (jobId, step) =>
       fleet.job?.jobId === jobId && fleet.run?.checkpointDamaged(step) === true,
+    measurers: () => measurersOf(fleet),
+    askToMeasure: (measurement) => askToMeasure(fleet, measurement),
     reinstate: (worker) => reinstate(fleet, worker),
     train: (job, observer, signal) => trainJob(fleet, job, observer, signal),
     forget: (jobId, end) => forget(fleet, jobId, end),

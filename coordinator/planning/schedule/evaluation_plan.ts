@@ -19,6 +19,8 @@ export interface EvaluationPlan {
   microBatchAt(index: number): MicroBatch;
   /** Tokens of the largest micro-batch. */
   readonly maxTokens: number;
+  /** The rows one by one, in the order of the micro-batches; left out: only the micro-batches are known. */
+  readonly documents?: { readonly count: number; at(index: number): Example };
 }
 
 /** transformers' own `per_device_eval_batch_size`. */
@@ -41,6 +43,7 @@ export function planEvaluation(
     steps,
     microBatchCount,
     maxTokens,
+    documents: { count: rows.documentStarts.length - 1, at: (index) => documentAt(rows, index) },
     microBatchAt(index) {
       const documents: Example[] = [];
       for (let at = starts[index]!; at < starts[index + 1]!; at++) documents.push(documentAt(rows, at));

@@ -183,3 +183,15 @@ export function toMicroBatch(rows: readonly PackedRow[]): MicroBatch {
   }
   return { tokens, labels, positions, segmentStarts, ...weights === null ? {} : { weights } };
 }
+
+/** The documents of a micro-batch, by the inverse of `toMicroBatch`: a label belongs to the token after it. Without weights. */
+export function documentsIn({ tokens, labels, segmentStarts }: MicroBatch): Example[] {
+  const documents: Example[] = [];
+  for (let start = 0, end = 0; start < tokens.length; start = end) {
+    while (end < tokens.length && segmentStarts[end] === start) end++;
+    const completionMask = new Uint8Array(end - start);
+    for (let t = start; t + 1 < end; t++) completionMask[t + 1 - start] = Number(labels[t] !== IGNORE_INDEX);
+    documents.push({ tokens: tokens.slice(start, end), completionMask });
+  }
+  return documents;
+}

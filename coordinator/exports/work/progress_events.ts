@@ -1,6 +1,6 @@
 /** What an export reports in the events of its job: its start, each tenth, and how it ended. */
-import type { JobService } from "../jobs/job_service.ts";
-import type { ExportRecord } from "./record/export_record.ts";
+import type { JobService } from "../../jobs/job_service.ts";
+import type { ExportRecord } from "../record/export_record.ts";
 
 export function createProgressEvents({ record: add }: Pick<JobService, "record">, now: () => ExportRecord) {
   let reported = 0;

@@ -3,7 +3,10 @@ import type { ExportServiceOptions } from "./export_context.ts";
 import { errorOf, putAnyway } from "./end_of_work.ts";
 import { exportTaskOf } from "./export_task.ts";
 import { createProgressEvents } from "./progress_events.ts";
-import type { ExportRecord } from "./record/export_record.ts";
+import type { ExportRecord, MeasurementState } from "../record/export_record.ts";
+import { isMeasured } from "../record/export_request.ts";
+
+const UNMEASURED: MeasurementState = { status: "waiting", worker: null, reason: null, failures: [] };
 
 /** One export, from queued to ended. With an aborted signal it stays as it is, for the next coordinator. */
 export async function runExportOf(
@@ -37,6 +40,7 @@ export async function runExportOf(
       files: [...files],
       bytesTotal: bytes,
       bytesDone: bytes,
+      measurement: isMeasured(task.request) ? UNMEASURED : null,
     });
     events.succeeded();
   } catch (thrown) {

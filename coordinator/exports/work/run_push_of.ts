@@ -1,8 +1,8 @@
 /** Pushes one export to the hub. A push that is interrupted goes on with the next coordinator: nothing is sent twice. */
 import type { ExportServiceOptions } from "./export_context.ts";
 import { errorOf, putAnyway } from "./end_of_work.ts";
-import { paceProgress } from "../../shared/hub/progress.ts";
-import type { ExportPush } from "./record/export_record.ts";
+import { paceProgress } from "../../../shared/hub/progress.ts";
+import type { ExportPush } from "../record/export_record.ts";
 
 /** Between two events about the bytes. */
 const PROGRESS_EVERY_MS = 15_000;

@@ -1,17 +1,18 @@
 /** Everything that an export's process needs: the adapter, and the base model that it was trained on. */
-import { LoraFleetError, quote } from "../../shared/errors.ts";
-import { parseHubName } from "../../shared/hub/repo_name.ts";
-import { downloadEvents } from "../base_models/download_events.ts";
-import type { ResolvedModel } from "../base_models/registry.ts";
-import type { JobRecord } from "../jobs/record/job.ts";
-import { isTokenizerFile } from "../jobs/results/tokenizer_results.ts";
-import { ADAPTER_FILENAME } from "../jobs/results/tuned_models.ts";
-import type { CheckpointRecord } from "../jobs/stores/job_store.ts";
-import { lossesOf } from "./card/card_facts.ts";
-import { modelCard } from "./card/model_card.ts";
+import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import { parseHubName } from "../../../shared/hub/repo_name.ts";
+import { downloadEvents } from "../../base_models/download_events.ts";
+import type { JobRecord } from "../../jobs/record/job.ts";
+import { isTokenizerFile } from "../../jobs/results/tokenizer_results.ts";
+import { ADAPTER_FILENAME } from "../../jobs/results/tuned_models.ts";
+import type { CheckpointRecord, JobStore } from "../../jobs/stores/job_store.ts";
+import { lossesOf } from "../card/card_facts.ts";
+import { withoutDrift } from "../card/drift_section.ts";
+import { modelCard } from "../card/model_card.ts";
 import type { ExportServiceOptions } from "./export_context.ts";
-import type { ExportTask } from "./process/export_messages.ts";
-import type { ExportRecord } from "./record/export_record.ts";
+import type { ExportTask } from "../process/export_messages.ts";
+import type { ExportRecord } from "../record/export_record.ts";
+import { isMeasured } from "../record/export_request.ts";
 
 const ADAPTER_CONFIG = "adapter_config.json";
 
@@ -24,10 +25,7 @@ export async function exportTaskOf(
   signal: AbortSignal,
 ): Promise<Omit<ExportTask, "outputFolder">> {
   const job = jobs.get(jobId);
-  const checkpoint = checkpointAt(
-    store.checkpoints(jobId, { after: null, limit: Number.MAX_SAFE_INTEGER }).items,
-    request.step,
-  );
+  const checkpoint = checkpointAt(store, jobId, request.step);
   const pathOf = (name: string) => {
     const file = checkpoint.files.find((stored) => stored.name === name);
     if (file !== undefined) return artifacts.path(jobId, checkpoint.step, file);
@@ -36,7 +34,7 @@ export async function exportTaskOf(
   const [adapterPath, adapterConfigPath] = [await pathOf(ADAPTER_FILENAME), await pathOf(ADAPTER_CONFIG)];
   const onProgress = downloadEvents(clock, job.spec.model, (message) => jobs.record(jobId, "info", message));
   const model = await models.resolve(job.spec.model, { signal, onProgress });
-  assertUnchanged(job, model);
+  assertUnchanged(job, model.manifest.hash);
   const name = resultName(job);
   const card = modelCard({
     ...{ job, request, name },
@@ -45,7 +43,8 @@ export async function exportTaskOf(
     trainingFilename: job.spec.dataset.path ?? store.file(job.spec.training_file)?.filename ?? null,
   });
   return {
-    ...{ request, adapterPath, adapterConfigPath, name, card },
+    ...{ request, adapterPath, adapterConfigPath, name },
+    card: isMeasured(request) ? withoutDrift(card, "no worker has measured it yet") : card,
     modelFolder: model.folder,
     modelName: job.spec.model,
     tokenizerFiles: model.manifest.files.map((file) => file.name).filter(isTokenizerFile),
@@ -54,20 +53,26 @@ export async function exportTaskOf(
   };
 }
 
-function checkpointAt(checkpoints: readonly CheckpointRecord[], step: number): CheckpointRecord {
-  const found = checkpoints.find((checkpoint) => checkpoint.step === step);
+/** Throws `not_found`. */
+export function checkpointAt(
+  store: Pick<JobStore, "checkpoints">,
+  jobId: string,
+  step: number,
+): CheckpointRecord {
+  const { items } = store.checkpoints(jobId, { after: null, limit: Number.MAX_SAFE_INTEGER });
+  const found = items.find((checkpoint) => checkpoint.step === step);
   if (found !== undefined) return found;
   throw new LoraFleetError("not_found", `the checkpoint of step ${step} was deleted`, { param: "step" });
 }
 
-/** Jobs of earlier versions have no hash, and are trusted. */
-function assertUnchanged({ spec, modelHash }: JobRecord, { manifest }: ResolvedModel): void {
-  if (modelHash === undefined || modelHash === manifest.hash) return;
+/** Throws `conflict` unless `hash` is that of the base model's files at the training. Jobs of earlier versions are trusted. */
+export function assertUnchanged({ spec, modelHash }: JobRecord, hash: string): void {
+  if (modelHash === undefined || modelHash === hash) return;
   const message =
     `the base model ${
       quote(spec.model)
     } has changed since the job was trained: the SHA-256 of its files is ` +
-    `${manifest.hash}, the job was trained on ${modelHash}. Restore the files, or name a fixed revision ` +
+    `${hash}, the job was trained on ${modelHash}. Restore the files, or name a fixed revision ` +
     `(org/name@revision) in the next job`;
   throw new LoraFleetError("conflict", message, { param: "model" });
 }

@@ -1,7 +1,7 @@
 /** How a failed export or push is stored. */
-import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import type { ExportServiceOptions } from "./export_context.ts";
-import type { ExportRecord } from "./record/export_record.ts";
+import type { ExportRecord } from "../record/export_record.ts";
 
 /** As a record has it; what is not the user's fault is reported. */
 export function errorOf(
