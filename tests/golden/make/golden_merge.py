@@ -1,7 +1,8 @@
 """What PEFT's merge_and_unload makes of the ladder's adapters: the first 16 digits of each tensor's SHA-256, and the small files.
 
-"original": the adapter merged into the base model in the type that it is stored in. "nf4": merged in f32 into the dequantised
-NF4 base, then rounded to that type. Both also in f32, where a difference cannot hide in the rounding.
+Each tensor has four of them, in the order of KINDS. "original": the adapter merged into the base model in the type that it is
+stored in. "nf4": merged in f32 into the dequantised NF4 base, then rounded to that type. Both also in f32, where a difference
+cannot hide in the rounding.
 """
 
 import hashlib
@@ -15,6 +16,9 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
 import golden_ladder
+
+
+KINDS = ["original", "original_float32", "nf4", "nf4_float32"]
 
 
 def load(folder, dtype):
@@ -66,12 +70,17 @@ def write(goldens):
     for name, case in golden_ladder.CASES.items():
         folder = goldens / "ladder" / name
         model, adapter, dtype = folder / "model", folder / "adapter", case["dtype"]
-        golden[name] = {
-            "dtype": str(dtype).removeprefix("torch."),
+        kinds = {
             "original": hashes(merged(load(model, dtype), adapter), dtype),
             "original_float32": hashes(merged(load(model, torch.float32), adapter), torch.float32),
             "nf4": hashes(merged(dequantized(model, case["double_quantization"]), adapter), dtype),
             "nf4_float32": hashes(merged(dequantized(model, case["double_quantization"]), adapter), torch.float32),
+        }
+        names = kinds["original"]
+        assert all(list(kind) == list(names) for kind in kinds.values())
+        golden[name] = {
+            "dtype": str(dtype).removeprefix("torch."),
+            "tensors": {tensor: " ".join(kinds[kind][tensor] for kind in KINDS) for tensor in names},
             "shard": case.get("shard", "5GB"),
             **small_files(merged(load(model, dtype), adapter), case.get("shard", "5GB")),
         }
