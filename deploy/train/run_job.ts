@@ -46,7 +46,9 @@ export async function runJob(run: JobRun): Promise<Job> {
   const kept = await keepCheckpoint(run, id);
   await run.stopFleet();
   if (kept === null) await state.forget();
-  const reason = `the job has ${job.status}: ${job.error?.message ?? "no reason was given"}`;
+  const reason = job.status === "cancelled"
+    ? "the job was cancelled"
+    : `the job has ${job.status}: ${job.error?.message ?? "no reason was given"}`;
   throw new LoraFleetError("aborted", kept === null ? reason : `${reason}\n${kept}`);
 }
 
@@ -81,7 +83,9 @@ function resumed({ state: { failed }, body, progress }: JobRun): JobBody {
   const from = "resume_from_checkpoint";
   const training = body["training"] as JobBody | undefined;
   if (failed === null || training?.[from] !== undefined) return body;
-  progress.note(`going on from the checkpoint of step ${failed.step} of ${failed.jobId}, which has failed`);
+  progress.note(
+    `going on from the checkpoint of step ${failed.step} of ${failed.jobId}, which was not finished`,
+  );
   return mergeBodies(body, { training: { [from]: failed.jobId } });
 }
 
