@@ -98,14 +98,10 @@ export class ApiClient {
     return uploadSchema.parse(await this.post(`/v1/uploads/${id}/complete`, { part_ids })).file;
   }
 
-  async createJob(request: Record<string, unknown>): Promise<Job> {
-    return jobSchema.parse(await this.post("/v1/fine_tuning/jobs", request));
-  }
-
-  /** Its id; null without any. */
-  async newestJob(): Promise<string | null> {
-    const { data } = listSchema.parse(await this.json("/v1/fine_tuning/jobs?limit=1"));
-    return data[0]?.id ?? null;
+  /** @param key the same one with the same request gets the job that it has made; null: each request makes one */
+  async createJob(request: Record<string, unknown>, key: string | null = null): Promise<Job> {
+    const headers: Record<string, string> = key === null ? {} : { "idempotency-key": key };
+    return jobSchema.parse(await this.post("/v1/fine_tuning/jobs", request, headers));
   }
 
   async job(id: string): Promise<Job> {
@@ -164,12 +160,12 @@ export class ApiClient {
     await writeChecked((await this.#request(url)).body, path, sha256);
   }
 
-  async post(path: string, body: unknown): Promise<unknown> {
-    const headers = { "content-type": "application/json" };
-    return await this.json(path, { method: "POST", headers, body: JSON.stringify(body) });
+  async post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<unknown> {
+    const all = { "content-type": "application/json", ...headers };
+    return await this.json(path, { method: "POST", headers: all, body: JSON.stringify(body) });
   }
 
-  /** Throws `invalid_request` with the API's message, `timeout` without an answer */
+  /** Throws `invalid_request` with the API's message, `timeout` without an answer, `aborted` for a failure of the coordinator */
   async json(path: string, init: RequestInit = {}): Promise<unknown> {
     return await (await this.#request(path, init)).json();
   }
@@ -186,7 +182,8 @@ export class ApiClient {
     if (response.ok) return response;
     const text = await response.text();
     // What stands before a coordinator says that it is being restarted.
-    const code = [502, 503, 504].includes(response.status) ? "timeout" : "invalid_request";
+    const isAway = [502, 503, 504].includes(response.status);
+    const code = isAway ? "timeout" : response.status >= 500 ? "aborted" : "invalid_request";
     throw new LoraFleetError(code, `${init.method ?? "GET"} ${path}: ${messageOfBody(text)}`);
   }
 }

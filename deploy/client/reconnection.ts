@@ -1,4 +1,4 @@
-/** How long a stream's reader waits for a coordinator that has gone away, such as one that is being restarted. */
+/** How long a client waits for a coordinator that has gone away, such as one that is being restarted. */
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 
@@ -33,6 +33,18 @@ export class Reconnection {
       throw thrown ?? new LoraFleetError("timeout", "the coordinator ends the stream of events at once");
     }
     await this.#clock.sleep(RETRY_MS, this.#signal);
+  }
+}
+
+/** What `ask` gives, asked again while the coordinator is away. Rejects as `Reconnection.wait`. @param ask may be served twice */
+export async function patiently<T>(clock: Clock, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+  const reconnection = new Reconnection(clock, signal);
+  for (;;) {
+    try {
+      return await ask();
+    } catch (thrown) {
+      await reconnection.wait(thrown);
+    }
   }
 }
 

@@ -7,8 +7,8 @@ import { sampleSchema } from "../terminal/samples.ts";
 
 /** A model's scores on the held-out prompts. */
 const scoreSchema = z.object({
-  /** Mean cross entropy per token of the completions, in nats. */
-  eval_loss: z.number(),
+  /** Mean cross entropy per token of the completions, in nats; null if no row has one. */
+  eval_loss: z.number().nullable(),
   /** Share of prompts whose greedy answer is the completion. */
   exact_match: z.number(),
   /** The same, with all runs of white space treated as equal. */

@@ -32,3 +32,24 @@ function cell(text: string): string {
   // deno-lint-ignore no-control-regex -- a model's answer may contain terminal control sequences
   return cutTo(text.trim().replace(/[\x00-\x1f\x7f-\x9f]+/g, " "), MAX_CELL);
 }
+
+/** What an evaluation measures; the loss is null if no row has a token that counts in it. */
+interface Measured {
+  readonly eval_loss: number | null;
+  readonly exact_match: number;
+  readonly prompt_count: number;
+}
+
+/** One line with both models' losses and shares of exact answers, or why there are none. */
+export function formatScores(base: Measured, tuned: Measured): string {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const loss = base.eval_loss === null || tuned.eval_loss === null
+    ? "no loss, since no row has a token that counts in it"
+    : `loss: base ${base.eval_loss.toFixed(4)}, tuned ${tuned.eval_loss.toFixed(4)}`;
+  const match = tuned.prompt_count === 0
+    ? "no exact match, since no row has a prompt before its answer"
+    : `exact match on ${tuned.prompt_count} rows: base ${percent(base.exact_match)}, tuned ${
+      percent(tuned.exact_match)
+    }`;
+  return `${loss}; ${match}`;
+}

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { formatSamples, type Sample } from "./samples.ts";
+import { formatSamples, formatScores, type Sample } from "./samples.ts";
 
 const sample = (prompt: string, expected: string, answer: string): Sample => ({ prompt, expected, answer });
 
@@ -31,4 +31,22 @@ Deno.test("wide characters keep the columns under each other", () => {
     "수도는?  서울      부산  부산",
     "2+2      4         5     5",
   ]);
+});
+
+Deno.test("scores: plain text has no prompts to match, rows without labels have no loss; both are said", () => {
+  const scores = (eval_loss: number | null, exact_match: number, prompt_count: number) => (
+    { eval_loss, exact_match, prompt_count }
+  );
+  assertEquals(
+    formatScores(scores(2, 0.25, 8), scores(0.5, 1, 8)),
+    "loss: base 2.0000, tuned 0.5000; exact match on 8 rows: base 25.0 %, tuned 100.0 %",
+  );
+  assertEquals(
+    formatScores(scores(2, 0, 0), scores(0.5, 0, 0)),
+    "loss: base 2.0000, tuned 0.5000; no exact match, since no row has a prompt before its answer",
+  );
+  assertEquals(
+    formatScores(scores(null, 0, 0), scores(null, 0, 0)),
+    "no loss, since no row has a token that counts in it; no exact match, since no row has a prompt before its answer",
+  );
 });

@@ -2,9 +2,11 @@
 import { join } from "@std/path";
 import { z } from "zod";
 import type { Clock } from "../../shared/clock.ts";
-import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import type { ExportKind } from "../../shared/job/export_kinds.ts";
 import type { ApiClient } from "../client/api_client.ts";
+import { assertPlainName } from "../client/checkpoints.ts";
+import { patiently } from "../client/reconnection.ts";
 import type { TrainOptions } from "./options.ts";
 
 const POLL_MS = 500;
@@ -36,7 +38,7 @@ export class JobExports {
 
   /** Throws `invalid_request` for an export that is refused, `aborted` for one that failed. */
   async make(kind: ExportKind): Promise<Export> {
-    const begun = exportSchema.parse(await this.#api.post(this.#path, { kind }));
+    const begun = exportSchema.parse(await this.#patiently(() => this.#api.post(this.#path, { kind })));
     const made = await this.#until(begun, ({ status }) => status);
     if (made.status === "succeeded") return made;
     throw failed(`the export ${kind}`, made.error);
@@ -45,15 +47,14 @@ export class JobExports {
   async download({ files }: Export, folder: string): Promise<void> {
     await Deno.mkdir(folder, { recursive: true });
     for (const { name, url, sha256 } of files) {
-      await this.#api.downloadTo(url, join(folder, assertName(name)), sha256);
+      await this.#patiently(() => this.#api.downloadTo(url, join(folder, assertPlainName(name)), sha256));
     }
   }
 
   /** Pushes an export to the hub with the coordinator's token. Returns the repository's URL. */
   async push({ id }: Export, repo: string): Promise<string> {
-    const begun = exportSchema.parse(
-      await this.#api.post(`${this.#path}/${id}/push`, { hub_model_id: repo }),
-    );
+    const ask = () => this.#api.post(`${this.#path}/${id}/push`, { hub_model_id: repo });
+    const begun = exportSchema.parse(await this.#patiently(ask));
     const { push } = await this.#until(begun, ({ push }) => push!.status);
     if (push!.status === "succeeded") return push!.url ?? repo;
     throw failed(`the push to ${repo}`, push!.error);
@@ -62,19 +63,16 @@ export class JobExports {
   async #until(found: Export, statusOf: (found: Export) => Export["status"]): Promise<Export> {
     while (["queued", "running"].includes(statusOf(found))) {
       await this.#clock.sleep(POLL_MS, this.#signal);
-      found = exportSchema.parse(await this.#api.json(`${this.#path}/${found.id}`));
+      const ask = () => this.#api.json(`${this.#path}/${found.id}`);
+      found = exportSchema.parse(await this.#patiently(ask));
     }
     return found;
   }
-}
 
-/** The coordinator may be a stranger's: its files stay in the folder. */
-function assertName(name: string): string {
-  if (/^(?!\.)[^/\\\0]+$/.test(name)) return name;
-  throw new LoraFleetError(
-    "invalid_request",
-    `an export's file is called ${quote(name)}; a plain name is needed`,
-  );
+  /** A coordinator that is restarted meanwhile goes on with its exports and pushes, and makes none twice. */
+  #patiently<T>(ask: () => Promise<T>): Promise<T> {
+    return patiently(this.#clock, this.#signal, ask);
+  }
 }
 
 function failed(what: string, error: z.output<typeof failureSchema>): LoraFleetError {

@@ -18,8 +18,9 @@ const DEFAULTS: JobBody = {
  */
 export async function jobBody(options: JobOptions, model: string): Promise<JobBody> {
   const config = options.configPath === null ? {} : await readConfig(options.configPath);
+  checkConfig(options, config);
   const body = mergeBodies(DEFAULTS, config);
-  for (const setting of options.settings) applySetting(body, setting);
+  for (const setting of options.settings) applySetting(options, body, setting);
   if (options.split !== null) setField(body, ["dataset", "split"], options.split);
   if (options.maxSteps !== null) setField(body, ["training", "max_steps"], options.maxSteps);
   return { ...body, model };
@@ -47,12 +48,51 @@ function withNumbers(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, withNumbers(inner)]));
 }
 
+/** Fields that a flag of their own decides, so that a setting would be overridden. */
+const FLAGS: Readonly<Record<string, string>> = {
+  "model": "--model",
+  "training_file": "--data, with a file or a dataset's id on the hub",
+  "validation_file": "--validation, with a file",
+  "dataset.path": "--data, with the dataset's id on the hub",
+};
+
+/** Whether the flag that decides a field is given: the field may not be set besides. */
+const GIVEN: Readonly<Record<string, (options: JobOptions) => string | null>> = {
+  "dataset.split": ({ split }) => split === null ? null : `--split ${split}`,
+  "dataset.revision": ({ data }) => data.includes("@") ? `--data ${data}` : null,
+  "training.max_steps": ({ maxSteps }) => maxSteps === null ? null : `--steps ${maxSteps}`,
+};
+
+function checkSetting(options: JobOptions, path: string, setting: string): void {
+  const flag = Object.hasOwn(FLAGS, path) ? FLAGS[path] : undefined;
+  if (flag !== undefined) throw usage("set", `--set ${quote(setting)}: ${path} comes from ${flag}`);
+  const given = Object.hasOwn(GIVEN, path) ? GIVEN[path]!(options) : null;
+  if (given === null) return;
+  throw usage("set", `--set ${quote(setting)} besides ${given}, which says the same; give one of them`);
+}
+
+/** A configuration may have been pasted whole, with what the flags say, but not with anything else. */
+function checkConfig({ configPath, model }: JobOptions, config: JobBody): void {
+  const named = (field: string) => `--config ${quote(configPath)} has ${field} ${quote(config[field])}`;
+  if (config["model"] !== undefined && config["model"] !== model) {
+    throw usage(
+      "config",
+      `${named("model")}, but --model is ${quote(model)}; make them equal, or take it out of the file`,
+    );
+  }
+  for (const field of ["training_file", "validation_file"]) {
+    if ((config[field] ?? null) === null) continue;
+    throw usage("config", `${named(field)}, but the rows come from ${FLAGS[field]}; take it out of the file`);
+  }
+}
+
 /** `training.learning_rate=1e-4`. The value is YAML, so that numbers, lists and true are what they look like. */
-function applySetting(body: JobBody, setting: string): void {
+function applySetting(options: JobOptions, body: JobBody, setting: string): void {
   const [, path, value] = /^([\w.]+)=(.*)$/s.exec(setting) ?? [];
   if (path === undefined || value === undefined) {
     throw usage("set", `--set ${quote(setting)}: field=value is needed, such as training.learning_rate=1e-4`);
   }
+  checkSetting(options, path, setting);
   try {
     setField(body, path.split("."), numberLike(value) ?? parseYaml(value));
   } catch (thrown) {

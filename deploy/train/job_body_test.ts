@@ -78,8 +78,8 @@ Deno.test("groups are merged one level deep, everything else is replaced", () =>
 });
 
 Deno.test("what cannot be read is a usage error that quotes it", async () => {
-  for (const settings of [["no value"], ["=1"], ["model.x=1", "seed.y=2"], ["lora.r.x=[1"]]) {
-    const configured = { ...OPTIONS, settings: ["model=m", "seed=1", ...settings] };
+  for (const settings of [["no value"], ["=1"], ["suffix.x=1", "seed.y=2"], ["lora.r.x=[1"]]) {
+    const configured = { ...OPTIONS, settings: ["suffix=m", "seed=1", ...settings] };
     const error = await assertRejects(() => jobBody(configured, "m"), LoraFleetError, "--set");
     assertEquals(error.code, "usage");
   }
@@ -93,4 +93,46 @@ Deno.test("what cannot be read is a usage error that quotes it", async () => {
       await assertRejects(() => jobBody({ ...OPTIONS, configPath }, "m"), LoraFleetError, "--config");
     });
   }
+});
+
+Deno.test("a setting that a flag would override is refused with the flag", async () => {
+  const cases: [string, Partial<JobOptions>, string][] = [
+    ["model=org/other", {}, "comes from --model"],
+    ["training_file=file-1", {}, "comes from --data, with a file"],
+    ["validation_file=file-1", {}, "comes from --validation"],
+    ["dataset.path=org/rows", {}, "comes from --data, with the dataset's id"],
+    ["dataset.split=train", { split: "train[:5%]" }, "besides --split train[:5%]"],
+    ["dataset.revision=v1", { data: "org/rows@v2" }, "besides --data org/rows@v2"],
+    ["training.max_steps=9", { maxSteps: 3 }, "besides --steps 3"],
+  ];
+  for (const [setting, options, part] of cases) {
+    const body = () => jobBody({ ...OPTIONS, ...options, settings: [setting] }, "m");
+    const error = await assertRejects(body, LoraFleetError, part);
+    assertEquals([error.code, error.param], ["usage", "set"], setting);
+  }
+  const alone = ["dataset.split=train", "dataset.revision=v1", "training.max_steps=9"];
+  const { dataset, training } = await jobBody({ ...OPTIONS, settings: alone }, "m");
+  assertEquals(dataset, { split: "train", revision: "v1" });
+  assertEquals((training as Record<string, unknown>)["max_steps"], 9);
+});
+
+Deno.test("a configuration with another model or with files of its own is refused, one with the same model is not", async () => {
+  for (
+    const [text, part] of [["model: org/b", '--model is "org/a"'], [
+      "training_file: file-1",
+      "--data",
+    ]] as const
+  ) {
+    await withConfig(text, async (configPath) => {
+      const error = await assertRejects(
+        () => jobBody({ ...OPTIONS, model: "org/a", configPath }, "org/a"),
+        LoraFleetError,
+        part,
+      );
+      assertEquals([error.code, error.param], ["usage", "config"]);
+    });
+  }
+  await withConfig("model: org/a\nvalidation_file: null", async (configPath) => {
+    assertEquals((await jobBody({ ...OPTIONS, model: "org/a", configPath }, "/m"))["model"], "/m");
+  });
 });

@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { resolve } from "@std/path";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { TRACKER_OPTIONS, type TrackerFlags, trackerFlags } from "./tracker_flags.ts";
 import { EXPORT_KINDS, type ExportKind } from "../../shared/job/export_kinds.ts";
 
 export const TRAIN_USAGE = `Usage: deno task train --model <model> --data <data> --out <folder> [options]
@@ -19,9 +20,14 @@ coordinator. Ctrl-C interrupts; the same command again resumes.
   --export <kinds>        further results, with commas between: merged, gguf, adapter_gguf, adapter
   --push <repo>           a repository on the hub for the first of them, or for the adapter; private if it is new
   --out <folder>          folder for the results
+  --report-to <trackers>  tensorboard, mlflow, wandb, jsonl, with commas between: shows the run there
+  --run-name <name>       the run's name at the trackers
+  --logging-dir <folder>  below the folder of event files, which is <out>/runs
+  --project, --entity, --tags: of the run at Weights & Biases; tags have commas between
   --workers <n>           workers to start on this machine                 (1)
   --join-existing <url>   a running coordinator; its key is LORAFLEET_API_KEY
-  --fresh                 forget an interrupted run into the same folder
+  --fresh                 forget an interrupted or failed run into the same folder
+  --resume                go on from the checkpoint of a failed run with different settings
   --ignore-gpu            compute on the CPU although this machine has a GPU
   --help
 `;
@@ -59,7 +65,10 @@ export interface TrainOptions extends JobOptions {
   /** Null: nothing is pushed. */
   readonly pushTo: string | null;
   readonly workerCount: number;
+  readonly trackers: TrackerFlags;
   readonly isFresh: boolean;
+  /** Go on from the checkpoint of a failed run, though its command was a different one. */
+  readonly isResumed: boolean;
   readonly ignoreGpu: boolean;
 }
 
@@ -90,7 +99,9 @@ const TRAIN = {
   "export": text,
   "push": text,
   "workers": text,
+  ...TRACKER_OPTIONS,
   "fresh": flag,
+  "resume": flag,
   "ignore-gpu": flag,
 } as const;
 const PLAN = { ...JOB, "gpu-gib": text, "tokens-per-second": text, "workers": text, "price": text } as const;
@@ -101,13 +112,20 @@ export function parseTrainOptions(args: readonly string[]): TrainOptions | null 
   if (values.help === true) return null;
   const job = jobOptions(values);
   if (values.out === undefined || values.out === "") throw missing("out");
+  if (values.fresh === true && values.resume === true) {
+    throw new LoraFleetError("usage", "--fresh and --resume contradict each other; give one of them", {
+      param: "resume",
+    });
+  }
   return {
     ...job,
     outFolder: resolve(values.out),
     exports: exportKinds(values.export ?? ""),
     pushTo: values.push || null,
     workerCount: numberOf("workers", values.workers, { isWhole: true, max: 64 }) ?? 1,
+    trackers: trackerFlags(values),
     isFresh: values.fresh === true,
+    isResumed: values.resume === true,
     ignoreGpu: values["ignore-gpu"] === true,
   };
 }

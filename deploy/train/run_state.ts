@@ -15,14 +15,21 @@ const stateSchema = z.strictObject({
   coordinatorUrl: z.string().nullable(),
   /** Null until it is created. */
   jobId: z.string().nullable(),
+  /** For the job: sent, or about to be. Its answer may be lost, so that it has to be sent again as it is. */
+  request: z.strictObject({ key: z.string(), body: z.record(z.string(), z.unknown()) }).nullable().default(
+    null,
+  ),
+  /** The newest job of this run that failed with a checkpoint, and the checkpoint's step. */
+  failed: z.strictObject({ jobId: z.string(), step: z.int() }).nullable().default(null),
 });
 type State = z.output<typeof stateSchema>;
+/** What of a run is recorded as it goes on. */
+type Progress = Pick<State, "jobId" | "request" | "failed">;
 
-export interface RunState extends Disposable {
+export interface RunState extends Disposable, Readonly<Progress> {
   readonly folder: string;
-  readonly jobId: string | null;
-  /** Records the job before anything can be lost. */
-  created(jobId: string): Promise<void>;
+  /** Records what is known before anything can be lost. */
+  update(changes: Partial<Progress>): Promise<void>;
   /** Nothing is left to resume. */
   forget(): Promise<void>;
 }
@@ -32,34 +39,45 @@ export function hashOf(asked: unknown): string {
   return createHash("sha256").update(canonicalJson(asked)).digest("hex");
 }
 
+/** Which run a command is. */
+export interface RunQuestion {
+  /** As `hashOf` has it. */
+  readonly asked: string;
+  readonly coordinatorUrl: string | null;
+  /** Forgets an earlier run. */
+  readonly isFresh?: boolean;
+  /** Goes on from the checkpoint of a run that failed, though it was asked for something else. */
+  readonly isResumed?: boolean;
+}
+
 /**
  * Opens the state beside `outFolder`, until it is disposed of. A run that has no job yet gives way to a different one. Throws
- * `conflict` if a different run was interrupted there, or any goes on; `storage` if it cannot be read.
- * @param isFresh forgets an interrupted run
+ * `conflict` if a different run was interrupted or failed there, or any goes on; `usage` if there is nothing to resume; `storage` if
+ * it cannot be read.
  */
-export async function openRunState(
-  outFolder: string,
-  asked: string,
-  coordinatorUrl: string | null,
-  isFresh: boolean,
-): Promise<RunState> {
+export async function openRunState(outFolder: string, question: RunQuestion): Promise<RunState> {
   const folder = `${outFolder}.run`;
   const lock = await lockRun(folder);
   try {
-    const found = isFresh ? null : await readState(folder);
-    const isSame = found !== null && found.asked === asked && found.coordinatorUrl === coordinatorUrl;
-    if (found !== null && found.jobId !== null && !isSame) {
-      const message = `${quote(folder)} is a different run that was interrupted (${found.jobId}): ` +
-        "repeat its command to resume it, pass --fresh to forget it, or choose a different --out";
-      throw new LoraFleetError("conflict", message, { param: "out" });
-    }
-    if (!isSame) await removeRun(folder);
-    const state: State = isSame ? found : { version: 1, asked, coordinatorUrl, jobId: null };
+    const found = question.isFresh === true ? null : await readState(folder);
+    let state = nextState(folder, found, question);
+    if (found === null || isEmpty(state)) await removeRun(folder);
     await writeState(folder, state);
     return {
       folder,
-      jobId: state.jobId,
-      created: (jobId) => writeState(folder, { ...state, jobId }),
+      get jobId() {
+        return state.jobId;
+      },
+      get request() {
+        return state.request;
+      },
+      get failed() {
+        return state.failed;
+      },
+      async update(changes) {
+        state = { ...state, ...changes };
+        await writeState(folder, state);
+      },
       forget: () => remove(folder),
       [Symbol.dispose]: () => lock.close(),
     };
@@ -67,6 +85,39 @@ export async function openRunState(
     lock.close();
     throw thrown;
   }
+}
+
+/** Whether nothing would be lost with it. */
+function isEmpty({ jobId, request, failed }: State): boolean {
+  return jobId === null && request === null && failed === null;
+}
+
+/** Pure but for its errors. */
+function nextState(folder: string, found: State | null, question: RunQuestion): State {
+  const { asked, coordinatorUrl, isResumed = false } = question;
+  const fresh: State = { version: 1, asked, coordinatorUrl, jobId: null, request: null, failed: null };
+  const isSame = found !== null && found.asked === asked && found.coordinatorUrl === coordinatorUrl;
+  if (isResumed && (found === null || isEmpty(found))) {
+    const message = `--resume: ${quote(folder)} has no run that failed with a checkpoint; leave it out`;
+    throw new LoraFleetError("usage", message, { param: "resume" });
+  }
+  if (found === null || isSame) return found ?? fresh;
+  if (found.jobId !== null || found.request !== null) {
+    const job = found.jobId ?? "while its job was being created";
+    const message = `${quote(folder)} is a different run that was interrupted (${job}): ` +
+      "repeat its command to resume it, pass --fresh to forget it, or choose a different --out";
+    throw new LoraFleetError("conflict", message, { param: "out" });
+  }
+  if (found.failed === null) return fresh;
+  const where = found.coordinatorUrl ?? "a coordinator of its own";
+  if (isResumed && found.coordinatorUrl === coordinatorUrl) return { ...fresh, failed: found.failed };
+  const how = found.coordinatorUrl === coordinatorUrl
+    ? "add --resume to go on from there with these settings"
+    : `go on from there with ${where}`;
+  const message =
+    `${quote(folder)} has the checkpoint of step ${found.failed.step} of a different run that failed ` +
+    `(${found.failed.jobId}): ${how}, pass --fresh to forget it, or choose a different --out`;
+  throw new LoraFleetError("conflict", message, { param: "out" });
 }
 
 /** Two commands must not write into one folder. A process that ends releases its lock, however it ends. */

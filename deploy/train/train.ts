@@ -4,6 +4,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { counted } from "../../shared/counted.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { ApiClient, type Job } from "../client/api_client.ts";
+import { patiently } from "../client/reconnection.ts";
 import { downloadAdapter } from "../client/result_files.ts";
 import { openRepo } from "../../shared/hub/download_repo.ts";
 import { readHubSettings } from "../../shared/hub/hub_settings.ts";
@@ -15,11 +16,14 @@ import { repositoryRoot, startFleet } from "../machine/fleet.ts";
 import { ensureSetup } from "../setup/ensure.ts";
 import { runtimeFolderVariables } from "../setup/runtime_folder.ts";
 import type { Progress } from "../terminal/progress.ts";
-import { formatSamples } from "../terminal/samples.ts";
+import { formatSamples, formatScores } from "../terminal/samples.ts";
 import { type FurtherResults, JobExports, writeExports } from "./exports.ts";
 import { checkResults, checkRows, contentOf, isFile } from "./first_checks.ts";
-import { evaluationOf, type JobBody, jobBody, mergeBodies } from "./job_body.ts";
+import { evaluationOf, type JobBody, jobBody } from "./job_body.ts";
 import type { TrainOptions } from "./options.ts";
+import { withTrackers } from "./tracker_flags.ts";
+import { undelivered } from "./undelivered.ts";
+import { runJob } from "./run_job.ts";
 import { hashOf, openRunState, type RunState } from "./run_state.ts";
 
 export interface TrainContext {
@@ -48,20 +52,31 @@ export async function train(
 ): Promise<FurtherResults & { job: Job }> {
   const { progress } = context;
   const model = await localFolder(options.model) ?? options.model;
-  const body = await jobBody(options, model);
+  const body = withTrackers(await jobBody(options, model), options.trackers);
   await checkRows(options);
   await checkResults(options, hubSettings());
   const { data, validationPath } = options;
   const contents = [await contentOf(data), await contentOf(validationPath)];
   const asked = hashOf({ body, data, validation: validationPath, contents });
-  using state = await openRunState(options.outFolder, asked, options.coordinatorUrl, options.isFresh);
+  using state = await openRunState(options.outFolder, { asked, ...options });
   const connection = await connect(options, context, state);
   const { api, broken, env } = connection;
-  const job = await Promise.race([runJob(options, context, api, state, body), broken]);
+  const upload = () => uploaded(options, api, progress);
+  const stopFleet = () => context.children.stopAll();
+  const running = runJob({
+    ...context,
+    ...{ api, state, body, upload, stopFleet },
+    outFolder: options.outFolder,
+  });
+  const job = await Promise.race([running, broken]);
   progress.note(`downloading the adapter into ${options.outFolder}`);
-  await writeAdapter(options.outFolder, await downloadAdapter(api, job));
+  const files = await patiently(context.clock, context.signal, () => downloadAdapter(api, job));
+  await writeAdapter(options.outFolder, files);
   const exports = new JobExports(api, job.id, context.clock, context.signal);
   const further = await Promise.race([writeExports(options, exports, progress.note, context.signal), broken]);
+  const owed = env === null
+    ? []
+    : await undelivered(join(state.folder, "coordinator/trackers"), job.id, context.clock, context.signal);
   if (validationPath !== null && env !== null) {
     await context.children.stopAll();
     await compare(options, context, state, body, env);
@@ -71,7 +86,10 @@ export async function train(
     );
   }
   await context.children.stopAll();
-  if (further.failure === null) await state.forget();
+  if (owed.length > 0) {
+    const what = `${owed.join(" and ")} ${owed.length === 1 ? "has" : "have"} not got all points of the run`;
+    progress.note(`warning: ${what}; they are kept in ${state.folder}, and the same command sends them`);
+  } else if (further.failure === null) await state.forget();
   return { ...further, job };
 }
 
@@ -86,7 +104,9 @@ async function connect(options: TrainOptions, context: TrainContext, state: RunS
   }
   const { natsServerPath, gpuName } = await ensureSetup({ log: progress.note, ignoreGpu });
   signal.throwIfAborted();
-  const env = {
+  const env: Record<string, string> = {
+    // The coordinator's own folder is gone in the end.
+    TENSORBOARD_LOGGING_DIR: join(options.outFolder, "runs"),
     ...childEnvironment(Deno.env.toObject(), natsServerPath),
     ...await runtimeFolderVariables(Deno.env.get("XDG_RUNTIME_DIR"), join(state.folder, "runtime")),
   };
@@ -99,42 +119,6 @@ async function connect(options: TrainOptions, context: TrainContext, state: RunS
     onWorkerLost: (message) => progress.note(message),
   });
   return { api: fleet.api, broken: fleet.broken, env };
-}
-
-/** Creates the job, or finds the one that was interrupted, and follows it to its end. */
-async function runJob(
-  options: TrainOptions,
-  { children, progress }: TrainContext,
-  api: ApiClient,
-  state: RunState,
-  body: JobBody,
-): Promise<Job> {
-  // In our own coordinator, a job that is not recorded is ours as well.
-  let [id, after] = [state.jobId ?? (options.coordinatorUrl === null ? await api.newestJob() : null), ""];
-  if (id === null) {
-    id = (await api.createJob(mergeBodies(body, await uploaded(options, api, progress)))).id;
-    await state.created(id);
-  } else {
-    await state.created(id);
-    progress.note(`resuming ${id}`);
-    after = await api.newestEvent(id);
-    const { status } = await api.job(id);
-    if (status === "paused") await api.post(`/v1/fine_tuning/jobs/${id}/resume`, {});
-  }
-  for await (const event of api.events(id, after)) {
-    if (event.kind === "metrics") progress.step(event.metrics);
-    else progress.note(event.level === "info" ? event.message : `${event.level}: ${event.message}`);
-  }
-  progress.stop();
-  const job = await api.job(id);
-  if (job.status === "succeeded") return job;
-  // The coordinator writes into the folder until it has ended.
-  await children.stopAll();
-  await state.forget();
-  throw new LoraFleetError(
-    "aborted",
-    `the job has ${job.status}: ${job.error?.message ?? "no reason was given"}`,
-  );
 }
 
 /** The job's fields for its rows: uploaded files, or a dataset on the hub. */
@@ -208,12 +192,8 @@ async function compare(
       resultPath: join(state.folder, `${name}.json`),
     }, env);
   const [base, tuned] = [await answersOf("base", null), await answersOf("tuned", outFolder)];
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  progress.note(`\n${formatSamples(base.samples, tuned.samples, SAMPLE_COUNT)}\n`);
-  progress.note(
-    `loss: base ${base.eval_loss.toFixed(4)}, tuned ${
-      tuned.eval_loss.toFixed(4)
-    }; exact match on ${tuned.prompt_count} rows: ` +
-      `base ${percent(base.exact_match)}, tuned ${percent(tuned.exact_match)}`,
-  );
+  if (tuned.samples.length > 0) {
+    progress.note(`\n${formatSamples(base.samples, tuned.samples, SAMPLE_COUNT)}\n`);
+  }
+  progress.note(formatScores(base, tuned));
 }

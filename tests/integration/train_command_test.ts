@@ -43,6 +43,8 @@ async function withRun(
         "--out",
         out,
         "--ignore-gpu",
+        "--report-to",
+        "jsonl",
         ...more,
       );
     await body(run, folder, out);
@@ -86,7 +88,11 @@ Deno.test({
       assertEquals(/The checkpoint of step/.test(third.text()), false);
       assertEquals(processesOf(folder), []);
       const files = [...Deno.readDirSync(out)].map(({ name }) => name).sort();
-      assertEquals(files, ["adapter_config.json", "adapter_model.safetensors", "merged"]);
+      assertEquals(files, ["adapter_config.json", "adapter_model.safetensors", "merged", "runs"]);
+      const [runName = ""] = [...Deno.readDirSync(join(out, "runs"))].map(({ name }) => name);
+      const lines = (await Deno.readTextFile(join(out, "runs", runName, "metrics.jsonl"))).trim().split("\n");
+      const points = lines.map((line) => JSON.parse(line)).filter(({ loss }) => typeof loss === "number");
+      assertEquals(points.map(({ step }) => step), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
       assertEquals((await Deno.stat(join(out, "merged/model.safetensors"))).isFile, true);
       assertEquals(await Deno.stat(`${out}.run`).catch(() => null), null);
     }),

@@ -2,8 +2,8 @@
 import type { Question } from "./rows.ts";
 
 export interface EvaluationResult {
-  /** Mean cross entropy over the labels, in nats. */
-  readonly eval_loss: number;
+  /** Mean cross entropy over the labels, in nats; null if no row has one. */
+  readonly eval_loss: number | null;
   /** Share of prompts whose greedy answer equals the dataset's; 0 without prompts. */
   readonly exact_match: number;
   /** The same, with runs of white space equal and ends trimmed. */
@@ -24,7 +24,7 @@ export interface Sample {
  * @param textOf decodes tokens
  */
 export function resultOf(
-  loss: number,
+  loss: number | null,
   questions: readonly Question[],
   answers: readonly (readonly number[])[],
   textOf: (ids: Iterable<number>) => string,

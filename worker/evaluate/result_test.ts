@@ -30,6 +30,10 @@ Deno.test("without prompts nothing matches, and the result is still JSON with nu
   });
 });
 
+Deno.test("without labels there is no loss, which JSON says as null", () => {
+  assertEquals(JSON.parse(JSON.stringify(resultOf(null, [], [], textOf))).eval_loss, null);
+});
+
 Deno.test("the tolerant match ignores white space and nothing else", () => {
   const tolerant = (expected: string, answer: string) =>
     resultOf(0, [question("p", expected)], [[...bytes(answer)]], textOf).whitespace_tolerant_match;

@@ -64,8 +64,8 @@ export function withoutAdapter(model: LanguageModel): void {
   model.gpu.write(model.flat.adapter, new Float32Array(model.lora.layout.elementCount));
 }
 
-/** Mean cross entropy over the labels of all documents, in nats. */
-export async function meanLossOf(model: LanguageModel, examples: readonly Example[]): Promise<number> {
+/** Mean cross entropy over the labels of all documents, in nats; null without labels. */
+export async function meanLossOf(model: LanguageModel, examples: readonly Example[]): Promise<number | null> {
   let lossSum = 0;
   let labelCount = 0;
   for (const row of packRows(examples, "bfd", model.maxTokens)) {
@@ -74,7 +74,7 @@ export async function meanLossOf(model: LanguageModel, examples: readonly Exampl
     lossSum += evaluated.lossSum;
     labelCount += evaluated.labelCount;
   }
-  return lossSum / labelCount;
+  return labelCount === 0 ? null : lossSum / labelCount;
 }
 
 /** The answer to each question, in tokens. */

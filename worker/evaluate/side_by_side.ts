@@ -21,16 +21,19 @@ export function formatSideBySide({ base, tuned }: SideBySide): string {
       `tuned     ${shown(answer)}${mark(answer)}`,
     ].join("\n");
   });
+  return [...blocks, [matchLine(base, tuned), lossLine(base, tuned)].join("\n")].join("\n\n");
+}
+
+function matchLine(base: EvaluationResult, tuned: EvaluationResult): string {
+  if (tuned.prompt_count === 0) return "exact match: none, since no row has a prompt before its answer";
   const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
-  return [
-    ...blocks,
-    [
-      `exact match on ${tuned.prompt_count} prompts (=): base ${percent(base.exact_match)}, tuned ${
-        percent(tuned.exact_match)
-      }`,
-      `loss: base ${base.eval_loss.toFixed(4)}, tuned ${tuned.eval_loss.toFixed(4)}`,
-    ].join("\n"),
-  ].join("\n\n");
+  const shares = `base ${percent(base.exact_match)}, tuned ${percent(tuned.exact_match)}`;
+  return `exact match on ${tuned.prompt_count} prompts (=): ${shares}`;
+}
+
+function lossLine({ eval_loss: base }: EvaluationResult, { eval_loss: tuned }: EvaluationResult): string {
+  if (base === null || tuned === null) return "loss: none, since no row has a token that counts in it";
+  return `loss: base ${base.toFixed(4)}, tuned ${tuned.toFixed(4)}`;
 }
 
 /** One line; of a long text the end, which a prompt's question is at. */

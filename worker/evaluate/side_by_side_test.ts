@@ -31,3 +31,15 @@ Deno.test("base and tuned answers stand below each other, exact ones are marked,
     "loss: base 2.0000, tuned 0.5000",
   ]);
 });
+
+Deno.test("plain text has no prompts to match, and rows without labels no loss: the last lines say so", () => {
+  const [text, nothing] = [resultOf(2, [], [], textOf), resultOf(null, [], [], textOf)];
+  assertEquals(formatSideBySide({ base: text, tuned: text }).split("\n"), [
+    "exact match: none, since no row has a prompt before its answer",
+    "loss: base 2.0000, tuned 2.0000",
+  ]);
+  assertEquals(
+    formatSideBySide({ base: nothing, tuned: nothing }).split("\n")[1],
+    "loss: none, since no row has a token that counts in it",
+  );
+});

@@ -99,8 +99,8 @@ export async function train(
       resultPath: join(folder, "score.json"),
       ignoreGpu: options.ignoreGpu,
     }, env);
-    const { eval_loss: heldOutLoss, exact_match: exactMatch } = score;
-    return { name, gpuNames: fleet.gpuNames, losses, gradientBytes, heldOutLoss, exactMatch };
+    const heldOut = { heldOutLoss: score.eval_loss ?? NaN, exactMatch: score.exact_match };
+    return { name, gpuNames: fleet.gpuNames, losses, gradientBytes, ...heldOut };
   } finally {
     stopper.abort();
     await children.close();
