@@ -13,13 +13,11 @@ import { createExportMeasurer } from "./evaluate/measure_export.ts";
 import { startEngineThread } from "./engine/engine_client.ts";
 import { createWorkerIdentity } from "./fleet/identity.ts";
 import { waitUntilLeaving } from "./fleet/leaving.ts";
-import { type OwnPod, removeOwnPod } from "./fleet/own_pod.ts";
+import { removeFailedPod, removeOwnPod } from "./fleet/own_pod.ts";
 import { readTlsTrust, type TlsTrust } from "./fleet/tls_trust.ts";
 
 /** An interrupted worker must not keep its user waiting; the fleet notices soon enough. */
 const INTERRUPTED_MS = 1500;
-/** How long the log of a failed worker can be read before its pod is removed. */
-const FAILED_POD_MS = 300_000;
 
 /** The GPU's name. Throws a `LoraFleetError` with code `no_gpu` before the worker joins. */
 async function probeGpu(config: WorkerConfig): Promise<string> {
@@ -63,16 +61,10 @@ async function main(config: WorkerConfig, logger: Logger): Promise<number> {
   try {
     return await work(config, logger);
   } catch (thrown) {
-    if (pod !== null) await removeFailedPod(pod, thrown, logger);
+    const { log } = logger;
+    if (pod !== null) await removeFailedPod(pod, messageOf(thrown), { fetch, clock: systemClock, log });
     throw thrown;
   }
-}
-
-/** RunPod starts a program that has ended again, for ever. */
-async function removeFailedPod(pod: OwnPod, thrown: unknown, { log }: Logger): Promise<void> {
-  log("error", `${messageOf(thrown)}; this pod is removed in ${FAILED_POD_MS / 60_000} min`);
-  await systemClock.sleep(FAILED_POD_MS);
-  await removeOwnPod(pod, { fetch, clock: systemClock, log });
 }
 
 async function work(config: WorkerConfig, { log }: Logger): Promise<number> {

@@ -28,8 +28,8 @@ export interface TeardownOutcome {
 }
 
 const PAUSE_MS = 5000;
-/** A creation that was not answered may show up in the list later. */
-const UNSEEN_LOOKS = 3;
+/** A creation that was not answered may show up in the list later: half a minute. */
+const UNSEEN_LOOKS = 7;
 
 export async function teardown(request: TeardownRequest): Promise<TeardownOutcome> {
   const { connection: { clock }, state, patienceMs, print, signal } = request;

@@ -40,6 +40,8 @@ export class TestPods {
   priceFactor = 1;
   /** How long a pod takes to run. */
   startMs = 0;
+  /** How long a new pod is missing in the list. */
+  listLagMs = 0;
   onCreate: (pod: TestPod) => void = () => {};
   /** Also of an eviction. */
   onEnd: (pod: TestPod) => void = () => {};
@@ -57,6 +59,11 @@ export class TestPods {
       if (pod.status === "PROVISIONING" && now - pod.createdAt >= this.startMs) pod.status = "RUNNING";
     }
     return left;
+  }
+
+  /** As the list shows them. */
+  get listed(): readonly TestPod[] {
+    return this.left.filter((pod) => this.#clock.now() - pod.createdAt >= this.listLagMs);
   }
 
   /** Dollars until now. */

@@ -92,7 +92,7 @@ export class TestRunPod {
       return { status: 200, body: { ...volume, type: "STANDARD" } };
     }
     if (template === "/v2/pods" && method === "get") {
-      return { status: 200, body: { pods: this.pods.left.map((pod) => viewPod(pod, now)) } };
+      return { status: 200, body: { pods: this.pods.listed.map((pod) => viewPod(pod, now)) } };
     }
     if (template === "/v2/pods") return this.#create(body as PodRequest);
     const pod = this.pods.left.find((candidate) => candidate.id === id);

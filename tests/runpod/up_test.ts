@@ -98,6 +98,18 @@ Deno.test("a price above the limit: none is rented; one that turns out to cost m
       assertEquals(world.runpod.pods.all.length, 1);
       await assertNothingLeft(world);
     }));
+  await t.step(
+    "as billed, with a budget that was divided by the listed price",
+    () =>
+      withPods(async (world) => {
+        world.runpod.pods.priceFactor = 1.5;
+        assertMatch(
+          (await world.up("--gpu RTX-3090 --budget 3"))!.message,
+          /it costs \$0\.69\/h, not as listed/,
+        );
+        await assertNothingLeft(world);
+      }),
+  );
   await t.step("as billed", () =>
     withPods(async (world) => {
       world.runpod.pods.priceFactor = 1.5;
@@ -158,6 +170,16 @@ Deno.test("Ctrl-C removes everything, whenever it comes", async (t) => {
       }));
   }
 });
+
+Deno.test("Ctrl-C while a creation is under way: the pod is removed even if RunPod lists it later", () =>
+  withPods(async (world) => {
+    world.runpod.lostAnswers = 1;
+    world.runpod.pods.listLagMs = 12_000;
+    const interrupt = () => world.interrupt.abort(new LoraFleetError("aborted", "SIGINT"));
+    const error = await world.up("--gpu RTX-3090", [{ at: 1000, do: interrupt }]);
+    assertEquals([error!.code, world.runpod.pods.all.length], ["aborted", 1]);
+    await assertNothingLeft(world);
+  }));
 
 Deno.test("a second Ctrl-C leaves the pods, and the state and the message say which", () =>
   withPods(async (world) => {

@@ -17,6 +17,8 @@ interface RemovalOptions {
   readonly log: Log;
 }
 
+/** How long the log of a failed worker can be read before its pod is removed. */
+const FAILED_POD_MS = 300_000;
 const [ATTEMPTS, FIRST_PAUSE_MS] = [6, 2000];
 
 /**
@@ -37,6 +39,13 @@ export async function removeOwnPod(pod: OwnPod, { fetch, clock, log }: RemovalOp
   }
   log("error", `pod ${pod.id} still costs money: remove it with deno task deploy:runpod down`);
   return false;
+}
+
+/** Of a worker that has failed, such as one without a driver: once its log could be read. */
+export async function removeFailedPod(pod: OwnPod, reason: string, options: RemovalOptions): Promise<void> {
+  options.log("error", `${reason}; this pod is removed in ${FAILED_POD_MS / 60_000} min`);
+  await options.clock.sleep(FAILED_POD_MS);
+  await removeOwnPod(pod, options);
 }
 
 /** Null: it is gone. */

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
-import { removeOwnPod } from "./own_pod.ts";
+import { removeFailedPod, removeOwnPod } from "./own_pod.ts";
 
 const POD = { id: "7h9k2m4n6p", apiKey: "rpa_secret", apiUrl: "https://api.runpod.io" };
 
@@ -45,4 +45,23 @@ Deno.test("a key that may not remove the pod is not tried again, and the log say
 Deno.test("a RunPod that stays away is given up", async () => {
   const { requests, removed } = await remove([500]);
   assertEquals([requests.length, removed], [6, false]);
+});
+
+Deno.test("the log of a worker that has failed can be read for five minutes, then its pod is removed", async () => {
+  const clock = createFakeClock();
+  const log: string[] = [];
+  let removedAt: number | null = null;
+  const fetch = () => {
+    removedAt = clock.now();
+    return Promise.resolve(new Response(null, { status: 204 }));
+  };
+  removeFailedPod(POD, "no GPU", {
+    fetch,
+    clock,
+    log: (level, message) => void log.push(`${level} ${message}`),
+  });
+  await clock.advance(299_999);
+  assertEquals([log, removedAt], [["error no GPU; this pod is removed in 5 min"], null]);
+  await clock.advance(1);
+  assertEquals(removedAt, 300_000);
 });
