@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { maskPreviewSchema } from "./mask_preview.ts";
-import { type Place, PlaceReader, readPlace } from "./checked_places.ts";
+import { type Place, PlaceReader, readPlace } from "../../storage/checked_places.ts";
 import type { RowIndex, RowStream, StoredRows } from "./packed_rows.ts";
 
 const datasetReportSchema = z.strictObject({

@@ -3,7 +3,7 @@
  * what it was then.
  */
 import { crc32 } from "node:zlib";
-import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 
 /** Checked at once: what a row of some thousand tokens takes. */
 const BLOCK_BYTES = 2 ** 14;
