@@ -99,6 +99,7 @@ export function createDryRuns(parts: DryRunParts): RunDry {
     };
     const { report, totalSteps } = await parts.prepare(request);
     const planned = await parts.plan(request);
+    using _files = planned.files;
     const tokens = planned.tokensThrough(planned.local?.totalDataSteps ?? totalSteps);
     const speed = givenSpeed(question) ?? measuredSpeed(store, job.spec.model);
     return {

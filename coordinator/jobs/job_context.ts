@@ -29,7 +29,7 @@ export interface JobServiceOptions {
   readonly prepare: (request: PrepareRequest) => Promise<{ readonly totalSteps: number }>;
   /** Makes the plan of a prepared job available without delay. */
   readonly warm: (request: PrepareRequest) => Promise<void>;
-  /** The plan of a prepared job. */
+  /** The plan of a prepared job. Dispose of its files. */
   readonly plan: (request: PrepareRequest) => Promise<PlannedJob>;
   /** The trackers of a new job. Rejects with a `LoraFleetError` if the coordinator has no settings for one of them. */
   readonly admitTracking: (request: TrackingRequest) => Promise<Tracking>;

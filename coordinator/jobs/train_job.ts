@@ -15,19 +15,41 @@ import { planAfterRollback, rollbackAfter } from "./rollback.ts";
 import { untilThereIsRoom } from "./stores/patient_writes.ts";
 import { TrainingObserver } from "./training_observer.ts";
 
+/** A disk on which prepared rows are lost each time is not one to train from. */
+const MAX_PLANS = 3;
+
 /** Rejects with the failure, or with the signal's reason; stores everything else. */
 export async function trainJob(
   context: JobContext,
   request: PrepareRequest,
   signal: AbortSignal,
 ): Promise<void> {
-  const { journal, plan } = context;
-  const { id } = request;
-  const prepared = await plan(request);
+  for (let plans = 1;; plans++) {
+    const planned = await context.plan(request);
+    using files = planned.files;
+    const own = files === undefined ? signal : AbortSignal.any([signal, files.lost]);
+    try {
+      return await trainPlanned(context, planned, own);
+    } catch (thrown) {
+      const isLost = files?.lost.aborted === true && thrown === files.lost.reason;
+      if (!isLost || signal.aborted || plans === MAX_PLANS) throw thrown;
+      const message = `The job goes on from its last step with rows that are prepared anew: ${
+        messageOf(thrown)
+      }`;
+      context.journal.record(request.id, "warn", message);
+    }
+  }
+}
+
+async function trainPlanned(context: JobContext, prepared: PlannedJob, signal: AbortSignal): Promise<void> {
+  const { journal } = context;
+  const { id } = prepared;
   const job = { ...prepared, initial: await initialOf(context, prepared) };
   signal.throwIfAborted();
-  await journal.write(() => journal.apply(id, { type: "started", modelHash: prepared.model.hash }), signal);
-  signal.throwIfAborted();
+  if (journal.get(id).status !== "running") {
+    await journal.write(() => journal.apply(id, { type: "started", modelHash: prepared.model.hash }), signal);
+    signal.throwIfAborted();
+  }
   await trainUntilDone(context, job, signal);
   signal.throwIfAborted();
   const resultStep = await resultStepAfter(context, job);

@@ -1,6 +1,9 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
+import type { PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import { withWorld } from "../testing/app_fixture.ts";
+import { fakePrepare } from "../testing/fake_preparer.ts";
 import { submit } from "./job_service_fixture.ts";
 
 Deno.test("a job is prepared and trained; its results are step metrics and the adapter's two files", () =>
@@ -74,6 +77,50 @@ Deno.test("a job whose adapter fails its check has failed with that error", () =
     assertEquals([job.status, job.resultFiles, job.error?.param], ["failed", [], "x"]);
     assertStringIncludes(job.error!.message, "not moved in");
     assert(checked[0]!.endsWith("adapter_model.safetensors"));
+  });
+});
+
+Deno.test("a job lets go of the files of its rows when it ends, however it ends", async () => {
+  let open = 0;
+  const prepare = async (request: PrepareRequest) => {
+    open++;
+    const files = { lost: new AbortController().signal, [Symbol.dispose]: () => void open-- };
+    return { ...await fakePrepare(request), files };
+  };
+  await withWorld({ prepare }, async (world) => {
+    assertEquals((await world.finished((await submit(world, "a")).id)).status, "succeeded");
+    await systemClock.sleep(0);
+    // Preparing and planning: the fake one opens for both.
+    assertEquals(open, 1);
+    world.fleet.beforeStep = () => Promise.reject(new LoraFleetError("timeout", "no worker"));
+    assertEquals((await world.finished((await submit(world, "b")).id)).status, "failed");
+    await systemClock.sleep(0);
+    assertEquals(open, 2);
+  });
+});
+
+Deno.test("a job whose rows cannot be read any more goes on with a new plan, but not for ever", async () => {
+  let losing = new AbortController();
+  const prepare = async (request: PrepareRequest) => {
+    losing = new AbortController();
+    return { ...await fakePrepare(request), files: { lost: losing.signal, [Symbol.dispose]() {} } };
+  };
+  await withWorld({ prepare }, async (world) => {
+    let losses = 1;
+    world.fleet.beforeStep = (_job, step) => {
+      if (step === 2 && losses-- > 0) losing.abort(new LoraFleetError("storage", "bytes have changed"));
+      return Promise.resolve();
+    };
+    const job = await world.finished((await submit(world)).id);
+    assertEquals([job.status, job.step], ["succeeded", 4]);
+    const warnings = world.messages(job.id).filter((message) => message.includes("prepared anew"));
+    assertEquals(warnings, [
+      "The job goes on from its last step with rows that are prepared anew: bytes have changed",
+    ]);
+    losses = 9;
+    const failed = await world.finished((await submit(world)).id);
+    assertEquals([failed.status, failed.error?.message], ["failed", "bytes have changed"]);
+    assertEquals(world.defects, []);
   });
 });
 

@@ -1,16 +1,17 @@
 /** From packed rows to the job that the fleet trains. Pure: a job has the same plan after every restart. */
-import { linesOf, toMicroBatch } from "../../shared/data/packing/packing.ts";
+import { toMicroBatch } from "../../shared/data/packing/packing.ts";
 import { specHash } from "../../shared/job/job_spec_hash.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import type { ModelManifest } from "../../shared/model/model_manifest.ts";
 import { numbersOf } from "../../shared/protocol/inner_loop_codec.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import {
+  linesOfRows,
   longestDocumentOf,
-  type PackedRows,
   rowAt,
   rowCountOf,
   rowLengthsOf,
+  type StoredRows,
 } from "./preparation/packed_rows.ts";
 import {
   firstNumberOf,
@@ -27,10 +28,10 @@ interface PlanJobOptions {
   readonly spec: JobSpec;
   readonly model: ModelManifest;
   readonly modelFolder: string;
-  readonly rows: PackedRows;
+  readonly rows: StoredRows;
   readonly datasetSha256: string;
   /** The rows to evaluate, and the SHA-256 of their file; null or left out: none. */
-  readonly validation?: { readonly rows: PackedRows; readonly sha256: string } | null;
+  readonly validation?: { readonly rows: StoredRows; readonly sha256: string } | null;
 }
 
 interface PlannedSteps {
@@ -86,6 +87,7 @@ export function planJob(options: PlanJobOptions): PlannedJob {
       validation === null ? 0 : longestDocumentOf(validation.rows),
     ),
     epochsAfter: (step) => plan.epochsAfter(local?.dataStepsOf(step).last ?? step),
+    microBatchCountOf: plan.microBatchCountOf,
     microBatchesOf: (step) =>
       plan.microBatchesOf(step).map((indices) => toMicroBatch(indices.map((index) => rowAt(rows, index)))),
     tokensThrough: tokenCounter(plan, lengths),
@@ -93,10 +95,13 @@ export function planJob(options: PlanJobOptions): PlannedJob {
       const numbers = local === null
         ? [firstNumberOf(step, training) + index]
         : numbersOf(local.innerLoopsOf(step)[index]!);
-      return linesOf(numbers.flatMap((number) => {
-        const { dataStep, index } = placeOfNumber(number, training);
-        return plan.microBatchesOf(dataStep)[index]!.map((row) => rowAt(rows, row));
-      }));
+      return linesOfRows(
+        rows,
+        numbers.flatMap((number) => {
+          const { dataStep, index } = placeOfNumber(number, training);
+          return plan.microBatchesOf(dataStep)[index]!;
+        }),
+      );
     },
   };
 }

@@ -2,6 +2,7 @@ import { assertEquals, assertNotEquals } from "@std/assert";
 import { type JobSpec, localStepsSchema } from "../../shared/job/job_spec_schema.ts";
 import { countLabels } from "../../shared/data/packing/micro_batch.ts";
 import { documentsOf, MODEL, prepare, specOf, texts } from "./preparation/dataset_fixture.ts";
+import { itemCountOf } from "./work_items.ts";
 import { planJob } from "./plan_job.ts";
 import type { PlannedJob } from "./planned_job.ts";
 import { tokenCountOf, tokensUntil } from "./token_count.ts";
@@ -38,6 +39,7 @@ Deno.test("a plan's steps hold every trained token once an epoch, within the siz
   let largest = 0;
   let positions = 0;
   for (let step = 1; step <= plan.totalSteps; step++) {
+    assertEquals(itemCountOf(plan, step), plan.microBatchesOf(step).length);
     for (const batch of plan.microBatchesOf(step)) {
       labels += countLabels(batch);
       largest = Math.max(largest, batch.tokens.length);

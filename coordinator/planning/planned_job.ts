@@ -24,6 +24,8 @@ export interface PlannedJob {
   epochsAfter(step: number): number;
   /** The micro-batches of a step (1-based; with local steps of a data step), the same for every attempt. */
   microBatchesOf(step: number): readonly MicroBatch[];
+  /** How many there are, without reading their rows; left out: as many as `microBatchesOf` has. */
+  microBatchCountOf?(step: number): number;
   /** Tokens that go through the model in all data steps up to this one (0: none). */
   tokensThrough(dataStep: number): number;
   /** Lines of the training file (1-based) in a micro-batch of a step, or in an inner loop. */
@@ -36,4 +38,11 @@ export interface PlannedJob {
   readonly halvedAfter?: number | null;
   /** Null or left out: a step is one data step. */
   readonly local?: LocalPlan | null;
+  /** The files that micro-batches are read from, open until this is disposed of; left out: none. */
+  readonly files?: PlannedFiles;
+}
+
+export interface PlannedFiles extends Disposable {
+  /** Aborted when rows cannot be read any more: the job goes on with a new plan. */
+  readonly lost: AbortSignal;
 }

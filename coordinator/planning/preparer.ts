@@ -1,6 +1,7 @@
 /** From a job to its plan: prepares the data, checks what only the data shows, and plans the steps. */
 import type { Clock } from "../../shared/clock.ts";
 import { counted } from "../../shared/counted.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { checkLongestDocument } from "../base_models/model_check.ts";
 import { planJob, planSteps } from "./plan_job.ts";
@@ -12,10 +13,13 @@ import { runPreparationChild } from "./preparation/preparation_child.ts";
 import { preparationKey, sourcesHash } from "./preparation/preparation_key.ts";
 import type { PartRequest, PrepareRequest } from "./preparation/prepare_request.ts";
 import { trainingPart, validationPart } from "./preparation/prepare_request.ts";
-import { openPreparedCache } from "./preparation/prepared_cache.ts";
+import { type LoadedRows, openPreparedCache, type PreparedCache } from "./preparation/prepared_cache.ts";
 import type { DatasetReport } from "./preparation/prepared_file.ts";
 import { checkLearnable } from "./schedule/learnable.ts";
 import { describeLocal, localWarnings } from "./schedule/local_plan.ts";
+
+/** That rows are damaged only shows once all are read. A disk on which they are each time is not one to train from. */
+const MAX_LOADS = 3;
 
 export interface PreparedJob {
   readonly totalSteps: number;
@@ -30,7 +34,7 @@ export interface Preparer {
   prepare(request: PrepareRequest): Promise<PreparedJob>;
   /** Prepares the data of a job again if the cache has lost it, so that `plan` need not wait. */
   warm(request: PrepareRequest): Promise<void>;
-  /** The plan of a prepared job; prepares its data again if the cache has lost it. */
+  /** The plan of a prepared job; prepares its data again if the cache has lost it. Dispose of its files. */
   plan(request: PrepareRequest): Promise<PlannedJob>;
 }
 
@@ -49,17 +53,11 @@ export async function openPreparer(
   const cache = await openPreparedCache(folder, clock);
   const preparations = createPreparations({
     cache,
-    attempts: createAttempts(`${folder}/attempts`),
     clock,
     run,
+    attempts: createAttempts(`${folder}/attempts`),
   });
-  const keyOf = ({ spec, part, model, files }: PartRequest) => {
-    const held = heldOutOf(spec);
-    return preparationKey({
-      ...{ files, dataset: datasetOf(spec, part), model, version },
-      drawn: held === null ? null : { ...held, part },
-    });
-  };
+  const keyOf = (request: PartRequest) => keyOfPart(request, version);
   /** What `find` finds for a part of the job's data, after its preparation if necessary. */
   const find = async <T>(
     request: PartRequest,
@@ -71,6 +69,8 @@ export async function openPreparer(
     request.signal.throwIfAborted();
     return found;
   };
+  const load = async (request: PartRequest) =>
+    await loadRows(cache, await keyOf(request), () => find(request, true, cache.touch));
 
   return {
     async prepare(request) {
@@ -86,26 +86,50 @@ export async function openPreparer(
     },
 
     async warm(request) {
-      await find(trainingPart(request), false, cache.touch);
-      const validation = validationPart(request);
-      if (validation !== null) await find(validation, false, cache.touch);
+      for (const part of [trainingPart(request), validationPart(request)]) {
+        if (part !== null) await find(part, false, cache.touch);
+      }
     },
 
     async plan(request) {
-      const { id, spec, model, trainingFile } = request;
-      const { rows } = await find(trainingPart(request), true, cache.load);
+      using files = new DisposableStack();
+      const { rows, lost } = files.use(await load(trainingPart(request)));
       const validation = validationPart(request);
-      const evaluated = validation === null ? null : await find(validation, true, cache.load);
-      return planJob({
-        ...{ id, spec, rows, model: model.manifest },
-        modelFolder: model.folder,
-        datasetSha256: trainingFile.sha256,
-        validation: evaluated === null
-          ? null
-          : { rows: evaluated.rows, sha256: validationSha256(validation!) },
+      const evaluated = validation === null ? null : files.use(await load(validation));
+      const plan = planJob({
+        ...{ id: request.id, spec: request.spec, rows, model: request.model.manifest },
+        modelFolder: request.model.folder,
+        datasetSha256: request.trainingFile.sha256,
+        validation: evaluated && { rows: evaluated.rows, sha256: validationSha256(validation!) },
       });
+      return {
+        ...plan,
+        files: Object.assign(files.move(), { lost: AbortSignal.any([lost, evaluated?.lost ?? lost]) }),
+      };
     },
   };
+}
+
+/** @param prepare makes sure that there are rows, which may be damaged */
+async function loadRows(
+  cache: PreparedCache,
+  key: string,
+  prepare: () => Promise<unknown>,
+): Promise<LoadedRows> {
+  for (let attempt = 1; attempt <= MAX_LOADS; attempt++) {
+    await prepare();
+    const loaded = await cache.load(key);
+    if (loaded !== null) return loaded;
+  }
+  throw new LoraFleetError("storage", "the prepared rows of the dataset are lost again and again");
+}
+
+function keyOfPart({ spec, part, model, files }: PartRequest, version: string) {
+  const held = heldOutOf(spec);
+  return preparationKey({
+    ...{ files, dataset: datasetOf(spec, part), model, version },
+    drawn: held === null ? null : { ...held, part },
+  });
 }
 
 /** Of the files with the rows to evaluate. */

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
@@ -82,6 +82,7 @@ Deno.test("three hundred jobs on one file prepare it once, even if they differ o
     const prepared = await Promise.all(requests.map((request) => preparer.prepare(request)));
     assertEquals([new Set(prepared.map(({ totalSteps }) => totalSteps)).size, runs.length], [1, 1]);
     const plan = await (await bench.open()).plan(requests[7]!);
+    using _files = plan.files;
     assertEquals([plan.id, plan.totalSteps, runs.length], ["job-7", prepared[7]!.totalSteps, 1]);
   }));
 
@@ -113,7 +114,26 @@ Deno.test("rows that the cache has lost are prepared again when the job's turn c
       if (isFile) await Deno.truncate(`${bench.folder}/prepared/${name}`, 100);
     }
     const plan = await bench.preparer.plan(request);
+    using _files = plan.files;
     assertEquals([bench.runs.length, plan.microBatchesOf(1).length], [2, 1]);
+  }));
+
+Deno.test("rows that change while a job reads them are lost to its plan, and the next plan has them again", () =>
+  withBench(async (bench) => {
+    const request = await bench.request("job");
+    await bench.preparer.prepare(request);
+    const plan = await bench.preparer.plan(request);
+    using files = plan.files!;
+    const batches = plan.microBatchesOf(1);
+    for await (const { name, isFile } of Deno.readDir(`${bench.folder}/prepared`)) {
+      const path = `${bench.folder}/prepared/${name}`;
+      if (isFile) await Deno.writeFile(path, (await Deno.readFile(path)).fill(1, -200));
+    }
+    const error = assertThrows(() => plan.microBatchesOf(1), LoraFleetError, "have changed");
+    assertEquals(files.lost.reason, error);
+    const again = await bench.preparer.plan(request);
+    using _again = again.files;
+    assertEquals([again.microBatchesOf(1), bench.runs.length], [batches, 2]);
   }));
 
 Deno.test("a bad file is refused for each of its jobs, but read only once", () =>
@@ -257,7 +277,8 @@ Deno.test("the next job is warm: its rows are in the cache, and are not the firs
     await bench.preparer.warm(request);
     assertEquals(bench.runs.length, 2);
     await bench.preparer.warm(request);
-    await bench.preparer.plan(request);
+    const plan = await bench.preparer.plan(request);
+    using _files = plan.files;
     const reports = bench.events.filter((event) => event.includes(" examples in "));
     assertEquals([bench.runs.length, reports.length], [2, 1]);
   }));
@@ -280,12 +301,14 @@ Deno.test("rows to evaluate are prepared like those of training, and shared with
     await preparer.prepare(request);
     assertEquals(runs.length, 2);
     assert(events.some((event) => event.startsWith("info 4 rows with ")), events.join("\n"));
-    const { evaluation, specHash } = await preparer.plan(request);
+    const { evaluation, specHash, files } = await preparer.plan(request);
+    using _files = files;
     assertEquals([evaluation!.microBatchCount > 0, runs.length], [true, 2]);
     assertEquals(evaluation!.steps.includes(0), false);
     await preparer.prepare(await bench.request("other", content));
     assertEquals(runs.length, 2);
     const without = await preparer.plan(await bench.request("job", GOOD));
+    using _others = without.files;
     assertEquals([without.evaluation, without.specHash === specHash], [null, false]);
   }));
 

@@ -29,6 +29,13 @@ export function itemsOf({ spec, local, microBatchesOf }: PlannedJob, step: numbe
   }));
 }
 
+/** How many items a step has: decided without a look at its rows, which lie on a disk that may fail. */
+export function itemCountOf(job: PlannedJob, step: number): number {
+  const { local } = job;
+  if (local !== null && local !== undefined) return local.innerLoopsOf(step).length;
+  return job.microBatchCountOf?.(step) ?? job.microBatchesOf(step).length;
+}
+
 /** Caches the items of the step that was last asked for. */
 export function cachedByStep(make: (step: number) => readonly StepItem[]): typeof make {
   let kept: { readonly step: number; readonly items: readonly StepItem[] } | null = null;

@@ -5,7 +5,7 @@ import { isJobEnd, type JobEnd, stepStateSchema } from "../../../shared/protocol
 import type { Heartbeat } from "../../../shared/protocol/messages_worker.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
 import { createBrokerPatience } from "../../broker/broker_patience.ts";
-import { cachedByStep, itemsOf } from "../../planning/work_items.ts";
+import { cachedByStep, itemCountOf, itemsOf } from "../../planning/work_items.ts";
 import { accusationsOf } from "../../training/blame/accusations.ts";
 import type { StepEffect, StepEvent } from "../../training/state/effects.ts";
 import { isNews } from "../../training/members/eligibility.ts";
@@ -107,7 +107,7 @@ function createContext(
 ): { readonly run: RunContext; readonly effects: readonly StepEffect[] } {
   const { clock, limits, job, resumed } = options;
   const items = cachedByStep((step) => itemsOf(job, step));
-  const plan = trainingPlanOf(options, (step) => items(step).length);
+  const plan = trainingPlanOf(options, (step) => itemCountOf(job, step));
   const { training, effects } = firstDecision(options, plan);
   const run: RunContext = {
     ...options,

@@ -6,8 +6,8 @@ import { openDataFile, streamOf } from "../../../shared/data/files/data_bytes.ts
 import type { TokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
 import type { Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
-import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
-import { datasetOf, type DatasetPart, heldOutOf, rowsOfPart } from "./dataset_part.ts";
+import type { DatasetSpec, JobSpec } from "../../../shared/job/job_spec_schema.ts";
+import { datasetOf, type DatasetPart, heldOutOf, placesOfPart } from "./dataset_part.ts";
 import { PREVIEWED_ROWS, previewMasks } from "./mask_preview.ts";
 import { longestDocumentOf } from "./packed_rows.ts";
 import type { Decoding, Progress } from "./preparation_messages.ts";
@@ -65,7 +65,7 @@ async function fillStore(store: TokenStore, options: PrepareDatasetOptions): Pro
   );
   /** For each place the index of its document plus 1; 0 for a row that is left out. */
   const places = new Numbers();
-  const { truncatedRowCount, warnings } = await readDataset({
+  const { placeCount, truncatedRowCount, warnings } = await readDataset({
     ...{ source, spec: { ...dataset, isEvaluated: part === "validation" }, tokenizer, signal, bound },
     add(taken, example) {
       const document = store.add(example);
@@ -74,8 +74,10 @@ async function fillStore(store: TokenStore, options: PrepareDatasetOptions): Pro
       done.tokens += taken.length * example.tokens.length;
     },
   });
-  const all = places.toArray().filter((place) => place > 0).map((place) => place - 1);
-  const documents = rowsOfPart(all, heldOutOf(spec), part);
+  const documents = placesOfPart(placeCount, heldOutOf(spec), part)
+    .map((place) => place < places.length ? places.at(place) : 0)
+    .filter((document) => document > 0).map((document) => document - 1);
+  if (documents.length === 0) throw allLeftOut(placeCount, spec.dataset);
   const strategy = dataset.packing ? dataset.packing_strategy : "none";
   const { rows, rowCount, trainedTokenCount } = layOut(store, documents, strategy, dataset.max_seq_length);
   if (rowCount === 0) {
@@ -97,6 +99,14 @@ async function fillStore(store: TokenStore, options: PrepareDatasetOptions): Pro
       masks: previewMasks(previewed, tokenizer),
     },
   };
+}
+
+/** All rows that the part has drawn are left out; the other part has the rest. */
+function allLeftOut(rowCount: number, { test_size }: DatasetSpec): LoraFleetError {
+  const message =
+    `dataset.test_size is ${test_size}: none of the rows that it leaves here, of ${rowCount} in all, can be trained on (they are ` +
+    `blank, or have no response_template); change it, or the seed`;
+  return new LoraFleetError("invalid_dataset", message, { param: "dataset.test_size" });
 }
 
 /** Throws `corrupt` if the file is not the one that it was. */

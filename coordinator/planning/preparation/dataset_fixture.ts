@@ -5,7 +5,7 @@ import { type JobSpec, jobSpecSchema } from "../../../shared/job/job_spec_schema
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { sha256Of } from "../../storage/streamed_file.ts";
 import { prepareDataset } from "./dataset.ts";
-import { collectRows, type PackedRows, rowAt, rowCountOf } from "./packed_rows.ts";
+import { collectRows, heldRows, rowAt, rowCountOf, type StoredRows } from "./packed_rows.ts";
 
 export const tokenizer = await loadTokenizer(goldenPath("data/byte_level"));
 export const MODEL = {
@@ -40,14 +40,14 @@ export async function fileOf(rows: readonly unknown[] | string): Promise<string>
 /** A dataset's rows and report, read back at once. */
 export async function prepareInMemory(options: Parameters<typeof prepareDataset>[0]) {
   using prepared = await prepareDataset(options);
-  return { report: prepared.report, rows: collectRows(prepared.rows) };
+  return { report: prepared.report, rows: heldRows(collectRows(prepared.rows)) };
 }
 
 export const filesOf = (path: string, sha256: string) => [{ path, name: "data.jsonl", sha256 }];
 
-export const rowsOf = (rows: PackedRows) =>
+export const rowsOf = (rows: StoredRows) =>
   Array.from({ length: rowCountOf(rows) }, (_, index) => rowAt(rows, index));
-export const documentsOf = (rows: PackedRows) => rowsOf(rows).flatMap(({ documents }) => documents);
+export const documentsOf = (rows: StoredRows) => rowsOf(rows).flatMap(({ documents }) => documents);
 
 export const texts = (count: number) =>
   Array.from({ length: count }, (_, i) => ({ text: "word ".repeat(1 + i % 5) + i }));

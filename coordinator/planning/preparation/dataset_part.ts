@@ -38,24 +38,26 @@ export function heldOutOf({ dataset, seed }: Pick<JobSpec, "dataset" | "seed">):
 }
 
 /**
- * The part's rows by their indices, in the order of the file: those that `datasets`' `train_test_split` takes with this seed. A share is rounded up.
+ * The part's places of `count`, in order: those that `datasets`' `train_test_split` takes with this seed. A share is rounded up.
+ * The draw is over all rows, blank and unusable ones among them, as where a dataset is split before TRL leaves rows out.
  * Throws `invalid_request` if no row is left to train on.
  */
-export function rowsOfPart(examples: Uint32Array, held: HeldOut | null, part: DatasetPart): Uint32Array {
-  if (held === null) return examples;
+export function placesOfPart(count: number, held: HeldOut | null, part: DatasetPart): Uint32Array {
+  const all = Uint32Array.from({ length: count }, (_, place) => place);
+  if (held === null) return all;
   const { size, seed } = held;
-  const count = size < 1 ? Math.ceil(size * examples.length) : size;
-  if (count >= examples.length) {
+  const heldCount = size < 1 ? Math.ceil(size * count) : size;
+  if (heldCount >= count) {
     const param = "dataset.test_size";
     const message =
-      `${param} is ${size}, which holds out ${count} of ${examples.length} rows: none is left to train on; ` +
+      `${param} is ${size}, which holds out ${heldCount} of ${count} rows: none is left to train on; ` +
       "lower it";
     throw new LoraFleetError("invalid_request", message, { param });
   }
-  const isHeld = new Uint8Array(examples.length);
-  for (const index of shuffledOrder(seed, examples.length).subarray(0, count)) isHeld[index] = 1;
+  const isHeld = new Uint8Array(count);
+  for (const place of shuffledOrder(seed, count).subarray(0, heldCount)) isHeld[place] = 1;
   const wanted = part === "validation" ? 1 : 0;
-  return examples.filter((_, index) => isHeld[index] === wanted);
+  return all.filter((place) => isHeld[place] === wanted);
 }
 
 /** Names the field at fault: what reads the rows knows only training files. */

@@ -8,11 +8,7 @@ import { LoraFleetError } from "../../../shared/errors.ts";
 import { flattenSpans, SPAN_WORDS, spansAt } from "./weight_spans.ts";
 
 /** D documents in R rows, T tokens in all. Each `…Starts` has one entry more than there are items, for the end. */
-export interface PackedRows {
-  /** Token ids of all documents, end to end, in the order of their rows [T]. */
-  readonly tokens: Uint32Array;
-  /** As `Example.completionMask` [T]. */
-  readonly completionMask: Uint8Array;
+export interface RowIndex {
   /** Index in `tokens` of each document's first token [D + 1]. */
   readonly documentStarts: Uint32Array;
   /** Index of each row's first document [R + 1]. */
@@ -29,8 +25,21 @@ export interface PackedRows {
   readonly weightSpanStarts?: Uint32Array;
 }
 
+export interface PackedRows extends RowIndex {
+  /** Token ids of all documents, end to end, in the order of their rows [T]. */
+  readonly tokens: Uint32Array;
+  /** As `Example.completionMask` [T]. */
+  readonly completionMask: Uint8Array;
+}
+
+/** Rows whose tokens are read where they lie: a gigabyte of text has more than a gigabyte of them. */
+export interface StoredRows extends RowIndex {
+  /** Tokens [from, to) and their mask. */
+  slice(from: number, to: number): Pick<PackedRows, "tokens" | "completionMask">;
+}
+
 /** Packed rows that are written rather than held, since a dataset may be larger than the memory. */
-export interface RowStream extends Omit<PackedRows, "tokens" | "completionMask"> {
+export interface RowStream extends RowIndex {
   readonly tokenCount: number;
   /** In blocks of any length, anew for each call. */
   tokens(): Iterable<Uint32Array>;
@@ -60,6 +69,17 @@ export function collectRows(stream: RowStream): PackedRows {
     ...rows,
     tokens: collect(new Uint32Array(tokenCount), tokens()),
     completionMask: collect(new Uint8Array(tokenCount), completionMask()),
+  };
+}
+
+/** Rows in memory, to be read as stored ones: their arrays are views. */
+export function heldRows<T extends PackedRows>(rows: T): T & StoredRows {
+  return {
+    ...rows,
+    slice: (from, to) => ({
+      tokens: rows.tokens.subarray(from, to),
+      completionMask: rows.completionMask.subarray(from, to),
+    }),
   };
 }
 
@@ -98,12 +118,12 @@ function startsOf<T>(items: readonly T[], sizeOf: (item: T) => number): Uint32Ar
   return starts;
 }
 
-export function rowCountOf({ rowStarts }: PackedRows): number {
+export function rowCountOf({ rowStarts }: Pick<RowIndex, "rowStarts">): number {
   return rowStarts.length - 1;
 }
 
 /** Tokens of each row [R]. */
-export function rowLengthsOf({ rowStarts, documentStarts }: PackedRows): Uint32Array {
+export function rowLengthsOf({ rowStarts, documentStarts }: RowIndex): Uint32Array {
   const lengths = new Uint32Array(rowStarts.length - 1);
   for (let row = 0; row < lengths.length; row++) {
     lengths[row] = documentStarts[rowStarts[row + 1]!]! - documentStarts[rowStarts[row]!]!;
@@ -112,7 +132,7 @@ export function rowLengthsOf({ rowStarts, documentStarts }: PackedRows): Uint32A
 }
 
 /** Tokens of the longest document. */
-export function longestDocumentOf({ documentStarts }: Pick<PackedRows, "documentStarts">): number {
+export function longestDocumentOf({ documentStarts }: Pick<RowIndex, "documentStarts">): number {
   let longest = 0;
   for (let document = 1; document < documentStarts.length; document++) {
     longest = Math.max(longest, documentStarts[document]! - documentStarts[document - 1]!);
@@ -120,28 +140,34 @@ export function longestDocumentOf({ documentStarts }: Pick<PackedRows, "document
   return longest;
 }
 
-/** One document, whose arrays are views of the dataset's. */
-export function documentAt(rows: PackedRows, document: number): Example {
-  const { tokens, completionMask, documentStarts, lines, lineStarts, documentWeights } = rows;
-  const { weightSpans, weightSpanStarts: spanStarts } = rows;
-  const [from, to] = [documentStarts[document]!, documentStarts[document + 1]!];
+export function documentAt(rows: StoredRows, document: number): Example {
+  const { documentStarts, documentWeights, weightSpans, weightSpanStarts: spanStarts } = rows;
   return {
-    tokens: tokens.subarray(from, to),
-    completionMask: completionMask.subarray(from, to),
+    ...rows.slice(documentStarts[document]!, documentStarts[document + 1]!),
     ...documentWeights === undefined ? {} : { weight: documentWeights[document]! },
     ...weightSpans === undefined ? {} : spansAt(weightSpans.subarray(
       SPAN_WORDS * spanStarts![document]!,
       SPAN_WORDS * spanStarts![document + 1]!,
     )),
-    lines: [...lines.subarray(lineStarts[document]!, lineStarts[document + 1]!)],
+    lines: [...linesAt(rows, document)],
   };
 }
 
-/** One row, whose arrays are views of the dataset's. */
-export function rowAt(rows: PackedRows, row: number): PackedRow {
-  const documents: Example[] = [];
-  for (let at = rows.rowStarts[row]!; at < rows.rowStarts[row + 1]!; at++) {
-    documents.push(documentAt(rows, at));
-  }
-  return { documents };
+function linesAt({ lines, lineStarts }: RowIndex, document: number): Uint32Array {
+  return lines.subarray(lineStarts[document]!, lineStarts[document + 1]!);
+}
+
+export function rowAt(rows: StoredRows, row: number): PackedRow {
+  return { documents: documentsAt(rows, row).map((document) => documentAt(rows, document)) };
+}
+
+/** Lines of the training file in these rows (1-based), in order, each once. */
+export function linesOfRows(rows: RowIndex, indices: readonly number[]): number[] {
+  const documents = indices.flatMap((row) => documentsAt(rows, row));
+  return [...new Set(documents.flatMap((document) => [...linesAt(rows, document)]))].sort((a, b) => a - b);
+}
+
+function documentsAt({ rowStarts }: RowIndex, row: number): number[] {
+  const [first, end] = [rowStarts[row]!, rowStarts[row + 1]!];
+  return Array.from({ length: end - first }, (_, index) => first + index);
 }

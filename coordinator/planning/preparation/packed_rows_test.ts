@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { type PackedRow, packRows, rowLength } from "../../../shared/data/packing/packing.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { pcg32 } from "../../../shared/prng.ts";
-import { flattenRows, longestDocumentOf, rowAt, rowCountOf, rowLengthsOf } from "./packed_rows.ts";
+import { flattenRows, heldRows, longestDocumentOf, rowAt, rowCountOf, rowLengthsOf } from "./packed_rows.ts";
 
 const prng = pcg32(1);
 const examples = Array.from({ length: 200 }, (_, i) => {
@@ -17,7 +17,7 @@ const examples = Array.from({ length: 200 }, (_, i) => {
 for (const strategy of ["none", "bfd", "wrapped"] as const) {
   Deno.test(`flat rows contain every row unchanged: ${strategy}`, () => {
     const rows = packRows(examples, strategy, 16);
-    const flat = flattenRows(rows);
+    const flat = heldRows(flattenRows(rows));
     assertEquals(rowCountOf(flat), rows.length);
     assertEquals(rows.map((_, index) => plain(rowAt(flat, index))), rows.map(plain));
     assertEquals([...rowLengthsOf(flat)], rows.map(rowLength));
@@ -31,7 +31,10 @@ const plain = ({ documents }: PackedRow) =>
 
 Deno.test("a document without lines has none, and no rows are none", () => {
   const document = { tokens: Uint32Array.of(1, 2), completionMask: Uint8Array.of(0, 1) };
-  assertEquals(rowAt(flattenRows([{ documents: [document] }]), 0).documents, [{ ...document, lines: [] }]);
+  assertEquals(rowAt(heldRows(flattenRows([{ documents: [document] }])), 0).documents, [{
+    ...document,
+    lines: [],
+  }]);
   assertEquals([rowCountOf(flattenRows([])), longestDocumentOf(flattenRows([]))], [0, 0]);
 });
 

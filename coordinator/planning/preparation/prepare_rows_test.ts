@@ -79,6 +79,7 @@ Deno.test("the demo's base model and a dataset become a plan, with a report of t
       dataset: { packing: false, max_seq_length: 64 },
     };
     const { plan, events } = await prepare(folder, fields);
+    using _files = plan.files;
     const saves = [1, 2, 3, 4, 5, 6].filter((step) => plan.checkpointSteps.includes(step));
     assertEquals([plan.id, plan.totalSteps, saves], ["ftjob-1", 6, [3, 6]]);
     assertEquals(plan.modelFolder, folder);

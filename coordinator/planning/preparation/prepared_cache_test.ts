@@ -1,15 +1,16 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
-import { flattenRows, rowAt, streamRows } from "./packed_rows.ts";
-import { openPreparedCache, type PreparedCache, writePrepared } from "./prepared_cache.ts";
-import type { PreparedRows } from "./prepared_file.ts";
+import { flattenRows, heldRows, type PackedRows, rowAt, streamRows } from "./packed_rows.ts";
+import { type LoadedRows, openPreparedCache, type PreparedCache, writePrepared } from "./prepared_cache.ts";
+import type { DatasetReport } from "./prepared_file.ts";
 
 const document = (length: number) => ({
   tokens: Uint32Array.from({ length }, (_, i) => 7 * i),
   completionMask: Uint8Array.from({ length }, (_, i) => i % 2),
   lines: [length, length + 1],
 });
-const prepared: PreparedRows = {
+const prepared: { readonly rows: PackedRows; readonly report: DatasetReport } = {
   rows: flattenRows([{ documents: [document(3), document(5)] }, { documents: [document(2)] }]),
   report: {
     ...{ exampleCount: 3, rowCount: 2, tokenCount: 10, trainedTokenCount: 4, truncatedRowCount: 0 },
@@ -18,6 +19,11 @@ const prepared: PreparedRows = {
   },
 };
 const stream = { ...prepared, rows: streamRows(prepared.rows) };
+
+/** What was loaded, all of it in memory. */
+function contentOf({ report, rows: { slice, ...index } }: LoadedRows) {
+  return { report, rows: { ...index, ...slice(0, index.documentStarts.at(-1)!) } };
+}
 
 async function withCache(
   body: (cache: PreparedCache, folder: string, advance: (ms: number) => Promise<void>) => Promise<void>,
@@ -38,8 +44,8 @@ Deno.test("prepared rows are read as they were written, and their report alone",
     assertEquals([await cache.report("k"), await cache.load("k")], [null, null]);
     await writePrepared(cache.pathOf("k"), "k", stream);
     assertEquals(await cache.report("k"), prepared.report);
-    const loaded = (await cache.load("k"))!;
-    assertEquals(loaded, prepared);
+    using loaded = (await cache.load("k"))!;
+    assertEquals(contentOf(loaded), prepared);
     assertEquals(rowAt(loaded.rows, 1).documents, [document(2)]);
   }));
 
@@ -54,13 +60,15 @@ Deno.test("rows with weights are read as they were written, and rows without the
     };
     await writePrepared(cache.pathOf("k"), "k", { ...weighted, rows: streamRows(weighted.rows) });
     await writePrepared(cache.pathOf("plain"), "plain", stream);
-    const loaded = (await cache.load("k"))!;
-    assertEquals(loaded, weighted);
+    using loaded = (await cache.load("k"))!;
+    assertEquals(contentOf(loaded), weighted);
     assertEquals(rowAt(loaded.rows, 0).documents.map(({ weight }) => weight), [1, 2.5]);
     assertEquals(rowAt(loaded.rows, 1).documents[0]!.weightSpans, weightSpans);
     assertEquals(rowAt(loaded.rows, 0).documents[0]!.weightSpans, undefined);
-    const plain = (await cache.load("plain"))!.rows;
-    for (const name of ["documentWeights", "weightSpans"]) assertEquals(Object.hasOwn(plain, name), false);
+    using plain = (await cache.load("plain"))!;
+    for (const name of ["documentWeights", "weightSpans"]) {
+      assertEquals(Object.hasOwn(plain.rows, name), false);
+    }
   }));
 
 Deno.test(
@@ -111,10 +119,10 @@ Deno.test("the least recently used file is removed first, the newest never", asy
   await withCache(async (cache, _folder, advance) => {
     for (const key of ["a", "b", "c"]) {
       await writePrepared(cache.pathOf(key), key, stream);
-      await cache.load(key);
+      (await cache.load(key))![Symbol.dispose]();
       await advance(10_000);
     }
-    await cache.load("a");
+    (await cache.load("a"))![Symbol.dispose]();
     await cache.trim("c");
     const there = await Promise.all(["a", "b", "c"].map(async (key) => await cache.report(key) !== null));
     assertEquals(there, [true, false, true]);
@@ -127,6 +135,43 @@ Deno.test("the least recently used file is removed first, the newest never", asy
     assert(await cache.report("a") !== null, "larger than the bound, and the only one");
   }, 1);
 });
+
+Deno.test("rows that a job reads are neither trimmed nor cleared until it lets go of them", () =>
+  withCache(async (cache) => {
+    for (const key of ["a", "b"]) await writePrepared(cache.pathOf(key), key, stream);
+    const isThere = async () => await cache.report("a") !== null;
+    const first = (await cache.load("a"))!;
+    const second = (await cache.load("a"))!;
+    first[Symbol.dispose]();
+    first[Symbol.dispose]();
+    await cache.trim("b");
+    await cache.clear("b");
+    assertEquals([await isThere(), rowAt(second.rows, 1).documents], [true, [document(2)]]);
+    second[Symbol.dispose]();
+    await cache.clear("b");
+    assertEquals(await isThere(), false);
+  }, 1));
+
+Deno.test("rows larger than a block are read as they were written, and what changes meanwhile is an error", () =>
+  withCache(async (cache) => {
+    const long = flattenRows([3, 9000, 20_000, 1, 5000].map((length) => ({ documents: [document(length)] })));
+    await writePrepared(cache.pathOf("k"), "k", { ...prepared, rows: streamRows(long) });
+    using loaded = (await cache.load("k"))!;
+    assertEquals(contentOf(loaded), { ...prepared, rows: long });
+    for (const row of [4, 2, 0, 1, 3, 2]) {
+      assertEquals(rowAt(loaded.rows, row), rowAt(heldRows(long), row), `row ${row}`);
+    }
+    using file = await Deno.open(cache.pathOf("k"), { write: true });
+    // Within the tokens of the third row: those of the others are the same as before.
+    await file.seek(4 * (3 + 9000 + 10_000), Deno.SeekMode.Start);
+    await file.write(new Uint8Array(64));
+    const error = assertThrows(() => rowAt(loaded.rows, 2), LoraFleetError, "have changed");
+    assertEquals(error.code, "storage");
+    assertEquals(rowAt(loaded.rows, 0), rowAt(heldRows(long), 0));
+    assertEquals(rowAt(loaded.rows, 4), rowAt(heldRows(long), 4));
+    await file.truncate(1000);
+    assertThrows(() => rowAt(loaded.rows, 4), LoraFleetError, "shorter than it was");
+  }));
 
 Deno.test("opening the cache removes files that an earlier process left unfinished", () =>
   withCache(async (_cache, folder) => {

@@ -5,7 +5,8 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { maskPreviewSchema } from "./mask_preview.ts";
-import type { PackedRows, RowStream } from "./packed_rows.ts";
+import { type Place, PlaceReader, readPlace } from "../../storage/checked_places.ts";
+import type { RowIndex, RowStream, StoredRows } from "./packed_rows.ts";
 
 const datasetReportSchema = z.strictObject({
   /** Rows of the dataset that are trained on. */
@@ -29,7 +30,7 @@ export type DatasetReport = z.output<typeof datasetReportSchema>;
 
 export interface PreparedRows {
   readonly report: DatasetReport;
-  readonly rows: PackedRows;
+  readonly rows: StoredRows;
 }
 
 /** Prepared rows on their way into the file. */
@@ -45,6 +46,9 @@ const ARRAYS = [
   "completionMask",
 ] as const;
 type ArrayName = typeof ARRAYS[number];
+/** Read when a step needs them; the others are some bytes a document. */
+type StoredName = "tokens" | "completionMask";
+const isStored = (name: ArrayName): name is StoredName => name === "tokens" || name === "completionMask";
 const OPTIONAL: readonly ArrayName[] = ["documentWeights", "weightSpans", "weightSpanStarts"];
 const LENGTH_BYTES = 8;
 const DIGEST_BYTES = 32;
@@ -67,9 +71,7 @@ export function* encodePrepared(
   { report, rows }: PreparedStream,
 ): Generator<Uint8Array<ArrayBuffer>> {
   const hash = createHash("sha256");
-  const names = ARRAYS.filter((name) =>
-    name === "tokens" || name === "completionMask" || rows[name] !== undefined
-  );
+  const names = ARRAYS.filter((name) => isStored(name) || rows[name] !== undefined);
   const lengths = Object.fromEntries(names.map((name) => [name, lengthOf(rows, name)]));
   const header = new TextEncoder().encode(JSON.stringify({ key, report, lengths }));
   const start = new Uint8Array(LENGTH_BYTES);
@@ -90,11 +92,11 @@ export function* encodePrepared(
 }
 
 function lengthOf(rows: RowStream, name: ArrayName): number {
-  return name === "tokens" || name === "completionMask" ? rows.tokenCount : rows[name]?.length ?? 0;
+  return isStored(name) ? rows.tokenCount : rows[name]?.length ?? 0;
 }
 
 function blocksOf(rows: RowStream, name: ArrayName): Iterable<Uint32Array | Uint8Array | Float32Array> {
-  if (name === "tokens" || name === "completionMask") return rows[name]();
+  if (isStored(name)) return rows[name]();
   const array = rows[name];
   return array === undefined ? [] : [array];
 }
@@ -120,31 +122,72 @@ export async function readReport(key: string, read: Read): Promise<DatasetReport
   return (await readHeader(key, read))?.report ?? null;
 }
 
-/** Null if the file is invalid, incomplete or damaged. Hashing yields to the event loop after each piece. */
-export async function readPrepared(key: string, size: number, read: Read): Promise<PreparedRows | null> {
+/** A prepared file whose bytes have been checked. */
+export interface PreparedIndex {
+  readonly report: DatasetReport;
+  readonly index: RowIndex;
+  readonly places: Readonly<Record<StoredName, Place>>;
+}
+
+/**
+ * Reads the whole file, and keeps what says where rows begin. Null if the file is invalid, incomplete or damaged. Hashing yields
+ * to the event loop after each piece.
+ */
+export async function readPrepared(key: string, size: number, read: Read): Promise<PreparedIndex | null> {
   const header = await readHeader(key, read);
   if (header === null) return null;
   const { report, lengths, bytes } = header;
   const names = ARRAYS.filter((name) => lengths[name] !== undefined);
   const dataBytes = names.reduce((sum, name) => sum + lengths[name]! * widthOf(name), 0);
   if (size !== bytes.length + dataBytes + DIGEST_BYTES) return null;
-  const data = new Uint8Array(dataBytes);
-  const digest = new Uint8Array(DIGEST_BYTES);
   const hash = createHash("sha256").update(bytes);
-  for (let at = 0; at < dataBytes;) {
-    const count = await read(data.subarray(at, at + PIECE_BYTES));
-    if (count === 0) return null;
-    hash.update(data.subarray(at, at + count));
-    at += count;
+  const arrays: Partial<Record<ArrayName, Uint32Array | Float32Array | Uint8Array>> = {};
+  const places: Partial<Record<ArrayName, Place>> = {};
+  let at = bytes.length;
+  for (const name of names) {
+    const byteLength = lengths[name]! * widthOf(name);
+    const place = isStored(name) ? new PlaceReader(at, byteLength) : null;
+    const kept = new Uint8Array(place === null ? byteLength : Math.min(byteLength, PIECE_BYTES));
+    for (let done = 0; done < byteLength;) {
+      const from = place === null ? done : 0;
+      const piece = kept.subarray(from, from + Math.min(PIECE_BYTES, byteLength - done));
+      if (!await readAll(read, piece)) return null;
+      hash.update(piece);
+      place?.add(piece);
+      done += piece.length;
+    }
+    if (place === null) arrays[name] = new KINDS[name](kept.buffer, 0, lengths[name]!);
+    else places[name] = place.place();
+    at += byteLength;
   }
+  const digest = new Uint8Array(DIGEST_BYTES);
   if (!await readAll(read, digest) || !isSame(digest, hash.digest())) return null;
-  let at = 0;
-  const arrays = Object.fromEntries(names.map((name) => {
-    const array = new KINDS[name](data.buffer, at, lengths[name]!);
-    at += array.byteLength;
-    return [name, array];
-  }));
-  return { report, rows: arrays as unknown as PackedRows };
+  return { report, index: arrays as unknown as RowIndex, places: places as Record<StoredName, Place> };
+}
+
+/**
+ * @param readAt fills a buffer from a position of the file on
+ * @param onLost called with the error that a read throws
+ */
+export function rowsOfFile(
+  { index, places: { tokens, completionMask } }: PreparedIndex,
+  readAt: (position: number, buffer: Uint8Array) => void,
+  onLost: (error: unknown) => void,
+): StoredRows {
+  return {
+    ...index,
+    slice(from, to) {
+      try {
+        return {
+          tokens: new Uint32Array(readPlace(tokens, 4 * from, 4 * to, readAt).buffer),
+          completionMask: readPlace(completionMask, from, to, readAt),
+        };
+      } catch (thrown) {
+        onLost(thrown);
+        throw thrown;
+      }
+    },
+  };
 }
 
 const KINDS = {

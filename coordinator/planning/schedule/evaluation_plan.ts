@@ -3,7 +3,7 @@ import type { Example } from "../../../shared/data/packing/example.ts";
 import type { MicroBatch } from "../../../shared/data/packing/micro_batch.ts";
 import { toMicroBatch } from "../../../shared/data/packing/packing.ts";
 import type { JobSpec, TrainingSpec } from "../../../shared/job/job_spec_schema.ts";
-import { documentAt, type PackedRows, rowCountOf } from "../preparation/packed_rows.ts";
+import { documentAt, rowCountOf, type RowIndex, type StoredRows } from "../preparation/packed_rows.ts";
 import { type LocalPlan, outerCheckpointSteps } from "./local_plan.ts";
 import {
   type CheckpointSteps,
@@ -28,7 +28,7 @@ const DEFAULT_ROWS = 8;
 
 /** @param trainingTokens of the largest micro-batch of training: the memory that a worker has anyway */
 export function planEvaluation(
-  rows: PackedRows,
+  rows: StoredRows,
   { training }: Pick<JobSpec, "training">,
   steps: CheckpointSteps,
   trainingTokens: number,
@@ -58,7 +58,7 @@ export function planEvaluation(
  * is a micro-batch of its own.
  */
 function microBatchStarts(
-  { rowStarts, documentStarts, ...rest }: PackedRows,
+  { rowStarts, documentStarts }: RowIndex,
   maxRows: number,
   maxTokens: number,
 ): number[] {
@@ -68,7 +68,7 @@ function microBatchStarts(
     if (document > starts.at(-1)!) starts.push(document);
     [rowCount, tokenCount] = [0, 0];
   };
-  for (let row = 0; row < rowCountOf({ rowStarts, documentStarts, ...rest }); row++) {
+  for (let row = 0; row < rowCountOf({ rowStarts }); row++) {
     const [from, to] = [rowStarts[row]!, rowStarts[row + 1]!];
     const length = documentStarts[to]! - documentStarts[from]!;
     if (rowCount === maxRows || tokenCount + length > maxTokens) begin(from);

@@ -13,6 +13,8 @@ import type { TokenBound } from "../tokenizer/token_bound.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 interface DatasetSummary {
+  /** Places of the selection, those of rows that are left out among them. */
+  readonly placeCount: number;
   readonly truncatedRowCount: number;
   readonly warnings: readonly string[];
 }
@@ -25,7 +27,7 @@ interface ReadDatasetOptions {
   /** Of the tokenizer: what is too long by it is not tokenised at all. */
   readonly bound?: TokenBound | undefined;
   /**
-   * Takes an example and its places among those that are trained on, from 0. They come in the order of the file, which is
+   * Takes an example and its places in the selection, from 0; rows that are left out have places, too. They come in the order of the file, which is
    * that of the places unless rows are shuffled or slices summed.
    */
   readonly add: (places: readonly number[], example: Example) => void;
@@ -80,7 +82,7 @@ export async function readDataset(options: ReadDatasetOptions): Promise<DatasetS
   builder.finish();
   const warnings = [...selection.warnings, ...builder.warnings(), ...lengths.warnings(rowCount)];
   if (blankLines > 0) warnings.push(`${counted(blankLines, "blank line")} of the text are left out.`);
-  return { truncatedRowCount: lengths.truncated(), warnings };
+  return { placeCount: rowCount + blankLines, truncatedRowCount: lengths.truncated(), warnings };
 }
 
 function orLeftOut<T>(build: () => T): T | ResponseNotFoundError {

@@ -127,12 +127,6 @@ function packWrapped(documents: readonly Example[], maxLength: number): PackedRo
   return rows;
 }
 
-/** The lines of the training file that rows were made of, ascending, each once. */
-export function linesOf(rows: readonly PackedRow[]): number[] {
-  const lines = new Set(rows.flatMap((row) => row.documents.flatMap(({ lines }) => lines ?? [])));
-  return [...lines].sort((a, b) => a - b);
-}
-
 function joinExamples(documents: readonly Example[]): Example {
   const length = documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
   const joined = { tokens: new Uint32Array(length), completionMask: new Uint8Array(length) };

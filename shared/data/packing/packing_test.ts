@@ -5,7 +5,12 @@ import { readGolden } from "../../../tests/golden/data_goldens.ts";
 import type { Example } from "./example.ts";
 import { truncateExample } from "./example.ts";
 import { countLabels, labelWeight } from "./micro_batch.ts";
-import { linesOf, type PackedRow, packRows, rowLength, toMicroBatch } from "./packing.ts";
+import { type PackedRow, packRows, rowLength, toMicroBatch } from "./packing.ts";
+
+const linesOf = (rows: readonly PackedRow[]) =>
+  [...new Set(rows.flatMap(({ documents }) => documents.flatMap(({ lines }) => lines ?? [])))].sort((a, b) =>
+    a - b
+  );
 
 const idRows = z.array(z.array(z.number()));
 const golden = await readGolden(

@@ -1,11 +1,16 @@
-/** A coordinator that prepares a large file, watched: time, memory of both processes, answers of /healthz. */
+/**
+ * A coordinator that prepares a large file and trains on it with a worker that computes next to nothing, watched: time, memory of
+ * both processes, answers of /healthz.
+ */
+import { toText } from "@std/streams";
 import { systemClock } from "../../../shared/clock.ts";
 import { jobOf, startCoordinatorChild, until } from "../../integration/coordinator_child.ts";
+import { spawnWorkerProcess } from "../../chaos/worker_child.ts";
 import { quantile } from "../statistics.ts";
 
 const PART_BYTES = 32 * 2 ** 20;
 /** What the coordinator does with the rows after the preparation is watched as long. */
-const AFTER_SECONDS = 30;
+const AFTER_SECONDS = 60;
 const IDLE_SECONDS = 60;
 const SLOW_MS = 100;
 const PATIENCE_MS = 3 * 3_600_000;
@@ -16,13 +21,14 @@ export async function prepareLargeFile(
   modelRoot: string,
   model: string,
 ): Promise<void> {
+  await using ended = new AsyncDisposableStack();
   await using coordinator = startCoordinatorChild(dataFolder, [
     "--model-roots",
     modelRoot,
     "--max-upload-mib",
     "4096",
   ]);
-  await coordinator.joinUrl();
+  const joinUrl = await coordinator.joinUrl();
   const api = coordinator.api();
   const watch = startWatch(api, coordinator.pid);
   const { size } = await Deno.stat(path);
@@ -30,14 +36,37 @@ export async function prepareLargeFile(
   const training_file = await watch.during("the upload, in parts", size, () => upload(api, path, size));
   const id = await watch.during("the preparation", size, async () => {
     const dataset = { max_seq_length: 2048, truncation: "truncate" };
-    const job = await post(`${api}/fine_tuning/jobs`, { model, training_file, dataset });
+    const training = { gradient_accumulation_steps: 8, save_strategy: "no" };
+    const job = await post(`${api}/fine_tuning/jobs`, { model, training_file, dataset, training });
     const isOver = async () => (await jobOf(api, job.id)).status !== "validating_files";
     await until("the end of the preparation", isOver, coordinator.stderr, PATIENCE_MS);
     return job.id;
   });
-  await watch.during(`${AFTER_SECONDS} s after it`, null, () => systemClock.sleep(1000 * AFTER_SECONDS));
-  const { status, error } = await jobOf(api, id);
-  console.log(`the job is ${status} ${error === null ? "" : JSON.stringify(error)}`);
+  await watch.during("until its first step", null, async () => {
+    const natsPort = Number(new URL((await (await fetch(joinUrl)).json()).natsUrl).port);
+    const worker = spawnWorkerProcess({
+      ...{ name: "worker", joinUrl, natsPort, engine: "toy", gradientMs: 20, factorSize: 1024 },
+      cacheFolder: `${dataFolder}-worker`,
+    });
+    const outputs = [toText(worker.stdout), toText(worker.stderr)];
+    ended.defer(async () => {
+      worker.kill("SIGKILL");
+      await Promise.all(outputs);
+    });
+    await until(
+      "the first step",
+      async () => (await jobOf(api, id)).step > 0,
+      coordinator.stderr,
+      PATIENCE_MS,
+    );
+  });
+  await watch.during(
+    `${AFTER_SECONDS} s of its training`,
+    null,
+    () => systemClock.sleep(1000 * AFTER_SECONDS),
+  );
+  const { status, error, step } = await jobOf(api, id);
+  console.log(`the job is ${status}, step ${step} ${error === null ? "" : JSON.stringify(error)}`);
   const { data } = await (await fetch(`${api}/fine_tuning/jobs/${id}/events?limit=100`)).json();
   for (
     const { message } of data.toReversed().filter(({ message }: { message: string }) =>
