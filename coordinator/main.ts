@@ -18,7 +18,7 @@ import { openPreparer } from "./planning/preparer.ts";
 const STOP_TIMEOUT_MS = 15_000;
 
 async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promise<number> {
-  secrets.add(...config.apiKeys, config.hub.token, ...trackerSecrets(config.trackers));
+  secrets.add(...config.apiKeys, config.joinToken, config.hub.token, ...trackerSecrets(config.trackers));
   for (const warning of config.warnings) log("warn", warning);
   const signalled = Promise.withResolvers<number>();
   let signalCount = 0;

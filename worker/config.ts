@@ -21,6 +21,8 @@ export interface WorkerConfig {
   readonly tlsCaPath: string | null;
   /** The source of base models from the hub, and its cache on this machine. */
   readonly hub: HubSettings;
+  /** Renewed by each heartbeat; null: no such file. */
+  readonly aliveFile: string | null;
   /** Null: all that the device reports. */
   readonly memoryBudgetBytes: number | null;
   /** When it leaves by itself. */
@@ -47,6 +49,7 @@ Joins a fleet with this machine's GPU and works on its jobs until stopped. The c
   --remove-pod              on RunPod: remove this pod when leaving by itself,
                             with RUNPOD_POD_ID and RUNPOD_API_KEY, which
                             RunPod sets                                       LORAFLEET_REMOVE_POD=1
+  LORAFLEET_ALIVE_FILE      a file that heartbeats renew, for health checks
   --help
 
 Also read: HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN_PATH, HF_HUB_OFFLINE, LORAFLEET_LOG_LEVEL (debug, info, warn,
@@ -97,6 +100,7 @@ export function parseConfig(
     ignoreGpu: values["ignore-gpu"] ?? isOn("LORAFLEET_IGNORE_GPU"),
     tlsCaPath: values["tls-ca"] ?? env("LORAFLEET_TLS_CA"),
     cacheFolder: resolve(values["cache-folder"] ?? env("LORAFLEET_CACHE_FOLDER") ?? defaultCacheFolder(env)),
+    aliveFile: env("LORAFLEET_ALIVE_FILE"),
     hub: readHubSettings(env),
     memoryBudgetBytes: budget === null ? null : mib(budget) * 2 ** 20,
     leaving: {

@@ -1,10 +1,11 @@
 /** `deno task worker --join <url>`: probes the GPU and works for a fleet until a signal ends it. Exit codes: see `USAGE`. */
 import { systemClock } from "../shared/clock.ts";
-import { LoraFleetError, messageOf } from "../shared/errors.ts";
+import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { newIncarnation } from "../shared/protocol/ids.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
 import { catchUncaught, detailOf, type Log, logAbout, type Logger, processLogger } from "../shared/log.ts";
 import { type Agent, startAgent } from "./fleet/agent.ts";
+import { createAliveFile } from "./fleet/alive_file.ts";
 import { BaseModels } from "./transfer/base_model.ts";
 import { createCheckpointWriter } from "./transfer/checkpoint_upload.ts";
 import { parseConfig, USAGE, type WorkerConfig } from "./config.ts";
@@ -38,7 +39,10 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: 
     timeoutMs: LIMITS.coordinatorSilentMs,
     onBusError: (message, thrown) => log("error", `${message}: ${messageOf(thrown)}`),
   });
+  const { aliveFile } = config;
+  const notAlive = (thrown: unknown) => log("warn", `cannot write ${quote(aliveFile)}: ${messageOf(thrown)}`);
   return startAgent({
+    ...aliveFile === null ? {} : { onBeat: createAliveFile(aliveFile, systemClock, notAlive) },
     ...{
       ...common,
       ...identity,

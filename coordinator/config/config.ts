@@ -19,6 +19,8 @@ export interface CoordinatorConfig {
   readonly apiKeys: readonly string[];
   readonly modelRoots: readonly string[];
   readonly maxUploadBytes: number;
+  /** `LORAFLEET_JOIN_TOKEN`: the token of the printed join URL; null: a random one, kept in the data folder. */
+  readonly joinToken: string | null;
   /** How long join tokens admit workers; null: without limit. */
   readonly joinTokenTtlMs: number | null;
   /** Whether to wait while another coordinator leads; otherwise the process ends with an error. */
@@ -60,6 +62,7 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
   --max-upload-mib <n>    largest upload (1024)                               LORAFLEET_MAX_UPLOAD_MIB
   --join-token-ttl <time> how long a join URL admits workers: 30m, 12h, 7d
                           or never (never)                                    LORAFLEET_JOIN_TOKEN_TTL
+  LORAFLEET_JOIN_TOKEN    token of the printed join URL (a random one)
   --no-standby            if another coordinator leads, end with an error
                           instead of waiting for it to end
   --nats-url <url>        an existing broker                                  NATS_URL, NATS_CREDS
@@ -132,6 +135,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     apiKeys,
     modelRoots: [...new Set([...roots.map((root) => resolve(root)), join(dataFolder, "models")])],
     maxUploadBytes: integer(maxUploadMib, "max-upload-mib", 1, 2 ** 20) * 2 ** 20,
+    joinToken: joinTokenOf(env("LORAFLEET_JOIN_TOKEN")),
     joinTokenTtlMs: duration(joinTokenTtl, "join-token-ttl"),
     standby: values["no-standby"] !== true,
     natsUrl,
@@ -159,6 +163,14 @@ function assertApiKeys(apiKeys: readonly string[], host: string): void {
   if (apiKeys.some((key) => key.length < 8)) {
     throw usage("api-key", "an --api-key has fewer than 8 characters");
   }
+}
+
+/** A token that others set, too, so that their workers know the join URL before the coordinator starts. */
+function joinTokenOf(token: string | null): string | null {
+  if (token === null || /^[\w-]{16,128}$/.test(token)) return token;
+  const message =
+    "LORAFLEET_JOIN_TOKEN has 16 to 128 letters, digits, - and _; openssl rand -hex 16 makes one";
+  throw usage("join-token", message);
 }
 
 function readOptions(args: readonly string[]) {

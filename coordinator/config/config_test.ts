@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { resolve } from "@std/path";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { isLoopback } from "./loopback.ts";
@@ -23,6 +23,7 @@ Deno.test("the defaults serve this machine alone", () => {
     modelRoots: [resolve("."), resolve("data/models")],
     maxUploadBytes: 2 ** 30,
     standby: true,
+    joinToken: null,
     joinTokenTtlMs: null,
     natsUrl: null,
     natsCredsPath: null,
@@ -160,4 +161,13 @@ Deno.test("loopback addresses", () => {
     false,
     false,
   ]);
+});
+
+Deno.test("a join token of one's own is long enough and fits a URL", () => {
+  assertEquals(parse([], { LORAFLEET_JOIN_TOKEN: "0123456789abcdef" }).joinToken, "0123456789abcdef");
+  for (const token of ["short", "0123456789abcde/", "x".repeat(129)]) {
+    const error = assertThrows(() => parse([], { LORAFLEET_JOIN_TOKEN: token }), LoraFleetError);
+    assertEquals(error.param, "join-token");
+    assert(!error.message.includes(token), "it is a secret");
+  }
 });

@@ -1,5 +1,5 @@
 /** Takes the lead at the broker; the data folder remembers under which names its coordinators have led. */
-import { messageOf } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
 import type { Standby } from "./leadership/standby.ts";
 import { layoutOfJob } from "../planning/adapter_layout.ts";
@@ -26,7 +26,13 @@ export async function takeLead(
   { broker, own, access, health }: BrokerAccess,
   standby: Standby,
 ): Promise<Leading> {
-  const joinToken = access.defaultToken(loaded.joinToken, "printed at the start", config.joinTokenTtlMs);
+  const wanted = config.joinToken ?? loaded.joinToken;
+  const joinToken = access.defaultToken(wanted, "printed at the start", config.joinTokenTtlMs);
+  if (config.joinToken !== null && joinToken !== config.joinToken) {
+    const message =
+      "LORAFLEET_JOIN_TOKEN no longer admits workers: it was revoked or has expired; set another";
+    throw new LoraFleetError("usage", message, { param: "join-token" });
+  }
   const holder = randomText(16);
   const identity: Identity = {
     ...loaded,

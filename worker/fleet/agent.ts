@@ -31,6 +31,8 @@ export interface AgentOptions
   readonly name: string;
   readonly gpu: string;
   readonly newIncarnation: () => string;
+  /** Called after each heartbeat. */
+  readonly onBeat?: () => void;
   readonly findBaseModel: WithReply<JobHostOptions["findBaseModel"]>;
   readonly writeCheckpoint: WithReply<JobHostOptions["writeCheckpoint"]>;
   /** Left out: this worker measures no merges. */

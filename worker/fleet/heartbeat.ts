@@ -10,10 +10,14 @@ interface HeartbeatOptions extends Runtime {
   readonly bus: Bus;
   readonly describe: () => Heartbeat;
   readonly signal: AbortSignal;
+  /** Called after a heartbeat that the broker took. */
+  readonly onBeat?: () => void;
 }
 
 /** Beats until the signal aborts. The returned function beats at once, for a change that must not wait. */
-export function startHeartbeats({ bus, clock, limits, log, describe, signal }: HeartbeatOptions): () => void {
+export function startHeartbeats(
+  { bus, clock, limits, log, describe, signal, onBeat }: HeartbeatOptions,
+): () => void {
   let isRefused = false;
   const beat = () => {
     if (signal.aborted) return;
@@ -21,6 +25,7 @@ export function startHeartbeats({ bus, clock, limits, log, describe, signal }: H
     try {
       bus.publish(heartbeatSubject(heartbeat.worker), encodeMessage(heartbeatSchema, heartbeat));
       isRefused = false;
+      onBeat?.();
     } catch (thrown) {
       if (!isRefused) log("warn", `a heartbeat is lost: ${messageOf(thrown)}`);
       isRefused = true;
