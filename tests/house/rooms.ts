@@ -111,6 +111,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     demo: ["client", "machine", "setup", "terminal"],
     train: ["client", "machine", "setup", "terminal"],
     keys: ["client", "machine", "terminal"],
+    // What the images run.
+    containers: [],
     // Rented pods: RunPod's API, prices, a budget; asks the coordinator about a job as any client does.
     runpod: ["client"],
     ".": ALL,
