@@ -147,5 +147,6 @@ Deno.test("fields about an evaluation that does not take place are named in a wa
   assertEquals(warnings, [
     "training.eval_steps, training.early_stopping_threshold have no effect: nothing is evaluated.",
   ]);
-  assertEquals(parseJobRequest({ ...request, training, validation_file: "file-2" }).warnings, []);
+  const stopped = { ...training, early_stopping_patience: 2 };
+  assertEquals(parseJobRequest({ ...request, training: stopped, validation_file: "file-2" }).warnings, []);
 });

@@ -14,6 +14,7 @@ import { checkDatasetFields } from "./dataset_fields.ts";
 import { type Draft, put } from "./draft.ts";
 import { applyEvaluation, checkEvaluation } from "./evaluation.ts";
 import { invalidField, isAbsent, isObject, show } from "./errors.ts";
+import { idleWarnings } from "./idle_fields.ts";
 import { isGroup, OPENAI_FIELDS, PLAIN_FIELDS, unknownField } from "./known_fields.ts";
 import { applyOpenAiFields, parseMetadata, parseSuffix } from "./openai.ts";
 import { nameHubDataset } from "./hub_dataset_fields.ts";
@@ -76,7 +77,8 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   checkRankPatterns(spec.lora);
   checkWeights(spec);
   // A job that goes on from an earlier one also has that one's settings, and is checked with them.
-  if (draft.resumeFrom === null) checkTraining(draft, spec, validationFile);
+  const given = new Set(draft.fields.keys());
+  if (draft.resumeFrom === null) checkTraining(draft, spec, validationFile, given);
   checkLearnable(spec);
   explainArithmetic(draft, spec);
   const tracking = parseTracking(draft, body["integrations"]);
@@ -90,20 +92,25 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     validationFile,
     tracking,
     resumeFrom: draft.resumeFrom,
-    given: new Set(draft.fields.keys()),
+    given,
     warnings: draft.warnings,
   };
 }
 
-/** What must hold of the training fields together, also once those of an earlier job are added. */
+/**
+ * What must hold of the training fields together, also once those of an earlier job are added.
+ * @param given the paths of fields that the client set
+ */
 export function checkTraining(
   draft: Pick<Draft, "warnings">,
   spec: JobSpec,
   validationFile: string | null,
+  given: ReadonlySet<string>,
 ): void {
   checkSchedule(spec.training);
   checkEvaluation(draft, spec, validationFile);
   checkDivergence(spec);
+  draft.warnings.push(...idleWarnings(spec, given));
 }
 
 /** A stream of tokens that is cut anywhere has no rows any more. */

@@ -51,7 +51,7 @@ export async function onResumed(
   if (reason !== null) return fromAdapter(request, from, name, reason);
   const validationFile = request.validationFile ?? (isEvaluatedAsBefore(merged) ? job.validationFile : null);
   const warnings = [...request.warnings];
-  checkTraining({ warnings }, merged, validationFile);
+  checkTraining({ warnings }, merged, validationFile, request.given);
   const note =
     `${PARAM} (${
       quote(from)
@@ -75,7 +75,7 @@ function fromAdapter(
     `${PARAM} (${quote(from)}): only the adapter is taken, with fresh moments and from step 1 on, because ` +
     `${reason}.`;
   const warnings = [...request.warnings, note];
-  checkTraining({ warnings }, request.spec, request.validationFile);
+  checkTraining({ warnings }, request.spec, request.validationFile, request.given);
   return { ...request, spec: { ...request.spec, model: name }, warnings };
 }
 
