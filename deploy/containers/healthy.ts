@@ -2,6 +2,7 @@
  * The health check of the images: `healthy.ts coordinator|worker …` exits with 0 if all of the named are well, with 1 and a line
  * for the first that is not.
  */
+import { systemClock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
 
 /** Heartbeats renew the file every five seconds; a loading worker sends them, too. */
@@ -19,7 +20,7 @@ async function coordinatorProblem(): Promise<string | null> {
 async function workerProblem(): Promise<string | null> {
   const path = Deno.env.get("LORAFLEET_ALIVE_FILE");
   if (!path) return "LORAFLEET_ALIVE_FILE is not set";
-  const age = Date.now() - Date.parse((await Deno.readTextFile(path)).trim());
+  const age = systemClock.now() - Date.parse((await Deno.readTextFile(path)).trim());
   return age <= MAX_AGE_MS ? null : `the last heartbeat is ${Math.round(age / 1000)} s old`;
 }
 

@@ -3,6 +3,7 @@
  * with the first of them that ends. Everything else is in their own variables.
  */
 import { dirname, fromFileUrl } from "@std/path";
+import { systemClock } from "../../shared/clock.ts";
 
 const root = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
 
@@ -30,9 +31,10 @@ async function end({ process, ended }: Part, afterMs: number): Promise<void> {
     }
   };
   kill("SIGTERM");
-  const late = setTimeout(() => kill("SIGKILL"), afterMs);
+  const inTime = new AbortController();
+  systemClock.sleep(afterMs, inTime.signal).then(() => kill("SIGKILL"), () => {});
   await ended;
-  clearTimeout(late);
+  inTime.abort();
 }
 
 /** Random unless set, so that workers elsewhere may join, too. */
