@@ -65,6 +65,7 @@ type DryRunParts =
     | "newId"
     | "checkModel"
     | "admitTracking"
+    | "admitAfterwards"
     | "plan"
   >
   & { readonly prepare: (request: PrepareRequest) => Promise<PreparedJob> }

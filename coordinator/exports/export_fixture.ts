@@ -8,7 +8,7 @@ import { isEnded } from "./record/export_record.ts";
 export const GOLDEN_CASE = "gqa_tied";
 
 /** Trains the job with the fake fleet, whose checkpoints are PEFT's own. Returns its id. */
-export async function trainGoldenJob(world: World): Promise<string> {
+export async function trainGoldenJob(world: World, more: object = {}): Promise<string> {
   const { modelFolder, adapterFolder, lora, doubleQuantization } = loadLadderCase(GOLDEN_CASE);
   const folder = `${world.folder}/models/org/golden`;
   await Deno.mkdir(folder, { recursive: true });
@@ -25,7 +25,7 @@ export async function trainGoldenJob(world: World): Promise<string> {
   world.fleet.adapterFiles = () => files;
   const { id } = await world.upload("a\nb");
   const quantization = { bnb_4bit_use_double_quant: doubleQuantization };
-  const body = { model: "org/golden", training_file: id, suffix: "spelling", lora, quantization };
+  const body = { model: "org/golden", training_file: id, suffix: "spelling", lora, quantization, ...more };
   const job = await world.jobs.create(parseJobRequest(body));
   await world.finished(job.id);
   return job.id;

@@ -36,6 +36,8 @@ export interface ExportService {
   setDrift(jobId: string, id: string, body: unknown): Promise<ExportRecord>;
   /** Pushes the files to the hub. Throws `unauthorized` without a token, `invalid_request`, `conflict`, `not_found`. */
   push(jobId: string, id: string, body: unknown): ExportRecord;
+  /** The same, but the export may still be on its way: the push follows it. */
+  pushWhenDone(jobId: string, id: string, body: unknown): ExportRecord;
   /** Has merges measured by workers. */
   readonly measurer: Measurer;
   start(): void;
@@ -55,6 +57,14 @@ export function createExportService(options: ExportServiceOptions): ExportServic
     throw new LoraFleetError("not_found", `job ${quote(jobId)} has no export ${quote(id)}`, {
       param: "export_id",
     });
+  };
+
+  const push = (record: ExportRecord, body: unknown, mayBeUnfinished = false): ExportRecord => {
+    const asked = parsePush(body, record, exports.all(), mayBeUnfinished);
+    assertToken(hub);
+    if (asked !== null) exports.put({ ...record, push: asked });
+    queue.startNext();
+    return exports.get(record.id)!;
   };
 
   return {
@@ -91,14 +101,8 @@ export function createExportService(options: ExportServiceOptions): ExportServic
 
     measurer,
 
-    push(jobId, id, body) {
-      const record = get(jobId, id);
-      const push = parsePush(body, record, exports.all());
-      assertToken(hub);
-      if (push !== null) exports.put({ ...record, push });
-      queue.startNext();
-      return exports.get(id)!;
-    },
+    push: (jobId, id, body) => push(get(jobId, id), body),
+    pushWhenDone: (jobId, id, body) => push(get(jobId, id), body, true),
 
     ...startAndStop(queue, measurer),
   };

@@ -1,6 +1,7 @@
 /** What the parts of the job service share. */
 import type { Clock } from "../../shared/clock.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
+import type { Afterwards } from "../job_request/afterwards.ts";
 import type { Tracking, TrackingRequest } from "../job_request/tracking.ts";
 import type { CheckedJob } from "../base_models/model_check.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
@@ -33,6 +34,8 @@ export interface JobServiceOptions {
   readonly plan: (request: PrepareRequest) => Promise<PlannedJob>;
   /** The trackers of a new job. Rejects with a `LoraFleetError` if the coordinator has no settings for one of them. */
   readonly admitTracking: (request: TrackingRequest) => Promise<Tracking>;
+  /** Throws a `LoraFleetError` for exports or a push that a job could not be followed by. */
+  readonly admitAfterwards: (request: Afterwards) => void;
   /** Rejects with a `LoraFleetError` if the finished adapter at `path` is not a result. Default: any adapter is one. */
   readonly checkAdapter?: (path: string, steps: number) => Promise<void>;
   /** Reports what is not the user's fault. */

@@ -56,7 +56,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     fleet: ["access", "broker", "planning", "storage", "training"],
     jobs: ["base_models", "datasets", "fleet", "job_request", "planning", "storage"],
     // What people take away from a job: reads its records, its checkpoints and its base model.
-    exports: ["base_models", "fleet", "jobs", "planning", "storage"],
+    exports: ["base_models", "fleet", "job_request", "jobs", "planning", "storage"],
     // A job before it is created: does it fit, how long, how much.
     estimate: ["base_models", "fleet", "job_request", "jobs", "planning"],
     // Numbers for Prometheus, counted around the services, which do not know of it.
