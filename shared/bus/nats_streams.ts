@@ -2,10 +2,18 @@
 import { type JetStreamManager, jetstreamManager, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import { nanos, type NatsConnection } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
-import { LoraFleetError, messageOf, quote } from "../errors.ts";
+import { LoraFleetError, quote } from "../errors.ts";
 import type { StreamEntry } from "./bus.ts";
 import { plainBytes } from "./bus_checks.ts";
 import { isNotFound, isTransient, toLoraFleetError } from "./nats_errors.ts";
+import {
+  createReplicated,
+  growReplicas,
+  isClustered,
+  type OnReplicas,
+  reasonOf,
+  REPLICAS,
+} from "./nats_replicas.ts";
 
 /** Within this time the broker drops a second message with the same id. */
 const DUPLICATE_WINDOW_MS = 120_000;
@@ -15,15 +23,22 @@ const FIRST_RETRY_WAIT_MS = 50;
 const LONGEST_RETRY_WAIT_MS = 1000;
 /** Entries of a stream that are requested at once. */
 const READ_WINDOW = 32;
+/** How often a cluster that had too few servers for a stream's copies is asked again. */
+const GROW_INTERVAL_MS = 15_000;
 
 export class NatsStreams {
   readonly #nc: NatsConnection;
   readonly #deadlineMs: number;
+  readonly #onReplicas: OnReplicas;
+  /** Streams with fewer copies than they should have. */
+  readonly #small = new Set<string>();
+  #isGrowing = false;
   #manager: Promise<JetStreamManager> | null = null;
 
-  constructor(nc: NatsConnection, deadlineMs: number) {
+  constructor(nc: NatsConnection, deadlineMs: number, onReplicas: OnReplicas = () => {}) {
     this.#nc = nc;
     this.#deadlineMs = deadlineMs;
+    this.#onReplicas = onReplicas;
   }
 
   manager(): Promise<JetStreamManager> {
@@ -41,7 +56,9 @@ export class NatsStreams {
         if (!isTransient(cause)) throw toLoraFleetError(attempted, cause);
         if (systemClock.now() + waitMs >= deadline) {
           const problem = `the broker has not acknowledged it within ${this.#deadlineMs} ms`;
-          throw new LoraFleetError("timeout", `${attempted}: ${problem}: ${messageOf(cause)}`, { cause });
+          throw new LoraFleetError("timeout", `${attempted}: ${problem}: ${reasonOf(this.#nc, cause)}`, {
+            cause,
+          });
         }
         await systemClock.sleep(waitMs);
       }
@@ -58,16 +75,65 @@ export class NatsStreams {
       duplicate_window: nanos(DUPLICATE_WINDOW_MS),
     };
     await this.retry(`cannot create the stream ${quote(name)}`, async () => {
-      const { streams } = await this.manager();
-      const exists = await streams.info(name).then(() => true, (thrown) => {
-        if (isNotFound(thrown)) return false;
+      const manager = await this.manager();
+      const found = await manager.streams.info(name).catch((thrown) => {
+        if (isNotFound(thrown)) return null;
         throw thrown;
       });
-      await (exists ? streams.update(name, full) : streams.add(full));
+      if (found === null) {
+        this.#noteReplicas(
+          name,
+          await createReplicated(this.#nc, full, (config) => manager.streams.add(config)),
+        );
+      } else {
+        this.#noteReplicas(
+          name,
+          await growReplicas(this.#nc, manager, await manager.streams.update(name, full)),
+        );
+      }
     });
   }
 
+  /** Gives an existing stream as many copies as a cluster has servers for, soon, or once it has them. */
+  replicateSoon(name: string): void {
+    if (isClustered(this.#nc)) this.#watch(name, 0);
+  }
+
+  #noteReplicas(name: string, replicas: number): void {
+    this.#onReplicas(name, replicas);
+    if (replicas >= REPLICAS) this.#small.delete(name);
+    else if (isClustered(this.#nc)) this.#watch(name, GROW_INTERVAL_MS);
+  }
+
+  #watch(name: string, waitMs: number): void {
+    this.#small.add(name);
+    if (this.#isGrowing) return;
+    this.#isGrowing = true;
+    void this.#keepGrowing(waitMs).finally(() => this.#isGrowing = false);
+  }
+
+  /** Until no stream is small, or the connection is closed. */
+  async #keepGrowing(firstWaitMs: number): Promise<void> {
+    const closed = new AbortController();
+    this.#nc.closed().then(() => closed.abort());
+    for (let waitMs = firstWaitMs; this.#small.size > 0; waitMs = GROW_INTERVAL_MS) {
+      await systemClock.sleep(waitMs, closed.signal).catch(() => {});
+      for (const name of this.#small) {
+        if (closed.signal.aborted) return;
+        try {
+          const manager = await this.manager();
+          const info = await manager.streams.info(name);
+          this.#noteReplicas(name, await growReplicas(this.#nc, manager, info));
+        } catch (thrown) {
+          // A stream that is gone needs no copies; a broker that is away is asked again.
+          if (isNotFound(thrown)) this.#small.delete(name);
+        }
+      }
+    }
+  }
+
   async delete(name: string): Promise<void> {
+    this.#small.delete(name);
     await this.retry(`cannot delete the stream ${quote(name)}`, async () => {
       try {
         await (await this.manager()).streams.delete(name);

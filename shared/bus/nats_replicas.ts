@@ -1,0 +1,61 @@
+/**
+ * How many copies a stream has: three where the broker is a cluster that has three servers, so that any one of them may be
+ * away; one otherwise. Two would be lost with either server, as a majority of two is two.
+ */
+import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { messageOf, quote } from "../errors.ts";
+import { isTooFewServers, isTransient } from "./nats_errors.ts";
+
+export const REPLICAS = 3;
+
+/** Receives the number of copies of what was created or copied. */
+export type OnReplicas = (stream: string, replicas: number) => void;
+
+/** A single server names no cluster. */
+export function isClustered(nc: NatsConnection): boolean {
+  return nc.info?.cluster !== undefined;
+}
+
+/** Why a request was not carried out: in a cluster silence means that a stream has no leader now, or that no one can lead. */
+export function reasonOf(nc: NatsConnection, thrown: unknown): string {
+  if (!isClustered(nc) || !isTransient(thrown)) return messageOf(thrown);
+  const cluster = quote(nc.info!.cluster!);
+  return `no server of the cluster ${cluster} leads it now, and a majority of them has to run: ${
+    messageOf(thrown)
+  }`;
+}
+
+/** Creates a stream with as many copies as the broker has servers for, once it is known that it does not exist. */
+export async function createReplicated<T extends Partial<StreamConfig>>(
+  nc: NatsConnection,
+  config: T,
+  create: (config: T & { readonly num_replicas: number }) => Promise<unknown>,
+): Promise<number> {
+  if (isClustered(nc)) {
+    try {
+      await create({ ...config, num_replicas: REPLICAS });
+      return REPLICAS;
+    } catch (thrown) {
+      if (!isTooFewServers(thrown)) throw thrown;
+    }
+  }
+  await create({ ...config, num_replicas: 1 });
+  return 1;
+}
+
+/** The copies of a stream after an attempt to bring them to three; what a smaller cluster refuses stays as it is. */
+export async function growReplicas(
+  nc: NatsConnection,
+  { streams }: JetStreamManager,
+  { config }: StreamInfo,
+): Promise<number> {
+  if (config.num_replicas >= REPLICAS || !isClustered(nc)) return config.num_replicas;
+  try {
+    await streams.update(config.name, { num_replicas: REPLICAS });
+    return REPLICAS;
+  } catch (thrown) {
+    if (!isTooFewServers(thrown)) throw thrown;
+    return config.num_replicas;
+  }
+}
