@@ -4,8 +4,9 @@
  */
 import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { systemClock } from "../clock.ts";
 import { messageOf, quote } from "../errors.ts";
-import { isTooFewServers, isTransient } from "./nats_errors.ts";
+import { isNotFound, isTooFewServers, isTransient } from "./nats_errors.ts";
 
 export const REPLICAS = 3;
 
@@ -58,4 +59,60 @@ export async function growReplicas(
     if (!isTooFewServers(thrown)) throw thrown;
     return config.num_replicas;
   }
+}
+
+/** Streams with fewer copies than they should have, until the cluster has servers for them. */
+export interface ReplicaKeeper {
+  /** A stream has so many copies. */
+  note(stream: string, replicas: number): void;
+  growSoon(stream: string): void;
+  /** A stream is to be deleted. */
+  forget(stream: string): void;
+}
+
+/** How often a cluster that had too few servers for a stream's copies is asked again. */
+const GROW_INTERVAL_MS = 15_000;
+
+export function createReplicaKeeper(
+  nc: NatsConnection,
+  manager: () => Promise<JetStreamManager>,
+  onReplicas: OnReplicas,
+): ReplicaKeeper {
+  const small = new Set<string>();
+  let isGrowing = false;
+
+  function note(stream: string, replicas: number): void {
+    onReplicas(stream, replicas);
+    if (replicas >= REPLICAS) small.delete(stream);
+    else watch(stream, GROW_INTERVAL_MS);
+  }
+
+  function watch(stream: string, waitMs: number): void {
+    if (!isClustered(nc)) return;
+    small.add(stream);
+    if (isGrowing) return;
+    isGrowing = true;
+    void keepGrowing(waitMs).finally(() => isGrowing = false);
+  }
+
+  /** Until no stream is small, or the connection is closed. */
+  async function keepGrowing(firstWaitMs: number): Promise<void> {
+    const closed = new AbortController();
+    nc.closed().then(() => closed.abort());
+    for (let waitMs = firstWaitMs; small.size > 0; waitMs = GROW_INTERVAL_MS) {
+      await systemClock.sleep(waitMs, closed.signal).catch(() => {});
+      for (const stream of small) {
+        if (closed.signal.aborted) return;
+        try {
+          const streams = await manager();
+          note(stream, await growReplicas(nc, streams, await streams.streams.info(stream)));
+        } catch (thrown) {
+          // A stream that is gone needs no copies; a broker that is away is asked again.
+          if (isNotFound(thrown)) small.delete(stream);
+        }
+      }
+    }
+  }
+
+  return { note, growSoon: (stream) => watch(stream, 0), forget: (stream) => void small.delete(stream) };
 }

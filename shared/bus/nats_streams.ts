@@ -7,12 +7,12 @@ import type { StreamEntry } from "./bus.ts";
 import { plainBytes } from "./bus_checks.ts";
 import { isNotFound, isTransient, toLoraFleetError } from "./nats_errors.ts";
 import {
+  createReplicaKeeper,
   createReplicated,
   growReplicas,
-  isClustered,
   type OnReplicas,
   reasonOf,
-  REPLICAS,
+  type ReplicaKeeper,
 } from "./nats_replicas.ts";
 
 /** Within this time the broker drops a second message with the same id. */
@@ -23,22 +23,16 @@ const FIRST_RETRY_WAIT_MS = 50;
 const LONGEST_RETRY_WAIT_MS = 1000;
 /** Entries of a stream that are requested at once. */
 const READ_WINDOW = 32;
-/** How often a cluster that had too few servers for a stream's copies is asked again. */
-const GROW_INTERVAL_MS = 15_000;
-
 export class NatsStreams {
   readonly #nc: NatsConnection;
   readonly #deadlineMs: number;
-  readonly #onReplicas: OnReplicas;
-  /** Streams with fewer copies than they should have. */
-  readonly #small = new Set<string>();
-  #isGrowing = false;
+  readonly #replicas: ReplicaKeeper;
   #manager: Promise<JetStreamManager> | null = null;
 
   constructor(nc: NatsConnection, deadlineMs: number, onReplicas: OnReplicas = () => {}) {
     this.#nc = nc;
     this.#deadlineMs = deadlineMs;
-    this.#onReplicas = onReplicas;
+    this.#replicas = createReplicaKeeper(nc, () => this.manager(), onReplicas);
   }
 
   manager(): Promise<JetStreamManager> {
@@ -81,12 +75,12 @@ export class NatsStreams {
         throw thrown;
       });
       if (found === null) {
-        this.#noteReplicas(
+        this.#replicas.note(
           name,
           await createReplicated(this.#nc, full, (config) => manager.streams.add(config)),
         );
       } else {
-        this.#noteReplicas(
+        this.#replicas.note(
           name,
           await growReplicas(this.#nc, manager, await manager.streams.update(name, full)),
         );
@@ -96,44 +90,11 @@ export class NatsStreams {
 
   /** Gives an existing stream as many copies as a cluster has servers for, soon, or once it has them. */
   replicateSoon(name: string): void {
-    if (isClustered(this.#nc)) this.#watch(name, 0);
-  }
-
-  #noteReplicas(name: string, replicas: number): void {
-    this.#onReplicas(name, replicas);
-    if (replicas >= REPLICAS) this.#small.delete(name);
-    else if (isClustered(this.#nc)) this.#watch(name, GROW_INTERVAL_MS);
-  }
-
-  #watch(name: string, waitMs: number): void {
-    this.#small.add(name);
-    if (this.#isGrowing) return;
-    this.#isGrowing = true;
-    void this.#keepGrowing(waitMs).finally(() => this.#isGrowing = false);
-  }
-
-  /** Until no stream is small, or the connection is closed. */
-  async #keepGrowing(firstWaitMs: number): Promise<void> {
-    const closed = new AbortController();
-    this.#nc.closed().then(() => closed.abort());
-    for (let waitMs = firstWaitMs; this.#small.size > 0; waitMs = GROW_INTERVAL_MS) {
-      await systemClock.sleep(waitMs, closed.signal).catch(() => {});
-      for (const name of this.#small) {
-        if (closed.signal.aborted) return;
-        try {
-          const manager = await this.manager();
-          const info = await manager.streams.info(name);
-          this.#noteReplicas(name, await growReplicas(this.#nc, manager, info));
-        } catch (thrown) {
-          // A stream that is gone needs no copies; a broker that is away is asked again.
-          if (isNotFound(thrown)) this.#small.delete(name);
-        }
-      }
-    }
+    this.#replicas.growSoon(name);
   }
 
   async delete(name: string): Promise<void> {
-    this.#small.delete(name);
+    this.#replicas.forget(name);
     await this.retry(`cannot delete the stream ${quote(name)}`, async () => {
       try {
         await (await this.manager()).streams.delete(name);

@@ -21,7 +21,9 @@ export async function connectToNats(options: ConnectionOptions): Promise<NatsCon
   const connection = await (hasWsProtocol(first) ? wsconnect(first) : connectByTcp(first));
   const { options: kept, protocol } = connection as NatsConnectionImpl;
   kept.ignoreClusterUpdates = false;
-  if (connection.info !== undefined) protocol.servers.update(connection.info, protocol.transport.isEncrypted());
+  if (connection.info !== undefined) {
+    protocol.servers.update(connection.info, protocol.transport.isEncrypted());
+  }
   return connection;
 }
 
