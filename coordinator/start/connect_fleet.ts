@@ -1,6 +1,5 @@
 /** The fleet over NATS: connects, takes the lead, and only then sends or receives. */
 import type { LeaseOptions } from "../../shared/bus/bus.ts";
-import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
@@ -12,11 +11,10 @@ import type { FleetOptions } from "../fleet/over_bus/fleet_context.ts";
 import { tryToLead } from "./leadership/leadership.ts";
 import { type Standby, waitToLead } from "./leadership/standby.ts";
 import type { Broker } from "../broker/broker.ts";
+import { connectBroker, explainStore } from "./broker_bus.ts";
 
 /** A broker that is silent for this long is not ready. */
 const BROKER_ANSWER_MS = 2000;
-/** Beyond this, broker_patience.ts retries what a job has to store and recreates lost streams. */
-const STORE_DEADLINE_MS = 5000;
 /** How often a standby asks for the lease. */
 const LEASE_INTERVAL_MS = 500;
 
@@ -25,6 +23,8 @@ export interface ConnectOptions
   readonly health: BrokerHealth;
   readonly lease: Pick<LeaseOptions, "holder" | "succeeds">;
   readonly standby: Standby;
+  /** Rejects if the fleet could not work at the broker. */
+  readonly assertUsable?: () => Promise<void>;
 }
 
 /** The fleet with its connection to the broker. */
@@ -52,12 +52,11 @@ interface ConnectParts {
 export async function connectFleet(
   { clock, log, limits = LIMITS }: ConnectParts,
   broker: Broker,
-  { lease, standby, health, ...options }: ConnectOptions,
+  { lease, standby, health, assertUsable, ...options }: ConnectOptions,
 ): Promise<ConnectedFleet> {
   const onDefect = (message: string, thrown: unknown) => log("warn", `${message}: ${messageOf(thrown)}`);
-  const { url, user, password } = credentialsOf(broker);
-  const brokerName = `the broker ${url}`;
-  const bus = await connectBus({ ...broker, url, user, password }, onDefect);
+  await assertUsable?.();
+  const { bus, brokerName } = await connectBroker(broker, log, onDefect);
   await using started = new AsyncDisposableStack();
   started.defer(() => bus.close());
   bus.onStatus((status) => log(status === "disconnected" ? "warn" : "info", `${brokerName}: ${status}`));
@@ -69,6 +68,8 @@ export async function connectFleet(
       tryToLead({
         ...{ ...lease, ttlMs: limits.leaderLeaseMs, bus, clock, brokerName, log },
         onTrouble: (problem) => health.report("lease", problem),
+      }).catch((thrown) => {
+        throw explainStore(thrown, brokerName);
       }),
   );
   started.defer(() => leadership.close());
@@ -99,37 +100,5 @@ export async function connectFleet(
       await leadership.probe();
     },
     close: () => running.disposeAsync(),
-  };
-}
-
-async function connectBus(
-  { url, user, password, credsPath, identities, tlsCa, tlsServerName }: Broker,
-  onError: (message: string, thrown: unknown) => void,
-) {
-  return await connectNatsBus({
-    servers: url,
-    name: "lorafleet coordinator",
-    onError,
-    storeDeadlineMs: STORE_DEADLINE_MS,
-    ...(user === null ? {} : { user }),
-    ...(password === null ? {} : { pass: password }),
-    ...(tlsCa === undefined ? {} : { tlsCa }),
-    ...(tlsServerName === undefined ? {} : { tlsServerName }),
-    ...(identities === null ? {} : { identity: identities.fleet, storeIdentity: identities.streams }),
-    ...(credsPath === null ? {} : { credentials: await Deno.readFile(credsPath) }),
-  });
-}
-
-/** The client does not read credentials from the URL, and they must not appear in a log. */
-function credentialsOf(
-  { url, user, password }: Pick<Broker, "url" | "user" | "password">,
-): Pick<Broker, "url" | "user" | "password"> {
-  const parsed = new URL(url);
-  if (parsed.username === "") return { url, user, password };
-  const path = parsed.pathname === "/" ? "" : parsed.pathname;
-  return {
-    url: `${parsed.protocol}//${parsed.host}${path}`,
-    user: decodeURIComponent(parsed.username),
-    password: decodeURIComponent(parsed.password),
   };
 }

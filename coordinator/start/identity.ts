@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { createNatsKeys, type NatsKeyKind } from "../../shared/bus/nats_keys.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { AccountSeeds } from "../broker/nats_accounts.ts";
+import type { AccountSeeds } from "../../shared/bus/nats_accounts.ts";
 import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
 import { randomText } from "../storage/ids.ts";
 

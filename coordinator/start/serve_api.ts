@@ -38,7 +38,10 @@ export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): 
   const { config, clock, folder, broker, leading, services, metrics, tls, stopping, onDefect } = parts;
   const { store, artifacts, hidePaths } = folder;
   const { apiKeys: configuredKeys, joinTokenTtlMs, maxUploadBytes, publicUrl } = config;
-  const brokerAddress = brokerForWorkers(config, broker.own?.port ?? null, tls);
+  const brokerAddress = brokerForWorkers(config, broker.own?.port ?? null, tls, {
+    knowsWorkers: broker.knowsWorkers,
+    ca: broker.broker.tlsCa ?? null,
+  });
   const readiness = readinessOf(parts);
   const process = { clock, dataFolder: config.dataFolder, version: API_VERSION, readiness };
   addProcessMetrics(metrics, { ...process, signal: stopping.signal });

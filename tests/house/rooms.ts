@@ -106,6 +106,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     // The HTTP API as any client of OpenAI's sees it.
     client: [],
     terminal: ["client"],
+    // Files for nats-servers on other machines; starts nothing.
+    nats: [],
     // Child processes on this machine: coordinator, workers, evaluations.
     machine: ["client", "setup", "terminal"],
     demo: ["client", "machine", "setup", "terminal"],
