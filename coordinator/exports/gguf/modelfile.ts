@@ -2,14 +2,22 @@
 
 interface KnownTemplate {
   /** Occurs in the Jinja template. */
-  readonly mark: string;
+  readonly mark: RegExp;
   readonly template: string;
   readonly stops: readonly string[];
 }
 
+/** The first one whose mark is there. */
 const KNOWN: readonly KnownTemplate[] = [
+  // Phi-4's, which has the tokens of ChatML.
   {
-    mark: "<|im_start|>",
+    mark: /<\|im_sep\|>/,
+    template:
+      `{{- range .Messages }}<|im_start|>{{ .Role }}<|im_sep|>{{ .Content }}<|im_end|>{{ end }}<|im_start|>assistant<|im_sep|>`,
+    stops: ["<|im_end|>"],
+  },
+  {
+    mark: /<\|im_start\|>/,
     template: `{{- range .Messages }}<|im_start|>{{ .Role }}
 {{ .Content }}<|im_end|>
 {{ end }}<|im_start|>assistant
@@ -17,7 +25,7 @@ const KNOWN: readonly KnownTemplate[] = [
     stops: ["<|im_end|>"],
   },
   {
-    mark: "<|start_header_id|>",
+    mark: /<\|start_header_id\|>/,
     template: `{{- range .Messages }}<|start_header_id|>{{ .Role }}<|end_header_id|>
 
 {{ .Content }}<|eot_id|>{{ end }}<|start_header_id|>assistant<|end_header_id|>
@@ -26,10 +34,37 @@ const KNOWN: readonly KnownTemplate[] = [
     stops: ["<|eot_id|>"],
   },
   {
-    mark: "[INST]",
+    mark: /\[INST\]/,
     template:
       `{{- range .Messages }}{{ if eq .Role "assistant" }} {{ .Content }}</s>{{ else }}[INST] {{ .Content }} [/INST]{{ end }}{{ end }}`,
     stops: ["[INST]", "</s>"],
+  },
+  // Gemma has no system turn: its text stands before the user's first.
+  {
+    mark: /<start_of_turn>/,
+    template:
+      `{{- $system := "" }}{{ range .Messages }}{{ if eq .Role "system" }}{{ $system = printf "%s\\n\\n" .Content }}{{ else if eq .Role "assistant" }}<start_of_turn>model
+{{ .Content }}<end_of_turn>
+{{ else }}<start_of_turn>user
+{{ $system }}{{ .Content }}<end_of_turn>
+{{ $system = "" }}{{ end }}{{ end }}<start_of_turn>model
+`,
+    stops: ["<end_of_turn>"],
+  },
+  // Phi-3's, with lines.
+  {
+    mark: /<\|end\|>('\s*\+\s*')?(\\n|\n)/,
+    template: `{{- range .Messages }}<|{{ .Role }}|>
+{{ .Content }}<|end|>
+{{ end }}<|assistant|>
+`,
+    stops: ["<|end|>"],
+  },
+  // Phi-4-mini's, without.
+  {
+    mark: /<\|end\|>/,
+    template: `{{- range .Messages }}<|{{ .Role }}|>{{ .Content }}<|end|>{{ end }}<|assistant|>`,
+    stops: ["<|end|>"],
   },
 ];
 
@@ -41,7 +76,8 @@ const PLAIN: Omit<KnownTemplate, "mark"> = { template: "{{ .Prompt }}", stops: [
  * @param adapter the adapter's file; null for a whole model
  */
 export function modelfile(from: string, adapter: string | null, chatTemplate: string | null): string {
-  const { template, stops } = KNOWN.find(({ mark }) => chatTemplate?.includes(mark)) ?? PLAIN;
+  const { template, stops } = KNOWN.find(({ mark }) => chatTemplate !== null && mark.test(chatTemplate)) ??
+    PLAIN;
   return [
     `FROM ${from}`,
     ...adapter === null ? [] : [`ADAPTER ${adapter}`],
