@@ -5,6 +5,8 @@ interface KnownTemplate {
   readonly mark: RegExp;
   readonly template: string;
   readonly stops: readonly string[];
+  /** Finds the text of a system turn at the start of a chat. */
+  readonly system?: RegExp;
 }
 
 /** The first one whose mark is there. */
@@ -23,6 +25,7 @@ const KNOWN: readonly KnownTemplate[] = [
 {{ end }}<|im_start|>assistant
 `,
     stops: ["<|im_end|>"],
+    system: /^<\|im_start\|>system\n([^]*?)<\|im_end\|>/,
   },
   {
     mark: /<\|start_header_id\|>/,
@@ -71,17 +74,28 @@ const KNOWN: readonly KnownTemplate[] = [
 /** A model without a template, or with one that is not known, gets its prompt as it is. */
 const PLAIN: Omit<KnownTemplate, "mark"> = { template: "{{ .Prompt }}", stops: [] };
 
+export interface ChatOfModel {
+  /** The Jinja template. */
+  readonly template: string;
+  /** What it makes of a question without a system turn; null if it refuses that. */
+  readonly example: string | null;
+}
+
 /**
  * @param from the GGUF file, or the base model for an adapter
  * @param adapter the adapter's file; null for a whole model
+ * @param chat null for a base model without chats
  */
-export function modelfile(from: string, adapter: string | null, chatTemplate: string | null): string {
-  const { template, stops } = KNOWN.find(({ mark }) => chatTemplate !== null && mark.test(chatTemplate)) ??
+export function modelfile(from: string, adapter: string | null, chat: ChatOfModel | null): string {
+  const { template, stops, system } = KNOWN.find(({ mark }) => chat !== null && mark.test(chat.template)) ??
     PLAIN;
+  // The system turn that the training's chats had where the rows gave none.
+  const own = system?.exec(chat?.example ?? "")?.[1] ?? "";
   return [
     `FROM ${from}`,
     ...adapter === null ? [] : [`ADAPTER ${adapter}`],
     `TEMPLATE """${template}"""`,
+    ...own === "" || own.includes('"""') ? [] : [`SYSTEM """${own}"""`],
     ...stops.map((stop) => `PARAMETER stop "${stop}"`),
     "PARAMETER temperature 0",
     "",
