@@ -13,8 +13,14 @@ import { createMeasurer, type Measurer } from "./measure/measurer.ts";
 import { type ExportRecord, isUnmeasured } from "./record/export_record.ts";
 import { type ExportRequest, isSameRequest, parseExportRequest } from "./record/export_request.ts";
 import { parsePush } from "./record/push_request.ts";
+import { assertPossible } from "./work/possible_export.ts";
 
 export interface ExportService {
+  /**
+   * Whether the export can come to be, by the base model's config and tokenizer: also before the job has trained. Throws `not_found`,
+   * `invalid_request`. A base model that cannot be reached now says nothing.
+   */
+  check(jobId: string, body: unknown): Promise<void>;
   /**
    * Begins an export, or returns the one that the same request has begun. Throws `not_found`, `conflict` if the job has no
    * checkpoint, `invalid_request`, `storage`.
@@ -68,6 +74,11 @@ export function createExportService(options: ExportServiceOptions): ExportServic
   };
 
   return {
+    async check(jobId, body) {
+      const { id, spec } = jobs.get(jobId);
+      await assertPossible(options, spec.model, parseExportRequest(body, newestStep(store, id)));
+    },
+
     create(jobId, body) {
       const { id: job } = jobs.get(jobId);
       const request = parseExportRequest(body, newestStep(store, job));

@@ -37,7 +37,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     memory: [".", "job", "model", "checkpoint"],
     data: [".", "std", "python", "job"],
     // Files for llama.cpp: the format, its names of tensors, the tokenizer in it.
-    gguf: [".", "data", "model"],
+    gguf: [".", "data", "job", "model"],
     protocol: [".", "checkpoint", "data", "job", "model"],
     bus: [".", "protocol"],
   },
