@@ -1,7 +1,7 @@
 /** The HTTP API: authentication, the routes, one form of errors, and its own description. */
 import { z } from "@hono/zod-openapi";
-import { addApiKeyRoutes } from "./routes/api_keys.ts";
-import { addBackupRoutes } from "./routes/backups.ts";
+import { addApiKeyRoutes } from "./routes/admin/api_keys.ts";
+import { addBackupRoutes } from "./routes/admin/backups.ts";
 import { addBaseModelRoutes } from "./routes/base_models.ts";
 import { addCheckpointUploadRoutes } from "./routes/checkpoint_uploads.ts";
 import { addMeasurementRoutes } from "./routes/measurements.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
-import { errorOf, withWorld, type World } from "../../testing/app_fixture.ts";
+import { createFakeClock } from "../../../../shared/testing/fake_clock.ts";
+import { errorOf, withWorld, type World } from "../../../testing/app_fixture.ts";
 
 const ADMIN = "key-of-the-operator";
 const JSON_TYPE = { "content-type": "application/json" };

@@ -1,6 +1,6 @@
 /** `/v1/backups`: the data folder as an archive, for admins. */
-import { addDescribed, type Api, bytesContent, userRoute } from "./describe.ts";
-import type { ApiServices } from "./services.ts";
+import { addDescribed, type Api, bytesContent, userRoute } from "../describe.ts";
+import type { ApiServices } from "../services.ts";
 
 const createBackup = userRoute("post", "/v1/backups", "createBackup", {
   summary: "Download a consistent copy of the data folder, keys included; jobs go on meanwhile",
