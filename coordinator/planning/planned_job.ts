@@ -32,6 +32,11 @@ export interface PlannedJob {
   linesOf(step: number, index: number): readonly number[];
   /** The state of step 0 if the job trains on from an earlier one's adapter; null or left out: made from the seed. */
   readonly initial?: InitialState | null;
+  /**
+   * The newest stored state of the job itself, with its step and `maxAbs`, where it goes on if the broker has lost its log; null
+   * or left out: none.
+   */
+  readonly storedState?: () => Promise<InitialState | null>;
   /** Null or left out: nothing is evaluated. */
   readonly evaluation?: EvaluationPlan | null;
   /** Learning rates of steps after this one are half of the schedule's; null or left out: none. */

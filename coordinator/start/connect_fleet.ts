@@ -22,6 +22,8 @@ export interface ConnectOptions
   extends Pick<FleetOptions, "artifacts" | "coordinatorId" | "quarantines" | "layoutOf" | "onFlood"> {
   readonly health: BrokerHealth;
   readonly lease: Pick<LeaseOptions, "holder" | "succeeds">;
+  /** A broker that has lost its store gives lower terms than the data folder has seen. */
+  readonly minTerm?: number;
   readonly standby: Standby;
   /** Rejects if the fleet could not work at the broker. */
   readonly assertUsable?: () => Promise<void>;
@@ -30,6 +32,7 @@ export interface ConnectOptions
 /** The fleet with its connection to the broker. */
 export interface ConnectedFleet {
   readonly fleet: Fleet;
+  readonly term: number;
   /** Resolves with the reason when another coordinator leads at the broker. */
   readonly lost: Promise<string>;
   /** Rejects if the broker does not answer or the coordinator does not certainly lead. */
@@ -52,7 +55,7 @@ interface ConnectParts {
 export async function connectFleet(
   { clock, log, limits = LIMITS }: ConnectParts,
   broker: Broker,
-  { lease, standby, health, assertUsable, ...options }: ConnectOptions,
+  { lease, minTerm = 0, standby, health, assertUsable, ...options }: ConnectOptions,
 ): Promise<ConnectedFleet> {
   const onDefect = (message: string, thrown: unknown) => log("warn", `${message}: ${messageOf(thrown)}`);
   await assertUsable?.();
@@ -73,7 +76,8 @@ export async function connectFleet(
       }),
   );
   started.defer(() => leadership.close());
-  const { term, isHeld } = leadership;
+  const { isHeld } = leadership;
+  const term = Math.max(leadership.term, minTerm);
   const fleet = createFleet({
     ...options,
     ...{ health, term, isHeld, bus: leadership.bus, clock, limits, onDefect, log },
@@ -81,7 +85,7 @@ export async function connectFleet(
   started.defer(() => fleet.close());
   const running = started.move();
   return {
-    fleet,
+    ...{ fleet, term },
     lost: leadership.lost,
     async assertConnected() {
       if (!isHeld()) {

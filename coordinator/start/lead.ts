@@ -39,6 +39,7 @@ export async function takeLead(
     joinToken,
     natsPort: own?.port ?? loaded.natsPort,
     leaseHolders: [holder],
+    term: loaded.term + 1,
   };
   // Saved before leading: if this process is killed now, its successor need not wait for its lease to expire.
   const leaseHolders = [...loaded.leaseHolders, holder].slice(-MAX_LEASE_HOLDERS);
@@ -53,10 +54,12 @@ export async function takeLead(
     coordinatorId: loaded.coordinatorId,
     // This process holds the folder's lock, so the earlier holders are gone.
     lease: { holder, succeeds: loaded.leaseHolders },
+    minTerm: identity.term,
     standby,
   });
-  await saveIdentity(config.dataFolder, identity);
-  return { connected, identity };
+  const leading = { ...identity, term: connected.term };
+  await saveIdentity(config.dataFolder, leading);
+  return { connected, identity: leading };
 }
 
 /** Revokes a worker that floods the broker. Where all workers are one user, any could frame another. */

@@ -209,6 +209,8 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
     configuredKeys: options.apiKeys ?? [],
     access,
     apiKeys: createApiKeys(openAccessStore(":memory:"), clock),
+    folderKey: "key-in-the-data-folder",
+    openBackup: () => Promise.reject(new Error("the tests' folder has no databases")),
     audit: createAuditLog(`${folder}/audit.jsonl`, clock, onDefect),
     addresses: (requestUrl) => ({
       natsUrl: `nats://${requestUrl.hostname}:4222`,
