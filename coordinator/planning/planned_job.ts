@@ -43,6 +43,8 @@ export interface PlannedJob {
   readonly halvedAfter?: number | null;
   /** Null or left out: a step is one data step. */
   readonly local?: LocalPlan | null;
+  /** All tokens that go through the model; left out: unknown. */
+  readonly totalTokens?: number;
   /** The files that micro-batches are read from, open until this is disposed of; left out: none. */
   readonly files?: PlannedFiles;
 }
