@@ -78,6 +78,34 @@ Deno.test("a rollback deletes a checkpoint that is being downloaded: the downloa
     assertEquals(world.defects, []);
   }));
 
+Deno.test("a state whose losses were on their way up is passed over for an older one", async () => {
+  const often: typeof fakePrepare = async (request) => ({
+    ...await fakePrepare(request),
+    totalSteps: 100,
+    checkpointSteps: [10, 30, 40, 50, 100],
+  });
+  await withWorld({ prepare: often }, async (world) => {
+    const asked: number[] = [];
+    world.artifacts.state = (_job, step) => {
+      asked.push(step);
+      return Promise.resolve({ readWords: () => Promise.reject(new Error("not read")) } as never);
+    };
+    let starts = 0;
+    world.fleet.beforeStep = (_job, step) => {
+      if (step === 1) starts++;
+      return Promise.resolve();
+    };
+    // Above the start of 1.5 from step 36 on, far above it from step 51 on.
+    world.fleet.lossOf = (step) =>
+      starts > 1 ? 1 : step > 50 ? 9 : step > 35 ? 1.6 + (step - 35) / 10 : 1.5 - step / 1000;
+    const { id } = await submit(world, "a", { training: { on_divergence: "halve_learning_rate" } });
+    const job = await world.finished(id);
+    // How it goes on from there needs a real base model (tests/integration/divergence_test.ts).
+    assertEquals(job.rollback?.step, 30);
+    assertEquals(asked.slice(0, 2), [10, 30]);
+  });
+});
+
 Deno.test("a job that went on from an earlier one's state begins there again", () => {
   const { spec } = parseJobRequest({ model: "org/tiny", training_file: "file-a" });
   const resumed_state = { model: "ft:org/tiny::ftjob-b:ckpt-step-6", step: 6, digest: "d" };

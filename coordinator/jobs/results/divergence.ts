@@ -7,7 +7,7 @@ import type { JobStore } from "../stores/job_store.ts";
 export interface LossWatch {
   /** Losses of the first steps. */
   readonly first: readonly number[];
-  /** Losses of the newest steps, as many. */
+  /** Losses of the newest steps, twice as many. */
   readonly recent: readonly number[];
 }
 
@@ -27,9 +27,9 @@ export function watchLoss(
   loss: number,
 ): { readonly watch: LossWatch; readonly reason: string | null } {
   if (first.length < WINDOW_STEPS) return { watch: { first: [...first, loss], recent }, reason: null };
-  const newest = [...recent, loss].slice(-WINDOW_STEPS);
-  const watch = { first, recent: newest };
+  const watch = { first, recent: [...recent, loss].slice(-2 * WINDOW_STEPS) };
   if (badSteps(watch) < WINDOW_STEPS) return { watch, reason: null };
+  const newest = watch.recent.slice(-WINDOW_STEPS);
   const reason = `the training diverges: the mean loss of steps ${step - WINDOW_STEPS + 1} to ${step} is ` +
     `${meanOf(newest).toFixed(2)}, that of the first ${WINDOW_STEPS} steps was ${meanOf(first).toFixed(2)}`;
   return { watch, reason };
@@ -40,6 +40,17 @@ export function badSteps({ first, recent }: LossWatch): number {
   const start = meanOf(first);
   const bound = Math.max(FACTOR * start, start + MARGIN);
   return recent.length - 1 - recent.findLastIndex((loss) => loss <= bound);
+}
+
+/**
+ * How many of the newest steps are no good to go on from: the bad ones, and those before them whose losses were above the first
+ * ones' already, on their way up. 0 if the newest step is not bad.
+ */
+export function suspectSteps({ first, recent }: LossWatch): number {
+  const bad = badSteps({ first, recent });
+  if (bad === 0) return 0;
+  const start = meanOf(first);
+  return recent.length - 1 - recent.findLastIndex((loss) => loss <= start);
 }
 
 /**
