@@ -34,8 +34,8 @@ export interface JobServiceOptions {
   readonly plan: (request: PrepareRequest) => Promise<PlannedJob>;
   /** The trackers of a new job. Rejects with a `LoraFleetError` if the coordinator has no settings for one of them. */
   readonly admitTracking: (request: TrackingRequest) => Promise<Tracking>;
-  /** Throws a `LoraFleetError` for exports or a push that a job could not be followed by. */
-  readonly admitAfterwards: (request: Afterwards) => void;
+  /** Rejects with a `LoraFleetError` for exports or a push by which a job on this base model could not be followed. */
+  readonly admitAfterwards: (request: Afterwards, model: string) => Promise<void>;
   /** Rejects with a `LoraFleetError` if the finished adapter at `path` is not a result. Default: any adapter is one. */
   readonly checkAdapter?: (path: string, steps: number) => Promise<void>;
   /** Reports what is not the user's fault. */

@@ -42,7 +42,7 @@ export async function checkSubmission(
   const checked = folder === null ? { spec, warnings: [] } : await checkModel(spec, folder);
   const tracking = request.tracking === null ? null : await admitTracking(request.tracking);
   const { afterwards } = request;
-  if (afterwards !== null) admitAfterwards(afterwards);
+  if (afterwards !== null) await admitAfterwards(afterwards, spec.model);
   const id = newId("ftjob");
   const createdAt = clock.now();
   const event = (level: NewJobEvent["level"], message: string): NewJobEvent => (

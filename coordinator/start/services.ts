@@ -58,7 +58,7 @@ export async function createServices(
     ...{
       ...shared,
       admitTracking,
-      admitAfterwards: admitAfterwards(hub),
+      admitAfterwards: admitAfterwards(hub, models),
       files,
       models,
       datasets,
@@ -79,7 +79,7 @@ export async function createServices(
     ...{
       ...shared,
       admitTracking,
-      admitAfterwards: admitAfterwards(hub),
+      admitAfterwards: admitAfterwards(hub, models),
       files,
       models,
       datasets,

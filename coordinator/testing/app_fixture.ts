@@ -183,7 +183,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const tracking = { store, clock, onDefect, folder: `${folder}/trackers` };
   const { admitTracking, track } = openTrackers(settings, tracking);
   const hub = options.hub ?? noHub(folder);
-  const admit = { admitTracking, admitAfterwards: admitAfterwards(hub) };
+  const admit = { admitTracking, admitAfterwards: admitAfterwards(hub, models) };
   const tracked = track(createJobService({
     ...{ ...shared, ...admit, files, models, datasets, fleet: measured, onDefect, checkModel },
     ...preparer,

@@ -4,25 +4,39 @@ import type { HubSettings } from "../../../shared/hub/hub_settings.ts";
 import { assertToken, checkTarget } from "../../../shared/hub/push_target.ts";
 import type { Afterwards } from "../../job_request/afterwards.ts";
 import { parseExportRequest } from "../record/export_request.ts";
+import type { ExportServiceOptions } from "../work/export_context.ts";
+import { assertPossible } from "../work/possible_export.ts";
 
-/** The result throws `invalid_request` naming the field of the job, and `unauthorized` without a token. */
-export function admitAfterwards(hub: HubSettings): (request: Afterwards) => void {
-  return ({ exports, push }) => {
-    exports.forEach((body, index) => at(`exports[${index}]`, () => parseExportRequest(body, 1)));
+/** The result rejects with `invalid_request` naming the field of the job, and with `unauthorized` without a token. */
+export function admitAfterwards(
+  hub: HubSettings,
+  models: ExportServiceOptions["models"],
+): (request: Afterwards, model: string) => Promise<void> {
+  return async ({ exports, push }, model) => {
+    for (const [index, body] of exports.entries()) {
+      await at(
+        `exports[${index}]`,
+        async () => await assertPossible({ models }, model, parseExportRequest(body, 1)),
+      );
+    }
     if (push === null) return;
     assertToken(hub);
-    const { hub_model_id: repo, hub_revision: branch } = push;
-    at("training", () => checkTarget({ repo: repo ?? "name", branch }));
+    const { kind, hub_model_id: repo, hub_revision: branch } = push;
+    await at("training", async () => {
+      checkTarget({ repo: repo ?? "name", branch });
+      await assertPossible({ models }, model, { kind });
+    });
   };
 }
 
-function at(prefix: string, check: () => void): void {
+async function at(prefix: string, check: () => Promise<void>): Promise<void> {
   try {
-    check();
+    await check();
   } catch (thrown) {
     if (!(thrown instanceof LoraFleetError)) throw thrown;
-    throw new LoraFleetError(thrown.code, `${prefix}: ${thrown.message}`, {
-      param: `${prefix}.${thrown.param}`,
-    });
+    const { code, message, param } = thrown;
+    // What an export calls `kind` is `hub_kind` among the training's fields.
+    const field = prefix === "training" && param === "kind" ? "hub_kind" : param;
+    throw new LoraFleetError(code, `${prefix}: ${message}`, { param: `${prefix}.${field}` });
   }
 }

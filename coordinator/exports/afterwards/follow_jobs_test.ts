@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { startHub, WRITER_TOKEN } from "../../../tests/hub/hub.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { withWorld, type World, type WorldOptions } from "../../testing/app_fixture.ts";
-import { trainGoldenJob, untilExport } from "../export_fixture.ts";
+import { ladderJob, trainGoldenJob, untilExport } from "../export_fixture.ts";
 import { type ExportRecord, isEnded, isIdle } from "../record/export_record.ts";
 import { followJobs } from "./follow_jobs.ts";
 
@@ -114,3 +114,17 @@ Deno.test("exports and pushes that cannot be are refused with the job", () =>
     assertEquals(await refused({ exports: ["onnx"] }), "exports[0].kind");
     assertEquals(await refused({ training: pushed }), "HF_TOKEN");
   }));
+
+Deno.test("a form that the base model cannot have is refused with the job", () =>
+  withHub((options) =>
+    withWorld(options, async (world) => {
+      const refused = async (more: object) => {
+        const job = trainGoldenJob(world, more, ladderJob("gemma2_caps"));
+        const { param, message } = await assertRejects(() => job, LoraFleetError);
+        assertMatch(message, /GGUF is not possible for this model/);
+        return param;
+      };
+      assertEquals(await refused({ exports: ["gguf"] }), "exports[0].kind");
+      assertEquals(await refused({ training: { ...pushed, hub_kind: "gguf" } }), "training.hub_kind");
+    })
+  ));
