@@ -12,7 +12,7 @@ import {
 } from "../../shared/job/job_spec_schema.ts";
 import { invalidField, show } from "./errors.ts";
 import { FIELD_RULES, type Group, GROUPS } from "./fields.ts";
-import { nearestName } from "./nearest_name.ts";
+import { nearestName } from "../../shared/std/nearest_name.ts";
 
 /** The fields of a JobSpec by group. */
 export const SHAPES: Record<Group, Readonly<Record<string, unknown>>> = {

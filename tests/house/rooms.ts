@@ -113,6 +113,8 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     demo: ["client", "machine", "setup", "terminal"],
     train: ["client", "machine", "setup", "terminal"],
     keys: ["client", "machine", "terminal"],
+    // This machine, and whatever it is to work with.
+    doctor: ["machine", "setup"],
     // What the images run.
     containers: [],
     // Rented pods: RunPod's API, prices, a budget; asks the coordinator about a job as any client does.
