@@ -3,6 +3,7 @@ import { LoraFleetError } from "../../../shared/errors.ts";
 import { openMerged } from "../../../shared/checkpoint/merge/merged_model.ts";
 import { writeFamily } from "../../../tests/golden/exports/gguf_families.ts";
 import { type GoldenJob, ladderJob, trainGoldenJob, untilExport } from "../../exports/export_fixture.ts";
+import { parseJobRequest } from "../../job_request/parse.ts";
 import { openOutputFolder } from "../../exports/files/output_folder.ts";
 import { planModelGguf } from "../../exports/gguf/model_gguf.ts";
 import { errorOf, withWorld, type World } from "../../testing/app_fixture.ts";
@@ -74,6 +75,18 @@ Deno.test("a form that the base model cannot have is refused at once, with the r
       assertEquals(await errorOf(refused), [400, "invalid_request", "kind"]);
     }
     assertEquals(world.services.exports.list(jobId), []);
+    // Also of a job that has not trained yet.
+    const { lora } = ladderJob("gemma2_caps");
+    const rows = await world.upload("c\nd");
+    const waiting = await world.jobs.create(
+      parseJobRequest({ model: "org/golden", training_file: rows.id, lora }),
+    );
+    assertEquals(await errorOf(await post(world, waiting.id, { kind: "gguf" })), [
+      400,
+      "invalid_request",
+      "kind",
+    ]);
+    await world.finished(waiting.id);
     // What lies in the way of a merge is nothing.
     const { id } = await (await post(world, jobId, { kind: "merged" })).json();
     assertEquals((await untilExport(world, { jobId, id })).error, null);

@@ -1,14 +1,17 @@
-/** tokenizer.json without its vocabulary, which may have hundreds of thousands of entries and lies at the end of the file. */
+/** The rules in tokenizer.json, without the added tokens before them and the vocabulary behind them: Gemma has 6,000 and 262,000. */
 import {
   parseTokenizerJson,
   readTokenizerJson,
   type TokenizerJson,
 } from "../../data/tokenizer/files/tokenizer_files.ts";
 
-/** Gemma's added tokens take 1 MB. */
+/** The added tokens of Gemma take 1 MB. */
 const MAX_CHARS = 2 ** 23;
 
-/** Reads the whole file if it is not in the order in which the tokenizers library writes. Throws as `readTokenizerJson`. */
+/**
+ * tokenizer.json as if it had neither added tokens nor a vocabulary. Reads the whole file if it is not in the order in which the tokenizers
+ * library writes. Throws as `readTokenizerJson`.
+ */
 export async function readTokenizerHead(folder: string): Promise<TokenizerJson> {
   return await headOf(`${folder}/tokenizer.json`) ?? await readTokenizerJson(folder);
 }
@@ -21,7 +24,7 @@ async function headOf(path: string): Promise<TokenizerJson | null> {
       const from = Math.max(0, text.length - 16);
       text += part;
       const at = text.slice(from).search(/"vocab"\s*:/);
-      if (at >= 0) return parsed(`${text.slice(0, from + at)}"vocab":{}}}`);
+      if (at >= 0) return parsed(`{${text.slice(text.search(/"normalizer"\s*:/), from + at)}"vocab":{}}}`);
       if (text.length > MAX_CHARS) return null;
     }
   } catch {
