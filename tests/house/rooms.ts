@@ -115,6 +115,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     keys: ["client", "machine", "terminal"],
     // This machine, and whatever it is to work with.
     doctor: ["machine", "setup"],
+    service: ["machine"],
     // What the images run.
     containers: [],
     // Rented pods: RunPod's API, prices, a budget; asks the coordinator about a job as any client does.
