@@ -214,8 +214,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
     configuredKeys: options.apiKeys ?? [],
     access,
     apiKeys: createApiKeys(openAccessStore(":memory:"), clock),
-    room,
-    folderKey: "key-in-the-data-folder",
+    ...{ room, folderKey: "key-in-the-data-folder" },
     openBackup: () => Promise.reject(new Error("the tests' folder has no databases")),
     audit: createAuditLog(`${folder}/audit.jsonl`, clock, onDefect),
     addresses: (requestUrl) => ({
