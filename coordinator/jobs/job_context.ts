@@ -38,6 +38,8 @@ export interface JobServiceOptions {
   readonly admitAfterwards: (request: Afterwards, model: string) => Promise<void>;
   /** Rejects with a `LoraFleetError` if the finished adapter at `path` is not a result. Default: any adapter is one. */
   readonly checkAdapter?: (path: string, steps: number) => Promise<void>;
+  /** Whether a job may begin to train; looked at again at each `proceed`. Default: always. */
+  readonly mayStart?: () => boolean;
   /** Reports what is not the user's fault. */
   readonly onDefect: (message: string, thrown: unknown) => void;
   /** Reports a full disk and its end. */
