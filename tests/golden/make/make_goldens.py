@@ -26,6 +26,7 @@ import golden_nf4
 import golden_outer
 import golden_peft_config
 import golden_peft_modules
+import golden_pissa
 import golden_regex
 import golden_rope
 import golden_schedules
@@ -52,6 +53,7 @@ if __name__ == "__main__":
     golden_peft_modules.write(GOLDENS / "peft_modules.json")
     golden_ladder.write(GOLDENS / "ladder")
     golden_losses.write(GOLDENS / "losses", GOLDENS / "ladder")
+    golden_pissa.write(GOLDENS / "losses" / "pissa", GOLDENS / "ladder")
     golden_ladder.write_answers(GOLDENS)
     golden_smoothing.write(GOLDENS / "label_smoothing.safetensors", GOLDENS / "ladder")
     golden_merge.write(GOLDENS)
