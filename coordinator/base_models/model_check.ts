@@ -4,6 +4,7 @@
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { checkSpecAgainstModel } from "../../shared/job/adapter_modules.ts";
+import { assertUnquantised, isPissa } from "../../shared/job/pissa.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { NF4_STATE_SUFFIX, parseNf4State } from "../../shared/model/nf4_state.ts";
 import { readStored } from "../../shared/model/safetensors_file.ts";
@@ -41,6 +42,7 @@ export async function checkModelForJob(
   checkSpecAgainstModel(spec, modelModules(model.spec));
   const warnings = [...model.warnings, ...lengthWarnings(spec, model.spec)];
   const { doubleQuantization } = model;
+  if (isPissa(spec.lora)) assertUnquantised(doubleQuantization);
   const { bnb_4bit_use_double_quant: wanted } = spec.quantization;
   if (doubleQuantization === null || doubleQuantization === wanted) return { spec, warnings };
   const quantization = { ...spec.quantization, bnb_4bit_use_double_quant: doubleQuantization };

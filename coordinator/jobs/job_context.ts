@@ -1,4 +1,5 @@
 /** What the parts of the job service share. */
+import type { TensorPlace } from "../storage/checkpoint_check.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import type { Tracking, TrackingRequest } from "../job_request/tracking.ts";
@@ -34,7 +35,11 @@ export interface JobServiceOptions {
   /** The trackers of a new job. Rejects with a `LoraFleetError` if the coordinator has no settings for one of them. */
   readonly admitTracking: (request: TrackingRequest) => Promise<Tracking>;
   /** Rejects with a `LoraFleetError` if the finished adapter at `path` is not a result. Default: any adapter is one. */
-  readonly checkAdapter?: (path: string, steps: number) => Promise<void>;
+  readonly checkAdapter?: (
+    path: string,
+    steps: number,
+    places: readonly TensorPlace[] | null,
+  ) => Promise<void>;
   /** Reports what is not the user's fault. */
   readonly onDefect: (message: string, thrown: unknown) => void;
   /** Reports a full disk and its end. */

@@ -33,9 +33,6 @@ const WEIGHTS = "adapter_model.safetensors";
 const CONFIG = "adapter_config.json";
 /** In the metadata of the tensors' file, where other tools look over it. */
 const PISSA = "lorafleet_pissa";
-const RANK_FIELDS = {
-  ...{ r: true, lora_alpha: true, use_rslora: true, rank_pattern: true, alpha_pattern: true },
-} as const;
 const TENSOR_NAME = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
 
 /**
@@ -88,7 +85,14 @@ function trainedRanks(file: SafetensorsFile): RankFields | null {
   const text = file.metadata[PISSA];
   if (text === undefined) return null;
   try {
-    return loraSchema.pick(RANK_FIELDS).parse(JSON.parse(text));
+    const fields = {
+      r: true,
+      lora_alpha: true,
+      use_rslora: true,
+      rank_pattern: true,
+      alpha_pattern: true,
+    } as const;
+    return loraSchema.pick(fields).parse(JSON.parse(text));
   } catch (cause) {
     throw invalidFile(file.path, `its metadata ${quote(PISSA)} is ${quote(text)}: ${messageOf(cause)}`, {
       cause,

@@ -21,6 +21,8 @@ export interface LoadedJob {
   readonly engine: StepEngine;
   readonly work: WorkKind;
   readonly layout: GradientLayout;
+  /** As in `LoadedEngine`. */
+  readonly pissaDigest?: string | undefined;
   held: HeldState;
 }
 
@@ -43,9 +45,13 @@ export class JobLoader {
     log("info", `loading ${modelFolder}`);
     const { engine, work } = this.#trainerFor(job);
     this.#engine = engine;
-    const { layout, digest, planText } = await engine.load({ modelFolder, ...job.engine, ...engineLimits });
+    const { layout, digest, planText, pissaDigest } = await engine.load({
+      modelFolder,
+      ...job.engine,
+      ...engineLimits,
+    });
     log("info", `job ${job.jobId} is loaded: ${layout.parameterCount} LoRA parameters\n${planText}`);
-    return { engine, work, layout, held: { committed: { step: 0, digest }, pending: null } };
+    return { engine, work, layout, pissaDigest, held: { committed: { step: 0, digest }, pending: null } };
   }
 
   async close(): Promise<void> {

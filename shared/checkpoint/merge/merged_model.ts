@@ -72,7 +72,9 @@ export async function openMerged(source: MergeSource): Promise<MergedModel> {
   const read = readDeltas(source.adapterPath, source.lora);
   // What a PiSSA job trained on is in its result; on the original weights the result is a LoRA like any other.
   const isResidual = isPissa(source.lora) && source.base === "nf4";
-  const { trained: deltas, starts } = isResidual ? splitDeltas(read) : { trained: read, starts: null };
+  const { trained: deltas, starts } = isResidual
+    ? splitDeltas(read, source.lora)
+    : { trained: read, starts: null };
   const trainedOn = starts === null ? checkpoint : residualCheckpoint(checkpoint, (name) => starts.get(name));
   const stored = modelTensors(spec).filter(({ name }) => name !== HEAD_NAME || !spec.tieWordEmbeddings);
   checkModules(stored, deltas);

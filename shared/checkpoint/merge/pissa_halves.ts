@@ -1,4 +1,6 @@
 /** A trained adapter and its start as one adapter of twice the rank, [A; A₀] and [B, −B₀], and apart again. */
+import { rankFunction } from "../../job/adapter_modules.ts";
+import type { RankFields } from "../../job/pissa.ts";
 import type { LoraDelta } from "./adapter_deltas.ts";
 
 /** A [rank, in] and B [out, rank] of one layer, flattened row by row. */
@@ -38,16 +40,21 @@ export function splitHalves(
   return { trained: { a: a.slice(0, half), b: trained }, start: { a: a.slice(half), b: start } };
 }
 
-/** The halves of each layer of a result. */
+/**
+ * The halves of each layer of a result.
+ * @param ranks the job's own, whose scales the start was made with
+ */
 export function splitDeltas(
   deltas: ReadonlyMap<string, LoraDelta>,
+  ranks: RankFields,
 ): { readonly trained: Map<string, LoraDelta>; readonly starts: Map<string, LoraDelta> } {
   const [trained, starts] = [new Map<string, LoraDelta>(), new Map<string, LoraDelta>()];
+  const rankOf = rankFunction(ranks);
   for (const [module, delta] of deltas) {
-    const rank = delta.rank / 2;
-    const halves = splitHalves(delta, rank);
-    trained.set(module, { ...delta, rank, ...halves.trained });
-    starts.set(module, { ...delta, rank, ...halves.start });
+    const own = rankOf(module);
+    const halves = splitHalves(delta, own.rank);
+    trained.set(module, { ...delta, ...own, ...halves.trained });
+    starts.set(module, { ...delta, ...own, ...halves.start });
   }
   return { trained, starts };
 }

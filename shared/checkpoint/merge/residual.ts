@@ -1,5 +1,5 @@
 /** The base that PiSSA trains on: what the start leaves of each weight, W − s·B₀·A₀, in NF4. */
-import { LoraFleetError } from "../../errors.ts";
+import { assertUnquantised } from "../../job/pissa.ts";
 import type { Checkpoint } from "../checkpoint_reader.ts";
 import type { LoraDelta } from "./adapter_deltas.ts";
 import { quantizeNf4 } from "../nf4/nf4.ts";
@@ -30,7 +30,7 @@ export function residualCheckpoint(
   checkpoint: Checkpoint,
   startOf: (name: string) => Promise<LoraDelta | undefined> | LoraDelta | undefined,
 ): Checkpoint {
-  assertUnquantised(checkpoint);
+  assertUnquantised(checkpoint.storedDoubleQuantization);
   return {
     ...checkpoint,
     async readLinear(name, rows, columns, { doubleQuantization }) {
@@ -43,15 +43,4 @@ export function residualCheckpoint(
       return quantizeNf4(values, { rows, columns, doubleQuantization });
     },
   };
-}
-
-/** PiSSA needs the weights that were quantised. Throws `invalid_request`. */
-export function assertUnquantised(
-  { storedDoubleQuantization }: Pick<Checkpoint, "storedDoubleQuantization">,
-) {
-  if (storedDoubleQuantization === null) return;
-  const message =
-    `lora.init_lora_weights is "pissa", which takes the base model's weights apart before they are ` +
-    "quantised, but this base model is stored in NF4; name the model in 16 or 32 bits, or leave the field out";
-  throw new LoraFleetError("invalid_request", message, { param: "lora.init_lora_weights" });
 }

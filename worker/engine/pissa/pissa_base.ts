@@ -1,10 +1,10 @@
 /** A PiSSA job's start on a worker: the adapter, and the base model without it. */
 import type { Checkpoint } from "../../../shared/checkpoint/checkpoint_reader.ts";
 import type { LoraDelta } from "../../../shared/checkpoint/merge/adapter_deltas.ts";
-import { assertUnquantised, residualCheckpoint } from "../../../shared/checkpoint/merge/residual.ts";
-import { adapterModules } from "../../../shared/job/adapter_modules.ts";
+import { residualCheckpoint } from "../../../shared/checkpoint/merge/residual.ts";
+import { adapterModules, assertRanksExist } from "../../../shared/job/adapter_modules.ts";
 import type { LoraSpec } from "../../../shared/job/job_spec_schema.ts";
-import { assertRanksExist, pissaIterations } from "../../../shared/job/pissa.ts";
+import { assertUnquantised, pissaIterations } from "../../../shared/job/pissa.ts";
 import { type GradientLayout, layoutAdapter } from "../../../shared/model/gradient_layout.ts";
 import { modelModules } from "../../../shared/model/model_tensors.ts";
 import { computeStarts, threadBytes, threadsFor } from "./start_pool.ts";
@@ -20,7 +20,7 @@ export interface PissaBase {
 
 /** @throws LoraFleetError `invalid_request` for a base model in NF4, or a rank that a layer does not have */
 export function openPissaBase(checkpoint: Checkpoint, modelFolder: string, lora: LoraSpec): PissaBase {
-  assertUnquantised(checkpoint);
+  assertUnquantised(checkpoint.storedDoubleQuantization);
   const modules = adapterModules(lora, modelModules(checkpoint.spec));
   assertRanksExist(modules);
   let [threads, seconds] = [1, 0];
