@@ -1,7 +1,7 @@
 /** Values of the libraries that a field of a job does not take, with the reason and what to do instead. */
 
 interface RefusedValue {
-  /** "…8bit" stands for all that end so, "pissa_…" for all that begin so. */
+  /** "…8bit" stands for all that end so, "pissa…" for all that begin so. */
   readonly values: readonly unknown[];
   /** Continues "the field is "value", …". */
   readonly why: string;
@@ -21,7 +21,7 @@ export const REFUSED_VALUES: Readonly<Record<string, readonly RefusedValue[]>> =
     values: ["orthogonal", "mica"],
     why: 'which is not one of the starts here; leave it out or set it to "gaussian", "pissa" or true',
   }, {
-    values: ["pissa_…"],
+    values: ["pissa…"],
     why:
       'but PiSSA is "pissa", or "pissa_niter_" and a number of iterations of at most 99, such as "pissa_niter_4"',
   }, {

@@ -20,13 +20,12 @@ import flat_dequantize
 flat_dequantize.install()
 
 import golden_ladder
-import golden_losses
+from losses import golden_losses, golden_pissa
 import golden_merge
 import golden_nf4
 import golden_outer
 import golden_peft_config
 import golden_peft_modules
-import golden_pissa
 import golden_regex
 import golden_rope
 import golden_schedules
@@ -55,5 +54,4 @@ if __name__ == "__main__":
     golden_losses.write(GOLDENS / "losses", GOLDENS / "ladder")
     golden_pissa.write(GOLDENS / "losses" / "pissa", GOLDENS / "ladder")
     golden_ladder.write_answers(GOLDENS)
-    golden_smoothing.write(GOLDENS / "label_smoothing.safetensors", GOLDENS / "ladder")
     golden_merge.write(GOLDENS)

@@ -7,7 +7,8 @@ import type { LoraSpec } from "../../../shared/job/job_spec_schema.ts";
 import { assertUnquantised, pissaIterations } from "../../../shared/job/pissa.ts";
 import { type GradientLayout, layoutAdapter } from "../../../shared/model/gradient_layout.ts";
 import { modelModules } from "../../../shared/model/model_tensors.ts";
-import { computeStarts, threadBytes, threadsFor } from "./start_pool.ts";
+import { pissaThreadBytes } from "../../../shared/memory/pissa_cost.ts";
+import { computeStarts, threadsFor } from "./start_pool.ts";
 
 export interface PissaBase {
   /** What is trained on. Its first linear layer waits until all weights are taken apart, after the memory plan is checked. */
@@ -43,7 +44,7 @@ export function openPissaBase(checkpoint: Checkpoint, modelFolder: string, lora:
     text: () =>
       `PiSSA: ${modules.length} weights taken apart in ${seconds.toFixed(1)} s by ${threads} ` +
       `${threads === 1 ? "thread" : "threads"} with up to ` +
-      `${Math.ceil(threads * threadBytes(modules) / 2 ** 20)} MiB of main memory`,
+      `${Math.ceil(threads * pissaThreadBytes(modules) / 2 ** 20)} MiB of main memory`,
   };
 }
 

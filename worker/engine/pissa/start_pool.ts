@@ -2,6 +2,7 @@
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { Factors } from "../../../shared/checkpoint/merge/pissa_halves.ts";
 import type { AdapterModule } from "../../../shared/job/adapter_modules.ts";
+import { pissaThreadBytes } from "../../../shared/memory/pissa_cost.ts";
 import { createStarts, type StartAnswer, type StartCall } from "./start_calls.ts";
 
 export interface StartsOptions {
@@ -14,8 +15,6 @@ export interface StartsOptions {
 
 /** Below so many elements in all, threads take longer to begin than the work. */
 const FEW_ELEMENTS = 2 ** 22;
-/** Random vectors, bases and what is read of a weight, in bytes for each number in its rows and columns. */
-const VECTOR_BYTES = 8 * 400;
 const MAX_THREADS = 16;
 
 /**
@@ -57,15 +56,8 @@ export function threadsFor(
 ): number {
   const elements = modules.reduce((sum, module) => sum + sizeOf(module), 0);
   if (elements < FEW_ELEMENTS) return 1;
-  const fitting = Math.floor(availableBytes / 2 / threadBytes(modules));
+  const fitting = Math.floor(availableBytes / 2 / pissaThreadBytes(modules));
   return Math.max(1, Math.min(processors, MAX_THREADS, modules.length, fitting));
-}
-
-/** Host memory of one thread: its largest weight in f32, read from the stored type, and the vectors. */
-export function threadBytes(modules: readonly AdapterModule[]): number {
-  return Math.max(
-    ...modules.map((module) => 8 * sizeOf(module) + VECTOR_BYTES * (module.outFeatures + module.inFeatures)),
-  );
 }
 
 function machine() {

@@ -4,7 +4,8 @@ import { LoraFleetError } from "../../../shared/errors.ts";
 import { adapterModules } from "../../../shared/job/adapter_modules.ts";
 import { modelModules } from "../../../shared/model/model_tensors.ts";
 import { loadLadderCase } from "../../../tests/golden/golden.ts";
-import { computeStarts, threadBytes, threadsFor } from "./start_pool.ts";
+import { pissaThreadBytes } from "../../../shared/memory/pissa_cost.ts";
+import { computeStarts, threadsFor } from "./start_pool.ts";
 
 const { modelFolder, lora } = loadLadderCase("gqa_tied");
 const modules = adapterModules(lora, modelModules((await openCheckpoint(modelFolder)).spec));
@@ -30,7 +31,7 @@ Deno.test("threads are bounded by processors, weights and free memory; little wo
   const large = Array.from({ length: 9 }, (_, at) => ({
     ...{ name: `m${at}`, outFeatures: 4096, inFeatures: 4096, rank: 16, scale: 1 },
   }));
-  const bytes = threadBytes(large);
+  const bytes = pissaThreadBytes(large);
   const on = (processors: number, availableBytes: number) =>
     threadsFor(large, { processors, availableBytes });
   assertEquals([on(2, 100 * bytes), on(64, 100 * bytes), on(8, 6 * bytes), on(8, bytes)], [2, 9, 3, 1]);
