@@ -4,6 +4,8 @@
  */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { checkSpecAgainstModel } from "../../shared/job/adapter_modules.ts";
+import { pissaCostText } from "../../shared/memory/pissa_cost.ts";
+import { assertUnquantised, isPissa, pissaIterations } from "../../shared/job/pissa.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import { NF4_STATE_SUFFIX, parseNf4State } from "../../shared/model/nf4_state.ts";
 import { readStored } from "../../shared/model/safetensors_file.ts";
@@ -38,9 +40,11 @@ export async function checkModelForJob(
   weights: Weights = "needed",
 ): Promise<CheckedJob> {
   const model = await aboutModel(spec, () => readModel(folder, weights));
-  checkSpecAgainstModel(spec, modelModules(model.spec));
+  const adapted = checkSpecAgainstModel(spec, modelModules(model.spec));
   const warnings = [...model.warnings, ...lengthWarnings(spec, model.spec)];
+  if (isPissa(spec.lora)) warnings.push(pissaCostText(adapted, pissaIterations(spec.lora)));
   const { doubleQuantization } = model;
+  if (isPissa(spec.lora)) assertUnquantised(doubleQuantization);
   const { bnb_4bit_use_double_quant: wanted } = spec.quantization;
   if (doubleQuantization === null || doubleQuantization === wanted) return { spec, warnings };
   const quantization = { ...spec.quantization, bnb_4bit_use_double_quant: doubleQuantization };

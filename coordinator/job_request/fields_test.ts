@@ -240,15 +240,24 @@ Deno.test("SFTConfig's two masks are two fields: one for completions, one for ch
   assertEquals(lossOf({}), [true, undefined]);
 });
 
-Deno.test("a start of the adapter is gaussian, or PEFT's usual one; others are refused with why and what to do", () => {
+Deno.test("a start of the adapter is gaussian, PiSSA's, or PEFT's usual one; others are refused with why and what to do", () => {
   const lora = (init_lora_weights: unknown) =>
     parseJobRequest({ ...MINIMAL, lora: { init_lora_weights } }).spec.lora;
   assertEquals(lora("Gaussian").init_lora_weights, "gaussian");
   assertEquals([Object.hasOwn(lora(true), "init_lora_weights"), lora(null)], [false, lora(true)]);
+  for (const pissa of ["pissa", "pissa_niter_0", "pissa_niter_16"]) {
+    assertEquals(lora(pissa).init_lora_weights, pissa);
+  }
+  for (const value of ["PiSSA", "pissa_niter_", "pissa_niter_100", "pissa_niter_4.5", "pissa_niter_-1"]) {
+    const { param, message } = assertThrows(() => lora(value), LoraFleetError);
+    assertEquals(param, "lora.init_lora_weights");
+    assertStringIncludes(
+      message,
+      `is ${JSON.stringify(value)}, but PiSSA is "pissa", or "pissa_niter_" and a number`,
+    );
+  }
   for (
     const [value, why] of [
-      ["pissa", "changes the base model's weights"],
-      ["PiSSA_niter_16", "changes the base model's weights"],
       ["loftq", "changes the base model's weights"],
       ["olora", "changes the base model's weights"],
       ["eva", "reads activations"],

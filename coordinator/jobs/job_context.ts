@@ -1,4 +1,5 @@
 /** What the parts of the job service share. */
+import type { TensorPlace } from "../storage/checkpoint_check.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
 import type { Afterwards } from "../job_request/afterwards.ts";
@@ -37,7 +38,11 @@ export interface JobServiceOptions {
   /** Rejects with a `LoraFleetError` for exports or a push by which a job on this base model could not be followed. */
   readonly admitAfterwards: (request: Afterwards, model: string) => Promise<void>;
   /** Rejects with a `LoraFleetError` if the finished adapter at `path` is not a result. Default: any adapter is one. */
-  readonly checkAdapter?: (path: string, steps: number) => Promise<void>;
+  readonly checkAdapter?: (
+    path: string,
+    steps: number,
+    places: readonly TensorPlace[] | null,
+  ) => Promise<void>;
   /** Whether a job may begin to train; looked at again at each `proceed`. Default: always. */
   readonly mayStart?: () => boolean;
   /** Reports what is not the user's fault. */

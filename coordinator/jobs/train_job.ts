@@ -1,4 +1,5 @@
 /** One job's training, from its plan to its result files. */
+import { isPissa } from "../../shared/job/pissa.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
@@ -91,7 +92,7 @@ async function initialOf(context: JobContext, job: PlannedJob): Promise<InitialS
   }
   const weights = checkpoint.files.find(({ name }) => name === ADAPTER_FILENAME)!;
   const path = await context.artifacts.path(source.id, checkpoint.step, weights);
-  return await openInitialAdapter(path, adapter!.sha256, layout);
+  return await openInitialAdapter(path, adapter!.sha256, layout, isPissa(job.spec.lora));
 }
 
 /** Throws `invalid_model` if the base model is not the one that the earlier job was trained on. */
@@ -127,17 +128,19 @@ async function resultStepAfter(
 /** The files of a step's checkpoint. Throws `storage` if the adapter is missing, or as `checkAdapter` does. */
 async function checkedAdapter(
   { artifacts, checkAdapter }: JobContext,
-  { id }: PlannedJob,
+  job: PlannedJob,
   step: number,
   signal: AbortSignal,
 ): Promise<readonly CheckpointFile[]> {
+  const { id } = job;
   const stored = await artifacts.files(id, step);
   signal.throwIfAborted();
   const adapter = stored.find(({ name }) => name === ADAPTER_FILENAME);
   if (adapter === undefined) {
     throw new LoraFleetError("storage", `training ended without the adapter of step ${step}`);
   }
-  await checkAdapter?.(await artifacts.path(id, step, adapter), step);
+  const places = isPissa(job.spec.lora) ? (await layoutOfJob(job)).tensors : null;
+  await checkAdapter?.(await artifacts.path(id, step, adapter), step, places);
   signal.throwIfAborted();
   return stored;
 }

@@ -22,10 +22,11 @@ export interface AdapterLayout extends Layout {
 export function adapterLayout(spec: Pick<JobSpec, "lora">, modules: ModelModules): AdapterLayout {
   const targets = checkSpecAgainstModel(spec, modules);
   const { tensors, elementCount, parameterCount } = layoutAdapter(targets);
-  const places = tensors.map(({ name, offset, shape: [rows, columns] }) => ({
+  const places = tensors.map(({ name, offset, shape }) => ({
     name,
     offset,
-    size: rows * columns,
+    shape,
+    size: shape[0] * shape[1],
   }));
   return { tensors: places, tensorCount: tensors.length, elementCount, parameterCount };
 }

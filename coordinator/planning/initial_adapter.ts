@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { readSafetensorsHeader } from "../../shared/model/safetensors_file.ts";
+import { halvedTensors, readHalf } from "../storage/pissa_result.ts";
 import { readWords as readFileWords } from "../storage/state_file.ts";
 import { sha256OfFile } from "../storage/verified_file.ts";
 import type { AdapterLayout } from "./adapter_layout.ts";
@@ -23,21 +24,23 @@ export interface InitialState {
 
 const PIECE_WORDS = 2 ** 18;
 
-/** A tensor's place in the flat array, and in the words of the file's data. Between them is padding. */
+/** A tensor's place in the flat array, and how its words are read from the file. Between them is padding. */
 interface Stretch {
   readonly offset: number;
   readonly size: number;
-  readonly position: number;
+  read(from: number, count: number): Promise<Int32Array>;
 }
 
 /**
  * Opens an `adapter_model.safetensors`. Throws a `LoraFleetError`: `corrupt` if it does not have the recorded `sha256`,
  * `invalid_model` if it does not have this layout, `storage`.
+ * @param isPissa the file holds the start beside the adapter, and training goes on from the adapter, on the same residual
  */
 export async function openInitialAdapter(
   path: string,
   sha256: string,
   layout: AdapterLayout,
+  isPissa = false,
 ): Promise<InitialState> {
   const found = await sha256OfFile(path).catch((cause) => {
     const message = `cannot read the adapter to train on from: ${messageOf(cause)}`;
@@ -47,15 +50,15 @@ export async function openInitialAdapter(
     const message = `the adapter to train on from has SHA-256 ${found}, but ${sha256} was recorded`;
     throw new LoraFleetError("corrupt", message, { param: "model" });
   }
-  const stretches = await stretchesOf(path, layout);
+  const stretches = await (isPissa ? trainedStretchesOf : stretchesOf)(path, layout);
   const total = 3 * layout.elementCount;
   const readWords: InitialState["readWords"] = async (offset, count) => {
     const end = Math.min(offset + count, total);
     const words = new Int32Array(Math.max(0, end - offset));
-    for (const { offset: start, size, position } of stretches) {
+    for (const { offset: start, size, read } of stretches) {
       const [from, to] = [Math.max(offset, start), Math.min(end, start + size)];
       if (from >= to) continue;
-      const part = await readFileWords(path, position + from - start, to - from);
+      const part = await read(from - start, to - from);
       if (part.length < to - from) throw misfit("it has been cut since it was opened");
       words.set(part, from - offset);
     }
@@ -78,8 +81,19 @@ async function stretchesOf(path: string, layout: AdapterLayout): Promise<readonl
     if (tensor?.dtype !== "F32" || tensor.end - tensor.start !== 4 * size) {
       throw misfit(`it has no tensor ${quote(name)} of ${4 * size} bytes of F32`);
     }
-    return { offset, size, position: tensor.start / 4 };
+    const position = tensor.start / 4;
+    return { offset, size, read: (from, count) => readFileWords(path, position + from, count) };
   });
+}
+
+/** The trained half of a PiSSA job's result. */
+async function trainedStretchesOf(path: string, layout: AdapterLayout): Promise<readonly Stretch[]> {
+  const halves = halvedTensors(await readSafetensorsHeader(path), layout.tensors);
+  if (typeof halves === "string") throw misfit(halves);
+  return halves.map((half, index) => ({
+    ...{ offset: layout.tensors[index]!.offset, size: half.size },
+    read: (from, count) => readHalf(path, half, "trained", from, count),
+  }));
 }
 
 function misfit(why: string): LoraFleetError {

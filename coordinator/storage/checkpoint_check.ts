@@ -7,18 +7,17 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { readSafetensorsHeader } from "../../shared/model/safetensors_file.ts";
 import type { SafetensorsHeader } from "../../shared/model/safetensors_header.ts";
 import { STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
+import { digestOfHalf, halvedTensors, PIECE_WORDS, readHalf } from "./pissa_result.ts";
 import { dataStartOf, readWords } from "./state_file.ts";
 import { sha256OfFile } from "./verified_file.ts";
 
 const WEIGHTS = "adapter_model.safetensors";
-/** Words compared at a time. */
-const PIECE_WORDS = 2 ** 18;
-
 /** A tensor's place in the flat array of adapter elements. */
 export interface TensorPlace {
   readonly name: string;
   readonly offset: number;
   readonly size: number;
+  readonly shape: readonly [rows: number, columns: number];
 }
 
 /** What a checkpoint of a commit must be. */
@@ -27,12 +26,14 @@ export interface CheckpointTruth {
   readonly digest: string;
   /** Null: unknown, so the adapter is not compared with the state. */
   readonly layout: { readonly tensors: readonly TensorPlace[] } | null;
+  /** Of a PiSSA job, whose file holds the start beside the adapter: the start's digest, null if unknown. Left out: another job. */
+  readonly pissa?: { readonly startDigest: string | null };
 }
 
 /** Null if it is right, otherwise what is wrong. `pathOf` returns null for a file that does not exist. */
 export async function checkpointFault(
   pathOf: (name: string) => string | null,
-  { digest, layout }: CheckpointTruth,
+  { digest, layout, pissa }: CheckpointTruth,
 ): Promise<string | null> {
   const statePath = pathOf(STATE_FILE_NAME);
   if (statePath === null) return null;
@@ -40,8 +41,38 @@ export async function checkpointFault(
   if (found !== digest) return `the training state has the digest ${found}, but ${digest} is committed`;
   const weightsPath = pathOf(WEIGHTS);
   if (weightsPath === null || layout === null) return null;
-  return await adapterFault(weightsPath, statePath, layout);
+  return pissa === undefined
+    ? await adapterFault(weightsPath, statePath, layout)
+    : await pissaFault(weightsPath, statePath, layout, pissa.startDigest);
 }
+
+/** Compares the trained half with the state, bit for bit, and the other one with what most workers started from. */
+async function pissaFault(
+  path: string,
+  statePath: string,
+  { tensors }: { readonly tensors: readonly TensorPlace[] },
+  startDigest: string | null,
+): Promise<string | null> {
+  const header = await readHeader(path);
+  if (header === null) return `${WEIGHTS} has no readable header`;
+  const halves = halvedTensors(header, tensors);
+  if (typeof halves === "string") return `${WEIGHTS}: ${halves}`;
+  for (const [index, half] of halves.entries()) {
+    for (let at = 0; at < half.size; at += PIECE_WORDS) {
+      const count = Math.min(PIECE_WORDS, half.size - at);
+      const given = await readHalf(path, half, "trained", at, count);
+      const right = await readWords(statePath, tensors[index]!.offset + at, count);
+      if (!isSame(given, right, count)) return `${half.name} in ${WEIGHTS} differs from the training state`;
+    }
+  }
+  const found = await digestOfHalf(path, halves, "start");
+  return startDigest === null || found === startDigest
+    ? null
+    : `the start in ${WEIGHTS} has the digest ${found}, but most workers computed ${startDigest} from the base model`;
+}
+
+const isSame = (given: Int32Array, right: Int32Array, count: number) =>
+  given.length === count && given.every((word, i) => word === right[i]);
 
 /** Compares each tensor of the adapter's file with the state, bit for bit. */
 async function adapterFault(
@@ -65,7 +96,7 @@ async function adapterFault(
         await readWords(path, place.start / 4 + at, count),
         await readWords(statePath, offset + at, count),
       ];
-      if (given.length !== count || given.some((word, i) => word !== right[i])) {
+      if (!isSame(given, right, count)) {
         return `${name} in ${WEIGHTS} differs from the training state`;
       }
     }

@@ -16,6 +16,8 @@ export interface CheckpointAssignment {
   readonly writer: string;
   readonly savesState: boolean;
   readonly layout: Layout;
+  /** Whether the adapter's file has twice the parameters: a PiSSA job's, with its start. */
+  readonly isPissa?: boolean;
 }
 
 export interface UploadAttempt {
@@ -84,11 +86,11 @@ function boundsOf(
   assignment: CheckpointAssignment,
   name: string,
 ): { minBytes: number; maxBytes: number } | null {
-  const { layout: { parameterCount, elementCount, tensorCount } } = assignment;
+  const { layout: { parameterCount, elementCount, tensorCount }, isPissa = false } = assignment;
   if (!filesOf(assignment).includes(name)) return null;
   if (name === "adapter_config.json") return { minBytes: 2, maxBytes: MAX_CONFIG_BYTES };
   const [dataBytes, tensors] = name === STATE_FILE_NAME
     ? [3 * 4 * elementCount, 3]
-    : [4 * parameterCount, tensorCount];
+    : [4 * parameterCount * (isPissa ? 2 : 1), tensorCount];
   return { minBytes: dataBytes, maxBytes: dataBytes + HEADER_BYTES + HEADER_BYTES_PER_TENSOR * tensors };
 }

@@ -34,7 +34,11 @@ const jobSchema = z.object({
   trained_tokens: z.number().nullable(),
   result_files: z.array(z.string()),
   error: z.object({ message: z.string() }).nullable(),
-  lora: z.object({ r: z.number(), rank_pattern: z.record(z.string(), z.number()).optional() }),
+  lora: z.object({
+    r: z.number(),
+    rank_pattern: z.record(z.string(), z.number()).optional(),
+    init_lora_weights: z.string().optional(),
+  }),
   quantization: z.object({ bnb_4bit_use_double_quant: z.boolean() }),
 });
 export type Job = z.output<typeof jobSchema>;

@@ -3,6 +3,7 @@ import { LoraFleetError, quote } from "../errors.ts";
 import type { LinearModule, ModelModules } from "../model/model_tensors.ts";
 import { chosenModules, type ModuleChoice } from "./chosen_modules.ts";
 import type { LoraSpec } from "./job_spec_schema.ts";
+import { isPissa } from "./pissa.ts";
 import { compileNames } from "./target_modules.ts";
 
 export interface AdapterModule extends LinearModule {
@@ -82,6 +83,7 @@ export function checkSpecAgainstModel(
   modules: ModelModules,
 ): AdapterModule[] {
   const adapted = adapterModules(lora, modules);
+  if (isPissa(lora)) assertRanksExist(adapted);
   const widths = adapted.map(({ outFeatures, inFeatures }) => outFeatures + inFeatures);
   const bytes = 4 * adapted.reduce((sum, { rank }, index) => sum + rank * widths[index]!, 0);
   if (bytes <= MAX_ADAPTER_BYTES) return adapted;
@@ -99,4 +101,17 @@ export function checkSpecAgainstModel(
   const message = `lora.r is ${lora.r}, ${takes}: lower it to at most ` +
     `${Math.floor(MAX_ADAPTER_BYTES / bytesPerRank)}, or ${fewer}`;
   throw new LoraFleetError("invalid_request", message, { param: "lora.r" });
+}
+
+/** A weight has no more singular values than rows or columns. Throws `invalid_request` that names the layer. */
+export function assertRanksExist(modules: readonly AdapterModule[]): void {
+  for (const { name, rank, outFeatures, inFeatures } of modules) {
+    const most = Math.min(outFeatures, inFeatures);
+    if (rank <= most) continue;
+    const message =
+      `lora.r is ${rank} for the layer ${quote(name)} of [${outFeatures}, ${inFeatures}], which has only ` +
+      `${most} singular values for lora.init_lora_weights "pissa" to start from: lower lora.r (or lora.rank_pattern) to ` +
+      `at most ${most}, or leave init_lora_weights out`;
+    throw new LoraFleetError("invalid_request", message, { param: "lora.r" });
+  }
 }

@@ -19,8 +19,9 @@ export const loraSchema = z.strictObject({
     "q_proj",
     "v_proj",
   ]),
-  /** How A starts; Kaiming-uniform if left out. */
-  init_lora_weights: z.literal("gaussian").optional(),
+  /** How the adapter starts; A Kaiming-uniform if left out. `pissa` and `pissa_niter_…` also change the base (pissa.ts). */
+  init_lora_weights: z.union([z.enum(["gaussian", "pissa"]), z.string().regex(/^pissa_niter_\d{1,2}$/)])
+    .optional(),
   /** Modules without an adapter although `target_modules` names them: name suffixes, or a regular expression. */
   exclude_modules: z.union([z.array(z.string().min(1)).min(1), z.string().min(1)]).optional(),
   /** Layers that get an adapter, by number from 0; all of them if left out. */

@@ -28,6 +28,11 @@ export function initialAdapter(
   return adapter;
 }
 
+/** Element `index` of the standard normal vector number `vector` of a seed. */
+export function normalAt(seed: number, vector: number, index: number): number {
+  return normal(hash(seed, vector, index));
+}
+
 /** A standard normal number by Marsaglia's polar method, in arithmetic that has the same bits on every machine. */
 function normal(key: number): number {
   for (let attempt = 0;; attempt++) {

@@ -39,7 +39,14 @@ const job = { jobId: jobIdSchema, startId: tokenSchema };
 /** A worker's progress with the announced job. */
 const workerJobSchema = z.discriminatedUnion("phase", [
   z.strictObject({ phase: z.literal("loading"), ...job }),
-  z.strictObject({ phase: z.literal("loaded"), ...job, layout: layoutSchema, committed: committedSchema }),
+  z.strictObject({
+    phase: z.literal("loaded"),
+    ...job,
+    layout: layoutSchema,
+    committed: committedSchema,
+    /** Of a PiSSA job: SHA-256 of the adapter at its start, which the worker has computed from the base model. */
+    pissaDigest: sha256Schema.optional(),
+  }),
   z.strictObject({
     phase: z.literal("failed"),
     ...job,

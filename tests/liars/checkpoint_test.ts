@@ -26,7 +26,10 @@ Deno.test("an adapter and a state that are not what was committed are not accept
     };
     const layout: AdapterLayout = {
       ...{ tensorCount: 2, elementCount: 128, parameterCount: 120 },
-      tensors: [{ name: name("A"), offset: 0, size: 60 }, { name: name("B"), offset: 64, size: 60 }],
+      tensors: [
+        { name: name("A"), offset: 0, size: 60, shape: [3, 20] },
+        { name: name("B"), offset: 64, size: 60, shape: [20, 3] },
+      ],
     };
     const write = async (to: string, change: (tensor: Float32Array) => Float32Array) => {
       const tensors = layout.tensors.map(({ name, offset, size }, index) => ({
@@ -89,10 +92,11 @@ Deno.test("the coordinator knows how an adapter lies in memory as workers lay it
       const { tensors, ...layout } = planLora(transformer, spec.lora).layout;
       assertEquals(adapterLayout(spec, modules), {
         ...{ ...layout, tensorCount: tensors.length },
-        tensors: tensors.map(({ name, offset, shape: [rows, columns] }) => ({
+        tensors: tensors.map(({ name, offset, shape }) => ({
           name,
           offset,
-          size: rows * columns,
+          shape,
+          size: shape[0] * shape[1],
         })),
       });
     }

@@ -368,7 +368,7 @@ Deno.test("a worker that reports a layout other than the job's takes no part, ev
   const layoutOf = () =>
     Promise.resolve({
       ...{ ...layout, tensorCount: tensors.length },
-      tensors: tensors.map(({ name, offset }) => ({ name, offset, size: FACTOR_SIZE })),
+      tensors: tensors.map(({ name, offset, shape }) => ({ name, offset, shape, size: FACTOR_SIZE })),
     });
   for (const liar of ["w-0", "w-1"]) {
     const engineOf = (worker: string) => ({ factorSize: worker === liar ? 64 : FACTOR_SIZE });

@@ -46,6 +46,8 @@ export interface LoadedEngine {
   /** SHA-256 (hex) over the initial adapter and moments: the same on all workers of a job. */
   readonly digest: string;
   readonly gpuDescription: string;
+  /** Of a PiSSA job: SHA-256 (hex) of the adapter at its start, which all results are the difference from. */
+  readonly pissaDigest?: string;
   /** The memory plan as text, for the log. */
   readonly planText: string;
   readonly plannedBytes: number;

@@ -1,5 +1,6 @@
 // deno-lint-ignore-file require-await -- errors are rejections, even if nothing is awaited
 /** The engine: a model on one GPU, its optimizer state in host memory. Runs in a thread of its own (engine_thread.ts). */
+import { createHash } from "node:crypto";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { labelWeight, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { Gpu } from "../device/gpu.ts";
@@ -10,6 +11,9 @@ import { writeAdapter } from "../files/adapter_file.ts";
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { LanguageModel } from "../model/language_model.ts";
 import { writeTrainingState } from "../optimizer/training_state_file.ts";
+import { isPissa } from "../../shared/job/pissa.ts";
+import { openPissaBase, type PissaBase } from "./pissa/pissa_base.ts";
+import { pissaResult, tensorsOf } from "./pissa/pissa_result.ts";
 import { initialAdapter } from "../../shared/memory/fresh_adapter.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { OptimizerState } from "../optimizer/optimizer_state.ts";
@@ -28,6 +32,8 @@ interface Loaded {
   readonly gpu: Gpu;
   readonly model: LanguageModel;
   readonly state: OptimizerState;
+  /** The adapter at a PiSSA job's start, which its results are the difference from; null for other jobs. */
+  readonly pissaStart: Float32Array | null;
 }
 
 export class TrainingEngine implements Engine {
@@ -36,23 +42,34 @@ export class TrainingEngine implements Engine {
 
   async load(spec: EngineSpec): Promise<LoadedEngine> {
     await this.close();
-    const model = await this.#loadModel(spec).catch(async (thrown) => {
+    const { model, pissa } = await this.#loadModel(spec).catch(async (thrown) => {
       await this.close(); // or the GPU would keep the uploaded part
       throw thrown;
     });
     const { gpu, planText, plannedBytes } = model;
     const { layout } = model.lora;
-    const state = new OptimizerState(layout, initialAdapter(layout, spec.seed, spec.lora.init_lora_weights));
-    this.#loaded = { spec, gpu, model, state };
+    const pissaStart = pissa === null ? null : await pissa.start();
+    const initial = pissaStart?.slice() ?? initialAdapter(layout, spec.seed, spec.lora.init_lora_weights);
+    const state = new OptimizerState(layout, initial);
+    this.#loaded = { spec, gpu, model, state, pissaStart };
     gpu.write(model.flat.adapter, state.adapter);
     const digest = state.digest("current");
-    return { layout, digest, gpuDescription: gpu.description, planText, plannedBytes };
+    const texts = pissa === null ? [planText] : [planText, pissa.text()];
+    return {
+      ...{ layout, digest, gpuDescription: gpu.description, plannedBytes },
+      planText: texts.join("\n"),
+      ...pissaStart === null
+        ? {}
+        : { pissaDigest: createHash("sha256").update(bytesOf(pissaStart)).digest("hex") },
+    };
   }
 
-  async #loadModel(spec: EngineSpec): Promise<LanguageModel> {
-    const checkpoint = await openCheckpoint(spec.modelFolder);
+  async #loadModel(spec: EngineSpec): Promise<{ model: LanguageModel; pissa: PissaBase | null }> {
+    const stored = await openCheckpoint(spec.modelFolder);
+    const pissa = isPissa(spec.lora) ? openPissaBase(stored, spec.modelFolder, spec.lora) : null;
+    const checkpoint = pissa?.checkpoint ?? stored;
     const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu });
-    return await LanguageModel.load(gpu, checkpoint, {
+    const model = await LanguageModel.load(gpu, checkpoint, {
       lora: spec.lora,
       maxTokens: Math.max(spec.maxTokensPerMicroBatch, spec.maxTokensPerEvaluation ?? 0),
       maxHeadRows: spec.maxTokensPerMicroBatch,
@@ -63,6 +80,7 @@ export class TrainingEngine implements Engine {
       ...(spec.regularisation && { regularisation: spec.regularisation }),
       memoryBudgetBytes: spec.memoryBudgetBytes ?? (gpu.isCpu ? Deno.systemMemoryInfo().available : null),
     });
+    return { model, pissa };
   }
 
   async computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult> {
@@ -144,13 +162,11 @@ export class TrainingEngine implements Engine {
   }
 
   async writeAdapter(folder: string, baseModelName: string): Promise<void> {
-    const { model, spec, state } = this.#ready();
-    const tensors = model.lora.layout.tensors.map(({ name, shape, offset }) => ({
-      name,
-      shape,
-      data: state.adapter.subarray(offset, offset + shape[0] * shape[1]),
-    }));
-    await writeAdapter(folder, { tensors, lora: spec.lora, baseModelName });
+    const { model: { lora: { layout } }, spec: { lora }, state, pissaStart } = this.#ready();
+    const result = pissaStart === null
+      ? { tensors: tensorsOf(layout, state.adapter), lora }
+      : pissaResult(layout, lora, state.adapter, pissaStart);
+    await writeAdapter(folder, { ...result, baseModelName });
   }
 
   async close(): Promise<void> {
@@ -166,6 +182,9 @@ export class TrainingEngine implements Engine {
     return this.#loaded;
   }
 }
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) =>
+  new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 
 function clearSums({ gpu, model }: Loaded): void {
   gpu.pass.clear(model.flat.gradientSums);

@@ -13,7 +13,8 @@ import { type EvaluationRows, readEvaluationRows } from "./rows.ts";
 import { answersTo, loadForEvaluation, meanLossOf, withoutAdapter } from "./score.ts";
 import { formatSideBySide, type SideBySide } from "./side_by_side.ts";
 import type { LanguageModel } from "../model/language_model.ts";
-import { readAdapter } from "../files/adapter_file.ts";
+import { type Adapter, readAdapter } from "../files/adapter_file.ts";
+import { trainedForm } from "./pissa_form.ts";
 import { type Checkpoint, openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { writeFilesAtomically } from "../../shared/checkpoint/atomic_file.ts";
 
@@ -30,9 +31,9 @@ async function evaluate(options: EvaluateOptions): Promise<Evaluated> {
   rows.warnings.forEach((warning) => console.error(`evaluate: ${warning}`));
   const compared = rowsForDrift(rows.examples, vocabSize);
 
-  const { logits, result } = await withModel(options, checkpoint, rows, async (model) => ({
+  const { logits, result } = await withModel(options, checkpoint, rows, async (model, start) => ({
     logits: driftFolder === null ? null : await logitsOf(model, compared),
-    result: await scoresOf(model, rows, options, tokenizer),
+    result: await scoresOf(model, start, rows, options, tokenizer),
   }));
   if (logits === null || driftFolder === null) return result;
   const merged = { ...options, modelFolder: driftFolder, adapterFolder: null, fullPrecision: true };
@@ -45,13 +46,15 @@ async function withModel<T>(
   options: EvaluateOptions,
   checkpoint: Checkpoint,
   rows: EvaluationRows,
-  use: (model: LanguageModel) => Promise<T>,
+  use: (model: LanguageModel, start: Adapter | null) => Promise<T>,
 ): Promise<T> {
   const { adapterFolder } = options;
   const adapter = adapterFolder === null ? null : await readAdapter(adapterFolder);
+  const form = trainedForm(checkpoint, adapter, options.fullPrecision);
   const gpu = await openFirstGpu(options);
   try {
-    return await use(await loadForEvaluation(gpu, checkpoint, adapter, rows, options));
+    const model = await loadForEvaluation(gpu, form.checkpoint, form.adapter, rows, options);
+    return await use(model, form.start);
   } finally {
     gpu.close();
   }
@@ -60,6 +63,7 @@ async function withModel<T>(
 /** Afterwards the model may be without its adapter. */
 async function scoresOf(
   model: LanguageModel,
+  start: Adapter | null,
   rows: EvaluationRows,
   { maxNewTokens, sampling, sideBySide }: EvaluateOptions,
   tokenizer: Tokenizer,
@@ -73,7 +77,7 @@ async function scoresOf(
   };
   const tuned = await score();
   if (!sideBySide) return tuned;
-  withoutAdapter(model);
+  withoutAdapter(model, start);
   return { base: await score(), tuned };
 }
 

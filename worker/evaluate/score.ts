@@ -59,9 +59,14 @@ function denseBytes(spec: TransformerSpec): number {
   return 4 * linearModules(spec).reduce((sum, layer) => sum + layer.outFeatures * layer.inFeatures, 0);
 }
 
-/** Replaces the adapter by zeros: the model is then the base model, bit for bit. */
-export function withoutAdapter(model: LanguageModel): void {
-  model.gpu.write(model.flat.adapter, new Float32Array(model.lora.layout.elementCount));
+/**
+ * Replaces the adapter by zeros: the model is then the base model, bit for bit.
+ * @param start of PiSSA, with which its residual is the base model, up to NF4
+ */
+export function withoutAdapter(model: LanguageModel, start: Adapter | null = null): void {
+  const { layout } = model.lora;
+  const flat = start === null ? new Float32Array(layout.elementCount) : flattenAdapter(layout, start);
+  model.gpu.write(model.flat.adapter, flat);
 }
 
 /** Mean cross entropy over the labels of all documents, in nats; null without labels. */

@@ -1,12 +1,13 @@
 /** An adapter on disk as PEFT's `save_pretrained` writes it: `adapter_model.safetensors` and `adapter_config.json`. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { rankFunction } from "../../shared/job/adapter_modules.ts";
-import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
+import { loraSchema, type LoraSpec } from "../../shared/job/job_spec_schema.ts";
+import type { RankFields } from "../../shared/job/pissa.ts";
 import { invalidFile } from "../../shared/model/safetensors_header.ts";
 import { parseAdapterConfig } from "./adapter_config_read.ts";
 import { formatAdapterConfig } from "./adapter_config_write.ts";
 import { readText } from "../../shared/checkpoint/read_failure.ts";
-import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
+import { openSafetensors, type SafetensorsFile } from "../../shared/checkpoint/safetensors.ts";
 import { type FileSystem, writeFilesAtomically } from "../../shared/checkpoint/atomic_file.ts";
 import { encodeSafetensors } from "../../shared/checkpoint/safetensors_write.ts";
 
@@ -24,10 +25,14 @@ export interface Adapter {
   readonly lora: LoraSpec;
   /** PEFT's `base_model_name_or_path`. */
   readonly baseModelName: string;
+  /** Of a PiSSA job's result: the configuration that was trained, while `lora` has twice its ranks (shared/job/pissa.ts). */
+  readonly pissa?: RankFields;
 }
 
 const WEIGHTS = "adapter_model.safetensors";
 const CONFIG = "adapter_config.json";
+/** In the metadata of the tensors' file, where other tools look over it. */
+const PISSA = "lorafleet_pissa";
 const TENSOR_NAME = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
 
 /**
@@ -36,7 +41,7 @@ const TENSOR_NAME = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
  * left behind
  */
 export async function writeAdapter(folder: string, adapter: Adapter, fileSystem?: FileSystem): Promise<void> {
-  const { tensors, lora, baseModelName } = adapter;
+  const { tensors, lora, baseModelName, pissa } = adapter;
   checkTensors(`Writing the adapter into ${quote(folder)} failed`, tensors, lora);
   try {
     await Deno.mkdir(folder, { recursive: true });
@@ -44,7 +49,8 @@ export async function writeAdapter(folder: string, adapter: Adapter, fileSystem?
     const message = `Creating the folder ${quote(folder)} failed: ${messageOf(cause)}`;
     throw new LoraFleetError("storage", message, { param: folder, cause });
   }
-  const weights = encodeSafetensors(tensors.map((tensor) => ({ ...tensor, dtype: "F32" })));
+  const metadata = { format: "pt", ...pissa === undefined ? {} : { [PISSA]: JSON.stringify(pissa) } };
+  const weights = encodeSafetensors(tensors.map((tensor) => ({ ...tensor, dtype: "F32" })), metadata);
   const moduleNames = tensors.map(({ name }) => TENSOR_NAME.exec(name)![1]!);
   const config = formatAdapterConfig(lora, baseModelName, moduleNames);
   await writeFilesAtomically([
@@ -70,7 +76,28 @@ export async function readAdapter(folder: string): Promise<Adapter> {
     return { name, shape: [rows, columns], data: file.readFloat32(name) };
   });
   checkTensors(`Reading ${quote(file.path)} failed`, tensors, lora);
-  return { tensors, lora, baseModelName };
+  const pissa = trainedRanks(file);
+  return { tensors, lora, baseModelName, ...pissa === null ? {} : { pissa } };
+}
+
+/** Null for a result that is no PiSSA job's. */
+function trainedRanks(file: SafetensorsFile): RankFields | null {
+  const text = file.metadata[PISSA];
+  if (text === undefined) return null;
+  try {
+    const fields = {
+      r: true,
+      lora_alpha: true,
+      use_rslora: true,
+      rank_pattern: true,
+      alpha_pattern: true,
+    } as const;
+    return loraSchema.pick(fields).parse(JSON.parse(text));
+  } catch (cause) {
+    throw invalidFile(file.path, `its metadata ${quote(PISSA)} is ${quote(text)}: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
 }
 
 /** Checks that every tensor has PEFT's name, its partner, the rank as one side, and finite values. */

@@ -22,6 +22,8 @@ export interface LoadedJob {
   readonly engine: StepEngine;
   readonly work: WorkKind;
   readonly layout: GradientLayout;
+  /** As in `LoadedEngine`. */
+  readonly pissaDigest?: string | undefined;
   held: HeldState;
 }
 
@@ -44,11 +46,15 @@ export class JobLoader {
     log("info", `loading ${modelFolder}`);
     const { engine, work } = this.#trainerFor(job);
     this.#engine = engine;
-    const { layout, digest, planText } = await engine.load({ modelFolder, ...job.engine, ...engineLimits });
+    const { layout, digest, planText, pissaDigest } = await engine.load({
+      modelFolder,
+      ...job.engine,
+      ...engineLimits,
+    });
     log("info", `job ${job.jobId} is loaded: ${layout.parameterCount} LoRA parameters\n${planText}`);
     const plan = planLine(job);
     if (plan !== null) log("info", `job ${job.jobId}: ${plan}`);
-    return { engine, work, layout, held: { committed: { step: 0, digest }, pending: null } };
+    return { engine, work, layout, pissaDigest, held: { committed: { step: 0, digest }, pending: null } };
   }
 
   async close(): Promise<void> {

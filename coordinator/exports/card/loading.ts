@@ -1,4 +1,5 @@
 /** The lines that load an export in the tools it is for. */
+import { isPissa, resultRanks } from "../../../shared/job/pissa.ts";
 import { vllmRank } from "../../../shared/job/vllm_rank.ts";
 import type { ExportRequest } from "../record/export_request.ts";
 import type { CardInput } from "./card_facts.ts";
@@ -45,18 +46,40 @@ ollama create ${name} -f Modelfile`,
 
   adapter: ({ job }) =>
     [
-      "PEFT, on the base model in NF4, which is what the adapter was trained on:",
-      code("python", nf4Lines(job.spec.model, job.spec.quantization.bnb_4bit_use_double_quant)),
-      "On the base model in 16 bits the answers differ somewhat, because those weights are not the ones that the adapter " +
-      "was trained on. vLLM serves it there:",
+      ...isPissa(job.spec.lora) ? pissaTexts(job) : [
+        "PEFT, on the base model in NF4, which is what the adapter was trained on:",
+        code("python", nf4Lines(job.spec.model, job.spec.quantization.bnb_4bit_use_double_quant)),
+        "On the base model in 16 bits the answers differ somewhat, because those weights are not the ones that the adapter " +
+        "was trained on. vLLM serves it there:",
+      ],
       code(
         "sh",
         `vllm serve ${job.spec.model} --enable-lora --max-lora-rank ${
-          vllmRank(job.spec.lora)
+          vllmRank(resultRanks(job.spec.lora))
         } --lora-modules tuned=.`,
       ),
     ].join("\n\n"),
 };
+
+function pissaTexts({ spec: { model, lora } }: CardInput["job"]): string[] {
+  return [
+    `The adapter was trained by PiSSA (\`${lora.init_lora_weights}\`) on what its start left of the base model's weights, in ` +
+    "NF4, and is converted to a LoRA of twice the rank for the base model itself, as PEFT's " +
+    "`path_initial_model_for_weight_conversion` does it. PEFT, on the base model in 16 bits:",
+    code("python", plainLines(model)),
+    "The answers differ somewhat from those of the trained model, whose weights went through NF4; the merged model with " +
+    "base `nf4` is the trained one. vLLM serves the adapter:",
+  ];
+}
+
+function plainLines(model: string): string {
+  return `from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("${model}", dtype="auto")
+model = PeftModel.from_pretrained(base, ".")
+tokenizer = AutoTokenizer.from_pretrained(".")`;
+}
 
 function nf4Lines(model: string, doubleQuantization: boolean): string {
   return `import torch

@@ -3,6 +3,7 @@ import { announcementPauseMs } from "../../../shared/protocol/limits.ts";
 import { encodeMessage } from "../../../shared/protocol/messages_codec.ts";
 import { isJobEnd, type JobEnd, stepStateSchema } from "../../../shared/protocol/messages_coordinator.ts";
 import type { Heartbeat } from "../../../shared/protocol/messages_worker.ts";
+import { isPissa } from "../../../shared/job/pissa.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
 import { createBrokerPatience } from "../../broker/broker_patience.ts";
 import { cachedByStep, itemCountOf, itemsOf } from "../../planning/work_items.ts";
@@ -192,12 +193,14 @@ function serveState(run: RunContext): { close(): void } {
   return serveStoredState({ bus, jobId: job.id, startId, served, onDefect });
 }
 
-function checkpointAssignmentOf({ isClosed, training, savesState }: RunContext): CheckpointAssignment | null {
+function checkpointAssignmentOf(
+  { isClosed, training, savesState, job }: RunContext,
+): CheckpointAssignment | null {
   const { phase, committed, checkpointWriter: writer, layout } = training;
   if (isClosed || phase !== "checkpoint" || committed === null || writer === null || layout === null) {
     return null;
   }
-  return { step: committed.step, writer, savesState, layout };
+  return { step: committed.step, writer, savesState, layout, isPissa: isPissa(job.spec.lora) };
 }
 
 /** A closed run answers no claims. A commit on its way may already be in the log; workers with that update keep it. */

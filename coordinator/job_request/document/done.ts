@@ -11,7 +11,8 @@ export const DONE: Readonly<Record<string, string>> = {
   "lora.target_modules":
     'Ends of names, "all-linear", or a regular expression for whole names; a name that matches nothing is refused',
   "lora.init_lora_weights":
-    "A from Kaiming-uniform numbers, or normal ones of deviation 1/r, by the job's seed; B zero. `true` is the former",
+    "A from Kaiming-uniform numbers, or normal ones of deviation 1/r, by the job's seed; B zero. `true` is the former. " +
+    '"pissa" and "pissa_niter_N" start from each weight\'s largest singular values and train on the rest in NF4 (training.md)',
   "lora.exclude_modules": "Modules without an adapter, by ends of names or a regular expression",
   "lora.layers_to_transform": "Numbers of the layers that get an adapter, with listed target_modules",
   "lora.layers_pattern": "What comes before a layer's number, if not any name",

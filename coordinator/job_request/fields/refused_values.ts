@@ -1,7 +1,7 @@
 /** Values of the libraries that a field of a job does not take, with the reason and what to do instead. */
 
 interface RefusedValue {
-  /** "…8bit" stands for all that end so, "pissa_…" for all that begin so. */
+  /** "…8bit" stands for all that end so, "pissa…" for all that begin so. */
   readonly values: readonly unknown[];
   /** Continues "the field is "value", …". */
   readonly why: string;
@@ -9,17 +9,21 @@ interface RefusedValue {
 
 export const REFUSED_VALUES: Readonly<Record<string, readonly RefusedValue[]>> = {
   "lora.init_lora_weights": [{
-    values: ["pissa", "pissa_niter_…", "olora", "loftq", "corda", "lora_ga"],
+    values: ["olora", "loftq", "corda", "lora_ga"],
     why:
-      "which changes the base model's weights, so that no worker could check the base model's hash and no server that " +
-      'ignores the field would give the tuned answers; leave it out or set it to "gaussian" or true',
+      "which changes the base model's weights in a way that is not computed here; leave it out, or set it to " +
+      '"pissa", "gaussian" or true',
   }, {
     values: ["eva"],
     why:
-      'which reads activations of the whole base model before the first step; leave it out or set it to "gaussian" or true',
+      'which reads activations of the whole base model before the first step; leave it out or set it to "gaussian", "pissa" or true',
   }, {
     values: ["orthogonal", "mica"],
-    why: 'which is not one of the starts here; leave it out or set it to "gaussian" or true',
+    why: 'which is not one of the starts here; leave it out or set it to "gaussian", "pissa" or true',
+  }, {
+    values: ["pissa…"],
+    why:
+      'but PiSSA is "pissa", or "pissa_niter_" and a number of iterations of at most 99, such as "pissa_niter_4"',
   }, {
     values: [false],
     why:

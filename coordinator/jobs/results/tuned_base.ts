@@ -2,6 +2,7 @@
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import type { ParsedJobRequest } from "../../job_request/parse.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
+import { isPissa } from "../../../shared/job/pissa.ts";
 import { canonicalJson } from "../../../shared/job/job_spec_hash.ts";
 import type { JobRecord } from "../record/job.ts";
 import type { JobStore } from "../stores/job_store.ts";
@@ -46,6 +47,7 @@ export function checkFixed(
   { spec: { lora, model } }: JobRecord,
   name: string,
 ): void {
+  checkStart(spec.lora, lora, given, name);
   for (const field of FIXED) {
     const isSame =
       canonicalJson([sorted(spec.lora[field]) ?? null]) === canonicalJson([sorted(lora[field]) ?? null]);
@@ -54,6 +56,23 @@ export function checkFixed(
       `${quote(lora[field])}: leave it out, or train on from the base model ${quote(model)}`;
     throw new LoraFleetError("invalid_request", message, { param: `lora.${field}` });
   }
+}
+
+/** PiSSA's start decides the base that an adapter belongs to; any other start is over once there is an adapter. */
+function checkStart(
+  { init_lora_weights: wanted }: JobSpec["lora"],
+  earlier: JobSpec["lora"],
+  given: ReadonlySet<string>,
+  name: string,
+): void {
+  const isWanted = given.has("lora.init_lora_weights") && wanted !== earlier.init_lora_weights;
+  if (!isWanted || !(isPissa(earlier) || isPissa({ init_lora_weights: wanted }))) return;
+  const message =
+    `lora.init_lora_weights is ${quote(wanted)}, but the adapter ${
+      quote(name)
+    } was trained on a base made by ` +
+    `${quote(earlier.init_lora_weights ?? true)}: leave it out, or train on from the base model`;
+  throw new LoraFleetError("invalid_request", message, { param: "lora.init_lora_weights" });
 }
 
 /** The order of target modules has no meaning. */

@@ -3,6 +3,7 @@ import { openSafetensors } from "../safetensors.ts";
 import { LoraFleetError, quote } from "../../errors.ts";
 import { rankFunction } from "../../job/adapter_modules.ts";
 import type { LoraSpec } from "../../job/job_spec_schema.ts";
+import { resultLora } from "../../job/pissa.ts";
 import { invalidFile } from "../../model/safetensors_header.ts";
 
 /** LoRA of one linear layer: A [rank, in], B [out, rank]. */
@@ -18,14 +19,14 @@ export interface LoraDelta {
 const NAME = /^base_model\.model\.(.+)\.lora_A\.weight$/;
 
 /**
- * Reads an adapter as PEFT stores it.
+ * Reads a job's adapter as PEFT stores it. That of a PiSSA job has twice the job's rank (pissa.ts).
  * @returns by the linear layer's name, as the base model has it
  * @throws LoraFleetError `invalid_model` for a damaged file, `corrupt` for a tensor that is not finite
  */
 export function readDeltas(path: string, lora: LoraSpec): Map<string, LoraDelta> {
   const file = openSafetensors(path);
   const deltas = new Map<string, LoraDelta>();
-  const rankOf = rankFunction(lora);
+  const rankOf = rankFunction(resultLora(lora));
   const read = (name: string) => {
     const { shape } = file.tensors.get(name) ?? missing(path, name);
     const values = file.readFloat32(name);

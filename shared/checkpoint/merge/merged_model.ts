@@ -13,6 +13,9 @@ import {
   moduleOf,
 } from "../../model/model_tensors.ts";
 import type { TransformerSpec } from "../../model/transformer_spec.ts";
+import { isPissa } from "../../job/pissa.ts";
+import { splitDeltas } from "./pissa_halves.ts";
+import { residualCheckpoint } from "./residual.ts";
 import { absmaxOf, dequantizeNf4Range } from "../nf4/nf4.ts";
 import { addDelta, type LoraDelta, readDeltas } from "./adapter_deltas.ts";
 import type { MergedDtype } from "./round.ts";
@@ -66,7 +69,13 @@ export async function openMerged(source: MergeSource): Promise<MergedModel> {
     throw new LoraFleetError("invalid_request", message, { param: "base" });
   }
   const { spec } = checkpoint;
-  const deltas = readDeltas(source.adapterPath, source.lora);
+  const read = readDeltas(source.adapterPath, source.lora);
+  // What a PiSSA job trained on is in its result; on the original weights the result is a LoRA like any other.
+  const isResidual = isPissa(source.lora) && source.base === "nf4";
+  const { trained: deltas, starts } = isResidual
+    ? splitDeltas(read, source.lora)
+    : { trained: read, starts: null };
+  const trainedOn = starts === null ? checkpoint : residualCheckpoint(checkpoint, (name) => starts.get(name));
   const stored = modelTensors(spec).filter(({ name }) => name !== HEAD_NAME || !spec.tieWordEmbeddings);
   checkModules(stored, deltas);
   const tensors = stored.map((tensor): MergedTensor => ({
@@ -75,7 +84,7 @@ export async function openMerged(source: MergeSource): Promise<MergedModel> {
     name: spec.textModule === "model" ? tensor.name : checkpoint.placeOf(tensor.name).stored,
     elementCount: tensor.shape.reduce((product, size) => product * size, 1),
     pieces: (rowGroup = 1) =>
-      piecesOf(checkpoint, source, tensor, deltas.get(moduleOf(tensor.name)), rowGroup),
+      piecesOf(trainedOn, source, tensor, deltas.get(moduleOf(tensor.name)), rowGroup),
   }));
   const storedDtype = DTYPES[checkpoint.dtypeOf(embeddingsName(spec))] ?? "float32";
   tensors.push(...visionTensors(checkpoint));

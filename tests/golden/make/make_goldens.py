@@ -20,7 +20,7 @@ import flat_dequantize
 flat_dequantize.install()
 
 import golden_ladder
-import golden_losses
+from losses import golden_losses, golden_pissa
 import golden_merge
 import golden_nf4
 import golden_outer
@@ -52,6 +52,6 @@ if __name__ == "__main__":
     golden_peft_modules.write(GOLDENS / "peft_modules.json")
     golden_ladder.write(GOLDENS / "ladder")
     golden_losses.write(GOLDENS / "losses", GOLDENS / "ladder")
+    golden_pissa.write(GOLDENS / "losses" / "pissa", GOLDENS / "ladder")
     golden_ladder.write_answers(GOLDENS)
-    golden_smoothing.write(GOLDENS / "label_smoothing.safetensors", GOLDENS / "ladder")
     golden_merge.write(GOLDENS)
